@@ -1,0 +1,70 @@
+# Every target explains itself: `make help`.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CORE := $(VENV)/.core
+RUST_SOURCES := $(shell find core_ext -path '*/target' -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
+
+.PHONY: help run test test-python test-rust lint format type bench build docs servers lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+run: build  ## set up everything and run every service on 127.0.0.1:8080 (Ctrl-C stops)
+	@$(BIN)/fanout up
+
+test: build servers test-rust test-python  ## set up everything and run all tests
+
+test-python: build servers  ## the Python tests alone; ARGS="-k name" chooses some
+	$(BIN)/pytest $(ARGS)
+
+test-rust:  ## the Rust tests alone
+	cargo test --quiet --locked --manifest-path core_ext/Cargo.toml --workspace
+
+lint: build  ## ruff, rustfmt and clippy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	cargo fmt --manifest-path core_ext/Cargo.toml --all --check
+	cargo clippy --quiet --locked --manifest-path core_ext/Cargo.toml --workspace --all-targets -- -D warnings
+
+format:  ## rewrite the sources in their format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	cargo fmt --manifest-path core_ext/Cargo.toml --all
+
+type: build  ## mypy --strict
+	$(BIN)/mypy
+
+bench: build  ## the benchmarks, with their own checks
+	$(BIN)/python -m benchmarks
+
+build: $(CORE)  ## the virtual environment with the compiled core in it
+
+$(READY): requirements/dev.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/dev.lock
+	@touch $@
+
+$(CORE): $(READY) pyproject.toml setup.py $(RUST_SOURCES)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+servers: $(READY)  ## fetch the servers that the tests start into .servers/
+	@tools/fetch-servers
+
+lock: $(READY)  ## pin the dependencies anew
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --quiet --universal --no-header --no-annotate -o requirements/runtime.lock
+	$(BIN)/uv pip compile pyproject.toml --quiet --universal --group dev --no-header --no-annotate -o requirements/dev.lock
+
+docs: build  ## check that what the documents show still runs
+	$(BIN)/pytest tests/docs
+
+clean:  ## remove what was built and fetched; the data directory stays
+	rm -rf $(VENV) .servers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis core_ext/target
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src -name '*.so' -delete

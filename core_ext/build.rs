@@ -1,0 +1,46 @@
+//! Puts a digest of the Rust sources into the binary; `src/fanout/_freshness.py` computes the same from the checkout.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+fn main() {
+    let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let mut sources = Vec::new();
+    collect(&root, &root, &mut sources);
+    sources.sort();
+    println!("cargo::rustc-env=FANOUT_SOURCE_DIGEST={}", digest(&root, &sources));
+}
+
+/// Gather the paths of sources, relative to the root, and ask cargo to watch their folders.
+fn collect(root: &Path, folder: &Path, sources: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).expect("the sources are readable") {
+        let path = entry.expect("the sources are readable").path();
+        if path.is_dir() {
+            if path.file_name().is_some_and(|name| name != "target") {
+                collect(root, &path, sources);
+            }
+        } else if is_source(&path) {
+            println!("cargo::rerun-if-changed={}", path.display());
+            let relative = path.strip_prefix(root).expect("it is below the root");
+            sources.push(relative.to_str().expect("sources have plain names").replace('\\', "/"));
+        }
+    }
+}
+
+fn is_source(path: &Path) -> bool {
+    let named = |name: &str| path.file_name().is_some_and(|own| own == name);
+    path.extension().is_some_and(|extension| extension == "rs") || named("Cargo.toml") || named("Cargo.lock")
+}
+
+/// Each path and each content by its length, so that nothing can pass from one to the other unseen.
+fn digest(root: &Path, sources: &[String]) -> String {
+    let mut hash = Sha256::new();
+    for source in sources {
+        let content = fs::read(root.join(source)).expect("the sources are readable");
+        hash.update(format!("{source}\n{}\n", content.len()));
+        hash.update(&content);
+    }
+    hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}

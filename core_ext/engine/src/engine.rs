@@ -1,0 +1,45 @@
+//! The engine: a routing table and an outbox, each behind its lock.
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, Result};
+use crate::memberships::Memberships;
+use crate::outbox::{Due, Outbox};
+use crate::sync::Shared;
+use crate::table::Table;
+
+/// How an engine batches and caches; times are nanoseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// After its first event a batch is due.
+    pub flush_interval: u64,
+    /// With so many events a batch is due at once.
+    pub flush_events: usize,
+    /// So many users' lists are cached.
+    pub cache_users: usize,
+    /// A cached list is no longer used.
+    pub cache_ttl: u64,
+}
+
+/// A routing table and its outgoing batches. Shared freely between threads.
+///
+/// Where a method takes `now`, it is nanoseconds since an origin that the caller chooses once.
+///
+/// Order of the locks: the table's turn, the outbox, the table. Who routes holds the outbox while it reads the
+/// targets, so that a dropped instance gets nothing any more once its drop has passed the outbox.
+pub struct Engine {
+    pub(crate) table: Shared<Table>,
+    pub(crate) outbox: Mutex<Outbox>,
+}
+
+impl Engine {
+    /// An empty engine.
+    pub fn new(config: Config) -> Result<Self> {
+        if config.flush_events == 0 {
+            return Err(Error::InvalidArgument("flush_events must be at least 1".to_owned()));
+        }
+        let due = Due { interval: config.flush_interval, events: config.flush_events };
+        let table = Table::new(Memberships::new(config.cache_users, config.cache_ttl));
+        Ok(Self { table: Shared::new(table), outbox: Mutex::new(Outbox::new(due)) })
+    }
+}

@@ -1,0 +1,227 @@
+//! The bytes of events: validated, spliced and framed, never decoded and encoded again.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, Visitor};
+use serde_json::value::RawValue;
+
+use crate::error::{Error, Result};
+use crate::ids::check;
+
+/// The longest event: with the most that a batch adds to it, it passes a bus whose limit is 1 MiB.
+pub const MAX_EVENT: usize = (1 << 20) - (1 << 10);
+
+/// FIN and the opcode of text, RFC 6455 section 5.2.
+const FINAL_TEXT: u8 = 0x81;
+
+/// Refuse bytes that are not one JSON object of at most [`MAX_EVENT`] bytes.
+pub fn check_event(event: &[u8]) -> Result<()> {
+    check_size(event)?;
+    raw_object(event).map(drop)
+}
+
+/// The `message.new` object for a stored message event: its message wrapped as it stands.
+///
+/// What counts as a message event of `channel` is what `fanout.events.decode_message_event` accepts, so that fan-out
+/// and the message writer judge alike.
+pub fn message_new(seq: u64, part: u32, channel: &str, payload: &[u8]) -> Result<Vec<u8>> {
+    check(channel, "channel")?;
+    let envelope: Envelope = object(payload)?;
+    let message: Message = object(envelope.message.get().as_bytes())?;
+    if !is_message_id(&message.message_id) {
+        return Err(invalid("message_id must be msg_ followed by a ULID"));
+    }
+    if envelope.channel_id != channel || message.channel_id != channel {
+        return Err(invalid("the event, its message and its subject do not name the same channel"));
+    }
+    let head = format!(r#"{{"type":"message.new","seq":{seq},"part":{part},"channel_id":"{channel}","message":"#);
+    let event = [head.as_bytes(), envelope.message.get().as_bytes(), b"}"].concat();
+    check_size(&event)?;
+    Ok(event)
+}
+
+/// The head of an unmasked, final text frame around `length` bytes.
+#[must_use]
+pub fn text_frame_head(length: usize) -> impl AsRef<[u8]> {
+    let mut head = smallvec::SmallVec::<[u8; 16]>::from_slice(&[FINAL_TEXT]);
+    if let Ok(short @ ..126) = u8::try_from(length) {
+        head.push(short);
+    } else if let Ok(medium) = u16::try_from(length) {
+        head.push(126);
+        head.extend_from_slice(&medium.to_be_bytes());
+    } else {
+        head.push(127);
+        head.extend_from_slice(&(length as u64).to_be_bytes());
+    }
+    head
+}
+
+#[derive(serde::Deserialize)]
+#[expect(dead_code, reason = "some fields are only checked")]
+struct Envelope<'a> {
+    event_id: Text,
+    r#type: Text,
+    #[serde(borrow)]
+    channel_id: Cow<'a, str>,
+    #[serde(borrow)]
+    message: &'a RawValue,
+    correlation_id: Option<Text>,
+}
+
+#[derive(serde::Deserialize)]
+#[expect(dead_code, reason = "some fields are only checked")]
+#[expect(clippy::struct_field_names, reason = "they are the names of the contract")]
+struct Message<'a> {
+    #[serde(borrow)]
+    message_id: Cow<'a, str>,
+    #[serde(borrow)]
+    channel_id: Cow<'a, str>,
+    sender_id: Text,
+    text: Text,
+    sent_at: Text,
+    thread_id: Option<Text>,
+    mentions: Option<Vec<Text>>,
+    attachments: Option<Vec<IgnoredAny>>,
+    client_msg_id: Option<Text>,
+}
+
+/// A JSON string that is checked and not kept.
+struct Text;
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_str(Text)
+    }
+}
+
+impl Visitor<'_> for Text {
+    type Value = Self;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("a string")
+    }
+
+    fn visit_str<E>(self, _: &str) -> std::result::Result<Self, E> {
+        Ok(self)
+    }
+}
+
+/// Read an object. An array of its fields in order, which serde would take too, is refused.
+fn object<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
+    if !starts_object(bytes) {
+        return Err(invalid("not a JSON object"));
+    }
+    serde_json::from_slice(bytes).map_err(|error| Error::InvalidEvent(error.to_string()))
+}
+
+fn raw_object(bytes: &[u8]) -> Result<&RawValue> {
+    object(bytes)
+}
+
+fn starts_object(bytes: &[u8]) -> bool {
+    let is_space = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    bytes.iter().find(|byte| !is_space(byte)) == Some(&b'{')
+}
+
+fn check_size(event: &[u8]) -> Result<()> {
+    if event.len() > MAX_EVENT { Err(invalid("the event is too long for the bus")) } else { Ok(()) }
+}
+
+fn is_message_id(id: &str) -> bool {
+    let Some((first, rest)) = id.strip_prefix("msg_").and_then(|ulid| ulid.as_bytes().split_first()) else {
+        return false;
+    };
+    matches!(first, b'0'..=b'7') && rest.len() == 25 && rest.iter().copied().all(is_crockford)
+}
+
+fn is_crockford(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'A'..=b'H' | b'J' | b'K' | b'M' | b'N' | b'P'..=b'T' | b'V'..=b'Z')
+}
+
+fn invalid(reason: &str) -> Error {
+    Error::InvalidEvent(reason.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "msg_01ARZ3NDEKTSV4RRFFQ69G5FAV";
+
+    fn stored(message: &str) -> String {
+        format!(r#"{{"event_id":"evt_1","type":"message.new","channel_id":"c","message":{message}}}"#)
+    }
+
+    fn message(more: &str) -> String {
+        format!(r#"{{ "message_id":"{ID}","channel_id":"c","sender_id":"u","text":"hé\n","sent_at":"t"{more}}}"#)
+    }
+
+    #[test]
+    fn a_message_is_spliced_as_it_stands() {
+        let inner = message(r#","attachments":[{"a":1.50}],"thread_id":null,"later":{}"#);
+        let event = message_new(7, 3, "c", stored(&inner).as_bytes()).unwrap();
+        let expected = format!(r#"{{"type":"message.new","seq":7,"part":3,"channel_id":"c","message":{inner}}}"#);
+        assert_eq!(String::from_utf8(event).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_escaped_channel_is_the_same_channel() {
+        let payload = stored(&message("")).replace(r#""channel_id":"c""#, r#""channel_id":"\u0063""#);
+        assert!(message_new(1, 0, "c", payload.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_message_event_is_refused_with_a_reason() {
+        let good = stored(&message(""));
+        let cases = [
+            (good.replace(r#""text""#, r#""other""#), "missing field `text`"),
+            (good.replace(r#""sender_id":"u""#, r#""sender_id":1"#), "expected a string"),
+            (good.replace(ID, "msg_1"), "message_id must be"),
+            (good.replace(ID, &ID.replace('Z', "U")), "message_id must be"),
+            (good.replacen(r#""c""#, r#""d""#, 1), "same channel"),
+            (stored(r#""text""#), "not a JSON object"),
+            (stored("[]"), "not a JSON object"),
+            (stored(&message(r#","mentions":[1]"#)), "expected a string"),
+            (format!("{good}x"), "trailing"),
+            (good[..good.len() - 1].to_owned(), "EOF"),
+        ];
+        for (payload, reason) in cases {
+            let error = message_new(1, 0, "c", payload.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(reason), "{payload}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_json_object() {
+        for good in ["{}", " {\"a\":[1e999,\"\\ud800\"]}\n"] {
+            assert_eq!(check_event(good.as_bytes()), Ok(()));
+        }
+        for bad in [&b""[..], b" ", b"[]", b"1", b"{", b"{}{}", b"{\"a\":NaN}", b"{\"a\":\"\xff\"}", b"{\"a\":\"\n\"}"]
+        {
+            assert!(matches!(check_event(bad), Err(Error::InvalidEvent(_))), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_that_no_batch_can_carry_is_refused() {
+        let longest = format!(r#"{{"a":"{}"}}"#, "x".repeat(MAX_EVENT - 8));
+        assert_eq!(check_event(longest.as_bytes()), Ok(()));
+        assert!(check_event(format!("{longest} ").as_bytes()).is_err());
+    }
+
+    #[test]
+    fn nesting_costs_no_stack() {
+        let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(200_000), "]".repeat(200_000));
+        assert_eq!(check_event(deep.as_bytes()), Ok(()));
+    }
+
+    #[test]
+    fn frames_have_the_three_lengths_of_the_rfc() {
+        let head = |length| text_frame_head(length).as_ref().to_vec();
+        assert_eq!(head(125), [0x81, 125]);
+        assert_eq!(head(126), [0x81, 126, 0, 126]);
+        assert_eq!(head(65_535), [0x81, 126, 0xff, 0xff]);
+        assert_eq!(head(65_536), [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+    }
+}

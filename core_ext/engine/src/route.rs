@@ -1,0 +1,180 @@
+//! Event -> targets -> batches.
+
+use compact_str::CompactString;
+use smallvec::SmallVec;
+
+use crate::batch::Record;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::frame::{check_event, message_new};
+use crate::ids::check;
+use crate::outbox::Target;
+use crate::table::Table;
+
+type Targets = SmallVec<[u32; 16]>;
+
+/// A stored event to route: its seq, its channel, and its payload.
+pub type Stored<'a> = (u64, &'a str, &'a [u8]);
+
+impl Engine {
+    /// Enqueue an ephemeral event for every instance of the channel but `exclude`; the number of targets.
+    pub fn route(
+        &self,
+        channel: &str,
+        event: &[u8],
+        exclude: Option<&str>,
+        actor: Option<&str>,
+        now: u64,
+    ) -> Result<usize> {
+        check(channel, "channel")?;
+        exclude.map_or(Ok(()), |instance| check(instance, "exclude"))?;
+        actor.map_or(Ok(()), |user| check(user, "actor"))?;
+        check_event(event)?;
+        let record = Record { channel: Some(channel), user: actor, event, ..Record::default() };
+        Ok(self.send(&record, now, |table| {
+            let excluded = exclude.and_then(|instance| table.instances.get(instance));
+            let mut targets = channel_targets(table, channel);
+            targets.retain(|instance| Some(*instance) != excluded);
+            targets
+        }))
+    }
+
+    /// [`Engine::route`] for several; nothing is enqueued unless all are sound. The number of targets in all.
+    pub fn route_many(&self, events: &[(&str, &[u8])], now: u64) -> Result<usize> {
+        for (channel, event) in events {
+            check(channel, "channel")?;
+            check_event(event)?;
+        }
+        let route = |&(channel, event)| {
+            let record = Record { channel: Some(channel), event, ..Record::default() };
+            self.send(&record, now, |table| channel_targets(table, channel))
+        };
+        Ok(events.iter().map(route).sum())
+    }
+
+    /// Enqueue an ephemeral event for every instance that the user is on; the number of targets.
+    pub fn route_user(&self, user: &str, event: &[u8], now: u64) -> Result<usize> {
+        check(user, "user")?;
+        check_event(event)?;
+        let record = Record { user: Some(user), event, ..Record::default() };
+        Ok(self.send(&record, now, |table| user_targets(table, user)))
+    }
+
+    /// Begin to route a lane that was handled elsewhere up to `position`. Lane 0 is for ephemeral events.
+    pub fn open_lane(&self, lane: u32, epoch: u64, position: u64) -> Result<()> {
+        if lane == 0 {
+            return Err(Error::InvalidArgument("lane 0 is for ephemeral events".to_owned()));
+        }
+        self.outbox.lock().open_lane(lane, epoch, position);
+        Ok(())
+    }
+
+    /// Stop routing a lane.
+    pub fn close_lane(&self, lane: u32) {
+        self.outbox.lock().close_lane(lane);
+    }
+
+    /// Route stored messages, in rising seq; (seq, reason) of each that can never be delivered.
+    pub fn route_messages(&self, lane: u32, part: u32, events: &[Stored], now: u64) -> Result<Vec<(u64, String)>> {
+        self.check_rising(lane, events)?;
+        let mut refused = Vec::new();
+        for &(seq, channel, payload) in events {
+            match message_new(seq, part, channel, payload) {
+                Ok(event) => {
+                    let record = Record { lane, seq, channel: Some(channel), event: &event, ..Record::default() };
+                    self.send_in_lane(&record, now, |table| channel_targets(table, channel))?;
+                }
+                Err(reason) => {
+                    self.advance(lane, seq)?;
+                    refused.push((seq, reason.to_string()));
+                }
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Route one stored event in its client form, also to where `also` is; the number of targets.
+    pub fn route_stored(
+        &self,
+        lane: u32,
+        seq: u64,
+        channel: &str,
+        event: &[u8],
+        also: Option<&str>,
+        now: u64,
+    ) -> Result<usize> {
+        check(channel, "channel")?;
+        also.map_or(Ok(()), |user| check(user, "also"))?;
+        check_event(event)?;
+        let record = Record { lane, seq, channel: Some(channel), user: also, event, ..Record::default() };
+        self.send_in_lane(&record, now, |table| {
+            let mut targets = channel_targets(table, channel);
+            targets.extend(also.into_iter().flat_map(|user| user_targets(table, user)));
+            targets.sort_unstable();
+            targets.dedup();
+            targets
+        })
+    }
+
+    /// Everything of the lane up to `seq` is handled. A seq that was passed before changes nothing.
+    pub fn advance(&self, lane: u32, seq: u64) -> Result<()> {
+        self.outbox.lock().advance(lane, seq)
+    }
+
+    /// Enqueue for every instance how far each open lane has come; the number of instances.
+    pub fn mark(&self, now: u64) -> usize {
+        let mut outbox = self.outbox.lock();
+        let table = self.table.read();
+        table.rosters.instances().filter(|&instance| outbox.mark(target(&table, instance), now)).count()
+    }
+
+    /// Take the batches that are due, or all: (instance, payload).
+    pub fn drain(&self, now: u64, force: bool) -> Vec<(CompactString, Vec<u8>)> {
+        self.outbox.lock().drain(now, force)
+    }
+
+    /// Nanoseconds until a batch is due, None when all are empty.
+    pub fn next_due(&self, now: u64) -> Option<u64> {
+        self.outbox.lock().next_due(now)
+    }
+
+    fn send(&self, record: &Record, now: u64, targets: impl FnOnce(&Table) -> Targets) -> usize {
+        let mut outbox = self.outbox.lock();
+        let table = self.table.read();
+        let targets = targets(&table);
+        targets.iter().for_each(|&instance| outbox.send(target(&table, instance), record, now));
+        targets.len()
+    }
+
+    fn send_in_lane(&self, record: &Record, now: u64, targets: impl FnOnce(&Table) -> Targets) -> Result<usize> {
+        let mut outbox = self.outbox.lock();
+        outbox.check_rises(record.lane, record.seq)?;
+        let table = self.table.read();
+        let targets = targets(&table);
+        targets.iter().for_each(|&instance| outbox.send_in_lane(target(&table, instance), record, now));
+        outbox.advance(record.lane, record.seq)?;
+        Ok(targets.len())
+    }
+
+    /// Refuse a lane that is not open and seqs that do not rise, before anything is enqueued.
+    fn check_rising(&self, lane: u32, events: &[Stored]) -> Result<()> {
+        let first = events.first().map_or(u64::MAX, |event| event.0);
+        self.outbox.lock().check_rises(lane, first)?;
+        match events.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
+            Some(pair) => Err(Error::InvalidArgument(format!("seq {} follows {}", pair[1].0, pair[0].0))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn channel_targets(table: &Table, channel: &str) -> Targets {
+    table.channels.get(channel).map_or_else(Targets::new, |channel| table.placements.instances(channel).collect())
+}
+
+fn user_targets(table: &Table, user: &str) -> Targets {
+    table.online(user).map_or_else(Targets::new, |user| table.memberships.places(user).iter().copied().collect())
+}
+
+fn target(table: &Table, instance: u32) -> Target<'_> {
+    Target { instance, name: table.instances.name(instance) }
+}

@@ -1,0 +1,204 @@
+//! `fanout_engine::Engine` under Python: arguments in, answers out, and a clock.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use fanout_engine::{Config, Name};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyFrozenSet};
+
+use crate::arguments::{Event, Natural, StoredEvent, borrow_event, borrow_stored, nanoseconds, strings, texts};
+use crate::errors::{CoreError, CoreResult};
+use crate::gil::released;
+
+/// An event longer than this is validated without the GIL; a shorter one costs less than handing the GIL over.
+const LONG_EVENT: usize = 16 << 10;
+
+/// A routing table and its outgoing batches: channel -> instances that hold online readers.
+#[pyclass(frozen, module = "fanout._core")]
+pub struct Engine {
+    engine: fanout_engine::Engine,
+    origin: Instant,
+}
+
+impl Engine {
+    fn now(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(
+        signature = (
+            flush_interval = 0.001, flush_events = Natural(100), cache_users = Natural(50_000), cache_ttl = 300.0
+        ),
+        text_signature = "(flush_interval=0.001, flush_events=100, cache_users=50000, cache_ttl=300.0)"
+    )]
+    fn new(
+        flush_interval: f64,
+        flush_events: Natural<usize>,
+        cache_users: Natural<usize>,
+        cache_ttl: f64,
+    ) -> PyResult<Self> {
+        let config = Config {
+            flush_interval: nanoseconds(flush_interval)?,
+            flush_events: flush_events.0,
+            cache_users: cache_users.0,
+            cache_ttl: nanoseconds(cache_ttl)?,
+        };
+        let engine = fanout_engine::Engine::new(config).map_err(CoreError::from)?;
+        Ok(Self { engine, origin: Instant::now() })
+    }
+
+    #[pyo3(signature = (user, instance, channels = None))]
+    fn user_online(
+        &self,
+        py: Python<'_>,
+        user: &str,
+        instance: &str,
+        channels: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
+        let channels = channels.map(strings).transpose()?;
+        let names = channels.as_deref().map(texts).transpose()?;
+        let names = names.as_deref();
+        Ok(released(py, || self.engine.user_online(user, instance, names, self.now()))?)
+    }
+
+    fn user_offline(&self, py: Python<'_>, user: &str, instance: &str) -> CoreResult<usize> {
+        released(py, || self.engine.user_offline(user, instance))
+    }
+
+    fn drop_instance(&self, py: Python<'_>, instance: &str) -> CoreResult<usize> {
+        released(py, || self.engine.drop_instance(instance))
+    }
+
+    fn join(&self, py: Python<'_>, user: &str, channel: &str) -> CoreResult<bool> {
+        released(py, || self.engine.join(user, channel))
+    }
+
+    fn leave(&self, py: Python<'_>, user: &str, channel: &str) -> CoreResult<bool> {
+        released(py, || self.engine.leave(user, channel))
+    }
+
+    fn forget(&self, py: Python<'_>, user: &str) -> CoreResult<()> {
+        released(py, || self.engine.forget(user))
+    }
+
+    fn instances<'py>(&self, py: Python<'py>, channel: &str) -> PyResult<Bound<'py, PyFrozenSet>> {
+        frozen_set(py, &self.engine.instances(channel).map_err(CoreError::from)?)
+    }
+
+    fn members(&self, py: Python<'_>, channel: &str) -> CoreResult<BTreeMap<String, Vec<String>>> {
+        let members = released(py, || self.engine.members(channel))?;
+        Ok(members.into_iter().map(|(instance, users)| (instance.into(), owned(users))).collect())
+    }
+
+    fn channels<'py>(&self, py: Python<'py>, user: &str) -> PyResult<Bound<'py, PyFrozenSet>> {
+        frozen_set(py, &released(py, || self.engine.channels(user))?)
+    }
+
+    fn locations<'py>(&self, py: Python<'py>, user: &str) -> PyResult<Bound<'py, PyFrozenSet>> {
+        frozen_set(py, &self.engine.locations(user).map_err(CoreError::from)?)
+    }
+
+    fn is_member(&self, user: &str, channel: &str) -> CoreResult<bool> {
+        Ok(self.engine.is_member(user, channel)?)
+    }
+
+    fn users(&self, py: Python<'_>, instance: &str) -> CoreResult<Vec<String>> {
+        Ok(owned(released(py, || self.engine.users(instance))?))
+    }
+
+    fn digest(&self, instance: &str) -> CoreResult<(u64, u64)> {
+        let digest = self.engine.digest(instance)?;
+        Ok((digest.count, digest.hash))
+    }
+
+    #[pyo3(signature = (channel, event, exclude = None, actor = None))]
+    fn route(
+        &self,
+        py: Python<'_>,
+        channel: &str,
+        event: &[u8],
+        exclude: Option<&str>,
+        actor: Option<&str>,
+    ) -> CoreResult<usize> {
+        let route = || self.engine.route(channel, event, exclude, actor, self.now());
+        if event.len() > LONG_EVENT { released(py, route) } else { Ok(route()?) }
+    }
+
+    fn route_many(&self, py: Python<'_>, events: Vec<Event<'_>>) -> PyResult<usize> {
+        let events: Vec<_> = events.iter().map(borrow_event).collect::<PyResult<_>>()?;
+        Ok(released(py, || self.engine.route_many(&events, self.now()))?)
+    }
+
+    fn route_user(&self, py: Python<'_>, user: &str, event: &[u8]) -> CoreResult<usize> {
+        let route = || self.engine.route_user(user, event, self.now());
+        if event.len() > LONG_EVENT { released(py, route) } else { Ok(route()?) }
+    }
+
+    fn open_lane(&self, lane: Natural<u32>, epoch: Natural<u64>, position: Natural<u64>) -> CoreResult<()> {
+        Ok(self.engine.open_lane(lane.0, epoch.0, position.0)?)
+    }
+
+    fn close_lane(&self, lane: Natural<u32>) {
+        self.engine.close_lane(lane.0);
+    }
+
+    fn route_messages(
+        &self,
+        py: Python<'_>,
+        lane: Natural<u32>,
+        part: Natural<u32>,
+        events: Vec<StoredEvent<'_>>,
+    ) -> PyResult<Vec<(u64, String)>> {
+        let events: Vec<_> = events.iter().map(borrow_stored).collect::<PyResult<_>>()?;
+        Ok(released(py, || self.engine.route_messages(lane.0, part.0, &events, self.now()))?)
+    }
+
+    #[pyo3(signature = (lane, seq, channel, event, also = None))]
+    fn route_stored(
+        &self,
+        py: Python<'_>,
+        lane: Natural<u32>,
+        seq: Natural<u64>,
+        channel: &str,
+        event: &[u8],
+        also: Option<&str>,
+    ) -> CoreResult<usize> {
+        let route = || self.engine.route_stored(lane.0, seq.0, channel, event, also, self.now());
+        if event.len() > LONG_EVENT { released(py, route) } else { Ok(route()?) }
+    }
+
+    fn advance(&self, lane: Natural<u32>, seq: Natural<u64>) -> CoreResult<()> {
+        Ok(self.engine.advance(lane.0, seq.0)?)
+    }
+
+    fn mark(&self) -> usize {
+        self.engine.mark(self.now())
+    }
+
+    #[pyo3(signature = (force = false))]
+    fn drain<'py>(&self, py: Python<'py>, force: bool) -> CoreResult<Vec<(String, Bound<'py, PyBytes>)>> {
+        let batches = released(py, || Ok(self.engine.drain(self.now(), force)))?;
+        Ok(batches.into_iter().map(|(name, batch)| (name.into(), PyBytes::new(py, &batch))).collect())
+    }
+
+    fn next_due(&self) -> Option<f64> {
+        self.engine.next_due(self.now()).map(|wait| Duration::from_nanos(wait).as_secs_f64())
+    }
+
+    fn stats(&self, py: Python<'_>) -> CoreResult<BTreeMap<&'static str, usize>> {
+        Ok(released(py, || Ok(self.engine.stats()))?.into_iter().collect())
+    }
+}
+
+fn owned(names: impl IntoIterator<Item = Name>) -> Vec<String> {
+    names.into_iter().map(String::from).collect()
+}
+
+fn frozen_set<'py>(py: Python<'py>, names: &[Name]) -> PyResult<Bound<'py, PyFrozenSet>> {
+    PyFrozenSet::new(py, names.iter().map(Name::as_str))
+}

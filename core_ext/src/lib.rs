@@ -1,0 +1,23 @@
+//! The module `fanout._core`: a table of names, and nothing else. `src/fanout/_core.pyi` describes them.
+
+mod arguments;
+mod batch;
+mod engine;
+mod errors;
+mod functions;
+mod gil;
+
+use pyo3::prelude::*;
+
+/// The Rust core: the routing engine, batches, and the bytes of frames.
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("source_digest", env!("FANOUT_SOURCE_DIGEST"))?;
+    module.add_class::<engine::Engine>()?;
+    module.add_class::<batch::Record>()?;
+    module.add_function(wrap_pyfunction!(batch::decode_batch, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::message_frame, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::partition_of, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::roster_digest, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::text_frame, module)?)
+}

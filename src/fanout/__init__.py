@@ -1,0 +1,60 @@
+"""Fanout: the fan-out engine of a chat platform's real-time tier.
+
+    >>> import fanout
+    >>> engine = fanout.Engine()
+    >>> engine.user_online("alice", "notif-1", ["general", "random"])
+    2
+    >>> engine.route("general", b'{"type":"hello"}')
+    1
+    >>> [(instance, batch)] = engine.drain(force=True)
+    >>> fanout.decode_batch(batch)[0].event
+    b'{"type":"hello"}'
+
+The engine needs no service, network or database. What the services add is described in `docs/`.
+"""
+
+from fanout._freshness import REMEDY, refuse_stale_binary
+from fanout.errors import (
+    ChannelExists,
+    ChannelNotFound,
+    FanoutError,
+    InvalidEvent,
+    InvalidId,
+    MembershipUnknown,
+    PartitionLost,
+    Unavailable,
+)
+
+try:
+    from fanout._core import (
+        Engine,
+        Record,
+        decode_batch,
+        message_frame,
+        partition_of,
+        roster_digest,
+        source_digest,
+        text_frame,
+    )
+except ImportError as error:
+    raise ImportError(f"the compiled core of fanout cannot be loaded ({error}): {REMEDY}") from error
+
+refuse_stale_binary(source_digest)
+
+__all__ = [
+    "ChannelExists",
+    "ChannelNotFound",
+    "Engine",
+    "FanoutError",
+    "InvalidEvent",
+    "InvalidId",
+    "MembershipUnknown",
+    "PartitionLost",
+    "Record",
+    "Unavailable",
+    "decode_batch",
+    "message_frame",
+    "partition_of",
+    "roster_digest",
+    "text_frame",
+]

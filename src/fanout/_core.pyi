@@ -1,0 +1,237 @@
+"""The Rust core: the routing engine, batches, and the bytes of frames.
+
+Held against the compiled module by `tests/fanout/test_stubs.py`.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Self, final
+
+__all__ = [
+    "Engine",
+    "Record",
+    "decode_batch",
+    "message_frame",
+    "partition_of",
+    "roster_digest",
+    "source_digest",
+    "text_frame",
+]
+
+source_digest: str
+"""SHA-256 of the Rust sources that this binary was built from."""
+
+@final
+class Engine:
+    """A routing table and its outgoing batches: channel -> instances that hold online readers.
+
+    All calls may be made from any thread. Readers never wait for a whole bulk write: it is applied in bounded
+    slices, between which readers see it half done. What may take long releases the GIL. Ids are those of the
+    contract, section 1; any other raises `InvalidId`, which is a `ValueError`. Unknown users and channels are normal
+    and give empty answers.
+
+    An *entry* is a (channel, instance) pair: it is there while the instance holds an online member of the channel.
+
+    Args:
+        flush_interval: seconds after its first event that an instance's batch is due.
+        flush_events: events after which a batch is due at once.
+        cache_users: how many users' channel lists the membership cache holds, least recently used first out.
+        cache_ttl: seconds after which a cached list is no longer used.
+
+    Raises:
+        ValueError: a negative or non-finite time, or a count of zero where one is needed.
+    """
+
+    def __new__(
+        cls,
+        flush_interval: float = 0.001,
+        flush_events: int = 100,
+        cache_users: int = 50_000,
+        cache_ttl: float = 300.0,
+    ) -> Self: ...
+    def user_online(self, user: str, instance: str, channels: Iterable[str] | None = None) -> int:
+        """Place a user on an instance. Twice is once.
+
+        Given channels replace what was known of the user on every instance, and are cached from now on for
+        `cache_ttl`; None takes them from the user's placement elsewhere or the membership cache.
+
+        Returns:
+            how many (channel, instance) entries are new.
+
+        Raises:
+            MembershipUnknown: `channels` is None and neither the table nor the cache holds the user.
+        """
+    def user_offline(self, user: str, instance: str) -> int:
+        """Take a user off one instance; the number of (channel, instance) entries evicted. A cached list stays."""
+    def drop_instance(self, instance: str) -> int:
+        """Evict an instance whole, with its undelivered batches and its place in each lane.
+
+        Returns:
+            the number of users evicted.
+        """
+    def join(self, user: str, channel: str) -> bool:
+        """A user became a member. Keeps the cached list true. Returns whether the user is online."""
+    def leave(self, user: str, channel: str) -> bool:
+        """A user is a member no more. Keeps the cached list true. Returns whether the user is online."""
+    def forget(self, user: str) -> None:
+        """Drop the user's list from the membership cache; an online user stays placed."""
+    def instances(self, channel: str) -> frozenset[str]:
+        """The instances that hold online members of the channel."""
+    def members(self, channel: str) -> dict[str, list[str]]:
+        """The channel's online members, sorted, by instance.
+
+        This and the other long answers, `channels` and `users`, are gathered beside the writer: what was there all
+        the while is in them, and what came or went meanwhile may be.
+        """
+    def channels(self, user: str) -> frozenset[str]:
+        """The channels of an online user."""
+    def locations(self, user: str) -> frozenset[str]:
+        """The instances on which the user is."""
+    def is_member(self, user: str, channel: str) -> bool:
+        """Whether the user is online and a member of the channel."""
+    def users(self, instance: str) -> list[str]:
+        """The users on the instance, sorted."""
+    def digest(self, instance: str) -> tuple[int, int]:
+        """How many users the instance holds, and a 64-bit hash of them that does not depend on order.
+
+        Equal to `roster_digest(engine.users(instance))`, but kept up as users come and go.
+        """
+    def route(self, channel: str, event: bytes, exclude: str | None = None, actor: str | None = None) -> int:
+        """Enqueue an ephemeral event for every instance of the channel.
+
+        Args:
+            channel: whose readers get it.
+            event: one JSON object, as the client will see it; it is validated and never re-encoded.
+            exclude: an instance that gets none (the origin, which delivers it itself).
+            actor: a user whose own connections the receiving instance must leave out.
+
+        Returns:
+            the number of instances it was enqueued for.
+
+        Raises:
+            InvalidEvent: the event is not one JSON object, or too long for the bus (over 1 MiB less 1 KiB).
+        """
+    def route_many(self, events: Sequence[tuple[str, bytes]]) -> int:
+        """`route` for a batch; all are validated before any is enqueued. The number of targets in all."""
+    def route_user(self, user: str, event: bytes) -> int:
+        """Enqueue an ephemeral event for every instance that the user is on."""
+    def open_lane(self, lane: int, epoch: int, position: int) -> None:
+        """Begin to route a lane (one partition of one stream) that was handled elsewhere up to `position`.
+
+        From here on each event of the lane tells its receiver the sequence of the one before it *for that receiver*,
+        so that a receiver sees a hole. A receiver's chain starts where the lane stands when it is first told of it,
+        by an event or a mark. A lane opened again starts new chains.
+
+        Raises:
+            ValueError: the lane is 0, which is for ephemeral events.
+        """
+    def close_lane(self, lane: int) -> None:
+        """Stop routing a lane. Unknown lanes are fine."""
+    def route_messages(self, lane: int, part: int, events: Sequence[tuple[int, str, bytes]]) -> list[tuple[int, str]]:
+        """Route stored message events: validate, wrap as `message.new` by splicing, enqueue; advance the lane.
+
+        Args:
+            lane: an open lane.
+            part: the partition number shown to clients.
+            events: (seq, channel, payload as stored), in rising seq.
+
+        Returns:
+            (seq, reason) of each event that can never be delivered, as `message_frame` judges it; the lane advances
+            past it.
+
+        Raises:
+            LookupError: the lane is not open.
+            ValueError: a seq does not rise; nothing was enqueued.
+        """
+    def route_stored(self, lane: int, seq: int, channel: str, event: bytes, also: str | None = None) -> int:
+        """Route one stored event whose client form is `event`; advance the lane.
+
+        Args:
+            lane: an open lane.
+            seq: its stream sequence.
+            channel: whose readers get it.
+            event: one JSON object.
+            also: a user whose instances get it too, member or not.
+
+        Returns:
+            the number of targets.
+
+        Raises:
+            LookupError: the lane is not open.
+            ValueError: the seq does not rise, or the event is none that `route` takes.
+        """
+    def advance(self, lane: int, seq: int) -> None:
+        """Say that everything of the lane up to `seq` was handled, though nothing was there to route.
+
+        A seq that was passed before changes nothing.
+
+        Raises:
+            LookupError: the lane is not open.
+        """
+    def mark(self) -> int:
+        """Enqueue for every instance how far each open lane has come, so that a lost last batch shows.
+
+        Returns:
+            the number of instances; 0 where no lane is open.
+        """
+    def drain(self, force: bool = False) -> list[tuple[str, bytes]]:
+        """Take the batches that are due, or all with `force`: (instance, payload). Decode with `decode_batch`.
+
+        A batch is closed, and due at once, before it passes 512 KiB. The batches of one instance are in order, and
+        only an event that is longer by itself makes a longer one.
+        """
+    def next_due(self) -> float | None:
+        """Seconds until a batch is due (0 when one is), None when all are empty."""
+    def stats(self) -> dict[str, int]:
+        """Counts and bytes held, by name.
+
+        Counts are users, channels, instances, entries, cached_users, pending_events, pending_bytes, routed (targets
+        so far) and flushes (batches so far). Bytes are bytes_ids, bytes_placements, bytes_memberships, bytes_cache and
+        their sum, bytes_total; batches that wait are pending_bytes.
+
+        Users are those online, channels those with an entry, instances those with a user. A list is held once for
+        the table and the cache, under bytes_memberships; bytes_cache is what the cache takes beside the lists.
+        """
+
+@final
+class Record:
+    """One event or mark of a batch."""
+
+    lane: int
+    """0 for an ephemeral event."""
+    epoch: int
+    prev: int
+    """The seq before this one in this lane for this instance."""
+    seq: int
+    """0 for an ephemeral event. For a mark: everything up to here that concerns the instance was sent."""
+    channel: str | None
+    """None for an event to a user, and for a mark."""
+    user: str | None
+    """For a user's event: to whom. For a channel's ephemeral event: whose own connections to leave out. For a
+    stored event: a user who gets it beside the channel's readers."""
+    event: bytes
+    """The JSON object; empty for a mark."""
+    frame: bytes
+    """`event` as one unmasked, final WebSocket text frame, RFC 6455 section 5.2; empty for a mark."""
+
+def decode_batch(payload: bytes) -> list[Record]:
+    """Read what `Engine.drain` made.
+
+    Raises:
+        ValueError: the bytes are cut, foreign, or of another version.
+    """
+
+def message_frame(seq: int, part: int, channel: str, payload: bytes) -> bytes:
+    """The `message.new` object for a stored message event: what `route_messages` would enqueue.
+
+    Raises:
+        InvalidEvent: the payload is no message event of that channel; the text says why.
+    """
+
+def text_frame(event: bytes) -> bytes:
+    """An unmasked, final WebSocket text frame around `event`."""
+
+def partition_of(channel: str, partitions: int) -> int:
+    """The partition of a channel: 32-bit FNV-1a modulo `partitions`, as nats-server's `{{partition(n,1)}}` has it."""
+
+def roster_digest(users: Iterable[str]) -> tuple[int, int]:
+    """The count and hash that `Engine.digest` gives for an instance with these users, each counted once."""

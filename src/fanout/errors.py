@@ -1,0 +1,43 @@
+"""The errors of the library, as one tree.
+
+FanoutError
+├── InvalidId           an id outside the charset of the contract, section 1 (also a ValueError)
+├── InvalidEvent        a stored event that can never be delivered: it goes to the dead-letter stream
+├── MembershipUnknown   the engine was asked to place a user whose channels it does not hold
+├── Unavailable         a store or the bus cannot be reached now; the same call may succeed later
+├── PartitionLost       another worker has taken this partition; its reader must stop
+├── ChannelExists       a channel of that id was created before
+└── ChannelNotFound     no channel has that id
+"""
+
+
+class FanoutError(Exception):
+    """The root of every error that Fanout raises on purpose."""
+
+
+class InvalidId(FanoutError, ValueError):  # noqa: N818 - the field's names end in what is wrong, not in "Error"
+    """An identifier that the contract does not allow."""
+
+
+class InvalidEvent(FanoutError, ValueError):  # noqa: N818
+    """An event whose bytes can never be delivered; its text is the reason kept with the dead letter."""
+
+
+class MembershipUnknown(FanoutError, LookupError):  # noqa: N818
+    """The channels of a user are neither given nor cached; load them and place the user again."""
+
+
+class Unavailable(FanoutError):  # noqa: N818
+    """A store or the bus cannot be reached; nothing was half done, and the call may be tried again."""
+
+
+class PartitionLost(FanoutError):  # noqa: N818
+    """The partition has a newer reader; this one must publish nothing more of it."""
+
+
+class ChannelExists(FanoutError):  # noqa: N818
+    """A channel of that id exists already."""
+
+
+class ChannelNotFound(FanoutError):  # noqa: N818
+    """There is no channel of that id."""

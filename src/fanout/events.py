@@ -1,0 +1,151 @@
+"""Stored events and what is spoken between services: decoded and checked by msgspec, encoded by orjson.
+
+The envelope of a stored message keeps the client's `message` object whole, so that the fan-out path wraps its bytes
+without decoding them (see `fanout.message_frame`).
+"""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+import orjson
+
+from fanout.errors import InvalidEvent
+from fanout.ids import check_id, check_message_id
+
+MAX_TEXT: Final = 40_000
+MESSAGE_NEW: Final = "message.new"
+MEMBER_JOINED: Final = "member.joined"
+MEMBER_LEFT: Final = "member.left"
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """RFC 3339, UTC, milliseconds, as every time on the wire."""
+    moment = datetime.now(UTC) if moment is None else moment.astimezone(UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+class Message(msgspec.Struct, omit_defaults=True, frozen=True):
+    """What clients see of a message, contract section 3."""
+
+    message_id: str
+    channel_id: str
+    sender_id: str
+    text: str
+    sent_at: str
+    thread_id: str | None = None
+    mentions: list[str] | None = None
+    attachments: list[Any] | None = None
+    client_msg_id: str | None = None
+
+
+class MessageEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The payload of `messages.send.{channel_id}`.
+
+    `message` is the client's object as bytes (`msgspec.Raw`): a reader that needs its fields decodes it as `Message`.
+    """
+
+    event_id: str
+    type: str
+    channel_id: str
+    message: msgspec.Raw
+    correlation_id: str | None = None
+
+
+class MemberEvent(msgspec.Struct, frozen=True, tag_field="type"):
+    """What the payloads of `channels.member.*` share."""
+
+    event_id: str
+    channel_id: str
+    user_id: str
+    at: str
+
+
+class MemberJoined(MemberEvent, frozen=True, tag=MEMBER_JOINED):
+    """The payload of `channels.member.joined.{channel_id}`."""
+
+
+class MemberLeft(MemberEvent, frozen=True, tag=MEMBER_LEFT):
+    """The payload of `channels.member.left.{channel_id}`."""
+
+
+class Typing(msgspec.Struct, frozen=True):
+    """The payload of `client.typing.{channel_id}`."""
+
+    user_id: str
+    instance_id: str
+    typing: bool
+
+
+_message_event = msgspec.json.Decoder(MessageEvent)
+_message = msgspec.json.Decoder(Message)
+_member_event: msgspec.json.Decoder[MemberJoined | MemberLeft] = msgspec.json.Decoder(MemberJoined | MemberLeft)
+_typing = msgspec.json.Decoder(Typing)
+
+
+def decode_message_event(payload: bytes, channel_id: str) -> Message:
+    """The message inside a stored event.
+
+    Args:
+        payload: the event as it stands in the log.
+        channel_id: the channel of its subject, which the event must name too.
+
+    Raises:
+        InvalidEvent: the bytes are no message event of that channel.
+    """
+    try:
+        event = _message_event.decode(payload)
+        message = _message.decode(event.message)
+        check_message_id(message.message_id)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise InvalidEvent(f"not a message event: {error}") from error
+    if not event.channel_id == message.channel_id == channel_id:
+        raise InvalidEvent("the event, its message and its subject do not name the same channel")
+    return message
+
+
+def decode_member_event(payload: bytes, channel_id: str) -> MemberJoined | MemberLeft:
+    """The membership change inside a stored event.
+
+    Raises:
+        InvalidEvent: the bytes are no member event of that channel.
+    """
+    try:
+        event = _member_event.decode(payload)
+        check_id(event.user_id, "user_id")
+    except (msgspec.DecodeError, ValueError) as error:
+        raise InvalidEvent(f"not a member event: {error}") from error
+    if event.channel_id != channel_id:
+        raise InvalidEvent("the event and its subject do not name the same channel")
+    return event
+
+
+def decode_typing(payload: bytes) -> Typing:
+    """A typing notice from the bus.
+
+    Raises:
+        InvalidEvent: the bytes are none.
+    """
+    try:
+        notice = _typing.decode(payload)
+        check_id(notice.user_id, "user_id")
+        check_id(notice.instance_id, "instance_id")
+    except (msgspec.DecodeError, ValueError) as error:
+        raise InvalidEvent(f"not a typing notice: {error}") from error
+    return notice
+
+
+def encode(event: msgspec.Struct | dict[str, Any]) -> bytes:
+    """Any event as JSON bytes. A `msgspec.Raw` inside it is spliced as it stands."""
+    return orjson.dumps(event, default=_builtins)
+
+
+def _builtins(value: object) -> object:
+    if isinstance(value, msgspec.Raw):
+        return orjson.Fragment(bytes(value))
+    return msgspec.to_builtins(value, builtin_types=(msgspec.Raw,))
+
+
+def typing_frame(channel_id: str, user_id: str, *, typing: bool) -> bytes:
+    """What clients see of typing."""
+    return encode({"type": "typing", "channel_id": channel_id, "user_id": user_id, "typing": typing})

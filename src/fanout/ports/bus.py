@@ -1,0 +1,39 @@
+"""The bus: subjects without memory. What nobody hears is gone."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+Handler = Callable[[str, bytes], None]
+"""Called in the event loop with subject and payload, in the order of arrival; must be quick and must not raise."""
+
+
+class Subscription(Protocol):
+    """A standing interest in a subject."""
+
+    async def close(self) -> None:
+        """Hear no more."""
+        ...
+
+
+class Bus(Protocol):
+    """At most once, in order per publisher and subject."""
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        """Send to whoever listens now.
+
+        Raises:
+            Unavailable: there is no connection; nothing is kept to be sent later.
+        """
+        ...
+
+    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        """`publish` for several, and return when the server has taken them all."""
+        ...
+
+    async def subscribe(self, subject: str, handler: Handler) -> Subscription:
+        """Hear a subject (`*` is one token, `>` the rest), through reconnects, until closed."""
+        ...
+
+    async def ping(self) -> None:
+        """Return when the bus answers."""
+        ...

@@ -1,0 +1,168 @@
+"""The log: streams that hold what was accepted, contract section 4."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple, Protocol
+
+
+class Stored(NamedTuple):
+    """An event as the log holds it."""
+
+    seq: int
+    """Its sequence in the stream, from 1."""
+    subject: str
+    """As it was published, `messages.send.{channel_id}`, whatever the store makes of it inside."""
+    payload: bytes
+    delivery: int = 1
+    """Which delivery to this consumer this is, from 1."""
+    token: str = ""
+    """The adapter's own handle for the acknowledgement."""
+
+
+class Appended(NamedTuple):
+    """The log's answer to a publication."""
+
+    seq: int
+    duplicate: bool
+    """An event with that message id was stored within the dedup window; `seq` is its sequence."""
+
+
+class Consumer(Protocol):
+    """A durable work queue: its workers share the events; each is redelivered until one acknowledges it."""
+
+    async def fetch(self) -> list[Stored]:
+        """Wait for at least one event, and return what is there, up to the batch size.
+
+        Survives restarts of the server and a deleted consumer by itself, without end; cancel it to stop.
+        """
+        ...
+
+    async def ack(self, events: Sequence[Stored]) -> None:
+        """The work of these events is done; they do not come again. Does not wait for the server."""
+        ...
+
+    async def retry(self, events: Sequence[Stored], delay: float) -> None:
+        """The work could not be done now: deliver these again, after `delay` seconds."""
+        ...
+
+    async def close(self) -> None:
+        """Stop fetching. What is unacknowledged goes to another worker."""
+        ...
+
+
+class Tail(Protocol):
+    """One reader's own view of a stream: every event after a point, in order, none twice, never acknowledged."""
+
+    async def fetch(self) -> list[Stored]:
+        """Wait for at least one event, and return what is there in order. Survives restarts of the server."""
+        ...
+
+    async def close(self) -> None:
+        """Stop reading."""
+        ...
+
+
+class PartitionReader(Protocol):
+    """The one reader of a partition of MESSAGES, in order. Its position is durable, and survives it."""
+
+    partition: int
+    epoch: int
+    """Rises each time that the partition changes hands."""
+    position: int
+    """Every event of the partition up to this sequence was acknowledged before this reader began."""
+
+    async def fetch(self) -> list[Stored]:
+        """Wait for at least one event; in order, none twice.
+
+        Raises:
+            PartitionLost: another worker claimed the partition.
+        """
+        ...
+
+    async def ack(self, events: Sequence[Stored]) -> None:
+        """Everything up to the last of these is done. A reader that follows begins after it."""
+        ...
+
+    async def caught_up(self) -> int | None:
+        """A sequence up to which the partition is known to hold nothing unacknowledged; None when it may.
+
+        Raises:
+            PartitionLost: another worker claimed the partition.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Stop reading; the partition stays free until it is claimed."""
+        ...
+
+
+class Log(Protocol):
+    """The streams. Created when they do not exist, with the replicas that are configured."""
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions MESSAGES has; fixed when the stream is created."""
+        ...
+
+    async def append(self, subject: str, payload: bytes, *, msg_id: str) -> Appended:
+        """Store an event durably; answered only after it is.
+
+        Args:
+            subject: of a stream that exists.
+            payload: the event.
+            msg_id: a second event with this id, within the dedup window of its stream, is not stored.
+
+        Raises:
+            Unavailable: the log cannot be reached, or gave no answer in time. The event will not be stored later
+                by this call's own doing, but an answer may have been lost: repeat with the same `msg_id`.
+        """
+        ...
+
+    async def get(self, stream: str, seq: int) -> Stored | None:
+        """The event at a sequence, or None where the stream holds none."""
+        ...
+
+    async def last_seq(self, stream: str) -> int:
+        """The sequence of the newest event ever stored, 0 before the first."""
+        ...
+
+    async def consume(self, stream: str, durable: str, *, batch: int = 200) -> Consumer:
+        """Join the workers of a durable consumer, which is created at the stream's beginning if it is new."""
+        ...
+
+    async def tail(self, stream: str, *, after: int) -> Tail:
+        """Read a stream from the sequence after `after`, to its end and on."""
+        ...
+
+    def read(self, stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncIterator[Stored]:
+        """Read what a stream holds of a closed range, in order, and stop.
+
+        Args:
+            stream: which.
+            after: read from the sequence after this one.
+            upto: the last sequence to read; it need not exist.
+            part: of MESSAGES, only the events of this partition; of META, those of the channels in it.
+        """
+        ...
+
+    async def claim(self, partition: int, owner: str) -> PartitionReader:
+        """Become the reader of a partition of MESSAGES; whoever read it before loses it at once.
+
+        Args:
+            partition: from 0.
+            owner: the claiming worker, for those who look at the log from outside.
+
+        Raises:
+            PartitionLost: another worker claimed it at the same moment.
+        """
+        ...
+
+    async def bury(self, stream: str, event: Stored, reason: str) -> None:
+        """Keep an event that can never succeed in DEAD, with the reason in the header `Fanout-Reason`.
+
+        The same event buried twice within the dedup window is kept once.
+        """
+        ...
+
+    async def ping(self) -> None:
+        """Return when the log answers."""
+        ...

@@ -1,0 +1,94 @@
+"""What fan-out workers and notification instances tell each other beside events: JSON on the bus."""
+
+from typing import Any
+
+import msgspec
+
+
+class WorkerNotice(msgspec.Struct, frozen=True):
+    """On `fanout.workers`: this worker lives."""
+
+    worker: str
+    ready: bool
+    """Its routing table is whole: it reads its share, and answers for the users that it placed."""
+    partitions: list[int]
+
+
+class RosterDigest(msgspec.Struct, frozen=True, tag="digest"):
+    """On `fanout.rosters`: which users an instance holds, as `fanout.roster_digest` has it."""
+
+    instance: str
+    incarnation: str
+    users: int
+    digest: int
+
+
+class Roster(msgspec.Struct, frozen=True, tag="roster"):
+    """To one worker's `fanout.worker.{id}`: a page of the users that an instance holds."""
+
+    instance: str
+    incarnation: str
+    request: str
+    """Of the request that it answers."""
+    page: int
+    """From 0."""
+    last: bool
+    users: list[str]
+
+
+class Placed(msgspec.Struct, frozen=True, tag="placed"):
+    """To an instance's control subject: these users' messages now come to it from this worker's partitions."""
+
+    worker: str
+    users: list[str]
+
+
+class RosterRequest(msgspec.Struct, frozen=True, tag="roster.request"):
+    """To an instance's control subject: send your whole roster to this worker."""
+
+    worker: str
+    request: str
+
+
+class Replaced(msgspec.Struct, frozen=True, tag="replaced"):
+    """To an instance's control subject: a device that was connected there is connected elsewhere now."""
+
+    user_id: str
+    device_id: str
+    connected_at: str
+    """Of the newer connection: only an older one is replaced by it."""
+
+
+ControlMessage = Placed | RosterRequest | Replaced
+
+_control: msgspec.json.Decoder[Any] = msgspec.json.Decoder(ControlMessage)
+_digest = msgspec.json.Decoder(RosterDigest)
+_roster = msgspec.json.Decoder(Roster)
+
+
+def decode_control(payload: bytes) -> ControlMessage:
+    """A message to an instance.
+
+    Raises:
+        msgspec.DecodeError: it is none.
+    """
+    message: ControlMessage = _control.decode(payload)
+    return message
+
+
+def decode_digest(payload: bytes) -> RosterDigest:
+    """An instance's digest.
+
+    Raises:
+        msgspec.DecodeError: it is none.
+    """
+    return _digest.decode(payload)
+
+
+def decode_roster(payload: bytes) -> Roster:
+    """A page of a roster.
+
+    Raises:
+        msgspec.DecodeError: it is none.
+    """
+    return _roster.decode(payload)

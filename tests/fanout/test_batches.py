@@ -1,0 +1,291 @@
+import re
+from typing import Any
+
+import msgspec
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fanout
+from fanout import Engine, InvalidEvent, Record, decode_batch, message_frame, text_frame
+from fanout.events import decode_message_event
+from fanout.ids import new_message_id
+
+EVENT = b'{"type":"hello"}'
+LIMIT = 512 * 1024
+
+
+def _stored(channel: str = "c", **changes: Any) -> bytes:
+    message = {
+        "message_id": new_message_id(),
+        "channel_id": channel,
+        "sender_id": "ann",
+        "text": "héllo\n",
+        "sent_at": "2030-01-01T00:00:00.000Z",
+    }
+    event = {"event_id": "evt_1", "type": "message.new", "channel_id": channel, "message": message | changes}
+    return orjson.dumps(event)
+
+
+def _engine(**users: list[str]) -> Engine:
+    """An engine with each user on an instance of the same name."""
+    engine = Engine(flush_interval=60)
+    for user, channels in users.items():
+        engine.user_online(user, user, channels)
+    return engine
+
+
+def _records(engine: Engine, instance: str) -> list[Record]:
+    payloads = [payload for name, payload in engine.drain(force=True) if name == instance]
+    return [record for payload in payloads for record in decode_batch(payload)]
+
+
+def _chain(engine: Engine, instance: str) -> list[tuple[int, int, int, int]]:
+    return [(record.lane, record.epoch, record.prev, record.seq) for record in _records(engine, instance)]
+
+
+def test_an_ephemeral_event_names_its_channel_and_actor() -> None:
+    engine = _engine(ann=["c"])
+    assert engine.route("c", EVENT, actor="ben") == 1
+    [record] = _records(engine, "ann")
+    assert (record.lane, record.epoch, record.prev, record.seq) == (0, 0, 0, 0)
+    assert (record.channel, record.user, record.event) == ("c", "ben", EVENT)
+    assert record.frame == text_frame(EVENT)
+
+
+def test_a_users_event_goes_to_each_instance_of_the_user() -> None:
+    engine = _engine(ann=["c"])
+    engine.user_online("ann", "elsewhere")
+    assert engine.route_user("ann", EVENT) == 2
+    [record] = _records(engine, "elsewhere")
+    assert (record.channel, record.user) == (None, "ann")
+
+
+def test_the_origin_can_be_left_out() -> None:
+    engine = _engine(ann=["c"], ben=["c"])
+    assert engine.route("c", EVENT, exclude="ann") == 1
+    assert [instance for instance, _ in engine.drain(force=True)] == ["ben"]
+
+
+def test_many_events_keep_their_order() -> None:
+    engine = _engine(ann=["c", "d"], ben=["d"])
+    events = [(channel, b'{"n":%d}' % number) for number, channel in enumerate("cdcd")]
+    assert engine.route_many(events) == 6
+    assert [(record.channel, record.event) for record in _records(engine, "ann")] == events
+
+
+def test_a_batch_is_due_at_its_count() -> None:
+    engine = Engine(flush_interval=60, flush_events=3)
+    engine.user_online("ann", "i", ["c"])
+    assert engine.route_many([("c", EVENT)] * 2) == 2
+    assert engine.drain() == []
+    engine.route("c", EVENT)
+    assert engine.next_due() == 0
+    [(instance, payload)] = engine.drain()
+    assert (instance, len(decode_batch(payload))) == ("i", 3)
+
+
+def test_what_is_too_long_for_one_message_is_split_in_order() -> None:
+    engine = _engine(ann=["c"])
+    events = [b'{"n":%d,"text":"%s"}' % (number, b"x" * 100_000) for number in range(12)]
+    engine.route_many([("c", event) for event in events])
+    due = [payload for _, payload in engine.drain()]
+    rest = [payload for _, payload in engine.drain(force=True)]
+    assert len(due) == 2
+    assert max(map(len, due + rest)) <= LIMIT
+    assert [record.event for payload in due + rest for record in decode_batch(payload)] == events
+
+
+def test_an_event_that_the_bus_cannot_carry_is_refused() -> None:
+    engine = _engine(ann=["c"])
+    longest = b'{"text":"%s"}' % (b"x" * (1024 * 1024 - 1024 - 11))
+    assert engine.route("c", longest) == 1
+    [(_, payload)] = engine.drain(force=True)
+    assert len(payload) < 1024 * 1024
+    with pytest.raises(InvalidEvent, match="too long"):
+        engine.route("c", longest + b" ")
+
+
+def test_each_event_of_a_lane_names_the_one_before_it_for_its_receiver() -> None:
+    engine = _engine(ann=["c", "d"], ben=["d"])
+    engine.open_lane(5, 2, 100)
+    assert (
+        engine.route_messages(5, 1, [(103, "c", _stored("c")), (107, "d", _stored("d")), (109, "c", _stored("c"))])
+        == []
+    )
+    payloads = dict(engine.drain(force=True))
+    chains = {
+        instance: [(record.epoch, record.prev, record.seq) for record in decode_batch(payload)]
+        for instance, payload in payloads.items()
+    }
+    assert chains == {"ann": [(2, 100, 103), (2, 103, 107), (2, 107, 109)], "ben": [(2, 103, 107)]}
+
+
+def test_an_instance_that_comes_later_starts_where_the_lane_stands() -> None:
+    engine = _engine(ann=["c"])
+    engine.open_lane(5, 2, 100)
+    engine.advance(5, 150)
+    engine.user_online("ben", "ben", ["c"])
+    engine.route_stored(5, 160, "c", EVENT)
+    assert _chain(engine, "ben") == [(5, 2, 150, 160)]
+
+
+def test_a_dropped_instance_starts_anew() -> None:
+    engine = _engine(ann=["c"])
+    engine.open_lane(5, 2, 100)
+    engine.route_stored(5, 101, "c", EVENT)
+    engine.drop_instance("ann")
+    assert engine.drain(force=True) == []
+    engine.user_online("ann", "ann")
+    engine.advance(5, 120)
+    engine.route_stored(5, 121, "c", EVENT)
+    assert _chain(engine, "ann") == [(5, 2, 120, 121)]
+
+
+def test_lanes_interleave_each_with_its_own_chain() -> None:
+    engine = _engine(ann=["c"])
+    engine.open_lane(1, 7, 10)
+    engine.open_lane(2, 8, 20)
+    for lane, seq in [(1, 11), (2, 21), (1, 12), (2, 25)]:
+        engine.route_stored(lane, seq, "c", EVENT)
+    engine.route("c", EVENT)
+    assert _chain(engine, "ann") == [(1, 7, 10, 11), (2, 8, 20, 21), (1, 7, 11, 12), (2, 8, 21, 25), (0, 0, 0, 0)]
+
+
+def test_a_mark_tells_every_instance_how_far_each_lane_has_come() -> None:
+    engine = _engine(ann=["c"], ben=[])
+    engine.open_lane(1, 7, 10)
+    engine.route_stored(1, 11, "c", EVENT)
+    engine.advance(1, 30)
+    assert engine.mark() == 2
+    engine.route_stored(1, 31, "c", EVENT)
+    records = dict(engine.drain(force=True))
+    chain, mark = decode_batch(records["ann"]), decode_batch(records["ben"])
+    assert [(record.prev, record.seq, record.event) for record in chain] == [
+        (10, 11, EVENT),
+        (11, 30, b""),
+        (11, 31, EVENT),
+    ]
+    assert [(record.prev, record.seq, record.channel, record.user, record.frame) for record in mark] == [
+        (30, 30, None, None, b"")
+    ]
+
+
+def test_a_stored_event_may_reach_one_user_more() -> None:
+    engine = _engine(ann=["c"], ben=[])
+    engine.open_lane(1, 0, 0)
+    assert engine.route_stored(1, 1, "c", EVENT, also="ben") == 2
+    [record] = _records(engine, "ben")
+    assert (record.channel, record.user, record.seq) == ("c", "ben", 1)
+    assert engine.route_stored(1, 2, "c", EVENT, also="ann") == 1
+
+
+def test_a_closed_lane_and_a_seq_that_does_not_rise_are_refused() -> None:
+    engine = _engine(ann=["c"])
+    with pytest.raises(LookupError, match="lane 3"):
+        engine.route_messages(3, 0, [])
+    with pytest.raises(ValueError, match="ephemeral"):
+        engine.open_lane(0, 0, 0)
+    engine.open_lane(3, 0, 5)
+    for seqs in ([5], [6, 6], [7, 6]):
+        with pytest.raises(ValueError, match=r"rise|follows"):
+            engine.route_messages(3, 0, [(seq, "c", _stored()) for seq in seqs])
+    assert engine.drain(force=True) == []
+    engine.close_lane(3)
+    for call in (lambda: engine.advance(3, 9), lambda: engine.route_stored(3, 9, "c", EVENT)):
+        with pytest.raises(LookupError):
+            call()
+
+
+def test_what_can_never_be_delivered_is_returned_and_passed() -> None:
+    engine = _engine(ann=["c"])
+    engine.open_lane(1, 0, 0)
+    events = [
+        (1, "c", b"{}"),
+        (2, "c", _stored("other")),
+        (3, "not.an.id", _stored()),
+        (4, "c", _stored()),
+        (5, "c", b""),
+    ]
+    refused = dict(engine.route_messages(1, 0, events))
+    assert list(refused) == [1, 2, 3, 5]
+    assert "missing field" in refused[1]
+    assert "same channel" in refused[2]
+    assert _chain(engine, "ann") == [(1, 0, 3, 4)]
+    with pytest.raises(ValueError, match="rise"):
+        engine.route_stored(1, 5, "c", EVENT)
+
+
+def test_a_message_is_wrapped_as_it_stands() -> None:
+    payload = _stored(attachments=[{"size": 1.50}], thread_id=new_message_id())
+    wrapped = message_frame(7, 3, "c", payload)
+    inner = bytes(msgspec.json.decode(payload, type=dict[str, msgspec.Raw])["message"])
+    assert wrapped == b'{"type":"message.new","seq":7,"part":3,"channel_id":"c","message":' + inner + b"}"
+    engine = _engine(ann=["c"])
+    engine.open_lane(1, 0, 0)
+    engine.route_messages(1, 3, [(7, "c", payload)])
+    [record] = _records(engine, "ann")
+    assert record.event == wrapped
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        _stored(message_id="msg_1"),
+        _stored(message_id=None),
+        _stored(text=1),
+        _stored(mentions=["ann", 2]),
+        _stored(mentions=[]),
+        _stored(attachments={}),
+        _stored(thread_id=None, client_msg_id=None, later=[]),
+        _stored("d"),
+        _stored().replace(b'"event_id"', b'"other"'),
+        _stored().replace(b'"evt_1"', b"1"),
+        re.sub(rb'"message":\{.*?\}', b'"message":[]', _stored()),
+        b"[" + _stored() + b"]",
+        b'["evt_1","message.new","c",{}]',
+        _stored() + b"x",
+        _stored()[:-1],
+        b" " + _stored() + b"\n",
+        b"",
+    ],
+)
+def test_fan_out_and_the_message_writer_judge_alike(payload: bytes) -> None:
+    try:
+        decode_message_event(payload, "c")
+    except InvalidEvent:
+        with pytest.raises(InvalidEvent):
+            message_frame(1, 0, "c", payload)
+    else:
+        assert message_frame(1, 0, "c", payload)
+
+
+@pytest.mark.parametrize(("length", "head"), [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)])
+def test_a_text_frame_is_final_and_unmasked(length: int, head: int) -> None:
+    frame = text_frame(b"x" * length)
+    assert frame[0] == 0x81
+    assert frame[1] & 0x80 == 0
+    assert frame[head:] == b"x" * length
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_foreign_bytes_are_a_value_error_or_records(payload: bytes, versioned: bool) -> None:  # noqa: FBT001
+    try:
+        records = decode_batch(b"\x01" + payload if versioned else payload)
+    except ValueError:
+        return
+    assert all(isinstance(record, Record) for record in records)
+
+
+def test_a_batch_that_is_cut_is_a_value_error() -> None:
+    engine = _engine(ann=["c"])
+    engine.route("c", EVENT)
+    [(_, payload)] = engine.drain(force=True)
+    for cut in [0, *range(2, len(payload))]:
+        with pytest.raises(ValueError, match="cut"):
+            decode_batch(payload[:cut])
+    with pytest.raises(ValueError, match="version"):
+        decode_batch(b"\x02" + payload[1:])
+    with pytest.raises(TypeError):
+        fanout.decode_batch("text")  # type: ignore[arg-type]  # that is the point

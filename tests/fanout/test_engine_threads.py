@@ -1,0 +1,162 @@
+import random
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from fanout import Engine, MembershipUnknown, decode_batch, roster_digest
+
+EVENT = b'{"type":"hello"}'
+USERS = [f"user-{number}" for number in range(6)]
+INSTANCES = ["i1", "i2", "i3"]
+CHANNELS = [f"channel-{number}" for number in range(600)]
+HUGE_LIST = [f"huge-{number}" for number in range(100_000)]
+
+
+def _together(*jobs: Callable[[], object]) -> None:
+    """Run each job in a thread of its own, all released at once; the first failure is raised."""
+    start = threading.Barrier(len(jobs))
+
+    def run(job: Callable[[], object]) -> None:
+        start.wait(timeout=60)
+        job()
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        futures: list[Future[None]] = [pool.submit(run, job) for job in jobs]
+        for future in futures:
+            future.result(timeout=100)
+
+
+def _assert_sound(engine: Engine) -> None:
+    """Every way to ask gives the same table."""
+    rosters = {instance: engine.users(instance) for instance in INSTANCES}
+    entries = set()
+    for user in USERS:
+        assert engine.locations(user) == {instance for instance, users in rosters.items() if user in users}
+    for instance, users in rosters.items():
+        assert engine.digest(instance) == roster_digest(users)
+        entries |= {(channel, instance) for user in users for channel in engine.channels(user)}
+    for channel in CHANNELS:
+        members = {
+            instance: [user for user in users if engine.is_member(user, channel)] for instance, users in rosters.items()
+        }
+        assert engine.members(channel) == {instance: users for instance, users in members.items() if users}
+    assert engine.stats()["entries"] == len(entries)
+
+
+def _hurry(engine: Engine, seed: int) -> None:
+    """Do what comes to mind to the same few users as everybody else."""
+    mind = random.Random(seed)  # noqa: S311 - a repeatable choice, no secret
+    for _ in range(150):
+        user, instance, channel = mind.choice(USERS), mind.choice(INSTANCES), mind.choice(CHANNELS)
+        match mind.randrange(8):
+            case 0 | 1 | 2:
+                engine.user_online(user, instance, mind.sample(CHANNELS, mind.randrange(len(CHANNELS))))
+            case 3:
+                _online_if_known(engine, user, instance)
+            case 4:
+                engine.user_offline(user, instance)
+            case 5:
+                engine.drop_instance(instance)
+            case 6:
+                engine.join(user, channel)
+            case _:
+                engine.leave(user, channel)
+        engine.route(channel, EVENT)
+
+
+def _online_if_known(engine: Engine, user: str, instance: str) -> None:
+    try:
+        engine.user_online(user, instance)
+    except MembershipUnknown:
+        engine.forget(user)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_writers_of_the_same_users_leave_a_sound_table(seed: int) -> None:
+    engine = Engine(cache_users=3)
+    _together(*(lambda part=part: _hurry(engine, 10 * seed + part) for part in range(4)))
+    _assert_sound(engine)
+    for instance in INSTANCES:
+        engine.drop_instance(instance)
+    stats = engine.stats()
+    assert stats["entries"] == stats["channels"] == stats["users"] == stats["instances"] == stats["pending_events"] == 0
+
+
+def test_writers_of_different_users_come_to_the_same_table_in_any_order() -> None:
+    engine, alone = Engine(), Engine()
+    lists = {user: CHANNELS[number * 50 : number * 50 + 300] for number, user in enumerate(USERS)}
+
+    def login(target: Engine, user: str) -> None:
+        for instance in INSTANCES:
+            target.user_online(user, instance, lists[user])
+        target.user_offline(user, INSTANCES[0])
+        target.leave(user, lists[user][0])
+
+    _together(*(lambda user=user: login(engine, user) for user in USERS))
+    for user in USERS:
+        login(alone, user)
+    assert all(engine.members(channel) == alone.members(channel) for channel in CHANNELS)
+    assert engine.stats()["entries"] == alone.stats()["entries"]
+
+
+@contextmanager
+def _counting(look: Callable[[], object]) -> Iterator[Callable[[], int]]:
+    """Look again and again in a thread; says how many looks were answered so far."""
+    stop, count = threading.Event(), [0]
+
+    def run() -> None:
+        while not stop.is_set():
+            look()
+            count[0] += 1
+
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(run)
+        try:
+            yield lambda: count[0]
+        finally:
+            stop.set()
+            looking.result(timeout=60)
+
+
+def test_readers_are_answered_during_a_login_of_100_thousand_channels() -> None:
+    engine = Engine()
+    engine.user_online("ann", "i1", ["general"])
+
+    def look() -> None:
+        assert engine.instances("general") == {"i1"}
+        assert engine.route("general", EVENT) == 1
+        assert len(engine.drain(force=True)) == 1
+
+    with _counting(look) as answered:
+        engine.user_online("big", "i2", HUGE_LIST)
+        during = []
+        for _ in range(5):
+            before = answered()
+            assert engine.user_offline("big", "i2") == len(HUGE_LIST)
+            assert engine.user_online("big", "i2") == len(HUGE_LIST)
+            during.append(answered() - before)
+    assert max(during) > 0
+
+
+def test_a_lane_and_ephemeral_events_keep_their_order_side_by_side() -> None:
+    engine = Engine()
+    engine.user_online("ann", "i1", ["general"])
+    engine.open_lane(1, 1, 0)
+    seqs = range(1, 1_001)
+
+    def stored() -> None:
+        for seq in seqs:
+            engine.route_stored(1, seq, "general", EVENT)
+
+    def ephemeral() -> None:
+        for _ in seqs:
+            engine.route("general", EVENT)
+
+    _together(stored, ephemeral)
+    records = [record for _, payload in engine.drain(force=True) for record in decode_batch(payload)]
+    chain = [(record.prev, record.seq) for record in records if record.lane]
+    assert chain == [(seq - 1, seq) for seq in seqs]
+    assert len(records) == 2_000
