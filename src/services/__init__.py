@@ -1,0 +1,1 @@
+"""The services that run on the library, and what they share."""

@@ -1,0 +1,1 @@
+"""The ports of `fanout.ports`, one package per technology."""

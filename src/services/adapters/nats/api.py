@@ -1,0 +1,122 @@
+"""The JetStream API: JSON requests under `$JS.API.`, and the few of them that the log needs.
+
+Spoken directly, since what fencing rests on (the action `create` of a consumer) has no name in nats-py.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from fanout.errors import FanoutError, Unavailable
+from services.adapters.nats.connection import Connection
+
+NANOSECONDS: Final = 1_000_000_000
+
+_PREFIX: Final = "$JS.API"
+_ANSWER_WITHIN_S: Final = 5.0  # a cluster may have to agree first
+_SERVER_ERRORS: Final = 500
+_NOT_FOUND: Final = 404
+_MESSAGE_NOT_FOUND: Final = 10037
+
+
+class Refused(FanoutError):  # noqa: N818 - the field's names end in what is wrong, not in "Error"
+    """JetStream refused a request for a reason that repeating it does not change."""
+
+    def __init__(self, error: Mapping[str, Any]) -> None:
+        super().__init__(error.get("description", "JetStream refused the request"))
+        self.code: int = error.get("code", 0)
+        self.err_code: int = error.get("err_code", 0)
+
+
+class NotFound(Refused):
+    """There is no such stream, consumer or message."""
+
+
+async def call(nc: Connection, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Ask the JetStream API.
+
+    Args:
+        nc: the connection.
+        verb: the subject after `$JS.API.`.
+        body: the request.
+
+    Returns:
+        the answer's JSON object.
+
+    Raises:
+        Unavailable: no answer, or the server says that it cannot now.
+        NotFound: what the request names does not exist.
+        Refused: another error.
+    """
+    request = orjson.dumps(body) if body else b""
+    reply = await nc.call(f"{_PREFIX}.{verb}", request, within=_ANSWER_WITHIN_S)
+    return checked(reply.data)
+
+
+def checked(answer: bytes) -> dict[str, Any]:
+    """The JSON object of an answer.
+
+    Raises:
+        Unavailable, NotFound, Refused: as `call`.
+    """
+    decoded: dict[str, Any] = orjson.loads(answer)
+    error = decoded.get("error")
+    if error is None:
+        return decoded
+    if error.get("code", 0) >= _SERVER_ERRORS:
+        raise Unavailable(f"JetStream: {error.get('description')}")
+    raise NotFound(error) if error.get("code") == _NOT_FOUND else Refused(error)
+
+
+async def stream_info(nc: Connection, stream: str) -> dict[str, Any]:
+    """A stream's `config` and `state`."""
+    return await call(nc, f"STREAM.INFO.{stream}")
+
+
+async def last_seq(nc: Connection, stream: str) -> int:
+    """The sequence of the newest event ever stored in a stream."""
+    return int((await stream_info(nc, stream))["state"]["last_seq"])
+
+
+async def stored_message(nc: Connection, stream: str, seq: int) -> dict[str, Any] | None:
+    """The message at a sequence (`subject`, `data` and `hdrs` in base 64), or None."""
+    try:
+        return dict((await call(nc, f"STREAM.MSG.GET.{stream}", {"seq": seq}))["message"])
+    except NotFound as error:
+        if error.err_code == _MESSAGE_NOT_FOUND:
+            return None
+        raise
+
+
+async def create_consumer(nc: Connection, stream: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Create a consumer; one of that name and config that exists already is as good.
+
+    Raises:
+        Refused: one of that name exists with another config.
+    """
+    body = {"stream_name": stream, "config": config, "action": "create"}
+    return await call(nc, f"CONSUMER.CREATE.{stream}.{config['name']}", body)
+
+
+async def consumer_info(nc: Connection, stream: str, consumer: str) -> dict[str, Any]:
+    """A consumer's `config`, `ack_floor`, `num_pending` and `num_ack_pending`."""
+    return await call(nc, f"CONSUMER.INFO.{stream}.{consumer}")
+
+
+async def consumer_names(nc: Connection, stream: str) -> list[str]:
+    """The names of all consumers of a stream."""
+    names: list[str] = []
+    while True:
+        page = await call(nc, f"CONSUMER.NAMES.{stream}", {"offset": len(names)})
+        names += page.get("consumers") or []
+        if not page.get("consumers") or len(names) >= page["total"]:
+            return names
+
+
+async def delete_consumer(nc: Connection, stream: str, consumer: str) -> None:
+    """Delete a consumer; one that is gone already is fine."""
+    try:
+        await call(nc, f"CONSUMER.DELETE.{stream}.{consumer}")
+    except NotFound:
+        return

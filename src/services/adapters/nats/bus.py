@@ -1,0 +1,77 @@
+"""The bus on core NATS."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from fanout.errors import Unavailable
+from fanout.ports.bus import Handler
+from services.adapters.nats.connection import Connection, translated
+
+_PENDING_MESSAGES: Final = 65_536
+_PENDING_BYTES: Final = 64 * 1024 * 1024
+_BREAKS_THE_LINE: Final = re.compile(r"[ \t\r\n]|^$")
+
+
+class NatsBus:
+    """`fanout.ports.bus.Bus` on core NATS. The connection stays its opener's to close."""
+
+    def __init__(self, nc: Connection) -> None:
+        self._nc = nc
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        """See the port."""
+        await self._nc.write(self._command(subject, payload))
+
+    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        """See the port: one write, and one answer to wait for.
+
+        Raises:
+            Unavailable: not connected, or no answer in time; some may have been sent.
+        """
+        if messages:
+            await self._nc.write(b"".join(self._command(*message) for message in messages))
+            await self._nc.ping()
+
+    async def subscribe(self, subject: str, handler: Handler) -> "NatsSubscription":
+        """See the port. What a slow handler leaves waiting beyond 65,536 messages or 64 MiB is dropped, and counted."""
+
+        async def hear(msg: Msg) -> None:
+            handler(msg.subject, msg.data)
+
+        with translated("no subscription"):
+            subscription = await self._nc.subscribe(
+                subject, cb=hear, pending_msgs_limit=_PENDING_MESSAGES, pending_bytes_limit=_PENDING_BYTES
+            )
+        try:
+            await self._nc.ping()
+        except Unavailable:
+            await self._nc.retire(subscription)
+            raise
+        return NatsSubscription(self._nc, subscription)
+
+    async def ping(self) -> None:
+        """See the port."""
+        await self._nc.ping()
+
+    def _command(self, subject: str, payload: bytes) -> bytes:
+        if _BREAKS_THE_LINE.search(subject):
+            raise ValueError(f"{subject!r} is no subject")
+        if len(payload) > self._nc.max_payload:
+            raise ValueError(f"{len(payload)} bytes for {subject}: the server takes {self._nc.max_payload}")
+        return b"PUB %b %d\r\n%b\r\n" % (subject.encode(), len(payload), payload)
+
+
+class NatsSubscription:
+    """`fanout.ports.bus.Subscription`; made by `NatsBus.subscribe`."""
+
+    def __init__(self, nc: Connection, subscription: Subscription) -> None:
+        self._nc = nc
+        self._subscription = subscription
+
+    async def close(self) -> None:
+        """See the port."""
+        await self._nc.retire(self._subscription)

@@ -1,0 +1,285 @@
+"""The connection to NATS: it keeps nothing to be sent later, and never gives up.
+
+The one module that uses private names of nats-py; `tests/adapters/test_nats_connection.py` pins them. What they are
+needed for:
+
+- Bytes that a lost connection left unsent are dropped: nats-py would send them after the reconnect, and an event
+  whose publisher was told "unavailable" would be stored after all.
+- A request whose connection is lost is told so at once, and not when its time is up.
+- A flush that times out must not cancel its future: the pong that comes late would then stop the reading task.
+- An `-ERR` of the server ends a connection, not the client.
+- Many commands go out in one write.
+"""
+
+# ruff: noqa: SLF001 - see above
+
+import asyncio
+import os
+import random
+import re
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import structlog
+from nats import errors
+from nats.aio.client import Client, Server, Srv
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.aio.transport import TcpTransport
+
+from fanout.errors import Unavailable
+
+ANSWER_WITHIN_S: Final = 2.0
+"""How long a request waits for its answer."""
+
+_CONNECT_WITHIN_S: Final = 2
+_RECONNECT_WAIT_S: Final = 0.25
+_PING_INTERVAL_S: Final = 5
+_UNSENT_LIMIT: Final = 8 * 1024 * 1024
+_UNSENT_FOR_MS: Final = 10_000
+_PERMISSIONS: Final = "permissions violation"
+_UNREACHABLE: Final = (
+    OSError,  # a timeout is one too
+    errors.ConnectionClosedError,
+    errors.ConnectionDrainingError,
+    errors.ConnectionReconnectingError,
+    errors.NoRespondersError,
+    errors.NoServersError,
+    errors.OutboundBufferLimitError,
+    errors.StaleConnectionError,
+)
+
+_log = structlog.get_logger(__name__)
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn the client's errors that mean "not now" into `Unavailable`.
+
+    Args:
+        what: what was attempted, for the error's text.
+
+    Raises:
+        Unavailable: the server cannot be reached, or gave no answer in time.
+    """
+    try:
+        yield
+    except _UNREACHABLE as error:
+        raise Unavailable(f"{what}: {str(error) or type(error).__name__}") from error
+
+
+class Connection(Client):
+    """A connection to NATS; made by `connect`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropped = 0
+        """Messages that slow handlers never saw."""
+        self._listeners: set[Callable[[], None]] = set()
+
+    def on_reconnect(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` after each reconnect; the function returned ends that."""
+        self._listeners.add(listener)
+        return lambda: self._listeners.discard(listener)
+
+    async def call(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        *,
+        headers: dict[str, str] | None = None,
+        within: float = ANSWER_WITHIN_S,
+    ) -> Msg:
+        """Send a request and wait for its answer.
+
+        Args:
+            subject: where the request goes.
+            payload: the request.
+            headers: sent with it.
+            within: seconds to wait.
+
+        Raises:
+            Unavailable: not connected, nobody listens, or no answer in time.
+        """
+        self._refuse_unless_ready()
+        with translated(f"no answer from {subject}"):
+            return await self.request(subject, payload, timeout=within, headers=headers)
+
+    async def write(self, commands: bytes) -> None:
+        """Send encoded commands in one write, without waiting for the server.
+
+        Raises:
+            Unavailable: not connected, or the server takes nothing in.
+        """
+        self._refuse_unless_ready()
+        await self._send_command(commands)
+        if self._flush_queue is not None and self._flush_queue.empty():
+            await self._flush_pending()
+
+    async def ping(self, within: float = ANSWER_WITHIN_S) -> None:
+        """Return when the server has taken in all that was sent before.
+
+        Raises:
+            Unavailable: not connected, or no answer within that many seconds.
+        """
+        self._refuse_unless_ready()
+        with translated("the NATS server does not answer"):
+            await self._round_trip(within)
+
+    async def flush(self, timeout: float = ANSWER_WITHIN_S) -> None:  # noqa: ASYNC109 - the overridden signature
+        """As `Client.flush`, but safe to time out."""
+        await self._round_trip(timeout)
+
+    async def retire(self, subscription: Subscription) -> None:
+        """End a subscription once what was on its way has been handled."""
+        try:
+            if self.is_connected:
+                await self._send_unsubscribe(subscription._id)
+                await self.ping()
+                await asyncio.wait_for(subscription._pending_queue.join(), ANSWER_WITHIN_S)
+        except (Unavailable, TimeoutError) as error:
+            _log.debug("nats.unsubscribed_without_answer", subject=subscription.subject, error=str(error))
+        finally:
+            subscription._stop_processing()
+            self._remove_sub(subscription._id)
+
+    async def close(self) -> None:
+        """Send what is written, and close; a server that takes nothing in is not waited for."""
+        try:
+            if self.is_connected:
+                await self.ping()
+        except Unavailable as error:
+            _log.warning("nats.closed_with_unsent", bytes=self.pending_data_size, error=str(error))
+            self._drop_unsent()
+            if (writer := self._writer) is not None:
+                writer.transport.abort()
+        await super().close()
+
+    @property
+    def _writer(self) -> asyncio.StreamWriter | None:
+        return self._transport._io_writer if isinstance(self._transport, TcpTransport) else None
+
+    def _drop_unsent(self) -> None:
+        self._pending.clear()
+        self._pending_data_size = 0
+
+    def _end_waits(self) -> None:
+        for answer in list(self._resp_map.values()):
+            if not answer.done():
+                answer.set_exception(errors.StaleConnectionError())
+        for pong in self._pongs:
+            pong.cancel()
+        self._pongs.clear()
+
+    def _refuse_unless_ready(self) -> None:
+        if not self.is_connected:
+            raise Unavailable("there is no connection to NATS")
+        if self.pending_data_size > _UNSENT_LIMIT:
+            raise Unavailable("the NATS server takes nothing in")
+
+    async def _round_trip(self, within: float) -> None:
+        pong: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        await self._send_ping(pong)
+        done, _ = await asyncio.wait({pong}, timeout=within)
+        if not done:
+            raise errors.FlushTimeoutError
+        if pong.cancelled():
+            raise errors.StaleConnectionError
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        await super()._connect_to_server(s)
+        if (writer := self._writer) is not None:
+            _bound_unsent_time(writer.get_extra_info("socket").fileno())
+
+    async def _process_err(self, err_msg: str) -> None:
+        error = errors.Error(f"nats: {err_msg}")
+        self._err = error
+        if _PERMISSIONS in err_msg:
+            await self.note_error(error)
+        else:
+            await self._process_op_err(error)
+
+    async def note_error(self, error: Exception) -> None:
+        """nats-py's error callback."""
+        if isinstance(error, errors.SlowConsumerError):
+            self._note_slow_consumer(error)
+        elif self.is_connected:
+            _log.warning("nats.error", error=str(error) or type(error).__name__)
+        else:
+            _log.debug("nats.still_down", error=str(error) or type(error).__name__)
+
+    def _note_slow_consumer(self, error: errors.SlowConsumerError) -> None:
+        self.dropped += 1
+        if self.dropped.bit_count() == 1:  # each power of two: the log must not drown as well
+            _log.warning("nats.slow_handler", subject=error.subject, dropped_in_all=self.dropped)
+
+    async def note_disconnect(self) -> None:
+        """nats-py's disconnect callback, called before it tries to connect again."""
+        self._drop_unsent()
+        self._end_waits()
+        if not self.is_closed:
+            _log.warning("nats.disconnected")
+
+    async def note_reconnect(self) -> None:
+        """nats-py's reconnect callback."""
+        _log.info("nats.reconnected")
+        for listener in list(self._listeners):
+            listener()
+
+
+async def connect(url: str, *, name: str) -> Connection:
+    """Connect, and stay connected until closed.
+
+    Args:
+        url: `nats://host:port`, or several of one cluster, comma-separated; credentials may stand in it.
+        name: what the server shows for this connection.
+
+    Raises:
+        Unavailable: no server answers there now.
+    """
+    connection = Connection()
+    try:
+        # For the first connection a failure is an answer. Afterwards it is an outage to sit out.
+        await connection.connect(
+            servers=url.split(","),
+            name=name,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=_RECONNECT_WAIT_S,  # type: ignore[arg-type]  # declared int, used as seconds
+            reconnect_to_server_handler=_next_server,
+            connect_timeout=_CONNECT_WITHIN_S,
+            ping_interval=_PING_INTERVAL_S,
+            pending_size=0,
+            error_cb=connection.note_error,
+            disconnected_cb=connection.note_disconnect,
+            reconnected_cb=connection.note_reconnect,
+        )
+    except (OSError, errors.Error) as error:
+        await connection.close()
+        raise Unavailable(f"no NATS server lets us in at {without_credentials(url)}: {error}") from error
+    connection.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1}
+    return connection
+
+
+def without_credentials(url: str) -> str:
+    """The URLs with what stands before an `@` taken out."""
+    parts = [urlsplit(one) for one in url.split(",")]
+    return ",".join(part._replace(netloc=re.sub(r".*@", "", part.netloc)).geturl() for part in parts)
+
+
+def _next_server(servers: list[Server], _info: dict[str, Any]) -> tuple[Server, float]:
+    server = random.choice(servers)  # noqa: S311 - spreads load, guards nothing
+    return server, _RECONNECT_WAIT_S * random.uniform(1, 2)  # noqa: S311
+
+
+def _bound_unsent_time(fd: int) -> None:
+    """Let the kernel end a connection whose peer takes nothing in.
+
+    Closing a connection waits until its buffer is sent, so a frozen server would hold up the reconnect for ever.
+    """
+    if option := getattr(socket, "TCP_USER_TIMEOUT", None):
+        with socket.socket(fileno=os.dup(fd)) as same_socket:
+            same_socket.setsockopt(socket.IPPROTO_TCP, option, _UNSENT_FOR_MS)

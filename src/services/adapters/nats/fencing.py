@@ -1,0 +1,129 @@
+"""Who reads a partition: the consumer `fan-out-{partition}-{epoch}` with the highest epoch does.
+
+Creating a consumer is the compare-and-swap: the server refuses a name that exists with another config, and each
+claimant's config differs by a random token, so an epoch has one owner. The new owner then deletes the older consumers,
+which ends their readers' pulls. Any reader that is in doubt looks for a higher epoch before it goes on, so one that
+was away while several epochs passed does not come back either.
+
+A position is what some epoch's reader acknowledged without a gap. Each epoch begins where an earlier one's
+acknowledgements ended, so the highest of the positions holds for the partition.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fanout.errors import PartitionLost
+from fanout.subjects import MESSAGES
+from services.adapters.nats import api
+from services.adapters.nats.connection import Connection
+from services.adapters.nats.streams import partition_filter
+
+_NAME: Final = re.compile(r"fan-out-(\d+)-(\d+)")
+_CONSUMER_EXISTS: Final = 10148
+_ACK_WAIT_S: Final = 60
+_MAX_ACK_PENDING: Final = 10_000
+
+
+def consumer_name(partition: int, epoch: int) -> str:
+    """The consumer of an epoch."""
+    return f"fan-out-{partition}-{epoch}"
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """Who wants to read a partition."""
+
+    partition: int
+    owner: str
+    """The worker, for those who look at the log from outside."""
+    token: str
+    """Random, so that no two readers' consumers have the same config."""
+
+
+async def epochs(nc: Connection, partition: int) -> list[int]:
+    """The epochs of a partition whose consumers exist, rising.
+
+    Raises:
+        Unavailable: JetStream cannot be reached.
+    """
+    matches = (_NAME.fullmatch(name) for name in await api.consumer_names(nc, MESSAGES))
+    return sorted(int(match[2]) for match in matches if match and int(match[1]) == partition)
+
+
+async def position(nc: Connection, partition: int, of_epochs: list[int]) -> int:
+    """Up to where these epochs' readers acknowledged everything.
+
+    Raises:
+        PartitionLost: one of them was deleted in this moment, so somebody else is claiming the partition.
+        Unavailable: JetStream cannot be reached.
+    """
+    positions = [0]
+    for epoch in of_epochs:
+        try:
+            positions.append(_position(await api.consumer_info(nc, MESSAGES, consumer_name(partition, epoch))))
+        except api.NotFound as error:
+            raise PartitionLost(f"partition {partition} is being claimed by another worker") from error
+    return max(positions)
+
+
+async def take(nc: Connection, claimant: Claimant, epoch: int, after: int) -> None:
+    """Make an epoch the claimant's, and end the older ones.
+
+    Args:
+        nc: the connection.
+        claimant: who reads from now on.
+        epoch: one that is higher than any seen.
+        after: the new epoch begins with the event behind this sequence.
+
+    Raises:
+        PartitionLost: another claimant has this epoch, or a higher one.
+        Unavailable: JetStream cannot be reached; the epoch may be taken none the less.
+    """
+    partition = claimant.partition
+    try:
+        await api.create_consumer(nc, MESSAGES, _config(claimant, epoch, after))
+    except api.Refused as error:
+        if error.err_code != _CONSUMER_EXISTS:
+            raise
+        raise PartitionLost(f"another worker claimed partition {partition} at the same moment") from error
+    existing = await epochs(nc, partition)
+    if existing and existing[-1] > epoch:
+        await api.delete_consumer(nc, MESSAGES, consumer_name(partition, epoch))
+        raise PartitionLost(f"partition {partition} is at epoch {existing[-1]} already")
+    for older in (one for one in existing if one < epoch):
+        await api.delete_consumer(nc, MESSAGES, consumer_name(partition, older))
+
+
+async def owned_by(nc: Connection, claimant: Claimant, epoch: int) -> bool:
+    """Whether an epoch's consumer was created for this claimant.
+
+    Raises:
+        Unavailable: JetStream cannot be reached.
+    """
+    try:
+        info = await api.consumer_info(nc, MESSAGES, consumer_name(claimant.partition, epoch))
+    except api.NotFound:
+        return False
+    return bool((info["config"].get("metadata") or {}).get("token") == claimant.token)
+
+
+def _position(info: dict[str, Any]) -> int:
+    acknowledged: int = info["ack_floor"]["stream_seq"]
+    before_start: int = info["config"].get("opt_start_seq", 1) - 1
+    return max(acknowledged, before_start)
+
+
+def _config(claimant: Claimant, epoch: int, after: int) -> dict[str, object]:
+    name = consumer_name(claimant.partition, epoch)
+    return {
+        "name": name,
+        "durable_name": name,
+        "deliver_policy": "by_start_sequence",
+        "opt_start_seq": after + 1,
+        "filter_subject": partition_filter(claimant.partition),
+        "ack_policy": "explicit",
+        "ack_wait": _ACK_WAIT_S * api.NANOSECONDS,
+        "max_ack_pending": _MAX_ACK_PENDING,
+        "metadata": {"owner": claimant.owner, "token": claimant.token},
+    }

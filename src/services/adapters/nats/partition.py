@@ -1,0 +1,146 @@
+"""The one reader of a partition of MESSAGES."""
+
+import secrets
+from collections.abc import Sequence
+
+import structlog
+
+from fanout.errors import PartitionLost, Unavailable
+from fanout.ports.log import Stored
+from fanout.subjects import MESSAGES
+from services.adapters.nats import api, fencing
+from services.adapters.nats.connection import Connection
+from services.adapters.nats.delivery import Delivery
+from services.adapters.nats.fencing import Claimant
+from services.adapters.nats.recovery import Acknowledger, until_available
+from services.adapters.nats.standing_pull import Interrupted, StandingPull
+
+_log = structlog.get_logger(__name__)
+
+
+class NatsPartitionReader:
+    """`fanout.ports.log.PartitionReader`; made by `claim_partition`.
+
+    After a lost connection or a missing delivery it takes a new epoch for itself, which begins behind what was
+    acknowledged, and passes over what it handed out before: so `epoch` may rise while it reads.
+    """
+
+    def __init__(
+        self, nc: Connection, claimant: Claimant, epoch: int, position: int, *, batch: int, heartbeat: float
+    ) -> None:
+        self.partition = claimant.partition
+        self.epoch = epoch
+        self.position = position
+        self._nc = nc
+        self._claimant = claimant
+        self._pull = StandingPull(nc, MESSAGES, batch=batch, heartbeat=heartbeat, ordered=True)
+        self._acks = Acknowledger(nc)
+        self._last = position
+        self._acked = position
+        self._acked_token = ""
+        self._unacked: dict[int, str] = {}
+
+    async def start(self) -> None:
+        """Pull from the epoch's consumer.
+
+        Raises:
+            Unavailable: not connected.
+        """
+        await self._pull.aim(fencing.consumer_name(self.partition, self.epoch))
+
+    async def fetch(self) -> list[Stored]:
+        """See the port. Read `epoch` again after each call."""
+        while True:
+            await self._acks.flush()
+            try:
+                events = self._admit(await self._pull.fetch())
+            except Interrupted as interruption:
+                _log.info("nats.partition_resumes", partition=self.partition, after=str(interruption))
+                await until_available(self._restart)
+                continue
+            if events:
+                return events
+
+    async def ack(self, events: Sequence[Stored]) -> None:
+        """See the port. Without a connection it is sent once there is one."""
+        if not events:
+            return
+        self._acked = max(self._acked, events[-1].seq)
+        done = [seq for seq in self._unacked if seq <= self._acked]
+        self._acknowledge([self._unacked.pop(seq) for seq in done])
+        await self._acks.flush()
+
+    async def caught_up(self) -> int | None:
+        """See the port."""
+        upto = await api.last_seq(self._nc, MESSAGES)
+        try:
+            name = fencing.consumer_name(self.partition, self.epoch)
+            info = await api.consumer_info(self._nc, MESSAGES, name)
+        except api.NotFound:
+            await self._refuse_if_lost()
+            return None
+        return upto if info["num_pending"] == info["num_ack_pending"] == 0 else None
+
+    async def close(self) -> None:
+        """See the port. Returns once the server has all acknowledgements, where it can be reached."""
+        await self._pull.close()
+        await self._acks.flush()
+        if not self._acked_token:
+            return
+        try:
+            # The server answers an acknowledgement that has a reply subject, after all those before it.
+            await self._nc.call(self._acked_token)
+        except Unavailable as error:
+            _log.debug("nats.closed_without_answer", partition=self.partition, error=str(error))
+
+    def _admit(self, deliveries: Sequence[Delivery]) -> list[Stored]:
+        """What was not handed out before, of deliveries among which none is missing."""
+        fresh: list[Stored] = []
+        done: list[str] = []
+        for delivery in deliveries:
+            if delivery.seq <= self._acked:
+                done.append(delivery.token)
+                continue
+            self._unacked[delivery.seq] = delivery.token
+            if delivery.seq > self._last:
+                self._last = delivery.seq
+                fresh.append(delivery.stored())
+        self._acknowledge(done)
+        return fresh
+
+    def _acknowledge(self, tokens: Sequence[str]) -> None:
+        if tokens:
+            self._acked_token = tokens[-1]
+            self._acks.add(tokens)
+
+    async def _restart(self) -> None:
+        """Take the next epoch, unless another worker has."""
+        await self._refuse_if_lost()
+        await fencing.take(self._nc, self._claimant, self.epoch + 1, self._acked)
+        self.epoch += 1
+        self._unacked.clear()
+        self._acked_token = ""
+        await self.start()
+
+    async def _refuse_if_lost(self) -> None:
+        existing = await fencing.epochs(self._nc, self.partition)
+        if not existing or existing[-1] <= self.epoch:
+            return
+        # A claim of our own whose answer was lost is no other worker's.
+        if not await fencing.owned_by(self._nc, self._claimant, existing[-1]):
+            raise PartitionLost(f"partition {self.partition} is at epoch {existing[-1]}, this reader was {self.epoch}")
+        self.epoch = existing[-1]
+
+
+async def claim_partition(
+    nc: Connection, partition: int, owner: str, *, batch: int, heartbeat: float
+) -> NatsPartitionReader:
+    """Become the reader of a partition; see `fanout.ports.log.Log.claim`."""
+    existing = await fencing.epochs(nc, partition)
+    position = await fencing.position(nc, partition, existing)
+    claimant = Claimant(partition, owner, secrets.token_hex(8))
+    epoch = existing[-1] + 1 if existing else 1
+    await fencing.take(nc, claimant, epoch, position)
+    reader = NatsPartitionReader(nc, claimant, epoch, position, batch=batch, heartbeat=heartbeat)
+    await reader.start()
+    return reader

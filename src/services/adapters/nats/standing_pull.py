@@ -1,0 +1,188 @@
+"""The standing pull: requests for messages that always stand at the server, and a callback that takes what comes.
+
+It waits for no round trip, and an idle one does not stall, as `fetch` of nats-py does. It is a mechanism only:
+when its consumer may be gone, or something was lost, it says so by `Interrupted`, and its owner mends the consumer
+and aims it anew.
+"""
+
+import asyncio
+from collections import deque
+from typing import Final
+
+import orjson
+import structlog
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from fanout.errors import Unavailable
+from services.adapters.nats.api import NANOSECONDS
+from services.adapters.nats.connection import Connection, translated
+from services.adapters.nats.delivery import ACK_PREFIX, Delivery
+
+_REQUESTS: Final = 3
+_EXPIRES_S: Final = 30.0
+_MISSED_HEARTBEATS: Final = 2
+_HEARTBEAT: Final = "100"
+_SPENT: Final = frozenset({"404", "408"})
+
+_log = structlog.get_logger(__name__)
+
+
+class Interrupted(Exception):  # noqa: N818 - it reports a state, and is always handled
+    """Nothing more comes until the owner has seen to the consumer and called `aim`."""
+
+
+class StandingPull:
+    """A stream's events by way of one of its consumers.
+
+    Args:
+        nc: the connection.
+        stream: the stream.
+        batch: events in one request, and at most in one `fetch`; three requests stand at a time, and no more than
+            three batches are requested or buffered beside the one that is being fetched.
+        heartbeat: seconds between the server's signs of life; after two that are missed the pull is interrupted.
+        ordered: this is the consumer's only reader and wants everything in order: it is interrupted when a delivery
+            is missing, and what is buffered then is dropped.
+    """
+
+    def __init__(self, nc: Connection, stream: str, *, batch: int, heartbeat: float, ordered: bool = False) -> None:
+        self._nc = nc
+        self._stream = stream
+        self._batch = batch
+        self._heartbeat = heartbeat
+        self._ordered = ordered
+        self._consumer = ""
+        self._inbox = nc.new_inbox()
+        self._subscription: Subscription | None = None
+        self._buffer: deque[Delivery] = deque()
+        self._news = asyncio.Event()
+        self._interruption: str | None = "it was not started"
+        self._closed = False
+        self._serial = 0
+        self._stale = 0
+        self._owed = 0
+        self._order = 0
+        self._heard = 0.0
+        self._forget_reconnects = nc.on_reconnect(lambda: self.interrupt("the connection was lost"))
+        self._request = orjson.dumps(
+            {
+                "batch": batch,
+                "expires": int(max(_EXPIRES_S, 4 * heartbeat) * NANOSECONDS),
+                "idle_heartbeat": int(heartbeat * NANOSECONDS),
+            }
+        )
+
+    async def aim(self, consumer: str) -> None:
+        """Pull from this consumer from now on; requests made before are forgotten.
+
+        Raises:
+            Unavailable: not connected.
+        """
+        if self._subscription is None:
+            with translated("no subscription"):
+                self._subscription = await self._nc.subscribe(f"{self._inbox}.*", cb=self._receive)
+        if self._ordered:
+            self._buffer.clear()
+        self._consumer = consumer
+        self._stale = self._serial
+        self._owed = 0
+        self._order = 0
+        self._heard = asyncio.get_running_loop().time()
+        self._interruption = None
+
+    def interrupt(self, reason: str) -> None:
+        """Stop until `aim` is called. The first reason counts."""
+        if self._interruption is None:
+            _log.debug("nats.pull_interrupted", stream=self._stream, consumer=self._consumer, reason=reason)
+            self._interruption = reason
+            if self._ordered:
+                self._buffer.clear()
+        self._news.set()
+
+    async def fetch(self) -> list[Delivery]:
+        """Wait for at least one event, and return what is there, up to a batch.
+
+        Raises:
+            Interrupted: the owner must see to the consumer.
+            Unavailable: the pull was closed.
+        """
+        entered = asyncio.get_running_loop().time()
+        while True:
+            self._news.clear()
+            if self._closed:
+                raise Unavailable("this reader of the log is closed")
+            await self._top_up()
+            if self._buffer:  # from here to the return nothing may wait: a cancelled fetch must lose nothing
+                return [self._buffer.popleft() for _ in range(min(self._batch, len(self._buffer)))]
+            if self._interruption is not None:
+                raise Interrupted(self._interruption)
+            await self._wait(max(entered, self._heard) + _MISSED_HEARTBEATS * self._heartbeat)
+
+    async def close(self) -> list[Delivery]:
+        """Pull no more; what had come and was not fetched."""
+        self._closed = True
+        self._forget_reconnects()
+        if self._subscription is not None:
+            await self._nc.retire(self._subscription)
+        self._news.set()
+        return list(self._buffer)
+
+    async def _wait(self, deadline: float) -> None:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._news.wait()
+        except TimeoutError:
+            self.interrupt("heartbeats are missing")
+
+    async def _top_up(self) -> None:
+        """Request as much as there is room for once the next batch is taken out."""
+        while self._interruption is None and self._owed + self._left_over() <= (_REQUESTS - 1) * self._batch:
+            self._serial += 1
+            self._owed += self._batch
+            subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
+            try:
+                with translated("no pull"):
+                    await self._nc.publish(subject, self._request, reply=f"{self._inbox}.{self._serial}")
+            except Unavailable as error:
+                self.interrupt(str(error))
+
+    def _left_over(self) -> int:
+        return max(0, len(self._buffer) - self._batch)
+
+    async def _receive(self, msg: Msg) -> None:
+        self._heard = asyncio.get_running_loop().time()
+        if msg.reply.startswith(ACK_PREFIX):
+            self._take(Delivery.of(msg))
+        elif int(msg.subject.rpartition(".")[2]) > self._stale:
+            self._heed(msg.headers or {})
+        self._news.set()
+
+    def _take(self, delivery: Delivery) -> None:
+        if delivery.consumer != self._consumer or (self._ordered and self._interruption is not None):
+            return
+        self._owed = max(0, self._owed - 1)
+        if self._ordered and not self._is_next(delivery.order):
+            return
+        self._buffer.append(delivery)
+
+    def _is_next(self, order: int) -> bool:
+        if order != self._order + 1:
+            self.interrupt(f"delivery {order} came after delivery {self._order}")
+            return False
+        self._order = order
+        return True
+
+    def _heed(self, status: dict[str, str]) -> None:
+        """Read a status message of the server about one of the requests that count."""
+        code = status.get("Status", "")
+        if code == _HEARTBEAT:
+            self._compare(status)
+        elif code in _SPENT:
+            self._owed = max(0, self._owed - int(status.get("Nats-Pending-Messages", self._batch)))
+        else:
+            self.interrupt(f"{code} {status.get('Description', '')}")
+
+    def _compare(self, heartbeat: dict[str, str]) -> None:
+        delivered = heartbeat.get("Nats-Last-Consumer")
+        if self._ordered and delivered is not None and int(delivered) != self._order:
+            self.interrupt(f"the server delivered {delivered}, {self._order} came")

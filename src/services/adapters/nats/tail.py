@@ -1,0 +1,111 @@
+"""One reader's ordered view of a stream, by consumers that live only as long as nothing goes wrong."""
+
+import secrets
+from typing import Final
+
+import structlog
+
+from fanout.errors import Unavailable
+from fanout.ports.log import Stored
+from services.adapters.nats import api
+from services.adapters.nats.connection import Connection
+from services.adapters.nats.delivery import Delivery
+from services.adapters.nats.recovery import until_available
+from services.adapters.nats.standing_pull import Interrupted, StandingPull
+
+_FORGOTTEN_AFTER_S: Final = 60
+
+_log = structlog.get_logger(__name__)
+
+
+class OrderedView:
+    """Every event after a point, in order, none twice.
+
+    At any doubt (a gap, silence, a reconnect, a lost consumer) it begins anew behind the last event it handed out.
+
+    Args:
+        nc: the connection.
+        stream: which.
+        after: the sequence before the first one to read.
+        subject: a filter of stored subjects; None for all.
+        batch: at most so many events at a time.
+        heartbeat: seconds between the server's signs of life.
+    """
+
+    def __init__(
+        self, nc: Connection, stream: str, *, after: int, subject: str | None, batch: int, heartbeat: float
+    ) -> None:
+        self._nc = nc
+        self._stream = stream
+        self._subject = subject
+        self._consumer = ""
+        self._pull = StandingPull(nc, stream, batch=batch, heartbeat=heartbeat, ordered=True)
+        self.after = after
+        """The sequence of the last event handed out."""
+        self.pending = 0
+        """How many events followed it when it was sent."""
+
+    async def start(self) -> None:
+        """Begin, or begin anew, behind `after`.
+
+        Raises:
+            Unavailable: JetStream cannot be reached.
+        """
+        await self._forget()
+        name = f"tail-{secrets.token_hex(8)}"
+        created = await api.create_consumer(self._nc, self._stream, self._config(name))
+        self._consumer = name
+        self.pending = created["num_pending"]
+        await self._pull.aim(name)
+
+    async def fetch(self) -> list[Delivery]:
+        """Wait for at least one event, and return what is there."""
+        while True:
+            try:
+                deliveries = await self._pull.fetch()
+            except Interrupted as interruption:
+                _log.debug("nats.tail_resumes", stream=self._stream, reason=str(interruption))
+                await until_available(self.start)
+            else:
+                self.after, self.pending = deliveries[-1].seq, deliveries[-1].pending
+                return deliveries
+
+    async def close(self) -> None:
+        """Stop reading. Without a connection, the server forgets the consumer after a minute."""
+        await self._pull.close()
+        try:
+            await self._forget()
+        except Unavailable as error:
+            _log.debug("nats.tail_left_behind", stream=self._stream, error=str(error))
+
+    async def _forget(self) -> None:
+        if self._consumer:
+            await api.delete_consumer(self._nc, self._stream, self._consumer)
+            self._consumer = ""
+
+    def _config(self, name: str) -> dict[str, object]:
+        config: dict[str, object] = {
+            "name": name,
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": self.after + 1,
+            "ack_policy": "none",
+            "inactive_threshold": _FORGOTTEN_AFTER_S * api.NANOSECONDS,
+            "mem_storage": True,
+            "num_replicas": 1,
+        }
+        return config | ({"filter_subject": self._subject} if self._subject else {})
+
+
+class NatsTail:
+    """`fanout.ports.log.Tail`; made by `NatsLog.tail`."""
+
+    def __init__(self, view: OrderedView) -> None:
+        self._view = view
+
+    async def fetch(self) -> list[Stored]:
+        """See the port."""
+        return [delivery.stored() for delivery in await self._view.fetch()]
+
+    async def close(self) -> None:
+        """See the port."""
+        await self._view.close()

@@ -1,0 +1,251 @@
+"""The connection: fails fast at first, then never gives up, and keeps nothing to be sent later."""
+
+import asyncio
+import inspect
+
+import pytest
+from nats import errors
+from nats.aio.client import Client
+from nats.aio.subscription import Subscription
+from nats.aio.transport import TcpTransport
+
+from fanout import subjects
+from fanout.errors import Unavailable
+from fanout.subjects import MESSAGES
+from services.adapters.nats import Connection, NatsBus, connect
+from tests.support.nats import connected, open_log
+from tests.support.reading import PATIENCE_S, append_messages, soon, until
+from tests.support.servers import NatsServer, free_port
+
+
+async def _connected_again(nc: Connection) -> None:
+    async def answers() -> bool | None:
+        try:
+            await nc.ping()
+        except Unavailable:
+            return None
+        return True
+
+    await until(answers)
+
+
+async def _notices_the_loss(nc: Connection) -> None:
+    async def lost() -> bool | None:
+        return True if not nc.is_connected else None
+
+    await until(lost)
+
+
+class TestConnect:
+    async def test_an_error_names_the_server_without_its_credentials(self) -> None:
+        port = free_port()
+        with pytest.raises(Unavailable, match=rf"nats://127\.0\.0\.1:{port}") as caught:
+            await soon(connect(f"nats://someone:secret@127.0.0.1:{port}", name="test"))
+        assert "secret" not in str(caught.value)
+        assert "someone" not in str(caught.value)
+
+    async def test_a_server_that_says_nothing_is_an_error(self, nats_server: NatsServer) -> None:
+        nats_server.pause()
+        with pytest.raises(Unavailable, match="no NATS server lets us in"):
+            await soon(connect(nats_server.url, name="test"))
+
+    async def test_one_of_several_is_enough(self, nats_url: str) -> None:
+        async with connected(f"nats://127.0.0.1:{free_port()},{nats_url}") as nc:
+            await nc.ping()
+
+
+class TestOutage:
+    async def test_nothing_is_kept_to_be_sent_later(self, nats_server: NatsServer) -> None:
+        async with connected(nats_server.url) as nc:
+            log, bus = await open_log(nc, 1), NatsBus(nc)
+            heard: list[bytes] = []
+            await bus.subscribe("a.b", lambda _, payload: heard.append(payload))
+            nats_server.kill()
+            await _notices_the_loss(nc)
+            for attempt in (
+                log.append(subjects.message("general"), b"lost", msg_id="lost"),
+                bus.publish("a.b", b"lost"),
+                bus.publish_many([("a.b", b"lost")]),
+                bus.ping(),
+                log.ping(),
+            ):
+                with pytest.raises(Unavailable):
+                    await soon(attempt)
+            nats_server.start()
+            await _connected_again(nc)
+            await bus.publish("a.b", b"after")
+            await bus.ping()
+            assert await log.last_seq(MESSAGES) == 0
+            assert heard == [b"after"]
+
+    async def test_bytes_that_the_lost_connection_left_unsent_are_dropped(self, nats_server: NatsServer) -> None:
+        async with connected(nats_server.url) as nc:
+            log = await open_log(nc, 1)
+            nats_server.kill()
+            # Not yet noticed: the commands go into the client's buffer or the dead socket.
+            with pytest.raises(Unavailable):
+                await soon(log.append(subjects.message("general"), b"lost", msg_id="lost"))
+            nats_server.start()
+            await _connected_again(nc)
+            assert await log.last_seq(MESSAGES) == 0
+
+    async def test_whoever_waits_for_an_answer_is_told_when_the_connection_is_lost(
+        self, nats_server: NatsServer
+    ) -> None:
+        async with connected(nats_server.url) as nc:
+            log = await open_log(nc, 1)
+            nats_server.pause()
+            waiting = [
+                asyncio.create_task(nc.call("$JS.API.INFO", within=PATIENCE_S * 2)),
+                asyncio.create_task(nc.ping(within=PATIENCE_S * 2)),
+            ]
+            await asyncio.sleep(0)
+            nats_server.kill()
+            for task in waiting:
+                with pytest.raises(Unavailable):
+                    await soon(task)
+            nats_server.start()
+            await _connected_again(nc)
+            await log.ping()
+
+    async def test_a_frozen_server_is_unavailable_and_heard_again_when_it_goes_on(
+        self, nats_server: NatsServer
+    ) -> None:
+        async with connected(nats_server.url) as nc:
+            log = await open_log(nc, 1)
+            nats_server.pause()
+            with pytest.raises(Unavailable):
+                await nc.ping(within=0.05)
+            with pytest.raises(Unavailable):
+                await soon(log.append(subjects.message("general"), b"x", msg_id="x"))
+            nats_server.resume()
+            await _connected_again(nc)
+            answer = await log.append(subjects.message("general"), b"x", msg_id="x")
+            assert answer.seq == 1
+            assert await log.last_seq(MESSAGES) == 1
+
+    async def test_what_a_frozen_server_does_not_take_in_is_bounded(self, nats_server: NatsServer) -> None:
+        async with connected(nats_server.url) as nc:
+            bus = NatsBus(nc)
+            nats_server.pause()
+            block = bytes(512 * 1024)
+
+            async def flood() -> None:
+                while True:
+                    await bus.publish("a.b", block)
+
+            with pytest.raises(Unavailable, match="takes nothing in"):
+                await soon(flood())
+            assert nc.pending_data_size < 16 * 1024 * 1024
+
+    async def test_an_error_of_the_server_ends_a_connection_and_not_the_client(self, nats_url: str) -> None:
+        async with connected(nats_url) as nc:
+            back = asyncio.Event()
+            nc.on_reconnect(back.set)
+            await nc.write(b"NO SUCH COMMAND\r\n")
+            await soon(back.wait())
+            await nc.ping()
+
+    async def test_a_listener_hears_of_reconnects_until_it_is_taken_off(self, nats_server: NatsServer) -> None:
+        async with connected(nats_server.url) as nc:
+            heard: list[str] = []
+            back = asyncio.Event()
+            forget = nc.on_reconnect(lambda: heard.append("first"))
+            nc.on_reconnect(back.set)
+            await asyncio.to_thread(nats_server.restart)
+            await soon(back.wait())
+            forget()
+            back.clear()
+            await asyncio.to_thread(nats_server.restart)
+            await soon(back.wait())
+            assert heard == ["first"]
+
+
+class TestLimits:
+    async def test_a_payload_that_the_server_does_not_take_is_refused_here(self, nats_url: str) -> None:
+        async with connected(nats_url) as nc:
+            with pytest.raises(ValueError, match="the server takes"):
+                await NatsBus(nc).publish("a.b", bytes(nc.max_payload + 1))
+            await nc.ping()
+
+    @pytest.mark.parametrize("subject", ["", "a b", "a\r\nPUB c 0\r\n", "a\tb"])
+    async def test_a_subject_that_would_break_the_protocol_is_refused(self, nats_url: str, subject: str) -> None:
+        async with connected(nats_url) as nc:
+            with pytest.raises(ValueError, match="is no subject"):
+                await NatsBus(nc).publish_many([("a.b", b""), (subject, b"")])
+
+    async def test_messages_that_a_slow_handler_never_saw_are_counted(self, nats_url: str) -> None:
+        async with connected(nats_url) as nc:
+            subscription = await nc.subscribe("a.b")
+            error = errors.SlowConsumerError(subject="a.b", reply="", sid=1, sub=subscription)
+            for _ in range(3):
+                await nc.note_error(error)
+            assert nc.dropped == 3
+
+    async def test_a_handler_that_raises_hears_the_next_message(self, nats_url: str) -> None:
+        async with connected(nats_url) as nc:
+            heard: list[bytes] = []
+
+            def handler(subject: str, payload: bytes) -> None:
+                heard.append(payload)
+                raise RuntimeError(subject)
+
+            bus = NatsBus(nc)
+            subscription = await bus.subscribe("a.b", handler)
+            await bus.publish_many([("a.b", b"1"), ("a.b", b"2")])
+            await subscription.close()
+            assert heard == [b"1", b"2"]
+
+
+class TestPrivateNames:
+    """What `services.adapters.nats.connection` uses beyond the public names of nats-py."""
+
+    def test_attributes_of_a_client(self) -> None:
+        client = vars(Client())
+        kinds = {
+            "_pending": list,
+            "_pending_data_size": int,
+            "_flush_queue": type(None),
+            "_pongs": list,
+            "_resp_map": dict,
+        }
+        assert {name: type(client[name]) for name in kinds} == kinds
+        assert {"_err", "_transport"} <= client.keys()
+
+    @pytest.mark.parametrize(
+        ("method", "parameters"),
+        [
+            ("_send_command", ["self", "cmd", "priority"]),
+            ("_flush_pending", ["self", "force_flush"]),
+            ("_send_ping", ["self", "future"]),
+            ("_send_unsubscribe", ["self", "sid", "limit"]),
+            ("_remove_sub", ["self", "sid", "max_msgs"]),
+            ("_connect_to_server", ["self", "s"]),
+            ("_process_err", ["self", "err_msg"]),
+            ("_process_op_err", ["self", "e"]),
+        ],
+    )
+    def test_methods_of_a_client(self, method: str, parameters: list[str]) -> None:
+        assert list(inspect.signature(getattr(Client, method)).parameters) == parameters
+
+    async def test_attributes_of_a_subscription(self, nats_url: str) -> None:
+        async with connected(nats_url) as nc:
+            subscription = await nc.subscribe("a.b")
+            assert isinstance(subscription._pending_queue, asyncio.Queue)
+            assert isinstance(subscription._id, int)
+            assert list(inspect.signature(Subscription._stop_processing).parameters) == ["self"]
+
+    def test_attributes_of_a_transport(self) -> None:
+        assert "_io_writer" in vars(TcpTransport())  # type: ignore[no-untyped-call]
+
+
+async def test_requests_while_down_leave_nothing_behind(nats_server: NatsServer) -> None:
+    async with connected(nats_server.url) as nc:
+        log = await open_log(nc, 1)
+        await append_messages(log, "general", [1])
+        nats_server.kill()
+        await _notices_the_loss(nc)
+        for _ in range(10):
+            with pytest.raises(Unavailable):
+                await log.append(subjects.message("general"), b"x", msg_id="x")
+        assert nc._resp_map == {}

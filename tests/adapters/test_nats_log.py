@@ -1,0 +1,229 @@
+"""What the NATS log adds to the contract: the streams' config, headers, and the fencing of partitions."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from nats.aio.msg import Msg
+
+from fanout import partition_of, subjects
+from fanout.errors import FanoutError, PartitionLost, Unavailable
+from fanout.ports.log import Stored
+from fanout.subjects import DEAD, MESSAGES, META, STREAM_SUBJECTS
+from services.adapters.nats import Connection, NatsLog, api, fencing
+from services.adapters.nats.delivery import Delivery
+from services.adapters.nats.fencing import Claimant
+from services.adapters.nats.partition import NatsPartitionReader
+from services.adapters.nats.standing_pull import StandingPull
+from services.adapters.nats.streams import published_subject
+from services.adapters.nats.tail import NatsTail
+from services.adapters.nats.work_queue import NatsConsumer
+from tests.support.nats import clear, connected, open_log
+from tests.support.reading import append_messages, collect, seqs, soon, until
+
+
+@pytest.fixture
+async def nc(nats_url: str) -> AsyncIterator[Connection]:
+    async with connected(nats_url) as connection:
+        await clear(connection)
+        yield connection
+
+
+class TestStreams:
+    async def test_are_created_as_configured(self, nc: Connection) -> None:
+        await NatsLog.open(nc, partitions=3, keep_s=600)
+        found = {info.config.name: info.config for info in await nc.jsm().streams_info()}
+        assert {name: tuple(config.subjects or ()) for name, config in found.items()} == STREAM_SUBJECTS
+        assert {name: config.max_age for name, config in found.items()} == {MESSAGES: 600, META: 600, DEAD: 30 * 86_400}
+        assert {config.storage for config in found.values()} == {"file"}
+        assert {config.num_replicas for config in found.values()} == {1}
+
+    async def test_keep_their_partitions_whatever_is_configured_later(self, nc: Connection) -> None:
+        await NatsLog.open(nc, partitions=3)
+        assert (await NatsLog.open(nc, partitions=8)).partitions == 3
+
+    async def test_get_the_subjects_that_they_lack(self, nc: Connection) -> None:
+        await nc.jsm().add_stream(name=META, subjects=["channels.member.joined.*"])
+        log = await NatsLog.open(nc)
+        await log.append(subjects.member_left("general"), b"", msg_id="a")
+        assert await log.last_seq(META) == 1
+
+    async def test_of_another_maker_are_refused(self, nc: Connection) -> None:
+        await nc.jsm().add_stream(name=MESSAGES, subjects=["messages.send.*"])
+        with pytest.raises(FanoutError, match="without partitions"):
+            await NatsLog.open(nc)
+
+    async def test_put_each_channel_where_partition_of_says(self, nc: Connection) -> None:
+        log = await open_log(nc, 7)
+        channels = ["general", "A-b_9", "x", *(f"channel-{number}" for number in range(50))]
+        for channel in channels:
+            await append_messages(log, channel, [0])
+        manager = nc.jsm()
+        for seq, channel in enumerate(channels, 1):
+            stored = (await manager.get_msg(MESSAGES, seq)).subject
+            assert stored == f"messages.send.{partition_of(channel, 7)}.{channel}"
+
+    @pytest.mark.parametrize(
+        ("stored", "published"),
+        [
+            ("messages.send.3.general", "messages.send.general"),
+            ("messages.send.0.0", "messages.send.0"),
+            ("channels.member.joined.general", "channels.member.joined.general"),
+            ("dead.MESSAGES.general", "dead.MESSAGES.general"),
+        ],
+    )
+    def test_give_subjects_back_as_published(self, stored: str, published: str) -> None:
+        assert published_subject(stored) == published
+
+
+class TestBury:
+    async def test_says_why_and_whence_on_one_line_each(self, nc: Connection) -> None:
+        log = await open_log(nc, 1)
+        event = Stored(7, "messages.send.general", b"broken")
+        await log.bury(MESSAGES, event, "bad\r\nFanout-Seq: 9\x00" + "x" * 5_000)
+        headers = (await nc.jsm().get_msg(DEAD, 1)).headers
+        assert headers is not None
+        assert headers["Fanout-Seq"] == "7"
+        assert headers["Fanout-Subject"] == "messages.send.general"
+        assert headers["Nats-Msg-Id"] == "MESSAGES:7"
+        assert headers["Fanout-Reason"].startswith("bad  Fanout-Seq: 9 xxx")
+        assert len(headers["Fanout-Reason"]) <= 1_000
+
+
+class TestDelivery:
+    @pytest.mark.parametrize(
+        "token",
+        [
+            "$JS.ACK.MESSAGES.writer.2.31.17.1700000000000000000.5",
+            "$JS.ACK._.hash.MESSAGES.writer.2.31.17.1700000000000000000.5",
+            "$JS.ACK.hub.hash.MESSAGES.writer.2.31.17.1700000000000000000.5.random",
+        ],
+    )
+    async def test_reads_every_form_of_the_reply_subject(self, nc: Connection, token: str) -> None:
+        delivery = Delivery.of(Msg(nc, "messages.send.0.general", token, b"x"))
+        assert delivery == Delivery("writer", 2, 31, 17, 5, "messages.send.0.general", b"x", token)
+        assert delivery.stored() == Stored(31, "messages.send.general", b"x", 2, token)
+
+
+class TestStandingPull:
+    @staticmethod
+    def _lose_the_first(pull: StandingPull, monkeypatch: pytest.MonkeyPatch) -> None:
+        take = pull._take
+
+        def lose(_: Delivery) -> None:
+            monkeypatch.setattr(pull, "_take", take)
+
+        monkeypatch.setattr(pull, "_take", lose)
+
+    async def test_a_tail_notices_a_loss_though_nothing_follows(
+        self, nc: Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log = await open_log(nc, 1)
+        tail = await log.tail(MESSAGES, after=0)
+        self._lose_the_first(tail._view._pull, monkeypatch)
+        await append_messages(log, "general", [1])
+        assert seqs(await collect(tail, 1)) == [1]
+        await tail.close()
+
+    async def test_a_partition_keeps_its_order_over_a_loss(
+        self, nc: Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log = await open_log(nc, 1)
+        reader = await log.claim(0, "worker")
+        self._lose_the_first(reader._pull, monkeypatch)
+        await append_messages(log, "general", range(3))
+        assert seqs(await collect(reader, 3)) == [1, 2, 3]
+        assert reader.epoch > 1
+        await reader.close()
+
+    async def test_a_partition_passes_over_what_the_server_delivers_again(self, nc: Connection) -> None:
+        log = await open_log(nc, 1)
+        await append_messages(log, "general", range(3))
+        reader = await log.claim(0, "worker")
+        events = await collect(reader, 3)
+        await nc.publish(events[1].token, b"-NAK")
+        await append_messages(log, "general", [3])
+        events += await collect(reader, 1)
+        assert seqs(events) == [1, 2, 3, 4]
+        await reader.ack(events)
+        assert await until(reader.caught_up) == 4
+        await reader.close()
+
+    async def test_no_more_is_requested_than_there_is_room_for(self, nc: Connection) -> None:
+        log = await open_log(nc, 1)
+        await append_messages(log, "general", range(100))
+        consumer = await log.consume(MESSAGES, "writer", batch=5)
+        await soon(consumer.fetch())
+
+        async def delivered() -> int | None:
+            info = await api.consumer_info(nc, MESSAGES, "writer")
+            return info["num_ack_pending"] if info["num_waiting"] == 0 else None
+
+        assert await until(delivered) <= 4 * 5
+        await consumer.close()
+
+    async def test_a_fetch_ends_when_its_reader_is_closed(self, nc: Connection) -> None:
+        log = await open_log(nc, 1)
+        readers: list[NatsTail | NatsPartitionReader | NatsConsumer] = [
+            await log.tail(MESSAGES, after=0),
+            await log.claim(0, "worker"),
+            await log.consume(MESSAGES, "writer"),
+        ]
+        for reader in readers:
+            waiting = asyncio.create_task(reader.fetch())
+            await asyncio.sleep(0)
+            await reader.close()
+            with pytest.raises(Unavailable, match="closed"):
+                await soon(waiting)
+
+
+class TestFencing:
+    @staticmethod
+    def _claimant(name: str) -> Claimant:
+        return Claimant(0, name, token=name)
+
+    async def test_an_epoch_has_one_owner(self, nc: Connection) -> None:
+        await open_log(nc, 1)
+        await fencing.take(nc, self._claimant("a"), 1, 0)
+        with pytest.raises(PartitionLost, match="at the same moment"):
+            await fencing.take(nc, self._claimant("b"), 1, 0)
+        assert await fencing.owned_by(nc, self._claimant("a"), 1)
+        assert not await fencing.owned_by(nc, self._claimant("b"), 1)
+
+    async def test_whoever_was_away_while_epochs_passed_does_not_come_back(self, nc: Connection) -> None:
+        await open_log(nc, 1)
+        await fencing.take(nc, self._claimant("newest"), 5, 0)
+        with pytest.raises(PartitionLost, match="epoch 5"):
+            await fencing.take(nc, self._claimant("late"), 4, 0)
+        assert await fencing.epochs(nc, 0) == [5]
+
+    async def test_the_position_is_the_highest_of_all_epochs(self, nc: Connection) -> None:
+        log = await open_log(nc, 1)
+        stored = await append_messages(log, "general", range(5))
+        reader = await log.claim(0, "worker")
+        # A claim whose answer was lost: its consumer exists, and nobody reads it.
+        config = {"name": "fan-out-0-2", "durable_name": "fan-out-0-2", "filter_subject": "messages.send.0.*"}
+        await api.create_consumer(nc, MESSAGES, config | {"ack_policy": "explicit"})
+        await reader.ack(await collect(reader, 5))
+        await reader.close()
+        successor = await log.claim(0, "successor")
+        assert (successor.epoch, successor.position) == (3, stored[-1])
+        await successor.close()
+
+    async def test_a_reader_goes_on_from_its_own_claim_without_an_answer(self, nc: Connection) -> None:
+        log = await open_log(nc, 1)
+        stored = await append_messages(log, "general", range(3))
+        reader = await log.claim(0, "worker")
+        await reader.ack((await collect(reader, 3))[:1])
+        await fencing.take(nc, reader._claimant, 2, stored[0])
+        await append_messages(log, "general", [3])
+        assert seqs(await soon(reader.fetch())) == [4]
+        assert reader.epoch == 3
+        await reader.close()
+
+    async def test_an_epoch_shows_its_owner(self, nc: Connection) -> None:
+        log = await open_log(nc, 1)
+        reader = await log.claim(0, "worker-7")
+        info = await nc.jsm().consumer_info(MESSAGES, fencing.consumer_name(0, reader.epoch))
+        assert (info.config.metadata or {})["owner"] == "worker-7"
+        await reader.close()

@@ -1,0 +1,49 @@
+"""Servers for every test that asks for one.
+
+`nats_url` and `redis_url` are shared by the whole run, so a test clears what it finds. `nats_server` and
+`redis_server` are a test's own, to be killed, restarted and frozen.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from tests.support.servers import NatsServer, RedisServer, Server
+
+_S = TypeVar("_S", bound=Server)
+
+
+@contextmanager
+def _running(server: _S) -> Iterator[_S]:
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with _running(NatsServer(tmp_path_factory.mktemp("nats"))) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with _running(RedisServer(tmp_path_factory.mktemp("redis"))) as server:
+        yield server.url
+
+
+@pytest.fixture
+def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
+    with _running(NatsServer(tmp_path / "nats")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    with _running(RedisServer(tmp_path / "redis")) as server:
+        yield server

@@ -1,0 +1,58 @@
+"""The adapters that the contract suites of the log and the bus run over."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from fanout.ports.bus import Bus
+from fanout.ports.log import Log
+from services.adapters.embedded.bus import EmbeddedBus
+from services.adapters.embedded.log import EmbeddedLog
+from services.adapters.nats import NatsBus
+from tests.support.nats import clear, connected, open_log
+
+PARTITIONS = 4
+
+
+class _Opener(Protocol):
+    def __call__(self, request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Log]: ...
+
+
+@asynccontextmanager
+async def _embedded_log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
+    folder: Path = request.getfixturevalue("tmp_path")
+    log = await EmbeddedLog.open(folder / "log.db", partitions=PARTITIONS)
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+@asynccontextmanager
+async def _nats_log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
+    async with connected(request.getfixturevalue("nats_url")) as nc:
+        await clear(nc)
+        yield await open_log(nc, PARTITIONS)
+
+
+_LOGS: dict[str, _Opener] = {"embedded": _embedded_log, "nats": _nats_log}
+
+
+@pytest.fixture(params=_LOGS)
+async def log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
+    async with _LOGS[request.param](request) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["embedded", "nats"])
+async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
+    if request.param == "nats":
+        async with connected(request.getfixturevalue("nats_url")) as nc:
+            yield NatsBus(nc)
+        return
+    embedded = EmbeddedBus()
+    yield embedded
+    await embedded.close()

@@ -1,0 +1,102 @@
+"""The contract of `fanout.ports.bus`, held by every adapter."""
+
+import asyncio
+
+import pytest
+
+from fanout.ports.bus import Bus
+from tests.support.reading import soon
+
+
+class _Heard:
+    """A handler that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, bytes]] = []
+        self._news = asyncio.Event()
+
+    def __call__(self, subject: str, payload: bytes) -> None:
+        self.messages.append((subject, payload))
+        self._news.set()
+
+    async def count(self, wanted: int) -> list[tuple[str, bytes]]:
+        while len(self.messages) < wanted:
+            self._news.clear()
+            await soon(self._news.wait())
+        return self.messages
+
+
+async def test_a_subscriber_hears_what_is_published(bus: Bus) -> None:
+    heard = _Heard()
+    subscription = await bus.subscribe("client.typing.general", heard)
+    await bus.publish("client.typing.general", b"\x00\r\nbytes")
+    assert await heard.count(1) == [("client.typing.general", b"\x00\r\nbytes")]
+    await subscription.close()
+
+
+async def test_every_subscriber_hears_it(bus: Bus) -> None:
+    listeners = [_Heard(), _Heard()]
+    subscriptions = [await bus.subscribe("a.b", heard) for heard in listeners]
+    await bus.publish("a.b", b"x")
+    for heard, subscription in zip(listeners, subscriptions, strict=True):
+        assert await heard.count(1) == [("a.b", b"x")]
+        await subscription.close()
+
+
+async def test_what_nobody_hears_is_gone(bus: Bus) -> None:
+    await bus.publish_many([("a.b", b"early")])
+    heard = _Heard()
+    subscription = await bus.subscribe("a.b", heard)
+    await bus.publish("a.b", b"late")
+    assert await heard.count(1) == [("a.b", b"late")]
+    await subscription.close()
+
+
+async def test_many_come_in_order(bus: Bus) -> None:
+    heard = _Heard()
+    subscription = await bus.subscribe("instance.events.*", heard)
+    sent = [(f"instance.events.i{number % 3}", str(number).encode()) for number in range(500)]
+    await bus.publish_many(sent)
+    assert await heard.count(500) == sent
+    await subscription.close()
+
+
+async def test_publishing_nothing_is_fine(bus: Bus) -> None:
+    await bus.publish_many([])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hears"),
+    [
+        ("a.*", ["a.b"]),
+        ("a.>", ["a.b", "a.b.c"]),
+        (">", ["a.b", "a.b.c", "x"]),
+        ("*.b.*", ["a.b.c"]),
+        ("x", ["x"]),
+    ],
+)
+async def test_wildcards(bus: Bus, pattern: str, hears: list[str]) -> None:
+    heard = _Heard()
+    subscription = await bus.subscribe(pattern, heard)
+    end = _Heard()
+    last = await bus.subscribe("z.z.z.z", end)
+    await bus.publish_many([(subject, b"") for subject in ("a.b", "a.b.c", "x", "z.z.z.z")])
+    await end.count(1)
+    await subscription.close()
+    assert [subject for subject, _ in heard.messages if not subject.startswith("z")] == hears
+    await last.close()
+
+
+async def test_a_closed_subscription_hears_no_more(bus: Bus) -> None:
+    closed, open_one = _Heard(), _Heard()
+    subscription = await bus.subscribe("a.b", closed)
+    other = await bus.subscribe("a.b", open_one)
+    await subscription.close()
+    await bus.publish("a.b", b"x")
+    await open_one.count(1)
+    assert closed.messages == []
+    await other.close()
+
+
+async def test_ping(bus: Bus) -> None:
+    await bus.ping()

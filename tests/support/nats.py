@@ -1,0 +1,29 @@
+"""The NATS server of a test, emptied, with the log's timings short."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from services.adapters.nats import Connection, NatsLog, connect
+
+HEARTBEAT_S = 0.25
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Connection]:
+    nc = await connect(url, name="test")
+    try:
+        yield nc
+    finally:
+        await nc.close()
+
+
+async def clear(nc: Connection) -> None:
+    """Delete every stream, with its consumers."""
+    manager = nc.jsm()
+    for stream in await manager.streams_info():
+        assert stream.config.name is not None
+        await manager.delete_stream(stream.config.name)
+
+
+async def open_log(nc: Connection, partitions: int) -> NatsLog:
+    return await NatsLog.open(nc, partitions=partitions, heartbeat=HEARTBEAT_S)

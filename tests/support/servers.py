@@ -1,0 +1,181 @@
+"""Real servers for tests: each on a free loopback port, with a directory of its own, and stopped by the test."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+_ROOT = Path(__file__).resolve().parents[2]
+_READY_WITHIN_S = 15.0
+_STOP_WITHIN_S = 10.0
+
+
+class ServerError(Exception):
+    """A server did not come up; the text has the end of its log."""
+
+
+def find_binary(name: str) -> Path | None:
+    """Where a server's program is: in `.servers/bin`, beside the interpreter, or on the PATH."""
+    for folder in (_ROOT / ".servers" / "bin", Path(sys.executable).parent):
+        if os.access(folder / name, os.X_OK):
+            return folder / name
+    found = shutil.which(name)
+    return Path(found) if found else None
+
+
+def binary_or_skip(name: str) -> Path:
+    """The program of a server, or a skip; with `FANOUT_REQUIRE_SERVERS=1` a failure."""
+    binary = find_binary(name)
+    if binary is None:
+        reason = f"{name} is not installed; run tools/fetch-servers"
+        if os.environ.get("FANOUT_REQUIRE_SERVERS") == "1":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    return binary
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class Server:
+    """A server process that keeps its port and its storage from one start to the next.
+
+    Args:
+        folder: where its storage and its log go.
+        binary: its program; looked up by name when it is not given.
+    """
+
+    program: ClassVar[str]
+    scheme: ClassVar[str]
+
+    def __init__(self, folder: Path, binary: Path | None = None) -> None:
+        self.binary = binary or binary_or_skip(self.program)
+        self.folder = folder
+        self.port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start, and return when it answers."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.port:
+            self.port = free_port()
+        self._launch()
+
+    def stop(self) -> None:
+        """Ask it to end, and wait until it has."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Crash, and start again on the same port and storage."""
+        self.kill()
+        self.start()
+
+    def pause(self) -> None:
+        """Freeze it: its sockets stay open, and nothing answers."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a frozen server go on."""
+        self._running().send_signal(signal.SIGCONT)
+
+    def command(self) -> list[str]:
+        """Its command line."""
+        raise NotImplementedError
+
+    def answers(self) -> bool:
+        """Whether it serves clients now."""
+        raise NotImplementedError
+
+    def exchange(self, request: bytes) -> bytes:
+        """What it says first to a new connection that sends `request`; nothing where it does not listen."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(request)
+                return connection.recv(4096)
+        except OSError:
+            return b""
+
+    def _launch(self) -> None:
+        log = self.folder / "server.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self.command(), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+        deadline = time.monotonic() + _READY_WITHIN_S
+        while not self.answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise ServerError(f"{self.binary} did not start:\n{log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.02)
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "the server was not started"
+        return self._process
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGCONT)  # a frozen process heeds nothing else but SIGKILL
+        process.send_signal(how)
+        try:
+            process.wait(_STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(_STOP_WITHIN_S)
+
+
+class NatsServer(Server):
+    """nats-server with JetStream."""
+
+    program = "nats-server"
+    scheme = "nats"
+
+    def command(self) -> list[str]:
+        store = str(self.folder / "jetstream")
+        return [str(self.binary), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", store]
+
+    def answers(self) -> bool:
+        return self.exchange(b"").startswith(b"INFO ")
+
+
+class RedisServer(Server):
+    """redis-server that appends every write to disk, and gives notice of expired keys."""
+
+    program = "redis-server"
+    scheme = "redis"
+
+    def command(self) -> list[str]:
+        settings = {
+            "bind": "127.0.0.1",
+            "port": str(self.port),
+            "dir": str(self.folder),
+            "save": "",
+            "appendonly": "yes",
+            "notify-keyspace-events": "Ex",
+        }
+        return [str(self.binary), *(word for name, value in settings.items() for word in (f"--{name}", value))]
+
+    def answers(self) -> bool:
+        return self.exchange(b"PING\r\n").startswith(b"+PONG")
