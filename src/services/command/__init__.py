@@ -1,0 +1,1 @@
+"""The command service: the calls that change something."""

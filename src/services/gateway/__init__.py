@@ -1,0 +1,1 @@
+"""The API gateway: HTTP, and nothing behind it."""

@@ -1,0 +1,1 @@
+"""The query service: the calls that only read."""

@@ -1,0 +1,1 @@
+"""What every service needs once: settings, tokens, logs, metrics, health, HTTP."""

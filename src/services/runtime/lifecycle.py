@@ -1,0 +1,93 @@
+"""A process's life: start, run until a signal or a failure, drain, end in bounded time."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Process:
+    """What the parts of a process share: when to stop, and which of them failed."""
+
+    def __init__(self) -> None:
+        self.stopping = asyncio.Event()
+        self.failure: BaseException | None = None
+
+    def stop(self) -> None:
+        """Ask the process to drain and end."""
+        self.stopping.set()
+
+    def fail(self, error: BaseException) -> None:
+        """A part has failed: the process must not live on without it. The first failure is kept."""
+        self.failure = self.failure or error
+        self.stopping.set()
+
+
+async def run_until_stopped(
+    services: Callable[[Process], AbstractAsyncContextManager[None]], *, drain_timeout_s: float
+) -> None:
+    """Run services until SIGTERM, SIGINT, or the failure of one.
+
+    Args:
+        services: starts them on entering; drains them on leaving, in reverse order.
+        drain_timeout_s: after it, draining is cut short by cancelling. A second signal does so at once.
+
+    Raises:
+        BaseException: what made a service fail, or fail to start.
+    """
+    process = Process()
+    running = asyncio.create_task(_run(services, process), name="services")
+    stopping = asyncio.create_task(process.stopping.wait(), name="stop signal")
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, _on_signal, process, running)
+    try:
+        await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+        await _drained(running, drain_timeout_s)
+    finally:
+        stopping.cancel()
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+    if process.failure is not None:
+        raise process.failure
+
+
+async def _run(services: Callable[[Process], AbstractAsyncContextManager[None]], process: Process) -> None:
+    starting = asyncio.current_task()
+    assert starting is not None  # noqa: S101 - for the type checker: a coroutine runs in a task
+    interrupt = asyncio.create_task(_cancel_when_stopped(process, starting), name="interrupting the start")
+    try:
+        async with services(process):
+            interrupt.cancel()
+            await process.stopping.wait()
+            log.info("draining")
+    finally:
+        interrupt.cancel()
+
+
+async def _cancel_when_stopped(process: Process, starting: "asyncio.Task[None]") -> None:
+    """A start that waits for a server must end when it is asked to."""
+    await process.stopping.wait()
+    starting.cancel()
+
+
+def _on_signal(process: Process, running: "asyncio.Task[None]") -> None:
+    if process.stopping.is_set():
+        running.cancel()
+    process.stop()
+
+
+async def _drained(running: "asyncio.Task[None]", timeout_s: float) -> None:
+    done, _ = await asyncio.wait((running,), timeout=timeout_s)
+    if not done:
+        log.warning("drain took too long, cut short", timeout_s=timeout_s)
+        running.cancel()
+        await asyncio.wait((running,), timeout=1.0)
+    if running.done() and not running.cancelled() and (error := running.exception()) is not None:
+        raise error

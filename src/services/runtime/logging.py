@@ -1,0 +1,81 @@
+"""Logging: structlog for all of the process, the standard library's loggers included, on standard error."""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final, Literal
+
+import structlog
+from structlog.types import Processor
+
+REDACTED: Final = "[redacted]"
+
+_SECRET_KEY: Final = re.compile(r"token|authorization|secret|password|cookie|credential", re.IGNORECASE)
+_QUIET: Final = ("httpx", "httpcore", "uvicorn.error")
+_JWT: Final = re.compile(r"\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?")
+_URL_PASSWORD: Final = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor: no value under a secret's name, no token and no URL's password in any text."""
+    for key, value in event.items():
+        event[key] = _clean(key, value)
+    return event
+
+
+def _clean(key: object, value: Any) -> Any:
+    if isinstance(key, str) and _SECRET_KEY.search(key):
+        return REDACTED
+    if isinstance(value, str):
+        return _URL_PASSWORD.sub(f"{REDACTED}@", _JWT.sub(REDACTED, value))
+    if isinstance(value, Mapping):
+        return {inner: _clean(inner, item) for inner, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(None, item) for item in value]
+    return value
+
+
+def configure_logging(form: Literal["auto", "console", "json"] = "auto", level: str = "info") -> None:
+    """Set up logging for the process; the last call holds.
+
+    Args:
+        form: `auto` is `console` on a terminal and `json` elsewhere.
+        level: the lowest that is written.
+    """
+    console = form == "console" or (form == "auto" and sys.stderr.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    _install(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_render(console)), level)
+
+
+def _render(console: bool) -> list[Processor]:  # noqa: FBT001 - private, and the name says it
+    # Exceptions become text before they are redacted, so that a traceback's message is cleaned too.
+    return [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+        redact,
+        structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(),
+    ]
+
+
+def _install(formatter: logging.Formatter, level: str) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)

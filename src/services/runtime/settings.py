@@ -1,0 +1,233 @@
+"""Settings: the environment and `.env`, prefix `FANOUT_`; contract section 8.
+
+Whatever is wrong is said at once, a line per variable with its remedy, and never with the value: that may
+be a secret.
+"""
+
+import os
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+
+from fanout.errors import FanoutError
+from fanout.ids import check_id
+
+PREFIX: Final = "FANOUT_"
+SHARED_SECRET_ALGORITHMS: Final = frozenset({"HS256", "HS384", "HS512"})
+PUBLIC_KEY_ALGORITHMS: Final = frozenset(
+    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+)
+WEAK_SECRET_BYTES: Final = 32
+_MAX_PORT: Final = 65_535
+_HOSTNAME_LENGTH: Final = 60
+_WILDCARDS: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognised here, never bound
+_NOT_BUILT: Final = "there is no adapter for it in this version; unset it, and the store runs embedded"
+
+
+class ConfigurationError(FanoutError):
+    """Settings that cannot be run with.
+
+    Attributes:
+        lines: one per offending variable, each with its remedy.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.lines = list(lines)
+        super().__init__("\n".join(self.lines))
+
+
+class Address(NamedTuple):
+    """A host and a TCP port to listen on; port 0 is any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """`host:port`, an IPv6 host in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Read `host:port`.
+
+        Raises:
+            ValueError: it is not of that form.
+        """
+        host, colon, port = text.rpartition(":")
+        if not colon or not (port.isascii() and port.isdigit()) or int(port) > _MAX_PORT:
+            raise ValueError("must be host:port, as in 127.0.0.1:8080")
+        return cls(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+def _address(value: object) -> object:
+    return Address.parse(value) if isinstance(value, str) else value
+
+
+def _words(value: object) -> object:
+    return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+
+def _default_instance_id() -> str:
+    host = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in socket.gethostname())
+    return f"{host[:_HOSTNAME_LENGTH]}-{os.urandom(4).hex()}"
+
+
+ListenAddress = Annotated[Address, NoDecode, BeforeValidator(_address)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+
+
+class Settings(BaseSettings):
+    """Everything that is set from outside. Read it with `load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    # Addresses may carry a password, so none of them shows in a repr.
+    nats_url: str | None = Field(default=None, repr=False)
+    """None: the embedded log and bus. Several servers are separated by commas."""
+    redis_url: str | None = Field(default=None, repr=False)
+    """None: embedded presence."""
+    mongo_url: str | None = Field(default=None, repr=False)
+    cassandra_hosts: Words = ()
+
+    jwt_secret: SecretStr | None = None
+    jwks_url: str | None = Field(default=None, repr=False)
+    jwt_algorithms: Words = ("HS256",)
+
+    instance_id: str = Field(default_factory=_default_instance_id)
+    listen: ListenAddress = Address("127.0.0.1", 8080)
+    ws_listen: ListenAddress = Address("127.0.0.1", 8081)
+    ws_url: str = ""
+    """The WebSocket address that clients are told; see `public_ws_url`."""
+    data_dir: Path = Path("data")
+    log_format: Literal["auto", "console", "json"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    partitions: int = Field(default=8, ge=1, le=1024)
+    """Of MESSAGES, when this process is the one that creates it."""
+    stream_replicas: int = Field(default=1, ge=1, le=5)
+    rate_limit: float = Field(default=20.0, gt=0)
+    """Requests per second and user."""
+    rate_burst: int = Field(default=60, ge=1)
+    """Requests that a user who was quiet may make at once."""
+    max_body: int = Field(default=640 * 1024, ge=1024)
+    """Bytes of a request's body: the longest text, each character escaped as a surrogate pair, has to fit."""
+    max_frame: int = Field(default=64 * 1024, ge=1024)
+    """Bytes of a WebSocket frame from a client."""
+    max_connections: int = Field(default=50_000, ge=1)
+    """WebSockets of one instance: its capacity."""
+    socket_budget: int = Field(default=1024 * 1024, ge=64 * 1024)
+    """Bytes that may wait for one slow reader before it is closed."""
+    heartbeat_s: float = Field(default=30.0, gt=0)
+    heartbeat_timeout_s: float = Field(default=90.0, gt=0)
+    auth_timeout_s: float = Field(default=10.0, gt=0)
+    drain_timeout_s: float = Field(default=8.0, gt=0)
+
+    @field_validator("instance_id")
+    @classmethod
+    def _valid_id(cls, value: str) -> str:
+        return check_id(value, "it")
+
+    @field_validator("nats_url")
+    @classmethod
+    def _nats_scheme(cls, value: str | None) -> str | None:
+        return _with_scheme(value, ("nats://", "tls://", "ws://", "wss://"))
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_scheme(cls, value: str | None) -> str | None:
+        return _with_scheme(value, ("redis://", "rediss://", "unix://"))
+
+    @field_validator("jwks_url")
+    @classmethod
+    def _jwks_scheme(cls, value: str | None) -> str | None:
+        return _with_scheme(value, ("https://", "http://"))
+
+    @field_validator("ws_url")
+    @classmethod
+    def _ws_scheme(cls, value: str) -> str:
+        return _with_scheme(value, ("ws://", "wss://")) or ""
+
+    @field_validator("mongo_url", "cassandra_hosts")
+    @classmethod
+    def _not_built(cls, value: object) -> object:
+        # A named store is used or refused: to fall back on the embedded one would hide where the data went.
+        if value:
+            raise ValueError(_NOT_BUILT)
+        return value
+
+    @field_validator("jwt_algorithms")
+    @classmethod
+    def _known_algorithms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        known = SHARED_SECRET_ALGORITHMS | PUBLIC_KEY_ALGORITHMS
+        if not value or not known.issuperset(value):
+            raise ValueError(f"must be of {', '.join(sorted(known))}, separated by commas")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        asymmetric = PUBLIC_KEY_ALGORITHMS.intersection(self.jwt_algorithms)
+        if asymmetric and not self.jwks_url:
+            raise _wrong("JWKS_URL", f"{min(asymmetric)} needs it: the address of the issuer's JWKS")
+        if self.jwks_url and not asymmetric:
+            raise _wrong("JWT_ALGORITHMS", "a JWKS is set, so name its algorithms here, as in RS256")
+        if self.heartbeat_timeout_s <= self.heartbeat_s:
+            raise _wrong("HEARTBEAT_TIMEOUT_S", "must be longer than FANOUT_HEARTBEAT_S")
+        if not self.ws_url and self.ws_listen.host in _WILDCARDS:
+            raise _wrong("WS_URL", "set the address for clients: FANOUT_WS_LISTEN is every interface")
+        return self
+
+    def public_ws_url(self, bound: Address | None = None) -> str:
+        """The WebSocket address that clients are told.
+
+        Args:
+            bound: where the server really listens, which `ws_listen` does not say with port 0.
+        """
+        return self.ws_url or f"ws://{bound or self.ws_listen}/ws"
+
+    def warnings(self) -> list[str]:
+        """What can be run with but should not be, a line each."""
+        secret = self.jwt_secret.get_secret_value() if self.jwt_secret else None
+        if secret is not None and len(secret.encode()) < WEAK_SECRET_BYTES:
+            return [f"{PREFIX}JWT_SECRET: shorter than {WEAK_SECRET_BYTES} bytes; it can be guessed offline"]
+        return []
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings.
+
+    Args:
+        overrides: values by field name that win over the environment.
+
+    Raises:
+        ConfigurationError: some cannot be run with; it has a line for each.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        # Not chained: pydantic's own text quotes the values.
+        raise ConfigurationError(_line(detail) for detail in error.errors()) from None
+    except SettingsError:
+        raise ConfigurationError([".env: cannot be read as settings"]) from None
+
+
+def _with_scheme(value: str | None, schemes: tuple[str, ...]) -> str | None:
+    if value and not all(part.strip().startswith(schemes) for part in value.split(",")):
+        raise ValueError(f"must begin with {' or '.join(schemes)}")
+    return value
+
+
+def _wrong(variable: str, remedy: str) -> PydanticCustomError:
+    return PydanticCustomError("configuration", "{remedy}", {"variable": variable, "remedy": remedy})
+
+
+def _line(detail: ErrorDetails) -> str:
+    context = detail.get("ctx", {})
+    variable = context.get("variable") or str(detail["loc"][0] if detail["loc"] else "").upper()
+    return f"{PREFIX}{variable}: {context.get('error') or detail['msg']}"

@@ -1,0 +1,200 @@
+"""Tokens: verified at every edge, signed for small clients, and the secret of an embedded installation."""
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import jwt
+from jwt import exceptions as wrong
+
+from fanout.errors import InvalidId
+from fanout.ids import check_id
+from fanout.ports.authenticator import Identity, TokenRefused
+from services.runtime.jwks import KeySet
+from services.runtime.settings import (
+    PUBLIC_KEY_ALGORITHMS,
+    SHARED_SECRET_ALGORITHMS,
+    ConfigurationError,
+    Settings,
+)
+
+LEEWAY_S: Final = 5.0
+"""How far the issuer's clock may be from ours."""
+
+MAX_TOKEN: Final = 8192
+_SECRET_FILE: Final = "jwt-secret"  # noqa: S105 - a file's name
+_HMAC_BLOCK: Final = 64
+_KEY_TYPES: Final = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
+
+# The first that matches names the refusal: subclasses stand before what they derive from.
+_CODES: Final[tuple[tuple[type[wrong.PyJWTError], str], ...]] = (
+    (wrong.ExpiredSignatureError, "token_expired"),
+    (wrong.InvalidSignatureError, "token_signature"),
+    (wrong.InvalidAlgorithmError, "token_algorithm"),
+    (wrong.InvalidKeyError, "token_key"),
+    (wrong.DecodeError, "token_malformed"),
+    (wrong.PyJWTError, "token_claims"),
+)
+
+
+class TokenVerifier:
+    """An `Authenticator` by JSON Web Tokens. The algorithms are the configured ones, whatever a token says.
+
+    Args:
+        algorithms: those allowed.
+        secret: what HS256 and its kind are checked with.
+        keys: what the asymmetric ones are checked with.
+
+    Raises:
+        ConfigurationError: an algorithm is allowed for which there is no key.
+    """
+
+    def __init__(self, algorithms: tuple[str, ...], *, secret: str | None = None, keys: KeySet | None = None) -> None:
+        if secret is None and SHARED_SECRET_ALGORITHMS.intersection(algorithms):
+            raise ConfigurationError(["FANOUT_JWT_SECRET: set the secret that the tokens are signed with"])
+        if keys is None and PUBLIC_KEY_ALGORITHMS.intersection(algorithms):
+            raise ConfigurationError(["FANOUT_JWKS_URL: set the address of the issuer's keys"])
+        self._algorithms = frozenset(algorithms)
+        self._secret = _padded(secret) if secret is not None else b""
+        self._keys = keys
+
+    async def verify(self, token: str) -> Identity:
+        """Whose token it is; see `Authenticator.verify`."""
+        if not token:
+            raise TokenRefused("token_missing")
+        algorithm, key_id = _header(token)
+        if algorithm not in self._algorithms:
+            raise TokenRefused("token_algorithm")
+        key = await self._key(algorithm, key_id)
+        return _identity(_claims(token, key, algorithm))
+
+    async def _key(self, algorithm: str, key_id: str | None) -> Any:
+        # A secret and a public key never stand in for each other: that would make a public key the secret.
+        if algorithm in SHARED_SECRET_ALGORITHMS or self._keys is None:
+            return self._secret
+        key = await self._keys.key(key_id)
+        if key.key_type != _KEY_TYPES[algorithm[:2]]:
+            raise TokenRefused("token_key")
+        return key.key
+
+
+def verifier(settings: Settings, secret: str | None = None) -> TokenVerifier:
+    """The verifier that the settings ask for.
+
+    Args:
+        settings: the algorithms, the secret and the JWKS.
+        secret: taken where the settings name none: that of an embedded installation.
+
+    Raises:
+        ConfigurationError: an algorithm is allowed for which there is no key.
+    """
+    if settings.jwt_secret is not None:
+        secret = settings.jwt_secret.get_secret_value()
+    keys = KeySet(settings.jwks_url) if settings.jwks_url else None
+    return TokenVerifier(settings.jwt_algorithms, secret=secret, keys=keys)
+
+
+def sign(secret: str, user_id: str, ttl: float, clock: Callable[[], float] = time.time) -> str:
+    """A token, signed with HS256.
+
+    Args:
+        secret: the shared secret.
+        user_id: whose token.
+        ttl: seconds until it expires.
+        clock: Unix time in seconds.
+
+    Raises:
+        InvalidId: `user_id` is no id.
+    """
+    now = int(clock())
+    claims = {"sub": check_id(user_id, "user_id"), "iat": now, "exp": now + int(ttl)}
+    return jwt.encode(claims, _padded(secret), algorithm="HS256")
+
+
+def embedded_secret(data_dir: Path) -> str:
+    """The secret of an embedded installation, made when there is none; one for all who ask at once.
+
+    Raises:
+        ConfigurationError: the directory cannot be written, or the secret not read.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        if not (data_dir / _SECRET_FILE).exists():
+            _make_secret(data_dir)
+    except OSError as error:
+        raise ConfigurationError([f"FANOUT_DATA_DIR: {data_dir} cannot be written: {error.strerror}"]) from error
+    return stored_secret(data_dir) or ""
+
+
+def stored_secret(data_dir: Path) -> str | None:
+    """The secret that `embedded_secret` made, or None where it has made none.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
+    path = data_dir / _SECRET_FILE
+    try:
+        secret = path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError([f"FANOUT_DATA_DIR: {path} cannot be read as a secret"]) from error
+    if not secret:
+        raise ConfigurationError([f"FANOUT_DATA_DIR: {path} is empty; remove it, and a new secret is made"])
+    return secret
+
+
+def _make_secret(data_dir: Path) -> None:
+    draft = data_dir / f"{_SECRET_FILE}.{secrets.token_hex(8)}"
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(48))
+            file.flush()
+            os.fsync(file.fileno())
+        # A link is made or is there: whoever comes second uses the secret of the first.
+        os.link(draft, data_dir / _SECRET_FILE)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def _padded(secret: str) -> bytes:
+    # HMAC pads a short key with zeros itself (RFC 2104): the tokens are the same, and PyJWT does not warn at
+    # each call of what `Settings.warnings` says once.
+    return secret.encode().ljust(_HMAC_BLOCK, b"\0")
+
+
+def _header(token: str) -> tuple[str, str | None]:
+    if len(token) > MAX_TOKEN:
+        raise TokenRefused("token_malformed")
+    try:
+        header = jwt.get_unverified_header(token)
+    except wrong.PyJWTError as error:
+        raise TokenRefused("token_malformed") from error
+    return str(header.get("alg")), header.get("kid")
+
+
+def _claims(token: str, key: Any, algorithm: str) -> dict[str, Any]:
+    try:
+        return jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            leeway=LEEWAY_S,
+            # An issuer may name an audience; there is none of ours to compare it with.
+            options={"require": ["exp", "sub"], "verify_aud": False},
+        )
+    except wrong.PyJWTError as error:
+        raise TokenRefused(next(code for kind, code in _CODES if isinstance(error, kind))) from error
+
+
+def _identity(claims: dict[str, Any]) -> Identity:
+    try:
+        return Identity(check_id(claims["sub"], "sub"), float(claims["exp"]))
+    except InvalidId as error:
+        raise TokenRefused("token_claims") from error

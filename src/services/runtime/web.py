@@ -1,0 +1,105 @@
+"""What every HTTP face has: problems for errors, and `/healthz`, `/readyz`, `/metrics`."""
+
+from http import HTTPStatus
+from typing import Any, Final
+
+import structlog
+from litestar import Litestar, Request, Response, get
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from prometheus_client import CollectorRegistry
+
+from fanout.ids import new_ulid
+from services.runtime import metrics
+from services.runtime.health import Health, Readiness
+from services.runtime.problems import MEDIA_TYPE, Problem, ProblemDetails, problem_of
+
+log = structlog.stdlib.get_logger(__name__)
+
+_CODES: Final = {
+    404: ("not_found", "there is nothing at this path"),
+    405: ("method_not_allowed", "this path does not take this method"),
+    413: ("body_too_large", "the body is larger than this server takes"),
+}
+
+
+def correlation_id(request: Request[Any, Any, Any]) -> str:
+    """The id that the edge gave the request; a fresh one where none stands before the application."""
+    given: str = request.scope["state"].setdefault("correlation_id", new_ulid())
+    return given
+
+
+def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[ProblemDetails]:
+    """The exception handler for everything: an unexpected error is logged, once, and says nothing outside."""
+    if request.scope["state"].get("disconnected"):
+        # Whoever went away in the middle of a body is no error of ours, and reads no answer.
+        problem: Problem | None = Problem(HTTPStatus.BAD_REQUEST, "disconnected", "the client went away")
+    else:
+        problem = problem_of(error) or _http_problem(error)
+    if problem is None:
+        log.error("request failed", path=request.scope["path"], exc_info=error)
+        problem = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "an unexpected error; it was logged")
+    return Response(
+        problem.details(correlation_id(request)),
+        status_code=problem.status,
+        headers=problem.headers,
+        media_type=MEDIA_TYPE,
+    )
+
+
+def _http_problem(error: Exception) -> Problem | None:
+    if not isinstance(error, HTTPException) or error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return None
+    code, detail = _CODES.get(error.status_code, ("invalid_request", error.detail))
+    if isinstance(error, ValidationException):
+        detail = _fields(error.extra) or detail
+    return Problem(error.status_code, code, detail, error.headers)
+
+
+def _fields(extra: Any) -> str:
+    if not isinstance(extra, list):
+        return ""
+    if any(item.get("key") == "data" for item in extra):
+        return "a JSON body is needed"
+    return "; ".join(f"{item.get('key', 'request')}: {item.get('message', 'not valid')}" for item in extra)
+
+
+def operations(health: Health, registry: CollectorRegistry) -> list[HTTPRouteHandler]:
+    """The routes for those who run the process. None needs a token."""
+
+    @get("/healthz", sync_to_thread=False, tags=["operations"], summary="Is the process alive")
+    def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @get(
+        "/readyz",
+        tags=["operations"],
+        summary="Are the process and what it depends on ready",
+        responses={503: ResponseSpec(Readiness, description="Something is not ready")},
+    )
+    async def readyz() -> Response[Readiness]:
+        report = await health.report()
+        return Response(report, status_code=HTTPStatus.OK if report.ready else HTTPStatus.SERVICE_UNAVAILABLE)
+
+    @get(
+        "/metrics",
+        sync_to_thread=False,
+        tags=["operations"],
+        summary="Figures in Prometheus' text format",
+        media_type=metrics.CONTENT_TYPE,
+    )
+    def metrics_text() -> bytes:
+        return metrics.render(registry)
+
+    return [healthz, readyz, metrics_text]
+
+
+def health_app(health: Health, registry: CollectorRegistry) -> Litestar:
+    """The HTTP face of a process that has no other."""
+    return Litestar(
+        operations(health, registry),
+        exception_handlers={Exception: problem_response},
+        logging_config=None,
+        openapi_config=None,
+    )

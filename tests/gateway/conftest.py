@@ -1,0 +1,67 @@
+"""A gateway over fakes, called without a socket."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.command.composition import build_commands
+from services.gateway.app import Gateway, gateway_app
+from services.gateway.limiter import RateLimiter
+from services.query.composition import build_queries
+from services.runtime.health import Health
+from tests.support.fakes import FakeAuthenticator, FakeLog, FakeMemberships, FakeMessages, FakePresence
+
+MAX_BODY = 100_000
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class World:
+    """What stands behind the gateway."""
+
+    log: FakeLog = field(default_factory=FakeLog)
+    memberships: FakeMemberships = field(default_factory=FakeMemberships)
+    messages: FakeMessages = field(default_factory=FakeMessages)
+    presence: FakePresence = field(default_factory=FakePresence)
+    authenticator: FakeAuthenticator = field(default_factory=FakeAuthenticator)
+    health: Health = field(default_factory=Health)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    clock: Clock = field(default_factory=Clock)
+
+    def gateway(self) -> Gateway:
+        return Gateway(
+            commands=build_commands(self.log, self.memberships),
+            queries=build_queries(self.memberships, self.messages, self.presence),
+            authenticator=self.authenticator,
+            limiter=RateLimiter(2.0, 5, clock=self.clock),
+            health=self.health,
+            registry=self.registry,
+            max_body=MAX_BODY,
+        )
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+async def http(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    async with as_user(world, "alice") as client:
+        yield client
+
+
+def as_user(world: World, user: str) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(cast("Any", gateway_app(world.gateway())), raise_app_exceptions=False)
+    headers = {"Authorization": f"Bearer user:{user}"}
+    return httpx.AsyncClient(transport=transport, base_url="http://test/api/v1", headers=headers)

@@ -1,0 +1,222 @@
+"""The calls as a client makes them: what each takes, and every error that is documented."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fanout.events import Message, decode_message_event
+from fanout.ids import check_message_id, new_message_id
+from fanout.ports.presence import Lease
+from fanout.subjects import MESSAGES
+from tests.gateway.conftest import MAX_BODY, World
+
+
+@pytest.fixture
+async def channel(http: httpx.AsyncClient, world: World) -> str:
+    response = await http.post("channels.create", json={"channel_id": "general", "name": "General"})
+    assert (response.status_code, response.json()) == (201, {"channel_id": "general"})
+    world.clock.now += 60
+    return "general"
+
+
+def problem(response: httpx.Response) -> tuple[int, str]:
+    """Status and code, after what every problem has was checked."""
+    body = response.json()
+    assert response.headers["content-type"].startswith("application/problem+json")
+    assert body["status"] == response.status_code
+    assert body["correlation_id"] == response.headers["x-correlation-id"]
+    assert body["type"].endswith(body["code"])
+    assert body["title"]
+    assert body["detail"]
+    return response.status_code, body["code"]
+
+
+async def test_a_message_is_accepted_once_the_log_holds_it(http: httpx.AsyncClient, world: World, channel: str) -> None:
+    body = {"channel": channel, "text": "hello", "mentions": ["bob"], "attachments": [{"n": 1}]}
+    response = await http.post("chat.sendMessage", json=body, headers={"X-Correlation-ID": "corr.1"})
+    assert response.status_code == 202
+    assert response.json()["correlation_id"] == response.headers["x-correlation-id"] == "corr.1"
+    message = decode_message_event(world.log.streams[MESSAGES][0].payload, channel)
+    assert message.message_id == check_message_id(response.json()["message_id"])
+
+
+async def test_a_retry_with_the_same_id_is_one_message(http: httpx.AsyncClient, world: World, channel: str) -> None:
+    body = {"channel": channel, "text": "hello", "client_msg_id": "c-1"}
+    ids = {(await http.post("chat.sendMessage", json=body)).json()["message_id"] for _ in range(3)}
+    assert len(ids) == len(world.log.streams[MESSAGES]) == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"channel": "a.b"},
+        {"channel": "general\n"},
+        {"channel": "*"},
+        {"channel": ">"},
+        {"channel": ""},
+        {"channel": "x" * 129},
+        {"channel": None},
+        {"text": ""},
+        {"text": "x" * 40_001},
+        {"text": 7},
+        {"also_send_to_channel": "true"},
+        {"mentions": ["a b"]},
+        {"mentions": ["bob\n"]},
+        {"mentions": ["bob"] * 101},
+        {"mentions": "bob"},
+        {"attachments": [{}] * 21},
+        {"attachments": ["x" * 33_000]},
+        {"attachments": [10**30]},
+        {"attachments": {"a": 1}},
+        {"client_msg_id": ""},
+        {"client_msg_id": "a b"},
+        {"client_msg_id": "a\n"},
+        {"client_msg_id": "x" * 129},
+        {"txet": "misspelt"},
+    ],
+    ids=lambda fields: str(fields)[:40],
+)
+async def test_bodies_that_can_never_succeed(
+    http: httpx.AsyncClient, world: World, channel: str, fields: dict[str, Any]
+) -> None:
+    response = await http.post("chat.sendMessage", json={"channel": channel, "text": "hello", **fields})
+    assert problem(response) == (400, "invalid_request")
+    assert world.log.streams[MESSAGES] == []
+
+
+async def test_the_longest_text_is_taken(http: httpx.AsyncClient, channel: str) -> None:
+    assert (await http.post("chat.sendMessage", json={"channel": channel, "text": "x" * 40_000})).is_success
+
+
+@pytest.mark.parametrize(("depth", "accepted"), [(15, True), (17, False), (150, False)])
+async def test_attachments_are_as_deep_as_every_reader_takes(
+    http: httpx.AsyncClient, channel: str, depth: int, *, accepted: bool
+) -> None:
+    deep = "[" * depth + "]" * depth
+    body = f'{{"channel": "{channel}", "text": "x", "attachments": {deep}}}'
+    response = await http.post("chat.sendMessage", content=body)
+    assert response.is_success is accepted
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"nonsense",
+        b'{"text": "\xff"}',
+        b'{"channel":"g","text":"\\ud800"}',
+        b"[" * 90_000,
+        b'{"attachments":' * 6_000,
+    ],
+    ids=["cut", "nonsense", "not utf-8", "lone surrogate", "deep arrays", "deep objects"],
+)
+async def test_what_is_no_json(http: httpx.AsyncClient, channel: str, body: bytes) -> None:
+    status, code = problem(await http.post("chat.sendMessage", content=body))
+    assert (status, code in {"malformed_json", "invalid_request"}) == (400, True)
+
+
+async def test_a_missing_body(http: httpx.AsyncClient) -> None:
+    assert problem(await http.post("chat.sendMessage")) == (400, "invalid_request")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(st.binary(max_size=64) | st.text(max_size=64).map(str.encode))
+async def test_no_body_is_more_than_a_client_error(http: httpx.AsyncClient, world: World, body: bytes) -> None:
+    world.clock.now += 60
+    for path in ("chat.sendMessage", "channels.create", "channels.invite"):
+        assert problem(await http.post(path, content=body))[0] == 400
+
+
+async def chunks(size: int) -> AsyncIterator[bytes]:
+    for _ in range(size // 10_000 + 1):
+        yield b" " * 10_000
+
+
+async def test_a_body_beyond_the_limit_declared_or_not(http: httpx.AsyncClient) -> None:
+    assert problem(await http.post("chat.sendMessage", content=b" " * (MAX_BODY + 1))) == (413, "body_too_large")
+    assert problem(await http.post("chat.sendMessage", content=chunks(MAX_BODY))) == (413, "body_too_large")
+
+
+async def test_who_is_not_a_member(http: httpx.AsyncClient) -> None:
+    body = {"channel": "elsewhere", "text": "hello"}
+    assert problem(await http.post("chat.sendMessage", json=body)) == (403, "not_a_member")
+    response = await http.get("channels.history", params={"channel": "elsewhere"})
+    assert problem(response) == (403, "not_a_member")
+
+
+async def test_threads_are_said_to_be_missing(http: httpx.AsyncClient, channel: str) -> None:
+    body = {"channel": channel, "text": "hello", "thread_id": "msg_1"}
+    assert problem(await http.post("chat.sendMessage", json=body)) == (400, "threads_unavailable")
+
+
+async def test_joining_inviting_and_leaving(http: httpx.AsyncClient, world: World, channel: str) -> None:
+    for path, body in (
+        ("channels.join", {"channel": channel}),
+        ("channels.invite", {"channel": channel, "user_ids": ["bob"]}),
+        ("channels.leave", {"channel": channel}),
+    ):
+        response = await http.post(path, json=body)
+        assert (response.status_code, response.json()) == (200, {"channel_id": channel})
+    assert await world.memberships.members_of(channel) == ["bob"]
+
+
+async def test_channels_that_are_there_or_not(http: httpx.AsyncClient, world: World, channel: str) -> None:
+    again = await http.post("channels.create", json={"channel_id": channel, "name": "General"})
+    assert problem(again) == (409, "channel_exists")
+    for path, more in (("channels.join", {}), ("channels.leave", {}), ("channels.invite", {"user_ids": ["x"]})):
+        world.clock.now += 60
+        response = await http.post(path, json={"channel": "elsewhere", **more})
+        assert problem(response) == (404, "channel_not_found")
+
+
+async def test_the_history_as_pages(http: httpx.AsyncClient, world: World, channel: str) -> None:
+    ids = [new_message_id() for _ in range(3)]
+    await world.messages.write([Message(i, channel, "alice", "hi", "t") for i in ids])
+    first = (await http.get("channels.history", params={"channel": channel, "limit": 2})).json()
+    assert first["messages"][0] == {
+        "message_id": ids[2],
+        "channel_id": channel,
+        "sender_id": "alice",
+        "text": "hi",
+        "sent_at": "t",
+    }
+    params = {"channel": channel, "cursor": first["cursor"]}
+    second = (await http.get("channels.history", params=params)).json()
+    assert [message["message_id"] for message in second["messages"]] == [ids[0]]
+    assert "cursor" not in second
+
+
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [
+        ({}, "invalid_request"),
+        ({"channel": "a.b"}, "invalid_request"),
+        ({"channel": "g", "limit": "0"}, "invalid_request"),
+        ({"channel": "g", "limit": "201"}, "invalid_request"),
+        ({"channel": "g", "limit": "x"}, "invalid_request"),
+        ({"channel": "g", "before": "yesterday"}, "invalid_request"),
+        ({"channel": "g", "cursor": "x"}, "invalid_cursor"),
+        ({"channel": "g", "before": "msg_" + "0" * 26, "after": "msg_" + "0" * 26}, "invalid_request"),
+    ],
+)
+async def test_queries_that_can_never_succeed(http: httpx.AsyncClient, params: dict[str, str], code: str) -> None:
+    assert problem(await http.get("channels.history", params=params)) == (400, code)
+
+
+async def test_where_to_connect(http: httpx.AsyncClient, world: World) -> None:
+    nowhere = await http.get("realtime.connect")
+    assert problem(nowhere) == (503, "unavailable")
+    await world.presence.lease(Lease("n1", "1", "ws://n1/ws", "t", 0, 10))
+    assert (await http.get("realtime.connect")).json() == {"url": "ws://n1/ws"}
+
+
+async def test_a_log_that_is_down_is_503_with_nothing_done(http: httpx.AsyncClient, world: World, channel: str) -> None:
+    world.log.down = True
+    response = await http.post("chat.sendMessage", json={"channel": channel, "text": "x"})
+    assert problem(response) == (503, "unavailable")
+    assert int(response.headers["retry-after"]) > 0
+    assert world.log.streams[MESSAGES] == []

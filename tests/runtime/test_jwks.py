@@ -1,0 +1,149 @@
+from collections.abc import Iterator
+
+import pytest
+
+from fanout.errors import Unavailable
+from fanout.ports.authenticator import TokenRefused
+from services.runtime.jwks import MAX_AGE_S, REFRESH_INTERVAL_S, KeySet
+from services.runtime.tokens import TokenVerifier
+from tests.support.issuer import Issuer, new_key, public_jwk, running_issuer
+
+ALGORITHMS = ("RS256", "ES256", "EdDSA")
+KEYS = {algorithm: new_key(algorithm) for algorithm in ALGORITHMS}
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with running_issuer() as running:
+        running.publish(RS256=KEYS["RS256"], ES256=KEYS["ES256"], EdDSA=KEYS["EdDSA"])
+        yield running
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def authenticator(issuer: Issuer, clock: Clock) -> TokenVerifier:
+    return TokenVerifier(ALGORITHMS, keys=KeySet(issuer.url, clock))
+
+
+async def refusal(authenticator: TokenVerifier, token: str) -> str:
+    with pytest.raises(TokenRefused) as caught:
+        await authenticator.verify(token)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+async def test_each_asymmetric_algorithm(issuer: Issuer, authenticator: TokenVerifier, algorithm: str) -> None:
+    assert (await authenticator.verify(issuer.token(algorithm, algorithm))).user_id == "alice"
+
+
+async def test_the_set_is_fetched_once(issuer: Issuer, authenticator: TokenVerifier) -> None:
+    for _ in range(5):
+        await authenticator.verify(issuer.token("ES256", "ES256"))
+    assert issuer.requests == 1
+
+
+async def test_another_key_of_the_same_id(issuer: Issuer, authenticator: TokenVerifier) -> None:
+    token = issuer.token("ES256", "ES256", key=new_key("ES256"))
+    assert await refusal(authenticator, token) == "token_signature"
+
+
+async def test_a_key_of_another_kind_than_the_algorithm(issuer: Issuer, authenticator: TokenVerifier) -> None:
+    token = issuer.token("RS256", "ES256", key=KEYS["ES256"])
+    assert await refusal(authenticator, token) == "token_key"
+
+
+async def test_an_algorithm_that_is_not_configured(issuer: Issuer, clock: Clock) -> None:
+    authenticator = TokenVerifier(("ES256",), keys=KeySet(issuer.url, clock))
+    assert await refusal(authenticator, issuer.token("RS256", "RS256")) == "token_algorithm"
+    assert issuer.requests == 0
+
+
+async def test_unknown_key_ids_ask_the_issuer_once_in_a_while(
+    issuer: Issuer, authenticator: TokenVerifier, clock: Clock
+) -> None:
+    for number in range(20):
+        token = issuer.token(f"unknown-{number}", "ES256", key=KEYS["ES256"])
+        assert await refusal(authenticator, token) == "token_key"
+    assert issuer.requests == 1
+    clock.now += REFRESH_INTERVAL_S + 1
+    assert await refusal(authenticator, token) == "token_key"
+    assert issuer.requests == 2
+
+
+async def test_a_rotated_key_is_found(issuer: Issuer, authenticator: TokenVerifier, clock: Clock) -> None:
+    await authenticator.verify(issuer.token("ES256", "ES256"))
+    issuer.publish(fresh=new_key("ES256"))
+    clock.now += REFRESH_INTERVAL_S + 1
+    assert (await authenticator.verify(issuer.token("fresh", "ES256"))).user_id == "alice"
+
+
+async def test_a_withdrawn_key_is_refused_when_its_time_is_over(
+    issuer: Issuer, authenticator: TokenVerifier, clock: Clock
+) -> None:
+    token = issuer.token("ES256", "ES256")
+    await authenticator.verify(token)
+    issuer.publish(fresh=new_key("ES256"))
+    await authenticator.verify(token)
+    clock.now += MAX_AGE_S + 1
+    assert await refusal(authenticator, token) == "token_key"
+
+
+async def test_no_key_id_means_the_only_key(issuer: Issuer, authenticator: TokenVerifier, clock: Clock) -> None:
+    assert await refusal(authenticator, issuer.token(None, "RS256")) == "token_key"
+    issuer.publish(only=KEYS["ES256"])
+    clock.now += REFRESH_INTERVAL_S + 1
+    assert (await authenticator.verify(issuer.token(None, "ES256"))).user_id == "alice"
+
+
+@pytest.mark.parametrize(
+    ("status", "document"),
+    [(500, b"{}"), (200, b"not json"), (200, b"[]"), (200, b'{"keys": []}'), (200, b'{"keys": [{"kty": "x"}]}')],
+)
+async def test_a_failing_issuer_is_unavailable_and_never_a_yes(
+    issuer: Issuer, authenticator: TokenVerifier, status: int, document: bytes, clock: Clock
+) -> None:
+    issuer.status, issuer.document = status, document
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await authenticator.verify(issuer.token("ES256", "ES256"))
+    assert issuer.requests == 1
+    issuer.status = 200
+    issuer.publish(ES256=KEYS["ES256"])
+    clock.now += REFRESH_INTERVAL_S + 1
+    assert (await authenticator.verify(issuer.token("ES256", "ES256"))).user_id == "alice"
+
+
+async def test_an_issuer_that_is_gone_is_unavailable_once_its_keys_are_old(
+    issuer: Issuer, authenticator: TokenVerifier, clock: Clock
+) -> None:
+    token = issuer.token("ES256", "ES256")
+    await authenticator.verify(token)
+    issuer.status = 503
+    clock.now += MAX_AGE_S + 1
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await authenticator.verify(token)
+
+
+async def test_a_secret_in_a_key_set_signs_nothing(issuer: Issuer, clock: Clock) -> None:
+    """An `oct` key published by mistake is not taken for the shared secret."""
+    issuer.document = b'{"keys": [{"kty": "oct", "kid": "ES256", "k": "c2VjcmV0"}]}'
+    authenticator = TokenVerifier(("ES256",), keys=KeySet(issuer.url, clock))
+    token = issuer.token("ES256", "ES256", key=KEYS["ES256"])
+    with pytest.raises((TokenRefused, Unavailable)):
+        await authenticator.verify(token)
+
+
+def test_the_keys_of_these_tests_are_public_ones() -> None:
+    assert all("d" not in public_jwk(key, "x") for key in KEYS.values())

@@ -1,0 +1,218 @@
+"""Ports in memory, with a switch that makes each unavailable."""
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from fanout.errors import ChannelExists, ChannelNotFound, Unavailable
+from fanout.events import Message
+from fanout.keys import PresenceChange
+from fanout.ports.authenticator import Identity, TokenRefused
+from fanout.ports.bus import Subscription
+from fanout.ports.log import Appended, Consumer, PartitionReader, Stored, Tail
+from fanout.ports.memberships import Channel, Membership
+from fanout.ports.presence import ChangeHandler, Connection, Lease
+from fanout.subjects import STREAM_SUBJECTS
+
+
+def stream_of(subject: str) -> str:
+    """The stream whose subjects match."""
+    for stream, patterns in STREAM_SUBJECTS.items():
+        for pattern in patterns:
+            tokens = re.escape(pattern).replace(r"\*", r"[^.]+").replace(">", ".+")
+            if re.fullmatch(tokens, subject):
+                return stream
+    raise AssertionError(f"no stream takes {subject}")
+
+
+class Switchable:
+    """Raises `Unavailable` while `down`; or once, at the call that `fail_after` counts down to."""
+
+    def __init__(self) -> None:
+        self.down = False
+        self.fail_after: int | None = None
+
+    def _use(self) -> None:
+        if self.fail_after is not None:
+            self.fail_after -= 1
+            if self.fail_after < 0:
+                self.fail_after = None
+                raise Unavailable("switched off for one call")
+        if self.down:
+            raise Unavailable("switched off")
+
+    async def ping(self) -> None:
+        self._use()
+
+
+class FakeLog(Switchable):
+    """Streams as lists; every message id is remembered for ever."""
+
+    partitions = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.streams: dict[str, list[Stored]] = {stream: [] for stream in STREAM_SUBJECTS}
+        self.msg_ids: dict[tuple[str, str], int] = {}
+
+    async def append(self, subject: str, payload: bytes, *, msg_id: str) -> Appended:
+        self._use()
+        stream = stream_of(subject)
+        if (stream, msg_id) in self.msg_ids:
+            return Appended(self.msg_ids[stream, msg_id], duplicate=True)
+        seq = len(self.streams[stream]) + 1
+        self.streams[stream].append(Stored(seq, subject, payload))
+        self.msg_ids[stream, msg_id] = seq
+        return Appended(seq, duplicate=False)
+
+    async def get(self, stream: str, seq: int) -> Stored | None:
+        self._use()
+        events = self.streams[stream]
+        return events[seq - 1] if 1 <= seq <= len(events) else None
+
+    async def last_seq(self, stream: str) -> int:
+        self._use()
+        return len(self.streams[stream])
+
+    async def consume(self, stream: str, durable: str, *, batch: int = 200) -> Consumer:
+        raise NotImplementedError
+
+    async def tail(self, stream: str, *, after: int) -> Tail:
+        raise NotImplementedError
+
+    async def read(self, stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncIterator[Stored]:
+        self._use()
+        for event in self.streams[stream][after:upto]:
+            yield event
+
+    async def claim(self, partition: int, owner: str) -> PartitionReader:
+        raise NotImplementedError
+
+    async def bury(self, stream: str, event: Stored, reason: str) -> None:
+        raise NotImplementedError
+
+
+class FakeMemberships(Switchable):
+    """Channels and members as dicts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channels: dict[str, Channel] = {}
+        self.members: dict[str, dict[str, Membership]] = {}
+
+    async def create(self, channel: Channel, members: Sequence[str]) -> list[Membership]:
+        self._use()
+        if channel.channel_id in self.channels:
+            raise ChannelExists(channel.channel_id)
+        self.channels[channel.channel_id] = channel
+        self.members[channel.channel_id] = {}
+        return await self.add(channel.channel_id, members, channel.created_at)
+
+    async def channel(self, channel_id: str) -> Channel | None:
+        self._use()
+        return self.channels.get(channel_id)
+
+    async def add(self, channel_id: str, user_ids: Sequence[str], joined_at: str) -> list[Membership]:
+        self._use()
+        if channel_id not in self.channels:
+            raise ChannelNotFound(channel_id)
+        members = self.members[channel_id]
+        return [members.setdefault(user, Membership(channel_id, user, joined_at)) for user in user_ids]
+
+    async def remove(self, channel_id: str, user_id: str) -> Membership | None:
+        self._use()
+        return self.members.get(channel_id, {}).pop(user_id, None)
+
+    async def is_member(self, channel_id: str, user_id: str) -> bool:
+        self._use()
+        return user_id in self.members.get(channel_id, {})
+
+    async def channels_of(self, user_id: str) -> list[str]:
+        self._use()
+        return sorted(channel for channel, members in self.members.items() if user_id in members)
+
+    async def members_of(self, channel_id: str) -> list[str]:
+        self._use()
+        return sorted(self.members.get(channel_id, {}))
+
+
+class FakeMessages(Switchable):
+    """Messages by id."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: dict[str, Message] = {}
+
+    async def write(self, messages: Sequence[Message]) -> None:
+        self._use()
+        for message in messages:
+            self.messages.setdefault(message.message_id, message)
+
+    async def history(
+        self, channel_id: str, *, before: str | None = None, after: str | None = None, limit: int = 50
+    ) -> list[Message]:
+        self._use()
+        page = sorted(
+            (
+                message
+                for message in self.messages.values()
+                if message.channel_id == channel_id
+                and (before is None or message.message_id < before)
+                and (after is None or message.message_id > after)
+            ),
+            key=lambda message: message.message_id,
+        )
+        return (page[:limit] if after is not None else page[-limit:])[::-1]
+
+
+class FakePresence(Switchable):
+    """Leases that never end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: dict[str, Lease] = {}
+
+    async def leases(self) -> Mapping[str, Lease]:
+        self._use()
+        return dict(self.held)
+
+    async def lease(self, lease: Lease) -> None:
+        self._use()
+        self.held[lease.instance_id] = lease
+
+    async def release(self, instance_id: str) -> None:
+        self._use()
+        self.held.pop(instance_id, None)
+
+    async def connect(self, connection: Connection) -> str | None:
+        raise NotImplementedError
+
+    async def renew(self, connections: Sequence[Connection]) -> None:
+        raise NotImplementedError
+
+    async def disconnect(self, connection: Connection, *, last: bool) -> None:
+        raise NotImplementedError
+
+    async def announce(self, changes: Sequence[PresenceChange]) -> None:
+        raise NotImplementedError
+
+    async def watch(self, handler: ChangeHandler) -> Subscription:
+        raise NotImplementedError
+
+    async def connections_of(self, user_id: str) -> list[Connection]:
+        raise NotImplementedError
+
+    async def locations_of(self, user_id: str) -> frozenset[str]:
+        raise NotImplementedError
+
+
+class FakeAuthenticator(Switchable):
+    """A token is `user:{user_id}`; anything else is refused."""
+
+    async def verify(self, token: str) -> Identity:
+        self._use()
+        prefix, _, user = token.partition(":")
+        if not token:
+            raise TokenRefused("token_missing")
+        if prefix != "user" or not user:
+            raise TokenRefused("token_malformed")
+        return Identity(user, 4e9)
