@@ -1,0 +1,106 @@
+"""The crew: workers that hear each other, and divide the partitions by the same rule."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from fanout import Unavailable
+from fanout.ports.bus import Bus
+from fanout.ports.log import Log
+from fanout.subjects import WORKERS
+from fanout.workers import WorkerNotice
+from services.fan_out.partitions import Partitions
+from services.fan_out.plan import plan
+from services.runtime.tasks import insist
+
+log = structlog.get_logger(__name__)
+
+ANNOUNCE_EVERY_S = 0.4
+SILENT_AFTER_S = 1.6
+
+
+class Crew:
+    """This worker's view of the others, and its share of the partitions.
+
+    Two workers whose views differ may claim the same partition; the log lets only the later one read it, so that
+    costs a change of hands and no event. A partition that a live worker still holds is left until it is
+    released.
+    """
+
+    def __init__(
+        self,
+        worker_id: str,
+        bus: Bus,
+        events: Log,
+        partitions: Partitions,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._worker_id = worker_id
+        self._bus = bus
+        self._log = events
+        self._partitions = partitions
+        self._clock = clock
+        self._heard: dict[str, tuple[float, WorkerNotice]] = {}
+        self._ready = False
+
+    async def run(self, ready: asyncio.Event) -> None:
+        """Take part, for ever, as a reader once `ready` is set: when the whole routing table is loaded."""
+        await insist(lambda: self._bus.subscribe(WORKERS, self._hear), "listening to the other workers")
+        while True:
+            self._ready = ready.is_set()
+            if await self._announce():
+                await self._take_share()
+            await asyncio.sleep(ANNOUNCE_EVERY_S)
+
+    async def leave(self) -> None:
+        """Release everything, and tell the others at once."""
+        self._ready = False
+        await self._partitions.release_all()
+        await self._announce()
+
+    async def _announce(self) -> bool:
+        notice = WorkerNotice(self._worker_id, self._ready, self._partitions.held())
+        try:
+            await self._bus.publish(WORKERS, msgspec.json.encode(notice))
+        except Unavailable:
+            # While the bus is away nobody can be heard: that is no sign of anyone's death.
+            now = self._clock()
+            self._heard = {worker: (now, notice) for worker, (_, notice) in self._heard.items()}
+            return False
+        return True
+
+    def _hear(self, _subject: str, payload: bytes) -> None:
+        try:
+            notice = msgspec.json.decode(payload, type=WorkerNotice)
+        except msgspec.DecodeError:
+            log.warning("malformed notice of a worker")
+            return
+        self._heard[notice.worker] = (self._clock(), notice)
+
+    def _live(self) -> dict[str, WorkerNotice]:
+        oldest = self._clock() - SILENT_AFTER_S
+        self._heard = {worker: seen for worker, seen in self._heard.items() if seen[0] >= oldest}
+        return {worker: notice for worker, (_, notice) in self._heard.items()}
+
+    async def _take_share(self) -> None:
+        live = self._live()
+        live[self._worker_id] = WorkerNotice(self._worker_id, self._ready, self._partitions.held())
+        held = {part: worker for worker, notice in live.items() for part in notice.partitions}
+        readers = [worker for worker, notice in live.items() if notice.ready]
+        share = plan(self._log.partitions, held, readers)
+        mine = {part for part, worker in share.items() if worker == self._worker_id}
+        await asyncio.gather(*(self._partitions.release(part) for part in self._partitions.held() if part not in mine))
+        if self._heard.get(self._worker_id) is None:
+            return  # not even its own notice came back yet: the view is too young to claim by
+        claims = [part for part in sorted(mine) if part not in held]
+        await asyncio.gather(*(self._claim(part) for part in claims))
+
+    async def _claim(self, part: int) -> None:
+        try:
+            await self._partitions.claim(part)
+        except Unavailable as error:
+            log.warning("cannot claim a partition now", partition=part, reason=str(error))

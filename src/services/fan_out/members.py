@@ -1,0 +1,72 @@
+"""Membership changes: from META into the table, and on to the channel's readers."""
+
+import structlog
+
+from fanout import Engine, InvalidEvent, partition_of
+from fanout.events import MemberJoined, MemberLeft, decode_member_event
+from fanout.lanes import Lane
+from fanout.ports.log import Log, Stored
+from fanout.subjects import META, channel_of
+from services.fan_out.metrics import EVENTS_REJECTED
+from services.fan_out.partitions import Partitions
+from services.fan_out.placements import Placements
+from services.fan_out.publisher import Publisher
+from services.runtime.tasks import insist
+
+log = structlog.get_logger(__name__)
+
+
+class Members:
+    """Every worker reads all of META, since each holds the whole table; a channel's partition holder routes it."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        events: Log,
+        placements: Placements,
+        partitions: Partitions,
+        publisher: Publisher,
+    ) -> None:
+        self._engine = engine
+        self._log = events
+        self._placements = placements
+        self._partitions = partitions
+        self._publisher = publisher
+
+    async def run(self, after: int) -> None:
+        """Follow META from the event after `after`, for ever."""
+        tail = await insist(lambda: self._log.tail(META, after=after), "reading membership changes")
+        self._partitions.meta_handled(after)
+        try:
+            while True:
+                events = await tail.fetch()
+                for event in events:
+                    await self._handle(event)
+                self._partitions.meta_handled(events[-1].seq)
+                self._publisher.poke()
+        finally:
+            await tail.close()
+
+    async def _handle(self, stored: Stored) -> None:
+        channel = channel_of(stored.subject)
+        try:
+            event = decode_member_event(stored.payload, channel)
+        except InvalidEvent as error:
+            EVENTS_REJECTED.inc()
+            reason = str(error)
+            log.warning("membership event cannot be applied", seq=stored.seq, subject=stored.subject, reason=reason)
+            await insist(lambda: self._log.bury(META, stored, reason), "burying an event")
+            return
+        self._apply(stored, event)
+
+    def _apply(self, stored: Stored, event: MemberJoined | MemberLeft) -> None:
+        if isinstance(event, MemberJoined):
+            self._engine.join(event.user_id, event.channel_id)
+        else:
+            self._engine.leave(event.user_id, event.channel_id)
+        self._placements.membership_changed(event.user_id)
+        part = partition_of(event.channel_id, self._log.partitions)
+        if self._partitions.holds(part):
+            # One who leaves is no reader any more, yet is told too, and so are the instances that must unsubscribe.
+            lane = Lane(META, part).number
+            self._engine.route_stored(lane, stored.seq, event.channel_id, stored.payload, also=event.user_id)

@@ -1,0 +1,10 @@
+"""What a fan-out worker counts."""
+
+from prometheus_client import Counter, Gauge
+
+EVENTS_ROUTED = Counter("fanout_events_routed_total", "Stored message events routed to instances")
+EVENTS_REJECTED = Counter("fanout_events_rejected_total", "Stored events sent to the dead-letter stream")
+PARTITIONS_HELD = Gauge("fanout_partitions_held", "Partitions of MESSAGES that this worker reads")
+USERS_PLACED = Gauge("fanout_users_placed", "Online users in the routing table")
+INSTANCES_EVICTED = Counter("fanout_instances_evicted_total", "Instances evicted because their lease ended")
+ROSTERS_REPAIRED = Counter("fanout_rosters_repaired_total", "Instances whose users had to be reconciled")

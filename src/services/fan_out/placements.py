@@ -1,0 +1,153 @@
+"""Placements: the table kept true as users come and go; spec section 7.2, in states instead of events."""
+
+import asyncio
+from collections import defaultdict
+
+import msgspec
+import structlog
+
+from fanout import Engine, MembershipUnknown, Unavailable
+from fanout.keys import PresenceChange
+from fanout.ports.bus import Bus
+from fanout.ports.memberships import Memberships
+from fanout.subjects import instance_control
+from fanout.workers import Placed
+from services.fan_out.metrics import USERS_PLACED
+from services.runtime.tasks import Tasks, insist
+
+log = structlog.get_logger(__name__)
+
+CONCURRENT_LOADS = 32
+INLINE_CHANNELS = 2_000
+"""Longer lists are placed by a thread: the core releases the GIL, and the event loop must not stand still."""
+
+
+class Placements:
+    """Applies the newest wish for each user, one user at a time, and tells the instance when it is done.
+
+    Hints may come in bursts, out of order with a load that is under way, or twice. So a hint only sets what is wanted;
+    one task per busy user brings the table to it, and a membership that changes during a load makes it load again.
+    """
+
+    def __init__(self, worker_id: str, engine: Engine, memberships: Memberships, bus: Bus, tasks: Tasks) -> None:
+        self._worker_id = worker_id
+        self._engine = engine
+        self._memberships = memberships
+        self._bus = bus
+        self._tasks = tasks
+        self._wanted: dict[str, dict[str, bool]] = {}
+        self._busy: set[str] = set()
+        self._stale: set[str] = set()
+        self._loads = asyncio.Semaphore(CONCURRENT_LOADS)
+        self._placed: defaultdict[str, list[str]] = defaultdict(list)
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def change(self, change: PresenceChange) -> None:
+        """A user came to an instance or went; the table follows soon."""
+        self._wanted.setdefault(change.user_id, {})[change.instance_id] = change.online
+        if change.user_id not in self._busy:
+            self._begin(change.user_id)
+
+    def membership_changed(self, user_id: str) -> None:
+        """The user's channels changed: a list being loaded now may be too old."""
+        if user_id in self._busy:
+            self._stale.add(user_id)
+
+    def drop_instance(self, instance_id: str) -> int:
+        """Evict an instance whole; the number of its users."""
+        for wishes in self._wanted.values():
+            wishes.pop(instance_id, None)
+        evicted = self._engine.drop_instance(instance_id)
+        self._count()
+        return evicted
+
+    async def settled(self) -> None:
+        """Return when no change is waiting to be applied."""
+        await self._idle.wait()
+
+    def _begin(self, user_id: str) -> None:
+        self._busy.add(user_id)
+        self._idle.clear()
+        if self._apply_without_loading(user_id):
+            self._end(user_id)
+        else:
+            self._tasks.start(self._apply_with_loading(user_id), f"placing-{user_id}")
+
+    def _end(self, user_id: str) -> None:
+        self._busy.discard(user_id)
+        self._stale.discard(user_id)
+        self._wanted.pop(user_id, None)
+        if not self._busy:
+            self._idle.set()
+        self._count()
+
+    def _apply_without_loading(self, user_id: str) -> bool:
+        """Apply what needs no store: departures, and users whose channels are known. Whether that was all."""
+        wishes = self._wanted[user_id]
+        for instance_id, online in list(wishes.items()):
+            try:
+                self._apply(user_id, instance_id, online=online)
+            except MembershipUnknown:
+                continue
+            del wishes[instance_id]
+        return not wishes
+
+    def _apply(self, user_id: str, instance_id: str, *, online: bool) -> None:
+        if online:
+            self._engine.user_online(user_id, instance_id)
+            self._confirm(user_id, instance_id)
+        else:
+            self._engine.user_offline(user_id, instance_id)
+
+    async def _apply_with_loading(self, user_id: str) -> None:
+        try:
+            while not self._apply_without_loading(user_id):
+                channels = await self._load(user_id)
+                await self._place(user_id, channels)
+        finally:
+            self._end(user_id)
+
+    async def _load(self, user_id: str) -> list[str]:
+        async with self._loads:
+            while True:
+                self._stale.discard(user_id)
+                channels = await insist(lambda: self._memberships.channels_of(user_id), "loading memberships")
+                if user_id not in self._stale:
+                    return channels
+
+    async def _place(self, user_id: str, channels: list[str]) -> None:
+        wishes = self._wanted[user_id]
+        instance_id = next((instance for instance, online in wishes.items() if online), None)
+        if instance_id is None:
+            return
+        if len(channels) <= INLINE_CHANNELS:
+            self._engine.user_online(user_id, instance_id, channels)
+        else:
+            await asyncio.to_thread(self._engine.user_online, user_id, instance_id, channels)
+            if user_id in self._stale:
+                self._engine.forget(user_id)
+                self._engine.user_offline(user_id, instance_id)
+        # The wish stands: the next round finds the channels known, confirms it, or undoes it where it changed.
+
+    def _confirm(self, user_id: str, instance_id: str) -> None:
+        if not self._placed:
+            asyncio.get_running_loop().call_soon(self._send_confirmations)
+        self._placed[instance_id].append(user_id)
+
+    def _send_confirmations(self) -> None:
+        placed, self._placed = self._placed, defaultdict(list)
+        self._tasks.start(self._publish_confirmations(placed), "confirming placements")
+
+    async def _publish_confirmations(self, placed: dict[str, list[str]]) -> None:
+        messages = [
+            (instance_control(instance_id), msgspec.json.encode(Placed(self._worker_id, users)))
+            for instance_id, users in placed.items()
+        ]
+        try:
+            await self._bus.publish_many(messages)
+        except Unavailable as error:
+            log.warning("placements not confirmed; instances will ask again", reason=str(error))
+
+    def _count(self) -> None:
+        USERS_PLACED.set(self._engine.stats()["users"])

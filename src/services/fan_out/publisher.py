@@ -1,0 +1,74 @@
+"""The publisher: takes ready batches out of the engine and puts them on the bus."""
+
+import asyncio
+
+import structlog
+
+from fanout import Engine
+from fanout.ports.bus import Bus
+from fanout.subjects import instance_events
+from services.runtime.tasks import insist
+
+log = structlog.get_logger(__name__)
+
+
+class Publisher:
+    """One writer for all that a worker routes, so that batches of all its partitions share a flush.
+
+    A batch that the bus did not take is published again until it does: a receiver drops what it has seen. Meanwhile the
+    readers wait in `settle`, which bounds what the engine holds.
+    """
+
+    def __init__(self, engine: Engine, bus: Bus) -> None:
+        self._engine = engine
+        self._bus = bus
+        self._wake = asyncio.Event()
+        self._waiters: list[asyncio.Future[None]] = []
+        self._stuck = False
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the bus takes nothing now, so that ephemeral events had better be dropped than kept."""
+        return self._stuck
+
+    def poke(self) -> None:
+        """Something was routed: publish it when it is due."""
+        self._wake.set()
+
+    async def settle(self) -> None:
+        """Return when all that was routed before this call is on the bus."""
+        done = asyncio.get_running_loop().create_future()
+        self._waiters.append(done)
+        self._wake.set()
+        await done
+
+    async def run(self) -> None:
+        """Publish for ever; cancel it after the last `settle`."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._publish_when_due()
+
+    async def _publish_when_due(self) -> None:
+        while (delay := self._engine.next_due()) is not None:
+            if delay > 0:
+                await asyncio.sleep(delay)
+            waiters, self._waiters = self._waiters, []
+            await self._publish(self._engine.drain(force=bool(waiters)))
+            _resolve(waiters)
+        waiters, self._waiters = self._waiters, []
+        _resolve(waiters)
+
+    async def _publish(self, batches: list[tuple[str, bytes]]) -> None:
+        if not batches:
+            return
+        messages = [(instance_events(instance), payload) for instance, payload in batches]
+        self._stuck = True
+        await insist(lambda: self._bus.publish_many(messages), "publishing batches to instances")
+        self._stuck = False
+
+
+def _resolve(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)

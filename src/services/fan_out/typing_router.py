@@ -1,0 +1,49 @@
+"""Typing: ephemeral, routed like a message and never kept. Spec section 7.4."""
+
+import structlog
+
+from fanout import Engine, partition_of
+from fanout.events import decode_typing, typing_frame
+from fanout.ids import check_id
+from fanout.ports.bus import Bus
+from fanout.subjects import TYPING, channel_of
+from services.fan_out.partitions import Partitions
+from services.fan_out.publisher import Publisher
+from services.runtime.tasks import insist
+
+log = structlog.get_logger(__name__)
+
+
+class TypingRouter:
+    """Routes typing to the channel's other instances; the origin has told its own clients already.
+
+    Every worker hears every notice; the one that reads the channel's partition routes it.
+    """
+
+    def __init__(
+        self, engine: Engine, bus: Bus, partitions: Partitions, publisher: Publisher, partition_count: int
+    ) -> None:
+        self._engine = engine
+        self._bus = bus
+        self._partitions = partitions
+        self._publisher = publisher
+        self._partition_count = partition_count
+
+    async def listen(self) -> None:
+        """Begin to route typing."""
+        await insist(lambda: self._bus.subscribe(TYPING, self._hear), "listening to typing")
+
+    def _hear(self, subject: str, payload: bytes) -> None:
+        if self._publisher.stuck:
+            return  # a notice is worth nothing later, so none is kept while the bus takes nothing
+        try:
+            channel = check_id(channel_of(subject), "channel_id")
+            notice = decode_typing(payload)
+        except ValueError as error:
+            log.warning("malformed typing notice", subject=subject, reason=str(error))
+            return
+        if not self._partitions.holds(partition_of(channel, self._partition_count)):
+            return
+        frame = typing_frame(channel, notice.user_id, typing=notice.typing)
+        if self._engine.route(channel, frame, exclude=notice.instance_id, actor=notice.user_id):
+            self._publisher.poke()

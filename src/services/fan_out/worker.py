@@ -1,0 +1,107 @@
+"""A fan-out worker: the whole routing table, and a share of the log's partitions."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from fanout import Engine
+from fanout.ports.bus import Bus
+from fanout.ports.log import Log
+from fanout.ports.memberships import Memberships
+from fanout.ports.presence import Presence
+from fanout.subjects import META
+from services.fan_out.crew import Crew
+from services.fan_out.members import Members
+from services.fan_out.partitions import Partitions
+from services.fan_out.placements import Placements
+from services.fan_out.publisher import Publisher
+from services.fan_out.rosters import Rosters
+from services.fan_out.typing_router import TypingRouter
+from services.runtime.tasks import Tasks, every, insist
+
+log = structlog.get_logger(__name__)
+
+LOOK_AT_LEASES_EVERY_S = 0.5
+MARK_EVERY_S = 1.0
+
+
+@dataclass(frozen=True)
+class FanOutPorts:
+    """What a worker needs of the world."""
+
+    log: Log
+    bus: Bus
+    presence: Presence
+    memberships: Memberships
+
+
+class FanOutWorker:
+    """Presence and memberships come in by the side and keep the table; the log's events go through it."""
+
+    def __init__(self, worker_id: str, engine: Engine, ports: FanOutPorts, tasks: Tasks) -> None:
+        self._ports = ports
+        self._engine = engine
+        self.publisher = Publisher(engine, ports.bus)
+        self.partitions = Partitions(worker_id, engine, ports.log, self.publisher, tasks)
+        self.placements = Placements(worker_id, engine, ports.memberships, ports.bus, tasks)
+        self.rosters = Rosters(worker_id, engine, self.placements, ports.presence, ports.bus)
+        self.crew = Crew(worker_id, ports.bus, ports.log, self.partitions)
+        self._members = Members(engine, ports.log, self.placements, self.partitions, self.publisher)
+        self._typing = TypingRouter(engine, ports.bus, self.partitions, self.publisher, ports.log.partitions)
+        self._tasks = tasks
+        self.ready = asyncio.Event()
+        """Set when the table is whole and partitions may be taken."""
+
+    def rosters_of(self, instance_id: str) -> list[str]:
+        """The users that the table has on an instance, sorted."""
+        return self._engine.users(instance_id)
+
+    async def start(self) -> None:
+        """Listen first, then load, and only then take partitions: what changes while it loads is not missed."""
+        await self.rosters.listen()
+        await self._typing.listen()
+        after = await insist(lambda: self._ports.log.last_seq(META), "finding the end of the membership changes")
+        self._tasks.start(self.publisher.run(), "publisher")
+        self._tasks.start(self._members.run(after), "members")
+        self._tasks.start(every(LOOK_AT_LEASES_EVERY_S, self.rosters.follow_leases, "following leases"), "leases")
+        self._tasks.start(every(MARK_EVERY_S, self._mark, "marking positions"), "marks")
+        self._tasks.start(self.crew.run(self.ready), "crew")
+        self._tasks.start(self._become_ready(), "loading the table")
+
+    async def stop(self) -> None:
+        """Finish the batches in hand, hand the partitions over, and say so."""
+        self.ready.clear()
+        await self.crew.leave()
+        await self.publisher.settle()
+
+    async def _become_ready(self) -> None:
+        await insist(self.rosters.follow_leases, "loading the instances")
+        await self.rosters.whole.wait()
+        await self.placements.settled()
+        self.ready.set()
+        log.info("routing table is whole", **_sizes(self._engine))
+
+    async def _mark(self) -> None:
+        await self.partitions.find_idle_positions()
+        if self._engine.mark():
+            self.publisher.poke()
+
+
+def _sizes(engine: Engine) -> dict[str, int]:
+    stats = engine.stats()
+    return {name: stats[name] for name in ("users", "channels", "instances")}
+
+
+@asynccontextmanager
+async def running_worker(
+    worker_id: str, ports: FanOutPorts, on_failure: Callable[[BaseException], None]
+) -> AsyncIterator[FanOutWorker]:
+    """Run a worker for the length of the context; leaving it hands its partitions over."""
+    async with Tasks(on_failure) as tasks:
+        worker = FanOutWorker(worker_id, Engine(), ports, tasks)
+        await worker.start()
+        yield worker
+        await worker.stop()

@@ -1,0 +1,1 @@
+"""The message writer: from the log to the message store."""

@@ -1,0 +1,203 @@
+"""Admission: from an open socket to a session that gets everything posted after its `auth.ok`."""
+
+import asyncio
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+
+from fanout import Unavailable
+from fanout.ids import check_device_id
+from fanout.keys import PresenceChange
+from fanout.ports.authenticator import Authenticator, Identity, TokenRefused
+from fanout.ports.bus import Bus
+from fanout.ports.memberships import Memberships
+from fanout.ports.presence import Presence
+from fanout.ports.socket import Socket
+from fanout.subjects import instance_control
+from fanout.workers import Replaced
+from services.notification.close_codes import MALFORMED, REPLACED, TRY_AGAIN_LATER, UNAUTHENTICATED
+from services.notification.confirmations import Confirmations
+from services.notification.frames import Auth, BadFrame, MalformedFrame, decode, server_frame
+from services.notification.inbox import Inbox
+from services.notification.registry import Registry
+from services.notification.session import Session
+from services.runtime.keyed_lock import KeyedLock
+
+log = structlog.get_logger(__name__)
+
+INLINE_CHANNELS = 2_000
+"""Longer lists are subscribed by a thread, so that the event loop does not stand still."""
+
+
+class Refused(Exception):  # noqa: N818 - it says what became of the client
+    """A client that is not admitted; the connection is closed with `code`."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What an instance grants its clients."""
+
+    instance_id: str
+    capacity: int
+    auth_timeout_s: float
+    heartbeat_s: float
+    socket_budget: int
+
+
+class Admission:
+    """Admits clients and lets them go, with the transitions of one user in order."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        registry: Registry,
+        inbox: Inbox,
+        confirmations: Confirmations,
+        *,
+        authenticator: Authenticator,
+        presence: Presence,
+        memberships: Memberships,
+        bus: Bus,
+    ) -> None:
+        self._terms = terms
+        self._registry = registry
+        self._inbox = inbox
+        self._confirmations = confirmations
+        self._authenticator = authenticator
+        self._presence = presence
+        self._memberships = memberships
+        self._bus = bus
+        self._turn = KeyedLock()  # one transition of a user at a time
+        self._first_user = asyncio.Lock()
+        self._pending = 0
+
+    async def admit(self, socket: Socket) -> Session:
+        """Authenticate a client, make its user known, and open its session.
+
+        Raises:
+            Refused: it is to be closed, with the code that says why.
+            SocketClosed: it went away meanwhile.
+        """
+        if len(self._registry) + self._pending >= self._terms.capacity:
+            raise Refused(TRY_AGAIN_LATER, "this instance is full")
+        self._pending += 1
+        try:
+            auth = await self._first_frame(socket)
+            session = self._session(socket, auth, await self._identify(socket, auth))
+        finally:
+            self._pending -= 1
+        try:
+            await self._introduce(session)
+        except Unavailable as error:
+            log.warning("client cannot be admitted now", user_id=session.user_id, reason=str(error))
+            await self.dismiss(session)
+            raise Refused(TRY_AGAIN_LATER, "a store is away; reconnect with jitter") from error
+        except BaseException:
+            await self.dismiss(session)
+            raise
+        return session
+
+    async def dismiss(self, session: Session) -> None:
+        """Forget a session, and its user if it was the last one here. Twice is once."""
+        self._registry.silence(session)
+        async with self._turn(session.user_id):
+            if session not in self._registry.sessions_of(session.user_id):
+                return
+            self._registry.remove(session)
+            last = not self._registry.sessions_of(session.user_id)
+            try:
+                await self._presence.disconnect(session.connection(), last=last)
+                if last:
+                    await self._announce(session.user_id, online=False)
+            except Unavailable as error:
+                # Its keys end by themselves, and the next digest tells the workers.
+                log.warning("departure not recorded", user_id=session.user_id, reason=str(error))
+
+    async def _first_frame(self, socket: Socket) -> Auth:
+        try:
+            async with asyncio.timeout(self._terms.auth_timeout_s):
+                frame = decode(await socket.receive())
+        except TimeoutError as error:
+            raise Refused(UNAUTHENTICATED, "no auth frame in time") from error
+        except (MalformedFrame, BadFrame) as error:
+            raise Refused(MALFORMED, f"the first frame must be auth: {error}") from error
+        if not isinstance(frame, Auth):
+            raise Refused(UNAUTHENTICATED, "the first frame must be auth")
+        return frame
+
+    async def _identify(self, socket: Socket, auth: Auth) -> Identity:
+        header = (socket.authorization or "").removeprefix("Bearer ").strip()
+        try:
+            return await self._authenticator.verify(auth.token or header)
+        except TokenRefused as error:
+            log.info("token refused", code=error.code)
+            raise Refused(UNAUTHENTICATED, str(error)) from error
+        except Unavailable as error:
+            raise Refused(TRY_AGAIN_LATER, "tokens cannot be verified now") from error
+
+    def _session(self, socket: Socket, auth: Auth, identity: Identity) -> Session:
+        return Session(
+            socket=socket,
+            identity=identity,
+            device_id=check_device_id(auth.device_id),
+            instance_id=self._terms.instance_id,
+            budget=self._terms.socket_budget,
+        )
+
+    async def _introduce(self, session: Session) -> None:
+        # Presence first, then the workers' word that they route here, then memberships: so neither misses a change
+        # that the other has seen, and all that is posted after `auth.ok` arrives.
+        async with self._turn(session.user_id):
+            await self._make_known(session)
+        await self._subscribe(session)
+        session.open(
+            server_frame(
+                "auth.ok",
+                user_id=session.user_id,
+                session_id=session.session_id,
+                device_id=session.device_id,
+                heartbeat_s=self._terms.heartbeat_s,
+            )
+        )
+
+    async def _make_known(self, session: Session) -> None:
+        others = self._registry.sessions_of(session.user_id)
+        for other in others:
+            if other.device_id == session.device_id:
+                other.end(REPLACED, "the device has connected again")
+        await self._join_registry(session)
+        previous = await self._presence.connect(session.connection())
+        if previous is not None and previous != session.instance_id:
+            await self._replace_elsewhere(previous, session)
+        if not others:
+            await self._confirmations.announce_until_placed(session.user_id)
+
+    async def _join_registry(self, session: Session) -> None:
+        async with self._first_user:
+            if not len(self._registry):
+                await self._inbox.rebase()
+            self._registry.add(session)
+
+    async def _replace_elsewhere(self, instance_id: str, session: Session) -> None:
+        notice = Replaced(session.user_id, session.device_id, session.connected_at)
+        await self._bus.publish(instance_control(instance_id), msgspec.json.encode(notice))
+
+    async def _subscribe(self, session: Session) -> None:
+        with self._inbox.watching(session.user_id) as changes:
+            while True:
+                seen = changes.count
+                channels = await self._memberships.channels_of(session.user_id)
+                if len(channels) <= INLINE_CHANNELS:
+                    self._registry.subscribe(session, channels)
+                else:
+                    await asyncio.to_thread(self._registry.subscribe, session, channels)
+                if changes.count == seen:
+                    return
+
+    async def _announce(self, user_id: str, *, online: bool) -> None:
+        await self._presence.announce([PresenceChange(user_id, online, self._terms.instance_id)])

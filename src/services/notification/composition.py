@@ -1,0 +1,36 @@
+"""Where a notification instance meets its WebSocket server."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from services.adapters.websocket import serving_websockets
+from services.notification.admission import Terms
+from services.notification.instance import NotificationInstance, NotificationPorts
+from services.runtime.settings import Address, Settings
+from services.runtime.tasks import Tasks
+
+
+@asynccontextmanager
+async def running_notification(
+    settings: Settings, ports: NotificationPorts, on_failure: Callable[[BaseException], None]
+) -> AsyncIterator[Address]:
+    """Run an instance with its server for the length of the context; leaving it drains.
+
+    Yields:
+        where clients connect.
+    """
+    terms = Terms(
+        instance_id=settings.instance_id,
+        capacity=settings.max_connections,
+        auth_timeout_s=settings.auth_timeout_s,
+        heartbeat_s=settings.heartbeat_s,
+        socket_budget=settings.socket_budget,
+    )
+    async with Tasks(on_failure) as tasks:
+        instance = NotificationInstance(terms, ports, tasks, heartbeat_timeout_s=settings.heartbeat_timeout_s)
+        listen = settings.ws_listen
+        async with serving_websockets(instance.serve, listen.host, listen.port, max_frame=settings.max_frame) as port:
+            bound = Address(listen.host, port)
+            await instance.start(settings.public_ws_url(bound))
+            yield bound
+            await instance.drain()

@@ -1,0 +1,107 @@
+"""Confirmations: the workers' word that a user's messages come to this instance."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+import structlog
+
+from fanout.keys import PresenceChange
+from fanout.ports.bus import Bus
+from fanout.ports.presence import Presence
+from fanout.subjects import WORKERS
+from fanout.workers import Placed, WorkerNotice
+from services.notification.metrics import PLACEMENTS_UNCONFIRMED
+from services.runtime.tasks import insist
+
+log = structlog.get_logger(__name__)
+
+FIRST_NOTICE_WITHIN_S = 1.0
+SILENT_AFTER_S = 1.6
+ANNOUNCE_AGAIN_AFTER_S = (0.25, 0.5, 1.0, 1.5)
+"""A hint may be lost, so it is repeated; after the last of these the client is admitted all the same, and digests
+bring the tables to the truth."""
+
+
+@dataclass(eq=False)
+class _Waiting:
+    confirmed: set[str] = field(default_factory=set)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Confirmations:
+    """Announces that a user is here until every worker that reads events has placed the user."""
+
+    def __init__(
+        self, instance_id: str, presence: Presence, bus: Bus, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._instance_id = instance_id
+        self._presence = presence
+        self._bus = bus
+        self._clock = clock
+        self._workers: dict[str, float] = {}
+        self._heard = asyncio.Event()
+        self._waiting: dict[str, _Waiting] = {}
+
+    async def listen(self) -> None:
+        """Begin to hear the workers, and give the first a moment to speak."""
+        await insist(lambda: self._bus.subscribe(WORKERS, self._hear), "listening to the workers")
+        try:
+            async with asyncio.timeout(FIRST_NOTICE_WITHIN_S):
+                await self._heard.wait()
+        except TimeoutError:
+            log.warning("no fan-out worker is heard; clients will hear nothing until there is one")
+
+    def placed(self, notice: Placed) -> None:
+        """A worker has placed users."""
+        for user_id in notice.users:
+            if (waiting := self._waiting.get(user_id)) is not None:
+                waiting.confirmed.add(notice.worker)
+                waiting.changed.set()
+
+    async def announce_until_placed(self, user_id: str) -> None:
+        """Tell the workers of a user's first connection here, and wait for their word.
+
+        Raises:
+            Unavailable: the hint cannot be given.
+        """
+        waiting = self._waiting[user_id] = _Waiting()
+        change = PresenceChange(user_id, online=True, instance_id=self._instance_id)
+        try:
+            for patience in ANNOUNCE_AGAIN_AFTER_S:
+                await self._presence.announce([change])
+                if await self._confirmed(waiting, patience):
+                    return
+        finally:
+            del self._waiting[user_id]
+        PLACEMENTS_UNCONFIRMED.inc()
+        log.warning("user admitted before every worker has placed it", user_id=user_id)
+
+    async def _confirmed(self, waiting: _Waiting, patience: float) -> bool:
+        try:
+            async with asyncio.timeout(patience):
+                while not self._readers() <= waiting.confirmed:
+                    waiting.changed.clear()
+                    await waiting.changed.wait()
+        except TimeoutError:
+            return self._readers() <= waiting.confirmed
+        return True
+
+    def _readers(self) -> set[str]:
+        oldest = self._clock() - SILENT_AFTER_S
+        self._workers = {worker: heard for worker, heard in self._workers.items() if heard >= oldest}
+        return set(self._workers)
+
+    def _hear(self, _subject: str, payload: bytes) -> None:
+        try:
+            notice = msgspec.json.decode(payload, type=WorkerNotice)
+        except msgspec.DecodeError:
+            log.warning("malformed notice of a worker")
+            return
+        self._heard.set()
+        if notice.ready:
+            self._workers[notice.worker] = self._clock()
+        else:
+            self._workers.pop(notice.worker, None)

@@ -1,0 +1,88 @@
+"""Control: what workers and other instances ask of this one, beside events."""
+
+import msgspec
+import structlog
+
+from fanout import Unavailable, roster_digest
+from fanout.ids import new_ulid
+from fanout.ports.bus import Bus
+from fanout.subjects import ROSTERS, instance_control, worker_inbox
+from fanout.workers import Placed, Replaced, Roster, RosterDigest, RosterRequest, decode_control
+from services.notification.close_codes import REPLACED
+from services.notification.confirmations import Confirmations
+from services.notification.registry import Registry
+from services.runtime.tasks import Tasks, insist
+
+log = structlog.get_logger(__name__)
+
+ROSTER_PAGE_USERS = 4_000
+"""At 128 characters an id, a page stays under the bus's limit of 1 MiB."""
+
+
+class Control:
+    """Answers for the instance: who is here, and who is here no more."""
+
+    def __init__(
+        self, instance_id: str, bus: Bus, registry: Registry, confirmations: Confirmations, tasks: Tasks
+    ) -> None:
+        self.incarnation = new_ulid()
+        """Differs each time that the instance starts."""
+        self._instance_id = instance_id
+        self._bus = bus
+        self._registry = registry
+        self._confirmations = confirmations
+        self._tasks = tasks
+
+    async def listen(self) -> None:
+        """Begin to hear requests."""
+        await insist(
+            lambda: self._bus.subscribe(instance_control(self._instance_id), self._hear),
+            "listening to requests",
+        )
+
+    async def publish_digest(self) -> None:
+        """Tell the workers in brief who is here."""
+        users, digest = roster_digest(self._registry.users())
+        notice = RosterDigest(self._instance_id, self.incarnation, users, digest)
+        await self._bus.publish(ROSTERS, msgspec.json.encode(notice))
+
+    def _hear(self, _subject: str, payload: bytes) -> None:
+        try:
+            message = decode_control(payload)
+        except msgspec.DecodeError:
+            log.warning("malformed control message")
+            return
+        match message:
+            case Placed():
+                self._confirmations.placed(message)
+            case RosterRequest():
+                self._tasks.start(self._send_roster(message), "sending the roster")
+            case Replaced():
+                self._replace(message)
+
+    def _replace(self, notice: Replaced) -> None:
+        for session in self._registry.sessions_of(notice.user_id):
+            if session.device_id == notice.device_id and session.connected_at < notice.connected_at:
+                session.end(REPLACED, "the device has connected elsewhere")
+
+    async def _send_roster(self, request: RosterRequest) -> None:
+        users = self._registry.users()
+        pages = [users[at : at + ROSTER_PAGE_USERS] for at in range(0, len(users), ROSTER_PAGE_USERS)] or [[]]
+        messages = [
+            (worker_inbox(request.worker), msgspec.json.encode(self._page(request, number, len(pages), page)))
+            for number, page in enumerate(pages)
+        ]
+        try:
+            await self._bus.publish_many(messages)
+        except Unavailable as error:
+            log.warning("roster not sent; the worker will ask again", reason=str(error))
+
+    def _page(self, request: RosterRequest, number: int, pages: int, users: list[str]) -> Roster:
+        return Roster(
+            instance=self._instance_id,
+            incarnation=self.incarnation,
+            request=request.request,
+            page=number,
+            last=number == pages - 1,
+            users=users,
+        )

@@ -1,0 +1,83 @@
+"""Housekeeping: the lease, connections renewed in batches, digests, and clients that fell silent."""
+
+import time
+
+from fanout.events import timestamp
+from fanout.ports.presence import Lease, Presence
+from services.notification.close_codes import HEARTBEAT_TIMEOUT, UNAUTHENTICATED
+from services.notification.control import Control
+from services.notification.registry import Registry
+from services.notification.session import Session
+from services.runtime.tasks import Tasks, every
+
+RENEW_LEASE_EVERY_S = 3.0
+PUBLISH_DIGEST_EVERY_S = 1.0
+RENEW_CONNECTIONS_EVERY_S = 1.0
+SWEEP_EVERY_S = 1.0
+
+
+class Housekeeping:
+    """One timer for each chore, shared by all connections: an idle connection costs no task of its own."""
+
+    def __init__(
+        self,
+        instance_id: str,
+        registry: Registry,
+        control: Control,
+        presence: Presence,
+        *,
+        capacity: int,
+        heartbeat_timeout_s: float,
+    ) -> None:
+        self._instance_id = instance_id
+        self._registry = registry
+        self._control = control
+        self._presence = presence
+        self.address = ""
+        """The WebSocket address that clients are sent to."""
+        self._capacity = capacity
+        self._heartbeat_timeout_s = heartbeat_timeout_s
+        self._started_at = timestamp()
+        self._to_renew: set[Session] = set()
+
+    def start(self, tasks: Tasks) -> None:
+        """Begin all chores."""
+        for seconds, chore, what in (
+            (RENEW_LEASE_EVERY_S, self.renew_lease, "renewing the lease"),
+            (PUBLISH_DIGEST_EVERY_S, self._control.publish_digest, "publishing the digest"),
+            (RENEW_CONNECTIONS_EVERY_S, self._renew_connections, "renewing connections"),
+            (SWEEP_EVERY_S, self._sweep, "closing silent connections"),
+        ):
+            tasks.start(every(seconds, chore, what), what)
+
+    def heard(self, session: Session) -> None:
+        """A heartbeat came: the connection is to be renewed."""
+        self._to_renew.add(session)
+
+    async def renew_lease(self) -> None:
+        """Take the instance's lease, or renew it."""
+        lease = Lease(
+            instance_id=self._instance_id,
+            incarnation=self._control.incarnation,
+            address=self.address,
+            started_at=self._started_at,
+            connections=len(self._registry),
+            capacity=self._capacity,
+        )
+        await self._presence.lease(lease)
+
+    async def _renew_connections(self) -> None:
+        sessions = {session for session in self._to_renew if session.ending is None}
+        self._to_renew = sessions.copy()
+        if sessions:
+            await self._presence.renew([session.connection() for session in sessions])
+        self._to_renew -= sessions
+
+    async def _sweep(self) -> None:
+        silent_since = time.monotonic() - self._heartbeat_timeout_s
+        now = time.time()
+        for session in self._registry.sessions():
+            if session.heard_at < silent_since:
+                session.end(HEARTBEAT_TIMEOUT, "no heartbeat in time")
+            elif session.identity.expires_at <= now:
+                session.end(UNAUTHENTICATED, "the token has expired")

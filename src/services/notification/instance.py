@@ -1,0 +1,142 @@
+"""A notification instance: holds clients' sockets, and writes to them what its inbox brings."""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from fanout.ports.authenticator import Authenticator
+from fanout.ports.bus import Bus
+from fanout.ports.log import Log
+from fanout.ports.memberships import Memberships
+from fanout.ports.presence import Presence
+from fanout.ports.socket import Socket, SocketClosed
+from services.notification.admission import Admission, Refused, Terms
+from services.notification.client_frames import ClientFrames
+from services.notification.close_codes import DRAINING, MALFORMED
+from services.notification.confirmations import Confirmations
+from services.notification.control import Control
+from services.notification.frames import BadFrame, MalformedFrame, error_frame
+from services.notification.housekeeping import Housekeeping
+from services.notification.inbox import Inbox
+from services.notification.metrics import FRAMES_REFUSED
+from services.notification.registry import Registry
+from services.notification.session import Ending, Session
+from services.runtime.tasks import Tasks, insist
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class NotificationPorts:
+    """What an instance needs of the world."""
+
+    log: Log
+    bus: Bus
+    presence: Presence
+    memberships: Memberships
+    authenticator: Authenticator
+
+
+class NotificationInstance:
+    """The parts of an instance, put together."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        ports: NotificationPorts,
+        tasks: Tasks,
+        *,
+        heartbeat_timeout_s: float,
+    ) -> None:
+        instance_id = terms.instance_id
+        self.registry = Registry()
+        self._ports = ports
+        self._instance_id = instance_id
+        self._tasks = tasks
+        self._inbox = Inbox(instance_id, ports.bus, ports.log, self.registry)
+        self._confirmations = Confirmations(instance_id, ports.presence, ports.bus)
+        self._control = Control(instance_id, ports.bus, self.registry, self._confirmations, tasks)
+        self._housekeeping = Housekeeping(
+            instance_id,
+            self.registry,
+            self._control,
+            ports.presence,
+            capacity=terms.capacity,
+            heartbeat_timeout_s=heartbeat_timeout_s,
+        )
+        self._admission = Admission(
+            terms,
+            self.registry,
+            self._inbox,
+            self._confirmations,
+            authenticator=ports.authenticator,
+            presence=ports.presence,
+            memberships=ports.memberships,
+            bus=ports.bus,
+        )
+        self._frames = ClientFrames(self.registry, self._inbox, self._housekeeping, ports.bus)
+        self._accepting = False
+
+    async def start(self, address: str) -> None:
+        """Listen, then be found: the lease is taken last.
+
+        Args:
+            address: the WebSocket address that clients are sent to.
+        """
+        self._housekeeping.address = address
+        await self._inbox.listen()
+        await self._control.listen()
+        await self._confirmations.listen()
+        self._tasks.start(self._inbox.run(), "inbox")
+        await insist(self._housekeeping.renew_lease, "taking the lease")
+        self._housekeeping.start(self._tasks)
+        self._accepting = True
+
+    async def drain(self) -> None:
+        """Take no new clients, ask those that are here to reconnect elsewhere, and end the lease."""
+        self._accepting = False
+        for session in self.registry.sessions():
+            session.end(DRAINING, "the instance is stopping; reconnect with jitter")
+        await self.registry.empty.wait()
+        await self._ports.presence.release(self._instance_id)
+
+    async def serve(self, socket: Socket) -> None:
+        """Serve one client until it goes or must go."""
+        if not self._accepting:
+            await socket.close(DRAINING, "the instance is starting or stopping; reconnect with jitter")
+            return
+        try:
+            session = await self._admission.admit(socket)
+        except Refused as refusal:
+            log.info("client refused", code=refusal.code, reason=str(refusal))
+            await socket.close(refusal.code, str(refusal))
+        except SocketClosed:
+            pass  # it went away before it was anybody
+        else:
+            await self._attend(session)
+
+    async def _attend(self, session: Session) -> None:
+        log.debug("session opened", user_id=session.user_id, session_id=session.session_id)
+        session.when_ended(self._close)
+        try:
+            await self._read(session)
+        finally:
+            await self._admission.dismiss(session)
+
+    def _close(self, session: Session, ending: Ending) -> None:
+        self.registry.silence(session)
+        self._tasks.start(session.socket.close(ending.code, ending.reason), "closing a socket")
+
+    async def _read(self, session: Session) -> None:
+        while True:
+            await asyncio.sleep(session.pace())
+            try:
+                await self._frames.handle(session, await session.socket.receive())
+            except BadFrame as error:
+                FRAMES_REFUSED.labels(error.code).inc()
+                session.answer(error_frame(error))
+            except MalformedFrame as error:
+                session.end(MALFORMED, str(error))
+            except SocketClosed:
+                return

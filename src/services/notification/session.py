@@ -1,0 +1,141 @@
+"""A session: one authenticated connection, and what waits to be written to it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from fanout.events import timestamp
+from fanout.ids import new_session_id
+from fanout.ports.authenticator import Identity
+from fanout.ports.presence import Connection
+from fanout.ports.socket import Socket
+from services.notification.metrics import CONNECTIONS_CLOSED, FRAMES_DROPPED, FRAMES_SENT
+
+log = structlog.get_logger(__name__)
+
+FRAMES_PER_S = 50.0
+"""What one client may send in the long run."""
+FRAMES_AT_ONCE = 100
+"""What a client that was quiet may send at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why the server ends a session."""
+
+    code: int
+    reason: str
+
+
+@dataclass(eq=False, slots=True)
+class Session:
+    """One device's connection on this instance.
+
+    Frames are queued, and written joined by `flush`: one write per socket for all that is due. Nothing is written
+    before `open`, so that `auth.ok` is the first frame.
+    """
+
+    socket: Socket
+    identity: Identity
+    device_id: str
+    instance_id: str
+    budget: int
+    """Bytes that may wait for this reader; ephemeral frames may use half of it."""
+    session_id: str = field(default_factory=new_session_id)
+    connected_at: str = field(default_factory=timestamp)
+    heard_at: float = field(default_factory=time.monotonic)
+    client_state: str = "active"
+    focused_channel: str | None = None
+    ending: Ending | None = None
+    """Set once the server wants the session to end."""
+    _queue: list[bytes] = field(default_factory=list)
+    _queued: int = 0
+    _opened: bool = False
+    _on_end: "Callable[[Session, Ending], None] | None" = None
+    _paced_until: float = 0.0
+
+    @property
+    def user_id(self) -> str:
+        """Whose connection it is."""
+        return self.identity.user_id
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the reader has not taken yet."""
+        return self._queued + self.socket.buffered
+
+    def connection(self) -> Connection:
+        """The connection as presence records it."""
+        return Connection(
+            user_id=self.user_id,
+            device_id=self.device_id,
+            instance_id=self.instance_id,
+            connected_at=self.connected_at,
+            client_state=self.client_state,
+            focused_channel=self.focused_channel,
+            last_activity=timestamp(),
+        )
+
+    def open(self, first: bytes) -> None:
+        """Write `first`, and from now on whatever is queued."""
+        self._opened = True
+        self.socket.write(first)
+        self.flush()
+
+    def queue(self, frame: bytes, *, ephemeral: bool = False) -> bool:
+        """Take a frame to be written by the next `flush`.
+
+        Returns:
+            False when a durable frame does not fit the budget: the reader is too slow and must be closed.
+        """
+        waiting = self.waiting + len(frame)
+        if ephemeral and waiting > self.budget // 2:
+            FRAMES_DROPPED.inc()
+            return True
+        if waiting > self.budget:
+            return False
+        self._queue.append(frame)
+        self._queued += len(frame)
+        return True
+
+    def flush(self) -> None:
+        """Write what is queued, in one piece."""
+        if not self._opened or not self._queue:
+            return
+        FRAMES_SENT.inc(len(self._queue))
+        self.socket.write(self._queue[0] if len(self._queue) == 1 else b"".join(self._queue))
+        self._queue.clear()
+        self._queued = 0
+
+    def answer(self, frame: bytes) -> None:
+        """Write a frame that answers the client's own; a client that does not read its answers gets fewer."""
+        if self.queue(frame, ephemeral=True):
+            self.flush()
+
+    def when_ended(self, close: "Callable[[Session, Ending], None]") -> None:
+        """Have `close` called when the session is to end, or now if it is already."""
+        self._on_end = close
+        if self.ending is not None:
+            close(self, self.ending)
+
+    def end(self, code: int, reason: str) -> None:
+        """Ask that the session be closed. The first reason stands."""
+        if self.ending is not None:
+            return
+        self.ending = Ending(code, reason)
+        CONNECTIONS_CLOSED.labels(str(code)).inc()
+        log.info("session ends", user_id=self.user_id, session_id=self.session_id, code=code, reason=reason)
+        if self._on_end is not None:
+            self._on_end(self, self.ending)
+
+    def pace(self) -> float:
+        """Seconds to wait before the client's next frame is read, so that one client cannot keep the instance busy.
+
+        A client that sends faster is held back by TCP itself. One number for each connection: the generic cell rate
+        algorithm (ITU-T I.371), as a virtual schedule.
+        """
+        now = time.monotonic()
+        self._paced_until = max(self._paced_until, now) + 1 / FRAMES_PER_S
+        return max(0.0, self._paced_until - now - FRAMES_AT_ONCE / FRAMES_PER_S)

@@ -1,0 +1,89 @@
+"""Hints may be lost and instances may die: the table comes to the truth by itself."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.platform import Platform, platform, until
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[Platform]:
+    async with platform(tmp_path) as built:
+        yield built
+
+
+async def test_lost_arrivals_and_departures_are_repaired_by_digests(house: Platform) -> None:
+    await house.create("general", "alice", "bob")
+    worker = await house.add_worker("worker-1")
+    instance = await house.add_instance("notif-1")
+    house.presence.deaf = True
+    alice = await house.connect(instance, "alice")
+    await until(lambda: worker.rosters_of("notif-1") == ["alice"], "the arrival is repaired")
+    await house.say("general", "hello")
+    await until(lambda: alice.texts() == ["hello"])
+    alice.hang_up()
+    await until(lambda: worker.rosters_of("notif-1") == [], "the departure is repaired")
+
+
+async def test_a_worker_that_starts_late_knows_everybody_before_it_reads(house: Platform) -> None:
+    await house.create("general", "alice", "bob")
+    instance = await house.add_instance("notif-1")
+    alice = await house.connect(instance, "alice")
+    await house.say("general", "while nobody routes")
+    await house.add_worker("worker-1")
+    await until(lambda: alice.texts() == ["while nobody routes"])
+
+
+async def test_two_workers_share_the_partitions_and_hand_over(house: Platform) -> None:
+    for number in range(8):
+        await house.create(f"channel-{number}", "alice")
+    first, second = [await house.add_worker(name) for name in ("worker-1", "worker-2")]
+    await until(lambda: len(first.partitions.held()) == len(second.partitions.held()) == 2, "an even share")
+    instance = await house.add_instance("notif-1")
+    alice = await house.connect(instance, "alice")
+    for number in range(40):
+        await house.say(f"channel-{number % 8}", str(number))
+    await first.stop()
+    await until(lambda: len(second.partitions.held()) == 4, "the rest is taken over")
+    for number in range(40, 80):
+        await house.say(f"channel-{number % 8}", str(number))
+    await until(lambda: len(alice.texts()) >= 80)
+    assert sorted(map(int, alice.texts())) == list(range(80))
+
+
+async def test_memberships_that_change_while_a_user_connects_are_not_missed(house: Platform) -> None:
+    await house.add_worker("worker-1")
+    instance = await house.add_instance("notif-1")
+    for number in range(20):
+        await house.create(f"channel-{number}", "owner")
+        await house.join(f"channel-{number}", f"user-{number}")
+        client = await house.connect(instance, f"user-{number}")
+        await house.say(f"channel-{number}", "hello")
+        await until(lambda who=client: who.texts() == ["hello"])  # type: ignore[misc]
+
+
+async def test_an_instance_that_ends_its_lease_is_evicted_whole(house: Platform) -> None:
+    await house.create("general", "alice")
+    worker = await house.add_worker("worker-1")
+    instance = await house.add_instance("notif-1")
+    await house.connect(instance, "alice")
+    await house.presence.release("notif-1")
+    house.presence.lapsed = True
+    await until(lambda: worker.rosters_of("notif-1") == [], "evicted")
+
+
+async def test_a_poisonous_event_is_buried_and_the_rest_goes_on(house: Platform) -> None:
+    await house.create("general", "alice")
+    await house.add_worker("worker-1")
+    instance = await house.add_instance("notif-1")
+    alice = await house.connect(instance, "alice")
+    for number, payload in enumerate((b"not json", b"{}", b'{"type":"message.new","channel_id":"other"}')):
+        await house.log.append("messages.send.general", payload, msg_id=f"poison-{number}")
+        await house.log.append("channels.member.joined.general", payload, msg_id=f"poison-meta-{number}")
+    await house.say("general", "after")
+    await until(lambda: alice.texts() == ["after"])
+    dead = [event.payload async for event in house.log.read("DEAD", after=0, upto=100)]
+    assert sorted(dead).count(b"not json") == 2
+    assert len(dead) == 6

@@ -1,0 +1,127 @@
+"""From the log to the clients of an instance, with everything between lost now and then."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.platform import Platform, platform, until
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[Platform]:
+    async with platform(tmp_path) as built:
+        await built.add_worker("worker-1")
+        await built.settle_partitions()
+        yield built
+
+
+async def test_what_is_posted_after_auth_ok_arrives_in_order(house: Platform) -> None:
+    await house.create("general", "alice", "bob")
+    instance = await house.add_instance("notif-1")
+    alice = await house.connect(instance, "alice")
+    for number in range(50):
+        await house.say("general", str(number))
+    await until(lambda: alice.texts() == [str(number) for number in range(50)])
+    assert [frame["part"] for frame in alice.of_type("message.new")] == [alice.frames[1]["part"]] * 50
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.6])
+async def test_lost_batches_show_and_are_read_from_the_log(house: Platform, share: float) -> None:
+    channels = [f"channel-{number}" for number in range(8)]
+    for channel in channels:
+        await house.create(channel, "alice", "bob")
+    first, second = [await house.add_instance(name) for name in ("notif-1", "notif-2")]
+    alice, bob = await house.connect(first, "alice"), await house.connect(second, "bob")
+    house.bus.prefix, house.bus.share = "instance.events.", share
+    for number in range(200):
+        await house.say(channels[number % 8], str(number))
+    for client in (alice, bob):
+        await until(lambda who=client: len(who.texts()) >= 200, "everything delivered")  # type: ignore[misc]
+        assert sorted(map(int, client.texts())) == list(range(200))
+        for channel in channels:
+            mine = [frame["seq"] for frame in client.of_type("message.new") if frame["channel_id"] == channel]
+            assert mine == sorted(set(mine))
+    assert house.bus.lost > 0
+
+
+async def test_a_lost_last_batch_is_noticed_by_the_mark(house: Platform) -> None:
+    await house.create("general", "alice")
+    instance = await house.add_instance("notif-1")
+    alice = await house.connect(instance, "alice")
+    house.bus.prefix, house.bus.share = "instance.events.", 1.0
+    await house.say("general", "lost on the way")
+    await until(lambda: house.bus.lost >= 1)
+    house.bus.share = 0.0
+    await until(lambda: alice.texts() == ["lost on the way"])
+
+
+async def test_a_lost_membership_event_is_repaired_too(house: Platform) -> None:
+    await house.create("general", "bob")
+    instance = await house.add_instance("notif-1")
+    alice = await house.connect(instance, "alice")
+    house.bus.prefix, house.bus.share = "instance.events.", 1.0
+    await house.join("general", "alice")
+    await until(lambda: house.bus.lost >= 1)
+    house.bus.share = 0.0
+    await until(lambda: bool(alice.of_type("member.joined")))
+    await house.say("general", "welcome")
+    await until(lambda: alice.texts() == ["welcome"])
+    await house.leave("general", "alice")
+    await until(lambda: bool(alice.of_type("member.left")))
+    await house.say("general", "gone")
+    assert (await house.connect(instance, "bob")).frames
+    assert alice.texts() == ["welcome"]
+
+
+async def test_heartbeats_tell_how_far_delivery_has_come(house: Platform) -> None:
+    await house.create("general", "alice")
+    instance = await house.add_instance("notif-1")
+    alice = await house.connect(instance, "alice")
+    seq = await house.say("general", "hello")
+
+    def newest() -> int:
+        alice.send("heartbeat", state="active")
+        return max((frame["seq"] for frame in alice.of_type("heartbeat.ok")), default=0)
+
+    await until(lambda: newest() >= seq, "the heartbeat reaches the message, quiet partitions included")
+
+
+async def test_a_slow_reader_is_closed_and_the_others_get_everything(house: Platform) -> None:
+    await house.create("general", "alice", "bob")
+    instance = await house.add_instance("notif-1", budget=64 * 1024)
+    alice, bob = [await house.connect(instance, user) for user in ("alice", "bob")]
+    bob.reading = False
+    for number in range(40):
+        await house.say("general", f"{number} {'x' * 4000}")
+    await until(lambda: len(alice.texts()) == 40)
+    assert bob.close_code == 4413
+    assert bob.stalled <= 64 * 1024
+
+
+async def test_a_slow_reader_loses_typing_before_it_loses_the_connection(house: Platform) -> None:
+    await house.create("general", "alice", "bob")
+    instance = await house.add_instance("notif-1", budget=64 * 1024)
+    alice, bob = [await house.connect(instance, user) for user in ("alice", "bob")]
+    bob.reading, bob.stalled = False, 40 * 1024
+    alice.send("typing.start", channel_id="general")
+    alice.send("ping")
+    await until(lambda: bool(alice.of_type("pong")))
+    assert bob.stalled == 40 * 1024
+    assert bob.close_code is None
+
+
+async def test_a_full_instance_sends_clients_elsewhere(house: Platform) -> None:
+    instance = await house.add_instance("notif-1", capacity=1)
+    assert (await house.connect(instance, "alice")).close_code is None
+    assert (await house.connect(instance, "bob")).close_code == 1013
+
+
+async def test_no_session_and_no_presence_is_left_when_clients_go(house: Platform) -> None:
+    await house.create("general", "alice")
+    instance = await house.add_instance("notif-1")
+    alice = await house.connect(instance, "alice")
+    alice.hang_up()
+    await instance.registry.empty.wait()
+    await until(lambda: not house.workers[0].rosters_of("notif-1"), "the table lets go")
+    assert await house.presence.connections_of("alice") == []

@@ -1,0 +1,230 @@
+"""Workers and instances in the test's own event loop, over embedded adapters whose faults the test chooses."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from msgspec import Raw
+
+from fanout.events import MemberJoined, MemberLeft, Message, MessageEvent, encode, timestamp
+from fanout.ids import new_device_id, new_event_id, new_message_id
+from fanout.keys import PresenceChange
+from fanout.ports.authenticator import Identity
+from fanout.ports.memberships import Channel
+from fanout.ports.presence import Lease
+from fanout.ports.socket import SocketClosed
+from fanout.subjects import member_joined, member_left, message
+from services.adapters.embedded.bus import EmbeddedBus
+from services.adapters.embedded.log import EmbeddedLog
+from services.adapters.embedded.presence import EmbeddedPresence
+from services.adapters.sqlite.memberships import SqliteMemberships
+from services.fan_out.worker import FanOutPorts, FanOutWorker, running_worker
+from services.notification.admission import Terms
+from services.notification.instance import NotificationInstance, NotificationPorts
+from services.runtime.tasks import Tasks
+
+WITHIN_S = 10.0
+LOOK_EVERY_S = 0.01
+
+
+class LossyBus(EmbeddedBus):
+    """Loses a share of the messages to subjects that begin so, before anybody hears them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prefix = ""
+        self.share = 0.0
+        self.lost = 0
+        self._random = random.Random(5)  # noqa: S311 - repeatable
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        if not self._loses(subject):
+            await super().publish(subject, payload)
+
+    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        await super().publish_many([pair for pair in messages if not self._loses(pair[0])])
+
+    def _loses(self, subject: str) -> bool:
+        lost = subject.startswith(self.prefix) and self._random.random() < self.share
+        self.lost += lost
+        return lost
+
+
+class LossyPresence(EmbeddedPresence):
+    """Gives no hint while `deaf`, and takes no lease while `lapsed`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deaf = False
+        self.lapsed = False
+
+    async def lease(self, lease: Lease) -> None:
+        if not self.lapsed:
+            await super().lease(lease)
+
+    async def announce(self, changes: Sequence[PresenceChange]) -> None:
+        if not self.deaf:
+            await super().announce(changes)
+
+
+class AnyToken:
+    """The token is the user."""
+
+    async def verify(self, token: str) -> Identity:
+        return Identity(token, time.time() + 3600)
+
+
+class Client:
+    """A socket whose other end is the test."""
+
+    authorization: str | None = None
+
+    def __init__(self, user_id: str) -> None:
+        self.user_id = user_id
+        self.frames: list[dict[str, Any]] = []
+        self.close_code: int | None = None
+        self.stalled = 0
+        self.reading = True
+        self._sent: asyncio.Queue[str | bytes | None] = asyncio.Queue()
+        self.send("auth", token=user_id, device_id=new_device_id())
+
+    def send(self, kind: str, **fields: Any) -> None:
+        self._sent.put_nowait(json.dumps({"type": kind, **fields}))
+
+    def hang_up(self) -> None:
+        self._sent.put_nowait(None)
+
+    @property
+    def buffered(self) -> int:
+        return self.stalled
+
+    def write(self, frames: bytes) -> None:
+        if not self.reading:
+            self.stalled += len(frames)
+            return
+        self.frames += [json.loads(payload) for payload in text_payloads(frames)]
+
+    async def receive(self) -> str | bytes:
+        sent = await self._sent.get()
+        if sent is None:
+            raise SocketClosed
+        return sent
+
+    async def close(self, code: int, reason: str) -> None:
+        assert reason
+        self.close_code = self.close_code or code
+        self.hang_up()
+
+    def of_type(self, kind: str) -> list[dict[str, Any]]:
+        return [frame for frame in self.frames if frame["type"] == kind]
+
+    def texts(self) -> list[str]:
+        return [frame["message"]["text"] for frame in self.of_type("message.new")]
+
+
+def text_payloads(frames: bytes) -> list[bytes]:
+    """The payloads of unmasked text frames, RFC 6455 section 5.2."""
+    payloads, at = [], 0
+    while at < len(frames):
+        assert frames[at] == 0x81
+        length, start = frames[at + 1], at + 2
+        if length >= 126:
+            width = 2 if length == 126 else 8
+            length, start = int.from_bytes(frames[start : start + width]), start + width
+        payloads.append(frames[start : start + length])
+        at = start + length
+    assert at == len(frames)
+    return payloads
+
+
+async def until(condition: Callable[[], bool], what: str = "the condition", within_s: float = WITHIN_S) -> None:
+    """Wait until a condition of in-process objects holds."""
+    try:
+        async with asyncio.timeout(within_s):
+            while not condition():  # noqa: ASYNC110 - what is looked at has no event of its own
+                await asyncio.sleep(LOOK_EVERY_S)
+    except TimeoutError:
+        raise AssertionError(f"{what} did not come to hold") from None
+
+
+class Platform:
+    """A small system: any number of workers and instances, channels, and clients."""
+
+    def __init__(self, stack: AsyncExitStack, log: EmbeddedLog, memberships: SqliteMemberships) -> None:
+        self.log = log
+        self.bus = LossyBus()
+        self.presence = LossyPresence()
+        self.memberships = memberships
+        self._stack = stack
+        self.workers: list[FanOutWorker] = []
+        self.failures: list[BaseException] = []
+
+    async def add_worker(self, name: str) -> FanOutWorker:
+        ports = FanOutPorts(self.log, self.bus, self.presence, self.memberships)
+        worker = await self._stack.enter_async_context(running_worker(name, ports, self.failures.append))
+        self.workers.append(worker)
+        await until(worker.ready.is_set, f"{name} ready")
+        return worker
+
+    async def add_instance(self, name: str, *, budget: int = 1 << 20, capacity: int = 1000) -> NotificationInstance:
+        tasks = await self._stack.enter_async_context(Tasks(self.failures.append))
+        terms = Terms(name, capacity, auth_timeout_s=5, heartbeat_s=30, socket_budget=budget)
+        ports = NotificationPorts(self.log, self.bus, self.presence, self.memberships, AnyToken())
+        instance = NotificationInstance(terms, ports, tasks, heartbeat_timeout_s=90)
+        await instance.start(f"ws://{name}/ws")
+        self._stack.push_async_callback(instance.drain)
+        return instance
+
+    async def settle_partitions(self) -> None:
+        """Wait until every partition has a reader."""
+        wanted = set(range(self.log.partitions))
+        await until(
+            lambda: wanted == {part for worker in self.workers for part in worker.partitions.held()},
+            "all partitions read",
+        )
+
+    async def connect(self, instance: NotificationInstance, user_id: str) -> Client:
+        client = Client(user_id)
+        serving = asyncio.create_task(instance.serve(client), name=f"serving {user_id}")
+        self._stack.callback(serving.cancel)
+        await until(lambda: bool(client.frames) or client.close_code is not None, f"{user_id} admitted")
+        return client
+
+    async def create(self, channel: str, *members: str) -> None:
+        document = Channel(channel, channel, private=False, created_by=members[0], created_at=timestamp())
+        await self.memberships.create(document, members)
+
+    async def say(self, channel: str, text: str) -> int:
+        body = Message(new_message_id(), channel, "somebody", text, timestamp())
+        event = MessageEvent(new_event_id(), "message.new", channel, Raw(encode(body)))
+        return (await self.log.append(message(channel), encode(event), msg_id=event.event_id)).seq
+
+    async def join(self, channel: str, user_id: str) -> None:
+        await self.memberships.add(channel, [user_id], timestamp())
+        event = MemberJoined(new_event_id(), channel, user_id, timestamp())
+        await self.log.append(member_joined(channel), encode(event), msg_id=event.event_id)
+
+    async def leave(self, channel: str, user_id: str) -> None:
+        await self.memberships.remove(channel, user_id)
+        event = MemberLeft(new_event_id(), channel, user_id, timestamp())
+        await self.log.append(member_left(channel), encode(event), msg_id=event.event_id)
+
+
+@asynccontextmanager
+async def platform(folder: Path, *, partitions: int = 4) -> AsyncIterator[Platform]:
+    """A platform with no worker and no instance yet."""
+    log = await EmbeddedLog.open(None, partitions=partitions)
+    memberships = await SqliteMemberships.open(folder / "memberships.db")
+    try:
+        async with AsyncExitStack() as stack:
+            built = Platform(stack, log, memberships)
+            yield built
+        assert not built.failures
+    finally:
+        await memberships.close()
+        await log.close()
