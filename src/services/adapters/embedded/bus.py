@@ -1,0 +1,98 @@
+"""The bus inside one process."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from fanout.errors import Unavailable
+from fanout.ports.bus import Handler
+from services.adapters.embedded.faults import Faults
+from services.adapters.embedded.subjects import matches
+
+MAX_UNDELIVERED: Final = 1_000
+"""How many deliveries may wait in the loop before a publisher has to wait for them."""
+
+
+class EmbeddedBus:
+    """`fanout.ports.bus.Bus` for subscribers of the same process and event loop.
+
+    Handlers are called by the loop, never from inside `publish`.
+
+    Args:
+        faults: the odds that a message is dropped; none by default.
+    """
+
+    def __init__(self, *, faults: Faults | None = None) -> None:
+        self._faults = faults or Faults()
+        self._subscriptions: dict[_Subscription, None] = {}  # a set that keeps its order
+        self._undelivered = 0
+        self._closed = False
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        """See the port."""
+        self._check_open()
+        self._send(subject, payload)
+        await self._keep_bounded()
+
+    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        """See the port."""
+        self._check_open()
+        for subject, payload in messages:
+            self._send(subject, payload)
+            await self._keep_bounded()
+
+    async def subscribe(self, subject: str, handler: Handler) -> "_Subscription":
+        """See the port."""
+        self._check_open()
+        subscription = _Subscription(self, subject, handler)
+        self._subscriptions[subscription] = None
+        return subscription
+
+    async def ping(self) -> None:
+        """See the port."""
+        self._check_open()
+
+    async def close(self) -> None:
+        """Deliver nothing more, and take nothing more."""
+        self._closed = True
+        for subscription in list(self._subscriptions):
+            await subscription.close()
+
+    def remove(self, subscription: "_Subscription") -> None:
+        """Forget a subscription, unknown ones too."""
+        self._subscriptions.pop(subscription, None)
+
+    def _send(self, subject: str, payload: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        for subscription in self._subscriptions:
+            if matches(subscription.subject, subject) and not self._faults.drops():
+                self._undelivered += 1
+                loop.call_soon(self._deliver, subscription, subject, payload)
+
+    def _deliver(self, subscription: "_Subscription", subject: str, payload: bytes) -> None:
+        self._undelivered -= 1
+        subscription.deliver(subject, payload)
+
+    async def _keep_bounded(self) -> None:
+        if self._undelivered >= MAX_UNDELIVERED:
+            await asyncio.sleep(0)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable("the bus is closed")
+
+
+class _Subscription:
+    def __init__(self, bus: EmbeddedBus, subject: str, handler: Handler) -> None:
+        self.subject = subject
+        self._bus = bus
+        self._handler = handler
+        self._closed = False
+
+    def deliver(self, subject: str, payload: bytes) -> None:
+        if not self._closed:
+            self._handler(subject, payload)
+
+    async def close(self) -> None:
+        self._closed = True
+        self._bus.remove(self)

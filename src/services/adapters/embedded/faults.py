@@ -1,0 +1,64 @@
+"""Faults on demand: what a real server does now and then, embedded adapters do as often as they are told."""
+
+import asyncio
+import random
+
+
+class Faults:
+    """Seeded odds of each fault; the same seed and the same calls give the same faults.
+
+    Only durable consumers see events again and lose acknowledgements, and only the bus drops: tails and
+    partition readers keep their promises, and are merely delayed.
+
+    Args:
+        seed: of the random numbers.
+        redeliver: odds, from 0 to below 1, that a delivered or acknowledged event comes again at once.
+        duplicate: odds that an event stands in its batch twice.
+        lose_ack: odds that an acknowledgement is lost, so that the event comes again after the ack wait.
+        drop: odds that one subscriber of the bus misses a message.
+        delay: odds that a fetch is held back.
+        longest_delay: for at most so many seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        redeliver: float = 0.0,
+        duplicate: float = 0.0,
+        lose_ack: float = 0.0,
+        drop: float = 0.0,
+        delay: float = 0.0,
+        longest_delay: float = 0.01,
+    ) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - repeatable, and no secret
+        self._redeliver = redeliver
+        self._duplicate = duplicate
+        self._lose_ack = lose_ack
+        self._drop = drop
+        self._delay = delay
+        self._longest_delay = longest_delay
+
+    def redelivers(self) -> bool:
+        """Whether this event comes again at once."""
+        return self._happens(self._redeliver)
+
+    def duplicates(self) -> bool:
+        """Whether this event stands in its batch twice."""
+        return self._happens(self._duplicate)
+
+    def loses_ack(self) -> bool:
+        """Whether this acknowledgement is lost."""
+        return self._happens(self._lose_ack)
+
+    def drops(self) -> bool:
+        """Whether this message does not arrive."""
+        return self._happens(self._drop)
+
+    async def hold_back(self) -> None:
+        """Wait, if this fetch is to be held back."""
+        if self._happens(self._delay):
+            await asyncio.sleep(self._random.uniform(0, self._longest_delay))
+
+    def _happens(self, odds: float) -> bool:
+        return odds > 0 and self._random.random() < odds

@@ -1,0 +1,230 @@
+"""The log inside one process, durable in a SQLite file."""
+
+import asyncio
+import fcntl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import IO, Final
+
+import fanout
+from fanout.errors import PartitionLost, Unavailable
+from fanout.ports.log import Appended, Stored
+from fanout.subjects import DEAD, MESSAGES, STREAM_SUBJECTS, channel_of, dead
+from services.adapters.embedded.durable import DurableQueue, EmbeddedConsumer
+from services.adapters.embedded.faults import Faults
+from services.adapters.embedded.readers import EmbeddedPartitionReader, EmbeddedTail, Partition
+from services.adapters.embedded.store import EventStore, Floor, NewEvent
+from services.adapters.embedded.stream import Stream
+from services.adapters.embedded.subjects import matches
+from services.runtime.tasks import Tasks, every
+
+ACK_WAIT_S: Final = 30.0
+_SAVE_EVERY_S: Final = 0.1
+_PRUNE_EVERY_S: Final = 60.0
+
+
+class EmbeddedLog:
+    """`fanout.ports.log.Log` for one process.
+
+    Durable: an answer to `append` comes after the commit, which appends of the same moment share. How far
+    readers have come is kept ten times a second and on `close`, so a crash brings a few events again.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        resources: AsyncExitStack,
+        *,
+        faults: Faults,
+        ack_wait: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._resources = resources
+        self._faults = faults
+        self._ack_wait = ack_wait
+        self._clock = clock
+        self._streams = {name: Stream(name, store, seq) for name, seq in store.last_seqs.items()}
+        self._queues: dict[tuple[str, str], DurableQueue] = {}
+        self._partitions = {number: self._partition(number) for number in range(store.partitions)}
+        self._saved_floors = dict(store.floors)
+        self._saved_positions = {part: state.position for part, state in self._partitions.items()}
+        self._failure: BaseException | None = None
+        self._tasks = Tasks(self._fail)
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path | None,
+        *,
+        partitions: int = 1,
+        faults: Faults | None = None,
+        ack_wait: float = ACK_WAIT_S,
+        clock: Callable[[], float] = time.time,
+    ) -> "EmbeddedLog":
+        """Open or create the log.
+
+        Args:
+            path: its file, in a folder that exists; None keeps it in memory, for tests.
+            partitions: of MESSAGES; what the file was created with wins.
+            faults: what is to go wrong; nothing by default.
+            ack_wait: seconds after which a durable consumer's event comes again.
+            clock: seconds since the epoch, for the dedup window and the age of events.
+
+        Raises:
+            Unavailable: the file cannot be opened, or another process has it open.
+        """
+        async with AsyncExitStack() as opened:
+            if path is not None:
+                opened.enter_context(_lock(path))
+            store = await EventStore.open(path, partitions)
+            opened.push_async_callback(store.close)
+            await store.prune(clock())
+            log = cls(store, opened.pop_all(), faults=faults or Faults(), ack_wait=ack_wait, clock=clock)
+        log._tasks.start(every(_SAVE_EVERY_S, log._save, "keeping the log's positions"), "log-save")
+        log._tasks.start(every(_PRUNE_EVERY_S, log._prune, "pruning the log"), "log-prune")
+        return log
+
+    async def close(self) -> None:
+        """End every reader, keep how far they have come, and let go of the file."""
+        await self._tasks.cancel()
+        for stream in self._streams.values():
+            stream.close()
+        try:
+            await self._save()
+        finally:
+            await self._resources.aclose()
+
+    @property
+    def partitions(self) -> int:
+        """See the port."""
+        return self._store.partitions
+
+    async def append(self, subject: str, payload: bytes, *, msg_id: str) -> Appended:
+        """See the port.
+
+        Raises:
+            ValueError: no stream takes the subject.
+            Unavailable: see the port.
+        """
+        return await self._append(_stream_of(subject), subject, payload, msg_id)
+
+    async def get(self, stream: str, seq: int) -> Stored | None:
+        """See the port."""
+        page = await self._stream(stream).page(after=seq - 1, upto=seq)
+        return page[0] if page else None
+
+    async def last_seq(self, stream: str) -> int:
+        """See the port."""
+        return self._stream(stream).last_seq
+
+    async def consume(self, stream: str, durable: str, *, batch: int = 200) -> EmbeddedConsumer:
+        """See the port."""
+        queue = self._queues.get((stream, durable))
+        if queue is None:
+            floor = self._store.floors.get((stream, durable), 0)
+            queue = DurableQueue(self._stream(stream), floor, ack_wait=self._ack_wait, faults=self._faults)
+            self._queues[stream, durable] = queue
+        return EmbeddedConsumer(queue, batch)
+
+    async def tail(self, stream: str, *, after: int) -> EmbeddedTail:
+        """See the port."""
+        return EmbeddedTail(self._stream(stream), after, self._faults)
+
+    async def read(self, stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncIterator[Stored]:
+        """See the port."""
+        while page := await self._stream(stream).page(after=after, upto=upto, part=part):
+            for event in page:
+                yield event
+            after = page[-1].seq
+
+    async def claim(self, partition: int, owner: str) -> EmbeddedPartitionReader:
+        """See the port.
+
+        Raises:
+            ValueError: there is no such partition.
+            PartitionLost: see the port.
+        """
+        state = self._partitions.get(partition)
+        if state is None:
+            raise ValueError(f"there is no partition {partition}, only {self.partitions}")
+        epoch = await self._store.claim(partition, owner, state.position)
+        if epoch < state.epoch:
+            raise PartitionLost(f"partition {partition} was claimed at the same moment")
+        state.epoch = epoch
+        stream = self._stream(MESSAGES)
+        stream.bell.ring()
+        return EmbeddedPartitionReader(stream, state, self._faults)
+
+    async def bury(self, stream: str, event: Stored, reason: str) -> None:
+        """See the port."""
+        subject = dead(stream, channel_of(event.subject))
+        await self._append(DEAD, subject, event.payload, f"{stream}:{event.seq}", reason)
+
+    async def ping(self) -> None:
+        """See the port."""
+        self._check_sound()
+        await self._store.ping()
+
+    async def _append(
+        self, name: str, subject: str, payload: bytes, msg_id: str, reason: str | None = None
+    ) -> Appended:
+        self._check_sound()
+        part = fanout.partition_of(channel_of(subject), self.partitions)
+        stored = self._store.append(NewEvent(name, subject, part, payload, msg_id, self._clock(), reason))
+        stored.add_done_callback(self._streams[name].grow_by)
+        return await asyncio.shield(stored)
+
+    def _stream(self, name: str) -> Stream:
+        stream = self._streams.get(name)
+        if stream is None:
+            raise ValueError(f"there is no stream {name}")
+        stream.check_open()
+        return stream
+
+    def _partition(self, number: int) -> Partition:
+        claim = self._store.claims.get(number)
+        return Partition(number, 0, 0) if claim is None else Partition(number, claim.epoch, claim.position)
+
+    async def _save(self) -> None:
+        floors = {key: queue.floor for key, queue in self._queues.items()}
+        positions = {part: state.position for part, state in self._partitions.items()}
+        new_floors = floors.items() - self._saved_floors.items()
+        new_positions = positions.items() - self._saved_positions.items()
+        if new_floors or new_positions:
+            await self._store.save([Floor(*key, floor) for key, floor in new_floors], list(new_positions))
+            self._saved_floors.update(new_floors)
+            self._saved_positions.update(new_positions)
+
+    async def _prune(self) -> None:
+        await self._store.prune(self._clock())
+
+    def _fail(self, failure: BaseException) -> None:
+        self._failure = failure
+
+    def _check_sound(self) -> None:
+        if self._failure is not None:
+            raise Unavailable(f"the log has failed: {self._failure}") from self._failure
+
+
+def _stream_of(subject: str) -> str:
+    for name, patterns in STREAM_SUBJECTS.items():
+        if any(matches(pattern, subject) for pattern in patterns):
+            return name
+    raise ValueError(f"no stream takes the subject {subject}")
+
+
+def _lock(path: Path) -> IO[bytes]:
+    """Claim a file for this process, until it ends or the returned handle is closed."""
+    try:
+        handle = path.with_name(f"{path.name}.lock").open("ab")
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be opened: {error}") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        handle.close()
+        raise Unavailable(f"{path} is open in another process, and an embedded log belongs to one") from error
+    return handle

@@ -1,0 +1,101 @@
+"""Readers of the embedded log that see every event once, in order: tails, and readers of a partition."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fanout.errors import PartitionLost, Unavailable
+from fanout.ports.log import Stored
+from services.adapters.embedded.faults import Faults
+from services.adapters.embedded.stream import Cursor, Stream
+
+
+class EmbeddedTail:
+    """`fanout.ports.log.Tail`."""
+
+    def __init__(self, stream: Stream, after: int, faults: Faults) -> None:
+        self._stream = stream
+        self._cursor = Cursor(stream, after=after)
+        self._faults = faults
+        self._closed = False
+
+    async def fetch(self) -> list[Stored]:
+        """See the port."""
+        await self._faults.hold_back()
+        while True:
+            self._check_open()
+            if not self._cursor.behind:
+                await self._stream.bell.wait()
+            elif events := await self._cursor.advance():
+                return events
+
+    async def close(self) -> None:
+        """See the port."""
+        self._closed = True
+        self._stream.bell.ring()
+
+    def _check_open(self) -> None:
+        self._stream.check_open()
+        if self._closed:
+            raise Unavailable("the tail is closed")
+
+
+@dataclass(slots=True)
+class Partition:
+    """A partition of MESSAGES in an open log: who may read it, and from where."""
+
+    number: int
+    epoch: int
+    position: int
+
+
+class EmbeddedPartitionReader:
+    """`fanout.ports.log.PartitionReader`."""
+
+    def __init__(self, stream: Stream, partition: Partition, faults: Faults) -> None:
+        self.partition = partition.number
+        self.epoch = partition.epoch
+        self.position = partition.position
+        self._stream = stream
+        self._state = partition
+        self._cursor = Cursor(stream, after=partition.position, part=partition.number)
+        self._faults = faults
+        self._closed = False
+
+    async def fetch(self) -> list[Stored]:
+        """See the port."""
+        await self._faults.hold_back()
+        while True:
+            self._check_held()
+            if not self._cursor.behind:
+                await self._stream.bell.wait()
+                continue
+            events = await self._cursor.advance()
+            self._check_held()
+            if events:
+                return events
+
+    async def ack(self, events: Sequence[Stored]) -> None:
+        """See the port. Of a reader that has lost the partition, it counts no more."""
+        if events and self._state.epoch == self.epoch:
+            self._state.position = max(self._state.position, events[-1].seq)
+
+    async def caught_up(self) -> int | None:
+        """See the port."""
+        self._check_held()
+        upto = self._stream.last_seq
+        after = self._state.position
+        unread = await self._stream.page(after=after, upto=upto, limit=1, part=self.partition)
+        self._check_held()
+        return None if unread else upto
+
+    async def close(self) -> None:
+        """See the port."""
+        self._closed = True
+        self._stream.bell.ring()
+
+    def _check_held(self) -> None:
+        self._stream.check_open()
+        if self._closed:
+            raise Unavailable("the partition reader is closed")
+        if self._state.epoch != self.epoch:
+            raise PartitionLost(f"partition {self.partition} has a newer reader, of epoch {self._state.epoch}")

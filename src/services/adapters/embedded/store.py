@@ -1,0 +1,235 @@
+"""The tables under the embedded log: events, what was seen lately, and how far each reader has come."""
+
+import sqlite3
+from asyncio import Future
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from fanout.ports.log import Appended, Stored
+from fanout.subjects import STREAM_SUBJECTS
+from services.adapters.sqlite.database import Database, Schema
+
+DEDUP_WINDOW_S: Final = 120.0
+MAX_AGE_S: Final = 7 * 86_400.0
+_PRUNE_SLICE: Final = 1_000
+
+_SCHEMA: Final[Schema] = (
+    (
+        """CREATE TABLE streams (
+            name TEXT PRIMARY KEY,
+            last_seq INTEGER NOT NULL,
+            partitions INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE events (
+            stream TEXT NOT NULL,
+            seq INTEGER NOT NULL,
+            part INTEGER NOT NULL,
+            at REAL NOT NULL,
+            subject TEXT NOT NULL,
+            payload BLOB NOT NULL,
+            reason TEXT,
+            PRIMARY KEY (stream, seq)
+        ) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX events_by_part ON events (stream, part, seq)",
+        """CREATE TABLE recent (
+            stream TEXT NOT NULL,
+            msg_id TEXT NOT NULL,
+            seq INTEGER NOT NULL,
+            at REAL NOT NULL,
+            PRIMARY KEY (stream, msg_id)
+        ) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX recent_by_age ON recent (at)",
+        """CREATE TABLE floors (
+            stream TEXT NOT NULL,
+            durable TEXT NOT NULL,
+            floor INTEGER NOT NULL,
+            PRIMARY KEY (stream, durable)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE claims (
+            part INTEGER PRIMARY KEY,
+            epoch INTEGER NOT NULL,
+            position INTEGER NOT NULL,
+            owner TEXT NOT NULL
+        ) STRICT""",
+    ),
+)
+
+
+_PAGE: Final = """
+    SELECT seq, subject, payload FROM events
+    WHERE stream = :stream AND seq > :after AND seq <= :upto ORDER BY seq LIMIT :limit"""
+_PAGE_OF_PART: Final = """
+    SELECT seq, subject, payload FROM events
+    WHERE stream = :stream AND part = :part AND seq > :after AND seq <= :upto ORDER BY seq LIMIT :limit"""
+
+
+class NewEvent(NamedTuple):
+    """An event to be stored."""
+
+    stream: str
+    subject: str
+    part: int
+    payload: bytes
+    msg_id: str
+    at: float
+    """Seconds since the epoch."""
+    reason: str | None = None
+    """Why it was buried."""
+
+
+class Floor(NamedTuple):
+    """Everything up to `floor` was acknowledged by a durable consumer."""
+
+    stream: str
+    durable: str
+    floor: int
+
+
+class Claim(NamedTuple):
+    """How far a partition was read, and how often it was claimed."""
+
+    part: int
+    epoch: int
+    position: int
+
+
+class EventStore:
+    """The database of one embedded log.
+
+    Attributes:
+        partitions: how many there are, fixed when the file was made.
+        last_seqs: the newest sequence of each stream when the file was opened.
+        floors: by stream and durable, then too.
+        claims: by partition, then too.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.partitions = 1
+        self.last_seqs: dict[str, int] = {}
+        self.floors: dict[tuple[str, str], int] = {}
+        self.claims: dict[int, Claim] = {}
+
+    @classmethod
+    async def open(cls, path: Path | None, partitions: int) -> "EventStore":
+        """Open or create the file; the partitions that it was created with win over the argument.
+
+        Raises:
+            Unavailable: it cannot be opened.
+        """
+        store = cls(await Database.open(path, _SCHEMA))
+        try:
+            await store._database.write(lambda connection: _create_streams(connection, partitions))
+            await store._database.read(store._load)
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def close(self) -> None:
+        """Finish what was begun, and close the file."""
+        await self._database.close()
+
+    async def ping(self) -> None:
+        """Return when the database answers."""
+        await self._database.ping()
+
+    def append(self, event: NewEvent) -> "Future[Appended]":
+        """Store an event in the next transaction, unless its id was seen in the dedup window."""
+        return self._database.submit(lambda connection: _append(connection, event))
+
+    async def page(self, stream: str, *, after: int, upto: int, limit: int, part: int | None = None) -> list[Stored]:
+        """Up to `limit` events of a closed range, of one partition or all, in order."""
+        query = _PAGE if part is None else _PAGE_OF_PART
+        values = {"stream": stream, "after": after, "upto": upto, "limit": limit, "part": part}
+
+        def work(connection: sqlite3.Connection) -> list[Stored]:
+            return [Stored(*row) for row in connection.execute(query, values)]
+
+        return await self._database.read(work)
+
+    async def claim(self, part: int, owner: str, position: int) -> int:
+        """Count a partition's change of hands durably; its new epoch."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            rows = connection.execute(
+                """INSERT INTO claims (part, epoch, position, owner) VALUES (?, 1, ?, ?)
+                   ON CONFLICT DO UPDATE SET
+                       epoch = epoch + 1, position = excluded.position, owner = excluded.owner
+                   RETURNING epoch""",
+                (part, position, owner),
+            ).fetchall()
+            return int(rows[0][0])
+
+        return await self._database.write(work)
+
+    async def save(self, floors: Sequence[Floor], positions: Sequence[tuple[int, int]]) -> None:
+        """Keep how far durable consumers and partitions (number, position) have come."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.executemany("INSERT OR REPLACE INTO floors VALUES (?, ?, ?)", floors)
+            connection.executemany(
+                "UPDATE claims SET position = ? WHERE part = ?", [(seq, part) for part, seq in positions]
+            )
+
+        await self._database.write(work)
+
+    async def prune(self, now: float) -> None:
+        """Forget ids older than the dedup window, and events past their age, a slice per transaction."""
+        await self._database.write(
+            lambda connection: connection.execute("DELETE FROM recent WHERE at <= ?", (now - DEDUP_WINDOW_S,))
+        )
+        for stream in self.last_seqs:
+            while await self._prune_slice(stream, now - MAX_AGE_S) == _PRUNE_SLICE:
+                pass
+
+    async def _prune_slice(self, stream: str, oldest: float) -> int:
+        def work(connection: sqlite3.Connection) -> int:
+            return connection.execute(
+                """DELETE FROM events WHERE stream = ?1 AND at < ?2 AND seq IN
+                   (SELECT seq FROM events WHERE stream = ?1 ORDER BY seq LIMIT ?3)""",
+                (stream, oldest, _PRUNE_SLICE),
+            ).rowcount
+
+        return await self._database.write(work)
+
+    def _load(self, connection: sqlite3.Connection) -> None:
+        for name, last_seq, partitions in connection.execute("SELECT name, last_seq, partitions FROM streams"):
+            self.last_seqs[name] = last_seq
+            self.partitions = partitions
+        for floor in map(Floor._make, connection.execute("SELECT stream, durable, floor FROM floors")):
+            self.floors[floor.stream, floor.durable] = floor.floor
+        for claim in map(Claim._make, connection.execute("SELECT part, epoch, position FROM claims")):
+            self.claims[claim.part] = claim
+
+
+def _create_streams(connection: sqlite3.Connection, partitions: int) -> None:
+    """Make the streams that are not there; one that comes later has the partitions of the others."""
+    row = connection.execute("SELECT partitions FROM streams").fetchone()
+    stored = partitions if row is None else row[0]
+    connection.executemany(
+        "INSERT OR IGNORE INTO streams (name, last_seq, partitions) VALUES (?, 0, ?)",
+        [(name, stored) for name in STREAM_SUBJECTS],
+    )
+
+
+def _append(connection: sqlite3.Connection, event: NewEvent) -> Appended:
+    twin = connection.execute(
+        "SELECT seq FROM recent WHERE stream = ? AND msg_id = ? AND at > ?",
+        (event.stream, event.msg_id, event.at - DEDUP_WINDOW_S),
+    ).fetchone()
+    if twin is not None:
+        return Appended(twin[0], duplicate=True)
+    [(seq,)] = connection.execute(
+        "UPDATE streams SET last_seq = last_seq + 1 WHERE name = ? RETURNING last_seq", (event.stream,)
+    ).fetchall()
+    connection.execute(
+        "INSERT INTO events (stream, seq, part, at, subject, payload, reason) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (event.stream, seq, event.part, event.at, event.subject, event.payload, event.reason),
+    )
+    connection.execute(
+        "INSERT OR REPLACE INTO recent (stream, msg_id, seq, at) VALUES (?, ?, ?, ?)",
+        (event.stream, event.msg_id, seq, event.at),
+    )
+    return Appended(seq, duplicate=False)

@@ -1,0 +1,107 @@
+"""The atomic steps of presence, as server-side Lua.
+
+The keys that a script derives by itself (leases, other connections) keep it to one server: not for Redis Cluster.
+Times that are compared come from the server's own clock, so that instances need not agree on theirs.
+"""
+
+from typing import Final
+
+_SHARED: Final = """
+local function now()
+  return tonumber(redis.call('TIME')[1])
+end
+
+-- The instances that a presence hash names, and whose word still counts.
+local function present(key)
+  local fields, instances = redis.call('HGETALL', key), {}
+  for i = 1, #fields, 2 do
+    local instance = string.match(fields[i], '^on:(.+)$')
+    if instance and (tonumber(fields[i + 1]) or 0) > now() and redis.call('EXISTS', 'instance:' .. instance) == 1 then
+      instances[#instances + 1] = instance
+    end
+  end
+  return instances
+end
+
+-- KEYS: conn, conns, presence. ARGV: ttl, now as text, user, device, then the fields of the conn hash.
+local function hold()
+  local ttl, instance = tonumber(ARGV[1]), ARGV[5]
+  redis.call('HSET', KEYS[1], 'instance_id', instance, 'connected_at', ARGV[6], 'client_state', ARGV[7],
+    'focused_channel', ARGV[8], 'last_activity', ARGV[9])
+  redis.call('EXPIRE', KEYS[1], ttl)
+  redis.call('SADD', KEYS[2], ARGV[4])
+  redis.call('EXPIRE', KEYS[2], ttl)
+  redis.call('HSET', KEYS[3], 'status', 'online', 'last_seen', ARGV[2], 'on:' .. instance, now() + ttl)
+  redis.call('EXPIRE', KEYS[3], ttl)
+end
+"""
+
+CONNECT: Final = (
+    _SHARED
+    + """
+local before = redis.call('HGET', KEYS[1], 'instance_id')
+for _, device in ipairs(redis.call('SMEMBERS', KEYS[2])) do
+  if redis.call('EXISTS', 'conn:' .. ARGV[3] .. ':' .. device) == 0 then
+    redis.call('SREM', KEYS[2], device)
+  end
+end
+hold()
+redis.call('HSET', KEYS[3], 'instance', ARGV[5])
+return before
+"""
+)
+"""Record a connection; the instance that held the device before. Device ids left by lost connections go too."""
+
+RENEW: Final = (
+    _SHARED
+    + """
+local held = redis.call('HMGET', KEYS[1], 'instance_id', 'connected_at')
+local same = held[1] == ARGV[5] and held[2] == ARGV[6]
+if same or not held[1] or (held[2] or '') < ARGV[6] then
+  hold()
+  redis.call('HSETNX', KEYS[3], 'instance', ARGV[5])
+end
+"""
+)
+"""Write a connection anew, unless the device has connected elsewhere since."""
+
+DISCONNECT: Final = (
+    _SHARED
+    + """
+-- KEYS: conn, conns, presence. ARGV: instance, connected_at, device, whether it was the last, now as text.
+local held = redis.call('HMGET', KEYS[1], 'instance_id', 'connected_at')
+if held[1] == ARGV[1] and held[2] == ARGV[2] then
+  redis.call('DEL', KEYS[1])
+  redis.call('SREM', KEYS[2], ARGV[3])
+end
+if ARGV[4] == '0' then
+  return
+end
+redis.call('HDEL', KEYS[3], 'on:' .. ARGV[1])
+local rest = present(KEYS[3])
+if #rest == 0 then
+  redis.call('DEL', KEYS[3])
+  redis.call('HSET', KEYS[3], 'status', 'offline', 'instance', ARGV[1], 'last_seen', ARGV[5])
+elseif redis.call('HGET', KEYS[3], 'instance') == ARGV[1] then
+  redis.call('HSET', KEYS[3], 'instance', rest[1])
+end
+"""
+)
+"""Forget a connection, unless the device has connected elsewhere since; say where that leaves the user."""
+
+LOCATIONS: Final = _SHARED + "return present(KEYS[1])"
+"""The instances that a user is on."""
+
+LEASES: Final = """
+local leases = {}
+for _, instance in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+  local fields = redis.call('HGETALL', 'instance:' .. instance)
+  if #fields == 0 then
+    redis.call('SREM', KEYS[1], instance)
+  else
+    leases[#leases + 1] = {instance, fields}
+  end
+end
+return leases
+"""
+"""Every lease, and an end to the ids of those that ended: one step, so that no lease just taken is forgotten."""

@@ -1,0 +1,113 @@
+"""A subscription to the hints of presence that outlives the server's restarts."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from fanout.errors import Unavailable
+from fanout.ids import check_id
+from fanout.keys import PRESENCE_CHANGES, PresenceChange
+from fanout.ports.presence import ChangeHandler
+from services.adapters.redis.client import TIMEOUT_S
+from services.runtime.tasks import Tasks, insist
+
+QUIET_S: Final = 5.0
+"""After so long without a notice, the server is asked whether it is still there."""
+
+log = structlog.get_logger(__name__)
+
+
+class Watch:
+    """Hears hints until it is closed; those of the time without a connection are lost."""
+
+    def __init__(self, client: Redis, handler: ChangeHandler, on_close: Callable[["Watch"], None]) -> None:
+        self._client = client
+        self._handler = handler
+        self._on_close = on_close
+        self._closed = False
+        self._tasks = Tasks(on_failure=lambda _: None)  # it is logged, and nothing may rest on hints alone
+
+    @classmethod
+    async def open(cls, client: Redis, handler: ChangeHandler, on_close: Callable[["Watch"], None]) -> "Watch":
+        """Subscribe, and return when the server has confirmed.
+
+        Args:
+            client: whose pool gives the connection.
+            handler: gets each notice that is well formed.
+            on_close: told when the watch is closed.
+
+        Raises:
+            Unavailable: the server does not answer.
+        """
+        watch = cls(client, handler, on_close)
+        watch._tasks.start(watch._run(await watch._subscribe()), "presence-watch")
+        return watch
+
+    async def close(self) -> None:
+        """Hear no more."""
+        self._closed = True
+        await self._tasks.cancel()
+        self._on_close(self)
+
+    async def _run(self, pubsub: PubSub) -> None:
+        while True:
+            try:
+                await self._hear(pubsub)
+            except (RedisError, Unavailable) as error:
+                log.warning("the hints of presence are interrupted", reason=str(error))
+            finally:
+                await _close(pubsub)
+            pubsub = await insist(self._subscribe, "watching presence")
+            log.info("the hints of presence are heard again")
+
+    async def _subscribe(self) -> PubSub:
+        pubsub = self._client.pubsub()
+        try:
+            await pubsub.subscribe(PRESENCE_CHANGES)
+            await _answer(pubsub)
+        except RedisError as error:
+            await _close(pubsub)
+            raise Unavailable(f"Redis cannot be reached for watch: {error}") from error
+        except BaseException:
+            await _close(pubsub)
+            raise
+        return pubsub
+
+    async def _hear(self, pubsub: PubSub) -> None:
+        while True:
+            message = await pubsub.get_message(timeout=QUIET_S)
+            if message is None:
+                await pubsub.ping()
+                message = await _answer(pubsub)
+            if message["type"] == "message":
+                self._take(message["data"])
+
+    def _take(self, notice: str) -> None:
+        try:
+            change = PresenceChange.decode(notice)
+            check_id(change.user_id, "user_id")
+            check_id(change.instance_id, "instance_id")
+        except ValueError as error:
+            log.warning("a presence notice is malformed", notice=notice[:200], reason=str(error))
+            return
+        asyncio.get_running_loop().call_soon(self._give, change)
+
+    def _give(self, change: PresenceChange) -> None:
+        if not self._closed:
+            self._handler(change)
+
+
+async def _answer(pubsub: PubSub) -> dict[str, Any]:
+    message = await pubsub.get_message(timeout=TIMEOUT_S)
+    if message is None:
+        raise Unavailable("Redis gives no answer")
+    return dict(message)
+
+
+async def _close(pubsub: PubSub) -> None:
+    await pubsub.aclose()  # type: ignore[no-untyped-call]  # the library's own is not annotated

@@ -1,0 +1,40 @@
+"""What embedded presence promises beyond the contract of the port."""
+
+import pytest
+
+from fanout.errors import Unavailable
+from fanout.keys import CONNECTION_TTL_S, PresenceChange
+from fanout.ports.presence import Connection
+from services.adapters.embedded.presence import EmbeddedPresence
+
+
+def _connection(user_id: str) -> Connection:
+    return Connection(user_id, "dev_web_01HZ0000000000000000000000", "notif-1", "2026-02-01T10:30:00.000Z")
+
+
+async def test_users_whose_connections_ended_unseen_are_forgotten() -> None:
+    now = 0.0
+    presence = EmbeddedPresence(clock=lambda: now)
+    for number in range(100):
+        await presence.connect(_connection(f"user-{number}"))
+    now += CONNECTION_TTL_S + 1
+    await presence.connect(_connection("newcomer"))
+    assert list(presence._users) == ["newcomer"]
+
+
+async def test_asking_for_strangers_or_disconnecting_leaves_nothing_behind() -> None:
+    presence = EmbeddedPresence()
+    await presence.connections_of("stranger")
+    await presence.locations_of("stranger")
+    await presence.connect(_connection("alice"))
+    await presence.disconnect(_connection("alice"), last=True)
+    assert presence._users == {}
+
+
+async def test_closed_it_takes_no_hints() -> None:
+    presence = EmbeddedPresence()
+    await presence.close()
+    with pytest.raises(Unavailable):
+        await presence.announce([PresenceChange("alice", online=True, instance_id="notif-1")])
+    with pytest.raises(Unavailable):
+        await presence.ping()

@@ -1,0 +1,170 @@
+"""Presence through the outages of its server: refused, killed, frozen, restarted, emptied."""
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio.client import PubSub
+
+from fanout.errors import Unavailable
+from fanout.keys import PresenceChange
+from fanout.ports.presence import Connection, Lease
+from services.adapters.redis import client, watch
+from services.adapters.redis.presence import RedisPresence
+from tests.support.servers import RedisServer, free_port
+
+DEVICE = "dev_desktop_01HZ0000000000000000000000"
+CONNECTION = Connection("alice", DEVICE, "notif-1", "2026-02-01T10:30:00.000Z")
+LEASE = Lease("notif-1", "incarnation", "ws://127.0.0.1:8081/ws", "2026-02-01T10:00:00.000Z", 0, 10)
+CAME = PresenceChange("alice", online=True, instance_id="notif-1")
+
+
+@pytest.fixture
+async def presence(redis_server: RedisServer) -> AsyncIterator[RedisPresence]:
+    opened = await RedisPresence.open(redis_server.url)
+    yield opened
+    await opened.close()
+
+
+async def _announce_until_heard(presence: RedisPresence, heard: asyncio.Queue[PresenceChange]) -> PresenceChange:
+    async with asyncio.timeout(20):
+        while heard.empty():
+            with contextlib.suppress(Unavailable):
+                await presence.announce([CAME])
+            await asyncio.sleep(0.02)
+        return heard.get_nowait()
+
+
+async def test_a_server_that_is_not_there_is_unavailable() -> None:
+    with pytest.raises(Unavailable):
+        await RedisPresence.open(f"redis://127.0.0.1:{free_port()}")
+
+
+async def test_a_url_of_something_else_is_an_error() -> None:
+    with pytest.raises(ValueError, match="scheme"):
+        await RedisPresence.open("http://127.0.0.1")
+
+
+async def test_while_the_server_is_down_every_call_says_so(presence: RedisPresence, redis_server: RedisServer) -> None:
+    redis_server.kill()
+    calls = [
+        presence.connect(CONNECTION),
+        presence.renew([CONNECTION]),
+        presence.disconnect(CONNECTION, last=True),
+        presence.announce([CAME]),
+        presence.watch(lambda _: None),
+        presence.connections_of("alice"),
+        presence.locations_of("alice"),
+        presence.lease(LEASE),
+        presence.release("notif-1"),
+        presence.leases(),
+        presence.ping(),
+    ]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(result) for result in results] == [Unavailable] * len(calls)
+
+
+async def test_after_a_restart_the_next_call_succeeds(presence: RedisPresence, redis_server: RedisServer) -> None:
+    await presence.lease(LEASE)
+    await asyncio.gather(*(presence.ping() for _ in range(5)))
+    redis_server.restart()
+    await presence.lease(LEASE)
+    assert await presence.leases() == {"notif-1": LEASE}
+
+
+async def test_scripts_and_data_that_a_new_server_lacks_come_back(
+    presence: RedisPresence, redis_server: RedisServer
+) -> None:
+    await presence.lease(LEASE)
+    await presence.connect(CONNECTION)
+    redis_server.kill()
+    shutil.rmtree(redis_server.folder / "appendonlydir")
+    redis_server.start()
+    await presence.lease(LEASE)
+    assert await presence.connections_of("alice") == []
+    await presence.renew([CONNECTION])
+    assert await presence.connections_of("alice") == [CONNECTION]
+    assert await presence.locations_of("alice") == {"notif-1"}
+
+
+async def test_a_watch_hears_again_after_a_restart(presence: RedisPresence, redis_server: RedisServer) -> None:
+    heard: asyncio.Queue[PresenceChange] = asyncio.Queue()
+    watching = await presence.watch(heard.put_nowait)
+    redis_server.restart()
+    assert await _announce_until_heard(presence, heard) == CAME
+    await watching.close()
+
+
+async def test_a_watch_can_be_closed_while_the_server_is_down(
+    presence: RedisPresence, redis_server: RedisServer
+) -> None:
+    watching = await presence.watch(lambda _: None)
+    redis_server.kill()
+    with pytest.raises(Unavailable):
+        await presence.ping()
+    async with asyncio.timeout(10):
+        await watching.close()
+
+
+async def test_a_frozen_server_is_unavailable_within_the_timeout_and_back_after(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "TIMEOUT_S", 0.2)
+    presence = await RedisPresence.open(redis_server.url)
+    redis_server.pause()
+    async with asyncio.timeout(10):
+        with pytest.raises(Unavailable):
+            await presence.connect(CONNECTION)
+        with pytest.raises(Unavailable):
+            await presence.ping()
+    redis_server.resume()
+    await presence.ping()
+    await presence.close()
+
+
+async def test_a_watch_notices_that_the_server_froze_and_hears_again(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(watch, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(watch, "QUIET_S", 0.05)
+    presence = await RedisPresence.open(redis_server.url)
+    heard: asyncio.Queue[PresenceChange] = asyncio.Queue()
+    watching = await presence.watch(heard.put_nowait)
+    tries_again = asyncio.Event()
+
+    subscribe = watch.Watch._subscribe
+
+    async def noted(self: watch.Watch) -> PubSub:
+        tries_again.set()
+        return await subscribe(self)
+
+    monkeypatch.setattr(watch.Watch, "_subscribe", noted)
+    redis_server.pause()
+    await asyncio.wait_for(tries_again.wait(), 10)
+    redis_server.resume()
+    assert await _announce_until_heard(presence, heard) == CAME
+    await watching.close()
+    await presence.close()
+
+
+async def test_a_quiet_watch_stays_subscribed(presence: RedisPresence, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "QUIET_S", 0.01)
+    answered = asyncio.Event()
+    answer = watch._answer
+
+    async def noted(pubsub: PubSub) -> dict[str, object]:
+        message = await answer(pubsub)
+        if message["type"] == "pong":
+            answered.set()
+        return message
+
+    monkeypatch.setattr(watch, "_answer", noted)
+    heard: asyncio.Queue[PresenceChange] = asyncio.Queue()
+    watching = await presence.watch(heard.put_nowait)
+    await asyncio.wait_for(answered.wait(), 10)
+    await presence.announce([CAME])
+    assert await asyncio.wait_for(heard.get(), 10) == CAME
+    await watching.close()

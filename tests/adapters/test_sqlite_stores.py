@@ -1,0 +1,117 @@
+"""What the SQLite stores promise beyond the contracts of the ports: durability, and a file shared by processes."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from fanout.errors import ChannelExists, Unavailable
+from fanout.events import Message
+from fanout.ids import new_message_id
+from fanout.ports.memberships import Channel
+from services.adapters.sqlite.memberships import SqliteMemberships
+from services.adapters.sqlite.messages import SqliteMessages
+
+CREATED = "2026-02-01T10:00:00.000Z"
+
+
+def _channel(channel_id: str) -> Channel:
+    return Channel(channel_id, channel_id, private=False, created_by="alice", created_at=CREATED)
+
+
+def _message() -> Message:
+    return Message(new_message_id(), "general", "alice", "hello", CREATED)
+
+
+async def test_memberships_survive_a_restart(tmp_path: Path) -> None:
+    store = await SqliteMemberships.open(tmp_path / "memberships.db")
+    await store.create(_channel("general"), ["alice"])
+    await store.close()
+    store = await SqliteMemberships.open(tmp_path / "memberships.db")
+    assert await store.channel("general") == _channel("general")
+    assert await store.members_of("general") == ["alice"]
+    await store.close()
+
+
+async def test_messages_survive_a_restart(tmp_path: Path) -> None:
+    message = _message()
+    store = await SqliteMessages.open(tmp_path / "messages.db")
+    await store.write([message])
+    await store.close()
+    store = await SqliteMessages.open(tmp_path / "messages.db")
+    assert await store.history("general") == [message]
+    await store.close()
+
+
+async def test_two_who_share_the_file_of_memberships_agree(tmp_path: Path) -> None:
+    one, other = [await SqliteMemberships.open(tmp_path / "memberships.db") for _ in range(2)]
+    await one.create(_channel("general"), ["alice"])
+    with pytest.raises(ChannelExists):
+        await other.create(_channel("general"), ["bob"])
+    await other.add("general", ["bob"], CREATED)
+    assert await one.members_of("general") == ["alice", "bob"]
+    users = [f"user-{number:03}" for number in range(200)]
+    await asyncio.gather(*(store.add("general", users, CREATED) for store in (one, other)))
+    assert len(await one.members_of("general")) == 202
+    await one.close()
+    await other.close()
+
+
+async def test_two_who_write_the_same_messages_store_them_once(tmp_path: Path) -> None:
+    one, other = [await SqliteMessages.open(tmp_path / "messages.db") for _ in range(2)]
+    written = [_message() for _ in range(50)]
+    await asyncio.gather(*(store.write([message]) for store in (one, other) for message in written))
+    assert await one.history("general", limit=1_000) == written[::-1]
+    assert await other.history("general", limit=1_000) == written[::-1]
+    await one.close()
+    await other.close()
+
+
+async def test_a_hundred_thousand_channels_of_one_user_are_listed(tmp_path: Path) -> None:
+    channels = [f"channel-{number:06}" for number in range(100_000)]
+    store = await SqliteMemberships.open(tmp_path / "memberships.db")
+    await store._database.write(
+        lambda connection: connection.executemany(
+            "INSERT INTO memberships VALUES (?, 'alice', ?)", [(channel, CREATED) for channel in channels]
+        )
+    )
+    assert await store.channels_of("alice") == channels
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT channel_id FROM memberships WHERE user_id = 'alice' ORDER BY channel_id",
+        "SELECT user_id FROM memberships WHERE channel_id = 'general' ORDER BY user_id",
+    ],
+)
+async def test_lists_are_read_from_an_index_and_not_sorted(tmp_path: Path, query: str) -> None:
+    store = await SqliteMemberships.open(tmp_path / "memberships.db")
+    plan = await store._database.read(
+        lambda connection: [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")]
+    )
+    await store.close()
+    assert len(plan) == 1
+    assert plan[0].startswith("SEARCH memberships USING")
+
+
+async def test_all_of_a_write_is_stored_or_nothing(tmp_path: Path) -> None:
+    store = await SqliteMessages.open(tmp_path / "messages.db")
+    await store._database.write(lambda connection: connection.execute("PRAGMA max_page_count = 8").fetchone())
+    small, big = _message(), Message(new_message_id(), "general", "alice", "x" * 100_000, CREATED)
+    with pytest.raises(Unavailable):
+        await store.write([small, big])
+    assert await store.history("general") == []
+    await store.close()
+
+
+async def test_in_memory_both_live() -> None:
+    memberships, messages = await SqliteMemberships.open(None), await SqliteMessages.open(None)
+    await memberships.create(_channel("general"), ["alice"])
+    message = _message()
+    await messages.write([message])
+    assert await memberships.is_member("general", "alice")
+    assert await messages.history("general") == [message]
+    await memberships.close()
+    await messages.close()
