@@ -87,12 +87,20 @@ async def every(seconds: float, work: Callable[[], Awaitable[None]], what: str) 
 
 
 async def insist(work: Callable[[], Awaitable[_T]], what: str) -> _T:
-    """Do `work`, again and again while it raises `Unavailable`, with growing pauses; cancel it to give up."""
+    """Do `work`, again and again while it raises `Unavailable`, with growing pauses; cancel it to give up.
+
+    An outage is logged when it begins and when it ends.
+    """
     delay = FIRST_DELAY_S
     while True:
         try:
-            return await work()
+            done = await work()
         except Unavailable as error:
-            log.warning("cannot be done now, will try again", what=what, reason=str(error), delay_s=delay)
+            if delay == FIRST_DELAY_S:
+                log.warning("cannot be done now, will go on trying", what=what, reason=str(error))
+        else:
+            if delay > FIRST_DELAY_S:
+                log.info("works again", what=what)
+            return done
         await asyncio.sleep(delay)
         delay = min(delay * 2, LONGEST_DELAY_S)

@@ -1,0 +1,218 @@
+"""Listening over a WebSocket, through drops, with nothing missed where the server still holds it."""
+
+import asyncio
+import random
+from typing import Any, Final, NoReturn
+
+import orjson
+from rich.console import Console
+from rich.text import Text
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+
+from fanout.events import timestamp
+from fanout.ids import new_device_id
+from services.cli.rest import ClientError, Rest
+
+HEARTBEAT_S: Final = 30.0
+OPEN_TIMEOUT_S: Final = 10.0
+MAX_FRAME: Final = 16 * 1024 * 1024
+FIRST_DELAY_S: Final = 0.5
+LONGEST_DELAY_S: Final = 30.0
+
+_FINAL: Final = {
+    4401: "the server refused the token",
+    4409: "this device was deregistered, or replaced by a newer connection",
+}
+
+
+def backoff(attempt: int) -> float:
+    """Seconds to wait before the `attempt`-th try in a row, from 0; jittered, so that a herd spreads out."""
+    return random.uniform(0.5, 1.0) * min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(attempt, 10))  # noqa: S311
+
+
+class Position:
+    """How far this client has come: what it hands back to resume exactly there; contract section 3."""
+
+    def __init__(self) -> None:
+        self._seq = 0
+        self._parts: dict[str, int] = {}
+        self._last_seen = ""
+
+    def see(self, frame: dict[str, Any]) -> None:
+        """Take note of a frame from the server."""
+        self._last_seen = timestamp()
+        if frame.get("type") == "heartbeat.ok":
+            self._seq = max(self._seq, int(frame.get("seq") or 0))
+        elif "seq" in frame and "part" in frame:
+            part = str(frame["part"])
+            self._parts[part] = max(self._parts.get(part, 0), int(frame["seq"]))
+
+    def resume(self) -> dict[str, Any]:
+        """The fields of the auth frame; none before anything was seen."""
+        if not self._last_seen:
+            return {}
+        if not self._seq and not self._parts:
+            return {"last_seen": self._last_seen}
+        return {"resume": {"seq": self._seq, "parts": self._parts}, "last_seen": self._last_seen}
+
+
+class Screen:
+    """Where frames and notices are shown.
+
+    Args:
+        out: for frames.
+        notices: for what is about the connection.
+        raw: show frames as they came, a line each.
+    """
+
+    def __init__(self, out: Console, notices: Console, *, raw: bool = False) -> None:
+        self._out = out
+        self._notices = notices
+        self._raw = raw
+
+    def frame(self, text: str, frame: dict[str, Any]) -> None:
+        """Show a frame from the server."""
+        if self._raw:
+            self._out.file.write(text + "\n")
+            self._out.file.flush()
+        elif line := describe(frame):
+            self._out.print(line)
+
+    def notice(self, text: str) -> None:
+        """Say something about the connection."""
+        self._notices.print(Text(text, style="dim"))
+
+
+class Listener:
+    """One device that listens.
+
+    Args:
+        rest: names the WebSocket address, and has the tokens.
+        screen: shows what comes.
+    """
+
+    def __init__(self, rest: Rest, screen: Screen) -> None:
+        self._rest = rest
+        self._screen = screen
+        self._device_id = new_device_id("desktop")
+        self._position = Position()
+        self._welcomed = False
+        self._heartbeat_s = HEARTBEAT_S
+
+    async def run(self) -> None:
+        """Listen until cancelled.
+
+        Raises:
+            ClientError: the first connection failed, or the server will not have this client again.
+        """
+        attempt = 0
+        welcomed_before = False
+        while True:
+            self._welcomed = False
+            reason = await self._connect_once(retry=welcomed_before)
+            attempt = 0 if self._welcomed else attempt + 1
+            welcomed_before |= self._welcomed
+            if not welcomed_before:
+                raise ClientError(reason)
+            delay = backoff(attempt)
+            self._screen.notice(f"{reason}; again in {delay:.1f} s")
+            await asyncio.sleep(delay)
+
+    async def _connect_once(self, *, retry: bool) -> str:
+        """Listen on one connection until it drops; why it did."""
+        try:
+            url = await self._rest.websocket_url()
+            async with connect(url, compression=None, open_timeout=OPEN_TIMEOUT_S, max_size=MAX_FRAME) as socket:
+                await self._listen(socket)
+        except ConnectionClosed as closed:
+            return _reason(closed)
+        except ClientError as error:
+            if not retry:
+                raise
+            return str(error)
+        except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
+            return f"the WebSocket cannot be reached: {str(error) or type(error).__name__}"
+
+    async def _listen(self, socket: ClientConnection) -> NoReturn:
+        await socket.send(orjson.dumps(self._auth()).decode())
+        clock = asyncio.get_running_loop().time
+        due = clock() + self._heartbeat_s
+        while True:
+            try:
+                async with asyncio.timeout_at(due):
+                    text = await socket.recv(decode=True)
+            except TimeoutError:
+                await socket.send(orjson.dumps(self._heartbeat()).decode())
+                due = clock() + self._heartbeat_s
+            else:
+                due = min(due, clock() + self._take(str(text)))
+
+    def _take(self, text: str) -> float:
+        """Handle a frame; the seconds between heartbeats from now on."""
+        frame = _decoded(text)
+        if frame.get("type") == "auth.ok":
+            self._welcomed = True
+            self._heartbeat_s = float(frame.get("heartbeat_s") or HEARTBEAT_S)
+            self._screen.notice(f"connected as {printable(str(frame.get('user_id')))}; Ctrl-C ends it")
+        self._position.see(frame)
+        self._screen.frame(text, frame)
+        return self._heartbeat_s
+
+    def _auth(self) -> dict[str, Any]:
+        identity = {"type": "auth", "token": self._rest.token(), "device_id": self._device_id}
+        return {**identity, "platform": "desktop", **self._position.resume()}
+
+    def _heartbeat(self) -> dict[str, Any]:
+        return {"type": "heartbeat", "device_id": self._device_id, "state": "active"}
+
+
+def _reason(closed: ConnectionClosed) -> str:
+    code = closed.rcvd.code if closed.rcvd else None
+    if code in _FINAL:
+        raise ClientError(f"{_FINAL[code]} ({code})") from closed
+    said = printable(closed.rcvd.reason) if closed.rcvd and closed.rcvd.reason else "the connection dropped"
+    return f"{said} ({code})" if code else said
+
+
+def _decoded(text: str) -> dict[str, Any]:
+    try:
+        frame = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ClientError("the server sent a frame that is not JSON") from error
+    if not isinstance(frame, dict):
+        raise ClientError("the server sent a frame that is not an object")
+    return frame
+
+
+def printable(text: str) -> str:
+    """The text without what could steer a terminal: other people wrote it."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def describe(frame: dict[str, Any]) -> Text | None:
+    """A frame for people to read, or None for one that tells them nothing."""
+    kind = frame.get("type")
+    message = frame.get("message")
+    if kind in {"message.new", "thread.reply"} and isinstance(message, dict):
+        return _message(message)
+    channel, user = printable(str(frame.get("channel_id"))), printable(str(frame.get("user_id")))
+    if kind == "typing" and frame.get("typing"):
+        return Text(f"#{channel} {user} is typing", style="dim")
+    if kind in {"member.joined", "member.left"}:
+        return Text(f"#{channel} {user} {'joined' if kind == 'member.joined' else 'left'}", style="italic")
+    if kind == "full_refresh_required":
+        return Text("too long away: what was missed is in the history", style="yellow")
+    if kind == "error":
+        return Text(f"{printable(str(message))} ({printable(str(frame.get('code')))})", style="red")
+    return None
+
+
+def _message(message: dict[str, Any]) -> Text:
+    shown = {name: printable(str(value)) for name, value in message.items()}
+    return Text.assemble(
+        (f"{shown.get('sent_at', '')} ", "dim"),
+        (f"#{shown.get('channel_id', '')} ", "cyan"),
+        (f"{shown.get('sender_id', '')}: ", "bold"),
+        shown.get("text", ""),
+    )

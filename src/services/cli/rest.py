@@ -1,0 +1,83 @@
+"""The REST calls that the small clients make."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import httpx
+
+from fanout.errors import FanoutError
+from fanout.ids import new_ulid
+
+TIMEOUT_S: Final = 10.0
+MAX_PORT: Final = 65_535
+
+
+class ClientError(FanoutError):
+    """What went wrong, in words for whoever typed the command."""
+
+
+class Rest:
+    """A gateway, as one user.
+
+    Args:
+        url: of the gateway.
+        token: gives a token for the next call.
+
+    Raises:
+        ClientError: the address is none.
+    """
+
+    def __init__(self, url: str, token: Callable[[], str]) -> None:
+        self._url = _checked(url)
+        self.token = token
+
+    async def send_message(self, channel: str, text: str) -> str:
+        """Send a message; its id.
+
+        Raises:
+            ClientError: the gateway refused it, or cannot be reached.
+        """
+        body = {"channel": channel, "text": text, "client_msg_id": new_ulid()}
+        return str((await self._call("POST", "chat.sendMessage", body))["message_id"])
+
+    async def websocket_url(self) -> str:
+        """Where to connect.
+
+        Raises:
+            ClientError: no instance has room, or the gateway cannot be reached.
+        """
+        return str((await self._call("GET", "realtime.connect"))["url"])
+
+    async def _call(self, method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self.token()}"}
+        try:
+            async with httpx.AsyncClient(timeout=TIMEOUT_S) as http:
+                response = await http.request(method, f"{self._url}/api/v1/{path}", json=body, headers=headers)
+                return _answer(response)
+        except UnicodeEncodeError as error:
+            raise ClientError("the token is none: it has characters that no token has") from error
+        except httpx.HTTPError as error:
+            raise ClientError(f"{self._url} cannot be reached: {str(error) or type(error).__name__}") from error
+
+
+def _checked(url: str) -> str:
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ClientError(f"{url} is no address: {error}") from error
+    if address.scheme not in {"http", "https"} or not address.host or (address.port or 0) > MAX_PORT:
+        raise ClientError(f"{url} is no address of a gateway, as in http://127.0.0.1:8080")
+    return url.rstrip("/")
+
+
+def _answer(response: httpx.Response) -> dict[str, Any]:
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise ClientError(f"the answer, {response.status_code}, is not from a Fanout gateway")
+    if response.is_error:
+        detail = document.get("detail") or document.get("title") or response.reason_phrase
+        raise ClientError(f"{detail} ({response.status_code} {document.get('code', '')})")
+    return document

@@ -1,0 +1,1 @@
+"""Deployments: which adapters the settings name, and which services run in one process."""

@@ -1,0 +1,149 @@
+"""The adapters that the settings name. A store not named runs embedded; a named one that is away is an error."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import structlog
+
+from fanout.ports.authenticator import Authenticator
+from fanout.ports.bus import Bus
+from fanout.ports.log import Log
+from fanout.ports.memberships import Memberships
+from fanout.ports.messages import Messages
+from fanout.ports.presence import Presence
+from services.adapters.embedded.bus import EmbeddedBus
+from services.adapters.embedded.log import EmbeddedLog
+from services.adapters.embedded.presence import EmbeddedPresence
+from services.adapters.nats.bus import NatsBus
+from services.adapters.nats.connection import Connection, connect
+from services.adapters.nats.log import NatsLog
+from services.adapters.redis.presence import RedisPresence
+from services.adapters.sqlite.memberships import SqliteMemberships
+from services.adapters.sqlite.messages import SqliteMessages
+from services.runtime.health import Health
+from services.runtime.settings import ConfigurationError, Settings
+from services.runtime.tokens import embedded_secret, verifier
+
+log = structlog.get_logger(__name__)
+
+
+class _Port(Protocol):
+    async def ping(self) -> None: ...
+
+
+class _Owned(_Port, Protocol):
+    async def close(self) -> None: ...
+
+
+_P = TypeVar("_P", bound=_Port)
+_O = TypeVar("_O", bound=_Owned)
+
+
+class Backends:
+    """Opens each adapter once, when a service of this process first asks for it; the stack closes them.
+
+    Args:
+        settings: which to open.
+        health: gets a check for each that is opened.
+        stack: closes them, last opened first.
+        alone: all services run in this process, so what only works inside one may be embedded.
+    """
+
+    def __init__(self, settings: Settings, health: Health, stack: AsyncExitStack, *, alone: bool) -> None:
+        self._settings = settings
+        self._health = health
+        self._stack = stack
+        self._alone = alone
+        self._nats: Connection | None = None
+        self._log: Log | None = None
+        self._bus: Bus | None = None
+        self._presence: Presence | None = None
+        self._memberships: Memberships | None = None
+        self._messages: Messages | None = None
+
+    async def log(self) -> Log:
+        """The log: NATS JetStream, or embedded."""
+        if self._log is None:
+            self._log = await self._open_log()
+        return self._log
+
+    async def bus(self) -> Bus:
+        """The bus: NATS, or embedded."""
+        if self._bus is None:
+            nats = await self._connection()
+            self._bus = self._checked("bus", NatsBus(nats)) if nats else self._owned("bus", EmbeddedBus())
+        return self._bus
+
+    async def presence(self) -> Presence:
+        """Presence: Redis, or embedded."""
+        if self._presence is None:
+            url = self._settings.redis_url
+            if url is None:
+                self._require_alone("REDIS_URL", "a redis-server")
+            self._presence = self._owned("presence", await RedisPresence.open(url) if url else EmbeddedPresence())
+        return self._presence
+
+    async def memberships(self) -> Memberships:
+        """Memberships: SQLite under the data directory, which processes of one machine may share."""
+        if self._memberships is None:
+            opened = await SqliteMemberships.open(self._data("memberships.db"))
+            self._memberships = self._owned("memberships", opened)
+        return self._memberships
+
+    async def messages(self) -> Messages:
+        """Messages: SQLite under the data directory, which processes of one machine may share."""
+        if self._messages is None:
+            opened = await SqliteMessages.open(self._data("messages.db"))
+            self._messages = self._owned("messages", opened)
+        return self._messages
+
+    def authenticator(self) -> Authenticator:
+        """Verifies tokens by the settings; alone and without a secret, by one that is made once and kept."""
+        settings = self._settings
+        if settings.jwt_secret or settings.jwks_url:
+            return verifier(settings)
+        if not self._alone:
+            raise ConfigurationError(
+                ["FANOUT_JWT_SECRET: services that run apart need the same; set it, or FANOUT_JWKS_URL"]
+            )
+        return verifier(settings, embedded_secret(settings.data_dir))
+
+    async def _open_log(self) -> Log:
+        settings = self._settings
+        nats = await self._connection()
+        if nats is None:
+            return self._owned("log", await EmbeddedLog.open(self._data("log.db"), partitions=1))
+        opened = await NatsLog.open(nats, partitions=settings.partitions, replicas=settings.stream_replicas)
+        return self._checked("log", opened)
+
+    async def _connection(self) -> Connection | None:
+        if self._settings.nats_url is None:
+            self._require_alone("NATS_URL", "a nats-server with JetStream")
+            return None
+        if self._nats is None:
+            self._nats = await connect(self._settings.nats_url, name=f"fanout {self._settings.instance_id}")
+            self._stack.push_async_callback(self._nats.close)
+        return self._nats
+
+    def _require_alone(self, variable: str, server: str) -> None:
+        if not self._alone:
+            raise ConfigurationError(
+                [f"FANOUT_{variable}: services that run apart need {server} between them; set it, or use `fanout up`"]
+            )
+
+    def _data(self, name: str) -> Path:
+        directory = self._settings.data_dir
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError([f"FANOUT_DATA_DIR: {directory} cannot be made: {error.strerror}"]) from error
+        return directory / name
+
+    def _owned(self, name: str, opened: _O) -> _O:
+        self._stack.push_async_callback(opened.close)
+        return self._checked(name, opened)
+
+    def _checked(self, name: str, opened: _P) -> _P:
+        self._health.add(name, opened.ping)
+        return opened
