@@ -97,7 +97,7 @@ def decode_message_event(payload: bytes, channel_id: str) -> Message:
         event = _message_event.decode(payload)
         message = _message.decode(event.message)
         check_message_id(message.message_id)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"not a message event: {error}") from error
     if not event.channel_id == message.channel_id == channel_id:
         raise InvalidEvent("the event, its message and its subject do not name the same channel")
@@ -113,7 +113,7 @@ def decode_member_event(payload: bytes, channel_id: str) -> MemberJoined | Membe
     try:
         event = _member_event.decode(payload)
         check_id(event.user_id, "user_id")
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"not a member event: {error}") from error
     if event.channel_id != channel_id:
         raise InvalidEvent("the event and its subject do not name the same channel")
@@ -130,7 +130,7 @@ def decode_typing(payload: bytes) -> Typing:
         notice = _typing.decode(payload)
         check_id(notice.user_id, "user_id")
         check_id(notice.instance_id, "instance_id")
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"not a typing notice: {error}") from error
     return notice
 

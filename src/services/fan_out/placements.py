@@ -38,10 +38,15 @@ class Placements:
         self._wanted: dict[str, dict[str, bool]] = {}
         self._busy: set[str] = set()
         self._stale: set[str] = set()
-        self._loads = asyncio.Semaphore(CONCURRENT_LOADS)
+        self._to_load: asyncio.Queue[str] = asyncio.Queue()
         self._placed: defaultdict[str, list[str]] = defaultdict(list)
         self._idle = asyncio.Event()
         self._idle.set()
+
+    def start(self) -> None:
+        """Begin to load. A whole roster may come at once, so users wait in a queue and not as a task each."""
+        for number in range(CONCURRENT_LOADS):
+            self._tasks.start(self._load_queued(), f"loading memberships {number}")
 
     def change(self, change: PresenceChange) -> None:
         """A user came to an instance or went; the table follows soon."""
@@ -72,7 +77,7 @@ class Placements:
         if self._apply_without_loading(user_id):
             self._end(user_id)
         else:
-            self._tasks.start(self._apply_with_loading(user_id), f"placing-{user_id}")
+            self._to_load.put_nowait(user_id)
 
     def _end(self, user_id: str) -> None:
         self._busy.discard(user_id)
@@ -100,21 +105,19 @@ class Placements:
         else:
             self._engine.user_offline(user_id, instance_id)
 
-    async def _apply_with_loading(self, user_id: str) -> None:
-        try:
+    async def _load_queued(self) -> None:
+        while True:
+            user_id = await self._to_load.get()
             while not self._apply_without_loading(user_id):
-                channels = await self._load(user_id)
-                await self._place(user_id, channels)
-        finally:
+                await self._place(user_id, await self._load(user_id))
             self._end(user_id)
 
     async def _load(self, user_id: str) -> list[str]:
-        async with self._loads:
-            while True:
-                self._stale.discard(user_id)
-                channels = await insist(lambda: self._memberships.channels_of(user_id), "loading memberships")
-                if user_id not in self._stale:
-                    return channels
+        while True:
+            self._stale.discard(user_id)
+            channels = await insist(lambda: self._memberships.channels_of(user_id), "loading memberships")
+            if user_id not in self._stale:
+                return channels
 
     async def _place(self, user_id: str, channels: list[str]) -> None:
         wishes = self._wanted[user_id]
@@ -125,7 +128,7 @@ class Placements:
             self._engine.user_online(user_id, instance_id, channels)
         else:
             await asyncio.to_thread(self._engine.user_online, user_id, instance_id, channels)
-            if user_id in self._stale:
+            if user_id in self._stale or instance_id not in wishes:
                 self._engine.forget(user_id)
                 self._engine.user_offline(user_id, instance_id)
         # The wish stands: the next round finds the channels known, confirms it, or undoes it where it changed.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from fanout import Engine
+from fanout import Engine, Unavailable
 from fanout.ports.bus import Bus
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
@@ -61,6 +61,7 @@ class FanOutWorker:
 
     async def start(self) -> None:
         """Listen first, then load, and only then take partitions: what changes while it loads is not missed."""
+        self.placements.start()
         await self.rosters.listen()
         await self._typing.listen()
         after = await insist(lambda: self._ports.log.last_seq(META), "finding the end of the membership changes")
@@ -70,6 +71,15 @@ class FanOutWorker:
         self._tasks.start(every(MARK_EVERY_S, self._mark, "marking positions"), "marks")
         self._tasks.start(self.crew.run(self.ready), "crew")
         self._tasks.start(self._become_ready(), "loading the table")
+
+    async def check_ready(self) -> None:
+        """Return when the worker may read partitions.
+
+        Raises:
+            Unavailable: its routing table is not whole yet.
+        """
+        if not self.ready.is_set():
+            raise Unavailable("the routing table is being loaded")
 
     async def stop(self) -> None:
         """Finish the batches in hand, hand the partitions over, and say so."""

@@ -1,0 +1,115 @@
+"""Who may import whom: composition -> adapters -> ports; behaviour -> the library; never upward, never sideways."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCES = Path(__file__).parents[2] / "src"
+SERVICES = {"gateway", "command", "query", "fan_out", "notification", "message_writer"}
+PURE_LIBRARIES = {"msgspec", "orjson"}
+BEHAVIOUR_LIBRARIES = PURE_LIBRARIES | {"structlog", "prometheus_client"}
+WEB_LIBRARIES = {"litestar", "uvicorn"}
+RUNTIME_LIBRARIES = (
+    BEHAVIOUR_LIBRARIES | WEB_LIBRARIES | {"pydantic", "pydantic_core", "pydantic_settings", "jwt", "httpx"}
+)
+CLIENT_OF = {
+    "embedded": {"sqlite3"},
+    "nats": {"nats"},
+    "redis": {"redis"},
+    "sqlite": {"sqlite3"},
+    "websocket": {"websockets"},
+}
+CLIENT_LIBRARIES = set().union(*CLIENT_OF.values()) | {"httpx", "aiohttp", "pymongo", "cassandra"}
+GATEWAY_MAY_COMPOSE = {"command", "query"}
+MAX_LINES = 400
+
+MODULES = sorted(path.relative_to(SOURCES) for path in SOURCES.rglob("*.py"))
+
+
+def imports_of(module: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse((SOURCES / module).read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: imports are absolute"
+            assert node.module is not None
+            yield node.module
+
+
+def own(imported: str) -> bool:
+    return imported.split(".", maxsplit=1)[0] in {"fanout", "services"}
+
+
+def third_party(module: Path) -> set[str]:
+    roots = {name.split(".")[0] for name in imports_of(module) if not own(name)}
+    return {root for root in roots if root not in sys.stdlib_module_names or root in CLIENT_LIBRARIES}
+
+
+def services_imported(module: Path) -> set[str]:
+    return {name for name in imports_of(module) if name.split(".")[0] == "services"}
+
+
+def allowed_services(module: Path) -> set[str]:
+    """Prefixes of `services.` modules that a module may import."""
+    _, room, *rest = module.parts
+    if room in {"composition", "cli"}:
+        return {"services."}
+    if room == "runtime":
+        return {"services.runtime"}
+    if room == "adapters":
+        return {
+            "services.runtime.tasks",
+            f"services.adapters.{rest[0].removesuffix('.py')}",
+            "services.adapters.sqlite",
+        }
+    if rest == ["composition.py"]:
+        sideways = {f"services.{other}.composition" for other in GATEWAY_MAY_COMPOSE if room == "gateway"}
+        return {f"services.{room}", "services.adapters", "services.runtime"} | sideways
+    return {f"services.{room}", "services.runtime"}
+
+
+def allowed_libraries(module: Path) -> set[str]:
+    package, room, *rest = module.parts
+    if package == "fanout":
+        return PURE_LIBRARIES
+    if room in {"composition", "cli"}:
+        return third_party(module)
+    if room == "runtime":
+        return RUNTIME_LIBRARIES
+    if room == "adapters":
+        return BEHAVIOUR_LIBRARIES | CLIENT_OF.get(rest[0].removesuffix(".py") if rest else "", set())
+    return BEHAVIOUR_LIBRARIES | (WEB_LIBRARIES if room == "gateway" or rest == ["composition.py"] else set())
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_a_module_imports_only_what_its_room_may(module: Path) -> None:
+    if module.parts[0] == "fanout":
+        assert not services_imported(module)
+    elif len(module.parts) > 2:
+        prefixes = tuple(allowed_services(module))
+        assert not {name for name in services_imported(module) if not name.startswith(prefixes)}
+    if len(module.parts) > 2 or module.parts[0] == "fanout":
+        assert third_party(module) <= allowed_libraries(module)
+
+
+def test_every_service_has_a_room_of_its_own() -> None:
+    rooms = {path.name for path in (SOURCES / "services").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert rooms == SERVICES | {"adapters", "runtime", "composition", "cli"}
+
+
+ROOT = SOURCES.parent
+OURS = sorted(
+    path.relative_to(ROOT)
+    for folder in ("src", "tests", "benchmarks", "core_ext", "tools")
+    for pattern in ("*.py", "*.rs", "*.pyi", "*.pyx")
+    for path in (ROOT / folder).rglob(pattern)
+    if "target" not in path.parts
+)
+
+
+@pytest.mark.parametrize("module", OURS, ids=str)
+def test_no_module_is_longer_than_a_reader_can_hold(module: Path) -> None:
+    assert len((ROOT / module).read_text().splitlines()) <= MAX_LINES
