@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.platform import Platform, platform, until
+from tests.support.observing import until
+from tests.support.platform import Platform, platform
 
 
 @pytest.fixture

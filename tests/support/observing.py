@@ -1,4 +1,4 @@
-"""Looking at running processes from outside."""
+"""Waiting for what comes by itself, in this process and in others."""
 
 import asyncio
 import time
@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 import httpx
 
 LOOK_EVERY_S = 0.1
+LOOK_INSIDE_EVERY_S = 0.01
+WITHIN_S = 10.0
 
 
 async def metric(url: str, name: str) -> float:
@@ -16,8 +18,18 @@ async def metric(url: str, name: str) -> float:
     return next((float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(f"{name} ")), 0.0)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], within_s: float) -> float:
-    """Wait for a condition that can only be looked at; the seconds it took."""
+async def until(condition: Callable[[], bool], what: str = "the condition", within_s: float = WITHIN_S) -> None:
+    """Wait until a condition of objects in this process holds."""
+    try:
+        async with asyncio.timeout(within_s):
+            while not condition():  # noqa: ASYNC110 - what is looked at has no event of its own
+                await asyncio.sleep(LOOK_INSIDE_EVERY_S)
+    except TimeoutError:
+        raise AssertionError(f"{what} did not come to hold") from None
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], within_s: float) -> float:
+    """Wait for a condition of other processes; the seconds it took."""
     began = time.monotonic()
     async with asyncio.timeout(within_s):
         while not await condition():  # noqa: ASYNC110 - another process cannot set an event here

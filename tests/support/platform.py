@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,7 @@ from services.fan_out.worker import FanOutPorts, FanOutWorker, running_worker
 from services.notification.admission import Terms
 from services.notification.instance import NotificationInstance, NotificationPorts
 from services.runtime.tasks import Tasks
-
-WITHIN_S = 10.0
-LOOK_EVERY_S = 0.01
+from tests.support.observing import until
 
 
 class LossyBus(EmbeddedBus):
@@ -140,16 +138,6 @@ def text_payloads(frames: bytes) -> list[bytes]:
         at = start + length
     assert at == len(frames)
     return payloads
-
-
-async def until(condition: Callable[[], bool], what: str = "the condition", within_s: float = WITHIN_S) -> None:
-    """Wait until a condition of in-process objects holds."""
-    try:
-        async with asyncio.timeout(within_s):
-            while not condition():  # noqa: ASYNC110 - what is looked at has no event of its own
-                await asyncio.sleep(LOOK_EVERY_S)
-    except TimeoutError:
-        raise AssertionError(f"{what} did not come to hold") from None
 
 
 class Platform:

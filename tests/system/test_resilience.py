@@ -7,7 +7,7 @@ import pytest
 from fanout.keys import LEASE_TTL_S
 from tests.support.clients import Caller, Listener, listening, open_listener
 from tests.support.cluster import Cluster
-from tests.support.observing import metric, until
+from tests.support.observing import eventually, metric
 from tests.support.servers import NatsServer, RedisServer
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
@@ -27,9 +27,9 @@ async def test_a_killed_instance_is_evicted_and_its_clients_go_on_elsewhere(clus
     async def users_placed(count: int) -> bool:
         return all([await metric(worker.url, "fanout_users_placed") == count for worker in workers])
 
-    await until(lambda: users_placed(2), 5)
+    await eventually(lambda: users_placed(2), 5)
     await doomed.kill()
-    took = await until(lambda: users_placed(1), LEASE_TTL_S + 5)
+    took = await eventually(lambda: users_placed(1), LEASE_TTL_S + 5)
     print(f"evicted {took:.1f} s after the kill; the lease is {LEASE_TTL_S} s")  # noqa: T201 - shown with -s
     await bob.is_closed()
     assert (await caller.get("bob", "realtime.connect")).json()["url"] == other.ws_url
@@ -146,7 +146,7 @@ async def test_a_reader_that_stops_is_closed_while_others_and_the_memory_stay(cl
     async def only_alice_is_left() -> bool:
         return await metric(instance.url, "fanout_connections") == 1
 
-    await until(only_alice_is_left, 15)
+    await eventually(only_alice_is_left, 15)
     for listener in slow:
         listener.connection.transport.abort()
     await alice.close()
@@ -164,7 +164,7 @@ async def test_a_reader_that_was_too_slow_learns_why(cluster: Cluster) -> None:
         await caller.say("bob", "general", "x" * 39_000)
         return await metric(instance.url, 'fanout_connections_closed_total{code="4413"}') == 1
 
-    await until(closing, 60)
+    await eventually(closing, 60)
     bob.connection.transport.resume_reading()
     assert await bob.is_closed() == 4413
     numbers = [frame["seq"] for frame in bob.of_type("message.new")]

@@ -1,0 +1,131 @@
+"""Every accepted message is in the store, once, whatever the log and the store do meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from msgspec import Raw
+
+from fanout import Unavailable
+from fanout.events import Message, MessageEvent, encode, timestamp
+from fanout.ids import new_event_id, new_message_id
+from fanout.subjects import DEAD, message
+from services.adapters.embedded.faults import Faults
+from services.adapters.embedded.log import EmbeddedLog
+from services.adapters.sqlite.messages import SqliteMessages
+from services.message_writer import writer as writer_module
+from services.message_writer.writer import running_writer
+from tests.support.observing import until
+
+COUNT = 300
+
+
+class CountedMessages:
+    """The store, with what is asked of it, and an outage on demand."""
+
+    def __init__(self, store: SqliteMessages) -> None:
+        self._store = store
+        self.away = False
+        self.refused = 0
+        self.written: list[str] = []
+
+    async def write(self, messages: Sequence[Message]) -> None:
+        if self.away:
+            self.refused += 1
+            raise Unavailable("the store is away")
+        await self._store.write(messages)
+        self.written += [message.message_id for message in messages]
+
+    async def history(
+        self, channel_id: str, *, before: str | None = None, after: str | None = None, limit: int = 50
+    ) -> list[Message]:
+        return await self._store.history(channel_id, before=before, after=after, limit=limit)
+
+    async def ping(self) -> None:
+        await self._store.ping()
+
+
+@pytest.fixture
+async def messages() -> AsyncIterator[CountedMessages]:
+    store = await SqliteMessages.open(None)
+    yield CountedMessages(store)
+    await store.close()
+
+
+async def open_log(faults: Faults | None = None) -> EmbeddedLog:
+    return await EmbeddedLog.open(None, faults=faults, ack_wait=0.3)
+
+
+async def post(log: EmbeddedLog, number: int) -> str:
+    body = Message(new_message_id(), "general", "alice", f"message {number}", timestamp())
+    event = MessageEvent(new_event_id(), "message.new", "general", Raw(encode(body)))
+    await log.append(message("general"), encode(event), msg_id=event.event_id)
+    return body.message_id
+
+
+async def stored(messages: CountedMessages) -> list[str]:
+    return sorted(message.message_id for message in await messages.history("general", limit=COUNT * 2))
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        pytest.param(None, id="none"),
+        pytest.param(Faults(redeliver=0.3, duplicate=0.3), id="twice"),
+        pytest.param(Faults(lose_ack=0.3, delay=0.5), id="acks lost, late"),
+    ],
+)
+async def test_every_message_is_stored_once(messages: CountedMessages, faults: Faults | None) -> None:
+    log = await open_log(faults)
+    failures: list[BaseException] = []
+    async with running_writer(log, messages, failures.append):
+        posted = [await post(log, number) for number in range(COUNT)]
+        await until(lambda: set(posted) <= set(messages.written), "everything written")
+        if faults:
+            await until(lambda: len(messages.written) > COUNT, "something came again")
+    assert await stored(messages) == sorted(posted)
+    assert not failures
+    await log.close()
+
+
+async def test_a_store_that_is_away_delays_and_loses_nothing(
+    messages: CountedMessages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "RETRY_AFTER_S", 0.05)
+    log = await open_log()
+    messages.away = True
+    async with running_writer(log, messages, lambda error: pytest.fail(str(error))):
+        posted = [await post(log, number) for number in range(10)]
+        await until(lambda: messages.refused >= 2, "tried more than once")
+        assert await stored(messages) == []
+        messages.away = False
+        await until(lambda: set(posted) <= set(messages.written))
+    assert await stored(messages) == sorted(posted)
+    await log.close()
+
+
+async def test_what_was_not_acknowledged_comes_to_the_next_writer(messages: CountedMessages) -> None:
+    log = await open_log()
+    messages.away = True
+    async with running_writer(log, messages, lambda error: pytest.fail(str(error))):
+        posted = await post(log, 1)
+        await until(lambda: messages.refused >= 1)
+    messages.away = False
+    async with running_writer(log, messages, lambda error: pytest.fail(str(error))):
+        await until(lambda: messages.written == [posted])
+    await log.close()
+
+
+async def test_an_event_that_cannot_be_read_is_buried_with_the_rest_stored(messages: CountedMessages) -> None:
+    log = await open_log()
+    deep = b'{"event_id":"e","type":"message.new","channel_id":"general","message":' + b"[" * 5000 + b"]" * 5000 + b"}"
+    poison = [b"not json", b"[]", deep]
+    async with running_writer(log, messages, lambda error: pytest.fail(str(error))):
+        for number, payload in enumerate(poison):
+            await log.append(message("general"), payload, msg_id=f"poison-{number}")
+        posted = await post(log, 1)
+        await until(lambda: messages.written == [posted])
+        await asyncio.sleep(0)
+    dead = [event.payload async for event in log.read(DEAD, after=0, upto=100)]
+    assert dead == poison
+    await log.close()

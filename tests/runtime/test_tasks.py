@@ -1,0 +1,109 @@
+import asyncio
+
+import pytest
+
+from fanout import Unavailable
+from services.runtime import tasks as tasks_module
+from services.runtime.keyed_lock import KeyedLock
+from services.runtime.tasks import Tasks, every, insist
+from tests.support.observing import until
+
+
+class Flaky:
+    """Unavailable so many times, then done."""
+
+    def __init__(self, failures: int) -> None:
+        self.left = failures
+        self.calls = 0
+
+    async def __call__(self) -> str:
+        self.calls += 1
+        if self.left:
+            self.left -= 1
+            raise Unavailable("away")
+        return "done"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks_module, "FIRST_DELAY_S", 0.001)
+    monkeypatch.setattr(tasks_module, "LONGEST_DELAY_S", 0.002)
+
+
+async def test_leaving_the_group_cancels_and_awaits_its_tasks() -> None:
+    ended = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.01)
+            ended.set()
+
+    async with Tasks(lambda error: pytest.fail(str(error))) as tasks:
+        tasks.start(work(), "work")
+        await asyncio.sleep(0)
+    assert ended.is_set()
+
+
+async def test_a_failure_is_told_to_the_owner() -> None:
+    failures: list[BaseException] = []
+
+    async def work() -> None:
+        raise LookupError("broken")
+
+    async with Tasks(failures.append) as tasks:
+        task = tasks.start(work(), "work")
+        await asyncio.wait([task])
+        await asyncio.sleep(0)
+    assert [str(failure) for failure in failures] == ["broken"]
+
+
+async def test_insisting_goes_on_while_it_is_unavailable() -> None:
+    work = Flaky(5)
+    assert await insist(work, "work") == "done"
+    assert work.calls == 6
+
+
+async def test_insisting_hides_no_other_error() -> None:
+    async def work() -> None:
+        raise LookupError("broken")
+
+    with pytest.raises(LookupError, match="broken"):
+        await insist(work, "work")
+
+
+async def test_a_chore_survives_an_outage() -> None:
+    work = Flaky(2)
+
+    async def chore() -> None:
+        await work()
+
+    async with Tasks(lambda error: pytest.fail(str(error))) as tasks:
+        tasks.start(every(0.001, chore, "chore"), "chore")
+        await until(lambda: work.calls >= 4)
+
+
+async def test_one_key_is_serialised_and_another_is_not() -> None:
+    lock = KeyedLock()
+    order: list[str] = []
+
+    async def hold(key: str, name: str) -> None:
+        async with lock(key):
+            order.append(f"{name} in")
+            await asyncio.sleep(0.01)
+            order.append(f"{name} out")
+
+    await asyncio.gather(hold("a", "first"), hold("a", "second"), hold("b", "other"))
+    assert order.index("first out") < order.index("second in")
+    assert order.index("other in") < order.index("first out")
+
+
+async def test_a_waiter_that_gives_up_leaves_the_lock_usable() -> None:
+    lock = KeyedLock()
+    async with lock("a"):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01), lock("a"):
+                pytest.fail("held twice")
+    async with asyncio.timeout(1), lock("a"):
+        pass
