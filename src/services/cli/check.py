@@ -21,7 +21,8 @@ _say = Console(highlight=False, soft_wrap=True).print
 def check() -> None:
     """Say of each setting and each dependency whether it is good; exit code 1 when one is not."""
     settings = settings_or_exit()
-    _say("[green]ok[/green]    settings")
+    for variable, shown in settings.described():
+        _say(f"[green]ok[/green]    {variable}={shown}")
     for line in settings.warnings():
         _say(f"[yellow]weak[/yellow]  {line}")
     if not asyncio.run(_open_each(settings)):

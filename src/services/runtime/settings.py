@@ -191,6 +191,18 @@ class Settings(BaseSettings):
         """
         return self.ws_url or f"ws://{bound or self.ws_listen}/ws"
 
+    def described(self) -> list[tuple[str, str]]:
+        """Each variable with its value as it may be shown: of what can hold a secret, only that it is set."""
+        return [(f"{PREFIX}{name.upper()}", self._shown(name)) for name in type(self).model_fields]
+
+    def _shown(self, name: str) -> str:
+        value = getattr(self, name)
+        if value is None or value in ("", ()):
+            return ""
+        if isinstance(value, SecretStr) or not type(self).model_fields[name].repr:
+            return "(set)"
+        return ",".join(map(str, value)) if isinstance(value, tuple) and not isinstance(value, Address) else str(value)
+
     def warnings(self) -> list[str]:
         """What can be run with but should not be, a line each."""
         secret = self.jwt_secret.get_secret_value() if self.jwt_secret else None
