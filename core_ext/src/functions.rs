@@ -12,6 +12,12 @@ use crate::arguments::{Natural, strings, texts};
 use crate::batch::frame;
 use crate::errors::CoreResult;
 
+/// Refuse an event that no call of the engine would route.
+#[pyfunction]
+pub fn check_event(event: &[u8]) -> CoreResult<()> {
+    Ok(fanout_engine::check_event(event)?)
+}
+
 /// The `message.new` object for a stored message event.
 #[pyfunction]
 pub fn message_frame<'py>(

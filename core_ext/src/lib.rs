@@ -16,6 +16,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<engine::Engine>()?;
     module.add_class::<batch::Record>()?;
     module.add_function(wrap_pyfunction!(batch::decode_batch, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::check_event, module)?)?;
     module.add_function(wrap_pyfunction!(functions::message_frame, module)?)?;
     module.add_function(wrap_pyfunction!(functions::partition_of, module)?)?;
     module.add_function(wrap_pyfunction!(functions::roster_digest, module)?)?;

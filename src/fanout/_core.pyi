@@ -9,6 +9,7 @@ from typing import Self, final
 __all__ = [
     "Engine",
     "Record",
+    "check_event",
     "decode_batch",
     "message_frame",
     "partition_of",
@@ -220,8 +221,19 @@ def decode_batch(payload: bytes) -> list[Record]:
         ValueError: the bytes are cut, foreign, or of another version.
     """
 
+def check_event(event: bytes) -> None:
+    """Refuse an event that no call of the engine would route.
+
+    Raises:
+        InvalidEvent: the event is not one JSON object, or too long for the bus (over 1 MiB less 1 KiB).
+    """
+
 def message_frame(seq: int, part: int, channel: str, payload: bytes) -> bytes:
     """The `message.new` object for a stored message event: what `route_messages` would enqueue.
+
+    Refused is also what some reader could not take: a field named twice, containers nested deeper than 128, a number
+    beyond 64 bits, a surrogate without its other half, a message of more than 1 MiB less 1,280 bytes. The verdict does
+    not depend on `seq` and `part`.
 
     Raises:
         InvalidEvent: the payload is no message event of that channel; the text says why.

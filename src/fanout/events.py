@@ -10,8 +10,9 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from fanout._core import check_event, message_frame
 from fanout.errors import InvalidEvent
-from fanout.ids import check_id, check_message_id
+from fanout.ids import check_id
 
 MAX_TEXT: Final = 40_000
 MESSAGE_NEW: Final = "message.new"
@@ -94,25 +95,23 @@ def decode_message_event(payload: bytes, channel_id: str) -> Message:
         InvalidEvent: the bytes are no message event of that channel.
     """
     try:
-        event = _message_event.decode(payload)
-        message = _message.decode(event.message)
-        check_message_id(message.message_id)
+        message_frame(0, 0, channel_id, payload)  # the judge of fan-out: what it refuses, everybody refuses
+        return _message.decode(_message_event.decode(payload).message)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"not a message event: {error}") from error
-    if not event.channel_id == message.channel_id == channel_id:
-        raise InvalidEvent("the event, its message and its subject do not name the same channel")
-    return message
 
 
 def decode_member_event(payload: bytes, channel_id: str) -> MemberJoined | MemberLeft:
     """The membership change inside a stored event.
 
     Raises:
-        InvalidEvent: the bytes are no member event of that channel.
+        InvalidEvent: the bytes are no member event of that channel, or none that the engine would route.
     """
     try:
+        check_event(payload)
         event = _member_event.decode(payload)
         check_id(event.user_id, "user_id")
+        check_id(event.channel_id, "channel_id")
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"not a member event: {error}") from error
     if event.channel_id != channel_id:

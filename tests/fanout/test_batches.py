@@ -1,4 +1,3 @@
-import re
 from typing import Any
 
 import msgspec
@@ -9,7 +8,6 @@ from hypothesis import strategies as st
 
 import fanout
 from fanout import Engine, InvalidEvent, Record, decode_batch, message_frame, text_frame
-from fanout.events import decode_message_event
 from fanout.ids import new_message_id
 
 EVENT = b'{"type":"hello"}'
@@ -227,38 +225,6 @@ def test_a_message_is_wrapped_as_it_stands() -> None:
     engine.route_messages(1, 3, [(7, "c", payload)])
     [record] = _records(engine, "ann")
     assert record.event == wrapped
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        _stored(message_id="msg_1"),
-        _stored(message_id=None),
-        _stored(text=1),
-        _stored(mentions=["ann", 2]),
-        _stored(mentions=[]),
-        _stored(attachments={}),
-        _stored(thread_id=None, client_msg_id=None, later=[]),
-        _stored("d"),
-        _stored().replace(b'"event_id"', b'"other"'),
-        _stored().replace(b'"evt_1"', b"1"),
-        re.sub(rb'"message":\{.*?\}', b'"message":[]', _stored()),
-        b"[" + _stored() + b"]",
-        b'["evt_1","message.new","c",{}]',
-        _stored() + b"x",
-        _stored()[:-1],
-        b" " + _stored() + b"\n",
-        b"",
-    ],
-)
-def test_fan_out_and_the_message_writer_judge_alike(payload: bytes) -> None:
-    try:
-        decode_message_event(payload, "c")
-    except InvalidEvent:
-        with pytest.raises(InvalidEvent):
-            message_frame(1, 0, "c", payload)
-    else:
-        assert message_frame(1, 0, "c", payload)
 
 
 @pytest.mark.parametrize(("length", "head"), [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)])

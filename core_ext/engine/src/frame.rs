@@ -8,9 +8,13 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
 use crate::ids::check;
+use crate::portable::check_portable;
 
 /// The longest event: with the most that a batch adds to it, it passes a bus whose limit is 1 MiB.
 pub const MAX_EVENT: usize = (1 << 20) - (1 << 10);
+
+/// The most that wrapping adds to a message: the names and marks of the members, a seq, a part and a channel.
+const MAX_WRAPPING: usize = 256;
 
 /// FIN and the opcode of text, RFC 6455 section 5.2.
 const FINAL_TEXT: u8 = 0x81;
@@ -23,12 +27,18 @@ pub fn check_event(event: &[u8]) -> Result<()> {
 
 /// The `message.new` object for a stored message event: its message wrapped as it stands.
 ///
-/// What counts as a message event of `channel` is what `fanout.events.decode_message_event` accepts, so that fan-out
-/// and the message writer judge alike.
+/// This is the one judgement of what a message event of `channel` is: `fanout.events.decode_message_event` asks it too,
+/// so that fan-out and the message writer judge alike. It does not depend on `seq` and `part`, and refuses what some
+/// reader further on could not take.
 pub fn message_new(seq: u64, part: u32, channel: &str, payload: &[u8]) -> Result<Vec<u8>> {
     check(channel, "channel")?;
+    let text = std::str::from_utf8(payload).map_err(|error| invalid(&error.to_string()))?;
     let envelope: Envelope = object(payload)?;
+    check_portable(text)?;
     let message: Message = object(envelope.message.get().as_bytes())?;
+    if envelope.message.get().len() > MAX_EVENT - MAX_WRAPPING {
+        return Err(too_long());
+    }
     if !is_message_id(&message.message_id) {
         return Err(invalid("message_id must be msg_ followed by a ULID"));
     }
@@ -36,9 +46,7 @@ pub fn message_new(seq: u64, part: u32, channel: &str, payload: &[u8]) -> Result
         return Err(invalid("the event, its message and its subject do not name the same channel"));
     }
     let head = format!(r#"{{"type":"message.new","seq":{seq},"part":{part},"channel_id":"{channel}","message":"#);
-    let event = [head.as_bytes(), envelope.message.get().as_bytes(), b"}"].concat();
-    check_size(&event)?;
-    Ok(event)
+    Ok([head.as_bytes(), envelope.message.get().as_bytes(), b"}"].concat())
 }
 
 /// The head of an unmasked, final text frame around `length` bytes.
@@ -87,7 +95,7 @@ struct Message<'a> {
 }
 
 /// A JSON string that is checked and not kept.
-struct Text;
+pub(crate) struct Text;
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
@@ -125,7 +133,11 @@ fn starts_object(bytes: &[u8]) -> bool {
 }
 
 fn check_size(event: &[u8]) -> Result<()> {
-    if event.len() > MAX_EVENT { Err(invalid("the event is too long for the bus")) } else { Ok(()) }
+    if event.len() > MAX_EVENT { Err(too_long()) } else { Ok(()) }
+}
+
+fn too_long() -> Error {
+    invalid("the event is too long for the bus")
 }
 
 fn is_message_id(id: &str) -> bool {
@@ -183,6 +195,9 @@ mod tests {
             (stored(r#""text""#), "not a JSON object"),
             (stored("[]"), "not a JSON object"),
             (stored(&message(r#","mentions":[1]"#)), "expected a string"),
+            (stored(&message(r#","attachments":[1e999]"#)), "beyond 64 bits"),
+            (good.replace("hé", "\\ud800"), "surrogate"),
+            (good.replacen('{', r#"{"type":"x","#, 1), "duplicate field"),
             (format!("{good}x"), "trailing"),
             (good[..good.len() - 1].to_owned(), "EOF"),
         ];
@@ -190,6 +205,28 @@ mod tests {
             let error = message_new(1, 0, "c", payload.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(reason), "{payload}: {error}");
         }
+    }
+
+    #[test]
+    fn a_message_is_too_long_whatever_its_seq_and_part() {
+        let longest = |more: usize| {
+            let length = message("").len();
+            let text = "x".repeat(MAX_EVENT - MAX_WRAPPING - length + more);
+            stored(&message("").replace(r#""u""#, &format!(r#""u{text}""#)))
+        };
+        for (seq, part) in [(0, 0), (u64::MAX, u32::MAX)] {
+            assert!(message_new(seq, part, "c", longest(0).as_bytes()).unwrap().len() <= MAX_EVENT);
+            assert!(message_new(seq, part, "c", longest(1).as_bytes()).is_err());
+        }
+    }
+
+    #[test]
+    fn wrapping_adds_no_more_than_is_kept_for_it() {
+        let channel = "c".repeat(128);
+        let inner = message("").replace(r#""c""#, &format!("{channel:?}"));
+        let payload = stored(&inner).replace(r#""c""#, &format!("{channel:?}"));
+        let event = message_new(u64::MAX, u32::MAX, &channel, payload.as_bytes()).unwrap();
+        assert!(event.len() - inner.len() <= MAX_WRAPPING);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod outbox;
 mod pages;
 mod partition;
 mod placements;
+mod portable;
 mod queries;
 mod rosters;
 mod route;

@@ -1,0 +1,207 @@
+import re
+from typing import Any
+
+import msgspec
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanout import Engine, InvalidEvent, message_frame
+from fanout._core import check_event
+from fanout.events import Message, decode_member_event, decode_message_event, encode
+from fanout.ids import new_message_id
+
+VALUES = [
+    b"0",
+    b"01",
+    b"-0",
+    b"1.",
+    b"1e5",
+    b"1e999",
+    b"-1e999",
+    b"18446744073709551615",
+    b"18446744073709551616",
+    b"-9223372036854775809",
+    b"9" * 5_000,
+    b"NaN",
+    b'"\\ud83d\\ude00"',
+    b'"\\ud800"',
+    b'"\\udc00"',
+    b'"\\ud800\\u0041"',
+    b'{"\\ud800":1}',
+    b'"\\u0000"',
+    b'"\\x"',
+    b'"\x00"',
+    b'"\n"',
+    b'"\xff"',
+    b'"\xed\xa0\x80"',
+    b'{"\xff":1}',
+    b'{"a":1,"a":2}',
+    b'{"a":1,}',
+    b"[1,]",
+    b"{1:1}",
+    *(b"[" * depth + b"]" * depth for depth in (100, 126, 127, 128, 300, 1_100, 100_000)),
+]
+"""Values of which some are no JSON, and some are JSON that not every parser takes."""
+
+ODDITIES = [
+    b'"%s":%s' % (name, value)
+    for name, opened, closed in (
+        (b"attachments", b"[", b"]"),
+        (b"later", b"", b""),
+    )
+    for value in (opened + value + closed for value in VALUES)
+]
+SPLINTERS = [
+    b"",
+    b'"',
+    b"\\",
+    b"\\u",
+    b"\\ud800",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b"-",
+    b"9e9",
+    b"\xff",
+    b"\x00",
+    b"null",
+]
+
+
+def _stored(channel: str = "c", **changes: Any) -> bytes:
+    message = {
+        "message_id": new_message_id(),
+        "channel_id": channel,
+        "sender_id": "ann",
+        "text": "héllo\n",
+        "sent_at": "2030-01-01T00:00:00.000Z",
+    }
+    event = {"event_id": "evt_1", "type": "message.new", "channel_id": channel, "message": message | changes}
+    return orjson.dumps(event)
+
+
+def _with(more: bytes) -> bytes:
+    """A stored event whose message has one member more."""
+    return _stored()[:-2] + b"," + more + b"}}"
+
+
+def _around(more: bytes) -> bytes:
+    """A stored event with one member more beside its message."""
+    return _stored()[:-1] + b"," + more + b"}"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        _stored(message_id="msg_1"),
+        _stored(message_id=None),
+        _stored(text=1),
+        _stored(mentions=["ann", 2]),
+        _stored(mentions=[]),
+        _stored(attachments={}),
+        _stored(thread_id=None, client_msg_id=None, later=[]),
+        _stored("d"),
+        _stored().replace(b'"event_id"', b'"other"'),
+        _stored().replace(b'"evt_1"', b"1"),
+        re.sub(rb'"message":\{.*?\}', b'"message":[]', _stored()),
+        b"[" + _stored() + b"]",
+        b'["evt_1","message.new","c",{}]',
+        _stored() + b"x",
+        _stored()[:-1],
+        b" " + _stored() + b"\n",
+        b"",
+        *(_with(more) for more in ODDITIES),
+        *(_around(more) for more in ODDITIES),
+        _with(b'"text":"twice"'),
+        _with(b'"te\\u0078t":"twice"'),
+        _with(b'"channel_id":"c"'),
+        _around(b'"channel_id":"d"'),
+        _around(b'"message":{}'),
+        _stored(text="x" * (1024 * 1024)),
+    ],
+)
+def test_fan_out_and_the_message_writer_judge_alike(payload: bytes) -> None:
+    _assert_judged_alike(payload)
+
+
+@given(st.data())
+def test_fan_out_and_the_message_writer_judge_damaged_events_alike(data: st.DataObject) -> None:
+    payload = bytearray(_with(data.draw(st.sampled_from(ODDITIES))))
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(payload) - 1))
+        payload[place : place + data.draw(st.integers(0, 2))] = data.draw(st.sampled_from(SPLINTERS))
+    _assert_judged_alike(bytes(payload))
+
+
+def _assert_judged_alike(payload: bytes) -> None:
+    try:
+        message = decode_message_event(payload, "c")
+    except InvalidEvent:
+        with pytest.raises(InvalidEvent):
+            message_frame(1, 0, "c", payload)
+    else:
+        frame = orjson.loads(message_frame(1, 0, "c", payload))
+        assert msgspec.convert(frame["message"], Message) == message
+        assert orjson.loads(encode(message))
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        (b'"attachments":[18446744073709551616]', "beyond 64 bits"),
+        (b'"attachments":[1e999]', "beyond 64 bits"),
+        (b'"attachments":["\\ud800"]', "surrogate"),
+        (b'"later":' + b"[" * 128 + b"]" * 128, "too deep"),
+        (b'"text":"twice"', "duplicate field `text`"),
+        (b'"later":"\xff"', "utf-8"),
+    ],
+)
+def test_what_some_reader_could_not_take_is_no_message_event(more: bytes, reason: str) -> None:
+    with pytest.raises(InvalidEvent, match=reason):
+        message_frame(1, 0, "c", _with(more))
+    with pytest.raises(InvalidEvent, match=reason):
+        decode_message_event(_with(more), "c")
+
+
+def _member(**changes: Any) -> bytes:
+    event = {"type": "member.joined", "event_id": "evt_1", "channel_id": "c", "user_id": "ann", "at": "now"}
+    return orjson.dumps(event | changes)
+
+
+@pytest.mark.parametrize(
+    ("payload", "channel"),
+    [
+        (_member()[:-1] + b',"later":"\xff"}', "c"),
+        (_member(later="x" * (1024 * 1024)), "c"),
+        (_member(channel_id="c.d"), "c.d"),
+        (_member(user_id="a b"), "c"),
+        (_member(), "d"),
+        (_member(type="member.changed"), "c"),
+        (b"[" + _member() + b"]", "c"),
+        (b"", "c"),
+    ],
+)
+def test_a_member_event_that_the_engine_would_refuse_is_none(payload: bytes, channel: str) -> None:
+    with pytest.raises(InvalidEvent):
+        decode_member_event(payload, channel)
+
+
+def test_a_member_event_is_what_the_engine_takes() -> None:
+    event = decode_member_event(_member(later=[]), "c")
+    engine = Engine()
+    engine.user_online("ann", "i", [])
+    engine.open_lane(1, 0, 0)
+    assert engine.join(event.user_id, event.channel_id)
+    assert engine.route_stored(1, 1, event.channel_id, _member(later=[])) == 1
+
+
+@pytest.mark.parametrize("event", [b"", b"[]", b'{"a":"\xff"}', b'{"a":"%s"}' % (b"x" * (1024 * 1024))])
+def test_an_event_can_be_checked_before_it_is_routed(event: bytes) -> None:
+    with pytest.raises(InvalidEvent):
+        check_event(event)
+    check_event(b"{}")
