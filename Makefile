@@ -7,7 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORE := $(VENV)/.core
-RUST_SOURCES := $(shell find core_ext -path '*/target' -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
+# Folders too: they change when a source is deleted.
+RUST_SOURCES := $(shell find core_ext -mindepth 1 -path '*/target' -prune -o \( -type d -o -name '*.rs' -o -name 'Cargo.*' \) -print)
 
 .PHONY: help run test test-python test-rust lint format type bench build docs servers lock clean
 

@@ -13,12 +13,14 @@ fn main() {
     println!("cargo::rustc-env=FANOUT_SOURCE_DIGEST={}", digest(&root, &sources));
 }
 
-/// Gather the paths of sources, relative to the root, and ask cargo to watch their folders.
+/// Gather the paths of sources, relative to the root, and ask cargo to watch them and their folders, where another may
+/// appear; but not the root itself, in which cargo builds.
 fn collect(root: &Path, folder: &Path, sources: &mut Vec<String>) {
     for entry in fs::read_dir(folder).expect("the sources are readable") {
         let path = entry.expect("the sources are readable").path();
         if path.is_dir() {
             if path.file_name().is_some_and(|name| name != "target") {
+                println!("cargo::rerun-if-changed={}", path.display());
                 collect(root, &path, sources);
             }
         } else if is_source(&path) {

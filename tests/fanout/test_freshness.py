@@ -1,3 +1,5 @@
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +57,33 @@ def test_what_was_built_is_no_source(checkout: Path) -> None:
     generated.parent.mkdir(parents=True)
     generated.write_text("generated")
     assert source_digest(_sources(checkout)) == before
+
+
+def _would_build(checkout: Path) -> bool:
+    command = ["make", "--dry-run", "build"]
+    dry = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True, timeout=60)
+    return "pip install" in dry.stdout
+
+
+@pytest.mark.parametrize("change", ["changed", "added", "deleted"])
+def test_the_remedy_builds_after_any_change_of_the_sources(checkout: Path, change: str) -> None:
+    root, source = checkout.parents[1], _sources(checkout) / "engine/src/lib.rs"
+    shutil.copy(PACKAGE.parents[1] / "Makefile", root)
+    built = [root / name for name in ("requirements/dev.lock", ".venv/.ready", ".venv/.core")]
+    for path in (*built, root / "pyproject.toml", root / "setup.py"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    for path in sorted(root.rglob("*")):
+        os.utime(path, (1, 1))
+    assert not _would_build(root)
+    match change:
+        case "changed":
+            source.write_text("changed")
+        case "added":
+            source.with_name("new.rs").touch()
+        case _:
+            source.unlink()
+    assert _would_build(root)
 
 
 def test_without_sources_there_is_nothing_to_compare(tmp_path: Path) -> None:
