@@ -139,12 +139,21 @@ impl Engine {
         if event.len() > LONG_EVENT { released(py, route) } else { Ok(route()?) }
     }
 
-    fn open_lane(&self, lane: Natural<u32>, epoch: Natural<u64>, position: Natural<u64>) -> CoreResult<()> {
-        Ok(self.engine.open_lane(lane.0, epoch.0, position.0)?)
+    fn open_lane(
+        &self,
+        py: Python<'_>,
+        lane: Natural<u32>,
+        epoch: Natural<u64>,
+        position: Natural<u64>,
+    ) -> CoreResult<()> {
+        released(py, || self.engine.open_lane(lane.0, epoch.0, position.0))
     }
 
-    fn close_lane(&self, lane: Natural<u32>) {
-        self.engine.close_lane(lane.0);
+    fn close_lane(&self, py: Python<'_>, lane: Natural<u32>) -> CoreResult<()> {
+        released(py, || {
+            self.engine.close_lane(lane.0);
+            Ok(())
+        })
     }
 
     fn route_messages(
@@ -168,16 +177,15 @@ impl Engine {
         event: &[u8],
         also: Option<&str>,
     ) -> CoreResult<usize> {
-        let route = || self.engine.route_stored(lane.0, seq.0, channel, event, also, self.now());
-        if event.len() > LONG_EVENT { released(py, route) } else { Ok(route()?) }
+        released(py, || self.engine.route_stored(lane.0, seq.0, channel, event, also, self.now()))
     }
 
-    fn advance(&self, lane: Natural<u32>, seq: Natural<u64>) -> CoreResult<()> {
-        Ok(self.engine.advance(lane.0, seq.0)?)
+    fn advance(&self, py: Python<'_>, lane: Natural<u32>, seq: Natural<u64>) -> CoreResult<()> {
+        released(py, || self.engine.advance(lane.0, seq.0))
     }
 
-    fn mark(&self) -> usize {
-        self.engine.mark(self.now())
+    fn mark(&self, py: Python<'_>) -> CoreResult<usize> {
+        released(py, || Ok(self.engine.mark(self.now())))
     }
 
     #[pyo3(signature = (force = false))]

@@ -130,6 +130,8 @@ class Engine:
     def route_messages(self, lane: int, part: int, events: Sequence[tuple[int, str, bytes]]) -> list[tuple[int, str]]:
         """Route stored message events: validate, wrap as `message.new` by splicing, enqueue; advance the lane.
 
+        Whoever else moves a lane meanwhile does so before the first of the events, or after the last.
+
         Args:
             lane: an open lane.
             part: the partition number shown to clients.

@@ -160,3 +160,25 @@ def test_a_lane_and_ephemeral_events_keep_their_order_side_by_side() -> None:
     chain = [(record.prev, record.seq) for record in records if record.lane]
     assert chain == [(seq - 1, seq) for seq in seqs]
     assert len(records) == 2_000
+
+
+def _message(seq: int) -> tuple[int, str, bytes]:
+    message = b'{"message_id":"msg_%026d","channel_id":"general","sender_id":"ann","text":"hi","sent_at":"now"}' % seq
+    return seq, "general", b'{"event_id":"e","type":"t","channel_id":"general","message":%s}' % message
+
+
+def test_a_lane_that_is_opened_again_gets_no_part_of_what_is_being_routed() -> None:
+    engine = Engine()
+    engine.user_online("ann", "i1", ["general"])
+    events = [_message(seq) for seq in range(1, 2_001)]
+
+    def reopen() -> None:
+        engine.open_lane(1, 1, 0)
+
+    for _ in range(10):
+        engine.open_lane(1, 0, 0)
+        with _counting(reopen):
+            engine.route_messages(1, 0, events)
+        records = [record for _, payload in engine.drain(force=True) for record in decode_batch(payload)]
+        assert [(record.prev, record.seq) for record in records] == [(seq - 1, seq) for seq, *_ in events]
+        assert len({record.epoch for record in records}) == 1

@@ -25,11 +25,13 @@ pub struct Config {
 ///
 /// Where a method takes `now`, it is nanoseconds since an origin that the caller chooses once.
 ///
-/// Order of the locks: the table's turn, the outbox, the table. Who routes holds the outbox while it reads the
+/// Order of the locks: the table's turn or that of the lanes, the outbox, the table. Who routes holds the outbox while it reads the
 /// targets, so that a dropped instance gets nothing any more once its drop has passed the outbox.
 pub struct Engine {
     pub(crate) table: Shared<Table>,
     pub(crate) outbox: Mutex<Outbox>,
+    /// Whoever moves a lane waits for this turn, so that a bulk of stored events is routed whole.
+    pub(crate) lanes: Mutex<()>,
 }
 
 impl Engine {
@@ -40,6 +42,6 @@ impl Engine {
         }
         let due = Due { interval: config.flush_interval, events: config.flush_events };
         let table = Table::new(Memberships::new(config.cache_users, config.cache_ttl));
-        Ok(Self { table: Shared::new(table), outbox: Mutex::new(Outbox::new(due)) })
+        Ok(Self { table: Shared::new(table), outbox: Mutex::new(Outbox::new(due)), lanes: Mutex::new(()) })
     }
 }

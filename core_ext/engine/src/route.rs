@@ -65,27 +65,33 @@ impl Engine {
         if lane == 0 {
             return Err(Error::InvalidArgument("lane 0 is for ephemeral events".to_owned()));
         }
+        let _turn = self.lanes.lock();
         self.outbox.lock().open_lane(lane, epoch, position);
         Ok(())
     }
 
     /// Stop routing a lane.
     pub fn close_lane(&self, lane: u32) {
+        let _turn = self.lanes.lock();
         self.outbox.lock().close_lane(lane);
     }
 
     /// Route stored messages, in rising seq; (seq, reason) of each that can never be delivered.
     pub fn route_messages(&self, lane: u32, part: u32, events: &[Stored], now: u64) -> Result<Vec<(u64, String)>> {
-        self.check_rising(lane, events)?;
+        check_each_rises(events)?;
+        let wrap = |&(seq, channel, payload): &Stored| message_new(seq, part, channel, payload);
+        let wrapped: Vec<_> = events.iter().map(wrap).collect();
+        let _turn = self.lanes.lock();
+        self.outbox.lock().check_rises(lane, events.first().map_or(u64::MAX, |event| event.0))?;
         let mut refused = Vec::new();
-        for &(seq, channel, payload) in events {
-            match message_new(seq, part, channel, payload) {
+        for (&(seq, channel, _), event) in events.iter().zip(wrapped) {
+            match event {
                 Ok(event) => {
                     let record = Record { lane, seq, channel: Some(channel), event: &event, ..Record::default() };
                     self.send_in_lane(&record, now, |table| channel_targets(table, channel))?;
                 }
                 Err(reason) => {
-                    self.advance(lane, seq)?;
+                    self.outbox.lock().advance(lane, seq)?;
                     refused.push((seq, reason.to_string()));
                 }
             }
@@ -107,6 +113,7 @@ impl Engine {
         also.map_or(Ok(()), |user| check(user, "also"))?;
         check_event(event)?;
         let record = Record { lane, seq, channel: Some(channel), user: also, event, ..Record::default() };
+        let _turn = self.lanes.lock();
         self.send_in_lane(&record, now, |table| {
             let mut targets = channel_targets(table, channel);
             targets.extend(also.into_iter().flat_map(|user| user_targets(table, user)));
@@ -118,6 +125,7 @@ impl Engine {
 
     /// Everything of the lane up to `seq` is handled. A seq that was passed before changes nothing.
     pub fn advance(&self, lane: u32, seq: u64) -> Result<()> {
+        let _turn = self.lanes.lock();
         self.outbox.lock().advance(lane, seq)
     }
 
@@ -155,15 +163,12 @@ impl Engine {
         outbox.advance(record.lane, record.seq)?;
         Ok(targets.len())
     }
+}
 
-    /// Refuse a lane that is not open and seqs that do not rise, before anything is enqueued.
-    fn check_rising(&self, lane: u32, events: &[Stored]) -> Result<()> {
-        let first = events.first().map_or(u64::MAX, |event| event.0);
-        self.outbox.lock().check_rises(lane, first)?;
-        match events.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
-            Some(pair) => Err(Error::InvalidArgument(format!("seq {} follows {}", pair[1].0, pair[0].0))),
-            None => Ok(()),
-        }
+fn check_each_rises(events: &[Stored]) -> Result<()> {
+    match events.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
+        Some(pair) => Err(Error::InvalidArgument(format!("seq {} follows {}", pair[1].0, pair[0].0))),
+        None => Ok(()),
     }
 }
 
