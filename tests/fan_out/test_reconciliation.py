@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from fanout import Engine
+from fanout.keys import PresenceChange
+from fanout.workers import Placed, decode_control
+from services.fan_out.placements import Placements
+from services.runtime.tasks import Tasks
 from tests.support.observing import until
-from tests.support.platform import Platform, platform
+from tests.support.platform import MAX_PAYLOAD, Platform, platform
 
 
 @pytest.fixture
@@ -63,6 +68,27 @@ async def test_memberships_that_change_while_a_user_connects_are_not_missed(hous
         client = await house.connect(instance, f"user-{number}")
         await house.say(f"channel-{number}", "hello")
         await until(lambda who=client: who.texts() == ["hello"])  # type: ignore[misc]
+
+
+async def test_a_whole_instance_is_confirmed_in_messages_that_the_bus_takes(house: Platform) -> None:
+    users = [f"{'u' * 60}-{number}" for number in range(20_000)]
+    confirmed: list[str] = []
+
+    def hear(_subject: str, payload: bytes) -> None:
+        message = decode_control(payload)
+        confirmed.extend(message.users if isinstance(message, Placed) else ())
+
+    engine = Engine()
+    for user in users:
+        engine.user_online(user, "elsewhere", ["general"])
+    async with Tasks(house.failures.append) as tasks:
+        placements = Placements("worker-1", engine, house.memberships, house.bus, tasks)
+        await house.bus.subscribe("instance.control.notif-1", hear)
+        for user in users:
+            placements.change(PresenceChange(user, online=True, instance_id="notif-1"))
+        await until(lambda: len(confirmed) == len(users) or bool(house.failures), "all confirmed")
+    assert not house.failures
+    assert confirmed == users
 
 
 async def test_an_instance_that_ends_its_lease_is_evicted_whole(house: Platform) -> None:

@@ -30,8 +30,12 @@ from services.runtime.tasks import Tasks
 from tests.support.observing import until
 
 
+MAX_PAYLOAD = 1 << 20
+"""What NATS takes in one message."""
+
+
 class LossyBus(EmbeddedBus):
-    """Loses a share of the messages to subjects that begin so, before anybody hears them."""
+    """Loses a share of the messages to subjects that begin so, before anybody hears them; refuses what NATS would."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,6 +50,11 @@ class LossyBus(EmbeddedBus):
 
     async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
         await super().publish_many([pair for pair in messages if not self._loses(pair[0])])
+
+    def _send(self, subject: str, payload: bytes) -> None:
+        if len(payload) > MAX_PAYLOAD:
+            raise ValueError(f"{len(payload)} bytes for {subject}: a server takes {MAX_PAYLOAD}")
+        super()._send(subject, payload)
 
     def _loses(self, subject: str) -> bool:
         lost = subject.startswith(self.prefix) and self._random.random() < self.share
@@ -82,14 +91,15 @@ class Client:
 
     authorization: str | None = None
 
-    def __init__(self, user_id: str) -> None:
+    def __init__(self, user_id: str, *, silent: bool = False) -> None:
         self.user_id = user_id
         self.frames: list[dict[str, Any]] = []
         self.close_code: int | None = None
         self.stalled = 0
         self.reading = True
         self._sent: asyncio.Queue[str | bytes | None] = asyncio.Queue()
-        self.send("auth", token=user_id, device_id=new_device_id())
+        if not silent:
+            self.send("auth", token=user_id, device_id=new_device_id())
 
     def send(self, kind: str, **fields: Any) -> None:
         self._sent.put_nowait(json.dumps({"type": kind, **fields}))

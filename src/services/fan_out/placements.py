@@ -18,6 +18,8 @@ from services.runtime.tasks import Tasks, insist
 log = structlog.get_logger(__name__)
 
 CONCURRENT_LOADS = 32
+CONFIRMED_AT_ONCE = 4_000
+"""Users in one message: at 128 characters an id, it stays under the bus's limit of 1 MiB."""
 INLINE_CHANNELS = 2_000
 """Longer lists are placed by a thread: the core releases the GIL, and the event loop must not stand still."""
 
@@ -144,13 +146,17 @@ class Placements:
 
     async def _publish_confirmations(self, placed: dict[str, list[str]]) -> None:
         messages = [
-            (instance_control(instance_id), msgspec.json.encode(Placed(self._worker_id, users)))
+            (instance_control(instance_id), self._confirmation(users[at : at + CONFIRMED_AT_ONCE]))
             for instance_id, users in placed.items()
+            for at in range(0, len(users), CONFIRMED_AT_ONCE)
         ]
         try:
             await self._bus.publish_many(messages)
         except Unavailable as error:
             log.warning("placements not confirmed; instances will ask again", reason=str(error))
+
+    def _confirmation(self, users: list[str]) -> bytes:
+        return msgspec.json.encode(Placed(self._worker_id, users))
 
     def _count(self) -> None:
         USERS_PLACED.set(self._engine.stats()["users"])
