@@ -15,6 +15,8 @@ from fanout.errors import InvalidEvent
 from fanout.ids import check_id
 
 MAX_TEXT: Final = 40_000
+MAX_EVENT: Final = (1 << 20) - (1 << 10)
+"""Bytes of the longest event that the engine takes: with what a batch adds, it passes a bus whose limit is 1 MiB."""
 MESSAGE_NEW: Final = "message.new"
 MEMBER_JOINED: Final = "member.joined"
 MEMBER_LEFT: Final = "member.left"
@@ -107,6 +109,8 @@ def decode_member_event(payload: bytes, channel_id: str) -> MemberJoined | Membe
     Raises:
         InvalidEvent: the bytes are no member event of that channel, or none that the engine would route.
     """
+    if len(payload) > MAX_EVENT:
+        raise InvalidEvent("not a member event: it is too long for the bus")
     try:
         check_event(payload)
         event = _member_event.decode(payload)

@@ -106,11 +106,19 @@ async def test_a_poisonous_event_is_buried_and_the_rest_goes_on(house: Platform)
     await house.add_worker("worker-1")
     instance = await house.add_instance("notif-1")
     alice = await house.connect(instance, "alice")
-    for number, payload in enumerate((b"not json", b"{}", b'{"type":"message.new","channel_id":"other"}')):
+    member = b'"type":"member.joined","event_id":"e","channel_id":"general","user_id":"bob","at":"now"'
+    poison = (
+        b"not json",
+        b"{}",
+        b'{"type":"message.new","channel_id":"other"}',
+        b'{%b,"extra":"\xff"}' % member,
+        b'{%b,"extra":"%b"}' % (member, b"x" * MAX_PAYLOAD),
+    )
+    for number, payload in enumerate(poison):
         await house.log.append("messages.send.general", payload, msg_id=f"poison-{number}")
         await house.log.append("channels.member.joined.general", payload, msg_id=f"poison-meta-{number}")
     await house.say("general", "after")
     await until(lambda: alice.texts() == ["after"])
     dead = [event.payload async for event in house.log.read("DEAD", after=0, upto=100)]
     assert sorted(dead).count(b"not json") == 2
-    assert len(dead) == 6
+    assert len(dead) == 2 * len(poison)

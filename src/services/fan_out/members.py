@@ -48,25 +48,22 @@ class Members:
             await tail.close()
 
     async def _handle(self, stored: Stored) -> None:
-        channel = channel_of(stored.subject)
         try:
-            event = decode_member_event(stored.payload, channel)
+            self._apply(stored, decode_member_event(stored.payload, channel_of(stored.subject)))
         except InvalidEvent as error:
             EVENTS_REJECTED.inc()
             reason = str(error)
             log.warning("membership event cannot be applied", seq=stored.seq, subject=stored.subject, reason=reason)
             await insist(lambda: self._log.bury(META, stored, reason), "burying an event")
-            return
-        self._apply(stored, event)
 
     def _apply(self, stored: Stored, event: MemberJoined | MemberLeft) -> None:
+        part = partition_of(event.channel_id, self._log.partitions)
+        if self._partitions.holds(part):
+            # The user is told too, a reader or not, and so are the instances that must follow.
+            lane = Lane(META, part).number
+            self._engine.route_stored(lane, stored.seq, event.channel_id, stored.payload, also=event.user_id)
         if isinstance(event, MemberJoined):
             self._engine.join(event.user_id, event.channel_id)
         else:
             self._engine.leave(event.user_id, event.channel_id)
         self._placements.membership_changed(event.user_id)
-        part = partition_of(event.channel_id, self._log.partitions)
-        if self._partitions.holds(part):
-            # One who leaves is no reader any more, yet is told too, and so are the instances that must unsubscribe.
-            lane = Lane(META, part).number
-            self._engine.route_stored(lane, stored.seq, event.channel_id, stored.payload, also=event.user_id)
