@@ -57,6 +57,20 @@ async def test_a_lost_last_batch_is_noticed_by_the_mark(house: Platform) -> None
     await until(lambda: alice.texts() == ["lost on the way"])
 
 
+async def test_a_long_hole_closes_nobody_who_reads(house: Platform) -> None:
+    await house.create("general", "alice")
+    instance = await house.add_instance("notif-1", budget=64 * 1024)
+    alice = await house.connect(instance, "alice")
+    house.bus.prefix, house.bus.share = "instance.events.", 1.0
+    for number in range(400):
+        await house.say("general", f"{number} {'x' * 1000}")
+    await until(lambda: house.bus.lost >= 1)
+    house.bus.share = 0.0
+    await until(lambda: len(alice.texts()) == 400 or alice.close_code is not None)
+    assert alice.close_code is None
+    assert [int(text.split()[0]) for text in alice.texts()] == list(range(400))
+
+
 async def test_a_lost_membership_event_is_repaired_too(house: Platform) -> None:
     await house.create("general", "bob")
     instance = await house.add_instance("notif-1")

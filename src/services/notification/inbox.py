@@ -175,9 +175,16 @@ class Inbox:
         progress.upto = max(progress.upto, upto)
 
     async def _replay(self, lane: Lane, progress: _Progress, upto: int) -> None:
+        count = 0
         async for stored in self._log.read(lane.stream, after=progress.upto, upto=upto, part=lane.part):
+            if stored.seq <= progress.upto:
+                continue  # the last user went meanwhile, and those who came since begin later
             self._deliver_from_log(lane, stored)
             progress.upto = stored.seq
+            count += 1
+            if count % FLUSH_EVERY_EVENTS == 0:
+                self._registry.flush()
+                await asyncio.sleep(0)
         self._registry.flush()
 
     def _deliver_from_log(self, lane: Lane, stored: Stored) -> None:

@@ -85,17 +85,19 @@ class Session:
         self.flush()
 
     def queue(self, frame: bytes, *, ephemeral: bool = False) -> bool:
-        """Take a frame to be written by the next `flush`.
+        """Take a frame to be written by the next `flush`, which comes at once where the frame would not fit otherwise.
 
         Returns:
             False when a durable frame does not fit the budget: the reader is too slow and must be closed.
         """
+        limit = self.budget // 2 if ephemeral else self.budget
         waiting = self.waiting + len(frame)
-        if ephemeral and waiting > self.budget // 2:
-            FRAMES_DROPPED.inc()
-            return True
-        if waiting > self.budget:
-            return False
+        if waiting > limit and self._queue:
+            self.flush()  # what the reader takes at once does not wait for it
+            waiting = self.waiting + len(frame)
+        if waiting > limit:
+            FRAMES_DROPPED.inc(ephemeral)
+            return ephemeral
         self._queue.append(frame)
         self._queued += len(frame)
         return True
