@@ -56,6 +56,8 @@ async def test_a_bad_token_is_refused_everywhere_and_never_logged(up: Service, b
         pytest.param(b"\x00\x01", 4400, id="binary"),
         pytest.param('["auth"]', 4400, id="no object"),
         pytest.param('{"type": 7}', 4400, id="type of a wrong type"),
+        pytest.param('{"type": "auth", "x": ' + "[" * 30_000 + "]" * 30_000 + "}", 4400, id="too deep"),
+        pytest.param(json.dumps({"type": "\N{GRINNING FACE}" * 64}, ensure_ascii=False), 4400, id="a long reason"),
         pytest.param('{"type": "ping"}', 4401, id="another frame first"),
         pytest.param(auth(device_id="phone"), 4400, id="bad device id"),
         pytest.param(auth(device_id=None), 4400, id="no device id"),

@@ -1,4 +1,4 @@
-"""Clients' WebSockets by the `websockets` library: its handshake and its reading; the frames are written by us.
+"""Clients' WebSockets by the `websockets` library: its handshake and its parsing; reads and writes are bounded by us.
 
 Frames are ready bytes, the same for every reader, so they go past the library to its transport. That is sound because
 no extension is negotiated (no compression state) and the library itself never sends a fragmented message here.
@@ -7,6 +7,7 @@ no extension is negotiated (no compression state) and the library itself never s
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any, Final
 
 import structlog
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -24,6 +25,10 @@ OPEN_WITHIN_S = 10.0
 CLOSE_WITHIN_S = 5.0
 BACKLOG = 4096
 MESSAGES_READ_AHEAD = 4
+MAX_REASON: Final = 120
+"""Bytes; RFC 6455, section 5.5, has room for 123."""
+READ_AT_ONCE: Final = 1024
+"""Bytes of one client that are parsed in one turn of the event loop: at most some 170 frames of the smallest kind."""
 
 
 class WebSocket:
@@ -61,9 +66,69 @@ class WebSocket:
         """Close, and cut off a client that does not take the close frame in time."""
         try:
             async with asyncio.timeout(CLOSE_WITHIN_S):
-                await self._connection.close(code, reason[:120])
+                await self._connection.close(code, reason.encode()[:MAX_REASON].decode(errors="ignore"))
         except TimeoutError:
             self._connection.transport.abort()
+
+
+class _BoundedReads(asyncio.BufferedProtocol):
+    """Stands between the transport and the library, which by itself parses 256 KiB in one go and answers each ping.
+
+    So one client's flood of tiny frames costs the others a moment in each turn and not seconds, and leaves few frames
+    waiting. A client that does not read the answers to its pings is cut off.
+
+    Args:
+        max_unread: bytes that may wait for the client to read them.
+        held: it is in there while it is connected.
+        arguments: of the library's connection.
+        options: of the library's connection.
+    """
+
+    _buffer: Final = memoryview(bytearray(READ_AT_ONCE))  # read and parsed in one step, so all may share it
+
+    def __init__(self, max_unread: int, held: "set[_BoundedReads]", *arguments: Any, **options: Any) -> None:
+        self._max_unread = max_unread
+        self._held = held
+        self._connection = ServerConnection(*arguments, **options)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._held.add(self)
+        self._connection.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._held.discard(self)
+        self._connection.connection_lost(exc)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's wish; ours is smaller
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        transport = self._connection.transport
+        self._connection.data_received(bytes(self._buffer[:nbytes]))
+        if transport.get_write_buffer_size() > self._max_unread:
+            log.info("client cut off: it does not read its answers")
+            transport.abort()
+        elif nbytes == READ_AT_ONCE:
+            transport.pause_reading()  # the loop would read on at once
+            self._connection.loop.call_soon(self._read_on)
+
+    def eof_received(self) -> None:
+        self._connection.eof_received()
+
+    def pause_writing(self) -> None:
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._connection.resume_writing()
+
+    def give_up_opening(self) -> None:
+        """Cut off a client that has not finished the handshake."""
+        if self._connection.protocol.state is State.CONNECTING:
+            self._connection.transport.abort()
+
+    def _read_on(self) -> None:
+        if not (self._connection.recv_messages.paused or self._connection.transport.is_closing()):
+            self._connection.transport.resume_reading()
 
 
 def _refuse_other_paths(connection: ServerConnection, request: Request) -> Response | None:
@@ -73,7 +138,9 @@ def _refuse_other_paths(connection: ServerConnection, request: Request) -> Respo
 
 
 @asynccontextmanager
-async def serving_websockets(handler: SocketHandler, host: str, port: int, *, max_frame: int) -> AsyncIterator[int]:
+async def serving_websockets(
+    handler: SocketHandler, host: str, port: int, *, max_frame: int, max_unread: int
+) -> AsyncIterator[int]:
     """Serve clients for the length of the context.
 
     Args:
@@ -81,9 +148,12 @@ async def serving_websockets(handler: SocketHandler, host: str, port: int, *, ma
         host: to listen on.
         port: to listen on; 0 is any free one.
         max_frame: bytes of the largest message from a client; a larger one closes with 1009.
+        max_unread: bytes that may wait for a client, what the handler writes included; one that goes on sending
+            beyond it is cut off.
 
     Yields:
-        the port. Leaving takes no new clients and waits for the handlers; close the sockets before.
+        the port. Leaving takes no new clients, cuts off those in the handshake, and waits for the handlers; close the
+        sockets before.
 
     Raises:
         Unavailable: the address cannot be listened on.
@@ -92,19 +162,30 @@ async def serving_websockets(handler: SocketHandler, host: str, port: int, *, ma
     async def serve_one(connection: ServerConnection) -> None:
         await handler(WebSocket(connection))
 
+    held: set[_BoundedReads] = set()
+
+    def connect(*arguments: Any, **options: Any) -> _BoundedReads:
+        return _BoundedReads(max_unread, held, *arguments, **options)
+
     try:
-        server = await _listen(serve_one, host, port, max_frame)
+        server = await _listen(serve_one, connect, host, port, max_frame)
     except OSError as error:
         raise Unavailable(f"{host}:{port} cannot be listened on: {error.strerror or error}") from error
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close(close_connections=False)
+        for connection in list(held):
+            connection.give_up_opening()
         await server.wait_closed()
 
 
 async def _listen(
-    serve_one: Callable[[ServerConnection], Awaitable[None]], host: str, port: int, max_frame: int
+    serve_one: Callable[[ServerConnection], Awaitable[None]],
+    connect: Callable[..., _BoundedReads],
+    host: str,
+    port: int,
+    max_frame: int,
 ) -> Server:
     return await serve(
         serve_one,
@@ -118,5 +199,6 @@ async def _listen(
         server_header=None,
         open_timeout=OPEN_WITHIN_S,
         close_timeout=CLOSE_WITHIN_S,
+        create_connection=connect,  # type: ignore[arg-type]  # what the event loop calls, not what handlers get
         backlog=BACKLOG,
     )

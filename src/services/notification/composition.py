@@ -9,6 +9,9 @@ from services.notification.instance import NotificationInstance, NotificationPor
 from services.runtime.settings import Address, Settings
 from services.runtime.tasks import Tasks
 
+ANSWERS = 64 * 1024
+"""Bytes that may wait for a client beside its budget: pongs, and the frames that close."""
+
 
 @asynccontextmanager
 async def running_notification(
@@ -29,7 +32,14 @@ async def running_notification(
     async with Tasks(on_failure) as tasks:
         instance = NotificationInstance(terms, ports, tasks, heartbeat_timeout_s=settings.heartbeat_timeout_s)
         listen = settings.ws_listen
-        async with serving_websockets(instance.serve, listen.host, listen.port, max_frame=settings.max_frame) as port:
+        serving = serving_websockets(
+            instance.serve,
+            listen.host,
+            listen.port,
+            max_frame=settings.max_frame,
+            max_unread=settings.socket_budget + ANSWERS,
+        )
+        async with serving as port:
             bound = Address(listen.host, port)
             await instance.start(settings.public_ws_url(bound))
             yield bound

@@ -100,7 +100,7 @@ def decode(frame: str | bytes) -> ClientFrame:
         raise MalformedFrame("frames are text")
     try:
         kind = _type_of.decode(frame).type
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise MalformedFrame(f"not a JSON object with a type: {error}") from error
     if kind not in _known:
         raise BadFrame("unknown_type", f"no frame of type {kind[:64]!r} is known here", kind[:64])

@@ -1,0 +1,120 @@
+"""The WebSocket server against clients that mean no good."""
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from fanout.ports.socket import Socket, SocketClosed
+from services.adapters.websocket import serving_websockets
+from tests.support.platform import until
+
+MAX_FRAME = 64 * 1024
+MAX_UNREAD = 256 * 1024
+PING = b"\x89\x80\0\0\0\0"
+LONG_PING = b"\x89\xfd\0\0\0\0" + b"x" * 125
+TEXT = b"\x81\x81\0\0\0\0x"
+
+
+class Handler:
+    """Reads what comes, until the client goes."""
+
+    def __init__(self) -> None:
+        self.sockets: list[Socket] = []
+        self.received: list[str | bytes] = []
+        self.gone = asyncio.Event()
+
+    async def __call__(self, socket: Socket) -> None:
+        self.sockets.append(socket)
+        try:
+            while True:
+                self.received.append(await socket.receive())
+        except SocketClosed:
+            self.gone.set()
+
+
+@asynccontextmanager
+async def raw_client(port: int) -> AsyncIterator[asyncio.StreamWriter]:
+    """A client that has done the handshake and never reads again."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    key = base64.b64encode(bytes(16)).decode()
+    head = ("GET /ws HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {key}")
+    writer.write("\r\n".join((*head, "Sec-WebSocket-Version: 13", "", "")).encode())
+    assert b"101" in await reader.readuntil(b"\r\n\r\n")
+    try:
+        yield writer
+    finally:
+        writer.transport.abort()
+
+
+@asynccontextmanager
+async def serving(handler: Handler) -> AsyncIterator[int]:
+    async with serving_websockets(handler, "127.0.0.1", 0, max_frame=MAX_FRAME, max_unread=MAX_UNREAD) as port:
+        yield port
+
+
+async def test_messages_of_every_size_arrive_whole() -> None:
+    handler = Handler()
+    sent: list[str | bytes] = ["x" * length for length in (0, 1, 125, 126, 1023, 1024, 1025, 5000, MAX_FRAME)]
+    async with serving(handler) as port, connect(f"ws://127.0.0.1:{port}/ws") as client:
+        for message in sent:
+            await client.send(message)
+        await client.send(["in ", "fragments"])
+        await client.close()
+        await handler.gone.wait()
+    assert handler.received == [*sent, "in fragments"]
+
+
+@pytest.mark.parametrize("frame", [PING, TEXT], ids=["pings", "messages"])
+async def test_a_flood_of_tiny_frames_leaves_the_others_their_turn(frame: bytes) -> None:
+    handler = Handler()
+    async with serving(handler) as port, raw_client(port) as hostile:
+        hostile.write(frame * 200_000)
+        slowest = 0.0
+        for _ in range(50):
+            started = time.perf_counter()
+            await asyncio.sleep(0)
+            slowest = max(slowest, time.perf_counter() - started)
+        assert slowest < 0.1
+
+
+async def test_a_client_that_does_not_read_its_pongs_is_cut_off() -> None:
+    handler = Handler()
+    async with serving(handler) as port, raw_client(port) as hostile:
+        hostile.transport.pause_reading()  # type: ignore[attr-defined]
+        async with asyncio.timeout(20):
+            while not handler.gone.is_set():
+                hostile.write(LONG_PING * 500)
+                try:
+                    await hostile.drain()
+                except ConnectionError:
+                    break
+                await asyncio.sleep(0)
+            await handler.gone.wait()
+        assert handler.sockets[0].buffered <= MAX_UNREAD + 1024
+
+
+async def test_a_reason_of_any_characters_closes() -> None:
+    handler = Handler()
+    async with serving(handler) as port, connect(f"ws://127.0.0.1:{port}/ws") as client:
+        await client.send("hello")
+        await until(lambda: handler.received == ["hello"])
+        await handler.sockets[0].close(4400, "\N{GRINNING FACE}" * 60)
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+        assert client.close_code == 4400
+        assert client.close_reason == "\N{GRINNING FACE}" * 30
+
+
+async def test_a_client_in_the_handshake_does_not_hold_up_the_end() -> None:
+    async with asyncio.timeout(3):
+        async with serving(Handler()) as port:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /ws HTTP/1.1\r\n")
+            await asyncio.sleep(0.05)
+        writer.close()
