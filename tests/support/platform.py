@@ -4,19 +4,20 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from msgspec import Raw
 
+from fanout import Unavailable
 from fanout.events import MemberJoined, MemberLeft, Message, MessageEvent, encode, timestamp
 from fanout.ids import new_device_id, new_event_id, new_message_id
 from fanout.keys import PresenceChange
 from fanout.ports.authenticator import Identity
 from fanout.ports.memberships import Channel
-from fanout.ports.presence import Lease
+from fanout.ports.presence import Connection, Lease
 from fanout.ports.socket import SocketClosed
 from fanout.subjects import member_joined, member_left, message
 from services.adapters.embedded.bus import EmbeddedBus
@@ -28,7 +29,6 @@ from services.notification.admission import Terms
 from services.notification.instance import NotificationInstance, NotificationPorts
 from services.runtime.tasks import Tasks
 from tests.support.observing import until
-
 
 MAX_PAYLOAD = 1 << 20
 """What NATS takes in one message."""
@@ -63,20 +63,43 @@ class LossyBus(EmbeddedBus):
 
 
 class LossyPresence(EmbeddedPresence):
-    """Gives no hint while `deaf`, and takes no lease while `lapsed`."""
+    """Gives no hint while `deaf`, takes no lease while `lapsed`, and answers nobody while `away`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.deaf = False
         self.lapsed = False
+        self.away = False
+
+    async def connect(self, connection: Connection) -> str | None:
+        self._check()
+        return await super().connect(connection)
+
+    async def disconnect(self, connection: Connection, *, last: bool) -> None:
+        self._check()
+        await super().disconnect(connection, last=last)
+
+    async def release(self, instance_id: str) -> None:
+        self._check()
+        await super().release(instance_id)
 
     async def lease(self, lease: Lease) -> None:
+        self._check()
         if not self.lapsed:
             await super().lease(lease)
 
     async def announce(self, changes: Sequence[PresenceChange]) -> None:
+        self._check()
         if not self.deaf:
             await super().announce(changes)
+
+    async def leases(self) -> Mapping[str, Lease]:
+        self._check()
+        return await super().leases()
+
+    def _check(self) -> None:
+        if self.away:
+            raise Unavailable("it is away")
 
 
 class AnyToken:
@@ -93,13 +116,14 @@ class Client:
 
     def __init__(self, user_id: str, *, silent: bool = False) -> None:
         self.user_id = user_id
+        self.device_id = new_device_id()
         self.frames: list[dict[str, Any]] = []
         self.close_code: int | None = None
         self.stalled = 0
         self.reading = True
         self._sent: asyncio.Queue[str | bytes | None] = asyncio.Queue()
         if not silent:
-            self.send("auth", token=user_id, device_id=new_device_id())
+            self.send("auth", token=user_id, device_id=self.device_id)
 
     def send(self, kind: str, **fields: Any) -> None:
         self._sent.put_nowait(json.dumps({"type": kind, **fields}))
@@ -186,10 +210,15 @@ class Platform:
             "all partitions read",
         )
 
+    def open(self, instance: NotificationInstance, client: Client) -> "asyncio.Task[None]":
+        """Serve a client; what ends when its handler does."""
+        serving = asyncio.create_task(instance.serve(client), name=f"serving {client.user_id}")
+        self._stack.callback(serving.cancel)
+        return serving
+
     async def connect(self, instance: NotificationInstance, user_id: str) -> Client:
         client = Client(user_id)
-        serving = asyncio.create_task(instance.serve(client), name=f"serving {user_id}")
-        self._stack.callback(serving.cancel)
+        self.open(instance, client)
         await until(lambda: bool(client.frames) or client.close_code is not None, f"{user_id} admitted")
         return client
 

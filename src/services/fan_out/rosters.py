@@ -127,8 +127,10 @@ class Rosters:
         log.warning("instance is gone", instance=instance_id, users=users)
 
     def _hear_hint(self, change: PresenceChange) -> None:
-        instance = self._instances.setdefault(change.instance_id, _Instance())
-        if instance.request:
+        instance = self._instances.get(change.instance_id)
+        if instance is None and change.online:
+            instance = self._instances[change.instance_id] = _Instance()
+        if instance is not None and instance.request:
             instance.hinted.add(change.user_id)
         self._placements.change(change)
 

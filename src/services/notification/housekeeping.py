@@ -1,7 +1,11 @@
 """Housekeeping: the lease, connections renewed in batches, digests, and clients that fell silent."""
 
+import asyncio
 import time
 
+import structlog
+
+from fanout import Unavailable
 from fanout.events import timestamp
 from fanout.ports.presence import Lease, Presence
 from services.notification.close_codes import HEARTBEAT_TIMEOUT, UNAUTHENTICATED
@@ -9,6 +13,8 @@ from services.notification.control import Control
 from services.notification.registry import Registry
 from services.notification.session import Session
 from services.runtime.tasks import Tasks, every
+
+log = structlog.get_logger(__name__)
 
 RENEW_LEASE_EVERY_S = 3.0
 PUBLISH_DIGEST_EVERY_S = 1.0
@@ -39,6 +45,8 @@ class Housekeeping:
         self._heartbeat_timeout_s = heartbeat_timeout_s
         self._started_at = timestamp()
         self._to_renew: set[Session] = set()
+        self._lease_turn = asyncio.Lock()
+        self._lease_ended = False
 
     def start(self, tasks: Tasks) -> None:
         """Begin all chores."""
@@ -55,7 +63,7 @@ class Housekeeping:
         self._to_renew.add(session)
 
     async def renew_lease(self) -> None:
-        """Take the instance's lease, or renew it."""
+        """Take the instance's lease, or renew it; not again once it was ended."""
         lease = Lease(
             instance_id=self._instance_id,
             incarnation=self._control.incarnation,
@@ -64,7 +72,18 @@ class Housekeeping:
             connections=len(self._registry),
             capacity=self._capacity,
         )
-        await self._presence.lease(lease)
+        async with self._lease_turn:
+            if not self._lease_ended:
+                await self._presence.lease(lease)
+
+    async def end_lease(self) -> None:
+        """Be found no more. Where the store is away, the lease ends by itself."""
+        self._lease_ended = True
+        async with self._lease_turn:
+            try:
+                await self._presence.release(self._instance_id)
+            except Unavailable as error:
+                log.warning("lease not given up", reason=str(error))
 
     async def _renew_connections(self) -> None:
         sessions = {session for session in self._to_renew if session.ending is None}

@@ -26,6 +26,8 @@ from services.runtime.tasks import Tasks, insist
 
 log = structlog.get_logger(__name__)
 
+STOPPING = "the instance is stopping; reconnect with jitter"
+
 
 @dataclass(frozen=True)
 class NotificationPorts:
@@ -77,6 +79,7 @@ class NotificationInstance:
         )
         self._frames = ClientFrames(self.registry, self._inbox, self._housekeeping, ports.bus)
         self._accepting = False
+        self._entering: set[Socket] = set()
 
     async def start(self, address: str) -> None:
         """Listen, then be found: the lease is taken last.
@@ -94,27 +97,36 @@ class NotificationInstance:
         self._accepting = True
 
     async def drain(self) -> None:
-        """Take no new clients, ask those that are here to reconnect elsewhere, and end the lease."""
+        """Take no new clients, be found no more, and ask those that are here to reconnect elsewhere."""
         self._accepting = False
+        await self._housekeeping.end_lease()  # first, for clients that come back go where there is most room
+        for socket in self._entering:
+            self._tasks.start(socket.close(DRAINING, STOPPING), "closing a socket")
         for session in self.registry.sessions():
-            session.end(DRAINING, "the instance is stopping; reconnect with jitter")
+            session.end(DRAINING, STOPPING)
         await self.registry.empty.wait()
-        await self._ports.presence.release(self._instance_id)
 
     async def serve(self, socket: Socket) -> None:
         """Serve one client until it goes or must go."""
         if not self._accepting:
             await socket.close(DRAINING, "the instance is starting or stopping; reconnect with jitter")
             return
+        session = await self._admit(socket)
+        if session is not None:
+            await self._attend(session)
+
+    async def _admit(self, socket: Socket) -> Session | None:
+        self._entering.add(socket)
         try:
-            session = await self._admission.admit(socket)
+            return await self._admission.admit(socket)
         except Refused as refusal:
             log.info("client refused", code=refusal.code, reason=str(refusal))
             await socket.close(refusal.code, str(refusal))
         except SocketClosed:
             pass  # it went away before it was anybody
-        else:
-            await self._attend(session)
+        finally:
+            self._entering.discard(socket)
+        return None
 
     async def _attend(self, session: Session) -> None:
         log.debug("session opened", user_id=session.user_id, session_id=session.session_id)

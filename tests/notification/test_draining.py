@@ -1,0 +1,69 @@
+"""An instance that stops: everybody is sent elsewhere, and nothing holds it up."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.platform import Client, Platform, platform, until
+
+SOON_S = 1.0
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[Platform]:
+    async with platform(tmp_path) as built:
+        await built.add_worker("worker-1")
+        yield built
+
+
+async def test_a_client_that_is_not_admitted_yet_holds_up_nothing(house: Platform) -> None:
+    instance = await house.add_instance("notif-1")
+    client = Client("alice", silent=True)
+    serving = house.open(instance, client)
+    await asyncio.sleep(0.05)
+    await instance.drain()
+    async with asyncio.timeout(SOON_S):
+        await serving
+    assert client.close_code == 1012
+
+
+async def test_a_client_that_is_being_admitted_is_sent_away(house: Platform) -> None:
+    instance = await house.add_instance("notif-1")
+    house.presence.deaf = True  # so that the workers do not confirm it soon
+    client = Client("alice")
+    serving = house.open(instance, client)
+    await until(lambda: len(instance.registry) == 1)
+    async with asyncio.timeout(2 * SOON_S + 3):
+        await instance.drain()
+        await serving
+    assert client.close_code == 1012
+
+
+async def test_nobody_is_sent_to_an_instance_that_drains(house: Platform) -> None:
+    instance = await house.add_instance("notif-1")
+    leases: list[set[str]] = []
+
+    class Curious(Client):
+        async def close(self, code: int, reason: str) -> None:
+            leases.append(set(await house.presence.leases()))
+            await super().close(code, reason)
+
+    client = Curious("alice")
+    house.open(instance, client)
+    await until(lambda: bool(client.frames))
+    await instance.drain()
+    assert leases == [set()]
+    await instance._housekeeping.renew_lease()  # as its timer may at this moment
+    assert await house.presence.leases() == {}
+
+
+async def test_a_store_that_is_away_does_not_spoil_the_end(house: Platform) -> None:
+    instance = await house.add_instance("notif-1")
+    alice = await house.connect(instance, "alice")
+    house.presence.away = True
+    async with asyncio.timeout(SOON_S):
+        await instance.drain()
+    assert alice.close_code == 1012
+    house.presence.away = False
