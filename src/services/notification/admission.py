@@ -74,7 +74,7 @@ class Admission:
         self._bus = bus
         self._turn = KeyedLock()  # one transition of a user at a time
         self._first_user = asyncio.Lock()
-        self._pending = 0
+        self._entering: set[Socket] = set()  # until they stand in the registry
 
     async def admit(self, socket: Socket) -> Session:
         """Authenticate a client, make its user known, and open its session.
@@ -83,40 +83,38 @@ class Admission:
             Refused: it is to be closed, with the code that says why.
             SocketClosed: it went away meanwhile.
         """
-        if len(self._registry) + self._pending >= self._terms.capacity:
+        if len(self._registry) + len(self._entering) >= self._terms.capacity:
             raise Refused(TRY_AGAIN_LATER, "this instance is full")
-        self._pending += 1
+        self._entering.add(socket)
         try:
             auth = await self._first_frame(socket)
             session = self._session(socket, auth, await self._identify(socket, auth))
-        finally:
-            self._pending -= 1
-        try:
             await self._introduce(session)
         except Unavailable as error:
-            log.warning("client cannot be admitted now", user_id=session.user_id, reason=str(error))
-            await self.dismiss(session)
+            log.warning("client cannot be admitted now", reason=str(error))
             raise Refused(TRY_AGAIN_LATER, "a store is away; reconnect with jitter") from error
-        except BaseException:
-            await self.dismiss(session)
-            raise
+        finally:
+            self._entering.discard(socket)
         return session
 
     async def dismiss(self, session: Session) -> None:
         """Forget a session, and its user if it was the last one here. Twice is once."""
         self._registry.silence(session)
         async with self._turn(session.user_id):
-            if session not in self._registry.sessions_of(session.user_id):
-                return
-            self._registry.remove(session)
-            last = not self._registry.sessions_of(session.user_id)
-            try:
-                await self._presence.disconnect(session.connection(), last=last)
-                if last:
-                    await self._announce(session.user_id, online=False)
-            except Unavailable as error:
-                # Its keys end by themselves, and the next digest tells the workers.
-                log.warning("departure not recorded", user_id=session.user_id, reason=str(error))
+            await self._depart(session)
+
+    async def _depart(self, session: Session) -> None:
+        if session not in self._registry.sessions_of(session.user_id):
+            return
+        self._registry.remove(session)
+        last = not self._registry.sessions_of(session.user_id)
+        try:
+            await self._presence.disconnect(session.connection(), last=last)
+            if last:
+                await self._announce(session.user_id, online=False)
+        except Unavailable as error:
+            # Its keys end by themselves, and the next digest tells the workers.
+            log.warning("departure not recorded", user_id=session.user_id, reason=str(error))
 
     async def _first_frame(self, socket: Socket) -> Auth:
         try:
@@ -153,8 +151,17 @@ class Admission:
         # Presence first, then the workers' word that they route here, then memberships: so neither misses a change
         # that the other has seen, and all that is posted after `auth.ok` arrives.
         async with self._turn(session.user_id):
-            await self._make_known(session)
-        await self._subscribe(session)
+            try:
+                await self._make_known(session)
+            except BaseException:
+                # In the same turn: the user's next connection must not take this one for a sign that all is done.
+                await self._depart(session)
+                raise
+        try:
+            await self._subscribe(session)
+        except BaseException:
+            await self.dismiss(session)
+            raise
         session.open(
             server_frame(
                 "auth.ok",
@@ -182,6 +189,7 @@ class Admission:
             if not len(self._registry):
                 await self._inbox.rebase()
             self._registry.add(session)
+            self._entering.discard(session.socket)
 
     async def _replace_elsewhere(self, instance_id: str, session: Session) -> None:
         notice = Replaced(session.user_id, session.device_id, session.connected_at)

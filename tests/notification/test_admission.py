@@ -1,0 +1,73 @@
+"""From an open socket to a session, while stores fail and users come and go."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from fanout import Unavailable
+from fanout.keys import PresenceChange
+from tests.support.platform import Client, LossyPresence, Platform, platform, until
+
+
+class FirstHintFails(LossyPresence):
+    """Takes its time to fail the first hint, and gives all others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failed = False
+
+    async def announce(self, changes: Sequence[PresenceChange]) -> None:
+        if not self.failed:
+            self.failed = True
+            await asyncio.sleep(0.05)
+            raise Unavailable("for a moment")
+        await super().announce(changes)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[Platform]:
+    async with platform(tmp_path) as built:
+        yield built
+
+
+async def test_a_device_that_fails_does_not_stand_in_for_the_next(house: Platform) -> None:
+    house.presence = FirstHintFails()
+    await house.create("general", "alice")
+    worker = await house.add_worker("worker-1")
+    instance = await house.add_instance("notif-1")
+    phone, desktop = Client("alice"), Client("alice")
+    house.open(instance, phone)
+    house.open(instance, desktop)
+    await until(lambda: bool(desktop.frames))
+    assert phone.close_code == 1013
+    assert worker.rosters_of("notif-1") == ["alice"], "admitted, and no worker knows"
+
+
+async def test_clients_that_come_at_once_do_not_exceed_the_capacity(
+    house: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_at_once = house.log.last_seq
+
+    async def slow(stream: str) -> int:
+        await asyncio.sleep(0.05)
+        return await answer_at_once(stream)
+
+    monkeypatch.setattr(house.log, "last_seq", slow)
+    instance = await house.add_instance("notif-1", capacity=5)
+    clients = [Client(f"user-{number}", silent=True) for number in range(5)]
+    for client in clients:
+        house.open(instance, client)
+    await asyncio.sleep(0.05)
+    for client in clients:
+        client.send("auth", token=client.user_id, device_id=client.device_id)
+    await asyncio.sleep(0.01)
+    late = []
+    for number in range(20):  # while the first are between their authentication and their session
+        late.append(Client(f"late-{number}"))
+        house.open(instance, late[-1])
+        await asyncio.sleep(0)
+    await until(lambda: all(client.frames or client.close_code for client in (*clients, *late)))
+    assert len(instance.registry) == 5
+    assert [client.close_code for client in late] == [1013] * 20
