@@ -19,7 +19,7 @@ from services.adapters.nats.streams import published_subject
 from services.adapters.nats.tail import NatsTail
 from services.adapters.nats.work_queue import NatsConsumer
 from tests.support.nats import clear, connected, open_log
-from tests.support.reading import append_messages, collect, seqs, soon, until
+from tests.support.reading import append_messages, channel_in, collect, seqs, soon, until
 
 
 @pytest.fixture
@@ -147,6 +147,31 @@ class TestStandingPull:
         assert seqs(events) == [1, 2, 3, 4]
         await reader.ack(events)
         assert await until(reader.caught_up) == 4
+        await reader.close()
+
+    async def test_a_partition_is_not_caught_up_with_what_its_consumer_has_not_heard_of(
+        self, nc: Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The server counts an event in the stream before it tells the consumers: their counts come late."""
+        log = await open_log(nc, 2)
+        channels = [channel_in(part, 2) for part in range(2)]
+        reader = await log.claim(0, "worker")
+        assert await until(reader.caught_up) == 0
+        deaf = await api.consumer_info(nc, MESSAGES, fencing.consumer_name(0, reader.epoch))
+
+        async def consumer_info(*_: object) -> dict[str, object]:
+            return deaf
+
+        monkeypatch.setattr(api, "consumer_info", consumer_info)
+        await append_messages(log, channels[1], [1])
+        assert await reader.caught_up() == 1
+        await append_messages(log, channels[0], [2])
+        await append_messages(log, channels[1], [3])
+        assert await reader.caught_up() is None
+        events = await collect(reader, 1)
+        assert await reader.caught_up() is None
+        await reader.ack(events)
+        assert await reader.caught_up() == 3
         await reader.close()
 
     async def test_no_more_is_requested_than_there_is_room_for(self, nc: Connection) -> None:

@@ -89,6 +89,20 @@ async def stored_message(nc: Connection, stream: str, seq: int) -> dict[str, Any
         raise
 
 
+async def next_seq(nc: Connection, stream: str, subject: str, *, after: int) -> int | None:
+    """The sequence of the first message of a subject (which may have wildcards) behind a sequence, or None.
+
+    Read from the store itself: a consumer hears of what was stored only a moment later.
+    """
+    body = {"seq": after + 1, "next_by_subj": subject}
+    try:
+        return int((await call(nc, f"STREAM.MSG.GET.{stream}", body))["message"]["seq"])
+    except NotFound as error:
+        if error.err_code == _MESSAGE_NOT_FOUND:
+            return None
+        raise
+
+
 async def create_consumer(nc: Connection, stream: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """Create a consumer; one of that name and config that exists already is as good.
 

@@ -14,6 +14,7 @@ from services.adapters.nats.delivery import Delivery
 from services.adapters.nats.fencing import Claimant
 from services.adapters.nats.recovery import Acknowledger, until_available
 from services.adapters.nats.standing_pull import Interrupted, StandingPull
+from services.adapters.nats.streams import partition_filter
 
 _log = structlog.get_logger(__name__)
 
@@ -39,6 +40,8 @@ class NatsPartitionReader:
         self._acked = position
         self._acked_token = ""
         self._unacked: dict[int, str] = {}
+        self._quiet = 0
+        """No event lies between the last one that was acknowledged and this sequence."""
 
     async def start(self) -> None:
         """Pull from the epoch's consumer.
@@ -79,7 +82,16 @@ class NatsPartitionReader:
         except api.NotFound:
             await self._refuse_if_lost()
             return None
-        return upto if info["num_pending"] == info["num_ack_pending"] == 0 else None
+        if info["num_pending"] or info["num_ack_pending"]:
+            return None
+        # The consumer counts what it has heard of, and hears of an event after the stream counts it: ask the store.
+        following = await api.next_seq(
+            self._nc, MESSAGES, partition_filter(self.partition), after=max(self._acked, self._quiet)
+        )
+        if following is not None and following <= upto:
+            return None
+        self._quiet = max(self._quiet, upto)
+        return upto
 
     async def close(self) -> None:
         """See the port. Returns once the server has all acknowledgements, where it can be reached."""
