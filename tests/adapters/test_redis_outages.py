@@ -6,7 +6,9 @@ import shutil
 from collections.abc import AsyncIterator
 
 import pytest
+from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
+from redis.exceptions import ResponseError
 
 from fanout.errors import Unavailable
 from fanout.keys import PresenceChange
@@ -64,6 +66,44 @@ async def test_while_the_server_is_down_every_call_says_so(presence: RedisPresen
     ]
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(result) for result in results] == [Unavailable] * len(calls)
+
+
+async def test_a_server_that_takes_no_writes_for_now_is_unavailable(
+    presence: RedisPresence, redis_server: RedisServer
+) -> None:
+    """Its replicas are away, or its disk is full: that ends by itself, as any outage."""
+    async with Redis.from_url(redis_server.url) as other:
+        await presence.connect(CONNECTION)
+        await other.config_set("min-replicas-to-write", 1)
+        writes = [
+            presence.connect(CONNECTION),
+            presence.renew([CONNECTION]),
+            presence.disconnect(CONNECTION, last=True),
+            presence.lease(LEASE),
+            presence.release("notif-1"),
+        ]
+        results = await asyncio.gather(*writes, return_exceptions=True)
+        assert [type(result) for result in results] == [Unavailable] * len(writes)
+        await other.config_set("min-replicas-to-write", 0)
+        await presence.lease(LEASE)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+        "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+        "Command # 1 (EVALSHA abc 3 conn:a) of pipeline caused error: NOREPLICAS Not enough good replicas to write.",
+    ],
+)
+def test_what_it_says_while_it_cannot_write(said: str) -> None:
+    with pytest.raises(Unavailable), client.reaching("anything"):
+        raise ResponseError(said)
+
+
+def test_a_call_that_is_wrong_is_no_outage() -> None:
+    with pytest.raises(ResponseError), client.reaching("anything"):
+        raise ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
 
 
 async def test_after_a_restart_the_next_call_succeeds(presence: RedisPresence, redis_server: RedisServer) -> None:

@@ -1,5 +1,6 @@
 """The connection to Redis: bounded waits, and its errors as the library's."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -24,6 +25,9 @@ OUT_OF_REACH: Final = (
     exceptions.ClusterDownError,
 )
 """What Redis says, or does not say, while it is down, loading, failing over or full."""
+
+_CANNOT_NOW: Final = re.compile(r"\b(BUSY|MISCONF|NOREPLICAS|TRYAGAIN)\b")
+"""The same in codes without a class: a script runs for too long, the disk is full, the replicas are away."""
 
 
 def make_client(url: str) -> Redis:
@@ -59,3 +63,7 @@ def reaching(what: str) -> Iterator[None]:
         yield
     except OUT_OF_REACH as error:
         raise Unavailable(f"Redis cannot be reached for {what}: {error}") from error
+    except exceptions.ResponseError as error:
+        if not _CANNOT_NOW.search(str(error)):
+            raise
+        raise Unavailable(f"Redis cannot do {what} now: {error}") from error
