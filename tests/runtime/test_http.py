@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import signal
 import socket
 from typing import Any, cast
@@ -10,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter
 from fanout.errors import Unavailable
 from services.runtime.health import Health
 from services.runtime.http import serve_http
+from services.runtime.http_protocol import MAX_HEAD, BoundedProtocol
 from services.runtime.settings import Address, ConfigurationError
 from services.runtime.web import health_app
 
@@ -97,6 +99,79 @@ async def test_a_request_that_never_ends_is_cancelled() -> None:
         await ended.wait()
         with pytest.raises(httpx.HTTPError):
             (await asking).raise_for_status()
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
+
+
+async def whole(scope: Any, receive: Any, send: Any) -> None:
+    while (await receive()).get("more_body"):
+        pass
+    await hello(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("start", "piece"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: h\r\nX: ", b"x" * 16_384),
+        (b"GET / HTTP/1.1\r\nHost: h\r\n", b"a: b\r\n" * 2_000),
+        (b"GET /", b"x" * 16_384),
+        (CHUNKED, b"a: b\r\n" * 2_000),
+        (CHUNKED + b"X: ", b"x" * 16_384),
+    ],
+    ids=["header", "headers", "path", "trailers", "trailer"],
+)
+async def test_a_head_without_end_is_refused(start: bytes, piece: bytes) -> None:
+    async with serve_http(whole, ANY) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(start)
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while not reader.at_eof() and sent < 100 * MAX_HEAD:
+                writer.write(piece)
+                sent += len(piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+            answer = await reader.read()
+            assert start.startswith(CHUNKED) or answer.startswith(b"HTTP/1.1 431 ")
+        writer.close()
+    assert sent < 100 * MAX_HEAD
+
+
+async def test_a_large_head_in_bounds_and_a_large_body_are_taken() -> None:
+    async with serve_http(whole, ANY) as address, httpx.AsyncClient() as http:
+        for _ in range(3):
+            response = await http.post(
+                f"http://{address}/", headers={"X": "x" * (MAX_HEAD // 2)}, content=b"x" * 20 * MAX_HEAD
+            )
+            assert response.text == "hello"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"", b"\r\n", b"GET / HTTP/1.1\r\nHo", b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc"],
+    ids=["nothing", "blank", "head", "body"],
+)
+async def test_a_request_that_does_not_arrive_is_not_waited_for(start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BoundedProtocol, "request_within_s", 0.2)
+    async with serve_http(whole, ANY) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(start)
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_the_answer_to_a_request_may_take_longer_than_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BoundedProtocol, "request_within_s", 0.1)
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.4)
+        await hello(scope, receive, send)
+
+    async with serve_http(slow, ANY) as address, httpx.AsyncClient() as http:
+        for _ in range(2):
+            assert (await http.get(f"http://{address}/")).text == "hello"
 
 
 async def test_the_face_of_a_process_without_rest() -> None:

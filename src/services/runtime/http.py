@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import uvicorn
 
+from services.runtime.http_protocol import BoundedProtocol
 from services.runtime.settings import Address, ConfigurationError
 
 BACKLOG: Final = 2048
@@ -67,7 +68,7 @@ async def serve_http(app: Any, address: Address, *, grace_s: float = 5.0) -> Asy
 def _config(app: Any, grace_s: float) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
