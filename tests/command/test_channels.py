@@ -1,3 +1,4 @@
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -6,6 +7,7 @@ import pytest
 from fanout.api import ChannelRequest, CreateChannel, Forbidden, InviteRequest
 from fanout.errors import ChannelExists, ChannelNotFound, Unavailable
 from fanout.events import MemberJoined, decode_member_event
+from fanout.ports.log import Appended
 from fanout.subjects import META, channel_of
 from services.command.service import RETRY_WINDOW, CommandService
 from tests.support.fakes import FakeLog, FakeMemberships
@@ -148,6 +150,38 @@ async def test_leaving_while_the_log_is_down_leaves_nothing_half_done(
     await commands.leave("bob", GENERAL)
     assert not await memberships.is_member("general", "bob")
     assert told(log) == ["+alice", "+bob", "-bob"]
+
+
+class SlowPath(FakeLog):
+    """A gateway's way to the log: what it appends arrives only once it is opened."""
+
+    def __init__(self, log: FakeLog) -> None:
+        super().__init__()
+        self.streams, self.msg_ids = log.streams, log.msg_ids
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+
+    async def append(self, subject: str, payload: bytes, *, msg_id: str) -> Appended:
+        self.reached.set()
+        await self.opened.wait()
+        return await super().append(subject, payload, msg_id=msg_id)
+
+
+@pytest.mark.parametrize("member", [True, False])
+async def test_what_is_told_last_is_what_the_store_holds(
+    commands: CommandService, log: FakeLog, memberships: FakeMemberships, clock: Clock, *, member: bool
+) -> None:
+    """Two gateways change a membership in turn, and the log hears of it the other way round."""
+    await commands.create_channel("alice", creation(members=["bob"] if member else []))
+    path = SlowPath(log)
+    elsewhere = CommandService(path, memberships, clock)
+    first, second = (elsewhere.leave, commands.join) if member else (elsewhere.join, commands.leave)
+    changing = asyncio.create_task(first("bob", GENERAL))
+    await path.reached.wait()
+    await second("bob", GENERAL)
+    path.opened.set()
+    await changing
+    assert await memberships.is_member("general", "bob") == member
+    assert told(log)[-1] == ("+bob" if member else "-bob")
 
 
 async def test_a_membership_that_came_back_is_news_to_the_log(commands: CommandService, log: FakeLog) -> None:

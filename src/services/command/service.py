@@ -160,7 +160,9 @@ class CommandService:
             appended = await self._log.append(
                 subjects.member_joined(member.channel_id), encode(event), msg_id=_msg_id("joined", member)
             )
-            news |= not appended.duplicate
+            if not appended.duplicate:
+                news = True
+                await self._correct(member, joined=True)
         return news
 
     async def _tell_left(self, ended: Membership) -> None:
@@ -173,6 +175,19 @@ class CommandService:
             # to tell. So the membership comes back, as a new one: what is told of it is no repeat of the old.
             await self._memberships.add(ended.channel_id, [ended.user_id], at)
             raise
+        await self._correct(ended, joined=False)
+
+    async def _correct(self, member: Membership, *, joined: bool) -> None:
+        """Tell again, where what was told of a member is not what the store holds.
+
+        Another gateway may change the membership back, and tell so, between this one's change and its word: the log
+        would end with the older of the two, and whoever left would go on reading. But the last to tell also looks last.
+        """
+        while await self._memberships.is_member(member.channel_id, member.user_id) != joined:
+            joined = not joined
+            kind, subject = (MemberJoined, subjects.member_joined) if joined else (MemberLeft, subjects.member_left)
+            event = kind(new_event_id(), member.channel_id, member.user_id, timestamp(self._now()))
+            await self._log.append(subject(member.channel_id), encode(event), msg_id=event.event_id)
 
 
 def _msg_id(what: str, member: Membership) -> str:
