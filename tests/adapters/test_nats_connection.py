@@ -44,6 +44,10 @@ class TestConnect:
         assert "secret" not in str(caught.value)
         assert "someone" not in str(caught.value)
 
+    async def test_an_address_that_is_none_is_an_error(self) -> None:
+        with pytest.raises(Unavailable, match="no NATS server lets us in"):
+            await soon(connect("nats://127.0.0.1:port", name="test"))
+
     async def test_a_server_that_says_nothing_is_an_error(self, nats_server: NatsServer) -> None:
         nats_server.pause()
         with pytest.raises(Unavailable, match="no NATS server lets us in"):

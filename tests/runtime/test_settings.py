@@ -65,6 +65,13 @@ def test_algorithms_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> 
         ("LISTEN", "localhost:٣", "host:port"),
         ("NATS_URL", "http://localhost", "nats://"),
         ("REDIS_URL", "localhost:6379", "redis://"),
+        ("NATS_URL", "nats://localhost:port", "by number"),
+        ("NATS_URL", "nats://a:4222,nats://", "a host"),
+        ("NATS_URL", "nats://[::1", "a host"),
+        ("REDIS_URL", "redis://localhost:99999", "by number"),
+        ("REDIS_URL", "redis://:pass/word@localhost:6379", "percent-encode"),
+        ("JWKS_URL", "https://", "a host"),
+        ("WS_URL", "ws://", "a host"),
         ("JWKS_URL", "file:///etc/passwd", "https://"),
         ("JWT_ALGORITHMS", "none", "HS256"),
         ("INSTANCE_ID", "a.b", "A-Z"),
@@ -80,6 +87,19 @@ def test_each_error_names_its_variable_and_the_remedy(
     (line,) = lines_of(monkeypatch, **{variable: value})
     assert line.startswith(f"FANOUT_{variable}: ")
     assert remedy in line
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("NATS_URL", "nats://user:p%2Fss@localhost,tls://[::1]:4222"),
+        ("REDIS_URL", "unix:///run/redis.sock"),
+        ("REDIS_URL", "rediss://:p%40ss@redis.example:6380/2"),
+    ],
+)
+def test_an_address_is_kept_as_it_is(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(f"FANOUT_{variable}", value)
+    assert getattr(load_settings(), variable.lower()) == value
 
 
 def test_all_errors_are_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,10 +78,7 @@ class Backends:
     async def presence(self) -> Presence:
         """Presence: Redis, or embedded."""
         if self._presence is None:
-            url = self._settings.redis_url
-            if url is None:
-                self._require_alone("REDIS_URL", "a redis-server")
-            self._presence = self._owned("presence", await RedisPresence.open(url) if url else EmbeddedPresence())
+            self._presence = self._owned("presence", await self._open_presence())
         return self._presence
 
     async def memberships(self) -> Memberships:
@@ -108,6 +105,18 @@ class Backends:
                 ["FANOUT_JWT_SECRET: services that run apart need the same; set it, or FANOUT_JWKS_URL"]
             )
         return verifier(settings, embedded_secret(settings.data_dir))
+
+    async def _open_presence(self) -> RedisPresence | EmbeddedPresence:
+        url = self._settings.redis_url
+        if url is None:
+            self._require_alone("REDIS_URL", "a redis-server")
+            return EmbeddedPresence()
+        try:
+            return await RedisPresence.open(url)
+        except (ValueError, TypeError):  # not chained: its text may quote the password
+            raise ConfigurationError(
+                ["FANOUT_REDIS_URL: the Redis client does not know its options; leave out what stands behind the ?"]
+            ) from None
 
     async def _open_log(self) -> Log:
         settings = self._settings

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -232,7 +233,17 @@ def load_settings(**overrides: Any) -> Settings:
 def _with_scheme(value: str | None, schemes: tuple[str, ...]) -> str | None:
     if value and not all(part.strip().startswith(schemes) for part in value.split(",")):
         raise ValueError(f"must begin with {' or '.join(schemes)}")
+    if value and not all(map(_is_address, value.split(","))):
+        raise ValueError("must name a host, and its port by number; percent-encode such as / ? # @ in a password")
     return value
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url.strip())
+        return parts.port != 0 and (bool(parts.hostname) or parts.scheme == "unix")
+    except ValueError:
+        return False
 
 
 def _wrong(variable: str, remedy: str) -> PydanticCustomError:

@@ -148,6 +148,8 @@ class Connection(Client):
 
     async def close(self) -> None:
         """Send what is written, and close; a server that takes nothing in is not waited for."""
+        if self._flush_queue is None:
+            return  # it never got as far as a socket
         try:
             if self.is_connected:
                 await self.ping()

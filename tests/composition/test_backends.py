@@ -1,0 +1,19 @@
+"""The adapters that the settings name."""
+
+from contextlib import AsyncExitStack
+
+import pytest
+
+from services.composition.backends import Backends
+from services.runtime.health import Health
+from services.runtime.settings import ConfigurationError, load_settings
+
+
+@pytest.mark.parametrize("rest", ["?colour=blue", "?db=three"])
+async def test_options_that_redis_does_not_know_are_a_configuration_error(rest: str) -> None:
+    settings = load_settings(redis_url=f"redis://:hunter2@127.0.0.1:6379/{rest}")
+    async with AsyncExitStack() as stack:
+        with pytest.raises(ConfigurationError, match="FANOUT_REDIS_URL") as caught:
+            await Backends(settings, Health(), stack, alone=True).presence()
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
