@@ -152,6 +152,14 @@ async def test_devices_whose_connection_expired_do_not_pile_up(presence: RedisPr
     assert await redis.smembers("conns:alice") == {LAPTOP}
 
 
+async def test_instances_that_crashed_do_not_pile_up(presence: RedisPresence, redis: Redis) -> None:
+    await presence.connect(AT_PHONE)
+    await redis.hset(ALICE, mapping={"on:crashed": 1, "on:foreign": "x"})
+    await presence.connect(AT_LAPTOP)
+    user = await _fields(redis, ALICE)
+    assert set(user) == {"status", "instance", "last_seen", "on:notif-1", "on:notif-2"}
+
+
 async def test_a_lease_is_this_hash(presence: RedisPresence, redis: Redis) -> None:
     assert await _fields(redis, "instance:notif-1") == {
         "started_at": "2026-02-01T10:00:00.000Z",

@@ -47,10 +47,20 @@ for _, device in ipairs(redis.call('SMEMBERS', KEYS[2])) do
 end
 hold()
 redis.call('HSET', KEYS[3], 'instance', ARGV[5])
+local fields = redis.call('HGETALL', KEYS[3])
+for i = 1, #fields, 2 do
+  if string.sub(fields[i], 1, 3) == 'on:' and (tonumber(fields[i + 1]) or 0) <= now() then
+    redis.call('HDEL', KEYS[3], fields[i])
+  end
+end
 return before
 """
 )
-"""Record a connection; the instance that held the device before. Device ids left by lost connections go too."""
+"""Record a connection; the instance that held the device before.
+
+What lost connections left behind goes too: device ids, and instances that crashed and whose time is over. The hash of a
+user who stays online never expires, and each crash would leave it a field.
+"""
 
 RENEW: Final = (
     _SHARED
