@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from nats.aio.msg import Msg
 
 from fanout import partition_of, subjects
 from fanout.errors import FanoutError, PartitionLost, Unavailable
-from fanout.ports.log import Stored
+from fanout.ports.log import Appended, Stored
 from fanout.subjects import DEAD, MESSAGES, META, STREAM_SUBJECTS
 from services.adapters.nats import Connection, NatsLog, api, fencing
 from services.adapters.nats.delivery import Delivery
@@ -20,6 +21,17 @@ from services.adapters.nats.tail import NatsTail
 from services.adapters.nats.work_queue import NatsConsumer
 from tests.support.nats import clear, connected, open_log
 from tests.support.reading import append_messages, channel_in, collect, seqs, soon, until
+from tests.support.servers import NatsServer
+
+
+class FullServer(NatsServer):
+    """An account with little room."""
+
+    def command(self) -> list[str]:
+        config = self.folder / "server.conf"
+        users = '{A: {jetstream: {max_file: 200000}, users: [{user: "a", password: "b"}]}}'
+        config.write_text(f"accounts: {users}\nno_auth_user: a\n")
+        return [*super().command(), "-c", str(config)]
 
 
 @pytest.fixture
@@ -74,6 +86,32 @@ class TestStreams:
     )
     def test_give_subjects_back_as_published(self, stored: str, published: str) -> None:
         assert published_subject(stored) == published
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("code", "err_code"), [(503, 10023), (500, 10047), (400, 10002), (409, 10158), (429, 10167)]
+    )
+    def test_what_ends_by_itself_is_unavailable(self, code: int, err_code: int) -> None:
+        with pytest.raises(Unavailable):
+            api.checked(b'{"error": {"code": %d, "err_code": %d, "description": "no"}}' % (code, err_code))
+
+    def test_what_does_not_is_refused(self) -> None:
+        with pytest.raises(api.Refused):
+            api.checked(b'{"error": {"code": 400, "err_code": 10054, "description": "too large"}}')
+
+    async def test_a_full_account_is_unavailable(self, tmp_path: Path) -> None:
+        server = FullServer(tmp_path)
+        server.start()
+        try:
+            async with connected(server.url) as nc:
+                log = await open_log(nc, 1)
+                message = subjects.message("general")
+                appends = (log.append(message, bytes(10_000), msg_id=f"{number}") for number in range(100))
+                results = await asyncio.gather(*appends, return_exceptions=True)
+                assert {type(result) for result in results} == {Appended, Unavailable}
+        finally:
+            server.kill()
 
 
 class TestBury:

@@ -18,6 +18,14 @@ _ANSWER_WITHIN_S: Final = 5.0  # a cluster may have to agree first
 _SERVER_ERRORS: Final = 500
 _NOT_FOUND: Final = 404
 _MESSAGE_NOT_FOUND: Final = 10037
+_PASSES: Final = frozenset(
+    {
+        10002,  # the account's storage is full
+        10158,  # the first message of this id is still on its way to the replicas
+        10167,  # more was published at once than the stream takes in
+    }
+)
+"""Errors of the client's by their code, which yet end by themselves."""
 
 
 class Refused(FanoutError):  # noqa: N818 - the field's names end in what is wrong, not in "Error"
@@ -64,7 +72,7 @@ def checked(answer: bytes) -> dict[str, Any]:
     error = decoded.get("error")
     if error is None:
         return decoded
-    if error.get("code", 0) >= _SERVER_ERRORS:
+    if error.get("code", 0) >= _SERVER_ERRORS or error.get("err_code") in _PASSES:
         raise Unavailable(f"JetStream: {error.get('description')}")
     raise NotFound(error) if error.get("code") == _NOT_FOUND else Refused(error)
 
