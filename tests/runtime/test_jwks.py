@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -45,6 +46,23 @@ async def refusal(authenticator: TokenVerifier, token: str) -> str:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 async def test_each_asymmetric_algorithm(issuer: Issuer, authenticator: TokenVerifier, algorithm: str) -> None:
     assert (await authenticator.verify(issuer.token(algorithm, algorithm))).user_id == "alice"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"this is not HTTP\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\n{", b""],
+    ids=["no HTTP", "cut short", "nothing"],
+)
+async def test_an_issuer_that_breaks_off_is_unavailable(answer: bytes) -> None:
+    async def answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(answering, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        with pytest.raises(Unavailable):
+            await KeySet(f"http://{host}:{port}/jwks").key("any")
 
 
 async def test_the_set_is_fetched_once(issuer: Issuer, authenticator: TokenVerifier) -> None:

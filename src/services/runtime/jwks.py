@@ -5,6 +5,7 @@ import json
 import time
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from typing import Final
 
 import jwt
@@ -74,5 +75,5 @@ class KeySet:
             with urllib.request.urlopen(self._url, timeout=FETCH_TIMEOUT_S) as response:  # noqa: S310 - see above
                 document = json.loads(response.read(MAX_BYTES))
             return jwt.PyJWKSet.from_dict(document).keys
-        except (OSError, ValueError, TypeError, AttributeError, PyJWTError) as error:
+        except (OSError, HTTPException, ValueError, TypeError, AttributeError, PyJWTError) as error:
             raise Unavailable("the issuer's keys cannot be fetched") from error
