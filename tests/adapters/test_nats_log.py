@@ -11,7 +11,7 @@ from fanout import partition_of, subjects
 from fanout.errors import FanoutError, PartitionLost, Unavailable
 from fanout.ports.log import Appended, Stored
 from fanout.subjects import DEAD, MESSAGES, META, STREAM_SUBJECTS
-from services.adapters.nats import Connection, NatsLog, api, fencing
+from services.adapters.nats import Connection, NatsLog, api, fencing, standing_pull
 from services.adapters.nats.delivery import Delivery
 from services.adapters.nats.fencing import Claimant
 from services.adapters.nats.partition import NatsPartitionReader
@@ -224,6 +224,28 @@ class TestStandingPull:
 
         assert await until(delivered) <= 4 * 5
         await consumer.close()
+
+    async def test_large_events_are_bounded_by_their_bytes(
+        self, nc: Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(standing_pull, "REQUEST_BYTES", 0)  # then it is twice the largest payload
+        log = await open_log(nc, 1)
+        for number in range(20):
+            await log.append(subjects.message("general"), bytes(900_000), msg_id=f"{number}")
+        reader = await log.claim(0, "worker")
+        events = await soon(reader.fetch())
+
+        async def standing() -> bool | None:
+            info = await api.consumer_info(nc, MESSAGES, fencing.consumer_name(0, reader.epoch))
+            return True if info["num_waiting"] == 0 else None
+
+        await until(standing)
+        buffered = sum(len(delivery.payload) for delivery in reader._pull._buffer)
+        assert 0 < buffered <= 4 * 2 * nc.max_payload
+        events += await collect(reader, 20 - len(events))
+        assert seqs(events) == list(range(1, 21))
+        assert reader.epoch == 1
+        await reader.close()
 
     async def test_a_fetch_ends_when_its_reader_is_closed(self, nc: Connection) -> None:
         log = await open_log(nc, 1)

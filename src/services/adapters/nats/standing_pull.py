@@ -24,6 +24,10 @@ _EXPIRES_S: Final = 30.0
 _MISSED_HEARTBEATS: Final = 2
 _HEARTBEAT: Final = "100"
 _SPENT: Final = frozenset({"404", "408"})
+_OUT_OF_BYTES: Final = ("409", "Message Size Exceeds MaxBytes")
+
+REQUEST_BYTES: Final = 4 * 1024 * 1024
+"""What one request brings at most, however many events that is: more than one event may have."""
 
 _log = structlog.get_logger(__name__)
 
@@ -39,7 +43,8 @@ class StandingPull:
         nc: the connection.
         stream: the stream.
         batch: events in one request, and at most in one `fetch`; three requests stand at a time, and no more than
-            three batches are requested or buffered beside the one that is being fetched.
+            three batches are requested or buffered beside the one that is being fetched. Where events are large, no
+            more than four times `REQUEST_BYTES` are.
         heartbeat: seconds between the server's signs of life; after two that are missed the pull is interrupted.
         ordered: this is the consumer's only reader and wants everything in order: it is interrupted when a delivery
             is missing, and what is buffered then is dropped.
@@ -55,6 +60,8 @@ class StandingPull:
         self._inbox = nc.new_inbox()
         self._subscription: Subscription | None = None
         self._buffer: deque[Delivery] = deque()
+        self._buffered = 0
+        self._request_bytes = max(REQUEST_BYTES, 2 * nc.max_payload)
         self._news = asyncio.Event()
         self._interruption: str | None = "it was not started"
         self._closed = False
@@ -67,6 +74,7 @@ class StandingPull:
         self._request = orjson.dumps(
             {
                 "batch": batch,
+                "max_bytes": self._request_bytes,
                 "expires": int(max(_EXPIRES_S, 4 * heartbeat) * NANOSECONDS),
                 "idle_heartbeat": int(heartbeat * NANOSECONDS),
             }
@@ -82,7 +90,7 @@ class StandingPull:
             with translated("no subscription"):
                 self._subscription = await self._nc.subscribe(f"{self._inbox}.*", cb=self._receive)
         if self._ordered:
-            self._buffer.clear()
+            self._clear()
         self._consumer = consumer
         self._stale = self._serial
         self._owed = 0
@@ -96,7 +104,7 @@ class StandingPull:
             _log.debug("nats.pull_interrupted", stream=self._stream, consumer=self._consumer, reason=reason)
             self._interruption = reason
             if self._ordered:
-                self._buffer.clear()
+                self._clear()
         self._news.set()
 
     async def fetch(self) -> list[Delivery]:
@@ -113,7 +121,7 @@ class StandingPull:
                 raise Unavailable("this reader of the log is closed")
             await self._top_up()
             if self._buffer:  # from here to the return nothing may wait: a cancelled fetch must lose nothing
-                return [self._buffer.popleft() for _ in range(min(self._batch, len(self._buffer)))]
+                return [self._pop() for _ in range(min(self._batch, len(self._buffer)))]
             if self._interruption is not None:
                 raise Interrupted(self._interruption)
             await self._wait(max(entered, self._heard) + _MISSED_HEARTBEATS * self._heartbeat)
@@ -136,7 +144,7 @@ class StandingPull:
 
     async def _top_up(self) -> None:
         """Request as much as there is room for once the next batch is taken out."""
-        while self._interruption is None and self._owed + self._left_over() <= (_REQUESTS - 1) * self._batch:
+        while self._interruption is None and self._has_room():
             self._serial += 1
             self._owed += self._batch
             subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
@@ -145,6 +153,20 @@ class StandingPull:
                     await self._nc.publish(subject, self._request, reply=f"{self._inbox}.{self._serial}")
             except Unavailable as error:
                 self.interrupt(str(error))
+
+    def _has_room(self) -> bool:
+        if self._buffered > self._request_bytes:
+            return False
+        return self._owed + self._left_over() <= (_REQUESTS - 1) * self._batch
+
+    def _pop(self) -> Delivery:
+        delivery = self._buffer.popleft()
+        self._buffered -= len(delivery.payload)
+        return delivery
+
+    def _clear(self) -> None:
+        self._buffer.clear()
+        self._buffered = 0
 
     def _left_over(self) -> int:
         return max(0, len(self._buffer) - self._batch)
@@ -164,6 +186,7 @@ class StandingPull:
         if self._ordered and not self._is_next(delivery.order):
             return
         self._buffer.append(delivery)
+        self._buffered += len(delivery.payload)
 
     def _is_next(self, order: int) -> bool:
         if order != self._order + 1:
@@ -177,7 +200,7 @@ class StandingPull:
         code = status.get("Status", "")
         if code == _HEARTBEAT:
             self._compare(status)
-        elif code in _SPENT:
+        elif code in _SPENT or (code, status.get("Description")) == _OUT_OF_BYTES:
             self._owed = max(0, self._owed - int(status.get("Nats-Pending-Messages", self._batch)))
         else:
             self.interrupt(f"{code} {status.get('Description', '')}")
