@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from services.adapters.nats.standing_pull import StandingPull
 from services.adapters.nats.streams import published_subject
 from services.adapters.nats.tail import NatsTail
 from services.adapters.nats.work_queue import NatsConsumer
+from services.command.service import RETRY_WINDOW
 from tests.support.nats import clear, connected, open_log
 from tests.support.reading import append_messages, channel_in, collect, seqs, soon, until
 from tests.support.servers import NatsServer
@@ -49,6 +51,8 @@ class TestStreams:
         assert {name: config.max_age for name, config in found.items()} == {MESSAGES: 600, META: 600, DEAD: 30 * 86_400}
         assert {config.storage for config in found.values()} == {"file"}
         assert {config.num_replicas for config in found.values()} == {1}
+        assert {config.duplicate_window for config in found.values()} == {120}
+        assert RETRY_WINDOW < timedelta(seconds=120)
 
     async def test_keep_their_partitions_whatever_is_configured_later(self, nc: Connection) -> None:
         await NatsLog.open(nc, partitions=3)

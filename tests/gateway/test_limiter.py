@@ -51,3 +51,12 @@ def test_never_more_than_the_burst_and_the_rate_allow(pauses: list[float], burst
         clock.now += pause
         taken += limiter.take("a") == 0.0
         assert taken <= burst + rate * clock.now + 1e-6
+
+
+def test_whoever_is_busy_is_remembered_though_he_came_first() -> None:
+    limiter = RateLimiter(1.0, 2, max_users=2, clock=lambda: 0.0)
+    limiter.take("busy")
+    limiter.take("quiet")
+    limiter.take("busy")
+    limiter.take("new")
+    assert limiter.take("busy") > 0
