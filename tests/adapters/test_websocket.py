@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from fanout.ports.socket import Socket, SocketClosed
 from services.adapters.websocket import serving_websockets
-from tests.support.platform import until
+from tests.support.observing import until
 
 MAX_FRAME = 64 * 1024
 MAX_UNREAD = 256 * 1024

@@ -8,7 +8,8 @@ import pytest
 
 from fanout import Unavailable
 from fanout.keys import PresenceChange
-from tests.support.platform import Client, LossyPresence, Platform, platform, until
+from tests.support.observing import until
+from tests.support.platform import Client, LossyPresence, Platform, platform
 
 
 class FirstHintFails(LossyPresence):
