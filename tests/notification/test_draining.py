@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.platform import Client, Platform, platform, until
+from tests.support.observing import until
+from tests.support.platform import Client, Platform, platform
 
 SOON_S = 1.0
 

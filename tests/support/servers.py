@@ -92,8 +92,14 @@ class Server:
         self.start()
 
     def pause(self) -> None:
-        """Freeze it: its sockets stay open, and nothing answers."""
-        self._running().send_signal(signal.SIGSTOP)
+        """Freeze it: its sockets stay open, and nothing answers. Returns when every thread of it stands still."""
+        process = self._running()
+        process.send_signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{process.pid}/task")
+        deadline = time.monotonic() + _STOP_WITHIN_S
+        while any(_state(thread) != "T" for thread in threads.iterdir()):
+            assert time.monotonic() < deadline, "the server does not stand still"
+            time.sleep(0.001)
 
     def resume(self) -> None:
         """Let a frozen server go on."""
@@ -179,3 +185,8 @@ class RedisServer(Server):
 
     def answers(self) -> bool:
         return self.exchange(b"PING\r\n").startswith(b"+PONG")
+
+
+def _state(thread: Path) -> str:
+    """The scheduler's letter for a thread, proc(5): `T` is stopped."""
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0]
