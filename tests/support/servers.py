@@ -143,8 +143,9 @@ class Server:
         process, self._process = self._process, None
         if process is None:
             return
-        process.send_signal(signal.SIGCONT)  # a frozen process heeds nothing else but SIGKILL
         process.send_signal(how)
+        if how is not signal.SIGKILL:
+            process.send_signal(signal.SIGCONT)  # a frozen process heeds nothing but SIGKILL; it answers nobody before
         try:
             process.wait(_STOP_WITHIN_S)
         except subprocess.TimeoutExpired:
