@@ -1,14 +1,18 @@
 """Hints may be lost and instances may die: the table comes to the truth by itself."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from fanout import Engine
+from fanout import Engine, partition_of
 from fanout.keys import PresenceChange
+from fanout.ports.log import Log, Stored, Tail
 from fanout.workers import Placed, decode_control
 from services.fan_out.placements import Placements
+from services.fan_out.worker import MARK_EVERY_S
 from services.runtime.tasks import Tasks
 from tests.support.observing import until
 from tests.support.platform import MAX_PAYLOAD, Platform, platform
@@ -57,6 +61,55 @@ async def test_two_workers_share_the_partitions_and_hand_over(house: Platform) -
         await house.say(f"channel-{number % 8}", str(number))
     await until(lambda: len(alice.texts()) >= 80)
     assert sorted(map(int, alice.texts())) == list(range(80))
+
+
+class LateMembers:
+    """A view of a log whose membership events come when `opened` is set."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self.opened = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    async def tail(self, stream: str, *, after: int) -> "LateTail":
+        return LateTail(await self._log.tail(stream, after=after), self.opened)
+
+
+class LateTail:
+    def __init__(self, tail: Tail, opened: asyncio.Event) -> None:
+        self._tail = tail
+        self._opened = opened
+
+    async def fetch(self) -> list[Stored]:
+        events = await self._tail.fetch()
+        await self._opened.wait()
+        return events
+
+    async def close(self) -> None:
+        await self._tail.close()
+
+
+async def test_who_takes_a_partition_over_knows_the_members_that_were_told(house: Platform) -> None:
+    first = await house.add_worker("worker-1")
+    late = LateMembers(house.log)
+    second = await house.add_worker("worker-2", log=cast("Log", late))
+    await until(lambda: len(first.partitions.held()) == len(second.partitions.held()) == 2, "an even share")
+    channels = [f"channel-{number}" for number in range(20)]
+    channel = next(name for name in channels if first.partitions.holds(partition_of(name, house.log.partitions)))
+    await house.create(channel, "owner")
+    instance = await house.add_instance("notif-1")
+    alice = await house.connect(instance, "alice")
+    await house.join(channel, "alice")
+    await until(lambda: bool(alice.of_type("member.joined")))
+    await first.stop()
+    await until(lambda: len(second.partitions.held()) == 4, "the rest is taken over")
+    await asyncio.sleep(1.5 * MARK_EVERY_S)  # what comes before the first mark shows as a hole
+    await house.say(channel, "welcome")
+    await asyncio.sleep(0.2)
+    late.opened.set()
+    await until(lambda: alice.texts() == ["welcome"])
 
 
 async def test_memberships_that_change_while_a_user_connects_are_not_missed(house: Platform) -> None:

@@ -16,6 +16,7 @@ from fanout.events import MemberJoined, MemberLeft, Message, MessageEvent, encod
 from fanout.ids import new_device_id, new_event_id, new_message_id
 from fanout.keys import PresenceChange
 from fanout.ports.authenticator import Identity
+from fanout.ports.log import Log
 from fanout.ports.memberships import Channel
 from fanout.ports.presence import Connection, Lease
 from fanout.ports.socket import SocketClosed
@@ -186,8 +187,8 @@ class Platform:
         self.workers: list[FanOutWorker] = []
         self.failures: list[BaseException] = []
 
-    async def add_worker(self, name: str) -> FanOutWorker:
-        ports = FanOutPorts(self.log, self.bus, self.presence, self.memberships)
+    async def add_worker(self, name: str, *, log: Log | None = None) -> FanOutWorker:
+        ports = FanOutPorts(log or self.log, self.bus, self.presence, self.memberships)
         worker = await self._stack.enter_async_context(running_worker(name, ports, self.failures.append))
         self.workers.append(worker)
         await until(worker.ready.is_set, f"{name} ready")

@@ -39,10 +39,9 @@ class Members:
         self._partitions.meta_handled(after)
         try:
             while True:
-                events = await tail.fetch()
-                for event in events:
+                for event in await tail.fetch():
                     await self._handle(event)
-                self._partitions.meta_handled(events[-1].seq)
+                    self._partitions.meta_handled(event.seq)
                 self._publisher.poke()
         finally:
             await tail.close()

@@ -28,6 +28,7 @@ class Partitions:
         self._reading: dict[int, asyncio.Task[None]] = {}
         self._stopping: set[int] = set()
         self._meta_position = 0
+        self._meta_moved = asyncio.Event()
 
     def held(self) -> list[int]:
         """The partitions that this worker reads now, sorted."""
@@ -40,6 +41,7 @@ class Partitions:
     def meta_handled(self, seq: int) -> None:
         """Every membership event up to `seq` was applied and, where this worker holds its partition, routed."""
         self._meta_position = seq
+        self._meta_moved.set()
         for part in self._readers:
             self._engine.advance(Lane(META, part).number, seq)
 
@@ -90,12 +92,20 @@ class Partitions:
 
     async def _read(self, reader: PartitionReader) -> None:
         try:
+            await self._follow_members()
             await self._read_until_lost(reader)
         except PartitionLost:
             log.info("lost partition", partition=reader.partition, epoch=reader.epoch)
         finally:
             self._forget(reader.partition)
             await reader.close()
+
+    async def _follow_members(self) -> None:
+        """Apply at least what the last reader can have routed: whoever was told of a membership has its messages."""
+        newest = await insist(lambda: self._log.last_seq(META), "finding the end of the membership changes")
+        while self._meta_position < newest:
+            self._meta_moved.clear()
+            await self._meta_moved.wait()
 
     async def _read_until_lost(self, reader: PartitionReader) -> None:
         epoch, position = reader.epoch, reader.position
