@@ -1,12 +1,14 @@
 """From the log to the clients of an instance, with everything between lost now and then."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from services.notification import inbox
 from tests.support.observing import until
-from tests.support.platform import Platform, platform
+from tests.support.platform import Client, Platform, platform
 
 
 @pytest.fixture
@@ -55,6 +57,37 @@ async def test_a_lost_last_batch_is_noticed_by_the_mark(house: Platform) -> None
     await until(lambda: house.bus.lost >= 1)
     house.bus.share = 0.0
     await until(lambda: alice.texts() == ["lost on the way"])
+
+
+async def test_a_batch_for_many_readers_leaves_the_loop_its_turns(
+    house: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "FLUSH_EVERY_FRAMES", 20)
+    monkeypatch.setattr(inbox, "FLUSH_SESSIONS_AT_ONCE", 5)
+    users = [f"user-{number}" for number in range(10)]
+    await house.create("general", *users)
+    instance = await house.add_instance("notif-1")
+    clients = [await house.connect(instance, user) for user in users]
+    turns = 0
+    when_written: list[int] = []
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    def write(frames: bytes) -> None:
+        when_written.append(turns)
+        Client.write(clients[0], frames)
+
+    monkeypatch.setattr(clients[0], "write", write)
+    counting = asyncio.create_task(count_turns())
+    await asyncio.gather(*(house.say("general", str(number)) for number in range(30)))
+    for client in clients:
+        await until(lambda who=client: len(who.texts()) == 30)  # type: ignore[misc]
+    counting.cancel()
+    assert len(set(when_written)) >= 30 * len(users) // 20 // 2
 
 
 async def test_a_long_hole_closes_nobody_who_reads(house: Platform) -> None:

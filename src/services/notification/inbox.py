@@ -26,7 +26,9 @@ log = structlog.get_logger(__name__)
 
 BACKLOG_BYTES = 64 * 1024 * 1024
 """What may wait to be delivered. More is dropped, shows as a hole, and is read from the log when there is time."""
-FLUSH_EVERY_EVENTS = 256
+FLUSH_EVERY_FRAMES = 4096
+"""Queued for sessions, before they are written and the event loop gets its turn."""
+FLUSH_SESSIONS_AT_ONCE = 1024
 
 
 @dataclass(slots=True)
@@ -104,7 +106,6 @@ class Inbox:
                 payload = self._batches.popleft()
                 self._backlog -= len(payload)
                 await self._handle(payload)
-                await asyncio.sleep(0)  # sockets and heartbeats get their turn between batches
 
     def _hear(self, _subject: str, payload: bytes) -> None:
         if self._backlog + len(payload) > BACKLOG_BYTES:
@@ -120,14 +121,24 @@ class Inbox:
         except ValueError as error:
             log.warning("batch cannot be read", reason=str(error), size=len(payload))
             return
-        for count, record in enumerate(records, 1):
+        for record in records:
             if record.lane:
                 await self._handle_stored(record)
             else:
                 self._deliver_ephemeral(record)
-            if count % FLUSH_EVERY_EVENTS == 0:
-                self._registry.flush()
-        self._registry.flush()
+            await self._flush_when_due()
+        await self._flush()
+
+    async def _flush_when_due(self) -> None:
+        if self._registry.queued >= FLUSH_EVERY_FRAMES:
+            await self._flush()
+
+    async def _flush(self) -> None:
+        # In slices: a channel of many readers is as much work as a day of a small one.
+        more = True
+        while more:
+            more = self._registry.flush(FLUSH_SESSIONS_AT_ONCE)
+            await asyncio.sleep(0)
 
     def _deliver_ephemeral(self, record: Record) -> None:
         if record.channel is not None:
@@ -175,17 +186,13 @@ class Inbox:
         progress.upto = max(progress.upto, upto)
 
     async def _replay(self, lane: Lane, progress: _Progress, upto: int) -> None:
-        count = 0
         async for stored in self._log.read(lane.stream, after=progress.upto, upto=upto, part=lane.part):
             if stored.seq <= progress.upto:
                 continue  # the last user went meanwhile, and those who came since begin later
             self._deliver_from_log(lane, stored)
             progress.upto = stored.seq
-            count += 1
-            if count % FLUSH_EVERY_EVENTS == 0:
-                self._registry.flush()
-                await asyncio.sleep(0)
-        self._registry.flush()
+            await self._flush_when_due()
+        await self._flush()
 
     def _deliver_from_log(self, lane: Lane, stored: Stored) -> None:
         channel = channel_of(stored.subject)

@@ -21,6 +21,8 @@ class Registry:
         self._sessions: dict[str, Session] = {}
         self._by_user: defaultdict[str, dict[str, Session]] = defaultdict(dict)
         self._unflushed: set[Session] = set()
+        self.queued = 0
+        """Frames since the last flush of all, each counted for each session."""
         self.empty = asyncio.Event()
         """Set while no session is held."""
         self.empty.set()
@@ -113,15 +115,18 @@ class Registry:
         for session in self.sessions_of(user_id):
             self._queue(session, frame, ephemeral=ephemeral)
 
-    def flush(self) -> None:
-        """Write what was queued since the last time."""
-        unflushed, self._unflushed = self._unflushed, set()
-        for session in unflushed:
-            session.flush()
+    def flush(self, most: int | None = None) -> bool:
+        """Write what was queued since the last time, for `most` sessions or all; whether there is more."""
+        for _ in range(len(self._unflushed) if most is None else min(most, len(self._unflushed))):
+            self._unflushed.pop().flush()
+        if not self._unflushed:
+            self.queued = 0
+        return bool(self._unflushed)
 
     def _queue(self, session: Session | None, frame: bytes, *, ephemeral: bool) -> None:
         if session is None:
             return
+        self.queued += 1
         if session.queue(frame, ephemeral=ephemeral):
             self._unflushed.add(session)
         else:
