@@ -91,7 +91,9 @@ class Confirmations:
 
     def _readers(self) -> set[str]:
         oldest = self._clock() - SILENT_AFTER_S
-        self._workers = {worker: heard for worker, heard in self._workers.items() if heard >= oldest}
+        heard = {worker: at for worker, at in self._workers.items() if at >= oldest}
+        # A silence of all is more likely this process's own, or the bus's: workers that stop say so.
+        self._workers = heard or self._workers
         return set(self._workers)
 
     def _hear(self, _subject: str, payload: bytes) -> None:

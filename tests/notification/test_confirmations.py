@@ -1,0 +1,71 @@
+"""Whose word an instance waits for."""
+
+import asyncio
+
+import msgspec
+
+from fanout.subjects import WORKERS
+from fanout.workers import Placed, WorkerNotice
+from services.adapters.embedded.bus import EmbeddedBus
+from services.adapters.embedded.presence import EmbeddedPresence
+from services.notification.confirmations import SILENT_AFTER_S, Confirmations
+
+
+class House:
+    """Confirmations, and workers that speak when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.bus = EmbeddedBus()
+        self.confirmations = Confirmations("notif-1", EmbeddedPresence(), self.bus, clock=lambda: self.now)
+
+    async def hear(self, worker: str, *, ready: bool = True) -> None:
+        await self.bus.publish(WORKERS, msgspec.json.encode(WorkerNotice(worker, ready, [])))
+        await asyncio.sleep(0)
+
+    async def is_admitted(self, *confirmed_by: str) -> bool:
+        """Whether a user is who is confirmed by these workers."""
+        waiting = asyncio.create_task(self.confirmations.announce_until_placed("alice"))
+        await asyncio.sleep(0.01)
+        for worker in confirmed_by:
+            self.confirmations.placed(Placed(worker, ["alice"]))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        return waiting.done()
+
+
+async def listening(*workers: str) -> House:
+    house = House()
+    listening = asyncio.create_task(house.confirmations.listen())
+    await asyncio.sleep(0)
+    for worker in workers:
+        await house.hear(worker)
+    await listening
+    return house
+
+
+async def test_every_worker_that_reads_is_waited_for() -> None:
+    house = await listening("one", "two")
+    assert not await house.is_admitted("one")
+    assert await house.is_admitted("one", "two")
+
+
+async def test_a_worker_that_stopped_or_fell_silent_is_not_waited_for() -> None:
+    house = await listening("one", "two", "three")
+    await house.hear("two", ready=False)
+    house.now += SILENT_AFTER_S + 0.1
+    await house.hear("one")
+    assert await house.is_admitted("one")
+
+
+async def test_a_silence_of_all_is_no_sign_that_nobody_reads() -> None:
+    house = await listening("one")
+    house.now += SILENT_AFTER_S + 0.1
+    assert not await house.is_admitted()
+    assert await house.is_admitted("one")
+
+
+async def test_nobody_is_waited_for_where_nobody_reads() -> None:
+    house = await listening("one")
+    await house.hear("one", ready=False)
+    assert await house.is_admitted()
