@@ -153,3 +153,39 @@ fn a_closed_lane_takes_nothing() {
     assert_eq!(post.outbox.check_rises(1, 5), Err(Error::LaneNotOpen(1)));
     assert_eq!(post.outbox.advance(1, 5), Err(Error::LaneNotOpen(1)));
 }
+
+#[test]
+fn a_batch_that_was_split_names_its_lane_again() {
+    let mut post = Post::new();
+    post.outbox.open_lane(1, 9, 10);
+    let event = vec![b'x'; MAX_BATCH / 2];
+    for seq in [11, 14, 15] {
+        let record = Record { lane: 1, seq, channel: Some("c"), event: &event, ..Record::default() };
+        post.outbox.send_in_lane(Post::target(&post.names, 0), &record, 0);
+        post.outbox.advance(1, seq).unwrap();
+    }
+    let batches = post.outbox.drain(0, true);
+    let records = batches.iter().flat_map(|(_, batch)| Decoder::new(batch).unwrap().map(Result::unwrap));
+    assert_eq!(
+        records.map(|r| (r.lane, r.epoch, r.prev, r.seq)).collect::<Vec<_>>(),
+        [(1, 9, 10, 11), (1, 9, 11, 14), (1, 9, 14, 15)]
+    );
+    assert_eq!(batches.len(), 3);
+}
+
+#[test]
+fn the_longest_names_and_numbers_take_no_more_than_is_kept_for_them() {
+    let mut post = Post::new();
+    let (name, event) = ("n".repeat(128), vec![b'x'; MAX_BATCH]);
+    post.outbox.open_lane(u32::MAX, u64::MAX, 1 << 63);
+    let record = Record {
+        lane: u32::MAX,
+        seq: u64::MAX,
+        channel: Some(&name),
+        user: Some(&name),
+        event: &event,
+        ..Record::default()
+    };
+    post.outbox.send_in_lane(Post::target(&post.names, 0), &record, 0);
+    assert!(post.outbox.pending().1 - event.len() <= MAX_OVERHEAD);
+}
