@@ -36,6 +36,7 @@ def source_digest(root: Path) -> str:
 
 
 def _sources_beside(package: Path) -> Path | None:
+    if package.parent.name != "src":
+        return None
     sources = package.parents[1] / "core_ext"
-    in_checkout = package.parent.name == "src" and (sources / "Cargo.toml").is_file()
-    return sources if in_checkout else None
+    return sources if (sources / "Cargo.toml").is_file() else None

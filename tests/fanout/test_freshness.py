@@ -88,6 +88,7 @@ def test_the_remedy_builds_after_any_change_of_the_sources(checkout: Path, chang
 
 def test_without_sources_there_is_nothing_to_compare(tmp_path: Path) -> None:
     refuse_stale_binary("anything", tmp_path / "site-packages" / "fanout")
+    refuse_stale_binary("anything", Path("/fanout"))
 
 
 def test_a_package_without_its_core_names_the_remedy(tmp_path: Path) -> None:
