@@ -66,28 +66,41 @@ impl<T> Writer<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
+    use std::time::Duration;
 
     use super::*;
 
-    #[test]
-    fn readers_get_in_between_the_slices() {
+    /// What a reader sees who comes during the first of four slices.
+    fn seen_by_a_reader_who_waits() -> usize {
         let shared = Shared::new(0_usize);
-        let (done, seen) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let (begun, coming) = (AtomicBool::new(false), AtomicBool::new(false));
         thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(Ordering::Acquire) {
-                    let value = *shared.read();
-                    seen.fetch_add(usize::from(value > 0), Ordering::Release);
+            let reader = scope.spawn(|| {
+                while !begun.load(Ordering::Acquire) {
+                    thread::yield_now();
+                }
+                coming.store(true, Ordering::Release);
+                *shared.read()
+            });
+            shared.writer().each(&[1; 4 * SLICE], |value, item| {
+                *value += item;
+                begun.store(true, Ordering::Release);
+                while !coming.load(Ordering::Acquire) {
+                    thread::yield_now();
+                }
+                if *value == SLICE {
+                    thread::sleep(Duration::from_millis(20)); // by now the reader waits for the lock
                 }
             });
-            let mut writer = shared.writer();
-            while seen.load(Ordering::Acquire) < 100 {
-                writer.each(&[1; 4 * SLICE], |value, item| *value += item);
-            }
-            done.store(true, Ordering::Release);
-        });
+            reader.join().unwrap()
+        })
+    }
+
+    #[test]
+    fn a_reader_waits_for_one_slice() {
+        assert!((0..20).any(|_| seen_by_a_reader_who_waits() == SLICE));
     }
 
     #[test]
