@@ -188,6 +188,14 @@ impl Engine {
         released(py, || Ok(self.engine.mark(self.now())))
     }
 
+    fn hold(&self, py: Python<'_>, instance: &str) -> CoreResult<()> {
+        released(py, || self.engine.hold(instance))
+    }
+
+    fn release(&self, py: Python<'_>, instance: &str) -> CoreResult<bool> {
+        released(py, || self.engine.release(instance))
+    }
+
     #[pyo3(signature = (force = false))]
     fn drain<'py>(&self, py: Python<'py>, force: bool) -> CoreResult<Vec<(String, Bound<'py, PyBytes>)>> {
         let batches = released(py, || Ok(self.engine.drain(self.now(), force)))?;

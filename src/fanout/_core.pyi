@@ -176,6 +176,13 @@ class Engine:
         Returns:
             the number of instances; 0 where no lane is open.
         """
+    def hold(self, instance: str) -> None:
+        """Send an instance nothing of any lane, because the table does not have all its users. Ephemeral events go on.
+
+        Its chains begin anew at `release`, so that it learns that it may have missed everything before.
+        """
+    def release(self, instance: str) -> bool:
+        """End a hold; whether there was one."""
     def drain(self, force: bool = False) -> list[tuple[str, bytes]]:
         """Take the batches that are due, or all with `force`: (instance, payload). Decode with `decode_batch`.
 

@@ -175,3 +175,35 @@ async def test_a_poisonous_event_is_buried_and_the_rest_goes_on(house: Platform)
     dead = [event.payload async for event in house.log.read("DEAD", after=0, upto=100)]
     assert sorted(dead).count(b"not json") == 2
     assert len(dead) == 2 * len(poison)
+
+
+async def test_an_instance_that_comes_back_misses_nothing_of_the_time_between(
+    house: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its users are placed one by one again, and the first of them must not hide what the others were to get."""
+    await house.create("alices", "alice")
+    await house.create("bobs", "bob")
+    worker = await house.add_worker("worker-1")
+    await house.settle_partitions()
+    instance = await house.add_instance("notif-1")
+    alice, bob = [await house.connect(instance, user) for user in ("alice", "bob")]
+    for user in ("alice", "bob"):
+        worker.placements.forget(user)
+    load, bobs_turn = house.memberships.channels_of, asyncio.Event()
+
+    async def slow_for_bob(user_id: str) -> list[str]:
+        if user_id == "bob":
+            await bobs_turn.wait()
+        return await load(user_id)
+
+    monkeypatch.setattr(house.memberships, "channels_of", slow_for_bob)
+    house.presence.lapsed = True
+    await house.presence.release("notif-1")
+    await until(lambda: worker.rosters_of("notif-1") == [], "evicted")
+    house.presence.lapsed = False
+    await until(lambda: worker.rosters_of("notif-1") == ["alice"], "one is back")
+    await house.say("alices", "to alice")
+    await house.say("bobs", "to bob")
+    await asyncio.sleep(1.2)  # marks go out meanwhile
+    bobs_turn.set()
+    await until(lambda: (alice.texts(), bob.texts()) == (["to alice"], ["to bob"]), "what was posted between")

@@ -255,3 +255,32 @@ def test_a_batch_that_is_cut_is_a_value_error() -> None:
         decode_batch(b"\x02" + payload[1:])
     with pytest.raises(TypeError):
         fanout.decode_batch("text")  # type: ignore[arg-type]  # that is the point
+
+
+def test_an_instance_on_hold_learns_at_its_release_that_it_may_have_missed_everything() -> None:
+    engine = _engine(ann=["c"], ben=["c"])
+    engine.open_lane(5, 1, 10)
+    engine.route_stored(5, 11, "c", EVENT)
+    engine.drain(force=True)
+    engine.hold("ann")
+    assert engine.route_stored(5, 12, "c", EVENT) == 2
+    assert engine.route("c", EVENT) == 2
+    engine.mark()
+    assert [(record.lane, record.seq) for record in _records(engine, "ann")] == [(0, 0)]
+    assert engine.release("ann")
+    assert not engine.release("ann")
+    engine.mark()
+    [mark] = _records(engine, "ann")
+    assert (mark.prev, mark.seq) == (12, 12)
+
+
+def test_a_hold_of_an_instance_that_nobody_is_on_yet_holds_it_later() -> None:
+    engine = Engine(flush_interval=60)
+    engine.hold("ann")
+    engine.user_online("ann", "ann", ["c"])
+    engine.open_lane(5, 1, 10)
+    engine.route_stored(5, 11, "c", EVENT)
+    assert _records(engine, "ann") == []
+    engine.release("ann")
+    engine.route_stored(5, 12, "c", EVENT)
+    assert [(record.prev, record.seq) for record in _records(engine, "ann")] == [(11, 12)]

@@ -72,3 +72,12 @@ async def test_clients_that_come_at_once_do_not_exceed_the_capacity(
     await until(lambda: all(client.frames or client.close_code for client in (*clients, *late)))
     assert len(instance.registry) == 5
     assert [client.close_code for client in late] == [1013] * 20
+
+
+async def test_of_two_instances_by_one_name_the_later_stays(house: Platform) -> None:
+    await house.add_instance("notif-1")
+    await asyncio.sleep(0.01)  # the times of their starts are told apart by milliseconds
+    await house.add_instance("notif-1")
+    await until(lambda: bool(house.failures), "the earlier one ends")
+    assert "FANOUT_INSTANCE_ID" in str(house.failures.pop())
+    assert not house.failures

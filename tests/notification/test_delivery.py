@@ -159,6 +159,18 @@ async def test_a_slow_reader_loses_typing_before_it_loses_the_connection(house: 
     assert bob.close_code is None
 
 
+async def test_a_flood_of_typing_is_passed_on_in_part(house: Platform) -> None:
+    await house.create("general", "alice", "bob")
+    instance = await house.add_instance("notif-1")
+    alice, bob = [await house.connect(instance, user) for user in ("alice", "bob")]
+    for _ in range(60):
+        alice.send("typing.start", channel_id="general")
+    alice.send("ping")
+    await until(lambda: bool(alice.of_type("pong")))
+    assert 1 <= len(bob.of_type("typing")) <= 20
+    assert bob.close_code is None
+
+
 async def test_a_full_instance_sends_clients_elsewhere(house: Platform) -> None:
     instance = await house.add_instance("notif-1", capacity=1)
     assert (await house.connect(instance, "alice")).close_code is None

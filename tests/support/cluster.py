@@ -142,6 +142,7 @@ class Cluster:
             "LOG_FORMAT": "json",
             "RATE_LIMIT": "100000",
             "RATE_BURST": "100000",
+            "HEARTBEAT_TIMEOUT_S": "600",  # the clients of these tests send none
         }
         values = {**own, **self._settings, **settings}
         return inherited | {f"FANOUT_{key}": value for key, value in values.items()}

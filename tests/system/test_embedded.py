@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.clients import Caller, listening
 from tests.support.cluster import Service
+from tests.support.observing import eventually
 
 pytestmark = pytest.mark.system
 
@@ -19,8 +20,12 @@ async def test_a_message_posted_by_one_reaches_the_others_and_the_store(up: Serv
             assert frame["message"]["sender_id"] == "alice"
             assert frame["seq"] == 1
             assert frame["part"] == 0
-    history = await caller.get("bob", "channels.history", channel="general")
-    assert [message["message_id"] for message in history.json()["messages"]] == [message_id]
+
+    async def stored() -> bool:
+        history = await caller.get("bob", "channels.history", channel="general")
+        return [message["message_id"] for message in history.json()["messages"]] == [message_id]
+
+    await eventually(stored, 10)
 
 
 async def test_the_address_of_the_websocket_is_told(up: Service, caller: Caller) -> None:

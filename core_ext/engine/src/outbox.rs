@@ -1,6 +1,6 @@
 //! What waits to be sent: one batch per instance, and for each open lane how far every instance has been told.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use compact_str::CompactString;
 
@@ -27,6 +27,7 @@ pub(crate) struct Outbox {
     due: Due,
     inboxes: BTreeMap<u32, Inbox>,
     lanes: BTreeMap<u32, Lane>,
+    held: HashSet<CompactString>,
     pub(crate) routed: usize,
     pub(crate) flushes: usize,
 }
@@ -55,7 +56,7 @@ pub(crate) struct Target<'a> {
 
 impl Outbox {
     pub(crate) fn new(due: Due) -> Self {
-        Self { due, inboxes: BTreeMap::new(), lanes: BTreeMap::new(), routed: 0, flushes: 0 }
+        Self { due, inboxes: BTreeMap::new(), lanes: BTreeMap::new(), held: HashSet::new(), routed: 0, flushes: 0 }
     }
 
     /// Enqueue an ephemeral event.
@@ -66,6 +67,9 @@ impl Outbox {
 
     /// Enqueue an event of a lane that is open, on the target's chain. [`Outbox::advance`] follows, once for all.
     pub(crate) fn send_in_lane(&mut self, target: Target, record: &Record, now: u64) {
+        if self.held.contains(target.name) {
+            return;
+        }
         let Some(lane) = self.lanes.get_mut(&record.lane) else { return };
         let prev = lane.told.insert(target.instance, record.seq).unwrap_or(lane.position);
         let record = Record { epoch: lane.epoch, prev, ..*record };
@@ -74,6 +78,9 @@ impl Outbox {
 
     /// Enqueue how far each open lane has come; whether there is one.
     pub(crate) fn mark(&mut self, target: Target, now: u64) -> bool {
+        if self.held.contains(target.name) {
+            return false;
+        }
         let marks: Vec<Record> =
             self.lanes.iter_mut().map(|(&lane, state)| state.mark(lane, target.instance)).collect();
         for mark in &marks {
@@ -109,6 +116,23 @@ impl Outbox {
     /// Forget an instance: its batches, and what it was told.
     pub(crate) fn drop_instance(&mut self, instance: u32) {
         self.inboxes.remove(&instance);
+        self.forget_told(instance);
+    }
+
+    /// Send an instance nothing of any lane until it is released. Its chains begin anew then.
+    pub(crate) fn hold(&mut self, name: &str, instance: Option<u32>) {
+        self.held.insert(name.into());
+        if let Some(instance) = instance {
+            self.forget_told(instance);
+        }
+    }
+
+    /// End a hold; whether there was one.
+    pub(crate) fn release(&mut self, name: &str) -> bool {
+        self.held.remove(name)
+    }
+
+    fn forget_told(&mut self, instance: u32) {
         for lane in self.lanes.values_mut() {
             lane.told.remove(&instance);
         }

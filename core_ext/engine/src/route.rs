@@ -136,6 +136,23 @@ impl Engine {
         table.rosters.instances().filter(|&instance| outbox.mark(target(&table, instance), now)).count()
     }
 
+    /// Send an instance nothing of any lane, because the table does not have all its users. Ephemeral events go on.
+    ///
+    /// The first event or mark after [`Engine::release`] tells the instance that everything before it may be missing.
+    pub fn hold(&self, instance: &str) -> Result<()> {
+        check(instance, "instance")?;
+        let mut outbox = self.outbox.lock();
+        let known = self.table.read().instances.get(instance);
+        outbox.hold(instance, known);
+        Ok(())
+    }
+
+    /// End a hold; whether there was one.
+    pub fn release(&self, instance: &str) -> Result<bool> {
+        check(instance, "instance")?;
+        Ok(self.outbox.lock().release(instance))
+    }
+
     /// Take the batches that are due, or all: (instance, payload).
     pub fn drain(&self, now: u64, force: bool) -> Vec<(CompactString, Vec<u8>)> {
         self.outbox.lock().drain(now, force)

@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 from prometheus_client import REGISTRY
 
+from fanout.ids import new_ulid
 from services.composition.backends import Backends
 from services.fan_out.worker import FanOutPorts, running_worker
 from services.gateway.composition import Backends as GatewayBackends
@@ -47,7 +48,9 @@ class Deployment:
             presence=await self.backends.presence(),
             memberships=await self.backends.memberships(),
         )
-        running = running_worker(self.settings.instance_id, ports, self.process.fail)
+        # Two workers by one name would take each other's notices for their own.
+        worker_id = f"{self.settings.instance_id}-{new_ulid()[-8:]}"
+        running = running_worker(worker_id, ports, self.process.fail)
         worker = await self.stack.enter_async_context(running)
         self.health.add("routing_table", worker.check_ready)
 

@@ -51,8 +51,9 @@ class Crew:
         """Take part, for ever, as a reader once `ready` is set: when the whole routing table is loaded."""
         await insist(lambda: self._bus.subscribe(WORKERS, self._hear), "listening to the other workers")
         while True:
-            self._ready = ready.is_set()
-            if await self._announce():
+            # Instances wait for the word of ready workers only: claims begin one notice after the first such word.
+            was_ready, self._ready = self._ready, ready.is_set()
+            if await self._announce() and was_ready:
                 await self._take_share()
             await asyncio.sleep(ANNOUNCE_EVERY_S)
 

@@ -42,8 +42,7 @@ class Placements:
         self._stale: set[str] = set()
         self._to_load: asyncio.Queue[str] = asyncio.Queue()
         self._placed: defaultdict[str, list[str]] = defaultdict(list)
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._progress = asyncio.Event()
 
     def start(self) -> None:
         """Begin to load. A whole roster may come at once, so users wait in a queue and not as a task each."""
@@ -61,21 +60,27 @@ class Placements:
         if user_id in self._busy:
             self._stale.add(user_id)
 
-    def drop_instance(self, instance_id: str) -> int:
-        """Evict an instance whole; the number of its users."""
+    def forget(self, user_id: str) -> None:
+        """Have the user's channels loaded anew at the next arrival."""
+        self._engine.forget(user_id)
+
+    async def drop_instance(self, instance_id: str) -> int:
+        """Evict an instance whole, in a thread since it may have many users; their number."""
         for wishes in self._wanted.values():
             wishes.pop(instance_id, None)
-        evicted = self._engine.drop_instance(instance_id)
+        evicted = await asyncio.to_thread(self._engine.drop_instance, instance_id)
         self._count()
         return evicted
 
     async def settled(self) -> None:
-        """Return when no change is waiting to be applied."""
-        await self._idle.wait()
+        """Return when every change that came before this call was applied."""
+        waiting = set(self._busy)
+        while waiting := waiting & self._busy:
+            self._progress.clear()
+            await self._progress.wait()
 
     def _begin(self, user_id: str) -> None:
         self._busy.add(user_id)
-        self._idle.clear()
         if self._apply_without_loading(user_id):
             self._end(user_id)
         else:
@@ -85,8 +90,7 @@ class Placements:
         self._busy.discard(user_id)
         self._stale.discard(user_id)
         self._wanted.pop(user_id, None)
-        if not self._busy:
-            self._idle.set()
+        self._progress.set()
         self._count()
 
     def _apply_without_loading(self, user_id: str) -> bool:
@@ -131,7 +135,7 @@ class Placements:
         else:
             await asyncio.to_thread(self._engine.user_online, user_id, instance_id, channels)
             if user_id in self._stale or instance_id not in wishes:
-                self._engine.forget(user_id)
+                self.forget(user_id)
                 self._engine.user_offline(user_id, instance_id)
         # The wish stands: the next round finds the channels known, confirms it, or undoes it where it changed.
 

@@ -17,13 +17,16 @@ from fanout.subjects import ROSTERS, instance_control, worker_inbox
 from fanout.workers import Roster, RosterDigest, RosterRequest, decode_digest, decode_roster
 from services.fan_out.metrics import INSTANCES_EVICTED, ROSTERS_REPAIRED
 from services.fan_out.placements import Placements
-from services.runtime.tasks import insist
+from services.runtime.tasks import Tasks, insist
 
 log = structlog.get_logger(__name__)
 
 ASK_AGAIN_AFTER_S = 1.0
 MISMATCHES_BEFORE_REPAIR = 2
 """A digest and a hint may cross on the way; the same difference twice is a hint that was lost."""
+
+REMEMBERED_EVICTIONS = 1_000
+"""Instances that are gone for good never come back under their name, so the oldest are forgotten."""
 
 
 @dataclass
@@ -33,6 +36,7 @@ class _Instance:
     request: str = ""
     """Of the roster that is on its way; empty when none is."""
     asked_at: float = 0.0
+    """Or when its last page came."""
     next_page: int = 0
     users: list[str] = field(default_factory=list)
     """Of the pages that have come."""
@@ -58,6 +62,7 @@ class Rosters:
         placements: Placements,
         presence: Presence,
         bus: Bus,
+        tasks: Tasks,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -66,8 +71,11 @@ class Rosters:
         self._placements = placements
         self._presence = presence
         self._bus = bus
+        self._tasks = tasks
         self._clock = clock
         self._instances: dict[str, _Instance] = {}
+        self._held: dict[str, None] = {}
+        """Evicted, oldest first: one that comes back gets no event before all its users are placed again."""
         self._requests = itertools.count(1)
         self._evict_from = 0.0
         self.whole = asyncio.Event()
@@ -95,7 +103,7 @@ class Rosters:
             await self._know(instance_id, lease.incarnation)
         if self._clock() >= self._evict_from:
             for instance_id in known_before - set(leases):
-                self._evict(instance_id)
+                await self._evict(instance_id)
         self._look_whether_whole()
 
     def _look_whether_whole(self) -> None:
@@ -105,8 +113,8 @@ class Rosters:
     async def _know(self, instance_id: str, incarnation: str) -> None:
         known = self._instances.setdefault(instance_id, _Instance())
         if known.incarnation not in {"", incarnation}:
-            self._evict(instance_id)
-            known = self._instances[instance_id] = _Instance()
+            await self._evict(instance_id)
+            known = self._instances.setdefault(instance_id, _Instance())
         known.incarnation = incarnation
         overdue = bool(known.request) and self._clock() - known.asked_at > ASK_AGAIN_AFTER_S
         if overdue or (not known.loaded and not known.request) or known.mismatches >= MISMATCHES_BEFORE_REPAIR:
@@ -120,11 +128,29 @@ class Rosters:
         request = RosterRequest(self._worker_id, instance.request)
         await self._bus.publish(instance_control(instance_id), msgspec.json.encode(request))
 
-    def _evict(self, instance_id: str) -> None:
+    async def _evict(self, instance_id: str) -> None:
         del self._instances[instance_id]
-        users = self._placements.drop_instance(instance_id)
+        self._hold(instance_id)
+        users = await self._placements.drop_instance(instance_id)
         INSTANCES_EVICTED.inc()
         log.warning("instance is gone", instance=instance_id, users=users)
+
+    def _hold(self, instance_id: str) -> None:
+        # Its users would come back one by one, and the first of them would make it miss what the others were to get.
+        self._engine.hold(instance_id)
+        self._held.pop(instance_id, None)
+        self._held[instance_id] = None
+        if len(self._held) > REMEMBERED_EVICTIONS:
+            self._release(next(iter(self._held)))
+
+    def _release(self, instance_id: str) -> None:
+        del self._held[instance_id]
+        self._engine.release(instance_id)
+
+    async def _release_when_placed(self, instance_id: str, instance: _Instance) -> None:
+        await self._placements.settled()
+        if self._instances.get(instance_id) is instance and instance_id in self._held:
+            self._release(instance_id)
 
     def _hear_hint(self, change: PresenceChange) -> None:
         instance = self._instances.get(change.instance_id)
@@ -158,6 +184,7 @@ class Rosters:
         if instance is None or (page.request, page.page) != (instance.request, instance.next_page):
             return  # of an earlier request, or a page before it was lost: it will be asked for again
         instance.next_page += 1
+        instance.asked_at = self._clock()
         instance.users.extend(page.users)
         if page.last:
             self._reconcile(page, instance)
@@ -171,4 +198,6 @@ class Rosters:
             log.info("roster repaired", instance=page.instance, users=len(there), differences=len(there ^ here))
         instance.loaded, instance.request = True, ""
         instance.begin_roster()
+        if page.instance in self._held:
+            self._tasks.start(self._release_when_placed(page.instance, instance), "releasing an instance")
         self._look_whether_whole()

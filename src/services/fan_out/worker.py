@@ -47,7 +47,7 @@ class FanOutWorker:
         self.publisher = Publisher(engine, ports.bus)
         self.partitions = Partitions(worker_id, engine, ports.log, self.publisher, tasks)
         self.placements = Placements(worker_id, engine, ports.memberships, ports.bus, tasks)
-        self.rosters = Rosters(worker_id, engine, self.placements, ports.presence, ports.bus)
+        self.rosters = Rosters(worker_id, engine, self.placements, ports.presence, ports.bus, tasks)
         self.crew = Crew(worker_id, ports.bus, ports.log, self.partitions)
         self._members = Members(engine, ports.log, self.placements, self.partitions, self.publisher)
         self._typing = TypingRouter(engine, ports.bus, self.partitions, self.publisher, ports.log.partitions)

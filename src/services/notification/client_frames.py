@@ -75,6 +75,8 @@ class ClientFrames:
         kind = "typing.start" if typing else "typing.stop"
         if not self._registry.is_member(session.user_id, channel_id):
             raise BadFrame("not_a_member", "only members of a channel type in it", kind)
+        if not session.may_type():
+            return
         frame = text_frame(typing_frame(channel_id, session.user_id, typing=typing))
         self._registry.deliver(channel_id, frame, ephemeral=True, without=session.user_id)
         self._registry.flush()

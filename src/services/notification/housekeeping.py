@@ -5,7 +5,7 @@ import time
 
 import structlog
 
-from fanout import Unavailable
+from fanout import FanoutError, Unavailable
 from fanout.events import timestamp
 from fanout.ports.presence import Lease, Presence
 from services.notification.close_codes import HEARTBEAT_TIMEOUT, UNAUTHENTICATED
@@ -20,6 +20,13 @@ RENEW_LEASE_EVERY_S = 3.0
 PUBLISH_DIGEST_EVERY_S = 1.0
 RENEW_CONNECTIONS_EVERY_S = 1.0
 SWEEP_EVERY_S = 1.0
+
+
+class InstanceReplaced(FanoutError):  # noqa: N818 - as the tree in `fanout.errors`
+    """Another process runs under this instance's name."""
+
+    def __init__(self, instance_id: str) -> None:
+        super().__init__(f"another instance has started as {instance_id}: give each its own FANOUT_INSTANCE_ID")
 
 
 class Housekeeping:
@@ -74,7 +81,16 @@ class Housekeeping:
         )
         async with self._lease_turn:
             if not self._lease_ended:
+                await self._yield_to_a_newer_one()
                 await self._presence.lease(lease)
+
+    async def _yield_to_a_newer_one(self) -> None:
+        """Of two instances by one name the later stays: it may be this one's replacement after a hang."""
+        held = (await self._presence.leases()).get(self._instance_id)
+        if held is None or held.incarnation == self._control.incarnation:
+            return
+        if held.started_at > self._started_at:
+            raise InstanceReplaced(self._instance_id)
 
     async def end_lease(self) -> None:
         """Be found no more. Where the store is away, the lease ends by itself."""

@@ -19,6 +19,9 @@ FRAMES_PER_S = 50.0
 """What one client may send in the long run."""
 FRAMES_AT_ONCE = 100
 """What a client that was quiet may send at once."""
+TYPING_PER_S = 5.0
+TYPING_AT_ONCE = 10
+"""Of its frames, how many of typing are passed on; the rest is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class Session:
     _opened: bool = False
     _on_end: "Callable[[Session, Ending], None] | None" = None
     _paced_until: float = 0.0
+    _typing_until: float = 0.0
 
     @property
     def user_id(self) -> str:
@@ -141,3 +145,11 @@ class Session:
         now = time.monotonic()
         self._paced_until = max(self._paced_until, now) + 1 / FRAMES_PER_S
         return max(0.0, self._paced_until - now - FRAMES_AT_ONCE / FRAMES_PER_S)
+
+    def may_type(self) -> bool:
+        """Whether the client's typing is passed on now: each notice becomes a frame for every reader of a channel."""
+        now = time.monotonic()
+        if self._typing_until - now > TYPING_AT_ONCE / TYPING_PER_S:
+            return False
+        self._typing_until = max(self._typing_until, now) + 1 / TYPING_PER_S
+        return True
