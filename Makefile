@@ -46,12 +46,16 @@ bench: build  ## the benchmarks, with their own checks
 build: $(CORE)  ## the virtual environment with the compiled core in it
 
 $(READY): requirements/dev.lock
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/dev.lock
+	@command -v cargo >/dev/null || { echo "cargo is missing: install a Rust toolchain first (see rustup.rs)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "setting up $(VENV) (about 20 s) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/dev.lock
 	@touch $@
 
 $(CORE): $(READY) pyproject.toml setup.py $(RUST_SOURCES)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "compiling the Rust core (about 30 s the first time) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 servers: $(READY)  ## fetch the servers that the tests start into .servers/
@@ -66,6 +70,6 @@ docs: build  ## check that what the documents show still runs
 	$(BIN)/pytest tests/docs
 
 clean:  ## remove what was built and fetched; the data directory stays
-	rm -rf $(VENV) .servers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis core_ext/target
+	rm -rf $(VENV) .servers build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis core_ext/target
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find src -name '*.so' -delete

@@ -52,6 +52,7 @@ impl Engine {
         Ok(Self { engine, origin: Instant::now() })
     }
 
+    /// Place a user on an instance. Twice is once.
     #[pyo3(signature = (user, instance, channels = None))]
     fn user_online(
         &self,
@@ -66,56 +67,69 @@ impl Engine {
         Ok(released(py, || self.engine.user_online(user, instance, names, self.now()))?)
     }
 
+    /// Take a user off one instance; the number of (channel, instance) entries evicted. A cached list stays.
     fn user_offline(&self, py: Python<'_>, user: &str, instance: &str) -> CoreResult<usize> {
         released(py, || self.engine.user_offline(user, instance))
     }
 
+    /// Evict an instance whole, with its undelivered batches and its place in each lane.
     fn drop_instance(&self, py: Python<'_>, instance: &str) -> CoreResult<usize> {
         released(py, || self.engine.drop_instance(instance))
     }
 
+    /// A user became a member. Keeps the cached list true. Returns whether the user is online.
     fn join(&self, py: Python<'_>, user: &str, channel: &str) -> CoreResult<bool> {
         released(py, || self.engine.join(user, channel))
     }
 
+    /// A user is a member no more. Keeps the cached list true. Returns whether the user is online.
     fn leave(&self, py: Python<'_>, user: &str, channel: &str) -> CoreResult<bool> {
         released(py, || self.engine.leave(user, channel))
     }
 
+    /// Drop the user's list from the membership cache; an online user stays placed.
     fn forget(&self, py: Python<'_>, user: &str) -> CoreResult<()> {
         released(py, || self.engine.forget(user))
     }
 
+    /// The instances that hold online members of the channel.
     fn instances<'py>(&self, py: Python<'py>, channel: &str) -> PyResult<Bound<'py, PyFrozenSet>> {
         frozen_set(py, &self.engine.instances(channel).map_err(CoreError::from)?)
     }
 
+    /// The channel's online members, sorted, by instance.
     fn members(&self, py: Python<'_>, channel: &str) -> CoreResult<BTreeMap<String, Vec<String>>> {
         let members = released(py, || self.engine.members(channel))?;
         Ok(members.into_iter().map(|(instance, users)| (instance.into(), owned(users))).collect())
     }
 
+    /// The channels of an online user.
     fn channels<'py>(&self, py: Python<'py>, user: &str) -> PyResult<Bound<'py, PyFrozenSet>> {
         frozen_set(py, &released(py, || self.engine.channels(user))?)
     }
 
+    /// The instances on which the user is.
     fn locations<'py>(&self, py: Python<'py>, user: &str) -> PyResult<Bound<'py, PyFrozenSet>> {
         frozen_set(py, &self.engine.locations(user).map_err(CoreError::from)?)
     }
 
+    /// Whether the user is online and a member of the channel.
     fn is_member(&self, user: &str, channel: &str) -> CoreResult<bool> {
         Ok(self.engine.is_member(user, channel)?)
     }
 
+    /// The users on the instance, sorted.
     fn users(&self, py: Python<'_>, instance: &str) -> CoreResult<Vec<String>> {
         Ok(owned(released(py, || self.engine.users(instance))?))
     }
 
+    /// How many users the instance holds, and a 64-bit hash of them that does not depend on order.
     fn digest(&self, instance: &str) -> CoreResult<(u64, u64)> {
         let digest = self.engine.digest(instance)?;
         Ok((digest.count, digest.hash))
     }
 
+    /// Enqueue an ephemeral event for every instance of the channel.
     #[pyo3(signature = (channel, event, exclude = None, actor = None))]
     fn route(
         &self,
@@ -129,16 +143,19 @@ impl Engine {
         if event.len() > LONG_EVENT { released(py, route) } else { Ok(route()?) }
     }
 
+    /// `route` for a batch; all are validated before any is enqueued. The number of targets in all.
     fn route_many(&self, py: Python<'_>, events: Vec<Event<'_>>) -> PyResult<usize> {
         let events: Vec<_> = events.iter().map(borrow_event).collect::<PyResult<_>>()?;
         Ok(released(py, || self.engine.route_many(&events, self.now()))?)
     }
 
+    /// Enqueue an ephemeral event for every instance that the user is on.
     fn route_user(&self, py: Python<'_>, user: &str, event: &[u8]) -> CoreResult<usize> {
         let route = || self.engine.route_user(user, event, self.now());
         if event.len() > LONG_EVENT { released(py, route) } else { Ok(route()?) }
     }
 
+    /// Begin to route a lane (one partition of one stream) that was handled elsewhere up to `position`.
     fn open_lane(
         &self,
         py: Python<'_>,
@@ -149,6 +166,7 @@ impl Engine {
         released(py, || self.engine.open_lane(lane.0, epoch.0, position.0))
     }
 
+    /// Stop routing a lane. Unknown lanes are fine.
     fn close_lane(&self, py: Python<'_>, lane: Natural<u32>) -> CoreResult<()> {
         released(py, || {
             self.engine.close_lane(lane.0);
@@ -156,6 +174,7 @@ impl Engine {
         })
     }
 
+    /// Route stored message events: validate, wrap as `message.new` by splicing, enqueue; advance the lane.
     fn route_messages(
         &self,
         py: Python<'_>,
@@ -167,6 +186,7 @@ impl Engine {
         Ok(released(py, || self.engine.route_messages(lane.0, part.0, &events, self.now()))?)
     }
 
+    /// Route one stored event whose client form is `event`; advance the lane.
     #[pyo3(signature = (lane, seq, channel, event, also = None))]
     fn route_stored(
         &self,
@@ -180,32 +200,39 @@ impl Engine {
         released(py, || self.engine.route_stored(lane.0, seq.0, channel, event, also, self.now()))
     }
 
+    /// Say that everything of the lane up to `seq` was handled, though nothing was there to route.
     fn advance(&self, py: Python<'_>, lane: Natural<u32>, seq: Natural<u64>) -> CoreResult<()> {
         released(py, || self.engine.advance(lane.0, seq.0))
     }
 
+    /// Enqueue for every instance how far each open lane has come, so that a lost last batch shows.
     fn mark(&self, py: Python<'_>) -> CoreResult<usize> {
         released(py, || Ok(self.engine.mark(self.now())))
     }
 
+    /// Send an instance nothing of any lane, because the table does not have all its users. Ephemeral events go on.
     fn hold(&self, py: Python<'_>, instance: &str) -> CoreResult<()> {
         released(py, || self.engine.hold(instance))
     }
 
+    /// End a hold; whether there was one.
     fn release(&self, py: Python<'_>, instance: &str) -> CoreResult<bool> {
         released(py, || self.engine.release(instance))
     }
 
+    /// Take the batches that are due, or all with `force`: (instance, payload). Decode with `decode_batch`.
     #[pyo3(signature = (force = false))]
     fn drain<'py>(&self, py: Python<'py>, force: bool) -> CoreResult<Vec<(String, Bound<'py, PyBytes>)>> {
         let batches = released(py, || Ok(self.engine.drain(self.now(), force)))?;
         Ok(batches.into_iter().map(|(name, batch)| (name.into(), PyBytes::new(py, &batch))).collect())
     }
 
+    /// Seconds until a batch is due (0 when one is), None when all are empty.
     fn next_due(&self) -> Option<f64> {
         self.engine.next_due(self.now()).map(|wait| Duration::from_nanos(wait).as_secs_f64())
     }
 
+    /// Counts and bytes held, by name.
     fn stats(&self, py: Python<'_>) -> CoreResult<BTreeMap<&'static str, usize>> {
         Ok(released(py, || Ok(self.engine.stats()))?.into_iter().collect())
     }
