@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Protocol
 import msgspec
 from msgspec import Meta
 
-from fanout.errors import FanoutError
+from fanout.errors import FanoutError, Unavailable
 from fanout.events import MAX_TEXT, Message, encode
 from fanout.ids import MAX_ID_LENGTH, check_id, check_message_id
 
@@ -53,6 +53,10 @@ class InvalidRequest(Refused):
 
 class Forbidden(Refused):
     """The caller may not do this."""
+
+
+class NoInstance(Unavailable):
+    """No notification instance takes connections now. Unlike its parent's, its text is for the caller."""
 
 
 def not_a_member() -> Forbidden:
@@ -240,7 +244,7 @@ class Queries(Protocol):
         """The WebSocket address of the instance with most room.
 
         Raises:
-            Unavailable: no instance has room.
+            NoInstance: none is up, or none has room.
         """
         ...
 

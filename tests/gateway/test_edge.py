@@ -141,6 +141,32 @@ async def test_every_request_is_a_log_line_without_its_token(
     assert "query-secret" not in written
 
 
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (CALL, "no notification instance is up; try again"),
+        ("channels.history?channel=general", "switched off"),
+        ("http://test/readyz", "log: Unavailable"),
+    ],
+)
+async def test_the_log_line_of_a_503_names_the_reason(
+    http: httpx.AsyncClient, world: World, call: str, reason: str
+) -> None:
+    world.memberships.down = world.log.down = True
+    world.health.add("log", world.log.ping)
+    with structlog.testing.capture_logs() as logs:
+        assert (await http.get(call)).status_code == 503
+    (line,) = [entry for entry in logs if entry["event"] == "request"]
+    assert line["reason"] == reason
+
+
+async def test_the_log_line_of_a_success_has_no_reason(http: httpx.AsyncClient) -> None:
+    with structlog.testing.capture_logs() as logs:
+        await http.get("http://test/readyz")
+    (line,) = [entry for entry in logs if entry["event"] == "request"]
+    assert "reason" not in line
+
+
 async def test_figures_are_by_route_and_never_by_what_a_client_wrote(http: httpx.AsyncClient, world: World) -> None:
     await http.get(CALL)
     for name in ("a", "b", "c"):

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanout.api import Forbidden, HistoryRequest, InvalidRequest
-from fanout.errors import InvalidId, Unavailable
+from fanout.api import Forbidden, HistoryRequest, InvalidRequest, NoInstance
+from fanout.errors import InvalidId
 from fanout.events import Message
 from fanout.ids import new_message_id
 from fanout.ports.memberships import Channel
@@ -109,7 +109,10 @@ async def test_equals_share_by_chance() -> None:
     assert given == {"ws://a/ws", "ws://b/ws"}
 
 
-@pytest.mark.parametrize("leases", [(), (lease("a", 10, 10),), (lease("a", 11, 10),)])
-async def test_no_room_anywhere(leases: tuple[Lease, ...]) -> None:
-    with pytest.raises(Unavailable):
+@pytest.mark.parametrize(
+    ("leases", "why"),
+    [((), "no notification instance is up"), ((lease("a", 10, 10),), "full"), ((lease("a", 11, 10),), "full")],
+)
+async def test_no_room_anywhere(leases: tuple[Lease, ...], why: str) -> None:
+    with pytest.raises(NoInstance, match=why):
         await connected(*leases)

@@ -76,6 +76,7 @@ class Edge:
             status=status,
             ms=round(seconds * 1000, 2),
             user=scope.get("user"),
+            **({"reason": reason} if (reason := scope["state"].get("reason")) else {}),
         )
 
 

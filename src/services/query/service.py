@@ -4,8 +4,7 @@ import random
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Literal, NamedTuple
 
-from fanout.api import History, HistoryRequest, InvalidRequest, RealtimeAddress, not_a_member
-from fanout.errors import Unavailable
+from fanout.api import History, HistoryRequest, InvalidRequest, NoInstance, RealtimeAddress, not_a_member
 from fanout.events import Message
 from fanout.ids import check_message_id
 from fanout.ports.memberships import Memberships
@@ -44,8 +43,10 @@ class QueryService:
         """The address of the instance with most room; see `Queries.connect`. Chance picks among equals."""
         leases = (await self._presence.leases()).values()
         roomiest = max(leases, key=lambda lease: (_room(lease), random.random()), default=None)  # noqa: S311
-        if roomiest is None or _room(roomiest) <= 0:
-            raise Unavailable("no notification instance has room")
+        if roomiest is None:
+            raise NoInstance("no notification instance is up; try again")
+        if _room(roomiest) <= 0:
+            raise NoInstance("every notification instance is full; try again")
         return RealtimeAddress(roomiest.address)
 
 

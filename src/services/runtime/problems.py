@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from fanout.api import Forbidden, InvalidRequest
+from fanout.api import Forbidden, InvalidRequest, NoInstance
 from fanout.errors import ChannelExists, ChannelNotFound, FanoutError, InvalidId, Unavailable
 from fanout.ports.authenticator import TokenRefused
 
@@ -58,6 +58,10 @@ def unauthorized(code: str, detail: str) -> Problem:
     return Problem(HTTPStatus.UNAUTHORIZED, code, detail, {"WWW-Authenticate": challenge})
 
 
+def _unavailable(detail: str) -> Problem:
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, {"Retry-After": str(RETRY_AFTER_S)})
+
+
 _PROBLEMS: Final[dict[type[FanoutError], Callable[[Any], Problem]]] = {
     Problem: lambda error: error,
     InvalidRequest: lambda error: Problem(HTTPStatus.BAD_REQUEST, error.code, error.detail),
@@ -66,11 +70,9 @@ _PROBLEMS: Final[dict[type[FanoutError], Callable[[Any], Problem]]] = {
     Forbidden: lambda error: Problem(HTTPStatus.FORBIDDEN, error.code, error.detail),
     ChannelNotFound: lambda _: Problem(HTTPStatus.NOT_FOUND, "channel_not_found", "there is no such channel"),
     ChannelExists: lambda _: Problem(HTTPStatus.CONFLICT, "channel_exists", "a channel of that id exists"),
-    Unavailable: lambda _: Problem(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "unavailable",
-        "a service that this needs cannot be reached; nothing was half done, try again",
-        {"Retry-After": str(RETRY_AFTER_S)},
+    NoInstance: lambda error: _unavailable(str(error)),
+    Unavailable: lambda _: _unavailable(
+        "a service that this needs cannot be reached; nothing was half done, try again"
     ),
 }
 

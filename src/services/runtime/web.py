@@ -37,6 +37,9 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
         problem: Problem | None = Problem(HTTPStatus.BAD_REQUEST, "disconnected", "the client went away")
     else:
         problem = problem_of(error) or _http_problem(error)
+    if problem is not None and problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        # The edge writes the request's log line.
+        request.scope["state"]["reason"] = str(error) or type(error).__name__
     if problem is None:
         log.error("request failed", path=request.scope["path"], exc_info=error)
         problem = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "an unexpected error; it was logged")
@@ -78,8 +81,11 @@ def operations(health: Health, registry: CollectorRegistry) -> list[HTTPRouteHan
         summary="Are the process and what it depends on ready",
         responses={503: ResponseSpec(Readiness, description="Something is not ready")},
     )
-    async def readyz() -> Response[Readiness]:
+    async def readyz(request: Request[Any, Any, Any]) -> Response[Readiness]:
         report = await health.report()
+        if not report.ready:
+            failing = (f"{name}: {result}" for name, result in report.checks.items() if result != "ok")
+            request.scope["state"]["reason"] = "; ".join(failing)
         return Response(report, status_code=HTTPStatus.OK if report.ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
     @get(
