@@ -1,3 +1,5 @@
+from base64 import urlsafe_b64encode
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +62,20 @@ async def test_the_cursor_leads_through_everything_once(count: int, limit: int, 
 async def test_a_cursor_of_no_page(queries: QueryService, cursor: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         await page(queries, cursor=cursor)
+    assert caught.value.code == "invalid_cursor"
+
+
+def cursor_of(text: str) -> str:
+    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    "text", ["other:before:{}", "before:{}", "general:sideways:{}", "general:before:{}:more", "general:before:x"]
+)
+async def test_a_cursor_that_leads_elsewhere(queries: QueryService, text: str) -> None:
+    assert await page(queries, cursor=cursor_of(f"general:before:{IDS[1]}")) == ([IDS[0]], None)
+    with pytest.raises(InvalidRequest) as caught:
+        await page(queries, cursor=cursor_of(text.format(IDS[1])))
     assert caught.value.code == "invalid_cursor"
 
 

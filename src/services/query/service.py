@@ -11,6 +11,8 @@ from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
 from fanout.ports.presence import Lease, Presence
 
+Direction = Literal["before", "after"]
+
 
 class QueryService:
     """Implements `fanout.api.Queries`.
@@ -37,7 +39,7 @@ class QueryService:
             after=start.message_id if start.direction == "after" else None,
             limit=request.limit + 1,  # one more than is shown tells whether there is more
         )
-        return _cut(page, start.direction, request.limit)
+        return _cut(page, start.direction, request)
 
     async def connect(self) -> RealtimeAddress:
         """The address of the instance with most room; see `Queries.connect`. Chance picks among equals."""
@@ -51,48 +53,48 @@ class QueryService:
 
 
 class _Start(NamedTuple):
-    direction: Literal["before", "after"]
+    """Where a page begins; in its text, the cursor, the channel stands too: what leads on in one leads nowhere else."""
+
+    direction: Direction
     message_id: str | None
 
-    def encode(self) -> str:
-        return urlsafe_b64encode(f"{self.direction}:{self.message_id}".encode()).decode().rstrip("=")
+    def encode(self, channel: str) -> str:
+        return urlsafe_b64encode(f"{channel}:{self.direction}:{self.message_id}".encode()).decode().rstrip("=")
 
     @classmethod
-    def decode(cls, cursor: str) -> "_Start":
+    def decode(cls, cursor: str, channel: str) -> "_Start":
         try:
             padding = "=" * (-len(cursor) % 4)
-            direction, _, message_id = urlsafe_b64decode(cursor + padding).decode("ascii").partition(":")
+            of, direction, message_id = urlsafe_b64decode(cursor + padding).decode("ascii").split(":")
             check_message_id(message_id)
         except ValueError as error:
             raise _bad_cursor() from error
-        if direction == "before":
+        if of == channel and direction == "before":
             return cls("before", message_id)
-        if direction == "after":
+        if of == channel and direction == "after":
             return cls("after", message_id)
         raise _bad_cursor()
 
 
 def _bad_cursor() -> InvalidRequest:
-    return InvalidRequest("invalid_cursor", "the cursor is none that this service gave")
+    return InvalidRequest("invalid_cursor", "the cursor is none that this service gave for this channel")
 
 
 def _start(request: HistoryRequest) -> _Start:
     if request.cursor is not None:
-        return _Start.decode(request.cursor)
+        return _Start.decode(request.cursor, request.channel)
     if request.after is not None:
         return _Start("after", request.after)
     return _Start("before", request.before)
 
 
-def _cut(page: list[Message], direction: Literal["before", "after"], limit: int) -> History:
+def _cut(page: list[Message], direction: Direction, request: HistoryRequest) -> History:
     """The page without the one message too many, which is the oldest going back and the newest going on."""
-    if len(page) <= limit:
+    if len(page) <= request.limit:
         return History(page)
-    if direction == "before":
-        shown = page[:limit]
-        return History(shown, _Start("before", shown[-1].message_id).encode())
-    shown = page[-limit:]
-    return History(shown, _Start("after", shown[0].message_id).encode())
+    shown = page[: request.limit] if direction == "before" else page[-request.limit :]
+    last = shown[-1] if direction == "before" else shown[0]
+    return History(shown, _Start(direction, last.message_id).encode(request.channel))
 
 
 def _room(lease: Lease) -> int:
