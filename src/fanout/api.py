@@ -21,16 +21,58 @@ MAX_USERS: Final = 500
 MAX_NAME: Final = 200
 MAX_PAGE: Final = 200
 
-Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,128}$", description=f"1 to {MAX_ID_LENGTH} of A-Z a-z 0-9 _ -")]
+DEDUP_WINDOW_S: Final = 120
+"""How long the log remembers a `client_msg_id`."""
+
+
+def _written(pattern: str, form: str) -> Meta:
+    """A text of this pattern; `form` says it for people, after "must be"."""
+    return Meta(pattern=pattern, description=form[0].upper() + form[1:], extra={"form": form})
+
+
+Id = Annotated[
+    str, _written(r"^[A-Za-z0-9_-]{1,128}$", f"1 to {MAX_ID_LENGTH} characters of A-Z, a-z, 0-9, '_' or '-'")
+]
+MessageId = Annotated[str, _written(r"^msg_[0-7][0-9A-HJKMNP-TV-Z]{25}$", "msg_ followed by a ULID")]
 ClientMessageId = Annotated[
     str,
+    _written(r"^[A-Za-z0-9_.:~+/=-]{1,128}$", "1 to 128 characters of A-Z, a-z, 0-9 and _ . : ~ + / = -"),
     Meta(
-        pattern=r"^[A-Za-z0-9_.:~+/=-]{1,128}$",
-        description="Chosen by the client. A repeat by the same user within the dedup window changes nothing and "
-        "is answered as the first was, whatever else it carries.",
+        description="Chosen by the client. A repeat by the same user within the dedup window of "
+        f"{DEDUP_WINDOW_S // 60} minutes changes nothing and is answered as the first was, whatever else it carries."
     ),
 ]
 Users = Annotated[list[Id], Meta(max_length=MAX_USERS)]
+Mentions = Annotated[list[Id], Meta(max_length=MAX_MENTIONS, description="The users that the message is about.")]
+Attachments = Annotated[
+    list[Any],
+    Meta(
+        max_length=MAX_ATTACHMENTS,
+        description=f"Any JSON, handed on as it is: up to {MAX_ATTACHMENT_BYTES:,} bytes, nested up to "
+        f"{MAX_ATTACHMENT_DEPTH} deep.",
+    ),
+]
+Before = Annotated[
+    MessageId,
+    Meta(
+        description="The page has the newest of the messages before this one, and its cursor walks on to older ones. "
+        "Not with `after` or `cursor`."
+    ),
+]
+After = Annotated[
+    MessageId,
+    Meta(
+        description="The page has the oldest of the messages after this one, newest first like every page, and its "
+        "cursor walks on to newer ones. Not with `before` or `cursor`."
+    ),
+]
+Cursor = Annotated[
+    str,
+    Meta(
+        description="The `cursor` of the page before, for the page that follows it in the same channel and direction. "
+        "Not with `before` or `after`."
+    ),
+]
 
 
 class Refused(FanoutError):  # noqa: N818 - as the tree in `fanout.errors`
@@ -71,12 +113,12 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SendMessage(Request, frozen=True):
     """`chat.sendMessage`."""
 
-    channel: Id
+    channel: Annotated[Id, Meta(description="The channel to send to; the caller is a member.")]
     text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
-    thread_id: Id | None = None
-    also_send_to_channel: bool = False
-    mentions: Annotated[list[Id], Meta(max_length=MAX_MENTIONS)] | None = None
-    attachments: Annotated[list[Any], Meta(max_length=MAX_ATTACHMENTS)] | None = None
+    thread_id: Annotated[Id, Meta(description="Not in this version: `threads_unavailable`.")] | None = None
+    also_send_to_channel: Annotated[bool, Meta(description="Not in this version: `threads_unavailable`.")] = False
+    mentions: Mentions | None = None
+    attachments: Attachments | None = None
     client_msg_id: ClientMessageId | None = None
 
     def __post_init__(self) -> None:
@@ -93,9 +135,9 @@ class CreateChannel(Request, frozen=True):
     """`channels.create`. Without `channel_id` the platform makes one."""
 
     name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
-    channel_id: Id | None = None
-    members: Users = []
-    private: bool = False
+    channel_id: Annotated[Id, Meta(description="Made by the platform where it is not given.")] | None = None
+    members: Annotated[Users, Meta(description="The first members beside the caller.")] = []
+    private: Annotated[bool, Meta(description="Whether it is entered by a member's invitation only.")] = False
 
     def __post_init__(self) -> None:
         """Check the ids."""
@@ -118,8 +160,8 @@ class ChannelRequest(Request, frozen=True):
 class InviteRequest(Request, frozen=True):
     """`channels.invite`."""
 
-    channel: Id
-    user_ids: Annotated[list[Id], Meta(min_length=1, max_length=MAX_USERS)]
+    channel: Annotated[Id, Meta(description="The channel; the caller is a member.")]
+    user_ids: Annotated[Users, Meta(min_length=1, description="The users who become members.")]
 
     def __post_init__(self) -> None:
         """Check the ids."""
@@ -128,21 +170,21 @@ class InviteRequest(Request, frozen=True):
             check_id(user, "user_ids")
 
 
-class HistoryRequest(msgspec.Struct, frozen=True):
-    """`channels.history`: at most one of `before`, `after` and `cursor`."""
+class HistoryRequest(Request, frozen=True):
+    """`channels.history`: at most one of `before`, `after` and `cursor`; without any, the newest messages."""
 
-    channel: str
-    before: str | None = None
-    after: str | None = None
-    cursor: str | None = None
-    limit: int = 50
+    channel: Annotated[Id, Meta(description="The channel to read; the caller is a member.")]
+    before: Before | None = None
+    after: After | None = None
+    cursor: Cursor | None = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="The most messages that the page may have.")] = 50
 
     def __post_init__(self) -> None:
-        """Check the ids and bounds.
+        """Check the ids, and that they do not contradict each other.
 
         Raises:
             InvalidId: an id is none.
-            InvalidRequest: more than one starting point, or a limit out of bounds.
+            InvalidRequest: more than one starting point.
         """
         check_id(self.channel, "channel")
         starts = {"before": self.before, "after": self.after}
@@ -151,34 +193,32 @@ class HistoryRequest(msgspec.Struct, frozen=True):
                 check_message_id(message_id, name)
         if sum(start is not None for start in (*starts.values(), self.cursor)) > 1:
             raise InvalidRequest("invalid_request", "give one of before, after and cursor")
-        if not 1 <= self.limit <= MAX_PAGE:
-            raise InvalidRequest("invalid_request", f"limit must be 1 to {MAX_PAGE}")
 
 
 class SentMessage(msgspec.Struct, frozen=True):
     """The log holds the message."""
 
-    message_id: str
-    correlation_id: str
+    message_id: MessageId
+    correlation_id: Annotated[str, Meta(description="The request's, for support.")]
 
 
 class ChannelAnswer(msgspec.Struct, frozen=True):
     """The channel that the call was about."""
 
-    channel_id: str
+    channel_id: Id
 
 
 class History(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A page of a channel, newest first; `cursor` leads on where there is more."""
+    """A page of a channel."""
 
-    messages: list[Message]
-    cursor: str | None = None
+    messages: Annotated[list[Message], Meta(description="Newest first, in either direction.")]
+    cursor: Annotated[str, Meta(description="Leads on to the next page; left out on the last.")] | None = None
 
 
 class RealtimeAddress(msgspec.Struct, frozen=True):
-    """The WebSocket address to connect to."""
+    """Where to connect to."""
 
-    url: str
+    url: Annotated[str, Meta(description="The WebSocket address.", extra_json_schema={"format": "uri"})]
 
 
 class Commands(Protocol):

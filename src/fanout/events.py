@@ -5,10 +5,11 @@ without decoding them (see `fanout.message_frame`).
 """
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import orjson
+from msgspec import Meta
 
 from fanout._core import check_event, message_frame
 from fanout.errors import InvalidEvent
@@ -20,6 +21,9 @@ MAX_EVENT: Final = (1 << 20) - (1 << 10)
 MESSAGE_NEW: Final = "message.new"
 MEMBER_JOINED: Final = "member.joined"
 MEMBER_LEFT: Final = "member.left"
+
+
+Timestamp = Annotated[str, Meta(description="RFC 3339, UTC, milliseconds", extra_json_schema={"format": "date-time"})]
 
 
 def timestamp(moment: datetime | None = None) -> str:
@@ -35,7 +39,7 @@ class Message(msgspec.Struct, omit_defaults=True, frozen=True):
     channel_id: str
     sender_id: str
     text: str
-    sent_at: str
+    sent_at: Timestamp
     thread_id: str | None = None
     mentions: list[str] | None = None
     attachments: list[Any] | None = None

@@ -199,12 +199,33 @@ async def test_the_history_as_pages(http: httpx.AsyncClient, world: World, chann
         ({"channel": "g", "limit": "201"}, "invalid_request"),
         ({"channel": "g", "limit": "x"}, "invalid_request"),
         ({"channel": "g", "before": "yesterday"}, "invalid_request"),
+        ({"channel": "g", "before": "null"}, "invalid_request"),
+        ({"channel": "g", "limit": ["1", "2"]}, "invalid_request"),
+        ({"channel": "g", "colour": "red"}, "invalid_request"),
         ({"channel": "g", "cursor": "x"}, "invalid_cursor"),
+        ({"channel": "g", "cursor": ""}, "invalid_cursor"),
         ({"channel": "g", "before": "msg_" + "0" * 26, "after": "msg_" + "0" * 26}, "invalid_request"),
     ],
 )
-async def test_queries_that_can_never_succeed(http: httpx.AsyncClient, params: dict[str, str], code: str) -> None:
+async def test_queries_that_can_never_succeed(http: httpx.AsyncClient, params: dict[str, Any], code: str) -> None:
     assert problem(await http.get("channels.history", params=params)) == (400, code)
+
+
+async def test_a_cursor_leads_on_in_its_own_channel_only(http: httpx.AsyncClient, world: World, channel: str) -> None:
+    await http.post("channels.create", json={"channel_id": "other", "name": "Other"})
+    await world.messages.write([Message(new_message_id(), channel, "alice", "hi", "t") for _ in range(2)])
+    first = (await http.get("channels.history", params={"channel": channel, "limit": 1})).json()
+    elsewhere = await http.get("channels.history", params={"channel": "other", "cursor": first["cursor"]})
+    assert problem(elsewhere) == (400, "invalid_cursor")
+
+
+@pytest.mark.parametrize(
+    "call", ["chat.sendMessage", "channels.create", "channels.join", "channels.leave", "channels.invite"]
+)
+async def test_no_call_takes_a_query_parameter_that_it_does_not_know(http: httpx.AsyncClient, call: str) -> None:
+    response = await http.post(call, params={"colour": "red"}, json={})
+    assert problem(response) == (400, "invalid_request")
+    assert response.json()["detail"] == "unknown field 'colour'"
 
 
 async def test_where_to_connect(http: httpx.AsyncClient, world: World) -> None:

@@ -135,7 +135,7 @@ async def test_every_request_is_a_log_line_without_its_token(
     with structlog.testing.capture_logs() as logs:
         await http.get(CALL, params={"token": "query-secret"}, headers={"X-Correlation-ID": "corr-1"})
     (line,) = [entry for entry in logs if entry["event"] == "request"]
-    assert (line["method"], line["path"], line["status"], line["user"]) == ("GET", f"/api/v1/{CALL}", 503, "alice")
+    assert (line["method"], line["path"], line["status"], line["user"]) == ("GET", f"/api/v1/{CALL}", 400, "alice")
     written = str(logs) + "".join(r.getMessage() for r in caplog.records if r.name != "httpx")
     assert "user:alice" not in written
     assert "query-secret" not in written

@@ -4,9 +4,6 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from litestar import Litestar
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp
 from prometheus_client import CollectorRegistry
 
@@ -15,6 +12,7 @@ from fanout.ports.authenticator import Authenticator
 from services.gateway.admission import admission
 from services.gateway.edge import Edge
 from services.gateway.limiter import RateLimiter
+from services.gateway.openapi import openapi_config
 from services.gateway.routes import api_router
 from services.runtime.health import Health
 from services.runtime.web import operations, problem_response
@@ -44,23 +42,10 @@ def gateway_app(gateway: Gateway) -> ASGIApp:
         ],
         exception_handlers={Exception: problem_response},
         request_max_body_size=gateway.max_body,
-        openapi_config=_openapi(),
+        openapi_config=openapi_config(_version()),
         logging_config=None,
     )
     return Edge(app, gateway.registry)
-
-
-def _openapi() -> OpenAPIConfig:
-    return OpenAPIConfig(
-        title="Fanout",
-        version=_version(),
-        description="The REST face of the real-time tier. Errors are RFC 9457 problems with a stable `code`.",
-        path="/openapi.json",
-        render_plugins=[JsonRenderPlugin(path="/")],
-        components=Components(
-            security_schemes={"token": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
-        ),
-    )
 
 
 def _version() -> str:

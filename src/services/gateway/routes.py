@@ -1,17 +1,17 @@
 """The routes under `/api/v1`, contract section 2: each hands its request on, and its answer back."""
 
 from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Any, Final
 
 from litestar import Request, Router, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromQuery, JSONBody, QueryParameter, SkipValidation
-from litestar.types import ASGIApp
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import JSONBody, SkipValidation
+from litestar.types import AnyCallable, ASGIApp
 
+from fanout import api
 from fanout.api import (
-    MAX_PAGE,
     ChannelAnswer,
     ChannelRequest,
     Commands,
@@ -25,8 +25,8 @@ from fanout.api import (
     SentMessage,
 )
 from fanout.ports.authenticator import Identity
-from services.gateway.bodies import StrictBody
-from services.runtime.problems import MEDIA_TYPE, ProblemDetails
+from services.gateway.bodies import StrictBody, read_query, without_query
+from services.gateway.openapi import problems
 from services.runtime.web import correlation_id
 
 PREFIX: Final = "/api/v1"
@@ -34,127 +34,84 @@ PREFIX: Final = "/api/v1"
 Caller = Request[str, Identity, State]
 CommandsGiven = NamedDependency[SkipValidation[Commands]]
 QueriesGiven = NamedDependency[SkipValidation[Queries]]
-
-_DESCRIPTIONS: Final = {
-    400: "The request can never succeed: `invalid_request`, `malformed_json`, `invalid_cursor`, `threads_unavailable`",
-    401: "The token is missing or worth nothing: `token_…`",
-    403: "The caller may not do this: `not_a_member`, `private_channel`",
-    404: "There is no such channel: `channel_not_found`",
-    409: "The channel exists: `channel_exists`",
-    413: "The body is too large: `body_too_large`",
-    429: "Too many requests: `rate_limited`; `Retry-After` says how long to wait",
-    503: "Something needed cannot be reached; nothing was half done: `unavailable`",
-}
+Decorator = Callable[[AnyCallable], HTTPRouteHandler]
 
 
-def _problems(*statuses: int) -> dict[int, ResponseSpec]:
+def _post(name: str, summary: str, answer: str, *codes: str, status: int = 200) -> Decorator:
+    """A call with a body: its name, and for its document a summary, what its answer means, and its codes."""
+    described = _described(name, summary, answer, "malformed_json", "body_too_large", *codes)
+    return post(f"/{name}", status_code=status, guards=[without_query], **described)
+
+
+def _get(name: str, summary: str, answer: str, *codes: str, query: type[api.Request] | None = None) -> Decorator:
+    """A call without a body, described as one with a body is; `query` is what its handler reads from its query."""
+    limits: dict[str, Any] = {"opt": {"query": query}} if query else {"guards": [without_query]}
+    return get(f"/{name}", **limits, **_described(name, summary, answer, *codes))
+
+
+def _described(name: str, summary: str, answer: str, *codes: str) -> dict[str, Any]:
     return {
-        status: ResponseSpec(
-            ProblemDetails,
-            description=_DESCRIPTIONS[status],
-            media_type=MEDIA_TYPE,
-            generate_examples=False,
-        )
-        for status in (401, 429, 503, *statuses)
+        "operation_id": name,
+        "tags": [name.partition(".")[0]],
+        "summary": summary,
+        "response_description": answer,
+        "responses": problems(*codes),
     }
 
 
-@post(
-    "/chat.sendMessage",
-    dto=StrictBody[SendMessage],
-    return_dto=None,
-    status_code=202,
-    tags=["chat"],
-    summary="Send a message; answered once the log holds it",
-    responses=_problems(400, 403, 413),
+@_post(
+    "chat.sendMessage",
+    "Send a message",
+    "The log holds the message.",
+    "threads_unavailable",
+    "not_a_member",
+    status=202,
 )
 async def send_message(request: Caller, data: JSONBody[SendMessage], commands: CommandsGiven) -> SentMessage:
-    """Send a message."""
+    """Answered once the log holds the message; it is delivered after that."""
     return await commands.send_message(request.user, data, correlation_id(request))
 
 
-@post(
-    "/channels.create",
-    dto=StrictBody[CreateChannel],
-    return_dto=None,
-    tags=["channels"],
-    summary="Create a channel; the caller is its first member",
-    responses=_problems(400, 409, 413),
-)
+@_post("channels.create", "Create a channel", "The channel is there.", "channel_exists", status=201)
 async def create_channel(request: Caller, data: JSONBody[CreateChannel], commands: CommandsGiven) -> ChannelAnswer:
-    """Create a channel."""
+    """The caller is its first member."""
     return await commands.create_channel(request.user, data)
 
 
-@post(
-    "/channels.join",
-    dto=StrictBody[ChannelRequest],
-    return_dto=None,
-    status_code=200,
-    tags=["channels"],
-    summary="Become a member of a public channel",
-    responses=_problems(400, 403, 404, 413),
-)
+@_post("channels.join", "Join a channel", "The caller is a member.", "private_channel", "channel_not_found")
 async def join_channel(request: Caller, data: JSONBody[ChannelRequest], commands: CommandsGiven) -> ChannelAnswer:
-    """Join a channel."""
+    """A private channel is entered by a member's invitation only."""
     return await commands.join(request.user, data)
 
 
-@post(
-    "/channels.leave",
-    dto=StrictBody[ChannelRequest],
-    return_dto=None,
-    status_code=200,
-    tags=["channels"],
-    summary="Be a member no more",
-    responses=_problems(400, 404, 413),
-)
+@_post("channels.leave", "Leave a channel", "The caller is no member.", "channel_not_found")
 async def leave_channel(request: Caller, data: JSONBody[ChannelRequest], commands: CommandsGiven) -> ChannelAnswer:
-    """Leave a channel."""
+    """Leaving a channel that one is not in changes nothing."""
     return await commands.leave(request.user, data)
 
 
-@post(
-    "/channels.invite",
-    dto=StrictBody[InviteRequest],
-    return_dto=None,
-    status_code=200,
-    tags=["channels"],
-    summary="Make others members of a channel that the caller is in",
-    responses=_problems(400, 403, 404, 413),
-)
+@_post("channels.invite", "Make others members", "They are members.", "not_a_member", "channel_not_found")
 async def invite(request: Caller, data: JSONBody[InviteRequest], commands: CommandsGiven) -> ChannelAnswer:
-    """Invite others."""
+    """The caller is a member; who is one already stays one."""
     return await commands.invite(request.user, data)
 
 
-@get(
-    "/channels.history",
-    tags=["channels"],
-    summary="A page of a channel's messages, newest first",
-    responses=_problems(400, 403),
+@_get(
+    "channels.history",
+    "Read a channel",
+    "A page of messages.",
+    "invalid_cursor",
+    "not_a_member",
+    query=HistoryRequest,
 )
-async def history(
-    request: Caller,
-    queries: QueriesGiven,
-    channel: FromQuery[str],
-    before: FromQuery[str | None] = None,
-    after: FromQuery[str | None] = None,
-    cursor: FromQuery[str | None] = None,
-    limit: Annotated[int, QueryParameter(ge=1, le=MAX_PAGE)] = 50,
-) -> History:
-    """Read a channel."""
-    return await queries.history(request.user, HistoryRequest(channel, before, after, cursor, limit))
+async def history(request: Caller, queries: QueriesGiven) -> History:
+    """Without `before`, `after` and `cursor`, the newest messages; the cursor walks on to older ones."""
+    return await queries.history(request.user, read_query(request, HistoryRequest))
 
 
-@get(
-    "/realtime.connect",
-    tags=["realtime"],
-    summary="The WebSocket address of the instance with most room",
-    responses=_problems(),
-)
+@_get("realtime.connect", "Find where to connect", "The address of the instance with most room.")
 async def connect(queries: QueriesGiven) -> RealtimeAddress:
-    """Find an instance."""
+    """Ask anew before each connection: instances come and go."""
     return await queries.connect()
 
 
@@ -181,6 +138,8 @@ def api_router(commands: Commands, queries: Queries, admit: Callable[[ASGIApp], 
             "commands": Provide(lambda: commands, sync_to_thread=False),
             "queries": Provide(lambda: queries, sync_to_thread=False),
         },
+        dto=StrictBody[api.Request],
+        return_dto=None,
         middleware=[admit],
         security=[{"token": []}],
     )

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 from fanout.api import Forbidden, InvalidRequest, NoInstance
 from fanout.errors import ChannelExists, ChannelNotFound, FanoutError, InvalidId, Unavailable
@@ -15,14 +16,14 @@ RETRY_AFTER_S: Final = 1
 
 
 class ProblemDetails(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The body of every error."""
+    """The body of every error, RFC 9457."""
 
-    type: str
-    title: str
-    status: int
-    code: str
-    correlation_id: str
-    detail: str | None = None
+    type: Annotated[str, Meta(description="A URN of the code.", extra_json_schema={"format": "uri"})]
+    title: Annotated[str, Meta(description="The status, in words.")]
+    status: Annotated[int, Meta(description="The HTTP status.")]
+    code: Annotated[str, Meta(description="What is wrong, for programs; it is stable.")]
+    correlation_id: Annotated[str, Meta(description="The request's, for support.")]
+    detail: Annotated[str, Meta(description="What is wrong, for people.")] | None = None
 
 
 class Problem(FanoutError):  # noqa: N818 - as the tree in `fanout.errors`
