@@ -37,6 +37,7 @@ class World:
     health: Health = field(default_factory=Health)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     clock: Clock = field(default_factory=Clock)
+    origins: tuple[str, ...] = ()
 
     def gateway(self) -> Gateway:
         return Gateway(
@@ -47,6 +48,7 @@ class World:
             health=self.health,
             registry=self.registry,
             max_body=MAX_BODY,
+            origins=self.origins,
         )
 
 

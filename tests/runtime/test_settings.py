@@ -58,6 +58,14 @@ def test_algorithms_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
+    "origins", ["", "*", "https://chat.example, http://localhost:3000", "capacitor://localhost", "http://[::1]:3000"]
+)
+def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, origins: str) -> None:
+    monkeypatch.setenv("FANOUT_CORS_ORIGINS", origins)
+    assert ", ".join(load_settings().cors_origins) == origins
+
+
+@pytest.mark.parametrize(
     ("variable", "value", "remedy"),
     [
         ("LISTEN", "8080", "host:port"),
@@ -75,6 +83,10 @@ def test_algorithms_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> 
         ("JWKS_URL", "file:///etc/passwd", "https://"),
         ("JWT_ALGORITHMS", "none", "HS256"),
         ("INSTANCE_ID", "a.b", "A-Z"),
+        ("CORS_ORIGINS", "https://chat.example/", "https://chat.example,"),
+        ("CORS_ORIGINS", "chat.example", "https://chat.example,"),
+        ("CORS_ORIGINS", "https://*.example", "https://chat.example,"),
+        ("CORS_ORIGINS", "null", "https://chat.example,"),
         ("MONGO_URL", "mongodb://localhost", "unset it"),
         ("CASSANDRA_HOSTS", "a,b", "unset it"),
         ("PARTITIONS", "0", "greater than or equal to 1"),

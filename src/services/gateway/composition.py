@@ -53,5 +53,6 @@ def build_app(
             health=health,
             registry=registry,
             max_body=settings.max_body,
+            origins=settings.cors_origins,
         )
     )

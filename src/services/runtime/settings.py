@@ -5,6 +5,7 @@ be a secret.
 """
 
 import os
+import re
 import socket
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,6 +28,7 @@ WEAK_SECRET_BYTES: Final = 32
 _MAX_PORT: Final = 65_535
 _HOSTNAME_LENGTH: Final = 60
 _WILDCARDS: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognised here, never bound
+_ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[a-z0-9.-]+(:[0-9]{1,5})?|[a-z]+://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 _NOT_BUILT: Final = "there is no adapter for it in this version; unset it, and the store runs embedded"
 
 
@@ -117,6 +119,8 @@ class Settings(BaseSettings):
     """Requests per second and user."""
     rate_burst: int = Field(default=60, ge=1)
     """Requests that a user who was quiet may make at once."""
+    cors_origins: Words = ()
+    """The origins of the web pages whose scripts may call the REST API; `*` is any."""
     max_body: int = Field(default=640 * 1024, ge=1024)
     """Bytes of a request's body: the longest text, each character escaped as a surrogate pair, has to fit."""
     max_frame: int = Field(default=64 * 1024, ge=1024)
@@ -169,6 +173,15 @@ class Settings(BaseSettings):
         known = SHARED_SECRET_ALGORITHMS | PUBLIC_KEY_ALGORITHMS
         if not value or not known.issuperset(value):
             raise ValueError(f"must be of {', '.join(sorted(known))}, separated by commas")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(map(_ORIGIN.fullmatch, value)):
+            raise ValueError(
+                "must be * or origins as browsers send them, as in https://chat.example, separated by commas"
+            )
         return value
 
     @model_validator(mode="after")
