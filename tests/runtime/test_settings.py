@@ -69,7 +69,7 @@ def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, origin
     ("variable", "value", "remedy"),
     [
         ("LISTEN", "8080", "host:port"),
-        ("LISTEN", "localhost:99999", "host:port"),
+        ("LISTEN", "localhost:99999", "a port of 0 to 65535"),
         ("LISTEN", "localhost:٣", "host:port"),
         ("NATS_URL", "http://localhost", "nats://"),
         ("REDIS_URL", "localhost:6379", "redis://"),
@@ -126,6 +126,7 @@ def test_all_errors_are_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"JWKS_URL": "https://issuer.example/jwks"}, "JWT_ALGORITHMS"),
         ({"WS_LISTEN": "0.0.0.0:8081"}, "WS_URL"),
         ({"HEARTBEAT_S": "30", "HEARTBEAT_TIMEOUT_S": "30"}, "HEARTBEAT_TIMEOUT_S"),
+        ({"LISTEN": "127.0.0.1:8081"}, "WS_LISTEN"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(
@@ -133,6 +134,21 @@ def test_settings_that_contradict_each_other_are_refused(
 ) -> None:
     (line,) = lines_of(monkeypatch, **variables)
     assert line.startswith(f"FANOUT_{variable}: ")
+
+
+def test_any_free_port_is_never_the_same_one_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FANOUT_LISTEN", "127.0.0.1:0")
+    monkeypatch.setenv("FANOUT_WS_LISTEN", "127.0.0.1:0")
+    settings = load_settings()
+    assert settings.listen == settings.ws_listen
+
+
+@pytest.mark.parametrize(
+    ("listen", "reached"),
+    [("0.0.0.0:1", "127.0.0.1:1"), (":1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("host.example:1", "host.example:1")],
+)
+def test_a_wildcard_is_reached_by_loopback(listen: str, reached: str) -> None:
+    assert str(Address.parse(listen).from_here()) == reached
 
 
 def test_no_secret_shows_in_a_repr_or_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,6 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
-from fanout import Unavailable
 from fanout.ports.socket import SocketClosed, SocketHandler
 
 log = structlog.get_logger(__name__)
@@ -156,7 +155,7 @@ async def serving_websockets(
         sockets before.
 
     Raises:
-        Unavailable: the address cannot be listened on.
+        OSError: the address cannot be listened on.
     """
 
     async def serve_one(connection: ServerConnection) -> None:
@@ -167,10 +166,7 @@ async def serving_websockets(
     def connect(*arguments: Any, **options: Any) -> _BoundedReads:
         return _BoundedReads(max_unread, held, *arguments, **options)
 
-    try:
-        server = await _listen(serve_one, connect, host, port, max_frame)
-    except OSError as error:
-        raise Unavailable(f"{host}:{port} cannot be listened on: {error.strerror or error}") from error
+    server = await _listen(serve_one, connect, host, port, max_frame)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -1,12 +1,12 @@
 """Where a notification instance meets its WebSocket server."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from services.adapters.websocket import serving_websockets
 from services.notification.admission import Terms
 from services.notification.instance import NotificationInstance, NotificationPorts
-from services.runtime.settings import Address, Settings
+from services.runtime.settings import Address, Settings, cannot_listen
 from services.runtime.tasks import Tasks
 
 ANSWERS = 64 * 1024
@@ -21,6 +21,9 @@ async def running_notification(
 
     Yields:
         where clients connect.
+
+    Raises:
+        ConfigurationError: the address cannot be listened on.
     """
     terms = Terms(
         instance_id=settings.instance_id,
@@ -31,16 +34,25 @@ async def running_notification(
     )
     async with Tasks(on_failure) as tasks:
         instance = NotificationInstance(terms, ports, tasks, heartbeat_timeout_s=settings.heartbeat_timeout_s)
-        listen = settings.ws_listen
-        serving = serving_websockets(
-            instance.serve,
-            listen.host,
-            listen.port,
-            max_frame=settings.max_frame,
-            max_unread=settings.socket_budget + ANSWERS,
-        )
-        async with serving as port:
-            bound = Address(listen.host, port)
+        async with _serving(instance, settings) as bound:
             await instance.start(settings.public_ws_url(bound))
             yield bound
             await instance.drain()
+
+
+@asynccontextmanager
+async def _serving(instance: NotificationInstance, settings: Settings) -> AsyncIterator[Address]:
+    listen = settings.ws_listen
+    serving = serving_websockets(
+        instance.serve,
+        listen.host,
+        listen.port,
+        max_frame=settings.max_frame,
+        max_unread=settings.socket_budget + ANSWERS,
+    )
+    async with AsyncExitStack() as stack:
+        try:
+            port = await stack.enter_async_context(serving)
+        except OSError as error:
+            raise cannot_listen("WS_LISTEN", listen, error) from error
+        yield Address(listen.host, port)

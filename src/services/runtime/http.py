@@ -9,7 +9,7 @@ from typing import Any, Final
 import uvicorn
 
 from services.runtime.http_protocol import BoundedProtocol
-from services.runtime.settings import Address, ConfigurationError
+from services.runtime.settings import Address, cannot_listen
 
 BACKLOG: Final = 2048
 KEEP_ALIVE_S: Final = 30
@@ -34,7 +34,7 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def serve_http(app: Any, address: Address, *, grace_s: float = 5.0) -> AsyncIterator[Address]:
-    """Serve HTTP while the context lasts.
+    """Serve HTTP on the address that `FANOUT_LISTEN` names, while the context lasts.
 
     Leaving it stops listening, lets requests that are being answered end within `grace_s`, and cancels the rest.
 
@@ -90,7 +90,7 @@ def _bind(address: Address) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise ConfigurationError([f"{address} cannot be listened on: {error.strerror or error}"]) from error
+        raise cannot_listen("LISTEN", address, error) from error
     return listener
 
 

@@ -4,6 +4,7 @@ Whatever is wrong is said at once, a line per variable with its remedy, and neve
 be a secret.
 """
 
+import errno
 import os
 import re
 import socket
@@ -62,9 +63,31 @@ class Address(NamedTuple):
             ValueError: it is not of that form.
         """
         host, colon, port = text.rpartition(":")
-        if not colon or not (port.isascii() and port.isdigit()) or int(port) > _MAX_PORT:
+        if not colon or not (port.isascii() and port.isdigit()):
             raise ValueError("must be host:port, as in 127.0.0.1:8080")
+        if int(port) > _MAX_PORT:
+            raise ValueError(f"must have a port of 0 to {_MAX_PORT}")
         return cls(host.removeprefix("[").removesuffix("]"), int(port))
+
+    def from_here(self) -> "Address":
+        """Where this machine reaches what listens there: a wildcard is no address to connect to."""
+        loopback = "::1" if self.host == "::" else "127.0.0.1"
+        return Address(loopback if self.host in _WILDCARDS else self.host, self.port)
+
+
+def cannot_listen(variable: str, address: Address, error: OSError) -> ConfigurationError:
+    """The error of an address that cannot be listened on, with the remedy.
+
+    Args:
+        variable: that holds the address, without the prefix.
+        address: that was tried.
+        error: what the operating system said.
+    """
+    if error.errno == errno.EADDRINUSE:
+        why = "is in use by another process; stop that one, or set another port"
+    else:
+        why = f"cannot be listened on: {error.strerror or error}; set another address"
+    return ConfigurationError([f"{PREFIX}{variable}: {address} {why}"])
 
 
 def _address(value: object) -> object:
@@ -193,6 +216,8 @@ class Settings(BaseSettings):
             raise _wrong("JWT_ALGORITHMS", "a JWKS is set, so name its algorithms here, as in RS256")
         if self.heartbeat_timeout_s <= self.heartbeat_s:
             raise _wrong("HEARTBEAT_TIMEOUT_S", "must be longer than FANOUT_HEARTBEAT_S")
+        if self.listen.port and self.listen == self.ws_listen:
+            raise _wrong("WS_LISTEN", "is the address of FANOUT_LISTEN too; set another port for one of them")
         if not self.ws_url and self.ws_listen.host in _WILDCARDS:
             raise _wrong("WS_URL", "set the address for clients: FANOUT_WS_LISTEN is every interface")
         return self
