@@ -1,5 +1,6 @@
 import json
 import logging
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -66,6 +67,22 @@ def test_the_password_of_a_url_is_not_written(written: Written) -> None:
     structlog.stdlib.get_logger("ours").error("cannot reach redis://:hunter2@localhost:6379/0")
     assert "hunter2" not in written.text()
     assert "localhost:6379" in written.text()
+
+
+def test_every_line_names_the_service_that_the_process_runs(written: Written) -> None:
+    configure_logging("json", service="gateway")
+    structlog.stdlib.get_logger("ours").info("began")
+    worker = threading.Thread(target=logging.getLogger("theirs").warning, args=("odd",))
+    worker.start()
+    worker.join()
+    assert [json.loads(line)["service"] for line in written.text().splitlines()] == ["gateway", "gateway"]
+
+
+def test_a_line_for_each_connection_is_left_out(written: Written) -> None:
+    configure_logging("json", "info")
+    logging.getLogger("websockets.server").info("connection open")
+    logging.getLogger("websockets.server").error("opening handshake failed")
+    assert [json.loads(line)["event"] for line in written.text().splitlines()] == ["opening handshake failed"]
 
 
 def test_auto_is_json_where_there_is_no_terminal(written: Written) -> None:

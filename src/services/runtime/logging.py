@@ -12,7 +12,9 @@ from structlog.types import Processor
 REDACTED: Final = "[redacted]"
 
 _SECRET_KEY: Final = re.compile(r"token|authorization|secret|password|cookie|credential", re.IGNORECASE)
-_QUIET: Final = ("httpx", "httpcore", "uvicorn.error")
+_QUIET: Final = ("httpx", "httpcore", "uvicorn.error", "websockets")
+"""Libraries that tell of each request or connection at `info`."""
+
 _JWT: Final = re.compile(r"\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?")
 _URL_PASSWORD: Final = re.compile(r"(?<=://)[^/@\s]+@")
 
@@ -36,16 +38,20 @@ def _clean(key: object, value: Any) -> Any:
     return value
 
 
-def configure_logging(form: Literal["auto", "console", "json"] = "auto", level: str = "info") -> None:
+def configure_logging(
+    form: Literal["auto", "console", "json"] = "auto", level: str = "info", *, service: str = ""
+) -> None:
     """Set up logging for the process; the last call holds.
 
     Args:
         form: `auto` is `console` on a terminal and `json` elsewhere.
         level: the lowest that is written.
+        service: named in every line, where the process runs one.
     """
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        *([_naming(service)] if service else []),
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
@@ -59,6 +65,14 @@ def configure_logging(form: Literal["auto", "console", "json"] = "auto", level: 
         cache_logger_on_first_use=False,
     )
     _install(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_render(console)), level)
+
+
+def _naming(service: str) -> Processor:
+    # Not a context variable: the threads of a library do not inherit those.
+    def name(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {"service": service, **event}
+
+    return name
 
 
 def _render(console: bool) -> list[Processor]:  # noqa: FBT001 - private, and the name says it
