@@ -44,6 +44,19 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
         await RedisPresence.open(f"redis://127.0.0.1:{free_port()}")
 
 
+async def test_a_database_that_the_server_has_not_is_unavailable(redis_url: str) -> None:
+    with pytest.raises(Unavailable, match=rf"at {redis_url}/99: DB index is out of range"):
+        await RedisPresence.open(f"{redis_url}/99")
+
+
+async def test_a_server_of_another_kind_is_unavailable_and_no_password_is_quoted(nats_url: str) -> None:
+    address = nats_url.removeprefix("nats://")
+    with pytest.raises(Unavailable) as caught:
+        await RedisPresence.open(f"redis://user:hunter2@{address}/0?password=hunter2")
+    assert f"at redis://{address}/0: " in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
 async def test_a_url_of_something_else_is_an_error() -> None:
     with pytest.raises(ValueError, match="scheme"):
         await RedisPresence.open("http://127.0.0.1")

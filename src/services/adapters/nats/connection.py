@@ -261,7 +261,9 @@ async def connect(url: str, *, name: str) -> Connection:
         )
     except (OSError, errors.Error) as error:
         await connection.close()
-        raise Unavailable(f"no NATS server lets us in at {without_credentials(url)}: {error}") from error
+        # A bare timeout has no text: a server of another kind waits for the client to speak first.
+        why = str(error) or f"nothing there greets as NATS does within {_CONNECT_WITHIN_S} s"
+        raise Unavailable(f"no NATS server lets us in at {without_credentials(url)}: {why}") from error
     connection.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1}
     return connection
 

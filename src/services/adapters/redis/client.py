@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
+from urllib.parse import urlsplit
 
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -54,6 +55,21 @@ def make_client(url: str) -> Redis:
         retry=Retry(ConstantBackoff(0), 1, supported_errors=(exceptions.ConnectionError,)),
     )
     return Redis.from_pool(pool)
+
+
+@contextmanager
+def opening(url: str) -> Iterator[None]:
+    """Turn every error of the first call into `Unavailable`: what answers may not be a Redis, or refuse the URL."""
+    try:
+        yield
+    except (OSError, exceptions.RedisError) as error:
+        raise Unavailable(f"no Redis server lets us in at {_without_credentials(url)}: {error}") from error
+
+
+def _without_credentials(url: str) -> str:
+    parts = urlsplit(url)
+    # The options may name the password, too.
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from fanout.events import timestamp
 from fanout.keys import PresenceChange
 from fanout.ports.presence import ChangeHandler, Connection, Lease
 from services.adapters.redis import scripts
-from services.adapters.redis.client import make_client, reaching
+from services.adapters.redis.client import make_client, opening, reaching
 from services.adapters.redis.watch import Watch
 
 _T = TypeVar("_T")
@@ -46,12 +46,13 @@ class RedisPresence:
             url: `redis://`, `rediss://` or `unix://`.
 
         Raises:
-            Unavailable: it does not answer.
+            Unavailable: it does not answer, or not as a Redis that has what the URL names.
             ValueError: the URL is none of these.
         """
         presence = cls(make_client(url))
         try:
-            await presence.ping()
+            with opening(url):
+                await presence._client.ping()
         except BaseException:
             await presence.close()
             raise
