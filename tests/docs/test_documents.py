@@ -7,22 +7,37 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
+from services.cli.main import app
 from services.runtime.settings import PREFIX, Settings
+from services.runtime.unknown import CLIENT_VARIABLES
 from tests.support.cluster import Service
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_every_setting_is_described_and_no_other() -> None:
-    described = set(re.findall(r"`(FANOUT_[A-Z_]+)`", (ROOT / "docs/settings.md").read_text()))
-    assert described == {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    services, clients = (ROOT / "docs/settings.md").read_text().split("## Of the client commands")
+    assert variables_of_table(services) == {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    assert variables_of_table(clients) == CLIENT_VARIABLES
+
+
+def test_no_command_reads_a_variable_that_is_not_described() -> None:
+    commands = typer.main.get_group(app).commands.values()
+    read = {parameter.envvar for command in commands for parameter in command.params if parameter.envvar}
+    assert read == CLIENT_VARIABLES
 
 
 def test_links_between_documents_lead_somewhere() -> None:
     for document in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+def variables_of_table(document: str) -> set[str]:
+    first_cells = re.findall(r"^\|([^|]*)\|", document, re.MULTILINE)
+    return set(re.findall(r"`(FANOUT_[A-Z_]+)`", " ".join(first_cells)))
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)

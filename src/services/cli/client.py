@@ -14,6 +14,7 @@ from services.cli.listening import Listener, Screen
 from services.cli.rest import ClientError, Rest
 from services.runtime.settings import load_settings
 from services.runtime.tokens import sign, stored_secret
+from services.runtime.unknown import TOKEN_VARIABLE, URL_VARIABLE
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 DEFAULT_TTL_S: Final = 24 * 3600
@@ -22,8 +23,8 @@ _NOTHING_TO_SIGN_WITH: Final = (
     "`fanout up` that has run, or give --token"
 )
 
-Url = Annotated[str, typer.Option(help="The gateway.", envvar="FANOUT_URL")]
-Token = Annotated[str, typer.Option(help="A token to use instead of signing one.", envvar="FANOUT_TOKEN")]
+Url = Annotated[str, typer.Option(help="The gateway.", envvar=URL_VARIABLE)]
+Token = Annotated[str, typer.Option(help="A token to use instead of signing one.", envvar=TOKEN_VARIABLE)]
 
 P = ParamSpec("P")
 R = TypeVar("R")
