@@ -13,7 +13,7 @@ from fanout.errors import FanoutError, PartitionLost, Unavailable
 from fanout.ports.log import Stored, Tail
 from fanout.subjects import DEAD, MESSAGES, META
 from services.adapters.embedded import durable
-from services.adapters.embedded.log import EmbeddedLog
+from services.adapters.embedded.log import EmbeddedLog, InUse, is_in_use
 from services.adapters.embedded.store import DEDUP_WINDOW_S, MAX_AGE_S
 from services.adapters.embedded.stream import Stream
 
@@ -114,10 +114,13 @@ async def test_the_partitions_of_the_first_start_hold(opened: Open) -> None:
 
 
 async def test_only_one_process_may_have_it(path: Path, opened: Open) -> None:
+    assert not is_in_use(path)
     log = await opened()
-    with pytest.raises(Unavailable, match="open in another process"):
+    assert is_in_use(path)
+    with pytest.raises(InUse, match="open in another process"):
         await EmbeddedLog.open(path)
     await log.close()
+    assert not is_in_use(path)
     await (await opened()).ping()
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from fanout.errors import FanoutError, Unavailable
 from services.adapters.sqlite import database as module
-from services.adapters.sqlite.database import Database
+from services.adapters.sqlite.database import Database, inspect
 
 SCHEMA = [["CREATE TABLE notes (text TEXT NOT NULL UNIQUE) STRICT"]]
 
@@ -218,8 +218,21 @@ async def test_a_missing_folder_is_unavailable(tmp_path: Path) -> None:
 
 async def test_a_file_that_is_none_of_sqlites_is_an_error(path: Path) -> None:
     await asyncio.to_thread(path.write_bytes, b"something else entirely" * 100)
-    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+    with pytest.raises(FanoutError, match="not a database"):
         await Database.open(path, SCHEMA)
+    with pytest.raises(FanoutError, match="not a database"):
+        inspect(path, SCHEMA)
+
+
+async def test_looking_at_a_file_changes_nothing_open_or_closed(path: Path, database: Database) -> None:
+    await _note(database, "a")
+    inspect(path, SCHEMA)
+    await database.close()
+    before = {file: file.read_bytes() for file in path.parent.iterdir()}
+    inspect(path, [*SCHEMA, ["ALTER TABLE notes ADD COLUMN author TEXT"]])
+    with pytest.raises(FanoutError, match="schema 1, this program knows 0"):
+        inspect(path, [])
+    assert {file: file.read_bytes() for file in path.parent.iterdir()} == before
 
 
 async def test_a_newer_program_brings_the_schema_up_to_date(path: Path, database: Database) -> None:

@@ -25,6 +25,10 @@ _SAVE_EVERY_S: Final = 0.1
 _PRUNE_EVERY_S: Final = 60.0
 
 
+class InUse(Unavailable):
+    """Another process has the file open."""
+
+
 class EmbeddedLog:
     """`fanout.ports.log.Log` for one process.
 
@@ -74,7 +78,8 @@ class EmbeddedLog:
             clock: seconds since the epoch, for the dedup window and the age of events.
 
         Raises:
-            Unavailable: the file cannot be opened, or another process has it open.
+            InUse: another process has the file open.
+            Unavailable: it cannot be opened.
         """
         async with AsyncExitStack() as opened:
             if path is not None:
@@ -216,15 +221,35 @@ def _stream_of(subject: str) -> str:
     raise ValueError(f"no stream takes the subject {subject}")
 
 
+def is_in_use(path: Path) -> bool:
+    """Whether another process has the log of this file open; nothing is made."""
+    try:
+        handle = _lock_file(path).open("rb")
+    except OSError:  # never opened, or not to be looked at: opening will say why
+        return False
+    with handle:
+        return not _locked(handle, fcntl.LOCK_SH)
+
+
 def _lock(path: Path) -> IO[bytes]:
     """Claim a file for this process, until it ends or the returned handle is closed."""
     try:
-        handle = path.with_name(f"{path.name}.lock").open("ab")
+        handle = _lock_file(path).open("ab")
     except OSError as error:
         raise Unavailable(f"{path} cannot be opened: {error}") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    if not _locked(handle, fcntl.LOCK_EX):
         handle.close()
-        raise Unavailable(f"{path} is open in another process, and an embedded log belongs to one") from error
+        raise InUse(f"{path} is open in another process, and an embedded log belongs to one")
     return handle
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
+
+
+def _locked(handle: IO[bytes], kind: int) -> bool:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -14,7 +14,7 @@ DEDUP_WINDOW_S: Final = 120.0
 MAX_AGE_S: Final = 7 * 86_400.0
 _PRUNE_SLICE: Final = 1_000
 
-_SCHEMA: Final[Schema] = (
+SCHEMA: Final[Schema] = (
     (
         """CREATE TABLE streams (
             name TEXT PRIMARY KEY,
@@ -118,7 +118,7 @@ class EventStore:
         Raises:
             Unavailable: it cannot be opened.
         """
-        store = cls(await Database.open(path, _SCHEMA))
+        store = cls(await Database.open(path, SCHEMA))
         try:
             await store._database.write(lambda connection: _create_streams(connection, partitions))
             await store._database.read(store._load)

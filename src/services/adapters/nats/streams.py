@@ -55,6 +55,19 @@ async def ensure_streams(nc: Connection, settings: StreamSettings) -> int:
     return partitions
 
 
+async def existing_partitions(nc: Connection) -> int | None:
+    """How many partitions MESSAGES has, or None where it is yet to be created; creates nothing.
+
+    Raises:
+        FanoutError: MESSAGES exists without partitions.
+        Unavailable: JetStream cannot be reached.
+    """
+    try:
+        return _partitions((await api.stream_info(nc, MESSAGES))["config"])
+    except api.NotFound:
+        return None
+
+
 def partition_filter(partition: int) -> str:
     """The stored subjects of a partition."""
     return f"{_PREFIX}{partition}.*"

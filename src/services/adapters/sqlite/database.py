@@ -38,6 +38,8 @@ _OUT_OF_REACH: Final = frozenset(
     }
 )
 
+_NO_DATABASE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
 _T = TypeVar("_T")
 Work = Callable[[sqlite3.Connection], _T]
 """What is done with a connection, in a thread of the database; it must not begin or end a transaction."""
@@ -81,7 +83,7 @@ class Database:
 
         Raises:
             Unavailable: the file cannot be opened, or stays locked.
-            FanoutError: a newer version of the program wrote it.
+            FanoutError: it is no database, or a newer version of the program wrote it.
         """
         connection, readers = await asyncio.to_thread(_connect_all, path, schema)
         writer = _Lane([connection], _run_in_transaction, name="sqlite-writer", group=MAX_GROUP)
@@ -128,6 +130,23 @@ class Database:
         """Do what was submitted, then close the file. Twice is once."""
         await self._reader.close()
         await self._writer.close()
+
+
+def inspect(path: Path, schema: Schema) -> None:
+    """Look whether this program can use a file that is there; nothing is written.
+
+    Raises:
+        Unavailable: it cannot be read now.
+        FanoutError: it is no database, or a newer version of the program wrote it.
+    """
+    # Without a WAL nobody has the file open; reading it then must not leave a WAL behind.
+    mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+    try:
+        uri = f"{path.absolute().as_uri()}?{mode}"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)) as connection:
+            _missing(connection, schema)
+    except sqlite3.Error as error:
+        raise _not_opened(path, error) from error
 
 
 class _Lane:
@@ -244,6 +263,13 @@ def _translated(error: Exception) -> Exception:
     return error
 
 
+def _not_opened(path: Path | None, error: sqlite3.Error) -> Exception:
+    """What an error is to whoever opens the file: of the file, or of the schema, which is ours to mend."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_DATABASE:
+        return FanoutError(f"{path} cannot be used: {error}")
+    return _translated(error)
+
+
 def _connect_all(path: Path | None, schema: Schema) -> tuple[sqlite3.Connection, list[sqlite3.Connection]]:
     """The connection that writes, and those that read; what is in memory has but one."""
     with contextlib.ExitStack() as opened:
@@ -261,7 +287,7 @@ def _prepare(path: Path | None, schema: Schema) -> sqlite3.Connection:
     except BaseException as error:
         connection.close()
         if isinstance(error, sqlite3.Error):
-            raise _translated(error) from error
+            raise _not_opened(path, error) from error
         raise
     return connection
 
@@ -277,7 +303,7 @@ def _connect(path: Path | None) -> sqlite3.Connection:
         _use_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
     except sqlite3.Error as error:
-        raise _translated(error) from error
+        raise _not_opened(path, error) from error
     return connection
 
 

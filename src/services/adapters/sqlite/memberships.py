@@ -11,7 +11,7 @@ from fanout.errors import ChannelExists, ChannelNotFound
 from fanout.ports.memberships import Channel, Membership
 from services.adapters.sqlite.database import Database, Schema
 
-_SCHEMA: Final[Schema] = (
+SCHEMA: Final[Schema] = (
     (
         """CREATE TABLE channels (
             channel_id TEXT PRIMARY KEY,
@@ -47,7 +47,7 @@ class SqliteMemberships:
         Raises:
             Unavailable: the file cannot be opened, or stays locked.
         """
-        return cls(await Database.open(path, _SCHEMA))
+        return cls(await Database.open(path, SCHEMA))
 
     async def close(self) -> None:
         """Finish what was begun, and close the file."""

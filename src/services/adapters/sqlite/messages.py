@@ -12,7 +12,7 @@ from services.adapters.sqlite.database import Database, Schema
 
 _COLUMNS: Final = "channel_id, message_id, sender_id, text, sent_at, thread_id, mentions, attachments, client_msg_id"
 
-_SCHEMA: Final[Schema] = (
+SCHEMA: Final[Schema] = (
     (
         """CREATE TABLE messages (
             channel_id TEXT NOT NULL,
@@ -49,7 +49,7 @@ class SqliteMessages:
         Raises:
             Unavailable: the file cannot be opened, or stays locked.
         """
-        return cls(await Database.open(path, _SCHEMA))
+        return cls(await Database.open(path, SCHEMA))
 
     async def close(self) -> None:
         """Finish what was begun, and close the file."""
