@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from fanout.errors import InvalidId
 from fanout.ports.authenticator import Authenticator, Identity, TokenRefused
 from services.runtime.settings import ConfigurationError, load_settings
-from services.runtime.tokens import TokenVerifier, embedded_secret, sign, stored_secret, verifier
+from services.runtime.tokens import TokenVerifier, claimed_user, embedded_secret, sign, stored_secret, verifier
 from tests.support.issuer import claims, new_key, public_pem
 
 SECRET = "a-secret-that-is-long-enough-for-hs256"
@@ -185,3 +185,12 @@ def test_a_data_dir_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
     with pytest.raises(ConfigurationError, match="FANOUT_DATA_DIR"):
         embedded_secret(tmp_path / "data")
+
+
+@pytest.mark.parametrize("token", ["", "t", "a.b.c", "é", "a\nb"])
+def test_nobody_is_claimed_by_what_is_no_token(token: str) -> None:
+    assert claimed_user(token) is None
+
+
+def test_the_user_that_a_token_claims_is_read_without_the_secret() -> None:
+    assert claimed_user(sign("a-secret-that-is-long-enough-for-hs256", "alice", -60)) == "alice"

@@ -1,11 +1,13 @@
 """The adapters that the settings name. A store not named runs embedded; a named one that is away is an error."""
 
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import structlog
 
+from fanout.errors import Unavailable
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
 from fanout.ports.log import Log
@@ -13,19 +15,27 @@ from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
 from fanout.ports.presence import Presence
 from services.adapters.embedded.bus import EmbeddedBus
-from services.adapters.embedded.log import EmbeddedLog
+from services.adapters.embedded.log import EmbeddedLog, InUse
 from services.adapters.embedded.presence import EmbeddedPresence
 from services.adapters.nats.bus import NatsBus
 from services.adapters.nats.connection import Connection, connect
 from services.adapters.nats.log import NatsLog
+from services.adapters.nats.streams import existing_partitions
 from services.adapters.redis.presence import RedisPresence
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.adapters.sqlite.messages import SqliteMessages
+from services.runtime.data_dir import make_data_dir
 from services.runtime.health import Health
-from services.runtime.settings import ConfigurationError, Settings
+from services.runtime.settings import PREFIX, ConfigurationError, Settings
 from services.runtime.tokens import embedded_secret, verifier
 
 log = structlog.get_logger(__name__)
+
+IN_USE_REMEDY: Final = "stop the other `fanout up`, or set another FANOUT_DATA_DIR"
+LOG_FILE: Final = "log.db"
+MEMBERSHIPS_FILE: Final = "memberships.db"
+MESSAGES_FILE: Final = "messages.db"
+"""In the data directory."""
 
 
 class _Port(Protocol):
@@ -68,6 +78,11 @@ class Backends:
             self._log = await self._open_log()
         return self._log
 
+    async def existing_partitions(self) -> int | None:
+        """How many partitions the log has in NATS, or None where it is yet to be created; creates nothing."""
+        nats = await self._connection()
+        return None if nats is None else await existing_partitions(nats)
+
     async def bus(self) -> Bus:
         """The bus: NATS, or embedded."""
         if self._bus is None:
@@ -84,14 +99,14 @@ class Backends:
     async def memberships(self) -> Memberships:
         """Memberships: SQLite under the data directory, which processes of one machine may share."""
         if self._memberships is None:
-            opened = await SqliteMemberships.open(self._data("memberships.db"))
+            opened = await SqliteMemberships.open(self._data(MEMBERSHIPS_FILE))
             self._memberships = self._owned("memberships", opened)
         return self._memberships
 
     async def messages(self) -> Messages:
         """Messages: SQLite under the data directory, which processes of one machine may share."""
         if self._messages is None:
-            opened = await SqliteMessages.open(self._data("messages.db"))
+            opened = await SqliteMessages.open(self._data(MESSAGES_FILE))
             self._messages = self._owned("messages", opened)
         return self._messages
 
@@ -112,7 +127,8 @@ class Backends:
             self._require_alone("REDIS_URL", "a redis-server")
             return EmbeddedPresence()
         try:
-            return await RedisPresence.open(url)
+            with _naming("REDIS_URL"):
+                return await RedisPresence.open(url)
         except (ValueError, TypeError):  # not chained: its text may quote the password
             raise ConfigurationError(
                 ["FANOUT_REDIS_URL: the Redis client does not know its options; leave out what stands behind the ?"]
@@ -122,16 +138,24 @@ class Backends:
         settings = self._settings
         nats = await self._connection()
         if nats is None:
-            return self._owned("log", await EmbeddedLog.open(self._data("log.db"), partitions=1))
+            return self._owned("log", await self._open_embedded_log())
         opened = await NatsLog.open(nats, partitions=settings.partitions, replicas=settings.stream_replicas)
         return self._checked("log", opened)
+
+    async def _open_embedded_log(self) -> EmbeddedLog:
+        path = self._data(LOG_FILE)
+        try:
+            return await EmbeddedLog.open(path, partitions=1)
+        except InUse as error:
+            raise Unavailable(f"{error}: {IN_USE_REMEDY}") from error
 
     async def _connection(self) -> Connection | None:
         if self._settings.nats_url is None:
             self._require_alone("NATS_URL", "a nats-server with JetStream")
             return None
         if self._nats is None:
-            self._nats = await connect(self._settings.nats_url, name=f"fanout {self._settings.instance_id}")
+            with _naming("NATS_URL"):
+                self._nats = await connect(self._settings.nats_url, name=f"fanout {self._settings.instance_id}")
             self._stack.push_async_callback(self._nats.close)
         return self._nats
 
@@ -142,12 +166,8 @@ class Backends:
             )
 
     def _data(self, name: str) -> Path:
-        directory = self._settings.data_dir
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigurationError([f"FANOUT_DATA_DIR: {directory} cannot be made: {error.strerror}"]) from error
-        return directory / name
+        make_data_dir(self._settings.data_dir)
+        return self._settings.data_dir / name
 
     def _owned(self, name: str, opened: _O) -> _O:
         self._stack.push_async_callback(opened.close)
@@ -156,3 +176,12 @@ class Backends:
     def _checked(self, name: str, opened: _P) -> _P:
         self._health.add(name, opened.ping)
         return opened
+
+
+@contextmanager
+def _naming(variable: str) -> Iterator[None]:
+    """Say which setting leads to a server that is not there."""
+    try:
+        yield
+    except Unavailable as error:
+        raise Unavailable(f"{PREFIX}{variable}: {error}") from error

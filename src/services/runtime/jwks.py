@@ -5,7 +5,7 @@ import json
 import time
 import urllib.request
 from collections.abc import Callable
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from typing import Final
 
 import jwt
@@ -52,6 +52,14 @@ class KeySet:
             raise TokenRefused("token_key")
         return found
 
+    async def ping(self) -> None:
+        """Fetch the keys now, as a check of the address.
+
+        Raises:
+            Unavailable: the issuer cannot be asked now.
+        """
+        await self._refresh()
+
     def _find(self, key_id: str | None) -> jwt.PyJWK | None:
         if key_id is None:
             return self._keys[0] if len(self._keys) == 1 else None
@@ -76,4 +84,6 @@ class KeySet:
                 document = json.loads(response.read(MAX_BYTES))
             return jwt.PyJWKSet.from_dict(document).keys
         except (OSError, HTTPException, ValueError, TypeError, AttributeError, PyJWTError) as error:
-            raise Unavailable("the issuer's keys cannot be fetched") from error
+            # An invalid URL is quoted with its password; the rest says what the issuer did.
+            why = "its address is not valid" if isinstance(error, InvalidURL) else error
+            raise Unavailable(f"the issuer's keys cannot be fetched: {why}") from error

@@ -13,6 +13,7 @@ from jwt import exceptions as wrong
 from fanout.errors import InvalidId
 from fanout.ids import check_id
 from fanout.ports.authenticator import Identity, TokenRefused
+from services.runtime.data_dir import make_data_dir
 from services.runtime.jwks import KeySet
 from services.runtime.settings import (
     PUBLIC_KEY_ALGORITHMS,
@@ -25,7 +26,9 @@ LEEWAY_S: Final = 5.0
 """How far the issuer's clock may be from ours."""
 
 MAX_TOKEN: Final = 8192
-_SECRET_FILE: Final = "jwt-secret"  # noqa: S105 - a file's name
+SECRET_FILE: Final = "jwt-secret"  # noqa: S105 - a file's name
+"""In the data directory of an embedded installation."""
+
 _HMAC_BLOCK: Final = 64
 _KEY_TYPES: Final = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 
@@ -70,6 +73,15 @@ class TokenVerifier:
             raise TokenRefused("token_algorithm")
         key = await self._key(algorithm, key_id)
         return _identity(_claims(token, key, algorithm))
+
+    async def ping(self) -> None:
+        """Return when the issuer's keys are here; at once where a secret is all there is.
+
+        Raises:
+            Unavailable: they cannot be fetched now.
+        """
+        if self._keys is not None:
+            await self._keys.ping()
 
     async def _key(self, algorithm: str, key_id: str | None) -> Any:
         # A secret and a public key never stand in for each other: that would make a public key the secret.
@@ -120,13 +132,26 @@ def embedded_secret(data_dir: Path) -> str:
     Raises:
         ConfigurationError: the directory cannot be written, or the secret not read.
     """
+    make_data_dir(data_dir)
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        if not (data_dir / _SECRET_FILE).exists():
+        if not (data_dir / SECRET_FILE).exists():
             _make_secret(data_dir)
     except OSError as error:
         raise ConfigurationError([f"FANOUT_DATA_DIR: {data_dir} cannot be written: {error.strerror}"]) from error
     return stored_secret(data_dir) or ""
+
+
+def claimed_user(token: str) -> str | None:
+    """The user that a token claims to be of, unverified; None where it cannot be read.
+
+    For whoever holds the token, to say early what the server would refuse or do for somebody else.
+    """
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+    except (wrong.PyJWTError, ValueError):
+        return None
+    user_id = claims.get("sub")
+    return user_id if isinstance(user_id, str) else None
 
 
 def stored_secret(data_dir: Path) -> str | None:
@@ -135,7 +160,7 @@ def stored_secret(data_dir: Path) -> str | None:
     Raises:
         ConfigurationError: it cannot be read.
     """
-    path = data_dir / _SECRET_FILE
+    path = data_dir / SECRET_FILE
     try:
         secret = path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
@@ -148,7 +173,7 @@ def stored_secret(data_dir: Path) -> str | None:
 
 
 def _make_secret(data_dir: Path) -> None:
-    draft = data_dir / f"{_SECRET_FILE}.{secrets.token_hex(8)}"
+    draft = data_dir / f"{SECRET_FILE}.{secrets.token_hex(8)}"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
@@ -156,7 +181,7 @@ def _make_secret(data_dir: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         # A link is made or is there: whoever comes second uses the secret of the first.
-        os.link(draft, data_dir / _SECRET_FILE)
+        os.link(draft, data_dir / SECRET_FILE)
     except FileExistsError:
         pass
     finally:
