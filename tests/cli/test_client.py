@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from services.cli import client
-from services.runtime.tokens import TokenVerifier, embedded_secret
+from services.runtime.tokens import TokenVerifier, embedded_secret, sign
 
 SECRET = "a-secret-that-is-long-enough-for-hs256"
 
@@ -118,6 +118,40 @@ def test_a_problem_is_shown_in_its_words(gateway: tuple[FakeGateway, str]) -> No
     fake.answer = {"status": 403, "code": "not_a_member", "detail": "you are not a member [of this]"}
     said = failed(fanout("send", "general", "hello", "--as", "alice", "--url", url, "--token", "t"))
     assert said == "fanout: you are not a member [of this] (403 not_a_member)"
+
+
+def test_a_token_signed_with_another_secret_is_said_with_the_remedy(gateway: tuple[FakeGateway, str]) -> None:
+    fake, url = gateway
+    fake.status = 401
+    fake.answer = {
+        "status": 401,
+        "code": "token_signature",
+        "detail": "the token is missing, not valid, or has expired",
+    }
+    said = failed(fanout("send", "general", "hello", "--as", "alice", "--url", url, "--token", "t"))
+    assert "signed with another secret" in said
+    assert "FANOUT_JWT_SECRET" in said
+    assert said.endswith("(401 token_signature)")
+
+
+@pytest.mark.parametrize("command", [("send", "general", "hello", "--as", "alice"), ("listen", "alice")])
+def test_a_token_of_somebody_else(command: tuple[str, ...]) -> None:
+    said = failed(fanout(*command, "--url", "http://127.0.0.1:1", "--token", sign(SECRET, "bob", 60)))
+    assert said.startswith("fanout: the token is of bob, not of alice")
+
+
+def test_a_token_of_the_same_user_is_used(gateway: tuple[FakeGateway, str]) -> None:
+    fake, url = gateway
+    token = sign(SECRET, "alice", 60)
+    assert fanout("send", "general", "hello", "--as", "alice", "--url", url, "--token", token).exit_code == 0
+    assert fake.requests[0][1] == f"Bearer {token}"
+
+
+def test_a_channel_that_is_no_id_is_not_sent(gateway: tuple[FakeGateway, str]) -> None:
+    fake, url = gateway
+    said = failed(fanout("send", "bad channel", "hello", "--as", "alice", "--url", url, "--token", "t"))
+    assert said.startswith("fanout: the channel id must be 1 to 128 characters of A-Z")
+    assert fake.requests == []
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"[]", b""])

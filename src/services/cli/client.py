@@ -10,10 +10,10 @@ from rich.console import Console
 
 from fanout.errors import FanoutError
 from fanout.ids import check_id
-from services.cli.listening import Listener, Screen
+from services.cli.listening import Listener, Screen, printable
 from services.cli.rest import ClientError, Rest
 from services.runtime.settings import load_settings
-from services.runtime.tokens import sign, stored_secret
+from services.runtime.tokens import claimed_user, sign, stored_secret
 from services.runtime.unknown import TOKEN_VARIABLE, URL_VARIABLE
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
@@ -49,6 +49,26 @@ def signed_token(user_id: str, ttl: float = DEFAULT_TTL_S) -> str:
     return sign(secret, user_id, ttl)
 
 
+def tokens_of(user: str, token: str) -> Callable[[], str]:
+    """What gives a token for each call as a user: the one that was given, or a fresh one.
+
+    Args:
+        user: the user id.
+        token: empty to sign one.
+
+    Raises:
+        ClientError: the token is of another user.
+        InvalidId: `user` is no id.
+    """
+    check_id(user, "the user id")
+    if not token:
+        return lambda: signed_token(user)
+    claimed = claimed_user(token)
+    if claimed not in (None, user):
+        raise ClientError(f"the token is of {printable(str(claimed))}, not of {user}: name that user, or leave it out")
+    return lambda: token
+
+
 def shows_errors(command: Callable[P, R]) -> Callable[P, R]:
     """Make a command say what went wrong in words, and exit with 1."""
 
@@ -81,7 +101,8 @@ def send(
     token: Token = "",
 ) -> None:
     """Send a message, and print its id."""
-    rest = Rest(url, lambda: token or signed_token(check_id(user, "user")))
+    check_id(channel, "the channel id")
+    rest = Rest(url, tokens_of(user, token))
     typer.echo(asyncio.run(rest.send_message(channel, text)))
 
 
@@ -94,7 +115,7 @@ def listen(
     json: Annotated[bool, typer.Option("--json", help="Print each frame as it comes, a line each.")] = False,
 ) -> None:
     """Print what happens in a user's channels, until interrupted."""
-    rest = Rest(url, lambda: token or signed_token(check_id(user, "user")))
+    rest = Rest(url, tokens_of(user, token))
     listener = Listener(rest, Screen(Console(highlight=False), Console(stderr=True), raw=json))
     try:
         asyncio.run(listener.run())

@@ -1,4 +1,4 @@
-"""Listening over a WebSocket, through drops, with nothing missed where the server still holds it."""
+"""Listening over a WebSocket, through drops: what came meanwhile is in the history, and that is said."""
 
 import asyncio
 import random
@@ -18,7 +18,9 @@ HEARTBEAT_S: Final = 30.0
 OPEN_TIMEOUT_S: Final = 10.0
 MAX_FRAME: Final = 16 * 1024 * 1024
 FIRST_DELAY_S: Final = 0.5
-LONGEST_DELAY_S: Final = 30.0
+LONGEST_DELAY_S: Final = 5.0
+
+MISSED: Final = "messages sent meanwhile are not shown: read them with channels.history"
 
 _FINAL: Final = {
     4401: "the server refused the token",
@@ -98,6 +100,7 @@ class Listener:
         self._device_id = new_device_id("desktop")
         self._position = Position()
         self._welcomed = False
+        self._connected_before = False
         self._heartbeat_s = HEARTBEAT_S
 
     async def run(self) -> None:
@@ -107,19 +110,17 @@ class Listener:
             ClientError: the first connection failed, or the server will not have this client again.
         """
         attempt = 0
-        welcomed_before = False
         while True:
             self._welcomed = False
-            reason = await self._connect_once(retry=welcomed_before)
+            reason = await self._connect_once()
             attempt = 0 if self._welcomed else attempt + 1
-            welcomed_before |= self._welcomed
-            if not welcomed_before:
+            if not self._connected_before:
                 raise ClientError(reason)
             delay = backoff(attempt)
             self._screen.notice(f"{reason}; again in {delay:.1f} s")
             await asyncio.sleep(delay)
 
-    async def _connect_once(self, *, retry: bool) -> str:
+    async def _connect_once(self) -> str:
         """Listen on one connection until it drops; why it did."""
         try:
             url = await self._rest.websocket_url()
@@ -128,7 +129,7 @@ class Listener:
         except ConnectionClosed as closed:
             return _reason(closed)
         except ClientError as error:
-            if not retry:
+            if not self._connected_before:
                 raise
             return str(error)
         except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
@@ -155,6 +156,9 @@ class Listener:
             self._welcomed = True
             self._heartbeat_s = float(frame.get("heartbeat_s") or HEARTBEAT_S)
             self._screen.notice(f"connected as {printable(str(frame.get('user_id')))}; Ctrl-C ends it")
+            if self._connected_before:
+                self._screen.notice(MISSED)
+            self._connected_before = True
         self._position.see(frame)
         self._screen.frame(text, frame)
         return self._heartbeat_s
@@ -171,8 +175,11 @@ def _reason(closed: ConnectionClosed) -> str:
     code = closed.rcvd.code if closed.rcvd else None
     if code in _FINAL:
         raise ClientError(f"{_FINAL[code]} ({code})") from closed
-    said = printable(closed.rcvd.reason) if closed.rcvd and closed.rcvd.reason else "the connection dropped"
-    return f"{said} ({code})" if code else said
+    if code is None or closed.rcvd is None:
+        return "the connection dropped"
+    # What stands behind the semicolon tells a client what to do, and this one does it.
+    why = printable(closed.rcvd.reason.partition(";")[0])
+    return f"{why or 'the connection dropped'} ({code})"
 
 
 def _decoded(text: str) -> dict[str, Any]:
@@ -202,7 +209,7 @@ def describe(frame: dict[str, Any]) -> Text | None:
     if kind in {"member.joined", "member.left"}:
         return Text(f"#{channel} {user} {'joined' if kind == 'member.joined' else 'left'}", style="italic")
     if kind == "full_refresh_required":
-        return Text("too long away: what was missed is in the history", style="yellow")
+        return Text("too long away: read what was missed with channels.history", style="yellow")
     if kind == "error":
         return Text(f"{printable(str(message))} ({printable(str(frame.get('code')))})", style="red")
     return None

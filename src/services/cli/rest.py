@@ -11,6 +11,13 @@ from fanout.ids import new_ulid
 TIMEOUT_S: Final = 10.0
 MAX_PORT: Final = 65_535
 
+_REMEDIES: Final = {
+    "token_signature": "the token is signed with another secret than the server's: "
+    "set FANOUT_JWT_SECRET to that of the server, here or where the token was made",
+    "token_expired": "the token has expired: make another",
+}
+"""What whoever typed the command can do, where the server, which tells strangers nothing, does not say it."""
+
 
 class ClientError(FanoutError):
     """What went wrong, in words for whoever typed the command."""
@@ -78,6 +85,7 @@ def _answer(response: httpx.Response) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ClientError(f"the answer, {response.status_code}, is not from a Fanout gateway")
     if response.is_error:
-        detail = document.get("detail") or document.get("title") or response.reason_phrase
-        raise ClientError(f"{detail} ({response.status_code} {document.get('code', '')})")
+        code = str(document.get("code", ""))
+        detail = _REMEDIES.get(code) or document.get("detail") or document.get("title") or response.reason_phrase
+        raise ClientError(f"{detail} ({response.status_code} {code})")
     return document
