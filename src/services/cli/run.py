@@ -1,50 +1,73 @@
 """`fanout up` and `fanout serve`: run services until a signal."""
 
 import asyncio
-from collections.abc import Sequence
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from enum import StrEnum
 from functools import partial
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import structlog
 import typer
 import uvloop
-from rich.console import Console
 
 from fanout import FanoutError
+from services.cli.client import DEFAULT_URL
+from services.cli.lines import complain
 from services.composition.deployment import EVERYTHING, SERVICES, Starter, running
-from services.runtime.lifecycle import run_until_stopped
+from services.runtime.lifecycle import Process, run_until_stopped
 from services.runtime.logging import configure_logging
 from services.runtime.settings import ConfigurationError, Settings, load_settings
+from services.runtime.unknown import unknown_variables
 
 log = structlog.get_logger(__name__)
 
-complain = Console(stderr=True, highlight=False, soft_wrap=True).print
+_ANY_PORT: Final = "(the address that the log names above)"
+EXIT_FAILED: Final = 1
+EXIT_SETTINGS: Final = 2
 
 ServiceName = StrEnum("ServiceName", {name.replace("-", "_"): name for name in SERVICES})  # type: ignore[misc]
 
 
 def up() -> None:
-    """Run every service in this process; what is not configured runs embedded."""
-    settings = settings_or_exit()
-    _say_what_is_embedded(settings)
-    _run(settings, EVERYTHING, alone=True)
+    """Run every service in this process; what is not configured runs embedded.
+
+    Exit code: 0 it was stopped, 1 something failed, 2 the settings are bad.
+    """
+    settings = settings_or_exit("up")
+    embedded = [name for name, url in (("log and bus", settings.nats_url), ("presence", settings.redis_url)) if not url]
+    _run(settings, EVERYTHING, embedded, alone=True)
 
 
 def serve(service: Annotated[ServiceName, typer.Argument(help="Which service.")]) -> None:
-    """Run one service, beside others that share its NATS, Redis and data."""
-    settings = settings_or_exit()
-    _run(settings, SERVICES[service.value], alone=False)
+    """Run one service, beside others that share its NATS, Redis and data.
+
+    Exit code: 0 it was stopped, 1 something failed, 2 the settings are bad.
+    """
+    settings = settings_or_exit(service.value)
+    _run(settings, SERVICES[service.value], [], alone=False)
 
 
-def settings_or_exit() -> Settings:
-    """The settings, or their errors on standard error and exit code 2."""
+def settings_or_exit(service: str = "") -> Settings:
+    """The settings, or their errors on standard error and exit code 2.
+
+    Args:
+        service: that this process runs, if any; its log lines name it.
+    """
     try:
         settings = load_settings()
     except ConfigurationError as error:
+        for line in unknown_variables():  # the cause may be a name that was misspelt
+            complain("weak", line)
         exit_with(error)
-    configure_logging(settings.log_format, settings.log_level)
+    configure_logging(settings.log_format, settings.log_level, service=service)
     return settings
+
+
+def warnings_of(settings: Settings) -> list[str]:
+    """What can be run with but should not be, and names that were misspelt, a line each."""
+    return [*settings.warnings(), *unknown_variables()]
 
 
 def exit_with(error: FanoutError) -> NoReturn:
@@ -52,14 +75,28 @@ def exit_with(error: FanoutError) -> NoReturn:
     wrong = isinstance(error, ConfigurationError)
     lines = error.lines if isinstance(error, ConfigurationError) else [str(error)]
     for line in lines:
-        complain(f"[red]error[/red]  {line}", markup=True)
-    raise typer.Exit(2 if wrong else 1)
+        complain("error", line)
+    raise typer.Exit(EXIT_SETTINGS if wrong else EXIT_FAILED)
 
 
-def _run(settings: Settings, starters: Sequence[Starter], *, alone: bool) -> None:
-    for line in settings.warnings():
+def next_steps(settings: Settings) -> list[str]:
+    """What whoever started everything on a terminal may want to know, a line each."""
+    url = f"http://{settings.listen.from_here()}" if settings.listen.port else _ANY_PORT
+    option = "" if url == DEFAULT_URL else f" --url {url}"
+    return [
+        f"REST       {url}",
+        f"WebSocket  {settings.public_ws_url() if settings.ws_url or settings.ws_listen.port else _ANY_PORT}",
+        f"Data       {settings.data_dir.absolute()}",
+        f"Next       fanout listen bob{option} (in another terminal, its environment activated); Ctrl-C here stops",
+    ]
+
+
+def _run(settings: Settings, starters: Sequence[Starter], embedded: list[str], *, alone: bool) -> None:
+    for line in warnings_of(settings):
         log.warning(line)
-    services = partial(running, settings, starters=tuple(starters), alone=alone)
+    parts = [*embedded, "memberships in SQLite", "messages in SQLite"]
+    log.info("embedded, for one machine", parts=parts, data_dir=str(settings.data_dir.absolute()))
+    services = partial(_running, settings, starters=tuple(starters), alone=alone)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run_until_stopped(services, drain_timeout_s=settings.drain_timeout_s))
@@ -68,7 +105,12 @@ def _run(settings: Settings, starters: Sequence[Starter], *, alone: bool) -> Non
     log.info("stopped")
 
 
-def _say_what_is_embedded(settings: Settings) -> None:
-    embedded = [name for name, url in (("log and bus", settings.nats_url), ("presence", settings.redis_url)) if not url]
-    kept_in = str(settings.data_dir)
-    log.info("embedded, for one machine", parts=[*embedded, "memberships", "messages"], data_dir=kept_in)
+@asynccontextmanager
+async def _running(
+    settings: Settings, process: Process, starters: tuple[Starter, ...], *, alone: bool
+) -> AsyncIterator[None]:
+    async with running(settings, process, starters, alone=alone):
+        if alone and sys.stdout.isatty():
+            for line in next_steps(settings):
+                typer.echo(line)
+        yield

@@ -1,0 +1,28 @@
+"""Lines for people: a word in colour that says how good it is, then what there is to say."""
+
+from typing import Final, Literal
+
+from rich.console import Console
+from rich.text import Text
+
+Kind = Literal["ok", "weak", "bad", "error"]
+
+_STYLES: Final[dict[Kind, str]] = {"ok": "green", "weak": "yellow", "bad": "red", "error": "red"}
+_WIDTH: Final = 6
+
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(highlight=False, soft_wrap=True, stderr=True)
+
+
+def say(kind: Kind, text: str) -> None:
+    """A line on standard output."""
+    _out.print(_line(kind, text))
+
+
+def complain(kind: Kind, text: str) -> None:
+    """A line on standard error."""
+    _err.print(_line(kind, text))
+
+
+def _line(kind: Kind, text: str) -> Text:
+    return Text.assemble((kind.ljust(_WIDTH), _STYLES[kind]), text)
