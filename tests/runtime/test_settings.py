@@ -126,7 +126,6 @@ def test_all_errors_are_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"JWKS_URL": "https://issuer.example/jwks"}, "JWT_ALGORITHMS"),
         ({"WS_LISTEN": "0.0.0.0:8081"}, "WS_URL"),
         ({"HEARTBEAT_S": "30", "HEARTBEAT_TIMEOUT_S": "30"}, "HEARTBEAT_TIMEOUT_S"),
-        ({"LISTEN": "127.0.0.1:8081"}, "WS_LISTEN"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(
@@ -136,11 +135,13 @@ def test_settings_that_contradict_each_other_are_refused(
     assert line.startswith(f"FANOUT_{variable}: ")
 
 
-def test_any_free_port_is_never_the_same_one_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FANOUT_LISTEN", "127.0.0.1:0")
-    monkeypatch.setenv("FANOUT_WS_LISTEN", "127.0.0.1:0")
-    settings = load_settings()
-    assert settings.listen == settings.ws_listen
+@pytest.mark.parametrize(("port", "warned"), [("8081", True), ("0", False)])
+def test_one_address_for_both_servers_is_worth_a_warning(
+    monkeypatch: pytest.MonkeyPatch, port: str, *, warned: bool
+) -> None:
+    monkeypatch.setenv("FANOUT_LISTEN", f"127.0.0.1:{port}")
+    monkeypatch.setenv("FANOUT_WS_LISTEN", f"127.0.0.1:{port}")
+    assert any("FANOUT_WS_LISTEN" in line for line in load_settings().warnings()) is warned
 
 
 @pytest.mark.parametrize(

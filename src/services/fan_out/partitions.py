@@ -109,7 +109,8 @@ class Partitions:
 
     async def _read_until_lost(self, reader: PartitionReader) -> None:
         epoch, position = reader.epoch, reader.position
-        while True:
+        # A cancellation that comes in the same turn as events may be lost in the library that waits for them.
+        while reader.partition not in self._stopping:
             events = await reader.fetch()
             if reader.epoch != epoch:
                 epoch = reader.epoch

@@ -86,8 +86,16 @@ def _on_signal(process: Process, running: "asyncio.Task[None]") -> None:
 async def _drained(running: "asyncio.Task[None]", timeout_s: float) -> None:
     done, _ = await asyncio.wait((running,), timeout=timeout_s)
     if not done:
-        log.warning("drain took too long, cut short", timeout_s=timeout_s)
+        log.warning(
+            "drain took too long, cut short", timeout_s=timeout_s, waiting=sorted(map(_where, asyncio.all_tasks()))
+        )
         running.cancel()
         await asyncio.wait((running,), timeout=1.0)
     if running.done() and not running.cancelled() and (error := running.exception()) is not None:
         raise error
+
+
+def _where(task: "asyncio.Task[object]") -> str:
+    """A task and the place where it waits."""
+    places = [f"{frame.f_code.co_name}:{frame.f_lineno}" for frame in task.get_stack(limit=3)]
+    return f"{task.get_name()} in {' > '.join(places)}"

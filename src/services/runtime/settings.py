@@ -216,8 +216,6 @@ class Settings(BaseSettings):
             raise _wrong("JWT_ALGORITHMS", "a JWKS is set, so name its algorithms here, as in RS256")
         if self.heartbeat_timeout_s <= self.heartbeat_s:
             raise _wrong("HEARTBEAT_TIMEOUT_S", "must be longer than FANOUT_HEARTBEAT_S")
-        if self.listen.port and self.listen == self.ws_listen:
-            raise _wrong("WS_LISTEN", "is the address of FANOUT_LISTEN too; set another port for one of them")
         if not self.ws_url and self.ws_listen.host in _WILDCARDS:
             raise _wrong("WS_URL", "set the address for clients: FANOUT_WS_LISTEN is every interface")
         return self
@@ -244,10 +242,13 @@ class Settings(BaseSettings):
 
     def warnings(self) -> list[str]:
         """What can be run with but should not be, a line each."""
+        lines = []
         secret = self.jwt_secret.get_secret_value() if self.jwt_secret else None
         if secret is not None and len(secret.encode()) < WEAK_SECRET_BYTES:
-            return [f"{PREFIX}JWT_SECRET: shorter than {WEAK_SECRET_BYTES} bytes; it can be guessed offline"]
-        return []
+            lines.append(f"{PREFIX}JWT_SECRET: shorter than {WEAK_SECRET_BYTES} bytes; it can be guessed offline")
+        if self.listen.port and self.listen == self.ws_listen:
+            lines.append(f"{PREFIX}WS_LISTEN: is {PREFIX}LISTEN too; where one process serves both, set another port")
+        return lines
 
 
 def load_settings(**overrides: Any) -> Settings:

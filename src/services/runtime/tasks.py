@@ -15,6 +15,7 @@ _T = TypeVar("_T")
 
 FIRST_DELAY_S = 0.05
 LONGEST_DELAY_S = 2.0
+CANCEL_AGAIN_AFTER_S = 1.0
 
 
 class Tasks:
@@ -45,15 +46,12 @@ class Tasks:
 
     async def cancel(self) -> None:
         """Cancel every task, and wait until each has ended."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - a deadline for the group, not for one await
-        """Wait up to `timeout` seconds for the tasks to end by themselves; what remains is cancelled on leaving."""
-        if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=timeout)
+        # Once may not be enough: on Python 3.11 `asyncio.wait_for` answers a cancellation that comes in the same turn
+        # as its result with the result, and the task goes on.
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(list(self._tasks), timeout=CANCEL_AGAIN_AFTER_S)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
