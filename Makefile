@@ -46,7 +46,7 @@ bench: build  ## the benchmarks, with their own checks
 build: $(CORE)  ## the virtual environment with the compiled core in it
 
 $(READY): requirements/dev.lock
-	@command -v cargo >/dev/null || { echo "cargo is missing: install a Rust toolchain first (see rustup.rs)" >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo "cargo is missing: install a Rust toolchain first" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@echo "setting up $(VENV) (about 20 s) ..."
 	@$(PYTHON) -m venv $(VENV)

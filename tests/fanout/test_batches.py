@@ -1,7 +1,4 @@
-from typing import Any
-
 import msgspec
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,21 +6,10 @@ from hypothesis import strategies as st
 import fanout
 from fanout import Engine, InvalidEvent, Record, decode_batch, message_frame, text_frame
 from fanout.ids import new_message_id
+from tests.support.stored import stored_message
 
 EVENT = b'{"type":"hello"}'
 LIMIT = 512 * 1024
-
-
-def _stored(channel: str = "c", **changes: Any) -> bytes:
-    message = {
-        "message_id": new_message_id(),
-        "channel_id": channel,
-        "sender_id": "ann",
-        "text": "héllo\n",
-        "sent_at": "2030-01-01T00:00:00.000Z",
-    }
-    event = {"event_id": "evt_1", "type": "message.new", "channel_id": channel, "message": message | changes}
-    return orjson.dumps(event)
 
 
 def _engine(**users: list[str]) -> Engine:
@@ -109,7 +95,9 @@ def test_each_event_of_a_lane_names_the_one_before_it_for_its_receiver() -> None
     engine = _engine(ann=["c", "d"], ben=["d"])
     engine.open_lane(5, 2, 100)
     assert (
-        engine.route_messages(5, 1, [(103, "c", _stored("c")), (107, "d", _stored("d")), (109, "c", _stored("c"))])
+        engine.route_messages(
+            5, 1, [(103, "c", stored_message("c")), (107, "d", stored_message("d")), (109, "c", stored_message("c"))]
+        )
         == []
     )
     payloads = dict(engine.drain(force=True))
@@ -188,7 +176,7 @@ def test_a_closed_lane_and_a_seq_that_does_not_rise_are_refused() -> None:
     engine.open_lane(3, 0, 5)
     for seqs in ([5], [6, 6], [7, 6]):
         with pytest.raises(ValueError, match=r"rise|follows"):
-            engine.route_messages(3, 0, [(seq, "c", _stored()) for seq in seqs])
+            engine.route_messages(3, 0, [(seq, "c", stored_message()) for seq in seqs])
     assert engine.drain(force=True) == []
     engine.close_lane(3)
     for call in (lambda: engine.advance(3, 9), lambda: engine.route_stored(3, 9, "c", EVENT)):
@@ -201,9 +189,9 @@ def test_what_can_never_be_delivered_is_returned_and_passed() -> None:
     engine.open_lane(1, 0, 0)
     events = [
         (1, "c", b"{}"),
-        (2, "c", _stored("other")),
-        (3, "not.an.id", _stored()),
-        (4, "c", _stored()),
+        (2, "c", stored_message("other")),
+        (3, "not.an.id", stored_message()),
+        (4, "c", stored_message()),
         (5, "c", b""),
     ]
     refused = dict(engine.route_messages(1, 0, events))
@@ -216,7 +204,7 @@ def test_what_can_never_be_delivered_is_returned_and_passed() -> None:
 
 
 def test_a_message_is_wrapped_as_it_stands() -> None:
-    payload = _stored(attachments=[{"size": 1.50}], thread_id=new_message_id())
+    payload = stored_message(attachments=[{"size": 1.50}], thread_id=new_message_id())
     wrapped = message_frame(7, 3, "c", payload)
     inner = bytes(msgspec.json.decode(payload, type=dict[str, msgspec.Raw])["message"])
     assert wrapped == b'{"type":"message.new","seq":7,"part":3,"channel_id":"c","message":' + inner + b"}"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fanout import Engine, InvalidEvent, message_frame
 from fanout._core import check_event
 from fanout.events import Message, decode_member_event, decode_message_event, encode
-from fanout.ids import new_message_id
+from tests.support.stored import stored_message
 
 VALUES = [
     b"0",
@@ -73,47 +73,35 @@ SPLINTERS = [
 ]
 
 
-def _stored(channel: str = "c", **changes: Any) -> bytes:
-    message = {
-        "message_id": new_message_id(),
-        "channel_id": channel,
-        "sender_id": "ann",
-        "text": "héllo\n",
-        "sent_at": "2030-01-01T00:00:00.000Z",
-    }
-    event = {"event_id": "evt_1", "type": "message.new", "channel_id": channel, "message": message | changes}
-    return orjson.dumps(event)
-
-
 def _with(more: bytes) -> bytes:
     """A stored event whose message has one member more."""
-    return _stored()[:-2] + b"," + more + b"}}"
+    return stored_message()[:-2] + b"," + more + b"}}"
 
 
 def _around(more: bytes) -> bytes:
     """A stored event with one member more beside its message."""
-    return _stored()[:-1] + b"," + more + b"}"
+    return stored_message()[:-1] + b"," + more + b"}"
 
 
 @pytest.mark.parametrize(
     "payload",
     [
-        _stored(message_id="msg_1"),
-        _stored(message_id=None),
-        _stored(text=1),
-        _stored(mentions=["ann", 2]),
-        _stored(mentions=[]),
-        _stored(attachments={}),
-        _stored(thread_id=None, client_msg_id=None, later=[]),
-        _stored("d"),
-        _stored().replace(b'"event_id"', b'"other"'),
-        _stored().replace(b'"evt_1"', b"1"),
-        re.sub(rb'"message":\{.*?\}', b'"message":[]', _stored()),
-        b"[" + _stored() + b"]",
+        stored_message(message_id="msg_1"),
+        stored_message(message_id=None),
+        stored_message(text=1),
+        stored_message(mentions=["ann", 2]),
+        stored_message(mentions=[]),
+        stored_message(attachments={}),
+        stored_message(thread_id=None, client_msg_id=None, later=[]),
+        stored_message("d"),
+        stored_message().replace(b'"event_id"', b'"other"'),
+        stored_message().replace(b'"evt_1"', b"1"),
+        re.sub(rb'"message":\{.*?\}', b'"message":[]', stored_message()),
+        b"[" + stored_message() + b"]",
         b'["evt_1","message.new","c",{}]',
-        _stored() + b"x",
-        _stored()[:-1],
-        b" " + _stored() + b"\n",
+        stored_message() + b"x",
+        stored_message()[:-1],
+        b" " + stored_message() + b"\n",
         b"",
         *(_with(more) for more in ODDITIES),
         *(_around(more) for more in ODDITIES),
@@ -122,7 +110,7 @@ def _around(more: bytes) -> bytes:
         _with(b'"channel_id":"c"'),
         _around(b'"channel_id":"d"'),
         _around(b'"message":{}'),
-        _stored(text="x" * (1024 * 1024)),
+        stored_message(text="x" * (1024 * 1024)),
     ],
 )
 def test_fan_out_and_the_message_writer_judge_alike(payload: bytes) -> None:

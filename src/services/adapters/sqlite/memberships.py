@@ -2,14 +2,14 @@
 
 import sqlite3
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import orjson
 
 from fanout.errors import ChannelExists, ChannelNotFound
 from fanout.ports.memberships import Channel, Membership
-from services.adapters.sqlite.database import Database, Schema
+from services.adapters.sqlite.database import Schema
+from services.adapters.sqlite.store import Store
 
 SCHEMA: Final[Schema] = (
     (
@@ -31,27 +31,10 @@ SCHEMA: Final[Schema] = (
 )
 
 
-class SqliteMemberships:
+class SqliteMemberships(Store):
     """`fanout.ports.memberships.Memberships` in a file that several processes of one machine may share."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    @classmethod
-    async def open(cls, path: Path | None) -> "SqliteMemberships":
-        """Open or create the store.
-
-        Args:
-            path: the file; its folder must exist. None is a store in memory, for tests.
-
-        Raises:
-            Unavailable: the file cannot be opened, or stays locked.
-        """
-        return cls(await Database.open(path, SCHEMA))
-
-    async def close(self) -> None:
-        """Finish what was begun, and close the file."""
-        await self._database.close()
+    schema = SCHEMA
 
     async def create(self, channel: Channel, members: Sequence[str]) -> list[Membership]:
         """See the port."""
@@ -102,10 +85,6 @@ class SqliteMemberships:
     async def members_of(self, channel_id: str) -> list[str]:
         """See the port."""
         return await self._strings("SELECT user_id FROM memberships WHERE channel_id = ? ORDER BY user_id", channel_id)
-
-    async def ping(self) -> None:
-        """See the port."""
-        await self._database.ping()
 
     async def _strings(self, query: str, *parameters: str) -> list[str]:
         def work(connection: sqlite3.Connection) -> list[str]:

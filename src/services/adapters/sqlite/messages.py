@@ -2,13 +2,13 @@
 
 import sqlite3
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
 from fanout.events import Message
-from services.adapters.sqlite.database import Database, Schema
+from services.adapters.sqlite.database import Schema
+from services.adapters.sqlite.store import Store
 
 _COLUMNS: Final = "channel_id, message_id, sender_id, text, sent_at, thread_id, mentions, attachments, client_msg_id"
 
@@ -33,27 +33,10 @@ _INSERT: Final = f"INSERT OR IGNORE INTO messages ({_COLUMNS}) VALUES (?, ?, ?, 
 _SELECT: Final = f"SELECT {_COLUMNS} FROM messages WHERE channel_id = ?"  # noqa: S608 - constants
 
 
-class SqliteMessages:
+class SqliteMessages(Store):
     """`fanout.ports.messages.Messages` in a file that several processes of one machine may share."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    @classmethod
-    async def open(cls, path: Path | None) -> "SqliteMessages":
-        """Open or create the store.
-
-        Args:
-            path: the file; its folder must exist. None is a store in memory, for tests.
-
-        Raises:
-            Unavailable: the file cannot be opened, or stays locked.
-        """
-        return cls(await Database.open(path, SCHEMA))
-
-    async def close(self) -> None:
-        """Finish what was begun, and close the file."""
-        await self._database.close()
+    schema = SCHEMA
 
     async def write(self, messages: Sequence[Message]) -> None:
         """See the port. All of `messages` or none."""
@@ -75,10 +58,6 @@ class SqliteMessages:
 
         page = await self._database.read(work)
         return page if after is None else page[::-1]
-
-    async def ping(self) -> None:
-        """See the port."""
-        await self._database.ping()
 
 
 def _page(channel_id: str, before: str | None, after: str | None, limit: int) -> tuple[str, list[Any]]:
