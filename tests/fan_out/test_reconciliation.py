@@ -112,6 +112,16 @@ async def test_who_takes_a_partition_over_knows_the_members_that_were_told(house
     await until(lambda: alice.texts() == ["welcome"])
 
 
+async def test_a_partition_released_at_once_after_its_claim_is_free(house: Platform) -> None:
+    worker = await house.add_worker("worker-1")
+    await house.settle_partitions()
+    await worker.partitions.release(0)
+    await worker.partitions.claim(0)
+    await worker.partitions.release(0)
+    assert worker.partitions.held() == [1, 2, 3]
+    await house.settle_partitions()
+
+
 async def test_memberships_that_change_while_a_user_connects_are_not_missed(house: Platform) -> None:
     await house.add_worker("worker-1")
     instance = await house.add_instance("notif-1")

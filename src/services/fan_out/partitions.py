@@ -63,10 +63,13 @@ class Partitions:
         reading = self._reading.get(part)
         if reading is None or part in self._stopping:
             return
+        reader = self._readers[part]
         self._stopping.add(part)
         try:
             reading.cancel()
             await asyncio.wait([reading])
+            if self._readers.get(part) is reader:  # cancelled before its first step, it could not clean up
+                await self._give_up(reader)
         finally:
             self._stopping.discard(part)
 
@@ -97,8 +100,7 @@ class Partitions:
         except PartitionLost:
             log.info("lost partition", partition=reader.partition, epoch=reader.epoch)
         finally:
-            self._forget(reader.partition)
-            await reader.close()
+            await self._give_up(reader)
 
     async def _follow_members(self) -> None:
         """Apply at least what the last reader can have routed: whoever was told of a membership has its messages."""
@@ -140,6 +142,10 @@ class Partitions:
                 EVENTS_REJECTED.inc()
                 log.warning("event cannot be delivered", seq=event.seq, subject=event.subject, reason=reason)
                 await insist(lambda e=event, r=reason: self._log.bury(MESSAGES, e, r), "burying an event")  # type: ignore[misc]
+
+    async def _give_up(self, reader: PartitionReader) -> None:
+        self._forget(reader.partition)
+        await reader.close()
 
     def _forget(self, part: int) -> None:
         self._readers.pop(part, None)
