@@ -14,7 +14,7 @@ import jwt
 
 COMMAND = Path(sys.executable).parent / "fanout"
 SECRET = "a-secret-for-tests-that-opens-nothing-else-and-is-long-enough-for-sha512"
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 60.0
 LOOK_EVERY_S = 0.02
 
 

@@ -1,5 +1,6 @@
 """The adapters that the settings name. A store not named runs embedded; a named one that is away is an error."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
@@ -37,6 +38,8 @@ MEMBERSHIPS_FILE: Final = "memberships.db"
 MESSAGES_FILE: Final = "messages.db"
 """In the data directory."""
 
+STREAM_TRIES_AFTER_S: Final = (0.5, 1.0, 2.0)
+
 
 class _Port(Protocol):
     async def ping(self) -> None: ...
@@ -48,6 +51,10 @@ class _Owned(_Port, Protocol):
 
 _P = TypeVar("_P", bound=_Port)
 _O = TypeVar("_O", bound=_Owned)
+
+
+async def _open_streams(nats: Connection, settings: Settings) -> NatsLog:
+    return await NatsLog.open(nats, partitions=settings.partitions, replicas=settings.stream_replicas)
 
 
 class Backends:
@@ -139,8 +146,15 @@ class Backends:
         nats = await self._connection()
         if nats is None:
             return self._owned("log", await self._open_embedded_log())
-        opened = await NatsLog.open(nats, partitions=settings.partitions, replicas=settings.stream_replicas)
-        return self._checked("log", opened)
+        # The server answers, so one answer that is late is patience's matter: several processes that start at once
+        # create the same streams, and a disk may be slow to take them.
+        for patience in STREAM_TRIES_AFTER_S:
+            try:
+                return self._checked("log", await _open_streams(nats, settings))
+            except Unavailable as error:
+                log.warning("streams not prepared yet, will try again", reason=str(error))
+                await asyncio.sleep(patience)
+        return self._checked("log", await _open_streams(nats, settings))
 
     async def _open_embedded_log(self) -> EmbeddedLog:
         path = self._data(LOG_FILE)
