@@ -60,11 +60,6 @@ def check_message_id(value: str, what: str = "message_id") -> str:
     return value
 
 
-def platform_of(device_id: str) -> str:
-    """The platform named in a valid device id."""
-    return device_id.split("_", 2)[1]
-
-
 class UlidFactory:
     """Makes ULIDs that strictly increase within the process, whatever the clock does.
 
