@@ -1,9 +1,10 @@
 """What the NATS log adds to the contract: the streams' config, headers, and the fencing of partitions."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nats.aio.msg import Msg
@@ -12,7 +13,7 @@ from fanout import partition_of, subjects
 from fanout.errors import FanoutError, PartitionLost, Unavailable
 from fanout.ports.log import Appended, Stored
 from fanout.subjects import DEAD, MESSAGES, META, STREAM_SUBJECTS
-from services.adapters.nats import Connection, NatsLog, api, fencing, standing_pull
+from services.adapters.nats import Connection, NatsLog, api, fencing, standing_pull, streams
 from services.adapters.nats.delivery import Delivery
 from services.adapters.nats.fencing import Claimant
 from services.adapters.nats.partition import NatsPartitionReader
@@ -53,6 +54,22 @@ class TestStreams:
         assert {config.num_replicas for config in found.values()} == {1}
         assert {config.duplicate_window for config in found.values()} == {120}
         assert timedelta(seconds=120) > RETRY_WINDOW
+
+    async def test_that_the_server_cannot_create_yet_are_tried_again(
+        self, nc: Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        call, refusals = api.call, iter([Unavailable("JetStream: error creating store for stream")] * 2)
+
+        async def refusing(nc: Connection, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+            if verb == f"STREAM.CREATE.{META}" and (refusal := next(refusals, None)):
+                raise refusal
+            return await call(nc, verb, body)
+
+        monkeypatch.setattr(streams, "_TRIES_AFTER_S", (0.0, 0.0))
+        monkeypatch.setattr(api, "call", refusing)
+        await NatsLog.open(nc, partitions=3)
+        assert next(refusals, None) is None
+        assert {info.config.name for info in await nc.jsm().streams_info()} == set(STREAM_SUBJECTS)
 
     async def test_keep_their_partitions_whatever_is_configured_later(self, nc: Connection) -> None:
         await NatsLog.open(nc, partitions=3)

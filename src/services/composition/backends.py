@@ -1,12 +1,9 @@
 """The adapters that the settings name. A store not named runs embedded; a named one that is away is an error."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
-
-import structlog
 
 from fanout.errors import Unavailable
 from fanout.ports.authenticator import Authenticator
@@ -30,15 +27,11 @@ from services.runtime.health import Health
 from services.runtime.settings import PREFIX, ConfigurationError, Settings
 from services.runtime.tokens import embedded_secret, verifier
 
-log = structlog.get_logger(__name__)
-
 IN_USE_REMEDY: Final = "stop the other `fanout up`, or set another FANOUT_DATA_DIR"
 LOG_FILE: Final = "log.db"
 MEMBERSHIPS_FILE: Final = "memberships.db"
 MESSAGES_FILE: Final = "messages.db"
 """In the data directory."""
-
-STREAM_TRIES_AFTER_S: Final = (0.5, 1.0, 2.0)
 
 
 class _Port(Protocol):
@@ -146,14 +139,6 @@ class Backends:
         nats = await self._connection()
         if nats is None:
             return self._owned("log", await self._open_embedded_log())
-        # The server answers, so one answer that is late is patience's matter: several processes that start at once
-        # create the same streams, and a disk may be slow to take them.
-        for patience in STREAM_TRIES_AFTER_S:
-            try:
-                return self._checked("log", await _open_streams(nats, settings))
-            except Unavailable as error:
-                log.warning("streams not prepared yet, will try again", reason=str(error))
-                await asyncio.sleep(patience)
         return self._checked("log", await _open_streams(nats, settings))
 
     async def _open_embedded_log(self) -> EmbeddedLog:

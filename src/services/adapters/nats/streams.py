@@ -5,13 +5,14 @@ A publisher knows nothing of partitions: the stream itself maps `messages.send.{
 the stream's own config and nowhere else.
 """
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 
-from fanout.errors import FanoutError
+from fanout.errors import FanoutError, Unavailable
 from fanout.subjects import DEAD, MESSAGES, STREAM_SUBJECTS
 from services.adapters.nats import api
 from services.adapters.nats.connection import Connection
@@ -25,6 +26,7 @@ _PREFIX: Final = "messages.send."
 _PARTITION: Final = re.compile(r"\{\{\s*partition\(\s*(\d+)\s*,\s*1\s*\)\s*\}\}")
 _STREAM_EXISTS: Final = 10058
 _PARTITIONED_TOKENS: Final = 4
+_TRIES_AFTER_S: Final = (0.5, 1.0, 2.0)
 
 _log = structlog.get_logger(__name__)
 
@@ -48,7 +50,7 @@ async def ensure_streams(nc: Connection, settings: StreamSettings) -> int:
         FanoutError: MESSAGES exists without partitions.
         Unavailable: JetStream cannot be reached.
     """
-    configs = {stream: await _ensure(nc, _config(stream, settings)) for stream in STREAM_SUBJECTS}
+    configs = {stream: await _ensured(nc, _config(stream, settings)) for stream in STREAM_SUBJECTS}
     partitions = _partitions(configs[MESSAGES])
     if partitions != settings.partitions:
         _log.warning("nats.partitions_kept", stream_has=partitions, configured=settings.partitions)
@@ -95,6 +97,18 @@ def _config(stream: str, settings: StreamSettings) -> dict[str, Any]:
         destination = f"{_PREFIX}{{{{partition({settings.partitions},1)}}}}.{{{{wildcard(1)}}}}"
         config["subject_transform"] = {"src": f"{_PREFIX}*", "dest": destination}
     return config
+
+
+async def _ensured(nc: Connection, wanted: dict[str, Any]) -> dict[str, Any]:
+    # The connection stands, so a failure is patience's matter: several processes that start at once create the same
+    # streams, a disk may be slow to take them, and the server clears a deleted stream's directory behind its answer.
+    for patience in _TRIES_AFTER_S:
+        try:
+            return await _ensure(nc, wanted)
+        except Unavailable as error:
+            _log.warning("nats.stream_not_ready", stream=wanted["name"], reason=str(error))
+            await asyncio.sleep(patience)
+    return await _ensure(nc, wanted)
 
 
 async def _ensure(nc: Connection, wanted: dict[str, Any]) -> dict[str, Any]:
