@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use fanout_engine::Stored;
+use fanout_engine::{Ids, Stored};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyList, PyString};
+
+use crate::gil::released;
 
 /// An integer from 0 to the most that `T` holds.
 pub struct Natural<T>(pub T);
@@ -32,7 +34,7 @@ pub fn nanoseconds(seconds: f64) -> PyResult<u64> {
     Ok(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// The strings of an iterable; they keep alive what [`texts`] borrows from them.
+/// The strings of an iterable.
 pub fn strings<'py>(iterable: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyString>>> {
     if iterable.is_instance_of::<PyString>() {
         return Err(PyTypeError::new_err("expected an iterable of ids, not one string"));
@@ -40,10 +42,58 @@ pub fn strings<'py>(iterable: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyS
     iterable.try_iter()?.map(|item| Ok(item?.cast_into::<PyString>()?)).collect()
 }
 
-/// The text of strings, without a copy.
-pub fn texts<'a>(strings: &'a [Bound<'_, PyString>]) -> PyResult<Vec<&'a str>> {
-    strings.iter().map(|string| string.to_str()).collect()
+/// Ids that are copied out of their strings while the GIL is held: at most some hundred microseconds.
+const COPIED_AT_A_TIME: usize = 8192;
+
+/// The ids of an iterable of strings; `what` names the field in the error.
+///
+/// Other threads run in between, so a list that one of them changes meanwhile is read as it is then.
+pub fn ids(iterable: &Bound<'_, PyAny>, what: &'static str) -> PyResult<Ids> {
+    let py = iterable.py();
+    let list = match iterable.cast::<PyList>() {
+        Ok(list) => list.clone(),
+        Err(_) => PyList::new(py, strings(iterable)?)?,
+    };
+    let (mut ids, mut copied) = (Ids::with_capacity(list.len()), Copied::default());
+    for from in (0..list.len()).step_by(COPIED_AT_A_TIME) {
+        copied.refill(&list, from)?;
+        released(py, || copied.pack(&mut ids, what))?;
+    }
+    Ok(ids)
 }
+
+/// The bytes of some strings, one behind the other.
+#[derive(Default)]
+struct Copied {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Copied {
+    fn refill(&mut self, list: &Bound<'_, PyList>, from: usize) -> PyResult<()> {
+        self.bytes.clear();
+        self.ends.clear();
+        for item in (from..list.len()).take(COPIED_AT_A_TIME).map(|index| list.get_item(index)) {
+            let item = item?.cast_into::<PyString>()?;
+            let text = item.to_str()?.as_bytes();
+            self.bytes.extend_from_slice(&text[..text.len().min(MOST_OF_A_STRING)]);
+            self.ends.push(self.bytes.len());
+        }
+        Ok(())
+    }
+
+    fn pack(&self, ids: &mut Ids, what: &'static str) -> fanout_engine::Result<()> {
+        let mut start = 0;
+        self.ends.iter().try_for_each(|&end| {
+            let name = &self.bytes[start..end];
+            start = end;
+            ids.push(name, what)
+        })
+    }
+}
+
+/// Longer than any id, so what is cut off changes nothing.
+const MOST_OF_A_STRING: usize = 256;
 
 /// (channel, event) as `Engine.route_many` gets it.
 pub type Event<'py> = (Bound<'py, PyString>, Bound<'py, PyBytes>);

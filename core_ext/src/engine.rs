@@ -7,7 +7,7 @@ use fanout_engine::{Config, Name};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFrozenSet};
 
-use crate::arguments::{Event, Natural, StoredEvent, borrow_event, borrow_stored, nanoseconds, strings, texts};
+use crate::arguments::{Event, Natural, StoredEvent, borrow_event, borrow_stored, ids, nanoseconds};
 use crate::errors::{CoreError, CoreResult};
 use crate::gil::released;
 
@@ -61,10 +61,8 @@ impl Engine {
         instance: &str,
         channels: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
-        let channels = channels.map(strings).transpose()?;
-        let names = channels.as_deref().map(texts).transpose()?;
-        let names = names.as_deref();
-        Ok(released(py, || self.engine.user_online(user, instance, names, self.now()))?)
+        let channels = channels.map(|channels| ids(channels, "channel")).transpose()?;
+        Ok(released(py, || self.engine.user_online(user, instance, channels.as_ref(), self.now()))?)
     }
 
     /// Take a user off one instance; the number of (channel, instance) entries evicted. A cached list stays.
@@ -95,6 +93,12 @@ impl Engine {
     /// The instances that hold online members of the channel.
     fn instances<'py>(&self, py: Python<'py>, channel: &str) -> PyResult<Bound<'py, PyFrozenSet>> {
         frozen_set(py, &self.engine.instances(channel).map_err(CoreError::from)?)
+    }
+
+    /// On how many instances each channel has online members; one pass over the table.
+    fn widths(&self, py: Python<'_>, channels: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
+        let channels = ids(channels, "channel")?;
+        Ok(released(py, || Ok(self.engine.widths(&channels)))?)
     }
 
     /// The channel's online members, sorted, by instance.

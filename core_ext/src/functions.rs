@@ -8,7 +8,7 @@ use pyo3::types::PyBytes;
 
 use fanout_engine::{Digest, check_id, message_new};
 
-use crate::arguments::{Natural, strings, texts};
+use crate::arguments::{Natural, strings};
 use crate::batch::frame;
 use crate::errors::CoreResult;
 
@@ -49,7 +49,7 @@ pub fn partition_of(channel: &str, partitions: Natural<u32>) -> PyResult<u32> {
 #[pyfunction]
 pub fn roster_digest(users: &Bound<'_, PyAny>) -> PyResult<(u64, u64)> {
     let users = strings(users)?;
-    let names: BTreeSet<&str> = texts(&users)?.into_iter().collect();
+    let names: BTreeSet<&str> = users.iter().map(|user| user.to_str()).collect::<PyResult<_>>()?;
     let digest = digest_of(&names)?;
     Ok((digest.count, digest.hash))
 }

@@ -25,10 +25,10 @@ source_digest: str
 class Engine:
     """A routing table and its outgoing batches: channel -> instances that hold online readers.
 
-    All calls may be made from any thread. Readers never wait for a whole bulk write: it is applied in bounded
-    slices, between which readers see it half done. What may take long releases the GIL. Ids are those of the
-    contract, section 1; any other raises `InvalidId`, which is a `ValueError`. Unknown users and channels are normal
-    and give empty answers.
+    All calls may be made from any thread. Nobody waits for a whole bulk write, except who changes the same user: it
+    goes through the table by windows of some microseconds, and others see it half done. What may take long releases
+    the GIL. Ids are those of the contract, section 1; any other raises `InvalidId`, which is a `ValueError`. Unknown
+    users and channels are normal and give empty answers.
 
     An *entry* is a (channel, instance) pair: it is there while the instance holds an online member of the channel.
 
@@ -77,6 +77,11 @@ class Engine:
         """Drop the user's list from the membership cache; an online user stays placed."""
     def instances(self, channel: str) -> frozenset[str]:
         """The instances that hold online members of the channel."""
+    def widths(self, channels: Iterable[str]) -> list[int]:
+        """On how many instances each channel has online members: `len(instances(channel))` for each.
+
+        Looked up in one pass, whose memory accesses overlap: the call for many channels.
+        """
     def members(self, channel: str) -> dict[str, list[str]]:
         """The channel's online members, sorted, by instance.
 

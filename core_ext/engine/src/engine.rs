@@ -2,10 +2,9 @@
 
 use parking_lot::Mutex;
 
+use crate::cache::Cache;
 use crate::error::{Error, Result};
-use crate::memberships::Memberships;
 use crate::outbox::{Due, Outbox};
-use crate::sync::Shared;
 use crate::table::Table;
 
 /// How an engine batches and caches; times are nanoseconds.
@@ -25,11 +24,13 @@ pub struct Config {
 ///
 /// Where a method takes `now`, it is nanoseconds since an origin that the caller chooses once.
 ///
-/// Order of the locks: the table's turn or that of the lanes, the outbox, the table. Who routes holds the outbox while it reads the
+/// Order of the locks: the turn of drops, a user's turn or that of the lanes, the outbox, the table's. Who routes holds the outbox while it reads the
 /// targets, so that a dropped instance gets nothing any more once its drop has passed the outbox.
 pub struct Engine {
-    pub(crate) table: Shared<Table>,
+    pub(crate) table: Table,
     pub(crate) outbox: Mutex<Outbox>,
+    /// Whoever drops an instance waits for this turn, so that its number stays its own until the drop is done.
+    pub(crate) drops: Mutex<()>,
     /// Whoever moves a lane waits for this turn, so that a bulk of stored events is routed whole.
     pub(crate) lanes: Mutex<()>,
 }
@@ -41,7 +42,7 @@ impl Engine {
             return Err(Error::InvalidArgument("flush_events must be at least 1".to_owned()));
         }
         let due = Due { interval: config.flush_interval, events: config.flush_events };
-        let table = Table::new(Memberships::new(config.cache_users, config.cache_ttl));
-        Ok(Self { table: Shared::new(table), outbox: Mutex::new(Outbox::new(due)), lanes: Mutex::new(()) })
+        let table = Table::new(Cache::new(config.cache_users, config.cache_ttl));
+        Ok(Self { table, outbox: Mutex::new(Outbox::new(due)), drops: Mutex::new(()), lanes: Mutex::new(()) })
     }
 }

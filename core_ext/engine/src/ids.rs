@@ -1,26 +1,27 @@
-//! Ids: the check of the contract, and interning into dense numbers.
-
-use std::hash::BuildHasher;
-
-use compact_str::CompactString;
-use hashbrown::{DefaultHashBuilder, HashTable};
+//! Ids: the check of the contract, and names packed at six bits a character.
 
 use crate::error::{Error, Result};
-use crate::pages::Pages;
 
-const MAX_LENGTH: usize = 128;
+/// The longest id.
+pub(crate) const MAX_LENGTH: usize = 128;
 
-/// A rehash is the one step of interning that is not constant; over this many tables it stays short.
-const SHARDS: usize = 256;
+/// Characters of six bits in one word.
+pub(crate) const PER_WORD: usize = 10;
 
-const ALLOWED: [bool; 256] = allowed();
+const MAX_WORDS: usize = MAX_LENGTH.div_ceil(PER_WORD);
 
-const fn allowed() -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        table[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        byte += 1;
+/// An id's characters are the 64 of base64url (RFC 4648 section 5), so each is a number below 64.
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+const FOREIGN: u8 = 0x80;
+const CODES: [u8; 256] = codes();
+
+const fn codes() -> [u8; 256] {
+    let mut table = [FOREIGN; 256];
+    let mut code = 0_u8;
+    while code < 64 {
+        table[ALPHABET[code as usize] as usize] = code;
+        code += 1;
     }
     table
 }
@@ -28,7 +29,7 @@ const fn allowed() -> [bool; 256] {
 /// Whether `name` may be an id: `[A-Za-z0-9_-]{1,128}`.
 #[must_use]
 pub fn is_id(name: &[u8]) -> bool {
-    (1..=MAX_LENGTH).contains(&name.len()) && name.iter().all(|&byte| ALLOWED[byte as usize])
+    (1..=MAX_LENGTH).contains(&name.len()) && name.iter().fold(0, |bad, &byte| bad | CODES[byte as usize]) < FOREIGN
 }
 
 /// Refuse a name that is no id; `what` names the field in the error.
@@ -36,101 +37,130 @@ pub fn check(name: &str, what: &'static str) -> Result<()> {
     if is_id(name.as_bytes()) { Ok(()) } else { Err(Error::InvalidId(what)) }
 }
 
-/// Names as dense numbers from 0. Each name counts its holders; without one its number is free for another name.
-#[derive(Default)]
-pub(crate) struct Interner {
-    hasher: DefaultHashBuilder,
-    shards: Vec<HashTable<u32>>,
-    slots: Pages<Slot>,
-    next: u32,
-    free: Vec<u32>,
-    heap: usize,
+/// One id, packed: words of ten characters, the last one of the rest; the first character in the highest bits.
+#[derive(Clone, Copy)]
+pub(crate) struct Packed<'a> {
+    pub(crate) length: u8,
+    pub(crate) words: &'a [u64],
 }
 
-#[derive(Default)]
-struct Slot {
-    name: CompactString,
-    holders: u32,
+/// Ids in one block, checked and packed: what the engine takes in bulk.
+#[derive(Debug, Default, Clone)]
+pub struct Ids {
+    words: Vec<u64>,
+    spans: Vec<Span>,
 }
 
-impl Interner {
-    /// The number of a name that has a holder.
-    pub(crate) fn get(&self, name: &str) -> Option<u32> {
-        let hash = self.hasher.hash_one(name);
-        let shard = self.shards.get(shard_of(hash))?;
-        shard.find(hash, |&id| self.slots[id].name == name).copied()
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: u32,
+    length: u8,
+}
+
+impl Ids {
+    /// Room for so many ids of some twenty characters.
+    #[must_use]
+    pub fn with_capacity(ids: usize) -> Self {
+        Self { words: Vec::with_capacity(ids * 2), spans: Vec::with_capacity(ids) }
     }
 
-    /// The number of a name, which gains a holder.
-    pub(crate) fn acquire(&mut self, name: &str) -> u32 {
-        let id = self.get(name).unwrap_or_else(|| self.add(name));
-        self.slots[id].holders += 1;
-        id
+    /// Several ids; `what` names the field in the error.
+    pub fn of<'a>(names: impl IntoIterator<Item = &'a str>, what: &'static str) -> Result<Self> {
+        let mut ids = Self::default();
+        names.into_iter().try_for_each(|name| ids.push(name.as_bytes(), what)).map(|()| ids)
     }
 
-    /// One holder less; the last one frees the number.
-    pub(crate) fn release(&mut self, id: u32) {
-        let slot = &mut self.slots[id];
-        slot.holders -= 1;
-        if slot.holders == 0 {
-            self.remove(id);
+    /// Add one; a name that is no id is refused.
+    ///
+    /// # Panics
+    /// When 2^32 words are full: some 80 GB of names.
+    pub fn push(&mut self, name: &[u8], what: &'static str) -> Result<()> {
+        if name.len() > MAX_LENGTH || name.is_empty() {
+            return Err(Error::InvalidId(what));
+        }
+        let start = u32::try_from(self.words.len()).expect("fewer than 2^32 words");
+        let mut bad = 0;
+        self.words.extend(name.chunks(PER_WORD).map(|chunk| pack(chunk, &mut bad)));
+        if bad >= FOREIGN {
+            self.words.truncate(start as usize);
+            return Err(Error::InvalidId(what));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "at most 128")]
+        self.spans.push(Span { start, length: name.len() as u8 });
+        Ok(())
+    }
+
+    /// How many ids.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    pub(crate) fn get(&self, index: usize) -> Packed<'_> {
+        let Span { start, length } = self.spans[index];
+        let start = start as usize;
+        Packed { length, words: &self.words[start..start + words_of(length)] }
+    }
+}
+
+/// One id on the stack, for a single call.
+pub(crate) struct Id {
+    words: [u64; MAX_WORDS],
+    length: u8,
+}
+
+impl Id {
+    /// A name, checked and packed.
+    pub(crate) fn new(name: &str, what: &'static str) -> Result<Self> {
+        check(name, what)?;
+        let mut words = [0; MAX_WORDS];
+        for (word, chunk) in words.iter_mut().zip(name.as_bytes().chunks(PER_WORD)) {
+            *word = pack(chunk, &mut 0);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "at most 128")]
+        Ok(Self { words, length: name.len() as u8 })
+    }
+
+    pub(crate) fn packed(&self) -> Packed<'_> {
+        Packed { length: self.length, words: &self.words[..words_of(self.length)] }
+    }
+}
+
+impl Packed<'_> {
+    /// Write the name.
+    pub(crate) fn write(self, name: &mut impl Extend<char>) {
+        let mut left = self.length as usize;
+        for &word in self.words {
+            let characters = left.min(PER_WORD);
+            name.extend((0..characters).rev().map(|place| character(word >> (6 * place))));
+            left -= characters;
         }
     }
-
-    /// The name of a number that is in use.
-    pub(crate) fn name(&self, id: u32) -> &CompactString {
-        &self.slots[id].name
-    }
-
-    /// Bytes held, names that do not fit their slot included.
-    pub(crate) fn bytes(&self) -> usize {
-        let tables: usize = self.shards.iter().map(HashTable::allocation_size).sum();
-        tables + self.slots.bytes() + self.free.capacity() * size_of::<u32>() + self.heap
-    }
-
-    /// How many names have a holder.
-    #[cfg(test)]
-    pub(crate) fn in_use(&self) -> usize {
-        self.next as usize - self.free.len()
-    }
-
-    fn add(&mut self, name: &str) -> u32 {
-        let id = self.free.pop().unwrap_or_else(|| self.fresh());
-        self.slots[id].name = CompactString::new(name);
-        self.heap += heap_bytes(&self.slots[id].name);
-        self.shards.resize_with(SHARDS, HashTable::new);
-        let hash = self.hasher.hash_one(name);
-        let (hasher, slots) = (&self.hasher, &self.slots);
-        let rehash = |&id: &u32| hasher.hash_one(slots[id].name.as_str());
-        self.shards[shard_of(hash)].insert_unique(hash, id, rehash);
-        id
-    }
-
-    fn fresh(&mut self) -> u32 {
-        let id = self.next;
-        self.next = id.checked_add(1).expect("fewer than 2^32 names are in use");
-        self.slots.reach(id);
-        id
-    }
-
-    fn remove(&mut self, id: u32) {
-        let name = std::mem::take(&mut self.slots[id].name);
-        self.heap -= heap_bytes(&name);
-        let hash = self.hasher.hash_one(name.as_str());
-        if let Ok(entry) = self.shards[shard_of(hash)].find_entry(hash, |&other| other == id) {
-            entry.remove();
-        }
-        self.free.push(id);
-    }
 }
 
-/// Bits that the tables inside do not choose by.
-fn shard_of(hash: u64) -> usize {
-    (hash >> 40) as usize % SHARDS
+/// How many words an id of that length takes.
+pub(crate) fn words_of(length: u8) -> usize {
+    (length as usize).div_ceil(PER_WORD)
 }
 
-fn heap_bytes(name: &CompactString) -> usize {
-    if name.is_heap_allocated() { name.capacity() } else { 0 }
+fn character(word: u64) -> char {
+    char::from(ALPHABET[usize::from(word.to_le_bytes()[0] & 63)])
+}
+
+fn pack(chunk: &[u8], bad: &mut u8) -> u64 {
+    let mut word = 0;
+    for &byte in chunk {
+        let code = CODES[byte as usize];
+        *bad |= code;
+        word = word << 6 | u64::from(code);
+    }
+    word
 }
 
 #[cfg(test)]
@@ -144,42 +174,26 @@ mod tests {
         }
         for bad in ["", "a.b", "a b", "a:b", "*", ">", "ä", "a\n", &"x".repeat(129)] {
             assert_eq!(check(bad, "user"), Err(Error::InvalidId("user")), "{bad:?}");
+            assert_eq!(Ids::default().push(bad.as_bytes(), "user"), Err(Error::InvalidId("user")), "{bad:?}");
         }
     }
 
     #[test]
-    fn one_name_has_one_number_until_its_last_holder_goes() {
-        let mut ids = Interner::default();
-        let (a, b) = (ids.acquire("a"), ids.acquire("b"));
-        assert_ne!(a, b);
-        assert_eq!(ids.acquire("a"), a);
-        ids.release(a);
-        assert_eq!(ids.get("a"), Some(a));
-        ids.release(a);
-        assert_eq!(ids.get("a"), None);
-        assert_eq!(ids.get("b"), Some(b));
-    }
-
-    #[test]
-    fn a_free_number_is_used_again() {
-        let mut ids = Interner::default();
-        let first = ids.acquire("first");
-        ids.release(first);
-        assert_eq!(ids.acquire("second"), first);
-        assert_eq!(ids.name(first), "second");
-    }
-
-    #[test]
-    fn many_names_keep_their_numbers_through_growth() {
-        let mut ids = Interner::default();
-        let long = "n".repeat(40);
-        let numbers: Vec<u32> = (0..20_000).map(|n| ids.acquire(&format!("{long}{n}"))).collect();
-        let found: Vec<u32> = (0..20_000).map(|n| ids.get(&format!("{long}{n}")).unwrap()).collect();
-        assert_eq!(numbers, found);
-        assert!(ids.bytes() > 20_000 * 40);
-        for id in numbers {
-            ids.release(id);
+    fn a_name_comes_out_as_it_went_in() {
+        let alphabet = String::from_utf8(ALPHABET.to_vec()).unwrap();
+        for length in 1..=MAX_LENGTH {
+            let name: String = alphabet.chars().cycle().skip(length).take(length).collect();
+            let mut unpacked = String::new();
+            Id::new(&name, "user").unwrap().packed().write(&mut unpacked);
+            assert_eq!(unpacked, name);
         }
-        assert_eq!(ids.heap, 0);
+    }
+
+    #[test]
+    fn a_refused_id_leaves_nothing_behind() {
+        let mut ids = Ids::of(["ann"], "user").unwrap();
+        assert!(ids.push(b"twelve chars.", "user").is_err());
+        ids.push(b"ben", "user").unwrap();
+        assert_eq!((ids.len(), ids.words.len()), (2, 2));
     }
 }

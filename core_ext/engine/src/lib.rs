@@ -1,29 +1,41 @@
 //! The routing table and batches of Fanout: no Python, no sockets, no clock.
 
 mod batch;
+mod blocks;
+mod cache;
+mod channels;
+mod course;
+mod crowd;
 mod engine;
 mod error;
 mod frame;
 mod ids;
+mod instances;
+mod lists;
 mod lru;
-mod memberships;
+mod names;
 mod outbox;
 mod pages;
+
 mod partition;
-mod placements;
+
 mod portable;
+mod prefetch;
 mod queries;
+mod readers;
 mod rosters;
 mod route;
-mod sync;
+mod rows;
+
 mod table;
 mod updates;
+mod users;
 
 pub use batch::{Decoder, Encoder, Record};
 pub use engine::{Config, Engine};
 pub use error::{Error, Result};
 pub use frame::{MAX_EVENT, check_event, message_new, text_frame_head};
-pub use ids::check as check_id;
+pub use ids::{Ids, check as check_id};
 pub use outbox::MAX_BATCH;
 pub use partition::partition_of;
 pub use queries::Name;

@@ -36,6 +36,11 @@ impl Recency {
         self.link(ANCHOR).newer.checked_sub(1)
     }
 
+    /// Whether `id` is in.
+    pub(crate) fn contains(&self, id: u32) -> bool {
+        self.links.get(id as usize + 1).is_some_and(|link| link.older != APART.older)
+    }
+
     /// Make `id` the most recently used one.
     pub(crate) fn touch(&mut self, id: u32) {
         self.remove(id);

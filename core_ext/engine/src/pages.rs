@@ -1,49 +1,94 @@
-//! A growing array in pages: growth never moves what is there, so one step of it costs one page at most.
+//! A growing array in small pages of one size.
+//!
+//! Thousands of tables grow side by side here. Arrays that double would hold half of what they have unused, and arrays
+//! that grow in small steps leave holes that no other fits: both cost as much memory again as the table has (measured).
+//! Pages of one size fit wherever one was freed.
 
 use std::ops::{Index, IndexMut};
 
-const PAGE: usize = 1024;
+use smallvec::SmallVec;
 
-/// An array indexed by dense ids; places never written hold `T::default()`.
+use crate::prefetch::prefetch;
+
+/// Items in a page.
+pub(crate) const PAGE: usize = 256;
+
+/// Pages that an array points to from within itself: a pointer elsewhere would be one more miss on the way.
+const NEAR: usize = 12;
+
+/// An array of pages; the last one is filled up with `T::default()`.
 pub(crate) struct Pages<T> {
-    pages: Vec<Box<[T]>>,
+    pages: SmallVec<[Box<[T; PAGE]>; NEAR]>,
+    len: usize,
 }
 
 impl<T> Default for Pages<T> {
     fn default() -> Self {
-        Self { pages: Vec::new() }
+        Self { pages: SmallVec::new(), len: 0 }
     }
 }
 
-impl<T: Default> Pages<T> {
-    /// Make the place of `id` exist.
-    pub(crate) fn reach(&mut self, id: u32) {
-        while self.pages.len() * PAGE <= id as usize {
-            self.pages.push((0..PAGE).map(|_| T::default()).collect());
+impl<T: Default + Copy> Pages<T> {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Add an item at the end.
+    pub(crate) fn push(&mut self, item: T) {
+        if self.len == self.pages.len() * PAGE {
+            self.pages.push(Box::new([T::default(); PAGE]));
+        }
+        self.len += 1;
+        let last = self.len - 1;
+        self[last] = item;
+    }
+
+    /// Drop the items from `len` on, and the pages that are empty then.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        if len < self.len {
+            self.len = len;
+            self.pages.truncate(len.div_ceil(PAGE));
+            self.pages.shrink_to_fit();
         }
     }
 
-    pub(crate) fn get(&self, id: u32) -> Option<&T> {
-        Some(&self.pages.get(id as usize / PAGE)?[id as usize % PAGE])
+    pub(crate) fn get(&self, index: usize) -> Option<&T> {
+        Some(&self.pages.get(index / PAGE)?[index % PAGE])
     }
 
-    /// Bytes of the pages themselves, without what their items own.
+    /// Ask for an item's line ahead of its use.
+    pub(crate) fn prefetch(&self, index: usize) {
+        if let Some(page) = self.pages.get(index / PAGE) {
+            prefetch(page.as_slice(), index % PAGE);
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
+        (0..self.len).map(|index| &self[index])
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.pages.iter_mut().flat_map(|page| page.iter_mut()).take(self.len)
+    }
+
+    /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        self.pages.len() * (PAGE * size_of::<T>() + size_of::<Box<[T]>>())
+        let elsewhere = if self.pages.spilled() { self.pages.capacity() } else { 0 };
+        self.pages.len() * PAGE * size_of::<T>() + elsewhere * size_of::<Box<[T; PAGE]>>()
     }
 }
 
-impl<T> Index<u32> for Pages<T> {
+impl<T> Index<usize> for Pages<T> {
     type Output = T;
 
-    fn index(&self, id: u32) -> &T {
-        &self.pages[id as usize / PAGE][id as usize % PAGE]
+    fn index(&self, index: usize) -> &T {
+        &self.pages[index / PAGE][index % PAGE]
     }
 }
 
-impl<T> IndexMut<u32> for Pages<T> {
-    fn index_mut(&mut self, id: u32) -> &mut T {
-        &mut self.pages[id as usize / PAGE][id as usize % PAGE]
+impl<T> IndexMut<usize> for Pages<T> {
+    fn index_mut(&mut self, index: usize) -> &mut T {
+        &mut self.pages[index / PAGE][index % PAGE]
     }
 }
 
@@ -52,13 +97,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn growing_keeps_what_is_there() {
+    fn growing_keeps_what_is_there_and_shrinking_returns_pages() {
         let mut pages = Pages::<u64>::default();
-        pages.reach(0);
-        pages[0] = 7;
-        pages.reach(5_000);
-        pages[5_000] = 9;
-        assert_eq!((pages[0], pages[4_999], pages[5_000]), (7, 0, 9));
-        assert_eq!(pages.get(1_000_000), None);
+        (0..2_000).for_each(|item| pages.push(item));
+        assert!(pages.iter().copied().eq(0..2_000));
+        assert_eq!((pages.len(), pages[999], pages.get(5_000)), (2_000, 999, None));
+        let full = pages.bytes();
+        pages.truncate(65);
+        assert!(pages.iter().copied().eq(0..65) && pages.bytes() < full / 4);
+        pages.push(7);
+        assert_eq!((pages.len(), pages[65]), (66, 7));
     }
 }

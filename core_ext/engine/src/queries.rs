@@ -7,96 +7,112 @@ use compact_str::CompactString;
 
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::ids::check;
-use crate::placements::{instance_of, user_of};
+use crate::ids::{Id, Ids};
+use crate::readers::Reader;
 use crate::rosters::Digest;
-use crate::sync::SLICE;
-use crate::table::Table;
+use crate::rows::{Targets, View};
 
 /// A name taken out of the table.
 pub type Name = CompactString;
 
+/// Names that are looked up under one lock.
+const SLICE: usize = 256;
+
 impl Engine {
     /// The instances that hold online members of the channel.
     pub fn instances(&self, channel: &str) -> Result<Vec<Name>> {
-        check(channel, "channel")?;
-        let table = self.table.read();
-        let Some(channel) = table.channels.get(channel) else { return Ok(Vec::new()) };
-        Ok(table.placements.instances(channel).map(|instance| table.instances.name(instance).clone()).collect())
+        let channel = Id::new(channel, "channel")?;
+        let table = &self.table;
+        let answer = table.channels.read(channel.packed(), |view| {
+            let mut targets = Targets::new();
+            view.instances(table.instances.readers(), &mut targets);
+            let names = table.instances.names();
+            targets.iter().map(|&instance| names.name(instance)).collect()
+        });
+        Ok(answer.unwrap_or_default())
+    }
+
+    /// How many instances hold online members of each channel.
+    #[must_use]
+    pub fn widths(&self, channels: &Ids) -> Vec<usize> {
+        let mut widths = vec![0; channels.len()];
+        let mut targets = Targets::new();
+        self.table.channels.read_many(channels, |index, view| {
+            targets.clear();
+            view.instances(self.table.instances.readers(), &mut targets);
+            widths[index] = targets.len();
+        });
+        widths
     }
 
     /// The channel's online members by instance.
     pub fn members(&self, channel: &str) -> Result<BTreeMap<Name, BTreeSet<Name>>> {
-        check(channel, "channel")?;
+        let channel = Id::new(channel, "channel")?;
         let mut members = BTreeMap::<Name, BTreeSet<Name>>::new();
-        self.sweep(|table, last| {
-            let slice = head(table.placements.readers_after(table.channels.get(channel)?, last));
-            for &reader in slice {
-                let users = members.entry(table.instances.name(instance_of(reader)).clone()).or_default();
-                users.insert(table.users.name(user_of(reader)).clone());
+        let mut last = None;
+        loop {
+            let slice = self.table.channels.read(channel.packed(), |view| {
+                let (readers, more) = slice_of(&view, last);
+                for reader in readers {
+                    self.name_member(reader, &mut members);
+                }
+                more
+            });
+            match slice {
+                Some(more @ Some(_)) => last = more,
+                _ => return Ok(members),
             }
-            slice.last().copied()
-        });
-        Ok(members)
+        }
     }
 
     /// The channels of an online user, in no order.
     pub fn channels(&self, user: &str) -> Result<Vec<Name>> {
-        check(user, "user")?;
-        let mut names = Vec::new();
-        self.sweep(|table, last| {
-            let channels = table.memberships.channels(table.online(user)?);
-            let from = channels.partition_point(|&channel| last.is_some_and(|last| channel <= last));
-            let slice = head(&channels[from..]);
-            names.extend(slice.iter().map(|&channel| table.channels.name(channel).clone()));
-            slice.last().copied()
-        });
-        Ok(names)
+        let list = self.table.users.online_list(&Id::new(user, "user")?);
+        Ok(list.map(|list| self.table.channels.names(&list.ids())).unwrap_or_default())
     }
 
     /// The instances on which the user is.
     pub fn locations(&self, user: &str) -> Result<Vec<Name>> {
-        check(user, "user")?;
-        let table = self.table.read();
-        let Some(user) = table.online(user) else { return Ok(Vec::new()) };
-        let places = table.memberships.places(user);
-        Ok(places.iter().map(|&instance| table.instances.name(instance).clone()).collect())
+        let user = Id::new(user, "user")?;
+        let names = self.table.instances.names();
+        let name_all = |places: &crate::users::Places| places.iter().map(|place| names.name(place.instance)).collect();
+        Ok(self.table.users.ask_places(&user, name_all).unwrap_or_default())
     }
 
     /// Whether the user is online and a member of the channel.
     pub fn is_member(&self, user: &str, channel: &str) -> Result<bool> {
-        check(user, "user")?;
-        check(channel, "channel")?;
-        let table = self.table.read();
-        let pair = table.online(user).zip(table.channels.get(channel));
-        Ok(pair.is_some_and(|(user, channel)| table.memberships.has(user, channel)))
+        let (user, channel) = (Id::new(user, "user")?, Id::new(channel, "channel")?);
+        let answer = self.table.channels.read(channel.packed(), |view| {
+            self.table.users.ask_places(&user, |places| places.iter().any(|place| view.contains(place.reader)))
+        });
+        Ok(answer.flatten().unwrap_or_default())
     }
 
     /// The users on the instance.
     pub fn users(&self, instance: &str) -> Result<BTreeSet<Name>> {
-        check(instance, "instance")?;
-        let mut names = BTreeSet::new();
-        self.sweep(|table, last| {
-            let instance = table.instances.get(instance)?;
-            let slice: Vec<u32> = table.rosters.users_after(instance, last).take(SLICE).collect();
-            names.extend(slice.iter().map(|&user| table.users.name(user).clone()));
-            slice.last().copied()
-        });
+        let (instance, mut names, mut last) = (Id::new(instance, "instance")?, BTreeSet::new(), None);
+        while let Some(number) = self.table.instances.find(&instance) {
+            let slice = self.table.instances.users_after(number, last, SLICE);
+            names.extend(slice.iter().filter_map(|&user| self.table.users.name(user)));
+            last = slice.last().copied();
+            if last.is_none() {
+                break;
+            }
+        }
         Ok(names)
     }
 
     /// How many users the instance holds, and a hash of them.
     pub fn digest(&self, instance: &str) -> Result<Digest> {
-        check(instance, "instance")?;
-        let table = self.table.read();
-        Ok(table.instances.get(instance).map_or_else(Digest::default, |instance| table.rosters.digest(instance)))
+        let instance = self.table.instances.find(&Id::new(instance, "instance")?);
+        Ok(instance.map_or_else(Digest::default, |instance| self.table.instances.digest(instance)))
     }
 
     /// Counts, and bytes held by structure, by the names of `_core.pyi`.
     #[must_use]
     pub fn stats(&self) -> Vec<(&'static str, usize)> {
         let mut stats = self.outbox_stats();
-        stats.extend(table_stats(&self.table.read()));
+        stats.extend(self.table_stats());
         let bytes = stats.iter().filter(|(name, _)| name.starts_with("bytes_")).map(|(_, bytes)| bytes).sum();
         stats.push(("bytes_total", bytes));
         stats
@@ -113,33 +129,44 @@ impl Engine {
         ]
     }
 
-    /// Read in slices: each gets where the last one ended, and says where it ends itself, or None at the end.
-    fn sweep<C>(&self, mut slice: impl FnMut(&Table, Option<C>) -> Option<C>) {
-        let mut last = None;
-        loop {
-            last = slice(&self.table.read(), last);
-            if last.is_none() {
-                break;
-            }
-        }
+    fn table_stats(&self) -> [(&'static str, usize); 9] {
+        let table = &self.table;
+        let (channel_names, rows) = table.channels.bytes();
+        let (user_names, lists) = table.users.bytes();
+        let (instance_names, rosters) = table.instances.bytes();
+        let (cached, cache_bytes) = {
+            let cache = table.cache.lock();
+            (cache.len(), cache.bytes())
+        };
+        [
+            ("users", table.users.online()),
+            ("channels", table.channels.occupied()),
+            ("instances", table.instances.occupied().len()),
+            ("entries", table.channels.entries()),
+            ("cached_users", cached),
+            ("bytes_ids", channel_names + user_names + instance_names),
+            ("bytes_placements", rows + rosters),
+            ("bytes_memberships", lists),
+            ("bytes_cache", cache_bytes),
+        ]
+    }
+
+    /// Name a reader of a channel while the channel is read, so that the reader stays who it is.
+    fn name_member(&self, reader: Reader, members: &mut BTreeMap<Name, BTreeSet<Name>>) {
+        let readers = self.table.instances.readers();
+        let instance = self.table.instances.names().name(readers.instance(reader));
+        members.entry(instance).or_default().extend(self.table.users.name(readers.user(reader)));
     }
 }
 
-fn table_stats(table: &Table) -> [(&'static str, usize); 9] {
-    let ids = [&table.users, &table.channels, &table.instances];
-    [
-        ("users", table.memberships.online()),
-        ("channels", table.placements.occupied()),
-        ("instances", table.rosters.instances().count()),
-        ("entries", table.placements.entries()),
-        ("cached_users", table.memberships.cached()),
-        ("bytes_ids", ids.iter().map(|ids| ids.bytes()).sum()),
-        ("bytes_placements", table.placements.bytes() + table.rosters.bytes()),
-        ("bytes_memberships", table.memberships.bytes()),
-        ("bytes_cache", table.memberships.cache_bytes()),
-    ]
-}
-
-fn head<T>(items: &[T]) -> &[T] {
-    &items[..items.len().min(SLICE)]
+/// Some readers after one, or the first; and the last of them if there may be more.
+fn slice_of(view: &View, last: Option<Reader>) -> (Vec<Reader>, Option<Reader>) {
+    match view {
+        View::Few(head, tail) => (head.iter().chain(*tail).copied().collect(), None),
+        View::Many(crowd) => {
+            let slice: Vec<Reader> = crowd.readers_after(last).take(SLICE).collect();
+            let more = slice.last().copied();
+            (slice, more)
+        }
+    }
 }

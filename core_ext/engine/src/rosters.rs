@@ -79,6 +79,10 @@ impl Rosters {
         self.rosters[instance as usize].users.range((from, Unbounded)).copied()
     }
 
+    pub(crate) fn is_empty(&self, instance: u32) -> bool {
+        self.rosters[instance as usize].users.is_empty()
+    }
+
     pub(crate) fn digest(&self, instance: u32) -> Digest {
         self.rosters[instance as usize].digest
     }

@@ -1,17 +1,15 @@
 //! Event -> targets -> batches.
 
 use compact_str::CompactString;
-use smallvec::SmallVec;
 
 use crate::batch::Record;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::frame::{check_event, message_new};
-use crate::ids::check;
+use crate::ids::{Id, check};
 use crate::outbox::Target;
+use crate::rows::Targets;
 use crate::table::Table;
-
-type Targets = SmallVec<[u32; 16]>;
 
 /// A stored event to route: its seq, its channel, and its payload.
 pub type Stored<'a> = (u64, &'a str, &'a [u8]);
@@ -32,7 +30,7 @@ impl Engine {
         check_event(event)?;
         let record = Record { channel: Some(channel), user: actor, event, ..Record::default() };
         Ok(self.send(&record, now, |table| {
-            let excluded = exclude.and_then(|instance| table.instances.get(instance));
+            let excluded = exclude.and_then(|instance| known_instance(table, instance));
             let mut targets = channel_targets(table, channel);
             targets.retain(|instance| Some(*instance) != excluded);
             targets
@@ -132,8 +130,11 @@ impl Engine {
     /// Enqueue for every instance how far each open lane has come; the number of instances.
     pub fn mark(&self, now: u64) -> usize {
         let mut outbox = self.outbox.lock();
-        let table = self.table.read();
-        table.rosters.instances().filter(|&instance| outbox.mark(target(&table, instance), now)).count()
+        let instances = self.table.instances.occupied();
+        instances
+            .into_iter()
+            .filter(|&instance| with_target(&self.table, instance, |target| outbox.mark(target, now)))
+            .count()
     }
 
     /// Send an instance nothing of any lane, because the table does not have all its users. Ephemeral events go on.
@@ -142,7 +143,7 @@ impl Engine {
     pub fn hold(&self, instance: &str) -> Result<()> {
         check(instance, "instance")?;
         let mut outbox = self.outbox.lock();
-        let known = self.table.read().instances.get(instance);
+        let known = known_instance(&self.table, instance);
         outbox.hold(instance, known);
         Ok(())
     }
@@ -165,18 +166,20 @@ impl Engine {
 
     fn send(&self, record: &Record, now: u64, targets: impl FnOnce(&Table) -> Targets) -> usize {
         let mut outbox = self.outbox.lock();
-        let table = self.table.read();
-        let targets = targets(&table);
-        targets.iter().for_each(|&instance| outbox.send(target(&table, instance), record, now));
+        let targets = targets(&self.table);
+        targets
+            .iter()
+            .for_each(|&instance| with_target(&self.table, instance, |target| outbox.send(target, record, now)));
         targets.len()
     }
 
     fn send_in_lane(&self, record: &Record, now: u64, targets: impl FnOnce(&Table) -> Targets) -> Result<usize> {
         let mut outbox = self.outbox.lock();
         outbox.check_rises(record.lane, record.seq)?;
-        let table = self.table.read();
-        let targets = targets(&table);
-        targets.iter().for_each(|&instance| outbox.send_in_lane(target(&table, instance), record, now));
+        let targets = targets(&self.table);
+        targets.iter().for_each(|&instance| {
+            with_target(&self.table, instance, |target| outbox.send_in_lane(target, record, now));
+        });
         outbox.advance(record.lane, record.seq)?;
         Ok(targets.len())
     }
@@ -190,13 +193,18 @@ fn check_each_rises(events: &[Stored]) -> Result<()> {
 }
 
 fn channel_targets(table: &Table, channel: &str) -> Targets {
-    table.channels.get(channel).map_or_else(Targets::new, |channel| table.placements.instances(channel).collect())
+    Id::new(channel, "channel").map_or_else(|_| Targets::new(), |channel| table.channel_targets(&channel))
 }
 
 fn user_targets(table: &Table, user: &str) -> Targets {
-    table.online(user).map_or_else(Targets::new, |user| table.memberships.places(user).iter().copied().collect())
+    Id::new(user, "user").map_or_else(|_| Targets::new(), |user| table.user_targets(&user))
 }
 
-fn target(table: &Table, instance: u32) -> Target<'_> {
-    Target { instance, name: table.instances.name(instance) }
+fn known_instance(table: &Table, instance: &str) -> Option<u32> {
+    table.instances.find(&Id::new(instance, "instance").ok()?)
+}
+
+fn with_target<R>(table: &Table, instance: u32, send: impl FnOnce(Target) -> R) -> R {
+    let name = table.instances.names().name(instance);
+    send(Target { instance, name: &name })
 }

@@ -1,208 +1,247 @@
-//! The writes: who is where, and who is a member of what. Each is one turn of the writer, in bounded slices.
+//! The writes: who is where, and who is a member of what. Each is one turn of its user.
 
+use crate::channels::{Channel, Exit};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::ids::check;
-use crate::sync::Writer;
+use crate::ids::{Id, Ids};
+use crate::instances::Named;
+use crate::lists::List;
 use crate::table::Table;
+use crate::users::{Place, Turn};
 
-type Turn<'a> = Writer<'a, Table>;
+/// Users of a dropped instance that are looked up at a time.
+const SLICE: usize = 256;
 
 impl Engine {
     /// Place a user on an instance; see `_core.pyi`. The number of (channel, instance) entries that are new.
-    pub fn user_online(&self, user: &str, instance: &str, channels: Option<&[&str]>, now: u64) -> Result<usize> {
-        check(user, "user")?;
-        check(instance, "instance")?;
-        channels.unwrap_or_default().iter().try_for_each(|channel| check(channel, "channel"))?;
-        let mut turn = self.table.writer();
-        let (user, replaced) = match channels {
-            Some(names) => replace_list(&mut turn, user, names),
-            None => (recall(&mut turn, user, now)?, 0),
-        };
-        let placed = place(&mut turn, user, instance);
-        if channels.is_some() {
-            cache(&mut turn, user, now);
+    pub fn user_online(&self, user: &str, instance: &str, channels: Option<&Ids>, now: u64) -> Result<usize> {
+        let (id, instance) = (Id::new(user, "user")?, Id::new(instance, "instance")?);
+        match channels {
+            Some(names) => {
+                let turn = self.table.users.turn(&id);
+                let new = Update::of(&self.table, &turn, user).list_and_place(names, &instance);
+                self.cache(turn, now);
+                Ok(new)
+            }
+            None => self.recall(&id, now).map_or_else(
+                || Err(Error::MembershipUnknown(user.to_owned())),
+                |turn| Ok(Update::of(&self.table, &turn, user).place(&instance)),
+            ),
         }
-        Ok(replaced + placed)
     }
 
     /// Take a user off one instance; the number of (channel, instance) entries evicted.
     pub fn user_offline(&self, user: &str, instance: &str) -> Result<usize> {
-        check(user, "user")?;
-        check(instance, "instance")?;
-        let mut turn = self.table.writer();
-        let (user, instance) = {
-            let table = turn.read();
-            (table.users.get(user), table.instances.get(instance))
-        };
-        Ok(user.zip(instance).map_or(0, |(user, instance)| evict(&mut turn, user, instance)))
+        let (id, instance) = (Id::new(user, "user")?, Id::new(instance, "instance")?);
+        let Some(turn) = self.table.users.turn_of_known(&id) else { return Ok(0) };
+        let Some(instance) = self.table.instances.find(&instance) else { return Ok(0) };
+        Ok(Update::of(&self.table, &turn, user).evict(instance).unwrap_or_default())
     }
 
     /// Evict an instance whole, with its undelivered batch; the number of users evicted.
     pub fn drop_instance(&self, instance: &str) -> Result<usize> {
-        check(instance, "instance")?;
-        let mut turn = self.table.writer();
-        let Some(instance) = turn.read().instances.get(instance) else { return Ok(0) };
-        let users: Vec<u32> = turn.read().rosters.users_after(instance, None).collect();
-        for &user in &users {
-            evict(&mut turn, user, instance);
+        let (id, table) = (Id::new(instance, "instance")?, &self.table);
+        let _turn = self.drops.lock();
+        let Some(instance) = table.instances.find(&id) else { return Ok(0) };
+        let (mut evicted, mut last) = (0, None);
+        loop {
+            let users = table.instances.users_after(instance, last, SLICE);
+            evicted += users.iter().filter(|&&user| self.evict(user, instance)).count();
+            last = users.last().copied();
+            if last.is_none() {
+                break;
+            }
         }
-        self.outbox.lock().drop_instance(instance);
-        turn.once(|table| table.instances.release(instance));
-        Ok(users.len())
+        let mut outbox = self.outbox.lock();
+        outbox.drop_instance(instance);
+        table.instances.retire(instance);
+        Ok(evicted)
     }
 
     /// A user became a member; whether the user is online.
     pub fn join(&self, user: &str, channel: &str) -> Result<bool> {
-        self.change_membership(user, channel, |table, user| {
-            let channel = table.acquire_channel(channel);
-            if table.memberships.insert(user, channel) {
-                for &instance in table.memberships.places(user) {
-                    table.placements.add(channel, instance, user);
-                }
-            } else {
-                table.channels.release(channel);
-            }
-        })
+        let (id, channel) = (Id::new(user, "user")?, Ids::of([channel], "channel")?);
+        let known = self.table.users.turn_of_known(&id);
+        Ok(known.is_some_and(|turn| Update::of(&self.table, &turn, user).join(&channel)))
     }
 
     /// A user is a member no more; whether the user is online.
     pub fn leave(&self, user: &str, channel: &str) -> Result<bool> {
-        self.change_membership(user, channel, |table, user| {
-            let Some(channel) = table.channels.get(channel) else { return };
-            if table.memberships.remove(user, channel) {
-                for &instance in table.memberships.places(user) {
-                    table.placements.remove(channel, instance, user);
-                }
-                table.channels.release(channel);
-            }
-        })
+        let (id, channel) = (Id::new(user, "user")?, Id::new(channel, "channel")?);
+        let known = self.table.users.turn_of_known(&id);
+        Ok(known.is_some_and(|turn| Update::of(&self.table, &turn, user).leave(&channel)))
     }
 
     /// Drop a user's list from the membership cache; an online user stays placed.
     pub fn forget(&self, user: &str) -> Result<()> {
-        check(user, "user")?;
-        let mut turn = self.table.writer();
-        let user = turn.read().users.get(user);
-        if let Some(user) = user {
-            turn.once(|table| table.memberships.forget(user));
-            discard_unless_held(&mut turn, user);
+        let id = Id::new(user, "user")?;
+        if let Some(turn) = self.table.users.turn_of_known(&id) {
+            self.table.cache.lock().forget(turn.user());
+            self.table.discard_unless_held(&turn);
         }
         Ok(())
     }
 
-    fn change_membership(&self, user: &str, channel: &str, change: impl FnOnce(&mut Table, u32)) -> Result<bool> {
-        check(user, "user")?;
-        check(channel, "channel")?;
-        Ok(self.table.writer().once(|table| {
-            let user = table.users.get(user);
-            user.inspect(|&user| change(table, user)).is_some_and(|user| table.memberships.is_online(user))
-        }))
+    /// The turn of a user whose list is in the table or the cache.
+    fn recall(&self, id: &Id, now: u64) -> Option<Turn<'_>> {
+        let turn = self.table.users.turn_of_known(id)?;
+        let usable = self.table.cache.lock().recall(turn.user(), now);
+        if usable || !turn.places().is_empty() {
+            return Some(turn);
+        }
+        self.table.discard_unless_held(&turn);
+        None
+    }
+
+    /// Cache the user's list, and let go of the one for which there is no more room.
+    fn cache(&self, turn: Turn, now: u64) {
+        let victim = self.table.cache.lock().put(turn.user(), now);
+        drop(turn); // who waits for a turn has none
+        if let Some(turn) = victim.and_then(|victim| self.table.users.turn_of_number(victim)) {
+            self.table.discard_unless_held(&turn);
+        }
+    }
+
+    /// Take whoever has a number off an instance; whether the user was there.
+    fn evict(&self, user: u32, instance: u32) -> bool {
+        let Some(turn) = self.table.users.turn_of_number(user) else { return false };
+        let name = self.table.users.name(user).unwrap_or_default();
+        Update::of(&self.table, &turn, &name).evict(instance).is_some()
     }
 }
 
-/// Give a user a new list of channels, wherever the user is. The user, and how many entries are new.
-fn replace_list(turn: &mut Turn, user: &str, names: &[&str]) -> (u32, usize) {
-    let list = acquire_channels(turn, names);
-    let user = turn.once(|table| table.hold_user(user));
-    let old = turn.once(|table| table.memberships.replace(user, list));
-    let new = if turn.read().memberships.is_online(user) { follow_list(turn, user, &old) } else { 0 };
-    release_channels(turn, &old);
-    (user, new)
-}
-
-/// Bring the entries of an online user from an old list to the present one. How many entries are new.
-fn follow_list(turn: &mut Turn, user: u32, old: &[u32]) -> usize {
-    let (places, added, removed) = {
-        let table = turn.read();
-        let list = table.memberships.channels(user);
-        (table.memberships.places(user).clone(), difference(list, old), difference(old, list))
-    };
-    let mut new = 0;
-    for instance in places {
-        new += add_entries(turn, &added, instance, user);
-        remove_entries(turn, &removed, instance, user);
-    }
-    new
-}
-
-/// A user whose list is in the table or the cache.
-fn recall(turn: &mut Turn, name: &str, now: u64) -> Result<u32> {
-    let found = turn.read().users.get(name);
-    let known = found
-        .filter(|&user| turn.once(|table| table.memberships.recall(user, now) || table.memberships.is_online(user)));
-    if let (None, Some(user)) = (known, found) {
-        discard_unless_held(turn, user);
-    }
-    known.ok_or_else(|| Error::MembershipUnknown(name.to_owned()))
-}
-
-/// Put a user on an instance. How many entries are new.
-fn place(turn: &mut Turn, user: u32, instance: &str) -> usize {
-    let instance = turn.once(|table| table.hold_instance(instance));
-    let Some(channels) = turn.read().channels_unless(user, |places| places.contains(&instance)) else {
-        return 0;
-    };
-    turn.once(|table| table.place(user, instance));
-    add_entries(turn, &channels, instance, user)
-}
-
-/// Take a user off an instance. How many entries went.
-fn evict(turn: &mut Turn, user: u32, instance: u32) -> usize {
-    let Some(channels) = turn.read().channels_unless(user, |places| !places.contains(&instance)) else {
-        return 0;
-    };
-    turn.once(|table| table.displace(user, instance));
-    let gone = remove_entries(turn, &channels, instance, user);
-    discard_unless_held(turn, user);
-    gone
-}
-
-fn cache(turn: &mut Turn, user: u32, now: u64) {
-    if let Some(victim) = turn.once(|table| table.memberships.cache(user, now)) {
-        discard_unless_held(turn, victim);
+impl Table {
+    /// Let a list go that nobody wants any more.
+    fn discard_unless_held(&self, turn: &Turn) {
+        if !turn.places().is_empty() || self.cache.lock().contains(turn.user()) {
+            return;
+        }
+        if let Some(list) = turn.list() {
+            self.channels.exit(&list.ids(), Exit { reader: None, release: true }, self.instances.readers());
+            turn.set_list(None);
+        }
     }
 }
 
-fn discard_unless_held(turn: &mut Turn, user: u32) {
-    let list = turn.once(|table| table.discard_unless_held(user));
-    release_channels(turn, &list);
+/// A change of one user, in the user's turn.
+struct Update<'a> {
+    table: &'a Table,
+    turn: &'a Turn<'a>,
+    named: Named<'a>,
 }
 
-fn add_entries(turn: &mut Turn, channels: &[u32], instance: u32, user: u32) -> usize {
-    let mut new = 0;
-    turn.each(channels, |table, &channel| new += usize::from(table.placements.add(channel, instance, user)));
-    new
-}
+impl<'a> Update<'a> {
+    fn of(table: &'a Table, turn: &'a Turn<'a>, name: &'a str) -> Self {
+        Self { table, turn, named: Named { user: turn.user(), name } }
+    }
 
-fn remove_entries(turn: &mut Turn, channels: &[u32], instance: u32, user: u32) -> usize {
-    let mut gone = 0;
-    turn.each(channels, |table, &channel| {
-        gone += usize::from(table.placements.remove(channel, instance, user));
-    });
-    gone
-}
+    /// Give the user a new list, wherever the user is, and a place. How many entries are new.
+    fn list_and_place(&self, names: &Ids, instance: &Id) -> usize {
+        if self.turn.places().is_empty() {
+            self.begin(names, instance)
+        } else {
+            self.follow(names) + self.place(instance)
+        }
+    }
 
-/// The ids of channels, sorted, each once, and each with one more holder.
-fn acquire_channels(turn: &mut Turn, names: &[&str]) -> Vec<u32> {
-    let mut list = Vec::with_capacity(names.len());
-    turn.each(names, |table, name| list.push(table.acquire_channel(name)));
-    list.sort_unstable();
-    let doubles: Vec<u32> = list.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
-    list.dedup();
-    list.shrink_to_fit();
-    release_channels(turn, &doubles);
-    list
-}
+    /// Bring a user online who is nowhere: each channel is touched once, to hold it and to enter it.
+    fn begin(&self, names: &Ids, instance: &Id) -> usize {
+        let place = self.arrive(instance);
+        let (ids, new) = self.table.channels.hold(names, Some(place.reader), self.table.instances.readers());
+        let old = self.turn.list();
+        self.turn.set_list(Some(List::of(&ids)));
+        if let Some(old) = old {
+            self.exit(&old.ids(), None, true);
+        }
+        new
+    }
 
-fn release_channels(turn: &mut Turn, channels: &[u32]) {
-    turn.each(channels, |table, &channel| table.channels.release(channel));
+    /// Bring the entries of an online user from the present list to another one. How many entries are new.
+    fn follow(&self, names: &Ids) -> usize {
+        let (ids, _) = self.table.channels.hold(names, None, self.table.instances.readers());
+        let old = self.turn.list().map(|list| list.ids()).unwrap_or_default();
+        let (added, removed) = (difference(&ids, &old), difference(&old, &ids));
+        let mut new = 0;
+        for place in self.turn.places() {
+            new += self.enter(&added, place);
+            self.exit(&removed, Some(place), false);
+        }
+        self.turn.set_list(Some(List::of(&ids)));
+        self.exit(&old, None, true);
+        new
+    }
+
+    /// Put the user on an instance with the present list. How many entries are new.
+    fn place(&self, instance: &Id) -> usize {
+        let known = self.table.instances.find(instance);
+        if self.turn.places().iter().any(|place| Some(place.instance) == known) {
+            return 0;
+        }
+        let ids = self.turn.list().map(|list| list.ids()).unwrap_or_default();
+        self.enter(&ids, self.arrive(instance))
+    }
+
+    /// Take the user off an instance. How many entries went; None where the user was not there.
+    fn evict(&self, instance: u32) -> Option<usize> {
+        let places = self.turn.places();
+        let place = *places.iter().find(|place| place.instance == instance)?;
+        let ids = self.turn.list().map(|list| list.ids()).unwrap_or_default();
+        let unwanted = places.len() == 1 && !self.table.cache.lock().contains(self.named.user);
+        let gone = self.exit(&ids, Some(place), unwanted);
+        if unwanted {
+            self.turn.set_list(None);
+        }
+        self.turn.depart(place);
+        self.table.instances.displace(place, self.named);
+        Some(gone)
+    }
+
+    fn join(&self, channel: &Ids) -> bool {
+        let places = self.turn.places();
+        let (ids, _) = self.table.channels.hold(channel, None, self.table.instances.readers());
+        if self.turn.change_list(|list| list.insert(ids[0])) {
+            for &place in &places {
+                self.enter(&ids, place);
+            }
+        } else {
+            self.exit(&ids, None, true);
+        }
+        !places.is_empty()
+    }
+
+    fn leave(&self, channel: &Id) -> bool {
+        let places = self.turn.places();
+        if let Some(id) = self.table.channels.find(channel.packed())
+            && self.turn.change_list(|list| list.remove(id))
+        {
+            for &place in &places {
+                self.exit(&[id], Some(place), false);
+            }
+            self.exit(&[id], None, true);
+        }
+        !places.is_empty()
+    }
+
+    fn arrive(&self, instance: &Id) -> Place {
+        let place = self.table.instances.place(instance, self.named);
+        self.turn.arrive(place);
+        place
+    }
+
+    fn enter(&self, ids: &[Channel], place: Place) -> usize {
+        self.table.channels.enter(ids, place.reader, self.table.instances.readers())
+    }
+
+    fn exit(&self, ids: &[Channel], place: Option<Place>, release: bool) -> usize {
+        let exit = Exit { reader: place.map(|place| place.reader), release };
+        self.table.channels.exit(ids, exit, self.table.instances.readers())
+    }
 }
 
 /// What is in one list and not in the other; both rise, and so does the answer.
-fn difference(list: &[u32], other: &[u32]) -> Vec<u32> {
+fn difference(list: &[Channel], other: &[Channel]) -> Vec<Channel> {
     let mut rest = other.iter().peekable();
-    let absent = |channel: &u32| {
+    let absent = |channel: &Channel| {
         while rest.next_if(|other| *other < channel).is_some() {}
         rest.peek() != Some(&channel)
     };
@@ -210,83 +249,5 @@ fn difference(list: &[u32], other: &[u32]) -> Vec<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::Config;
-    use crate::ids::Interner;
-
-    fn engine(cache_users: usize) -> Engine {
-        Engine::new(Config { flush_interval: 0, flush_events: 1, cache_users, cache_ttl: 10 }).unwrap()
-    }
-
-    fn names_in_use(engine: &Engine) -> [usize; 3] {
-        let table = engine.table.read();
-        [&table.users, &table.channels, &table.instances].map(Interner::in_use)
-    }
-
-    #[test]
-    fn a_name_is_held_as_long_as_somebody_needs_it() -> Result<()> {
-        let engine = engine(1);
-        engine.user_online("ann", "i1", Some(&["a", "b", "a"]), 0)?;
-        engine.user_online("ann", "i2", Some(&["b", "c"]), 0)?;
-        assert_eq!(names_in_use(&engine), [1, 2, 2]);
-        engine.user_online("ben", "i1", Some(&["c", "d"]), 0)?;
-        engine.user_offline("ann", "i1")?;
-        assert_eq!(names_in_use(&engine), [2, 3, 2]);
-        engine.user_offline("ann", "i2")?;
-        assert_eq!(names_in_use(&engine), [1, 2, 2], "the cache has room for one list");
-        engine.drop_instance("i1")?;
-        assert_eq!(names_in_use(&engine), [1, 2, 1], "the list of ben is cached");
-        engine.forget("ben")?;
-        engine.drop_instance("i2")?;
-        assert_eq!(names_in_use(&engine), [0, 0, 0]);
-        Ok(())
-    }
-
-    #[test]
-    fn membership_changes_hold_and_release_the_channel() -> Result<()> {
-        let engine = engine(1);
-        engine.user_online("ann", "i1", Some(&["a"]), 0)?;
-        for _ in 0..2 {
-            assert!(engine.join("ann", "b")?);
-        }
-        assert_eq!(names_in_use(&engine)[1], 2);
-        for _ in 0..2 {
-            assert!(engine.leave("ann", "b")?);
-        }
-        assert!(!engine.join("ben", "x")? && !engine.leave("ben", "y")?);
-        assert_eq!(names_in_use(&engine), [1, 1, 1]);
-        Ok(())
-    }
-
-    #[test]
-    fn a_list_too_old_is_let_go_when_it_is_asked_for() -> Result<()> {
-        let engine = engine(1);
-        engine.user_online("ann", "i1", Some(&["a"]), 0)?;
-        engine.user_offline("ann", "i1")?;
-        assert_eq!(engine.user_online("ann", "i1", None, 9), Ok(1));
-        engine.user_offline("ann", "i1")?;
-        assert_eq!(engine.user_online("ann", "i1", None, 10), Err(Error::MembershipUnknown("ann".to_owned())));
-        assert_eq!(names_in_use(&engine), [0, 0, 1]);
-        Ok(())
-    }
-
-    #[test]
-    fn a_long_list_is_placed_in_slices_like_a_short_one() -> Result<()> {
-        let engine = engine(1);
-        let names: Vec<String> = (0..1_000).map(|n| format!("c{n}")).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        assert_eq!(engine.user_online("ann", "i1", Some(&names), 0)?, 1_000);
-        assert_eq!(engine.user_online("ann", "i1", Some(&names[..900]), 0)?, 0);
-        assert_eq!(engine.channels("ann")?.len(), 900);
-        assert_eq!(engine.user_offline("ann", "i1")?, 900);
-        Ok(())
-    }
-
-    #[test]
-    fn differences_of_sorted_lists() {
-        assert_eq!(difference(&[1, 3, 5, 7], &[0, 3, 4, 7, 9]), [1, 5]);
-        assert_eq!(difference(&[], &[1]), [] as [u32; 0]);
-        assert_eq!(difference(&[1], &[]), [1]);
-    }
-}
+#[path = "updates_tests.rs"]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fanout_engine::{Config, Decoder, Engine, Error, Name as EngineName, Record};
+use fanout_engine::{Config, Decoder, Engine, Error, Ids, Name as EngineName, Record};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -244,7 +244,8 @@ fn run(engine: &Engine, model: &mut Model, call: Call) {
         Call::Online(user, instance, channels) => {
             let expected = model.go_online(user, instance, channels.as_deref());
             let expected = expected.ok_or_else(|| Error::MembershipUnknown(user.to_owned()));
-            assert_eq!(engine.user_online(user, instance, channels.as_deref(), model.now), expected);
+            let names = channels.map(|names| Ids::of(names, "channel").unwrap());
+            assert_eq!(engine.user_online(user, instance, names.as_ref(), model.now), expected);
         }
         Call::Offline(user, instance) => {
             assert_eq!(engine.user_offline(user, instance), Ok(model.go_offline(user, instance)));

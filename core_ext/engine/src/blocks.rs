@@ -1,0 +1,153 @@
+//! Blocks of readers in one array, in a few sizes, each used again by the next that needs its size.
+
+use crate::prefetch::prefetch;
+use crate::readers::Reader;
+
+/// How many readers a block of each class holds: steps of a third to a half, so that a quarter of it is unused at most
+/// but for the smallest.
+const SIZES: [usize; 12] = [4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256];
+
+const NONE: u32 = u32::MAX;
+const SPARSE_FROM: usize = 1024;
+
+/// Where a block is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub(crate) start: u32,
+    pub(crate) class: u8,
+}
+
+/// The blocks of a shard.
+pub(crate) struct Blocks {
+    words: Vec<u32>,
+    /// The first free block of each class; the first word of a free block is the next one.
+    free: [u32; SIZES.len()],
+    unused: usize,
+}
+
+impl Default for Blocks {
+    fn default() -> Self {
+        Self { words: Vec::new(), free: [NONE; SIZES.len()], unused: 0 }
+    }
+}
+
+impl Blocks {
+    /// A block with these readers, at most [`SIZES`]' last.
+    pub(crate) fn allocate(&mut self, readers: &[Reader]) -> Block {
+        let block = self.take(class_for(readers.len()));
+        self.words[block.start as usize..][..readers.len()].copy_from_slice(readers);
+        block
+    }
+
+    /// Free a block.
+    pub(crate) fn free(&mut self, block: Block) {
+        let class = usize::from(block.class);
+        self.words[block.start as usize] = self.free[class];
+        self.free[class] = block.start;
+        self.unused += SIZES[class];
+    }
+
+    /// The first `len` readers of a block.
+    pub(crate) fn get(&self, block: Block, len: usize) -> &[Reader] {
+        &self.words[block.start as usize..][..len]
+    }
+
+    /// Ask for a block's first readers ahead of their use.
+    pub(crate) fn prefetch(&self, block: Block) {
+        prefetch(&self.words, block.start as usize);
+    }
+
+    /// Replace a reader.
+    pub(crate) fn set(&mut self, block: Block, place: usize, reader: Reader) {
+        self.words[block.start as usize + place] = reader;
+    }
+
+    /// Add a reader behind the first `len`; where the block is now.
+    pub(crate) fn push(&mut self, block: Block, len: usize, reader: Reader) -> Block {
+        let block = if len < SIZES[usize::from(block.class)] { block } else { self.moved(block, len, len + 1) };
+        self.set(block, len, reader);
+        block
+    }
+
+    /// Drop the last of `len` readers; where the block is now, None when it had only that one.
+    pub(crate) fn pop(&mut self, block: Block, len: usize) -> Option<Block> {
+        if len == 1 {
+            self.free(block);
+            return None;
+        }
+        // A class between full and empty enough, so that one who comes and goes does not move it each time.
+        let sparse = class_for(len * 3 / 2) + 1 < block.class;
+        Some(if sparse { self.moved(block, len - 1, len - 1) } else { block })
+    }
+
+    /// Whether half of the array is free blocks.
+    pub(crate) fn is_sparse(&self) -> bool {
+        self.words.len() >= SPARSE_FROM && self.unused * 2 > self.words.len()
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.words.capacity() * size_of::<u32>()
+    }
+
+    fn moved(&mut self, from: Block, len: usize, wanted: usize) -> Block {
+        let to = self.take(class_for(wanted));
+        self.words.copy_within(from.start as usize..from.start as usize + len, to.start as usize);
+        self.free(from);
+        to
+    }
+
+    fn take(&mut self, class: u8) -> Block {
+        let (index, size) = (usize::from(class), SIZES[usize::from(class)]);
+        if self.free[index] == NONE {
+            return Block { start: self.extend(size), class };
+        }
+        let start = self.free[index];
+        self.free[index] = self.words[start as usize];
+        self.unused -= size;
+        Block { start, class }
+    }
+
+    fn extend(&mut self, size: usize) -> u32 {
+        let start = self.words.len();
+        if self.words.capacity() < start + size {
+            self.words.reserve_exact(start / 8 + size);
+        }
+        self.words.resize(start + size, 0);
+        u32::try_from(start).expect("fewer than 2^32 readers in a shard")
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a dozen classes")]
+fn class_for(len: usize) -> u8 {
+    SIZES.iter().position(|&size| size >= len).unwrap_or(SIZES.len() - 1) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_moves_as_it_grows_and_shrinks() {
+        let (mut blocks, mut block) = (Blocks::default(), Block { start: 0, class: 0 });
+        for (len, reader) in (0..250).enumerate() {
+            block = if len == 0 { blocks.allocate(&[0]) } else { blocks.push(block, len, reader) };
+        }
+        for len in (2..=250).rev() {
+            block = blocks.pop(block, len).unwrap();
+            assert!(blocks.get(block, len - 1).iter().copied().eq((0..250).take(len - 1)));
+        }
+        assert!(SIZES[usize::from(block.class)] <= 12);
+        assert_eq!(blocks.pop(block, 1), None);
+        assert_eq!(blocks.unused, blocks.words.len());
+    }
+
+    #[test]
+    fn a_free_block_is_used_again() {
+        let mut blocks = Blocks::default();
+        let (a, b) = (blocks.allocate(&[1; 10]), blocks.allocate(&[2; 10]));
+        blocks.free(a);
+        assert_eq!(blocks.allocate(&[3; 9]), a);
+        assert_eq!(blocks.get(b, 10), [2; 10]);
+    }
+}

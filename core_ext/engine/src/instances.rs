@@ -1,0 +1,110 @@
+//! Instances: their names, who is on each, and the readers' numbers.
+
+use compact_str::CompactString;
+use parking_lot::{RwLock, RwLockReadGuard};
+
+use crate::ids::Id;
+use crate::names::Interner;
+use crate::readers::{Numbers, Reader, Readers};
+use crate::rosters::{Digest, Rosters};
+use crate::users::{Place, User};
+
+/// A user, by number and by name.
+#[derive(Clone, Copy)]
+pub(crate) struct Named<'a> {
+    pub(crate) user: User,
+    pub(crate) name: &'a str,
+}
+
+/// The instances that are known: those that users are on, and those that were not dropped since.
+#[derive(Default)]
+pub(crate) struct Instances {
+    state: RwLock<State>,
+    readers: Readers,
+}
+
+#[derive(Default)]
+struct State {
+    names: Interner,
+    rosters: Rosters,
+    numbers: Numbers,
+}
+
+/// The names of instances, while they stay as they are.
+pub(crate) struct InstanceNames<'a>(RwLockReadGuard<'a, State>);
+
+impl InstanceNames<'_> {
+    /// The name of an instance that is known.
+    pub(crate) fn name(&self, instance: u32) -> CompactString {
+        self.0.names.names().name(instance).unwrap_or_default()
+    }
+}
+
+impl Instances {
+    /// Who the readers are.
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.readers
+    }
+
+    /// The number of an instance that is known.
+    pub(crate) fn find(&self, name: &Id) -> Option<u32> {
+        self.state.read().names.find(name)
+    }
+
+    /// The names of instances, to ask for several.
+    pub(crate) fn names(&self) -> InstanceNames<'_> {
+        InstanceNames(self.state.read())
+    }
+
+    /// Put a user, who is not there, on an instance.
+    pub(crate) fn place(&self, instance: &Id, named: Named) -> Place {
+        let State { names, rosters, numbers } = &mut *self.state.write();
+        let (instance, _) = names.intern(instance);
+        let reader: Reader = numbers.take();
+        self.readers.set(reader, instance, named.user);
+        rosters.reach(instance);
+        rosters.add(instance, named.user, named.name);
+        Place { instance, reader }
+    }
+
+    /// Take a user off an instance. No channel names the reader any more.
+    pub(crate) fn displace(&self, place: Place, named: Named) {
+        let State { rosters, numbers, .. } = &mut *self.state.write();
+        rosters.remove(place.instance, named.user, named.name);
+        numbers.give_back(place.reader);
+    }
+
+    /// Forget an instance, unless somebody is on it. Its number may become another's.
+    pub(crate) fn retire(&self, instance: u32) {
+        let State { names, rosters, .. } = &mut *self.state.write();
+        if rosters.is_empty(instance) {
+            names.remove(instance);
+        }
+    }
+
+    /// At most `count` users of an instance that come after one, or the first; in rising order.
+    pub(crate) fn users_after(&self, instance: u32, last: Option<User>, count: usize) -> Vec<User> {
+        self.state.read().rosters.users_after(instance, last).take(count).collect()
+    }
+
+    pub(crate) fn digest(&self, instance: u32) -> Digest {
+        self.state.read().rosters.digest(instance)
+    }
+
+    /// The instances that hold a user, in rising order.
+    pub(crate) fn occupied(&self) -> Vec<u32> {
+        self.state.read().rosters.instances().collect()
+    }
+
+    /// How many instances are known.
+    #[cfg(test)]
+    pub(crate) fn known(&self) -> usize {
+        self.state.read().names.names().len()
+    }
+
+    /// Bytes held for names, and for rosters and readers.
+    pub(crate) fn bytes(&self) -> (usize, usize) {
+        let state = self.state.read();
+        (state.names.names().bytes(), state.rosters.bytes() + state.numbers.bytes() + self.readers.bytes())
+    }
+}

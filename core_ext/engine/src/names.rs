@@ -1,0 +1,431 @@
+//! Names as dense numbers: one open-addressed table, small enough that growing it is bounded work.
+//!
+//! A number's name is a cell of 16 bytes, which a name of up to 20 characters fills by itself. A slot is four bytes: a
+//! number, and 12 bits of the name's hash, so that a probe reads nearly always no cell but the right one.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::hash::{BuildHasher, Hasher};
+
+use compact_str::CompactString;
+use foldhash::fast::FixedState;
+
+use crate::ids::{Id, MAX_LENGTH, PER_WORD, Packed, words_of};
+use crate::pages::Pages;
+use crate::prefetch::prefetch;
+
+/// A name's number in its table.
+pub(crate) type Local = u32;
+
+/// Numbers have so many bits; the others of a slot are the tag.
+pub(crate) const LOCAL_BITS: u32 = 21;
+
+const MAX_NAMES: usize = (1 << LOCAL_BITS) - 2;
+const LOCAL_MASK: u32 = (1 << LOCAL_BITS) - 1;
+const EMPTY: u32 = u32::MAX;
+const REMOVED: u32 = u32::MAX - 1;
+const MIN_SLOTS: usize = 8;
+
+/// The hash of names, keyed so that nobody outside can choose names that collide.
+#[derive(Clone, Copy)]
+pub(crate) struct NameHasher(pub(crate) u64);
+
+impl NameHasher {
+    pub(crate) fn random() -> Self {
+        Self(foldhash::quality::RandomState::default().hash_one(0))
+    }
+
+    pub(crate) fn hash(self, name: Packed) -> u64 {
+        let mut hasher = FixedState::with_seed(self.0).build_hasher();
+        name.words.iter().for_each(|&word| hasher.write_u64(word));
+        hasher.write_u8(name.length);
+        hasher.finish()
+    }
+}
+
+/// A name as a table is asked for it.
+#[derive(Clone, Copy)]
+pub(crate) struct Key<'a> {
+    pub(crate) hash: u64,
+    pub(crate) head: Cell,
+    /// The words of a long name after its first; none of a short one.
+    pub(crate) rest: &'a [u64],
+}
+
+impl<'a> Key<'a> {
+    pub(crate) fn new(hasher: NameHasher, name: Packed<'a>) -> Self {
+        let hash = hasher.hash(name);
+        let rest = if name.words.len() > 2 { &name.words[1..] } else { &[] };
+        Self { hash, head: head_of(hash, name), rest }
+    }
+}
+
+/// Names <-> numbers. A freed number is used again, the lowest first, so that what is above the highest can be returned.
+#[derive(Default)]
+pub(crate) struct Names {
+    slots: Vec<u32>,
+    taken: usize,
+    cells: Pages<Cell>,
+    /// The words of long names after their first.
+    rest: Vec<u64>,
+    garbage: usize,
+    free: BinaryHeap<Reverse<Local>>,
+}
+
+/// From the top: 8 bits of length (0: free), 60 of the first word, 60 of the second; of a name that has more than two
+/// words, 32 bits where the others begin and 28 of its hash stand in the place of the second.
+pub(crate) type Cell = u128;
+
+const WORD_BITS: u32 = 60;
+const TAIL_MASK: u128 = (1 << WORD_BITS) - 1;
+const HASH_BITS: u32 = 28;
+const HASH_MASK: u64 = (1 << HASH_BITS) - 1;
+
+impl Names {
+    /// The number of a name.
+    pub(crate) fn find(&self, key: Key) -> Option<Local> {
+        let (tag, mut at) = (tag_of(key.hash), start_of(key.hash, self.slots.len()));
+        loop {
+            let local = self.next_candidate(tag, &mut at)?;
+            if self.is(local, key) {
+                return Some(local);
+            }
+        }
+    }
+
+    /// The number that a name has, if it has one; reads no cell.
+    pub(crate) fn candidate(&self, hash: u64) -> Option<Local> {
+        self.next_candidate(tag_of(hash), &mut start_of(hash, self.slots.len()))
+    }
+
+    /// Ask for the slot where a name's probe begins, ahead of its use.
+    pub(crate) fn prefetch_slot(&self, hash: u64) {
+        prefetch(&self.slots, start_of(hash, self.slots.len()));
+    }
+
+    /// Whether a number in use has this name.
+    pub(crate) fn is(&self, local: Local, key: Key) -> bool {
+        let Some(&cell) = self.cells.get(local as usize) else { return false };
+        if key.rest.is_empty() {
+            return cell == key.head;
+        }
+        cell & !(u128::from(u32::MAX) << HASH_BITS) == key.head && self.tail(cell) == key.rest
+    }
+
+    /// Ask for a number's cell ahead of its use.
+    pub(crate) fn prefetch_cell(&self, local: Local) {
+        self.cells.prefetch(local as usize);
+    }
+
+    /// Number a name that has none.
+    pub(crate) fn insert(&mut self, hasher: NameHasher, key: Key) -> Local {
+        if (self.taken + 1) * 5 > self.slots.len() * 4 {
+            self.rebuild_slots(hasher, self.len() + 1);
+        }
+        let local = self.free.pop().map_or_else(|| self.fresh(), |Reverse(local)| local);
+        self.cells[local as usize] = self.cell(key);
+        self.put(key.hash, local);
+        local
+    }
+
+    /// Free a number.
+    pub(crate) fn remove(&mut self, hasher: NameHasher, local: Local) {
+        let hash = self.with_words(local, |name| hasher.hash(name));
+        let at = self.slot_of(hash, local);
+        let next = self.slots[(at + 1) % self.slots.len()];
+        self.slots[at] = if next == EMPTY { EMPTY } else { REMOVED };
+        self.taken -= usize::from(next == EMPTY);
+        self.garbage += tail_words(self.cells[local as usize]);
+        self.cells[local as usize] = 0;
+        self.free.push(Reverse(local));
+        self.give_back(hasher);
+    }
+
+    /// The name of a number, if it is in use.
+    pub(crate) fn name(&self, local: Local) -> Option<CompactString> {
+        let cell = self.cells.get(local as usize).filter(|&&cell| cell != 0)?;
+        let mut name = CompactString::with_capacity(length_of(*cell).into());
+        self.with_words(local, |packed| packed.write(&mut name));
+        Some(name)
+    }
+
+    /// How many names there are.
+    pub(crate) fn len(&self) -> usize {
+        self.cells.len() - self.free.len()
+    }
+
+    /// One more than the highest number in use, at least.
+    pub(crate) fn bound(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<u32>()
+            + self.cells.bytes()
+            + self.rest.capacity() * size_of::<u64>()
+            + self.free.capacity() * size_of::<Local>()
+    }
+
+    fn next_candidate(&self, tag: u32, at: &mut usize) -> Option<Local> {
+        loop {
+            let slot = *self.slots.get(*at)?;
+            *at = if *at + 1 == self.slots.len() { 0 } else { *at + 1 };
+            if slot == EMPTY {
+                return None;
+            }
+            if slot >> LOCAL_BITS == tag && slot != REMOVED {
+                return Some(slot & LOCAL_MASK);
+            }
+        }
+    }
+
+    fn tail(&self, cell: Cell) -> &[u64] {
+        &self.rest[tail_start(cell)..][..tail_words(cell)]
+    }
+
+    fn fresh(&mut self) -> Local {
+        assert!(self.cells.len() < MAX_NAMES, "a table of names is full");
+        self.cells.push(0);
+        #[expect(clippy::cast_possible_truncation, reason = "below MAX_NAMES")]
+        let local = self.cells.len() as u32 - 1;
+        local
+    }
+
+    fn cell(&mut self, key: Key) -> Cell {
+        if key.rest.is_empty() {
+            return key.head;
+        }
+        let start = self.rest.len();
+        if self.rest.capacity() < start + key.rest.len() {
+            self.rest.reserve_exact(start / 8 + key.rest.len());
+        }
+        self.rest.extend_from_slice(key.rest);
+        key.head | (start as u128) << HASH_BITS
+    }
+
+    fn put(&mut self, hash: u64, local: Local) {
+        let len = self.slots.len();
+        let mut at = start_of(hash, len);
+        while self.slots[at] != EMPTY && self.slots[at] != REMOVED {
+            at = if at + 1 == len { 0 } else { at + 1 };
+        }
+        self.taken += usize::from(self.slots[at] == EMPTY);
+        self.slots[at] = tag_of(hash) << LOCAL_BITS | local;
+    }
+
+    fn slot_of(&self, hash: u64, local: Local) -> usize {
+        let (slot, len) = (tag_of(hash) << LOCAL_BITS | local, self.slots.len());
+        let mut at = start_of(hash, len);
+        while self.slots[at] != slot {
+            at = if at + 1 == len { 0 } else { at + 1 };
+        }
+        at
+    }
+
+    fn rebuild_slots(&mut self, hasher: NameHasher, names: usize) {
+        self.slots = vec![EMPTY; MIN_SLOTS.max(names * 3 / 2)];
+        self.taken = 0;
+        for local in 0..self.cells.len() {
+            #[expect(clippy::cast_possible_truncation, reason = "below MAX_NAMES")]
+            let number = local as Local;
+            if self.cells[local] != 0 {
+                let hash = self.with_words(number, |name| hasher.hash(name));
+                self.put(hash, number);
+            }
+        }
+    }
+
+    /// Return memory once half of it is unused. What this costs was paid for by as many removals.
+    fn give_back(&mut self, hasher: NameHasher) {
+        if self.garbage * 2 > self.rest.len() {
+            self.compact_rest();
+        }
+        if self.len() == 0 {
+            *self = Self::default();
+        } else if self.free.len() * 2 > self.cells.len() && self.unused_at_the_end() * 4 > self.cells.len() {
+            let bound = self.cells.len() - self.unused_at_the_end();
+            self.cells.truncate(bound);
+            self.free = self.free.drain().filter(|&Reverse(local)| (local as usize) < bound).collect();
+            self.rebuild_slots(hasher, self.len());
+        }
+    }
+
+    fn unused_at_the_end(&self) -> usize {
+        self.cells.iter().rev().take_while(|&&cell| cell == 0).count()
+    }
+
+    fn compact_rest(&mut self) {
+        let mut rest = Vec::with_capacity(self.rest.len() - self.garbage);
+        for cell in self.cells.iter_mut().filter(|cell| is_long(**cell)) {
+            let (start, words) = (tail_start(*cell), tail_words(*cell));
+            let moved = rest.len() as u128;
+            *cell = *cell & !(u128::from(u32::MAX) << HASH_BITS) | moved << HASH_BITS;
+            rest.extend_from_slice(&self.rest[start..start + words]);
+        }
+        (self.rest, self.garbage) = (rest, 0);
+    }
+
+    fn with_words<R>(&self, local: Local, use_it: impl FnOnce(Packed) -> R) -> R {
+        let cell = self.cells[local as usize];
+        let length = length_of(cell);
+        let mut words = [0; MAX_LENGTH.div_ceil(PER_WORD)];
+        words[0] = low(cell >> WORD_BITS) & low(TAIL_MASK);
+        if is_long(cell) {
+            words[1..words_of(length)].copy_from_slice(self.tail(cell));
+        } else {
+            words[1] = low(cell & TAIL_MASK);
+        }
+        use_it(Packed { length, words: &words[..words_of(length)] })
+    }
+}
+
+/// One name among few; the same as [`Names`] with a hasher of its own.
+#[derive(Default)]
+pub(crate) struct Interner {
+    hasher: Option<NameHasher>,
+    names: Names,
+}
+
+impl Interner {
+    /// The number of a name.
+    pub(crate) fn find(&self, id: &Id) -> Option<Local> {
+        self.names.find(Key::new(self.hasher?, id.packed()))
+    }
+
+    /// The number of a name, new or not; whether it is new.
+    pub(crate) fn intern(&mut self, id: &Id) -> (Local, bool) {
+        let hasher = *self.hasher.get_or_insert_with(NameHasher::random);
+        let key = Key::new(hasher, id.packed());
+        match self.names.find(key) {
+            Some(local) => (local, false),
+            None => (self.names.insert(hasher, key), true),
+        }
+    }
+
+    /// Free a number.
+    pub(crate) fn remove(&mut self, local: Local) {
+        if let Some(hasher) = self.hasher {
+            self.names.remove(hasher, local);
+        }
+    }
+
+    /// The names.
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+}
+
+/// Room for one more, in steps of an eighth: a table of five million names must not hold room for five more.
+pub(crate) fn reserve<T>(items: &mut Vec<T>) {
+    if items.len() == items.capacity() {
+        items.reserve_exact(items.len() / 8 + 4);
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
+fn low(cell: u128) -> u64 {
+    cell as u64
+}
+
+pub(crate) fn head_of(hash: u64, name: Packed) -> Cell {
+    let tail = match name.words {
+        [_] => 0,
+        [_, second] => u128::from(*second),
+        _ => u128::from(hash & HASH_MASK),
+    };
+    u128::from(name.length) << (2 * WORD_BITS) | u128::from(name.words[0]) << WORD_BITS | tail
+}
+
+fn length_of(cell: Cell) -> u8 {
+    (cell >> (2 * WORD_BITS)) as u8
+}
+
+pub(crate) fn is_long(cell: Cell) -> bool {
+    words_of(length_of(cell)) > 2
+}
+
+fn tail_words(cell: Cell) -> usize {
+    if is_long(cell) { words_of(length_of(cell)) - 1 } else { 0 }
+}
+
+fn tail_start(cell: Cell) -> usize {
+    (low(cell) >> HASH_BITS) as usize & u32::MAX as usize
+}
+
+fn tag_of(hash: u64) -> u32 {
+    (hash >> 32) as u32 & (u32::MAX >> LOCAL_BITS)
+}
+
+/// The lower half of the hash spread over the slots.
+fn start_of(hash: u64, slots: usize) -> usize {
+    let [a, b, c, d, ..] = hash.to_le_bytes();
+    (u32::from_le_bytes([a, b, c, d]) as usize * slots) >> 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> Id {
+        Id::new(name, "channel").unwrap()
+    }
+
+    #[test]
+    fn one_name_has_one_number_until_it_is_removed() {
+        let mut names = Interner::default();
+        assert_eq!(names.find(&id("a")), None);
+        let (a, b) = (names.intern(&id("a")).0, names.intern(&id("b")).0);
+        assert_ne!(a, b);
+        assert_eq!(names.intern(&id("a")), (a, false));
+        names.remove(a);
+        assert_eq!((names.find(&id("a")), names.find(&id("b"))), (None, Some(b)));
+    }
+
+    #[test]
+    fn the_lowest_free_number_is_used_again() {
+        let mut names = Interner::default();
+        for name in ["a", "b", "c"] {
+            names.intern(&id(name));
+        }
+        names.remove(2);
+        names.remove(0);
+        assert_eq!(names.intern(&id("d")), (0, true));
+        assert_eq!(names.names().name(0).unwrap(), "d");
+    }
+
+    #[test]
+    fn names_of_every_length_stay_apart_through_growth_and_removal() {
+        let mut names = Interner::default();
+        let name = |n: usize| format!("{n}{}", "x".repeat(n % 124));
+        let numbers: Vec<Local> = (0..5_000).map(|n| names.intern(&id(&name(n))).0).collect();
+        for n in (0..5_000).filter(|n| n % 3 != 0) {
+            names.remove(numbers[n]);
+        }
+        for (n, &number) in numbers.iter().enumerate() {
+            let expected = (n % 3 == 0).then_some(number);
+            assert_eq!(names.find(&id(&name(n))), expected, "{n}");
+            assert!(expected.is_none_or(|local| names.names().name(local).unwrap() == name(n)));
+        }
+    }
+
+    #[test]
+    fn memory_is_given_back() {
+        let mut names = Interner::default();
+        let numbers: Vec<Local> = (0..2_000).map(|n| names.intern(&id(&format!("{n:0>40}"))).0).collect();
+        let full = names.names().bytes();
+        for local in numbers {
+            names.remove(local);
+        }
+        assert!(names.names().bytes() < full / 50, "{} of {full}", names.names().bytes());
+    }
+
+    #[test]
+    fn a_prefix_is_another_name() {
+        let mut names = Interner::default();
+        let all: Vec<Id> = (1..=60).map(|length| id(&"A".repeat(length))).collect();
+        let mut numbers: Vec<Local> = all.iter().map(|id| names.intern(id).0).collect();
+        numbers.dedup();
+        assert_eq!(numbers.len(), 60, "A packs to zero bits");
+    }
+}

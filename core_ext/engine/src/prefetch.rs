@@ -1,0 +1,45 @@
+//! Asking the processor for memory ahead of its use.
+//!
+//! A plain read does this too, but holds one of the few hundred places in the processor's window until it is there, and
+//! a branch that depends on it holds up all that follows: prefetching the same places instead makes a login by name
+//! into five million channels a third faster.
+
+const LINE: usize = 64;
+
+/// Ask for the cache line where an item begins. An index out of range asks for nothing.
+#[inline]
+pub(crate) fn prefetch<T>(items: &[T], index: usize) {
+    if let Some(item) = items.get(index) {
+        prefetch_line(std::ptr::from_ref(item).cast());
+    }
+}
+
+/// Ask for all lines of an item.
+#[inline]
+pub(crate) fn prefetch_whole<T>(item: &T) {
+    let start: *const i8 = std::ptr::from_ref(item).cast();
+    (0..size_of::<T>()).step_by(LINE).for_each(|offset| prefetch_line(start.wrapping_add(offset)));
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[expect(unsafe_code, reason = "the intrinsic takes a pointer; a prefetch reads nothing and cannot fault")]
+fn prefetch_line(line: *const i8) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: the instruction is part of every x86-64 processor, and is a hint for whatever address.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(line) }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[inline]
+#[expect(unsafe_code, reason = "there is no stable intrinsic; a prefetch reads nothing and cannot fault")]
+fn prefetch_line(line: *const i8) {
+    // SAFETY: the instruction is a hint for whatever address, and changes neither memory nor registers.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{line}]", line = in(reg) line, options(nostack, preserves_flags, readonly))
+    }
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[inline]
+fn prefetch_line(_line: *const i8) {}
