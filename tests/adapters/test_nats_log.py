@@ -14,6 +14,7 @@ from fanout.errors import FanoutError, PartitionLost, Unavailable
 from fanout.ports.log import Appended, Stored
 from fanout.subjects import DEAD, MESSAGES, META, STREAM_SUBJECTS
 from services.adapters.nats import Connection, NatsLog, api, fencing, standing_pull, streams
+from services.adapters.nats import log as log_module
 from services.adapters.nats.delivery import Delivery
 from services.adapters.nats.fencing import Claimant
 from services.adapters.nats.partition import NatsPartitionReader
@@ -22,7 +23,7 @@ from services.adapters.nats.streams import published_subject
 from services.adapters.nats.tail import NatsTail
 from services.adapters.nats.work_queue import NatsConsumer
 from services.command.service import RETRY_WINDOW
-from tests.support.nats import clear, connected, open_log
+from tests.support.nats import UNHURRIED_S, clear, connected, open_log
 from tests.support.reading import append_messages, channel_in, collect, seqs, soon, until
 from tests.support.servers import NatsServer
 
@@ -245,6 +246,24 @@ class TestStandingPull:
 
         assert await until(delivered) <= 4 * 5
         await consumer.close()
+
+    async def test_a_request_that_brought_all_it_asked_for_interrupts_nothing(
+        self, nc: Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(log_module, "_ORDERED_BATCH", 5)
+        reasons: list[str] = []
+        monkeypatch.setattr(StandingPull, "interrupt", lambda _, reason: reasons.append(reason))
+        log = await open_log(nc, 1, heartbeat=UNHURRIED_S)
+        await append_messages(log, "general", range(100))
+        readers: list[NatsTail | NatsPartitionReader | NatsConsumer] = [
+            await log.tail(MESSAGES, after=0),
+            await log.claim(0, "worker"),
+            await log.consume(MESSAGES, "writer", batch=5),
+        ]
+        for reader in readers:
+            assert seqs(await collect(reader, 100)) == list(range(1, 101))
+            await reader.close()
+        assert reasons == []
 
     async def test_large_events_are_bounded_by_their_bytes(
         self, nc: Connection, monkeypatch: pytest.MonkeyPatch

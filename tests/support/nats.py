@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from services.adapters.nats import Connection, NatsLog, connect
 
 HEARTBEAT_S = 0.25
+UNHURRIED_S = 5.0
+"""The heartbeat of a test that counts what interrupts a reader: a busy machine may keep silent for longer than two."""
 
 
 @asynccontextmanager
@@ -25,5 +27,5 @@ async def clear(nc: Connection) -> None:
         await manager.delete_stream(stream.config.name)
 
 
-async def open_log(nc: Connection, partitions: int) -> NatsLog:
-    return await NatsLog.open(nc, partitions=partitions, heartbeat=HEARTBEAT_S)
+async def open_log(nc: Connection, partitions: int, heartbeat: float = HEARTBEAT_S) -> NatsLog:
+    return await NatsLog.open(nc, partitions=partitions, heartbeat=heartbeat)

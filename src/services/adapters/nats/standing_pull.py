@@ -24,7 +24,8 @@ _EXPIRES_S: Final = 30.0
 _MISSED_HEARTBEATS: Final = 2
 _HEARTBEAT: Final = "100"
 _SPENT: Final = frozenset({"404", "408"})
-_OUT_OF_BYTES: Final = ("409", "Message Size Exceeds MaxBytes")
+_FILLED: Final = frozenset({("409", "Batch Completed"), ("409", "Message Size Exceeds MaxBytes")})
+"""How a request ends that has brought as many events, or as many bytes, as it asked for."""
 
 REQUEST_BYTES: Final = 4 * 1024 * 1024
 """What one request brings at most, however many events that is: more than one event may have."""
@@ -200,7 +201,7 @@ class StandingPull:
         code = status.get("Status", "")
         if code == _HEARTBEAT:
             self._compare(status)
-        elif code in _SPENT or (code, status.get("Description")) == _OUT_OF_BYTES:
+        elif code in _SPENT or (code, status.get("Description")) in _FILLED:
             self._owed = max(0, self._owed - int(status.get("Nats-Pending-Messages", self._batch)))
         else:
             self.interrupt(f"{code} {status.get('Description', '')}")
