@@ -6,6 +6,7 @@ import inspect
 import pytest
 from nats import errors
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 
@@ -163,6 +164,22 @@ class TestOutage:
             await asyncio.to_thread(nats_server.restart)
             await soon(back.wait())
             assert heard == ["first"]
+
+
+class TestCancellation:
+    async def test_one_that_comes_with_the_answer_is_heeded(self, nats_url: str) -> None:
+        async with connected(nats_url) as nc:
+            await nc.subscribe("a.b")  # it does not answer
+            calling = asyncio.create_task(nc.call("a.b", within=PATIENCE_S))
+
+            async def waited_for() -> asyncio.Future[Msg] | None:
+                return next(iter(nc._resp_map.values()), None)
+
+            (await until(waited_for)).set_result(Msg(nc))
+            calling.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await soon(calling)
+            assert nc._resp_map == {}
 
 
 class TestLimits:

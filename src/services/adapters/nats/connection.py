@@ -106,7 +106,10 @@ class Connection(Client):
         """
         self._refuse_unless_ready()
         with translated(f"no answer from {subject}"):
-            return await self.request(subject, payload, timeout=within, headers=headers)
+            async with asyncio.timeout(within):
+                # A timeout of nats-py's own would be `asyncio.wait_for`, which on Python 3.11 answers a cancellation
+                # that comes in the same turn as the answer with the answer: whoever waits for the task's end hangs.
+                return await self.request(subject, payload, timeout=None, headers=headers)  # type: ignore[arg-type]
 
     async def write(self, commands: bytes) -> None:
         """Send encoded commands in one write, without waiting for the server.
@@ -139,7 +142,8 @@ class Connection(Client):
             if self.is_connected:
                 await self._send_unsubscribe(subscription._id)
                 await self.ping()
-                await asyncio.wait_for(subscription._pending_queue.join(), ANSWER_WITHIN_S)
+                async with asyncio.timeout(ANSWER_WITHIN_S):
+                    await subscription._pending_queue.join()
         except (Unavailable, TimeoutError) as error:
             _log.debug("nats.unsubscribed_without_answer", subject=subscription.subject, error=str(error))
         finally:
