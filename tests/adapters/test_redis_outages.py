@@ -15,6 +15,7 @@ from fanout.keys import PresenceChange
 from fanout.ports.presence import Connection, Lease
 from services.adapters.redis import client, watch
 from services.adapters.redis.presence import RedisPresence
+from tests.support.reading import soon
 from tests.support.servers import RedisServer, free_port
 
 DEVICE = "dev_desktop_01HZ0000000000000000000000"
@@ -196,7 +197,7 @@ async def test_a_watch_notices_that_the_server_froze_and_hears_again(
 
     monkeypatch.setattr(watch.Watch, "_subscribe", noted)
     redis_server.pause()
-    await asyncio.wait_for(tries_again.wait(), 10)
+    await soon(tries_again.wait())
     redis_server.resume()
     assert await _announce_until_heard(presence, heard) == CAME
     await watching.close()
@@ -217,7 +218,7 @@ async def test_a_quiet_watch_stays_subscribed(presence: RedisPresence, monkeypat
     monkeypatch.setattr(watch, "_answer", noted)
     heard: asyncio.Queue[PresenceChange] = asyncio.Queue()
     watching = await presence.watch(heard.put_nowait)
-    await asyncio.wait_for(answered.wait(), 10)
+    await soon(answered.wait())
     await presence.announce([CAME])
-    assert await asyncio.wait_for(heard.get(), 10) == CAME
+    assert await soon(heard.get()) == CAME
     await watching.close()

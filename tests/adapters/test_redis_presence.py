@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from fanout.keys import CONNECTION_TTL_S, INSTANCES, LEASE_TTL_S, PRESENCE_CHANGES, PresenceChange
 from fanout.ports.presence import Connection, Lease
 from services.adapters.redis.presence import RedisPresence
+from tests.support.reading import soon
 
 LAPTOP = "dev_desktop_01HZ0000000000000000000000"
 PHONE = "dev_ios_01HZ0000000000000000000000"
@@ -200,7 +201,7 @@ async def test_malformed_hints_are_skipped(presence: RedisPresence, redis: Redis
     for notice in (b"", b"alice", b"alice:asleep:notif-1", b"a b:online:notif-1", b"al:ice:online:n", b"\xff:online:n"):
         await redis.publish(PRESENCE_CHANGES, notice)
     await redis.publish(PRESENCE_CHANGES, "alice:online:notif-1")
-    change = await asyncio.wait_for(heard.get(), 10)
+    change = await soon(heard.get())
     assert change == PresenceChange("alice", online=True, instance_id="notif-1")
     assert heard.empty()
     await watch.close()

@@ -15,6 +15,7 @@ import pytest
 from fanout.errors import FanoutError, Unavailable
 from services.adapters.sqlite import database as module
 from services.adapters.sqlite.database import Database, inspect
+from tests.support.reading import soon
 
 SCHEMA = [["CREATE TABLE notes (text TEXT NOT NULL UNIQUE) STRICT"]]
 
@@ -180,7 +181,7 @@ async def test_a_short_read_does_not_wait_for_a_long_one(database: Database) -> 
     reading = asyncio.create_task(database.read(long))
     assert await asyncio.to_thread(begun.wait, 10)
     for _ in range(3):
-        assert await asyncio.wait_for(_notes(database), 10) == []
+        assert await soon(_notes(database)) == []
     free.set()
     assert await reading
 
