@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from services.runtime.logging import REDACTED, configure_logging, redact
 from services.runtime.tokens import sign
+from tests.support.logs import logging_put_back
 
 TOKEN = sign("a-secret-that-is-long-enough-for-hs256", "alice", 60)
 
@@ -28,11 +29,8 @@ class Written:
 
 @pytest.fixture
 def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Written]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield Written(capsys)
-    root.handlers[:], root.level = handlers, level
-    structlog.reset_defaults()
+    with logging_put_back():
+        yield Written(capsys)
 
 
 def test_json_lines_from_structlog_and_from_the_standard_library(written: Written) -> None:
