@@ -13,7 +13,7 @@ from fanout import partition_of, subjects
 from fanout.errors import FanoutError, PartitionLost, Unavailable
 from fanout.ports.log import Appended, Stored
 from fanout.subjects import DEAD, MESSAGES, META, STREAM_SUBJECTS
-from services.adapters.nats import Connection, NatsLog, api, fencing, standing_pull, streams
+from services.adapters.nats import Connection, NatsLog, api, fencing, standing_pull, streams, work_queue
 from services.adapters.nats import log as log_module
 from services.adapters.nats.delivery import Delivery
 from services.adapters.nats.fencing import Claimant
@@ -184,6 +184,22 @@ class TestStandingPull:
         await append_messages(log, "general", [1])
         assert seqs(await collect(tail, 1)) == [1]
         await tail.close()
+
+    async def test_a_consumer_gets_again_what_was_lost_and_nothing_that_it_still_holds(
+        self, nc: Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(work_queue, "_ACK_WAIT_S", 2)
+        monkeypatch.setattr(work_queue, "_CLAIM_EVERY_S", 0.05)
+        log = await open_log(nc, 1)
+        consumer = await log.consume(MESSAGES, "writer", batch=2)
+        self._lose_the_first(consumer._pull, monkeypatch)
+        await append_messages(log, "general", range(6))
+        events = await collect(consumer, 6)
+        await append_messages(log, "general", [6])  # it comes after all that would come again
+        events += await collect(consumer, 1)
+        assert sorted(seqs(events)) == list(range(1, 8))
+        assert {event.seq for event in events if event.delivery > 1} == {1}
+        await consumer.close()
 
     async def test_a_partition_keeps_its_order_over_a_loss(
         self, nc: Connection, monkeypatch: pytest.MonkeyPatch

@@ -47,7 +47,7 @@ class Acknowledger:
             tokens: `Delivery.token` of each.
             answer: nothing for an acknowledgement, else what JetStream's protocol has.
         """
-        self._unsent += b"".join(b"PUB %b %d\r\n%b\r\n" % (token.encode(), len(answer), answer) for token in tokens)
+        self._unsent += _commands(tokens, answer)
 
     async def flush(self) -> None:
         """Write what is unsent; without a connection it stays so."""
@@ -59,3 +59,14 @@ class Acknowledger:
         except Unavailable as error:
             self._unsent = commands + self._unsent
             _log.debug("nats.acks_kept", bytes=len(self._unsent), error=str(error))
+
+    async def send(self, tokens: Iterable[str], answer: bytes) -> None:
+        """Answer deliveries now or, without a connection, not at all; the arguments are those of `add`."""
+        try:
+            await self._nc.write(_commands(tokens, answer))
+        except Unavailable as error:
+            _log.debug("nats.answers_dropped", error=str(error))
+
+
+def _commands(tokens: Iterable[str], answer: bytes) -> bytes:
+    return b"".join(b"PUB %b %d\r\n%b\r\n" % (token.encode(), len(answer), answer) for token in tokens)

@@ -7,6 +7,7 @@ and aims it anew.
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
 import orjson
@@ -127,14 +128,18 @@ class StandingPull:
                 raise Interrupted(self._interruption)
             await self._wait(max(entered, self._heard) + _MISSED_HEARTBEATS * self._heartbeat)
 
-    async def close(self) -> list[Delivery]:
-        """Pull no more; what had come and was not fetched."""
+    @property
+    def unfetched(self) -> Iterable[Delivery]:
+        """What has come and was not fetched."""
+        return self._buffer
+
+    async def close(self) -> None:
+        """Pull no more; what had come stays in `unfetched`."""
         self._closed = True
         self._forget_reconnects()
         if self._subscription is not None:
             await self._nc.retire(self._subscription)
         self._news.set()
-        return list(self._buffer)
 
     async def _wait(self, deadline: float) -> None:
         try:

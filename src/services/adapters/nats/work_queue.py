@@ -1,5 +1,6 @@
 """A durable consumer that workers share."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,8 +12,10 @@ from services.adapters.nats import api
 from services.adapters.nats.connection import Connection
 from services.adapters.nats.recovery import Acknowledger, until_available
 from services.adapters.nats.standing_pull import Interrupted, StandingPull
+from services.runtime.tasks import Tasks
 
-_ACK_WAIT_S: Final = 30
+_ACK_WAIT_S: Final = 6
+_CLAIM_EVERY_S: Final = 2.0
 _MAX_ACK_PENDING: Final = 10_000
 
 _log = structlog.get_logger(__name__)
@@ -20,6 +23,9 @@ _log = structlog.get_logger(__name__)
 
 class NatsConsumer:
     """`fanout.ports.log.Consumer`; made by `NatsLog.consume`.
+
+    What a lost connection swallowed, and what a worker held that died, comes again after the ack wait. It is short,
+    and so a worker goes on claiming what it holds, however long its work on it takes.
 
     A consumer that someone deleted is created again at the stream's beginning: what the other workers acknowledged
     is not known here, and an event too many is better than one too few.
@@ -32,6 +38,7 @@ class NatsConsumer:
         self._pull = StandingPull(nc, stream, batch=batch, heartbeat=heartbeat)
         self._acks = Acknowledger(nc)
         self._held: dict[int, str] = {}
+        self._tasks = Tasks(on_failure=lambda _: None)  # it is logged; without claims events come twice, and none less
 
     async def start(self) -> None:
         """Find or create the consumer, and pull from it.
@@ -39,6 +46,10 @@ class NatsConsumer:
         Raises:
             Unavailable: JetStream cannot be reached.
         """
+        await self._aim()
+        self._tasks.start(self._claim(), f"claiming {self._durable}")
+
+    async def _aim(self) -> None:
         try:
             await api.consumer_info(self._nc, self._stream, self._durable)
         except api.NotFound:
@@ -53,7 +64,7 @@ class NatsConsumer:
                 events = [delivery.stored() for delivery in await self._pull.fetch()]
             except Interrupted as interruption:
                 _log.info("nats.consumer_resumes", durable=self._durable, after=str(interruption))
-                await until_available(self.start)
+                await until_available(self._aim)
             else:
                 self._held.update((event.seq, event.token) for event in events)
                 return events
@@ -67,9 +78,10 @@ class NatsConsumer:
         await self._answer(events, b'-NAK {"delay":%d}' % int(delay * api.NANOSECONDS))
 
     async def close(self) -> None:
-        """See the port. Without a connection, others get the events only after the 30 s of the ack wait."""
-        unfetched = await self._pull.close()
-        self._acks.add([*self._held.values(), *(delivery.token for delivery in unfetched)], b"-NAK")
+        """See the port. Without a connection, others get the events only after the 6 s of the ack wait."""
+        await self._tasks.cancel()
+        await self._pull.close()
+        self._acks.add(self._unanswered(), b"-NAK")
         self._held.clear()
         await self._acks.flush()
         try:
@@ -82,6 +94,15 @@ class NatsConsumer:
             self._held.pop(event.seq, None)
         self._acks.add((event.token for event in events), answer)
         await self._acks.flush()
+
+    async def _claim(self) -> None:
+        while True:
+            await asyncio.sleep(_CLAIM_EVERY_S)
+            if unanswered := self._unanswered():
+                await self._acks.send(unanswered, b"+WPI")
+
+    def _unanswered(self) -> list[str]:
+        return [*self._held.values(), *(delivery.token for delivery in self._pull.unfetched)]
 
     def _config(self) -> dict[str, object]:
         return {
