@@ -1,7 +1,7 @@
 """Servers for every test that asks for one.
 
-`nats_url` and `redis_url` are shared by the whole run, so a test clears what it finds. `nats_server` and
-`redis_server` are a test's own, to be killed, restarted and frozen.
+`nats_url` and `redis_url` are shared by the whole run: for tests that keep nothing in NATS, or clear Redis.
+`nats_server` and `redis_server` are a test's own: to be killed, restarted and frozen, or for streams that are new.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def _running(server: _S) -> Iterator[_S]:
     try:
         yield server
     finally:
-        server.kill()
+        server.close()
 
 
 @pytest.fixture(scope="session")
