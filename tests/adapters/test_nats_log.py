@@ -23,7 +23,7 @@ from services.adapters.nats.streams import published_subject
 from services.adapters.nats.tail import NatsTail
 from services.adapters.nats.work_queue import NatsConsumer
 from services.command.service import RETRY_WINDOW
-from tests.support.nats import UNHURRIED_S, clear, connected, open_log
+from tests.support.nats import UNHURRIED_S, connected, open_log
 from tests.support.reading import append_messages, channel_in, collect, seqs, soon, until
 from tests.support.servers import NatsServer
 
@@ -39,9 +39,8 @@ class FullServer(NatsServer):
 
 
 @pytest.fixture
-async def nc(nats_url: str) -> AsyncIterator[Connection]:
-    async with connected(nats_url) as connection:
-        await clear(connection)
+async def nc(nats_server: NatsServer) -> AsyncIterator[Connection]:
+    async with connected(nats_server.url) as connection:
         yield connection
 
 
@@ -133,7 +132,7 @@ class TestErrors:
                 results = await asyncio.gather(*appends, return_exceptions=True)
                 assert {type(result) for result in results} == {Appended, Unavailable}
         finally:
-            server.kill()
+            server.close()
 
 
 class TestBury:
@@ -285,7 +284,7 @@ class TestStandingPull:
         self, nc: Connection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(standing_pull, "REQUEST_BYTES", 0)  # then it is twice the largest payload
-        log = await open_log(nc, 1)
+        log = await open_log(nc, 1, heartbeat=UNHURRIED_S)
         for number in range(20):
             await log.append(subjects.message("general"), bytes(900_000), msg_id=f"{number}")
         reader = await log.claim(0, "worker")
@@ -339,7 +338,7 @@ class TestFencing:
         assert await fencing.epochs(nc, 0) == [5]
 
     async def test_the_position_is_the_highest_of_all_epochs(self, nc: Connection) -> None:
-        log = await open_log(nc, 1)
+        log = await open_log(nc, 1, heartbeat=UNHURRIED_S)
         stored = await append_messages(log, "general", range(5))
         reader = await log.claim(0, "worker")
         # A claim whose answer was lost: its consumer exists, and nobody reads it.
@@ -352,7 +351,7 @@ class TestFencing:
         await successor.close()
 
     async def test_a_reader_goes_on_from_its_own_claim_without_an_answer(self, nc: Connection) -> None:
-        log = await open_log(nc, 1)
+        log = await open_log(nc, 1, heartbeat=UNHURRIED_S)
         stored = await append_messages(log, "general", range(3))
         reader = await log.claim(0, "worker")
         await reader.ack((await collect(reader, 3))[:1])

@@ -12,7 +12,8 @@ from fanout.ports.log import Log
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.nats import NatsBus
-from tests.support.nats import clear, connected, open_log
+from tests.support.nats import connected, open_log
+from tests.support.servers import NatsServer
 
 PARTITIONS = 4
 
@@ -33,8 +34,8 @@ async def _embedded_log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
 
 @asynccontextmanager
 async def _nats_log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
-    async with connected(request.getfixturevalue("nats_url")) as nc:
-        await clear(nc)
+    server: NatsServer = request.getfixturevalue("nats_server")
+    async with connected(server.url) as nc:
         yield await open_log(nc, PARTITIONS)
 
 

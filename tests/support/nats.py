@@ -1,4 +1,4 @@
-"""The NATS server of a test, emptied, with the log's timings short."""
+"""Connections to the NATS server of a test, and the log there, with short timings."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,14 +17,6 @@ async def connected(url: str) -> AsyncIterator[Connection]:
         yield nc
     finally:
         await nc.close()
-
-
-async def clear(nc: Connection) -> None:
-    """Delete every stream, with its consumers."""
-    manager = nc.jsm()
-    for stream in await manager.streams_info():
-        assert stream.config.name is not None
-        await manager.delete_stream(stream.config.name)
 
 
 async def open_log(nc: Connection, partitions: int, heartbeat: float = HEARTBEAT_S) -> NatsLog:
