@@ -1,7 +1,8 @@
 """Presence in Redis: the keys, fields and times to live of the contract, section 5."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from redis.asyncio import Redis
 from fanout.keys import CONNECTION_TTL_S, INSTANCES, LEASE_TTL_S, PRESENCE_CHANGES, PresenceChange
 from fanout.ports.presence import Connection, Lease
 from services.adapters.redis.presence import RedisPresence
-from tests.support.reading import soon
+from tests.support.reading import PATIENCE_S, soon
 
 LAPTOP = "dev_desktop_01HZ0000000000000000000000"
 PHONE = "dev_ios_01HZ0000000000000000000000"
@@ -47,12 +48,20 @@ async def _fields(redis: Redis, key: str) -> dict[str, str]:
     return {str(name): str(value) for name, value in (await redis.hgetall(key)).items()}
 
 
-async def _is_whole(ttl: Awaitable[int], seconds: int) -> bool:
-    return seconds - 2 <= await ttl <= seconds
+@asynccontextmanager
+async def _given(redis: Redis, seconds: int, *keys: str) -> AsyncIterator[None]:
+    """In the body each key is given so many seconds to live."""
+    began, _ = await redis.time()
+    yield
+    ended, _ = await redis.time()
+    for key in keys:
+        assert began + seconds <= await redis.expiretime(key) <= ended + seconds + 1  # it is rounded
 
 
 async def test_a_connection_is_these_keys_and_fields(presence: RedisPresence, redis: Redis) -> None:
-    await presence.connect(AT_LAPTOP)
+    began, _ = await redis.time()
+    async with _given(redis, CONNECTION_TTL_S, CONN, "conns:alice", ALICE):
+        await presence.connect(AT_LAPTOP)
     assert await _fields(redis, CONN) == {
         "instance_id": "notif-1",
         "connected_at": "2026-02-01T10:30:00.000Z",
@@ -64,10 +73,8 @@ async def test_a_connection_is_these_keys_and_fields(presence: RedisPresence, re
     user = await _fields(redis, ALICE)
     assert set(user) == {"status", "instance", "last_seen", "on:notif-1"}
     assert (user["status"], user["instance"]) == ("online", "notif-1")
-    seconds, _ = await redis.time()
-    assert CONNECTION_TTL_S - 2 <= int(user["on:notif-1"]) - seconds <= CONNECTION_TTL_S
-    for key in (CONN, "conns:alice", ALICE):
-        assert await _is_whole(redis.ttl(key), CONNECTION_TTL_S)
+    ended, _ = await redis.time()
+    assert began + CONNECTION_TTL_S <= int(user["on:notif-1"]) <= ended + CONNECTION_TTL_S
 
 
 async def test_renewing_gives_every_key_its_whole_time_again(presence: RedisPresence, redis: Redis) -> None:
@@ -75,9 +82,8 @@ async def test_renewing_gives_every_key_its_whole_time_again(presence: RedisPres
     await presence.connect(AT_LAPTOP)
     for key in keys:
         await redis.expire(key, 5)
-    await presence.renew([AT_LAPTOP])
-    for key in keys:
-        assert await _is_whole(redis.ttl(key), CONNECTION_TTL_S)
+    async with _given(redis, CONNECTION_TTL_S, *keys):
+        await presence.renew([AT_LAPTOP])
 
 
 async def test_renewing_rewrites_all_that_a_flush_took(presence: RedisPresence, redis: Redis) -> None:
@@ -121,11 +127,11 @@ async def test_the_user_is_offline_when_the_last_connection_went(presence: Redis
 async def test_the_user_is_online_while_another_instance_holds_one(presence: RedisPresence, redis: Redis) -> None:
     await presence.connect(AT_PHONE)
     await presence.connect(AT_LAPTOP)
-    await presence.disconnect(AT_LAPTOP, last=True)
+    async with _given(redis, CONNECTION_TTL_S, ALICE):
+        await presence.disconnect(AT_LAPTOP, last=True)
     user = await _fields(redis, ALICE)
     assert (user["status"], user["instance"]) == ("online", "notif-2")
     assert "on:notif-1" not in user
-    assert await _is_whole(redis.ttl(ALICE), CONNECTION_TTL_S)
 
 
 async def test_an_instance_that_died_does_not_keep_the_user_online(presence: RedisPresence, redis: Redis) -> None:
@@ -139,10 +145,10 @@ async def test_an_instance_that_died_does_not_keep_the_user_online(presence: Red
 async def test_coming_back_makes_an_offline_user_expire_again(presence: RedisPresence, redis: Redis) -> None:
     await presence.connect(AT_LAPTOP)
     await presence.disconnect(AT_LAPTOP, last=True)
-    await presence.connect(AT_PHONE)
+    async with _given(redis, CONNECTION_TTL_S, ALICE):
+        await presence.connect(AT_PHONE)
     user = await _fields(redis, ALICE)
     assert (user["status"], user["instance"]) == ("online", "notif-2")
-    assert await _is_whole(redis.ttl(ALICE), CONNECTION_TTL_S)
 
 
 async def test_devices_whose_connection_expired_do_not_pile_up(presence: RedisPresence, redis: Redis) -> None:
@@ -162,6 +168,8 @@ async def test_instances_that_crashed_do_not_pile_up(presence: RedisPresence, re
 
 
 async def test_a_lease_is_this_hash(presence: RedisPresence, redis: Redis) -> None:
+    async with _given(redis, LEASE_TTL_S, "instance:notif-1"):
+        await presence.lease(_lease("notif-1"))
     assert await _fields(redis, "instance:notif-1") == {
         "started_at": "2026-02-01T10:00:00.000Z",
         "address": "ws://127.0.0.1:8081/ws",
@@ -169,7 +177,6 @@ async def test_a_lease_is_this_hash(presence: RedisPresence, redis: Redis) -> No
         "connections": "3",
         "capacity": "10000",
     }
-    assert await _is_whole(redis.ttl("instance:notif-1"), LEASE_TTL_S)
     assert await redis.smembers(INSTANCES) == {"notif-1", "notif-2"}
 
 
@@ -184,14 +191,14 @@ async def test_ids_of_ended_leases_do_not_pile_up(presence: RedisPresence, redis
 async def test_a_hint_is_this_text(presence: RedisPresence, redis: Redis) -> None:
     async with redis.pubsub() as pubsub:
         await pubsub.subscribe(PRESENCE_CHANGES)
-        await pubsub.get_message(timeout=5)
+        await pubsub.get_message(timeout=PATIENCE_S)
         await presence.announce(
             [
                 PresenceChange("alice", online=True, instance_id="notif-1"),
                 PresenceChange("alice", online=False, instance_id="notif-1"),
             ]
         )
-        notices = [await pubsub.get_message(timeout=5) for _ in range(2)]
+        notices = [await pubsub.get_message(timeout=PATIENCE_S) for _ in range(2)]
     assert [notice["data"] for notice in notices] == ["alice:online:notif-1", "alice:offline:notif-1"]
 
 
@@ -227,7 +234,7 @@ async def test_closing_ends_the_watches_and_every_connection(redis: Redis, redis
     await presence.close()
     assert not any(task.get_name() == "presence-watch" for task in asyncio.all_tasks())
     await watch.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while len(await redis.client_list()) > 1:  # noqa: ASYNC110 - the server gives no notice of it
             await asyncio.sleep(0.01)
     assert dict(await redis.pubsub_numsub(PRESENCE_CHANGES)) == {PRESENCE_CHANGES: 0}

@@ -12,6 +12,7 @@ from fanout.keys import CONNECTION_TTL_S, LEASE_TTL_S, PresenceChange
 from fanout.ports.presence import Connection, Lease, Presence
 from services.adapters.embedded.presence import EmbeddedPresence
 from services.adapters.redis.presence import RedisPresence
+from tests.support.reading import PATIENCE_S
 
 LAPTOP = "dev_desktop_01HZ0000000000000000000000"
 PHONE = "dev_ios_01HZ0000000000000000000000"
@@ -120,7 +121,7 @@ class Heard:
         self._more.set()
 
     async def until(self, count: int) -> list[PresenceChange]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.changes) < count:
                 self._more.clear()
                 await self._more.wait()
