@@ -15,6 +15,7 @@ import jwt
 COMMAND = Path(sys.executable).parent / "fanout"
 SECRET = "a-secret-for-tests-that-opens-nothing-else-and-is-long-enough-for-sha512"
 READY_WITHIN_S = 60.0
+STOP_WITHIN_S = 30.0
 LOOK_EVERY_S = 0.02
 
 
@@ -97,7 +98,7 @@ class Service:
         assert self._process is not None
         if self._process.returncode is None:
             self._process.send_signal(number)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(STOP_WITHIN_S):
             return await self._process.wait()
 
 

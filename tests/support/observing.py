@@ -8,7 +8,7 @@ import httpx
 
 LOOK_EVERY_S = 0.1
 LOOK_INSIDE_EVERY_S = 0.01
-WITHIN_S = 10.0
+WITHIN_S = 30.0
 
 
 async def metric(url: str, name: str) -> float:

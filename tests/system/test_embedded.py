@@ -25,7 +25,7 @@ async def test_a_message_posted_by_one_reaches_the_others_and_the_store(up: Serv
         history = await caller.get("bob", "channels.history", channel="general")
         return [message["message_id"] for message in history.json()["messages"]] == [message_id]
 
-    await eventually(stored, 10)
+    await eventually(stored, 30)
 
 
 async def test_the_address_of_the_websocket_is_told(up: Service, caller: Caller) -> None:

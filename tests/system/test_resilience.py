@@ -1,6 +1,7 @@
 """Processes die, servers go away, readers stop reading: what was accepted still arrives."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -13,6 +14,8 @@ from tests.support.servers import NatsServer, RedisServer
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 SMALL = {"message-writer": 1, "fanout": 2, "notification": 2, "gateway": 1}
+PATIENCE_S = 60.0
+"""Far longer than several processes need on a busy machine; reached only by a test that fails."""
 
 
 async def test_a_killed_instance_is_evicted_and_its_clients_go_on_elsewhere(cluster: Cluster) -> None:
@@ -27,9 +30,9 @@ async def test_a_killed_instance_is_evicted_and_its_clients_go_on_elsewhere(clus
     async def users_placed(count: int) -> bool:
         return all([await metric(worker.url, "fanout_users_placed") == count for worker in workers])
 
-    await eventually(lambda: users_placed(2), 5)
+    await eventually(lambda: users_placed(2), PATIENCE_S)
     await doomed.kill()
-    took = await eventually(lambda: users_placed(1), LEASE_TTL_S + 5)
+    took = await eventually(lambda: users_placed(1), LEASE_TTL_S + PATIENCE_S)
     print(f"evicted {took:.1f} s after the kill; the lease is {LEASE_TTL_S} s")  # noqa: T201 - shown with -s
     await bob.is_closed()
     assert (await caller.get("bob", "realtime.connect")).json()["url"] == other.ws_url
@@ -53,7 +56,7 @@ async def test_a_killed_worker_is_replaced_and_nothing_is_lost_or_doubled(cluste
             await caller.say("alice", channels[number % 20], f"message {number}")
             if number == 200:
                 await cluster.services["fanout-1"].kill()
-        await alice.until(lambda: len(alice.texts()) >= 400, 30)
+        await alice.until(lambda: len(alice.texts()) >= 400, LEASE_TTL_S + PATIENCE_S)
         await asyncio.sleep(1)
         for channel in channels:
             assert len(alice.texts(channel)) == 20
@@ -69,31 +72,27 @@ async def test_nats_away_means_503_and_everything_accepted_arrives_when_it_is_ba
     await caller.create("alice", "general", "bob")
     async with listening(cluster.services["notification-1"].ws_url, "alice", "bob") as [alice, bob]:
         accepted: list[str] = []
-        refused = 0
+        numbers = itertools.count()
 
-        async def post(number: int) -> None:
-            nonlocal refused
-            response = await caller.post("alice", "chat.sendMessage", channel="general", text=f"message {number}")
+        async def post() -> bool:
+            text = f"message {next(numbers)}"
+            response = await caller.post("alice", "chat.sendMessage", channel="general", text=text)
             if response.status_code == 202:
-                accepted.append(f"message {number}")
-            else:
-                assert response.status_code == 503, response.text
-                assert response.json()["code"] == "unavailable"
-                refused += 1
+                accepted.append(text)
+                return True
+            assert response.status_code == 503, response.text
+            assert response.json()["code"] == "unavailable"
+            return False
 
-        for number in range(300):
-            if number == 100:
-                nats_server.kill()
-            if number == 110:
-                await asyncio.sleep(1)
-                nats_server.start()
-            await post(number)
-            if 110 <= number < 130:
-                await asyncio.sleep(0.1)
-        assert refused >= 10
-        assert len(accepted) >= 250
+        assert [await post() for _ in range(100)] == [True] * 100
+        nats_server.kill()
+        assert [await post() for _ in range(10)] == [False] * 10
+        await asyncio.sleep(1)
+        nats_server.start()
+        await eventually(post, PATIENCE_S)
+        assert [await post() for _ in range(150)] == [True] * 150
         for listener in (alice, bob):
-            await listener.until(lambda who=listener: len(set(who.texts())) >= len(accepted), 30)  # type: ignore[misc]
+            await listener.until(lambda who=listener: set(who.texts()) >= set(accepted), PATIENCE_S)  # type: ignore[misc]
             await asyncio.sleep(0.5)
             assert [text for text in listener.texts() if text in set(accepted)] == accepted
             assert len(listener.texts()) == len(set(listener.texts()))
@@ -146,7 +145,7 @@ async def test_a_reader_that_stops_is_closed_while_others_and_the_memory_stay(cl
     async def only_alice_is_left() -> bool:
         return await metric(instance.url, "fanout_connections") == 1
 
-    await eventually(only_alice_is_left, 15)
+    await eventually(only_alice_is_left, PATIENCE_S)
     for listener in slow:
         listener.connection.transport.abort()
     await alice.close()
@@ -161,10 +160,11 @@ async def test_a_reader_that_was_too_slow_learns_why(cluster: Cluster) -> None:
     bob = await stalled(instance.ws_url, "bob")
 
     async def closing() -> bool:
-        await caller.say("bob", "general", "x" * 39_000)
+        for _ in range(10):  # the kernel's buffers take the first hundred
+            await caller.say("bob", "general", "x" * 39_000)
         return await metric(instance.url, 'fanout_connections_closed_total{code="4413"}') == 1
 
-    await eventually(closing, 60)
+    await eventually(closing, PATIENCE_S)
     bob.connection.transport.resume_reading()
     assert await bob.is_closed() == 4413
     numbers = [frame["seq"] for frame in bob.of_type("message.new")]
