@@ -32,6 +32,8 @@ class Consumer(Protocol):
     async def fetch(self) -> list[Stored]:
         """Wait for at least one event, and return what is there, up to the batch size.
 
+        Answer each event by `ack` or `retry`: a worker that lives may keep for ever what it does not answer.
+
         Survives restarts of the server and a deleted consumer by itself, without end; cancel it to stop.
         """
         ...
