@@ -22,7 +22,7 @@ const FINAL_TEXT: u8 = 0x81;
 /// Refuse bytes that are not one JSON object of at most [`MAX_EVENT`] bytes.
 pub fn check_event(event: &[u8]) -> Result<()> {
     check_size(event)?;
-    raw_object(event).map(drop)
+    object::<&RawValue>(text(event)?).map(drop)
 }
 
 /// The `message.new` object for a stored message event: its message wrapped as it stands.
@@ -31,11 +31,44 @@ pub fn check_event(event: &[u8]) -> Result<()> {
 /// so that fan-out and the message writer judge alike. It does not depend on `seq` and `part`, and refuses what some
 /// reader further on could not take.
 pub fn message_new(seq: u64, part: u32, channel: &str, payload: &[u8]) -> Result<Vec<u8>> {
-    check(channel, "channel")?;
-    let text = std::str::from_utf8(payload).map_err(|error| invalid(&error.to_string()))?;
-    let envelope: Envelope = object(payload)?;
+    let wrapped = Wrapped::new(seq, part, channel, payload)?;
+    let mut event = Vec::with_capacity(wrapped.len());
+    wrapped.write(&mut event);
+    Ok(event)
+}
+
+/// A `message.new` object before it is written.
+pub(crate) struct Wrapped<'a> {
+    head: String,
+    message: &'a str,
+}
+
+impl<'a> Wrapped<'a> {
+    /// Judge a stored message event.
+    pub(crate) fn new(seq: u64, part: u32, channel: &str, payload: &'a [u8]) -> Result<Self> {
+        check(channel, "channel")?;
+        let message = check_message_event(channel, payload)?;
+        let head = format!(r#"{{"type":"message.new","seq":{seq},"part":{part},"channel_id":"{channel}","message":"#);
+        Ok(Self { head, message })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.head.len() + self.message.len() + 1
+    }
+
+    pub(crate) fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(self.head.as_bytes());
+        bytes.extend_from_slice(self.message.as_bytes());
+        bytes.push(b'}');
+    }
+}
+
+/// The message of a stored event that is one of `channel`.
+fn check_message_event<'a>(channel: &str, payload: &'a [u8]) -> Result<&'a str> {
+    let text = text(payload)?;
+    let envelope: Envelope = object(text)?;
     check_portable(text)?;
-    let message: Message = object(envelope.message.get().as_bytes())?;
+    let message: Message = object(envelope.message.get())?;
     if envelope.message.get().len() > MAX_EVENT - MAX_WRAPPING {
         return Err(too_long());
     }
@@ -45,8 +78,7 @@ pub fn message_new(seq: u64, part: u32, channel: &str, payload: &[u8]) -> Result
     if envelope.channel_id != channel || message.channel_id != channel {
         return Err(invalid("the event, its message and its subject do not name the same channel"));
     }
-    let head = format!(r#"{{"type":"message.new","seq":{seq},"part":{part},"channel_id":"{channel}","message":"#);
-    Ok([head.as_bytes(), envelope.message.get().as_bytes(), b"}"].concat())
+    Ok(envelope.message.get())
 }
 
 /// The head of an unmasked, final text frame around `length` bytes.
@@ -115,21 +147,17 @@ impl Visitor<'_> for Text {
     }
 }
 
+/// The one check of UTF-8; what reads the text afterwards relies on it.
+fn text(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).map_err(|error| invalid(&error.to_string()))
+}
+
 /// Read an object. An array of its fields in order, which serde would take too, is refused.
-fn object<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
-    if !starts_object(bytes) {
+fn object<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Result<T> {
+    if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
         return Err(invalid("not a JSON object"));
     }
-    serde_json::from_slice(bytes).map_err(|error| Error::InvalidEvent(error.to_string()))
-}
-
-fn raw_object(bytes: &[u8]) -> Result<&RawValue> {
-    object(bytes)
-}
-
-fn starts_object(bytes: &[u8]) -> bool {
-    let is_space = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
-    bytes.iter().find(|byte| !is_space(byte)) == Some(&b'{')
+    serde_json::from_str(text).map_err(|error| Error::InvalidEvent(error.to_string()))
 }
 
 fn check_size(event: &[u8]) -> Result<()> {

@@ -1,5 +1,7 @@
 //! What of valid JSON every reader takes. JSON itself bounds neither depth nor numbers, and allows half a character.
 
+use memchr::memchr2;
+
 use crate::error::{Error, Result};
 use crate::frame::Text;
 
@@ -32,10 +34,13 @@ pub(crate) fn check_portable(json: &str) -> Result<()> {
 /// The end of the string that begins at `start`.
 fn check_string(json: &str, start: usize) -> Result<usize> {
     let (bytes, mut end, mut escaped) = (json.as_bytes(), start + 1, false);
-    while bytes[end] != b'"' {
-        let backslash = bytes[end] == b'\\';
-        escaped |= backslash && bytes[end + 1] == b'u';
-        end += 1 + usize::from(backslash);
+    while let Some(place) = memchr2(b'"', b'\\', &bytes[end..]) {
+        end += place;
+        if bytes[end] == b'"' {
+            break;
+        }
+        escaped |= bytes[end + 1] == b'u';
+        end += 2;
     }
     if escaped {
         let string = serde_json::from_str::<Text>(&json[start..=end]);
