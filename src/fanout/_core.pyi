@@ -200,8 +200,10 @@ class Engine:
         """Counts and bytes held, by name.
 
         Counts are users, channels, instances, entries, cached_users, pending_events, pending_bytes, routed (targets
-        so far) and flushes (batches so far). Bytes are bytes_ids, bytes_placements, bytes_memberships, bytes_cache and
-        their sum, bytes_total; batches that wait are pending_bytes.
+        so far), flushes (batches so far) and copied_bytes (so far: each event's body once when it is routed, and each
+        batch once when it is drained). Bytes are bytes_ids, bytes_placements, bytes_memberships, bytes_cache and
+        their sum, bytes_total; batches that wait are pending_bytes, as long as they will be: they share the bodies of
+        their events until they are drained.
 
         Users are those online, channels those with an entry, instances those with a user. A list is held once for
         the table and the cache, under bytes_memberships; bytes_cache is what the cache takes beside the lists.

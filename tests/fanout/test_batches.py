@@ -81,6 +81,36 @@ def test_what_is_too_long_for_one_message_is_split_in_order() -> None:
     assert [record.event for payload in due + rest for record in decode_batch(payload)] == events
 
 
+def test_a_bulk_call_is_routed_whole_and_in_order_however_long_it_is() -> None:
+    engine = _engine(ann=["c"], ben=["c", "d"])
+    engine.open_lane(5, 2, 0)
+    sound = [(seq, "cd"[seq % 2], stored_message("cd"[seq % 2])) for seq in range(1, 301)]
+    refused = {2, 32, 33, 64, 150, 300}
+    events = [(seq, channel, b"{}" if seq in refused else payload) for seq, channel, payload in sound]
+    assert [seq for seq, _ in engine.route_messages(5, 1, events)] == sorted(refused)
+    engine.mark()
+    batches = {name: decode_batch(payload) for name, payload in engine.drain(force=True)}
+    *records, mark = batches["ben"]
+    assert [record.seq for record in records] == [seq for seq, *_ in events if seq not in refused]
+    assert all(record.event == message_frame(record.seq, 1, *sound[record.seq - 1][1:]) for record in records)
+    assert (mark.prev, mark.seq) == (299, 300)
+    assert [record.seq for record in batches["ann"][:-1]] == [
+        seq for seq, channel, _ in events if seq not in refused and channel == "c"
+    ]
+
+
+def test_what_is_copied_is_a_body_for_each_event_and_a_copy_for_each_target() -> None:
+    engine = _engine(ann=["c"], ben=["c"], cat=["c"])
+    engine.route("c", EVENT)
+    body = len(EVENT) + len("c") + 2
+    assert engine.stats()["copied_bytes"] == body
+    drained = sum(len(payload) for _, payload in engine.drain(force=True))
+    assert drained == 3 * (body + 2)
+    assert engine.stats()["copied_bytes"] == body + drained
+    engine.route_many([("c", EVENT), ("nobody-reads-it", EVENT)])
+    assert engine.stats()["copied_bytes"] == body + drained + 2 * body + len("obody-reads-it")
+
+
 def test_an_event_that_the_bus_cannot_carry_is_refused() -> None:
     engine = _engine(ann=["c"])
     longest = b'{"text":"%s"}' % (b"x" * (1024 * 1024 - 1024 - 11))

@@ -14,12 +14,15 @@
 //! one's `prev`; a mark leaves it. So a run of events of one lane costs one header, and each some four bytes beside
 //! its names and its JSON. An ephemeral event has neither lane nor seq.
 
+use std::sync::Arc;
+
+use crate::bodies::{Block, Body, Letter};
 use crate::error::{Error, Result};
 use crate::ids::is_id;
 
 const VERSION: u8 = 1;
-const CHANNEL: u8 = 1;
-const USER: u8 = 2;
+pub(crate) const CHANNEL: u8 = 1;
+pub(crate) const USER: u8 = 2;
 const STORED: u8 = 4;
 const MARK: u8 = 8;
 const LANE: u8 = 0x80;
@@ -45,84 +48,141 @@ pub struct Record<'a> {
 
 /// A lane as a batch has come along it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Course {
-    lane: u32,
-    epoch: u64,
-    prev: u64,
+pub(crate) struct Course {
+    pub(crate) lane: u32,
+    pub(crate) epoch: u64,
+    pub(crate) prev: u64,
 }
 
-/// Builds one batch.
+/// One batch before it is written: what only its instance is told, and where the bodies stand that others share.
 #[derive(Default)]
-pub struct Encoder {
-    bytes: Vec<u8>,
+pub struct Batch {
+    /// All but the bodies: the version, and of each record what stands before its body.
+    heads: Vec<u8>,
+    spans: Vec<Span>,
+    runs: Vec<Run>,
+    bodies: usize,
+    records: usize,
     course: Option<Course>,
 }
 
-impl Encoder {
-    /// Add a record. Its `seq` is not below its `prev`.
-    pub fn push(&mut self, record: &Record) {
-        if self.bytes.is_empty() {
-            self.bytes.push(VERSION);
-        }
-        if record.lane == 0 {
-            self.put_event(record, 0);
-        } else {
-            self.follow(record);
-            self.put_in_lane(record);
-        }
+/// A body that follows the heads up to `head`.
+#[derive(Clone, Copy)]
+struct Span {
+    head: u32,
+    start: u32,
+    end: u32,
+}
+
+/// So many spans of one block.
+struct Run {
+    block: Block,
+    spans: usize,
+}
+
+impl Batch {
+    /// Add an ephemeral event.
+    pub(crate) fn push(&mut self, letter: Letter) {
+        self.begin();
+        self.heads.push(letter.body.kind);
+        self.refer(letter);
     }
 
-    /// Bytes so far.
+    /// Add a stored event of a lane, whose `seq` is not below the `prev` of its course.
+    pub(crate) fn push_in_lane(&mut self, course: Course, seq: u64, letter: Letter) {
+        self.follow(course);
+        self.heads.push(letter.body.kind | STORED);
+        put_number(&mut self.heads, seq - course.prev);
+        self.course = Some(Course { prev: seq, ..course });
+        self.refer(letter);
+    }
+
+    /// Add how far a lane has come.
+    pub(crate) fn push_mark(&mut self, course: Course, seq: u64) {
+        self.follow(course);
+        self.heads.push(MARK);
+        put_number(&mut self.heads, seq - course.prev);
+        self.records += 1;
+    }
+
+    /// Bytes of the batch when it is written.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.heads.len() + self.bodies
     }
 
     /// Whether nothing was added.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.heads.is_empty()
     }
 
-    /// Take the batch, and begin another.
-    pub fn take(&mut self) -> Vec<u8> {
-        self.course = None;
-        std::mem::take(&mut self.bytes)
+    /// How many events and marks.
+    pub(crate) fn records(&self) -> usize {
+        self.records
     }
 
-    fn follow(&mut self, record: &Record) {
-        let course = Course { lane: record.lane, epoch: record.epoch, prev: record.prev };
+    /// Write the batch: the one copy that a target costs.
+    ///
+    /// # Panics
+    /// When `payload` is not [`Batch::len`] bytes long.
+    pub fn write(&self, payload: &mut [u8]) {
+        let (mut rest, mut head, mut spans) = (payload, 0, self.spans.iter());
+        for run in &self.runs {
+            for span in spans.by_ref().take(run.spans) {
+                let end = span.head as usize;
+                rest = put(rest, &self.heads[head..end]);
+                rest = put(rest, &run.block[span.start as usize..span.end as usize]);
+                head = end;
+            }
+        }
+        rest = put(rest, &self.heads[head..]);
+        assert!(rest.is_empty(), "the payload is too long");
+    }
+
+    /// The batch, written.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut payload = vec![0; self.len()];
+        self.write(&mut payload);
+        payload
+    }
+
+    fn begin(&mut self) {
+        if self.heads.is_empty() {
+            self.heads.push(VERSION);
+        }
+    }
+
+    fn follow(&mut self, course: Course) {
+        self.begin();
         if self.course != Some(course) {
-            self.bytes.push(LANE);
+            self.heads.push(LANE);
             for number in [u64::from(course.lane), course.epoch, course.prev] {
-                put_number(&mut self.bytes, number);
+                put_number(&mut self.heads, number);
             }
             self.course = Some(course);
         }
     }
 
-    fn put_in_lane(&mut self, record: &Record) {
-        if record.event.is_empty() {
-            self.bytes.push(MARK);
-            put_number(&mut self.bytes, record.seq - record.prev);
-        } else {
-            self.put_event(record, STORED);
-            self.course = self.course.map(|course| Course { prev: record.seq, ..course });
+    fn refer(&mut self, letter: Letter) {
+        let Body { start, end, .. } = letter.body;
+        #[expect(clippy::cast_possible_truncation, reason = "a batch is closed long before its heads pass 4 GiB")]
+        self.spans.push(Span { head: self.heads.len() as u32, start, end });
+        match self.runs.last_mut() {
+            Some(run) if Arc::ptr_eq(&run.block, letter.block) => run.spans += 1,
+            _ => self.runs.push(Run { block: letter.block.clone(), spans: 1 }),
         }
+        self.bodies += letter.len();
+        self.records += 1;
     }
+}
 
-    fn put_event(&mut self, record: &Record, stored: u8) {
-        let (channel, user) = (record.channel.map(str::as_bytes), record.user.map(str::as_bytes));
-        let flag = |field: Option<&[u8]>, flag: u8| if field.is_some() { flag } else { 0 };
-        self.bytes.push(stored | flag(channel, CHANNEL) | flag(user, USER));
-        if stored != 0 {
-            put_number(&mut self.bytes, record.seq - record.prev);
-        }
-        for field in [channel, user, Some(record.event)].into_iter().flatten() {
-            put_number(&mut self.bytes, field.len() as u64);
-            self.bytes.extend_from_slice(field);
-        }
-    }
+/// Copy to the front of `rest`; what is left of it.
+fn put<'a>(rest: &'a mut [u8], bytes: &[u8]) -> &'a mut [u8] {
+    let (front, back) = rest.split_at_mut(bytes.len());
+    front.copy_from_slice(bytes);
+    back
 }
 
 /// Reads one batch. Allocates nothing, and stops after the first error.
@@ -242,12 +302,18 @@ impl<'a> Iterator for Decoder<'a> {
 
 const CUT: Error = Error::InvalidBatch("it is cut");
 
-fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number.to_le_bytes()[0] | 0x80);
         number >>= 7;
     }
     bytes.push(number.to_le_bytes()[0]);
+}
+
+/// Bytes after their length.
+pub(crate) fn put_text(bytes: &mut Vec<u8>, text: &[u8]) {
+    put_number(bytes, text.len() as u64);
+    bytes.extend_from_slice(text);
 }
 
 #[cfg(test)]

@@ -3,17 +3,29 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::bodies::Bodies;
 
 fn decode(payload: &[u8]) -> Result<Vec<Record<'_>>> {
     Decoder::new(payload)?.collect()
 }
 
 fn encode(records: &[Record]) -> Vec<u8> {
-    let mut encoder = Encoder::default();
+    let mut batch = Batch::default();
     for record in records {
-        encoder.push(record);
+        push(&mut batch, record);
     }
-    encoder.take()
+    assert_eq!(batch.records(), records.len());
+    batch.to_vec()
+}
+
+fn push(batch: &mut Batch, record: &Record) {
+    let (block, body) = Bodies::of_one(record.channel, record.user, record.event);
+    let course = Course { lane: record.lane, epoch: record.epoch, prev: record.prev };
+    match (record.lane, record.event) {
+        (0, _) => batch.push(Letter { block: &block, body }),
+        (_, b"") => batch.push_mark(course, record.seq),
+        _ => batch.push_in_lane(course, record.seq, Letter { block: &block, body }),
+    }
 }
 
 fn stored(seq: u64, prev: u64) -> Record<'static> {

@@ -4,7 +4,8 @@ use parking_lot::Mutex;
 
 use crate::cache::Cache;
 use crate::error::{Error, Result};
-use crate::outbox::{Due, Outbox};
+use crate::inboxes::Due;
+use crate::outbox::Outbox;
 use crate::table::Table;
 
 /// How an engine batches and caches; times are nanoseconds.

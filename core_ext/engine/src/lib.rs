@@ -2,6 +2,7 @@
 
 mod batch;
 mod blocks;
+mod bodies;
 mod cache;
 mod channels;
 mod course;
@@ -10,15 +11,14 @@ mod engine;
 mod error;
 mod frame;
 mod ids;
+mod inboxes;
 mod instances;
 mod lists;
 mod lru;
 mod names;
 mod outbox;
 mod pages;
-
 mod partition;
-
 mod portable;
 mod prefetch;
 mod queries;
@@ -26,17 +26,17 @@ mod readers;
 mod rosters;
 mod route;
 mod rows;
-
+mod slices;
 mod table;
 mod updates;
 mod users;
 
-pub use batch::{Decoder, Encoder, Record};
+pub use batch::{Batch, Decoder, Record};
 pub use engine::{Config, Engine};
 pub use error::{Error, Result};
 pub use frame::{MAX_EVENT, check_event, message_new, text_frame_head};
 pub use ids::{Ids, check as check_id};
-pub use outbox::MAX_BATCH;
+pub use inboxes::MAX_BATCH;
 pub use partition::partition_of;
 pub use queries::Name;
 pub use rosters::Digest;

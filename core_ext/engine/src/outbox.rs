@@ -1,96 +1,96 @@
-//! What waits to be sent: one batch per instance, and for each open lane how far every instance has been told.
+//! What waits to be sent to each instance, and for each open lane how far every instance has been told.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 
 use compact_str::CompactString;
 
-use crate::batch::{Encoder, Record};
+use crate::batch::{Batch, Course};
+use crate::bodies::Letter;
 use crate::error::{Error, Result};
-
-/// A batch is closed before it passes this, half of what the bus carries in one message.
-pub const MAX_BATCH: usize = 512 << 10;
-
-/// The most that a record adds to its event: a lane's header, a seq, two names, three lengths.
-const MAX_OVERHEAD: usize = 320;
-
-/// When a batch is due.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Due {
-    /// Nanoseconds after its first record.
-    pub(crate) interval: u64,
-    /// So many records.
-    pub(crate) events: usize,
-}
+use crate::inboxes::{Due, Inbox, Inboxes};
 
 /// The batches and the lanes.
 pub(crate) struct Outbox {
     due: Due,
-    inboxes: BTreeMap<u32, Inbox>,
+    inboxes: Inboxes,
     lanes: BTreeMap<u32, Lane>,
+    /// By name, since an instance may be held before it is known; its inbox says it too.
     held: HashSet<CompactString>,
     pub(crate) routed: usize,
     pub(crate) flushes: usize,
-}
-
-struct Inbox {
-    name: CompactString,
-    closed: VecDeque<Vec<u8>>,
-    open: Encoder,
-    records: usize,
-    since: u64,
-    waiting: usize,
+    pub(crate) copied: usize,
 }
 
 struct Lane {
     epoch: u64,
     position: u64,
-    told: HashMap<u32, u64>,
+    told: Vec<Option<u64>>,
 }
 
-/// An instance to send to.
+/// The instances to send to, and where to ask for the name of one that is new here.
 #[derive(Clone, Copy)]
-pub(crate) struct Target<'a> {
-    pub(crate) instance: u32,
-    pub(crate) name: &'a CompactString,
+pub(crate) struct Targets<'a> {
+    pub(crate) instances: &'a [u32],
+    pub(crate) name: &'a dyn Fn(u32) -> CompactString,
 }
 
 impl Outbox {
     pub(crate) fn new(due: Due) -> Self {
-        Self { due, inboxes: BTreeMap::new(), lanes: BTreeMap::new(), held: HashSet::new(), routed: 0, flushes: 0 }
+        let (inboxes, lanes, held) = (Inboxes::default(), BTreeMap::new(), HashSet::new());
+        Self { due, inboxes, lanes, held, routed: 0, flushes: 0, copied: 0 }
     }
 
     /// Enqueue an ephemeral event.
-    pub(crate) fn send(&mut self, target: Target, record: &Record, now: u64) {
-        self.routed += 1;
-        self.push(target, record, now);
+    pub(crate) fn send(&mut self, targets: Targets, letter: Letter, now: u64) {
+        for &instance in targets.instances {
+            reach(&mut self.inboxes, &self.held, targets, instance);
+            self.inboxes.batch(instance, letter.len(), now).push(letter);
+        }
+        self.routed += targets.instances.len();
     }
 
-    /// Enqueue an event of a lane that is open, on the target's chain. [`Outbox::advance`] follows, once for all.
-    pub(crate) fn send_in_lane(&mut self, target: Target, record: &Record, now: u64) {
-        if self.held.contains(target.name) {
-            return;
+    /// Enqueue a stored event on each target's chain, and advance the lane. A seq that does not rise is refused.
+    pub(crate) fn send_in_lane(
+        &mut self,
+        targets: Targets,
+        lane: u32,
+        seq: u64,
+        letter: Letter,
+        now: u64,
+    ) -> Result<()> {
+        self.check_rises(lane, seq)?;
+        let state = self.lanes.get_mut(&lane).ok_or(Error::LaneNotOpen(lane))?;
+        for &instance in targets.instances {
+            if !reach(&mut self.inboxes, &self.held, targets, instance).held {
+                let course = Course { lane, epoch: state.epoch, prev: state.tell(instance, seq) };
+                self.inboxes.batch(instance, letter.len(), now).push_in_lane(course, seq, letter);
+                self.routed += 1;
+            }
         }
-        let Some(lane) = self.lanes.get_mut(&record.lane) else { return };
-        let prev = lane.told.insert(target.instance, record.seq).unwrap_or(lane.position);
-        let record = Record { epoch: lane.epoch, prev, ..*record };
-        self.send(target, &record, now);
+        state.position = seq;
+        Ok(())
     }
 
-    /// Enqueue how far each open lane has come; whether there is one.
-    pub(crate) fn mark(&mut self, target: Target, now: u64) -> bool {
-        if self.held.contains(target.name) {
-            return false;
+    /// Enqueue for each target how far each open lane has come; how many targets are told so.
+    pub(crate) fn mark(&mut self, targets: Targets, now: u64) -> usize {
+        if self.lanes.is_empty() {
+            return 0;
         }
-        let marks: Vec<Record> =
-            self.lanes.iter_mut().map(|(&lane, state)| state.mark(lane, target.instance)).collect();
-        for mark in &marks {
-            self.push(target, mark, now);
+        let mut marked = 0;
+        for &instance in targets.instances {
+            if !reach(&mut self.inboxes, &self.held, targets, instance).held {
+                for (&lane, state) in &mut self.lanes {
+                    let (course, seq) = state.mark(lane, instance);
+                    self.inboxes.batch(instance, 0, now).push_mark(course, seq);
+                }
+                marked += 1;
+            }
         }
-        !marks.is_empty()
+        marked
     }
 
     pub(crate) fn open_lane(&mut self, lane: u32, epoch: u64, position: u64) {
-        self.lanes.insert(lane, Lane { epoch, position, told: HashMap::new() });
+        self.lanes.insert(lane, Lane { epoch, position, told: Vec::new() });
     }
 
     pub(crate) fn close_lane(&mut self, lane: u32) {
@@ -113,9 +113,9 @@ impl Outbox {
         Err(Error::InvalidArgument(format!("seq {seq} of lane {lane} does not rise above {position}")))
     }
 
-    /// Forget an instance: its batches, and what it was told.
+    /// Forget an instance: its batches, and what it was told. Its number may go to another then.
     pub(crate) fn drop_instance(&mut self, instance: u32) {
-        self.inboxes.remove(&instance);
+        self.inboxes.remove(instance);
         self.forget_told(instance);
     }
 
@@ -123,92 +123,81 @@ impl Outbox {
     pub(crate) fn hold(&mut self, name: &str, instance: Option<u32>) {
         self.held.insert(name.into());
         if let Some(instance) = instance {
+            self.set_held(instance, true);
             self.forget_told(instance);
         }
     }
 
     /// End a hold; whether there was one.
-    pub(crate) fn release(&mut self, name: &str) -> bool {
+    pub(crate) fn release(&mut self, name: &str, instance: Option<u32>) -> bool {
+        if let Some(instance) = instance {
+            self.set_held(instance, false);
+        }
         self.held.remove(name)
     }
 
-    fn forget_told(&mut self, instance: u32) {
-        for lane in self.lanes.values_mut() {
-            lane.told.remove(&instance);
-        }
-    }
-
-    /// Take the batches that are due, or all; in order for each instance.
-    pub(crate) fn drain(&mut self, now: u64, force: bool) -> Vec<(CompactString, Vec<u8>)> {
-        let mut batches = Vec::new();
-        for inbox in self.inboxes.values_mut() {
-            if force || inbox.open_due_at(self.due) <= now {
-                inbox.close();
-            }
-            batches.extend(inbox.closed.drain(..).map(|batch| (inbox.name.clone(), batch)));
-            inbox.waiting = inbox.records;
-        }
+    /// Take the batches that are due, or all; in order for each instance. Whoever takes them writes each once.
+    pub(crate) fn take(&mut self, now: u64, force: bool) -> Vec<(CompactString, Batch)> {
+        let batches = self.inboxes.take(self.due, now, force);
         self.flushes += batches.len();
-        self.inboxes.retain(|_, inbox| !inbox.open.is_empty());
+        self.copied += batches.iter().map(|(_, batch)| batch.len()).sum::<usize>();
         batches
     }
 
     /// Nanoseconds until a batch is due, None when all are empty.
     pub(crate) fn next_due(&self, now: u64) -> Option<u64> {
-        self.inboxes.values().map(|inbox| inbox.due_at(self.due).saturating_sub(now)).min()
+        self.inboxes.due_at(self.due).map(|due| due.saturating_sub(now))
     }
 
     /// Records and bytes that wait.
     pub(crate) fn pending(&self) -> (usize, usize) {
-        let bytes = |inbox: &Inbox| inbox.open.len() + inbox.closed.iter().map(Vec::len).sum::<usize>();
-        self.inboxes.values().fold((0, 0), |(n, sum), inbox| (n + inbox.waiting, sum + bytes(inbox)))
+        self.inboxes.pending()
     }
 
-    fn push(&mut self, target: Target, record: &Record, now: u64) {
-        let inbox = self.inboxes.entry(target.instance).or_insert_with(|| Inbox::new(target.name.clone()));
-        inbox.push(record, now);
+    fn set_held(&mut self, instance: u32, held: bool) {
+        if let Some(inbox) = self.inboxes.get_mut(instance) {
+            inbox.held = held;
+        }
     }
+
+    fn forget_told(&mut self, instance: u32) {
+        for lane in self.lanes.values_mut() {
+            if let Some(told) = lane.told.get_mut(instance as usize) {
+                *told = None;
+            }
+        }
+    }
+}
+
+/// An instance's inbox; one that is new has its name, and whether it is held, from now on.
+fn reach<'a>(inboxes: &'a mut Inboxes, held: &HashSet<CompactString>, targets: Targets, instance: u32) -> &'a Inbox {
+    inboxes.reach(instance, || {
+        let name = (targets.name)(instance);
+        let held = held.contains(&name);
+        Inbox::new(name, held)
+    })
 }
 
 impl Lane {
+    /// Note that an instance is told of `seq`; what it was told of before, or where the lane stands.
+    fn tell(&mut self, instance: u32, seq: u64) -> u64 {
+        let position = self.position;
+        self.told(instance).replace(seq).unwrap_or(position)
+    }
+
     /// A mark is the first word to an instance, or leaves its chain as it is.
-    fn mark(&mut self, lane: u32, instance: u32) -> Record<'static> {
-        let prev = *self.told.entry(instance).or_insert(self.position);
-        Record { lane, epoch: self.epoch, prev, seq: self.position, ..Record::default() }
-    }
-}
-
-impl Inbox {
-    fn new(name: CompactString) -> Self {
-        Self { name, closed: VecDeque::new(), open: Encoder::default(), records: 0, since: 0, waiting: 0 }
+    fn mark(&mut self, lane: u32, instance: u32) -> (Course, u64) {
+        let (epoch, position) = (self.epoch, self.position);
+        let prev = *self.told(instance).get_or_insert(position);
+        (Course { lane, epoch, prev }, position)
     }
 
-    fn push(&mut self, record: &Record, now: u64) {
-        if !self.open.is_empty() && self.open.len() + record.event.len() + MAX_OVERHEAD > MAX_BATCH {
-            self.close();
+    fn told(&mut self, instance: u32) -> &mut Option<u64> {
+        let place = instance as usize;
+        if self.told.len() <= place {
+            self.told.resize(place + 1, None);
         }
-        if self.open.is_empty() {
-            self.since = now;
-        }
-        self.open.push(record);
-        self.records += 1;
-        self.waiting += 1;
-    }
-
-    fn close(&mut self) {
-        if !self.open.is_empty() {
-            self.closed.push_back(self.open.take());
-            self.records = 0;
-        }
-    }
-
-    /// When there is a batch to take; what is closed is due at once.
-    fn due_at(&self, due: Due) -> u64 {
-        if self.closed.is_empty() { self.open_due_at(due) } else { 0 }
-    }
-
-    fn open_due_at(&self, due: Due) -> u64 {
-        if self.records >= due.events { 0 } else { self.since.saturating_add(due.interval) }
+        &mut self.told[place]
     }
 }
 

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::ids::{Id, Ids};
 use crate::readers::Reader;
 use crate::rosters::Digest;
-use crate::rows::{Targets, View};
+use crate::rows::{InstanceIds, View};
 
 /// A name taken out of the table.
 pub type Name = CompactString;
@@ -24,7 +24,7 @@ impl Engine {
         let channel = Id::new(channel, "channel")?;
         let table = &self.table;
         let answer = table.channels.read(channel.packed(), |view| {
-            let mut targets = Targets::new();
+            let mut targets = InstanceIds::new();
             view.instances(table.instances.readers(), &mut targets);
             let names = table.instances.names();
             targets.iter().map(|&instance| names.name(instance)).collect()
@@ -36,7 +36,7 @@ impl Engine {
     #[must_use]
     pub fn widths(&self, channels: &Ids) -> Vec<usize> {
         let mut widths = vec![0; channels.len()];
-        let mut targets = Targets::new();
+        let mut targets = InstanceIds::new();
         self.table.channels.read_many(channels, |index, view| {
             targets.clear();
             view.instances(self.table.instances.readers(), &mut targets);
@@ -126,6 +126,7 @@ impl Engine {
             ("pending_bytes", bytes),
             ("routed", outbox.routed),
             ("flushes", outbox.flushes),
+            ("copied_bytes", outbox.copied),
         ]
     }
 

@@ -1,14 +1,22 @@
 //! Event -> targets -> batches.
+//!
+//! An event is checked, and its body written, before anything is locked. Bulk calls are routed in slices: the targets
+//! of one are looked up together, and it has one hold of the outbox.
+
+use std::ops::Range;
 
 use compact_str::CompactString;
+use parking_lot::MutexGuard;
 
-use crate::batch::Record;
+use crate::batch::Batch;
+use crate::bodies::{Bodies, Letter};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::frame::{check_event, message_new};
-use crate::ids::{Id, check};
-use crate::outbox::Target;
-use crate::rows::Targets;
+use crate::frame::check_event;
+use crate::ids::{Id, Ids, check};
+use crate::outbox::{Outbox, Targets};
+use crate::rows::InstanceIds;
+use crate::slices::{Post, Slice, slices};
 use crate::table::Table;
 
 /// A stored event to route: its seq, its channel, and its payload.
@@ -28,13 +36,16 @@ impl Engine {
         exclude.map_or(Ok(()), |instance| check(instance, "exclude"))?;
         actor.map_or(Ok(()), |user| check(user, "actor"))?;
         check_event(event)?;
-        let record = Record { channel: Some(channel), user: actor, event, ..Record::default() };
-        Ok(self.send(&record, now, |table| {
-            let excluded = exclude.and_then(|instance| known_instance(table, instance));
+        let targets = |table: &Table| {
+            let excluded = exclude.and_then(|instance| instance_of(table, instance));
             let mut targets = channel_targets(table, channel);
             targets.retain(|instance| Some(*instance) != excluded);
             targets
-        }))
+        };
+        self.send_one(Some(channel), actor, event, targets, |outbox, targets, letter| {
+            outbox.send(targets, letter, now);
+            Ok(())
+        })
     }
 
     /// [`Engine::route`] for several; nothing is enqueued unless all are sound. The number of targets in all.
@@ -43,19 +54,26 @@ impl Engine {
             check(channel, "channel")?;
             check_event(event)?;
         }
-        let route = |&(channel, event)| {
-            let record = Record { channel: Some(channel), event, ..Record::default() };
-            self.send(&record, now, |table| channel_targets(table, channel))
-        };
-        Ok(events.iter().map(route).sum())
+        let mut routed = 0;
+        for events in slices(events, |(_, event)| event.len()) {
+            let slice = Slice::of_ephemeral(events);
+            routed += self.send_slice(&slice, |outbox, post, targets| {
+                post.letter(&slice.block).into_iter().for_each(|letter| outbox.send(targets, letter, now));
+                Ok(())
+            })?;
+        }
+        Ok(routed)
     }
 
     /// Enqueue an ephemeral event for every instance that the user is on; the number of targets.
     pub fn route_user(&self, user: &str, event: &[u8], now: u64) -> Result<usize> {
         check(user, "user")?;
         check_event(event)?;
-        let record = Record { user: Some(user), event, ..Record::default() };
-        Ok(self.send(&record, now, |table| user_targets(table, user)))
+        let targets = |table: &Table| user_targets(table, user);
+        self.send_one(None, Some(user), event, targets, |outbox, targets, letter| {
+            outbox.send(targets, letter, now);
+            Ok(())
+        })
     }
 
     /// Begin to route a lane that was handled elsewhere up to `position`. Lane 0 is for ephemeral events.
@@ -77,22 +95,16 @@ impl Engine {
     /// Route stored messages, in rising seq; (seq, reason) of each that can never be delivered.
     pub fn route_messages(&self, lane: u32, part: u32, events: &[Stored], now: u64) -> Result<Vec<(u64, String)>> {
         check_each_rises(events)?;
-        let wrap = |&(seq, channel, payload): &Stored| message_new(seq, part, channel, payload);
-        let wrapped: Vec<_> = events.iter().map(wrap).collect();
+        let mut refused = Vec::new();
+        let wrap = |events| Slice::of_messages(part, events, &mut refused);
+        let wrapped: Vec<_> = slices(events, |(_, _, payload)| payload.len()).map(wrap).collect();
         let _turn = self.lanes.lock();
         self.outbox.lock().check_rises(lane, events.first().map_or(u64::MAX, |event| event.0))?;
-        let mut refused = Vec::new();
-        for (&(seq, channel, _), event) in events.iter().zip(wrapped) {
-            match event {
-                Ok(event) => {
-                    let record = Record { lane, seq, channel: Some(channel), event: &event, ..Record::default() };
-                    self.send_in_lane(&record, now, |table| channel_targets(table, channel))?;
-                }
-                Err(reason) => {
-                    self.outbox.lock().advance(lane, seq)?;
-                    refused.push((seq, reason.to_string()));
-                }
-            }
+        for slice in &wrapped {
+            self.send_slice(slice, |outbox, post, targets| match post.letter(&slice.block) {
+                Some(letter) => outbox.send_in_lane(targets, lane, post.seq, letter, now),
+                None => outbox.advance(lane, post.seq),
+            })?;
         }
         Ok(refused)
     }
@@ -110,14 +122,16 @@ impl Engine {
         check(channel, "channel")?;
         also.map_or(Ok(()), |user| check(user, "also"))?;
         check_event(event)?;
-        let record = Record { lane, seq, channel: Some(channel), user: also, event, ..Record::default() };
-        let _turn = self.lanes.lock();
-        self.send_in_lane(&record, now, |table| {
+        let targets = |table: &Table| {
             let mut targets = channel_targets(table, channel);
             targets.extend(also.into_iter().flat_map(|user| user_targets(table, user)));
             targets.sort_unstable();
             targets.dedup();
             targets
+        };
+        let _turn = self.lanes.lock();
+        self.send_one(Some(channel), also, event, targets, |outbox, targets, letter| {
+            outbox.send_in_lane(targets, lane, seq, letter, now)
         })
     }
 
@@ -130,11 +144,9 @@ impl Engine {
     /// Enqueue for every instance how far each open lane has come; the number of instances.
     pub fn mark(&self, now: u64) -> usize {
         let mut outbox = self.outbox.lock();
-        let instances = self.table.instances.occupied();
-        instances
-            .into_iter()
-            .filter(|&instance| with_target(&self.table, instance, |target| outbox.mark(target, now)))
-            .count()
+        let table = &self.table;
+        let instances = occupied_instances(table);
+        outbox.mark(targets(&instances, &|instance| name_of(table, instance)), now)
     }
 
     /// Send an instance nothing of any lane, because the table does not have all its users. Ephemeral events go on.
@@ -143,7 +155,7 @@ impl Engine {
     pub fn hold(&self, instance: &str) -> Result<()> {
         check(instance, "instance")?;
         let mut outbox = self.outbox.lock();
-        let known = known_instance(&self.table, instance);
+        let known = instance_of(&self.table, instance);
         outbox.hold(instance, known);
         Ok(())
     }
@@ -151,12 +163,19 @@ impl Engine {
     /// End a hold; whether there was one.
     pub fn release(&self, instance: &str) -> Result<bool> {
         check(instance, "instance")?;
-        Ok(self.outbox.lock().release(instance))
+        let mut outbox = self.outbox.lock();
+        let known = instance_of(&self.table, instance);
+        Ok(outbox.release(instance, known))
     }
 
-    /// Take the batches that are due, or all: (instance, payload).
+    /// Take the batches that are due, or all: (instance, batch).
+    pub fn take(&self, now: u64, force: bool) -> Vec<(CompactString, Batch)> {
+        self.outbox.lock().take(now, force)
+    }
+
+    /// [`Engine::take`], and write them: (instance, payload).
     pub fn drain(&self, now: u64, force: bool) -> Vec<(CompactString, Vec<u8>)> {
-        self.outbox.lock().drain(now, force)
+        self.take(now, force).into_iter().map(|(instance, batch)| (instance, batch.to_vec())).collect()
     }
 
     /// Nanoseconds until a batch is due, None when all are empty.
@@ -164,24 +183,39 @@ impl Engine {
         self.outbox.lock().next_due(now)
     }
 
-    fn send(&self, record: &Record, now: u64, targets: impl FnOnce(&Table) -> Targets) -> usize {
+    /// Write a body and send it under one hold of the outbox; the number of its targets.
+    fn send_one(
+        &self,
+        channel: Option<&str>,
+        user: Option<&str>,
+        event: &[u8],
+        find: impl FnOnce(&Table) -> InstanceIds,
+        send: impl FnOnce(&mut Outbox, Targets, Letter) -> Result<()>,
+    ) -> Result<usize> {
+        let (block, body) = Bodies::of_one(channel, user, event);
         let mut outbox = self.outbox.lock();
-        let targets = targets(&self.table);
-        targets
-            .iter()
-            .for_each(|&instance| with_target(&self.table, instance, |target| outbox.send(target, record, now)));
-        targets.len()
+        let table = &self.table;
+        let found = find(table);
+        outbox.copied += block.len();
+        send(&mut outbox, targets(&found, &|instance| name_of(table, instance)), Letter { block: &block, body })?;
+        Ok(found.len())
     }
 
-    fn send_in_lane(&self, record: &Record, now: u64, targets: impl FnOnce(&Table) -> Targets) -> Result<usize> {
+    /// Hand out the posts of a slice with their targets, under one hold of the outbox; the number of targets.
+    fn send_slice(
+        &self,
+        slice: &Slice,
+        mut send: impl FnMut(&mut Outbox, &Post, Targets) -> Result<()>,
+    ) -> Result<usize> {
         let mut outbox = self.outbox.lock();
-        outbox.check_rises(record.lane, record.seq)?;
-        let targets = targets(&self.table);
-        targets.iter().for_each(|&instance| {
-            with_target(&self.table, instance, |target| outbox.send_in_lane(target, record, now));
-        });
-        outbox.advance(record.lane, record.seq)?;
-        Ok(targets.len())
+        let table = &self.table;
+        let found = many_channels_targets(table, slice.posts.iter().map(|post| post.channel));
+        outbox.copied += slice.block.len();
+        for (post, found) in slice.posts.iter().zip(found.iter()) {
+            send(&mut outbox, post, targets(found, &|instance| name_of(table, instance)))?;
+        }
+        MutexGuard::unlock_fair(outbox);
+        Ok(found.instances.len())
     }
 }
 
@@ -192,19 +226,102 @@ fn check_each_rises(events: &[Stored]) -> Result<()> {
     }
 }
 
-fn channel_targets(table: &Table, channel: &str) -> Targets {
-    Id::new(channel, "channel").map_or_else(|_| Targets::new(), |channel| table.channel_targets(&channel))
+fn targets<'a>(instances: &'a [u32], name: &'a dyn Fn(u32) -> CompactString) -> Targets<'a> {
+    Targets { instances, name }
 }
 
-fn user_targets(table: &Table, user: &str) -> Targets {
-    Id::new(user, "user").map_or_else(|_| Targets::new(), |user| table.user_targets(&user))
+/// The instances of several channels.
+struct ManyInstances {
+    instances: Vec<u32>,
+    spans: Vec<Range<usize>>,
 }
 
-fn known_instance(table: &Table, instance: &str) -> Option<u32> {
-    table.instances.find(&Id::new(instance, "instance").ok()?)
+impl ManyInstances {
+    fn iter(&self) -> impl Iterator<Item = &[u32]> {
+        self.spans.iter().map(|span| &self.instances[span.clone()])
+    }
 }
 
-fn with_target<R>(table: &Table, instance: u32, send: impl FnOnce(Target) -> R) -> R {
-    let name = table.instances.names().name(instance);
-    send(Target { instance, name: &name })
+// All that routing asks of the table. Names that are no ids were refused before.
+
+fn channel_targets(table: &Table, channel: &str) -> InstanceIds {
+    Id::new(channel, "channel").map_or_else(|_| InstanceIds::new(), |channel| table.channel_targets(&channel))
+}
+
+/// [`channel_targets`] of several channels, in one pass over the table.
+fn many_channels_targets<'a>(table: &Table, channels: impl Iterator<Item = &'a str>) -> ManyInstances {
+    let channels = Ids::of(channels, "channel").unwrap_or_default();
+    let mut found = ManyInstances { instances: Vec::new(), spans: vec![0..0; channels.len()] };
+    let mut targets = InstanceIds::new();
+    table.channels.read_many(&channels, |index, view| {
+        targets.clear();
+        view.instances(table.instances.readers(), &mut targets);
+        let start = found.instances.len();
+        found.instances.extend_from_slice(&targets);
+        found.spans[index] = start..found.instances.len();
+    });
+    found
+}
+
+fn user_targets(table: &Table, user: &str) -> InstanceIds {
+    Id::new(user, "user").map_or_else(|_| InstanceIds::new(), |user| table.user_targets(&user))
+}
+
+/// The instances that hold a user.
+fn occupied_instances(table: &Table) -> InstanceIds {
+    table.instances.occupied().into()
+}
+
+fn instance_of(table: &Table, name: &str) -> Option<u32> {
+    table.instances.find(&Id::new(name, "instance").ok()?)
+}
+
+fn name_of(table: &Table, instance: u32) -> CompactString {
+    table.instances.names().name(instance)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::batch::Decoder;
+    use crate::engine::Config;
+
+    const BULK: [(&str, &[u8]); 3] = [("c", b"{}"); 3];
+    const OTHER: &[u8] = br#"{"other":1}"#;
+
+    /// Where the event stands of somebody who comes during the first of two slices.
+    fn place_of_one_who_waits() -> Option<usize> {
+        let engine = Engine::new(Config { flush_interval: 0, flush_events: 1, cache_users: 0, cache_ttl: 0 }).unwrap();
+        engine.user_online("ann", "i1", Some(&Ids::of(["c"], "channel").unwrap()), 0).unwrap();
+        let begun = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !begun.load(Ordering::Acquire) {
+                    thread::yield_now();
+                }
+                engine.route("c", OTHER, None, None, 0)
+            });
+            for slice in [Slice::of_ephemeral(&BULK), Slice::of_ephemeral(&BULK)] {
+                let send = |outbox: &mut Outbox, post: &Post, targets: Targets| {
+                    outbox.send(targets, post.letter(&slice.block).unwrap(), 0);
+                    if !begun.swap(true, Ordering::AcqRel) {
+                        thread::sleep(Duration::from_millis(20)); // by now the other waits for the outbox
+                    }
+                    Ok(())
+                };
+                assert_eq!(engine.send_slice(&slice, send), Ok(BULK.len()));
+            }
+        });
+        let batches = engine.drain(0, true);
+        Decoder::new(&batches[0].1).unwrap().position(|record| record.unwrap().event == OTHER)
+    }
+
+    #[test]
+    fn who_routes_beside_a_bulk_call_waits_for_one_slice() {
+        assert!((0..20).any(|_| place_of_one_who_waits() == Some(BULK.len())));
+    }
 }

@@ -10,7 +10,7 @@ use crate::pages::Pages;
 use crate::readers::{NOBODY, Reader, Readers};
 
 /// Instances, by number.
-pub(crate) type Targets = smallvec::SmallVec<[u32; 16]>;
+pub(crate) type InstanceIds = smallvec::SmallVec<[u32; 16]>;
 
 /// What a change did, over any number of channels.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -295,7 +295,7 @@ impl Rows {
 
 impl View<'_> {
     /// The instances of the readers, each once, into `found`, which is empty.
-    pub(crate) fn instances(&self, readers: &Readers, found: &mut Targets) {
+    pub(crate) fn instances(&self, readers: &Readers, found: &mut InstanceIds) {
         match self {
             View::Few(head, tail) => distinct(head.iter().chain(*tail).map(|&reader| readers.instance(reader)), found),
             View::Many(crowd) => found.extend(crowd.instances()),
@@ -312,7 +312,7 @@ impl View<'_> {
 }
 
 /// Each number once. Bits say which of the low numbers were seen; numbers beyond them are rare, and sorted.
-fn distinct(numbers: impl Iterator<Item = u32>, found: &mut Targets) {
+fn distinct(numbers: impl Iterator<Item = u32>, found: &mut InstanceIds) {
     let (mut seen, mut beyond) = ([0_u64; 16], false);
     for number in numbers {
         let bit = 1 << (number % 64);

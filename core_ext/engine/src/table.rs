@@ -9,7 +9,7 @@ use crate::cache::Cache;
 use crate::channels::Channels;
 use crate::ids::Id;
 use crate::instances::Instances;
-use crate::rows::Targets;
+use crate::rows::InstanceIds;
 use crate::users::Users;
 
 /// Who reads what, and where.
@@ -31,14 +31,14 @@ impl Table {
     }
 
     /// The instances of a channel, each once.
-    pub(crate) fn channel_targets(&self, channel: &Id) -> Targets {
-        let mut targets = Targets::new();
+    pub(crate) fn channel_targets(&self, channel: &Id) -> InstanceIds {
+        let mut targets = InstanceIds::new();
         self.channels.read(channel.packed(), |view| view.instances(self.instances.readers(), &mut targets));
         targets
     }
 
     /// The instances that a user is on.
-    pub(crate) fn user_targets(&self, user: &Id) -> Targets {
+    pub(crate) fn user_targets(&self, user: &Id) -> InstanceIds {
         let places = self.users.places(user).unwrap_or_default();
         places.iter().map(|place| place.instance).collect()
     }

@@ -31,6 +31,8 @@ enum Call {
     Close(u32),
     Stored(u32, u64, Name, Option<Name>),
     Advance(u32, u64),
+    Hold(Name),
+    Release(Name),
     Mark,
     Drain,
 }
@@ -55,6 +57,8 @@ fn calls() -> impl Strategy<Value = Call> {
         1 => (1..3_u32).prop_map(Call::Close),
         8 => (1..3_u32, 1..4_u64, channel(), option::of(user())).prop_map(|(l, s, c, u)| Call::Stored(l, s, c, u)),
         1 => (1..3_u32, 0..4_u64).prop_map(|(l, s)| Call::Advance(l, s)),
+        1 => instance().prop_map(Call::Hold),
+        2 => instance().prop_map(Call::Release),
         1 => Just(Call::Mark),
         1 => Just(Call::Drain),
     ]
@@ -77,6 +81,7 @@ struct Model {
     places: BTreeMap<Name, BTreeSet<Name>>,
     cache: Vec<(Name, u64)>,
     lanes: BTreeMap<u32, Lane>,
+    held: BTreeSet<Name>,
     sent: BTreeMap<Name, Vec<Sent>>,
 }
 
@@ -169,10 +174,19 @@ impl Model {
             self.go_offline(user, instance);
         }
         self.sent.remove(instance);
-        self.lanes.values_mut().for_each(|lane| {
-            lane.told.remove(instance);
-        });
+        self.forget_told(instance);
         users.len()
+    }
+
+    fn hold(&mut self, instance: Name) {
+        self.held.insert(instance);
+        self.forget_told(instance);
+    }
+
+    fn forget_told(&mut self, instance: Name) {
+        for lane in self.lanes.values_mut() {
+            lane.told.remove(instance);
+        }
     }
 
     fn change(&mut self, user: Name, change: impl FnOnce(&mut BTreeSet<Name>)) -> bool {
@@ -199,7 +213,7 @@ impl Model {
         targets.extend(also.into_iter().flat_map(|user| self.locations(user)));
         let lane = self.lanes.get_mut(&number)?;
         let seq = lane.position + step;
-        for target in &targets {
+        for target in targets.difference(&self.held) {
             let prev = lane.told.insert(target, seq).unwrap_or(lane.position);
             let sent = (number, lane.epoch, prev, seq, Some(channel.to_owned()), also.map(str::to_owned));
             self.sent.entry(target).or_default().push(sent);
@@ -210,6 +224,7 @@ impl Model {
 
     fn mark(&mut self) -> usize {
         let targets: BTreeSet<Name> = self.places.values().flatten().copied().collect();
+        let targets: BTreeSet<Name> = targets.difference(&self.held).copied().collect();
         for (&number, lane) in &mut self.lanes {
             for target in &targets {
                 let prev = *lane.told.entry(target).or_insert(lane.position);
@@ -316,6 +331,11 @@ fn run_lane(engine: &Engine, model: &mut Model, call: Call) {
             let expected = seq.map(|_| ()).ok_or(Error::LaneNotOpen(lane));
             assert_eq!(engine.advance(lane, seq.unwrap_or(step)), expected);
         }
+        Call::Hold(instance) => {
+            model.hold(instance);
+            assert_eq!(engine.hold(instance), Ok(()));
+        }
+        Call::Release(instance) => assert_eq!(engine.release(instance), Ok(model.held.remove(instance))),
         other => unreachable!("{other:?} is no call of a lane"),
     }
 }
