@@ -1,0 +1,70 @@
+"""Measuring in a process of its own: what else this one holds does not count, and a failure takes nothing along."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+
+from benchmarks.errors import BenchError
+
+_SNIPPET: Final = "from benchmarks.worker import main; main()"
+
+
+class Progress(Protocol):
+    """Told how far a measurement is."""
+
+    def __call__(self, share: float, what: str) -> None:
+        """Share from 0 to 1 of what is being done."""
+
+
+S = TypeVar("S", bound=msgspec.Struct, contravariant=True)
+R = TypeVar("R", bound=msgspec.Struct)
+
+Measurement = Callable[[S, Progress], R]
+
+
+class Line(msgspec.Struct, omit_defaults=True):
+    """What a measuring process prints: how far it is, at last its result, or why there is none."""
+
+    share: float = 0.0
+    what: str = ""
+    result: msgspec.Raw = msgspec.Raw()
+    refusal: str | None = None
+
+
+def run_apart(measurement: "Measurement[S, R]", settings: S, result: type[R], progress: Progress) -> R:
+    """Run a measurement in a new interpreter.
+
+    Args:
+        measurement: a function of a module of `benchmarks.measure`.
+        settings: its first argument.
+        result: the type of what it returns.
+        progress: its second argument, called here.
+
+    Raises:
+        BenchError: the process ended without a result; the text says how.
+    """
+    name = f"{measurement.__module__}:{measurement.__qualname__}"
+    command = [sys.executable, "-P", "-c", _SNIPPET, name, msgspec.json.encode(settings).decode()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:  # noqa: S603 - our own interpreter
+        assert process.stdout is not None
+        try:
+            for line in map(_line.decode, process.stdout):
+                if line.result:
+                    return msgspec.json.decode(line.result, type=result)
+                if line.refusal is not None:
+                    raise BenchError(line.refusal)
+                progress(line.share, line.what)
+        except BaseException:
+            process.kill()
+            raise
+    raise BenchError(f"{name} ended with code {process.returncode} and without a result{_why(process.returncode)}")
+
+
+_line = msgspec.json.Decoder(Line)
+
+
+def _why(code: int) -> str:
+    return ": something killed it, most likely for want of memory" if code == -9 else ""

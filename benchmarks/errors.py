@@ -1,0 +1,13 @@
+"""Why a benchmark gives no figures."""
+
+
+class BenchError(Exception):
+    """A benchmark cannot go on; the text is for the person who started it."""
+
+
+class DoesNotFit(BenchError):
+    """The machine has too little memory for what was asked."""
+
+
+class TablesDiffer(BenchError):
+    """The engine and an alternative answered differently, so a comparison would say nothing."""

@@ -1,0 +1,67 @@
+"""The machine: what it is, and how much memory there is and is taken."""
+
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """What the figures depend on."""
+
+    processor: str
+    cores: int
+    memory_bytes: int
+    available_bytes: int
+    system: str
+    python: str
+    load: float
+    """Of the last minute: how many others were at work when the run began."""
+
+
+def this_machine() -> Machine:
+    """Describe it."""
+    return Machine(
+        processor=_processor(),
+        cores=len(os.sched_getaffinity(0)),
+        memory_bytes=_meminfo("MemTotal"),
+        available_bytes=available_bytes(),
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        load=os.getloadavg()[0],
+    )
+
+
+def available_bytes() -> int:
+    """How much memory could be taken without swapping: of the machine, or of the control group if that is less."""
+    return min(_meminfo("MemAvailable"), _group_room())
+
+
+def resident_bytes() -> int:
+    """How much memory this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
+
+
+def _processor() -> str:
+    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return found[1] if found else platform.machine()
+
+
+def _meminfo(name: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    if found is None:
+        raise OSError(f"/proc/meminfo does not tell {name}")
+    return int(found[1]) * 1024
+
+
+def _group_room(group: Path = Path("/sys/fs/cgroup")) -> int:
+    try:
+        most = int((group / "memory.max").read_text())
+        return most - int((group / "memory.current").read_text())
+    except (OSError, ValueError):  # no such control group, or "max": no limit
+        return _meminfo("MemTotal")

@@ -1,0 +1,125 @@
+"""A table of a given size: how fast it fills, what it holds in memory, how fast it answers when it is full."""
+
+import gc
+import hashlib
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Final
+
+import msgspec
+
+from benchmarks.apart import Progress
+from benchmarks.errors import TablesDiffer
+from benchmarks.machine import resident_bytes
+from benchmarks.population import Population, instance_name, user_name
+from benchmarks.tables import Kind, Table, lookup_batch, new_table
+from fanout import Engine
+
+_STEPS: Final = 100
+_BATCH: Final = 1_000
+_SAMPLED_CHANNELS: Final = 20
+_SAMPLED_USERS: Final = 50
+
+
+class FillSettings(msgspec.Struct, frozen=True):
+    """Which table, and how full."""
+
+    table: Kind
+    population: Population
+    lookups: int
+    """How many names are looked up, in batches of a thousand, when the table is full."""
+
+
+class Filled(msgspec.Struct, frozen=True):
+    """What it took."""
+
+    resident_bytes: int
+    """Beyond the same process before the table was made."""
+    structures: dict[str, int]
+    """Bytes by structure, as the table counts them itself; only the engine does."""
+    entries: int
+    fill_seconds: float
+    """In the table's own calls, names being ready."""
+    names_seconds: float
+    """Drawing the memberships and making their names."""
+    lookups_per_second: float
+    answers: str
+    """A digest of what the table answered about some channels."""
+
+
+def fill(settings: FillSettings, progress: Progress) -> Filled:
+    """Fill a table user by user, check it, and look channels up."""
+    population = settings.population
+    gc.disable()  # a table's objects are all alive: looking for cycles among them would only take time
+    before = resident_bytes()
+    table = new_table(settings.table)
+    entries, fill_seconds, names_seconds = bring_online(table, population, progress)
+    resident = resident_bytes() - before
+    progress(1.0, "checking answers")
+    check_against_population(table, population)
+    return Filled(
+        resident_bytes=resident,
+        structures=structures_of(table),
+        entries=entries,
+        fill_seconds=fill_seconds,
+        names_seconds=names_seconds,
+        lookups_per_second=lookup_rate(table, population, settings.lookups),
+        answers=digest_of_answers(table, population),
+    )
+
+
+def bring_online(table: Table, population: Population, progress: Progress) -> tuple[int, float, float]:
+    """All users, each on an instance: new pairs in all, seconds in the table, seconds that the names took."""
+    entries, began, in_table = 0, perf_counter(), 0.0
+    every = max(1, population.users // _STEPS)
+    for user in range(population.users):
+        names = population.names(user)
+        started = perf_counter()
+        entries += table.user_online(user_name(user), instance_name(user, population.instances), names)
+        in_table += perf_counter() - started
+        if user % every == 0:
+            progress(user / population.users, "users come online")
+    return entries, in_table, perf_counter() - began - in_table
+
+
+def check_against_population(table: Table, population: Population) -> None:
+    """Some users are found in the members of their channels.
+
+    Raises:
+        TablesDiffer: one is not.
+    """
+    for user in range(0, population.users, max(1, population.users // _SAMPLED_USERS)):
+        name, instance = user_name(user), instance_name(user, population.instances)
+        channel = population.names(user)[-1]
+        if name not in table.members(channel).get(instance, ()) or instance not in table.instances(channel):
+            raise TablesDiffer(f"{name} is on {instance} and in {channel}, but the table does not say so")
+
+
+def structures_of(table: Table) -> dict[str, int]:
+    """What the engine says that it holds, by name."""
+    if not isinstance(table, Engine):
+        return {}
+    return {name: held for name, held in table.stats().items() if name.startswith("bytes_")}
+
+
+def lookup_rate(table: Table, population: Population, lookups: int) -> float:
+    """Channels looked up per second, by one thread, in batches of names that are made beforehand."""
+    seconds = 0.0
+    for names in batches_of_names(population, lookups):
+        started = perf_counter()
+        lookup_batch(table, names)
+        seconds += perf_counter() - started
+    return lookups // _BATCH * _BATCH / seconds
+
+
+def batches_of_names(population: Population, lookups: int) -> Iterator[list[str]]:
+    """Random channels, a thousand at a time."""
+    for draw in range(lookups // _BATCH):
+        yield population.some_names(min(_BATCH, population.channels), draw)
+
+
+def digest_of_answers(table: Table, population: Population) -> str:
+    """Equal for tables that answer equally about a sample of channels."""
+    sample = population.some_names(min(_SAMPLED_CHANNELS, population.channels), draw=0)
+    answers = [(name, sorted(table.instances(name)), sorted(table.members(name).items())) for name in sample]
+    return hashlib.sha256(repr((answers, lookup_batch(table, sample))).encode()).hexdigest()

@@ -1,0 +1,84 @@
+"""Who is in which channel, on which instance: the same for every table and every run."""
+
+from array import array
+from typing import Final
+
+import msgspec
+
+from benchmarks.drawing import channel_names, sample
+from benchmarks.errors import BenchError
+
+_SEED_STRIDE: Final = 1 << 32
+_SEED_OF_DRAWS: Final = (1 << 64) - 1
+_MAX_CHANNELS: Final = (1 << 32) - 2
+
+
+class Population(msgspec.Struct, frozen=True):
+    """A number of users, each on one instance, with as many channels each.
+
+    Every channel is dealt to one user first, so that each has a member; the other memberships are drawn.
+    """
+
+    users: int
+    channels: int
+    memberships: int
+    instances: int
+    skew: float = 0.0
+    """The exponent of a power law by which some channels are drawn more often than others; 0 is uniform."""
+    seed: int = 1
+
+    def check(self) -> None:
+        """Refuse what cannot be drawn.
+
+        Raises:
+            BenchError: it says why.
+        """
+        if min(self.users, self.instances) < 1 or not 1 <= self.channels <= _MAX_CHANNELS:
+            raise BenchError("there must be at least one user, one channel and one instance")
+        if self.skew < 0:
+            raise BenchError("a skew below 0 has no meaning: 0 is uniform, 1 is strongly skewed")
+        if self.memberships < self.channels:
+            raise BenchError("every channel has a member: there must be at least as many memberships as channels")
+        if self._of_one_user > self.channels:
+            raise BenchError("a user is in a channel once: there are too many memberships for these users and channels")
+
+    def scaled(self, fraction: float) -> "Population":
+        """The same shape at another size."""
+        users, channels, memberships = (
+            max(1, round(count * fraction)) for count in (self.users, self.channels, self.memberships)
+        )
+        return msgspec.structs.replace(self, users=users, channels=channels, memberships=max(channels, memberships))
+
+    def numbers(self, user: int) -> "array[int]":
+        """The channels of a user, by number."""
+        dealt = array("I", range(user, self.channels, self.users))
+        drawn = self.memberships - self.channels
+        more = drawn * (user + 1) // self.users - drawn * user // self.users
+        return sample(self.seed * _SEED_STRIDE + user, self.channels, len(dealt) + more, self.skew, dealt)
+
+    def names(self, user: int) -> list[str]:
+        """The channels of a user, by name: new strings each time, as a service gets them."""
+        return channel_names(self.numbers(user))
+
+    def some(self, count: int, draw: int, skew: float = 0.0) -> "array[int]":
+        """Numbers of distinct channels, other ones for each `draw`."""
+        return sample(_SEED_OF_DRAWS - self.seed * _SEED_STRIDE - draw, self.channels, count, skew, array("I"))
+
+    def some_names(self, count: int, draw: int, skew: float = 0.0) -> list[str]:
+        """Names of distinct channels, as new strings."""
+        return channel_names(self.some(count, draw, skew))
+
+    @property
+    def _of_one_user(self) -> int:
+        """At most."""
+        return -(-self.channels // self.users) - (-(self.memberships - self.channels) // self.users)
+
+
+def user_name(user: int) -> str:
+    """The id of a user."""
+    return f"user-{user:010d}"
+
+
+def instance_name(user: int, instances: int) -> str:
+    """The instance on which a user is."""
+    return f"notif-{user % instances}"

@@ -1,0 +1,1 @@
+"""What the figures mean, and whether they meet their targets."""
