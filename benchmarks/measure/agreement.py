@@ -1,0 +1,54 @@
+"""Before anything is timed: the engine and its alternatives answer the same."""
+
+import msgspec
+
+from benchmarks.apart import Progress
+from benchmarks.errors import TablesDiffer
+from benchmarks.measure.fill import bring_online, check_against_population, digest_of_answers
+from benchmarks.measure.routing import batches_of, event
+from benchmarks.population import Population, instance_name, user_name
+from benchmarks.tables import KINDS, TITLES, Table, new_table
+
+
+class AgreementSettings(msgspec.Struct, frozen=True):
+    """How much is compared."""
+
+    population: Population
+
+
+class Agreed(msgspec.Struct, frozen=True):
+    """They do."""
+
+    compared: int
+    """Answers."""
+
+
+def agreement(settings: AgreementSettings, progress: Progress) -> Agreed:
+    """Do the same to all of them, and compare.
+
+    Raises:
+        TablesDiffer: two answered differently.
+    """
+    answers = {kind: _answers(new_table(kind), settings.population, progress) for kind in KINDS}
+    for kind in KINDS:
+        for mine, engines in zip(answers[kind], answers["engine"], strict=True):
+            if mine != engines:
+                raise TablesDiffer(f"{TITLES[kind]} and the engine differ: {mine!r:.200} and {engines!r:.200}")
+    return Agreed(compared=len(answers["engine"]))
+
+
+def _answers(table: Table, population: Population, progress: Progress) -> list[object]:
+    """What everything returned, and what is there at the beginning, in the middle, and at the end."""
+    answers: list[object] = [bring_online(table, population, progress)[0]]
+    check_against_population(table, population)
+    answers += [digest_of_answers(table, population), _routed(table, population)]
+    leaving = [(user_name(user), instance_name(user, population.instances)) for user in range(0, population.users, 3)]
+    answers += [table.user_offline(*who) for who in leaving]
+    answers += [digest_of_answers(table, population), _routed(table, population)]
+    answers += [table.user_online(*who) for who in leaving]
+    return [*answers, digest_of_answers(table, population)]
+
+
+def _routed(table: Table, population: Population) -> dict[str, list[bytes]]:
+    names = population.some_names(min(100, population.channels), draw=1)
+    return batches_of(table, [(name, event(number, 100)) for number, name in enumerate(names)])

@@ -1,0 +1,194 @@
+"""A million joins, leaves, logins and drops at random: the answers stay those of a plain model, and memory returns."""
+
+import hashlib
+import random
+from array import array
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from benchmarks.apart import Progress
+from benchmarks.baselines.python_table import PythonTable
+from benchmarks.drawing import channel_names
+from benchmarks.errors import TablesDiffer
+from benchmarks.machine import resident_bytes
+from benchmarks.measure.fill import bring_online
+from benchmarks.population import Population
+from fanout import Engine, MembershipUnknown
+
+_INSTANCES: Final = 20
+_LIST: Final = 200
+"""At most, of a visitor who comes online."""
+_NEW_CHANNELS: Final = 0.2
+"""So many channels that only visitors are in, for each of the population."""
+_WEIGHTS: Final = {"join": 30, "leave": 30, "login": 12, "login known": 8, "logout": 16, "forget": 3, "drop": 0.05}
+_CHECK_EVERY: Final = 10_000
+_CHECKED: Final = 20
+
+Step = tuple[str, str, str, list[str]]
+"""What is done, the user, the instance, channels."""
+
+
+class ChurnSettings(msgspec.Struct, frozen=True):
+    """Who stays, and what comes and goes."""
+
+    population: Population
+    visitors: int
+    operations: int
+    checked: bool
+    """Held against the model. Memory is measured in a run without, the model's own being in the way."""
+
+
+class Churned(msgspec.Struct, frozen=True):
+    """What became of it."""
+
+    operations: dict[str, int]
+    returned: str
+    """A digest of what all calls returned."""
+    answers_checked: int
+    held_bytes: tuple[int, int, int]
+    """By the engine's own count: at the beginning, at most, at the end."""
+    resident_bytes: tuple[int, int, int]
+    """Of the process: at the beginning, at most, at the end."""
+
+
+class Memory:
+    """At the beginning, at most, now."""
+
+    def __init__(self, read: Callable[[], int]) -> None:
+        self._read = read
+        self.first = self.most = self.now = read()
+
+    def look(self) -> tuple[int, int, int]:
+        """Read it again."""
+        self.now = self._read()
+        self.most = max(self.most, self.now)
+        return self.first, self.most, self.now
+
+
+def churn(settings: ChurnSettings, progress: Progress) -> Churned:
+    """Do it, let all visitors leave, and look what is left.
+
+    Raises:
+        TablesDiffer: the engine answered otherwise than the model.
+    """
+    engine = Engine(cache_users=1_000_000, cache_ttl=86_400.0)
+    bring_online(engine, settings.population, progress)
+    model = _model_of(settings.population) if settings.checked else None
+    memories = Memory(lambda: engine.stats()["bytes_total"]), Memory(resident_bytes)
+    witness = Witness(engine, model)
+    steps = Steps(settings)
+    for number in range(settings.operations):
+        witness.take(steps.draw())
+        if number % _CHECK_EVERY == 0:
+            progress(number / settings.operations, "joins, leaves, logins, drops")
+            witness.compare(steps.some_channels(_CHECKED), [steps.visitor() for _ in range(_CHECKED)])
+            for memory in memories:
+                memory.look()
+    for step in steps.farewell():
+        witness.take(step)
+    witness.compare(steps.all_channels(), [])
+    return Churned(
+        operations=dict(witness.done),
+        returned=witness.returned.hexdigest(),
+        answers_checked=witness.checked,
+        held_bytes=memories[0].look(),
+        resident_bytes=memories[1].look(),
+    )
+
+
+class Steps:
+    """What happens next, by a fixed seed."""
+
+    def __init__(self, settings: ChurnSettings) -> None:
+        self._settings = settings
+        self._choice = random.Random(settings.population.seed)  # noqa: S311 - the same steps in each run
+        self._channels = int(settings.population.channels * (1 + _NEW_CHANNELS))
+        self._kinds, self._weights = list(_WEIGHTS), list(_WEIGHTS.values())
+
+    def draw(self) -> Step:
+        """One step."""
+        [kind] = self._choice.choices(self._kinds, self._weights)
+        count = {"login": self._choice.randint(0, _LIST), "join": 1, "leave": 1}.get(kind, 0)
+        return kind, self.visitor(), f"visit-{self._choice.randrange(_INSTANCES)}", self.some_channels(count)
+
+    def visitor(self) -> str:
+        """One of them."""
+        return f"visitor-{self._choice.randrange(self._settings.visitors)}"
+
+    def some_channels(self, count: int) -> list[str]:
+        """Distinct ones."""
+        return channel_names(array("I", self._choice.sample(range(self._channels), count)))
+
+    def all_channels(self) -> list[str]:
+        """Of the population and of the visitors."""
+        return channel_names(array("I", range(self._channels)))
+
+    def farewell(self) -> list[Step]:
+        """Everybody leaves whom the population does not hold."""
+        drops = [("drop", "", f"visit-{number}", list[str]()) for number in range(_INSTANCES)]
+        return drops + [("forget", f"visitor-{number}", "", list[str]()) for number in range(self._settings.visitors)]
+
+
+class Witness:
+    """Takes each step with the engine, and with the model where there is one, and compares."""
+
+    def __init__(self, engine: Engine, model: PythonTable | None) -> None:
+        self._engine = engine
+        self._model = model
+        self.done: Counter[str] = Counter()
+        self.returned = hashlib.sha256()
+        self.checked = 0
+
+    def take(self, step: Step) -> None:
+        """One step, and what it returned."""
+        answer = _perform(self._engine, step)
+        self.returned.update(repr(answer).encode())
+        self.done[step[0]] += 1
+        if self._model is not None:
+            self._expect(answer, _perform(self._model, step), step)
+
+    def compare(self, channels: list[str], users: list[str]) -> None:
+        """All that is known of some channels and users."""
+        if self._model is None:
+            return
+        for channel in channels:
+            self._expect(self._engine.members(channel), self._model.members(channel), channel)
+            self._expect(self._engine.instances(channel), self._model.instances(channel), channel)
+        for user in users:
+            self._expect(self._engine.channels(user), self._model.channels(user), user)
+
+    def _expect(self, answer: Any, wanted: Any, about: Any) -> None:
+        self.checked += 1
+        if answer != wanted:
+            raise TablesDiffer(f"the engine says {answer!r} of {about!r}, the model {wanted!r}")
+
+
+def _perform(table: Engine | PythonTable, step: Step) -> int | None:
+    kind, user, instance, channels = step
+    if kind == "login":
+        return table.user_online(user, instance, channels)
+    if kind == "login known":
+        return _online_as_known(table, user, instance)
+    if kind == "logout":
+        return table.user_offline(user, instance)
+    if kind == "drop":
+        return table.drop_instance(instance)
+    if kind == "forget":
+        return table.forget(user)
+    return (table.join if kind == "join" else table.leave)(user, channels[0])
+
+
+def _online_as_known(table: Engine | PythonTable, user: str, instance: str) -> int | None:
+    try:
+        return table.user_online(user, instance)
+    except (MembershipUnknown, KeyError):
+        return None
+
+
+def _model_of(population: Population) -> PythonTable:
+    model = PythonTable()
+    bring_online(model, population, lambda share, what: None)  # noqa: ARG005 - the engine's turn was shown
+    return model
