@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORE := $(VENV)/.core
 # Folders too: they change when a source is deleted.
+CYTHON_SOURCES := $(wildcard benchmarks/*.pyx benchmarks/*/*.pyx)
 RUST_SOURCES := $(shell find core_ext -mindepth 1 -path '*/target' -prune -o \( -type d -o -name '*.rs' -o -name 'Cargo.*' \) -print)
 
 .PHONY: help run test test-python test-rust lint format type bench build docs servers lock clean
@@ -40,8 +41,10 @@ format:  ## rewrite the sources in their format
 type: build  ## mypy --strict
 	$(BIN)/mypy
 
-bench: build  ## the benchmarks, with their own checks
-	$(BIN)/python -m benchmarks
+bench: build  ## all benchmarks at a modest size, with their own checks; reports go to build/bench
+	$(BIN)/pytest benchmarks --benchmark-columns=median,iqr,ops,rounds
+	@mkdir -p build/bench
+	cd build/bench && ../../$(BIN)/fanout bench all --quick
 
 build: $(CORE)  ## the virtual environment with the compiled core in it
 
@@ -53,8 +56,8 @@ $(READY): requirements/dev.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/dev.lock
 	@touch $@
 
-$(CORE): $(READY) pyproject.toml setup.py $(RUST_SOURCES)
-	@echo "compiling the Rust core (about 30 s the first time) ..."
+$(CORE): $(READY) pyproject.toml setup.py $(CYTHON_SOURCES) $(RUST_SOURCES)
+	@echo "compiling the Rust core and the benchmarks' helpers (about 40 s the first time) ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -72,4 +75,4 @@ docs: build  ## check that what the documents show still runs
 clean:  ## remove what was built and fetched; the data directory stays
 	rm -rf $(VENV) .servers build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis core_ext/target
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	find src -name '*.so' -delete
+	find src benchmarks -name '*.so' -delete

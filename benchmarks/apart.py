@@ -1,5 +1,6 @@
 """Measuring in a process of its own: what else this one holds does not count, and a failure takes nothing along."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,7 +20,7 @@ class Progress(Protocol):
         """Share from 0 to 1 of what is being done."""
 
 
-S = TypeVar("S", bound=msgspec.Struct, contravariant=True)
+S = TypeVar("S", bound=msgspec.Struct)
 R = TypeVar("R", bound=msgspec.Struct)
 
 Measurement = Callable[[S, Progress], R]
@@ -49,22 +50,28 @@ def run_apart(measurement: "Measurement[S, R]", settings: S, result: type[R], pr
     name = f"{measurement.__module__}:{measurement.__qualname__}"
     command = [sys.executable, "-P", "-c", _SNIPPET, name, msgspec.json.encode(settings).decode()]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:  # noqa: S603 - our own interpreter
-        assert process.stdout is not None
         try:
-            for line in map(_line.decode, process.stdout):
-                if line.result:
-                    return msgspec.json.decode(line.result, type=result)
-                if line.refusal is not None:
-                    raise BenchError(line.refusal)
-                progress(line.share, line.what)
+            last = _last_line(process, progress)
         except BaseException:
             process.kill()
             raise
-    raise BenchError(f"{name} ended with code {process.returncode} and without a result{_why(process.returncode)}")
+    if last.refusal is not None:
+        raise BenchError(last.refusal)
+    if not last.result:
+        raise BenchError(f"{name} ended with code {process.returncode} and without a result{_why(process.returncode)}")
+    return msgspec.json.decode(last.result, type=result)
 
 
 _line = msgspec.json.Decoder(Line)
 
 
+def _last_line(process: "subprocess.Popen[bytes]", progress: Progress) -> Line:
+    line = Line()
+    for line in map(_line.decode, process.stdout or ()):
+        if not line.result and line.refusal is None:
+            progress(line.share, line.what)
+    return line
+
+
 def _why(code: int) -> str:
-    return ": something killed it, most likely for want of memory" if code == -9 else ""
+    return ": something killed it, most likely for want of memory" if code == -signal.SIGKILL else ""

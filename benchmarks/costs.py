@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from benchmarks import units
-from benchmarks.errors import DoesNotFit
+from benchmarks.errors import DoesNotFitError
 from benchmarks.machine import available_bytes
 from benchmarks.population import Population
 from benchmarks.tables import Kind
@@ -26,9 +26,7 @@ class Costs(msgspec.Struct, frozen=True):
     def of(self, population: Population) -> int:
         """Bytes of a table that holds it."""
         return (
-            self.user * population.users
-            + self.channel * population.channels
-            + self.membership * population.memberships
+            self.user * population.users + self.channel * population.channels + self.membership * population.memberships
         )
 
 
@@ -48,17 +46,17 @@ def require_room(kind: Kind, population: Population, available: int | None = Non
         available: bytes; by default what the machine has.
 
     Raises:
-        DoesNotFit: with both figures, and a size that would fit.
+        DoesNotFitError: with both figures, and a size that would fit.
     """
     room = int((available_bytes() if available is None else available) * (1 - _LEAVE_FREE)) - _INTERPRETER
     needed = COSTS[kind].of(population) + _FLOORS_PER_CHANNEL * population.channels
     if needed <= room:
         return
     fits = population.scaled(_two_digits(max(room, 0) / needed))
-    raise DoesNotFit(
-        f"{population.memberships:,} memberships of {population.users:,} users in {population.channels:,} channels take "
-        f"about {units.size(needed)}, and of this machine's memory {units.size(max(room, 0))} can be used. This would "
-        f"fit: --users {fits.users} --channels {fits.channels} --memberships {fits.memberships}"
+    raise DoesNotFitError(
+        f"{population.memberships:,} memberships of {population.users:,} users in {population.channels:,} channels "
+        f"take about {units.size(needed)}, and of this machine's memory {units.size(max(room, 0))} can be used. "
+        f"This would fit: --users {fits.users} --channels {fits.channels} --memberships {fits.memberships}"
     )
 
 
@@ -67,4 +65,4 @@ def _two_digits(fraction: float) -> float:
     digits = 2
     while fraction and fraction * 10**digits < 10:  # noqa: PLR2004 - until two digits are left
         digits += 1
-    return int(fraction * 10**digits) / 10**digits
+    return int(fraction * 10.0**digits) / 10.0**digits

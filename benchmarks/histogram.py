@@ -18,6 +18,7 @@ class Histogram:
         self._counts = [0] * (_HALF * _OCTAVES)
         self.count = 0
         self.longest = 0
+        self.total = 0
 
     def record(self, durations: Iterable[int]) -> None:
         """Count them."""
@@ -25,6 +26,7 @@ class Histogram:
         for duration in durations:
             counts[_slot(duration)] += 1
             self.count += 1
+            self.total += duration
             self.longest = max(self.longest, duration)
 
     def percentile(self, share: float) -> int:
@@ -35,6 +37,10 @@ class Histogram:
             if count and seen >= wanted:
                 return min(_upper(slot), self.longest)
         return self.longest
+
+    def longer_than(self, duration: int) -> int:
+        """How many there were, to the step."""
+        return sum(self._counts[_slot(duration) + 1 :])
 
     def curve(self) -> list[tuple[float, float]]:
         """Points (share of all, nanoseconds), rising: one for each step that was counted."""

@@ -1,6 +1,6 @@
 """The engine and its alternatives, by one set of calls."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Literal, Protocol
 
 from benchmarks.baselines.cython_table import CythonTable
@@ -36,11 +36,16 @@ class Table(Protocol):
 
 def new_table(kind: Kind) -> Table:
     """An empty table. The engine's batches are due at once, so that `drain` takes them all."""
-    return {"engine": lambda: Engine(flush_interval=0.0), "python": PythonTable, "cython": CythonTable}[kind]()
+    makers: dict[Kind, Callable[[], Table]] = {
+        "engine": lambda: Engine(flush_interval=0.0),
+        "python": PythonTable,
+        "cython": CythonTable,
+    }
+    return makers[kind]()
 
 
 def lookup_batch(table: Table, names: Sequence[str]) -> list[int]:
     """How many instances each channel has: the bulk lookup."""
-    if isinstance(table, Engine):
-        return [len(table.instances(name)) for name in names]
-    return table.widths(names)
+    if isinstance(table, PythonTable | CythonTable):
+        return table.widths(names)
+    return [len(table.instances(name)) for name in names]

@@ -1,30 +1,40 @@
-"""Figures as people read them. A MB is a million bytes."""
+"""Figures as people read them, to three digits. A MB is a million bytes, a us a millionth of a second."""
+
+from collections.abc import Sequence
+
+_Scale = Sequence[tuple[str, float]]
+"""Units with their lengths, the longest first."""
+
+_SIZES: _Scale = ((" GB", 1e9), (" MB", 1e6), (" kB", 1e3), (" bytes", 1.0))
+_COUNTS: _Scale = (("M", 1e6), ("K", 1e3), ("", 1.0))
+_DURATIONS: _Scale = ((" s", 1.0), (" ms", 1e-3), (" us", 1e-6), (" ns", 1e-9))
 
 
-def size(count: float) -> str:
+def size(held: float) -> str:
     """Bytes."""
-    for unit, length in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if abs(count) >= length:
-            return f"{count / length:,.3g} {unit}" if abs(count) < 1e3 * length else f"{count / length:,.0f} {unit}"
-    return f"{count:.3g} bytes"
+    return _scaled(held, _SIZES)
 
 
 def count(number: float) -> str:
     """How many, or how many per second."""
-    for unit, length in (("M", 1e6), ("K", 1e3)):
-        if abs(number) >= length:
-            return f"{number / length:,.3g}{unit}" if abs(number) < 1e3 * length else f"{number / length:,.0f}{unit}"
-    return f"{number:,.3g}"
+    return _scaled(number, _COUNTS)
 
 
 def duration(seconds: float) -> str:
     """A length of time."""
-    for unit, length in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= length:
-            return f"{seconds / length:,.3g} {unit}" if seconds < 1e3 * length else f"{seconds / length:,.0f} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
+    return _scaled(seconds, _DURATIONS)
 
 
 def times(ratio: float) -> str:
     """How many times as much."""
-    return f"{ratio:,.2g}x" if ratio < 10 else f"{ratio:,.0f}x"
+    return f"{_digits(ratio)}x"
+
+
+def _scaled(value: float, scale: _Scale) -> str:
+    unit, length = next((step for step in scale if abs(value) >= step[1]), scale[-1])
+    return f"{_digits(value / length)}{unit}"
+
+
+def _digits(value: float) -> str:
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:g}"  # noqa: PLR2004 - three digits are there

@@ -151,7 +151,7 @@ class PythonTable:
                 new += 1
             else:
                 held = row[instance]
-                if type(held) is str:
+                if isinstance(held, str):
                     row[instance] = {held, user}
                 else:
                     held.add(user)

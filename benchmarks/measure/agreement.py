@@ -3,7 +3,7 @@
 import msgspec
 
 from benchmarks.apart import Progress
-from benchmarks.errors import TablesDiffer
+from benchmarks.errors import TablesDifferError
 from benchmarks.measure.fill import bring_online, check_against_population, digest_of_answers
 from benchmarks.measure.routing import batches_of, event
 from benchmarks.population import Population, instance_name, user_name
@@ -27,13 +27,13 @@ def agreement(settings: AgreementSettings, progress: Progress) -> Agreed:
     """Do the same to all of them, and compare.
 
     Raises:
-        TablesDiffer: two answered differently.
+        TablesDifferError: two answered differently.
     """
     answers = {kind: _answers(new_table(kind), settings.population, progress) for kind in KINDS}
     for kind in KINDS:
         for mine, engines in zip(answers[kind], answers["engine"], strict=True):
             if mine != engines:
-                raise TablesDiffer(f"{TITLES[kind]} and the engine differ: {mine!r:.200} and {engines!r:.200}")
+                raise TablesDifferError(f"{TITLES[kind]} and the engine differ: {mine!r:.200} and {engines!r:.200}")
     return Agreed(compared=len(answers["engine"]))
 
 

@@ -32,6 +32,7 @@ _BLOCK: Final = 1_000
 _NAMES: Final = 100_000
 _LOOKUP_DRAW: Final = 1 << 21
 _CURVE_POINTS: Final = 200
+_MS_IN_NS: Final = 1_000_000
 
 
 class BesideSettings(msgspec.Struct, frozen=True):
@@ -48,6 +49,8 @@ class Distribution(msgspec.Struct, frozen=True):
     count: int
     percentiles: dict[str, float]
     longest: float
+    over_ms_per_second: float
+    """How many took longer than a millisecond, for each second that was watched."""
     curve: list[tuple[float, float]]
     """Points (share of all, microseconds)."""
 
@@ -165,5 +168,6 @@ def described(counted: Histogram) -> Distribution:
         count=counted.count,
         percentiles={f"p{share * 100:g}": counted.percentile(share) / 1e3 for share in PERCENTILES},
         longest=counted.longest / 1e3,
+        over_ms_per_second=counted.longer_than(_MS_IN_NS) / max(counted.total / 1e9, 1e-9),
         curve=[(share, nanoseconds / 1e3) for share, nanoseconds in [*curve[::step], *curve[-1:]]],
     )

@@ -12,7 +12,7 @@ import msgspec
 from benchmarks.apart import Progress
 from benchmarks.baselines.python_table import PythonTable
 from benchmarks.drawing import channel_names
-from benchmarks.errors import TablesDiffer
+from benchmarks.errors import TablesDifferError
 from benchmarks.machine import resident_bytes
 from benchmarks.measure.fill import bring_online
 from benchmarks.population import Population
@@ -72,7 +72,7 @@ def churn(settings: ChurnSettings, progress: Progress) -> Churned:
     """Do it, let all visitors leave, and look what is left.
 
     Raises:
-        TablesDiffer: the engine answered otherwise than the model.
+        TablesDifferError: the engine answered otherwise than the model.
     """
     engine = Engine(cache_users=1_000_000, cache_ttl=86_400.0)
     bring_online(engine, settings.population, progress)
@@ -163,7 +163,7 @@ class Witness:
     def _expect(self, answer: Any, wanted: Any, about: Any) -> None:
         self.checked += 1
         if answer != wanted:
-            raise TablesDiffer(f"the engine says {answer!r} of {about!r}, the model {wanted!r}")
+            raise TablesDifferError(f"the engine says {answer!r} of {about!r}, the model {wanted!r}")
 
 
 def _perform(table: Engine | PythonTable, step: Step) -> int | None:

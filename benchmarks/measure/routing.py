@@ -104,7 +104,7 @@ def rates_of(table: Table, settings: RouteSettings, width: int, skew: float, thr
 def batches_of(table: Table, chosen: list[Event]) -> dict[str, list[bytes]]:
     """Route once, and read the batches back: the events for each instance."""
     table.route_many(chosen)
-    received = defaultdict(list)
+    received: defaultdict[str, list[bytes]] = defaultdict(list)
     for instance, payload in sorted(table.drain()):
         received[instance] += read_batch(payload, of_engine=isinstance(table, Engine))
     return dict(received)

@@ -1,4 +1,7 @@
-"""Who may import whom: composition -> adapters -> ports; behaviour -> the library; never upward, never sideways."""
+"""Who may import whom: composition -> adapters -> ports; behaviour -> the library; never upward, never sideways.
+
+The benchmarks know the library alone, and only the command line knows them.
+"""
 
 import ast
 import sys
@@ -7,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-SOURCES = Path(__file__).parents[2] / "src"
+ROOT = Path(__file__).parents[2]
+SOURCES = ROOT / "src"
 SERVICES = {"gateway", "command", "query", "fan_out", "notification", "message_writer"}
 PURE_LIBRARIES = {"msgspec", "orjson"}
 BEHAVIOUR_LIBRARIES = PURE_LIBRARIES | {"structlog", "prometheus_client"}
@@ -27,6 +31,8 @@ GATEWAY_MAY_COMPOSE = {"command", "query"}
 MAX_LINES = 400
 
 MODULES = sorted(path.relative_to(SOURCES) for path in SOURCES.rglob("*.py"))
+BENCHMARKS = sorted((ROOT / "benchmarks").rglob("*.py"))
+BENCHMARK_LIBRARIES = {"msgspec", "rich", "pytest", "pytest_benchmark"}
 
 
 def imports_of(module: Path) -> Iterator[str]:
@@ -40,7 +46,7 @@ def imports_of(module: Path) -> Iterator[str]:
 
 
 def own(imported: str) -> bool:
-    return imported.split(".", maxsplit=1)[0] in {"fanout", "services"}
+    return imported.split(".", maxsplit=1)[0] in {"fanout", "services", "benchmarks"}
 
 
 def third_party(module: Path) -> set[str]:
@@ -95,12 +101,23 @@ def test_a_module_imports_only_what_its_room_may(module: Path) -> None:
         assert third_party(module) <= allowed_libraries(module)
 
 
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_only_the_command_line_knows_the_benchmarks(module: Path) -> None:
+    imported = {name for name in imports_of(module) if name.split(".")[0] == "benchmarks"}
+    assert not imported or module.parts[:2] == ("services", "cli")
+
+
+@pytest.mark.parametrize("module", BENCHMARKS, ids=str)
+def test_the_benchmarks_measure_the_library_alone(module: Path) -> None:
+    assert not services_imported(module)
+    assert third_party(module) <= BENCHMARK_LIBRARIES
+
+
 def test_every_service_has_a_room_of_its_own() -> None:
     rooms = {path.name for path in (SOURCES / "services").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert rooms == SERVICES | {"adapters", "runtime", "composition", "cli"}
 
 
-ROOT = SOURCES.parent
 OURS = sorted(
     path.relative_to(ROOT)
     for folder in ("src", "tests", "benchmarks", "core_ext", "tools")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import check, client, run
+from services.cli import bench, check, client, run
 
 app = typer.Typer(
     help="Fanout: the real-time tier of a chat platform.",
@@ -21,6 +21,7 @@ app.command()(check.migrate)
 app.command()(client.token)
 app.command()(client.send)
 app.command()(client.listen)
+app.add_typer(bench.app, name="bench")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so

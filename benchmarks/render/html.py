@@ -1,0 +1,96 @@
+"""A report as one HTML page that needs nothing else: no script, no font, no picture from elsewhere."""
+
+from html import escape
+from importlib.resources import files
+
+from benchmarks import units
+from benchmarks.machine import Machine
+from benchmarks.render.svg import svg
+from benchmarks.report import BarPlot, LinePlot, Report, Row, Section, Table, Target
+
+
+def html(report: Report) -> str:
+    """The page."""
+    style = files("benchmarks.render").joinpath("style.css").read_text()
+    body = [
+        f"<h1>{escape(report.title)}</h1>",
+        f"<p>{escape(report.summary)}</p>",
+        f'<p class="quiet">{escape(described(report.machine))} {escape(_when(report))}</p>',
+        _targets(report.targets) if report.targets else "",
+        *map(_section, report.sections),
+        "<h2>How it was run</h2>",
+        f'<p class="quiet">{escape(settings_line(report.settings))}</p>',
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
+        f"<title>{escape(report.title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(body)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _when(report: Report) -> str:
+    return f"Begun {report.began}, took {units.duration(report.seconds)}."
+
+
+def described(machine: Machine) -> str:
+    """What the figures depend on, in a sentence."""
+    return (
+        f"Measured on {machine.cores} cores of {machine.processor}, {units.size(machine.memory_bytes)} of memory, "
+        f"{machine.system}, {machine.python}; the load before was {machine.load:.2f}."
+    )
+
+
+def settings_line(settings: dict[str, object]) -> str:
+    """What was asked for."""
+    return ", ".join(f"{name.replace('_', ' ')} {_setting(value)}" for name, value in settings.items())
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, dict):
+        return f"({settings_line(value)})"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def verdict(met: bool | None) -> str:  # noqa: FBT001 - it is the target's own word
+    """In words."""
+    return {True: "met", False: "not met", None: "not judged at this size"}[met]
+
+
+def _targets(targets: list[Target]) -> str:
+    classes = {True: "met", False: "missed", None: "quiet"}
+    rows = "".join(
+        f'<tr><td class="text">{escape(target.what)}</td><td>{escape(target.wanted)}</td>'
+        f'<td>{escape(target.measured)}</td><td class="{classes[target.met]}">{verdict(target.met)}</td></tr>'
+        for target in targets
+    )
+    head = "<tr><th>target</th><th>wanted</th><th>measured</th><th></th></tr>"
+    return f'<h2>Targets</h2><div class="wide"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+
+
+def _section(section: Section) -> str:
+    return (
+        f"<h2>{escape(section.title)}</h2><p>{escape(section.text)}</p>"
+        + "".join(map(_plot, section.plots))
+        + "".join(map(_table, section.tables))
+    )
+
+
+def _plot(plot: BarPlot | LinePlot) -> str:
+    caption = f"<figcaption>{escape(plot.meaning)}</figcaption>"
+    return f"<figure><h3>{escape(plot.title)}</h3>{svg(plot)}{caption}</figure>"
+
+
+def _table(table: Table) -> str:
+    head = "".join(f"<th>{escape(column)}</th>" for column in ["", *table.columns])
+    rows = "".join(map(_row, table.rows))
+    return (
+        f'<div class="wide"><table><thead><tr>{head}<th class="meaning">what it says</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _row(row: Row) -> str:
+    cells = "".join(f"<td>{escape(cell)}</td>" for cell in row.cells)
+    return f'<tr><td>{escape(row.name)}</td>{cells}<td class="meaning">{escape(row.meaning)}</td></tr>'

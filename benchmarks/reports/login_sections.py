@@ -1,0 +1,188 @@
+"""The parts of the report of `fanout bench login`."""
+
+import math
+from collections.abc import Callable
+from statistics import median
+from typing import Final
+
+from benchmarks import units
+from benchmarks.measure.beside import SWITCH_INTERVAL_S, Beside, Distribution
+from benchmarks.measure.logins import Logins
+from benchmarks.population import Population
+from benchmarks.report import Bar, BarPlot, LinePlot, Row, Section, Series, Table
+from benchmarks.tables import KINDS, TITLES, Kind
+
+NAMES: Final = {
+    "cached": "online, memberships cached",
+    "known": "online, by known names",
+    "new": "online, by new names",
+    "offline": "offline",
+}
+SCENES: Final = {
+    "alone": "alone",
+    "cached": "beside logins from the cache",
+    "known": "beside logins by name",
+}
+_MEANINGS: Final = {
+    "cached": "The user was here before, so the engine knows the channels and only enters the user in each.",
+    "known": "The channels come as strings that the table has: each is looked up first.",
+    "new": "The channels come as strings that nobody used before: each gets its place in the table first.",
+    "offline": "The user is taken out of every channel.",
+}
+_NINES: Final = [(0.0, "0 %"), (1.0, "90 %"), (2.0, "99 %"), (3.0, "99.9 %"), (4.0, "99.99 %"), (5.0, "99.999 %")]
+_LAST_NINE: Final = 6.0
+
+
+def visits(whole: Logins) -> Section:
+    """Each kind of visit in the full table, and the floor."""
+    floor = median(whole.floor[16])
+    rows = [_visit(NAMES[what], taken, floor, _MEANINGS[what]) for what, taken in by_kind(whole).items()]
+    rows += [
+        _visit(f"floor, rows of {size} bytes", taken, floor, _floor_meaning(size))
+        for size, taken in whole.floor.items()
+    ]
+    return Section(
+        "Logins beside the floor",
+        "The floor is the least that any table could do: one read and one write in a row of each of the user's "
+        "channels, the rows in rising order, with nothing else. It is measured in the same process, turn by turn with "
+        "the logins.",
+        [Table(["median", "fastest", "slowest", "of the floor"], rows)],
+        [
+            BarPlot(
+                "Logins beside the floor",
+                "The median of each kind of visit.",
+                [
+                    Bar(row.name, median(taken), units.duration(median(taken) / 1e3), series)
+                    for row, taken, series in zip(
+                        rows,
+                        [*by_kind(whole).values(), *whole.floor.values()],
+                        [0] * len(NAMES) + [1] * len(whole.floor),
+                        strict=True,
+                    )
+                ],
+            )
+        ],
+    )
+
+
+def by_kind(measured: Logins) -> dict[str, list[float]]:
+    """Milliseconds of each turn, by the kind of visit."""
+    return {"cached": measured.cached, "known": measured.known, "new": measured.new, "offline": measured.offline}
+
+
+def alternatives(population: Population, others: dict[Kind, Logins]) -> Section:
+    """The same visits in the other tables."""
+    medians = {kind: {what: median(taken) for what, taken in by_kind(each).items()} for kind, each in others.items()}
+    rows = []
+    for what, name in NAMES.items():
+        taken = [medians[kind][what] for kind in KINDS]
+        rows.append(
+            Row(
+                name,
+                [
+                    *(units.duration(each / 1e3) for each in taken),
+                    *(units.times(each / taken[0]) for each in taken[1:]),
+                ],
+                "The median of the same visit in each table, and how many times the engine's each takes.",
+            )
+        )
+    columns = [TITLES[kind] for kind in KINDS] + [f"{TITLES[kind]}, ratio" for kind in KINDS[1:]]
+    return Section(
+        "The alternatives",
+        f"The same visits in tables of {units.count(population.channels)} channels and "
+        f"{units.count(population.memberships)} memberships; all calls returned the same in each.",
+        [Table(columns, rows)],
+        [
+            BarPlot(
+                "Logins in each table",
+                "The median of each kind of visit, by table: shorter is faster.",
+                [
+                    Bar(
+                        f"{name}: {TITLES[kind]}",
+                        medians[kind][what],
+                        units.duration(medians[kind][what] / 1e3),
+                        series,
+                    )
+                    for what, name in NAMES.items()
+                    for series, kind in enumerate(KINDS)
+                ],
+            )
+        ],
+    )
+
+
+def lookups(watched: Beside) -> Section:
+    """Single lookups, alone and beside visits."""
+    return _watched(
+        "Lookups beside logins",
+        "One thread calls instances(channel) as fast as it can and times each call; beside it, in another thread, "
+        "users come and go without pause. Python's threads take turns, here of at most "
+        f"{units.duration(SWITCH_INTERVAL_S)} (sys.setswitchinterval), so what a call waits for is in its time: the "
+        "engine's locks, and the other thread's turn.",
+        "Lookup times",
+        watched.lookups,
+        lambda scene: f"Time of one lookup {SCENES[scene]}, over {watched.lookups[scene].count:,} lookups.",
+    )
+
+
+def loop(watched: Beside) -> Section:
+    """Rounds of an event loop, alone and beside visits."""
+    return _watched(
+        "An event loop beside logins",
+        "An asyncio event loop goes round with nothing to do, and each round is timed; the users come and go in a "
+        "thread of its pool (asyncio.to_thread), as in the services. A long round is a stall: whatever the loop "
+        "serves waits as long. Alone, a stall is the machine's. Lookups and loop together saw "
+        f"{sum(watched.visits.values()):,} visits.",
+        "Rounds of the loop",
+        watched.loop,
+        lambda scene: f"Time of one round {SCENES[scene]}, over {watched.loop[scene].count:,} rounds.",
+    )
+
+
+def _visit(name: str, taken: list[float], floor: float, meaning: str) -> Row:
+    middle = median(taken)
+    shown = [units.duration(each / 1e3) for each in (middle, min(taken), max(taken))]
+    return Row(name, [*shown, units.times(middle / floor)], meaning)
+
+
+def _floor_meaning(size: int) -> str:
+    return f"One touch of a row of {size} bytes for each of the user's channels."
+
+
+def _watched(title: str, text: str, plot: str, seen: dict[str, Distribution], meaning: Callable[[str], str]) -> Section:
+    shares = list(seen["alone"].percentiles)
+    rows = [
+        Row(
+            SCENES[scene],
+            [
+                *(units.duration(each / 1e6) for each in [*(of.percentiles[share] for share in shares), of.longest]),
+                units.count(of.over_ms_per_second),
+            ],
+            meaning(scene),
+        )
+        for scene, of in seen.items()
+    ]
+    return Section(
+        title,
+        text,
+        [Table([*shares, "longest", "over 1 ms, per second"], rows)],
+        [
+            LinePlot(
+                plot,
+                "How long the slowest of each share took: the longer a line stays low, the rarer are long waits.",
+                "share that was at least as fast",
+                "us",
+                [
+                    Series(SCENES[scene], [(_nines(share), each) for share, each in of.curve])
+                    for scene, of in seen.items()
+                ],
+                y_scale="log",
+                x_ticks=_NINES,
+            )
+        ],
+    )
+
+
+def _nines(share: float) -> float:
+    """0.9 is 1, 0.99 is 2: so that the rare can be seen."""
+    return min(-math.log10(1 - share), _LAST_NINE) if share < 1 else _LAST_NINE

@@ -1,0 +1,8 @@
+"""What a run of several measurements tells whoever watches."""
+
+from collections.abc import Callable
+
+from benchmarks.apart import Progress
+
+Stages = Callable[[str], Progress]
+"""Takes the title of the next stage, and gives what is told how far it is."""

@@ -1,0 +1,106 @@
+"""`fanout bench`, as it is typed, at sizes that take a moment."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from services.cli import bench
+from services.cli.main import app
+
+SMALL = ["--users", "4000", "--channels", "200000", "--memberships", "400000", "--instances", "10", "--quick"]
+COMMANDS = [
+    ("sizing", SMALL),
+    ("login", [*SMALL, "--visit", "2000"]),
+    ("route", ["--quick"]),
+    ("churn", ["--quick", "--operations", "25000"]),
+]
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def fanout(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["bench", *arguments])
+
+
+@pytest.mark.parametrize(("name", "arguments"), COMMANDS, ids=[name for name, _ in COMMANDS])
+def test_a_benchmark_prints_its_tables_and_writes_its_reports(name: str, arguments: Sequence[str]) -> None:
+    result = fanout(name, *arguments, "--json", "figures.json")
+    assert result.exit_code == 0, result.output
+    page = Path(f"fanout-bench-{name}.html")
+    assert str(page.resolve()) in "".join(result.stdout.split("\n"))
+    figures = json.loads(Path("figures.json").read_bytes())
+    assert figures["name"] == name
+    assert_complete(figures, result.stdout)
+    assert_stands_alone(page.read_text())
+
+
+def assert_complete(figures: dict[str, Any], printed: str) -> None:
+    assert figures["targets"]
+    for section in figures["sections"]:
+        assert section["title"] in printed
+        assert section["text"]
+        for table in section["tables"]:
+            for row in table["rows"]:
+                assert len(row["cells"]) == len(table["columns"])
+                assert row["meaning"].endswith(".")
+    assert any(section["plots"] for section in figures["sections"])
+
+
+def assert_stands_alone(page: str) -> None:
+    """Well-formed, without anything that a browser would fetch."""
+    document = ET.fromstring(page.removeprefix("<!DOCTYPE html>\n"))  # noqa: S314 - made a moment ago
+    assert document.find(".//svg") is not None
+    assert {"script", "link", "img", "iframe", "image", "use"}.isdisjoint(element.tag for element in document.iter())
+    assert not {"src", "href"} & {name for element in document.iter() for name in element.attrib}
+    assert not re.search(r"https?:|@import|url\(", page)
+    assert "prefers-color-scheme" in page
+
+
+def test_a_size_that_does_not_fit_is_refused_with_one_that_would(tmp_path: Path) -> None:
+    result = fanout("sizing", "--users", "100000000", "--channels", "4000000000", "--memberships", "30000000000")
+    assert result.exit_code == 1
+    said = " ".join(result.stderr.split())
+    assert "30,000,000,000 memberships" in said
+    proposed = re.search(r"--users (\d+) --channels (\d+) --memberships (\d+)", said)
+    assert proposed is not None
+    assert 0 < int(proposed[3]) < 30_000_000_000
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["sizing", "--channels", "10", "--memberships", "9"], "at least as many memberships as channels"),
+        (["sizing", "--users", "2", "--channels", "3", "--memberships", "12"], "too many memberships"),
+        (["sizing", "--users", "8", "--channels", "8", "--memberships", "60"], "too many memberships"),
+        (["login", "--channels", "10", "--memberships", "20", "--users", "5"], "at least as many channels"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_words(arguments: list[str], reason: str) -> None:
+    result = fanout(*arguments)
+    assert result.exit_code == 1
+    assert reason in " ".join(result.stderr.split())
+    assert "Traceback" not in result.output
+
+
+def test_all_runs_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[object] = []
+    monkeypatch.setattr(bench, "_show", lambda *arguments: shown.append(arguments))
+    assert fanout("all", "--quick").exit_code == 0
+    assert len(shown) == len(COMMANDS)
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name, _ in COMMANDS)], ids="-".join)
+def test_help_explains(command: list[str]) -> None:
+    result = fanout(*command, "--help")
+    assert result.exit_code == 0
+    assert len(result.stdout.split()) > 30

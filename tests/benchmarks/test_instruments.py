@@ -1,0 +1,139 @@
+"""What measures: populations, the floor, histograms, and the process apart."""
+
+import random
+from array import array
+from collections import Counter
+
+import pytest
+
+from benchmarks.apart import run_apart
+from benchmarks.costs import COSTS, require_room
+from benchmarks.drawing import channel_names, sample
+from benchmarks.errors import BenchError, DoesNotFitError
+from benchmarks.floor import Floor
+from benchmarks.histogram import Histogram
+from benchmarks.measure.fill import Filled, FillSettings, fill
+from benchmarks.population import Population
+from benchmarks.tables import KINDS, Kind
+
+POPULATION = Population(users=30, channels=100, memberships=1_000, instances=5)
+NONE_DEALT = array("I")
+
+
+def test_every_channel_has_a_member_and_memberships_are_as_many_as_asked() -> None:
+    numbers = [POPULATION.numbers(user) for user in range(POPULATION.users)]
+    assert sum(map(len, numbers)) == POPULATION.memberships
+    assert set().union(*numbers) == set(range(POPULATION.channels))
+    assert all(len(set(each)) == len(each) for each in numbers)
+
+
+def test_a_population_is_the_same_each_time_and_another_by_another_seed() -> None:
+    assert POPULATION.names(7) == POPULATION.names(7)
+    other = Population(users=30, channels=100, memberships=1_000, instances=5, seed=2)
+    assert POPULATION.names(7) != other.names(7)
+    assert POPULATION.some_names(10, draw=0) != POPULATION.some_names(10, draw=1)
+
+
+def test_names_are_distinct_valid_and_in_no_order() -> None:
+    names = channel_names(array("I", range(100_000)))
+    assert len(set(names)) == 100_000
+    assert all(len(name) == 20 and name.isalnum() and name.isascii() for name in names)
+    assert names != sorted(names)
+
+
+@pytest.mark.parametrize("skew", [0.0, 0.5, 1.0, 2.0])
+def test_all_can_be_drawn_whatever_the_skew(skew: float) -> None:
+    assert sorted(sample(1, 500, 500, skew, array("I", [3, 4]))) == list(range(500))
+
+
+def test_skew_makes_a_few_channels_popular() -> None:
+    def most_popular(skew: float) -> int:
+        drawn = Counter(sample(seed, 10_000, 1, skew, NONE_DEALT)[0] for seed in range(5_000))
+        return drawn.most_common(1)[0][1]
+
+    assert most_popular(0.0) < 20
+    assert 200 < most_popular(1.0) < most_popular(1.5)
+
+
+def test_more_than_there_are_cannot_be_drawn() -> None:
+    with pytest.raises(ValueError, match="cannot be drawn"):
+        sample(1, 10, 11, 0.0, NONE_DEALT)
+
+
+@pytest.mark.parametrize("row_bytes", [16, 32])
+def test_the_floor_touches_each_place_once(row_bytes: int) -> None:
+    floor = Floor(1_000, row_bytes)
+    assert floor.total() == 0
+    floor.touch(array("I", [0, 7, 999]))
+    floor.touch(array("I", [7]))
+    assert [floor.count(row) for row in (0, 7, 8, 999)] == [1, 2, 0, 1]
+    assert floor.total() == 4
+
+
+def test_the_floor_has_an_end() -> None:
+    floor = Floor(10, 16)
+    with pytest.raises(IndexError):
+        floor.touch(array("I", [9, 10]))
+    with pytest.raises(IndexError):
+        floor.count(10)
+    with pytest.raises(ValueError, match="multiple of four"):
+        Floor(10, 3)
+
+
+def test_percentiles_are_right_to_one_per_cent() -> None:
+    choice = random.Random(1)  # noqa: S311 - the same durations each time
+    durations = [int(10 ** choice.uniform(1, 9)) for _ in range(20_000)]
+    counted = Histogram()
+    counted.record(durations)
+    ordered = sorted(durations)
+    for share in (0.0001, 0.5, 0.9, 0.99, 0.999, 1.0):
+        exact = ordered[max(0, round(share * len(ordered)) - 1)]
+        assert exact <= counted.percentile(share) <= exact * 1.01
+    assert (counted.count, counted.longest, counted.total) == (20_000, ordered[-1], sum(durations))
+    assert counted.longer_than(10**6) == pytest.approx(sum(each > 10**6 for each in durations), rel=0.01)
+
+
+def test_a_curve_rises_to_all() -> None:
+    counted = Histogram()
+    counted.record([5, 5, 900, 10_000])
+    assert counted.curve() == [(0.5, 5.0), (0.75, pytest.approx(900, rel=0.01)), (1.0, 10_000.0)]
+    assert Histogram().percentile(0.5) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_process_of_its_own_measures_less_than_is_expected(kind: Kind) -> None:
+    heard: list[float] = []
+
+    def hear(share: float, what: str) -> None:
+        heard.append(share)
+
+    population = Population(users=1_000, channels=50_000, memberships=300_000, instances=10)
+    settings = FillSettings(kind, population, lookups=2_000)
+    filled = run_apart(fill, settings, Filled, hear)
+    assert heard == sorted(heard)
+    assert 0 < filled.resident_bytes < COSTS[kind].of(population)
+    assert filled.entries == len({(c, user % 10) for user in range(1_000) for c in population.numbers(user)})
+
+
+def ignored(share: float, what: str) -> None:
+    pass
+
+
+def test_a_process_that_breaks_is_no_result(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(BenchError, match="ended with code 1"):
+        run_apart(fill, FillSettings("engine", Population(1, 1, 5, 1), lookups=1_000), Filled, ignored)
+    assert "cannot be drawn" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("available", [0, 400_000_000, 2_000_000_000])
+def test_what_is_proposed_fits(available: int) -> None:
+    population = Population(users=1_000_000, channels=50_000_000, memberships=300_000_000, instances=100)
+    with pytest.raises(DoesNotFitError, match="This would fit") as refusal:
+        require_room("engine", population, available)
+    words = str(refusal.value).split()
+    users, channels, memberships = (
+        int(words[words.index(f"--{name}") + 1]) for name in ("users", "channels", "memberships")
+    )
+    if available > 200_000_000:
+        require_room("engine", Population(users, channels, memberships, 100), available)
+        assert memberships > 1_000_000

@@ -1,0 +1,112 @@
+"""The engine and the tables that it is compared with answer alike, and what does not is found out."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from benchmarks.baselines.cython_table import CythonTable
+from benchmarks.baselines.python_table import PythonTable
+from benchmarks.errors import TablesDifferError
+from benchmarks.measure import agreement, churn
+from benchmarks.measure.agreement import AgreementSettings
+from benchmarks.measure.churn import ChurnSettings
+from benchmarks.measure.routing import batches_of, event
+from benchmarks.population import Population
+from benchmarks.tables import KINDS, Kind, Table, lookup_batch, new_table
+
+POPULATION = Population(users=60, channels=200, memberships=2_000, instances=7, skew=1.0)
+
+
+def unwatched(share: float, what: str) -> None:
+    pass
+
+
+@pytest.fixture(params=KINDS)
+def table(request: pytest.FixtureRequest) -> Table:
+    kind: Kind = request.param
+    return new_table(kind)
+
+
+def test_users_on_instances(table: Table) -> None:
+    assert table.user_online("ann", "i1", ["c1", "c2"]) == 2
+    assert table.user_online("ben", "i1", ["c2", "c3"]) == 1
+    assert table.user_online("cat", "i2", ["c2"]) == 1
+    assert table.user_online("cat", "i2") == 0
+    assert table.instances("c2") == {"i1", "i2"}
+    assert table.members("c2") == {"i1": ["ann", "ben"], "i2": ["cat"]}
+    assert lookup_batch(table, ["c1", "c2", "nowhere"]) == [1, 2, 0]
+    assert table.user_offline("ann", "i1") == 1
+    assert table.instances("c1") == frozenset()
+    assert table.members("c2") == {"i1": ["ben"], "i2": ["cat"]}
+    assert table.user_online("ann", "i2") == 1
+    assert table.members("c2") == {"i1": ["ben"], "i2": ["ann", "cat"]}
+    assert table.members("nowhere") == {}
+
+
+def test_events_reach_the_batch_of_each_instance(table: Table) -> None:
+    table.user_online("ann", "i1", ["c1", "c2"])
+    table.user_online("ben", "i2", ["c2"])
+    one, two = event(1, 100), event(2, 300)
+    assert (len(one), len(two)) == (100, 300)
+    assert batches_of(table, [("c2", one), ("nowhere", one), ("c1", two)]) == {"i1": [one, two], "i2": [one]}
+    assert batches_of(table, []) == {}
+
+
+@pytest.mark.parametrize("broken", [b"", b"[1]", b'{"a":', b'{"a":1} x'])
+def test_no_table_routes_what_is_no_object(table: Table, broken: bytes) -> None:
+    table.user_online("ann", "i1", ["c1"])
+    with pytest.raises(ValueError, match=r".+"):
+        table.route_many([("c1", broken)])
+
+
+def test_the_cython_table_says_what_it_cannot_do() -> None:
+    table = CythonTable()
+    table.user_online("ann", "i1", ["c1"])
+    with pytest.raises(NotImplementedError):
+        table.user_online("ann", "i2", ["c2"])
+    with pytest.raises(KeyError):
+        table.user_online("nobody", "i1")
+
+
+def test_agreement_compares_many_answers() -> None:
+    assert agreement.agreement(AgreementSettings(POPULATION), unwatched).compared > 40
+
+
+def test_a_table_that_answers_otherwise_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong(PythonTable):
+        def user_offline(self, user: str, instance: str) -> int:
+            return super().user_offline(user, instance) + (user == "user-0000000030")
+
+    monkeypatch.setattr(agreement, "new_table", lambda kind: Wrong() if kind == "python" else new_table(kind))
+    with pytest.raises(TablesDifferError, match="Python dicts"):
+        agreement.agreement(AgreementSettings(POPULATION), unwatched)
+
+
+def test_a_user_who_is_missing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Forgetful(PythonTable):
+        def members(self, channel: str) -> dict[str, list[str]]:
+            return {}
+
+    monkeypatch.setattr(agreement, "new_table", lambda _: Forgetful())
+    with pytest.raises(TablesDifferError, match="does not say so"):
+        agreement.agreement(AgreementSettings(POPULATION), unwatched)
+
+
+def test_churn_agrees_with_its_model_and_takes_the_same_steps_without_it() -> None:
+    settings = [ChurnSettings(POPULATION, visitors=40, operations=4_000, checked=checked) for checked in (True, False)]
+    checked, alone = (churn.churn(each, unwatched) for each in settings)
+    assert checked.returned == alone.returned
+    assert checked.operations == alone.operations
+    assert set(checked.operations) == set(churn._WEIGHTS)
+    assert checked.answers_checked > 4_000
+    assert alone.answers_checked == 0
+
+
+def test_churn_finds_an_engine_that_forgets_a_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong(PythonTable):
+        def _place(self, user: str, instance: str, channels: Iterable[str]) -> int:
+            return super()._place(user, instance, list(channels)[1:])
+
+    monkeypatch.setattr(churn, "PythonTable", Wrong)
+    with pytest.raises(TablesDifferError):
+        churn.churn(ChurnSettings(POPULATION, visitors=40, operations=100, checked=True), unwatched)
