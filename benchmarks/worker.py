@@ -10,6 +10,8 @@ from benchmarks.apart import Line
 from benchmarks.errors import BenchError
 
 _HOME: Final = "benchmarks.measure."
+_INTERRUPTED: Final = 130
+"""As shells have it: the process that started this one was interrupted too, and says so."""
 
 
 def main() -> None:
@@ -23,6 +25,8 @@ def main() -> None:
         result = measurement(msgspec.json.decode(settings, type=get_type_hints(measurement)["settings"]), _progress)
     except BenchError as error:
         _print(Line(refusal=str(error)))
+    except KeyboardInterrupt:
+        raise SystemExit(_INTERRUPTED) from None
     else:
         _print(Line(result=msgspec.Raw(msgspec.json.encode(result))))
 

@@ -8,7 +8,7 @@ from benchmarks.report import BarPlot, LinePlot, Series
 
 WIDTH: Final = 720
 COLOURS: Final = 6
-_LABEL_WIDTH: Final = 230
+_LABEL_WIDTH: Final = 300
 _VALUE_WIDTH: Final = 100
 _BAR_HEIGHT: Final = 20
 _BAR_PITCH: Final = 28

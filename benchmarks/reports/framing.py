@@ -14,6 +14,8 @@ from benchmarks.population import Population
 from benchmarks.report import Report, Section, Target
 from benchmarks.stages import Stages
 
+SPEC: Final = Population(users=100_000, channels=5_000_000, memberships=30_000_000, instances=100)
+"""The sizing of the platform's specification."""
 _COMPARED: Final = Population(users=300, channels=3_000, memberships=30_000, instances=20)
 
 

@@ -14,8 +14,7 @@ from benchmarks.measure.logins import Logins, LoginSettings, logins
 from benchmarks.population import Population
 from benchmarks.report import Report, Target, at_least, at_most
 from benchmarks.reports import login_sections as sections
-from benchmarks.reports.framing import Run, agree_first
-from benchmarks.reports.sizing import SPEC
+from benchmarks.reports.framing import SPEC, Run, agree_first
 from benchmarks.stages import Stages
 from benchmarks.tables import KINDS, TITLES, Kind
 

@@ -12,12 +12,10 @@ from benchmarks.measure.fill import Filled, FillSettings, fill
 from benchmarks.population import Population
 from benchmarks.report import Report, Target, at_least, at_most
 from benchmarks.reports import sizing_sections as sections
-from benchmarks.reports.framing import Run, agree_first
+from benchmarks.reports.framing import SPEC, Run, agree_first
 from benchmarks.stages import Stages
 from benchmarks.tables import KINDS, TITLES, Kind
 
-SPEC: Final = Population(users=100_000, channels=5_000_000, memberships=30_000_000, instances=100)
-"""The sizing of the platform's specification."""
 _RESIDENT_LIMIT_MB: Final = 450
 _LOOKUPS_LIMIT_M: Final = 5
 _FRACTIONS: Final = (1 / 8, 1 / 4, 1 / 2)
@@ -52,7 +50,7 @@ def sizing(options: SizingOptions, stages: Stages) -> Report:
         options,
         _targets(options.population, whole),
         [
-            sections.memory(whole),
+            sections.memory(options.population, whole),
             sections.costs(options.population, whole),
             sections.growth(options.population, curve),
             *sections.alternatives(options.population.scaled(options.alternatives), others),
@@ -90,15 +88,13 @@ def _alternatives(options: SizingOptions, stages: Stages, curve: dict[float, Fil
 
 
 def _summary(population: Population, whole: Filled) -> str:
-    spec = sum(sections.SPEC_BYTES.values())
     text = (
         f"The routing table takes {units.size(whole.resident_bytes)} of memory, "
         f"{whole.resident_bytes / population.memberships:.3g} bytes for each membership, and was filled in "
         f"{units.duration(whole.fill_seconds)}."
     )
-    if _is_spec(population):
-        text += f" The specification expects {units.size(spec)} for it."
-    return text
+    expected = units.size(sum(sections.expected_bytes(population).values()))
+    return f"{text} The platform's specification expects {expected} for it."
 
 
 def _targets(population: Population, whole: Filled) -> list[Target]:

@@ -7,50 +7,55 @@ from benchmarks import units
 from benchmarks.measure.fill import Filled
 from benchmarks.population import Population
 from benchmarks.report import Bar, BarPlot, LinePlot, Row, Section, Series, Table
+from benchmarks.reports.framing import SPEC
 from benchmarks.tables import KINDS, TITLES, Kind
 
-SPEC_BYTES: Final = {"channels": 1_500_000_000, "users": 500_000_000, "cache": 200_000_000}
-"""What the platform's specification expects of its sizing."""
+_SPEC_BYTES: Final = {"channels": 1_500_000_000, "memberships": 500_000_000, "users": 200_000_000}
+"""What the specification expects of the channel index, the users' lists and the cache, by what makes each grow."""
 
 
-def memory(whole: Filled) -> Section:
+def expected_bytes(population: Population) -> dict[str, int]:
+    """What the platform's specification expects, in proportion to its sizing."""
+    return {
+        what: round(expected * getattr(population, what) / getattr(SPEC, what))
+        for what, expected in _SPEC_BYTES.items()
+    }
+
+
+def memory(population: Population, whole: Filled) -> Section:
     """What is held where."""
-    lines = _structures(whole)
+    lines = _structures(population, whole)
     return Section(
         "Memory by structure",
-        "What the engine holds, as it counts it itself, beside what the platform's specification expects for its size.",
+        "What the engine holds, as it counts it itself, beside what the platform's specification expects, in "
+        "proportion to its sizing.",
         [Table(["engine", "specification"], [_memory_row(*line) for line in lines])],
         [
             BarPlot(
                 "Memory by structure",
                 "Each bar is the memory of one part of the table; the specification's parts are drawn beside them.",
-                [
-                    bar
-                    for name, held, expected, _ in lines
-                    for bar in ([Bar(name, held, units.size(held))] if held is not None else [])
-                    + ([Bar(f"{name}: specification", expected, units.size(expected), 1)] if expected else [])
-                ],
+                [bar for line in lines for bar in _memory_bars(*line)],
             )
         ],
     )
 
 
-_Structure = tuple[str, int | None, int | None, str]
+_Structure = tuple[str, int, int | None, str]
 """Name, bytes held, bytes that the specification expects, what it is."""
 
 
-def _structures(whole: Filled) -> list[_Structure]:
-    held = whole.structures
+def _structures(population: Population, whole: Filled) -> list[_Structure]:
+    held, expected = whole.structures, expected_bytes(population)
     index = held["bytes_ids"] + held["bytes_placements"]
     return [
         ("names", held["bytes_ids"], None, "The ids of users, channels and instances, and the way from an id to it."),
         ("placements", held["bytes_placements"], None, "For each channel, the instances that hold its readers."),
-        ("channel index", index, SPEC_BYTES["channels"], "Names and placements together: from a channel to instances."),
-        ("memberships", held["bytes_memberships"], SPEC_BYTES["users"], "For each user, the channels."),
+        ("channel index", index, expected["channels"], "Names and placements together: from a channel to instances."),
+        ("memberships", held["bytes_memberships"], expected["memberships"], "For each user, the channels."),
         (
             "cache",
             held["bytes_cache"],
-            SPEC_BYTES["cache"],
+            expected["users"],
             "What remembers who was online; it shares the lists above.",
         ),
         (
@@ -59,12 +64,17 @@ def _structures(whole: Filled) -> list[_Structure]:
             None,
             "What the allocator keeps and rounds up, and what is nobody's.",
         ),
-        ("in all", whole.resident_bytes, sum(SPEC_BYTES.values()), "Resident memory beyond that of the empty process."),
+        ("in all", whole.resident_bytes, sum(expected.values()), "Resident memory beyond that of the empty process."),
     ]
 
 
-def _memory_row(name: str, held: int | None, expected: int | None, meaning: str) -> Row:
-    return Row(name, [units.size(held or 0), units.size(expected) if expected else ""], meaning)
+def _memory_row(name: str, held: int, expected: int | None, meaning: str) -> Row:
+    return Row(name, [units.size(held), units.size(expected) if expected else ""], meaning)
+
+
+def _memory_bars(name: str, held: int, expected: int | None, _meaning: str) -> list[Bar]:
+    bars = [Bar(name, held, units.size(held))]
+    return [*bars, Bar(f"{name}, specification", expected, units.size(expected), 1)] if expected else bars
 
 
 def costs(population: Population, whole: Filled) -> Section:

@@ -13,9 +13,10 @@ from benchmarks.render.html import html
 from benchmarks.render.terminal import print_report, stages_shown
 from benchmarks.report import Report
 from benchmarks.reports.churn import ChurnOptions, churn
+from benchmarks.reports.framing import SPEC
 from benchmarks.reports.login import FULL_VISIT, LoginOptions, login
 from benchmarks.reports.route import RouteOptions, route
-from benchmarks.reports.sizing import SPEC, SizingOptions, sizing
+from benchmarks.reports.sizing import SizingOptions, sizing
 from benchmarks.stages import Stages
 from services.cli.lines import complain, say
 

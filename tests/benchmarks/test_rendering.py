@@ -1,0 +1,116 @@
+"""How a report looks: figures, axes, plots, verdicts, and the bars of what is under way."""
+
+from io import StringIO
+from xml.etree import ElementTree as ET
+
+import pytest
+from rich.console import Console
+
+from benchmarks import units
+from benchmarks.machine import this_machine
+from benchmarks.render import terminal
+from benchmarks.render.axis import axis_over
+from benchmarks.render.html import html
+from benchmarks.render.svg import svg
+from benchmarks.report import Bar, BarPlot, LinePlot, Report, Row, Section, Series, Table, at_least, at_most
+
+BARS = BarPlot("bars", "What bars say.", [Bar("<one>", 1.0, "1 & more"), Bar("two", 2.0, "2", 1)])
+LINES = LinePlot("lines", "What lines say.", "x", "y", [Series("a", [(1.0, 1.0), (10.0, 1_000.0)])], y_scale="log")
+
+
+def report() -> Report:
+    targets = [at_most("met", 1, 2, "MB", judged=True), at_least("missed", 1, 2, "MB", judged=True)]
+    table = Table(["cell"], [Row("<name>", ["1"], "A meaning.")])
+    return Report(
+        name="sizing",
+        title="A & B",
+        summary="In <short>.",
+        machine=this_machine(),
+        began="2026-01-01T00:00:00+00:00",
+        seconds=1.5,
+        settings={"population": {"users": 1_000}},
+        targets=[*targets, at_least("small", 1, 2, "MB", judged=False)],
+        sections=[Section("part", "A text.", [table], [BARS, LINES])],
+        figures={},
+    )
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (units.size(0), "0 bytes"),
+        (units.size(999), "999 bytes"),
+        (units.size(1_234_567_890), "1.23 GB"),
+        (units.size(-2_500_000), "-2.5 MB"),
+        (units.count(999_600), "1,000K"),
+        (units.count(12_345_678), "12.3M"),
+        (units.count(0), "0"),
+        (units.duration(0.00125), "1.25 ms"),
+        (units.duration(5e-8), "50 ns"),
+        (units.duration(0), "0 ns"),
+        (units.times(2.345), "2.35x"),
+    ],
+)
+def test_figures_have_three_digits_and_a_unit(shown: str, expected: str) -> None:
+    assert shown == expected
+
+
+def test_a_linear_axis_begins_at_zero_and_has_round_marks() -> None:
+    axis = axis_over([3.0, 42.0], 0.0, 100.0, log=False)
+    assert axis.at(0.0) == 0.0
+    assert axis.marks() == [0.0, 10.0, 20.0, 30.0, 40.0]
+    assert axis.at(1_000.0) == 100.0
+
+
+def test_a_logarithmic_axis_has_powers_of_ten() -> None:
+    axis = axis_over([3.0, 420.0], 0.0, 300.0, log=True)
+    assert axis.marks() == [1.0, 10.0, 100.0, 1_000.0]
+    assert axis.at(10.0) == pytest.approx(100.0)
+    assert axis.at(0.0) == 0.0
+
+
+def test_bars_are_as_long_as_their_values() -> None:
+    drawn = ET.fromstring(svg(BARS))  # noqa: S314 - drawn a moment ago
+    one, two = (float(bar.attrib["width"]) for bar in drawn.iter("rect"))
+    assert two == pytest.approx(2 * one, rel=0.01)
+    assert {"<one>", "1 & more"} <= {text.text for text in drawn.iter("text")}
+
+
+def test_lines_go_through_their_points_and_plots_without_any_are_drawn() -> None:
+    line = ET.fromstring(svg(LINES)).find("polyline")  # noqa: S314 - drawn a moment ago
+    assert line is not None
+    (left, low), (right, high) = (map(float, point.split(",")) for point in line.attrib["points"].split())
+    assert left < right
+    assert low > high
+    for empty in (BarPlot("", "", []), LinePlot("", "", "x", "y", [Series("a", [])])):
+        ET.fromstring(svg(empty))  # noqa: S314
+
+
+def test_the_page_says_what_is_met_and_shows_markup_as_text() -> None:
+    page = html(report())
+    words = " ".join(ET.fromstring(page.removeprefix("<!DOCTYPE html>\n")).itertext())  # noqa: S314
+    assert "A & B" in words
+    assert "In <short>." in words
+    assert "users 1,000" in words
+    assert page.count('class="met"') == page.count('class="missed"') == 1
+    assert "not judged at this size" in words
+
+
+def test_a_terminal_shows_bars_and_a_file_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    for force, expected in ((True, "\x1b["), (False, "first ...\n")):
+        out = StringIO()
+        made = Console(file=out, force_terminal=force, width=100)
+        monkeypatch.setattr(terminal, "console", lambda *, stderr, made=made: made)  # noqa: ARG005 - as it is called
+        with terminal.stages_shown() as stages:
+            stages("first")(0.5, "half")
+        assert expected in out.getvalue()
+        assert "first" in out.getvalue()
+
+
+def test_the_tables_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = StringIO()
+    monkeypatch.setattr(terminal, "console", lambda: Console(file=out, width=160))
+    terminal.print_report(report())
+    assert "<name>" in out.getvalue()
+    for verdict in ("met", "not met", "not judged at this size"):
+        assert verdict in out.getvalue()
