@@ -101,13 +101,13 @@ class Report(msgspec.Struct, frozen=True):
 
 def at_most(what: str, measured: float, limit: float, unit: str, *, judged: bool) -> Target:
     """A target that is met from below."""
-    return Target(
-        what, f"at most {limit:,g} {unit}", f"{measured:,.4g} {unit}", met=measured <= limit if judged else None
-    )
+    return _target(what, f"at most {limit:,g} {unit}", measured, unit, met=measured <= limit if judged else None)
 
 
 def at_least(what: str, measured: float, limit: float, unit: str, *, judged: bool) -> Target:
     """A target that is met from above."""
-    return Target(
-        what, f"at least {limit:,g} {unit}", f"{measured:,.4g} {unit}", met=measured >= limit if judged else None
-    )
+    return _target(what, f"at least {limit:,g} {unit}", measured, unit, met=measured >= limit if judged else None)
+
+
+def _target(what: str, wanted: str, measured: float, unit: str, *, met: bool | None) -> Target:
+    return Target(what, wanted, f"{float(f'{measured:.3g}'):,g} {unit}", met)

@@ -42,6 +42,9 @@ class Logins(msgspec.Struct, frozen=True):
     new: list[float]
     """Online, the channels given by names that the table never saw."""
     offline: list[float]
+    """After each of the first two."""
+    vanishing: list[float]
+    """Offline after the third: the channels have nobody else."""
     floor: dict[int, list[float]]
     """One touch of each row, by the bytes of a row."""
     answers: str
@@ -74,6 +77,7 @@ class Visits:
         self._cached: list[float] = []
         self._new: list[float] = []
         self._offline: list[float] = []
+        self._vanishing: list[float] = []
         self._floor: dict[int, list[float]] = {size: [] for size in FLOOR_ROW_BYTES}
 
     def teach(self) -> None:
@@ -84,11 +88,12 @@ class Visits:
 
     def take_turn(self, turn: int) -> None:
         """One visit of each kind, and the floor."""
-        self._visit(self._cached, _cached_user(turn), None)
-        self._visit(self._known, "by-name", channel_names(self._places(2 * turn + 1)))
+        self._visit(self._cached, self._offline, _cached_user(turn), None)
+        self._visit(self._known, self._offline, "by-name", channel_names(self._places(2 * turn + 1)))
         self._touch_floors(self._places(2 * turn + 1))
         first = self._settings.population.channels + turn * self._settings.channels
-        self._visit(self._new, "by-new-name", channel_names(array("I", range(first, first + self._settings.channels))))
+        names = channel_names(array("I", range(first, first + self._settings.channels)))
+        self._visit(self._new, self._vanishing, "by-new-name", names)
 
     def result(self) -> Logins:
         """All turns."""
@@ -97,6 +102,7 @@ class Visits:
             cached=self._cached,
             new=self._new,
             offline=self._offline,
+            vanishing=self._vanishing,
             floor=self._floor,
             answers=hashlib.sha256(repr(self._returned).encode()).hexdigest(),
         )
@@ -104,9 +110,9 @@ class Visits:
     def _places(self, draw: int) -> "array[int]":
         return self._settings.population.some(self._settings.channels, _FIRST_DRAW + draw)
 
-    def _visit(self, taken: list[float], user: str, names: list[str] | None) -> None:
-        self._timed(taken, lambda: self._table.user_online(user, INSTANCE, names))
-        self._timed(self._offline, lambda: self._table.user_offline(user, INSTANCE))
+    def _visit(self, online: list[float], offline: list[float], user: str, names: list[str] | None) -> None:
+        self._timed(online, lambda: self._table.user_online(user, INSTANCE, names))
+        self._timed(offline, lambda: self._table.user_offline(user, INSTANCE))
 
     def _timed(self, taken: list[float], call: Callable[[], int]) -> None:
         began = perf_counter()

@@ -17,6 +17,7 @@ NAMES: Final = {
     "known": "online, by known names",
     "new": "online, by new names",
     "offline": "offline",
+    "vanishing": "offline, of new names",
 }
 SCENES: Final = {
     "alone": "alone",
@@ -28,6 +29,7 @@ _MEANINGS: Final = {
     "known": "The channels come as strings that the table has: each is looked up first.",
     "new": "The channels come as strings that nobody used before: each gets its place in the table first.",
     "offline": "The user is taken out of every channel.",
+    "vanishing": "The user is taken out of channels that nobody else is in, so that they go too.",
 }
 _NINES: Final = [(0.0, "0 %"), (1.0, "90 %"), (2.0, "99 %"), (3.0, "99.9 %"), (4.0, "99.99 %"), (5.0, "99.999 %")]
 _LAST_NINE: Final = 6.0
@@ -67,7 +69,7 @@ def visits(whole: Logins) -> Section:
 
 def by_kind(measured: Logins) -> dict[str, list[float]]:
     """Milliseconds of each turn, by the kind of visit."""
-    return {"cached": measured.cached, "known": measured.known, "new": measured.new, "offline": measured.offline}
+    return {what: getattr(measured, what) for what in NAMES}
 
 
 def alternatives(population: Population, others: dict[Kind, Logins]) -> Section:
@@ -115,8 +117,9 @@ def lookups(watched: Beside) -> Section:
     """Single lookups, alone and beside visits."""
     return _watched(
         "Lookups beside logins",
-        "One thread calls instances(channel) as fast as it can and times each call; beside it, in another thread, "
-        "users come and go without pause. Python's threads take turns, here of at most "
+        "One thread calls instances(channel) as fast as it can and times each call; a call that waits is one call, so "
+        "how often that happens is in the last column. In another thread users come and go without pause. "
+        "Python's threads take turns, here of at most "
         f"{units.duration(SWITCH_INTERVAL_S)} (sys.setswitchinterval), so what a call waits for is in its time: the "
         "engine's locks, and the other thread's turn.",
         "Lookup times",
