@@ -19,6 +19,8 @@ from benchmarks.population import Population
 from fanout import Engine, MembershipUnknown
 
 _INSTANCES: Final = 20
+_INSTANCES_OF_ONE: Final = 3
+"""Those between which a visitor moves: few, so that most who leave one were on it."""
 _LIST: Final = 200
 """At most, of a visitor who comes online."""
 _NEW_CHANNELS: Final = 0.2
@@ -26,6 +28,7 @@ _NEW_CHANNELS: Final = 0.2
 _WEIGHTS: Final = {"join": 30, "leave": 30, "login": 12, "login known": 8, "logout": 16, "forget": 3, "drop": 0.05}
 _CHECK_EVERY: Final = 10_000
 _CHECKED: Final = 20
+_WARM_UP: Final = 2_000
 
 Step = tuple[str, str, str, list[str]]
 """What is done, the user, the instance, channels."""
@@ -74,7 +77,8 @@ def churn(settings: ChurnSettings, progress: Progress) -> Churned:
     Raises:
         TablesDifferError: the engine answered otherwise than the model.
     """
-    engine = Engine(cache_users=1_000_000, cache_ttl=86_400.0)
+    _warm_up(settings)
+    engine = _new_engine()
     bring_online(engine, settings.population, progress)
     model = _model_of(settings.population) if settings.checked else None
     memories = Memory(lambda: engine.stats()["bytes_total"]), Memory(resident_bytes)
@@ -84,18 +88,19 @@ def churn(settings: ChurnSettings, progress: Progress) -> Churned:
         witness.take(steps.draw())
         if number % _CHECK_EVERY == 0:
             progress(number / settings.operations, "joins, leaves, logins, drops")
-            witness.compare(steps.some_channels(_CHECKED), [steps.visitor() for _ in range(_CHECKED)])
+            witness.compare(steps.some_channels(_CHECKED), steps.some_visitors(_CHECKED))
             for memory in memories:
                 memory.look()
     for step in steps.farewell():
         witness.take(step)
+    held, resident = (memory.look() for memory in memories)
     witness.compare(steps.all_channels(), [])
     return Churned(
         operations=dict(witness.done),
         returned=witness.returned.hexdigest(),
         answers_checked=witness.checked,
-        held_bytes=memories[0].look(),
-        resident_bytes=memories[1].look(),
+        held_bytes=held,
+        resident_bytes=resident,
     )
 
 
@@ -112,11 +117,13 @@ class Steps:
         """One step."""
         [kind] = self._choice.choices(self._kinds, self._weights)
         count = {"login": self._choice.randint(0, _LIST), "join": 1, "leave": 1}.get(kind, 0)
-        return kind, self.visitor(), f"visit-{self._choice.randrange(_INSTANCES)}", self.some_channels(count)
+        number = self._choice.randrange(self._settings.visitors)
+        instance = (number + self._choice.randrange(_INSTANCES_OF_ONE)) % _INSTANCES
+        return kind, _visitor(number), f"visit-{instance}", self.some_channels(count)
 
-    def visitor(self) -> str:
-        """One of them."""
-        return f"visitor-{self._choice.randrange(self._settings.visitors)}"
+    def some_visitors(self, count: int) -> list[str]:
+        """Any."""
+        return [_visitor(self._choice.randrange(self._settings.visitors)) for _ in range(count)]
 
     def some_channels(self, count: int) -> list[str]:
         """Distinct ones."""
@@ -129,7 +136,7 @@ class Steps:
     def farewell(self) -> list[Step]:
         """Everybody leaves whom the population does not hold."""
         drops = [("drop", "", f"visit-{number}", list[str]()) for number in range(_INSTANCES)]
-        return drops + [("forget", f"visitor-{number}", "", list[str]()) for number in range(self._settings.visitors)]
+        return drops + [("forget", _visitor(number), "", list[str]()) for number in range(self._settings.visitors)]
 
 
 class Witness:
@@ -164,6 +171,22 @@ class Witness:
         self.checked += 1
         if answer != wanted:
             raise TablesDifferError(f"the engine says {answer!r} of {about!r}, the model {wanted!r}")
+
+
+def _new_engine() -> Engine:
+    """One whose cache forgets nobody by itself."""
+    return Engine(cache_users=1_000_000, cache_ttl=86_400.0)
+
+
+def _warm_up(settings: ChurnSettings) -> None:
+    """What Python itself takes when it does this for the first time is not the engine's."""
+    steps, witness = Steps(settings), Witness(_new_engine(), None)
+    for _ in range(_WARM_UP):
+        witness.take(steps.draw())
+
+
+def _visitor(number: int) -> str:
+    return f"visitor-{number}"
 
 
 def _perform(table: Engine | PythonTable, step: Step) -> int | None:

@@ -23,8 +23,8 @@ _MOMENTS: Final = ("at the beginning", "at most", "at the end")
 class ChurnOptions(msgspec.Struct, frozen=True):
     """Who stays, and what comes and goes."""
 
-    population: Population = Population(users=2_000, channels=100_000, memberships=600_000, instances=100)
-    visitors: int = 2_000
+    population: Population = Population(users=4_000, channels=200_000, memberships=1_200_000, instances=100)
+    visitors: int = 4_000
     operations: int = FULL
 
 

@@ -111,7 +111,7 @@ def bench_churn(
 
     Each step is held against a plain model; when all visitors have left, memory is compared with the beginning.
     """
-    options = ChurnOptions(operations=max(1, round(operations * QUICK_FRACTION)) if quick else operations)
+    options = _quick_churn(operations) if quick else ChurnOptions(operations=operations)
     _show(lambda stages: churn(options, stages), json_file, html_file)
 
 
@@ -132,6 +132,12 @@ def _quick_sizing(population: Population) -> SizingOptions:
 def _quick_login(population: Population, visit: int) -> LoginOptions:
     small = max(1, round(visit * QUICK_FRACTION))
     return LoginOptions(population.scaled(QUICK_FRACTION), small, _QUICK_ROUNDS, _QUICK_SECONDS)
+
+
+def _quick_churn(operations: int) -> ChurnOptions:
+    whole = ChurnOptions(operations=operations)
+    visitors, few = (max(1, round(count * QUICK_FRACTION)) for count in (whole.visitors, operations))
+    return ChurnOptions(whole.population.scaled(QUICK_FRACTION), visitors, few)
 
 
 def _show(bench: Callable[[Stages], Report], json_file: Path | None, html_file: Path | None) -> None:
