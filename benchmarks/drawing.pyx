@@ -139,3 +139,14 @@ def sample(uint64_t seed, uint32_t channels, Py_ssize_t count, double skew, cons
     finally:
         free(drawn.taken)
     return numbers
+
+
+def draws(uint64_t seed, uint32_t channels, Py_ssize_t count, double skew):
+    """Numbers of channels, each drawn by itself, so that popular ones come more than once; `sample` says of what."""
+    cdef array numbers = clone(LIKE, count, zero=False)
+    cdef uint32_t* into = <uint32_t*>numbers.data.as_voidptr
+    cdef Drawn drawn = Drawn(NULL, 0, mixed(seed * STEP + 1))
+    cdef Py_ssize_t at
+    for at in range(count):
+        into[at] = channel_of(rank(uniform(&drawn), channels, skew), channels)
+    return numbers

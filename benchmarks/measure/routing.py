@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from benchmarks.apart import Progress
-from benchmarks.drawing import channel_names, sample
+from benchmarks.drawing import channel_names, draws
 from benchmarks.measure.rates import rate_of_threads
 from benchmarks.population import instance_name, user_name
 from benchmarks.tables import Kind, Table, lookup_batch, new_table
@@ -137,9 +137,7 @@ def event(number: int, length: int) -> bytes:
 
 
 def _names(settings: RouteSettings, skew: float, count: int, draw: int) -> list[str]:
-    """Popular channels come more than once."""
-    drawn = [sample(draw * count + at, settings.channels, 1, skew, array("I"))[0] for at in range(count)]
-    return channel_names(array("I", drawn))
+    return channel_names(draws(draw, settings.channels, count, skew))
 
 
 def _batched_lookups(table: Table, settings: RouteSettings, skew: float, thread: int) -> Callable[[], int]:

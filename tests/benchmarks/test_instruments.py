@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.apart import run_apart
 from benchmarks.costs import COSTS, require_room
-from benchmarks.drawing import channel_names, sample
+from benchmarks.drawing import channel_names, draws, sample
 from benchmarks.errors import BenchError, DoesNotFitError
 from benchmarks.floor import Floor
 from benchmarks.histogram import Histogram
@@ -48,8 +48,7 @@ def test_all_can_be_drawn_whatever_the_skew(skew: float) -> None:
 
 def test_skew_makes_a_few_channels_popular() -> None:
     def most_popular(skew: float) -> int:
-        drawn = Counter(sample(seed, 10_000, 1, skew, NONE_DEALT)[0] for seed in range(5_000))
-        return drawn.most_common(1)[0][1]
+        return Counter(draws(1, 10_000, 5_000, skew)).most_common(1)[0][1]
 
     assert most_popular(0.0) < 20
     assert 200 < most_popular(1.0) < most_popular(1.5)
