@@ -1,6 +1,6 @@
 """The engine and its alternatives, by one set of calls."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final, Literal, Protocol
 
 from benchmarks.baselines.cython_table import CythonTable
@@ -24,6 +24,9 @@ class Table(Protocol):
     def instances(self, channel: str) -> frozenset[str]:
         """Where the channel's readers are."""
 
+    def widths(self, channels: Iterable[str]) -> list[int]:
+        """How many instances each channel has: the bulk lookup."""
+
     def members(self, channel: str) -> dict[str, list[str]]:
         """The channel's online members, sorted, by instance."""
 
@@ -42,10 +45,3 @@ def new_table(kind: Kind) -> Table:
         "cython": CythonTable,
     }
     return makers[kind]()
-
-
-def lookup_batch(table: Table, names: Sequence[str]) -> list[int]:
-    """How many instances each channel has: the bulk lookup."""
-    if isinstance(table, PythonTable | CythonTable):
-        return table.widths(names)
-    return [len(table.instances(name)) for name in names]

@@ -15,7 +15,7 @@ from benchmarks.apart import Progress
 from benchmarks.errors import TablesDifferError
 from benchmarks.machine import resident_bytes
 from benchmarks.population import Population, instance_name, user_name
-from benchmarks.tables import Kind, Table, lookup_batch, new_table
+from benchmarks.tables import Kind, Table, new_table
 from fanout import Engine
 
 _STEPS: Final = 100
@@ -112,7 +112,7 @@ def lookup_rate(table: Table, population: Population, lookups: int) -> float:
     seconds = 0.0
     for names in batches_of_names(population, lookups):
         started = process_time()
-        lookup_batch(table, names)
+        table.widths(names)
         seconds += process_time() - started
     return lookups // _BATCH * _BATCH / seconds
 
@@ -127,4 +127,4 @@ def digest_of_answers(table: Table, population: Population) -> str:
     """Equal for tables that answer equally about a sample of channels."""
     sample = population.some_names(min(_SAMPLED_CHANNELS, population.channels), draw=0)
     answers = [(name, sorted(table.instances(name)), sorted(table.members(name).items())) for name in sample]
-    return hashlib.sha256(repr((answers, lookup_batch(table, sample))).encode()).hexdigest()
+    return hashlib.sha256(repr((answers, table.widths(sample))).encode()).hexdigest()

@@ -15,7 +15,7 @@ from benchmarks.apart import Progress
 from benchmarks.drawing import channel_names, draws
 from benchmarks.measure.rates import rate_of_threads
 from benchmarks.population import instance_name, user_name
-from benchmarks.tables import Kind, Table, lookup_batch, new_table
+from benchmarks.tables import Kind, Table, new_table
 from fanout import Engine, decode_batch
 
 EVENTS_PER_CALL: Final = 500
@@ -142,7 +142,7 @@ def _names(settings: RouteSettings, skew: float, count: int, draw: int) -> list[
 
 def _batched_lookups(table: Table, settings: RouteSettings, skew: float, thread: int) -> Callable[[], int]:
     calls = cycle([_names(settings, skew, NAMES_PER_CALL, thread * _CALLS + call) for call in range(_CALLS)])
-    return lambda: len(lookup_batch(table, next(calls)))
+    return lambda: len(table.widths(next(calls)))
 
 
 def _single_lookups(table: Table, settings: RouteSettings, skew: float, thread: int) -> Callable[[], int]:

@@ -12,7 +12,7 @@ from benchmarks.measure.agreement import AgreementSettings
 from benchmarks.measure.churn import ChurnSettings
 from benchmarks.measure.routing import batches_of, event
 from benchmarks.population import Population
-from benchmarks.tables import KINDS, Kind, Table, lookup_batch, new_table
+from benchmarks.tables import KINDS, Kind, Table, new_table
 
 POPULATION = Population(users=60, channels=200, memberships=2_000, instances=7, skew=1.0)
 
@@ -34,7 +34,7 @@ def test_users_on_instances(table: Table) -> None:
     assert table.user_online("cat", "i2") == 0
     assert table.instances("c2") == {"i1", "i2"}
     assert table.members("c2") == {"i1": ["ann", "ben"], "i2": ["cat"]}
-    assert lookup_batch(table, ["c1", "c2", "nowhere"]) == [1, 2, 0]
+    assert table.widths(["c1", "c2", "nowhere"]) == [1, 2, 0]
     assert table.user_offline("ann", "i1") == 1
     assert table.instances("c1") == frozenset()
     assert table.members("c2") == {"i1": ["ben"], "i2": ["cat"]}
