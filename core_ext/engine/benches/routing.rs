@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput};
-use fanout_engine::{Batch, Config, Decoder, Engine};
+use fanout_engine::{Batch, Config, Decoder, Engine, Ids};
 
 const CHANNELS: usize = 10_000;
 const INSTANCES: usize = 20;
@@ -64,7 +64,7 @@ fn engine() -> Engine {
     for instance in 0..INSTANCES {
         let reads = |number: &usize| (number + instance * 7) % INSTANCES < TARGETS;
         let channels: Vec<String> = (0..CHANNELS).filter(reads).map(channel).collect();
-        let channels: Vec<&str> = channels.iter().map(String::as_str).collect();
+        let channels = Ids::of(channels.iter().map(String::as_str), "channel").expect("they are ids");
         let placed = engine.user_online(&format!("user-{instance}"), &format!("notif-{instance}"), Some(&channels), 0);
         assert_eq!(placed, Ok(channels.len()));
     }
