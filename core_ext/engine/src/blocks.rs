@@ -1,6 +1,6 @@
-//! Blocks of readers in one array, in a few sizes, each used again by the next that needs its size.
+//! Blocks of readers, in a few sizes, each used again by the next that needs its size.
 
-use crate::prefetch::prefetch;
+use crate::pages::Pages;
 use crate::readers::Reader;
 
 /// How many readers a block of each class holds: steps of a third to a half, so that a quarter of it is unused at most
@@ -8,18 +8,24 @@ use crate::readers::Reader;
 const SIZES: [usize; 12] = [4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256];
 
 const NONE: u32 = u32::MAX;
-const SPARSE_FROM: usize = 1024;
+const SPARSE_FROM: usize = 256;
 
-/// Where a block is.
+/// Four readers: what all sizes are multiples of.
+type Unit = [Reader; 4];
+
+const IN_UNIT: usize = 4;
+const PAGE: usize = 128;
+
+/// Where a block is: its first unit, and its class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Block {
     pub(crate) start: u32,
     pub(crate) class: u8,
 }
 
-/// The blocks of a shard.
+/// The blocks of a shard, each within one page.
 pub(crate) struct Blocks {
-    words: Vec<u32>,
+    units: Pages<Unit, PAGE>,
     /// The first free block of each class; the first word of a free block is the next one.
     free: [u32; SIZES.len()],
     unused: usize,
@@ -27,7 +33,7 @@ pub(crate) struct Blocks {
 
 impl Default for Blocks {
     fn default() -> Self {
-        Self { words: Vec::new(), free: [NONE; SIZES.len()], unused: 0 }
+        Self { units: Pages::default(), free: [NONE; SIZES.len()], unused: 0 }
     }
 }
 
@@ -35,31 +41,31 @@ impl Blocks {
     /// A block with these readers, at most [`SIZES`]' last.
     pub(crate) fn allocate(&mut self, readers: &[Reader]) -> Block {
         let block = self.take(class_for(readers.len()));
-        self.words[block.start as usize..][..readers.len()].copy_from_slice(readers);
+        self.readers_mut(block)[..readers.len()].copy_from_slice(readers);
         block
     }
 
     /// Free a block.
     pub(crate) fn free(&mut self, block: Block) {
         let class = usize::from(block.class);
-        self.words[block.start as usize] = self.free[class];
+        self.units[block.start as usize][0] = self.free[class];
         self.free[class] = block.start;
-        self.unused += SIZES[class];
+        self.unused += units_of(class);
     }
 
     /// The first `len` readers of a block.
     pub(crate) fn get(&self, block: Block, len: usize) -> &[Reader] {
-        &self.words[block.start as usize..][..len]
+        &self.units.run(block.start as usize).as_flattened()[..len]
     }
 
     /// Ask for a block's first readers ahead of their use.
     pub(crate) fn prefetch(&self, block: Block) {
-        prefetch(&self.words, block.start as usize);
+        self.units.prefetch(block.start as usize);
     }
 
     /// Replace a reader.
     pub(crate) fn set(&mut self, block: Block, place: usize, reader: Reader) {
-        self.words[block.start as usize + place] = reader;
+        self.readers_mut(block)[place] = reader;
     }
 
     /// Add a reader behind the first `len`; where the block is now.
@@ -82,45 +88,69 @@ impl Blocks {
 
     /// Whether half of the array is free blocks.
     pub(crate) fn is_sparse(&self) -> bool {
-        self.words.len() >= SPARSE_FROM && self.unused * 2 > self.words.len()
+        self.units.len() >= SPARSE_FROM && self.unused * 2 > self.units.len()
     }
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        self.words.capacity() * size_of::<u32>()
+        self.units.bytes()
+    }
+
+    fn readers_mut(&mut self, block: Block) -> &mut [Reader] {
+        self.units.run_mut(block.start as usize).as_flattened_mut()
     }
 
     fn moved(&mut self, from: Block, len: usize, wanted: usize) -> Block {
         let to = self.take(class_for(wanted));
-        self.words.copy_within(from.start as usize..from.start as usize + len, to.start as usize);
+        for unit in 0..len.div_ceil(IN_UNIT) {
+            self.units[to.start as usize + unit] = self.units[from.start as usize + unit];
+        }
         self.free(from);
         to
     }
 
     fn take(&mut self, class: u8) -> Block {
-        let (index, size) = (usize::from(class), SIZES[usize::from(class)]);
-        if self.free[index] == NONE {
-            return Block { start: self.extend(size), class };
+        let start = self.free[usize::from(class)];
+        if start == NONE {
+            return self.extend(class);
         }
-        let start = self.free[index];
-        self.free[index] = self.words[start as usize];
-        self.unused -= size;
+        self.free[usize::from(class)] = self.units[start as usize][0];
+        self.unused -= units_of(usize::from(class));
         Block { start, class }
     }
 
-    fn extend(&mut self, size: usize) -> u32 {
-        let start = self.words.len();
-        if self.words.capacity() < start + size {
-            self.words.reserve_exact(start / 8 + size);
+    /// A block behind all others. What is left of a page that has no room for it becomes smaller blocks.
+    fn extend(&mut self, class: u8) -> Block {
+        let units = units_of(usize::from(class));
+        while PAGE - self.units.len() % PAGE < units {
+            let rest = class_within((PAGE - self.units.len() % PAGE) * IN_UNIT);
+            let block = self.append(rest);
+            self.free(block);
         }
-        self.words.resize(start + size, 0);
-        u32::try_from(start).expect("fewer than 2^32 readers in a shard")
+        self.append(class)
+    }
+
+    fn append(&mut self, class: u8) -> Block {
+        let start = u32::try_from(self.units.len()).expect("fewer than 2^34 readers in a shard");
+        (0..units_of(usize::from(class))).for_each(|_| self.units.push(Unit::default()));
+        Block { start, class }
     }
 }
 
+fn units_of(class: usize) -> usize {
+    SIZES[class] / IN_UNIT
+}
+
+/// The smallest class that holds so many.
 #[expect(clippy::cast_possible_truncation, reason = "a dozen classes")]
 fn class_for(len: usize) -> u8 {
     SIZES.iter().position(|&size| size >= len).unwrap_or(SIZES.len() - 1) as u8
+}
+
+/// The largest class that holds no more than so many, at least the smallest.
+#[expect(clippy::cast_possible_truncation, reason = "a dozen classes")]
+fn class_within(len: usize) -> u8 {
+    SIZES.iter().rposition(|&size| size <= len).unwrap_or_default() as u8
 }
 
 #[cfg(test)]
@@ -139,7 +169,7 @@ mod tests {
         }
         assert!(SIZES[usize::from(block.class)] <= 12);
         assert_eq!(blocks.pop(block, 1), None);
-        assert_eq!(blocks.unused, blocks.words.len());
+        assert_eq!(blocks.unused, blocks.units.len());
     }
 
     #[test]

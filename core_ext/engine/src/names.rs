@@ -65,7 +65,7 @@ impl<'a> Key<'a> {
 pub(crate) struct Names {
     slots: Vec<u32>,
     taken: usize,
-    cells: Pages<Cell>,
+    cells: Pages<Cell, 256>,
     /// The words of long names after their first.
     rest: Vec<u64>,
     garbage: usize,

@@ -10,25 +10,22 @@ use smallvec::SmallVec;
 
 use crate::prefetch::prefetch;
 
-/// Items in a page.
-pub(crate) const PAGE: usize = 256;
-
 /// Pages that an array points to from within itself: a pointer elsewhere would be one more miss on the way.
 const NEAR: usize = 12;
 
 /// An array of pages; the last one is filled up with `T::default()`.
-pub(crate) struct Pages<T> {
+pub(crate) struct Pages<T, const PAGE: usize> {
     pages: SmallVec<[Box<[T; PAGE]>; NEAR]>,
     len: usize,
 }
 
-impl<T> Default for Pages<T> {
+impl<T, const PAGE: usize> Default for Pages<T, PAGE> {
     fn default() -> Self {
         Self { pages: SmallVec::new(), len: 0 }
     }
 }
 
-impl<T: Default + Copy> Pages<T> {
+impl<T: Default + Copy, const PAGE: usize> Pages<T, PAGE> {
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -50,6 +47,16 @@ impl<T: Default + Copy> Pages<T> {
             self.pages.truncate(len.div_ceil(PAGE));
             self.pages.shrink_to_fit();
         }
+    }
+
+    /// The items from `start` on that are in one page with it.
+    pub(crate) fn run(&self, start: usize) -> &[T] {
+        &self.pages[start / PAGE][start % PAGE..]
+    }
+
+    /// [`Pages::run`], to change them.
+    pub(crate) fn run_mut(&mut self, start: usize) -> &mut [T] {
+        &mut self.pages[start / PAGE][start % PAGE..]
     }
 
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
@@ -78,7 +85,7 @@ impl<T: Default + Copy> Pages<T> {
     }
 }
 
-impl<T> Index<usize> for Pages<T> {
+impl<T, const PAGE: usize> Index<usize> for Pages<T, PAGE> {
     type Output = T;
 
     fn index(&self, index: usize) -> &T {
@@ -86,7 +93,7 @@ impl<T> Index<usize> for Pages<T> {
     }
 }
 
-impl<T> IndexMut<usize> for Pages<T> {
+impl<T, const PAGE: usize> IndexMut<usize> for Pages<T, PAGE> {
     fn index_mut(&mut self, index: usize) -> &mut T {
         &mut self.pages[index / PAGE][index % PAGE]
     }
@@ -98,7 +105,7 @@ mod tests {
 
     #[test]
     fn growing_keeps_what_is_there_and_shrinking_returns_pages() {
-        let mut pages = Pages::<u64>::default();
+        let mut pages = Pages::<u64, 64>::default();
         (0..2_000).for_each(|item| pages.push(item));
         assert!(pages.iter().copied().eq(0..2_000));
         assert_eq!((pages.len(), pages[999], pages.get(5_000)), (2_000, 999, None));

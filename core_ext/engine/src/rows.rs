@@ -44,7 +44,7 @@ const PLACE: usize = 7;
 /// The rows of a shard.
 #[derive(Default)]
 pub(crate) struct Rows {
-    all: Pages<Row>,
+    all: Pages<Row, 256>,
     blocks: Blocks,
     crowds: Vec<Option<Box<Crowd>>>,
     crowd_bytes: usize,
