@@ -5,7 +5,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::ids::Id;
 use crate::names::Interner;
-use crate::readers::{Numbers, Reader, Readers};
+use crate::readers::{Numbers, Readers};
 use crate::rosters::{Digest, Rosters};
 use crate::users::{Place, User};
 
@@ -60,8 +60,7 @@ impl Instances {
     pub(crate) fn place(&self, instance: &Id, named: Named) -> Place {
         let State { names, rosters, numbers } = &mut *self.state.write();
         let (instance, _) = names.intern(instance);
-        let reader: Reader = numbers.take();
-        self.readers.set(reader, instance, named.user);
+        let reader = numbers.take(instance, named.user, &self.readers);
         rosters.reach(instance);
         rosters.add(instance, named.user, named.name);
         Place { instance, reader }
@@ -71,14 +70,15 @@ impl Instances {
     pub(crate) fn displace(&self, place: Place, named: Named) {
         let State { rosters, numbers, .. } = &mut *self.state.write();
         rosters.remove(place.instance, named.user, named.name);
-        numbers.give_back(place.reader);
+        numbers.give_back(place.instance, place.reader);
     }
 
     /// Forget an instance, unless somebody is on it. Its number may become another's.
     pub(crate) fn retire(&self, instance: u32) {
-        let State { names, rosters, .. } = &mut *self.state.write();
+        let State { names, rosters, numbers } = &mut *self.state.write();
         if rosters.is_empty(instance) {
             names.remove(instance);
+            numbers.give_back_all(instance);
         }
     }
 

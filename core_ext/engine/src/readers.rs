@@ -2,6 +2,9 @@
 //!
 //! A channel names its readers by these numbers alone, in four bytes, and who they are is looked up here. What a number
 //! means never changes while any channel names it, and is read without a lock.
+//!
+//! Numbers belong to their instance by pages of 32, so that the instances of a hundred thousand readers are a table of
+//! 12 KB: it stays in the nearest cache while a login looks at all readers of all its channels.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,110 +15,195 @@ pub(crate) type Reader = u32;
 /// No reader: stands in the unused places of rows, and is on no instance.
 pub(crate) const NOBODY: Reader = 0;
 
-/// Page `n` holds `FIRST << n` readers, so that growing never moves one.
-const FIRST: usize = 1024;
-const FIRST_BITS: u32 = FIRST.trailing_zeros();
-const PAGES: usize = 22;
+const PAGE_BITS: u32 = 5;
+const PAGE: Reader = 1 << PAGE_BITS;
+const NO_ONE: u32 = u32::MAX;
 
 /// Who the readers are.
 #[derive(Default)]
 pub(crate) struct Readers {
-    pages: [OnceLock<Page>; PAGES],
-}
-
-/// Side by side rather than in pairs: counting a channel's instances reads nothing of its users.
-struct Page {
-    instances: Box<[AtomicU32]>,
-    users: Box<[AtomicU32]>,
-}
-
-/// The numbers in use.
-#[derive(Default)]
-pub(crate) struct Numbers {
-    last: Reader,
-    free: Vec<Reader>,
-}
-
-impl Numbers {
-    /// A number that no reader has.
-    pub(crate) fn take(&mut self) -> Reader {
-        self.free.pop().unwrap_or_else(|| {
-            self.last += 1;
-            self.last
-        })
-    }
-
-    pub(crate) fn give_back(&mut self, reader: Reader) {
-        self.free.push(reader);
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.free.capacity() * size_of::<Reader>()
-    }
+    /// The instance of each page.
+    owners: Column<8192>,
+    users: Column<1024>,
 }
 
 impl Readers {
+    /// Say whose a page of numbers is. No channel names a number of it.
+    fn set_owner(&self, page: u32, instance: u32) {
+        self.owners.set(page, instance);
+    }
+
     /// Say who a reader is. No channel names it yet.
-    pub(crate) fn set(&self, reader: Reader, instance: u32, user: u32) {
-        let (page, place) = place_of(reader);
-        let page = self.pages[page].get_or_init(|| Page::new(FIRST << page));
-        page.instances[place].store(instance, Ordering::Relaxed);
-        page.users[place].store(user, Ordering::Relaxed);
+    fn set_user(&self, reader: Reader, user: u32) {
+        self.users.set(reader, user);
     }
 
     /// The reader's instance.
+    #[inline]
     pub(crate) fn instance(&self, reader: Reader) -> u32 {
-        let (page, place) = place_of(reader);
-        self.pages[page].get().map_or(u32::MAX, |page| page.instances[place].load(Ordering::Relaxed))
+        self.owners.get(reader >> PAGE_BITS)
     }
 
     /// The reader's user.
     pub(crate) fn user(&self, reader: Reader) -> u32 {
-        let (page, place) = place_of(reader);
-        self.pages[page].get().map_or(u32::MAX, |page| page.users[place].load(Ordering::Relaxed))
+        self.users.get(reader)
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let pages = self.pages.iter().filter_map(OnceLock::get);
-        pages.map(|page| page.instances.len() * 2 * size_of::<AtomicU32>()).sum()
+        self.owners.bytes() + self.users.bytes()
     }
 }
 
-impl Page {
-    fn new(readers: usize) -> Self {
-        let column = || (0..readers).map(|_| AtomicU32::new(u32::MAX)).collect();
-        Self { instances: column(), users: column() }
+/// The numbers in use, by instance.
+#[derive(Default)]
+pub(crate) struct Numbers {
+    pages: u32,
+    free_pages: Vec<u32>,
+    instances: Vec<Own>,
+}
+
+/// An instance's pages, and those of its numbers that no reader has.
+#[derive(Default)]
+struct Own {
+    pages: Vec<u32>,
+    free: Vec<Reader>,
+}
+
+impl Numbers {
+    /// A number for a user on an instance.
+    pub(crate) fn take(&mut self, instance: u32, user: u32, readers: &Readers) -> Reader {
+        if self.instances.len() <= instance as usize {
+            self.instances.resize_with(instance as usize + 1, Own::default);
+        }
+        if self.instances[instance as usize].free.is_empty() {
+            self.add_page(instance, readers);
+        }
+        let reader = self.instances[instance as usize].free.pop().expect("a page was added");
+        readers.set_user(reader, user);
+        reader
+    }
+
+    /// No channel names the reader any more.
+    pub(crate) fn give_back(&mut self, instance: u32, reader: Reader) {
+        self.instances[instance as usize].free.push(reader);
+    }
+
+    /// An instance has no reader any more.
+    pub(crate) fn give_back_all(&mut self, instance: u32) {
+        if let Some(own) = self.instances.get_mut(instance as usize) {
+            self.free_pages.extend(std::mem::take(own).pages);
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        let own = |own: &Own| (own.pages.capacity() + own.free.capacity()) * size_of::<u32>() + size_of::<Own>();
+        self.instances.iter().map(own).sum::<usize>() + self.free_pages.capacity() * size_of::<u32>()
+    }
+
+    fn add_page(&mut self, instance: u32, readers: &Readers) {
+        let page = self.free_pages.pop().unwrap_or_else(|| {
+            self.pages += 1; // the first page is nobody's
+            assert!(self.pages < 1 << (u32::BITS - PAGE_BITS), "all numbers of readers are in use");
+            self.pages
+        });
+        readers.set_owner(page, instance);
+        let own = &mut self.instances[instance as usize];
+        own.pages.push(page);
+        own.free.extend((0..PAGE).rev().map(|place| page << PAGE_BITS | place));
     }
 }
 
-fn place_of(reader: Reader) -> (usize, usize) {
-    let shifted = reader as usize + FIRST;
-    let page = shifted.ilog2() - FIRST_BITS;
-    (page as usize, shifted - (FIRST << page))
+/// A growing array that is read without a lock: the first `FIRST` items, then pages of twice as many each.
+struct Column<const FIRST: usize> {
+    first: Box<[AtomicU32]>,
+    pages: [OnceLock<Box<[AtomicU32]>>; 22],
+}
+
+impl<const FIRST: usize> Default for Column<FIRST> {
+    fn default() -> Self {
+        Self { first: items(FIRST), pages: Default::default() }
+    }
+}
+
+impl<const FIRST: usize> Column<FIRST> {
+    #[inline]
+    fn get(&self, index: u32) -> u32 {
+        match self.first.get(index as usize) {
+            Some(item) => item.load(Ordering::Relaxed),
+            None => self.get_far(index),
+        }
+    }
+
+    fn set(&self, index: u32, value: u32) {
+        if let Some(item) = self.first.get(index as usize) {
+            item.store(value, Ordering::Relaxed);
+        } else {
+            let (page, place) = Self::place_of(index);
+            self.pages[page].get_or_init(|| items(FIRST << page))[place].store(value, Ordering::Relaxed);
+        }
+    }
+
+    #[cold]
+    fn get_far(&self, index: u32) -> u32 {
+        let (page, place) = Self::place_of(index);
+        self.pages[page].get().map_or(NO_ONE, |page| page[place].load(Ordering::Relaxed))
+    }
+
+    fn place_of(index: u32) -> (usize, usize) {
+        let page = (index as usize / FIRST).ilog2() as usize;
+        (page, index as usize - (FIRST << page))
+    }
+
+    fn bytes(&self) -> usize {
+        let pages: usize = self.pages.iter().filter_map(OnceLock::get).map(|page| page.len()).sum();
+        (self.first.len() + pages) * size_of::<AtomicU32>()
+    }
+}
+
+fn items(count: usize) -> Box<[AtomicU32]> {
+    (0..count).map(|_| AtomicU32::new(NO_ONE)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
-    fn every_reader_has_a_place_of_its_own() {
-        let readers = Readers::default();
-        let all = [0, 1, 1023, 1024, 3071, 3072, 500_000];
-        for reader in all {
-            readers.set(reader, reader + 1, reader + 2);
+    fn every_item_has_a_place_of_its_own() {
+        let column = Column::<4>::default();
+        let all: Vec<u32> = (0..1_000).collect();
+        for &index in &all {
+            column.set(index, index + 1);
         }
-        for reader in all {
-            assert_eq!((readers.instance(reader), readers.user(reader)), (reader + 1, reader + 2));
-        }
-        assert_eq!(place_of(u32::MAX).0, PAGES);
+        assert!(all.iter().all(|&index| column.get(index) == index + 1));
+        assert_eq!(column.get(5_000), NO_ONE);
+        let last: fn(u32) -> (usize, usize) = Column::<1024>::place_of;
+        assert_eq!(last(u32::MAX), (21, (1024 << 21) - 1));
     }
 
     #[test]
-    fn numbers_are_used_again() {
-        let mut numbers = Numbers::default();
-        let (a, b) = (numbers.take(), numbers.take());
-        numbers.give_back(a);
-        assert_eq!((numbers.take(), numbers.take()), (a, b + 1));
+    fn readers_are_who_they_were_said_to_be() {
+        let (readers, mut numbers) = (Readers::default(), Numbers::default());
+        let placed: Vec<(Reader, u32, u32)> = (0..100_u32)
+            .flat_map(|user| (0..3_u32).map(move |instance| (user, instance)))
+            .map(|(user, instance)| (numbers.take(instance, user, &readers), instance, user))
+            .collect();
+        assert_eq!(placed.iter().map(|placed| placed.0).collect::<HashSet<_>>().len(), 300);
+        assert!(placed.iter().all(|&(reader, i, u)| (readers.instance(reader), readers.user(reader)) == (i, u)));
+        assert_eq!(readers.instance(NOBODY), NO_ONE);
+    }
+
+    #[test]
+    fn numbers_and_pages_are_used_again() {
+        let (readers, mut numbers) = (Readers::default(), Numbers::default());
+        let first = numbers.take(0, 7, &readers);
+        numbers.give_back(0, first);
+        assert_eq!(numbers.take(0, 8, &readers), first);
+        numbers.give_back(0, first);
+        numbers.give_back_all(0);
+        assert_eq!(numbers.take(5, 9, &readers) >> PAGE_BITS, first >> PAGE_BITS);
+        assert_eq!((readers.instance(first), numbers.pages), (5, 1));
     }
 }
