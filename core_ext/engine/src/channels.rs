@@ -23,7 +23,7 @@ use crate::ids::{Ids, Packed};
 use crate::names::{Key, LOCAL_BITS, Local, NameHasher, Names};
 use crate::prefetch::prefetch_whole;
 use crate::readers::{Reader, Readers};
-use crate::rows::{Rows, Tally, View};
+use crate::rows::{Overflow, Row, Tally, View};
 
 /// A channel's number in the engine.
 pub(crate) type Channel = u32;
@@ -37,14 +37,14 @@ pub(crate) struct Channels {
     shards: Box<[RwLock<Shard>]>,
     entries: AtomicUsize,
     occupied: AtomicUsize,
-    bytes_names: AtomicUsize,
-    bytes_rows: AtomicUsize,
+    bytes_of_names: AtomicUsize,
+    bytes_of_rows: AtomicUsize,
 }
 
 #[derive(Default)]
 struct Shard {
-    names: Names,
-    rows: Rows,
+    rows: Names<Row>,
+    overflow: Overflow,
 }
 
 /// What becomes of the readers and the lists of some channels.
@@ -64,8 +64,8 @@ impl Channels {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             entries: zero(),
             occupied: zero(),
-            bytes_names: zero(),
-            bytes_rows: zero(),
+            bytes_of_names: zero(),
+            bytes_of_rows: zero(),
         }
     }
 
@@ -95,7 +95,7 @@ impl Channels {
 
     /// Add a reader to channels that a list holds, by sorted ids. The number of entries begun.
     pub(crate) fn enter(&self, ids: &[Channel], reader: Reader, readers: &Readers) -> usize {
-        let tally = self.each(ids, |state, local| state.rows.add(local, reader, readers));
+        let tally = self.each(ids, |state, local| state.add(local, reader, readers));
         self.count(tally, usize::wrapping_add);
         tally.entries
     }
@@ -111,14 +111,14 @@ impl Channels {
     pub(crate) fn find(&self, name: Packed) -> Option<Channel> {
         let key = Key::new(self.hasher, name);
         let shard = shard_of(key.hash);
-        self.shards[shard].read().names.find(key).map(|local| id_of(shard, local))
+        self.shards[shard].read().rows.find(key).map(|local| id_of(shard, local))
     }
 
     /// What a channel's readers are asked for; None for a channel that no list holds.
     pub(crate) fn read<R>(&self, name: Packed, ask: impl FnOnce(View) -> R) -> Option<R> {
         let key = Key::new(self.hasher, name);
         let shard = self.shards[shard_of(key.hash)].read();
-        shard.names.find(key).map(|local| ask(shard.rows.view(local)))
+        shard.rows.find(key).map(|local| ask(shard.view(local)))
     }
 
     /// [`Channels::read`] for many, in the order of the shards: `ask` gets the index of the name.
@@ -131,7 +131,7 @@ impl Channels {
             for (_, state, stops) in &shards {
                 for (stop, candidate) in stops.iter().zip(&mut candidates) {
                     if let Some(local) = state.find(course.key(stop), candidate) {
-                        ask(stop.name(), state.rows.view(local));
+                        ask(stop.name(), state.view(local));
                     }
                 }
             }
@@ -143,7 +143,7 @@ impl Channels {
         let mut names = Vec::with_capacity(ids.len());
         for window in ids.chunks(WINDOW) {
             for (_, state, group) in self.read_all(window, |&id| shard_of_id(id)) {
-                names.extend(group.iter().filter_map(|&id| state.names.name(id & LOCAL_MASK)));
+                names.extend(group.iter().filter_map(|&id| state.rows.name(id & LOCAL_MASK)));
             }
         }
         names
@@ -162,13 +162,13 @@ impl Channels {
     /// How many channels a list holds.
     #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
-        self.shards.iter().map(|shard| shard.read().names.len()).sum()
+        self.shards.iter().map(|shard| shard.read().rows.len()).sum()
     }
 
     /// Bytes held for names, and for readers.
     pub(crate) fn bytes(&self) -> (usize, usize) {
         let shards = self.shards.len() * size_of::<RwLock<Shard>>();
-        (self.bytes_names.load(Ordering::Relaxed), self.bytes_rows.load(Ordering::Relaxed) + shards)
+        (self.bytes_of_names.load(Ordering::Relaxed), self.bytes_of_rows.load(Ordering::Relaxed) + shards)
     }
 
     fn each(&self, ids: &[Channel], mut work: impl FnMut(&mut Shard, Local) -> Tally) -> Tally {
@@ -211,8 +211,8 @@ impl Channels {
         let (names, rows) = bytes_of(&shards);
         let result = work(&mut shards);
         let (names_now, rows_now) = bytes_of(&shards);
-        self.bytes_names.fetch_add(names_now.wrapping_sub(names), Ordering::Relaxed);
-        self.bytes_rows.fetch_add(rows_now.wrapping_sub(rows), Ordering::Relaxed);
+        self.bytes_of_names.fetch_add(names_now.wrapping_sub(names), Ordering::Relaxed);
+        self.bytes_of_rows.fetch_add(rows_now.wrapping_sub(rows), Ordering::Relaxed);
         result
     }
 
@@ -245,9 +245,10 @@ fn lock<G, T>(window: &[T], shard: impl Fn(&T) -> usize, lock: impl Fn(usize) ->
 }
 
 fn bytes_of<G: Deref<Target = Shard>, T>(shards: &Window<G, T>) -> (usize, usize) {
-    let sum =
-        |(names, rows), (_, state, _): &(usize, G, &[T])| (names + state.names.bytes(), rows + state.rows.bytes());
-    shards.iter().fold((0, 0), sum)
+    shards.iter().fold((0, 0), |(names, rows), (_, state, _)| {
+        let of_names = state.rows.bytes_of_names();
+        (names + of_names, rows + state.rows.bytes() - of_names + state.overflow.bytes())
+    })
 }
 
 /// Ask for what the work on these channels needs.
@@ -256,27 +257,28 @@ fn prefetch_rows<G: Deref<Target = Shard>>(shards: &Window<G, Channel>) {
         ids.iter().for_each(|&id| state.rows.prefetch(id & LOCAL_MASK));
     }
     for (_, state, ids) in shards {
-        ids.iter().for_each(|&id| state.rows.prefetch_block(id & LOCAL_MASK));
+        ids.iter().for_each(|&id| state.overflow.prefetch(state.rows.record(id & LOCAL_MASK)));
     }
 }
 
 /// Ask for what finding these names needs, and the work on them. The numbers that they have, if they have one.
 fn prefetch_names<G: Deref<Target = Shard>>(shards: &Window<G, Stop>) -> SmallVec<[Local; WINDOW]> {
     for (_, state, stops) in shards {
-        stops.iter().for_each(|stop| state.names.prefetch_slot(stop.hash));
+        stops.iter().for_each(|stop| state.rows.prefetch_slot(stop.hash));
     }
     let mut candidates = SmallVec::<[Local; WINDOW]>::new();
     for (_, state, stops) in shards {
         for stop in *stops {
-            let local = state.names.candidate(stop.hash).unwrap_or(Local::MAX);
-            state.names.prefetch_cell(local);
+            let local = state.rows.candidate(stop.hash).unwrap_or(Local::MAX);
             state.rows.prefetch(local);
             candidates.push(local);
         }
     }
     let mut rest = candidates.iter();
     for (_, state, stops) in shards {
-        rest.by_ref().take(stops.len()).for_each(|&local| state.rows.prefetch_block(local));
+        for &local in rest.by_ref().take(stops.len()).filter(|&&local| local != Local::MAX) {
+            state.overflow.prefetch(state.rows.record(local));
+        }
     }
     candidates
 }
@@ -289,29 +291,42 @@ fn with_next<'a, T: 'a>(windows: impl Iterator<Item = &'a [T]> + Clone) -> impl 
 impl Shard {
     /// The number of a name that is most likely the candidate's.
     fn find(&self, key: Key, candidate: Local) -> Option<Local> {
-        if self.names.is(candidate, key) { Some(candidate) } else { self.names.find(key) }
+        if self.rows.is(candidate, key) { Some(candidate) } else { self.rows.find(key) }
     }
 
     fn intern(&mut self, hasher: NameHasher, key: Key, candidate: Local) -> Local {
-        self.find(key, candidate).unwrap_or_else(|| {
-            let local = self.names.insert(hasher, key);
-            self.rows.reach(local);
-            local
-        })
+        self.find(key, candidate).unwrap_or_else(|| self.rows.insert(hasher, key))
+    }
+
+    fn view(&self, local: Local) -> View<'_> {
+        self.overflow.view(self.rows.record(local))
+    }
+
+    fn add(&mut self, local: Local, reader: Reader, readers: &Readers) -> Tally {
+        let tally = self.overflow.add(self.rows.record_mut(local), reader, readers);
+        self.compact();
+        tally
     }
 
     fn enter(&mut self, local: Local, reader: Option<Reader>, readers: &Readers) -> Tally {
-        self.rows.hold(local);
-        reader.map_or_else(Tally::default, |reader| self.rows.add(local, reader, readers))
+        self.rows.record_mut(local).hold();
+        reader.map_or_else(Tally::default, |reader| self.add(local, reader, readers))
     }
 
     fn exit(&mut self, hasher: NameHasher, local: Local, exit: Exit, readers: &Readers) -> Tally {
-        let tally = exit.reader.map_or_else(Tally::default, |reader| self.rows.remove(local, reader, readers));
-        if exit.release && self.rows.release(local) {
-            self.names.remove(hasher, local);
-            self.rows.truncate(self.names.bound());
+        let row = self.rows.record_mut(local);
+        let tally = exit.reader.map_or_else(Tally::default, |reader| self.overflow.remove(row, reader, readers));
+        if exit.release && row.release() {
+            self.rows.remove(hasher, local);
         }
+        self.compact();
         tally
+    }
+
+    fn compact(&mut self) {
+        if self.overflow.is_sparse() {
+            self.overflow.compact(self.rows.records_mut());
+        }
     }
 }
 

@@ -61,11 +61,10 @@ impl<'a> Key<'a> {
 }
 
 /// Names <-> numbers. A freed number is used again, the lowest first, so that what is above the highest can be returned.
-#[derive(Default)]
-pub(crate) struct Names {
+pub(crate) struct Names<R> {
     slots: Vec<u32>,
     taken: usize,
-    cells: Pages<Cell, 256>,
+    records: Pages<R, 128>,
     /// The words of long names after their first.
     rest: Vec<u64>,
     garbage: usize,
@@ -76,12 +75,41 @@ pub(crate) struct Names {
 /// words, 32 bits where the others begin and 28 of its hash stand in the place of the second.
 pub(crate) type Cell = u128;
 
+/// What a table holds of each name: its cell, and whatever else is wanted in the same place of memory.
+pub(crate) trait Record: Copy + Default {
+    fn cell(&self) -> Cell;
+    fn set_cell(&mut self, cell: Cell);
+}
+
+impl Record for Cell {
+    fn cell(&self) -> Cell {
+        *self
+    }
+
+    fn set_cell(&mut self, cell: Cell) {
+        *self = cell;
+    }
+}
+
+impl<R: Record> Default for Names<R> {
+    fn default() -> Self {
+        Self {
+            slots: Vec::new(),
+            taken: 0,
+            records: Pages::default(),
+            rest: Vec::new(),
+            garbage: 0,
+            free: BinaryHeap::new(),
+        }
+    }
+}
+
 const WORD_BITS: u32 = 60;
 const TAIL_MASK: u128 = (1 << WORD_BITS) - 1;
 const HASH_BITS: u32 = 28;
 const HASH_MASK: u64 = (1 << HASH_BITS) - 1;
 
-impl Names {
+impl<R: Record> Names<R> {
     /// The number of a name.
     pub(crate) fn find(&self, key: Key) -> Option<Local> {
         let (tag, mut at) = (tag_of(key.hash), start_of(key.hash, self.slots.len()));
@@ -105,16 +133,16 @@ impl Names {
 
     /// Whether a number in use has this name.
     pub(crate) fn is(&self, local: Local, key: Key) -> bool {
-        let Some(&cell) = self.cells.get(local as usize) else { return false };
+        let Some(cell) = self.records.get(local as usize).map(Record::cell) else { return false };
         if key.rest.is_empty() {
             return cell == key.head;
         }
         cell & !(u128::from(u32::MAX) << HASH_BITS) == key.head && self.tail(cell) == key.rest
     }
 
-    /// Ask for a number's cell ahead of its use.
-    pub(crate) fn prefetch_cell(&self, local: Local) {
-        self.cells.prefetch(local as usize);
+    /// Ask for a number's record ahead of its use.
+    pub(crate) fn prefetch(&self, local: Local) {
+        self.records.prefetch(local as usize);
     }
 
     /// Number a name that has none.
@@ -123,7 +151,8 @@ impl Names {
             self.rebuild_slots(hasher, self.len() + 1);
         }
         let local = self.free.pop().map_or_else(|| self.fresh(), |Reverse(local)| local);
-        self.cells[local as usize] = self.cell(key);
+        let cell = self.cell(key);
+        self.records[local as usize].set_cell(cell);
         self.put(key.hash, local);
         local
     }
@@ -135,34 +164,57 @@ impl Names {
         let next = self.slots[(at + 1) % self.slots.len()];
         self.slots[at] = if next == EMPTY { EMPTY } else { REMOVED };
         self.taken -= usize::from(next == EMPTY);
-        self.garbage += tail_words(self.cells[local as usize]);
-        self.cells[local as usize] = 0;
+        self.garbage += tail_words(self.records[local as usize].cell());
+        self.records[local as usize] = R::default();
         self.free.push(Reverse(local));
         self.give_back(hasher);
     }
 
     /// The name of a number, if it is in use.
     pub(crate) fn name(&self, local: Local) -> Option<CompactString> {
-        let cell = self.cells.get(local as usize).filter(|&&cell| cell != 0)?;
-        let mut name = CompactString::with_capacity(length_of(*cell).into());
+        let cell = self.records.get(local as usize).map(Record::cell).filter(|&cell| cell != 0)?;
+        let mut name = CompactString::with_capacity(length_of(cell).into());
         self.with_words(local, |packed| packed.write(&mut name));
         Some(name)
     }
 
+    /// A number's record.
+    pub(crate) fn record(&self, local: Local) -> &R {
+        &self.records[local as usize]
+    }
+
+    /// [`Names::record`], to change all but its cell.
+    pub(crate) fn record_mut(&mut self, local: Local) -> &mut R {
+        &mut self.records[local as usize]
+    }
+
+    /// All records, those of free numbers too.
+    pub(crate) fn records_mut(&mut self) -> impl Iterator<Item = &mut R> {
+        self.records.iter_mut()
+    }
+
     /// How many names there are.
     pub(crate) fn len(&self) -> usize {
-        self.cells.len() - self.free.len()
+        self.records.len() - self.free.len()
     }
 
     /// One more than the highest number in use, at least.
     pub(crate) fn bound(&self) -> usize {
-        self.cells.len()
+        self.records.len()
     }
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
+        self.records.bytes() + self.bytes_of_tables()
+    }
+
+    /// Bytes held without what the records hold beside their cells.
+    pub(crate) fn bytes_of_names(&self) -> usize {
+        self.records.bytes() / size_of::<R>() * size_of::<Cell>() + self.bytes_of_tables()
+    }
+
+    fn bytes_of_tables(&self) -> usize {
         self.slots.capacity() * size_of::<u32>()
-            + self.cells.bytes()
             + self.rest.capacity() * size_of::<u64>()
             + self.free.capacity() * size_of::<Local>()
     }
@@ -185,10 +237,10 @@ impl Names {
     }
 
     fn fresh(&mut self) -> Local {
-        assert!(self.cells.len() < MAX_NAMES, "a table of names is full");
-        self.cells.push(0);
+        assert!(self.records.len() < MAX_NAMES, "a table of names is full");
+        self.records.push(R::default());
         #[expect(clippy::cast_possible_truncation, reason = "below MAX_NAMES")]
-        let local = self.cells.len() as u32 - 1;
+        let local = self.records.len() as u32 - 1;
         local
     }
 
@@ -226,10 +278,10 @@ impl Names {
     fn rebuild_slots(&mut self, hasher: NameHasher, names: usize) {
         self.slots = vec![EMPTY; MIN_SLOTS.max(names * 3 / 2)];
         self.taken = 0;
-        for local in 0..self.cells.len() {
+        for local in 0..self.records.len() {
             #[expect(clippy::cast_possible_truncation, reason = "below MAX_NAMES")]
             let number = local as Local;
-            if self.cells[local] != 0 {
+            if self.records[local].cell() != 0 {
                 let hash = self.with_words(number, |name| hasher.hash(name));
                 self.put(hash, number);
             }
@@ -243,31 +295,31 @@ impl Names {
         }
         if self.len() == 0 {
             *self = Self::default();
-        } else if self.free.len() * 2 > self.cells.len() && self.unused_at_the_end() * 4 > self.cells.len() {
-            let bound = self.cells.len() - self.unused_at_the_end();
-            self.cells.truncate(bound);
+        } else if self.free.len() * 2 > self.records.len() && self.unused_at_the_end() * 4 > self.records.len() {
+            let bound = self.records.len() - self.unused_at_the_end();
+            self.records.truncate(bound);
             self.free = self.free.drain().filter(|&Reverse(local)| (local as usize) < bound).collect();
             self.rebuild_slots(hasher, self.len());
         }
     }
 
     fn unused_at_the_end(&self) -> usize {
-        self.cells.iter().rev().take_while(|&&cell| cell == 0).count()
+        self.records.iter().rev().take_while(|record| record.cell() == 0).count()
     }
 
     fn compact_rest(&mut self) {
         let mut rest = Vec::with_capacity(self.rest.len() - self.garbage);
-        for cell in self.cells.iter_mut().filter(|cell| is_long(**cell)) {
-            let (start, words) = (tail_start(*cell), tail_words(*cell));
+        for record in self.records.iter_mut().filter(|record| is_long(record.cell())) {
+            let (start, words) = (tail_start(record.cell()), tail_words(record.cell()));
             let moved = rest.len() as u128;
-            *cell = *cell & !(u128::from(u32::MAX) << HASH_BITS) | moved << HASH_BITS;
+            record.set_cell(record.cell() & !(u128::from(u32::MAX) << HASH_BITS) | moved << HASH_BITS);
             rest.extend_from_slice(&self.rest[start..start + words]);
         }
         (self.rest, self.garbage) = (rest, 0);
     }
 
-    fn with_words<R>(&self, local: Local, use_it: impl FnOnce(Packed) -> R) -> R {
-        let cell = self.cells[local as usize];
+    fn with_words<A>(&self, local: Local, use_it: impl FnOnce(Packed) -> A) -> A {
+        let cell = self.records[local as usize].cell();
         let length = length_of(cell);
         let mut words = [0; MAX_LENGTH.div_ceil(PER_WORD)];
         words[0] = low(cell >> WORD_BITS) & low(TAIL_MASK);
@@ -284,7 +336,7 @@ impl Names {
 #[derive(Default)]
 pub(crate) struct Interner {
     hasher: Option<NameHasher>,
-    names: Names,
+    names: Names<Cell>,
 }
 
 impl Interner {
@@ -311,7 +363,7 @@ impl Interner {
     }
 
     /// The names.
-    pub(crate) fn names(&self) -> &Names {
+    pub(crate) fn names(&self) -> &Names<Cell> {
         &self.names
     }
 }

@@ -1,12 +1,13 @@
-//! A channel's readers: a row of 32 bytes for each channel of a shard, and more where a channel has more.
+//! A channel's readers: a row of 64 bytes for each channel of a shard, and more where a channel has more.
 //!
-//! Up to seven readers stand in the row itself, so that a login touches one place in memory for most channels. More
-//! stand in a block behind the first five; far more in a [`Crowd`], which counts them by instance.
+//! Up to eleven readers stand in the row itself, beside the channel's name, so that a login touches one line of memory
+//! for most channels, found by name or not. More stand in a block behind the first nine; far more in a [`Crowd`], which
+//! counts them by instance.
 
 use crate::blocks::{Block, Blocks};
 use crate::crowd::Crowd;
-use crate::names::Local;
-use crate::pages::Pages;
+use crate::names::{Cell, Record};
+use crate::prefetch::prefetch_whole;
 use crate::readers::{NOBODY, Reader, Readers};
 
 /// Instances, by number.
@@ -21,30 +22,34 @@ pub(crate) struct Tally {
     pub(crate) channels: usize,
 }
 
-const INLINE: usize = 7;
-const HEAD: usize = 5;
+const INLINE: usize = 11;
+const HEAD: usize = 9;
 /// The kind of a row whose block just went.
-const ONLY_HEAD: u32 = 5;
+const ONLY_HEAD: u32 = 9;
 const MOST_IN_BLOCK: usize = 256;
 const FEWEST_IN_CROWD: usize = 128;
 
-/// The first word counts the lists that name the channel, above four bits that say what the others hold:
-/// 0 to 7 readers; or five readers, the number of all of them with the size of their block, and the block; or a crowd.
+/// One line of memory for each channel, its name's cell included.
+///
+/// The first word counts the lists that name the channel, above four bits that say what the others hold: 0 to 11
+/// readers; or nine readers, the number of all of them with the size of their block, and the block; or a crowd.
 #[derive(Clone, Copy, Default)]
-#[repr(align(32))]
-pub(crate) struct Row(pub(crate) [u32; 8]);
+#[repr(C, align(64))]
+pub(crate) struct Row {
+    cell: Cell,
+    words: [u32; 12],
+}
 
 const KIND_BITS: u32 = 4;
 const KIND_MASK: u32 = (1 << KIND_BITS) - 1;
-const BLOCK: u32 = 8;
-const CROWD: u32 = 9;
-const SIZE: usize = 6;
-const PLACE: usize = 7;
+const BLOCK: u32 = 12;
+const CROWD: u32 = 13;
+const SIZE: usize = 10;
+const PLACE: usize = 11;
 
-/// The rows of a shard.
+/// What the rows of a shard do not hold themselves.
 #[derive(Default)]
-pub(crate) struct Rows {
-    all: Pages<Row, 256>,
+pub(crate) struct Overflow {
     blocks: Blocks,
     crowds: Vec<Option<Box<Crowd>>>,
     crowd_bytes: usize,
@@ -58,112 +63,139 @@ pub(crate) enum View<'a> {
     Many(&'a Crowd),
 }
 
-impl Rows {
-    /// Make a row for a channel's number.
-    pub(crate) fn reach(&mut self, local: Local) {
-        while self.all.len() <= local as usize {
-            self.all.push(Row::default());
-        }
+impl Record for Row {
+    fn cell(&self) -> Cell {
+        self.cell
     }
 
-    /// No number from `bound` on is in use.
-    pub(crate) fn truncate(&mut self, bound: usize) {
-        self.all.truncate(bound);
+    fn set_cell(&mut self, cell: Cell) {
+        self.cell = cell;
     }
+}
 
-    /// Ask for a row ahead of its use.
-    pub(crate) fn prefetch(&self, local: Local) {
-        self.all.prefetch(local as usize);
-    }
-
-    /// Ask for the block of a row that has one.
-    pub(crate) fn prefetch_block(&self, local: Local) {
-        if let Some(Row(row)) = self.all.get(local as usize)
-            && row[0] & KIND_MASK == BLOCK
-        {
-            self.blocks.prefetch(block_of(row));
-        }
-    }
-
+impl Row {
     /// One more list names the channel.
-    pub(crate) fn hold(&mut self, local: Local) {
-        let first = &mut self.all[local as usize].0[0];
-        *first = first.checked_add(1 << KIND_BITS).expect("fewer than 2^28 lists name one channel");
+    pub(crate) fn hold(&mut self) {
+        self.words[0] = self.words[0].checked_add(1 << KIND_BITS).expect("fewer than 2^28 lists name one channel");
     }
 
     /// One list less names the channel; whether it was the last.
-    pub(crate) fn release(&mut self, local: Local) -> bool {
-        let first = &mut self.all[local as usize].0[0];
-        *first -= 1 << KIND_BITS;
-        *first >> KIND_BITS == 0
+    pub(crate) fn release(&mut self) -> bool {
+        self.words[0] -= 1 << KIND_BITS;
+        self.words[0] >> KIND_BITS == 0
+    }
+
+    fn kind(&self) -> u32 {
+        self.words[0] & KIND_MASK
+    }
+
+    fn set_kind(&mut self, kind: u32) {
+        self.words[0] = self.words[0] & !KIND_MASK | kind;
+    }
+
+    fn head(&self) -> &[Reader] {
+        &self.words[1..=HEAD]
+    }
+
+    fn block(&self) -> Block {
+        #[expect(clippy::cast_possible_truncation, reason = "written by set_block")]
+        let class = (self.words[SIZE] >> 16) as u8;
+        Block { start: self.words[PLACE], class }
+    }
+
+    /// How many readers are in the block.
+    fn tail(&self) -> usize {
+        (self.words[SIZE] & 0xffff) as usize - HEAD
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "at most MOST_IN_BLOCK")]
+    fn set_block(&mut self, block: Block, len: usize) {
+        (self.words[SIZE], self.words[PLACE]) = (len as u32 | u32::from(block.class) << 16, block.start);
+        self.set_kind(BLOCK);
+    }
+
+    fn crowd(&self) -> usize {
+        self.words[1] as usize
+    }
+}
+
+impl Overflow {
+    /// Ask for the block or crowd of a row that has one.
+    pub(crate) fn prefetch(&self, row: &Row) {
+        match row.kind() {
+            BLOCK => self.blocks.prefetch(row.block()),
+            CROWD => self.crowds[row.crowd()].as_deref().into_iter().for_each(prefetch_whole),
+            _ => {}
+        }
     }
 
     /// Add a reader; one that is there already changes nothing.
-    pub(crate) fn add(&mut self, local: Local, reader: Reader, readers: &Readers) -> Tally {
+    pub(crate) fn add(&mut self, row: &mut Row, reader: Reader, readers: &Readers) -> Tally {
         let instance = readers.instance(reader);
-        let row = &mut self.all[local as usize];
-        let len = row.0[0] & KIND_MASK;
-        if len as usize > INLINE {
-            return self.add_to_many(local, reader, instance, readers);
+        let len = row.kind() as usize;
+        if len > INLINE {
+            return self.add_to_many(row, reader, instance, readers);
         }
-        let found = Found::among(&row.0[1..], reader, instance, readers);
+        let found = Found::among(&row.words[1..], reader, instance, readers);
         if found.reader {
             return Tally::default();
         }
-        if len as usize == INLINE {
-            let tail = [row.0[6], row.0[7], reader];
-            let block = self.blocks.allocate(&tail);
-            self.set_block(local, block, INLINE + 1);
+        if len == INLINE {
+            let block = self.blocks.allocate(&[row.words[SIZE], row.words[PLACE], reader]);
+            row.set_block(block, INLINE + 1);
         } else {
-            row.0[len as usize + 1] = reader;
-            row.0[0] += 1;
+            row.words[len + 1] = reader;
+            row.words[0] += 1;
         }
         Tally { entries: usize::from(!found.instance), channels: usize::from(len == 0) }
     }
 
     /// Remove a reader; one that is not there changes nothing.
-    pub(crate) fn remove(&mut self, local: Local, reader: Reader, readers: &Readers) -> Tally {
+    pub(crate) fn remove(&mut self, row: &mut Row, reader: Reader, readers: &Readers) -> Tally {
         let instance = readers.instance(reader);
-        let row = &mut self.all[local as usize];
-        let len = (row.0[0] & KIND_MASK) as usize;
+        let len = row.kind() as usize;
         if len > INLINE {
-            return self.remove_from_many(local, reader, instance, readers);
+            return self.remove_from_many(row, reader, instance, readers);
         }
-        let Some(place) = place_of(&row.0[1..], reader) else { return Tally::default() };
-        row.0[1 + place] = row.0[len];
-        row.0[len] = NOBODY;
-        row.0[0] -= 1;
-        let found = Found::among(&row.0[1..], reader, instance, readers);
+        let Some(place) = place_of(&row.words[1..], reader) else { return Tally::default() };
+        row.words[1 + place] = row.words[len];
+        row.words[len] = NOBODY;
+        row.words[0] -= 1;
+        let found = Found::among(&row.words[1..], reader, instance, readers);
         Tally { entries: usize::from(!found.instance), channels: usize::from(len == 1) }
     }
 
-    /// The readers of a channel.
-    pub(crate) fn view(&self, local: Local) -> View<'_> {
-        let row = &self.all[local as usize].0;
-        match row[0] & KIND_MASK {
-            BLOCK => View::Few(&row[1..=HEAD], self.blocks.get(block_of(row), tail_length(row))),
-            CROWD => self.crowds[row[1] as usize].as_deref().map_or(View::Few(&[], &[]), View::Many),
-            inline => View::Few(&row[1..=inline as usize], &[]),
+    /// The readers of a row.
+    pub(crate) fn view<'a>(&'a self, row: &'a Row) -> View<'a> {
+        match row.kind() {
+            BLOCK => View::Few(row.head(), self.blocks.get(row.block(), row.tail())),
+            CROWD => self.crowds[row.crowd()].as_deref().map_or(View::Few(&[], &[]), View::Many),
+            inline => View::Few(&row.words[1..=inline as usize], &[]),
         }
+    }
+
+    /// Whether [`Overflow::compact`] would return half of the blocks' memory.
+    pub(crate) fn is_sparse(&self) -> bool {
+        self.blocks.is_sparse()
+    }
+
+    /// Move the blocks of all rows together.
+    pub(crate) fn compact<'a>(&mut self, rows: impl Iterator<Item = &'a mut Row>) {
+        let mut compact = Blocks::default();
+        for row in rows.filter(|row| row.kind() == BLOCK) {
+            let moved = compact.allocate(self.blocks.get(row.block(), row.tail()));
+            row.set_block(moved, HEAD + row.tail());
+        }
+        self.blocks = compact;
     }
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        let crowds = self.crowds.capacity() * size_of::<Option<Box<Crowd>>>() + self.crowd_bytes;
-        self.all.bytes() + self.blocks.bytes() + crowds
+        self.blocks.bytes() + self.crowds.capacity() * size_of::<Option<Box<Crowd>>>() + self.crowd_bytes
     }
 
-    fn kind(&self, local: Local) -> u32 {
-        self.all[local as usize].0[0] & KIND_MASK
-    }
-
-    fn set_kind(&mut self, local: Local, kind: u32) {
-        let first = &mut self.all[local as usize].0[0];
-        *first = *first & !KIND_MASK | kind;
-    }
-
-    fn add_to_many(&mut self, local: Local, reader: Reader, instance: u32, readers: &Readers) -> Tally {
-        let (present, beside) = match self.view(local) {
+    fn add_to_many(&mut self, row: &mut Row, reader: Reader, instance: u32, readers: &Readers) -> Tally {
+        let (present, beside) = match self.view(row) {
             View::Few(head, tail) => {
                 let found =
                     Found::among(head, reader, instance, readers) | Found::among(tail, reader, instance, readers);
@@ -174,82 +206,58 @@ impl Rows {
         if present {
             return Tally::default();
         }
-        match self.kind(local) {
-            BLOCK => self.add_to_block(local, reader, readers),
-            _ => self.with_crowd(local, |crowd| crowd.add(reader, instance)),
+        match row.kind() {
+            BLOCK => self.add_to_block(row, reader, readers),
+            _ => self.with_crowd(row, |crowd| crowd.add(reader, instance)),
         }
         Tally { entries: usize::from(!beside), channels: 0 }
     }
 
-    fn remove_from_many(&mut self, local: Local, reader: Reader, instance: u32, readers: &Readers) -> Tally {
-        let gone = match self.kind(local) {
+    fn remove_from_many(&mut self, row: &mut Row, reader: Reader, instance: u32, readers: &Readers) -> Tally {
+        let gone = match row.kind() {
             BLOCK => {
-                let removed = self.remove_from_block(local, reader);
-                let View::Few(head, tail) = self.view(local) else { return Tally::default() };
+                let removed = self.remove_from_block(row, reader);
+                let View::Few(head, tail) = self.view(row) else { return Tally::default() };
                 let among = |part| Found::among(part, reader, instance, readers).instance;
                 removed && !(among(head) | among(tail))
             }
-            _ => self.remove_from_crowd(local, reader, instance),
+            _ => self.remove_from_crowd(row, reader, instance),
         };
         Tally { entries: usize::from(gone), channels: 0 }
     }
 
-    fn add_to_block(&mut self, local: Local, reader: Reader, readers: &Readers) {
-        let row = self.all[local as usize].0;
-        let tail = tail_length(&row);
+    fn add_to_block(&mut self, row: &mut Row, reader: Reader, readers: &Readers) {
+        let tail = row.tail();
         if HEAD + tail == MOST_IN_BLOCK {
-            return self.make_crowd(local, reader, readers);
+            return self.make_crowd(row, reader, readers);
         }
-        let block = self.blocks.push(block_of(&row), tail, reader);
-        self.set_block(local, block, HEAD + tail + 1);
-        self.compact_blocks();
+        let block = self.blocks.push(row.block(), tail, reader);
+        row.set_block(block, HEAD + tail + 1);
     }
 
-    fn remove_from_block(&mut self, local: Local, reader: Reader) -> bool {
-        let row = self.all[local as usize].0;
-        let (block, tail) = (block_of(&row), tail_length(&row));
+    fn remove_from_block(&mut self, row: &mut Row, reader: Reader) -> bool {
+        let (block, tail) = (row.block(), row.tail());
         let last = self.blocks.get(block, tail)[tail - 1];
-        if let Some(place) = place_of(&row[1..=HEAD], reader) {
-            self.all[local as usize].0[1 + place] = last;
+        if let Some(place) = place_of(row.head(), reader) {
+            row.words[1 + place] = last;
         } else if let Some(place) = place_of(self.blocks.get(block, tail), reader) {
             self.blocks.set(block, place, last);
         } else {
             return false;
         }
         if let Some(block) = self.blocks.pop(block, tail) {
-            self.set_block(local, block, HEAD + tail - 1);
+            row.set_block(block, HEAD + tail - 1);
         } else {
-            let row = &mut self.all[local as usize].0;
-            (row[SIZE], row[PLACE]) = (NOBODY, NOBODY);
-            self.set_kind(local, ONLY_HEAD);
+            (row.words[SIZE], row.words[PLACE]) = (NOBODY, NOBODY);
+            row.set_kind(ONLY_HEAD);
         }
-        self.compact_blocks();
         true
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "at most MOST_IN_BLOCK")]
-    fn set_block(&mut self, local: Local, block: Block, len: usize) {
-        let row = &mut self.all[local as usize].0;
-        (row[SIZE], row[PLACE]) = (len as u32 | u32::from(block.class) << 16, block.start);
-        self.set_kind(local, BLOCK);
-    }
-
-    fn compact_blocks(&mut self) {
-        if self.blocks.is_sparse() {
-            let mut compact = Blocks::default();
-            for row in self.all.iter_mut().map(|row| &mut row.0).filter(|row| row[0] & KIND_MASK == BLOCK) {
-                let moved = compact.allocate(self.blocks.get(block_of(row), tail_length(row)));
-                (row[SIZE], row[PLACE]) = (row[SIZE] & 0xffff | u32::from(moved.class) << 16, moved.start);
-            }
-            self.blocks = compact;
-        }
-    }
-
     #[expect(clippy::cast_possible_truncation, reason = "no more crowds than rows")]
-    fn make_crowd(&mut self, local: Local, reader: Reader, readers: &Readers) {
-        let row = self.all[local as usize].0;
-        let (block, tail) = (block_of(&row), tail_length(&row));
-        let all = row[1..=HEAD].iter().chain(self.blocks.get(block, tail)).chain([&reader]);
+    fn make_crowd(&mut self, row: &mut Row, reader: Reader, readers: &Readers) {
+        let block = row.block();
+        let all = row.head().iter().chain(self.blocks.get(block, row.tail())).chain([&reader]);
         let crowd = Crowd::of(all.map(|&reader| (reader, readers.instance(reader))));
         self.blocks.free(block);
         let place = self.crowds.iter().position(Option::is_none).unwrap_or_else(|| {
@@ -258,34 +266,32 @@ impl Rows {
         });
         self.crowd_bytes += crowd.bytes();
         self.crowds[place] = Some(Box::new(crowd));
-        self.all[local as usize].0[1] = place as u32;
-        self.set_kind(local, CROWD);
+        row.words[1] = place as u32;
+        row.set_kind(CROWD);
     }
 
-    fn remove_from_crowd(&mut self, local: Local, reader: Reader, instance: u32) -> bool {
-        let (gone, len) = self.with_crowd(local, |crowd| (crowd.remove(reader, instance), crowd.len()));
+    fn remove_from_crowd(&mut self, row: &mut Row, reader: Reader, instance: u32) -> bool {
+        let (gone, len) = self.with_crowd(row, |crowd| (crowd.remove(reader, instance), crowd.len()));
         if len < FEWEST_IN_CROWD {
-            self.end_crowd(local);
+            self.end_crowd(row);
         }
         gone
     }
 
-    fn end_crowd(&mut self, local: Local) {
-        let place = self.all[local as usize].0[1] as usize;
-        let Some(crowd) = self.crowds[place].take() else { return };
+    fn end_crowd(&mut self, row: &mut Row) {
+        let Some(crowd) = self.crowds[row.crowd()].take() else { return };
         self.crowd_bytes -= crowd.bytes();
         let readers: Vec<Reader> = crowd.readers_after(None).collect();
         while self.crowds.last().is_some_and(Option::is_none) {
             self.crowds.pop();
         }
-        self.all[local as usize].0[1..=HEAD].copy_from_slice(&readers[..HEAD]);
+        row.words[1..=HEAD].copy_from_slice(&readers[..HEAD]);
         let block = self.blocks.allocate(&readers[HEAD..]);
-        self.set_block(local, block, readers.len());
+        row.set_block(block, readers.len());
     }
 
-    fn with_crowd<R>(&mut self, local: Local, change: impl FnOnce(&mut Crowd) -> R) -> R {
-        let place = self.all[local as usize].0[1] as usize;
-        let crowd = self.crowds[place].as_mut().expect("a row that says so has a crowd");
+    fn with_crowd<R>(&mut self, row: &Row, change: impl FnOnce(&mut Crowd) -> R) -> R {
+        let crowd = self.crowds[row.crowd()].as_mut().expect("a row that says so has a crowd");
         self.crowd_bytes -= crowd.bytes();
         let result = change(crowd);
         self.crowd_bytes += crowd.bytes();
@@ -362,16 +368,6 @@ impl std::ops::BitOr for Found {
 fn place_of(some: &[Reader], reader: Reader) -> Option<usize> {
     let last = some.iter().enumerate().fold(usize::MAX, |at, (place, &other)| if other == reader { place } else { at });
     (last != usize::MAX).then_some(last)
-}
-
-fn block_of(row: &[u32; 8]) -> Block {
-    #[expect(clippy::cast_possible_truncation, reason = "written by set_block")]
-    let class = (row[SIZE] >> 16) as u8;
-    Block { start: row[PLACE], class }
-}
-
-fn tail_length(row: &[u32; 8]) -> usize {
-    (row[SIZE] & 0xffff) as usize - HEAD
 }
 
 impl std::ops::AddAssign for Tally {

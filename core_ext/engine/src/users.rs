@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use crate::ids::Id;
 use crate::lists::List;
-use crate::names::{Key, Local, NameHasher, Names, reserve};
+use crate::names::{Cell, Key, Local, NameHasher, Names, reserve};
 use crate::readers::Reader;
 
 /// A user's number in the engine.
@@ -48,7 +48,7 @@ struct Shard {
 
 #[derive(Default)]
 struct State {
-    names: Names,
+    names: Names<Cell>,
     members: Vec<Member>,
 }
 
