@@ -23,6 +23,7 @@ mod portable;
 mod prefetch;
 mod queries;
 mod readers;
+mod rice;
 mod rosters;
 mod route;
 mod rows;

@@ -1,10 +1,12 @@
-//! A user's channels: sorted ids in some 1.3 to 3 bytes each, held once whether the user is online, cached or both.
+//! A user's channels: sorted ids in one to two bytes each, held once whether the user is online, cached or both.
 //!
-//! Ids are coded by their distance from the one before. Within a shard that is one number, mostly one byte of a long
-//! list; else it is how many shards to go and the channel's number there. Blocks keep a change from touching all.
+//! Ids are coded by their distance from the one before, as a Golomb-Rice code (R. F. Rice, "Some practical universal
+//! noiseless coding techniques", 1979): hashes spread channels evenly, so distances are geometrically distributed, for
+//! which this code is the shortest there is. Blocks keep a change from touching the whole list.
 
 use crate::channels::Channel;
 use crate::names::LOCAL_BITS;
+use crate::rice;
 
 /// Ids in a block when a list is made; a block of twice as many is cut.
 const BLOCK: usize = 512;
@@ -19,7 +21,11 @@ pub(crate) struct List {
 #[derive(Clone)]
 struct Block {
     first: Channel,
-    len: u32,
+    len: u16,
+    /// Bits that the channels' numbers in their shards take here: without the unused ones ids are near each other.
+    local_bits: u8,
+    /// Bits of a distance that are written as they are.
+    low_bits: u8,
     /// The ids after the first.
     rest: Box<[u8]>,
 }
@@ -27,13 +33,12 @@ struct Block {
 impl List {
     /// A list of sorted ids, each once.
     pub(crate) fn of(ids: &[Channel]) -> Self {
-        let mut bytes = Vec::new();
-        Self { blocks: ids.chunks(BLOCK).map(|chunk| Block::of(chunk, &mut bytes)).collect() }
+        Self { blocks: ids.chunks(BLOCK).map(Block::of).collect() }
     }
 
     /// How many ids.
     pub(crate) fn len(&self) -> usize {
-        self.blocks.iter().map(|block| block.len as usize).sum()
+        self.blocks.iter().map(|block| usize::from(block.len)).sum()
     }
 
     /// All ids.
@@ -77,9 +82,8 @@ impl List {
     }
 
     fn put(&mut self, place: usize, ids: &[Channel]) {
-        let mut bytes = Vec::new();
         let chunk = if ids.len() < 2 * BLOCK { ids.len().max(1) } else { BLOCK };
-        let new = ids.chunks(chunk).map(|chunk| Block::of(chunk, &mut bytes));
+        let new = ids.chunks(chunk).map(Block::of);
         let mut blocks = std::mem::take(&mut self.blocks).into_vec();
         let end = blocks.len().min(place + 1);
         blocks.splice(place..end, new);
@@ -88,56 +92,34 @@ impl List {
 }
 
 impl Block {
-    fn of(ids: &[Channel], bytes: &mut Vec<u8>) -> Self {
-        bytes.clear();
-        ids.windows(2).for_each(|pair| put(bytes, pair[0], pair[1]));
-        #[expect(clippy::cast_possible_truncation, reason = "a block is short")]
-        Self { first: ids[0], len: ids.len() as u32, rest: bytes.as_slice().into() }
+    fn of(ids: &[Channel]) -> Self {
+        let largest = ids.iter().fold(0, |largest, id| largest.max(id & LOCAL_MASK));
+        #[expect(clippy::cast_possible_truncation, reason = "at most 32, and a block is short")]
+        let (local_bits, len) = ((u32::BITS - largest.leading_zeros()) as u8, ids.len() as u16);
+        let codes = ids.iter().map(|&id| dense(id, local_bits));
+        let distances = codes.clone().zip(codes.skip(1)).map(|(from, to)| to - from - 1);
+        let low_bits = rice::low_bits(distances.clone());
+        Self { first: ids[0], len, local_bits, low_bits, rest: rice::write(distances, low_bits) }
     }
 
     fn read(&self, ids: &mut Vec<Channel>) {
-        let (mut id, mut bytes) = (self.first, self.rest.iter());
-        ids.push(id);
-        for _ in 1..self.len {
-            let step = number(&mut bytes);
-            id = if step & 1 == 0 {
-                id + (step >> 1)
-            } else {
-                ((id >> LOCAL_BITS) + (step >> 1)) << LOCAL_BITS | number(&mut bytes)
-            };
-            ids.push(id);
-        }
+        let mut code = dense(self.first, self.local_bits);
+        let mut distances = rice::Reader::new(&self.rest, self.low_bits);
+        ids.push(self.first);
+        ids.extend((1..self.len).map(|_| {
+            code += distances.next() + 1;
+            sparse(code, self.local_bits)
+        }));
     }
 }
 
-fn put(bytes: &mut Vec<u8>, from: Channel, to: Channel) {
-    let shards = (to >> LOCAL_BITS) - (from >> LOCAL_BITS);
-    if shards == 0 {
-        put_number(bytes, (to - from) << 1);
-    } else {
-        put_number(bytes, shards << 1 | 1);
-        put_number(bytes, to & LOCAL_MASK);
-    }
+/// An id without the bits that no channel's number has.
+fn dense(id: Channel, local_bits: u8) -> u32 {
+    (id >> LOCAL_BITS) << local_bits | id & LOCAL_MASK
 }
 
-fn put_number(bytes: &mut Vec<u8>, mut number: u32) {
-    while number >= 0x80 {
-        bytes.push(number.to_le_bytes()[0] | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number.to_le_bytes()[0]);
-}
-
-fn number(bytes: &mut std::slice::Iter<u8>) -> u32 {
-    let (mut number, mut shift) = (0, 0);
-    loop {
-        let byte = u32::from(*bytes.next().expect("a block has its bytes"));
-        number |= (byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return number;
-        }
-        shift += 7;
-    }
+fn sparse(code: u32, local_bits: u8) -> Channel {
+    (code >> local_bits) << LOCAL_BITS | code & ((1 << local_bits) - 1)
 }
 
 #[cfg(test)]
@@ -173,7 +155,7 @@ mod tests {
         for id in 0..5_000 {
             assert!(list.insert(id * 7));
         }
-        assert!(list.blocks.len() > 4 && list.blocks.iter().all(|block| (block.len as usize) < 2 * BLOCK));
+        assert!(list.blocks.len() > 4 && list.blocks.iter().all(|block| usize::from(block.len) < 2 * BLOCK));
         assert!((0..5_000).all(|id| list.remove(id * 7)));
         assert_eq!(list.bytes(), 0);
     }
