@@ -18,7 +18,7 @@ use crate::prefetch::prefetch;
 pub(crate) type Local = u32;
 
 /// Numbers have so many bits; the others of a slot are the tag.
-pub(crate) const LOCAL_BITS: u32 = 21;
+pub(crate) const LOCAL_BITS: u32 = 22;
 
 const MAX_NAMES: usize = (1 << LOCAL_BITS) - 2;
 const LOCAL_MASK: u32 = (1 << LOCAL_BITS) - 1;

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use crate::prefetch::prefetch;
 
 /// Pages that an array points to from within itself: a pointer elsewhere would be one more miss on the way.
-const NEAR: usize = 21;
+const NEAR: usize = 40;
 
 /// An array of pages; the last one is filled up with `T::default()`.
 pub(crate) struct Pages<T, const PAGE: usize> {
