@@ -8,7 +8,7 @@ use crate::readers::Reader;
 const SIZES: [usize; 12] = [4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256];
 
 const NONE: u32 = u32::MAX;
-const SPARSE_FROM: usize = 256;
+const SPARSE_FROM: usize = PAGE + 1;
 
 /// Four readers: what all sizes are multiples of.
 type Unit = [Reader; 4];
@@ -51,6 +51,9 @@ impl Blocks {
         self.units[block.start as usize][0] = self.free[class];
         self.free[class] = block.start;
         self.unused += units_of(class);
+        if self.unused == self.units.len() {
+            *self = Self::default();
+        }
     }
 
     /// The first `len` readers of a block.
@@ -169,7 +172,7 @@ mod tests {
         }
         assert!(SIZES[usize::from(block.class)] <= 12);
         assert_eq!(blocks.pop(block, 1), None);
-        assert_eq!(blocks.unused, blocks.units.len());
+        assert_eq!(blocks.bytes(), 0);
     }
 
     #[test]

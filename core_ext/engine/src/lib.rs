@@ -10,6 +10,7 @@ mod crowd;
 mod engine;
 mod error;
 mod frame;
+mod free;
 mod ids;
 mod inboxes;
 mod instances;

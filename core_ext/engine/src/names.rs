@@ -3,13 +3,12 @@
 //! A number's name is a cell of 16 bytes, which a name of up to 20 characters fills by itself. A slot is four bytes: a
 //! number, and 12 bits of the name's hash, so that a probe reads nearly always no cell but the right one.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::hash::{BuildHasher, Hasher};
 
 use compact_str::CompactString;
 use foldhash::fast::FixedState;
 
+use crate::free::FreeNumbers;
 use crate::ids::{Id, MAX_LENGTH, PER_WORD, Packed, words_of};
 use crate::pages::Pages;
 use crate::prefetch::prefetch;
@@ -25,6 +24,9 @@ const LOCAL_MASK: u32 = (1 << LOCAL_BITS) - 1;
 const EMPTY: u32 = u32::MAX;
 const REMOVED: u32 = u32::MAX - 1;
 const MIN_SLOTS: usize = 8;
+const PAGE: usize = 128;
+/// Below this a page is kept, or one name that comes and goes would allocate it each time.
+const MIN_UNUSED: usize = 16;
 
 /// The hash of names, keyed so that nobody outside can choose names that collide.
 #[derive(Clone, Copy)]
@@ -64,11 +66,11 @@ impl<'a> Key<'a> {
 pub(crate) struct Names<R> {
     slots: Vec<u32>,
     taken: usize,
-    records: Pages<R, 128>,
+    records: Pages<R, PAGE>,
     /// The words of long names after their first.
     rest: Vec<u64>,
     garbage: usize,
-    free: BinaryHeap<Reverse<Local>>,
+    free: FreeNumbers,
 }
 
 /// From the top: 8 bits of length (0: free), 60 of the first word, 60 of the second; of a name that has more than two
@@ -99,7 +101,7 @@ impl<R: Record> Default for Names<R> {
             records: Pages::default(),
             rest: Vec::new(),
             garbage: 0,
-            free: BinaryHeap::new(),
+            free: FreeNumbers::default(),
         }
     }
 }
@@ -150,7 +152,7 @@ impl<R: Record> Names<R> {
         if (self.taken + 1) * 5 > self.slots.len() * 4 {
             self.rebuild_slots(hasher, self.len() + 1);
         }
-        let local = self.free.pop().map_or_else(|| self.fresh(), |Reverse(local)| local);
+        let local = self.free.take_lowest().unwrap_or_else(|| self.fresh());
         let cell = self.cell(key);
         self.records[local as usize].set_cell(cell);
         self.put(key.hash, local);
@@ -166,7 +168,7 @@ impl<R: Record> Names<R> {
         self.taken -= usize::from(next == EMPTY);
         self.garbage += tail_words(self.records[local as usize].cell());
         self.records[local as usize] = R::default();
-        self.free.push(Reverse(local));
+        self.free.put(local);
         self.give_back(hasher);
     }
 
@@ -214,9 +216,7 @@ impl<R: Record> Names<R> {
     }
 
     fn bytes_of_tables(&self) -> usize {
-        self.slots.capacity() * size_of::<u32>()
-            + self.rest.capacity() * size_of::<u64>()
-            + self.free.capacity() * size_of::<Local>()
+        self.slots.capacity() * size_of::<u32>() + self.rest.capacity() * size_of::<u64>() + self.free.bytes()
     }
 
     fn next_candidate(&self, tag: u32, at: &mut usize) -> Option<Local> {
@@ -276,7 +276,7 @@ impl<R: Record> Names<R> {
     }
 
     fn rebuild_slots(&mut self, hasher: NameHasher, names: usize) {
-        self.slots = vec![EMPTY; MIN_SLOTS.max(names * 3 / 2)];
+        self.slots = vec![EMPTY; MIN_SLOTS.max(names * 7 / 5 + 1)];
         self.taken = 0;
         for local in 0..self.records.len() {
             #[expect(clippy::cast_possible_truncation, reason = "below MAX_NAMES")]
@@ -288,23 +288,21 @@ impl<R: Record> Names<R> {
         }
     }
 
-    /// Return memory once half of it is unused. What this costs was paid for by as many removals.
+    /// Return memory that is unused. What this costs was paid for by as many removals.
     fn give_back(&mut self, hasher: NameHasher) {
         if self.garbage * 2 > self.rest.len() {
             self.compact_rest();
         }
         if self.len() == 0 {
             *self = Self::default();
-        } else if self.free.len() * 2 > self.records.len() && self.unused_at_the_end() * 4 > self.records.len() {
-            let bound = self.records.len() - self.unused_at_the_end();
-            self.records.truncate(bound);
-            self.free = self.free.drain().filter(|&Reverse(local)| (local as usize) < bound).collect();
+        } else if self.slots.len() > MIN_SLOTS && self.len() * 9 / 5 < self.slots.len() {
             self.rebuild_slots(hasher, self.len());
         }
-    }
-
-    fn unused_at_the_end(&self) -> usize {
-        self.records.iter().rev().take_while(|record| record.cell() == 0).count()
+        let bound = self.records.len() - self.free.run_below(self.records.len());
+        if self.records.len() - bound >= MIN_UNUSED && bound.div_ceil(PAGE) < self.records.len().div_ceil(PAGE) {
+            self.records.truncate(bound);
+            self.free.truncate(bound);
+        }
     }
 
     fn compact_rest(&mut self) {
