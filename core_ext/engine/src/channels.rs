@@ -12,10 +12,8 @@
 //! Windows lock their shards in rising order, whoever reads and whoever writes, so they never wait in a circle.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use compact_str::CompactString;
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use smallvec::SmallVec;
 
 use crate::course::{Course, SHARD_BITS, Stop, WINDOW, shard_of, sort_run};
@@ -24,6 +22,7 @@ use crate::names::{Key, LOCAL_BITS, Local, NameHasher, Names};
 use crate::prefetch::prefetch_whole;
 use crate::readers::{Reader, Readers};
 use crate::rows::{Overflow, Row, Tally, View};
+use crate::sync::{AtomicUsize, Ordering, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// A channel's number in the engine.
 pub(crate) type Channel = u32;

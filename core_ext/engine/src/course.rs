@@ -4,10 +4,10 @@ use crate::ids::Ids;
 use crate::names::{Cell, Key, LOCAL_BITS, NameHasher, head_of, is_long};
 
 /// Channels that are handled under their locks at a time.
-pub(crate) const WINDOW: usize = 64;
+pub(crate) const WINDOW: usize = if cfg!(shuttle) { 2 } else { 64 };
 
 /// The top bits of a hash are the shard.
-pub(crate) const SHARD_BITS: u32 = u32::BITS - LOCAL_BITS;
+pub(crate) const SHARD_BITS: u32 = if cfg!(shuttle) { 2 } else { u32::BITS - LOCAL_BITS };
 
 /// From so many hashes on counting is faster than comparing.
 const MANY: usize = 1024;

@@ -1,11 +1,10 @@
 //! The engine: a routing table and an outbox, each behind its lock.
 
-use parking_lot::Mutex;
-
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::inboxes::Due;
 use crate::outbox::Outbox;
+use crate::sync::Mutex;
 use crate::table::Table;
 
 /// How an engine batches and caches; times are nanoseconds.

@@ -1,12 +1,12 @@
 //! Instances: their names, who is on each, and the readers' numbers.
 
 use compact_str::CompactString;
-use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::ids::Id;
 use crate::names::Interner;
 use crate::readers::{Numbers, Readers};
 use crate::rosters::{Digest, Rosters};
+use crate::sync::{RwLock, RwLockReadGuard};
 use crate::users::{Place, User};
 
 /// A user, by number and by name.

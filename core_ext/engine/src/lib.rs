@@ -29,9 +29,13 @@ mod rosters;
 mod route;
 mod rows;
 mod slices;
+mod sync;
 mod table;
 mod updates;
 mod users;
+
+#[cfg(all(test, shuttle))]
+mod concurrency_tests;
 
 pub use batch::{Batch, Decoder, Record};
 pub use engine::{Config, Engine};

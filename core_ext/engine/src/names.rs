@@ -12,6 +12,7 @@ use crate::free::FreeNumbers;
 use crate::ids::{Id, MAX_LENGTH, PER_WORD, Packed, words_of};
 use crate::pages::Pages;
 use crate::prefetch::prefetch;
+use crate::sync::random;
 
 /// A name's number in its table.
 pub(crate) type Local = u32;
@@ -34,7 +35,7 @@ pub(crate) struct NameHasher(pub(crate) u64);
 
 impl NameHasher {
     pub(crate) fn random() -> Self {
-        Self(foldhash::quality::RandomState::default().hash_one(0))
+        Self(random())
     }
 
     pub(crate) fn hash(self, name: Packed) -> u64 {

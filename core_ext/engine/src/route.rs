@@ -6,7 +6,6 @@
 use std::ops::Range;
 
 use compact_str::CompactString;
-use parking_lot::MutexGuard;
 
 use crate::batch::Batch;
 use crate::bodies::{Bodies, Letter};
@@ -17,6 +16,7 @@ use crate::ids::{Id, Ids, check};
 use crate::outbox::{Outbox, Targets};
 use crate::rows::InstanceIds;
 use crate::slices::{Post, Slice, slices};
+use crate::sync::MutexGuard;
 use crate::table::Table;
 
 /// A stored event to route: its seq, its channel, and its payload.

@@ -3,13 +3,12 @@
 //!
 //! Order of the locks: a user's turn, the outbox, a shard of channels, the instances, a shard of users, the cache.
 
-use parking_lot::Mutex;
-
 use crate::cache::Cache;
 use crate::channels::Channels;
 use crate::ids::Id;
 use crate::instances::Instances;
 use crate::rows::InstanceIds;
+use crate::sync::Mutex;
 use crate::users::Users;
 
 /// Who reads what, and where.

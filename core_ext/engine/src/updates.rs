@@ -10,7 +10,7 @@ use crate::table::Table;
 use crate::users::{Place, Turn};
 
 /// Users of a dropped instance that are looked up at a time.
-const SLICE: usize = 256;
+const SLICE: usize = if cfg!(shuttle) { 1 } else { 256 };
 
 impl Engine {
     /// Place a user on an instance; see `_core.pyi`. The number of (channel, instance) entries that are new.

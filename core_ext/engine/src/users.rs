@@ -4,21 +4,20 @@
 //! never interleave, and those of others never wait for them. No lock is held meanwhile.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use compact_str::CompactString;
-use parking_lot::{Condvar, Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use crate::ids::Id;
 use crate::lists::List;
 use crate::names::{Cell, Key, Local, NameHasher, Names, reserve};
 use crate::readers::Reader;
+use crate::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
 
 /// A user's number in the engine.
 pub(crate) type User = u32;
 
-const SHARD_BITS: u32 = 8;
+const SHARD_BITS: u32 = if cfg!(shuttle) { 1 } else { 8 };
 const SHARDS: usize = 1 << SHARD_BITS;
 
 /// A user on an instance.
