@@ -3,6 +3,7 @@
 //! `SHUTTLE_ROUNDS` says how many orders a test tries of each kind. A test that fails prints the order, which
 //! `shuttle::replay` runs again.
 
+mod answers;
 mod mixtures;
 mod orders;
 mod recount;

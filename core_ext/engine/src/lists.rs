@@ -48,11 +48,19 @@ impl List {
         ids
     }
 
-    /// Ids from the `part`-th block on; None past the end.
-    pub(crate) fn part(&self, part: usize) -> Option<Vec<Channel>> {
+    /// The ids of a block; None past the end.
+    fn part(&self, part: usize) -> Option<Vec<Channel>> {
         let mut ids = Vec::new();
         self.blocks.get(part)?.read(&mut ids);
         Some(ids)
+    }
+
+    /// Some of the ids after one, or the first ones; none at the end.
+    pub(crate) fn after(&self, last: Option<Channel>) -> Vec<Channel> {
+        let (from, is_after) = (last.map_or(0, |last| self.place_of(last)), |id: &Channel| last < Some(*id));
+        let mut slices =
+            (from..).map_while(|part| self.part(part)).map(|ids| ids.into_iter().filter(is_after).collect());
+        slices.find(|ids: &Vec<Channel>| !ids.is_empty()).unwrap_or_default()
     }
 
     /// Add an id; whether it is new.
@@ -72,13 +80,18 @@ impl List {
     }
 
     fn change(&mut self, id: Channel, work: impl FnOnce(&mut Vec<Channel>) -> bool) -> bool {
-        let place = self.blocks.partition_point(|block| block.first <= id).saturating_sub(1);
+        let place = self.place_of(id);
         let mut ids = self.part(place).unwrap_or_default();
         let changed = work(&mut ids);
         if changed {
             self.put(place, &ids);
         }
         changed
+    }
+
+    /// The block where an id is, or would be.
+    fn place_of(&self, id: Channel) -> usize {
+        self.blocks.partition_point(|block| block.first <= id).saturating_sub(1)
     }
 
     fn put(&mut self, place: usize, ids: &[Channel]) {
@@ -125,6 +138,7 @@ fn sparse(code: u32, local_bits: u8) -> Channel {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::iter::successors;
 
     use proptest::collection::{btree_set, vec};
     use proptest::prelude::*;
@@ -145,6 +159,8 @@ mod tests {
                 prop_assert_eq!(if insert { list.insert(id) } else { list.remove(id) }, changed);
             }
             prop_assert_eq!(list.len(), model.len());
+            let slices = successors(Some(list.after(None)), |slice| slice.last().map(|&last| list.after(Some(last))));
+            prop_assert!(slices.flatten().eq(model.iter().copied()));
             prop_assert!(list.ids().into_iter().eq(model));
         }
     }

@@ -2,6 +2,7 @@
 //! is in the answer, and no reader holds a writer back for long.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use compact_str::CompactString;
 
@@ -67,8 +68,22 @@ impl Engine {
 
     /// The channels of an online user, in no order.
     pub fn channels(&self, user: &str) -> Result<Vec<Name>> {
-        let list = self.table.users.online_list(&Id::new(user, "user")?);
-        Ok(list.map(|list| self.table.channels.names(&list.ids())).unwrap_or_default())
+        let (user, mut names, mut last) = (Id::new(user, "user")?, Vec::new(), None);
+        let mut now = self.table.users.online_list(&user);
+        while let Some(list) = now {
+            let ids = list.after(last);
+            let slice = self.table.channels.names(&ids);
+            now = self.table.users.online_list(&user);
+            // A list that is still the user's held the channels all the while; else they may be others by now.
+            if now.as_ref().is_some_and(|now| Arc::ptr_eq(now, &list)) {
+                if ids.is_empty() {
+                    return Ok(names);
+                }
+                names.extend(slice);
+                last = ids.last().copied();
+            }
+        }
+        Ok(Vec::new())
     }
 
     /// The instances on which the user is.

@@ -187,10 +187,10 @@ impl<'a> Update<'a> {
         let place = *places.iter().find(|place| place.instance == instance)?;
         let ids = self.turn.list().map(|list| list.ids()).unwrap_or_default();
         let unwanted = places.len() == 1 && !self.table.cache.lock().contains(self.named.user);
-        let gone = self.exit(&ids, Some(place), unwanted);
         if unwanted {
-            self.turn.set_list(None);
+            self.turn.set_list(None); // first, since the numbers in it may soon be other channels'
         }
+        let gone = self.exit(&ids, Some(place), unwanted);
         self.turn.depart(place);
         self.table.instances.displace(place, self.named);
         Some(gone)

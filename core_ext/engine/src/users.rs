@@ -204,11 +204,12 @@ impl Turn<'_> {
 
     /// Change the user's list; what `change` says, false where there is no list.
     pub(crate) fn change_list(&self, change: impl FnOnce(&mut List) -> bool) -> bool {
-        let Some(mut list) = self.with(|member| member.list.take()) else { return false };
-        let before = list.bytes();
-        let changed = change(Arc::make_mut(&mut list));
-        self.count_list(before, list.bytes());
-        self.with(|member| member.list = Some(list));
+        // A copy: whoever asks meanwhile finds the old list, not none.
+        let Some(mut list) = self.list().map(Arc::unwrap_or_clone) else { return false };
+        let changed = change(&mut list);
+        if changed {
+            self.set_list(Some(list));
+        }
         changed
     }
 
