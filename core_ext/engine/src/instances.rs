@@ -5,7 +5,7 @@ use compact_str::CompactString;
 use crate::ids::Id;
 use crate::names::Interner;
 use crate::readers::{Numbers, Readers};
-use crate::rosters::{Digest, Rosters};
+use crate::rosters::Rosters;
 use crate::sync::{RwLock, RwLockReadGuard};
 use crate::users::{Place, User};
 
@@ -87,8 +87,10 @@ impl Instances {
         self.state.read().rosters.users_after(instance, last).take(count).collect()
     }
 
-    pub(crate) fn digest(&self, instance: u32) -> Digest {
-        self.state.read().rosters.digest(instance)
+    /// Ask about the users of an instance, by its number, while both stay who they are; None for one that is not known.
+    pub(crate) fn ask<R>(&self, instance: &Id, ask: impl FnOnce(&Rosters, u32) -> R) -> Option<R> {
+        let State { names, rosters, .. } = &*self.state.read();
+        Some(ask(rosters, names.find(instance)?))
     }
 
     /// The instances that hold a user, in rising order.

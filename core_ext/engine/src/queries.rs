@@ -10,8 +10,9 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::ids::{Id, Ids};
 use crate::readers::Reader;
-use crate::rosters::Digest;
+use crate::rosters::{Digest, Rosters};
 use crate::rows::{InstanceIds, View};
+use crate::users::User;
 
 /// A name taken out of the table.
 pub type Name = CompactString;
@@ -106,21 +107,21 @@ impl Engine {
     /// The users on the instance.
     pub fn users(&self, instance: &str) -> Result<BTreeSet<Name>> {
         let (instance, mut names, mut last) = (Id::new(instance, "instance")?, BTreeSet::new(), None);
-        while let Some(number) = self.table.instances.find(&instance) {
-            let slice = self.table.instances.users_after(number, last, SLICE);
-            names.extend(slice.iter().filter_map(|&user| self.table.users.name(user)));
-            last = slice.last().copied();
+        loop {
+            let name = |user: &User| names.extend(self.table.users.name(*user));
+            let slice =
+                |rosters: &Rosters, instance| rosters.users_after(instance, last).take(SLICE).inspect(name).last();
+            last = self.table.instances.ask(&instance, slice).flatten();
             if last.is_none() {
-                break;
+                return Ok(names);
             }
         }
-        Ok(names)
     }
 
     /// How many users the instance holds, and a hash of them.
     pub fn digest(&self, instance: &str) -> Result<Digest> {
-        let instance = self.table.instances.find(&Id::new(instance, "instance")?);
-        Ok(instance.map_or_else(Digest::default, |instance| self.table.instances.digest(instance)))
+        let digest = self.table.instances.ask(&Id::new(instance, "instance")?, Rosters::digest);
+        Ok(digest.unwrap_or_default())
     }
 
     /// Counts, and bytes held by structure, by the names of `_core.pyi`.

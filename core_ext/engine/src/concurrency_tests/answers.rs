@@ -96,6 +96,21 @@ fn nobody_is_named_who_never_was_there() {
     ask_while_others_come_and_go(|engine| ask(engine, 'a', 3));
 }
 
+/// One question, while all numbers of one letter go to another.
+#[test]
+fn nobody_is_named_who_took_the_numbers_of_another() {
+    explore(|| {
+        let engine = engine(0);
+        login(&engine, "user-a", "instance-a", &[COMMON, "channel-a"]);
+        let change_hands = || {
+            engine.user_offline("user-a", "instance-a").unwrap();
+            engine.drop_instance("instance-a").unwrap();
+            login(&engine, "user-b", "instance-b", &["channel-b"]);
+        };
+        together(&[&change_hands, &|| ask(&engine, 'a', 1)]);
+    });
+}
+
 #[test]
 fn whoever_is_there_all_along_is_named() {
     ask_while_others_come_and_go(|engine| ask(engine, 'e', 3));
