@@ -116,6 +116,11 @@ impl Engine {
         frozen_set(py, &released(py, || self.engine.channels(user))?)
     }
 
+    /// How many channels the table or the cache has of a user.
+    fn membership_count(&self, user: &str) -> CoreResult<usize> {
+        Ok(self.engine.membership_count(user)?)
+    }
+
     /// The instances on which the user is.
     fn locations<'py>(&self, py: Python<'py>, user: &str) -> PyResult<Bound<'py, PyFrozenSet>> {
         frozen_set(py, &self.engine.locations(user).map_err(CoreError::from)?)

@@ -90,6 +90,11 @@ class Engine:
         """
     def channels(self, user: str) -> frozenset[str]:
         """The channels of an online user."""
+    def membership_count(self, user: str) -> int:
+        """How many channels the table or the membership cache has of a user; 0 of one whom neither knows.
+
+        What it costs to bring the user online from the cache, or offline: some 50 ns for each.
+        """
     def locations(self, user: str) -> frozenset[str]:
         """The instances on which the user is."""
     def is_member(self, user: str, channel: str) -> bool:

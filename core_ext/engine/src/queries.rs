@@ -87,6 +87,11 @@ impl Engine {
         Ok(Vec::new())
     }
 
+    /// How many channels the table or the cache has of a user; what a change of the user's place will cost.
+    pub fn membership_count(&self, user: &str) -> Result<usize> {
+        Ok(self.table.users.list_len(&Id::new(user, "user")?))
+    }
+
     /// The instances on which the user is.
     pub fn locations(&self, user: &str) -> Result<Vec<Name>> {
         let user = Id::new(user, "user")?;

@@ -242,23 +242,29 @@ impl ManyInstances {
     }
 }
 
-// All that routing asks of the table. Names that are no ids were refused before.
+// All that routing asks of the table.
 
 fn channel_targets(table: &Table, channel: &str) -> InstanceIds {
     Id::new(channel, "channel").map_or_else(|_| InstanceIds::new(), |channel| table.channel_targets(&channel))
 }
 
-/// [`channel_targets`] of several channels, in one pass over the table.
+/// [`channel_targets`] of several channels, in one pass over the table. What is no id has none: such an event is refused.
 fn many_channels_targets<'a>(table: &Table, channels: impl Iterator<Item = &'a str>) -> ManyInstances {
-    let channels = Ids::of(channels, "channel").unwrap_or_default();
-    let mut found = ManyInstances { instances: Vec::new(), spans: vec![0..0; channels.len()] };
+    let mut found = ManyInstances { instances: Vec::new(), spans: Vec::new() };
+    let (mut ids, mut places) = (Ids::default(), Vec::new());
+    for channel in channels {
+        if ids.push(channel.as_bytes(), "channel").is_ok() {
+            places.push(found.spans.len());
+        }
+        found.spans.push(0..0);
+    }
     let mut targets = InstanceIds::new();
-    table.channels.read_many(&channels, |index, view| {
+    table.channels.read_many(&ids, |index, view| {
         targets.clear();
         view.instances(table.instances.readers(), &mut targets);
         let start = found.instances.len();
         found.instances.extend_from_slice(&targets);
-        found.spans[index] = start..found.instances.len();
+        found.spans[places[index]] = start..found.instances.len();
     });
     found
 }

@@ -94,6 +94,14 @@ impl Users {
         self.ask_online(name, |member| member.list.clone()).flatten()
     }
 
+    /// How many channels the user's list has, online or not; none of a user who is not known.
+    pub(crate) fn list_len(&self, name: &Id) -> usize {
+        let key = Key::new(self.hasher, name.packed());
+        let state = self.shards[shard_of(key.hash)].state.lock();
+        let list = state.names.find(key).and_then(|local| state.members[local as usize].list.as_ref());
+        list.map_or(0, |list| list.len())
+    }
+
     /// The user's places, if the user is online.
     pub(crate) fn places(&self, name: &Id) -> Option<Places> {
         self.ask_online(name, |member| member.places.clone())

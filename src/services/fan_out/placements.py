@@ -21,7 +21,7 @@ CONCURRENT_LOADS = 32
 CONFIRMED_AT_ONCE = 4_000
 """Users in one message: at 128 characters an id, it stays under the bus's limit of 1 MiB."""
 INLINE_CHANNELS = 2_000
-"""Longer lists are placed by a thread: the core releases the GIL, and the event loop must not stand still."""
+"""Users of more are placed and taken off by a thread: the core releases the GIL, and the event loop goes on."""
 
 
 class Placements:
@@ -81,7 +81,7 @@ class Placements:
 
     def _begin(self, user_id: str) -> None:
         self._busy.add(user_id)
-        if self._apply_without_loading(user_id):
+        if not self._is_long(user_id) and self._apply_without_loading(user_id):
             self._end(user_id)
         else:
             self._to_load.put_nowait(user_id)
@@ -111,12 +111,36 @@ class Placements:
         else:
             self._engine.user_offline(user_id, instance_id)
 
+    async def _apply_long(self, user_id: str) -> bool:
+        """`_apply_without_loading` for a user of many channels, whose wishes may change meanwhile."""
+        wishes = self._wanted[user_id]
+        while (wish := next(iter(wishes.items()), None)) is not None:
+            instance_id, online = wish
+            move = self._engine.user_online if online else self._engine.user_offline
+            try:
+                await asyncio.to_thread(move, user_id, instance_id)
+            except MembershipUnknown:
+                return False
+            if instance_id not in wishes:
+                self._engine.user_offline(user_id, instance_id)  # it was dropped meanwhile
+            elif wishes[instance_id] == online:
+                del wishes[instance_id]
+                if online:
+                    self._confirm(user_id, instance_id)
+        return True
+
+    def _is_long(self, user_id: str) -> bool:
+        return self._engine.membership_count(user_id) > INLINE_CHANNELS
+
     async def _load_queued(self) -> None:
         while True:
             user_id = await self._to_load.get()
-            while not self._apply_without_loading(user_id):
+            while not await self._applied(user_id):
                 await self._place(user_id, await self._load(user_id))
             self._end(user_id)
+
+    async def _applied(self, user_id: str) -> bool:
+        return await self._apply_long(user_id) if self._is_long(user_id) else self._apply_without_loading(user_id)
 
     async def _load(self, user_id: str) -> list[str]:
         while True:

@@ -1,0 +1,119 @@
+"""Users are placed and taken off; those of very many channels by a thread, and what was wished meanwhile holds."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+
+from fanout import Engine
+from fanout.keys import PresenceChange
+from services.fan_out import placements as module
+from services.fan_out.placements import Placements
+from services.runtime.tasks import Tasks
+from tests.support.observing import until
+
+CHANNELS = [f"c{number}" for number in range(10)]
+
+
+class Store:
+    """A membership store in which everybody is in all channels."""
+
+    async def channels_of(self, user_id: str) -> list[str]:
+        return CHANNELS
+
+
+class Confirmations:
+    """A bus that nobody listens to."""
+
+    async def publish_many(self, messages: list[tuple[str, bytes]]) -> None:
+        """Forget them."""
+
+
+class SlowEngine:
+    """An engine whose moves wait, on threads other than the loop's, until they are let go."""
+
+    def __init__(self) -> None:
+        self.engine = Engine()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.moving = threading.Event()
+        self._loop_thread = threading.get_ident()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
+
+    def user_online(self, user: str, instance: str, channels: list[str] | None = None) -> int:
+        self._pass(channels is None)
+        return self.engine.user_online(user, instance, channels)
+
+    def user_offline(self, user: str, instance: str) -> int:
+        self._pass(known=True)
+        return self.engine.user_offline(user, instance)
+
+    def _pass(self, known: bool) -> None:  # noqa: FBT001 - one of two kinds of moves
+        if known and threading.get_ident() != self._loop_thread:
+            self.moving.set()
+            assert self.gate.wait(10)
+
+
+@pytest.fixture
+async def slow(monkeypatch: pytest.MonkeyPatch) -> SlowEngine:
+    monkeypatch.setattr(module, "INLINE_CHANNELS", 5)
+    return SlowEngine()
+
+
+@pytest.fixture
+async def placements(slow: SlowEngine) -> AsyncIterator[Placements]:
+    async with Tasks(lambda error: pytest.fail(str(error))) as tasks:
+        built = Placements("worker-1", cast("Any", slow), cast("Any", Store()), cast("Any", Confirmations()), tasks)
+        built.start()
+        yield built
+        slow.gate.set()
+
+
+def come(instance: str, *, online: bool = True) -> PresenceChange:
+    return PresenceChange(user_id="ann", online=online, instance_id=instance)
+
+
+async def test_a_long_list_comes_and_goes_beside_the_loop(placements: Placements, slow: SlowEngine) -> None:
+    placements.change(come("i1"))
+    await until(lambda: slow.engine.instances("c9") == {"i1"})
+    await placements.settled()
+    slow.moving.clear()
+    slow.gate.clear()
+    placements.change(come("i1", online=False))
+    await until(slow.moving.is_set, "a thread takes the user off")
+    assert slow.engine.locations("ann") == {"i1"}
+    slow.gate.set()
+    await placements.settled()
+    assert slow.engine.locations("ann") == frozenset()
+
+
+async def test_who_comes_back_during_the_departure_is_there(placements: Placements, slow: SlowEngine) -> None:
+    placements.change(come("i1"))
+    await placements.settled()
+    slow.moving.clear()
+    slow.gate.clear()
+    placements.change(come("i1", online=False))
+    await until(slow.moving.is_set)
+    placements.change(come("i1"))
+    slow.gate.set()
+    await placements.settled()
+    assert slow.engine.instances("c0") == {"i1"}
+
+
+async def test_an_instance_dropped_during_the_arrival_stays_dropped(placements: Placements, slow: SlowEngine) -> None:
+    placements.change(come("i1"))
+    await placements.settled()
+    slow.moving.clear()
+    slow.gate.clear()
+    placements.change(come("i2"))
+    await until(slow.moving.is_set)
+    dropping = asyncio.create_task(placements.drop_instance("i2"))
+    await asyncio.sleep(0)
+    slow.gate.set()
+    await dropping
+    await placements.settled()
+    assert slow.engine.locations("ann") == {"i1"}
