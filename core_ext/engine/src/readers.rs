@@ -171,8 +171,10 @@ fn items(count: usize) -> Box<[AtomicU32]> {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::thread;
 
     use super::*;
+    use crate::sync::Mutex;
 
     #[test]
     fn every_item_has_a_place_of_its_own() {
@@ -209,5 +211,26 @@ mod tests {
         numbers.give_back_all(0);
         assert_eq!(numbers.take(5, 9, &readers) >> PAGE_BITS, first >> PAGE_BITS);
         assert_eq!((readers.instance(first), numbers.pages), (5, 1));
+    }
+
+    #[test]
+    fn who_a_reader_is_comes_with_the_lock_of_what_names_it() {
+        let (readers, row) = (Readers::default(), Mutex::new((NOBODY, NO_ONE)));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut numbers = Numbers::default();
+                for instance in 0..100 {
+                    let reader = numbers.take(instance, instance, &readers);
+                    *row.lock() = (reader, instance);
+                }
+            });
+            loop {
+                let named = row.lock();
+                assert_eq!(readers.instance(named.0), named.1);
+                if named.1 == 99 {
+                    break;
+                }
+            }
+        });
     }
 }

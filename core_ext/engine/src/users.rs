@@ -284,6 +284,7 @@ fn split(user: User) -> (usize, Local) {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::AtomicBool;
     use std::thread;
 
@@ -309,6 +310,17 @@ mod tests {
             drop(turn);
             waiting.join().unwrap();
         });
+    }
+
+    #[test]
+    fn a_panic_ends_the_turn() {
+        let users = Users::new();
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let turn = users.turn(&id("ann"));
+            turn.with(|_| panic!("in the midst of a change"));
+        }));
+        assert!(panicked.is_err());
+        assert!(users.turn_of_known(&id("ann")).is_none(), "nothing is left, and nobody waits for ever");
     }
 
     #[test]
