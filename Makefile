@@ -9,9 +9,12 @@ READY := $(VENV)/.ready
 CORE := $(VENV)/.core
 # Folders too: they change when a source is deleted.
 CYTHON_SOURCES := $(wildcard benchmarks/*.pyx benchmarks/*/*.pyx)
+# Small enough for an interpreter; those that fill whole tables are skipped.
+MIRI_TESTS := blocks:: cache:: crowd:: lru:: names:: pages:: readers:: rosters:: updates:: users:: \
+	$(addprefix --skip ,a_block_moves does_not_move_all memory_is_given_back place_of_its_own placed_in_slices stay_apart)
 RUST_SOURCES := $(shell find core_ext -mindepth 1 -path '*/target' -prune -o \( -type d -o -name '*.rs' -o -name 'Cargo.*' \) -print)
 
-.PHONY: help run test test-python test-rust lint format type bench build docs servers lock clean
+.PHONY: help run test test-python test-rust check-shuttle check-miri check-tsan lint format type bench build docs servers lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -26,6 +29,27 @@ test-python: build servers  ## the Python tests alone; ARGS="-k name" chooses so
 
 test-rust:  ## the Rust tests alone
 	cargo test --quiet --locked --manifest-path core_ext/Cargo.toml --workspace
+
+# Each has flags of its own for all that it compiles, so a folder of its own, and takes a minute or two the first time.
+ENGINE := --quiet --locked --manifest-path core_ext/Cargo.toml -p fanout-engine
+NEEDS_NIGHTLY = @rustup component list --toolchain nightly --installed 2>/dev/null | grep -q '^$(1)' || \
+	{ echo "this needs: rustup toolchain install nightly --component rust-src miri" >&2; exit 1; }
+
+check-shuttle: export RUSTFLAGS = --cfg shuttle
+check-shuttle:  ## the engine's threads in many orders; SHUTTLE_ROUNDS=20000 tries more (300 unless told)
+	cargo clippy $(ENGINE) --target-dir core_ext/target/shuttle --profile checked --lib --tests -- -D warnings -A clippy::useless_vec
+	cargo test $(ENGINE) --target-dir core_ext/target/shuttle --profile checked --lib concurrency_tests
+
+check-miri: export MIRIFLAGS = -Zmiri-disable-isolation
+check-miri:  ## the tests of the engine's data structures, interpreted (nightly; some minutes)
+	$(call NEEDS_NIGHTLY,miri)
+	cargo +nightly miri test $(ENGINE) --target-dir core_ext/target/miri --lib -- $(MIRI_TESTS)
+
+check-tsan: export RUSTFLAGS = -Zsanitizer=thread
+check-tsan:  ## every kind of call from threads of its own, under ThreadSanitizer (nightly)
+	$(call NEEDS_NIGHTLY,rust-src)
+	cargo +nightly test $(ENGINE) --target-dir core_ext/target/tsan --release -Zbuild-std \
+		--target $(shell rustc -vV | sed -n 's/^host: //p') --test threads
 
 lint: build  ## ruff, rustfmt and clippy
 	$(BIN)/ruff check

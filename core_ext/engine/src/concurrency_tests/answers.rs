@@ -111,6 +111,18 @@ fn nobody_is_named_who_took_the_numbers_of_another() {
     });
 }
 
+/// The same, but those who come do so in the midst of the going.
+#[test]
+fn no_channel_is_named_that_took_the_number_of_another() {
+    explore(|| {
+        let (engine, own) = (engine(0), Own::of('a'));
+        login(&engine, "user-a", "instance-a", &["channel-a"]);
+        let go = || assert_eq!(engine.user_offline("user-a", "instance-a"), Ok(1));
+        let come = || login(&engine, "user-b", "instance-b", &["b0", "b1", "b2", "b3"]);
+        together(&[&go, &come, &|| own.check(engine.channels(&own.user).unwrap(), &["channel-a"])]);
+    });
+}
+
 #[test]
 fn whoever_is_there_all_along_is_named() {
     ask_while_others_come_and_go(|engine| ask(engine, 'e', 3));
@@ -184,5 +196,24 @@ fn a_dropped_instance_is_named_no_more_and_gets_nothing() {
             engine.leave("ben", "c2").unwrap();
         };
         together(&[&drop_it, &drop_it, &change]);
+        assert!(engine.drain(0, true).iter().all(|(instance, _)| instance == "i1"));
+    });
+}
+
+#[test]
+fn who_takes_the_number_of_a_dropped_instance_does_not_take_its_inbox() {
+    explore(|| {
+        let engine = engine(0);
+        login(&engine, "ann", "i0", &["c0"]);
+        let visit = || {
+            login(&engine, "ben", "i0", &["c0"]);
+            engine.route("c0", EVENT, None, None, 0).unwrap();
+            engine.user_offline("ben", "i0").unwrap();
+        };
+        together(&[&visit, &|| assert!(engine.drop_instance("i0").is_ok())]);
+        engine.drain(0, true);
+        login(&engine, "cat", "i1", &["c1"]);
+        assert_eq!(engine.route("c1", EVENT, None, None, 0), Ok(1));
+        assert!(engine.drain(0, true).iter().map(|(instance, _)| instance).eq(["i1"]));
     });
 }

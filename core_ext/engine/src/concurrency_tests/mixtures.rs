@@ -131,6 +131,22 @@ fn updates_beside_a_small_cache_leave_a_sound_table() {
 }
 
 #[test]
+fn questions_that_look_from_one_part_of_the_table_into_another_end() {
+    explore(|| {
+        let engine = engine(0);
+        login(&engine, USERS[0], INSTANCES[0], &CHANNELS[..1]);
+        let change = || {
+            login(&engine, USERS[1], INSTANCES[1], &CHANNELS[..1]);
+            engine.drop_instance(INSTANCES[1]).unwrap();
+        };
+        let channel_first = || drop((engine.members(CHANNELS[0]), engine.instances(CHANNELS[0])));
+        let user_first = || drop((engine.is_member(USERS[0], CHANNELS[0]), engine.locations(USERS[0])));
+        let instance_first = || drop((engine.users(INSTANCES[0]), engine.digest(INSTANCES[0])));
+        together(&[&change, &channel_first, &user_first, &instance_first]);
+    });
+}
+
+#[test]
 fn calls_of_every_kind_end_and_leave_a_sound_table() {
     explore(|| mix(2, &[&UPDATES, &OTHERS]));
 }
