@@ -7,7 +7,7 @@ use crate::names::{Cell, Key, LOCAL_BITS, NameHasher, head_of, is_long};
 pub(crate) const WINDOW: usize = if cfg!(shuttle) { 2 } else { 64 };
 
 /// The top bits of a hash are the shard.
-pub(crate) const SHARD_BITS: u32 = if cfg!(shuttle) { 2 } else { u32::BITS - LOCAL_BITS };
+pub(crate) const SHARD_BITS: u32 = if cfg!(any(shuttle, miri)) { 2 } else { u32::BITS - LOCAL_BITS };
 
 /// From so many hashes on counting is faster than comparing.
 const MANY: usize = 1024;

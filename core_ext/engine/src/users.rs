@@ -17,7 +17,7 @@ use crate::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
 /// A user's number in the engine.
 pub(crate) type User = u32;
 
-const SHARD_BITS: u32 = if cfg!(shuttle) { 1 } else { 8 };
+const SHARD_BITS: u32 = if cfg!(any(shuttle, miri)) { 1 } else { 8 };
 const SHARDS: usize = 1 << SHARD_BITS;
 
 /// A user on an instance.
