@@ -22,16 +22,21 @@ class Costs(msgspec.Struct, frozen=True):
     user: int
     channel: int
     membership: int
+    table: int = 0
+    """Whatever it holds."""
 
     def of(self, population: Population) -> int:
         """Bytes of a table that holds it."""
         return (
-            self.user * population.users + self.channel * population.channels + self.membership * population.memberships
+            self.table
+            + self.user * population.users
+            + self.channel * population.channels
+            + self.membership * population.memberships
         )
 
 
 COSTS: Final[dict[Kind, Costs]] = {
-    "engine": Costs(user=500, channel=80, membership=20),
+    "engine": Costs(user=500, channel=85, membership=8, table=16_000_000),
     "python": Costs(user=1_500, channel=300, membership=160),
     "cython": Costs(user=500, channel=250, membership=20),
 }
@@ -52,7 +57,8 @@ def require_room(kind: Kind, population: Population, available: int | None = Non
     needed = COSTS[kind].of(population) + _FLOORS_PER_CHANNEL * population.channels
     if needed <= room:
         return
-    fits = population.scaled(_two_digits(max(room, 0) / needed))
+    empty = COSTS[kind].table
+    fits = population.scaled(_two_digits(max(room - empty, 0) / (needed - empty)))
     raise DoesNotFitError(
         f"{population.memberships:,} memberships of {population.users:,} users in {population.channels:,} channels "
         f"take about {units.size(needed)}, and of this machine's memory {units.size(max(room, 0))} can be used. "

@@ -3,7 +3,7 @@
 use compact_str::CompactString;
 
 use crate::ids::Id;
-use crate::names::Interner;
+use crate::interner::Interner;
 use crate::readers::{Numbers, Readers};
 use crate::rosters::Rosters;
 use crate::sync::{RwLock, RwLockReadGuard};

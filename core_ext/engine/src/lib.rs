@@ -14,6 +14,7 @@ mod free;
 mod ids;
 mod inboxes;
 mod instances;
+mod interner;
 mod lists;
 mod lru;
 mod names;

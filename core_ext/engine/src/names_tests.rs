@@ -1,0 +1,80 @@
+use super::*;
+use crate::ids::Id;
+use crate::interner::Interner;
+
+fn id(name: &str) -> Id {
+    Id::new(name, "channel").unwrap()
+}
+
+#[test]
+fn one_name_has_one_number_until_it_is_removed() {
+    let mut names = Interner::default();
+    assert_eq!(names.find(&id("a")), None);
+    let (a, b) = (names.intern(&id("a")).0, names.intern(&id("b")).0);
+    assert_ne!(a, b);
+    assert_eq!(names.intern(&id("a")), (a, false));
+    names.remove(a);
+    assert_eq!((names.find(&id("a")), names.find(&id("b"))), (None, Some(b)));
+}
+
+#[test]
+fn the_lowest_free_number_is_used_again() {
+    let mut names = Interner::default();
+    for name in ["a", "b", "c"] {
+        names.intern(&id(name));
+    }
+    names.remove(2);
+    names.remove(0);
+    assert_eq!(names.intern(&id("d")), (0, true));
+    assert_eq!(names.names().name(0).unwrap(), "d");
+}
+
+#[test]
+fn names_of_every_length_stay_apart_through_growth_and_removal() {
+    let mut names = Interner::default();
+    let name = |n: usize| format!("{n}{}", "x".repeat(n % 124));
+    let numbers: Vec<Local> = (0..5_000).map(|n| names.intern(&id(&name(n))).0).collect();
+    for n in (0..5_000).filter(|n| n % 3 != 0) {
+        names.remove(numbers[n]);
+    }
+    for (n, &number) in numbers.iter().enumerate() {
+        let expected = (n % 3 == 0).then_some(number);
+        assert_eq!(names.find(&id(&name(n))), expected, "{n}");
+        assert!(expected.is_none_or(|local| names.names().name(local).unwrap() == name(n)));
+    }
+}
+
+#[test]
+fn memory_is_given_back() {
+    let mut names = Interner::default();
+    let numbers: Vec<Local> = (0..2_000).map(|n| names.intern(&id(&format!("{n:0>40}"))).0).collect();
+    let full = names.names().bytes();
+    for local in numbers {
+        names.remove(local);
+    }
+    assert!(names.names().bytes() < full / 50, "{} of {full}", names.names().bytes());
+}
+
+#[test]
+fn one_long_name_that_comes_and_goes_does_not_move_all_names_each_time() {
+    let (mut names, long) = (Interner::default(), id(&"x".repeat(40)));
+    let short: Vec<(Local, bool)> = (0..1_000).map(|n| names.intern(&id(&n.to_string()))).collect();
+    assert!(short.iter().all(|&(_, is_new)| is_new));
+    let left = (0..1_000).map(|_| {
+        let local = names.intern(&long).0;
+        names.remove(local);
+        names.names().garbage
+    });
+    let left: Vec<usize> = left.collect();
+    assert!(left.iter().filter(|&&words| words == 0).count() < 100, "moved too often");
+    assert!(left.iter().all(|&words| words <= 1_000 / 8 + 3), "never returned");
+}
+
+#[test]
+fn a_prefix_is_another_name() {
+    let mut names = Interner::default();
+    let all: Vec<Id> = (1..=60).map(|length| id(&"A".repeat(length))).collect();
+    let mut numbers: Vec<Local> = all.iter().map(|id| names.intern(id).0).collect();
+    numbers.dedup();
+    assert_eq!(numbers.len(), 60, "A packs to zero bits");
+}
