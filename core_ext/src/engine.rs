@@ -1,9 +1,10 @@
 //! `fanout_engine::Engine` under Python: arguments in, answers out, and a clock.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use fanout_engine::{Batch, Config, Name};
+use fanout_engine::{Batch, Config, Moment, Name};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFrozenSet};
 
@@ -29,6 +30,16 @@ impl Engine {
     fn now(&self) -> u64 {
         u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
+
+    fn moment(&self) -> Moment {
+        Moment { now: self.now(), unix: unix() }
+    }
+}
+
+/// Nanoseconds since the beginning of 1970, by a clock that may be set.
+fn unix() -> u64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[pymethods]
@@ -46,14 +57,43 @@ impl Engine {
         cache_users: Natural<usize>,
         cache_ttl: f64,
     ) -> PyResult<Self> {
-        let config = Config {
-            flush_interval: nanoseconds(flush_interval)?,
-            flush_events: flush_events.0,
-            cache_users: cache_users.0,
-            cache_ttl: nanoseconds(cache_ttl)?,
-        };
+        let config = config(flush_interval, flush_events, cache_users, cache_ttl)?;
         let engine = fanout_engine::Engine::new(config).map_err(CoreError::from)?;
         Ok(Self { engine, origin: Instant::now() })
+    }
+
+    /// An engine with what a snapshot holds.
+    #[staticmethod]
+    #[pyo3(
+        signature = (
+            path, flush_interval = 0.001, flush_events = Natural(100), cache_users = Natural(50_000), cache_ttl = 300.0
+        ),
+        text_signature = "(path, flush_interval=0.001, flush_events=100, cache_users=50000, cache_ttl=300.0)"
+    )]
+    fn restore(
+        py: Python<'_>,
+        path: PathBuf,
+        flush_interval: f64,
+        flush_events: Natural<usize>,
+        cache_users: Natural<usize>,
+        cache_ttl: f64,
+    ) -> PyResult<Self> {
+        let config = config(flush_interval, flush_events, cache_users, cache_ttl)?;
+        let (origin, moment) = (Instant::now(), Moment { now: 0, unix: unix() });
+        let engine = released(py, || fanout_engine::Engine::restore(&path, config, moment))?;
+        Ok(Self { engine, origin })
+    }
+
+    /// Write the table to a file, which replaces one that is there; the number of bytes.
+    #[pyo3(signature = (path, note = b"".as_slice()), text_signature = "($self, path, note=b'')")]
+    fn snapshot(&self, py: Python<'_>, path: PathBuf, note: &[u8]) -> CoreResult<u64> {
+        released(py, || self.engine.snapshot(&path, note, self.moment()))
+    }
+
+    /// The note of the snapshot that the engine was restored from.
+    #[getter]
+    fn snapshot_note<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.engine.snapshot_note())
     }
 
     /// Place a user on an instance. Twice is once.
@@ -255,6 +295,20 @@ impl Engine {
     fn stats(&self, py: Python<'_>) -> CoreResult<BTreeMap<&'static str, usize>> {
         Ok(released(py, || Ok(self.engine.stats()))?.into_iter().collect())
     }
+}
+
+fn config(
+    flush_interval: f64,
+    flush_events: Natural<usize>,
+    cache_users: Natural<usize>,
+    cache_ttl: f64,
+) -> PyResult<Config> {
+    Ok(Config {
+        flush_interval: nanoseconds(flush_interval)?,
+        flush_events: flush_events.0,
+        cache_users: cache_users.0,
+        cache_ttl: nanoseconds(cache_ttl)?,
+    })
 }
 
 /// The one copy that a target costs: into the `bytes` that are published.

@@ -1,13 +1,16 @@
 //! The one conversion of errors: each of the engine's becomes the Python class that the stub names.
 
+use std::io;
+
 use fanout_engine::Error;
 use pyo3::PyErr;
-use pyo3::exceptions::{PyLookupError, PyValueError};
+use pyo3::exceptions::{PyLookupError, PyOSError, PyValueError};
 
 mod classes {
     pyo3::import_exception!(fanout.errors, InvalidEvent);
     pyo3::import_exception!(fanout.errors, InvalidId);
     pyo3::import_exception!(fanout.errors, MembershipUnknown);
+    pyo3::import_exception!(fanout.errors, SnapshotRefused);
 }
 
 /// An error of the engine on its way to Python.
@@ -31,6 +34,14 @@ impl From<CoreError> for PyErr {
             Error::InvalidBatch(_) | Error::InvalidArgument(_) => PyValueError::new_err(text),
             Error::MembershipUnknown(_) => classes::MembershipUnknown::new_err(text),
             Error::LaneNotOpen(_) => PyLookupError::new_err(text),
+            Error::SnapshotRefused(_) => classes::SnapshotRefused::new_err(text),
+            Error::File { code, path } => PyOSError::new_err((code, meaning_of(code), path.into_os_string())),
         }
     }
+}
+
+/// What the number says, as Python's own errors put it: without the number.
+fn meaning_of(code: i32) -> String {
+    let text = io::Error::from_raw_os_error(code).to_string();
+    text.strip_suffix(&format!(" (os error {code})")).map(str::to_owned).unwrap_or(text)
 }

@@ -22,6 +22,7 @@ from fanout.errors import (
     InvalidId,
     MembershipUnknown,
     PartitionLost,
+    SnapshotRefused,
     Unavailable,
 )
 
@@ -51,6 +52,7 @@ __all__ = [
     "MembershipUnknown",
     "PartitionLost",
     "Record",
+    "SnapshotRefused",
     "Unavailable",
     "decode_batch",
     "message_frame",

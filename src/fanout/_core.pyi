@@ -4,6 +4,7 @@ Held against the compiled module by `tests/fanout/test_stubs.py`.
 """
 
 from collections.abc import Iterable, Sequence
+from os import PathLike
 from typing import Self, final
 
 __all__ = [
@@ -49,6 +50,60 @@ class Engine:
         cache_users: int = 50_000,
         cache_ttl: float = 300.0,
     ) -> Self: ...
+    @staticmethod
+    def restore(
+        path: str | PathLike[str],
+        flush_interval: float = 0.001,
+        flush_events: int = 100,
+        cache_users: int = 50_000,
+        cache_ttl: float = 300.0,
+    ) -> Engine:
+        """An engine with what a file of `snapshot` holds, and settings of its own.
+
+        The whole file is verified before any of it is used. Time that passed since it was written counts for
+        `cache_ttl`; if the clock was set back meanwhile, no list counts as cached. A smaller cache keeps what was used
+        last.
+
+        The checksum tells of damage, not of malice: restore files that only you can write.
+
+        Args:
+            path: the file.
+            flush_interval: as of the constructor.
+            flush_events: as of the constructor.
+            cache_users: as of the constructor.
+            cache_ttl: as of the constructor.
+
+        Raises:
+            SnapshotRefused: the file is cut, changed, no snapshot, or one of another version.
+            OSError: it cannot be read.
+            ValueError: a setting that the constructor would refuse.
+        """
+    @property
+    def snapshot_note(self) -> bytes:
+        """The note of the snapshot that the engine was restored from; empty for one that was not restored."""
+    def snapshot(self, path: str | PathLike[str], note: bytes = b"") -> int:
+        """Write the table to a file: the instances, and the users that are online or cached, with their channels.
+
+        Not in it are batches, lanes and held instances. Others go on meanwhile, and nobody waits for the file: each
+        user is in it as at some time during the call, or is missing if the user came after its beginning. Channels
+        that are let go of meanwhile keep their memory until it ends. Of several calls for one engine each waits for
+        the one before.
+
+        The file is written under another name in the same folder (`.NAME.{16 hex digits}.part`), which only its owner
+        may read, and takes its place when it is whole and on the disk. What a killed process left there is removed by
+        the next call, and so is what another process is writing to the same path, whose call fails then.
+
+        Args:
+            path: the file; one that is there is replaced.
+            note: what `snapshot_note` of a restored engine is to say.
+
+        Returns:
+            how many bytes the file has.
+
+        Raises:
+            OSError: it cannot be written; what was there before is still there.
+            ValueError: the path ends with no name.
+        """
     def user_online(self, user: str, instance: str, channels: Iterable[str] | None = None) -> int:
         """Place a user on an instance. Twice is once.
 

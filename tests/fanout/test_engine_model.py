@@ -3,6 +3,8 @@
 import json
 from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import settings
@@ -16,6 +18,7 @@ CHANNELS = ["c1", "c2", "c3", "a-channel-whose-name-is-a-good-deal-longer"]
 INSTANCES = ["i1", "i2", "i3"]
 LANES = [1, 2]
 CACHE_USERS = 2
+SETTINGS = (0.0, 1, CACHE_USERS, 3600.0)
 
 users = st.sampled_from(USERS)
 channels = st.sampled_from(CHANNELS)
@@ -39,7 +42,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.engine = Engine(flush_interval=0, flush_events=1, cache_users=CACHE_USERS, cache_ttl=3600)
+        self.engine = Engine(*SETTINGS)
         self.lists: dict[str, set[str]] = {}
         self.places: dict[str, set[str]] = {}
         self.cache: list[str] = []
@@ -102,6 +105,16 @@ class EngineMachine(RuleBasedStateMachine):
         self.cache = [other for other in self.cache if other != user]
         self._tidy()
         self.engine.forget(user)
+
+    @rule(note=st.binary(max_size=20))
+    def is_restored(self, note: bytes) -> None:
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "table")
+            assert self.engine.snapshot(path, note) == path.stat().st_size
+            self.engine = Engine.restore(path, *SETTINGS)
+        assert self.engine.snapshot_note == note
+        self.lanes.clear()
+        self.sent.clear()
 
     # Events.
 

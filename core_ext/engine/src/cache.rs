@@ -6,25 +6,42 @@ use crate::users::User;
 /// The cache, without the lists: those are the users'.
 pub(crate) struct Cache {
     recency: Recency,
-    loaded_at: Vec<u64>,
+    times: Vec<Times>,
+    uses: u64,
     capacity: usize,
     ttl: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Times {
+    loaded_at: u64,
+    /// Which use of the cache was this list's last.
+    used: u64,
+}
+
+/// A list that counts as cached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cached {
+    /// Rises with every use of the cache: the order of last use can be told from it without a walk under the lock.
+    pub(crate) used: u64,
+    /// Nanoseconds since it was loaded.
+    pub(crate) age: u64,
 }
 
 impl Cache {
     /// Args: how many lists the cache holds, and nanoseconds after which one is no longer used.
     pub(crate) fn new(capacity: usize, ttl: u64) -> Self {
-        Self { recency: Recency::default(), loaded_at: Vec::new(), capacity, ttl }
+        Self { recency: Recency::default(), times: Vec::new(), uses: 0, capacity, ttl }
     }
 
     /// Begin to count a user's list as cached, loaded at `now`. Returns whom the cache has no more room for.
     pub(crate) fn put(&mut self, user: User, now: u64) -> Option<User> {
         let place = user as usize;
-        if self.loaded_at.len() <= place {
-            self.loaded_at.resize(place + 1, 0);
+        if self.times.len() <= place {
+            self.times.resize(place + 1, Times::default());
         }
-        self.loaded_at[place] = now;
-        self.recency.touch(user);
+        self.times[place].loaded_at = now;
+        self.touch(user);
         let victim = self.recency.oldest().filter(|_| self.recency.len() > self.capacity)?;
         self.recency.remove(victim);
         Some(victim)
@@ -32,14 +49,18 @@ impl Cache {
 
     /// Use a user's list; whether it is cached and not too old. One too old is cached no longer.
     pub(crate) fn recall(&mut self, user: User, now: u64) -> bool {
-        let fresh = |&loaded: &u64| now.saturating_sub(loaded) < self.ttl;
-        let usable = self.contains(user) && self.loaded_at.get(user as usize).is_some_and(fresh);
+        let usable = self.cached(user, now).is_some_and(|cached| self.is_fresh(cached.age));
         if usable {
-            self.recency.touch(user);
+            self.touch(user);
         } else {
             self.recency.remove(user);
         }
         usable
+    }
+
+    /// Whether a list of that age may be used.
+    pub(crate) fn is_fresh(&self, age: u64) -> bool {
+        age < self.ttl
     }
 
     /// Count a user's list as cached no longer.
@@ -52,6 +73,12 @@ impl Cache {
         self.recency.contains(user)
     }
 
+    /// The times of a list that counts as cached.
+    pub(crate) fn cached(&self, user: User, now: u64) -> Option<Cached> {
+        let times = self.times.get(user as usize).filter(|_| self.contains(user))?;
+        Some(Cached { used: times.used, age: since(times.loaded_at, now) })
+    }
+
     /// How many lists are cached.
     pub(crate) fn len(&self) -> usize {
         self.recency.len()
@@ -59,8 +86,20 @@ impl Cache {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        self.recency.bytes() + self.loaded_at.capacity() * size_of::<u64>()
+        self.recency.bytes() + self.times.capacity() * size_of::<Times>()
     }
+
+    fn touch(&mut self, user: User) {
+        self.recency.touch(user);
+        self.uses += 1;
+        self.times[user as usize].used = self.uses;
+    }
+}
+
+/// How long ago a time was. One before the origin of times is a great number, and one that another thread read a little
+/// later than `now` is no time ago.
+fn since(time: u64, now: u64) -> u64 {
+    now.wrapping_sub(time).cast_signed().max(0).cast_unsigned()
 }
 
 #[cfg(test)]
@@ -90,5 +129,31 @@ mod tests {
         assert!(cache.recall(0, 14));
         assert!(!cache.recall(0, 15));
         assert_eq!(cache.len(), 0);
+    }
+
+    #[test]
+    fn a_list_may_have_been_loaded_before_the_origin_of_times() {
+        let mut cache = Cache::new(1, 10);
+        cache.put(0, 2_u64.wrapping_sub(7));
+        assert_eq!(cache.cached(0, 2), Some(Cached { used: 1, age: 7 }));
+        assert!(cache.recall(0, 4));
+        assert!(!cache.recall(0, 5));
+    }
+
+    #[test]
+    fn times_that_threads_read_out_of_order_do_no_harm() {
+        let mut cache = Cache::new(1, 10);
+        cache.put(0, 5);
+        assert!(cache.recall(0, 4));
+    }
+
+    #[test]
+    fn the_order_of_last_use_can_be_told() {
+        let mut cache = Cache::new(3, 10);
+        assert!((0..3).all(|user| cache.put(user, 0).is_none()));
+        cache.recall(1, 0);
+        let mut order = [0, 1, 2];
+        order.sort_by_key(|&user| cache.cached(user, 0).map(|cached| cached.used));
+        assert_eq!(order, [0, 2, 1]);
     }
 }

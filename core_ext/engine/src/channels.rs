@@ -11,6 +11,9 @@
 //!
 //! Windows lock their shards in rising order, whoever reads and whoever writes, so they never wait in a circle.
 
+pub(crate) mod filling;
+pub(crate) mod pinning;
+
 use std::ops::Deref;
 
 use compact_str::CompactString;
@@ -44,6 +47,8 @@ pub(crate) struct Channels {
 struct Shard {
     rows: Names<Row>,
     overflow: Overflow,
+    /// While a snapshot is written: the numbers that lists let go of, each still its channel's.
+    unheld: Option<Vec<Local>>,
 }
 
 /// What becomes of the readers and the lists of some channels.
@@ -316,7 +321,10 @@ impl Shard {
         let row = self.rows.record_mut(local);
         let tally = exit.reader.map_or_else(Tally::default, |reader| self.overflow.remove(row, reader, readers));
         if exit.release && row.release() {
-            self.rows.remove(hasher, local);
+            match &mut self.unheld {
+                Some(unheld) => unheld.push(local),
+                None => self.rows.remove(hasher, local),
+            }
         }
         self.compact();
         tally

@@ -24,8 +24,9 @@ pub struct Config {
 ///
 /// Where a method takes `now`, it is nanoseconds since an origin that the caller chooses once.
 ///
-/// Order of the locks: the turn of drops, a user's turn or that of the lanes, the outbox, the table's. Who routes holds the outbox while it reads the
-/// targets, so that a dropped instance gets nothing any more once its drop has passed the outbox.
+/// Order of the locks: the turn of snapshots, that of drops, a user's turn or that of the lanes, the outbox, the table's.
+/// Who routes holds the outbox while it reads the targets, so that a dropped instance gets nothing any more once its drop
+/// has passed the outbox.
 pub struct Engine {
     pub(crate) table: Table,
     pub(crate) outbox: Mutex<Outbox>,
@@ -33,6 +34,9 @@ pub struct Engine {
     pub(crate) drops: Mutex<()>,
     /// Whoever moves a lane waits for this turn, so that a bulk of stored events is routed whole.
     pub(crate) lanes: Mutex<()>,
+    /// Whoever writes a snapshot waits for this turn: the channels can be pinned once.
+    pub(crate) snapshots: Mutex<()>,
+    pub(crate) snapshot_note: Vec<u8>,
 }
 
 impl Engine {
@@ -43,6 +47,14 @@ impl Engine {
         }
         let due = Due { interval: config.flush_interval, events: config.flush_events };
         let table = Table::new(Cache::new(config.cache_users, config.cache_ttl));
-        Ok(Self { table, outbox: Mutex::new(Outbox::new(due)), drops: Mutex::new(()), lanes: Mutex::new(()) })
+        let turn = || Mutex::new(());
+        Ok(Self {
+            table,
+            outbox: Mutex::new(Outbox::new(due)),
+            drops: turn(),
+            lanes: turn(),
+            snapshots: turn(),
+            snapshot_note: Vec::new(),
+        })
     }
 }

@@ -1,5 +1,10 @@
 //! What can go wrong, as one enum.
 
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::snapshot::Refusal;
+
 /// Every error of the engine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -21,7 +26,28 @@ pub enum Error {
     /// A lane that was never opened, or was closed.
     #[error("lane {0} is not open")]
     LaneNotOpen(u32),
+    /// A file that no engine can be restored from, and why.
+    #[error("the snapshot is refused: {0}")]
+    SnapshotRefused(#[from] Refusal),
+    /// What the operating system said of a file, by its number.
+    #[error("{}: {}", path.display(), io::Error::from_raw_os_error(*code))]
+    File {
+        /// As `errno` has it.
+        code: i32,
+        /// Of which file.
+        path: PathBuf,
+    },
 }
+
+impl Error {
+    /// What went wrong with a file.
+    pub(crate) fn of_file(error: &io::Error, path: &Path) -> Self {
+        Self::File { code: error.raw_os_error().unwrap_or(EIO), path: path.to_owned() }
+    }
+}
+
+/// An error of input or output that the operating system has no number for, such as a disk that takes nothing more.
+const EIO: i32 = 5;
 
 /// What a fallible call of the engine returns.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -90,6 +90,12 @@ impl Ids {
         Ok(())
     }
 
+    /// Forget all, and keep the room.
+    pub(crate) fn clear(&mut self) {
+        self.words.clear();
+        self.spans.clear();
+    }
+
     /// How many ids.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -41,6 +41,17 @@ impl List {
         self.blocks.iter().map(|block| usize::from(block.len)).sum()
     }
 
+    /// Go through the ids without a copy of all of them.
+    pub(crate) fn each(&self, ids: &mut Vec<Channel>, mut work: impl FnMut(Channel)) {
+        for block in &self.blocks {
+            ids.clear();
+            block.read(ids);
+            for &id in &*ids {
+                work(id);
+            }
+        }
+    }
+
     /// All ids.
     pub(crate) fn ids(&self) -> Vec<Channel> {
         let mut ids = Vec::with_capacity(self.len());

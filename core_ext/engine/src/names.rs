@@ -160,6 +160,13 @@ impl<R: Record> Names<R> {
         local
     }
 
+    /// Make room for so many names in all, so that the table need not grow by steps.
+    pub(crate) fn reserve(&mut self, hasher: NameHasher, names: usize) {
+        if names * 5 > self.slots.len() * 4 {
+            self.rebuild_slots(hasher, names);
+        }
+    }
+
     /// Free a number.
     pub(crate) fn remove(&mut self, hasher: NameHasher, local: Local) {
         let hash = self.with_words(local, |name| hasher.hash(name));
@@ -194,6 +201,11 @@ impl<R: Record> Names<R> {
     /// All records, those of free numbers too.
     pub(crate) fn records_mut(&mut self) -> impl Iterator<Item = &mut R> {
         self.records.iter_mut()
+    }
+
+    /// Whether a number is some name's.
+    pub(crate) fn is_used(&self, local: Local) -> bool {
+        self.records.get(local as usize).is_some_and(|record| record.cell() != 0)
     }
 
     /// How many names there are.
@@ -318,7 +330,8 @@ impl<R: Record> Names<R> {
         (self.rest, self.garbage) = (rest, 0);
     }
 
-    fn with_words<A>(&self, local: Local, use_it: impl FnOnce(Packed) -> A) -> A {
+    /// Ask about a number's name; that of a free number has no characters.
+    pub(crate) fn with_words<A>(&self, local: Local, use_it: impl FnOnce(Packed) -> A) -> A {
         let cell = self.records[local as usize].cell();
         let length = length_of(cell);
         let mut words = [0; MAX_LENGTH.div_ceil(PER_WORD)];

@@ -80,6 +80,11 @@ impl Row {
         self.words[0] = self.words[0].checked_add(1 << KIND_BITS).expect("fewer than 2^28 lists name one channel");
     }
 
+    /// Whether a list names the channel.
+    pub(crate) fn is_held(&self) -> bool {
+        self.words[0] >> KIND_BITS != 0
+    }
+
     /// One list less names the channel; whether it was the last.
     pub(crate) fn release(&mut self) -> bool {
         self.words[0] -= 1 << KIND_BITS;

@@ -112,7 +112,7 @@ impl Engine {
 
 impl Table {
     /// Let a list go that nobody wants any more.
-    fn discard_unless_held(&self, turn: &Turn) {
+    pub(crate) fn discard_unless_held(&self, turn: &Turn) {
         if !turn.places().is_empty() || self.cache.lock().contains(turn.user()) {
             return;
         }

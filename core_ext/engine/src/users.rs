@@ -118,6 +118,14 @@ impl Users {
         self.shards[shard].state.lock().names.name(local)
     }
 
+    /// The numbers that users may have, shard by shard; one that nobody has is among them.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = User> {
+        (0..SHARDS).flat_map(|shard| {
+            let bound = self.shards[shard].state.lock().names.bound();
+            (0..Local::try_from(bound).expect("a number for each")).map(move |local| join(shard, local))
+        })
+    }
+
     /// How many users are online.
     pub(crate) fn online(&self) -> usize {
         self.online.load(Ordering::Relaxed)

@@ -1,11 +1,15 @@
 //! The engine against a plain model: sets of sets, and lists of records.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod reference;
 
-use fanout_engine::{Config, Decoder, Engine, Error, Ids, Name as EngineName, Record};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use fanout_engine::{Config, Decoder, Engine, Error, Ids, Moment, Name as EngineName, Record};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use reference::{Lane, Model, Sent};
 
 const USERS: [&str; 4] = ["ann", "ben", "cat", "dan"];
 const CHANNELS: [&str; 4] = ["c1", "c2", "c3", "a-channel-with-a-name-that-is-no-longer-inline"];
@@ -35,6 +39,7 @@ enum Call {
     Release(Name),
     Mark,
     Drain,
+    Restart(u64),
 }
 
 fn name(names: &'static [Name]) -> impl Strategy<Value = Name> {
@@ -61,183 +66,46 @@ fn calls() -> impl Strategy<Value = Call> {
         2 => instance().prop_map(Call::Release),
         1 => Just(Call::Mark),
         1 => Just(Call::Drain),
+        1 => (0..15_u64).prop_map(Call::Restart),
     ]
 }
 
-/// A record without its event, which is always the same: lane, epoch, prev, seq, channel, user.
-type Sent = (u32, u64, u64, u64, Option<String>, Option<String>);
+const CONFIG: Config = Config { flush_interval: 0, flush_events: 1, cache_users: CACHE_USERS, cache_ttl: CACHE_TTL };
 
-#[derive(Default)]
-struct Lane {
-    epoch: u64,
-    position: u64,
-    told: BTreeMap<Name, u64>,
+/// The engine, and what it is to do.
+struct Pair {
+    engine: Engine,
+    model: Model,
+    file: PathBuf,
 }
 
-#[derive(Default)]
-struct Model {
-    now: u64,
-    lists: BTreeMap<Name, BTreeSet<Name>>,
-    places: BTreeMap<Name, BTreeSet<Name>>,
-    cache: Vec<(Name, u64)>,
-    lanes: BTreeMap<u32, Lane>,
-    held: BTreeSet<Name>,
-    sent: BTreeMap<Name, Vec<Sent>>,
-}
-
-impl Model {
-    fn online(&self, user: Name) -> bool {
-        self.places.contains_key(user)
+impl Pair {
+    fn new() -> Self {
+        let file = std::env::temp_dir().join(format!("fanout-model-{}.snapshot", std::process::id()));
+        Self { engine: Engine::new(CONFIG).unwrap(), model: Model::default(), file }
     }
 
-    fn entries(&self) -> BTreeSet<(Name, Name)> {
-        let of = |(user, places): (&Name, &BTreeSet<Name>)| {
-            let list = self.lists[user].clone();
-            places
-                .iter()
-                .flat_map(move |&instance| list.clone().into_iter().map(move |c| (c, instance)))
-                .collect::<Vec<_>>()
-        };
-        self.places.iter().flat_map(of).collect()
-    }
-
-    fn instances(&self, channel: Name) -> BTreeSet<Name> {
-        self.entries().into_iter().filter(|entry| entry.0 == channel).map(|entry| entry.1).collect()
-    }
-
-    fn members(&self, channel: Name) -> BTreeMap<String, BTreeSet<String>> {
-        let mut members = BTreeMap::<String, BTreeSet<String>>::new();
-        for (user, places) in self.places.iter().filter(|(user, _)| self.lists[*user].contains(channel)) {
-            for instance in places {
-                members.entry((*instance).to_owned()).or_default().insert((*user).to_owned());
-            }
-        }
-        members
-    }
-
-    fn locations(&self, user: Name) -> BTreeSet<Name> {
-        self.places.get(user).cloned().unwrap_or_default()
-    }
-
-    fn cached(&self, user: Name) -> Option<usize> {
-        self.cache.iter().position(|(cached, _)| *cached == user)
-    }
-
-    /// Use the cached list, if it is there and not too old.
-    fn recall(&mut self, user: Name) -> bool {
-        let Some(entry) = self.cached(user).map(|place| self.cache.remove(place)) else { return false };
-        let fresh = self.now - entry.1 < CACHE_TTL;
-        if fresh {
-            self.cache.push(entry);
-        }
-        fresh
-    }
-
-    fn tidy(&mut self) {
-        while self.cache.len() > CACHE_USERS {
-            self.cache.remove(0);
-        }
-        let held: Vec<Name> = USERS.into_iter().filter(|u| self.online(u) || self.cached(u).is_some()).collect();
-        self.lists.retain(|user, _| held.contains(user));
-    }
-
-    fn go_online(&mut self, user: Name, instance: Name, channels: Option<&[Name]>) -> Option<usize> {
-        let before = self.entries();
-        if let Some(channels) = channels {
-            self.lists.insert(user, channels.iter().copied().collect());
-            self.cache.retain(|(cached, _)| *cached != user);
-            self.cache.push((user, self.now));
-        } else {
-            let known = self.recall(user) || self.online(user);
-            self.tidy();
-            known.then_some(())?;
-        }
-        self.places.entry(user).or_default().insert(instance);
-        self.tidy();
-        Some(self.entries().difference(&before).count())
-    }
-
-    fn go_offline(&mut self, user: Name, instance: Name) -> usize {
-        let before = self.entries();
-        if let Some(places) = self.places.get_mut(user) {
-            places.remove(instance);
-        }
-        self.places.retain(|_, places| !places.is_empty());
-        let gone = before.difference(&self.entries()).count();
-        self.tidy();
-        gone
-    }
-
-    fn drop_instance(&mut self, instance: Name) -> usize {
-        let users: Vec<Name> = USERS.into_iter().filter(|u| self.locations(u).contains(instance)).collect();
-        for user in &users {
-            self.go_offline(user, instance);
-        }
-        self.sent.remove(instance);
-        self.forget_told(instance);
-        users.len()
-    }
-
-    fn hold(&mut self, instance: Name) {
-        self.held.insert(instance);
-        self.forget_told(instance);
-    }
-
-    fn forget_told(&mut self, instance: Name) {
-        for lane in self.lanes.values_mut() {
-            lane.told.remove(instance);
+    fn run(&mut self, call: Call) {
+        match call {
+            Call::Restart(later) => self.restart(later),
+            other => run(&self.engine, &mut self.model, other),
         }
     }
 
-    fn change(&mut self, user: Name, change: impl FnOnce(&mut BTreeSet<Name>)) -> bool {
-        if let Some(list) = self.lists.get_mut(user) {
-            change(list);
-        }
-        self.online(user)
-    }
-
-    fn forget(&mut self, user: Name) {
-        self.cache.retain(|(cached, _)| *cached != user);
-        self.tidy();
-    }
-
-    fn send(&mut self, targets: &BTreeSet<Name>, sent: &Sent) -> usize {
-        for target in targets {
-            self.sent.entry(target).or_default().push(sent.clone());
-        }
-        targets.len()
-    }
-
-    fn send_stored(&mut self, number: u32, step: u64, channel: Name, also: Option<Name>) -> Option<usize> {
-        let mut targets = self.instances(channel);
-        targets.extend(also.into_iter().flat_map(|user| self.locations(user)));
-        let lane = self.lanes.get_mut(&number)?;
-        let seq = lane.position + step;
-        for target in targets.difference(&self.held) {
-            let prev = lane.told.insert(target, seq).unwrap_or(lane.position);
-            let sent = (number, lane.epoch, prev, seq, Some(channel.to_owned()), also.map(str::to_owned));
-            self.sent.entry(target).or_default().push(sent);
-        }
-        lane.position = seq;
-        Some(targets.len())
-    }
-
-    fn mark(&mut self) -> usize {
-        let targets: BTreeSet<Name> = self.places.values().flatten().copied().collect();
-        let targets: BTreeSet<Name> = targets.difference(&self.held).copied().collect();
-        for (&number, lane) in &mut self.lanes {
-            for target in &targets {
-                let prev = *lane.told.entry(target).or_insert(lane.position);
-                self.sent.entry(target).or_default().push((number, lane.epoch, prev, lane.position, None, None));
-            }
-        }
-        if self.lanes.is_empty() { 0 } else { targets.len() }
+    fn restart(&mut self, later: u64) {
+        let moment = |model: &Model| Moment { now: model.now, unix: model.now };
+        let note = self.model.now.to_le_bytes();
+        self.engine.snapshot(&self.file, &note, moment(&self.model)).unwrap();
+        self.model.restart(later);
+        self.engine = Engine::restore(&self.file, CONFIG, moment(&self.model)).unwrap();
+        assert_eq!(self.engine.snapshot_note(), note);
     }
 }
 
-fn engine() -> Engine {
-    let config = Config { flush_interval: 0, flush_events: 1, cache_users: CACHE_USERS, cache_ttl: CACHE_TTL };
-    Engine::new(config).unwrap()
+impl Drop for Pair {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.file);
+    }
 }
 
 fn drained(engine: &Engine) -> BTreeMap<String, Vec<Sent>> {
@@ -380,11 +248,11 @@ proptest! {
 
     #[test]
     fn the_engine_does_what_the_model_does(calls in vec(calls(), 1..100)) {
-        let (engine, mut model) = (engine(), Model::default());
+        let mut pair = Pair::new();
         for call in calls {
-            run(&engine, &mut model, call);
-            assert_same(&engine, &model);
+            pair.run(call);
+            assert_same(&pair.engine, &pair.model);
         }
-        assert_drained(&engine, &mut model);
+        assert_drained(&pair.engine, &mut pair.model);
     }
 }

@@ -1,0 +1,153 @@
+//! Filling empty channels with very many lists at once, by one thread that nobody waits for.
+//!
+//! The lists of some thousand users name nearly every channel once, all over the table. In the order of the shards they
+//! go through the table once, each shard's rows staying in the processor's cache meanwhile.
+
+use super::{
+    Channel, Channels, LOCAL_MASK, SHARDS, Shard, Stop, WINDOW, id_of, prefetch_names, shard_of_id, with_next,
+};
+use crate::course::Course;
+use crate::ids::Ids;
+use crate::names::Local;
+use crate::readers::{Reader, Readers};
+use crate::rows::Tally;
+
+/// Lists to enter, and the readers of each.
+#[derive(Default)]
+pub(crate) struct Entries {
+    channels: Vec<Channel>,
+    lists: Vec<Entry>,
+    readers: Vec<Reader>,
+}
+
+/// Where a list's channels, and its readers, end; they begin where those of the list before end.
+struct Entry {
+    channels: usize,
+    readers: usize,
+}
+
+impl Entries {
+    /// Add a list that is named by these channels, each once, and read by some readers or none.
+    pub(crate) fn push(&mut self, channels: &[Channel], readers: impl Iterator<Item = Reader>) {
+        self.channels.extend_from_slice(channels);
+        self.readers.extend(readers);
+        self.lists.push(Entry { channels: self.channels.len(), readers: self.readers.len() });
+    }
+
+    /// How many channels the lists name, one named twice counted twice.
+    pub(crate) fn len(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Forget all, and keep the room.
+    pub(crate) fn clear(&mut self) {
+        self.channels.clear();
+        self.lists.clear();
+        self.readers.clear();
+    }
+
+    fn readers_of(&self, list: usize) -> &[Reader] {
+        let from = list.checked_sub(1).map_or(0, |before| self.lists[before].readers);
+        &self.readers[from..self.lists[list].readers]
+    }
+
+    /// Each channel with its list, by the channel's shard.
+    fn by_shard(&self) -> Vec<(Channel, u32)> {
+        let mut ends = vec![0; SHARDS + 1];
+        self.channels.iter().for_each(|&channel| ends[shard_of_id(channel) + 1] += 1);
+        (1..ends.len()).for_each(|shard| ends[shard] += ends[shard - 1]);
+        let mut sorted = vec![(0, 0); self.channels.len()];
+        let mut from = 0;
+        for (number, list) in (0..).zip(&self.lists) {
+            for &channel in &self.channels[from..list.channels] {
+                let end = &mut ends[shard_of_id(channel)];
+                sorted[*end] = (channel, number);
+                *end += 1;
+            }
+            from = list.channels;
+        }
+        sorted
+    }
+}
+
+impl Channels {
+    /// Make room for so many names.
+    pub(crate) fn reserve(&self, names: usize) {
+        for shard in 0..SHARDS {
+            self.write(
+                &[shard],
+                |&shard| shard,
+                |shards| shards[0].1.rows.reserve(self.hasher, names.div_ceil(SHARDS)),
+            );
+        }
+    }
+
+    /// Number channels that have no number yet: `tell` gets the index of each name, and its channel. Whether all names
+    /// were new.
+    pub(crate) fn number(&self, names: &Ids, mut tell: impl FnMut(usize, Channel)) -> bool {
+        let (course, mut new) = (Course::of(names, self.hasher), true);
+        for (window, next) in with_next(course.windows()) {
+            self.write(window, Stop::shard, |shards| {
+                self.prefetch_shards(next, Stop::shard);
+                let mut candidates = prefetch_names(shards).into_iter();
+                for (shard, state, stops) in shards {
+                    for (stop, candidate) in stops.iter().zip(&mut candidates) {
+                        let before = state.rows.len();
+                        let local = state.intern(self.hasher, course.key(stop), candidate);
+                        new &= state.rows.len() > before;
+                        tell(stop.name(), id_of(*shard, local));
+                    }
+                }
+            });
+        }
+        new
+    }
+
+    /// Hold the channels for these lists, and add the readers of each.
+    pub(crate) fn fill(&self, entries: &Entries, readers: &Readers) {
+        let sorted = entries.by_shard();
+        for entered in sorted.chunk_by(|a, b| shard_of_id(a.0) == shard_of_id(b.0)) {
+            let shard = |entry: &(Channel, u32)| shard_of_id(entry.0);
+            let tally = self.write(entered, shard, |shards| shards[0].1.fill(entered, entries, readers));
+            self.count(tally, usize::wrapping_add);
+        }
+    }
+
+    /// Remove the channels that no list holds.
+    pub(crate) fn sweep(&self) {
+        for shard in 0..SHARDS {
+            self.write(
+                &[shard],
+                |&shard| shard,
+                |shards| {
+                    let state = &mut shards[0].1;
+                    let all = 0..Local::try_from(state.rows.bound()).expect("a number for each");
+                    let unheld = |&local: &Local| state.rows.is_used(local) && !state.rows.record(local).is_held();
+                    let unheld: Vec<Local> = all.filter(unheld).collect();
+                    for local in unheld {
+                        state.rows.remove(self.hasher, local);
+                    }
+                },
+            );
+        }
+    }
+}
+
+impl Shard {
+    fn fill(&mut self, entered: &[(Channel, u32)], entries: &Entries, readers: &Readers) -> Tally {
+        let mut tally = Tally::default();
+        for (window, next) in with_next(entered.chunks(WINDOW)) {
+            for (channel, _) in next {
+                self.rows.prefetch(channel & LOCAL_MASK);
+            }
+            for &(channel, list) in window {
+                let local = channel & LOCAL_MASK;
+                self.rows.record_mut(local).hold();
+                for &reader in entries.readers_of(list as usize) {
+                    tally += self.add(local, reader, readers);
+                }
+            }
+        }
+        tally
+    }
+}

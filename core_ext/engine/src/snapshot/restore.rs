@@ -1,0 +1,264 @@
+//! An engine out of a snapshot's file: names first, each numbered anew; then the lists, many users' at a time.
+
+use std::path::Path;
+
+use super::coding::Cursor;
+use super::reading::Reader;
+use super::{Kind, Moment, Refusal, Verdict};
+use crate::channels::Channel;
+use crate::channels::filling::Entries;
+use crate::engine::{Config, Engine};
+use crate::error::Result;
+use crate::ids::{Id, Ids};
+use crate::instances::Named;
+use crate::lists::List;
+use crate::users::{Turn, User};
+
+/// Names that are numbered at a time.
+const NAMES: usize = 128 << 10;
+
+/// Memberships that are entered at a time: some thousand for each shard, in 50 MB.
+const MEMBERSHIPS: usize = 4 << 20;
+
+/// The table has room for so many users at least, however their hashes fall, and a channel for so many lists.
+const MOST_USERS: usize = (1 << 28) - 1;
+
+/// The table has room for so many instances at least.
+const MOST_INSTANCES: usize = 1 << 20;
+
+/// The table has room for so many channels at least, however their hashes fall.
+const MOST_CHANNELS: usize = 1 << 31;
+
+/// A name has a character, and its length. Who says that there are more channels than that gets no room for them.
+const FEWEST_BYTES_OF_A_CHANNEL: usize = 2;
+
+/// Where the file names no channel.
+const NO_CHANNEL: Channel = Channel::MAX;
+
+impl Engine {
+    /// An engine with what a file says; see `_core.pyi`.
+    pub fn restore(path: &Path, config: Config, moment: Moment) -> Result<Self> {
+        let engine = Self::new(config)?;
+        let mut file = Reader::open(path)?;
+        let mut restored = Restored::new(engine, moment, file.left() / FEWEST_BYTES_OF_A_CHANNEL);
+        while let Some((kind, bytes)) = file.next()? {
+            restored.section(kind, Cursor(bytes))?;
+        }
+        Ok(restored.finish()?)
+    }
+
+    /// The note of the snapshot that the engine was restored from.
+    #[must_use]
+    pub fn snapshot_note(&self) -> &[u8] {
+        &self.snapshot_note
+    }
+}
+
+/// An engine that is being filled. Nobody else has it yet.
+struct Restored {
+    engine: Engine,
+    moment: Moment,
+    /// Nanoseconds since the file was written, once its head was read; for ever, if the clock went back.
+    elapsed: Option<u64>,
+    kind: Kind,
+    /// The file has no room for more.
+    most_channels: usize,
+    instances: Vec<Id>,
+    /// The channels by their number in the file.
+    channels: Vec<Channel>,
+    names: Ids,
+    /// The numbers of those names in the file.
+    named: Vec<usize>,
+    users: usize,
+    entries: Entries,
+    /// Whose lists the cache had no more room for.
+    victims: Vec<User>,
+}
+
+/// A user as the file has it.
+struct Person {
+    id: Id,
+    name: String,
+    age: Option<u64>,
+    instances: Vec<usize>,
+    channels: Vec<Channel>,
+}
+
+impl Restored {
+    fn new(engine: Engine, moment: Moment, most_channels: usize) -> Self {
+        Self {
+            engine,
+            moment,
+            elapsed: None,
+            kind: Kind::Head,
+            most_channels,
+            instances: Vec::new(),
+            channels: Vec::new(),
+            names: Ids::default(),
+            named: Vec::new(),
+            users: 0,
+            entries: Entries::default(),
+            victims: Vec::new(),
+        }
+    }
+
+    fn section(&mut self, kind: Kind, mut section: Cursor) -> Verdict<()> {
+        if kind < self.kind || (kind == Kind::Head) != self.elapsed.is_none() {
+            return Err(Refusal::Inconsistent("sections out of order"));
+        }
+        self.kind = kind;
+        match kind {
+            Kind::Head => self.head(&mut section)?,
+            Kind::Instances => while_any(&mut section, |section| self.instance(section))?,
+            Kind::Channels => while_any(&mut section, |section| self.channel(section))?,
+            Kind::Users => {
+                self.number_channels()?;
+                while_any(&mut section, |section| self.user(section))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn head(&mut self, section: &mut Cursor) -> Verdict<()> {
+        self.elapsed = Some(self.moment.unix.checked_sub(section.number()?).unwrap_or(u64::MAX));
+        let channels = section.count()?.min(self.most_channels);
+        self.engine.table.channels.reserve(channels);
+        self.engine.snapshot_note = section.0.to_vec();
+        Ok(())
+    }
+
+    fn instance(&mut self, section: &mut Cursor) -> Verdict<()> {
+        if self.instances.len() == MOST_INSTANCES {
+            return Err(Refusal::Inconsistent("more instances than a table holds"));
+        }
+        self.instances.push(id_of(section.name()?)?.0);
+        Ok(())
+    }
+
+    fn channel(&mut self, section: &mut Cursor) -> Verdict<()> {
+        let name = section.name()?;
+        if !name.is_empty() {
+            self.names.push(name, "channel").map_err(|_| NO_ID)?;
+            self.named.push(self.channels.len());
+        }
+        if self.channels.len() == MOST_CHANNELS {
+            return Err(Refusal::Inconsistent("more channels than a table holds"));
+        }
+        self.channels.push(NO_CHANNEL);
+        if self.named.len() == NAMES { self.number_channels() } else { Ok(()) }
+    }
+
+    fn number_channels(&mut self) -> Verdict<()> {
+        let (channels, named) = (&mut self.channels, &self.named);
+        let new = self.engine.table.channels.number(&self.names, |name, channel| channels[named[name]] = channel);
+        self.names.clear();
+        self.named.clear();
+        if new { Ok(()) } else { Err(Refusal::Inconsistent("a channel twice")) }
+    }
+
+    fn user(&mut self, section: &mut Cursor) -> Verdict<()> {
+        let person = self.person(section)?;
+        self.users += 1;
+        if self.users > MOST_USERS {
+            return Err(Refusal::Inconsistent("more users than a table holds"));
+        }
+        if person.instances.is_empty() && person.age.is_none() {
+            return Ok(());
+        }
+        self.add(&person)?;
+        if self.entries.len() >= MEMBERSHIPS {
+            self.enter();
+        }
+        Ok(())
+    }
+
+    fn person(&self, section: &mut Cursor) -> Verdict<Person> {
+        let (id, name) = id_of(section.name()?)?;
+        let age = section.number()?.checked_sub(1);
+        let mut instances = Vec::new();
+        for _ in 0..section.count()? {
+            instances.push(section.count()?);
+        }
+        Ok(Person { id, name, age: age.and_then(|age| self.age_now(age)), instances, channels: self.list(section)? })
+    }
+
+    /// The age of a list now, unless it is too old to be used.
+    fn age_now(&self, age: u64) -> Option<u64> {
+        let age = age.saturating_add(self.elapsed?);
+        Some(age).filter(|&age| self.engine.table.cache.lock().is_fresh(age))
+    }
+
+    fn list(&self, section: &mut Cursor) -> Verdict<Vec<Channel>> {
+        let (mut list, mut next) = (Vec::new(), 0_usize);
+        for _ in 0..section.count()? {
+            let number = next.checked_add(section.count()?).ok_or(NO_SUCH_CHANNEL)?;
+            let channel = self.channels.get(number).copied().filter(|&channel| channel != NO_CHANNEL);
+            list.push(channel.ok_or(NO_SUCH_CHANNEL)?);
+            next = number + 1;
+        }
+        list.sort_unstable();
+        Ok(list)
+    }
+
+    fn add(&mut self, person: &Person) -> Verdict<()> {
+        let table = &self.engine.table;
+        let turn = table.users.turn(&person.id);
+        if turn.list().is_some() {
+            return Err(Refusal::Inconsistent("a user twice"));
+        }
+        turn.set_list(Some(List::of(&person.channels)));
+        for &instance in &person.instances {
+            self.place(&turn, person, instance)?;
+        }
+        self.entries.push(&person.channels, turn.places().iter().map(|place| place.reader));
+        if let Some(age) = person.age {
+            let loaded_at = self.moment.now.wrapping_sub(age);
+            self.victims.extend(table.cache.lock().put(turn.user(), loaded_at));
+        }
+        Ok(())
+    }
+
+    fn place(&self, turn: &Turn, person: &Person, instance: usize) -> Verdict<()> {
+        let instance = self.instances.get(instance).ok_or(Refusal::Inconsistent("no such instance"))?;
+        let (table, named) = (&self.engine.table, Named { user: turn.user(), name: &person.name });
+        let known = table.instances.find(instance);
+        if turn.places().iter().any(|place| Some(place.instance) == known) {
+            return Err(Refusal::Inconsistent("a place twice"));
+        }
+        turn.arrive(table.instances.place(instance, named));
+        Ok(())
+    }
+
+    fn enter(&mut self) {
+        self.engine.table.channels.fill(&self.entries, self.engine.table.instances.readers());
+        self.entries.clear();
+    }
+
+    fn finish(mut self) -> Verdict<Engine> {
+        self.number_channels()?;
+        self.enter();
+        let Self { engine, elapsed, victims, .. } = self;
+        for victim in victims {
+            if let Some(turn) = engine.table.users.turn_of_number(victim) {
+                engine.table.discard_unless_held(&turn);
+            }
+        }
+        engine.table.channels.sweep();
+        elapsed.map(|_| engine).ok_or(Refusal::Inconsistent("no head"))
+    }
+}
+
+const NO_ID: Refusal = Refusal::Inconsistent("a name that is no id");
+const NO_SUCH_CHANNEL: Refusal = Refusal::Inconsistent("no such channel");
+
+fn id_of(name: &[u8]) -> Verdict<(Id, String)> {
+    let name = std::str::from_utf8(name).map_err(|_| NO_ID)?;
+    Ok((Id::new(name, "name").map_err(|_| NO_ID)?, name.to_owned()))
+}
+
+fn while_any<'a>(section: &mut Cursor<'a>, mut read: impl FnMut(&mut Cursor<'a>) -> Verdict<()>) -> Verdict<()> {
+    while !section.is_at_end() {
+        read(section)?;
+    }
+    Ok(())
+}

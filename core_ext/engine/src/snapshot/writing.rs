@@ -1,0 +1,125 @@
+//! A file that is there whole, or not at all.
+//!
+//! It begins with a mark and the version. Each section is its kind, its length and its bytes. At the end stand a mark,
+//! the file's length, and a checksum of all before it. Numbers are little-endian.
+//!
+//! It is written under another name, brought to the disk, and renamed. One name serves one writer, so two of them at once
+//! do no harm; what a killed one left behind is removed by the next.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{Kind, VERSION};
+use crate::error::{Error, Result};
+use crate::sync::random;
+
+/// The file begins with it.
+pub(super) const BEGIN: [u8; 8] = *b"\x89fanout\n";
+
+/// The file ends with it, with its length and its checksum.
+pub(super) const END: [u8; 8] = *b"\nwhole.\n";
+
+/// Bytes behind the sections.
+pub(super) const TRAILER: usize = END.len() + 2 * size_of::<u64>();
+
+/// A snapshot in the making. Dropped before it is committed, it leaves nothing behind.
+pub(super) struct Writer {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: File,
+    hash: Xxh3,
+    written: u64,
+}
+
+impl Writer {
+    /// Begin a file that is going to be at `path`.
+    pub(super) fn create(path: &Path) -> Result<Self> {
+        let Some(name) = path.file_name() else {
+            return Err(Error::InvalidArgument(format!("{} is no file's path", path.display())));
+        };
+        let _ = remove_leftovers(folder_of(path), name);
+        let temporary = folder_of(path).join(temporary_name(name));
+        let file = create_for_owner(&temporary).map_err(|error| Error::of_file(&error, path))?;
+        let mut writer = Self { path: path.to_owned(), temporary, file, hash: Xxh3::new(), written: 0 };
+        writer.write(&[&BEGIN[..], &VERSION.to_le_bytes()].concat())?;
+        Ok(writer)
+    }
+
+    /// Add a section.
+    pub(super) fn section(&mut self, kind: Kind, bytes: &[u8]) -> Result<()> {
+        self.write(&[kind as u8])?;
+        self.write(&(bytes.len() as u64).to_le_bytes())?;
+        self.write(bytes)
+    }
+
+    /// End the file, and put it in the place of the one that is there; its length.
+    pub(super) fn commit(mut self) -> Result<u64> {
+        let length = self.written + TRAILER as u64;
+        self.write(&[END, length.to_le_bytes()].concat())?;
+        let checksum = self.hash.digest();
+        self.write(&checksum.to_le_bytes())?;
+        self.publish().map_err(|error| Error::of_file(&error, &self.path))?;
+        Ok(length)
+    }
+
+    fn publish(&self) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.temporary, &self.path)?;
+        File::open(folder_of(&self.path))?.sync_all()
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hash.update(bytes);
+        self.written += bytes.len() as u64;
+        self.file.write_all(bytes).map_err(|error| Error::of_file(&error, &self.path))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Once it was renamed there is none.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+const SUFFIX: &str = ".part";
+const DIGITS: usize = 16;
+
+fn temporary_name(name: &OsStr) -> OsString {
+    let unique = format!(".{:0DIGITS$x}{SUFFIX}", random());
+    [OsStr::new("."), name, unique.as_ref()].into_iter().collect()
+}
+
+/// Whether a file of this name was left behind by a writer of `name`.
+fn is_temporary(file: &OsStr, name: &OsStr) -> bool {
+    let middle = file.as_encoded_bytes().strip_prefix(b".").and_then(|file| file.strip_prefix(name.as_encoded_bytes()));
+    let digits = middle.and_then(|rest| rest.strip_prefix(b".")?.strip_suffix(SUFFIX.as_bytes()));
+    digits.is_some_and(|digits| digits.len() == DIGITS && digits.iter().all(u8::is_ascii_hexdigit))
+}
+
+fn remove_leftovers(folder: &Path, name: &OsStr) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if is_temporary(&entry.file_name(), name) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The names of all users are in it: nobody else may read them.
+fn create_for_owner(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
