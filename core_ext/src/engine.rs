@@ -176,6 +176,11 @@ impl Engine {
         Ok(owned(released(py, || self.engine.users(instance))?))
     }
 
+    /// The instances that hold a user.
+    fn occupied_instances<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyFrozenSet>> {
+        frozen_set(py, &released(py, || Ok(self.engine.occupied_instances()))?)
+    }
+
     /// How many users the instance holds, and a 64-bit hash of them that does not depend on order.
     fn digest(&self, instance: &str) -> CoreResult<(u64, u64)> {
         let digest = self.engine.digest(instance)?;

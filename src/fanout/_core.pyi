@@ -156,6 +156,8 @@ class Engine:
         """Whether the user is online and a member of the channel."""
     def users(self, instance: str) -> list[str]:
         """The users on the instance, sorted."""
+    def occupied_instances(self) -> frozenset[str]:
+        """The instances that hold a user."""
     def digest(self, instance: str) -> tuple[int, int]:
         """How many users the instance holds, and a 64-bit hash of them that does not depend on order.
 

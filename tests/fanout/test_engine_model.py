@@ -217,6 +217,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_rosters_are_the_same(self) -> None:
+        assert self.engine.occupied_instances() == set().union(*self.places.values())
         for instance in INSTANCES:
             roster = sorted(user for user, places in self.places.items() if instance in places)
             assert self.engine.users(instance) == roster

@@ -17,7 +17,7 @@ from fanout.ids import new_device_id, new_event_id, new_message_id
 from fanout.keys import PresenceChange
 from fanout.ports.authenticator import Identity
 from fanout.ports.log import Log
-from fanout.ports.memberships import Channel
+from fanout.ports.memberships import Channel, Memberships
 from fanout.ports.presence import Connection, Lease
 from fanout.ports.socket import SocketClosed
 from fanout.subjects import member_joined, member_left, message
@@ -25,6 +25,7 @@ from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.presence import EmbeddedPresence
 from services.adapters.sqlite.memberships import SqliteMemberships
+from services.fan_out.snapshots import Snapshots
 from services.fan_out.worker import FanOutPorts, FanOutWorker, running_worker
 from services.notification.admission import Terms
 from services.notification.instance import NotificationInstance, NotificationPorts
@@ -187,9 +188,17 @@ class Platform:
         self.workers: list[FanOutWorker] = []
         self.failures: list[BaseException] = []
 
-    async def add_worker(self, name: str, *, log: Log | None = None) -> FanOutWorker:
-        ports = FanOutPorts(log or self.log, self.bus, self.presence, self.memberships)
-        worker = await self._stack.enter_async_context(running_worker(name, ports, self.failures.append))
+    async def add_worker(
+        self,
+        name: str,
+        *,
+        log: Log | None = None,
+        memberships: Memberships | None = None,
+        snapshots: Snapshots | None = None,
+    ) -> FanOutWorker:
+        ports = FanOutPorts(log or self.log, self.bus, self.presence, memberships or self.memberships)
+        running = running_worker(name, ports, self.failures.append, snapshots=snapshots)
+        worker = await self._stack.enter_async_context(running)
         self.workers.append(worker)
         await until(worker.ready.is_set, f"{name} ready")
         return worker

@@ -123,6 +123,15 @@ impl Engine {
         }
     }
 
+    /// The instances that hold a user.
+    #[must_use]
+    pub fn occupied_instances(&self) -> Vec<Name> {
+        let occupied = self.table.instances.occupied();
+        let names = self.table.instances.names();
+        // One that lost its last user just now may have no name any more.
+        occupied.into_iter().map(|instance| names.name(instance)).filter(|name| !name.is_empty()).collect()
+    }
+
     /// How many users the instance holds, and a hash of them.
     pub fn digest(&self, instance: &str) -> Result<Digest> {
         let digest = self.table.instances.ask(&Id::new(instance, "instance")?, Rosters::digest);

@@ -9,7 +9,9 @@ import structlog
 from prometheus_client import REGISTRY
 
 from fanout.ids import new_ulid
+from fanout.ports.log import Log
 from services.composition.backends import Backends
+from services.fan_out.snapshots import Snapshots
 from services.fan_out.worker import FanOutPorts, running_worker
 from services.gateway.composition import Backends as GatewayBackends
 from services.gateway.composition import build_app
@@ -50,9 +52,16 @@ class Deployment:
         )
         # Two workers by one name would take each other's notices for their own.
         worker_id = f"{self.settings.instance_id}-{new_ulid()[-8:]}"
-        running = running_worker(worker_id, ports, self.process.fail)
+        snapshots = self._snapshots(ports.log)
+        running = running_worker(worker_id, ports, self.process.fail, snapshots=snapshots)
         worker = await self.stack.enter_async_context(running)
         self.health.add("routing_table", worker.check_ready)
+
+    def _snapshots(self, events: Log) -> Snapshots | None:
+        if self.settings.snapshot is None:
+            return None
+        path = self.settings.data_dir / self.settings.snapshot
+        return Snapshots(path, events, every_s=self.settings.snapshot_every_s)
 
     async def start_notification(self) -> None:
         """Serve WebSockets."""

@@ -32,19 +32,29 @@ class Members:
         self._placements = placements
         self._partitions = partitions
         self._publisher = publisher
+        self._position = 0
+
+    @property
+    def position(self) -> int:
+        """Every event of META up to here was applied."""
+        return self._position
 
     async def run(self, after: int) -> None:
         """Follow META from the event after `after`, for ever."""
         tail = await insist(lambda: self._log.tail(META, after=after), "reading membership changes")
-        self._partitions.meta_handled(after)
+        self._handled(after)
         try:
             while True:
                 for event in await tail.fetch():
                     await self._handle(event)
-                    self._partitions.meta_handled(event.seq)
+                    self._handled(event.seq)
                 self._publisher.poke()
         finally:
             await tail.close()
+
+    def _handled(self, seq: int) -> None:
+        self._position = seq
+        self._partitions.meta_handled(seq)
 
     async def _handle(self, stored: Stored) -> None:
         try:

@@ -90,6 +90,11 @@ class Rosters:
         )
         await insist(lambda: self._presence.watch(self._hear_hint), "listening to presence changes")
 
+    def adopt(self) -> None:
+        """Take over what the table has on instances, until their rosters say more; or none, if they are gone."""
+        for instance_id in self._engine.occupied_instances():
+            self._instances.setdefault(instance_id, _Instance())
+
     async def follow_leases(self) -> None:
         """One look at the leases: evict the instances whose lease ended, ask new ones for their roster."""
         known_before = set(self._instances)

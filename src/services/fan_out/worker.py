@@ -19,6 +19,7 @@ from services.fan_out.partitions import Partitions
 from services.fan_out.placements import Placements
 from services.fan_out.publisher import Publisher
 from services.fan_out.rosters import Rosters
+from services.fan_out.snapshots import Snapshots, Start
 from services.fan_out.typing_router import TypingRouter
 from services.runtime.tasks import Tasks, every, insist
 
@@ -41,9 +42,20 @@ class FanOutPorts:
 class FanOutWorker:
     """Presence and memberships come in by the side and keep the table; the log's events go through it."""
 
-    def __init__(self, worker_id: str, engine: Engine, ports: FanOutPorts, tasks: Tasks) -> None:
+    def __init__(
+        self,
+        worker_id: str,
+        ports: FanOutPorts,
+        tasks: Tasks,
+        *,
+        start: Start | None = None,
+        snapshots: Snapshots | None = None,
+    ) -> None:
+        engine = start.engine if start else Engine()
         self._ports = ports
         self._engine = engine
+        self._start = start
+        self._snapshots = snapshots
         self.publisher = Publisher(engine, ports.bus)
         self.partitions = Partitions(worker_id, engine, ports.log, self.publisher, tasks)
         self.placements = Placements(worker_id, engine, ports.memberships, ports.bus, tasks)
@@ -62,9 +74,10 @@ class FanOutWorker:
     async def start(self) -> None:
         """Listen first, then load, and only then take partitions: what changes while it loads is not missed."""
         self.placements.start()
+        self.rosters.adopt()
         await self.rosters.listen()
         await self._typing.listen()
-        after = await insist(lambda: self._ports.log.last_seq(META), "finding the end of the membership changes")
+        after = self._start.after if self._start else await self._newest_change()
         self._tasks.start(self.publisher.run(), "publisher")
         self._tasks.start(self._members.run(after), "members")
         self._tasks.start(every(LOOK_AT_LEASES_EVERY_S, self.rosters.follow_leases, "following leases"), "leases")
@@ -83,9 +96,15 @@ class FanOutWorker:
 
     async def stop(self) -> None:
         """Finish the batches in hand, hand the partitions over, and say so."""
+        was_whole = self.ready.is_set()
         self.ready.clear()
         await self.crew.leave()
         await self.publisher.settle()
+        if self._snapshots and was_whole:
+            await self._snapshots.write(self._engine, self._members.position)
+
+    async def _newest_change(self) -> int:
+        return await insist(lambda: self._ports.log.last_seq(META), "finding the end of the membership changes")
 
     async def _become_ready(self) -> None:
         await insist(self.rosters.follow_leases, "loading the instances")
@@ -93,6 +112,13 @@ class FanOutWorker:
         await self.placements.settled()
         self.ready.set()
         log.info("routing table is whole", **_sizes(self._engine))
+        if self._snapshots:
+            await self._keep(self._snapshots)
+
+    async def _keep(self, snapshots: Snapshots) -> None:
+        while True:
+            await asyncio.sleep(snapshots.every_s)
+            await snapshots.write(self._engine, self._members.position)
 
     async def _mark(self) -> None:
         await self.partitions.find_idle_positions()
@@ -107,11 +133,19 @@ def _sizes(engine: Engine) -> dict[str, int]:
 
 @asynccontextmanager
 async def running_worker(
-    worker_id: str, ports: FanOutPorts, on_failure: Callable[[BaseException], None]
+    worker_id: str,
+    ports: FanOutPorts,
+    on_failure: Callable[[BaseException], None],
+    *,
+    snapshots: Snapshots | None = None,
 ) -> AsyncIterator[FanOutWorker]:
-    """Run a worker for the length of the context; leaving it hands its partitions over."""
+    """Run a worker for the length of the context; leaving it hands its partitions over.
+
+    With `snapshots` it begins with the last one, if it can be used, and keeps its table there.
+    """
     async with Tasks(on_failure) as tasks:
-        worker = FanOutWorker(worker_id, Engine(), ports, tasks)
+        start = await snapshots.restore() if snapshots else None
+        worker = FanOutWorker(worker_id, ports, tasks, start=start, snapshots=snapshots)
         await worker.start()
         yield worker
         await worker.stop()

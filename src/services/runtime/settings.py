@@ -150,6 +150,9 @@ class Settings(BaseSettings):
     """Bytes of a WebSocket frame from a client."""
     max_connections: int = Field(default=50_000, ge=1)
     """WebSockets of one instance: its capacity."""
+    snapshot: Path | None = None
+    """Where a fan-out worker keeps its table for its next start; a relative one is in `data_dir`."""
+    snapshot_every_s: float = Field(default=60.0, gt=0)
     socket_budget: int = Field(default=1024 * 1024, ge=64 * 1024)
     """Bytes that may wait for one slow reader before it is closed."""
     heartbeat_s: float = Field(default=30.0, gt=0)

@@ -1,0 +1,121 @@
+"""Snapshots of the table: written now and then, and read by the next worker, which so need not ask the stores."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from fanout import Engine, SnapshotRefused
+from fanout.ports.log import Log, Stored
+from fanout.subjects import META
+from services.fan_out.metrics import SNAPSHOT_BYTES, SNAPSHOT_SECONDS
+from services.runtime.tasks import insist
+
+log = structlog.get_logger(__name__)
+
+EVERY_S: Final = 60.0
+OLDEST_S: Final = 3_600.0
+"""An older one has few users who are still where they were, and as many changes to catch up with."""
+
+
+class Note(msgspec.Struct, frozen=True):
+    """What a worker has to know of its snapshot, and the engine does not."""
+
+    position: int
+    """Every membership change up to this sequence of META is in the table."""
+    last: str
+    """A digest of the event there, by which another stream is known; empty where there was none."""
+    taken_at: float
+    """Seconds since the beginning of 1970."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a worker begins with."""
+
+    engine: Engine
+    after: int
+    """The membership changes after this sequence of META are still to be applied."""
+
+
+class Snapshots:
+    """One file, written by each worker that names it: all hold the same table, so any of them may read it.
+
+    Args:
+        path: the file, in a folder that exists.
+        events: the log whose META says what happened since.
+        every_s: seconds from one snapshot to the next.
+        clock: seconds since the beginning of 1970, also of the process that wrote the file.
+    """
+
+    def __init__(
+        self, path: Path, events: Log, *, every_s: float = EVERY_S, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._path = path
+        self._log = events
+        self._clock = clock
+        self.every_s = every_s
+
+    async def restore(self) -> Start | None:
+        """The table of the snapshot, or None where it cannot be used: then it is loaded from the stores."""
+        try:
+            engine = await asyncio.to_thread(Engine.restore, self._path)
+            note = msgspec.json.decode(engine.snapshot_note, type=Note)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            log.warning("snapshot cannot be read", path=str(self._path), reason=str(error))
+            return None
+        except (SnapshotRefused, msgspec.DecodeError) as error:
+            self._put_aside(str(error))
+            return None
+        why_not = await self._why_not(note)
+        if why_not:
+            log.warning("snapshot is not used", path=str(self._path), reason=why_not)
+            return None
+        log.info("snapshot restored", path=str(self._path), users=engine.stats()["users"], position=note.position)
+        return Start(engine, note.position)
+
+    async def write(self, engine: Engine, position: int) -> None:
+        """Write the table, to which every membership change up to `position` was applied. A failure is logged."""
+        last = await insist(lambda: self._log.get(META, position), "reading the last membership change")
+        note = Note(position, _digest(last), self._clock())
+        began = time.perf_counter()
+        try:
+            written = await asyncio.to_thread(engine.snapshot, self._path, msgspec.json.encode(note))
+        except OSError as error:
+            log.warning("snapshot cannot be written", path=str(self._path), reason=str(error))
+            return
+        SNAPSHOT_SECONDS.set(time.perf_counter() - began)
+        SNAPSHOT_BYTES.set(written)
+
+    def _put_aside(self, reason: str) -> None:
+        # It may be something else altogether, put there by mistake: the next snapshot must not replace it.
+        aside = self._path.with_name(f"{self._path.name}.refused")
+        log.warning("snapshot is refused", path=str(self._path), reason=reason, kept_as=str(aside))
+        try:
+            self._path.replace(aside)
+        except OSError as error:
+            log.warning("snapshot cannot be put aside", path=str(self._path), reason=str(error))
+
+    async def _why_not(self, note: Note) -> str:
+        if not 0 <= self._clock() - note.taken_at <= OLDEST_S:
+            return "it is too old, or from the future"
+        newest = await insist(lambda: self._log.last_seq(META), "finding the end of the membership changes")
+        there = await insist(lambda: self._log.get(META, note.position), "reading the last membership change")
+        following = await insist(lambda: self._log.get(META, note.position + 1), "reading a membership change")
+        if note.position > newest or (there is not None and _digest(there) != note.last):
+            return "it is of another log"
+        if note.position < newest and following is None:
+            return "the log no longer holds the membership changes since"
+        return ""
+
+
+def _digest(event: Stored | None) -> str:
+    return hashlib.sha256(event.payload).hexdigest() if event else ""

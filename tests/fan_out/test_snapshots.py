@@ -1,0 +1,218 @@
+"""A worker that begins with a snapshot holds what is true now, and asks the stores for nothing that it has."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from structlog.testing import capture_logs
+
+from fanout import Engine
+from fanout.ports.log import Log, Stored
+from fanout.ports.memberships import Memberships
+from fanout.subjects import META
+from services.adapters.embedded.log import EmbeddedLog
+from services.fan_out.snapshots import OLDEST_S, Snapshots
+from services.fan_out.worker import FanOutWorker
+from tests.support.observing import until
+from tests.support.platform import Platform, platform
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[Platform]:
+    async with platform(tmp_path) as built:
+        yield built
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "table.snapshot"
+
+
+class CountedMemberships:
+    """A view of a store that knows whom it was asked for."""
+
+    def __init__(self, memberships: Memberships) -> None:
+        self._memberships = memberships
+        self.asked: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._memberships, name)
+
+    async def channels_of(self, user_id: str) -> list[str]:
+        self.asked.append(user_id)
+        return await self._memberships.channels_of(user_id)
+
+
+def _tear(path: Path) -> bytes:
+    """Take the last byte of a file; the rest of it."""
+    torn = path.read_bytes()[:-1]
+    path.write_bytes(torn)
+    return torn
+
+
+async def _restart(house: Platform, path: Path) -> tuple[FanOutWorker, CountedMemberships]:
+    """Start a worker that may read the snapshot, beside those that were stopped."""
+    memberships = CountedMemberships(house.memberships)
+    worker = await house.add_worker(
+        f"worker-{len(house.workers) + 1}",
+        memberships=cast("Memberships", memberships),
+        snapshots=Snapshots(path, house.log),
+    )
+    return worker, memberships
+
+
+async def test_a_restarted_worker_has_the_lists_of_now_and_asks_for_none(house: Platform, path: Path) -> None:
+    await house.create("general", "alice", "bob")
+    await house.create("late", "owner")
+    first, asked_first = await _restart(house, path)
+    instance = await house.add_instance("notif-1")
+    alice, bob = [await house.connect(instance, user) for user in ("alice", "bob")]
+    await first.stop()
+    await house.join("late", "alice")
+    await house.leave("general", "bob")
+    await house.join("late", "bob")
+    await house.leave("late", "bob")
+    second, asked_second = await _restart(house, path)
+    assert second.rosters_of("notif-1") == ["alice", "bob"]
+    await until(lambda: bool(alice.of_type("member.joined") and bob.of_type("member.left")), "their instance knows too")
+    await house.say("late", "to alice alone")
+    await house.say("general", "and this")
+    await until(lambda: sorted(alice.texts()) == ["and this", "to alice alone"], "alice reads both")
+    assert (bob.texts(), sorted(asked_first.asked), asked_second.asked) == ([], ["alice", "bob"], [])
+    await second.stop()
+    table = Engine.restore(path)
+    assert table.channels("alice") == {"general", "late"}
+    assert table.channels("bob") == set()
+
+
+async def test_instances_that_died_meanwhile_go(house: Platform, path: Path) -> None:
+    await house.create("general", "alice")
+    first, _ = await _restart(house, path)
+    instance = await house.add_instance("notif-1")
+    await house.connect(instance, "alice")
+    await first.stop()
+    house.presence.lapsed = True
+    await house.presence.release("notif-1")
+    second, _ = await _restart(house, path)
+    await until(lambda: second.rosters_of("notif-1") == [], "evicted")
+
+
+async def test_users_that_moved_meanwhile_are_where_they_are(house: Platform, path: Path) -> None:
+    await house.create("general", "alice", "bob")
+    first, _ = await _restart(house, path)
+    instances = [await house.add_instance(name) for name in ("notif-1", "notif-2")]
+    alice = await house.connect(instances[0], "alice")
+    await house.connect(instances[0], "bob")
+    await first.stop()
+    alice.hang_up()
+    await until(lambda: instances[0].registry.users() == ["bob"], "alice left")
+    second, memberships = await _restart(house, path)
+    moved = await house.connect(instances[1], "alice")
+    assert (second.rosters_of("notif-1"), second.rosters_of("notif-2")) == (["bob"], ["alice"])
+    await house.say("general", "hello")
+    await until(lambda: moved.texts() == ["hello"])
+    assert memberships.asked == []
+
+
+async def test_a_torn_snapshot_is_put_aside_and_the_stores_are_asked(house: Platform, path: Path) -> None:
+    await house.create("general", "alice")
+    first, _ = await _restart(house, path)
+    instance = await house.add_instance("notif-1")
+    alice = await house.connect(instance, "alice")
+    await first.stop()
+    torn = _tear(path)
+    with capture_logs() as logs:
+        second, memberships = await _restart(house, path)
+    assert [entry["reason"] for entry in logs if entry["event"] == "snapshot is refused"] == [
+        "the snapshot is refused: cut"
+    ]
+    assert path.with_name(f"{path.name}.refused").read_bytes() == torn
+    await house.say("general", "hello")
+    await until(lambda: alice.texts() == ["hello"])
+    assert memberships.asked == ["alice"]
+    await second.stop()
+    assert Engine.restore(path).users("notif-1") == ["alice"]
+
+
+async def test_a_snapshot_is_written_now_and_then(house: Platform, path: Path) -> None:
+    await house.create("general", "alice")
+    await house.add_worker("worker-1", snapshots=Snapshots(path, house.log, every_s=0.01))
+    instance = await house.add_instance("notif-1")
+    await house.connect(instance, "alice")
+    await until(lambda: path.exists() and Engine.restore(path).users("notif-1") == ["alice"], "it is in a snapshot")
+
+
+async def test_a_worker_goes_on_where_no_snapshot_can_be_written(house: Platform, path: Path) -> None:
+    with capture_logs() as logs:
+        worker = await house.add_worker("worker-1", snapshots=Snapshots(path / "no-folder", house.log, every_s=0.01))
+        await until(lambda: any(entry["event"] == "snapshot cannot be written" for entry in logs), "it was tried")
+    await worker.check_ready()
+
+
+class Forgetful:
+    """A view of a log that holds no event up to `forgotten` any more."""
+
+    def __init__(self, events: Log) -> None:
+        self._log = events
+        self.forgotten = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    async def get(self, stream: str, seq: int) -> Stored | None:
+        return None if seq <= self.forgotten else await self._log.get(stream, seq)
+
+
+async def _reason(snapshots: Snapshots) -> str | None:
+    """Why a snapshot is not used; None where it is."""
+    with capture_logs() as logs:
+        restored = await snapshots.restore()
+    reasons = [str(entry["reason"]) for entry in logs if entry["event"] == "snapshot is not used"]
+    assert (restored is None) == bool(reasons)
+    return reasons[0] if reasons else None
+
+
+async def test_a_snapshot_is_used_while_the_log_holds_what_happened_since(house: Platform, path: Path) -> None:
+    await house.create("general", "owner")
+    for user in ("alice", "bob", "carol"):
+        await house.join("general", user)
+    log = Forgetful(house.log)
+    snapshots = Snapshots(path, cast("Log", log))
+    await snapshots.write(Engine(), 2)
+    assert await _reason(snapshots) is None
+    log.forgotten = 2
+    assert await _reason(snapshots) is None
+    log.forgotten = 3
+    assert await _reason(snapshots) == "the log no longer holds the membership changes since"
+    await snapshots.write(Engine(), 3)
+    assert await _reason(snapshots) is None, "nothing happened since"
+
+
+async def test_a_snapshot_of_another_log_is_not_used(house: Platform, path: Path) -> None:
+    await house.create("general", "owner")
+    for user in ("alice", "bob"):
+        await house.join("general", user)
+    await Snapshots(path, house.log).write(Engine(), 2)
+    other = await EmbeddedLog.open(None)
+    try:
+        assert await _reason(Snapshots(path, other)) == "it is of another log"
+        for number in range(3):
+            await other.append("channels.member.joined.c", b"{}", msg_id=str(number))
+        assert await other.last_seq(META) == 3
+        assert await _reason(Snapshots(path, other)) == "it is of another log"
+    finally:
+        await other.close()
+
+
+@pytest.mark.parametrize(("later", "used"), [(OLDEST_S, True), (OLDEST_S + 1, False), (-1.0, False)])
+async def test_a_snapshot_has_an_age(house: Platform, path: Path, later: float, *, used: bool) -> None:
+    await Snapshots(path, house.log, clock=lambda: 5_000.0).write(Engine(), 0)
+    reason = await _reason(Snapshots(path, house.log, clock=lambda: 5_000.0 + later))
+    assert reason == (None if used else "it is too old, or from the future")
+
+
+async def test_a_snapshot_of_somebody_else_is_refused(house: Platform, path: Path) -> None:
+    Engine().snapshot(path, b"somebody else's note")
+    assert await Snapshots(path, house.log).restore() is None
+    assert [file.name for file in path.parent.glob("table*")] == ["table.snapshot.refused"]
