@@ -42,19 +42,20 @@ COSTS: Final[dict[Kind, Costs]] = {
 }
 
 
-def require_room(kind: Kind, population: Population, available: int | None = None) -> None:
+def require_room(kind: Kind, population: Population, available: int | None = None, copies: int = 1) -> None:
     """Refuse a population that does not fit this machine.
 
     Args:
         kind: which table is to hold it.
         population: how much.
         available: bytes; by default what the machine has.
+        copies: how many such tables there are at a time.
 
     Raises:
         DoesNotFitError: with both figures, and a size that would fit.
     """
     room = int((available_bytes() if available is None else available) * (1 - _LEAVE_FREE)) - _INTERPRETER
-    needed = COSTS[kind].of(population) + _FLOORS_PER_CHANNEL * population.channels
+    needed = copies * COSTS[kind].of(population) + _FLOORS_PER_CHANNEL * population.channels
     if needed <= room:
         return
     empty = COSTS[kind].table

@@ -6,7 +6,9 @@ Seconds are of processor time, in which other programs of the machine do not sho
 import gc
 import hashlib
 from collections.abc import Iterator
-from time import process_time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter, process_time
 from typing import Final
 
 import msgspec
@@ -33,6 +35,14 @@ class FillSettings(msgspec.Struct, frozen=True):
     """How many names are looked up, in batches of a thousand, when the table is full."""
 
 
+class Snapshot(msgspec.Struct, frozen=True):
+    """A full table written to a file and read back: seconds by the clock on the wall, since the disk counts."""
+
+    file_bytes: int
+    written_seconds: float
+    restored_seconds: float
+
+
 class Filled(msgspec.Struct, frozen=True):
     """What it took."""
 
@@ -48,6 +58,8 @@ class Filled(msgspec.Struct, frozen=True):
     lookups_per_second: float
     answers: str
     """A digest of what the table answered about some channels."""
+    snapshot: Snapshot | None
+    """Of the engine; the others have none."""
 
 
 def fill(settings: FillSettings, progress: Progress) -> Filled:
@@ -68,6 +80,7 @@ def fill(settings: FillSettings, progress: Progress) -> Filled:
         names_seconds=names_seconds,
         lookups_per_second=lookup_rate(table, population, settings.lookups),
         answers=digest_of_answers(table, population),
+        snapshot=snapshot_of(table, population) if isinstance(table, Engine) else None,
     )
 
 
@@ -105,6 +118,24 @@ def structures_of(table: Table) -> dict[str, int]:
     if not isinstance(table, Engine):
         return {}
     return {name: held for name, held in table.stats().items() if name.startswith("bytes_")}
+
+
+def snapshot_of(engine: Engine, population: Population) -> Snapshot:
+    """Write it and read it back.
+
+    Raises:
+        TablesDifferError: what was read back answers otherwise.
+    """
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "table"
+        began = perf_counter()
+        engine.snapshot(str(path))
+        written = perf_counter()
+        restored = Engine.restore(str(path))
+        ended = perf_counter()
+        if digest_of_answers(restored, population) != digest_of_answers(engine, population):
+            raise TablesDifferError("the table that was read back answers otherwise than the one that was written")
+        return Snapshot(path.stat().st_size, written - began, ended - written)
 
 
 def lookup_rate(table: Table, population: Population, lookups: int) -> float:

@@ -63,7 +63,7 @@ def _check(options: SizingOptions) -> None:
     options.population.check()
     for share in (*_FRACTIONS, options.alternatives or 1.0):
         options.population.scaled(share).check()
-    require_room("engine", options.population)
+    require_room("engine", options.population, copies=2)  # the second is read back from the first one's snapshot
     for kind in KINDS:
         require_room(kind, options.population.scaled(options.alternatives))
 

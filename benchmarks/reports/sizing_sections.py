@@ -109,14 +109,23 @@ def costs(population: Population, whole: Filled) -> Section:
             [f"{units.count(whole.lookups_per_second)}/s"],
             "Channels looked up per second in the full table, at random, a thousand in a call, by one core.",
         ),
-        *_snapshot_rows(),
+        *_snapshot_rows(whole),
     ]
     return Section("What each costs", "The figures to size a machine with.", [Table(["engine"], rows)])
 
 
-def _snapshot_rows() -> list[Row]:
-    """What it takes to write the table to a file and to read it back."""
-    return []
+def _snapshot_rows(whole: Filled) -> list[Row]:
+    if whole.snapshot is None:
+        return []
+    written, restored = whole.snapshot.written_seconds, whole.snapshot.restored_seconds
+    return [
+        Row(
+            "snapshot written in",
+            [units.duration(written)],
+            f"Engine.snapshot: the whole table into a file of {units.size(whole.snapshot.file_bytes)}.",
+        ),
+        Row("restored in", [units.duration(restored)], "Engine.restore: the same file into a new engine."),
+    ]
 
 
 def growth(population: Population, curve: dict[float, Filled]) -> Section:
