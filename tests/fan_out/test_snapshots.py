@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from fanout import Engine
+from fanout import Engine, Unavailable
 from fanout.ports.log import Log, Stored
 from fanout.ports.memberships import Memberships
 from fanout.subjects import META
@@ -150,17 +150,28 @@ async def test_a_worker_goes_on_where_no_snapshot_can_be_written(house: Platform
     await worker.check_ready()
 
 
+async def test_a_worker_is_drained_without_a_snapshot_while_the_log_is_away(house: Platform, path: Path) -> None:
+    log = Forgetful(house.log)
+    worker = await house.add_worker("worker-1", snapshots=Snapshots(path, cast("Log", log)))
+    log.away = True
+    await worker.stop()
+    assert list(path.parent.glob("*table*")) == []
+
+
 class Forgetful:
-    """A view of a log that holds no event up to `forgotten` any more."""
+    """A view of a log that holds no event up to `forgotten` any more, and gives none while it is `away`."""
 
     def __init__(self, events: Log) -> None:
         self._log = events
         self.forgotten = 0
+        self.away = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)
 
     async def get(self, stream: str, seq: int) -> Stored | None:
+        if self.away:
+            raise Unavailable("it is away")
         return None if seq <= self.forgotten else await self._log.get(stream, seq)
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from fanout import Engine, SnapshotRefused
+from fanout import Engine, SnapshotRefused, Unavailable
 from fanout.ports.log import Log, Stored
 from fanout.subjects import META
 from services.fan_out.metrics import SNAPSHOT_BYTES, SNAPSHOT_SECONDS
@@ -84,12 +84,12 @@ class Snapshots:
 
     async def write(self, engine: Engine, position: int) -> None:
         """Write the table, to which every membership change up to `position` was applied. A failure is logged."""
-        last = await insist(lambda: self._log.get(META, position), "reading the last membership change")
-        note = Note(position, _digest(last), self._clock())
         began = time.perf_counter()
         try:
+            # Not insisted upon: a worker that is drained while the log is away does not wait for it.
+            note = Note(position, _digest(await self._log.get(META, position)), self._clock())
             written = await asyncio.to_thread(engine.snapshot, self._path, msgspec.json.encode(note))
-        except OSError as error:
+        except (OSError, Unavailable) as error:
             log.warning("snapshot cannot be written", path=str(self._path), reason=str(error))
             return
         SNAPSHOT_SECONDS.set(time.perf_counter() - began)
