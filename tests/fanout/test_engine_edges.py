@@ -31,6 +31,8 @@ def _calls(value: Any) -> list[Callable[[Engine], object]]:
         lambda engine: engine.leave("u", value),
         lambda engine: engine.forget(value),
         lambda engine: engine.instances(value),
+        lambda engine: engine.widths(["c", value]),
+        lambda engine: engine.membership_count(value),
         lambda engine: engine.members(value),
         lambda engine: engine.channels(value),
         lambda engine: engine.locations(value),

@@ -6,7 +6,7 @@
 //! Bulk work goes along the shards by windows: it locks the few shards of the next [`WINDOW`] channels, works on them,
 //! and unlocks them, some microseconds later. So a lookup never waits for a bulk write, only now and then for a window.
 //! Within a window the misses of the cache overlap: what will be needed is read in passes whose reads do not wait for
-//! one another, first the slots, then the cells and rows, then the blocks; the work comes last. (A login by name into
+//! one another, first the slots, then the rows, then the blocks; the work comes last. (A login by name into
 //! five million channels takes a third of the time that it takes channel by channel.)
 //!
 //! Windows lock their shards in rising order, whoever reads and whoever writes, so they never wait in a circle.
@@ -177,19 +177,17 @@ impl Channels {
 
     fn each(&self, ids: &[Channel], mut work: impl FnMut(&mut Shard, Local) -> Tally) -> Tally {
         let mut tally = Tally::default();
-        for window in ids.chunks(WINDOW) {
-            tally += self.write(
-                window,
-                |&id| shard_of_id(id),
-                |shards| {
-                    prefetch_rows(shards);
-                    let mut tally = Tally::default();
-                    for (_, state, group) in shards {
-                        group.iter().for_each(|&id| tally += work(state, id & LOCAL_MASK));
-                    }
-                    tally
-                },
-            );
+        let shard = |&id: &Channel| shard_of_id(id);
+        for (window, next) in with_next(ids.chunks(WINDOW)) {
+            tally += self.write(window, shard, |shards| {
+                self.prefetch_shards(next, shard);
+                prefetch_rows(shards);
+                let mut tally = Tally::default();
+                for (_, state, group) in shards {
+                    group.iter().for_each(|&id| tally += work(state, id & LOCAL_MASK));
+                }
+                tally
+            });
         }
         tally
     }

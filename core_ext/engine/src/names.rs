@@ -1,7 +1,7 @@
 //! Names as dense numbers: one open-addressed table, small enough that growing it is bounded work.
 //!
 //! A number's name is a cell of 16 bytes, which a name of up to 20 characters fills by itself. A slot is four bytes: a
-//! number, and 12 bits of the name's hash, so that a probe reads nearly always no cell but the right one.
+//! number, and ten bits of the name's hash, so that a probe reads nearly always no cell but the right one.
 
 use std::hash::{BuildHasher, Hasher};
 

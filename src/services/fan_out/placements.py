@@ -122,7 +122,7 @@ class Placements:
             except MembershipUnknown:
                 return False
             if instance_id not in wishes:
-                self._engine.user_offline(user_id, instance_id)  # it was dropped meanwhile
+                await asyncio.to_thread(self._engine.user_offline, user_id, instance_id)  # it was dropped meanwhile
             elif wishes[instance_id] == online:
                 del wishes[instance_id]
                 if online:
@@ -160,7 +160,7 @@ class Placements:
             await asyncio.to_thread(self._engine.user_online, user_id, instance_id, channels)
             if user_id in self._stale or instance_id not in wishes:
                 self.forget(user_id)
-                self._engine.user_offline(user_id, instance_id)
+                await asyncio.to_thread(self._engine.user_offline, user_id, instance_id)
         # The wish stands: the next round finds the channels known, confirms it, or undoes it where it changed.
 
     def _confirm(self, user_id: str, instance_id: str) -> None:
