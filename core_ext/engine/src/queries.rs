@@ -2,7 +2,6 @@
 //! is in the answer, and no reader holds a writer back for long.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use compact_str::CompactString;
 
@@ -76,7 +75,7 @@ impl Engine {
             let slice = self.table.channels.names(&ids);
             now = self.table.users.online_list(&user);
             // A list that is still the user's held the channels all the while; else they may be others by now.
-            if now.as_ref().is_some_and(|now| Arc::ptr_eq(now, &list)) {
+            if now.as_ref().is_some_and(|now| now.is_same(&list)) {
                 if ids.is_empty() {
                     return Ok(names);
                 }

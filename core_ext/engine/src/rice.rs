@@ -1,102 +1,120 @@
 //! Golomb-Rice codes: a number as its upper part in unary, as zeros before a one, and its lower bits as they are.
+//!
+//! The lower bits of all numbers come first, and then the upper parts of all. In one stream, where a code begins is known
+//! only once the one before is read, which is most of the time that reading takes; in two, lower bits are where their
+//! index says, and the upper parts are the gaps between the ones of a word. No code is too long for a word either.
 
-/// Zeros behind the last code, so that it can be read by whole words.
-const PADDING: usize = 8;
+/// Bytes of a word, as which codes are read and written.
+const WORD: usize = 8;
 
-/// Bits that one reading of a word gives at least, wherever in a byte it begins.
-const READABLE: u32 = 57;
-
-/// How many lower bits make the codes of these numbers shortest, nearly: as many as seven tenths of their mean have.
-pub(crate) fn low_bits(numbers: impl Iterator<Item = u32>) -> u8 {
-    let (count, sum) = numbers.fold((0_u64, 0_u64), |(count, sum), number| (count + 1, sum + u64::from(number)));
+/// How many lower bits make the codes of numbers shortest, nearly: as many as seven tenths of their mean have.
+pub(crate) fn low_bits(count: usize, sum: u32) -> u8 {
     #[expect(clippy::cast_possible_truncation, reason = "below 32")]
-    let bits = (sum * 7 / (10 * count.max(1))).max(1).ilog2() as u8;
+    let bits = (u64::from(sum) * 7 / (10 * count.max(1) as u64)).max(1).ilog2() as u8;
     bits
 }
 
-/// The codes of numbers, one behind the other.
-pub(crate) fn write(numbers: impl Iterator<Item = u32>, low_bits: u8) -> Box<[u8]> {
-    let mut writer = Writer::default();
+/// Bytes that the codes of numbers take.
+pub(crate) fn size(numbers: impl ExactSizeIterator<Item = u32>, low_bits: u8) -> usize {
+    let count = numbers.len();
+    let zeros: u32 = numbers.map(|number| number >> low_bits).sum();
+    size_of_lower(count, low_bits) + (zeros as usize + count).div_ceil(8)
+}
+
+/// Put the codes of numbers into as many bytes as they take, which are zero.
+pub(crate) fn write(numbers: impl ExactSizeIterator<Item = u32> + Clone, low_bits: u8, bytes: &mut [u8]) {
+    let (lower, upper) = bytes.split_at_mut(size_of_lower(numbers.len(), low_bits));
+    write_lower(numbers.clone(), low_bits, lower);
+    write_upper(numbers, low_bits, upper);
+}
+
+fn write_lower(numbers: impl Iterator<Item = u32>, low_bits: u8, bytes: &mut [u8]) {
+    let (mask, low_bits, mut words) = (mask(low_bits), u32::from(low_bits), bytes.chunks_mut(WORD));
+    let (mut word, mut used) = (0, 0);
     for number in numbers {
-        for _ in 0..number >> low_bits {
-            writer.put(0, 1);
-        }
-        writer.put(u64::from(number & ((1 << low_bits) - 1)) << 1 | 1, u32::from(low_bits) + 1);
-    }
-    writer.end()
-}
-
-#[derive(Default)]
-struct Writer {
-    bytes: Vec<u8>,
-    word: u64,
-    used: u32,
-}
-
-impl Writer {
-    fn put(&mut self, bits: u64, count: u32) {
-        self.word |= bits << self.used;
-        self.used += count;
-        while self.used >= 8 {
-            self.bytes.push(self.word.to_le_bytes()[0]);
-            self.word >>= 8;
-            self.used -= 8;
+        let bits = u64::from(number & mask);
+        word |= bits << used;
+        used += low_bits;
+        if used >= u64::BITS {
+            put(words.next(), word);
+            used -= u64::BITS;
+            word = bits >> (low_bits - used);
         }
     }
+    put(words.next(), word);
+}
 
-    fn end(mut self) -> Box<[u8]> {
-        self.bytes.push(self.word.to_le_bytes()[0]);
-        self.bytes.extend([0; PADDING]);
-        self.bytes.into_boxed_slice()
+fn write_upper(numbers: impl Iterator<Item = u32>, low_bits: u8, bytes: &mut [u8]) {
+    let mut at = 0;
+    for number in numbers {
+        at += (number >> low_bits) as usize;
+        bytes[at / 8] |= 1 << (at % 8);
+        at += 1;
     }
 }
 
-/// Reads what [`write`] wrote; as many as were written.
-pub(crate) struct Reader<'a> {
-    bytes: &'a [u8],
-    low_bits: u32,
-    at: usize,
+fn put(bytes: Option<&mut [u8]>, word: u64) {
+    match bytes.map(|bytes| (bytes.len(), bytes)) {
+        Some((WORD, bytes)) => bytes.copy_from_slice(&word.to_le_bytes()),
+        Some((length, bytes)) => bytes.copy_from_slice(&word.to_le_bytes()[..length]),
+        None => {}
+    }
 }
 
-impl<'a> Reader<'a> {
-    pub(crate) fn new(bytes: &'a [u8], low_bits: u8) -> Self {
-        Self { bytes, low_bits: low_bits.into(), at: 0 }
-    }
+/// The numbers whose codes these are, as many as there is room for.
+pub(crate) fn read(codes: &[u8], low_bits: u8, numbers: &mut [u32]) {
+    let upper = &codes[size_of_lower(numbers.len(), low_bits)..];
+    read_lower(codes, low_bits, numbers);
+    read_upper(upper, low_bits, numbers);
+}
 
-    pub(crate) fn next(&mut self) -> u32 {
-        let word = self.word();
-        let zeros = word.trailing_zeros();
-        if zeros + 1 + self.low_bits > READABLE {
-            return self.next_long();
+// Neither is inlined, so that what they count with has room in registers.
+
+#[inline(never)]
+#[expect(clippy::cast_possible_truncation, reason = "fewer than 32 bits")]
+fn read_lower(bytes: &[u8], low_bits: u8, numbers: &mut [u32]) {
+    let (mask, mut at) = (mask(low_bits), 0);
+    for number in numbers {
+        *number = (word_at(bytes, at / 8) >> (at % 8)) as u32 & mask;
+        at += usize::from(low_bits);
+    }
+}
+
+#[inline(never)]
+fn read_upper(bytes: &[u8], low_bits: u8, numbers: &mut [u32]) {
+    let mut words = (0..).step_by(8 * WORD).zip(bytes.chunks(WORD).map(|bytes| word_at(bytes, 0)));
+    let (mut start, mut ones, mut end) = (0, 0, 0);
+    for number in numbers {
+        while ones == 0 {
+            (start, ones) = words.next().expect("a one for each number");
         }
-        self.at += (zeros + 1 + self.low_bits) as usize;
-        zeros << self.low_bits | self.low(word >> (zeros + 1))
+        let one = start + ones.trailing_zeros();
+        ones &= ones - 1;
+        *number |= (one - end) << low_bits;
+        end = one + 1;
     }
+}
 
-    /// A number whose code is longer than a word.
-    #[cold]
-    fn next_long(&mut self) -> u32 {
-        let mut upper = 0;
-        while self.word().trailing_zeros() >= READABLE {
-            upper += READABLE;
-            self.at += READABLE as usize;
-        }
-        let zeros = self.word().trailing_zeros();
-        self.at += zeros as usize + 1;
-        let lower = self.low(self.word());
-        self.at += self.low_bits as usize;
-        (upper + zeros) << self.low_bits | lower
-    }
+fn size_of_lower(count: usize, low_bits: u8) -> usize {
+    (count * usize::from(low_bits)).div_ceil(8)
+}
 
-    #[expect(clippy::cast_possible_truncation, reason = "fewer than 32 bits")]
-    fn low(&self, word: u64) -> u32 {
-        (word & ((1 << self.low_bits) - 1)) as u32
-    }
+fn mask(low_bits: u8) -> u32 {
+    (1 << low_bits) - 1
+}
 
-    fn word(&self) -> u64 {
-        let bytes = &self.bytes[self.at / 8..][..8];
-        u64::from_le_bytes(bytes.try_into().expect("eight bytes")) >> (self.at % 8)
+fn word_at(bytes: &[u8], at: usize) -> u64 {
+    match bytes.get(at..at + WORD) {
+        Some(bytes) => u64::from_le_bytes(bytes.try_into().expect("as many as a word has")),
+        None => word_of(&bytes[at..]),
     }
+}
+
+/// The last word, with zeros where its bytes end: to pad codes would make short lists much longer.
+#[cold]
+#[inline(never)]
+fn word_of(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
 #[cfg(test)]
@@ -106,22 +124,55 @@ mod tests {
 
     use super::*;
 
+    /// Codes of numbers whose sum is below 2^32, as that of distances is, and the number of lower bits.
+    fn codes(numbers: &[u32]) -> (Vec<u8>, u8) {
+        let low_bits = low_bits(numbers.len(), numbers.iter().sum());
+        let mut bytes = vec![0; size(numbers.iter().copied(), low_bits)];
+        write(numbers.iter().copied(), low_bits, &mut bytes);
+        (bytes, low_bits)
+    }
+
+    fn come_out(numbers: &[u32]) -> bool {
+        let (bytes, low_bits) = codes(numbers);
+        let mut read_back = vec![0; numbers.len()];
+        read(&bytes, low_bits, &mut read_back);
+        read_back == numbers
+    }
+
     proptest! {
         #[test]
         fn numbers_come_out_as_they_went_in(
-            numbers in vec(prop_oneof![9 => 0..40_000_u32, 1 => 0..4_000_000_000_u32], 0..300)
+            numbers in vec(prop_oneof![9 => 0..40_000_u32, 1 => 0..12_000_000_u32], 0..300),
+            behind in prop::option::of(0..700_000_000_u32),
         ) {
-            let low_bits = low_bits(numbers.iter().copied());
-            let bytes = write(numbers.iter().copied(), low_bits);
-            let mut reader = Reader::new(&bytes, low_bits);
-            prop_assert!(numbers.iter().all(|&number| reader.next() == number));
+            prop_assert!(come_out(&numbers));
+            let numbers: Vec<u32> = numbers.into_iter().chain(behind).collect();
+            prop_assert!(come_out(&numbers));
         }
+    }
+
+    #[test]
+    fn numbers_of_every_width_come_out_as_they_went_in() {
+        for width in 0..=31 {
+            for count in 0..=300.min(u32::MAX >> width) {
+                assert!(come_out(&vec![(1 << width) - 1; count as usize]), "{count} of {width} bits");
+            }
+        }
+        assert!(come_out(&[u32::MAX]) && come_out(&[0, u32::MAX]) && come_out(&[u32::MAX, 0, 0]));
+    }
+
+    #[test]
+    fn one_large_number_among_small_ones_does_not_make_them_long() {
+        let mut numbers = vec![0; 500];
+        numbers[250] = u32::MAX - 500;
+        assert!(come_out(&numbers));
+        assert!(codes(&numbers).0.len() < 500 * 26 / 8);
     }
 
     #[test]
     fn even_numbers_take_little_more_than_their_entropy() {
         let numbers: Vec<u32> = (0..1_000_u32).map(|n| n.wrapping_mul(2_654_435_761) >> 18).collect();
-        let bytes = write(numbers.iter().copied(), low_bits(numbers.iter().copied()));
-        assert!(bytes.len() < 1_000 * 16 / 8, "14 bits each are {} bytes", bytes.len());
+        let bytes = codes(&numbers).0.len();
+        assert!(bytes < 1_000 * 31 / 16, "14 bits each are {bytes} bytes");
     }
 }

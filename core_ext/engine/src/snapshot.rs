@@ -15,7 +15,6 @@ mod writing;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use compact_str::CompactString;
 use smallvec::SmallVec;
@@ -116,7 +115,7 @@ struct People {
 
 struct Person {
     name: CompactString,
-    list: Arc<List>,
+    list: List,
     places: Places,
     cached: Option<Cached>,
 }

@@ -3,8 +3,6 @@
 //! Whoever changes a user first waits for the user's *turn*, and keeps it for the whole operation: changes of one user
 //! never interleave, and those of others never wait for them. No lock is held meanwhile.
 
-use std::sync::Arc;
-
 use compact_str::CompactString;
 use smallvec::SmallVec;
 
@@ -53,7 +51,7 @@ struct State {
 
 #[derive(Default)]
 struct Member {
-    list: Option<Arc<List>>,
+    list: Option<List>,
     places: Places,
     busy: bool,
 }
@@ -90,7 +88,7 @@ impl Users {
     }
 
     /// The user's list, if the user is online.
-    pub(crate) fn online_list(&self, name: &Id) -> Option<Arc<List>> {
+    pub(crate) fn online_list(&self, name: &Id) -> Option<List> {
         self.ask_online(name, |member| member.list.clone()).flatten()
     }
 
@@ -99,7 +97,7 @@ impl Users {
         let key = Key::new(self.hasher, name.packed());
         let state = self.shards[shard_of(key.hash)].state.lock();
         let list = state.names.find(key).and_then(|local| state.members[local as usize].list.as_ref());
-        list.map_or(0, |list| list.len())
+        list.map_or(0, List::len)
     }
 
     /// The user's places, if the user is online.
@@ -206,7 +204,7 @@ impl Turn<'_> {
     }
 
     /// The user's list, which nobody else changes meanwhile.
-    pub(crate) fn list(&self) -> Option<Arc<List>> {
+    pub(crate) fn list(&self) -> Option<List> {
         self.with(|member| member.list.clone())
     }
 
@@ -214,14 +212,14 @@ impl Turn<'_> {
     pub(crate) fn set_list(&self, list: Option<List>) {
         let bytes = |list: Option<&List>| list.map_or(0, List::bytes);
         let new = bytes(list.as_ref());
-        let old = self.with(|member| std::mem::replace(&mut member.list, list.map(Arc::new)));
-        self.count_list(bytes(old.as_deref()), new);
+        let old = self.with(|member| std::mem::replace(&mut member.list, list));
+        self.count_list(bytes(old.as_ref()), new);
     }
 
     /// Change the user's list; what `change` says, false where there is no list.
     pub(crate) fn change_list(&self, change: impl FnOnce(&mut List) -> bool) -> bool {
-        // A copy: whoever asks meanwhile finds the old list, not none.
-        let Some(mut list) = self.list().map(Arc::unwrap_or_clone) else { return false };
+        // A clone: whoever asks meanwhile finds the old list, not none.
+        let Some(mut list) = self.list() else { return false };
         let changed = change(&mut list);
         if changed {
             self.set_list(Some(list));
