@@ -21,6 +21,9 @@ class Table(Protocol):
     def user_offline(self, user: str, instance: str) -> int:
         """How many (channel, instance) pairs are gone."""
 
+    def forget(self, user: str) -> None:
+        """Drop the list of a user who is offline."""
+
     def instances(self, channel: str) -> frozenset[str]:
         """Where the channel's readers are."""
 

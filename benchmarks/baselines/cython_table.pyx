@@ -129,6 +129,12 @@ cdef class CythonTable:
         known.places.remove(instance)
         return self._displace(known, self._instances[instance])
 
+    def forget(self, str user):
+        """Drop the list of a user who is offline."""
+        cdef User known = self._users.get(user)
+        if known is not None and not known.places:
+            del self._users[user]
+
     def instances(self, str channel):
         """Where the channel's readers are."""
         cdef object number = self._channels.get(channel)

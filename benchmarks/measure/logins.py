@@ -44,7 +44,7 @@ class Logins(msgspec.Struct, frozen=True):
     offline: list[float]
     """After each of the first two."""
     vanishing: list[float]
-    """Offline after the third: the channels have nobody else."""
+    """Offline after the third, and forgotten: the channels have nobody else, so they go too."""
     floor: dict[int, list[float]]
     """One touch of each row, by the bytes of a row."""
     answers: str
@@ -90,10 +90,12 @@ class Visits:
         """One visit of each kind, and the floor."""
         self._visit(self._cached, self._offline, _cached_user(turn), None)
         self._visit(self._known, self._offline, "by-name", channel_names(self._places(2 * turn + 1)))
+        self._table.forget("by-name")  # so that the next visit has no old list to let go of
         self._touch_floors(self._places(2 * turn + 1))
         first = self._settings.population.channels + turn * self._settings.channels
         names = channel_names(array("I", range(first, first + self._settings.channels)))
-        self._visit(self._new, self._vanishing, "by-new-name", names)
+        self._timed(self._new, lambda: self._table.user_online("by-new-name", INSTANCE, names))
+        self._timed(self._vanishing, lambda: self._vanish("by-new-name"))
 
     def result(self) -> Logins:
         """All turns."""
@@ -113,6 +115,11 @@ class Visits:
     def _visit(self, online: list[float], offline: list[float], user: str, names: list[str] | None) -> None:
         self._timed(online, lambda: self._table.user_online(user, INSTANCE, names))
         self._timed(offline, lambda: self._table.user_offline(user, INSTANCE))
+
+    def _vanish(self, user: str) -> int:
+        gone = self._table.user_offline(user, INSTANCE)
+        self._table.forget(user)
+        return gone
 
     def _timed(self, taken: list[float], call: Callable[[], int]) -> None:
         began = perf_counter()

@@ -17,7 +17,7 @@ NAMES: Final = {
     "known": "online, by known names",
     "new": "online, by new names",
     "offline": "offline",
-    "vanishing": "offline, of new names",
+    "vanishing": "offline and forgotten, of new names",
 }
 SCENES: Final = {
     "alone": "alone",
@@ -29,7 +29,7 @@ _MEANINGS: Final = {
     "known": "The channels come as strings that the table has: each is looked up first.",
     "new": "The channels come as strings that nobody used before: each gets its place in the table first.",
     "offline": "The user is taken out of every channel.",
-    "vanishing": "The user is taken out of channels that nobody else is in, so that they go too.",
+    "vanishing": "The user is taken out of channels that nobody else is in, and from the cache, so that they go too.",
 }
 _NINES: Final = [(0.0, "0 %"), (1.0, "90 %"), (2.0, "99 %"), (3.0, "99.9 %"), (4.0, "99.99 %"), (5.0, "99.999 %")]
 _LAST_NINE: Final = 6.0

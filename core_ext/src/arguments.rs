@@ -54,9 +54,8 @@ pub fn ids(iterable: &Bound<'_, PyAny>, what: &'static str) -> PyResult<Ids> {
         Ok(list) => list.clone(),
         Err(_) => PyList::new(py, strings(iterable)?)?,
     };
-    let (mut ids, mut copied) = (Ids::with_capacity(list.len()), Copied::default());
-    for from in (0..list.len()).step_by(COPIED_AT_A_TIME) {
-        copied.refill(&list, from)?;
+    let (mut ids, mut copied, mut items) = (Ids::with_capacity(list.len()), Copied::default(), list.iter());
+    while copied.refill(&mut items)? {
         released(py, || copied.pack(&mut ids, what))?;
     }
     Ok(ids)
@@ -70,16 +69,17 @@ struct Copied {
 }
 
 impl Copied {
-    fn refill(&mut self, list: &Bound<'_, PyList>, from: usize) -> PyResult<()> {
+    /// The next strings in the place of the last; whether there were any.
+    fn refill<'py>(&mut self, items: &mut impl Iterator<Item = Bound<'py, PyAny>>) -> PyResult<bool> {
         self.bytes.clear();
         self.ends.clear();
-        for item in (from..list.len()).take(COPIED_AT_A_TIME).map(|index| list.get_item(index)) {
-            let item = item?.cast_into::<PyString>()?;
+        for item in items.take(COPIED_AT_A_TIME) {
+            let item = item.cast_into::<PyString>()?;
             let text = item.to_str()?.as_bytes();
             self.bytes.extend_from_slice(&text[..text.len().min(MOST_OF_A_STRING)]);
             self.ends.push(self.bytes.len());
         }
-        Ok(())
+        Ok(!self.ends.is_empty())
     }
 
     fn pack(&self, ids: &mut Ids, what: &'static str) -> fanout_engine::Result<()> {

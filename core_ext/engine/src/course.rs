@@ -1,16 +1,15 @@
 //! The way of bulk work along the shards.
 
-use crate::ids::Ids;
-use crate::names::{Cell, Key, LOCAL_BITS, NameHasher, head_of, is_long};
+use smallvec::SmallVec;
 
-/// Channels that are handled under their locks at a time.
-pub(crate) const WINDOW: usize = if cfg!(shuttle) { 2 } else { 64 };
+use crate::cells::{Cell, HASH_BITS, Key, Mixer};
+use crate::ids::{Ids, Packed};
+use crate::slots::LOCAL_BITS;
 
 /// The top bits of a hash are the shard.
 pub(crate) const SHARD_BITS: u32 = if cfg!(any(shuttle, miri)) { 2 } else { u32::BITS - LOCAL_BITS };
 
-/// From so many hashes on counting is faster than comparing.
-const MANY: usize = 1024;
+const SHARDS: usize = 1 << SHARD_BITS;
 
 /// From so many numbers on a set of bits is faster than comparing.
 const LONG_RUN: usize = 24;
@@ -18,81 +17,83 @@ const LONG_RUN: usize = 24;
 /// How far apart the numbers of such a run may be, for each of them.
 const MOST_BITS_EACH: usize = 256;
 
-/// A name on the way along the shards, with all that most tables are asked for.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Stop {
-    head: Cell,
-    pub(crate) hash: u64,
-    name: u32,
-}
+/// From so many names on counting is faster than comparing.
+const MANY: usize = 128;
 
 /// Names in the order of their shards.
 ///
-/// What a stop needs moves there with it: reading hashes and names through an index of the order costs as many misses
-/// again as the table itself.
+/// The cells move there whole: reading names through an index of the order costs as many misses again as the table
+/// itself.
 pub(crate) struct Course<'a> {
     names: &'a Ids,
-    stops: Vec<Stop>,
+    /// Those of long names say which name it is.
+    cells: Vec<Cell>,
+    /// The index of each name, if it is wanted.
+    indices: Vec<u32>,
 }
 
 impl<'a> Course<'a> {
-    pub(crate) fn of(names: &'a Ids, keyed: NameHasher) -> Self {
-        let hashes: Vec<u64> = (0..names.len()).map(|name| keyed.hash(names.get(name))).collect();
-        #[expect(clippy::cast_possible_truncation, reason = "`Ids` holds fewer than 2^32")]
-        let number = |name: usize| name as u32;
-        let head = |name: usize| head_of(hashes[name], names.get(name));
-        let stop = |name: usize| Stop { hash: hashes[name], head: head(name), name: number(name) };
-        Self {
-            names,
-            stops: if hashes.len() < MANY { by_comparing(&hashes, stop) } else { by_counting(&hashes, stop) },
+    pub(crate) fn of(names: &'a Ids, mixer: &Mixer) -> Self {
+        let mut cells = vec![Cell::default(); names.len()];
+        along_shards(names, mixer, |place, _, cell| cells[place] = cell);
+        Self { names, cells, indices: Vec::new() }
+    }
+
+    /// A course that knows which name is where.
+    pub(crate) fn indexed(names: &'a Ids, mixer: &Mixer) -> Self {
+        let (mut cells, mut indices) = (vec![Cell::default(); names.len()], vec![0; names.len()]);
+        along_shards(names, mixer, |place, index, cell| (cells[place], indices[place]) = (cell, index));
+        Self { names, cells, indices }
+    }
+
+    /// The names in the order of their shards.
+    pub(crate) fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
+    /// The index of each name in that order.
+    pub(crate) fn indices(&self) -> impl Iterator<Item = usize> {
+        self.indices.iter().map(|&index| index as usize)
+    }
+
+    #[inline]
+    pub(crate) fn key(&self, cell: Cell) -> Key<'a> {
+        if cell.is_long() {
+            Key { cell: cell.at(0), words: self.names.get(cell.start()).long }
+        } else {
+            Key { cell, words: &[] }
         }
     }
+}
 
-    pub(crate) fn windows(&self) -> impl Iterator<Item = &[Stop]> + Clone {
-        self.stops.chunks(WINDOW)
+/// The shard of a name.
+#[inline]
+pub(crate) fn shard_of(cell: Cell) -> usize {
+    (cell.hash() >> (HASH_BITS - SHARD_BITS)) as usize
+}
+
+/// Say of each name its place in the order of the shards, its index, and its cell.
+fn along_shards(names: &Ids, mixer: &Mixer, mut say: impl FnMut(usize, u32, Cell)) {
+    let cells = || (0_u32..).zip(names.iter()).map(|(index, name)| (index, cell_of(mixer, name, index)));
+    if names.len() < MANY {
+        let mut sorted: SmallVec<[(u32, Cell); 4]> = cells().collect();
+        sorted.sort_unstable_by_key(|&(_, cell)| shard_of(cell));
+        return sorted.into_iter().enumerate().for_each(|(place, (index, cell))| say(place, index, cell));
     }
-
-    pub(crate) fn key(&self, stop: &Stop) -> Key<'a> {
-        let rest = if is_long(stop.head) { &self.names.get(stop.name as usize).words[1..] } else { &[] };
-        Key { hash: stop.hash, head: stop.head, rest }
+    let mut places = [0_u32; SHARDS + 1];
+    cells().for_each(|(_, cell)| places[shard_of(cell) + 1] += 1);
+    (1..places.len()).for_each(|shard| places[shard] += places[shard - 1]);
+    for (index, cell) in cells() {
+        let place = &mut places[shard_of(cell)];
+        say(*place as usize, index, cell);
+        *place += 1;
     }
 }
 
-impl Stop {
-    pub(crate) fn shard(&self) -> usize {
-        shard_of(self.hash)
-    }
-
-    /// The name's index.
-    pub(crate) fn name(&self) -> usize {
-        self.name as usize
-    }
-}
-
-/// The upper bits, which the tables of names do not use.
-pub(crate) fn shard_of(hash: u64) -> usize {
-    (hash >> (u64::BITS - SHARD_BITS)) as usize
-}
-
-fn by_comparing(hashes: &[u64], stop: impl Fn(usize) -> Stop) -> Vec<Stop> {
-    let mut stops: Vec<Stop> = (0..hashes.len()).map(stop).collect();
-    stops.sort_unstable_by_key(Stop::shard);
-    stops
-}
-
-fn by_counting(hashes: &[u64], stop: impl Fn(usize) -> Stop) -> Vec<Stop> {
-    let mut ends = vec![0; (1 << SHARD_BITS) + 1];
-    for &hash in hashes {
-        ends[shard_of(hash) + 1] += 1;
-    }
-    (1..ends.len()).for_each(|shard| ends[shard] += ends[shard - 1]);
-    let mut stops = vec![Stop::default(); hashes.len()];
-    for (name, &hash) in hashes.iter().enumerate() {
-        let end = &mut ends[shard_of(hash)];
-        stops[*end] = stop(name);
-        *end += 1;
-    }
-    stops
+#[inline]
+fn cell_of(mixer: &Mixer, name: Packed, index: u32) -> Cell {
+    let cell = mixer.key(name).cell;
+    if cell.is_long() { cell.at(index as usize) } else { cell }
 }
 
 /// Sort numbers of which most are near each other.
@@ -148,9 +149,14 @@ mod tests {
         #[test]
         fn a_course_has_every_name_once_and_goes_from_shard_to_shard(names in vec("[a-z]{1,30}", 0..3_000)) {
             let ids = Ids::of(names.iter().map(String::as_str), "channel").unwrap();
-            let course = Course::of(&ids, NameHasher::random());
-            prop_assert!(course.stops.is_sorted_by_key(Stop::shard));
-            let mut all: Vec<usize> = course.windows().flatten().map(Stop::name).collect();
+            let mixer = Mixer::random();
+            let course = Course::indexed(&ids, &mixer);
+            prop_assert!(course.cells.is_sorted_by_key(|&cell| shard_of(cell)));
+            for (&cell, index) in course.cells().iter().zip(course.indices()) {
+                let (key, expected) = (course.key(cell), mixer.key(ids.get(index)));
+                prop_assert_eq!((key.cell, key.words), (expected.cell, expected.words));
+            }
+            let mut all: Vec<usize> = course.indices().collect();
             all.sort_unstable();
             prop_assert!(all.into_iter().eq(0..names.len()));
         }

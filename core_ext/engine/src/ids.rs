@@ -8,7 +8,14 @@ pub(crate) const MAX_LENGTH: usize = 128;
 /// Characters of six bits in one word.
 pub(crate) const PER_WORD: usize = 10;
 
-const MAX_WORDS: usize = MAX_LENGTH.div_ceil(PER_WORD);
+/// The bits of a word.
+pub(crate) const WORD_BITS: u32 = 60;
+
+/// The words of the longest id.
+pub(crate) const MAX_WORDS: usize = MAX_LENGTH.div_ceil(PER_WORD);
+
+/// The longest id that is two words.
+const SHORT: usize = 2 * PER_WORD;
 
 /// An id's characters are the 64 of base64url (RFC 4648 section 5), so each is a number below 64.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -41,27 +48,45 @@ pub fn check(name: &str, what: &'static str) -> Result<()> {
 #[derive(Clone, Copy)]
 pub(crate) struct Packed<'a> {
     pub(crate) length: u8,
-    pub(crate) words: &'a [u64],
+    /// The first two words; of a long id they are among the others.
+    pub(crate) short: [u64; 2],
+    /// All words of a long id.
+    pub(crate) long: &'a [u64],
 }
 
 /// Ids in one block, checked and packed: what the engine takes in bulk.
 #[derive(Debug, Default, Clone)]
 pub struct Ids {
+    heads: Vec<Head>,
+    /// The words of long ids.
     words: Vec<u64>,
-    spans: Vec<Span>,
 }
 
+/// From the top: 8 bits of length, and the two words of a short id, or where those of a long one begin.
 #[derive(Debug, Clone, Copy)]
-struct Span {
-    start: u32,
-    length: u8,
+struct Head(u128);
+
+impl Head {
+    fn of(length: u8, [first, second]: [u64; 2]) -> Self {
+        Self(u128::from(length) << (2 * WORD_BITS) | u128::from(first) << WORD_BITS | u128::from(second))
+    }
+
+    fn length(self) -> u8 {
+        self.0.to_be_bytes()[0]
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "each is cut to its word")]
+    fn words(self) -> [u64; 2] {
+        const MASK: u64 = (1 << WORD_BITS) - 1;
+        [(self.0 >> WORD_BITS) as u64 & MASK, self.0 as u64 & MASK]
+    }
 }
 
 impl Ids {
     /// Room for so many ids of some twenty characters.
     #[must_use]
     pub fn with_capacity(ids: usize) -> Self {
-        Self { words: Vec::with_capacity(ids * 2), spans: Vec::with_capacity(ids) }
+        Self { heads: Vec::with_capacity(ids), words: Vec::new() }
     }
 
     /// Several ids; `what` names the field in the error.
@@ -71,78 +96,108 @@ impl Ids {
     }
 
     /// Add one; a name that is no id is refused.
-    ///
-    /// # Panics
-    /// When 2^32 words are full: some 80 GB of names.
     pub fn push(&mut self, name: &[u8], what: &'static str) -> Result<()> {
-        if name.len() > MAX_LENGTH || name.is_empty() {
-            return Err(Error::InvalidId(what));
-        }
-        let start = u32::try_from(self.words.len()).expect("fewer than 2^32 words");
-        let mut bad = 0;
-        self.words.extend(name.chunks(PER_WORD).map(|chunk| pack(chunk, &mut bad)));
-        if bad >= FOREIGN {
-            self.words.truncate(start as usize);
-            return Err(Error::InvalidId(what));
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "at most 128")]
-        self.spans.push(Span { start, length: name.len() as u8 });
+        let packed = if name.len() > SHORT { self.pack_long(name) } else { pack_short(name) };
+        self.heads.push(packed.ok_or(Error::InvalidId(what))?);
         Ok(())
     }
 
     /// Forget all, and keep the room.
     pub(crate) fn clear(&mut self) {
+        self.heads.clear();
         self.words.clear();
-        self.spans.clear();
     }
 
     /// How many ids.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.spans.len()
+        self.heads.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.spans.is_empty()
+        self.heads.is_empty()
     }
 
     pub(crate) fn get(&self, index: usize) -> Packed<'_> {
-        let Span { start, length } = self.spans[index];
-        let start = start as usize;
-        Packed { length, words: &self.words[start..start + words_of(length)] }
+        self.packed(self.heads[index])
     }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Packed<'_>> {
+        self.heads.iter().map(|&head| self.packed(head))
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "written by `pack_long`")]
+    fn packed(&self, head: Head) -> Packed<'_> {
+        let (length, short) = (head.length(), head.words());
+        let long = if is_long(length) { &self.words[short[1] as usize..][..words_of(length)] } else { &[] };
+        Packed { length, short, long }
+    }
+
+    fn pack_long(&mut self, name: &[u8]) -> Option<Head> {
+        let (start, mut bad) = (self.words.len(), 0);
+        if name.len() > MAX_LENGTH {
+            return None;
+        }
+        self.words.extend(name.chunks(PER_WORD).map(|chunk| pack(chunk, &mut bad)));
+        if bad >= FOREIGN {
+            self.words.truncate(start);
+            return None;
+        }
+        Some(Head::of(length_of(name), [0, start as u64]))
+    }
+}
+
+fn pack_short(name: &[u8]) -> Option<Head> {
+    let mut bad = 0;
+    let words = match name.split_first_chunk::<PER_WORD>() {
+        Some((first, rest)) => [pack_whole(first, &mut bad), pack(rest, &mut bad)],
+        None => [pack(name, &mut bad), 0],
+    };
+    (bad < FOREIGN && !name.is_empty()).then(|| Head::of(length_of(name), words))
 }
 
 /// One id on the stack, for a single call.
 pub(crate) struct Id {
-    words: [u64; MAX_WORDS],
     length: u8,
+    short: [u64; 2],
+    long: [u64; MAX_WORDS],
 }
 
 impl Id {
     /// A name, checked and packed.
     pub(crate) fn new(name: &str, what: &'static str) -> Result<Self> {
-        check(name, what)?;
-        let mut words = [0; MAX_WORDS];
-        for (word, chunk) in words.iter_mut().zip(name.as_bytes().chunks(PER_WORD)) {
+        let name = name.as_bytes();
+        let mut id = Self { length: 0, short: [0; 2], long: [0; MAX_WORDS] };
+        if name.len() <= SHORT {
+            let head = pack_short(name).ok_or(Error::InvalidId(what))?;
+            (id.length, id.short) = (head.length(), head.words());
+            return Ok(id);
+        }
+        if !is_id(name) {
+            return Err(Error::InvalidId(what));
+        }
+        id.length = length_of(name);
+        for (word, chunk) in id.long.iter_mut().zip(name.chunks(PER_WORD)) {
             *word = pack(chunk, &mut 0);
         }
-        #[expect(clippy::cast_possible_truncation, reason = "at most 128")]
-        Ok(Self { words, length: name.len() as u8 })
+        Ok(id)
     }
 
     pub(crate) fn packed(&self) -> Packed<'_> {
-        Packed { length: self.length, words: &self.words[..words_of(self.length)] }
+        let long = if is_long(self.length) { &self.long[..words_of(self.length)] } else { &[] };
+        Packed { length: self.length, short: self.short, long }
     }
 }
 
 impl Packed<'_> {
     /// Write the name.
     pub(crate) fn write(self, name: &mut impl Extend<char>) {
+        let words = if is_long(self.length) { self.long } else { &self.short };
         let mut left = self.length as usize;
-        for &word in self.words {
+        for &word in words {
             let characters = left.min(PER_WORD);
             name.extend((0..characters).rev().map(|place| character(word >> (6 * place))));
             left -= characters;
@@ -155,18 +210,43 @@ pub(crate) fn words_of(length: u8) -> usize {
     (length as usize).div_ceil(PER_WORD)
 }
 
+/// Whether an id of that length takes more than two words.
+pub(crate) fn is_long(length: u8) -> bool {
+    length as usize > SHORT
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "at most 128")]
+fn length_of(name: &[u8]) -> u8 {
+    name.len() as u8
+}
+
 fn character(word: u64) -> char {
     char::from(ALPHABET[usize::from(word.to_le_bytes()[0] & 63)])
 }
 
+#[inline]
 fn pack(chunk: &[u8], bad: &mut u8) -> u64 {
+    match chunk.first_chunk() {
+        Some(whole) => pack_whole(whole, bad),
+        None => chunk.iter().fold(0, |word, &byte| word << 6 | code(byte, bad)),
+    }
+}
+
+/// [`pack`] without a branch: its length is known, and the characters need not wait for one another.
+#[inline]
+fn pack_whole(chunk: &[u8; PER_WORD], bad: &mut u8) -> u64 {
     let mut word = 0;
-    for &byte in chunk {
-        let code = CODES[byte as usize];
-        *bad |= code;
-        word = word << 6 | u64::from(code);
+    for (place, &byte) in chunk.iter().rev().enumerate() {
+        word |= code(byte, bad) << (6 * place);
     }
     word
+}
+
+#[inline]
+fn code(byte: u8, bad: &mut u8) -> u64 {
+    let code = CODES[byte as usize];
+    *bad |= code;
+    u64::from(code)
 }
 
 #[cfg(test)]
@@ -177,29 +257,46 @@ mod tests {
     fn ids_are_those_of_the_contract() {
         for good in ["a", "Z9_-", &"x".repeat(128)] {
             assert_eq!(check(good, "user"), Ok(()));
+            assert!(Id::new(good, "user").is_ok() && Ids::of([good], "user").is_ok());
         }
-        for bad in ["", "a.b", "a b", "a:b", "*", ">", "ä", "a\n", &"x".repeat(129)] {
+        let long = format!("{}.{}", "x".repeat(60), "x".repeat(60));
+        for bad in ["", "a.b", "a b", "a:b", "*", ">", "ä", "a\n", "elevencharac.", &long, &"x".repeat(129)] {
             assert_eq!(check(bad, "user"), Err(Error::InvalidId("user")), "{bad:?}");
+            assert_eq!(Id::new(bad, "user").err(), Some(Error::InvalidId("user")), "{bad:?}");
             assert_eq!(Ids::default().push(bad.as_bytes(), "user"), Err(Error::InvalidId("user")), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn every_byte_that_is_no_character_is_refused_at_every_place() {
+        for length in [1, 9, 10, 11, 19, 20, 21, 30, 128] {
+            for (place, byte) in (0..length).flat_map(|place| (0..=u8::MAX).map(move |byte| (place, byte))) {
+                let mut name = vec![b'x'; length];
+                name[place] = byte;
+                assert_eq!(Ids::default().push(&name, "user").is_ok(), ALPHABET.contains(&byte), "{byte} at {place}");
+            }
         }
     }
 
     #[test]
     fn a_name_comes_out_as_it_went_in() {
         let alphabet = String::from_utf8(ALPHABET.to_vec()).unwrap();
-        for length in 1..=MAX_LENGTH {
-            let name: String = alphabet.chars().cycle().skip(length).take(length).collect();
-            let mut unpacked = String::new();
-            Id::new(&name, "user").unwrap().packed().write(&mut unpacked);
-            assert_eq!(unpacked, name);
+        let name = |length: usize| alphabet.chars().cycle().skip(length).take(length).collect::<String>();
+        let names: Vec<String> = (1..=MAX_LENGTH).map(name).collect();
+        let ids = Ids::of(names.iter().map(String::as_str), "user").unwrap();
+        for (name, packed) in names.iter().zip(ids.iter()) {
+            let (mut one, mut another) = (String::new(), String::new());
+            Id::new(name, "user").unwrap().packed().write(&mut one);
+            packed.write(&mut another);
+            assert_eq!((&one, &another), (name, name));
         }
     }
 
     #[test]
     fn a_refused_id_leaves_nothing_behind() {
         let mut ids = Ids::of(["ann"], "user").unwrap();
-        assert!(ids.push(b"twelve chars.", "user").is_err());
+        assert!(ids.push(b"more than twenty characters.", "user").is_err());
         ids.push(b"ben", "user").unwrap();
-        assert_eq!((ids.len(), ids.words.len()), (2, 2));
+        assert_eq!((ids.len(), ids.words.len()), (2, 0));
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct InstanceNames<'a>(RwLockReadGuard<'a, State>);
 impl InstanceNames<'_> {
     /// The name of an instance that is known.
     pub(crate) fn name(&self, instance: u32) -> CompactString {
-        self.0.names.names().name(instance).unwrap_or_default()
+        self.0.names.name(instance).unwrap_or_default()
     }
 }
 

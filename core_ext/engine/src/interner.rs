@@ -1,36 +1,41 @@
-//! Names of few things as numbers: one table of names with a hasher of its own.
+//! Names of few things as numbers: one table of names with a mixer of its own.
 
+use compact_str::CompactString;
+
+use crate::cells::{Cell, Mixer};
 use crate::ids::Id;
-use crate::names::{Cell, Key, Local, NameHasher, Names};
+use crate::names::{Local, Names};
 
 /// The names.
 #[derive(Default)]
 pub(crate) struct Interner {
-    hasher: Option<NameHasher>,
+    mixer: Option<Mixer>,
     names: Names<Cell>,
 }
 
 impl Interner {
     /// The number of a name.
     pub(crate) fn find(&self, id: &Id) -> Option<Local> {
-        self.names.find(Key::new(self.hasher?, id.packed()))
+        self.names.find(self.mixer.as_ref()?.key(id.packed()))
     }
 
     /// The number of a name, new or not; whether it is new.
     pub(crate) fn intern(&mut self, id: &Id) -> (Local, bool) {
-        let hasher = *self.hasher.get_or_insert_with(NameHasher::random);
-        let key = Key::new(hasher, id.packed());
+        let key = self.mixer.get_or_insert_with(Mixer::random).key(id.packed());
         match self.names.find(key) {
             Some(local) => (local, false),
-            None => (self.names.insert(hasher, key), true),
+            None => (self.names.insert(key), true),
         }
     }
 
     /// Free a number.
     pub(crate) fn remove(&mut self, local: Local) {
-        if let Some(hasher) = self.hasher {
-            self.names.remove(hasher, local);
-        }
+        self.names.remove(local);
+    }
+
+    /// The name of a number, if it is in use.
+    pub(crate) fn name(&self, local: Local) -> Option<CompactString> {
+        self.names.name(self.mixer.as_ref()?, local)
     }
 
     /// The names.

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::channels::Channel;
-use crate::names::LOCAL_BITS;
 use crate::rice;
+use crate::slots::LOCAL_BITS;
 
 /// Ids in a block when a list is made; a block of twice as many is cut.
 const BLOCK: usize = 512;

@@ -6,22 +6,17 @@
 
 use std::ops::{Index, IndexMut};
 
-use smallvec::SmallVec;
-
 use crate::prefetch::prefetch;
-
-/// Pages that an array points to from within itself: a pointer elsewhere would be one more miss on the way.
-const NEAR: usize = 40;
 
 /// An array of pages; the last one is filled up with `T::default()`.
 pub(crate) struct Pages<T, const PAGE: usize> {
-    pages: SmallVec<[Box<[T; PAGE]>; NEAR]>,
+    pages: Vec<Box<[T; PAGE]>>,
     len: usize,
 }
 
 impl<T, const PAGE: usize> Default for Pages<T, PAGE> {
     fn default() -> Self {
-        Self { pages: SmallVec::new(), len: 0 }
+        Self { pages: Vec::new(), len: 0 }
     }
 }
 
@@ -33,6 +28,7 @@ impl<T: Default + Copy, const PAGE: usize> Pages<T, PAGE> {
     /// Add an item at the end.
     pub(crate) fn push(&mut self, item: T) {
         if self.len == self.pages.len() * PAGE {
+            reserve(&mut self.pages);
             self.pages.push(Box::new([T::default(); PAGE]));
         }
         self.len += 1;
@@ -59,15 +55,27 @@ impl<T: Default + Copy, const PAGE: usize> Pages<T, PAGE> {
         &mut self.pages[start / PAGE][start % PAGE..]
     }
 
+    #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
         Some(&self.pages.get(index / PAGE)?[index % PAGE])
     }
 
+    /// Ask for what says where an item is, ahead of [`Pages::prefetch`].
+    #[inline]
+    pub(crate) fn prefetch_page(&self, index: usize) {
+        prefetch(&self.pages, index / PAGE);
+    }
+
     /// Ask for an item's line ahead of its use.
+    #[inline]
     pub(crate) fn prefetch(&self, index: usize) {
         if let Some(page) = self.pages.get(index / PAGE) {
             prefetch(page.as_slice(), index % PAGE);
         }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.pages.iter().flat_map(|page| page.iter()).take(self.len)
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
@@ -76,20 +84,28 @@ impl<T: Default + Copy, const PAGE: usize> Pages<T, PAGE> {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        let elsewhere = if self.pages.spilled() { self.pages.capacity() } else { 0 };
-        self.pages.len() * PAGE * size_of::<T>() + elsewhere * size_of::<Box<[T; PAGE]>>()
+        self.pages.len() * PAGE * size_of::<T>() + self.pages.capacity() * size_of::<Box<[T; PAGE]>>()
+    }
+}
+
+/// Room for one more, in steps of an eighth: a table of five million names must not hold room for five more.
+pub(crate) fn reserve<T>(items: &mut Vec<T>) {
+    if items.len() == items.capacity() {
+        items.reserve_exact(items.len() / 8 + 4);
     }
 }
 
 impl<T, const PAGE: usize> Index<usize> for Pages<T, PAGE> {
     type Output = T;
 
+    #[inline]
     fn index(&self, index: usize) -> &T {
         &self.pages[index / PAGE][index % PAGE]
     }
 }
 
 impl<T, const PAGE: usize> IndexMut<usize> for Pages<T, PAGE> {
+    #[inline]
     fn index_mut(&mut self, index: usize) -> &mut T {
         &mut self.pages[index / PAGE][index % PAGE]
     }

@@ -4,7 +4,8 @@
 //! means never changes while any channel names it, and is read without a lock.
 //!
 //! Numbers belong to their instance by pages of 32, so that the instances of a hundred thousand readers are a table of
-//! 12 KB: it stays in the nearest cache while a login looks at all readers of all its channels.
+//! 12 KB: it stays in the nearest cache. A number's upper bits are a *tag* of its instance besides, so that for nearly all
+//! channels of a login a few comparisons tell that nobody on the same instance reads them.
 
 use std::sync::OnceLock;
 
@@ -15,6 +16,12 @@ pub(crate) type Reader = u32;
 
 /// No reader: stands in the unused places of rows, and is on no instance.
 pub(crate) const NOBODY: Reader = 0;
+
+const TAG_BITS: u32 = 6;
+const INDEX_BITS: u32 = u32::BITS - TAG_BITS;
+/// The bits of a number that are not its instance's tag. Readers that differ in no others may be on one instance; a number
+/// that has no others is no reader.
+pub(crate) const INDEX_MASK: u32 = (1 << INDEX_BITS) - 1;
 
 const PAGE_BITS: u32 = if cfg!(shuttle) { 1 } else { 5 };
 const PAGE: Reader = 1 << PAGE_BITS;
@@ -39,23 +46,33 @@ impl Readers {
 
     /// Say who a reader is. No channel names it yet.
     fn set_user(&self, reader: Reader, user: u32) {
-        self.users.set(reader, user);
+        self.users.set(index_of(reader), user);
     }
 
     /// The reader's instance.
     #[inline]
     pub(crate) fn instance(&self, reader: Reader) -> u32 {
-        self.owners.get(reader >> PAGE_BITS)
+        self.owners.get(index_of(reader) >> PAGE_BITS)
     }
 
     /// The reader's user.
     pub(crate) fn user(&self, reader: Reader) -> u32 {
-        self.users.get(reader)
+        self.users.get(index_of(reader))
     }
 
     pub(crate) fn bytes(&self) -> usize {
         self.owners.bytes() + self.users.bytes()
     }
+}
+
+#[inline]
+fn index_of(reader: Reader) -> u32 {
+    reader & INDEX_MASK
+}
+
+/// Never that of [`NOBODY`].
+fn tag_of(instance: u32) -> u32 {
+    (instance % ((1 << TAG_BITS) - 1) + 1) << INDEX_BITS
 }
 
 /// The numbers in use, by instance.
@@ -107,13 +124,13 @@ impl Numbers {
     fn add_page(&mut self, instance: u32, readers: &Readers) {
         let page = self.free_pages.pop().unwrap_or_else(|| {
             self.pages += 1; // the first page is nobody's
-            assert!(self.pages < 1 << (u32::BITS - PAGE_BITS), "all numbers of readers are in use");
+            assert!(self.pages < 1 << (INDEX_BITS - PAGE_BITS), "all numbers of readers are in use");
             self.pages
         });
         readers.set_owner(page, instance);
         let own = &mut self.instances[instance as usize];
         own.pages.push(page);
-        own.free.extend((0..PAGE).rev().map(|place| page << PAGE_BITS | place));
+        own.free.extend((0..PAGE).rev().map(|place| tag_of(instance) | page << PAGE_BITS | place));
     }
 }
 
@@ -176,6 +193,10 @@ mod tests {
     use super::*;
     use crate::sync::Mutex;
 
+    fn are_alike(one: Reader, another: Reader) -> bool {
+        (one ^ another) & !INDEX_MASK == 0
+    }
+
     #[test]
     fn every_item_has_a_place_of_its_own() {
         let column = Column::<4>::default();
@@ -202,6 +223,17 @@ mod tests {
     }
 
     #[test]
+    fn readers_on_one_instance_are_alike_and_nobody_is_like_a_reader() {
+        let (readers, mut numbers) = (Readers::default(), Numbers::default());
+        for instance in 0..300 {
+            let (one, another) = (numbers.take(instance, 1, &readers), numbers.take(instance, 2, &readers));
+            assert!(are_alike(one, another) && !are_alike(one, NOBODY));
+        }
+        let (one, another) = (numbers.take(7, 3, &readers), numbers.take(8, 3, &readers));
+        assert!(!are_alike(one, another));
+    }
+
+    #[test]
     fn numbers_and_pages_are_used_again() {
         let (readers, mut numbers) = (Readers::default(), Numbers::default());
         let first = numbers.take(0, 7, &readers);
@@ -209,8 +241,9 @@ mod tests {
         assert_eq!(numbers.take(0, 8, &readers), first);
         numbers.give_back(0, first);
         numbers.give_back_all(0);
-        assert_eq!(numbers.take(5, 9, &readers) >> PAGE_BITS, first >> PAGE_BITS);
-        assert_eq!((readers.instance(first), numbers.pages), (5, 1));
+        let next = numbers.take(5, 9, &readers);
+        assert_eq!(index_of(next) >> PAGE_BITS, index_of(first) >> PAGE_BITS);
+        assert_eq!((readers.instance(next), numbers.pages), (5, 1));
     }
 
     #[test]

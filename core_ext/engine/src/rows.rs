@@ -4,9 +4,12 @@
 //! for most channels, found by name or not. More stand in a block behind the first nine; far more in a [`Crowd`], which
 //! counts them by instance.
 
-use crate::blocks::{Block, Blocks};
+mod row;
+
+pub(crate) use self::row::Row;
+use self::row::{BLOCK, CROWD, HEAD, INLINE, ONLY_HEAD, PLACE, SIZE};
+use crate::blocks::Blocks;
 use crate::crowd::Crowd;
-use crate::names::{Cell, Record};
 use crate::prefetch::prefetch_whole;
 use crate::readers::{NOBODY, Reader, Readers};
 
@@ -22,31 +25,8 @@ pub(crate) struct Tally {
     pub(crate) channels: usize,
 }
 
-const INLINE: usize = if cfg!(shuttle) { 3 } else { 11 };
-const HEAD: usize = INLINE - 2;
-/// The kind of a row whose block just went.
-#[expect(clippy::cast_possible_truncation, reason = "nine")]
-const ONLY_HEAD: u32 = HEAD as u32;
 const MOST_IN_BLOCK: usize = if cfg!(shuttle) { 6 } else { 256 };
 const FEWEST_IN_CROWD: usize = if cfg!(shuttle) { 5 } else { 128 };
-
-/// One line of memory for each channel, its name's cell included.
-///
-/// The first word counts the lists that name the channel, above four bits that say what the others hold: 0 to 11
-/// readers; or nine readers, the number of all of them with the size of their block, and the block; or a crowd.
-#[derive(Clone, Copy, Default)]
-#[repr(C, align(64))]
-pub(crate) struct Row {
-    cell: Cell,
-    words: [u32; 12],
-}
-
-const KIND_BITS: u32 = 4;
-const KIND_MASK: u32 = (1 << KIND_BITS) - 1;
-const BLOCK: u32 = 12;
-const CROWD: u32 = 13;
-const SIZE: usize = 10;
-const PLACE: usize = 11;
 
 /// What the rows of a shard do not hold themselves.
 #[derive(Default)]
@@ -64,112 +44,55 @@ pub(crate) enum View<'a> {
     Many(&'a Crowd),
 }
 
-impl Record for Row {
-    fn cell(&self) -> Cell {
-        self.cell
-    }
-
-    fn set_cell(&mut self, cell: Cell) {
-        self.cell = cell;
-    }
-}
-
-impl Row {
-    /// One more list names the channel.
-    pub(crate) fn hold(&mut self) {
-        self.words[0] = self.words[0].checked_add(1 << KIND_BITS).expect("fewer than 2^28 lists name one channel");
-    }
-
-    /// Whether a list names the channel.
-    pub(crate) fn is_held(&self) -> bool {
-        self.words[0] >> KIND_BITS != 0
-    }
-
-    /// One list less names the channel; whether it was the last.
-    pub(crate) fn release(&mut self) -> bool {
-        self.words[0] -= 1 << KIND_BITS;
-        self.words[0] >> KIND_BITS == 0
-    }
-
-    fn kind(&self) -> u32 {
-        self.words[0] & KIND_MASK
-    }
-
-    fn set_kind(&mut self, kind: u32) {
-        self.words[0] = self.words[0] & !KIND_MASK | kind;
-    }
-
-    fn head(&self) -> &[Reader] {
-        &self.words[1..=HEAD]
-    }
-
-    fn block(&self) -> Block {
-        #[expect(clippy::cast_possible_truncation, reason = "written by set_block")]
-        let class = (self.words[SIZE] >> 16) as u8;
-        Block { start: self.words[PLACE], class }
-    }
-
-    /// How many readers are in the block.
-    fn tail(&self) -> usize {
-        (self.words[SIZE] & 0xffff) as usize - HEAD
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "at most MOST_IN_BLOCK")]
-    fn set_block(&mut self, block: Block, len: usize) {
-        (self.words[SIZE], self.words[PLACE]) = (len as u32 | u32::from(block.class) << 16, block.start);
-        self.set_kind(BLOCK);
-    }
-
-    fn crowd(&self) -> usize {
-        self.words[1] as usize
-    }
-}
-
 impl Overflow {
-    /// Ask for the block or crowd of a row that has one.
-    pub(crate) fn prefetch(&self, row: &Row) {
+    /// Ask for the block or crowd of a row that has one; whether it has.
+    #[inline]
+    pub(crate) fn prefetch(&self, row: &Row) -> bool {
+        let has_more = row.kind() >= BLOCK;
+        if has_more {
+            self.prefetch_more(row);
+        }
+        has_more
+    }
+
+    fn prefetch_more(&self, row: &Row) {
         match row.kind() {
             BLOCK => self.blocks.prefetch(row.block()),
-            CROWD => self.crowds[row.crowd()].as_deref().into_iter().for_each(prefetch_whole),
-            _ => {}
+            _ => self.crowds[row.crowd()].as_deref().into_iter().for_each(prefetch_whole),
         }
     }
 
     /// Add a reader; one that is there already changes nothing.
+    #[inline]
     pub(crate) fn add(&mut self, row: &mut Row, reader: Reader, readers: &Readers) -> Tally {
-        let instance = readers.instance(reader);
         let len = row.kind() as usize;
-        if len > INLINE {
-            return self.add_to_many(row, reader, instance, readers);
+        if len >= INLINE {
+            return self.add_beyond(row, reader, readers);
         }
-        let found = Found::among(&row.words[1..], reader, instance, readers);
-        if found.reader {
+        let likeness = row.compare(reader);
+        if likeness.is_there {
             return Tally::default();
         }
-        if len == INLINE {
-            let block = self.blocks.allocate(&[row.words[INLINE - 1], row.words[INLINE], reader]);
-            row.words[HEAD + 1..].fill(NOBODY);
-            row.set_block(block, INLINE + 1);
-        } else {
-            row.words[len + 1] = reader;
-            row.words[0] += 1;
-        }
-        Tally { entries: usize::from(!found.instance), channels: usize::from(len == 0) }
+        let beside = likeness.has_like && row.is_on(readers.instance(reader), readers);
+        row.words[len + 1] = reader;
+        row.words[0] += 1;
+        Tally { entries: usize::from(!beside), channels: usize::from(len == 0) }
     }
 
     /// Remove a reader; one that is not there changes nothing.
+    #[inline]
     pub(crate) fn remove(&mut self, row: &mut Row, reader: Reader, readers: &Readers) -> Tally {
-        let instance = readers.instance(reader);
         let len = row.kind() as usize;
         if len > INLINE {
-            return self.remove_from_many(row, reader, instance, readers);
+            return self.remove_from_many(row, reader, readers);
         }
-        let Some(place) = place_of(&row.words[1..], reader) else { return Tally::default() };
-        row.words[1 + place] = row.words[len];
-        row.words[len] = NOBODY;
-        row.words[0] -= 1;
-        let found = Found::among(&row.words[1..], reader, instance, readers);
-        Tally { entries: usize::from(!found.instance), channels: usize::from(len == 1) }
+        let likeness = row.compare(reader);
+        if !likeness.is_there {
+            return Tally::default();
+        }
+        row.take_out(len, reader);
+        let beside = likeness.has_like && row.is_on(readers.instance(reader), readers);
+        Tally { entries: usize::from(!beside), channels: usize::from(len == 1) }
     }
 
     /// The readers of a row.
@@ -201,7 +124,10 @@ impl Overflow {
         self.blocks.bytes() + self.crowds.capacity() * size_of::<Option<Box<Crowd>>>() + self.crowd_bytes
     }
 
-    fn add_to_many(&mut self, row: &mut Row, reader: Reader, instance: u32, readers: &Readers) -> Tally {
+    /// Add a reader to a row that has no room of its own.
+    #[cold]
+    fn add_beyond(&mut self, row: &mut Row, reader: Reader, readers: &Readers) -> Tally {
+        let instance = readers.instance(reader);
         let (present, beside) = match self.view(row) {
             View::Few(head, tail) => {
                 let found =
@@ -215,12 +141,15 @@ impl Overflow {
         }
         match row.kind() {
             BLOCK => self.add_to_block(row, reader, readers),
-            _ => self.with_crowd(row, |crowd| crowd.add(reader, instance)),
+            CROWD => self.with_crowd(row, |crowd| crowd.add(reader, instance)),
+            _ => self.make_block(row, reader),
         }
         Tally { entries: usize::from(!beside), channels: 0 }
     }
 
-    fn remove_from_many(&mut self, row: &mut Row, reader: Reader, instance: u32, readers: &Readers) -> Tally {
+    #[cold]
+    fn remove_from_many(&mut self, row: &mut Row, reader: Reader, readers: &Readers) -> Tally {
+        let instance = readers.instance(reader);
         let gone = match row.kind() {
             BLOCK => {
                 let removed = self.remove_from_block(row, reader);
@@ -231,6 +160,12 @@ impl Overflow {
             _ => self.remove_from_crowd(row, reader, instance),
         };
         Tally { entries: usize::from(gone), channels: 0 }
+    }
+
+    fn make_block(&mut self, row: &mut Row, reader: Reader) {
+        let block = self.blocks.allocate(&[row.words[INLINE - 1], row.words[INLINE], reader]);
+        row.words[HEAD + 1..].fill(NOBODY);
+        row.set_block(block, INLINE + 1);
     }
 
     fn add_to_block(&mut self, row: &mut Row, reader: Reader, readers: &Readers) {
@@ -355,7 +290,6 @@ struct Found {
 }
 
 impl Found {
-    /// Looks at all of them, unused places too, since a loop that stops early is mispredicted for nearly every row.
     fn among(some: &[Reader], reader: Reader, instance: u32, readers: &Readers) -> Self {
         some.iter().fold(Self::default(), |found, &other| {
             found | Self { reader: other == reader, instance: readers.instance(other) == instance }
@@ -371,10 +305,8 @@ impl std::ops::BitOr for Found {
     }
 }
 
-/// Where a reader is, found without stopping early; see [`Found::among`].
 fn place_of(some: &[Reader], reader: Reader) -> Option<usize> {
-    let last = some.iter().enumerate().fold(usize::MAX, |at, (place, &other)| if other == reader { place } else { at });
-    (last != usize::MAX).then_some(last)
+    some.iter().position(|&other| other == reader)
 }
 
 impl std::ops::AddAssign for Tally {

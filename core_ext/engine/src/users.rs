@@ -6,9 +6,11 @@
 use compact_str::CompactString;
 use smallvec::SmallVec;
 
+use crate::cells::{Cell, HASH_BITS, Key, Mixer};
 use crate::ids::Id;
 use crate::lists::List;
-use crate::names::{Cell, Key, Local, NameHasher, Names, reserve};
+use crate::names::{Local, Names};
+use crate::pages::reserve;
 use crate::readers::Reader;
 use crate::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
 
@@ -30,7 +32,7 @@ pub(crate) type Places = SmallVec<[Place; 2]>;
 
 /// The users that are online or cached.
 pub(crate) struct Users {
-    hasher: NameHasher,
+    mixer: Mixer,
     shards: Box<[Shard]>,
     online: AtomicUsize,
     bytes_names: AtomicUsize,
@@ -66,25 +68,25 @@ impl Users {
     pub(crate) fn new() -> Self {
         let zero = || AtomicUsize::new(0);
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Self { hasher: NameHasher::random(), shards, online: zero(), bytes_names: zero(), bytes_lists: zero() }
+        Self { mixer: Mixer::random(), shards, online: zero(), bytes_names: zero(), bytes_lists: zero() }
     }
 
     /// Wait for the turn of a user, who need not be known.
     pub(crate) fn turn(&self, name: &Id) -> Turn<'_> {
-        let key = Key::new(self.hasher, name.packed());
-        self.wait(shard_of(key.hash), |state| Some(state.intern(self.hasher, key))).expect("an interned user is there")
+        let key = self.mixer.key(name.packed());
+        self.wait(shard_of(key.cell.hash()), |state| Some(state.intern(key))).expect("an interned user is there")
     }
 
     /// Wait for the turn of a user, if the user is known.
     pub(crate) fn turn_of_known(&self, name: &Id) -> Option<Turn<'_>> {
-        let key = Key::new(self.hasher, name.packed());
-        self.wait(shard_of(key.hash), |state| state.names.find(key))
+        let key = self.mixer.key(name.packed());
+        self.wait(shard_of(key.cell.hash()), |state| state.names.find(key))
     }
 
     /// Wait for the turn of whoever has a number now.
     pub(crate) fn turn_of_number(&self, user: User) -> Option<Turn<'_>> {
         let (shard, local) = split(user);
-        self.wait(shard, |state| state.names.name(local).map(|_| local))
+        self.wait(shard, |state| state.names.is_used(local).then_some(local))
     }
 
     /// The user's list, if the user is online.
@@ -94,8 +96,8 @@ impl Users {
 
     /// How many channels the user's list has, online or not; none of a user who is not known.
     pub(crate) fn list_len(&self, name: &Id) -> usize {
-        let key = Key::new(self.hasher, name.packed());
-        let state = self.shards[shard_of(key.hash)].state.lock();
+        let key = self.mixer.key(name.packed());
+        let state = self.shards[shard_of(key.cell.hash())].state.lock();
         let list = state.names.find(key).and_then(|local| state.members[local as usize].list.as_ref());
         list.map_or(0, List::len)
     }
@@ -113,7 +115,7 @@ impl Users {
     /// The name of a user who stays known meanwhile.
     pub(crate) fn name(&self, user: User) -> Option<CompactString> {
         let (shard, local) = split(user);
-        self.shards[shard].state.lock().names.name(local)
+        self.shards[shard].state.lock().names.name(&self.mixer, local)
     }
 
     /// The numbers that users may have, shard by shard; one that nobody has is among them.
@@ -142,8 +144,8 @@ impl Users {
     }
 
     fn ask_online<R>(&self, name: &Id, ask: impl FnOnce(&Member) -> R) -> Option<R> {
-        let key = Key::new(self.hasher, name.packed());
-        let state = self.shards[shard_of(key.hash)].state.lock();
+        let key = self.mixer.key(name.packed());
+        let state = self.shards[shard_of(key.cell.hash())].state.lock();
         let member = &state.members[state.names.find(key)? as usize];
         (!member.places.is_empty()).then(|| ask(member))
     }
@@ -177,9 +179,9 @@ impl State {
         (self.names.bytes(), self.members.capacity() * size_of::<Member>())
     }
 
-    fn intern(&mut self, hasher: NameHasher, key: Key) -> Local {
+    fn intern(&mut self, key: Key) -> Local {
         self.names.find(key).unwrap_or_else(|| {
-            let local = self.names.insert(hasher, key);
+            let local = self.names.insert(key);
             if self.members.len() <= local as usize {
                 reserve(&mut self.members);
                 self.members.push(Member::default());
@@ -188,8 +190,8 @@ impl State {
         })
     }
 
-    fn forget(&mut self, hasher: NameHasher, local: Local) {
-        self.names.remove(hasher, local);
+    fn forget(&mut self, local: Local) {
+        self.names.remove(local);
         let bound = self.names.bound();
         if bound < self.members.len() {
             self.members.truncate(bound);
@@ -267,7 +269,7 @@ impl Drop for Turn<'_> {
         let member = &mut state.members[local as usize];
         member.busy = false;
         if member.list.is_none() && member.places.is_empty() {
-            self.users.counted(&mut state, |state| state.forget(self.users.hasher, local));
+            self.users.counted(&mut state, |state| state.forget(local));
         }
         drop(state);
         turn_ended.notify_all();
@@ -275,7 +277,7 @@ impl Drop for Turn<'_> {
 }
 
 fn shard_of(hash: u64) -> usize {
-    (hash >> (u64::BITS - SHARD_BITS)) as usize
+    (hash >> (HASH_BITS - SHARD_BITS)) as usize
 }
 
 /// Dense, so that an array by user has no holes to speak of.

@@ -3,14 +3,15 @@
 //! The lists of some thousand users name nearly every channel once, all over the table. In the order of the shards they
 //! go through the table once, each shard's rows staying in the processor's cache meanwhile.
 
-use super::{
-    Channel, Channels, LOCAL_MASK, SHARDS, Shard, Stop, WINDOW, id_of, prefetch_names, shard_of_id, with_next,
-};
+use super::{Channel, Channels, LOCAL_MASK, SHARDS, Shard, id_of, shard_of_id};
 use crate::course::Course;
 use crate::ids::Ids;
 use crate::names::Local;
 use crate::readers::{Reader, Readers};
 use crate::rows::Tally;
+
+/// How far ahead of the work rows are asked for.
+const AHEAD: usize = 32;
 
 /// Lists to enter, and the readers of each.
 #[derive(Default)]
@@ -73,33 +74,22 @@ impl Entries {
 impl Channels {
     /// Make room for so many names.
     pub(crate) fn reserve(&self, names: usize) {
-        for shard in 0..SHARDS {
-            self.write(
-                &[shard],
-                |&shard| shard,
-                |shards| shards[0].1.rows.reserve(self.hasher, names.div_ceil(SHARDS)),
-            );
-        }
+        (0..SHARDS).for_each(|shard| self.write_shard(shard, |shard| shard.rows.reserve(names.div_ceil(SHARDS))));
     }
 
     /// Number channels that have no number yet: `tell` gets the index of each name, and its channel. Whether all names
     /// were new.
     pub(crate) fn number(&self, names: &Ids, mut tell: impl FnMut(usize, Channel)) -> bool {
-        let (course, mut new) = (Course::of(names, self.hasher), true);
-        for (window, next) in with_next(course.windows()) {
-            self.write(window, Stop::shard, |shards| {
-                self.prefetch_shards(next, Stop::shard);
-                let mut candidates = prefetch_names(shards).into_iter();
-                for (shard, state, stops) in shards {
-                    for (stop, candidate) in stops.iter().zip(&mut candidates) {
-                        let before = state.rows.len();
-                        let local = state.intern(self.hasher, course.key(stop), candidate);
-                        new &= state.rows.len() > before;
-                        tell(stop.name(), id_of(*shard, local));
-                    }
-                }
-            });
-        }
+        let (course, mut new) = (Course::indexed(names, &self.mixer), true);
+        let mut indices = course.indices();
+        self.write(course.cells(), |shard, state, cells, candidates| {
+            for ((&cell, &candidate), index) in cells.iter().zip(candidates).zip(&mut indices) {
+                let before = state.rows.len();
+                let local = state.intern(course.key(cell), candidate);
+                new &= state.rows.len() > before;
+                tell(index, id_of(shard, local));
+            }
+        });
         new
     }
 
@@ -107,47 +97,39 @@ impl Channels {
     pub(crate) fn fill(&self, entries: &Entries, readers: &Readers) {
         let sorted = entries.by_shard();
         for entered in sorted.chunk_by(|a, b| shard_of_id(a.0) == shard_of_id(b.0)) {
-            let shard = |entry: &(Channel, u32)| shard_of_id(entry.0);
-            let tally = self.write(entered, shard, |shards| shards[0].1.fill(entered, entries, readers));
+            let tally = self.write_shard(shard_of_id(entered[0].0), |shard| shard.fill(entered, entries, readers));
             self.count(tally, usize::wrapping_add);
         }
     }
 
     /// Remove the channels that no list holds.
     pub(crate) fn sweep(&self) {
-        for shard in 0..SHARDS {
-            self.write(
-                &[shard],
-                |&shard| shard,
-                |shards| {
-                    let state = &mut shards[0].1;
-                    let all = 0..Local::try_from(state.rows.bound()).expect("a number for each");
-                    let unheld = |&local: &Local| state.rows.is_used(local) && !state.rows.record(local).is_held();
-                    let unheld: Vec<Local> = all.filter(unheld).collect();
-                    for local in unheld {
-                        state.rows.remove(self.hasher, local);
-                    }
-                },
-            );
-        }
+        (0..SHARDS).for_each(|shard| self.write_shard(shard, Shard::sweep));
     }
 }
 
 impl Shard {
     fn fill(&mut self, entered: &[(Channel, u32)], entries: &Entries, readers: &Readers) -> Tally {
         let mut tally = Tally::default();
-        for (window, next) in with_next(entered.chunks(WINDOW)) {
-            for (channel, _) in next {
-                self.rows.prefetch(channel & LOCAL_MASK);
+        for (at, &(channel, list)) in entered.iter().enumerate() {
+            if let Some((ahead, _)) = entered.get(at + AHEAD) {
+                self.rows.prefetch(ahead & LOCAL_MASK);
             }
-            for &(channel, list) in window {
-                let local = channel & LOCAL_MASK;
-                self.rows.record_mut(local).hold();
-                for &reader in entries.readers_of(list as usize) {
-                    tally += self.add(local, reader, readers);
-                }
+            let local = channel & LOCAL_MASK;
+            self.rows.record_mut(local).hold();
+            for &reader in entries.readers_of(list as usize) {
+                tally += self.add(local, reader, readers);
             }
         }
         tally
+    }
+
+    fn sweep(&mut self) {
+        let all = 0..Local::try_from(self.rows.bound()).expect("a number for each");
+        let is_unheld = |&local: &Local| self.rows.is_used(local) && !self.rows.record(local).is_held();
+        let unheld: Vec<Local> = all.filter(is_unheld).collect();
+        for local in unheld {
+            self.rows.remove(local);
+        }
     }
 }

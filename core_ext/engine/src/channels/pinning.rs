@@ -4,12 +4,15 @@
 //! a channel, and its number become another's: the list would then say what was never true. So channels that nobody
 //! holds any more stay, as long as the pin does, with their number and their name.
 
-use super::{Channel, Channels, LOCAL_MASK, Shard, WINDOW, shard_of_id};
+use super::{Channel, Channels, LOCAL_MASK, shard_of_id};
 use crate::ids::Packed;
 use crate::names::Local;
 
 /// Names that are read under one lock.
 const SLICE: usize = 256;
+
+/// Channels that are removed under one lock.
+const TIDIED: usize = if cfg!(shuttle) { 2 } else { 64 };
 
 /// While it lives no channel's number becomes another's. There is one at a time.
 pub(crate) struct Pin<'a>(&'a Channels);
@@ -25,26 +28,21 @@ impl Channels {
 
     /// Remove the channels of a shard that no list holds, at most some; whether there may be more.
     fn tidy(&self, shard: usize) -> bool {
-        self.write(
-            &[shard],
-            |&shard| shard,
-            |shards| {
-                let state: &mut Shard = &mut shards[0].1;
-                let Some(unheld) = &mut state.unheld else { return false };
-                let slice = unheld.split_off(unheld.len().saturating_sub(WINDOW));
-                let more = !unheld.is_empty();
-                if !more {
-                    state.unheld = None;
+        self.write_shard(shard, |shard| {
+            let Some(unheld) = &mut shard.unheld else { return false };
+            let slice = unheld.split_off(unheld.len().saturating_sub(TIDIED));
+            let more = !unheld.is_empty();
+            if !more {
+                shard.unheld = None;
+            }
+            // One may be there twice, or be held again.
+            for local in slice {
+                if shard.rows.is_used(local) && !shard.rows.record(local).is_held() {
+                    shard.rows.remove(local);
                 }
-                // One may be there twice, or be held again.
-                for local in slice {
-                    if state.rows.is_used(local) && !state.rows.record(local).is_held() {
-                        state.rows.remove(self.hasher, local);
-                    }
-                }
-                more
-            },
-        )
+            }
+            more
+        })
     }
 }
 
@@ -59,12 +57,12 @@ impl Pin<'_> {
         self.0.shards.iter().map(|shard| shard.read().rows.bound()).collect()
     }
 
-    /// The names of a shard's numbers below a bound, in order; that of a number which no channel has is empty.
-    pub(crate) fn names(&self, shard: usize, bound: usize, mut put: impl FnMut(Packed)) {
+    /// The names of a shard's numbers below a bound, in order; none of a number which no channel has.
+    pub(crate) fn names(&self, shard: usize, bound: usize, mut put: impl FnMut(Option<Packed>)) {
         let bound = Local::try_from(bound).expect("a number for each");
         for from in (0..bound).step_by(SLICE) {
             let state = self.0.shards[shard].read();
-            (from..bound).take(SLICE).for_each(|local| state.rows.with_words(local, &mut put));
+            (from..bound).take(SLICE).for_each(|local| put(state.rows.packed(&self.0.mixer, local)));
         }
     }
 }

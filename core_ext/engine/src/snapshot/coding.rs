@@ -23,10 +23,12 @@ pub(super) fn put_name(bytes: &mut Vec<u8>, name: &[u8]) {
     bytes.extend_from_slice(name);
 }
 
-/// Add a name as the table has it.
-pub(super) fn put_packed(bytes: &mut Vec<u8>, name: Packed) {
-    bytes.push(name.length);
-    name.write(&mut Characters(bytes));
+/// Add a name as the table has it, or none, which has no characters.
+pub(super) fn put_packed(bytes: &mut Vec<u8>, name: Option<Packed>) {
+    bytes.push(name.map_or(0, |name| name.length));
+    if let Some(name) = name {
+        name.write(&mut Characters(bytes));
+    }
 }
 
 struct Characters<'a>(&'a mut Vec<u8>);
@@ -99,7 +101,7 @@ mod tests {
     #[test]
     fn a_packed_name_is_written_as_its_characters() {
         let (name, mut packed, mut plain) = ("a-name_of-more-than-20-Characters", Vec::new(), Vec::new());
-        put_packed(&mut packed, Id::new(name, "user").unwrap().packed());
+        put_packed(&mut packed, Some(Id::new(name, "user").unwrap().packed()));
         put_name(&mut plain, name.as_bytes());
         assert_eq!(packed, plain);
         assert_eq!(Cursor(&packed).name(), Ok(name.as_bytes()));

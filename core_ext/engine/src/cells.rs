@@ -1,0 +1,194 @@
+//! A name in sixteen bytes, its hash among them.
+//!
+//! A name of up to 20 characters is two words of 60 bits. They are stored *mixed*: each is changed by a keyed hash of the
+//! other, one after the other (a Feistel network; H. Feistel, "Cryptography and computer privacy", 1973). Going through
+//! it backwards gives the words again, and the first mixed word is a hash of both. So no hash is stored, none is computed
+//! anew when a table grows, and two short names are equal when their cells are.
+
+use crate::ids::{Packed, WORD_BITS, is_long, words_of};
+use crate::sync::random;
+
+/// A hash has so many bits.
+pub(crate) const HASH_BITS: u32 = WORD_BITS;
+
+const MASK: u64 = (1 << WORD_BITS) - 1;
+const TAIL_MASK: u128 = MASK as u128;
+
+/// Above all other bits of a hashed word, or nearly: characters that pack to zeros count too.
+const LENGTH_SHIFT: u32 = u64::BITS - u8::BITS;
+
+/// From the top: 8 bits of length (0: no name), 60 of hash, and 60 of tail: the rest of a short name, or where the words
+/// of a long one are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Cell(u128);
+
+impl Cell {
+    fn new(length: u8, hash: u64, tail: u64) -> Self {
+        Self(u128::from(length) << (2 * WORD_BITS) | u128::from(hash) << WORD_BITS | u128::from(tail))
+    }
+
+    /// How many characters the name has.
+    pub(crate) fn length(self) -> u8 {
+        self.0.to_be_bytes()[0]
+    }
+
+    pub(crate) fn is_free(self) -> bool {
+        self == Self::default()
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "cut to its bits")]
+    pub(crate) fn hash(self) -> u64 {
+        (self.0 >> WORD_BITS) as u64 & MASK
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "cut to its bits")]
+    fn tail(self) -> u64 {
+        self.0 as u64 & MASK
+    }
+
+    /// Whether the name's words are elsewhere.
+    pub(crate) fn is_long(self) -> bool {
+        is_long(self.length())
+    }
+
+    /// How many words a long name has elsewhere; none of a short one.
+    pub(crate) fn words_elsewhere(self) -> usize {
+        if self.is_long() { words_of(self.length()) } else { 0 }
+    }
+
+    /// Where the words of a long name begin.
+    #[expect(clippy::cast_possible_truncation, reason = "written by `at`")]
+    pub(crate) fn start(self) -> usize {
+        self.tail() as usize
+    }
+
+    /// The cell of a long name whose words begin there.
+    pub(crate) fn at(self, start: usize) -> Self {
+        Self(self.0 & !TAIL_MASK | start as u128)
+    }
+
+    /// Whether the length and the hash are those of another.
+    pub(crate) fn is_like(self, other: Self) -> bool {
+        self.at(0) == other.at(0)
+    }
+}
+
+/// How a table mixes names: by random numbers of its own, so that nobody outside can choose names that collide in it.
+#[derive(Clone, Copy)]
+pub(crate) struct Mixer {
+    salts: [u64; 2],
+    factors: [u64; 2],
+}
+
+impl Mixer {
+    pub(crate) fn random() -> Self {
+        // A factor with few bits would mix little.
+        let factor = || random() | 1 << 63 | 1;
+        Self { salts: [random(), random()], factors: [factor(), factor()] }
+    }
+
+    /// A name as a table is asked for it.
+    #[inline]
+    pub(crate) fn key<'a>(&self, name: Packed<'a>) -> Key<'a> {
+        let cell = if is_long(name.length) {
+            Cell::new(name.length, self.hash_of(name), 0)
+        } else {
+            let [hash, tail] = self.mix(name.length, name.short);
+            Cell::new(name.length, hash, tail)
+        };
+        Key { cell, words: name.long }
+    }
+
+    /// Read a name; `words` are those of a long one.
+    pub(crate) fn name<'a>(&self, cell: Cell, words: &'a [u64]) -> Packed<'a> {
+        let length = cell.length();
+        let short = if cell.is_long() { [0; 2] } else { self.unmix(length, [cell.hash(), cell.tail()]) };
+        Packed { length, short, long: words }
+    }
+
+    #[inline]
+    fn mix(&self, length: u8, [first, second]: [u64; 2]) -> [u64; 2] {
+        let tail = second ^ self.of_first(length, first);
+        [first ^ self.of_tail(tail), tail]
+    }
+
+    fn unmix(&self, length: u8, [hash, tail]: [u64; 2]) -> [u64; 2] {
+        let first = hash ^ self.of_tail(tail);
+        [first, tail ^ self.of_first(length, first)]
+    }
+
+    #[inline]
+    fn of_first(&self, length: u8, first: u64) -> u64 {
+        fold(first ^ self.salts[0] ^ u64::from(length) << LENGTH_SHIFT, self.factors[0]) & MASK
+    }
+
+    /// Folded twice: tails of names that begin alike differ in few bits, and their products go up by equal steps.
+    #[inline]
+    fn of_tail(&self, tail: u64) -> u64 {
+        fold(fold(tail ^ self.salts[1], self.factors[1]), self.factors[0]) & MASK
+    }
+
+    fn hash_of(&self, name: Packed) -> u64 {
+        let from = self.salts[0] ^ u64::from(name.length) << LENGTH_SHIFT;
+        let all = name.long.iter().fold(from, |hash, &word| fold(hash ^ word, self.factors[0]).rotate_left(23));
+        self.of_tail(all)
+    }
+}
+
+/// Both halves of a product in one: every bit of `value` changes about half of them.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
+fn fold(value: u64, factor: u64) -> u64 {
+    let product = u128::from(value) * u128::from(factor);
+    product as u64 ^ (product >> 64) as u64
+}
+
+/// A name as a table is asked for it.
+#[derive(Clone, Copy)]
+pub(crate) struct Key<'a> {
+    /// Of a long name without the place of its words.
+    pub(crate) cell: Cell,
+    /// The words of a long name; none of a short one.
+    pub(crate) words: &'a [u64],
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ids::Ids;
+
+    proptest! {
+        #[test]
+        fn words_come_out_as_they_went_in(length in 1..=20_u8, first in 0..=MASK, second in 0..=MASK) {
+            let mixer = Mixer::random();
+            prop_assert_eq!(mixer.unmix(length, mixer.mix(length, [first, second])), [first, second]);
+        }
+    }
+
+    #[test]
+    fn names_that_differ_little_are_spread_evenly() {
+        let mixer = Mixer::random();
+        for pattern in ["{}", "channel-0000000-{}", "{}-channel-0000000", "a-name-of-more-than-twenty-{}"] {
+            let names: Vec<String> = (0..4096).map(|n| pattern.replace("{}", &format!("{n:04}"))).collect();
+            let ids = Ids::of(names.iter().map(String::as_str), "channel").unwrap();
+            for shift in [0, 18, HASH_BITS - 12] {
+                let places: HashSet<u64> =
+                    ids.iter().map(|name| mixer.key(name).cell.hash() >> shift & 0xfff).collect();
+                // Thrown at random into 4,096 places, 4,096 things fall into 2,589, give or take 24.
+                assert!(places.len() > 2_400, "{pattern}: {} places by the bits from {shift}", places.len());
+            }
+        }
+    }
+
+    #[test]
+    fn one_more_character_is_another_name_even_where_it_packs_to_nothing() {
+        let mixer = Mixer::random();
+        let names: Vec<String> = (1..=128).map(|length| "A".repeat(length)).collect();
+        let ids = Ids::of(names.iter().map(String::as_str), "channel").unwrap();
+        assert_eq!(ids.iter().map(|name| mixer.key(name).cell.hash()).collect::<HashSet<u64>>().len(), 128);
+    }
+}
