@@ -17,8 +17,14 @@ pub(crate) fn prefetch<T>(items: &[T], index: usize) {
 /// Ask for all lines of an item.
 #[inline]
 pub(crate) fn prefetch_whole<T>(item: &T) {
+    prefetch_start(item, size_of::<T>());
+}
+
+/// Ask for the lines of an item's first bytes.
+#[inline]
+pub(crate) fn prefetch_start<T>(item: &T, bytes: usize) {
     let start: *const i8 = std::ptr::from_ref(item).cast();
-    (0..size_of::<T>()).step_by(LINE).for_each(|offset| prefetch_line(start.wrapping_add(offset)));
+    (0..bytes).step_by(LINE).for_each(|offset| prefetch_line(start.wrapping_add(offset)));
 }
 
 #[cfg(target_arch = "x86_64")]

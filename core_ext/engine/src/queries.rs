@@ -37,12 +37,8 @@ impl Engine {
     #[must_use]
     pub fn widths(&self, channels: &Ids) -> Vec<usize> {
         let mut widths = vec![0; channels.len()];
-        let mut targets = InstanceIds::new();
-        self.table.channels.read_many(channels, |index, view| {
-            targets.clear();
-            view.instances(self.table.instances.readers(), &mut targets);
-            widths[index] = targets.len();
-        });
+        let readers = self.table.instances.readers();
+        self.table.channels.read_many(channels, |index, view| widths[index] = view.width(readers));
         widths
     }
 

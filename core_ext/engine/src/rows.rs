@@ -250,6 +250,27 @@ impl View<'_> {
         }
     }
 
+    /// How many instances the readers are on.
+    pub(crate) fn width(&self, readers: &Readers) -> usize {
+        let View::Few(head, tail) = self else { return self.width_by_list(readers) };
+        let (mut seen, mut width) = ([0_u64; SEEN], 0);
+        for &reader in head.iter().chain(*tail) {
+            let instance = readers.instance(reader);
+            let Some(word) = seen.get_mut(instance as usize / 64) else { return self.width_by_list(readers) };
+            // Without a branch: which reader shares its instance cannot be foreseen.
+            width += (!*word >> (instance % 64) & 1) as usize;
+            *word |= 1 << (instance % 64);
+        }
+        width
+    }
+
+    #[cold]
+    fn width_by_list(&self, readers: &Readers) -> usize {
+        let mut found = InstanceIds::new();
+        self.instances(readers, &mut found);
+        found.len()
+    }
+
     /// Whether a reader is among them.
     pub(crate) fn contains(&self, reader: Reader) -> bool {
         match self {
@@ -259,9 +280,12 @@ impl View<'_> {
     }
 }
 
+/// Words of bits for instances that were seen: those with low numbers, which nearly all are.
+const SEEN: usize = 16;
+
 /// Each number once. Bits say which of the low numbers were seen; numbers beyond them are rare, and sorted.
 fn distinct(numbers: impl Iterator<Item = u32>, found: &mut InstanceIds) {
-    let (mut seen, mut beyond) = ([0_u64; 16], false);
+    let (mut seen, mut beyond) = ([0_u64; SEEN], false);
     for number in numbers {
         let bit = 1 << (number % 64);
         match seen.get_mut(number as usize / 64) {

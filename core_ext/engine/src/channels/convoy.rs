@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use super::{Channel, Channels, LOCAL_MASK, Shard};
 use crate::cells::Cell;
 use crate::names::Local;
-use crate::prefetch::prefetch_whole;
+use crate::prefetch::prefetch_start;
 use crate::rows::Tally;
 use crate::sync::{Ordering, RwLock, RwLockWriteGuard};
 
@@ -34,6 +34,9 @@ const STAGES: usize = 4;
 
 /// Ask for shards so many batches before they are locked.
 const SHARDS_AHEAD: usize = 2;
+
+/// Bytes of a shard that are read for nearly all lookups: its lock, and where slots and rows are.
+const READ: usize = 80;
 
 /// Legs and shards that need no allocation: those of a change of few channels.
 const SHORT: usize = 8;
@@ -114,6 +117,7 @@ impl Channels {
     pub(super) fn write<T: Item>(&self, items: &[T], mut work: impl FnMut(usize, &mut Shard, &[T], &[Local])) {
         self.along(
             items,
+            size_of::<RwLock<Shard>>(),
             Writing::of,
             |number, shard, items, locals| work(number, &mut shard.guard, items, locals),
             |shard| self.end(shard),
@@ -122,7 +126,7 @@ impl Channels {
 
     /// Read channels: those of one shard at a time, and the number that each has there if it has one, nearly always.
     pub(super) fn read_each<T: Item>(&self, items: &[T], mut work: impl FnMut(&Shard, &[T], &[Local])) {
-        self.along(items, RwLock::read, |_, shard, items, locals| work(shard, items, locals), drop);
+        self.along(items, READ, RwLock::read, |_, shard, items, locals| work(shard, items, locals), drop);
     }
 
     /// Change one shard.
@@ -136,11 +140,13 @@ impl Channels {
     fn along<'a, T: Item, G: Deref<Target = Shard>>(
         &'a self,
         items: &[T],
+        wanted: usize,
         lock: impl Fn(&'a RwLock<Shard>) -> G,
         mut work: impl FnMut(usize, &mut G, &[T], &[Local]),
         unlock: impl Fn(G),
     ) {
-        let mut convoy = Convoy { channels: self, lock, shards: SmallVec::new(), left: 0, locals: SmallVec::new() };
+        let mut convoy =
+            Convoy { channels: self, wanted, lock, shards: SmallVec::new(), left: 0, locals: SmallVec::new() };
         for items in items.chunks(WINDOW) {
             convoy.pass(&Window::of(items), &mut work, &unlock);
         }
@@ -204,6 +210,8 @@ impl<'a, T: Item> Window<'a, T> {
 /// What goes along a window: the shards that are locked just now, and what was found in them.
 struct Convoy<'a, L, G> {
     channels: &'a Channels,
+    /// Bytes of a shard that will be wanted.
+    wanted: usize,
     lock: L,
     /// By turn; None of those that were let go.
     shards: SmallVec<[Option<G>; SHORT]>,
@@ -233,7 +241,7 @@ impl<'a, L: Fn(&'a RwLock<Shard>) -> G, G: Deref<Target = Shard>> Convoy<'a, L, 
 
     fn announce(&self, legs: &[Leg]) {
         for leg in legs {
-            prefetch_whole(&self.channels.shards[usize::from(leg.shard)]);
+            prefetch_start(&self.channels.shards[usize::from(leg.shard)], self.wanted);
         }
     }
 
