@@ -27,7 +27,7 @@ class Engine:
     """A routing table and its outgoing batches: channel -> instances that hold online readers.
 
     All calls may be made from any thread. Nobody waits for a whole bulk write, except who changes the same user: it
-    goes through the table by windows of some microseconds, and others see it half done. What may take long releases
+    keeps each part of the table for some microseconds, and others see it half done. What may take long releases
     the GIL. Ids are those of the contract, section 1; any other raises `InvalidId`, which is a `ValueError`. Unknown
     users and channels are normal and give empty answers.
 
