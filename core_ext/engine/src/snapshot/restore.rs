@@ -26,6 +26,9 @@ const MOST_USERS: usize = (1 << 28) - 1;
 /// The table has room for so many instances at least.
 const MOST_INSTANCES: usize = 1 << 20;
 
+/// The table has numbers for so many users on as many instances as it holds, each of which has some to spare.
+const MOST_PLACES: usize = (1 << 25) - 64;
+
 /// The table has room for so many channels at least, however their hashes fall.
 const MOST_CHANNELS: usize = 1 << 31;
 
@@ -70,6 +73,7 @@ struct Restored {
     /// The numbers of those names in the file.
     named: Vec<usize>,
     users: usize,
+    places: usize,
     entries: Entries,
     /// Whose lists the cache had no more room for.
     victims: Vec<User>,
@@ -97,6 +101,7 @@ impl Restored {
             names: Ids::default(),
             named: Vec::new(),
             users: 0,
+            places: 0,
             entries: Entries::default(),
             victims: Vec::new(),
         }
@@ -159,7 +164,8 @@ impl Restored {
     fn user(&mut self, section: &mut Cursor) -> Verdict<()> {
         let person = self.person(section)?;
         self.users += 1;
-        if self.users > MOST_USERS {
+        self.places += person.instances.len();
+        if self.users > MOST_USERS || self.places > MOST_PLACES {
             return Err(Refusal::Inconsistent("more users than a table holds"));
         }
         if person.instances.is_empty() && person.age.is_none() {
