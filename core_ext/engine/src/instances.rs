@@ -60,8 +60,8 @@ impl Instances {
     pub(crate) fn place(&self, instance: &Id, named: Named) -> Place {
         let State { names, rosters, numbers } = &mut *self.state.write();
         let (instance, _) = names.intern(instance);
-        let reader = numbers.take(instance, named.user, &self.readers);
         rosters.reach(instance);
+        let reader = numbers.take(instance, named.user, &self.readers);
         rosters.add(instance, named.user, named.name);
         Place { instance, reader }
     }

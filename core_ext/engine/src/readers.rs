@@ -123,8 +123,8 @@ impl Numbers {
 
     fn add_page(&mut self, instance: u32, readers: &Readers) {
         let page = self.free_pages.pop().unwrap_or_else(|| {
+            assert!(self.pages + 1 < 1 << (INDEX_BITS - PAGE_BITS), "all numbers of readers are in use");
             self.pages += 1; // the first page is nobody's
-            assert!(self.pages < 1 << (INDEX_BITS - PAGE_BITS), "all numbers of readers are in use");
             self.pages
         });
         readers.set_owner(page, instance);

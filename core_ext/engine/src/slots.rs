@@ -63,8 +63,7 @@ pub(crate) struct Slots {
 impl Slots {
     /// Slots for so many numbers, three quarters full with them.
     pub(crate) fn with_room(numbers: usize) -> Self {
-        let lines = (numbers * 4).div_ceil(3 * IN_LINE).max(1);
-        Self { lines: vec![Line([EMPTY; IN_LINE]); lines], taken: 0 }
+        Self { lines: vec![Line([EMPTY; IN_LINE]); lines_for(numbers)], taken: 0 }
     }
 
     /// Whether one more would fill more than seven eighths.
@@ -72,9 +71,9 @@ impl Slots {
         (self.taken + 1) * 8 > self.len() * 7
     }
 
-    /// Whether so many numbers fill less than half.
+    /// Whether so many numbers fill less than half, and others would be fewer.
     pub(crate) fn is_sparse_with(&self, numbers: usize) -> bool {
-        self.lines.len() > 1 && numbers * 2 < self.len()
+        lines_for(numbers) < self.lines.len() && numbers * 2 < self.len()
     }
 
     /// Whether there is room for so many in all.
@@ -157,6 +156,11 @@ impl Slots {
     }
 }
 
+/// Lines of which so many numbers fill three quarters.
+fn lines_for(numbers: usize) -> usize {
+    (numbers * 4).div_ceil(3 * IN_LINE).max(1)
+}
+
 /// From 0 to one below [`NO_TAG`].
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "cut to its bits")]
@@ -207,6 +211,15 @@ mod tests {
             }
             prop_assert!(slots.lines.iter().all(|line| line.0.iter().all(|&slot| slot >= REMOVED)));
         }
+    }
+
+    #[test]
+    fn what_has_just_room_enough_is_neither_sparse_nor_full() {
+        for numbers in 0..500 {
+            let slots = Slots::with_room(numbers);
+            assert!(!slots.is_sparse_with(numbers) && !slots.is_full(), "{numbers}");
+        }
+        assert!(Slots::with_room(500).is_sparse_with(200));
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //! comes while others are done for the batches around it.
 //!
 //! A shard is locked when its first channel enters the first stage, and let go when its last one was worked on, some
-//! microseconds later: a lookup never waits for a bulk write, only now and then for a shard's part of one. Shards are
-//! locked in rising order, whoever reads and whoever writes, so nobody waits in a circle.
+//! microseconds later: a lookup never waits for a bulk write, only now and then for the batches that are on their way, and
+//! for what these wait for. Shards are locked in rising order, whoever reads and whoever writes, so nobody waits in a circle.
 
 use std::ops::{Deref, Range};
 
@@ -184,6 +184,7 @@ impl Deref for Writing<'_> {
 impl<'a, T: Item> Window<'a, T> {
     #[expect(clippy::cast_possible_truncation, reason = "a shard's number, and at most WINDOW")]
     fn of(items: &'a [T]) -> Self {
+        debug_assert!(items.is_sorted_by_key(|item| item.shard()), "a shard that comes twice is locked twice");
         let (mut legs, mut batches, mut end, mut turn) = (SmallVec::<[Leg; SHORT]>::new(), SmallVec::new(), 0, 0);
         for batch in items.chunks(BATCH) {
             for leg in batch.chunk_by(|a, b| a.shard() == b.shard()) {
