@@ -47,7 +47,7 @@ const COPIED_AT_A_TIME: usize = 8192;
 
 /// The ids of an iterable of strings; `what` names the field in the error.
 ///
-/// Other threads run in between, so a list that one of them changes meanwhile is read as it is then.
+/// Other threads run in between: of a list that one of them changes meanwhile, each part is read as it is at its turn.
 pub fn ids(iterable: &Bound<'_, PyAny>, what: &'static str) -> PyResult<Ids> {
     let py = iterable.py();
     let list = match iterable.cast::<PyList>() {

@@ -4,7 +4,7 @@ use std::io;
 
 use fanout_engine::Error;
 use pyo3::PyErr;
-use pyo3::exceptions::{PyLookupError, PyOSError, PyValueError};
+use pyo3::exceptions::{PyLookupError, PyMemoryError, PyOSError, PyValueError};
 
 mod classes {
     pyo3::import_exception!(fanout.errors, InvalidEvent);
@@ -34,6 +34,7 @@ impl From<CoreError> for PyErr {
             Error::InvalidBatch(_) | Error::InvalidArgument(_) => PyValueError::new_err(text),
             Error::MembershipUnknown(_) => classes::MembershipUnknown::new_err(text),
             Error::LaneNotOpen(_) => PyLookupError::new_err(text),
+            Error::Full => PyMemoryError::new_err(text),
             Error::SnapshotRefused(_) => classes::SnapshotRefused::new_err(text),
             Error::File { code, path } => PyOSError::new_err((code, meaning_of(code), path.into_os_string())),
         }

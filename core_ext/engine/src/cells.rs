@@ -5,45 +5,28 @@
 //! it backwards gives the words again, and the first mixed word is a hash of both. So no hash is stored, none is computed
 //! anew when a table grows, and two short names are equal when their cells are.
 
-use crate::ids::{Packed, WORD_BITS, is_long, words_of};
+use crate::ids::{Head, Packed, WORD_BITS, WORD_MASK, is_long, words_of};
 use crate::sync::random;
 
 /// A hash has so many bits.
 pub(crate) const HASH_BITS: u32 = WORD_BITS;
 
-const MASK: u64 = (1 << WORD_BITS) - 1;
-const TAIL_MASK: u128 = MASK as u128;
-
-/// Above all other bits of a hashed word, or nearly: characters that pack to zeros count too.
-const LENGTH_SHIFT: u32 = u64::BITS - u8::BITS;
-
-/// From the top: 8 bits of length (0: no name), 60 of hash, and 60 of tail: the rest of a short name, or where the words
-/// of a long one are.
+/// A name's length, its hash, and in the second word the rest of a short name, or where the words of a long one are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Cell(u128);
+pub(crate) struct Cell(Head);
 
 impl Cell {
-    fn new(length: u8, hash: u64, tail: u64) -> Self {
-        Self(u128::from(length) << (2 * WORD_BITS) | u128::from(hash) << WORD_BITS | u128::from(tail))
-    }
-
     /// How many characters the name has.
     pub(crate) fn length(self) -> u8 {
-        self.0.to_be_bytes()[0]
+        self.0.length()
     }
 
     pub(crate) fn is_free(self) -> bool {
         self == Self::default()
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "cut to its bits")]
     pub(crate) fn hash(self) -> u64 {
-        (self.0 >> WORD_BITS) as u64 & MASK
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "cut to its bits")]
-    fn tail(self) -> u64 {
-        self.0 as u64 & MASK
+        self.0.words()[0]
     }
 
     /// Whether the name's words are elsewhere.
@@ -59,12 +42,12 @@ impl Cell {
     /// Where the words of a long name begin.
     #[expect(clippy::cast_possible_truncation, reason = "written by `at`")]
     pub(crate) fn start(self) -> usize {
-        self.tail() as usize
+        self.0.words()[1] as usize
     }
 
     /// The cell of a long name whose words begin there.
     pub(crate) fn at(self, start: usize) -> Self {
-        Self(self.0 & !TAIL_MASK | start as u128)
+        Self(self.0.with_second(start as u64))
     }
 
     /// Whether the length and the hash are those of another.
@@ -73,7 +56,7 @@ impl Cell {
     }
 }
 
-/// How a table mixes names: by random numbers of its own, so that nobody outside can choose names that collide in it.
+/// How a table mixes names: by random numbers of its own, so that names which collide in one table do not in another.
 #[derive(Clone, Copy)]
 pub(crate) struct Mixer {
     salts: [u64; 2],
@@ -90,19 +73,14 @@ impl Mixer {
     /// A name as a table is asked for it.
     #[inline]
     pub(crate) fn key<'a>(&self, name: Packed<'a>) -> Key<'a> {
-        let cell = if is_long(name.length) {
-            Cell::new(name.length, self.hash_of(name), 0)
-        } else {
-            let [hash, tail] = self.mix(name.length, name.short);
-            Cell::new(name.length, hash, tail)
-        };
-        Key { cell, words: name.long }
+        let words = if is_long(name.length) { [self.hash_of(name), 0] } else { self.mix(name.length, name.short) };
+        Key { cell: Cell(Head::of(name.length, words)), words: name.long }
     }
 
     /// Read a name; `words` are those of a long one.
     pub(crate) fn name<'a>(&self, cell: Cell, words: &'a [u64]) -> Packed<'a> {
         let length = cell.length();
-        let short = if cell.is_long() { [0; 2] } else { self.unmix(length, [cell.hash(), cell.tail()]) };
+        let short = if cell.is_long() { [0; 2] } else { self.unmix(length, cell.0.words()) };
         Packed { length, short, long: words }
     }
 
@@ -119,19 +97,26 @@ impl Mixer {
 
     #[inline]
     fn of_first(&self, length: u8, first: u64) -> u64 {
-        fold(first ^ self.salts[0] ^ u64::from(length) << LENGTH_SHIFT, self.factors[0]) & MASK
+        fold(first ^ self.of_length(length), self.factors[0]) & WORD_MASK
     }
 
     /// Folded twice: tails of names that begin alike differ in few bits, and their products go up by equal steps.
     #[inline]
     fn of_tail(&self, tail: u64) -> u64 {
-        fold(fold(tail ^ self.salts[1], self.factors[1]), self.factors[0]) & MASK
+        fold(fold(tail ^ self.salts[1], self.factors[1]), self.factors[0]) & WORD_MASK
     }
 
     fn hash_of(&self, name: Packed) -> u64 {
-        let from = self.salts[0] ^ u64::from(name.length) << LENGTH_SHIFT;
+        let from = self.of_length(name.length);
         let all = name.long.iter().fold(from, |hash, &word| fold(hash ^ word, self.factors[0]).rotate_left(23));
         self.of_tail(all)
+    }
+
+    /// Characters may pack to zeros, so names of different lengths may have the same words. No bits of a word are free for
+    /// the length; a salt that is turned by it differs between any two in bits that nobody knows.
+    #[inline]
+    fn of_length(&self, length: u8) -> u64 {
+        self.salts[0].rotate_left(length.into())
     }
 }
 
@@ -163,7 +148,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn words_come_out_as_they_went_in(length in 1..=20_u8, first in 0..=MASK, second in 0..=MASK) {
+        fn words_come_out_as_they_went_in(length in 1..=20_u8, first in 0..=WORD_MASK, second in 0..=WORD_MASK) {
             let mixer = Mixer::random();
             prop_assert_eq!(mixer.unmix(length, mixer.mix(length, [first, second])), [first, second]);
         }
@@ -186,9 +171,25 @@ mod tests {
 
     #[test]
     fn one_more_character_is_another_name_even_where_it_packs_to_nothing() {
-        let mixer = Mixer::random();
         let names: Vec<String> = (1..=128).map(|length| "A".repeat(length)).collect();
-        let ids = Ids::of(names.iter().map(String::as_str), "channel").unwrap();
-        assert_eq!(ids.iter().map(|name| mixer.key(name).cell.hash()).collect::<HashSet<u64>>().len(), 128);
+        assert_eq!(hashes_of(&names).len(), 128);
+    }
+
+    #[test]
+    fn a_first_character_does_not_make_up_for_a_length() {
+        let names = |rest: usize| (0..64).map(move |code| format!("{}{}", char_of(code), "A".repeat(rest)));
+        let all: Vec<String> = [9, 14, 19, 20, 31, 32, 33].into_iter().flat_map(names).collect();
+        assert_eq!(hashes_of(&all).len(), all.len());
+    }
+
+    fn char_of(code: u64) -> char {
+        let mut name = String::new();
+        Packed { length: 1, short: [code, 0], long: &[] }.write(&mut name);
+        name.pop().unwrap()
+    }
+
+    fn hashes_of(names: &[String]) -> HashSet<u64> {
+        let (mixer, ids) = (Mixer::random(), Ids::of(names.iter().map(String::as_str), "channel").unwrap());
+        ids.iter().map(|name| mixer.key(name).cell.hash()).collect()
     }
 }

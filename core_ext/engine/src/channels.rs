@@ -24,7 +24,6 @@ use crate::sync::{AtomicUsize, Ordering, RwLock};
 pub(crate) type Channel = u32;
 
 const SHARDS: usize = 1 << SHARD_BITS;
-const LOCAL_MASK: u32 = (1 << LOCAL_BITS) - 1;
 
 /// All channels that a list names.
 pub(crate) struct Channels {
@@ -231,3 +230,7 @@ fn shard_of_id(id: Channel) -> usize {
 fn id_of(shard: usize, local: Local) -> Channel {
     (shard as u32) << LOCAL_BITS | local
 }
+
+#[cfg(test)]
+#[path = "channels_tests.rs"]
+mod tests;

@@ -11,6 +11,9 @@ pub(crate) const PER_WORD: usize = 10;
 /// The bits of a word.
 pub(crate) const WORD_BITS: u32 = 60;
 
+/// All bits of a word.
+pub(crate) const WORD_MASK: u64 = (1 << WORD_BITS) - 1;
+
 /// The words of the longest id.
 pub(crate) const MAX_WORDS: usize = MAX_LENGTH.div_ceil(PER_WORD);
 
@@ -62,23 +65,29 @@ pub struct Ids {
     words: Vec<u64>,
 }
 
-/// From the top: 8 bits of length, and the two words of a short id, or where those of a long one begin.
-#[derive(Debug, Clone, Copy)]
-struct Head(u128);
+/// From the top: 8 bits of length (0: no id), and the two words of a short id; or, in the place of the second, where those
+/// of a long one begin.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Head(u128);
 
 impl Head {
-    fn of(length: u8, [first, second]: [u64; 2]) -> Self {
+    pub(crate) fn of(length: u8, [first, second]: [u64; 2]) -> Self {
         Self(u128::from(length) << (2 * WORD_BITS) | u128::from(first) << WORD_BITS | u128::from(second))
     }
 
-    fn length(self) -> u8 {
+    /// How many characters the id has.
+    pub(crate) fn length(self) -> u8 {
         self.0.to_be_bytes()[0]
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "each is cut to its word")]
-    fn words(self) -> [u64; 2] {
-        const MASK: u64 = (1 << WORD_BITS) - 1;
-        [(self.0 >> WORD_BITS) as u64 & MASK, self.0 as u64 & MASK]
+    pub(crate) fn words(self) -> [u64; 2] {
+        [(self.0 >> WORD_BITS) as u64 & WORD_MASK, self.0 as u64 & WORD_MASK]
+    }
+
+    /// The same with another second word.
+    pub(crate) fn with_second(self, second: u64) -> Self {
+        Self(self.0 & !u128::from(WORD_MASK) | u128::from(second))
     }
 }
 

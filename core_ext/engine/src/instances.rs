@@ -2,6 +2,7 @@
 
 use compact_str::CompactString;
 
+use crate::error::{Error, Result};
 use crate::ids::Id;
 use crate::interner::Interner;
 use crate::readers::{Numbers, Readers};
@@ -30,6 +31,15 @@ struct State {
     numbers: Numbers,
 }
 
+impl State {
+    fn retire(&mut self, instance: u32) {
+        if self.rosters.is_empty(instance) {
+            self.names.remove(instance);
+            self.numbers.give_back_all(instance);
+        }
+    }
+}
+
 /// The names of instances, while they stay as they are.
 pub(crate) struct InstanceNames<'a>(RwLockReadGuard<'a, State>);
 
@@ -56,14 +66,17 @@ impl Instances {
         InstanceNames(self.state.read())
     }
 
-    /// Put a user, who is not there, on an instance.
-    pub(crate) fn place(&self, instance: &Id, named: Named) -> Place {
-        let State { names, rosters, numbers } = &mut *self.state.write();
-        let (instance, _) = names.intern(instance);
-        rosters.reach(instance);
-        let reader = numbers.take(instance, named.user, &self.readers);
-        rosters.add(instance, named.user, named.name);
-        Place { instance, reader }
+    /// Put a user, who is not there, on an instance; an error where there is no number for one more reader.
+    pub(crate) fn place(&self, instance: &Id, named: Named) -> Result<Place> {
+        let state = &mut *self.state.write();
+        let instance = state.names.intern(instance);
+        state.rosters.reach(instance);
+        let Some(reader) = state.numbers.take(instance, named.user, &self.readers) else {
+            state.retire(instance);
+            return Err(Error::Full);
+        };
+        state.rosters.add(instance, named.user, named.name);
+        Ok(Place { instance, reader })
     }
 
     /// Take a user off an instance. No channel names the reader any more.
@@ -75,11 +88,7 @@ impl Instances {
 
     /// Forget an instance, unless somebody is on it. Its number may become another's.
     pub(crate) fn retire(&self, instance: u32) {
-        let State { names, rosters, numbers } = &mut *self.state.write();
-        if rosters.is_empty(instance) {
-            names.remove(instance);
-            numbers.give_back_all(instance);
-        }
+        self.state.write().retire(instance);
     }
 
     /// At most `count` users of an instance that come after one, or the first; in rising order.
@@ -96,6 +105,12 @@ impl Instances {
     /// The instances that hold a user, in rising order.
     pub(crate) fn occupied(&self) -> Vec<u32> {
         self.state.read().rosters.instances().collect()
+    }
+
+    /// As if all numbers of readers were taken.
+    #[cfg(test)]
+    pub(crate) fn exhaust(&self) {
+        self.state.write().numbers.exhaust();
     }
 
     /// How many instances are known.

@@ -19,13 +19,10 @@ impl Interner {
         self.names.find(self.mixer.as_ref()?.key(id.packed()))
     }
 
-    /// The number of a name, new or not; whether it is new.
-    pub(crate) fn intern(&mut self, id: &Id) -> (Local, bool) {
+    /// The number of a name, new or not.
+    pub(crate) fn intern(&mut self, id: &Id) -> Local {
         let key = self.mixer.get_or_insert_with(Mixer::random).key(id.packed());
-        match self.names.find(key) {
-            Some(local) => (local, false),
-            None => (self.names.insert(key), true),
-        }
+        self.names.find(key).unwrap_or_else(|| self.names.insert(key))
     }
 
     /// Free a number.

@@ -78,7 +78,7 @@ impl List {
         self.blocks().map(|block| block.len()).sum()
     }
 
-    /// Whether these share their ids. Two empty lists do.
+    /// Whether these share their ids.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

@@ -6,10 +6,13 @@ use crate::cells::{Cell, Key, Mixer};
 use crate::free::FreeNumbers;
 use crate::ids::Packed;
 use crate::pages::Pages;
-use crate::slots::{MAX_NUMBERS, Slots};
+use crate::slots::{LOCAL_BITS, Slots};
 
 /// A name's number in its table.
 pub(crate) type Local = u32;
+
+/// So many numbers there are, without the two highest: in the highest shard these are no channels.
+const MAX_NUMBERS: usize = (1 << LOCAL_BITS) - 2;
 
 const PAGE: usize = 64;
 /// Below this a page is kept, or one name that comes and goes would allocate it each time.

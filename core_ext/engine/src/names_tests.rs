@@ -10,9 +10,9 @@ fn id(name: &str) -> Id {
 fn one_name_has_one_number_until_it_is_removed() {
     let mut names = Interner::default();
     assert_eq!(names.find(&id("a")), None);
-    let (a, b) = (names.intern(&id("a")).0, names.intern(&id("b")).0);
+    let (a, b) = (names.intern(&id("a")), names.intern(&id("b")));
     assert_ne!(a, b);
-    assert_eq!(names.intern(&id("a")), (a, false));
+    assert_eq!(names.intern(&id("a")), a);
     names.remove(a);
     assert_eq!((names.find(&id("a")), names.find(&id("b"))), (None, Some(b)));
 }
@@ -25,7 +25,7 @@ fn the_lowest_free_number_is_used_again() {
     }
     names.remove(2);
     names.remove(0);
-    assert_eq!(names.intern(&id("d")), (0, true));
+    assert_eq!(names.intern(&id("d")), 0);
     assert_eq!(names.name(0).unwrap(), "d");
 }
 
@@ -33,7 +33,7 @@ fn the_lowest_free_number_is_used_again() {
 fn names_of_every_length_stay_apart_through_growth_and_removal() {
     let mut names = Interner::default();
     let name = |n: usize| format!("{n}{}", "x".repeat(n % 124));
-    let numbers: Vec<Local> = (0..5_000).map(|n| names.intern(&id(&name(n))).0).collect();
+    let numbers: Vec<Local> = (0..5_000).map(|n| names.intern(&id(&name(n)))).collect();
     for n in (0..5_000).filter(|n| n % 3 != 0) {
         names.remove(numbers[n]);
     }
@@ -47,7 +47,7 @@ fn names_of_every_length_stay_apart_through_growth_and_removal() {
 #[test]
 fn memory_is_given_back() {
     let mut names = Interner::default();
-    let numbers: Vec<Local> = (0..2_000).map(|n| names.intern(&id(&format!("{n:0>40}"))).0).collect();
+    let numbers: Vec<Local> = (0..2_000).map(|n| names.intern(&id(&format!("{n:0>40}")))).collect();
     let full = names.names().bytes();
     for local in numbers {
         names.remove(local);
@@ -56,12 +56,27 @@ fn memory_is_given_back() {
 }
 
 #[test]
+fn memory_is_given_back_while_names_are_left() {
+    let mut names = Interner::default();
+    let numbers: Vec<Local> = (0..2_000).map(|n| names.intern(&id(&format!("{n:0>40}")))).collect();
+    let full = names.names().bytes();
+    let (kept, gone) = numbers.split_at(100);
+    for &local in gone {
+        names.remove(local);
+    }
+    assert!(names.names().bytes() < full / 10, "{} of {full}", names.names().bytes());
+    assert!(names.names().slots.bytes() <= 2 * Slots::with_room(kept.len()).bytes());
+    assert!((0..100).all(|n| names.find(&id(&format!("{n:0>40}"))) == Some(kept[n])));
+}
+
+#[test]
 fn one_long_name_that_comes_and_goes_does_not_move_all_names_each_time() {
     let (mut names, long) = (Interner::default(), id(&"x".repeat(40)));
-    let short: Vec<(Local, bool)> = (0..1_000).map(|n| names.intern(&id(&n.to_string()))).collect();
-    assert!(short.iter().all(|&(_, is_new)| is_new));
+    for n in 0..1_000 {
+        names.intern(&id(&n.to_string()));
+    }
     let left = (0..1_000).map(|_| {
-        let local = names.intern(&long).0;
+        let local = names.intern(&long);
         names.remove(local);
         names.names().garbage
     });
@@ -74,7 +89,7 @@ fn one_long_name_that_comes_and_goes_does_not_move_all_names_each_time() {
 fn a_prefix_is_another_name() {
     let mut names = Interner::default();
     let all: Vec<Id> = (1..=60).map(|length| id(&"A".repeat(length))).collect();
-    let mut numbers: Vec<Local> = all.iter().map(|id| names.intern(id).0).collect();
+    let mut numbers: Vec<Local> = all.iter().map(|id| names.intern(id)).collect();
     numbers.dedup();
     assert_eq!(numbers.len(), 60, "A packs to zero bits");
 }

@@ -24,7 +24,8 @@ pub(crate) fn prefetch_whole<T>(item: &T) {
 #[inline]
 pub(crate) fn prefetch_start<T>(item: &T, bytes: usize) {
     let start: *const i8 = std::ptr::from_ref(item).cast();
-    (0..bytes).step_by(LINE).for_each(|offset| prefetch_line(start.wrapping_add(offset)));
+    let in_line = start.addr() % LINE;
+    (0..in_line + bytes).step_by(LINE).for_each(|offset| prefetch_line(start.wrapping_add(offset)));
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -8,7 +8,7 @@ use compact_str::CompactString;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::ids::{Id, Ids};
-use crate::readers::Reader;
+use crate::readers::{Reader, Readers};
 use crate::rosters::{Digest, Rosters};
 use crate::rows::{InstanceIds, View};
 use crate::users::User;
@@ -49,7 +49,7 @@ impl Engine {
         let mut last = None;
         loop {
             let slice = self.table.channels.read(channel.packed(), |view| {
-                let (readers, more) = slice_of(&view, last);
+                let (readers, more) = slice_of(&view, last, self.table.instances.readers());
                 for reader in readers {
                     self.name_member(reader, &mut members);
                 }
@@ -186,11 +186,11 @@ impl Engine {
 }
 
 /// Some readers after one, or the first; and the last of them if there may be more.
-fn slice_of(view: &View, last: Option<Reader>) -> (Vec<Reader>, Option<Reader>) {
+fn slice_of(view: &View, last: Option<Reader>, readers: &Readers) -> (Vec<Reader>, Option<Reader>) {
     match view {
         View::Few(head, tail) => (head.iter().chain(*tail).copied().collect(), None),
         View::Many(crowd) => {
-            let slice: Vec<Reader> = crowd.readers_after(last).take(SLICE).collect();
+            let slice: Vec<Reader> = crowd.readers_after(last, readers).take(SLICE).collect();
             let more = slice.last().copied();
             (slice, more)
         }

@@ -5,7 +5,7 @@
 //!
 //! Numbers belong to their instance by pages of 32, so that the instances of a hundred thousand readers are a table of
 //! 12 KB: it stays in the nearest cache. A number's upper bits are a *tag* of its instance besides, so that for nearly all
-//! channels of a login a few comparisons tell that nobody on the same instance reads them.
+//! channels of a login a few comparisons tell that nobody on the same instance reads them. The others are its *index*.
 
 use std::sync::OnceLock;
 
@@ -26,6 +26,9 @@ pub(crate) const INDEX_MASK: u32 = (1 << INDEX_BITS) - 1;
 const PAGE_BITS: u32 = if cfg!(shuttle) { 1 } else { 5 };
 const PAGE: Reader = 1 << PAGE_BITS;
 const NO_ONE: u32 = u32::MAX;
+
+/// Pages that there are numbers for, with the first, which is nobody's.
+const MOST_PAGES: u32 = 1 << (INDEX_BITS - PAGE_BITS);
 
 const FIRST_OWNERS: usize = if cfg!(shuttle) { 2 } else { 8192 };
 const FIRST_USERS: usize = if cfg!(shuttle) { 2 } else { 1024 };
@@ -55,6 +58,11 @@ impl Readers {
         self.owners.get(index_of(reader) >> PAGE_BITS)
     }
 
+    /// The reader with an index.
+    pub(crate) fn with_index(&self, index: u32) -> Reader {
+        tag_of(self.instance(index)) | index
+    }
+
     /// The reader's user.
     pub(crate) fn user(&self, reader: Reader) -> u32 {
         self.users.get(index_of(reader))
@@ -65,8 +73,9 @@ impl Readers {
     }
 }
 
+/// What of a number tells one reader from all others.
 #[inline]
-fn index_of(reader: Reader) -> u32 {
+pub(crate) fn index_of(reader: Reader) -> u32 {
     reader & INDEX_MASK
 }
 
@@ -91,17 +100,17 @@ struct Own {
 }
 
 impl Numbers {
-    /// A number for a user on an instance.
-    pub(crate) fn take(&mut self, instance: u32, user: u32, readers: &Readers) -> Reader {
+    /// A number for a user on an instance; None when all are taken.
+    pub(crate) fn take(&mut self, instance: u32, user: u32, readers: &Readers) -> Option<Reader> {
         if self.instances.len() <= instance as usize {
             self.instances.resize_with(instance as usize + 1, Own::default);
         }
         if self.instances[instance as usize].free.is_empty() {
-            self.add_page(instance, readers);
+            self.add_page(instance, readers)?;
         }
-        let reader = self.instances[instance as usize].free.pop().expect("a page was added");
+        let reader = self.instances[instance as usize].free.pop()?;
         readers.set_user(reader, user);
-        reader
+        Some(reader)
     }
 
     /// No channel names the reader any more.
@@ -121,16 +130,24 @@ impl Numbers {
         self.instances.iter().map(own).sum::<usize>() + self.free_pages.capacity() * size_of::<u32>()
     }
 
-    fn add_page(&mut self, instance: u32, readers: &Readers) {
-        let page = self.free_pages.pop().unwrap_or_else(|| {
-            assert!(self.pages + 1 < 1 << (INDEX_BITS - PAGE_BITS), "all numbers of readers are in use");
-            self.pages += 1; // the first page is nobody's
-            self.pages
-        });
+    fn add_page(&mut self, instance: u32, readers: &Readers) -> Option<()> {
+        let page = self.free_pages.pop().or_else(|| self.fresh_page())?;
         readers.set_owner(page, instance);
         let own = &mut self.instances[instance as usize];
         own.pages.push(page);
         own.free.extend((0..PAGE).rev().map(|place| tag_of(instance) | page << PAGE_BITS | place));
+        Some(())
+    }
+
+    fn fresh_page(&mut self) -> Option<u32> {
+        self.pages = Some(self.pages + 1).filter(|&page| page < MOST_PAGES)?; // the first page is nobody's
+        Some(self.pages)
+    }
+
+    /// As if this was the last page.
+    #[cfg(test)]
+    pub(crate) fn exhaust(&mut self) {
+        self.pages = MOST_PAGES - 1;
     }
 }
 
@@ -193,6 +210,10 @@ mod tests {
     use super::*;
     use crate::sync::Mutex;
 
+    fn take(numbers: &mut Numbers, instance: u32, user: u32, readers: &Readers) -> Reader {
+        numbers.take(instance, user, readers).expect("there are numbers left")
+    }
+
     fn are_alike(one: Reader, another: Reader) -> bool {
         (one ^ another) & !INDEX_MASK == 0
     }
@@ -215,10 +236,11 @@ mod tests {
         let (readers, mut numbers) = (Readers::default(), Numbers::default());
         let placed: Vec<(Reader, u32, u32)> = (0..100_u32)
             .flat_map(|user| (0..3_u32).map(move |instance| (user, instance)))
-            .map(|(user, instance)| (numbers.take(instance, user, &readers), instance, user))
+            .map(|(user, instance)| (take(&mut numbers, instance, user, &readers), instance, user))
             .collect();
         assert_eq!(placed.iter().map(|placed| placed.0).collect::<HashSet<_>>().len(), 300);
         assert!(placed.iter().all(|&(reader, i, u)| (readers.instance(reader), readers.user(reader)) == (i, u)));
+        assert!(placed.iter().all(|&(reader, ..)| readers.with_index(index_of(reader)) == reader));
         assert_eq!(readers.instance(NOBODY), NO_ONE);
     }
 
@@ -226,24 +248,37 @@ mod tests {
     fn readers_on_one_instance_are_alike_and_nobody_is_like_a_reader() {
         let (readers, mut numbers) = (Readers::default(), Numbers::default());
         for instance in 0..300 {
-            let (one, another) = (numbers.take(instance, 1, &readers), numbers.take(instance, 2, &readers));
+            let (one, another) = (take(&mut numbers, instance, 1, &readers), take(&mut numbers, instance, 2, &readers));
             assert!(are_alike(one, another) && !are_alike(one, NOBODY));
         }
-        let (one, another) = (numbers.take(7, 3, &readers), numbers.take(8, 3, &readers));
+        let (one, another) = (take(&mut numbers, 7, 3, &readers), take(&mut numbers, 8, 3, &readers));
         assert!(!are_alike(one, another));
     }
 
     #[test]
     fn numbers_and_pages_are_used_again() {
         let (readers, mut numbers) = (Readers::default(), Numbers::default());
-        let first = numbers.take(0, 7, &readers);
+        let first = take(&mut numbers, 0, 7, &readers);
         numbers.give_back(0, first);
-        assert_eq!(numbers.take(0, 8, &readers), first);
+        assert_eq!(take(&mut numbers, 0, 8, &readers), first);
         numbers.give_back(0, first);
         numbers.give_back_all(0);
-        let next = numbers.take(5, 9, &readers);
+        let next = take(&mut numbers, 5, 9, &readers);
         assert_eq!(index_of(next) >> PAGE_BITS, index_of(first) >> PAGE_BITS);
         assert_eq!((readers.instance(next), numbers.pages), (5, 1));
+    }
+
+    #[test]
+    fn where_no_number_is_left_one_that_is_given_back_is_taken() {
+        let (readers, mut numbers) = (Readers::default(), Numbers::default());
+        let mine = take(&mut numbers, 1, 0, &readers);
+        numbers.exhaust();
+        (1..PAGE).for_each(|user| assert_ne!(take(&mut numbers, 1, user, &readers), mine));
+        assert_eq!((numbers.take(1, 9, &readers), numbers.take(2, 9, &readers)), (None, None));
+        numbers.give_back(1, mine);
+        assert_eq!(numbers.take(1, 9, &readers), Some(mine));
+        numbers.give_back_all(1);
+        assert!(numbers.take(2, 9, &readers).is_some());
     }
 
     #[test]
@@ -253,7 +288,7 @@ mod tests {
             scope.spawn(|| {
                 let mut numbers = Numbers::default();
                 for instance in 0..100 {
-                    let reader = numbers.take(instance, instance, &readers);
+                    let reader = take(&mut numbers, instance, instance, &readers);
                     *row.lock() = (reader, instance);
                 }
             });

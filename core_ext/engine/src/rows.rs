@@ -5,16 +5,16 @@
 //! counts them by instance.
 
 mod row;
+mod view;
 
 pub(crate) use self::row::Row;
 use self::row::{BLOCK, CROWD, HEAD, INLINE, ONLY_HEAD, PLACE, SIZE};
+use self::view::is_any_on;
+pub(crate) use self::view::{InstanceIds, View};
 use crate::blocks::Blocks;
 use crate::crowd::Crowd;
 use crate::prefetch::prefetch_whole;
 use crate::readers::{NOBODY, Reader, Readers};
-
-/// Instances, by number.
-pub(crate) type InstanceIds = smallvec::SmallVec<[u32; 16]>;
 
 /// What a change did, over any number of channels.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +34,6 @@ pub(crate) struct Overflow {
     blocks: Blocks,
     crowds: Vec<Option<Box<Crowd>>>,
     crowd_bytes: usize,
-}
-
-/// The readers of one channel.
-pub(crate) enum View<'a> {
-    /// Few, in no order.
-    Few(&'a [Reader], &'a [Reader]),
-    /// Many, in rising order.
-    Many(&'a Crowd),
 }
 
 impl Overflow {
@@ -73,7 +65,7 @@ impl Overflow {
         if likeness.is_there {
             return Tally::default();
         }
-        let beside = likeness.has_like && row.is_on(readers.instance(reader), readers);
+        let beside = likeness.has_like && is_any_on(&row.words[1..], readers.instance(reader), readers);
         row.words[len + 1] = reader;
         row.words[0] += 1;
         Tally { entries: usize::from(!beside), channels: usize::from(len == 0) }
@@ -91,7 +83,7 @@ impl Overflow {
             return Tally::default();
         }
         row.take_out(len, reader);
-        let beside = likeness.has_like && row.is_on(readers.instance(reader), readers);
+        let beside = likeness.has_like && is_any_on(&row.words[1..], readers.instance(reader), readers);
         Tally { entries: usize::from(!beside), channels: usize::from(len == 1) }
     }
 
@@ -127,18 +119,11 @@ impl Overflow {
     /// Add a reader to a row that has no room of its own.
     #[cold]
     fn add_beyond(&mut self, row: &mut Row, reader: Reader, readers: &Readers) -> Tally {
-        let instance = readers.instance(reader);
-        let (present, beside) = match self.view(row) {
-            View::Few(head, tail) => {
-                let found =
-                    Found::among(head, reader, instance, readers) | Found::among(tail, reader, instance, readers);
-                (found.reader, found.instance)
-            }
-            View::Many(crowd) => (crowd.contains(reader), crowd.is_on(instance)),
-        };
-        if present {
+        let (view, instance) = (self.view(row), readers.instance(reader));
+        if view.contains(reader) {
             return Tally::default();
         }
+        let beside = view.is_on(instance, readers);
         match row.kind() {
             BLOCK => self.add_to_block(row, reader, readers),
             CROWD => self.with_crowd(row, |crowd| crowd.add(reader, instance)),
@@ -149,17 +134,12 @@ impl Overflow {
 
     #[cold]
     fn remove_from_many(&mut self, row: &mut Row, reader: Reader, readers: &Readers) -> Tally {
-        let instance = readers.instance(reader);
         let gone = match row.kind() {
-            BLOCK => {
-                let removed = self.remove_from_block(row, reader);
-                let View::Few(head, tail) = self.view(row) else { return Tally::default() };
-                let among = |part| Found::among(part, reader, instance, readers).instance;
-                removed && !(among(head) | among(tail))
-            }
-            _ => self.remove_from_crowd(row, reader, instance),
+            BLOCK => self.remove_from_block(row, reader),
+            _ => self.remove_from_crowd(row, reader, readers),
         };
-        Tally { entries: usize::from(gone), channels: 0 }
+        let beside = gone && self.view(row).is_on(readers.instance(reader), readers);
+        Tally { entries: usize::from(gone && !beside), channels: 0 }
     }
 
     fn make_block(&mut self, row: &mut Row, reader: Reader) {
@@ -212,24 +192,26 @@ impl Overflow {
         row.set_kind(CROWD);
     }
 
-    fn remove_from_crowd(&mut self, row: &mut Row, reader: Reader, instance: u32) -> bool {
+    fn remove_from_crowd(&mut self, row: &mut Row, reader: Reader, readers: &Readers) -> bool {
+        let instance = readers.instance(reader);
         let (gone, len) = self.with_crowd(row, |crowd| (crowd.remove(reader, instance), crowd.len()));
         if len < FEWEST_IN_CROWD {
-            self.end_crowd(row);
+            self.end_crowd(row, readers);
         }
         gone
     }
 
-    fn end_crowd(&mut self, row: &mut Row) {
+    fn end_crowd(&mut self, row: &mut Row, readers: &Readers) {
         let Some(crowd) = self.crowds[row.crowd()].take() else { return };
         self.crowd_bytes -= crowd.bytes();
-        let readers: Vec<Reader> = crowd.readers_after(None).collect();
+        let left: Vec<Reader> = crowd.readers_after(None, readers).collect();
         while self.crowds.last().is_some_and(Option::is_none) {
             self.crowds.pop();
         }
-        row.words[1..=HEAD].copy_from_slice(&readers[..HEAD]);
-        let block = self.blocks.allocate(&readers[HEAD..]);
-        row.set_block(block, readers.len());
+        self.crowds.shrink_to(2 * self.crowds.len());
+        row.words[1..=HEAD].copy_from_slice(&left[..HEAD]);
+        let block = self.blocks.allocate(&left[HEAD..]);
+        row.set_block(block, left.len());
     }
 
     fn with_crowd<R>(&mut self, row: &Row, change: impl FnOnce(&mut Crowd) -> R) -> R {
@@ -238,94 +220,6 @@ impl Overflow {
         let result = change(crowd);
         self.crowd_bytes += crowd.bytes();
         result
-    }
-}
-
-impl View<'_> {
-    /// The instances of the readers, each once, into `found`, which is empty.
-    pub(crate) fn instances(&self, readers: &Readers, found: &mut InstanceIds) {
-        match self {
-            View::Few(head, tail) => distinct(head.iter().chain(*tail).map(|&reader| readers.instance(reader)), found),
-            View::Many(crowd) => found.extend(crowd.instances()),
-        }
-    }
-
-    /// How many instances the readers are on.
-    pub(crate) fn width(&self, readers: &Readers) -> usize {
-        let View::Few(head, tail) = self else { return self.width_by_list(readers) };
-        let (mut seen, mut width) = ([0_u64; SEEN], 0);
-        for &reader in head.iter().chain(*tail) {
-            let instance = readers.instance(reader);
-            let Some(word) = seen.get_mut(instance as usize / 64) else { return self.width_by_list(readers) };
-            // Without a branch: which reader shares its instance cannot be foreseen.
-            width += (!*word >> (instance % 64) & 1) as usize;
-            *word |= 1 << (instance % 64);
-        }
-        width
-    }
-
-    #[cold]
-    fn width_by_list(&self, readers: &Readers) -> usize {
-        let mut found = InstanceIds::new();
-        self.instances(readers, &mut found);
-        found.len()
-    }
-
-    /// Whether a reader is among them.
-    pub(crate) fn contains(&self, reader: Reader) -> bool {
-        match self {
-            View::Few(head, tail) => head.contains(&reader) || tail.contains(&reader),
-            View::Many(crowd) => crowd.contains(reader),
-        }
-    }
-}
-
-/// Words of bits for instances that were seen: those with low numbers, which nearly all are.
-const SEEN: usize = 16;
-
-/// Each number once. Bits say which of the low numbers were seen; numbers beyond them are rare, and sorted.
-fn distinct(numbers: impl Iterator<Item = u32>, found: &mut InstanceIds) {
-    let (mut seen, mut beyond) = ([0_u64; SEEN], false);
-    for number in numbers {
-        let bit = 1 << (number % 64);
-        match seen.get_mut(number as usize / 64) {
-            Some(word) if *word & bit != 0 => {}
-            Some(word) => {
-                *word |= bit;
-                found.push(number);
-            }
-            None => {
-                beyond = true;
-                found.push(number);
-            }
-        }
-    }
-    if beyond {
-        found.sort_unstable();
-        found.dedup();
-    }
-}
-
-/// Whether a reader, and another one on the same instance, is among some.
-#[derive(Default, Clone, Copy)]
-struct Found {
-    reader: bool,
-    instance: bool,
-}
-
-impl Found {
-    fn among(some: &[Reader], reader: Reader, instance: u32, readers: &Readers) -> Self {
-        some.iter().fold(Self::default(), |found, &other| {
-            found | Self { reader: other == reader, instance: readers.instance(other) == instance }
-        })
-    }
-}
-
-impl std::ops::BitOr for Found {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self { reader: self.reader | other.reader, instance: self.instance | other.instance }
     }
 }
 
@@ -339,3 +233,6 @@ impl std::ops::AddAssign for Tally {
         self.channels += other.channels;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,10 +13,8 @@ use crate::prefetch::prefetch;
 /// Numbers have so many bits; the others of a slot are the tag.
 pub(crate) const LOCAL_BITS: u32 = 22;
 
-/// So many numbers are told from the two that a slot needs for itself.
-pub(crate) const MAX_NUMBERS: usize = (1 << LOCAL_BITS) - 2;
-
-const LOCAL_MASK: u32 = (1 << LOCAL_BITS) - 1;
+/// The bits of a number.
+pub(crate) const LOCAL_MASK: u32 = (1 << LOCAL_BITS) - 1;
 const TAG_BITS: u32 = u32::BITS - LOCAL_BITS;
 const EMPTY: u32 = u32::MAX;
 /// Held a number, and a name that was put when the line was full may be in a later one.
@@ -81,8 +79,8 @@ impl Slots {
         numbers * 8 <= self.len() * 7
     }
 
-    /// The number that a name has, if it has one; nearly always. Of two names with the same tag in one line it finds
-    /// neither, and it looks into two lines at most.
+    /// The number that a name has, if it has one; nearly always. It looks into two lines at most, and where names of one
+    /// line have the same tag the answer is no number of theirs, or that of one by chance.
     #[inline]
     pub(crate) fn candidate(&self, hash: u64) -> Option<Local> {
         let (tag, at) = (tag_of(hash), start_of(hash, self.lines.len()));
@@ -125,8 +123,8 @@ impl Slots {
         while !self.lines[at].0.contains(&slot) {
             at = self.after(at);
         }
+        let was_full = !self.lines[at].has_empty();
         let line = &mut self.lines[at].0;
-        let was_full = !line.contains(&EMPTY);
         self.taken -= usize::from(!was_full);
         line.iter_mut().filter(|other| **other == slot).for_each(|slot| *slot = if was_full { REMOVED } else { EMPTY });
     }
@@ -220,6 +218,29 @@ mod tests {
             assert!(!slots.is_sparse_with(numbers) && !slots.is_full(), "{numbers}");
         }
         assert!(Slots::with_room(500).is_sparse_with(200));
+    }
+
+    #[test]
+    fn an_eighth_of_the_slots_stays_empty() {
+        let mut slots = Slots::with_room(1_000);
+        let mut numbers = 0..;
+        while !slots.is_full() {
+            slots.put(numbers.next().unwrap() << START_SHIFT, 7);
+        }
+        let empty = slots.lines.iter().flat_map(|line| line.0).filter(|&slot| slot == EMPTY).count();
+        assert!((slots.len() / 8..=slots.len() / 8 + 1).contains(&empty), "{empty} of {}", slots.len());
+    }
+
+    #[test]
+    fn candidates_are_found_in_the_line_after_a_full_one() {
+        let mut slots = Slots::with_room(60);
+        let fitting: Local = 32; // two lines
+        // Of one line, with tags of their own.
+        let hash = |local: Local| u64::from(local) + 1;
+        (0..=fitting).for_each(|local| slots.put(hash(local), local));
+        assert!((0..fitting).all(|local| slots.candidate(hash(local)) == Some(local)));
+        assert_eq!(slots.candidate(hash(fitting)), None, "it is in the third line");
+        assert_eq!(slots.find(hash(fitting), |local| local == fitting), Some(fitting));
     }
 
     #[test]

@@ -19,13 +19,13 @@ impl Engine {
         match channels {
             Some(names) => {
                 let turn = self.table.users.turn(&id);
-                let new = Update::of(&self.table, &turn, user).list_and_place(names, &instance);
+                let new = Update::of(&self.table, &turn, user).list_and_place(names, &instance)?;
                 self.cache(turn, now);
                 Ok(new)
             }
             None => self.recall(&id, now).map_or_else(
                 || Err(Error::MembershipUnknown(user.to_owned())),
-                |turn| Ok(Update::of(&self.table, &turn, user).place(&instance)),
+                |turn| Update::of(&self.table, &turn, user).place(&instance),
             ),
         }
     }
@@ -136,24 +136,25 @@ impl<'a> Update<'a> {
     }
 
     /// Give the user a new list, wherever the user is, and a place. How many entries are new.
-    fn list_and_place(&self, names: &Ids, instance: &Id) -> usize {
+    fn list_and_place(&self, names: &Ids, instance: &Id) -> Result<usize> {
         if self.turn.places().is_empty() {
             self.begin(names, instance)
         } else {
-            self.follow(names) + self.place(instance)
+            let new = self.follow(names);
+            Ok(new + self.place(instance)?)
         }
     }
 
     /// Bring a user online who is nowhere: each channel is touched once, to hold it and to enter it.
-    fn begin(&self, names: &Ids, instance: &Id) -> usize {
-        let place = self.arrive(instance);
+    fn begin(&self, names: &Ids, instance: &Id) -> Result<usize> {
+        let place = self.arrive(instance)?;
         let (ids, new) = self.table.channels.hold(names, Some(place.reader), self.table.instances.readers());
         let old = self.turn.list();
         self.turn.set_list(Some(List::of(&ids)));
         if let Some(old) = old {
             self.exit(&old.ids(), None, true);
         }
-        new
+        Ok(new)
     }
 
     /// Bring the entries of an online user from the present list to another one. How many entries are new.
@@ -172,13 +173,14 @@ impl<'a> Update<'a> {
     }
 
     /// Put the user on an instance with the present list. How many entries are new.
-    fn place(&self, instance: &Id) -> usize {
+    fn place(&self, instance: &Id) -> Result<usize> {
         let known = self.table.instances.find(instance);
         if self.turn.places().iter().any(|place| Some(place.instance) == known) {
-            return 0;
+            return Ok(0);
         }
+        let place = self.arrive(instance)?;
         let ids = self.turn.list().map(|list| list.ids()).unwrap_or_default();
-        self.enter(&ids, self.arrive(instance))
+        Ok(self.enter(&ids, place))
     }
 
     /// Take the user off an instance. How many entries went; None where the user was not there.
@@ -222,10 +224,10 @@ impl<'a> Update<'a> {
         !places.is_empty()
     }
 
-    fn arrive(&self, instance: &Id) -> Place {
-        let place = self.table.instances.place(instance, self.named);
+    fn arrive(&self, instance: &Id) -> Result<Place> {
+        let place = self.table.instances.place(instance, self.named)?;
         self.turn.arrive(place);
-        place
+        Ok(place)
     }
 
     fn enter(&self, ids: &[Channel], place: Place) -> usize {

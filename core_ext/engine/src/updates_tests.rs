@@ -79,3 +79,15 @@ fn differences_of_sorted_lists() {
     assert_eq!(difference(&[], &[1]), [] as [u32; 0]);
     assert_eq!(difference(&[1], &[]), [1]);
 }
+
+#[test]
+fn a_table_without_a_number_for_one_more_reader_says_so_and_changes_nothing() -> Result<()> {
+    let engine = engine(1);
+    engine.user_online("ann", "i1", Some(&ids(["a"])), 0)?;
+    engine.table.instances.exhaust();
+    assert_eq!(engine.user_online("ben", "i2", Some(&ids(["b"])), 0), Err(Error::Full));
+    assert_eq!(engine.user_online("ann", "i2", None, 0), Err(Error::Full));
+    assert_eq!(names_in_use(&engine), [1, 1, 1]);
+    assert_eq!(engine.user_online("ben", "i1", Some(&ids(["b"])), 0), Ok(1), "ann's instance has some to spare");
+    Ok(())
+}

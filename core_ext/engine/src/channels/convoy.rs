@@ -13,15 +13,16 @@ use std::ops::{Deref, Range};
 
 use smallvec::SmallVec;
 
-use super::{Channel, Channels, LOCAL_MASK, Shard};
+use super::{Channel, Channels, Shard};
 use crate::cells::Cell;
 use crate::names::Local;
 use crate::prefetch::prefetch_start;
 use crate::rows::Tally;
+use crate::slots::LOCAL_MASK;
 use crate::sync::{Ordering, RwLock, RwLockWriteGuard};
 
 /// After so many channels all shards are let go, so that a shard which has very many of them is free in between.
-const WINDOW: usize = if cfg!(shuttle) { 2 } else { 1024 };
+const WINDOW: usize = if cfg!(shuttle) { 8 } else { 1024 };
 
 /// For so many channels memory is asked for in one go: as many lines as a processor waits for at a time, and some more.
 ///
@@ -321,7 +322,7 @@ impl Shard {
     }
 
     /// Bytes held for names, and for readers.
-    fn bytes(&self) -> (usize, usize) {
+    pub(super) fn bytes(&self) -> (usize, usize) {
         let names = self.rows.bytes_of_names();
         (names, self.rows.bytes() - names + self.overflow.bytes())
     }

@@ -3,36 +3,37 @@
 //! The lists of some thousand users name nearly every channel once, all over the table. In the order of the shards they
 //! go through the table once, each shard's rows staying in the processor's cache meanwhile.
 
-use super::{Channel, Channels, LOCAL_MASK, SHARDS, Shard, id_of, shard_of_id};
+use super::{Channel, Channels, SHARDS, Shard, id_of, shard_of_id};
 use crate::course::Course;
 use crate::ids::Ids;
 use crate::names::Local;
 use crate::readers::{Reader, Readers};
 use crate::rows::Tally;
+use crate::slots::LOCAL_MASK;
 
 /// How far ahead of the work rows are asked for.
 const AHEAD: usize = 32;
 
 /// Lists to enter, and the readers of each.
 #[derive(Default)]
-pub(crate) struct Entries {
+pub(crate) struct Filling {
     channels: Vec<Channel>,
-    lists: Vec<Entry>,
+    lists: Vec<ListEnd>,
     readers: Vec<Reader>,
 }
 
 /// Where a list's channels, and its readers, end; they begin where those of the list before end.
-struct Entry {
+struct ListEnd {
     channels: usize,
     readers: usize,
 }
 
-impl Entries {
+impl Filling {
     /// Add a list that is named by these channels, each once, and read by some readers or none.
     pub(crate) fn push(&mut self, channels: &[Channel], readers: impl Iterator<Item = Reader>) {
         self.channels.extend_from_slice(channels);
         self.readers.extend(readers);
-        self.lists.push(Entry { channels: self.channels.len(), readers: self.readers.len() });
+        self.lists.push(ListEnd { channels: self.channels.len(), readers: self.readers.len() });
     }
 
     /// How many channels the lists name, one named twice counted twice.
@@ -94,10 +95,10 @@ impl Channels {
     }
 
     /// Hold the channels for these lists, and add the readers of each.
-    pub(crate) fn fill(&self, entries: &Entries, readers: &Readers) {
-        let sorted = entries.by_shard();
+    pub(crate) fn fill(&self, filling: &Filling, readers: &Readers) {
+        let sorted = filling.by_shard();
         for entered in sorted.chunk_by(|a, b| shard_of_id(a.0) == shard_of_id(b.0)) {
-            let tally = self.write_shard(shard_of_id(entered[0].0), |shard| shard.fill(entered, entries, readers));
+            let tally = self.write_shard(shard_of_id(entered[0].0), |shard| shard.fill(entered, filling, readers));
             self.count(tally, usize::wrapping_add);
         }
     }
@@ -109,7 +110,7 @@ impl Channels {
 }
 
 impl Shard {
-    fn fill(&mut self, entered: &[(Channel, u32)], entries: &Entries, readers: &Readers) -> Tally {
+    fn fill(&mut self, entered: &[(Channel, u32)], filling: &Filling, readers: &Readers) -> Tally {
         let mut tally = Tally::default();
         for (at, &(channel, list)) in entered.iter().enumerate() {
             if let Some((ahead, _)) = entered.get(at + AHEAD) {
@@ -117,7 +118,7 @@ impl Shard {
             }
             let local = channel & LOCAL_MASK;
             self.rows.record_mut(local).hold();
-            for &reader in entries.readers_of(list as usize) {
+            for &reader in filling.readers_of(list as usize) {
                 tally += self.add(local, reader, readers);
             }
         }

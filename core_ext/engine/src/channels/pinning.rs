@@ -4,9 +4,10 @@
 //! a channel, and its number become another's: the list would then say what was never true. So channels that nobody
 //! holds any more stay, as long as the pin does, with their number and their name.
 
-use super::{Channel, Channels, LOCAL_MASK, shard_of_id};
+use super::{Channel, Channels, shard_of_id};
 use crate::ids::Packed;
 use crate::names::Local;
+use crate::slots::LOCAL_MASK;
 
 /// Names that are read under one lock.
 const SLICE: usize = 256;

@@ -39,7 +39,7 @@ fn a_reader_gets_in_between_the_windows_of_a_login_with_the_cached_list() {
     };
     check_that_a_reader_gets_in_between(
         prepare,
-        |engine| assert_eq!(engine.user_online("ann", "i0", None, 0), Ok(5)),
+        |engine| assert_eq!(engine.user_online("ann", "i0", None, 0), Ok(CHANNELS.len())),
         true,
     );
 }
@@ -52,7 +52,7 @@ fn a_reader_gets_in_between_the_windows_of_a_new_list() {
 
 #[test]
 fn a_reader_gets_in_between_the_windows_of_a_logout() {
-    let write = |engine: &Engine| assert_eq!(engine.user_offline("ann", "i0"), Ok(5));
+    let write = |engine: &Engine| assert_eq!(engine.user_offline("ann", "i0"), Ok(CHANNELS.len()));
     check_that_a_reader_gets_in_between(|engine| login(engine, "ann", "i0", &CHANNELS), write, false);
 }
 

@@ -5,7 +5,7 @@ use wide::u32x4;
 use crate::blocks::Block;
 use crate::cells::Cell;
 use crate::names::Record;
-use crate::readers::{INDEX_MASK, NOBODY, Reader, Readers};
+use crate::readers::{INDEX_MASK, NOBODY, Reader};
 
 pub(super) const INLINE: usize = if cfg!(shuttle) { 3 } else { 11 };
 pub(super) const HEAD: usize = INLINE - 2;
@@ -17,7 +17,7 @@ pub(super) const ONLY_HEAD: u32 = HEAD as u32;
 ///
 /// The first word counts the lists that name the channel, above four bits that say what the others hold: 0 to 11
 /// readers; or nine readers, the number of all of them with the size of their block, and the block; or a crowd.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq)]
 #[repr(C, align(64))]
 pub(crate) struct Row {
     cell: Cell,
@@ -140,11 +140,6 @@ impl Row {
     fn fours(&self) -> [u32x4; 3] {
         let (fours, _) = self.words.as_chunks();
         [u32x4::new(fours[0]), u32x4::new(fours[1]), u32x4::new(fours[2])]
-    }
-
-    /// Whether one of the readers is on an instance.
-    pub(super) fn is_on(&self, instance: u32, readers: &Readers) -> bool {
-        self.words[1..].iter().any(|&other| readers.instance(other) == instance)
     }
 }
 

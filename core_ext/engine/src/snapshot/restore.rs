@@ -6,7 +6,7 @@ use super::coding::Cursor;
 use super::reading::Reader;
 use super::{Kind, Moment, Refusal, Verdict};
 use crate::channels::Channel;
-use crate::channels::filling::Entries;
+use crate::channels::filling::Filling;
 use crate::engine::{Config, Engine};
 use crate::error::Result;
 use crate::ids::{Id, Ids};
@@ -25,9 +25,6 @@ const MOST_USERS: usize = (1 << 28) - 1;
 
 /// The table has room for so many instances at least.
 const MOST_INSTANCES: usize = 1 << 20;
-
-/// The table has numbers for so many users on as many instances as it holds, each of which has some to spare.
-const MOST_PLACES: usize = (1 << 25) - 64;
 
 /// The table has room for so many channels at least, however their hashes fall.
 const MOST_CHANNELS: usize = 1 << 31;
@@ -73,8 +70,7 @@ struct Restored {
     /// The numbers of those names in the file.
     named: Vec<usize>,
     users: usize,
-    places: usize,
-    entries: Entries,
+    filling: Filling,
     /// Whose lists the cache had no more room for.
     victims: Vec<User>,
 }
@@ -101,8 +97,7 @@ impl Restored {
             names: Ids::default(),
             named: Vec::new(),
             users: 0,
-            places: 0,
-            entries: Entries::default(),
+            filling: Filling::default(),
             victims: Vec::new(),
         }
     }
@@ -164,15 +159,14 @@ impl Restored {
     fn user(&mut self, section: &mut Cursor) -> Verdict<()> {
         let person = self.person(section)?;
         self.users += 1;
-        self.places += person.instances.len();
-        if self.users > MOST_USERS || self.places > MOST_PLACES {
-            return Err(Refusal::Inconsistent("more users than a table holds"));
+        if self.users > MOST_USERS {
+            return Err(TOO_MANY_USERS);
         }
         if person.instances.is_empty() && person.age.is_none() {
             return Ok(());
         }
         self.add(&person)?;
-        if self.entries.len() >= MEMBERSHIPS {
+        if self.filling.len() >= MEMBERSHIPS {
             self.enter();
         }
         Ok(())
@@ -216,7 +210,7 @@ impl Restored {
         for &instance in &person.instances {
             self.place(&turn, person, instance)?;
         }
-        self.entries.push(&person.channels, turn.places().iter().map(|place| place.reader));
+        self.filling.push(&person.channels, turn.places().iter().map(|place| place.reader));
         if let Some(age) = person.age {
             let loaded_at = self.moment.now.wrapping_sub(age);
             self.victims.extend(table.cache.lock().put(turn.user(), loaded_at));
@@ -231,13 +225,13 @@ impl Restored {
         if turn.places().iter().any(|place| Some(place.instance) == known) {
             return Err(Refusal::Inconsistent("a place twice"));
         }
-        turn.arrive(table.instances.place(instance, named));
+        turn.arrive(table.instances.place(instance, named).map_err(|_| TOO_MANY_USERS)?);
         Ok(())
     }
 
     fn enter(&mut self) {
-        self.engine.table.channels.fill(&self.entries, self.engine.table.instances.readers());
-        self.entries.clear();
+        self.engine.table.channels.fill(&self.filling, self.engine.table.instances.readers());
+        self.filling.clear();
     }
 
     fn finish(mut self) -> Verdict<Engine> {
@@ -255,6 +249,7 @@ impl Restored {
 }
 
 const NO_ID: Refusal = Refusal::Inconsistent("a name that is no id");
+const TOO_MANY_USERS: Refusal = Refusal::Inconsistent("more users than a table holds");
 const NO_SUCH_CHANNEL: Refusal = Refusal::Inconsistent("no such channel");
 
 fn id_of(name: &[u8]) -> Verdict<(Id, String)> {
