@@ -106,7 +106,7 @@ impl Engine {
         channels: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
         let channels = channels.map(|channels| ids(channels, "channel")).transpose()?;
-        Ok(released(py, || self.engine.user_online(user, instance, channels.as_ref(), self.now()))?)
+        Ok(released(py, || self.engine.user_online(user, instance, channels, self.now()))?)
     }
 
     /// Take a user off one instance; the number of (channel, instance) entries evicted. A cached list stays.
@@ -142,7 +142,7 @@ impl Engine {
     /// On how many instances each channel has online members; one pass over the table.
     fn widths(&self, py: Python<'_>, channels: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
         let channels = ids(channels, "channel")?;
-        Ok(released(py, || Ok(self.engine.widths(&channels)))?)
+        Ok(released(py, || Ok(self.engine.widths(channels)))?)
     }
 
     /// The channel's online members, sorted, by instance.

@@ -7,7 +7,12 @@ mod errors;
 mod functions;
 mod gil;
 
+use mimalloc::MiMalloc;
 use pyo3::prelude::*;
+
+// For its huge pages: a login touches rows all over the table, and in small pages finding each costs as much as reading it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The Rust core: the routing engine, batches, and the bytes of frames.
 #[pymodule]

@@ -65,8 +65,9 @@ fn engine() -> Engine {
         let reads = |number: &usize| (number + instance * 7) % INSTANCES < TARGETS;
         let channels: Vec<String> = (0..CHANNELS).filter(reads).map(channel).collect();
         let channels = Ids::of(channels.iter().map(String::as_str), "channel").expect("they are ids");
-        let placed = engine.user_online(&format!("user-{instance}"), &format!("notif-{instance}"), Some(&channels), 0);
-        assert_eq!(placed, Ok(channels.len()));
+        let expected = Ok(channels.len());
+        let placed = engine.user_online(&format!("user-{instance}"), &format!("notif-{instance}"), Some(channels), 0);
+        assert_eq!(placed, expected);
     }
     engine.open_lane(LANE, 1, 0).expect("the lane is not 0");
     engine

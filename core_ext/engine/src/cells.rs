@@ -34,15 +34,15 @@ impl Cell {
         is_long(self.length())
     }
 
-    /// How many words a long name has elsewhere; none of a short one.
-    pub(crate) fn words_elsewhere(self) -> usize {
-        if self.is_long() { words_of(self.length()) } else { 0 }
+    /// The words of a long name, among those of others; none of a short one.
+    #[inline]
+    pub(crate) fn words(self, all: &[u64]) -> &[u64] {
+        self.0.long(all)
     }
 
-    /// Where the words of a long name begin.
-    #[expect(clippy::cast_possible_truncation, reason = "written by `at`")]
-    pub(crate) fn start(self) -> usize {
-        self.0.words()[1] as usize
+    /// How many those are.
+    pub(crate) fn words_elsewhere(self) -> usize {
+        if self.is_long() { words_of(self.length()) } else { 0 }
     }
 
     /// The cell of a long name whose words begin there.
@@ -50,9 +50,10 @@ impl Cell {
         Self(self.0.with_second(start as u64))
     }
 
-    /// Whether the length and the hash are those of another.
-    pub(crate) fn is_like(self, other: Self) -> bool {
-        self.at(0) == other.at(0)
+    /// The cell without the place of a long name's words.
+    #[inline]
+    pub(crate) fn bare(self) -> Self {
+        if self.is_long() { self.at(0) } else { self }
     }
 }
 
@@ -71,10 +72,25 @@ impl Mixer {
     }
 
     /// A name as a table is asked for it.
-    #[inline]
     pub(crate) fn key<'a>(&self, name: Packed<'a>) -> Key<'a> {
-        let words = if is_long(name.length) { [self.hash_of(name), 0] } else { self.mix(name.length, name.short) };
+        let words = if is_long(name.length) {
+            [self.hash_of(name.length, name.long), 0]
+        } else {
+            self.mix(name.length, name.short)
+        };
         Key { cell: Cell(Head::of(name.length, words)), words: name.long }
+    }
+
+    /// The cell of an id; of a long one, whose words are among others, with their place.
+    #[inline]
+    pub(crate) fn cell(&self, head: Head, words: &[u64]) -> Cell {
+        let (length, [first, second]) = (head.length(), head.words());
+        let mixed = if is_long(length) {
+            [self.hash_of(length, head.long(words)), second]
+        } else {
+            self.mix(length, [first, second])
+        };
+        Cell(Head::of(length, mixed))
     }
 
     /// Read a name; `words` are those of a long one.
@@ -106,9 +122,9 @@ impl Mixer {
         fold(fold(tail ^ self.salts[1], self.factors[1]), self.factors[0]) & WORD_MASK
     }
 
-    fn hash_of(&self, name: Packed) -> u64 {
-        let from = self.of_length(name.length);
-        let all = name.long.iter().fold(from, |hash, &word| fold(hash ^ word, self.factors[0]).rotate_left(23));
+    fn hash_of(&self, length: u8, words: &[u64]) -> u64 {
+        let from = self.of_length(length);
+        let all = words.iter().fold(from, |hash, &word| fold(hash ^ word, self.factors[0]).rotate_left(23));
         self.of_tail(all)
     }
 

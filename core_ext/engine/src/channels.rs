@@ -68,9 +68,9 @@ impl Channels {
     }
 
     /// Hold channels for one more list, and add a reader to each. Their ids, sorted and each once; entries begun.
-    pub(crate) fn hold(&self, names: &Ids, reader: Option<Reader>, readers: &Readers) -> (Vec<Channel>, usize) {
+    pub(crate) fn hold(&self, names: Ids, reader: Option<Reader>, readers: &Readers) -> (Vec<Channel>, usize) {
         let (course, mut tally) = (Course::of(names, &self.mixer), Tally::default());
-        let mut ids = Vec::with_capacity(names.len());
+        let mut ids = Vec::with_capacity(course.cells().len());
         let mut locals = Vec::new();
         self.write(course.cells(), |shard, state, cells, candidates| {
             locals.clear();
@@ -112,7 +112,7 @@ impl Channels {
     }
 
     /// [`Channels::read`] for many, in the order of the shards: `ask` gets the index of the name.
-    pub(crate) fn read_many(&self, names: &Ids, mut ask: impl FnMut(usize, View)) {
+    pub(crate) fn read_many(&self, names: Ids, mut ask: impl FnMut(usize, View)) {
         let course = Course::indexed(names, &self.mixer);
         let mut indices = course.indices();
         self.read_each(course.cells(), |state, cells, candidates| {

@@ -26,7 +26,7 @@ fn very_many_channels_are_held_and_let_go_and_each_byte_is_counted() {
     let place = |user| (user, numbers.take(user % 2 * 63, user, &readers).unwrap());
     let placed: Vec<(u32, Reader)> = (0..14).map(place).collect();
     for &(user, reader) in &placed {
-        let (held, entries) = channels.hold(&all, Some(reader), &readers);
+        let (held, entries) = channels.hold(all.clone(), Some(reader), &readers);
         assert!(held.is_sorted() && held.iter().collect::<BTreeSet<_>>().len() == MANY);
         assert_eq!((entries, channels.bytes()), (if user < 2 { MANY } else { 0 }, recounted(&channels)));
     }
@@ -34,7 +34,7 @@ fn very_many_channels_are_held_and_let_go_and_each_byte_is_counted() {
     let found: BTreeSet<Channel> = all.iter().map(|name| channels.find(name).unwrap()).collect();
     let held: Vec<Channel> = found.into_iter().collect();
     let mut widths = vec![0; MANY];
-    channels.read_many(&all, |index, view| widths[index] = view.width(&readers));
+    channels.read_many(all, |index, view| widths[index] = view.width(&readers));
     assert!(held.len() == MANY && widths.iter().all(|&width| width == 2));
     for &(user, reader) in &placed {
         let gone = channels.exit(&held, Exit { reader: Some(reader), release: true }, &readers);
@@ -47,7 +47,7 @@ fn very_many_channels_are_held_and_let_go_and_each_byte_is_counted() {
 fn names_that_come_twice_are_held_once() {
     let (channels, readers) = (Channels::new(), Readers::default());
     let twice = ids((0..MANY).chain(0..MANY).map(|n| format!("channel-{n}")));
-    let (held, _) = channels.hold(&twice, None, &readers);
+    let (held, _) = channels.hold(twice, None, &readers);
     assert_eq!((held.len(), channels.held()), (MANY, MANY));
     channels.exit(&held, Exit { reader: None, release: true }, &readers);
     assert_eq!(channels.held(), 0);

@@ -66,5 +66,5 @@ fn ids(names: &[&str]) -> Ids {
 }
 
 fn login(engine: &Engine, user: &str, instance: &str, channels: &[&str]) {
-    engine.user_online(user, instance, Some(&ids(channels)), 0).unwrap();
+    engine.user_online(user, instance, Some(ids(channels)), 0).unwrap();
 }

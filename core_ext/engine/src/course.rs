@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::cells::{Cell, HASH_BITS, Key, Mixer};
-use crate::ids::{Ids, Packed};
+use crate::ids::Ids;
 use crate::slots::LOCAL_BITS;
 
 /// The top bits of a hash are the shard.
@@ -24,26 +24,28 @@ const MANY: usize = 128;
 ///
 /// The cells move there whole: reading names through an index of the order costs as many misses again as the table
 /// itself.
-pub(crate) struct Course<'a> {
-    names: &'a Ids,
-    /// Those of long names say which name it is.
+pub(crate) struct Course {
+    /// Those of long names say where their words are.
     cells: Vec<Cell>,
+    words: Vec<u64>,
     /// The index of each name, if it is wanted.
     indices: Vec<u32>,
 }
 
-impl<'a> Course<'a> {
-    pub(crate) fn of(names: &'a Ids, mixer: &Mixer) -> Self {
-        let mut cells = vec![Cell::default(); names.len()];
-        along_shards(names, mixer, |place, _, cell| cells[place] = cell);
-        Self { names, cells, indices: Vec::new() }
+impl Course {
+    pub(crate) fn of(names: Ids, mixer: &Mixer) -> Self {
+        let (unordered, words) = mixed(names, mixer);
+        let mut cells = vec![Cell::default(); unordered.len()];
+        along_shards(&unordered, |place, _, cell| cells[place] = cell);
+        Self { cells, words, indices: Vec::new() }
     }
 
     /// A course that knows which name is where.
-    pub(crate) fn indexed(names: &'a Ids, mixer: &Mixer) -> Self {
-        let (mut cells, mut indices) = (vec![Cell::default(); names.len()], vec![0; names.len()]);
-        along_shards(names, mixer, |place, index, cell| (cells[place], indices[place]) = (cell, index));
-        Self { names, cells, indices }
+    pub(crate) fn indexed(names: Ids, mixer: &Mixer) -> Self {
+        let (unordered, words) = mixed(names, mixer);
+        let (mut cells, mut indices) = (vec![Cell::default(); unordered.len()], vec![0; unordered.len()]);
+        along_shards(&unordered, |place, index, cell| (cells[place], indices[place]) = (cell, index));
+        Self { cells, words, indices }
     }
 
     /// The names in the order of their shards.
@@ -57,12 +59,8 @@ impl<'a> Course<'a> {
     }
 
     #[inline]
-    pub(crate) fn key(&self, cell: Cell) -> Key<'a> {
-        if cell.is_long() {
-            Key { cell: cell.at(0), words: self.names.get(cell.start()).long }
-        } else {
-            Key { cell, words: &[] }
-        }
+    pub(crate) fn key(&self, cell: Cell) -> Key<'_> {
+        Key { cell: cell.bare(), words: cell.words(&self.words) }
     }
 }
 
@@ -72,28 +70,30 @@ pub(crate) fn shard_of(cell: Cell) -> usize {
     (cell.hash() >> (HASH_BITS - SHARD_BITS)) as usize
 }
 
-/// Say of each name its place in the order of the shards, its index, and its cell.
-fn along_shards(names: &Ids, mixer: &Mixer, mut say: impl FnMut(usize, u32, Cell)) {
-    let cells = || (0_u32..).zip(names.iter()).map(|(index, name)| (index, cell_of(mixer, name, index)));
-    if names.len() < MANY {
-        let mut sorted: SmallVec<[(u32, Cell); 4]> = cells().collect();
+/// The cells of names, in the memory where the names were, and the words of long ones.
+fn mixed(names: Ids, mixer: &Mixer) -> (Vec<Cell>, Vec<u64>) {
+    let (heads, words) = names.into_parts();
+    (heads.into_iter().map(|head| mixer.cell(head, &words)).collect(), words)
+}
+
+/// Say of each cell its place in the order of the shards, its index, and what it is.
+fn along_shards(cells: &[Cell], mut say: impl FnMut(usize, u32, Cell)) {
+    let indexed = || (0_u32..).zip(cells.iter().copied());
+    if cells.len() < MANY {
+        let mut sorted: SmallVec<[(u32, Cell); 4]> = indexed().collect();
         sorted.sort_unstable_by_key(|&(_, cell)| shard_of(cell));
         return sorted.into_iter().enumerate().for_each(|(place, (index, cell))| say(place, index, cell));
     }
     let mut places = [0_u32; SHARDS + 1];
-    cells().for_each(|(_, cell)| places[shard_of(cell) + 1] += 1);
+    for &cell in cells {
+        places[shard_of(cell) + 1] += 1;
+    }
     (1..places.len()).for_each(|shard| places[shard] += places[shard - 1]);
-    for (index, cell) in cells() {
+    for (index, cell) in indexed() {
         let place = &mut places[shard_of(cell)];
         say(*place as usize, index, cell);
         *place += 1;
     }
-}
-
-#[inline]
-fn cell_of(mixer: &Mixer, name: Packed, index: u32) -> Cell {
-    let cell = mixer.key(name).cell;
-    if cell.is_long() { cell.at(index as usize) } else { cell }
 }
 
 /// Sort numbers of which most are near each other.
@@ -150,7 +150,7 @@ mod tests {
         fn a_course_has_every_name_once_and_goes_from_shard_to_shard(names in vec("[a-z]{1,30}", 0..3_000)) {
             let ids = Ids::of(names.iter().map(String::as_str), "channel").unwrap();
             let mixer = Mixer::random();
-            let course = Course::indexed(&ids, &mixer);
+            let course = Course::indexed(ids.clone(), &mixer);
             prop_assert!(course.cells.is_sorted_by_key(|&cell| shard_of(cell)));
             for (&cell, index) in course.cells().iter().zip(course.indices()) {
                 let (key, expected) = (course.key(cell), mixer.key(ids.get(index)));

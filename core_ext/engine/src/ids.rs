@@ -36,6 +36,26 @@ const fn codes() -> [u8; 256] {
     table
 }
 
+/// The codes of two characters at once; with [`FOREIGN_PAIR`] where either is none. Of its 128 KB the 64 characters use so
+/// few lines that they stay in the nearest cache.
+static PAIRS: [u16; 1 << 16] = pairs();
+const FOREIGN_PAIR: u16 = 0x8000;
+
+#[expect(clippy::large_stack_arrays, reason = "at compile time")]
+const fn pairs() -> [u16; 1 << 16] {
+    let mut table = [FOREIGN_PAIR; 1 << 16];
+    let mut pair = 0_usize;
+    while pair < 1 << 16 {
+        let [first, second, ..] = pair.to_le_bytes();
+        let (first, second) = (CODES[first as usize], CODES[second as usize]);
+        if first < FOREIGN && second < FOREIGN {
+            table[pair] = (first as u16) << 6 | second as u16;
+        }
+        pair += 1;
+    }
+    table
+}
+
 /// Whether `name` may be an id: `[A-Za-z0-9_-]{1,128}`.
 #[must_use]
 pub fn is_id(name: &[u8]) -> bool {
@@ -85,6 +105,14 @@ impl Head {
         [(self.0 >> WORD_BITS) as u64 & WORD_MASK, self.0 as u64 & WORD_MASK]
     }
 
+    /// The words of a long id, among those of others; none of a short one.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "an index")]
+    pub(crate) fn long(self, words: &[u64]) -> &[u64] {
+        let length = self.length();
+        if is_long(length) { &words[self.words()[1] as usize..][..words_of(length)] } else { &[] }
+    }
+
     /// The same with another second word.
     pub(crate) fn with_second(self, second: u64) -> Self {
         Self(self.0 & !u128::from(WORD_MASK) | u128::from(second))
@@ -111,10 +139,9 @@ impl Ids {
         Ok(())
     }
 
-    /// Forget all, and keep the room.
-    pub(crate) fn clear(&mut self) {
-        self.heads.clear();
-        self.words.clear();
+    /// The heads, and the words of long ids.
+    pub(crate) fn into_parts(self) -> (Vec<Head>, Vec<u64>) {
+        (self.heads, self.words)
     }
 
     /// How many ids.
@@ -129,22 +156,6 @@ impl Ids {
         self.heads.is_empty()
     }
 
-    pub(crate) fn get(&self, index: usize) -> Packed<'_> {
-        self.packed(self.heads[index])
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Packed<'_>> {
-        self.heads.iter().map(|&head| self.packed(head))
-    }
-
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "written by `pack_long`")]
-    fn packed(&self, head: Head) -> Packed<'_> {
-        let (length, short) = (head.length(), head.words());
-        let long = if is_long(length) { &self.words[short[1] as usize..][..words_of(length)] } else { &[] };
-        Packed { length, short, long }
-    }
-
     fn pack_long(&mut self, name: &[u8]) -> Option<Head> {
         let (start, mut bad) = (self.words.len(), 0);
         if name.len() > MAX_LENGTH {
@@ -156,6 +167,21 @@ impl Ids {
             return None;
         }
         Some(Head::of(length_of(name), [0, start as u64]))
+    }
+}
+
+#[cfg(test)]
+impl Ids {
+    pub(crate) fn get(&self, index: usize) -> Packed<'_> {
+        self.packed(self.heads[index])
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Packed<'_>> {
+        self.heads.iter().map(|&head| self.packed(head))
+    }
+
+    fn packed(&self, head: Head) -> Packed<'_> {
+        Packed { length: head.length(), short: head.words(), long: head.long(&self.words) }
     }
 }
 
@@ -244,10 +270,13 @@ fn pack(chunk: &[u8], bad: &mut u8) -> u64 {
 /// [`pack`] without a branch: its length is known, and the characters need not wait for one another.
 #[inline]
 fn pack_whole(chunk: &[u8; PER_WORD], bad: &mut u8) -> u64 {
-    let mut word = 0;
-    for (place, &byte) in chunk.iter().rev().enumerate() {
-        word |= code(byte, bad) << (6 * place);
+    let (mut word, mut foreign) = (0, 0);
+    for (place, &pair) in chunk.as_chunks().0.iter().rev().enumerate() {
+        let codes = PAIRS[u16::from_le_bytes(pair) as usize];
+        foreign |= codes;
+        word |= u64::from(codes) << (12 * place);
     }
+    *bad |= foreign.to_be_bytes()[0] & FOREIGN;
     word
 }
 

@@ -81,7 +81,7 @@ impl<R: Record> Names<R> {
     #[inline]
     pub(crate) fn is(&self, local: Local, key: Key) -> bool {
         let Some(cell) = self.records.get(local as usize).map(Record::cell) else { return false };
-        if key.words.is_empty() { cell == key.cell } else { cell.is_like(key.cell) && self.words(cell) == key.words }
+        if key.words.is_empty() { cell == key.cell } else { cell.bare() == key.cell && self.words(cell) == key.words }
     }
 
     /// Ask for what says where a number's record is, ahead of [`Names::prefetch`].
@@ -193,10 +193,7 @@ impl<R: Record> Names<R> {
 
     /// The words of a long name; none of a short one.
     fn words(&self, cell: Cell) -> &[u64] {
-        match cell.words_elsewhere() {
-            0 => &[],
-            count => &self.words[cell.start()..][..count],
-        }
+        cell.words(&self.words)
     }
 
     fn fresh(&mut self) -> Local {
@@ -251,7 +248,7 @@ impl<R: Record> Names<R> {
         let mut words = Vec::with_capacity(self.words.len() - self.garbage);
         for record in self.records.iter_mut().filter(|record| record.cell().is_long()) {
             let (cell, moved) = (record.cell(), words.len());
-            words.extend_from_slice(&self.words[cell.start()..][..cell.words_elsewhere()]);
+            words.extend_from_slice(cell.words(&self.words));
             record.set_cell(cell.at(moved));
         }
         (self.words, self.garbage) = (words, 0);

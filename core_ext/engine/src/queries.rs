@@ -35,7 +35,7 @@ impl Engine {
 
     /// How many instances hold online members of each channel.
     #[must_use]
-    pub fn widths(&self, channels: &Ids) -> Vec<usize> {
+    pub fn widths(&self, channels: Ids) -> Vec<usize> {
         let mut widths = vec![0; channels.len()];
         let readers = self.table.instances.readers();
         self.table.channels.read_many(channels, |index, view| widths[index] = view.width(readers));

@@ -259,7 +259,7 @@ fn many_channels_targets<'a>(table: &Table, channels: impl Iterator<Item = &'a s
         found.spans.push(0..0);
     }
     let mut targets = InstanceIds::new();
-    table.channels.read_many(&ids, |index, view| {
+    table.channels.read_many(ids, |index, view| {
         targets.clear();
         view.instances(table.instances.readers(), &mut targets);
         let start = found.instances.len();
@@ -302,7 +302,7 @@ mod tests {
     /// Where the event stands of somebody who comes during the first of two slices.
     fn place_of_one_who_waits() -> Option<usize> {
         let engine = Engine::new(Config { flush_interval: 0, flush_events: 1, cache_users: 0, cache_ttl: 0 }).unwrap();
-        engine.user_online("ann", "i1", Some(&Ids::of(["c"], "channel").unwrap()), 0).unwrap();
+        engine.user_online("ann", "i1", Some(Ids::of(["c"], "channel").unwrap()), 0).unwrap();
         let begun = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {

@@ -21,6 +21,10 @@ const EMPTY: u32 = u32::MAX;
 const REMOVED: u32 = u32::MAX - 1;
 const IN_LINE: usize = 16;
 
+/// Lines in which a candidate is looked for: of a table that is nearly full one name of forty is in the third or a later
+/// one, and one of seven hundred behind these.
+const MOST_LINES: usize = 8;
+
 /// The highest tag is that of no name, so that neither [`EMPTY`] nor [`REMOVED`] has the tag of one.
 const NO_TAG: u32 = (1 << TAG_BITS) - 1;
 
@@ -32,17 +36,15 @@ const START_SHIFT: u32 = HASH_BITS - 10 - 32;
 struct Line([u32; IN_LINE]);
 
 impl Line {
-    /// The slot with a tag; nonsense where several have it.
+    /// The first slot with a tag.
     #[inline]
     fn with_tag(&self, tag: u32) -> Option<u32> {
-        let [mut found, mut is_there] = [u32x4::ZERO; 2];
-        for four in self.0.as_chunks().0 {
-            let slots = u32x4::new(*four);
-            let has_tag = ((slots ^ u32x4::splat(tag << LOCAL_BITS)) & u32x4::splat(!LOCAL_MASK)).simd_eq(u32x4::ZERO);
-            found |= slots & has_tag;
-            is_there |= has_tag;
+        let (wanted, mut places) = (u32x4::splat(tag << LOCAL_BITS), 0);
+        for (first, four) in (0..).step_by(4).zip(self.0.as_chunks().0) {
+            let has_tag = ((u32x4::new(*four) ^ wanted) & u32x4::splat(!LOCAL_MASK)).simd_eq(u32x4::ZERO);
+            places |= has_tag.to_bitmask() << first;
         }
-        is_there.any().then(|| found.to_array().into_iter().fold(0, |found, slot| found | slot))
+        (places != 0).then(|| self.0[places.trailing_zeros() as usize % IN_LINE])
     }
 
     fn has_empty(&self) -> bool {
@@ -79,14 +81,22 @@ impl Slots {
         numbers * 8 <= self.len() * 7
     }
 
-    /// The number that a name has, if it has one; nearly always. It looks into two lines at most, and where names of one
-    /// line have the same tag the answer is no number of theirs, or that of one by chance.
+    /// The number that a name has, if it has one; nearly always. Where names of one line have the same tag the answer is the
+    /// number of one of them, and it looks into few lines.
     #[inline]
     pub(crate) fn candidate(&self, hash: u64) -> Option<Local> {
-        let (tag, at) = (tag_of(hash), start_of(hash, self.lines.len()));
-        let line = self.lines.get(at)?;
-        let overflown = || (!line.has_empty()).then(|| self.lines[self.after(at)].with_tag(tag)).flatten();
-        line.with_tag(tag).or_else(overflown).map(|slot| slot & LOCAL_MASK)
+        let (tag, mut at) = (tag_of(hash), start_of(hash, self.lines.len()));
+        for _ in 0..MOST_LINES {
+            let line = self.lines.get(at)?;
+            if let Some(slot) = line.with_tag(tag) {
+                return Some(slot & LOCAL_MASK);
+            }
+            if line.has_empty() {
+                return None;
+            }
+            at = self.after(at);
+        }
+        None
     }
 
     /// The number that a hash has and that is the right one.
@@ -232,14 +242,14 @@ mod tests {
     }
 
     #[test]
-    fn candidates_are_found_in_the_line_after_a_full_one() {
-        let mut slots = Slots::with_room(60);
-        let fitting: Local = 32; // two lines
+    fn candidates_are_found_in_the_lines_after_full_ones() {
+        let mut slots = Slots::with_room(200);
+        let fitting = Local::try_from(MOST_LINES * IN_LINE).unwrap();
         // Of one line, with tags of their own.
         let hash = |local: Local| u64::from(local) + 1;
         (0..=fitting).for_each(|local| slots.put(hash(local), local));
         assert!((0..fitting).all(|local| slots.candidate(hash(local)) == Some(local)));
-        assert_eq!(slots.candidate(hash(fitting)), None, "it is in the third line");
+        assert_eq!(slots.candidate(hash(fitting)), None, "it is behind those");
         assert_eq!(slots.find(hash(fitting), |local| local == fitting), Some(fitting));
     }
 

@@ -58,10 +58,10 @@ fn ids<const N: usize>(names: [&str; N]) -> Ids {
 /// Ann on two instances, Ben cached, Cat online and cached no more.
 fn small_engine() -> Engine {
     let engine = Engine::new(CONFIG).unwrap();
-    engine.user_online("cat", "i2", Some(&ids(["a", "a-channel-with-a-long-name"])), 0).unwrap();
-    engine.user_online("ann", "i1", Some(&ids(["a", "b"])), 1).unwrap();
+    engine.user_online("cat", "i2", Some(ids(["a", "a-channel-with-a-long-name"])), 0).unwrap();
+    engine.user_online("ann", "i1", Some(ids(["a", "b"])), 1).unwrap();
     engine.user_online("ann", "i2", None, 2).unwrap();
-    engine.user_online("ben", "i1", Some(&ids(["b", "c"])), 3).unwrap();
+    engine.user_online("ben", "i1", Some(ids(["b", "c"])), 3).unwrap();
     engine.user_offline("ben", "i1").unwrap();
     engine
 }
@@ -231,12 +231,12 @@ fn a_smaller_cache_keeps_the_lists_used_last() {
 fn a_number_stays_its_channels_while_a_snapshot_is_written() {
     let engine = Engine::new(Config { cache_users: 0, ..CONFIG }).unwrap();
     let channels = &engine.table.channels;
-    engine.user_online("ann", "i1", Some(&ids(["a", "b"])), 0).unwrap();
+    engine.user_online("ann", "i1", Some(ids(["a", "b"])), 0).unwrap();
     let pin = channels.pin();
     let number = channels.find(ids(["a"]).get(0)).unwrap();
     engine.user_offline("ann", "i1").unwrap();
     assert_eq!(channels.names(&[number]), ["a"]);
-    engine.user_online("ben", "i1", Some(&ids(["b"])), 0).unwrap();
+    engine.user_online("ben", "i1", Some(ids(["b"])), 0).unwrap();
     engine.leave("ben", "b").unwrap();
     engine.join("ben", "b").unwrap();
     drop(pin);

@@ -14,7 +14,7 @@ const SLICE: usize = if cfg!(shuttle) { 1 } else { 256 };
 
 impl Engine {
     /// Place a user on an instance; see `_core.pyi`. The number of (channel, instance) entries that are new.
-    pub fn user_online(&self, user: &str, instance: &str, channels: Option<&Ids>, now: u64) -> Result<usize> {
+    pub fn user_online(&self, user: &str, instance: &str, channels: Option<Ids>, now: u64) -> Result<usize> {
         let (id, instance) = (Id::new(user, "user")?, Id::new(instance, "instance")?);
         match channels {
             Some(names) => {
@@ -62,7 +62,7 @@ impl Engine {
     pub fn join(&self, user: &str, channel: &str) -> Result<bool> {
         let (id, channel) = (Id::new(user, "user")?, Ids::of([channel], "channel")?);
         let known = self.table.users.turn_of_known(&id);
-        Ok(known.is_some_and(|turn| Update::of(&self.table, &turn, user).join(&channel)))
+        Ok(known.is_some_and(|turn| Update::of(&self.table, &turn, user).join(channel)))
     }
 
     /// A user is a member no more; whether the user is online.
@@ -136,7 +136,7 @@ impl<'a> Update<'a> {
     }
 
     /// Give the user a new list, wherever the user is, and a place. How many entries are new.
-    fn list_and_place(&self, names: &Ids, instance: &Id) -> Result<usize> {
+    fn list_and_place(&self, names: Ids, instance: &Id) -> Result<usize> {
         if self.turn.places().is_empty() {
             self.begin(names, instance)
         } else {
@@ -146,7 +146,7 @@ impl<'a> Update<'a> {
     }
 
     /// Bring a user online who is nowhere: each channel is touched once, to hold it and to enter it.
-    fn begin(&self, names: &Ids, instance: &Id) -> Result<usize> {
+    fn begin(&self, names: Ids, instance: &Id) -> Result<usize> {
         let place = self.arrive(instance)?;
         let (ids, new) = self.table.channels.hold(names, Some(place.reader), self.table.instances.readers());
         let old = self.turn.list();
@@ -158,7 +158,7 @@ impl<'a> Update<'a> {
     }
 
     /// Bring the entries of an online user from the present list to another one. How many entries are new.
-    fn follow(&self, names: &Ids) -> usize {
+    fn follow(&self, names: Ids) -> usize {
         let (ids, _) = self.table.channels.hold(names, None, self.table.instances.readers());
         let old = self.turn.list().map(|list| list.ids()).unwrap_or_default();
         let (added, removed) = (difference(&ids, &old), difference(&old, &ids));
@@ -198,7 +198,7 @@ impl<'a> Update<'a> {
         Some(gone)
     }
 
-    fn join(&self, channel: &Ids) -> bool {
+    fn join(&self, channel: Ids) -> bool {
         let places = self.turn.places();
         let (ids, _) = self.table.channels.hold(channel, None, self.table.instances.readers());
         if self.turn.change_list(|list| list.insert(ids[0])) {

@@ -17,10 +17,10 @@ fn names_in_use(engine: &Engine) -> [usize; 3] {
 #[test]
 fn a_name_is_held_as_long_as_somebody_needs_it() -> Result<()> {
     let engine = engine(1);
-    engine.user_online("ann", "i1", Some(&ids(["a", "b", "a"])), 0)?;
-    engine.user_online("ann", "i2", Some(&ids(["b", "c"])), 0)?;
+    engine.user_online("ann", "i1", Some(ids(["a", "b", "a"])), 0)?;
+    engine.user_online("ann", "i2", Some(ids(["b", "c"])), 0)?;
     assert_eq!(names_in_use(&engine), [1, 2, 2]);
-    engine.user_online("ben", "i1", Some(&ids(["c", "d"])), 0)?;
+    engine.user_online("ben", "i1", Some(ids(["c", "d"])), 0)?;
     engine.user_offline("ann", "i1")?;
     assert_eq!(names_in_use(&engine), [2, 3, 2]);
     engine.user_offline("ann", "i2")?;
@@ -36,7 +36,7 @@ fn a_name_is_held_as_long_as_somebody_needs_it() -> Result<()> {
 #[test]
 fn membership_changes_hold_and_release_the_channel() -> Result<()> {
     let engine = engine(1);
-    engine.user_online("ann", "i1", Some(&ids(["a"])), 0)?;
+    engine.user_online("ann", "i1", Some(ids(["a"])), 0)?;
     for _ in 0..2 {
         assert!(engine.join("ann", "b")?);
     }
@@ -52,7 +52,7 @@ fn membership_changes_hold_and_release_the_channel() -> Result<()> {
 #[test]
 fn a_list_too_old_is_let_go_when_it_is_asked_for() -> Result<()> {
     let engine = engine(1);
-    engine.user_online("ann", "i1", Some(&ids(["a"])), 0)?;
+    engine.user_online("ann", "i1", Some(ids(["a"])), 0)?;
     engine.user_offline("ann", "i1")?;
     assert_eq!(engine.user_online("ann", "i1", None, 9), Ok(1));
     engine.user_offline("ann", "i1")?;
@@ -66,8 +66,8 @@ fn a_long_list_is_placed_in_slices_like_a_short_one() -> Result<()> {
     let engine = engine(1);
     let names: Vec<String> = (0..1_000).map(|n| format!("c{n}")).collect();
     let names = |count: usize| Ids::of(names[..count].iter().map(String::as_str), "channel").unwrap();
-    assert_eq!(engine.user_online("ann", "i1", Some(&names(1_000)), 0)?, 1_000);
-    assert_eq!(engine.user_online("ann", "i1", Some(&names(900)), 0)?, 0);
+    assert_eq!(engine.user_online("ann", "i1", Some(names(1_000)), 0)?, 1_000);
+    assert_eq!(engine.user_online("ann", "i1", Some(names(900)), 0)?, 0);
     assert_eq!(engine.channels("ann")?.len(), 900);
     assert_eq!(engine.user_offline("ann", "i1")?, 900);
     Ok(())
@@ -83,11 +83,11 @@ fn differences_of_sorted_lists() {
 #[test]
 fn a_table_without_a_number_for_one_more_reader_says_so_and_changes_nothing() -> Result<()> {
     let engine = engine(1);
-    engine.user_online("ann", "i1", Some(&ids(["a"])), 0)?;
+    engine.user_online("ann", "i1", Some(ids(["a"])), 0)?;
     engine.table.instances.exhaust();
-    assert_eq!(engine.user_online("ben", "i2", Some(&ids(["b"])), 0), Err(Error::Full));
+    assert_eq!(engine.user_online("ben", "i2", Some(ids(["b"])), 0), Err(Error::Full));
     assert_eq!(engine.user_online("ann", "i2", None, 0), Err(Error::Full));
     assert_eq!(names_in_use(&engine), [1, 1, 1]);
-    assert_eq!(engine.user_online("ben", "i1", Some(&ids(["b"])), 0), Ok(1), "ann's instance has some to spare");
+    assert_eq!(engine.user_online("ben", "i1", Some(ids(["b"])), 0), Ok(1), "ann's instance has some to spare");
     Ok(())
 }

@@ -25,7 +25,7 @@ fn come_and_go(engine: &Engine, part: usize, stop: &AtomicBool) {
         for user in (part..USERS).step_by(2) {
             let (name, instance) = (user.to_string(), format!("i{}", visit % 3));
             let ids = Ids::of(channels(user, visit).iter().map(String::as_str), "channel").unwrap();
-            engine.user_online(&name, &instance, Some(&ids), 0).unwrap();
+            engine.user_online(&name, &instance, Some(ids), 0).unwrap();
             engine.leave(&name, &format!("{user}-visit-{visit}-0")).unwrap();
             engine.join(&name, &format!("{user}-visit-{visit}-0")).unwrap();
             if user % 4 > 0 {

@@ -18,15 +18,15 @@ fn ids(count: usize) -> Ids {
 }
 
 const JOBS: [Job; 9] = [
-    |engine, round| engine.user_online("ann", "i1", Some(&ids((round % 3) as usize)), 0),
+    |engine, round| engine.user_online("ann", "i1", Some(ids((round % 3) as usize)), 0),
     |engine, round| {
-        if round % 8 == 0 { engine.drop_instance("i1") } else { engine.user_online("ben", "i1", Some(&ids(3)), 0) }
+        if round % 8 == 0 { engine.drop_instance("i1") } else { engine.user_online("ben", "i1", Some(ids(3)), 0) }
     },
     |engine, round| engine.join("ben", CHANNELS[(round % 3) as usize]).and(engine.leave("ann", "c2")).map(usize::from),
     |engine, round| engine.route(CHANNELS[(round % 3) as usize], EVENT, None, None, 0),
     |engine, round| engine.route_stored(1, round + 1, "c1", EVENT, Some("ann"), 0),
     |engine, round| {
-        if round % 8 == 0 { engine.drop_instance("i1") } else { engine.user_online("cat", "i1", Some(&ids(2)), 0) }
+        if round % 8 == 0 { engine.drop_instance("i1") } else { engine.user_online("cat", "i1", Some(ids(2)), 0) }
     },
     |engine, _| Ok(engine.mark(0)),
     |engine, round| Ok(engine.drain(0, round % 2 == 0).len()),

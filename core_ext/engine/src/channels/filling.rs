@@ -80,7 +80,7 @@ impl Channels {
 
     /// Number channels that have no number yet: `tell` gets the index of each name, and its channel. Whether all names
     /// were new.
-    pub(crate) fn number(&self, names: &Ids, mut tell: impl FnMut(usize, Channel)) -> bool {
+    pub(crate) fn number(&self, names: Ids, mut tell: impl FnMut(usize, Channel)) -> bool {
         let (course, mut new) = (Course::indexed(names, &self.mixer), true);
         let mut indices = course.indices();
         self.write(course.cells(), |shard, state, cells, candidates| {

@@ -79,7 +79,7 @@ fn ask_of_all(engine: &Engine) {
     assert!(
         instances.contains("instance-e") && instances.is_subset(&set(LETTERS.map(|letter| own("instance", letter))))
     );
-    assert!((1..=3).contains(&engine.widths(&ids(&[COMMON]))[0]));
+    assert!((1..=3).contains(&engine.widths(ids(&[COMMON]))[0]));
     assert!(engine.is_member("user-e", COMMON).unwrap() && !engine.is_member("user-a", "channel-b").unwrap());
 }
 

@@ -45,8 +45,8 @@ impl Subject {
 type Call = fn(&Engine, Subject) -> Result<(), Error>;
 
 const UPDATES: [Call; 8] = [
-    |engine, it| engine.user_online(it.user(), it.instance(), Some(&ids(&it.channels())), 0).map(drop),
-    |engine, it| engine.user_online(it.user(), it.instance(), Some(&ids(&it.channels())), it.seq()).map(drop),
+    |engine, it| engine.user_online(it.user(), it.instance(), Some(ids(&it.channels())), 0).map(drop),
+    |engine, it| engine.user_online(it.user(), it.instance(), Some(ids(&it.channels())), it.seq()).map(drop),
     |engine, it| match engine.user_online(it.user(), it.instance(), None, it.seq() % 12) {
         Err(Error::MembershipUnknown(_)) => Ok(()),
         other => other.map(drop),
@@ -85,7 +85,7 @@ const OTHERS: [Call; 17] = [
     },
     |engine, it| engine.instances(it.channel()).map(drop),
     |engine, it| {
-        assert!(engine.widths(&ids(&it.channels())).iter().all(|&width| width <= INSTANCES.len()));
+        assert!(engine.widths(ids(&it.channels())).iter().all(|&width| width <= INSTANCES.len()));
         Ok(())
     },
     |engine, it| engine.members(it.channel()).map(drop),

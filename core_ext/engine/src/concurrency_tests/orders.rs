@@ -18,8 +18,8 @@ type Left = (Set, Option<Set>, usize);
 
 /// A drop is one of them, since nobody but Ann is there; of many users it takes one after the other.
 const ABOUT_ANN: [Call; 9] = [
-    |engine| engine.user_online("ann", "i0", Some(&ids(&CHANNELS[..3])), 0),
-    |engine| engine.user_online("ann", "i1", Some(&ids(&CHANNELS[1..])), 0),
+    |engine| engine.user_online("ann", "i0", Some(ids(&CHANNELS[..3])), 0),
+    |engine| engine.user_online("ann", "i1", Some(ids(&CHANNELS[1..])), 0),
     |engine| engine.user_online("ann", "i0", None, 5),
     |engine| engine.user_online("ann", "i1", None, 15),
     |engine| engine.user_offline("ann", "i0"),

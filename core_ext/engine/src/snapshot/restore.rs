@@ -150,8 +150,8 @@ impl Restored {
 
     fn number_channels(&mut self) -> Verdict<()> {
         let (channels, named) = (&mut self.channels, &self.named);
-        let new = self.engine.table.channels.number(&self.names, |name, channel| channels[named[name]] = channel);
-        self.names.clear();
+        let ids = std::mem::take(&mut self.names);
+        let new = self.engine.table.channels.number(ids, |name, channel| channels[named[name]] = channel);
         self.named.clear();
         if new { Ok(()) } else { Err(Refusal::Inconsistent("a channel twice")) }
     }

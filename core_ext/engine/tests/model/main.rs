@@ -128,7 +128,7 @@ fn run(engine: &Engine, model: &mut Model, call: Call) {
             let expected = model.go_online(user, instance, channels.as_deref());
             let expected = expected.ok_or_else(|| Error::MembershipUnknown(user.to_owned()));
             let names = channels.map(|names| Ids::of(names, "channel").unwrap());
-            assert_eq!(engine.user_online(user, instance, names.as_ref(), model.now), expected);
+            assert_eq!(engine.user_online(user, instance, names, model.now), expected);
         }
         Call::Offline(user, instance) => {
             assert_eq!(engine.user_offline(user, instance), Ok(model.go_offline(user, instance)));
