@@ -1,19 +1,28 @@
 """What a table will take in memory, by experience: to refuse what does not fit before it is begun."""
 
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
 from benchmarks import units
-from benchmarks.errors import DoesNotFitError
+from benchmarks.errors import BenchError, DoesNotFitError
 from benchmarks.machine import available_bytes
 from benchmarks.population import Population
-from benchmarks.tables import Kind
+from benchmarks.tables import TITLES, Kind
 
 _LEAVE_FREE: Final = 0.1
 """Of what is available, for everybody else."""
-_INTERPRETER: Final = 100_000_000
-_FLOORS_PER_CHANNEL: Final = 48
+_PROPOSED: Final = 0.95
+"""Of what can be used: a moment later it may be a little less."""
+PROCESS_BYTES: Final = 100_000_000
+"""Of a process beside its table: the interpreter and the libraries."""
+_MORE_PER_CHANNEL: Final = 48
+"""Beside tables: the floors of logins, or what a snapshot takes while it is read back."""
+_OUT_OF_PROPORTION: Final = 0.95
+"""Of the cost of a table: more than channels can ever have, each of which has a membership."""
+_FRACTIONS: Final = tuple(digits / 10**exponent for exponent in range(2, 12) for digits in range(99, 9, -1))
+"""Of two digits, falling, so that what is proposed is round."""
 
 
 class Costs(msgspec.Struct, frozen=True):
@@ -42,34 +51,100 @@ COSTS: Final[dict[Kind, Costs]] = {
 }
 
 
-def require_room(kind: Kind, population: Population, available: int | None = None, copies: int = 1) -> None:
-    """Refuse a population that does not fit this machine.
+class Held(msgspec.Struct, frozen=True):
+    """A table that a benchmark holds in a process of its own, and how many of it at a time."""
+
+    kind: Kind
+    population: Population
+    copies: int = 1
+
+    @property
+    def table_bytes(self) -> int:
+        """Of one of them."""
+        return COSTS[self.kind].of(self.population)
+
+    @property
+    def needed_bytes(self) -> int:
+        """Of the whole process."""
+        return self.copies * self.table_bytes + _MORE_PER_CHANNEL * self.population.channels + PROCESS_BYTES
+
+    def described(self) -> str:
+        """Its size in words."""
+        twice = ", and as much again for the copy that is read back from a snapshot" if self.copies > 1 else ""
+        return (
+            f"the {TITLES[self.kind]} table of {self.population.shape()} takes about {units.size(self.table_bytes)}"
+            f"{twice}; with the rest of the benchmark that is {units.size(self.needed_bytes)} in all"
+        )
+
+
+Tables = Callable[[Population], Sequence[Held]]
+"""What a benchmark holds, one after another, when it is asked for a population.
+
+It raises a `BenchError` when the population cannot be measured.
+"""
+
+
+def require_room(asked: Population, tables: Tables, available: int | None = None) -> None:
+    """Refuse a benchmark of which any table does not fit this machine.
 
     Args:
-        kind: which table is to hold it.
-        population: how much.
+        asked: the population as it is given by options.
+        tables: what the benchmark holds for it.
         available: bytes; by default what the machine has.
-        copies: how many such tables there are at a time.
 
     Raises:
-        DoesNotFitError: with both figures, and a size that would fit.
+        BenchError: the population cannot be measured.
+        DoesNotFitError: it says which table does not fit, by how much, and what would be accepted.
     """
-    room = int((available_bytes() if available is None else available) * (1 - _LEAVE_FREE)) - _INTERPRETER
-    needed = copies * COSTS[kind].of(population) + _FLOORS_PER_CHANNEL * population.channels
-    if needed <= room:
+    room = int((available_bytes() if available is None else available) * (1 - _LEAVE_FREE))
+    largest = max(tables(asked), key=lambda held: held.needed_bytes)
+    if largest.needed_bytes <= room:
         return
-    empty = COSTS[kind].table
-    fits = population.scaled(_two_digits(max(room - empty, 0) / (needed - empty)))
     raise DoesNotFitError(
-        f"{population.memberships:,} memberships of {population.users:,} users in {population.channels:,} channels "
-        f"take about {units.size(needed)}, and of this machine's memory {units.size(max(room, 0))} can be used. "
-        f"This would fit: --users {fits.users} --channels {fits.channels} --memberships {fits.memberships}"
+        f"{largest.described()}, and of this machine's memory {units.size(room)} can be used. "
+        + _advice(_largest_that_fits(asked, largest.kind, tables, int(room * _PROPOSED)))
     )
 
 
-def _two_digits(fraction: float) -> float:
-    """Rounded down, so that what is proposed is round and fits."""
-    digits = 2
-    while fraction and fraction * 10**digits < 10:  # noqa: PLR2004 - until two digits are left
-        digits += 1
-    return int(fraction * 10.0**digits) / 10.0**digits
+def _advice(fits: Population | None) -> str:
+    if fits is None:
+        return "No smaller size would fit either: memory must be freed first"
+    return f"This would fit: --users {fits.users} --channels {fits.channels} --memberships {fits.memberships}"
+
+
+def _largest_that_fits(asked: Population, kind: Kind, tables: Tables, room: int) -> Population | None:
+    """The number that is out of proportion is reduced alone; where there is none, or that is not enough, all are."""
+    slip = _out_of_proportion(asked, COSTS[kind])
+    ways = [_with_less(asked, slip)] if slip else []
+    for way in (*ways, asked.scaled):
+        for population in map(way, _FRACTIONS):
+            if _fits(population, tables, room):
+                return population
+    return None
+
+
+def _fits(population: Population, tables: Tables, room: int) -> bool:
+    try:
+        population.check()
+        return all(held.needed_bytes <= room for held in tables(population))
+    except BenchError:
+        return False
+
+
+def _out_of_proportion(population: Population, costs: Costs) -> str | None:
+    """The number that makes the table large all by itself, as one with some zeros too many does."""
+    shares = {
+        "users": costs.user * population.users,
+        "channels": costs.channel * population.channels,
+        "memberships": costs.membership * population.memberships,
+    }
+    largest = max(shares, key=lambda name: shares[name])
+    return largest if shares[largest] > _OUT_OF_PROPORTION * sum(shares.values()) else None
+
+
+def _with_less(population: Population, name: str) -> Callable[[float], Population]:
+    def less(fraction: float) -> Population:
+        count = max(1, round(getattr(population, name) * fraction))
+        return msgspec.structs.replace(population, **{name: count}).drawable()
+
+    return less

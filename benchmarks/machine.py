@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +46,18 @@ def available_bytes() -> int:
 def resident_bytes() -> int:
     """How much memory this process holds."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
+
+
+def most_resident_bytes() -> int:
+    """How much memory this process held at most, since `forget_most_resident` where the system lets us."""
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return max(int(found[1]) * 1024 if found else 0, resident_bytes())
+
+
+def forget_most_resident() -> None:
+    """Begin anew to watch for the most."""
+    with suppress(OSError):  # not every container may: then the most is that of the whole life of the process
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def _processor() -> str:

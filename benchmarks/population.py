@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from benchmarks import units
 from benchmarks.drawing import channel_names, sample
 from benchmarks.errors import BenchError
 
@@ -31,23 +32,47 @@ class Population(msgspec.Struct, frozen=True):
         """Refuse what cannot be drawn.
 
         Raises:
-            BenchError: it says why.
+            BenchError: it says why, with the figures and the options that gave them.
         """
         if min(self.users, self.instances) < 1 or not 1 <= self.channels <= _MAX_CHANNELS:
-            raise BenchError("there must be at least one user, one channel and one instance")
+            raise BenchError(
+                f"--users, --channels and --instances must be at least 1, and --channels at most {_MAX_CHANNELS}"
+            )
         if self.skew < 0:
-            raise BenchError("a skew below 0 has no meaning: 0 is uniform, 1 is strongly skewed")
+            raise BenchError(f"--skew {self.skew:g} has no meaning: 0 is uniform, 1 is strongly skewed")
         if self.memberships < self.channels:
-            raise BenchError("every channel has a member: there must be at least as many memberships as channels")
-        if self._of_one_user > self.channels:
-            raise BenchError("a user is in a channel once: there are too many memberships for these users and channels")
+            raise BenchError(
+                "every channel has a member, so there must be at least as many memberships as channels: "
+                f"--memberships {self.memberships} is less than --channels {self.channels}"
+            )
+        if self.memberships > self._most_memberships:
+            raise BenchError(
+                f"a user is in a channel once, so for --users {self.users} and --channels {self.channels} at most "
+                f"--memberships {self._most_memberships} can be drawn: --memberships {self.memberships} are too many"
+            )
+
+    def shape(self) -> str:
+        """Its numbers, in words."""
+        return (
+            f"{units.counted(self.users, 'user')}, {units.counted(self.channels, 'channel')} and "
+            f"{units.counted(self.memberships, 'membership')}"
+        )
 
     def scaled(self, fraction: float) -> "Population":
-        """The same shape at another size."""
+        """The same shape at another size.
+
+        Each user keeps the same number of channels; where so many are no longer there, memberships are fewer.
+        """
         users, channels, memberships = (
             max(1, round(count * fraction)) for count in (self.users, self.channels, self.memberships)
         )
-        return msgspec.structs.replace(self, users=users, channels=channels, memberships=max(channels, memberships))
+        return msgspec.structs.replace(self, users=users, channels=channels, memberships=memberships).drawable()
+
+    def drawable(self) -> "Population":
+        """The same with as many memberships as its channels need and its users can have."""
+        return msgspec.structs.replace(
+            self, memberships=max(self.channels, min(self.memberships, self._most_memberships))
+        )
 
     def numbers(self, user: int) -> "array[int]":
         """The channels of a user, by number."""
@@ -69,9 +94,10 @@ class Population(msgspec.Struct, frozen=True):
         return channel_names(self.some(count, draw, skew))
 
     @property
-    def _of_one_user(self) -> int:
-        """At most."""
-        return -(-self.channels // self.users) - (-(self.memberships - self.channels) // self.users)
+    def _most_memberships(self) -> int:
+        """So many that whoever is dealt most can still be dealt an even share of the rest."""
+        dealt = -(-self.channels // self.users)
+        return self.channels + self.users * (self.channels - dealt)
 
 
 def user_name(user: int) -> str:

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from benchmarks import units
 from benchmarks.machine import Machine
 
 
@@ -24,6 +25,8 @@ class Row(msgspec.Struct, frozen=True):
     cells: list[str]
     meaning: str
     """In one plain sentence."""
+    part: bool = False
+    """Of the nearest line above that is none: its figure is in that one's."""
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -88,6 +91,8 @@ class Report(msgspec.Struct, frozen=True):
     name: str
     title: str
     summary: str
+    background: str
+    """What a reader has to know who knows nothing of it."""
     machine: Machine
     began: str
     """RFC 3339, UTC."""
@@ -101,13 +106,17 @@ class Report(msgspec.Struct, frozen=True):
 
 def at_most(what: str, measured: float, limit: float, unit: str, *, judged: bool) -> Target:
     """A target that is met from below."""
-    return _target(what, f"at most {limit:,g} {unit}", measured, unit, met=measured <= limit if judged else None)
+    return _target(
+        what, f"at most {units.digits(limit)} {unit}", measured, unit, met=measured <= limit if judged else None
+    )
 
 
 def at_least(what: str, measured: float, limit: float, unit: str, *, judged: bool) -> Target:
     """A target that is met from above."""
-    return _target(what, f"at least {limit:,g} {unit}", measured, unit, met=measured >= limit if judged else None)
+    return _target(
+        what, f"at least {units.digits(limit)} {unit}", measured, unit, met=measured >= limit if judged else None
+    )
 
 
 def _target(what: str, wanted: str, measured: float, unit: str, *, met: bool | None) -> Target:
-    return Target(what, wanted, f"{float(f'{measured:.3g}'):,g} {unit}", met)
+    return Target(what, wanted, f"{units.digits(measured)} {unit}", met)

@@ -1,13 +1,17 @@
 """Figures as people read them, to three digits. A MB is a million bytes, a us a millionth of a second."""
 
 from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final
 
 _Scale = Sequence[tuple[str, float]]
 """Units with their lengths, the longest first."""
 
 _SIZES: _Scale = ((" GB", 1e9), (" MB", 1e6), (" kB", 1e3), (" bytes", 1.0))
-_COUNTS: _Scale = (("M", 1e6), ("K", 1e3), ("", 1.0))
+_COUNTS: _Scale = ((" M", 1e6), (" K", 1e3), ("", 1.0))
 _DURATIONS: _Scale = ((" s", 1.0), (" ms", 1e-3), (" us", 1e-6), (" ns", 1e-9))
+_FINEST_PART: Final = 1_000
 
 
 def size(held: float) -> str:
@@ -27,14 +31,35 @@ def duration(seconds: float) -> str:
 
 def times(ratio: float) -> str:
     """How many times as much."""
-    return f"{_digits(ratio)}x"
+    shown = digits(ratio)
+    return f"{shown} time{'' if shown == '1' else 's'}"
+
+
+def counted(number: int, one: str) -> str:
+    """Things by number, in full.
+
+    Args:
+        number: how many.
+        one: what a single one is called; more take an `s`.
+    """
+    return f"{number:,} {one}{'' if number == 1 else 's'}"
+
+
+def part(share: float) -> str:
+    """A share of a whole, from 0 to 1, as a fraction."""
+    return str(Fraction(share).limit_denominator(_FINEST_PART))
+
+
+def of_size(share: float) -> str:
+    """A part of the size that was asked for, in words."""
+    return "the whole size" if share == 1 else f"{part(share)} of the size"
+
+
+def digits(value: float) -> str:
+    """A figure to three digits, never with an exponent."""
+    return f"{Decimal(f'{value:.3g}'):,f}"
 
 
 def _scaled(value: float, scale: _Scale) -> str:
     unit, length = next((step for step in scale if abs(value) >= step[1]), scale[-1])
-    return f"{_digits(value / length)}{unit}"
-
-
-def _digits(value: float) -> str:
-    rounded = float(f"{value:.3g}")
-    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:g}"  # noqa: PLR2004 - three digits are there
+    return f"{digits(value / length)}{unit}"

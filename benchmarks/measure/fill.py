@@ -5,17 +5,17 @@ Seconds are of processor time, in which other programs of the machine do not sho
 
 import gc
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from benchmarks.apart import Progress
 from benchmarks.errors import TablesDifferError
-from benchmarks.machine import resident_bytes
+from benchmarks.machine import forget_most_resident, most_resident_bytes, resident_bytes
 from benchmarks.population import Population, instance_name, user_name
 from benchmarks.tables import Kind, Table, new_table
 from fanout import Engine
@@ -24,6 +24,8 @@ _STEPS: Final = 100
 _BATCH: Final = 1_000
 _SAMPLED_CHANNELS: Final = 20
 _SAMPLED_USERS: Final = 50
+
+T = TypeVar("T")
 
 
 class FillSettings(msgspec.Struct, frozen=True):
@@ -40,7 +42,11 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     file_bytes: int
     written_seconds: float
+    written_extra_bytes: int
+    """Memory on top of the table while it is written, at most."""
     restored_seconds: float
+    restored_bytes: int
+    """Memory that the table takes while it is read back, at most."""
 
 
 class Filled(msgspec.Struct, frozen=True):
@@ -127,15 +133,31 @@ def snapshot_of(engine: Engine, population: Population) -> Snapshot:
         TablesDifferError: what was read back answers otherwise.
     """
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "table"
-        began = perf_counter()
-        engine.snapshot(str(path))
-        written = perf_counter()
-        restored = Engine.restore(str(path))
-        ended = perf_counter()
+        path = str(Path(folder) / "table")
+        _, written_seconds, written_bytes = watched(lambda: engine.snapshot(path))
+        restored, restored_seconds, restored_bytes = watched(lambda: Engine.restore(path))
         if digest_of_answers(restored, population) != digest_of_answers(engine, population):
             raise TablesDifferError("the table that was read back answers otherwise than the one that was written")
-        return Snapshot(path.stat().st_size, written - began, ended - written)
+        return Snapshot(
+            file_bytes=Path(path).stat().st_size,
+            written_seconds=written_seconds,
+            written_extra_bytes=written_bytes,
+            restored_seconds=restored_seconds,
+            restored_bytes=restored_bytes,
+        )
+
+
+def watched(call: Callable[[], T]) -> tuple[T, float, int]:
+    """Do it once.
+
+    Returns:
+        What it returned; seconds; bytes that the process held at most beyond what it had before.
+    """
+    before = resident_bytes()
+    forget_most_resident()
+    began = perf_counter()
+    returned = call()
+    return returned, perf_counter() - began, most_resident_bytes() - before
 
 
 def lookup_rate(table: Table, population: Population, lookups: int) -> float:

@@ -2,6 +2,7 @@
 
 from html import escape
 from importlib.resources import files
+from typing import Final
 
 from benchmarks import units
 from benchmarks.machine import Machine
@@ -15,6 +16,7 @@ def html(report: Report) -> str:
     body = [
         f"<h1>{escape(report.title)}</h1>",
         f"<p>{escape(report.summary)}</p>",
+        f"<p>{escape(report.background)}</p>",
         f'<p class="quiet">{escape(described(report.machine))} {escape(_when(report))}</p>',
         _targets(report.targets) if report.targets else "",
         *map(_section, report.sections),
@@ -37,8 +39,9 @@ def _when(report: Report) -> str:
 def described(machine: Machine) -> str:
     """What the figures depend on, in a sentence."""
     return (
-        f"Measured on {machine.cores} cores of {machine.processor}, {units.size(machine.memory_bytes)} of memory, "
-        f"{machine.system}, {machine.python}; the load before was {machine.load:.2f}."
+        f"Measured on {units.counted(machine.cores, 'core')} of {machine.processor}, "
+        f"{units.size(machine.memory_bytes)} of memory, {machine.system}, {machine.python}. In the minute before, "
+        f"other programs kept about {machine.load:.2f} cores busy (the load average): the nearer to 0, the better."
     )
 
 
@@ -50,7 +53,17 @@ def settings_line(settings: dict[str, object]) -> str:
 def _setting(value: object) -> str:
     if isinstance(value, dict):
         return f"({settings_line(value)})"
+    if isinstance(value, float) and 0 < value < 1:
+        return units.part(value)
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+ABOUT_TARGETS: Final = (
+    "A target is what the project holds itself to at full size, on two quiet cores of a server of today; a smaller run "
+    "is not judged. Where a target is not met, the engine works as ever, only this run on this machine was slower or "
+    "took more. Figures of a machine that is shared with others differ by more than a third from run to run, so run it "
+    "again, with nothing beside it, before you conclude anything."
+)
 
 
 def verdict(met: bool | None) -> str:  # noqa: FBT001 - it is the target's own word
@@ -66,7 +79,8 @@ def _targets(targets: list[Target]) -> str:
         for target in targets
     )
     head = "<tr><th>target</th><th>wanted</th><th>measured</th><th></th></tr>"
-    return f'<h2>Targets</h2><div class="wide"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+    about = f"<h2>Targets</h2><p>{escape(ABOUT_TARGETS)}</p>"
+    return f'{about}<div class="wide"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
 
 
 def _section(section: Section) -> str:
@@ -93,4 +107,5 @@ def _table(table: Table) -> str:
 
 def _row(row: Row) -> str:
     cells = "".join(f"<td>{escape(cell)}</td>" for cell in row.cells)
-    return f'<tr><td>{escape(row.name)}</td>{cells}<td class="meaning">{escape(row.meaning)}</td></tr>'
+    kind = "part" if row.part else "whole"
+    return f'<tr><td class="{kind}">{escape(row.name)}</td>{cells}<td class="meaning">{escape(row.meaning)}</td></tr>'

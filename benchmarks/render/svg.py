@@ -42,7 +42,8 @@ def _bars(plot: BarPlot) -> str:
 
 
 def _lines(plot: LinePlot) -> str:
-    top = 12 + _LEGEND_HEIGHT * len(plot.series)
+    above = 12 + _LEGEND_HEIGHT * len(plot.series)
+    top = above + _LEGEND_HEIGHT
     points = [point for series in plot.series for point in series.points]
     ticks = plot.x_ticks
     across = [x for x, _ in points] + [place for place, _ in ticks or ()]
@@ -53,7 +54,7 @@ def _lines(plot: LinePlot) -> str:
         *_horizontal_marks(y),
         *_vertical_marks(x, ticks or [(mark, _number(mark)) for mark in x.marks()], y),
         _text((x.start + x.end) / 2, y.start + 38, plot.x_label, anchor="middle"),
-        _text(_LEFT - 8, 10, plot.y_label, anchor="end"),
+        _text(0, above, plot.y_label),
         *(_line(at, series, x, y) for at, series in enumerate(plot.series)),
     ]
     return _figure(f"{plot.title}: {plot.y_label} by {plot.x_label}", top + _PLOT_HEIGHT + _BOTTOM, parts)
@@ -110,5 +111,5 @@ def _figure(title: str, height: float, parts: list[str]) -> str:
 def _number(value: float) -> str:
     for unit, length in (("G", 1e9), ("M", 1e6), ("K", 1e3)):
         if abs(value) >= length:
-            return f"{value / length:g}{unit}"
+            return f"{value / length:g} {unit}"
     return f"{value:g}"

@@ -11,11 +11,12 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from benchmarks import apart
-from benchmarks.render.html import described, verdict
-from benchmarks.report import Report, Section, Table, Target
+from benchmarks.render.html import ABOUT_TARGETS, described, verdict
+from benchmarks.report import Report, Table, Target
 from benchmarks.stages import Stages
 
 _PLAIN_WIDTH: Final = 160
+_MEANING_WIDTH: Final = 40
 _STYLES: Final = {True: "green", False: "bold red", None: "dim"}
 
 
@@ -41,27 +42,40 @@ def print_report(report: Report) -> None:
     """The tables of a report; its plots are in the HTML."""
     out = console()
     out.print(Text(report.title, style="bold"))
-    out.print(report.summary)
-    out.print(Text(described(report.machine), style="dim"))
+    out.print(Text(report.summary))
+    out.print(Text(f"{report.background} {described(report.machine)}", style="dim"))
     for section in report.sections:
-        _print_section(out, section)
+        _print_heading(out, section.title, section.text)
+        for table in section.tables:
+            out.print(_fitting(out, table))
     if report.targets:
+        _print_heading(out, "Targets", ABOUT_TARGETS)
         out.print(_targets(report.targets))
-
-
-def _print_section(out: Console, section: Section) -> None:
     out.print()
-    out.print(Text(section.title, style="bold"))
-    for table in section.tables:
-        out.print(_grid(table))
 
 
-def _grid(table: Table) -> Grid:
+def _print_heading(out: Console, title: str, text: str) -> None:
+    out.print()
+    out.print(Text(title, style="bold"))
+    out.print(Text(text, style="dim"))
+    out.print()
+
+
+def _fitting(out: Console, table: Table) -> Grid:
+    """With what each line says, where that leaves the figures their room."""
+    plain = _grid(table)
+    return _grid(table, meanings=True) if out.width - out.measure(plain).maximum >= _MEANING_WIDTH else plain
+
+
+def _grid(table: Table, *, meanings: bool = False) -> Grid:
     grid = Grid("", *table.columns, box=box.SIMPLE_HEAD, show_edge=False)
     for column in grid.columns[1:]:
         column.justify = "right"
+    if meanings:
+        grid.add_column("what it says", style="dim")
     for row in table.rows:
-        grid.add_row(row.name, *row.cells)
+        name = f"  {row.name}" if row.part else row.name
+        grid.add_row(name, *row.cells, *([row.meaning] if meanings else []))
     return grid
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from benchmarks import units
 from benchmarks.apart import run_apart
-from benchmarks.costs import require_room
+from benchmarks.costs import Held, require_room
 from benchmarks.errors import TablesDifferError
 from benchmarks.measure.churn import Churned, ChurnSettings
 from benchmarks.measure.churn import churn as measured_churn
@@ -36,14 +36,14 @@ def churn(options: ChurnOptions, stages: Stages) -> Report:
     """
     run = Run()
     options.population.check()
-    require_room("python", options.population)
+    require_room(options.population, lambda _: [Held("python", options.population)])  # no option makes it smaller
     checked = _churned(options, stages, "held against a plain model", checked=True)
     alone = _churned(options, stages, "alone, for memory", checked=False)
     if checked.returned != alone.returned:
         raise TablesDifferError("the same steps returned something else the second time")
     return run.report(
         "churn",
-        f"Churn: {units.count(options.operations)} random joins, leaves, logins and drops",
+        f"Churn: {options.operations:,} random joins, leaves, logins and drops",
         f"{checked.answers_checked:,} answers were those of a plain model. When everybody who came had left again, the "
         f"engine held {units.size(alone.held_bytes[2])}, and {units.size(alone.held_bytes[0])} before.",
         options,

@@ -16,6 +16,13 @@ from benchmarks.stages import Stages
 
 SPEC: Final = Population(users=100_000, channels=5_000_000, memberships=30_000_000, instances=100)
 """The sizing of the platform's specification."""
+_BACKGROUND: Final = (
+    "Fanout passes chat messages on to those who are online. Its engine, a library written in Rust, holds a routing "
+    "table in the memory of one process: for each channel, the server instances to which its readers are connected. A "
+    "user is connected to one instance and is in many channels; a membership is one user in one channel. When a user "
+    "comes online, the engine enters the user in each of the user's channels; for each message it looks the channel up "
+    "and puts the message once into the batch of each instance."
+)
 _COMPARED: Final = Population(users=300, channels=3_000, memberships=30_000, instances=20)
 
 
@@ -42,6 +49,7 @@ class Run:
             name=name,
             title=title,
             summary=summary,
+            background=_BACKGROUND,
             machine=self._machine,
             began=self._began.isoformat(timespec="seconds"),
             seconds=perf_counter() - self._clock,

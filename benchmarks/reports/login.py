@@ -4,10 +4,11 @@ from statistics import median
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from benchmarks import units
 from benchmarks.apart import run_apart
-from benchmarks.costs import require_room
+from benchmarks.costs import Held, require_room
 from benchmarks.errors import BenchError, TablesDifferError
 from benchmarks.measure.beside import Beside, BesideSettings, beside
 from benchmarks.measure.logins import Logins, LoginSettings, logins
@@ -31,11 +32,29 @@ class LoginOptions(msgspec.Struct, frozen=True):
     population: Population = SPEC
     visit: int = FULL_VISIT
     """Channels of the user who comes and goes."""
+    scale: float = 1.0
+    """The part of both that is measured: less than all to try it out."""
     rounds: int = 15
     seconds: float = 9.0
     """For which lookups, and an event loop, are watched in each scene."""
     alternatives: float = 1 / 8
-    """The part of the size at which the tables in Python and in Cython are compared with the engine."""
+    """The part of what is measured at which the tables in Python and in Cython are compared with the engine."""
+
+    @property
+    def measured(self) -> Population:
+        """What the table holds."""
+        return self.population.scaled(self.scale)
+
+    @property
+    def measured_visit(self) -> int:
+        """Channels of the user who comes and goes into it."""
+        return max(1, round(self.visit * self.scale))
+
+    @property
+    def measured_alternatives(self) -> Population:
+        """Not so small that the user could not be in as many channels."""
+        share = max(self.alternatives, min(1.0, 2 * self.measured_visit / self.measured.channels))
+        return self.measured.scaled(share)
 
 
 def login(options: LoginOptions, stages: Stages) -> Report:
@@ -45,25 +64,26 @@ def login(options: LoginOptions, stages: Stages) -> Report:
         BenchError: it cannot be drawn, does not fit the machine, or the tables differ.
     """
     run = Run()
-    _check(options)
+    options.population.check()
+    require_room(options.population, lambda population: _tables(replace(options, population=population)))
     agree_first(stages)
-    whole = _logins("engine", options, options.population, stages)
+    whole = _logins("engine", options, options.measured, stages)
     others = _alternatives(options, stages)
     watched = run_apart(
         beside,
-        BesideSettings(options.population, options.visit, options.seconds),
+        BesideSettings(options.measured, options.measured_visit, options.seconds),
         Beside,
         stages("lookups and an event loop beside logins"),
     )
     return run.report(
         "login",
-        f"Logins: a user in {units.count(options.visit)} channels comes and goes",
+        f"Logins: a user in {units.counted(options.measured_visit, 'channel')} comes and goes",
         _summary(options, whole),
         options,
         [*_floor_targets(options, whole), *_python_targets(options, others), *_beside_targets(options, watched)],
         [
             sections.visits(whole),
-            sections.alternatives(_size_of_alternatives(options), others),
+            sections.alternatives(options.measured_alternatives, others),
             sections.lookups(watched),
             sections.loop(watched),
         ],
@@ -71,29 +91,28 @@ def login(options: LoginOptions, stages: Stages) -> Report:
     )
 
 
-def _check(options: LoginOptions) -> None:
-    options.population.check()
+def _tables(options: LoginOptions) -> list[Held]:
+    """One after another.
+
+    Raises:
+        BenchError: there are fewer channels than the user is to be in.
+    """
     if options.visit > options.population.channels:
-        raise BenchError("a user is in a channel once: there must be at least as many channels as the user is in")
-    require_room("engine", options.population)
-    for kind in KINDS:
-        require_room(kind, _size_of_alternatives(options))
-
-
-def _size_of_alternatives(options: LoginOptions) -> Population:
-    """Not so small that the user could not be in as many channels."""
-    share = max(options.alternatives, min(1.0, 2 * options.visit / options.population.channels))
-    return options.population.scaled(share)
+        raise BenchError(
+            "a user is in a channel once, so there must be at least as many channels as the user is in: "
+            f"--channels {options.population.channels} is less than --visit {options.visit}"
+        )
+    return [Held("engine", options.measured), *(Held(kind, options.measured_alternatives) for kind in KINDS)]
 
 
 def _logins(kind: Kind, options: LoginOptions, population: Population, stages: Stages) -> Logins:
-    settings = LoginSettings(kind, population, options.visit, options.rounds)
+    settings = LoginSettings(kind, population, options.measured_visit, options.rounds)
     title = f"{TITLES[kind]}, logins among {units.count(population.channels)} channels"
     return run_apart(logins, settings, Logins, stages(title))
 
 
 def _alternatives(options: LoginOptions, stages: Stages) -> dict[Kind, Logins]:
-    others = {kind: _logins(kind, options, _size_of_alternatives(options), stages) for kind in KINDS}
+    others = {kind: _logins(kind, options, options.measured_alternatives, stages) for kind in KINDS}
     if len({each.answers for each in others.values()}) > 1:
         raise TablesDifferError("the tables answered logins differently, so their figures are not compared")
     return others
@@ -102,7 +121,7 @@ def _alternatives(options: LoginOptions, stages: Stages) -> dict[Kind, Logins]:
 def _summary(options: LoginOptions, whole: Logins) -> str:
     cached, known, offline = (units.duration(median(each) / 1e3) for each in (whole.cached, whole.known, whole.offline))
     return (
-        f"In a table of {units.count(options.population.channels)} channels, a user of {units.count(options.visit)} "
+        f"In a table of {units.counted(options.measured.channels, 'channel')}, a user of {options.measured_visit:,} "
         f"comes online in {cached} when the memberships are cached and in {known} when they are given by name, and "
         f"leaves in {offline}."
     )
@@ -165,4 +184,4 @@ def _beside_targets(options: LoginOptions, watched: Beside) -> list[Target]:
 
 
 def _judged(options: LoginOptions) -> bool:
-    return options.visit == FULL_VISIT and options.population.scaled(1.0) == SPEC
+    return options.measured_visit == FULL_VISIT and options.measured == SPEC

@@ -100,8 +100,9 @@ def _targets(options: RouteOptions, rates: Rates) -> list[Target]:
 def _engine(options: RouteOptions, rates: Rates) -> Section:
     return Section(
         "The engine, by width, skew and threads",
-        "Width is the number of instances that a channel is on. Events are validated, put into the batch of each "
-        "instance, and the batches taken out: all of it is in the time. The threads use one engine at the same time, "
+        "Width is the number of instances that a channel is on; skew is how unequal channels are: with 0 all get as "
+        "many events, with 1 a few get most. Events are validated, put into the batch of each instance, and the "
+        "batches taken out: all of it is in the time. The threads use one engine at the same time, "
         "and their figures are added up; what Python does between the engine's calls they do in turn.",
         [Table(["lookups in batches", "single lookups", "events", "copies"], list(map(_rates_row, rates["engine"])))],
         [
@@ -157,7 +158,7 @@ def _rates_row(each: RouteRates) -> Row:
     return Row(
         f"width {each.width}, {_skew(each.skew)}, {_threads(each.threads)}",
         [f"{units.count(figure)}/s" for figure in figures],
-        f"Channels {drawn}, each on {each.width} instances; a copy is an event for one instance.",
+        f"Channels {drawn}, each on {units.counted(each.width, 'instance')}; a copy is an event for one instance.",
     )
 
 

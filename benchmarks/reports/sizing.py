@@ -3,10 +3,11 @@
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from benchmarks import units
 from benchmarks.apart import run_apart
-from benchmarks.costs import require_room
+from benchmarks.costs import Held, require_room
 from benchmarks.errors import TablesDifferError
 from benchmarks.measure.fill import Filled, FillSettings, fill
 from benchmarks.population import Population
@@ -18,6 +19,7 @@ from benchmarks.tables import KINDS, TITLES, Kind
 
 _RESIDENT_LIMIT_MB: Final = 450
 _LOOKUPS_LIMIT_M: Final = 5
+_RESTORE_LIMIT_S: Final = 5
 _FRACTIONS: Final = (1 / 8, 1 / 4, 1 / 2)
 
 
@@ -25,9 +27,16 @@ class SizingOptions(msgspec.Struct, frozen=True):
     """What to build."""
 
     population: Population = SPEC
+    scale: float = 1.0
+    """The part of that population that is built: less than all to try it out."""
     lookups: int = 5_000_000
     alternatives: float = 1 / 8
-    """The part of the size at which the tables in Python and in Cython are built; 0 leaves them out."""
+    """The part of what is built at which the tables in Python and in Cython are; 0 leaves them out."""
+
+    @property
+    def measured(self) -> Population:
+        """What is built."""
+        return self.population.scaled(self.scale)
 
 
 def sizing(options: SizingOptions, stages: Stages) -> Report:
@@ -37,40 +46,40 @@ def sizing(options: SizingOptions, stages: Stages) -> Report:
         BenchError: it cannot be drawn, does not fit the machine, or the tables differ.
     """
     run = Run()
-    _check(options)
+    options.population.check()
+    require_room(options.population, lambda population: _tables(replace(options, population=population)))
     agree_first(stages)
     curve = {share: _filled("engine", options, share, stages) for share in (*_FRACTIONS, 1.0)}
     others = _alternatives(options, stages, curve)
-    whole = curve[1.0]
+    population, whole = options.measured, curve[1.0]
     return run.report(
         "sizing",
-        f"Sizing: {units.count(options.population.users)} users, {units.count(options.population.channels)} channels, "
-        f"{units.count(options.population.memberships)} memberships",
-        _summary(options.population, whole),
+        f"Sizing: {population.shape()}",
+        sections.summary(population, whole),
         options,
-        _targets(options.population, whole),
+        _targets(population, whole),
         [
-            sections.memory(options.population, whole),
-            sections.costs(options.population, whole),
-            sections.growth(options.population, curve),
-            *sections.alternatives(options.population.scaled(options.alternatives), others),
+            sections.memory(population, whole),
+            sections.costs(population, whole),
+            sections.speed(population, whole),
+            *sections.hardware(whole),
+            sections.growth(population, curve),
+            *sections.alternatives(options.alternatives, population.scaled(options.alternatives), others),
         ],
         {"engine": {f"{share:g}": filled for share, filled in curve.items()}, "alternatives": others},
     )
 
 
-def _check(options: SizingOptions) -> None:
-    options.population.check()
-    for share in (*_FRACTIONS, options.alternatives or 1.0):
-        options.population.scaled(share).check()
-    require_room("engine", options.population, copies=2)  # the second is read back from the first one's snapshot
-    for kind in KINDS:
-        require_room(kind, options.population.scaled(options.alternatives))
+def _tables(options: SizingOptions) -> list[Held]:
+    """The engine's second copy is the one that is read back from the first one's snapshot."""
+    smaller = options.measured.scaled(options.alternatives)
+    others = [Held(kind, smaller) for kind in KINDS[1:]] if options.alternatives else []
+    return [Held("engine", options.measured, copies=2), *others]
 
 
 def _filled(kind: Kind, options: SizingOptions, share: float, stages: Stages) -> Filled:
-    settings = FillSettings(kind, options.population.scaled(share), options.lookups)
-    return run_apart(fill, settings, Filled, stages(f"{TITLES[kind]}, {share:.4g} of the size"))
+    settings = FillSettings(kind, options.measured.scaled(share), options.lookups)
+    return run_apart(fill, settings, Filled, stages(f"{TITLES[kind]}, {units.of_size(share)}"))
 
 
 def _alternatives(options: SizingOptions, stages: Stages, curve: dict[float, Filled]) -> dict[Kind, Filled]:
@@ -87,18 +96,9 @@ def _alternatives(options: SizingOptions, stages: Stages, curve: dict[float, Fil
     return filled
 
 
-def _summary(population: Population, whole: Filled) -> str:
-    text = (
-        f"The routing table takes {units.size(whole.resident_bytes)} of memory, "
-        f"{whole.resident_bytes / population.memberships:.3g} bytes for each membership, and was filled in "
-        f"{units.duration(whole.fill_seconds)}."
-    )
-    expected = units.size(sum(sections.expected_bytes(population).values()))
-    return f"{text} The platform's specification expects {expected} for it."
-
-
 def _targets(population: Population, whole: Filled) -> list[Target]:
     judged, million = _is_spec(population), 1e6
+    restored = [] if whole.snapshot is None else [whole.snapshot.restored_seconds]
     return [
         at_most(
             "resident memory of the whole table",
@@ -114,8 +114,12 @@ def _targets(population: Population, whole: Filled) -> list[Target]:
             "M/s",
             judged=judged,
         ),
+        *(
+            at_most("the whole table restored from a snapshot", seconds, _RESTORE_LIMIT_S, "s", judged=judged)
+            for seconds in restored
+        ),
     ]
 
 
 def _is_spec(population: Population) -> bool:
-    return msgspec.structs.replace(population, instances=SPEC.instances, skew=SPEC.skew, seed=SPEC.seed) == SPEC
+    return replace(population, instances=SPEC.instances, skew=SPEC.skew, seed=SPEC.seed) == SPEC

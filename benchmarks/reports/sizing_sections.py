@@ -1,10 +1,11 @@
 """The parts of the report of `fanout bench sizing`."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from benchmarks import units
-from benchmarks.measure.fill import Filled
+from benchmarks.costs import PROCESS_BYTES
+from benchmarks.measure.fill import Filled, Snapshot
 from benchmarks.population import Population
 from benchmarks.report import Bar, BarPlot, LinePlot, Row, Section, Series, Table
 from benchmarks.reports.framing import SPEC
@@ -12,6 +13,7 @@ from benchmarks.tables import KINDS, TITLES, Kind
 
 _SPEC_BYTES: Final = {"channels": 1_500_000_000, "memberships": 500_000_000, "users": 200_000_000}
 """What the specification expects of the channel index, the users' lists and the cache, by what makes each grow."""
+_SPARE: Final = 1.25
 
 
 def expected_bytes(population: Population) -> dict[str, int]:
@@ -22,78 +24,113 @@ def expected_bytes(population: Population) -> dict[str, int]:
     }
 
 
+def summary(population: Population, whole: Filled) -> str:
+    """In three sentences."""
+    return (
+        f"The routing table takes {units.size(whole.resident_bytes)} of memory, where the platform's specification "
+        f"expects {units.size(sum(expected_bytes(population).values()))}. Filling it took "
+        f"{units.duration(whole.fill_seconds)} of one core's time. Plan for {units.size(_ram(whole))} of RAM for each "
+        "process that holds it."
+    )
+
+
 def memory(population: Population, whole: Filled) -> Section:
     """What is held where."""
     lines = _structures(population, whole)
     return Section(
         "Memory by structure",
-        "What the engine holds, as it counts it itself, beside what the platform's specification expects, in "
-        "proportion to its sizing.",
-        [Table(["engine", "specification"], [_memory_row(*line) for line in lines])],
+        "What the engine holds, as it counts it itself, beside what the platform's specification expects. The "
+        f"specification is the plan that Fanout was written to: {SPEC.shape()}, for which it allows "
+        f"{units.size(sum(_SPEC_BYTES.values()))}. Its figures are given here in proportion to this size. Indented "
+        "lines are the parts of the line above them; the others add up to the last.",
+        [Table(["engine", "specification"], [_memory_row(line) for line in lines])],
         [
             BarPlot(
                 "Memory by structure",
                 "Each bar is the memory of one part of the table; the specification's parts are drawn beside them.",
-                [bar for line in lines for bar in _memory_bars(*line)],
+                [bar for line in lines for bar in _memory_bars(line)],
             )
         ],
     )
 
 
-_Structure = tuple[str, int, int | None, str]
-"""Name, bytes held, bytes that the specification expects, what it is."""
+class _Structure(NamedTuple):
+    name: str
+    held: int
+    expected: int | None
+    """Bytes that the specification expects, where it says so."""
+    meaning: str
+    part: bool = False
+    """Of the one before."""
 
 
 def _structures(population: Population, whole: Filled) -> list[_Structure]:
     held, expected = whole.structures, expected_bytes(population)
-    index = held["bytes_ids"] + held["bytes_placements"]
+    names, placements = held["bytes_ids"], held["bytes_placements"]
     return [
-        ("names", held["bytes_ids"], None, "The ids of users, channels and instances, and the way from an id to it."),
-        ("placements", held["bytes_placements"], None, "For each channel, the instances that hold its readers."),
-        ("channel index", index, expected["channels"], "Names and placements together: from a channel to instances."),
-        ("memberships", held["bytes_memberships"], expected["memberships"], "For each user, the channels."),
-        (
+        _Structure("channel index", names + placements, expected["channels"], "The way from a channel to instances."),
+        _Structure("names", names, None, "The ids of users, channels and instances, each held once.", part=True),
+        _Structure("placements", placements, None, "For each channel, the instances with its readers.", part=True),
+        _Structure("memberships", held["bytes_memberships"], expected["memberships"], "For each user, the channels."),
+        _Structure(
             "cache",
             held["bytes_cache"],
             expected["users"],
-            "What remembers who was online; it shares the lists above.",
+            "What remembers who was online a while ago; the lists are those of the memberships, and counted there.",
         ),
-        (
-            "beside these",
-            whole.resident_bytes - held["bytes_total"],
+        _Structure(
+            "the rest",
+            _rest(whole),
             None,
-            "What the allocator keeps and rounds up, and what is nobody's.",
+            "Memory that the process took from the system and that is in no structure: rounded up, or kept for later.",
         ),
-        ("in all", whole.resident_bytes, sum(expected.values()), "Resident memory beyond that of the empty process."),
+        _Structure("in all", whole.resident_bytes, sum(expected.values()), "What the process grew by as it filled."),
     ]
 
 
-def _memory_row(name: str, held: int, expected: int | None, meaning: str) -> Row:
-    return Row(name, [units.size(held), units.size(expected) if expected else ""], meaning)
+def _rest(whole: Filled) -> int:
+    return whole.resident_bytes - whole.structures["bytes_total"]
 
 
-def _memory_bars(name: str, held: int, expected: int | None, _meaning: str) -> list[Bar]:
-    bars = [Bar(name, held, units.size(held))]
-    return [*bars, Bar(f"{name}, specification", expected, units.size(expected), 1)] if expected else bars
+def _memory_row(line: _Structure) -> Row:
+    cells = [units.size(line.held), units.size(line.expected) if line.expected else ""]
+    return Row(line.name, cells, line.meaning, line.part)
+
+
+def _memory_bars(line: _Structure) -> list[Bar]:
+    bars = [Bar(f"of which {line.name}" if line.part else line.name, line.held, units.size(line.held))]
+    if line.expected:
+        bars.append(Bar(f"{line.name}, specification", line.expected, units.size(line.expected), 1))
+    return bars
 
 
 def costs(population: Population, whole: Filled) -> Section:
-    """What one of each costs, in memory and in time."""
+    """What one of each costs in memory, each byte counted once."""
     held = whole.structures
-    users = (held["bytes_memberships"] + held["bytes_cache"]) / population.users
-    channels = (held["bytes_ids"] + held["bytes_placements"]) / population.channels
+    lists = held["bytes_memberships"] + held["bytes_cache"]
+    user = units.size(lists / population.users)
+    channel = units.size((whole.resident_bytes - lists) / population.channels)
+    each = units.size(whole.resident_bytes / population.memberships)
     rows = [
-        Row(
-            "a user",
-            [units.size(users)],
-            f"Memory for one user of {population.memberships // population.users} channels.",
-        ),
-        Row("a channel", [units.size(channels)], "Memory for one channel: its name, and where its readers are."),
-        Row(
-            "a membership",
-            [units.size(whole.resident_bytes / population.memberships)],
-            "All memory, shared out over the memberships: multiply it by yours.",
-        ),
+        Row("a user", [user], "The user's list of channels, and a place in the cache."),
+        Row("a channel", [channel], "Its name, where its readers are, and its share of the rest."),
+        Row("or: a membership", [each], "All of the memory shared out over the memberships."),
+    ]
+    return Section(
+        "Memory of another deployment",
+        f"memory = users x {user} + channels x {channel}. This holds where a user has about "
+        f"{units.digits(population.memberships / population.users)} channels and a channel about "
+        f"{units.digits(population.memberships / population.channels)} members, as here, from half to twice this size; "
+        "it says too little for much smaller tables, and too much for much larger ones. For another density, run the "
+        "benchmark with its numbers. The last line is the same memory by another measure: take it instead of the first "
+        "two, not with them.",
+        [Table(["memory"], rows)],
+    )
+
+
+def speed(population: Population, whole: Filled) -> Section:
+    """How fast it fills, answers, and is written and read back."""
+    rows = [
         Row(
             "memberships filled in",
             [f"{units.count(population.memberships / whole.fill_seconds)}/s"],
@@ -107,11 +144,17 @@ def costs(population: Population, whole: Filled) -> Section:
         Row(
             "lookups by name",
             [f"{units.count(whole.lookups_per_second)}/s"],
-            "Channels looked up per second in the full table, at random, a thousand in a call, by one core.",
+            "Channels looked up in the full table, at random, a thousand in a call.",
         ),
         *_snapshot_rows(whole),
     ]
-    return Section("What each costs", "The figures to size a machine with.", [Table(["engine"], rows)])
+    return Section(
+        "How fast",
+        "Filling in and lookups are by the second of one core's processor time, in which other programs of the machine "
+        "hardly show. A snapshot is the whole table in a file, to begin with after a restart: it is timed by the clock "
+        "on the wall, since the disk counts.",
+        [Table(["engine"], rows)],
+    )
 
 
 def _snapshot_rows(whole: Filled) -> list[Row]:
@@ -128,49 +171,91 @@ def _snapshot_rows(whole: Filled) -> list[Row]:
     ]
 
 
+def _ram(whole: Filled) -> float:
+    """To plan for."""
+    snapshot = whole.snapshot
+    most = max(whole.resident_bytes + snapshot.written_extra_bytes, snapshot.restored_bytes) if snapshot else 0
+    return max(most, whole.resident_bytes) * _SPARE + PROCESS_BYTES
+
+
+def hardware(whole: Filled) -> list[Section]:
+    """What to buy; nothing for a table that was not written and read back."""
+    if whole.snapshot is None:
+        return []
+    text = (
+        f"Plan for {units.size(_ram(whole))} of RAM for each process that holds this table. Every fan-out worker holds "
+        "a whole one of its own; a server instance holds one of its own users alone. The quarter is a rule of thumb, "
+        "for growth and for memory that comes back late after many logins (fanout bench churn). What the operating "
+        "system, the message broker and the databases take comes on top."
+    )
+    return [Section("What hardware it wants", text, [Table(["memory"], _hardware_rows(whole, whole.snapshot))])]
+
+
+def _hardware_rows(whole: Filled, snapshot: Snapshot) -> list[Row]:
+    table = whole.resident_bytes
+    lines = {
+        "the table": (table, "While users come and go."),
+        "the table, while it is written": (table + snapshot.written_extra_bytes, "With what a snapshot takes on top."),
+        "the table, while it is restored": (snapshot.restored_bytes, "In a new process: the most on the way."),
+        "RAM for each process": (
+            _ram(whole),
+            f"The largest of these and a quarter to spare, and {units.size(PROCESS_BYTES)} for Python and the service.",
+        ),
+        "disk for each snapshot": (
+            2 * snapshot.file_bytes,
+            "Twice the file: the new one is written beside the old one, and then takes its place.",
+        ),
+    }
+    return [Row(name, [units.size(held)], meaning) for name, (held, meaning) in lines.items()]
+
+
 def growth(population: Population, curve: dict[float, Filled]) -> Section:
     """By size."""
     sizes = {share: population.scaled(share).memberships for share in curve}
-    memory = [(float(sizes[share]), filled.resident_bytes / 1e6) for share, filled in curve.items()]
-    seconds = [(float(sizes[share]), filled.fill_seconds) for share, filled in curve.items()]
+    memory, fills, lookups = (
+        [(float(sizes[share]), figure(filled)) for share, filled in curve.items()] for figure in _FIGURES_AGAINST_SIZE
+    )
     rows = [
         Row(
-            f"{units.count(sizes[share])} memberships",
+            units.counted(sizes[share], "membership"),
             [
                 units.size(filled.resident_bytes),
                 units.size(filled.resident_bytes / sizes[share]),
                 units.duration(filled.fill_seconds),
                 f"{units.count(filled.lookups_per_second)}/s",
             ],
-            f"The whole measurement at {share:.4g} of the size.",
+            f"The whole measurement at {units.of_size(share)}.",
         )
         for share, filled in curve.items()
     ]
     return Section(
         "Cost against size",
         "The same shape of users and channels at several sizes: a straight line means that a size twice as large "
-        "costs twice as much.",
-        [Table(["memory", "each membership", "filled in", "lookups"], rows)],
+        "costs twice as much. Lookups become slower as the table outgrows the processor's caches. Times are of one "
+        "core's processor time.",
+        [Table(["memory", "each membership", "time to fill", "lookups"], rows)],
         [
-            LinePlot(
-                "Memory against size",
-                "Resident memory of the table as memberships grow.",
-                "memberships",
-                "MB",
-                [Series("engine", memory)],
+            _against_size("Memory", "MB", "Resident memory of the table as memberships grow.", memory),
+            _against_size(
+                "Time to fill", "seconds", "How long the engine's own calls took to bring all users online.", fills
             ),
-            LinePlot(
-                "Time to fill against size",
-                "How long the engine's own calls took to bring all users online.",
-                "memberships",
-                "s",
-                [Series("engine", seconds)],
-            ),
+            _against_size("Lookups", "M/s", "Channels looked up by name per second, at random.", lookups),
         ],
     )
 
 
-def alternatives(population: Population, others: dict[Kind, Filled]) -> list[Section]:
+_FIGURES_AGAINST_SIZE: Final[tuple[Callable[[Filled], float], ...]] = (
+    lambda filled: filled.resident_bytes / 1e6,
+    lambda filled: filled.fill_seconds,
+    lambda filled: filled.lookups_per_second / 1e6,
+)
+
+
+def _against_size(what: str, unit: str, meaning: str, points: list[tuple[float, float]]) -> LinePlot:
+    return LinePlot(f"{what} against size", meaning, "memberships", unit, [Series("engine", points)])
+
+
+def alternatives(share: float, population: Population, others: dict[Kind, Filled]) -> list[Section]:
     """The same table otherwise made; none where there are no others."""
     if not others:
         return []
@@ -189,7 +274,7 @@ def alternatives(population: Population, others: dict[Kind, Filled]) -> list[Sec
     return [
         Section(
             "The alternatives",
-            f"The same {units.count(population.memberships)} memberships in tables of plain Python dicts and of Cython "
+            f"At {units.of_size(share)}, {population.shape()}: the same in tables of plain Python dicts and of Cython, "
             "built in the same run; all three gave the same answers about a sample of channels.",
             [Table([TITLES[kind] for kind in KINDS], rows)],
             [

@@ -35,10 +35,11 @@ def fanout(*arguments: str) -> Result:
 def test_a_benchmark_prints_its_tables_and_writes_its_reports(name: str, arguments: Sequence[str]) -> None:
     result = fanout(name, *arguments, "--json", "figures.json")
     assert result.exit_code == 0, result.output
-    page = Path(f"fanout-bench-{name}.html")
+    page = Path(f"fanout-bench-{name}-quick.html")
     assert str(page.resolve()) in "".join(result.stdout.split("\n"))
     figures = json.loads(Path("figures.json").read_bytes())
     assert figures["name"] == name
+    assert figures["title"].startswith("Quick run")
     assert_complete(figures, result.stdout)
     assert_stands_alone(page.read_text())
 
@@ -79,10 +80,11 @@ def test_a_size_that_does_not_fit_is_refused_with_one_that_would(tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["sizing", "--channels", "10", "--memberships", "9"], "at least as many memberships as channels"),
-        (["sizing", "--users", "2", "--channels", "3", "--memberships", "12"], "too many memberships"),
-        (["sizing", "--users", "8", "--channels", "8", "--memberships", "60"], "too many memberships"),
-        (["login", "--channels", "10", "--memberships", "20", "--users", "5"], "at least as many channels"),
+        (["sizing", "--channels", "10", "--memberships", "9"], "--memberships 9 is less than --channels 10"),
+        (["sizing", "--users", "2", "--channels", "3", "--memberships", "12"], "--memberships 12 are too many"),
+        (["sizing", "--users", "8", "--channels", "8", "--memberships", "65"], "at most --memberships 64"),
+        (["sizing", "--quick", "--channels", "10", "--memberships", "9"], "--quick takes a fiftieth"),
+        (["login", "--channels", "10", "--memberships", "20", "--users", "5"], "--channels 10 is less than --visit"),
     ],
 )
 def test_what_cannot_be_is_refused_in_words(arguments: list[str], reason: str) -> None:
@@ -90,6 +92,29 @@ def test_what_cannot_be_is_refused_in_words(arguments: list[str], reason: str) -
     assert result.exit_code == 1
     assert reason in " ".join(result.stderr.split())
     assert "Traceback" not in result.output
+
+
+def test_users_in_every_channel_are_measured_at_each_size() -> None:
+    result = fanout("sizing", "--users", "8", "--channels", "8", "--memberships", "64")
+    assert result.exit_code == 0, result.output
+    assert "1 membership " in result.stdout
+
+
+@pytest.mark.parametrize("option", ["--html", "--json"])
+@pytest.mark.parametrize(("path", "reason"), [("nowhere/x", "No such file or directory"), (".", "Is a directory")])
+def test_a_file_that_cannot_be_written_is_refused_first(option: str, path: str, reason: str) -> None:
+    result = fanout("sizing", option, path)
+    assert result.exit_code == fanout("sizing", "--users", "0").exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr == f"error {option} {path} cannot be written: {reason}\n"
+
+
+def test_a_refused_run_leaves_no_file_and_keeps_an_old_one(tmp_path: Path) -> None:
+    Path("old.json").write_text("old")
+    result = fanout("sizing", "--memberships", "1", "--html", "new.html", "--json", "old.json")
+    assert result.exit_code == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["old.json"]
+    assert Path("old.json").read_text() == "old"
 
 
 def test_all_runs_each(monkeypatch: pytest.MonkeyPatch) -> None:

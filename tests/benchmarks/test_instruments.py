@@ -7,12 +7,12 @@ from collections import Counter
 import pytest
 
 from benchmarks.apart import run_apart
-from benchmarks.costs import COSTS, require_room
+from benchmarks.costs import COSTS
 from benchmarks.drawing import channel_names, draws, sample
-from benchmarks.errors import BenchError, DoesNotFitError
+from benchmarks.errors import BenchError
 from benchmarks.floor import Floor
 from benchmarks.histogram import Histogram
-from benchmarks.measure.fill import Filled, FillSettings, fill
+from benchmarks.measure.fill import Filled, FillSettings, fill, watched
 from benchmarks.population import Population
 from benchmarks.tables import KINDS, Kind
 
@@ -114,6 +114,13 @@ def test_a_process_of_its_own_measures_less_than_is_expected(kind: Kind) -> None
     assert filled.entries == len({(c, user % 10) for user in range(1_000) for c in population.numbers(user)})
 
 
+def test_what_a_call_holds_for_a_while_is_seen_when_it_is_over() -> None:
+    returned, seconds, held = watched(lambda: len(b"x" * 100_000_000))
+    assert returned == 100_000_000
+    assert 0 < seconds < 60
+    assert held > 90_000_000
+
+
 def ignored(share: float, what: str) -> None:
     pass
 
@@ -122,17 +129,3 @@ def test_a_process_that_breaks_is_no_result(capfd: pytest.CaptureFixture[str]) -
     with pytest.raises(BenchError, match="ended with code 1"):
         run_apart(fill, FillSettings("engine", Population(1, 1, 5, 1), lookups=1_000), Filled, ignored)
     assert "cannot be drawn" in capfd.readouterr().err
-
-
-@pytest.mark.parametrize("available", [0, 400_000_000, 2_000_000_000])
-def test_what_is_proposed_fits(available: int) -> None:
-    population = Population(users=1_000_000, channels=50_000_000, memberships=300_000_000, instances=100)
-    with pytest.raises(DoesNotFitError, match="This would fit") as refusal:
-        require_room("engine", population, available)
-    words = str(refusal.value).split()
-    users, channels, memberships = (
-        int(words[words.index(f"--{name}") + 1]) for name in ("users", "channels", "memberships")
-    )
-    if available > 200_000_000:
-        require_room("engine", Population(users, channels, memberships, 100), available)
-        assert memberships > 1_000_000

@@ -20,11 +20,12 @@ LINES = LinePlot("lines", "What lines say.", "x", "y", [Series("a", [(1.0, 1.0),
 
 def report() -> Report:
     targets = [at_most("met", 1, 2, "MB", judged=True), at_least("missed", 1, 2, "MB", judged=True)]
-    table = Table(["cell"], [Row("<name>", ["1"], "A meaning.")])
+    table = Table(["cell"], [Row("<name>", ["1"], "A meaning."), Row("inner", ["0.5"], "A part.", part=True)])
     return Report(
         name="sizing",
         title="A & B",
         summary="In <short>.",
+        background="What it is about.",
         machine=this_machine(),
         began="2026-01-01T00:00:00+00:00",
         seconds=1.5,
@@ -42,13 +43,22 @@ def report() -> Report:
         (units.size(999), "999 bytes"),
         (units.size(1_234_567_890), "1.23 GB"),
         (units.size(-2_500_000), "-2.5 MB"),
-        (units.count(999_600), "1,000K"),
-        (units.count(12_345_678), "12.3M"),
+        (units.size(2e15), "2,000,000 GB"),
+        (units.count(999_600), "1,000 K"),
+        (units.count(12_345_678), "12.3 M"),
         (units.count(0), "0"),
         (units.duration(0.00125), "1.25 ms"),
         (units.duration(5e-8), "50 ns"),
         (units.duration(0), "0 ns"),
-        (units.times(2.345), "2.35x"),
+        (units.times(2.345), "2.35 times"),
+        (units.times(1.0), "1 time"),
+        (units.times(0.00001234), "0.0000123 times"),
+        (units.digits(717_000), "717,000"),
+        (units.digits(7.17e9), "7,170,000,000"),
+        (units.counted(1, "user"), "1 user"),
+        (units.counted(1_200, "user"), "1,200 users"),
+        (units.of_size(0.125), "1/8 of the size"),
+        (units.of_size(1.0), "the whole size"),
     ],
 )
 def test_figures_have_three_digits_and_a_unit(shown: str, expected: str) -> None:
@@ -86,12 +96,21 @@ def test_lines_go_through_their_points_and_plots_without_any_are_drawn() -> None
         ET.fromstring(svg(empty))  # noqa: S314
 
 
+def test_the_unit_of_an_axis_is_no_entry_of_the_legend() -> None:
+    drawn = ET.fromstring(svg(LINES))  # noqa: S314 - drawn a moment ago
+    places = {text.text: float(text.attrib["y"]) for text in drawn.iter("text")}
+    assert places["a"] < places["y"] < places["1 K"]
+
+
 def test_the_page_says_what_is_met_and_shows_markup_as_text() -> None:
     page = html(report())
     words = " ".join(ET.fromstring(page.removeprefix("<!DOCTYPE html>\n")).itertext())  # noqa: S314
     assert "A & B" in words
     assert "In <short>." in words
     assert "users 1,000" in words
+    assert "What it is about." in words
+    assert "A target is what the project holds itself to" in words
+    assert page.count('class="part"') == 1
     assert page.count('class="met"') == page.count('class="missed"') == 1
     assert "not judged at this size" in words
 
@@ -107,10 +126,24 @@ def test_a_terminal_shows_bars_and_a_file_plain_lines(monkeypatch: pytest.Monkey
         assert "first" in out.getvalue()
 
 
-def test_the_tables_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+def printed(monkeypatch: pytest.MonkeyPatch, width: int) -> str:
     out = StringIO()
-    monkeypatch.setattr(terminal, "console", lambda: Console(file=out, width=160))
+    monkeypatch.setattr(terminal, "console", lambda: Console(file=out, width=width))
     terminal.print_report(report())
-    assert "<name>" in out.getvalue()
+    return out.getvalue()
+
+
+def test_the_tables_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = printed(monkeypatch, 160)
+    assert "<name>" in shown
+    assert "\n   inner " in shown
+    assert "\n\nTargets\nA target is what" in shown
     for verdict in ("met", "not met", "not judged at this size"):
-        assert verdict in out.getvalue()
+        assert verdict in shown
+
+
+def test_what_figures_say_is_printed_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "A meaning." in printed(monkeypatch, 80)
+    narrow = printed(monkeypatch, 50)
+    assert "A meaning." not in narrow
+    assert "A text." in narrow

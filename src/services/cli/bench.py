@@ -1,11 +1,13 @@
 """`fanout bench`: size hardware, and see the engine's figures beside their targets."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
 import typer
+from msgspec.structs import replace
 
 from benchmarks.errors import BenchError
 from benchmarks.population import Population
@@ -26,10 +28,61 @@ app = typer.Typer(
 )
 
 QUICK_FRACTION: Final = 1 / 50
+_QUICK_HINT: Final = " (of the numbers given, --quick takes a fiftieth)"
+_USAGE: Final = 2
+"""The exit status of typer itself for options that cannot be."""
 _QUICK_LOOKUPS: Final = 200_000
 _QUICK_ROUNDS: Final = 3
 _QUICK_SECONDS: Final = 0.6
 _QUICK_ROUTE_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the report of a benchmark goes."""
+
+    name: str
+    quick: bool
+    json_file: Path | None
+    html_file: Path | None
+
+    @property
+    def page(self) -> Path:
+        """The report for people: a quick run does not replace that of a full one."""
+        return self.html_file or Path(f"fanout-bench-{self.name}{'-quick' if self.quick else ''}.html")
+
+    def require_writable(self) -> None:
+        """Find out before a run of minutes, and not after it.
+
+        Raises:
+            SystemExit: a file cannot be written; code 2, after a line that says why.
+        """
+        for option, path in (("--html", self.page), ("--json", self.json_file)):
+            if path is not None and (reason := _why_not_writable(path)):
+                complain("error", f"{option} {path} cannot be written: {reason}")
+                raise SystemExit(_USAGE)
+
+    def write(self, report: Report) -> None:
+        """Print it, and write it to the files."""
+        print_report(report)
+        self.page.write_text(html(report))
+        say("ok", f"report: {self.page.resolve()}")
+        if self.json_file is not None:
+            self.json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+            say("ok", f"figures: {self.json_file.resolve()}")
+
+
+def _why_not_writable(path: Path) -> str | None:
+    """By opening it, since permissions do not say all; a file that was not there is not left behind."""
+    new = not path.exists()
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        return error.strerror or str(error)
+    if new:
+        path.unlink()
+    return None
+
 
 Users = Annotated[int, typer.Option(min=1, help="Users online.")]
 Channels = Annotated[int, typer.Option(min=1, help="Channels, each with at least one member.")]
@@ -39,7 +92,8 @@ Skew = Annotated[float, typer.Option(min=0.0, help="How unequal channels are: 0 
 Quick = Annotated[bool, typer.Option("--quick", help="A fiftieth of it, for trying out; targets are not judged.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")]
 HtmlFile = Annotated[
-    Path | None, typer.Option("--html", help="Where the report goes; by default fanout-bench-NAME.html, here.")
+    Path | None,
+    typer.Option("--html", help="Where the report goes; by default fanout-bench-NAME.html here, or -NAME-quick.html."),
 ]
 
 
@@ -62,7 +116,7 @@ def bench_sizing(
     """
     population = Population(users, channels, memberships, instances, skew)
     options = _quick_sizing(population) if quick else SizingOptions(population)
-    _show(lambda stages: sizing(options, stages), json_file, html_file)
+    _show(lambda stages: sizing(options, stages), Files("sizing", quick, json_file, html_file))
 
 
 @app.command("login")
@@ -85,7 +139,7 @@ def bench_login(  # noqa: PLR0913 - each is an option of the command
     """
     population = Population(users, channels, memberships, instances, skew)
     options = _quick_login(population, visit) if quick else LoginOptions(population, visit)
-    _show(lambda stages: login(options, stages), json_file, html_file)
+    _show(lambda stages: login(options, stages), Files("login", quick, json_file, html_file))
 
 
 @app.command("route")
@@ -96,7 +150,7 @@ def bench_route(*, quick: Quick = False, json_file: JsonFile = None, html_file: 
     dicts and in Cython.
     """
     options = _QUICK_ROUTE if quick else RouteOptions()
-    _show(lambda stages: route(options, stages), json_file, html_file)
+    _show(lambda stages: route(options, stages), Files("route", quick, json_file, html_file))
 
 
 @app.command("churn")
@@ -112,7 +166,7 @@ def bench_churn(
     Each step is held against a plain model; when all visitors have left, memory is compared with the beginning.
     """
     options = _quick_churn(operations) if quick else ChurnOptions(operations=operations)
-    _show(lambda stages: churn(options, stages), json_file, html_file)
+    _show(lambda stages: churn(options, stages), Files("churn", quick, json_file, html_file))
 
 
 @app.command("all")
@@ -126,12 +180,11 @@ _QUICK_ROUTE: Final = RouteOptions(channels=2_000, widths=(1, 6), seconds=_QUICK
 
 
 def _quick_sizing(population: Population) -> SizingOptions:
-    return SizingOptions(population.scaled(QUICK_FRACTION), lookups=_QUICK_LOOKUPS)
+    return SizingOptions(population, QUICK_FRACTION, lookups=_QUICK_LOOKUPS)
 
 
 def _quick_login(population: Population, visit: int) -> LoginOptions:
-    small = max(1, round(visit * QUICK_FRACTION))
-    return LoginOptions(population.scaled(QUICK_FRACTION), small, _QUICK_ROUNDS, _QUICK_SECONDS)
+    return LoginOptions(population, visit, QUICK_FRACTION, _QUICK_ROUNDS, _QUICK_SECONDS)
 
 
 def _quick_churn(operations: int) -> ChurnOptions:
@@ -140,22 +193,24 @@ def _quick_churn(operations: int) -> ChurnOptions:
     return ChurnOptions(whole.population.scaled(QUICK_FRACTION), visitors, few)
 
 
-def _show(bench: Callable[[Stages], Report], json_file: Path | None, html_file: Path | None) -> None:
+def _show(bench: Callable[[Stages], Report], files: Files) -> None:
     """Measure, print, write.
 
+    Args:
+        bench: what measures.
+        files: where its report goes.
+
     Raises:
-        SystemExit: it could not be measured; code 1, after a line that says why.
+        SystemExit: after a line that says why; code 2, as for other options that cannot be, when a file cannot be
+            written, and 1 when it could not be measured.
     """
+    files.require_writable()
     try:
         with stages_shown() as stages:
             report = bench(stages)
     except BenchError as error:
-        complain("error", str(error))
+        complain("error", f"{error}{_QUICK_HINT if files.quick else ''}")
         raise SystemExit(1) from None
-    print_report(report)
-    page = html_file or Path(f"fanout-bench-{report.name}.html")
-    page.write_text(html(report))
-    say("ok", f"report: {page.resolve()}")
-    if json_file is not None:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
-        say("ok", f"figures: {json_file.resolve()}")
+    if files.quick:
+        report = replace(report, title=f"Quick run, a fiftieth of the work to try it out. {report.title}")
+    files.write(report)
