@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+_LINE_BYTES: Final = 128
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -21,6 +22,8 @@ class Machine(msgspec.Struct, frozen=True):
     available_bytes: int
     system: str
     python: str
+    huge_pages: str
+    """Whether the system gives pages of 2 MB: always, to who asks (madvise), never, or nothing known."""
     load: float
     """Of the last minute: how many others were at work when the run began."""
 
@@ -34,6 +37,7 @@ def this_machine() -> Machine:
         available_bytes=available_bytes(),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=f"{platform.python_implementation()} {platform.python_version()}",
+        huge_pages=_huge_pages(),
         load=os.getloadavg()[0],
     )
 
@@ -58,6 +62,34 @@ def forget_most_resident() -> None:
     """Begin anew to watch for the most."""
     with suppress(OSError):  # not every container may: then the most is that of the whole life of the process
         Path("/proc/self/clear_refs").write_text("5")
+
+
+class ProcessorWaits:
+    """For how long the thread that makes this was ready to run while others had the processor.
+
+    What the host of a virtual machine gives to its other guests is not in it. Where the system does not say, it is 0.
+    """
+
+    def __init__(self) -> None:
+        self._file: int | None = None
+        with suppress(OSError):
+            self._file = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
+
+    def read_ns(self) -> int:
+        """Nanoseconds since the thread began."""
+        return int(os.pread(self._file, _LINE_BYTES, 0).split()[1]) if self._file is not None else 0
+
+    def close(self) -> None:
+        """The end of it."""
+        if self._file is not None:
+            os.close(self._file)
+
+
+def _huge_pages() -> str:
+    with suppress(OSError):
+        found = re.search(r"\[(\w+)\]", Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text())
+        return found[1] if found else ""
+    return ""
 
 
 def _processor() -> str:

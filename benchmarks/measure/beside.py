@@ -9,6 +9,7 @@ import gc
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from time import perf_counter, perf_counter_ns
 from typing import Final
 
@@ -17,6 +18,7 @@ import msgspec
 from benchmarks.apart import Progress
 from benchmarks.drawing import channel_names
 from benchmarks.histogram import Histogram
+from benchmarks.machine import ProcessorWaits
 from benchmarks.measure.fill import bring_online
 from benchmarks.measure.logins import INSTANCE
 from benchmarks.population import Population
@@ -62,6 +64,8 @@ class Beside(msgspec.Struct, frozen=True):
     """Single calls of `instances`."""
     loop: dict[str, Distribution]
     """Rounds of an asyncio event loop that does nothing else: a long one is a stall."""
+    loop_running: dict[str, Distribution]
+    """The same without the time for which the loop's thread was ready, and others had the processor."""
     visits: dict[str, int]
     """How often a user came and left meanwhile, lookups and loop together."""
 
@@ -91,6 +95,7 @@ class Stage:
         self._names = settings.population.some_names(min(_NAMES, settings.population.channels), _LOOKUP_DRAW)
         self._lookups = {scene: Histogram() for scene in SCENES}
         self._loop = {scene: Histogram() for scene in SCENES}
+        self._loop_running = {scene: Histogram() for scene in SCENES}
         self._visits = dict.fromkeys(SCENES, 0)
         engine.user_online(_USER, INSTANCE, self._visitor)
         engine.user_offline(_USER, INSTANCE)
@@ -111,7 +116,7 @@ class Stage:
         stop = threading.Event()
         visits = asyncio.create_task(asyncio.to_thread(self._come_and_go, scene, stop))
         try:
-            await self._time_rounds(self._loop[scene])
+            await self._time_rounds(scene)
         finally:
             stop.set()
             await visits
@@ -121,6 +126,7 @@ class Stage:
         return Beside(
             lookups={scene: described(counted) for scene, counted in self._lookups.items()},
             loop={scene: described(counted) for scene, counted in self._loop.items()},
+            loop_running={scene: described(counted) for scene, counted in self._loop_running.items()},
             visits=self._visits,
         )
 
@@ -141,15 +147,22 @@ class Stage:
                 durations.append(clock() - began)
             counted.record(durations)
 
-    async def _time_rounds(self, counted: Histogram) -> None:
+    async def _time_rounds(self, scene: str) -> None:
         clock = perf_counter_ns
-        for names in self._blocks():
-            durations = []
-            for _ in names:
-                began = clock()
-                await asyncio.sleep(0)
-                durations.append(clock() - began)
-            counted.record(durations)
+        with closing(ProcessorWaits()) as waits:
+            before = waits.read_ns()
+            for names in self._blocks():
+                durations, running = [], []
+                for _ in names:
+                    began = clock()
+                    await asyncio.sleep(0)
+                    took = clock() - began
+                    waited = waits.read_ns()
+                    durations.append(took)
+                    running.append(max(0, took - (waited - before)))
+                    before = waited
+                self._loop[scene].record(durations)
+                self._loop_running[scene].record(running)
 
     def _blocks(self) -> Iterator[list[str]]:
         """Names in blocks, over and over, until the time is up."""

@@ -40,9 +40,13 @@ def described(machine: Machine) -> str:
     """What the figures depend on, in a sentence."""
     return (
         f"Measured on {units.counted(machine.cores, 'core')} of {machine.processor}, "
-        f"{units.size(machine.memory_bytes)} of memory, {machine.system}, {machine.python}. In the minute before, "
+        f"{units.size(machine.memory_bytes)} of memory, {machine.system}, {machine.python}, huge pages "
+        f"{_HUGE_PAGES.get(machine.huge_pages, 'unknown')}. In the minute before, "
         f"other programs kept about {machine.load:.2f} cores busy (the load average): the nearer to 0, the better."
     )
+
+
+_HUGE_PAGES: Final = {"always": "for all", "madvise": "for the engine, which asks for them", "never": "switched off"}
 
 
 def settings_line(settings: dict[str, object]) -> str:

@@ -10,7 +10,7 @@ from benchmarks import units
 from benchmarks.apart import run_apart
 from benchmarks.costs import Held, require_room
 from benchmarks.errors import BenchError, TablesDifferError
-from benchmarks.measure.beside import Beside, BesideSettings, beside
+from benchmarks.measure.beside import Beside, BesideSettings, Distribution, beside
 from benchmarks.measure.logins import Logins, LoginSettings, logins
 from benchmarks.population import Population
 from benchmarks.report import Report, Target, at_least, at_most
@@ -171,8 +171,8 @@ def _beside_targets(options: LoginOptions, watched: Beside) -> list[Target]:
     ]
     stalls = [
         at_most(
-            f"longest stall of an event loop {sections.SCENES[scene]} "
-            f"(alone {units.duration(watched.loop['alone'].longest / 1e6)})",
+            f"longest stall of an event loop {sections.SCENES[scene]} (alone {_longest(watched.loop['alone'])}; "
+            f"while it had a processor {_longest(watched.loop_running[scene])})",
             watched.loop[scene].longest,
             _STALL_US,
             "us",
@@ -181,6 +181,10 @@ def _beside_targets(options: LoginOptions, watched: Beside) -> list[Target]:
         for scene in ("cached", "known")
     ]
     return targets + stalls
+
+
+def _longest(of: Distribution) -> str:
+    return units.duration(of.longest / 1e6)
 
 
 def _judged(options: LoginOptions) -> bool:
