@@ -10,7 +10,6 @@ from typing import Final
 import msgspec
 
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
-_LINE_BYTES: Final = 128
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -62,27 +61,6 @@ def forget_most_resident() -> None:
     """Begin anew to watch for the most."""
     with suppress(OSError):  # not every container may: then the most is that of the whole life of the process
         Path("/proc/self/clear_refs").write_text("5")
-
-
-class ProcessorWaits:
-    """For how long the thread that makes this was ready to run while others had the processor.
-
-    What the host of a virtual machine gives to its other guests is not in it. Where the system does not say, it is 0.
-    """
-
-    def __init__(self) -> None:
-        self._file: int | None = None
-        with suppress(OSError):
-            self._file = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
-
-    def read_ns(self) -> int:
-        """Nanoseconds since the thread began."""
-        return int(os.pread(self._file, _LINE_BYTES, 0).split()[1]) if self._file is not None else 0
-
-    def close(self) -> None:
-        """The end of it."""
-        if self._file is not None:
-            os.close(self._file)
 
 
 def _huge_pages() -> str:

@@ -6,10 +6,10 @@ thread is let in soon and what is left to see are the engine's own locks and the
 
 import asyncio
 import gc
+import hashlib
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
 from time import perf_counter, perf_counter_ns
 from typing import Final
 
@@ -18,15 +18,15 @@ import msgspec
 from benchmarks.apart import Progress
 from benchmarks.drawing import channel_names
 from benchmarks.histogram import Histogram
-from benchmarks.machine import ProcessorWaits
 from benchmarks.measure.fill import bring_online
 from benchmarks.measure.logins import INSTANCE
 from benchmarks.population import Population
 from fanout import Engine
 
 SWITCH_INTERVAL_S: Final = 50e-6
-SCENES: Final = ("alone", "cached", "known")
-"""Nobody comes or goes; users whose channels are cached do; users whose channels are given by name do."""
+SCENES: Final = ("alone", "busy", "cached", "known")
+"""Nobody comes or goes, and nothing else is at work; or something that has nothing to do with the engine; users whose
+channels are cached come and go; users whose channels are given by name do."""
 PERCENTILES: Final = (0.5, 0.9, 0.99, 0.999, 0.9999)
 _TURNS: Final = 3
 _USER: Final = "visitor"
@@ -35,6 +35,8 @@ _NAMES: Final = 100_000
 _LOOKUP_DRAW: Final = 1 << 21
 _CURVE_POINTS: Final = 200
 _MS_IN_NS: Final = 1_000_000
+_HASHED: Final = bytes(8 << 20)
+"""Some milliseconds of work, as a login is."""
 
 
 class BesideSettings(msgspec.Struct, frozen=True):
@@ -64,8 +66,6 @@ class Beside(msgspec.Struct, frozen=True):
     """Single calls of `instances`."""
     loop: dict[str, Distribution]
     """Rounds of an asyncio event loop that does nothing else: a long one is a stall."""
-    loop_running: dict[str, Distribution]
-    """The same without the time for which the loop's thread was ready, and others had the processor."""
     visits: dict[str, int]
     """How often a user came and left meanwhile, lookups and loop together."""
 
@@ -95,15 +95,20 @@ class Stage:
         self._names = settings.population.some_names(min(_NAMES, settings.population.channels), _LOOKUP_DRAW)
         self._lookups = {scene: Histogram() for scene in SCENES}
         self._loop = {scene: Histogram() for scene in SCENES}
-        self._loop_running = {scene: Histogram() for scene in SCENES}
-        self._visits = dict.fromkeys(SCENES, 0)
+        self._visits = dict.fromkeys(("cached", "known"), 0)
+        self._works: dict[str, Callable[[], object] | None] = {
+            "alone": None,
+            "busy": lambda: hashlib.sha256(_HASHED),  # without the turn, as the engine's bulk work is
+            "cached": lambda: self._visit("cached", None),
+            "known": lambda: self._visit("known", self._visitor),
+        }
         engine.user_online(_USER, INSTANCE, self._visitor)
         engine.user_offline(_USER, INSTANCE)
 
     def look_up(self, scene: str) -> None:
-        """Lookups in this thread, visits in another."""
+        """Lookups in this thread, the scene's work in another."""
         stop = threading.Event()
-        visits = threading.Thread(target=self._come_and_go, args=(scene, stop))
+        visits = threading.Thread(target=self._work, args=(scene, stop))
         visits.start()
         try:
             self._time_lookups(self._lookups[scene])
@@ -112,11 +117,11 @@ class Stage:
             visits.join()
 
     async def spin(self, scene: str) -> None:
-        """An event loop that goes round, visits in a thread of its pool, as services do."""
+        """An event loop that goes round, the scene's work in a thread of its pool, as services do."""
         stop = threading.Event()
-        visits = asyncio.create_task(asyncio.to_thread(self._come_and_go, scene, stop))
+        visits = asyncio.create_task(asyncio.to_thread(self._work, scene, stop))
         try:
-            await self._time_rounds(scene)
+            await self._time_rounds(self._loop[scene])
         finally:
             stop.set()
             await visits
@@ -126,16 +131,18 @@ class Stage:
         return Beside(
             lookups={scene: described(counted) for scene, counted in self._lookups.items()},
             loop={scene: described(counted) for scene, counted in self._loop.items()},
-            loop_running={scene: described(counted) for scene, counted in self._loop_running.items()},
             visits=self._visits,
         )
 
-    def _come_and_go(self, scene: str, stop: threading.Event) -> None:
-        names = self._visitor if scene == "known" else None
-        while scene != "alone" and not stop.is_set():
-            self._engine.user_online(_USER, INSTANCE, names)
-            self._engine.user_offline(_USER, INSTANCE)
-            self._visits[scene] += 1
+    def _work(self, scene: str, stop: threading.Event) -> None:
+        work = self._works[scene]
+        while work and not stop.is_set():
+            work()
+
+    def _visit(self, scene: str, names: list[str] | None) -> None:
+        self._engine.user_online(_USER, INSTANCE, names)
+        self._engine.user_offline(_USER, INSTANCE)
+        self._visits[scene] += 1
 
     def _time_lookups(self, counted: Histogram) -> None:
         instances, clock = self._engine.instances, perf_counter_ns
@@ -147,22 +154,15 @@ class Stage:
                 durations.append(clock() - began)
             counted.record(durations)
 
-    async def _time_rounds(self, scene: str) -> None:
+    async def _time_rounds(self, counted: Histogram) -> None:
         clock = perf_counter_ns
-        with closing(ProcessorWaits()) as waits:
-            before = waits.read_ns()
-            for names in self._blocks():
-                durations, running = [], []
-                for _ in names:
-                    began = clock()
-                    await asyncio.sleep(0)
-                    took = clock() - began
-                    waited = waits.read_ns()
-                    durations.append(took)
-                    running.append(max(0, took - (waited - before)))
-                    before = waited
-                self._loop[scene].record(durations)
-                self._loop_running[scene].record(running)
+        for names in self._blocks():
+            durations = []
+            for _ in names:
+                began = clock()
+                await asyncio.sleep(0)
+                durations.append(clock() - began)
+            counted.record(durations)
 
     def _blocks(self) -> Iterator[list[str]]:
         """Names in blocks, over and over, until the time is up."""

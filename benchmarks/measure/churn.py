@@ -5,6 +5,7 @@ import random
 from array import array
 from collections import Counter
 from collections.abc import Callable
+from time import sleep
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +30,8 @@ _WEIGHTS: Final = {"join": 30, "leave": 30, "login": 12, "login known": 8, "logo
 _CHECK_EVERY: Final = 10_000
 _CHECKED: Final = 20
 _WARM_UP: Final = 2_000
+SETTLING_S: Final = 2.0
+"""The allocator returns pages that were not used for a second, when it is called next."""
 
 Step = tuple[str, str, str, list[str]]
 """What is done, the user, the instance, channels."""
@@ -93,6 +96,7 @@ def churn(settings: ChurnSettings, progress: Progress) -> Churned:
                 memory.look()
     for step in steps.farewell():
         witness.take(step)
+    _settle(engine)
     held, resident = (memory.look() for memory in memories)
     witness.compare(steps.all_channels(), [])
     return Churned(
@@ -183,6 +187,15 @@ def _warm_up(settings: ChurnSettings) -> None:
     steps, witness = Steps(settings), Witness(_new_engine(), None)
     for _ in range(_WARM_UP):
         witness.take(steps.draw())
+
+
+def _settle(engine: Engine) -> None:
+    sleep(SETTLING_S)
+    for number in range(_WARM_UP):
+        engine.user_online("last", "last", [f"last-{number}"])
+        engine.user_offline("last", "last")
+    engine.forget("last")
+    engine.drop_instance("last")
 
 
 def _visitor(number: int) -> str:

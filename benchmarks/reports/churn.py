@@ -8,11 +8,11 @@ from benchmarks import units
 from benchmarks.apart import run_apart
 from benchmarks.costs import Held, require_room
 from benchmarks.errors import TablesDifferError
-from benchmarks.measure.churn import Churned, ChurnSettings
+from benchmarks.measure.churn import SETTLING_S, Churned, ChurnSettings
 from benchmarks.measure.churn import churn as measured_churn
 from benchmarks.population import Population
 from benchmarks.report import Bar, BarPlot, Report, Row, Section, Table, Target, at_most
-from benchmarks.reports.framing import Run
+from benchmarks.reports.framing import SPEC, Run
 from benchmarks.stages import Stages
 
 FULL: Final = 1_000_000
@@ -23,9 +23,21 @@ _MOMENTS: Final = ("at the beginning", "at most", "at the end")
 class ChurnOptions(msgspec.Struct, frozen=True):
     """Who stays, and what comes and goes."""
 
-    population: Population = Population(users=4_000, channels=200_000, memberships=1_200_000, instances=100)
+    population: Population = SPEC.scaled(1 / 5)
+    """Smaller than the specification for the sake of the model, which takes what a table in Python takes."""
     visitors: int = 4_000
     operations: int = FULL
+    scale: float = 1.0
+    """The part of all three that is measured: less than all to try it out."""
+
+    @property
+    def measured(self) -> Population:
+        """Who stays."""
+        return self.population.scaled(self.scale)
+
+    def scaled(self, count: int) -> int:
+        """Of visitors or operations, the part that is measured."""
+        return max(1, round(count * self.scale))
 
 
 def churn(options: ChurnOptions, stages: Stages) -> Report:
@@ -36,14 +48,14 @@ def churn(options: ChurnOptions, stages: Stages) -> Report:
     """
     run = Run()
     options.population.check()
-    require_room(options.population, lambda _: [Held("python", options.population)])  # no option makes it smaller
+    require_room(options.population, lambda population: [Held("python", population.scaled(options.scale))])
     checked = _churned(options, stages, "held against a plain model", checked=True)
     alone = _churned(options, stages, "alone, for memory", checked=False)
     if checked.returned != alone.returned:
         raise TablesDifferError("the same steps returned something else the second time")
     return run.report(
         "churn",
-        f"Churn: {options.operations:,} random joins, leaves, logins and drops",
+        f"Churn: {options.scaled(options.operations):,} random joins, leaves, logins and drops",
         f"{checked.answers_checked:,} answers were those of a plain model. When everybody who came had left again, the "
         f"engine held {units.size(alone.held_bytes[2])}, and {units.size(alone.held_bytes[0])} before.",
         options,
@@ -54,12 +66,13 @@ def churn(options: ChurnOptions, stages: Stages) -> Report:
 
 
 def _churned(options: ChurnOptions, stages: Stages, how: str, *, checked: bool) -> Churned:
-    settings = ChurnSettings(options.population, options.visitors, options.operations, checked)
-    return run_apart(measured_churn, settings, Churned, stages(f"{units.count(options.operations)} steps, {how}"))
+    operations = options.scaled(options.operations)
+    settings = ChurnSettings(options.measured, options.scaled(options.visitors), operations, checked)
+    return run_apart(measured_churn, settings, Churned, stages(f"{units.count(operations)} steps, {how}"))
 
 
 def _targets(options: ChurnOptions, checked: Churned, alone: Churned) -> list[Target]:
-    judged = options.operations >= FULL
+    judged = options.scaled(options.operations) >= FULL
     grown = [(what, _growth(held)) for what, held in _memories(alone).items()]
     return [
         *(at_most(f"{what}, more than at the beginning", by, _GROWTH_LIMIT, "%", judged=judged) for what, by in grown),
@@ -81,7 +94,9 @@ def _memory(alone: Churned) -> Section:
     return Section(
         "Memory",
         "At the beginning only those are online who stay. Then visitors come, go, join and leave, a sixth of their "
-        "channels being new ones. At the end the instances of all visitors are dropped and their lists forgotten.",
+        "channels being new ones. At the end the instances of all visitors are dropped and their lists forgotten. What "
+        "is not used again the allocator gives back after a second, so the end is "
+        f"{units.duration(SETTLING_S)} after that.",
         [Table([*_MOMENTS, "difference"], rows)],
         [BarPlot("Memory before, during and after", "What is held when visitors have left should be as before.", bars)],
     )

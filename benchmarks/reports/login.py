@@ -171,8 +171,8 @@ def _beside_targets(options: LoginOptions, watched: Beside) -> list[Target]:
     ]
     stalls = [
         at_most(
-            f"longest stall of an event loop {sections.SCENES[scene]} (alone {_longest(watched.loop['alone'])}; "
-            f"while it had a processor {_longest(watched.loop_running[scene])})",
+            f"longest stall of an event loop {sections.SCENES[scene]} (alone {_longest(watched.loop['alone'])}, "
+            f"{sections.SCENES['busy']} {_longest(watched.loop['busy'])})",
             watched.loop[scene].longest,
             _STALL_US,
             "us",

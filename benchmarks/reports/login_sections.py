@@ -21,6 +21,7 @@ NAMES: Final = {
 }
 SCENES: Final = {
     "alone": "alone",
+    "busy": "beside other work",
     "cached": "beside logins from the cache",
     "known": "beside logins by name",
 }
@@ -135,14 +136,13 @@ def loop(watched: Beside) -> Section:
         "An event loop beside logins",
         "An asyncio event loop goes round with nothing to do, and each round is timed; the users come and go in a "
         "thread of its pool (asyncio.to_thread), as in the services. A long round is a stall: whatever the loop "
-        "serves waits as long. Alone, a stall is the machine's. With logins beside it two processors are busy, and "
-        "where there are no more, whatever else runs takes its turn from one of them: the indented lines are without "
-        "the time for which the loop's thread was ready and had to wait for a processor. Lookups and loop together saw "
+        "serves waits as long. Beside other work a second processor is busy with something that has nothing to do with "
+        "Fanout (hashing): stalls there, and those alone, are the machine's, and are in the other lines too. Lookups "
+        "and loop together saw "
         f"{sum(watched.visits.values()):,} visits.",
         "Rounds of the loop",
         watched.loop,
         lambda scene: f"Time of one round {SCENES[scene]}, over {watched.loop[scene].count:,} rounds.",
-        watched.loop_running,
     )
 
 
@@ -156,22 +156,19 @@ def _floor_meaning(size: int) -> str:
     return f"One touch of a row of {size} bytes for each of the user's channels."
 
 
-def _watched(
-    title: str,
-    text: str,
-    plot: str,
-    seen: dict[str, Distribution],
-    meaning: Callable[[str], str],
-    running: dict[str, Distribution] | None = None,
-) -> Section:
+def _watched(title: str, text: str, plot: str, seen: dict[str, Distribution], meaning: Callable[[str], str]) -> Section:
     shares = list(seen["alone"].percentiles)
-    rows = []
-    for scene, of in seen.items():
-        rows.append(Row(SCENES[scene], _figures(of), meaning(scene)))
-        if running:
-            rows.append(
-                Row("while it had a processor", _figures(running[scene]), "The same without waits for one.", part=True)
-            )
+    rows = [
+        Row(
+            SCENES[scene],
+            [
+                *(units.duration(each / 1e6) for each in (*of.percentiles.values(), of.longest)),
+                units.count(of.over_ms_per_second),
+            ],
+            meaning(scene),
+        )
+        for scene, of in seen.items()
+    ]
     return Section(
         title,
         text,
@@ -191,13 +188,6 @@ def _watched(
             )
         ],
     )
-
-
-def _figures(of: Distribution) -> list[str]:
-    return [
-        *(units.duration(each / 1e6) for each in (*of.percentiles.values(), of.longest)),
-        units.count(of.over_ms_per_second),
-    ]
 
 
 def _nines(share: float) -> float:

@@ -153,9 +153,19 @@ def bench_route(*, quick: Quick = False, json_file: JsonFile = None, html_file: 
     _show(lambda stages: route(options, stages), Files("route", quick, json_file, html_file))
 
 
+_CHURN: Final = ChurnOptions()
+
+
 @app.command("churn")
-def bench_churn(
+def bench_churn(  # noqa: PLR0913 - each is an option of the command
     *,
+    users: Users = _CHURN.population.users,
+    channels: Channels = _CHURN.population.channels,
+    memberships: Memberships = _CHURN.population.memberships,
+    instances: Instances = _CHURN.population.instances,
+    visitors: Annotated[
+        int, typer.Option(min=1, help="Users who come and go beside those who stay.")
+    ] = _CHURN.visitors,
     operations: Annotated[int, typer.Option(min=1, help="Joins, leaves, logins, logouts and drops.")] = 1_000_000,
     quick: Quick = False,
     json_file: JsonFile = None,
@@ -165,7 +175,8 @@ def bench_churn(
 
     Each step is held against a plain model; when all visitors have left, memory is compared with the beginning.
     """
-    options = _quick_churn(operations) if quick else ChurnOptions(operations=operations)
+    population = Population(users, channels, memberships, instances)
+    options = ChurnOptions(population, visitors, operations, QUICK_FRACTION if quick else 1.0)
     _show(lambda stages: churn(options, stages), Files("churn", quick, json_file, html_file))
 
 
@@ -185,12 +196,6 @@ def _quick_sizing(population: Population) -> SizingOptions:
 
 def _quick_login(population: Population, visit: int) -> LoginOptions:
     return LoginOptions(population, visit, QUICK_FRACTION, _QUICK_ROUNDS, _QUICK_SECONDS)
-
-
-def _quick_churn(operations: int) -> ChurnOptions:
-    whole = ChurnOptions(operations=operations)
-    visitors, few = (max(1, round(count * QUICK_FRACTION)) for count in (whole.visitors, operations))
-    return ChurnOptions(whole.population.scaled(QUICK_FRACTION), visitors, few)
 
 
 def _show(bench: Callable[[Stages], Report], files: Files) -> None:
