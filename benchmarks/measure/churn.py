@@ -31,7 +31,7 @@ _CHECK_EVERY: Final = 10_000
 _CHECKED: Final = 20
 _WARM_UP: Final = 2_000
 SETTLING_S: Final = 2.0
-"""The allocator returns pages that were not used for a second, when it is called next."""
+"""The allocator returns pages that were not used for a second, once it is at work again."""
 
 Step = tuple[str, str, str, list[str]]
 """What is done, the user, the instance, channels."""
@@ -191,11 +191,11 @@ def _warm_up(settings: ChurnSettings) -> None:
 
 def _settle(engine: Engine) -> None:
     sleep(SETTLING_S)
-    for number in range(_WARM_UP):
-        engine.user_online("last", "last", [f"last-{number}"])
-        engine.user_offline("last", "last")
-    engine.forget("last")
-    engine.drop_instance("last")
+    known = channel_names(array("I", range(_LIST)))
+    for _ in range(_WARM_UP):
+        engine.user_online("last", "last", known)
+        engine.drop_instance("last")
+        engine.forget("last")
 
 
 def _visitor(number: int) -> str:

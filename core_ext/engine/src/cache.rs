@@ -1,6 +1,7 @@
 //! Whose lists are cached: the users used most recently, each until it is too old.
 
 use crate::lru::Recency;
+use crate::pages::extend_to;
 use crate::users::User;
 
 /// The cache, without the lists: those are the users'.
@@ -37,9 +38,7 @@ impl Cache {
     /// Begin to count a user's list as cached, loaded at `now`. Returns whom the cache has no more room for.
     pub(crate) fn put(&mut self, user: User, now: u64) -> Option<User> {
         let place = user as usize;
-        if self.times.len() <= place {
-            self.times.resize(place + 1, Times::default());
-        }
+        extend_to(&mut self.times, place + 1, Times::default());
         self.times[place].loaded_at = now;
         self.touch(user);
         let victim = self.recency.oldest().filter(|_| self.recency.len() > self.capacity)?;

@@ -1,5 +1,7 @@
 //! The order of last use over dense ids, as a ring of links.
 
+use crate::pages::extend_to;
+
 /// Ids in order of use; each operation is constant work.
 pub(crate) struct Recency {
     links: Vec<Link>,
@@ -45,9 +47,7 @@ impl Recency {
     pub(crate) fn touch(&mut self, id: u32) {
         self.remove(id);
         let place = id + 1;
-        if self.links.len() <= place as usize {
-            self.links.resize(place as usize + 1, APART);
-        }
+        extend_to(&mut self.links, place as usize + 1, APART);
         let newest = self.link(ANCHOR).older;
         self.links[place as usize] = Link { older: newest, newer: ANCHOR };
         self.links[newest as usize].newer = place;

@@ -95,6 +95,16 @@ pub(crate) fn reserve<T>(items: &mut Vec<T>) {
     }
 }
 
+/// So many items, the new ones all alike, with room for an eighth more where they have to move.
+pub(crate) fn extend_to<T: Copy>(items: &mut Vec<T>, len: usize, with: T) {
+    if len > items.capacity() {
+        items.reserve_exact(len + len / 8 - items.len());
+    }
+    if len > items.len() {
+        items.resize(len, with);
+    }
+}
+
 impl<T, const PAGE: usize> Index<usize> for Pages<T, PAGE> {
     type Output = T;
 
@@ -114,6 +124,17 @@ impl<T, const PAGE: usize> IndexMut<usize> for Pages<T, PAGE> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_eighth_is_spare_at_most() {
+        let mut items = Vec::new();
+        for len in 1..2_000 {
+            extend_to(&mut items, len, 7);
+            assert!(items.len() == len && items.capacity() <= len + len / 8, "{} of {len}", items.capacity());
+        }
+        extend_to(&mut items, 5, 8);
+        assert!(items.len() == 1_999 && items.iter().all(|&item| item == 7));
+    }
 
     #[test]
     fn growing_keeps_what_is_there_and_shrinking_returns_pages() {
