@@ -4,13 +4,14 @@ use std::io;
 
 use fanout_engine::Error;
 use pyo3::PyErr;
-use pyo3::exceptions::{PyLookupError, PyMemoryError, PyOSError, PyValueError};
+use pyo3::exceptions::{PyLookupError, PyOSError, PyValueError};
 
 mod classes {
     pyo3::import_exception!(fanout.errors, InvalidEvent);
     pyo3::import_exception!(fanout.errors, InvalidId);
     pyo3::import_exception!(fanout.errors, MembershipUnknown);
     pyo3::import_exception!(fanout.errors, SnapshotRefused);
+    pyo3::import_exception!(fanout.errors, TableFull);
 }
 
 /// An error of the engine on its way to Python.
@@ -34,7 +35,7 @@ impl From<CoreError> for PyErr {
             Error::InvalidBatch(_) | Error::InvalidArgument(_) => PyValueError::new_err(text),
             Error::MembershipUnknown(_) => classes::MembershipUnknown::new_err(text),
             Error::LaneNotOpen(_) => PyLookupError::new_err(text),
-            Error::Full => PyMemoryError::new_err(text),
+            Error::Full => classes::TableFull::new_err(text),
             Error::SnapshotRefused(_) => classes::SnapshotRefused::new_err(text),
             Error::File { code, path } => PyOSError::new_err((code, meaning_of(code), path.into_os_string())),
         }

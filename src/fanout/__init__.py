@@ -23,6 +23,7 @@ from fanout.errors import (
     MembershipUnknown,
     PartitionLost,
     SnapshotRefused,
+    TableFull,
     Unavailable,
 )
 
@@ -53,6 +54,7 @@ __all__ = [
     "PartitionLost",
     "Record",
     "SnapshotRefused",
+    "TableFull",
     "Unavailable",
     "decode_batch",
     "message_frame",

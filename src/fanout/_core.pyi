@@ -115,8 +115,8 @@ class Engine:
 
         Raises:
             MembershipUnknown: `channels` is None and neither the table nor the cache holds the user.
-            MemoryError: the engine has no number for one more user on an instance; it has 2^26 of them, by 32 of an
-                instance, which keeps them until it is dropped.
+            TableFull: the engine has no number for one more user on an instance; it has 2^26 of them, which belong to
+                instances by 32 as long as these have a user. Nothing was changed.
         """
     def user_offline(self, user: str, instance: str) -> int:
         """Take a user off one instance; the number of (channel, instance) entries evicted. A cached list stays."""

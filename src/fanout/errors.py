@@ -4,6 +4,7 @@ FanoutError
 ├── InvalidId           an id outside the charset of the contract, section 1 (also a ValueError)
 ├── InvalidEvent        a stored event that can never be delivered: it goes to the dead-letter stream
 ├── MembershipUnknown   the engine was asked to place a user whose channels it does not hold
+├── TableFull           the engine has no number for one more user on an instance
 ├── SnapshotRefused     a file is not a whole snapshot that this build reads (also a ValueError)
 ├── Unavailable         a store or the bus cannot be reached now; the same call may succeed later
 ├── PartitionLost       another worker has taken this partition; its reader must stop
@@ -26,6 +27,10 @@ class InvalidEvent(FanoutError, ValueError):  # noqa: N818
 
 class MembershipUnknown(FanoutError, LookupError):  # noqa: N818
     """The channels of a user are neither given nor cached; load them and place the user again."""
+
+
+class TableFull(FanoutError):  # noqa: N818
+    """The engine holds no more users on instances; nothing was changed."""
 
 
 class SnapshotRefused(FanoutError, ValueError):  # noqa: N818

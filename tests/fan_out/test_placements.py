@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from fanout import Engine
+from fanout import Engine, TableFull
 from fanout.keys import PresenceChange
 from services.fan_out import placements as module
 from services.fan_out.placements import Placements
@@ -36,6 +36,7 @@ class SlowEngine:
 
     def __init__(self) -> None:
         self.engine = Engine()
+        self.full = False
         self.gate = threading.Event()
         self.gate.set()
         self.moving = threading.Event()
@@ -46,6 +47,8 @@ class SlowEngine:
 
     def user_online(self, user: str, instance: str, channels: list[str] | None = None) -> int:
         self._pass(channels is None)
+        if self.full:
+            raise TableFull("no more users on instances")
         return self.engine.user_online(user, instance, channels)
 
     def user_offline(self, user: str, instance: str) -> int:
@@ -115,5 +118,22 @@ async def test_an_instance_dropped_during_the_arrival_stays_dropped(placements: 
     await asyncio.sleep(0)
     slow.gate.set()
     await dropping
+    await placements.settled()
+    assert slow.engine.locations("ann") == {"i1"}
+
+
+@pytest.mark.parametrize("inline", [5, 100])
+async def test_a_full_table_refuses_a_user_and_goes_on(
+    placements: Placements, slow: SlowEngine, monkeypatch: pytest.MonkeyPatch, inline: int
+) -> None:
+    monkeypatch.setattr(module, "INLINE_CHANNELS", inline)
+    refused = module.USERS_REFUSED._value.get()
+    slow.full = True
+    placements.change(come("i1"))
+    await placements.settled()
+    assert slow.engine.locations("ann") == frozenset()
+    assert module.USERS_REFUSED._value.get() == refused + 1
+    slow.full = False
+    placements.change(come("i1"))
     await placements.settled()
     assert slow.engine.locations("ann") == {"i1"}

@@ -52,3 +52,18 @@ fn names_that_come_twice_are_held_once() {
     channels.exit(&held, Exit { reader: None, release: true }, &readers);
     assert_eq!(channels.held(), 0);
 }
+
+#[test]
+fn blocks_that_are_half_free_are_moved_together() {
+    let (channels, readers, mut numbers) = (Channels::new(), Readers::default(), Numbers::default());
+    let all = ids((0..20 * MANY).map(|n| format!("channel-{n}")));
+    let placed: Vec<Reader> = (0..16).map(|user| numbers.take(user % 3, user, &readers).unwrap()).collect();
+    let held: Vec<Vec<Channel>> = placed.iter().map(|&r| channels.hold(all.clone(), Some(r), &readers).0).collect();
+    let full = channels.bytes().1;
+    let most: Vec<Channel> = held[0].iter().enumerate().filter(|(at, _)| at % 5 < 4).map(|(_, &id)| id).collect();
+    for &reader in &placed {
+        channels.exit(&most, Exit { reader: Some(reader), release: false }, &readers);
+        assert!(channels.shards.iter().all(|shard| !shard.read().overflow.is_sparse()));
+    }
+    assert!(channels.bytes().1 < full, "{} of {full}", channels.bytes().1);
+}

@@ -27,9 +27,7 @@ pub enum Error {
     #[error("lane {0} is not open")]
     LaneNotOpen(u32),
     /// The table has no number for one more user on an instance.
-    #[error(
-        "the engine holds no more users on instances: drop instances that are gone, or spread the users over workers"
-    )]
+    #[error("the engine holds no more users on instances")]
     Full,
     /// A file that no engine can be restored from, and why.
     #[error("the snapshot is refused: {0}")]

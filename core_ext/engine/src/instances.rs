@@ -35,7 +35,6 @@ impl State {
     fn retire(&mut self, instance: u32) {
         if self.rosters.is_empty(instance) {
             self.names.remove(instance);
-            self.numbers.give_back_all(instance);
         }
     }
 }
@@ -69,10 +68,13 @@ impl Instances {
     /// Put a user, who is not there, on an instance; an error where there is no number for one more reader.
     pub(crate) fn place(&self, instance: &Id, named: Named) -> Result<Place> {
         let state = &mut *self.state.write();
+        let known = state.names.find(instance);
         let instance = state.names.intern(instance);
         state.rosters.reach(instance);
         let Some(reader) = state.numbers.take(instance, named.user, &self.readers) else {
-            state.retire(instance);
+            if known.is_none() {
+                state.names.remove(instance);
+            }
             return Err(Error::Full);
         };
         state.rosters.add(instance, named.user, named.name);
@@ -84,6 +86,9 @@ impl Instances {
         let State { rosters, numbers, .. } = &mut *self.state.write();
         rosters.remove(place.instance, named.user, named.name);
         numbers.give_back(place.instance, place.reader);
+        if rosters.is_empty(place.instance) {
+            numbers.give_back_all(place.instance);
+        }
     }
 
     /// Forget an instance, unless somebody is on it. Its number may become another's.

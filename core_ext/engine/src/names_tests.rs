@@ -56,6 +56,30 @@ fn memory_is_given_back() {
 }
 
 #[test]
+fn names_take_their_cells_and_some_slots() {
+    let mut names = Names::<Cell>::default();
+    let (mixer, count) = (Mixer::random(), 3_000);
+    names.reserve(count);
+    let slots = names.slots.bytes();
+    for n in 0..count {
+        names.insert(mixer.key(id(&format!("channel-{n}")).packed()));
+    }
+    assert_eq!(names.slots.bytes(), slots, "there was room");
+    let least = count * (size_of::<Cell>() + size_of::<Local>());
+    assert!((least..least * 3 / 2).contains(&names.bytes()), "{} bytes", names.bytes());
+    assert!(names.bytes() - names.bytes_of_names() < size_of::<Cell>());
+}
+
+#[test]
+fn slots_grow_by_little() {
+    let mut names = Interner::default();
+    for n in 0..3_000 {
+        names.intern(&id(&format!("channel-{n}")));
+        assert!(names.names().slots.bytes() <= (n + 64) * size_of::<Local>() * 3 / 2, "{n}");
+    }
+}
+
+#[test]
 fn memory_is_given_back_while_names_are_left() {
     let mut names = Interner::default();
     let numbers: Vec<Local> = (0..2_000).map(|n| names.intern(&id(&format!("{n:0>40}")))).collect();

@@ -3,7 +3,7 @@
 //! A channel names its readers by these numbers alone, in four bytes, and who they are is looked up here. What a number
 //! means never changes while any channel names it, and is read without a lock.
 //!
-//! Numbers belong to their instance by pages of 32, so that the instances of a hundred thousand readers are a table of
+//! Numbers belong to an instance that somebody is on by pages of 32, so that the instances of a hundred thousand readers are a table of
 //! 12 KB: it stays in the nearest cache. A number's upper bits are a *tag* of its instance besides, so that for nearly all
 //! channels of a login a few comparisons tell that nobody on the same instance reads them. The others are its *index*.
 
@@ -118,7 +118,7 @@ impl Numbers {
         self.instances[instance as usize].free.push(reader);
     }
 
-    /// An instance has no reader any more.
+    /// An instance has no reader any more; its pages may become another's.
     pub(crate) fn give_back_all(&mut self, instance: u32) {
         if let Some(own) = self.instances.get_mut(instance as usize) {
             self.free_pages.extend(std::mem::take(own).pages);

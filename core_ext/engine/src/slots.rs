@@ -208,7 +208,8 @@ mod tests {
                 if let Some(&gone) = model.keys().filter(|_| turn % 3 == 0).min() {
                     slots.remove(model.remove(&gone).unwrap(), gone);
                 }
-                prop_assert!(slots.taken >= model.len() && slots.taken < slots.len());
+                let taken = slots.lines.iter().flat_map(|line| line.0).filter(|&slot| slot != EMPTY).count();
+                prop_assert!(slots.taken == taken && taken >= model.len() && taken < slots.len());
                 for (local, &hash) in (0..).zip(&hashes) {
                     let expected = (model.get(&local) == Some(&hash)).then_some(local);
                     prop_assert_eq!(slots.find(hash, |found| found == local), expected);
@@ -231,12 +232,21 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_that_is_left_in_a_line_with_room_is_empty_again() {
+        let mut slots = Slots::with_room(16);
+        slots.put(1, 7);
+        slots.remove(1, 7);
+        assert!(slots.taken == 0 && slots.lines.iter().all(|line| line.0 == [EMPTY; IN_LINE]));
+    }
+
+    #[test]
     fn an_eighth_of_the_slots_stays_empty() {
         let mut slots = Slots::with_room(1_000);
         let mut numbers = 0..;
         while !slots.is_full() {
             slots.put(numbers.next().unwrap() << START_SHIFT, 7);
         }
+        assert!(slots.has_room_for(slots.taken) && !slots.has_room_for(slots.taken + 2));
         let empty = slots.lines.iter().flat_map(|line| line.0).filter(|&slot| slot == EMPTY).count();
         assert!((slots.len() / 8..=slots.len() / 8 + 1).contains(&empty), "{empty} of {}", slots.len());
     }

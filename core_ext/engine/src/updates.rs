@@ -137,12 +137,12 @@ impl<'a> Update<'a> {
 
     /// Give the user a new list, wherever the user is, and a place. How many entries are new.
     fn list_and_place(&self, names: Ids, instance: &Id) -> Result<usize> {
-        if self.turn.places().is_empty() {
-            self.begin(names, instance)
-        } else {
-            let new = self.follow(names);
-            Ok(new + self.place(instance)?)
+        let places = self.turn.places();
+        if places.is_empty() {
+            return self.begin(names, instance);
         }
+        let place = if self.is_at(instance) { None } else { Some(self.arrive(instance)?) };
+        Ok(self.follow(names, &places, place))
     }
 
     /// Bring a user online who is nowhere: each channel is touched once, to hold it and to enter it.
@@ -157,16 +157,18 @@ impl<'a> Update<'a> {
         Ok(new)
     }
 
-    /// Bring the entries of an online user from the present list to another one. How many entries are new.
-    fn follow(&self, names: Ids) -> usize {
+    /// Bring the entries of an online user at some places from the present list to another one, which is entered at a new
+    /// place too. How many entries are new.
+    fn follow(&self, names: Ids, places: &[Place], new_place: Option<Place>) -> usize {
         let (ids, _) = self.table.channels.hold(names, None, self.table.instances.readers());
         let old = self.turn.list().map(|list| list.ids()).unwrap_or_default();
         let (added, removed) = (difference(&ids, &old), difference(&old, &ids));
         let mut new = 0;
-        for place in self.turn.places() {
+        for &place in places {
             new += self.enter(&added, place);
             self.exit(&removed, Some(place), false);
         }
+        new += new_place.map_or(0, |place| self.enter(&ids, place));
         self.turn.set_list(Some(List::of(&ids)));
         self.exit(&old, None, true);
         new
@@ -174,8 +176,7 @@ impl<'a> Update<'a> {
 
     /// Put the user on an instance with the present list. How many entries are new.
     fn place(&self, instance: &Id) -> Result<usize> {
-        let known = self.table.instances.find(instance);
-        if self.turn.places().iter().any(|place| Some(place.instance) == known) {
+        if self.is_at(instance) {
             return Ok(0);
         }
         let place = self.arrive(instance)?;
@@ -222,6 +223,11 @@ impl<'a> Update<'a> {
             self.exit(&[id], None, true);
         }
         !places.is_empty()
+    }
+
+    fn is_at(&self, instance: &Id) -> bool {
+        let known = self.table.instances.find(instance);
+        self.turn.places().iter().any(|place| Some(place.instance) == known)
     }
 
     fn arrive(&self, instance: &Id) -> Result<Place> {

@@ -34,6 +34,18 @@ fn a_name_is_held_as_long_as_somebody_needs_it() -> Result<()> {
 }
 
 #[test]
+fn a_list_given_anew_lets_go_of_the_cached_one() -> Result<()> {
+    let engine = engine(1);
+    engine.user_online("ann", "i1", Some(ids(["a", "b"])), 0)?;
+    engine.user_offline("ann", "i1")?;
+    engine.user_online("ann", "i1", Some(ids(["b", "c"])), 0)?;
+    assert_eq!(names_in_use(&engine), [1, 2, 1]);
+    engine.user_online("ann", "i1", Some(ids(["d"])), 0)?;
+    assert_eq!(names_in_use(&engine), [1, 1, 1]);
+    Ok(())
+}
+
+#[test]
 fn membership_changes_hold_and_release_the_channel() -> Result<()> {
     let engine = engine(1);
     engine.user_online("ann", "i1", Some(ids(["a"])), 0)?;
@@ -87,7 +99,8 @@ fn a_table_without_a_number_for_one_more_reader_says_so_and_changes_nothing() ->
     engine.table.instances.exhaust();
     assert_eq!(engine.user_online("ben", "i2", Some(ids(["b"])), 0), Err(Error::Full));
     assert_eq!(engine.user_online("ann", "i2", None, 0), Err(Error::Full));
-    assert_eq!(names_in_use(&engine), [1, 1, 1]);
+    assert_eq!(engine.user_online("ann", "i2", Some(ids(["b", "c"])), 0), Err(Error::Full));
+    assert_eq!((names_in_use(&engine), engine.channels("ann")?), ([1, 1, 1], vec!["a".into()]));
     assert_eq!(engine.user_online("ben", "i1", Some(ids(["b"])), 0), Ok(1), "ann's instance has some to spare");
     Ok(())
 }

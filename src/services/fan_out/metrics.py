@@ -6,6 +6,7 @@ EVENTS_ROUTED = Counter("fanout_events_routed_total", "Stored message events rou
 EVENTS_REJECTED = Counter("fanout_events_rejected_total", "Stored events sent to the dead-letter stream")
 PARTITIONS_HELD = Gauge("fanout_partitions_held", "Partitions of MESSAGES that this worker reads")
 USERS_PLACED = Gauge("fanout_users_placed", "Online users in the routing table")
+USERS_REFUSED = Counter("fanout_users_refused_total", "Users for whom the routing table had no room")
 INSTANCES_EVICTED = Counter("fanout_instances_evicted_total", "Instances evicted because their lease ended")
 SNAPSHOT_BYTES = Gauge("fanout_snapshot_bytes", "Length of the last snapshot of the routing table")
 SNAPSHOT_SECONDS = Gauge("fanout_snapshot_seconds", "What it took to write the last snapshot of the routing table")

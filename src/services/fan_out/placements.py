@@ -6,13 +6,13 @@ from collections import defaultdict
 import msgspec
 import structlog
 
-from fanout import Engine, MembershipUnknown, Unavailable
+from fanout import Engine, MembershipUnknown, TableFull, Unavailable
 from fanout.keys import PresenceChange
 from fanout.ports.bus import Bus
 from fanout.ports.memberships import Memberships
 from fanout.subjects import instance_control
 from fanout.workers import Placed
-from services.fan_out.metrics import USERS_PLACED
+from services.fan_out.metrics import USERS_PLACED, USERS_REFUSED
 from services.runtime.tasks import Tasks, insist
 
 log = structlog.get_logger(__name__)
@@ -99,7 +99,7 @@ class Placements:
         for instance_id, online in list(wishes.items()):
             try:
                 self._apply(user_id, instance_id, online=online)
-            except MembershipUnknown:
+            except (MembershipUnknown, TableFull):
                 continue
             del wishes[instance_id]
         return not wishes
@@ -135,8 +135,13 @@ class Placements:
     async def _load_queued(self) -> None:
         while True:
             user_id = await self._to_load.get()
-            while not await self._applied(user_id):
-                await self._place(user_id, await self._load(user_id))
+            try:
+                while not await self._applied(user_id):
+                    await self._place(user_id, await self._load(user_id))
+            except TableFull as error:
+                # Who is not placed is not confirmed, and is wished for again when rosters are compared.
+                USERS_REFUSED.inc()
+                log.error("no room for a user in the routing table", user_id=user_id, reason=str(error))
             self._end(user_id)
 
     async def _applied(self, user_id: str) -> bool:

@@ -53,7 +53,7 @@ class Registry:
         """Forget a session. Twice is once."""
         if self._sessions.pop(session.session_id, None) is None:
             return
-        self.silence(session)
+        self._engine.drop_instance(session.session_id)
         self._unflushed.discard(session)
         mine = self._by_user[session.user_id]
         del mine[session.session_id]

@@ -11,6 +11,8 @@ use crate::readers::Numbers;
 /// Instances of which some have one tag (0, 63 and 126), and one whose number is too high to be noted as a bit.
 const INSTANCES: [u32; 6] = [0, 1, 63, 64, 126, 2_000];
 const USERS: u32 = 60;
+/// Instances with one reader each, who may come and go while there are many others.
+const LONELY: std::ops::Range<u32> = 3_000..3_020;
 
 /// A channel, and what it is to hold.
 struct Pair {
@@ -27,6 +29,7 @@ impl Pair {
         let (readers, mut numbers) = (Readers::default(), Numbers::default());
         let all = (0..USERS)
             .flat_map(|user| INSTANCES.map(|instance| (user, instance)))
+            .chain(LONELY.map(|instance| (0, instance)))
             .map(|(user, instance)| (numbers.take(instance, user, &readers).expect("one of few"), instance))
             .collect();
         Self { readers, overflow: Overflow::default(), row: Row::default(), all, model: BTreeMap::new() }
@@ -64,9 +67,9 @@ impl Pair {
 
 /// Readers that come and go: first few, so that they stay in the row, then enough for a block, and for a crowd; and back.
 fn visits() -> impl Strategy<Value = Vec<usize>> {
-    let all: Vec<usize> = (0..USERS as usize * INSTANCES.len()).collect();
+    let all: Vec<usize> = (0..USERS as usize * INSTANCES.len() + LONELY.len()).collect();
     let some = |most: usize, len: usize| vec(0..most, 0..len);
-    let nearly_all = || prop::sample::subsequence(all.clone(), 270..all.len()).prop_shuffle();
+    let nearly_all = || prop::sample::subsequence(all.clone(), 290..all.len()).prop_shuffle();
     (some(14, 60), some(40, 80), nearly_all(), nearly_all(), some(40, 80))
         .prop_map(|(few, more, many, back, last)| [few, more, many, back, last].concat())
 }
@@ -106,4 +109,36 @@ fn instances_with_one_tag_are_told_apart_across_the_border_of_the_row() {
             pair.check();
         }
     }
+}
+
+#[test]
+fn crowds_of_several_channels_are_counted_and_their_places_used_again() {
+    let Pair { readers, mut overflow, all, .. } = Pair::new();
+    let some: Vec<Reader> = all.iter().map(|&(reader, _)| reader).collect();
+    let enter = |overflow: &mut Overflow, row: &mut Row| {
+        for &reader in &some {
+            overflow.add(row, reader, &readers);
+        }
+    };
+    let leave = |overflow: &mut Overflow, row: &mut Row, from: usize| {
+        for &reader in &some[from..] {
+            overflow.remove(row, reader, &readers);
+        }
+    };
+    let mut rows = [Row::default(); 3];
+    for row in &mut rows {
+        enter(&mut overflow, row);
+    }
+    let three = overflow.bytes();
+    assert!(three > 3 * some.len() * size_of::<u16>(), "{three} bytes");
+    leave(&mut overflow, &mut rows[1], 0);
+    assert!(overflow.bytes() < three * 3 / 4 && overflow.crowds.len() == 3);
+    enter(&mut overflow, &mut rows[1]);
+    assert_eq!((overflow.crowds.len(), overflow.bytes()), (3, three));
+    for row in &mut rows {
+        leave(&mut overflow, row, FEWEST_IN_CROWD);
+        assert!(matches!(overflow.view(row), View::Many(_)), "one that comes and goes must not cost a crowd each time");
+        leave(&mut overflow, row, 0);
+    }
+    assert_eq!(overflow.bytes(), 0);
 }

@@ -27,7 +27,10 @@ impl View<'_> {
 
     /// How many instances the readers are on.
     pub(crate) fn width(&self, readers: &Readers) -> usize {
-        let View::Few(head, tail) = self else { return self.width_by_list(readers) };
+        let (head, tail) = match self {
+            View::Few(head, tail) => (head, tail),
+            View::Many(crowd) => return crowd.width(),
+        };
         let (mut seen, mut width) = (Seen::default(), 0);
         for &reader in head.iter().chain(*tail) {
             let Some(is_new) = seen.add(readers.instance(reader)) else { return self.width_by_list(readers) };

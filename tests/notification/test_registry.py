@@ -1,0 +1,45 @@
+"""The sessions of an instance: what they hold goes with them."""
+
+from typing import Any, cast
+
+import pytest
+
+from fanout.ports.authenticator import Identity
+from services.notification.registry import Registry
+from services.notification.session import Session
+
+CHANNELS = [f"c{number}" for number in range(5)]
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry()
+
+
+def come(registry: Registry, user_id: str) -> Session:
+    session = Session(cast("Any", None), Identity(user_id, expires_at=1e12), "phone", "notif-1", budget=1_000)
+    registry.add(session)
+    registry.subscribe(session, CHANNELS)
+    return session
+
+
+def test_sessions_that_ended_leave_nothing_behind(registry: Registry) -> None:
+    stays = come(registry, "stays")
+    for number in range(1_000):
+        registry.remove(come(registry, f"user-{number}"))
+    before = registry._engine.stats()["bytes_total"]
+    for number in range(1_000, 20_000):
+        registry.remove(come(registry, f"user-{number}"))
+    assert registry._engine.stats()["bytes_total"] <= before
+    assert registry._engine.occupied_instances() == {stays.session_id}
+
+
+def test_a_user_goes_with_the_last_session(registry: Registry) -> None:
+    first, second = come(registry, "ann"), come(registry, "ann")
+    registry.remove(first)
+    registry.remove(first)
+    assert registry.sessions_of("ann") == [second]
+    assert registry.is_member("ann", "c0")
+    registry.remove(second)
+    assert not registry.is_member("ann", "c0")
+    assert (registry.users(), len(registry), registry.empty.is_set()) == ([], 0, True)
