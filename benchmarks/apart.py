@@ -10,6 +10,10 @@ import msgspec
 
 from benchmarks.errors import BenchError
 
+_NEARLY: Final = 0.99
+"""At most, of a measurement that goes on: whoever is told 1 stops the clock."""
+_OUT_OF_MEMORY: Final = (-signal.SIGKILL, -signal.SIGABRT)
+"""The system kills what takes too much; the engine aborts when it is refused more."""
 _SNIPPET: Final = "from benchmarks.worker import main; main()"
 
 
@@ -42,7 +46,7 @@ def run_apart(measurement: "Measurement[S, R]", settings: S, result: type[R], pr
         measurement: a function of a module of `benchmarks.measure`.
         settings: its first argument.
         result: the type of what it returns.
-        progress: its second argument, called here.
+        progress: its second argument, called here; it is told 1 when the result is there, and not before.
 
     Raises:
         BenchError: the process ended without a result; the text says how.
@@ -59,6 +63,7 @@ def run_apart(measurement: "Measurement[S, R]", settings: S, result: type[R], pr
         raise BenchError(last.refusal)
     if not last.result:
         raise BenchError(f"{name} ended with code {process.returncode} and without a result{_why(process.returncode)}")
+    progress(1.0, "")
     return msgspec.json.decode(last.result, type=result)
 
 
@@ -69,9 +74,9 @@ def _last_line(process: "subprocess.Popen[bytes]", progress: Progress) -> Line:
     line = Line()
     for line in map(_line.decode, process.stdout or ()):
         if not line.result and line.refusal is None:
-            progress(line.share, line.what)
+            progress(min(line.share, _NEARLY), line.what)
     return line
 
 
 def _why(code: int) -> str:
-    return ": something killed it, most likely for want of memory" if code == -signal.SIGKILL else ""
+    return ": most likely it ran out of memory" if code in _OUT_OF_MEMORY else ""

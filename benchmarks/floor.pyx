@@ -2,6 +2,32 @@
 
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+cdef extern from *:
+    """
+    #include <stdlib.h>
+    #include <sys/mman.h>
+    #ifdef MADV_HUGEPAGE
+    static void ask_for_huge_pages(void *start, size_t length) { (void) madvise(start, length, MADV_HUGEPAGE); }
+    #else
+    static void ask_for_huge_pages(void *start, size_t length) { (void) start; (void) length; }
+    #endif
+    """
+    int posix_memalign(void** start, size_t alignment, size_t length)
+    void ask_for_huge_pages(void* start, size_t length)
+
+cdef size_t HUGE_PAGE = 2 << 20
+
+
+cdef char* in_huge_pages(size_t length):
+    cdef void* start = NULL
+    length = (length + HUGE_PAGE - 1) // HUGE_PAGE * HUGE_PAGE
+    if posix_memalign(&start, HUGE_PAGE, length) != 0:
+        return NULL
+    ask_for_huge_pages(start, length)
+    memset(start, 0, length)
+    return <char*>start
 
 
 cdef class Floor:
@@ -10,17 +36,19 @@ cdef class Floor:
     Args:
         rows: how many.
         row_bytes: the length of each, a multiple of four.
+        huge: ask the operating system for huge pages, as the engine's allocator does; else it is memory as the C library
+            gives it.
     """
 
     cdef char* _table
     cdef readonly Py_ssize_t rows
     cdef readonly Py_ssize_t row_bytes
 
-    def __cinit__(self, Py_ssize_t rows, Py_ssize_t row_bytes):
+    def __cinit__(self, Py_ssize_t rows, Py_ssize_t row_bytes, bint huge=False):
         if rows < 1 or row_bytes < 4 or row_bytes % 4:
             raise ValueError("a floor has rows, of a multiple of four bytes")
         self.rows, self.row_bytes = rows, row_bytes
-        self._table = <char*>calloc(rows, row_bytes)
+        self._table = in_huge_pages(rows * row_bytes) if huge else <char*>calloc(rows, row_bytes)
         if self._table == NULL:
             raise MemoryError
         cdef Py_ssize_t row

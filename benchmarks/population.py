@@ -48,7 +48,8 @@ class Population(msgspec.Struct, frozen=True):
         if self.memberships > self._most_memberships:
             raise BenchError(
                 f"a user is in a channel once, so for --users {self.users} and --channels {self.channels} at most "
-                f"--memberships {self._most_memberships} can be drawn: --memberships {self.memberships} are too many"
+                f"--memberships {self._most_memberships} can be drawn evenly: --memberships {self.memberships} are too "
+                "many"
             )
 
     def shape(self) -> str:

@@ -5,4 +5,4 @@ from collections.abc import Callable
 from benchmarks.apart import Progress
 
 Stages = Callable[[str], Progress]
-"""Takes the title of the next stage, and gives what is told how far it is."""
+"""Takes the title of the next stage, and gives what is told how far it is: 1 when it has ended."""

@@ -4,7 +4,8 @@ import msgspec
 
 from benchmarks.apart import Progress
 from benchmarks.errors import TablesDifferError
-from benchmarks.measure.fill import bring_online, check_against_population, digest_of_answers
+from benchmarks.measure.answers import digest_of_answers
+from benchmarks.measure.fill import bring_online, check_against_population
 from benchmarks.measure.routing import batches_of, event
 from benchmarks.population import Population, instance_name, user_name
 from benchmarks.tables import KINDS, TITLES, Table, new_table

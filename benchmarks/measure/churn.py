@@ -32,6 +32,7 @@ _CHECKED: Final = 20
 _WARM_UP: Final = 2_000
 SETTLING_S: Final = 2.0
 """The allocator returns pages that were not used for a second, once it is at work again."""
+SETTLING_LOGINS: Final = 2_000
 
 Step = tuple[str, str, str, list[str]]
 """What is done, the user, the instance, channels."""
@@ -47,6 +48,17 @@ class ChurnSettings(msgspec.Struct, frozen=True):
     """Held against the model. Memory is measured in a run without, the model's own being in the way."""
 
 
+class Moments(msgspec.Struct, frozen=True):
+    """Bytes over the time."""
+
+    first: int
+    most: int
+    last: int
+    """When the last visitor had just left."""
+    settled: int
+    """When the allocator had given back what it keeps for a while."""
+
+
 class Churned(msgspec.Struct, frozen=True):
     """What became of it."""
 
@@ -54,24 +66,26 @@ class Churned(msgspec.Struct, frozen=True):
     returned: str
     """A digest of what all calls returned."""
     answers_checked: int
-    held_bytes: tuple[int, int, int]
-    """By the engine's own count: at the beginning, at most, at the end."""
-    resident_bytes: tuple[int, int, int]
-    """Of the process: at the beginning, at most, at the end."""
+    held_bytes: Moments
+    """By the engine's own count."""
+    resident_bytes: Moments
+    """Of the process."""
 
 
 class Memory:
-    """At the beginning, at most, now."""
+    """What is held, looked at now and then."""
 
     def __init__(self, read: Callable[[], int]) -> None:
         self._read = read
-        self.first = self.most = self.now = read()
+        self._seen = [read()]
 
-    def look(self) -> tuple[int, int, int]:
+    def look(self) -> None:
         """Read it again."""
-        self.now = self._read()
-        self.most = max(self.most, self.now)
-        return self.first, self.most, self.now
+        self._seen.append(self._read())
+
+    def moments(self) -> Moments:
+        """The last two looks are those at the end, and when all had settled."""
+        return Moments(self._seen[0], max(self._seen), *self._seen[-2:])
 
 
 def churn(settings: ChurnSettings, progress: Progress) -> Churned:
@@ -84,6 +98,7 @@ def churn(settings: ChurnSettings, progress: Progress) -> Churned:
     engine = _new_engine()
     bring_online(engine, settings.population, progress)
     model = _model_of(settings.population) if settings.checked else None
+    _settle(engine)
     memories = Memory(lambda: engine.stats()["bytes_total"]), Memory(resident_bytes)
     witness = Witness(engine, model)
     steps = Steps(settings)
@@ -96,15 +111,18 @@ def churn(settings: ChurnSettings, progress: Progress) -> Churned:
                 memory.look()
     for step in steps.farewell():
         witness.take(step)
+    for memory in memories:
+        memory.look()
     _settle(engine)
-    held, resident = (memory.look() for memory in memories)
+    for memory in memories:
+        memory.look()
     witness.compare(steps.all_channels(), [])
     return Churned(
         operations=dict(witness.done),
         returned=witness.returned.hexdigest(),
         answers_checked=witness.checked,
-        held_bytes=held,
-        resident_bytes=resident,
+        held_bytes=memories[0].moments(),
+        resident_bytes=memories[1].moments(),
     )
 
 
@@ -192,7 +210,7 @@ def _warm_up(settings: ChurnSettings) -> None:
 def _settle(engine: Engine) -> None:
     sleep(SETTLING_S)
     known = channel_names(array("I", range(_LIST)))
-    for _ in range(_WARM_UP):
+    for _ in range(SETTLING_LOGINS):
         engine.user_online("last", "last", known)
         engine.drop_instance("last")
         engine.forget("last")

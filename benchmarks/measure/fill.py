@@ -4,8 +4,7 @@ Seconds are of processor time, in which other programs of the machine do not sho
 """
 
 import gc
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
@@ -13,16 +12,20 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from benchmarks.apart import Progress
+from benchmarks.apart import Progress, run_apart
 from benchmarks.errors import TablesDifferError
 from benchmarks.machine import forget_most_resident, most_resident_bytes, resident_bytes
+from benchmarks.measure.answers import digest_of_answers
+from benchmarks.measure.restoring import Restored, RestoreSettings, restoring
+from benchmarks.measure.routing import EVENTS_PER_CALL, Event, event
 from benchmarks.population import Population, instance_name, user_name
 from benchmarks.tables import Kind, Table, new_table
 from fanout import Engine
 
 _STEPS: Final = 100
 _BATCH: Final = 1_000
-_SAMPLED_CHANNELS: Final = 20
+EVENT_BYTES: Final = 300
+"""Of an event that is routed into batches."""
 _SAMPLED_USERS: Final = 50
 
 T = TypeVar("T")
@@ -35,6 +38,8 @@ class FillSettings(msgspec.Struct, frozen=True):
     population: Population
     lookups: int
     """How many names are looked up, in batches of a thousand, when the table is full."""
+    events: int = 200_000
+    """How many events are routed into batches when the table is full; only the engine does."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -62,6 +67,8 @@ class Filled(msgspec.Struct, frozen=True):
     names_seconds: float
     """Drawing the memberships and making their names."""
     lookups_per_second: float
+    events_per_second: float | None
+    """Routed into the batch of each instance, and the batches taken out; of the engine, the others have none."""
     answers: str
     """A digest of what the table answered about some channels."""
     snapshot: Snapshot | None
@@ -76,7 +83,7 @@ def fill(settings: FillSettings, progress: Progress) -> Filled:
     table = new_table(settings.table)
     entries, fill_seconds, names_seconds = bring_online(table, population, progress)
     resident = resident_bytes() - before
-    progress(1.0, "checking answers")
+    progress(1.0, "answers, lookups, events")
     check_against_population(table, population)
     return Filled(
         resident_bytes=resident,
@@ -85,8 +92,9 @@ def fill(settings: FillSettings, progress: Progress) -> Filled:
         fill_seconds=fill_seconds,
         names_seconds=names_seconds,
         lookups_per_second=lookup_rate(table, population, settings.lookups),
+        events_per_second=event_rate(table, population, settings.events) if isinstance(table, Engine) else None,
         answers=digest_of_answers(table, population),
-        snapshot=snapshot_of(table, population) if isinstance(table, Engine) else None,
+        snapshot=snapshot_of(table, population, progress) if isinstance(table, Engine) else None,
     )
 
 
@@ -126,58 +134,73 @@ def structures_of(table: Table) -> dict[str, int]:
     return {name: held for name, held in table.stats().items() if name.startswith("bytes_")}
 
 
-def snapshot_of(engine: Engine, population: Population) -> Snapshot:
-    """Write it and read it back.
+def snapshot_of(engine: Engine, population: Population, progress: Progress) -> Snapshot:
+    """Write it, and read it back in another process.
 
     Raises:
         TablesDifferError: what was read back answers otherwise.
     """
     with TemporaryDirectory() as folder:
         path = str(Path(folder) / "table")
-        _, written_seconds, written_bytes = watched(lambda: engine.snapshot(path))
-        restored, restored_seconds, restored_bytes = watched(lambda: Engine.restore(path))
-        if digest_of_answers(restored, population) != digest_of_answers(engine, population):
+        written_seconds, written_bytes = watched(lambda: engine.snapshot(path))
+        settings = RestoreSettings(path, population)
+        restored = run_apart(restoring, settings, Restored, lambda _, what: progress(1.0, what))
+        if restored.answers != digest_of_answers(engine, population):
             raise TablesDifferError("the table that was read back answers otherwise than the one that was written")
         return Snapshot(
             file_bytes=Path(path).stat().st_size,
             written_seconds=written_seconds,
             written_extra_bytes=written_bytes,
-            restored_seconds=restored_seconds,
-            restored_bytes=restored_bytes,
+            restored_seconds=restored.seconds,
+            restored_bytes=restored.most_bytes,
         )
 
 
-def watched(call: Callable[[], T]) -> tuple[T, float, int]:
+def watched(call: Callable[[], object]) -> tuple[float, int]:
     """Do it once.
 
     Returns:
-        What it returned; seconds; bytes that the process held at most beyond what it had before.
+        Seconds; bytes that the process held at most beyond what it had before.
     """
     before = resident_bytes()
     forget_most_resident()
     began = perf_counter()
-    returned = call()
-    return returned, perf_counter() - began, most_resident_bytes() - before
+    call()
+    return perf_counter() - began, most_resident_bytes() - before
 
 
 def lookup_rate(table: Table, population: Population, lookups: int) -> float:
     """Channels looked up per second of one core, in batches of names that are made beforehand."""
-    seconds = 0.0
-    for names in batches_of_names(population, lookups):
+    return _rate(table.widths, (population.some_names(*call) for call in _calls(population, lookups, _BATCH)))
+
+
+def event_rate(table: Table, population: Population, events: int) -> float:
+    """Events routed into batches per second of one core, the batches being taken out after each call."""
+
+    def route(chosen: list[Event]) -> None:
+        table.route_many(chosen)
+        table.drain()
+
+    return _rate(route, (_events(population, *call) for call in _calls(population, events, EVENTS_PER_CALL)))
+
+
+def _rate(work: Callable[[list[T]], object], calls: Iterable[list[T]]) -> float:
+    """Things done per second of one core; what makes them is not in the time."""
+    done, seconds = 0, 0.0
+    for things in calls:
         started = process_time()
-        table.widths(names)
+        work(things)
         seconds += process_time() - started
-    return lookups // _BATCH * _BATCH / seconds
+        done += len(things)
+    return done / seconds
 
 
-def batches_of_names(population: Population, lookups: int) -> Iterator[list[str]]:
-    """Random channels, a thousand at a time."""
-    for draw in range(lookups // _BATCH):
-        yield population.some_names(min(_BATCH, population.channels), draw)
+def _calls(population: Population, wanted: int, each: int) -> Iterator[tuple[int, int]]:
+    """How many random channels each call takes, and which draw of them it is."""
+    for draw in range(max(1, wanted // each)):
+        yield min(each, population.channels), draw
 
 
-def digest_of_answers(table: Table, population: Population) -> str:
-    """Equal for tables that answer equally about a sample of channels."""
-    sample = population.some_names(min(_SAMPLED_CHANNELS, population.channels), draw=0)
-    answers = [(name, sorted(table.instances(name)), sorted(table.members(name).items())) for name in sample]
-    return hashlib.sha256(repr((answers, table.widths(sample))).encode()).hexdigest()
+def _events(population: Population, count: int, draw: int) -> list[Event]:
+    """One for each of some random channels."""
+    return [(name, event(number, EVENT_BYTES)) for number, name in enumerate(population.some_names(count, draw))]

@@ -17,7 +17,8 @@ from benchmarks.population import Population
 from benchmarks.tables import Kind, Table, new_table
 
 INSTANCE: Final = "notif-0"
-FLOOR_ROW_BYTES: Final = (16, 32)
+FLOORS: Final = {"ordinary": (16, False), "wide": (32, False), "huge": (16, True)}
+"""Bytes of a row, and whether huge pages are asked for."""
 _FIRST_DRAW: Final = 1 << 20
 """So that no user's channels are those of the batches of lookups."""
 
@@ -45,8 +46,8 @@ class Logins(msgspec.Struct, frozen=True):
     """After each of the first two."""
     vanishing: list[float]
     """Offline after the third, and forgotten: the channels have nobody else, so they go too."""
-    floor: dict[int, list[float]]
-    """One touch of each row, by the bytes of a row."""
+    floor: dict[str, list[float]]
+    """One touch of each row, by the kind of floor."""
     answers: str
     """A digest of what the calls returned."""
 
@@ -71,14 +72,14 @@ class Visits:
     def __init__(self, table: Table, settings: LoginSettings) -> None:
         self._table = table
         self._settings = settings
-        self._floors = {size: Floor(settings.population.channels, size) for size in FLOOR_ROW_BYTES}
+        self._floors = {kind: Floor(settings.population.channels, size, huge) for kind, (size, huge) in FLOORS.items()}
         self._returned: list[int] = []
         self._known: list[float] = []
         self._cached: list[float] = []
         self._new: list[float] = []
         self._offline: list[float] = []
         self._vanishing: list[float] = []
-        self._floor: dict[int, list[float]] = {size: [] for size in FLOOR_ROW_BYTES}
+        self._floor: dict[str, list[float]] = {kind: [] for kind in FLOORS}
 
     def teach(self) -> None:
         """Every user of the cached visits was online before."""
@@ -129,10 +130,10 @@ class Visits:
 
     def _touch_floors(self, places: "array[int]") -> None:
         ordered = array("I", sorted(places))
-        for size, floor in self._floors.items():
+        for kind, floor in self._floors.items():
             began = perf_counter()
             floor.touch(ordered)
-            self._floor[size].append((perf_counter() - began) * 1e3)
+            self._floor[kind].append((perf_counter() - began) * 1e3)
 
 
 def _cached_user(turn: int) -> str:

@@ -16,10 +16,11 @@ def html(report: Report) -> str:
     body = [
         f"<h1>{escape(report.title)}</h1>",
         f"<p>{escape(report.summary)}</p>",
+        f'<p class="warning">{escape(busy)}</p>' if (busy := warning(report.machine)) else "",
         f"<p>{escape(report.background)}</p>",
         f'<p class="quiet">{escape(described(report.machine))} {escape(_when(report))}</p>',
-        _targets(report.targets) if report.targets else "",
         *map(_section, report.sections),
+        _targets(report.targets) if report.targets else "",
         "<h2>How it was run</h2>",
         f'<p class="quiet">{escape(settings_line(report.settings))}</p>',
     ]
@@ -40,13 +41,29 @@ def described(machine: Machine) -> str:
     """What the figures depend on, in a sentence."""
     return (
         f"Measured on {units.counted(machine.cores, 'core')} of {machine.processor}, "
-        f"{units.size(machine.memory_bytes)} of memory, {machine.system}, {machine.python}, huge pages "
-        f"{_HUGE_PAGES.get(machine.huge_pages, 'unknown')}. In the minute before, "
-        f"other programs kept about {machine.load:.2f} cores busy (the load average): the nearer to 0, the better."
+        f"{units.size(machine.memory_bytes)} of memory, {machine.system}, {machine.python}, transparent huge pages: "
+        f"{_HUGE_PAGES.get(machine.huge_pages, 'unknown')}. When the run began: {_load(machine)}."
     )
 
 
-_HUGE_PAGES: Final = {"always": "for all", "madvise": "for the engine, which asks for them", "never": "switched off"}
+def warning(machine: Machine) -> str | None:
+    """A sentence for a machine that did something else as well, and none for one that was quiet enough."""
+    if machine.load <= machine.cores * _BUSY:
+        return None
+    return f"The machine was busy, {_load(machine)}: expect slower figures than it would give by itself."
+
+
+def _load(machine: Machine) -> str:
+    return f"load average {machine.load:.1f} on {units.counted(machine.cores, 'core')}"
+
+
+_BUSY: Final = 0.5
+"""Of the cores, from which on a machine is not quiet."""
+_HUGE_PAGES: Final = {
+    "always": "always (good)",
+    "madvise": "madvise (good)",
+    "never": "never (switched off, so logins are some 25 % slower)",
+}
 
 
 def settings_line(settings: dict[str, object]) -> str:
@@ -64,9 +81,9 @@ def _setting(value: object) -> str:
 
 ABOUT_TARGETS: Final = (
     "A target is what the project holds itself to at full size, on two quiet cores of a server of today; a smaller run "
-    "is not judged. Where a target is not met, the engine works as ever, only this run on this machine was slower or "
-    "took more. Figures of a machine that is shared with others differ by more than a third from run to run, so run it "
-    "again, with nothing beside it, before you conclude anything."
+    "is not judged, except by what is exact at any size. Where a target is not met, the engine works as ever, only "
+    "this run on this machine was slower or took more. Figures of a machine that is shared with others differ by more "
+    "than a third from run to run, so run it again, with nothing beside it, before you conclude anything."
 )
 
 

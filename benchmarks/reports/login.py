@@ -24,6 +24,8 @@ _BEFORE_FLOOR: Final = {"cached": 3, "known": 8, "offline": 3}
 _BEFORE_PYTHON: Final = {"known": 15, "cached": 40}
 _EXTRA_US: Final = {"p99": 50, "p99.9": 200}
 _STALL_US: Final = 1_000
+STAGES: Final = 3 + len(KINDS)
+"""Agreement, logins in the whole table and in each smaller one, and what goes on beside them."""
 
 
 class LoginOptions(msgspec.Struct, frozen=True):
@@ -128,7 +130,7 @@ def _summary(options: LoginOptions, whole: Logins) -> str:
 
 
 def _floor_targets(options: LoginOptions, whole: Logins) -> list[Target]:
-    floor = median(whole.floor[16])
+    floor = median(whole.floor[sections.JUDGING_FLOOR])
     return [
         at_most(
             f"{sections.NAMES[what]}, as a multiple of the floor",

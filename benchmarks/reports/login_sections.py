@@ -7,7 +7,7 @@ from typing import Final
 
 from benchmarks import units
 from benchmarks.measure.beside import SWITCH_INTERVAL_S, Beside, Distribution
-from benchmarks.measure.logins import Logins
+from benchmarks.measure.logins import FLOORS, Logins
 from benchmarks.population import Population
 from benchmarks.report import Bar, BarPlot, LinePlot, Row, Section, Series, Table
 from benchmarks.tables import KINDS, TITLES, Kind
@@ -32,23 +32,22 @@ _MEANINGS: Final = {
     "offline": "The user is taken out of every channel.",
     "vanishing": "The user is taken out of channels that nobody else is in, and from the cache, so that they go too.",
 }
+JUDGING_FLOOR: Final = "ordinary"
 _NINES: Final = [(0.0, "0 %"), (1.0, "90 %"), (2.0, "99 %"), (3.0, "99.9 %"), (4.0, "99.99 %"), (5.0, "99.999 %")]
 _LAST_NINE: Final = 6.0
 
 
 def visits(whole: Logins) -> Section:
     """Each kind of visit in the full table, and the floor."""
-    floor = median(whole.floor[16])
+    floor = median(whole.floor[JUDGING_FLOOR])
     rows = [_visit(NAMES[what], taken, floor, _MEANINGS[what]) for what, taken in by_kind(whole).items()]
-    rows += [
-        _visit(f"floor, rows of {size} bytes", taken, floor, _floor_meaning(size))
-        for size, taken in whole.floor.items()
-    ]
+    rows += [_visit(_floor_name(kind), taken, floor, _floor_meaning(kind)) for kind, taken in whole.floor.items()]
     return Section(
         "Logins beside the floor",
-        "The floor is the least that any table could do: one read and one write in a row of each of the user's "
-        "channels, the rows in rising order, with nothing else. It is measured in the same process, turn by turn with "
-        "the logins.",
+        "The floor is the least that a table of plain rows could do: one read and one write in a row of each of the "
+        "user's channels, the rows in rising order, with nothing else, in memory as the C library gives it. It is "
+        "measured in the same process, turn by turn with the logins. The engine asks the operating system for huge "
+        "pages, in which memory far apart is reached faster, so the floor is measured in those too.",
         [Table(["median", "fastest", "slowest", "of the floor"], rows)],
         [
             BarPlot(
@@ -152,8 +151,15 @@ def _visit(name: str, taken: list[float], floor: float, meaning: str) -> Row:
     return Row(name, [*shown, units.times(middle / floor)], meaning)
 
 
-def _floor_meaning(size: int) -> str:
-    return f"One touch of a row of {size} bytes for each of the user's channels."
+def _floor_name(kind: str) -> str:
+    size, huge = FLOORS[kind]
+    return f"floor, rows of {size} bytes{' in huge pages' if huge else ''}"
+
+
+def _floor_meaning(kind: str) -> str:
+    size, huge = FLOORS[kind]
+    where = ", where the operating system gives huge pages" if huge else ""
+    return f"One touch of a row of {size} bytes for each of the user's channels{where}."
 
 
 def _watched(title: str, text: str, plot: str, seen: dict[str, Distribution], meaning: Callable[[str], str]) -> Section:

@@ -14,6 +14,7 @@ from benchmarks.population import Population
 from benchmarks.report import Report, Target, at_least, at_most
 from benchmarks.reports import sizing_sections as sections
 from benchmarks.reports.framing import SPEC, Run, agree_first
+from benchmarks.reports.sizing_hardware import another_deployment, hardware
 from benchmarks.stages import Stages
 from benchmarks.tables import KINDS, TITLES, Kind
 
@@ -21,6 +22,8 @@ _RESIDENT_LIMIT_MB: Final = 450
 _LOOKUPS_LIMIT_M: Final = 5
 _RESTORE_LIMIT_S: Final = 5
 _FRACTIONS: Final = (1 / 8, 1 / 4, 1 / 2)
+STAGES: Final = 1 + len(_FRACTIONS) + len(KINDS)
+"""Agreement, the parts of the engine's table, and each whole; the engine's part is also what others are beside."""
 
 
 class SizingOptions(msgspec.Struct, frozen=True):
@@ -30,6 +33,7 @@ class SizingOptions(msgspec.Struct, frozen=True):
     scale: float = 1.0
     """The part of that population that is built: less than all to try it out."""
     lookups: int = 5_000_000
+    events: int = 200_000
     alternatives: float = 1 / 8
     """The part of what is built at which the tables in Python and in Cython are; 0 leaves them out."""
 
@@ -59,10 +63,10 @@ def sizing(options: SizingOptions, stages: Stages) -> Report:
         options,
         _targets(population, whole),
         [
-            sections.memory(population, whole),
-            sections.costs(population, whole),
+            *hardware(population, whole),
             sections.speed(population, whole),
-            *sections.hardware(whole),
+            another_deployment(population, whole),
+            sections.memory(population, whole),
             sections.growth(population, curve),
             *sections.alternatives(options.alternatives, population.scaled(options.alternatives), others),
         ],
@@ -78,7 +82,7 @@ def _tables(options: SizingOptions) -> list[Held]:
 
 
 def _filled(kind: Kind, options: SizingOptions, share: float, stages: Stages) -> Filled:
-    settings = FillSettings(kind, options.measured.scaled(share), options.lookups)
+    settings = FillSettings(kind, options.measured.scaled(share), options.lookups, options.events)
     return run_apart(fill, settings, Filled, stages(f"{TITLES[kind]}, {units.of_size(share)}"))
 
 
@@ -97,7 +101,7 @@ def _alternatives(options: SizingOptions, stages: Stages, curve: dict[float, Fil
 
 
 def _targets(population: Population, whole: Filled) -> list[Target]:
-    judged, million = _is_spec(population), 1e6
+    judged, million = population == SPEC, 1e6
     restored = [] if whole.snapshot is None else [whole.snapshot.restored_seconds]
     return [
         at_most(
@@ -119,7 +123,3 @@ def _targets(population: Population, whole: Filled) -> list[Target]:
             for seconds in restored
         ),
     ]
-
-
-def _is_spec(population: Population) -> bool:
-    return replace(population, instances=SPEC.instances, skew=SPEC.skew, seed=SPEC.seed) == SPEC

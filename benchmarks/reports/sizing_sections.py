@@ -4,16 +4,15 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from benchmarks import units
-from benchmarks.costs import PROCESS_BYTES
-from benchmarks.measure.fill import Filled, Snapshot
+from benchmarks.measure.fill import EVENT_BYTES, Filled
 from benchmarks.population import Population
 from benchmarks.report import Bar, BarPlot, LinePlot, Row, Section, Series, Table
 from benchmarks.reports.framing import SPEC
+from benchmarks.reports.sizing_hardware import ram_bytes
 from benchmarks.tables import KINDS, TITLES, Kind
 
 _SPEC_BYTES: Final = {"channels": 1_500_000_000, "memberships": 500_000_000, "users": 200_000_000}
 """What the specification expects of the channel index, the users' lists and the cache, by what makes each grow."""
-_SPARE: Final = 1.25
 
 
 def expected_bytes(population: Population) -> dict[str, int]:
@@ -29,8 +28,8 @@ def summary(population: Population, whole: Filled) -> str:
     return (
         f"The routing table takes {units.size(whole.resident_bytes)} of memory, where the platform's specification "
         f"expects {units.size(sum(expected_bytes(population).values()))}. Filling it took "
-        f"{units.duration(whole.fill_seconds)} of one core's time. Plan for {units.size(_ram(whole))} of RAM for each "
-        "process that holds it."
+        f"{units.duration(whole.fill_seconds)} of one core's time. Plan for {units.size(ram_bytes(whole))} of RAM "
+        "for each process that holds it."
     )
 
 
@@ -104,30 +103,6 @@ def _memory_bars(line: _Structure) -> list[Bar]:
     return bars
 
 
-def costs(population: Population, whole: Filled) -> Section:
-    """What one of each costs in memory, each byte counted once."""
-    held = whole.structures
-    lists = held["bytes_memberships"] + held["bytes_cache"]
-    user = units.size(lists / population.users)
-    channel = units.size((whole.resident_bytes - lists) / population.channels)
-    each = units.size(whole.resident_bytes / population.memberships)
-    rows = [
-        Row("a user", [user], "The user's list of channels, and a place in the cache."),
-        Row("a channel", [channel], "Its name, where its readers are, and its share of the rest."),
-        Row("or: a membership", [each], "All of the memory shared out over the memberships."),
-    ]
-    return Section(
-        "Memory of another deployment",
-        f"memory = users x {user} + channels x {channel}. This holds where a user has about "
-        f"{units.digits(population.memberships / population.users)} channels and a channel about "
-        f"{units.digits(population.memberships / population.channels)} members, as here, from half to twice this size; "
-        "it says too little for much smaller tables, and too much for much larger ones. For another density, run the "
-        "benchmark with its numbers. The last line is the same memory by another measure: take it instead of the first "
-        "two, not with them.",
-        [Table(["memory"], rows)],
-    )
-
-
 def speed(population: Population, whole: Filled) -> Section:
     """How fast it fills, answers, and is written and read back."""
     rows = [
@@ -146,15 +121,30 @@ def speed(population: Population, whole: Filled) -> Section:
             [f"{units.count(whole.lookups_per_second)}/s"],
             "Channels looked up in the full table, at random, a thousand in a call.",
         ),
+        *_event_rows(population, whole),
         *_snapshot_rows(whole),
     ]
     return Section(
         "How fast",
-        "Filling in and lookups are by the second of one core's processor time, in which other programs of the machine "
-        "hardly show. A snapshot is the whole table in a file, to begin with after a restart: it is timed by the clock "
-        "on the wall, since the disk counts.",
+        "Filling in, lookups and events are by the second of one core's processor time, in which other programs of the "
+        "machine hardly show. A snapshot is the whole table in a file, to begin with after a restart: it is timed "
+        "by the clock on the wall, since the disk counts.",
         [Table(["engine"], rows)],
     )
+
+
+def _event_rows(population: Population, whole: Filled) -> list[Row]:
+    if whole.events_per_second is None:
+        return []
+    width = units.digits(whole.entries / population.channels)
+    return [
+        Row(
+            "events routed into batches",
+            [f"{units.count(whole.events_per_second)}/s"],
+            f"Events of {EVENT_BYTES} bytes to random channels of the full table, each put into the batch of every "
+            f"instance of its channel, {width} on average, and the batches taken out.",
+        )
+    ]
 
 
 def _snapshot_rows(whole: Filled) -> list[Row]:
@@ -169,44 +159,6 @@ def _snapshot_rows(whole: Filled) -> list[Row]:
         ),
         Row("restored in", [units.duration(restored)], "Engine.restore: the same file into a new engine."),
     ]
-
-
-def _ram(whole: Filled) -> float:
-    """To plan for."""
-    snapshot = whole.snapshot
-    most = max(whole.resident_bytes + snapshot.written_extra_bytes, snapshot.restored_bytes) if snapshot else 0
-    return max(most, whole.resident_bytes) * _SPARE + PROCESS_BYTES
-
-
-def hardware(whole: Filled) -> list[Section]:
-    """What to buy; nothing for a table that was not written and read back."""
-    if whole.snapshot is None:
-        return []
-    text = (
-        f"Plan for {units.size(_ram(whole))} of RAM for each process that holds this table. Every fan-out worker holds "
-        "a whole one of its own; a server instance holds one of its own users alone. The quarter is a rule of thumb, "
-        "for growth and for memory that comes back late after many logins (fanout bench churn). What the operating "
-        "system, the message broker and the databases take comes on top."
-    )
-    return [Section("What hardware it wants", text, [Table(["memory"], _hardware_rows(whole, whole.snapshot))])]
-
-
-def _hardware_rows(whole: Filled, snapshot: Snapshot) -> list[Row]:
-    table = whole.resident_bytes
-    lines = {
-        "the table": (table, "While users come and go."),
-        "the table, while it is written": (table + snapshot.written_extra_bytes, "With what a snapshot takes on top."),
-        "the table, while it is restored": (snapshot.restored_bytes, "In a new process: the most on the way."),
-        "RAM for each process": (
-            _ram(whole),
-            f"The largest of these and a quarter to spare, and {units.size(PROCESS_BYTES)} for Python and the service.",
-        ),
-        "disk for each snapshot": (
-            2 * snapshot.file_bytes,
-            "Twice the file: the new one is written beside the old one, and then takes its place.",
-        ),
-    }
-    return [Row(name, [units.size(held)], meaning) for name, (held, meaning) in lines.items()]
 
 
 def growth(population: Population, curve: dict[float, Filled]) -> Section:

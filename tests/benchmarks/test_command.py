@@ -2,7 +2,10 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -12,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from services.cli import bench
 from services.cli.main import app
+from tests.benchmarks.test_rendering import report
 
 SMALL = ["--users", "4000", "--channels", "200000", "--memberships", "400000", "--instances", "10", "--quick"]
 COMMANDS = [
@@ -25,6 +29,7 @@ COMMANDS = [
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)
 
 
 def fanout(*arguments: str) -> Result:
@@ -40,6 +45,8 @@ def test_a_benchmark_prints_its_tables_and_writes_its_reports(name: str, argumen
     figures = json.loads(Path("figures.json").read_bytes())
     assert figures["name"] == name
     assert figures["title"].startswith("Quick run")
+    numbers = re.findall(r"^(\d+)/(\d+) ", result.stderr, re.MULTILINE)
+    assert numbers == [(str(at + 1), str(len(numbers))) for at in range(len(numbers))]
     assert_complete(figures, result.stdout)
     assert_stands_alone(page.read_text())
 
@@ -82,7 +89,10 @@ def test_a_size_that_does_not_fit_is_refused_with_one_that_would(tmp_path: Path)
     [
         (["sizing", "--channels", "10", "--memberships", "9"], "--memberships 9 is less than --channels 10"),
         (["sizing", "--users", "2", "--channels", "3", "--memberships", "12"], "--memberships 12 are too many"),
-        (["sizing", "--users", "8", "--channels", "8", "--memberships", "65"], "at most --memberships 64"),
+        (
+            ["sizing", "--users", "8", "--channels", "8", "--memberships", "65"],
+            "--memberships 64 can be drawn evenly",
+        ),
         (["sizing", "--quick", "--channels", "10", "--memberships", "9"], "--quick takes a fiftieth"),
         (["login", "--channels", "10", "--memberships", "20", "--users", "5"], "--channels 10 is less than --visit"),
     ],
@@ -117,6 +127,60 @@ def test_a_refused_run_leaves_no_file_and_keeps_an_old_one(tmp_path: Path) -> No
     assert Path("old.json").read_text() == "old"
 
 
+def test_the_same_file_for_both_is_refused_first(tmp_path: Path) -> None:
+    result = fanout("route", "--html", "same", "--json", str(tmp_path / "same"))
+    assert result.exit_code == 2
+    assert result.stderr == "error --html and --json are the same file: same\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def _measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report at once."""
+    monkeypatch.setattr(bench, "route", lambda options, stages: report())  # noqa: ARG005 - as it is called
+
+
+@pytest.mark.usefixtures("_measured")
+@pytest.mark.parametrize("option", ["--html", "--json"])
+def test_a_disk_that_is_full_leaves_what_could_be_written(option: str, tmp_path: Path) -> None:
+    result = fanout("route", *(["--json", "x.json"] if option == "--html" else []), option, "/dev/full")
+    assert result.exit_code == 1
+    assert result.stderr == f"error {option} /dev/full cannot be written: No space left on device\n"
+    assert "A & B" in result.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json" if option == "--html" else "fanout-bench-route.html"]
+
+
+@pytest.mark.usefixtures("_measured")
+def test_files_are_written_before_anything_is_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def closed(shown: object) -> None:
+        assert len(list(tmp_path.iterdir())) == 2
+        raise OSError(ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(bench, "print_report", closed)
+    result = fanout("route", "--json", "x.json")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "error the report cannot be printed: No space left on device\n"
+
+
+def test_who_stops_reading_gets_no_traceback() -> None:
+    script = f"{sys.executable} -c 'from services.cli.main import app; app()' bench route --quick | head -1"
+    ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.stdout.startswith("Quick run")
+    assert all(re.match(r"\d/\d ", line) for line in ran.stderr.splitlines())
+    assert Path("fanout-bench-route-quick.html").exists()
+
+
+def test_an_interrupted_run_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def interrupted(options: object, stages: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench, "route", interrupted)
+    result = fanout("route")
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert result.stderr == "error interrupted, no report was written\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_all_runs_each(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[object] = []
     monkeypatch.setattr(bench, "_show", lambda *arguments: shown.append(arguments))
@@ -129,3 +193,16 @@ def test_help_explains(command: list[str]) -> None:
     result = fanout(*command, "--help")
     assert result.exit_code == 0
     assert len(result.stdout.split()) > 30
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("sizing", "how fast the table fills and answers, and the same in plain Python dicts"),
+        ("login", "measured in the same run; the same"),
+        ("route", "with one thread and two; and the same in plain Python dicts and in Cython"),
+    ],
+)
+def test_help_breaks_no_line_in_mid_sentence(command: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "240")
+    assert sentence in fanout(command, "--help").stdout

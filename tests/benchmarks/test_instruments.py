@@ -3,16 +3,19 @@
 import random
 from array import array
 from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import pytest
 
+from benchmarks import apart
 from benchmarks.apart import run_apart
+from benchmarks.baselines.python_table import PythonTable
 from benchmarks.costs import COSTS
 from benchmarks.drawing import channel_names, draws, sample
 from benchmarks.errors import BenchError
 from benchmarks.floor import Floor
 from benchmarks.histogram import Histogram
-from benchmarks.measure.fill import Filled, FillSettings, fill, watched
+from benchmarks.measure.fill import Filled, FillSettings, event_rate, fill, lookup_rate, watched
 from benchmarks.population import Population
 from benchmarks.tables import KINDS, Kind
 
@@ -59,9 +62,9 @@ def test_more_than_there_are_cannot_be_drawn() -> None:
         sample(1, 10, 11, 0.0, NONE_DEALT)
 
 
-@pytest.mark.parametrize("row_bytes", [16, 32])
-def test_the_floor_touches_each_place_once(row_bytes: int) -> None:
-    floor = Floor(1_000, row_bytes)
+@pytest.mark.parametrize(("row_bytes", "huge"), [(16, False), (32, False), (16, True)])
+def test_the_floor_touches_each_place_once(row_bytes: int, *, huge: bool) -> None:
+    floor = Floor(1_000, row_bytes, huge)
     assert floor.total() == 0
     floor.touch(array("I", [0, 7, 999]))
     floor.touch(array("I", [7]))
@@ -110,13 +113,50 @@ def test_a_process_of_its_own_measures_less_than_is_expected(kind: Kind) -> None
     settings = FillSettings(kind, population, lookups=2_000)
     filled = run_apart(fill, settings, Filled, hear)
     assert heard == sorted(heard)
+    assert heard[-1] == 1.0
+    assert 0 < max(heard[:-1]) < 1
     assert 0 < filled.resident_bytes < COSTS[kind].of(population)
     assert filled.entries == len({(c, user % 10) for user in range(1_000) for c in population.numbers(user)})
+    assert (filled.events_per_second is not None) == (kind == "engine")
+
+
+class Counting(PythonTable):
+    """Counts what it is asked, and answers as ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[int] = []
+        self.drained = 0
+
+    def widths(self, channels: Iterable[str]) -> list[int]:
+        self.calls.append(len(asked := list(channels)))
+        return super().widths(asked)
+
+    def route_many(self, events: Sequence[tuple[str, bytes]]) -> int:
+        assert {len(event) for _, event in events} == {300}
+        self.calls.append(len(events))
+        return super().route_many(events)
+
+    def drain(self) -> list[tuple[str, bytes]]:
+        self.drained += 1
+        return super().drain()
+
+
+def test_rates_count_what_was_done() -> None:
+    few = Population(users=3, channels=7, memberships=21, instances=2)
+    many = Population(users=10, channels=2_000, memberships=4_000, instances=2)
+    for population, calls in ((many, [500] * 4), (few, [7] * 4)):
+        table = Counting()
+        assert event_rate(table, population, 2_000) > 0
+        assert table.calls == calls
+        assert table.drained == 4
+    table = Counting()
+    assert lookup_rate(table, few, 2_000) > 0
+    assert table.calls == [7, 7]
 
 
 def test_what_a_call_holds_for_a_while_is_seen_when_it_is_over() -> None:
-    returned, seconds, held = watched(lambda: len(b"x" * 100_000_000))
-    assert returned == 100_000_000
+    seconds, held = watched(lambda: len(b"x" * 100_000_000))
     assert 0 < seconds < 60
     assert held > 90_000_000
 
@@ -129,3 +169,10 @@ def test_a_process_that_breaks_is_no_result(capfd: pytest.CaptureFixture[str]) -
     with pytest.raises(BenchError, match="ended with code 1"):
         run_apart(fill, FillSettings("engine", Population(1, 1, 5, 1), lookups=1_000), Filled, ignored)
     assert "cannot be drawn" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("end", ["SIGKILL", "SIGABRT"])
+def test_a_process_that_is_killed_most_likely_ran_out_of_memory(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "_SNIPPET", f"import os, signal; os.kill(os.getpid(), signal.{end})")
+    with pytest.raises(BenchError, match=r"without a result: most likely it ran out of memory$"):
+        run_apart(fill, FillSettings("engine", POPULATION, lookups=1_000), Filled, ignored)

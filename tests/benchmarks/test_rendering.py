@@ -1,9 +1,12 @@
 """How a report looks: figures, axes, plots, verdicts, and the bars of what is under way."""
 
+import re
+import sys
 from io import StringIO
 from xml.etree import ElementTree as ET
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from benchmarks import units
@@ -116,14 +119,16 @@ def test_the_page_says_what_is_met_and_shows_markup_as_text() -> None:
 
 
 def test_a_terminal_shows_bars_and_a_file_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    for force, expected in ((True, "\x1b["), (False, "first ...\n")):
+    for force, expected in ((True, "\x1b["), (False, "1/2 first ...\n")):
         out = StringIO()
         made = Console(file=out, force_terminal=force, width=100)
         monkeypatch.setattr(terminal, "console", lambda *, stderr, made=made: made)  # noqa: ARG005 - as it is called
-        with terminal.stages_shown() as stages:
+        with terminal.stages_shown(2) as stages:
             stages("first")(0.5, "half")
+            stages("second")(1.0, "")
         assert expected in out.getvalue()
-        assert "first" in out.getvalue()
+        assert "1/2 first" in out.getvalue()
+        assert "2/2 second" in out.getvalue()
 
 
 def printed(monkeypatch: pytest.MonkeyPatch, width: int) -> str:
@@ -143,7 +148,41 @@ def test_the_tables_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_figures_say_is_printed_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "A meaning." in printed(monkeypatch, 80)
+    assert re.search(r"<name> +1 +A meaning\.", printed(monkeypatch, 80))
+
+
+def test_what_figures_say_is_printed_below_where_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = printed(monkeypatch, 50)
-    assert "A meaning." not in narrow
-    assert "A text." in narrow
+    assert "what it says" not in narrow
+    assert "\n<name>: A meaning.\ninner: A part.\n" in narrow
+
+
+def test_a_sentence_is_printed_once() -> None:
+    rows = [Row("a", [], "Same."), Row("b", [], "Same.")]
+    assert terminal._meanings(Table([], rows)) == ["Same."]
+    assert terminal._meanings(Table([], [*rows, Row("c", [], "Other.")])) == ["a; b: Same.", "c: Other."]
+
+
+@pytest.mark.parametrize(("columns", "width"), [("70", 70), ("", 160), ("0", 160), ("wide", 160), (None, 160)])
+def test_without_a_terminal_columns_says_how_wide(
+    columns: str | None, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    assert terminal.console().width == width
+
+
+@pytest.mark.parametrize(("load", "busy"), [(0.4, False), (1.0, False), (1.1, True), (5.04, True)])
+def test_a_busy_machine_is_warned_of(load: float, busy: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
+    made = replace(report(), machine=replace(this_machine(), load=load, cores=2, huge_pages="never"))
+    monkeypatch.setattr(sys.modules[__name__], "report", lambda: made)
+    for shown in (printed(monkeypatch, 1_000), html(made)):
+        assert ("The machine was busy" in shown) == busy
+        assert f"load average {load:.1f} on 2 cores" in shown
+        assert "transparent huge pages: never (switched off, so logins are some 25 % slower)" in shown
+
+
+def test_targets_come_after_what_was_measured() -> None:
+    page = html(report())
+    assert page.index("<h2>part</h2>") < page.index("<h2>Targets</h2>")

@@ -10,6 +10,7 @@ import pytest
 from fanout import Engine, TableFull
 from fanout.keys import PresenceChange
 from services.fan_out import placements as module
+from services.fan_out.metrics import USERS_REFUSED
 from services.fan_out.placements import Placements
 from services.runtime.tasks import Tasks
 from tests.support.observing import until
@@ -127,12 +128,12 @@ async def test_a_full_table_refuses_a_user_and_goes_on(
     placements: Placements, slow: SlowEngine, monkeypatch: pytest.MonkeyPatch, inline: int
 ) -> None:
     monkeypatch.setattr(module, "INLINE_CHANNELS", inline)
-    refused = module.USERS_REFUSED._value.get()
+    refused = USERS_REFUSED._value.get()
     slow.full = True
     placements.change(come("i1"))
     await placements.settled()
     assert slow.engine.locations("ann") == frozenset()
-    assert module.USERS_REFUSED._value.get() == refused + 1
+    assert USERS_REFUSED._value.get() == refused + 1
     slow.full = False
     placements.change(come("i1"))
     await placements.settled()

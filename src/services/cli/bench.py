@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import cleandoc
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 import typer
@@ -14,10 +15,14 @@ from benchmarks.population import Population
 from benchmarks.render.html import html
 from benchmarks.render.terminal import print_report, stages_shown
 from benchmarks.report import Report
+from benchmarks.reports.churn import STAGES as CHURN_STAGES
 from benchmarks.reports.churn import ChurnOptions, churn
 from benchmarks.reports.framing import SPEC
 from benchmarks.reports.login import FULL_VISIT, LoginOptions, login
+from benchmarks.reports.login import STAGES as LOGIN_STAGES
+from benchmarks.reports.route import STAGES as ROUTE_STAGES
 from benchmarks.reports.route import RouteOptions, route
+from benchmarks.reports.sizing import STAGES as SIZING_STAGES
 from benchmarks.reports.sizing import SizingOptions, sizing
 from benchmarks.stages import Stages
 from services.cli.lines import complain, say
@@ -27,11 +32,16 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+Command = TypeVar("Command", bound=Callable[..., None])
+
 QUICK_FRACTION: Final = 1 / 50
 _QUICK_HINT: Final = " (of the numbers given, --quick takes a fiftieth)"
 _USAGE: Final = 2
 """The exit status of typer itself for options that cannot be."""
+_INTERRUPTED: Final = 130
+"""As shells have it."""
 _QUICK_LOOKUPS: Final = 200_000
+_QUICK_EVENTS: Final = 20_000
 _QUICK_ROUNDS: Final = 3
 _QUICK_SECONDS: Final = 0.6
 _QUICK_ROUTE_SECONDS: Final = 0.05
@@ -55,21 +65,56 @@ class Files:
         """Find out before a run of minutes, and not after it.
 
         Raises:
-            SystemExit: a file cannot be written; code 2, after a line that says why.
+            SystemExit: a file cannot be written, or both are the same; code 2, after a line that says why.
         """
         for option, path in (("--html", self.page), ("--json", self.json_file)):
             if path is not None and (reason := _why_not_writable(path)):
                 complain("error", f"{option} {path} cannot be written: {reason}")
                 raise SystemExit(_USAGE)
+        if self.json_file is not None and self.json_file.resolve() == self.page.resolve():
+            complain("error", f"--html and --json are the same file: {self.page}")
+            raise SystemExit(_USAGE)
 
     def write(self, report: Report) -> None:
-        """Print it, and write it to the files."""
-        print_report(report)
-        self.page.write_text(html(report))
-        say("ok", f"report: {self.page.resolve()}")
+        """Write it to the files, then print it: who reads what is printed may stop reading.
+
+        Raises:
+            SystemExit: a file could not be written, or it could not be printed; code 1, after a line that says why and
+                all the rest.
+        """
+        written = {"report": _written("--html", self.page, html(report).encode())}
         if self.json_file is not None:
-            self.json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
-            say("ok", f"figures: {self.json_file.resolve()}")
+            figures = msgspec.json.format(msgspec.json.encode(report))
+            written["figures"] = _written("--json", self.json_file, figures)
+        if not _printed(report, written) or None in written.values():
+            raise SystemExit(1)
+
+
+def _written(option: str, path: Path, content: bytes) -> Path | None:
+    """The path, or none after a line that says why."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        complain("error", f"{option} {path} cannot be written: {error.strerror or error}")
+        return None
+    return path
+
+
+def _printed(report: Report, written: dict[str, Path | None]) -> bool:
+    """Whether it could be, with where the files are; if not, after a line that says why.
+
+    Raises:
+        SystemExit: nobody reads on; code 1, and nothing is said.
+    """
+    try:
+        print_report(report)
+        for what, path in written.items():
+            if path is not None:
+                say("ok", f"{what}: {path.resolve()}")
+    except OSError as error:
+        complain("error", f"the report cannot be printed: {error.strerror or error}")
+        return False
+    return True
 
 
 def _why_not_writable(path: Path) -> str | None:
@@ -97,7 +142,18 @@ HtmlFile = Annotated[
 ]
 
 
-@app.command("sizing")
+def _command(name: str) -> Callable[[Command], Command]:
+    """Of the application; typer itself would keep the line breaks of a docstring's later paragraphs."""
+
+    def register(command: Command) -> Command:
+        paragraphs = cleandoc(command.__doc__ or "").split("\n\n")
+        app.command(name, help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs))(command)
+        return command
+
+    return register
+
+
+@_command("sizing")
 def bench_sizing(
     *,
     users: Users = SPEC.users,
@@ -116,10 +172,10 @@ def bench_sizing(
     """
     population = Population(users, channels, memberships, instances, skew)
     options = _quick_sizing(population) if quick else SizingOptions(population)
-    _show(lambda stages: sizing(options, stages), Files("sizing", quick, json_file, html_file))
+    _show(lambda stages: sizing(options, stages), SIZING_STAGES, Files("sizing", quick, json_file, html_file))
 
 
-@app.command("login")
+@_command("login")
 def bench_login(  # noqa: PLR0913 - each is an option of the command
     *,
     users: Users = SPEC.users,
@@ -139,10 +195,10 @@ def bench_login(  # noqa: PLR0913 - each is an option of the command
     """
     population = Population(users, channels, memberships, instances, skew)
     options = _quick_login(population, visit) if quick else LoginOptions(population, visit)
-    _show(lambda stages: login(options, stages), Files("login", quick, json_file, html_file))
+    _show(lambda stages: login(options, stages), LOGIN_STAGES, Files("login", quick, json_file, html_file))
 
 
-@app.command("route")
+@_command("route")
 def bench_route(*, quick: Quick = False, json_file: JsonFile = None, html_file: HtmlFile = None) -> None:
     """Look channels up and route events into batches, as fast as it goes.
 
@@ -150,13 +206,13 @@ def bench_route(*, quick: Quick = False, json_file: JsonFile = None, html_file: 
     dicts and in Cython.
     """
     options = _QUICK_ROUTE if quick else RouteOptions()
-    _show(lambda stages: route(options, stages), Files("route", quick, json_file, html_file))
+    _show(lambda stages: route(options, stages), ROUTE_STAGES, Files("route", quick, json_file, html_file))
 
 
 _CHURN: Final = ChurnOptions()
 
 
-@app.command("churn")
+@_command("churn")
 def bench_churn(  # noqa: PLR0913 - each is an option of the command
     *,
     users: Users = _CHURN.population.users,
@@ -177,12 +233,15 @@ def bench_churn(  # noqa: PLR0913 - each is an option of the command
     """
     population = Population(users, channels, memberships, instances)
     options = ChurnOptions(population, visitors, operations, QUICK_FRACTION if quick else 1.0)
-    _show(lambda stages: churn(options, stages), Files("churn", quick, json_file, html_file))
+    _show(lambda stages: churn(options, stages), CHURN_STAGES, Files("churn", quick, json_file, html_file))
 
 
-@app.command("all")
+@_command("all")
 def bench_all(*, quick: Quick = False) -> None:
-    """Run all of them, one after another, each with its report."""
+    """Run all of them, one after another, each at its own size and with its report in the folder where it is run.
+
+    Files and sizes cannot be given: for those, run one by one.
+    """
     for bench in (bench_sizing, bench_login, bench_route, bench_churn):
         bench(quick=quick)
 
@@ -191,31 +250,35 @@ _QUICK_ROUTE: Final = RouteOptions(channels=2_000, widths=(1, 6), seconds=_QUICK
 
 
 def _quick_sizing(population: Population) -> SizingOptions:
-    return SizingOptions(population, QUICK_FRACTION, lookups=_QUICK_LOOKUPS)
+    return SizingOptions(population, QUICK_FRACTION, lookups=_QUICK_LOOKUPS, events=_QUICK_EVENTS)
 
 
 def _quick_login(population: Population, visit: int) -> LoginOptions:
     return LoginOptions(population, visit, QUICK_FRACTION, _QUICK_ROUNDS, _QUICK_SECONDS)
 
 
-def _show(bench: Callable[[Stages], Report], files: Files) -> None:
-    """Measure, print, write.
+def _show(bench: Callable[[Stages], Report], how_many: int, files: Files) -> None:
+    """Measure, write, print.
 
     Args:
         bench: what measures.
+        how_many: stages it has.
         files: where its report goes.
 
     Raises:
         SystemExit: after a line that says why; code 2, as for other options that cannot be, when a file cannot be
-            written, and 1 when it could not be measured.
+            written, 1 when it could not be measured or written, and 130 when it was interrupted.
     """
     files.require_writable()
     try:
-        with stages_shown() as stages:
+        with stages_shown(how_many) as stages:
             report = bench(stages)
     except BenchError as error:
         complain("error", f"{error}{_QUICK_HINT if files.quick else ''}")
         raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        complain("error", "interrupted, no report was written")
+        raise SystemExit(_INTERRUPTED) from None
     if files.quick:
         report = replace(report, title=f"Quick run, a fiftieth of the work to try it out. {report.title}")
     files.write(report)

@@ -141,7 +141,7 @@ class Placements:
             except TableFull as error:
                 # Who is not placed is not confirmed, and is wished for again when rosters are compared.
                 USERS_REFUSED.inc()
-                log.error("no room for a user in the routing table", user_id=user_id, reason=str(error))
+                log.warning("no room for a user in the routing table", user_id=user_id, reason=str(error))
             self._end(user_id)
 
     async def _applied(self, user_id: str) -> bool:
