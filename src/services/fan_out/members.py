@@ -1,5 +1,7 @@
 """Membership changes: from META into the table, and on to the channel's readers."""
 
+import asyncio
+
 import structlog
 
 from fanout import Engine, InvalidEvent, partition_of
@@ -58,21 +60,24 @@ class Members:
 
     async def _handle(self, stored: Stored) -> None:
         try:
-            self._apply(stored, decode_member_event(stored.payload, channel_of(stored.subject)))
+            await self._apply(stored, decode_member_event(stored.payload, channel_of(stored.subject)))
         except InvalidEvent as error:
             EVENTS_REJECTED.inc()
             reason = str(error)
             log.warning("membership event cannot be applied", seq=stored.seq, subject=stored.subject, reason=reason)
             await insist(lambda: self._log.bury(META, stored, reason), "burying an event")
 
-    def _apply(self, stored: Stored, event: MemberJoined | MemberLeft) -> None:
+    async def _apply(self, stored: Stored, event: MemberJoined | MemberLeft) -> None:
         part = partition_of(event.channel_id, self._log.partitions)
         if self._partitions.holds(part):
             # The user is told too, a reader or not, and so are the instances that must follow.
             lane = Lane(META, part).number
             self._engine.route_stored(lane, stored.seq, event.channel_id, stored.payload, also=event.user_id)
-        if isinstance(event, MemberJoined):
-            self._engine.join(event.user_id, event.channel_id)
-        else:
-            self._engine.leave(event.user_id, event.channel_id)
+        # First, since a list that is being loaded may be placed while the change waits.
         self._placements.membership_changed(event.user_id)
+        change = self._engine.join if isinstance(event, MemberJoined) else self._engine.leave
+        if self._placements.is_busy(event.user_id):
+            # A thread may be placing the user in very many channels: a change waits for that, and the loop must not.
+            await asyncio.to_thread(change, event.user_id, event.channel_id)
+        else:
+            change(event.user_id, event.channel_id)

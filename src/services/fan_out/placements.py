@@ -55,9 +55,13 @@ class Placements:
         if change.user_id not in self._busy:
             self._begin(change.user_id)
 
+    def is_busy(self, user_id: str) -> bool:
+        """Whether the user is being placed, taken off or loaded now."""
+        return user_id in self._busy
+
     def membership_changed(self, user_id: str) -> None:
         """The user's channels changed: a list being loaded now may be too old."""
-        if user_id in self._busy:
+        if self.is_busy(user_id):
             self._stale.add(user_id)
 
     def forget(self, user_id: str) -> None:
