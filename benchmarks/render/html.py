@@ -50,7 +50,7 @@ def warning(machine: Machine) -> str | None:
     """A sentence for a machine that did something else as well, and none for one that was quiet enough."""
     if machine.load <= machine.cores * _BUSY:
         return None
-    return f"The machine was busy, {_load(machine)}: expect slower figures than it would give by itself."
+    return f"The machine was busy, {_load(machine)}: expect times up to a third longer. Memory is not affected."
 
 
 def _load(machine: Machine) -> str:

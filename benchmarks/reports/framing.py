@@ -19,7 +19,8 @@ SPEC: Final = Population(users=100_000, channels=5_000_000, memberships=30_000_0
 _BACKGROUND: Final = (
     "Fanout passes chat messages on to those who are online. Its engine, a library written in Rust, holds a routing "
     "table in the memory of one process: for each channel, the server instances to which its readers are connected. A "
-    "user is connected to one instance and is in many channels; a membership is one user in one channel. When a user "
+    "user is connected to one instance and is in many channels; a membership is one user in one channel. All users are "
+    "online at once: count those of your busiest hour, and not your accounts. When a user "
     "comes online, the engine enters the user in each of the user's channels; for each message it looks the channel up "
     "and puts the message once into the batch of each instance."
 )

@@ -49,8 +49,8 @@ def test_ram_is_the_most_that_is_held_with_a_quarter_and_the_process() -> None:
     assert ram_bytes(replace(FILLED, snapshot=replace(SNAPSHOT, written_extra_bytes=200_000_000))) == 850_000_000
 
 
-def test_the_tier_is_given_as_a_formula(section: Section) -> None:
-    assert "workers x 725 MB + instances x (100 MB + table of its users + its connections" in section.text
+def test_the_tier_is_an_example_in_numbers(section: Section) -> None:
+    assert "For 3 workers and 100 instances that is 3 x 725 MB + 100 x 138 MB = 16 GB." in section.text
     assert "not measured here" in section.text
 
 
@@ -59,18 +59,19 @@ def test_cores_are_of_a_worker_at_the_rate_that_was_measured(section: Section) -
     assert cores == "1"
     assert "at 900 K events/s of 300 bytes" in meaning
     assert "not measured here" in meaning
-    assert said_of(section, "logins and the operating system")[0] == "1"
+    assert said_of(section, "each machine")[0] == "1"
+    assert "not measured here" in said_of(section, "each server instance")[1]
 
 
 @pytest.mark.parametrize(
     ("population", "size", "of"),
     [
-        (POPULATION, "about 19 MB", "1,000 users (users / instances) in at most 300,000 channels"),
-        (replace(POPULATION, instances=2), "about 350 MB", "50,000 users (users / instances) in at most 5,000,000"),
+        (POPULATION, "about 138 MB", "1,000 users (users / instances)"),
+        (replace(POPULATION, instances=2), "about 800 MB", "50,000 users (users / instances)"),
     ],
 )
-def test_the_table_of_an_instance_is_that_of_its_users(population: Population, size: str, of: str) -> None:
-    shown, meaning = said_of(hardware(population, FILLED)[0], "table of each server instance")
+def test_an_instance_has_twice_what_the_formula_says_of_its_users(population: Population, size: str, of: str) -> None:
+    shown, meaning = said_of(hardware(population, FILLED)[0], "RAM for each server instance")
     assert shown == size
     assert of in meaning
     assert "sockets and buffers" in meaning
@@ -78,7 +79,7 @@ def test_the_table_of_an_instance_is_that_of_its_users(population: Population, s
 
 def test_the_formula_is_of_the_table_and_leads_to_the_ram_to_plan_for() -> None:
     text = another_deployment(POPULATION, FILLED).text
-    assert text.startswith("table = users x 1 kB + channels x 60 bytes.")
+    assert text.startswith("table = users online x 1 kB + channels x 60 bytes.")
     assert "RAM = table x 1.25 x 1.25 + 100 MB" in text
     assert "25 % on top" in text
     assert re.search(r"\bnot the RAM to plan for", text)
@@ -90,7 +91,7 @@ def test_a_small_table_gives_no_formula() -> None:
     assert "says nothing about a large one" in section.text
     assert not section.tables
     assert " x " not in section.text
-    assert "table of each server instance" not in {row.name for row in hardware(small, FILLED)[0].tables[0].rows}
+    assert "RAM for each server instance" not in {row.name for row in hardware(small, FILLED)[0].tables[0].rows}
 
 
 def test_events_are_among_the_speeds_with_the_instances_of_a_channel() -> None:
