@@ -19,7 +19,8 @@ pub(crate) use checked::{
     AtomicU32, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, RwLock, RwLockReadGuard, RwLockWriteGuard, random,
 };
 
-/// A number that nobody can guess.
+/// A number that is another each time: of the process's addresses and the clock, so hard to guess from outside, and no
+/// secret for cryptography.
 #[cfg(not(shuttle))]
 pub(crate) fn random() -> u64 {
     use std::hash::BuildHasher;
