@@ -3,8 +3,10 @@
 import os
 import platform
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from time import perf_counter
 from typing import Final
 
 import msgspec
@@ -51,13 +53,26 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
 
 
-def most_resident_bytes() -> int:
-    """How much memory this process held at most, since `forget_most_resident` where the system lets us."""
+def watched(call: Callable[[], object]) -> tuple[float, int]:
+    """Do it once.
+
+    Returns:
+        Seconds; bytes that the process held at most beyond what it had before.
+    """
+    before = resident_bytes()
+    _forget_most_resident()
+    began = perf_counter()
+    call()
+    return perf_counter() - began, _most_resident_bytes() - before
+
+
+def _most_resident_bytes() -> int:
+    """How much memory this process held at most, since `_forget_most_resident` where the system lets us."""
     found = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
     return max(int(found[1]) * 1024 if found else 0, resident_bytes())
 
 
-def forget_most_resident() -> None:
+def _forget_most_resident() -> None:
     """Begin anew to watch for the most."""
     with suppress(OSError):  # not every container may: then the most is that of the whole life of the process
         Path("/proc/self/clear_refs").write_text("5")

@@ -7,25 +7,23 @@ import gc
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter, process_time
+from time import process_time
 from typing import Final, TypeVar
 
 import msgspec
 
 from benchmarks.apart import Progress, run_apart
 from benchmarks.errors import TablesDifferError
-from benchmarks.machine import forget_most_resident, most_resident_bytes, resident_bytes
+from benchmarks.machine import resident_bytes, watched
 from benchmarks.measure.answers import digest_of_answers
 from benchmarks.measure.restoring import Restored, RestoreSettings, restoring
-from benchmarks.measure.routing import EVENTS_PER_CALL, Event, event
+from benchmarks.measure.routing import EVENT_BYTES, EVENTS_PER_CALL, Event, event
 from benchmarks.population import Population, instance_name, user_name
 from benchmarks.tables import Kind, Table, new_table
 from fanout import Engine
 
 _STEPS: Final = 100
 _BATCH: Final = 1_000
-EVENT_BYTES: Final = 300
-"""Of an event that is routed into batches."""
 _SAMPLED_USERS: Final = 50
 
 T = TypeVar("T")
@@ -154,19 +152,6 @@ def snapshot_of(engine: Engine, population: Population, progress: Progress) -> S
             restored_seconds=restored.seconds,
             restored_bytes=restored.most_bytes,
         )
-
-
-def watched(call: Callable[[], object]) -> tuple[float, int]:
-    """Do it once.
-
-    Returns:
-        Seconds; bytes that the process held at most beyond what it had before.
-    """
-    before = resident_bytes()
-    forget_most_resident()
-    began = perf_counter()
-    call()
-    return perf_counter() - began, most_resident_bytes() - before
 
 
 def lookup_rate(table: Table, population: Population, lookups: int) -> float:

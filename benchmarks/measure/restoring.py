@@ -1,11 +1,9 @@
 """A snapshot read back in a process of its own, as a worker does that begins with it."""
 
-from time import perf_counter
-
 import msgspec
 
 from benchmarks.apart import Progress
-from benchmarks.machine import most_resident_bytes, resident_bytes
+from benchmarks.machine import watched
 from benchmarks.measure.answers import digest_of_answers
 from benchmarks.population import Population
 from fanout import Engine
@@ -31,7 +29,6 @@ class Restored(msgspec.Struct, frozen=True):
 def restoring(settings: RestoreSettings, progress: Progress) -> Restored:
     """Read it."""
     progress(0.0, "reading the snapshot back")
-    before, began = resident_bytes(), perf_counter()
-    engine = Engine.restore(settings.path)
-    seconds = perf_counter() - began
-    return Restored(seconds, most_resident_bytes() - before, digest_of_answers(engine, settings.population))
+    engines: list[Engine] = []
+    seconds, most_bytes = watched(lambda: engines.append(Engine.restore(settings.path)))
+    return Restored(seconds, most_bytes, digest_of_answers(engines[0], settings.population))

@@ -18,6 +18,8 @@ from benchmarks.population import instance_name, user_name
 from benchmarks.tables import Kind, Table, new_table
 from fanout import Engine, decode_batch
 
+EVENT_BYTES: Final = 300
+"""Of an event, where nothing else is said."""
 EVENTS_PER_CALL: Final = 500
 NAMES_PER_CALL: Final = 1_000
 _CALLS: Final = 20

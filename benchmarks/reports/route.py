@@ -5,14 +5,13 @@ import msgspec
 from benchmarks import units
 from benchmarks.apart import run_apart
 from benchmarks.errors import BenchError, TablesDifferError
-from benchmarks.measure.routing import Routed, RouteRates, RouteSettings, routing
+from benchmarks.measure.routing import EVENT_BYTES, Routed, RouteRates, RouteSettings, routing
 from benchmarks.report import LinePlot, Report, Row, Section, Series, Table, Target, at_least
 from benchmarks.reports.framing import Run, agree_first
 from benchmarks.stages import Stages
 from benchmarks.tables import KINDS, TITLES, Kind
 
 TARGET_WIDTH = 6
-TARGET_EVENT_BYTES = 300
 _EVENTS_LIMIT_K = 700
 STAGES = 1 + len(KINDS)
 """Agreement, and a process for each table."""
@@ -27,7 +26,7 @@ class RouteOptions(msgspec.Struct, frozen=True):
     """On how many instances each channel is."""
     skews: tuple[float, ...] = (0.0, 1.0)
     threads: tuple[int, ...] = (1, 2)
-    event_bytes: int = TARGET_EVENT_BYTES
+    event_bytes: int = EVENT_BYTES
     seconds: float = 1.0
     """Of each figure."""
     judged: bool = True
@@ -85,7 +84,7 @@ def _summary(rates: Rates) -> str:
 
 
 def _targets(options: RouteOptions, rates: Rates) -> list[Target]:
-    judged = options.judged and options.event_bytes == TARGET_EVENT_BYTES
+    judged = options.judged and options.event_bytes == EVENT_BYTES
     return [
         at_least(
             f"events routed into batches of {TARGET_WIDTH} instances, {_skew(each.skew)}, by one thread",

@@ -4,7 +4,8 @@ from typing import Final, NamedTuple
 
 from benchmarks import units
 from benchmarks.costs import PROCESS_BYTES
-from benchmarks.measure.fill import EVENT_BYTES, Filled, Snapshot
+from benchmarks.measure.fill import Filled, Snapshot
+from benchmarks.measure.routing import EVENT_BYTES
 from benchmarks.population import Population
 from benchmarks.report import Row, Section, Table
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from benchmarks import units
-from benchmarks.measure.fill import EVENT_BYTES, Filled
+from benchmarks.measure.fill import Filled
+from benchmarks.measure.routing import EVENT_BYTES
 from benchmarks.population import Population
 from benchmarks.report import Bar, BarPlot, LinePlot, Row, Section, Series, Table
 from benchmarks.reports.framing import SPEC

@@ -4,6 +4,7 @@ import random
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from time import perf_counter
 
 import pytest
 
@@ -15,7 +16,8 @@ from benchmarks.drawing import channel_names, draws, sample
 from benchmarks.errors import BenchError
 from benchmarks.floor import Floor
 from benchmarks.histogram import Histogram
-from benchmarks.measure.fill import Filled, FillSettings, event_rate, fill, lookup_rate, watched
+from benchmarks.machine import watched
+from benchmarks.measure.fill import Filled, FillSettings, event_rate, fill, lookup_rate
 from benchmarks.population import Population
 from benchmarks.tables import KINDS, Kind
 
@@ -156,8 +158,9 @@ def test_rates_count_what_was_done() -> None:
 
 
 def test_what_a_call_holds_for_a_while_is_seen_when_it_is_over() -> None:
+    began = perf_counter()
     seconds, held = watched(lambda: len(b"x" * 100_000_000))
-    assert 0 < seconds < 60
+    assert 0 < seconds < perf_counter() - began
     assert held > 90_000_000
 
 

@@ -66,7 +66,7 @@ class Placements:
     def __init__(self) -> None:
         self.changed: list[str] = []
 
-    def is_busy(self, user_id: str) -> bool:
+    def is_moving(self, user_id: str) -> bool:
         return user_id == "ann"
 
     def membership_changed(self, user_id: str) -> None:

@@ -90,8 +90,10 @@ async def test_a_long_list_comes_and_goes_beside_the_loop(placements: Placements
     placements.change(come("i1", online=False))
     await until(slow.moving.is_set, "a thread takes the user off")
     assert slow.engine.locations("ann") == {"i1"}
+    assert placements.is_moving("ann")
     slow.gate.set()
     await placements.settled()
+    assert not placements.is_moving("ann")
     assert slow.engine.locations("ann") == frozenset()
 
 

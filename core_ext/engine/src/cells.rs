@@ -73,23 +73,18 @@ impl Mixer {
 
     /// A name as a table is asked for it.
     pub(crate) fn key<'a>(&self, name: Packed<'a>) -> Key<'a> {
-        let words = if is_long(name.length) {
-            [self.hash_of(name.length, name.long), 0]
-        } else {
-            self.mix(name.length, name.short)
-        };
-        Key { cell: Cell(Head::of(name.length, words)), words: name.long }
+        Key { cell: self.mixed(name.length, name.short, name.long).bare(), words: name.long }
     }
 
     /// The cell of an id; of a long one, whose words are among others, with their place.
     #[inline]
     pub(crate) fn cell(&self, head: Head, words: &[u64]) -> Cell {
-        let (length, [first, second]) = (head.length(), head.words());
-        let mixed = if is_long(length) {
-            [self.hash_of(length, head.long(words)), second]
-        } else {
-            self.mix(length, [first, second])
-        };
+        self.mixed(head.length(), head.words(), head.long(words))
+    }
+
+    #[inline]
+    fn mixed(&self, length: u8, short: [u64; 2], long: &[u64]) -> Cell {
+        let mixed = if is_long(length) { [self.hash_of(length, long), short[1]] } else { self.mix(length, short) };
         Cell(Head::of(length, mixed))
     }
 

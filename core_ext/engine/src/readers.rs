@@ -3,9 +3,10 @@
 //! A channel names its readers by these numbers alone, in four bytes, and who they are is looked up here. What a number
 //! means never changes while any channel names it, and is read without a lock.
 //!
-//! Numbers belong to an instance that somebody is on by pages of 32, so that the instances of a hundred thousand readers are a table of
-//! 12 KB: it stays in the nearest cache. A number's upper bits are a *tag* of its instance besides, so that for nearly all
-//! channels of a login a few comparisons tell that nobody on the same instance reads them. The others are its *index*.
+//! Numbers belong to an instance by pages of 32, as long as anybody is on it, so that the instances of a hundred thousand
+//! readers are a table of 12 KB: it stays in the nearest cache. A number's upper bits are a *tag* of its instance besides,
+//! so that for nearly all channels of a login a few comparisons tell that nobody on the same instance reads them. The
+//! others are its *index*.
 
 use std::sync::OnceLock;
 

@@ -76,8 +76,8 @@ class Members:
         # First, since a list that is being loaded may be placed while the change waits.
         self._placements.membership_changed(event.user_id)
         change = self._engine.join if isinstance(event, MemberJoined) else self._engine.leave
-        if self._placements.is_busy(event.user_id):
-            # A thread may be placing the user in very many channels: a change waits for that, and the loop must not.
+        if self._placements.is_moving(event.user_id):
+            # The user is in very many channels: the change waits for the thread, and the loop must not.
             await asyncio.to_thread(change, event.user_id, event.channel_id)
         else:
             change(event.user_id, event.channel_id)

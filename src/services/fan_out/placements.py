@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import structlog
@@ -39,6 +41,7 @@ class Placements:
         self._tasks = tasks
         self._wanted: dict[str, dict[str, bool]] = {}
         self._busy: set[str] = set()
+        self._moving: set[str] = set()
         self._stale: set[str] = set()
         self._to_load: asyncio.Queue[str] = asyncio.Queue()
         self._placed: defaultdict[str, list[str]] = defaultdict(list)
@@ -55,13 +58,13 @@ class Placements:
         if change.user_id not in self._busy:
             self._begin(change.user_id)
 
-    def is_busy(self, user_id: str) -> bool:
-        """Whether the user is being placed, taken off or loaded now."""
-        return user_id in self._busy
+    def is_moving(self, user_id: str) -> bool:
+        """Whether a thread places the user or takes the user off now: who changes the user meanwhile has to wait."""
+        return user_id in self._moving
 
     def membership_changed(self, user_id: str) -> None:
         """The user's channels changed: a list being loaded now may be too old."""
-        if self.is_busy(user_id):
+        if user_id in self._busy:
             self._stale.add(user_id)
 
     def forget(self, user_id: str) -> None:
@@ -122,16 +125,23 @@ class Placements:
             instance_id, online = wish
             move = self._engine.user_online if online else self._engine.user_offline
             try:
-                await asyncio.to_thread(move, user_id, instance_id)
+                await self._by_thread(move, user_id, instance_id)
             except MembershipUnknown:
                 return False
             if instance_id not in wishes:
-                await asyncio.to_thread(self._engine.user_offline, user_id, instance_id)  # it was dropped meanwhile
+                await self._by_thread(self._engine.user_offline, user_id, instance_id)  # it was dropped meanwhile
             elif wishes[instance_id] == online:
                 del wishes[instance_id]
                 if online:
                     self._confirm(user_id, instance_id)
         return True
+
+    async def _by_thread(self, move: Callable[..., int], user_id: str, *where: Any) -> None:
+        self._moving.add(user_id)
+        try:
+            await asyncio.to_thread(move, user_id, *where)
+        finally:
+            self._moving.discard(user_id)
 
     def _is_long(self, user_id: str) -> bool:
         return self._engine.membership_count(user_id) > INLINE_CHANNELS
@@ -166,10 +176,10 @@ class Placements:
         if len(channels) <= INLINE_CHANNELS:
             self._engine.user_online(user_id, instance_id, channels)
         else:
-            await asyncio.to_thread(self._engine.user_online, user_id, instance_id, channels)
+            await self._by_thread(self._engine.user_online, user_id, instance_id, channels)
             if user_id in self._stale or instance_id not in wishes:
                 self.forget(user_id)
-                await asyncio.to_thread(self._engine.user_offline, user_id, instance_id)
+                await self._by_thread(self._engine.user_offline, user_id, instance_id)
         # The wish stands: the next round finds the channels known, confirms it, or undoes it where it changed.
 
     def _confirm(self, user_id: str, instance_id: str) -> None:
