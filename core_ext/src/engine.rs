@@ -27,6 +27,11 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// What is under it.
+    pub fn core(&self) -> &fanout_engine::Engine {
+        &self.engine
+    }
+
     fn now(&self) -> u64 {
         u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }

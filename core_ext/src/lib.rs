@@ -6,6 +6,8 @@ mod engine;
 mod errors;
 mod functions;
 mod gil;
+mod hub;
+mod wire;
 
 use mimalloc::MiMalloc;
 use pyo3::prelude::*;
@@ -19,6 +21,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("source_digest", env!("FANOUT_SOURCE_DIGEST"))?;
     module.add_class::<engine::Engine>()?;
+    module.add_class::<hub::Hub>()?;
     module.add_class::<batch::Record>()?;
     module.add_function(wrap_pyfunction!(batch::decode_batch, module)?)?;
     module.add_function(wrap_pyfunction!(functions::check_event, module)?)?;

@@ -30,6 +30,7 @@ from fanout.errors import (
 try:
     from fanout._core import (
         Engine,
+        Hub,
         Record,
         decode_batch,
         message_frame,
@@ -48,6 +49,7 @@ __all__ = [
     "ChannelNotFound",
     "Engine",
     "FanoutError",
+    "Hub",
     "InvalidEvent",
     "InvalidId",
     "MembershipUnknown",

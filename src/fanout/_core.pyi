@@ -9,6 +9,7 @@ from typing import Self, final
 
 __all__ = [
     "Engine",
+    "Hub",
     "Record",
     "check_event",
     "decode_batch",
@@ -272,6 +273,100 @@ class Engine:
         Users are those online, channels those with an entry, instances those with a user. A list is held once for
         the table and the cache, under bytes_memberships; bytes_cache is what the cache takes beside the lists.
         """
+
+@final
+class Hub:
+    """The sockets of a notification instance, and what waits to be written to each.
+
+    Which of them read a channel an engine says: there, each session is an instance on which its user is. A socket has
+    the number that its session has there. All that waits for a socket leaves in one write; sockets take turns so that
+    an event of many readers holds up one of few for some thirty writes at most, and not for all of its own.
+
+    Frames are sent on the sockets' descriptors, past whoever owns them, while everything is taken at once. The owner
+    is asked to write what is left over, and to *judge* for each frame whether it still fits where something is
+    buffered, where there is no descriptor, and before a socket is opened.
+
+    Call it from one thread, the one whose event loop owns the sockets; the engine may be changed by others meanwhile.
+
+    Args:
+        engine: the table of who reads what; nothing but sessions are its instances.
+    """
+
+    def __new__(cls, engine: Engine) -> Self: ...
+    def add(self, session: str, descriptor: int | None, budget: int) -> int:
+        """Take a socket in. Nothing is written to it before `open`.
+
+        Args:
+            session: not in the engine yet. `drop_instance` it there after `remove`, and not before.
+            descriptor: of the socket, which may be lent so that whole frames are sent on it; None where it may not.
+                `block` or `remove` the socket before the descriptor is closed.
+            budget: bytes that may wait for the reader; ephemeral frames may use half of it.
+
+        Returns:
+            the socket's number, until it is removed.
+
+        Raises:
+            InvalidId: the session is no id.
+            ValueError: the session has a socket.
+        """
+
+    def remove(self, socket: int) -> None:
+        """Forget a socket and what waits for it. Twice is once."""
+
+    def deliver(
+        self,
+        channel: str,
+        frame: bytes,
+        *,
+        ephemeral: bool = False,
+        without: Sequence[int] = (),
+        also: Sequence[int] = (),
+    ) -> list[int]:
+        """Queue a frame for the readers of a channel.
+
+        Args:
+            channel: which.
+            frame: one WebSocket frame, the same bytes for all.
+            ephemeral: it may use half of a socket's budget.
+            without: sockets that do not get it.
+            also: sockets that get it in any case, once.
+
+        Returns:
+            the sockets that it was not queued for and that the caller has to judge: `push` it where it fits.
+
+        Raises:
+            InvalidId: the channel is no id.
+        """
+
+    def push(self, socket: int, frame: bytes) -> bool:
+        """Queue a frame for one socket, whatever waits for it already. False where there is no such socket."""
+
+    def waiting(self, socket: int) -> int:
+        """Bytes that wait here for a socket."""
+
+    @property
+    def frames(self) -> int:
+        """Frames that wait for open sockets, each counted for each."""
+
+    def open(self, socket: int, first: bytes) -> None:
+        """Let `first` be written to a socket, and then whatever waits and comes. To be called once."""
+
+    def block(self, socket: int, blocked: bool) -> None:
+        """Begin or cease to leave everything for a socket to its owner.
+
+        To be called as soon as the owner has bytes buffered, or the connection begins to end.
+        """
+
+    def flush(self, most: int) -> tuple[int, list[tuple[int, bytes]], bool]:
+        """Write what waits to at most so many sockets, without the GIL.
+
+        Returns:
+            how many frames went out; what the owner of each socket has to write now, frames that were begun included;
+            and whether more sockets wait for their turn.
+        """
+
+    def flush_one(self, socket: int) -> tuple[int, list[tuple[int, bytes]], bool]:
+        """`flush` for one socket, out of turn."""
 
 @final
 class Record:

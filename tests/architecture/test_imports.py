@@ -29,6 +29,8 @@ CLIENT_OF = {
 CLIENT_LIBRARIES = set().union(*CLIENT_OF.values()) | {"httpx", "aiohttp", "pymongo", "cassandra"}
 GATEWAY_MAY_COMPOSE = {"command", "query"}
 MAX_LINES = 400
+MAX_STUB_LINES = 700
+"""The compiled module is one, and its documentation stands where editors look for it."""
 
 MODULES = sorted(path.relative_to(SOURCES) for path in SOURCES.rglob("*.py"))
 BENCHMARKS = sorted((ROOT / "benchmarks").rglob("*.py"))
@@ -136,4 +138,5 @@ OURS = sorted(
 
 @pytest.mark.parametrize("module", OURS, ids=str)
 def test_no_module_is_longer_than_a_reader_can_hold(module: Path) -> None:
-    assert len((ROOT / module).read_text().splitlines()) <= MAX_LINES
+    limit = MAX_STUB_LINES if module.suffix == ".pyi" else MAX_LINES
+    assert len((ROOT / module).read_text().splitlines()) <= limit

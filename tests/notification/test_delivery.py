@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.notification import inbox
+from services.notification import outgoing
 from tests.support.observing import until
 from tests.support.platform import Client, Platform, platform
 
@@ -62,8 +62,8 @@ async def test_a_lost_last_batch_is_noticed_by_the_mark(house: Platform) -> None
 async def test_a_batch_for_many_readers_leaves_the_loop_its_turns(
     house: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox, "FLUSH_EVERY_FRAMES", 20)
-    monkeypatch.setattr(inbox, "FLUSH_SESSIONS_AT_ONCE", 5)
+    monkeypatch.setattr(outgoing, "MOST_WAITING", 20)
+    monkeypatch.setattr(outgoing, "SOCKETS_AT_ONCE", 5)
     users = [f"user-{number}" for number in range(10)]
     await house.create("general", *users)
     instance = await house.add_instance("notif-1")

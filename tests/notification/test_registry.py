@@ -1,12 +1,11 @@
 """The sessions of an instance: what they hold goes with them."""
 
-from typing import Any, cast
-
 import pytest
 
 from fanout.ports.authenticator import Identity
 from services.notification.registry import Registry
 from services.notification.session import Session
+from tests.support.platform import Client
 
 CHANNELS = [f"c{number}" for number in range(5)]
 
@@ -17,7 +16,7 @@ def registry() -> Registry:
 
 
 def come(registry: Registry, user_id: str) -> Session:
-    session = Session(cast("Any", None), Identity(user_id, expires_at=1e12), "phone", "notif-1", budget=1_000)
+    session = Session(Client(user_id), Identity(user_id, expires_at=1e12), "phone", "notif-1", budget=1_000)
     registry.add(session)
     registry.subscribe(session, CHANNELS)
     return session

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,9 @@ class Client:
             self.stalled += len(frames)
             return
         self.frames += [json.loads(payload) for payload in text_payloads(frames)]
+
+    def lend(self, on_change: Callable[[bool], None]) -> int | None:
+        return None
 
     async def receive(self) -> str | bytes:
         sent = await self._sent.get()

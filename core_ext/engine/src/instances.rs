@@ -60,6 +60,14 @@ impl Instances {
         self.state.read().names.find(name)
     }
 
+    /// The number of an instance, which is known from now on, though nobody is on it.
+    pub(crate) fn reach(&self, name: &Id) -> u32 {
+        let state = &mut *self.state.write();
+        let instance = state.names.intern(name);
+        state.rosters.reach(instance);
+        instance
+    }
+
     /// The names of instances, to ask for several.
     pub(crate) fn names(&self) -> InstanceNames<'_> {
         InstanceNames(self.state.read())

@@ -28,6 +28,17 @@ class Socket(Protocol):
         """
         ...
 
+    def lend(self, on_change: Callable[[bool], None]) -> int | None:
+        """Lend the descriptor, so that whole frames can be sent on it past `write` while nothing is buffered.
+
+        Args:
+            on_change: called with False as soon as nothing may be sent on it any more, with True when it may again.
+
+        Returns:
+            the descriptor, or None where every frame must go by `write`.
+        """
+        ...
+
     async def receive(self) -> str | bytes:
         """The next message: text as `str`, binary as `bytes`.
 

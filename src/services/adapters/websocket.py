@@ -7,7 +7,7 @@ no extension is negotiated (no compression state) and the library itself never s
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -30,12 +30,52 @@ READ_AT_ONCE: Final = 1024
 """Bytes of one client that are parsed in one turn of the event loop: at most some 170 frames of the smallest kind."""
 
 
+class _Connection(ServerConnection):
+    """The library's connection, whose descriptor is lent while nothing is buffered and frames may be sent."""
+
+    _on_change: Callable[[bool], None] | None = None
+
+    def lend(self, on_change: Callable[[bool], None]) -> int | None:
+        """See the port."""
+        if self.protocol.state is not State.OPEN or self.transport.get_extra_info("ssl_object") is not None:
+            return None
+        self._on_change = on_change
+        descriptor: int = self.transport.get_extra_info("socket").fileno()
+        return descriptor
+
+    def take_back(self) -> None:
+        """Let nothing be sent on the descriptor any more."""
+        self._tell(may_send=False)
+        self._on_change = None
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.protocol.state is not State.OPEN:
+            self.take_back()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.take_back()  # before the descriptor is closed, and may become another connection's
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._tell(may_send=False)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._tell(may_send=True)
+
+    def _tell(self, *, may_send: bool) -> None:
+        if self._on_change is not None:
+            self._on_change(may_send)
+
+
 class WebSocket:
     """A `fanout.ports.socket.Socket` over a server connection of the library."""
 
     __slots__ = ("_connection",)
 
-    def __init__(self, connection: ServerConnection) -> None:
+    def __init__(self, connection: _Connection) -> None:
         self._connection = connection
 
     @property
@@ -54,6 +94,10 @@ class WebSocket:
         if self._connection.protocol.state is State.OPEN:
             self._connection.transport.write(frames)
 
+    def lend(self, on_change: Callable[[bool], None]) -> int | None:
+        """Lend the descriptor."""
+        return self._connection.lend(on_change)
+
     async def receive(self) -> str | bytes:
         """The next message."""
         try:
@@ -63,6 +107,7 @@ class WebSocket:
 
     async def close(self, code: int, reason: str) -> None:
         """Close, and cut off a client that does not take the close frame in time."""
+        self._connection.take_back()
         try:
             async with asyncio.timeout(CLOSE_WITHIN_S):
                 await self._connection.close(code, reason.encode()[:MAX_REASON].decode(errors="ignore"))
@@ -88,7 +133,7 @@ class _BoundedReads(asyncio.BufferedProtocol):
     def __init__(self, max_unread: int, held: "set[_BoundedReads]", *arguments: Any, **options: Any) -> None:
         self._max_unread = max_unread
         self._held = held
-        self._connection = ServerConnection(*arguments, **options)
+        self._connection = _Connection(*arguments, **options)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._held.add(self)
@@ -159,7 +204,7 @@ async def serving_websockets(
     """
 
     async def serve_one(connection: ServerConnection) -> None:
-        await handler(WebSocket(connection))
+        await handler(WebSocket(cast("_Connection", connection)))
 
     held: set[_BoundedReads] = set()
 
@@ -195,6 +240,7 @@ async def _listen(
         server_header=None,
         open_timeout=OPEN_WITHIN_S,
         close_timeout=CLOSE_WITHIN_S,
+        write_limit=0,  # so that `pause_writing` and `resume_writing` tell exactly whether anything is buffered
         create_connection=connect,  # type: ignore[arg-type]  # what the event loop calls, not what handlers get
         backlog=BACKLOG,
     )

@@ -162,15 +162,14 @@ class Admission:
         except BaseException:
             await self.dismiss(session)
             raise
-        session.open(
-            server_frame(
-                "auth.ok",
-                user_id=session.user_id,
-                session_id=session.session_id,
-                device_id=session.device_id,
-                heartbeat_s=self._terms.heartbeat_s,
-            )
+        welcome = server_frame(
+            "auth.ok",
+            user_id=session.user_id,
+            session_id=session.session_id,
+            device_id=session.device_id,
+            heartbeat_s=self._terms.heartbeat_s,
         )
+        self._registry.outgoing.open(session, welcome)
 
     async def _make_known(self, session: Session) -> None:
         others = self._registry.sessions_of(session.user_id)

@@ -56,7 +56,7 @@ class ClientFrames:
             case TypingStop(channel_id):
                 await self._typing(session, channel_id, typing=False)
             case Ping():
-                session.answer(PONG)
+                self._registry.outgoing.answer(session, PONG)
             case Auth():
                 raise BadFrame("already_authenticated", "this connection is authenticated", "auth")
 
@@ -69,7 +69,8 @@ class ClientFrames:
         session.client_state = frame.state
         session.focused_channel = frame.focused_channel
         self._housekeeping.heard(session)
-        session.answer(server_frame("heartbeat.ok", seq=self._inbox.delivered_upto()))
+        upto = self._inbox.delivered_upto()
+        self._registry.outgoing.answer(session, server_frame("heartbeat.ok", seq=upto))
 
     async def _typing(self, session: Session, channel_id: str, *, typing: bool) -> None:
         kind = "typing.start" if typing else "typing.stop"
@@ -79,7 +80,6 @@ class ClientFrames:
             return
         frame = text_frame(typing_frame(channel_id, session.user_id, typing=typing))
         self._registry.deliver(channel_id, frame, ephemeral=True, without=session.user_id)
-        self._registry.flush()
         notice = TypingNotice(session.user_id, session.instance_id, typing)
         try:
             await self._bus.publish(typing_subject(channel_id), msgspec.json.encode(notice))

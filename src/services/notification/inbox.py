@@ -26,9 +26,6 @@ log = structlog.get_logger(__name__)
 
 BACKLOG_BYTES = 64 * 1024 * 1024
 """What may wait to be delivered. More is dropped, shows as a hole, and is read from the log when there is time."""
-FLUSH_EVERY_FRAMES = 4096
-"""Queued for sessions, before they are written and the event loop gets its turn."""
-FLUSH_SESSIONS_AT_ONCE = 1024
 
 
 @dataclass(slots=True)
@@ -126,19 +123,9 @@ class Inbox:
                 await self._handle_stored(record)
             else:
                 self._deliver_ephemeral(record)
-            await self._flush_when_due()
-        await self._flush()
-
-    async def _flush_when_due(self) -> None:
-        if self._registry.queued >= FLUSH_EVERY_FRAMES:
-            await self._flush()
-
-    async def _flush(self) -> None:
-        # In slices: a channel of many readers is as much work as a day of a small one.
-        more = True
-        while more:
-            more = self._registry.flush(FLUSH_SESSIONS_AT_ONCE)
-            await asyncio.sleep(0)
+            if self._registry.outgoing.is_full:
+                await self._registry.outgoing.room()
+        await asyncio.sleep(0)  # what one batch brought leaves in one write per socket
 
     def _deliver_ephemeral(self, record: Record) -> None:
         if record.channel is not None:
@@ -191,8 +178,7 @@ class Inbox:
                 continue  # the last user went meanwhile, and those who came since begin later
             self._deliver_from_log(lane, stored)
             progress.upto = stored.seq
-            await self._flush_when_due()
-        await self._flush()
+            await self._registry.outgoing.room()
 
     def _deliver_from_log(self, lane: Lane, stored: Stored) -> None:
         channel = channel_of(stored.subject)

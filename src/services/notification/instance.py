@@ -138,6 +138,7 @@ class NotificationInstance:
 
     def _close(self, session: Session, ending: Ending) -> None:
         self.registry.silence(session)
+        self.registry.outgoing.flush(session)
         self._tasks.start(session.socket.close(ending.code, ending.reason), "closing a socket")
 
     async def _read(self, session: Session) -> None:
@@ -147,7 +148,7 @@ class NotificationInstance:
                 await self._frames.handle(session, await session.socket.receive())
             except BadFrame as error:
                 FRAMES_REFUSED.labels(error.code).inc()
-                session.answer(error_frame(error))
+                self.registry.outgoing.answer(session, error_frame(error))
             except MalformedFrame as error:
                 session.end(MALFORMED, str(error))
             except SocketClosed:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from fanout import Engine
 from services.notification.close_codes import SLOW_CONSUMER
 from services.notification.metrics import CONNECTIONS
+from services.notification.outgoing import Outgoing
 from services.notification.session import Session
 
 
@@ -20,9 +21,8 @@ class Registry:
         self._engine = Engine(cache_users=1)
         self._sessions: dict[str, Session] = {}
         self._by_user: defaultdict[str, dict[str, Session]] = defaultdict(dict)
-        self._unflushed: set[Session] = set()
-        self.queued = 0
-        """Frames since the last flush of all, each counted for each session."""
+        self.outgoing = Outgoing(self._engine, self._cut)
+        """What goes to their sockets."""
         self.empty = asyncio.Event()
         """Set while no session is held."""
         self.empty.set()
@@ -44,6 +44,7 @@ class Registry:
 
     def add(self, session: Session) -> None:
         """Hold a session; it reads no channel yet."""
+        self.outgoing.add(session)
         self._sessions[session.session_id] = session
         self._by_user[session.user_id][session.session_id] = session
         self.empty.clear()
@@ -53,8 +54,8 @@ class Registry:
         """Forget a session. Twice is once."""
         if self._sessions.pop(session.session_id, None) is None:
             return
+        self.outgoing.remove(session)
         self._engine.drop_instance(session.session_id)
-        self._unflushed.discard(session)
         mine = self._by_user[session.user_id]
         del mine[session.session_id]
         if not mine:
@@ -93,7 +94,7 @@ class Registry:
         without: str | None = None,
         also: str | None = None,
     ) -> None:
-        """Queue a frame for the sessions that read a channel; `flush` writes it.
+        """Queue a frame for the sessions that read a channel.
 
         Args:
             channel_id: which channel.
@@ -102,33 +103,16 @@ class Registry:
             without: a user whose sessions do not get it.
             also: a user whose sessions get it in any case.
         """
-        readers = self._engine.instances(channel_id)
-        if also is not None:
-            readers |= frozenset(self._by_user.get(also, ()))
-        if without is not None:
-            readers -= frozenset(self._by_user.get(without, ()))
-        for session_id in readers:
-            self._queue(self._sessions.get(session_id), frame, ephemeral=ephemeral)
+        self.outgoing.deliver(channel_id, frame, ephemeral=ephemeral, without=self._of(without), also=self._of(also))
 
     def deliver_to_user(self, user_id: str, frame: bytes, *, ephemeral: bool = False) -> None:
         """Queue a frame for all sessions of a user."""
         for session in self.sessions_of(user_id):
-            self._queue(session, frame, ephemeral=ephemeral)
+            self.outgoing.queue(session, frame, ephemeral=ephemeral)
 
-    def flush(self, most: int | None = None) -> bool:
-        """Write what was queued since the last time, for `most` sessions or all; whether there is more."""
-        for _ in range(len(self._unflushed) if most is None else min(most, len(self._unflushed))):
-            self._unflushed.pop().flush()
-        if not self._unflushed:
-            self.queued = 0
-        return bool(self._unflushed)
+    def _of(self, user_id: str | None) -> Iterable[Session]:
+        return () if user_id is None else self._by_user.get(user_id, {}).values()
 
-    def _queue(self, session: Session | None, frame: bytes, *, ephemeral: bool) -> None:
-        if session is None:
-            return
-        self.queued += 1
-        if session.queue(frame, ephemeral=ephemeral):
-            self._unflushed.add(session)
-        else:
-            self.silence(session)
-            session.end(SLOW_CONSUMER, "reads too slowly; resume from the last seq")
+    def _cut(self, session: Session) -> None:
+        self.silence(session)
+        session.end(SLOW_CONSUMER, "reads too slowly; resume from the last seq")

@@ -1,4 +1,4 @@
-"""A session: one authenticated connection, and what waits to be written to it."""
+"""A session: one authenticated connection."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from fanout.ids import new_session_id
 from fanout.ports.authenticator import Identity
 from fanout.ports.presence import Connection
 from fanout.ports.socket import Socket
-from services.notification.metrics import CONNECTIONS_CLOSED, FRAMES_DROPPED, FRAMES_SENT
+from services.notification.metrics import CONNECTIONS_CLOSED
 
 log = structlog.get_logger(__name__)
 
@@ -34,11 +34,7 @@ class Ending:
 
 @dataclass(eq=False, slots=True)
 class Session:
-    """One device's connection on this instance.
-
-    Frames are queued, and written joined by `flush`: one write per socket for all that is due. Nothing is written
-    before `open`, so that `auth.ok` is the first frame.
-    """
+    """One device's connection on this instance."""
 
     socket: Socket
     identity: Identity
@@ -53,9 +49,8 @@ class Session:
     focused_channel: str | None = None
     ending: Ending | None = None
     """Set once the server wants the session to end."""
-    _queue: list[bytes] = field(default_factory=list)
-    _queued: int = 0
-    _opened: bool = False
+    number: int = -1
+    """Of its socket, while the session is in the registry."""
     _on_end: "Callable[[Session, Ending], None] | None" = None
     _paced_until: float = 0.0
     _typing_until: float = 0.0
@@ -64,11 +59,6 @@ class Session:
     def user_id(self) -> str:
         """Whose connection it is."""
         return self.identity.user_id
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that the reader has not taken yet."""
-        return self._queued + self.socket.buffered
 
     def connection(self) -> Connection:
         """The connection as presence records it."""
@@ -81,44 +71,6 @@ class Session:
             focused_channel=self.focused_channel,
             last_activity=timestamp(),
         )
-
-    def open(self, first: bytes) -> None:
-        """Write `first`, and from now on whatever is queued."""
-        self._opened = True
-        self.socket.write(first)
-        self.flush()
-
-    def queue(self, frame: bytes, *, ephemeral: bool = False) -> bool:
-        """Take a frame to be written by the next `flush`, which comes at once where the frame would not fit otherwise.
-
-        Returns:
-            False when a durable frame does not fit the budget: the reader is too slow and must be closed.
-        """
-        limit = self.budget // 2 if ephemeral else self.budget
-        waiting = self.waiting + len(frame)
-        if waiting > limit and self._queue:
-            self.flush()  # what the reader takes at once does not wait for it
-            waiting = self.waiting + len(frame)
-        if waiting > limit:
-            FRAMES_DROPPED.inc(ephemeral)
-            return ephemeral
-        self._queue.append(frame)
-        self._queued += len(frame)
-        return True
-
-    def flush(self) -> None:
-        """Write what is queued, in one piece."""
-        if not self._opened or not self._queue:
-            return
-        FRAMES_SENT.inc(len(self._queue))
-        self.socket.write(self._queue[0] if len(self._queue) == 1 else b"".join(self._queue))
-        self._queue.clear()
-        self._queued = 0
-
-    def answer(self, frame: bytes) -> None:
-        """Write a frame that answers the client's own; a client that does not read its answers gets fewer."""
-        if self.queue(frame, ephemeral=True):
-            self.flush()
 
     def when_ended(self, close: "Callable[[Session, Ending], None]") -> None:
         """Have `close` called when the session is to end, or now if it is already."""

@@ -1,0 +1,99 @@
+//! `fanout_engine::Hub` under Python, over an engine that Python has too.
+
+use fanout_engine::{Flushed, Frame};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::arguments::Natural;
+use crate::engine::Engine;
+use crate::errors::CoreResult;
+use crate::gil::released;
+use crate::wire::Kernel;
+
+/// The sockets of a notification instance, and what waits to be written to each.
+#[pyclass(frozen, module = "fanout._core")]
+pub struct Hub {
+    hub: fanout_engine::Hub,
+    engine: Py<Engine>,
+}
+
+/// (frames, [(socket, bytes)], more)
+type Answer<'py> = (usize, Vec<(u32, Bound<'py, PyBytes>)>, bool);
+
+#[pymethods]
+impl Hub {
+    #[new]
+    fn new(engine: Py<Engine>) -> Self {
+        Self { hub: fanout_engine::Hub::default(), engine }
+    }
+
+    /// Take a socket in, and its number.
+    fn add(&self, session: &str, descriptor: Option<Natural<i32>>, budget: Natural<usize>) -> CoreResult<u32> {
+        let descriptor = descriptor.map(|descriptor| descriptor.0);
+        Ok(self.hub.add(self.engine.get().core(), session, descriptor, budget.0)?)
+    }
+
+    /// Forget a socket and what waits for it.
+    fn remove(&self, socket: Natural<u32>) {
+        self.hub.remove(socket.0);
+    }
+
+    /// Queue a frame for the readers of a channel; the sockets that the caller has to judge.
+    #[pyo3(
+        signature = (channel, frame, *, ephemeral = false, without = Vec::new(), also = Vec::new()),
+        text_signature = "($self, channel, frame, *, ephemeral=False, without=(), also=())"
+    )]
+    fn deliver(
+        &self,
+        channel: &str,
+        frame: &[u8],
+        ephemeral: bool,
+        without: Vec<u32>,
+        also: Vec<u32>,
+    ) -> CoreResult<Vec<u32>> {
+        // The GIL stays: mostly this takes a microsecond, and getting it back from a busy thread takes thousands.
+        let engine = self.engine.get().core();
+        Ok(self.hub.deliver(engine, channel, &Frame::from(frame), ephemeral, &without, &also)?)
+    }
+
+    /// Queue a frame for one socket, whatever waits for it; whether there is such a socket.
+    fn push(&self, socket: Natural<u32>, frame: &[u8]) -> bool {
+        self.hub.push(socket.0, &Frame::from(frame))
+    }
+
+    /// Bytes that wait for a socket.
+    fn waiting(&self, socket: Natural<u32>) -> usize {
+        self.hub.waiting(socket.0)
+    }
+
+    /// Frames that wait, each counted for each socket.
+    #[getter]
+    fn frames(&self) -> usize {
+        self.hub.frames()
+    }
+
+    /// Begin to write to a socket.
+    fn open(&self, socket: Natural<u32>, first: &[u8]) {
+        self.hub.open(socket.0, &Frame::from(first));
+    }
+
+    /// Leave all writing to a socket to its owner, or end that.
+    fn block(&self, socket: Natural<u32>, blocked: bool) {
+        self.hub.block(socket.0, blocked);
+    }
+
+    /// Write what waits, to at most so many sockets.
+    fn flush<'py>(&self, py: Python<'py>, most: Natural<usize>) -> PyResult<Answer<'py>> {
+        Ok(answer(py, released(py, || Ok(self.hub.flush(most.0, &mut Kernel)))?))
+    }
+
+    /// Write what waits for one socket.
+    fn flush_one<'py>(&self, py: Python<'py>, socket: Natural<u32>) -> Answer<'py> {
+        answer(py, self.hub.flush_one(socket.0, &mut Kernel))
+    }
+}
+
+fn answer(py: Python<'_>, flushed: Flushed) -> Answer<'_> {
+    let left = flushed.left.into_iter().map(|(socket, left)| (socket, PyBytes::new(py, &left))).collect();
+    (flushed.frames, left, flushed.more)
+}

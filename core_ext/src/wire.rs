@@ -1,0 +1,27 @@
+//! Sending on sockets that Python owns.
+
+use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
+
+use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
+
+/// The kernel, as a hub sends through it.
+pub struct Kernel;
+
+impl fanout_engine::Wire for Kernel {
+    fn send(&mut self, descriptor: i32, slices: &[IoSlice]) -> io::Result<usize> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let socket = lent(descriptor);
+        Ok(match slices {
+            [slice] => send(socket, slice, flags)?,
+            slices => sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags)?,
+        })
+    }
+}
+
+#[expect(unsafe_code, reason = "the descriptor is Python's, which has no other way to lend it than by its number")]
+fn lent<'a>(descriptor: i32) -> BorrowedFd<'a> {
+    // SAFETY: it is not -1, for a hub sends on no negative one. It is open: `Hub.add` obliges the caller to block or
+    // remove a socket before its descriptor is closed. Were it closed none the less, the kernel would refuse it.
+    unsafe { BorrowedFd::borrow_raw(descriptor) }
+}
