@@ -7,6 +7,7 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString};
 
+use crate::deliveries::Deliveries;
 use crate::gil::released;
 
 /// An integer from 0 to the most that `T` holds.
@@ -100,6 +101,15 @@ pub type Event<'py> = (Bound<'py, PyString>, Bound<'py, PyBytes>);
 
 /// (seq, channel, payload) as `Engine.route_messages` gets it.
 pub type StoredEvent<'py> = (Natural<u64>, Bound<'py, PyString>, Bound<'py, PyBytes>);
+
+/// Events of a log as `Engine.route_messages` gets them.
+#[derive(FromPyObject)]
+pub enum StoredEvents<'py> {
+    /// As they were delivered.
+    Delivered(Bound<'py, Deliveries>),
+    /// One by one.
+    Given(Vec<StoredEvent<'py>>),
+}
 
 /// An event as the engine takes it.
 pub fn borrow_event<'a>((channel, event): &'a Event<'_>) -> PyResult<(&'a str, &'a [u8])> {

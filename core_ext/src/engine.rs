@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use fanout_engine::{Batch, Config, Moment, Name};
+use fanout_engine::{Batch, Config, Moment, Name, Stored};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFrozenSet};
 
-use crate::arguments::{Event, Natural, StoredEvent, borrow_event, borrow_stored, ids, nanoseconds};
+use crate::arguments::{Event, Natural, StoredEvents, borrow_event, borrow_stored, ids, nanoseconds};
 use crate::errors::{CoreError, CoreResult};
 use crate::gil::{give_way, released};
 
@@ -243,10 +243,13 @@ impl Engine {
         py: Python<'_>,
         lane: Natural<u32>,
         part: Natural<u32>,
-        events: Vec<StoredEvent<'_>>,
+        events: StoredEvents<'_>,
     ) -> PyResult<Vec<(u64, String)>> {
-        let events: Vec<_> = events.iter().map(borrow_stored).collect::<PyResult<_>>()?;
-        Ok(released(py, || self.engine.route_messages(lane.0, part.0, &events, self.now()))?)
+        let route = |events: &[Stored]| released(py, || self.engine.route_messages(lane.0, part.0, events, self.now()));
+        Ok(match events {
+            StoredEvents::Delivered(deliveries) => route(&deliveries.get().events())?,
+            StoredEvents::Given(events) => route(&events.iter().map(borrow_stored).collect::<PyResult<Vec<_>>>()?)?,
+        })
     }
 
     /// Route one stored event whose client form is `event`; advance the lane.

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod batch;
+mod deliveries;
 mod engine;
 mod errors;
 mod functions;
@@ -22,6 +23,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("source_digest", env!("FANOUT_SOURCE_DIGEST"))?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<hub::Hub>()?;
+    module.add_class::<deliveries::Deliveries>()?;
+    module.add_class::<deliveries::PyIntake>()?;
+    module.add_class::<deliveries::Splitter>()?;
     module.add_class::<batch::Record>()?;
     module.add_function(wrap_pyfunction!(batch::decode_batch, module)?)?;
     module.add_function(wrap_pyfunction!(functions::check_event, module)?)?;

@@ -29,9 +29,12 @@ from fanout.errors import (
 
 try:
     from fanout._core import (
+        Deliveries,
         Engine,
         Hub,
+        Intake,
         Record,
+        Splitter,
         decode_batch,
         message_frame,
         partition_of,
@@ -47,15 +50,18 @@ refuse_stale_binary(source_digest)
 __all__ = [
     "ChannelExists",
     "ChannelNotFound",
+    "Deliveries",
     "Engine",
     "FanoutError",
     "Hub",
+    "Intake",
     "InvalidEvent",
     "InvalidId",
     "MembershipUnknown",
     "PartitionLost",
     "Record",
     "SnapshotRefused",
+    "Splitter",
     "TableFull",
     "Unavailable",
     "decode_batch",

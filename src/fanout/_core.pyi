@@ -8,9 +8,12 @@ from os import PathLike
 from typing import Self, final
 
 __all__ = [
+    "Deliveries",
     "Engine",
     "Hub",
+    "Intake",
     "Record",
+    "Splitter",
     "check_event",
     "decode_batch",
     "message_frame",
@@ -197,7 +200,9 @@ class Engine:
         """
     def close_lane(self, lane: int) -> None:
         """Stop routing a lane. Unknown lanes are fine."""
-    def route_messages(self, lane: int, part: int, events: Sequence[tuple[int, str, bytes]]) -> list[tuple[int, str]]:
+    def route_messages(
+        self, lane: int, part: int, events: Deliveries | Sequence[tuple[int, str, bytes]]
+    ) -> list[tuple[int, str]]:
         """Route stored message events: validate, wrap as `message.new` by splicing, enqueue; advance the lane.
 
         Whoever else moves a lane meanwhile does so before the first of the events, or after the last.
@@ -205,7 +210,8 @@ class Engine:
         Args:
             lane: an open lane.
             part: the partition number shown to clients.
-            events: (seq, channel, payload as stored), in rising seq.
+            events: in rising seq; as a log delivered them, the last token of the subject being the channel, or as
+                (seq, channel, payload as stored).
 
         Returns:
             (seq, reason) of each event that can never be delivered, as `message_frame` judges it; the lane advances
@@ -367,6 +373,102 @@ class Hub:
 
     def flush_one(self, socket: int) -> tuple[int, list[tuple[int, bytes]], bool]:
         """`flush` for one socket, out of turn."""
+
+@final
+class Deliveries:
+    """A batch of stored events in the order in which a log delivered them, in one piece of memory.
+
+    Indexing gives (seq, subject as stored, payload, which delivery of the event this is from 1, where it is answered).
+    """
+
+    @staticmethod
+    def of(events: Sequence[tuple[int, str, bytes]]) -> Deliveries:
+        """A batch of events that no server delivered: (seq, subject, payload) each."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> tuple[int, str, bytes, int, str]: ...
+    @property
+    def last_seq(self) -> int:
+        """The seq of the last one, 0 where there is none."""
+
+    @property
+    def pending(self) -> int:
+        """Events for the consumer that followed the last one when it was sent."""
+
+    def count_upto(self, seq: int) -> int:
+        """How many are not above `seq`, where seqs rise."""
+
+    def after(self, start: int) -> Deliveries:
+        """Those from an index on, which cannot be answered."""
+
+    def answers(self, start: int, stop: int, answer: bytes = b"") -> bytes:
+        """The NATS commands that answer those from index `start` to before `stop`; nothing is an acknowledgement."""
+
+@final
+class Intake:
+    """Where the deliveries of a JetStream consumer wait to be fetched; a `Splitter` fills it.
+
+    Args:
+        batch: how many are taken out at most at a time.
+        ordered: take nothing in behind a delivery that is missing, or of an event that was delivered before.
+    """
+
+    def __new__(cls, batch: int, *, ordered: bool = False) -> Self: ...
+    def aim(self, consumer: str) -> None:
+        """Take in what a consumer delivers from now on, beginning with its first, and nothing of another."""
+
+    def pause(self) -> None:
+        """Take in nothing until `aim` is called again."""
+
+    def clear(self) -> None:
+        """Forget what was not taken out."""
+
+    def take(self) -> Deliveries | None:
+        """Take out what is there, up to the batch size; None where there is nothing."""
+
+    def __len__(self) -> int: ...
+    @property
+    def bytes(self) -> int:
+        """Bytes of the payloads that wait."""
+
+    @property
+    def order(self) -> int:
+        """The number of the consumer's last delivery that was taken in."""
+
+    @property
+    def doubt(self) -> str | None:
+        """Why nothing more is taken in; None where it is."""
+
+    @property
+    def received(self) -> int:
+        """How many deliveries of the consumers at which it was aimed have come in all, kept or not."""
+
+    def replies(self) -> list[str]:
+        """Where each of those that wait is answered."""
+
+@final
+class Splitter:
+    """Parts what a NATS server sends on one connection between intakes and the client library.
+
+    An operation whose end has not come waits for it. After something malformed all is the library's, until `reset`.
+    """
+
+    def __new__(cls) -> Self: ...
+    def take(self, sid: int, intake: Intake) -> None:
+        """Give a subscription's deliveries to an intake from now on. Its other messages stay the library's."""
+
+    def leave(self, sid: int) -> None:
+        """Give a subscription's deliveries to the library again."""
+
+    def reset(self) -> None:
+        """The connection is a new one: what was begun has no end."""
+
+    def feed(self, data: bytes) -> tuple[bytes, list[int]]:
+        """Take in what the server sent.
+
+        Returns:
+            the operations that are the library's, each whole; the subscriptions whose intakes got something.
+        """
 
 @final
 class Record:

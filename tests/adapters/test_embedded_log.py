@@ -4,13 +4,13 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from fanout.errors import FanoutError, PartitionLost, Unavailable
-from fanout.ports.log import Stored, Tail
+from fanout.ports.log import PartitionReader, Stored, StoredBatch, Tail
 from fanout.subjects import DEAD, MESSAGES, META
 from services.adapters.embedded import durable
 from services.adapters.embedded.log import EmbeddedLog, InUse, is_in_use
@@ -59,7 +59,7 @@ async def _append(log: EmbeddedLog, count: int, channel: str = "general") -> Non
     await asyncio.gather(*(log.append(f"messages.send.{channel}", b"%d" % n, msg_id=f"id-{n}") for n in numbers))
 
 
-async def _seqs(fetching: Awaitable[list[Stored]]) -> list[int]:
+async def _seqs(fetching: Awaitable[Sequence[Stored]]) -> list[int]:
     async with asyncio.timeout(10):
         return [event.seq for event in await fetching]
 
@@ -246,7 +246,7 @@ async def test_the_position_of_a_partition_survives_a_restart_and_its_epoch_rise
     await _append(log, 5)
     reader = await log.claim(0, "worker-1")
     assert (reader.epoch, reader.position) == (1, 0)
-    await reader.ack((await reader.fetch())[:3])
+    await reader.ack((await reader.fetch())[2].seq)
     await log.close()
     reader = await (await opened()).claim(0, "worker-2")
     assert (reader.epoch, reader.position) == (2, 3)
@@ -287,7 +287,7 @@ async def test_an_acknowledgement_of_a_lost_partition_counts_no_more(opened: Ope
     old = await log.claim(0, "worker-1")
     events = await old.fetch()
     await log.claim(0, "worker-2")
-    await old.ack(events)
+    await old.ack(events[-1].seq)
     assert (await log.claim(0, "worker-3")).position == 0
 
 
@@ -297,7 +297,7 @@ async def test_of_two_who_claim_at_the_same_moment_one_reads(opened: Open) -> No
     claims = await asyncio.gather(log.claim(0, "worker-1"), log.claim(0, "worker-2"), return_exceptions=True)
     readers = [claim for claim in claims if not isinstance(claim, BaseException)]
     results = await asyncio.gather(*(reader.fetch() for reader in readers), return_exceptions=True)
-    assert sum(isinstance(result, list) for result in results) == 1
+    assert sum(isinstance(result, StoredBatch) for result in results) == 1
 
 
 async def test_old_events_are_pruned_when_it_opens(opened: Open, clock: Clock) -> None:
@@ -349,7 +349,7 @@ async def test_the_reason_is_kept_with_what_is_buried(opened: Open, path: Path) 
 
 async def test_closing_ends_every_waiting_reader(opened: Open) -> None:
     log = await opened()
-    readers: list[Tail] = [
+    readers: list[Tail | PartitionReader] = [
         await log.tail(MESSAGES, after=0),
         await log.consume(MESSAGES, "writer"),
         await log.claim(0, "worker"),
@@ -369,7 +369,7 @@ async def test_closing_ends_every_waiting_reader(opened: Open) -> None:
 async def test_a_closed_reader_reads_no_more(opened: Open) -> None:
     log = await opened()
     await _append(log, 1)
-    readers: list[Tail] = [
+    readers: list[Tail | PartitionReader] = [
         await log.tail(MESSAGES, after=0),
         await log.consume(MESSAGES, "writer"),
         await log.claim(0, "worker"),

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nats.aio.msg import Msg
 
-from fanout import partition_of, subjects
+from fanout import Deliveries, partition_of, subjects
 from fanout.errors import FanoutError, PartitionLost, Unavailable
 from fanout.ports.log import Appended, Stored
 from fanout.subjects import DEAD, MESSAGES, META, STREAM_SUBJECTS
 from services.adapters.nats import Connection, NatsLog, api, fencing, standing_pull, streams, work_queue
 from services.adapters.nats import log as log_module
-from services.adapters.nats.delivery import Delivery
+from services.adapters.nats.delivery import batch_of, events_of
 from services.adapters.nats.fencing import Claimant
 from services.adapters.nats.partition import NatsPartitionReader
 from services.adapters.nats.standing_pull import StandingPull
@@ -150,38 +149,38 @@ class TestBury:
 
 
 class TestDelivery:
-    @pytest.mark.parametrize(
-        "token",
-        [
-            "$JS.ACK.MESSAGES.writer.2.31.17.1700000000000000000.5",
-            "$JS.ACK._.hash.MESSAGES.writer.2.31.17.1700000000000000000.5",
-            "$JS.ACK.hub.hash.MESSAGES.writer.2.31.17.1700000000000000000.5.random",
-        ],
-    )
-    async def test_reads_every_form_of_the_reply_subject(self, nc: Connection, token: str) -> None:
-        delivery = Delivery.of(Msg(nc, "messages.send.0.general", token, b"x"))
-        assert delivery == Delivery("writer", 2, 31, 17, 5, "messages.send.0.general", b"x", token)
-        assert delivery.stored() == Stored(31, "messages.send.general", b"x", 2, token)
+    def test_has_the_subject_as_published(self) -> None:
+        deliveries = Deliveries.of([(31, "messages.send.0.general", b"x"), (32, "messages.send.7.random", b"y")])
+        expected = [Stored(31, "messages.send.general", b"x"), Stored(32, "messages.send.random", b"y")]
+        assert events_of(deliveries) == expected
+        batch = batch_of(deliveries)
+        assert (len(batch), batch[-1], batch[:1], batch.last_seq) == (2, expected[1], expected[:1], 32)
 
 
 class TestStandingPull:
     @staticmethod
-    def _lose_the_first(pull: StandingPull, monkeypatch: pytest.MonkeyPatch) -> None:
-        take = pull._take
+    async def _lose(log: NatsLog, pull: StandingPull, channel: str) -> None:
+        """Append an event that the server delivers, to a reader that waits, and that never comes."""
+        assert pull._subscription is not None
+        sid, arrived = pull._subscription._id, pull._nc._ps._arrived
+        kept, lost = arrived[sid], asyncio.Event()
 
-        def lose(_: Delivery) -> None:
-            monkeypatch.setattr(pull, "_take", take)
+        def lose() -> None:
+            pull._intake.aim(pull._consumer)
+            arrived[sid] = kept
+            lost.set()
 
-        monkeypatch.setattr(pull, "_take", lose)
+        pull._intake.pause()
+        arrived[sid] = lose
+        await append_messages(log, channel, [0])
+        await soon(lost.wait())
 
-    async def test_a_tail_notices_a_loss_though_nothing_follows(
-        self, nc: Connection, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_a_tail_notices_a_loss_though_nothing_follows(self, nc: Connection) -> None:
         log = await open_log(nc, 1)
         tail = await log.tail(MESSAGES, after=0)
-        self._lose_the_first(tail._view._pull, monkeypatch)
-        await append_messages(log, "general", [1])
-        assert seqs(await collect(tail, 1)) == [1]
+        fetching = asyncio.create_task(collect(tail, 1))
+        await self._lose(log, tail._view._pull, "general")
+        assert seqs(await fetching) == [1]
         await tail.close()
 
     async def test_a_consumer_gets_again_what_was_lost_and_nothing_that_it_still_holds(
@@ -191,23 +190,23 @@ class TestStandingPull:
         monkeypatch.setattr(work_queue, "_CLAIM_EVERY_S", 0.05)
         log = await open_log(nc, 1)
         consumer = await log.consume(MESSAGES, "writer", batch=2)
-        self._lose_the_first(consumer._pull, monkeypatch)
-        await append_messages(log, "general", range(6))
-        events = await collect(consumer, 6)
+        fetching = asyncio.create_task(collect(consumer, 6))
+        await self._lose(log, consumer._pull, "general")
+        await append_messages(log, "general", range(1, 6))
+        events = await fetching
         await append_messages(log, "general", [6])  # it comes after all that would come again
         events += await collect(consumer, 1)
         assert sorted(seqs(events)) == list(range(1, 8))
         assert {event.seq for event in events if event.delivery > 1} == {1}
         await consumer.close()
 
-    async def test_a_partition_keeps_its_order_over_a_loss(
-        self, nc: Connection, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_a_partition_keeps_its_order_over_a_loss(self, nc: Connection) -> None:
         log = await open_log(nc, 1)
         reader = await log.claim(0, "worker")
-        self._lose_the_first(reader._pull, monkeypatch)
-        await append_messages(log, "general", range(3))
-        assert seqs(await collect(reader, 3)) == [1, 2, 3]
+        fetching = asyncio.create_task(collect(reader, 3))
+        await self._lose(log, reader._pull, "general")
+        await append_messages(log, "general", range(1, 3))
+        assert seqs(await fetching) == [1, 2, 3]
         assert reader.epoch > 1
         await reader.close()
 
@@ -220,7 +219,7 @@ class TestStandingPull:
         await append_messages(log, "general", [3])
         events += await collect(reader, 1)
         assert seqs(events) == [1, 2, 3, 4]
-        await reader.ack(events)
+        await reader.ack(events[-1].seq)
         assert await until(reader.caught_up) == 4
         await reader.close()
 
@@ -245,7 +244,7 @@ class TestStandingPull:
         assert await reader.caught_up() is None
         events = await collect(reader, 1)
         assert await reader.caught_up() is None
-        await reader.ack(events)
+        await reader.ack(events[-1].seq)
         assert await reader.caught_up() == 3
         await reader.close()
 
@@ -288,15 +287,14 @@ class TestStandingPull:
         for number in range(20):
             await log.append(subjects.message("general"), bytes(900_000), msg_id=f"{number}")
         reader = await log.claim(0, "worker")
-        events = await soon(reader.fetch())
+        events = list(await soon(reader.fetch()))
 
         async def standing() -> bool | None:
             info = await api.consumer_info(nc, MESSAGES, fencing.consumer_name(0, reader.epoch))
             return True if info["num_waiting"] == 0 else None
 
         await until(standing)
-        buffered = sum(len(delivery.payload) for delivery in reader._pull._buffer)
-        assert 0 < buffered <= 4 * 2 * nc.max_payload
+        assert 0 < reader._pull._intake.bytes <= 4 * 2 * nc.max_payload
         events += await collect(reader, 20 - len(events))
         assert seqs(events) == list(range(1, 21))
         assert reader.epoch == 1
@@ -344,7 +342,7 @@ class TestFencing:
         # A claim whose answer was lost: its consumer exists, and nobody reads it.
         config = {"name": "fan-out-0-2", "durable_name": "fan-out-0-2", "filter_subject": "messages.send.0.*"}
         await api.create_consumer(nc, MESSAGES, config | {"ack_policy": "explicit"})
-        await reader.ack(await collect(reader, 5))
+        await reader.ack((await collect(reader, 5))[-1].seq)
         await reader.close()
         successor = await log.claim(0, "successor")
         assert (successor.epoch, successor.position) == (3, stored[-1])
@@ -354,7 +352,7 @@ class TestFencing:
         log = await open_log(nc, 1, heartbeat=UNHURRIED_S)
         stored = await append_messages(log, "general", range(3))
         reader = await log.claim(0, "worker")
-        await reader.ack((await collect(reader, 3))[:1])
+        await reader.ack((await collect(reader, 3))[0].seq)
         await fencing.take(nc, reader._claimant, 2, stored[0])
         await append_messages(log, "general", [3])
         assert seqs(await soon(reader.fetch())) == [4]

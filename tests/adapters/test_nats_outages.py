@@ -139,7 +139,7 @@ class TestOutages:
             while len(seen) < _IN_ALL:
                 events = await reader.fetch()
                 seen.extend(events)
-                await reader.ack(events[: len(events) // 2])
+                await reader.ack(events[len(events) // 2].seq)
 
         working = asyncio.create_task(work())
         await _append(log, range(_BEFORE))
@@ -147,7 +147,7 @@ class TestOutages:
         await _append(log, range(_BEFORE, _IN_ALL))
         await soon(working)
         assert payloads(seen) == list(range(_IN_ALL))
-        await reader.ack(seen)
+        await reader.ack(seen[-1].seq)
         await reader.close()
         successor = await log.claim(0, "successor")
         assert successor.position == _IN_ALL
@@ -160,7 +160,7 @@ class TestPartition:
         await _append(log, range(5))
         async with connected(nats_server.url) as elsewhere:
             reader = await (await open_log(elsewhere, 1)).claim(0, "worker-1")
-            await reader.ack((await collect(reader, 5))[:3])
+            await reader.ack((await collect(reader, 5))[2].seq)
             await elsewhere.force_reconnect()
             successor = await log.claim(0, "worker-2")
             with pytest.raises(PartitionLost):
@@ -176,7 +176,7 @@ class TestPartition:
         await _append(log, range(4))
         reader = await log.claim(0, "worker")
         events = await collect(reader, 4)
-        await reader.ack(events[:1])
+        await reader.ack(events[0].seq)
         await _restart(nats_server, nc)
         await _insist(log, 4)
         assert payloads(await collect(reader, 1)) == [4]

@@ -1,7 +1,7 @@
 """How tests read from the log: with a bound on the wait, and no other notion of time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from fanout import partition_of, subjects
@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 
 
 class Fetches(Protocol):
-    async def fetch(self) -> list[Stored]: ...
+    async def fetch(self) -> Sequence[Stored]: ...
 
 
 async def soon(result: Awaitable[_T]) -> _T:

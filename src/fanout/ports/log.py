@@ -1,7 +1,9 @@
 """The log: streams that hold what was accepted, contract section 4."""
 
-from collections.abc import AsyncIterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import NamedTuple, Protocol, overload
+
+from fanout._core import Deliveries
 
 
 class Stored(NamedTuple):
@@ -16,6 +18,40 @@ class Stored(NamedTuple):
     """Which delivery to this consumer this is, from 1."""
     token: str = ""
     """The adapter's own handle for the acknowledgement."""
+
+
+class StoredBatch(Sequence[Stored]):
+    """Events of one partition, in order. They stay bytes in the core, and become objects where one is looked at.
+
+    Args:
+        deliveries: the events.
+        published: gives the subject as published for the one as stored.
+    """
+
+    def __init__(self, deliveries: Deliveries, published: Callable[[str], str] = str) -> None:
+        self.deliveries = deliveries
+        """As `Engine.route_messages` takes them."""
+        self._published = published
+
+    @property
+    def last_seq(self) -> int:
+        """The sequence of the last one."""
+        return self.deliveries.last_seq
+
+    def __len__(self) -> int:
+        return len(self.deliveries)
+
+    @overload
+    def __getitem__(self, index: int) -> Stored: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Stored]: ...
+
+    def __getitem__(self, index: int | slice) -> Stored | list[Stored]:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        seq, subject, payload, delivery, token = self.deliveries[index + len(self) if index < 0 else index]
+        return Stored(seq, self._published(subject), payload, delivery, token)
 
 
 class Appended(NamedTuple):
@@ -72,7 +108,7 @@ class PartitionReader(Protocol):
     position: int
     """Every event of the partition up to this sequence was acknowledged before this reader began."""
 
-    async def fetch(self) -> list[Stored]:
+    async def fetch(self) -> StoredBatch:
         """Wait for at least one event; in order, none twice.
 
         Raises:
@@ -80,8 +116,8 @@ class PartitionReader(Protocol):
         """
         ...
 
-    async def ack(self, events: Sequence[Stored]) -> None:
-        """Everything up to the last of these is done. A reader that follows begins after it."""
+    async def ack(self, seq: int) -> None:
+        """Everything up to this sequence is done. A reader that follows begins after it."""
         ...
 
     async def caught_up(self) -> int | None:

@@ -6,8 +6,8 @@ import structlog
 
 from fanout import Engine, PartitionLost
 from fanout.lanes import Lane
-from fanout.ports.log import Log, PartitionReader, Stored
-from fanout.subjects import MESSAGES, META, channel_of
+from fanout.ports.log import Log, PartitionReader, StoredBatch
+from fanout.subjects import MESSAGES, META
 from services.fan_out.metrics import EVENTS_REJECTED, EVENTS_ROUTED, PARTITIONS_HELD
 from services.fan_out.publisher import Publisher
 from services.runtime.tasks import Tasks, insist
@@ -124,19 +124,18 @@ class Partitions:
             except asyncio.CancelledError:
                 await batch
                 raise
-            position = events[-1].seq
+            position = events.last_seq
 
-    async def _handle(self, reader: PartitionReader, events: list[Stored]) -> None:
+    async def _handle(self, reader: PartitionReader, events: StoredBatch) -> None:
         part = reader.partition
-        lane = Lane(MESSAGES, part).number
-        triples = [(event.seq, channel_of(event.subject), event.payload) for event in events]
-        rejected = self._engine.route_messages(lane, part, triples)
+        rejected = self._engine.route_messages(Lane(MESSAGES, part).number, part, events.deliveries)
         EVENTS_ROUTED.inc(len(events) - len(rejected))
-        await self._bury(events, dict(rejected))
+        if rejected:
+            await self._bury(events, dict(rejected))
         await self._publisher.settle()
-        await insist(lambda: reader.ack(events), "acknowledging routed events")
+        await insist(lambda: reader.ack(events.last_seq), "acknowledging routed events")
 
-    async def _bury(self, events: list[Stored], reasons: dict[int, str]) -> None:
+    async def _bury(self, events: StoredBatch, reasons: dict[int, str]) -> None:
         for event in events:
             if (reason := reasons.get(event.seq)) is not None:
                 EVENTS_REJECTED.inc()

@@ -1,10 +1,10 @@
 """Readers of the embedded log that see every event once, in order: tails, and readers of a partition."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fanout import Deliveries
 from fanout.errors import PartitionLost, Unavailable
-from fanout.ports.log import Stored
+from fanout.ports.log import Stored, StoredBatch
 from services.adapters.embedded.faults import Faults
 from services.adapters.embedded.stream import Cursor, Stream
 
@@ -61,7 +61,7 @@ class EmbeddedPartitionReader:
         self._faults = faults
         self._closed = False
 
-    async def fetch(self) -> list[Stored]:
+    async def fetch(self) -> StoredBatch:
         """See the port."""
         await self._faults.hold_back()
         while True:
@@ -72,12 +72,12 @@ class EmbeddedPartitionReader:
             events = await self._cursor.advance()
             self._check_held()
             if events:
-                return events
+                return StoredBatch(Deliveries.of([event[:3] for event in events]))
 
-    async def ack(self, events: Sequence[Stored]) -> None:
+    async def ack(self, seq: int) -> None:
         """See the port. Of a reader that has lost the partition, it counts no more."""
-        if events and self._state.epoch == self.epoch:
-            self._state.position = max(self._state.position, events[-1].seq)
+        if self._state.epoch == self.epoch:
+            self._state.position = max(self._state.position, seq)
 
     async def caught_up(self) -> int | None:
         """See the port."""

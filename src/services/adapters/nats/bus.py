@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 from typing import Final
 
 from nats.aio.msg import Msg
@@ -24,7 +25,7 @@ class NatsBus:
 
     async def publish(self, subject: str, payload: bytes) -> None:
         """See the port."""
-        await self._nc.write(self._command(subject, payload))
+        await self._nc.write(*self._command(subject, payload))
 
     async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
         """See the port: one write, and one answer to wait for.
@@ -33,7 +34,7 @@ class NatsBus:
             Unavailable: not connected, or no answer in time; some may have been sent.
         """
         if messages:
-            await self._nc.write(b"".join(self._command(*message) for message in messages))
+            await self._nc.write(*chain.from_iterable(self._command(*message) for message in messages))
             await self._nc.ping()
 
     async def subscribe(self, subject: str, handler: Handler) -> "NatsSubscription":
@@ -57,12 +58,12 @@ class NatsBus:
         """See the port."""
         await self._nc.ping()
 
-    def _command(self, subject: str, payload: bytes) -> bytes:
+    def _command(self, subject: str, payload: bytes) -> tuple[bytes, bytes, bytes]:
         if _BREAKS_THE_LINE.search(subject):
             raise ValueError(f"{subject!r} is no subject")
         if len(payload) > self._nc.max_payload:
             raise ValueError(f"{len(payload)} bytes for {subject}: the server takes {self._nc.max_payload}")
-        return b"PUB %b %d\r\n%b\r\n" % (subject.encode(), len(payload), payload)
+        return b"PUB %b %d\r\n" % (subject.encode(), len(payload)), payload, b"\r\n"  # a batch is not copied
 
 
 class NatsSubscription:

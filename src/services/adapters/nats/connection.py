@@ -9,6 +9,7 @@ needed for:
 - A flush that times out must not cancel its future: the pong that comes late would then stop the reading task.
 - An `-ERR` of the server ends a connection, not the client.
 - Many commands go out in one write.
+- Deliveries of consumers go past nats-py's parser.
 """
 
 # ruff: noqa: SLF001 - see above
@@ -30,7 +31,9 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 
+from fanout import Intake
 from fanout.errors import Unavailable
+from services.adapters.nats.splitting import SplittingParser
 
 ANSWER_WITHIN_S: Final = 2.0
 """How long a request waits for its answer."""
@@ -79,6 +82,7 @@ class Connection(Client):
         self.dropped = 0
         """Messages that slow handlers never saw."""
         self._listeners: set[Callable[[], None]] = set()
+        self._ps: SplittingParser = SplittingParser(self)
 
     def on_reconnect(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call `listener` after each reconnect; the function returned ends that."""
@@ -111,14 +115,15 @@ class Connection(Client):
                 # that comes in the same turn as the answer with the answer: whoever waits for the task's end hangs.
                 return await self.request(subject, payload, timeout=None, headers=headers)  # type: ignore[arg-type]
 
-    async def write(self, commands: bytes) -> None:
-        """Send encoded commands in one write, without waiting for the server.
+    async def write(self, *commands: bytes) -> None:
+        """Send encoded commands in one write, without waiting for the server. Where one is cut does not matter.
 
         Raises:
             Unavailable: not connected, or the server takes nothing in.
         """
         self._refuse_unless_ready()
-        await self._send_command(commands)
+        for piece in commands:
+            await self._send_command(piece)
         if self._flush_queue is not None and self._flush_queue.empty():
             await self._flush_pending()
 
@@ -131,6 +136,16 @@ class Connection(Client):
         self._refuse_unless_ready()
         with translated("the NATS server does not answer"):
             await self._round_trip(within)
+
+    def take(self, subscription: Subscription, intake: Intake, arrived: Callable[[], None]) -> None:
+        """Give what a consumer delivers to a subscription to an intake; its callback gets the rest.
+
+        Args:
+            subscription: one of this connection's.
+            intake: takes the deliveries in.
+            arrived: called when some came.
+        """
+        self._ps.take(subscription._id, intake, arrived)
 
     async def flush(self, timeout: float = ANSWER_WITHIN_S) -> None:  # noqa: ASYNC109 - the overridden signature
         """As `Client.flush`, but safe to time out."""
@@ -147,6 +162,7 @@ class Connection(Client):
         except (Unavailable, TimeoutError) as error:
             _log.debug("nats.unsubscribed_without_answer", subject=subscription.subject, error=str(error))
         finally:
+            self._ps.leave(subscription._id)
             subscription._stop_processing()
             self._remove_sub(subscription._id)
 

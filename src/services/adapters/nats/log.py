@@ -142,7 +142,7 @@ class NatsLog:
 async def _next_of(view: OrderedView) -> list[Stored]:
     try:
         async with asyncio.timeout(_READ_STALLED_S):
-            return [delivery.stored() for delivery in await view.fetch()]
+            return await view.fetch()
     except TimeoutError as error:
         raise Unavailable("the log stopped in the middle of a read") from error
 

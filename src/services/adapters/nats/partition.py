@@ -1,22 +1,32 @@
 """The one reader of a partition of MESSAGES."""
 
 import secrets
-from collections.abc import Sequence
+from collections import deque
+from dataclasses import dataclass
 
 import structlog
 
+from fanout import Deliveries
 from fanout.errors import PartitionLost, Unavailable
-from fanout.ports.log import Stored
+from fanout.ports.log import StoredBatch
 from fanout.subjects import MESSAGES
 from services.adapters.nats import api, fencing
 from services.adapters.nats.connection import Connection
-from services.adapters.nats.delivery import Delivery
+from services.adapters.nats.delivery import batch_of
 from services.adapters.nats.fencing import Claimant
 from services.adapters.nats.recovery import Acknowledger, until_available
 from services.adapters.nats.standing_pull import Interrupted, StandingPull
 from services.adapters.nats.streams import partition_filter
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Outstanding:
+    """Deliveries of which the first `acked` are acknowledged."""
+
+    deliveries: Deliveries
+    acked: int = 0
 
 
 class NatsPartitionReader:
@@ -39,7 +49,7 @@ class NatsPartitionReader:
         self._last = position
         self._acked = position
         self._acked_token = ""
-        self._unacked: dict[int, str] = {}
+        self._outstanding: deque[_Outstanding] = deque()
         self._quiet = 0
         """No event lies between the last one that was acknowledged and this sequence."""
 
@@ -51,7 +61,7 @@ class NatsPartitionReader:
         """
         await self._pull.aim(fencing.consumer_name(self.partition, self.epoch))
 
-    async def fetch(self) -> list[Stored]:
+    async def fetch(self) -> StoredBatch:
         """See the port. Read `epoch` again after each call."""
         while True:
             await self._acks.flush()
@@ -64,13 +74,10 @@ class NatsPartitionReader:
             if events:
                 return events
 
-    async def ack(self, events: Sequence[Stored]) -> None:
+    async def ack(self, seq: int) -> None:
         """See the port. Without a connection it is sent once there is one."""
-        if not events:
-            return
-        self._acked = max(self._acked, events[-1].seq)
-        done = [seq for seq in self._unacked if seq <= self._acked]
-        self._acknowledge([self._unacked.pop(seq) for seq in done])
+        self._acked = max(self._acked, seq)
+        self._acknowledge()
         await self._acks.flush()
 
     async def caught_up(self) -> int | None:
@@ -105,32 +112,33 @@ class NatsPartitionReader:
         except Unavailable as error:
             _log.debug("nats.closed_without_answer", partition=self.partition, error=str(error))
 
-    def _admit(self, deliveries: Sequence[Delivery]) -> list[Stored]:
-        """What was not handed out before, of deliveries among which none is missing."""
-        fresh: list[Stored] = []
-        done: list[str] = []
-        for delivery in deliveries:
-            if delivery.seq <= self._acked:
-                done.append(delivery.token)
-                continue
-            self._unacked[delivery.seq] = delivery.token
-            if delivery.seq > self._last:
-                self._last = delivery.seq
-                fresh.append(delivery.stored())
-        self._acknowledge(done)
-        return fresh
+    def _admit(self, deliveries: Deliveries) -> StoredBatch:
+        """What was not handed out before, of deliveries in order among which none is missing."""
+        self._outstanding.append(_Outstanding(deliveries))
+        known = deliveries.count_upto(self._last)
+        self._last = max(self._last, deliveries.last_seq)
+        self._acknowledge()
+        return batch_of(deliveries.after(known) if known else deliveries)
 
-    def _acknowledge(self, tokens: Sequence[str]) -> None:
-        if tokens:
-            self._acked_token = tokens[-1]
-            self._acks.add(tokens)
+    def _acknowledge(self) -> None:
+        """Answer what is outstanding, up to the sequence that was acknowledged."""
+        while self._outstanding:
+            first = self._outstanding[0]
+            upto = first.deliveries.count_upto(self._acked)
+            if upto > first.acked:
+                self._acks.add_commands(first.deliveries.answers(first.acked, upto))
+                self._acked_token = first.deliveries[upto - 1][-1]
+                first.acked = upto
+            if upto < len(first.deliveries):
+                return
+            self._outstanding.popleft()
 
     async def _restart(self) -> None:
         """Take the next epoch, unless another worker has."""
         await self._refuse_if_lost()
         await fencing.take(self._nc, self._claimant, self.epoch + 1, self._acked)
         self.epoch += 1
-        self._unacked.clear()
+        self._outstanding.clear()
         self._acked_token = ""
         await self.start()
 

@@ -1,4 +1,4 @@
-"""The standing pull: requests for messages that always stand at the server, and a callback that takes what comes.
+"""The standing pull: requests for messages that always stand at the server, and an intake that takes what comes.
 
 It waits for no round trip, and an idle one does not stall, as `fetch` of nats-py does. It is a mechanism only:
 when its consumer may be gone, or something was lost, it says so by `Interrupted`, and its owner mends the consumer
@@ -6,8 +6,6 @@ and aims it anew.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Iterable
 from typing import Final
 
 import orjson
@@ -15,10 +13,10 @@ import structlog
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from fanout import Deliveries, Intake
 from fanout.errors import Unavailable
 from services.adapters.nats.api import NANOSECONDS
 from services.adapters.nats.connection import Connection, translated
-from services.adapters.nats.delivery import ACK_PREFIX, Delivery
 
 _REQUESTS: Final = 3
 _EXPIRES_S: Final = 30.0
@@ -61,8 +59,8 @@ class StandingPull:
         self._consumer = ""
         self._inbox = nc.new_inbox()
         self._subscription: Subscription | None = None
-        self._buffer: deque[Delivery] = deque()
-        self._buffered = 0
+        self._intake = Intake(batch, ordered=ordered)
+        self._received = 0
         self._request_bytes = max(REQUEST_BYTES, 2 * nc.max_payload)
         self._news = asyncio.Event()
         self._interruption: str | None = "it was not started"
@@ -70,7 +68,6 @@ class StandingPull:
         self._serial = 0
         self._stale = 0
         self._owed = 0
-        self._order = 0
         self._heard = 0.0
         self._forget_reconnects = nc.on_reconnect(lambda: self.interrupt("the connection was lost"))
         self._request = orjson.dumps(
@@ -91,12 +88,13 @@ class StandingPull:
         if self._subscription is None:
             with translated("no subscription"):
                 self._subscription = await self._nc.subscribe(f"{self._inbox}.*", cb=self._receive)
+            self._nc.take(self._subscription, self._intake, self._arrived)
         if self._ordered:
-            self._clear()
+            self._intake.clear()
         self._consumer = consumer
+        self._intake.aim(consumer)
         self._stale = self._serial
         self._owed = 0
-        self._order = 0
         self._heard = asyncio.get_running_loop().time()
         self._interruption = None
 
@@ -106,10 +104,11 @@ class StandingPull:
             _log.debug("nats.pull_interrupted", stream=self._stream, consumer=self._consumer, reason=reason)
             self._interruption = reason
             if self._ordered:
-                self._clear()
+                self._intake.pause()
+                self._intake.clear()
         self._news.set()
 
-    async def fetch(self) -> list[Delivery]:
+    async def fetch(self) -> Deliveries:
         """Wait for at least one event, and return what is there, up to a batch.
 
         Raises:
@@ -122,16 +121,15 @@ class StandingPull:
             if self._closed:
                 raise Unavailable("this reader of the log is closed")
             await self._top_up()
-            if self._buffer:  # from here to the return nothing may wait: a cancelled fetch must lose nothing
-                return [self._pop() for _ in range(min(self._batch, len(self._buffer)))]
+            if (deliveries := self._intake.take()) is not None:  # nothing may wait now: a cancelled fetch loses nothing
+                return deliveries
             if self._interruption is not None:
                 raise Interrupted(self._interruption)
             await self._wait(max(entered, self._heard) + _MISSED_HEARTBEATS * self._heartbeat)
 
-    @property
-    def unfetched(self) -> Iterable[Delivery]:
-        """What has come and was not fetched."""
-        return self._buffer
+    def unfetched(self) -> list[str]:
+        """Where each delivery is answered that has come and was not fetched."""
+        return self._intake.replies()
 
     async def close(self) -> None:
         """Pull no more; what had come stays in `unfetched`."""
@@ -161,45 +159,25 @@ class StandingPull:
                 self.interrupt(str(error))
 
     def _has_room(self) -> bool:
-        if self._buffered > self._request_bytes:
+        if self._intake.bytes > self._request_bytes:
             return False
-        return self._owed + self._left_over() <= (_REQUESTS - 1) * self._batch
+        left_over = max(0, len(self._intake) - self._batch)
+        return self._owed + left_over <= (_REQUESTS - 1) * self._batch
 
-    def _pop(self) -> Delivery:
-        delivery = self._buffer.popleft()
-        self._buffered -= len(delivery.payload)
-        return delivery
-
-    def _clear(self) -> None:
-        self._buffer.clear()
-        self._buffered = 0
-
-    def _left_over(self) -> int:
-        return max(0, len(self._buffer) - self._batch)
-
-    async def _receive(self, msg: Msg) -> None:
+    def _arrived(self) -> None:
         self._heard = asyncio.get_running_loop().time()
-        if msg.reply.startswith(ACK_PREFIX):
-            self._take(Delivery.of(msg))
-        elif int(msg.subject.rpartition(".")[2]) > self._stale:
-            self._heed(msg.headers or {})
+        received = self._intake.received
+        self._owed = max(0, self._owed - (received - self._received))
+        self._received = received
+        if (doubt := self._intake.doubt) is not None:
+            self.interrupt(doubt)
         self._news.set()
 
-    def _take(self, delivery: Delivery) -> None:
-        if delivery.consumer != self._consumer or (self._ordered and self._interruption is not None):
-            return
-        self._owed = max(0, self._owed - 1)
-        if self._ordered and not self._is_next(delivery.order):
-            return
-        self._buffer.append(delivery)
-        self._buffered += len(delivery.payload)
-
-    def _is_next(self, order: int) -> bool:
-        if order != self._order + 1:
-            self.interrupt(f"delivery {order} came after delivery {self._order}")
-            return False
-        self._order = order
-        return True
+    async def _receive(self, status: Msg) -> None:
+        self._heard = asyncio.get_running_loop().time()
+        if int(status.subject.rpartition(".")[2]) > self._stale:
+            self._heed(status.headers or {})
+        self._news.set()
 
     def _heed(self, status: dict[str, str]) -> None:
         """Read a status message of the server about one of the requests that count."""
@@ -213,5 +191,6 @@ class StandingPull:
 
     def _compare(self, heartbeat: dict[str, str]) -> None:
         delivered = heartbeat.get("Nats-Last-Consumer")
-        if self._ordered and delivered is not None and int(delivered) != self._order:
-            self.interrupt(f"the server delivered {delivered}, {self._order} came")
+        # It may be an old one, of before the last deliveries: those overtake what nats-py hands on.
+        if self._ordered and delivered is not None and int(delivered) > self._intake.order:
+            self.interrupt(f"the server delivered {delivered}, {self._intake.order} came")

@@ -9,7 +9,7 @@ from fanout.errors import Unavailable
 from fanout.ports.log import Stored
 from services.adapters.nats import api
 from services.adapters.nats.connection import Connection
-from services.adapters.nats.delivery import Delivery
+from services.adapters.nats.delivery import events_of
 from services.adapters.nats.recovery import until_available
 from services.adapters.nats.standing_pull import Interrupted, StandingPull
 
@@ -58,7 +58,7 @@ class OrderedView:
         self.pending = created["num_pending"]
         await self._pull.aim(name)
 
-    async def fetch(self) -> list[Delivery]:
+    async def fetch(self) -> list[Stored]:
         """Wait for at least one event, and return what is there."""
         while True:
             try:
@@ -67,8 +67,8 @@ class OrderedView:
                 _log.debug("nats.tail_resumes", stream=self._stream, reason=str(interruption))
                 await until_available(self.start)
             else:
-                self.after, self.pending = deliveries[-1].seq, deliveries[-1].pending
-                return deliveries
+                self.after, self.pending = deliveries.last_seq, deliveries.pending
+                return events_of(deliveries)
 
     async def close(self) -> None:
         """Stop reading. Without a connection, the server forgets the consumer after a minute."""
@@ -104,7 +104,7 @@ class NatsTail:
 
     async def fetch(self) -> list[Stored]:
         """See the port."""
-        return [delivery.stored() for delivery in await self._view.fetch()]
+        return await self._view.fetch()
 
     async def close(self) -> None:
         """See the port."""

@@ -10,6 +10,7 @@ from fanout.errors import Unavailable
 from fanout.ports.log import Stored
 from services.adapters.nats import api
 from services.adapters.nats.connection import Connection
+from services.adapters.nats.delivery import events_of
 from services.adapters.nats.recovery import Acknowledger, until_available
 from services.adapters.nats.standing_pull import Interrupted, StandingPull
 from services.runtime.tasks import Tasks
@@ -61,7 +62,7 @@ class NatsConsumer:
         """See the port."""
         while True:
             try:
-                events = [delivery.stored() for delivery in await self._pull.fetch()]
+                events = events_of(await self._pull.fetch())
             except Interrupted as interruption:
                 _log.info("nats.consumer_resumes", durable=self._durable, after=str(interruption))
                 await until_available(self._aim)
@@ -102,7 +103,7 @@ class NatsConsumer:
                 await self._acks.send(unanswered, b"+WPI")
 
     def _unanswered(self) -> list[str]:
-        return [*self._held.values(), *(delivery.token for delivery in self._pull.unfetched)]
+        return [*self._held.values(), *self._pull.unfetched()]
 
     def _config(self) -> dict[str, object]:
         return {

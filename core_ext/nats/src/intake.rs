@@ -1,0 +1,164 @@
+//! What a subscription's consumer delivers, until it is fetched.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use crate::deliveries::Deliveries;
+use crate::message::Message;
+use crate::reply::Reply;
+
+/// Why an ordered intake takes nothing more in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// A delivery is missing.
+    Missing {
+        /// The number of the last delivery in order.
+        last: u64,
+        /// The number of the one that came instead of the next.
+        came: u64,
+    },
+    /// The event of this seq was delivered for another time.
+    Again(u64),
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Missing { last, came } => write!(formatter, "delivery {came} came after delivery {last}"),
+            Self::Again(seq) => write!(formatter, "event {seq} was delivered again"),
+        }
+    }
+}
+
+/// Deliveries of one consumer, in batches that are ready to be fetched whole.
+#[derive(Debug)]
+pub struct Intake {
+    batch: usize,
+    ordered: bool,
+    consumer: Vec<u8>,
+    batches: VecDeque<Deliveries>,
+    len: usize,
+    bytes: usize,
+    order: u64,
+    doubt: Option<Doubt>,
+    received: u64,
+}
+
+impl Intake {
+    /// Take in batches of so many; with `ordered`, nothing behind a delivery that is missing, or that came before.
+    #[must_use]
+    pub fn new(batch: usize, ordered: bool) -> Self {
+        Self {
+            batch: batch.max(1),
+            ordered,
+            consumer: Vec::new(),
+            batches: VecDeque::new(),
+            len: 0,
+            bytes: 0,
+            order: 0,
+            doubt: None,
+            received: 0,
+        }
+    }
+
+    /// Take in what this consumer delivers from now on, and nothing of another; its deliveries count from 1.
+    pub fn aim(&mut self, consumer: &[u8]) {
+        self.consumer = consumer.to_vec();
+        self.order = 0;
+        self.doubt = None;
+    }
+
+    /// Take in nothing until `aim` is called again.
+    pub fn pause(&mut self) {
+        self.consumer.clear();
+    }
+
+    /// Forget what was not fetched.
+    pub fn clear(&mut self) {
+        self.batches.clear();
+        (self.len, self.bytes) = (0, 0);
+    }
+
+    /// Take a batch out: what is there, up to the batch size.
+    pub fn take(&mut self) -> Option<Deliveries> {
+        let batch = self.batches.pop_front()?;
+        self.len -= batch.len();
+        self.bytes -= batch.payload_bytes();
+        Some(batch)
+    }
+
+    /// How many wait to be fetched.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether none wait.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes of the payloads that wait.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What waits, in order.
+    pub fn batches(&self) -> impl Iterator<Item = &Deliveries> {
+        self.batches.iter()
+    }
+
+    /// The number of the consumer's last delivery in order.
+    #[must_use]
+    pub fn order(&self) -> u64 {
+        self.order
+    }
+
+    /// Why nothing more is taken in, if so.
+    #[must_use]
+    pub fn doubt(&self) -> Option<Doubt> {
+        self.doubt
+    }
+
+    /// How many deliveries of the consumers at which it was aimed have come in all, kept or not.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Take a message in; false where it is no delivery.
+    pub(crate) fn offer(&mut self, message: &Message) -> bool {
+        let Some(reply) = Reply::of(message.reply) else { return false };
+        if reply.consumer == self.consumer && self.doubt.is_none() {
+            self.received += 1;
+            self.doubt = self.doubt_of(&reply);
+            if self.doubt.is_none() {
+                self.order = reply.order;
+                self.push(reply, message);
+            }
+        }
+        true
+    }
+
+    fn doubt_of(&self, reply: &Reply) -> Option<Doubt> {
+        let (last, came) = (self.order, reply.order);
+        match (self.ordered, reply.attempt) {
+            (false, _) => None,
+            _ if came != last + 1 => Some(Doubt::Missing { last, came }),
+            (true, 2..) => Some(Doubt::Again(reply.seq)),
+            _ => None,
+        }
+    }
+
+    fn push(&mut self, reply: Reply, message: &Message) {
+        if self.batches.back().is_none_or(|batch| batch.len() >= self.batch) {
+            self.batches.push_back(Deliveries::default());
+        }
+        let batch = self.batches.back_mut().expect("there is one");
+        batch.push(reply, message);
+        self.len += 1;
+        self.bytes += message.payload.len();
+    }
+}

@@ -1,0 +1,106 @@
+//! Parts what a server sends between the intakes and the client library.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::intake::Intake;
+use crate::message::{Message, Operation, operation};
+
+/// A line that is longer without an end is none: the library, which knows more lines, shall judge.
+const LONGEST_LINE: usize = 1 << 20;
+
+/// What became of some bytes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Fed {
+    /// Operations for the library, each whole.
+    pub rest: Vec<u8>,
+    /// The subscriptions whose intakes were offered something, each once.
+    pub touched: Vec<u64>,
+}
+
+/// Splits one connection's bytes.
+#[derive(Default)]
+pub struct Splitter {
+    intakes: HashMap<u64, Arc<Mutex<Intake>>>,
+    /// The beginning of an operation whose end has not come.
+    begun: Vec<u8>,
+    /// Something was malformed: all goes to the library until the connection is a new one.
+    surrendered: bool,
+}
+
+impl Splitter {
+    /// Give a subscription's deliveries to an intake from now on.
+    pub fn take(&mut self, sid: u64, intake: Arc<Mutex<Intake>>) {
+        self.intakes.insert(sid, intake);
+    }
+
+    /// Give a subscription's deliveries to the library again.
+    pub fn leave(&mut self, sid: u64) {
+        self.intakes.remove(&sid);
+    }
+
+    /// The connection is a new one: what was begun has no end.
+    pub fn reset(&mut self) {
+        self.begun.clear();
+        self.surrendered = false;
+    }
+
+    /// Take in what the server sent.
+    pub fn feed(&mut self, bytes: &[u8]) -> Fed {
+        let mut fed = Fed::default();
+        let mut begun = std::mem::take(&mut self.begun);
+        if begun.is_empty() {
+            let read = self.read(bytes, &mut fed);
+            begun.extend_from_slice(&bytes[read..]);
+        } else {
+            begun.extend_from_slice(bytes);
+            let read = self.read(&begun, &mut fed);
+            begun.drain(..read);
+        }
+        self.begun = begun;
+        fed
+    }
+
+    /// Read all operations that are whole; how many bytes they have.
+    fn read(&mut self, bytes: &[u8], fed: &mut Fed) -> usize {
+        let mut at = 0;
+        while !self.surrendered && at < bytes.len() {
+            let length = match operation(&bytes[at..]) {
+                Operation::Message(message) if self.offer(&message, fed) => {
+                    at += message.len;
+                    continue;
+                }
+                Operation::Message(message) => message.len,
+                Operation::Other(length) => length,
+                Operation::Cut if is_line_or_message(&bytes[at..]) => return at,
+                Operation::Cut | Operation::Malformed => {
+                    self.surrendered = true;
+                    break;
+                }
+            };
+            fed.rest.extend_from_slice(&bytes[at..at + length]);
+            at += length;
+        }
+        fed.rest.extend_from_slice(&bytes[at..]);
+        bytes.len()
+    }
+
+    fn offer(&self, message: &Message, fed: &mut Fed) -> bool {
+        let taken = self.intakes.get(&message.sid).is_some_and(|intake| intake.lock().offer(message));
+        if taken && fed.touched.last() != Some(&message.sid) && !fed.touched.contains(&message.sid) {
+            fed.touched.push(message.sid);
+        }
+        taken
+    }
+}
+
+/// Whether what is cut can still become an operation.
+fn is_line_or_message(bytes: &[u8]) -> bool {
+    bytes.len() < LONGEST_LINE || memchr::memmem::find(&bytes[..LONGEST_LINE], b"\r\n").is_some()
+}
+
+#[cfg(test)]
+#[path = "splitter_tests.rs"]
+mod tests;

@@ -1,0 +1,200 @@
+//! `fanout_nats` under Python: what a log delivers, in batches.
+
+use std::sync::Arc;
+
+use fanout_engine::Stored;
+use fanout_nats::{Delivery, Fed, Intake};
+use parking_lot::Mutex;
+use pyo3::exceptions::PyIndexError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+use crate::arguments::{Natural, StoredEvent, borrow_stored};
+
+/// A batch of stored events, in order, as the log delivered them.
+#[pyclass(frozen, module = "fanout._core")]
+pub struct Deliveries {
+    deliveries: fanout_nats::Deliveries,
+}
+
+/// (seq, subject, payload, attempt, reply)
+type Fields<'py> = (u64, Bound<'py, PyString>, Bound<'py, PyBytes>, u64, Bound<'py, PyString>);
+
+#[pymethods]
+impl Deliveries {
+    /// A batch of events that no server delivered.
+    #[staticmethod]
+    fn of(events: Vec<StoredEvent<'_>>) -> PyResult<Self> {
+        let events: Vec<Stored> = events.iter().map(borrow_stored).collect::<PyResult<_>>()?;
+        let events = events.into_iter().map(|(seq, subject, payload)| (seq, subject.as_bytes(), payload));
+        Ok(Self { deliveries: fanout_nats::Deliveries::of(events) })
+    }
+
+    fn __len__(&self) -> usize {
+        self.deliveries.len()
+    }
+
+    fn __getitem__<'py>(&self, py: Python<'py>, index: Natural<usize>) -> PyResult<Fields<'py>> {
+        let delivery = self.deliveries.get(index.0).ok_or_else(|| PyIndexError::new_err("there are fewer"))?;
+        Ok(fields(py, &delivery))
+    }
+
+    /// The seq of the last one, 0 where there is none.
+    #[getter]
+    fn last_seq(&self) -> u64 {
+        self.last().map_or(0, |delivery| delivery.seq)
+    }
+
+    /// Events for the consumer that followed the last one when it was sent.
+    #[getter]
+    fn pending(&self) -> u64 {
+        self.last().map_or(0, |delivery| delivery.pending)
+    }
+
+    /// How many, of rising seqs, are not above `seq`.
+    fn count_upto(&self, seq: Natural<u64>) -> usize {
+        self.deliveries.count_upto(seq.0)
+    }
+
+    /// Those from an index on.
+    fn after(&self, start: Natural<usize>) -> Self {
+        let rest = self.deliveries.iter().skip(start.0);
+        Self { deliveries: fanout_nats::Deliveries::of(rest.map(|one| (one.seq, one.subject, one.payload))) }
+    }
+
+    /// The commands that answer those from one index to before another.
+    #[pyo3(signature = (start, stop, answer = b"".as_slice()), text_signature = "($self, start, stop, answer=b'')")]
+    fn answers<'py>(
+        &self,
+        py: Python<'py>,
+        start: Natural<usize>,
+        stop: Natural<usize>,
+        answer: &[u8],
+    ) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.deliveries.answers(start.0..stop.0, answer))
+    }
+}
+
+impl Deliveries {
+    /// The events as the engine takes them. A channel that is no text is no id either: the engine refuses it.
+    pub fn events(&self) -> Vec<Stored<'_>> {
+        let all = self.deliveries.iter();
+        all.map(|one| (one.seq, std::str::from_utf8(one.last_token()).unwrap_or_default(), one.payload)).collect()
+    }
+
+    fn last(&self) -> Option<Delivery<'_>> {
+        self.deliveries.get(self.deliveries.len().checked_sub(1)?)
+    }
+}
+
+fn fields<'py>(py: Python<'py>, delivery: &Delivery<'_>) -> Fields<'py> {
+    let text = |bytes: &[u8]| PyString::new(py, &String::from_utf8_lossy(bytes));
+    let payload = PyBytes::new(py, delivery.payload);
+    (delivery.seq, text(delivery.subject), payload, delivery.attempt, text(delivery.reply))
+}
+
+/// Where a subscription's deliveries wait to be fetched.
+#[pyclass(frozen, module = "fanout._core", name = "Intake")]
+pub struct PyIntake {
+    intake: Arc<Mutex<Intake>>,
+}
+
+#[pymethods]
+impl PyIntake {
+    #[new]
+    #[pyo3(signature = (batch, *, ordered = false), text_signature = "(batch, *, ordered=False)")]
+    fn new(batch: Natural<usize>, ordered: bool) -> Self {
+        Self { intake: Arc::new(Mutex::new(Intake::new(batch.0, ordered))) }
+    }
+
+    /// Take in what a consumer delivers from now on, and nothing of another.
+    fn aim(&self, consumer: &str) {
+        self.intake.lock().aim(consumer.as_bytes());
+    }
+
+    /// Take in nothing until `aim` is called again.
+    fn pause(&self) {
+        self.intake.lock().pause();
+    }
+
+    /// Forget what was not taken out.
+    fn clear(&self) {
+        self.intake.lock().clear();
+    }
+
+    /// Take out what is there, up to the batch size; None where there is nothing.
+    fn take(&self) -> Option<Deliveries> {
+        let deliveries = self.intake.lock().take()?;
+        Some(Deliveries { deliveries })
+    }
+
+    fn __len__(&self) -> usize {
+        self.intake.lock().len()
+    }
+
+    /// Bytes of the payloads that wait.
+    #[getter]
+    fn bytes(&self) -> usize {
+        self.intake.lock().bytes()
+    }
+
+    /// The number of the consumer's last delivery.
+    #[getter]
+    fn order(&self) -> u64 {
+        self.intake.lock().order()
+    }
+
+    /// Why nothing more is taken in, None where it is.
+    #[getter]
+    fn doubt(&self) -> Option<String> {
+        self.intake.lock().doubt().map(|doubt| doubt.to_string())
+    }
+
+    /// How many deliveries of the consumers at which it was aimed have come in all.
+    #[getter]
+    fn received(&self) -> u64 {
+        self.intake.lock().received()
+    }
+
+    /// Where each of those that wait is answered.
+    fn replies(&self) -> Vec<String> {
+        let intake = self.intake.lock();
+        let waiting = intake.batches().flat_map(fanout_nats::Deliveries::iter);
+        waiting.map(|one| String::from_utf8_lossy(one.reply).into_owned()).collect()
+    }
+}
+
+/// Parts one connection's bytes between intakes and the client library.
+#[pyclass(frozen, module = "fanout._core")]
+pub struct Splitter {
+    splitter: Mutex<fanout_nats::Splitter>,
+}
+
+#[pymethods]
+impl Splitter {
+    #[new]
+    fn new() -> Self {
+        Self { splitter: Mutex::default() }
+    }
+
+    /// Give a subscription's deliveries to an intake from now on.
+    fn take(&self, sid: Natural<u64>, intake: &PyIntake) {
+        self.splitter.lock().take(sid.0, intake.intake.clone());
+    }
+
+    /// Give a subscription's deliveries to the library again.
+    fn leave(&self, sid: Natural<u64>) {
+        self.splitter.lock().leave(sid.0);
+    }
+
+    /// The connection is a new one: what was begun has no end.
+    fn reset(&self) {
+        self.splitter.lock().reset();
+    }
+
+    /// Take in what the server sent: (what is the library's, the subscriptions that got something).
+    fn feed<'py>(&self, py: Python<'py>, data: &[u8]) -> (Bound<'py, PyBytes>, Vec<u64>) {
+        let Fed { rest, touched } = self.splitter.lock().feed(data);
+        (PyBytes::new(py, &rest), touched)
+    }
+}

@@ -1,0 +1,45 @@
+"""Bytes of the server on their way: deliveries go to intakes as they are, and all else to nats-py's parser.
+
+nats-py makes an object of each message and parses its headers, which costs more than all that is done with a delivery
+afterwards.
+"""
+
+from collections.abc import Callable
+
+from nats.aio.client import Client
+from nats.protocol.parser import Parser
+
+from fanout import Intake, Splitter
+
+
+class SplittingParser(Parser):
+    """nats-py's parser behind a `Splitter`."""
+
+    def __init__(self, nc: Client) -> None:
+        self._splitter = Splitter()
+        self._arrived: dict[int, Callable[[], None]] = {}
+        super().__init__(nc)
+
+    def take(self, sid: int, intake: Intake, arrived: Callable[[], None]) -> None:
+        """Give a subscription's deliveries to an intake, and call `arrived` when some came."""
+        self._arrived[sid] = arrived
+        self._splitter.take(sid, intake)
+
+    def leave(self, sid: int) -> None:
+        """Give a subscription's deliveries to nats-py again."""
+        self._splitter.leave(sid)
+        self._arrived.pop(sid, None)
+
+    def reset(self) -> None:
+        """As nats-py calls it, for each new connection."""
+        super().reset()
+        self._splitter.reset()
+
+    async def parse(self, data: bytes = b"") -> None:
+        """As nats-py calls it, with what the server sent."""
+        rest, touched = self._splitter.feed(data)
+        for sid in touched:
+            if arrived := self._arrived.get(sid):
+                arrived()
+        if rest:
+            await super().parse(rest)
