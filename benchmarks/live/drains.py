@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Final, Literal
 
 import msgspec
@@ -50,6 +51,10 @@ class Drains(msgspec.Struct, frozen=True):
     partitions: int
     stored_per_second: float
     """How fast the stream was filled."""
+
+    def rate(self, way: Way) -> float:
+        """Events per second: the median of the turns."""
+        return median(each.rate for each in self.runs[way])
 
 
 class Stream(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import sys
 import time
@@ -41,7 +42,7 @@ def workplace() -> Iterator[Path]:
     """
     disk = Path("/var/tmp")  # noqa: S108 - what is made there is new, and its owner's alone
     chosen = None if "TMPDIR" in os.environ or not os.access(disk, os.W_OK) else disk
-    with TemporaryDirectory(prefix="fanout-bench-", dir=chosen, ignore_cleanup_errors=True) as folder:
+    with _terminated_as_interrupted(), TemporaryDirectory(prefix="fanout-bench-", dir=chosen) as folder:
         yield Path(folder)
 
 
@@ -102,6 +103,16 @@ def find_program(name: str) -> str:
         f"this benchmark starts a {name} of its own, and there is none: {_REMEDIES[name]}; in a working tree "
         f"`make servers` fetches it; or set {variable} to the program"
     )
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM unwind this process as SIGINT does, so that nothing is left behind."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _executable(path: Path, variable: str) -> str:

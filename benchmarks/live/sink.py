@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 import uvloop
@@ -54,9 +54,14 @@ def sink(settings: SinkSettings, stage: Stage) -> Sunk:
         inboxes = runner.run(_receive(settings, stage))
     expected = settings.feed.numbers_by_part(settings.partitions)
     for instance in settings.instances:
-        check_inbox(_READ[settings.form](inboxes[instance_events(instance).encode()]), expected, instance)
+        check_inbox(read_inbox(settings.form, inboxes[instance_events(instance).encode()]), expected, instance)
     received = [message for inbox in inboxes.values() for message in inbox]
     return Sunk(len(received), settings.feed.events * len(settings.instances), sum(map(len, received)))
+
+
+def read_inbox(form: Form, messages: Iterable[bytes]) -> Iterator[Arrival]:
+    """The events in what an inbox got, in order; one that has another's number arrives as 0, which no event has."""
+    return _of_batches(messages) if form == "batches" else _of_frames(messages)
 
 
 def check_inbox(arrivals: Iterable[Arrival], expected: Mapping[int, Sequence[int]], instance: str) -> None:
@@ -112,11 +117,4 @@ class _Numbers(msgspec.Struct, frozen=True):
 
 
 def _same(seq: int, number: int) -> int:
-    """The number of an event, if it has the sequence that it was stored under; no event has 0."""
     return number if number == seq else 0
-
-
-_READ: Final[dict[Form, Callable[[Iterable[bytes]], Iterator[Arrival]]]] = {
-    "batches": _of_batches,
-    "frames": _of_frames,
-}

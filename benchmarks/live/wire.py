@@ -7,7 +7,8 @@ from typing import Final, cast
 from benchmarks.errors import BenchError
 
 _END: Final = b"\r\n"
-_GREETING: Final = b'CONNECT {"verbose":false,"pedantic":false,"lang":"bench","version":"1","headers":true}\r\n'
+GREETING: Final = b'CONNECT {"verbose":false,"pedantic":false,"lang":"bench","version":"1","headers":true}\r\n'
+"""What a client says first."""
 _LINE_END_BYTES: Final = len(_END)
 _ANSWER_WITHIN_S: Final = 30.0
 
@@ -56,7 +57,7 @@ class Wire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The protocol's."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one, though no subclass
-        self._transport.write(_GREETING)
+        self._transport.write(GREETING)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The protocol's."""
