@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from benchmarks import units
 from benchmarks.errors import BenchError, DoesNotFitError
-from benchmarks.live.drains import Drains, DrainsSettings, drains
-from benchmarks.live.latencies import AtRate, Latencies, LatencySettings, latencies
+from benchmarks.live.pipeline.drains import Drains, DrainsSettings, drains
+from benchmarks.live.pipeline.latencies import AtRate, Latencies, LatencySettings, latencies
 from benchmarks.live.servers import find_program, workplace
 from benchmarks.machine import available_bytes
 from benchmarks.report import Report, Target, at_least, at_most

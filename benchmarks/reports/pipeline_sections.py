@@ -5,9 +5,9 @@ from statistics import median
 from typing import Final
 
 from benchmarks import units
-from benchmarks.live.drains import WAYS, Drains, Way
 from benchmarks.live.feed import EVENT_BYTES
-from benchmarks.live.latencies import KEPT_UP_S, AtRate, Latencies, Spread
+from benchmarks.live.pipeline.drains import WAYS, Drains, Way
+from benchmarks.live.pipeline.latencies import KEPT_UP_S, AtRate, Latencies, Spread
 from benchmarks.report import Bar, BarPlot, LinePlot, Row, Section, Series, Table
 
 _TITLES: Final[dict[Way, str]] = {

@@ -16,15 +16,15 @@ from typer.testing import CliRunner, Result
 
 from benchmarks.errors import BenchError
 from benchmarks.live.arrivals import WrongArrivalsError, check_arrivals
-from benchmarks.live.audience import Audience
 from benchmarks.live.children import Child, processor_seconds
-from benchmarks.live.draining import DrainSettings, table
 from benchmarks.live.feed import EVENT_BYTES, Feed, event_payload, number_in
-from benchmarks.live.latencies import moments_of
-from benchmarks.live.listening import Delivery, check_clients, deliveries_in
-from benchmarks.live.publishing import Published
+from benchmarks.live.pipeline.audience import Audience
+from benchmarks.live.pipeline.draining import DrainSettings, table
+from benchmarks.live.pipeline.latencies import moments_of
+from benchmarks.live.pipeline.listening import Delivery, check_clients, deliveries_in
+from benchmarks.live.pipeline.publishing import Published
+from benchmarks.live.pipeline.sink import check_inbox, read_inbox
 from benchmarks.live.servers import find_program
-from benchmarks.live.sink import check_inbox, read_inbox
 from benchmarks.live.wire import Parser
 from fanout import Engine, decode_batch, partition_of, text_frame
 from fanout.events import decode_message_event, encode

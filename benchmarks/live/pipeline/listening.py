@@ -14,9 +14,9 @@ import msgspec
 
 from benchmarks.errors import BenchError
 from benchmarks.live.arrivals import check_arrivals
-from benchmarks.live.audience import Audience, reader_name
 from benchmarks.live.feed import Feed, number_in
 from benchmarks.live.parts import Stage
+from benchmarks.live.pipeline.audience import Audience, reader_name
 from fanout.ids import new_ulid
 from services.runtime.tokens import sign
 

@@ -10,8 +10,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from benchmarks.live.draining import Clock, Drained, DrainSettings, until
 from benchmarks.live.parts import Stage
+from benchmarks.live.pipeline.draining import Clock, Drained, DrainSettings, until
 from fanout.events import encode
 from fanout.subjects import MESSAGES, channel_of, instance_events
 

@@ -10,12 +10,12 @@ from typing import Final, Literal
 import msgspec
 
 from benchmarks.apart import Progress
-from benchmarks.live.draining import DRAINED_WITHIN_S, Drained, DrainSettings, drain
 from benchmarks.live.feed import Feed, fill
 from benchmarks.live.parts import Stage, playing
-from benchmarks.live.plainly import drain_plainly
+from benchmarks.live.pipeline.draining import DRAINED_WITHIN_S, Drained, DrainSettings, drain
+from benchmarks.live.pipeline.plainly import drain_plainly
+from benchmarks.live.pipeline.sink import Form, SinkSettings, Sunk, sink
 from benchmarks.live.servers import Server, nats_server
-from benchmarks.live.sink import Form, SinkSettings, Sunk, sink
 from benchmarks.population import instance_name
 from fanout.subjects import MESSAGES
 from services.adapters.nats.connection import connect

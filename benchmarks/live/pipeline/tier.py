@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from benchmarks.errors import BenchError
-from benchmarks.live.audience import Audience, reader_name
 from benchmarks.live.children import Child, stopped_after
 from benchmarks.live.feed import PARTITIONS
+from benchmarks.live.pipeline.audience import Audience, reader_name
 from benchmarks.live.servers import Server, nats_server, redis_server
 from fanout.events import timestamp
 from fanout.ports.memberships import Channel

@@ -10,13 +10,13 @@ import msgspec
 
 from benchmarks.apart import Progress
 from benchmarks.histogram import Histogram
-from benchmarks.live.audience import Audience
 from benchmarks.live.busy import Busy, Watch
 from benchmarks.live.feed import Feed
-from benchmarks.live.listening import Delivery, Heard, ListenSettings, listen
 from benchmarks.live.parts import Part, playing
-from benchmarks.live.publishing import Published, PublishSettings, planned_at, publish
-from benchmarks.live.tier import Tier, tier
+from benchmarks.live.pipeline.audience import Audience
+from benchmarks.live.pipeline.listening import Delivery, Heard, ListenSettings, listen
+from benchmarks.live.pipeline.publishing import Published, PublishSettings, planned_at, publish
+from benchmarks.live.pipeline.tier import Tier, tier
 
 PERCENTILES: Final = (0.5, 0.9, 0.99, 0.999)
 KEPT_UP_S: Final = 0.1
