@@ -25,6 +25,7 @@ _READY: Final = "ready"
 _CUE: Final = b"\n"
 _CUE_FD: Final = 0
 _BLOCK: Final = 1 << 20
+_LOG_CHARACTERS: Final = 1_000
 
 S = TypeVar("S", bound=msgspec.Struct)
 R = TypeVar("R", bound=msgspec.Struct)
@@ -117,7 +118,7 @@ class Part(Generic[R]):
         text, _, self._unread = self._unread.partition(b"\n")
         line = msgspec.json.decode(text, type=Line)
         if line.refusal is not None:
-            raise BenchError(line.refusal)
+            raise BenchError(f"{line.refusal}\n{self._child.log()[-_LOG_CHARACTERS:]}".rstrip())
         return line
 
 

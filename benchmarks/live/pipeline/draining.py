@@ -24,7 +24,8 @@ from services.runtime.logging import configure_logging
 from services.runtime.tasks import Tasks
 
 LOOK_EVERY_S: Final = 0.005
-DRAINED_WITHIN_S: Final = 300.0
+STALLED_S: Final = 30.0
+"""Without any progress: that is no slow machine."""
 
 
 class DrainSettings(msgspec.Struct, frozen=True):
@@ -97,8 +98,8 @@ async def _drain(settings: DrainSettings, stage: Stage) -> Drained:
         clock = Clock(settings.watched)
         await asyncio.gather(*map(partitions.claim, range(log.partitions)))
         wanted = settings.feed.events * len(settings.instances)
-        await until(lambda: _routed(engine, wanted, failures))
-        await until(lambda: all_acknowledged(nc))
+        await until_none("event is routed", lambda: _unrouted(engine, wanted, failures))
+        await until_none("acknowledgement is taken", lambda: _unacknowledged(nc))
         drained = clock.read(settings.feed.events)
     await nc.close()
     return drained
@@ -112,26 +113,32 @@ def table(settings: DrainSettings) -> Engine:
     return engine
 
 
-async def _routed(engine: Engine, wanted: int, failures: list[BaseException]) -> bool:
-    if failures:
-        raise failures[0]
-    return engine.stats()["routed"] >= wanted
+async def until_none(what: str, left: Callable[[], Awaitable[int]]) -> None:
+    """Wait until nothing is left, however long it takes, as long as it becomes less.
 
-
-async def all_acknowledged(nc: Client) -> bool:
-    """Whether the server itself says of every reader of the stream that nothing is to come or to be acknowledged."""
-    consumers = await nc.jetstream().consumers_info(MESSAGES)
-    return bool(consumers) and not any(each.num_pending or each.num_ack_pending for each in consumers)
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for it.
+    Args:
+        what: is done with what is left, for the error's text: one of it "is done".
+        left: how much it is.
 
     Raises:
-        BenchError: it takes too long.
+        BenchError: it stands still.
     """
-    deadline = time.monotonic() + DRAINED_WITHIN_S
-    while not await condition():
-        if time.monotonic() > deadline:
-            raise BenchError(f"the worker did not drain the stream within {DRAINED_WITHIN_S:.0f} s")
+    before, changed = -1, time.monotonic()
+    while now := await left():
+        if now != before:
+            before, changed = now, time.monotonic()
+        if time.monotonic() > changed + STALLED_S:
+            raise BenchError(f"no {what} for {STALLED_S:.0f} s, and {now:,} are left")
         await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _unrouted(engine: Engine, wanted: int, failures: list[BaseException]) -> int:
+    if failures:
+        raise failures[0]
+    return max(0, wanted - engine.stats()["routed"])
+
+
+async def _unacknowledged(nc: Client) -> int:
+    """What is to come or to be acknowledged, as the server itself says of every reader of the stream."""
+    consumers = await nc.jetstream().consumers_info(MESSAGES)
+    return sum((each.num_pending or 0) + (each.num_ack_pending or 0) for each in consumers)

@@ -12,7 +12,7 @@ import msgspec
 from benchmarks.apart import Progress
 from benchmarks.live.feed import Feed, fill
 from benchmarks.live.parts import Stage, playing
-from benchmarks.live.pipeline.draining import DRAINED_WITHIN_S, Drained, DrainSettings, drain
+from benchmarks.live.pipeline.draining import Drained, DrainSettings, drain
 from benchmarks.live.pipeline.plainly import drain_plainly
 from benchmarks.live.pipeline.sink import Form, SinkSettings, Sunk, sink
 from benchmarks.live.servers import Server, nats_server
@@ -24,6 +24,8 @@ Way = Literal["worker", "plain", "joined"]
 """The worker; the straightforward way; the same with one acknowledgement for each fetch."""
 WAYS: Final[tuple[Way, ...]] = ("worker", "plain", "joined")
 _READY_WITHIN_S: Final = 60.0
+_DRAINED_WITHIN_S: Final = 3_600.0
+"""Whoever drains says so long before, when it stands still."""
 _CHECKED_WITHIN_S: Final = 300.0
 _CALLS: Final[dict[Way, tuple[Callable[[DrainSettings, Stage], Drained], Form]]] = {
     "worker": (drain, "batches"),
@@ -106,7 +108,7 @@ def one_drain(way: Way, settings: DrainsSettings, stream: Stream) -> Drained:
         watched = {"nats-server": stream.nats.pid, "sink": receiving.pid}
         work = DrainSettings(stream.nats.url, feed, instances, watched, joined_acks=way == "joined")
         with playing(function, work, Drained, f"worker-{way}", stream.folder) as worker:
-            drained = worker.result(DRAINED_WITHIN_S + _READY_WITHIN_S)
+            drained = worker.result(_DRAINED_WITHIN_S)
         receiving.cue()
         receiving.result(_CHECKED_WITHIN_S)
     return drained

@@ -8,10 +8,11 @@ import uvloop
 from nats import connect
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from benchmarks.live.parts import Stage
-from benchmarks.live.pipeline.draining import Clock, Drained, DrainSettings, until
+from benchmarks.live.pipeline.draining import Clock, Drained, DrainSettings, until_none
 from fanout.events import encode
 from fanout.subjects import MESSAGES, channel_of, instance_events
 
@@ -55,14 +56,15 @@ async def _drain(settings: DrainSettings, stage: Stage) -> Drained:
         await plain.handle(messages)
         handled += len(messages)
     await nc.flush()
-    await until(lambda: _acknowledged(js, settings.feed.events))
+    await until_none("acknowledgement is taken", lambda: _unacknowledged(js, settings.feed.events))
     drained = clock.read(handled)
     await nc.close()
     return drained
 
 
-async def _acknowledged(js: Any, events: int) -> bool:
-    return bool((await js.consumer_info(MESSAGES, _DURABLE)).ack_floor.stream_seq >= events)
+async def _unacknowledged(js: JetStreamContext, events: int) -> int:
+    floor = (await js.consumer_info(MESSAGES, _DURABLE)).ack_floor
+    return max(0, events - (floor.stream_seq if floor else 0))
 
 
 class _Plain:
