@@ -1,4 +1,4 @@
-"""`fanout bench`: size hardware, and see the engine's figures beside their targets."""
+"""`fanout bench`: size hardware, and see figures of the engine and of the services beside their targets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +20,8 @@ from benchmarks.reports.churn import ChurnOptions, churn
 from benchmarks.reports.framing import SPEC
 from benchmarks.reports.login import FULL_VISIT, LoginOptions, login
 from benchmarks.reports.login import STAGES as LOGIN_STAGES
+from benchmarks.reports.pipeline import STAGES as PIPELINE_STAGES
+from benchmarks.reports.pipeline import PipelineOptions, pipeline
 from benchmarks.reports.route import STAGES as ROUTE_STAGES
 from benchmarks.reports.route import RouteOptions, route
 from benchmarks.reports.sizing import STAGES as SIZING_STAGES
@@ -28,7 +30,7 @@ from benchmarks.stages import Stages
 from services.cli.lines import complain, say
 
 app = typer.Typer(
-    help="Measure the engine on this machine: what a size costs, logins, routing, and whether memory comes back.",
+    help="Measure Fanout on this machine: what a size costs, logins, routing, whether memory comes back, the pipeline.",
     no_args_is_help=True,
 )
 
@@ -236,13 +238,42 @@ def bench_churn(  # noqa: PLR0913 - each is an option of the command
     _show(lambda stages: churn(options, stages), CHURN_STAGES, Files("churn", quick, json_file, html_file))
 
 
+_PIPELINE: Final = PipelineOptions()
+
+
+@_command("pipeline")
+def bench_pipeline(  # noqa: PLR0913 - each is an option of the command
+    *,
+    events: Annotated[int, typer.Option(min=1, help="Events in the stream that is drained.")] = _PIPELINE.events,
+    targets: Annotated[int, typer.Option(min=1, help="Instances that each of them goes to.")] = _PIPELINE.targets,
+    channels: Annotated[int, typer.Option(min=1, help="Channels, drawn at random.")] = _PIPELINE.channels,
+    rate: Annotated[float, typer.Option(min=1.0, help="Messages per second through the tier.")] = _PIPELINE.rate,
+    deliveries: Annotated[
+        float, typer.Option(min=1.0, help="Deliveries per second at that rate.")
+    ] = _PIPELINE.deliveries,
+    seconds: Annotated[float, typer.Option(min=0.5, help="Of each rate, on the clock.")] = _PIPELINE.seconds,
+    quick: Quick = False,
+    json_file: JsonFile = None,
+    html_file: HtmlFile = None,
+) -> None:
+    """Let a fan-out worker drain a stream, and send messages through the whole tier to WebSockets.
+
+    It starts a nats-server and a redis-server of its own, and the services as they are run. Draining beside the
+    straightforward way with the same libraries; then, at several rates, how long it takes from the moment that a
+    message is accepted until it is at its readers. Everything that arrives is checked: once, and in order.
+    """
+    options = PipelineOptions(events, targets, channels, rate, deliveries, seconds)
+    chosen = _quick_pipeline(options) if quick else options
+    _show(lambda stages: pipeline(chosen, stages), PIPELINE_STAGES, Files("pipeline", quick, json_file, html_file))
+
+
 @_command("all")
 def bench_all(*, quick: Quick = False) -> None:
     """Run all of them, one after another, each at its own size and with its report in the folder where it is run.
 
     Files and sizes cannot be given: for those, run one by one.
     """
-    for bench in (bench_sizing, bench_login, bench_route, bench_churn):
+    for bench in (bench_sizing, bench_login, bench_route, bench_churn, bench_pipeline):
         bench(quick=quick)
 
 
@@ -255,6 +286,23 @@ def _quick_sizing(population: Population) -> SizingOptions:
 
 def _quick_login(population: Population, visit: int) -> LoginOptions:
     return LoginOptions(population, visit, QUICK_FRACTION, _QUICK_ROUNDS, _QUICK_SECONDS)
+
+
+def _quick_pipeline(options: PipelineOptions) -> PipelineOptions:
+    """A fiftieth of the events, and a tenth of the rate for a fifth of the time."""
+    return replace(
+        options,
+        events=max(1, round(options.events * QUICK_FRACTION)),
+        channels=max(1, options.channels // 10),
+        rate=options.rate / 10,
+        deliveries=options.deliveries / 10,
+        seconds=options.seconds / 5,
+        warm_up_seconds=0.5,
+        multiples=(1.0,),
+        rounds=1,
+        plain_share=1 / 2,
+        clients=options.clients // 10,
+    )
 
 
 def _show(bench: Callable[[Stages], Report], how_many: int, files: Files) -> None:
