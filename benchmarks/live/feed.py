@@ -104,15 +104,6 @@ def fill(url: str, port: int, feed: Feed) -> int:
     return asyncio.run(_fill(url, port, feed))
 
 
-async def open_log(url: str) -> NatsLog:
-    """The log on a connection that lives as long as the process, its streams created where they are missing.
-
-    Raises:
-        Unavailable: the server cannot be reached.
-    """
-    return await NatsLog.open(await connect(url, name="fanout bench"), partitions=PARTITIONS)
-
-
 async def _fill(url: str, port: int, feed: Feed) -> int:
     nc = await connect(url, name="fanout bench")
     log = await NatsLog.open(nc, partitions=PARTITIONS)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from benchmarks.errors import BenchError
 from benchmarks.live.arrivals import WrongArrivalsError, check_arrivals
 from benchmarks.live.children import Child, processor_seconds
 from benchmarks.live.feed import EVENT_BYTES, Feed, event_payload, number_in
+from benchmarks.live.pipeline import draining
 from benchmarks.live.pipeline.audience import Audience
 from benchmarks.live.pipeline.draining import DrainSettings, table
 from benchmarks.live.pipeline.latencies import moments_of
@@ -338,6 +339,22 @@ def test_what_was_late_counts_and_what_came_before_its_accept_took_no_time() -> 
     assert moments.from_plan.longest == 4.0
     assert moments.lateness.longest == 2.0
     assert (moments.accept.count, moments.accept.longest) == (2, 3.0)
+
+
+async def test_a_worker_that_stands_still_is_given_up_and_a_slow_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draining, "STALLED_S", 0.05)
+    slow: Iterator[int] = iter([40, *range(30, -1, -1)])
+
+    async def left() -> int:
+        return next(slow)
+
+    async def stuck() -> int:
+        return 7
+
+    await draining.until_none("event is routed", left)
+    assert list(slow) == []
+    with pytest.raises(BenchError, match=r"^no event is routed for .*, and 7 are left$"):
+        await draining.until_none("event is routed", stuck)
 
 
 def test_a_child_ends_with_its_parent_and_is_watched(tmp_path: Path) -> None:
