@@ -9,6 +9,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
+from nats.protocol.parser import Parser
 
 from fanout import subjects
 from fanout.errors import Unavailable
@@ -232,6 +233,9 @@ class TestPrivateNames:
         }
         assert {name: type(client[name]) for name in kinds} == kinds
         assert {"_err", "_transport"} <= client.keys()
+        assert type(client["_ps"]) is Parser
+        assert "self._ps.reset()" in inspect.getsource(Client._process_connect_init)
+        assert "await self._ps.parse(b)" in inspect.getsource(Client._read_loop)
 
     @pytest.mark.parametrize(
         ("method", "parameters"),

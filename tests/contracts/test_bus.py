@@ -61,6 +61,15 @@ async def test_many_come_in_order(bus: Bus) -> None:
     await subscription.close()
 
 
+async def test_more_than_any_buffer_holds_comes_in_order(bus: Bus) -> None:
+    heard = _Heard()
+    subscription = await bus.subscribe("a.*", heard)
+    sent = [(f"a.{number}", bytes([number]) * 500_000) for number in range(24)]
+    await bus.publish_many(sent)
+    assert await heard.count(24) == sent
+    await subscription.close()
+
+
 async def test_publishing_nothing_is_fine(bus: Bus) -> None:
     await bus.publish_many([])
 

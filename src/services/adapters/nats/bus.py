@@ -1,7 +1,7 @@
 """The bus on core NATS."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Final
 
@@ -14,7 +14,13 @@ from services.adapters.nats.connection import Connection, translated
 
 _PENDING_MESSAGES: Final = 65_536
 _PENDING_BYTES: Final = 64 * 1024 * 1024
+_WRITTEN_AT_ONCE: Final = 4 * 1024 * 1024
+"""Bytes: half of what the connection lets wait, so that it never refuses because of the block itself."""
 _BREAKS_THE_LINE: Final = re.compile(r"[ \t\r\n]|^$")
+
+
+Command = tuple[bytes, bytes, bytes]
+"""A PUB: its line, the payload, and the line's end after it; a payload is not copied to be joined."""
 
 
 class NatsBus:
@@ -28,13 +34,13 @@ class NatsBus:
         await self._nc.write(*self._command(subject, payload))
 
     async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        """See the port: one write, and one answer to wait for.
+        """See the port: one write, and one answer to wait for; several where it is much.
 
         Raises:
             Unavailable: not connected, or no answer in time; some may have been sent.
         """
-        if messages:
-            await self._nc.write(*chain.from_iterable(self._command(*message) for message in messages))
+        for block in _blocks([self._command(*message) for message in messages]):
+            await self._nc.write(*chain.from_iterable(block))
             await self._nc.ping()
 
     async def subscribe(self, subject: str, handler: Handler) -> "NatsSubscription":
@@ -58,12 +64,25 @@ class NatsBus:
         """See the port."""
         await self._nc.ping()
 
-    def _command(self, subject: str, payload: bytes) -> tuple[bytes, bytes, bytes]:
+    def _command(self, subject: str, payload: bytes) -> Command:
         if _BREAKS_THE_LINE.search(subject):
             raise ValueError(f"{subject!r} is no subject")
         if len(payload) > self._nc.max_payload:
             raise ValueError(f"{len(payload)} bytes for {subject}: the server takes {self._nc.max_payload}")
-        return b"PUB %b %d\r\n" % (subject.encode(), len(payload)), payload, b"\r\n"  # a batch is not copied
+        return b"PUB %b %d\r\n" % (subject.encode(), len(payload)), payload, b"\r\n"
+
+
+def _blocks(commands: Sequence[Command]) -> Iterator[Sequence[Command]]:
+    """Cut into writes of at most `_WRITTEN_AT_ONCE` bytes, or of one command."""
+    start = size = 0
+    for at, command in enumerate(commands):
+        length = sum(map(len, command))
+        if size + length > _WRITTEN_AT_ONCE and at > start:
+            yield commands[start:at]
+            start, size = at, 0
+        size += length
+    if commands:
+        yield commands[start:]
 
 
 class NatsSubscription:

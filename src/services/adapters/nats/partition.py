@@ -2,7 +2,6 @@
 
 import secrets
 from collections import deque
-from dataclasses import dataclass
 
 import structlog
 
@@ -19,14 +18,6 @@ from services.adapters.nats.standing_pull import Interrupted, StandingPull
 from services.adapters.nats.streams import partition_filter
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class _Outstanding:
-    """Deliveries of which the first `acked` are acknowledged."""
-
-    deliveries: Deliveries
-    acked: int = 0
 
 
 class NatsPartitionReader:
@@ -49,7 +40,7 @@ class NatsPartitionReader:
         self._last = position
         self._acked = position
         self._acked_token = ""
-        self._outstanding: deque[_Outstanding] = deque()
+        self._outstanding: deque[Deliveries] = deque()
         self._quiet = 0
         """No event lies between the last one that was acknowledged and this sequence."""
 
@@ -114,24 +105,23 @@ class NatsPartitionReader:
 
     def _admit(self, deliveries: Deliveries) -> StoredBatch:
         """What was not handed out before, of deliveries in order among which none is missing."""
-        self._outstanding.append(_Outstanding(deliveries))
+        self._outstanding.append(deliveries)
         known = deliveries.count_upto(self._last)
         self._last = max(self._last, deliveries.last_seq)
         self._acknowledge()
         return batch_of(deliveries.after(known) if known else deliveries)
 
     def _acknowledge(self) -> None:
-        """Answer what is outstanding, up to the sequence that was acknowledged."""
-        while self._outstanding:
-            first = self._outstanding[0]
-            upto = first.deliveries.count_upto(self._acked)
-            if upto > first.acked:
-                self._acks.add_commands(first.deliveries.answers(first.acked, upto))
-                self._acked_token = first.deliveries[upto - 1][-1]
-                first.acked = upto
-            if upto < len(first.deliveries):
-                return
+        """Answer the last delivery up to the sequence that was acknowledged; it stands for all before it."""
+        answer = b""
+        while self._outstanding and (done := self._outstanding[0].count_upto(self._acked)):
+            deliveries = self._outstanding[0]
+            answer = deliveries.answers(done - 1, done)
+            self._acked_token = deliveries[done - 1][-1]
+            if done < len(deliveries):
+                break
             self._outstanding.popleft()
+        self._acks.add_commands(answer)
 
     async def _restart(self) -> None:
         """Take the next epoch, unless another worker has."""

@@ -1,0 +1,175 @@
+"""Frames on real sockets: in order and whole, whoever writes them, and however slowly they are read."""
+
+import asyncio
+import random
+import socket as sockets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import uvloop
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from fanout import Engine, text_frame
+from fanout.ports.authenticator import Identity
+from fanout.ports.socket import Socket, SocketClosed
+from services.adapters.websocket import WebSocket, serving_websockets
+from services.notification.outgoing import Outgoing
+from services.notification.session import Session
+from tests.support.observing import until
+
+Loop = asyncio.AbstractEventLoop
+
+BUDGET = 8 * 1024 * 1024
+WELCOME = text_frame(b'"welcome"')
+
+
+class House:
+    """A server whose sockets all read the channel `c`."""
+
+    def __init__(self) -> None:
+        self.engine = Engine(cache_users=1)
+        self.refused: list[Session] = []
+        self.outgoing = Outgoing(self.engine, self.refused.append)
+        self.sessions: list[Session] = []
+        self.port = 0
+
+    async def serve(self, socket: Socket) -> None:
+        number = len(self.sessions)
+        session = Session(socket, Identity(f"user-{number}", 1e12), "phone", "notif-1", budget=BUDGET)
+        self.sessions.append(session)
+        self.outgoing.add(session)
+        self.engine.user_online(session.user_id, session.session_id, ["c"])
+        self.outgoing.open(session, WELCOME)
+        try:
+            while True:
+                await socket.receive()
+        except SocketClosed:
+            self.outgoing.remove(session)
+            self.engine.drop_instance(session.session_id)
+
+    async def come(self, **options: Any) -> ClientConnection:
+        client = await connect(f"ws://127.0.0.1:{self.port}/ws", ping_interval=None, **options)
+        assert await client.recv() == '"welcome"'
+        return client
+
+    def say(self, text: str) -> None:
+        self.outgoing.deliver("c", text_frame(text.encode()))
+
+
+def on_both_loops(test: Callable[[House], Awaitable[None]]) -> Callable[[Callable[[], Loop]], None]:
+    """They differ in when they write, and when they say that they could not."""
+
+    async def in_a_house() -> None:
+        house = House()
+        unread = BUDGET + (1 << 20)
+        async with serving_websockets(house.serve, "127.0.0.1", 0, max_frame=1 << 20, max_unread=unread) as house.port:
+            await test(house)
+
+    def run(loop: Callable[[], Loop]) -> None:
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(in_a_house())
+
+    run.__name__ = test.__name__
+    return pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])(
+        run
+    )
+
+
+@on_both_loops
+async def test_what_is_said_in_one_turn_arrives_in_order_and_never_by_the_owner(house: House) -> None:
+    clients = [await house.come() for _ in range(5)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WebSocket, "write", None)
+        for number in range(300):
+            house.say(f"{number} {'x' * (number * 7 % 500)}")
+            if number % 7 == 0:
+                await asyncio.sleep(0)
+        for client in clients:
+            assert [int(str(await client.recv()).split()[0]) for _ in range(300)] == list(range(300))
+    for client in clients:
+        await client.close()
+
+
+@on_both_loops
+async def test_a_reader_that_stalls_gets_every_frame_whole_between_its_pongs(house: House) -> None:
+    chance = random.Random(3)  # noqa: S311 - repeatable
+    small = sockets.socket()
+    small.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    small.settimeout(0)
+    await asyncio.get_running_loop().sock_connect(small, ("127.0.0.1", house.port))
+    slow, quick = await house.come(sock=small, max_queue=2), await house.come()
+    pongs = [await slow.ping()]
+    for number in range(1_500):
+        house.say(f"{number} {'y' * chance.randrange(4_000)}")
+        if chance.random() < 0.2:
+            pongs.append(await slow.ping())
+        if chance.random() < 0.3:
+            await asyncio.sleep(0)
+        if chance.random() < 0.02:
+            await asyncio.sleep(0.01)
+    assert [int(str(await quick.recv()).split()[0]) for _ in range(1_500)] == list(range(1_500))
+    assert house.sessions[0].socket.buffered > 0
+    assert [int(str(await slow.recv()).split()[0]) for _ in range(1_500)] == list(range(1_500))
+    await asyncio.gather(*pongs)
+    await until(lambda: house.sessions[0].socket.buffered == 0)
+    house.say("1500 at last")
+    assert await slow.recv() == "1500 at last"
+    assert not house.refused
+    await asyncio.gather(slow.close(), quick.close())
+
+
+@on_both_loops
+async def test_nothing_follows_the_frame_that_closes(house: House) -> None:
+    client, other = await house.come(), await house.come()
+    house.say("before")
+    house.outgoing.flush(house.sessions[0])
+    closing = asyncio.create_task(house.sessions[0].socket.close(4400, "enough"))
+    await asyncio.sleep(0)
+    house.say("after")
+    assert await client.recv() == "before"
+    with pytest.raises(ConnectionClosed):
+        await client.recv()
+    assert client.close_code == 4400
+    assert [await other.recv(), await other.recv()] == ["before", "after"]
+    await closing
+    await other.close()
+
+
+@on_both_loops
+async def test_a_client_that_breaks_off_disturbs_nobody(house: House) -> None:
+    clients = [await house.come() for _ in range(4)]
+    for client in clients[::2]:
+        client.transport.abort()
+    for number in range(200):
+        house.say(str(number))
+        await asyncio.sleep(0)
+    newcomer = await house.come()
+    house.say("200")
+    for client in clients[1::2]:
+        assert [int(str(await client.recv())) for _ in range(201)] == list(range(201))
+        await client.close()
+    assert await newcomer.recv() == "200"
+    await newcomer.close()
+
+
+@on_both_loops
+async def test_a_reader_beyond_its_budget_is_refused_and_an_ephemeral_frame_is_dropped_before(house: House) -> None:
+    client = await house.come(max_queue=1)
+    session = house.sessions[0]
+    client.transport.pause_reading()
+    frame = text_frame(b'"' + b"z" * 100_000 + b'"')
+    while session.socket.buffered <= BUDGET // 2:
+        house.outgoing.deliver("c", frame)
+        await asyncio.sleep(0)
+    buffered = session.socket.buffered
+    house.outgoing.deliver("c", frame, ephemeral=True)
+    await asyncio.sleep(0.01)
+    assert session.socket.buffered == buffered
+    assert not house.refused
+    for _ in range(BUDGET // 100_000):
+        house.outgoing.deliver("c", frame)
+    assert set(house.refused) == {session}
+    assert session.socket.buffered <= BUDGET
+    client.transport.abort()
