@@ -1,9 +1,10 @@
 """The WebSocket server against clients that mean no good."""
 
 import asyncio
-import base64
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from stat import S_ISSOCK
 
 import pytest
 from websockets.asyncio.client import connect
@@ -12,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from fanout.ports.socket import Socket, SocketClosed
 from services.adapters.websocket import READ_AT_ONCE, serving_websockets
+from tests.support.clients import handshake
 from tests.support.observing import until
 
 MAX_FRAME = 64 * 1024
@@ -42,9 +44,7 @@ class Handler:
 async def raw_client(port: int) -> AsyncIterator[asyncio.StreamWriter]:
     """A client that has done the handshake and never reads again."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
-    key = base64.b64encode(bytes(16)).decode()
-    head = ("GET /ws HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {key}")
-    writer.write("\r\n".join((*head, "Sec-WebSocket-Version: 13", "", "")).encode())
+    writer.write(handshake())
     assert b"101" in await reader.readuntil(b"\r\n\r\n")
     try:
         yield writer
@@ -104,6 +104,23 @@ async def test_a_client_that_does_not_read_its_pongs_is_cut_off() -> None:
                 await asyncio.sleep(0)
             await handler.gone.wait()
         assert handler.sockets[0].buffered <= MAX_UNREAD + 1024
+
+
+async def test_a_lent_descriptor_is_taken_back_while_it_is_open() -> None:
+    handler = Handler()
+    told: list[tuple[bool, bool]] = []
+    async with serving(handler) as port, raw_client(port) as client:
+        await until(lambda: bool(handler.sockets))
+
+        def on_change(may_send: bool) -> None:  # noqa: FBT001 - as the port has it
+            told.append((may_send, S_ISSOCK(os.fstat(descriptor).st_mode)))
+
+        descriptor = handler.sockets[0].lend(on_change)
+        assert descriptor is not None
+        client.transport.abort()
+        await handler.gone.wait()
+        assert told == [(False, True)]
+        assert handler.sockets[0].lend(on_change) is None
 
 
 async def test_a_reason_of_any_characters_closes() -> None:

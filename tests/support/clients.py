@@ -1,6 +1,7 @@
 """Clients as users have them: REST calls, and a WebSocket that keeps what it was sent."""
 
 import asyncio
+import base64
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
@@ -136,3 +137,10 @@ class Caller:
 
 def _as(user_id: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token(user_id)}"}
+
+
+def handshake() -> bytes:
+    """The request that opens a WebSocket, for clients that are no more than a TCP connection."""
+    key = base64.b64encode(bytes(16)).decode()
+    head = ("GET /ws HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {key}")
+    return "\r\n".join((*head, "Sec-WebSocket-Version: 13", "", "")).encode()

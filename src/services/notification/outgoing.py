@@ -133,10 +133,7 @@ class Outgoing:
         FRAMES_SENT.inc(frames)
         self._wrote_some.set()
         for number, rest in left:
-            session = self._sessions[number]
-            session.socket.write(rest)
-            if session.socket.buffered:
-                self._hub.block(number, blocked=True)
+            self._sessions[number].socket.write(rest)
 
 
 def _numbers(sessions: Iterable[Session]) -> list[int]:
