@@ -113,7 +113,7 @@ async def test_a_lent_descriptor_is_taken_back_while_it_is_open() -> None:
         await until(lambda: bool(handler.sockets))
 
         def on_change(may_send: bool) -> None:  # noqa: FBT001 - as the port has it
-            told.append((may_send, S_ISSOCK(os.fstat(descriptor).st_mode)))
+            told.append((may_send, S_ISSOCK(os.fstat(descriptor or -1).st_mode)))
 
         descriptor = handler.sockets[0].lend(on_change)
         assert descriptor is not None
