@@ -2,10 +2,10 @@
 
 import secrets
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from benchmarks.apart import Progress
 from benchmarks.errors import BenchError
@@ -36,6 +36,8 @@ from benchmarks.live.sockets.peers import Peer
 from benchmarks.live.sockets.serving import ServerSettings
 
 _SOURCES: Final[dict[Server, str]] = {"service": "127.0.0.2", "plain": "127.0.0.3"}
+
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -123,18 +125,18 @@ def both_sides(audience: Audience, progress: Progress) -> Iterator[dict[Server, 
         yield sides
 
 
-def alternate(
-    sides: dict[Server, Side], turns: int, work: Callable[[Side], Turn], progress: Progress
-) -> dict[Server, list[Turn]]:
-    """Let both do the same, turn by turn in the same minutes; who begins changes.
+def alternate(players: Mapping[K, Callable[[], Turn]], turns: int, progress: Progress) -> dict[K, list[Turn]]:
+    """Let all do theirs turn by turn, in the same minutes; who begins changes.
 
     Raises:
         BenchError: not just those frames came that were due.
     """
-    done: dict[Server, list[Turn]] = {server: [] for server in SERVERS}
+    done: dict[K, list[Turn]] = {key: [] for key in players}
+    order = list(players)
     for turn in range(turns):
-        for server in SERVERS if turn % 2 == 0 else reversed(SERVERS):
-            done[server].append(work(sides[server]))
+        for key in order:
+            done[key].append(players[key]())
+        order = order[1:] + order[:1]
         progress((turn + 1) / turns, f"turn {turn + 1} of {turns}")
     return done
 
