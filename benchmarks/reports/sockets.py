@@ -11,9 +11,9 @@ from benchmarks import units
 from benchmarks.errors import BenchError
 from benchmarks.live.sockets.audience import LEAST_CHANNELS, Audience
 from benchmarks.live.sockets.figures import NAMES, SERVERS, IdleFigures, Server, Turn
-from benchmarks.live.sockets.idling import idle, room_for_idle
+from benchmarks.live.sockets.idling import SETTLING_S, idle, room_for_idle
 from benchmarks.live.sockets.messages import LOADS, REACHES, LoadKind, Play, Reach
-from benchmarks.live.sockets.playing import Side, alternate, both_sides
+from benchmarks.live.sockets.playing import Side, alternate, both_sides, require_room_to_play
 from benchmarks.report import Report, Target, at_least, at_most
 from benchmarks.reports import sockets_sections as sections
 from benchmarks.reports.framing import Run
@@ -54,6 +54,8 @@ class SocketsOptions(msgspec.Struct, frozen=True):
     """Single events of a turn; of others there are fewer."""
     flood_s: float = 1.2
     """Of a turn beside a load."""
+    settling_s: float = SETTLING_S
+    """Before memory is read."""
     judged: bool = True
     """Whether the run is large enough to be held against the targets."""
 
@@ -69,6 +71,7 @@ def sockets(options: SocketsOptions, stages: Stages) -> Report:
         raise BenchError(
             f"--channels-per-connection must be at least {LEAST_CHANNELS}: events go to channels of all sizes"
         )
+    require_room_to_play(options.fan_out)
     connections = room_for_idle(options.connections)
     if connections < 1:
         raise BenchError("too few files may be open in a process (ulimit -n) to hold any connection")
@@ -87,7 +90,7 @@ def sockets(options: SocketsOptions, stages: Stages) -> Report:
 
 def _idle(server: Server, connections: int, options: SocketsOptions, stages: Stages) -> IdleFigures:
     progress = stages(f"{connections:,} idle connections, {NAMES[server]}")
-    figures = idle(server, connections, options.channels, progress)
+    figures = idle(server, connections, options.channels, progress, settling_s=options.settling_s)
     progress(1.0, "")
     return figures
 

@@ -171,8 +171,8 @@ def _fairness(fan_out: int, measured: Measured) -> Section:
         "A small channel beside a load",
         "Five clients in a process of their own read a channel that gets an event every 20 ms; the delay is from when "
         f"that was due until the last of the five has it. The load is without pause: two rounds of {fan_out:,} "
-        "deliveries are always under way, of one event to a channel that all others read, or of events to channels of a "
-        "hundred.",
+        "deliveries are always under way, of one event to a channel that all others read, or of events to channels of "
+        "a hundred.",
         [Table([*_SHARES, "deliveries of the load"], rows)],
         [_delay_plot("Delay of the small channel", {_LOADS[load]: measured.floods[load]["service"] for load in LOADS})],
     )

@@ -21,7 +21,7 @@ WARM_UP: Final = 100
 _CLIENTS_PER_PROCESS: Final = 10_000
 """Each process has an address of its own on loopback, and so some 28,000 ports."""
 _AT_A_TIME: Final = 1_000
-_SETTLING_S: Final = 1.5
+SETTLING_S: Final = 1.5
 """Allocators give back after a second what they do not need."""
 SECRET_BYTES: Final = 32
 
@@ -31,7 +31,9 @@ def room_for_idle(wanted: int) -> int:
     return min(wanted, raise_limit(WARM_UP + wanted + RESERVED) - RESERVED - WARM_UP)
 
 
-def idle(server: Server, connections: int, channels: int, progress: Progress) -> IdleFigures:
+def idle(
+    server: Server, connections: int, channels: int, progress: Progress, *, settling_s: float = SETTLING_S
+) -> IdleFigures:
     """Hold connections, and see what the server takes for them.
 
     Args:
@@ -39,6 +41,7 @@ def idle(server: Server, connections: int, channels: int, progress: Progress) ->
         connections: how many, beyond the first.
         channels: that each reads.
         progress: is told how many are open.
+        settling_s: seconds before memory is read.
 
     Raises:
         BenchError: one was refused, or there is no descriptor or port for it.
@@ -53,10 +56,10 @@ def idle(server: Server, connections: int, channels: int, progress: Progress) ->
             for at, first in enumerate(range(0, sockets, _CLIENTS_PER_PROCESS))
         ]
         crowds[0].ask(Connect(port, WARM_UP), Connected)
-        before = _settled(process)
+        before = _settled(process, settling_s)
         opened_s = _fill(crowds, port, connections, progress)
         opened = process.ask(Usage(), Used)
-        resident = _settled(process).resident_bytes - before.resident_bytes
+        resident = _settled(process, settling_s).resident_bytes - before.resident_bytes
         return IdleFigures(connections, resident, opened_s, opened.cpu_s - before.cpu_s)
 
 
@@ -81,7 +84,7 @@ def _fill(crowds: Sequence[Peer], port: int, connections: int, progress: Progres
     return seconds
 
 
-def _settled(process: Peer) -> Used:
+def _settled(process: Peer, settling_s: float) -> Used:
     process.ask(Usage(), Used)
-    time.sleep(_SETTLING_S)
+    time.sleep(settling_s)
     return process.ask(Usage(), Used)

@@ -103,19 +103,27 @@ class Side:
         )
 
 
+def require_room_to_play(sockets: int) -> None:
+    """Find out before anything is begun.
+
+    Raises:
+        BenchError: a process may not open so many files; the text says how many sockets would be accepted.
+    """
+    wanted = sockets + SMALL_READERS + RESERVED
+    if (limit := raise_limit(wanted)) < wanted:
+        raise BenchError(
+            f"--fan-out {sockets} needs {wanted:,} open files in a process, and {limit:,} are allowed: raise the hard "
+            f"limit (ulimit -Hn), or take --fan-out {limit - SMALL_READERS - RESERVED}"
+        )
+
+
 @contextmanager
 def both_sides(audience: Audience, progress: Progress) -> Iterator[dict[Server, Side]]:
     """Both servers, with all their clients connected and their deliveries checked, for the length of the context.
 
     Raises:
-        BenchError: there are too few descriptors, a client was refused, or one did not get just what was due to it.
+        BenchError: a client was refused, or did not get just what was due to it.
     """
-    wanted = audience.sockets + SMALL_READERS + RESERVED
-    if (limit := raise_limit(wanted)) < wanted:
-        raise BenchError(
-            f"--fan-out {audience.sockets} needs {wanted:,} open files in a process, and {limit:,} are allowed: raise "
-            f"the hard limit (ulimit -Hn), or take --fan-out {limit - SMALL_READERS - RESERVED}"
-        )
     with ExitStack() as stack:
         sides = {}
         for at, server in enumerate(SERVERS):

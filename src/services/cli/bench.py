@@ -50,6 +50,7 @@ _QUICK_ROUTE_SECONDS: Final = 0.05
 _QUICK_TURNS: Final = 2
 _QUICK_ROUNDS_OF_EVENTS: Final = 10
 _QUICK_FLOOD_S: Final = 0.2
+_QUICK_SETTLING_S: Final = 0.2
 
 
 @dataclass(frozen=True)
@@ -295,6 +296,7 @@ def _quick_sockets(options: SocketsOptions) -> SocketsOptions:
         turns=_QUICK_TURNS,
         rounds=_QUICK_ROUNDS_OF_EVENTS,
         flood_s=_QUICK_FLOOD_S,
+        settling_s=_QUICK_SETTLING_S,
         judged=False,
     )
 
