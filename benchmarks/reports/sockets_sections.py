@@ -7,6 +7,7 @@ from benchmarks import units
 from benchmarks.live.sockets.figures import NAMES, SERVERS, Server, Turn
 from benchmarks.live.sockets.messages import LOADS, LoadKind
 from benchmarks.live.sockets.opening import AT_ONCE
+from benchmarks.live.sockets.playing import NAP_S
 from benchmarks.report import Bar, BarPlot, LinePlot, Row, Section, Series, Table
 from benchmarks.reports.sockets_figures import (
     Contest,
@@ -97,7 +98,8 @@ def _last(fan_out: int, contest: Contest) -> Section:
     return Section(
         f"One event to {fan_out:,} sockets",
         "From the moment that the batch with the event is published until the last client has the last byte, with a "
-        "pause after each event. The clients read one socket after another in one process, which is part of it.",
+        "pause after each event. The clients read one socket after another in one process, and look for more each "
+        f"{units.duration(NAP_S)}: both are part of it.",
         [
             Table(
                 list(_SHARES),

@@ -39,6 +39,8 @@ class ClientSettings(msgspec.Struct, frozen=True):
     """See `Opener`."""
     audience: Audience | None = None
     """Of which they are, where something is to be checked."""
+    nap_s: float = 0.0
+    """See `Counter`."""
 
 
 def run_clients(settings: ClientSettings, line: Line, signals: socket.socket | None = None) -> None:
@@ -73,7 +75,7 @@ class Clients:
         self._settings = settings
         self._line = line
         self._sockets: list[socket.socket] = []
-        self._counter = Counter(line.socket, signals)
+        self._counter = Counter(line.socket, signals, nap_s=settings.nap_s)
 
     def connect(self, connect: Connect) -> Connected:
         """Open more connections."""

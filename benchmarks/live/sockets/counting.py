@@ -2,8 +2,8 @@
 
 import select
 import socket
+import time
 from collections.abc import Callable, Sequence
-from time import monotonic_ns
 from typing import Final
 
 from benchmarks.errors import BenchError
@@ -13,6 +13,8 @@ QUIET_S: Final = 0.03
 """After the last frame that was due: what was sent twice would have come by then."""
 _READ: Final = 1 << 18
 _EVENTS: Final = 4096
+_EDGE: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+"""Told once of what came: asked again for each socket until it is empty, the kernel would do more."""
 
 
 class Counter:
@@ -21,10 +23,13 @@ class Counter:
     Args:
         control: the socket on which the leading process speaks.
         signals: gets a byte for each round that is complete.
+        nap_s: seconds to sleep after each look at the sockets. A client that waits for every single frame is woken for
+            it, by the server's own call, which clients on other machines do not cost it.
     """
 
-    def __init__(self, control: socket.socket, signals: socket.socket | None) -> None:
+    def __init__(self, control: socket.socket, signals: socket.socket | None, *, nap_s: float = 0.0) -> None:
         self._signals = signals
+        self._nap_s = nap_s
         self._control = control.fileno()
         self._poll = select.epoll()
         self._poll.register(control, select.EPOLLIN)
@@ -40,7 +45,7 @@ class Counter:
         """Count these too."""
         for each in sockets:
             self._receivers[each.fileno()] = each.recv_into
-            self._poll.register(each, select.EPOLLIN)
+            self._poll.register(each, _EDGE)
 
     def begin(self, round_bytes: int, *, keep: bool) -> None:
         """Begin at nothing.
@@ -103,21 +108,26 @@ class Counter:
     def _take(self, patience: float | None) -> bool:
         """Read what is there, or wait for it; whether the leading process has said something."""
         try:
-            return self._read(self._poll.poll(patience, _EVENTS))
+            asked = self._read(self._poll.poll(patience, _EVENTS))
         except ConnectionError as error:
             raise BenchError(f"a connection was cut: {error}") from error
+        if self._nap_s and not asked:
+            time.sleep(self._nap_s)
+        return asked
 
     def _read(self, ready: list[tuple[int, int]]) -> bool:
         receivers, counts, buffer, control = self._receivers, self._counts, self._buffer, self._control
         total, complete = self._total, (len(self._arrived) + 1) * self._round_bytes
         asked = False
-        for descriptor, _ in ready:
+        for descriptor, event in ready:
             if descriptor == control:
                 asked = True
                 continue
-            count = receivers[descriptor](buffer)
-            if not count:
+            if event != select.EPOLLIN:
                 raise BenchError("the server closed a connection")
+            count = receivers[descriptor](buffer)
+            if count == _READ:
+                self._poll.modify(descriptor, _EDGE)  # there may be more, of which nobody would tell
             counts[descriptor] += count
             total += count
             if self._kept is not None:
@@ -129,6 +139,6 @@ class Counter:
         return asked
 
     def _complete(self) -> None:
-        self._arrived.append(monotonic_ns())
+        self._arrived.append(time.monotonic_ns())
         if self._signals is not None:
             self._signals.send(b".")

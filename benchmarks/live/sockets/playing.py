@@ -36,6 +36,8 @@ from benchmarks.live.sockets.peers import Peer
 from benchmarks.live.sockets.serving import ServerSettings
 
 _SOURCES: Final[dict[Server, str]] = {"service": "127.0.0.2", "plain": "127.0.0.3"}
+NAP_S: Final = 0.001
+"""Of the many clients: to a delay it adds as much at most. Those of the small channel wait for each frame."""
 
 K = TypeVar("K", bound=Hashable)
 
@@ -155,13 +157,13 @@ def _side(server: Server, audience: Audience) -> Iterator[Side]:
     secret = secrets.token_hex(SECRET_BYTES)
     to_server, from_clients = socket.socketpair()
 
-    def clients(first: int, most: int) -> ClientSettings:
-        return ClientSettings(_SOURCES[server], first, most, secret if server == "service" else None, audience)
+    def clients(first: int, most: int, nap_s: float) -> ClientSettings:
+        return ClientSettings(_SOURCES[server], first, most, secret if server == "service" else None, audience, nap_s)
 
     with (
         running_server(server, ServerSettings(audience, sockets, secret), to_server) as (process, port),
-        running_clients(server, clients(0, audience.sockets), from_clients) as crowd,
-        running_clients(server, clients(audience.sockets, SMALL_READERS)) as small_crowd,
+        running_clients(server, clients(0, audience.sockets, NAP_S), from_clients) as crowd,
+        running_clients(server, clients(audience.sockets, SMALL_READERS, 0.0)) as small_crowd,
     ):
         crowd.ask(Connect(port, audience.sockets), Connected)
         small_crowd.ask(Connect(port, SMALL_READERS), Connected)
