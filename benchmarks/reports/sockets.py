@@ -6,11 +6,12 @@ from itertools import product
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from benchmarks import units
 from benchmarks.errors import BenchError
 from benchmarks.live.sockets.audience import LEAST_CHANNELS, Audience
-from benchmarks.live.sockets.figures import NAMES, SERVERS, IdleFigures, Server, Turn
+from benchmarks.live.sockets.figures import NAMES, SERVERS, IdleFigures, Server, Turn, Way
 from benchmarks.live.sockets.idling import SETTLING_S, idle, room_for_idle
 from benchmarks.live.sockets.messages import LOADS, REACHES, LoadKind, Play, Reach
 from benchmarks.live.sockets.playing import Side, alternate, both_sides, require_room_to_play
@@ -102,7 +103,10 @@ def _played(options: SocketsOptions, idle_figures: dict[Server, IdleFigures], st
         rounds = options.rounds
 
         def contest(title: str, play: Play) -> Contest:
-            return alternate({each: partial(sides[each].play, play) for each in SERVERS}, options.turns, stages(title))
+            players: dict[Way, Callable[[], Turn]] = {each: partial(sides[each].play, play) for each in SERVERS}
+            if not play.pause_s:
+                players["floor"] = partial(sides["plain"].play, replace(play, floor=True))
+            return alternate(players, options.turns, stages(title))
 
         return Measured(
             idle=idle_figures,

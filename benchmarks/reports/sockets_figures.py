@@ -7,13 +7,13 @@ from typing import Final
 import msgspec
 
 from benchmarks.histogram import Histogram
-from benchmarks.live.sockets.figures import IdleFigures, Server, Turn
+from benchmarks.live.sockets.figures import IdleFigures, Server, Turn, Way
 from benchmarks.live.sockets.messages import LoadKind, Reach
 
 BURST: Final = 8
 """Events that are sent to the same sockets at once."""
 
-Contest = dict[Server, list[Turn]]
+Contest = dict[Way, list[Turn]]
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -23,8 +23,9 @@ class Measured(msgspec.Struct, frozen=True):
     last: Contest
     """Single events with pauses, for the sake of delays."""
     single: Contest
-    """Single events, the next when the last has arrived."""
+    """Single events, the next when the last has arrived; also by the floor."""
     bursts: Contest
+    """Eight at once; also by the floor."""
     many: dict[Reach, Contest]
     """Events to as many channels as there are for the sockets, by how many read each."""
     floods: dict[LoadKind, Contest]

@@ -124,7 +124,10 @@ def _deliveries(fan_out: int, measured: Measured) -> Section:
         "Of its time means by the second of the server's processor time, user and system: that is what a core can "
         "deliver, and other programs of the machine hardly show in it. Targets are about the ratio of these. By the "
         "clock, waiting for the clients and for a core is in it too. Both servers take turns; medians.",
-        [Table([*by_time, "ratio", *(f"{NAMES[server]}, by the clock" for server in SERVERS), "ratio"], rows)],
+        [
+            Table([*by_time, "ratio", *(f"{NAMES[server]}, by the clock" for server in SERVERS), "ratio"], rows),
+            _floors(measured),
+        ],
         [
             BarPlot(
                 "Deliveries",
@@ -142,6 +145,25 @@ def _deliveries(fan_out: int, measured: Measured) -> Section:
             )
         ],
     )
+
+
+def _floors(measured: Measured) -> Table:
+    rows = [
+        Row(
+            f"the floor, {what}",
+            [
+                f"{units.count(per_server_second(contest['floor']))}/s",
+                *(
+                    units.times(per_server_second(contest["floor"]) / per_server_second(contest[each]))
+                    for each in SERVERS
+                ),
+            ],
+            "One system call for each socket with bytes that are ready: what the kernel alone takes, and a loop.",
+        )
+        for what, contest in measured.contests().items()
+        if "floor" in contest
+    ]
+    return Table(["of its time", *(f"of the {NAMES[server]}" for server in SERVERS)], rows)
 
 
 def _compared(contest: Contest) -> list[str]:

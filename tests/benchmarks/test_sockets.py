@@ -50,6 +50,7 @@ def test_a_quick_run_gives_figures_that_can_be() -> None:
     assert [figures["idle"][server]["connections"] for server in ("service", "plain")] == [30, 30]
     assert {turn["deliveries"] for turn in both(figures["single"])} == {10 * 24}
     assert {turn["deliveries"] for turn in both(figures["bursts"])} == {2 * 8 * 24}
+    assert {turn["deliveries"] for turn in figures["single"]["floor"]} == {10 * 24}
     floods = figures["floods"]
     for contest in (figures["last"], figures["single"], figures["bursts"], *figures["many"].values(), *floods.values()):
         for turn in both(contest):

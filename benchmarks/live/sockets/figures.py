@@ -5,6 +5,8 @@ from typing import Final, Literal
 import msgspec
 
 Server = Literal["service", "plain"]
+Way = Literal["service", "plain", "floor"]
+"""Of sending: a server's own, or the least that can be done, by the process of the second."""
 SERVERS: Final[tuple[Server, ...]] = ("service", "plain")
 NAMES: Final[dict[Server, str]] = {"service": "notification service", "plain": "bare websockets"}
 

@@ -50,6 +50,8 @@ class Play(msgspec.Struct, frozen=True, tag=True):
     """Events to each channel that are sent at once."""
     pause_s: float = 0.0
     """After each round."""
+    floor: bool = False
+    """Sent in the least way that there is, where the server has one."""
 
 
 class Played(msgspec.Struct, frozen=True):

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import os
 import socket
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,6 +17,7 @@ from benchmarks.live.sockets.limits import RESERVED, raise_limit
 from benchmarks.live.sockets.opening import number_of
 from benchmarks.live.sockets.peers import Line
 from benchmarks.live.sockets.serving import Send, ServerSettings, serve_requests
+from fanout import text_frame
 
 _BACKLOG: Final = 4096
 
@@ -55,6 +58,44 @@ class PlainWire:
         return self._readers[channel]
 
 
+class FloorWire:
+    """Writes ready bytes to each socket, one system call for all that is due to it: what is left of any server.
+
+    Args:
+        connections: by the number that each client names in its request.
+        audience: who reads what.
+    """
+
+    def __init__(self, connections: dict[int, ServerConnection], audience: Audience) -> None:
+        self._connections = connections
+        self._members = audience.members()
+        self._events = Events()
+
+    @property
+    def number(self) -> int:
+        """Of the next event."""
+        return self._events.next
+
+    def prepare(self, channels: Sequence[str]) -> Send:
+        """See `Wire`."""
+        due: defaultdict[int, bytes] = defaultdict(bytes)
+        for event in self._events.of(channels):
+            frame = text_frame(due_frame(event))
+            for number in self._members[event.channel]:
+                due[number] += frame
+        writes = [(self._descriptor(number), frames) for number, frames in due.items()]
+
+        async def send() -> None:
+            for descriptor, frames in writes:
+                os.write(descriptor, frames)
+
+        return send
+
+    def _descriptor(self, number: int) -> int:
+        connected: socket.socket = self._connections[number].transport.get_extra_info("socket")
+        return connected.fileno()
+
+
 def serve(settings: ServerSettings, line: Line, signals: socket.socket | None = None) -> None:
     """Run such a server until the leading process is gone.
 
@@ -83,4 +124,5 @@ async def _serve(settings: ServerSettings, line: Line, signals: socket.socket | 
     )
     async with server:
         wire = None if audience is None else PlainWire(connections, audience)
-        await serve_requests(line, server.sockets[0].getsockname()[1], wire, settings, signals)
+        floor = None if audience is None else FloorWire(connections, audience)
+        await serve_requests(line, server.sockets[0].getsockname()[1], wire, settings, signals, floor=floor)
