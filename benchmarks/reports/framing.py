@@ -28,9 +28,14 @@ _COMPARED: Final = Population(users=300, channels=3_000, memberships=30_000, ins
 
 
 class Run:
-    """A run from its beginning: the machine as it was then, and the clock."""
+    """A run from its beginning: the machine as it was then, and the clock.
 
-    def __init__(self) -> None:
+    Args:
+        background: what a reader has to know who knows nothing of it; by default, of the engine.
+    """
+
+    def __init__(self, background: str = _BACKGROUND) -> None:
+        self._background = background
         self._machine: Machine = this_machine()
         self._began = datetime.now(UTC)
         self._clock = perf_counter()
@@ -50,7 +55,7 @@ class Run:
             name=name,
             title=title,
             summary=summary,
-            background=_BACKGROUND,
+            background=self._background,
             machine=self._machine,
             began=self._began.isoformat(timespec="seconds"),
             seconds=perf_counter() - self._clock,

@@ -18,14 +18,14 @@ from services.cli.main import app
 from tests.benchmarks.test_rendering import report
 
 SMALL = ["--users", "4000", "--channels", "200000", "--memberships", "400000", "--instances", "10", "--quick"]
-COMMANDS = [
+OF_THE_LIBRARY = [
     ("sizing", SMALL),
     ("login", [*SMALL, "--visit", "2000"]),
     ("route", ["--quick"]),
     ("churn", ["--quick", "--operations", "25000"]),
 ]
 """Those that need no server."""
-NAMES = [*(name for name, _ in COMMANDS), "pipeline"]
+NAMES = [*(name for name, _ in OF_THE_LIBRARY), "sockets", "pipeline"]
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def fanout(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["bench", *arguments])
 
 
-@pytest.mark.parametrize(("name", "arguments"), COMMANDS, ids=[name for name, _ in COMMANDS])
+@pytest.mark.parametrize(("name", "arguments"), OF_THE_LIBRARY, ids=[name for name, _ in OF_THE_LIBRARY])
 def test_a_benchmark_prints_its_tables_and_writes_its_reports(name: str, arguments: Sequence[str]) -> None:
     result = fanout(name, *arguments, "--json", "figures.json")
     assert result.exit_code == 0, result.output

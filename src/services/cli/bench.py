@@ -26,11 +26,13 @@ from benchmarks.reports.route import STAGES as ROUTE_STAGES
 from benchmarks.reports.route import RouteOptions, route
 from benchmarks.reports.sizing import STAGES as SIZING_STAGES
 from benchmarks.reports.sizing import SizingOptions, sizing
+from benchmarks.reports.sockets import STAGES as SOCKETS_STAGES
+from benchmarks.reports.sockets import SocketsOptions, sockets
 from benchmarks.stages import Stages
 from services.cli.lines import complain, say
 
 app = typer.Typer(
-    help="Measure Fanout on this machine: what a size costs, logins, routing, whether memory comes back, the pipeline.",
+    help="Measure Fanout on this machine: what a size costs, logins, routing, memory, sockets, the pipeline.",
     no_args_is_help=True,
 )
 
@@ -47,6 +49,10 @@ _QUICK_EVENTS: Final = 20_000
 _QUICK_ROUNDS: Final = 3
 _QUICK_SECONDS: Final = 0.6
 _QUICK_ROUTE_SECONDS: Final = 0.05
+_QUICK_TURNS: Final = 2
+_QUICK_ROUNDS_OF_EVENTS: Final = 10
+_QUICK_FLOOD_S: Final = 0.2
+_QUICK_SETTLING_S: Final = 0.2
 
 
 @dataclass(frozen=True)
@@ -238,6 +244,31 @@ def bench_churn(  # noqa: PLR0913 - each is an option of the command
     _show(lambda stages: churn(options, stages), CHURN_STAGES, Files("churn", quick, json_file, html_file))
 
 
+_SOCKETS: Final = SocketsOptions()
+
+
+@_command("sockets")
+def bench_sockets(
+    *,
+    connections: Annotated[int, typer.Option(min=1, help="Idle connections that are held.")] = _SOCKETS.connections,
+    channels_per_connection: Annotated[
+        int, typer.Option(min=1, help="Channels that each connection reads.")
+    ] = _SOCKETS.channels,
+    fan_out: Annotated[int, typer.Option(min=1, help="Sockets to which events are sent.")] = _SOCKETS.fan_out,
+    quick: Quick = False,
+    json_file: JsonFile = None,
+    html_file: HtmlFile = None,
+) -> None:
+    """Hold real WebSockets on this machine, and send events to them.
+
+    Memory for each idle connection, one event to many sockets, deliveries a second of single events and of bursts, and
+    a small channel beside a hot one; the same with a bare server of the websockets library and its broadcast.
+    """
+    options = SocketsOptions(connections, channels_per_connection, fan_out)
+    options = _quick_sockets(options) if quick else options
+    _show(lambda stages: sockets(options, stages), SOCKETS_STAGES, Files("sockets", quick, json_file, html_file))
+
+
 _PIPELINE: Final = PipelineOptions()
 
 
@@ -273,7 +304,7 @@ def bench_all(*, quick: Quick = False) -> None:
 
     Files and sizes cannot be given: for those, run one by one.
     """
-    for bench in (bench_sizing, bench_login, bench_route, bench_churn, bench_pipeline):
+    for bench in (bench_sizing, bench_login, bench_route, bench_churn, bench_sockets, bench_pipeline):
         bench(quick=quick)
 
 
@@ -286,6 +317,23 @@ def _quick_sizing(population: Population) -> SizingOptions:
 
 def _quick_login(population: Population, visit: int) -> LoginOptions:
     return LoginOptions(population, visit, QUICK_FRACTION, _QUICK_ROUNDS, _QUICK_SECONDS)
+
+
+def _quick_sockets(options: SocketsOptions) -> SocketsOptions:
+    return SocketsOptions(
+        connections=_fiftieth(options.connections),
+        channels=options.channels,
+        fan_out=_fiftieth(options.fan_out),
+        turns=_QUICK_TURNS,
+        rounds=_QUICK_ROUNDS_OF_EVENTS,
+        flood_s=_QUICK_FLOOD_S,
+        settling_s=_QUICK_SETTLING_S,
+        judged=False,
+    )
+
+
+def _fiftieth(count: int) -> int:
+    return max(1, round(count * QUICK_FRACTION))
 
 
 def _quick_pipeline(options: PipelineOptions) -> PipelineOptions:

@@ -1,0 +1,62 @@
+"""What is measured."""
+
+from typing import Final, Literal
+
+import msgspec
+
+Server = Literal["service", "plain"]
+Way = Literal["service", "plain", "floor"]
+"""Of sending: a server's own, or the least that can be done, by the process of the second."""
+SERVERS: Final[tuple[Server, ...]] = ("service", "plain")
+NAMES: Final[dict[Server, str]] = {"service": "notification service", "plain": "bare websockets"}
+
+
+class IdleFigures(msgspec.Struct, frozen=True):
+    """Of connections to which nothing is sent."""
+
+    connections: int
+    """Beyond the first ones."""
+    resident_bytes: int
+    """That they added to the server's process."""
+    opened_s: float
+    """Until all were admitted."""
+    server_s: float
+    """Processor time of the server's process meanwhile."""
+
+    @property
+    def each_bytes(self) -> float:
+        """Of memory, for a connection."""
+        return self.resident_bytes / self.connections
+
+    @property
+    def rate(self) -> float:
+        """Connections opened and admitted per second, by the clock."""
+        return self.connections / self.opened_s
+
+    @property
+    def rate_by_server(self) -> float:
+        """The same by the second of the server's processor time."""
+        return self.connections / self.server_s
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """Of deliveries for a while: a delivery is one event to one socket."""
+
+    deliveries: int
+    wall_s: float
+    server_s: float
+    """Processor time of the server's process, user and system."""
+    clients_s: float
+    """Processor time of the clients' process, user and system."""
+    delays_ns: list[int]
+    """Of each round, or of each event of the small channel: until the last of its clients had the last byte."""
+
+    @property
+    def per_second(self) -> float:
+        """Deliveries, by the clock."""
+        return self.deliveries / self.wall_s
+
+    @property
+    def per_server_second(self) -> float:
+        """Deliveries, by the server's processor time."""
+        return self.deliveries / self.server_s

@@ -1,0 +1,183 @@
+"""`fanout bench sockets`: the notification service with real clients, beside bare websockets."""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import product
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from benchmarks import units
+from benchmarks.errors import BenchError
+from benchmarks.live.sockets.audience import LEAST_CHANNELS, Audience
+from benchmarks.live.sockets.figures import NAMES, SERVERS, IdleFigures, Server, Turn, Way
+from benchmarks.live.sockets.idling import SETTLING_S, idle, room_for_idle
+from benchmarks.live.sockets.messages import LOADS, REACHES, LoadKind, Play, Reach
+from benchmarks.live.sockets.playing import Side, alternate, both_sides, require_room_to_play
+from benchmarks.report import Report, Target, at_least, at_most
+from benchmarks.reports import sockets_sections as sections
+from benchmarks.reports.framing import Run
+from benchmarks.reports.sockets_figures import BURST, Contest, Measured, ratio, ratio_of_delays, seconds_of_last
+from benchmarks.stages import Stages
+
+FAN_OUT: Final = 4_000
+STAGES: Final = 2 + 1 + 3 + 1 + 1
+"""Idle connections of each server; connecting and checking; single events with pauses and without, bursts; events to
+channels of any size; the small channel."""
+_KIB: Final = 1024
+_IDLE_LIMIT_KIB: Final = 16
+_LAST_LIMIT_MS: Final = 60
+_SINGLE_LIMIT: Final = 1.6
+_BURST_LIMIT: Final = 8
+_FAIRNESS_LIMIT: Final = 2
+_PAUSE_S: Final = 0.01
+_BACKGROUND: Final = (
+    "Fanout passes chat messages on to those who are online. Clients hold a WebSocket to an instance of the "
+    "notification service; fan-out workers send the instance each event once, in batches, and it writes the event to "
+    "the sockets of all who read its channel. A delivery is one event to one socket. Server and clients run on this "
+    "one machine, in processes of their own, and every frame goes through the kernel's TCP."
+)
+
+
+class SocketsOptions(msgspec.Struct, frozen=True):
+    """How many sockets, and what is sent to them."""
+
+    connections: int = 20_000
+    """To which nothing is sent."""
+    channels: int = 10
+    """That each connection reads."""
+    fan_out: int = FAN_OUT
+    """Sockets to which events are sent."""
+    turns: int = 5
+    """Of each server, in each measurement."""
+    rounds: int = 40
+    """Single events of a turn; of others there are fewer."""
+    flood_s: float = 1.2
+    """Of a turn beside a load."""
+    settling_s: float = SETTLING_S
+    """Before memory is read."""
+    judged: bool = True
+    """Whether the run is large enough to be held against the targets."""
+
+
+def sockets(options: SocketsOptions, stages: Stages) -> Report:
+    """Both servers, each with clients of its own, in turn.
+
+    Raises:
+        BenchError: there are too few descriptors or ports, or a client did not get just what was due to it.
+    """
+    run = Run(_BACKGROUND)
+    if options.channels < LEAST_CHANNELS:
+        raise BenchError(
+            f"--channels-per-connection must be at least {LEAST_CHANNELS}: events go to channels of all sizes"
+        )
+    require_room_to_play(options.fan_out)
+    connections = room_for_idle(options.connections)
+    if connections < 1:
+        raise BenchError("too few files may be open in a process (ulimit -n) to hold any connection")
+    idle_figures = {server: _idle(server, connections, options, stages) for server in SERVERS}
+    measured = _played(options, idle_figures, stages)
+    return run.report(
+        "sockets",
+        f"Sockets: {connections:,} idle connections, and events to {options.fan_out:,} sockets",
+        _summary(options, measured),
+        options,
+        _targets(options, measured),
+        sections.all_of(options.connections, options.channels, options.fan_out, measured),
+        msgspec.structs.asdict(measured),
+    )
+
+
+def _idle(server: Server, connections: int, options: SocketsOptions, stages: Stages) -> IdleFigures:
+    progress = stages(f"{connections:,} idle connections, {NAMES[server]}")
+    figures = idle(server, connections, options.channels, progress, settling_s=options.settling_s)
+    progress(1.0, "")
+    return figures
+
+
+def _played(options: SocketsOptions, idle_figures: dict[Server, IdleFigures], stages: Stages) -> Measured:
+    connecting = stages(f"{options.fan_out:,} sockets of each server, and whether each gets just what is due to it")
+    with both_sides(Audience(options.fan_out, options.channels), connecting) as sides:
+        connecting(1.0, "")
+        rounds = options.rounds
+
+        def contest(title: str, play: Play) -> Contest:
+            players: dict[Way, Callable[[], Turn]] = {each: partial(sides[each].play, play) for each in SERVERS}
+            if not play.pause_s:
+                players["floor"] = partial(sides["plain"].play, replace(play, floor=True))
+            return alternate(players, options.turns, stages(title))
+
+        return Measured(
+            idle=idle_figures,
+            last=contest("one event, now and then", Play("all", rounds, pause_s=_PAUSE_S)),
+            single=contest("single events without pause", Play("all", rounds)),
+            bursts=contest(f"bursts of {BURST}", Play("all", _some(rounds, 5), BURST)),
+            many=_many(options, sides, stages),
+            floods=_floods(options, sides, stages),
+        )
+
+
+def _many(options: SocketsOptions, sides: dict[Server, Side], stages: Stages) -> dict[Reach, Contest]:
+    rounds = _some(options.rounds, 10)
+    players = {
+        (reach, server): partial(sides[server].play, Play(reach, rounds))
+        for reach, server in product(REACHES, SERVERS)
+        if reach != "all"
+    }
+    turns = alternate(players, options.turns, stages("events to many channels"))
+    return {reach: {server: turns[reach, server] for server in SERVERS} for reach in REACHES if reach != "all"}
+
+
+def _floods(options: SocketsOptions, sides: dict[Server, Side], stages: Stages) -> dict[LoadKind, Contest]:
+    players: dict[tuple[LoadKind, Server], Callable[[], Turn]] = {
+        (load, server): partial(sides[server].flood, load, options.flood_s) for load, server in product(LOADS, SERVERS)
+    }
+    turns = alternate(players, options.turns, stages("a small channel beside a load"))
+    return {load: {server: turns[load, server] for server in SERVERS} for load in LOADS}
+
+
+def _some(rounds: int, fewer: int) -> int:
+    return max(2, rounds // fewer)
+
+
+def _summary(options: SocketsOptions, measured: Measured) -> str:
+    each = measured.idle["service"].each_bytes
+    last = seconds_of_last(measured.last["service"])
+    return (
+        f"An idle connection takes {units.digits(each / _KIB)} KiB of the service. One event to "
+        f"{options.fan_out:,} sockets is with the last after {units.duration(last)}. By the second of its processor "
+        f"time the service makes {units.times(ratio(measured.single))} as many deliveries of single events as "
+        f"websockets.broadcast, and {units.times(ratio(measured.bursts))} as many in bursts of {BURST}."
+    )
+
+
+def _targets(options: SocketsOptions, measured: Measured) -> list[Target]:
+    judged, fans = options.judged, options.judged and options.fan_out >= FAN_OUT
+    idle_kib = measured.idle["service"].each_bytes / _KIB
+    last_ms = seconds_of_last(measured.last["service"]) * 1e3
+    fairness = {
+        what: ratio_of_delays(measured.floods["hot"]["service"], measured.floods["even"]["service"], share)
+        for what, share in (("median", 0.5), ("99th of a hundred", 0.99))
+    }
+    beside = "beside websockets.broadcast"
+    return [
+        at_most("resident memory for an idle connection", idle_kib, _IDLE_LIMIT_KIB, "KiB", judged=judged),
+        at_most(
+            f"one event to {options.fan_out:,} sockets: the last, median", last_ms, _LAST_LIMIT_MS, "ms", judged=fans
+        ),
+        at_least(f"deliveries of single events {beside}", ratio(measured.single), _SINGLE_LIMIT, "times", judged=fans),
+        at_least(
+            f"deliveries in bursts of {BURST} {beside}", ratio(measured.bursts), _BURST_LIMIT, "times", judged=fans
+        ),
+        *(
+            at_most(
+                f"a small channel beside a hot one, and beside even ones: delay, {what}",
+                times,
+                _FAIRNESS_LIMIT,
+                "times",
+                judged=fans,
+            )
+            for what, times in fairness.items()
+        ),
+    ]

@@ -1,0 +1,305 @@
+"""`fanout bench sockets`: what it says at a small size, that its clients find every fault, and that nothing stays."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from benchmarks.errors import BenchError
+from benchmarks.live.sockets import counting, idling, playing
+from benchmarks.live.sockets.audience import FRAME_BYTES, Audience, Due, Events, due_frame
+from benchmarks.live.sockets.casting import running_clients
+from benchmarks.live.sockets.checking import require_exactly
+from benchmarks.live.sockets.clients import ClientSettings
+from benchmarks.live.sockets.counting import Counter
+from benchmarks.live.sockets.limits import RESERVED
+from benchmarks.live.sockets.messages import Begin, Begun, Check, Checked, Connect, Connected, Finish, Finished
+from benchmarks.live.sockets.peers import Peer
+from benchmarks.reports.sockets import STAGES, SocketsOptions, sockets
+from fanout import text_frame
+from tests.benchmarks.test_command import assert_complete, assert_stands_alone, fanout
+
+SMALL = ["--connections", "1500", "--fan-out", "1200", "--quick"]
+AUDIENCE = Audience(sockets=2, channels=4)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
+def test_a_quick_run_gives_figures_that_can_be() -> None:
+    result = fanout("sockets", *SMALL, "--json", "figures.json")
+    assert result.exit_code == 0, result.output
+    assert f"{STAGES}/{STAGES} " in result.stderr
+    report = json.loads(Path("figures.json").read_bytes())
+    assert_complete(report, result.stdout)
+    assert_stands_alone(Path("fanout-bench-sockets-quick.html").read_text())
+    assert {target["met"] for target in report["targets"]} == {None}
+    figures = report["figures"]
+    assert [figures["idle"][server]["connections"] for server in ("service", "plain")] == [30, 30]
+    assert {turn["deliveries"] for turn in both(figures["single"])} == {10 * 24}
+    assert {turn["deliveries"] for turn in both(figures["bursts"])} == {2 * 8 * 24}
+    assert {turn["deliveries"] for turn in figures["single"]["floor"]} == {10 * 24}
+    floods = figures["floods"]
+    for contest in (figures["last"], figures["single"], figures["bursts"], *figures["many"].values(), *floods.values()):
+        for turn in both(contest):
+            assert min(turn["delays_ns"]) > 0
+            assert min(turn["server_s"], turn["clients_s"], turn["wall_s"]) > 0
+    assert all(turn["deliveries"] for load in ("even", "hot") for turn in both(floods[load]))
+
+
+def both(contest: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The turns of both servers."""
+    return [*contest["service"], *contest["plain"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (SocketsOptions(channels=3), "--channels-per-connection must be at least 4"),
+        (SocketsOptions(fan_out=10_000_000), "--fan-out 10000000 needs 10,000,"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_it_is_begun(options: SocketsOptions, reason: str) -> None:
+    begun: list[str] = []
+    with pytest.raises(BenchError, match=reason):
+        sockets(options, begun.append)  # type: ignore[arg-type]  # never called
+    assert not begun
+
+
+def test_as_many_connections_are_held_as_files_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idling, "raise_limit", lambda wanted: min(wanted, 1_000))
+    assert idling.room_for_idle(500) == 500
+    assert idling.room_for_idle(5_000) == 1_000 - RESERVED - idling.WARM_UP
+    monkeypatch.setattr(playing, "raise_limit", lambda wanted: min(wanted, 1_000))
+    with pytest.raises(BenchError, match=rf"take --fan-out {1_000 - RESERVED - 5}$"):
+        playing.require_room_to_play(1_000)
+
+
+def rehearsal(number: int) -> list[bytes]:
+    """The frames that are due to a socket."""
+    due = set(AUDIENCE.due_in_rehearsal(number, Events().next))
+    events = Events().of(AUDIENCE.rehearsal())
+    return [text_frame(due_frame(event)) for event in events if Due(event.channel, event.seq) in due]
+
+
+Fault = Callable[[list[bytes]], list[bytes]]
+
+
+def swapped(frames: list[bytes]) -> list[bytes]:
+    return [*frames[:5], frames[6], frames[5], *frames[7:]]
+
+
+def lost(frames: list[bytes]) -> list[bytes]:
+    return [*frames[:5], *frames[6:]]
+
+
+def lost_at_the_end(frames: list[bytes]) -> list[bytes]:
+    return frames[:-1]
+
+
+def doubled(frames: list[bytes]) -> list[bytes]:
+    return [*frames[:6], frames[5], *frames[6:]]
+
+
+def doubled_at_the_end(frames: list[bytes]) -> list[bytes]:
+    return [*frames, frames[-1]]
+
+
+def lost_and_doubled(frames: list[bytes]) -> list[bytes]:
+    return doubled(lost_at_the_end(frames))
+
+
+def cut(frames: list[bytes]) -> list[bytes]:
+    return [*frames[:-1], frames[-1][:-1]]
+
+
+def anothers(frames: list[bytes]) -> list[bytes]:
+    other = next(frame for frame in rehearsal(1) if frame not in frames)
+    return [other, *frames[1:]]
+
+
+def altered(frames: list[bytes]) -> list[bytes]:
+    return [frames[0].replace(b'"seq":1', b'"seq":2'), *frames[1:]]
+
+
+FAULTS: list[Fault] = [
+    swapped,
+    lost,
+    lost_at_the_end,
+    doubled,
+    doubled_at_the_end,
+    lost_and_doubled,
+    cut,
+    anothers,
+    altered,
+]
+
+
+def test_what_is_due_passes_the_check() -> None:
+    assert [len(frame) for frame in rehearsal(0)] == [FRAME_BYTES] * len(AUDIENCE.due_in_rehearsal(0, 0))
+    require_exactly(b"".join(rehearsal(0)), AUDIENCE.due_in_rehearsal(0, Events().next))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_each_fault_fails_the_check(fault: Fault) -> None:
+    with pytest.raises(BenchError):
+        require_exactly(b"".join(fault(rehearsal(0))), AUDIENCE.due_in_rehearsal(0, Events().next))
+
+
+@pytest.fixture
+def connected() -> Iterator[tuple[Peer, list[socket.socket]]]:
+    """Clients as in a run, of a server that is this test."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        settings = ClientSettings("127.0.0.1", first=0, most=2, secret=None, audience=AUDIENCE)
+        with running_clients("plain", settings) as clients:
+            clients.tell(Connect(listening.getsockname()[1], AUDIENCE.sockets))
+            accepted = [listening.accept()[0] for _ in range(AUDIENCE.sockets)]
+            for each in accepted:
+                while b"\r\n\r\n" not in each.recv(4096):
+                    pass
+                each.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+            clients.hear(Connected)
+            yield clients, accepted
+            for each in accepted:
+                each.close()
+
+
+def sent_to(clients: Peer, accepted: list[socket.socket], faults: list[Fault | None]) -> int:
+    """How many frames the clients found right, with what was planted for each of them."""
+    clients.ask(Begin(keep=True, burst=len(rehearsal(0))), Begun)
+    for number, (each, fault) in enumerate(zip(accepted, faults, strict=True)):
+        frames = rehearsal(number)
+        each.sendall(b"".join(fault(frames) if fault else frames))
+    clients.ask(Finish(rounds=1), Finished)
+    return clients.ask(Check(Events().next), Checked).frames
+
+
+def test_clients_that_get_what_is_due_say_so(connected: tuple[Peer, list[socket.socket]]) -> None:
+    assert sent_to(*connected, [None, None]) == len(rehearsal(0)) + len(rehearsal(1))
+
+
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [
+        ([None, swapped], r"socket 1: frame 6 is number \d+"),
+        ([None, lost_and_doubled], r"socket 1: frame 7 is number \d+"),
+        ([doubled, None], "something came twice"),
+        ([lost, doubled], r"bytes were due to each socket, and one \(\d+\) got"),
+    ],
+)
+def test_clients_find_what_was_planted(
+    connected: tuple[Peer, list[socket.socket]], faults: list[Fault | None], said: str
+) -> None:
+    with pytest.raises(BenchError, match=f"clients of the bare websockets: .*{said}"):
+        sent_to(*connected, faults)
+
+
+@pytest.fixture
+def counted() -> Iterator[tuple[Counter, list[socket.socket]]]:
+    """Two sockets of which the test holds the other ends, and in front the end of the control line."""
+    pairs = [socket.socketpair() for _ in range(3)]
+    counter = Counter(pairs[0][0], None)
+    counter.add([ours for ours, _ in pairs[1:]])
+    counter.begin(8, keep=False)
+    yield counter, [theirs for _, theirs in pairs]
+    for pair in pairs:
+        for each in pair:
+            each.close()
+
+
+def test_a_frame_that_never_comes_is_missed(
+    counted: tuple[Counter, list[socket.socket]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "STALLED_AFTER_S", 0.05)
+    counter, (_, first, second) = counted
+    first.sendall(b"1234")
+    second.sendall(b"123")
+    with pytest.raises(BenchError, match="of 8 bytes that were due 7 came"):
+        counter.until_complete(1)
+
+
+def test_a_connection_that_is_closed_is_noticed(counted: tuple[Counter, list[socket.socket]]) -> None:
+    counter, (_, first, second) = counted
+    first.sendall(b"1234")
+    second.close()
+    with pytest.raises(BenchError, match="the server closed a connection"):
+        counter.until_complete(1)
+
+
+def test_counting_ends_with_the_leading_process(counted: tuple[Counter, list[socket.socket]]) -> None:
+    counter, (control, *_) = counted
+    control.close()
+    with pytest.raises(EOFError):
+        counter.until_complete(1)
+
+
+def test_each_complete_round_has_its_time(counted: tuple[Counter, list[socket.socket]]) -> None:
+    counter, (_, first, second) = counted
+    for each in (first, second):
+        each.sendall(b"1234" * 3)
+    began = time.monotonic_ns()
+    arrived = counter.until_complete(3)
+    assert len(arrived) == 3
+    assert began <= arrived[0] <= arrived[1] <= arrived[2]
+    counter.require_each(12)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_no_process_outlives_the_run(number: signal.Signals) -> None:
+    command = [sys.executable, "-c", "from services.cli.main import app; app()", "bench", "sockets", *SMALL]
+    with subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True) as run:
+        wait_until(lambda: len(processes_of(run.pid)) >= 3)  # itself, a server, clients
+        os.kill(run.pid, number)
+        _, said = run.communicate(timeout=30)
+    assert run.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL)
+    assert ("interrupted" in said) is (number == signal.SIGINT)
+    assert "Traceback" not in said
+    wait_until(lambda: not processes_of(run.pid))
+
+
+def processes_of(session: int) -> list[int]:
+    """Those that live, of a session."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, of = stat.read_text().rpartition(") ")[2].split()[:4]
+        except OSError:
+            continue  # it ended a moment ago
+        if int(of) == session and state not in {"Z", "X"}:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    for _ in range(1_500):
+        if done():
+            return
+        time.sleep(0.02)
+    pytest.fail("it never came to be")
+
+
+def test_who_reads_what_comes_out_the_same_from_both_sides() -> None:
+    audience = Audience(sockets=230, channels=10)
+    members = audience.members()
+    for number in range(audience.sockets + 5):
+        read = audience.channels_of(number)
+        assert len(set(read)) == 10
+        assert {channel for channel in read if channel in members} == {
+            channel for channel, readers in members.items() if number in readers
+        }
+    for reach in ("all", "hundred", "ten", "one"):
+        reached = [number for channel in audience.channels_reaching(reach) for number in members[channel]]
+        assert reached == list(range(audience.sockets))
+    assert replace(audience, channels=4).channels_of(0) == audience.channels_of(0)[:4]
