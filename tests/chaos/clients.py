@@ -57,7 +57,9 @@ class Client(asyncio.Protocol):
         self._send({"type": "heartbeat", "state": "active"})
 
     def close(self) -> None:
-        """End the journal."""
+        """End the connection and the journal."""
+        if self._transport is not None:
+            self._transport.abort()
         self._journal.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -75,6 +77,8 @@ class Client(asyncio.Protocol):
         self._note_closed(str(exc or "the connection was closed"))
 
     def data_received(self, data: bytes) -> None:
+        if self._journal.closed:
+            return  # it had been read already
         if not self._upgraded:
             data = self._read_head(data)
         for opcode, payload in self._frames.feed(data):

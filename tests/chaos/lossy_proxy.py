@@ -62,9 +62,13 @@ class LossyProxy:
             yield server.sockets[0].getsockname()[1]
         finally:
             server.close()
-            for task in self._serving:
-                task.cancel()
-            await asyncio.gather(*self._serving, return_exceptions=True)
+            await self.cut()
+
+    async def cut(self) -> None:
+        """Close every connection that there is."""
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(self._serve(reader, writer))
