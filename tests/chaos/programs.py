@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -36,6 +35,7 @@ class Program:
             cwd=ROOT,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,  # a Ctrl-C at the terminal is its starter's to heed
         )
         return cls(name, process)
 
@@ -75,11 +75,7 @@ def tell(**figures: Any) -> None:
 
 
 def run_until_input_ends(work: Callable[[], Awaitable[None]]) -> None:
-    """Run what lasts for ever until the starter has no more use for it.
-
-    A Ctrl-C at the terminal reaches every process there; only the starter heeds it.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Run what lasts for ever until the starter has no more use for it."""
     asyncio.run(_until_input_ends(work))
 
 

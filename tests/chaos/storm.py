@@ -30,6 +30,8 @@ PROGRESS_EVERY_S = 5.0
 LOOK_EVERY_S = 0.05
 PATIENCE_S = 90.0
 """How long nothing may come before what is missing is taken for lost."""
+INTERRUPTED = 130
+"""The exit code that shells know."""
 NOTHING_MORE_S = 2.0
 """What should not come has so long to come."""
 
@@ -175,15 +177,29 @@ async def _check(stage: Stage) -> tuple[bool, str]:
     return checking.returncode == 0, findings.decode()
 
 
-async def _run_until_told(scenario: Scenario, folder: Path) -> Outcome:
-    """Run a storm; SIGTERM ends it as Ctrl-C does, and leaves no process behind."""
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+class _Interruption:
+    """Whether somebody wants the storm to end, by Ctrl-C or SIGTERM: then it takes everything down, and goes."""
+
+    def __init__(self) -> None:
+        self.came = False
+
+    async def run(self, scenario: Scenario, folder: Path) -> Outcome:
+        """Run a storm that can be interrupted."""
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._interrupt, task)
+        return await run_storm(scenario, folder, _printer())
+
+    def _interrupt(self, task: "asyncio.Task[Outcome]") -> None:
+        if not self.came:  # the second must not disturb what the first has begun
+            self.came = True
+            task.cancel()
+
+
+def _printer() -> Callable[[str], None]:
     began = time.monotonic()
-    return await run_storm(
-        scenario, folder, lambda text: print(f"{time.monotonic() - began:6.1f} s  {text}", flush=True)
-    )
+    return lambda text: print(f"{time.monotonic() - began:6.1f} s  {text}", flush=True)
 
 
 def _arguments() -> argparse.Namespace:
@@ -208,18 +224,21 @@ def main() -> int:
     kept: Path | None = arguments.pop("folder")
     folder = kept or Path(tempfile.mkdtemp(prefix="fanout-storm-"))
     folder.mkdir(parents=True, exist_ok=True)
+    interruption, good = _Interruption(), False
     try:
-        outcome = asyncio.run(_run_until_told(Scenario(**arguments), folder))
-    except (KeyboardInterrupt, asyncio.CancelledError):
+        outcome = asyncio.run(interruption.run(Scenario(**arguments), folder))
+        good = outcome.good
+        print(outcome.findings + outcome.summary())
+    except BaseException:  # services that the same Ctrl-C reached fail in ways of their own
+        if not interruption.came:
+            raise
         print("interrupted", file=sys.stderr)
-        shutil.rmtree(folder if kept is None else "", ignore_errors=True)
-        return 130
-    print(outcome.findings + outcome.summary())
-    if kept is None and outcome.good:
-        shutil.rmtree(folder)
-    else:
-        print(f"journals and logs are in {folder}")
-    return 0 if outcome.good else 1
+    finally:
+        if kept is None and (good or interruption.came):
+            shutil.rmtree(folder)
+        else:
+            print(f"journals and logs are in {folder}")
+    return INTERRUPTED if interruption.came else int(not good)
 
 
 if __name__ == "__main__":
