@@ -25,7 +25,8 @@ from tests.chaos.publisher import Publisher, publishing
 from tests.chaos.scenario import Scenario, blocks
 from tests.chaos.stage import Stage, set_up
 
-BLOCK = 200
+LARGEST_BLOCK = 200
+BLOCKS_PER_S = 50
 PROGRESS_EVERY_S = 5.0
 LOOK_EVERY_S = 0.05
 PATIENCE_S = 90.0
@@ -108,7 +109,8 @@ class Storm:
     async def _publish(self) -> bool:
         """Publish everything; False when the clients get nothing any more."""
         began = time.monotonic()
-        for block in blocks(self._scenario, self._stage.layout, BLOCK):
+        size = max(1, min(LARGEST_BLOCK, int(self._scenario.rate / BLOCKS_PER_S)))
+        for block in blocks(self._scenario, self._stage.layout, size):
             due = began + self.outcome.accepted / self._scenario.rate
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             if not await self._outstanding_falls_to(self._scenario.ahead):

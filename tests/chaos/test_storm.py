@@ -11,7 +11,7 @@ from tests.chaos.storm import Outcome, run_storm
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 SMALL = Scenario(
-    messages=12_000,
+    messages=10_000,
     channels=200,
     instances=2,
     clients=30,
