@@ -56,11 +56,13 @@ class TimedReader(ABC):
     def __init__(self, part: int | None = None) -> None:
         self.part = part
         self.arrivals = Arrivals()
+        self.started_at = 0.0
         self._reading: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to wait for events."""
         await self._open()
+        self.started_at = time.monotonic()
         self._reading = asyncio.create_task(self._read(), name=f"{self.kind} {self.part}")
 
     async def stop(self) -> None:

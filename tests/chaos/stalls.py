@@ -76,8 +76,7 @@ class Bench:
 
 
 async def idle(bench: Bench) -> None:
-    """All requests expire."""
-    await asyncio.sleep(bench.expires_s - SETTLE_S)
+    """All requests expire: for each event, its readers are waited for."""
 
 
 async def restarted(bench: Bench) -> None:
@@ -151,18 +150,20 @@ Report = defaultdict[Case, Waits]
 async def one_round(bench: Bench, blow: str, report: Report) -> None:
     """Start every reader, let it befall them, and take the times."""
     readers = bench.readers()
-    await asyncio.gather(*(reader.start() for reader in readers))
+    for part in (None, *range(bench.partitions)):  # those of one partition at the same time: their requests expire so
+        await asyncio.gather(*(reader.start() for reader in readers if reader.part == part))
     await asyncio.sleep(SETTLE_S)
     await BLOWS[blow](bench)
-    tries = [asyncio.create_task(_try(bench, blow, part, readers, report)) for part in range(bench.partitions)]
-    await asyncio.gather(*tries)
+    await asyncio.gather(*(_try(bench, blow, part, readers, report) for part in range(bench.partitions)))
     await asyncio.gather(*(reader.stop() for reader in readers))
 
 
 async def _try(bench: Bench, blow: str, part: int, readers: list[TimedReader], report: Report) -> None:
+    concerned = [reader for reader in readers if reader.part in {None, part}]
+    if BLOWS[blow] is idle:
+        await asyncio.sleep(max(reader.started_at for reader in concerned) + bench.expires_s - time.monotonic())
     await bench.a_moment()
     payload, accepted = await bench.publish(part)
-    concerned = [reader for reader in readers if reader.part in {None, part}]
     arrivals = await asyncio.gather(*(reader.arrivals.of(payload, GIVE_UP_AFTER_S) for reader in concerned))
     for reader, arrived in zip(concerned, arrivals, strict=True):
         report[Case(blow, reader.kind)].add(None if arrived is None else arrived - accepted)
