@@ -77,19 +77,24 @@ class Publisher:
         for event in events:
             self._serial += 1
             waiting[f"{_INBOX}.{self._serial}"] = event
-        refused: list[Event] = []
         link.send(b"".join(event.command(reply) for reply, event in waiting.items()))
+        refused: list[Event] = []
         try:
             async with asyncio.timeout(ANSWERS_WITHIN_S):
                 while waiting:
-                    for frame in await link.messages():
-                        reply = frame.subject.decode()
-                        if reply in waiting and not self._accept(waiting[reply], frame):
-                            refused.append(waiting[reply])
-                        waiting.pop(reply, None)
+                    refused += self._read_answers(waiting, await link.messages())
         except OSError:
             self._unlink()
         return [*refused, *waiting.values()]
+
+    def _read_answers(self, waiting: dict[str, Event], answers: list[NatsFrame]) -> list[Event]:
+        """Take out of `waiting` what these answer; the events that they refuse."""
+        refused = []
+        for answer in answers:
+            event: Event | None = waiting.pop(answer.subject.decode(), None)
+            if event is not None and not self._accept(event, answer):
+                refused.append(event)
+        return refused
 
     def _accept(self, event: Event, answer: NatsFrame) -> bool:
         """Write an event down, if this is the log's word that it has it."""
