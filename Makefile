@@ -14,7 +14,7 @@ MIRI_TESTS := blocks:: cache:: crowd:: lru:: names:: pages:: readers:: rosters::
 	$(addprefix --skip ,a_block_moves does_not_move_all memory_is_given_back place_of_its_own placed_in_slices stay_apart)
 RUST_SOURCES := $(shell find core_ext -mindepth 1 -path '*/target' -prune -o \( -type d -o -name '*.rs' -o -name 'Cargo.*' \) -print)
 
-.PHONY: help run test test-python test-rust check-shuttle check-miri check-tsan lint format type bench build docs servers lock clean
+.PHONY: help run test test-python test-rust check-shuttle check-miri check-tsan chaos lint format type bench build docs servers lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -50,6 +50,15 @@ check-tsan:  ## every kind of call from threads of its own, under ThreadSanitize
 	$(call NEEDS_NIGHTLY,rust-src)
 	cargo +nightly test $(ENGINE) --target-dir core_ext/target/tsan --release -Zbuild-std \
 		--target $(shell rustc -vV | sed -n 's/^host: //p') --test threads
+
+CHAOS := --messages 1000000 --channels 10000 --workers 3 --instances 3 --clients 300 --nats-restarts 2
+chaos: build servers  ## what clients receive of a million messages while workers die and nats-server restarts (minutes); ARGS="--seed 7"
+	@echo "workers die and come, nats-server restarts twice:"
+	$(BIN)/python -m tests.chaos.storm $(CHAOS) $(ARGS)
+	@echo "the same, and one message in a hundred to the instances is lost:"
+	$(BIN)/python -m tests.chaos.storm $(CHAOS) --drop 0.01 $(ARGS)
+	@echo "how long readers of the log wait after whatever befalls them:"
+	$(BIN)/python -m tests.chaos.stalls
 
 lint: build  ## ruff, rustfmt and clippy
 	$(BIN)/ruff check
