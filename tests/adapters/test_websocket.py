@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from stat import S_ISSOCK
 
 import pytest
-from websockets.asyncio.client import connect
-from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import ConnectionClosed
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.server import ServerProtocol
 
 from fanout.ports.socket import Socket, SocketClosed
 from services.adapters.websocket import READ_AT_ONCE, serving_websockets
@@ -75,14 +75,14 @@ async def test_a_flood_of_tiny_frames_leaves_the_others_their_turn(
     frame: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parsed = [0]  # bytes, by turn of the loop
-    parse = ServerConnection.data_received
+    parse = ServerProtocol.receive_data
 
-    def counted(connection: ServerConnection, data: bytes) -> None:
+    def counted(protocol: ServerProtocol, data: bytes) -> None:
         parsed[-1] += len(data)
-        parse(connection, data)
+        parse(protocol, data)
 
     async with serving(Handler()) as port, raw_client(port) as hostile:
-        monkeypatch.setattr(ServerConnection, "data_received", counted)
+        monkeypatch.setattr(ServerProtocol, "receive_data", counted)
         hostile.write(frame * 200_000)
         for _ in range(200):
             parsed.append(0)
@@ -142,3 +142,82 @@ async def test_a_client_in_the_handshake_does_not_hold_up_the_end() -> None:
             writer.write(b"GET /ws HTTP/1.1\r\n")
             await asyncio.sleep(0.05)
         writer.close()
+
+
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        (b"\x81\x82\0\0\0\0\xff\xff", 1007),
+        (b"\x01\x81\0\0\0\0x\x81\x81\0\0\0\0y", 1002),
+        (b"\x80\x81\0\0\0\0x", 1002),
+        (b"\x81\x01x", 1002),
+        (b"\x81\xff\0\0\0\0\0\x01\0\x01\0\0\0\0", 1009),
+    ],
+    ids=["no text", "a message within another", "a fragment of nothing", "unmasked", "too long"],
+)
+async def test_what_the_protocol_forbids_ends_the_connection_with_its_code(frames: bytes, code: int) -> None:
+    handler = Handler()
+    async with serving(handler) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(handshake())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(frames)
+        answer = await reader.read()
+        assert answer[:1] == b"\x88"
+        assert int.from_bytes(answer[2:4], "big") == code
+        writer.close()
+        await handler.gone.wait()
+
+
+async def test_a_handler_that_fails_or_ends_closes_its_connection() -> None:
+    failures = [True, False]
+
+    async def handler(_: Socket) -> None:
+        if failures.pop(0):
+            raise RuntimeError("on purpose")
+
+    async with serving_websockets(handler, "127.0.0.1", 0, max_frame=MAX_FRAME, max_unread=MAX_UNREAD) as port:
+        for code in (1011, 1000):
+            async with connect(f"ws://127.0.0.1:{port}/ws") as client:
+                with pytest.raises(ConnectionClosed):
+                    await client.recv()
+                assert client.close_code == code
+
+
+async def test_other_requests_are_answered_as_http() -> None:
+    async with serving(Handler()) as port:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(f"ws://127.0.0.1:{port}/elsewhere")
+        assert refused.value.response.status_code == 404
+        for request, status in ((b"GET /ws HTTP/1.1\r\nHost: x\r\n\r\n", b"426"), (b"nonsense\r\n\r\n", b"")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request)
+            assert (await reader.read()).split(b" ")[1:2] == [status][: len(status)]
+            writer.close()
+
+
+async def test_a_handler_that_does_not_receive_holds_its_client_back() -> None:
+    go_on = asyncio.Event()
+    received: list[str | bytes] = []
+
+    async def handler(socket: Socket) -> None:
+        await go_on.wait()
+        received.extend([await socket.receive() for _ in range(10_000)])
+
+    async with (
+        serving_websockets(handler, "127.0.0.1", 0, max_frame=MAX_FRAME, max_unread=MAX_UNREAD) as port,
+        connect(f"ws://127.0.0.1:{port}/ws") as client,
+    ):
+        sending = asyncio.create_task(_send(client, 10_000))
+        await asyncio.sleep(0.2)
+        assert not sending.done()
+        go_on.set()
+        await sending
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+    assert received == [f"{number} {'x' * 1000}" for number in range(10_000)]
+
+
+async def _send(client: ClientConnection, count: int) -> None:
+    for number in range(count):
+        await client.send(f"{number} {'x' * 1000}")

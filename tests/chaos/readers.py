@@ -3,7 +3,7 @@
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -86,7 +86,7 @@ class TimedReader(ABC):
 
 
 class _Source(Protocol):
-    async def fetch(self) -> list[Stored]: ...
+    async def fetch(self) -> Sequence[Stored]: ...
 
     async def close(self) -> None: ...
 
@@ -103,7 +103,7 @@ class Ours(TimedReader):
     def __init__(
         self,
         kind: str,
-        source: Callable[[], Awaitable[tuple[_Source, Callable[[list[Stored]], Awaitable[None]] | None]]],
+        source: Callable[[], Awaitable[tuple[_Source, Callable[[Sequence[Stored]], Awaitable[None]] | None]]],
         part: int | None = None,
     ) -> None:
         super().__init__(part)
@@ -127,9 +127,9 @@ class Ours(TimedReader):
 def partition_reader(log: NatsLog, part: int) -> Ours:
     """What a fan-out worker reads by."""
 
-    async def opened() -> tuple[_Source, Callable[[list[Stored]], Awaitable[None]]]:
+    async def opened() -> tuple[_Source, Callable[[Sequence[Stored]], Awaitable[None]]]:
         reader = await log.claim(part, "timed")
-        return reader, reader.ack
+        return reader, lambda events: reader.ack(events[-1].seq)
 
     return Ours("partition", opened, part)
 
@@ -146,7 +146,7 @@ def tail(log: NatsLog) -> Ours:
 def work_queue(log: NatsLog) -> Ours:
     """What message writers read by."""
 
-    async def opened() -> tuple[_Source, Callable[[list[Stored]], Awaitable[None]]]:
+    async def opened() -> tuple[_Source, Callable[[Sequence[Stored]], Awaitable[None]]]:
         consumer = await log.consume(MESSAGES, "timed")
         return consumer, consumer.ack
 

@@ -13,7 +13,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from fanout import Engine, text_frame
 from fanout.ports.authenticator import Identity
 from fanout.ports.socket import Socket, SocketClosed
-from services.adapters.websocket import WebSocket, serving_websockets
+from services.adapters.websocket import serving_websockets
+from services.adapters.websocket.connection import Connection
 from services.notification.outgoing import Outgoing
 from services.notification.session import Session
 from tests.support.clients import handshake
@@ -81,7 +82,7 @@ def on_both_loops(test: Callable[[House], Awaitable[None]]) -> Callable[[Callabl
 async def test_what_is_said_in_one_turn_arrives_in_order_and_never_by_the_owner(house: House) -> None:
     clients = [await house.come() for _ in range(5)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(WebSocket, "write", None)
+        patch.setattr(Connection, "write", None)
         for number in range(300):
             house.say(f"{number} {'x' * (number * 7 % 500)}")
             if number % 7 == 0:
@@ -115,7 +116,7 @@ async def test_a_reader_that_stalls_gets_every_frame_whole_between_its_pongs(hou
     await asyncio.gather(*pongs)
     await until(lambda: house.sessions[0].socket.buffered == 0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(WebSocket, "write", None)  # what lagged is sent to directly again
+        patch.setattr(Connection, "write", None)  # what lagged is sent to directly again
         house.say("1500 at last")
         assert await slow.recv() == "1500 at last"
     assert not house.refused

@@ -1,0 +1,267 @@
+"""One client's connection."""
+
+import asyncio
+from asyncio.trsock import TransportSocket
+from collections.abc import Callable
+from typing import Final, Protocol, cast
+
+import structlog
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from fanout.ports.socket import SocketClosed
+
+log = structlog.get_logger(__name__)
+
+PATH: Final = "/ws"
+OPEN_WITHIN_S: Final = 10.0
+CLOSE_WITHIN_S: Final = 5.0
+MESSAGES_READ_AHEAD: Final = 4
+MAX_REASON: Final = 120
+"""Bytes; RFC 6455, section 5.5, has room for 123."""
+READ_AT_ONCE: Final = 1024
+"""Bytes of one client that are parsed in one turn of the event loop: at most some 170 frames of the smallest kind."""
+
+
+class Owner(Protocol):
+    """Who listens for connections."""
+
+    max_unread: int
+
+    def came(self, connection: "Connection") -> None:
+        """A client has connected."""
+
+    def opened(self, connection: "Connection") -> None:
+        """Its handshake is done."""
+
+    def went(self, connection: "Connection") -> None:
+        """It is connected no more."""
+
+
+class Connection(asyncio.BufferedProtocol):
+    """A `fanout.ports.socket.Socket`, between the event loop's transport and the library's protocol.
+
+    One client's flood of tiny frames costs the others a moment in each turn and not seconds, and leaves few frames
+    waiting. A client that does not read the answers to its pings is cut off.
+    """
+
+    __slots__ = (
+        "_closing",
+        "_fragments",
+        "_messages",
+        "_on_change",
+        "_opening",
+        "_owner",
+        "_protocol",
+        "_receiving",
+        "_transport",
+        "authorization",
+        "paused",
+    )
+
+    _buffer: Final = memoryview(bytearray(READ_AT_ONCE))  # read and parsed in one step, so all may share it
+
+    def __init__(self, protocol: ServerProtocol, owner: Owner) -> None:
+        self.authorization: str | None = None
+        self.paused = False
+        """Whether nothing is read, since enough waits to be received."""
+        self._protocol = protocol
+        self._owner = owner
+        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._opening: asyncio.TimerHandle | None = None
+        self._on_change: Callable[[bool], None] | None = None
+        self._fragments: list[Frame] | None = None
+        self._messages: list[str | bytes] | None = None
+        self._receiving: asyncio.Future[None] | None = None
+        self._closing: asyncio.Event | None = None
+
+    # The port.
+
+    @property
+    def buffered(self) -> int:
+        """Bytes written and not yet taken by the operating system."""
+        return self._transport.get_write_buffer_size()
+
+    def lend(self, on_change: Callable[[bool], None]) -> int | None:
+        """Lend the descriptor."""
+        if self._protocol.state is not State.OPEN or self._transport.get_extra_info("ssl_object") is not None:
+            return None
+        self._on_change = on_change
+        return cast("TransportSocket", self._transport.get_extra_info("socket")).fileno()
+
+    def write(self, frames: bytes) -> None:
+        """Send whole frames."""
+        if self._protocol.state is State.OPEN:
+            self._transport.write(frames)
+
+    async def receive(self) -> str | bytes:
+        """The next message."""
+        while not self._messages:
+            if self._protocol.state is not State.OPEN:
+                raise SocketClosed
+            self._receiving = asyncio.get_running_loop().create_future()
+            try:
+                await self._receiving
+            finally:
+                self._receiving = None
+        message = self._messages.pop(0)
+        if not self._messages:
+            self._messages = None
+            self._resume()
+        return message
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close, and cut off a client that does not take the close frame in time."""
+        if self._transport.is_closing() and self._protocol.state is State.CLOSED:
+            return
+        self._take_back()
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(code, reason.encode()[:MAX_REASON].decode(errors="ignore"))
+            self._send()
+        self._closing = self._closing or asyncio.Event()
+        self._wake()
+        try:
+            async with asyncio.timeout(CLOSE_WITHIN_S):
+                await self._closing.wait()
+        except TimeoutError:
+            self._transport.abort()
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The client has connected."""
+        self._transport = cast("asyncio.Transport", transport)
+        # So that `pause_writing` and `resume_writing` tell exactly whether anything is buffered.
+        self._transport.set_write_buffer_limits(high=0)
+        self._opening = asyncio.get_running_loop().call_later(OPEN_WITHIN_S, self.give_up_opening)
+        self._owner.came(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's wish; ours is smaller
+        """Where the loop reads to."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many bytes came."""
+        self._protocol.receive_data(bytes(self._buffer[:nbytes]))
+        self._advance()
+        if self.buffered > self._owner.max_unread:
+            log.info("client cut off: it does not read its answers")
+            self._transport.abort()
+        elif nbytes == READ_AT_ONCE:
+            self._transport.pause_reading()  # the loop would read on at once
+            asyncio.get_running_loop().call_soon(self._read_on)
+
+    def eof_received(self) -> None:
+        """The client sends no more; the transport closes by itself."""
+        self._protocol.receive_eof()
+        self._advance()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever it was, it is over
+        """The connection is over."""
+        self._protocol.receive_eof()
+        self._end_opening()
+        self._take_back()  # before the descriptor is closed, and may become another connection's
+        self._wake()
+        if self._closing is not None:
+            self._closing.set()
+        self._owner.went(self)
+
+    def pause_writing(self) -> None:
+        """Bytes are buffered."""
+        self._tell(may_send=False)
+
+    def resume_writing(self) -> None:
+        """No bytes are buffered any more."""
+        self._tell(may_send=True)
+
+    # What both lead to.
+
+    def give_up_opening(self) -> None:
+        """Cut off a client that has not finished the handshake."""
+        if self._protocol.state is State.CONNECTING:
+            self._transport.abort()
+
+    def _read_on(self) -> None:
+        if not (self.paused or self._transport.is_closing()):
+            self._transport.resume_reading()
+
+    def _resume(self) -> None:
+        if self.paused:
+            self.paused = False
+            self._read_on()
+
+    def _advance(self) -> None:
+        """Do what the protocol has made of what came."""
+        for event in self._protocol.events_received():
+            if isinstance(event, Request):
+                self._open(event)
+            elif isinstance(event, Frame):
+                self._take(event)
+        self._send()
+        if self._protocol.state is not State.OPEN:
+            self._take_back()
+            self._wake()
+
+    def _open(self, request: Request) -> None:
+        if request.path.partition("?")[0] == PATH:
+            response = self._protocol.accept(request)
+        else:
+            response = self._protocol.reject(404, f"WebSockets are served at {PATH}\n")
+        self._protocol.send_response(response)
+        if self._protocol.state is State.OPEN:
+            self._end_opening()
+            self.authorization = request.headers.get("Authorization")
+            request.headers.clear()  # the protocol keeps the request, and nobody reads it again
+            self._owner.opened(self)
+
+    def _end_opening(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
+
+    def _take(self, frame: Frame) -> None:
+        """Put messages together; the protocol has seen to it that fragments follow each other as they must."""
+        if frame.opcode not in {Opcode.TEXT, Opcode.BINARY, Opcode.CONT}:
+            return
+        frames = [*(self._fragments or ()), frame]
+        self._fragments = None if frame.fin else frames
+        if frame.fin:
+            self._receive(frames)
+
+    def _receive(self, frames: list[Frame]) -> None:
+        whole = b"".join(frame.data for frame in frames)
+        try:
+            message: str | bytes = whole.decode() if frames[0].opcode is Opcode.TEXT else whole
+        except UnicodeDecodeError as error:
+            self._protocol.fail(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
+            return
+        self._messages = self._messages or []
+        self._messages.append(message)
+        self._wake()
+        if len(self._messages) > MESSAGES_READ_AHEAD and not self.paused:
+            self.paused = True
+            self._transport.pause_reading()
+
+    def _send(self) -> None:
+        for data in self._protocol.data_to_send():
+            if data:
+                self._transport.write(data)
+            elif self._transport.can_write_eof():
+                self._transport.write_eof()
+        if self._protocol.close_expected() and not self._transport.is_closing():
+            asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, self._transport.abort)
+
+    def _wake(self) -> None:
+        if self._receiving is not None and not self._receiving.done():
+            self._receiving.set_result(None)
+
+    def _take_back(self) -> None:
+        """Let nothing be sent on the descriptor any more."""
+        self._tell(may_send=False)
+        self._on_change = None
+
+    def _tell(self, *, may_send: bool) -> None:
+        if self._on_change is not None:
+            self._on_change(may_send)

@@ -1,0 +1,94 @@
+"""Listening for clients."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+from websockets.server import ServerProtocol
+
+from fanout.ports.socket import SocketHandler
+from services.adapters.websocket.connection import Connection
+
+log = structlog.get_logger(__name__)
+
+BACKLOG: Final = 4096
+_GONE: Final = 1000
+_FAILED: Final = 1011
+
+
+class _Server:
+    """Every connection, and the handlers that serve those that are open."""
+
+    def __init__(self, handler: SocketHandler, *, max_frame: int, max_unread: int) -> None:
+        self.max_unread = max_unread
+        self._handler = handler
+        self._max_frame = max_frame
+        self._logger = logging.getLogger("websockets.server")
+        self._connections: set[Connection] = set()
+        self._serving: set[asyncio.Task[None]] = set()
+
+    def connect(self) -> Connection:
+        """For a client that has just come."""
+        return Connection(ServerProtocol(max_size=self._max_frame, logger=self._logger), self)
+
+    def came(self, connection: Connection) -> None:
+        self._connections.add(connection)
+
+    def opened(self, connection: Connection) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(connection))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    def went(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+
+    async def end(self) -> None:
+        """Cut off those in the handshake, and wait for the handlers of the others."""
+        for connection in list(self._connections):
+            connection.give_up_opening()
+        if self._serving:
+            await asyncio.wait(set(self._serving))
+
+    async def _serve(self, connection: Connection) -> None:
+        code = _FAILED
+        try:
+            await self._handler(connection)
+            code = _GONE
+        except Exception:
+            log.exception("a client's handler failed")
+        finally:
+            await connection.close(code, "")
+
+
+@asynccontextmanager
+async def serving_websockets(
+    handler: SocketHandler, host: str, port: int, *, max_frame: int, max_unread: int
+) -> AsyncIterator[int]:
+    """Serve clients for the length of the context.
+
+    Args:
+        handler: serves one connection; when it returns, the connection is closed.
+        host: to listen on.
+        port: to listen on; 0 is any free one.
+        max_frame: bytes of the largest message from a client; a larger one closes with 1009.
+        max_unread: bytes that may wait for a client, what the handler writes included; one that goes on sending
+            beyond it is cut off.
+
+    Yields:
+        the port. Leaving takes no new clients, cuts off those in the handshake, and waits for the handlers; close the
+        sockets before.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    server = _Server(handler, max_frame=max_frame, max_unread=max_unread)
+    listening = await asyncio.get_running_loop().create_server(server.connect, host, port, backlog=BACKLOG)
+    try:
+        yield listening.sockets[0].getsockname()[1]
+    finally:
+        listening.close()
+        await server.end()
+        await listening.wait_closed()
