@@ -51,9 +51,9 @@ class SocketsOptions(msgspec.Struct, frozen=True):
     """Sockets to which events are sent."""
     turns: int = 5
     """Of each server, in each measurement."""
-    rounds: int = 40
+    rounds: int = 30
     """Single events of a turn; of others there are fewer."""
-    flood_s: float = 1.2
+    flood_s: float = 1.0
     """Of a turn beside a load."""
     settling_s: float = SETTLING_S
     """Before memory is read."""
