@@ -103,12 +103,22 @@ pub type Event<'py> = (Bound<'py, PyString>, Bound<'py, PyBytes>);
 pub type StoredEvent<'py> = (Natural<u64>, Bound<'py, PyString>, Bound<'py, PyBytes>);
 
 /// Events of a log as `Engine.route_messages` gets them.
-#[derive(FromPyObject)]
 pub enum StoredEvents<'py> {
     /// As they were delivered.
     Delivered(Bound<'py, Deliveries>),
     /// One by one.
     Given(Vec<StoredEvent<'py>>),
+}
+
+impl<'py> FromPyObject<'_, 'py> for StoredEvents<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match object.cast::<Deliveries>() {
+            Ok(deliveries) => Ok(Self::Delivered(deliveries.to_owned())),
+            Err(_) => object.extract().map(Self::Given),
+        }
+    }
 }
 
 /// An event as the engine takes it.

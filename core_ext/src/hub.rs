@@ -1,10 +1,11 @@
 //! `fanout_engine::Hub` under Python, over an engine that Python has too.
 
-use fanout_engine::{Flushed, Frame};
+use fanout_engine::{Flushed, Frame, Pause};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::arguments::Natural;
+use crate::batch::{Arrival, Chains, Record};
 use crate::engine::Engine;
 use crate::errors::CoreResult;
 use crate::gil::released;
@@ -54,6 +55,26 @@ impl Hub {
         // The GIL stays: mostly this takes a microsecond, and getting it back from a busy thread takes thousands.
         let engine = self.engine.get().core();
         Ok(self.hub.deliver(engine, channel, &Frame::from(frame), ephemeral, &without, &also)?)
+    }
+
+    /// Queue the events of a batch for the readers of their channels, as far as that is all: (record, sockets, stale).
+    fn receive(
+        &self,
+        py: Python<'_>,
+        arrival: &Arrival,
+        chains: &Chains,
+        most: Natural<usize>,
+    ) -> PyResult<(Option<Record>, Vec<u32>, usize)> {
+        // The GIL stays, as for `deliver`: the caller bounds by `most` how long this takes.
+        let engine = self.engine.get().core();
+        let chains = &mut *chains.chains.lock();
+        let received = arrival.go_on(py, |decoder| self.hub.receive(engine, decoder, chains, most.0))?;
+        let (record, sockets) = match received.pause {
+            Pause::Done | Pause::Full => (None, Vec::new()),
+            Pause::Look(record) => (Some(record), Vec::new()),
+            Pause::Judge(record, sockets) => (Some(record), sockets),
+        };
+        Ok((record.map(|record| Record::new(py, &record)).transpose()?, sockets, received.stale))
     }
 
     /// Queue a frame for one socket, whatever waits for it; whether there is such a socket.

@@ -26,6 +26,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<deliveries::Deliveries>()?;
     module.add_class::<deliveries::PyIntake>()?;
     module.add_class::<deliveries::Splitter>()?;
+    module.add_class::<batch::Arrival>()?;
+    module.add_class::<batch::Chains>()?;
     module.add_class::<batch::Record>()?;
     module.add_function(wrap_pyfunction!(batch::decode_batch, module)?)?;
     module.add_function(wrap_pyfunction!(functions::check_event, module)?)?;

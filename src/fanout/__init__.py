@@ -29,6 +29,8 @@ from fanout.errors import (
 
 try:
     from fanout._core import (
+        Arrival,
+        Chains,
         Deliveries,
         Engine,
         Hub,
@@ -48,6 +50,8 @@ except ImportError as error:
 refuse_stale_binary(source_digest)
 
 __all__ = [
+    "Arrival",
+    "Chains",
     "ChannelExists",
     "ChannelNotFound",
     "Deliveries",

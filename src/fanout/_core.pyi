@@ -5,9 +5,11 @@ Held against the compiled module by `tests/fanout/test_stubs.py`.
 
 from collections.abc import Iterable, Sequence
 from os import PathLike
-from typing import Self, final
+from typing import Literal, Self, final
 
 __all__ = [
+    "Arrival",
+    "Chains",
     "Deliveries",
     "Engine",
     "Hub",
@@ -344,6 +346,26 @@ class Hub:
             InvalidId: the channel is no id.
         """
 
+    def receive(self, arrival: Arrival, chains: Chains, most: int) -> tuple[Record | None, list[int], int]:
+        """Queue the events of a batch for the readers of their channels, as far as that is all they need.
+
+        It goes on where the last call stopped: at the end; when more than `most` frames wait; after a record that some
+        sockets have to be judged for; and at one that the caller has to see to itself: what is behind a hole, of a
+        lane that is not plain or not known, or names a user.
+
+        Args:
+            arrival: the batch.
+            chains: how far each lane has come; plain lanes are moved on.
+            most: see `frames`.
+
+        Returns:
+            the record that it stopped at, if it did; the sockets to judge it for, or none where nothing was done with
+            it; and how many events were passed over because they had been delivered.
+
+        Raises:
+            ValueError: what is left of the batch cannot be read.
+        """
+
     def push(self, socket: int, frame: bytes) -> bool:
         """Queue a frame for one socket, whatever waits for it already. False where there is no such socket."""
 
@@ -375,6 +397,57 @@ class Hub:
         """`flush` for one socket, out of turn."""
 
 @final
+class Arrival:
+    """A batch of `Engine.drain` that is being delivered, and how far that has come.
+
+    Raises:
+        ValueError: it is of another version.
+    """
+
+    def __new__(cls, payload: bytes) -> Self: ...
+    def __len__(self) -> int: ...
+    @property
+    def is_done(self) -> bool:
+        """Whether all of it was delivered."""
+
+    def newest(self, lane: int, chains: Chains) -> tuple[int, bool]:
+        """The highest seq of a lane in what was not delivered, 0 where there is none.
+
+        It looks no further than the first event of a lane that is not plain; the second half says whether there is
+        none.
+        """
+
+@final
+class Chains:
+    """How far each lane has come at an instance."""
+
+    def __new__(cls) -> Self: ...
+    def advance(self, lane: int, upto: int, *, plain: bool) -> None:
+        """Everything of a lane up to `upto` was delivered, or concerns nobody here. A lane never moves back.
+
+        Args:
+            lane: known or not.
+            upto: a seq.
+            plain: whether the lane's events are for the readers of their channels and nothing else; the first word
+                counts.
+        """
+
+    def upto(self, lane: int) -> int | None:
+        """Up to where everything of a lane was delivered; None where it is not known."""
+
+    def lanes(self) -> list[int]:
+        """The lanes that are known, rising."""
+
+    def judge(self, record: Record) -> Literal["next", "hole", "stale"]:
+        """What is to be done with a record of a lane: deliver it; first what is between; nothing.
+
+        An epoch above any that was judged ends those below it.
+
+        Raises:
+            LookupError: the lane is not known.
+        """
+
+@final
 class Deliveries:
     """A batch of stored events in the order in which a log delivered them, in one piece of memory.
 
@@ -386,7 +459,7 @@ class Deliveries:
         """A batch of events that no server delivered: (seq, subject, payload) each."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> tuple[int, str, bytes, int, str]: ...
+    def __getitem__(self, index: int, /) -> tuple[int, str, bytes, int, str]: ...
     @property
     def last_seq(self) -> int:
         """The seq of the last one, 0 where there is none."""

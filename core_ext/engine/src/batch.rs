@@ -47,7 +47,7 @@ pub struct Record<'a> {
 }
 
 /// A lane as a batch has come along it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Course {
     pub(crate) lane: u32,
     pub(crate) epoch: u64,
@@ -191,6 +191,14 @@ pub struct Decoder<'a> {
     course: Option<Course>,
 }
 
+/// Where a decoder stands in its batch.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Place {
+    /// Bytes that are left; None at the beginning.
+    left: Option<usize>,
+    course: Option<Course>,
+}
+
 impl<'a> Decoder<'a> {
     /// Begin to read.
     pub fn new(payload: &'a [u8]) -> Result<Self> {
@@ -199,6 +207,30 @@ impl<'a> Decoder<'a> {
             Some(_) => Err(Error::InvalidBatch("another version")),
             None => Err(CUT),
         }
+    }
+
+    /// Go on where another decoder of the same batch stood.
+    pub fn resume(payload: &'a [u8], place: Place) -> Result<Self> {
+        let decoder = Self::new(payload)?;
+        match place.left {
+            None => Ok(decoder),
+            Some(left) => {
+                let at = decoder.rest.len().checked_sub(left).ok_or(CUT)?;
+                Ok(Self { rest: &decoder.rest[at..], course: place.course })
+            }
+        }
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place { left: Some(self.rest.len()), course: self.course }
+    }
+
+    /// Whether there is no more.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.rest.is_empty()
     }
 
     fn record(&mut self) -> Result<Record<'a>> {

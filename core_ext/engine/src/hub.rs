@@ -7,6 +7,7 @@
 //! is not open yet is its owner's business, who knows what is buffered: such sockets are named in the answers.
 
 mod outgoing;
+mod receiving;
 mod turns;
 
 use std::io::{self, IoSlice};
@@ -18,6 +19,7 @@ use crate::ids::{Id, check};
 use crate::rows::InstanceIds;
 use crate::sync::Mutex;
 use outgoing::{Outgoing, Written};
+pub use receiving::{Pause, Received};
 use turns::Turns;
 
 /// The bytes of one WebSocket frame, the same for all its readers.

@@ -3,6 +3,8 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::batch::{Decoder, Place};
+use crate::chains::Chains;
 use crate::engine::Config;
 use crate::ids::Ids;
 
@@ -177,6 +179,78 @@ fn an_event_of_few_readers_waits_for_a_turn_and_not_for_a_wave() {
     assert_eq!(kernel.got(999), b"xyz");
     assert!(!hub.flush(usize::MAX, &mut kernel).more);
     assert_eq!(kernel.order.len(), 1_000);
+}
+
+/// Batches of a worker: stored events 11 to 13 of a plain lane, a stored event of another, an ephemeral one, and one of
+/// a user.
+fn batches() -> Vec<Vec<u8>> {
+    let worker = engine();
+    worker.user_online("ann", "i", Some(Ids::of(["c", "d"], "channel").unwrap()), 0).unwrap();
+    for lane in [5, 6] {
+        worker.open_lane(lane, 1, 10).unwrap();
+    }
+    let mut batches = Vec::new();
+    for seq in 11..14 {
+        worker.route_stored(5, seq, "c", format!("{{\"n\":{seq}}}").as_bytes(), None, 0).unwrap();
+        batches.extend(worker.drain(0, true).into_iter().map(|(_, batch)| batch));
+    }
+    worker.route_stored(6, 11, "c", b"{}", None, 0).unwrap();
+    worker.route("d", b"{}", None, None, 0).unwrap();
+    worker.route("d", b"{}", None, Some("bob"), 0).unwrap();
+    batches.extend(worker.drain(0, true).into_iter().map(|(_, batch)| batch));
+    batches
+}
+
+#[test]
+fn a_batch_is_delivered_as_far_as_its_readers_are_all_it_needs() {
+    let (hub, engine, mut kernel) = (Hub::default(), engine(), Kernel::default());
+    let ann = come(&hub, &engine, "ann", &["c", "d"]);
+    hub.flush(9, &mut kernel);
+    let [first, second, third, mixed] = <[Vec<u8>; 4]>::try_from(batches()).unwrap();
+    let [first, second, third, mixed]: [&'static [u8]; 4] = [first, second, third, mixed].map(|batch| &*batch.leak());
+    let unknown = hub.receive(&engine, &mut Decoder::new(first).unwrap(), &mut Chains::default(), 99).unwrap();
+    assert!(matches!(unknown.pause, Pause::Look(record) if record.seq == 11));
+    let mut chains = Chains::default();
+    chains.advance(5, 10, true);
+    chains.advance(6, 10, false);
+    let mut receive = |batch: &'static [u8], place: &mut Place, most| {
+        let mut decoder = Decoder::resume(batch, *place).unwrap();
+        let received = hub.receive(&engine, &mut decoder, &mut chains, most).unwrap();
+        *place = decoder.place();
+        (received, chains.upto(5).unwrap())
+    };
+    assert_eq!(receive(first, &mut Place::default(), 99), (Received { pause: Pause::Done, stale: 0 }, 11));
+    assert_eq!(receive(first, &mut Place::default(), 99), (Received { pause: Pause::Done, stale: 1 }, 11));
+    let (received, upto) = receive(third, &mut Place::default(), 99);
+    assert!(matches!(received.pause, Pause::Look(record) if (record.prev, record.seq) == (12, 13)));
+    assert_eq!(upto, 11);
+    assert_eq!(receive(second, &mut Place::default(), 0), (Received { pause: Pause::Full, stale: 0 }, 11));
+    assert_eq!(receive(second, &mut Place::default(), 1), (Received { pause: Pause::Full, stale: 0 }, 12));
+    assert_eq!(receive(third, &mut Place::default(), 3), (Received { pause: Pause::Done, stale: 0 }, 13));
+    let mut place = Place::default();
+    assert!(matches!(receive(mixed, &mut place, 99).0.pause, Pause::Look(record) if record.lane == 6));
+    assert!(matches!(receive(mixed, &mut place, 99).0.pause, Pause::Look(record) if record.user == Some("bob")));
+    assert_eq!(receive(mixed, &mut place, 99), (Received { pause: Pause::Done, stale: 0 }, 13));
+    hub.flush(9, &mut kernel);
+    let frames = [r#"{"n":11}"#, r#"{"n":12}"#, r#"{"n":13}"#, "{}"]
+        .map(|event| format!("\u{81}{}{event}", char::from(u8::try_from(event.len()).unwrap())));
+    let expected: Vec<u8> = frames.concat().chars().map(|byte| u8::try_from(u32::from(byte)).unwrap()).collect();
+    assert_eq!(kernel.got(descriptor(ann)), expected);
+}
+
+#[test]
+fn who_is_to_be_judged_is_named_with_the_record() {
+    let (hub, engine) = (Hub::default(), engine());
+    let (ann, bob) = (come(&hub, &engine, "ann", &["c"]), come(&hub, &engine, "bob", &["c"]));
+    hub.block(bob, true);
+    let first = batches().remove(0);
+    let mut chains = Chains::default();
+    chains.advance(5, 10, true);
+    let mut decoder = Decoder::new(&first).unwrap();
+    let received = hub.receive(&engine, &mut decoder, &mut chains, 99).unwrap();
+    assert!(matches!(received.pause, Pause::Judge(record, sockets) if record.seq == 11 && sockets == [bob]));
+    assert!(decoder.is_done());
+    assert_eq!((chains.upto(5), hub.waiting(ann)), (Some(11), 10));
 }
 
 #[derive(Debug, Clone)]

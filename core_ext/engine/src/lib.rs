@@ -5,6 +5,7 @@ mod blocks;
 mod bodies;
 mod cache;
 mod cells;
+mod chains;
 mod channels;
 mod course;
 mod crowd;
@@ -42,11 +43,12 @@ mod users;
 #[cfg(all(test, shuttle))]
 mod concurrency_tests;
 
-pub use batch::{Batch, Decoder, Record};
+pub use batch::{Batch, Decoder, Place, Record};
+pub use chains::{Chains, Verdict};
 pub use engine::{Config, Engine};
 pub use error::{Error, Result};
 pub use frame::{MAX_EVENT, check_event, message_new, text_frame_head};
-pub use hub::{Flushed, Frame, Hub, Socket, Wire};
+pub use hub::{Flushed, Frame, Hub, Pause, Received, Socket, Wire};
 pub use ids::{Ids, check as check_id};
 pub use inboxes::MAX_BATCH;
 pub use partition::partition_of;

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from fanout import InvalidEvent, Record, decode_batch, message_frame, text_frame
+from fanout import Arrival, Chains, InvalidEvent, Record, message_frame, text_frame
 from fanout.events import MemberLeft, decode_member_event
 from fanout.lanes import Lane
 from fanout.ports.bus import Bus
@@ -26,15 +26,6 @@ log = structlog.get_logger(__name__)
 
 BACKLOG_BYTES = 64 * 1024 * 1024
 """What may wait to be delivered. More is dropped, shows as a hole, and is read from the log when there is time."""
-
-
-@dataclass(slots=True)
-class _Progress:
-    """How far a lane has come here."""
-
-    upto: int
-    """Everything of the lane up to here that concerns this instance was delivered."""
-    epoch: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -52,11 +43,11 @@ class Inbox:
         self._bus = bus
         self._log = events
         self._registry = registry
-        self._batches: deque[bytes] = deque()
+        self._batches: deque[Arrival] = deque()
         self._backlog = 0
         self._arrived = asyncio.Event()
         self._baseline = {MESSAGES: 0, META: 0}
-        self._lanes: dict[int, _Progress] = {}
+        self._chains = Chains()
         self._watched: defaultdict[str, list[MembershipChanges]] = defaultdict(list)
 
     async def listen(self) -> None:
@@ -74,13 +65,13 @@ class Inbox:
         """
         for stream in self._baseline:
             self._baseline[stream] = await self._log.last_seq(stream)
-        for number, progress in self._lanes.items():
-            progress.upto = max(progress.upto, self._baseline[Lane.of_number(number).stream])
+        for number in self._chains.lanes():
+            lane = Lane.of_number(number)
+            self._advance(lane, self._baseline[lane.stream])
 
     def delivered_upto(self) -> int:
         """The sequence of MESSAGES up to which all that concerns this instance's clients was delivered."""
-        parts = (self._progress(Lane(MESSAGES, part)).upto for part in range(self._log.partitions))
-        return min(parts)
+        return min(self._upto(Lane(MESSAGES, part)) for part in range(self._log.partitions))
 
     @contextmanager
     def watching(self, user_id: str) -> Iterator["MembershipChanges"]:
@@ -100,32 +91,31 @@ class Inbox:
             await self._arrived.wait()
             self._arrived.clear()
             while self._batches:
-                payload = self._batches.popleft()
-                self._backlog -= len(payload)
-                await self._handle(payload)
+                await self._deliver(self._batches[0])
+                self._backlog -= len(self._batches.popleft())
+                await asyncio.sleep(0)  # what one batch brought leaves in one write per socket
 
     def _hear(self, _subject: str, payload: bytes) -> None:
         if self._backlog + len(payload) > BACKLOG_BYTES:
             INBOX_OVERFLOWS.inc()
             return
-        self._backlog += len(payload)
-        self._batches.append(payload)
-        self._arrived.set()
-
-    async def _handle(self, payload: bytes) -> None:
         try:
-            records = decode_batch(payload)
+            self._batches.append(Arrival(payload))
         except ValueError as error:
             log.warning("batch cannot be read", reason=str(error), size=len(payload))
             return
-        for record in records:
-            if record.lane:
-                await self._handle_stored(record)
-            else:
-                self._deliver_ephemeral(record)
-            if self._registry.outgoing.is_full:
-                await self._registry.outgoing.room()
-        await asyncio.sleep(0)  # what one batch brought leaves in one write per socket
+        self._backlog += len(payload)
+        self._arrived.set()
+
+    async def _deliver(self, batch: Arrival) -> None:
+        try:
+            while (record := await self._registry.outgoing.receive(batch, self._chains)) is not None:
+                if record.lane:
+                    await self._handle_stored(record)
+                else:
+                    self._deliver_ephemeral(record)
+        except ValueError as error:
+            log.warning("batch cannot be read to its end", reason=str(error), size=len(batch))
 
     def _deliver_ephemeral(self, record: Record) -> None:
         if record.channel is not None:
@@ -135,19 +125,31 @@ class Inbox:
 
     async def _handle_stored(self, record: Record) -> None:
         lane = Lane.of_number(record.lane)
-        progress = self._progress(lane)
-        if record.epoch < progress.epoch:
-            STALE_DROPPED.inc()
-            return
-        progress.epoch = record.epoch
-        if record.prev > progress.upto:
-            await self._repair(lane, progress, record.prev)
-        if record.seq <= progress.upto:
+        self._advance(lane, self._upto(lane))  # so that the lane is known
+        verdict = self._chains.judge(record)
+        if verdict == "hole":
+            await self._repair(lane, self._end_of_hole(lane, record.prev))
+            verdict = self._chains.judge(record)
+        if verdict == "stale":
             STALE_DROPPED.inc(record.channel is not None)
             return
         if record.channel is not None:
             self._deliver_stored(lane, record.channel, record.event, record.frame)
-        progress.upto = record.seq
+        self._advance(lane, record.seq)
+
+    def _end_of_hole(self, lane: Lane, upto: int) -> int:
+        """Where to read to: one reading of the log mends all the holes of a lane that the waiting batches show.
+
+        But no further than to the next change of a membership, which has a say in who gets what comes after it.
+        """
+        if lane.stream != MESSAGES:
+            return upto
+        for batch in self._batches:
+            newest, whole = batch.newest(lane.number, self._chains)
+            upto = max(upto, newest)
+            if not whole:
+                break
+        return upto
 
     def _deliver_stored(self, lane: Lane, channel: str, event: bytes, frame: bytes) -> None:
         if lane.stream == META:
@@ -166,18 +168,18 @@ class Inbox:
             self._registry.join(user_id, channel)
         self._registry.deliver(channel, frame, also=user_id)
 
-    async def _repair(self, lane: Lane, progress: _Progress, upto: int) -> None:
+    async def _repair(self, lane: Lane, upto: int) -> None:
         GAPS_REPAIRED.inc()
-        log.info("hole in the inbox, reading the log", lane=lane, after=progress.upto, upto=upto)
-        await insist(lambda: self._replay(lane, progress, upto), "reading what the inbox missed")
-        progress.upto = max(progress.upto, upto)
+        log.info("hole in the inbox, reading the log", lane=lane, after=self._upto(lane), upto=upto)
+        await insist(lambda: self._replay(lane, upto), "reading what the inbox missed")
+        self._advance(lane, upto)
 
-    async def _replay(self, lane: Lane, progress: _Progress, upto: int) -> None:
-        async for stored in self._log.read(lane.stream, after=progress.upto, upto=upto, part=lane.part):
-            if stored.seq <= progress.upto:
+    async def _replay(self, lane: Lane, upto: int) -> None:
+        async for stored in self._log.read(lane.stream, after=self._upto(lane), upto=upto, part=lane.part):
+            if stored.seq <= self._upto(lane):
                 continue  # the last user went meanwhile, and those who came since begin later
             self._deliver_from_log(lane, stored)
-            progress.upto = stored.seq
+            self._advance(lane, stored.seq)
             await self._registry.outgoing.room()
 
     def _deliver_from_log(self, lane: Lane, stored: Stored) -> None:
@@ -191,9 +193,9 @@ class Inbox:
             # The worker that routes it, or the writer, keeps it as a dead letter.
             log.warning("event cannot be delivered", lane=lane, seq=stored.seq, reason=str(error))
 
-    def _progress(self, lane: Lane) -> _Progress:
-        number = lane.number
-        progress = self._lanes.get(number)
-        if progress is None:
-            progress = self._lanes[number] = _Progress(self._baseline[lane.stream])
-        return progress
+    def _upto(self, lane: Lane) -> int:
+        upto = self._chains.upto(lane.number)
+        return self._baseline[lane.stream] if upto is None else upto
+
+    def _advance(self, lane: Lane, upto: int) -> None:
+        self._chains.advance(lane.number, upto, plain=lane.stream == MESSAGES)

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from fanout import Engine, Hub
-from services.notification.metrics import FRAMES_DROPPED, FRAMES_SENT
+from fanout import Arrival, Chains, Engine, Hub, Record
+from services.notification.metrics import FRAMES_DROPPED, FRAMES_SENT, STALE_DROPPED
 from services.notification.session import Session
 
 SOCKETS_AT_ONCE = 256
@@ -64,6 +64,31 @@ class Outgoing:
         for number in to_judge:
             self._judge(self._sessions[number], frame, ephemeral=ephemeral)
         self._write_soon()
+
+    async def receive(self, arrival: Arrival, chains: Chains) -> Record | None:
+        """Queue the events of a batch, as far as they are for the readers of their channels and nothing more.
+
+        Returns:
+            the first record that needs more than that, or None at the end.
+
+        Raises:
+            ValueError: what is left of the batch cannot be read.
+        """
+        while not arrival.is_done:
+            await self.room()
+            record, to_judge, stale = self._hub.receive(arrival, chains, MOST_WAITING)
+            STALE_DROPPED.inc(stale)
+            self._write_soon()
+            if record is None or to_judge:
+                self._judge_each(to_judge, record)
+            else:
+                return record
+        return None
+
+    def _judge_each(self, numbers: list[int], record: Record | None) -> None:
+        for number in numbers:
+            if record is not None:
+                self._judge(self._sessions[number], record.frame, ephemeral=not record.lane)
 
     def queue(self, session: Session, frame: bytes, *, ephemeral: bool = False) -> None:
         """Queue a frame for one session."""
