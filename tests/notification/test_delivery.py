@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fanout.ports.log import Stored
 from services.notification import outgoing
 from tests.support.observing import until
 from tests.support.platform import Client, Platform, platform
@@ -185,3 +186,32 @@ async def test_no_session_and_no_presence_is_left_when_clients_go(house: Platfor
     await instance.registry.empty.wait()
     await until(lambda: not house.workers[0].rosters_of("notif-1"), "the table lets go")
     assert await house.presence.connections_of("alice") == []
+
+
+async def test_one_reading_of_the_log_mends_the_holes_of_all_that_waits(
+    house: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.create("general", "alice")
+    instance = await house.add_instance("notif-1")
+    alice = await house.connect(instance, "alice")
+    readings: list[tuple[int, int]] = []
+    read, may_read = house.log.read, asyncio.Event()
+
+    async def slowly(stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncIterator[Stored]:
+        readings.append((after, upto))
+        await may_read.wait()
+        async for event in read(stream, after=after, upto=upto, part=part):
+            yield event
+
+    monkeypatch.setattr(house.log, "read", slowly)
+    house.bus.prefix = "instance.events."
+    for number in range(60):
+        house.bus.share = float(number % 2 == 0)
+        await house.say("general", str(number))
+        await until(lambda: house.workers[0]._engine.stats()["pending_events"] == 0)
+        await asyncio.sleep(0.005)
+    may_read.set()
+    house.bus.share = 0.0
+    await until(lambda: len(alice.texts()) >= 60, "everything delivered")
+    assert alice.texts() == [str(number) for number in range(60)]
+    assert len(readings) <= 3

@@ -129,6 +129,7 @@ class Inbox:
         verdict = self._chains.judge(record)
         if verdict == "hole":
             await self._repair(lane, self._end_of_hole(lane, record.prev))
+            self._advance(lane, record.prev)  # and no further: what the log has not is in the batches
             verdict = self._chains.judge(record)
         if verdict == "stale":
             STALE_DROPPED.inc(record.channel is not None)
@@ -172,7 +173,6 @@ class Inbox:
         GAPS_REPAIRED.inc()
         log.info("hole in the inbox, reading the log", lane=lane, after=self._upto(lane), upto=upto)
         await insist(lambda: self._replay(lane, upto), "reading what the inbox missed")
-        self._advance(lane, upto)
 
     async def _replay(self, lane: Lane, upto: int) -> None:
         async for stored in self._log.read(lane.stream, after=self._upto(lane), upto=upto, part=lane.part):
