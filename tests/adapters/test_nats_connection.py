@@ -2,10 +2,11 @@
 
 import asyncio
 import inspect
+from urllib.parse import urlparse
 
 import pytest
 from nats import errors
-from nats.aio.client import Client
+from nats.aio.client import Client, Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
@@ -14,7 +15,7 @@ from nats.protocol.parser import Parser
 from fanout import subjects
 from fanout.errors import Unavailable
 from fanout.subjects import MESSAGES
-from services.adapters.nats import Connection, NatsBus, connect
+from services.adapters.nats import Connection, NatsBus, connect, connection
 from tests.support.nats import connected, open_log
 from tests.support.reading import PATIENCE_S, append_messages, soon, until
 from tests.support.servers import NatsServer, free_port
@@ -58,6 +59,14 @@ class TestConnect:
     async def test_one_of_several_is_enough(self, nats_url: str) -> None:
         async with connected(f"nats://127.0.0.1:{free_port()},{nats_url}") as nc:
             await nc.ping()
+
+
+@pytest.mark.parametrize(("failed", "at_least", "at_most"), [(0, 0.0, 0.05), (1, 0.25, 0.5), (99, 0.25, 0.5)])
+def test_only_who_failed_to_reconnect_waits_for_long(failed: int, at_least: float, at_most: float) -> None:
+    server = Server(urlparse("nats://127.0.0.1:4222"), reconnects=failed)
+    chosen, wait = connection._next_server([server], {})
+    assert chosen is server
+    assert at_least <= wait <= at_most
 
 
 class TestOutage:

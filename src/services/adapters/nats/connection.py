@@ -39,6 +39,8 @@ ANSWER_WITHIN_S: Final = 2.0
 """How long a request waits for its answer."""
 
 _CONNECT_WITHIN_S: Final = 2
+_FIRST_RECONNECT_WAIT_S: Final = 0.02
+"""Before the first attempt: mostly a connection was cut, and the server is there."""
 _RECONNECT_WAIT_S: Final = 0.25
 _PING_INTERVAL_S: Final = 5
 _UNSENT_LIMIT: Final = 8 * 1024 * 1024
@@ -296,7 +298,8 @@ def without_credentials(url: str) -> str:
 
 def _next_server(servers: list[Server], _info: dict[str, Any]) -> tuple[Server, float]:
     server = random.choice(servers)  # noqa: S311 - spreads load, guards nothing
-    return server, _RECONNECT_WAIT_S * random.uniform(1, 2)  # noqa: S311
+    wait = _RECONNECT_WAIT_S if server.reconnects else _FIRST_RECONNECT_WAIT_S
+    return server, wait * random.uniform(1, 2)  # noqa: S311
 
 
 def _bound_unsent_time(fd: int) -> None:
