@@ -21,7 +21,7 @@ impl fanout_engine::Wire for Kernel {
 
 #[expect(unsafe_code, reason = "the descriptor is Python's, which has no other way to lend it than by its number")]
 fn lent<'a>(descriptor: i32) -> BorrowedFd<'a> {
-    // SAFETY: it is not -1, for a hub sends on no negative one. It is open: `Hub.add` obliges the caller to block or
-    // remove a socket before its descriptor is closed. Were it closed none the less, the kernel would refuse it.
+    // SAFETY: it is not -1, for a hub sends on no negative one. It is open, and the socket's own: `Hub.add` obliges the
+    // caller to block or remove a socket before its descriptor is closed.
     unsafe { BorrowedFd::borrow_raw(descriptor) }
 }

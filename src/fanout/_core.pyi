@@ -287,8 +287,8 @@ class Hub:
     """The sockets of a notification instance, and what waits to be written to each.
 
     Which of them read a channel an engine says: there, each session is an instance on which its user is. A socket has
-    the number that its session has there. All that waits for a socket leaves in one write; sockets take turns so that
-    an event of many readers holds up one of few for some thirty writes at most, and not for all of its own.
+    the number that its session has there. All that waits for a socket leaves in one write; events take turns, so that
+    one of many readers holds up one of few for 32 writes, and not for all of its own.
 
     Frames are sent on the sockets' descriptors, past whoever owns them, while everything is taken at once. The owner
     is asked to write what is left over, and to *judge* for each frame whether it still fits where something is
@@ -386,11 +386,11 @@ class Hub:
         """
 
     def flush(self, most: int) -> tuple[int, list[tuple[int, bytes]], bool]:
-        """Write what waits to at most so many sockets, without the GIL.
+        """Write what waits to at most so many sockets, without the GIL where it is much.
 
         Returns:
-            how many frames went out; what the owner of each socket has to write now, frames that were begun included;
-            and whether more sockets wait for their turn.
+            how many frames do not wait here any more; what the owner of each socket has to write now, frames that were
+            begun included; and whether more sockets wait for their turn.
         """
 
     def flush_one(self, socket: int) -> tuple[int, list[tuple[int, bytes]], bool]:
@@ -413,8 +413,8 @@ class Arrival:
     def newest(self, lane: int, chains: Chains) -> tuple[int, bool]:
         """The highest seq of a lane in what was not delivered, 0 where there is none.
 
-        It looks no further than the first event of a lane that is not plain; the second half says whether there is
-        none.
+        It looks no further than the first record that is news of a lane that is not plain, a mark included; the second
+        half says whether there is none.
         """
 
 @final

@@ -210,6 +210,31 @@ class TestStandingPull:
         assert reader.epoch > 1
         await reader.close()
 
+    async def test_who_asks_whether_it_has_caught_up_does_not_move_the_epoch_that_is_being_taken(
+        self, nc: Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log = await open_log(nc, 1)
+        reader = await log.claim(0, "worker")
+        take, taken, go_on = fencing.take, asyncio.Event(), asyncio.Event()
+
+        async def slowly(nc: Connection, claimant: Claimant, epoch: int, after: int) -> None:
+            await take(nc, claimant, epoch, after)
+            taken.set()
+            await go_on.wait()
+
+        monkeypatch.setattr(fencing, "take", slowly)
+        fetching = asyncio.create_task(collect(reader, 1))
+        await asyncio.sleep(0)
+        reader._pull.interrupt("as after a reconnect")
+        await soon(taken.wait())
+        assert await reader.caught_up() is None
+        assert reader.epoch == 1
+        go_on.set()
+        await append_messages(log, "general", [1])
+        assert seqs(await fetching) == [1]
+        assert (reader.epoch, await fencing.epochs(nc, 0)) == (2, [2])
+        await reader.close()
+
     async def test_a_partition_passes_over_what_the_server_delivers_again(self, nc: Connection) -> None:
         log = await open_log(nc, 1)
         await append_messages(log, "general", range(3))

@@ -3,16 +3,19 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from stat import S_ISSOCK
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.server import ServerProtocol
 
+from fanout import text_frame
 from fanout.ports.socket import Socket, SocketClosed
 from services.adapters.websocket import READ_AT_ONCE, serving_websockets
+from services.adapters.websocket.connection import CLOSE_WITHIN_S, MOST_FRAGMENTS
 from tests.support.clients import handshake
 from tests.support.observing import until
 
@@ -167,6 +170,92 @@ async def test_what_the_protocol_forbids_ends_the_connection_with_its_code(frame
         assert int.from_bytes(answer[2:4], "big") == code
         writer.close()
         await handler.gone.wait()
+
+
+EMPTY_FRAGMENT = b"\x00\x80\0\0\0\0"
+
+
+async def test_a_message_of_endless_fragments_is_refused() -> None:
+    handler = Handler()
+    async with serving(handler) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(handshake() + b"\x01\x80\0\0\0\0" + EMPTY_FRAGMENT * (MOST_FRAGMENTS - 2))
+        writer.write(b"\x80\x81\0\0\0\0x")
+        await until(lambda: handler.received == ["x"])
+        writer.write(b"\x01\x80\0\0\0\0" + EMPTY_FRAGMENT * MOST_FRAGMENTS)
+        await reader.readuntil(b"\r\n\r\n")
+        answer = await reader.read()
+        assert (answer[:1], answer[2:4]) == (b"\x88", b"\x03\xf1")
+        writer.close()
+        await handler.gone.wait()
+
+
+async def test_a_client_that_half_closes_and_does_not_read_is_ended() -> None:
+    handler = Handler()
+    async with serving(handler) as port, raw_client(port) as client:
+        client.transport.pause_reading()  # type: ignore[attr-defined]
+        await until(lambda: bool(handler.sockets))
+        while not handler.sockets[0].buffered:
+            handler.sockets[0].write(text_frame(b"x" * 60_000))
+        client.write_eof()
+        await asyncio.wait([asyncio.create_task(handler.gone.wait())], timeout=CLOSE_WITHIN_S)
+        await handler.sockets[0].close(1000, "")
+        assert handler.sockets[0].buffered == 0
+
+
+async def test_who_is_closed_is_not_heard_any_more() -> None:
+    handler = Handler()
+    async with serving(handler) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(handshake() + TEXT)
+        await until(lambda: handler.received == ["x"])
+        closing = asyncio.create_task(handler.sockets[0].close(4401, "enough"))
+        for _ in range(20):
+            writer.write(TEXT * 10)
+            await asyncio.sleep(0.005)
+        assert handler.gone.is_set()
+        writer.close()
+        await closing
+        assert handler.received == ["x"]
+        await reader.read()
+
+
+@pytest.mark.parametrize("path", [b"/ws", b"/elsewhere"])
+@pytest.mark.parametrize("follows", [b"\x88\x80\0\0\0\0", b"\x81\x01x", b"\xff"], ids=["close", "unmasked", "cut"])
+async def test_what_comes_with_the_request_does_no_harm(
+    path: bytes, follows: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(Handler()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(handshake().replace(b"/ws", path) + follows)
+        writer.write_eof()
+        with suppress(ConnectionResetError):
+            await reader.read()
+        writer.close()
+        async with connect(f"ws://127.0.0.1:{port}/ws") as client:
+            await client.send("hello")
+    assert not caplog.records
+
+
+async def test_the_end_of_a_connection_has_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    handler = Handler()
+    timers: list[float] = []
+    loop = asyncio.get_running_loop()
+    call_later = loop.call_later
+
+    def counted(delay: float, *arguments: Any) -> asyncio.TimerHandle:
+        timers.append(delay)
+        return call_later(delay, *arguments)
+
+    async with serving(handler) as port, raw_client(port) as client:
+        await until(lambda: bool(handler.sockets))
+        monkeypatch.setattr(loop, "call_later", counted)
+        client.write(b"\x81\x01x")
+        for _ in range(200):
+            client.write(TEXT * 100)
+            await asyncio.sleep(0)
+        await handler.gone.wait()
+        assert timers.count(CLOSE_WITHIN_S) == 1
 
 
 async def test_a_handler_that_fails_or_ends_closes_its_connection() -> None:

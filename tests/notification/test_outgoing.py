@@ -10,7 +10,7 @@ import pytest
 import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 
-from fanout import Engine, text_frame
+from fanout import Arrival, Chains, Engine, text_frame
 from fanout.ports.authenticator import Identity
 from fanout.ports.socket import Socket, SocketClosed
 from services.adapters.websocket import serving_websockets
@@ -178,3 +178,32 @@ async def test_a_reader_beyond_its_budget_is_refused_and_an_ephemeral_frame_is_d
     assert set(house.refused) == {session}
     assert session.socket.buffered <= BUDGET
     client.transport.abort()
+
+
+@on_both_loops
+async def test_a_socket_that_cannot_be_written_to_disturbs_nobody(house: House) -> None:
+    broken, other = await house.come(), await house.come()
+    session = house.sessions[0]
+    house.outgoing._hub.block(session.number, blocked=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Connection, "write", lambda *_: 1 / 0)
+        house.say("1")
+        assert await other.recv() == "1"
+    assert session.ending is not None
+    assert session.ending.code == 1011
+    house.say("2")
+    assert await other.recv() == "2"
+    await asyncio.gather(broken.close(), other.close())
+
+
+@on_both_loops
+async def test_of_a_batch_that_is_spoilt_what_can_be_read_arrives(house: House) -> None:
+    client = await house.come()
+    worker = Engine()
+    worker.user_online("user-0", "notif-1", ["c"])
+    worker.route("c", b'{"n":1}')
+    [(_, batch)] = worker.drain(force=True)
+    with pytest.raises(ValueError, match="cut"):
+        await house.outgoing.receive(Arrival(batch + batch[1:-1]), Chains())
+    assert await client.recv() == '{"n":1}'
+    await client.close()

@@ -57,17 +57,24 @@ impl Chains {
         self.lanes.get(&lane).is_some_and(|chain| chain.plain)
     }
 
-    /// The highest seq of a lane among records that come before any that is more than plain; whether that was all.
+    /// The highest seq of a lane among records that come before any news of a lane that is not plain; whether that was
+    /// all.
+    ///
+    /// A mark is news too: what it shows may be that an event of its lane was lost.
     #[must_use]
     pub fn newest<'a>(&self, lane: u32, records: impl Iterator<Item = Record<'a>>) -> (u64, bool) {
         let mut newest = 0;
         for record in records {
-            if record.lane != 0 && record.channel.is_some() && !self.is_plain(record.lane) {
+            if self.is_news(&record) {
                 return (newest, false);
             }
             newest = newest.max(if record.lane == lane { record.seq } else { 0 });
         }
         (newest, true)
+    }
+
+    fn is_news(&self, record: &Record) -> bool {
+        record.lane != 0 && !self.is_plain(record.lane) && self.upto(record.lane).is_none_or(|upto| record.seq > upto)
     }
 
     /// Judge a record of a lane; None where the lane is not known.
@@ -142,7 +149,9 @@ mod tests {
         assert_eq!(chains.newest(5, records(&[])), (12, true));
         assert_eq!(chains.newest(7, records(&[])), (0, true));
         assert_eq!(chains.newest(5, records(&[other, record(1, 12, 13)])), (12, false));
-        assert_eq!(chains.newest(5, records(&[Record { channel: None, ..other }, record(1, 12, 13)])), (13, true));
+        assert_eq!(chains.newest(5, records(&[Record { channel: None, ..other }, record(1, 12, 13)])), (12, false));
+        chains.advance(6, 99, false);
+        assert_eq!(chains.newest(5, records(&[other, record(1, 12, 13)])), (13, true));
     }
 
     #[test]

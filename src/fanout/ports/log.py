@@ -48,9 +48,10 @@ class StoredBatch(Sequence[Stored]):
     def __getitem__(self, index: slice) -> list[Stored]: ...
 
     def __getitem__(self, index: int | slice) -> Stored | list[Stored]:
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
-        seq, subject, payload, delivery, token = self.deliveries[index + len(self) if index < 0 else index]
+        places = range(len(self))[index]
+        if isinstance(places, range):
+            return [self[at] for at in places]
+        seq, subject, payload, delivery, token = self.deliveries[places]
         return Stored(seq, self._published(subject), payload, delivery, token)
 
 
@@ -104,7 +105,7 @@ class PartitionReader(Protocol):
 
     partition: int
     epoch: int
-    """Rises each time that the partition changes hands."""
+    """Rises each time that the partition changes hands, and may rise in a `fetch`: read it again after each."""
     position: int
     """Every event of the partition up to this sequence was acknowledged before this reader began."""
 

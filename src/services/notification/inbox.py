@@ -128,8 +128,7 @@ class Inbox:
         self._advance(lane, self._upto(lane))  # so that the lane is known
         verdict = self._chains.judge(record)
         if verdict == "hole":
-            await self._repair(lane, self._end_of_hole(lane, record.prev))
-            self._advance(lane, record.prev)  # and no further: what the log has not is in the batches
+            await self._mend(lane, record.prev)
             verdict = self._chains.judge(record)
         if verdict == "stale":
             STALE_DROPPED.inc(record.channel is not None)
@@ -138,13 +137,27 @@ class Inbox:
             self._deliver_stored(lane, record.channel, record.event, record.frame)
         self._advance(lane, record.seq)
 
-    def _end_of_hole(self, lane: Lane, upto: int) -> int:
+    async def _mend(self, lane: Lane, upto: int) -> None:
+        if lane.stream == MESSAGES:
+            await self._catch_up_with_members(lane.part)
+            await self._repair(lane, self._end_of_holes(lane, upto))
+        else:
+            await self._repair(lane, upto)
+        self._advance(lane, upto)  # and no further: what the log has not is in the batches
+
+    async def _catch_up_with_members(self, part: int) -> None:
+        """Apply all changes of memberships first: one may be in the same hole, and says who gets the messages there."""
+        members = Lane(META, part)
+        newest = await insist(lambda: self._log.last_seq(META), "finding the end of the membership changes")
+        if newest > self._upto(members):
+            await self._repair(members, newest)
+            self._advance(members, newest)
+
+    def _end_of_holes(self, lane: Lane, upto: int) -> int:
         """Where to read to: one reading of the log mends all the holes of a lane that the waiting batches show.
 
-        But no further than to the next change of a membership, which has a say in who gets what comes after it.
+        But no further than to a change of a membership that is not applied yet.
         """
-        if lane.stream != MESSAGES:
-            return upto
         for batch in self._batches:
             newest, whole = batch.newest(lane.number, self._chains)
             upto = max(upto, newest)

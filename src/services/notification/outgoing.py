@@ -4,9 +4,14 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+import structlog
+
 from fanout import Arrival, Chains, Engine, Hub, Record
+from services.notification.close_codes import INTERNAL_ERROR
 from services.notification.metrics import FRAMES_DROPPED, FRAMES_SENT, STALE_DROPPED
 from services.notification.session import Session
+
+log = structlog.get_logger(__name__)
 
 SOCKETS_AT_ONCE = 256
 """Written to before the event loop gets its turn: some two milliseconds."""
@@ -76,9 +81,9 @@ class Outgoing:
         """
         while not arrival.is_done:
             await self.room()
+            self._write_soon()  # what can be read is delivered, also where what follows cannot
             record, to_judge, stale = self._hub.receive(arrival, chains, MOST_WAITING)
             STALE_DROPPED.inc(stale)
-            self._write_soon()
             if record is None or to_judge:
                 self._judge_each(to_judge, record)
             else:
@@ -104,7 +109,8 @@ class Outgoing:
     def flush(self, session: Session) -> None:
         """Write what is queued for a session now, out of its turn."""
         if self._holds(session):
-            self._wrote(*self._hub.flush_one(session.number))
+            frames, left, _ = self._hub.flush_one(session.number)
+            self._wrote(frames, left)
 
     @property
     def is_full(self) -> bool:
@@ -148,17 +154,22 @@ class Outgoing:
             asyncio.get_running_loop().call_soon(self._write)
 
     def _write(self) -> None:
-        frames, left, more = self._hub.flush(SOCKETS_AT_ONCE)
-        self._wrote(frames, left, more)
         self._scheduled = False
+        frames, left, more = self._hub.flush(SOCKETS_AT_ONCE)
+        self._wrote(frames, left)
         if more:
             self._write_soon()
 
-    def _wrote(self, frames: int, left: Sequence[tuple[int, bytes]], _more: bool) -> None:  # noqa: FBT001 - of the hub
+    def _wrote(self, frames: int, left: Sequence[tuple[int, bytes]]) -> None:
         FRAMES_SENT.inc(frames)
         self._wrote_some.set()
         for number, rest in left:
-            self._sessions[number].socket.write(rest)
+            session = self._sessions[number]
+            try:
+                session.socket.write(rest)
+            except Exception:  # the others' frames must go on
+                log.exception("cannot write to a client", session_id=session.session_id)
+                session.end(INTERNAL_ERROR, "this connection failed; resume from the last seq")
 
 
 def _numbers(sessions: Iterable[Session]) -> list[int]:

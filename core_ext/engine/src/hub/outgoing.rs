@@ -87,7 +87,7 @@ impl Outgoing {
     }
 }
 
-/// Send frames; what is left. A connection that has ended takes nothing: whoever reads from it learns that.
+/// Send frames; what is left. What goes wrong is its owner's business, who finds it out by writing the rest.
 fn send(queue: &[Frame], descriptor: i32, wire: &mut impl Wire) -> Vec<u8> {
     let mut at = 0;
     while at < queue.len() {
@@ -98,8 +98,7 @@ fn send(queue: &[Frame], descriptor: i32, wire: &mut impl Wire) -> Vec<u8> {
             Ok(sent) if sent == wanted => at += slices.len(),
             Ok(sent) => return rest(&queue[at..], sent),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return rest(&queue[at..], 0),
-            Err(_) => return Vec::new(),
+            Err(_) => return rest(&queue[at..], 0),
         }
     }
     Vec::new()

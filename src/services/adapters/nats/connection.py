@@ -276,7 +276,7 @@ async def connect(url: str, *, name: str) -> Connection:
             reconnect_to_server_handler=_next_server,
             connect_timeout=_CONNECT_WITHIN_S,
             ping_interval=_PING_INTERVAL_S,
-            pending_size=0,
+            pending_size=0,  # so that commands of one `write` are queued without a pause, and nobody's come between
             error_cb=connection.note_error,
             disconnected_cb=connection.note_disconnect,
             reconnected_cb=connection.note_reconnect,

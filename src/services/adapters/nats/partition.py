@@ -78,7 +78,7 @@ class NatsPartitionReader:
             name = fencing.consumer_name(self.partition, self.epoch)
             info = await api.consumer_info(self._nc, MESSAGES, name)
         except api.NotFound:
-            await self._refuse_if_lost()
+            await self._newest_epoch()
             return None
         if info["num_pending"] or info["num_ack_pending"]:
             return None
@@ -125,21 +125,20 @@ class NatsPartitionReader:
 
     async def _restart(self) -> None:
         """Take the next epoch, unless another worker has."""
-        await self._refuse_if_lost()
-        await fencing.take(self._nc, self._claimant, self.epoch + 1, self._acked)
-        self.epoch += 1
+        epoch = await self._newest_epoch() + 1
+        await fencing.take(self._nc, self._claimant, epoch, self._acked)
+        self.epoch = epoch
         self._outstanding.clear()
         self._acked_token = ""
         await self.start()
 
-    async def _refuse_if_lost(self) -> None:
+    async def _newest_epoch(self) -> int:
+        """This reader's newest epoch: that of a claim of its own whose answer was lost may be above `epoch`."""
         existing = await fencing.epochs(self._nc, self.partition)
-        if not existing or existing[-1] <= self.epoch:
-            return
-        # A claim of our own whose answer was lost is no other worker's.
-        if not await fencing.owned_by(self._nc, self._claimant, existing[-1]):
-            raise PartitionLost(f"partition {self.partition} is at epoch {existing[-1]}, this reader was {self.epoch}")
-        self.epoch = existing[-1]
+        newest = existing[-1] if existing else 0
+        if newest > self.epoch and not await fencing.owned_by(self._nc, self._claimant, newest):
+            raise PartitionLost(f"partition {self.partition} is at epoch {newest}, this reader was {self.epoch}")
+        return max(newest, self.epoch)
 
 
 async def claim_partition(

@@ -44,7 +44,7 @@ class Acknowledger:
         """Answer deliveries with the next `flush`.
 
         Args:
-            tokens: `Delivery.token` of each.
+            tokens: `Stored.token` of each.
             answer: nothing for an acknowledgement, else what JetStream's protocol has.
         """
         self._unsent += _commands(tokens, answer)

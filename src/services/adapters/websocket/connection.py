@@ -19,6 +19,8 @@ PATH: Final = "/ws"
 OPEN_WITHIN_S: Final = 10.0
 CLOSE_WITHIN_S: Final = 5.0
 MESSAGES_READ_AHEAD: Final = 4
+MOST_FRAGMENTS: Final = 1024
+"""Of one message: empty ones cost as much as others, and count nothing in its size."""
 MAX_REASON: Final = 120
 """Bytes; RFC 6455, section 5.5, has room for 123."""
 READ_AT_ONCE: Final = 1024
@@ -49,11 +51,14 @@ class Connection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_closing",
+        "_deadline",
         "_fragments",
+        "_gone",
+        "_kind",
         "_messages",
         "_on_change",
-        "_opening",
         "_owner",
+        "_partial",
         "_protocol",
         "_receiving",
         "_transport",
@@ -70,12 +75,17 @@ class Connection(asyncio.BufferedProtocol):
         self._protocol = protocol
         self._owner = owner
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
-        self._opening: asyncio.TimerHandle | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        """Of the handshake, and later of the end."""
         self._on_change: Callable[[bool], None] | None = None
-        self._fragments: list[Frame] | None = None
+        self._kind = Opcode.TEXT
+        self._partial: bytearray | None = None
+        self._fragments = 0
         self._messages: list[str | bytes] | None = None
         self._receiving: asyncio.Future[None] | None = None
         self._closing: asyncio.Event | None = None
+        """There is one from when we want to close; it is set when the connection is gone."""
+        self._gone = False
 
     # The port.
 
@@ -98,7 +108,7 @@ class Connection(asyncio.BufferedProtocol):
 
     async def receive(self) -> str | bytes:
         """The next message."""
-        while not self._messages:
+        while not self._messages or self._closing is not None:
             if self._protocol.state is not State.OPEN:
                 raise SocketClosed
             self._receiving = asyncio.get_running_loop().create_future()
@@ -114,14 +124,16 @@ class Connection(asyncio.BufferedProtocol):
 
     async def close(self, code: int, reason: str) -> None:
         """Close, and cut off a client that does not take the close frame in time."""
-        if self._transport.is_closing() and self._protocol.state is State.CLOSED:
+        if self._gone:
             return
         self._take_back()
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(code, reason.encode()[:MAX_REASON].decode(errors="ignore"))
             self._send()
         self._closing = self._closing or asyncio.Event()
+        self._messages = None
         self._wake()
+        self._resume()  # or the client's own close frame would never be read
         try:
             async with asyncio.timeout(CLOSE_WITHIN_S):
                 await self._closing.wait()
@@ -135,7 +147,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)
         # So that `pause_writing` and `resume_writing` tell exactly whether anything is buffered.
         self._transport.set_write_buffer_limits(high=0)
-        self._opening = asyncio.get_running_loop().call_later(OPEN_WITHIN_S, self.give_up_opening)
+        self._deadline = asyncio.get_running_loop().call_later(OPEN_WITHIN_S, self.give_up_opening)
         self._owner.came(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's wish; ours is smaller
@@ -157,11 +169,14 @@ class Connection(asyncio.BufferedProtocol):
         """The client sends no more; the transport closes by itself."""
         self._protocol.receive_eof()
         self._advance()
+        if self.buffered:
+            self._transport.abort()  # it would wait for a reader who may never read
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever it was, it is over
         """The connection is over."""
+        self._gone = True
         self._protocol.receive_eof()
-        self._end_opening()
+        self._end_deadline()
         self._take_back()  # before the descriptor is closed, and may become another connection's
         self._wake()
         if self._closing is not None:
@@ -205,35 +220,43 @@ class Connection(asyncio.BufferedProtocol):
             self._wake()
 
     def _open(self, request: Request) -> None:
+        if self._protocol.eof_sent:  # something malformed came behind the request, which so has no answer any more
+            self._transport.abort()
+            return
         if request.path.partition("?")[0] == PATH:
             response = self._protocol.accept(request)
         else:
             response = self._protocol.reject(404, f"WebSockets are served at {PATH}\n")
         self._protocol.send_response(response)
         if self._protocol.state is State.OPEN:
-            self._end_opening()
+            self._end_deadline()
             self.authorization = request.headers.get("Authorization")
             request.headers.clear()  # the protocol keeps the request, and nobody reads it again
             self._owner.opened(self)
 
-    def _end_opening(self) -> None:
-        if self._opening is not None:
-            self._opening.cancel()
-            self._opening = None
+    def _end_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def _take(self, frame: Frame) -> None:
         """Put messages together; the protocol has seen to it that fragments follow each other as they must."""
-        if frame.opcode not in {Opcode.TEXT, Opcode.BINARY, Opcode.CONT}:
+        if frame.opcode not in {Opcode.TEXT, Opcode.BINARY, Opcode.CONT} or self._closing is not None:
             return
-        frames = [*(self._fragments or ()), frame]
-        self._fragments = None if frame.fin else frames
+        if frame.opcode is not Opcode.CONT:
+            self._kind, self._partial, self._fragments = frame.opcode, bytearray(), 0
+        partial = self._partial if self._partial is not None else bytearray()
+        partial += frame.data
+        self._fragments += 1
         if frame.fin:
-            self._receive(frames)
+            self._partial = None
+            self._receive(bytes(partial))
+        elif self._fragments >= MOST_FRAGMENTS:
+            self._protocol.fail(CloseCode.MESSAGE_TOO_BIG, f"a message of more than {MOST_FRAGMENTS} fragments")
 
-    def _receive(self, frames: list[Frame]) -> None:
-        whole = b"".join(frame.data for frame in frames)
+    def _receive(self, whole: bytes) -> None:
         try:
-            message: str | bytes = whole.decode() if frames[0].opcode is Opcode.TEXT else whole
+            message: str | bytes = whole.decode() if self._kind is Opcode.TEXT else whole
         except UnicodeDecodeError as error:
             self._protocol.fail(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
             return
@@ -245,13 +268,13 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.pause_reading()
 
     def _send(self) -> None:
-        for data in self._protocol.data_to_send():
-            if data:
+        if written := self._protocol.data_to_send():
+            if data := b"".join(written):  # a flood of pings is answered in one write
                 self._transport.write(data)
-            elif self._transport.can_write_eof():
+            if not written[-1] and self._transport.can_write_eof():
                 self._transport.write_eof()
-        if self._protocol.close_expected() and not self._transport.is_closing():
-            asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, self._transport.abort)
+        if self._protocol.close_expected() and self._deadline is None:
+            self._deadline = asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, self._transport.abort)
 
     def _wake(self) -> None:
         if self._receiving is not None and not self._receiving.done():

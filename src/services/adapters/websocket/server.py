@@ -29,6 +29,7 @@ class _Server:
         self._logger = logging.getLogger("websockets.server")
         self._connections: set[Connection] = set()
         self._serving: set[asyncio.Task[None]] = set()
+        self._ending = False
 
     def connect(self) -> Connection:
         """For a client that has just come."""
@@ -36,6 +37,8 @@ class _Server:
 
     def came(self, connection: Connection) -> None:
         self._connections.add(connection)
+        if self._ending:  # it was accepted, and not yet made, when listening ended
+            connection.give_up_opening()
 
     def opened(self, connection: Connection) -> None:
         task = asyncio.get_running_loop().create_task(self._serve(connection))
@@ -47,6 +50,7 @@ class _Server:
 
     async def end(self) -> None:
         """Cut off those in the handshake, and wait for the handlers of the others."""
+        self._ending = True
         for connection in list(self._connections):
             connection.give_up_opening()
         if self._serving:
