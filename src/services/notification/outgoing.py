@@ -169,7 +169,7 @@ class Outgoing:
                 session.socket.write(rest)
             except Exception:  # the others' frames must go on
                 log.exception("cannot write to a client", session_id=session.session_id)
-                session.end(INTERNAL_ERROR, "this connection failed; resume from the last seq")
+                session.end(INTERNAL_ERROR, "this connection failed; reconnect, and read what is missing by channels.history")
 
 
 def _numbers(sessions: Iterable[Session]) -> list[int]:

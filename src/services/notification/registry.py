@@ -115,4 +115,4 @@ class Registry:
 
     def _cut(self, session: Session) -> None:
         self.silence(session)
-        session.end(SLOW_CONSUMER, "reads too slowly; resume from the last seq")
+        session.end(SLOW_CONSUMER, "reads too slowly; reconnect, and read what is missing by channels.history")
