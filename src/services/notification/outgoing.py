@@ -13,6 +13,7 @@ from services.notification.session import Session
 
 log = structlog.get_logger(__name__)
 
+WHAT_TO_DO = "reconnect, and read what is missing by channels.history"
 SOCKETS_AT_ONCE = 256
 """Written to before the event loop gets its turn: some two milliseconds."""
 MOST_WAITING = 65_536
@@ -169,7 +170,7 @@ class Outgoing:
                 session.socket.write(rest)
             except Exception:  # the others' frames must go on
                 log.exception("cannot write to a client", session_id=session.session_id)
-                session.end(INTERNAL_ERROR, "this connection failed; reconnect, and read what is missing by channels.history")
+                session.end(INTERNAL_ERROR, f"the connection failed; {WHAT_TO_DO}")
 
 
 def _numbers(sessions: Iterable[Session]) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from fanout import Engine
 from services.notification.close_codes import SLOW_CONSUMER
 from services.notification.metrics import CONNECTIONS
-from services.notification.outgoing import Outgoing
+from services.notification.outgoing import WHAT_TO_DO, Outgoing
 from services.notification.session import Session
 
 
@@ -115,4 +115,4 @@ class Registry:
 
     def _cut(self, session: Session) -> None:
         self.silence(session)
-        session.end(SLOW_CONSUMER, "reads too slowly; reconnect, and read what is missing by channels.history")
+        session.end(SLOW_CONSUMER, f"reads too slowly; {WHAT_TO_DO}")
