@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from stat import S_ISSOCK
 from typing import Any
 
@@ -16,6 +16,7 @@ from fanout import text_frame
 from fanout.ports.socket import Socket, SocketClosed
 from services.adapters.websocket import READ_AT_ONCE, serving_websockets
 from services.adapters.websocket.connection import CLOSE_WITHIN_S, MOST_FRAGMENTS
+from services.adapters.websocket.server import READERS_AT_ONCE
 from tests.support.clients import handshake
 from tests.support.observing import until
 
@@ -91,6 +92,31 @@ async def test_a_flood_of_tiny_frames_leaves_the_others_their_turn(
             parsed.append(0)
             await asyncio.sleep(0)
         assert 0 < max(parsed) <= 2 * READ_AT_ONCE  # the loop may read on just before it is this task's turn
+
+
+async def test_a_flood_from_many_clients_is_read_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[int] = []  # bytes, by turn of the loop
+    parse = ServerProtocol.receive_data
+
+    def counted(protocol: ServerProtocol, data: bytes) -> None:
+        parsed[-1] += len(data)
+        parse(protocol, data)
+
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(serving(Handler()))
+        flood = [await stack.enter_async_context(raw_client(port)) for _ in range(60)]
+        quiet = await stack.enter_async_context(connect(f"ws://127.0.0.1:{port}/ws", ping_interval=None))
+        for hostile in flood:
+            hostile.write(PING * 20_000)
+        for _ in range(20):  # each is found readable once before it waits for its turn
+            await asyncio.sleep(0)
+        parsed.append(0)
+        monkeypatch.setattr(ServerProtocol, "receive_data", counted)
+        for _ in range(300):
+            parsed.append(0)
+            await asyncio.sleep(0)
+        assert 0 < max(parsed) <= 2 * (READERS_AT_ONCE + 1) * READ_AT_ONCE
+        await (await quiet.ping())
 
 
 async def test_a_client_that_does_not_read_its_pongs_is_cut_off() -> None:

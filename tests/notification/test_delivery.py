@@ -2,22 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from fanout.ports.log import Stored
 from services.notification import outgoing
 from tests.support.observing import until
-from tests.support.platform import Client, Platform, platform
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[Platform]:
-    async with platform(tmp_path) as built:
-        await built.add_worker("worker-1")
-        await built.settle_partitions()
-        yield built
+from tests.support.platform import Client, Platform
 
 
 async def test_what_is_posted_after_auth_ok_arrives_in_order(house: Platform) -> None:

@@ -2,21 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
 
 from fanout.ports.log import Stored
 from tests.support.observing import until
-from tests.support.platform import Client, Platform, platform
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[Platform]:
-    async with platform(tmp_path) as built:
-        await built.add_worker("worker-1")
-        await built.settle_partitions()
-        yield built
+from tests.support.platform import Client, Platform
 
 
 async def _published(house: Platform) -> None:

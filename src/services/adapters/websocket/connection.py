@@ -41,6 +41,9 @@ class Owner(Protocol):
     def went(self, connection: "Connection") -> None:
         """It is connected no more."""
 
+    def read_on_later(self, connection: "Connection") -> None:
+        """It has more to read, and is to get its turn."""
+
 
 class Connection(asyncio.BufferedProtocol):
     """A `fanout.ports.socket.Socket`, between the event loop's transport and the library's protocol.
@@ -163,7 +166,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.abort()
         elif nbytes == READ_AT_ONCE:
             self._transport.pause_reading()  # the loop would read on at once
-            asyncio.get_running_loop().call_soon(self._read_on)
+            self._owner.read_on_later(self)
 
     def eof_received(self) -> None:
         """The client sends no more; the transport closes by itself."""
@@ -198,14 +201,15 @@ class Connection(asyncio.BufferedProtocol):
         if self._protocol.state is State.CONNECTING:
             self._transport.abort()
 
-    def _read_on(self) -> None:
+    def read_on(self) -> None:
+        """Read again, unless enough waits to be received."""
         if not (self.paused or self._transport.is_closing()):
             self._transport.resume_reading()
 
     def _resume(self) -> None:
         if self.paused:
             self.paused = False
-            self._read_on()
+            self.read_on()
 
     def _advance(self) -> None:
         """Do what the protocol has made of what came."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -15,6 +16,9 @@ from services.adapters.websocket.connection import Connection
 log = structlog.get_logger(__name__)
 
 BACKLOG: Final = 4096
+READERS_AT_ONCE: Final = 8
+"""Of the clients who send without pause, so many are read in one turn of the event loop: a flood of many costs the
+others no more than a flood of a few."""
 _GONE: Final = 1000
 _FAILED: Final = 1011
 
@@ -29,6 +33,7 @@ class _Server:
         self._logger = logging.getLogger("websockets.server")
         self._connections: set[Connection] = set()
         self._serving: set[asyncio.Task[None]] = set()
+        self._readers: deque[Connection] = deque()
         self._ending = False
 
     def connect(self) -> Connection:
@@ -47,6 +52,17 @@ class _Server:
 
     def went(self, connection: Connection) -> None:
         self._connections.discard(connection)
+
+    def read_on_later(self, connection: Connection) -> None:
+        self._readers.append(connection)
+        if len(self._readers) == 1:
+            asyncio.get_running_loop().call_soon(self._let_some_read)
+
+    def _let_some_read(self) -> None:
+        for _ in range(min(READERS_AT_ONCE, len(self._readers))):
+            self._readers.popleft().read_on()
+        if self._readers:
+            asyncio.get_running_loop().call_soon(self._let_some_read)
 
     async def end(self) -> None:
         """Cut off those in the handshake, and wait for the handlers of the others."""
