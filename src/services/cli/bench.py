@@ -10,7 +10,7 @@ import msgspec
 import typer
 from msgspec.structs import replace
 
-from benchmarks.errors import BenchError
+from benchmarks.errors import BenchError, NumbersError
 from benchmarks.population import Population
 from benchmarks.render.html import html
 from benchmarks.render.terminal import print_report, stages_shown
@@ -39,7 +39,7 @@ app = typer.Typer(
 Command = TypeVar("Command", bound=Callable[..., None])
 
 QUICK_FRACTION: Final = 1 / 50
-_QUICK_HINT: Final = " (of the numbers given, --quick takes a fiftieth)"
+_QUICK_HINT: Final = " (of the numbers given, --quick takes a fiftieth, of some a tenth)"
 _USAGE: Final = 2
 """The exit status of typer itself for options that cannot be."""
 _INTERRUPTED: Final = 130
@@ -49,6 +49,8 @@ _QUICK_EVENTS: Final = 20_000
 _QUICK_ROUNDS: Final = 3
 _QUICK_SECONDS: Final = 0.6
 _QUICK_ROUTE_SECONDS: Final = 0.05
+_QUICK_IDLE: Final = 1 / 10
+_QUICK_LEAST_SOCKETS: Final = 100
 _QUICK_TURNS: Final = 2
 _QUICK_ROUNDS_OF_EVENTS: Final = 10
 _QUICK_FLOOD_S: Final = 0.2
@@ -142,7 +144,9 @@ Channels = Annotated[int, typer.Option(min=1, help="Channels, each with at least
 Memberships = Annotated[int, typer.Option(min=1, help="Memberships of all users together.")]
 Instances = Annotated[int, typer.Option(min=1, help="Server instances over which the users are spread.")]
 Skew = Annotated[float, typer.Option(min=0.0, help="How unequal channels are: 0 all alike, 1 a few have most members.")]
-Quick = Annotated[bool, typer.Option("--quick", help="A fiftieth of it, for trying out; targets are not judged.")]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="A fiftieth of it, also of sizes that are given; targets are not judged.")
+]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")]
 HtmlFile = Annotated[
     Path | None,
@@ -250,10 +254,16 @@ _SOCKETS: Final = SocketsOptions()
 @_command("sockets")
 def bench_sockets(
     *,
-    connections: Annotated[int, typer.Option(min=1, help="Idle connections that are held.")] = _SOCKETS.connections,
-    channels_per_connection: Annotated[
-        int, typer.Option(min=1, help="Channels that each connection reads.")
-    ] = _SOCKETS.channels,
+    connections: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Idle connections that are held, a tenth with --quick; by default fewer where the limit of open files "
+            "(ulimit -Hn) is lower.",
+            show_default=str(_SOCKETS.connections),
+        ),
+    ] = None,
+    channels: Annotated[int, typer.Option(min=1, help="Channels that each connection reads.")] = _SOCKETS.channels,
     fan_out: Annotated[int, typer.Option(min=1, help="Sockets to which events are sent.")] = _SOCKETS.fan_out,
     quick: Quick = False,
     json_file: JsonFile = None,
@@ -264,7 +274,8 @@ def bench_sockets(
     Memory for each idle connection, one event to many sockets, deliveries a second of single events and of bursts, and
     a small channel beside a hot one; the same with a bare server of the websockets library and its broadcast.
     """
-    options = SocketsOptions(connections, channels_per_connection, fan_out)
+    given = connections is not None
+    options = SocketsOptions(connections or _SOCKETS.connections, channels, fan_out, all_of_them=given)
     options = _quick_sockets(options) if quick else options
     _show(lambda stages: sockets(options, stages), SOCKETS_STAGES, Files("sockets", quick, json_file, html_file))
 
@@ -320,10 +331,11 @@ def _quick_login(population: Population, visit: int) -> LoginOptions:
 
 
 def _quick_sockets(options: SocketsOptions) -> SocketsOptions:
-    return SocketsOptions(
-        connections=_fiftieth(options.connections),
-        channels=options.channels,
-        fan_out=_fiftieth(options.fan_out),
+    """Of idle connections a tenth: with fewer, the memory of each says nothing."""
+    return replace(
+        options,
+        connections=_part(options.connections, _QUICK_IDLE),
+        fan_out=_part(options.fan_out, QUICK_FRACTION),
         turns=_QUICK_TURNS,
         rounds=_QUICK_ROUNDS_OF_EVENTS,
         flood_s=_QUICK_FLOOD_S,
@@ -332,8 +344,8 @@ def _quick_sockets(options: SocketsOptions) -> SocketsOptions:
     )
 
 
-def _fiftieth(count: int) -> int:
-    return max(1, round(count * QUICK_FRACTION))
+def _part(sockets: int, fraction: float) -> int:
+    return min(sockets, max(_QUICK_LEAST_SOCKETS, round(sockets * fraction)))
 
 
 def _quick_pipeline(options: PipelineOptions) -> PipelineOptions:
@@ -370,7 +382,7 @@ def _show(bench: Callable[[Stages], Report], how_many: int, files: Files) -> Non
         with stages_shown(how_many) as stages:
             report = bench(stages)
     except BenchError as error:
-        complain("error", f"{error}{_QUICK_HINT if files.quick else ''}")
+        complain("error", f"{error}{_QUICK_HINT if files.quick and isinstance(error, NumbersError) else ''}")
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         complain("error", "interrupted, no report was written")
