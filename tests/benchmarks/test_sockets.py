@@ -21,11 +21,14 @@ from benchmarks.live.sockets.casting import running_clients
 from benchmarks.live.sockets.checking import require_exactly
 from benchmarks.live.sockets.clients import ClientSettings
 from benchmarks.live.sockets.counting import Counter
+from benchmarks.live.sockets.figures import SERVERS, IdleFigures, Turn
 from benchmarks.live.sockets.limits import RESERVED
-from benchmarks.live.sockets.messages import Begin, Begun, Check, Checked, Connect, Connected, Finish, Finished
+from benchmarks.live.sockets.messages import LOADS, Begin, Begun, Check, Checked, Connect, Connected, Finish, Finished
 from benchmarks.live.sockets.peers import Peer
 from benchmarks.report import Report
 from benchmarks.reports.sockets import STAGES, SocketsOptions, sockets
+from benchmarks.reports.sockets_figures import Contest, Measured, shares
+from benchmarks.reports.sockets_planning import planning
 from fanout import text_frame
 from services.cli import bench
 from tests.benchmarks.test_command import assert_complete, assert_stands_alone, fanout
@@ -128,6 +131,46 @@ def test_a_quick_run_takes_a_part_of_what_is_given_and_never_too_little(
     monkeypatch.setattr(bench, "sockets", measured)
     assert fanout("sockets", "--quick", *arguments).exit_code == 0
     assert [(each.connections, each.fan_out, each.all_of_them) for each in options] == [taken]
+
+
+def measured_with(connections: int) -> Measured:
+    """Connections of 10 KiB, 1,000 opened and 200,000 events delivered for each second of the server."""
+    figures = IdleFigures(connections, connections * 10 * 1024, opened_s=1.0, server_s=connections / 1_000)
+    contest: Contest = {server: [Turn(200_000, 1.0, 1.0, 1.0, [1_000])] for server in SERVERS}
+    return Measured(
+        idle=dict.fromkeys(SERVERS, figures),
+        last=contest,
+        single=contest,
+        bursts=contest,
+        many={},
+        floods=dict.fromkeys(LOADS, contest),
+    )
+
+
+def test_a_large_run_says_what_to_plan_for() -> None:
+    section = planning(measured_with(20_000), large=True)
+    cells = {row.name: row.cells for table in section.tables for row in table.rows}
+    assert cells == {
+        "memory for connections": ["1.02 GB"],
+        "instances": ["2"],
+        "descriptors of an instance": [f"{50_000 + RESERVED:,}"],
+        "cores, single events": ["0.05"],
+        "cores, in bursts of 8": ["0.05"],
+        "all reconnect": ["100 core-seconds"],
+    }
+
+
+@pytest.mark.parametrize(("connections", "large"), [(9_999, True), (20_000, False)])
+def test_a_small_run_says_that_it_is_too_small_for_planning(connections: int, large: bool) -> None:  # noqa: FBT001
+    section = planning(measured_with(connections), large=large)
+    assert "too small for planning" in section.text
+    assert not section.tables
+
+
+def test_the_99th_of_a_hundred_is_told_only_of_a_hundred() -> None:
+    few, many = (Turn(1, 1.0, 1.0, 1.0, [1_000] * count) for count in (99, 100))
+    assert list(shares([many])) == ["median", "99 of 100", "longest"]
+    assert list(shares([many], [few])) == ["median", "longest"]
 
 
 def rehearsal(number: int) -> list[bytes]:

@@ -258,9 +258,8 @@ def bench_sockets(
         int | None,
         typer.Option(
             min=1,
-            help="Idle connections that are held, a tenth with --quick; by default fewer where the limit of open files "
-            "(ulimit -Hn) is lower.",
-            show_default=str(_SOCKETS.connections),
+            help="Idle connections that are held; a tenth of them with --quick.",
+            show_default=f"{_SOCKETS.connections}, or fewer where ulimit -Hn is lower",
         ),
     ] = None,
     channels: Annotated[int, typer.Option(min=1, help="Channels that each connection reads.")] = _SOCKETS.channels,
