@@ -70,7 +70,7 @@ class SocketsOptions(msgspec.Struct, frozen=True):
     """Before memory is read."""
     judged: bool = True
     """Whether the run is large enough to be held against the targets."""
-    all_of_them: bool = False
+    connections_required: bool = False
     """Refuse what a process may not hold here; otherwise as many are held as it may."""
 
 
@@ -109,7 +109,7 @@ def _require(options: SocketsOptions) -> None:
             "user of more)"
         )
     require_room_to_play(options.fan_out)
-    if options.all_of_them:
+    if options.connections_required:
         require_room_for_idle(options.connections)
 
 

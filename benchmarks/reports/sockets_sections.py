@@ -4,7 +4,7 @@ import os
 from typing import Final
 
 from benchmarks import units
-from benchmarks.live.sockets.figures import NAMES, SERVERS, Server, Turn
+from benchmarks.live.sockets.figures import NAMES, SERVERS, IdleFigures, Server, Turn
 from benchmarks.live.sockets.messages import LOADS, LoadKind
 from benchmarks.live.sockets.opening import AT_ONCE
 from benchmarks.live.sockets.playing import NAP_S
@@ -53,37 +53,15 @@ def all_of(asked: int, channels: int, fan_out: int, measured: Measured) -> list[
 
 def _idle(asked: int, channels: int, measured: Measured) -> Section:
     held = measured.idle["service"].connections
-    rows = [
-        Row(
-            NAMES[server],
-            [
-                f"{units.digits(figures.each_bytes / _KIB)} KiB",
-                units.size(figures.resident_bytes),
-                f"{units.count(figures.rate_by_server)}/s",
-                f"{units.count(figures.rate)}/s",
-            ],
-            _IDLE_MEANINGS[server],
-        )
-        for server, figures in measured.idle.items()
-    ]
+    each = "each, too high" if held < TELLING else "each"
+    columns = [each, "together", "opened by processor time", "by the clock"]
     return Section(
         "Idle connections",
         f"Memory is what {held:,} connections added to the resident memory of the server's process, {channels} "
         "channels for each, presence and routing included, since here they are held by the same process. The kernel's "
-        f"own memory for sockets is not in it.{_notes(asked, held)} Connections were opened as "
-        f"fast as they were let in, up to {AT_ONCE} at the same time; no fan-out worker had to confirm that it knows "
-        "of them.",
-        [
-            Table(
-                [
-                    "each, too high" if held < TELLING else "each",
-                    "together",
-                    "opened by processor time",
-                    "by the clock",
-                ],
-                rows,
-            )
-        ],
+        f"own memory for sockets is not in it.{_notes(asked, held)} Connections were opened as fast as they were let "
+        f"in, up to {AT_ONCE} at the same time; no fan-out worker had to confirm that it knows of them.",
+        [Table(columns, [_idle_row(server, figures) for server, figures in measured.idle.items()])],
         [
             BarPlot(
                 "Memory of an idle connection",
@@ -95,6 +73,16 @@ def _idle(asked: int, channels: int, measured: Measured) -> Section:
             )
         ],
     )
+
+
+def _idle_row(server: Server, figures: IdleFigures) -> Row:
+    cells = [
+        f"{units.digits(figures.each_bytes / _KIB)} KiB",
+        units.size(figures.resident_bytes),
+        f"{units.count(figures.rate_by_server)}/s",
+        f"{units.count(figures.rate)}/s",
+    ]
+    return Row(NAMES[server], cells, _IDLE_MEANINGS[server])
 
 
 def _notes(asked: int, held: int) -> str:

@@ -77,7 +77,7 @@ def both(contest: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
         (SocketsOptions(channels=10_001), "--channels 10001 are too many .*take --channels 10000 at most"),
         (SocketsOptions(fan_out=10_000_000), "--fan-out 10000000 needs 10,000,"),
         (
-            SocketsOptions(10_000_000, all_of_them=True),
+            SocketsOptions(10_000_000, connections_required=True),
             r"--connections 10000000 needs 10,000,.*ulimit -Hn.*take --conn",
         ),
     ],
@@ -130,7 +130,7 @@ def test_a_quick_run_takes_a_part_of_what_is_given_and_never_too_little(
 
     monkeypatch.setattr(bench, "sockets", measured)
     assert fanout("sockets", "--quick", *arguments).exit_code == 0
-    assert [(each.connections, each.fan_out, each.all_of_them) for each in options] == [taken]
+    assert [(each.connections, each.fan_out, each.connections_required) for each in options] == [taken]
 
 
 def measured_with(connections: int) -> Measured:

@@ -50,7 +50,9 @@ _QUICK_ROUNDS: Final = 3
 _QUICK_SECONDS: Final = 0.6
 _QUICK_ROUTE_SECONDS: Final = 0.05
 _QUICK_IDLE: Final = 1 / 10
-_QUICK_LEAST_SOCKETS: Final = 100
+_QUICK_LEAST: Final = 100
+_QUICK_LEAST_RATE: Final = 50.0
+_QUICK_LEAST_S: Final = 1.0
 _QUICK_TURNS: Final = 2
 _QUICK_ROUNDS_OF_EVENTS: Final = 10
 _QUICK_FLOOD_S: Final = 0.2
@@ -274,7 +276,7 @@ def bench_sockets(
     a small channel beside a hot one; the same with a bare server of the websockets library and its broadcast.
     """
     given = connections is not None
-    options = SocketsOptions(connections or _SOCKETS.connections, channels, fan_out, all_of_them=given)
+    options = SocketsOptions(connections or _SOCKETS.connections, channels, fan_out, connections_required=given)
     options = _quick_sockets(options) if quick else options
     _show(lambda stages: sockets(options, stages), SOCKETS_STAGES, Files("sockets", quick, json_file, html_file))
 
@@ -343,19 +345,21 @@ def _quick_sockets(options: SocketsOptions) -> SocketsOptions:
     )
 
 
-def _part(sockets: int, fraction: float) -> int:
-    return min(sockets, max(_QUICK_LEAST_SOCKETS, round(sockets * fraction)))
+def _part(given: int, fraction: float) -> int:
+    """Not so few that figures say nothing."""
+    return min(given, max(_QUICK_LEAST, round(given * fraction)))
 
 
 def _quick_pipeline(options: PipelineOptions) -> PipelineOptions:
-    """A fiftieth of the events, and a tenth of the rate for a fifth of the time."""
+    """A fiftieth of the events, and a tenth of the rate for a fifth of the time: not so little that nothing comes."""
+    rate = max(min(options.rate, _QUICK_LEAST_RATE), options.rate / 10)
     return replace(
         options,
-        events=max(1, round(options.events * QUICK_FRACTION)),
-        channels=max(1, options.channels // 10),
-        rate=options.rate / 10,
-        deliveries=options.deliveries / 10,
-        seconds=options.seconds / 5,
+        events=_part(options.events, QUICK_FRACTION),
+        channels=_part(options.channels, 1 / 10),
+        rate=rate,
+        deliveries=options.deliveries * rate / options.rate,
+        seconds=max(min(options.seconds, _QUICK_LEAST_S), options.seconds / 5),
         warm_up_seconds=0.5,
         multiples=(1.0,),
         rounds=1,
