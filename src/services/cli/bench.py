@@ -391,5 +391,5 @@ def _show(bench: Callable[[Stages], Report], how_many: int, files: Files) -> Non
         complain("error", "interrupted, no report was written")
         raise SystemExit(_INTERRUPTED) from None
     if files.quick:
-        report = replace(report, title=f"Quick run, a fiftieth of the work to try it out. {report.title}")
+        report = replace(report, title=f"Quick run, a small part of the work to try it out. {report.title}")
     files.write(report)
