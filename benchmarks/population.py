@@ -7,7 +7,7 @@ import msgspec
 
 from benchmarks import units
 from benchmarks.drawing import channel_names, sample
-from benchmarks.errors import BenchError
+from benchmarks.errors import NumbersError
 
 _SEED_STRIDE: Final = 1 << 32
 _SEED_OF_DRAWS: Final = (1 << 64) - 1
@@ -32,21 +32,21 @@ class Population(msgspec.Struct, frozen=True):
         """Refuse what cannot be drawn.
 
         Raises:
-            BenchError: it says why, with the figures and the options that gave them.
+            NumbersError: it says why, with the figures and the options that gave them.
         """
         if min(self.users, self.instances) < 1 or not 1 <= self.channels <= _MAX_CHANNELS:
-            raise BenchError(
+            raise NumbersError(
                 f"--users, --channels and --instances must be at least 1, and --channels at most {_MAX_CHANNELS}"
             )
         if self.skew < 0:
-            raise BenchError(f"--skew {self.skew:g} has no meaning: 0 is uniform, 1 is strongly skewed")
+            raise NumbersError(f"--skew {self.skew:g} has no meaning: 0 is uniform, 1 is strongly skewed")
         if self.memberships < self.channels:
-            raise BenchError(
+            raise NumbersError(
                 "every channel has a member, so there must be at least as many memberships as channels: "
                 f"--memberships {self.memberships} is less than --channels {self.channels}"
             )
         if self.memberships > self._most_memberships:
-            raise BenchError(
+            raise NumbersError(
                 f"a user is in a channel once, so for --users {self.users} and --channels {self.channels} at most "
                 f"--memberships {self._most_memberships} can be drawn evenly: --memberships {self.memberships} are too "
                 "many"

@@ -50,7 +50,9 @@ def warning(machine: Machine) -> str | None:
     """A sentence for a machine that did something else as well, and none for one that was quiet enough."""
     if machine.load <= machine.cores * _BUSY:
         return None
-    return f"The machine was busy, {_load(machine)}: expect times up to a third longer. Memory is not affected."
+    crowd = machine.load / machine.cores
+    longer = next((said for limit, said in _LONGER.items() if crowd <= limit), "several times as long")
+    return f"The machine was busy, {_load(machine)}: expect times {longer}."
 
 
 def _load(machine: Machine) -> str:
@@ -59,6 +61,8 @@ def _load(machine: Machine) -> str:
 
 _BUSY: Final = 0.5
 """Of the cores, from which on a machine is not quiet."""
+_LONGER: Final = {1.25: "up to a third longer", 2.0: "up to twice as long"}
+"""By how many others wanted each core, up to which."""
 _HUGE_PAGES: Final = {
     "always": "always (good)",
     "madvise": "madvise (good)",
@@ -68,14 +72,18 @@ _HUGE_PAGES: Final = {
 
 def settings_line(settings: dict[str, object]) -> str:
     """What was asked for."""
-    return ", ".join(f"{name.replace('_', ' ')} {_setting(value)}" for name, value in settings.items())
+    return "; ".join(f"{name.replace('_', ' ')} {_setting(value)}" for name, value in settings.items())
 
 
 def _setting(value: object) -> str:
     if isinstance(value, dict):
         return f"({settings_line(value)})"
-    if isinstance(value, float) and 0 < value < 1:
-        return units.part(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_setting, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.6g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

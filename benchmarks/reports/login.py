@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from benchmarks import units
 from benchmarks.apart import run_apart
 from benchmarks.costs import Held, require_room
-from benchmarks.errors import BenchError, TablesDifferError
+from benchmarks.errors import NumbersError, TablesDifferError
 from benchmarks.measure.beside import Beside, BesideSettings, Distribution, beside
 from benchmarks.measure.logins import Logins, LoginSettings, logins
 from benchmarks.population import Population
@@ -97,10 +97,10 @@ def _tables(options: LoginOptions) -> list[Held]:
     """One after another.
 
     Raises:
-        BenchError: there are fewer channels than the user is to be in.
+        NumbersError: there are fewer channels than the user is to be in.
     """
     if options.visit > options.population.channels:
-        raise BenchError(
+        raise NumbersError(
             "a user is in a channel once, so there must be at least as many channels as the user is in: "
             f"--channels {options.population.channels} is less than --visit {options.visit}"
         )

@@ -6,10 +6,10 @@ import msgspec
 from msgspec.structs import replace
 
 from benchmarks import units
-from benchmarks.errors import BenchError, DoesNotFitError
+from benchmarks.errors import DoesNotFitError, NumbersError
 from benchmarks.live.pipeline.drains import Drains, DrainsSettings, drains
 from benchmarks.live.pipeline.latencies import AtRate, Latencies, LatencySettings, latencies
-from benchmarks.live.servers import find_program, workplace
+from benchmarks.live.servers import find_program, nats_server, redis_server, workplace
 from benchmarks.machine import available_bytes
 from benchmarks.report import Report, Target, at_least, at_most
 from benchmarks.reports import pipeline_sections as sections
@@ -103,18 +103,25 @@ def main_rate(options: PipelineOptions, through: Latencies) -> AtRate:
 
 def _require(options: PipelineOptions) -> None:
     if options.deliveries < options.rate:
-        raise BenchError(
+        raise NumbersError(
             "a message has a reader, so there must be at least as many deliveries as messages: "
             f"--deliveries {options.deliveries:g} is less than --rate {options.rate:g}"
         )
-    for program in ("nats-server", "redis-server"):
-        find_program(program)
     kept, room = options.events * options.targets * _KEPT_BYTES, available_bytes()
     if kept > room:
         raise DoesNotFitError(
             f"what the instances get is kept until it is checked, {units.size(kept)}, and {units.size(room)} can be "
             f"used; take --events {room // (options.targets * _KEPT_BYTES)} at most"
         )
+    for program in ("nats-server", "redis-server"):
+        find_program(program)
+    _probe_servers()
+
+
+def _probe_servers() -> None:
+    """Both answer: one that is missing or broken must not cost what was measured before it is needed."""
+    with workplace() as folder, nats_server(folder), redis_server(folder):
+        pass
 
 
 def _drained(options: PipelineOptions, stages: Stages) -> Drains:
@@ -156,7 +163,7 @@ def _summary(options: PipelineOptions, drained: Drains, through: Latencies) -> s
     return (
         f"One worker drained {units.count(drained.rate('worker'))} events a second to {options.targets} instances "
         f"each, {units.times(drained.rate('worker') / drained.rate('plain'))} as many as the straightforward way. At "
-        f"{at.rate:,.0f} messages and {at.deliveries_per_second:,.0f} deliveries a second, half of the deliveries were "
+        f"{options.rate:,.0f} messages and {options.deliveries:,.0f} deliveries a second, half of the deliveries were "
         f"at the client within {units.duration(shares['p50'])} of the message's being accepted, and 99 % within "
         f"{units.duration(shares['p99'])}."
     )

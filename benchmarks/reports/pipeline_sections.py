@@ -20,7 +20,8 @@ _MEANINGS: Final[dict[Way, str]] = {
     "plain": "nats-py's fetch(200), msgspec, a dict, orjson, nc.publish for each instance, each event acknowledged.",
     "joined": "The last event of each fetch is acknowledged, and those before it with it.",
 }
-_PROCESSES: Final = ("worker", "nats-server", "sink")
+_PROCESSES: Final = {"worker": "worker", "nats-server": "nats-server", "sink": "inboxes"}
+"""By the names of their figures: what they are called."""
 _FULL: Final = 0.95
 """Of all cores."""
 _SHARE: Final = 0.5
@@ -45,7 +46,7 @@ def draining(drained: Drains, targets: int) -> Section:
         )
         for way in WAYS
     ]
-    columns = ["events, median", "slowest", "fastest", *(f"{name}, per event" for name in _PROCESSES)]
+    columns = ["events, median", "slowest", "fastest", *(f"{name}, per event" for name in _PROCESSES.values())]
     return Section(
         "Draining a stream",
         f"A stream in files, in {drained.partitions} partitions, holds message events of {EVENT_BYTES} bytes, stored "
@@ -147,7 +148,7 @@ def _processors(through: Latencies) -> Section:
     names = list(through.at_rates[0].busy.processes)
     rows = [
         Row(
-            f"{at.rate:,.0f} messages/s",
+            f"{at.rate:,.0f} messages/s, of one core",
             [
                 *(_percent(at.busy.processes[name]) for name in names),
                 _percent(at.busy.others),
@@ -159,10 +160,11 @@ def _processors(through: Latencies) -> Section:
     ]
     return Section(
         "What took the processors",
-        "Processor time of each process on the clock, of one core, and what all others on this machine took; at last "
-        f"how much of the {units.counted(through.at_rates[0].busy.cores, 'core')} was in use. Where all are full, "
-        "processes wait for each other, and latencies say as much about the machine as about the tier.",
-        [Table([*names, "others", "all cores"], rows)],
+        "Processor time of each process on the clock, in per cent of one core, and what all others on this machine "
+        f"took, of one core too; at last how much of all {units.counted(through.at_rates[0].busy.cores, 'core')} was "
+        "in use. Where all are full, processes wait for each other, and latencies say as much about the machine as "
+        "about the tier.",
+        [Table([*names, "others", "of all cores"], rows)],
         [
             BarPlot(
                 "Processor time",
@@ -188,7 +190,7 @@ def load_in_words(at: AtRate) -> str:
     if at.busy.machine > _FULL:
         said.append("All cores were full.")
     if at.busy.others > _OTHERS:
-        said.append(f"Other programs took {_percent(at.busy.others)} of a core.")
+        said.append(f"Other programs took {_percent(at.busy.others)} of one core.")
     return " ".join(said) or "The generator and the clients took little, and there was room on the cores."
 
 

@@ -52,10 +52,10 @@ def hardware(population: Population, whole: Filled) -> list[Section]:
         f"Plan for {units.size(ram_bytes(whole))} of RAM for each fan-out worker (fanout serve fanout), a quarter to "
         "spare included: a rule of thumb, for growth and for memory that comes back late after many logins (fanout "
         "bench churn). Every worker holds a whole table of its own; a server instance (fanout serve notification) "
-        f"holds one of its own users alone. {_tier(population, whole)}What the connections of the instances, the "
-        "gateway, the message writer, the broker, the databases and the operating system take comes on top, and is not "
-        "measured here. A second thread adds little to one engine (fanout bench route), so to carry more events "
-        "start more workers, each with the whole table again."
+        f"holds one of its own users alone. {_tier(population, whole)}What the connections of the instances take is "
+        "measured by fanout bench sockets, and comes on top; so does what the gateway, the message writer, the broker, "
+        "the databases and the operating system take, which is not measured. A second thread adds little to one engine "
+        "(fanout bench route), so to carry more events start more workers, each with the whole table again."
     )
     memory = [*_worker_rows(whole, whole.snapshot), *_instance_rows(population, whole)]
     cores = _core_rows(whole.events_per_second)
@@ -110,7 +110,7 @@ def _instance_rows(population: Population, whole: Filled) -> list[Row]:
             [f"about {units.size(_instance_bytes(population, whole) + PROCESS_BYTES)}"],
             f"Estimated for {units.digits(users)} users (users / instances), not measured: twice the formula under "
             f"{_ANOTHER}, which says too little for so small a table, and {units.size(PROCESS_BYTES)} for Python and "
-            "the service. The sockets and buffers of its connections come on top.",
+            "the service. The sockets and buffers of its connections come on top: see fanout bench sockets.",
         )
     ]
 
@@ -121,12 +121,13 @@ def _core_rows(events_per_second: float) -> list[Row]:
             "each worker",
             ["1"],
             f"Busy with the engine alone at {units.count(events_per_second)} events/s of {EVENT_BYTES} bytes; what "
-            "Python, the broker and the sockets take comes on top, and is not measured here.",
+            "Python and the broker's sockets take comes on top: see fanout bench pipeline.",
         ),
         Row(
             "each server instance",
             ["1"],
-            "A process of one core, which writes to the sockets of its users: how many it serves is not measured here.",
+            "A process of one core, which writes to the sockets of its users: how many it serves is measured by fanout "
+            "bench sockets.",
         ),
         Row("each machine", ["1"], "A rule of thumb: one more for logins and the operating system."),
     ]

@@ -127,7 +127,7 @@ def speed(population: Population, whole: Filled) -> Section:
     ]
     return Section(
         "How fast",
-        "Filling in, lookups and events are by the second of one core's processor time, in which other programs of the "
+        "Filling in, lookups and events are per second of one core's processor time, in which other programs of the "
         "machine hardly show. A snapshot is the whole table in a file, to begin with after a restart: it is timed "
         "by the clock on the wall, since the disk counts.",
         [Table(["engine"], rows)],

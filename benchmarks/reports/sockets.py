@@ -10,17 +10,28 @@ from msgspec.structs import replace
 
 from benchmarks import units
 from benchmarks.errors import BenchError
-from benchmarks.live.sockets.audience import LEAST_CHANNELS, Audience
+from benchmarks.live.sockets.audience import LEAST_CHANNELS, MOST_CHANNELS, Audience
 from benchmarks.live.sockets.figures import NAMES, SERVERS, IdleFigures, Server, Turn, Way
-from benchmarks.live.sockets.idling import SETTLING_S, idle, room_for_idle
+from benchmarks.live.sockets.idling import SETTLING_S, idle, require_room_for_idle, room_for_idle
 from benchmarks.live.sockets.messages import LOADS, REACHES, LoadKind, Play, Reach
 from benchmarks.live.sockets.playing import Side, alternate, both_sides, require_room_to_play
 from benchmarks.report import Report, Target, at_least, at_most
 from benchmarks.reports import sockets_sections as sections
 from benchmarks.reports.framing import Run
-from benchmarks.reports.sockets_figures import BURST, Contest, Measured, ratio, ratio_of_delays, seconds_of_last
+from benchmarks.reports.sockets_figures import (
+    BURST,
+    TELLING,
+    Contest,
+    Measured,
+    ratio,
+    ratio_of_delays,
+    seconds_of_last,
+    shares,
+)
+from benchmarks.reports.sockets_planning import planning
 from benchmarks.stages import Stages
 
+CONNECTIONS: Final = 20_000
 FAN_OUT: Final = 4_000
 STAGES: Final = 2 + 1 + 3 + 1 + 1
 """Idle connections of each server; connecting and checking; single events with pauses and without, bursts; events to
@@ -43,7 +54,7 @@ _BACKGROUND: Final = (
 class SocketsOptions(msgspec.Struct, frozen=True):
     """How many sockets, and what is sent to them."""
 
-    connections: int = 20_000
+    connections: int = CONNECTIONS
     """To which nothing is sent."""
     channels: int = 10
     """That each connection reads."""
@@ -59,6 +70,8 @@ class SocketsOptions(msgspec.Struct, frozen=True):
     """Before memory is read."""
     judged: bool = True
     """Whether the run is large enough to be held against the targets."""
+    connections_required: bool = False
+    """Refuse what a process may not hold here; otherwise as many are held as it may."""
 
 
 def sockets(options: SocketsOptions, stages: Stages) -> Report:
@@ -68,25 +81,36 @@ def sockets(options: SocketsOptions, stages: Stages) -> Report:
         BenchError: there are too few descriptors or ports, or a client did not get just what was due to it.
     """
     run = Run(_BACKGROUND)
-    if options.channels < LEAST_CHANNELS:
-        raise BenchError(
-            f"--channels-per-connection must be at least {LEAST_CHANNELS}: events go to channels of all sizes"
-        )
-    require_room_to_play(options.fan_out)
-    connections = room_for_idle(options.connections)
-    if connections < 1:
-        raise BenchError("too few files may be open in a process (ulimit -n) to hold any connection")
+    _require(options)
+    asked, connections = options.connections, room_for_idle(options.connections)
     idle_figures = {server: _idle(server, connections, options, stages) for server in SERVERS}
     measured = _played(options, idle_figures, stages)
     return run.report(
         "sockets",
         f"Sockets: {connections:,} idle connections, and events to {options.fan_out:,} sockets",
-        _summary(options, measured),
-        options,
+        _summary(asked, options, measured),
+        replace(options, connections=connections),
         _targets(options, measured),
-        sections.all_of(options.connections, options.channels, options.fan_out, measured),
+        [
+            planning(measured, large=_fans_out(options)),
+            *sections.all_of(asked, options.channels, options.fan_out, measured),
+        ],
         msgspec.structs.asdict(measured),
     )
+
+
+def _require(options: SocketsOptions) -> None:
+    if options.channels < LEAST_CHANNELS:
+        raise BenchError(f"--channels must be at least {LEAST_CHANNELS}: events go to channels of all sizes")
+    if options.channels > MOST_CHANNELS:
+        raise BenchError(
+            f"--channels {options.channels} are too many for each of so many connections: all of them would be entered "
+            f"while clients wait to be admitted; take --channels {MOST_CHANNELS} at most (fanout bench login has one "
+            "user of more)"
+        )
+    require_room_to_play(options.fan_out)
+    if options.connections_required:
+        require_room_for_idle(options.connections)
 
 
 def _idle(server: Server, connections: int, options: SocketsOptions, stages: Stages) -> IdleFigures:
@@ -141,28 +165,37 @@ def _some(rounds: int, fewer: int) -> int:
     return max(2, rounds // fewer)
 
 
-def _summary(options: SocketsOptions, measured: Measured) -> str:
-    each = measured.idle["service"].each_bytes
+def _summary(asked: int, options: SocketsOptions, measured: Measured) -> str:
+    idle_figures = measured.idle["service"]
+    each, held = idle_figures.each_bytes, idle_figures.connections
+    few = f", too much by what so few as {held:,} share" if held < TELLING else ""
+    fewer = f" No more than {held:,} of {asked:,} could be held, by the limit of open files." if held < asked else ""
     last = seconds_of_last(measured.last["service"])
     return (
-        f"An idle connection takes {units.digits(each / _KIB)} KiB of the service. One event to "
-        f"{options.fan_out:,} sockets is with the last after {units.duration(last)}. By the second of its processor "
-        f"time the service makes {units.times(ratio(measured.single))} as many deliveries of single events as "
+        f"An idle connection takes {units.digits(each / _KIB)} KiB of the service{few}.{fewer} One event to "
+        f"{options.fan_out:,} sockets reaches the last after {units.duration(last)}. Per second of processor time "
+        f"the service makes {units.times(ratio(measured.single))} as many deliveries of single events as "
         f"websockets.broadcast, and {units.times(ratio(measured.bursts))} as many in bursts of {BURST}."
     )
 
 
+def _fans_out(options: SocketsOptions) -> bool:
+    """Whether as much was sent to as many as the targets are about."""
+    return options.judged and options.fan_out >= FAN_OUT
+
+
 def _targets(options: SocketsOptions, measured: Measured) -> list[Target]:
-    judged, fans = options.judged, options.judged and options.fan_out >= FAN_OUT
+    fans = _fans_out(options)
+    many = options.judged and measured.idle["service"].connections >= TELLING
     idle_kib = measured.idle["service"].each_bytes / _KIB
     last_ms = seconds_of_last(measured.last["service"]) * 1e3
+    hot, even = (measured.floods[load]["service"] for load in ("hot", "even"))
     fairness = {
-        what: ratio_of_delays(measured.floods["hot"]["service"], measured.floods["even"]["service"], share)
-        for what, share in (("median", 0.5), ("99th of a hundred", 0.99))
+        what: ratio_of_delays(hot, even, share) for what, share in shares(hot, even).items() if what != "longest"
     }
     beside = "beside websockets.broadcast"
     return [
-        at_most("resident memory for an idle connection", idle_kib, _IDLE_LIMIT_KIB, "KiB", judged=judged),
+        at_most("resident memory for an idle connection", idle_kib, _IDLE_LIMIT_KIB, "KiB", judged=many),
         at_most(
             f"one event to {options.fan_out:,} sockets: the last, median", last_ms, _LAST_LIMIT_MS, "ms", judged=fans
         ),
@@ -172,7 +205,8 @@ def _targets(options: SocketsOptions, measured: Measured) -> list[Target]:
         ),
         *(
             at_most(
-                f"a small channel beside a hot one, and beside even ones: delay, {what}",
+                "delay of a small channel beside a hot one, divided by that beside the same load on even channels: "
+                f"{what}",
                 times,
                 _FAIRNESS_LIMIT,
                 "times",

@@ -12,6 +12,9 @@ from benchmarks.live.sockets.messages import LoadKind, Reach
 
 BURST: Final = 8
 """Events that are sent to the same sockets at once."""
+TELLING: Final = 10_000
+"""Idle connections: of fewer, what each takes is told too high, with a share of what the process takes anyway."""
+_HUNDRED: Final = 100
 
 Contest = dict[Way, list[Turn]]
 
@@ -49,7 +52,7 @@ def middle(turns: list[Turn], figure: Callable[[Turn], float]) -> float:
 
 
 def per_server_second(turns: list[Turn]) -> float:
-    """Deliveries by the second of the server's processor time: what is compared."""
+    """Deliveries per second of the server's processor time: what is compared."""
     return middle(turns, lambda turn: turn.per_server_second)
 
 
@@ -59,7 +62,7 @@ def per_second(turns: list[Turn]) -> float:
 
 
 def ratio(contest: Contest) -> float:
-    """How many times as many deliveries the service makes, by the second of the server's processor time."""
+    """How many times as many deliveries the service makes, per second of the server's processor time."""
     return per_server_second(contest["service"]) / per_server_second(contest["plain"])
 
 
@@ -69,6 +72,12 @@ def delays(turns: list[Turn]) -> Histogram:
     for turn in turns:
         counted.record(turn.delays_ns)
     return counted
+
+
+def shares(*contests: list[Turn]) -> dict[str, float]:
+    """Of the delays that are told: the 99th of a hundred only where there are as many."""
+    enough = all(delays(turns).count >= _HUNDRED for turns in contests)
+    return {"median": 0.5, **({"99 of 100": 0.99} if enough else {}), "longest": 1.0}
 
 
 def seconds_of_last(turns: list[Turn]) -> float:

@@ -13,6 +13,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from typer.testing import CliRunner, Result
 
+from benchmarks.errors import BenchError
+from benchmarks.reports.pipeline import PipelineOptions
 from services.cli import bench
 from services.cli.main import app
 from tests.benchmarks.test_rendering import report
@@ -104,6 +106,27 @@ def test_what_cannot_be_is_refused_in_words(arguments: list[str], reason: str) -
     assert result.exit_code == 1
     assert reason in " ".join(result.stderr.split())
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "taken"),
+    [
+        ([], (4_000, 200, 200.0, 2_000.0, 2.0)),
+        (["--events", "60", "--rate", "5", "--deliveries", "20", "--seconds", "0.5"], (60, 200, 5.0, 20.0, 0.5)),
+    ],
+)
+def test_a_quick_run_of_the_pipeline_takes_a_part_and_never_too_little(
+    arguments: list[str], taken: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: list[PipelineOptions] = []
+
+    def refused(asked: PipelineOptions, stages: object) -> None:
+        options.append(asked)
+        raise BenchError("that is all")
+
+    monkeypatch.setattr(bench, "pipeline", refused)
+    assert fanout("pipeline", "--quick", *arguments).exit_code == 1
+    assert [(each.events, each.channels, each.rate, each.deliveries, each.seconds) for each in options] == [taken]
 
 
 def test_users_in_every_channel_are_measured_at_each_size() -> None:

@@ -154,6 +154,20 @@ def test_a_server_that_does_not_start_shows_its_log(monkeypatch: pytest.MonkeyPa
     result = fanout("--quick")
     assert result.exit_code == 1
     assert "no luck today" in result.stderr
+    assert "--quick takes" not in result.stderr
+
+
+@pytest.mark.usefixtures("servers", "_here")
+def test_a_redis_server_that_does_not_start_costs_no_measurement(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\nexit 3\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("FANOUT_BENCH_REDIS_SERVER", str(broken))
+    result = fanout("--quick")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error redis-server did not start")
 
 
 @pytest.mark.parametrize(

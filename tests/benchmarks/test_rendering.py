@@ -13,7 +13,7 @@ from benchmarks import units
 from benchmarks.machine import this_machine
 from benchmarks.render import terminal
 from benchmarks.render.axis import axis_over
-from benchmarks.render.html import html
+from benchmarks.render.html import html, settings_line, warning
 from benchmarks.render.svg import svg
 from benchmarks.report import Bar, BarPlot, LinePlot, Report, Row, Section, Series, Table, at_least, at_most
 
@@ -186,3 +186,16 @@ def test_a_busy_machine_is_warned_of(load: float, busy: bool, monkeypatch: pytes
 def test_targets_come_after_what_was_measured() -> None:
     page = html(report())
     assert page.index("<h2>part</h2>") < page.index("<h2>Targets</h2>")
+
+
+def test_how_it_was_run_is_said_in_words_and_figures() -> None:
+    settings = {"plain_share": 1 / 2, "multiples": (0.25, 1.0), "judged": True, "rate": 2_000.0, "of": {"users": 1_000}}
+    assert settings_line(settings) == "plain share 0.5; multiples 0.25, 1; judged yes; rate 2,000; of (users 1,000)"
+
+
+@pytest.mark.parametrize(
+    ("load", "said"), [(2.1, "a third longer."), (3.5, "twice as long."), (5.0, "several times as long.")]
+)
+def test_the_busier_the_machine_the_longer_the_times_that_are_expected(load: float, said: str) -> None:
+    machine = replace(this_machine(), load=load, cores=2)
+    assert str(warning(machine)).endswith(said)

@@ -14,19 +14,25 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from benchmarks.errors import BenchError
+from benchmarks.errors import BenchError, NumbersError
 from benchmarks.live.sockets import counting, idling, playing
 from benchmarks.live.sockets.audience import FRAME_BYTES, Audience, Due, Events, due_frame
 from benchmarks.live.sockets.casting import running_clients
 from benchmarks.live.sockets.checking import require_exactly
 from benchmarks.live.sockets.clients import ClientSettings
 from benchmarks.live.sockets.counting import Counter
+from benchmarks.live.sockets.figures import SERVERS, IdleFigures, Turn
 from benchmarks.live.sockets.limits import RESERVED
-from benchmarks.live.sockets.messages import Begin, Begun, Check, Checked, Connect, Connected, Finish, Finished
+from benchmarks.live.sockets.messages import LOADS, Begin, Begun, Check, Checked, Connect, Connected, Finish, Finished
 from benchmarks.live.sockets.peers import Peer
+from benchmarks.report import Report
 from benchmarks.reports.sockets import STAGES, SocketsOptions, sockets
+from benchmarks.reports.sockets_figures import Contest, Measured, shares
+from benchmarks.reports.sockets_planning import planning
 from fanout import text_frame
+from services.cli import bench
 from tests.benchmarks.test_command import assert_complete, assert_stands_alone, fanout
+from tests.benchmarks.test_rendering import report
 
 SMALL = ["--connections", "1500", "--fan-out", "1200", "--quick"]
 AUDIENCE = Audience(sockets=2, channels=4)
@@ -47,10 +53,10 @@ def test_a_quick_run_gives_figures_that_can_be() -> None:
     assert_stands_alone(Path("fanout-bench-sockets-quick.html").read_text())
     assert {target["met"] for target in report["targets"]} == {None}
     figures = report["figures"]
-    assert [figures["idle"][server]["connections"] for server in ("service", "plain")] == [30, 30]
-    assert {turn["deliveries"] for turn in both(figures["single"])} == {10 * 24}
-    assert {turn["deliveries"] for turn in both(figures["bursts"])} == {2 * 8 * 24}
-    assert {turn["deliveries"] for turn in figures["single"]["floor"]} == {10 * 24}
+    assert [figures["idle"][server]["connections"] for server in ("service", "plain")] == [150, 150]
+    assert {turn["deliveries"] for turn in both(figures["single"])} == {10 * 100}
+    assert {turn["deliveries"] for turn in both(figures["bursts"])} == {2 * 8 * 100}
+    assert {turn["deliveries"] for turn in figures["single"]["floor"]} == {10 * 100}
     floods = figures["floods"]
     for contest in (figures["last"], figures["single"], figures["bursts"], *figures["many"].values(), *floods.values()):
         for turn in both(contest):
@@ -67,8 +73,13 @@ def both(contest: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (SocketsOptions(channels=3), "--channels-per-connection must be at least 4"),
+        (SocketsOptions(channels=3), "--channels must be at least 4"),
+        (SocketsOptions(channels=10_001), "--channels 10001 are too many .*take --channels 10000 at most"),
         (SocketsOptions(fan_out=10_000_000), "--fan-out 10000000 needs 10,000,"),
+        (
+            SocketsOptions(10_000_000, connections_required=True),
+            r"--connections 10000000 needs 10,000,.*ulimit -Hn.*take --conn",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_before_it_is_begun(options: SocketsOptions, reason: str) -> None:
@@ -85,6 +96,81 @@ def test_as_many_connections_are_held_as_files_may_be_open(monkeypatch: pytest.M
     monkeypatch.setattr(playing, "raise_limit", lambda wanted: min(wanted, 1_000))
     with pytest.raises(BenchError, match=rf"take --fan-out {1_000 - RESERVED - 5}$"):
         playing.require_room_to_play(1_000)
+
+
+def test_connections_that_were_asked_for_are_held_or_refused_with_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idling, "raise_limit", lambda wanted: min(wanted, 1_000))
+    room = 1_000 - RESERVED - idling.WARM_UP
+    idling.require_room_for_idle(room)
+    with pytest.raises(
+        NumbersError, match=rf"--connections 5000 needs .* 1,000 are allowed.*take --connections {room}$"
+    ):
+        idling.require_room_for_idle(5_000)
+    monkeypatch.setattr(idling, "raise_limit", lambda wanted: min(wanted, 10))
+    with pytest.raises(NumbersError, match="leaves none for a connection"):
+        idling.room_for_idle(1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "taken"),
+    [
+        ([], (2_000, 100, False)),
+        (["--connections", "20000"], (2_000, 100, True)),
+        (["--connections", "300", "--fan-out", "50"], (100, 50, True)),
+    ],
+)
+def test_a_quick_run_takes_a_part_of_what_is_given_and_never_too_little(
+    arguments: list[str], taken: tuple[int, int, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: list[SocketsOptions] = []
+
+    def measured(asked: SocketsOptions, stages: object) -> Report:
+        options.append(asked)
+        return report()
+
+    monkeypatch.setattr(bench, "sockets", measured)
+    assert fanout("sockets", "--quick", *arguments).exit_code == 0
+    assert [(each.connections, each.fan_out, each.connections_required) for each in options] == [taken]
+
+
+def measured_with(connections: int) -> Measured:
+    """Connections of 10 KiB, 1,000 opened and 200,000 events delivered for each second of the server."""
+    figures = IdleFigures(connections, connections * 10 * 1024, opened_s=1.0, server_s=connections / 1_000)
+    contest: Contest = {server: [Turn(200_000, 1.0, 1.0, 1.0, [1_000])] for server in SERVERS}
+    return Measured(
+        idle=dict.fromkeys(SERVERS, figures),
+        last=contest,
+        single=contest,
+        bursts=contest,
+        many={},
+        floods=dict.fromkeys(LOADS, contest),
+    )
+
+
+def test_a_large_run_says_what_to_plan_for() -> None:
+    section = planning(measured_with(20_000), large=True)
+    cells = {row.name: row.cells for table in section.tables for row in table.rows}
+    assert cells == {
+        "memory for connections": ["1.02 GB"],
+        "instances": ["2"],
+        "descriptors of an instance": [f"{50_000 + RESERVED:,}"],
+        "cores, single events": ["0.05"],
+        "cores, in bursts of 8": ["0.05"],
+        "all reconnect": ["100 core-seconds"],
+    }
+
+
+@pytest.mark.parametrize(("connections", "large"), [(9_999, True), (20_000, False)])
+def test_a_small_run_says_that_it_is_too_small_for_planning(connections: int, large: bool) -> None:  # noqa: FBT001
+    section = planning(measured_with(connections), large=large)
+    assert "too small for planning" in section.text
+    assert not section.tables
+
+
+def test_the_99th_of_a_hundred_is_told_only_of_a_hundred() -> None:
+    few, many = (Turn(1, 1.0, 1.0, 1.0, [1_000] * count) for count in (99, 100))
+    assert list(shares([many])) == ["median", "99 of 100", "longest"]
+    assert list(shares([many], [few])) == ["median", "longest"]
 
 
 def rehearsal(number: int) -> list[bytes]:

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.chaos.scenario import Scenario
+from tests.chaos.scenario import Scenario, counted
 from tests.chaos.stage import Stage
 
 LOOK_EVERY_S = 0.1
@@ -77,12 +77,16 @@ class Faults:
         worker = self._chance.choice(self._stage.workers())
         await self._stage.kill_worker(worker)
         self.struck.kills += 1
-        self._say(f"kills {worker.name}; {len(self._stage.workers())} workers live")
+        self._say(f"kills {worker.name}; {self._alive()}")
 
     async def _add(self) -> None:
         await self._stage.add_worker()
         self.struck.adds += 1
-        self._say(f"adds a worker; {len(self._stage.workers())} live")
+        self._say(f"adds a worker; {self._alive()}")
+
+    def _alive(self) -> str:
+        left = len(self._stage.workers())
+        return f"{counted(left, 'worker')} {'lives' if left == 1 else 'live'}"
 
     async def _restart(self, *, crash: bool) -> None:
         nats = self._stage.nats

@@ -81,6 +81,11 @@ class Layout:
         return members
 
 
+def counted(number: int, one: str, more: str = "") -> str:
+    """Things by number, in words; more than one take an `s` or what is given."""
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
 def blocks(scenario: Scenario, layout: Layout, size: int) -> Iterator[list[Event]]:
     """All messages, in blocks."""
     events = _events(scenario, layout)

@@ -12,7 +12,7 @@ from fanout.ports.memberships import Channel
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.composition.backends import MEMBERSHIPS_FILE
 from tests.chaos.programs import Program
-from tests.chaos.scenario import Layout, Scenario
+from tests.chaos.scenario import Layout, Scenario, counted
 from tests.support.cluster import Cluster, Service, token
 from tests.support.observing import metric
 from tests.support.servers import NatsServer, RedisServer
@@ -40,6 +40,7 @@ class Stage:
         self._instance_urls: list[str] = []
         self._workers = 0
         self._killed: set[str] = set()
+        self._ready: set[str] = set()
 
     def workers(self) -> list[Service]:
         """Those that live."""
@@ -48,7 +49,9 @@ class Stage:
     async def add_worker(self) -> None:
         """Start one more, and return when it says that it is ready."""
         self._workers += 1
-        await self.cluster.start(f"fanout-{self._workers}", "serve", "fanout")
+        name = f"fanout-{self._workers}"
+        await self.cluster.start(name, "serve", "fanout")
+        self._ready.add(name)
 
     async def kill_worker(self, worker: Service) -> None:
         """End one as a crash would."""
@@ -58,7 +61,7 @@ class Stage:
     def ended(self) -> list[str]:
         """Services that ended though nobody killed them."""
         services = self.cluster.services.items()
-        return [name for name, service in services if not service.running and name not in self._killed]
+        return [name for name, service in services if service.ended and name not in self._killed]
 
     @property
     def received(self) -> int:
@@ -149,11 +152,11 @@ async def set_up(scenario: Scenario, folder: Path, say: Callable[[str], None]) -
             await asyncio.to_thread(server.start)
         stage = Stage(scenario, folder, nats, redis)
         stack.push_async_callback(stage.cluster.kill)
-        say(f"creates {scenario.channels:,} channels")
+        say(f"creates {counted(scenario.channels, 'channel')}")
         await stage.create_channels()
-        say(f"starts {scenario.workers} workers and {scenario.instances} instances")
+        say(f"starts {counted(scenario.workers, 'worker')} and {counted(scenario.instances, 'instance')}")
         await stage.start_services(lambda program: _end_with(stack, program))
-        say(f"connects {scenario.clients} clients")
+        say(f"connects {counted(scenario.clients, 'client')}")
         await stage.open_clients(lambda program: _end_with(stack, program))
         yield stage
 

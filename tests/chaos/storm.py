@@ -8,21 +8,21 @@ stay connected all the time. In the end it waits until all have received what th
 random. The exit code is 0 when the check is clean, no connection was closed and no process ended by itself.
 """
 
-import argparse
 import asyncio
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos.faults import Faults, Struck
+from tests.chaos.options import read
 from tests.chaos.programs import ROOT
 from tests.chaos.publisher import Publisher, publishing
-from tests.chaos.scenario import Scenario, blocks
+from tests.chaos.scenario import Scenario, blocks, counted
 from tests.chaos.stage import Stage, set_up
 
 LARGEST_BLOCK = 200
@@ -45,6 +45,8 @@ class Outcome:
     repeated: int = 0
     expected: int = 0
     received: int = 0
+    lossy: bool = False
+    """Whether messages to instances may be lost on the way."""
     dropped: int = 0
     gaps_repaired: int = 0
     stale_dropped: int = 0
@@ -63,26 +65,36 @@ class Outcome:
         return self.clean and not self.closed and not self.ended
 
     def summary(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
         struck, rate = self.struck, self.accepted / max(self.seconds, 0.001)
-        lines = [
-            f"{self.accepted:,} messages accepted, {self.repeated:,} times one was published again",
-            f"{self.received:,} deliveries",
-            f"{struck.kills} workers killed, {struck.adds} added, nats-server restarted {struck.restarts} times",
-            f"{self.dropped:,} messages to instances lost on the way; instances repaired {self.gaps_repaired:,} holes",
-            f"{self.stale_dropped:,} events that came to instances again",
-            *(f"closed: {name}: {why}" for name, why in self.closed.items()),
-            *(f"ended by itself: {name}" for name in self.ended),
-            f"{self.seconds:.0f} s, {rate:,.0f} messages/s",
-            "GOOD" if self.good else "NOT GOOD",
-        ]
-        return "\n".join(lines)
+        yield f"{self.accepted:,} messages accepted"
+        if self.repeated:
+            yield (
+                f"{counted(self.repeated, 'time')} a message was published again by the publisher, which had no "
+                "answer; the log took each once"
+            )
+        yield counted(self.received, "delivery", "deliveries")
+        yield (
+            f"{counted(struck.kills, 'worker')} killed, {struck.adds:,} added, nats-server restarted "
+            f"{counted(struck.restarts, 'time')}"
+        )
+        if self.lossy:
+            yield f"{counted(self.dropped, 'message')} to instances lost on the way"
+        yield f"{counted(self.gaps_repaired, 'hole')} repaired by instances"
+        yield f"{counted(self.stale_dropped, 'event')} came to instances again, and were dropped there"
+        yield from (f"closed: {name}: {why}" for name, why in self.closed.items())
+        yield from (f"ended by itself: {name}" for name in self.ended)
+        yield f"{self.seconds:.0f} s, {rate:,.0f} messages/s"
+        yield "GOOD" if self.good else "NOT GOOD"
 
 
 class Storm:
     """One run over a stage."""
 
     def __init__(self, scenario: Scenario, stage: Stage, publisher: Publisher, say: Callable[[str], None]) -> None:
-        self.outcome = Outcome()
+        self.outcome = Outcome(lossy=scenario.drop > 0)
         self._scenario = scenario
         self._stage = stage
         self._publisher = publisher
@@ -135,9 +147,10 @@ class Storm:
         while True:
             await asyncio.sleep(PROGRESS_EVERY_S)
             outcome, stage = self.outcome, self._stage
+            lost = f"{stage.dropped:,} lost on the way, " if outcome.lossy else ""
             self._say(
                 f"accepted {outcome.accepted:,}, received {stage.received:,} of {outcome.expected:,}, "
-                f"dropped {stage.dropped:,}, {len(stage.workers())} workers"
+                f"{lost}{counted(len(stage.workers()), 'worker')}"
             )
 
     async def _count(self) -> None:
@@ -204,31 +217,12 @@ def _printer() -> Callable[[str], None]:
     return lambda text: print(f"{time.monotonic() - began:6.1f} s  {text}", flush=True)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.chaos.storm", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    for option in fields(Scenario):
-        parser.add_argument(
-            f"--{option.name.replace('_', '-')}",
-            type=type(option.default),
-            default=option.default,
-            help="(default: %(default)s)",
-        )
-    parser.add_argument(
-        "--folder", type=Path, help="a new one for journals and logs, which stays (default: none stays)"
-    )
-    return parser.parse_args()
-
-
-def main() -> int:
-    arguments = vars(_arguments())
-    kept: Path | None = arguments.pop("folder")
+def main(arguments: Sequence[str] | None = None) -> int:
+    scenario, kept = read(arguments, __doc__)
     folder = kept or Path(tempfile.mkdtemp(prefix="fanout-storm-"))
-    folder.mkdir(parents=True, exist_ok=True)
     interruption, good = _Interruption(), False
     try:
-        outcome = asyncio.run(interruption.run(Scenario(**arguments), folder))
+        outcome = asyncio.run(interruption.run(scenario, folder))
         good = outcome.good
         print(outcome.findings + outcome.summary())
     except BaseException:  # services that the same Ctrl-C reached fail in ways of their own
@@ -238,6 +232,8 @@ def main() -> int:
     finally:
         if kept is None and (good or interruption.came):
             shutil.rmtree(folder)
+            if interruption.came:
+                print("journals and logs are removed; --folder would keep them")
         else:
             print(f"journals and logs are in {folder}")
     return INTERRUPTED if interruption.came else int(not good)

@@ -73,6 +73,11 @@ class Service:
         return self._process is not None and self._process.returncode is None
 
     @property
+    def ended(self) -> bool:
+        """Whether there was a process, and it is gone; one that is only just being started has not ended."""
+        return self._process is not None and self._process.returncode is not None
+
+    @property
     def url(self) -> str:
         return self._logged_url("serves REST") or self._logged_url("serves health and metrics")
 

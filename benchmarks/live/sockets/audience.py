@@ -21,6 +21,8 @@ FRAME_BYTES: Final = EVENT_BYTES + 4
 FIRST_SEQ: Final = 1_000_000_000
 """So that each number has as many digits, and each frame as many bytes."""
 LEAST_CHANNELS: Final = len(REACHES)
+MOST_CHANNELS: Final = 10_000
+"""Of a connection: with more, clients take admission for stalled."""
 _READERS: Final[dict[Reach, int]] = {"hundred": 100, "ten": 10, "one": 1}
 _READERS_PER_IDLE_CHANNEL: Final = 2
 _BURST_OF_REHEARSAL: Final = 3

@@ -35,7 +35,7 @@ class IdleFigures(msgspec.Struct, frozen=True):
 
     @property
     def rate_by_server(self) -> float:
-        """The same by the second of the server's processor time."""
+        """The same per second of the server's processor time."""
         return self.connections / self.server_s
 
 

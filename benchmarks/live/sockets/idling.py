@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Final
 
 from benchmarks.apart import Progress
+from benchmarks.errors import NumbersError
 from benchmarks.live.sockets.audience import Idle
 from benchmarks.live.sockets.casting import running_clients, running_server
 from benchmarks.live.sockets.clients import ClientSettings
@@ -27,8 +28,37 @@ SECRET_BYTES: Final = 32
 
 
 def room_for_idle(wanted: int) -> int:
-    """How many of the connections that are wanted a server may hold here, by its limit of open files."""
-    return min(wanted, raise_limit(WARM_UP + wanted + RESERVED) - RESERVED - WARM_UP)
+    """How many of the connections that are wanted a server may hold here, by its limit of open files.
+
+    Raises:
+        NumbersError: it may hold none.
+    """
+    limit = raise_limit(_files(wanted))
+    room = min(wanted, limit - _files(0))
+    if room < 1:
+        raise NumbersError(
+            f"a process may have {limit:,} files open here, which leaves none for a connection: raise the hard limit "
+            "(ulimit -Hn)"
+        )
+    return room
+
+
+def require_room_for_idle(connections: int) -> None:
+    """Find out before anything is begun.
+
+    Raises:
+        NumbersError: a process may not open so many files; the text says how many connections would be accepted.
+    """
+    if (room := room_for_idle(connections)) < connections:
+        raise NumbersError(
+            f"--connections {connections} needs {_files(connections):,} open files in a process, and "
+            f"{_files(room):,} are allowed: raise the hard limit (ulimit -Hn), or take --connections {room}"
+        )
+
+
+def _files(connections: int) -> int:
+    """That a process has open which holds these and the first ones."""
+    return connections + WARM_UP + RESERVED
 
 
 def idle(

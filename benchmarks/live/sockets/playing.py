@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from benchmarks.apart import Progress
-from benchmarks.errors import BenchError
+from benchmarks.errors import NumbersError
 from benchmarks.live.sockets.audience import SMALL_READERS, Audience
 from benchmarks.live.sockets.casting import running_clients, running_server
 from benchmarks.live.sockets.clients import ClientSettings
@@ -109,11 +109,11 @@ def require_room_to_play(sockets: int) -> None:
     """Find out before anything is begun.
 
     Raises:
-        BenchError: a process may not open so many files; the text says how many sockets would be accepted.
+        NumbersError: a process may not open so many files; the text says how many sockets would be accepted.
     """
     wanted = sockets + SMALL_READERS + RESERVED
     if (limit := raise_limit(wanted)) < wanted:
-        raise BenchError(
+        raise NumbersError(
             f"--fan-out {sockets} needs {wanted:,} open files in a process, and {limit:,} are allowed: raise the hard "
             f"limit (ulimit -Hn), or take --fan-out {limit - SMALL_READERS - RESERVED}"
         )

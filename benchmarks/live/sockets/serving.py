@@ -173,7 +173,7 @@ async def serve_requests(
         wire: sends; None where nothing is to be sent.
         settings: whom the server serves.
         signals: on which clients say that they have a round whole.
-        floor: sends too, with less work than any server can do with.
+        floor: sends too, with hardly more work than the kernel's.
     """
     audience = settings.audience
     stage = Stage(wire, audience, Signals(signals), floor) if wire and isinstance(audience, Audience) else None

@@ -10,7 +10,7 @@ import msgspec
 import typer
 from msgspec.structs import replace
 
-from benchmarks.errors import BenchError
+from benchmarks.errors import BenchError, NumbersError
 from benchmarks.population import Population
 from benchmarks.render.html import html
 from benchmarks.render.terminal import print_report, stages_shown
@@ -39,7 +39,7 @@ app = typer.Typer(
 Command = TypeVar("Command", bound=Callable[..., None])
 
 QUICK_FRACTION: Final = 1 / 50
-_QUICK_HINT: Final = " (of the numbers given, --quick takes a fiftieth)"
+_QUICK_HINT: Final = " (of the numbers given, --quick takes a fiftieth, of some a tenth)"
 _USAGE: Final = 2
 """The exit status of typer itself for options that cannot be."""
 _INTERRUPTED: Final = 130
@@ -49,6 +49,10 @@ _QUICK_EVENTS: Final = 20_000
 _QUICK_ROUNDS: Final = 3
 _QUICK_SECONDS: Final = 0.6
 _QUICK_ROUTE_SECONDS: Final = 0.05
+_QUICK_IDLE: Final = 1 / 10
+_QUICK_LEAST: Final = 100
+_QUICK_LEAST_RATE: Final = 50.0
+_QUICK_LEAST_S: Final = 1.0
 _QUICK_TURNS: Final = 2
 _QUICK_ROUNDS_OF_EVENTS: Final = 10
 _QUICK_FLOOD_S: Final = 0.2
@@ -142,7 +146,9 @@ Channels = Annotated[int, typer.Option(min=1, help="Channels, each with at least
 Memberships = Annotated[int, typer.Option(min=1, help="Memberships of all users together.")]
 Instances = Annotated[int, typer.Option(min=1, help="Server instances over which the users are spread.")]
 Skew = Annotated[float, typer.Option(min=0.0, help="How unequal channels are: 0 all alike, 1 a few have most members.")]
-Quick = Annotated[bool, typer.Option("--quick", help="A fiftieth of it, for trying out; targets are not judged.")]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="A fiftieth of it, also of sizes that are given; targets are not judged.")
+]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")]
 HtmlFile = Annotated[
     Path | None,
@@ -250,10 +256,15 @@ _SOCKETS: Final = SocketsOptions()
 @_command("sockets")
 def bench_sockets(
     *,
-    connections: Annotated[int, typer.Option(min=1, help="Idle connections that are held.")] = _SOCKETS.connections,
-    channels_per_connection: Annotated[
-        int, typer.Option(min=1, help="Channels that each connection reads.")
-    ] = _SOCKETS.channels,
+    connections: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Idle connections that are held; a tenth of them with --quick.",
+            show_default=f"{_SOCKETS.connections}, or fewer where ulimit -Hn is lower",
+        ),
+    ] = None,
+    channels: Annotated[int, typer.Option(min=1, help="Channels that each connection reads.")] = _SOCKETS.channels,
     fan_out: Annotated[int, typer.Option(min=1, help="Sockets to which events are sent.")] = _SOCKETS.fan_out,
     quick: Quick = False,
     json_file: JsonFile = None,
@@ -264,7 +275,8 @@ def bench_sockets(
     Memory for each idle connection, one event to many sockets, deliveries a second of single events and of bursts, and
     a small channel beside a hot one; the same with a bare server of the websockets library and its broadcast.
     """
-    options = SocketsOptions(connections, channels_per_connection, fan_out)
+    given = connections is not None
+    options = SocketsOptions(connections or _SOCKETS.connections, channels, fan_out, connections_required=given)
     options = _quick_sockets(options) if quick else options
     _show(lambda stages: sockets(options, stages), SOCKETS_STAGES, Files("sockets", quick, json_file, html_file))
 
@@ -320,10 +332,11 @@ def _quick_login(population: Population, visit: int) -> LoginOptions:
 
 
 def _quick_sockets(options: SocketsOptions) -> SocketsOptions:
-    return SocketsOptions(
-        connections=_fiftieth(options.connections),
-        channels=options.channels,
-        fan_out=_fiftieth(options.fan_out),
+    """Of idle connections a tenth: with fewer, the memory of each says nothing."""
+    return replace(
+        options,
+        connections=_part(options.connections, _QUICK_IDLE),
+        fan_out=_part(options.fan_out, QUICK_FRACTION),
         turns=_QUICK_TURNS,
         rounds=_QUICK_ROUNDS_OF_EVENTS,
         flood_s=_QUICK_FLOOD_S,
@@ -332,19 +345,21 @@ def _quick_sockets(options: SocketsOptions) -> SocketsOptions:
     )
 
 
-def _fiftieth(count: int) -> int:
-    return max(1, round(count * QUICK_FRACTION))
+def _part(given: int, fraction: float) -> int:
+    """Not so few that figures say nothing."""
+    return min(given, max(_QUICK_LEAST, round(given * fraction)))
 
 
 def _quick_pipeline(options: PipelineOptions) -> PipelineOptions:
-    """A fiftieth of the events, and a tenth of the rate for a fifth of the time."""
+    """A fiftieth of the events, and a tenth of the rate for a fifth of the time: not so little that nothing comes."""
+    rate = max(min(options.rate, _QUICK_LEAST_RATE), options.rate / 10)
     return replace(
         options,
-        events=max(1, round(options.events * QUICK_FRACTION)),
-        channels=max(1, options.channels // 10),
-        rate=options.rate / 10,
-        deliveries=options.deliveries / 10,
-        seconds=options.seconds / 5,
+        events=_part(options.events, QUICK_FRACTION),
+        channels=_part(options.channels, 1 / 10),
+        rate=rate,
+        deliveries=options.deliveries * rate / options.rate,
+        seconds=max(min(options.seconds, _QUICK_LEAST_S), options.seconds / 5),
         warm_up_seconds=0.5,
         multiples=(1.0,),
         rounds=1,
@@ -370,11 +385,11 @@ def _show(bench: Callable[[Stages], Report], how_many: int, files: Files) -> Non
         with stages_shown(how_many) as stages:
             report = bench(stages)
     except BenchError as error:
-        complain("error", f"{error}{_QUICK_HINT if files.quick else ''}")
+        complain("error", f"{error}{_QUICK_HINT if files.quick and isinstance(error, NumbersError) else ''}")
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         complain("error", "interrupted, no report was written")
         raise SystemExit(_INTERRUPTED) from None
     if files.quick:
-        report = replace(report, title=f"Quick run, a fiftieth of the work to try it out. {report.title}")
+        report = replace(report, title=f"Quick run, a small part of the work to try it out. {report.title}")
     files.write(report)
