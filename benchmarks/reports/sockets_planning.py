@@ -4,10 +4,9 @@ import math
 from typing import Final
 
 from benchmarks import units
-from benchmarks.live.sockets.limits import RESERVED
+from benchmarks.live.sockets.limits import MOST_CONNECTIONS, RESERVED
 from benchmarks.report import Row, Section, Table
 from benchmarks.reports.sockets_figures import BURST, TELLING, Measured, per_server_second
-from services.runtime.settings import Settings
 
 USERS: Final = 100_000
 """Online, of the example."""
@@ -15,7 +14,6 @@ _TITLE: Final = "What to plan for"
 _KIB: Final = 1024
 _EACH_S: Final = 10
 """A user of the example gets an event so often."""
-_MOST: Final[int] = Settings.model_fields["max_connections"].default
 _LIMIT: Final = "FANOUT_MAX_CONNECTIONS"
 
 
@@ -33,7 +31,7 @@ def planning(measured: Measured, *, large: bool) -> Section:
             "This run is too small for planning: what so few sockets take and get says little about many. Run fanout "
             f"bench sockets without options; from {TELLING:,} idle connections on, this part has an example.",
         )
-    instances = math.ceil(USERS / _MOST)
+    instances = math.ceil(USERS / MOST_CONNECTIONS)
     text = (
         f"An example: {USERS:,} users online, each with one connection, by what was measured here; for other numbers, "
         "all but the limits grow in proportion. Memory is that of the instances (fanout serve notification), without "
@@ -48,7 +46,7 @@ def planning(measured: Measured, *, large: bool) -> Section:
 
 def _memory_rows(measured: Measured, instances: int) -> list[Row]:
     each = measured.idle["service"].each_bytes
-    files = min(USERS, _MOST) + RESERVED
+    files = min(USERS, MOST_CONNECTIONS) + RESERVED
     return [
         Row(
             "memory for connections",
@@ -59,7 +57,7 @@ def _memory_rows(measured: Measured, instances: int) -> list[Row]:
         Row(
             "instances",
             [f"{instances}"],
-            f"At {_MOST:,} connections each, the default of {_LIMIT}; one more, if one may be lost.",
+            f"At {MOST_CONNECTIONS:,} connections each, the default of {_LIMIT}; one more, if one may be lost.",
         ),
         Row(
             "descriptors of an instance",

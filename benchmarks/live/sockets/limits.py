@@ -1,8 +1,12 @@
-"""How many files, sockets included, a process may have open."""
+"""How many connections and files, sockets included, a process may have open."""
 
 import resource
 from typing import Final
 
+from services.runtime.settings import Settings
+
+MOST_CONNECTIONS: Final[int] = Settings.model_fields["max_connections"].default
+"""Of an instance, unless `FANOUT_MAX_CONNECTIONS` says otherwise."""
 RESERVED: Final = 150
 """Descriptors of a process that are no client's: libraries, databases, pipes, sockets that are about to be taken."""
 
