@@ -61,18 +61,6 @@ impl Deliveries {
         let rest = self.deliveries.iter().skip(start.0);
         Self { deliveries: fanout_nats::Deliveries::of(rest.map(|one| (one.seq, one.subject, one.payload))) }
     }
-
-    /// The commands that answer those from one index to before another.
-    #[pyo3(signature = (start, stop, answer = b"".as_slice()), text_signature = "($self, start, stop, answer=b'')")]
-    fn answers<'py>(
-        &self,
-        py: Python<'py>,
-        start: Natural<usize>,
-        stop: Natural<usize>,
-        answer: &[u8],
-    ) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.deliveries.answers(start.0..stop.0, answer))
-    }
 }
 
 impl Deliveries {

@@ -474,9 +474,6 @@ class Deliveries:
     def after(self, start: int) -> Deliveries:
         """Those from an index on, which cannot be answered."""
 
-    def answers(self, start: int, stop: int, answer: bytes = b"") -> bytes:
-        """The NATS commands that answer those from index `start` to before `stop`; nothing is an acknowledgement."""
-
 @final
 class Intake:
     """Where the deliveries of a JetStream consumer wait to be fetched; a `Splitter` fills it.

@@ -52,8 +52,7 @@ impl Chains {
     }
 
     /// Whether a lane is known and plain.
-    #[must_use]
-    pub fn is_plain(&self, lane: u32) -> bool {
+    fn is_plain(&self, lane: u32) -> bool {
         self.lanes.get(&lane).is_some_and(|chain| chain.plain)
     }
 

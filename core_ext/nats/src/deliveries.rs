@@ -1,7 +1,5 @@
 //! A batch of deliveries, in the order in which they came, in one piece of memory.
 
-use std::ops::Range;
-
 use crate::message::Message;
 use crate::reply::Reply;
 
@@ -106,21 +104,6 @@ impl Deliveries {
     #[must_use]
     pub fn count_upto(&self, seq: u64) -> usize {
         self.entries.partition_point(|entry| entry.seq <= seq)
-    }
-
-    /// Commands that answer some of them: `PUB {reply} {length}` and the answer.
-    #[must_use]
-    pub fn answers(&self, range: Range<usize>, answer: &[u8]) -> Vec<u8> {
-        let tail = [format!(" {}\r\n", answer.len()).as_bytes(), answer, b"\r\n"].concat();
-        let entries = self.entries.get(range).unwrap_or_default();
-        let mut commands =
-            Vec::with_capacity(entries.iter().map(|entry| 4 + entry.payload - entry.reply + tail.len()).sum());
-        for entry in entries {
-            commands.extend_from_slice(b"PUB ");
-            commands.extend_from_slice(&self.bytes[entry.reply..entry.payload]);
-            commands.extend_from_slice(&tail);
-        }
-        commands
     }
 
     fn delivery(&self, entry: &Entry) -> Delivery<'_> {

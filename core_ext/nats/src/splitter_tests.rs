@@ -98,16 +98,14 @@ fn an_unordered_intake_takes_everything() {
 }
 
 #[test]
-fn answers_are_commands_for_each() {
+fn a_batch_is_read_by_place_and_by_seq() {
     let (mut splitter, intake) = splitter(true);
-    splitter.feed((1..=3).map(|order| delivery(7, "c", order, "x")).collect::<Vec<_>>().concat().as_bytes());
+    splitter.feed((1..=3).map(|order| delivery(7, "c", order, "x")).collect::<String>().as_bytes());
     let batch = intake.lock().take().unwrap();
-    let command = |order: u64, answer: &str| format!("PUB $JS.ACK.S.c.1.{}.{order}.0.9 {answer}\r\n", 10 * order);
-    assert_eq!(batch.answers(0..2, b""), [command(1, "0\r\n"), command(2, "0\r\n")].concat().as_bytes());
-    assert_eq!(batch.answers(2..3, b"-NAK"), command(3, "4\r\n-NAK").as_bytes());
-    assert!(batch.answers(3..9, b"").is_empty());
     assert_eq!([9, 10, 25, 30].map(|seq| batch.count_upto(seq)), [0, 1, 2, 3]);
-    assert_eq!(batch.get(1).unwrap().last_token(), b"c2");
+    let second = batch.get(1).unwrap();
+    assert_eq!((second.last_token(), second.reply), (&b"c2"[..], &b"$JS.ACK.S.c.1.20.2.0.9"[..]));
+    assert_eq!(batch.get(3), None);
 }
 
 #[test]

@@ -150,7 +150,7 @@ class Inbox:
         members = Lane(META, part)
         newest = await insist(lambda: self._log.last_seq(META), "finding the end of the membership changes")
         if newest > self._upto(members):
-            await self._repair(members, newest)
+            await self._read_log(members, newest)
             self._advance(members, newest)
 
     def _end_of_holes(self, lane: Lane, upto: int) -> int:
@@ -185,6 +185,9 @@ class Inbox:
     async def _repair(self, lane: Lane, upto: int) -> None:
         GAPS_REPAIRED.inc()
         log.info("hole in the inbox, reading the log", lane=lane, after=self._upto(lane), upto=upto)
+        await self._read_log(lane, upto)
+
+    async def _read_log(self, lane: Lane, upto: int) -> None:
         await insist(lambda: self._replay(lane, upto), "reading what the inbox missed")
 
     async def _replay(self, lane: Lane, upto: int) -> None:

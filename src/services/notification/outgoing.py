@@ -85,16 +85,13 @@ class Outgoing:
             self._write_soon()  # what can be read is delivered, also where what follows cannot
             record, to_judge, stale = self._hub.receive(arrival, chains, MOST_WAITING)
             STALE_DROPPED.inc(stale)
-            if record is None or to_judge:
-                self._judge_each(to_judge, record)
-            else:
+            if record is None:
+                continue
+            if not to_judge:
                 return record
-        return None
-
-    def _judge_each(self, numbers: list[int], record: Record | None) -> None:
-        for number in numbers:
-            if record is not None:
+            for number in to_judge:
                 self._judge(self._sessions[number], record.frame, ephemeral=not record.lane)
+        return None
 
     def queue(self, session: Session, frame: bytes, *, ephemeral: bool = False) -> None:
         """Queue a frame for one session."""
@@ -113,14 +110,9 @@ class Outgoing:
             frames, left, _ = self._hub.flush_one(session.number)
             self._wrote(frames, left)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether so much waits that whoever brings more had better wait for `room`."""
-        return self._hub.frames > MOST_WAITING
-
     async def room(self) -> None:
-        """Return when less waits."""
-        while self.is_full:
+        """Return when not too much waits: for whoever brings more."""
+        while self._hub.frames > MOST_WAITING:
             self._wrote_some.clear()
             await self._wrote_some.wait()
 

@@ -113,15 +113,14 @@ class NatsPartitionReader:
 
     def _acknowledge(self) -> None:
         """Answer the last delivery up to the sequence that was acknowledged; it stands for all before it."""
-        answer = b""
+        acknowledged = []
         while self._outstanding and (done := self._outstanding[0].count_upto(self._acked)):
-            deliveries = self._outstanding[0]
-            answer = deliveries.answers(done - 1, done)
-            self._acked_token = deliveries[done - 1][-1]
-            if done < len(deliveries):
+            self._acked_token = self._outstanding[0][done - 1][-1]
+            acknowledged = [self._acked_token]
+            if done < len(self._outstanding[0]):
                 break
             self._outstanding.popleft()
-        self._acks.add_commands(answer)
+        self._acks.add(acknowledged)
 
     async def _restart(self) -> None:
         """Take the next epoch, unless another worker has."""

@@ -49,10 +49,6 @@ class Acknowledger:
         """
         self._unsent += _commands(tokens, answer)
 
-    def add_commands(self, commands: bytes) -> None:
-        """`add` for answers that are encoded already."""
-        self._unsent += commands
-
     async def flush(self) -> None:
         """Write what is unsent; without a connection it stays so."""
         if not self._unsent:

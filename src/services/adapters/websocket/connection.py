@@ -62,18 +62,18 @@ class Connection(asyncio.BufferedProtocol):
         "_on_change",
         "_owner",
         "_partial",
+        "_paused",
         "_protocol",
         "_receiving",
         "_transport",
         "authorization",
-        "paused",
     )
 
     _buffer: Final = memoryview(bytearray(READ_AT_ONCE))  # read and parsed in one step, so all may share it
 
     def __init__(self, protocol: ServerProtocol, owner: Owner) -> None:
         self.authorization: str | None = None
-        self.paused = False
+        self._paused = False
         """Whether nothing is read, since enough waits to be received."""
         self._protocol = protocol
         self._owner = owner
@@ -203,12 +203,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def read_on(self) -> None:
         """Read again, unless enough waits to be received."""
-        if not (self.paused or self._transport.is_closing()):
+        if not (self._paused or self._transport.is_closing()):
             self._transport.resume_reading()
 
     def _resume(self) -> None:
-        if self.paused:
-            self.paused = False
+        if self._paused:
+            self._paused = False
             self.read_on()
 
     def _advance(self) -> None:
@@ -267,8 +267,8 @@ class Connection(asyncio.BufferedProtocol):
         self._messages = self._messages or []
         self._messages.append(message)
         self._wake()
-        if len(self._messages) > MESSAGES_READ_AHEAD and not self.paused:
-            self.paused = True
+        if len(self._messages) > MESSAGES_READ_AHEAD and not self._paused:
+            self._paused = True
             self._transport.pause_reading()
 
     def _send(self) -> None:
