@@ -169,11 +169,9 @@ class Connection(asyncio.BufferedProtocol):
             self._owner.read_on_later(self)
 
     def eof_received(self) -> None:
-        """The client sends no more; the transport closes by itself."""
+        """The client sends no more. The transport closes once what is buffered was read, or `close` gives up."""
         self._protocol.receive_eof()
         self._advance()
-        if self.buffered:
-            self._transport.abort()  # it would wait for a reader who may never read
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever it was, it is over
         """The connection is over."""
