@@ -37,12 +37,11 @@ def test_subjects_match_as_in_nats(pattern: str, subject: str, *, expected: bool
 
 
 async def test_publishing_never_runs_a_handler_itself() -> None:
-    bus, heard = EmbeddedBus(), list[bytes]()
-    await bus.subscribe("a", lambda _, payload: heard.append(payload))
+    bus, callers = EmbeddedBus(), list[object]()
+    await bus.subscribe("a", lambda *_: callers.append(asyncio.current_task()))
     await bus.publish("a", b"1")
-    assert heard == []
     await asyncio.sleep(0)
-    assert heard == [b"1"]
+    assert callers == [None]  # a callback of the loop, and no task
 
 
 async def test_a_flood_waits_for_its_handlers() -> None:
@@ -60,8 +59,7 @@ async def test_a_flood_waits_for_its_handlers() -> None:
 async def test_a_message_on_its_way_is_not_given_to_a_closed_subscription() -> None:
     bus, heard = EmbeddedBus(), list[bytes]()
     subscription = await bus.subscribe("a", lambda _, payload: heard.append(payload))
-    await bus.publish("a", b"1")
-    await subscription.close()
+    await asyncio.gather(bus.publish("a", b"1"), subscription.close())
     await subscription.close()
     await asyncio.sleep(0)
     assert heard == []
@@ -94,8 +92,7 @@ async def test_a_lossy_bus_drops_some_and_keeps_the_order_of_the_rest() -> None:
 async def test_a_closed_bus_takes_nothing() -> None:
     bus, heard = EmbeddedBus(), list[bytes]()
     await bus.subscribe("a", lambda _, payload: heard.append(payload))
-    await bus.publish("a", b"1")
-    await bus.close()
+    await asyncio.gather(bus.publish("a", b"1"), bus.close())
     await asyncio.sleep(0)
     assert heard == []
     with pytest.raises(Unavailable):

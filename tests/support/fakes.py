@@ -12,6 +12,7 @@ from fanout.ports.log import Appended, Consumer, PartitionReader, Stored, Tail
 from fanout.ports.memberships import Channel, Membership
 from fanout.ports.presence import ChangeHandler, Connection, Lease
 from fanout.subjects import STREAM_SUBJECTS
+from services.adapters.embedded.suspension import suspending
 
 
 def stream_of(subject: str) -> str:
@@ -24,6 +25,7 @@ def stream_of(subject: str) -> str:
     raise AssertionError(f"no stream takes {subject}")
 
 
+@suspending
 class Switchable:
     """Raises `Unavailable` while `down`; or once, at the call that `fail_after` counts down to."""
 
@@ -44,6 +46,7 @@ class Switchable:
         self._use()
 
 
+@suspending
 class FakeLog(Switchable):
     """Streams as lists; every message id is remembered for ever."""
 
@@ -91,6 +94,7 @@ class FakeLog(Switchable):
         raise NotImplementedError
 
 
+@suspending
 class FakeMemberships(Switchable):
     """Channels and members as dicts."""
 
@@ -105,7 +109,7 @@ class FakeMemberships(Switchable):
             raise ChannelExists(channel.channel_id)
         self.channels[channel.channel_id] = channel
         self.members[channel.channel_id] = {}
-        return await self.add(channel.channel_id, members, channel.created_at)
+        return self._add(channel.channel_id, members, channel.created_at)
 
     async def channel(self, channel_id: str) -> Channel | None:
         self._use()
@@ -115,6 +119,9 @@ class FakeMemberships(Switchable):
         self._use()
         if channel_id not in self.channels:
             raise ChannelNotFound(channel_id)
+        return self._add(channel_id, user_ids, joined_at)
+
+    def _add(self, channel_id: str, user_ids: Sequence[str], joined_at: str) -> list[Membership]:
         members = self.members[channel_id]
         return [members.setdefault(user, Membership(channel_id, user, joined_at)) for user in user_ids]
 
@@ -135,6 +142,7 @@ class FakeMemberships(Switchable):
         return sorted(self.members.get(channel_id, {}))
 
 
+@suspending
 class FakeMessages(Switchable):
     """Messages by id."""
 
@@ -164,6 +172,7 @@ class FakeMessages(Switchable):
         return (page[:limit] if after is not None else page[-limit:])[::-1]
 
 
+@suspending
 class FakePresence(Switchable):
     """Leases that never end."""
 
@@ -205,6 +214,7 @@ class FakePresence(Switchable):
         raise NotImplementedError
 
 
+@suspending
 class FakeAuthenticator(Switchable):
     """A token is `user:{user_id}`; anything else is refused."""
 

@@ -134,7 +134,8 @@ class Rosters:
         await self._bus.publish(instance_control(instance_id), msgspec.json.encode(request))
 
     async def _evict(self, instance_id: str) -> None:
-        del self._instances[instance_id]
+        if self._instances.pop(instance_id, None) is None:
+            return  # two looks at the leases overlap while the table loads, and the other one evicts it
         self._hold(instance_id)
         users = await self._placements.drop_instance(instance_id)
         INSTANCES_EVICTED.inc()

@@ -8,11 +8,13 @@ from fanout.errors import Unavailable
 from fanout.ports.bus import Handler
 from services.adapters.embedded.faults import Faults
 from services.adapters.embedded.subjects import matches
+from services.adapters.embedded.suspension import suspending
 
 MAX_UNDELIVERED: Final = 1_000
 """How many deliveries may wait in the loop before a publisher has to wait for them."""
 
 
+@suspending
 class EmbeddedBus:
     """`fanout.ports.bus.Bus` for subscribers of the same process and event loop.
 
@@ -32,7 +34,6 @@ class EmbeddedBus:
         """See the port."""
         self._check_open()
         self._send(subject, payload)
-        await self._keep_bounded()
 
     async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
         """See the port."""
@@ -55,8 +56,7 @@ class EmbeddedBus:
     async def close(self) -> None:
         """Deliver nothing more, and take nothing more."""
         self._closed = True
-        for subscription in list(self._subscriptions):
-            await subscription.close()
+        self._subscriptions.clear()
 
     def remove(self, subscription: "_Subscription") -> None:
         """Forget a subscription, unknown ones too."""
@@ -71,7 +71,8 @@ class EmbeddedBus:
 
     def _deliver(self, subscription: "_Subscription", subject: str, payload: bytes) -> None:
         self._undelivered -= 1
-        subscription.deliver(subject, payload)
+        if subscription in self._subscriptions:
+            subscription.handler(subject, payload)
 
     async def _keep_bounded(self) -> None:
         if self._undelivered >= MAX_UNDELIVERED:
@@ -82,17 +83,12 @@ class EmbeddedBus:
             raise Unavailable("the bus is closed")
 
 
+@suspending
 class _Subscription:
     def __init__(self, bus: EmbeddedBus, subject: str, handler: Handler) -> None:
         self.subject = subject
+        self.handler = handler
         self._bus = bus
-        self._handler = handler
-        self._closed = False
-
-    def deliver(self, subject: str, payload: bytes) -> None:
-        if not self._closed:
-            self._handler(subject, payload)
 
     async def close(self) -> None:
-        self._closed = True
         self._bus.remove(self)

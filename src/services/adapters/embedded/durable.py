@@ -10,6 +10,7 @@ from fanout.errors import Unavailable
 from fanout.ports.log import Stored
 from services.adapters.embedded.faults import Faults
 from services.adapters.embedded.stream import Cursor, Stream
+from services.adapters.embedded.suspension import suspending
 
 MAX_IN_FLIGHT: Final = 2_000
 """How many unacknowledged events a queue holds before it reads no more."""
@@ -118,6 +119,7 @@ class DurableQueue:
         return [*events, *twice][:limit]
 
 
+@suspending
 class EmbeddedConsumer:
     """`fanout.ports.log.Consumer`: one worker of a durable queue."""
 

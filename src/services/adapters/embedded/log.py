@@ -18,6 +18,7 @@ from services.adapters.embedded.readers import EmbeddedPartitionReader, Embedded
 from services.adapters.embedded.store import EventStore, Floor, NewEvent
 from services.adapters.embedded.stream import Stream
 from services.adapters.embedded.subjects import matches
+from services.adapters.embedded.suspension import suspending
 from services.runtime.tasks import Tasks, every
 
 ACK_WAIT_S: Final = 30.0
@@ -29,6 +30,7 @@ class InUse(Unavailable):
     """Another process has the file open."""
 
 
+@suspending
 class EmbeddedLog:
     """`fanout.ports.log.Log` for one process.
 

@@ -8,6 +8,7 @@ from fanout.keys import CONNECTION_TTL_S, LEASE_TTL_S, PRESENCE_CHANGES, Presenc
 from fanout.ports.bus import Subscription
 from fanout.ports.presence import ChangeHandler, Connection, Lease
 from services.adapters.embedded.bus import EmbeddedBus
+from services.adapters.embedded.suspension import suspending
 
 
 @dataclass(slots=True)
@@ -22,6 +23,7 @@ class _User:
         self.instances = {instance: ends for instance, ends in self.instances.items() if ends > now}
 
 
+@suspending
 class EmbeddedPresence:
     """`fanout.ports.presence.Presence` for services of the same process.
 
@@ -83,7 +85,7 @@ class EmbeddedPresence:
 
     async def locations_of(self, user_id: str) -> frozenset[str]:
         """See the port. Instances without a lease are left out."""
-        return frozenset(self._user(user_id).instances.keys() & (await self.leases()).keys())
+        return frozenset(self._user(user_id).instances.keys() & self._live().keys())
 
     async def lease(self, lease: Lease) -> None:
         """See the port."""
@@ -95,13 +97,16 @@ class EmbeddedPresence:
 
     async def leases(self) -> Mapping[str, Lease]:
         """See the port."""
-        now = self._clock()
-        self._leases = {instance: held for instance, held in self._leases.items() if held[1] > now}
-        return {instance: lease for instance, (lease, _) in self._leases.items()}
+        return self._live()
 
     async def ping(self) -> None:
         """See the port."""
         await self._hints.ping()
+
+    def _live(self) -> dict[str, Lease]:
+        now = self._clock()
+        self._leases = {instance: held for instance, held in self._leases.items() if held[1] > now}
+        return {instance: lease for instance, (lease, _) in self._leases.items()}
 
     def _user(self, user_id: str) -> _User:
         """What is recorded of a user and has not ended; a stranger is not kept by being asked for."""

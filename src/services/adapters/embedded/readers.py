@@ -7,8 +7,10 @@ from fanout.errors import PartitionLost, Unavailable
 from fanout.ports.log import Stored, StoredBatch
 from services.adapters.embedded.faults import Faults
 from services.adapters.embedded.stream import Cursor, Stream
+from services.adapters.embedded.suspension import suspending
 
 
+@suspending
 class EmbeddedTail:
     """`fanout.ports.log.Tail`."""
 
@@ -48,6 +50,7 @@ class Partition:
     position: int
 
 
+@suspending
 class EmbeddedPartitionReader:
     """`fanout.ports.log.PartitionReader`."""
 

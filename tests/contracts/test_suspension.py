@@ -1,0 +1,183 @@
+"""Every call of every port gives up the event loop at least once, so that tests see real interleavings."""
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Generator
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fanout.events import Message
+from fanout.keys import PresenceChange
+from fanout.ports import authenticator, bus, log, memberships, messages, presence
+from fanout.ports.log import Stored
+from fanout.ports.memberships import Channel
+from fanout.ports.presence import Connection, Lease
+from fanout.subjects import MESSAGES
+from services.adapters.embedded.bus import EmbeddedBus
+from services.adapters.embedded.log import EmbeddedLog
+from services.adapters.embedded.presence import EmbeddedPresence
+from services.adapters.sqlite.memberships import SqliteMemberships
+from services.adapters.sqlite.messages import SqliteMessages
+from tests.support.fakes import FakeAuthenticator, FakeLog, FakeMemberships, FakeMessages, FakePresence
+
+NOW = "2026-02-01T10:00:00.000Z"
+MESSAGE = Message("msg_1", "general", "alice", "Hello", NOW)
+CONNECTION = Connection("alice", "dev_web_1", "notif-1", NOW)
+LEASE = Lease("notif-1", "1", "ws://127.0.0.1:8081/ws", NOW, 0, 10)
+STORED = Stored(1, "messages.send.general", b"{}")
+
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "Authenticator.verify": ("user:alice",),
+    "Bus.publish": ("a.b", b"x"),
+    "Bus.publish_many": ([],),
+    "Bus.subscribe": ("a.b", lambda *_: None),
+    "Consumer.ack": ([STORED],),
+    "Consumer.retry": ([STORED], 0.0),
+    "Log.append": ("messages.send.general", b"{}"),
+    "Log.bury": (MESSAGES, STORED, "no reason"),
+    "Log.claim": (0, "worker-1"),
+    "Log.consume": (MESSAGES, "message-writer"),
+    "Log.get": (MESSAGES, 1),
+    "Log.last_seq": (MESSAGES,),
+    "Log.read": (MESSAGES,),
+    "Log.tail": (MESSAGES,),
+    "Memberships.add": ("general", ["bob"], NOW),
+    "Memberships.channel": ("general",),
+    "Memberships.channels_of": ("alice",),
+    "Memberships.create": (Channel("second", "Second", private=False, created_by="alice", created_at=NOW), ["alice"]),
+    "Memberships.is_member": ("general", "alice"),
+    "Memberships.members_of": ("general",),
+    "Memberships.remove": ("general", "alice"),
+    "Messages.history": ("general",),
+    "Messages.write": ([MESSAGE],),
+    "PartitionReader.ack": (1,),
+    "Presence.announce": ([PresenceChange("alice", online=True, instance_id="notif-1")],),
+    "Presence.connect": (CONNECTION,),
+    "Presence.connections_of": ("alice",),
+    "Presence.disconnect": (CONNECTION,),
+    "Presence.lease": (LEASE,),
+    "Presence.locations_of": ("alice",),
+    "Presence.release": ("notif-1",),
+    "Presence.renew": ([CONNECTION],),
+    "Presence.watch": (lambda _: None,),
+}
+KEYWORDS: dict[str, dict[str, Any]] = {
+    "Log.append": {"msg_id": "1"},
+    "Log.read": {"after": 0, "upto": 0},
+    "Log.tail": {"after": 0},
+    "Presence.disconnect": {"last": True},
+}
+
+
+class _Watched:
+    """Awaits something, and counts how often it gives up the loop."""
+
+    def __init__(self, call: Awaitable[Any]) -> None:
+        self._call = call
+        self.suspensions = 0
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        steps = self._call.__await__()
+        while True:
+            try:
+                waits_for = steps.send(None)
+            except StopIteration as ended:
+                return ended.value
+            self.suspensions += 1
+            yield waits_for
+
+
+async def _suspensions(adapter: object, port: type, method: str) -> int:
+    name = f"{port.__name__}.{method}"
+    call = getattr(adapter, method)(*ARGUMENTS.get(name, ()), **KEYWORDS.get(name, {}))
+    watched = _Watched(_exhausted(call) if inspect.isasyncgen(call) else call)
+    with suppress(NotImplementedError):  # of a fake: it gives up the loop all the same
+        await watched
+    return watched.suspensions
+
+
+async def _exhausted(items: AsyncIterator[object]) -> None:
+    async for _ in items:
+        pass
+
+
+def _methods(port: type) -> list[str]:
+    """The calls of a port: a coroutine each, or an async iterator."""
+    return [
+        name
+        for name, member in vars(port).items()
+        if inspect.iscoroutinefunction(member)
+        or (inspect.isfunction(member) and "AsyncIterator" in str(inspect.signature(member).return_annotation))
+    ]
+
+
+def _calls(*ports: type) -> list[tuple[type, str]]:
+    return [(port, method) for port in ports for method in _methods(port)]
+
+
+def _named(call: object) -> str:
+    return call.__name__ if isinstance(call, type) else str(call)
+
+
+@pytest.mark.parametrize(("port", "method"), _calls(log.Log, log.Consumer, log.Tail, log.PartitionReader), ids=_named)
+async def test_each_call_of_the_embedded_log_suspends(port: type, method: str, tmp_path: Path) -> None:
+    opened = await EmbeddedLog.open(tmp_path / "log.db")
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(opened.close)
+        await opened.append("messages.send.general", b"{}", msg_id="first")
+        parts: dict[type, Any] = {
+            log.Log: opened,
+            log.Consumer: await opened.consume(MESSAGES, "message-writer"),
+            log.Tail: await opened.tail(MESSAGES, after=0),
+            log.PartitionReader: await opened.claim(0, "worker-1"),
+        }
+        assert await _suspensions(parts[port], port, method)
+
+
+@pytest.mark.parametrize(("port", "method"), _calls(bus.Bus, bus.Subscription), ids=_named)
+async def test_each_call_of_the_embedded_bus_suspends(port: type, method: str) -> None:
+    opened = EmbeddedBus()
+    part = opened if port is bus.Bus else await opened.subscribe("a.b", lambda *_: None)
+    assert await _suspensions(part, port, method)
+
+
+@pytest.mark.parametrize("method", _methods(presence.Presence))
+@pytest.mark.parametrize("adapter", [EmbeddedPresence, FakePresence])
+async def test_each_call_of_embedded_presence_suspends(adapter: type, method: str) -> None:
+    assert await _suspensions(adapter(), presence.Presence, method)
+
+
+async def test_the_end_of_a_watch_suspends() -> None:
+    watch = await EmbeddedPresence().watch(lambda _: None)
+    assert await _suspensions(watch, bus.Subscription, "close")
+
+
+@pytest.mark.parametrize("method", _methods(memberships.Memberships))
+@pytest.mark.parametrize("adapter", [SqliteMemberships, FakeMemberships])
+async def test_each_call_of_memberships_suspends(adapter: type, method: str) -> None:
+    store = await SqliteMemberships.open(None) if adapter is SqliteMemberships else FakeMemberships()
+    await store.create(Channel("general", "General", private=False, created_by="alice", created_at=NOW), ["alice"])
+    assert await _suspensions(store, memberships.Memberships, method)
+    if isinstance(store, SqliteMemberships):
+        await store.close()
+
+
+@pytest.mark.parametrize("method", _methods(messages.Messages))
+@pytest.mark.parametrize("adapter", [SqliteMessages, FakeMessages])
+async def test_each_call_of_messages_suspends(adapter: type, method: str) -> None:
+    store = await SqliteMessages.open(None) if adapter is SqliteMessages else FakeMessages()
+    assert await _suspensions(store, messages.Messages, method)
+    if isinstance(store, SqliteMessages):
+        await store.close()
+
+
+@pytest.mark.parametrize("method", _methods(log.Log))
+async def test_each_call_of_the_fake_log_suspends(method: str) -> None:
+    assert await _suspensions(FakeLog(), log.Log, method)
+
+
+@pytest.mark.parametrize("method", _methods(authenticator.Authenticator))
+async def test_each_call_of_the_fake_authenticator_suspends(method: str) -> None:
+    assert await _suspensions(FakeAuthenticator(), authenticator.Authenticator, method)
