@@ -16,6 +16,7 @@ from fanout import partition_of
 from fanout.events import MESSAGE_NEW, Message, MessageEvent, encode, timestamp
 from fanout.ids import new_event_id, new_message_id
 from fanout.subjects import MESSAGES, message
+from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats.connection import connect
 from services.adapters.nats.log import NatsLog
 from services.runtime.settings import Settings
@@ -106,7 +107,7 @@ def fill(url: str, port: int, feed: Feed) -> int:
 
 async def _fill(url: str, port: int, feed: Feed) -> int:
     nc = await connect(url, name="fanout bench")
-    log = await NatsLog.open(nc, partitions=PARTITIONS)
+    log = await NatsLog.open(nc, EmbeddedDeployment("bench"), partitions=PARTITIONS)
     await _Storing(feed).run(port)
     stored = await log.last_seq(MESSAGES)
     await nc.close()

@@ -130,6 +130,11 @@ impl Chains {
         self.chains.lock().upto(lane.0)
     }
 
+    /// Whether the message of this event was delivered before, under another seq.
+    fn is_repeat(&self, event: &[u8]) -> bool {
+        self.chains.lock().is_repeat(event)
+    }
+
     /// The lanes that are known.
     fn lanes(&self) -> Vec<u32> {
         self.chains.lock().lanes().collect()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fanout_engine::Stored;
-use fanout_nats::{Delivery, Fed, Intake};
+use fanout_nats::{Delivery, Fed, Intake, Lifts};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
@@ -17,8 +17,8 @@ pub struct Deliveries {
     deliveries: fanout_nats::Deliveries,
 }
 
-/// (seq, subject, payload, attempt, reply)
-type Fields<'py> = (u64, Bound<'py, PyString>, Bound<'py, PyBytes>, u64, Bound<'py, PyString>);
+/// (seq, subject, payload, attempt, reply, time)
+type Fields<'py> = (u64, Bound<'py, PyString>, Bound<'py, PyBytes>, u64, Bound<'py, PyString>, u64);
 
 #[pymethods]
 impl Deliveries {
@@ -39,10 +39,22 @@ impl Deliveries {
         Ok(fields(py, &delivery))
     }
 
+    /// Where one of them is answered.
+    fn reply(&self, index: Natural<usize>) -> PyResult<String> {
+        let delivery = self.deliveries.get(index.0).ok_or_else(|| PyIndexError::new_err("there are fewer"))?;
+        Ok(String::from_utf8_lossy(delivery.reply).into_owned())
+    }
+
     /// The seq of the last one, 0 where there is none.
     #[getter]
     fn last_seq(&self) -> u64 {
         self.last().map_or(0, |delivery| delivery.seq)
+    }
+
+    /// When the last one was stored, in nanoseconds since 1970; 0 where that is not known.
+    #[getter]
+    fn last_time(&self) -> u64 {
+        self.last().map_or(0, |delivery| delivery.time)
     }
 
     /// Events for the consumer that followed the last one when it was sent.
@@ -78,7 +90,7 @@ impl Deliveries {
 fn fields<'py>(py: Python<'py>, delivery: &Delivery<'_>) -> Fields<'py> {
     let text = |bytes: &[u8]| PyString::new(py, &String::from_utf8_lossy(bytes));
     let payload = PyBytes::new(py, delivery.payload);
-    (delivery.seq, text(delivery.subject), payload, delivery.attempt, text(delivery.reply))
+    (delivery.seq, text(delivery.subject), payload, delivery.attempt, text(delivery.reply), delivery.time)
 }
 
 /// Where a subscription's deliveries wait to be fetched.
@@ -96,8 +108,9 @@ impl PyIntake {
     }
 
     /// Take in what a consumer delivers from now on, and nothing of another.
-    fn aim(&self, consumer: &str) {
-        self.intake.lock().aim(consumer.as_bytes());
+    #[pyo3(signature = (consumer, lifts = Vec::new()), text_signature = "($self, consumer, lifts=[])")]
+    fn aim(&self, consumer: &str, lifts: Vec<(u64, u64)>) {
+        self.intake.lock().aim(consumer.as_bytes(), Lifts::new(lifts));
     }
 
     /// Take in nothing until `aim` is called again.

@@ -435,6 +435,12 @@ class Chains:
     def upto(self, lane: int) -> int | None:
         """Up to where everything of a lane was delivered; None where it is not known."""
 
+    def is_repeat(self, event: bytes) -> bool:
+        """Whether the message of this event was delivered before, under another seq; from now on it was.
+
+        The last 65,536 messages are remembered.
+        """
+
     def lanes(self) -> list[int]:
         """The lanes that are known, rising."""
 
@@ -451,7 +457,8 @@ class Chains:
 class Deliveries:
     """A batch of stored events in the order in which a log delivered them, in one piece of memory.
 
-    Indexing gives (seq, subject as stored, payload, which delivery of the event this is from 1, where it is answered).
+    Indexing gives (seq, subject as stored, payload, which delivery of the event this is from 1, where it is answered,
+    when it was stored in nanoseconds since 1970). The last three are 1, empty and 0 for events of `of` and `after`.
     """
 
     @staticmethod
@@ -459,10 +466,17 @@ class Deliveries:
         """A batch of events that no server delivered: (seq, subject, payload) each."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> tuple[int, str, bytes, int, str]: ...
+    def __getitem__(self, index: int, /) -> tuple[int, str, bytes, int, str, int]: ...
+    def reply(self, index: int) -> str:
+        """Where one of them is answered."""
+
     @property
     def last_seq(self) -> int:
         """The seq of the last one, 0 where there is none."""
+
+    @property
+    def last_time(self) -> int:
+        """When the last one was stored, in nanoseconds since 1970; 0 where that is not known."""
 
     @property
     def pending(self) -> int:
@@ -484,8 +498,13 @@ class Intake:
     """
 
     def __new__(cls, batch: int, *, ordered: bool = False) -> Self: ...
-    def aim(self, consumer: str) -> None:
-        """Take in what a consumer delivers from now on, beginning with its first, and nothing of another."""
+    def aim(self, consumer: str, lifts: list[tuple[int, int]] = []) -> None:
+        """Take in what a consumer delivers from now on, beginning with its first, and nothing of another.
+
+        Args:
+            consumer: its name.
+            lifts: (first sequence, what is added to it and to all that follow); events are handed out with lifted seqs.
+        """
 
     def pause(self) -> None:
         """Take in nothing until `aim` is called again."""

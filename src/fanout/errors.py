@@ -6,6 +6,7 @@ FanoutError
 ├── MembershipUnknown   the engine was asked to place a user whose channels it does not hold
 ├── TableFull           the engine has no number for one more user on an instance
 ├── SnapshotRefused     a file is not a whole snapshot that this build reads (also a ValueError)
+├── ForeignStore        a store or a stream belongs to another deployment
 ├── Unavailable         a store or the bus cannot be reached now; the same call may succeed later
 ├── PartitionLost       another worker has taken this partition; its reader must stop
 ├── ChannelExists       a channel of that id was created before
@@ -39,6 +40,10 @@ class SnapshotRefused(FanoutError, ValueError):  # noqa: N818
 
 class Unavailable(FanoutError):  # noqa: N818
     """A store or the bus cannot be reached; nothing was half done, and the call may be tried again."""
+
+
+class ForeignStore(FanoutError):  # noqa: N818
+    """A store, a stream or a key belongs to another deployment, or to another program; the text has the remedy."""
 
 
 class PartitionLost(FanoutError):  # noqa: N818

@@ -61,6 +61,24 @@ def channel_of(subject: str) -> str:
     return subject.rpartition(".")[2]
 
 
+def stream_of(subject: str) -> str:
+    """The stream that stores what is published to a subject.
+
+    Raises:
+        ValueError: none does.
+    """
+    for stream, patterns in STREAM_SUBJECTS.items():
+        if any(_matches(pattern, subject) for pattern in patterns):
+            return stream
+    raise ValueError(f"no stream takes the subject {subject}")
+
+
+def _matches(pattern: str, subject: str) -> bool:
+    """Whether a subject is one of a pattern whose only wildcard is its last token."""
+    rest = subject.removeprefix(pattern[:-1])
+    return rest not in {"", subject} and (pattern[-1] == ">" or "." not in rest)
+
+
 def worker_inbox(worker_id: str) -> str:
     """Where instances answer one worker's requests."""
     return f"fanout.worker.{worker_id}"

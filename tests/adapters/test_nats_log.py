@@ -12,13 +12,15 @@ from fanout import Deliveries, partition_of, subjects
 from fanout.errors import FanoutError, PartitionLost, Unavailable
 from fanout.ports.log import Appended, Stored
 from fanout.subjects import DEAD, MESSAGES, META, STREAM_SUBJECTS
+from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats import Connection, NatsLog, api, fencing, standing_pull, streams, work_queue
 from services.adapters.nats import log as log_module
 from services.adapters.nats.delivery import batch_of, events_of
 from services.adapters.nats.fencing import Claimant
+from services.adapters.nats.names import Names
 from services.adapters.nats.partition import NatsPartitionReader
 from services.adapters.nats.standing_pull import StandingPull
-from services.adapters.nats.streams import published_subject
+from services.adapters.nats.stream import NatsStream
 from services.adapters.nats.tail import NatsTail
 from services.adapters.nats.work_queue import NatsConsumer
 from services.command.service import RETRY_WINDOW
@@ -45,7 +47,7 @@ async def nc(nats_server: NatsServer) -> AsyncIterator[Connection]:
 
 class TestStreams:
     async def test_are_created_as_configured(self, nc: Connection) -> None:
-        await NatsLog.open(nc, partitions=3, keep_s=600)
+        await NatsLog.open(nc, EmbeddedDeployment("test"), partitions=3, keep_s=600)
         found = {info.config.name: info.config for info in await nc.jsm().streams_info()}
         assert {name: tuple(config.subjects or ()) for name, config in found.items()} == STREAM_SUBJECTS
         assert {name: config.max_age for name, config in found.items()} == {MESSAGES: 600, META: 600, DEAD: 30 * 86_400}
@@ -66,24 +68,24 @@ class TestStreams:
 
         monkeypatch.setattr(streams, "_TRIES_AFTER_S", (0.0, 0.0))
         monkeypatch.setattr(api, "call", refusing)
-        await NatsLog.open(nc, partitions=3)
+        await NatsLog.open(nc, EmbeddedDeployment("test"), partitions=3)
         assert next(refusals, None) is None
         assert {info.config.name for info in await nc.jsm().streams_info()} == set(STREAM_SUBJECTS)
 
     async def test_keep_their_partitions_whatever_is_configured_later(self, nc: Connection) -> None:
-        await NatsLog.open(nc, partitions=3)
-        assert (await NatsLog.open(nc, partitions=8)).partitions == 3
+        await NatsLog.open(nc, EmbeddedDeployment("test"), partitions=3)
+        assert (await NatsLog.open(nc, EmbeddedDeployment("test"), partitions=8)).partitions == 3
 
     async def test_get_the_subjects_that_they_lack(self, nc: Connection) -> None:
         await nc.jsm().add_stream(name=META, subjects=["channels.member.joined.*"])
-        log = await NatsLog.open(nc)
+        log = await NatsLog.open(nc, EmbeddedDeployment("test"))
         await log.append(subjects.member_left("general"), b"", msg_id="a")
         assert await log.last_seq(META) == 1
 
     async def test_of_another_maker_are_refused(self, nc: Connection) -> None:
         await nc.jsm().add_stream(name=MESSAGES, subjects=["messages.send.*"])
         with pytest.raises(FanoutError, match="without partitions"):
-            await NatsLog.open(nc)
+            await NatsLog.open(nc, EmbeddedDeployment("test"))
 
     async def test_put_each_channel_where_partition_of_says(self, nc: Connection) -> None:
         log = await open_log(nc, 7)
@@ -105,7 +107,7 @@ class TestStreams:
         ],
     )
     def test_give_subjects_back_as_published(self, stored: str, published: str) -> None:
-        assert published_subject(stored) == published
+        assert Names().published(stored) == published
 
 
 class TestErrors:
@@ -152,8 +154,8 @@ class TestDelivery:
     def test_has_the_subject_as_published(self) -> None:
         deliveries = Deliveries.of([(31, "messages.send.0.general", b"x"), (32, "messages.send.7.random", b"y")])
         expected = [Stored(31, "messages.send.general", b"x"), Stored(32, "messages.send.random", b"y")]
-        assert events_of(deliveries) == expected
-        batch = batch_of(deliveries)
+        assert events_of(deliveries, Names()) == expected
+        batch = batch_of(deliveries, Names())
         assert (len(batch), batch[-1], batch[:1], batch.last_seq) == (2, expected[1], expected[:1], 32)
 
 
@@ -217,8 +219,8 @@ class TestStandingPull:
         reader = await log.claim(0, "worker")
         take, taken, go_on = fencing.take, asyncio.Event(), asyncio.Event()
 
-        async def slowly(nc: Connection, claimant: Claimant, epoch: int, after: int) -> None:
-            await take(nc, claimant, epoch, after)
+        async def slowly(stream: NatsStream, claimant: Claimant, epoch: int, after: int) -> None:
+            await take(stream, claimant, epoch, after)
             taken.set()
             await go_on.wait()
 
@@ -232,7 +234,7 @@ class TestStandingPull:
         go_on.set()
         await append_messages(log, "general", [1])
         assert seqs(await fetching) == [1]
-        assert (reader.epoch, await fencing.epochs(nc, 0)) == (2, [2])
+        assert (reader.epoch, await fencing.epochs(reader._stream, 0)) == (2, [2])
         await reader.close()
 
     async def test_a_partition_passes_over_what_the_server_delivers_again(self, nc: Connection) -> None:
@@ -345,20 +347,24 @@ class TestFencing:
     def _claimant(name: str) -> Claimant:
         return Claimant(0, name, token=name)
 
+    @staticmethod
+    async def _stream(nc: Connection) -> NatsStream:
+        return (await open_log(nc, 1))._streams[MESSAGES]
+
     async def test_an_epoch_has_one_owner(self, nc: Connection) -> None:
-        await open_log(nc, 1)
-        await fencing.take(nc, self._claimant("a"), 1, 0)
+        stream = await self._stream(nc)
+        await fencing.take(stream, self._claimant("a"), 1, 0)
         with pytest.raises(PartitionLost, match="at the same moment"):
-            await fencing.take(nc, self._claimant("b"), 1, 0)
-        assert await fencing.owned_by(nc, self._claimant("a"), 1)
-        assert not await fencing.owned_by(nc, self._claimant("b"), 1)
+            await fencing.take(stream, self._claimant("b"), 1, 0)
+        assert await fencing.owned_by(stream, self._claimant("a"), 1)
+        assert not await fencing.owned_by(stream, self._claimant("b"), 1)
 
     async def test_whoever_was_away_while_epochs_passed_does_not_come_back(self, nc: Connection) -> None:
-        await open_log(nc, 1)
-        await fencing.take(nc, self._claimant("newest"), 5, 0)
+        stream = await self._stream(nc)
+        await fencing.take(stream, self._claimant("newest"), 5, 0)
         with pytest.raises(PartitionLost, match="epoch 5"):
-            await fencing.take(nc, self._claimant("late"), 4, 0)
-        assert await fencing.epochs(nc, 0) == [5]
+            await fencing.take(stream, self._claimant("late"), 4, 0)
+        assert await fencing.epochs(stream, 0) == [5]
 
     async def test_the_position_is_the_highest_of_all_epochs(self, nc: Connection) -> None:
         log = await open_log(nc, 1, heartbeat=UNHURRIED_S)
@@ -378,7 +384,7 @@ class TestFencing:
         stored = await append_messages(log, "general", range(3))
         reader = await log.claim(0, "worker")
         await reader.ack((await collect(reader, 3))[0].seq)
-        await fencing.take(nc, reader._claimant, 2, stored[0])
+        await fencing.take(reader._stream, reader._claimant, 2, stored[0])
         await append_messages(log, "general", [3])
         assert seqs(await soon(reader.fetch())) == [4]
         assert reader.epoch == 3

@@ -15,7 +15,7 @@ from nats.js.client import JetStreamContext
 from fanout.ports.log import Stored
 from fanout.subjects import MESSAGES
 from services.adapters.nats import NatsLog
-from services.adapters.nats.streams import partition_filter
+from services.adapters.nats.names import Names
 
 FETCH_BATCH = 200
 _AGAIN_AFTER_S = 0.1
@@ -201,7 +201,7 @@ class Fetch(TimedReader):
     async def _subscribe(self, nc: Client) -> JetStreamContext.PullSubscription:
         assert self.part is not None
         durable = f"fetch-{self.part}"
-        return await nc.jetstream().pull_subscribe(partition_filter(self.part), durable, stream=MESSAGES)
+        return await nc.jetstream().pull_subscribe(Names().partition(self.part), durable, stream=MESSAGES)
 
 
 async def _say_nothing(_: Exception) -> None:

@@ -41,6 +41,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Log.consume": (MESSAGES, "message-writer"),
     "Log.get": (MESSAGES, 1),
     "Log.last_seq": (MESSAGES,),
+    "Log.recall": (MESSAGES, 1, 0),
     "Log.read": (MESSAGES,),
     "Log.tail": (MESSAGES,),
     "Memberships.add": ("general", ["bob"], NOW),

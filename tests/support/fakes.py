@@ -1,14 +1,14 @@
 """Ports in memory, with a switch that makes each unavailable."""
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from fanout.errors import ChannelExists, ChannelNotFound, Unavailable
 from fanout.events import Message
 from fanout.keys import PresenceChange
 from fanout.ports.authenticator import Identity, TokenRefused
 from fanout.ports.bus import Subscription
-from fanout.ports.log import Appended, Consumer, PartitionReader, Stored, Tail
+from fanout.ports.log import Appended, Consumer, PartitionReader, Reset, Stored, Tail
 from fanout.ports.memberships import Channel, Membership
 from fanout.ports.presence import ChangeHandler, Connection, Lease
 from fanout.subjects import STREAM_SUBJECTS
@@ -75,6 +75,12 @@ class FakeLog(Switchable):
     async def last_seq(self, stream: str) -> int:
         self._use()
         return len(self.streams[stream])
+
+    async def recall(self, stream: str, seq: int, stored_ns: int) -> None:
+        self._use()
+
+    def on_reset(self, listener: Callable[[Reset], None]) -> Callable[[], None]:
+        return lambda: None
 
     async def consume(self, stream: str, durable: str, *, batch: int = 200) -> Consumer:
         raise NotImplementedError

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats import Connection, NatsLog, connect
 
 HEARTBEAT_S = 0.25
@@ -20,4 +21,4 @@ async def connected(url: str) -> AsyncIterator[Connection]:
 
 
 async def open_log(nc: Connection, partitions: int, heartbeat: float = HEARTBEAT_S) -> NatsLog:
-    return await NatsLog.open(nc, partitions=partitions, heartbeat=heartbeat)
+    return await NatsLog.open(nc, EmbeddedDeployment("test"), partitions=partitions, heartbeat=heartbeat)

@@ -175,9 +175,35 @@ class NatsServer(Server):
     program = "nats-server"
     scheme = "nats"
 
+    @property
+    def store(self) -> Path:
+        """Where its streams are."""
+        return self.folder / "jetstream"
+
     def command(self) -> list[str]:
-        store = str(self.folder / "jetstream")
-        return [str(self.binary), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", store]
+        return [str(self.binary), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.store)]
+
+    def save(self) -> Path:
+        """Restart it with a copy made of all that it holds; where the copy is."""
+        copy = self.folder / "saved"
+        self.stop()
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(self.store, copy)
+        self.start()
+        return copy
+
+    def lose_all_since(self, saved: Path) -> None:
+        """Lose what came after `save`, as a server does that loses power or is restored."""
+        self.kill()
+        shutil.rmtree(self.store)
+        shutil.copytree(saved, self.store)
+        self.start()
+
+    def lose_everything(self) -> None:
+        """Come back with an empty disk."""
+        self.kill()
+        shutil.rmtree(self.store)
+        self.start()
 
     def answers(self) -> bool:
         return self.exchange(b"").startswith(b"INFO ")

@@ -15,6 +15,7 @@ from benchmarks.live.feed import PARTITIONS, Feed
 from benchmarks.live.parts import Stage
 from fanout import Engine
 from fanout.subjects import MESSAGES
+from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats.bus import NatsBus
 from services.adapters.nats.connection import connect
 from services.adapters.nats.log import NatsLog
@@ -89,7 +90,7 @@ class Clock:
 async def _drain(settings: DrainSettings, stage: Stage) -> Drained:
     nc = await connect(settings.url, name="fanout bench worker")
     engine, failures = table(settings), list[BaseException]()
-    log = await NatsLog.open(nc, partitions=PARTITIONS)
+    log = await NatsLog.open(nc, EmbeddedDeployment("bench"), partitions=PARTITIONS)
     publisher = Publisher(engine, NatsBus(nc))
     async with Tasks(failures.append) as tasks:
         partitions = Partitions("bench", engine, log, publisher, tasks)

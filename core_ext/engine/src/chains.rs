@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::batch::Record;
+use crate::repeats::Repeats;
 
 /// What is to be done with a record of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,7 @@ struct Chain {
 #[derive(Debug, Default)]
 pub struct Chains {
     lanes: BTreeMap<u32, Chain>,
+    repeats: Repeats,
 }
 
 impl Chains {
@@ -44,6 +46,11 @@ impl Chains {
     #[must_use]
     pub fn upto(&self, lane: u32) -> Option<u64> {
         self.lanes.get(&lane).map(|chain| chain.upto)
+    }
+
+    /// Whether the message of this event was delivered before, under another seq; from now on it was.
+    pub fn is_repeat(&mut self, event: &[u8]) -> bool {
+        self.repeats.is_repeat(event)
     }
 
     /// The lanes that are known.

@@ -28,6 +28,7 @@ mod portable;
 mod prefetch;
 mod queries;
 mod readers;
+mod repeats;
 mod rice;
 mod rosters;
 mod route;

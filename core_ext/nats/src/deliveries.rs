@@ -15,6 +15,7 @@ pub struct Deliveries {
 struct Entry {
     seq: u64,
     attempt: u64,
+    time: u64,
     pending: u64,
     /// Where the subject begins, the reply, the payload, and where it ends.
     start: usize,
@@ -26,10 +27,12 @@ struct Entry {
 /// One delivery of one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivery<'a> {
-    /// Of the stream.
+    /// Of the stream, lifted.
     pub seq: u64,
     /// Which delivery of this event to this consumer, from 1.
     pub attempt: u64,
+    /// When it was stored, in nanoseconds since 1970; 0 where that is not known.
+    pub time: u64,
     /// Events for this consumer that followed when it was sent.
     pub pending: u64,
     /// As stored.
@@ -53,7 +56,7 @@ impl Deliveries {
     pub fn of<'a>(events: impl IntoIterator<Item = (u64, &'a [u8], &'a [u8])>) -> Self {
         let mut deliveries = Self::default();
         for (seq, subject, payload) in events {
-            let reply = Reply { consumer: b"", attempt: 1, seq, order: 0, pending: 0 };
+            let reply = Reply { consumer: b"", attempt: 1, seq, order: 0, time: 0, pending: 0 };
             deliveries.push(reply, &Message { sid: 0, subject, reply: b"", payload, len: 0 });
         }
         deliveries
@@ -65,8 +68,8 @@ impl Deliveries {
             self.bytes.extend_from_slice(part);
             self.bytes.len()
         });
-        let Reply { attempt, seq, pending, .. } = reply;
-        self.entries.push(Entry { seq, attempt, pending, start, reply: reply_at, payload, end });
+        let Reply { attempt, seq, time, pending, .. } = reply;
+        self.entries.push(Entry { seq, attempt, time, pending, start, reply: reply_at, payload, end });
         self.payload_bytes += message.payload.len();
     }
 
@@ -110,6 +113,7 @@ impl Deliveries {
         Delivery {
             seq: entry.seq,
             attempt: entry.attempt,
+            time: entry.time,
             pending: entry.pending,
             subject: &self.bytes[entry.start..entry.reply],
             reply: &self.bytes[entry.reply..entry.payload],

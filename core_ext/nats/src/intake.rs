@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use crate::deliveries::Deliveries;
+use crate::lifts::Lifts;
 use crate::message::Message;
 use crate::reply::Reply;
 
@@ -36,6 +37,7 @@ pub struct Intake {
     batch: usize,
     ordered: bool,
     consumer: Vec<u8>,
+    lifts: Lifts,
     batches: VecDeque<Deliveries>,
     len: usize,
     bytes: usize,
@@ -52,6 +54,7 @@ impl Intake {
             batch: batch.max(1),
             ordered,
             consumer: Vec::new(),
+            lifts: Lifts::default(),
             batches: VecDeque::new(),
             len: 0,
             bytes: 0,
@@ -62,8 +65,11 @@ impl Intake {
     }
 
     /// Take in what this consumer delivers from now on, and nothing of another; its deliveries count from 1.
-    pub fn aim(&mut self, consumer: &[u8]) {
+    ///
+    /// Sequences are handed out lifted.
+    pub fn aim(&mut self, consumer: &[u8], lifts: Lifts) {
         self.consumer = consumer.to_vec();
+        self.lifts = lifts;
         self.order = 0;
         self.doubt = None;
     }
@@ -130,7 +136,8 @@ impl Intake {
 
     /// Take a message in; false where it is no delivery.
     pub(crate) fn offer(&mut self, message: &Message) -> bool {
-        let Some(reply) = Reply::of(message.reply) else { return false };
+        let Some(mut reply) = Reply::of(message.reply) else { return false };
+        reply.seq = self.lifts.position(reply.seq);
         if reply.consumer == self.consumer && self.doubt.is_none() {
             self.received += 1;
             self.doubt = self.doubt_of(&reply);

@@ -3,10 +3,12 @@
 
 mod deliveries;
 mod intake;
+mod lifts;
 mod message;
 mod reply;
 mod splitter;
 
 pub use deliveries::{Deliveries, Delivery};
 pub use intake::{Doubt, Intake};
+pub use lifts::Lifts;
 pub use splitter::{Fed, Splitter};

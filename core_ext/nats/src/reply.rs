@@ -14,6 +14,8 @@ pub(crate) struct Reply<'a> {
     pub(crate) attempt: u64,
     pub(crate) seq: u64,
     pub(crate) order: u64,
+    /// When the stream stored it, in nanoseconds since 1970.
+    pub(crate) time: u64,
     pub(crate) pending: u64,
 }
 
@@ -29,8 +31,8 @@ impl<'a> Reply<'a> {
         let _stream = tokens.next()?;
         let consumer = tokens.next()?;
         let (attempt, seq, order) = (number(tokens.next()?)?, number(tokens.next()?)?, number(tokens.next()?)?);
-        let _time = tokens.next()?;
-        Some(Self { consumer, attempt, seq, order, pending: number(tokens.next()?)? })
+        let (time, pending) = (number(tokens.next()?)?, number(tokens.next()?)?);
+        Some(Self { consumer, attempt, seq, order, time, pending })
     }
 }
 
@@ -47,9 +49,11 @@ pub(crate) fn number(digits: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
+    const TIME: u64 = 1_700_000_000_000_000_000;
+
     #[test]
     fn both_forms_are_read() {
-        let expected = Reply { consumer: b"fan-out-0-1", attempt: 2, seq: 30, order: 4, pending: 5 };
+        let expected = Reply { consumer: b"fan-out-0-1", attempt: 2, seq: 30, order: 4, time: TIME, pending: 5 };
         for subject in [
             "$JS.ACK.MESSAGES.fan-out-0-1.2.30.4.1700000000000000000.5",
             "$JS.ACK.hub.ACCOUNT.MESSAGES.fan-out-0-1.2.30.4.1700000000000000000.5",
@@ -62,7 +66,7 @@ mod tests {
     #[test]
     fn what_is_no_delivery_is_none() {
         for subject in
-            ["", "_INBOX.x.1", "$JS.ACK.", "$JS.ACK.S.c.1.2.3.4", "$JS.ACK.S.c.1.x.3.4.5", "$JS.ACK.S.c.1..3.4.5"]
+            ["", "_INBOX.x.1", "$JS.ACK.", "$JS.ACK.S.c.1.2.3.4", "$JS.ACK.S.c.1.x.3.4.5", "$JS.ACK.S.c.1..3.4.5", "$JS.ACK.S.c.1.2.3.x.5"]
         {
             assert_eq!(Reply::of(subject.as_bytes()), None, "{subject}");
         }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::lifts::Lifts;
 
 fn delivery(sid: u64, consumer: &str, order: u64, payload: &str) -> String {
     attempt(1, sid, consumer, order, payload)
@@ -16,7 +17,7 @@ fn attempt(number: u64, sid: u64, consumer: &str, order: u64, payload: &str) -> 
 fn splitter(ordered: bool) -> (Splitter, Arc<Mutex<Intake>>) {
     let mut splitter = Splitter::default();
     let intake = Arc::new(Mutex::new(Intake::new(3, ordered)));
-    intake.lock().aim(b"c");
+    intake.lock().aim(b"c", Lifts::default());
     splitter.take(7, intake.clone());
     (splitter, intake)
 }
@@ -70,7 +71,7 @@ fn an_ordered_intake_stops_before_a_gap_and_takes_nothing_of_another_consumer() 
     splitter.feed(stream.concat().as_bytes());
     assert_eq!(intake.lock().doubt().unwrap().to_string(), "delivery 4 came after delivery 2");
     assert_eq!(counts(&intake), (2, 3));
-    intake.lock().aim(b"d");
+    intake.lock().aim(b"d", Lifts::default());
     splitter.feed(delivery(7, "d", 1, "y").as_bytes());
     assert_eq!(intake.lock().doubt(), None);
     assert_eq!(counts(&intake), (3, 4));

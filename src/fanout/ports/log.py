@@ -10,7 +10,7 @@ class Stored(NamedTuple):
     """An event as the log holds it."""
 
     seq: int
-    """Its sequence in the stream, from 1."""
+    """Its place in the log, from 1. It rises also where the log went back, and no place is given twice."""
     subject: str
     """As it was published, `messages.send.{channel_id}`, whatever the store makes of it inside."""
     payload: bytes
@@ -18,6 +18,8 @@ class Stored(NamedTuple):
     """Which delivery to this consumer this is, from 1."""
     token: str = ""
     """The adapter's own handle for the acknowledgement."""
+    stored_ns: int = 0
+    """When it was stored, by the log's clock, in nanoseconds since 1970; 0 where that is not known."""
 
 
 class StoredBatch(Sequence[Stored]):
@@ -51,8 +53,8 @@ class StoredBatch(Sequence[Stored]):
         places = range(len(self))[index]
         if isinstance(places, range):
             return [self[at] for at in places]
-        seq, subject, payload, delivery, token = self.deliveries[places]
-        return Stored(seq, self._published(subject), payload, delivery, token)
+        seq, subject, payload, delivery, token, stored_ns = self.deliveries[places]
+        return Stored(seq, self._published(subject), payload, delivery, token, stored_ns)
 
 
 class Appended(NamedTuple):
@@ -61,6 +63,17 @@ class Appended(NamedTuple):
     seq: int
     duplicate: bool
     """An event with that message id was stored within the dedup window; `seq` is its sequence."""
+
+
+class Reset(NamedTuple):
+    """The log was found to have gone back: it lost its newest events, was restored, or was made again.
+
+    What was accepted since is there, above every `seq` that was given before.
+    """
+
+    stream: str
+    survived_ns: int
+    """When the newest event was stored that is still there, in nanoseconds since 1970; 0 where none is."""
 
 
 class Consumer(Protocol):
@@ -162,6 +175,27 @@ class Log(Protocol):
 
     async def last_seq(self, stream: str) -> int:
         """The sequence of the newest event ever stored, 0 before the first."""
+        ...
+
+    async def recall(self, stream: str, seq: int, stored_ns: int) -> None:
+        """The stream held an event at this place, stored at this time: notice where it does no more.
+
+        For those who keep how far they came where the log does not.
+
+        Raises:
+            Unavailable: it cannot be compared now.
+        """
+        ...
+
+    def on_reset(self, listener: Callable[[Reset], None]) -> Callable[[], None]:
+        """Call `listener` in the event loop each time that a stream was found to have gone back.
+
+        Readers go on by themselves: with what they did not read, and again with what was accepted since, under its
+        new `seq`.
+
+        Returns:
+            ends it.
+        """
         ...
 
     async def consume(self, stream: str, durable: str, *, batch: int = 200) -> Consumer:

@@ -8,6 +8,7 @@ from typing import Final, Protocol, TypeVar
 from fanout.errors import Unavailable
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
+from fanout.ports.deployment import Deployment
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
@@ -18,6 +19,7 @@ from services.adapters.embedded.presence import EmbeddedPresence
 from services.adapters.nats.bus import NatsBus
 from services.adapters.nats.connection import Connection, connect
 from services.adapters.nats.log import NatsLog
+from services.adapters.nats.names import Names
 from services.adapters.nats.streams import existing_partitions
 from services.adapters.redis.presence import RedisPresence
 from services.adapters.sqlite.memberships import SqliteMemberships
@@ -46,10 +48,6 @@ _P = TypeVar("_P", bound=_Port)
 _O = TypeVar("_O", bound=_Owned)
 
 
-async def _open_streams(nats: Connection, settings: Settings) -> NatsLog:
-    return await NatsLog.open(nats, partitions=settings.partitions, replicas=settings.stream_replicas)
-
-
 class Backends:
     """Opens each adapter once, when a service of this process first asks for it; the stack closes them.
 
@@ -69,7 +67,7 @@ class Backends:
         self._log: Log | None = None
         self._bus: Bus | None = None
         self._presence: Presence | None = None
-        self._memberships: Memberships | None = None
+        self._memberships: SqliteMemberships | None = None
         self._messages: Messages | None = None
 
     async def log(self) -> Log:
@@ -81,13 +79,13 @@ class Backends:
     async def existing_partitions(self) -> int | None:
         """How many partitions the log has in NATS, or None where it is yet to be created; creates nothing."""
         nats = await self._connection()
-        return None if nats is None else await existing_partitions(nats)
+        return None if nats is None else await existing_partitions(nats, self._names)
 
     async def bus(self) -> Bus:
         """The bus: NATS, or embedded."""
         if self._bus is None:
             nats = await self._connection()
-            self._bus = self._checked("bus", NatsBus(nats)) if nats else self._owned("bus", EmbeddedBus())
+            self._bus = self._checked("bus", NatsBus(nats, self._names)) if nats else self._owned("bus", EmbeddedBus())
         return self._bus
 
     async def presence(self) -> Presence:
@@ -98,10 +96,11 @@ class Backends:
 
     async def memberships(self) -> Memberships:
         """Memberships: SQLite under the data directory, which processes of one machine may share."""
-        if self._memberships is None:
-            opened = await SqliteMemberships.open(self._data(MEMBERSHIPS_FILE))
-            self._memberships = self._owned("memberships", opened)
-        return self._memberships
+        return await self._membership_store()
+
+    async def deployment(self) -> Deployment:
+        """What makes this process, its stores and its streams belong together: a part of the membership store."""
+        return (await self._membership_store()).deployment
 
     async def messages(self) -> Messages:
         """Messages: SQLite under the data directory, which processes of one machine may share."""
@@ -121,6 +120,16 @@ class Backends:
             )
         return verifier(settings, embedded_secret(settings.data_dir))
 
+    @property
+    def _names(self) -> Names:
+        return Names(self._settings.prefix)
+
+    async def _membership_store(self) -> SqliteMemberships:
+        if self._memberships is None:
+            opened = await SqliteMemberships.open(self._data(MEMBERSHIPS_FILE))
+            self._memberships = self._owned("memberships", opened)
+        return self._memberships
+
     async def _open_presence(self) -> RedisPresence | EmbeddedPresence:
         url = self._settings.redis_url
         if url is None:
@@ -139,12 +148,19 @@ class Backends:
         nats = await self._connection()
         if nats is None:
             return self._owned("log", await self._open_embedded_log())
-        return self._checked("log", await _open_streams(nats, settings))
+        opened = await NatsLog.open(
+            nats,
+            await self.deployment(),
+            names=self._names,
+            partitions=settings.partitions,
+            replicas=settings.stream_replicas,
+        )
+        return self._owned("log", opened)
 
     async def _open_embedded_log(self) -> EmbeddedLog:
         path = self._data(LOG_FILE)
         try:
-            return await EmbeddedLog.open(path, partitions=1)
+            return await EmbeddedLog.open(path, deployment=await self.deployment(), partitions=1)
         except InUse as error:
             raise Unavailable(f"{error}: {IN_USE_REMEDY}") from error
 

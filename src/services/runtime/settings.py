@@ -126,6 +126,8 @@ class Settings(BaseSettings):
     jwks_url: str | None = Field(default=None, repr=False)
     jwt_algorithms: Words = ("HS256",)
 
+    prefix: str = Field(default="", pattern=r"^([a-z0-9]{1,16})?$")
+    """Keeps deployments apart that share a NATS or a Redis: of subjects, streams, keys and pub/sub channels."""
     instance_id: str = Field(default_factory=_default_instance_id)
     listen: ListenAddress = Address("127.0.0.1", 8080)
     ws_listen: ListenAddress = Address("127.0.0.1", 8081)

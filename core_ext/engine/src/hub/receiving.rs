@@ -81,6 +81,7 @@ fn way<'a>(record: &Record<'a>, chains: &mut Chains) -> Way<'a> {
         };
     }
     match (chains.pass(record), record.channel) {
+        (Some(Verdict::Next), Some(_)) if chains.is_repeat(record.event) => Way::Stale,
         (Some(Verdict::Next), Some(channel)) => Way::Readers(channel),
         (Some(Verdict::Stale), Some(_)) => Way::Stale,
         (Some(Verdict::Next | Verdict::Stale), None) => Way::Nowhere,

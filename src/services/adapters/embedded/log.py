@@ -10,14 +10,16 @@ from typing import IO, Final
 
 import fanout
 from fanout.errors import PartitionLost, Unavailable
-from fanout.ports.log import Appended, Stored
-from fanout.subjects import DEAD, MESSAGES, STREAM_SUBJECTS, channel_of, dead
+from fanout.log_record import LogRecord
+from fanout.ports.deployment import Deployment
+from fanout.ports.log import Appended, Reset, Stored
+from fanout.subjects import DEAD, MESSAGES, META, channel_of, dead, stream_of
+from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.embedded.durable import DurableQueue, EmbeddedConsumer
 from services.adapters.embedded.faults import Faults
 from services.adapters.embedded.readers import EmbeddedPartitionReader, EmbeddedTail, Partition
 from services.adapters.embedded.store import EventStore, Floor, NewEvent
 from services.adapters.embedded.stream import Stream
-from services.adapters.embedded.subjects import matches
 from services.adapters.embedded.suspension import suspending
 from services.runtime.tasks import Tasks, every
 
@@ -46,9 +48,12 @@ class EmbeddedLog:
         faults: Faults,
         ack_wait: float,
         clock: Callable[[], float],
+        deployment: Deployment,
     ) -> None:
         self._store = store
         self._resources = resources
+        self._deployment = deployment
+        self._listeners: dict[Callable[[Reset], None], None] = {}
         self._faults = faults
         self._ack_wait = ack_wait
         self._clock = clock
@@ -65,6 +70,8 @@ class EmbeddedLog:
         cls,
         path: Path | None,
         *,
+        deployment: Deployment | None = None,
+        adopt: bool = False,
         partitions: int = 1,
         faults: Faults | None = None,
         ack_wait: float = ACK_WAIT_S,
@@ -74,22 +81,35 @@ class EmbeddedLog:
 
         Args:
             path: its file, in a folder that exists; None keeps it in memory, for tests.
+            deployment: whose log it is, and which keeps what must not be lost with the file; None: one in memory.
+            adopt: take over a file that holds events and carries no deployment's id.
             partitions: of MESSAGES; what the file was created with wins.
             faults: what is to go wrong; nothing by default.
             ack_wait: seconds after which a durable consumer's event comes again.
             clock: seconds since the epoch, for the dedup window and the age of events.
 
         Raises:
+            ForeignStore: the file belongs to another deployment.
             InUse: another process has the file open.
             Unavailable: it cannot be opened.
         """
+        deployment = deployment or EmbeddedDeployment("embedded")
         async with AsyncExitStack() as opened:
             if path is not None:
                 opened.enter_context(_lock(path))
             store = await EventStore.open(path, partitions)
             opened.push_async_callback(store.close)
+            await store.claim_for(deployment, adopt=adopt)
             await store.prune(clock())
-            log = cls(store, opened.pop_all(), faults=faults or Faults(), ack_wait=ack_wait, clock=clock)
+            log = cls(
+                store,
+                opened.pop_all(),
+                faults=faults or Faults(),
+                ack_wait=ack_wait,
+                clock=clock,
+                deployment=deployment,
+            )
+            await log._recognise()
         log._tasks.start(every(_SAVE_EVERY_S, log._save, "keeping the log's positions"), "log-save")
         log._tasks.start(every(_PRUNE_EVERY_S, log._prune, "pruning the log"), "log-prune")
         return log
@@ -116,7 +136,7 @@ class EmbeddedLog:
             ValueError: no stream takes the subject.
             Unavailable: see the port.
         """
-        return await self._append(_stream_of(subject), subject, payload, msg_id)
+        return await self._append(stream_of(subject), subject, payload, msg_id)
 
     async def get(self, stream: str, seq: int) -> Stored | None:
         """See the port."""
@@ -126,6 +146,28 @@ class EmbeddedLog:
     async def last_seq(self, stream: str) -> int:
         """See the port."""
         return self._stream(stream).last_seq
+
+    async def recall(self, stream: str, seq: int, stored_ns: int) -> None:
+        """See the port. The file may be an older copy; what comes is numbered above what was known."""
+        found = await self._stream(stream).page(after=seq - 1, upto=seq)
+        held = found[0].stored_ns == stored_ns if found else seq < await self._store.first_seq(stream)
+        record = await self._deployment.log_record(stream)
+        if held or record is None:
+            return
+        now_us = int(self._clock() * 1_000_000)
+        survived_ns = await self._store.last_stored_ns(stream)
+        await self._renumber(
+            stream, record.restored(self._stream(stream).last_seq + 1, survived_ns, now_us=now_us, given=seq)
+        )
+
+    def on_reset(self, listener: Callable[[Reset], None]) -> Callable[[], None]:
+        """See the port."""
+        self._listeners[listener] = None
+
+        def forget() -> None:
+            self._listeners.pop(listener, None)
+
+        return forget
 
     async def consume(self, stream: str, durable: str, *, batch: int = 200) -> EmbeddedConsumer:
         """See the port."""
@@ -184,6 +226,27 @@ class EmbeddedLog:
         stored.add_done_callback(self._streams[name].grow_by)
         return await asyncio.shield(stored)
 
+    async def _recognise(self) -> None:
+        """See whether this is the file that the deployment knows: one in its place begins above all that it gave."""
+        created = self._store.created
+        for stream in (MESSAGES, META):
+            record = await self._deployment.log_record(stream)
+            if record is None:
+                await self._deployment.replace_log_record(stream, LogRecord.first(created))
+            elif record.created != created:
+                now_us = int(self._clock() * 1_000_000)
+                await self._renumber(stream, record.replaced(created, 0, now_us=now_us, given=0))
+
+    async def _renumber(self, name: str, record: LogRecord) -> None:
+        """Give what comes places above those that were given, in the file itself, and tell."""
+        newest = record.segments[-1]
+        await self._store.skip_to(name, newest.start + newest.lift - 1)
+        await self._deployment.replace_log_record(name, record)
+        stream = self._stream(name)
+        stream.last_seq = max(stream.last_seq, newest.start + newest.lift - 1)
+        for listener in list(self._listeners):
+            listener(Reset(name, newest.survived_ns))
+
     def _stream(self, name: str) -> Stream:
         stream = self._streams.get(name)
         if stream is None:
@@ -214,13 +277,6 @@ class EmbeddedLog:
     def _check_sound(self) -> None:
         if self._failure is not None:
             raise Unavailable(f"the log has failed: {self._failure}") from self._failure
-
-
-def _stream_of(subject: str) -> str:
-    for name, patterns in STREAM_SUBJECTS.items():
-        if any(matches(pattern, subject) for pattern in patterns):
-            return name
-    raise ValueError(f"no stream takes the subject {subject}")
 
 
 def is_in_use(path: Path) -> bool:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from fanout.errors import ForeignStore
+from fanout.ids import new_ulid
+from fanout.ports.deployment import Deployment
 from fanout.ports.log import Appended, Stored
 from fanout.subjects import STREAM_SUBJECTS
 from services.adapters.sqlite.database import Database, Schema
@@ -40,6 +43,10 @@ SCHEMA: Final[Schema] = (
             PRIMARY KEY (stream, msg_id)
         ) STRICT, WITHOUT ROWID""",
         "CREATE INDEX recent_by_age ON recent (at)",
+        """CREATE TABLE identity (
+            created TEXT NOT NULL,
+            deployment TEXT
+        ) STRICT""",
         """CREATE TABLE floors (
             stream TEXT NOT NULL,
             durable TEXT NOT NULL,
@@ -57,10 +64,10 @@ SCHEMA: Final[Schema] = (
 
 
 _PAGE: Final = """
-    SELECT seq, subject, payload FROM events
+    SELECT seq, subject, payload, at FROM events
     WHERE stream = :stream AND seq > :after AND seq <= :upto ORDER BY seq LIMIT :limit"""
 _PAGE_OF_PART: Final = """
-    SELECT seq, subject, payload FROM events
+    SELECT seq, subject, payload, at FROM events
     WHERE stream = :stream AND part = :part AND seq > :after AND seq <= :upto ORDER BY seq LIMIT :limit"""
 
 
@@ -98,6 +105,7 @@ class EventStore:
     """The database of one embedded log.
 
     Attributes:
+        created: differs for each file that was made.
         partitions: how many there are, fixed when the file was made.
         last_seqs: the newest sequence of each stream when the file was opened.
         floors: by stream and durable, then too.
@@ -106,6 +114,7 @@ class EventStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.created = ""
         self.partitions = 1
         self.last_seqs: dict[str, int] = {}
         self.floors: dict[tuple[str, str], int] = {}
@@ -145,9 +154,56 @@ class EventStore:
         values = {"stream": stream, "after": after, "upto": upto, "limit": limit, "part": part}
 
         def work(connection: sqlite3.Connection) -> list[Stored]:
-            return [Stored(*row) for row in connection.execute(query, values)]
+            rows = connection.execute(query, values)
+            return [Stored(seq, subject, payload, stored_ns=_nanoseconds(at)) for seq, subject, payload, at in rows]
 
         return await self._database.read(work)
+
+    async def claim_for(self, deployment: Deployment, *, adopt: bool) -> None:
+        """Have the file carry the deployment's id.
+
+        Raises:
+            ForeignStore: it carries another one; or none, though it holds events and is not to be adopted.
+        """
+        carried, holds_events = await self._database.read(_carried)
+        known = await deployment.existing_id()
+        if carried and carried != known:
+            whose = f"this is {known}" if known else "the membership store is of none yet"
+            raise ForeignStore(f"the log is of deployment {carried}, and {whose}: give each its own FANOUT_DATA_DIR")
+        if not carried and holds_events and not adopt:
+            raise ForeignStore(
+                "the log holds events and carries no deployment's id; `fanout migrate --adopt` takes it over"
+            )
+        own = known or await deployment.make_id()
+        await self._database.write(lambda connection: connection.execute("UPDATE identity SET deployment = ?", (own,)))
+
+    async def first_seq(self, stream: str) -> int:
+        """The sequence of the oldest event, or of the next one where there is none."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            query = "SELECT min(seq), (SELECT last_seq + 1 FROM streams WHERE name = ?1) FROM events WHERE stream = ?1"
+            first, following = connection.execute(query, (stream,)).fetchone()
+            return int(following if first is None else first)
+
+        return await self._database.read(work)
+
+    async def last_stored_ns(self, stream: str) -> int:
+        """When the newest event was stored, in nanoseconds since 1970; 0 where there is none."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            query = "SELECT at FROM events WHERE stream = ? ORDER BY seq DESC LIMIT 1"
+            row = connection.execute(query, (stream,)).fetchone()
+            return 0 if row is None else _nanoseconds(row[0])
+
+        return await self._database.read(work)
+
+    async def skip_to(self, stream: str, seq: int) -> None:
+        """Give the next event a sequence above this one."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE streams SET last_seq = max(last_seq, ?) WHERE name = ?", (seq, stream))
+
+        await self._database.write(work)
 
     async def claim(self, part: int, owner: str, position: int) -> int:
         """Count a partition's change of hands durably; its new epoch."""
@@ -195,6 +251,7 @@ class EventStore:
         return await self._database.write(work)
 
     def _load(self, connection: sqlite3.Connection) -> None:
+        (self.created,) = connection.execute("SELECT created FROM identity").fetchone()
         for name, last_seq, partitions in connection.execute("SELECT name, last_seq, partitions FROM streams"):
             self.last_seqs[name] = last_seq
             self.partitions = partitions
@@ -204,8 +261,20 @@ class EventStore:
             self.claims[claim.part] = claim
 
 
+def _nanoseconds(at: float) -> int:
+    return round(at * 1_000_000_000)
+
+
+def _carried(connection: sqlite3.Connection) -> tuple[str | None, bool]:
+    """The deployment whose id the file carries, and whether it holds events."""
+    (carried,) = connection.execute("SELECT deployment FROM identity").fetchone()
+    return carried, connection.execute("SELECT 1 FROM events LIMIT 1").fetchone() is not None
+
+
 def _create_streams(connection: sqlite3.Connection, partitions: int) -> None:
     """Make the streams that are not there; one that comes later has the partitions of the others."""
+    if connection.execute("SELECT 1 FROM identity").fetchone() is None:
+        connection.execute("INSERT INTO identity (created) VALUES (?)", (new_ulid(),))
     row = connection.execute("SELECT partitions FROM streams").fetchone()
     stored = partitions if row is None else row[0]
     connection.executemany(

@@ -3,21 +3,29 @@
 Spoken directly, since what fencing rests on (the action `create` of a consumer) has no name in nats-py.
 """
 
+import base64
+import re
+import secrets
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from fanout.errors import FanoutError, Unavailable
 from services.adapters.nats.connection import Connection
+from services.adapters.nats.times import nanoseconds, text_of
 
 NANOSECONDS: Final = 1_000_000_000
+
+CONSUMER_EXISTS: Final = 10148
+"""A consumer of that name exists with another config."""
 
 _PREFIX: Final = "$JS.API"
 _ANSWER_WITHIN_S: Final = 5.0  # a cluster may have to agree first
 _SERVER_ERRORS: Final = 500
 _NOT_FOUND: Final = 404
 _MESSAGE_NOT_FOUND: Final = 10037
+_MESSAGE_ID: Final = re.compile(rb"(?i)^nats-msg-id: *(.*?)\r?$", re.MULTILINE)
 _PASSES: Final = frozenset(
     {
         10002,  # the account's storage is full
@@ -39,6 +47,16 @@ class Refused(FanoutError):  # noqa: N818 - the field's names end in what is wro
 
 class NotFound(Refused):
     """There is no such stream, consumer or message."""
+
+
+class Found(NamedTuple):
+    """A message as the stream stores it."""
+
+    seq: int
+    subject: str
+    payload: bytes
+    stored_ns: int
+    msg_id: str
 
 
 async def call(nc: Connection, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -87,14 +105,40 @@ async def last_seq(nc: Connection, stream: str) -> int:
     return int((await stream_info(nc, stream))["state"]["last_seq"])
 
 
-async def stored_message(nc: Connection, stream: str, seq: int) -> dict[str, Any] | None:
-    """The message at a sequence (`subject`, `data` and `hdrs` in base 64), or None."""
+async def stored_message(nc: Connection, stream: str, seq: int) -> Found | None:
+    """The message at a sequence, or None; there is none at 0, which the server does not take."""
+    if seq < 1:
+        return None
     try:
-        return dict((await call(nc, f"STREAM.MSG.GET.{stream}", {"seq": seq}))["message"])
+        message = (await call(nc, f"STREAM.MSG.GET.{stream}", {"seq": seq}))["message"]
     except NotFound as error:
         if error.err_code == _MESSAGE_NOT_FOUND:
             return None
         raise
+    header = _MESSAGE_ID.search(base64.b64decode(message.get("hdrs", "")))
+    return Found(
+        message["seq"],
+        message["subject"],
+        base64.b64decode(message.get("data", "")),
+        nanoseconds(message["time"]),
+        header[1].decode() if header else "",
+    )
+
+
+async def first_after(nc: Connection, stream: str, stored_ns: int) -> int:
+    """The first sequence that was stored after a time in nanoseconds since 1970; the next one where none was."""
+    config = {
+        "name": f"look-{secrets.token_hex(8)}",
+        "deliver_policy": "by_start_time",
+        "opt_start_time": text_of(stored_ns + 1),
+        "ack_policy": "none",
+        "mem_storage": True,
+        "num_replicas": 1,
+        "inactive_threshold": NANOSECONDS,
+    }
+    created = await create_consumer(nc, stream, config)
+    await delete_consumer(nc, stream, created["name"])
+    return int(created["delivered"]["stream_seq"]) + 1
 
 
 async def next_seq(nc: Connection, stream: str, subject: str, *, after: int) -> int | None:

@@ -11,6 +11,7 @@ from nats.aio.subscription import Subscription
 from fanout.errors import Unavailable
 from fanout.ports.bus import Handler
 from services.adapters.nats.connection import Connection, translated
+from services.adapters.nats.names import Names
 
 _PENDING_MESSAGES: Final = 65_536
 _PENDING_BYTES: Final = 64 * 1024 * 1024
@@ -24,10 +25,16 @@ Command = tuple[bytes, bytes, bytes]
 
 
 class NatsBus:
-    """`fanout.ports.bus.Bus` on core NATS. The connection stays its opener's to close."""
+    """`fanout.ports.bus.Bus` on core NATS. The connection stays its opener's to close.
 
-    def __init__(self, nc: Connection) -> None:
+    Args:
+        nc: the connection.
+        names: of the deployment's subjects on the server.
+    """
+
+    def __init__(self, nc: Connection, names: Names = Names()) -> None:  # noqa: B008 - it is immutable
         self._nc = nc
+        self._names = names
 
     async def publish(self, subject: str, payload: bytes) -> None:
         """See the port."""
@@ -47,11 +54,14 @@ class NatsBus:
         """See the port. What a slow handler leaves waiting beyond 65,536 messages or 64 MiB is dropped, and counted."""
 
         async def hear(msg: Msg) -> None:
-            handler(msg.subject, msg.data)
+            handler(self._names.bare(msg.subject), msg.data)
 
         with translated("no subscription"):
             subscription = await self._nc.subscribe(
-                subject, cb=hear, pending_msgs_limit=_PENDING_MESSAGES, pending_bytes_limit=_PENDING_BYTES
+                self._names.subject(subject),
+                cb=hear,
+                pending_msgs_limit=_PENDING_MESSAGES,
+                pending_bytes_limit=_PENDING_BYTES,
             )
         try:
             await self._nc.ping()
@@ -69,7 +79,7 @@ class NatsBus:
             raise ValueError(f"{subject!r} is no subject")
         if len(payload) > self._nc.max_payload:
             raise ValueError(f"{len(payload)} bytes for {subject}: the server takes {self._nc.max_payload}")
-        return b"PUB %b %d\r\n" % (subject.encode(), len(payload)), payload, b"\r\n"
+        return b"PUB %b %d\r\n" % (self._names.subject(subject).encode(), len(payload)), payload, b"\r\n"
 
 
 def _blocks(commands: Sequence[Command]) -> Iterator[Sequence[Command]]:

@@ -84,12 +84,17 @@ class Connection(Client):
         self.dropped = 0
         """Messages that slow handlers never saw."""
         self._listeners: set[Callable[[], None]] = set()
+        self._on_disconnect: list[Callable[[], None]] = []
         self._ps: SplittingParser = SplittingParser(self)
 
     def on_reconnect(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call `listener` after each reconnect; the function returned ends that."""
         self._listeners.add(listener)
         return lambda: self._listeners.discard(listener)
+
+    def on_disconnect(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each loss of the connection, before there is another."""
+        self._on_disconnect.append(listener)
 
     async def call(
         self,
@@ -244,6 +249,8 @@ class Connection(Client):
         """nats-py's disconnect callback, called before it tries to connect again."""
         self._drop_unsent()
         self._end_waits()
+        for listener in self._on_disconnect:
+            listener()
         if not self.is_closed:
             _log.warning("nats.disconnected")
 

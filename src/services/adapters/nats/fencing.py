@@ -6,7 +6,10 @@ which ends their readers' pulls. Any reader that is in doubt looks for a higher 
 was away while several epochs passed does not come back either.
 
 A position is what some epoch's reader acknowledged without a gap. Each epoch begins where an earlier one's
-acknowledgements ended, so the highest of the positions holds for the partition.
+acknowledgements ended, so the highest of the positions holds for the partition. A consumer carries the generation of
+the stream's record by which it was read: what was renumbered since counts as not read.
+
+Epochs rise also where the server has forgotten all consumers: they begin above a number that the generation gives.
 """
 
 import re
@@ -14,15 +17,22 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fanout.errors import PartitionLost
-from fanout.subjects import MESSAGES
 from services.adapters.nats import api
-from services.adapters.nats.connection import Connection
-from services.adapters.nats.streams import partition_filter
+from services.adapters.nats.stream import NatsStream
 
 _NAME: Final = re.compile(r"fan-out-(\d+)-(\d+)")
-_CONSUMER_EXISTS: Final = 10148
 _ACK_WAIT_S: Final = 60
 _MAX_ACK_PENDING: Final = 10_000
+_EPOCHS_OF_A_GENERATION: Final = 1 << 32
+
+
+GENERATION: Final = "generation"
+"""The key of the record's generation in a consumer's metadata."""
+
+
+def generation_of(info: dict[str, Any]) -> int:
+    """The generation that a consumer carries, by its info."""
+    return int((info["config"].get("metadata") or {}).get(GENERATION, 0))
 
 
 def consumer_name(partition: int, epoch: int) -> str:
@@ -40,18 +50,27 @@ class Claimant:
     token: str
     """Random, so that no two readers' consumers have the same config."""
 
+    def metadata(self, generation: int) -> dict[str, str]:
+        """What its consumers carry."""
+        return {"owner": self.owner, "token": self.token, GENERATION: str(generation)}
 
-async def epochs(nc: Connection, partition: int) -> list[int]:
+
+def following(stream: NatsStream, existing: list[int]) -> int:
+    """The epoch after those that exist, and after all of earlier generations."""
+    return max([(stream.record.generation - 1) * _EPOCHS_OF_A_GENERATION, *existing]) + 1
+
+
+async def epochs(stream: NatsStream, partition: int) -> list[int]:
     """The epochs of a partition whose consumers exist, rising.
 
     Raises:
         Unavailable: JetStream cannot be reached.
     """
-    matches = (_NAME.fullmatch(name) for name in await api.consumer_names(nc, MESSAGES))
+    matches = (_NAME.fullmatch(name) for name in await api.consumer_names(stream.nc, stream.name))
     return sorted(int(match[2]) for match in matches if match and int(match[1]) == partition)
 
 
-async def position(nc: Connection, partition: int, of_epochs: list[int]) -> int:
+async def position(stream: NatsStream, partition: int, of_epochs: list[int]) -> int:
     """Up to where these epochs' readers acknowledged everything.
 
     Raises:
@@ -61,20 +80,21 @@ async def position(nc: Connection, partition: int, of_epochs: list[int]) -> int:
     positions = [0]
     for epoch in of_epochs:
         try:
-            positions.append(_position(await api.consumer_info(nc, MESSAGES, consumer_name(partition, epoch))))
+            info = await api.consumer_info(stream.nc, stream.name, consumer_name(partition, epoch))
+            positions.append(stream.record.floor(_acknowledged(info), generation_of(info)))
         except api.NotFound as error:
             raise PartitionLost(f"partition {partition} is being claimed by another worker") from error
     return max(positions)
 
 
-async def take(nc: Connection, claimant: Claimant, epoch: int, after: int) -> None:
+async def take(stream: NatsStream, claimant: Claimant, epoch: int, after: int) -> None:
     """Make an epoch the claimant's, and end the older ones.
 
     Args:
-        nc: the connection.
+        stream: MESSAGES.
         claimant: who reads from now on.
         epoch: one that is higher than any seen.
-        after: the new epoch begins with the event behind this sequence.
+        after: the new epoch begins with the event behind this position.
 
     Raises:
         PartitionLost: another claimant has this epoch, or a higher one.
@@ -82,48 +102,48 @@ async def take(nc: Connection, claimant: Claimant, epoch: int, after: int) -> No
     """
     partition = claimant.partition
     try:
-        await api.create_consumer(nc, MESSAGES, _config(claimant, epoch, after))
+        await api.create_consumer(stream.nc, stream.name, _config(stream, claimant, epoch, after))
     except api.Refused as error:
-        if error.err_code != _CONSUMER_EXISTS:
+        if error.err_code != api.CONSUMER_EXISTS:
             raise
         raise PartitionLost(f"another worker claimed partition {partition} at the same moment") from error
-    existing = await epochs(nc, partition)
+    existing = await epochs(stream, partition)
     if existing and existing[-1] > epoch:
-        await api.delete_consumer(nc, MESSAGES, consumer_name(partition, epoch))
+        await api.delete_consumer(stream.nc, stream.name, consumer_name(partition, epoch))
         raise PartitionLost(f"partition {partition} is at epoch {existing[-1]} already")
     for older in (one for one in existing if one < epoch):
-        await api.delete_consumer(nc, MESSAGES, consumer_name(partition, older))
+        await api.delete_consumer(stream.nc, stream.name, consumer_name(partition, older))
 
 
-async def owned_by(nc: Connection, claimant: Claimant, epoch: int) -> bool:
+async def owned_by(stream: NatsStream, claimant: Claimant, epoch: int) -> bool:
     """Whether an epoch's consumer was created for this claimant.
 
     Raises:
         Unavailable: JetStream cannot be reached.
     """
     try:
-        info = await api.consumer_info(nc, MESSAGES, consumer_name(claimant.partition, epoch))
+        info = await api.consumer_info(stream.nc, stream.name, consumer_name(claimant.partition, epoch))
     except api.NotFound:
         return False
     return bool((info["config"].get("metadata") or {}).get("token") == claimant.token)
 
 
-def _position(info: dict[str, Any]) -> int:
+def _acknowledged(info: dict[str, Any]) -> int:
     acknowledged: int = info["ack_floor"]["stream_seq"]
     before_start: int = info["config"].get("opt_start_seq", 1) - 1
     return max(acknowledged, before_start)
 
 
-def _config(claimant: Claimant, epoch: int, after: int) -> dict[str, object]:
+def _config(stream: NatsStream, claimant: Claimant, epoch: int, after: int) -> dict[str, object]:
     name = consumer_name(claimant.partition, epoch)
     return {
         "name": name,
         "durable_name": name,
         "deliver_policy": "by_start_sequence",
-        "opt_start_seq": after + 1,
-        "filter_subject": partition_filter(claimant.partition),
+        "opt_start_seq": stream.record.sequence(after) + 1,
+        "filter_subject": stream.names.partition(claimant.partition),
         "ack_policy": "all",  # one reader, in order: an acknowledgement for each event is half of the server's work
         "ack_wait": _ACK_WAIT_S * api.NANOSECONDS,
         "max_ack_pending": _MAX_ACK_PENDING,
-        "metadata": {"owner": claimant.owner, "token": claimant.token},
+        "metadata": claimant.metadata(stream.record.generation),
     }

@@ -1,86 +1,154 @@
 """The log on NATS JetStream."""
 
 import asyncio
-import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Final
 
+import structlog
 from nats.js.api import Header
 
 from fanout import partition_of
-from fanout.errors import Unavailable
-from fanout.ports.log import Appended, Stored
-from fanout.subjects import MESSAGES, META, channel_of, dead
+from fanout.errors import ForeignStore, Unavailable
+from fanout.ports.deployment import Deployment
+from fanout.ports.log import Appended, Reset, Stored
+from fanout.subjects import MESSAGES, STREAM_SUBJECTS, channel_of, dead, stream_of
 from services.adapters.nats import api
 from services.adapters.nats.connection import Connection
+from services.adapters.nats.names import Names
 from services.adapters.nats.partition import NatsPartitionReader, claim_partition
-from services.adapters.nats.streams import KEEP_S, StreamSettings, ensure_streams, partition_filter, published_subject
+from services.adapters.nats.stream import NatsStream
+from services.adapters.nats.streams import KEEP_S, StreamSettings, ensured, existing_ids, partitions_of
 from services.adapters.nats.tail import NatsTail, OrderedView
 from services.adapters.nats.work_queue import NatsConsumer
+from services.runtime.tasks import Tasks, every
+
+_log = structlog.get_logger(__name__)
 
 _ORDERED_BATCH: Final = 500
 _READ_STALLED_S: Final = 5.0
+_LOOK_EVERY_S: Final = 1.0
 _MAX_REASON: Final = 1_000
 
 
 class NatsLog:
-    """`fanout.ports.log.Log` on JetStream. The connection stays its opener's to close."""
+    """`fanout.ports.log.Log` on JetStream. The connection stays its opener's to close, after the log."""
 
-    def __init__(self, nc: Connection, partitions: int, *, heartbeat: float) -> None:
+    def __init__(
+        self, nc: Connection, settings: StreamSettings, streams: dict[str, NatsStream], *, heartbeat: float
+    ) -> None:
         self._nc = nc
-        self._partitions = partitions
+        self._settings = settings
+        self._streams = streams
         self._heartbeat = heartbeat
+        self._failure: BaseException | None = None
+        self._tasks = Tasks(self._fail)
 
     @classmethod
     async def open(
         cls,
         nc: Connection,
+        deployment: Deployment,
         *,
+        names: Names = Names(),  # noqa: B008 - it is immutable
         partitions: int = 1,
         replicas: int = 1,
         keep_s: float = KEEP_S,
         heartbeat: float = 2.0,
+        adopt: bool = False,
     ) -> "NatsLog":
         """Create what is missing of the streams. One that exists keeps what it was created with.
 
         Args:
             nc: the connection.
+            deployment: whose streams they are, and which keeps what must not be lost with them.
+            names: of the streams and subjects on the server.
             partitions: of MESSAGES.
             replicas: of each stream: 1 on one server, 3 on a cluster.
             keep_s: seconds that events are kept; dead letters are kept for 30 days.
             heartbeat: seconds between signs of life of the server to each reader; a reader that misses two resumes.
+            adopt: take over streams that hold events and carry no deployment's id.
 
         Raises:
+            ForeignStore: a stream belongs to another deployment, or its membership store is another one.
             FanoutError: MESSAGES exists, and was not created by Fanout.
-            Unavailable: JetStream cannot be reached.
+            Unavailable: JetStream or the membership store cannot be reached.
         """
-        settings = StreamSettings(partitions=partitions, replicas=replicas, keep_s=keep_s)
-        return cls(nc, await ensure_streams(nc, settings), heartbeat=heartbeat)
+        settings = StreamSettings(
+            partitions=partitions,
+            replicas=replicas,
+            keep_s=keep_s,
+            deployment=await _deployment_id(nc, deployment, names),
+            names=names,
+            adopt=adopt,
+        )
+        configs = {}
+        for stream in STREAM_SUBJECTS:
+            known = await deployment.log_record(stream) is not None
+            configs[stream] = (await ensured(nc, settings, stream, known=known))["config"]
+        # A stream that comes later in the place of one of these is this deployment's, whatever it lacks.
+        settings = replace(settings, partitions=_partitions(configs[MESSAGES], partitions), adopt=True)
+        streams = {stream: NatsStream(nc, stream, settings, deployment) for stream in STREAM_SUBJECTS}
+        log = cls(nc, settings, streams, heartbeat=heartbeat)
+        await log._look()
+        log._tasks.start(every(_LOOK_EVERY_S, log._look, "comparing the log"), "comparing the log")
+        return log
+
+    async def close(self) -> None:
+        """Compare the streams no more."""
+        await self._tasks.cancel()
 
     @property
     def partitions(self) -> int:
         """See the port."""
-        return self._partitions
+        return self._settings.partitions
 
     async def append(self, subject: str, payload: bytes, *, msg_id: str) -> Appended:
         """See the port."""
-        return await self._publish(subject, payload, {Header.MSG_ID.value: msg_id})
+        stream = self._streams[stream_of(subject)]
+        await stream.verified()
+        try:
+            answer = await self._publish(subject, payload, {Header.MSG_ID.value: msg_id})
+        except Unavailable:
+            stream.doubt()  # a stream that is gone is created again before the next one
+            raise
+        if answer.duplicate:
+            return Appended(stream.record.position(answer.seq), duplicate=True)
+        return Appended(stream.published(answer.seq, msg_id), duplicate=False)
 
     async def get(self, stream: str, seq: int) -> Stored | None:
         """See the port."""
-        message = await api.stored_message(self._nc, stream, seq)
+        found = self._streams[stream]
+        await found.verified()
+        if not found.record.has(seq):
+            return None
+        message = await api.stored_message(self._nc, found.name, found.record.sequence(seq))
         if message is None:
             return None
-        payload = base64.b64decode(message.get("data", ""))
-        return Stored(message["seq"], published_subject(message["subject"]), payload)
+        subject = self._settings.names.published(message.subject)
+        return Stored(seq, subject, message.payload, stored_ns=message.stored_ns)
 
     async def last_seq(self, stream: str) -> int:
         """See the port."""
-        return await api.last_seq(self._nc, stream)
+        return await self._streams[stream].end()
+
+    async def recall(self, stream: str, seq: int, stored_ns: int) -> None:
+        """See the port."""
+        await self._streams[stream].recall(seq, stored_ns)
+
+    def on_reset(self, listener: Callable[[Reset], None]) -> Callable[[], None]:
+        """See the port."""
+        ends = [stream.on_reset(listener) for stream in self._streams.values()]
+
+        def forget() -> None:
+            for end in ends:
+                end()
+
+        return forget
 
     async def consume(self, stream: str, durable: str, *, batch: int = 200) -> NatsConsumer:
         """See the port."""
-        consumer = NatsConsumer(self._nc, stream, durable, batch=batch, heartbeat=self._heartbeat)
+        consumer = NatsConsumer(self._streams[stream], durable, batch=batch, heartbeat=self._heartbeat)
         await consumer.start()
         return consumer
 
@@ -94,21 +162,23 @@ class NatsLog:
         Raises:
             Unavailable: nothing more came for a while; what was yielded holds.
         """
-        subject = partition_filter(part) if part is not None and stream == MESSAGES else None
+        subject = self._settings.names.partition(part) if part is not None and stream == MESSAGES else None
         view = await self._view(stream, after, subject)
         try:
             while view.pending and view.after < upto:
                 for event in await _next_of(view):
                     if event.seq > upto:
                         return
-                    if part is None or stream != META or self._part(event) == part:
+                    if part is None or self._part_of(event) == part:
                         yield event
         finally:
             await view.close()
 
     async def claim(self, partition: int, owner: str) -> NatsPartitionReader:
         """See the port."""
-        return await claim_partition(self._nc, partition, owner, batch=_ORDERED_BATCH, heartbeat=self._heartbeat)
+        return await claim_partition(
+            self._streams[MESSAGES], partition, owner, batch=_ORDERED_BATCH, heartbeat=self._heartbeat
+        )
 
     async def bury(self, stream: str, event: Stored, reason: str) -> None:
         """See the port."""
@@ -121,22 +191,32 @@ class NatsLog:
         await self._publish(dead(stream, channel_of(event.subject)), event.payload, headers)
 
     async def ping(self) -> None:
-        """See the port."""
-        await api.call(self._nc, "INFO")
+        """See the port: the streams are there, and are those that were known."""
+        if self._failure is not None:
+            raise Unavailable(f"the log is compared no more: {self._failure}") from self._failure
+        await self._look()
+
+    async def _look(self) -> None:
+        for stream in self._streams.values():
+            await stream.look()
+
+    def _fail(self, failure: BaseException) -> None:
+        self._failure = failure
 
     async def _publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> Appended:
-        answer = api.checked((await self._nc.call(subject, payload, headers=headers)).data)
+        sent = self._settings.names.subject(subject)
+        answer = api.checked((await self._nc.call(sent, payload, headers=headers)).data)
         return Appended(answer["seq"], bool(answer.get("duplicate", False)))
+
+    def _part_of(self, event: Stored) -> int:
+        return partition_of(channel_of(event.subject), self.partitions)
 
     async def _view(self, stream: str, after: int, subject: str | None) -> OrderedView:
         view = OrderedView(
-            self._nc, stream, after=after, subject=subject, batch=_ORDERED_BATCH, heartbeat=self._heartbeat
+            self._streams[stream], after=after, subject=subject, batch=_ORDERED_BATCH, heartbeat=self._heartbeat
         )
         await view.start()
         return view
-
-    def _part(self, event: Stored) -> int:
-        return partition_of(channel_of(event.subject), self._partitions)
 
 
 async def _next_of(view: OrderedView) -> list[Stored]:
@@ -145,6 +225,25 @@ async def _next_of(view: OrderedView) -> list[Stored]:
             return await view.fetch()
     except TimeoutError as error:
         raise Unavailable("the log stopped in the middle of a read") from error
+
+
+async def _deployment_id(nc: Connection, deployment: Deployment, names: Names) -> str:
+    """The deployment's id; a membership store that has none yet is none of theirs whose streams carry one."""
+    known = await deployment.existing_id()
+    if known is None:
+        for stream, carried in (await existing_ids(nc, names)).items():
+            raise ForeignStore(
+                f"the stream {stream} is of deployment {carried}, and the membership store is of none yet: "
+                "use the membership store of that deployment, or FANOUT_PREFIX for another one"
+            )
+    return known or await deployment.make_id()
+
+
+def _partitions(config: dict[str, object], configured: int) -> int:
+    partitions = partitions_of(config)
+    if partitions != configured:
+        _log.warning("nats.partitions_kept", stream_has=partitions, configured=configured)
+    return partitions
 
 
 def _header_text(text: str) -> str:

@@ -8,14 +8,12 @@ import structlog
 from fanout import Deliveries
 from fanout.errors import PartitionLost, Unavailable
 from fanout.ports.log import StoredBatch
-from fanout.subjects import MESSAGES
 from services.adapters.nats import api, fencing
-from services.adapters.nats.connection import Connection
 from services.adapters.nats.delivery import batch_of
 from services.adapters.nats.fencing import Claimant
 from services.adapters.nats.recovery import Acknowledger, until_available
 from services.adapters.nats.standing_pull import Interrupted, StandingPull
-from services.adapters.nats.streams import partition_filter
+from services.adapters.nats.stream import NatsStream
 
 _log = structlog.get_logger(__name__)
 
@@ -28,29 +26,29 @@ class NatsPartitionReader:
     """
 
     def __init__(
-        self, nc: Connection, claimant: Claimant, epoch: int, position: int, *, batch: int, heartbeat: float
+        self, stream: NatsStream, claimant: Claimant, epoch: int, position: int, *, batch: int, heartbeat: float
     ) -> None:
         self.partition = claimant.partition
         self.epoch = epoch
         self.position = position
-        self._nc = nc
+        self._stream = stream
         self._claimant = claimant
-        self._pull = StandingPull(nc, MESSAGES, batch=batch, heartbeat=heartbeat, ordered=True)
-        self._acks = Acknowledger(nc)
+        self._pull = StandingPull(stream, batch=batch, heartbeat=heartbeat, ordered=True)
+        self._acks = Acknowledger(stream.nc)
         self._last = position
         self._acked = position
         self._acked_token = ""
         self._outstanding: deque[Deliveries] = deque()
         self._quiet = 0
-        """No event lies between the last one that was acknowledged and this sequence."""
+        """No event lies between the last one that was acknowledged and this position."""
 
-    async def start(self) -> None:
-        """Pull from the epoch's consumer.
+    async def start(self, generation: int) -> None:
+        """Pull from the epoch's consumer, which was created by the record of this generation.
 
         Raises:
             Unavailable: not connected.
         """
-        await self._pull.aim(fencing.consumer_name(self.partition, self.epoch))
+        await self._pull.aim(fencing.consumer_name(self.partition, self.epoch), generation)
 
     async def fetch(self) -> StoredBatch:
         """See the port. Read `epoch` again after each call."""
@@ -60,6 +58,7 @@ class NatsPartitionReader:
                 events = self._admit(await self._pull.fetch())
             except Interrupted as interruption:
                 _log.info("nats.partition_resumes", partition=self.partition, after=str(interruption))
+                self._stream.doubt()
                 await until_available(self._restart)
                 continue
             if events:
@@ -73,21 +72,23 @@ class NatsPartitionReader:
 
     async def caught_up(self) -> int | None:
         """See the port."""
-        upto = await api.last_seq(self._nc, MESSAGES)
+        stream, record = self._stream, self._stream.record
+        upto = await stream.end()
         try:
             name = fencing.consumer_name(self.partition, self.epoch)
-            info = await api.consumer_info(self._nc, MESSAGES, name)
+            info = await api.consumer_info(stream.nc, stream.name, name)
         except api.NotFound:
             await self._newest_epoch()
             return None
         if info["num_pending"] or info["num_ack_pending"]:
             return None
         # The consumer counts what it has heard of, and hears of an event after the stream counts it: ask the store.
-        following = await api.next_seq(
-            self._nc, MESSAGES, partition_filter(self.partition), after=max(self._acked, self._quiet)
-        )
-        if following is not None and following <= upto:
+        after = record.sequence(max(self._acked, self._quiet))
+        following = await api.next_seq(stream.nc, stream.name, stream.names.partition(self.partition), after=after)
+        if following is not None and following <= record.sequence(upto):
             return None
+        if record is not stream.record:
+            return None  # the log went back meanwhile
         self._quiet = max(self._quiet, upto)
         return upto
 
@@ -99,7 +100,7 @@ class NatsPartitionReader:
             return
         try:
             # The server answers an acknowledgement that has a reply subject, after all those before it.
-            await self._nc.call(self._acked_token)
+            await self._stream.nc.call(self._acked_token)
         except Unavailable as error:
             _log.debug("nats.closed_without_answer", partition=self.partition, error=str(error))
 
@@ -108,14 +109,15 @@ class NatsPartitionReader:
         self._outstanding.append(deliveries)
         known = deliveries.count_upto(self._last)
         self._last = max(self._last, deliveries.last_seq)
+        self._stream.observe(deliveries.last_seq, deliveries.last_time)
         self._acknowledge()
-        return batch_of(deliveries.after(known) if known else deliveries)
+        return batch_of(deliveries.after(known) if known else deliveries, self._stream.names)
 
     def _acknowledge(self) -> None:
         """Answer the last delivery up to the sequence that was acknowledged; it stands for all before it."""
         acknowledged = []
         while self._outstanding and (done := self._outstanding[0].count_upto(self._acked)):
-            self._acked_token = self._outstanding[0][done - 1][-1]
+            self._acked_token = self._outstanding[0].reply(done - 1)
             acknowledged = [self._acked_token]
             if done < len(self._outstanding[0]):
                 break
@@ -124,31 +126,36 @@ class NatsPartitionReader:
 
     async def _restart(self) -> None:
         """Take the next epoch, unless another worker has."""
-        epoch = await self._newest_epoch() + 1
-        await fencing.take(self._nc, self._claimant, epoch, self._acked)
+        await self._stream.verified()
+        generation = self._stream.record.generation
+        epoch = fencing.following(self._stream, [await self._newest_epoch()])
+        await fencing.take(self._stream, self._claimant, epoch, self._acked)
         self.epoch = epoch
         self._outstanding.clear()
+        self._acks.forget()
         self._acked_token = ""
-        await self.start()
+        await self.start(generation)
 
     async def _newest_epoch(self) -> int:
         """This reader's newest epoch: that of a claim of its own whose answer was lost may be above `epoch`."""
-        existing = await fencing.epochs(self._nc, self.partition)
+        existing = await fencing.epochs(self._stream, self.partition)
         newest = existing[-1] if existing else 0
-        if newest > self.epoch and not await fencing.owned_by(self._nc, self._claimant, newest):
+        if newest > self.epoch and not await fencing.owned_by(self._stream, self._claimant, newest):
             raise PartitionLost(f"partition {self.partition} is at epoch {newest}, this reader was {self.epoch}")
         return max(newest, self.epoch)
 
 
 async def claim_partition(
-    nc: Connection, partition: int, owner: str, *, batch: int, heartbeat: float
+    stream: NatsStream, partition: int, owner: str, *, batch: int, heartbeat: float
 ) -> NatsPartitionReader:
     """Become the reader of a partition; see `fanout.ports.log.Log.claim`."""
-    existing = await fencing.epochs(nc, partition)
-    position = await fencing.position(nc, partition, existing)
+    await stream.verified()
+    generation = stream.record.generation
+    existing = await fencing.epochs(stream, partition)
+    position = await fencing.position(stream, partition, existing)
     claimant = Claimant(partition, owner, secrets.token_hex(8))
-    epoch = existing[-1] + 1 if existing else 1
-    await fencing.take(nc, claimant, epoch, position)
-    reader = NatsPartitionReader(nc, claimant, epoch, position, batch=batch, heartbeat=heartbeat)
-    await reader.start()
+    epoch = fencing.following(stream, existing)
+    await fencing.take(stream, claimant, epoch, position)
+    reader = NatsPartitionReader(stream, claimant, epoch, position, batch=batch, heartbeat=heartbeat)
+    await reader.start(generation)
     return reader

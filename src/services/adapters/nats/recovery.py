@@ -49,6 +49,10 @@ class Acknowledger:
         """
         self._unsent += _commands(tokens, answer)
 
+    def forget(self) -> None:
+        """Answer nothing of what is unsent: the consumer is another one."""
+        self._unsent = b""
+
     async def flush(self) -> None:
         """Write what is unsent; without a connection it stays so."""
         if not self._unsent:

@@ -16,7 +16,8 @@ from nats.aio.subscription import Subscription
 from fanout import Deliveries, Intake
 from fanout.errors import Unavailable
 from services.adapters.nats.api import NANOSECONDS
-from services.adapters.nats.connection import Connection, translated
+from services.adapters.nats.connection import translated
+from services.adapters.nats.stream import NatsStream
 
 _REQUESTS: Final = 3
 _EXPIRES_S: Final = 30.0
@@ -40,7 +41,6 @@ class StandingPull:
     """A stream's events by way of one of its consumers.
 
     Args:
-        nc: the connection.
         stream: the stream.
         batch: events in one request, and at most in one `fetch`; three requests stand at a time, and no more than
             three batches are requested or buffered beside the one that is being fetched. Where events are large, no
@@ -50,8 +50,8 @@ class StandingPull:
             is missing, and what is buffered then is dropped.
     """
 
-    def __init__(self, nc: Connection, stream: str, *, batch: int, heartbeat: float, ordered: bool = False) -> None:
-        self._nc = nc
+    def __init__(self, stream: NatsStream, *, batch: int, heartbeat: float, ordered: bool = False) -> None:
+        self._nc = nc = stream.nc
         self._stream = stream
         self._batch = batch
         self._heartbeat = heartbeat
@@ -70,6 +70,7 @@ class StandingPull:
         self._owed = 0
         self._heard = 0.0
         self._forget_reconnects = nc.on_reconnect(lambda: self.interrupt("the connection was lost"))
+        self._forget_resets = stream.on_reset(lambda _: self.interrupt("the log went back"))
         self._request = orjson.dumps(
             {
                 "batch": batch,
@@ -79,8 +80,13 @@ class StandingPull:
             }
         )
 
-    async def aim(self, consumer: str) -> None:
+    async def aim(self, consumer: str, generation: int) -> None:
         """Pull from this consumer from now on; requests made before are forgotten.
+
+        Args:
+            consumer: its name.
+            generation: of the stream's record by which it was found or created; where the record has changed since, the
+                pull is interrupted at once.
 
         Raises:
             Unavailable: not connected.
@@ -92,16 +98,18 @@ class StandingPull:
         if self._ordered:
             self._intake.clear()
         self._consumer = consumer
-        self._intake.aim(consumer)
+        self._intake.aim(consumer, self._stream.lifts)
         self._stale = self._serial
         self._owed = 0
         self._heard = asyncio.get_running_loop().time()
         self._interruption = None
+        if generation != self._stream.record.generation:
+            self.interrupt("the log went back")
 
     def interrupt(self, reason: str) -> None:
         """Stop until `aim` is called. The first reason counts."""
         if self._interruption is None:
-            _log.debug("nats.pull_interrupted", stream=self._stream, consumer=self._consumer, reason=reason)
+            _log.debug("nats.pull_interrupted", stream=self._stream.name, consumer=self._consumer, reason=reason)
             self._interruption = reason
             if self._ordered:
                 self._intake.pause()
@@ -135,6 +143,7 @@ class StandingPull:
         """Pull no more; what had come stays in `unfetched`."""
         self._closed = True
         self._forget_reconnects()
+        self._forget_resets()
         if self._subscription is not None:
             await self._nc.retire(self._subscription)
         self._news.set()
@@ -151,7 +160,7 @@ class StandingPull:
         while self._interruption is None and self._has_room():
             self._serial += 1
             self._owed += self._batch
-            subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
+            subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream.name}.{self._consumer}"
             try:
                 with translated("no pull"):
                     await self._nc.publish(subject, self._request, reply=f"{self._inbox}.{self._serial}")

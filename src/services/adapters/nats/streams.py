@@ -1,32 +1,35 @@
-"""The streams, and how MESSAGES is cut into partitions.
+"""The streams' configuration, and how MESSAGES is cut into partitions.
 
 A publisher knows nothing of partitions: the stream itself maps `messages.send.{channel}` to
 `messages.send.{part}.{channel}` as it stores, so that one filter reads a partition. The number of partitions stands in
-the stream's own config and nowhere else.
+the stream's own config and nowhere else. The id of the deployment stands in the stream's metadata.
 """
 
 import asyncio
 import re
+import time
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 
-from fanout.errors import FanoutError, Unavailable
+from fanout.errors import FanoutError, ForeignStore, Unavailable
 from fanout.subjects import DEAD, MESSAGES, STREAM_SUBJECTS
 from services.adapters.nats import api
 from services.adapters.nats.connection import Connection
+from services.adapters.nats.names import Names
 
 KEEP_S: Final = 7 * 86_400.0
 """Seconds that events are kept, unless configured."""
+DEPLOYMENT: Final = "fanout_deployment"
+"""The key of the deployment's id in a stream's metadata."""
 
 _KEEP_DEAD_S: Final = 30 * 86_400.0
 _DEDUP_S: Final = 120
-_PREFIX: Final = "messages.send."
 _PARTITION: Final = re.compile(r"\{\{\s*partition\(\s*(\d+)\s*,\s*1\s*\)\s*\}\}")
 _STREAM_EXISTS: Final = 10058
-_PARTITIONED_TOKENS: Final = 4
 _TRIES_AFTER_S: Final = (0.5, 1.0, 2.0)
+_ADOPT: Final = "`fanout migrate --adopt` takes it over"
 
 _log = structlog.get_logger(__name__)
 
@@ -38,26 +41,66 @@ class StreamSettings:
     partitions: int
     replicas: int
     keep_s: float
+    deployment: str
+    names: Names
+    adopt: bool = False
+    """Take over streams that hold events and carry no deployment's id."""
 
 
-async def ensure_streams(nc: Connection, settings: StreamSettings) -> int:
-    """Create the streams that are missing, and add the subjects that an existing one lacks.
+async def ensured(nc: Connection, settings: StreamSettings, stream: str, *, known: bool) -> dict[str, Any]:
+    """The stream's info; it is created where it is missing, and gets the subjects and the id that it lacks.
 
-    Returns:
-        the number of partitions that MESSAGES has.
+    Args:
+        nc: the connection.
+        settings: how it is created.
+        stream: which.
+        known: the deployment had it before, so a new one begins above every sequence that was given.
 
     Raises:
-        FanoutError: MESSAGES exists without partitions.
+        FanoutError: one of that name exists that is not a stream of this deployment.
         Unavailable: JetStream cannot be reached.
     """
-    configs = {stream: await _ensured(nc, _config(stream, settings)) for stream in STREAM_SUBJECTS}
-    partitions = _partitions(configs[MESSAGES])
-    if partitions != settings.partitions:
-        _log.warning("nats.partitions_kept", stream_has=partitions, configured=settings.partitions)
-    return partitions
+    # The connection stands, so a failure is patience's matter: several processes that start at once create the same
+    # streams, a disk may be slow to take them, and the server clears a deleted stream's directory behind its answer.
+    for patience in _TRIES_AFTER_S:
+        try:
+            return await ensured_at_once(nc, settings, stream, known=known)
+        except Unavailable as error:
+            _log.warning("nats.stream_not_ready", stream=stream, reason=str(error))
+            await asyncio.sleep(patience)
+    return await ensured_at_once(nc, settings, stream, known=known)
 
 
-async def existing_partitions(nc: Connection) -> int | None:
+async def ensured_at_once(nc: Connection, settings: StreamSettings, stream: str, *, known: bool) -> dict[str, Any]:
+    """`ensured`, in one attempt."""
+    name = settings.names.stream(stream)
+    try:
+        found = await api.stream_info(nc, name)
+    except api.NotFound:
+        first = {"first_seq": time.time_ns() // 1_000} if known else {}
+        found = await _created(nc, name, _config(stream, settings) | first)
+    changes = _missing_subjects(found, settings, stream) | _missing_id(found, settings)
+    return await _updated(nc, found, changes) if changes else found
+
+
+async def existing_ids(nc: Connection, names: Names) -> dict[str, str]:
+    """The id that each stream carries; streams that are not there, or carry none, are left out.
+
+    Raises:
+        Unavailable: JetStream cannot be reached.
+    """
+    ids = {}
+    for stream in STREAM_SUBJECTS:
+        try:
+            info = await api.stream_info(nc, names.stream(stream))
+        except api.NotFound:
+            continue
+        if carried := _carried_id(info):
+            ids[names.stream(stream)] = carried
+    return ids
+
+
+async def existing_partitions(nc: Connection, names: Names) -> int | None:
     """How many partitions MESSAGES has, or None where it is yet to be created; creates nothing.
 
     Raises:
@@ -65,77 +108,72 @@ async def existing_partitions(nc: Connection) -> int | None:
         Unavailable: JetStream cannot be reached.
     """
     try:
-        return _partitions((await api.stream_info(nc, MESSAGES))["config"])
+        return partitions_of((await api.stream_info(nc, names.stream(MESSAGES)))["config"])
     except api.NotFound:
         return None
 
 
-def partition_filter(partition: int) -> str:
-    """The stored subjects of a partition."""
-    return f"{_PREFIX}{partition}.*"
+def partitions_of(config: dict[str, Any]) -> int:
+    """How many partitions a stream has by its config.
 
-
-def published_subject(stored: str) -> str:
-    """The subject as it was published, given the one that is stored."""
-    if stored.startswith(_PREFIX) and stored.count(".") == _PARTITIONED_TOKENS - 1:
-        return _PREFIX + stored.rpartition(".")[2]
-    return stored
+    Raises:
+        FanoutError: it has none.
+    """
+    match = _PARTITION.search((config.get("subject_transform") or {}).get("dest", ""))
+    if match is None:
+        raise FanoutError(f"the stream {config['name']} exists without partitions; it was not created by Fanout")
+    return int(match[1])
 
 
 def _config(stream: str, settings: StreamSettings) -> dict[str, Any]:
+    names = settings.names
     config: dict[str, Any] = {
-        "name": stream,
-        "subjects": list(STREAM_SUBJECTS[stream]),
+        "name": names.stream(stream),
+        "subjects": names.stream_subjects(stream),
         "retention": "limits",
         "discard": "old",
         "storage": "file",
         "num_replicas": settings.replicas,
         "max_age": int((_KEEP_DEAD_S if stream == DEAD else settings.keep_s) * api.NANOSECONDS),
         "duplicate_window": _DEDUP_S * api.NANOSECONDS,
+        "metadata": {DEPLOYMENT: settings.deployment},
     }
     if stream == MESSAGES:
-        destination = f"{_PREFIX}{{{{partition({settings.partitions},1)}}}}.{{{{wildcard(1)}}}}"
-        config["subject_transform"] = {"src": f"{_PREFIX}*", "dest": destination}
+        destination = names.partition(f"{{{{partition({settings.partitions},1)}}}}").replace("*", "{{wildcard(1)}}")
+        config["subject_transform"] = {"src": names.sent(), "dest": destination}
     return config
 
 
-async def _ensured(nc: Connection, wanted: dict[str, Any]) -> dict[str, Any]:
-    # The connection stands, so a failure is patience's matter: several processes that start at once create the same
-    # streams, a disk may be slow to take them, and the server clears a deleted stream's directory behind its answer.
-    for patience in _TRIES_AFTER_S:
-        try:
-            return await _ensure(nc, wanted)
-        except Unavailable as error:
-            _log.warning("nats.stream_not_ready", stream=wanted["name"], reason=str(error))
-            await asyncio.sleep(patience)
-    return await _ensure(nc, wanted)
+def _missing_subjects(found: dict[str, Any], settings: StreamSettings, stream: str) -> dict[str, Any]:
+    held = found["config"].get("subjects") or []
+    missing = [subject for subject in settings.names.stream_subjects(stream) if subject not in held]
+    return {"subjects": held + missing} if missing else {}
 
 
-async def _ensure(nc: Connection, wanted: dict[str, Any]) -> dict[str, Any]:
-    stream = wanted["name"]
+def _missing_id(found: dict[str, Any], settings: StreamSettings) -> dict[str, Any]:
+    name, carried = found["config"]["name"], _carried_id(found)
+    if carried == settings.deployment:
+        return {}
+    if carried:
+        raise ForeignStore(f"the stream {name} is of deployment {carried}, and this is {settings.deployment}")
+    if found["state"]["messages"] and not settings.adopt:
+        raise ForeignStore(f"the stream {name} holds events and carries no deployment's id; {_ADOPT}")
+    return {"metadata": (found["config"].get("metadata") or {}) | {DEPLOYMENT: settings.deployment}}
+
+
+def _carried_id(info: dict[str, Any]) -> str:
+    return str((info["config"].get("metadata") or {}).get(DEPLOYMENT, ""))
+
+
+async def _created(nc: Connection, name: str, config: dict[str, Any]) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = (await api.stream_info(nc, stream))["config"]
-    except api.NotFound:
-        return await _create(nc, wanted)
-    missing = [subject for subject in wanted["subjects"] if subject not in found["subjects"]]
-    if missing:
-        await api.call(nc, f"STREAM.UPDATE.{stream}", found | {"subjects": found["subjects"] + missing})
-    return found
-
-
-async def _create(nc: Connection, wanted: dict[str, Any]) -> dict[str, Any]:
-    stream = wanted["name"]
-    try:
-        return dict((await api.call(nc, f"STREAM.CREATE.{stream}", wanted))["config"])
+        return await api.call(nc, f"STREAM.CREATE.{name}", config)
     except api.Refused as error:
         if error.err_code != _STREAM_EXISTS:
             raise
     # Another process created it at the same moment, with its own settings.
-    return dict((await api.stream_info(nc, stream))["config"])
+    return await api.stream_info(nc, name)
 
 
-def _partitions(config: dict[str, Any]) -> int:
-    match = _PARTITION.search((config.get("subject_transform") or {}).get("dest", ""))
-    if match is None:
-        raise FanoutError(f"the stream {MESSAGES} exists without partitions; it was not created by Fanout")
-    return int(match[1])
+async def _updated(nc: Connection, found: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    return await api.call(nc, f"STREAM.UPDATE.{found['config']['name']}", found["config"] | changes)

@@ -8,10 +8,10 @@ import structlog
 from fanout.errors import Unavailable
 from fanout.ports.log import Stored
 from services.adapters.nats import api
-from services.adapters.nats.connection import Connection
 from services.adapters.nats.delivery import events_of
 from services.adapters.nats.recovery import until_available
 from services.adapters.nats.standing_pull import Interrupted, StandingPull
+from services.adapters.nats.stream import NatsStream
 
 _FORGOTTEN_AFTER_S: Final = 60
 
@@ -24,24 +24,21 @@ class OrderedView:
     At any doubt (a gap, silence, a reconnect, a lost consumer) it begins anew behind the last event it handed out.
 
     Args:
-        nc: the connection.
         stream: which.
-        after: the sequence before the first one to read.
+        after: the position before the first one to read.
         subject: a filter of stored subjects; None for all.
         batch: at most so many events at a time.
         heartbeat: seconds between the server's signs of life.
     """
 
-    def __init__(
-        self, nc: Connection, stream: str, *, after: int, subject: str | None, batch: int, heartbeat: float
-    ) -> None:
-        self._nc = nc
+    def __init__(self, stream: NatsStream, *, after: int, subject: str | None, batch: int, heartbeat: float) -> None:
+        self._nc = stream.nc
         self._stream = stream
         self._subject = subject
         self._consumer = ""
-        self._pull = StandingPull(nc, stream, batch=batch, heartbeat=heartbeat, ordered=True)
+        self._pull = StandingPull(stream, batch=batch, heartbeat=heartbeat, ordered=True)
         self.after = after
-        """The sequence of the last event handed out."""
+        """The position of the last event handed out."""
         self.pending = 0
         """How many events followed it when it was sent."""
 
@@ -51,12 +48,14 @@ class OrderedView:
         Raises:
             Unavailable: JetStream cannot be reached.
         """
+        await self._stream.verified()
+        generation = self._stream.record.generation
         await self._forget()
         name = f"tail-{secrets.token_hex(8)}"
-        created = await api.create_consumer(self._nc, self._stream, self._config(name))
+        created = await api.create_consumer(self._nc, self._stream.name, self._config(name))
         self._consumer = name
         self.pending = created["num_pending"]
-        await self._pull.aim(name)
+        await self._pull.aim(name, generation)
 
     async def fetch(self) -> list[Stored]:
         """Wait for at least one event, and return what is there."""
@@ -64,11 +63,13 @@ class OrderedView:
             try:
                 deliveries = await self._pull.fetch()
             except Interrupted as interruption:
-                _log.debug("nats.tail_resumes", stream=self._stream, reason=str(interruption))
+                _log.debug("nats.tail_resumes", stream=self._stream.name, reason=str(interruption))
+                self._stream.doubt()
                 await until_available(self.start)
             else:
                 self.after, self.pending = deliveries.last_seq, deliveries.pending
-                return events_of(deliveries)
+                self._stream.observe(deliveries.last_seq, deliveries.last_time)
+                return events_of(deliveries, self._stream.names)
 
     async def close(self) -> None:
         """Stop reading. Without a connection, the server forgets the consumer after a minute."""
@@ -76,18 +77,18 @@ class OrderedView:
         try:
             await self._forget()
         except Unavailable as error:
-            _log.debug("nats.tail_left_behind", stream=self._stream, error=str(error))
+            _log.debug("nats.tail_left_behind", stream=self._stream.name, error=str(error))
 
     async def _forget(self) -> None:
         if self._consumer:
-            await api.delete_consumer(self._nc, self._stream, self._consumer)
+            await api.delete_consumer(self._nc, self._stream.name, self._consumer)
             self._consumer = ""
 
     def _config(self, name: str) -> dict[str, object]:
         config: dict[str, object] = {
             "name": name,
             "deliver_policy": "by_start_sequence",
-            "opt_start_seq": self.after + 1,
+            "opt_start_seq": self._stream.record.sequence(self.after) + 1,
             "ack_policy": "none",
             "inactive_threshold": _FORGOTTEN_AFTER_S * api.NANOSECONDS,
             "mem_storage": True,

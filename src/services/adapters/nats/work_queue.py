@@ -9,10 +9,11 @@ import structlog
 from fanout.errors import Unavailable
 from fanout.ports.log import Stored
 from services.adapters.nats import api
-from services.adapters.nats.connection import Connection
 from services.adapters.nats.delivery import events_of
+from services.adapters.nats.fencing import GENERATION, generation_of
 from services.adapters.nats.recovery import Acknowledger, until_available
 from services.adapters.nats.standing_pull import Interrupted, StandingPull
+from services.adapters.nats.stream import NatsStream
 from services.runtime.tasks import Tasks
 
 _ACK_WAIT_S: Final = 6
@@ -29,15 +30,16 @@ class NatsConsumer:
     and so a worker goes on claiming what it holds, however long its work on it takes.
 
     A consumer that someone deleted is created again at the stream's beginning: what the other workers acknowledged
-    is not known here, and an event too many is better than one too few.
+    is not known here, and an event too many is better than one too few. After the log went back, one of the workers
+    creates it again where what was renumbered begins, for those events have another position now.
     """
 
-    def __init__(self, nc: Connection, stream: str, durable: str, *, batch: int, heartbeat: float) -> None:
-        self._nc = nc
+    def __init__(self, stream: NatsStream, durable: str, *, batch: int, heartbeat: float) -> None:
+        self._nc = stream.nc
         self._stream = stream
         self._durable = durable
-        self._pull = StandingPull(nc, stream, batch=batch, heartbeat=heartbeat)
-        self._acks = Acknowledger(nc)
+        self._pull = StandingPull(stream, batch=batch, heartbeat=heartbeat)
+        self._acks = Acknowledger(stream.nc)
         self._held: dict[int, str] = {}
         self._tasks = Tasks(on_failure=lambda _: None)  # it is logged; without claims events come twice, and none less
 
@@ -51,22 +53,42 @@ class NatsConsumer:
         self._tasks.start(self._claim(), f"claiming {self._durable}")
 
     async def _aim(self) -> None:
+        await self._stream.verified()
+        record = self._stream.record
         try:
-            await api.consumer_info(self._nc, self._stream, self._durable)
+            info = await api.consumer_info(self._nc, self._stream.name, self._durable)
         except api.NotFound:
-            await api.create_consumer(self._nc, self._stream, self._config())
+            self._acks.forget()
+            await self._create(0)
+        else:
+            if generation_of(info) < record.generation:
+                self._acks.forget()
+                await api.delete_consumer(self._nc, self._stream.name, self._durable)
+                await self._create(record.floor(info["ack_floor"]["stream_seq"], generation_of(info)))
         await self._acks.flush()
-        await self._pull.aim(self._durable)
+        await self._pull.aim(self._durable, record.generation)
+
+    async def _create(self, after: int) -> None:
+        try:
+            await api.create_consumer(self._nc, self._stream.name, self._config(after))
+        except api.Refused as error:
+            if error.err_code != api.CONSUMER_EXISTS:
+                raise
+            # Another worker was first, and saw other acknowledgements.
+            _log.debug("nats.consumer_exists", durable=self._durable)
 
     async def fetch(self) -> list[Stored]:
         """See the port."""
         while True:
             try:
-                events = events_of(await self._pull.fetch())
+                deliveries = await self._pull.fetch()
             except Interrupted as interruption:
                 _log.info("nats.consumer_resumes", durable=self._durable, after=str(interruption))
+                self._stream.doubt()
                 await until_available(self._aim)
             else:
+                self._stream.observe(deliveries.last_seq, deliveries.last_time)
+                events = events_of(deliveries, self._stream.names)
                 self._held.update((event.seq, event.token) for event in events)
                 return events
 
@@ -105,11 +127,13 @@ class NatsConsumer:
     def _unanswered(self) -> list[str]:
         return [*self._held.values(), *self._pull.unfetched()]
 
-    def _config(self) -> dict[str, object]:
+    def _config(self, after: int) -> dict[str, object]:
         return {
             "name": self._durable,
             "durable_name": self._durable,
-            "deliver_policy": "all",
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": self._stream.record.sequence(after) + 1,
+            "metadata": {GENERATION: str(self._stream.record.generation)},
             "ack_policy": "explicit",
             "ack_wait": _ACK_WAIT_S * api.NANOSECONDS,
             "max_ack_pending": _MAX_ACK_PENDING,

@@ -8,7 +8,9 @@ import orjson
 
 from fanout.errors import ChannelExists, ChannelNotFound
 from fanout.ports.memberships import Channel, Membership
-from services.adapters.sqlite.database import Schema
+from services.adapters.sqlite import deployment
+from services.adapters.sqlite.database import Database, Schema
+from services.adapters.sqlite.deployment import SqliteDeployment
 from services.adapters.sqlite.store import Store
 
 SCHEMA: Final[Schema] = (
@@ -27,6 +29,7 @@ SCHEMA: Final[Schema] = (
             PRIMARY KEY (channel_id, user_id)
         ) STRICT, WITHOUT ROWID""",
         "CREATE INDEX memberships_by_user ON memberships (user_id, channel_id)",
+        *deployment.STATEMENTS,
     ),
 )
 
@@ -35,6 +38,11 @@ class SqliteMemberships(Store):
     """`fanout.ports.memberships.Memberships` in a file that several processes of one machine may share."""
 
     schema = SCHEMA
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.deployment = SqliteDeployment(database)
+        """The deployment, which is kept in the same file."""
 
     async def create(self, channel: Channel, members: Sequence[str]) -> list[Membership]:
         """See the port."""

@@ -1,0 +1,215 @@
+"""One stream of the server: how its sequences become positions, and whether it is still what it was.
+
+A server that loses power comes back without its newest events, and operators restore backups and delete streams: then
+sequences are given again. So each process remembers the newest event that it knows, and compares: after a lost
+connection before anything is handed on, published or acknowledged, after any doubt, and once a second. Where the event
+is not there any more, whoever keeps the next record of the deployment first decides how the stream is numbered from
+then on, and all others take that over. See `fanout.log_record`.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import structlog
+
+from fanout.errors import Unavailable
+from fanout.log_record import LogRecord
+from fanout.ports.deployment import Deployment
+from fanout.ports.log import Reset
+from services.adapters.nats import api
+from services.adapters.nats.connection import Connection
+from services.adapters.nats.streams import StreamSettings, ensured_at_once
+from services.adapters.nats.times import nanoseconds
+
+_ATTEMPTS: Final = 10
+
+_log = structlog.get_logger(__name__)
+
+
+class _Known(NamedTuple):
+    """An event that the stream held."""
+
+    position: int
+    stored_ns: int
+
+
+class _Published(NamedTuple):
+    """An event that the stream answered to have stored."""
+
+    position: int
+    msg_id: str
+
+
+class NatsStream:
+    """A stream as its readers and publishers see it.
+
+    Args:
+        nc: the connection.
+        stream: which.
+        settings: how it is created where it is gone.
+        deployment: keeps its record.
+    """
+
+    def __init__(self, nc: Connection, stream: str, settings: StreamSettings, deployment: Deployment) -> None:
+        self.nc = nc
+        self.stream = stream
+        self.names = settings.names
+        self.name = settings.names.stream(stream)
+        """On the server."""
+        self.record = LogRecord.first("")
+        self._settings = settings
+        self._deployment = deployment
+        self._info: dict[str, Any] = {}
+        self._newest: _Known | None = None
+        self._recalled: _Known | None = None
+        self._published: _Published | None = None
+        self._doubts = 1
+        self._settled = 0
+        self._turn = asyncio.Lock()
+        self._listeners: dict[Callable[[Reset], None], None] = {}
+        nc.on_disconnect(self.doubt)
+
+    @property
+    def lifts(self) -> list[tuple[int, int]]:
+        """From which sequence on how much is added to make it a position."""
+        return [(segment.start, segment.lift) for segment in self.record.segments]
+
+    def on_reset(self, listener: Callable[[Reset], None]) -> Callable[[], None]:
+        """Call `listener` after each time that the stream was found to have gone back; the answer ends that."""
+        self._listeners[listener] = None
+
+        def forget() -> None:
+            self._listeners.pop(listener, None)
+
+        return forget
+
+    def observe(self, position: int, stored_ns: int) -> None:
+        """An event was read: from now on the stream is expected to hold it."""
+        if stored_ns and (self._newest is None or position > self._newest.position):
+            self._newest = _Known(position, stored_ns)
+
+    async def recall(self, position: int, stored_ns: int) -> None:
+        """Compare by an event that was kept elsewhere, whatever newer one was seen since: that may be a new one.
+
+        Raises:
+            FanoutError, Unavailable: as `verified`.
+        """
+        self._recalled = _Known(position, stored_ns)
+        await self.look()
+
+    def published(self, seq: int, msg_id: str) -> int:
+        """An event was stored; its position."""
+        position = self.record.position(seq)
+        if self._published is None or position > self._published.position:
+            self._published = _Published(position, msg_id)
+        return position
+
+    def doubt(self) -> None:
+        """Have the next `verified` compare: something happened to the stream, or may have."""
+        self._doubts += 1
+
+    async def verified(self) -> None:
+        """Return when the stream was compared since the last doubt.
+
+        Raises:
+            FanoutError: the stream belongs to another deployment.
+            Unavailable: the server or the membership store cannot be reached.
+        """
+        while self._settled < self._doubts:
+            async with self._turn:
+                if self._settled < self._doubts:
+                    await self._settle()
+
+    async def look(self) -> None:
+        """Compare now, also without a doubt.
+
+        Raises:
+            FanoutError, Unavailable: as `verified`.
+        """
+        async with self._turn:
+            await self._settle()
+
+    async def end(self) -> int:
+        """The position up to which the stream is to be read now."""
+        await self.verified()
+        return self.record.end(await api.last_seq(self.nc, self.name))
+
+    async def _settle(self) -> None:
+        doubts = self._doubts
+        await self._compare()
+        self._settled = doubts
+
+    async def _compare(self) -> None:
+        for _ in range(_ATTEMPTS):
+            # What is known now is in the info that is asked for after it; what becomes known meanwhile need not be.
+            known, published = self._recalled or self._newest, self._published
+            kept = await self._deployment.log_record(self.stream)
+            self._info = await ensured_at_once(self.nc, self._settings, self.stream, known=kept is not None)
+            if kept is None:
+                following: LogRecord | None = LogRecord.first(self._info["created"])
+            elif self._adopt(kept):
+                continue
+            else:
+                following = await self._following(kept, known, published)
+            if following is None:
+                self._recalled = None
+                self._observe_end()
+                return
+            if await self._deployment.replace_log_record(self.stream, following):
+                self._adopt(following)
+        raise Unavailable(f"the record of the stream {self.name} changes again and again")
+
+    def _adopt(self, record: LogRecord) -> bool:
+        """Number the stream by a record from now on; False where it is the one that holds already."""
+        before = self.record
+        if before.created and record.generation <= before.generation:
+            return False
+        self.record = record
+        if not before.created:
+            return True  # the first word: what was remembered from before holds
+        self._newest = self._recalled = self._published = None
+        reset = Reset(self.stream, record.survived_ns(before.generation))
+        _log.warning("nats.log_went_back", stream=self.name, generation=record.generation, survived=reset.survived_ns)
+        for listener in list(self._listeners):
+            listener(reset)
+        return True
+
+    async def _following(
+        self, record: LogRecord, known: _Known | None, published: _Published | None
+    ) -> LogRecord | None:
+        """The record that the stream needs where it is not what it was, else None."""
+        now_us, given = time.time_ns() // 1_000, max((one.position for one in (known, published) if one), default=0)
+        created, first_seq = self._info["created"], self._info["config"].get("first_seq", 0)
+        if created != record.created:
+            return record.replaced(created, first_seq, now_us=now_us, given=given)
+        if await self._has(record, known) and await self._has(record, published):
+            return None
+        start, survived_ns = await self._first_new(known.stored_ns if known else 0)
+        return record.restored(max(start, record.segments[-1].start), survived_ns, now_us=now_us, given=given)
+
+    async def _has(self, record: LogRecord, one: _Known | _Published | None) -> bool:
+        """Whether an event is where it was, or nothing can be said of it."""
+        if one is None or not record.has(one.position):
+            return True  # known by an older numbering: a record has accounted for it
+        seq, state = record.sequence(one.position), self._info["state"]
+        if seq < state["first_seq"]:
+            return True  # it grew too old, and nothing can be said of it
+        if seq > state["last_seq"]:
+            return False
+        found = await api.stored_message(self.nc, self.name, seq)
+        if found is None:
+            return True
+        return found.stored_ns == one.stored_ns if isinstance(one, _Known) else found.msg_id == one.msg_id
+
+    async def _first_new(self, after_ns: int) -> tuple[int, int]:
+        """The first sequence stored after a time, and when the event before it was stored."""
+        start = await api.first_after(self.nc, self.name, after_ns)
+        before = await api.stored_message(self.nc, self.name, start - 1) if start > 1 else None
+        return start, before.stored_ns if before else 0
+
+    def _observe_end(self) -> None:
+        state = self._info["state"]
+        if state["messages"]:
+            self.observe(self.record.position(state["last_seq"]), nanoseconds(state["last_ts"]))

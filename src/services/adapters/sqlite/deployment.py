@@ -1,0 +1,69 @@
+"""The deployment in SQLite, in the file of the memberships."""
+
+import sqlite3
+from typing import Final
+
+from fanout.ids import new_ulid
+from fanout.log_record import LogRecord, decode_record, encode_record
+from services.adapters.sqlite.database import Database
+
+STATEMENTS: Final = (
+    """CREATE TABLE deployment (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        id TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE log_records (
+        stream TEXT PRIMARY KEY,
+        generation INTEGER NOT NULL,
+        record TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+)
+"""The tables, as a part of the schema of the membership store."""
+
+
+class SqliteDeployment:
+    """`fanout.ports.deployment.Deployment`. The database stays its opener's to close."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def existing_id(self) -> str | None:
+        """See the port."""
+        return await self._database.read(_existing_id)
+
+    async def make_id(self) -> str:
+        """See the port."""
+
+        def work(connection: sqlite3.Connection) -> str:
+            connection.execute("INSERT OR IGNORE INTO deployment (one, id) VALUES (1, ?)", (f"dep_{new_ulid()}",))
+            return str(_existing_id(connection))
+
+        return await self._database.write(work)
+
+    async def log_record(self, stream: str) -> LogRecord | None:
+        """See the port."""
+
+        def work(connection: sqlite3.Connection) -> LogRecord | None:
+            row = connection.execute("SELECT record FROM log_records WHERE stream = ?", (stream,)).fetchone()
+            return None if row is None else decode_record(row[0])
+
+        return await self._database.read(work)
+
+    async def replace_log_record(self, stream: str, record: LogRecord) -> bool:
+        """See the port."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            changed = connection.execute(
+                """INSERT INTO log_records (stream, generation, record) VALUES (?1, ?2, ?3)
+                   ON CONFLICT DO UPDATE SET generation = excluded.generation, record = excluded.record
+                   WHERE log_records.generation = excluded.generation - 1""",
+                (stream, record.generation, encode_record(record)),
+            )
+            return bool(changed.rowcount)
+
+        return await self._database.write(work)
+
+
+def _existing_id(connection: sqlite3.Connection) -> str | None:
+    row = connection.execute("SELECT id FROM deployment").fetchone()
+    return None if row is None else str(row[0])

@@ -1,0 +1,287 @@
+"""A log that went back: contract section 4, "When the log goes back", at the log's own edge."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from fanout.errors import ForeignStore, Unavailable
+from fanout.ports.log import Log, Reset, Stored
+from fanout.subjects import DEAD, MESSAGES, META, message
+from services.adapters.embedded.deployment import EmbeddedDeployment
+from services.adapters.nats import Connection, NatsBus, NatsLog, api
+from services.adapters.nats.names import Names
+from services.runtime.tasks import insist
+from tests.support.nats import HEARTBEAT_S, connected
+from tests.support.reading import append_messages, payloads, seqs, soon, until
+from tests.support.servers import NatsServer
+
+Opener = Callable[[], "asyncio.Future[NatsLog]"]
+
+
+class World:
+    """Logs of one deployment, each with a connection of its own, as processes have them."""
+
+    def __init__(self, server: NatsServer, stack: AsyncExitStack) -> None:
+        self.server = server
+        self.deployment = EmbeddedDeployment()
+        self.resets: list[Reset] = []
+        self._stack = stack
+
+    async def connect(self) -> Connection:
+        return await self._stack.enter_async_context(connected(self.server.url))
+
+    async def save(self, log: Log) -> Path:
+        """Keep what the server holds; return when the log is connected again."""
+        saved = self.server.save()
+        await soon(insist(log.ping, "waiting for the server"))
+        return saved
+
+    async def log(self) -> NatsLog:
+        log = await NatsLog.open(await self.connect(), self.deployment, partitions=1, heartbeat=HEARTBEAT_S)
+        self._stack.push_async_callback(log.close)
+        log.on_reset(self.resets.append)
+        return log
+
+
+@pytest.fixture
+async def world(nats_server: NatsServer) -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        yield World(nats_server, stack)
+
+
+class Reading:
+    """What a reader was given, as long as the test lasts."""
+
+    def __init__(self, fetch: Callable[[], "asyncio.Future[Sequence[Stored]]"], done: Callable[..., object]) -> None:
+        self.events: list[Stored] = []
+        self._fetch, self._done = fetch, done
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            events = await self._fetch()
+            self.events += events
+            await self._done(events)  # type: ignore[misc]
+
+    async def has(self, *numbers: int) -> None:
+        """Wait until these came, in whatever order; fail with what came instead."""
+        try:
+            await until(lambda: asyncio.sleep(0, set(numbers) <= set(payloads(self.events)) or None))
+        except TimeoutError:
+            pytest.fail(f"only {payloads(self.events)} came")
+
+    def stop(self) -> None:
+        self._task.cancel()
+
+
+async def partition_reader(log: Log) -> Reading:
+    reader = await log.claim(0, "worker")
+    return Reading(reader.fetch, lambda events: reader.ack(events[-1].seq))  # type: ignore[arg-type]
+
+
+async def tail(log: Log) -> Reading:
+    reader = await log.tail(MESSAGES, after=0)
+    return Reading(reader.fetch, lambda _: asyncio.sleep(0))  # type: ignore[arg-type]
+
+
+async def work_queue(log: Log) -> Reading:
+    reader = await log.consume(MESSAGES, "message-writer")
+    return Reading(reader.fetch, reader.ack)  # type: ignore[arg-type]
+
+
+READERS = [partition_reader, tail, work_queue]
+
+
+async def published(nc: Connection, numbers: range) -> None:
+    """Store events past everybody who could notice something."""
+    for number in numbers:
+        headers = {"Nats-Msg-Id": f"general-{number}"}
+        await nc.call(message("general"), str(number).encode(), headers=headers)
+
+
+async def again(log: Log, numbers: range) -> list[int]:
+    """Append as a client does that tries again."""
+    stored = []
+    for number in numbers:
+        while True:
+            try:
+                stored += await append_messages(log, "general", [number])
+                break
+            except Unavailable:
+                await asyncio.sleep(0.02)
+    return stored
+
+
+@pytest.mark.parametrize("reader", READERS)
+async def test_what_is_accepted_after_the_newest_events_were_lost_is_read_once_above_all_that_was_given(
+    world: World, reader: Callable[[Log], "asyncio.Future[Reading]"]
+) -> None:
+    log = await world.log()
+    given = await append_messages(log, "general", range(10))
+    saved = await world.save(log)
+    reading = await reader(log)
+    given += await again(log, range(10, 60))
+    await reading.has(*range(60))
+    world.server.lose_all_since(saved)
+    new = await again(log, range(60, 70))
+    await reading.has(*range(60, 70))
+    assert min(new) > max(given)
+    assert new == sorted(set(new))
+    came = [event for event in reading.events if int(event.payload) >= 60]
+    assert (payloads(came), seqs(came)) == (list(range(60, 70)), new)
+    assert {reset.stream for reset in world.resets} == {MESSAGES}
+    reading.stop()
+
+
+@pytest.mark.parametrize("reader", READERS)
+async def test_a_log_that_has_grown_past_its_old_end_before_anybody_looked_is_noticed(
+    world: World, reader: Callable[[Log], "asyncio.Future[Reading]"]
+) -> None:
+    log = await world.log()
+    given = await append_messages(log, "general", range(10))
+    saved = await world.save(log)
+    reading = await reader(log)
+    given += await again(log, range(10, 60))
+    await reading.has(*range(60))
+    connection = log._nc
+    await connection.close()  # nobody of this process looks
+    world.server.lose_all_since(saved)
+    await published(await world.connect(), range(100, 200))
+    reading.stop()
+    other = await world.log()
+    await other.recall(MESSAGES, given[-1], reading.events[-1].stored_ns)
+    reading = await reader(other)
+    await reading.has(*range(100, 200))
+    came = [event for event in reading.events if event.seq > max(given)]
+    assert payloads(came) == list(range(100, 200))
+    assert [reset.stream for reset in world.resets] == [MESSAGES]
+    reading.stop()
+
+
+@pytest.mark.parametrize("reader", READERS)
+async def test_a_stream_that_is_deleted_under_a_living_connection_is_created_again_above_all_that_was_given(
+    world: World, reader: Callable[[Log], "asyncio.Future[Reading]"]
+) -> None:
+    log = await world.log()
+    given = await append_messages(log, "general", range(10))
+    reading = await reader(log)
+    await reading.has(*range(10))
+    await api.call(await world.connect(), f"STREAM.DELETE.{MESSAGES}")
+    new = await again(log, range(10, 20))
+    await reading.has(*range(10, 20))
+    assert min(new) > max(given)
+    assert payloads(reading.events) == list(range(20))
+    assert seqs(reading.events) == sorted(seqs(reading.events))
+    reading.stop()
+
+
+@pytest.mark.parametrize("reader", READERS)
+async def test_an_empty_disk_loses_nothing_that_is_accepted_later(
+    world: World, reader: Callable[[Log], "asyncio.Future[Reading]"]
+) -> None:
+    log = await world.log()
+    given = await append_messages(log, "general", range(10))
+    reading = await reader(log)
+    await reading.has(*range(10))
+    world.server.lose_everything()
+    new = await again(log, range(10, 20))
+    await reading.has(*range(10, 20))
+    assert min(new) > max(given)
+    assert payloads(reading.events) == list(range(20))
+    await soon(log.ping())
+    assert await log.last_seq(META) >= 0
+    assert await log.last_seq(DEAD) >= 0
+    reading.stop()
+
+
+async def test_a_stream_that_somebody_made_again_from_one_is_numbered_above_all_that_was_given(world: World) -> None:
+    log = await world.log()
+    given = await append_messages(log, "general", range(30))
+    config = (await api.stream_info(log._nc, MESSAGES))["config"]
+    nc = await world.connect()
+    await api.call(nc, f"STREAM.DELETE.{MESSAGES}")
+    config.pop("first_seq", None)
+    await api.call(nc, f"STREAM.CREATE.{MESSAGES}", config)
+    await published(nc, range(100, 140))
+    await until(lambda: asyncio.sleep(0, bool(world.resets) or None))
+    reading = await tail(log)
+    await reading.has(*range(100, 140))
+    assert min(seqs(reading.events)) > max(given)
+    stored = await log.get(MESSAGES, reading.events[3].seq)
+    assert stored is not None
+    assert stored.payload == b"103"
+    reading.stop()
+
+
+async def test_who_did_not_notice_takes_over_what_another_found(world: World) -> None:
+    one, other = await world.log(), await world.log()
+    await append_messages(one, "general", range(10))
+    saved = await world.save(one)
+    await again(one, range(10, 20))
+    world.server.lose_all_since(saved)
+    new = await again(one, range(20, 25))
+    await until(lambda: asyncio.sleep(0, len(world.resets) == 2 or None))
+    assert world.resets[0] == world.resets[1]
+    ends = await one.last_seq(MESSAGES), await other.last_seq(MESSAGES)
+    assert ends == (new[-1], new[-1])
+
+
+async def test_a_restart_that_loses_nothing_is_no_reset(world: World) -> None:
+    log = await world.log()
+    given = await append_messages(log, "general", range(10))
+    world.server.restart()
+    assert await again(log, range(10, 12)) == [given[-1] + 1, given[-1] + 2]
+    await soon(log.ping())
+    assert not world.resets
+
+
+async def test_streams_of_another_deployment_are_refused_naming_both(world: World) -> None:
+    await world.log()
+    own = await world.deployment.existing_id()
+    stranger = EmbeddedDeployment()
+    other = await stranger.make_id()
+    with pytest.raises(ForeignStore, match=rf"{own}.*{other}"):
+        await NatsLog.open(await world.connect(), stranger)
+
+
+async def test_a_membership_store_without_an_id_is_none_of_the_streams_that_carry_one(world: World) -> None:
+    await world.log()
+    with pytest.raises(ForeignStore, match="membership store is of none yet"):
+        await NatsLog.open(await world.connect(), EmbeddedDeployment())
+
+
+async def test_streams_without_an_id_are_adopted_while_empty_and_refused_with_events(world: World) -> None:
+    log = await world.log()
+    await append_messages(log, "general", [1])
+    nc = await world.connect()
+    for stream in (MESSAGES, META):
+        config = (await api.stream_info(nc, stream))["config"]
+        await api.call(nc, f"STREAM.UPDATE.{stream}", config | {"metadata": {}})
+    await log.close()
+    with pytest.raises(ForeignStore, match="--adopt"):
+        await NatsLog.open(await world.connect(), EmbeddedDeployment("other"))
+    adopted = await NatsLog.open(await world.connect(), world.deployment, adopt=True)
+    assert await adopted.last_seq(MESSAGES) == 1
+    await adopted.close()
+
+
+async def test_a_prefix_keeps_two_deployments_apart(world: World) -> None:
+    plain = await world.log()
+    nc = await world.connect()
+    mine = await NatsLog.open(nc, EmbeddedDeployment(), names=Names("x"), partitions=2, heartbeat=HEARTBEAT_S)
+    assert await append_messages(mine, "general", range(3)) == [1, 2, 3]
+    assert await append_messages(plain, "general", range(1)) == [1]
+    reading = await tail(mine)
+    await reading.has(0, 1, 2)
+    assert {event.subject for event in reading.events} == {"messages.send.general"}
+    heard: list[tuple[str, bytes]] = []
+    await NatsBus(nc, Names("x")).subscribe("client.typing.*", lambda *notice: heard.append(notice))
+    await NatsBus(nc).publish("client.typing.general", b"not mine")
+    await NatsBus(nc, Names("x")).publish("client.typing.general", b"mine")
+    await until(lambda: asyncio.sleep(0, bool(heard) or None))
+    assert heard == [("client.typing.general", b"mine")]
+    reading.stop()
+    await mine.close()
