@@ -17,6 +17,10 @@ LIFTED: Final = 10**15
 """A stream whose first sequence is at least this was created with a lift: microseconds since 1970, in 2001."""
 
 
+RETOLD_S: Final = 3_600.0
+"""Changes of memberships are told again that are at most so old; what lies further back is loaded from the store."""
+
+
 class Segment(msgspec.Struct, frozen=True):
     """The events from one sequence on, up to the next segment."""
 

@@ -236,7 +236,7 @@ class TestRead:
         await append_messages(log, "general", range(5))
         events = log.read(MESSAGES, after=0, upto=5)
         assert (await soon(anext(events))).seq == 1
-        await events.aclose()  # type: ignore[attr-defined]  # the port promises no more than an iterator
+        await events.aclose()
 
 
 class TestPartition:

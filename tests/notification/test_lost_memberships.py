@@ -1,7 +1,7 @@
 """A batch is lost that holds a change of a membership and the messages after it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from fanout.ports.log import Stored
 from tests.support.observing import until
@@ -19,7 +19,7 @@ async def _lose(house: Platform, change: str) -> Client:
     alice, bob = [await house.connect(instance, user) for user in ("alice", "bob")]
     read, may_read = house.log.read, asyncio.Event()
 
-    async def slowly(stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncIterator[Stored]:
+    async def slowly(stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncGenerator[Stored]:
         await may_read.wait()
         async for event in read(stream, after=after, upto=upto, part=part):
             yield event

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import httpx
 import jwt
 
 COMMAND = Path(sys.executable).parent / "fanout"
@@ -85,8 +86,24 @@ class Service:
     def ws_url(self) -> str:
         return self._logged_url("serves WebSockets")
 
+    async def is_ready(self) -> bool:
+        """Whether it says so; one that does not answer is not."""
+        try:
+            async with httpx.AsyncClient() as client:
+                return (await client.get(f"{self.url}/readyz", timeout=5)).is_success
+        except httpx.HTTPError:
+            return False
+
     def _logged_url(self, event: str) -> str:
         return next((str(line["url"]) for line in self.log_lines() if line.get("event") == event), "")
+
+    def pause(self) -> None:
+        """Let it stand still, as a machine does that is suspended."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
 
     def resident_bytes(self) -> int:
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])

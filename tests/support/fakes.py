@@ -1,7 +1,7 @@
 """Ports in memory, with a switch that makes each unavailable."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from fanout.errors import ChannelExists, ChannelNotFound, Unavailable
 from fanout.events import Message
@@ -88,7 +88,7 @@ class FakeLog(Switchable):
     async def tail(self, stream: str, *, after: int) -> Tail:
         raise NotImplementedError
 
-    async def read(self, stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncIterator[Stored]:
+    async def read(self, stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncGenerator[Stored]:
         self._use()
         for event in self.streams[stream][after:upto]:
             yield event

@@ -1,6 +1,6 @@
 """The log: streams that hold what was accepted, contract section 4."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import NamedTuple, Protocol, overload
 
 from fanout._core import Deliveries
@@ -206,7 +206,7 @@ class Log(Protocol):
         """Read a stream from the sequence after `after`, to its end and on."""
         ...
 
-    def read(self, stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncIterator[Stored]:
+    def read(self, stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncGenerator[Stored]:
         """Read what a stream holds of a closed range, in order, and stop.
 
         Args:

@@ -1,6 +1,7 @@
 """Reading partitions: log -> route -> publish -> acknowledge, one partition at a time in order."""
 
 import asyncio
+from contextlib import aclosing
 
 import structlog
 
@@ -105,9 +106,18 @@ class Partitions:
     async def _follow_members(self) -> None:
         """Apply at least what the last reader can have routed: whoever was told of a membership has its messages."""
         newest = await insist(lambda: self._log.last_seq(META), "finding the end of the membership changes")
-        while self._meta_position < newest:
+        while True:
             self._meta_moved.clear()
+            if not await insist(lambda: self._has_changes_left(newest), "looking for membership changes"):
+                return
             await self._meta_moved.wait()
+
+    async def _has_changes_left(self, upto: int) -> bool:
+        """Whether a change was not applied. Where the log went back, there may be none up to its end."""
+        if self._meta_position >= upto:
+            return False
+        async with aclosing(self._log.read(META, after=self._meta_position, upto=upto)) as events:
+            return await anext(events, None) is not None
 
     async def _read_until_lost(self, reader: PartitionReader) -> None:
         epoch, position = reader.epoch, reader.position

@@ -22,12 +22,10 @@ from services.notification.frames import Auth, BadFrame, MalformedFrame, decode,
 from services.notification.inbox import Inbox
 from services.notification.registry import Registry
 from services.notification.session import Session
+from services.notification.subscribing import subscribe
 from services.runtime.keyed_lock import KeyedLock
 
 log = structlog.get_logger(__name__)
-
-INLINE_CHANNELS = 2_000
-"""Longer lists are subscribed by a thread, so that the event loop does not stand still."""
 
 
 class Refused(Exception):  # noqa: N818 - it says what became of the client
@@ -158,7 +156,7 @@ class Admission:
                 await self._depart(session)
                 raise
         try:
-            await self._subscribe(session)
+            await subscribe(session, self._registry, self._inbox, self._memberships)
         except BaseException:
             await self.dismiss(session)
             raise
@@ -193,18 +191,6 @@ class Admission:
     async def _replace_elsewhere(self, instance_id: str, session: Session) -> None:
         notice = Replaced(session.user_id, session.device_id, session.connected_at)
         await self._bus.publish(instance_control(instance_id), msgspec.json.encode(notice))
-
-    async def _subscribe(self, session: Session) -> None:
-        with self._inbox.watching(session.user_id) as changes:
-            while True:
-                seen = changes.count
-                channels = await self._memberships.channels_of(session.user_id)
-                if len(channels) <= INLINE_CHANNELS:
-                    self._registry.subscribe(session, channels)
-                else:
-                    await asyncio.to_thread(self._registry.subscribe, session, channels)
-                if changes.count == seen:
-                    return
 
     async def _announce(self, user_id: str, *, online: bool) -> None:
         await self._presence.announce([PresenceChange(user_id, online, self._terms.instance_id)])

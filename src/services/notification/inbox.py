@@ -168,6 +168,8 @@ class Inbox:
     def _deliver_stored(self, lane: Lane, channel: str, event: bytes, frame: bytes) -> None:
         if lane.stream == META:
             self._apply_member_event(channel, event, frame)
+        elif self._chains.is_repeat(event):
+            STALE_DROPPED.inc()  # the log went back, and reads it again under another seq
         else:
             self._registry.deliver(channel, frame)
 

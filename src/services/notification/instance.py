@@ -19,6 +19,7 @@ from services.notification.control import Control
 from services.notification.frames import BadFrame, MalformedFrame, error_frame
 from services.notification.housekeeping import Housekeeping
 from services.notification.inbox import Inbox
+from services.notification.log_resets import LogResets
 from services.notification.metrics import FRAMES_REFUSED
 from services.notification.registry import Registry
 from services.notification.session import Ending, Session
@@ -77,6 +78,7 @@ class NotificationInstance:
             memberships=ports.memberships,
             bus=ports.bus,
         )
+        self._log_resets = LogResets(self.registry, ports.memberships, self._inbox, tasks)
         self._frames = ClientFrames(self.registry, self._inbox, self._housekeeping, ports.bus)
         self._accepting = False
         self._entering: set[Socket] = set()
@@ -91,6 +93,7 @@ class NotificationInstance:
         await self._inbox.listen()
         await self._control.listen()
         await self._confirmations.listen()
+        self._ports.log.on_reset(self._log_resets.hear)
         self._tasks.start(self._inbox.run(), "inbox")
         await insist(self._housekeeping.renew_lease, "taking the lease")
         self._housekeeping.start(self._tasks)

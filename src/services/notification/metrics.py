@@ -9,6 +9,7 @@ FRAMES_DROPPED = Counter("fanout_frames_dropped_total", "Ephemeral frames that a
 FRAMES_REFUSED = Counter("fanout_client_frames_refused_total", "Client frames answered by an error", ["code"])
 GAPS_REPAIRED = Counter("fanout_gaps_repaired_total", "Holes in the inbox that were read from the log")
 STALE_DROPPED = Counter("fanout_stale_events_dropped_total", "Events that had been delivered already")
+LOG_RESETS = Counter("fanout_log_resets_total", "Times that a stream was found to have gone back", ["stream"])
 INBOX_OVERFLOWS = Counter(
     "fanout_inbox_overflows_total", "Batches dropped because the inbox was full; read from the log"
 )

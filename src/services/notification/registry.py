@@ -66,8 +66,10 @@ class Registry:
         CONNECTIONS.set(len(self._sessions))
 
     def subscribe(self, session: Session, channels: Iterable[str]) -> None:
-        """Let a session read channels: its user's, all of them."""
+        """Let a session read channels: its user's, all of them. One that was removed meanwhile reads none."""
         self._engine.user_online(session.user_id, session.session_id, channels)
+        if session.session_id not in self._sessions:
+            self._engine.drop_instance(session.session_id)
 
     def silence(self, session: Session) -> None:
         """Route nothing more to a session."""

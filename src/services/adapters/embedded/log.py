@@ -3,7 +3,7 @@
 import asyncio
 import fcntl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import IO, Final
@@ -182,7 +182,7 @@ class EmbeddedLog:
         """See the port."""
         return EmbeddedTail(self._stream(stream), after, self._faults)
 
-    async def read(self, stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncIterator[Stored]:
+    async def read(self, stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncGenerator[Stored]:
         """See the port."""
         while page := await self._stream(stream).page(after=after, upto=upto, part=part):
             for event in page:

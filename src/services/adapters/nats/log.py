@@ -1,7 +1,7 @@
 """The log on NATS JetStream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from typing import Final
 
@@ -156,7 +156,7 @@ class NatsLog:
         """See the port."""
         return NatsTail(await self._view(stream, after, None))
 
-    async def read(self, stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncIterator[Stored]:
+    async def read(self, stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncGenerator[Stored]:
         """See the port.
 
         Raises:
@@ -229,13 +229,15 @@ async def _next_of(view: OrderedView) -> list[Stored]:
 
 async def _deployment_id(nc: Connection, deployment: Deployment, names: Names) -> str:
     """The deployment's id; a membership store that has none yet is none of theirs whose streams carry one."""
+    # In this order: a process of the same deployment that starts at this moment makes the id before the streams.
+    carried = await existing_ids(nc, names)
     known = await deployment.existing_id()
-    if known is None:
-        for stream, carried in (await existing_ids(nc, names)).items():
-            raise ForeignStore(
-                f"the stream {stream} is of deployment {carried}, and the membership store is of none yet: "
-                "use the membership store of that deployment, or FANOUT_PREFIX for another one"
-            )
+    if known is None and carried:
+        stream, other = next(iter(carried.items()))
+        raise ForeignStore(
+            f"the stream {stream} is of deployment {other}, and the membership store is of none yet: "
+            "use the membership store of that deployment, or FANOUT_PREFIX for another one"
+        )
     return known or await deployment.make_id()
 
 
