@@ -181,6 +181,13 @@ impl Engine {
         Ok(owned(released(py, || self.engine.users(instance))?))
     }
 
+    /// A few of the users on the instance, and where the next page begins; None behind the last one.
+    #[pyo3(signature = (instance, after = None))]
+    fn users_page(&self, instance: &str, after: Option<Natural<u32>>) -> CoreResult<(Vec<String>, Option<u32>)> {
+        let (names, more) = self.engine.users_page(instance, after.map(|after| after.0))?;
+        Ok((owned(names), more))
+    }
+
     /// The instances that hold a user.
     fn occupied_instances<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyFrozenSet>> {
         frozen_set(py, &released(py, || Ok(self.engine.occupied_instances()))?)

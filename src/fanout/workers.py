@@ -21,6 +21,8 @@ class RosterDigest(msgspec.Struct, frozen=True, tag="digest"):
     incarnation: str
     users: int
     digest: int
+    stopped: bool = False
+    """The instance's last word: it holds nobody any more, and there will be no other digest of this incarnation."""
 
 
 class Roster(msgspec.Struct, frozen=True, tag="roster"):

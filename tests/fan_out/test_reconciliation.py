@@ -6,16 +6,21 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from fanout import Engine, partition_of
 from fanout.keys import PresenceChange
 from fanout.ports.log import Log, Stored, Tail
 from fanout.workers import Placed, decode_control
+from services.fan_out import rosters
 from services.fan_out.placements import Placements
 from services.fan_out.worker import MARK_EVERY_S
 from services.runtime.tasks import Tasks
 from tests.support.observing import until
 from tests.support.platform import MAX_PAYLOAD, Platform, platform
+
+SHORT_S = 0.3
+"""Without a sign of life for so long an instance is dead, where a test does not want to wait for a whole lease."""
 
 
 @pytest.fixture
@@ -154,14 +159,28 @@ async def test_a_whole_instance_is_confirmed_in_messages_that_the_bus_takes(hous
     assert confirmed == users
 
 
-async def test_an_instance_that_ends_its_lease_is_evicted_whole(house: Platform) -> None:
+async def test_an_instance_without_lease_and_digests_is_evicted_whole(
+    house: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rosters, "SILENT_AFTER_S", SHORT_S)
     await house.create("general", "alice")
     worker = await house.add_worker("worker-1")
     instance = await house.add_instance("notif-1")
     await house.connect(instance, "alice")
-    await house.presence.release("notif-1")
-    house.presence.lapsed = True
+    await house.cut_off("notif-1")
     await until(lambda: worker.rosters_of("notif-1") == [], "evicted")
+
+
+async def test_an_instance_that_stops_is_evicted_at_once(house: Platform) -> None:
+    await house.create("general", "alice")
+    worker = await house.add_worker("worker-1")
+    instance = await house.add_instance("notif-1")
+    await house.connect(instance, "alice")
+    await until(lambda: worker.rosters_of("notif-1") == ["alice"], "placed")
+    with capture_logs() as logs:
+        await instance.drain()
+        await until(lambda: any(entry["event"] == "instance is gone" for entry in logs), "evicted")
+    assert worker.rosters_of("notif-1") == []
 
 
 async def test_a_poisonous_event_is_buried_and_the_rest_goes_on(house: Platform) -> None:
@@ -207,10 +226,12 @@ async def test_an_instance_that_comes_back_misses_nothing_of_the_time_between(
         return await load(user_id)
 
     monkeypatch.setattr(house.memberships, "channels_of", slow_for_bob)
-    house.presence.lapsed = True
-    await house.presence.release("notif-1")
+    monkeypatch.setattr(rosters, "SILENT_AFTER_S", SHORT_S)
+    await house.cut_off("notif-1")
     await until(lambda: worker.rosters_of("notif-1") == [], "evicted")
-    house.presence.lapsed = False
+    monkeypatch.undo()
+    monkeypatch.setattr(house.memberships, "channels_of", slow_for_bob)
+    house.restore()
     await until(lambda: worker.rosters_of("notif-1") == ["alice"], "one is back")
     await asyncio.sleep(1.2)  # a mark goes out, as long as nothing holds it back
     await house.say("alices", "to alice")

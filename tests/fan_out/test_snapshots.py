@@ -12,6 +12,7 @@ from fanout.ports.log import Log, Stored
 from fanout.ports.memberships import Memberships
 from fanout.subjects import META
 from services.adapters.embedded.log import EmbeddedLog
+from services.fan_out import rosters
 from services.fan_out.snapshots import OLDEST_S, Snapshots
 from services.fan_out.worker import FanOutWorker
 from tests.support.observing import until
@@ -86,14 +87,14 @@ async def test_a_restarted_worker_has_the_lists_of_now_and_asks_for_none(house: 
     assert table.channels("bob") == set()
 
 
-async def test_instances_that_died_meanwhile_go(house: Platform, path: Path) -> None:
+async def test_instances_that_died_meanwhile_go(house: Platform, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rosters, "SILENT_AFTER_S", 0.3)
     await house.create("general", "alice")
     first, _ = await _restart(house, path)
     instance = await house.add_instance("notif-1")
     await house.connect(instance, "alice")
     await first.stop()
-    house.presence.lapsed = True
-    await house.presence.release("notif-1")
+    await house.cut_off("notif-1")
     second, _ = await _restart(house, path)
     await until(lambda: second.rosters_of("notif-1") == [], "evicted")
 

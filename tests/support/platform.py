@@ -20,7 +20,7 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Channel, Memberships
 from fanout.ports.presence import Connection, Lease
 from fanout.ports.socket import SocketClosed
-from fanout.subjects import member_joined, member_left, message
+from fanout.subjects import ROSTERS, member_joined, member_left, message
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.presence import EmbeddedPresence
@@ -214,6 +214,17 @@ class Platform:
         await instance.start(f"ws://{name}/ws")
         self._stack.push_async_callback(instance.drain)
         return instance
+
+    async def cut_off(self, name: str) -> None:
+        """Let an instance look dead: it has no lease and can take none, and no digest is heard."""
+        self.presence.lapsed = True
+        self.bus.prefix, self.bus.share = ROSTERS, 1.0
+        await self.presence.release(name)
+
+    def restore(self) -> None:
+        """End what `cut_off` began."""
+        self.presence.lapsed = False
+        self.bus.share = 0.0
 
     async def settle_partitions(self) -> None:
         """Wait until every partition has a reader."""

@@ -106,16 +106,25 @@ impl Engine {
 
     /// The users on the instance.
     pub fn users(&self, instance: &str) -> Result<BTreeSet<Name>> {
-        let (instance, mut names, mut last) = (Id::new(instance, "instance")?, BTreeSet::new(), None);
+        let (mut names, mut last) = (BTreeSet::new(), None);
         loop {
-            let name = |user: &User| names.extend(self.table.users.name(*user));
-            let slice =
-                |rosters: &Rosters, instance| rosters.users_after(instance, last).take(SLICE).inspect(name).last();
-            last = self.table.instances.ask(&instance, slice).flatten();
-            if last.is_none() {
+            let (page, more) = self.users_page(instance, last)?;
+            names.extend(page);
+            if more.is_none() {
                 return Ok(names);
             }
+            last = more;
         }
+    }
+
+    /// A few of the users on the instance, in the order of their numbers, and after which number the next page begins;
+    /// None behind the last one.
+    pub fn users_page(&self, instance: &str, after: Option<User>) -> Result<(Vec<Name>, Option<User>)> {
+        let (instance, mut names) = (Id::new(instance, "instance")?, Vec::new());
+        let name = |user: &User| names.extend(self.table.users.name(*user));
+        let slice = |rosters: &Rosters, instance| rosters.users_after(instance, after).take(SLICE).inspect(name).last();
+        let last = self.table.instances.ask(&instance, slice).flatten();
+        Ok((names, last))
     }
 
     /// The instances that hold a user.

@@ -7,7 +7,12 @@ EVENTS_REJECTED = Counter("fanout_events_rejected_total", "Stored events sent to
 PARTITIONS_HELD = Gauge("fanout_partitions_held", "Partitions of MESSAGES that this worker reads")
 USERS_PLACED = Gauge("fanout_users_placed", "Online users in the routing table")
 USERS_REFUSED = Counter("fanout_users_refused_total", "Users for whom the routing table had no room")
-INSTANCES_EVICTED = Counter("fanout_instances_evicted_total", "Instances evicted because their lease ended")
+INSTANCES_EVICTED = Counter(
+    "fanout_instances_evicted_total", "Instances evicted: stopped, replaced, or without lease and digests"
+)
+INSTANCES_WITHOUT_LEASE = Gauge(
+    "fanout_instances_without_lease", "Instances that are kept though they have no lease in Redis"
+)
 SNAPSHOT_BYTES = Gauge("fanout_snapshot_bytes", "Length of the last snapshot of the routing table")
 SNAPSHOT_SECONDS = Gauge("fanout_snapshot_seconds", "What it took to write the last snapshot of the routing table")
 ROSTERS_REPAIRED = Counter("fanout_rosters_repaired_total", "Instances whose users had to be reconciled")

@@ -16,6 +16,7 @@ from fanout.subjects import instance_control
 from fanout.workers import Placed
 from services.fan_out.metrics import USERS_PLACED, USERS_REFUSED
 from services.runtime.tasks import Tasks, insist
+from services.runtime.time_slice import TimeSlice
 
 log = structlog.get_logger(__name__)
 
@@ -40,12 +41,16 @@ class Placements:
         self._bus = bus
         self._tasks = tasks
         self._wanted: dict[str, dict[str, bool]] = {}
-        self._busy: set[str] = set()
+        self._busy: dict[str, int] = {}
+        """Users whom the table does not have as wished yet, in the order in which they became so, each with its
+        number in that order."""
+        self._begun = 0
         self._moving: set[str] = set()
         self._stale: set[str] = set()
         self._to_load: asyncio.Queue[str] = asyncio.Queue()
         self._placed: defaultdict[str, list[str]] = defaultdict(list)
         self._progress = asyncio.Event()
+        self._slice = TimeSlice()
 
     def start(self) -> None:
         """Begin to load. A whole roster may come at once, so users wait in a queue and not as a task each."""
@@ -72,29 +77,34 @@ class Placements:
         self._engine.forget(user_id)
 
     async def drop_instance(self, instance_id: str) -> int:
-        """Evict an instance whole, in a thread since it may have many users; their number."""
-        for wishes in self._wanted.values():
+        """Evict an instance whole, in a thread since it may have many users; their number.
+
+        Nothing may be changed there meanwhile.
+        """
+        for wishes in list(self._wanted.values()):
             wishes.pop(instance_id, None)
+            await self._slice.breathe()
         evicted = await asyncio.to_thread(self._engine.drop_instance, instance_id)
         self._count()
         return evicted
 
     async def settled(self) -> None:
         """Return when every change that came before this call was applied."""
-        waiting = set(self._busy)
-        while waiting := waiting & self._busy:
+        last = self._begun
+        while next(iter(self._busy.values()), last + 1) <= last:
             self._progress.clear()
             await self._progress.wait()
 
     def _begin(self, user_id: str) -> None:
-        self._busy.add(user_id)
+        self._begun += 1
+        self._busy[user_id] = self._begun
         if not self._is_long(user_id) and self._apply_without_loading(user_id):
             self._end(user_id)
         else:
             self._to_load.put_nowait(user_id)
 
     def _end(self, user_id: str) -> None:
-        self._busy.discard(user_id)
+        self._busy.pop(user_id, None)
         self._stale.discard(user_id)
         self._wanted.pop(user_id, None)
         self._progress.set()
@@ -157,6 +167,7 @@ class Placements:
                 USERS_REFUSED.inc()
                 log.warning("no room for a user in the routing table", user_id=user_id, reason=str(error))
             self._end(user_id)
+            await self._slice.breathe()
 
     async def _applied(self, user_id: str) -> bool:
         return await self._apply_long(user_id) if self._is_long(user_id) else self._apply_without_loading(user_id)

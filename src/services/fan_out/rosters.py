@@ -1,9 +1,13 @@
-"""Rosters: what the instances say they hold, against what the table holds. Repairs what lost hints left behind."""
+"""Rosters: what the instances say they hold, against what the table holds. Repairs what lost hints left behind.
+
+An instance lives while its lease or its digests say so. Redis carries the lease and the bus the digests, so neither of
+them alone can make an instance look dead: one whose lease Redis refuses to renew is kept by its digests.
+"""
 
 import asyncio
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -12,16 +16,21 @@ import structlog
 from fanout import Engine, Unavailable
 from fanout.keys import LEASE_TTL_S, PresenceChange
 from fanout.ports.bus import Bus
-from fanout.ports.presence import Presence
+from fanout.ports.presence import Lease, Presence
 from fanout.subjects import ROSTERS, instance_control, worker_inbox
-from fanout.workers import Roster, RosterDigest, RosterRequest, decode_digest, decode_roster
-from services.fan_out.metrics import INSTANCES_EVICTED, ROSTERS_REPAIRED
+from fanout.workers import RosterDigest, RosterRequest, decode_digest, decode_roster
+from services.fan_out.metrics import INSTANCES_EVICTED, INSTANCES_WITHOUT_LEASE, ROSTERS_REPAIRED
 from services.fan_out.placements import Placements
 from services.runtime.tasks import Tasks, insist
+from services.runtime.time_slice import TimeSlice
 
 log = structlog.get_logger(__name__)
 
 ASK_AGAIN_AFTER_S = 1.0
+SILENT_AFTER_S = float(LEASE_TTL_S)
+"""Without a digest for so long, an instance that has no lease is dead."""
+STOOD_STILL_S = 4.0
+"""After so long without a look at the leases, which are looked at each half second, this process itself was away."""
 MISMATCHES_BEFORE_REPAIR = 2
 """A digest and a hint may cross on the way; the same difference twice is a hint that was lost."""
 
@@ -31,17 +40,25 @@ REMEMBERED_EVICTIONS = 1_000
 
 @dataclass
 class _Instance:
-    incarnation: str = ""
-    """Empty until its lease was seen: a hint may come before the first look at it."""
+    incarnation: str
+    """Empty until its lease or a digest was seen: a hint may come before."""
+    heard_at: float
+    """When its last digest came; before the first, when it became known."""
+    heard: bool = False
+    """A digest has come."""
+    leased: bool = False
+    """At the last look at the leases."""
     request: str = ""
     """Of the roster that is on its way; empty when none is."""
     asked_at: float = 0.0
     """Or when its last page came."""
     next_page: int = 0
-    users: list[str] = field(default_factory=list)
+    users: set[str] = field(default_factory=set)
     """Of the pages that have come."""
     hinted: set[str] = field(default_factory=set)
     """Users of whom a hint came since the roster was asked for: it is newer than the roster."""
+    reconciling: bool = False
+    """The roster has come whole."""
     mismatches: int = 0
     loaded: bool = False
 
@@ -74,78 +91,165 @@ class Rosters:
         self._tasks = tasks
         self._clock = clock
         self._instances: dict[str, _Instance] = {}
-        self._held: dict[str, None] = {}
-        """Evicted, oldest first: one that comes back gets no event before all its users are placed again."""
+        self._evicting: set[str] = set()
+        """Whose users are being taken off the table: until that is done, nothing is placed there."""
+        self._held: dict[str, str] = {}
+        """Instances that get no stored event before all their users are placed, oldest first; with the incarnation
+        that said it has stopped, if one did."""
         self._requests = itertools.count(1)
         self._evict_from = 0.0
+        self._looked_at = clock()
+        self._looked = False
+        self._turn = asyncio.Lock()
+        self._slice = TimeSlice()
         self.whole = asyncio.Event()
-        """Set when the roster of every instance that has a lease was loaded once."""
+        """Set when the roster of every instance that has a lease, or gave a digest, was loaded once."""
 
     async def listen(self) -> None:
-        """Begin to hear hints, digests and rosters."""
-        await insist(lambda: self._bus.subscribe(ROSTERS, self._hear_digest), "listening to digests")
+        """Begin to hear rosters, digests and hints."""
         await insist(
             lambda: self._bus.subscribe(worker_inbox(self._worker_id), self._hear_roster),
             "listening to rosters",
         )
+        await insist(lambda: self._bus.subscribe(ROSTERS, self._hear_digest), "listening to digests")
         await insist(lambda: self._presence.watch(self._hear_hint), "listening to presence changes")
 
     def adopt(self) -> None:
         """Take over what the table has on instances, until their rosters say more; or none, if they are gone."""
         for instance_id in self._engine.occupied_instances():
-            self._instances.setdefault(instance_id, _Instance())
+            self._instances.setdefault(instance_id, _Instance("", self._clock()))
 
     async def follow_leases(self) -> None:
-        """One look at the leases: evict the instances whose lease ended, ask new ones for their roster."""
-        known_before = set(self._instances)
-        try:
-            leases = await self._presence.leases()
-        except Unavailable:
-            # Nobody could renew either: instances get a whole lease to come back before any is given up.
-            self._evict_from = self._clock() + LEASE_TTL_S
-            raise
+        """One look at the leases: evict the instances that are dead, ask the others for rosters that are due.
+
+        To be called again and again, one call after the other.
+        """
+        leases = await self._look()
         for instance_id, lease in leases.items():
-            await self._know(instance_id, lease.incarnation)
-        if self._clock() >= self._evict_from:
-            for instance_id in known_before - set(leases):
-                await self._evict(instance_id)
+            await self._see_lease(instance_id, lease.incarnation)
+        self._note_the_unleased(leases)
+        await self._evict_the_dead()
+        for instance_id, instance in list(self._instances.items()):
+            if self._is_due(instance):
+                self._ask(instance_id, instance)
+        self._looked = True
         self._look_whether_whole()
 
+    async def _look(self) -> Mapping[str, Lease]:
+        now = self._clock()
+        if now - self._looked_at > STOOD_STILL_S:
+            self._spare_all()  # what came for this process meanwhile may still be waiting
+        self._looked_at = now
+        try:
+            return await self._presence.leases()
+        except Unavailable:
+            self._spare_all()  # nobody could renew either
+            raise
+
+    def _spare_all(self) -> None:
+        """Give every instance a whole lease to show that it lives."""
+        self._evict_from = self._clock() + SILENT_AFTER_S
+
+    async def _see_lease(self, instance_id: str, incarnation: str) -> None:
+        known = self._instances.get(instance_id)
+        if known is not None and known.incarnation and known.incarnation < incarnation:
+            await self._evict(instance_id, known)
+            known = self._instances.get(instance_id)
+        if known is None and self._may_meet(instance_id, incarnation):
+            self._meet(instance_id, incarnation)
+        elif known is not None and not known.incarnation:
+            known.incarnation = incarnation
+
+    def _note_the_unleased(self, leases: Mapping[str, Lease]) -> None:
+        for instance_id, instance in self._instances.items():
+            lease = leases.get(instance_id)
+            leased = lease is not None and lease.incarnation == instance.incarnation
+            if instance.leased and not leased:
+                log.info("instance has no lease; it is kept while its digests come", instance=instance_id)
+            instance.leased = leased
+        INSTANCES_WITHOUT_LEASE.set(sum(not instance.leased for instance in self._instances.values()))
+
+    async def _evict_the_dead(self) -> None:
+        dead = self._dead()
+        if not dead or self._clock() < self._evict_from:
+            return
+        try:
+            await self._bus.ping()
+        except Unavailable:
+            self._spare_all()  # no digest could come either
+            raise
+        for instance_id, instance in dead:
+            await self._evict(instance_id, instance)
+
+    def _dead(self) -> list[tuple[str, _Instance]]:
+        """Those without a lease and without a digest for as long as a lease is."""
+        silent_since = self._clock() - SILENT_AFTER_S
+        return [
+            (instance_id, instance)
+            for instance_id, instance in self._instances.items()
+            if not instance.leased and instance.heard_at < silent_since
+        ]
+
     def _look_whether_whole(self) -> None:
-        if all(instance.loaded for instance in self._instances.values()):
-            self.whole.set()
+        expected = [instance for instance in self._instances.values() if instance.leased or instance.heard]
+        if self.whole.is_set() or not self._looked or not all(instance.loaded for instance in expected):
+            return
+        for instance_id, instance in self._instances.items():
+            if not instance.loaded:
+                self._hold(instance_id)
+        self.whole.set()
 
-    async def _know(self, instance_id: str, incarnation: str) -> None:
-        known = self._instances.setdefault(instance_id, _Instance())
-        if known.incarnation not in {"", incarnation}:
-            await self._evict(instance_id)
-            known = self._instances.setdefault(instance_id, _Instance())
-        known.incarnation = incarnation
-        overdue = bool(known.request) and self._clock() - known.asked_at > ASK_AGAIN_AFTER_S
-        if overdue or (not known.loaded and not known.request) or known.mismatches >= MISMATCHES_BEFORE_REPAIR:
-            await self._ask(instance_id, known)
+    def _may_meet(self, instance_id: str, incarnation: str) -> bool:
+        has_stopped = bool(incarnation) and self._held.get(instance_id) == incarnation
+        return instance_id not in self._evicting and not has_stopped
 
-    async def _ask(self, instance_id: str, instance: _Instance) -> None:
+    def _meet(self, instance_id: str, incarnation: str = "") -> _Instance:
+        instance = self._instances[instance_id] = _Instance(incarnation, self._clock())
+        if self.whole.is_set():
+            # It may have users whom the table lacks: what one of them gets must not hide what the others miss.
+            self._hold(instance_id)
+        self._ask(instance_id, instance)
+        return instance
+
+    def _is_due(self, instance: _Instance) -> bool:
+        if instance.reconciling:
+            return False
+        if instance.request:
+            return self._clock() - instance.asked_at > ASK_AGAIN_AFTER_S
+        return not instance.loaded or instance.mismatches >= MISMATCHES_BEFORE_REPAIR
+
+    def _ask(self, instance_id: str, instance: _Instance) -> None:
         instance.request = str(next(self._requests))
         instance.asked_at = self._clock()
         instance.mismatches = 0
         instance.begin_roster()
         request = RosterRequest(self._worker_id, instance.request)
-        await self._bus.publish(instance_control(instance_id), msgspec.json.encode(request))
+        self._tasks.start(self._send(instance_id, request), "asking for a roster")
 
-    async def _evict(self, instance_id: str) -> None:
-        if self._instances.pop(instance_id, None) is None:
-            return  # two looks at the leases overlap while the table loads, and the other one evicts it
-        self._hold(instance_id)
-        users = await self._placements.drop_instance(instance_id)
+    async def _send(self, instance_id: str, request: RosterRequest) -> None:
+        try:
+            await self._bus.publish(instance_control(instance_id), msgspec.json.encode(request))
+        except Unavailable as error:
+            log.info("roster cannot be asked for now, will ask again", instance=instance_id, reason=str(error))
+
+    async def _evict(self, instance_id: str, instance: _Instance, *, stopped: str = "") -> None:
+        if self._instances.get(instance_id) is not instance:
+            return  # a lease and a digest may say so at the same time
+        del self._instances[instance_id]
+        self._evicting.add(instance_id)
+        self._hold(instance_id, stopped=stopped)
+        try:
+            users = await self._placements.drop_instance(instance_id)
+        finally:
+            self._evicting.discard(instance_id)
         INSTANCES_EVICTED.inc()
-        log.warning("instance is gone", instance=instance_id, users=users)
+        log.warning("instance is gone", instance=instance_id, users=users, stopped=bool(stopped))
 
-    def _hold(self, instance_id: str) -> None:
+    def _hold(self, instance_id: str, *, stopped: str = "") -> None:
         # Its users would come back one by one, and the first of them would make it miss what the others were to get.
         self._engine.hold(instance_id)
         self._held.pop(instance_id, None)
-        self._held[instance_id] = None
+        self._held[instance_id] = stopped
         if len(self._held) > REMEMBERED_EVICTIONS:
             self._release(next(iter(self._held)))
 
@@ -159,9 +263,11 @@ class Rosters:
             self._release(instance_id)
 
     def _hear_hint(self, change: PresenceChange) -> None:
+        if change.instance_id in self._evicting:
+            return  # of an arrival there will be another one, and who is gone is taken off
         instance = self._instances.get(change.instance_id)
         if instance is None and change.online:
-            instance = self._instances[change.instance_id] = _Instance()
+            instance = self._meet(change.instance_id)
         if instance is not None and instance.request:
             instance.hinted.add(change.user_id)
         self._placements.change(change)
@@ -173,9 +279,31 @@ class Rosters:
             log.warning("malformed digest")
             return
         instance = self._instances.get(digest.instance)
-        if instance is None or instance.incarnation != digest.incarnation or instance.request:
-            return
-        instance.mismatches = 0 if self._agrees(digest) else instance.mismatches + 1
+        if digest.stopped:
+            self._hear_farewell(digest, instance)
+        elif instance is None:
+            if self._may_meet(digest.instance, digest.incarnation):
+                self._compare(digest, self._meet(digest.instance, digest.incarnation))
+        elif instance.incarnation and instance.incarnation < digest.incarnation:
+            self._tasks.start(self._replace(digest, instance), "replacing an instance")
+        elif instance.incarnation in {"", digest.incarnation}:
+            self._compare(digest, instance)
+
+    def _hear_farewell(self, digest: RosterDigest, instance: _Instance | None) -> None:
+        if instance is not None and instance.incarnation in {"", digest.incarnation}:
+            farewell = self._evict(digest.instance, instance, stopped=digest.incarnation)
+            self._tasks.start(farewell, "evicting an instance that stopped")
+
+    async def _replace(self, digest: RosterDigest, instance: _Instance) -> None:
+        await self._evict(digest.instance, instance)
+        if digest.instance not in self._instances and self._may_meet(digest.instance, digest.incarnation):
+            self._compare(digest, self._meet(digest.instance, digest.incarnation))
+
+    def _compare(self, digest: RosterDigest, instance: _Instance) -> None:
+        instance.incarnation = digest.incarnation
+        instance.heard, instance.heard_at = True, self._clock()
+        if not instance.request:
+            instance.mismatches = 0 if self._agrees(digest) else instance.mismatches + 1
 
     def _agrees(self, digest: RosterDigest) -> bool:
         return self._engine.digest(digest.instance) == (digest.users, digest.digest)
@@ -191,19 +319,51 @@ class Rosters:
             return  # of an earlier request, or a page before it was lost: it will be asked for again
         instance.next_page += 1
         instance.asked_at = self._clock()
-        instance.users.extend(page.users)
-        if page.last:
-            self._reconcile(page, instance)
+        instance.users.update(page.users)
+        if page.last and not instance.reconciling:
+            instance.reconciling = True
+            self._tasks.start(self._reconcile(page.instance, instance), "reconciling a roster")
 
-    def _reconcile(self, page: Roster, instance: _Instance) -> None:
-        there, here = set(instance.users), set(self._engine.users(page.instance))
-        for user_id in (there ^ here) - instance.hinted:
-            self._placements.change(PresenceChange(user_id, user_id in there, page.instance))
-        if instance.loaded and there != here:
+    async def _reconcile(self, instance_id: str, instance: _Instance) -> None:
+        """Bring the table to a roster, in slices: instances have as many users as they like."""
+        async with self._turn:
+            differences = await self._correct(instance_id, instance)
+        if self._instances.get(instance_id) is not instance:
+            return  # it was evicted meanwhile
+        if instance.loaded and differences:
             ROSTERS_REPAIRED.inc()
-            log.info("roster repaired", instance=page.instance, users=len(there), differences=len(there ^ here))
-        instance.loaded, instance.request = True, ""
+            log.info("roster repaired", instance=instance_id, differences=differences)
+        instance.loaded, instance.request, instance.reconciling = True, "", False
         instance.begin_roster()
-        if page.instance in self._held:
-            self._tasks.start(self._release_when_placed(page.instance, instance), "releasing an instance")
+        if instance_id in self._held:
+            self._tasks.start(self._release_when_placed(instance_id, instance), "releasing an instance")
         self._look_whether_whole()
+
+    async def _correct(self, instance_id: str, instance: _Instance) -> int:
+        """Wish for what the roster says where the table differs; in how many users it did."""
+        left = await self._not_in_the_roster(instance_id, instance.users)
+        differences = len(left) + len(instance.users)
+        while left or instance.users:
+            online = not left
+            user_id = instance.users.pop() if online else left.pop()
+            if self._instances.get(instance_id) is not instance:
+                break
+            if user_id not in instance.hinted:
+                self._placements.change(PresenceChange(user_id, online, instance_id))
+            await self._slice.breathe()
+        return differences
+
+    async def _not_in_the_roster(self, instance_id: str, roster: set[str]) -> list[str]:
+        """Who is on the instance by the table alone. Who is there by both is taken out of the roster."""
+        left: list[str] = []
+        after: int | None = None
+        while True:
+            users, after = self._engine.users_page(instance_id, after)
+            for user_id in users:
+                if user_id in roster:
+                    roster.remove(user_id)
+                else:
+                    left.append(user_id)
+            if after is None:
+                return left
+            await self._slice.breathe()

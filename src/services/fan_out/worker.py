@@ -107,7 +107,6 @@ class FanOutWorker:
         return await insist(lambda: self._ports.log.last_seq(META), "finding the end of the membership changes")
 
     async def _become_ready(self) -> None:
-        await insist(self.rosters.follow_leases, "loading the instances")
         await self.rosters.whole.wait()
         await self.placements.settled()
         self.ready.set()

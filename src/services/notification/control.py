@@ -1,9 +1,12 @@
 """Control: what workers and other instances ask of this one, beside events."""
 
+import asyncio
+import math
+
 import msgspec
 import structlog
 
-from fanout import Unavailable, roster_digest
+from fanout import Unavailable
 from fanout.ids import new_ulid
 from fanout.ports.bus import Bus
 from fanout.subjects import ROSTERS, instance_control, worker_inbox
@@ -32,6 +35,7 @@ class Control:
         self._registry = registry
         self._confirmations = confirmations
         self._tasks = tasks
+        self._stopped = False
 
     async def listen(self) -> None:
         """Begin to hear requests."""
@@ -41,9 +45,24 @@ class Control:
         )
 
     async def publish_digest(self) -> None:
-        """Tell the workers in brief who is here."""
-        users, digest = roster_digest(self._registry.users())
-        notice = RosterDigest(self._instance_id, self.incarnation, users, digest)
+        """Tell the workers in brief who is here: the instance's sign of life, too. Nothing after `say_stopped`."""
+        if not self._stopped:
+            await self._publish_digest()
+
+    async def say_stopped(self) -> None:
+        """The last word: nobody is here any more, and the workers need not wait for the lease to end.
+
+        Where the bus is away they find out by the silence.
+        """
+        self._stopped = True
+        try:
+            await self._publish_digest()
+        except Unavailable as error:
+            log.warning("workers are not told that the instance stops", reason=str(error))
+
+    async def _publish_digest(self) -> None:
+        users, digest = self._registry.digest()
+        notice = RosterDigest(self._instance_id, self.incarnation, users, digest, stopped=self._stopped)
         await self._bus.publish(ROSTERS, msgspec.json.encode(notice))
 
     def _hear(self, _subject: str, payload: bytes) -> None:
@@ -66,14 +85,15 @@ class Control:
                 session.end(REPLACED, "the device has connected elsewhere")
 
     async def _send_roster(self, request: RosterRequest) -> None:
+        # Page by page: other things of the loop come between.
         users = self._registry.users()
-        pages = [users[at : at + ROSTER_PAGE_USERS] for at in range(0, len(users), ROSTER_PAGE_USERS)] or [[]]
-        messages = [
-            (worker_inbox(request.worker), msgspec.json.encode(self._page(request, number, len(pages), page)))
-            for number, page in enumerate(pages)
-        ]
+        pages = max(1, math.ceil(len(users) / ROSTER_PAGE_USERS))
+        subject = worker_inbox(request.worker)
         try:
-            await self._bus.publish_many(messages)
+            for number in range(pages):
+                page = users[number * ROSTER_PAGE_USERS : (number + 1) * ROSTER_PAGE_USERS]
+                await self._bus.publish(subject, msgspec.json.encode(self._page(request, number, pages, page)))
+                await asyncio.sleep(0)
         except Unavailable as error:
             log.warning("roster not sent; the worker will ask again", reason=str(error))
 

@@ -108,6 +108,11 @@ class NotificationInstance:
         for session in self.registry.sessions():
             session.end(DRAINING, STOPPING)
         await self.registry.empty.wait()
+        await self._control.say_stopped()
+
+    async def check_lease(self) -> None:
+        """See `Housekeeping.check_lease`."""
+        await self._housekeeping.check_lease()
 
     async def serve(self, socket: Socket) -> None:
         """Serve one client until it goes or must go."""

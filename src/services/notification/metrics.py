@@ -16,3 +16,7 @@ INBOX_OVERFLOWS = Counter(
 PLACEMENTS_UNCONFIRMED = Counter(
     "fanout_placements_unconfirmed_total", "Users admitted before every worker placed them"
 )
+LEASE_HELD = Gauge("fanout_lease_held", "1 while the instance has its lease in the presence store, else 0")
+LEASE_RENEWALS_FAILED = Counter(
+    "fanout_lease_renewals_failed_total", "Times that the presence store did not renew the instance's lease"
+)

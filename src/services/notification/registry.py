@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 
-from fanout import Engine
+from fanout import Engine, roster_digest
 from services.notification.close_codes import SLOW_CONSUMER
 from services.notification.metrics import CONNECTIONS
 from services.notification.outgoing import WHAT_TO_DO, Outgoing
@@ -21,6 +21,7 @@ class Registry:
         self._engine = Engine(cache_users=1)
         self._sessions: dict[str, Session] = {}
         self._by_user: defaultdict[str, dict[str, Session]] = defaultdict(dict)
+        self._users_hash = 0
         self.outgoing = Outgoing(self._engine, self._cut)
         """What goes to their sockets."""
         self.empty = asyncio.Event()
@@ -30,6 +31,9 @@ class Registry:
     def __len__(self) -> int:
         return len(self._sessions)
 
+    def __contains__(self, session: Session) -> bool:
+        return self._sessions.get(session.session_id) is session
+
     def sessions(self) -> list[Session]:
         """Every session."""
         return list(self._sessions.values())
@@ -37,6 +41,10 @@ class Registry:
     def users(self) -> list[str]:
         """The users who have a session, in no order."""
         return list(self._by_user)
+
+    def digest(self) -> tuple[int, int]:
+        """`fanout.roster_digest` of `users()`, kept up as they come and go, whatever their number."""
+        return len(self._by_user), self._users_hash
 
     def sessions_of(self, user_id: str) -> list[Session]:
         """The user's sessions here."""
@@ -46,6 +54,8 @@ class Registry:
         """Hold a session; it reads no channel yet."""
         self.outgoing.add(session)
         self._sessions[session.session_id] = session
+        if session.user_id not in self._by_user:
+            self._count_user(session.user_id, 1)
         self._by_user[session.user_id][session.session_id] = session
         self.empty.clear()
         CONNECTIONS.set(len(self._sessions))
@@ -60,6 +70,7 @@ class Registry:
         del mine[session.session_id]
         if not mine:
             del self._by_user[session.user_id]
+            self._count_user(session.user_id, -1)
             self._engine.forget(session.user_id)
         if not self._sessions:
             self.empty.set()
@@ -111,6 +122,10 @@ class Registry:
         """Queue a frame for all sessions of a user."""
         for session in self.sessions_of(user_id):
             self.outgoing.queue(session, frame, ephemeral=ephemeral)
+
+    def _count_user(self, user_id: str, sign: int) -> None:
+        # The hash of a roster is the sum of its users' own, modulo 2^64.
+        self._users_hash = (self._users_hash + sign * roster_digest([user_id])[1]) % (1 << 64)
 
     def _of(self, user_id: str | None) -> Iterable[Session]:
         return () if user_id is None else self._by_user.get(user_id, {}).values()

@@ -1,0 +1,418 @@
+"""Which instances live, by their leases and their digests; and the table brought to their rosters."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+from fanout import Engine, Unavailable, roster_digest
+from fanout.keys import LEASE_TTL_S, PresenceChange
+from fanout.ports.presence import Lease
+from fanout.subjects import ROSTERS, instance_control, worker_inbox
+from fanout.workers import Roster, RosterDigest, RosterRequest, decode_control
+from services.adapters.embedded.bus import EmbeddedBus
+from services.adapters.embedded.presence import EmbeddedPresence
+from services.fan_out.placements import Placements
+from services.fan_out.rosters import ASK_AGAIN_AFTER_S, Rosters
+from services.runtime.tasks import Tasks
+from tests.support.fakes import FakeMemberships
+from tests.support.observing import until
+
+FIRST, SECOND = "01HZ0000000000000000000001", "01HZ0000000000000000000002"
+
+
+class Bus(EmbeddedBus):
+    """Refuses everything while `away`."""
+
+    away = False
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        await self.ping()
+        await super().publish(subject, payload)
+
+    async def ping(self) -> None:
+        if self.away:
+            raise Unavailable("it is away")
+
+
+class Presence(EmbeddedPresence):
+    """Tells no leases while `away`."""
+
+    away = False
+
+    async def leases(self) -> Mapping[str, Lease]:
+        await asyncio.sleep(0)
+        if self.away:
+            raise Unavailable("it is away")
+        return await super().leases()
+
+
+class Instance:
+    """A notification instance as the bus and the presence store know it."""
+
+    def __init__(self, rig: "Rig", name: str, users: list[str], incarnation: str = FIRST) -> None:
+        self.rig = rig
+        self.name = name
+        self.users = users
+        self.incarnation = incarnation
+        self.answers = True
+        self.asked = 0
+
+    async def start(self) -> "Instance":
+        await self.rig.bus.subscribe(instance_control(self.name), self._hear)
+        return self
+
+    def _hear(self, _subject: str, payload: bytes) -> None:
+        message = decode_control(payload)
+        if isinstance(message, RosterRequest) and self.answers:
+            self.asked += 1
+            self.rig.tasks.start(self.send_roster(message.request), "roster")
+
+    async def send_roster(self, request: str) -> None:
+        pages = [self.users[at : at + 3] for at in range(0, len(self.users), 3)] or [[]]
+        for number, page in enumerate(pages):
+            last = number == len(pages) - 1
+            roster = Roster(self.name, self.incarnation, request, number, last, page)
+            await self.rig.bus.publish(worker_inbox("worker-1"), msgspec.json.encode(roster))
+
+    async def digest(self, *, stopped: bool = False) -> None:
+        users, digest = roster_digest(self.users)
+        notice = RosterDigest(self.name, self.incarnation, users, digest, stopped)
+        await self.rig.bus.publish(ROSTERS, msgspec.json.encode(notice))
+        await settle()
+
+    async def lease(self) -> None:
+        await self.rig.presence.lease(Lease(self.name, self.incarnation, "ws://", "2026", 0, 10))
+
+
+class Rig:
+    """The part of a worker that follows instances, with a clock that the test moves."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self.now = 1_000.0
+        self.tasks = tasks
+        self.bus = Bus()
+        self.presence = Presence(clock=lambda: self.now)
+        self.engine = Engine()
+        self.memberships = FakeMemberships()
+        self.placements = Placements("worker-1", self.engine, self.memberships, self.bus, tasks)
+        self.rosters = Rosters(
+            "worker-1", self.engine, self.placements, self.presence, self.bus, tasks, clock=lambda: self.now
+        )
+
+    async def start(self) -> None:
+        self.placements.start()
+        self.rosters.adopt()
+        await self.rosters.listen()
+
+    async def look(self) -> None:
+        await self.rosters.follow_leases()
+        await settle()
+
+    async def pass_time(self, seconds: float, *digesting: Instance) -> None:
+        """Time goes by, with the looks and digests of each second."""
+        for _ in range(round(seconds)):
+            self.now += 1.0
+            for instance in digesting:
+                await instance.digest()
+            await self.look()
+
+    async def hint(self, user_id: str, instance: str, *, online: bool = True) -> None:
+        await self.presence.announce([PresenceChange(user_id, online, instance)])
+        await settle()
+
+    def users(self, instance: str = "notif-1") -> list[str]:
+        return self.engine.users(instance)
+
+    async def instance(self, *users: str, name: str = "notif-1", incarnation: str = FIRST) -> Instance:
+        return await Instance(self, name, list(users), incarnation).start()
+
+    async def placed(self, *users: str) -> Instance:
+        """An instance with a lease, whose users are in the table."""
+        instance = await self.instance(*users)
+        await instance.lease()
+        await self.look()
+        await until(lambda: self.users() == sorted(users) and self.rosters.whole.is_set(), "placed")
+        return instance
+
+
+async def settle() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def rig_without_start() -> AsyncIterator[Rig]:
+    failures: list[BaseException] = []
+    async with Tasks(failures.append) as tasks:
+        yield Rig(tasks)
+    assert not failures
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    async with rig_without_start() as built:
+        await built.start()
+        yield built
+
+
+def _is_held(engine: Engine, instance: str = "notif-1") -> bool:
+    """Whether the instance gets no stored event; ends the hold, if there is one."""
+    return engine.release(instance)
+
+
+async def test_an_instance_whose_lease_is_not_renewed_is_kept_while_its_digests_come(rig: Rig) -> None:
+    instance = await rig.placed("alice", "bob")
+    await rig.pass_time(6 * LEASE_TTL_S, instance)
+    assert await rig.presence.leases() == {}
+    assert rig.users() == ["alice", "bob"]
+    assert instance.asked == 1
+    assert not _is_held(rig.engine)
+
+
+async def test_an_instance_without_a_lease_is_evicted_when_its_digests_were_silent_for_a_lease(rig: Rig) -> None:
+    instance = await rig.placed("alice")
+    await rig.pass_time(2 * LEASE_TTL_S, instance)
+    await rig.pass_time(LEASE_TTL_S - 1)
+    assert rig.users() == ["alice"]
+    await rig.pass_time(2)
+    assert rig.users() == []
+
+
+async def test_a_silent_instance_is_kept_while_it_has_a_lease(rig: Rig) -> None:
+    instance = await rig.placed("alice")
+    for _ in range(5):
+        await rig.pass_time(LEASE_TTL_S - 1)
+        await instance.lease()
+        await rig.look()
+    assert rig.users() == ["alice"]
+
+
+async def test_while_redis_is_away_nobody_is_evicted_and_for_a_lease_after(rig: Rig) -> None:
+    await rig.placed("alice")
+    rig.presence.away = True
+    rig.now += 3 * LEASE_TTL_S
+    with pytest.raises(Unavailable):
+        await rig.look()
+    rig.presence.away = False
+    await rig.pass_time(LEASE_TTL_S - 1)
+    assert rig.users() == ["alice"]
+    await rig.pass_time(3)
+    assert rig.users() == []
+
+
+async def test_while_the_bus_is_away_nobody_is_evicted_and_for_a_lease_after(rig: Rig) -> None:
+    instance = await rig.placed("alice")
+    await rig.pass_time(2 * LEASE_TTL_S, instance)
+    await rig.pass_time(LEASE_TTL_S)
+    rig.bus.away = True
+    rig.now += 1
+    with pytest.raises(Unavailable):
+        await rig.look()
+    rig.bus.away = False
+    await rig.pass_time(LEASE_TTL_S - 1)
+    assert rig.users() == ["alice"]
+    await rig.pass_time(3)
+    assert rig.users() == []
+
+
+async def test_a_worker_that_stood_still_evicts_nobody_whom_it_could_not_hear(rig: Rig) -> None:
+    instance = await rig.placed("alice")
+    await rig.pass_time(2 * LEASE_TTL_S, instance)
+    rig.now += 2 * LEASE_TTL_S
+    await rig.look()
+    assert rig.users() == ["alice"]
+    await rig.pass_time(3 * LEASE_TTL_S, instance)
+    assert rig.users() == ["alice"]
+
+
+async def test_a_worker_that_starts_while_nobody_can_renew_learns_of_instances_by_their_digests(rig: Rig) -> None:
+    instance = await rig.instance("alice", "bob")
+    rig.memberships.down = True
+    await rig.look()
+    assert rig.rosters.whole.is_set(), "nobody can say how many instances there are"
+    await instance.digest()
+    assert rig.engine.release("notif-1"), "no stored event goes there before all its users are placed"
+    rig.engine.hold("notif-1")
+    rig.memberships.down = False
+    await until(lambda: rig.users() == ["alice", "bob"], "its roster was asked for")
+    await until(lambda: "notif-1" not in rig.rosters._held, "it gets events again")
+    await rig.pass_time(3 * LEASE_TTL_S, instance)
+    assert rig.users() == ["alice", "bob"]
+
+
+async def test_a_worker_is_whole_only_with_the_rosters_of_those_it_heard(rig: Rig) -> None:
+    instance = await rig.instance("alice")
+    instance.answers = False
+    await instance.digest()
+    await rig.look()
+    assert not rig.rosters.whole.is_set()
+    instance.answers = True
+    await rig.pass_time(ASK_AGAIN_AFTER_S + 1, instance)
+    assert rig.rosters.whole.is_set()
+
+
+async def test_an_instance_that_died_after_a_digest_is_not_waited_for_without_end(rig: Rig) -> None:
+    instance = await rig.instance("alice")
+    instance.answers = False
+    await instance.digest()
+    await rig.pass_time(LEASE_TTL_S - 1)
+    assert not rig.rosters.whole.is_set()
+    await rig.pass_time(2)
+    assert rig.rosters.whole.is_set()
+
+
+async def test_another_incarnation_is_known_by_its_digest(rig: Rig) -> None:
+    before = await rig.placed("alice")
+    await rig.pass_time(2 * LEASE_TTL_S, before)
+    before.answers = False
+    after = await rig.instance("bob", incarnation=SECOND)
+    await after.digest()
+    await until(lambda: rig.users() == ["bob"], "the users of the one before are gone")
+    await before.digest()
+    await rig.pass_time(2, after)
+    assert rig.users() == ["bob"]
+    assert after.asked == 1, "a late digest of the one before changes nothing"
+
+
+async def test_the_lease_of_the_incarnation_before_does_not_make_the_new_one_live(rig: Rig) -> None:
+    before = await rig.placed("alice")
+    before.answers = False
+    after = await rig.instance("bob", incarnation=SECOND)
+    await after.digest()
+    await until(lambda: rig.users() == ["bob"], "the new one is known")
+    after.answers = False
+    for _ in range(2):
+        await before.lease()
+        await rig.pass_time(LEASE_TTL_S - 2)
+    assert rig.users() == [], "it was silent for a lease"
+
+
+async def test_an_instance_that_says_it_stopped_is_evicted_at_once_whatever_its_lease_says(rig: Rig) -> None:
+    instance = await rig.placed("alice")
+    instance.users = []
+    await instance.digest(stopped=True)
+    await until(lambda: rig.users() == [], "evicted")
+    await rig.pass_time(3)
+    assert instance.asked == 1, "the lease that is left over is not taken for an instance"
+
+
+async def test_an_instance_that_released_its_lease_is_served_until_it_stops(rig: Rig) -> None:
+    instance = await rig.placed("alice")
+    await rig.presence.release("notif-1")
+    await rig.pass_time(3, instance)
+    assert rig.users() == ["alice"]
+
+
+async def test_who_comes_back_after_it_stopped_is_known_again(rig: Rig) -> None:
+    before = await rig.placed("alice")
+    before.answers = False
+    await before.digest(stopped=True)
+    await until(lambda: rig.users() == [] and not rig.rosters._evicting, "evicted")
+    again = await rig.instance("bob", incarnation=SECOND)
+    await again.lease()
+    await rig.look()
+    await until(lambda: rig.users() == ["bob"], "known")
+
+
+async def test_an_instance_known_by_a_hint_alone_is_not_waited_for_and_does_not_stay(rig: Rig) -> None:
+    await rig.hint("alice", "notif-1")
+    await rig.look()
+    assert rig.rosters.whole.is_set()
+    await until(lambda: rig.users() == ["alice"], "placed by the hint")
+    await rig.pass_time(LEASE_TTL_S + 1)
+    assert rig.users() == []
+
+
+async def test_two_reasons_at_once_evict_an_instance_once(rig: Rig) -> None:
+    instance = await rig.placed("alice")
+    rig.now += 1
+    await asyncio.gather(
+        rig.rosters.follow_leases(),
+        instance.digest(stopped=True),
+        instance.digest(stopped=True),
+        rig.rosters.follow_leases(),
+    )
+    await until(lambda: rig.users() == [], "evicted")
+
+
+async def test_looks_at_the_same_time_evict_what_a_snapshot_brought_once() -> None:
+    async with rig_without_start() as rig:
+        rig.engine.user_online("alice", "notif-1", ["general"])
+        await rig.start()
+        await rig.pass_time(LEASE_TTL_S)
+        assert rig.users() == ["alice"]
+        rig.now += 1
+        await asyncio.gather(rig.rosters.follow_leases(), rig.rosters.follow_leases())
+        assert rig.users() == []
+
+
+async def test_what_a_snapshot_brought_gets_no_stored_event_before_its_roster_came() -> None:
+    async with rig_without_start() as rig:
+        rig.engine.user_online("alice", "notif-1", ["general"])
+        await rig.start()
+        await rig.look()
+        assert rig.rosters.whole.is_set(), "it may be dead, so nobody waits for it"
+        instance = await rig.instance("alice", "bob")
+        assert "notif-1" in rig.rosters._held
+        await instance.digest()
+        await rig.pass_time(ASK_AGAIN_AFTER_S + 1, instance)
+        await until(lambda: rig.users() == ["alice", "bob"], "its roster came")
+        await until(lambda: "notif-1" not in rig.rosters._held, "it gets events again")
+
+
+async def test_a_roster_of_many_pages_is_reconciled_and_a_hint_that_is_newer_wins(rig: Rig) -> None:
+    instance = await rig.placed(*(f"user-{number}" for number in range(10)))
+    instance.users = [f"user-{number}" for number in range(5, 2_000)]
+    instance.answers = False
+    await rig.pass_time(2, instance)  # the same difference twice
+    request = rig.rosters._instances["notif-1"].request
+    assert request
+    await rig.hint("user-7", "notif-1", online=False)
+    await rig.hint("user-3", "notif-1")
+    await instance.send_roster(request)
+    expected = sorted({*instance.users, "user-3"} - {"user-7"})
+    await until(lambda: rig.users() == expected, "reconciled")
+
+
+async def test_an_instance_evicted_while_it_is_reconciled_leaves_nobody_behind(rig: Rig) -> None:
+    instance = await rig.instance(*(f"user-{number}" for number in range(30_000)))
+    await instance.lease()
+    await rig.rosters.follow_leases()
+    await until(lambda: len(rig.users()) > 0, "it began")
+    await rig.presence.release("notif-1")
+    await instance.digest(stopped=True)
+    await until(lambda: rig.users() == [], "evicted")
+    await rig.placements.settled()
+    assert rig.users() == []
+
+
+async def test_while_an_instance_is_evicted_nobody_is_placed_there(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = await rig.placed("alice")
+    drop, go_on = rig.placements.drop_instance, asyncio.Event()
+
+    async def slow_drop(instance_id: str) -> int:
+        await go_on.wait()
+        return await drop(instance_id)
+
+    monkeypatch.setattr(rig.placements, "drop_instance", slow_drop)
+    instance.answers = False
+    await instance.digest(stopped=True)
+    await rig.hint("carol", "notif-1")
+    await rig.pass_time(1, instance)
+    assert rig.users() == ["alice"], "what is placed now would be taken off again"
+    go_on.set()
+    await until(lambda: rig.users() == [] and not rig.rosters._evicting, "evicted")
+    await rig.hint("carol", "notif-1")
+    await until(lambda: rig.users() == ["carol"], "the repeated hint")
+
+
+async def test_what_is_malformed_changes_nothing(rig: Rig) -> None:
+    instance = await rig.placed("alice")
+    for subject in (ROSTERS, worker_inbox("worker-1")):
+        await rig.bus.publish(subject, b"not json")
+        await rig.bus.publish(subject, b'{"type":"digest"}')
+    await rig.pass_time(3, instance)
+    assert rig.users() == ["alice"]

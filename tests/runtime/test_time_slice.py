@@ -1,0 +1,43 @@
+"""Long work gives the loop to others each time that its slice is over."""
+
+import asyncio
+
+from services.runtime.time_slice import TimeSlice
+
+
+class Clock:
+    """Goes on by a second at each look."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+async def _turns_of_others(steps: int, seconds: float) -> int:
+    """How often the loop came round while work of so many steps was done."""
+    turns, done = 0, False
+
+    async def others() -> None:
+        nonlocal turns
+        while not done:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(others())
+    turn = TimeSlice(seconds, clock=Clock())
+    for _ in range(steps):
+        await turn.breathe()
+    done = True
+    await other
+    return turns
+
+
+async def test_others_run_each_time_that_a_slice_is_over() -> None:
+    assert await _turns_of_others(1_000, seconds=100.0) == 10
+
+
+async def test_work_within_a_slice_is_not_interrupted() -> None:
+    assert await _turns_of_others(1_000, seconds=1_000_000.0) == 0
