@@ -9,6 +9,10 @@ _STREAMS: Final = {code: stream for stream, code in _CODES.items()}
 _CODE_BITS: Final = 2
 
 
+class UnknownLane(ValueError):  # noqa: N818 - as the tree in `fanout.errors`
+    """A number whose code stands for no stream: a newer version wrote it."""
+
+
 class Lane(NamedTuple):
     """A partition of a stream: the unit of order, and of one reader at a time."""
 
@@ -25,6 +29,9 @@ class Lane(NamedTuple):
         """The lane of a number.
 
         Raises:
-            KeyError: no stream has that code.
+            UnknownLane: no stream has that code.
         """
-        return cls(_STREAMS[number & ((1 << _CODE_BITS) - 1)], number >> _CODE_BITS)
+        code, part = number & ((1 << _CODE_BITS) - 1), number >> _CODE_BITS
+        if code not in _STREAMS:
+            raise UnknownLane(f"lane {number} is of a stream with the code {code}, which this version does not know")
+        return cls(_STREAMS[code], part)

@@ -1,14 +1,17 @@
 """What fan-out workers and notification instances tell each other beside events: JSON on the bus."""
 
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
+
+_Id = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{1,128}\Z")]
+"""As contract section 1 has it: what is handed on to a subject or to the engine is checked when it comes in."""
 
 
 class WorkerNotice(msgspec.Struct, frozen=True):
     """On `fanout.workers`: this worker lives."""
 
-    worker: str
+    worker: _Id
     ready: bool
     """Its routing table is whole: it reads its share, and answers for the users that it placed."""
     partitions: list[int]
@@ -17,7 +20,7 @@ class WorkerNotice(msgspec.Struct, frozen=True):
 class RosterDigest(msgspec.Struct, frozen=True, tag="digest"):
     """On `fanout.rosters`: which users an instance holds, as `fanout.roster_digest` has it."""
 
-    instance: str
+    instance: _Id
     incarnation: str
     users: int
     digest: int
@@ -28,14 +31,14 @@ class RosterDigest(msgspec.Struct, frozen=True, tag="digest"):
 class Roster(msgspec.Struct, frozen=True, tag="roster"):
     """To one worker's `fanout.worker.{id}`: a page of the users that an instance holds."""
 
-    instance: str
+    instance: _Id
     incarnation: str
     request: str
     """Of the request that it answers."""
     page: int
     """From 0."""
     last: bool
-    users: list[str]
+    users: list[_Id]
 
 
 class Placed(msgspec.Struct, frozen=True, tag="placed"):
@@ -48,7 +51,7 @@ class Placed(msgspec.Struct, frozen=True, tag="placed"):
 class RosterRequest(msgspec.Struct, frozen=True, tag="roster.request"):
     """To an instance's control subject: send your whole roster to this worker."""
 
-    worker: str
+    worker: _Id
     request: str
 
 
@@ -63,9 +66,28 @@ class Replaced(msgspec.Struct, frozen=True, tag="replaced"):
 
 ControlMessage = Placed | RosterRequest | Replaced
 
+_Message = TypeVar("_Message")
+
+_notice = msgspec.json.Decoder(WorkerNotice)
 _control: msgspec.json.Decoder[Any] = msgspec.json.Decoder(ControlMessage)
 _digest = msgspec.json.Decoder(RosterDigest)
 _roster = msgspec.json.Decoder(Roster)
+
+
+def _decoded(decoder: msgspec.json.Decoder[_Message], payload: bytes) -> _Message:
+    try:
+        return decoder.decode(payload)
+    except RecursionError as error:  # nested too deep, and msgspec's own errors do not include it
+        raise msgspec.DecodeError(str(error)) from error
+
+
+def decode_notice(payload: bytes) -> WorkerNotice:
+    """A worker's notice.
+
+    Raises:
+        msgspec.DecodeError: it is none.
+    """
+    return _decoded(_notice, payload)
 
 
 def decode_control(payload: bytes) -> ControlMessage:
@@ -74,7 +96,7 @@ def decode_control(payload: bytes) -> ControlMessage:
     Raises:
         msgspec.DecodeError: it is none.
     """
-    message: ControlMessage = _control.decode(payload)
+    message: ControlMessage = _decoded(_control, payload)
     return message
 
 
@@ -84,7 +106,7 @@ def decode_digest(payload: bytes) -> RosterDigest:
     Raises:
         msgspec.DecodeError: it is none.
     """
-    return _digest.decode(payload)
+    return _decoded(_digest, payload)
 
 
 def decode_roster(payload: bytes) -> Roster:
@@ -93,4 +115,4 @@ def decode_roster(payload: bytes) -> Roster:
     Raises:
         msgspec.DecodeError: it is none.
     """
-    return _roster.decode(payload)
+    return _decoded(_roster, payload)

@@ -72,6 +72,7 @@ def allowed_services(module: Path) -> set[str]:
         return {"services.runtime"}
     if room == "adapters":
         return {
+            "services.runtime.skipping",
             "services.runtime.tasks",
             f"services.adapters.{rest[0].removesuffix('.py')}",
             "services.adapters.sqlite",

@@ -5,6 +5,8 @@ import asyncio
 import pytest
 
 from fanout.ports.bus import Bus
+from services.runtime.skipping import HANDLERS_FAILED
+from tests.support.observing import until
 from tests.support.reading import soon
 
 
@@ -109,3 +111,21 @@ async def test_a_closed_subscription_hears_no_more(bus: Bus) -> None:
 
 async def test_ping(bus: Bus) -> None:
     await bus.ping()
+
+
+async def test_a_handler_that_fails_loses_its_message_and_no_other(bus: Bus) -> None:
+    heard, calls = _Heard(), list[bytes]()
+
+    def fail_once(_subject: str, payload: bytes) -> None:
+        calls.append(payload)
+        if payload == b"1":
+            raise LookupError("broken")
+
+    failed = HANDLERS_FAILED.labels("a.*")._value.get()
+    subscriptions = [await bus.subscribe("a.*", fail_once), await bus.subscribe("a.b", heard)]
+    await bus.publish_many([("a.b", b"1"), ("a.b", b"2")])
+    await heard.count(2)
+    await until(lambda: calls == [b"1", b"2"])
+    assert HANDLERS_FAILED.labels("a.*")._value.get() == failed + 1
+    for subscription in subscriptions:
+        await subscription.close()

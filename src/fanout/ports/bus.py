@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 Handler = Callable[[str, bytes], None]
-"""Called in the event loop with subject and payload, in the order of arrival; must be quick and must not raise."""
+"""Called in the event loop with subject and payload, in the order of arrival; must be quick.
+
+One that raises loses its message: the adapter counts that and logs it, and hands on the next one."""
 
 
 class Subscription(Protocol):

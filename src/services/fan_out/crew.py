@@ -11,9 +11,10 @@ from fanout import Unavailable
 from fanout.ports.bus import Bus
 from fanout.ports.log import Log
 from fanout.subjects import WORKERS
-from fanout.workers import WorkerNotice
+from fanout.workers import WorkerNotice, decode_notice
 from services.fan_out.partitions import Partitions
 from services.fan_out.plan import plan
+from services.runtime.skipping import skip
 from services.runtime.tasks import insist
 
 log = structlog.get_logger(__name__)
@@ -76,9 +77,9 @@ class Crew:
 
     def _hear(self, _subject: str, payload: bytes) -> None:
         try:
-            notice = msgspec.json.decode(payload, type=WorkerNotice)
-        except msgspec.DecodeError:
-            log.warning("malformed notice of a worker")
+            notice = decode_notice(payload)
+        except msgspec.DecodeError as error:
+            skip("worker_notice", error)
             return
         self._heard[notice.worker] = (self._clock(), notice)
 

@@ -21,6 +21,7 @@ from fanout.subjects import ROSTERS, instance_control, worker_inbox
 from fanout.workers import RosterDigest, RosterRequest, decode_digest, decode_roster
 from services.fan_out.metrics import INSTANCES_EVICTED, INSTANCES_WITHOUT_LEASE, ROSTERS_REPAIRED
 from services.fan_out.placements import Placements
+from services.runtime.skipping import skip
 from services.runtime.tasks import Tasks, insist
 from services.runtime.time_slice import TimeSlice
 
@@ -275,8 +276,8 @@ class Rosters:
     def _hear_digest(self, _subject: str, payload: bytes) -> None:
         try:
             digest = decode_digest(payload)
-        except msgspec.DecodeError:
-            log.warning("malformed digest")
+        except msgspec.DecodeError as error:
+            skip("digest", error)
             return
         instance = self._instances.get(digest.instance)
         if digest.stopped:
@@ -311,8 +312,8 @@ class Rosters:
     def _hear_roster(self, _subject: str, payload: bytes) -> None:
         try:
             page = decode_roster(payload)
-        except msgspec.DecodeError:
-            log.warning("malformed roster")
+        except msgspec.DecodeError as error:
+            skip("roster", error)
             return
         instance = self._instances.get(page.instance)
         if instance is None or (page.request, page.page) != (instance.request, instance.next_page):

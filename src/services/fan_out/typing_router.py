@@ -1,7 +1,5 @@
 """Typing: ephemeral, routed like a message and never kept. Spec section 7.4."""
 
-import structlog
-
 from fanout import Engine, partition_of
 from fanout.events import decode_typing, typing_frame
 from fanout.ids import check_id
@@ -9,9 +7,8 @@ from fanout.ports.bus import Bus
 from fanout.subjects import TYPING, channel_of
 from services.fan_out.partitions import Partitions
 from services.fan_out.publisher import Publisher
+from services.runtime.skipping import skip
 from services.runtime.tasks import insist
-
-log = structlog.get_logger(__name__)
 
 
 class TypingRouter:
@@ -40,7 +37,7 @@ class TypingRouter:
             channel = check_id(channel_of(subject), "channel_id")
             notice = decode_typing(payload)
         except ValueError as error:
-            log.warning("malformed typing notice", subject=subject, reason=str(error))
+            skip("typing", error)
             return
         if not self._partitions.holds(partition_of(channel, self._partition_count)):
             return

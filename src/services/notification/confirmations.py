@@ -12,8 +12,9 @@ from fanout.keys import PresenceChange
 from fanout.ports.bus import Bus
 from fanout.ports.presence import Presence
 from fanout.subjects import WORKERS
-from fanout.workers import Placed, WorkerNotice
+from fanout.workers import Placed, decode_notice
 from services.notification.metrics import PLACEMENTS_UNCONFIRMED
+from services.runtime.skipping import skip
 from services.runtime.tasks import insist
 
 log = structlog.get_logger(__name__)
@@ -98,9 +99,9 @@ class Confirmations:
 
     def _hear(self, _subject: str, payload: bytes) -> None:
         try:
-            notice = msgspec.json.decode(payload, type=WorkerNotice)
-        except msgspec.DecodeError:
-            log.warning("malformed notice of a worker")
+            notice = decode_notice(payload)
+        except msgspec.DecodeError as error:
+            skip("worker_notice", error)
             return
         self._heard.set()
         if notice.ready:

@@ -14,6 +14,7 @@ from fanout.workers import Placed, Replaced, Roster, RosterDigest, RosterRequest
 from services.notification.close_codes import REPLACED
 from services.notification.confirmations import Confirmations
 from services.notification.registry import Registry
+from services.runtime.skipping import skip
 from services.runtime.tasks import Tasks, insist
 
 log = structlog.get_logger(__name__)
@@ -68,8 +69,8 @@ class Control:
     def _hear(self, _subject: str, payload: bytes) -> None:
         try:
             message = decode_control(payload)
-        except msgspec.DecodeError:
-            log.warning("malformed control message")
+        except msgspec.DecodeError as error:
+            skip("control", error)
             return
         match message:
             case Placed():

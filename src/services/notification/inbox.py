@@ -14,12 +14,13 @@ import structlog
 
 from fanout import Arrival, Chains, InvalidEvent, Record, message_frame, text_frame
 from fanout.events import MemberLeft, decode_member_event
-from fanout.lanes import Lane
+from fanout.lanes import Lane, UnknownLane
 from fanout.ports.bus import Bus
 from fanout.ports.log import Log, Stored
 from fanout.subjects import MESSAGES, META, channel_of, instance_events
 from services.notification.metrics import GAPS_REPAIRED, INBOX_OVERFLOWS, STALE_DROPPED
 from services.notification.registry import Registry
+from services.runtime.skipping import skip
 from services.runtime.tasks import insist
 
 log = structlog.get_logger(__name__)
@@ -102,7 +103,7 @@ class Inbox:
         try:
             self._batches.append(Arrival(payload))
         except ValueError as error:
-            log.warning("batch cannot be read", reason=str(error), size=len(payload))
+            skip("batch", error)
             return
         self._backlog += len(payload)
         self._arrived.set()
@@ -115,7 +116,7 @@ class Inbox:
                 else:
                     self._deliver_ephemeral(record)
         except ValueError as error:
-            log.warning("batch cannot be read to its end", reason=str(error), size=len(batch))
+            skip("rest_of_batch", error)
 
     def _deliver_ephemeral(self, record: Record) -> None:
         if record.channel is not None:
@@ -124,7 +125,11 @@ class Inbox:
             self._registry.deliver_to_user(record.user, record.frame, ephemeral=True)
 
     async def _handle_stored(self, record: Record) -> None:
-        lane = Lane.of_number(record.lane)
+        try:
+            lane = Lane.of_number(record.lane)
+        except UnknownLane as error:
+            skip("record", error)
+            return
         self._advance(lane, self._upto(lane))  # so that the lane is known
         verdict = self._chains.judge(record)
         if verdict == "hole":

@@ -9,6 +9,7 @@ from fanout.ports.bus import Handler
 from services.adapters.embedded.faults import Faults
 from services.adapters.embedded.subjects import matches
 from services.adapters.embedded.suspension import suspending
+from services.runtime.skipping import guarded
 
 MAX_UNDELIVERED: Final = 1_000
 """How many deliveries may wait in the loop before a publisher has to wait for them."""
@@ -87,7 +88,7 @@ class EmbeddedBus:
 class _Subscription:
     def __init__(self, bus: EmbeddedBus, subject: str, handler: Handler) -> None:
         self.subject = subject
-        self.handler = handler
+        self.handler = guarded(subject, handler)
         self._bus = bus
 
     async def close(self) -> None:

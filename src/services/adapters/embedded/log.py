@@ -251,6 +251,7 @@ class EmbeddedLog:
         stream = self._streams.get(name)
         if stream is None:
             raise ValueError(f"there is no stream {name}")
+        self._check_sound()
         stream.check_open()
         return stream
 
@@ -273,6 +274,8 @@ class EmbeddedLog:
 
     def _fail(self, failure: BaseException) -> None:
         self._failure = failure
+        for stream in self._streams.values():
+            stream.fail(failure)
 
     def _check_sound(self) -> None:
         if self._failure is not None:

@@ -48,6 +48,7 @@ class Stream:
         self.bell = Bell()
         self._store = store
         self._closed = False
+        self._failure: BaseException | None = None
 
     def grow_by(self, stored: "asyncio.Future[Appended]") -> None:
         """Take note of an append that has ended, whether its caller still waits for it or not."""
@@ -60,8 +61,15 @@ class Stream:
         self._closed = True
         self.bell.ring()
 
+    def fail(self, failure: BaseException) -> None:
+        """End every reader: one that went on waiting would keep half a log alive."""
+        self._failure = failure
+        self.bell.ring()
+
     def check_open(self) -> None:
-        """Raise Unavailable when the log was closed."""
+        """Raise Unavailable when the log was closed, and what made it fail when it has."""
+        if self._failure is not None:
+            raise self._failure
         if self._closed:
             raise Unavailable("the log is closed")
 

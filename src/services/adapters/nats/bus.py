@@ -12,6 +12,7 @@ from fanout.errors import Unavailable
 from fanout.ports.bus import Handler
 from services.adapters.nats.connection import Connection, translated
 from services.adapters.nats.names import Names
+from services.runtime.skipping import guarded
 
 _PENDING_MESSAGES: Final = 65_536
 _PENDING_BYTES: Final = 64 * 1024 * 1024
@@ -52,9 +53,10 @@ class NatsBus:
 
     async def subscribe(self, subject: str, handler: Handler) -> "NatsSubscription":
         """See the port. What a slow handler leaves waiting beyond 65,536 messages or 64 MiB is dropped, and counted."""
+        handle = guarded(subject, handler)
 
         async def hear(msg: Msg) -> None:
-            handler(self._names.bare(msg.subject), msg.data)
+            handle(self._names.bare(msg.subject), msg.data)
 
         with translated("no subscription"):
             subscription = await self._nc.subscribe(

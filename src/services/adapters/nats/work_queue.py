@@ -41,7 +41,8 @@ class NatsConsumer:
         self._pull = StandingPull(stream, batch=batch, heartbeat=heartbeat)
         self._acks = Acknowledger(stream.nc)
         self._held: dict[int, str] = {}
-        self._tasks = Tasks(on_failure=lambda _: None)  # it is logged; without claims events come twice, and none less
+        self._tasks = Tasks(self._fail)
+        self._failure: BaseException | None = None
 
     async def start(self) -> None:
         """Find or create the consumer, and pull from it.
@@ -80,6 +81,8 @@ class NatsConsumer:
     async def fetch(self) -> list[Stored]:
         """See the port."""
         while True:
+            if self._failure is not None:
+                raise self._failure
             try:
                 deliveries = await self._pull.fetch()
             except Interrupted as interruption:
@@ -117,6 +120,11 @@ class NatsConsumer:
             self._held.pop(event.seq, None)
         self._acks.add((event.token for event in events), answer)
         await self._acks.flush()
+
+    def _fail(self, failure: BaseException) -> None:
+        # Without claims every event comes twice, so whoever fetches learns of it.
+        self._failure = failure
+        self._pull.interrupt("what it holds is claimed no more")
 
     async def _claim(self) -> None:
         while True:

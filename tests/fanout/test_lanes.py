@@ -1,0 +1,20 @@
+"""Lanes as numbers."""
+
+import pytest
+
+from fanout.lanes import Lane, UnknownLane
+from fanout.subjects import MESSAGES, META
+
+
+@pytest.mark.parametrize("stream", [MESSAGES, META])
+@pytest.mark.parametrize("part", [0, 1, 1_000_000])
+def test_a_number_stands_for_one_lane_and_is_never_0(stream: str, part: int) -> None:
+    lane = Lane(stream, part)
+    assert lane.number
+    assert Lane.of_number(lane.number) == lane
+
+
+@pytest.mark.parametrize("number", [0, 3, 4, 7, 8])
+def test_a_code_of_a_newer_version_is_named(number: int) -> None:
+    with pytest.raises(UnknownLane, match=f"lane {number} "):
+        Lane.of_number(number)

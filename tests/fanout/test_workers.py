@@ -1,0 +1,64 @@
+"""What services tell each other is decoded or refused, whatever it is."""
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from fanout.workers import (
+    Placed,
+    Roster,
+    RosterDigest,
+    RosterRequest,
+    WorkerNotice,
+    decode_control,
+    decode_digest,
+    decode_notice,
+    decode_roster,
+)
+
+CASES: list[tuple[Callable[[bytes], msgspec.Struct], msgspec.Struct]] = [
+    (decode_notice, WorkerNotice("worker-1", ready=True, partitions=[1, 2])),
+    (decode_digest, RosterDigest("notif-1", "1", 2, 3)),
+    (decode_roster, Roster("notif-1", "1", "7", 0, last=True, users=["alice"])),
+    (decode_control, Placed("worker-1", ["alice"])),
+    (decode_control, RosterRequest("worker-1", "7")),
+]
+
+
+@pytest.mark.parametrize(("decode", "message"), CASES)
+def test_what_was_encoded_is_decoded(decode: Callable[[bytes], msgspec.Struct], message: msgspec.Struct) -> None:
+    assert decode(msgspec.json.encode(message)) == message
+
+
+@pytest.mark.parametrize(("decode", "message"), CASES)
+def test_a_field_of_a_newer_version_is_passed_over(
+    decode: Callable[[bytes], msgspec.Struct], message: msgspec.Struct
+) -> None:
+    newer = msgspec.to_builtins(message) | {"newer": {"field": 1}}
+    assert decode(msgspec.json.encode(newer)) == message
+
+
+@pytest.mark.parametrize("decode", [decode_notice, decode_digest, decode_roster, decode_control])
+@pytest.mark.parametrize("payload", [b"", b"\xff", b"[" * 100_000, b'{"type":"newer"}', b"1", b'{"type":{}}'])
+def test_anything_else_is_refused_by_one_error(decode: Callable[[bytes], msgspec.Struct], payload: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode(payload)
+
+
+@pytest.mark.parametrize(
+    ("decode", "message"),
+    [
+        (decode_notice, WorkerNotice("worker 1", ready=True, partitions=[])),
+        (decode_digest, RosterDigest("notif.1", "1", 2, 3)),
+        (decode_roster, Roster("notif-1", "1", "7", 0, last=True, users=["alice", "a:b"])),
+        (decode_roster, Roster("notif-1\n", "1", "7", 0, last=True, users=[])),
+        (decode_control, RosterRequest(">", "7")),
+        (decode_control, RosterRequest("w" * 129, "7")),
+    ],
+)
+def test_an_id_that_could_reach_a_subject_or_the_table_is_refused(
+    decode: Callable[[bytes], msgspec.Struct], message: msgspec.Struct
+) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode(msgspec.json.encode(message))

@@ -1,0 +1,90 @@
+"""What a newer version, or a broken one, sends to the running services is skipped and counted, and they go on."""
+
+import pytest
+
+from fanout import Engine, subjects
+from fanout.lanes import Lane
+from fanout.subjects import MESSAGES, ROSTERS, WORKERS
+from services.runtime.skipping import HANDLERS_FAILED, MESSAGES_SKIPPED
+from tests.support.observing import until
+from tests.support.platform import Client, Platform
+
+NEWER = [b'{"type":"newer"}', b"[" * 100_000, b"\x02newer", b""]
+LANE_OF_A_NEWER_STREAM = 3
+
+
+def _skipped(kind: str) -> float:
+    return float(MESSAGES_SKIPPED.labels(kind)._value.get())
+
+
+def _failures() -> float:
+    return sum(sample.value for metric in HANDLERS_FAILED.collect() for sample in metric.samples)
+
+
+@pytest.mark.parametrize(
+    ("subject", "kind", "hearers"),
+    [
+        (WORKERS, "worker_notice", 2),
+        (ROSTERS, "digest", 1),
+        (subjects.worker_inbox("worker-1"), "roster", 1),
+        (subjects.instance_control("notif-1"), "control", 1),
+        (subjects.instance_events("notif-1"), "batch", 1),
+        (subjects.typing("general"), "typing", 1),
+    ],
+)
+async def test_messages_of_a_newer_version_are_skipped_and_counted(
+    house: Platform, subject: str, kind: str, hearers: int
+) -> None:
+    alice = await _alice(house)
+    before, failures = _skipped(kind), _failures()
+    await house.bus.publish_many([(subject, payload) for payload in NEWER])
+    await house.say("general", "after")
+    await until(lambda: alice.texts() == ["after"])
+    assert _skipped(kind) == before + hearers * len(NEWER)
+    assert _failures() == failures
+    assert not house.failures
+
+
+async def test_records_of_an_unknown_lane_are_skipped_and_what_follows_is_delivered(house: Platform) -> None:
+    alice = await _alice(house)
+    before = _skipped("record")
+    await house.bus.publish(subjects.instance_events("notif-1"), _batch_with_an_unknown_lane())
+    await until(lambda: bool(alice.of_type("typing")))
+    await house.say("general", "after")
+    await until(lambda: alice.texts() == ["after"])
+    assert _skipped("record") == before + 1
+    assert not house.failures
+
+
+async def test_a_batch_that_goes_on_in_an_unknown_way_costs_no_stored_event(house: Platform) -> None:
+    alice = await _alice(house)
+    before = _skipped("rest_of_batch")
+    engine = _engine()
+    engine.route("general", b'{"type":"typing","channel_id":"general","user_id":"bob","typing":true}')
+    (_, payload), *_ = engine.drain(force=True)
+    await house.bus.publish(subjects.instance_events("notif-1"), payload + b"\x40newer")
+    await house.say("general", "after")
+    await until(lambda: alice.texts() == ["after"])
+    assert alice.of_type("typing")
+    assert _skipped("rest_of_batch") == before + 1
+
+
+async def _alice(house: Platform) -> Client:
+    await house.create("general", "alice")
+    return await house.connect(await house.add_instance("notif-1"), "alice")
+
+
+def _engine() -> Engine:
+    engine = Engine()
+    engine.user_online("alice", "notif-1", ["general"])
+    return engine
+
+
+def _batch_with_an_unknown_lane() -> bytes:
+    engine = _engine()
+    assert Lane(MESSAGES, 0).number != LANE_OF_A_NEWER_STREAM
+    engine.open_lane(LANE_OF_A_NEWER_STREAM, 1, 0)
+    engine.route_stored(LANE_OF_A_NEWER_STREAM, 1, "general", b'{"type":"newer","channel_id":"general"}')
+    engine.route("general", b'{"type":"typing","channel_id":"general","user_id":"bob","typing":true}')
+    ((_, payload),) = engine.drain(force=True)
+    return payload
