@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from fanout.errors import FanoutError, Unavailable
-from fanout.events import MAX_TEXT, Message, encode
+from fanout.events import MAX_TEXT, StoredMessage, encode
 from fanout.ids import MAX_ID_LENGTH, check_id, check_message_id
 
 MAX_MENTIONS: Final = 100
@@ -20,6 +20,10 @@ MAX_ATTACHMENT_DEPTH: Final = 16
 MAX_USERS: Final = 500
 MAX_NAME: Final = 200
 MAX_PAGE: Final = 200
+MAX_PAGE_BYTES: Final = 1 << 20
+"""Bytes that the messages of a page have at most, as JSON; one message is in a page whatever its size."""
+MAX_SEQ: Final = (1 << 53) - 1
+"""Of a `seq`: what every reader of JSON takes as a whole number."""
 
 DEDUP_WINDOW_S: Final = 120
 """How long the log remembers a `client_msg_id`."""
@@ -52,18 +56,21 @@ Attachments = Annotated[
         f"{MAX_ATTACHMENT_DEPTH} deep.",
     ),
 ]
+Bound = Annotated[
+    str, _written(r"^(msg_[0-7][0-9A-HJKMNP-TV-Z]{25}|[0-9]{1,16})$", "msg_ followed by a ULID, or a seq")
+]
 Before = Annotated[
-    MessageId,
+    Bound,
     Meta(
-        description="The page has the newest of the messages before this one, and its cursor walks on to older ones. "
-        "Not with `after` or `cursor`."
+        description="A message id or a `seq`. The page has the newest of the messages before it, and its cursor walks "
+        "on to older ones. Not with `after` or `cursor`."
     ),
 ]
 After = Annotated[
-    MessageId,
+    Bound,
     Meta(
-        description="The page has the oldest of the messages after this one, newest first like every page, and its "
-        "cursor walks on to newer ones. Not with `before` or `cursor`."
+        description="A message id or a `seq`. The page has the oldest of the messages after it, newest first like "
+        "every page, and its cursor walks on to newer ones. Not with `before` or `cursor`."
     ),
 ]
 Cursor = Annotated[
@@ -184,13 +191,13 @@ class HistoryRequest(Request, frozen=True):
 
         Raises:
             InvalidId: an id is none.
-            InvalidRequest: more than one starting point.
+            InvalidRequest: a `seq` is too high, or there is more than one starting point.
         """
         check_id(self.channel, "channel")
         starts = {"before": self.before, "after": self.after}
-        for name, message_id in starts.items():
-            if message_id is not None:
-                check_message_id(message_id, name)
+        for name, bound in starts.items():
+            if bound is not None:
+                _check_bound(bound, name)
         if sum(start is not None for start in (*starts.values(), self.cursor)) > 1:
             raise InvalidRequest("invalid_request", "give one of before, after and cursor")
 
@@ -211,7 +218,16 @@ class ChannelAnswer(msgspec.Struct, frozen=True):
 class History(msgspec.Struct, frozen=True, omit_defaults=True):
     """A page of a channel."""
 
-    messages: Annotated[list[Message], Meta(description="Newest first, in either direction.")]
+    messages: Annotated[
+        list[StoredMessage], Meta(description="In the order of `seq`, newest first, in either direction.")
+    ]
+    upto_seq: Annotated[
+        int,
+        Meta(
+            description="The page misses no message that it asks for and that the log held up to here. It may have "
+            "newer ones. Ask again with `after` this to miss none."
+        ),
+    ]
     cursor: Annotated[str, Meta(description="Leads on to the next page; left out on the last.")] | None = None
 
 
@@ -275,7 +291,8 @@ class Queries(Protocol):
         """A page of a channel.
 
         Raises:
-            InvalidRequest: the cursor is none of ours.
+            InvalidRequest: the cursor was not given for this user and channel, or `before` or `after` names no message
+                of the channel.
             Forbidden: the user is not a member of the channel.
         """
         ...
@@ -287,6 +304,13 @@ class Queries(Protocol):
             NoInstance: none is up, or none has room.
         """
         ...
+
+
+def _check_bound(bound: str, name: str) -> None:
+    if not bound.isdecimal():
+        check_message_id(bound, name)
+    elif int(bound) > MAX_SEQ:
+        raise InvalidRequest("invalid_request", f"{name} must be a seq of at most {MAX_SEQ}")
 
 
 def _check_attachments(attachments: list[Any] | None) -> None:

@@ -46,6 +46,17 @@ class Message(msgspec.Struct, omit_defaults=True, frozen=True):
     client_msg_id: str | None = None
 
 
+class StoredMessage(Message, omit_defaults=True, frozen=True, kw_only=True):
+    """A message of the history, with its place in the log."""
+
+    seq: Annotated[int, Meta(description="The message's place in the log: within a channel it gives the order.")]
+
+    @classmethod
+    def of(cls, message: Message, seq: int) -> "StoredMessage":
+        """A message with its place."""
+        return cls(**msgspec.structs.asdict(message), seq=seq)
+
+
 class MessageEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """The payload of `messages.send.{channel_id}`.
 

@@ -12,6 +12,9 @@ STREAM_SUBJECTS: Final = {
     DEAD: ("dead.>",),
 }
 
+MESSAGE_WRITER: Final = "message-writer"
+"""The durable consumer of `MESSAGES` that stores them."""
+
 TYPING: Final = "client.typing.*"
 
 WORKERS: Final = "fanout.workers"

@@ -1,26 +1,24 @@
 """What the SQLite stores promise beyond the contracts of the ports: durability, and a file shared by processes."""
 
 import asyncio
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from fanout.errors import ChannelExists, Unavailable
-from fanout.events import Message
-from fanout.ids import new_message_id
+from fanout.errors import ChannelExists, FanoutError, Unavailable
 from fanout.ports.memberships import Channel
+from services.adapters.sqlite.database import inspect
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.adapters.sqlite.messages import SqliteMessages
+from tests.support.stored import in_history
 
 CREATED = "2026-02-01T10:00:00.000Z"
 
 
 def _channel(channel_id: str) -> Channel:
     return Channel(channel_id, channel_id, private=False, created_by="alice", created_at=CREATED)
-
-
-def _message() -> Message:
-    return Message(new_message_id(), "general", "alice", "hello", CREATED)
 
 
 async def test_memberships_survive_a_restart(tmp_path: Path) -> None:
@@ -34,13 +32,35 @@ async def test_memberships_survive_a_restart(tmp_path: Path) -> None:
 
 
 async def test_messages_survive_a_restart(tmp_path: Path) -> None:
-    message = _message()
+    message = in_history(1)
     store = await SqliteMessages.open(tmp_path / "messages.db")
     await store.write([message])
     await store.close()
     store = await SqliteMessages.open(tmp_path / "messages.db")
-    assert await store.history("general") == [message]
+    assert (await store.history("general")).messages == [message]
     await store.close()
+
+
+async def test_messages_of_before_the_first_release_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "messages.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE messages (channel_id TEXT, message_id TEXT, text TEXT)")
+        connection.execute("PRAGMA user_version = 1")
+    with pytest.raises(FanoutError, match=r"messages\.db was written .* before its first release.* move the file away"):
+        await SqliteMessages.open(path)
+    with pytest.raises(FanoutError, match="before its first release"):
+        inspect(path, SqliteMessages.schema)
+
+
+async def test_two_who_share_the_file_of_messages_sign_with_one_key(tmp_path: Path) -> None:
+    one, other = [await SqliteMessages.open(tmp_path / "messages.db") for _ in range(2)]
+    keys = await asyncio.gather(*(store.cursor_key() for store in (one, other, one)))
+    assert len(set(keys)) == 1
+    await one.close()
+    await other.close()
+    third = await SqliteMessages.open(tmp_path / "messages.db")
+    assert await third.cursor_key() == keys[0]
+    await third.close()
 
 
 async def test_two_who_share_the_file_of_memberships_agree(tmp_path: Path) -> None:
@@ -59,10 +79,10 @@ async def test_two_who_share_the_file_of_memberships_agree(tmp_path: Path) -> No
 
 async def test_two_who_write_the_same_messages_store_them_once(tmp_path: Path) -> None:
     one, other = [await SqliteMessages.open(tmp_path / "messages.db") for _ in range(2)]
-    written = [_message() for _ in range(50)]
+    written = [in_history(seq) for seq in range(1, 51)]
     await asyncio.gather(*(store.write([message]) for store in (one, other) for message in written))
-    assert await one.history("general", limit=1_000) == written[::-1]
-    assert await other.history("general", limit=1_000) == written[::-1]
+    assert (await one.history("general", limit=1_000)).messages == written[::-1]
+    assert (await other.history("general", limit=1_000)).messages == written[::-1]
     await one.close()
     await other.close()
 
@@ -96,22 +116,40 @@ async def test_lists_are_read_from_an_index_and_not_sorted(tmp_path: Path, query
     assert plan[0].startswith("SEARCH memberships USING")
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM messages WHERE channel_id = '' AND (seq, message_id) < (5, '') ORDER BY 2 DESC, 3 DESC",
+        "SELECT * FROM messages WHERE channel_id = '' AND (seq, message_id) > (5, '') ORDER BY 2, 3",
+        "SELECT seq FROM messages WHERE message_id = 'm' AND channel_id = 'g'",
+    ],
+)
+async def test_pages_and_places_are_read_from_an_index_and_not_sorted(tmp_path: Path, query: str) -> None:
+    store = await SqliteMessages.open(tmp_path / "messages.db")
+    plan = await store._database.read(
+        lambda connection: [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")]
+    )
+    await store.close()
+    assert len(plan) == 1
+    assert plan[0].startswith("SEARCH messages USING")
+
+
 async def test_all_of_a_write_is_stored_or_nothing(tmp_path: Path) -> None:
     store = await SqliteMessages.open(tmp_path / "messages.db")
     await store._database.write(lambda connection: connection.execute("PRAGMA max_page_count = 8").fetchone())
-    small, big = _message(), Message(new_message_id(), "general", "alice", "x" * 100_000, CREATED)
+    small, big = in_history(1), in_history(2, text="x" * 100_000)
     with pytest.raises(Unavailable):
         await store.write([small, big])
-    assert await store.history("general") == []
+    assert (await store.history("general")).messages == []
     await store.close()
 
 
 async def test_in_memory_both_live() -> None:
     memberships, messages = await SqliteMemberships.open(None), await SqliteMessages.open(None)
     await memberships.create(_channel("general"), ["alice"])
-    message = _message()
+    message = in_history(1)
     await messages.write([message])
     assert await memberships.is_member("general", "alice")
-    assert await messages.history("general") == [message]
+    assert (await messages.history("general")).messages == [message]
     await memberships.close()
     await messages.close()

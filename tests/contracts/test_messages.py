@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from fanout.events import Message
+from fanout.events import StoredMessage, encode
 from fanout.ids import new_message_id
-from fanout.ports.messages import Messages
+from fanout.ports.messages import Messages, Page, Position
 from services.adapters.sqlite.messages import SqliteMessages
+from tests.support.stored import in_history
 
 
 @pytest.fixture(params=["sqlite"])
@@ -19,22 +21,21 @@ async def messages(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     await store.close()
 
 
-def _message(text: str, channel_id: str = "general") -> Message:
-    return Message(
-        message_id=new_message_id(),
-        channel_id=channel_id,
-        sender_id="alice",
-        text=text,
-        sent_at="2026-02-01T10:00:00.000Z",
-    )
+def _series(number: int, channel_id: str = "general") -> list[StoredMessage]:
+    """Messages in the order of the log."""
+    return [in_history(seq, channel_id, text=f"message {seq}") for seq in range(1, number + 1)]
 
 
-def _thread_of(count: int, channel_id: str = "general") -> list[Message]:
-    return [_message(f"message {number}", channel_id) for number in range(count)]
+def _at(message: StoredMessage) -> Position:
+    return Position(message.seq, message.message_id)
+
+
+async def _history(messages: Messages, channel_id: str = "general") -> list[StoredMessage]:
+    return (await messages.history(channel_id, limit=1_000)).messages
 
 
 async def test_a_message_is_found_whole(messages: Messages) -> None:
-    message = Message(
+    message = StoredMessage(
         message_id=new_message_id(),
         channel_id="general",
         sender_id="alice",
@@ -44,106 +45,178 @@ async def test_a_message_is_found_whole(messages: Messages) -> None:
         mentions=["bob", "carol"],
         attachments=[{"url": "https://example.org/a.png", "size": 3}, None, 1.5],
         client_msg_id="c-1",
+        seq=(1 << 53) - 1,
     )
     await messages.write([message])
-    assert await messages.history("general") == [message]
+    assert await messages.history("general") == Page([message])
 
 
 async def test_what_a_message_lacks_it_lacks_when_it_is_found(messages: Messages) -> None:
-    message = _message("plain")
+    message = in_history(1)
     await messages.write([message])
-    assert await messages.history("general") == [message]
+    assert await _history(messages) == [message]
 
 
-async def test_history_is_newest_first(messages: Messages) -> None:
-    written = _thread_of(5)
+async def test_history_is_in_the_order_of_the_log_whatever_the_order_of_writing(messages: Messages) -> None:
+    written = _series(5)
     await messages.write([written[index] for index in (2, 0, 4, 1, 3)])
-    assert await messages.history("general") == written[::-1]
+    assert await _history(messages) == written[::-1]
+
+
+async def test_history_is_in_the_order_of_the_log_whatever_the_ids(messages: Messages) -> None:
+    ids = sorted((new_message_id() for _ in range(3)), reverse=True)
+    written = [msgspec.structs.replace(in_history(seq), message_id=ids[seq - 1]) for seq in (1, 2, 3)]
+    await messages.write(written)
+    assert await _history(messages) == written[::-1]
+    assert (await messages.history("general", after=_at(written[0]))).messages == written[:0:-1]
+    assert (await messages.history("general", before=_at(written[2]))).messages == written[1::-1]
 
 
 async def test_history_is_of_one_channel(messages: Messages) -> None:
-    here, there = _message("here"), _message("there", "random")
+    here, there = in_history(1), in_history(2, "random")
     await messages.write([here, there])
-    assert await messages.history("general") == [here]
-    assert await messages.history("nowhere") == []
+    assert await _history(messages) == [here]
+    assert await _history(messages, "nowhere") == []
 
 
 async def test_a_message_written_twice_is_there_once(messages: Messages) -> None:
-    written = _thread_of(3)
+    written = _series(3)
     await messages.write(written)
     await messages.write(written[1:])
     await messages.write([written[0], written[0]])
-    assert await messages.history("general") == written[::-1]
+    assert await _history(messages) == written[::-1]
 
 
 async def test_what_is_there_already_is_not_changed(messages: Messages) -> None:
-    first = _message("first")
-    other = Message(first.message_id, "general", "eve", "forged", "2026-02-01T12:00:00.000Z")
+    first = in_history(1)
+    forged = msgspec.structs.replace(first, sender_id="eve", text="forged", sent_at="2026-02-01T12:00:00.000Z")
     await messages.write([first])
-    await messages.write([other])
-    assert await messages.history("general") == [first]
+    await messages.write([forged])
+    assert await _history(messages) == [first]
 
 
-async def test_a_page_holds_at_most_the_limit(messages: Messages) -> None:
-    written = _thread_of(60)
+async def test_a_message_moves_to_a_higher_place_and_never_to_a_lower(messages: Messages) -> None:
+    first, second, third = _series(3)
+    await messages.write([first, second, third])
+    moved = msgspec.structs.replace(first, seq=9)
+    await messages.write([moved])
+    assert await _history(messages) == [moved, third, second]
+    assert await messages.position_of("general", first.message_id) == Position(9, first.message_id)
+    await messages.write([first, msgspec.structs.replace(first, seq=5)])
+    assert await _history(messages) == [moved, third, second]
+
+
+async def test_an_id_that_another_channel_has_changes_nothing_there(messages: Messages) -> None:
+    message = in_history(1)
+    await messages.write([message])
+    await messages.write([msgspec.structs.replace(message, channel_id="random", seq=7)])
+    assert await _history(messages) == [message]
+
+
+async def test_messages_of_one_place_do_not_replace_each_other(messages: Messages) -> None:
+    twins = sorted((in_history(4) for _ in range(3)), key=_at)
+    for twin in twins[::-1]:
+        await messages.write([twin])
+    assert await _history(messages) == twins[::-1]
+    assert await messages.history("general", limit=1) == Page([twins[2]], next_seq=4)
+    assert (await messages.history("general", before=_at(twins[2]))).messages == [twins[1], twins[0]]
+    assert (await messages.history("general", after=_at(twins[0]))).messages == [twins[2], twins[1]]
+    assert await messages.history("general", before=Position(4)) == Page([])
+    assert (await messages.history("general", after=Position(4))).messages == twins[::-1]
+    assert await messages.history("general", after=Position(5)) == Page([])
+
+
+async def test_a_page_holds_at_most_the_limit_and_says_what_follows(messages: Messages) -> None:
+    written = _series(60)
     await messages.write(written)
-    assert await messages.history("general", limit=2) == written[:-3:-1]
-    assert await messages.history("general") == written[:9:-1]
+    assert await messages.history("general", limit=2) == Page(written[:-3:-1], next_seq=58)
+    assert await messages.history("general") == Page(written[:9:-1], next_seq=10)
+    assert await messages.history("general", limit=60) == Page(written[::-1])
+    after = Position(1)
+    assert await messages.history("general", after=after, limit=2) == Page(written[1::-1], next_seq=3)
 
 
-async def test_pages_before_an_id_go_back_without_gap_or_overlap(messages: Messages) -> None:
-    written = _thread_of(7)
+async def test_pages_before_a_place_go_back_without_gap_or_overlap(messages: Messages) -> None:
+    written = _series(7)
     await messages.write(written)
-    pages: list[Message] = []
-    while page := await messages.history("general", before=pages[-1].message_id if pages else None, limit=3):
-        pages += page
-    assert pages == written[::-1]
+    seen: list[StoredMessage] = []
+    while page := (await messages.history("general", before=_at(seen[-1]) if seen else None, limit=3)).messages:
+        seen += page
+    assert seen == written[::-1]
 
 
-async def test_pages_after_an_id_are_the_oldest_after_it_newest_first(messages: Messages) -> None:
-    written = _thread_of(7)
+async def test_pages_after_a_place_are_the_oldest_after_it_newest_first(messages: Messages) -> None:
+    written = _series(7)
     await messages.write(written)
-    assert await messages.history("general", after=written[1].message_id, limit=3) == [*written[4:1:-1]]
+    page = await messages.history("general", after=_at(written[1]), limit=3)
+    assert page == Page([*written[4:1:-1]], next_seq=6)
 
 
-async def test_pages_after_an_id_go_on_to_the_end(messages: Messages) -> None:
-    written = _thread_of(7)
+async def test_pages_after_a_place_go_on_to_the_end(messages: Messages) -> None:
+    written = _series(7)
     await messages.write(written)
     caught_up = [written[0]]
-    while page := await messages.history("general", after=caught_up[-1].message_id, limit=4):
+    while page := (await messages.history("general", after=_at(caught_up[-1]), limit=4)).messages:
         caught_up += page[::-1]
     assert caught_up == written
 
 
-async def test_a_page_lies_between_two_ids(messages: Messages) -> None:
-    written = _thread_of(7)
+async def test_a_page_lies_between_two_places(messages: Messages) -> None:
+    written = _series(7)
     await messages.write(written)
-    page = await messages.history("general", after=written[1].message_id, before=written[4].message_id)
-    assert page == [written[3], written[2]]
+    page = await messages.history("general", after=_at(written[1]), before=_at(written[4]))
+    assert page == Page([written[3], written[2]])
 
 
 async def test_the_bounds_need_not_be_there(messages: Messages) -> None:
-    earlier, message, later = new_message_id(), _message("between"), new_message_id()
+    message = in_history(5)
     await messages.write([message])
-    assert await messages.history("general", after=earlier, before=later) == [message]
-    assert await messages.history("general", before=earlier) == []
-    assert await messages.history("general", after=later) == []
+    earlier, later = Position(4, new_message_id()), Position(6, new_message_id())
+    assert (await messages.history("general", after=earlier, before=later)).messages == [message]
+    assert await messages.history("general", before=earlier) == Page([])
+    assert await messages.history("general", after=later) == Page([])
 
 
 async def test_a_limit_of_zero_is_an_empty_page(messages: Messages) -> None:
-    await messages.write(_thread_of(2))
-    assert await messages.history("general", limit=0) == []
+    await messages.write(_series(2))
+    assert (await messages.history("general", limit=0)).messages == []
+
+
+@pytest.mark.parametrize("after", [None, Position(0)])
+async def test_a_page_holds_at_most_the_bytes_and_says_what_follows(messages: Messages, after: Position | None) -> None:
+    written = [in_history(seq, text="\x01" * 1_000) for seq in range(1, 6)]  # six bytes for each, as JSON
+    await messages.write(written)
+    found = written if after else written[::-1]
+    three = sum(len(encode(message)) + 1 for message in found[:3])
+    for max_bytes, fitting in ((three, 3), (three - 1, 2), (1_000_000, 5), (1, 1)):
+        page = await messages.history("general", after=after, max_bytes=max_bytes)
+        assert page.messages == (found[:fitting][::-1] if after else found[:fitting])
+        assert page.next_seq == (found[fitting].seq if fitting < len(found) else None)
+
+
+async def test_the_place_of_a_message_is_found_in_its_channel_only(messages: Messages) -> None:
+    here, there = in_history(3), in_history(4, "random")
+    await messages.write([here, there])
+    assert await messages.position_of("general", here.message_id) == _at(here)
+    assert await messages.position_of("general", there.message_id) is None
+    assert await messages.position_of("general", new_message_id()) is None
+
+
+async def test_the_key_of_cursors_stays(messages: Messages) -> None:
+    keys = await asyncio.gather(*(messages.cursor_key() for _ in range(5)))
+    assert len(set(keys)) == 1
+    assert len(keys[0]) == 32
 
 
 async def test_writing_nothing_is_fine(messages: Messages) -> None:
     await messages.write([])
-    assert await messages.history("general") == []
+    assert await _history(messages) == []
 
 
 async def test_many_writers_at_once_lose_nothing(messages: Messages) -> None:
-    written = _thread_of(200)
+    written = _series(200)
     await asyncio.gather(*(messages.write([message]) for message in written))
-    assert await messages.history("general", limit=1_000) == written[::-1]
+    assert await _history(messages) == written[::-1]
 
 
 async def test_an_open_store_answers(messages: Messages) -> None:

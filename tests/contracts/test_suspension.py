@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fanout.events import Message
+from fanout.events import StoredMessage
 from fanout.keys import PresenceChange
 from fanout.ports import authenticator, bus, log, memberships, messages, presence
 from fanout.ports.log import Stored
@@ -23,7 +23,7 @@ from services.adapters.sqlite.messages import SqliteMessages
 from tests.support.fakes import FakeAuthenticator, FakeLog, FakeMemberships, FakeMessages, FakePresence
 
 NOW = "2026-02-01T10:00:00.000Z"
-MESSAGE = Message("msg_1", "general", "alice", "Hello", NOW)
+MESSAGE = StoredMessage("msg_1", "general", "alice", "Hello", NOW, seq=1)
 CONNECTION = Connection("alice", "dev_web_1", "notif-1", NOW)
 LEASE = Lease("notif-1", "1", "ws://127.0.0.1:8081/ws", NOW, 0, 10)
 STORED = Stored(1, "messages.send.general", b"{}")
@@ -35,6 +35,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Bus.subscribe": ("a.b", lambda *_: None),
     "Consumer.ack": ([STORED],),
     "Consumer.retry": ([STORED], 0.0),
+    "Log.acknowledged": (MESSAGES, "message-writer"),
     "Log.append": ("messages.send.general", b"{}"),
     "Log.bury": (MESSAGES, STORED, "no reason"),
     "Log.claim": (0, "worker-1"),
@@ -52,6 +53,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Memberships.members_of": ("general",),
     "Memberships.remove": ("general", "alice"),
     "Messages.history": ("general",),
+    "Messages.position_of": ("general", "msg_1"),
     "Messages.write": ([MESSAGE],),
     "PartitionReader.ack": (1,),
     "Presence.announce": ([PresenceChange("alice", online=True, instance_id="notif-1")],),

@@ -42,7 +42,7 @@ class World:
     def gateway(self) -> Gateway:
         return Gateway(
             commands=build_commands(self.log, self.memberships),
-            queries=build_queries(self.memberships, self.messages, self.presence),
+            queries=build_queries(self.log, self.memberships, self.messages, self.presence),
             authenticator=self.authenticator,
             limiter=RateLimiter(2.0, 5, clock=self.clock),
             health=self.health,

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fanout.events import Message, decode_message_event
+from fanout.events import StoredMessage, decode_message_event
 from fanout.ids import check_message_id, new_message_id
 from fanout.ports.presence import Lease
 from fanout.subjects import MESSAGES
 from tests.gateway.conftest import MAX_BODY, World
+from tests.support.stored import in_history
 
 
 @pytest.fixture
@@ -175,7 +176,8 @@ async def test_channels_that_are_there_or_not(http: httpx.AsyncClient, world: Wo
 
 async def test_the_history_as_pages(http: httpx.AsyncClient, world: World, channel: str) -> None:
     ids = [new_message_id() for _ in range(3)]
-    await world.messages.write([Message(i, channel, "alice", "hi", "t") for i in ids])
+    await world.messages.write([StoredMessage(i, channel, "alice", "hi", "t", seq=n) for n, i in enumerate(ids, 1)])
+    world.log.acknowledged_upto = 3
     first = (await http.get("channels.history", params={"channel": channel, "limit": 2})).json()
     assert first["messages"][0] == {
         "message_id": ids[2],
@@ -183,7 +185,9 @@ async def test_the_history_as_pages(http: httpx.AsyncClient, world: World, chann
         "sender_id": "alice",
         "text": "hi",
         "sent_at": "t",
+        "seq": 3,
     }
+    assert first["upto_seq"] == 3
     params = {"channel": channel, "cursor": first["cursor"]}
     second = (await http.get("channels.history", params=params)).json()
     assert [message["message_id"] for message in second["messages"]] == [ids[0]]
@@ -202,8 +206,8 @@ async def test_the_history_as_pages(http: httpx.AsyncClient, world: World, chann
         ({"channel": "g", "before": "null"}, "invalid_request"),
         ({"channel": "g", "limit": ["1", "2"]}, "invalid_request"),
         ({"channel": "g", "colour": "red"}, "invalid_request"),
-        ({"channel": "g", "cursor": "x"}, "invalid_cursor"),
-        ({"channel": "g", "cursor": ""}, "invalid_cursor"),
+        ({"channel": "g", "before": "-1"}, "invalid_request"),
+        ({"channel": "g", "after": "9007199254740992"}, "invalid_request"),
         ({"channel": "g", "before": "msg_" + "0" * 26, "after": "msg_" + "0" * 26}, "invalid_request"),
     ],
 )
@@ -213,10 +217,37 @@ async def test_queries_that_can_never_succeed(http: httpx.AsyncClient, params: d
 
 async def test_a_cursor_leads_on_in_its_own_channel_only(http: httpx.AsyncClient, world: World, channel: str) -> None:
     await http.post("channels.create", json={"channel_id": "other", "name": "Other"})
-    await world.messages.write([Message(new_message_id(), channel, "alice", "hi", "t") for _ in range(2)])
+    await world.messages.write([in_history(seq, channel) for seq in (1, 2)])
     first = (await http.get("channels.history", params={"channel": channel, "limit": 1})).json()
     elsewhere = await http.get("channels.history", params={"channel": "other", "cursor": first["cursor"]})
-    assert problem(elsewhere) == (400, "invalid_cursor")
+    assert problem(elsewhere) == (400, "bad_cursor")
+
+
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [
+        ({"cursor": "x"}, "bad_cursor"),
+        ({"cursor": ""}, "bad_cursor"),
+        ({"after": "msg_" + "0" * 26}, "unknown_message"),
+        ({"before": "msg_" + "0" * 26}, "unknown_message"),
+    ],
+)
+async def test_what_leads_nowhere_is_said_to_members_only(
+    http: httpx.AsyncClient, channel: str, params: dict[str, str], code: str
+) -> None:
+    assert problem(await http.get("channels.history", params={"channel": channel, **params})) == (400, code)
+    response = await http.get("channels.history", params={"channel": "elsewhere", **params})
+    assert problem(response) == (403, "not_a_member")
+
+
+@pytest.mark.parametrize("start", ["2", "id"])
+async def test_paging_from_a_message_or_a_seq(http: httpx.AsyncClient, world: World, channel: str, start: str) -> None:
+    messages = [in_history(seq, channel) for seq in (1, 2, 3)]
+    await world.messages.write(messages)
+    bound = messages[1].message_id if start == "id" else start
+    for direction, found in (("before", [1]), ("after", [3])):
+        page = (await http.get("channels.history", params={"channel": channel, direction: bound})).json()
+        assert [message["seq"] for message in page["messages"]] == found
 
 
 @pytest.mark.parametrize(

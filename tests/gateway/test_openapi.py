@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fanout.api import DEDUP_WINDOW_S
+from fanout.api import DEDUP_WINDOW_S, MAX_PAGE_BYTES
 from services.adapters.embedded import store
 from services.adapters.nats import streams
 from services.gateway.openapi import CODES
@@ -31,7 +31,10 @@ CALLS: dict[tuple[str, str], tuple[int, dict[int, set[str]]]] = {
     ("channels.join", "post"): (200, {**BODY, 403: {"private_channel"}, 404: {"channel_not_found"}}),
     ("channels.leave", "post"): (200, {**BODY, 404: {"channel_not_found"}}),
     ("channels.invite", "post"): (200, {**BODY, 403: {"not_a_member"}, 404: {"channel_not_found"}}),
-    ("channels.history", "get"): (200, {400: {"invalid_request", "invalid_cursor"}, 403: {"not_a_member"}}),
+    ("channels.history", "get"): (
+        200,
+        {400: {"invalid_request", "bad_cursor", "unknown_message"}, 403: {"not_a_member"}},
+    ),
     ("realtime.connect", "get"): (200, {}),
 }
 ID = "^[A-Za-z0-9_-]{1,128}$"
@@ -112,8 +115,19 @@ async def test_the_dedup_window_is_said_and_true(document: dict[str, Any]) -> No
     assert client_msg_id["pattern"]
 
 
+async def test_the_bytes_of_a_page_are_said_and_true(document: dict[str, Any]) -> None:
+    assert MAX_PAGE_BYTES == 1 << 20
+    assert "1 MiB" in document["paths"]["/api/v1/channels.history"]["get"]["description"]
+
+
+async def test_the_history_says_its_places(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert {"messages", "upto_seq"} == set(schemas["History"]["required"])
+    assert "seq" in schemas["StoredMessage"]["required"]
+
+
 async def test_times_are_times(document: dict[str, Any]) -> None:
-    assert document["components"]["schemas"]["Message"]["properties"]["sent_at"]["format"] == "date-time"
+    assert document["components"]["schemas"]["StoredMessage"]["properties"]["sent_at"]["format"] == "date-time"
 
 
 async def test_headers_of_errors_are_described(document: dict[str, Any]) -> None:
@@ -137,5 +151,8 @@ async def test_parameters_are_those_of_the_contract(document: dict[str, Any]) ->
     assert [name for name, parameter in parameters.items() if parameter["required"]] == ["channel"]
     assert parameters["channel"]["schema"]["pattern"] == ID
     for name in ("before", "after"):
-        assert parameters[name]["schema"] == {"type": "string", "pattern": "^msg_[0-7][0-9A-HJKMNP-TV-Z]{25}$"}
+        assert parameters[name]["schema"] == {
+            "type": "string",
+            "pattern": "^(msg_[0-7][0-9A-HJKMNP-TV-Z]{25}|[0-9]{1,16})$",
+        }
     assert parameters["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}

@@ -7,8 +7,9 @@ import pytest
 from msgspec import Raw
 
 from fanout import Unavailable
-from fanout.events import Message, MessageEvent, encode, timestamp
+from fanout.events import Message, MessageEvent, StoredMessage, encode, timestamp
 from fanout.ids import new_event_id, new_message_id
+from fanout.ports.messages import Page, Position
 from fanout.subjects import DEAD, message
 from services.adapters.embedded.faults import Faults
 from services.adapters.embedded.log import EmbeddedLog
@@ -29,17 +30,29 @@ class CountedMessages:
         self.refused = 0
         self.written: list[str] = []
 
-    async def write(self, messages: Sequence[Message]) -> None:
+    async def write(self, messages: Sequence[StoredMessage]) -> None:
         if self.away:
             self.refused += 1
             raise Unavailable("the store is away")
         await self._store.write(messages)
         self.written += [message.message_id for message in messages]
 
+    async def position_of(self, channel_id: str, message_id: str) -> Position | None:
+        return await self._store.position_of(channel_id, message_id)
+
     async def history(
-        self, channel_id: str, *, before: str | None = None, after: str | None = None, limit: int = 50
-    ) -> list[Message]:
-        return await self._store.history(channel_id, before=before, after=after, limit=limit)
+        self,
+        channel_id: str,
+        *,
+        before: Position | None = None,
+        after: Position | None = None,
+        limit: int = 50,
+        max_bytes: int | None = None,
+    ) -> Page:
+        return await self._store.history(channel_id, before=before, after=after, limit=limit, max_bytes=max_bytes)
+
+    async def cursor_key(self) -> bytes:
+        return await self._store.cursor_key()
 
     async def ping(self) -> None:
         await self._store.ping()
@@ -56,15 +69,17 @@ async def open_log(faults: Faults | None = None) -> EmbeddedLog:
     return await EmbeddedLog.open(None, faults=faults, ack_wait=0.3)
 
 
-async def post(log: EmbeddedLog, number: int) -> str:
-    body = Message(new_message_id(), "general", "alice", f"message {number}", timestamp())
+async def post(log: EmbeddedLog, number: int, message_id: str | None = None) -> str:
+    body = Message(message_id or new_message_id(), "general", "alice", f"message {number}", timestamp())
     event = MessageEvent(new_event_id(), "message.new", "general", Raw(encode(body)))
     await log.append(message("general"), encode(event), msg_id=event.event_id)
     return body.message_id
 
 
 async def stored(messages: CountedMessages) -> list[str]:
-    return sorted(message.message_id for message in await messages.history("general", limit=COUNT * 2))
+    """The ids, oldest first, by the places that the log gave them."""
+    page = await messages.history("general", limit=COUNT * 2)
+    return [message.message_id for message in page.messages[::-1]]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +98,7 @@ async def test_every_message_is_stored_once(messages: CountedMessages, faults: F
         await until(lambda: set(posted) <= set(messages.written), "everything written")
         if faults:
             await until(lambda: len(messages.written) > COUNT, "something came again")
-    assert await stored(messages) == sorted(posted)
+    assert await stored(messages) == posted
     assert not failures
     await log.close()
 
@@ -100,7 +115,23 @@ async def test_a_store_that_is_away_delays_and_loses_nothing(
         assert await stored(messages) == []
         messages.away = False
         await until(lambda: set(posted) <= set(messages.written))
-    assert await stored(messages) == sorted(posted)
+    assert await stored(messages) == posted
+    await log.close()
+
+
+async def test_each_message_is_stored_with_its_place_in_the_log(messages: CountedMessages) -> None:
+    log = await open_log()
+    by_time = [new_message_id() for _ in range(3)]
+    for number, message_id in enumerate(by_time[::-1]):  # as from gateways whose clocks differ
+        await post(log, number, message_id)
+    async with running_writer(log, messages, lambda error: pytest.fail(str(error))):
+        await until(lambda: len(messages.written) == 3)
+    page = await messages.history("general")
+    assert [(message.seq, message.message_id) for message in page.messages] == [
+        (3, by_time[0]),
+        (2, by_time[1]),
+        (1, by_time[2]),
+    ]
     await log.close()
 
 

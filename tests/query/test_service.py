@@ -1,106 +1,290 @@
-from base64 import urlsafe_b64encode
+"""Pages of the history, as a caller of the query service walks through them."""
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Self
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanout.api import Forbidden, HistoryRequest, InvalidRequest, NoInstance
-from fanout.errors import InvalidId
-from fanout.events import Message
+from fanout.api import MAX_PAGE_BYTES, MAX_SEQ, Forbidden, History, HistoryRequest, InvalidRequest, NoInstance
+from fanout.errors import InvalidId, Unavailable
+from fanout.events import StoredMessage, encode
 from fanout.ids import new_message_id
 from fanout.ports.memberships import Channel
 from fanout.ports.presence import Lease
+from fanout.subjects import message
 from services.query.service import QueryService
-from tests.support.fakes import FakeMemberships, FakeMessages, FakePresence
+from tests.support.fakes import FakeLog, FakeMemberships, FakeMessages, FakePresence
+from tests.support.stored import in_history, stored_message
 
-IDS = [new_message_id() for _ in range(7)]
+IDS = [new_message_id() for _ in range(2)]
+
+
+@dataclass
+class World:
+    """A channel that alice and bob read, its log, and what the writer has stored of it."""
+
+    log: FakeLog = field(default_factory=FakeLog)
+    memberships: FakeMemberships = field(default_factory=FakeMemberships)
+    messages: FakeMessages = field(default_factory=FakeMessages)
+
+    def __post_init__(self) -> None:
+        self.queries = QueryService(self.log, self.memberships, self.messages, FakePresence())
+
+    async def open(self) -> Self:
+        for name in ("general", "random"):
+            channel = Channel(name, name, private=False, created_by="alice", created_at="t")
+            await self.memberships.create(channel, ["alice", "bob"])
+        return self
+
+    async def post(self, message_id: str, channel: str = "general", *, text: str = "hi", stored: bool = True) -> int:
+        """Append a message to the log, and have the writer store it."""
+        payload = stored_message(channel, message_id=message_id, text=text)
+        seq = (await self.log.append(message(channel), payload, msg_id=message_id)).seq
+        if stored:
+            await self.messages.write([StoredMessage(message_id, channel, "ann", text, "t", seq=seq)])
+        return seq
+
+    async def page(self, user: str = "alice", channel: str = "general", **start: Any) -> History:
+        return await self.queries.history(user, HistoryRequest(channel, **start))
+
+    async def ids(self, **start: Any) -> list[str]:
+        return [message.message_id for message in (await self.page(**start)).messages]
 
 
 @pytest.fixture
-async def queries() -> QueryService:
-    return await filled(IDS)
+async def world() -> World:
+    return await World().open()
 
 
-async def filled(ids: list[str]) -> QueryService:
-    memberships, messages = FakeMemberships(), FakeMessages()
-    await memberships.create(Channel("general", "g", private=False, created_by="alice", created_at="t"), ["alice"])
-    await messages.write([Message(message_id, "general", "alice", "hi", "t") for message_id in ids])
-    return QueryService(memberships, messages, FakePresence())
+@pytest.fixture
+async def ids(world: World) -> list[str]:
+    """Seven messages, of the numbers 1 to 7."""
+    posted = [new_message_id() for _ in range(7)]
+    for message_id in posted:
+        await world.post(message_id)
+    return posted
 
 
-async def page(queries: QueryService, **start: object) -> tuple[list[str], str | None]:
-    history = await queries.history("alice", HistoryRequest("general", **start))  # type: ignore[arg-type]
-    return [message.message_id for message in history.messages], history.cursor
+async def test_newest_first_and_whole_where_it_fits(world: World, ids: list[str]) -> None:
+    for limit in (50, 7):
+        page = await world.page(limit=limit)
+        assert [(each.seq, each.message_id) for each in page.messages] == list(
+            zip(range(7, 0, -1), ids[::-1], strict=True)
+        )
+        assert (page.upto_seq, page.cursor) == (7, None)
 
 
-async def test_newest_first_and_whole_where_it_fits(queries: QueryService) -> None:
-    assert await page(queries) == (IDS[::-1], None)
-    assert await page(queries, limit=7) == (IDS[::-1], None)
+@pytest.mark.parametrize("by", ["id", "seq"])
+async def test_before_and_after_are_exclusive_and_take_an_id_or_a_seq(world: World, ids: list[str], by: str) -> None:
+    def start(number: int) -> str:
+        return ids[number - 1] if by == "id" else str(number)
+
+    assert await world.ids(before=start(3)) == ids[1::-1]
+    assert await world.ids(after=start(5)) == ids[:4:-1]
+    assert await world.ids(after=start(1), limit=2) == [ids[2], ids[1]]
+    assert await world.ids(before=start(1)) == await world.ids(after=start(7)) == []
 
 
-async def test_before_and_after(queries: QueryService) -> None:
-    assert await page(queries, before=IDS[2]) == (IDS[1::-1], None)
-    assert await page(queries, after=IDS[4]) == (IDS[:4:-1], None)
-    assert (await page(queries, after=IDS[0], limit=2))[0] == [IDS[2], IDS[1]]
+async def test_a_seq_need_not_be_of_the_channel(world: World) -> None:
+    first, between, last = [new_message_id() for _ in range(3)]
+    await world.post(first)
+    await world.post(between, "random")
+    await world.post(last)
+    assert await world.ids(before="2") == [first]
+    assert await world.ids(after="2") == [last]
+    assert await world.ids(after="0") == [last, first]
+    assert await world.ids(before=str(MAX_SEQ)) == [last, first]
+    assert await world.ids(after=str(MAX_SEQ)) == []
 
 
-@given(st.integers(0, 12), st.integers(1, 5), st.sampled_from(["before", "after"]))
-async def test_the_cursor_leads_through_everything_once(count: int, limit: int, direction: str) -> None:
-    ids = [new_message_id() for _ in range(count)]
-    outside = "msg_" + ("7ZZZZZZZZZZZZZZZZZZZZZZZZZ" if direction == "before" else "0" * 26)
-    queries = await filled(ids)
-    seen, cursor = await page(queries, limit=limit, **{direction: outside})
-    while cursor is not None:
-        more, cursor = await page(queries, limit=limit, cursor=cursor)
-        seen = seen + more if direction == "before" else more + seen
-    assert seen == ids[::-1]
+async def test_a_client_that_catches_up_misses_nothing_where_the_clocks_of_gateways_differ(world: World) -> None:
+    """The first message is of a gateway whose clock is ahead: its id sorts above those that follow it."""
+    early, late, ahead = [new_message_id() for _ in range(3)]
+    posted = [ahead, early, late]
+    for message_id in posted:
+        await world.post(message_id)
+    assert await world.ids(after=ahead) == [late, early]
+    assert await world.ids() == posted[::-1]
+    assert await world.ids(before=late) == [early, ahead]
 
 
-@pytest.mark.parametrize(
-    "cursor", ["", "!", "x", "YmVmb3JlOng", "bm93aGVyZTptc2dfMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDA", "é"]
-)
-async def test_a_cursor_of_no_page(queries: QueryService, cursor: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        await page(queries, cursor=cursor)
-    assert caught.value.code == "invalid_cursor"
+@given(st.integers(0, 12), st.integers(1, 5), st.sampled_from(["before", "after"]), st.randoms())
+async def test_the_cursor_leads_through_everything_once(count: int, limit: int, direction: str, chance: Random) -> None:
+    world = await World().open()
+    messages = [in_history(chance.randint(1, 6)) for _ in range(count)]  # several of one number, too
+    await world.messages.write(messages)
+    page = await world.page(limit=limit, **{direction: str(MAX_SEQ) if direction == "before" else "0"})
+    seen = page.messages
+    while page.cursor is not None:
+        page = await world.page(limit=limit, cursor=page.cursor)
+        assert page.messages
+        seen = seen + page.messages if direction == "before" else page.messages + seen
+    assert seen == sorted(messages, key=lambda each: (each.seq, each.message_id), reverse=True)
 
 
-def cursor_of(text: str) -> str:
-    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+async def test_a_page_is_cut_at_its_bytes_and_the_cursor_goes_on(world: World) -> None:
+    posted = [new_message_id() for _ in range(9)]
+    for message_id in posted:
+        await world.post(message_id, text="\x01" * 40_000)  # six bytes for each, as JSON
+    page, seen = await world.page(limit=200), []
+    while True:
+        assert sum(len(encode(each)) + 1 for each in page.messages) <= MAX_PAGE_BYTES
+        seen += [each.message_id for each in page.messages]
+        if page.cursor is None:
+            break
+        page = await world.page(limit=200, cursor=page.cursor)
+    assert seen == posted[::-1]
 
 
-@pytest.mark.parametrize(
-    "text", ["other:before:{}", "before:{}", "general:sideways:{}", "general:before:{}:more", "general:before:x"]
-)
-async def test_a_cursor_that_leads_elsewhere(queries: QueryService, text: str) -> None:
-    assert await page(queries, cursor=cursor_of(f"general:before:{IDS[1]}")) == ([IDS[0]], None)
-    with pytest.raises(InvalidRequest) as caught:
-        await page(queries, cursor=cursor_of(text.format(IDS[1])))
-    assert caught.value.code == "invalid_cursor"
+async def test_a_message_beyond_the_bytes_of_a_page_is_one_page(world: World) -> None:
+    posted = [new_message_id() for _ in range(2)]
+    for message_id in posted:
+        await world.post(message_id, text="x" * (MAX_PAGE_BYTES + 1))
+    page = await world.page()
+    assert [each.message_id for each in page.messages] == posted[1:]
+    assert page.cursor is not None
 
 
-@given(st.text(max_size=40))
-async def test_no_text_breaks_the_reading_of_cursors(cursor: str) -> None:
-    with pytest.raises(InvalidRequest):
-        await page(await filled([]), cursor=cursor)
+async def test_the_writer_that_is_behind_shows_in_upto_seq(world: World, ids: list[str]) -> None:
+    """Another worker of the writer has stored a later event: the page has it, and does not claim what is between."""
+    await world.post(new_message_id(), stored=False)
+    later = new_message_id()
+    await world.post(later)
+    world.log.acknowledged_upto = 7
+    page = await world.page(after="7")
+    assert ([each.message_id for each in page.messages], page.upto_seq) == ([later], 7)
 
 
-@pytest.mark.parametrize("start", [{"before": IDS[0], "after": IDS[1]}, {"after": IDS[0], "cursor": "x"}])
+async def test_who_asks_again_from_upto_seq_misses_nothing_that_the_writer_stores_late(world: World) -> None:
+    posted = [new_message_id() for _ in range(6)]
+    for message_id in posted:
+        await world.post(message_id, stored=False)
+    seen: set[str] = set()
+    upto, stored = 0, [4, 5, 0, 1, 3, 2]  # by which several workers store them
+    for number, index in enumerate(stored):
+        seq = index + 1
+        await world.messages.write([StoredMessage(posted[index], "general", "ann", "hi", "t", seq=seq)])
+        done = {each + 1 for each in stored[: number + 1]}
+        world.log.acknowledged_upto = next(seq for seq in range(7) if seq + 1 not in done)
+        page = await world.page(after=str(upto), limit=2)
+        seen |= {each.message_id for each in page.messages}
+        assert {posted[seq - 1] for seq in range(1, page.upto_seq + 1)} <= seen
+        assert page.upto_seq >= upto
+        upto = page.upto_seq
+    while (page := await world.page(after=str(upto), limit=2)).messages:
+        seen |= {each.message_id for each in page.messages}
+        upto = page.upto_seq
+    assert (seen, upto) == (set(posted), 6)
+
+
+async def test_a_page_forward_that_is_cut_claims_no_more_than_it_shows(world: World, ids: list[str]) -> None:
+    page = await world.page(after="1", limit=2)
+    assert ([each.seq for each in page.messages], page.upto_seq) == ([3, 2], 3)
+    page = await world.page(cursor=page.cursor, limit=3)
+    assert ([each.seq for each in page.messages], page.upto_seq) == ([6, 5, 4], 6)
+    page = await world.page(cursor=page.cursor)
+    assert ([each.seq for each in page.messages], page.upto_seq) == ([7], 7)
+
+
+async def test_what_is_stored_after_the_log_was_asked_is_not_claimed(world: World) -> None:
+    """The log is asked before the store is read, so that nothing comes between."""
+    read = world.messages.history
+
+    async def history(*args: object, **bounds: object) -> object:
+        page = await read(*args, **bounds)  # type: ignore[arg-type]
+        await world.post(new_message_id())
+        return page
+
+    world.messages.history = history  # type: ignore[method-assign, assignment]
+    page = await world.page()
+    assert (page.messages, page.upto_seq) == ([], 0)
+
+
+async def test_a_message_that_is_not_stored_yet_is_known(world: World, ids: list[str]) -> None:
+    world.log.acknowledged_upto = 7
+    await world.post("msg_" + "0" * 26, "random", stored=False)
+    unstored = new_message_id()
+    await world.post(unstored, stored=False)
+    assert await world.ids(before=unstored) == ids[::-1]
+    page = await world.page(after=unstored)
+    assert (page.messages, page.upto_seq) == ([], 7)
+
+
+@pytest.mark.parametrize("direction", ["before", "after"])
+async def test_a_message_that_the_channel_does_not_have(world: World, ids: list[str], direction: str) -> None:
+    elsewhere, unstored = new_message_id(), new_message_id()
+    await world.post(elsewhere, "random")
+    await world.post(unstored, "random", stored=False)
+    world.log.acknowledged_upto = 8
+    for message_id in (new_message_id(), elsewhere, unstored):
+        with pytest.raises(InvalidRequest) as caught:
+            await world.page(**{direction: message_id})
+        assert caught.value.code == "unknown_message"
+
+
+async def test_the_history_is_read_without_the_log_and_claims_what_it_knew(world: World, ids: list[str]) -> None:
+    world.log.down = True
+    page = await world.page()
+    assert ([each.seq for each in page.messages], page.upto_seq) == ([7, 6, 5, 4, 3, 2, 1], 0)
+    world.log.down = False
+    assert (await world.page()).upto_seq == 7
+    world.log.down = True
+    assert (await world.page(after=ids[3])).upto_seq == 7
+    with pytest.raises(Unavailable):
+        await world.page(after=new_message_id())
+
+
+async def test_a_cursor_is_good_for_its_caller_and_channel_only(world: World, ids: list[str]) -> None:
+    cursor = (await world.page(limit=2)).cursor
+    for user, channel in (("bob", "general"), ("alice", "random")):
+        with pytest.raises(InvalidRequest) as caught:
+            await world.page(user, channel, cursor=cursor)
+        assert caught.value.code == "bad_cursor"
+    assert [each.seq for each in (await world.page(cursor=cursor)).messages] == [5, 4, 3, 2, 1]
+
+
+async def test_a_cursor_is_good_at_every_gateway(world: World, ids: list[str]) -> None:
+    cursor = (await world.page(limit=2)).cursor
+    world.queries = QueryService(world.log, world.memberships, world.messages, FakePresence())
+    assert [each.seq for each in (await world.page(cursor=cursor)).messages] == [5, 4, 3, 2, 1]
+
+
+@pytest.mark.parametrize("start", [{"before": IDS[0], "after": IDS[1]}, {"after": "3", "cursor": "x"}])
 async def test_a_request_that_contradicts_itself(start: dict[str, object]) -> None:
     with pytest.raises(InvalidRequest):
         HistoryRequest("general", **start)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("fields", [{"channel": "a.b"}, {"before": "x"}, {"after": "msg_x"}, {"after": IDS[0] + "\n"}])
-async def test_ids_are_checked(fields: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"channel": "a.b"},
+        {"before": "x"},
+        {"after": "msg_x"},
+        {"after": IDS[0] + "\n"},
+        {"after": "7\n"},
+        {"before": ""},
+    ],
+)
+async def test_ids_are_checked(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidId):
-        HistoryRequest(**{"channel": "general", **fields})  # type: ignore[arg-type]
+        HistoryRequest(**({"channel": "general"} | fields))
 
 
-async def test_only_members_read(queries: QueryService) -> None:
+async def test_a_seq_is_no_higher_than_any_can_be() -> None:
+    with pytest.raises(InvalidRequest):
+        HistoryRequest("general", after=str(MAX_SEQ + 1))
+
+
+async def test_only_members_read_whatever_else_is_wrong(world: World) -> None:
+    starts: list[dict[str, Any]] = [{}, {"cursor": "x"}, {"after": new_message_id()}]
     for channel in ("general", "no-such-channel"):
-        with pytest.raises(Forbidden):
-            await queries.history("mallory", HistoryRequest(channel))
+        for start in starts:
+            with pytest.raises(Forbidden):
+                await world.queries.history("mallory", HistoryRequest(channel, **start))
 
 
 def lease(name: str, connections: int, capacity: int) -> Lease:
@@ -111,7 +295,7 @@ async def connected(*leases: Lease) -> str:
     presence = FakePresence()
     for held in leases:
         await presence.lease(held)
-    return (await QueryService(FakeMemberships(), FakeMessages(), presence).connect()).url
+    return (await QueryService(FakeLog(), FakeMemberships(), FakeMessages(), presence).connect()).url
 
 
 async def test_the_instance_with_most_room() -> None:

@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+from collections.abc import Callable
 from typing import Any, cast
 
 import httpx
@@ -11,9 +12,10 @@ from prometheus_client import CollectorRegistry, Counter
 from fanout.errors import Unavailable
 from services.runtime.health import Health
 from services.runtime.http import serve_http
-from services.runtime.http_protocol import MAX_HEAD, BoundedProtocol
+from services.runtime.http_protocol import MAX_HEAD, STALLED_READERS, BoundedProtocol
 from services.runtime.settings import Address, ConfigurationError
 from services.runtime.web import health_app
+from tests.support.observing import until
 
 ANY = Address("127.0.0.1", 0)
 
@@ -172,6 +174,107 @@ async def test_the_answer_to_a_request_may_take_longer_than_the_request(monkeypa
     async with serve_http(slow, ANY) as address, httpx.AsyncClient() as http:
         for _ in range(2):
             assert (await http.get(f"http://{address}/")).text == "hello"
+
+
+LARGE = b"x" * 8_000_000
+"""More than the operating system takes for a client that does not read."""
+ASK = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+async def large(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": LARGE})
+
+
+def stop_reading(writer: asyncio.StreamWriter) -> None:
+    cast("asyncio.ReadTransport", writer.transport).pause_reading()
+
+
+@pytest.fixture
+def cut_off() -> Callable[[], float]:
+    """How many clients were cut off since the test began."""
+    before = STALLED_READERS._value.get()
+    return lambda: STALLED_READERS._value.get() - before
+
+
+@pytest.mark.parametrize("asked", [ASK, ASK * 3, ASK[:-2] + b"Connection: close\r\n\r\n"], ids=["one", "more", "last"])
+async def test_a_client_that_does_not_read_is_cut_off(
+    asked: bytes, cut_off: Callable[[], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BoundedProtocol, "stalled_after_s", 0.1)
+    async with serve_http(large, ANY) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        stop_reading(writer)
+        writer.write(asked)
+        await until(lambda: cut_off() == 1, "the client is cut off")
+        cast("asyncio.ReadTransport", writer.transport).resume_reading()
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(1 << 20):
+                pass
+        assert reader.at_eof() or reader.exception()
+        writer.close()
+
+
+async def test_a_client_that_leaves_the_end_unread_is_cut_off(
+    cut_off: Callable[[], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing alone waits for the client without end, and what waits is too little for the transport to pause."""
+    monkeypatch.setattr(BoundedProtocol, "stalled_after_s", 0.1)
+    protocols: list[BoundedProtocol] = []
+    made = BoundedProtocol.connection_made
+
+    def keeping(protocol: BoundedProtocol, transport: asyncio.Transport) -> None:
+        made(protocol, transport)
+        protocols.append(protocol)
+
+    monkeypatch.setattr(BoundedProtocol, "connection_made", keeping)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        unread = protocols[0].transport.get_write_buffer_size
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while not unread():
+            await send({"type": "http.response.body", "body": b"x" * 1_000, "more_body": True})
+        await send({"type": "http.response.body", "body": b"the end"})
+
+    async with serve_http(app, ANY) as address:
+        _, writer = await asyncio.open_connection(*address)
+        stop_reading(writer)
+        writer.write(ASK)
+        await until(lambda: cut_off() == 1, "the client is cut off")
+        assert protocols[0].transport.is_closing()
+        assert not protocols[0].flow.write_paused
+        writer.close()
+
+
+async def test_a_client_that_reads_gets_all(cut_off: Callable[[], float]) -> None:
+    async with serve_http(large, ANY) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(ASK * 2)
+        received = 0
+        while received < 2 * len(LARGE):
+            received += len(await reader.read(1 << 20))
+        writer.close()
+    assert cut_off() == 0
+
+
+async def test_no_more_than_two_answers_wait_for_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = 0
+
+    async def counted(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal begun
+        begun += 1
+        await large(scope, receive, send)
+
+    async with serve_http(counted, ANY, grace_s=1) as address:
+        _, writer = await asyncio.open_connection(*address)
+        stop_reading(writer)
+        for _ in range(20):
+            writer.write(ASK * 10)
+            await asyncio.sleep(0.01)
+        await until(lambda: begun == 2, "the second waits")
+        await asyncio.sleep(0.2)
+        assert begun == 2
+        writer.transport.abort()
 
 
 async def test_the_face_of_a_process_without_rest() -> None:

@@ -2,14 +2,18 @@
 
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from itertools import accumulate
+
+import msgspec
 
 from fanout.errors import ChannelExists, ChannelNotFound, Unavailable
-from fanout.events import Message
+from fanout.events import StoredMessage, encode
 from fanout.keys import PresenceChange
 from fanout.ports.authenticator import Identity, TokenRefused
 from fanout.ports.bus import Subscription
 from fanout.ports.log import Appended, Consumer, PartitionReader, Reset, Stored, Tail
 from fanout.ports.memberships import Channel, Membership
+from fanout.ports.messages import Page, Position
 from fanout.ports.presence import ChangeHandler, Connection, Lease
 from fanout.subjects import STREAM_SUBJECTS
 from services.adapters.embedded.suspension import suspending
@@ -56,6 +60,8 @@ class FakeLog(Switchable):
         super().__init__()
         self.streams: dict[str, list[Stored]] = {stream: [] for stream in STREAM_SUBJECTS}
         self.msg_ids: dict[tuple[str, str], int] = {}
+        self.acknowledged_upto: int | None = None
+        """How far every durable consumer has come; None: to the end."""
 
     async def append(self, subject: str, payload: bytes, *, msg_id: str) -> Appended:
         self._use()
@@ -81,6 +87,10 @@ class FakeLog(Switchable):
 
     def on_reset(self, listener: Callable[[Reset], None]) -> Callable[[], None]:
         return lambda: None
+
+    async def acknowledged(self, stream: str, durable: str) -> int:
+        self._use()
+        return len(self.streams[stream]) if self.acknowledged_upto is None else self.acknowledged_upto
 
     async def consume(self, stream: str, durable: str, *, batch: int = 200) -> Consumer:
         raise NotImplementedError
@@ -154,28 +164,53 @@ class FakeMessages(Switchable):
 
     def __init__(self) -> None:
         super().__init__()
-        self.messages: dict[str, Message] = {}
+        self.messages: dict[str, StoredMessage] = {}
 
-    async def write(self, messages: Sequence[Message]) -> None:
+    async def write(self, messages: Sequence[StoredMessage]) -> None:
         self._use()
         for message in messages:
-            self.messages.setdefault(message.message_id, message)
+            there = self.messages.setdefault(message.message_id, message)
+            if message.seq > there.seq and message.channel_id == there.channel_id:
+                self.messages[message.message_id] = msgspec.structs.replace(there, seq=message.seq)
+
+    async def position_of(self, channel_id: str, message_id: str) -> Position | None:
+        self._use()
+        message = self.messages.get(message_id)
+        return Position(message.seq, message_id) if message and message.channel_id == channel_id else None
 
     async def history(
-        self, channel_id: str, *, before: str | None = None, after: str | None = None, limit: int = 50
-    ) -> list[Message]:
+        self,
+        channel_id: str,
+        *,
+        before: Position | None = None,
+        after: Position | None = None,
+        limit: int = 50,
+        max_bytes: int | None = None,
+    ) -> Page:
         self._use()
-        page = sorted(
-            (
-                message
-                for message in self.messages.values()
-                if message.channel_id == channel_id
-                and (before is None or message.message_id < before)
-                and (after is None or message.message_id > after)
-            ),
-            key=lambda message: message.message_id,
+        found = {
+            Position(message.seq, message.message_id): message
+            for message in self.messages.values()
+            if message.channel_id == channel_id
+        }
+        places = sorted(
+            (place for place in found if (before is None or place < before) and (after is None or place > after)),
+            reverse=after is None,
         )
-        return (page[:limit] if after is not None else page[-limit:])[::-1]
+        count = _that_fit([len(encode(found[place])) + 1 for place in places[:limit]], max_bytes)
+        page = [found[place] for place in places[:count]]
+        following = places[count].seq if len(places) > count else None
+        return Page(page if after is None else page[::-1], following)
+
+    async def cursor_key(self) -> bytes:
+        self._use()
+        return b"k" * 32
+
+
+def _that_fit(sizes: Sequence[int], max_bytes: int | None) -> int:
+    """How many of the first fit; one always does."""
+    fitting = [count for count, total in enumerate(accumulate(sizes), 1) if max_bytes is None or total <= max_bytes]
+    return max(fitting, default=min(len(sizes), 1))
 
 
 @suspending

@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 
+from fanout.events import StoredMessage
 from fanout.ids import new_message_id
 
 
@@ -18,3 +19,8 @@ def stored_message(channel: str = "c", **changes: Any) -> bytes:
     }
     event = {"event_id": "evt_1", "type": "message.new", "channel_id": channel, "message": message | changes}
     return orjson.dumps(event)
+
+
+def in_history(seq: int, channel: str = "general", text: str = "hello") -> StoredMessage:
+    """A message as the store holds it."""
+    return StoredMessage(new_message_id(), channel, "alice", text, "2026-02-01T10:00:00.000Z", seq=seq)

@@ -7,6 +7,7 @@ from collections import defaultdict
 
 import pytest
 
+from fanout.ports.messages import Position
 from services.adapters.sqlite.messages import SqliteMessages
 from tests.support.clients import Caller, Listener, open_listener
 from tests.support.cluster import Cluster
@@ -65,8 +66,10 @@ async def assert_stored(cluster: Cluster, posted: dict[str, list[str]]) -> None:
     try:
         for channel, expected in posted.items():
             stored: list[str] = []
-            while page := await messages.history(channel, before=stored[-1] if stored else None, limit=PAGE):
+            last: Position | None = None
+            while page := (await messages.history(channel, before=last, limit=PAGE)).messages:
                 stored += [message.message_id for message in page]
+                last = Position(page[-1].seq, page[-1].message_id)
             assert sorted(stored) == sorted(expected)
     finally:
         await messages.close()

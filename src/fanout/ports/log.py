@@ -198,6 +198,19 @@ class Log(Protocol):
         """
         ...
 
+    async def acknowledged(self, stream: str, durable: str) -> int:
+        """How far the workers of a durable consumer have come, as it was when this was called or later.
+
+        Args:
+            stream: which.
+            durable: the consumer; it need not exist yet.
+
+        Returns:
+            a sequence up to which they acknowledged every event that the stream holds. Where they have none to
+            acknowledge, it is at least the end that the stream had when this was called.
+        """
+        ...
+
     async def consume(self, stream: str, durable: str, *, batch: int = 200) -> Consumer:
         """Join the workers of a durable consumer, which is created at the stream's beginning if it is new."""
         ...

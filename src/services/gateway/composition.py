@@ -47,7 +47,7 @@ def build_app(
     return gateway_app(
         Gateway(
             commands=build_commands(backends.log, backends.memberships),
-            queries=build_queries(backends.memberships, backends.messages, backends.presence),
+            queries=build_queries(backends.log, backends.memberships, backends.messages, backends.presence),
             authenticator=authenticator,
             limiter=RateLimiter(settings.rate_limit, settings.rate_burst),
             health=health,

@@ -29,7 +29,8 @@ Unknown fields and unknown query parameters are refused. Times are RFC 3339, UTC
 CODES: Final = {
     "invalid_request": (400, "a field is missing, unknown, or not what it must be"),
     "malformed_json": (400, "the body is no JSON"),
-    "invalid_cursor": (400, "the cursor was given for another channel, or never"),
+    "bad_cursor": (400, "the cursor was not given to this caller for this call and channel"),
+    "unknown_message": (400, "the channel has no message of that id"),
     "threads_unavailable": (400, "there are no threads in this version"),
     "token_missing": (401, "there is no bearer token"),
     "token_malformed": (401, "the token is none"),

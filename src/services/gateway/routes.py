@@ -100,12 +100,18 @@ async def invite(request: Caller, data: JSONBody[InviteRequest], commands: Comma
     "channels.history",
     "Read a channel",
     "A page of messages.",
-    "invalid_cursor",
+    "bad_cursor",
+    "unknown_message",
     "not_a_member",
     query=HistoryRequest,
 )
 async def history(request: Caller, queries: QueriesGiven) -> History:
-    """Without `before`, `after` and `cursor`, the newest messages; the cursor walks on to older ones."""
+    """Messages in the order of the log, newest first.
+
+    Without `before`, `after` and `cursor`, the newest messages; the cursor walks on to older ones. A page ends before
+    `limit` where its messages exceed 1 MiB. A message that was accepted a moment ago may not be stored yet: `upto_seq`
+    says up to where the page misses nothing.
+    """
     return await queries.history(request.user, read_query(request, HistoryRequest))
 
 

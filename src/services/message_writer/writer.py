@@ -8,15 +8,14 @@ import structlog
 from prometheus_client import Counter
 
 from fanout import InvalidEvent, Unavailable
-from fanout.events import Message, decode_message_event
+from fanout.events import StoredMessage, decode_message_event
 from fanout.ports.log import Consumer, Log, Stored
 from fanout.ports.messages import Messages
-from fanout.subjects import MESSAGES, channel_of
+from fanout.subjects import MESSAGE_WRITER, MESSAGES, channel_of
 from services.runtime.tasks import Tasks, insist
 
 log = structlog.get_logger(__name__)
 
-DURABLE = "message-writer"
 RETRY_AFTER_S = 1.0
 
 MESSAGES_WRITTEN = Counter("fanout_messages_written_total", "Messages written to the store, repeats included")
@@ -32,7 +31,7 @@ class MessageWriter:
 
     async def run(self) -> None:
         """Write for ever; cancel it to stop: what was not acknowledged comes again."""
-        consumer = await insist(lambda: self._log.consume(MESSAGES, DURABLE), "joining the message writers")
+        consumer = await insist(lambda: self._log.consume(MESSAGES, MESSAGE_WRITER), "joining the message writers")
         try:
             while True:
                 await self._write(consumer, await consumer.fetch())
@@ -51,11 +50,12 @@ class MessageWriter:
         MESSAGES_WRITTEN.inc(len(messages))
         await insist(lambda: consumer.ack(events), "acknowledging written messages")
 
-    async def _decode(self, events: list[Stored]) -> list[Message]:
+    async def _decode(self, events: list[Stored]) -> list[StoredMessage]:
         messages = []
         for event in events:
             try:
-                messages.append(decode_message_event(event.payload, channel_of(event.subject)))
+                message = decode_message_event(event.payload, channel_of(event.subject))
+                messages.append(StoredMessage.of(message, event.seq))
             except InvalidEvent as error:
                 await self._bury(event, str(error))
         return messages
@@ -73,5 +73,5 @@ async def running_writer(
     """Run a writer for the length of the context."""
     async with Tasks(on_failure) as tasks:
         writer = MessageWriter(events, messages)
-        tasks.start(writer.run(), DURABLE)
+        tasks.start(writer.run(), MESSAGE_WRITER)
         yield writer

@@ -1,45 +1,50 @@
 """What the queries answer. Built from ports alone."""
 
 import random
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Literal, NamedTuple
 
-from fanout.api import History, HistoryRequest, InvalidRequest, NoInstance, RealtimeAddress, not_a_member
-from fanout.events import Message
-from fanout.ids import check_message_id
+from fanout.api import MAX_PAGE_BYTES, History, HistoryRequest, NoInstance, RealtimeAddress, not_a_member
+from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
-from fanout.ports.messages import Messages
+from fanout.ports.messages import Messages, Page, Position
 from fanout.ports.presence import Lease, Presence
+from services.query.cursors import Cursors, Direction, Scope, Start
+from services.query.positions import Positions
 
-Direction = Literal["before", "after"]
+HISTORY = "channels.history"
 
 
 class QueryService:
     """Implements `fanout.api.Queries`.
 
     Args:
+        log: says how far the message store has come, and knows messages that are not stored yet.
         memberships: who may read what.
         messages: the message store.
         presence: the instances' leases.
     """
 
-    def __init__(self, memberships: Memberships, messages: Messages, presence: Presence) -> None:
+    def __init__(self, log: Log, memberships: Memberships, messages: Messages, presence: Presence) -> None:
         self._memberships = memberships
         self._messages = messages
         self._presence = presence
+        self._positions = Positions(messages, log)
+        self._cursors = Cursors(messages)
 
     async def history(self, user_id: str, request: HistoryRequest) -> History:
         """A page of a channel; see `Queries.history`."""
-        start = _start(request)
         if not await self._memberships.is_member(request.channel, user_id):
             raise not_a_member()
+        scope = Scope(user_id, HISTORY, request.channel)
+        stored = await self._positions.stored_upto()  # before the store is read: the page holds at least that
+        direction, position = await self._start(scope, request, stored)
         page = await self._messages.history(
             request.channel,
-            before=start.message_id if start.direction == "before" else None,
-            after=start.message_id if start.direction == "after" else None,
-            limit=request.limit + 1,  # one more than is shown tells whether there is more
+            before=position if direction == "before" else None,
+            after=position if direction == "after" else None,
+            limit=request.limit,
+            max_bytes=MAX_PAGE_BYTES,
         )
-        return _cut(page, start.direction, request)
+        return History(page.messages, _complete_upto(page, direction, stored), await self._next(scope, page, direction))
 
     async def connect(self) -> RealtimeAddress:
         """The address of the instance with most room; see `Queries.connect`. Chance picks among equals."""
@@ -51,50 +56,33 @@ class QueryService:
             raise NoInstance("every notification instance is full; try again")
         return RealtimeAddress(roomiest.address)
 
+    async def _start(self, scope: Scope, request: HistoryRequest, stored: int) -> Start:
+        if request.cursor is not None:
+            return await self._cursors.take(scope, request.cursor)
+        if request.before is not None:
+            return Start("before", await self._position(scope, request.before, "before", stored))
+        if request.after is not None:
+            return Start("after", await self._position(scope, request.after, "after", stored))
+        return Start("before", None)
 
-class _Start(NamedTuple):
-    """Where a page begins; in its text, the cursor, the channel stands too: what leads on in one leads nowhere else."""
+    async def _position(self, scope: Scope, bound: str, direction: Direction, stored: int) -> Position:
+        if not bound.isdecimal():
+            return await self._positions.find(scope.channel_id, bound, stored)
+        # Below every message of this `seq` or, to begin after it, of the next.
+        return Position(int(bound) + (direction == "after"))
 
-    direction: Direction
-    message_id: str | None
-
-    def encode(self, channel: str) -> str:
-        return urlsafe_b64encode(f"{channel}:{self.direction}:{self.message_id}".encode()).decode().rstrip("=")
-
-    @classmethod
-    def decode(cls, cursor: str, channel: str) -> "_Start":
-        try:
-            padding = "=" * (-len(cursor) % 4)
-            of, direction, message_id = urlsafe_b64decode(cursor + padding).decode("ascii").split(":")
-            check_message_id(message_id)
-        except ValueError as error:
-            raise _bad_cursor() from error
-        if of == channel and direction == "before":
-            return cls("before", message_id)
-        if of == channel and direction == "after":
-            return cls("after", message_id)
-        raise _bad_cursor()
+    async def _next(self, scope: Scope, page: Page, direction: Direction) -> str | None:
+        if page.next_seq is None:
+            return None
+        last = page.messages[-1 if direction == "before" else 0]
+        return await self._cursors.give(scope, direction, Position(last.seq, last.message_id))
 
 
-def _bad_cursor() -> InvalidRequest:
-    return InvalidRequest("invalid_cursor", "the cursor is none that this service gave for this channel")
-
-
-def _start(request: HistoryRequest) -> _Start:
-    if request.cursor is not None:
-        return _Start.decode(request.cursor, request.channel)
-    if request.after is not None:
-        return _Start("after", request.after)
-    return _Start("before", request.before)
-
-
-def _cut(page: list[Message], direction: Direction, request: HistoryRequest) -> History:
-    """The page without the one message too many, which is the oldest going back and the newest going on."""
-    if len(page) <= request.limit:
-        return History(page)
-    shown = page[: request.limit] if direction == "before" else page[-request.limit :]
-    last = shown[-1] if direction == "before" else shown[0]
-    return History(shown, _Start(direction, last.message_id).encode(request.channel))
+def _complete_upto(page: Page, direction: Direction, stored: int) -> int:
+    """Up to where the page misses nothing: one that goes on towards newer ones ends before the next of them."""
+    if direction == "after" and page.next_seq is not None:
+        return min(stored, page.next_seq - 1)
+    return stored
 
 
 def _room(lease: Lease) -> int:

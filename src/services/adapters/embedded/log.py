@@ -169,6 +169,15 @@ class EmbeddedLog:
 
         return forget
 
+    async def acknowledged(self, stream: str, durable: str) -> int:
+        """See the port."""
+        events = self._stream(stream)
+        upto = events.last_seq
+        queue = self._queues.get((stream, durable))
+        floor = self._store.floors.get((stream, durable), 0) if queue is None else queue.floor
+        pending = floor < upto and await events.page(after=floor, upto=upto, limit=1)
+        return floor if pending else max(floor, upto)
+
     async def consume(self, stream: str, durable: str, *, batch: int = 200) -> EmbeddedConsumer:
         """See the port."""
         queue = self._queues.get((stream, durable))

@@ -15,6 +15,7 @@ from fanout.ports.log import Appended, Reset, Stored
 from fanout.subjects import MESSAGES, STREAM_SUBJECTS, channel_of, dead, stream_of
 from services.adapters.nats import api
 from services.adapters.nats.connection import Connection
+from services.adapters.nats.fencing import generation_of
 from services.adapters.nats.names import Names
 from services.adapters.nats.partition import NatsPartitionReader, claim_partition
 from services.adapters.nats.stream import NatsStream
@@ -145,6 +146,26 @@ class NatsLog:
                 end()
 
         return forget
+
+    async def acknowledged(self, stream: str, durable: str) -> int:
+        """See the port."""
+        found = self._streams[stream]
+        upto, record = await found.end(), found.record
+        try:
+            info = await api.consumer_info(self._nc, found.name, durable)
+        except api.NotFound:
+            seq, generation, pending = 0, record.generation, False
+        else:
+            seq, generation = info["ack_floor"]["stream_seq"], generation_of(info)
+            pending = info["num_pending"] or info["num_ack_pending"] or generation < record.generation
+        floor = record.floor(seq, generation)
+        if pending:
+            return floor
+        # The consumer counts what it has heard of, and hears of an event after the stream counts it: ask the store.
+        following = await api.next_seq(self._nc, found.name, ">", after=seq)
+        if record is not found.record or (following is not None and following <= record.sequence(upto)):
+            return floor
+        return max(floor, upto)
 
     async def consume(self, stream: str, durable: str, *, batch: int = 200) -> NatsConsumer:
         """See the port."""

@@ -47,6 +47,9 @@ Work = Callable[[sqlite3.Connection], _T]
 Schema = Sequence[Sequence[str]]
 """Statements by version: the first group makes version 1, each that follows makes the next from the last."""
 
+UNRELEASED: Final[Sequence[str]] = ()
+"""In a schema, in place of the statements of a version that no release had: a file of that version is refused."""
+
 
 @dataclass(slots=True)
 class _Job:
@@ -83,7 +86,7 @@ class Database:
 
         Raises:
             Unavailable: the file cannot be opened, or stays locked.
-            FanoutError: it is no database, or a newer version of the program wrote it.
+            FanoutError: it is no database, or a newer version of the program or an unreleased one wrote it.
         """
         connection, readers = await asyncio.to_thread(_connect_all, path, schema)
         writer = _Lane([connection], _run_in_transaction, name="sqlite-writer", group=MAX_GROUP)
@@ -137,7 +140,7 @@ def inspect(path: Path, schema: Schema) -> None:
 
     Raises:
         Unavailable: it cannot be read now.
-        FanoutError: it is no database, or a newer version of the program wrote it.
+        FanoutError: it is no database, or a newer version of the program or an unreleased one wrote it.
     """
     # Without a WAL nobody has the file open; reading it then must not leave a WAL behind.
     mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
@@ -339,4 +342,10 @@ def _missing(connection: sqlite3.Connection, schema: Schema) -> list[str]:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(schema):
         raise FanoutError(f"the file has schema {version}, this program knows {len(schema)}: update it")
+    if version and not schema[version - 1]:
+        _, _, path = connection.execute("PRAGMA database_list").fetchone()
+        raise FanoutError(
+            f"{path} was written by a version of this program before its first release, whose stores are not carried "
+            "over: move the file away, and a new one is made"
+        )
     return [statement for statements in schema[version:] for statement in statements]

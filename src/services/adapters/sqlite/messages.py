@@ -1,22 +1,29 @@
 """Messages in SQLite."""
 
+import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import orjson
 
-from fanout.events import Message
-from services.adapters.sqlite.database import Schema
+from fanout.events import StoredMessage, encode
+from fanout.ports.messages import Page, Position
+from services.adapters.sqlite.database import UNRELEASED, Schema
 from services.adapters.sqlite.store import Store
 
-_COLUMNS: Final = "channel_id, message_id, sender_id, text, sent_at, thread_id, mentions, attachments, client_msg_id"
+_COLUMNS: Final = (
+    "channel_id, seq, message_id, sender_id, text, sent_at, thread_id, mentions, attachments, client_msg_id"
+)
+_KEY_BYTES: Final = 32
 
 SCHEMA: Final[Schema] = (
+    UNRELEASED,
     (
         """CREATE TABLE messages (
             channel_id TEXT NOT NULL,
-            message_id TEXT NOT NULL,
+            seq INTEGER NOT NULL,
+            message_id TEXT NOT NULL UNIQUE,
             sender_id TEXT NOT NULL,
             text TEXT NOT NULL,
             sent_at TEXT NOT NULL,
@@ -24,12 +31,19 @@ SCHEMA: Final[Schema] = (
             mentions TEXT,
             attachments TEXT,
             client_msg_id TEXT,
-            PRIMARY KEY (channel_id, message_id)
+            PRIMARY KEY (channel_id, seq, message_id)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE secrets (
+            name TEXT PRIMARY KEY,
+            value BLOB NOT NULL
         ) STRICT, WITHOUT ROWID""",
     ),
 )
 
-_INSERT: Final = f"INSERT OR IGNORE INTO messages ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
+_INSERT: Final = f"""
+    INSERT INTO messages ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET seq = excluded.seq
+    WHERE excluded.seq > seq AND excluded.channel_id = channel_id"""  # noqa: S608 - constants
 _SELECT: Final = f"SELECT {_COLUMNS} FROM messages WHERE channel_id = ?"  # noqa: S608 - constants
 
 
@@ -38,7 +52,7 @@ class SqliteMessages(Store):
 
     schema = SCHEMA
 
-    async def write(self, messages: Sequence[Message]) -> None:
+    async def write(self, messages: Sequence[StoredMessage]) -> None:
         """See the port. All of `messages` or none."""
         rows = [_row(message) for message in messages]
 
@@ -47,32 +61,85 @@ class SqliteMessages(Store):
 
         await self._database.write(work)
 
+    async def position_of(self, channel_id: str, message_id: str) -> Position | None:
+        """See the port."""
+
+        def work(connection: sqlite3.Connection) -> Position | None:
+            row = connection.execute(
+                "SELECT seq FROM messages WHERE message_id = ? AND channel_id = ?", (message_id, channel_id)
+            ).fetchone()
+            return None if row is None else Position(row[0], message_id)
+
+        return await self._database.read(work)
+
     async def history(
-        self, channel_id: str, *, before: str | None = None, after: str | None = None, limit: int = 50
-    ) -> list[Message]:
+        self,
+        channel_id: str,
+        *,
+        before: Position | None = None,
+        after: Position | None = None,
+        limit: int = 50,
+        max_bytes: int | None = None,
+    ) -> Page:
         """See the port."""
         query, parameters = _page(channel_id, before, after, limit)
 
-        def work(connection: sqlite3.Connection) -> list[Message]:
-            return [_message(row) for row in connection.execute(query, parameters)]
+        def work(connection: sqlite3.Connection) -> Page:
+            rows = connection.execute(query, parameters)
+            try:
+                return _cut(map(_message, rows), limit, max_bytes)
+            finally:
+                rows.close()
 
         page = await self._database.read(work)
-        return page if after is None else page[::-1]
+        return page if after is None else page._replace(messages=page.messages[::-1])
+
+    async def cursor_key(self) -> bytes:
+        """See the port."""
+        made = secrets.token_bytes(_KEY_BYTES)
+
+        def make(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT OR IGNORE INTO secrets (name, value) VALUES ('cursors', ?)", (made,))
+
+        if (kept := await self._database.read(_cursor_key)) is not None:
+            return kept  # without a write, which a full disk refuses
+        await self._database.write(make)
+        return await self._database.read(_cursor_key) or made
 
 
-def _page(channel_id: str, before: str | None, after: str | None, limit: int) -> tuple[str, list[Any]]:
-    query, parameters = _SELECT, [channel_id]
-    for bound, condition in ((before, " AND message_id < ?"), (after, " AND message_id > ?")):
+def _page(channel_id: str, before: Position | None, after: Position | None, limit: int) -> tuple[str, list[str | int]]:
+    query, parameters = _SELECT, list[str | int]([channel_id])
+    for bound, condition in ((before, " AND (seq, message_id) < (?, ?)"), (after, " AND (seq, message_id) > (?, ?)")):
         if bound is not None:
             query += condition
-            parameters.append(bound)
-    direction = "DESC" if after is None else "ASC"
-    return f"{query} ORDER BY message_id {direction} LIMIT ?", [*parameters, max(limit, 0)]
+            parameters += bound
+    way = "DESC" if after is None else "ASC"
+    # One more than the page holds tells what follows it.
+    return f"{query} ORDER BY seq {way}, message_id {way} LIMIT ?", [*parameters, limit + 1 if limit > 0 else 0]
 
 
-def _row(message: Message) -> tuple[str | None, ...]:
+def _cut(messages: Iterator[StoredMessage], limit: int, max_bytes: int | None) -> Page:
+    """The first of `messages` that a page may hold; no row after the next one is read."""
+    taken: list[StoredMessage] = []
+    left = max_bytes
+    for message in messages:
+        size = 0 if left is None else len(encode(message)) + 1  # and a comma
+        if len(taken) == limit or (taken and left is not None and size > left):
+            return Page(taken, message.seq)
+        taken.append(message)
+        left = None if left is None else left - size
+    return Page(taken)
+
+
+def _cursor_key(connection: sqlite3.Connection) -> bytes | None:
+    row = connection.execute("SELECT value FROM secrets WHERE name = 'cursors'").fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def _row(message: StoredMessage) -> tuple[str | int | None, ...]:
     return (
         message.channel_id,
+        message.seq,
         message.message_id,
         message.sender_id,
         message.text,
@@ -84,9 +151,9 @@ def _row(message: Message) -> tuple[str | None, ...]:
     )
 
 
-def _message(row: tuple[Any, ...]) -> Message:
-    channel_id, message_id, sender_id, text, sent_at, thread_id, mentions, attachments, client_msg_id = row
-    return Message(
+def _message(row: tuple[Any, ...]) -> StoredMessage:
+    channel_id, seq, message_id, sender_id, text, sent_at, thread_id, mentions, attachments, client_msg_id = row
+    return StoredMessage(
         message_id=message_id,
         channel_id=channel_id,
         sender_id=sender_id,
@@ -96,6 +163,7 @@ def _message(row: tuple[Any, ...]) -> Message:
         mentions=_from_json(mentions),
         attachments=_from_json(attachments),
         client_msg_id=client_msg_id,
+        seq=seq,
     )
 
 

@@ -1,0 +1,81 @@
+"""Cursors: where the next page begins, signed, and good only for the caller, call and channel they were given for."""
+
+import hashlib
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Final, Literal, NamedTuple
+
+from fanout.api import InvalidRequest
+from fanout.ports.messages import Messages, Position
+
+Direction = Literal["before", "after"]
+
+_SIGNATURE_BYTES: Final = 16
+_DIRECTIONS: Final[dict[str, Direction]] = {"b": "before", "a": "after"}
+
+
+class Start(NamedTuple):
+    """Where a page begins, and which way it goes from there."""
+
+    direction: Direction
+    position: Position | None
+    """None: the end that `direction` comes from."""
+
+
+class Scope(NamedTuple):
+    """What a cursor is good for."""
+
+    user_id: str
+    call: str
+    channel_id: str
+
+
+class Cursors:
+    """Gives cursors, and reads those that it gave.
+
+    The key is the message store's: every gateway on the same store has it, however tokens are verified, and no
+    setting and no change of one ends a walk through the history.
+
+    Args:
+        messages: keeps the key.
+    """
+
+    def __init__(self, messages: Messages) -> None:
+        self._messages = messages
+        self._key: bytes | None = None
+
+    async def give(self, scope: Scope, direction: Direction, position: Position) -> str:
+        """The cursor for the page that follows `position`.
+
+        Raises:
+            Unavailable: the store cannot be asked for its key.
+        """
+        start = f"{direction[0]}{position.seq}.{position.message_id}".encode()
+        return urlsafe_b64encode(await self._signature(scope, start) + start).decode().rstrip("=")
+
+    async def take(self, scope: Scope, cursor: str) -> Start:
+        """Where the page of a cursor begins.
+
+        Raises:
+            InvalidRequest: it is no cursor that was given for this scope.
+            Unavailable: the store cannot be asked for its key.
+        """
+        try:
+            decoded = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        except ValueError as error:
+            raise _bad_cursor() from error
+        signature, start = decoded[:_SIGNATURE_BYTES], decoded[_SIGNATURE_BYTES:]
+        if not hmac.compare_digest(signature, await self._signature(scope, start)):
+            raise _bad_cursor()
+        seq, _, message_id = start[1:].decode().partition(".")
+        return Start(_DIRECTIONS[chr(start[0])], Position(int(seq), message_id))
+
+    async def _signature(self, scope: Scope, start: bytes) -> bytes:
+        if self._key is None:
+            self._key = await self._messages.cursor_key()
+        signed = b"\0".join([*(part.encode() for part in scope), start])  # no id has a zero byte
+        return hmac.digest(self._key, signed, hashlib.sha256)[:_SIGNATURE_BYTES]
+
+
+def _bad_cursor() -> InvalidRequest:
+    return InvalidRequest("bad_cursor", "the cursor was not given to you for this call and channel")

@@ -1,0 +1,87 @@
+"""The order of the log, as the history shows it: how far the store has come, and where a message stands."""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from fanout import partition_of
+from fanout.api import InvalidRequest
+from fanout.errors import InvalidEvent, Unavailable
+from fanout.events import decode_message_event
+from fanout.ports.log import Log, Stored
+from fanout.ports.messages import Messages, Position
+from fanout.subjects import MESSAGE_WRITER, MESSAGES, channel_of
+
+log = structlog.get_logger(__name__)
+
+MAX_TAIL: Final = 10_000
+"""Events of a partition that are searched for a message that is not stored yet."""
+
+LOG_ANSWERS_WITHIN_S: Final = 2.0
+"""The history is answered without the log after that."""
+
+
+class Positions:
+    """Knows places in the log.
+
+    Args:
+        messages: what the writer has stored.
+        events: the log, which also holds what the writer has not stored yet.
+    """
+
+    def __init__(self, messages: Messages, events: Log) -> None:
+        self._messages = messages
+        self._log = events
+        self._stored = 0
+
+    async def stored_upto(self) -> int:
+        """A `seq` up to which the store holds every message that the log held; read the store after it.
+
+        It never falls. While the log gives no answer it is what the log said last, 0 before the first time: what was
+        stored stays stored.
+        """
+        try:
+            async with asyncio.timeout(LOG_ANSWERS_WITHIN_S):
+                acknowledged = await self._log.acknowledged(MESSAGES, MESSAGE_WRITER)
+        except (Unavailable, TimeoutError) as error:
+            log.warning("the log does not say how far the message writer has come", reason=str(error) or "no answer")
+        else:
+            self._stored = max(self._stored, acknowledged)
+        return self._stored
+
+    async def find(self, channel_id: str, message_id: str, stored: int) -> Position:
+        """The place of a message of a channel: of the store or, where it is not stored yet, of the log.
+
+        Args:
+            channel_id: the channel that the message must be of.
+            message_id: which.
+            stored: what `stored_upto` answered before.
+
+        Raises:
+            InvalidRequest: neither holds such a message of this channel.
+            Unavailable: one of them cannot be read, or the writer is too far behind to search what it has to store.
+        """
+        position = await self._messages.position_of(channel_id, message_id)
+        return position or await self._find_in_log(channel_id, message_id, stored)
+
+    async def _find_in_log(self, channel_id: str, message_id: str, stored: int) -> Position:
+        upto = await self._log.last_seq(MESSAGES)
+        searched = 0
+        part = partition_of(channel_id, self._log.partitions)
+        async for event in self._log.read(MESSAGES, after=stored, upto=upto, part=part):
+            if _is(event, channel_id, message_id):
+                return Position(event.seq, message_id)
+            searched += 1
+            if searched >= MAX_TAIL:
+                raise Unavailable("the message writer is behind, and the message may not be stored yet; try again")
+        raise InvalidRequest("unknown_message", "there is no such message in this channel")
+
+
+def _is(event: Stored, channel_id: str, message_id: str) -> bool:
+    if channel_of(event.subject) != channel_id:
+        return False
+    try:
+        return decode_message_event(event.payload, channel_id).message_id == message_id
+    except InvalidEvent:
+        return False
