@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from fanout.errors import ChannelExists, ChannelNotFound, Unavailable
+from fanout.errors import ChannelExists, ChannelNotFound, TooLarge, Unavailable
 from fanout.events import Message
 from fanout.keys import PresenceChange
 from fanout.ports.authenticator import Identity, TokenRefused
@@ -56,9 +56,12 @@ class FakeLog(Switchable):
         super().__init__()
         self.streams: dict[str, list[Stored]] = {stream: [] for stream in STREAM_SUBJECTS}
         self.msg_ids: dict[tuple[str, str], int] = {}
+        self.longest = 1 << 20
 
     async def append(self, subject: str, payload: bytes, *, msg_id: str) -> Appended:
         self._use()
+        if len(payload) > self.longest:
+            raise TooLarge(f"{len(payload)} bytes")
         stream = stream_of(subject)
         if (stream, msg_id) in self.msg_ids:
             return Appended(self.msg_ids[stream, msg_id], duplicate=True)

@@ -1,5 +1,7 @@
 """Control: what workers and other instances ask of this one, beside events."""
 
+from collections.abc import Sequence
+
 import msgspec
 import structlog
 
@@ -7,16 +9,13 @@ from fanout import Unavailable, roster_digest
 from fanout.ids import new_ulid
 from fanout.ports.bus import Bus
 from fanout.subjects import ROSTERS, instance_control, worker_inbox
-from fanout.workers import Placed, Replaced, Roster, RosterDigest, RosterRequest, decode_control
+from fanout.workers import Placed, Replaced, Roster, RosterDigest, RosterRequest, decode_control, user_pages
 from services.notification.close_codes import REPLACED
 from services.notification.confirmations import Confirmations
 from services.notification.registry import Registry
 from services.runtime.tasks import Tasks, insist
 
 log = structlog.get_logger(__name__)
-
-ROSTER_PAGE_USERS = 4_000
-"""At 128 characters an id, a page stays under the bus's limit of 1 MiB."""
 
 
 class Control:
@@ -67,7 +66,7 @@ class Control:
 
     async def _send_roster(self, request: RosterRequest) -> None:
         users = self._registry.users()
-        pages = [users[at : at + ROSTER_PAGE_USERS] for at in range(0, len(users), ROSTER_PAGE_USERS)] or [[]]
+        pages = list(user_pages(users, self._bus.max_payload)) or [[]]
         messages = [
             (worker_inbox(request.worker), msgspec.json.encode(self._page(request, number, len(pages), page)))
             for number, page in enumerate(pages)
@@ -77,12 +76,12 @@ class Control:
         except Unavailable as error:
             log.warning("roster not sent; the worker will ask again", reason=str(error))
 
-    def _page(self, request: RosterRequest, number: int, pages: int, users: list[str]) -> Roster:
+    def _page(self, request: RosterRequest, number: int, pages: int, users: Sequence[str]) -> Roster:
         return Roster(
             instance=self._instance_id,
             incarnation=self.incarnation,
             request=request.request,
             page=number,
             last=number == pages - 1,
-            users=users,
+            users=list(users),
         )
