@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import pytest
 
-from tests.support.servers import NatsServer, RedisServer, Server
+from tests.support.servers import ConfiguredNats, NatsServer, RedisServer, Server
 
 _S = TypeVar("_S", bound=Server)
 
@@ -40,6 +40,15 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
     with _running(NatsServer(tmp_path / "nats")) as server:
+        yield server
+
+
+@pytest.fixture
+def small_nats(tmp_path: Path) -> Iterator[ConfiguredNats]:
+    """A server that takes messages of 64 KB at most."""
+    server = ConfiguredNats(tmp_path / "nats")
+    server.config = "max_payload: 64KB\n"
+    with _running(server):
         yield server
 
 

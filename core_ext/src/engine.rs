@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use fanout_engine::{Batch, Config, Moment, Name, Stored};
+use fanout_engine::{Batch, Config, MAX_BATCH, Moment, Name, Stored};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFrozenSet};
 
@@ -52,17 +52,19 @@ impl Engine {
     #[new]
     #[pyo3(
         signature = (
-            flush_interval = 0.001, flush_events = Natural(100), cache_users = Natural(50_000), cache_ttl = 300.0
+            flush_interval = 0.001, flush_events = Natural(100), cache_users = Natural(50_000), cache_ttl = 300.0,
+            max_batch = Natural(MAX_BATCH)
         ),
-        text_signature = "(flush_interval=0.001, flush_events=100, cache_users=50000, cache_ttl=300.0)"
+        text_signature = "(flush_interval=0.001, flush_events=100, cache_users=50000, cache_ttl=300.0, max_batch=1048576)"
     )]
     fn new(
         flush_interval: f64,
         flush_events: Natural<usize>,
         cache_users: Natural<usize>,
         cache_ttl: f64,
+        max_batch: Natural<usize>,
     ) -> PyResult<Self> {
-        let config = config(flush_interval, flush_events, cache_users, cache_ttl)?;
+        let config = config(flush_interval, flush_events, cache_users, cache_ttl, max_batch)?;
         let engine = fanout_engine::Engine::new(config).map_err(CoreError::from)?;
         Ok(Self { engine, origin: Instant::now() })
     }
@@ -71,9 +73,10 @@ impl Engine {
     #[staticmethod]
     #[pyo3(
         signature = (
-            path, flush_interval = 0.001, flush_events = Natural(100), cache_users = Natural(50_000), cache_ttl = 300.0
+            path, flush_interval = 0.001, flush_events = Natural(100), cache_users = Natural(50_000), cache_ttl = 300.0,
+            max_batch = Natural(MAX_BATCH)
         ),
-        text_signature = "(path, flush_interval=0.001, flush_events=100, cache_users=50000, cache_ttl=300.0)"
+        text_signature = "(path, flush_interval=0.001, flush_events=100, cache_users=50000, cache_ttl=300.0, max_batch=1048576)"
     )]
     fn restore(
         py: Python<'_>,
@@ -82,8 +85,9 @@ impl Engine {
         flush_events: Natural<usize>,
         cache_users: Natural<usize>,
         cache_ttl: f64,
+        max_batch: Natural<usize>,
     ) -> PyResult<Self> {
-        let config = config(flush_interval, flush_events, cache_users, cache_ttl)?;
+        let config = config(flush_interval, flush_events, cache_users, cache_ttl, max_batch)?;
         let (origin, moment) = (Instant::now(), Moment { now: 0, unix: unix() });
         let engine = released(py, || fanout_engine::Engine::restore(&path, config, moment))?;
         Ok(Self { engine, origin })
@@ -306,6 +310,17 @@ impl Engine {
         written.collect()
     }
 
+    /// The most bytes that a batch may have.
+    #[getter]
+    fn max_batch(&self) -> usize {
+        self.engine.max_batch()
+    }
+
+    #[setter]
+    fn set_max_batch(&self, py: Python<'_>, max_batch: Natural<usize>) -> CoreResult<()> {
+        released(py, || self.engine.set_max_batch(max_batch.0))
+    }
+
     /// Seconds until a batch is due (0 when one is), None when all are empty.
     fn next_due(&self) -> Option<f64> {
         self.engine.next_due(self.now()).map(|wait| Duration::from_nanos(wait).as_secs_f64())
@@ -322,10 +337,12 @@ fn config(
     flush_events: Natural<usize>,
     cache_users: Natural<usize>,
     cache_ttl: f64,
+    max_batch: Natural<usize>,
 ) -> PyResult<Config> {
     Ok(Config {
         flush_interval: nanoseconds(flush_interval)?,
         flush_events: flush_events.0,
+        max_batch: max_batch.0,
         cache_users: cache_users.0,
         cache_ttl: nanoseconds(cache_ttl)?,
     })

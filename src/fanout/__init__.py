@@ -24,6 +24,7 @@ from fanout.errors import (
     PartitionLost,
     SnapshotRefused,
     TableFull,
+    TooLarge,
     Unavailable,
 )
 
@@ -67,6 +68,7 @@ __all__ = [
     "SnapshotRefused",
     "Splitter",
     "TableFull",
+    "TooLarge",
     "Unavailable",
     "decode_batch",
     "message_frame",

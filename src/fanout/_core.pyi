@@ -44,9 +44,11 @@ class Engine:
         flush_events: events after which a batch is due at once.
         cache_users: how many users' channel lists the membership cache holds, least recently used first out.
         cache_ttl: seconds after which a cached list is no longer used.
+        max_batch: bytes of the longest batch, as many as one message of the bus may have; at least 4,096. A batch is
+            closed before it passes half of it, and an event that no batch can hold is refused.
 
     Raises:
-        ValueError: a negative or non-finite time, or a count of zero where one is needed.
+        ValueError: a negative or non-finite time, a count of zero where one is needed, or a `max_batch` too small.
     """
 
     def __new__(
@@ -55,6 +57,7 @@ class Engine:
         flush_events: int = 100,
         cache_users: int = 50_000,
         cache_ttl: float = 300.0,
+        max_batch: int = 1_048_576,
     ) -> Self: ...
     @staticmethod
     def restore(
@@ -63,6 +66,7 @@ class Engine:
         flush_events: int = 100,
         cache_users: int = 50_000,
         cache_ttl: float = 300.0,
+        max_batch: int = 1_048_576,
     ) -> Engine:
         """An engine with what a file of `snapshot` holds, and settings of its own.
 
@@ -78,6 +82,7 @@ class Engine:
             flush_events: as of the constructor.
             cache_users: as of the constructor.
             cache_ttl: as of the constructor.
+            max_batch: as of the constructor.
 
         Raises:
             SnapshotRefused: the file is cut, changed, no snapshot, or one of another version.
@@ -196,7 +201,7 @@ class Engine:
             the number of instances it was enqueued for.
 
         Raises:
-            InvalidEvent: the event is not one JSON object, or too long for the bus (over 1 MiB less 1 KiB).
+            InvalidEvent: the event is not one JSON object, or too long for the bus (over `max_batch` less 1 KiB).
         """
     def route_many(self, events: Sequence[tuple[str, bytes]]) -> int:
         """`route` for a batch; all are validated before any is enqueued. The number of targets in all."""
@@ -228,8 +233,8 @@ class Engine:
                 (seq, channel, payload as stored).
 
         Returns:
-            (seq, reason) of each event that can never be delivered, as `message_frame` judges it; the lane advances
-            past it.
+            (seq, reason) of each event that can never be delivered, as `message_frame` judges it, or because it is
+            longer than a batch may be; the lane advances past it.
 
         Raises:
             LookupError: the lane is not open.
@@ -276,9 +281,20 @@ class Engine:
     def drain(self, force: bool = False) -> list[tuple[str, bytes]]:
         """Take the batches that are due, or all with `force`: (instance, payload). Decode with `decode_batch`.
 
-        A batch is closed, and due at once, before it passes 512 KiB. The batches of one instance are in order, and
-        only an event that is longer by itself makes a longer one.
+        A batch is closed, and due at once, before it passes half of `max_batch`. The batches of one instance are in
+        order, and only an event that is longer by itself makes a longer one, which is no longer than `max_batch`.
         """
+    @property
+    def max_batch(self) -> int:
+        """Bytes of the longest batch. May be set when the bus takes longer or shorter messages than before.
+
+        What waits already is not cut again, and may be longer than a limit that was lowered.
+
+        Raises:
+            ValueError: it is set below 4,096.
+        """
+    @max_batch.setter
+    def max_batch(self, max_batch: int) -> None: ...
     def next_due(self) -> float | None:
         """Seconds until a batch is due (0 when one is), None when all are empty."""
     def stats(self) -> dict[str, int]:

@@ -246,6 +246,7 @@ class Commands(Protocol):
         Raises:
             InvalidRequest: it asks for something that there is not.
             Forbidden: the user is not a member of the channel.
+            TooLarge: it is longer than the log or the bus takes.
         """
         ...
 

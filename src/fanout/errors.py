@@ -8,6 +8,7 @@ FanoutError
 ├── SnapshotRefused     a file is not a whole snapshot that this build reads (also a ValueError)
 ├── ForeignStore        a store or a stream belongs to another deployment
 ├── Unavailable         a store or the bus cannot be reached now; the same call may succeed later
+├── TooLarge            an event that the log or the bus can never take, whatever the time
 ├── PartitionLost       another worker has taken this partition; its reader must stop
 ├── ChannelExists       a channel of that id was created before
 └── ChannelNotFound     no channel has that id
@@ -44,6 +45,10 @@ class Unavailable(FanoutError):  # noqa: N818
 
 class ForeignStore(FanoutError):  # noqa: N818
     """A store, a stream or a key belongs to another deployment, or to another program; the text has the remedy."""
+
+
+class TooLarge(FanoutError):  # noqa: N818
+    """A payload that is longer than the log or the bus takes; repeating the call changes nothing."""
 
 
 class PartitionLost(FanoutError):  # noqa: N818

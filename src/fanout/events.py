@@ -16,8 +16,12 @@ from fanout.errors import InvalidEvent
 from fanout.ids import check_id
 
 MAX_TEXT: Final = 40_000
-MAX_EVENT: Final = (1 << 20) - (1 << 10)
-"""Bytes of the longest event that the engine takes: with what a batch adds, it passes a bus whose limit is 1 MiB."""
+MAX_BATCH: Final = 1 << 20
+"""Bytes of the longest batch, whatever the bus takes."""
+MIN_BATCH: Final = 4_096
+"""Bytes that the longest batch must be able to have."""
+EVENT_OVERHEAD: Final = 1_280
+"""More than storing an event and putting it into a batch add to its bytes: headers, or names, a lane and a seq."""
 MESSAGE_NEW: Final = "message.new"
 MEMBER_JOINED: Final = "member.joined"
 MEMBER_LEFT: Final = "member.left"
@@ -30,6 +34,15 @@ def timestamp(moment: datetime | None = None) -> str:
     """RFC 3339, UTC, milliseconds, as every time on the wire."""
     moment = datetime.now(UTC) if moment is None else moment.astimezone(UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def longest_event(max_payload: int) -> int:
+    """Bytes of the longest event that can be stored and delivered.
+
+    Args:
+        max_payload: bytes that one message of the log and the bus may have.
+    """
+    return min(max_payload, MAX_BATCH) - EVENT_OVERHEAD
 
 
 class Message(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -124,8 +137,6 @@ def decode_member_event(payload: bytes, channel_id: str) -> MemberJoined | Membe
     Raises:
         InvalidEvent: the bytes are no member event of that channel, or none that the engine would route.
     """
-    if len(payload) > MAX_EVENT:
-        raise InvalidEvent("not a member event: it is too long for the bus")
     try:
         check_event(payload)
         event = _member_event.decode(payload)

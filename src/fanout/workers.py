@@ -1,8 +1,18 @@
 """What fan-out workers and notification instances tell each other beside events: JSON on the bus."""
 
-from typing import Annotated, Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
+
+from fanout.ids import MAX_ID_LENGTH
+
+MAX_USERS: Final = 4_000
+"""Users in one message, whatever the bus takes: reading a longer one would hold up the receiver's event loop."""
+_ENVELOPE: Final = 1_024
+"""More than what a message of these has beside its users."""
+_QUOTING: Final = 3
+"""Two quotes and a comma."""
 
 _Id = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{1,128}\Z")]
 """As contract section 1 has it: what is handed on to a subject or to the engine is checked when it comes in."""
@@ -62,6 +72,18 @@ class Replaced(msgspec.Struct, frozen=True, tag="replaced"):
     device_id: str
     connected_at: str
     """Of the newer connection: only an older one is replaced by it."""
+
+
+def user_pages(users: Sequence[str], max_payload: int) -> Iterator[Sequence[str]]:
+    """Cut users into as many as one `Roster` or `Placed` may carry.
+
+    Args:
+        users: any number.
+        max_payload: bytes that one message of the bus may have.
+    """
+    fitting = (max_payload - _ENVELOPE) // (MAX_ID_LENGTH + _QUOTING)
+    size = max(1, min(MAX_USERS, fitting))
+    return (users[at : at + size] for at in range(0, len(users), size))
 
 
 ControlMessage = Placed | RosterRequest | Replaced

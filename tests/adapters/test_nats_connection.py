@@ -13,23 +13,12 @@ from nats.aio.transport import TcpTransport
 from nats.protocol.parser import Parser
 
 from fanout import subjects
-from fanout.errors import Unavailable
+from fanout.errors import FanoutError, TooLarge, Unavailable
 from fanout.subjects import MESSAGES
 from services.adapters.nats import Connection, NatsBus, connect, connection
-from tests.support.nats import connected, open_log
+from tests.support.nats import connected, connected_again, open_log
 from tests.support.reading import PATIENCE_S, append_messages, soon, until
-from tests.support.servers import NatsServer, free_port
-
-
-async def _connected_again(nc: Connection) -> None:
-    async def answers() -> bool | None:
-        try:
-            await nc.ping()
-        except Unavailable:
-            return None
-        return True
-
-    await until(answers)
+from tests.support.servers import ConfiguredNats, NatsServer, free_port
 
 
 async def _notices_the_loss(nc: Connection) -> None:
@@ -60,6 +49,12 @@ class TestConnect:
         async with connected(f"nats://127.0.0.1:{free_port()},{nats_url}") as nc:
             await nc.ping()
 
+    async def test_an_error_says_what_happened_at_each_of_several(self) -> None:
+        ports = free_port(), free_port()
+        with pytest.raises(Unavailable) as caught:
+            await soon(connect(", ".join(f"nats://127.0.0.1:{port}" for port in ports), name="test"))
+        assert all(f"Connect call failed ('127.0.0.1', {port})" in str(caught.value) for port in ports)
+
 
 @pytest.mark.parametrize(("failed", "at_least", "at_most"), [(0, 0.0, 0.05), (1, 0.25, 0.5), (99, 0.25, 0.5)])
 def test_only_who_failed_to_reconnect_waits_for_long(failed: int, at_least: float, at_most: float) -> None:
@@ -87,7 +82,7 @@ class TestOutage:
                 with pytest.raises(Unavailable):
                     await soon(attempt)
             nats_server.start()
-            await _connected_again(nc)
+            await connected_again(nc)
             await bus.publish("a.b", b"after")
             await bus.ping()
             assert await log.last_seq(MESSAGES) == 0
@@ -101,7 +96,7 @@ class TestOutage:
             with pytest.raises(Unavailable):
                 await soon(log.append(subjects.message("general"), b"lost", msg_id="lost"))
             nats_server.start()
-            await _connected_again(nc)
+            await connected_again(nc)
             assert await log.last_seq(MESSAGES) == 0
 
     async def test_whoever_waits_for_an_answer_is_told_when_the_connection_is_lost(
@@ -120,7 +115,7 @@ class TestOutage:
                 with pytest.raises(Unavailable):
                     await soon(task)
             nats_server.start()
-            await _connected_again(nc)
+            await connected_again(nc)
             await log.ping()
 
     async def test_a_frozen_server_is_unavailable_and_heard_again_when_it_goes_on(
@@ -134,7 +129,7 @@ class TestOutage:
             with pytest.raises(Unavailable):
                 await soon(log.append(subjects.message("general"), b"x", msg_id="x"))
             nats_server.resume()
-            await _connected_again(nc)
+            await connected_again(nc)
             answer = await log.append(subjects.message("general"), b"x", msg_id="x")
             assert answer.seq == 1
             assert await log.last_seq(MESSAGES) == 1
@@ -195,9 +190,27 @@ class TestCancellation:
 class TestLimits:
     async def test_a_payload_that_the_server_does_not_take_is_refused_here(self, nats_url: str) -> None:
         async with connected(nats_url) as nc:
-            with pytest.raises(ValueError, match="the server takes"):
+            with pytest.raises(TooLarge, match="the server takes"):
                 await NatsBus(nc).publish("a.b", bytes(nc.max_payload + 1))
+            with pytest.raises(TooLarge, match="takes"):
+                await nc.call("a.b", bytes(nc.max_payload - 20), headers={"Nats-Msg-Id": "counts, too"})
             await nc.ping()
+            assert nc.troubles == {}
+
+    async def test_follow_the_server_that_a_reconnect_leads_to(self, small_nats: ConfiguredNats) -> None:
+        async with connected(small_nats.url) as nc:
+            bus = NatsBus(nc)
+            assert bus.max_payload == 65_536
+            small_nats.config = "max_payload: 128KB\n"
+            await asyncio.to_thread(small_nats.restart)
+            await connected_again(nc)
+            assert bus.max_payload == 131_072
+
+    async def test_a_server_that_takes_too_little_for_the_services_is_refused(self, small_nats: ConfiguredNats) -> None:
+        small_nats.config = "max_payload: 4KB\n"
+        await asyncio.to_thread(small_nats.restart)
+        with pytest.raises(FanoutError, match="messages of 4,096 bytes only: set its max_payload to at least 8,192"):
+            await soon(connect(small_nats.url, name="test"))
 
     @pytest.mark.parametrize("subject", ["", "a b", "a\r\nPUB c 0\r\n", "a\tb"])
     async def test_a_subject_that_would_break_the_protocol_is_refused(self, nats_url: str, subject: str) -> None:
@@ -241,7 +254,7 @@ class TestPrivateNames:
             "_resp_map": dict,
         }
         assert {name: type(client[name]) for name in kinds} == kinds
-        assert {"_err", "_transport"} <= client.keys()
+        assert {"_err", "_transport", "_current_server"} <= client.keys()
         assert type(client["_ps"]) is Parser
         assert "self._ps.reset()" in inspect.getsource(Client._process_connect_init)
         assert "await self._ps.parse(b)" in inspect.getsource(Client._read_loop)
@@ -254,6 +267,7 @@ class TestPrivateNames:
             ("_send_ping", ["self", "future"]),
             ("_send_unsubscribe", ["self", "sid", "limit"]),
             ("_remove_sub", ["self", "sid", "max_msgs"]),
+            ("_connect_command", ["self"]),
             ("_connect_to_server", ["self", "s"]),
             ("_process_err", ["self", "err_msg"]),
             ("_process_op_err", ["self", "e"]),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fanout import Deliveries, partition_of, subjects
-from fanout.errors import FanoutError, PartitionLost, Unavailable
+from fanout.errors import FanoutError, PartitionLost, TooLarge, Unavailable
 from fanout.ports.log import Appended, Stored
 from fanout.subjects import DEAD, MESSAGES, META, STREAM_SUBJECTS
 from services.adapters.embedded.deployment import EmbeddedDeployment
@@ -120,6 +120,8 @@ class TestErrors:
 
     def test_what_does_not_is_refused(self) -> None:
         with pytest.raises(api.Refused):
+            api.checked(b'{"error": {"code": 400, "err_code": 10052, "description": "invalid"}}')
+        with pytest.raises(TooLarge):
             api.checked(b'{"error": {"code": 400, "err_code": 10054, "description": "too large"}}')
 
     async def test_a_full_account_is_unavailable(self, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanout.api import Forbidden, InvalidRequest, SendMessage
-from fanout.errors import Unavailable
+from fanout.errors import TooLarge, Unavailable
 from fanout.events import MessageEvent, decode_message_event
 from fanout.ids import check_message_id
 from fanout.ports.memberships import Channel
@@ -116,6 +116,14 @@ async def test_a_log_that_is_down_is_unavailable(
     with pytest.raises(Unavailable):
         await commands.send_message("alice", request(client_msg_id="c-1"), "c")
     assert log.streams[MESSAGES] == []
+
+
+async def test_a_message_that_could_never_be_delivered_is_refused(commands: CommandService, log: FakeLog) -> None:
+    log.longest = 10_000
+    with pytest.raises(TooLarge):
+        await commands.send_message("alice", request(text="x" * 10_000), "c")
+    await commands.send_message("alice", request(text="x" * 9_000), "c")
+    assert len(log.streams[MESSAGES]) == 1
 
 
 async def test_a_repeat_whose_first_is_gone_is_not_answered_with_a_guess(

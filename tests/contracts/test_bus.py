@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from fanout.errors import TooLarge
 from fanout.ports.bus import Bus
 from services.runtime.skipping import HANDLERS_FAILED
 from tests.support.observing import until
@@ -69,6 +70,19 @@ async def test_more_than_any_buffer_holds_comes_in_order(bus: Bus) -> None:
     sent = [(f"a.{number}", bytes([number]) * 500_000) for number in range(24)]
     await bus.publish_many(sent)
     assert await heard.count(24) == sent
+    await subscription.close()
+
+
+async def test_the_longest_message_comes_and_a_longer_one_is_refused_before_any_is_sent(bus: Bus) -> None:
+    heard = _Heard()
+    subscription = await bus.subscribe("a.*", heard)
+    longest = bytes(bus.max_payload)
+    with pytest.raises(TooLarge, match=str(bus.max_payload)):
+        await bus.publish("a.b", longest + b"x")
+    with pytest.raises(TooLarge):
+        await bus.publish_many([("a.b", b"not sent"), ("a.b", longest + b"x")])
+    await bus.publish_many([("a.c", longest)])
+    assert await heard.count(1) == [("a.c", longest)]
     await subscription.close()
 
 

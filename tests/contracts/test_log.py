@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from fanout import partition_of, subjects
-from fanout.errors import PartitionLost
+from fanout.errors import PartitionLost, TooLarge
+from fanout.events import MAX_BATCH, longest_event
 from fanout.ports.log import Log, PartitionReader, Stored
 from fanout.subjects import DEAD, MESSAGES, META
 from tests.contracts.conftest import PARTITIONS
@@ -34,6 +35,12 @@ class TestAppend:
         await log.append(subjects.message("general"), b"one", msg_id="same")
         answer = await log.append(subjects.member_joined("general"), b"two", msg_id="same")
         assert not answer.duplicate
+
+    async def test_the_longest_event_is_stored_and_a_longer_one_refused(self, log: Log) -> None:
+        longest = bytes(longest_event(MAX_BATCH))
+        with pytest.raises(TooLarge, match=str(len(longest))):
+            await log.append(subjects.message("general"), longest + b"x", msg_id="a")
+        assert (await log.append(subjects.message("general"), longest, msg_id="a")).seq == 1
 
     async def test_get_gives_the_event_as_it_was_published(self, log: Log) -> None:
         seq = (await log.append(subjects.message("general"), b"\x00payload\xff", msg_id="a")).seq

@@ -28,6 +28,8 @@ class Store:
 class Confirmations:
     """A bus that nobody listens to."""
 
+    max_payload = 1 << 20
+
     async def publish_many(self, messages: list[tuple[str, bytes]]) -> None:
         """Forget them."""
 

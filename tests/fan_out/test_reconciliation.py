@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from fanout import Engine, partition_of
+from fanout.events import MAX_BATCH
 from fanout.keys import PresenceChange
 from fanout.ports.log import Log, Stored, Tail
 from fanout.workers import Placed, decode_control
@@ -17,7 +18,7 @@ from services.fan_out.placements import Placements
 from services.fan_out.worker import MARK_EVERY_S
 from services.runtime.tasks import Tasks
 from tests.support.observing import until
-from tests.support.platform import MAX_PAYLOAD, Platform, platform
+from tests.support.platform import Platform, platform
 
 SHORT_S = 0.3
 """Without a sign of life for so long an instance is dead, where a test does not want to wait for a whole lease."""
@@ -194,7 +195,7 @@ async def test_a_poisonous_event_is_buried_and_the_rest_goes_on(house: Platform)
         b"{}",
         b'{"type":"message.new","channel_id":"other"}',
         b'{%b,"extra":"\xff"}' % member,
-        b'{%b,"extra":"%b"}' % (member, b"x" * MAX_PAYLOAD),
+        b'{%b,"extra":"%b"}' % (member, b"x" * MAX_BATCH),
     )
     for number, payload in enumerate(poison):
         await house.log.append("messages.send.general", payload, msg_id=f"poison-{number}")

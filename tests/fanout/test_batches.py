@@ -70,6 +70,38 @@ def test_a_batch_is_due_at_its_count() -> None:
     assert (instance, len(decode_batch(payload))) == ("i", 3)
 
 
+@pytest.mark.parametrize("max_batch", [4_096, 65_536, 3 << 20])
+def test_batches_are_cut_by_what_the_bus_takes(max_batch: int) -> None:
+    engine = Engine(flush_interval=60, max_batch=max_batch)
+    engine.user_online("ann", "ann", ["c"])
+    events = [b'{"n":%d,"text":"%s"}' % (number, b"x" * 1_000) for number in range(200)]
+    engine.route_many([("c", event) for event in events])
+    payloads = [payload for _, payload in engine.drain(force=True)]
+    assert max(map(len, payloads)) <= max_batch // 2
+    assert [record.event for payload in payloads for record in decode_batch(payload)] == events
+
+
+def test_an_event_that_no_batch_can_hold_is_refused_and_the_lane_goes_on() -> None:
+    engine = Engine(flush_interval=60)
+    engine.user_online("ann", "ann", ["c"])
+    engine.max_batch = 65_536
+    engine.open_lane(1, 1, 0)
+    long = stored_message("c", text="x" * 65_000)
+    refused = engine.route_messages(1, 0, [(1, "c", stored_message("c", text="a")), (2, "c", long)])
+    assert [(seq, "too long for the bus" in reason) for seq, reason in refused] == [(2, True)]
+    assert engine.route_messages(1, 0, [(3, "c", stored_message("c", text="b"))]) == []
+    assert _chain(engine, "ann") == [(1, 1, 0, 1), (1, 1, 1, 3)]
+
+
+def test_a_limit_that_holds_no_event_is_refused() -> None:
+    with pytest.raises(ValueError, match="max_batch must be at least 4096"):
+        Engine(max_batch=4_095)
+    engine = Engine()
+    with pytest.raises(ValueError, match="max_batch must be at least 4096"):
+        engine.max_batch = 0
+    assert engine.max_batch == 1_048_576
+
+
 def test_what_is_too_long_for_one_message_is_split_in_order() -> None:
     engine = _engine(ann=["c"])
     events = [b'{"n":%d,"text":"%s"}' % (number, b"x" * 100_000) for number in range(12)]

@@ -45,6 +45,14 @@ async def test_a_message_is_accepted_once_the_log_holds_it(http: httpx.AsyncClie
     assert message.message_id == check_message_id(response.json()["message_id"])
 
 
+async def test_a_message_too_long_for_the_log_or_the_bus_is_413(
+    http: httpx.AsyncClient, world: World, channel: str
+) -> None:
+    world.log.longest = 10_000
+    response = await http.post("chat.sendMessage", json={"channel": channel, "text": "x" * 10_000})
+    assert problem(response) == (413, "message_too_large")
+
+
 async def test_a_retry_with_the_same_id_is_one_message(http: httpx.AsyncClient, world: World, channel: str) -> None:
     body = {"channel": channel, "text": "hello", "client_msg_id": "c-1"}
     ids = {(await http.post("chat.sendMessage", json=body)).json()["message_id"] for _ in range(3)}

@@ -25,7 +25,11 @@ BODY = {400: {"invalid_request", "malformed_json"}, 413: {"body_too_large"}}
 CALLS: dict[tuple[str, str], tuple[int, dict[int, set[str]]]] = {
     ("chat.sendMessage", "post"): (
         202,
-        {**BODY, 400: {"invalid_request", "malformed_json", "threads_unavailable"}, 403: {"not_a_member"}},
+        {
+            400: {"invalid_request", "malformed_json", "threads_unavailable"},
+            403: {"not_a_member"},
+            413: {"body_too_large", "message_too_large"},
+        },
     ),
     ("channels.create", "post"): (201, {**BODY, 409: {"channel_exists"}}),
     ("channels.join", "post"): (200, {**BODY, 403: {"private_channel"}, 404: {"channel_not_found"}}),

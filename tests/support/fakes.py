@@ -6,7 +6,7 @@ from itertools import accumulate
 
 import msgspec
 
-from fanout.errors import ChannelExists, ChannelNotFound, Unavailable
+from fanout.errors import ChannelExists, ChannelNotFound, TooLarge, Unavailable
 from fanout.events import StoredMessage, encode
 from fanout.keys import PresenceChange
 from fanout.ports.authenticator import Identity, TokenRefused
@@ -62,9 +62,12 @@ class FakeLog(Switchable):
         self.msg_ids: dict[tuple[str, str], int] = {}
         self.acknowledged_upto: int | None = None
         """How far every durable consumer has come; None: to the end."""
+        self.longest = 1 << 20
 
     async def append(self, subject: str, payload: bytes, *, msg_id: str) -> Appended:
         self._use()
+        if len(payload) > self.longest:
+            raise TooLarge(f"{len(payload)} bytes")
         stream = stream_of(subject)
         if (stream, msg_id) in self.msg_ids:
             return Appended(self.msg_ids[stream, msg_id], duplicate=True)

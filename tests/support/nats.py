@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from fanout.errors import Unavailable
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats import Connection, NatsLog, connect
+from tests.support.reading import until
 
 HEARTBEAT_S = 0.25
 UNHURRIED_S = 5.0
@@ -22,3 +24,14 @@ async def connected(url: str) -> AsyncIterator[Connection]:
 
 async def open_log(nc: Connection, partitions: int, heartbeat: float = HEARTBEAT_S) -> NatsLog:
     return await NatsLog.open(nc, EmbeddedDeployment("test"), partitions=partitions, heartbeat=heartbeat)
+
+
+async def connected_again(nc: Connection) -> None:
+    async def answers() -> bool | None:
+        try:
+            await nc.ping()
+        except Unavailable:
+            return None
+        return True
+
+    await until(answers)

@@ -209,6 +209,18 @@ class NatsServer(Server):
         return self.exchange(b"").startswith(b"INFO ")
 
 
+class ConfiguredNats(NatsServer):
+    """nats-server with lines of its config file, which may be changed between two starts."""
+
+    config = ""
+
+    def command(self) -> list[str]:
+        """Its command line."""
+        file = self.folder / "server.conf"
+        file.write_text(self.config)
+        return [*super().command(), "-c", str(file)]
+
+
 class RedisServer(Server):
     """redis-server that appends every write to disk, and gives notice of expired keys."""
 

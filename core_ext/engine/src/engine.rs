@@ -2,10 +2,14 @@
 
 use crate::cache::Cache;
 use crate::error::{Error, Result};
+use crate::frame::max_event;
 use crate::inboxes::Due;
 use crate::outbox::Outbox;
-use crate::sync::Mutex;
+use crate::sync::{AtomicUsize, Mutex, Ordering};
 use crate::table::Table;
+
+/// The least that a batch must be able to hold: an event of a kilobyte or two, with what a batch adds.
+pub const MIN_BATCH: usize = 4 << 10;
 
 /// How an engine batches and caches; times are nanoseconds.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +18,8 @@ pub struct Config {
     pub flush_interval: u64,
     /// With so many events a batch is due at once.
     pub flush_events: usize,
+    /// The most bytes that a batch may have: what the bus carries in one message.
+    pub max_batch: usize,
     /// So many users' lists are cached.
     pub cache_users: usize,
     /// A cached list is no longer used.
@@ -30,6 +36,8 @@ pub struct Config {
 pub struct Engine {
     pub(crate) table: Table,
     pub(crate) outbox: Mutex<Outbox>,
+    /// The most bytes of a batch. It may change, so an event is judged by what it was just before.
+    pub(crate) max_batch: AtomicUsize,
     /// Whoever drops an instance waits for this turn, so that its number stays its own until the drop is done.
     pub(crate) drops: Mutex<()>,
     /// Whoever moves a lane waits for this turn, so that a bulk of stored events is routed whole.
@@ -45,16 +53,48 @@ impl Engine {
         if config.flush_events == 0 {
             return Err(Error::InvalidArgument("flush_events must be at least 1".to_owned()));
         }
+        check_max_batch(config.max_batch)?;
         let due = Due { interval: config.flush_interval, events: config.flush_events };
         let table = Table::new(Cache::new(config.cache_users, config.cache_ttl));
         let turn = || Mutex::new(());
         Ok(Self {
             table,
-            outbox: Mutex::new(Outbox::new(due)),
+            outbox: Mutex::new(Outbox::new(due, close_at(config.max_batch))),
+            max_batch: AtomicUsize::new(config.max_batch),
             drops: turn(),
             lanes: turn(),
             snapshots: turn(),
             snapshot_note: Vec::new(),
         })
     }
+
+    /// The most bytes that a batch may have.
+    pub fn max_batch(&self) -> usize {
+        self.max_batch.load(Ordering::Relaxed)
+    }
+
+    /// Have batches of at most so many bytes from now on. What waits already may be longer.
+    pub fn set_max_batch(&self, bytes: usize) -> Result<()> {
+        check_max_batch(bytes)?;
+        self.max_batch.store(bytes, Ordering::Relaxed);
+        self.outbox.lock().close_at(close_at(bytes));
+        Ok(())
+    }
+
+    /// The most bytes that an event may have now.
+    pub(crate) fn max_event(&self) -> usize {
+        max_event(self.max_batch())
+    }
+}
+
+fn check_max_batch(bytes: usize) -> Result<()> {
+    if bytes >= MIN_BATCH {
+        return Ok(());
+    }
+    Err(Error::InvalidArgument(format!("max_batch must be at least {MIN_BATCH}")))
+}
+
+/// Batches are closed at half of what they may have: only an event that is longer by itself makes a longer one.
+fn close_at(max_batch: usize) -> usize {
+    max_batch / 2
 }

@@ -10,8 +10,11 @@ use crate::error::{Error, Result};
 use crate::ids::check;
 use crate::portable::check_portable;
 
-/// The longest event: with the most that a batch adds to it, it passes a bus whose limit is 1 MiB.
-pub const MAX_EVENT: usize = (1 << 20) - (1 << 10);
+/// The longest batch unless an engine is told otherwise: the usual limit of the bus.
+pub const MAX_BATCH: usize = 1 << 20;
+
+/// More than a batch adds to the one event that it has: two names, a lane, a seq, and the lengths.
+const MAX_BATCHING: usize = 1 << 10;
 
 /// The most that wrapping adds to a message: the names and marks of the members, a seq, a part and a channel.
 const MAX_WRAPPING: usize = 256;
@@ -19,9 +22,21 @@ const MAX_WRAPPING: usize = 256;
 /// FIN and the opcode of text, RFC 6455 section 5.2.
 const FINAL_TEXT: u8 = 0x81;
 
-/// Refuse bytes that are not one JSON object of at most [`MAX_EVENT`] bytes.
+/// The longest event that a batch of so many bytes can hold.
+pub(crate) fn max_event(max_batch: usize) -> usize {
+    max_batch - MAX_BATCHING
+}
+
+/// Refuse bytes that are not one JSON object which a batch of [`MAX_BATCH`] can hold.
 pub fn check_event(event: &[u8]) -> Result<()> {
-    check_size(event)?;
+    check_event_within(max_event(MAX_BATCH), event)
+}
+
+/// Refuse bytes that are not one JSON object of at most so many.
+pub(crate) fn check_event_within(limit: usize, event: &[u8]) -> Result<()> {
+    if event.len() > limit {
+        return Err(too_long(limit));
+    }
     object::<&RawValue>(text(event)?).map(drop)
 }
 
@@ -29,9 +44,9 @@ pub fn check_event(event: &[u8]) -> Result<()> {
 ///
 /// This is the one judgement of what a message event of `channel` is: `fanout.events.decode_message_event` asks it too,
 /// so that fan-out and the message writer judge alike. It does not depend on `seq` and `part`, and refuses what some
-/// reader further on could not take.
+/// reader further on could not take. Only an engine whose bus carries less than [`MAX_BATCH`] refuses more.
 pub fn message_new(seq: u64, part: u32, channel: &str, payload: &[u8]) -> Result<Vec<u8>> {
-    let wrapped = Wrapped::new(seq, part, channel, payload)?;
+    let wrapped = Wrapped::new(max_event(MAX_BATCH), seq, part, channel, payload)?;
     let mut event = Vec::with_capacity(wrapped.len());
     wrapped.write(&mut event);
     Ok(event)
@@ -44,10 +59,13 @@ pub(crate) struct Wrapped<'a> {
 }
 
 impl<'a> Wrapped<'a> {
-    /// Judge a stored message event.
-    pub(crate) fn new(seq: u64, part: u32, channel: &str, payload: &'a [u8]) -> Result<Self> {
+    /// Judge a stored message event, which may have so many bytes when it is wrapped.
+    pub(crate) fn new(limit: usize, seq: u64, part: u32, channel: &str, payload: &'a [u8]) -> Result<Self> {
         check(channel, "channel")?;
         let message = check_message_event(channel, payload)?;
+        if message.len() > limit - MAX_WRAPPING {
+            return Err(too_long(limit));
+        }
         let head = format!(r#"{{"type":"message.new","seq":{seq},"part":{part},"channel_id":"{channel}","message":"#);
         Ok(Self { head, message })
     }
@@ -69,9 +87,6 @@ fn check_message_event<'a>(channel: &str, payload: &'a [u8]) -> Result<&'a str> 
     let envelope: Envelope = object(text)?;
     check_portable(text)?;
     let message: Message = object(envelope.message.get())?;
-    if envelope.message.get().len() > MAX_EVENT - MAX_WRAPPING {
-        return Err(too_long());
-    }
     if !is_message_id(&message.message_id) {
         return Err(invalid("message_id must be msg_ followed by a ULID"));
     }
@@ -160,12 +175,8 @@ fn object<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| Error::InvalidEvent(error.to_string()))
 }
 
-fn check_size(event: &[u8]) -> Result<()> {
-    if event.len() > MAX_EVENT { Err(too_long()) } else { Ok(()) }
-}
-
-fn too_long() -> Error {
-    invalid("the event is too long for the bus")
+fn too_long(limit: usize) -> Error {
+    Error::InvalidEvent(format!("the event is too long for the bus: it takes {limit} bytes"))
 }
 
 fn is_message_id(id: &str) -> bool {
@@ -187,6 +198,7 @@ fn invalid(reason: &str) -> Error {
 mod tests {
     use super::*;
 
+    const MAX_EVENT: usize = MAX_BATCH - MAX_BATCHING;
     const ID: &str = "msg_01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
     fn stored(message: &str) -> String {

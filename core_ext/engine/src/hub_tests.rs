@@ -41,7 +41,8 @@ impl Wire for Kernel {
 }
 
 fn engine() -> Engine {
-    Engine::new(Config { flush_interval: 0, flush_events: 1, cache_users: 1, cache_ttl: 0 }).unwrap()
+    Engine::new(Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users: 1, cache_ttl: 0 })
+        .unwrap()
 }
 
 fn frame(text: &str) -> Frame {

@@ -4,9 +4,6 @@ use compact_str::CompactString;
 
 use crate::batch::Batch;
 
-/// A batch is closed before it passes this, half of what the bus carries in one message.
-pub const MAX_BATCH: usize = 512 << 10;
-
 /// The most that a batch adds to a body: its version, a lane's header, a kind and a seq.
 pub(crate) const MAX_HEAD: usize = 1 + (1 + 5 + 10 + 10) + (1 + 10);
 
@@ -30,14 +27,20 @@ pub(crate) struct Inbox {
 }
 
 /// An inbox for every instance that was ever a target, until the instance is dropped.
-#[derive(Default)]
 pub(crate) struct Inboxes {
+    /// A batch is closed before it passes so many bytes.
+    pub(crate) close_at: usize,
     slots: Vec<Option<Inbox>>,
     /// The instances whose inbox is not empty, in no order: so nobody has to look through those that are idle.
     waiting: Vec<u32>,
 }
 
 impl Inboxes {
+    /// None yet; batches are closed before they pass so many bytes.
+    pub(crate) fn new(close_at: usize) -> Self {
+        Self { close_at, slots: Vec::new(), waiting: Vec::new() }
+    }
+
     /// The inbox of an instance; `make` makes it the first time.
     pub(crate) fn reach(&mut self, instance: u32, make: impl FnOnce() -> Inbox) -> &mut Inbox {
         let place = instance as usize;
@@ -58,7 +61,7 @@ impl Inboxes {
         if inbox.is_empty() {
             self.waiting.push(instance);
         }
-        inbox.batch(length, now)
+        inbox.batch(length, self.close_at, now)
     }
 
     /// Forget an instance, and what waits for it.
@@ -109,8 +112,8 @@ impl Inbox {
         self.open.is_empty() && self.closed.is_empty()
     }
 
-    fn batch(&mut self, length: usize, now: u64) -> &mut Batch {
-        if self.open.len() + MAX_HEAD + length > MAX_BATCH {
+    fn batch(&mut self, length: usize, close_at: usize, now: u64) -> &mut Batch {
+        if self.open.len() + MAX_HEAD + length > close_at {
             self.close();
         }
         if self.open.is_empty() {

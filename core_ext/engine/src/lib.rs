@@ -46,12 +46,11 @@ mod concurrency_tests;
 
 pub use batch::{Batch, Decoder, Place, Record};
 pub use chains::{Chains, Verdict};
-pub use engine::{Config, Engine};
+pub use engine::{Config, Engine, MIN_BATCH};
 pub use error::{Error, Result};
-pub use frame::{MAX_EVENT, check_event, message_new, text_frame_head};
+pub use frame::{MAX_BATCH, check_event, message_new, text_frame_head};
 pub use hub::{Flushed, Frame, Hub, Pause, Received, Socket, Wire};
 pub use ids::{Ids, check as check_id};
-pub use inboxes::MAX_BATCH;
 pub use partition::partition_of;
 pub use queries::Name;
 pub use rosters::Digest;

@@ -35,9 +35,14 @@ pub(crate) struct Targets<'a> {
 }
 
 impl Outbox {
-    pub(crate) fn new(due: Due) -> Self {
-        let (inboxes, lanes, held) = (Inboxes::default(), BTreeMap::new(), HashSet::new());
+    pub(crate) fn new(due: Due, close_at: usize) -> Self {
+        let (inboxes, lanes, held) = (Inboxes::new(close_at), BTreeMap::new(), HashSet::new());
         Self { due, inboxes, lanes, held, routed: 0, flushes: 0, copied: 0 }
+    }
+
+    /// Close the batches that are begun from now on, and those that wait, before they pass so many bytes.
+    pub(crate) fn close_at(&mut self, bytes: usize) {
+        self.inboxes.close_at = bytes;
     }
 
     /// Enqueue an ephemeral event.

@@ -1,7 +1,10 @@
 use super::*;
 use crate::batch::Decoder;
 use crate::bodies::Bodies;
-use crate::inboxes::{MAX_BATCH, MAX_HEAD};
+use crate::inboxes::MAX_HEAD;
+
+/// Batches are closed before they pass this.
+const MAX_BATCH: usize = 512 << 10;
 
 const DUE: Due = Due { interval: 100, events: 3 };
 
@@ -11,7 +14,7 @@ struct Post {
 
 impl Post {
     fn new() -> Self {
-        Self { outbox: Outbox::new(DUE) }
+        Self { outbox: Outbox::new(DUE, MAX_BATCH) }
     }
 
     fn send(&mut self, instance: u32, event: &[u8], now: u64) {
@@ -82,6 +85,18 @@ fn what_would_be_too_long_is_split_in_order() {
     assert!(first[0].1.len() <= MAX_BATCH);
     assert_eq!(post.outbox.pending().0, 2);
     assert_eq!(post.drain(1_000, true).len(), 1);
+}
+
+#[test]
+fn batches_follow_a_limit_that_changes() {
+    let mut post = Post::new();
+    let event = vec![b'x'; 1_000];
+    (0..8).for_each(|_| post.send(0, &event, 0));
+    post.outbox.close_at(4_000);
+    (0..8).for_each(|_| post.send(0, &event, 0));
+    let lengths: Vec<usize> = post.drain(0, true).iter().map(|(_, batch)| batch.len()).collect();
+    assert!(lengths[0] > 8_000, "what waited is not taken apart");
+    assert!(lengths.len() == 4 && lengths[1..].iter().all(|&length| length <= 4_000), "{lengths:?}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::batch::Batch;
 use crate::bodies::{Bodies, Letter};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::frame::check_event;
+use crate::frame::check_event_within;
 use crate::ids::{Id, Ids, check};
 use crate::outbox::{Outbox, Targets};
 use crate::rows::InstanceIds;
@@ -35,7 +35,7 @@ impl Engine {
         check(channel, "channel")?;
         exclude.map_or(Ok(()), |instance| check(instance, "exclude"))?;
         actor.map_or(Ok(()), |user| check(user, "actor"))?;
-        check_event(event)?;
+        check_event_within(self.max_event(), event)?;
         let targets = |table: &Table| {
             let excluded = exclude.and_then(|instance| instance_of(table, instance));
             let mut targets = channel_targets(table, channel);
@@ -50,9 +50,10 @@ impl Engine {
 
     /// [`Engine::route`] for several; nothing is enqueued unless all are sound. The number of targets in all.
     pub fn route_many(&self, events: &[(&str, &[u8])], now: u64) -> Result<usize> {
+        let limit = self.max_event();
         for (channel, event) in events {
             check(channel, "channel")?;
-            check_event(event)?;
+            check_event_within(limit, event)?;
         }
         let mut routed = 0;
         for events in slices(events, |(_, event)| event.len()) {
@@ -68,7 +69,7 @@ impl Engine {
     /// Enqueue an ephemeral event for every instance that the user is on; the number of targets.
     pub fn route_user(&self, user: &str, event: &[u8], now: u64) -> Result<usize> {
         check(user, "user")?;
-        check_event(event)?;
+        check_event_within(self.max_event(), event)?;
         let targets = |table: &Table| user_targets(table, user);
         self.send_one(None, Some(user), event, targets, |outbox, targets, letter| {
             outbox.send(targets, letter, now);
@@ -96,7 +97,8 @@ impl Engine {
     pub fn route_messages(&self, lane: u32, part: u32, events: &[Stored], now: u64) -> Result<Vec<(u64, String)>> {
         check_each_rises(events)?;
         let mut refused = Vec::new();
-        let wrap = |events| Slice::of_messages(part, events, &mut refused);
+        let limit = self.max_event();
+        let wrap = |events| Slice::of_messages(limit, part, events, &mut refused);
         let wrapped: Vec<_> = slices(events, |(_, _, payload)| payload.len()).map(wrap).collect();
         let _turn = self.lanes.lock();
         self.outbox.lock().check_rises(lane, events.first().map_or(u64::MAX, |event| event.0))?;
@@ -121,7 +123,7 @@ impl Engine {
     ) -> Result<usize> {
         check(channel, "channel")?;
         also.map_or(Ok(()), |user| check(user, "also"))?;
-        check_event(event)?;
+        check_event_within(self.max_event(), event)?;
         let targets = |table: &Table| {
             let mut targets = channel_targets(table, channel);
             targets.extend(also.into_iter().flat_map(|user| user_targets(table, user)));
@@ -294,14 +296,21 @@ mod tests {
 
     use super::*;
     use crate::batch::Decoder;
-    use crate::engine::Config;
+    use crate::engine::{Config, MIN_BATCH};
 
     const BULK: [(&str, &[u8]); 3] = [("c", b"{}"); 3];
     const OTHER: &[u8] = br#"{"other":1}"#;
 
     /// Where the event stands of somebody who comes during the first of two slices.
     fn place_of_one_who_waits() -> Option<usize> {
-        let engine = Engine::new(Config { flush_interval: 0, flush_events: 1, cache_users: 0, cache_ttl: 0 }).unwrap();
+        let engine = Engine::new(Config {
+            flush_interval: 0,
+            flush_events: 1,
+            max_batch: 1 << 20,
+            cache_users: 0,
+            cache_ttl: 0,
+        })
+        .unwrap();
         engine.user_online("ann", "i1", Some(Ids::of(["c"], "channel").unwrap()), 0).unwrap();
         let begun = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -324,6 +333,50 @@ mod tests {
         });
         let batches = engine.drain(0, true);
         Decoder::new(&batches[0].1).unwrap().position(|record| record.unwrap().event == OTHER)
+    }
+
+    fn engine_of(max_batch: usize) -> Result<Engine> {
+        let engine =
+            Engine::new(Config { flush_interval: 0, flush_events: 1, max_batch, cache_users: 0, cache_ttl: 0 })?;
+        engine.user_online("ann", "i1", Some(Ids::of(["c"], "channel").unwrap()), 0).unwrap();
+        Ok(engine)
+    }
+
+    fn of_length(length: usize) -> String {
+        format!(r#"{{"a":"{}"}}"#, "x".repeat(length - 8))
+    }
+
+    #[test]
+    fn the_longest_event_makes_no_batch_that_is_too_long() {
+        let name = "n".repeat(128);
+        let engine = engine_of(8_192).unwrap();
+        engine.user_online("ann", "i1", Some(Ids::of([name.as_str()], "channel").unwrap()), 0).unwrap();
+        let longest = of_length(engine.max_event());
+        engine.route(&name, longest.as_bytes(), None, Some(&name), 0).unwrap();
+        engine.open_lane(u32::MAX, u64::MAX, 1 << 63).unwrap();
+        engine.route_stored(u32::MAX, u64::MAX, &name, longest.as_bytes(), Some(&name), 0).unwrap();
+        let batches = engine.drain(0, true);
+        assert_eq!(batches.len(), 2);
+        assert!(batches.iter().all(|(_, batch)| batch.len() <= 8_192));
+        for error in [
+            engine.route(&name, of_length(longest.len() + 1).as_bytes(), None, None, 0),
+            engine.route_many(&[(&name, of_length(longest.len() + 1).as_bytes())], 0),
+            engine.route_user("ann", of_length(longest.len() + 1).as_bytes(), 0),
+        ] {
+            assert!(error.unwrap_err().to_string().contains("too long for the bus"));
+        }
+    }
+
+    #[test]
+    fn the_limit_follows_the_bus_and_is_not_below_the_least() {
+        let engine = engine_of(1 << 20).unwrap();
+        let event = of_length(100_000);
+        assert_eq!(engine.route("c", event.as_bytes(), None, None, 0), Ok(1));
+        engine.set_max_batch(65_536).unwrap();
+        assert_eq!(engine.max_batch(), 65_536);
+        assert!(engine.route("c", event.as_bytes(), None, None, 0).is_err());
+        assert!(engine.set_max_batch(MIN_BATCH - 1).is_err());
+        assert!(engine_of(MIN_BATCH - 1).is_err());
     }
 
     #[test]

@@ -45,12 +45,18 @@ impl<'a> Slice<'a> {
         })
     }
 
-    /// Stored message events as `message.new`; each that is none is noted in `refused`, with the reason.
-    pub(crate) fn of_messages(part: u32, events: &[Stored<'a>], refused: &mut Vec<(u64, String)>) -> Self {
+    /// Stored message events as `message.new`, of at most so many bytes; each that is none is noted in `refused`, with
+    /// the reason.
+    pub(crate) fn of_messages(
+        limit: usize,
+        part: u32,
+        events: &[Stored<'a>],
+        refused: &mut Vec<(u64, String)>,
+    ) -> Self {
         let length = events.iter().map(|(_, channel, payload)| payload.len() + channel.len() + WRAPPING).sum();
         Self::fill(length, events, |bodies, &(seq, channel, payload)| {
-            let wrapped =
-                Wrapped::new(seq, part, channel, payload).map_err(|reason| refused.push((seq, reason.to_string())));
+            let wrapped = Wrapped::new(limit, seq, part, channel, payload)
+                .map_err(|reason| refused.push((seq, reason.to_string())));
             let body = wrapped.map(|event| bodies.put(Some(channel), None, event.len(), |bytes| event.write(bytes)));
             Post { seq, channel, body: body.ok() }
         })

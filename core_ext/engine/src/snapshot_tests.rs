@@ -10,7 +10,8 @@ use crate::engine::Config;
 use crate::error::Error;
 use crate::ids::Ids;
 
-const CONFIG: Config = Config { flush_interval: 0, flush_events: 1, cache_users: 2, cache_ttl: 100 };
+const CONFIG: Config =
+    Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users: 2, cache_ttl: 100 };
 
 /// A folder that goes with the test.
 struct Folder(PathBuf);

@@ -8,7 +8,8 @@ use fanout_engine::{Config, Engine, Ids, Moment};
 
 const USERS: usize = 40;
 const SNAPSHOTS: usize = 25;
-const CONFIG: Config = Config { flush_interval: 0, flush_events: 1, cache_users: 5, cache_ttl: 1 << 60 };
+const CONFIG: Config =
+    Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users: 5, cache_ttl: 1 << 60 };
 const MOMENT: Moment = Moment { now: 0, unix: 0 };
 
 /// Channels that only this user is in, and two more that begin and end with each visit: their numbers are used again.

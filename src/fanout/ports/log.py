@@ -166,6 +166,7 @@ class Log(Protocol):
         Raises:
             Unavailable: the log cannot be reached, or gave no answer in time. The event will not be stored later
                 by this call's own doing, but an answer may have been lost: repeat with the same `msg_id`.
+            TooLarge: the log stores no event of that length, or no batch on the bus could carry it.
         """
         ...
 
@@ -245,7 +246,8 @@ class Log(Protocol):
     async def bury(self, stream: str, event: Stored, reason: str) -> None:
         """Keep an event that can never succeed in DEAD, with the reason in the header `Fanout-Reason`.
 
-        The same event buried twice within the dedup window is kept once.
+        The same event buried twice within the dedup window is kept once. Of one that is longer than the log takes
+        now, the beginning is kept, and the reason says so.
         """
         ...
 

@@ -15,4 +15,7 @@ INSTANCES_WITHOUT_LEASE = Gauge(
 )
 SNAPSHOT_BYTES = Gauge("fanout_snapshot_bytes", "Length of the last snapshot of the routing table")
 SNAPSHOT_SECONDS = Gauge("fanout_snapshot_seconds", "What it took to write the last snapshot of the routing table")
+BATCHES_TOO_LARGE = Counter(
+    "fanout_batches_too_large_total", "Batches that the bus does not take since its limit fell; instances read the log"
+)
 ROSTERS_REPAIRED = Counter("fanout_rosters_repaired_total", "Instances whose users had to be reconciled")

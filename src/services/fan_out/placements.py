@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from fanout.keys import PresenceChange
 from fanout.ports.bus import Bus
 from fanout.ports.memberships import Memberships
 from fanout.subjects import instance_control
-from fanout.workers import Placed
+from fanout.workers import Placed, user_pages
 from services.fan_out.metrics import USERS_PLACED, USERS_REFUSED
 from services.runtime.tasks import Tasks, insist
 from services.runtime.time_slice import TimeSlice
@@ -21,8 +21,6 @@ from services.runtime.time_slice import TimeSlice
 log = structlog.get_logger(__name__)
 
 CONCURRENT_LOADS = 32
-CONFIRMED_AT_ONCE = 4_000
-"""Users in one message: at 128 characters an id, it stays under the bus's limit of 1 MiB."""
 INLINE_CHANNELS = 2_000
 """Users of more are placed and taken off by a thread: the core releases the GIL, and the event loop goes on."""
 
@@ -204,17 +202,17 @@ class Placements:
 
     async def _publish_confirmations(self, placed: dict[str, list[str]]) -> None:
         messages = [
-            (instance_control(instance_id), self._confirmation(users[at : at + CONFIRMED_AT_ONCE]))
+            (instance_control(instance_id), self._confirmation(page))
             for instance_id, users in placed.items()
-            for at in range(0, len(users), CONFIRMED_AT_ONCE)
+            for page in user_pages(users, self._bus.max_payload)
         ]
         try:
             await self._bus.publish_many(messages)
         except Unavailable as error:
             log.warning("placements not confirmed; instances will ask again", reason=str(error))
 
-    def _confirmation(self, users: list[str]) -> bytes:
-        return msgspec.json.encode(Placed(self._worker_id, users))
+    def _confirmation(self, users: Sequence[str]) -> bytes:
+        return msgspec.json.encode(Placed(self._worker_id, list(users)))
 
     def _count(self) -> None:
         USERS_PLACED.set(self._engine.stats()["users"])

@@ -5,8 +5,10 @@ import asyncio
 import structlog
 
 from fanout import Engine
+from fanout.events import MAX_BATCH, MIN_BATCH
 from fanout.ports.bus import Bus
 from fanout.subjects import instance_events
+from services.fan_out.metrics import BATCHES_TOO_LARGE
 from services.runtime.tasks import insist
 
 log = structlog.get_logger(__name__)
@@ -17,6 +19,8 @@ class Publisher:
 
     A batch that the bus did not take is published again until it does: a receiver drops what it has seen. Meanwhile the
     readers wait in `settle`, which bounds what the engine holds.
+
+    Batches are as long as the bus takes them, also after it was replaced by one with another limit.
     """
 
     def __init__(self, engine: Engine, bus: Bus) -> None:
@@ -25,6 +29,7 @@ class Publisher:
         self._wake = asyncio.Event()
         self._waiters: list[asyncio.Future[None]] = []
         self._stuck = False
+        self._follow_limit()
 
     @property
     def stuck(self) -> bool:
@@ -53,6 +58,7 @@ class Publisher:
         while (delay := self._engine.next_due()) is not None:
             if delay > 0:
                 await asyncio.sleep(delay)
+            self._follow_limit()
             waiters, self._waiters = self._waiters, []
             await self._publish(self._engine.drain(force=bool(waiters)))
             _resolve(waiters)
@@ -64,8 +70,23 @@ class Publisher:
             return
         messages = [(instance_events(instance), payload) for instance, payload in batches]
         self._stuck = True
-        await insist(lambda: self._bus.publish_many(messages), "publishing batches to instances")
+        await insist(lambda: self._bus.publish_many(self._fitting(messages)), "publishing batches to instances")
         self._stuck = False
+
+    def _follow_limit(self) -> None:
+        wanted = min(max(self._bus.max_payload, MIN_BATCH), MAX_BATCH)
+        if self._engine.max_batch != wanted:
+            self._engine.max_batch = wanted
+
+    def _fitting(self, messages: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+        # A batch that was made before the limit fell is lost like one on a broken connection: its receiver sees the
+        # hole at the next event or mark, and reads the log.
+        limit = self._bus.max_payload
+        fitting = [message for message in messages if len(message[1]) <= limit]
+        if dropped := len(messages) - len(fitting):
+            BATCHES_TOO_LARGE.inc(dropped)
+            log.warning("batches are too long for the bus now; instances read the log", dropped=dropped, limit=limit)
+        return fitting
 
 
 def _resolve(waiters: list[asyncio.Future[None]]) -> None:

@@ -44,6 +44,7 @@ CODES: Final = {
     "channel_not_found": (404, "there is no such channel"),
     "channel_exists": (409, "there is a channel of that id"),
     "body_too_large": (413, "the body is larger than this server takes"),
+    "message_too_large": (413, "the message, as it is stored, is longer than this deployment can deliver"),
     "rate_limited": (429, "the caller makes too many requests"),
     "unavailable": (503, "something needed cannot be reached; nothing was half done, and the call can be made again"),
 }

@@ -65,6 +65,7 @@ def _described(name: str, summary: str, answer: str, *codes: str) -> dict[str, A
     "The log holds the message.",
     "threads_unavailable",
     "not_a_member",
+    "message_too_large",
     status=202,
 )
 async def send_message(request: Caller, data: JSONBody[SendMessage], commands: CommandsGiven) -> SentMessage:

@@ -1,7 +1,7 @@
 """Control: what workers and other instances ask of this one, beside events."""
 
 import asyncio
-import math
+from collections.abc import Sequence
 
 import msgspec
 import structlog
@@ -10,7 +10,7 @@ from fanout import Unavailable
 from fanout.ids import new_ulid
 from fanout.ports.bus import Bus
 from fanout.subjects import ROSTERS, instance_control, worker_inbox
-from fanout.workers import Placed, Replaced, Roster, RosterDigest, RosterRequest, decode_control
+from fanout.workers import Placed, Replaced, Roster, RosterDigest, RosterRequest, decode_control, user_pages
 from services.notification.close_codes import REPLACED
 from services.notification.confirmations import Confirmations
 from services.notification.registry import Registry
@@ -18,9 +18,6 @@ from services.runtime.skipping import skip
 from services.runtime.tasks import Tasks, insist
 
 log = structlog.get_logger(__name__)
-
-ROSTER_PAGE_USERS = 4_000
-"""At 128 characters an id, a page stays under the bus's limit of 1 MiB."""
 
 
 class Control:
@@ -88,22 +85,21 @@ class Control:
     async def _send_roster(self, request: RosterRequest) -> None:
         # Page by page: other things of the loop come between.
         users = self._registry.users()
-        pages = max(1, math.ceil(len(users) / ROSTER_PAGE_USERS))
+        pages = list(user_pages(users, self._bus.max_payload)) or [[]]
         subject = worker_inbox(request.worker)
         try:
-            for number in range(pages):
-                page = users[number * ROSTER_PAGE_USERS : (number + 1) * ROSTER_PAGE_USERS]
-                await self._bus.publish(subject, msgspec.json.encode(self._page(request, number, pages, page)))
+            for number, page in enumerate(pages):
+                await self._bus.publish(subject, msgspec.json.encode(self._page(request, number, len(pages), page)))
                 await asyncio.sleep(0)
         except Unavailable as error:
             log.warning("roster not sent; the worker will ask again", reason=str(error))
 
-    def _page(self, request: RosterRequest, number: int, pages: int, users: list[str]) -> Roster:
+    def _page(self, request: RosterRequest, number: int, pages: int, users: Sequence[str]) -> Roster:
         return Roster(
             instance=self._instance_id,
             incarnation=self.incarnation,
             request=request.request,
             page=number,
             last=number == pages - 1,
-            users=users,
+            users=list(users),
         )

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from fanout.api import Forbidden, InvalidRequest, NoInstance
-from fanout.errors import ChannelExists, ChannelNotFound, FanoutError, InvalidId, Unavailable
+from fanout.errors import ChannelExists, ChannelNotFound, FanoutError, InvalidId, TooLarge, Unavailable
 from fanout.ports.authenticator import TokenRefused
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -71,6 +71,11 @@ _PROBLEMS: Final[dict[type[FanoutError], Callable[[Any], Problem]]] = {
     Forbidden: lambda error: Problem(HTTPStatus.FORBIDDEN, error.code, error.detail),
     ChannelNotFound: lambda _: Problem(HTTPStatus.NOT_FOUND, "channel_not_found", "there is no such channel"),
     ChannelExists: lambda _: Problem(HTTPStatus.CONFLICT, "channel_exists", "a channel of that id exists"),
+    TooLarge: lambda _: Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "message_too_large",
+        "the message is too long for this deployment",
+    ),
     NoInstance: lambda error: _unavailable(str(error)),
     Unavailable: lambda _: _unavailable(
         "a service that this needs cannot be reached; nothing was half done, try again"

@@ -70,7 +70,8 @@ fn calls() -> impl Strategy<Value = Call> {
     ]
 }
 
-const CONFIG: Config = Config { flush_interval: 0, flush_events: 1, cache_users: CACHE_USERS, cache_ttl: CACHE_TTL };
+const CONFIG: Config =
+    Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users: CACHE_USERS, cache_ttl: CACHE_TTL };
 
 /// The engine, and what it is to do.
 struct Pair {

@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from fanout.errors import Unavailable
+from fanout.errors import TooLarge, Unavailable
 from fanout.ports.bus import Handler
 from services.adapters.embedded.faults import Faults
 from services.adapters.embedded.subjects import matches
 from services.adapters.embedded.suspension import suspending
 from services.runtime.skipping import guarded
 
+MAX_PAYLOAD: Final = 1 << 20
+"""As a nats-server that is not configured otherwise."""
 MAX_UNDELIVERED: Final = 1_000
 """How many deliveries may wait in the loop before a publisher has to wait for them."""
 
@@ -31,14 +33,22 @@ class EmbeddedBus:
         self._undelivered = 0
         self._closed = False
 
+    @property
+    def max_payload(self) -> int:
+        """See the port."""
+        return MAX_PAYLOAD
+
     async def publish(self, subject: str, payload: bytes) -> None:
         """See the port."""
         self._check_open()
+        self._check_length(payload)
         self._send(subject, payload)
 
     async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
         """See the port."""
         self._check_open()
+        for _, payload in messages:
+            self._check_length(payload)
         for subject, payload in messages:
             self._send(subject, payload)
             await self._keep_bounded()
@@ -78,6 +88,10 @@ class EmbeddedBus:
     async def _keep_bounded(self) -> None:
         if self._undelivered >= MAX_UNDELIVERED:
             await asyncio.sleep(0)
+
+    def _check_length(self, payload: bytes) -> None:
+        if len(payload) > self.max_payload:
+            raise TooLarge(f"{len(payload)} bytes; the bus takes {self.max_payload}")
 
     def _check_open(self) -> None:
         if self._closed:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import IO, Final
 
 import fanout
-from fanout.errors import PartitionLost, Unavailable
+from fanout.errors import PartitionLost, TooLarge, Unavailable
+from fanout.events import MAX_BATCH, longest_event
 from fanout.log_record import LogRecord
 from fanout.ports.deployment import Deployment
 from fanout.ports.log import Appended, Reset, Stored
@@ -49,6 +50,7 @@ class EmbeddedLog:
         ack_wait: float,
         clock: Callable[[], float],
         deployment: Deployment,
+        longest: int,
     ) -> None:
         self._store = store
         self._resources = resources
@@ -57,6 +59,7 @@ class EmbeddedLog:
         self._faults = faults
         self._ack_wait = ack_wait
         self._clock = clock
+        self._longest = longest
         self._streams = {name: Stream(name, store, seq) for name, seq in store.last_seqs.items()}
         self._queues: dict[tuple[str, str], DurableQueue] = {}
         self._partitions = {number: self._partition(number) for number in range(store.partitions)}
@@ -76,6 +79,7 @@ class EmbeddedLog:
         faults: Faults | None = None,
         ack_wait: float = ACK_WAIT_S,
         clock: Callable[[], float] = time.time,
+        longest: int = longest_event(MAX_BATCH),
     ) -> "EmbeddedLog":
         """Open or create the log.
 
@@ -87,6 +91,7 @@ class EmbeddedLog:
             faults: what is to go wrong; nothing by default.
             ack_wait: seconds after which a durable consumer's event comes again.
             clock: seconds since the epoch, for the dedup window and the age of events.
+            longest: bytes of the longest event that `append` takes.
 
         Raises:
             ForeignStore: the file belongs to another deployment.
@@ -108,6 +113,7 @@ class EmbeddedLog:
                 ack_wait=ack_wait,
                 clock=clock,
                 deployment=deployment,
+                longest=longest,
             )
             await log._recognise()
         log._tasks.start(every(_SAVE_EVERY_S, log._save, "keeping the log's positions"), "log-save")
@@ -134,8 +140,10 @@ class EmbeddedLog:
 
         Raises:
             ValueError: no stream takes the subject.
-            Unavailable: see the port.
+            Unavailable, TooLarge: see the port.
         """
+        if len(payload) > self._longest:
+            raise TooLarge(f"the event has {len(payload)} bytes; the log takes {self._longest}")
         return await self._append(stream_of(subject), subject, payload, msg_id)
 
     async def get(self, stream: str, seq: int) -> Stored | None:

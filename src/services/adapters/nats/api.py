@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from fanout.errors import FanoutError, Unavailable
+from fanout.errors import FanoutError, TooLarge, Unavailable
 from services.adapters.nats.connection import Connection
 from services.adapters.nats.times import nanoseconds, text_of
 
@@ -26,6 +26,7 @@ _SERVER_ERRORS: Final = 500
 _NOT_FOUND: Final = 404
 _MESSAGE_NOT_FOUND: Final = 10037
 _MESSAGE_ID: Final = re.compile(rb"(?i)^nats-msg-id: *(.*?)\r?$", re.MULTILINE)
+_TOO_LARGE: Final = 10054
 _PASSES: Final = frozenset(
     {
         10002,  # the account's storage is full
@@ -85,6 +86,7 @@ def checked(answer: bytes) -> dict[str, Any]:
 
     Raises:
         Unavailable, NotFound, Refused: as `call`.
+        TooLarge: an event is longer than the `max_msg_size` of its stream.
     """
     decoded: dict[str, Any] = orjson.loads(answer)
     error = decoded.get("error")
@@ -92,6 +94,8 @@ def checked(answer: bytes) -> dict[str, Any]:
         return decoded
     if error.get("code", 0) >= _SERVER_ERRORS or error.get("err_code") in _PASSES:
         raise Unavailable(f"JetStream: {error.get('description')}")
+    if error.get("err_code") == _TOO_LARGE:
+        raise TooLarge(f"JetStream: {error.get('description')}")
     raise NotFound(error) if error.get("code") == _NOT_FOUND else Refused(error)
 
 

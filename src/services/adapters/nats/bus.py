@@ -8,7 +8,7 @@ from typing import Final
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from fanout.errors import Unavailable
+from fanout.errors import TooLarge, Unavailable
 from fanout.ports.bus import Handler
 from services.adapters.nats.connection import Connection, translated
 from services.adapters.nats.names import Names
@@ -37,6 +37,11 @@ class NatsBus:
         self._nc = nc
         self._names = names
 
+    @property
+    def max_payload(self) -> int:
+        """See the port: what the server that it is connected to says, or the last one said."""
+        return self._nc.max_payload
+
     async def publish(self, subject: str, payload: bytes) -> None:
         """See the port."""
         await self._nc.write(*self._command(subject, payload))
@@ -46,6 +51,7 @@ class NatsBus:
 
         Raises:
             Unavailable: not connected, or no answer in time; some may have been sent.
+            TooLarge: a payload is longer than the server takes; none was sent.
         """
         for block in _blocks([self._command(*message) for message in messages]):
             await self._nc.write(*chain.from_iterable(block))
@@ -80,7 +86,7 @@ class NatsBus:
         if _BREAKS_THE_LINE.search(subject):
             raise ValueError(f"{subject!r} is no subject")
         if len(payload) > self._nc.max_payload:
-            raise ValueError(f"{len(payload)} bytes for {subject}: the server takes {self._nc.max_payload}")
+            raise TooLarge(f"{len(payload)} bytes for {subject}: the server takes {self._nc.max_payload}")
         return b"PUB %b %d\r\n" % (self._names.subject(subject).encode(), len(payload)), payload, b"\r\n"
 
 

@@ -10,6 +10,9 @@ needed for:
 - An `-ERR` of the server ends a connection, not the client.
 - Many commands go out in one write.
 - Deliveries of consumers go past nats-py's parser.
+- What stands in a URL as user, password or token is percent-decoded, and sent to servers that others told of, too.
+- A URL that begins with `tls://` is never spoken to in the clear.
+- A connection whose TLS handshake failed is closed without waiting for it: asyncio would wait without end.
 """
 
 # ruff: noqa: SLF001 - see above
@@ -19,10 +22,10 @@ import os
 import random
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import ParseResult, unquote, urlsplit
 
 import structlog
 from nats import errors
@@ -32,11 +35,14 @@ from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 
 from fanout import Intake
-from fanout.errors import Unavailable
+from fanout.errors import FanoutError, TooLarge, Unavailable
+from services.adapters.certificates import untrusted
 from services.adapters.nats.splitting import SplittingParser
 
 ANSWER_WITHIN_S: Final = 2.0
 """How long a request waits for its answer."""
+LEAST_PAYLOAD: Final = 8_192
+"""Bytes that the server must take in one message: what the services tell each other has to fit, whoever sends."""
 
 _CONNECT_WITHIN_S: Final = 2
 _FIRST_RECONNECT_WAIT_S: Final = 0.02
@@ -45,6 +51,9 @@ _RECONNECT_WAIT_S: Final = 0.25
 _PING_INTERVAL_S: Final = 5
 _UNSENT_LIMIT: Final = 8 * 1024 * 1024
 _UNSENT_FOR_MS: Final = 10_000
+_PER_HEADER: Final = 4
+_PER_HEADERS: Final = 16
+"""Bytes: a colon, a space and the line's end of each header; the version and the empty line of all."""
 _PERMISSIONS: Final = "permissions violation"
 _UNREACHABLE: Final = (
     OSError,  # a timeout is one too
@@ -85,6 +94,9 @@ class Connection(Client):
         """Messages that slow handlers never saw."""
         self._listeners: set[Callable[[], None]] = set()
         self._on_disconnect: list[Callable[[], None]] = []
+        self._credentials: dict[str, str | None] = {}
+        self.troubles: dict[str, None] = {}
+        """Why there is no connection, each reason once, in the order of their coming."""
         self._ps: SplittingParser = SplittingParser(self)
 
     def on_reconnect(self, listener: Callable[[], None]) -> Callable[[], None]:
@@ -114,8 +126,10 @@ class Connection(Client):
 
         Raises:
             Unavailable: not connected, nobody listens, or no answer in time.
+            TooLarge: the server does not take so many bytes.
         """
         self._refuse_unless_ready()
+        self._refuse_too_large(payload, headers or {})
         with translated(f"no answer from {subject}"):
             async with asyncio.timeout(within):
                 # A timeout of nats-py's own would be `asyncio.wait_for`, which on Python 3.11 answers a cancellation
@@ -183,13 +197,23 @@ class Connection(Client):
         except Unavailable as error:
             _log.warning("nats.closed_with_unsent", bytes=self.pending_data_size, error=str(error))
             self._drop_unsent()
-            if (writer := self._writer) is not None:
-                writer.transport.abort()
+            self._abort()
+        if not self.is_connected:
+            self._forget_transport()
         await super().close()
 
     @property
     def _writer(self) -> asyncio.StreamWriter | None:
         return self._transport._io_writer if isinstance(self._transport, TcpTransport) else None
+
+    def _abort(self) -> None:
+        if (writer := self._writer) is not None:
+            writer.transport.abort()
+
+    def _forget_transport(self) -> None:
+        if isinstance(self._transport, TcpTransport):
+            self._abort()
+            self._transport = None
 
     def _drop_unsent(self) -> None:
         self._pending.clear()
@@ -209,6 +233,12 @@ class Connection(Client):
         if self.pending_data_size > _UNSENT_LIMIT:
             raise Unavailable("the NATS server takes nothing in")
 
+    def _refuse_too_large(self, payload: bytes, headers: Mapping[str, str]) -> None:
+        # nats-py counts the payload alone, and the server ends the connection of whoever sends too much.
+        length = len(payload) + sum(len(name) + len(value.encode()) + _PER_HEADER for name, value in headers.items())
+        if length + _PER_HEADERS > self.max_payload:
+            raise TooLarge(f"{length} bytes; the NATS server takes {self.max_payload}")
+
     async def _round_trip(self, within: float) -> None:
         pong: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         await self._send_ping(pong)
@@ -223,6 +253,18 @@ class Connection(Client):
         if (writer := self._writer) is not None:
             _bound_unsent_time(writer.get_extra_info("socket").fileno())
 
+    def _connect_command(self) -> bytes:
+        if (server := self._current_server) is not None:
+            if server.uri.scheme == "tls" and not self._is_encrypted():
+                raise errors.Error("the server offers no TLS, and the URL asks for it")
+            # One that another server told of has no credentials of its own.
+            self._credentials = credentials_of(server.uri) or self._credentials
+            self.options |= self._credentials
+        return super()._connect_command()
+
+    def _is_encrypted(self) -> bool:
+        return (writer := self._writer) is not None and writer.get_extra_info("ssl_object") is not None
+
     async def _process_err(self, err_msg: str) -> None:
         error = errors.Error(f"nats: {err_msg}")
         self._err = error
@@ -233,12 +275,16 @@ class Connection(Client):
 
     async def note_error(self, error: Exception) -> None:
         """nats-py's error callback."""
+        said = untrusted(error) or str(error) or _without_text(error)
         if isinstance(error, errors.SlowConsumerError):
             self._note_slow_consumer(error)
         elif self.is_connected:
-            _log.warning("nats.error", error=str(error) or type(error).__name__)
-        else:
-            _log.debug("nats.still_down", error=str(error) or type(error).__name__)
+            _log.warning("nats.error", error=said)
+        elif said not in self.troubles:
+            self.troubles[said] = None
+            # At the start it is the answer of `connect`; afterwards nobody else would hear of it.
+            write = _log.warning if self.options["allow_reconnect"] else _log.debug
+            write("nats.still_down", error=said)
 
     def _note_slow_consumer(self, error: errors.SlowConsumerError) -> None:
         self.dropped += 1
@@ -256,6 +302,7 @@ class Connection(Client):
 
     async def note_reconnect(self) -> None:
         """nats-py's reconnect callback."""
+        self.troubles.clear()
         _log.info("nats.reconnected")
         for listener in list(self._listeners):
             listener()
@@ -265,17 +312,20 @@ async def connect(url: str, *, name: str) -> Connection:
     """Connect, and stay connected until closed.
 
     Args:
-        url: `nats://host:port`, or several of one cluster, comma-separated; credentials may stand in it.
+        url: `nats://host:port`, or several of one cluster, comma-separated; `tls://` where the connection must be
+            encrypted. `user:password@` or `token@` may stand before the host, percent-encoded.
         name: what the server shows for this connection.
 
     Raises:
-        Unavailable: no server answers there now.
+        Unavailable: no server answers there now, or lets us in.
+        FanoutError: it takes messages that are too short for the services.
     """
     connection = Connection()
+    servers = [server.strip() for server in url.split(",")]
     try:
         # For the first connection a failure is an answer. Afterwards it is an outage to sit out.
         await connection.connect(
-            servers=url.split(","),
+            servers=servers,
             name=name,
             allow_reconnect=False,
             max_reconnect_attempts=1,
@@ -290,17 +340,42 @@ async def connect(url: str, *, name: str) -> Connection:
         )
     except (OSError, errors.Error) as error:
         await connection.close()
-        # A bare timeout has no text: a server of another kind waits for the client to speak first.
-        why = str(error) or f"nothing there greets as NATS does within {_CONNECT_WITHIN_S} s"
+        why = "; ".join(connection.troubles) or str(error)
         raise Unavailable(f"no NATS server lets us in at {without_credentials(url)}: {why}") from error
     connection.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1}
+    if connection.max_payload < LEAST_PAYLOAD:
+        await connection.close()
+        raise FanoutError(
+            f"the NATS server takes messages of {connection.max_payload:,} bytes only: "
+            f"set its max_payload to at least {LEAST_PAYLOAD:,}, better to 1MB"
+        )
     return connection
+
+
+def credentials_of(uri: ParseResult) -> dict[str, str | None]:
+    """What stands in a URL before the `@`, percent-decoded: a user and a password, or one word, which is a token.
+
+    Returns:
+        `user`, `password` and `token` as nats-py calls them, those that are not there None; empty where nothing stands.
+    """
+    if uri.username is None:
+        return {}
+    first = unquote(uri.username)
+    if uri.password is None:
+        return {"user": None, "password": None, "token": first}
+    return {"user": first, "password": unquote(uri.password), "token": None}
 
 
 def without_credentials(url: str) -> str:
     """The URLs with what stands before an `@` taken out."""
     parts = [urlsplit(one) for one in url.split(",")]
     return ",".join(part._replace(netloc=re.sub(r".*@", "", part.netloc)).geturl() for part in parts)
+
+
+def _without_text(error: Exception) -> str:
+    if isinstance(error, TimeoutError):  # a server of another kind waits for the client to speak first
+        return f"nothing there greets as NATS does within {_CONNECT_WITHIN_S} s"
+    return type(error).__name__
 
 
 def _next_server(servers: list[Server], _info: dict[str, Any]) -> tuple[Server, float]:

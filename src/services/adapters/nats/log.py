@@ -9,7 +9,8 @@ import structlog
 from nats.js.api import Header
 
 from fanout import partition_of
-from fanout.errors import ForeignStore, Unavailable
+from fanout.errors import ForeignStore, TooLarge, Unavailable
+from fanout.events import longest_event
 from fanout.ports.deployment import Deployment
 from fanout.ports.log import Appended, Reset, Stored
 from fanout.subjects import MESSAGES, STREAM_SUBJECTS, channel_of, dead, stream_of
@@ -29,7 +30,9 @@ _log = structlog.get_logger(__name__)
 _ORDERED_BATCH: Final = 500
 _READ_STALLED_S: Final = 5.0
 _LOOK_EVERY_S: Final = 1.0
+_REASON: Final = "Fanout-Reason"
 _MAX_REASON: Final = 1_000
+_KEPT_OF_TOO_LARGE: Final = 1_024
 
 
 class NatsLog:
@@ -106,6 +109,9 @@ class NatsLog:
 
     async def append(self, subject: str, payload: bytes, *, msg_id: str) -> Appended:
         """See the port."""
+        longest = longest_event(self._nc.max_payload)
+        if len(payload) > longest:
+            raise TooLarge(f"the event has {len(payload)} bytes; the log takes {longest}")
         stream = self._streams[stream_of(subject)]
         await stream.verified()
         try:
@@ -205,11 +211,17 @@ class NatsLog:
         """See the port."""
         headers = {
             Header.MSG_ID.value: f"{stream}:{event.seq}",
-            "Fanout-Reason": _header_text(reason),
+            _REASON: _header_text(reason),
             "Fanout-Subject": event.subject,
             "Fanout-Seq": str(event.seq),
         }
-        await self._publish(dead(stream, channel_of(event.subject)), event.payload, headers)
+        subject = dead(stream, channel_of(event.subject))
+        try:
+            await self._publish(subject, event.payload, headers)
+        except TooLarge:
+            # The limit was higher when the event was stored. Its reader must get past it.
+            said = f"{headers[_REASON]} (the first {_KEPT_OF_TOO_LARGE} of its {len(event.payload)} bytes are kept)"
+            await self._publish(subject, event.payload[:_KEPT_OF_TOO_LARGE], headers | {_REASON: said})
 
     async def ping(self) -> None:
         """See the port: the streams are there, and are those that were known."""
