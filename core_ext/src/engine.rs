@@ -143,6 +143,11 @@ impl Engine {
         released(py, || self.engine.forget(user))
     }
 
+    /// Drop every list from the membership cache; how many there were.
+    fn forget_cached(&self, py: Python<'_>) -> CoreResult<usize> {
+        released(py, || Ok(self.engine.forget_cached()))
+    }
+
     /// The instances that hold online members of the channel.
     fn instances<'py>(&self, py: Python<'py>, channel: &str) -> PyResult<Bound<'py, PyFrozenSet>> {
         frozen_set(py, &self.engine.instances(channel).map_err(CoreError::from)?)

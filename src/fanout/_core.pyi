@@ -143,6 +143,11 @@ class Engine:
         """A user is a member no more. Keeps the cached list true. Returns whether the user is online."""
     def forget(self, user: str) -> None:
         """Drop the user's list from the membership cache; an online user stays placed."""
+    def forget_cached(self) -> int:
+        """Drop every list from the membership cache; online users stay placed. How many there were.
+
+        A list that is cached meanwhile may be among them.
+        """
     def instances(self, channel: str) -> frozenset[str]:
         """The instances that hold online members of the channel."""
     def widths(self, channels: Iterable[str]) -> list[int]:

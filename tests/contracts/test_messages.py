@@ -9,7 +9,7 @@ import pytest
 
 from fanout.events import StoredMessage, encode
 from fanout.ids import new_message_id
-from fanout.ports.messages import Messages, Page, Position
+from fanout.ports.messages import LogPlace, Messages, Page, Position
 from services.adapters.sqlite.messages import SqliteMessages
 from tests.support.stored import in_history
 
@@ -221,3 +221,11 @@ async def test_many_writers_at_once_lose_nothing(messages: Messages) -> None:
 
 async def test_an_open_store_answers(messages: Messages) -> None:
     await messages.ping()
+
+
+async def test_the_newest_place_of_the_log_is_kept_with_the_messages(messages: Messages) -> None:
+    assert await messages.newest_place() is None
+    await messages.write([in_history(7)], LogPlace(7, 1_700_000_000_000_000_001))
+    await messages.write([in_history(3)], LogPlace(3, 1))  # comes again
+    await messages.write([in_history(8)])
+    assert await messages.newest_place() == LogPlace(7, 1_700_000_000_000_000_001)

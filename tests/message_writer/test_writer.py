@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import pytest
 from msgspec import Raw
@@ -9,8 +10,9 @@ from msgspec import Raw
 from fanout import Unavailable
 from fanout.events import Message, MessageEvent, StoredMessage, encode, timestamp
 from fanout.ids import new_event_id, new_message_id
-from fanout.ports.messages import Page, Position
+from fanout.ports.messages import LogPlace, Page, Position
 from fanout.subjects import DEAD, message
+from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.embedded.faults import Faults
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.sqlite.messages import SqliteMessages
@@ -30,11 +32,14 @@ class CountedMessages:
         self.refused = 0
         self.written: list[str] = []
 
-    async def write(self, messages: Sequence[StoredMessage]) -> None:
+    async def newest_place(self) -> LogPlace | None:
+        return await self._store.newest_place()
+
+    async def write(self, messages: Sequence[StoredMessage], newest: LogPlace | None = None) -> None:
         if self.away:
             self.refused += 1
             raise Unavailable("the store is away")
-        await self._store.write(messages)
+        await self._store.write(messages, newest)
         self.written += [message.message_id for message in messages]
 
     async def position_of(self, channel_id: str, message_id: str) -> Position | None:
@@ -133,6 +138,33 @@ async def test_each_message_is_stored_with_its_place_in_the_log(messages: Counte
         (1, by_time[2]),
     ]
     await log.close()
+
+
+async def test_a_log_that_was_restored_while_no_writer_ran_goes_on_above_what_was_stored(
+    messages: CountedMessages, tmp_path: Path
+) -> None:
+    deployment, file = EmbeddedDeployment(), tmp_path / "log.db"
+    lost: list[BaseException] = []
+
+    async def written(numbers: range) -> list[str]:
+        log = await EmbeddedLog.open(file, deployment=deployment)
+        async with running_writer(log, messages, lost.append):
+            # The gateway of a process opens after its writer has looked.
+            await until(lambda: log._queues != {}, "a writer that reads")
+            posted = [await post(log, number) for number in numbers]
+            await until(lambda: set(posted) <= set(messages.written))
+        await log.close()
+        return posted
+
+    survived = await written(range(5))
+    backup = file.read_bytes()
+    stored_and_lost = await written(range(5, 10))
+    file.write_bytes(backup)
+    new = await written(range(10, 14))
+    assert await stored(messages) == [*survived, *stored_and_lost, *new]
+    page = await messages.history("general")
+    assert [message.seq for message in page.messages[::-1]] == sorted({message.seq for message in page.messages})
+    assert not lost
 
 
 async def test_what_was_not_acknowledged_comes_to_the_next_writer(messages: CountedMessages) -> None:

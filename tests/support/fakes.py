@@ -13,7 +13,7 @@ from fanout.ports.authenticator import Identity, TokenRefused
 from fanout.ports.bus import Subscription
 from fanout.ports.log import Appended, Consumer, PartitionReader, Reset, Stored, Tail
 from fanout.ports.memberships import Channel, Membership
-from fanout.ports.messages import Page, Position
+from fanout.ports.messages import LogPlace, Page, Position
 from fanout.ports.presence import ChangeHandler, Connection, Lease
 from fanout.subjects import STREAM_SUBJECTS
 from services.adapters.embedded.suspension import suspending
@@ -168,9 +168,15 @@ class FakeMessages(Switchable):
     def __init__(self) -> None:
         super().__init__()
         self.messages: dict[str, StoredMessage] = {}
+        self.place: LogPlace | None = None
 
-    async def write(self, messages: Sequence[StoredMessage]) -> None:
+    async def newest_place(self) -> LogPlace | None:
         self._use()
+        return self.place
+
+    async def write(self, messages: Sequence[StoredMessage], newest: LogPlace | None = None) -> None:
+        self._use()
+        self.place = max(filter(None, (self.place, newest)), default=None)
         for message in messages:
             there = self.messages.setdefault(message.message_id, message)
             if message.seq > there.seq and message.channel_id == there.channel_id:

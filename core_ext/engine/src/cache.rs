@@ -67,6 +67,13 @@ impl Cache {
         self.recency.remove(user);
     }
 
+    /// Count the list used least recently as cached no longer; whose it was.
+    pub(crate) fn pop(&mut self) -> Option<User> {
+        let oldest = self.recency.oldest()?;
+        self.recency.remove(oldest);
+        Some(oldest)
+    }
+
     /// Whether a user's list counts as cached.
     pub(crate) fn contains(&self, user: User) -> bool {
         self.recency.contains(user)

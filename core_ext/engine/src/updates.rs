@@ -82,6 +82,19 @@ impl Engine {
         Ok(())
     }
 
+    /// Drop every list from the membership cache; online users stay placed. How many were cached.
+    pub fn forget_cached(&self) -> usize {
+        let mut forgotten = 0;
+        loop {
+            let popped = self.table.cache.lock().pop();
+            let Some(user) = popped else { return forgotten };
+            forgotten += 1;
+            if let Some(turn) = self.table.users.turn_of_number(user) {
+                self.table.discard_unless_held(&turn);
+            }
+        }
+    }
+
     /// The turn of a user whose list is in the table or the cache.
     fn recall(&self, id: &Id, now: u64) -> Option<Turn<'_>> {
         let turn = self.table.users.turn_of_known(id)?;

@@ -65,9 +65,15 @@ mod tests {
 
     #[test]
     fn what_is_no_delivery_is_none() {
-        for subject in
-            ["", "_INBOX.x.1", "$JS.ACK.", "$JS.ACK.S.c.1.2.3.4", "$JS.ACK.S.c.1.x.3.4.5", "$JS.ACK.S.c.1..3.4.5", "$JS.ACK.S.c.1.2.3.x.5"]
-        {
+        for subject in [
+            "",
+            "_INBOX.x.1",
+            "$JS.ACK.",
+            "$JS.ACK.S.c.1.2.3.4",
+            "$JS.ACK.S.c.1.x.3.4.5",
+            "$JS.ACK.S.c.1..3.4.5",
+            "$JS.ACK.S.c.1.2.3.x.5",
+        ] {
             assert_eq!(Reply::of(subject.as_bytes()), None, "{subject}");
         }
         assert_eq!(Reply::of(b"$JS.ACK.S.c.1.99999999999999999999.3.4.5"), None);

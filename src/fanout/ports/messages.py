@@ -14,6 +14,14 @@ class Position(NamedTuple):
     """Empty: the place just below every message of this `seq`."""
 
 
+class LogPlace(NamedTuple):
+    """An event of the log whose message was stored."""
+
+    seq: int
+    stored_ns: int
+    """When the log stored it, in nanoseconds since 1970."""
+
+
 class Page(NamedTuple):
     """A part of a channel's history."""
 
@@ -26,13 +34,17 @@ class Page(NamedTuple):
 class Messages(Protocol):
     """The message store. Messages are ordered by `seq`, and those of one `seq` by `message_id`."""
 
-    async def write(self, messages: Sequence[StoredMessage]) -> None:
-        """Store messages durably.
+    async def write(self, messages: Sequence[StoredMessage], newest: LogPlace | None = None) -> None:
+        """Store messages durably, and with them the newest place that the log was seen to hold.
 
         A message that the store has already stays as it is, except that a higher `seq` moves it there: after a log
         that went back, the same message comes again under a new number. Two messages never replace each other,
         whatever their `seq`.
         """
+        ...
+
+    async def newest_place(self) -> LogPlace | None:
+        """The highest place that was stored with messages: the log is to hold it still."""
         ...
 
     async def position_of(self, channel_id: str, message_id: str) -> Position | None:

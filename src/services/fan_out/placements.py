@@ -45,6 +45,7 @@ class Placements:
         self._begun = 0
         self._moving: set[str] = set()
         self._stale: set[str] = set()
+        self._to_reload: set[str] = set()
         self._to_load: asyncio.Queue[str] = asyncio.Queue()
         self._placed: defaultdict[str, list[str]] = defaultdict(list)
         self._progress = asyncio.Event()
@@ -70,6 +71,13 @@ class Placements:
         if user_id in self._busy:
             self._stale.add(user_id)
 
+    def reload(self, user_id: str) -> None:
+        """Have the channels of a user who is placed loaded from the store, whatever the table has."""
+        self._to_reload.add(user_id)
+        if user_id not in self._busy:
+            self._wanted.setdefault(user_id, {})
+            self._enqueue(user_id)
+
     def forget(self, user_id: str) -> None:
         """Have the user's channels loaded anew at the next arrival."""
         self._engine.forget(user_id)
@@ -94,12 +102,19 @@ class Placements:
             await self._progress.wait()
 
     def _begin(self, user_id: str) -> None:
-        self._begun += 1
-        self._busy[user_id] = self._begun
+        self._count_busy(user_id)
         if not self._is_long(user_id) and self._apply_without_loading(user_id):
             self._end(user_id)
         else:
             self._to_load.put_nowait(user_id)
+
+    def _enqueue(self, user_id: str) -> None:
+        self._count_busy(user_id)
+        self._to_load.put_nowait(user_id)
+
+    def _count_busy(self, user_id: str) -> None:
+        self._begun += 1
+        self._busy[user_id] = self._begun
 
     def _end(self, user_id: str) -> None:
         self._busy.pop(user_id, None)
@@ -158,8 +173,10 @@ class Placements:
         while True:
             user_id = await self._to_load.get()
             try:
+                await self._reload_if_wanted(user_id)
                 while not await self._applied(user_id):
                     await self._place(user_id, await self._load(user_id))
+                    await self._reload_if_wanted(user_id)
             except TableFull as error:
                 # Who is not placed is not confirmed, and is wished for again when rosters are compared.
                 USERS_REFUSED.inc()
@@ -169,6 +186,23 @@ class Placements:
 
     async def _applied(self, user_id: str) -> bool:
         return await self._apply_long(user_id) if self._is_long(user_id) else self._apply_without_loading(user_id)
+
+    async def _reload_if_wanted(self, user_id: str) -> None:
+        while user_id in self._to_reload:
+            self._to_reload.discard(user_id)
+            channels = await self._load(user_id)
+            self.forget(user_id)
+            if (instance_id := next(iter(self._engine.locations(user_id)), None)) is not None:
+                # What is given replaces the list on every instance.
+                await self._set_channels(user_id, instance_id, channels)
+
+    async def _set_channels(self, user_id: str, instance_id: str, channels: list[str]) -> None:
+        if len(channels) <= INLINE_CHANNELS:
+            self._engine.user_online(user_id, instance_id, channels)
+            return
+        await self._by_thread(self._engine.user_online, user_id, instance_id, channels)
+        if user_id in self._stale:
+            self._to_reload.add(user_id)
 
     async def _load(self, user_id: str) -> list[str]:
         while True:

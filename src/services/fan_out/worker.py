@@ -14,6 +14,7 @@ from fanout.ports.memberships import Memberships
 from fanout.ports.presence import Presence
 from fanout.subjects import META
 from services.fan_out.crew import Crew
+from services.fan_out.log_resets import LogResets
 from services.fan_out.members import Members
 from services.fan_out.partitions import Partitions
 from services.fan_out.placements import Placements
@@ -63,6 +64,7 @@ class FanOutWorker:
         self.crew = Crew(worker_id, ports.bus, ports.log, self.partitions)
         self._members = Members(engine, ports.log, self.placements, self.partitions, self.publisher)
         self._typing = TypingRouter(engine, ports.bus, self.partitions, self.publisher, ports.log.partitions)
+        self._log_resets = LogResets(engine, self.placements, tasks)
         self._tasks = tasks
         self.ready = asyncio.Event()
         """Set when the table is whole and partitions may be taken."""
@@ -77,6 +79,7 @@ class FanOutWorker:
         self.rosters.adopt()
         await self.rosters.listen()
         await self._typing.listen()
+        self._ports.log.on_reset(self._log_resets.hear)
         after = self._start.after if self._start else await self._newest_change()
         self._tasks.start(self.publisher.run(), "publisher")
         self._tasks.start(self._members.run(after), "members")

@@ -10,7 +10,7 @@ from prometheus_client import Counter
 from fanout import InvalidEvent, Unavailable
 from fanout.events import StoredMessage, decode_message_event
 from fanout.ports.log import Consumer, Log, Stored
-from fanout.ports.messages import Messages
+from fanout.ports.messages import LogPlace, Messages
 from fanout.subjects import MESSAGE_WRITER, MESSAGES, channel_of
 from services.runtime.tasks import Tasks, insist
 
@@ -31,6 +31,7 @@ class MessageWriter:
 
     async def run(self) -> None:
         """Write for ever; cancel it to stop: what was not acknowledged comes again."""
+        await insist(self._recall, "comparing the log with what was stored of it")
         consumer = await insist(lambda: self._log.consume(MESSAGES, MESSAGE_WRITER), "joining the message writers")
         try:
             while True:
@@ -38,10 +39,15 @@ class MessageWriter:
         finally:
             await consumer.close()
 
+    async def _recall(self) -> None:
+        """Notice a log that went back while no writer ran."""
+        if (place := await self._messages.newest_place()) is not None:
+            await self._log.recall(MESSAGES, *place)
+
     async def _write(self, consumer: Consumer, events: list[Stored]) -> None:
         messages = await self._decode(events)
         try:
-            await self._messages.write(messages)
+            await self._messages.write(messages, _newest(events))
         except Unavailable as error:
             log.warning("message store away, the events come again", reason=str(error), events=len(events))
             await consumer.retry(events, RETRY_AFTER_S)
@@ -64,6 +70,11 @@ class MessageWriter:
         MESSAGES_REJECTED.inc()
         log.warning("event cannot be stored", seq=event.seq, subject=event.subject, reason=reason)
         await insist(lambda: self._log.bury(MESSAGES, event, reason), "burying an event")
+
+
+def _newest(events: list[Stored]) -> LogPlace | None:
+    newest = max(events, key=lambda event: event.seq)
+    return LogPlace(newest.seq, newest.stored_ns) if newest.stored_ns else None
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from fanout.events import StoredMessage, encode
-from fanout.ports.messages import Page, Position
+from fanout.ports.messages import LogPlace, Page, Position
 from services.adapters.sqlite.database import UNRELEASED, Schema
 from services.adapters.sqlite.store import Store
 
@@ -33,6 +33,11 @@ SCHEMA: Final[Schema] = (
             client_msg_id TEXT,
             PRIMARY KEY (channel_id, seq, message_id)
         ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE log_place (
+            one INTEGER PRIMARY KEY CHECK (one = 1),
+            seq INTEGER NOT NULL,
+            stored_ns INTEGER NOT NULL
+        ) STRICT""",
         """CREATE TABLE secrets (
             name TEXT PRIMARY KEY,
             value BLOB NOT NULL
@@ -44,6 +49,9 @@ _INSERT: Final = f"""
     INSERT INTO messages ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET seq = excluded.seq
     WHERE excluded.seq > seq AND excluded.channel_id = channel_id"""  # noqa: S608 - constants
+_KEEP_PLACE: Final = """
+    INSERT INTO log_place (one, seq, stored_ns) VALUES (1, ?, ?)
+    ON CONFLICT DO UPDATE SET seq = excluded.seq, stored_ns = excluded.stored_ns WHERE excluded.seq > seq"""
 _SELECT: Final = f"SELECT {_COLUMNS} FROM messages WHERE channel_id = ?"  # noqa: S608 - constants
 
 
@@ -52,14 +60,25 @@ class SqliteMessages(Store):
 
     schema = SCHEMA
 
-    async def write(self, messages: Sequence[StoredMessage]) -> None:
+    async def write(self, messages: Sequence[StoredMessage], newest: LogPlace | None = None) -> None:
         """See the port. All of `messages` or none."""
         rows = [_row(message) for message in messages]
 
         def work(connection: sqlite3.Connection) -> None:
             connection.executemany(_INSERT, rows)
+            if newest is not None:
+                connection.execute(_KEEP_PLACE, newest)
 
         await self._database.write(work)
+
+    async def newest_place(self) -> LogPlace | None:
+        """See the port."""
+
+        def work(connection: sqlite3.Connection) -> LogPlace | None:
+            row = connection.execute("SELECT seq, stored_ns FROM log_place").fetchone()
+            return None if row is None else LogPlace(*row)
+
+        return await self._database.read(work)
 
     async def position_of(self, channel_id: str, message_id: str) -> Position | None:
         """See the port."""

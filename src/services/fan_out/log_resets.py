@@ -1,0 +1,46 @@
+"""When the log of membership changes went back further than they are told again. Contract section 4."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from fanout import Engine
+from fanout.log_record import RETOLD_S
+from fanout.ports.log import Reset
+from fanout.subjects import META
+from services.fan_out.placements import Placements
+from services.runtime.tasks import Tasks
+from services.runtime.time_slice import TimeSlice
+
+log = structlog.get_logger(__name__)
+
+
+class LogResets:
+    """Has the whole table loaded from the membership store, where the log can no longer make it true."""
+
+    def __init__(
+        self, engine: Engine, placements: Placements, tasks: Tasks, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._engine = engine
+        self._placements = placements
+        self._tasks = tasks
+        self._clock = clock
+        self._slice = TimeSlice()
+
+    def hear(self, reset: Reset) -> None:
+        """Listener of `Log.on_reset`."""
+        if reset.stream == META and self._clock() - reset.survived_ns / 1e9 > RETOLD_S:
+            self._tasks.start(self._load_again(), "loading the table again")
+
+    async def _load_again(self) -> None:
+        await asyncio.to_thread(self._engine.forget_cached)
+        users = 0
+        for instance_id in sorted(self._engine.occupied_instances()):
+            for user_id in self._engine.users(instance_id):
+                self._placements.reload(user_id)
+                users += 1
+                await self._slice.breathe()
+        await self._placements.settled()
+        log.info("the table was loaded again, as the log went back", users=users)
