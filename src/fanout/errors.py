@@ -7,7 +7,9 @@ FanoutError
 ├── TableFull           the engine has no number for one more user on an instance
 ├── SnapshotRefused     a file is not a whole snapshot that this build reads (also a ValueError)
 ├── ForeignStore        a store or a stream belongs to another deployment
-├── Unavailable         a store or the bus cannot be reached now; the same call may succeed later
+├── Unavailable         a store or the bus cannot be reached now; nothing was done
+│   ├── OutcomeUnknown  the call was sent and not answered; it may have been done
+│   └── StorageFull     a store is reached and has no room for more; nothing was done
 ├── TooLarge            an event that the log or the bus can never take, whatever the time
 ├── PartitionLost       another worker has taken this partition; its reader must stop
 ├── ChannelExists       a channel of that id was created before
@@ -40,7 +42,21 @@ class SnapshotRefused(FanoutError, ValueError):  # noqa: N818
 
 
 class Unavailable(FanoutError):  # noqa: N818
-    """A store or the bus cannot be reached; nothing was half done, and the call may be tried again."""
+    """A store or the bus cannot be reached. Nothing was done, and the same call may succeed later.
+
+    A subclass says where that is not all: see `OutcomeUnknown`.
+    """
+
+
+class OutcomeUnknown(Unavailable):
+    """The call was sent and no answer came: it may have been done, or may be done a moment later.
+
+    The caller repeats it with the same id (`msg_id`, `client_msg_id`), which is safe.
+    """
+
+
+class StorageFull(Unavailable):
+    """A store that is reached has no room for more, or its disk refuses to be written. Nothing was done."""
 
 
 class ForeignStore(FanoutError):  # noqa: N818

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fanout.errors import FanoutError, Unavailable
+from fanout.errors import FanoutError, OutcomeUnknown, StorageFull, Unavailable
 from services.adapters.sqlite import database as module
 from services.adapters.sqlite.database import Database, inspect
 from tests.support.reading import soon
@@ -134,6 +134,61 @@ async def test_a_full_disk_fails_the_write_and_leaves_what_was_there(database: D
     await database.write(lambda connection: connection.execute("PRAGMA max_page_count = 100000").fetchone())
     await _note(database, "c")
     assert await _notes(database) == ["a", "c"]
+
+
+async def test_a_database_that_takes_no_writes_does_not_claim_to_be_well(database: Database) -> None:
+    await _note(database, "a")
+    await database.write(lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchone())
+    await database.ping()
+    with pytest.raises(StorageFull):
+        await _note(database, "b" * 100_000)
+    for _ in range(2):
+        with pytest.raises(StorageFull):
+            await database.ping()
+    await database.write(lambda connection: connection.execute("PRAGMA max_page_count = 100000").fetchone())
+    await database.ping()
+    assert await database.read(lambda connection: connection.execute("SELECT name FROM sqlite_master").fetchall()) == [
+        ("notes",),
+        ("sqlite_autoindex_notes_1",),
+    ]
+
+
+async def test_a_database_that_became_read_only_does_not_claim_to_be_well(database: Database) -> None:
+    await database.write(lambda connection: connection.execute("PRAGMA query_only = 1").fetchone())
+    with pytest.raises(Unavailable):
+        await _note(database, "a")
+    with pytest.raises(Unavailable):
+        await database.ping()
+
+
+class FailsToCommit(sqlite3.Connection):
+    """Its disk fails just when the transaction is made durable."""
+
+    code = sqlite3.SQLITE_IOERR
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        if sql == "COMMIT":
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = self.code
+            raise error
+        return super().execute(sql, *parameters)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (sqlite3.SQLITE_IOERR | 4 << 8, OutcomeUnknown),  # SQLITE_IOERR_FSYNC
+        (sqlite3.SQLITE_BUSY, Unavailable),
+        (sqlite3.SQLITE_FULL, StorageFull),
+    ],
+)
+async def test_a_commit_that_fails_says_whether_anything_may_have_been_done(code: int, kind: type[Unavailable]) -> None:
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None, factory=FailsToCommit)) as connection:
+        connection.code = code
+        job = module._Job(lambda connection: connection.execute("CREATE TABLE x (y)"), asyncio.Future())
+        module._run_in_transaction(connection, [job])
+        assert type(job.error) is kind
+        assert not connection.in_transaction
 
 
 async def test_a_file_locked_by_another_is_unavailable_and_then_is_not(

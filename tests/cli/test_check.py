@@ -159,20 +159,25 @@ def test_the_issuers_keys_are_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     with running_issuer() as issuer:
         issuer.publish(one=new_key("ES256"))
         monkeypatch.setenv("FANOUT_JWKS_URL", issuer.url)
+        monkeypatch.setenv("FANOUT_JWT_AUDIENCE", "any")
+        monkeypatch.setenv("FANOUT_JWT_ISSUER", "https://issuer.example")
         code, output = run("check")
         assert (code, line_of(output, "tokens")) == (0, "ok tokens ES256 by the issuer's JWKS")
+        assert "weak  FANOUT_JWT_AUDIENCE: is any" in output
         issuer.status = 404
         code, output = run("check")
     assert code == 1
-    assert "keys cannot be fetched: HTTP Error 404" in line_of(output, "tokens")
+    assert "keys cannot be fetched: it answers 404" in line_of(output, "tokens")
 
 
 def test_credentials_in_the_address_of_the_keys_are_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FANOUT_JWT_ALGORITHMS", "ES256")
-    monkeypatch.setenv("FANOUT_JWKS_URL", f"http://user:{SECRET}@127.0.0.1/jwks")
+    monkeypatch.setenv("FANOUT_JWKS_URL", f"http://user:{SECRET}@127.0.0.1:1/jwks")
+    monkeypatch.setenv("FANOUT_JWT_AUDIENCE", "any")
+    monkeypatch.setenv("FANOUT_JWT_ISSUER", "any")
     code, output = run("check")
     assert code == 1
-    assert "its address is not valid" in line_of(output, "tokens")
+    assert "keys cannot be fetched" in line_of(output, "tokens")
     assert SECRET not in output
 
 

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fanout.errors import OutcomeUnknown
 from fanout.events import StoredMessage, decode_message_event
 from fanout.ids import check_message_id, new_message_id
+from fanout.ports.log import Appended
 from fanout.ports.presence import Lease
 from fanout.subjects import MESSAGES
 from tests.gateway.conftest import MAX_BODY, World
@@ -274,6 +276,38 @@ async def test_where_to_connect(http: httpx.AsyncClient, world: World) -> None:
     assert int(nowhere.headers["retry-after"]) > 0
     await world.presence.lease(Lease("n1", "1", "ws://n1/ws", "t", 0, 10))
     assert (await http.get("realtime.connect")).json() == {"url": "ws://n1/ws"}
+
+
+async def test_a_log_that_gives_no_answer_is_503_that_says_so(
+    http: httpx.AsyncClient, world: World, channel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is stored all the same, and the repeat with the same `client_msg_id` makes no second one."""
+    answer = world.log.append
+
+    async def unanswered(subject: str, payload: bytes, *, msg_id: str) -> Appended:
+        await answer(subject, payload, msg_id=msg_id)
+        raise OutcomeUnknown("no answer")
+
+    body = {"channel": channel, "text": "x", "client_msg_id": "c1"}
+    monkeypatch.setattr(world.log, "append", unanswered)
+    response = await http.post("chat.sendMessage", json=body)
+    assert problem(response) == (503, "outcome_unknown")
+    assert int(response.headers["retry-after"]) > 0
+    detail = response.json()["detail"]
+    assert ("may have been done" in detail, "client_msg_id" in detail, "nothing" in detail) == (True, True, False)
+    monkeypatch.undo()
+    assert (await http.post("chat.sendMessage", json=body)).status_code == 202
+    assert len(world.log.streams[MESSAGES]) == 1
+
+
+async def test_a_call_that_only_reads_has_done_nothing(
+    http: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unanswered() -> Any:
+        raise OutcomeUnknown("no answer")
+
+    monkeypatch.setattr(world.presence, "leases", unanswered)
+    assert problem(await http.get("realtime.connect")) == (503, "unavailable")
 
 
 async def test_a_log_that_is_down_is_503_with_nothing_done(http: httpx.AsyncClient, world: World, channel: str) -> None:

@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 import structlog
 
@@ -184,8 +185,54 @@ async def test_operations_need_no_token(http: httpx.AsyncClient) -> None:
         assert response.status_code == 200
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/healthz", "/readyz", "/metrics", "/openapi.json", "/nowhere", f"/api/v1/{CALL}", "/api/v1/chat.sendMessage"],
+)
+async def test_head_is_answered_as_get_is_without_the_body(http: httpx.AsyncClient, world: World, path: str) -> None:
+    await world.presence.lease(LEASE)
+    await http.get(f"http://test{path}")  # so that all figures are there
+    get, head = await http.get(f"http://test{path}"), await http.head(f"http://test{path}")
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert "x-correlation-id" in head.headers
+
+
+async def test_a_head_is_recorded_as_one(http: httpx.AsyncClient, world: World) -> None:
+    await world.presence.lease(LEASE)
+    with structlog.testing.capture_logs() as logs:
+        assert (await http.head(CALL)).status_code == 200
+    (line,) = [entry for entry in logs if entry["event"] == "request"]
+    assert (line["method"], line["user"]) == ("HEAD", "alice")
+    assert f'method="HEAD",route="/api/v1/{CALL}",status="200"' in (await http.get("http://test/metrics")).text
+
+
+async def test_a_degraded_gateway_is_ready(http: httpx.AsyncClient, world: World) -> None:
+    world.health.add("presence", world.presence.ping, required=False)
+    world.presence.down = True
+    response = await http.get("http://test/readyz")
+    told = {"ready": True, "degraded": True, "checks": {"presence": "Unavailable"}}
+    assert (response.status_code, response.json()) == (200, told)
+
+
+async def test_a_user_outside_the_charset_is_told_so(world: World) -> None:
+    world.authenticator = TokenVerifier(("HS256",), secret=SECRET)  # type: ignore[assignment]
+    token = jwt.encode({"sub": "auth0|alice", "exp": 4e9}, SECRET.encode().ljust(64, b"\0"))
+    async with as_user(world, "ignored") as http:
+        response = await http.get(CALL, headers={"authorization": f"bearer {token}"})
+    assert challenge(response) == (401, "token_user", 'Bearer error="invalid_token"')
+    assert "sub is no user id" in response.json()["detail"]
+
+
 async def test_a_dependency_that_is_down_is_named(http: httpx.AsyncClient, world: World) -> None:
     world.health.add("log", world.log.ping)
     world.log.down = True
     response = await http.get("http://test/readyz")
-    assert (response.status_code, response.json()) == (503, {"ready": False, "checks": {"log": "Unavailable"}})
+    assert (response.status_code, response.json()) == (
+        503,
+        {
+            "ready": False,
+            "degraded": False,
+            "checks": {"log": "Unavailable"},
+        },
+    )

@@ -13,15 +13,19 @@ from fanout.api import DEDUP_WINDOW_S, MAX_PAGE_BYTES
 from services.adapters.embedded import store
 from services.adapters.nats import streams
 from services.gateway.openapi import CODES
-from services.runtime import tokens
+from services.runtime import claims, tokens
 
 EVERY = {
     400: {"invalid_request"},
-    401: set(re.findall(r'"(token_[a-z]+)"', inspect.getsource(tokens))),
+    401: set(re.findall(r'"(token_[a-z]+)"', inspect.getsource(tokens) + inspect.getsource(claims))),
     429: {"rate_limited"},
     503: {"unavailable"},
 }
-BODY = {400: {"invalid_request", "malformed_json"}, 413: {"body_too_large"}}
+BODY = {
+    400: {"invalid_request", "malformed_json"},
+    413: {"body_too_large"},
+    503: {"unavailable", "outcome_unknown"},
+}
 CALLS: dict[tuple[str, str], tuple[int, dict[int, set[str]]]] = {
     ("chat.sendMessage", "post"): (
         202,

@@ -18,6 +18,7 @@ from services.adapters.websocket.connection import Connection
 from services.notification.outgoing import Outgoing
 from services.notification.session import Session
 from tests.support.clients import handshake
+from tests.support.listening import listener
 from tests.support.observing import until
 
 Loop = asyncio.AbstractEventLoop
@@ -65,7 +66,7 @@ def on_both_loops(test: Callable[[House], Awaitable[None]]) -> Callable[[Callabl
     async def in_a_house() -> None:
         house = House()
         unread = BUDGET + (1 << 20)
-        async with serving_websockets(house.serve, "127.0.0.1", 0, max_frame=1 << 20, max_unread=unread) as house.port:
+        async with serving_websockets(house.serve, listener(), max_frame=1 << 20, max_unread=unread) as house.port:
             await test(house)
 
     def run(loop: Callable[[], Loop]) -> None:

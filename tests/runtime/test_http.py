@@ -290,7 +290,7 @@ async def test_the_face_of_a_process_without_rest() -> None:
     transport = httpx.ASGITransport(cast("Any", health_app(health, registry)))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
         assert (await http.get("/healthz")).json() == {"status": "ok"}
-        assert (await http.get("/readyz")).json() == {"ready": True, "checks": {"log": "ok"}}
+        assert (await http.get("/readyz")).json() == {"ready": True, "degraded": False, "checks": {"log": "ok"}}
         metrics = await http.get("/metrics")
         assert "things_total 1.0" in metrics.text
         assert metrics.headers["content-type"].count("charset") == 1

@@ -1,11 +1,15 @@
 import asyncio
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from fanout.errors import Unavailable
 from fanout.ports.authenticator import TokenRefused
-from services.runtime.jwks import MAX_AGE_S, REFRESH_INTERVAL_S, KeySet
+from services.runtime import jwks
+from services.runtime.health import Degraded
+from services.runtime.jwks import CHECK_INTERVAL_S, MAX_AGE_S, MAX_BYTES, REFRESH_INTERVAL_S, KeySet
 from services.runtime.tokens import TokenVerifier
 from tests.support.issuer import Issuer, new_key, public_jwk, running_issuer
 
@@ -142,16 +146,157 @@ async def test_a_failing_issuer_is_unavailable_and_never_a_yes(
     assert (await authenticator.verify(issuer.token("ES256", "ES256"))).user_id == "alice"
 
 
-async def test_an_issuer_that_is_gone_is_unavailable_once_its_keys_are_old(
+async def test_known_keys_verify_while_their_issuer_is_away_and_the_state_shows(
+    issuer: Issuer, authenticator: TokenVerifier, clock: Clock
+) -> None:
+    token = issuer.token("ES256", "ES256")
+    await authenticator.verify(token)
+    await authenticator.check()
+    issuer.status = 503
+    for _ in range(3):
+        clock.now += MAX_AGE_S + 1
+        assert (await authenticator.verify(token)).user_id == "alice"
+        with pytest.raises(Degraded, match="the issuer is away"):
+            await authenticator.check()
+    with pytest.raises(Unavailable):
+        await authenticator.verify(issuer.token("unknown", "ES256", key=KEYS["ES256"]))
+    issuer.status = 200
+    clock.now += REFRESH_INTERVAL_S + 1
+    await authenticator.verify(token)
+    await authenticator.check()
+
+
+async def test_a_key_withdrawn_during_an_outage_is_refused_when_the_issuer_is_back(
     issuer: Issuer, authenticator: TokenVerifier, clock: Clock
 ) -> None:
     token = issuer.token("ES256", "ES256")
     await authenticator.verify(token)
     issuer.status = 503
     clock.now += MAX_AGE_S + 1
+    await authenticator.verify(token)
+    issuer.publish(fresh=new_key("ES256"))
+    issuer.status = 200
+    clock.now += REFRESH_INTERVAL_S + 1
+    assert await refusal(authenticator, token) == "token_key"
+
+
+async def test_the_check_of_health_sees_an_issuer_that_is_away_before_its_keys_are_old(
+    issuer: Issuer, authenticator: TokenVerifier, clock: Clock
+) -> None:
+    await authenticator.check()
+    issuer.status = 503
+    clock.now += CHECK_INTERVAL_S + 1
+    with pytest.raises(Degraded):
+        await authenticator.check()
+
+
+async def test_without_ever_having_had_keys_the_check_of_health_fails(
+    issuer: Issuer, authenticator: TokenVerifier
+) -> None:
+    issuer.status = 503
     for _ in range(2):
         with pytest.raises(Unavailable):
-            await authenticator.verify(token)
+            await authenticator.check()
+
+
+async def test_an_issuer_without_keys_has_withdrawn_all(
+    issuer: Issuer, authenticator: TokenVerifier, clock: Clock
+) -> None:
+    token = issuer.token("ES256", "ES256")
+    await authenticator.verify(token)
+    issuer.publish()
+    clock.now += MAX_AGE_S + 1
+    with pytest.raises(Unavailable):
+        await authenticator.verify(token)
+    with pytest.raises(Unavailable):
+        await authenticator.check()
+
+
+@pytest.mark.parametrize("named", [{"use": "enc"}, {"key_ops": ["encrypt"]}, {"key_ops": "verify"}])
+async def test_a_key_that_is_not_for_signatures_verifies_nothing(
+    issuer: Issuer, authenticator: TokenVerifier, named: dict[str, Any]
+) -> None:
+    for_encryption = {**public_jwk(KEYS["RS256"], "RS256"), **named}
+    issuer.document = json.dumps({"keys": [for_encryption, public_jwk(KEYS["ES256"], "ES256")]}).encode()
+    assert await refusal(authenticator, issuer.token("RS256", "RS256")) == "token_key"
+    assert (await authenticator.verify(issuer.token(None, "ES256", key=KEYS["ES256"]))).user_id == "alice"
+
+
+async def test_a_key_of_another_algorithm_verifies_nothing(issuer: Issuer, clock: Clock) -> None:
+    jwk = {**public_jwk(KEYS["RS256"], "RS256"), "alg": "PS256"}
+    issuer.document = json.dumps({"keys": [jwk]}).encode()
+    authenticator = TokenVerifier(("RS256", "PS256"), keys=KeySet(issuer.url, clock))
+    assert await refusal(authenticator, issuer.token("RS256", "RS256")) == "token_key"
+    assert (await authenticator.verify(issuer.token("RS256", "PS256"))).user_id == "alice"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"[" * 100_000,
+        b'{"keys":' + b"[" * 100_000,
+        b'{"keys": [{"kty": "RSA", "n": ' + b"[" * 100_000,
+        b'{"keys": [' + b"1" * 10_000 + b"]}",
+        b'{"keys": {}}',
+        b'{"keys": [[], 7, null, {"kty": []}, {"kty": "RSA", "n": 7, "e": {}}]}',
+        b" " * (MAX_BYTES + 1),
+        b"\xff\xfe\x00",
+    ],
+    ids=[
+        "brackets",
+        "a list of brackets",
+        "a key of brackets",
+        "a long number",
+        "no list",
+        "no keys",
+        "large",
+        "bytes",
+    ],
+)
+async def test_a_hostile_set_of_keys_is_unavailable(
+    issuer: Issuer, authenticator: TokenVerifier, document: bytes
+) -> None:
+    token = issuer.token("ES256", "ES256")
+    issuer.document = document
+    with pytest.raises(Unavailable):
+        await authenticator.verify(token)
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"], ids=["head", "body"])
+async def test_a_set_of_keys_that_trickles_is_given_up(head: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes in time; the whole never does."""
+    monkeypatch.setattr(jwks, "FETCH_TIMEOUT_S", 0.3)
+    gone = asyncio.Event()
+
+    async def trickling(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head)
+        try:
+            while True:
+                writer.write(b"H")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        except ConnectionError:
+            gone.set()
+
+    async with await asyncio.start_server(trickling, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        keys = KeySet(f"http://{host}:{port}/jwks")
+        async with asyncio.timeout(30):
+            with pytest.raises(Unavailable, match="no answer within"):
+                await keys.key("any")
+            await gone.wait()
+
+
+async def test_one_request_serves_all_who_wait_and_none_of_them_ends_it(
+    issuer: Issuer, authenticator: TokenVerifier
+) -> None:
+    token = issuer.token("ES256", "ES256")
+    waiting = [asyncio.create_task(authenticator.verify(token)) for _ in range(20)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    identities = await asyncio.gather(*waiting[1:])
+    assert (len(identities), issuer.requests) == (19, 1)
 
 
 async def test_a_secret_in_a_key_set_signs_nothing(issuer: Issuer, clock: Clock) -> None:

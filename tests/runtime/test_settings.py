@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from fanout.ids import check_id
 from services.runtime.settings import Address, ConfigurationError, load_settings
 
+JWKS = {"JWKS_URL": "https://issuer.example/jwks", "JWT_AUDIENCE": "chat", "JWT_ISSUER": "https://issuer.example"}
+
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -53,7 +55,8 @@ def test_an_empty_variable_is_as_if_unset(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_algorithms_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FANOUT_JWT_ALGORITHMS", "RS256, EdDSA")
-    monkeypatch.setenv("FANOUT_JWKS_URL", "https://issuer.example/jwks")
+    for name, value in JWKS.items():
+        monkeypatch.setenv(f"FANOUT_{name}", value)
     assert load_settings().jwt_algorithms == ("RS256", "EdDSA")
 
 
@@ -124,6 +127,8 @@ def test_all_errors_are_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"JWT_ALGORITHMS": "ES256"}, "JWKS_URL"),
         ({"JWKS_URL": "https://issuer.example/jwks"}, "JWT_ALGORITHMS"),
+        ({**JWKS, "JWT_ALGORITHMS": "ES256", "JWT_AUDIENCE": ""}, "JWT_AUDIENCE"),
+        ({**JWKS, "JWT_ALGORITHMS": "ES256", "JWT_ISSUER": ""}, "JWT_ISSUER"),
         ({"WS_LISTEN": "0.0.0.0:8081"}, "WS_URL"),
         ({"HEARTBEAT_S": "30", "HEARTBEAT_TIMEOUT_S": "30"}, "HEARTBEAT_TIMEOUT_S"),
     ],
@@ -189,3 +194,19 @@ def test_a_text_is_an_address_or_refused(text: str) -> None:
         return
     assert 0 <= address.port <= 65_535
     assert re.search(r":[0-9]+\Z", text)
+
+
+@pytest.mark.parametrize(("name", "value"), [("AUDIENCE", "any"), ("ISSUER", "any")])
+def test_a_waived_audience_or_issuer_is_worth_a_warning(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    for variable, good in {**JWKS, "JWT_ALGORITHMS": "ES256"}.items():
+        monkeypatch.setenv(f"FANOUT_{variable}", good)
+    assert load_settings().warnings() == []
+    monkeypatch.setenv(f"FANOUT_JWT_{name}", value)
+    (line,) = load_settings().warnings()
+    assert line.startswith(f"FANOUT_JWT_{name}: ")
+
+
+def test_what_a_frame_and_sockets_may_be_by_default() -> None:
+    settings = load_settings()
+    assert settings.max_frame == settings.max_body == 655_360
+    assert (settings.max_unauthenticated, settings.max_user_sockets) == (1_000, 32)

@@ -118,6 +118,8 @@ class Client:
         self.device_id = new_device_id()
         self.frames: list[dict[str, Any]] = []
         self.close_code: int | None = None
+        self.close_reason = ""
+        self.large_messages = False
         self.stalled = 0
         self.reading = True
         self._sent: asyncio.Queue[str | bytes | None] = asyncio.Queue()
@@ -140,6 +142,9 @@ class Client:
             return
         self.frames += [json.loads(payload) for payload in text_payloads(frames)]
 
+    def allow_large_messages(self) -> None:
+        self.large_messages = True
+
     def lend(self, on_change: Callable[[bool], None]) -> int | None:
         return None
 
@@ -152,6 +157,7 @@ class Client:
     async def close(self, code: int, reason: str) -> None:
         assert reason
         self.close_code = self.close_code or code
+        self.close_reason = self.close_reason or reason
         self.hang_up()
 
     def of_type(self, kind: str) -> list[dict[str, Any]]:
@@ -203,9 +209,11 @@ class Platform:
         await until(worker.ready.is_set, f"{name} ready")
         return worker
 
-    async def add_instance(self, name: str, *, budget: int = 1 << 20, capacity: int = 1000) -> NotificationInstance:
+    async def add_instance(
+        self, name: str, *, budget: int = 1 << 20, capacity: int = 1000, **limits: int
+    ) -> NotificationInstance:
         tasks = await self._stack.enter_async_context(Tasks(self.failures.append))
-        terms = Terms(name, capacity, auth_timeout_s=5, heartbeat_s=30, socket_budget=budget)
+        terms = Terms(name, capacity, auth_timeout_s=5, heartbeat_s=30, socket_budget=budget, **limits)
         ports = NotificationPorts(self.log, self.bus, self.presence, self.memberships, AnyToken())
         instance = NotificationInstance(terms, ports, tasks, heartbeat_timeout_s=90)
         await instance.start(f"ws://{name}/ws")

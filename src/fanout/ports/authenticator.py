@@ -7,16 +7,23 @@ from fanout.errors import FanoutError
 
 
 class TokenRefused(FanoutError):  # noqa: N818 - as the tree in `fanout.errors`
-    """A token that proves nothing. The refusal is the same for all; `code` says why.
+    """A token that proves nothing. `code` says why.
+
+    The text is the same for all whose signature was not verified. For a token that its issuer did sign, it names what
+    is wrong with a claim.
+
+    Args:
+        code: `token_missing`, `token_malformed`, `token_algorithm`, `token_key`, `token_signature`, `token_expired`,
+            `token_audience`, `token_issuer`, `token_user` or `token_claims`.
+        detail: what is wrong, for people; nothing secret, and at most 100 bytes.
 
     Attributes:
-        code: `token_missing`, `token_malformed`, `token_algorithm`, `token_key`, `token_signature`,
-            `token_expired` or `token_claims`.
+        code: as given.
     """
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, detail: str = "the token is missing, not valid, or has expired") -> None:
         self.code = code
-        super().__init__("the token is missing, not valid, or has expired")
+        super().__init__(detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +32,7 @@ class Identity:
 
     user_id: str
     expires_at: float
-    """Unix time, in seconds, from which on the token is worth nothing."""
+    """Unix time, in seconds, from which on the token is worth nothing; what clocks may differ by is in it."""
 
 
 class Authenticator(Protocol):

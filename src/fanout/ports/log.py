@@ -164,8 +164,9 @@ class Log(Protocol):
             msg_id: a second event with this id, within the dedup window of its stream, is not stored.
 
         Raises:
-            Unavailable: the log cannot be reached, or gave no answer in time. The event will not be stored later
-                by this call's own doing, but an answer may have been lost: repeat with the same `msg_id`.
+            Unavailable: the log cannot be reached; the event was not stored and will not be.
+            OutcomeUnknown: the event was sent and no answer came; it may be stored. Repeat with the same `msg_id`.
+            StorageFull: the log has no room for it.
             TooLarge: the log stores no event of that length, or no batch on the bus could carry it.
         """
         ...

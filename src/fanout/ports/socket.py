@@ -39,6 +39,10 @@ class Socket(Protocol):
         """
         ...
 
+    def allow_large_messages(self) -> None:
+        """Take messages of the full size from now on. Before, 16 KiB is the bound: the client is not known yet."""
+        ...
+
     async def receive(self) -> str | bytes:
         """The next message: text as `str`, binary as `bytes`.
 

@@ -13,7 +13,7 @@ from fanout.ids import check_id
 from services.cli.listening import Listener, Screen, printable
 from services.cli.rest import ClientError, Rest
 from services.runtime.settings import load_settings
-from services.runtime.tokens import claimed_user, sign, stored_secret
+from services.runtime.tokens import claimed_user, expected, sign, stored_secret
 from services.runtime.unknown import TOKEN_VARIABLE, URL_VARIABLE
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
@@ -46,7 +46,7 @@ def signed_token(user_id: str, ttl: float = DEFAULT_TTL_S) -> str:
     secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else stored_secret(settings.data_dir)
     if secret is None:
         raise ClientError(_NOTHING_TO_SIGN_WITH)
-    return sign(secret, user_id, ttl)
+    return sign(secret, user_id, ttl, says=expected(settings))
 
 
 def tokens_of(user: str, token: str) -> Callable[[], str]:
@@ -63,7 +63,7 @@ def tokens_of(user: str, token: str) -> Callable[[], str]:
     check_id(user, "the user id")
     if not token:
         return lambda: signed_token(user)
-    claimed = claimed_user(token)
+    claimed = claimed_user(token, load_settings().jwt_user_claim)
     if claimed not in (None, user):
         raise ClientError(f"the token is of {printable(str(claimed))}, not of {user}: name that user, or leave it out")
     return lambda: token

@@ -87,11 +87,12 @@ class Inspection:
         try:
             async with httpx.AsyncClient(timeout=READYZ_WITHIN_S, trust_env=False) as http:
                 report = (await http.get(url)).json()
-            not_ready = {name: said for name, said in report["checks"].items() if said != "ok"}
+            wrong = {name: said for name, said in report["checks"].items() if said != "ok"}
+            state = "not ready" if not report["ready"] else "degraded" if wrong else "ready"
         except (httpx.HTTPError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise Unavailable(
                 f"{path} is open in another process, and no gateway answers at FANOUT_LISTEN "
                 f"({self._settings.listen}): {IN_USE_REMEDY}"
             ) from error
-        state = ", ".join(f"{name}: {said}" for name, said in not_ready.items())
-        return f"embedded, in use by the running fanout up, which is {f'not ready ({state})' if state else 'ready'}"
+        said = f" ({', '.join(f'{name}: {text}' for name, text in wrong.items())})" if wrong else ""
+        return f"embedded, in use by the running fanout up, which is {state}{said}"

@@ -27,7 +27,7 @@ from services.adapters.sqlite.messages import SqliteMessages
 from services.runtime.data_dir import make_data_dir
 from services.runtime.health import Health
 from services.runtime.settings import PREFIX, ConfigurationError, Settings
-from services.runtime.tokens import embedded_secret, verifier
+from services.runtime.tokens import TokenVerifier, embedded_secret, verifier
 
 IN_USE_REMEDY: Final = "stop the other `fanout up`, or set another FANOUT_DATA_DIR"
 LOG_FILE: Final = "log.db"
@@ -66,9 +66,10 @@ class Backends:
         self._nats: Connection | None = None
         self._log: Log | None = None
         self._bus: Bus | None = None
-        self._presence: Presence | None = None
+        self._presence: RedisPresence | EmbeddedPresence | None = None
         self._memberships: SqliteMemberships | None = None
         self._messages: Messages | None = None
+        self._authenticator: TokenVerifier | None = None
 
     async def log(self) -> Log:
         """The log: NATS JetStream, or embedded."""
@@ -88,10 +89,16 @@ class Backends:
             self._bus = self._checked("bus", NatsBus(nats, self._names)) if nats else self._owned("bus", EmbeddedBus())
         return self._bus
 
-    async def presence(self) -> Presence:
-        """Presence: Redis, or embedded."""
+    async def presence(self, *, required: bool = True) -> Presence:
+        """Presence: Redis, or embedded.
+
+        Args:
+            required: whether the service that asks is not ready without it; else it is degraded.
+        """
         if self._presence is None:
-            self._presence = self._owned("presence", await self._open_presence())
+            self._presence = await self._open_presence()
+            self._stack.push_async_callback(self._presence.close)
+        self._health.add("presence", self._presence.ping, required=required)
         return self._presence
 
     async def memberships(self) -> Memberships:
@@ -111,6 +118,13 @@ class Backends:
 
     def authenticator(self) -> Authenticator:
         """Verifies tokens by the settings; alone and without a secret, by one that is made once and kept."""
+        if self._authenticator is None:
+            self._authenticator = self._verifier()
+            if self._settings.jwks_url:
+                self._health.add("keys", self._authenticator.check)
+        return self._authenticator
+
+    def _verifier(self) -> TokenVerifier:
         settings = self._settings
         if settings.jwt_secret or settings.jwks_url:
             return verifier(settings)

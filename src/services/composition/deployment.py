@@ -82,7 +82,7 @@ class Deployment:
             log=await self.backends.log(),
             memberships=await self.backends.memberships(),
             messages=await self.backends.messages(),
-            presence=await self.backends.presence(),
+            presence=await self.backends.presence(required=False),  # only `realtime.connect` needs it
         )
         app = build_app(self.settings, ports, self.backends.authenticator(), self.health, REGISTRY)
         bound = await self.stack.enter_async_context(serve_http(app, self.settings.listen))
@@ -126,7 +126,7 @@ async def running(
         starters: of `SERVICES` or `EVERYTHING`.
         alone: no other process shares the work.
     """
-    health = Health()
+    health = Health(registry=REGISTRY)
     async with AsyncExitStack() as stack:
         backends = Backends(settings, health, stack, alone=alone)
         deployment = Deployment(settings, backends, health, process, stack)

@@ -16,6 +16,7 @@ from services.gateway.edge import HEADER, Edge
 from services.gateway.limiter import RateLimiter
 from services.gateway.openapi import openapi_config
 from services.gateway.routes import api_router
+from services.runtime.head import answers_head
 from services.runtime.health import Health
 from services.runtime.web import operations, problem_response
 
@@ -50,7 +51,7 @@ def gateway_app(gateway: Gateway) -> ASGIApp:
         cors_config=_cors(gateway.origins),
         logging_config=None,
     )
-    return Edge(app, gateway.registry)
+    return Edge(answers_head(app), gateway.registry)
 
 
 def _cors(origins: Sequence[str]) -> CORSConfig | None:

@@ -38,7 +38,10 @@ CODES: Final = {
     "token_key": (401, "its key is not known"),
     "token_signature": (401, "its signature is wrong"),
     "token_expired": (401, "it has expired"),
-    "token_claims": (401, "a claim is missing or wrong"),
+    "token_audience": (401, "it is for another audience"),
+    "token_issuer": (401, "another issuer made it"),
+    "token_user": (401, "the claim that names its user holds no user id"),
+    "token_claims": (401, "another claim is missing or wrong; the detail names it"),
     "not_a_member": (403, "the caller is not a member of the channel"),
     "private_channel": (403, "the channel is entered by a member's invitation"),
     "channel_not_found": (404, "there is no such channel"),
@@ -46,7 +49,11 @@ CODES: Final = {
     "body_too_large": (413, "the body is larger than this server takes"),
     "message_too_large": (413, "the message, as it is stored, is longer than this deployment can deliver"),
     "rate_limited": (429, "the caller makes too many requests"),
-    "unavailable": (503, "something needed cannot be reached; nothing was half done, and the call can be made again"),
+    "unavailable": (503, "something needed cannot be reached; nothing was done, and the call can be made again"),
+    "outcome_unknown": (
+        503,
+        "something gave no answer; the call may have been done, and repeating it (same client_msg_id) is safe",
+    ),
 }
 """What each code means, with its status."""
 

@@ -39,7 +39,7 @@ Decorator = Callable[[AnyCallable], HTTPRouteHandler]
 
 def _post(name: str, summary: str, answer: str, *codes: str, status: int = 200) -> Decorator:
     """A call with a body: its name, and for its document a summary, what its answer means, and its codes."""
-    described = _described(name, summary, answer, "malformed_json", "body_too_large", *codes)
+    described = _described(name, summary, answer, "malformed_json", "body_too_large", "outcome_unknown", *codes)
     return post(f"/{name}", status_code=status, guards=[without_query], **described)
 
 

@@ -1,6 +1,7 @@
 """Admission: from an open socket to a session that gets everything posted after its `auth.ok`."""
 
 import asyncio
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import msgspec
@@ -16,7 +17,8 @@ from fanout.ports.presence import Presence
 from fanout.ports.socket import Socket
 from fanout.subjects import instance_control
 from fanout.workers import Replaced
-from services.notification.close_codes import MALFORMED, REPLACED, TRY_AGAIN_LATER, UNAUTHENTICATED
+from services.notification.capacity import Capacity
+from services.notification.close_codes import MALFORMED, REPLACED, UNAUTHENTICATED, Refused, not_now
 from services.notification.confirmations import Confirmations
 from services.notification.frames import Auth, BadFrame, MalformedFrame, decode, server_frame
 from services.notification.inbox import Inbox
@@ -28,14 +30,6 @@ from services.runtime.keyed_lock import KeyedLock
 log = structlog.get_logger(__name__)
 
 
-class Refused(Exception):  # noqa: N818 - it says what became of the client
-    """A client that is not admitted; the connection is closed with `code`."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-
-
 @dataclass(frozen=True)
 class Terms:
     """What an instance grants its clients."""
@@ -45,6 +39,8 @@ class Terms:
     auth_timeout_s: float
     heartbeat_s: float
     socket_budget: int
+    max_unauthenticated: int = 1_000
+    max_user_sockets: int = 32
 
 
 class Admission:
@@ -72,7 +68,12 @@ class Admission:
         self._bus = bus
         self._turn = KeyedLock()  # one transition of a user at a time
         self._first_user = asyncio.Lock()
-        self._entering: set[Socket] = set()  # until they stand in the registry
+        self._capacity = Capacity(
+            registry,
+            sockets=terms.capacity,
+            unauthenticated=terms.max_unauthenticated,
+            of_one_user=terms.max_user_sockets,
+        )
 
     async def admit(self, socket: Socket) -> Session:
         """Authenticate a client, make its user known, and open its session.
@@ -81,18 +82,15 @@ class Admission:
             Refused: it is to be closed, with the code that says why.
             SocketClosed: it went away meanwhile.
         """
-        if len(self._registry) + len(self._entering) >= self._terms.capacity:
-            raise Refused(TRY_AGAIN_LATER, "this instance is full")
-        self._entering.add(socket)
-        try:
+        with self._capacity.unauthenticated():
             auth = await self._first_frame(socket)
             session = self._session(socket, auth, await self._identify(socket, auth))
-            await self._introduce(session)
-        except Unavailable as error:
-            log.warning("client cannot be admitted now", reason=str(error))
-            raise Refused(TRY_AGAIN_LATER, "a store is away; reconnect with jitter") from error
-        finally:
-            self._entering.discard(socket)
+        with self._capacity.enter(session.user_id, session.device_id) as place:
+            try:
+                await self._introduce(session, place)
+            except Unavailable as error:
+                log.warning("client cannot be admitted now", reason=str(error))
+                raise not_now("a store is away", "store") from error
         return session
 
     async def dismiss(self, session: Session) -> None:
@@ -119,11 +117,11 @@ class Admission:
             async with asyncio.timeout(self._terms.auth_timeout_s):
                 frame = decode(await socket.receive())
         except TimeoutError as error:
-            raise Refused(UNAUTHENTICATED, "no auth frame in time") from error
+            raise Refused(UNAUTHENTICATED, "no auth frame in time", "token") from error
         except (MalformedFrame, BadFrame) as error:
-            raise Refused(MALFORMED, f"the first frame must be auth: {error}") from error
+            raise Refused(MALFORMED, f"the first frame must be auth: {error}", "malformed") from error
         if not isinstance(frame, Auth):
-            raise Refused(UNAUTHENTICATED, "the first frame must be auth")
+            raise Refused(UNAUTHENTICATED, "the first frame must be auth", "token")
         return frame
 
     async def _identify(self, socket: Socket, auth: Auth) -> Identity:
@@ -132,9 +130,9 @@ class Admission:
             return await self._authenticator.verify(auth.token or header)
         except TokenRefused as error:
             log.info("token refused", code=error.code)
-            raise Refused(UNAUTHENTICATED, str(error)) from error
+            raise Refused(UNAUTHENTICATED, f"{error.code}: {error}", "token") from error
         except Unavailable as error:
-            raise Refused(TRY_AGAIN_LATER, "tokens cannot be verified now") from error
+            raise not_now("tokens cannot be verified now", "store") from error
 
     def _session(self, socket: Socket, auth: Auth, identity: Identity) -> Session:
         return Session(
@@ -145,12 +143,12 @@ class Admission:
             budget=self._terms.socket_budget,
         )
 
-    async def _introduce(self, session: Session) -> None:
+    async def _introduce(self, session: Session, place: ExitStack) -> None:
         # Presence first, then the workers' word that they route here, then memberships: so neither misses a change
         # that the other has seen, and all that is posted after `auth.ok` arrives.
         async with self._turn(session.user_id):
             try:
-                await self._make_known(session)
+                await self._make_known(session, place)
             except BaseException:
                 # In the same turn: the user's next connection must not take this one for a sign that all is done.
                 await self._depart(session)
@@ -167,26 +165,27 @@ class Admission:
             device_id=session.device_id,
             heartbeat_s=self._terms.heartbeat_s,
         )
+        session.socket.allow_large_messages()
         self._registry.outgoing.open(session, welcome)
 
-    async def _make_known(self, session: Session) -> None:
+    async def _make_known(self, session: Session, place: ExitStack) -> None:
         others = self._registry.sessions_of(session.user_id)
         for other in others:
             if other.device_id == session.device_id:
                 other.end(REPLACED, "the device has connected again")
-        await self._join_registry(session)
+        await self._join_registry(session, place)
         previous = await self._presence.connect(session.connection())
         if previous is not None and previous != session.instance_id:
             await self._replace_elsewhere(previous, session)
         if not others:
             await self._confirmations.announce_until_placed(session.user_id)
 
-    async def _join_registry(self, session: Session) -> None:
+    async def _join_registry(self, session: Session, place: ExitStack) -> None:
         async with self._first_user:
             if not len(self._registry):
                 await self._inbox.rebase()
             self._registry.add(session)
-            self._entering.discard(session.socket)
+            place.close()
 
     async def _replace_elsewhere(self, instance_id: str, session: Session) -> None:
         notice = Replaced(session.user_id, session.device_id, session.connected_at)

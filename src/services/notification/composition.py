@@ -1,12 +1,13 @@
 """Where a notification instance meets its WebSocket server."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
-from services.adapters.websocket import serving_websockets
+from services.adapters.websocket import BACKLOG, serving_websockets
 from services.notification.admission import Terms
 from services.notification.instance import NotificationInstance, NotificationPorts
-from services.runtime.settings import Address, Settings, cannot_listen
+from services.runtime.listening import listen_on
+from services.runtime.settings import Address, Settings
 from services.runtime.tasks import Tasks
 
 ANSWERS = 64 * 1024
@@ -31,6 +32,8 @@ async def running_notification(
         auth_timeout_s=settings.auth_timeout_s,
         heartbeat_s=settings.heartbeat_s,
         socket_budget=settings.socket_budget,
+        max_unauthenticated=settings.max_unauthenticated,
+        max_user_sockets=settings.max_user_sockets,
     )
     async with Tasks(on_failure) as tasks:
         instance = NotificationInstance(terms, ports, tasks, heartbeat_timeout_s=settings.heartbeat_timeout_s)
@@ -42,17 +45,7 @@ async def running_notification(
 
 @asynccontextmanager
 async def _serving(instance: NotificationInstance, settings: Settings) -> AsyncIterator[Address]:
-    listen = settings.ws_listen
-    serving = serving_websockets(
-        instance.serve,
-        listen.host,
-        listen.port,
-        max_frame=settings.max_frame,
-        max_unread=settings.socket_budget + ANSWERS,
-    )
-    async with AsyncExitStack() as stack:
-        try:
-            port = await stack.enter_async_context(serving)
-        except OSError as error:
-            raise cannot_listen("WS_LISTEN", listen, error) from error
-        yield Address(listen.host, port)
+    listener = listen_on(settings.ws_listen, "WS_LISTEN", BACKLOG)
+    unread = settings.socket_budget + ANSWERS
+    async with serving_websockets(instance.serve, listener, max_frame=settings.max_frame, max_unread=unread) as port:
+        yield Address(settings.ws_listen.host, port)

@@ -11,16 +11,16 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.presence import Presence
 from fanout.ports.socket import Socket, SocketClosed
-from services.notification.admission import Admission, Refused, Terms
+from services.notification.admission import Admission, Terms
 from services.notification.client_frames import ClientFrames
-from services.notification.close_codes import DRAINING, MALFORMED
+from services.notification.close_codes import DRAINING, MALFORMED, Refused
 from services.notification.confirmations import Confirmations
 from services.notification.control import Control
 from services.notification.frames import BadFrame, MalformedFrame, error_frame
 from services.notification.housekeeping import Housekeeping
 from services.notification.inbox import Inbox
 from services.notification.log_resets import LogResets
-from services.notification.metrics import FRAMES_REFUSED
+from services.notification.metrics import CONNECTIONS_REFUSED, FRAMES_REFUSED
 from services.notification.registry import Registry
 from services.notification.session import Ending, Session
 from services.runtime.tasks import Tasks, insist
@@ -128,6 +128,7 @@ class NotificationInstance:
         try:
             return await self._admission.admit(socket)
         except Refused as refusal:
+            CONNECTIONS_REFUSED.labels(refusal.cause).inc()
             log.info("client refused", code=refusal.code, reason=str(refusal))
             await socket.close(refusal.code, str(refusal))
         except SocketClosed:

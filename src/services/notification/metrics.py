@@ -20,3 +20,9 @@ LEASE_HELD = Gauge("fanout_lease_held", "1 while the instance has its lease in t
 LEASE_RENEWALS_FAILED = Counter(
     "fanout_lease_renewals_failed_total", "Times that the presence store did not renew the instance's lease"
 )
+UNAUTHENTICATED = Gauge("fanout_connections_unauthenticated", "Open WebSockets that are not authenticated yet")
+CONNECTIONS_REFUSED = Counter(
+    "fanout_connections_refused_total",
+    "WebSockets closed before their session opened, by cause: full, unauthenticated, user, token, malformed, store",
+    ["cause"],
+)

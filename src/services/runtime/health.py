@@ -2,23 +2,46 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+import structlog
+from msgspec import Meta
+from prometheus_client import CollectorRegistry, Gauge
 
 from fanout.errors import FanoutError
 
 Check = Callable[[], Awaitable[None]]
-"""Returns when the dependency answers; raises a `FanoutError`, an `OSError` or a `TimeoutError` otherwise."""
+"""Returns when the dependency answers; raises `Degraded` where the process can do without it for now, and another
+`FanoutError`, an `OSError` or a `TimeoutError` where it does not answer."""
 
 CHECK_TIMEOUT_S: Final = 2.0
+OK: Final = "ok"
+
+log = structlog.get_logger(__name__)
+
+
+class Degraded(FanoutError):  # noqa: N818 - as the tree in `fanout.errors`
+    """The dependency is away and the process does without it. The text is shown: it holds nothing secret."""
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """The report: `checks` has `ok` or what is wrong, by the dependency's name."""
+    """The report of `/readyz`."""
 
-    ready: bool
-    checks: dict[str, str]
+    ready: Annotated[bool, Meta(description="Whether the process can do its work.")]
+    degraded: Annotated[bool, Meta(description="Whether it is ready though a check says that something is wrong.")]
+    checks: Annotated[dict[str, str], Meta(description="`ok` or what is wrong, by the name of the dependency.")]
+
+
+class _Entry(msgspec.Struct):
+    check: Check
+    required: bool
+
+
+class _Result(msgspec.Struct, frozen=True):
+    text: str
+    hinders: bool
+    """Whether the process is not ready for it."""
 
 
 class Health:
@@ -26,36 +49,65 @@ class Health:
 
     Args:
         timeout: seconds that each check may take; they run side by side.
+        registry: gets the figures; None: none are kept.
     """
 
-    def __init__(self, timeout: float = CHECK_TIMEOUT_S) -> None:
+    def __init__(self, timeout: float = CHECK_TIMEOUT_S, registry: CollectorRegistry | None = None) -> None:
         self._timeout = timeout
-        self._checks: dict[str, Check] = {}
+        self._checks: dict[str, _Entry] = {}
         self._draining = False
+        registry = registry or CollectorRegistry()
+        self._ready = Gauge("fanout_ready", "Whether the process can do its work", registry=registry)
+        self._degraded = Gauge("fanout_degraded", "Whether it is ready though something is wrong", registry=registry)
+        self._check_ok = Gauge(
+            "fanout_check_ok", "Whether a dependency is good, by its name in /readyz", ["check"], registry=registry
+        )
 
-    def add(self, name: str, check: Check) -> None:
-        """Make readiness depend on a check, in place of one of the same name."""
-        self._checks[name] = check
+    def add(self, name: str, check: Check, *, required: bool = True) -> None:
+        """Add a check, in place of one of the same name.
+
+        Args:
+            name: of the dependency.
+            check: tells whether it is good.
+            required: whether the process is not ready without it; else it is degraded. A dependency that one part of
+                the process requires stays required.
+        """
+        known = self._checks.get(name)
+        self._checks[name] = _Entry(check, required or (known is not None and known.required))
 
     def drain(self) -> None:
         """Be ready no more: the process is stopping."""
         self._draining = True
 
     async def report(self) -> Readiness:
-        """Run every check."""
-        results = await asyncio.gather(*map(self._run, self._checks.values()))
-        checks = dict(zip(self._checks, results, strict=True))
+        """Run every check, and keep the figures."""
+        results = dict(zip(self._checks, await asyncio.gather(*map(self._run, self._checks.values())), strict=True))
         if self._draining:
-            checks["process"] = "draining"
-        return Readiness(all(result == "ok" for result in checks.values()), checks)
+            results["process"] = _Result("draining", hinders=True)
+        ready = not any(result.hinders for result in results.values())
+        checks = {name: result.text for name, result in results.items()}
+        report = Readiness(ready, ready and any(text != OK for text in checks.values()), checks)
+        self._keep(report)
+        return report
 
-    async def _run(self, check: Check) -> str:
+    async def _run(self, entry: _Entry) -> _Result:
         try:
             async with asyncio.timeout(self._timeout):
-                await check()
+                await entry.check()
         except TimeoutError:
-            return f"no answer within {self._timeout:g} s"
+            return _Result(f"no answer within {self._timeout:g} s", entry.required)
+        except Degraded as error:
+            return _Result(str(error), hinders=False)
         except (FanoutError, OSError) as error:
             # The text may name an address with its password: the kind must do, the logs have the rest.
-            return type(error).__name__
-        return "ok"
+            return _Result(type(error).__name__, entry.required)
+        except Exception as error:
+            log.exception("a check of health crashed")
+            return _Result(f"unexpected {type(error).__name__}", hinders=True)
+        return _Result(OK, hinders=False)
+
+    def _keep(self, report: Readiness) -> None:
+        self._ready.set(report.ready)
+        self._degraded.set(report.degraded)
+        for name, text in report.checks.items():
+            self._check_ok.labels(name).set(text == OK)

@@ -9,7 +9,8 @@ from typing import Any, Final
 import uvicorn
 
 from services.runtime.http_protocol import BoundedProtocol
-from services.runtime.settings import Address, cannot_listen
+from services.runtime.listening import listen_on
+from services.runtime.settings import Address
 
 BACKLOG: Final = 2048
 KEEP_ALIVE_S: Final = 30
@@ -49,7 +50,7 @@ async def serve_http(app: Any, address: Address, *, grace_s: float = 5.0) -> Asy
     Raises:
         ConfigurationError: the address cannot be listened on.
     """
-    listener = _bind(address)
+    listener = listen_on(address, "LISTEN", BACKLOG)
     server = _Server(_config(app, grace_s))
     serving = asyncio.create_task(server.serve([listener]), name=f"http {address}")
     try:
@@ -77,21 +78,6 @@ def _config(app: Any, grace_s: float) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(grace_s)),
     )
-
-
-def _bind(address: Address) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    # The protocol is named, for asyncio turns Nagle's delay off only on sockets that say they are TCP: without
-    # it, answers on a connection that was used before come 40 ms late.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address.host, address.port))
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise cannot_listen("LISTEN", address, error) from error
-    return listener
 
 
 async def _started(server: _Server, serving: asyncio.Task[None]) -> None:

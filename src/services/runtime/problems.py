@@ -8,7 +8,15 @@ import msgspec
 from msgspec import Meta
 
 from fanout.api import Forbidden, InvalidRequest, NoInstance
-from fanout.errors import ChannelExists, ChannelNotFound, FanoutError, InvalidId, TooLarge, Unavailable
+from fanout.errors import (
+    ChannelExists,
+    ChannelNotFound,
+    FanoutError,
+    InvalidId,
+    OutcomeUnknown,
+    TooLarge,
+    Unavailable,
+)
 from fanout.ports.authenticator import TokenRefused
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -59,8 +67,8 @@ def unauthorized(code: str, detail: str) -> Problem:
     return Problem(HTTPStatus.UNAUTHORIZED, code, detail, {"WWW-Authenticate": challenge})
 
 
-def _unavailable(detail: str) -> Problem:
-    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, {"Retry-After": str(RETRY_AFTER_S)})
+def _unavailable(detail: str, code: str = "unavailable") -> Problem:
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 _PROBLEMS: Final[dict[type[FanoutError], Callable[[Any], Problem]]] = {
@@ -77,17 +85,26 @@ _PROBLEMS: Final[dict[type[FanoutError], Callable[[Any], Problem]]] = {
         "the message is too long for this deployment",
     ),
     NoInstance: lambda error: _unavailable(str(error)),
-    Unavailable: lambda _: _unavailable(
-        "a service that this needs cannot be reached; nothing was half done, try again"
+    OutcomeUnknown: lambda _: _unavailable(
+        "a service that this needs gave no answer; the call may have been done. Repeating it is safe: a message is "
+        "sent once where the repeat has the same client_msg_id",
+        "outcome_unknown",
     ),
+    Unavailable: lambda _: _unavailable("a service that this needs cannot be reached; nothing was done, try again"),
 }
 
 
-def problem_of(error: Exception) -> Problem | None:
+def problem_of(error: Exception, *, safe: bool = False) -> Problem | None:
     """The problem that an expected error is to a client; None for an unexpected one.
 
     The texts of `Unavailable` stay inside: they may name hosts.
+
+    Args:
+        error: what was raised.
+        safe: whether the call only reads (RFC 9110, section 9.2.1): then nothing can have been done.
     """
+    if safe and isinstance(error, OutcomeUnknown):
+        error = Unavailable()
     for kind in type(error).__mro__:
         if kind in _PROBLEMS:
             return _PROBLEMS[kind](error)

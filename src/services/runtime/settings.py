@@ -30,6 +30,8 @@ _MAX_PORT: Final = 65_535
 _HOSTNAME_LENGTH: Final = 60
 _WILDCARDS: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognised here, never bound
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[a-z0-9.-]+(:[0-9]{1,5})?|[a-z]+://\[[0-9a-f:]+\](:[0-9]{1,5})?")
+ANY: Final = "any"
+"""As an audience or an issuer: every one is accepted."""
 _NOT_BUILT: Final = "there is no adapter for it in this version; unset it, and the store runs embedded"
 
 
@@ -125,6 +127,12 @@ class Settings(BaseSettings):
     jwt_secret: SecretStr | None = None
     jwks_url: str | None = Field(default=None, repr=False)
     jwt_algorithms: Words = ("HS256",)
+    jwt_audience: str = ""
+    """What `aud` must contain; "" and `any`: no audience is looked for."""
+    jwt_issuer: str = ""
+    """What `iss` must be; "" and `any`: no issuer is looked for."""
+    jwt_user_claim: str = Field(default="sub", min_length=1)
+    """The claim that names the user."""
 
     prefix: str = Field(default="", pattern=r"^([a-z0-9]{1,16})?$")
     """Keeps deployments apart that share a NATS or a Redis: of subjects, streams, keys and pub/sub channels."""
@@ -148,10 +156,14 @@ class Settings(BaseSettings):
     """The origins of the web pages whose scripts may call the REST API; `*` is any."""
     max_body: int = Field(default=640 * 1024, ge=1024)
     """Bytes of a request's body: the longest text, each character escaped as a surrogate pair, has to fit."""
-    max_frame: int = Field(default=64 * 1024, ge=1024)
-    """Bytes of a WebSocket frame from a client."""
+    max_frame: int = Field(default=640 * 1024, ge=1024)
+    """Bytes of a WebSocket frame from a client that is authenticated."""
     max_connections: int = Field(default=50_000, ge=1)
-    """WebSockets of one instance: its capacity."""
+    """Authenticated WebSockets of one instance: its capacity."""
+    max_unauthenticated: int = Field(default=1_000, ge=1)
+    """WebSockets of one instance that are not authenticated yet."""
+    max_user_sockets: int = Field(default=32, ge=1)
+    """WebSockets of one user on one instance."""
     snapshot: Path | None = None
     """Where a fan-out worker keeps its table for its next start; a relative one is in `data_dir`."""
     snapshot_every_s: float = Field(default=60.0, gt=0)
@@ -160,6 +172,8 @@ class Settings(BaseSettings):
     heartbeat_s: float = Field(default=30.0, gt=0)
     heartbeat_timeout_s: float = Field(default=90.0, gt=0)
     auth_timeout_s: float = Field(default=10.0, gt=0)
+    drain_grace_s: float = Field(default=0.0, ge=0)
+    """How long the gateway takes new work after SIGTERM."""
     drain_timeout_s: float = Field(default=8.0, gt=0)
 
     @field_validator("instance_id")
@@ -219,6 +233,10 @@ class Settings(BaseSettings):
             raise _wrong("JWKS_URL", f"{min(asymmetric)} needs it: the address of the issuer's JWKS")
         if self.jwks_url and not asymmetric:
             raise _wrong("JWT_ALGORITHMS", "a JWKS is set, so name its algorithms here, as in RS256")
+        for what, value in (("audience", self.jwt_audience), ("issuer", self.jwt_issuer)):
+            if self.jwks_url and not value:
+                remedy = f"FANOUT_JWKS_URL needs it: the {what} that tokens must name, or `any` to accept every one"
+                raise _wrong(f"JWT_{what.upper()}", remedy)
         if self.heartbeat_timeout_s <= self.heartbeat_s:
             raise _wrong("HEARTBEAT_TIMEOUT_S", "must be longer than FANOUT_HEARTBEAT_S")
         if not self.ws_url and self.ws_listen.host in _WILDCARDS:
@@ -251,6 +269,11 @@ class Settings(BaseSettings):
         secret = self.jwt_secret.get_secret_value() if self.jwt_secret else None
         if secret is not None and len(secret.encode()) < WEAK_SECRET_BYTES:
             lines.append(f"{PREFIX}JWT_SECRET: shorter than {WEAK_SECRET_BYTES} bytes; it can be guessed offline")
+        lines += [
+            f"{PREFIX}{name}: is any; tokens that were made for other services are accepted too"
+            for name, value in (("JWT_AUDIENCE", self.jwt_audience), ("JWT_ISSUER", self.jwt_issuer))
+            if self.jwks_url and value == ANY
+        ]
         if self.listen.port and self.listen == self.ws_listen:
             lines.append(f"{PREFIX}WS_LISTEN: is {PREFIX}LISTEN too; where one process serves both, set another port")
         return lines

@@ -10,20 +10,18 @@ from typing import Any, Final
 import jwt
 from jwt import exceptions as wrong
 
-from fanout.errors import InvalidId
 from fanout.ids import check_id
 from fanout.ports.authenticator import Identity, TokenRefused
+from services.runtime.claims import DEFAULT_USER_CLAIM, Expected, identity_of
 from services.runtime.data_dir import make_data_dir
 from services.runtime.jwks import KeySet
 from services.runtime.settings import (
+    ANY,
     PUBLIC_KEY_ALGORITHMS,
     SHARED_SECRET_ALGORITHMS,
     ConfigurationError,
     Settings,
 )
-
-LEEWAY_S: Final = 5.0
-"""How far the issuer's clock may be from ours."""
 
 MAX_TOKEN: Final = 8192
 SECRET_FILE: Final = "jwt-secret"  # noqa: S105 - a file's name
@@ -34,13 +32,13 @@ _KEY_TYPES: Final = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 
 # The first that matches names the refusal: subclasses stand before what they derive from.
 _CODES: Final[tuple[tuple[type[wrong.PyJWTError], str], ...]] = (
-    (wrong.ExpiredSignatureError, "token_expired"),
     (wrong.InvalidSignatureError, "token_signature"),
     (wrong.InvalidAlgorithmError, "token_algorithm"),
     (wrong.InvalidKeyError, "token_key"),
     (wrong.DecodeError, "token_malformed"),
-    (wrong.PyJWTError, "token_claims"),
 )
+_SIGNATURE_ALONE: Final[Any] = {f"verify_{what}": False for what in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")}
+"""Claims are judged by `identity_of`, which takes any JSON."""
 
 
 class TokenVerifier:
@@ -50,12 +48,22 @@ class TokenVerifier:
         algorithms: those allowed.
         secret: what HS256 and its kind are checked with.
         keys: what the asymmetric ones are checked with.
+        expected: what the claims must say.
+        clock: Unix time in seconds.
 
     Raises:
         ConfigurationError: an algorithm is allowed for which there is no key.
     """
 
-    def __init__(self, algorithms: tuple[str, ...], *, secret: str | None = None, keys: KeySet | None = None) -> None:
+    def __init__(
+        self,
+        algorithms: tuple[str, ...],
+        *,
+        secret: str | None = None,
+        keys: KeySet | None = None,
+        expected: Expected = Expected(),  # noqa: B008 - it cannot be changed
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         if secret is None and SHARED_SECRET_ALGORITHMS.intersection(algorithms):
             raise ConfigurationError(["FANOUT_JWT_SECRET: set the secret that the tokens are signed with"])
         if keys is None and PUBLIC_KEY_ALGORITHMS.intersection(algorithms):
@@ -63,6 +71,8 @@ class TokenVerifier:
         self._algorithms = frozenset(algorithms)
         self._secret = _padded(secret) if secret is not None else b""
         self._keys = keys
+        self._expected = expected
+        self._clock = clock
 
     async def verify(self, token: str) -> Identity:
         """Whose token it is; see `Authenticator.verify`."""
@@ -72,10 +82,10 @@ class TokenVerifier:
         if algorithm not in self._algorithms:
             raise TokenRefused("token_algorithm")
         key = await self._key(algorithm, key_id)
-        return _identity(_claims(token, key, algorithm))
+        return identity_of(_claims(token, key, algorithm), self._expected, self._clock())
 
     async def ping(self) -> None:
-        """Return when the issuer's keys are here; at once where a secret is all there is.
+        """Fetch the issuer's keys now; return at once where a secret is all there is.
 
         Raises:
             Unavailable: they cannot be fetched now.
@@ -83,14 +93,24 @@ class TokenVerifier:
         if self._keys is not None:
             await self._keys.ping()
 
+    async def check(self) -> None:
+        """Return when tokens can be verified, as a check of health.
+
+        Raises:
+            Unavailable: there are no keys to verify them with.
+            Degraded: there are, but their issuer is away.
+        """
+        if self._keys is not None:
+            await self._keys.check()
+
     async def _key(self, algorithm: str, key_id: str | None) -> Any:
         # A secret and a public key never stand in for each other: that would make a public key the secret.
         if algorithm in SHARED_SECRET_ALGORITHMS or self._keys is None:
             return self._secret
         key = await self._keys.key(key_id)
-        if key.key_type != _KEY_TYPES[algorithm[:2]]:
+        if key.kind != _KEY_TYPES[algorithm[:2]] or key.algorithm not in {None, algorithm}:
             raise TokenRefused("token_key")
-        return key.key
+        return key.material
 
 
 def verifier(settings: Settings, secret: str | None = None) -> TokenVerifier:
@@ -106,10 +126,24 @@ def verifier(settings: Settings, secret: str | None = None) -> TokenVerifier:
     if settings.jwt_secret is not None:
         secret = settings.jwt_secret.get_secret_value()
     keys = KeySet(settings.jwks_url) if settings.jwks_url else None
-    return TokenVerifier(settings.jwt_algorithms, secret=secret, keys=keys)
+    return TokenVerifier(settings.jwt_algorithms, secret=secret, keys=keys, expected=expected(settings))
 
 
-def sign(secret: str, user_id: str, ttl: float, clock: Callable[[], float] = time.time) -> str:
+def expected(settings: Settings) -> Expected:
+    """What tokens must say, by the settings: `any` waives an audience or an issuer."""
+    audience, issuer = (
+        None if value == ANY else value or None for value in (settings.jwt_audience, settings.jwt_issuer)
+    )
+    return Expected(audience, issuer, settings.jwt_user_claim)
+
+
+def sign(
+    secret: str,
+    user_id: str,
+    ttl: float,
+    clock: Callable[[], float] = time.time,
+    says: Expected = Expected(),  # noqa: B008 - it cannot be changed
+) -> str:
     """A token, signed with HS256.
 
     Args:
@@ -117,12 +151,14 @@ def sign(secret: str, user_id: str, ttl: float, clock: Callable[[], float] = tim
         user_id: whose token.
         ttl: seconds until it expires.
         clock: Unix time in seconds.
+        says: what it is to be accepted by.
 
     Raises:
         InvalidId: `user_id` is no id.
     """
     now = int(clock())
-    claims = {"sub": check_id(user_id, "user_id"), "iat": now, "exp": now + int(ttl)}
+    origin = {name: value for name, value in (("aud", says.audience), ("iss", says.issuer)) if value}
+    claims = {says.user_claim: check_id(user_id, "user_id"), "iat": now, "exp": now + int(ttl), **origin}
     return jwt.encode(claims, _padded(secret), algorithm="HS256")
 
 
@@ -141,16 +177,20 @@ def embedded_secret(data_dir: Path) -> str:
     return stored_secret(data_dir) or ""
 
 
-def claimed_user(token: str) -> str | None:
+def claimed_user(token: str, claim: str = DEFAULT_USER_CLAIM) -> str | None:
     """The user that a token claims to be of, unverified; None where it cannot be read.
 
-    For whoever holds the token, to say early what the server would refuse or do for somebody else.
+    It lets the holder of a token hear early what the server would refuse or do for somebody else.
+
+    Args:
+        token: as it was issued.
+        claim: that names the user.
     """
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
     except (wrong.PyJWTError, ValueError):
         return None
-    user_id = claims.get("sub")
+    user_id = claims.get(claim)
     return user_id if isinstance(user_id, str) else None
 
 
@@ -199,27 +239,15 @@ def _header(token: str) -> tuple[str, str | None]:
         raise TokenRefused("token_malformed")
     try:
         header = jwt.get_unverified_header(token)
-    except wrong.PyJWTError as error:
+    except Exception as error:
+        # PyJWT names most of what can be wrong; deep brackets and long numbers raise errors of the parser itself.
         raise TokenRefused("token_malformed") from error
     return str(header.get("alg")), header.get("kid")
 
 
 def _claims(token: str, key: Any, algorithm: str) -> dict[str, Any]:
     try:
-        return jwt.decode(
-            token,
-            key,
-            algorithms=[algorithm],
-            leeway=LEEWAY_S,
-            # An issuer may name an audience; there is none of ours to compare it with.
-            options={"require": ["exp", "sub"], "verify_aud": False},
-        )
-    except wrong.PyJWTError as error:
-        raise TokenRefused(next(code for kind, code in _CODES if isinstance(error, kind))) from error
-
-
-def _identity(claims: dict[str, Any]) -> Identity:
-    try:
-        return Identity(check_id(claims["sub"], "sub"), float(claims["exp"]))
-    except InvalidId as error:
-        raise TokenRefused("token_claims") from error
+        return jwt.decode(token, key, algorithms=[algorithm], options=_SIGNATURE_ALONE)
+    except Exception as error:  # as in `_header`
+        code = next((code for kind, code in _CODES if isinstance(error, kind)), "token_malformed")
+        raise TokenRefused(code) from error

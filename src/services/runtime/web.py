@@ -8,10 +8,12 @@ from litestar import Litestar, Request, Response, get
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.types import ASGIApp
 from prometheus_client import CollectorRegistry
 
 from fanout.ids import new_ulid
 from services.runtime import metrics
+from services.runtime.head import answers_head
 from services.runtime.health import Health, Readiness
 from services.runtime.problems import MEDIA_TYPE, Problem, ProblemDetails, problem_of
 
@@ -36,7 +38,7 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
         # Whoever went away in the middle of a body is no error of ours, and reads no answer.
         problem: Problem | None = Problem(HTTPStatus.BAD_REQUEST, "disconnected", "the client went away")
     else:
-        problem = problem_of(error) or _http_problem(error)
+        problem = problem_of(error, safe=request.method == "GET") or _http_problem(error)
     if problem is not None and problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         # The edge writes the request's log line.
         request.scope["state"]["reason"] = str(error) or type(error).__name__
@@ -79,9 +81,9 @@ def operations(health: Health, registry: CollectorRegistry) -> list[HTTPRouteHan
         "/readyz",
         operation_id="readyz",
         tags=["operations"],
-        summary="Are the process and what it depends on ready",
-        response_description="They are.",
-        responses={503: ResponseSpec(Readiness, description="Something is not ready")},
+        summary="Is the process ready, with each thing that it depends on",
+        response_description="It is; `degraded` where it does without something that is away.",
+        responses={503: ResponseSpec(Readiness, description="It is not: something that it needs is not good.")},
     )
     async def readyz(request: Request[Any, Any, Any]) -> Response[Readiness]:
         report = await health.report()
@@ -93,23 +95,24 @@ def operations(health: Health, registry: CollectorRegistry) -> list[HTTPRouteHan
     @get(
         "/metrics",
         operation_id="metrics",
-        sync_to_thread=False,
         tags=["operations"],
         summary="Figures in Prometheus' text format",
         response_description="The figures.",
         media_type=metrics.CONTENT_TYPE,
     )
-    def metrics_text() -> bytes:
+    async def metrics_text() -> bytes:
+        await health.report()  # so that its figures are those of now
         return metrics.render(registry)
 
     return [healthz, readyz, metrics_text]
 
 
-def health_app(health: Health, registry: CollectorRegistry) -> Litestar:
+def health_app(health: Health, registry: CollectorRegistry) -> ASGIApp:
     """The HTTP face of a process that has no other."""
-    return Litestar(
+    app = Litestar(
         operations(health, registry),
         exception_handlers={Exception: problem_response},
         logging_config=None,
         openapi_config=None,
     )
+    return answers_head(app)

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from fanout.errors import FanoutError, TooLarge, Unavailable
+from fanout.errors import FanoutError, OutcomeUnknown, StorageFull, TooLarge, Unavailable
 from services.adapters.nats.connection import Connection
 from services.adapters.nats.times import nanoseconds, text_of
 
@@ -27,9 +27,18 @@ _NOT_FOUND: Final = 404
 _MESSAGE_NOT_FOUND: Final = 10037
 _MESSAGE_ID: Final = re.compile(rb"(?i)^nats-msg-id: *(.*?)\r?$", re.MULTILINE)
 _TOO_LARGE: Final = 10054
+_NO_ROOM: Final = frozenset(
+    {
+        10002,  # the account's limit is reached
+        10023,  # the server's limit is reached
+        10028,  # ... of memory
+        10047,  # ... of its disk
+        10077,  # the stream's limit is reached, or its file cannot be written
+    }
+)
+"""Errors by their code that mean: there is no room to store more."""
 _PASSES: Final = frozenset(
     {
-        10002,  # the account's storage is full
         10158,  # the first message of this id is still on its way to the replicas
         10167,  # more was published at once than the stream takes in
     }
@@ -73,11 +82,15 @@ async def call(nc: Connection, verb: str, body: Mapping[str, Any] | None = None)
 
     Raises:
         Unavailable: no answer, or the server says that it cannot now.
+        StorageFull: there is no room for what the request stores.
         NotFound: what the request names does not exist.
         Refused: another error.
     """
     request = orjson.dumps(body) if body else b""
-    reply = await nc.call(f"{_PREFIX}.{verb}", request, within=_ANSWER_WITHIN_S)
+    try:
+        reply = await nc.call(f"{_PREFIX}.{verb}", request, within=_ANSWER_WITHIN_S)
+    except OutcomeUnknown as error:  # these requests store no event: the caller may be told that nothing was done
+        raise Unavailable(str(error)) from error
     return checked(reply.data)
 
 
@@ -85,13 +98,15 @@ def checked(answer: bytes) -> dict[str, Any]:
     """The JSON object of an answer.
 
     Raises:
-        Unavailable, NotFound, Refused: as `call`.
+        Unavailable, StorageFull, NotFound, Refused: as `call`.
         TooLarge: an event is longer than the `max_msg_size` of its stream.
     """
     decoded: dict[str, Any] = orjson.loads(answer)
     error = decoded.get("error")
     if error is None:
         return decoded
+    if error.get("err_code") in _NO_ROOM:
+        raise StorageFull(f"JetStream: {error.get('description')}")
     if error.get("code", 0) >= _SERVER_ERRORS or error.get("err_code") in _PASSES:
         raise Unavailable(f"JetStream: {error.get('description')}")
     if error.get("err_code") == _TOO_LARGE:

@@ -35,7 +35,7 @@ from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 
 from fanout import Intake
-from fanout.errors import FanoutError, TooLarge, Unavailable
+from fanout.errors import FanoutError, OutcomeUnknown, TooLarge, Unavailable
 from services.adapters.certificates import untrusted
 from services.adapters.nats.splitting import SplittingParser
 
@@ -125,16 +125,22 @@ class Connection(Client):
             within: seconds to wait.
 
         Raises:
-            Unavailable: not connected, nobody listens, or no answer in time.
+            Unavailable: not connected, or nobody listens; nothing was done.
+            OutcomeUnknown: the request was sent, and no answer came in time or before the connection was lost.
             TooLarge: the server does not take so many bytes.
         """
         self._refuse_unless_ready()
         self._refuse_too_large(payload, headers or {})
         with translated(f"no answer from {subject}"):
-            async with asyncio.timeout(within):
-                # A timeout of nats-py's own would be `asyncio.wait_for`, which on Python 3.11 answers a cancellation
-                # that comes in the same turn as the answer with the answer: whoever waits for the task's end hangs.
-                return await self.request(subject, payload, timeout=None, headers=headers)  # type: ignore[arg-type]
+            try:
+                async with asyncio.timeout(within):
+                    # A timeout of nats-py's own would be `asyncio.wait_for`, which on Python 3.11 answers a
+                    # cancellation that comes in the same turn as the answer with the answer: a caller that waits for
+                    # the task's end hangs.
+                    return await self.request(subject, payload, timeout=None, headers=headers)  # type: ignore[arg-type]
+            except (OSError, errors.StaleConnectionError) as error:  # a timeout is an OSError
+                why = str(error) or f"nothing came within {within:g} s"
+                raise OutcomeUnknown(f"no answer from {subject}: {why}") from error
 
     async def write(self, *commands: bytes) -> None:
         """Send encoded commands in one write, without waiting for the server. Where one is cut does not matter.

@@ -19,6 +19,7 @@ from services.adapters.nats.connection import Connection
 from services.adapters.nats.fencing import generation_of
 from services.adapters.nats.names import Names
 from services.adapters.nats.partition import NatsPartitionReader, claim_partition
+from services.adapters.nats.room import Room
 from services.adapters.nats.stream import NatsStream
 from services.adapters.nats.streams import KEEP_S, StreamSettings, ensured, existing_ids, partitions_of
 from services.adapters.nats.tail import NatsTail, OrderedView
@@ -45,6 +46,7 @@ class NatsLog:
         self._settings = settings
         self._streams = streams
         self._heartbeat = heartbeat
+        self._room = Room()
         self._failure: BaseException | None = None
         self._tasks = Tasks(self._fail)
 
@@ -224,10 +226,12 @@ class NatsLog:
             await self._publish(subject, event.payload[:_KEPT_OF_TOO_LARGE], headers | {_REASON: said})
 
     async def ping(self) -> None:
-        """See the port: the streams are there, and are those that were known."""
+        """See the port: the streams are there, are those that were known, and have room as far as is known."""
         if self._failure is not None:
             raise Unavailable(f"the log is compared no more: {self._failure}") from self._failure
         await self._look()
+        if self._room.refused:
+            self._room.check(await api.call(self._nc, "INFO"))
 
     async def _look(self) -> None:
         for stream in self._streams.values():
@@ -238,7 +242,9 @@ class NatsLog:
 
     async def _publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> Appended:
         sent = self._settings.names.subject(subject)
-        answer = api.checked((await self._nc.call(sent, payload, headers=headers)).data)
+        reply = await self._nc.call(sent, payload, headers=headers)
+        with self._room.storing():
+            answer = api.checked(reply.data)
         return Appended(answer["seq"], bool(answer.get("duplicate", False)))
 
     def _part_of(self, event: Stored) -> int:

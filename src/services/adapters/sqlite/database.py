@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from fanout.errors import FanoutError, Unavailable
+from fanout.errors import FanoutError, OutcomeUnknown, StorageFull, Unavailable
 
 BUSY_TIMEOUT_S: Final = 5.0
 """How long a statement waits for another process's lock."""
@@ -37,6 +37,9 @@ _OUT_OF_REACH: Final = frozenset(
         sqlite3.SQLITE_READONLY,
     }
 )
+
+_UNWRITABLE: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
+"""Of those, what a disk that is full or broken answers to a write, while reads go on."""
 
 _NO_DATABASE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -73,6 +76,8 @@ class Database:
     def __init__(self, writer: "_Lane", reader: "_Lane") -> None:
         self._writer = writer
         self._reader = reader
+        self._unwritable = False
+        """Whether the last write was refused by the disk."""
 
     @classmethod
     async def open(cls, path: Path | None, schema: Schema) -> "Database":
@@ -103,13 +108,17 @@ class Database:
         Raises:
             Unavailable: the database is closed, or too much waits for it.
         """
-        return self._writer.put(work)
+        done = self._writer.put(work)
+        done.add_done_callback(self._note)
+        return done
 
     async def write(self, work: Work[_T]) -> _T:
         """`submit`, and wait for the result.
 
         Raises:
-            Unavailable: the file is locked, its disk full or broken; nothing of `work` was done.
+            Unavailable: the file is locked, or its disk broken; nothing of `work` was done.
+            StorageFull: the disk is full; nothing of `work` was done.
+            OutcomeUnknown: the disk failed while the transaction was made durable.
         """
         return await self.submit(work)
 
@@ -122,17 +131,27 @@ class Database:
         return await self._reader.put(work)
 
     async def ping(self) -> None:
-        """Return when the database answers.
+        """Return when the database answers, and takes writes where the last one was refused by the disk.
 
         Raises:
             Unavailable: it does not.
         """
         await self.read(lambda connection: connection.execute("SELECT 1 FROM sqlite_master").fetchone())
+        if self._unwritable:
+            await self.write(_write_a_page)
 
     async def close(self) -> None:
         """Do what was submitted, then close the file. Twice is once."""
         await self._reader.close()
         await self._writer.close()
+
+    def _note(self, done: "asyncio.Future[Any]") -> None:
+        if done.cancelled():
+            return  # its result was not looked at
+        if (error := done.exception()) is None:
+            self._unwritable = False
+        elif _refused_by_the_disk(error):
+            self._unwritable = True
 
 
 def inspect(path: Path, schema: Schema) -> None:
@@ -222,19 +241,22 @@ def _run_each(connection: sqlite3.Connection, group: Sequence[_Job]) -> None:
 
 
 def _run_in_transaction(connection: sqlite3.Connection, group: Sequence[_Job]) -> None:
+    committing = False
     try:
         if connection.in_transaction:  # the disk failed the last rollback
             connection.execute("ROLLBACK")
         connection.execute("BEGIN IMMEDIATE")
         for job in group:
             _run_undoable(connection, job)
+        committing = True
         connection.execute("COMMIT")
     except (sqlite3.Error, Unavailable) as error:
         with contextlib.suppress(sqlite3.Error):  # the next transaction tries again; these callers get the cause
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+        failure = _uncertain(error) if committing and _code(error) == sqlite3.SQLITE_IOERR else _translated(error)
         for job in group:
-            job.error = _translated(error)
+            job.error = failure
 
 
 def _run_undoable(connection: sqlite3.Connection, job: _Job) -> None:
@@ -242,7 +264,8 @@ def _run_undoable(connection: sqlite3.Connection, job: _Job) -> None:
     connection.execute("SAVEPOINT job")
     _attempt(connection, job)
     if not connection.in_transaction:
-        raise Unavailable(f"the database undid a whole transaction: {job.error}") from job.error
+        kind = StorageFull if isinstance(job.error, StorageFull) else Unavailable
+        raise kind(f"the database undid a whole transaction: {job.error}") from job.error
     if job.error is not None:
         connection.execute("ROLLBACK TO job")
     connection.execute("RELEASE job")
@@ -258,17 +281,40 @@ def _attempt(connection: sqlite3.Connection, job: _Job) -> None:
 
 
 def _translated(error: Exception) -> Exception:
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is not None and code & 0xFF in _OUT_OF_REACH:
-        unavailable = Unavailable(f"the database cannot be used: {error}")
-        unavailable.__cause__ = error
-        return unavailable
-    return error
+    if _code(error) not in _OUT_OF_REACH:
+        return error
+    kind = StorageFull if _code(error) == sqlite3.SQLITE_FULL else Unavailable
+    unavailable = kind(f"the database cannot be used: {error}")
+    unavailable.__cause__ = error
+    return unavailable
+
+
+def _uncertain(error: Exception) -> Exception:
+    """What a failed commit is: its last write may have reached the disk, or may not."""
+    unknown = OutcomeUnknown(f"the disk failed while a transaction was made durable: {error}")
+    unknown.__cause__ = error
+    return unknown
+
+
+def _code(error: BaseException | None) -> int | None:
+    """The primary result code of an error that SQLite raised."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def _refused_by_the_disk(error: BaseException | None) -> bool:
+    return error is not None and (_code(error) in _UNWRITABLE or _refused_by_the_disk(error.__cause__))
+
+
+def _write_a_page(connection: sqlite3.Connection) -> None:
+    """Write what needs a page more, and leave nothing of it."""
+    connection.execute("CREATE TABLE fanout_probe (number INTEGER)")
+    connection.execute("DROP TABLE fanout_probe")
 
 
 def _not_opened(path: Path | None, error: sqlite3.Error) -> Exception:
     """What an error is to whoever opens the file: of the file, or of the schema, which is ours to mend."""
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_DATABASE:
+    if _code(error) in _NO_DATABASE:
         return FanoutError(f"{path} cannot be used: {error}")
     return _translated(error)
 
@@ -317,7 +363,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 connection.close()
                 raise
         else:

@@ -5,6 +5,6 @@ descriptor that is lent, and a third of the memory for each idle connection.
 """
 
 from services.adapters.websocket.connection import READ_AT_ONCE
-from services.adapters.websocket.server import serving_websockets
+from services.adapters.websocket.server import BACKLOG, serving_websockets
 
-__all__ = ["READ_AT_ONCE", "serving_websockets"]
+__all__ = ["BACKLOG", "READ_AT_ONCE", "serving_websockets"]

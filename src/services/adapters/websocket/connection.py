@@ -18,7 +18,10 @@ log = structlog.get_logger(__name__)
 PATH: Final = "/ws"
 OPEN_WITHIN_S: Final = 10.0
 CLOSE_WITHIN_S: Final = 5.0
+FIRST_MESSAGE: Final = 16 * 1024
+"""Bytes of a message while the handler does not know the client."""
 MESSAGES_READ_AHEAD: Final = 4
+BYTES_READ_AHEAD: Final = 64 * 1024
 MOST_FRAGMENTS: Final = 1024
 """Of one message: empty ones cost as much as others, and count nothing in its size."""
 MAX_REASON: Final = 120
@@ -58,6 +61,7 @@ class Connection(asyncio.BufferedProtocol):
         "_fragments",
         "_gone",
         "_kind",
+        "_max_message",
         "_messages",
         "_on_change",
         "_owner",
@@ -81,6 +85,8 @@ class Connection(asyncio.BufferedProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         """Of the handshake, and later of the end."""
         self._on_change: Callable[[bool], None] | None = None
+        self._max_message: int | None = FIRST_MESSAGE
+        """Bytes; None: the protocol's own bound holds alone, which it reads a frame ahead."""
         self._kind = Opcode.TEXT
         self._partial: bytearray | None = None
         self._fragments = 0
@@ -108,6 +114,10 @@ class Connection(asyncio.BufferedProtocol):
         """Send whole frames."""
         if self._protocol.state is State.OPEN:
             self._transport.write(frames)
+
+    def allow_large_messages(self) -> None:
+        """Take messages of the full size from now on."""
+        self._max_message = None
 
     async def receive(self) -> str | bytes:
         """The next message."""
@@ -161,6 +171,7 @@ class Connection(asyncio.BufferedProtocol):
         """So many bytes came."""
         self._protocol.receive_data(bytes(self._buffer[:nbytes]))
         self._advance()
+        self._bound(len(self._protocol.reader.buffer) + len(self._partial or b""))
         if self.buffered > self._owner.max_unread:
             log.info("client cut off: it does not read its answers")
             self._transport.abort()
@@ -256,7 +267,18 @@ class Connection(asyncio.BufferedProtocol):
         elif self._fragments >= MOST_FRAGMENTS:
             self._protocol.fail(CloseCode.MESSAGE_TOO_BIG, f"a message of more than {MOST_FRAGMENTS} fragments")
 
+    def _bound(self, size: int) -> bool:
+        """Whether a message may have so many bytes now; else the connection is closed with 1009."""
+        if self._max_message is None or size <= self._max_message:
+            return True
+        if self._protocol.state is State.OPEN:
+            self._protocol.fail(CloseCode.MESSAGE_TOO_BIG, f"more than {self._max_message} bytes before auth.ok")
+            self._send()
+        return False
+
     def _receive(self, whole: bytes) -> None:
+        if not self._bound(len(whole)):
+            return
         try:
             message: str | bytes = whole.decode() if self._kind is Opcode.TEXT else whole
         except UnicodeDecodeError as error:
@@ -265,7 +287,8 @@ class Connection(asyncio.BufferedProtocol):
         self._messages = self._messages or []
         self._messages.append(message)
         self._wake()
-        if len(self._messages) > MESSAGES_READ_AHEAD and not self._paused:
+        enough = len(self._messages) > MESSAGES_READ_AHEAD or sum(map(len, self._messages)) > BYTES_READ_AHEAD
+        if enough and not self._paused:
             self._paused = True
             self._transport.pause_reading()
 

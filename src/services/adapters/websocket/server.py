@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,8 @@ from services.adapters.websocket.connection import Connection
 log = structlog.get_logger(__name__)
 
 BACKLOG: Final = 4096
+MOST_OPENING: Final = 2 * BACKLOG
+"""Connections that may be in the handshake; one more is cut off."""
 READERS_AT_ONCE: Final = 8
 """Of the clients who send without pause, so many are read in one turn of the event loop: a flood of many costs the
 others no more than a flood of a few."""
@@ -32,6 +35,7 @@ class _Server:
         self._max_frame = max_frame
         self._logger = logging.getLogger("websockets.server")
         self._connections: set[Connection] = set()
+        self._opening: set[Connection] = set()  # until their handshake is done
         self._serving: set[asyncio.Task[None]] = set()
         self._readers: deque[Connection] = deque()
         self._ending = False
@@ -42,16 +46,20 @@ class _Server:
 
     def came(self, connection: Connection) -> None:
         self._connections.add(connection)
-        if self._ending:  # it was accepted, and not yet made, when listening ended
+        self._opening.add(connection)
+        # When listening ended it may have been accepted, and not yet made.
+        if self._ending or len(self._opening) > MOST_OPENING:
             connection.give_up_opening()
 
     def opened(self, connection: Connection) -> None:
+        self._opening.discard(connection)
         task = asyncio.get_running_loop().create_task(self._serve(connection))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
 
     def went(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        self._opening.discard(connection)
 
     def read_on_later(self, connection: Connection) -> None:
         self._readers.append(connection)
@@ -85,27 +93,24 @@ class _Server:
 
 @asynccontextmanager
 async def serving_websockets(
-    handler: SocketHandler, host: str, port: int, *, max_frame: int, max_unread: int
+    handler: SocketHandler, listener: socket.socket, *, max_frame: int, max_unread: int
 ) -> AsyncIterator[int]:
     """Serve clients for the length of the context.
 
     Args:
         handler: serves one connection; when it returns, the connection is closed.
-        host: to listen on.
-        port: to listen on; 0 is any free one.
-        max_frame: bytes of the largest message from a client; a larger one closes with 1009.
+        listener: listens already; it is closed on leaving.
+        max_frame: bytes of the largest message from a client; a larger one closes with 1009. Until the handler calls
+            `allow_large_messages` it is `FIRST_MESSAGE`.
         max_unread: bytes that may wait for a client, what the handler writes included; one that goes on sending
             beyond it is cut off.
 
     Yields:
         the port. Leaving takes no new clients, cuts off those in the handshake, and waits for the handlers; close the
         sockets before.
-
-    Raises:
-        OSError: the address cannot be listened on.
     """
     server = _Server(handler, max_frame=max_frame, max_unread=max_unread)
-    listening = await asyncio.get_running_loop().create_server(server.connect, host, port, backlog=BACKLOG)
+    listening = await asyncio.get_running_loop().create_server(server.connect, sock=listener, backlog=BACKLOG)
     try:
         yield listening.sockets[0].getsockname()[1]
     finally:

@@ -1,0 +1,85 @@
+"""How many sockets an instance holds: of clients that are not authenticated, of one user, and in all."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from services.notification.close_codes import not_now
+from services.notification.metrics import UNAUTHENTICATED
+from services.notification.registry import Registry
+
+
+class Capacity:
+    """Counts the clients on their way to a session. Each bound is its own, and no client fills another than it is at.
+
+    Args:
+        registry: holds the sessions.
+        sockets: the most of authenticated clients.
+        unauthenticated: the most of clients that are not authenticated yet.
+        of_one_user: the most of one user.
+    """
+
+    def __init__(self, registry: Registry, *, sockets: int, unauthenticated: int, of_one_user: int) -> None:
+        self._registry = registry
+        self._sockets = sockets
+        self._most_unauthenticated = unauthenticated
+        self._of_one_user = of_one_user
+        self._unauthenticated = 0
+        self._entering = 0  # until their sessions stand in the registry
+        self._entering_of: Counter[str] = Counter()  # the same by user
+
+    @contextmanager
+    def unauthenticated(self) -> Iterator[None]:
+        """Hold a place for a client that says within the context who it is.
+
+        Raises:
+            Refused: too many others do, or there would be no room for it afterwards.
+        """
+        self._refuse_if_full()
+        if self._unauthenticated >= self._most_unauthenticated:
+            raise not_now("too many clients are not authenticated yet", "unauthenticated")
+        self._count(1)
+        try:
+            yield
+        finally:
+            self._count(-1)
+
+    def enter(self, user_id: str, device_id: str) -> ExitStack:
+        """Hold a place for a client that is known now, until the session stands in the registry.
+
+        Args:
+            user_id: whose client.
+            device_id: a session of the same device does not count, since the new one replaces it.
+
+        Returns:
+            what the caller closes then, or when the client is refused; twice is once.
+
+        Raises:
+            Refused: the instance, or the user, has no room.
+        """
+        self._refuse_if_full()
+        if self._entering_of[user_id] + self._others(user_id, device_id) >= self._of_one_user:
+            raise not_now(f"this user has {self._of_one_user} connections here, the most that one may have", "user")
+        self._entering += 1
+        self._entering_of[user_id] += 1
+        place = ExitStack()
+        place.callback(self._entered, user_id)
+        return place
+
+    def _others(self, user_id: str, device_id: str) -> int:
+        sessions = self._registry.sessions_of(user_id)
+        return sum(session.device_id != device_id and session.ending is None for session in sessions)
+
+    def _entered(self, user_id: str) -> None:
+        self._entering -= 1
+        self._entering_of[user_id] -= 1
+        if not self._entering_of[user_id]:
+            del self._entering_of[user_id]
+
+    def _count(self, change: int) -> None:
+        self._unauthenticated += change
+        UNAUTHENTICATED.set(self._unauthenticated)
+
+    def _refuse_if_full(self) -> None:
+        if len(self._registry) + self._entering >= self._sockets:
+            raise not_now("this instance is full", "full")

@@ -1,0 +1,127 @@
+"""The bounds of an instance: before authentication, of one user, and in all."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from prometheus_client import REGISTRY
+
+from services.notification.capacity import Capacity
+from services.notification.close_codes import LATEST_RETRY_MS, SOONEST_RETRY_MS, Refused
+from services.notification.registry import Registry
+from tests.support.observing import until
+from tests.support.platform import Client, Platform, platform
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[Platform]:
+    async with platform(tmp_path) as built:
+        yield built
+
+
+def capacity(sockets: int = 3, unauthenticated: int = 2, of_one_user: int = 2) -> Capacity:
+    return Capacity(Registry(), sockets=sockets, unauthenticated=unauthenticated, of_one_user=of_one_user)
+
+
+def refusals(cause: str) -> float:
+    return REGISTRY.get_sample_value("fanout_connections_refused_total", {"cause": cause}) or 0.0
+
+
+def check_told_when(client: Client) -> None:
+    wait = re.search(r"; retry_after_ms=(\d+)$", client.close_reason)
+    assert wait is not None, client.close_reason
+    assert SOONEST_RETRY_MS <= int(wait[1]) <= LATEST_RETRY_MS
+    assert len(client.close_reason.encode()) <= 120
+
+
+def test_a_place_is_free_again_when_it_is_left_and_twice_is_once() -> None:
+    bounds = capacity(of_one_user=1)
+    place = bounds.enter("alice", "d1")
+    with pytest.raises(Refused, match="this user has 1"):
+        bounds.enter("alice", "d2")
+    place.close()
+    place.close()
+    bounds.enter("alice", "d2")
+    with pytest.raises(Refused):
+        bounds.enter("alice", "d3")
+
+
+def test_the_bounds_do_not_fill_each_other() -> None:
+    bounds = capacity(sockets=3, unauthenticated=2)
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(bounds.unauthenticated())
+        with pytest.raises(Refused, match="not authenticated"):
+            stack.enter_context(bounds.unauthenticated())
+        for user in ("a", "b", "c"):
+            bounds.enter(user, "d")
+        with pytest.raises(Refused, match="full"):
+            bounds.enter("d", "d")
+    with pytest.raises(Refused, match="full"), bounds.unauthenticated():
+        pass
+
+
+async def test_sockets_that_never_authenticate_leave_those_who_do_their_room(house: Platform) -> None:
+    instance = await house.add_instance("notif-1", capacity=3, max_unauthenticated=4)
+    before = refusals("unauthenticated")
+    mute = [Client(f"mute-{number}", silent=True) for number in range(7)]
+    for client in mute[:3]:
+        house.open(instance, client)
+    assert (await house.connect(instance, "alice")).of_type("auth.ok")
+    for client in mute[3:]:
+        house.open(instance, client)
+    await until(lambda: [client.close_code for client in mute] == [None] * 4 + [1013] * 3)
+    for client in mute[4:]:
+        check_told_when(client)
+    assert refusals("unauthenticated") - before == 3
+    mute[0].hang_up()
+    await until(lambda: REGISTRY.get_sample_value("fanout_connections_unauthenticated") == 3)
+    assert (await house.connect(instance, "bob")).of_type("auth.ok")
+
+
+async def test_one_user_fills_no_instance(house: Platform) -> None:
+    instance = await house.add_instance("notif-1", capacity=100, max_user_sockets=3)
+    before = refusals("user")
+    clients = [Client("alice") for _ in range(10)]
+    for client in clients:
+        house.open(instance, client)
+    await until(lambda: all(client.frames or client.close_code for client in clients))
+    over = [client for client in clients if client.close_code]
+    assert [client.close_code for client in over] == [1013] * 7
+    for client in over:
+        check_told_when(client)
+        assert "this user has 3 connections" in client.close_reason
+    assert refusals("user") - before == 7
+    assert (await house.connect(instance, "bob")).of_type("auth.ok")
+
+
+async def test_a_device_that_connects_again_is_none_more(house: Platform) -> None:
+    instance = await house.add_instance("notif-1", max_user_sockets=1)
+    first = await house.connect(instance, "alice")
+    again = Client("alice", silent=True)
+    again.send("auth", token="alice", device_id=first.device_id)
+    house.open(instance, again)
+    await until(lambda: bool(again.frames) or again.close_code is not None)
+    assert (again.close_code, first.close_code) == (None, 4409)
+
+
+async def test_a_full_instance_and_a_store_that_is_away_say_when_to_come_again(house: Platform) -> None:
+    instance = await house.add_instance("notif-1", capacity=1)
+    house.presence.away = True
+    refused = await house.connect(instance, "alice")
+    house.presence.away = False
+    await house.connect(instance, "bob")
+    full = await house.connect(instance, "carol")
+    for client, why in ((refused, "a store is away"), (full, "full")):
+        assert (client.close_code, why in client.close_reason) == (1013, True)
+        check_told_when(client)
+
+
+async def test_large_messages_are_allowed_with_the_session(house: Platform) -> None:
+    instance = await house.add_instance("notif-1")
+    stranger = Client("bob", silent=True)
+    house.open(instance, stranger)
+    alice = await house.connect(instance, "alice")
+    assert (alice.large_messages, stranger.large_messages) == (True, False)
