@@ -1,5 +1,7 @@
 """The keys of Redis, contract section 5, and the text of its pub/sub notices."""
 
+import re
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 PRESENCE_CHANGES: Final = "presence:changes"
@@ -7,11 +9,16 @@ PRESENCE_CHANGES: Final = "presence:changes"
 INSTANCES: Final = "instances"
 """A set of the instance ids that ever took a lease: stands in for `KEYS instance:*`, which must never be sent."""
 
+DEPLOYMENT: Final = "deployment"
+"""The id of the deployment that the store belongs to."""
+
 CONNECTION_TTL_S: Final = 120
 """How long `conn:`, `conns:` and `presence:user:` outlive their last heartbeat."""
 
 LEASE_TTL_S: Final = 10
 """How long `instance:` outlives its last renewal."""
+
+_PREFIX: Final = re.compile(r"[a-z0-9]{1,16}")
 
 
 class PresenceChange(NamedTuple):
@@ -38,21 +45,51 @@ class PresenceChange(NamedTuple):
         return cls(user_id, state == "online", instance_id)
 
 
-def connection(user_id: str, device_id: str) -> str:
-    """The hash of one device's connection."""
-    return f"conn:{user_id}:{device_id}"
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys and pub/sub channels of one deployment: with the prefix `x` they begin with `x:`.
 
+    Raises:
+        ValueError: the prefix is not of the form `[a-z0-9]{1,16}`, nor empty.
+    """
 
-def connections(user_id: str) -> str:
-    """The set of a user's devices that have a connection."""
-    return f"conns:{user_id}"
+    prefix: str = ""
 
+    def __post_init__(self) -> None:
+        if self.prefix and not _PREFIX.fullmatch(self.prefix):
+            raise ValueError("a prefix has 1 to 16 characters of a-z and 0-9")
 
-def user_presence(user_id: str) -> str:
-    """The hash that says on which instances a user is."""
-    return f"presence:user:{user_id}"
+    def named(self, name: str) -> str:
+        """A key or a channel, given what it is called without a prefix."""
+        return f"{self.prefix}:{name}" if self.prefix else name
 
+    @property
+    def presence_changes(self) -> str:
+        """The pub/sub channel of `PresenceChange`."""
+        return self.named(PRESENCE_CHANGES)
 
-def lease(instance_id: str) -> str:
-    """The hash of an instance's lease."""
-    return f"instance:{instance_id}"
+    @property
+    def instances(self) -> str:
+        """The set of the instances that have a lease."""
+        return self.named(INSTANCES)
+
+    @property
+    def deployment(self) -> str:
+        """The string that says whose store it is."""
+        return self.named(DEPLOYMENT)
+
+    def connection(self, user_id: str, device_id: str) -> str:
+        """The hash of one device's connection."""
+        return self.named(f"conn:{user_id}:{device_id}")
+
+    def connections(self, user_id: str) -> str:
+        """The set of a user's devices that have a connection."""
+        return self.named(f"conns:{user_id}")
+
+    def user_presence(self, user_id: str) -> str:
+        """The hash that says on which instances a user is."""
+        return self.named(f"presence:user:{user_id}")
+
+    def lease(self, instance_id: str) -> str:
+        """The hash of an instance's lease."""
+        return self.named(f"instance:{instance_id}")

@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import ResponseError
+from structlog.testing import capture_logs
 
 from fanout.errors import Unavailable
 from fanout.keys import PresenceChange
@@ -127,7 +128,7 @@ def test_what_it_says_while_it_cannot_write(said: str) -> None:
 
 def test_a_call_that_is_wrong_is_no_outage() -> None:
     with pytest.raises(ResponseError), client.reaching("anything"):
-        raise ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
+        raise ResponseError("ERR wrong number of arguments for 'hset' command")
 
 
 async def test_after_a_restart_the_next_call_succeeds(presence: RedisPresence, redis_server: RedisServer) -> None:
@@ -211,6 +212,44 @@ async def test_a_watch_notices_that_the_server_froze_and_hears_again(
     assert await _announce_until_heard(presence, heard) == CAME
     await watching.close()
     await presence.close()
+
+
+async def test_a_watch_hears_again_after_an_error_that_nobody_expected(
+    presence: RedisPresence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "PAUSE_S", 0.01)
+    hear, subscribe = PubSub.get_message, PubSub.subscribe
+    wrong = iter([RuntimeError("a bug while hearing")])
+    refused = iter([LookupError("a bug while subscribing")])
+
+    async def get_message(self: PubSub, *args: object, **kwargs: object) -> object:
+        if self.subscribed and (error := next(wrong, None)):
+            raise error
+        return await hear(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    async def failing_once(self: PubSub, channel: str) -> None:
+        if error := next(refused, None):
+            raise error
+        await subscribe(self, channel)
+
+    heard: asyncio.Queue[PresenceChange] = asyncio.Queue()
+    watching = await presence.watch(heard.put_nowait)
+    await presence.announce([CAME])
+    assert await soon(heard.get()) == CAME
+    monkeypatch.setattr(PubSub, "get_message", get_message)
+    monkeypatch.setattr(PubSub, "subscribe", failing_once)
+    with capture_logs() as logs:
+        await presence.announce([CAME])
+        async with asyncio.timeout(PATIENCE_S):
+            while not any(entry["event"] == "the hints of presence are heard again" for entry in logs):
+                await presence.announce([CAME])
+                await asyncio.sleep(0.02)
+    said = [entry for entry in logs if entry["log_level"] == "error"]
+    assert [entry["event"] for entry in said] == ["the hints of presence are interrupted by an error of the program"]
+    while not heard.empty():
+        heard.get_nowait()
+    assert await _announce_until_heard(presence, heard) == CAME
+    await watching.close()
 
 
 async def test_a_quiet_watch_stays_subscribed(presence: RedisPresence, monkeypatch: pytest.MonkeyPatch) -> None:

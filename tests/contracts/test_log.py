@@ -57,6 +57,12 @@ class TestAppend:
     async def test_get_of_a_sequence_that_does_not_exist(self, log: Log) -> None:
         assert await log.get(MESSAGES, 1) is None
 
+    @pytest.mark.parametrize("seq", [0, -1, 2, 2**53])
+    async def test_get_outside_of_what_is_stored(self, log: Log, seq: int) -> None:
+        assert await log.get(MESSAGES, seq) is None, "of a stream without events"
+        await append_messages(log, "general", [1])
+        assert await log.get(MESSAGES, seq) is None
+
     async def test_last_seq(self, log: Log) -> None:
         assert await log.last_seq(MESSAGES) == 0
         await append_messages(log, "general", range(2))

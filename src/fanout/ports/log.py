@@ -172,7 +172,7 @@ class Log(Protocol):
         ...
 
     async def get(self, stream: str, seq: int) -> Stored | None:
-        """The event at a sequence, or None where the stream holds none."""
+        """The event at a sequence, or None where the stream holds none; it holds none at 0, before the first."""
         ...
 
     async def last_seq(self, stream: str) -> int:

@@ -9,6 +9,7 @@ import httpx
 from fanout.errors import Unavailable
 from services.adapters.embedded import store
 from services.adapters.embedded.log import is_in_use
+from services.adapters.redis.presence import RedisPresence
 from services.adapters.sqlite import memberships, messages
 from services.adapters.sqlite.database import Schema, inspect
 from services.composition.backends import IN_USE_REMEDY, LOG_FILE, MEMBERSHIPS_FILE, MESSAGES_FILE, Backends
@@ -48,8 +49,9 @@ class Inspection:
 
     async def presence(self) -> str:
         """Presence: Redis, or embedded."""
-        await self._backends.presence()
-        return "Redis" if self._settings.redis_url else "embedded"
+        presence = await self._backends.presence()
+        warnings = await presence.warnings() if isinstance(presence, RedisPresence) else []
+        return "; ".join(["Redis" if self._settings.redis_url else "embedded", *warnings])
 
     async def memberships(self) -> str:
         """Memberships, in SQLite."""

@@ -1,8 +1,8 @@
 """The connection to Redis: bounded waits, and its errors as the library's."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -11,7 +11,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
-from fanout.errors import Unavailable
+from fanout.errors import ForeignStore, Unavailable
 
 TIMEOUT_S: Final = 2.0
 """For a connection to be made, for an answer to come, and for a connection of the pool to be free."""
@@ -29,6 +29,19 @@ OUT_OF_REACH: Final = (
 
 _CANNOT_NOW: Final = re.compile(r"\b(BUSY|MISCONF|NOREPLICAS|TRYAGAIN)\b")
 """The same in codes without a class: a script runs for too long, the disk is full, the replicas are away."""
+
+_ANOTHER: Final = re.compile(r"\bFOREIGN (\S+) (\S+)")
+"""What the scripts answer where the store carries another deployment's id."""
+_WRONG_TYPE: Final = re.compile(r"\bWRONGTYPE\b")
+
+REMEDY: Final = "set FANOUT_PREFIX, or another database in FANOUT_REDIS_URL"
+
+
+class ForeignData(ForeignStore, Unavailable):
+    """Redis holds what is another program's or another deployment's; the text names it, and the remedy.
+
+    A process that starts ends by it. One that runs goes on as while Redis is away: who is connected is served.
+    """
 
 
 def make_client(url: str) -> Redis:
@@ -74,12 +87,57 @@ def _without_credentials(url: str) -> str:
 
 @contextmanager
 def reaching(what: str) -> Iterator[None]:
-    """Turn the errors of a Redis that cannot be used now into `Unavailable`."""
+    """Turn the errors of a Redis that cannot be used now, or not by us, into `Unavailable`."""
     try:
         yield
     except OUT_OF_REACH as error:
         raise Unavailable(f"Redis cannot be reached for {what}: {error}") from error
     except exceptions.ResponseError as error:
-        if not _CANNOT_NOW.search(str(error)):
+        said = str(error)
+        if another := _ANOTHER.search(said):
+            raise another_deployment(*another.groups()) from error
+        if _WRONG_TYPE.search(said):
+            raise ForeignData(f"Redis cannot do {what}: a key is another program's; {REMEDY}") from error
+        if not _CANNOT_NOW.search(said):
             raise
-        raise Unavailable(f"Redis cannot do {what} now: {error}") from error
+        raise Unavailable(f"Redis cannot do {what} now: {said}") from error
+
+
+@asynccontextmanager
+async def reaching_keys(client: Redis, what: str, kinds: Mapping[str, str]) -> AsyncIterator[None]:
+    """`reaching`, which also names a key that is of another kind than it should be.
+
+    Args:
+        client: looks for it.
+        what: is done.
+        kinds: the keys that are used, each with its type as Redis calls it.
+    """
+    try:
+        with reaching(what):
+            yield
+    except ForeignData:
+        with reaching(what):
+            await check_kinds(client, kinds)
+        raise
+
+
+async def check_kinds(client: Redis, kinds: Mapping[str, str]) -> None:
+    """Return where each key is of its kind, or not there.
+
+    Raises:
+        ForeignData: one is not; the text names it.
+    """
+    async with client.pipeline(transaction=False) as pipeline:
+        for key in kinds:
+            pipeline.type(key)
+        found = await pipeline.execute()
+    for (key, kind), there in zip(kinds.items(), map(str, found), strict=True):
+        if there not in {"none", kind}:
+            raise ForeignData(
+                f"the key {key} in Redis is a {there}, where Fanout keeps a {kind}: another program uses it; {REMEDY}"
+            )
+
+
+def another_deployment(there: str, here: str) -> ForeignData:
+    """The error of a store that carries the id of another deployment."""
+    return ForeignData(f"Redis is of deployment {there}, and this is {here}; {REMEDY}")

@@ -1,10 +1,57 @@
 """The atomic steps of presence, as server-side Lua.
 
-The keys that a script derives by itself (leases, other connections) keep it to one server: not for Redis Cluster.
-Times that are compared come from the server's own clock, so that instances need not agree on theirs.
+Each is to be made whole by `prepared`. The keys that a script derives by itself (leases, other connections) keep it to
+one server: not for Redis Cluster. Times that are compared come from the server's own clock, so that instances need not
+agree on theirs.
 """
 
 from typing import Final
+
+from fanout.ids import check_id
+from fanout.keys import DEPLOYMENT, Keys
+
+_HEAD: Final = """
+local prefix, deployment, deployment_key = '%s', '%s', '%s'
+
+-- The error where the store is of another deployment: its code, the id there, the id here.
+local function foreign()
+  local there = deployment ~= '' and redis.call('GET', deployment_key)
+  return there and there ~= deployment and redis.error_reply('FOREIGN ' .. there .. ' ' .. deployment)
+end
+
+-- The same before a write: a store that was emptied becomes this deployment's again.
+local function not_ours()
+  local refusal = foreign()
+  if not refusal and deployment ~= '' then
+    redis.call('SET', deployment_key, deployment, 'NX')
+  end
+  return refusal
+end
+"""
+
+
+def prepared(script: str, keys: Keys, deployment: str) -> str:
+    """A script of this module for the keys of one deployment.
+
+    Args:
+        script: which.
+        keys: its keys.
+        deployment: its id; empty where the store is not to carry one.
+
+    Raises:
+        InvalidId: the deployment's id has a character that no id may have.
+    """
+    if deployment:
+        check_id(deployment, "deployment")
+    return _HEAD % (keys.named(""), deployment, keys.named(DEPLOYMENT)) + script
+
+
+_GUARD: Final = """
+local refusal = not_ours()
+if refusal then
+  return refusal
+end
+"""
 
 _SHARED: Final = """
 local function now()
@@ -16,7 +63,8 @@ local function present(key)
   local fields, instances = redis.call('HGETALL', key), {}
   for i = 1, #fields, 2 do
     local instance = string.match(fields[i], '^on:(.+)$')
-    if instance and (tonumber(fields[i + 1]) or 0) > now() and redis.call('EXISTS', 'instance:' .. instance) == 1 then
+    local counts = instance and (tonumber(fields[i + 1]) or 0) > now()
+    if counts and redis.call('EXISTS', prefix .. 'instance:' .. instance) == 1 then
       instances[#instances + 1] = instance
     end
   end
@@ -37,11 +85,12 @@ end
 """
 
 CONNECT: Final = (
-    _SHARED
+    _GUARD
+    + _SHARED
     + """
 local before = redis.call('HGET', KEYS[1], 'instance_id')
 for _, device in ipairs(redis.call('SMEMBERS', KEYS[2])) do
-  if redis.call('EXISTS', 'conn:' .. ARGV[3] .. ':' .. device) == 0 then
+  if redis.call('EXISTS', prefix .. 'conn:' .. ARGV[3] .. ':' .. device) == 0 then
     redis.call('SREM', KEYS[2], device)
   end
 end
@@ -63,7 +112,8 @@ user who stays online never expires, and each crash would leave it a field.
 """
 
 RENEW: Final = (
-    _SHARED
+    _GUARD
+    + _SHARED
     + """
 local held = redis.call('HMGET', KEYS[1], 'instance_id', 'connected_at')
 local same = held[1] == ARGV[5] and held[2] == ARGV[6]
@@ -76,7 +126,8 @@ end
 """Write a connection anew, unless the device has connected elsewhere since."""
 
 DISCONNECT: Final = (
-    _SHARED
+    _GUARD
+    + _SHARED
     + """
 -- KEYS: conn, conns, presence. ARGV: instance, connected_at, device, whether it was the last, now as text.
 local held = redis.call('HMGET', KEYS[1], 'instance_id', 'connected_at')
@@ -99,19 +150,47 @@ end
 )
 """Forget a connection, unless the device has connected elsewhere since; say where that leaves the user."""
 
-LOCATIONS: Final = _SHARED + "return present(KEYS[1])"
+LOCATIONS: Final = _SHARED + "return foreign() or present(KEYS[1])"
 """The instances that a user is on."""
 
+LEASE: Final = (
+    _GUARD
+    + """
+-- KEYS: the lease, instances. ARGV: ttl, instance, then the fields of the lease by name and value.
+redis.call('HSET', KEYS[1], unpack(ARGV, 3))
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+redis.call('SADD', KEYS[2], ARGV[2])
+"""
+)
+"""Take or renew a lease."""
+
+RELEASE: Final = (
+    _GUARD
+    + """
+redis.call('DEL', KEYS[1])
+redis.call('SREM', KEYS[2], ARGV[1])
+"""
+)
+"""End a lease. KEYS as in `LEASE`; ARGV: the instance."""
+
 LEASES: Final = """
+local refusal = foreign()
+if refusal then
+  return refusal
+end
 local leases = {}
 for _, instance in ipairs(redis.call('SMEMBERS', KEYS[1])) do
-  local fields = redis.call('HGETALL', 'instance:' .. instance)
-  if #fields == 0 then
+  local key = prefix .. 'instance:' .. instance
+  local kind = redis.call('TYPE', key)['ok']
+  if kind == 'hash' then
+    leases[#leases + 1] = {instance, redis.call('HGETALL', key)}
+  elseif kind == 'none' then
     redis.call('SREM', KEYS[1], instance)
-  else
-    leases[#leases + 1] = {instance, fields}
   end
 end
 return leases
 """
-"""Every lease, and an end to the ids of those that ended: one step, so that no lease just taken is forgotten."""
+"""Every lease, and an end to the ids of those that ended: one step, so that no lease just taken is forgotten.
+
+A key of another kind under a lease's name is another program's, and no lease.
+"""

@@ -11,13 +11,15 @@ from redis.exceptions import RedisError
 
 from fanout.errors import Unavailable
 from fanout.ids import check_id
-from fanout.keys import PRESENCE_CHANGES, PresenceChange
+from fanout.keys import PresenceChange
 from fanout.ports.presence import ChangeHandler
 from services.adapters.redis.client import TIMEOUT_S
 from services.runtime.tasks import Tasks, insist
 
 QUIET_S: Final = 5.0
 """After so long without a notice, the server is asked whether it is still there."""
+PAUSE_S: Final = 1.0
+"""Before the hints are heard again after an error that nobody expected: it may come again at once."""
 
 log = structlog.get_logger(__name__)
 
@@ -25,26 +27,32 @@ log = structlog.get_logger(__name__)
 class Watch:
     """Hears hints until it is closed; those of the time without a connection are lost."""
 
-    def __init__(self, client: Redis, handler: ChangeHandler, on_close: Callable[["Watch"], None]) -> None:
+    def __init__(
+        self, client: Redis, channel: str, handler: ChangeHandler, on_close: Callable[["Watch"], None]
+    ) -> None:
         self._client = client
+        self._channel = channel
         self._handler = handler
         self._on_close = on_close
         self._closed = False
-        self._tasks = Tasks(on_failure=lambda _: None)  # it is logged, and nothing may rest on hints alone
+        self._tasks = Tasks(on_failure=lambda _: None)  # `_run` goes on after whatever fails
 
     @classmethod
-    async def open(cls, client: Redis, handler: ChangeHandler, on_close: Callable[["Watch"], None]) -> "Watch":
+    async def open(
+        cls, client: Redis, channel: str, handler: ChangeHandler, on_close: Callable[["Watch"], None]
+    ) -> "Watch":
         """Subscribe, and return when the server has confirmed.
 
         Args:
             client: whose pool gives the connection.
+            channel: of the hints.
             handler: gets each notice that is well formed.
             on_close: told when the watch is closed.
 
         Raises:
             Unavailable: the server does not answer.
         """
-        watch = cls(client, handler, on_close)
+        watch = cls(client, channel, handler, on_close)
         watch._tasks.start(watch._run(await watch._subscribe()), "presence-watch")
         return watch
 
@@ -58,8 +66,12 @@ class Watch:
         while True:
             try:
                 await self._hear(pubsub)
-            except (RedisError, Unavailable) as error:
+            except (RedisError, OSError, Unavailable) as error:
                 log.warning("the hints of presence are interrupted", reason=str(error))
+            except Exception:
+                # Not one that Redis or the network gives: still, no user may stay unheard because of it.
+                log.exception("the hints of presence are interrupted by an error of the program")
+                await asyncio.sleep(PAUSE_S)
             finally:
                 await _close(pubsub)
             pubsub = await insist(self._subscribe, "watching presence")
@@ -68,11 +80,11 @@ class Watch:
     async def _subscribe(self) -> PubSub:
         pubsub = self._client.pubsub()
         try:
-            await pubsub.subscribe(PRESENCE_CHANGES)
+            await pubsub.subscribe(self._channel)
             await _answer(pubsub)
-        except RedisError as error:
+        except Exception as error:
             await _close(pubsub)
-            raise Unavailable(f"Redis cannot be reached for watch: {error}") from error
+            raise Unavailable(f"Redis cannot be reached for watch: {error!r}") from error
         except BaseException:
             await _close(pubsub)
             raise
@@ -110,4 +122,7 @@ async def _answer(pubsub: PubSub) -> dict[str, Any]:
 
 
 async def _close(pubsub: PubSub) -> None:
-    await pubsub.aclose()  # type: ignore[no-untyped-call]  # the library's own is not annotated
+    try:
+        await pubsub.aclose()  # type: ignore[no-untyped-call]  # the library's own is not annotated
+    except (RedisError, OSError) as error:
+        log.debug("a subscription cannot be closed cleanly", reason=str(error))
