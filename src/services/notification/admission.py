@@ -26,9 +26,6 @@ from services.runtime.keyed_lock import KeyedLock
 
 log = structlog.get_logger(__name__)
 
-INLINE_CHANNELS = 2_000
-"""Longer lists are subscribed by a thread, so that the event loop does not stand still."""
-
 
 class Refused(Exception):  # noqa: N818 - it says what became of the client
     """A client that is not admitted; the connection is closed with `code`."""
@@ -106,7 +103,7 @@ class Admission:
     async def _depart(self, session: Session) -> None:
         if session not in self._registry.sessions_of(session.user_id):
             return
-        self._registry.remove(session)
+        await self._registry.remove(session)
         last = not self._registry.sessions_of(session.user_id)
         try:
             await self._presence.disconnect(session.connection(), last=last)
@@ -199,10 +196,7 @@ class Admission:
             while True:
                 seen = changes.count
                 channels = await self._memberships.channels_of(session.user_id)
-                if len(channels) <= INLINE_CHANNELS:
-                    self._registry.subscribe(session, channels)
-                else:
-                    await asyncio.to_thread(self._registry.subscribe, session, channels)
+                await self._registry.subscribe(session, channels)
                 if changes.count == seen:
                     return
 
