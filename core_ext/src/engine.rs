@@ -331,6 +331,11 @@ impl Engine {
         self.engine.next_due(self.now()).map(|wait| Duration::from_nanos(wait).as_secs_f64())
     }
 
+    /// Bytes of the batches that wait.
+    fn pending_bytes(&self) -> usize {
+        self.engine.pending_bytes()
+    }
+
     /// Counts and bytes held, by name.
     fn stats(&self, py: Python<'_>) -> CoreResult<BTreeMap<&'static str, usize>> {
         Ok(released(py, || Ok(self.engine.stats()))?.into_iter().collect())

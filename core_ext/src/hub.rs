@@ -106,6 +106,11 @@ impl Hub {
         self.hub.block(socket.0, blocked);
     }
 
+    /// Queue nothing more for a socket as a reader of channels.
+    fn mute(&self, socket: Natural<u32>) {
+        self.hub.mute(socket.0);
+    }
+
     /// Write what waits, to at most so many sockets.
     fn flush<'py>(&self, py: Python<'py>, most: Natural<usize>) -> PyResult<Answer<'py>> {
         let flush = || self.hub.flush(most.0, &mut Kernel);

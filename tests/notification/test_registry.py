@@ -15,30 +15,30 @@ def registry() -> Registry:
     return Registry()
 
 
-def come(registry: Registry, user_id: str) -> Session:
+async def come(registry: Registry, user_id: str) -> Session:
     session = Session(Client(user_id), Identity(user_id, expires_at=1e12), "phone", "notif-1", budget=1_000)
     registry.add(session)
-    registry.subscribe(session, CHANNELS)
+    await registry.subscribe(session, CHANNELS)
     return session
 
 
-def test_sessions_that_ended_leave_nothing_behind(registry: Registry) -> None:
-    stays = come(registry, "stays")
+async def test_sessions_that_ended_leave_nothing_behind(registry: Registry) -> None:
+    stays = await come(registry, "stays")
     for number in range(1_000):
-        registry.remove(come(registry, f"user-{number}"))
+        await registry.remove(await come(registry, f"user-{number}"))
     before = registry._engine.stats()["bytes_total"]
     for number in range(1_000, 20_000):
-        registry.remove(come(registry, f"user-{number}"))
+        await registry.remove(await come(registry, f"user-{number}"))
     assert registry._engine.stats()["bytes_total"] <= before
     assert registry._engine.occupied_instances() == {stays.session_id}
 
 
-def test_a_user_goes_with_the_last_session(registry: Registry) -> None:
-    first, second = come(registry, "ann"), come(registry, "ann")
-    registry.remove(first)
-    registry.remove(first)
+async def test_a_user_goes_with_the_last_session(registry: Registry) -> None:
+    first, second = await come(registry, "ann"), await come(registry, "ann")
+    await registry.remove(first)
+    await registry.remove(first)
     assert registry.sessions_of("ann") == [second]
     assert registry.is_member("ann", "c0")
-    registry.remove(second)
+    await registry.remove(second)
     assert not registry.is_member("ann", "c0")
     assert (registry.users(), len(registry), registry.empty.is_set()) == ([], 0, True)

@@ -1,5 +1,6 @@
 """Ports in memory, with a switch that makes each unavailable."""
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from itertools import accumulate
@@ -10,7 +11,7 @@ from fanout.errors import ChannelExists, ChannelNotFound, TooLarge, Unavailable
 from fanout.events import StoredMessage, encode
 from fanout.keys import PresenceChange
 from fanout.ports.authenticator import Identity, TokenRefused
-from fanout.ports.bus import Subscription
+from fanout.ports.bus import Handler, Subscription
 from fanout.ports.log import Appended, Consumer, PartitionReader, Reset, Stored, Tail
 from fanout.ports.memberships import Channel, Membership
 from fanout.ports.messages import LogPlace, Page, Position
@@ -276,3 +277,56 @@ class FakeAuthenticator(Switchable):
         if prefix != "user" or not user:
             raise TokenRefused("token_malformed")
         return Identity(user, 4e9)
+
+
+@suspending
+class FakeBus(Switchable):
+    """Keeps what is published, and hands it to whoever hears the very subject; publications wait while `held`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.published: list[tuple[str, bytes]] = []
+        self.handlers: dict[str, list[Handler]] = {}
+        self._free = asyncio.Event()
+        self._free.set()
+        self.offered = 0
+        self.max_payload = 1 << 20
+
+    @property
+    def held(self) -> bool:
+        return not self._free.is_set()
+
+    @held.setter
+    def held(self, held: bool) -> None:
+        (self._free.clear if held else self._free.set)()
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        await self._publish([(subject, payload)])
+
+    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        await self._publish(messages)
+
+    async def subscribe(self, subject: str, handler: Handler) -> Subscription:
+        self._use()
+        self.handlers.setdefault(subject, []).append(handler)
+        return _FakeSubscription(self, subject, handler)
+
+    def hear(self, subject: str, payload: bytes, *, pattern: str | None = None) -> None:
+        """Hand a message to those who subscribed to its subject, or to this pattern."""
+        for handler in list(self.handlers.get(pattern or subject, ())):
+            handler(subject, payload)
+
+    async def _publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        self.offered += 1
+        await self._free.wait()
+        self._use()
+        self.published += messages
+
+
+@suspending
+class _FakeSubscription:
+    def __init__(self, bus: FakeBus, subject: str, handler: Handler) -> None:
+        self._bus, self._subject, self._handler = bus, subject, handler
+
+    async def close(self) -> None:
+        self._bus.handlers[self._subject].remove(self._handler)

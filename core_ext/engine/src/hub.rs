@@ -136,6 +136,15 @@ impl Hub {
         }
     }
 
+    /// Queue nothing more for a socket as a reader of channels. What waits is written, and what is pushed.
+    ///
+    /// At once, however many channels its session reads: taking it out of the table takes longer.
+    pub fn mute(&self, socket: Socket) {
+        if let Some(outgoing) = self.state.lock().get(socket) {
+            outgoing.mute();
+        }
+    }
+
     /// Write what waits, to at most so many sockets, the turns of channels alternating.
     pub fn flush(&self, most: usize, wire: &mut impl Wire) -> Flushed {
         let state = &mut *self.state.lock();
@@ -169,6 +178,9 @@ impl State {
         let mut turn = turns.begin(readers.len());
         for &socket in readers {
             let Some(outgoing) = sockets.get_mut(socket as usize).and_then(Option::as_mut) else { continue };
+            if outgoing.is_muted() {
+                continue;
+            }
             if outgoing.fits(frame, ephemeral) {
                 turn.add(socket, outgoing.push(frame));
                 *waiting += 1;

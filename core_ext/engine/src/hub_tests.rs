@@ -80,6 +80,21 @@ fn all_that_waits_for_a_socket_leaves_in_one_write() {
 }
 
 #[test]
+fn a_muted_socket_gets_what_waits_and_what_is_its_own_and_nothing_of_channels() {
+    let (hub, engine, mut kernel) = (Hub::default(), engine(), Kernel::default());
+    let ann = come(&hub, &engine, "ann", &["c"]);
+    let bob = come(&hub, &engine, "bob", &["c"]);
+    deliver(&hub, &engine, "c", "1");
+    hub.mute(ann);
+    assert!(deliver(&hub, &engine, "c", "2").is_empty());
+    assert_eq!(hub.deliver(&engine, "c", &frame("3"), false, &[], &[ann]), Ok(Vec::new()));
+    assert!(hub.push(ann, &frame("own")));
+    hub.flush(10, &mut kernel);
+    assert_eq!((kernel.got(descriptor(ann)), kernel.got(descriptor(bob))), (&b"1own"[..], &b"123"[..]));
+    hub.mute(99);
+}
+
+#[test]
 fn more_frames_than_one_write_takes_arrive_in_order() {
     let (hub, engine, mut kernel) = (Hub::default(), engine(), Kernel::default());
     let socket = hub.add(&engine, "ann", Some(0), 1 << 20).unwrap();

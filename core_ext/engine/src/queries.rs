@@ -152,6 +152,12 @@ impl Engine {
         stats
     }
 
+    /// Bytes of the batches that wait to be taken, as long as they will be.
+    #[must_use]
+    pub fn pending_bytes(&self) -> usize {
+        self.outbox.lock().pending().1
+    }
+
     fn outbox_stats(&self) -> Vec<(&'static str, usize)> {
         let outbox = self.outbox.lock();
         let (events, bytes) = outbox.pending();

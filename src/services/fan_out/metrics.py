@@ -4,6 +4,9 @@ from prometheus_client import Counter, Gauge
 
 EVENTS_ROUTED = Counter("fanout_events_routed_total", "Stored message events routed to instances")
 EVENTS_REJECTED = Counter("fanout_events_rejected_total", "Stored events sent to the dead-letter stream")
+TYPING_DROPPED = Counter(
+    "fanout_typing_dropped_total", "Typing notices dropped because the bus takes nothing, or too much waits for it"
+)
 PARTITIONS_HELD = Gauge("fanout_partitions_held", "Partitions of MESSAGES that this worker reads")
 USERS_PLACED = Gauge("fanout_users_placed", "Online users in the routing table")
 USERS_REFUSED = Counter("fanout_users_refused_total", "Users for whom the routing table had no room")

@@ -1,10 +1,11 @@
 """The publisher: takes ready batches out of the engine and puts them on the bus."""
 
 import asyncio
+from typing import Final
 
 import structlog
 
-from fanout import Engine
+from fanout import Engine, Unavailable
 from fanout.events import MAX_BATCH, MIN_BATCH
 from fanout.ports.bus import Bus
 from fanout.subjects import instance_events
@@ -12,6 +13,10 @@ from services.fan_out.metrics import BATCHES_TOO_LARGE
 from services.runtime.tasks import insist
 
 log = structlog.get_logger(__name__)
+
+
+MOST_WAITING_BYTES: Final = 8 << 20
+"""Bytes that may wait for the bus before ephemeral events are dropped."""
 
 
 class Publisher:
@@ -28,13 +33,16 @@ class Publisher:
         self._bus = bus
         self._wake = asyncio.Event()
         self._waiters: list[asyncio.Future[None]] = []
-        self._stuck = False
+        self._refused = False
         self._follow_limit()
 
     @property
-    def stuck(self) -> bool:
-        """Whether the bus takes nothing now, so that ephemeral events had better be dropped than kept."""
-        return self._stuck
+    def congested(self) -> bool:
+        """Whether ephemeral events had better be dropped than kept: the bus refused the last batches, or much waits.
+
+        Batches that are on their way are no sign of that: under load some always are.
+        """
+        return self._refused or self._engine.pending_bytes() > MOST_WAITING_BYTES
 
     def poke(self) -> None:
         """Something was routed: publish it when it is due."""
@@ -69,9 +77,15 @@ class Publisher:
         if not batches:
             return
         messages = [(instance_events(instance), payload) for instance, payload in batches]
-        self._stuck = True
-        await insist(lambda: self._bus.publish_many(self._fitting(messages)), "publishing batches to instances")
-        self._stuck = False
+        await insist(lambda: self._offer(messages), "publishing batches to instances")
+
+    async def _offer(self, messages: list[tuple[str, bytes]]) -> None:
+        try:
+            await self._bus.publish_many(self._fitting(messages))
+        except Unavailable:
+            self._refused = True
+            raise
+        self._refused = False
 
     def _follow_limit(self) -> None:
         wanted = min(max(self._bus.max_payload, MIN_BATCH), MAX_BATCH)

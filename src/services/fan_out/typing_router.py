@@ -5,6 +5,7 @@ from fanout.events import decode_typing, typing_frame
 from fanout.ids import check_id
 from fanout.ports.bus import Bus
 from fanout.subjects import TYPING, channel_of
+from services.fan_out.metrics import TYPING_DROPPED
 from services.fan_out.partitions import Partitions
 from services.fan_out.publisher import Publisher
 from services.runtime.skipping import skip
@@ -31,8 +32,6 @@ class TypingRouter:
         await insist(lambda: self._bus.subscribe(TYPING, self._hear), "listening to typing")
 
     def _hear(self, subject: str, payload: bytes) -> None:
-        if self._publisher.stuck:
-            return  # a notice is worth nothing later, so none is kept while the bus takes nothing
         try:
             channel = check_id(channel_of(subject), "channel_id")
             notice = decode_typing(payload)
@@ -40,6 +39,9 @@ class TypingRouter:
             skip("typing", error)
             return
         if not self._partitions.holds(partition_of(channel, self._partition_count)):
+            return
+        if self._publisher.congested:
+            TYPING_DROPPED.inc()  # a notice is worth nothing later, so none is kept for then
             return
         frame = typing_frame(channel, notice.user_id, typing=notice.typing)
         if self._engine.route(channel, frame, exclude=notice.instance_id, actor=notice.user_id):

@@ -102,7 +102,7 @@ class Admission:
     async def _depart(self, session: Session) -> None:
         if session not in self._registry.sessions_of(session.user_id):
             return
-        self._registry.remove(session)
+        await self._registry.remove(session)
         last = not self._registry.sessions_of(session.user_id)
         try:
             await self._presence.disconnect(session.connection(), last=last)

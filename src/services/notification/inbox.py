@@ -139,7 +139,7 @@ class Inbox:
             STALE_DROPPED.inc(record.channel is not None)
             return
         if record.channel is not None:
-            self._deliver_stored(lane, record.channel, record.event, record.frame)
+            await self._deliver_stored(lane, record.channel, record.event, record.frame)
         self._advance(lane, record.seq)
 
     async def _mend(self, lane: Lane, upto: int) -> None:
@@ -170,23 +170,23 @@ class Inbox:
                 break
         return upto
 
-    def _deliver_stored(self, lane: Lane, channel: str, event: bytes, frame: bytes) -> None:
+    async def _deliver_stored(self, lane: Lane, channel: str, event: bytes, frame: bytes) -> None:
         if lane.stream == META:
-            self._apply_member_event(channel, event, frame)
+            await self._apply_member_event(channel, event, frame)
         elif self._chains.is_repeat(event):
             STALE_DROPPED.inc()  # the log went back, and reads it again under another seq
         else:
             self._registry.deliver(channel, frame)
 
-    def _apply_member_event(self, channel: str, event: bytes, frame: bytes) -> None:
+    async def _apply_member_event(self, channel: str, event: bytes, frame: bytes) -> None:
         change = decode_member_event(event, channel)
         user_id = change.user_id
         for changes in self._watched.get(user_id, ()):
             changes.count += 1
         if isinstance(change, MemberLeft):
-            self._registry.leave(user_id, channel)
+            await self._registry.leave(user_id, channel)
         else:
-            self._registry.join(user_id, channel)
+            await self._registry.join(user_id, channel)
         self._registry.deliver(channel, frame, also=user_id)
 
     async def _repair(self, lane: Lane, upto: int) -> None:
@@ -201,17 +201,17 @@ class Inbox:
         async for stored in self._log.read(lane.stream, after=self._upto(lane), upto=upto, part=lane.part):
             if stored.seq <= self._upto(lane):
                 continue  # the last user went meanwhile, and those who came since begin later
-            self._deliver_from_log(lane, stored)
+            await self._deliver_from_log(lane, stored)
             self._advance(lane, stored.seq)
             await self._registry.outgoing.room()
 
-    def _deliver_from_log(self, lane: Lane, stored: Stored) -> None:
+    async def _deliver_from_log(self, lane: Lane, stored: Stored) -> None:
         channel = channel_of(stored.subject)
         try:
             event = stored.payload
             if lane.stream == MESSAGES:
                 event = message_frame(stored.seq, lane.part, channel, stored.payload)
-            self._deliver_stored(lane, channel, event, text_frame(event))
+            await self._deliver_stored(lane, channel, event, text_frame(event))
         except InvalidEvent as error:
             # The worker that routes it, or the writer, keeps it as a dead letter.
             log.warning("event cannot be delivered", lane=lane, seq=stored.seq, reason=str(error))

@@ -49,6 +49,11 @@ class Outgoing:
             del self._sessions[session.number]
             self._wrote_some.set()
 
+    def mute(self, session: Session) -> None:
+        """Queue nothing more for a session as a reader of channels: at once, however many it reads."""
+        if self._holds(session):
+            self._hub.mute(session.number)
+
     def open(self, session: Session, first: bytes) -> None:
         """Write `first`, and from now on whatever is queued."""
         self._hub.open(session.number, first)

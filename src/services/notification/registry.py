@@ -9,16 +9,15 @@ from services.notification.close_codes import SLOW_CONSUMER
 from services.notification.metrics import CONNECTIONS
 from services.notification.outgoing import WHAT_TO_DO, Outgoing
 from services.notification.session import Session
+from services.notification.subscriptions import Subscriptions
 
 
 class Registry:
-    """Local routing, channel -> sessions.
-
-    It is the engine again: here the "instances" on which a user is are the user's sessions.
-    """
+    """Local routing, channel -> sessions: the engine again, as `Subscriptions` has it."""
 
     def __init__(self) -> None:
         self._engine = Engine(cache_users=1)
+        self._subscriptions = Subscriptions(self._engine)
         self._sessions: dict[str, Session] = {}
         self._by_user: defaultdict[str, dict[str, Session]] = defaultdict(dict)
         self._users_hash = 0
@@ -60,43 +59,42 @@ class Registry:
         self.empty.clear()
         CONNECTIONS.set(len(self._sessions))
 
-    def remove(self, session: Session) -> None:
-        """Forget a session. Twice is once."""
+    async def remove(self, session: Session) -> None:
+        """Forget a session: at once, but that it read channels only when this returns. Twice is once."""
         if self._sessions.pop(session.session_id, None) is None:
             return
         self.outgoing.remove(session)
-        self._engine.drop_instance(session.session_id)
         mine = self._by_user[session.user_id]
         del mine[session.session_id]
         if not mine:
             del self._by_user[session.user_id]
             self._count_user(session.user_id, -1)
-            self._engine.forget(session.user_id)
         if not self._sessions:
             self.empty.set()
         CONNECTIONS.set(len(self._sessions))
+        await self._subscriptions.drop(session, last=not mine)
 
-    def subscribe(self, session: Session, channels: Iterable[str]) -> None:
+    async def subscribe(self, session: Session, channels: list[str]) -> None:
         """Let a session read channels: its user's, all of them. One that was removed meanwhile reads none."""
-        self._engine.user_online(session.user_id, session.session_id, channels)
+        await self._subscriptions.subscribe(session, channels)
         if session.session_id not in self._sessions:
-            self._engine.drop_instance(session.session_id)
+            await self._subscriptions.drop(session, last=session.user_id not in self._by_user)
 
     def silence(self, session: Session) -> None:
         """Route nothing more to a session."""
-        self._engine.user_offline(session.user_id, session.session_id)
+        self.outgoing.mute(session)
 
-    def join(self, user_id: str, channel_id: str) -> None:
+    async def join(self, user_id: str, channel_id: str) -> None:
         """The user's sessions read the channel from now on."""
-        self._engine.join(user_id, channel_id)
+        await self._subscriptions.join(user_id, channel_id)
 
-    def leave(self, user_id: str, channel_id: str) -> None:
+    async def leave(self, user_id: str, channel_id: str) -> None:
         """The user's sessions read the channel no more."""
-        self._engine.leave(user_id, channel_id)
+        await self._subscriptions.leave(user_id, channel_id)
 
     def is_member(self, user_id: str, channel_id: str) -> bool:
         """Whether the user's sessions read the channel."""
-        return self._engine.is_member(user_id, channel_id)
+        return self._subscriptions.is_member(user_id, channel_id)
 
     def deliver(
         self,

@@ -1,15 +1,9 @@
 """From the membership store to the channels that a session reads."""
 
-import asyncio
-from typing import Final
-
 from fanout.ports.memberships import Memberships
 from services.notification.inbox import Inbox
 from services.notification.registry import Registry
 from services.notification.session import Session
-
-INLINE_CHANNELS: Final = 2_000
-"""Longer lists are subscribed by a thread, so that the event loop does not stand still."""
 
 
 async def subscribe(session: Session, registry: Registry, inbox: Inbox, memberships: Memberships) -> None:
@@ -22,9 +16,6 @@ async def subscribe(session: Session, registry: Registry, inbox: Inbox, membersh
         while True:
             seen = changes.count
             channels = await memberships.channels_of(session.user_id)
-            if len(channels) <= INLINE_CHANNELS:
-                registry.subscribe(session, channels)
-            else:
-                await asyncio.to_thread(registry.subscribe, session, channels)
+            await registry.subscribe(session, channels)
             if changes.count == seen:
                 return

@@ -18,6 +18,7 @@ pub(super) struct Outgoing {
     descriptor: i32,
     open: bool,
     blocked: bool,
+    muted: bool,
 }
 
 /// What a write did.
@@ -32,7 +33,7 @@ pub(super) struct Written {
 impl Outgoing {
     pub(super) fn new(descriptor: Option<i32>, budget: usize) -> Self {
         let descriptor = descriptor.unwrap_or(-1);
-        Self { queue: Vec::new(), bytes: 0, budget, descriptor, open: false, blocked: false }
+        Self { queue: Vec::new(), bytes: 0, budget, descriptor, open: false, blocked: false, muted: false }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -49,6 +50,15 @@ impl Outgoing {
 
     pub(super) fn block(&mut self, blocked: bool) {
         self.blocked = blocked;
+    }
+
+    /// From now on channels have nothing for it.
+    pub(super) fn mute(&mut self) {
+        self.muted = true;
+    }
+
+    pub(super) fn is_muted(&self) -> bool {
+        self.muted
     }
 
     /// Whether a frame can be queued without asking the owner. Ephemeral ones may use half of the budget.
