@@ -71,3 +71,23 @@ async def test_what_the_log_said_last_holds_while_it_is_away() -> None:
         assert await positions.stored_upto() == stored
     log.down = True
     assert await positions.stored_upto() == 7
+
+
+async def test_those_who_ask_at_the_same_time_share_one_question() -> None:
+    class Counted(FakeLog):
+        asked = 0
+
+        async def acknowledged(self, stream: str, durable: str) -> int:
+            self.asked += 1
+            return await super().acknowledged(stream, durable)
+
+    log = Counted()
+    log.acknowledged_upto = 3
+    positions = Positions(FakeMessages(), log)
+    first, *rest = [asyncio.create_task(positions.stored_upto()) for _ in range(50)]
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await asyncio.gather(*rest) == [3] * 49
+    assert log.asked == 1
+    log.acknowledged_upto = 4
+    assert await positions.stored_upto() == 4

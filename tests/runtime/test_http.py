@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter
 from fanout.errors import Unavailable
 from services.runtime.health import Health
 from services.runtime.http import serve_http
-from services.runtime.http_protocol import MAX_HEAD, STALLED_READERS, BoundedProtocol
+from services.runtime.http_protocol import MAX_HEAD, MAX_PIPELINED, STALLED_READERS, BoundedProtocol
 from services.runtime.settings import Address, ConfigurationError
 from services.runtime.web import health_app
 from tests.support.observing import until
@@ -257,6 +257,25 @@ async def test_a_client_that_reads_gets_all(cut_off: Callable[[], float]) -> Non
     assert cut_off() == 0
 
 
+@pytest.mark.parametrize("pipelined", [1, 3])
+async def test_the_application_hears_that_the_client_of_a_pipelined_request_is_gone(pipelined: int) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def listening(scope: Any, receive: Any, send: Any) -> None:
+        begun.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await hello(scope, receive, send)  # which is not written
+        ended.set()
+
+    async with serve_http(listening, ANY) as address:
+        _, writer = await asyncio.open_connection(*address)
+        writer.write(ASK * pipelined)
+        await begun.wait()
+        writer.transport.abort()
+        await until(ended.is_set, "the application has heard")
+
+
 async def test_no_more_than_two_answers_wait_for_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = 0
 
@@ -275,6 +294,33 @@ async def test_no_more_than_two_answers_wait_for_a_client(monkeypatch: pytest.Mo
         await asyncio.sleep(0.2)
         assert begun == 2
         writer.transport.abort()
+
+
+LAST = ASK[:-2] + b"Connection: close\r\n\r\n"
+
+
+async def test_as_many_requests_as_may_wait_for_one_are_answered() -> None:
+    async with serve_http(hello, ANY) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(ASK * MAX_PIPELINED + LAST)
+        assert (await reader.read()).count(b"hello") == MAX_PIPELINED + 1
+        writer.close()
+
+
+async def test_more_requests_than_may_wait_for_one_end_the_connection() -> None:
+    begun = 0
+
+    async def stuck(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal begun
+        begun += 1
+        await asyncio.Event().wait()
+
+    async with serve_http(stuck, ANY, grace_s=1) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(ASK * (MAX_PIPELINED + 2))
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        assert begun == 1
+        writer.close()
 
 
 async def test_the_face_of_a_process_without_rest() -> None:

@@ -7,7 +7,7 @@ import structlog
 
 from fanout import partition_of
 from fanout.api import InvalidRequest
-from fanout.errors import InvalidEvent, Unavailable
+from fanout.errors import FanoutError, InvalidEvent, Unavailable
 from fanout.events import decode_message_event
 from fanout.ports.log import Log, Stored
 from fanout.ports.messages import Messages, Position
@@ -34,21 +34,31 @@ class Positions:
         self._messages = messages
         self._log = events
         self._stored = 0
+        self._asking: asyncio.Task[None] | None = None
+        self._answered = True
 
     async def stored_upto(self) -> int:
         """A `seq` up to which the store holds every message that the log held; read the store after it.
 
         It never falls. While the log gives no answer it is what the log said last, 0 before the first time: what was
-        stored stays stored.
+        stored stays stored. Those who ask at the same time share one question to the log.
         """
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask(), name="asking how far the message writer has come")
+        await asyncio.shield(self._asking)
+        return self._stored
+
+    async def _ask(self) -> None:
         try:
             async with asyncio.timeout(LOG_ANSWERS_WITHIN_S):
                 acknowledged = await self._log.acknowledged(MESSAGES, MESSAGE_WRITER)
-        except (Unavailable, TimeoutError) as error:
-            log.warning("the log does not say how far the message writer has come", reason=str(error) or "no answer")
+        except (FanoutError, TimeoutError) as error:
+            if self._answered:
+                log.warning("the log does not say how far the writer has come", reason=str(error) or "no answer")
+            self._answered = False
         else:
             self._stored = max(self._stored, acknowledged)
-        return self._stored
+            self._answered = True
 
     async def find(self, channel_id: str, message_id: str, stored: int) -> Position:
         """The place of a message of a channel: of the store or, where it is not stored yet, of the log.

@@ -22,6 +22,8 @@ MAX_HEAD: Final = 64 * 1024
 REQUEST_WITHIN_S: Final = 60.0
 """How long a request may take to arrive, from the connection or its first byte on."""
 
+MAX_PIPELINED: Final = 100
+"""Requests of a connection that wait for the one before them; each takes some kilobytes."""
 STALLED_AFTER_S: Final = 10.0
 """How long a client may read nothing of what waits for it."""
 READ_WITHIN_S: Final = 60.0
@@ -41,7 +43,8 @@ _TOO_LARGE: Final = Problem(
 class BoundedProtocol(HttpToolsProtocol):
     """Refuses a head that is too large with 431, and ends connections that do not send or do not read in time.
 
-    A connection holds two answers at most: one that waits to be read, and the next, which waits for it.
+    A connection holds two answers at most, one that waits to be read, and the next, which waits for it; and a hundred
+    requests that wait for those.
     """
 
     request_within_s = REQUEST_WITHIN_S
@@ -53,6 +56,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._beside_body = 0
         self._arriving: asyncio.TimerHandle | None = None
         self._reading: asyncio.TimerHandle | None = None
+        self._answering: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A client has a limited time for its first request."""
@@ -63,6 +67,9 @@ class BoundedProtocol(HttpToolsProtocol):
         """There is nothing to wait for any more."""
         self._arrived()
         self._was_read()
+        if self._answering is not None:  # uvicorn tells the newest request alone, which may wait for this one
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -73,6 +80,18 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._beside_body > MAX_HEAD and not self.transport.is_closing():
             self._refuse()
+
+    def on_headers_complete(self) -> None:
+        """The request begins, or waits for those before it.
+
+        Raises:
+            ValueError: too many wait; the parser stops, and the connection ends with 400.
+        """
+        super().on_headers_complete()
+        if not self.pipeline:
+            self._answering = self.cycle
+        if len(self.pipeline) > MAX_PIPELINED:
+            raise ValueError("too many requests wait for the one before them")
 
     def on_body(self, body: bytes) -> None:
         """The parser has passed on what it held; the application bounds bodies."""
@@ -97,7 +116,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._await_reading()
 
     def on_response_complete(self) -> None:
-        """What is not read yet is of the answer's end, which no later write would look after."""
+        """The next request's turn. What is not read yet is of the answer's end, which no later write looks after."""
+        self._answering = self.pipeline[-1][0] if self.pipeline else None
         super().on_response_complete()
         self._await_reading()
 
