@@ -22,6 +22,7 @@ RUNTIME_LIBRARIES = (
 CLIENT_OF = {
     "embedded": {"sqlite3"},
     "nats": {"nats"},
+    "nats_monitor": {"httpx"},
     "redis": {"redis"},
     "sqlite": {"sqlite3"},
     "websocket": {"websockets"},
@@ -72,6 +73,7 @@ def allowed_services(module: Path) -> set[str]:
         return {"services.runtime"}
     if room == "adapters":
         return {
+            "services.runtime.certificates",
             "services.runtime.skipping",
             "services.runtime.tasks",
             f"services.adapters.{rest[0].removesuffix('.py')}",

@@ -3,39 +3,70 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Final
+from enum import StrEnum
+from typing import Annotated, Final, NamedTuple
 
 import structlog
 import typer
 
 from fanout import FanoutError
-from services.cli.inspection import Inspection
-from services.cli.lines import say
+from services.cli.inspection import Found, Inspection
+from services.cli.lines import Kind, say
 from services.cli.run import EXIT_FAILED, EXIT_SETTINGS, settings_or_exit, warnings_of
 from services.composition.backends import Backends
 from services.runtime.health import Health
 from services.runtime.settings import ConfigurationError, Settings
 
 CHECK_WITHIN_S: Final = 15.0
+_WORST_FIRST: Final[tuple[Kind, ...]] = ("bad", "weak", "ok")
 _NAME_WIDTH: Final = 12
 
 log = structlog.get_logger(__name__)
 
-Attempt = Callable[[], Awaitable[str]]
+Attempt = Callable[[], Awaitable[Found]]
 """Returns what is good, in words; raises what is not."""
 
+_UP: Final = "up"
+_STORED: Final = ("log", "durability", "memberships")
+NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    _UP: (*_STORED, "messages", "bus", "presence", "tokens", "ws_listen", "listen"),
+    "gateway": (*_STORED, "messages", "presence", "tokens", "listen"),
+    "fanout": (*_STORED, "bus", "presence", "listen"),
+    "notification": (*_STORED, "bus", "presence", "tokens", "ws_listen", "listen"),
+    "message-writer": (*_STORED, "messages", "listen"),
+}
+"""What each service needs, as methods of `Inspection`; `fanout up` needs it all."""
 
-def check() -> None:
-    """Say of each setting and each dependency whether it is good. Nothing is made or changed.
+Checked = StrEnum("Checked", {name.replace("-", "_"): name for name in NEEDS})  # type: ignore[misc]
+
+
+Attempts = Callable[[Settings, Backends], Mapping[str, Attempt]]
+"""By name, in the order in which they are made."""
+
+
+class Line(NamedTuple):
+    """What is said of one thing."""
+
+    kind: Kind
+    text: str
+
+
+def check(
+    service: Annotated[
+        Checked | None,
+        typer.Argument(help="Check what this service needs to be started here; without one, everything."),
+    ] = None,
+) -> None:
+    """Say of each setting and each dependency whether it is good, problems first. Nothing is made or changed.
 
     Exit code: 0 all is good, 1 a dependency is bad, 2 the settings are.
     """
     settings = settings_or_exit()
-    for variable, shown in settings.described():
-        say("ok", f"{variable}={shown}")
-    for line in [*warnings_of(settings), *_missing_to_serve(settings)]:
-        say("weak", line)
-    _exit(asyncio.run(_try_each(settings, _inspections)))
+    about = [Line("ok", f"{variable}={shown}") for variable, shown in settings.described()]
+    about += [Line("weak", text) for text in warnings_of(settings)]
+    if service is None:
+        about += [Line("weak", text) for text in _missing_to_serve(settings)]
+    _report(about, asyncio.run(_try_each(settings, _inspections_for(service), alone=service in {None, _UP})))
 
 
 def migrate() -> None:
@@ -44,7 +75,7 @@ def migrate() -> None:
     Exit code: 0 all is there, 1 a dependency is bad, 2 the settings are.
     """
     settings = settings_or_exit()
-    _exit(asyncio.run(_try_each(settings, _openings)))
+    _report([], asyncio.run(_try_each(settings, _openings, alone=True)))
 
 
 def _missing_to_serve(settings: Settings) -> list[str]:
@@ -53,29 +84,34 @@ def _missing_to_serve(settings: Settings) -> list[str]:
     return []
 
 
-async def _try_each(settings: Settings, attempts: Callable[[Settings, Backends], Mapping[str, Attempt]]) -> int:
+async def _try_each(settings: Settings, attempts: Attempts, *, alone: bool) -> list[tuple[int, list[Line]]]:
     async with AsyncExitStack() as stack:
-        backends = Backends(settings, Health(), stack, alone=True)
-        return max([await _try(name, attempt) for name, attempt in attempts(settings, backends).items()])
+        backends = Backends(settings, Health(), stack, alone=alone)
+        return [await _try(name, attempt) for name, attempt in attempts(settings, backends).items()]
 
 
-def _inspections(settings: Settings, backends: Backends) -> Mapping[str, Attempt]:
-    inspection = Inspection(settings, backends)
-    return {
-        "log": inspection.log,
-        "bus": inspection.bus,
-        "presence": inspection.presence,
-        "memberships": inspection.memberships,
-        "messages": inspection.messages,
-        "tokens": inspection.tokens,
-    }
+def _report(about: list[Line], tried: list[tuple[int, list[Line]]]) -> None:
+    """Say it all, the worst first, and end with the exit code that it stands for."""
+    lines = about + [line for _, found in tried for line in found]
+    for line in sorted(lines, key=lambda line: _WORST_FIRST.index(line.kind)):
+        say(line.kind, line.text)
+    if code := max(code for code, _ in tried):
+        raise typer.Exit(code)
+
+
+def _inspections_for(service: str | None) -> Attempts:
+    def inspections(settings: Settings, backends: Backends) -> Mapping[str, Attempt]:
+        inspection = Inspection(settings, backends, starting=service is not None)
+        return {name: getattr(inspection, name) for name in NEEDS[service or _UP]}
+
+    return inspections
 
 
 def _openings(settings: Settings, backends: Backends) -> Mapping[str, Attempt]:
     def opened(what: str, open_it: Callable[[], Awaitable[object]]) -> Attempt:
-        async def attempt() -> str:
+        async def attempt() -> Found:
             await open_it()
-            return what
+            return Found(what)
 
         return attempt
 
@@ -91,27 +127,20 @@ def _openings(settings: Settings, backends: Backends) -> Mapping[str, Attempt]:
     }
 
 
-async def _try(name: str, attempt: Attempt) -> int:
-    """Say how it went, in a line, and return the exit code that it stands for."""
+async def _try(name: str, attempt: Attempt) -> tuple[int, list[Line]]:
+    """How it went, in lines, and the exit code that it stands for."""
     column = name.ljust(_NAME_WIDTH)
     try:
         async with asyncio.timeout(CHECK_WITHIN_S):
-            said = await attempt()
+            found = await attempt()
     except TimeoutError:
-        say("bad", f"{column} no answer within {CHECK_WITHIN_S:g} s")
+        return EXIT_FAILED, [Line("bad", f"{column} no answer within {CHECK_WITHIN_S:g} s")]
     except FanoutError as error:
-        say("bad", f"{column} {error}")
-        return EXIT_SETTINGS if isinstance(error, ConfigurationError) else EXIT_FAILED
+        code = EXIT_SETTINGS if isinstance(error, ConfigurationError) else EXIT_FAILED
+        return code, [Line("bad", f"{column} {error}")]
     except Exception as error:
         # One that crashes must not hide what the others find. Its text may quote a secret; the log redacts.
-        say("bad", f"{column} unexpected {type(error).__name__}; FANOUT_LOG_LEVEL=debug shows where")
         log.debug("check crashed", check=name, exc_info=error)
-    else:
-        say("ok", f"{column} {said}")
-        return 0
-    return EXIT_FAILED
-
-
-def _exit(code: int) -> None:
-    if code:
-        raise typer.Exit(code)
+        unexpected = f"{column} unexpected {type(error).__name__}; FANOUT_LOG_LEVEL=debug shows where"
+        return EXIT_FAILED, [Line("bad", unexpected)]
+    return 0, [Line("ok", f"{column} {found.good}"), *(Line("weak", f"{column} {text}") for text in found.weak)]

@@ -1,5 +1,6 @@
 """The adapters that the settings name. A store not named runs embedded; a named one that is away is an error."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
@@ -18,10 +19,12 @@ from services.adapters.embedded.log import EmbeddedLog, InUse
 from services.adapters.embedded.presence import EmbeddedPresence
 from services.adapters.nats.bus import NatsBus
 from services.adapters.nats.connection import Connection, connect
+from services.adapters.nats.inspection import StreamsFound, look_at_streams
 from services.adapters.nats.log import NatsLog
 from services.adapters.nats.names import Names
-from services.adapters.nats.streams import existing_partitions
 from services.adapters.redis.presence import RedisPresence
+from services.adapters.sqlite.database import look_into
+from services.adapters.sqlite.deployment import id_in
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.adapters.sqlite.messages import SqliteMessages
 from services.runtime.data_dir import make_data_dir
@@ -77,10 +80,12 @@ class Backends:
             self._log = await self._open_log()
         return self._log
 
-    async def existing_partitions(self) -> int | None:
-        """How many partitions the log has in NATS, or None where it is yet to be created; creates nothing."""
+    async def look_at_streams(self) -> StreamsFound | None:
+        """What there is of the streams in NATS, None where the log is embedded; creates nothing."""
         nats = await self._connection()
-        return None if nats is None else await existing_partitions(nats, self._names)
+        if nats is None:
+            return None
+        return await look_at_streams(nats, self._names, await self._existing_id())
 
     async def bus(self) -> Bus:
         """The bus: NATS, or embedded."""
@@ -128,15 +133,27 @@ class Backends:
         settings = self._settings
         if settings.jwt_secret or settings.jwks_url:
             return verifier(settings)
-        if not self._alone:
+        self.require_secret()
+        return verifier(settings, embedded_secret(settings.data_dir))
+
+    def require_secret(self) -> None:
+        """Refuse settings that name nothing to verify tokens with, unless one process may make a secret for itself.
+
+        Raises:
+            ConfigurationError: there is no secret, and other processes need the same.
+        """
+        if not (self._alone or self._settings.jwt_secret or self._settings.jwks_url):
             raise ConfigurationError(
                 ["FANOUT_JWT_SECRET: services that run apart need the same; set it, or FANOUT_JWKS_URL"]
             )
-        return verifier(settings, embedded_secret(settings.data_dir))
 
     @property
     def _names(self) -> Names:
         return Names(self._settings.prefix)
+
+    async def _existing_id(self) -> str | None:
+        path = self._settings.data_dir / MEMBERSHIPS_FILE
+        return await asyncio.to_thread(look_into, path, id_in) if path.exists() else None
 
     async def _membership_store(self) -> SqliteMemberships:
         if self._memberships is None:
@@ -150,7 +167,7 @@ class Backends:
             self._require_alone("REDIS_URL", "a redis-server")
             return EmbeddedPresence()
         try:
-            with _naming("REDIS_URL"):
+            with naming("REDIS_URL"):
                 return await RedisPresence.open(url)
         except (ValueError, TypeError):  # not chained: its text may quote the password
             raise ConfigurationError(
@@ -183,7 +200,7 @@ class Backends:
             self._require_alone("NATS_URL", "a nats-server with JetStream")
             return None
         if self._nats is None:
-            with _naming("NATS_URL"):
+            with naming("NATS_URL"):
                 self._nats = await connect(self._settings.nats_url, name=f"fanout {self._settings.instance_id}")
             self._stack.push_async_callback(self._nats.close)
         return self._nats
@@ -208,7 +225,7 @@ class Backends:
 
 
 @contextmanager
-def _naming(variable: str) -> Iterator[None]:
+def naming(variable: str) -> Iterator[None]:
     """Say which setting leads to a server that is not there."""
     try:
         yield

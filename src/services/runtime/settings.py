@@ -119,6 +119,8 @@ class Settings(BaseSettings):
     # Addresses may carry a password, so none of them shows in a repr.
     nats_url: str | None = Field(default=None, repr=False)
     """None: the embedded log and bus. Several servers are separated by commas."""
+    nats_monitor_url: str | None = Field(default=None, repr=False)
+    """Of the monitoring ports of the NATS servers, for `fanout check`."""
     redis_url: str | None = Field(default=None, repr=False)
     """None: embedded presence."""
     mongo_url: str | None = Field(default=None, repr=False)
@@ -191,9 +193,9 @@ class Settings(BaseSettings):
     def _redis_scheme(cls, value: str | None) -> str | None:
         return _with_scheme(value, ("redis://", "rediss://", "unix://"))
 
-    @field_validator("jwks_url")
+    @field_validator("jwks_url", "nats_monitor_url")
     @classmethod
-    def _jwks_scheme(cls, value: str | None) -> str | None:
+    def _http_scheme(cls, value: str | None) -> str | None:
         return _with_scheme(value, ("https://", "http://"))
 
     @field_validator("ws_url")

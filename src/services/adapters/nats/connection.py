@@ -36,8 +36,8 @@ from nats.aio.transport import TcpTransport
 
 from fanout import Intake
 from fanout.errors import FanoutError, OutcomeUnknown, TooLarge, Unavailable
-from services.adapters.certificates import untrusted
 from services.adapters.nats.splitting import SplittingParser
+from services.runtime.certificates import untrusted
 
 ANSWER_WITHIN_S: Final = 2.0
 """How long a request waits for its answer."""

@@ -17,6 +17,7 @@ from fanout.errors import FanoutError, ForeignStore, Unavailable
 from fanout.subjects import DEAD, MESSAGES, STREAM_SUBJECTS
 from services.adapters.nats import api
 from services.adapters.nats.connection import Connection
+from services.adapters.nats.foreign import refuse_foreign, refuse_overlap
 from services.adapters.nats.names import Names
 
 KEEP_S: Final = 7 * 86_400.0
@@ -28,6 +29,7 @@ _KEEP_DEAD_S: Final = 30 * 86_400.0
 _DEDUP_S: Final = 120
 _PARTITION: Final = re.compile(r"\{\{\s*partition\(\s*(\d+)\s*,\s*1\s*\)\s*\}\}")
 _STREAM_EXISTS: Final = 10058
+_SUBJECTS_OVERLAP: Final = 10065
 _TRIES_AFTER_S: Final = (0.5, 1.0, 2.0)
 _ADOPT: Final = "`fanout migrate --adopt` takes it over"
 
@@ -79,7 +81,7 @@ async def ensured_at_once(nc: Connection, settings: StreamSettings, stream: str,
     except api.NotFound:
         first = {"first_seq": time.time_ns() // 1_000} if known else {}
         found = await _created(nc, name, _config(stream, settings) | first)
-    changes = _missing_subjects(found, settings, stream) | _missing_id(found, settings)
+    changes = lacking(found, settings, stream)
     return await _updated(nc, found, changes) if changes else found
 
 
@@ -95,22 +97,24 @@ async def existing_ids(nc: Connection, names: Names) -> dict[str, str]:
             info = await api.stream_info(nc, names.stream(stream))
         except api.NotFound:
             continue
-        if carried := _carried_id(info):
+        if carried := carried_id(info):
             ids[names.stream(stream)] = carried
     return ids
 
 
-async def existing_partitions(nc: Connection, names: Names) -> int | None:
-    """How many partitions MESSAGES has, or None where it is yet to be created; creates nothing.
+def lacking(found: dict[str, Any], settings: StreamSettings, stream: str) -> dict[str, Any]:
+    """What a stream that is there has to get: the subjects and the id that it lacks, as its config has them.
 
     Raises:
-        FanoutError: MESSAGES exists without partitions.
-        Unavailable: JetStream cannot be reached.
+        ForeignStore: it is another deployment's, or another program's.
     """
-    try:
-        return partitions_of((await api.stream_info(nc, names.stream(MESSAGES)))["config"])
-    except api.NotFound:
-        return None
+    refuse_foreign(found["config"], settings.names.stream_subjects(stream))
+    return _missing_subjects(found, settings, stream) | _missing_id(found, settings)
+
+
+def carried_id(info: dict[str, Any]) -> str:
+    """The id of the deployment in a stream's metadata; empty where it carries none."""
+    return str((info["config"].get("metadata") or {}).get(DEPLOYMENT, ""))
 
 
 def partitions_of(config: dict[str, Any]) -> int:
@@ -121,7 +125,10 @@ def partitions_of(config: dict[str, Any]) -> int:
     """
     match = _PARTITION.search((config.get("subject_transform") or {}).get("dest", ""))
     if match is None:
-        raise FanoutError(f"the stream {config['name']} exists without partitions; it was not created by Fanout")
+        raise FanoutError(
+            f"the stream {config['name']} exists without partitions; it was not created by Fanout: "
+            "set FANOUT_PREFIX, and Fanout uses streams of its own"
+        )
     return int(match[1])
 
 
@@ -151,7 +158,7 @@ def _missing_subjects(found: dict[str, Any], settings: StreamSettings, stream: s
 
 
 def _missing_id(found: dict[str, Any], settings: StreamSettings) -> dict[str, Any]:
-    name, carried = found["config"]["name"], _carried_id(found)
+    name, carried = found["config"]["name"], carried_id(found)
     if carried == settings.deployment:
         return {}
     if carried:
@@ -161,14 +168,12 @@ def _missing_id(found: dict[str, Any], settings: StreamSettings) -> dict[str, An
     return {"metadata": (found["config"].get("metadata") or {}) | {DEPLOYMENT: settings.deployment}}
 
 
-def _carried_id(info: dict[str, Any]) -> str:
-    return str((info["config"].get("metadata") or {}).get(DEPLOYMENT, ""))
-
-
 async def _created(nc: Connection, name: str, config: dict[str, Any]) -> dict[str, Any]:
     try:
         return await api.call(nc, f"STREAM.CREATE.{name}", config)
     except api.Refused as error:
+        if error.err_code == _SUBJECTS_OVERLAP:
+            await refuse_overlap(nc, name, config["subjects"])
         if error.err_code != _STREAM_EXISTS:
             raise
     # Another process created it at the same moment, with its own settings.
@@ -176,4 +181,10 @@ async def _created(nc: Connection, name: str, config: dict[str, Any]) -> dict[st
 
 
 async def _updated(nc: Connection, found: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    return await api.call(nc, f"STREAM.UPDATE.{found['config']['name']}", found["config"] | changes)
+    name = found["config"]["name"]
+    try:
+        return await api.call(nc, f"STREAM.UPDATE.{name}", found["config"] | changes)
+    except api.Refused as error:
+        if error.err_code == _SUBJECTS_OVERLAP:
+            await refuse_overlap(nc, name, changes["subjects"])
+        raise

@@ -12,6 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from fanout.errors import ForeignStore, Unavailable
+from services.runtime.certificates import untrusted
 
 TIMEOUT_S: Final = 2.0
 """For a connection to be made, for an answer to come, and for a connection of the pool to be free."""
@@ -76,7 +77,8 @@ def opening(url: str) -> Iterator[None]:
     try:
         yield
     except (OSError, exceptions.RedisError) as error:
-        raise Unavailable(f"no Redis server lets us in at {_without_credentials(url)}: {error}") from error
+        why = untrusted(error) or error
+        raise Unavailable(f"no Redis server lets us in at {_without_credentials(url)}: {why}") from error
 
 
 def _without_credentials(url: str) -> str:

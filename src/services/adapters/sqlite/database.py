@@ -161,12 +161,22 @@ def inspect(path: Path, schema: Schema) -> None:
         Unavailable: it cannot be read now.
         FanoutError: it is no database, or a newer version of the program or an unreleased one wrote it.
     """
+    look_into(path, lambda connection: _missing(connection, schema))
+
+
+def look_into(path: Path, look: Callable[[sqlite3.Connection], _T]) -> _T:
+    """What `look` finds in a file that is there; nothing is written.
+
+    Raises:
+        Unavailable: it cannot be read now.
+        FanoutError: it is no database.
+    """
     # Without a WAL nobody has the file open; reading it then must not leave a WAL behind.
     mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
     try:
         uri = f"{path.absolute().as_uri()}?{mode}"
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)) as connection:
-            _missing(connection, schema)
+            return look(connection)
     except sqlite3.Error as error:
         raise _not_opened(path, error) from error
 

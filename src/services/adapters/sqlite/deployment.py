@@ -64,6 +64,12 @@ class SqliteDeployment:
         return await self._database.write(work)
 
 
+def id_in(connection: sqlite3.Connection) -> str | None:
+    """The deployment's id in a membership store; None where none was made, or an older version wrote the file."""
+    known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'deployment'").fetchone()
+    return _existing_id(connection) if known else None
+
+
 def _existing_id(connection: sqlite3.Connection) -> str | None:
     row = connection.execute("SELECT id FROM deployment").fetchone()
     return None if row is None else str(row[0])

@@ -1,0 +1,102 @@
+"""The streams looked at, for `fanout check`: whatever would stop a service that opens them, and nothing is made."""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fanout.errors import ForeignStore
+from fanout.subjects import MESSAGES, STREAM_SUBJECTS
+from services.adapters.nats import api
+from services.adapters.nats.connection import Connection
+from services.adapters.nats.foreign import refuse_overlap
+from services.adapters.nats.names import Names
+from services.adapters.nats.streams import StreamSettings, carried_id, lacking, partitions_of
+
+_TOO_OLD: Final = 0.5
+"""Of the time that events are kept: a consumer that is further behind has to be looked after."""
+
+
+@dataclass(frozen=True)
+class StreamsFound:
+    """What a server has of a deployment's streams."""
+
+    partitions: int | None
+    """Of MESSAGES; None where it is yet to be made."""
+    replicas: int | None
+    """The least of all streams; None where there is none yet."""
+    max_event: int | None
+    """Bytes of the longest event that every stream stores; None where no stream has a limit of its own."""
+    behind: tuple[str, ...]
+    """Consumers for which events are about to be discarded unread, a sentence each."""
+
+
+async def look_at_streams(nc: Connection, names: Names, deployment: str | None) -> StreamsFound:
+    """Look at the streams; create nothing.
+
+    Args:
+        nc: the connection.
+        names: of the deployment's streams and subjects.
+        deployment: its id, None where none was made yet.
+
+    Raises:
+        ForeignStore: a stream is another deployment's or program's, or one holds our subjects.
+        FanoutError: MESSAGES has no partitions.
+        Unavailable: JetStream cannot be reached.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for stream in STREAM_SUBJECTS:
+        name = names.stream(stream)
+        try:
+            found[stream] = await api.stream_info(nc, name)
+        except api.NotFound:
+            await refuse_overlap(nc, name, names.stream_subjects(stream))
+        else:
+            _refuse_other(found[stream], names, stream, deployment)
+    configs = [info["config"] for info in found.values()]
+    limits = [config["max_msg_size"] for config in configs if config.get("max_msg_size", -1) > 0]
+    return StreamsFound(
+        partitions=partitions_of(found[MESSAGES]["config"]) if MESSAGES in found else None,
+        replicas=min((config["num_replicas"] for config in configs), default=None),
+        max_event=min(limits, default=None),
+        behind=await _behind(nc, found[MESSAGES]) if MESSAGES in found else (),
+    )
+
+
+def _refuse_other(info: dict[str, Any], names: Names, stream: str, deployment: str | None) -> None:
+    carried = carried_id(info)
+    if deployment is None and carried:
+        raise ForeignStore(
+            f"the stream {names.stream(stream)} is of deployment {carried}, and the membership store is of none yet: "
+            "use the membership store of that deployment, or FANOUT_PREFIX for another one"
+        )
+    settings = StreamSettings(partitions=1, replicas=1, keep_s=0, deployment=deployment or "", names=names)
+    lacking(info, settings, stream)
+
+
+async def _behind(nc: Connection, info: dict[str, Any]) -> tuple[str, ...]:
+    stream, kept_ns = info["config"]["name"], info["config"].get("max_age", 0)
+    said = []
+    for name in await api.consumer_names(nc, stream) if kept_ns else ():
+        try:
+            age_ns = await _oldest_unread(nc, stream, name)
+        except api.NotFound:
+            continue  # it has gone meanwhile
+        if age_ns > kept_ns * _TOO_OLD:
+            said.append(f"{name} has not read events of {_days(age_ns)} days ago; {_days(kept_ns)} days are kept")
+    return tuple(said)
+
+
+async def _oldest_unread(nc: Connection, stream: str, consumer: str) -> int:
+    """Nanoseconds since the oldest event was stored that a consumer has not acknowledged; 0 where there is none."""
+    info = await api.consumer_info(nc, stream, consumer)
+    if not info["num_pending"] + info["num_ack_pending"]:
+        return 0
+    subject = info["config"].get("filter_subject", ">")
+    seq = await api.next_seq(nc, stream, subject, after=info["ack_floor"]["stream_seq"])
+    if seq is None or (oldest := await api.stored_message(nc, stream, seq)) is None:
+        return 0
+    return time.time_ns() - oldest.stored_ns
+
+
+def _days(duration_ns: int) -> str:
+    return f"{duration_ns / api.NANOSECONDS / 86_400:.1f}"
