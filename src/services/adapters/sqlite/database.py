@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from fanout.errors import FanoutError, OutcomeUnknown, StorageFull, Unavailable
+from fanout.errors import FanoutError, StorageFull, Unavailable
+from services.adapters.sqlite.failures import code_of, not_opened, refused_by_the_disk, translated, uncertain
 
 BUSY_TIMEOUT_S: Final = 5.0
 """How long a statement waits for another process's lock."""
@@ -23,25 +24,6 @@ BUSY_TIMEOUT_S: Final = 5.0
 MAX_GROUP: Final = 512
 MAX_WAITING: Final = 20_000
 READERS: Final = 2
-
-_OUT_OF_REACH: Final = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_INTERRUPT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_READONLY,
-    }
-)
-
-_UNWRITABLE: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
-"""Of those, what a disk that is full or broken answers to a write, while reads go on."""
-
-_NO_DATABASE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 _T = TypeVar("_T")
 Work = Callable[[sqlite3.Connection], _T]
@@ -150,7 +132,7 @@ class Database:
             return  # its result was not looked at
         if (error := done.exception()) is None:
             self._unwritable = False
-        elif _refused_by_the_disk(error):
+        elif refused_by_the_disk(error):
             self._unwritable = True
 
 
@@ -178,7 +160,7 @@ def look_into(path: Path, look: Callable[[sqlite3.Connection], _T]) -> _T:
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)) as connection:
             return look(connection)
     except sqlite3.Error as error:
-        raise _not_opened(path, error) from error
+        raise not_opened(path, error) from error
 
 
 class _Lane:
@@ -264,7 +246,7 @@ def _run_in_transaction(connection: sqlite3.Connection, group: Sequence[_Job]) -
         with contextlib.suppress(sqlite3.Error):  # the next transaction tries again; these callers get the cause
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        failure = _uncertain(error) if committing and _code(error) == sqlite3.SQLITE_IOERR else _translated(error)
+        failure = uncertain(error) if committing and code_of(error) == sqlite3.SQLITE_IOERR else translated(error)
         for job in group:
             job.error = failure
 
@@ -285,48 +267,15 @@ def _attempt(connection: sqlite3.Connection, job: _Job) -> None:
     try:
         job.result = job.work(connection)
     except sqlite3.Error as error:
-        job.error = _translated(error)
+        job.error = translated(error)
     except Exception as error:  # noqa: BLE001 - handed to the caller, who waits for it in another thread
         job.error = error
-
-
-def _translated(error: Exception) -> Exception:
-    if _code(error) not in _OUT_OF_REACH:
-        return error
-    kind = StorageFull if _code(error) == sqlite3.SQLITE_FULL else Unavailable
-    unavailable = kind(f"the database cannot be used: {error}")
-    unavailable.__cause__ = error
-    return unavailable
-
-
-def _uncertain(error: Exception) -> Exception:
-    """What a failed commit is: its last write may have reached the disk, or may not."""
-    unknown = OutcomeUnknown(f"the disk failed while a transaction was made durable: {error}")
-    unknown.__cause__ = error
-    return unknown
-
-
-def _code(error: BaseException | None) -> int | None:
-    """The primary result code of an error that SQLite raised."""
-    code: int | None = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
-
-
-def _refused_by_the_disk(error: BaseException | None) -> bool:
-    return error is not None and (_code(error) in _UNWRITABLE or _refused_by_the_disk(error.__cause__))
 
 
 def _write_a_page(connection: sqlite3.Connection) -> None:
     """Write what needs a page more, and leave nothing of it."""
     connection.execute("CREATE TABLE fanout_probe (number INTEGER)")
     connection.execute("DROP TABLE fanout_probe")
-
-
-def _not_opened(path: Path | None, error: sqlite3.Error) -> Exception:
-    """What an error is to whoever opens the file: of the file, or of the schema, which is ours to mend."""
-    if _code(error) in _NO_DATABASE:
-        return FanoutError(f"{path} cannot be used: {error}")
-    return _translated(error)
 
 
 def _connect_all(path: Path | None, schema: Schema) -> tuple[sqlite3.Connection, list[sqlite3.Connection]]:
@@ -346,7 +295,7 @@ def _prepare(path: Path | None, schema: Schema) -> sqlite3.Connection:
     except BaseException as error:
         connection.close()
         if isinstance(error, sqlite3.Error):
-            raise _not_opened(path, error) from error
+            raise not_opened(path, error) from error
         raise
     return connection
 
@@ -362,7 +311,7 @@ def _connect(path: Path | None) -> sqlite3.Connection:
         _use_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
     except sqlite3.Error as error:
-        raise _not_opened(path, error) from error
+        raise not_opened(path, error) from error
     return connection
 
 
@@ -373,7 +322,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            if code_of(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 connection.close()
                 raise
         else:
