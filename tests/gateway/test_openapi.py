@@ -33,6 +33,7 @@ CALLS: dict[tuple[str, str], tuple[int, dict[int, set[str]]]] = {
             400: {"invalid_request", "malformed_json", "threads_unavailable"},
             403: {"not_a_member"},
             413: {"body_too_large", "message_too_large"},
+            503: BODY[503],
         },
     ),
     ("channels.create", "post"): (201, {**BODY, 409: {"channel_exists"}}),

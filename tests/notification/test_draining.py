@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from services.notification import instance as module
 from tests.support.observing import until
 from tests.support.platform import Client, Platform, platform
 
@@ -58,6 +59,25 @@ async def test_nobody_is_sent_to_an_instance_that_drains(house: Platform) -> Non
     assert leases == [set()]
     await instance._housekeeping.renew_lease()  # as its timer may at this moment
     assert await house.presence.leases() == {}
+
+
+async def test_sockets_are_closed_one_after_the_other(house: Platform) -> None:
+    instance = await house.add_instance("notif-1")
+    clients = [await house.connect(instance, f"user-{number}") for number in range(20)]
+    draining = asyncio.create_task(instance.drain(spread_s=3600))
+    await until(lambda: any(client.close_code == 1012 for client in clients))
+    assert {client.close_code for client in clients} == {1012, None}
+    await draining
+    assert {client.close_code for client in clients} == {1012}
+
+
+async def test_many_sockets_are_closed_within_the_spread(house: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = await house.add_instance("notif-1")
+    clients = [await house.connect(instance, f"user-{number}") for number in range(20)]
+    monkeypatch.setattr(module, "LONGEST_PAUSE_S", 3600.0)
+    async with asyncio.timeout(60):
+        await instance.drain(spread_s=0.2)
+    assert {client.close_code for client in clients} == {1012}
 
 
 async def test_a_store_that_is_away_does_not_spoil_the_end(house: Platform) -> None:

@@ -51,6 +51,45 @@ async def test_a_signal_drains(number: signal.Signals) -> None:
     assert part.events == ["starting", "started", "draining", "drained"]
 
 
+async def test_all_goes_on_for_the_grace_and_is_told_of_the_stop_at_once() -> None:
+    part = Part()
+    running = asyncio.create_task(run_until_stopped(part, drain_timeout_s=5, grace_s=0.2))
+    await part.started.wait()
+    assert part.process is not None
+    part.process.on_stop(lambda: part.events.append("told"))
+    os.kill(os.getpid(), signal.SIGTERM)
+    await part.process.stopping.wait()
+    assert part.events == ["starting", "started", "told"]
+    await running
+    assert part.events[-2:] == ["draining", "drained"]
+
+
+async def test_a_failure_waits_for_no_grace() -> None:
+    part = Part()
+    running = asyncio.create_task(run_until_stopped(part, drain_timeout_s=5, grace_s=3600))
+    await part.started.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert part.process is not None
+    await part.process.stopping.wait()
+    part.process.fail(LookupError("a part"))
+    async with asyncio.timeout(30):
+        with pytest.raises(LookupError):
+            await running
+    assert part.events[-1] == "drained"
+
+
+async def test_a_second_signal_cuts_the_grace_short() -> None:
+    part = Part()
+    running = asyncio.create_task(run_until_stopped(part, drain_timeout_s=5, grace_s=3600))
+    await part.started.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert part.process is not None
+    await part.process.stopping.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(30):
+        await running
+
+
 async def test_a_drain_that_takes_too_long_is_cut_short() -> None:
     part = Part(drain_for=60)
     running = asyncio.create_task(run(part, drain_timeout_s=0.05))

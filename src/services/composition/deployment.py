@@ -132,6 +132,6 @@ async def running(
         deployment = Deployment(settings, backends, health, process, stack)
         for start in starters:
             await start(deployment)
-        stack.callback(health.drain)
+        process.on_stop(health.drain)
         log.info("ready", instance=settings.instance_id)
         yield

@@ -49,7 +49,7 @@ CODES: Final = {
     "body_too_large": (413, "the body is larger than this server takes"),
     "message_too_large": (413, "the message, as it is stored, is longer than this deployment can deliver"),
     "rate_limited": (429, "the caller makes too many requests"),
-    "unavailable": (503, "something needed cannot be reached; nothing was done, and the call can be made again"),
+    "unavailable": (503, "something needed cannot be reached; repeating the call is safe"),
     "outcome_unknown": (
         503,
         "something gave no answer; the call may have been done, and repeating it (same client_msg_id) is safe",

@@ -10,6 +10,8 @@ from services.runtime.listening import listen_on
 from services.runtime.settings import Address, Settings
 from services.runtime.tasks import Tasks
 
+SPREAD = 0.75
+"""Of the time for draining, the share over which sockets are closed; the rest is for the last of them."""
 ANSWERS = 64 * 1024
 """Bytes that may wait for a client beside its budget: pongs, and the frames that close."""
 
@@ -40,7 +42,7 @@ async def running_notification(
         async with _serving(instance, settings) as bound:
             await instance.start(settings.public_ws_url(bound))
             yield bound
-            await instance.drain()
+            await instance.drain(settings.drain_timeout_s * SPREAD)
 
 
 @asynccontextmanager

@@ -27,6 +27,8 @@ from services.runtime.tasks import Tasks, insist
 
 log = structlog.get_logger(__name__)
 
+LONGEST_PAUSE_S = 0.05
+"""Between two sockets that are closed when the instance drains."""
 STOPPING = "the instance is stopping; reconnect with jitter"
 
 
@@ -99,15 +101,29 @@ class NotificationInstance:
         self._housekeeping.start(self._tasks)
         self._accepting = True
 
-    async def drain(self) -> None:
-        """Take no new clients, be found no more, and ask those that are here to reconnect elsewhere."""
+    async def drain(self, spread_s: float = 0.0) -> None:
+        """Take no new clients, be found no more, and ask those that are here to reconnect elsewhere.
+
+        Args:
+            spread_s: over how many seconds their sockets are closed, so that they do not all come back at once. Few
+                are closed sooner.
+        """
         self._accepting = False
         await self._housekeeping.end_lease()  # first, for clients that come back go where there is most room
         for socket in self._entering:
             self._tasks.start(socket.close(DRAINING, STOPPING), "closing a socket")
-        for session in self.registry.sessions():
-            session.end(DRAINING, STOPPING)
+        await self._send_away(spread_s)
         await self.registry.empty.wait()
+
+    async def _send_away(self, spread_s: float) -> None:
+        sessions = self.registry.sessions()
+        pause = min(spread_s / max(len(sessions), 1), LONGEST_PAUSE_S)
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        for number, session in enumerate(sessions):
+            if (ahead := begin + number * pause - loop.time()) > 0:
+                await asyncio.sleep(ahead)
+            session.end(DRAINING, STOPPING)
         await self._control.say_stopped()
 
     async def check_lease(self) -> None:

@@ -1,6 +1,7 @@
 """A process's life: start, run until a signal or a failure, drain, end in bounded time."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -18,38 +19,57 @@ class Process:
     def __init__(self) -> None:
         self.stopping = asyncio.Event()
         self.failure: BaseException | None = None
+        self._failed = asyncio.Event()
+        self._told: list[Callable[[], None]] = []
+
+    def on_stop(self, told: Callable[[], None]) -> None:
+        """Have `told` called as soon as the process is to stop, before its parts drain."""
+        self._told.append(told)
 
     def stop(self) -> None:
         """Ask the process to drain and end."""
-        self.stopping.set()
+        if not self.stopping.is_set():
+            self.stopping.set()
+            for told in self._told:
+                told()
 
     def fail(self, error: BaseException) -> None:
         """A part has failed: the process must not live on without it. The first failure is kept."""
         self.failure = self.failure or error
-        self.stopping.set()
+        self._failed.set()
+        self.stop()
+
+    async def stopped(self, grace_s: float) -> None:
+        """Wait until the parts are to drain: at the stop and `grace_s` more, or at a failure."""
+        await self.stopping.wait()
+        log.info("draining", grace_s=grace_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._failed.wait()
 
 
 async def run_until_stopped(
-    services: Callable[[Process], AbstractAsyncContextManager[None]], *, drain_timeout_s: float
+    services: Callable[[Process], AbstractAsyncContextManager[None]], *, drain_timeout_s: float, grace_s: float = 0.0
 ) -> None:
     """Run services until SIGTERM, SIGINT, or the failure of one.
 
     Args:
         services: starts them on entering; drains them on leaving, in reverse order.
         drain_timeout_s: after it, draining is cut short by cancelling. A second signal does so at once.
+        grace_s: how long the services go on as before after the signal, for those who still send them work.
 
     Raises:
         BaseException: what made a service fail, or fail to start.
     """
     process = Process()
-    running = asyncio.create_task(_run(services, process), name="services")
+    running = asyncio.create_task(_run(services, process, grace_s), name="services")
     stopping = asyncio.create_task(process.stopping.wait(), name="stop signal")
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, _on_signal, process, running)
     try:
         await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
-        await _drained(running, drain_timeout_s)
+        await _drained(running, drain_timeout_s + (0 if process.failure else grace_s))
     finally:
         stopping.cancel()
         for number in STOP_SIGNALS:
@@ -58,15 +78,16 @@ async def run_until_stopped(
         raise process.failure
 
 
-async def _run(services: Callable[[Process], AbstractAsyncContextManager[None]], process: Process) -> None:
+async def _run(
+    services: Callable[[Process], AbstractAsyncContextManager[None]], process: Process, grace_s: float
+) -> None:
     starting = asyncio.current_task()
     assert starting is not None  # noqa: S101 - for the type checker: a coroutine runs in a task
     interrupt = asyncio.create_task(_cancel_when_stopped(process, starting), name="interrupting the start")
     try:
         async with services(process):
             interrupt.cancel()
-            await process.stopping.wait()
-            log.info("draining")
+            await process.stopped(grace_s)
     finally:
         interrupt.cancel()
 

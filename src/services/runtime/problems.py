@@ -90,7 +90,9 @@ _PROBLEMS: Final[dict[type[FanoutError], Callable[[Any], Problem]]] = {
         "sent once where the repeat has the same client_msg_id",
         "outcome_unknown",
     ),
-    Unavailable: lambda _: _unavailable("a service that this needs cannot be reached; nothing was done, try again"),
+    Unavailable: lambda _: _unavailable(
+        "a service that this needs cannot be reached; repeating the call is safe, try again"
+    ),
 }
 
 
