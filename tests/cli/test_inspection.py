@@ -158,6 +158,11 @@ class TestAddresses:
         assert "192.0.2.1:8080 cannot be listened on" in problems(said)["listen"]
 
 
+class WithoutJetStream(NatsServer):
+    def command(self) -> list[str]:
+        return [str(self.binary), "-a", "127.0.0.1", "-p", str(self.port)]
+
+
 class TestServers:
     def test_an_untrusted_certificate(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, redis_url: str) -> None:
         server = ConfiguredNats(tmp_path / "nats")
@@ -173,6 +178,18 @@ class TestServers:
             assert check("fanout")[0] == 0
         finally:
             server.close()
+
+    def test_one_without_jetstream(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, redis_url: str) -> None:
+        server = WithoutJetStream(tmp_path / "nats")
+        server.start()
+        try:
+            monkeypatch.setenv("FANOUT_NATS_URL", server.url)
+            monkeypatch.setenv("FANOUT_REDIS_URL", redis_url)
+            code, said = check("fanout")
+        finally:
+            server.close()
+        assert code == 1
+        assert "JetStream does not answer: it is turned off" in problems(said)["log"]
 
     def test_a_limit_at_which_some_messages_cannot_pass_is_weak_with_the_least_that_is_good(
         self, monkeypatch: pytest.MonkeyPatch, small_nats: ConfiguredNats

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 import structlog
 
-from fanout import Unavailable
+from fanout import TooLarge, Unavailable
 from fanout.ids import new_ulid
 from fanout.ports.bus import Bus
 from fanout.subjects import ROSTERS, instance_control, worker_inbox
@@ -91,7 +91,7 @@ class Control:
             for number, page in enumerate(pages):
                 await self._bus.publish(subject, msgspec.json.encode(self._page(request, number, len(pages), page)))
                 await asyncio.sleep(0)
-        except Unavailable as error:
+        except (Unavailable, TooLarge) as error:
             log.warning("roster not sent; the worker will ask again", reason=str(error))
 
     def _page(self, request: RosterRequest, number: int, pages: int, users: Sequence[str]) -> Roster:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
+from nats.errors import NoRespondersError
 
 from fanout.errors import FanoutError, OutcomeUnknown, StorageFull, TooLarge, Unavailable
 from services.adapters.nats.connection import Connection
@@ -22,6 +23,10 @@ CONSUMER_EXISTS: Final = 10148
 
 _PREFIX: Final = "$JS.API"
 _ANSWER_WITHIN_S: Final = 5.0  # a cluster may have to agree first
+_NO_JETSTREAM: Final = (
+    "JetStream does not answer: it is turned off (the option -js of nats-server turns it on), off for the account, "
+    "or not up yet"
+)
 _SERVER_ERRORS: Final = 500
 _NOT_FOUND: Final = 404
 _MESSAGE_NOT_FOUND: Final = 10037
@@ -91,6 +96,10 @@ async def call(nc: Connection, verb: str, body: Mapping[str, Any] | None = None)
         reply = await nc.call(f"{_PREFIX}.{verb}", request, within=_ANSWER_WITHIN_S)
     except OutcomeUnknown as error:  # these requests store no event: the caller may be told that nothing was done
         raise Unavailable(str(error)) from error
+    except Unavailable as error:
+        if isinstance(error.__cause__, NoRespondersError):
+            raise Unavailable(_NO_JETSTREAM) from error
+        raise
     return checked(reply.data)
 
 
