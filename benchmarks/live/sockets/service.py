@@ -22,8 +22,8 @@ from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.presence import EmbeddedPresence
 from services.notification.composition import running_notification
 from services.notification.instance import NotificationPorts
-from services.runtime.logging import configure_logging
 from services.runtime.health import Health
+from services.runtime.logging import configure_logging
 from services.runtime.settings import Address, Settings, load_settings
 from services.runtime.tokens import verifier
 
