@@ -272,7 +272,7 @@ async def test_no_call_takes_a_query_parameter_that_it_does_not_know(http: httpx
 async def test_where_to_connect(http: httpx.AsyncClient, world: World) -> None:
     nowhere = await http.get("realtime.connect")
     assert problem(nowhere) == (503, "unavailable")
-    assert "no notification instance is up" in nowhere.json()["detail"]
+    assert "no notification instance takes connections now" in nowhere.json()["detail"]
     assert int(nowhere.headers["retry-after"]) > 0
     await world.presence.lease(Lease("n1", "1", "ws://n1/ws", "t", 0, 10))
     assert (await http.get("realtime.connect")).json() == {"url": "ws://n1/ws"}

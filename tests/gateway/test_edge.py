@@ -145,7 +145,7 @@ async def test_every_request_is_a_log_line_without_its_token(
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
-        (CALL, "no notification instance is up; try again"),
+        (CALL, "no notification instance takes connections now; try again"),
         ("channels.history?channel=general", "switched off"),
         ("http://test/readyz", "log: Unavailable"),
     ],

@@ -310,7 +310,11 @@ async def test_equals_share_by_chance() -> None:
 
 @pytest.mark.parametrize(
     ("leases", "why"),
-    [((), "no notification instance is up"), ((lease("a", 10, 10),), "full"), ((lease("a", 11, 10),), "full")],
+    [
+        ((), "no notification instance takes connections now"),
+        ((lease("a", 10, 10),), "full"),
+        ((lease("a", 11, 10),), "full"),
+    ],
 )
 async def test_no_room_anywhere(leases: tuple[Lease, ...], why: str) -> None:
     with pytest.raises(NoInstance, match=why):

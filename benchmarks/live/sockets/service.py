@@ -22,6 +22,7 @@ from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.presence import EmbeddedPresence
 from services.notification.composition import running_notification
 from services.notification.instance import NotificationPorts
+from services.runtime.health import Health
 from services.runtime.logging import configure_logging
 from services.runtime.settings import Address, Settings, load_settings
 from services.runtime.tokens import verifier
@@ -87,7 +88,8 @@ async def _serve(settings: ServerSettings, line: Line, signals: socket.socket | 
     memberships = cast("Memberships", _Dealt(settings.audience))  # an instance asks for nothing else of them
     ports = NotificationPorts(log, bus, presence, memberships, verifier(service))
     wire = ServiceWire(bus, settings.audience) if isinstance(settings.audience, Audience) else None
-    async with running_notification(service, ports, lambda error: line.end(f"the service failed: {error}")) as bound:
+    running = running_notification(service, ports, Health(), lambda error: line.end(f"the service failed: {error}"))
+    async with running as bound:
         await serve_requests(line, bound.port, wire, settings, signals)
 
 

@@ -72,7 +72,7 @@ class Deployment:
             memberships=await self.backends.memberships(),
             authenticator=self.backends.authenticator(),
         )
-        running = running_notification(self.settings, ports, self.process.fail)
+        running = running_notification(self.settings, ports, self.health, self.process.fail)
         bound = await self.stack.enter_async_context(running)
         log.info("serves WebSockets", url=self.settings.public_ws_url(bound))
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from services.adapters.websocket import BACKLOG, serving_websockets
 from services.notification.admission import Terms
 from services.notification.instance import NotificationInstance, NotificationPorts
+from services.runtime.health import Health
 from services.runtime.listening import listen_on
 from services.runtime.settings import Address, Settings
 from services.runtime.tasks import Tasks
@@ -18,9 +19,11 @@ ANSWERS = 64 * 1024
 
 @asynccontextmanager
 async def running_notification(
-    settings: Settings, ports: NotificationPorts, on_failure: Callable[[BaseException], None]
+    settings: Settings, ports: NotificationPorts, health: Health, on_failure: Callable[[BaseException], None]
 ) -> AsyncIterator[Address]:
     """Run an instance with its server for the length of the context; leaving it drains.
+
+    Its lease is one of the checks of `health` from then on.
 
     Yields:
         where clients connect.
@@ -41,6 +44,7 @@ async def running_notification(
         instance = NotificationInstance(terms, ports, tasks, heartbeat_timeout_s=settings.heartbeat_timeout_s)
         async with _serving(instance, settings) as bound:
             await instance.start(settings.public_ws_url(bound))
+            health.add("lease", instance.check_lease)
             yield bound
             await instance.drain(settings.drain_timeout_s * SPREAD)
 

@@ -51,7 +51,7 @@ class QueryService:
         leases = (await self._presence.leases()).values()
         roomiest = max(leases, key=lambda lease: (_room(lease), random.random()), default=None)  # noqa: S311
         if roomiest is None:
-            raise NoInstance("no notification instance is up; try again")
+            raise NoInstance("no notification instance takes connections now; try again")
         if _room(roomiest) <= 0:
             raise NoInstance("every notification instance is full; try again")
         return RealtimeAddress(roomiest.address)

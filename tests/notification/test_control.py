@@ -1,0 +1,153 @@
+"""What an instance answers to workers and to other instances."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from fanout import Unavailable, roster_digest, workers
+from fanout.ports.authenticator import Identity
+from fanout.subjects import ROSTERS, instance_control, worker_inbox
+from fanout.workers import Placed, Replaced, Roster, RosterDigest, RosterRequest, decode_digest, decode_roster
+from services.adapters.embedded.bus import EmbeddedBus
+from services.notification.close_codes import REPLACED
+from services.notification.confirmations import Confirmations
+from services.notification.control import Control
+from services.notification.registry import Registry
+from services.notification.session import Session
+from services.runtime.tasks import Tasks
+from tests.support.fakes import FakePresence
+from tests.support.observing import until
+from tests.support.platform import Client
+
+
+class Bus(EmbeddedBus):
+    away = False
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        if self.away:
+            raise Unavailable("it is away")
+        await super().publish(subject, payload)
+
+
+class Rig:
+    def __init__(self, tasks: Tasks) -> None:
+        self.bus = Bus()
+        self.registry = Registry()
+        self.confirmations = Confirmations("notif-1", FakePresence(), self.bus)
+        self.control = Control("notif-1", self.bus, self.registry, self.confirmations, tasks)
+        self.digests: list[RosterDigest] = []
+        self.pages: list[Roster] = []
+
+    async def listen(self) -> None:
+        await self.control.listen()
+        await self.bus.subscribe(ROSTERS, lambda _, payload: self.digests.append(decode_digest(payload)))
+        await self.bus.subscribe(worker_inbox("w"), lambda _, payload: self.pages.append(decode_roster(payload)))
+
+    async def tell(self, message: Any) -> None:
+        payload = message if isinstance(message, bytes) else msgspec.json.encode(message)
+        await self.bus.publish(instance_control("notif-1"), payload)
+
+    def session(self, user_id: str, connected_at: str = "2026-02-01T10:30:00.000Z") -> Session:
+        client = Client(user_id)
+        session = Session(client, Identity(user_id, 4e9), client.device_id, "notif-1", 1 << 20)
+        session.connected_at = connected_at
+        self.registry.add(session)
+        return session
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    failures: list[BaseException] = []
+    async with Tasks(failures.append) as tasks:
+        built = Rig(tasks)
+        await built.listen()
+        yield built
+    assert not failures
+
+
+async def test_a_digest_says_who_is_here_as_they_come_and_go(rig: Rig) -> None:
+    await rig.control.publish_digest()
+    alice, again, bob = rig.session("alice"), rig.session("alice"), rig.session("bob")
+    await rig.control.publish_digest()
+    for session in (alice, bob):
+        rig.registry.remove(session)
+    await rig.control.publish_digest()
+    rig.registry.remove(again)
+    await rig.control.publish_digest()
+    await until(lambda: len(rig.digests) == 4, "all heard")
+    expected = [roster_digest(users) for users in ([], ["alice", "bob"], ["alice"], [])]
+    assert [(digest.users, digest.digest) for digest in rig.digests] == expected
+    assert {(digest.instance, digest.incarnation, digest.stopped) for digest in rig.digests} == {
+        ("notif-1", rig.control.incarnation, False)
+    }
+
+
+async def test_after_the_last_word_there_is_no_digest(rig: Rig) -> None:
+    await rig.control.say_stopped()
+    await rig.control.publish_digest()
+    await until(lambda: bool(rig.digests), "the last word is heard")
+    await asyncio.sleep(0.01)
+    assert [digest.stopped for digest in rig.digests] == [True]
+
+
+async def test_without_the_bus_the_last_word_is_left_out(rig: Rig) -> None:
+    rig.bus.away = True
+    with capture_logs() as logs:
+        await rig.control.say_stopped()
+    assert [entry["event"] for entry in logs] == ["workers are not told that the instance stops"]
+
+
+@pytest.mark.parametrize(("users", "lengths"), [(0, [0]), (1, [1]), (3, [3]), (7, [3, 3, 1])])
+async def test_the_roster_comes_in_pages(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, users: int, lengths: list[int]
+) -> None:
+    monkeypatch.setattr(workers, "MAX_USERS", 3)
+    for number in range(users):
+        rig.session(f"user-{number}")
+    await rig.tell(RosterRequest("w", "7"))
+    await until(lambda: bool(rig.pages) and rig.pages[-1].last, "the last page")
+    assert [len(page.users) for page in rig.pages] == lengths
+    assert [page.page for page in rig.pages] == list(range(len(lengths)))
+    assert [page.last for page in rig.pages] == [False] * (len(lengths) - 1) + [True]
+    assert {(page.instance, page.incarnation, page.request) for page in rig.pages} == {
+        ("notif-1", rig.control.incarnation, "7")
+    }
+    assert sorted(user for page in rig.pages for user in page.users) == [f"user-{number}" for number in range(users)]
+
+
+async def test_a_roster_that_cannot_be_sent_is_given_up(rig: Rig) -> None:
+    rig.session("alice")
+    with capture_logs() as logs:
+        await rig.tell(RosterRequest("w", "7"))
+        rig.bus.away = True
+        await until(lambda: any(entry["event"].startswith("roster not sent") for entry in logs), "it was tried")
+    assert rig.pages == []
+
+
+async def test_only_older_connections_of_the_device_are_replaced(rig: Rig) -> None:
+    older, other_device = rig.session("alice"), rig.session("alice")
+    newer = rig.session("alice", connected_at="2026-02-01T10:32:00.000Z")
+    newer.device_id = older.device_id
+    await rig.tell(Replaced("alice", older.device_id, "2026-02-01T10:31:00.000Z"))
+    await until(lambda: older.ending is not None, "replaced")
+    assert older.ending is not None
+    assert older.ending.code == REPLACED
+    assert (newer.ending, other_device.ending) == (None, None)
+
+
+async def test_a_workers_word_is_handed_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    placed: list[Placed] = []
+    monkeypatch.setattr(rig.confirmations, "placed", placed.append)
+    await rig.tell(Placed("w", ["alice"]))
+    await until(lambda: placed == [Placed("w", ["alice"])], "handed on")
+
+
+async def test_what_is_malformed_is_skipped(rig: Rig) -> None:
+    for payload in (b"not json", b"{}", b'{"type":"of a later version"}'):
+        await rig.tell(payload)
+    await rig.tell(RosterRequest("w", "7"))
+    await until(lambda: bool(rig.pages), "what comes after is answered")

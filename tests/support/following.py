@@ -1,0 +1,150 @@
+"""The part of a worker that follows instances, and instances as it knows them: by leases, digests and rosters."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from fanout import Engine, Unavailable, roster_digest
+from fanout.keys import PresenceChange
+from fanout.ports.presence import Lease
+from fanout.subjects import ROSTERS, instance_control, worker_inbox
+from fanout.workers import Roster, RosterDigest, RosterRequest, decode_control
+from services.adapters.embedded.bus import EmbeddedBus
+from services.adapters.embedded.presence import EmbeddedPresence
+from services.fan_out.placements import Placements
+from services.fan_out.rosters import Rosters
+from services.runtime.tasks import Tasks
+from tests.support.fakes import FakeMemberships
+from tests.support.observing import until
+
+FIRST, SECOND = "01HZ0000000000000000000001", "01HZ0000000000000000000002"
+
+
+class Bus(EmbeddedBus):
+    """Refuses everything while `away`."""
+
+    away = False
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        await self.ping()
+        await super().publish(subject, payload)
+
+    async def ping(self) -> None:
+        if self.away:
+            raise Unavailable("it is away")
+
+
+class Presence(EmbeddedPresence):
+    """Tells no leases while `away`."""
+
+    away = False
+
+    async def leases(self) -> Mapping[str, Lease]:
+        await asyncio.sleep(0)
+        if self.away:
+            raise Unavailable("it is away")
+        return await super().leases()
+
+
+class Instance:
+    """A notification instance as the bus and the presence store know it."""
+
+    def __init__(self, rig: "Rig", name: str, users: list[str], incarnation: str = FIRST) -> None:
+        self.rig = rig
+        self.name = name
+        self.users = users
+        self.incarnation = incarnation
+        self.answers = True
+        self.asked = 0
+
+    async def start(self) -> "Instance":
+        await self.rig.bus.subscribe(instance_control(self.name), self._hear)
+        return self
+
+    def _hear(self, _subject: str, payload: bytes) -> None:
+        message = decode_control(payload)
+        if isinstance(message, RosterRequest) and self.answers:
+            self.asked += 1
+            self.rig.tasks.start(self.send_roster(message.request), "roster")
+
+    async def send_roster(self, request: str) -> None:
+        pages = [self.users[at : at + 3] for at in range(0, len(self.users), 3)] or [[]]
+        for number, page in enumerate(pages):
+            last = number == len(pages) - 1
+            roster = Roster(self.name, self.incarnation, request, number, last, page)
+            await self.rig.bus.publish(worker_inbox("worker-1"), msgspec.json.encode(roster))
+
+    async def digest(self, *, stopped: bool = False) -> None:
+        users, digest = roster_digest(self.users)
+        notice = RosterDigest(self.name, self.incarnation, users, digest, stopped)
+        await self.rig.bus.publish(ROSTERS, msgspec.json.encode(notice))
+        await settle()
+
+    async def lease(self) -> None:
+        await self.rig.presence.lease(Lease(self.name, self.incarnation, "ws://", "2026", 0, 10))
+
+
+class Rig:
+    """The part of a worker that follows instances, with a clock that the test moves."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self.now = 1_000.0
+        self.tasks = tasks
+        self.bus = Bus()
+        self.presence = Presence(clock=lambda: self.now)
+        self.engine = Engine()
+        self.memberships = FakeMemberships()
+        self.placements = Placements("worker-1", self.engine, self.memberships, self.bus, tasks)
+        self.rosters = Rosters(
+            "worker-1", self.engine, self.placements, self.presence, self.bus, tasks, clock=lambda: self.now
+        )
+
+    async def start(self) -> None:
+        self.placements.start()
+        self.rosters.adopt()
+        await self.rosters.listen()
+
+    async def look(self) -> None:
+        await self.rosters.follow_leases()
+        await settle()
+
+    async def pass_time(self, seconds: float, *digesting: Instance) -> None:
+        """Time goes by, with the looks and digests of each second."""
+        for _ in range(round(seconds)):
+            self.now += 1.0
+            for instance in digesting:
+                await instance.digest()
+            await self.look()
+
+    async def hint(self, user_id: str, instance: str, *, online: bool = True) -> None:
+        await self.presence.announce([PresenceChange(user_id, online, instance)])
+        await settle()
+
+    def users(self, instance: str = "notif-1") -> list[str]:
+        return self.engine.users(instance)
+
+    async def instance(self, *users: str, name: str = "notif-1", incarnation: str = FIRST) -> Instance:
+        return await Instance(self, name, list(users), incarnation).start()
+
+    async def placed(self, *users: str) -> Instance:
+        """An instance with a lease, whose users are in the table."""
+        instance = await self.instance(*users)
+        await instance.lease()
+        await self.look()
+        await until(lambda: self.users() == sorted(users) and self.rosters.whole.is_set(), "placed")
+        return instance
+
+
+async def settle() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def rig_without_start() -> AsyncIterator[Rig]:
+    failures: list[BaseException] = []
+    async with Tasks(failures.append) as tasks:
+        yield Rig(tasks)
+    assert not failures
