@@ -98,6 +98,9 @@ class Client:
         """See the port."""
         return None
 
+    def allow_large_messages(self) -> None:
+        """See the port."""
+
     async def receive(self) -> str:
         """See the port."""
         frame = await self._frames.get()
