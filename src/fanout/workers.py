@@ -1,6 +1,7 @@
 """What fan-out workers and notification instances tell each other beside events: JSON on the bus."""
 
 from collections.abc import Iterator, Sequence
+from string import ascii_letters, digits
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -16,6 +17,8 @@ _QUOTING: Final = 3
 
 _Id = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{1,128}\Z")]
 """As contract section 1 has it: what is handed on to a subject or to the engine is checked when it comes in."""
+
+_ALL_OF_IDS = str.maketrans("", "", f"{ascii_letters}{digits}_-")
 
 
 class WorkerNotice(msgspec.Struct, frozen=True):
@@ -48,7 +51,7 @@ class Roster(msgspec.Struct, frozen=True, tag="roster"):
     page: int
     """From 0."""
     last: bool
-    users: list[_Id]
+    users: list[str]
 
 
 class Placed(msgspec.Struct, frozen=True, tag="placed"):
@@ -137,4 +140,13 @@ def decode_roster(payload: bytes) -> Roster:
     Raises:
         msgspec.DecodeError: it is none.
     """
-    return _decoded(_roster, payload)
+    roster = _decoded(_roster, payload)
+    if not _are_ids(roster.users):
+        raise msgspec.ValidationError("a user of the roster is no id")
+    return roster
+
+
+def _are_ids(names: list[str]) -> bool:
+    """In a tenth of the time that a pattern for each would take: a page has thousands."""
+    lengths = list(map(len, names)) or [1]
+    return min(lengths) > 0 and max(lengths) <= MAX_ID_LENGTH and not "".join(names).translate(_ALL_OF_IDS)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from benchmarks.errors import BenchError
 from benchmarks.reports.pipeline import PipelineOptions
-from services.cli import bench
+from services.cli import bench, benching
 from services.cli.main import app
 from tests.benchmarks.test_rendering import report
 
@@ -25,6 +25,7 @@ OF_THE_LIBRARY = [
     ("login", [*SMALL, "--visit", "2000"]),
     ("route", ["--quick"]),
     ("churn", ["--quick", "--operations", "25000"]),
+    ("stalls", ["--quick", "--users", "3000", "--channels", "10000"]),
 ]
 """Those that need no server."""
 NAMES = [*(name for name, _ in OF_THE_LIBRARY), "sockets", "pipeline"]
@@ -181,7 +182,7 @@ def test_files_are_written_before_anything_is_printed(monkeypatch: pytest.Monkey
         assert len(list(tmp_path.iterdir())) == 2
         raise OSError(ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(bench, "print_report", closed)
+    monkeypatch.setattr(benching, "print_report", closed)
     result = fanout("route", "--json", "x.json")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "error the report cannot be printed: No space left on device\n"
@@ -208,7 +209,7 @@ def test_an_interrupted_run_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_all_runs_each(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[object] = []
-    monkeypatch.setattr(bench, "_show", lambda *arguments: shown.append(arguments))
+    monkeypatch.setattr(bench, "show", lambda *arguments: shown.append(arguments))
     assert fanout("all", "--quick").exit_code == 0
     assert len(shown) == len(NAMES)
 

@@ -20,7 +20,8 @@ from fanout.workers import (
 CASES: list[tuple[Callable[[bytes], msgspec.Struct], msgspec.Struct]] = [
     (decode_notice, WorkerNotice("worker-1", ready=True, partitions=[1, 2])),
     (decode_digest, RosterDigest("notif-1", "1", 2, 3)),
-    (decode_roster, Roster("notif-1", "1", "7", 0, last=True, users=["alice"])),
+    (decode_roster, Roster("notif-1", "1", "7", 0, last=True, users=["alice", "Bob_-9"])),
+    (decode_roster, Roster("notif-1", "1", "7", 0, last=True, users=[])),
     (decode_control, Placed("worker-1", ["alice"])),
     (decode_control, RosterRequest("worker-1", "7")),
 ]
@@ -52,6 +53,8 @@ def test_anything_else_is_refused_by_one_error(decode: Callable[[bytes], msgspec
         (decode_notice, WorkerNotice("worker 1", ready=True, partitions=[])),
         (decode_digest, RosterDigest("notif.1", "1", 2, 3)),
         (decode_roster, Roster("notif-1", "1", "7", 0, last=True, users=["alice", "a:b"])),
+        (decode_roster, Roster("notif-1", "1", "7", 0, last=True, users=["alice", ""])),
+        (decode_roster, Roster("notif-1", "1", "7", 0, last=True, users=["a" * 129])),
         (decode_roster, Roster("notif-1\n", "1", "7", 0, last=True, users=[])),
         (decode_control, RosterRequest(">", "7")),
         (decode_control, RosterRequest("w" * 129, "7")),

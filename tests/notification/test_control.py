@@ -74,9 +74,9 @@ async def test_a_digest_says_who_is_here_as_they_come_and_go(rig: Rig) -> None:
     alice, again, bob = rig.session("alice"), rig.session("alice"), rig.session("bob")
     await rig.control.publish_digest()
     for session in (alice, bob):
-        rig.registry.remove(session)
+        await rig.registry.remove(session)
     await rig.control.publish_digest()
-    rig.registry.remove(again)
+    await rig.registry.remove(again)
     await rig.control.publish_digest()
     await until(lambda: len(rig.digests) == 4, "all heard")
     expected = [roster_digest(users) for users in ([], ["alice", "bob"], ["alice"], [])]

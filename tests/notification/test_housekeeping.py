@@ -182,7 +182,7 @@ async def test_a_client_that_goes_while_all_are_looked_at_is_not_closed_again(
     class GoneMeanwhile:
         async def breathe(self) -> None:
             await asyncio.sleep(0)
-            rig.registry.remove(second)
+            await rig.registry.remove(second)
 
     monkeypatch.setattr(housekeeping, "TimeSlice", GoneMeanwhile)
     await rig.housekeeping._sweep()

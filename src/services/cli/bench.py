@@ -1,20 +1,11 @@
 """`fanout bench`: size hardware, and see figures of the engine and of the services beside their targets."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from inspect import cleandoc
-from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
-import msgspec
 import typer
 from msgspec.structs import replace
 
-from benchmarks.errors import BenchError, NumbersError
 from benchmarks.population import Population
-from benchmarks.render.html import html
-from benchmarks.render.terminal import print_report, stages_shown
-from benchmarks.report import Report
 from benchmarks.reports.churn import STAGES as CHURN_STAGES
 from benchmarks.reports.churn import ChurnOptions, churn
 from benchmarks.reports.framing import SPEC
@@ -28,22 +19,14 @@ from benchmarks.reports.sizing import STAGES as SIZING_STAGES
 from benchmarks.reports.sizing import SizingOptions, sizing
 from benchmarks.reports.sockets import STAGES as SOCKETS_STAGES
 from benchmarks.reports.sockets import SocketsOptions, sockets
-from benchmarks.stages import Stages
-from services.cli.lines import complain, say
+from benchmarks.reports.stalls import STAGES as STALLS_STAGES
+from benchmarks.reports.stalls import StallsOptions, stalls
+from services.cli.benching import Files, HtmlFile, JsonFile, Quick, app, command, show
 
-app = typer.Typer(
-    help="Measure Fanout on this machine: what a size costs, logins, routing, memory, sockets, the pipeline.",
-    no_args_is_help=True,
-)
+__all__ = ["app"]
 
-Command = TypeVar("Command", bound=Callable[..., None])
 
 QUICK_FRACTION: Final = 1 / 50
-_QUICK_HINT: Final = " (of the numbers given, --quick takes a fiftieth, of some a tenth)"
-_USAGE: Final = 2
-"""The exit status of typer itself for options that cannot be."""
-_INTERRUPTED: Final = 130
-"""As shells have it."""
 _QUICK_LOOKUPS: Final = 200_000
 _QUICK_EVENTS: Final = 20_000
 _QUICK_ROUNDS: Final = 3
@@ -59,115 +42,14 @@ _QUICK_FLOOD_S: Final = 0.2
 _QUICK_SETTLING_S: Final = 0.2
 
 
-@dataclass(frozen=True)
-class Files:
-    """Where the report of a benchmark goes."""
-
-    name: str
-    quick: bool
-    json_file: Path | None
-    html_file: Path | None
-
-    @property
-    def page(self) -> Path:
-        """The report for people: a quick run does not replace that of a full one."""
-        return self.html_file or Path(f"fanout-bench-{self.name}{'-quick' if self.quick else ''}.html")
-
-    def require_writable(self) -> None:
-        """Find out before a run of minutes, and not after it.
-
-        Raises:
-            SystemExit: a file cannot be written, or both are the same; code 2, after a line that says why.
-        """
-        for option, path in (("--html", self.page), ("--json", self.json_file)):
-            if path is not None and (reason := _why_not_writable(path)):
-                complain("error", f"{option} {path} cannot be written: {reason}")
-                raise SystemExit(_USAGE)
-        if self.json_file is not None and self.json_file.resolve() == self.page.resolve():
-            complain("error", f"--html and --json are the same file: {self.page}")
-            raise SystemExit(_USAGE)
-
-    def write(self, report: Report) -> None:
-        """Write it to the files, then print it: who reads what is printed may stop reading.
-
-        Raises:
-            SystemExit: a file could not be written, or it could not be printed; code 1, after a line that says why and
-                all the rest.
-        """
-        written = {"report": _written("--html", self.page, html(report).encode())}
-        if self.json_file is not None:
-            figures = msgspec.json.format(msgspec.json.encode(report))
-            written["figures"] = _written("--json", self.json_file, figures)
-        if not _printed(report, written) or None in written.values():
-            raise SystemExit(1)
-
-
-def _written(option: str, path: Path, content: bytes) -> Path | None:
-    """The path, or none after a line that says why."""
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        complain("error", f"{option} {path} cannot be written: {error.strerror or error}")
-        return None
-    return path
-
-
-def _printed(report: Report, written: dict[str, Path | None]) -> bool:
-    """Whether it could be, with where the files are; if not, after a line that says why.
-
-    Raises:
-        SystemExit: nobody reads on; code 1, and nothing is said.
-    """
-    try:
-        print_report(report)
-        for what, path in written.items():
-            if path is not None:
-                say("ok", f"{what}: {path.resolve()}")
-    except OSError as error:
-        complain("error", f"the report cannot be printed: {error.strerror or error}")
-        return False
-    return True
-
-
-def _why_not_writable(path: Path) -> str | None:
-    """By opening it, since permissions do not say all; a file that was not there is not left behind."""
-    new = not path.exists()
-    try:
-        path.open("ab").close()
-    except OSError as error:
-        return error.strerror or str(error)
-    if new:
-        path.unlink()
-    return None
-
-
 Users = Annotated[int, typer.Option(min=1, help="Users online.")]
 Channels = Annotated[int, typer.Option(min=1, help="Channels, each with at least one member.")]
 Memberships = Annotated[int, typer.Option(min=1, help="Memberships of all users together.")]
 Instances = Annotated[int, typer.Option(min=1, help="Server instances over which the users are spread.")]
 Skew = Annotated[float, typer.Option(min=0.0, help="How unequal channels are: 0 all alike, 1 a few have most members.")]
-Quick = Annotated[
-    bool, typer.Option("--quick", help="A fiftieth of it, also of sizes that are given; targets are not judged.")
-]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")]
-HtmlFile = Annotated[
-    Path | None,
-    typer.Option("--html", help="Where the report goes; by default fanout-bench-NAME.html here, or -NAME-quick.html."),
-]
 
 
-def _command(name: str) -> Callable[[Command], Command]:
-    """Of the application; typer itself would keep the line breaks of a docstring's later paragraphs."""
-
-    def register(command: Command) -> Command:
-        paragraphs = cleandoc(command.__doc__ or "").split("\n\n")
-        app.command(name, help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs))(command)
-        return command
-
-    return register
-
-
-@_command("sizing")
+@command("sizing")
 def bench_sizing(
     *,
     users: Users = SPEC.users,
@@ -186,10 +68,10 @@ def bench_sizing(
     """
     population = Population(users, channels, memberships, instances, skew)
     options = _quick_sizing(population) if quick else SizingOptions(population)
-    _show(lambda stages: sizing(options, stages), SIZING_STAGES, Files("sizing", quick, json_file, html_file))
+    show(lambda stages: sizing(options, stages), SIZING_STAGES, Files("sizing", quick, json_file, html_file))
 
 
-@_command("login")
+@command("login")
 def bench_login(  # noqa: PLR0913 - each is an option of the command
     *,
     users: Users = SPEC.users,
@@ -209,10 +91,10 @@ def bench_login(  # noqa: PLR0913 - each is an option of the command
     """
     population = Population(users, channels, memberships, instances, skew)
     options = _quick_login(population, visit) if quick else LoginOptions(population, visit)
-    _show(lambda stages: login(options, stages), LOGIN_STAGES, Files("login", quick, json_file, html_file))
+    show(lambda stages: login(options, stages), LOGIN_STAGES, Files("login", quick, json_file, html_file))
 
 
-@_command("route")
+@command("route")
 def bench_route(*, quick: Quick = False, json_file: JsonFile = None, html_file: HtmlFile = None) -> None:
     """Look channels up and route events into batches, as fast as it goes.
 
@@ -220,13 +102,13 @@ def bench_route(*, quick: Quick = False, json_file: JsonFile = None, html_file: 
     dicts and in Cython.
     """
     options = _QUICK_ROUTE if quick else RouteOptions()
-    _show(lambda stages: route(options, stages), ROUTE_STAGES, Files("route", quick, json_file, html_file))
+    show(lambda stages: route(options, stages), ROUTE_STAGES, Files("route", quick, json_file, html_file))
 
 
 _CHURN: Final = ChurnOptions()
 
 
-@_command("churn")
+@command("churn")
 def bench_churn(  # noqa: PLR0913 - each is an option of the command
     *,
     users: Users = _CHURN.population.users,
@@ -247,13 +129,13 @@ def bench_churn(  # noqa: PLR0913 - each is an option of the command
     """
     population = Population(users, channels, memberships, instances)
     options = ChurnOptions(population, visitors, operations, QUICK_FRACTION if quick else 1.0)
-    _show(lambda stages: churn(options, stages), CHURN_STAGES, Files("churn", quick, json_file, html_file))
+    show(lambda stages: churn(options, stages), CHURN_STAGES, Files("churn", quick, json_file, html_file))
 
 
 _SOCKETS: Final = SocketsOptions()
 
 
-@_command("sockets")
+@command("sockets")
 def bench_sockets(
     *,
     connections: Annotated[
@@ -278,13 +160,13 @@ def bench_sockets(
     given = connections is not None
     options = SocketsOptions(connections or _SOCKETS.connections, channels, fan_out, connections_required=given)
     options = _quick_sockets(options) if quick else options
-    _show(lambda stages: sockets(options, stages), SOCKETS_STAGES, Files("sockets", quick, json_file, html_file))
+    show(lambda stages: sockets(options, stages), SOCKETS_STAGES, Files("sockets", quick, json_file, html_file))
 
 
 _PIPELINE: Final = PipelineOptions()
 
 
-@_command("pipeline")
+@command("pipeline")
 def bench_pipeline(  # noqa: PLR0913 - each is an option of the command
     *,
     events: Annotated[int, typer.Option(min=1, help="Events in the stream that is drained.")] = _PIPELINE.events,
@@ -307,16 +189,39 @@ def bench_pipeline(  # noqa: PLR0913 - each is an option of the command
     """
     options = PipelineOptions(events, targets, channels, rate, deliveries, seconds)
     chosen = _quick_pipeline(options) if quick else options
-    _show(lambda stages: pipeline(chosen, stages), PIPELINE_STAGES, Files("pipeline", quick, json_file, html_file))
+    show(lambda stages: pipeline(chosen, stages), PIPELINE_STAGES, Files("pipeline", quick, json_file, html_file))
 
 
-@_command("all")
+_STALLS: Final = StallsOptions()
+
+
+@command("stalls")
+def bench_stalls(
+    *,
+    users: Annotated[int, typer.Option(min=1, help="Users of an instance.")] = _STALLS.users,
+    channels: Annotated[int, typer.Option(min=1, help="Channels of the user who comes and goes.")] = _STALLS.channels,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each is tried.")] = _STALLS.rounds,
+    quick: Quick = False,
+    json_file: JsonFile = None,
+    html_file: HtmlFile = None,
+) -> None:
+    """Watch the event loops of a fan-out worker and of a notification instance for stalls.
+
+    While rosters are reconciled, and while a user of very many channels comes and goes; beside an idle loop in the same
+    moments, which sees what the machine does. It needs no server, and checks that what was done had its effect.
+    """
+    options = StallsOptions(users, channels, rounds)
+    options = _quick_stalls(options) if quick else options
+    show(lambda stages: stalls(options, stages), STALLS_STAGES, Files("stalls", quick, json_file, html_file))
+
+
+@command("all")
 def bench_all(*, quick: Quick = False) -> None:
     """Run all of them, one after another, each at its own size and with its report in the folder where it is run.
 
     Files and sizes cannot be given: for those, run one by one.
     """
-    for bench in (bench_sizing, bench_login, bench_route, bench_churn, bench_sockets, bench_pipeline):
+    for bench in (bench_sizing, bench_login, bench_route, bench_churn, bench_sockets, bench_pipeline, bench_stalls):
         bench(quick=quick)
 
 
@@ -368,28 +273,6 @@ def _quick_pipeline(options: PipelineOptions) -> PipelineOptions:
     )
 
 
-def _show(bench: Callable[[Stages], Report], how_many: int, files: Files) -> None:
-    """Measure, write, print.
-
-    Args:
-        bench: what measures.
-        how_many: stages it has.
-        files: where its report goes.
-
-    Raises:
-        SystemExit: after a line that says why; code 2, as for other options that cannot be, when a file cannot be
-            written, 1 when it could not be measured or written, and 130 when it was interrupted.
-    """
-    files.require_writable()
-    try:
-        with stages_shown(how_many) as stages:
-            report = bench(stages)
-    except BenchError as error:
-        complain("error", f"{error}{_QUICK_HINT if files.quick and isinstance(error, NumbersError) else ''}")
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        complain("error", "interrupted, no report was written")
-        raise SystemExit(_INTERRUPTED) from None
-    if files.quick:
-        report = replace(report, title=f"Quick run, a small part of the work to try it out. {report.title}")
-    files.write(report)
+def _quick_stalls(options: StallsOptions) -> StallsOptions:
+    users, channels = (_part(given, QUICK_FRACTION) for given in (options.users, options.channels))
+    return StallsOptions(users, channels, min(options.rounds, _QUICK_TURNS))

@@ -47,22 +47,30 @@ class Crew:
         self._clock = clock
         self._heard: dict[str, tuple[float, WorkerNotice]] = {}
         self._ready = False
+        self._left = False
+        self._turn = asyncio.Lock()
 
     async def run(self, ready: asyncio.Event) -> None:
         """Take part, for ever, as a reader once `ready` is set: when the whole routing table is loaded."""
         await insist(lambda: self._bus.subscribe(WORKERS, self._hear), "listening to the other workers")
         while True:
-            # Instances wait for the word of ready workers only: claims begin one notice after the first such word.
-            was_ready, self._ready = self._ready, ready.is_set()
-            if await self._announce() and was_ready:
-                await self._take_share()
+            async with self._turn:
+                await self._take_part(ready=ready.is_set() and not self._left)
             await asyncio.sleep(ANNOUNCE_EVERY_S)
 
     async def leave(self) -> None:
-        """Release everything, and tell the others at once."""
-        self._ready = False
-        await self._partitions.release_all()
-        await self._announce()
+        """Release everything for good, and tell the others at once."""
+        self._left = True
+        async with self._turn:  # what is being claimed at this moment is released too
+            self._ready = False
+            await self._partitions.release_all()
+            await self._announce()
+
+    async def _take_part(self, *, ready: bool) -> None:
+        # Instances wait for the word of ready workers only: claims begin one notice after the first such word.
+        was_ready, self._ready = self._ready, ready
+        if await self._announce() and was_ready and ready:
+            await self._take_share()
 
     async def _announce(self) -> bool:
         notice = WorkerNotice(self._worker_id, self._ready, self._partitions.held())

@@ -3,13 +3,18 @@
 import asyncio
 import contextlib
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Final
 
 import structlog
 
 log = structlog.get_logger(__name__)
 
+SWITCH_INTERVAL_S: Final = 0.001
+"""How long a thread may run Python before the event loop, if it waits, gets its turn: 5 ms by default, and the loop may
+not stand still so long."""
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -61,6 +66,7 @@ async def run_until_stopped(
     Raises:
         BaseException: what made a service fail, or fail to start.
     """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     process = Process()
     running = asyncio.create_task(_run(services, process, grace_s), name="services")
     stopping = asyncio.create_task(process.stopping.wait(), name="stop signal")

@@ -1,0 +1,198 @@
+"""An instance's loop, while it tells who is here, and while a user of very many channels comes and goes."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+
+from benchmarks.live.parts import Stage
+from benchmarks.live.stalls.stores import (
+    VISITOR,
+    StallsSettings,
+    Stores,
+    WrongOutcomeError,
+    channel_name,
+    opened,
+    until,
+)
+from benchmarks.live.stalls.watching import Stalls, cue, on_a_loop, watched
+from fanout import roster_digest
+from fanout.ids import new_device_id
+from fanout.keys import PresenceChange
+from fanout.ports.authenticator import Identity
+from fanout.ports.socket import SocketClosed
+from fanout.subjects import ROSTERS, WORKERS, instance_control, worker_inbox
+from fanout.workers import Placed, RosterDigest, RosterRequest, WorkerNotice, decode_digest, decode_roster
+from services.notification.admission import Terms
+from services.notification.instance import NotificationInstance, NotificationPorts
+from services.notification.session import Session
+from services.runtime.tasks import Tasks, every
+
+INSTANCE: Final = "notif-1"
+WORKER: Final = "worker-1"
+_NOTICE_EVERY_S: Final = 0.3
+_EXPIRES_AT: Final = 4e9
+
+
+class Workers:
+    """The worker as an instance knows it: its notices, its word for each user, and what it asks."""
+
+    def __init__(self, stores: Stores, tasks: Tasks) -> None:
+        self._stores = stores
+        self._tasks = tasks
+        self.roster: list[str] = []
+        self.whole = False
+        self.digest: RosterDigest | None = None
+
+    async def start(self) -> None:
+        """Be there."""
+        await self._stores.bus.subscribe(worker_inbox(WORKER), self._hear_roster)
+        await self._stores.bus.subscribe(ROSTERS, self._hear_digest)
+        await self._stores.presence.watch(self._hear_hint)
+        self._tasks.start(every(_NOTICE_EVERY_S, self._publish_notice, "publishing notices"), "notices")
+
+    async def ask(self, number: int) -> None:
+        """Ask the instance for its roster."""
+        self.roster, self.whole = [], False
+        request = msgspec.json.encode(RosterRequest(WORKER, str(number)))
+        await self._stores.bus.publish(instance_control(INSTANCE), request)
+
+    async def _publish_notice(self) -> None:
+        await self._stores.bus.publish(WORKERS, msgspec.json.encode(WorkerNotice(WORKER, ready=True, partitions=[])))
+
+    def _hear_hint(self, change: PresenceChange) -> None:
+        if change.online:
+            placed = msgspec.json.encode(Placed(WORKER, [change.user_id]))
+            self._tasks.start(self._stores.bus.publish(instance_control(INSTANCE), placed), "confirming")
+
+    def _hear_digest(self, _subject: str, payload: bytes) -> None:
+        self.digest = decode_digest(payload)
+
+    def _hear_roster(self, _subject: str, payload: bytes) -> None:
+        page = decode_roster(payload)
+        self.roster += page.users
+        self.whole = page.last
+
+
+class Client:
+    """A socket without a network: it reads everything at once, and goes when it is told to."""
+
+    authorization: str | None = None
+    buffered = 0
+
+    def __init__(self, user_id: str) -> None:
+        self.bytes_read = 0
+        self.closed_with: int | None = None
+        self._frames: asyncio.Queue[str | None] = asyncio.Queue()
+        auth = {"type": "auth", "token": user_id, "device_id": new_device_id()}
+        self._frames.put_nowait(msgspec.json.encode(auth).decode())
+
+    def write(self, frames: bytes) -> None:
+        """See the port."""
+        self.bytes_read += len(frames)
+
+    def lend(self, on_change: Callable[[bool], None]) -> int | None:  # noqa: ARG002 - as the port has it
+        """See the port."""
+        return None
+
+    def allow_large_messages(self) -> None:
+        """See the port."""
+
+    async def receive(self) -> str:
+        """See the port."""
+        frame = await self._frames.get()
+        if frame is None:
+            raise SocketClosed
+        return frame
+
+    async def close(self, code: int, reason: str) -> None:  # noqa: ARG002 - as the port has it
+        """See the port."""
+        self.closed_with = code
+        self.go()
+
+    def go(self) -> None:
+        """Hang up."""
+        self._frames.put_nowait(None)
+
+
+class _AnyToken:
+    async def verify(self, token: str) -> Identity:
+        return Identity(token, time.time() + 3_600)
+
+
+def instance_rosters(settings: StallsSettings, stage: Stage) -> Stalls:
+    """A part: an instance with very many users publishes digests and is asked for its roster."""
+    return on_a_loop(_rosters(settings, stage))
+
+
+def instance_visits(settings: StallsSettings, stage: Stage) -> Stalls:
+    """A part: a user of very many channels connects and goes."""
+    return on_a_loop(_visits(settings, stage))
+
+
+async def _rosters(settings: StallsSettings, stage: Stage) -> Stalls:
+    users = [f"user-{number:07d}" for number in range(settings.users)]
+    async with _running(0, settings.users + 1) as (instance, workers):
+        for user in users:
+            session = Session(Client(user), Identity(user, _EXPIRES_AT), "phone", INSTANCE, budget=1 << 20)
+            instance.registry.add(session)
+            await asyncio.sleep(0)
+        digest = await asyncio.to_thread(roster_digest, users)
+        stage.ready()
+        await cue(stage)
+        async with watched() as watch:
+            for number in range(2 * settings.rounds):
+                workers.digest = None
+                await workers.ask(number)
+                await until(lambda: workers.whole and workers.digest is not None, "the roster and a digest come")
+                await _require_all(workers, users, digest)
+        return watch.result()
+
+
+async def _require_all(workers: Workers, users: list[str], digest: tuple[int, int]) -> None:
+    if await asyncio.to_thread(sorted, workers.roster) != users:
+        raise WrongOutcomeError(f"the roster does not have the {len(users):,} users who are here")
+    told = workers.digest
+    if told is None or (told.users, told.digest) != digest:
+        raise WrongOutcomeError("the digest is not that of the users who are here")
+
+
+async def _visits(settings: StallsSettings, stage: Stage) -> Stalls:
+    async with _running(settings.channels, 10) as (instance, _):
+        stage.ready()
+        await cue(stage)
+        async with watched() as watch:
+            for _ in range(settings.rounds):
+                await _visit(instance, settings.channels)
+        return watch.result()
+
+
+async def _visit(instance: NotificationInstance, channels: int) -> None:
+    client, registry = Client(VISITOR), instance.registry
+    some = [channel_name(number) for number in range(0, channels, max(1, channels // 10))]
+    serving = asyncio.create_task(instance.serve(client))
+    await until(lambda: client.bytes_read > 0 or client.closed_with is not None, "the visitor is admitted")
+    if client.closed_with is not None or not all(registry.is_member(VISITOR, name) for name in some):
+        raise WrongOutcomeError(f"the visitor was closed with {client.closed_with}, or does not read all channels")
+    client.go()
+    await serving
+    if any(registry.is_member(VISITOR, name) for name in some) or len(registry):
+        raise WrongOutcomeError("the visitor has gone, and still reads channels")
+
+
+@asynccontextmanager
+async def _running(channels: int, capacity: int) -> AsyncIterator[tuple[NotificationInstance, Workers]]:
+    failures: list[BaseException] = []
+    terms = Terms(INSTANCE, capacity, auth_timeout_s=10, heartbeat_s=30, socket_budget=1 << 20)
+    async with opened(channels) as stores, Tasks(failures.append) as tasks:
+        workers = Workers(stores, tasks)
+        await workers.start()
+        ports = NotificationPorts(stores.log, stores.bus, stores.presence, stores.memberships, _AnyToken())
+        instance = NotificationInstance(terms, ports, tasks, heartbeat_timeout_s=3_600)
+        await instance.start("ws://127.0.0.1:1/ws")
+        yield instance, workers
+    if failures:
+        raise WrongOutcomeError(f"the instance failed: {failures[0]}")

@@ -1,0 +1,158 @@
+"""A worker's loop, while a roster is reconciled, and while a user of very many channels comes and goes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+from prometheus_client import REGISTRY
+
+from benchmarks.live.parts import Stage
+from benchmarks.live.stalls.stores import VISITOR, StallsSettings, Stores, WrongOutcomeError, opened, until
+from benchmarks.live.stalls.watching import Stalls, cue, on_a_loop, watched
+from fanout import roster_digest
+from fanout.events import timestamp
+from fanout.keys import PresenceChange
+from fanout.ports.presence import Lease
+from fanout.subjects import ROSTERS, instance_control, worker_inbox
+from fanout.workers import Placed, Roster, RosterDigest, RosterRequest, decode_control
+from services.fan_out.worker import FanOutPorts, FanOutWorker, running_worker
+from services.runtime.tasks import Tasks, every
+
+INSTANCE: Final = "notif-1"
+_INCARNATION: Final = "1"
+_PAGE_USERS: Final = 4_000
+_LEASE_EVERY_S: Final = 1.0
+_DIGEST_EVERY_S: Final = 0.1
+_PLACED: Final = "fanout_users_placed"
+
+
+class Peer:
+    """An instance as a worker knows it: a lease, digests, and a roster for whoever asks."""
+
+    def __init__(self, stores: Stores, tasks: Tasks) -> None:
+        self._stores = stores
+        self._tasks = tasks
+        self._users: list[str] = []
+        self._digest = (0, 0)
+        self.placed: set[str] = set()
+
+    async def start(self) -> None:
+        """Be there."""
+        await self._stores.bus.subscribe(instance_control(INSTANCE), self._hear)
+        self._tasks.start(every(_LEASE_EVERY_S, self._renew, "renewing the lease"), "lease")
+        self._tasks.start(every(_DIGEST_EVERY_S, self._publish_digest, "publishing the digest"), "digest")
+
+    async def hold(self, users: Sequence[str]) -> None:
+        """Hold these users from now on; nobody is told but by the next digest."""
+        digest = await asyncio.to_thread(roster_digest, users)  # the instance's work, and not the worker's
+        self.placed.clear()
+        self._users, self._digest = list(users), digest
+
+    async def announce(self, *, online: bool) -> None:
+        """Tell that the visitor comes or goes; the digest says the same."""
+        await self.hold([VISITOR] if online else [])
+        await self._stores.presence.announce([PresenceChange(VISITOR, online, INSTANCE)])
+
+    async def _renew(self) -> None:
+        lease = Lease(INSTANCE, _INCARNATION, "ws://127.0.0.1:1/ws", timestamp(), len(self._users), 1_000_000)
+        await self._stores.presence.lease(lease)
+
+    async def _publish_digest(self) -> None:
+        await self._stores.bus.publish(
+            ROSTERS, msgspec.json.encode(RosterDigest(INSTANCE, _INCARNATION, *self._digest))
+        )
+
+    def _hear(self, _subject: str, payload: bytes) -> None:
+        match decode_control(payload):
+            case RosterRequest() as request:
+                self._tasks.start(self._send(request), "sending the roster")
+            case Placed(users=users):
+                self.placed.update(users)
+
+    async def _send(self, request: RosterRequest) -> None:
+        users = self._users
+        for start in range(0, len(users) or 1, _PAGE_USERS):
+            page = Roster(
+                INSTANCE,
+                _INCARNATION,
+                request.request,
+                start // _PAGE_USERS,
+                last=start + _PAGE_USERS >= len(users),
+                users=users[start : start + _PAGE_USERS],
+            )
+            await self._stores.bus.publish(worker_inbox(request.worker), msgspec.json.encode(page))
+
+
+def worker_rosters(settings: StallsSettings, stage: Stage) -> Stalls:
+    """A part: a roster is loaded, and then half of its users are others, of whom no hint came."""
+    return on_a_loop(_rosters(settings, stage))
+
+
+def worker_visits(settings: StallsSettings, stage: Stage) -> Stalls:
+    """A part: a user of very many channels comes and goes."""
+    return on_a_loop(_visits(settings, stage))
+
+
+async def _rosters(settings: StallsSettings, stage: Stage) -> Stalls:
+    users = [f"user-{number:07d}" for number in range(settings.users * 3 // 2)]
+    halves = [users[: settings.users], users[settings.users // 2 : settings.users // 2 + settings.users]]
+    async with _running(channels=0) as (peer, worker):
+        stage.ready()
+        await cue(stage)
+        async with watched() as watch:
+            for turn in range(2 * settings.rounds):
+                await peer.hold(halves[turn % 2])
+                await until(lambda: _placed() == settings.users, "a roster is reconciled")
+                await _check(worker, peer, halves[turn % 2])
+        return watch.result()
+
+
+async def _check(worker: FanOutWorker, peer: Peer, expected: Sequence[str]) -> None:
+    """The table has exactly these users there. It may still be on its way, as its size alone says little."""
+    for _ in range(100):
+        if await asyncio.to_thread(worker.rosters_of, INSTANCE) == sorted(expected):
+            return
+        await asyncio.sleep(0.1)
+    raise WrongOutcomeError(
+        f"the table does not have the {len(expected):,} users of the roster; {len(peer.placed):,} came"
+    )
+
+
+async def _visits(settings: StallsSettings, stage: Stage) -> Stalls:
+    async with _running(settings.channels) as (peer, worker):
+        stage.ready()
+        await cue(stage)
+        async with watched() as watch:
+            for _ in range(settings.rounds):
+                await peer.announce(online=True)
+                await until(lambda: VISITOR in peer.placed, "the visitor is placed")
+                _require(worker, [VISITOR])
+                await peer.announce(online=False)
+                await until(lambda: _placed() == 0, "the visitor is taken off")
+                _require(worker, [])
+        return watch.result()
+
+
+def _require(worker: FanOutWorker, expected: list[str]) -> None:
+    if worker.rosters_of(INSTANCE) != expected:
+        raise WrongOutcomeError(f"the table should have {expected} there, and has {worker.rosters_of(INSTANCE)}")
+
+
+def _placed() -> int:
+    return int(REGISTRY.get_sample_value(_PLACED) or 0)
+
+
+@asynccontextmanager
+async def _running(channels: int) -> AsyncIterator[tuple[Peer, FanOutWorker]]:
+    failures: list[BaseException] = []
+    async with opened(channels) as stores, Tasks(failures.append) as tasks:
+        peer = Peer(stores, tasks)
+        await peer.start()
+        ports = FanOutPorts(stores.log, stores.bus, stores.presence, stores.memberships)
+        async with running_worker("worker-1", ports, failures.append) as worker:
+            await until(worker.ready.is_set, "the worker is ready")
+            yield peer, worker
+    if failures:
+        raise WrongOutcomeError(f"the worker failed: {failures[0]}")

@@ -1,0 +1,224 @@
+"""The crew: workers that hear each other, and what one of them claims and lets go."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from fanout import Unavailable
+from fanout.ports.log import Log
+from fanout.subjects import WORKERS
+from fanout.workers import WorkerNotice, decode_notice
+from services.fan_out import crew as crew_module
+from services.fan_out.crew import SILENT_AFTER_S, Crew
+from services.fan_out.partitions import Partitions
+from services.runtime import tasks as tasks_module
+from services.runtime.skipping import MESSAGES_SKIPPED
+from services.runtime.tasks import Tasks
+from tests.support.fakes import FakeBus
+from tests.support.observing import until
+
+PARTS = 4
+
+
+class Claims:
+    """Partitions that are claimed at once, or when they may be; some cannot be had."""
+
+    def __init__(self) -> None:
+        self.mine: set[int] = set()
+        self.refused: set[int] = set()
+        self.asked: list[int] = []
+        self.free = asyncio.Event()
+        self.free.set()
+
+    def held(self) -> list[int]:
+        return sorted(self.mine)
+
+    async def claim(self, part: int) -> None:
+        self.asked.append(part)
+        await self.free.wait()
+        if part in self.refused:
+            raise Unavailable("not now")
+        self.mine.add(part)
+
+    async def release(self, part: int) -> None:
+        await asyncio.sleep(0)
+        self.mine.discard(part)
+
+    async def release_all(self) -> None:
+        for part in self.held():
+            await self.release(part)
+
+
+class World:
+    """A worker's crew over a bus on which the test plays the others; what it says it hears itself, as on a bus."""
+
+    def __init__(self) -> None:
+        self.bus = FakeBus()
+        self.claims = Claims()
+        self.now = 100.0
+        self.ready = asyncio.Event()
+        self.deaf = False
+        self._spoken = 0
+        log = cast("Log", SimpleNamespace(partitions=PARTS))
+        self.crew = Crew("me", self.bus, log, cast("Partitions", self.claims), clock=lambda: self.now)
+
+    def said(self) -> list[WorkerNotice]:
+        return [decode_notice(payload) for subject, payload in self.bus.published if subject == WORKERS]
+
+    def hears(self, worker: str, *, ready: bool = True, partitions: Any = ()) -> None:
+        self.bus.hear(WORKERS, msgspec.json.encode(WorkerNotice(worker, ready, list(partitions))))
+
+    async def echo(self) -> None:
+        while True:
+            for _, payload in self.bus.published[self._spoken :]:
+                if not self.deaf:
+                    self.bus.hear(WORKERS, payload)
+                self._spoken += 1
+            await asyncio.sleep(0.001)
+
+    async def notices(self, more: int = 3) -> None:
+        """Wait until so many more were given."""
+        wanted = len(self.said()) + more
+        await until(lambda: len(self.said()) >= wanted)
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    monkeypatch.setattr(crew_module, "ANNOUNCE_EVERY_S", 0.01)
+    monkeypatch.setattr(tasks_module, "FIRST_DELAY_S", 0.001)
+    failures: list[BaseException] = []
+    async with Tasks(failures.append) as tasks:
+        world = World()
+        tasks.start(world.crew.run(world.ready), "crew")
+        tasks.start(world.echo(), "echo")
+        yield world
+    assert not failures
+
+
+async def test_nothing_is_claimed_before_the_table_is_whole(world: World) -> None:
+    await world.notices()
+    assert world.claims.asked == []
+    assert {notice.ready for notice in world.said()} == {False}
+
+
+async def test_one_alone_claims_all_after_it_said_that_it_is_ready(world: World) -> None:
+    world.ready.set()
+    await until(lambda: world.claims.held() == list(range(PARTS)))
+    assert [notice for notice in world.said() if notice.ready]
+    await until(lambda: world.said()[-1].partitions == list(range(PARTS)))
+
+
+async def test_nothing_is_claimed_before_its_own_word_came_back(world: World) -> None:
+    world.deaf = True
+    world.ready.set()
+    await world.notices(5)
+    assert world.claims.asked == []
+    world.deaf = False
+    await until(lambda: len(world.claims.mine) == PARTS)
+
+
+async def test_what_a_live_worker_holds_is_left_to_it(world: World) -> None:
+    world.hears("other", partitions=[0, 1])
+    world.ready.set()
+    await until(lambda: world.claims.held() == [2, 3])
+    await world.notices()
+    assert set(world.claims.asked) == {2, 3}
+
+
+async def test_half_is_released_to_one_who_comes_and_taken_back_when_it_falls_silent(world: World) -> None:
+    world.ready.set()
+    await until(lambda: len(world.claims.mine) == PARTS)
+    world.hears("other")
+    await until(lambda: len(world.claims.mine) == PARTS // 2)
+    world.now += SILENT_AFTER_S / 2
+    await world.notices()
+    assert len(world.claims.mine) == PARTS // 2
+    world.now += SILENT_AFTER_S
+    await until(lambda: len(world.claims.mine) == PARTS)
+
+
+async def test_one_who_is_not_ready_counts_for_what_it_holds_and_gets_nothing(world: World) -> None:
+    world.hears("other", ready=False, partitions=[0])
+    world.ready.set()
+    await until(lambda: world.claims.held() == [1, 2, 3])
+    world.hears("other", ready=False, partitions=[])
+    await until(lambda: len(world.claims.mine) == PARTS)
+
+
+async def test_a_partition_that_cannot_be_had_now_is_asked_for_again(world: World) -> None:
+    world.claims.refused = {2}
+    world.ready.set()
+    await until(lambda: world.claims.asked.count(2) >= 3)
+    assert world.claims.held() == [0, 1, 3]
+    world.claims.refused.clear()
+    await until(lambda: len(world.claims.mine) == PARTS)
+
+
+async def test_while_the_bus_is_away_nobody_is_taken_for_dead(world: World) -> None:
+    world.hears("other", partitions=[0, 1])
+    world.ready.set()
+    await until(lambda: world.claims.held() == [2, 3])
+    world.bus.down = True
+    offered = world.bus.offered
+    await until(lambda: world.bus.offered > offered)
+    world.now += 100 * SILENT_AFTER_S
+    await until(lambda: world.bus.offered > offered + 3)
+    world.bus.down = False
+    await world.notices(1)
+    assert world.claims.held() == [2, 3]
+
+
+async def test_leaving_releases_all_says_so_and_claims_nothing_more(world: World) -> None:
+    world.ready.set()
+    await until(lambda: len(world.claims.mine) == PARTS)
+    await world.crew.leave()
+    assert world.said()[-1] == WorkerNotice("me", ready=False, partitions=[])
+    asked = len(world.claims.asked)
+    await world.notices()
+    assert (world.claims.held(), len(world.claims.asked)) == ([], asked)
+    assert {notice.ready for notice in world.said()[-3:]} == {False}
+
+
+async def test_what_is_being_claimed_while_it_leaves_is_released_too(world: World) -> None:
+    world.claims.free.clear()
+    world.ready.set()
+    await until(lambda: len(world.claims.asked) == PARTS)
+    leaving = asyncio.create_task(world.crew.leave())
+    await asyncio.sleep(0.01)
+    world.claims.free.set()
+    await leaving
+    await world.notices()
+    assert world.claims.held() == []
+    assert world.said()[-1] == WorkerNotice("me", ready=False, partitions=[])
+
+
+async def test_leaving_ends_though_the_bus_is_away(world: World) -> None:
+    world.ready.set()
+    await until(lambda: len(world.claims.mine) == PARTS)
+    world.bus.down = True
+    await world.crew.leave()
+    assert world.claims.held() == []
+
+
+async def test_a_word_that_is_none_is_skipped_and_counted(world: World) -> None:
+    skipped = MESSAGES_SKIPPED.labels("worker_notice")._value.get()
+    await world.notices(1)
+    world.bus.hear(WORKERS, b"[" * 100_000)
+    world.bus.hear(WORKERS, b'{"newer":1}')
+    assert MESSAGES_SKIPPED.labels("worker_notice")._value.get() == skipped + 2
+
+
+async def test_listening_is_tried_again_while_the_bus_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks_module, "FIRST_DELAY_S", 0.001)
+    world = World()
+    world.bus.down = True
+    async with Tasks(lambda error: pytest.fail(str(error))) as tasks:
+        tasks.start(world.crew.run(world.ready), "crew")
+        await asyncio.sleep(0.01)
+        assert not world.bus.handlers
+        world.bus.down = False
+        await until(lambda: bool(world.bus.handlers))
