@@ -133,7 +133,7 @@ class TestService:
             backends = Backends(settings, Recorded(), stack, alone=service == "up")
             for start in starters:
                 await start(Deployment(settings, backends, Recorded(), Process(), stack))
-        assert opened - {"routing_table"} == set(NEEDS[service]) - {"durability", "tokens", "listen", "ws_listen"}
+        assert opened - {"routing_table", "lease"} == set(NEEDS[service]) - {"durability", "tokens", "listen", "ws_listen"}
 
 
 class TestAddresses:
