@@ -254,7 +254,7 @@ class Commands(Protocol):
         """Create a channel; the user is its first member.
 
         Raises:
-            ChannelExists: there is one of that id.
+            ChannelExists: there is one of that id, and this is no repeat by its creator of a call that is unfinished.
         """
         ...
 
@@ -262,8 +262,7 @@ class Commands(Protocol):
         """Make the user a member.
 
         Raises:
-            ChannelNotFound: there is no such channel.
-            Forbidden: it is private.
+            ChannelNotFound: there is no such channel, or it is private and the user is not in it.
         """
         ...
 
@@ -271,7 +270,7 @@ class Commands(Protocol):
         """End the user's membership, where there is one.
 
         Raises:
-            ChannelNotFound: there is no such channel.
+            ChannelNotFound: there is no such channel, or it is private and the user never was in it, or left long ago.
         """
         ...
 
@@ -279,8 +278,7 @@ class Commands(Protocol):
         """Make others members.
 
         Raises:
-            ChannelNotFound: there is no such channel.
-            Forbidden: the user is not a member of it.
+            Forbidden: the user is not a member of it, or there is none.
         """
         ...
 

@@ -84,12 +84,17 @@ class MessageEvent(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class MemberEvent(msgspec.Struct, frozen=True, tag_field="type"):
-    """What the payloads of `channels.member.*` share."""
+    """What the payloads of `channels.member.*` share.
+
+    `version` rises with each change of the same user and channel: an event with a lower one than another that was seen
+    is older than that, wherever it stands in the log, and must not undo it.
+    """
 
     event_id: str
     channel_id: str
     user_id: str
     at: str
+    version: Annotated[int, Meta(ge=1, le=2**63 - 1)]
 
 
 class MemberJoined(MemberEvent, frozen=True, tag=MEMBER_JOINED):

@@ -98,6 +98,11 @@ def new_event_id() -> str:
     return f"evt_{new_ulid()}"
 
 
+def new_membership_id() -> str:
+    """A fresh `mem_` id."""
+    return f"mem_{new_ulid()}"
+
+
 def new_session_id() -> str:
     """A fresh `sess_` id."""
     return f"sess_{new_ulid()}"

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from services.adapters.nats.standing_pull import StandingPull
 from services.adapters.nats.stream import NatsStream
 from services.adapters.nats.tail import NatsTail
 from services.adapters.nats.work_queue import NatsConsumer
-from services.command.service import RETRY_WINDOW
 from tests.support.nats import UNHURRIED_S, connected, open_log
 from tests.support.reading import append_messages, channel_in, collect, seqs, soon, until
 from tests.support.servers import NatsServer
@@ -54,7 +52,6 @@ class TestStreams:
         assert {config.storage for config in found.values()} == {"file"}
         assert {config.num_replicas for config in found.values()} == {1}
         assert {config.duplicate_window for config in found.values()} == {120}
-        assert timedelta(seconds=120) > RETRY_WINDOW
 
     async def test_that_the_server_cannot_create_yet_are_tried_again(
         self, nc: Connection, monkeypatch: pytest.MonkeyPatch

@@ -92,7 +92,8 @@ async def test_a_hundred_thousand_channels_of_one_user_are_listed(tmp_path: Path
     store = await SqliteMemberships.open(tmp_path / "memberships.db")
     await store._database.write(
         lambda connection: connection.executemany(
-            "INSERT INTO memberships VALUES (?, 'alice', ?)", [(channel, CREATED) for channel in channels]
+            "INSERT INTO memberships VALUES (?, 'alice', 'mem_1', 1, ?, NULL, 0, 1)",
+            [(channel, CREATED) for channel in channels],
         )
     )
     assert await store.channels_of("alice") == channels
@@ -102,8 +103,9 @@ async def test_a_hundred_thousand_channels_of_one_user_are_listed(tmp_path: Path
 @pytest.mark.parametrize(
     "query",
     [
-        "SELECT channel_id FROM memberships WHERE user_id = 'alice' ORDER BY channel_id",
-        "SELECT user_id FROM memberships WHERE channel_id = 'general' ORDER BY user_id",
+        "SELECT channel_id FROM memberships WHERE user_id = 'alice' AND left_at IS NULL ORDER BY channel_id",
+        "SELECT user_id FROM memberships WHERE channel_id = 'general' AND left_at IS NULL ORDER BY user_id",
+        "SELECT * FROM memberships WHERE (version, channel_id, user_id) > (1, '', '') ORDER BY version",
     ],
 )
 async def test_lists_are_read_from_an_index_and_not_sorted(tmp_path: Path, query: str) -> None:
@@ -132,6 +134,34 @@ async def test_pages_and_places_are_read_from_an_index_and_not_sorted(tmp_path: 
     await store.close()
     assert len(plan) == 1
     assert plan[0].startswith("SEARCH messages USING")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM memberships WHERE untold = 1 ORDER BY version LIMIT 9",
+        "SELECT * FROM memberships WHERE left_at IS NOT NULL AND untold = 0 AND told_at <= 1 ORDER BY told_at LIMIT 9",
+        "SELECT channel_id FROM channels WHERE pending IS NOT NULL LIMIT 9",
+    ],
+)
+async def test_what_the_sweep_looks_for_has_an_index_of_its_own(tmp_path: Path, query: str) -> None:
+    """So that it costs nothing where there is nothing to do, however many memberships there are."""
+    store = await SqliteMemberships.open(tmp_path / "memberships.db")
+    plan = await store._database.read(
+        lambda connection: [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")]
+    )
+    await store.close()
+    assert len(plan) == 1
+    assert "memberships_untold" in plan[0] or "memberships_ended" in plan[0] or "channels_unfinished" in plan[0]
+
+
+async def test_memberships_of_an_unreleased_layout_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "memberships.db"
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        old.execute("CREATE TABLE memberships (channel_id TEXT, user_id TEXT, joined_at TEXT)")
+        old.execute("PRAGMA user_version = 1")
+    with pytest.raises(FanoutError, match=rf"{path} .*before its first release.*move the file away"):
+        await SqliteMemberships.open(path)
 
 
 async def test_all_of_a_write_is_stored_or_nothing(tmp_path: Path) -> None:

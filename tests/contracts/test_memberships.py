@@ -1,14 +1,17 @@
 """The contract of `fanout.ports.memberships.Memberships`, over every adapter."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fanout.errors import ChannelExists, ChannelNotFound
-from fanout.ports.memberships import Channel, Membership, Memberships
+from fanout.ports.memberships import ENDED_KEPT_S, Channel, Membership, Memberships
+from services.adapters.sqlite.database import Database
 from services.adapters.sqlite.memberships import SqliteMemberships
+from tests.support.fakes import FakeMemberships
 
 CREATED = "2026-02-01T10:00:00.000Z"
 LATER = "2026-02-01T11:00:00.000Z"
@@ -16,16 +19,48 @@ GENERAL = Channel("general", "General", private=False, created_by="alice", creat
 SECRET = Channel("secret", "Secret", private=True, created_by="bob", created_at=CREATED)
 
 
-@pytest.fixture(params=["sqlite"])
-async def memberships(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Memberships]:
-    store = await SqliteMemberships.open(tmp_path / "memberships.db")
+HOUR_US = ENDED_KEPT_S * 1_000_000
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    now = 1_770_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["sqlite", "fake"])
+async def memberships(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Memberships]:
+    if request.param == "fake":
+        yield FakeMemberships(clock)
+        return
+    store = SqliteMemberships(await Database.open(tmp_path / "memberships.db", SqliteMemberships.schema), clock)
     yield store
     await store.close()
 
 
+def joined(memberships: Sequence[Membership]) -> list[tuple[str, str]]:
+    """Who is in, and since when."""
+    assert all(each.left_at is None for each in memberships)
+    return [(each.user_id, each.joined_at) for each in memberships]
+
+
+async def left(memberships: Memberships, user_id: str) -> Membership:
+    ended = await memberships.remove("general", user_id, LATER)
+    assert ended is not None
+    return ended
+
+
 async def test_a_channel_is_created_with_its_first_members(memberships: Memberships) -> None:
     created = await memberships.create(GENERAL, ["bob", "alice"])
-    assert created == [Membership("general", "bob", CREATED), Membership("general", "alice", CREATED)]
+    assert joined(created) == [("bob", CREATED), ("alice", CREATED)]
     assert await memberships.members_of("general") == ["alice", "bob"]
 
 
@@ -57,14 +92,14 @@ async def test_of_many_who_create_the_same_channel_one_succeeds(memberships: Mem
 async def test_members_are_added(memberships: Memberships) -> None:
     await memberships.create(GENERAL, ["alice"])
     added = await memberships.add("general", ["carol", "bob"], LATER)
-    assert added == [Membership("general", "carol", LATER), Membership("general", "bob", LATER)]
+    assert joined(added) == [("carol", LATER), ("bob", LATER)]
     assert await memberships.members_of("general") == ["alice", "bob", "carol"]
 
 
 async def test_who_is_a_member_already_keeps_that_membership(memberships: Memberships) -> None:
     await memberships.create(GENERAL, ["alice"])
     added = await memberships.add("general", ["bob", "alice"], LATER)
-    assert added == [Membership("general", "bob", LATER), Membership("general", "alice", CREATED)]
+    assert joined(added) == [("bob", LATER), ("alice", CREATED)]
 
 
 async def test_nobody_is_added_to_a_channel_that_is_not_there(memberships: Memberships) -> None:
@@ -75,27 +110,169 @@ async def test_nobody_is_added_to_a_channel_that_is_not_there(memberships: Membe
 
 async def test_a_membership_ends_and_is_returned(memberships: Memberships) -> None:
     await memberships.create(GENERAL, ["alice", "bob"])
-    assert await memberships.remove("general", "alice") == Membership("general", "alice", CREATED)
+    ended = await left(memberships, "alice")
+    assert (ended.user_id, ended.joined_at, ended.left_at) == ("alice", CREATED, LATER)
     assert await memberships.members_of("general") == ["bob"]
     assert await memberships.channels_of("alice") == []
 
 
 async def test_what_was_not_there_cannot_end(memberships: Memberships) -> None:
     await memberships.create(GENERAL, ["alice"])
-    assert await memberships.remove("general", "bob") is None
-    assert await memberships.remove("nowhere", "alice") is None
+    assert await memberships.remove("general", "bob", LATER) is None
+    assert await memberships.remove("nowhere", "alice", LATER) is None
 
 
-async def test_of_many_who_end_a_membership_one_does(memberships: Memberships) -> None:
+async def test_a_membership_ends_once_and_a_repeat_says_how(memberships: Memberships) -> None:
     await memberships.create(GENERAL, ["alice"])
-    results = await asyncio.gather(*(memberships.remove("general", "alice") for _ in range(10)))
-    assert sum(result is not None for result in results) == 1
+    results = await asyncio.gather(*(left(memberships, "alice") for _ in range(10)))
+    assert len(set(results)) == 1
+    await memberships.told(results[:1])
+    repeated = await memberships.remove("general", "alice", "2026-02-01T12:00:00.000Z")
+    assert repeated == replace(results[0], untold=False)
 
 
 async def test_who_left_and_joins_again_has_a_new_membership(memberships: Memberships) -> None:
+    [first] = await memberships.create(GENERAL, ["alice"])
+    await left(memberships, "alice")
+    [second] = await memberships.add("general", ["alice"], LATER)
+    assert joined([second]) == [("alice", LATER)]
+    assert second.membership_id != first.membership_id
+    assert await memberships.channels_of("alice") == ["general"]
+
+
+async def test_versions_of_a_user_and_channel_rise_though_the_clock_stands_still(memberships: Memberships) -> None:
+    [created] = await memberships.create(GENERAL, ["alice"])
+    versions = [created.version]
+    for _ in range(3):
+        versions.append((await left(memberships, "alice")).version)
+        versions.append((await memberships.add("general", ["alice"], LATER))[0].version)
+    assert versions == sorted(set(versions))
+
+
+async def test_a_version_is_at_least_the_time_in_microseconds(memberships: Memberships, clock: Clock) -> None:
+    [created] = await memberships.create(GENERAL, ["alice"])
+    assert created.version == clock.now
+    clock.now += 5_000
+    assert (await left(memberships, "alice")).version == clock.now
+
+
+async def test_a_version_rises_also_after_the_document_has_gone_and_the_clock_went_back(
+    memberships: Memberships, clock: Clock
+) -> None:
     await memberships.create(GENERAL, ["alice"])
-    await memberships.remove("general", "alice")
-    assert await memberships.add("general", ["alice"], LATER) == [Membership("general", "alice", LATER)]
+    ended = await left(memberships, "alice")
+    await memberships.told([ended])
+    clock.now += HOUR_US
+    assert await memberships.prune(10) == 1
+    clock.now -= 2 * HOUR_US
+    assert (await memberships.add("general", ["alice"], LATER))[0].version > ended.version
+
+
+async def test_each_change_is_untold_until_it_was_told(memberships: Memberships, clock: Clock) -> None:
+    created = await memberships.create(GENERAL, ["alice", "bob"])
+    assert all(each.untold for each in created)
+    assert await memberships.untold(10) == created
+    clock.now += 1
+    ended = await left(memberships, "alice")
+    assert await memberships.untold(10) == [created[1], ended]
+    assert await memberships.untold(1) == created[1:]
+    assert await memberships.count_untold() == 2
+    await memberships.told([created[1], ended])
+    assert await memberships.untold(10) == []
+    assert await memberships.count_untold() == 0
+    assert (await memberships.add("general", ["bob"], LATER))[0].untold is False
+
+
+async def test_telling_an_older_change_tells_not_the_newer_one(memberships: Memberships) -> None:
+    created = await memberships.create(GENERAL, ["alice"])
+    ended = await left(memberships, "alice")
+    await memberships.told(created)
+    assert await memberships.untold(10) == [ended]
+
+
+async def test_a_channel_from_before_the_services_ran_has_nothing_to_tell(memberships: Memberships) -> None:
+    [created] = await memberships.create(GENERAL, ["alice"], told=True)
+    assert not created.untold
+    assert await memberships.untold(10) == []
+    assert await memberships.unfinished(10) == []
+    assert await memberships.is_member("general", "alice")
+
+
+async def test_an_untold_change_gets_a_new_version(memberships: Memberships, clock: Clock) -> None:
+    alice, bob = await memberships.create(GENERAL, ["alice", "bob"])
+    await memberships.told([bob])
+    clock.now += 7
+    assert await memberships.renew([alice, bob]) == [replace(alice, version=clock.now)]
+    assert await memberships.renew([alice]) == [], "it has another version by now"
+    assert await memberships.untold(10) == [replace(alice, version=clock.now)]
+
+
+async def test_a_creation_is_unfinished_until_its_members_were_told(memberships: Memberships) -> None:
+    created = await memberships.create(GENERAL, ["alice", "bob"])
+    assert await memberships.unfinished(10) == ["general"]
+    assert await memberships.resume_creation("general") == created
+    await memberships.creation_told("general")
+    assert await memberships.unfinished(10) == []
+    assert await memberships.resume_creation("general") is None
+    assert await memberships.resume_creation("nowhere") is None
+
+
+async def test_resuming_a_creation_brings_back_nobody_who_left_and_adds_nobody_else(memberships: Memberships) -> None:
+    [_, bob] = await memberships.create(GENERAL, ["alice", "bob"])
+    ended = await left(memberships, "alice")
+    await memberships.add("general", ["carol"], LATER)
+    assert await memberships.resume_creation("general") == [ended, bob]
+    assert await memberships.members_of("general") == ["bob", "carol"]
+
+
+async def test_a_document_is_found_also_of_a_membership_that_ended(memberships: Memberships) -> None:
+    [created] = await memberships.create(GENERAL, ["alice"])
+    assert await memberships.membership("general", "alice") == created
+    ended = await left(memberships, "alice")
+    assert await memberships.membership("general", "alice") == ended
+    assert await memberships.membership("general", "bob") is None
+
+
+async def test_an_ended_membership_is_deleted_an_hour_after_it_was_told(memberships: Memberships, clock: Clock) -> None:
+    await memberships.create(GENERAL, ["alice", "bob", "carol"], told=True)
+    ended = [await left(memberships, user) for user in ("alice", "bob")]
+    clock.now += HOUR_US
+    await memberships.told(ended[:1])
+    clock.now += HOUR_US - 1
+    assert await memberships.prune(10) == 0
+    clock.now += 1
+    assert await memberships.prune(10) == 1
+    assert await memberships.membership("general", "alice") is None
+    assert await memberships.membership("general", "bob") == ended[1], "it is still to be told"
+    assert await memberships.members_of("general") == ["carol"]
+
+
+async def test_who_came_back_is_not_deleted(memberships: Memberships, clock: Clock) -> None:
+    await memberships.create(GENERAL, ["alice"], told=True)
+    await memberships.told([await left(memberships, "alice")])
+    await memberships.told(await memberships.add("general", ["alice"], LATER))
+    clock.now += 2 * HOUR_US
+    assert await memberships.prune(10) == 0
+    assert await memberships.is_member("general", "alice")
+
+
+async def test_changes_are_listed_from_a_version_on_in_pages(memberships: Memberships, clock: Clock) -> None:
+    await memberships.create(GENERAL, ["zoe"], told=True)
+    clock.now += 10
+    since = clock.now
+    await memberships.add("general", ["alice", "bob", "carol", "dora", "emil"], LATER)
+    clock.now += 1
+    await left(memberships, "bob")
+    pages: list[list[Membership]] = []
+    last = None
+    while page := await memberships.changed_since(since, limit=2, after=last):
+        pages.append(page)
+        last = page[-1]
+    assert [[each.user_id for each in page] for page in pages] == [["alice", "carol"], ["dora", "emil"], ["bob"]]
+    assert [each.left_at for each in pages[-1]] == [LATER]
+    assert await memberships.changed_since(clock.now + 1, limit=2) == []
+    everything = await memberships.changed_since(0, limit=10)
+    assert [each.user_id for each in everything] == ["zoe", "alice", "carol", "dora", "emil", "bob"]
 
 
 async def test_membership_is_asked_for_one_user(memberships: Memberships) -> None:
@@ -103,7 +280,7 @@ async def test_membership_is_asked_for_one_user(memberships: Memberships) -> Non
     assert await memberships.is_member("general", "alice")
     assert not await memberships.is_member("general", "bob")
     assert not await memberships.is_member("nowhere", "alice")
-    await memberships.remove("general", "alice")
+    await left(memberships, "alice")
     assert not await memberships.is_member("general", "alice")
 
 

@@ -22,7 +22,7 @@ async def test_the_table_is_loaded_from_the_store(tmp_path: Path) -> None:
         await house.connect(instance, "alice")
         await house.connect(instance, "bob")
         engine = worker._engine
-        await house.memberships.remove("left", "alice")  # the events of both are lost
+        await house.memberships.remove("left", "alice", timestamp())  # the events of both are lost
         await house.memberships.add("joined", ["alice"], timestamp())
         assert engine.channels("alice") == {"left"}
         worker._log_resets.hear(Reset(META, 0))
@@ -39,7 +39,7 @@ async def test_lists_of_users_who_are_away_are_loaded_when_they_come(tmp_path: P
         alice = await house.connect(instance, "alice")
         alice.hang_up()
         await until(lambda: not worker._engine.locations("alice"), "alice is gone")
-        await house.memberships.remove("general", "alice")
+        await house.memberships.remove("general", "alice", timestamp())
         worker._log_resets.hear(Reset(META, 0))
         await until(lambda: worker._engine.membership_count("alice") == 0, "nothing of alice")
         await house.connect(instance, "alice")

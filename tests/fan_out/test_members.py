@@ -1,4 +1,4 @@
-"""A membership that changes while its user is being placed in very many channels does not hold the loop."""
+"""Membership changes, from META into the table."""
 
 import asyncio
 import threading
@@ -9,13 +9,20 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from fanout import Engine
+from fanout import Engine, decode_batch
 from fanout.events import MemberJoined, MemberLeft, timestamp
+from fanout.lanes import Lane
+from fanout.membership_versions import now_us
 from fanout.ports.log import Stored
-from fanout.subjects import member_joined
+from fanout.ports.memberships import Channel
+from fanout.subjects import META, member_joined
 from services.fan_out.members import Members
+from services.runtime.membership_order import MembershipOrder
 from services.runtime.tasks import Tasks
+from tests.support.fakes import FakeMemberships
 from tests.support.observing import until
+
+FRESH = now_us()
 
 
 class Meta:
@@ -73,6 +80,29 @@ class Placements:
         self.changed.append(user_id)
 
 
+class OwnPartitions:
+    """This worker reads them all."""
+
+    def __init__(self, engine: Engine) -> None:
+        engine.open_lane(Lane(META, 0).number, 1, 0)
+
+    def holds(self, _part: int) -> bool:
+        return True
+
+    def meta_handled(self, _seq: int) -> None:
+        """Nobody waits for it."""
+
+
+def follow(
+    engine: Any, meta: Meta, placements: Placements, partitions: Any = None, order: MembershipOrder | None = None
+) -> Members:
+    """Membership changes on their way into an engine of a worker that began long ago, unless `order` says otherwise."""
+    nobody = SimpleNamespace(holds=lambda _: False, meta_handled=lambda _: None, poke=lambda: None)
+    order = order or MembershipOrder(FakeMemberships(), known_at=0)
+    parts = (engine, meta, placements, partitions or nobody, nobody, order)
+    return Members(*(cast("Any", each) for each in parts))
+
+
 @pytest.fixture
 async def tasks() -> AsyncIterator[Tasks]:
     async with Tasks(lambda error: pytest.fail(str(error))) as running:
@@ -84,12 +114,11 @@ async def test_a_join_during_a_long_login_waits_beside_the_loop(tasks: Tasks) ->
     for user in ("ann", "ben"):
         turns.engine.user_online(user, "i1", ["old"])
     meta = Meta(
-        MemberJoined("e1", "new", "ann", timestamp()),
-        MemberJoined("e2", "new", "ben", timestamp()),
-        MemberLeft("e3", "new", "ben", timestamp()),
+        MemberJoined("e1", "new", "ann", timestamp(), FRESH),
+        MemberJoined("e2", "new", "ben", timestamp(), FRESH),
+        MemberLeft("e3", "new", "ben", timestamp(), FRESH + 1),
     )
-    others = SimpleNamespace(holds=lambda _: False, meta_handled=lambda _: None, poke=lambda: None)
-    members = Members(*(cast("Any", each) for each in (turns, meta, placements, others, others)))
+    members = follow(turns, meta, placements)
     tasks.start(members.run(0), "members")
     await until(turns.waiting.is_set, "the change waits, and the loop goes on")
     assert placements.changed == ["ann"], "a list that is being loaded now is known to be too old before the wait"
@@ -97,3 +126,39 @@ async def test_a_join_during_a_long_login_waits_beside_the_loop(tasks: Tasks) ->
     await until(lambda: members.position == 3)
     assert turns.engine.members("new") == {"i1": ["ann"]}
     assert placements.changed == ["ann", "ben", "ben"]
+
+
+async def test_an_older_change_after_a_newer_one_changes_nothing_and_is_told_nobody(tasks: Tasks) -> None:
+    engine = Engine()
+    engine.user_online("ben", "i1", ["old"])
+    meta = Meta(
+        MemberJoined("e1", "new", "ben", timestamp(), FRESH + 3),
+        MemberLeft("e2", "new", "ben", timestamp(), FRESH + 2),
+        MemberLeft("e3", "old", "ben", timestamp(), FRESH + 1),
+        MemberJoined("e4", "old", "ben", timestamp(), FRESH),
+    )
+    members = follow(engine, meta, Placements(), OwnPartitions(engine))
+    tasks.start(members.run(0), "members")
+    await until(lambda: members.position == 4)
+    assert engine.channels("ben") == {"new"}
+    records = [record for _, batch in engine.drain(force=True) for record in decode_batch(batch)]
+    assert [msgspec.json.decode(record.event)["event_id"] for record in records] == ["e1", "e3"]
+
+
+async def test_a_change_from_before_the_worker_began_is_applied_as_the_store_holds_it(tasks: Tasks) -> None:
+    """It was told late, after the table was loaded: the worker never saw the newer change that the list has."""
+    store = FakeMemberships()
+    await store.create(Channel("c", "c", private=False, created_by="ann", created_at="t"), ["ann", "ben"])
+    ended = await store.remove("c", "ann", "t")
+    assert ended is not None
+    engine = Engine()
+    engine.user_online("ann", "i1", [])
+    engine.user_online("ben", "i1", ["c"])
+    meta = Meta(
+        MemberJoined("e1", "c", "ann", "t", ended.version - 1),
+        MemberLeft("e2", "c", "ben", "t", (await store.changed_since(0, limit=1))[0].version - 1),
+    )
+    members = follow(engine, meta, Placements(), order=MembershipOrder(store))
+    tasks.start(members.run(0), "members")
+    await until(lambda: members.position == 2)
+    assert engine.members("c") == {"i1": ["ben"]}

@@ -189,7 +189,7 @@ async def test_a_poisonous_event_is_buried_and_the_rest_goes_on(house: Platform)
     await house.add_worker("worker-1")
     instance = await house.add_instance("notif-1")
     alice = await house.connect(instance, "alice")
-    member = b'"type":"member.joined","event_id":"e","channel_id":"general","user_id":"bob","at":"now"'
+    member = b'"type":"member.joined","event_id":"e","channel_id":"general","user_id":"bob","at":"now","version":1'
     poison = (
         b"not json",
         b"{}",

@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from fanout import Engine, Unavailable
+from fanout.events import timestamp
 from fanout.ports.log import Log, Stored
 from fanout.ports.memberships import Memberships
 from fanout.subjects import META
@@ -85,6 +86,21 @@ async def test_a_restarted_worker_has_the_lists_of_now_and_asks_for_none(house: 
     table = Engine.restore(path)
     assert table.channels("alice") == {"general", "late"}
     assert table.channels("bob") == set()
+
+
+async def test_a_change_that_is_told_late_undoes_nothing_that_the_snapshot_has(house: Platform, path: Path) -> None:
+    await house.create("general", "alice")
+    first, _ = await _restart(house, path)
+    instance = await house.add_instance("notif-1")
+    await house.connect(instance, "bob")
+    joined = await house.memberships.add("general", ["bob"], timestamp())
+    await house.leave("general", "bob")
+    await until(lambda: first._members.position == 1)
+    await first.stop()
+    await house._outbox._tell(joined)
+    second, _ = await _restart(house, path)
+    await until(lambda: second._members.position == 2)
+    assert second._engine.channels("bob") == frozenset()
 
 
 async def test_instances_that_died_meanwhile_go(house: Platform, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,7 +158,7 @@ def test_what_some_reader_could_not_take_is_no_message_event(more: bytes, reason
 
 def _member(**changes: Any) -> bytes:
     event = {"type": "member.joined", "event_id": "evt_1", "channel_id": "c", "user_id": "ann", "at": "now"}
-    return orjson.dumps(event | changes)
+    return orjson.dumps(event | {"version": 1} | changes)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +170,10 @@ def _member(**changes: Any) -> bytes:
         (_member(user_id="a b"), "c"),
         (_member(), "d"),
         (_member(type="member.changed"), "c"),
+        (_member(version="1"), "c"),
+        (_member(version=0), "c"),
+        (_member(version=2**63), "c"),
+        (_member(version=None), "c"),
         (b"[" + _member() + b"]", "c"),
         (b"", "c"),
     ],

@@ -178,9 +178,9 @@ async def test_joining_inviting_and_leaving(http: httpx.AsyncClient, world: Worl
 async def test_channels_that_are_there_or_not(http: httpx.AsyncClient, world: World, channel: str) -> None:
     again = await http.post("channels.create", json={"channel_id": channel, "name": "General"})
     assert problem(again) == (409, "channel_exists")
-    for path, more in (("channels.join", {}), ("channels.leave", {}), ("channels.invite", {"user_ids": ["x"]})):
+    for path in ("channels.join", "channels.leave"):
         world.clock.now += 60
-        response = await http.post(path, json={"channel": "elsewhere", **more})
+        response = await http.post(path, json={"channel": "elsewhere"})
         assert problem(response) == (404, "channel_not_found")
 
 

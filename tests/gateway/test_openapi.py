@@ -37,9 +37,9 @@ CALLS: dict[tuple[str, str], tuple[int, dict[int, set[str]]]] = {
         },
     ),
     ("channels.create", "post"): (201, {**BODY, 409: {"channel_exists"}}),
-    ("channels.join", "post"): (200, {**BODY, 403: {"private_channel"}, 404: {"channel_not_found"}}),
+    ("channels.join", "post"): (200, {**BODY, 404: {"channel_not_found"}}),
     ("channels.leave", "post"): (200, {**BODY, 404: {"channel_not_found"}}),
-    ("channels.invite", "post"): (200, {**BODY, 403: {"not_a_member"}, 404: {"channel_not_found"}}),
+    ("channels.invite", "post"): (200, {**BODY, 403: {"not_a_member"}}),
     ("channels.history", "get"): (
         200,
         {400: {"invalid_request", "bad_cursor", "unknown_message"}, 403: {"not_a_member"}},

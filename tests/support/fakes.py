@@ -7,17 +7,20 @@ from itertools import accumulate
 
 import msgspec
 
-from fanout.errors import ChannelExists, ChannelNotFound, TooLarge, Unavailable
+from fanout.errors import TooLarge
 from fanout.events import StoredMessage, encode
 from fanout.keys import PresenceChange
 from fanout.ports.authenticator import Identity, TokenRefused
 from fanout.ports.bus import Handler, Subscription
 from fanout.ports.log import Appended, Consumer, PartitionReader, Reset, Stored, Tail
-from fanout.ports.memberships import Channel, Membership
 from fanout.ports.messages import LogPlace, Page, Position
 from fanout.ports.presence import ChangeHandler, Connection, Lease
 from fanout.subjects import STREAM_SUBJECTS
 from services.adapters.embedded.suspension import suspending
+from tests.support.fake_memberships import FakeMemberships
+from tests.support.switchable import Switchable
+
+__all__ = ["FakeAuthenticator", "FakeBus", "FakeLog", "FakeMemberships", "FakeMessages", "FakePresence", "stream_of"]
 
 
 def stream_of(subject: str) -> str:
@@ -28,27 +31,6 @@ def stream_of(subject: str) -> str:
             if re.fullmatch(tokens, subject):
                 return stream
     raise AssertionError(f"no stream takes {subject}")
-
-
-@suspending
-class Switchable:
-    """Raises `Unavailable` while `down`; or once, at the call that `fail_after` counts down to."""
-
-    def __init__(self) -> None:
-        self.down = False
-        self.fail_after: int | None = None
-
-    def _use(self) -> None:
-        if self.fail_after is not None:
-            self.fail_after -= 1
-            if self.fail_after < 0:
-                self.fail_after = None
-                raise Unavailable("switched off for one call")
-        if self.down:
-            raise Unavailable("switched off")
-
-    async def ping(self) -> None:
-        self._use()
 
 
 @suspending
@@ -112,54 +94,6 @@ class FakeLog(Switchable):
 
     async def bury(self, stream: str, event: Stored, reason: str) -> None:
         raise NotImplementedError
-
-
-@suspending
-class FakeMemberships(Switchable):
-    """Channels and members as dicts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.channels: dict[str, Channel] = {}
-        self.members: dict[str, dict[str, Membership]] = {}
-
-    async def create(self, channel: Channel, members: Sequence[str]) -> list[Membership]:
-        self._use()
-        if channel.channel_id in self.channels:
-            raise ChannelExists(channel.channel_id)
-        self.channels[channel.channel_id] = channel
-        self.members[channel.channel_id] = {}
-        return self._add(channel.channel_id, members, channel.created_at)
-
-    async def channel(self, channel_id: str) -> Channel | None:
-        self._use()
-        return self.channels.get(channel_id)
-
-    async def add(self, channel_id: str, user_ids: Sequence[str], joined_at: str) -> list[Membership]:
-        self._use()
-        if channel_id not in self.channels:
-            raise ChannelNotFound(channel_id)
-        return self._add(channel_id, user_ids, joined_at)
-
-    def _add(self, channel_id: str, user_ids: Sequence[str], joined_at: str) -> list[Membership]:
-        members = self.members[channel_id]
-        return [members.setdefault(user, Membership(channel_id, user, joined_at)) for user in user_ids]
-
-    async def remove(self, channel_id: str, user_id: str) -> Membership | None:
-        self._use()
-        return self.members.get(channel_id, {}).pop(user_id, None)
-
-    async def is_member(self, channel_id: str, user_id: str) -> bool:
-        self._use()
-        return user_id in self.members.get(channel_id, {})
-
-    async def channels_of(self, user_id: str) -> list[str]:
-        self._use()
-        return sorted(channel for channel, members in self.members.items() if user_id in members)
-
-    async def members_of(self, channel_id: str) -> list[str]:
-        self._use()
-        return sorted(self.members.get(channel_id, {}))
 
 
 @suspending

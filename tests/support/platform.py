@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Raw
 
 from fanout import Unavailable
-from fanout.events import MAX_BATCH, MemberJoined, MemberLeft, Message, MessageEvent, encode, timestamp
+from fanout.events import MAX_BATCH, Message, MessageEvent, encode, timestamp
 from fanout.ids import new_device_id, new_event_id, new_message_id
 from fanout.keys import PresenceChange
 from fanout.ports.authenticator import Identity
@@ -20,11 +20,12 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Channel, Memberships
 from fanout.ports.presence import Connection, Lease
 from fanout.ports.socket import SocketClosed
-from fanout.subjects import ROSTERS, member_joined, member_left, message
+from fanout.subjects import ROSTERS, message
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.presence import EmbeddedPresence
 from services.adapters.sqlite.memberships import SqliteMemberships
+from services.command.outbox import Outbox
 from services.fan_out.snapshots import Snapshots
 from services.fan_out.worker import FanOutPorts, FanOutWorker, running_worker
 from services.notification.admission import Terms
@@ -185,11 +186,12 @@ def text_payloads(frames: bytes) -> list[bytes]:
 class Platform:
     """A small system: any number of workers and instances, channels, and clients."""
 
-    def __init__(self, stack: AsyncExitStack, log: EmbeddedLog, memberships: SqliteMemberships) -> None:
+    def __init__(self, stack: AsyncExitStack, log: Log, memberships: SqliteMemberships) -> None:
         self.log = log
         self.bus = LossyBus()
         self.presence = LossyPresence()
         self.memberships = memberships
+        self._outbox = Outbox(log, memberships)
         self._stack = stack
         self.workers: list[FanOutWorker] = []
         self.failures: list[BaseException] = []
@@ -252,8 +254,9 @@ class Platform:
         return client
 
     async def create(self, channel: str, *members: str) -> None:
+        """Create a channel as before any service ran: nobody is told."""
         document = Channel(channel, channel, private=False, created_by=members[0], created_at=timestamp())
-        await self.memberships.create(document, members)
+        await self.memberships.create(document, members, told=True)
 
     async def say(self, channel: str, text: str) -> int:
         body = Message(new_message_id(), channel, "somebody", text, timestamp())
@@ -261,20 +264,28 @@ class Platform:
         return (await self.log.append(message(channel), encode(event), msg_id=event.event_id)).seq
 
     async def join(self, channel: str, user_id: str) -> None:
-        await self.memberships.add(channel, [user_id], timestamp())
-        event = MemberJoined(new_event_id(), channel, user_id, timestamp())
-        await self.log.append(member_joined(channel), encode(event), msg_id=event.event_id)
+        await self._outbox.tell(await self.memberships.add(channel, [user_id], timestamp()))
 
     async def leave(self, channel: str, user_id: str) -> None:
-        await self.memberships.remove(channel, user_id)
-        event = MemberLeft(new_event_id(), channel, user_id, timestamp())
-        await self.log.append(member_left(channel), encode(event), msg_id=event.event_id)
+        ended = await self.memberships.remove(channel, user_id, timestamp())
+        assert ended is not None
+        await self._outbox.tell([ended])
 
 
 @asynccontextmanager
 async def platform(folder: Path, *, partitions: int = 4) -> AsyncIterator[Platform]:
     """A platform with no worker and no instance yet."""
     log = await EmbeddedLog.open(None, partitions=partitions, longest=2 * MAX_BATCH)  # as if its limit had been higher
+    try:
+        async with platform_over(log, folder) as built:
+            yield built
+    finally:
+        await log.close()
+
+
+@asynccontextmanager
+async def platform_over(log: Log, folder: Path) -> AsyncIterator[Platform]:
+    """A platform over a log that is open, with no worker and no instance yet."""
     memberships = await SqliteMemberships.open(folder / "memberships.db")
     try:
         async with AsyncExitStack() as stack:
@@ -283,4 +294,3 @@ async def platform(folder: Path, *, partitions: int = 4) -> AsyncIterator[Platfo
         assert not built.failures
     finally:
         await memberships.close()
-        await log.close()

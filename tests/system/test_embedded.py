@@ -68,7 +68,9 @@ async def test_a_member_begins_and_ceases_to_get_messages_at_once(up: Service, c
 
 async def test_an_invited_member_enters_a_private_channel(up: Service, caller: Caller) -> None:
     await caller.create("alice", "secret", private=True)
-    assert (await caller.post("bob", "channels.join", channel="secret")).status_code == 403
+    refused = [await caller.post("bob", "channels.join", channel=channel) for channel in ("secret", "no-such-channel")]
+    assert [answer.status_code for answer in refused] == [404, 404]
+    assert len({(answer.json()["code"], answer.json()["detail"]) for answer in refused}) == 1
     async with listening(up.ws_url, "bob") as [bob]:
         assert (await caller.post("alice", "channels.invite", channel="secret", user_ids=["bob"])).status_code == 200
         await bob.receives("member.joined", channel_id="secret", user_id="bob")

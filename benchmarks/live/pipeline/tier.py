@@ -127,6 +127,7 @@ async def _store(audience: Audience, path: Path) -> None:
                 memberships.create(
                     Channel(name, name, private=False, created_by=reader_name(0), created_at=timestamp()),
                     list(map(reader_name, audience.members[channel])),
+                    told=True,
                 )
                 for channel, name in channels
             )

@@ -1,13 +1,12 @@
 """What the commands do. Built from ports alone.
 
-A change stands in the membership store first and is told on the log after; where telling it fails, the caller
-gets `Unavailable` and can repeat the call, which tells it then. The log's message ids are derived from what
-happened, so that the repeat of something already told is dropped there.
+A change of a membership stands in the membership store first, with the duty to tell it, and is told on the log after.
+Where telling it fails, the caller gets `Unavailable`, the change stands, and the outbox tells it soon.
 """
 
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -16,7 +15,6 @@ from fanout.api import (
     ChannelAnswer,
     ChannelRequest,
     CreateChannel,
-    Forbidden,
     InvalidRequest,
     InviteRequest,
     SendMessage,
@@ -26,8 +24,6 @@ from fanout.api import (
 from fanout.errors import ChannelExists, ChannelNotFound, Unavailable
 from fanout.events import (
     MESSAGE_NEW,
-    MemberJoined,
-    MemberLeft,
     Message,
     MessageEvent,
     decode_message_event,
@@ -36,10 +32,8 @@ from fanout.events import (
 )
 from fanout.ids import new_event_id, new_message_id, new_ulid
 from fanout.ports.log import Log
-from fanout.ports.memberships import Channel, Membership, Memberships
-
-RETRY_WINDOW: Final = timedelta(seconds=100)
-"""How long a `channels.create` can be completed by repeating it: less than the log's dedup window of 120 s."""
+from fanout.ports.memberships import Channel, Memberships
+from services.command.outbox import Outbox
 
 
 def _utc_now() -> datetime:
@@ -58,6 +52,7 @@ class CommandService:
     def __init__(self, log: Log, memberships: Memberships, now: Callable[[], datetime] = _utc_now) -> None:
         self._log = log
         self._memberships = memberships
+        self._outbox = Outbox(log, memberships)
         self._now = now
 
     async def send_message(self, user_id: str, request: SendMessage, correlation_id: str) -> SentMessage:
@@ -77,43 +72,44 @@ class CommandService:
     async def create_channel(self, user_id: str, request: CreateChannel) -> ChannelAnswer:
         """Create a channel; see `Commands.create_channel`.
 
-        The creator who repeats the call shortly after it failed half-way completes it, and is answered as if it
-        had not failed. Once everything was told, or after `RETRY_WINDOW`, the channel simply exists.
+        A repeat by the creator while the creation is unfinished finishes it, with the members of the first call. Who
+        has left since stays out.
         """
-        now = self._now()
         channel_id = request.channel_id or f"chan_{new_ulid()}"
-        channel = Channel(channel_id, request.name, request.private, user_id, timestamp(now))
+        channel = Channel(channel_id, request.name, request.private, user_id, timestamp(self._now()))
         members = list(dict.fromkeys([user_id, *request.members]))
         try:
-            joined = await self._memberships.create(channel, members)
+            await self._memberships.create(channel, members)
         except ChannelExists:
-            joined = await self._unfinished(channel, members, now)
-            if not await self._tell_joined(joined):
+            if not await self._is_repeat(channel) or not await self._outbox.finish_creation(channel_id):
                 raise
         else:
-            await self._tell_joined(joined)
+            await self._outbox.finish_creation(channel_id)
         return ChannelAnswer(channel_id)
 
     async def join(self, user_id: str, request: ChannelRequest) -> ChannelAnswer:
-        """Make the user a member; see `Commands.join`. A member who joins again is told of again: a retry."""
-        channel = await self._channel(request.channel)
-        if channel.private and not await self._memberships.is_member(request.channel, user_id):
-            raise Forbidden("private_channel", "a private channel is entered by a member's invitation")
-        return await self._add(request.channel, [user_id])
+        """Make the user a member; see `Commands.join`."""
+        if not await self._is_hidden(request.channel):
+            return await self._add(request.channel, [user_id])
+        membership = await self._memberships.membership(request.channel, user_id)
+        if membership is None or membership.left_at is not None:
+            raise _not_found(request.channel)
+        await self._outbox.tell([membership])
+        return ChannelAnswer(request.channel)
 
     async def invite(self, user_id: str, request: InviteRequest) -> ChannelAnswer:
         """Make others members; see `Commands.invite`."""
-        await self._channel(request.channel)
         if not await self._memberships.is_member(request.channel, user_id):
             raise not_a_member()
         return await self._add(request.channel, list(dict.fromkeys(request.user_ids)))
 
     async def leave(self, user_id: str, request: ChannelRequest) -> ChannelAnswer:
-        """End the user's membership; see `Commands.leave`."""
-        await self._channel(request.channel)
-        ended = await self._memberships.remove(request.channel, user_id)
+        """End the user's membership; see `Commands.leave`. A repeat tells what the first call could not."""
+        ended = await self._memberships.remove(request.channel, user_id, timestamp(self._now()))
         if ended is not None:
-            await self._tell_left(ended)
+            await self._outbox.tell([ended])
+        elif await self._is_hidden(request.channel):
+            raise _not_found(request.channel)
         return ChannelAnswer(request.channel)
 
     async def _store(self, message: Message, correlation_id: str) -> str:
@@ -131,67 +127,22 @@ class CommandService:
             raise Unavailable(f"the log no longer holds the first of these messages, at {seq}")
         return decode_message_event(stored.payload, subjects.channel_of(stored.subject)).message_id
 
-    async def _channel(self, channel_id: str) -> Channel:
-        channel = await self._memberships.channel(channel_id)
-        if channel is None:
-            raise ChannelNotFound(channel_id)
-        return channel
+    async def _is_repeat(self, wanted: Channel) -> bool:
+        found = await self._memberships.channel(wanted.channel_id)
+        return found is not None and replace(found, created_at=wanted.created_at) == wanted
 
-    async def _unfinished(self, wanted: Channel, members: list[str], now: datetime) -> list[Membership]:
-        found = await self._channel(wanted.channel_id)
-        same = (found.name, found.private, found.created_by) == (
-            wanted.name,
-            wanted.private,
-            wanted.created_by,
-        )
-        if not same or now - datetime.fromisoformat(found.created_at) > RETRY_WINDOW:
-            raise ChannelExists(wanted.channel_id)
-        return await self._memberships.add(wanted.channel_id, members, timestamp(now))
+    async def _is_hidden(self, channel_id: str) -> bool:
+        """Whether an outsider is told that there is no such channel: it is private, or there is none."""
+        channel = await self._memberships.channel(channel_id)
+        return channel is None or channel.private
 
     async def _add(self, channel_id: str, user_ids: list[str]) -> ChannelAnswer:
-        await self._tell_joined(await self._memberships.add(channel_id, user_ids, timestamp(self._now())))
+        await self._outbox.tell(await self._memberships.add(channel_id, user_ids, timestamp(self._now())))
         return ChannelAnswer(channel_id)
 
-    async def _tell_joined(self, memberships: Iterable[Membership]) -> bool:
-        """Publish memberships; whether the log had not heard of each before."""
-        news = False
-        for member in memberships:
-            event = MemberJoined(new_event_id(), member.channel_id, member.user_id, member.joined_at)
-            appended = await self._log.append(
-                subjects.member_joined(member.channel_id), encode(event), msg_id=_msg_id("joined", member)
-            )
-            if not appended.duplicate:
-                news = True
-                await self._correct(member, joined=True)
-        return news
 
-    async def _tell_left(self, ended: Membership) -> None:
-        at = timestamp(self._now())
-        event = MemberLeft(new_event_id(), ended.channel_id, ended.user_id, at)
-        try:
-            await self._log.append(subjects.member_left(ended.channel_id), encode(event), msg_id=_msg_id("left", ended))
-        except Unavailable:
-            # Whoever left and is still routed to would go on reading, and a repeated call would find nothing
-            # to tell. So the membership comes back, as a new one: what is told of it is no repeat of the old.
-            await self._memberships.add(ended.channel_id, [ended.user_id], at)
-            raise
-        await self._correct(ended, joined=False)
-
-    async def _correct(self, member: Membership, *, joined: bool) -> None:
-        """Tell again, where what was told of a member is not what the store holds.
-
-        Another gateway may change the membership back, and tell so, between this one's change and its word: the log
-        would end with the older of the two, and whoever left would go on reading. But the last to tell also looks last.
-        """
-        while await self._memberships.is_member(member.channel_id, member.user_id) != joined:
-            joined = not joined
-            kind, subject = (MemberJoined, subjects.member_joined) if joined else (MemberLeft, subjects.member_left)
-            event = kind(new_event_id(), member.channel_id, member.user_id, timestamp(self._now()))
-            await self._log.append(subject(member.channel_id), encode(event), msg_id=event.event_id)
-
-
-def _msg_id(what: str, member: Membership) -> str:
-    return f"{what}:{member.channel_id}:{member.user_id}:{member.joined_at}"
+def _not_found(channel_id: str) -> ChannelNotFound:
+    return ChannelNotFound(f"there is no channel {channel_id}")
 
 
 def _message(user_id: str, request: SendMessage, sent_at: str) -> Message:

@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 
 from fanout.ids import new_ulid
 from fanout.ports.log import Log
+from services.command.composition import running_sweep
 from services.composition.backends import Backends
 from services.fan_out.snapshots import Snapshots
 from services.fan_out.worker import FanOutPorts, running_worker
@@ -84,6 +85,7 @@ class Deployment:
             messages=await self.backends.messages(),
             presence=await self.backends.presence(required=False),  # only `realtime.connect` needs it
         )
+        await self.stack.enter_async_context(running_sweep(ports.log, ports.memberships, self.process.fail))
         app = build_app(self.settings, ports, self.backends.authenticator(), self.health, REGISTRY)
         bound = await self.stack.enter_async_context(serve_http(app, self.settings.listen))
         log.info("serves REST", url=f"http://{bound}")

@@ -13,6 +13,7 @@ from services.fan_out.metrics import EVENTS_REJECTED
 from services.fan_out.partitions import Partitions
 from services.fan_out.placements import Placements
 from services.fan_out.publisher import Publisher
+from services.runtime.membership_order import MembershipOrder
 from services.runtime.tasks import insist
 
 log = structlog.get_logger(__name__)
@@ -28,12 +29,14 @@ class Members:
         placements: Placements,
         partitions: Partitions,
         publisher: Publisher,
+        order: MembershipOrder,
     ) -> None:
         self._engine = engine
         self._log = events
         self._placements = placements
         self._partitions = partitions
         self._publisher = publisher
+        self._order = order
         self._position = 0
 
     @property
@@ -60,7 +63,9 @@ class Members:
 
     async def _handle(self, stored: Stored) -> None:
         try:
-            await self._apply(stored, decode_member_event(stored.payload, channel_of(stored.subject)))
+            event = decode_member_event(stored.payload, channel_of(stored.subject))
+            if await self._order.is_newest(event):
+                await self._apply(stored, event)
         except InvalidEvent as error:
             EVENTS_REJECTED.inc()
             reason = str(error)

@@ -42,6 +42,8 @@ class Start:
     engine: Engine
     after: int
     """The membership changes after this sequence of META are still to be applied."""
+    taken_at: int
+    """When the table was taken down, in microseconds since 1970."""
 
 
 class Snapshots:
@@ -80,7 +82,7 @@ class Snapshots:
             log.warning("snapshot is not used", path=str(self._path), reason=why_not)
             return None
         log.info("snapshot restored", path=str(self._path), users=engine.stats()["users"], position=note.position)
-        return Start(engine, note.position)
+        return Start(engine, note.position, int(note.taken_at * 1_000_000))
 
     async def write(self, engine: Engine, position: int) -> None:
         """Write the table, to which every membership change up to `position` was applied. A failure is logged."""

@@ -22,6 +22,7 @@ from services.fan_out.publisher import Publisher
 from services.fan_out.rosters import Rosters
 from services.fan_out.snapshots import Snapshots, Start
 from services.fan_out.typing_router import TypingRouter
+from services.runtime.membership_order import MembershipOrder
 from services.runtime.tasks import Tasks, every, insist
 
 log = structlog.get_logger(__name__)
@@ -62,7 +63,8 @@ class FanOutWorker:
         self.placements = Placements(worker_id, engine, ports.memberships, ports.bus, tasks)
         self.rosters = Rosters(worker_id, engine, self.placements, ports.presence, ports.bus, tasks)
         self.crew = Crew(worker_id, ports.bus, ports.log, self.partitions)
-        self._members = Members(engine, ports.log, self.placements, self.partitions, self.publisher)
+        order = MembershipOrder(ports.memberships, known_at=start.taken_at if start else None)
+        self._members = Members(engine, ports.log, self.placements, self.partitions, self.publisher, order)
         self._typing = TypingRouter(engine, ports.bus, self.partitions, self.publisher, ports.log.partitions)
         self._log_resets = LogResets(engine, self.placements, tasks)
         self._tasks = tasks

@@ -79,19 +79,19 @@ async def create_channel(request: Caller, data: JSONBody[CreateChannel], command
     return await commands.create_channel(request.user, data)
 
 
-@_post("channels.join", "Join a channel", "The caller is a member.", "private_channel", "channel_not_found")
+@_post("channels.join", "Join a channel", "The caller is a member.", "channel_not_found")
 async def join_channel(request: Caller, data: JSONBody[ChannelRequest], commands: CommandsGiven) -> ChannelAnswer:
-    """A private channel is entered by a member's invitation only."""
+    """A private channel is entered by a member's invitation only: to others it is as if it did not exist."""
     return await commands.join(request.user, data)
 
 
 @_post("channels.leave", "Leave a channel", "The caller is no member.", "channel_not_found")
 async def leave_channel(request: Caller, data: JSONBody[ChannelRequest], commands: CommandsGiven) -> ChannelAnswer:
-    """Leaving a channel that one is not in changes nothing."""
+    """Leaving a channel that one is not in changes nothing; a private one is as if it did not exist."""
     return await commands.leave(request.user, data)
 
 
-@_post("channels.invite", "Make others members", "They are members.", "not_a_member", "channel_not_found")
+@_post("channels.invite", "Make others members", "They are members.", "not_a_member")
 async def invite(request: Caller, data: JSONBody[InviteRequest], commands: CommandsGiven) -> ChannelAnswer:
     """The caller is a member; who is one already stays one."""
     return await commands.invite(request.user, data)

@@ -20,6 +20,7 @@ from fanout.ports.log import Log, Stored
 from fanout.subjects import MESSAGES, META, channel_of, instance_events
 from services.notification.metrics import GAPS_REPAIRED, INBOX_OVERFLOWS, STALE_DROPPED
 from services.notification.registry import Registry
+from services.runtime.membership_order import MembershipOrder
 from services.runtime.skipping import skip
 from services.runtime.tasks import insist
 
@@ -39,11 +40,12 @@ class MembershipChanges:
 class Inbox:
     """One instance's inbox, handled by one task: order needs no lock."""
 
-    def __init__(self, instance_id: str, bus: Bus, events: Log, registry: Registry) -> None:
+    def __init__(self, instance_id: str, bus: Bus, events: Log, registry: Registry, order: MembershipOrder) -> None:
         self._instance_id = instance_id
         self._bus = bus
         self._log = events
         self._registry = registry
+        self._order = order
         self._batches: deque[Arrival] = deque()
         self._backlog = 0
         self._arrived = asyncio.Event()
@@ -78,6 +80,7 @@ class Inbox:
     def watching(self, user_id: str) -> Iterator["MembershipChanges"]:
         """Count the membership events of a user that are applied here within the context."""
         changes = MembershipChanges()
+        self._order.loading(user_id)
         self._watched[user_id].append(changes)
         try:
             yield changes
@@ -181,6 +184,8 @@ class Inbox:
     async def _apply_member_event(self, channel: str, event: bytes, frame: bytes) -> None:
         change = decode_member_event(event, channel)
         user_id = change.user_id
+        if not await self._order.is_newest(change, held=bool(self._registry.sessions_of(user_id))):
+            return
         for changes in self._watched.get(user_id, ()):
             changes.count += 1
         if isinstance(change, MemberLeft):

@@ -23,6 +23,7 @@ from services.notification.log_resets import LogResets
 from services.notification.metrics import CONNECTIONS_REFUSED, FRAMES_REFUSED
 from services.notification.registry import Registry
 from services.notification.session import Ending, Session
+from services.runtime.membership_order import MembershipOrder
 from services.runtime.tasks import Tasks, insist
 
 log = structlog.get_logger(__name__)
@@ -59,7 +60,8 @@ class NotificationInstance:
         self._ports = ports
         self._instance_id = instance_id
         self._tasks = tasks
-        self._inbox = Inbox(instance_id, ports.bus, ports.log, self.registry)
+        order = MembershipOrder(ports.memberships)
+        self._inbox = Inbox(instance_id, ports.bus, ports.log, self.registry, order)
         self._confirmations = Confirmations(instance_id, ports.presence, ports.bus)
         self._control = Control(instance_id, ports.bus, self.registry, self._confirmations, tasks)
         self._housekeeping = Housekeeping(

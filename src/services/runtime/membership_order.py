@@ -1,0 +1,60 @@
+"""Membership events in the order of their versions, whatever their order in the log."""
+
+from collections.abc import Callable
+
+from prometheus_client import Counter
+
+from fanout.events import MemberEvent, MemberJoined
+from fanout.membership_versions import Age, MembershipVersions, now_us
+from fanout.ports.memberships import Memberships
+from services.runtime.tasks import insist
+
+OUTDATED = Counter(
+    "fanout_membership_events_outdated_total", "Membership events that came after a newer change and were ignored"
+)
+
+
+class MembershipOrder:
+    """Tells a reader of META which events it must ignore, since a newer change of the same membership is known.
+
+    Args:
+        memberships: the store, which is asked where the versions of recent changes do not decide.
+        known_at: when the reader's lists were loaded, in microseconds since 1970; None for now.
+        clock: microseconds since 1970.
+    """
+
+    def __init__(
+        self, memberships: Memberships, *, known_at: int | None = None, clock: Callable[[], int] = now_us
+    ) -> None:
+        self._memberships = memberships
+        self._clock = clock
+        self._versions = MembershipVersions(clock() if known_at is None else known_at)
+
+    def loading(self, user_id: str) -> None:
+        """The user's list is about to be loaded from the store: an event from before must not change it unchecked."""
+        self._versions.loaded(user_id, self._clock())
+
+    async def is_newest(self, event: MemberEvent, *, held: bool = True) -> bool:
+        """Whether an event is to be applied. Where the store has to be asked and is away, this waits for it.
+
+        Args:
+            event: from META.
+            held: whether the reader holds a list of this user, which a wrong event could spoil.
+        """
+        user_id, channel_id = event.user_id, event.channel_id
+        age = self._versions.age(user_id, channel_id, event.version, self._clock())
+        if age is Age.OLDER or (age is Age.UNKNOWN and held and not await self._is_in_store(event)):
+            OUTDATED.inc()
+            return False
+        self._versions.seen(user_id, channel_id, event.version)
+        return True
+
+    async def _is_in_store(self, event: MemberEvent) -> bool:
+        """Whether the store holds no newer change. One that it holds was told or will be, by an event of its own."""
+        stored = await insist(
+            lambda: self._memberships.membership(event.channel_id, event.user_id), "checking a membership event"
+        )
+        if stored is None:  # it ended long ago, or never was
+            return not isinstance(event, MemberJoined)
+        self._versions.seen(event.user_id, event.channel_id, stored.version)
+        return stored.version <= event.version

@@ -1,0 +1,194 @@
+import asyncio
+
+import pytest
+
+from fanout.errors import Unavailable
+from fanout.events import MemberJoined, MemberLeft, decode_member_event
+from fanout.ports.log import Appended
+from fanout.ports.memberships import Channel, Membership
+from fanout.subjects import META, channel_of
+from services.command.metrics import CHANGES_TOLD_LATE, CHANGES_UNTOLD
+from services.command.outbox import RENEW_AFTER_US, Outbox
+from tests.support.fakes import FakeLog, FakeMemberships
+
+GENERAL = Channel("general", "General", private=False, created_by="ann", created_at="t0")
+
+
+class Clock:
+    now = 1_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def log() -> FakeLog:
+    return FakeLog()
+
+
+@pytest.fixture
+async def store(clock: Clock) -> FakeMemberships:
+    store = FakeMemberships(clock)
+    await store.create(GENERAL, ["ann"], told=True)
+    return store
+
+
+@pytest.fixture
+def outbox(log: FakeLog, store: FakeMemberships, clock: Clock) -> Outbox:
+    return Outbox(log, store, clock)
+
+
+def events(log: FakeLog) -> list[MemberJoined | MemberLeft]:
+    return [decode_member_event(stored.payload, channel_of(stored.subject)) for stored in log.streams[META]]
+
+
+def told(log: FakeLog) -> list[tuple[str, str, int]]:
+    return [("-" if isinstance(event, MemberLeft) else "+", event.user_id, event.version) for event in events(log)]
+
+
+async def leave(store: FakeMemberships, user_id: str) -> Membership:
+    ended = await store.remove("general", user_id, "t2")
+    assert ended is not None
+    return ended
+
+
+async def test_a_change_is_told_with_its_version_and_time(log: FakeLog, store: FakeMemberships, outbox: Outbox) -> None:
+    [bob] = await store.add("general", ["bob"], "t1")
+    await outbox.tell([bob])
+    ended = await leave(store, "bob")
+    await outbox.tell([ended])
+    assert told(log) == [("+", "bob", bob.version), ("-", "bob", ended.version)]
+    assert [event.at for event in events(log)] == ["t1", "t2"]
+    assert await store.count_untold() == 0
+
+
+async def test_what_was_told_is_not_told_again(log: FakeLog, store: FakeMemberships, outbox: Outbox) -> None:
+    await outbox.tell(await store.add("general", ["bob"], "t1"))
+    log.msg_ids.clear()
+    await outbox.tell(await store.add("general", ["ann", "bob"], "t1"))
+    assert len(told(log)) == 1
+
+
+async def test_the_sweep_tells_what_no_call_told(log: FakeLog, store: FakeMemberships, outbox: Outbox) -> None:
+    await store.add("general", ["bob", "cat"], "t1")
+    await leave(store, "cat")
+    counted = CHANGES_TOLD_LATE._value.get()
+    await outbox.sweep()
+    assert [kind + user for kind, user, _ in told(log)] == ["+bob", "-cat"]
+    assert CHANGES_TOLD_LATE._value.get() == counted + 2
+    assert CHANGES_UNTOLD._value.get() == 2
+    await outbox.sweep()
+    assert len(told(log)) == 2
+    assert CHANGES_TOLD_LATE._value.get() == counted + 2
+    assert CHANGES_UNTOLD._value.get() == 0
+
+
+async def test_a_sweep_beside_the_call_tells_nothing_twice(
+    log: FakeLog, store: FakeMemberships, outbox: Outbox
+) -> None:
+    changed = await store.add("general", ["bob", "cat"], "t1")
+    await asyncio.gather(outbox.tell(changed), outbox.sweep(), outbox.sweep())
+    assert sorted(user for _, user, _ in told(log)) == ["bob", "cat"]
+
+
+async def test_a_sweep_goes_on_until_everything_is_told(log: FakeLog, store: FakeMemberships, outbox: Outbox) -> None:
+    users = [f"user-{number}" for number in range(1_201)]
+    await store.add("general", users, "t1")
+    await outbox.sweep()
+    assert [user for _, user, _ in told(log)] == sorted(users)
+
+
+async def test_a_sweep_that_the_log_stops_is_taken_up_by_the_next(
+    log: FakeLog, store: FakeMemberships, outbox: Outbox
+) -> None:
+    await store.add("general", ["bob", "cat", "dan"], "t1")
+    log.fail_after = 2
+    with pytest.raises(Unavailable):
+        await outbox.sweep()
+    await outbox.sweep()
+    assert [user for _, user, _ in told(log)] == ["bob", "cat", "dan"]
+
+
+async def test_a_creation_that_no_call_finished_is_finished_by_the_sweep(
+    log: FakeLog, store: FakeMemberships, outbox: Outbox
+) -> None:
+    await store.create(Channel("other", "o", private=True, created_by="bob", created_at="t0"), ["bob", "cat"])
+    await outbox.sweep()
+    assert [user for _, user, _ in told(log)] == ["bob", "cat"]
+    assert await store.unfinished(10) == []
+    assert not await outbox.finish_creation("other")
+
+
+class Overtaken(FakeLog):
+    """Bob leaves while what was before is on its way."""
+
+    def __init__(self, log: FakeLog, store: FakeMemberships) -> None:
+        super().__init__()
+        self.streams, self.msg_ids = log.streams, log.msg_ids
+        self._store = store
+
+    async def append(self, subject: str, payload: bytes, *, msg_id: str) -> Appended:
+        await leave(self._store, "bob")
+        return await super().append(subject, payload, msg_id=msg_id)
+
+
+async def test_telling_a_change_does_not_mark_a_newer_one_as_told(
+    log: FakeLog, store: FakeMemberships, outbox: Outbox
+) -> None:
+    joined = await store.add("general", ["bob"], "t1")
+    await Outbox(Overtaken(log, store), store).tell(joined)
+    assert await store.count_untold() == 1
+    await outbox.sweep()
+    assert [kind + user for kind, user, _ in told(log)] == ["+bob", "-bob"]
+
+
+@pytest.mark.parametrize("by", ["sweep", "call"])
+async def test_a_change_that_is_told_late_gets_a_version_of_now(
+    log: FakeLog, store: FakeMemberships, outbox: Outbox, clock: Clock, by: str
+) -> None:
+    """So that a search by version finds the changes that the log has after a point."""
+    [bob] = await store.add("general", ["bob"], "t1")
+    clock.now += RENEW_AFTER_US + 1
+    [cat] = await store.add("general", ["cat"], "t1")
+    await (outbox.sweep() if by == "sweep" else outbox.tell([bob, cat]))
+    assert sorted(told(log)) == [("+", "bob", clock.now), ("+", "cat", cat.version)]
+    assert bob.version < clock.now
+    assert await store.count_untold() == 0
+
+
+async def test_changes_are_told_again_as_they_stand_now(
+    log: FakeLog, store: FakeMemberships, outbox: Outbox, clock: Clock
+) -> None:
+    await outbox.tell(await store.add("general", ["early"], "t1"))
+    clock.now += 1_000
+    since = clock.now
+    users = [f"user-{number:04}" for number in range(700)]
+    await outbox.tell(await store.add("general", users, "t1"))
+    clock.now += 1
+    await outbox.tell([await leave(store, "user-0000")])
+    before = told(log)
+    assert await outbox.tell_again_since(since) == 0, "the log holds them all"
+    log.streams[META].clear()
+    log.msg_ids.clear()
+    assert await outbox.tell_again_since(since) == 700
+    assert told(log) == before[2:], "each as it stands, by its version, the newest last"
+
+
+async def test_a_document_is_kept_an_hour_after_it_was_told_again(
+    store: FakeMemberships, outbox: Outbox, clock: Clock
+) -> None:
+    await outbox.tell(await store.add("general", ["bob"], "t1"))
+    await outbox.tell([await leave(store, "bob")])
+    clock.now += 3_599_000_000
+    await outbox.tell_again_since(0)
+    clock.now += 3_599_000_000
+    await outbox.prune()
+    assert await store.membership("general", "bob") is not None
+    clock.now += 1_000_000
+    await outbox.prune()
+    assert await store.membership("general", "bob") is None
