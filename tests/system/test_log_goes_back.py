@@ -115,6 +115,32 @@ async def test_a_log_that_grew_past_its_old_end_before_anybody_looked_loses_noth
             await listener.receives("full_refresh_required", tier=4, reason="log_reset")
 
 
+async def test_changes_of_memberships_that_the_log_lost_are_told_again(
+    cluster: Cluster, nats_server: NatsServer, caller: Caller
+) -> None:
+    """A worker and an instance that saw none of the changes, since they stood still, come to the store's truth."""
+    [first, second], workers = cluster.all("notification"), cluster.all("fanout")
+    async with listening(first.ws_url, "user-1", "stranger") as [user, stranger]:
+        saved = await asyncio.to_thread(nats_server.save)
+        await eventually(lambda: _ready(cluster), READY_WITHIN_S)
+        for service in (first, *workers):
+            service.pause()
+        assert (await caller.post("user-1", "channels.leave", channel=CHANNELS[0])).status_code == 200
+        assert (await caller.post("stranger", "channels.join", channel=CHANNELS[0])).status_code == 200
+        await asyncio.to_thread(nats_server.lose_all_since, saved)
+        for service in (first, *workers):
+            service.resume()
+        await stranger.receives("member.joined", channel_id=CHANNELS[0], user_id="stranger")
+        await user.receives("member.left", channel_id=CHANNELS[0], user_id="user-1")
+        await eventually(lambda: _ready(cluster), READY_WITHIN_S)
+        await caller.say("user-2", CHANNELS[0], "after")
+        await caller.say("user-2", CHANNELS[1], "after")
+        await stranger.until(lambda: stranger.texts(CHANNELS[0]) == ["after"])
+        await user.until(lambda: user.texts(CHANNELS[1]) == ["after"])
+        assert user.texts(CHANNELS[0]) == []
+    assert second.running
+
+
 async def _grow(server: NatsServer, count: int) -> dict[str, list[str]]:
     """Have the log accept messages past all parts; what it accepted."""
     accepted: dict[str, list[str]] = {channel: [] for channel in CHANNELS}

@@ -7,6 +7,7 @@ from fanout.api import Commands
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from services.command.outbox import PRUNE_EVERY_S, SWEEP_EVERY_S, Outbox
+from services.command.retelling import Retelling
 from services.command.service import CommandService
 from services.runtime.tasks import Tasks, every
 
@@ -20,9 +21,14 @@ def build_commands(log: Log, memberships: Memberships) -> Commands:
 async def running_sweep(
     log: Log, memberships: Memberships, on_failure: Callable[[BaseException], None]
 ) -> AsyncIterator[None]:
-    """Tell changes of memberships that no call has told, for the length of the context. Any number may do it."""
+    """Tell changes of memberships that no call has told, or that the log has lost, for the length of the context.
+
+    Any number may do it.
+    """
     outbox = Outbox(log, memberships)
     async with Tasks(on_failure) as tasks:
+        forget = log.on_reset(Retelling(outbox, tasks).hear)
         tasks.start(every(SWEEP_EVERY_S, outbox.sweep, "telling changes of memberships"), "membership-sweep")
         tasks.start(every(PRUNE_EVERY_S, outbox.prune, "deleting ended memberships"), "membership-prune")
         yield
+        forget()

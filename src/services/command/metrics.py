@@ -10,3 +10,7 @@ CHANGES_UNTOLD = Gauge(
     "fanout_membership_changes_untold",
     "Changes of memberships that the last sweep found in the store and not yet told",
 )
+CHANGES_TOLD_AGAIN = Counter(
+    "fanout_membership_changes_told_again_total",
+    "Changes of memberships that were told again since the log had lost them",
+)

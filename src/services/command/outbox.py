@@ -40,6 +40,10 @@ class Outbox:
         self._memberships = memberships
         self._clock = clock
 
+    def now(self) -> int:
+        """The time, in microseconds since 1970, as versions have it."""
+        return self._clock()
+
     async def tell(self, memberships: Sequence[Membership]) -> int:
         """Tell the newest change of each, but for those that were told.
 

@@ -1,0 +1,60 @@
+"""Changes of memberships that the log lost are told again from the store."""
+
+from fanout.events import decode_member_event
+from fanout.log_record import RETOLD_S
+from fanout.ports.log import Reset
+from fanout.ports.memberships import Channel
+from fanout.subjects import MESSAGES, META, channel_of
+from services.command.outbox import Outbox
+from services.command.retelling import MARGIN_S, Retelling
+from services.runtime.tasks import Tasks
+from tests.support.fakes import FakeLog, FakeMemberships
+from tests.support.observing import until
+
+NOW_US = 1_000_000_000_000_000
+GENERAL = Channel("general", "General", private=False, created_by="ann", created_at="t0")
+
+
+class Clock:
+    now = NOW_US
+
+    def __call__(self) -> int:
+        return self.now
+
+
+async def _told_after(reset: Reset, *, age_s: float, down_first: bool = False) -> list[str]:
+    """Who is told of again, of the two whose changes are so old and new, after the log has lost everything."""
+    clock = Clock()
+    store = FakeMemberships(clock)
+    clock.now = NOW_US - int(age_s * 1e6)
+    await store.create(GENERAL, ["old"], told=True)
+    clock.now = NOW_US
+    log = FakeLog()
+    await Outbox(log, store, clock).tell(await store.add("general", ["new"], "t1"))
+    lost = FakeLog()
+    lost.fail_after = 0 if down_first else None
+    failures: list[BaseException] = []
+    async with Tasks(failures.append) as tasks:
+        Retelling(Outbox(lost, store, clock), tasks).hear(reset)
+        if reset.stream == META:
+            await until(lambda: not tasks._tasks, "told again")
+        assert not failures
+        return [decode_member_event(each.payload, channel_of(each.subject)).user_id for each in lost.streams[META]]
+
+
+async def test_what_is_newer_than_the_newest_survivor_is_told_again() -> None:
+    survivor = Reset(META, (NOW_US - 30_000_000) * 1_000)
+    assert await _told_after(survivor, age_s=30 + 2 * MARGIN_S) == ["new"]
+    assert await _told_after(survivor, age_s=30 + MARGIN_S / 2) == ["old", "new"]
+
+
+async def test_no_more_than_an_hour_is_told_again() -> None:
+    assert await _told_after(Reset(META, 0), age_s=RETOLD_S + 2 * MARGIN_S) == ["new"]
+
+
+async def test_a_log_that_is_away_meanwhile_is_waited_for() -> None:
+    assert await _told_after(Reset(META, 0), age_s=10, down_first=True) == ["old", "new"]
+
+
+async def test_lost_messages_concern_no_membership() -> None:
+    assert await _told_after(Reset(MESSAGES, 0), age_s=10) == []
