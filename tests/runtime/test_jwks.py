@@ -1,6 +1,8 @@
 import asyncio
 import json
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from services.runtime import jwks
 from services.runtime.health import Degraded
 from services.runtime.jwks import CHECK_INTERVAL_S, MAX_AGE_S, MAX_BYTES, REFRESH_INTERVAL_S, KeySet
 from services.runtime.tokens import TokenVerifier
+from tests.support.certificates import Authority
 from tests.support.issuer import Issuer, new_key, public_jwk, running_issuer
 
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
@@ -286,6 +289,27 @@ async def test_a_set_of_keys_that_trickles_is_given_up(head: bytes, monkeypatch:
             with pytest.raises(Unavailable, match="no answer within"):
                 await keys.key("any")
             await gone.wait()
+
+
+async def test_the_authorities_are_those_of_the_machine_or_of_ssl_cert_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued = Authority(tmp_path).issue("127.0.0.1")
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(issued.certificate, issued.key)
+    document = json.dumps({"keys": [public_jwk(KEYS["ES256"], "one")]}).encode()
+
+    async def answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(document), document))
+        writer.close()
+
+    async with await asyncio.start_server(answering, "127.0.0.1", 0, ssl=server_side) as server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/jwks"
+        with pytest.raises(Unavailable, match=r"certificate is not trusted.*SSL_CERT_FILE"):
+            await KeySet(url).key("one")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        assert (await KeySet(url).key("one")).kind == "EC"
 
 
 async def test_one_request_serves_all_who_wait_and_none_of_them_ends_it(

@@ -7,6 +7,7 @@ that the issuer has withdrawn is refused as soon as it answers again.
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -17,6 +18,7 @@ import structlog
 
 from fanout.errors import Unavailable
 from fanout.ports.authenticator import TokenRefused
+from services.runtime.certificates import untrusted
 from services.runtime.health import Degraded
 
 FETCH_TIMEOUT_S: Final = 5.0
@@ -158,7 +160,8 @@ class KeySet:
     async def _document(self) -> bytes:
         # The settings admit http and https alone, and no token chooses the address.
         plain = {"Accept-Encoding": "identity"}  # so that few bytes cannot become many
-        client = httpx.AsyncClient(timeout=FETCH_TIMEOUT_S, follow_redirects=True, headers=plain)
+        trusted = await asyncio.to_thread(ssl.create_default_context)  # the machine's, not those of the library
+        client = httpx.AsyncClient(verify=trusted, timeout=FETCH_TIMEOUT_S, follow_redirects=True, headers=plain)
         async with client, client.stream("GET", self._url) as response:
             if not response.is_success:
                 raise Unavailable(f"it answers {response.status_code}")
@@ -200,4 +203,6 @@ def _why(error: Exception) -> str:
     if isinstance(error, Unavailable):
         return str(error)
     # An invalid URL is quoted with its password.
-    return "its address is not valid" if isinstance(error, httpx.InvalidURL) else f"{type(error).__name__}: {error}"
+    if isinstance(error, httpx.InvalidURL):
+        return "its address is not valid"
+    return untrusted(error) or f"{type(error).__name__}: {error}"
