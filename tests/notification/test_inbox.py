@@ -10,6 +10,7 @@ from fanout import Engine, Unavailable
 from fanout.events import MemberJoined, MemberLeft, Message, MessageEvent, encode, timestamp
 from fanout.ids import new_event_id, new_message_id
 from fanout.lanes import Lane
+from fanout.membership_versions import now_us
 from fanout.ports.authenticator import Identity
 from fanout.subjects import MESSAGES, META, instance_events, member_joined, member_left, message
 from services.notification import inbox as inbox_module
@@ -18,9 +19,10 @@ from services.notification.metrics import INBOX_OVERFLOWS
 from services.notification.registry import Registry
 from services.notification.session import Session
 from services.runtime import tasks as tasks_module
+from services.runtime.membership_order import MembershipOrder
 from services.runtime.skipping import MESSAGES_SKIPPED
 from services.runtime.tasks import Tasks
-from tests.support.fakes import FakeBus, FakeLog
+from tests.support.fakes import FakeBus, FakeLog, FakeMemberships
 from tests.support.observing import until
 from tests.support.platform import Client
 
@@ -35,7 +37,8 @@ class World:
     def __init__(self, tasks: Tasks) -> None:
         self.bus, self.log = FakeBus(), FakeLog()
         self.registry = Registry()
-        self.inbox = Inbox(INSTANCE, self.bus, self.log, self.registry)
+        order = MembershipOrder(FakeMemberships(), known_at=0)
+        self.inbox = Inbox(INSTANCE, self.bus, self.log, self.registry, order)
         self.alice = Client("alice")
         self._tasks = tasks
         self._worker = Engine()
@@ -66,7 +69,7 @@ class World:
 
     async def change(self, user: str, *, joins: bool, lost: bool = False, payload: bytes | None = None) -> None:
         kind, subject = (MemberJoined, member_joined) if joins else (MemberLeft, member_left)
-        payload = payload or encode(kind(new_event_id(), CHANNEL, user, timestamp()))
+        payload = payload or encode(kind(new_event_id(), CHANNEL, user, timestamp(), now_us()))
         seq = (await self.log.append(subject(CHANNEL), payload, msg_id=new_event_id())).seq
         self._worker.route_stored(META_LANE, seq, CHANNEL, payload, also=user)
         self.send(lost=lost)

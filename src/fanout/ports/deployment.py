@@ -12,8 +12,12 @@ class Deployment(Protocol):
         """The deployment's id, or None where none was made yet."""
         ...
 
-    async def make_id(self) -> str:
-        """Make the deployment's id, unless there is one; the one that holds."""
+    async def make_id(self, wanted: str | None = None) -> str:
+        """Make the deployment's id, unless there is one; the one that holds.
+
+        Args:
+            wanted: the id that the streams carry, where the store is to take it over; None for a new one.
+        """
         ...
 
     async def log_record(self, stream: str) -> LogRecord | None:

@@ -69,13 +69,23 @@ def check(
     _report(about, asyncio.run(_try_each(settings, _inspections_for(service), alone=service in {None, _UP})))
 
 
-def migrate() -> None:
+def migrate(
+    *,
+    adopt: Annotated[
+        bool,
+        typer.Option(
+            "--adopt",
+            help="Take over stores and streams that are in use and carry no deployment's id, or have the membership "
+            "store take over the id that the streams carry. What carries another id is refused all the same.",
+        ),
+    ] = False,
+) -> None:
     """Create what the stores and the log need: files, schemas, streams, a secret. What is there stays.
 
     Exit code: 0 all is there, 1 a dependency is bad, 2 the settings are.
     """
     settings = settings_or_exit()
-    _report([], asyncio.run(_try_each(settings, _openings, alone=True)))
+    _report([], asyncio.run(_try_each(settings, _openings, alone=True, adopt=adopt)))
 
 
 def _missing_to_serve(settings: Settings) -> list[str]:
@@ -84,9 +94,11 @@ def _missing_to_serve(settings: Settings) -> list[str]:
     return []
 
 
-async def _try_each(settings: Settings, attempts: Attempts, *, alone: bool) -> list[tuple[int, list[Line]]]:
+async def _try_each(
+    settings: Settings, attempts: Attempts, *, alone: bool, adopt: bool = False
+) -> list[tuple[int, list[Line]]]:
     async with AsyncExitStack() as stack:
-        backends = Backends(settings, Health(), stack, alone=alone)
+        backends = Backends(settings, Health(), stack, alone=alone, adopt=adopt)
         return [await _try(name, attempt) for name, attempt in attempts(settings, backends).items()]
 
 

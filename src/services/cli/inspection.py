@@ -11,7 +11,6 @@ from fanout.errors import FanoutError, Unavailable
 from services.adapters.embedded import store
 from services.adapters.embedded.log import is_in_use
 from services.adapters.nats_monitor import sync_interval
-from services.adapters.redis.presence import RedisPresence
 from services.adapters.sqlite import memberships, messages
 from services.adapters.sqlite.database import Schema, inspect
 from services.composition.backends import IN_USE_REMEDY, LOG_FILE, MEMBERSHIPS_FILE, MESSAGES_FILE, Backends, naming
@@ -87,10 +86,8 @@ class Inspection:
 
     async def presence(self) -> Found:
         """Presence: Redis, or embedded."""
-        presence = await self._backends.presence()
-        if isinstance(presence, RedisPresence):
-            return Found("Redis", tuple(await presence.warnings()))
-        return Found("embedded")
+        weak = await self._backends.look_at_presence()
+        return Found("embedded") if weak is None else Found("Redis", tuple(weak))
 
     async def listen(self) -> Found:
         """The address of REST, health and metrics."""

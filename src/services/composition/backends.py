@@ -59,10 +59,14 @@ class Backends:
         health: gets a check for each that is opened.
         stack: closes them, last opened first.
         alone: all services run in this process, so what only works inside one may be embedded.
+        adopt: take over stores and streams that are in use and carry no deployment's id.
     """
 
-    def __init__(self, settings: Settings, health: Health, stack: AsyncExitStack, *, alone: bool) -> None:
+    def __init__(
+        self, settings: Settings, health: Health, stack: AsyncExitStack, *, alone: bool, adopt: bool = False
+    ) -> None:
         self._settings = settings
+        self._adopt = adopt
         self._health = health
         self._stack = stack
         self._alone = alone
@@ -71,7 +75,7 @@ class Backends:
         self._bus: Bus | None = None
         self._presence: RedisPresence | EmbeddedPresence | None = None
         self._memberships: SqliteMemberships | None = None
-        self._messages: Messages | None = None
+        self._messages: SqliteMessages | None = None
         self._authenticator: TokenVerifier | None = None
 
     async def log(self) -> Log:
@@ -93,6 +97,20 @@ class Backends:
             nats = await self._connection()
             self._bus = self._checked("bus", NatsBus(nats, self._names)) if nats else self._owned("bus", EmbeddedBus())
         return self._bus
+
+    async def look_at_presence(self) -> list[str] | None:
+        """What of the Redis is weak, a line each, None where presence is embedded; writes nothing.
+
+        Raises:
+            ForeignStore: it is another deployment's, or another program's.
+        """
+        if self._settings.redis_url is None:
+            self._require_alone("REDIS_URL", "a redis-server")
+            return None
+        with _naming_redis():
+            return await RedisPresence.look(
+                self._settings.redis_url, prefix=self._settings.prefix, deployment=await self._existing_id()
+            )
 
     async def presence(self, *, required: bool = True) -> Presence:
         """Presence: Redis, or embedded.
@@ -118,7 +136,9 @@ class Backends:
         """Messages: SQLite under the data directory, which processes of one machine may share."""
         if self._messages is None:
             opened = await SqliteMessages.open(self._data(MESSAGES_FILE))
-            self._messages = self._owned("messages", opened)
+            self._stack.push_async_callback(opened.close)
+            await opened.claim_for(await self._deployment_id(), adopt=self._adopt)
+            self._messages = self._checked("messages", opened)
         return self._messages
 
     def authenticator(self) -> Authenticator:
@@ -155,6 +175,11 @@ class Backends:
         path = self._settings.data_dir / MEMBERSHIPS_FILE
         return await asyncio.to_thread(look_into, path, id_in) if path.exists() else None
 
+    async def _deployment_id(self) -> str:
+        """The id that every store carries. The log says first whether the membership store is the right one."""
+        await self.log()
+        return await (await self.deployment()).make_id()
+
     async def _membership_store(self) -> SqliteMemberships:
         if self._memberships is None:
             opened = await SqliteMemberships.open(self._data(MEMBERSHIPS_FILE))
@@ -166,13 +191,11 @@ class Backends:
         if url is None:
             self._require_alone("REDIS_URL", "a redis-server")
             return EmbeddedPresence()
-        try:
-            with naming("REDIS_URL"):
-                return await RedisPresence.open(url)
-        except (ValueError, TypeError):  # not chained: its text may quote the password
-            raise ConfigurationError(
-                ["FANOUT_REDIS_URL: the Redis client does not know its options; leave out what stands behind the ?"]
-            ) from None
+        deployment = await self._deployment_id()
+        with _naming_redis():
+            if self._adopt:
+                await RedisPresence.adopt(url, prefix=self._settings.prefix, deployment=deployment)
+            return await RedisPresence.open(url, prefix=self._settings.prefix, deployment=deployment)
 
     async def _open_log(self) -> Log:
         settings = self._settings
@@ -185,13 +208,14 @@ class Backends:
             names=self._names,
             partitions=settings.partitions,
             replicas=settings.stream_replicas,
+            adopt=self._adopt,
         )
         return self._owned("log", opened)
 
     async def _open_embedded_log(self) -> EmbeddedLog:
         path = self._data(LOG_FILE)
         try:
-            return await EmbeddedLog.open(path, deployment=await self.deployment(), partitions=1)
+            return await EmbeddedLog.open(path, deployment=await self.deployment(), adopt=self._adopt, partitions=1)
         except InUse as error:
             raise Unavailable(f"{error}: {IN_USE_REMEDY}") from error
 
@@ -231,3 +255,14 @@ def naming(variable: str) -> Iterator[None]:
         yield
     except Unavailable as error:
         raise Unavailable(f"{PREFIX}{variable}: {error}") from error
+
+
+@contextmanager
+def _naming_redis() -> Iterator[None]:
+    try:
+        with naming("REDIS_URL"):
+            yield
+    except (ValueError, TypeError):  # not chained: its text may quote the password
+        raise ConfigurationError(
+            ["FANOUT_REDIS_URL: the Redis client does not know its options; leave out what stands behind the ?"]
+        ) from None

@@ -21,9 +21,9 @@ class EmbeddedDeployment:
         """See the port."""
         return self._id
 
-    async def make_id(self) -> str:
+    async def make_id(self, wanted: str | None = None) -> str:
         """See the port."""
-        self._id = self._id or f"dep_{new_ulid()}"
+        self._id = self._id or wanted or f"dep_{new_ulid()}"
         return self._id
 
     async def log_record(self, stream: str) -> LogRecord | None:

@@ -11,13 +11,15 @@ from fanout.ids import new_ulid
 from fanout.ports.deployment import Deployment
 from fanout.ports.log import Appended, Stored
 from fanout.subjects import STREAM_SUBJECTS
-from services.adapters.sqlite.database import Database, Schema
+from services.adapters.sqlite import ownership
+from services.adapters.sqlite.database import UNRELEASED, Database, Schema
 
 DEDUP_WINDOW_S: Final = 120.0
 MAX_AGE_S: Final = 7 * 86_400.0
 _PRUNE_SLICE: Final = 1_000
 
 SCHEMA: Final[Schema] = (
+    UNRELEASED,
     (
         """CREATE TABLE streams (
             name TEXT PRIMARY KEY,
@@ -43,10 +45,8 @@ SCHEMA: Final[Schema] = (
             PRIMARY KEY (stream, msg_id)
         ) STRICT, WITHOUT ROWID""",
         "CREATE INDEX recent_by_age ON recent (at)",
-        """CREATE TABLE identity (
-            created TEXT NOT NULL,
-            deployment TEXT
-        ) STRICT""",
+        "CREATE TABLE identity (created TEXT NOT NULL) STRICT",
+        ownership.STATEMENT,
         """CREATE TABLE floors (
             stream TEXT NOT NULL,
             durable TEXT NOT NULL,
@@ -165,17 +165,15 @@ class EventStore:
         Raises:
             ForeignStore: it carries another one; or none, though it holds events and is not to be adopted.
         """
-        carried, holds_events = await self._database.read(_carried)
+        carried = await ownership.owner_of(self._database)
         known = await deployment.existing_id()
-        if carried and carried != known:
-            whose = f"this is {known}" if known else "the membership store is of none yet"
-            raise ForeignStore(f"the log is of deployment {carried}, and {whose}: give each its own FANOUT_DATA_DIR")
-        if not carried and holds_events and not adopt:
+        if carried and known is None and not adopt:
             raise ForeignStore(
-                "the log holds events and carries no deployment's id; `fanout migrate --adopt` takes it over"
+                f"the log is of deployment {carried}, and the membership store is of none yet: use the membership "
+                "store of that deployment, or another FANOUT_DATA_DIR"
             )
-        own = known or await deployment.make_id()
-        await self._database.write(lambda connection: connection.execute("UPDATE identity SET deployment = ?", (own,)))
+        own = known or await deployment.make_id(carried)
+        await ownership.claim(self._database, "events of the log", own, content="events", adopt=adopt)
 
     async def first_seq(self, stream: str) -> int:
         """The sequence of the oldest event, or of the next one where there is none."""
@@ -263,12 +261,6 @@ class EventStore:
 
 def _nanoseconds(at: float) -> int:
     return round(at * 1_000_000_000)
-
-
-def _carried(connection: sqlite3.Connection) -> tuple[str | None, bool]:
-    """The deployment whose id the file carries, and whether it holds events."""
-    (carried,) = connection.execute("SELECT deployment FROM identity").fetchone()
-    return carried, connection.execute("SELECT 1 FROM events LIMIT 1").fetchone() is not None
 
 
 def _create_streams(connection: sqlite3.Connection, partitions: int) -> None:

@@ -84,7 +84,7 @@ class NatsLog:
             partitions=partitions,
             replicas=replicas,
             keep_s=keep_s,
-            deployment=await _deployment_id(nc, deployment, names),
+            deployment=await _deployment_id(nc, deployment, names, adopt=adopt),
             names=names,
             adopt=adopt,
         )
@@ -266,16 +266,19 @@ async def _next_of(view: OrderedView) -> list[Stored]:
         raise Unavailable("the log stopped in the middle of a read") from error
 
 
-async def _deployment_id(nc: Connection, deployment: Deployment, names: Names) -> str:
+async def _deployment_id(nc: Connection, deployment: Deployment, names: Names, *, adopt: bool) -> str:
     """The deployment's id; a membership store that has none yet is none of theirs whose streams carry one."""
     # In this order: a process of the same deployment that starts at this moment makes the id before the streams.
     carried = await existing_ids(nc, names)
     known = await deployment.existing_id()
+    if known is None and adopt and len(set(carried.values())) == 1:
+        return await deployment.make_id(next(iter(carried.values())))
     if known is None and carried:
         stream, other = next(iter(carried.items()))
         raise ForeignStore(
             f"the stream {stream} is of deployment {other}, and the membership store is of none yet: "
-            "use the membership store of that deployment, or FANOUT_PREFIX for another one"
+            "use the membership store of that deployment, or FANOUT_PREFIX for another one; where it is the same "
+            "deployment with a new store, `fanout migrate --adopt` takes the id over"
         )
     return known or await deployment.make_id()
 

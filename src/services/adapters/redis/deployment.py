@@ -36,6 +36,20 @@ async def claim(client: Redis, keys: Keys, deployment: str, *, adopt: bool = Fal
         raise another_deployment(str(there), deployment)
 
 
+async def look(client: Redis, keys: Keys, deployment: str | None) -> None:
+    """`claim` without a write.
+
+    Raises:
+        ForeignData: as `claim`.
+    """
+    await check_kinds(client, {keys.deployment: "string", keys.instances: "set"})
+    there = await _id(client, keys)
+    if there is None:
+        await _check_empty(client, keys)
+    elif there != deployment:
+        raise another_deployment(there, deployment or "of none yet")
+
+
 async def _check_empty(client: Redis, keys: Keys) -> None:
     found = await _first_of_ours(client, keys)
     # Where another process has adopted the store meanwhile, what was found may be its own.

@@ -15,7 +15,7 @@ from fanout.keys import CONNECTION_TTL_S, LEASE_TTL_S, Keys, PresenceChange
 from fanout.ports.presence import ChangeHandler, Connection, Lease
 from services.adapters.redis import scripts
 from services.adapters.redis.client import REMEDY, make_client, opening, reaching, reaching_keys
-from services.adapters.redis.deployment import claim
+from services.adapters.redis.deployment import claim, look
 from services.adapters.redis.scripts import prepared
 from services.adapters.redis.watch import Watch
 
@@ -88,6 +88,28 @@ class RedisPresence:
             await client.aclose()
             raise
         return presence
+
+    @staticmethod
+    async def look(url: str, *, prefix: str = "", deployment: str | None) -> list[str]:
+        """What `open` would find, without a write: its warnings, a line each.
+
+        Args:
+            url: as of `open`.
+            prefix: as of `open`.
+            deployment: the id; None where there is none yet.
+
+        Raises:
+            Unavailable, ForeignStore, ValueError: as `open`.
+        """
+        client = make_client(url)
+        try:
+            presence = RedisPresence(client, Keys(prefix), deployment or "")
+            with opening(url):
+                await client.ping()
+                await look(client, presence._keys, deployment)
+            return await presence.warnings()
+        finally:
+            await client.aclose()
 
     @staticmethod
     async def adopt(url: str, *, prefix: str = "", deployment: str) -> None:

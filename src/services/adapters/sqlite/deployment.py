@@ -31,11 +31,12 @@ class SqliteDeployment:
         """See the port."""
         return await self._database.read(_existing_id)
 
-    async def make_id(self) -> str:
+    async def make_id(self, wanted: str | None = None) -> str:
         """See the port."""
+        made = wanted or f"dep_{new_ulid()}"
 
         def work(connection: sqlite3.Connection) -> str:
-            connection.execute("INSERT OR IGNORE INTO deployment (one, id) VALUES (1, ?)", (f"dep_{new_ulid()}",))
+            connection.execute("INSERT OR IGNORE INTO deployment (one, id) VALUES (1, ?)", (made,))
             return str(_existing_id(connection))
 
         return await self._database.write(work)

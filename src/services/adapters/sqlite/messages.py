@@ -9,6 +9,7 @@ import orjson
 
 from fanout.events import StoredMessage, encode
 from fanout.ports.messages import LogPlace, Page, Position
+from services.adapters.sqlite import ownership
 from services.adapters.sqlite.database import UNRELEASED, Schema
 from services.adapters.sqlite.store import Store
 
@@ -33,6 +34,7 @@ SCHEMA: Final[Schema] = (
             client_msg_id TEXT,
             PRIMARY KEY (channel_id, seq, message_id)
         ) STRICT, WITHOUT ROWID""",
+        ownership.STATEMENT,
         """CREATE TABLE log_place (
             one INTEGER PRIMARY KEY CHECK (one = 1),
             seq INTEGER NOT NULL,
@@ -59,6 +61,14 @@ class SqliteMessages(Store):
     """`fanout.ports.messages.Messages` in a file that several processes of one machine may share."""
 
     schema = SCHEMA
+
+    async def claim_for(self, deployment: str, *, adopt: bool = False) -> None:
+        """Have the file carry the deployment's id.
+
+        Raises:
+            ForeignStore: it carries another one; or none, though it holds messages and is not to be adopted.
+        """
+        await ownership.claim(self._database, "messages", deployment, content="messages", adopt=adopt)
 
     async def write(self, messages: Sequence[StoredMessage], newest: LogPlace | None = None) -> None:
         """See the port. All of `messages` or none."""
