@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from fanout.errors import Unavailable
+from fanout.errors import OutcomeUnknown, Unavailable
 from fanout.events import MemberJoined, MemberLeft, decode_member_event
 from fanout.ports.log import Appended
 from fanout.ports.memberships import Channel, Membership
@@ -65,6 +65,18 @@ async def test_a_change_is_told_with_its_version_and_time(log: FakeLog, store: F
     assert told(log) == [("+", "bob", bob.version), ("-", "bob", ended.version)]
     assert [event.at for event in events(log)] == ["t1", "t2"]
     assert await store.count_untold() == 0
+
+
+async def test_a_change_that_was_made_and_not_told_is_not_said_to_be_undone(
+    log: FakeLog, store: FakeMemberships, outbox: Outbox
+) -> None:
+    changed = await store.add("general", ["bob"], "t1")
+    log.down = True
+    with pytest.raises(OutcomeUnknown, match="the change is made"):
+        await outbox.tell(changed)
+    store.down = True
+    with pytest.raises(OutcomeUnknown, match="the change is made"):
+        await outbox.finish_creation("general")
 
 
 async def test_what_was_told_is_not_told_again(log: FakeLog, store: FakeMemberships, outbox: Outbox) -> None:

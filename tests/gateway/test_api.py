@@ -300,6 +300,17 @@ async def test_a_log_that_gives_no_answer_is_503_that_says_so(
     assert len(world.log.streams[MESSAGES]) == 1
 
 
+@pytest.mark.parametrize("call", ["channels.leave", "channels.invite"])
+async def test_a_change_whose_word_is_not_out_yet_is_503_that_says_so(
+    http: httpx.AsyncClient, world: World, channel: str, call: str
+) -> None:
+    world.log.down = True
+    body: dict[str, Any] = {"channel": channel} | ({"user_ids": ["bob"]} if call == "channels.invite" else {})
+    response = await http.post(call, json=body)
+    assert problem(response) == (503, "outcome_unknown")
+    assert "may have been done" in response.json()["detail"]
+
+
 async def test_a_call_that_only_reads_has_done_nothing(
     http: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,10 +6,12 @@ log drops the repeat, and a repeat that the log no longer knows as one changes n
 id. A change may be told after a newer one: its version says so, and readers ignore it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from fanout import subjects
+from fanout.errors import OutcomeUnknown, Unavailable
 from fanout.events import MemberJoined, MemberLeft, encode
 from fanout.ids import new_event_id
 from fanout.membership_versions import now_us
@@ -24,6 +26,17 @@ RENEW_AFTER_US: Final = 10_000_000
 
 _PAGE: Final = 500
 _MARKED_AT_ONCE: Final = 50
+
+
+@contextmanager
+def _made() -> Iterator[None]:
+    """What follows a change that the store holds: where it fails, nobody may say that nothing was done."""
+    try:
+        yield
+    except OutcomeUnknown:
+        raise
+    except Unavailable as error:
+        raise OutcomeUnknown(f"the change is made, and not told yet: {error}") from error
 
 
 class Outbox:
@@ -51,22 +64,25 @@ class Outbox:
             how many the log did not hold.
 
         Raises:
-            Unavailable: some may not be told yet; the sweep tells them.
+            OutcomeUnknown: some may not be told yet; the sweep tells them.
         """
-        return await self._tell(await self._renewed([membership for membership in memberships if membership.untold]))
+        with _made():
+            untold = [membership for membership in memberships if membership.untold]
+            return await self._tell(await self._renewed(untold))
 
     async def finish_creation(self, channel_id: str) -> bool:
         """Write and tell what the creation of a channel has left undone; False where it has left nothing.
 
         Raises:
-            Unavailable: it is still unfinished; the sweep goes on with it.
+            OutcomeUnknown: it is still unfinished; the sweep goes on with it.
         """
-        first_members = await self._memberships.resume_creation(channel_id)
-        if first_members is None:
-            return False
-        await self.tell(first_members)
-        await self._memberships.creation_told(channel_id)
-        return True
+        with _made():
+            first_members = await self._memberships.resume_creation(channel_id)
+            if first_members is None:
+                return False
+            await self.tell(first_members)
+            await self._memberships.creation_told(channel_id)
+            return True
 
     async def sweep(self) -> None:
         """Tell what the calls that made the changes did not.
