@@ -56,12 +56,12 @@ async def test_a_bad_token_is_refused_everywhere_and_never_logged(up: Service, b
         pytest.param(b"\x00\x01", 4400, id="binary"),
         pytest.param('["auth"]', 4400, id="no object"),
         pytest.param('{"type": 7}', 4400, id="type of a wrong type"),
-        pytest.param('{"type": "auth", "x": ' + "[" * 30_000 + "]" * 30_000 + "}", 4400, id="too deep"),
+        pytest.param('{"type": "auth", "x": ' + "[" * 8_000 + "]" * 8_000 + "}", 4400, id="too deep"),
         pytest.param(json.dumps({"type": "\N{GRINNING FACE}" * 64}, ensure_ascii=False), 4400, id="a long reason"),
         pytest.param('{"type": "ping"}', 4401, id="another frame first"),
         pytest.param(auth(device_id="phone"), 4400, id="bad device id"),
         pytest.param(auth(device_id=None), 4400, id="no device id"),
-        pytest.param(json.dumps({"type": "auth", "padding": "x" * 70_000}), 1009, id="too big"),
+        pytest.param(json.dumps({"type": "auth", "padding": "x" * 16_400}), 1009, id="too big"),
     ],
 )
 async def test_a_bad_first_frame_closes_with_its_code(up: Service, first: str | bytes, code: int) -> None:
@@ -96,7 +96,7 @@ async def test_a_bad_frame_is_answered_and_the_connection_lives_on(
 
 async def test_malformed_and_oversized_frames_close_an_open_connection(up: Service) -> None:
     async with listening(up.ws_url, "alice", "bob", "carol") as listeners:
-        frames: list[str | bytes] = ["{", b"binary", "x" * 70_000]
+        frames: list[str | bytes] = ["{", b"binary", "x" * 700_000]
         for listener, frame in zip(listeners, frames, strict=True):
             await listener.connection.send(frame)
         assert [await listener.is_closed() for listener in listeners] == [4400, 4400, 1009]
