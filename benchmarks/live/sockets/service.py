@@ -102,4 +102,5 @@ def _settings(settings: ServerSettings) -> Settings:
         jwt_secret=settings.secret,
         max_connections=settings.sockets,
         heartbeat_timeout_s=_SILENCE_S,
+        drain_timeout_s=1.0,  # nobody comes back
     )

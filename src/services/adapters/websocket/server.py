@@ -39,6 +39,7 @@ class _Server:
         self._serving: set[asyncio.Task[None]] = set()
         self._readers: deque[Connection] = deque()
         self._ending = False
+        self._cut_off = 0
 
     def connect(self) -> Connection:
         """For a client that has just come."""
@@ -47,9 +48,16 @@ class _Server:
     def came(self, connection: Connection) -> None:
         self._connections.add(connection)
         self._opening.add(connection)
-        # When listening ended it may have been accepted, and not yet made.
-        if self._ending or len(self._opening) > MOST_OPENING:
+        if len(self._opening) > MOST_OPENING:
+            self._note_cut_off()
             connection.give_up_opening()
+        elif self._ending:  # it was accepted, and not yet made, when listening ended
+            connection.give_up_opening()
+
+    def _note_cut_off(self) -> None:
+        self._cut_off += 1
+        if self._cut_off.bit_count() == 1:  # each power of two: the log must not drown as well
+            log.warning("connections cut off: too many are in the handshake", cut_off_in_all=self._cut_off)
 
     def opened(self, connection: Connection) -> None:
         self._opening.discard(connection)
