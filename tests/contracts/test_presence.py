@@ -56,17 +56,17 @@ class RedisWorld(World):
         self.presence = presence
 
     @classmethod
-    async def open(cls, url: str) -> "RedisWorld":
+    async def open(cls, url: str, prefix: str) -> "RedisWorld":
         client = Redis.from_url(url, decode_responses=True, protocol=2)
         await client.flushdb()
-        return cls(await RedisPresence.open(url), client)
+        return cls(await RedisPresence.open(url, prefix=prefix, deployment="dep_test"), client)
 
     async def elapse(self, seconds: float) -> None:
         async for key in self._client.scan_iter():
             left = await self._client.pttl(key)
             if left >= 0:
                 await self._client.pexpire(key, int(left - seconds * 1000))
-        async for key in self._client.scan_iter("presence:user:*"):
+        async for key in self._client.scan_iter("*presence:user:*"):
             for name in map(str, await self._client.hkeys(key)):
                 if name.startswith("on:"):
                     await self._client.hincrby(key, name, -int(seconds))
@@ -76,17 +76,24 @@ class RedisWorld(World):
         await self._client.aclose()
 
 
-@pytest.fixture(params=["embedded", "redis"])
-def server(request: pytest.FixtureRequest) -> str | None:
-    if request.param == "embedded":
+@pytest.fixture(params=["embedded", "redis", "redis with a prefix"])
+def kind(request: pytest.FixtureRequest) -> str:
+    chosen: str = request.param
+    return chosen
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest, kind: str) -> str | None:
+    if kind == "embedded":
         return None
     url: str = request.getfixturevalue("redis_url")
     return url
 
 
 @pytest.fixture
-async def world(server: str | None) -> AsyncIterator[World]:
-    world = EmbeddedWorld() if server is None else await RedisWorld.open(server)
+async def world(server: str | None, kind: str) -> AsyncIterator[World]:
+    prefix = "blue" if kind == "redis with a prefix" else ""
+    world = EmbeddedWorld() if server is None else await RedisWorld.open(server, prefix)
     for instance_id in ("notif-1", "notif-2"):
         await world.presence.lease(_lease(instance_id))
     yield world

@@ -142,3 +142,23 @@ async def test_a_full_table_refuses_a_user_and_goes_on(
     placements.change(come("i1"))
     await placements.settled()
     assert slow.engine.locations("ann") == {"i1"}
+
+
+async def test_who_comes_later_is_not_waited_for(placements: Placements, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = {"early": asyncio.Event(), "late": asyncio.Event()}
+
+    async def load(user_id: str) -> list[str]:
+        await loads[user_id].wait()
+        return ["c1"]
+
+    monkeypatch.setattr(placements._memberships, "channels_of", load)
+    placements.change(PresenceChange("early", online=True, instance_id="i1"))
+    settled = asyncio.create_task(placements.settled())
+    await asyncio.sleep(0.01)
+    placements.change(PresenceChange("late", online=True, instance_id="i1"))
+    await asyncio.sleep(0.01)
+    assert not settled.done()
+    loads["early"].set()
+    await settled
+    loads["late"].set()
+    await placements.settled()
