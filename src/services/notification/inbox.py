@@ -142,7 +142,10 @@ class Inbox:
             STALE_DROPPED.inc(record.channel is not None)
             return
         if record.channel is not None:
-            await self._deliver_stored(lane, record.channel, record.event, record.frame)
+            try:
+                await self._deliver_stored(lane, record.channel, record.event, record.frame)
+            except InvalidEvent as error:
+                skip("record", error)
         self._advance(lane, record.seq)
 
     async def _mend(self, lane: Lane, upto: int) -> None:

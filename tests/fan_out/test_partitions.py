@@ -1,0 +1,263 @@
+"""Reading partitions: in order, acknowledged after publication, and handed over without an event lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from fanout import Engine, PartitionLost, Unavailable, decode_batch, partition_of
+from fanout.events import Message, MessageEvent, encode, timestamp
+from fanout.ids import new_event_id, new_message_id
+from fanout.lanes import Lane
+from fanout.subjects import DEAD, MESSAGES, message
+from services.adapters.embedded.log import EmbeddedLog
+from services.adapters.embedded.readers import EmbeddedPartitionReader
+from services.fan_out.partitions import Partitions
+from services.fan_out.publisher import Publisher
+from services.runtime import tasks as tasks_module
+from services.runtime.tasks import Tasks
+from tests.support.fakes import FakeBus
+from tests.support.observing import until
+
+PARTS = 2
+CHANNEL = "general"
+PART = partition_of(CHANNEL, PARTS)
+
+
+class Worker:
+    """A worker with one instance, `notif-1`, that reads the channel."""
+
+    def __init__(self, name: str, log: EmbeddedLog, tasks: Tasks) -> None:
+        self.bus = FakeBus()
+        self.engine = Engine()
+        self.engine.user_online("alice", "notif-1", [CHANNEL])
+        self.publisher = Publisher(self.engine, self.bus)
+        self.partitions = Partitions(name, self.engine, log, self.publisher, tasks)
+        tasks.start(self.publisher.run(), "publisher")
+
+    def told(self) -> list[int]:
+        """The seqs of the messages that the instance was told of, in order."""
+        return [record.seq for record in self._records() if record.channel]
+
+    def marked_upto(self, part: int = PART) -> int:
+        """How far the instance knows the lane of MESSAGES to have come."""
+        lane = Lane(MESSAGES, part).number
+        return max((record.seq for record in self._records() if record.lane == lane), default=0)
+
+    def _records(self) -> list[Any]:
+        return [record for _, payload in self.bus.published for record in decode_batch(payload)]
+
+
+class World:
+    def __init__(self, log: EmbeddedLog, tasks: Tasks) -> None:
+        self.log = log
+        self._tasks = tasks
+        self.failures: list[BaseException] = []
+
+    def worker(self, name: str = "worker-1") -> Worker:
+        return Worker(name, self.log, self._tasks)
+
+    async def post(self, count: int) -> None:
+        for number in range(count):
+            body = Message(new_message_id(), CHANNEL, "bob", str(number), timestamp())
+            event = MessageEvent(new_event_id(), "message.new", CHANNEL, Raw(encode(body)))
+            await self.append(encode(event))
+
+    async def append(self, payload: bytes) -> None:
+        await self.log.append(message(CHANNEL), payload, msg_id=new_event_id())
+
+    async def acknowledged(self) -> int:
+        """Where the next reader would begin; it becomes the reader."""
+        reader = await self.log.claim(PART, "looks")
+        return reader.position
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks_module, "FIRST_DELAY_S", 0.001)
+    monkeypatch.setattr(tasks_module, "LONGEST_DELAY_S", 0.002)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with _opened() as world:
+        yield world
+        assert not world.failures
+
+
+@asynccontextmanager
+async def _opened() -> AsyncIterator[World]:
+    log = await EmbeddedLog.open(None, partitions=PARTS)
+    failures: list[BaseException] = []
+    async with Tasks(failures.append) as tasks:
+        world = World(log, tasks)
+        world.failures = failures
+        yield world
+    await log.close()
+
+
+def _failing(monkeypatch: pytest.MonkeyPatch, where: object, name: str, times: int) -> list[str]:
+    """Let a method of an adapter be unavailable so many times; each call's name."""
+    method: Callable[..., Any] = getattr(where, name)
+    calls: list[str] = []
+
+    async def fail(*arguments: Any, **options: Any) -> Any:
+        calls.append(name)
+        if len(calls) <= times:
+            raise Unavailable("away")
+        return await method(*arguments, **options)
+
+    monkeypatch.setattr(where, name, fail)
+    return calls
+
+
+async def test_events_are_published_in_order_and_acknowledged(world: World) -> None:
+    worker = world.worker()
+    await world.post(30)
+    await worker.partitions.claim(PART)
+    await until(lambda: len(worker.told()) == 30)
+    await world.post(30)
+    await until(lambda: len(worker.told()) == 60)
+    assert worker.told() == list(range(1, 61))
+    await worker.partitions.release(PART)
+    assert await world.acknowledged() == 60
+
+
+async def test_nothing_is_acknowledged_that_the_bus_has_not_taken(world: World) -> None:
+    worker = world.worker()
+    worker.bus.down = True
+    await world.post(3)
+    await worker.partitions.claim(PART)
+    await until(lambda: worker.bus.offered >= 3)
+    assert await world.acknowledged() == 0
+    worker.bus.down = False
+
+
+async def test_a_release_ends_the_batch_in_hand_first(world: World) -> None:
+    worker = world.worker()
+    worker.bus.held = True
+    await world.post(3)
+    await worker.partitions.claim(PART)
+    await until(lambda: worker.bus.offered == 1)
+    releasing = asyncio.create_task(worker.partitions.release(PART))
+    again = asyncio.create_task(worker.partitions.release(PART))
+    await asyncio.sleep(0.01)
+    assert not releasing.done()
+    worker.bus.held = False
+    await asyncio.gather(releasing, again)
+    assert worker.told() == [1, 2, 3]
+    assert worker.partitions.held() == []
+    assert await world.acknowledged() == 3
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_release_at_any_moment_loses_nothing(world: World, turns: int) -> None:
+    first, second = world.worker("worker-1"), world.worker("worker-2")
+    await world.post(5)
+    await first.partitions.claim(PART)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await first.partitions.release(PART)
+    assert first.partitions.held() == []
+    await second.partitions.claim(PART)
+    await until(lambda: sorted(first.told() + second.told()) == [1, 2, 3, 4, 5])
+
+
+async def test_one_who_loses_a_partition_gives_it_up_and_keeps_the_others(world: World) -> None:
+    first, second = world.worker("worker-1"), world.worker("worker-2")
+    for part in range(PARTS):
+        await first.partitions.claim(part)
+    await second.partitions.claim(PART)
+    await until(lambda: first.partitions.held() == [1 - PART])
+    await world.post(3)
+    await until(lambda: second.told() == [1, 2, 3])
+    assert first.told() == []
+    assert not first.partitions.holds(PART)
+
+
+async def test_of_two_who_claim_at_once_one_reads(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def lose(*_: object) -> None:
+        raise PartitionLost("another was first")
+
+    worker = world.worker()
+    with monkeypatch.context() as losing:
+        losing.setattr(world.log, "claim", lose)
+        await worker.partitions.claim(PART)
+    assert worker.partitions.held() == []
+    await worker.partitions.claim(PART)
+    assert worker.partitions.held() == [PART]
+
+
+async def test_a_claim_while_the_log_is_away_leaves_nothing_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = world.worker()
+    _failing(monkeypatch, world.log, "claim", times=1)
+    with pytest.raises(Unavailable):
+        await worker.partitions.claim(PART)
+    assert worker.partitions.held() == []
+    await worker.partitions.claim(PART)
+    assert worker.partitions.held() == [PART]
+
+
+@pytest.mark.parametrize("call", ["ack", "bury", "last_seq"])
+async def test_each_call_to_the_log_is_repeated_while_it_is_away(
+    world: World, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    worker = world.worker()
+    calls = _failing(monkeypatch, EmbeddedPartitionReader if call == "ack" else world.log, call, times=3)
+    await world.append(b"no event")
+    await world.post(2)
+    await worker.partitions.claim(PART)
+    await until(lambda: worker.told() == [2, 3])
+    await until(lambda: len(calls) >= 4)
+    await worker.partitions.release(PART)
+    assert await world.acknowledged() == 3
+
+
+async def test_an_event_that_cannot_be_delivered_is_a_dead_letter_and_the_next_ones_arrive(world: World) -> None:
+    worker = world.worker()
+    await world.append(b"no event")
+    await world.post(1)
+    await world.append(b"{}")
+    await worker.partitions.claim(PART)
+    await until(lambda: worker.told() == [2])
+    await until(lambda: world.log._streams[DEAD].last_seq == 2)
+
+
+async def test_nothing_is_read_before_the_membership_changes_that_the_last_reader_knew(world: World) -> None:
+    worker = world.worker()
+    await world.log.append("channels.member.joined.general", b"{}", msg_id="joined")
+    await world.post(1)
+    await worker.partitions.claim(PART)
+    await asyncio.sleep(0.05)
+    assert worker.told() == []
+    worker.partitions.meta_handled(1)
+    await until(lambda: worker.told() == [1])
+
+
+async def test_quiet_partitions_say_how_far_they_have_come(world: World) -> None:
+    worker = world.worker()
+    await world.post(2)
+    for part in range(PARTS):
+        await worker.partitions.claim(part)
+    await until(lambda: worker.told() == [1, 2])
+    await worker.publisher.settle()
+    await worker.partitions.find_idle_positions()
+    worker.engine.mark()
+    await worker.publisher.settle()
+    assert worker.marked_upto(1 - PART) == 2
+
+
+async def test_one_who_looks_for_idle_positions_of_a_lost_partition_only_passes_over_it(world: World) -> None:
+    first, second = world.worker("worker-1"), world.worker("worker-2")
+    for part in range(PARTS):
+        await first.partitions.claim(part)
+    taking = asyncio.create_task(second.partitions.claim(PART))
+    for _ in range(20):
+        await first.partitions.find_idle_positions()
+    await taking
+    await until(lambda: first.partitions.held() == [1 - PART])
