@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+import uvicorn
 from prometheus_client import CollectorRegistry, Counter
 
 from fanout.errors import Unavailable
@@ -30,6 +31,23 @@ async def test_it_serves_on_the_port_that_it_tells() -> None:
         assert (await http.get(f"http://{address}/")).text == "hello"
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(*address)
+
+
+async def test_serving_that_ends_by_itself_is_told_once_and_stopping_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: list[BaseException] = []
+
+    async def fail(_server: uvicorn.Server) -> None:
+        await asyncio.sleep(0.05)  # after it has started
+        raise LookupError("a fault of the server")
+
+    async with serve_http(hello, ANY, on_failure=failures.append):
+        pass
+    assert failures == []
+    monkeypatch.setattr(uvicorn.Server, "main_loop", fail)
+    with pytest.raises(LookupError):
+        async with serve_http(hello, ANY, on_failure=failures.append):
+            await until(lambda: bool(failures), "it is told")
+    assert [str(failure) for failure in failures] == ["a fault of the server"]
 
 
 async def test_signals_stay_with_the_process() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from prometheus_client import REGISTRY
@@ -22,7 +22,7 @@ from services.notification.instance import NotificationPorts
 from services.runtime.health import Health
 from services.runtime.http import serve_http
 from services.runtime.lifecycle import Process
-from services.runtime.settings import Settings
+from services.runtime.settings import Address, Settings
 from services.runtime.web import health_app
 
 log = structlog.get_logger(__name__)
@@ -87,14 +87,18 @@ class Deployment:
         )
         await self.stack.enter_async_context(running_sweep(ports.log, ports.memberships, self.process.fail))
         app = build_app(self.settings, ports, self.backends.authenticator(), self.health, REGISTRY)
-        bound = await self.stack.enter_async_context(serve_http(app, self.settings.listen))
+        bound = await self._serve(app)
         log.info("serves REST", url=f"http://{bound}")
 
     async def start_operations(self) -> None:
         """Serve health and metrics alone."""
         app = health_app(self.health, REGISTRY)
-        bound = await self.stack.enter_async_context(serve_http(app, self.settings.listen))
+        bound = await self._serve(app)
         log.info("serves health and metrics", url=f"http://{bound}")
+
+    async def _serve(self, app: Any) -> Address:
+        serving = serve_http(app, self.settings.listen, on_failure=self.process.fail)
+        return await self.stack.enter_async_context(serving)
 
 
 Starter = Callable[[Deployment], Awaitable[None]]

@@ -3,14 +3,18 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
+import structlog
 import uvicorn
 
 from services.runtime.http_protocol import BoundedProtocol
 from services.runtime.listening import listen_on
 from services.runtime.settings import Address
+
+log = structlog.get_logger(__name__)
 
 BACKLOG: Final = 2048
 KEEP_ALIVE_S: Final = 30
@@ -34,7 +38,9 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serve_http(app: Any, address: Address, *, grace_s: float = 5.0) -> AsyncIterator[Address]:
+async def serve_http(
+    app: Any, address: Address, *, on_failure: Callable[[BaseException], None] | None = None, grace_s: float = 5.0
+) -> AsyncIterator[Address]:
     """Serve HTTP on the address that `FANOUT_LISTEN` names, while the context lasts.
 
     Leaving it stops listening, lets requests that are being answered end within `grace_s`, and cancels the rest.
@@ -42,6 +48,7 @@ async def serve_http(app: Any, address: Address, *, grace_s: float = 5.0) -> Asy
     Args:
         app: an ASGI application; its lifespan is not run.
         address: where to listen; port 0 takes any free one.
+        on_failure: told when serving ends by itself, which is logged in any case.
         grace_s: seconds.
 
     Yields:
@@ -55,6 +62,7 @@ async def serve_http(app: Any, address: Address, *, grace_s: float = 5.0) -> Asy
     serving = asyncio.create_task(server.serve([listener]), name=f"http {address}")
     try:
         await _started(server, serving)
+        serving.add_done_callback(partial(_ended, server, on_failure))
         yield Address(address.host, listener.getsockname()[1])
     finally:
         server.should_exit = True
@@ -78,6 +86,15 @@ def _config(app: Any, grace_s: float) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(grace_s)),
     )
+
+
+def _ended(server: _Server, on_failure: Callable[[BaseException], None] | None, serving: asyncio.Task[None]) -> None:
+    if server.should_exit or serving.cancelled():
+        return
+    error = serving.exception() or RuntimeError("HTTP is served no more")
+    log.error("task failed", task=serving.get_name(), exc_info=error)
+    if on_failure is not None:
+        on_failure(error)
 
 
 async def _started(server: _Server, serving: asyncio.Task[None]) -> None:
