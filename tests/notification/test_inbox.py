@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from msgspec import Raw
@@ -10,8 +12,9 @@ from fanout import Engine, Unavailable
 from fanout.events import MemberJoined, MemberLeft, Message, MessageEvent, encode, timestamp
 from fanout.ids import new_event_id, new_message_id
 from fanout.lanes import Lane
-from fanout.membership_versions import now_us
+from fanout.membership_versions import CLOCK_SKEW_US
 from fanout.ports.authenticator import Identity
+from fanout.ports.memberships import Memberships
 from fanout.subjects import MESSAGES, META, instance_events, member_joined, member_left, message
 from services.notification import inbox as inbox_module
 from services.notification.inbox import Inbox
@@ -22,7 +25,7 @@ from services.runtime import tasks as tasks_module
 from services.runtime.membership_order import MembershipOrder
 from services.runtime.skipping import MESSAGES_SKIPPED
 from services.runtime.tasks import Tasks
-from tests.support.fakes import FakeBus, FakeLog, FakeMemberships
+from tests.support.fakes import FakeBus, FakeLog
 from tests.support.observing import until
 from tests.support.platform import Client
 
@@ -37,14 +40,21 @@ class World:
     def __init__(self, tasks: Tasks) -> None:
         self.bus, self.log = FakeBus(), FakeLog()
         self.registry = Registry()
-        order = MembershipOrder(FakeMemberships(), known_at=0)
+        order = MembershipOrder(cast("Memberships", self), known_at=0)
         self.inbox = Inbox(INSTANCE, self.bus, self.log, self.registry, order)
+        self._version = CLOCK_SKEW_US
         self.alice = Client("alice")
         self._tasks = tasks
         self._worker = Engine()
         self._worker.user_online("alice", INSTANCE, [CHANNEL])
         for lane in (MESSAGES_LANE, META_LANE):
             self._worker.open_lane(lane, 1, 0)
+
+    async def membership(self, channel_id: str, user_id: str) -> SimpleNamespace:
+        """As the store of memberships has it: no change is newer than the last one."""
+        await asyncio.sleep(0)
+        assert channel_id == CHANNEL, user_id
+        return SimpleNamespace(version=self._version)
 
     async def start(self) -> None:
         session = Session(self.alice, Identity("alice", 1e12), "phone", INSTANCE, budget=1 << 20)
@@ -69,7 +79,8 @@ class World:
 
     async def change(self, user: str, *, joins: bool, lost: bool = False, payload: bytes | None = None) -> None:
         kind, subject = (MemberJoined, member_joined) if joins else (MemberLeft, member_left)
-        payload = payload or encode(kind(new_event_id(), CHANNEL, user, timestamp(), now_us()))
+        self._version += 1
+        payload = payload or encode(kind(new_event_id(), CHANNEL, user, timestamp(), self._version))
         seq = (await self.log.append(subject(CHANNEL), payload, msg_id=new_event_id())).seq
         self._worker.route_stored(META_LANE, seq, CHANNEL, payload, also=user)
         self.send(lost=lost)
@@ -199,6 +210,7 @@ async def test_who_joined_in_a_hole_gets_what_follows_and_who_left_gets_nothing_
 async def test_membership_changes_of_a_watched_user_are_counted(world: World) -> None:
     with world.inbox.watching("alice") as changes, world.inbox.watching("bob") as others:
         await world.change("alice", joins=False)
+        await until(lambda: changes.count == 1)
         await world.change("alice", joins=True)
         await until(lambda: changes.count == 2)
     assert others.count == 0
