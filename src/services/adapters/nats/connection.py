@@ -94,7 +94,6 @@ class Connection(Client):
         """Messages that slow handlers never saw."""
         self._listeners: set[Callable[[], None]] = set()
         self._on_disconnect: list[Callable[[], None]] = []
-        self._credentials: dict[str, str | None] = {}
         self.troubles: dict[str, None] = {}
         """Why there is no connection, each reason once, in the order of their coming."""
         self._ps: SplittingParser = SplittingParser(self)
@@ -263,9 +262,8 @@ class Connection(Client):
         if (server := self._current_server) is not None:
             if server.uri.scheme == "tls" and not self._is_encrypted():
                 raise errors.Error("the server offers no TLS, and the URL asks for it")
-            # One that another server told of has no credentials of its own.
-            self._credentials = credentials_of(server.uri) or self._credentials
-            self.options |= self._credentials
+            # One that another server told of has no credentials of its own, and gets those that were sent last.
+            self.options |= credentials_of(server.uri)
         return super()._connect_command()
 
     def _is_encrypted(self) -> bool:
