@@ -18,14 +18,16 @@ from services.notification.metrics import INBOX_OVERFLOWS
 from services.notification.registry import Registry
 from services.notification.session import Session
 from services.runtime import tasks as tasks_module
+from services.runtime.membership_order import MembershipOrder
 from services.runtime.skipping import MESSAGES_SKIPPED
 from services.runtime.tasks import Tasks
-from tests.support.fakes import FakeBus, FakeLog
+from tests.support.fakes import FakeBus, FakeLog, FakeMemberships
 from tests.support.observing import until
 from tests.support.platform import Client
 
 INSTANCE = "notif-1"
 CHANNEL = "general"
+MINUTE_US = 60_000_000
 MESSAGES_LANE, META_LANE = Lane(MESSAGES, 0).number, Lane(META, 0).number
 
 
@@ -35,7 +37,9 @@ class World:
     def __init__(self, tasks: Tasks) -> None:
         self.bus, self.log = FakeBus(), FakeLog()
         self.registry = Registry()
-        self.inbox = Inbox(INSTANCE, self.bus, self.log, self.registry)
+        self._clock_us = MINUTE_US
+        order = MembershipOrder(FakeMemberships(), known_at=0, clock=lambda: self._clock_us)
+        self.inbox = Inbox(INSTANCE, self.bus, self.log, self.registry, order)
         self.alice = Client("alice")
         self._tasks = tasks
         self._worker = Engine()
@@ -66,7 +70,8 @@ class World:
 
     async def change(self, user: str, *, joins: bool, lost: bool = False, payload: bytes | None = None) -> None:
         kind, subject = (MemberJoined, member_joined) if joins else (MemberLeft, member_left)
-        payload = payload or encode(kind(new_event_id(), CHANNEL, user, timestamp()))
+        self._clock_us += MINUTE_US  # so long after a list was loaded that no event is in doubt
+        payload = payload or encode(kind(new_event_id(), CHANNEL, user, timestamp(), self._clock_us))
         seq = (await self.log.append(subject(CHANNEL), payload, msg_id=new_event_id())).seq
         self._worker.route_stored(META_LANE, seq, CHANNEL, payload, also=user)
         self.send(lost=lost)
