@@ -1,6 +1,6 @@
 """Servers for every test that asks for one.
 
-`nats_url` and `redis_url` are shared by the whole run: for tests that keep nothing in NATS, or clear Redis.
+`nats_url` and `redis_url` are shared by the whole run: for tests that keep nothing in NATS. Redis is emptied for each.
 `nats_server` and `redis_server` are a test's own: to be killed, restarted and frozen, or for streams that are new.
 """
 
@@ -32,9 +32,15 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def _shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with _running(RedisServer(tmp_path_factory.mktemp("redis"))) as server:
-        yield server.url
+        yield server
+
+
+@pytest.fixture
+def redis_url(_shared_redis: RedisServer) -> str:
+    assert _shared_redis.exchange(b"FLUSHALL\r\n") == b"+OK\r\n"
+    return _shared_redis.url
 
 
 @pytest.fixture

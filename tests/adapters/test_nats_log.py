@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fanout import Deliveries, partition_of, subjects
-from fanout.errors import FanoutError, PartitionLost, TooLarge, Unavailable
+from fanout.errors import FanoutError, PartitionLost, StorageFull, TooLarge, Unavailable
 from fanout.ports.log import Appended, Stored
 from fanout.subjects import DEAD, MESSAGES, META, STREAM_SUBJECTS
 from services.adapters.embedded.deployment import EmbeddedDeployment
@@ -130,7 +130,7 @@ class TestErrors:
                 message = subjects.message("general")
                 appends = (log.append(message, bytes(10_000), msg_id=f"{number}") for number in range(100))
                 results = await asyncio.gather(*appends, return_exceptions=True)
-                assert {type(result) for result in results} == {Appended, Unavailable}
+                assert {type(result) for result in results} == {Appended, StorageFull}
         finally:
             server.close()
 
