@@ -1,12 +1,16 @@
 """What a worker does when the log of membership changes went back further than they are told again."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+from fanout import Engine
 from fanout.events import timestamp
 from fanout.log_record import RETOLD_S
 from fanout.ports.log import Reset
 from fanout.subjects import MESSAGES, META
 from services.fan_out.log_resets import LogResets
+from services.fan_out.placements import Placements
 from tests.support.observing import until
 from tests.support.platform import platform
 
@@ -44,6 +48,37 @@ async def test_lists_of_users_who_are_away_are_loaded_when_they_come(tmp_path: P
         await until(lambda: worker._engine.membership_count("alice") == 0, "nothing of alice")
         await house.connect(instance, "alice")
         assert worker._engine.channels("alice") == frozenset()
+
+
+class Pages:
+    """An engine that gives users by the page alone."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.longest = 0
+
+    def users_page(self, instance_id: str, after: int | None) -> tuple[list[str], int | None]:
+        page, more = self._engine.users_page(instance_id, after)
+        self.longest = max(self.longest, len(page))
+        return page, more
+
+    def __getattr__(self, name: str) -> object:
+        assert name != "users", "all users of an instance at once hold the loop for too long"
+        return getattr(self._engine, name)
+
+
+async def test_users_of_a_large_instance_are_reloaded_page_by_page(tmp_path: Path) -> None:
+    users = {f"user-{number}" for number in range(1_500)}
+    async with platform(tmp_path) as house:
+        worker = await house.add_worker("worker-1")
+        for user in users:
+            worker._engine.user_online(user, "notif-1", ["general"])
+        pages, reloaded = Pages(worker._engine), set[str]()
+        placements = SimpleNamespace(reload=reloaded.add, settled=worker.placements.settled)
+        resets = LogResets(cast("Engine", pages), cast("Placements", placements), worker._tasks)
+        resets.hear(Reset(META, 0))
+        await until(lambda: reloaded == users, "all are reloaded")
+        assert pages.longest < len(users) / 2
 
 
 async def test_what_is_told_again_needs_no_loading(tmp_path: Path) -> None:

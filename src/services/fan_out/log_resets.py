@@ -38,9 +38,18 @@ class LogResets:
         await asyncio.to_thread(self._engine.forget_cached)
         users = 0
         for instance_id in sorted(self._engine.occupied_instances()):
-            for user_id in self._engine.users(instance_id):
-                self._placements.reload(user_id)
-                users += 1
-                await self._slice.breathe()
+            users += await self._reload_all(instance_id)
         await self._placements.settled()
         log.info("the table was loaded again, as the log went back", users=users)
+
+    async def _reload_all(self, instance_id: str) -> int:
+        """Reload every user of an instance, page by page: all at once are one long step. How many there were."""
+        count, after = 0, None
+        while True:
+            users, after = self._engine.users_page(instance_id, after)
+            for user_id in users:
+                self._placements.reload(user_id)
+                await self._slice.breathe()
+            count += len(users)
+            if after is None:
+                return count
