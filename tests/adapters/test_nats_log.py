@@ -121,7 +121,7 @@ class TestErrors:
         with pytest.raises(TooLarge):
             api.checked(b'{"error": {"code": 400, "err_code": 10054, "description": "too large"}}')
 
-    async def test_a_full_account_is_unavailable(self, tmp_path: Path) -> None:
+    async def test_a_full_server_is_told_apart_and_does_not_claim_to_be_well(self, tmp_path: Path) -> None:
         server = FullServer(tmp_path)
         server.start()
         try:
@@ -131,6 +131,9 @@ class TestErrors:
                 appends = (log.append(message, bytes(10_000), msg_id=f"{number}") for number in range(100))
                 results = await asyncio.gather(*appends, return_exceptions=True)
                 assert {type(result) for result in results} == {Appended, StorageFull}
+                for _ in range(2):
+                    with pytest.raises(StorageFull):
+                        await log.ping()
         finally:
             server.close()
 
