@@ -28,10 +28,12 @@ async def claim(client: Redis, keys: Keys, deployment: str, *, adopt: bool = Fal
     await check_kinds(client, {keys.deployment: "string", keys.instances: "set"})
     if not deployment:
         return
-    if not adopt and await _id(client, keys) is None:
-        await _check_empty(client, keys)
-    await client.set(keys.deployment, deployment, nx=True)
     there = await _id(client, keys)
+    if there is None:
+        if not adopt:
+            await _check_empty(client, keys)
+        await client.set(keys.deployment, deployment, nx=True)
+        there = await _id(client, keys)
     if there not in {deployment, None}:
         raise another_deployment(str(there), deployment)
 
