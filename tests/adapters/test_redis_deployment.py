@@ -233,6 +233,17 @@ async def test_what_stands_under_a_leases_name_and_is_none_is_passed_over(redis:
     assert len([entry for entry in logs if entry["log_level"] == "warning"]) == 2, "each is said once"
 
 
+async def test_a_process_may_start_while_the_store_takes_no_writes(redis: Redis, redis_url: str) -> None:
+    async with opened(redis_url, deployment=OURS) as presence:
+        await presence.lease(LEASE)
+    await redis.config_set("maxmemory", 1)
+    try:
+        async with opened(redis_url, deployment=OURS) as presence:
+            assert await presence.leases() == {"notif-1": LEASE}
+    finally:
+        await redis.config_set("maxmemory", 0)
+
+
 async def test_a_server_that_evicts_is_warned_of(redis: Redis, redis_url: str) -> None:
     async with opened(redis_url) as presence:
         assert await presence.warnings() == []
