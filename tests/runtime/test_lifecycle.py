@@ -1,12 +1,14 @@
 import asyncio
+import gc
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from services.runtime.lifecycle import Process, run_until_stopped
+from services.runtime.lifecycle import SWITCH_INTERVAL_S, Process, run_until_stopped, spare_the_loop
 from tests.support.observing import until
 
 
@@ -39,6 +41,17 @@ class Part:
 
 async def run(part: Part, *, drain_timeout_s: float = 5) -> None:
     await run_until_stopped(part, drain_timeout_s=drain_timeout_s)
+
+
+def test_what_was_imported_is_not_looked_through_for_garbage_and_a_waiting_loop_gets_its_turn_soon() -> None:
+    before = sys.getswitchinterval()
+    try:
+        spare_the_loop()
+        assert gc.get_freeze_count() > 1_000
+        assert sys.getswitchinterval() == pytest.approx(SWITCH_INTERVAL_S)
+    finally:
+        gc.unfreeze()
+        sys.setswitchinterval(before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

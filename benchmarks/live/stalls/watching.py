@@ -1,7 +1,6 @@
 """A loop as a timer on it sees it: how much later than it was due each turn came, and what the thread did meanwhile."""
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -12,7 +11,7 @@ import uvloop
 
 from benchmarks.histogram import Histogram
 from benchmarks.live.parts import Stage
-from services.runtime.lifecycle import SWITCH_INTERVAL_S
+from services.runtime.lifecycle import spare_the_loop
 
 TICK_S: Final = 0.001
 LIMIT_S: Final = 0.005
@@ -89,7 +88,7 @@ async def cue(stage: Stage) -> None:
 
 def on_a_loop(work: Coroutine[Any, Any, R]) -> R:
     """Run work on a loop as services have it."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    spare_the_loop()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
 

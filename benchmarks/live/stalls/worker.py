@@ -112,12 +112,16 @@ async def _rosters(settings: StallsSettings, stage: Stage) -> Stalls:
 async def _check(worker: FanOutWorker, peer: Peer, expected: Sequence[str]) -> None:
     """The table has exactly these users there. It may still be on its way, as its size alone says little."""
     for _ in range(100):
-        if await asyncio.to_thread(worker.rosters_of, INSTANCE) == sorted(expected):
+        if await asyncio.to_thread(_holds, worker, expected):
             return
         await asyncio.sleep(0.1)
     raise WrongOutcomeError(
         f"the table does not have the {len(expected):,} users of the roster; {len(peer.placed):,} came"
     )
+
+
+def _holds(worker: FanOutWorker, expected: Sequence[str]) -> bool:
+    return worker.rosters_of(INSTANCE) == sorted(expected)
 
 
 async def _visits(settings: StallsSettings, stage: Stage) -> Stalls:

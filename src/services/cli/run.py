@@ -16,7 +16,7 @@ from fanout import FanoutError
 from services.cli.client import DEFAULT_URL
 from services.cli.lines import complain
 from services.composition.deployment import EVERYTHING, SERVICES, Deployment, Starter, running
-from services.runtime.lifecycle import Process, run_until_stopped
+from services.runtime.lifecycle import Process, run_until_stopped, spare_the_loop
 from services.runtime.logging import configure_logging
 from services.runtime.settings import ConfigurationError, Settings, load_settings
 from services.runtime.unknown import unknown_variables
@@ -98,6 +98,7 @@ def _run(settings: Settings, starters: Sequence[Starter], embedded: list[str], *
     log.info("embedded, for one machine", parts=parts, data_dir=str(settings.data_dir.absolute()))
     grace_s = settings.drain_grace_s if Deployment.start_gateway in starters else 0.0
     services = partial(_running, settings, starters=tuple(starters), alone=alone)
+    spare_the_loop()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run_until_stopped(services, drain_timeout_s=settings.drain_timeout_s, grace_s=grace_s))
