@@ -24,9 +24,19 @@ class TimeSlice:
         self._seconds = seconds
         self._clock = clock
         self._ends = clock() + seconds
+        self._next: asyncio.Event | None = None
+        """Set when the next slice begins, while somebody waits for it."""
 
     async def breathe(self) -> None:
         """Let everything else that is ready run, where the slice is over; then a new one begins."""
-        if self._clock() >= self._ends:
-            await asyncio.sleep(0)
-            self._ends = self._clock() + self._seconds
+        # All that waited wake in one turn of the loop, and the first of them may use up the new slice.
+        while self._clock() >= self._ends:
+            if self._next is None:
+                self._next = asyncio.Event()
+                asyncio.get_running_loop().call_soon(self._begin, self._next)
+            await self._next.wait()
+
+    def _begin(self, began: asyncio.Event) -> None:
+        self._next = None
+        self._ends = self._clock() + self._seconds
+        began.set()
