@@ -33,9 +33,9 @@ class World:
     async def connect(self) -> Connection:
         return await self._stack.enter_async_context(connected(self.server.url))
 
-    async def save(self, log: Log) -> Path:
+    async def save(self, log: Log, name: str = "saved") -> Path:
         """Keep what the server holds; return when the log is connected again."""
-        saved = self.server.save()
+        saved = self.server.save(name)
         await soon(insist(log.ping, "waiting for the server"))
         return saved
 
@@ -133,6 +133,28 @@ async def test_what_is_accepted_after_the_newest_events_were_lost_is_read_once_a
     came = [event for event in reading.events if int(event.payload) >= 60]
     assert (payloads(came), seqs(came)) == (list(range(60, 70)), new)
     assert {reset.stream for reset in world.resets} == {MESSAGES}
+    reading.stop()
+
+
+@pytest.mark.parametrize("reader", READERS)
+async def test_events_may_be_lost_again_also_those_that_came_after_the_first_loss(
+    world: World, reader: Callable[[Log], "asyncio.Future[Reading]"]
+) -> None:
+    log = await world.log()
+    await append_messages(log, "general", range(10))
+    early = await world.save(log)
+    await again(log, range(10, 30))
+    late = await world.save(log, "late")
+    reading = await reader(log)
+    given = await again(log, range(30, 60))
+    for saved, numbers in ((late, range(60, 70)), (early, range(70, 100)), (late, range(100, 110))):
+        await reading.has(numbers.start - 1)
+        world.server.lose_all_since(saved)
+        new = await again(log, numbers)
+        await reading.has(*numbers)
+        assert min(new) > max(given)
+        assert payloads(reading.events[-len(numbers) :]) == list(numbers)
+        given += new
     reading.stop()
 
 

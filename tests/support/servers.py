@@ -183,9 +183,9 @@ class NatsServer(Server):
     def command(self) -> list[str]:
         return [str(self.binary), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.store)]
 
-    def save(self) -> Path:
+    def save(self, name: str = "saved") -> Path:
         """Restart it with a copy made of all that it holds; where the copy is."""
-        copy = self.folder / "saved"
+        copy = self.folder / name
         self.stop()
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(self.store, copy)

@@ -138,7 +138,10 @@ class NatsStream:
 
     async def _settle(self) -> None:
         doubts = self._doubts
-        await self._compare()
+        try:
+            await self._compare()
+        except api.Refused as error:
+            raise Unavailable(f"the stream {self.name} cannot be compared: {error}") from error
         self._settled = doubts
 
     async def _compare(self) -> None:
@@ -187,7 +190,7 @@ class NatsStream:
         if await self._has(record, known) and await self._has(record, published):
             return None
         start, survived_ns = await self._first_new(known.stored_ns if known else 0)
-        return record.restored(max(start, record.segments[-1].start), survived_ns, now_us=now_us, given=given)
+        return record.restored(start, survived_ns, now_us=now_us, given=given)
 
     async def _has(self, record: LogRecord, one: _Known | _Published | None) -> bool:
         """Whether an event is where it was, or nothing can be said of it."""
