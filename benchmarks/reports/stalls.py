@@ -33,7 +33,8 @@ _BACKGROUND: Final = (
 )
 _MEANINGS: Final = {
     "worker, rosters": "A fan-out worker, whose table has all users of an instance, finds half of them to be others.",
-    "worker, visits": "A fan-out worker places a user of very many channels, and takes the user off again.",
+    "worker, visits": "A fan-out worker places a user of very many channels, and takes the user off again; "
+    "not the first time, for which the machine gives the memory.",
     "instance, rosters": "A notification instance tells who is here: digests each second, and its whole roster.",
     "instance, visits": "A user of very many channels connects to a notification instance, and goes.",
 }

@@ -8,7 +8,7 @@ import msgspec
 
 from fanout.ids import MAX_ID_LENGTH
 
-MAX_USERS: Final = 4_000
+MAX_USERS: Final = 1_000
 """Users in one message, whatever the bus takes: reading a longer one would hold up the receiver's event loop."""
 _ENVELOPE: Final = 1_024
 """More than what a message of these has beside its users."""

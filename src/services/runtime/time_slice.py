@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-SLICE_S: Final = 0.002
+SLICE_S: Final = 0.001
 """How long a slice holds the loop. One step more may follow, so a step must be short by itself."""
 
 
