@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fanout.errors import ForeignStore, Unavailable
+from fanout.errors import FanoutError, ForeignStore, Unavailable
 from fanout.ports.log import Log, Reset, Stored
 from fanout.subjects import DEAD, MESSAGES, META, message
 from services.adapters.embedded.deployment import EmbeddedDeployment
@@ -236,6 +236,49 @@ async def test_a_stream_that_somebody_made_again_from_one_is_numbered_above_all_
     assert stored is not None
     assert stored.payload == b"103"
     reading.stop()
+
+
+@pytest.mark.parametrize("reader", READERS)
+async def test_a_stream_that_is_deleted_in_the_middle_of_a_comparison_ends_no_reader(
+    world: World, reader: Callable[[Log], "asyncio.Future[Reading]"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = await world.log()
+    await append_messages(log, "general", range(5))
+    reading = await reader(log)
+    await reading.has(*range(5))
+    nc, stored_message = await world.connect(), api.stored_message
+    deleted: list[str] = []
+
+    async def delete_first(asking: Connection, stream: str, seq: int) -> api.Found | None:
+        if not deleted and stream == MESSAGES:
+            deleted.append(stream)
+            await api.call(nc, f"STREAM.DELETE.{MESSAGES}")
+        return await stored_message(asking, stream, seq)
+
+    monkeypatch.setattr(api, "stored_message", delete_first)
+    await until(lambda: asyncio.sleep(0, bool(deleted) or None))
+    await again(log, range(5, 10))
+    await reading.has(*range(10))
+    await soon(log.ping())
+    reading.stop()
+
+
+async def test_a_stream_that_somebody_made_again_with_other_partitions_ends_its_readers(world: World) -> None:
+    log = await world.log()
+    await append_messages(log, "general", range(5))
+    config = (await api.stream_info(log._nc, MESSAGES))["config"]
+    reader = await log.claim(0, "worker")
+    assert len(await soon(reader.fetch())) == 5
+    fetching = asyncio.ensure_future(reader.fetch())
+    nc = await world.connect()
+    await api.call(nc, f"STREAM.DELETE.{MESSAGES}")
+    del config["subject_transform"]
+    await api.call(nc, f"STREAM.CREATE.{MESSAGES}", config)
+    with pytest.raises(FanoutError, match="partitions"):
+        await soon(fetching)
+    await until(lambda: asyncio.sleep(0, log._failure))
+    with pytest.raises(Unavailable, match="partitions"):
+        await append_messages(log, "general", [5])
 
 
 async def test_who_did_not_notice_takes_over_what_another_found(world: World) -> None:

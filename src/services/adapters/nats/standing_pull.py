@@ -70,7 +70,7 @@ class StandingPull:
         self._owed = 0
         self._heard = 0.0
         self._forget_reconnects = nc.on_reconnect(lambda: self.interrupt("the connection was lost"))
-        self._forget_resets = stream.on_reset(lambda _: self.interrupt("the log went back"))
+        self._forget_stream = stream.on_interruption(self.interrupt)
         self._request = orjson.dumps(
             {
                 "batch": batch,
@@ -143,7 +143,7 @@ class StandingPull:
         """Pull no more; what had come stays in `unfetched`."""
         self._closed = True
         self._forget_reconnects()
-        self._forget_resets()
+        self._forget_stream()
         if self._subscription is not None:
             await self._nc.retire(self._subscription)
         self._news.set()
