@@ -15,7 +15,7 @@ from services.adapters.nats import Connection, NatsBus, NatsLog, api
 from services.adapters.nats.names import Names
 from services.runtime.tasks import insist
 from tests.support.nats import HEARTBEAT_S, connected
-from tests.support.reading import append_messages, payloads, seqs, soon, until
+from tests.support.reading import append_messages, collect, payloads, seqs, soon, until
 from tests.support.servers import NatsServer
 
 Opener = Callable[[], "asyncio.Future[NatsLog]"]
@@ -292,6 +292,26 @@ async def test_who_did_not_notice_takes_over_what_another_found(world: World) ->
     assert world.resets[0] == world.resets[1]
     ends = await one.last_seq(MESSAGES), await other.last_seq(MESSAGES)
     assert ends == (new[-1], new[-1])
+
+
+async def test_an_answer_that_comes_late_is_none_to_the_new_event_in_the_old_place(world: World) -> None:
+    log, other = await world.log(), await world.log()
+    await append_messages(log, "general", range(10))
+    saved = await world.save(log)
+    late = await log.consume(MESSAGES, "message-writer")
+    await again(log, range(10, 30))
+    held = await collect(late, 30)
+    await other.ping()  # it knows of them, too
+    world.server.lose_all_since(saved)
+    quick = await insist(lambda: other.consume(MESSAGES, "message-writer"), "joining")
+    await again(other, range(100, 120))
+    await collect(quick, 30)
+    await late.ack(held)
+    await insist(log._nc.ping, "having the answers taken in")
+    await other._nc.close()  # its worker dies with what it holds
+    reading = Reading(late.fetch, late.ack)  # type: ignore[arg-type]
+    await reading.has(*range(100, 120))
+    reading.stop()
 
 
 async def test_a_restart_that_loses_nothing_is_no_reset(world: World) -> None:

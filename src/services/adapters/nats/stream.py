@@ -79,6 +79,11 @@ class NatsStream:
         """From which sequence on how much is added to make it a position."""
         return [(segment.start, segment.lift) for segment in self.record.segments]
 
+    @property
+    def settled(self) -> bool:
+        """Whether the stream was compared since the last doubt."""
+        return self._settled >= self._doubts
+
     def on_reset(self, listener: Callable[[Reset], None]) -> Callable[[], None]:
         """Call `listener` after each time that the stream was found to have gone back; the answer ends that."""
         self._listeners[listener] = None
@@ -137,9 +142,9 @@ class NatsStream:
         """
         if self._failure is not None:
             raise self._failure
-        while self._settled < self._doubts:
+        while not self.settled:
             async with self._turn:
-                if self._settled < self._doubts:
+                if not self.settled:
                     await self._settle()
 
     async def look(self) -> None:
