@@ -281,6 +281,19 @@ async def test_a_stream_that_somebody_made_again_with_other_partitions_ends_its_
         await append_messages(log, "general", [5])
 
 
+async def test_who_has_yet_to_notice_reads_all_up_to_a_position_that_another_was_given(world: World) -> None:
+    log, other = await world.log(), await world.log()
+    given = await append_messages(log, "general", range(30))
+    await other.close()  # it compares by itself no more
+    config = (await api.stream_info(log._nc, MESSAGES))["config"]
+    await api.call(log._nc, f"STREAM.DELETE.{MESSAGES}")
+    await api.call(log._nc, f"STREAM.CREATE.{MESSAGES}", config)
+    await log.ping()
+    new = await append_messages(log, "general", range(100, 110))
+    events = [event async for event in other.read(MESSAGES, after=given[-1], upto=new[-1])]
+    assert (payloads(events), seqs(events)) == (list(range(100, 110)), new)
+
+
 async def test_who_did_not_notice_takes_over_what_another_found(world: World) -> None:
     one, other = await world.log(), await world.log()
     await append_messages(one, "general", range(10))

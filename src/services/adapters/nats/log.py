@@ -192,6 +192,7 @@ class NatsLog:
             Unavailable: nothing more came for a while; what was yielded holds.
         """
         subject = self._settings.names.partition(part) if part is not None and stream == MESSAGES else None
+        await self._stream(stream).look()  # the positions come from elsewhere, where more may be known by now
         view = await self._view(stream, after, subject)
         try:
             while view.pending and view.after < upto:
