@@ -112,9 +112,9 @@ class LogRecord(msgspec.Struct, frozen=True):
             now_us: the time, in microseconds since 1970.
             given: the highest position that is known to have been given.
         """
-        above = self._above(given, 0)
-        lift = 0 if first_seq >= max(LIFTED, above) else max(above, now_us)
-        return LogRecord(created, self.generation + 1, (Segment(0, lift, self.generation + 1),))
+        begin = max(first_seq, self._above(given, 0 if first_seq >= LIFTED else now_us))
+        segment = Segment(first_seq, begin - first_seq, self.generation + 1)
+        return LogRecord(created, self.generation + 1, (segment,))
 
     def _segment_of(self, seq: int) -> Segment:
         at = bisect_right(self.segments, seq, key=lambda segment: segment.start)

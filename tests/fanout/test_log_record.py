@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanout.log_record import LIFTED, LogRecord, decode_record, encode_record
+from fanout.log_record import LARGEST_POSITION, LIFTED, LogRecord, decode_record, encode_record
 
 NOW_US = 1_800_000_000_000_000
 
@@ -52,6 +52,18 @@ def test_a_stream_in_the_place_of_another_is_numbered_above_it() -> None:
     assert foreign.sequence(100) == 0
     behind = own.replaced("c", LIFTED, now_us=NOW_US - 10**9, given=NOW_US + 5)
     assert behind.position(LIFTED) > NOW_US + 5
+
+
+def test_a_stream_in_the_place_of_one_that_was_created_by_a_faster_clock_is_above_it_and_below_what_clients_read() -> (
+    None
+):
+    record, before = LogRecord.first("a"), 0
+    for number in range(9):
+        first = NOW_US - number * 10**9
+        record = record.replaced(str(number), first, now_us=first, given=0)
+        assert before < record.position(first) < LARGEST_POSITION
+        assert record.sequence(before) < first
+        before = record.position(first)
 
 
 def test_a_record_is_read_as_it_was_written() -> None:
