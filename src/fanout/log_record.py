@@ -21,6 +21,10 @@ RETOLD_S: Final = 3_600.0
 """Changes of memberships are told again that are at most so old; what lies further back is loaded from the store."""
 
 
+_UNSEEN: Final = 1_000_000
+"""Positions that others may have been given since: far more than a stream stores between two comparisons."""
+
+
 class Segment(msgspec.Struct, frozen=True):
     """The events from one sequence on, up to the next segment."""
 
@@ -122,7 +126,7 @@ class LogRecord(msgspec.Struct, frozen=True):
 
     def _above(self, given: int, now_us: int) -> int:
         newest = self.segments[-1]
-        return max(given, newest.start + newest.lift, now_us) + 1
+        return max(given + _UNSEEN, newest.start + newest.lift + _UNSEEN, now_us) + 1
 
 
 _decoder = msgspec.json.Decoder(LogRecord)

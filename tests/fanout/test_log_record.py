@@ -66,6 +66,12 @@ def test_a_stream_in_the_place_of_one_that_was_created_by_a_faster_clock_is_abov
         before = record.position(first)
 
 
+def test_what_others_were_given_and_the_finder_did_not_see_is_passed_over_also_by_a_slower_clock() -> None:
+    record = LogRecord.first("a").restored(51, 99, now_us=NOW_US, given=100)
+    seen, given_elsewhere = record.position(60), record.position(5_000)
+    assert record.restored(56, 99, now_us=NOW_US - 10**9, given=seen).position(56) > given_elsewhere
+
+
 def test_a_record_is_read_as_it_was_written() -> None:
     record = LogRecord.first("a").restored(51, 99, now_us=NOW_US, given=100)
     assert decode_record(encode_record(record)) == record
