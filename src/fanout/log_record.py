@@ -94,6 +94,18 @@ class LogRecord(msgspec.Struct, frozen=True):
         """
         return min(segment.survived_ns for segment in self.segments if segment.generation > generation)
 
+    def survived_since(self, since_us: int) -> int | None:
+        """When the newest event was stored that has outlived all that this stream lost since a time.
+
+        Args:
+            since_us: in microseconds since 1970. What begins with a position from before was renumbered before.
+
+        Returns:
+            nanoseconds since 1970, 0 where no event has; None where nothing was lost since.
+        """
+        lost = [segment for segment in self.segments if segment.generation > 1]
+        return min((segment.survived_ns for segment in lost if segment.start + segment.lift >= since_us), default=None)
+
     def restored(self, start: int, survived_ns: int, *, now_us: int, given: int) -> "LogRecord":
         """The next record of a stream that was found to have other events than it had.
 

@@ -42,6 +42,16 @@ def test_the_newest_survivor_is_that_of_all_that_was_missed() -> None:
     assert replaced.survived_ns(3) == 0
 
 
+def test_what_was_lost_since_a_time_is_told_by_where_it_was_renumbered() -> None:
+    record = LogRecord.first("a")
+    assert record.survived_since(0) is None
+    record = record.restored(51, 500, now_us=NOW_US, given=100).restored(61, 700, now_us=NOW_US + 10**9, given=0)
+    times = (NOW_US, NOW_US + 10**8, NOW_US + 2 * 10**9)
+    assert [record.survived_since(since) for since in times] == [500, 700, None]
+    own = record.replaced("b", NOW_US + 10**10, now_us=NOW_US + 10**10, given=0)
+    assert [own.survived_since(NOW_US + add) for add in (10**10, 2 * 10**10)] == [0, None]
+
+
 def test_a_stream_in_the_place_of_another_is_numbered_above_it() -> None:
     first = LogRecord.first("a")
     own = first.replaced("b", NOW_US, now_us=NOW_US, given=100)

@@ -155,6 +155,13 @@ class NatsLog:
 
         return forget
 
+    async def missed_reset(self, stream: str, since: float) -> Reset | None:
+        """See the port."""
+        found = self._stream(stream)
+        await found.verified()
+        survived_ns = found.record.survived_since(int(since * 1e6))
+        return None if survived_ns is None else Reset(stream, survived_ns)
+
     async def acknowledged(self, stream: str, durable: str) -> int:
         """See the port."""
         found = self._stream(stream)
