@@ -189,6 +189,20 @@ async def test_a_stream_that_somebody_made_again_with_other_partitions_ends_its_
         await append_messages(log, "general", [5])
 
 
+async def test_a_record_that_is_older_than_the_one_known_ends_the_readers(world: World) -> None:
+    log = await world.log()
+    await append_messages(log, "general", range(5))
+    older = await world.deployment.log_record(MESSAGES)
+    assert older is not None
+    world.server.lose_everything()
+    await again(log, range(5, 10))
+    reader = await log.claim(0, "worker")
+    assert len(await soon(reader.fetch())) == 5
+    world.deployment._records[MESSAGES] = older  # the membership store is restored
+    with pytest.raises(FanoutError, match="membership store"):
+        await soon(reader.fetch())
+
+
 async def test_who_has_yet_to_notice_reads_all_up_to_a_position_that_another_was_given(world: World) -> None:
     log, other = await world.log(), await world.log()
     given = await append_messages(log, "general", range(30))

@@ -176,6 +176,7 @@ class NatsStream:
             kept = await self._deployment.log_record(self.stream)
             self._info = await ensured_at_once(self.nc, self._settings, self.stream, known=kept is not None)
             self._check_partitions()
+            self._check_record(kept)
             if kept is None:
                 following: LogRecord | None = LogRecord.first(self._info["created"])
             elif self._adopt(kept):
@@ -196,6 +197,14 @@ class NatsStream:
         if self.stream == MESSAGES and (found := partitions_of(self._info["config"])) != wanted:
             raise FanoutError(
                 f"the stream {self.name} was made again with {found} partitions, and had {wanted}: restart"
+            )
+
+    def _check_record(self, kept: LogRecord | None) -> None:
+        """Who starts now would number the stream by an older record, and this process by the newer one."""
+        if (kept.generation if kept else 1) < self.record.generation:
+            raise FanoutError(
+                f"the membership store has an older record of {self.name} than this process: it was restored, or is "
+                "another one; restart every service"
             )
 
     def _interrupt(self, reason: str) -> None:
