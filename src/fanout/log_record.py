@@ -21,6 +21,10 @@ RETOLD_S: Final = 3_600.0
 """Changes of memberships are told again that are at most so old; what lies further back is loaded from the store."""
 
 
+_UNSEEN: Final = 1_000_000
+"""Positions that others may have been given since: far more than a stream stores between two comparisons."""
+
+
 class Segment(msgspec.Struct, frozen=True):
     """The events from one sequence on, up to the next segment."""
 
@@ -90,6 +94,18 @@ class LogRecord(msgspec.Struct, frozen=True):
         """
         return min(segment.survived_ns for segment in self.segments if segment.generation > generation)
 
+    def survived_since(self, since_us: int) -> int | None:
+        """When the newest event was stored that has outlived all that this stream lost since a time.
+
+        Args:
+            since_us: in microseconds since 1970. What begins with a position from before was renumbered before.
+
+        Returns:
+            nanoseconds since 1970, 0 where no event has; None where nothing was lost since.
+        """
+        lost = [segment for segment in self.segments if segment.generation > 1]
+        return min((segment.survived_ns for segment in lost if segment.start + segment.lift >= since_us), default=None)
+
     def restored(self, start: int, survived_ns: int, *, now_us: int, given: int) -> "LogRecord":
         """The next record of a stream that was found to have other events than it had.
 
@@ -112,9 +128,9 @@ class LogRecord(msgspec.Struct, frozen=True):
             now_us: the time, in microseconds since 1970.
             given: the highest position that is known to have been given.
         """
-        above = self._above(given, 0)
-        lift = 0 if first_seq >= max(LIFTED, above) else max(above, now_us)
-        return LogRecord(created, self.generation + 1, (Segment(0, lift, self.generation + 1),))
+        begin = max(first_seq, self._above(given, 0 if first_seq >= LIFTED else now_us))
+        segment = Segment(first_seq, begin - first_seq, self.generation + 1)
+        return LogRecord(created, self.generation + 1, (segment,))
 
     def _segment_of(self, seq: int) -> Segment:
         at = bisect_right(self.segments, seq, key=lambda segment: segment.start)
@@ -122,7 +138,7 @@ class LogRecord(msgspec.Struct, frozen=True):
 
     def _above(self, given: int, now_us: int) -> int:
         newest = self.segments[-1]
-        return max(given, newest.start + newest.lift, now_us) + 1
+        return max(given + _UNSEEN, newest.start + newest.lift + _UNSEEN, now_us) + 1
 
 
 _decoder = msgspec.json.Decoder(LogRecord)

@@ -44,6 +44,29 @@ async def test_an_embedded_log_that_fails_ends_its_readers_and_is_unavailable_to
     await log.close()
 
 
+async def test_a_nats_log_that_is_compared_no_more_ends_its_readers_and_is_unavailable_to_everyone_else(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connected(nats_server.url) as nc:
+        log = await open_log(nc, 1)
+        consumer, tail = await log.consume(MESSAGES, "writer"), await log.tail(MESSAGES, after=0)
+        reader = await log.claim(0, "worker-1")
+        fetching: list[asyncio.Task[Sequence[Stored]]] = [
+            asyncio.create_task(consumer.fetch()),
+            asyncio.create_task(tail.fetch()),
+            asyncio.create_task(reader.fetch()),
+        ]
+        with monkeypatch.context() as broken:
+            broken.setattr(log._streams[META], "look", _fail)
+            done, _ = await asyncio.wait(fetching, timeout=10)
+        assert [str(task.exception()) for task in fetching if task in done] == [FAULT] * 3
+        for call in (log.ping(), log.last_seq(META), log.append("messages.send.general", b"1", msg_id="one")):
+            with pytest.raises(Unavailable, match=FAULT):
+                await call
+        for opened in (consumer, tail, reader, log):
+            await opened.close()
+
+
 async def test_a_consumer_that_can_no_longer_claim_what_it_holds_tells_its_worker(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

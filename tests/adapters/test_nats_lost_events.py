@@ -1,118 +1,26 @@
 """A log that went back: contract section 4, "When the log goes back", at the log's own edge."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 
-from fanout.errors import ForeignStore, Unavailable
-from fanout.ports.log import Log, Reset, Stored
-from fanout.subjects import DEAD, MESSAGES, META, message
-from services.adapters.embedded.deployment import EmbeddedDeployment
-from services.adapters.nats import Connection, NatsBus, NatsLog, api
-from services.adapters.nats.names import Names
+from fanout.errors import FanoutError, Unavailable
+from fanout.ports.log import Log, Reset
+from fanout.subjects import DEAD, MESSAGES, META
+from services.adapters.nats import Connection, api
 from services.runtime.tasks import insist
-from tests.support.nats import HEARTBEAT_S, connected
-from tests.support.reading import append_messages, payloads, seqs, soon, until
+from tests.support.log_worlds import READERS, Reading, World, again, published, tail
+from tests.support.reading import append_messages, collect, payloads, seqs, soon, until
 from tests.support.servers import NatsServer
-
-Opener = Callable[[], "asyncio.Future[NatsLog]"]
-
-
-class World:
-    """Logs of one deployment, each with a connection of its own, as processes have them."""
-
-    def __init__(self, server: NatsServer, stack: AsyncExitStack) -> None:
-        self.server = server
-        self.deployment = EmbeddedDeployment()
-        self.resets: list[Reset] = []
-        self._stack = stack
-
-    async def connect(self) -> Connection:
-        return await self._stack.enter_async_context(connected(self.server.url))
-
-    async def save(self, log: Log, name: str = "saved") -> Path:
-        """Keep what the server holds; return when the log is connected again."""
-        saved = self.server.save(name)
-        await soon(insist(log.ping, "waiting for the server"))
-        return saved
-
-    async def log(self) -> NatsLog:
-        log = await NatsLog.open(await self.connect(), self.deployment, partitions=1, heartbeat=HEARTBEAT_S)
-        self._stack.push_async_callback(log.close)
-        log.on_reset(self.resets.append)
-        return log
 
 
 @pytest.fixture
 async def world(nats_server: NatsServer) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         yield World(nats_server, stack)
-
-
-class Reading:
-    """What a reader was given, as long as the test lasts."""
-
-    def __init__(self, fetch: Callable[[], "asyncio.Future[Sequence[Stored]]"], done: Callable[..., object]) -> None:
-        self.events: list[Stored] = []
-        self._fetch, self._done = fetch, done
-        self._task = asyncio.create_task(self._run())
-
-    async def _run(self) -> None:
-        while True:
-            events = await self._fetch()
-            self.events += events
-            await self._done(events)  # type: ignore[misc]
-
-    async def has(self, *numbers: int) -> None:
-        """Wait until these came, in whatever order; fail with what came instead."""
-        try:
-            await until(lambda: asyncio.sleep(0, set(numbers) <= set(payloads(self.events)) or None))
-        except TimeoutError:
-            pytest.fail(f"only {payloads(self.events)} came")
-
-    def stop(self) -> None:
-        self._task.cancel()
-
-
-async def partition_reader(log: Log) -> Reading:
-    reader = await log.claim(0, "worker")
-    return Reading(reader.fetch, lambda events: reader.ack(events[-1].seq))  # type: ignore[arg-type]
-
-
-async def tail(log: Log) -> Reading:
-    reader = await log.tail(MESSAGES, after=0)
-    return Reading(reader.fetch, lambda _: asyncio.sleep(0))  # type: ignore[arg-type]
-
-
-async def work_queue(log: Log) -> Reading:
-    reader = await log.consume(MESSAGES, "message-writer")
-    return Reading(reader.fetch, reader.ack)  # type: ignore[arg-type]
-
-
-READERS = [partition_reader, tail, work_queue]
-
-
-async def published(nc: Connection, numbers: range) -> None:
-    """Store events past everybody who could notice something."""
-    for number in numbers:
-        headers = {"Nats-Msg-Id": f"general-{number}"}
-        await nc.call(message("general"), str(number).encode(), headers=headers)
-
-
-async def again(log: Log, numbers: range) -> list[int]:
-    """Append as a client does that tries again."""
-    stored = []
-    for number in numbers:
-        while True:
-            try:
-                stored += await append_messages(log, "general", [number])
-                break
-            except Unavailable:
-                await asyncio.sleep(0.02)
-    return stored
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -238,6 +146,76 @@ async def test_a_stream_that_somebody_made_again_from_one_is_numbered_above_all_
     reading.stop()
 
 
+@pytest.mark.parametrize("reader", READERS)
+async def test_a_stream_that_is_deleted_in_the_middle_of_a_comparison_ends_no_reader(
+    world: World, reader: Callable[[Log], "asyncio.Future[Reading]"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = await world.log()
+    await append_messages(log, "general", range(5))
+    reading = await reader(log)
+    await reading.has(*range(5))
+    nc, stored_message = await world.connect(), api.stored_message
+    deleted: list[str] = []
+
+    async def delete_first(asking: Connection, stream: str, seq: int) -> api.Found | None:
+        if not deleted and stream == MESSAGES:
+            deleted.append(stream)
+            await api.call(nc, f"STREAM.DELETE.{MESSAGES}")
+        return await stored_message(asking, stream, seq)
+
+    monkeypatch.setattr(api, "stored_message", delete_first)
+    await until(lambda: asyncio.sleep(0, bool(deleted) or None))
+    await again(log, range(5, 10))
+    await reading.has(*range(10))
+    await soon(log.ping())
+    reading.stop()
+
+
+async def test_a_stream_that_somebody_made_again_with_other_partitions_ends_its_readers(world: World) -> None:
+    log = await world.log()
+    await append_messages(log, "general", range(5))
+    config = (await api.stream_info(log._nc, MESSAGES))["config"]
+    reader = await log.claim(0, "worker")
+    assert len(await soon(reader.fetch())) == 5
+    fetching = asyncio.ensure_future(reader.fetch())
+    nc = await world.connect()
+    await api.call(nc, f"STREAM.DELETE.{MESSAGES}")
+    del config["subject_transform"]
+    await api.call(nc, f"STREAM.CREATE.{MESSAGES}", config)
+    with pytest.raises(FanoutError, match="partitions"):
+        await soon(fetching)
+    await until(lambda: asyncio.sleep(0, log._failure))
+    with pytest.raises(Unavailable, match="partitions"):
+        await append_messages(log, "general", [5])
+
+
+async def test_a_record_that_is_older_than_the_one_known_ends_the_readers(world: World) -> None:
+    log = await world.log()
+    await append_messages(log, "general", range(5))
+    older = await world.deployment.log_record(MESSAGES)
+    assert older is not None
+    world.server.lose_everything()
+    await again(log, range(5, 10))
+    reader = await log.claim(0, "worker")
+    assert len(await soon(reader.fetch())) == 5
+    world.deployment._records[MESSAGES] = older  # the membership store is restored
+    with pytest.raises(FanoutError, match="membership store"):
+        await soon(reader.fetch())
+
+
+async def test_who_has_yet_to_notice_reads_all_up_to_a_position_that_another_was_given(world: World) -> None:
+    log, other = await world.log(), await world.log()
+    given = await append_messages(log, "general", range(30))
+    await other.close()  # it compares by itself no more
+    config = (await api.stream_info(log._nc, MESSAGES))["config"]
+    await api.call(log._nc, f"STREAM.DELETE.{MESSAGES}")
+    await api.call(log._nc, f"STREAM.CREATE.{MESSAGES}", config)
+    await log.ping()
+    new = await append_messages(log, "general", range(100, 110))
+    events = [event async for event in other.read(MESSAGES, after=given[-1], upto=new[-1])]
+    assert (payloads(events), seqs(events)) == (list(range(100, 110)), new)
+
+
 async def test_who_did_not_notice_takes_over_what_another_found(world: World) -> None:
     one, other = await world.log(), await world.log()
     await append_messages(one, "general", range(10))
@@ -251,6 +229,39 @@ async def test_who_did_not_notice_takes_over_what_another_found(world: World) ->
     assert ends == (new[-1], new[-1])
 
 
+async def test_an_answer_that_comes_late_is_none_to_the_new_event_in_the_old_place(world: World) -> None:
+    log, other = await world.log(), await world.log()
+    await append_messages(log, "general", range(10))
+    saved = await world.save(log)
+    late = await log.consume(MESSAGES, "message-writer")
+    await again(log, range(10, 30))
+    held = await collect(late, 30)
+    await other.ping()  # it knows of them, too
+    world.server.lose_all_since(saved)
+    quick = await insist(lambda: other.consume(MESSAGES, "message-writer"), "joining")
+    await again(other, range(100, 120))
+    await collect(quick, 30)
+    await late.ack(held)
+    await insist(log._nc.ping, "having the answers taken in")
+    await other._nc.close()  # its worker dies with what it holds
+    reading = Reading(late.fetch, late.ack)  # type: ignore[arg-type]
+    await reading.has(*range(100, 120))
+    reading.stop()
+
+
+async def test_who_comes_later_hears_of_what_was_lost(world: World) -> None:
+    log = await world.log()
+    await append_messages(log, "general", range(10))
+    before = time.time()
+    assert await log.missed_reset(MESSAGES, before) is None
+    world.server.lose_everything()
+    await again(log, range(10, 20))
+    other = await world.log()
+    assert await other.missed_reset(MESSAGES, before) == Reset(MESSAGES, 0)
+    assert await other.missed_reset(MESSAGES, time.time() + 60) is None
+    assert (await other.missed_reset(DEAD, before - 60)) == Reset(DEAD, 0)
+
+
 async def test_a_restart_that_loses_nothing_is_no_reset(world: World) -> None:
     log = await world.log()
     given = await append_messages(log, "general", range(10))
@@ -258,52 +269,3 @@ async def test_a_restart_that_loses_nothing_is_no_reset(world: World) -> None:
     assert await again(log, range(10, 12)) == [given[-1] + 1, given[-1] + 2]
     await soon(log.ping())
     assert not world.resets
-
-
-async def test_streams_of_another_deployment_are_refused_naming_both(world: World) -> None:
-    await world.log()
-    own = await world.deployment.existing_id()
-    stranger = EmbeddedDeployment()
-    other = await stranger.make_id()
-    with pytest.raises(ForeignStore, match=rf"{own}.*{other}"):
-        await NatsLog.open(await world.connect(), stranger)
-
-
-async def test_a_membership_store_without_an_id_is_none_of_the_streams_that_carry_one(world: World) -> None:
-    await world.log()
-    with pytest.raises(ForeignStore, match="membership store is of none yet"):
-        await NatsLog.open(await world.connect(), EmbeddedDeployment())
-
-
-async def test_streams_without_an_id_are_adopted_while_empty_and_refused_with_events(world: World) -> None:
-    log = await world.log()
-    await append_messages(log, "general", [1])
-    nc = await world.connect()
-    for stream in (MESSAGES, META):
-        config = (await api.stream_info(nc, stream))["config"]
-        await api.call(nc, f"STREAM.UPDATE.{stream}", config | {"metadata": {}})
-    await log.close()
-    with pytest.raises(ForeignStore, match="--adopt"):
-        await NatsLog.open(await world.connect(), EmbeddedDeployment("other"))
-    adopted = await NatsLog.open(await world.connect(), world.deployment, adopt=True)
-    assert await adopted.last_seq(MESSAGES) == 1
-    await adopted.close()
-
-
-async def test_a_prefix_keeps_two_deployments_apart(world: World) -> None:
-    plain = await world.log()
-    nc = await world.connect()
-    mine = await NatsLog.open(nc, EmbeddedDeployment(), names=Names("x"), partitions=2, heartbeat=HEARTBEAT_S)
-    assert await append_messages(mine, "general", range(3)) == [1, 2, 3]
-    assert await append_messages(plain, "general", range(1)) == [1]
-    reading = await tail(mine)
-    await reading.has(0, 1, 2)
-    assert {event.subject for event in reading.events} == {"messages.send.general"}
-    heard: list[tuple[str, bytes]] = []
-    await NatsBus(nc, Names("x")).subscribe("client.typing.*", lambda *notice: heard.append(notice))
-    await NatsBus(nc).publish("client.typing.general", b"not mine")
-    await NatsBus(nc, Names("x")).publish("client.typing.general", b"mine")
-    await until(lambda: asyncio.sleep(0, bool(heard) or None))
-    assert heard == [("client.typing.general", b"mine")]
-    reading.stop()
-    await mine.close()

@@ -22,7 +22,7 @@ class Clock:
         return self.now
 
 
-async def _told_after(reset: Reset, *, age_s: float, down_first: bool = False) -> list[str]:
+async def _told_after(reset: Reset, *, age_s: float, down_first: bool = False, missed: bool = False) -> list[str]:
     """Who is told of again, of the two whose changes are so old and new, after the log has lost everything."""
     clock = Clock()
     store = FakeMemberships(clock)
@@ -35,7 +35,12 @@ async def _told_after(reset: Reset, *, age_s: float, down_first: bool = False) -
     lost.fail_after = 0 if down_first else None
     failures: list[BaseException] = []
     async with Tasks(failures.append) as tasks:
-        Retelling(Outbox(lost, store, clock), tasks).hear(reset)
+        retelling = Retelling(lost, Outbox(lost, store, clock), tasks)
+        if missed:
+            lost.missed = reset
+            retelling.begin()
+        else:
+            retelling.hear(reset)
         if reset.stream == META:
             await until(lambda: not tasks._tasks, "told again")
         assert not failures
@@ -54,6 +59,11 @@ async def test_no_more_than_an_hour_is_told_again() -> None:
 
 async def test_a_log_that_is_away_meanwhile_is_waited_for() -> None:
     assert await _told_after(Reset(META, 0), age_s=10, down_first=True) == ["old", "new"]
+
+
+async def test_what_was_lost_before_a_gateway_began_is_told_again() -> None:
+    assert await _told_after(Reset(META, 0), age_s=10, missed=True) == ["old", "new"]
+    assert await _told_after(Reset(META, 0), age_s=10, missed=True, down_first=True) == ["old", "new"]
 
 
 async def test_lost_messages_concern_no_membership() -> None:

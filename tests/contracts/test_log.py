@@ -1,13 +1,14 @@
 """The contract of `fanout.ports.log`, held by every adapter."""
 
 import asyncio
+import time
 
 import pytest
 
 from fanout import partition_of, subjects
 from fanout.errors import PartitionLost, TooLarge
 from fanout.events import MAX_BATCH, longest_event
-from fanout.ports.log import Log, PartitionReader, Stored
+from fanout.ports.log import Log, PartitionReader, Reset, Stored
 from fanout.subjects import DEAD, MESSAGES, META
 from tests.contracts.conftest import PARTITIONS
 from tests.support.reading import append_messages, channel_in, collect, payloads, seqs, soon, until
@@ -382,3 +383,16 @@ class TestBury:
         await log.bury(META, event, "broken")
         await log.bury(MESSAGES, Stored(1, "messages.send.general", b"y"), "broken")
         assert await log.last_seq(DEAD) == 2
+
+
+class TestLosses:
+    async def test_who_comes_later_hears_of_a_loss_since_a_time_and_of_none_before(self, log: Log) -> None:
+        given = await append_messages(log, "general", range(3))
+        assert await log.missed_reset(MESSAGES, 0) is None
+        before = time.time() - 60
+        newest = await log.get(MESSAGES, given[-1])
+        assert newest is not None
+        await log.recall(MESSAGES, given[-1] + 50, newest.stored_ns)
+        assert await log.missed_reset(MESSAGES, before) == Reset(MESSAGES, newest.stored_ns)
+        assert await log.missed_reset(MESSAGES, time.time() + 60) is None
+        assert await log.missed_reset(META, before) is None

@@ -42,6 +42,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Log.consume": (MESSAGES, "message-writer"),
     "Log.get": (MESSAGES, 1),
     "Log.last_seq": (MESSAGES,),
+    "Log.missed_reset": (MESSAGES, 0),
     "Log.recall": (MESSAGES, 1, 0),
     "Log.read": (MESSAGES,),
     "Log.tail": (MESSAGES,),

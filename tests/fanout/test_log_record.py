@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanout.log_record import LIFTED, LogRecord, decode_record, encode_record
+from fanout.log_record import LARGEST_POSITION, LIFTED, LogRecord, decode_record, encode_record
 
 NOW_US = 1_800_000_000_000_000
 
@@ -42,6 +42,16 @@ def test_the_newest_survivor_is_that_of_all_that_was_missed() -> None:
     assert replaced.survived_ns(3) == 0
 
 
+def test_what_was_lost_since_a_time_is_told_by_where_it_was_renumbered() -> None:
+    record = LogRecord.first("a")
+    assert record.survived_since(0) is None
+    record = record.restored(51, 500, now_us=NOW_US, given=100).restored(61, 700, now_us=NOW_US + 10**9, given=0)
+    times = (NOW_US, NOW_US + 10**8, NOW_US + 2 * 10**9)
+    assert [record.survived_since(since) for since in times] == [500, 700, None]
+    own = record.replaced("b", NOW_US + 10**10, now_us=NOW_US + 10**10, given=0)
+    assert [own.survived_since(NOW_US + add) for add in (10**10, 2 * 10**10)] == [0, None]
+
+
 def test_a_stream_in_the_place_of_another_is_numbered_above_it() -> None:
     first = LogRecord.first("a")
     own = first.replaced("b", NOW_US, now_us=NOW_US, given=100)
@@ -52,6 +62,24 @@ def test_a_stream_in_the_place_of_another_is_numbered_above_it() -> None:
     assert foreign.sequence(100) == 0
     behind = own.replaced("c", LIFTED, now_us=NOW_US - 10**9, given=NOW_US + 5)
     assert behind.position(LIFTED) > NOW_US + 5
+
+
+def test_a_stream_in_the_place_of_one_that_was_created_by_a_faster_clock_is_above_it_and_below_what_clients_read() -> (
+    None
+):
+    record, before = LogRecord.first("a"), 0
+    for number in range(9):
+        first = NOW_US - number * 10**9
+        record = record.replaced(str(number), first, now_us=first, given=0)
+        assert before < record.position(first) < LARGEST_POSITION
+        assert record.sequence(before) < first
+        before = record.position(first)
+
+
+def test_what_others_were_given_and_the_finder_did_not_see_is_passed_over_also_by_a_slower_clock() -> None:
+    record = LogRecord.first("a").restored(51, 99, now_us=NOW_US, given=100)
+    seen, given_elsewhere = record.position(60), record.position(5_000)
+    assert record.restored(56, 99, now_us=NOW_US - 10**9, given=seen).position(56) > given_elsewhere
 
 
 def test_a_record_is_read_as_it_was_written() -> None:

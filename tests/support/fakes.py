@@ -46,6 +46,7 @@ class FakeLog(Switchable):
         self.acknowledged_upto: int | None = None
         """How far every durable consumer has come; None: to the end."""
         self.longest = 1 << 20
+        self.missed: Reset | None = None
 
     async def append(self, subject: str, payload: bytes, *, msg_id: str) -> Appended:
         self._use()
@@ -73,6 +74,10 @@ class FakeLog(Switchable):
 
     def on_reset(self, listener: Callable[[Reset], None]) -> Callable[[], None]:
         return lambda: None
+
+    async def missed_reset(self, stream: str, since: float) -> Reset | None:
+        self._use()
+        return self.missed
 
     async def acknowledged(self, stream: str, durable: str) -> int:
         self._use()

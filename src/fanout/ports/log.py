@@ -200,6 +200,21 @@ class Log(Protocol):
         """
         ...
 
+    async def missed_reset(self, stream: str, since: float) -> Reset | None:
+        """What listeners of `on_reset` were told of a stream since a time, for one who comes later.
+
+        Args:
+            stream: which.
+            since: seconds since 1970.
+
+        Returns:
+            as one, where the stream went back several times; None where it did not.
+
+        Raises:
+            Unavailable: the record of the stream cannot be read now.
+        """
+        ...
+
     async def acknowledged(self, stream: str, durable: str) -> int:
         """How far the workers of a durable consumer have come, as it was when this was called or later.
 

@@ -27,7 +27,9 @@ async def running_sweep(
     """
     outbox = Outbox(log, memberships)
     async with Tasks(on_failure) as tasks:
-        forget = log.on_reset(Retelling(outbox, tasks).hear)
+        retelling = Retelling(log, outbox, tasks)
+        forget = log.on_reset(retelling.hear)
+        retelling.begin()
         tasks.start(every(SWEEP_EVERY_S, outbox.sweep, "telling changes of memberships"), "membership-sweep")
         tasks.start(every(PRUNE_EVERY_S, outbox.prune, "deleting ended memberships"), "membership-prune")
         yield

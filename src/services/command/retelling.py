@@ -6,7 +6,7 @@ from typing import Final
 import structlog
 
 from fanout.log_record import RETOLD_S
-from fanout.ports.log import Reset
+from fanout.ports.log import Log, Reset
 from fanout.subjects import META
 from services.command.metrics import CHANGES_TOLD_AGAIN
 from services.command.outbox import Outbox
@@ -23,12 +23,16 @@ class Retelling:
 
     Each gateway does it, so that none need know of the others: the log drops what another has told.
 
+    A gateway that starts does it, too: the one that heard of the loss may have ended before all was told.
+
     Args:
+        log: is asked what was lost before this began to hear.
         outbox: tells.
         tasks: run it.
     """
 
-    def __init__(self, outbox: Outbox, tasks: Tasks) -> None:
+    def __init__(self, log: Log, outbox: Outbox, tasks: Tasks) -> None:
+        self._log = log
         self._outbox = outbox
         self._tasks = tasks
 
@@ -36,6 +40,16 @@ class Retelling:
         """Listener of `Log.on_reset`."""
         if reset.stream == META:
             self._tasks.start(self._tell_again(reset), "telling changes of memberships again")
+
+    def begin(self) -> None:
+        """Tell what was lost lately."""
+        self._tasks.start(self._hear_of_missed(), "looking for changes of memberships to tell again")
+
+    async def _hear_of_missed(self) -> None:
+        since = self._outbox.now() / 1e6 - RETOLD_S
+        missed = await insist(partial(self._log.missed_reset, META, since), "looking whether the log went back")
+        if missed is not None:
+            self.hear(missed)
 
     async def _tell_again(self, reset: Reset) -> None:
         survived_us = max(reset.survived_ns // 1_000, self._outbox.now() - int(RETOLD_S * 1e6))

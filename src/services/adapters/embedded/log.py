@@ -177,6 +177,12 @@ class EmbeddedLog:
 
         return forget
 
+    async def missed_reset(self, stream: str, since: float) -> Reset | None:
+        """See the port."""
+        record = await self._deployment.log_record(stream)
+        survived_ns = None if record is None else record.survived_since(int(since * 1e6))
+        return None if survived_ns is None else Reset(stream, survived_ns)
+
     async def acknowledged(self, stream: str, durable: str) -> int:
         """See the port."""
         events = self._stream(stream)

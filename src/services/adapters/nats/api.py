@@ -30,6 +30,7 @@ _NO_JETSTREAM: Final = (
 _SERVER_ERRORS: Final = 500
 _NOT_FOUND: Final = 404
 _MESSAGE_NOT_FOUND: Final = 10037
+_STREAM_NOT_FOUND: Final = 10059
 _MESSAGE_ID: Final = re.compile(rb"(?i)^nats-msg-id: *(.*?)\r?$", re.MULTILINE)
 _TOO_LARGE: Final = 10054
 _NO_ROOM: Final = frozenset(
@@ -61,7 +62,11 @@ class Refused(FanoutError):  # noqa: N818 - the field's names end in what is wro
 
 
 class NotFound(Refused):
-    """There is no such stream, consumer or message."""
+    """There is no such consumer or message."""
+
+
+class NoStream(Unavailable):
+    """There is no such stream now; the next comparison of the log creates it again."""
 
 
 class Found(NamedTuple):
@@ -88,7 +93,8 @@ async def call(nc: Connection, verb: str, body: Mapping[str, Any] | None = None)
     Raises:
         Unavailable: no answer, or the server says that it cannot now.
         StorageFull: there is no room for what the request stores.
-        NotFound: what the request names does not exist.
+        NoStream: there is no such stream.
+        NotFound: what the request names does not exist in its stream.
         Refused: another error.
     """
     request = orjson.dumps(body) if body else b""
@@ -107,13 +113,15 @@ def checked(answer: bytes) -> dict[str, Any]:
     """The JSON object of an answer.
 
     Raises:
-        Unavailable, StorageFull, NotFound, Refused: as `call`.
+        Unavailable, StorageFull, NoStream, NotFound, Refused: as `call`.
         TooLarge: an event is longer than the `max_msg_size` of its stream.
     """
     decoded: dict[str, Any] = orjson.loads(answer)
     error = decoded.get("error")
     if error is None:
         return decoded
+    if error.get("err_code") == _STREAM_NOT_FOUND:
+        raise NoStream(f"JetStream: {error.get('description')}")
     if error.get("err_code") in _NO_ROOM:
         raise StorageFull(f"JetStream: {error.get('description')}")
     if error.get("code", 0) >= _SERVER_ERRORS or error.get("err_code") in _PASSES:

@@ -48,7 +48,7 @@ async def look_at_streams(nc: Connection, names: Names, deployment: str | None) 
         name = names.stream(stream)
         try:
             found[stream] = await api.stream_info(nc, name)
-        except api.NotFound:
+        except api.NoStream:
             await refuse_overlap(nc, name, names.stream_subjects(stream))
         else:
             _refuse_other(found[stream], names, stream, deployment)

@@ -114,7 +114,7 @@ class NatsLog:
         longest = longest_event(self._nc.max_payload)
         if len(payload) > longest:
             raise TooLarge(f"the event has {len(payload)} bytes; the log takes {longest}")
-        stream = self._streams[stream_of(subject)]
+        stream = self._stream(stream_of(subject))
         await stream.verified()
         try:
             answer = await self._publish(subject, payload, {Header.MSG_ID.value: msg_id})
@@ -127,7 +127,7 @@ class NatsLog:
 
     async def get(self, stream: str, seq: int) -> Stored | None:
         """See the port."""
-        found = self._streams[stream]
+        found = self._stream(stream)
         await found.verified()
         if not found.record.has(seq):
             return None
@@ -139,11 +139,11 @@ class NatsLog:
 
     async def last_seq(self, stream: str) -> int:
         """See the port."""
-        return await self._streams[stream].end()
+        return await self._stream(stream).end()
 
     async def recall(self, stream: str, seq: int, stored_ns: int) -> None:
         """See the port."""
-        await self._streams[stream].recall(seq, stored_ns)
+        await self._stream(stream).recall(seq, stored_ns)
 
     def on_reset(self, listener: Callable[[Reset], None]) -> Callable[[], None]:
         """See the port."""
@@ -155,9 +155,16 @@ class NatsLog:
 
         return forget
 
+    async def missed_reset(self, stream: str, since: float) -> Reset | None:
+        """See the port."""
+        found = self._stream(stream)
+        await found.verified()
+        survived_ns = found.record.survived_since(int(since * 1e6))
+        return None if survived_ns is None else Reset(stream, survived_ns)
+
     async def acknowledged(self, stream: str, durable: str) -> int:
         """See the port."""
-        found = self._streams[stream]
+        found = self._stream(stream)
         upto, record = await found.end(), found.record
         try:
             info = await api.consumer_info(self._nc, found.name, durable)
@@ -192,6 +199,7 @@ class NatsLog:
             Unavailable: nothing more came for a while; what was yielded holds.
         """
         subject = self._settings.names.partition(part) if part is not None and stream == MESSAGES else None
+        await self._stream(stream).look()  # the positions come from elsewhere, where more may be known by now
         view = await self._view(stream, after, subject)
         try:
             while view.pending and view.after < upto:
@@ -227,8 +235,7 @@ class NatsLog:
 
     async def ping(self) -> None:
         """See the port: the streams are there, are those that were known, and have room as far as is known."""
-        if self._failure is not None:
-            raise Unavailable(f"the log is compared no more: {self._failure}") from self._failure
+        self._check_sound()
         await self._look()
         if self._room.refused:
             self._room.check(await api.call(self._nc, "INFO"))
@@ -237,8 +244,18 @@ class NatsLog:
         for stream in self._streams.values():
             await stream.look()
 
+    def _stream(self, stream: str) -> NatsStream:
+        self._check_sound()
+        return self._streams[stream]
+
+    def _check_sound(self) -> None:
+        if self._failure is not None:
+            raise Unavailable(f"the log is compared no more: {self._failure}") from self._failure
+
     def _fail(self, failure: BaseException) -> None:
         self._failure = failure
+        for stream in self._streams.values():
+            stream.fail(failure)
 
     async def _publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> Appended:
         sent = self._settings.names.subject(subject)

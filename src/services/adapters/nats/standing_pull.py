@@ -57,6 +57,7 @@ class StandingPull:
         self._heartbeat = heartbeat
         self._ordered = ordered
         self._consumer = ""
+        self._generation = 0
         self._inbox = nc.new_inbox()
         self._subscription: Subscription | None = None
         self._intake = Intake(batch, ordered=ordered)
@@ -70,7 +71,7 @@ class StandingPull:
         self._owed = 0
         self._heard = 0.0
         self._forget_reconnects = nc.on_reconnect(lambda: self.interrupt("the connection was lost"))
-        self._forget_resets = stream.on_reset(lambda _: self.interrupt("the log went back"))
+        self._forget_stream = stream.on_interruption(self.interrupt)
         self._request = orjson.dumps(
             {
                 "batch": batch,
@@ -82,6 +83,8 @@ class StandingPull:
 
     async def aim(self, consumer: str, generation: int) -> None:
         """Pull from this consumer from now on; requests made before are forgotten.
+
+        Where the generation is another than before, so is what was not fetched: it has another position now.
 
         Args:
             consumer: its name.
@@ -95,9 +98,9 @@ class StandingPull:
             with translated("no subscription"):
                 self._subscription = await self._nc.subscribe(f"{self._inbox}.*", cb=self._receive)
             self._nc.take(self._subscription, self._intake, self._arrived)
-        if self._ordered:
+        if self._ordered or generation != self._generation:
             self._intake.clear()
-        self._consumer = consumer
+        self._consumer, self._generation = consumer, generation
         self._intake.aim(consumer, self._stream.lifts)
         self._stale = self._serial
         self._owed = 0
@@ -143,7 +146,7 @@ class StandingPull:
         """Pull no more; what had come stays in `unfetched`."""
         self._closed = True
         self._forget_reconnects()
-        self._forget_resets()
+        self._forget_stream()
         if self._subscription is not None:
             await self._nc.retire(self._subscription)
         self._news.set()

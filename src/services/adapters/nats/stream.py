@@ -14,13 +14,14 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from fanout.errors import Unavailable
+from fanout.errors import FanoutError, Unavailable
 from fanout.log_record import LogRecord
 from fanout.ports.deployment import Deployment
 from fanout.ports.log import Reset
+from fanout.subjects import MESSAGES
 from services.adapters.nats import api
 from services.adapters.nats.connection import Connection
-from services.adapters.nats.streams import StreamSettings, ensured_at_once
+from services.adapters.nats.streams import StreamSettings, ensured_at_once, partitions_of
 from services.adapters.nats.times import nanoseconds
 
 _ATTEMPTS: Final = 10
@@ -69,12 +70,19 @@ class NatsStream:
         self._settled = 0
         self._turn = asyncio.Lock()
         self._listeners: dict[Callable[[Reset], None], None] = {}
+        self._readers: dict[Callable[[str], None], None] = {}
+        self._failure: BaseException | None = None
         nc.on_disconnect(self.doubt)
 
     @property
     def lifts(self) -> list[tuple[int, int]]:
         """From which sequence on how much is added to make it a position."""
         return [(segment.start, segment.lift) for segment in self.record.segments]
+
+    @property
+    def settled(self) -> bool:
+        """Whether the stream was compared since the last doubt."""
+        return self._settled >= self._doubts
 
     def on_reset(self, listener: Callable[[Reset], None]) -> Callable[[], None]:
         """Call `listener` after each time that the stream was found to have gone back; the answer ends that."""
@@ -84,6 +92,20 @@ class NatsStream:
             self._listeners.pop(listener, None)
 
         return forget
+
+    def on_interruption(self, interrupt: Callable[[str], None]) -> Callable[[], None]:
+        """Call `interrupt` with the reason each time that readers must begin again; the answer ends that."""
+        self._readers[interrupt] = None
+
+        def forget() -> None:
+            self._readers.pop(interrupt, None)
+
+        return forget
+
+    def fail(self, failure: BaseException) -> None:
+        """End every reader: the stream is compared no more, and what they read may be what it was no more."""
+        self._failure = failure
+        self._interrupt("the log is compared no more")
 
     def observe(self, position: int, stored_ns: int) -> None:
         """An event was read: from now on the stream is expected to hold it."""
@@ -114,12 +136,15 @@ class NatsStream:
         """Return when the stream was compared since the last doubt.
 
         Raises:
-            FanoutError: the stream belongs to another deployment.
+            FanoutError: the stream belongs to another deployment, or has other partitions now.
             Unavailable: the server or the membership store cannot be reached.
+            BaseException: what `fail` was given.
         """
-        while self._settled < self._doubts:
+        if self._failure is not None:
+            raise self._failure
+        while not self.settled:
             async with self._turn:
-                if self._settled < self._doubts:
+                if not self.settled:
                     await self._settle()
 
     async def look(self) -> None:
@@ -150,6 +175,8 @@ class NatsStream:
             known, published = self._recalled or self._newest, self._published
             kept = await self._deployment.log_record(self.stream)
             self._info = await ensured_at_once(self.nc, self._settings, self.stream, known=kept is not None)
+            self._check_partitions()
+            self._check_record(kept)
             if kept is None:
                 following: LogRecord | None = LogRecord.first(self._info["created"])
             elif self._adopt(kept):
@@ -164,6 +191,26 @@ class NatsStream:
                 self._adopt(following)
         raise Unavailable(f"the record of the stream {self.name} changes again and again")
 
+    def _check_partitions(self) -> None:
+        """One that somebody made again in another way would take messages in where nobody reads them."""
+        wanted = self._settings.partitions
+        if self.stream == MESSAGES and (found := partitions_of(self._info["config"])) != wanted:
+            raise FanoutError(
+                f"the stream {self.name} was made again with {found} partitions, and had {wanted}: restart"
+            )
+
+    def _check_record(self, kept: LogRecord | None) -> None:
+        """Who starts now would number the stream by an older record, and this process by the newer one."""
+        if (kept.generation if kept else 1) < self.record.generation:
+            raise FanoutError(
+                f"the membership store has an older record of {self.name} than this process: it was restored, or is "
+                "another one; restart every service"
+            )
+
+    def _interrupt(self, reason: str) -> None:
+        for interrupt in list(self._readers):
+            interrupt(reason)
+
     def _adopt(self, record: LogRecord) -> bool:
         """Number the stream by a record from now on; False where it is the one that holds already."""
         before = self.record
@@ -175,6 +222,7 @@ class NatsStream:
         self._newest = self._recalled = self._published = None
         reset = Reset(self.stream, record.survived_ns(before.generation))
         _log.warning("nats.log_went_back", stream=self.name, generation=record.generation, survived=reset.survived_ns)
+        self._interrupt("the log went back")
         for listener in list(self._listeners):
             listener(reset)
         return True

@@ -78,7 +78,7 @@ async def ensured_at_once(nc: Connection, settings: StreamSettings, stream: str,
     name = settings.names.stream(stream)
     try:
         found = await api.stream_info(nc, name)
-    except api.NotFound:
+    except api.NoStream:
         first = {"first_seq": time.time_ns() // 1_000} if known else {}
         found = await _created(nc, name, _config(stream, settings) | first)
     changes = lacking(found, settings, stream)
@@ -95,7 +95,7 @@ async def existing_ids(nc: Connection, names: Names) -> dict[str, str]:
     for stream in STREAM_SUBJECTS:
         try:
             info = await api.stream_info(nc, names.stream(stream))
-        except api.NotFound:
+        except api.NoStream:
             continue
         if carried := carried_id(info):
             ids[names.stream(stream)] = carried

@@ -31,7 +31,8 @@ class NatsConsumer:
 
     A consumer that someone deleted is created again at the stream's beginning: what the other workers acknowledged
     is not known here, and an event too many is better than one too few. After the log went back, one of the workers
-    creates it again where what was renumbered begins, for those events have another position now.
+    creates it again where what was renumbered begins, for those events have another position now. It has the old name,
+    and an answer to the old one would count for another event: none is sent until it is known which one there is.
     """
 
     def __init__(self, stream: NatsStream, durable: str, *, batch: int, heartbeat: float) -> None:
@@ -41,6 +42,7 @@ class NatsConsumer:
         self._pull = StandingPull(stream, batch=batch, heartbeat=heartbeat)
         self._acks = Acknowledger(stream.nc)
         self._held: dict[int, str] = {}
+        self._generation = 0
         self._tasks = Tasks(self._fail)
         self._failure: BaseException | None = None
 
@@ -56,6 +58,10 @@ class NatsConsumer:
     async def _aim(self) -> None:
         await self._stream.verified()
         record = self._stream.record
+        if record.generation != self._generation:
+            self._acks.forget()
+            self._held.clear()
+        self._generation = record.generation
         try:
             info = await api.consumer_info(self._nc, self._stream.name, self._durable)
         except api.NotFound:
@@ -63,10 +69,9 @@ class NatsConsumer:
             await self._create(0)
         else:
             if generation_of(info) < record.generation:
-                self._acks.forget()
                 await api.delete_consumer(self._nc, self._stream.name, self._durable)
                 await self._create(record.floor(info["ack_floor"]["stream_seq"], generation_of(info)))
-        await self._acks.flush()
+        await self._flush()
         await self._pull.aim(self._durable, record.generation)
 
     async def _create(self, after: int) -> None:
@@ -83,6 +88,7 @@ class NatsConsumer:
         while True:
             if self._failure is not None:
                 raise self._failure
+            await self._flush()
             try:
                 deliveries = await self._pull.fetch()
             except Interrupted as interruption:
@@ -96,7 +102,7 @@ class NatsConsumer:
                 return events
 
     async def ack(self, events: Sequence[Stored]) -> None:
-        """See the port. Without a connection it is sent once there is one."""
+        """See the port. Without a connection it is sent once there is one, and the stream is what it was."""
         await self._answer(events, b"")
 
     async def retry(self, events: Sequence[Stored], delay: float) -> None:
@@ -109,17 +115,24 @@ class NatsConsumer:
         await self._pull.close()
         self._acks.add(self._unanswered(), b"-NAK")
         self._held.clear()
-        await self._acks.flush()
+        await self._flush()
         try:
             await self._nc.ping()
         except Unavailable as error:
             _log.info("nats.closed_without_answer", durable=self._durable, error=str(error))
 
     async def _answer(self, events: Sequence[Stored], answer: bytes) -> None:
-        for event in events:
-            self._held.pop(event.seq, None)
-        self._acks.add((event.token for event in events), answer)
-        await self._acks.flush()
+        held = [event.token for event in events if self._held.pop(event.seq, None) is not None]
+        self._acks.add(held, answer)
+        await self._flush()
+
+    async def _flush(self) -> None:
+        if self._is_known():
+            await self._acks.flush()
+
+    def _is_known(self) -> bool:
+        """Whether the consumer is still the one that delivered."""
+        return self._stream.settled and self._stream.record.generation == self._generation
 
     def _fail(self, failure: BaseException) -> None:
         # Without claims every event comes twice, so whoever fetches learns of it.
@@ -129,7 +142,8 @@ class NatsConsumer:
     async def _claim(self) -> None:
         while True:
             await asyncio.sleep(_CLAIM_EVERY_S)
-            if unanswered := self._unanswered():
+            await self._flush()
+            if self._is_known() and (unanswered := self._unanswered()):
                 await self._acks.send(unanswered, b"+WPI")
 
     def _unanswered(self) -> list[str]:
