@@ -128,7 +128,7 @@ class Housekeeping:
         held = (await self._presence.leases()).get(self._instance_id)
         if held is None or held.incarnation == self._control.incarnation:
             return
-        if held.started_at > self._started_at:
+        if (held.started_at, held.incarnation) > (self._started_at, self._control.incarnation):
             raise InstanceReplaced(self._instance_id)
 
     async def end_lease(self) -> None:
