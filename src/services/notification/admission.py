@@ -27,6 +27,7 @@ from services.notification.inbox import Inbox
 from services.notification.registry import Registry
 from services.notification.session import Session
 from services.notification.subscribing import subscribe
+from services.runtime.bearer import bearer
 from services.runtime.keyed_lock import KeyedLock
 
 log = structlog.get_logger(__name__)
@@ -134,9 +135,8 @@ class Admission:
         return frame
 
     async def _identify(self, socket: Socket, auth: Auth) -> Identity:
-        header = (socket.authorization or "").removeprefix("Bearer ").strip()
         try:
-            return await self._authenticator.verify(auth.token or header)
+            return await self._authenticator.verify(auth.token or bearer(socket.authorization))
         except TokenRefused as error:
             log.info("token refused", code=error.code)
             raise Refused(UNAUTHENTICATED, f"{error.code}: {error}", "token") from error
