@@ -154,6 +154,12 @@ async def test_of_two_that_started_in_the_same_millisecond_one_stays(
         assert rig.presence.held["notif-1"].incarnation == own.incarnation
 
 
+async def test_one_that_was_replaced_leaves_the_lease_of_the_other(rig: Rig) -> None:
+    rig.presence.held["notif-1"] = Lease("notif-1", "another", "", "9999-01-01", 0, 0)
+    await rig.housekeeping.end_lease()
+    assert rig.presence.held["notif-1"].incarnation == "another"
+
+
 async def test_connections_that_were_heard_are_renewed_some_at_a_time(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
