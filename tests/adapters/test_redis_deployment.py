@@ -244,6 +244,20 @@ async def test_a_process_may_start_while_the_store_takes_no_writes(redis: Redis,
         await redis.config_set("maxmemory", 0)
 
 
+async def test_who_goes_frees_memory_while_the_store_is_full(redis: Redis, redis_url: str) -> None:
+    async with opened(redis_url, deployment=OURS) as presence:
+        await presence.lease(LEASE)
+        await presence.connect(CONNECTION)
+        await redis.config_set("maxmemory", 1)
+        try:
+            await presence.disconnect(CONNECTION, last=True)
+            await presence.release("notif-1")
+            assert await presence.connections_of("alice") == []
+            assert await presence.leases() == {}
+        finally:
+            await redis.config_set("maxmemory", 0)
+
+
 async def test_a_server_that_evicts_is_warned_of(redis: Redis, redis_url: str) -> None:
     async with opened(redis_url) as presence:
         assert await presence.warnings() == []

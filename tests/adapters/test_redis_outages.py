@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -111,6 +112,33 @@ async def test_a_server_that_takes_no_writes_for_now_is_unavailable(
         assert [type(result) for result in results] == [Unavailable] * len(writes)
         await other.config_set("min-replicas-to-write", 0)
         await presence.lease(LEASE)
+
+
+@pytest.mark.parametrize("refused", ["-@write", "-@scripting", "resetkeys"])
+async def test_permissions_that_were_taken_away_are_an_outage(
+    presence: RedisPresence, redis_server: RedisServer, refused: str
+) -> None:
+    await presence.lease(LEASE)
+    admin: Any
+    async with Redis.from_url(redis_server.url) as admin:
+        await admin.execute_command("ACL", "SETUSER", "admin", "on", ">secret", "~*", "&*", "+@all")
+        await admin.execute_command("ACL", "SETUSER", "default", refused)
+        for call in (presence.connect(CONNECTION), presence.renew([CONNECTION]), presence.lease(LEASE)):
+            with pytest.raises(Unavailable):
+                await call
+        await admin.execute_command("AUTH", "admin", "secret")
+        await admin.execute_command("ACL", "SETUSER", "default", "~*", "+@all")
+    await presence.lease(LEASE)
+
+
+async def test_a_password_that_was_changed_is_an_outage(presence: RedisPresence, redis_server: RedisServer) -> None:
+    admin: Any
+    async with Redis.from_url(redis_server.url) as admin:
+        await admin.config_set("requirepass", "secret")
+        await admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        for call in (presence.leases(), presence.connect(CONNECTION), presence.renew([CONNECTION])):
+            with pytest.raises(Unavailable):
+                await call
 
 
 @pytest.mark.parametrize(

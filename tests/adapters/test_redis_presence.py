@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from fanout.keys import CONNECTION_TTL_S, INSTANCES, LEASE_TTL_S, PRESENCE_CHANGES, PresenceChange
@@ -202,8 +203,13 @@ async def test_a_hint_is_this_text(presence: RedisPresence, redis: Redis) -> Non
     assert [notice["data"] for notice in notices] == ["alice:online:notif-1", "alice:offline:notif-1"]
 
 
-async def test_malformed_hints_are_skipped(presence: RedisPresence, redis: Redis) -> None:
+def _skipped_hints() -> float:
+    return REGISTRY.get_sample_value("fanout_messages_skipped_total", {"kind": "presence_change"}) or 0.0
+
+
+async def test_malformed_hints_are_skipped_and_counted(presence: RedisPresence, redis: Redis) -> None:
     heard: asyncio.Queue[PresenceChange] = asyncio.Queue()
+    skipped = _skipped_hints()
     watch = await presence.watch(heard.put_nowait)
     for notice in (b"", b"alice", b"alice:asleep:notif-1", b"a b:online:notif-1", b"al:ice:online:n", b"\xff:online:n"):
         await redis.publish(PRESENCE_CHANGES, notice)
@@ -211,6 +217,7 @@ async def test_malformed_hints_are_skipped(presence: RedisPresence, redis: Redis
     change = await soon(heard.get())
     assert change == PresenceChange("alice", online=True, instance_id="notif-1")
     assert heard.empty()
+    assert _skipped_hints() == skipped + 6
     await watch.close()
 
 

@@ -8,10 +8,12 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 
-from fanout.keys import CONNECTION_TTL_S, LEASE_TTL_S, PresenceChange
+from fanout.keys import CONNECTION_TTL_S, LEASE_TTL_S, PRESENCE_CHANGES, PresenceChange
 from fanout.ports.presence import Connection, Lease, Presence
 from services.adapters.embedded.presence import EmbeddedPresence
 from services.adapters.redis.presence import RedisPresence
+from services.runtime.skipping import HANDLERS_FAILED
+from tests.support.observing import until
 from tests.support.reading import PATIENCE_S
 
 LAPTOP = "dev_desktop_01HZ0000000000000000000000"
@@ -380,3 +382,19 @@ async def test_connecting_renewing_and_disconnecting_give_no_hint(presence: Pres
 
 async def test_an_open_presence_answers(presence: Presence) -> None:
     await presence.ping()
+
+
+async def test_a_handler_that_fails_loses_its_hint_and_no_other(presence: Presence) -> None:
+    heard = list[PresenceChange]()
+
+    def fail_once(change: PresenceChange) -> None:
+        heard.append(change)
+        if len(heard) == 1:
+            raise LookupError("broken")
+
+    failed = HANDLERS_FAILED.labels(PRESENCE_CHANGES)._value.get()
+    watch = await presence.watch(fail_once)
+    await presence.announce([PresenceChange("alice", online, "notif-1") for online in (True, False)])
+    await until(lambda: [change.online for change in heard] == [True, False])
+    assert HANDLERS_FAILED.labels(PRESENCE_CHANGES)._value.get() == failed + 1
+    await watch.close()

@@ -162,3 +162,20 @@ async def test_who_comes_later_is_not_waited_for(placements: Placements, monkeyp
     await settled
     loads["late"].set()
     await placements.settled()
+
+
+async def test_a_reload_that_is_asked_for_during_the_arrival_is_made(
+    placements: Placements, slow: SlowEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placements.change(come("i1"))
+    await placements.settled()
+    slow.moving.clear()
+    slow.gate.clear()
+    placements.change(come("i2"))
+    await until(slow.moving.is_set)
+    monkeypatch.setitem(globals(), "CHANNELS", CHANNELS[1:])
+    placements.reload("ann")
+    slow.gate.set()
+    await placements.settled()
+    assert slow.engine.instances("c0") == frozenset()
+    assert slow.engine.instances("c1") == {"i1", "i2"}

@@ -105,6 +105,22 @@ async def test_a_worker_that_starts_while_nobody_can_renew_learns_of_instances_b
     assert rig.users() == ["alice", "bob"]
 
 
+async def test_an_instance_that_is_cut_off_from_the_bus_and_keeps_its_lease_holds_up_no_worker(rig: Rig) -> None:
+    cut_off = await rig.instance("alice")
+    cut_off.answers = False
+    for second in range(LEASE_TTL_S + 2):
+        assert not rig.rosters.whole.is_set() or second > LEASE_TTL_S
+        await cut_off.lease()
+        await rig.pass_time(1)
+    assert rig.rosters.whole.is_set()
+    assert rig.engine.release("notif-1"), "no stored event goes there before all its users are placed"
+    rig.engine.hold("notif-1")
+    cut_off.answers = True
+    await rig.pass_time(3, cut_off)
+    await until(lambda: rig.users() == ["alice"])
+    await until(lambda: "notif-1" not in rig.rosters._held, "it gets events again")
+
+
 async def test_a_worker_is_whole_only_with_the_rosters_of_those_it_heard(rig: Rig) -> None:
     instance = await rig.instance("alice")
     instance.answers = False

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from fanout import Engine, Unavailable
@@ -161,10 +162,16 @@ async def test_a_snapshot_is_written_now_and_then(house: Platform, path: Path) -
 
 
 async def test_a_worker_goes_on_where_no_snapshot_can_be_written(house: Platform, path: Path) -> None:
+    failed = _failed_snapshots()
     with capture_logs() as logs:
         worker = await house.add_worker("worker-1", snapshots=Snapshots(path / "no-folder", house.log, every_s=0.01))
         await until(lambda: any(entry["event"] == "snapshot cannot be written" for entry in logs), "it was tried")
     await worker.check_ready()
+    assert _failed_snapshots() > failed
+
+
+def _failed_snapshots() -> float:
+    return REGISTRY.get_sample_value("fanout_snapshots_failed_total") or 0.0
 
 
 async def test_a_worker_is_drained_without_a_snapshot_while_the_log_is_away(house: Platform, path: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from services.notification.capacity import Capacity
+from services.notification import capacity as capacity_module
+from services.notification.capacity import SILENCE_S, Capacity
 from services.notification.close_codes import LATEST_RETRY_MS, SOONEST_RETRY_MS, Refused
 from services.notification.registry import Registry
 from tests.support.observing import until
@@ -63,7 +64,10 @@ def test_the_bounds_do_not_fill_each_other() -> None:
         pass
 
 
-async def test_sockets_that_never_authenticate_leave_those_who_do_their_room(house: Platform) -> None:
+async def test_sockets_that_never_authenticate_leave_those_who_do_their_room(
+    house: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capacity_module, "SILENCE_S", 1_000)
     instance = await house.add_instance("notif-1", capacity=3, max_unauthenticated=4)
     before = refusals("unauthenticated")
     mute = [Client(f"mute-{number}", silent=True) for number in range(7)]
@@ -79,6 +83,42 @@ async def test_sockets_that_never_authenticate_leave_those_who_do_their_room(hou
     mute[0].hang_up()
     await until(lambda: REGISTRY.get_sample_value("fanout_connections_unauthenticated") == 3)
     assert (await house.connect(instance, "bob")).of_type("auth.ok")
+
+
+async def test_who_has_been_silent_for_longest_makes_room_for_who_comes(
+    house: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capacity_module, "SILENCE_S", 0)
+    instance = await house.add_instance("notif-1", max_unauthenticated=3)
+    mute = [Client(f"mute-{number}", silent=True) for number in range(3)]
+    for client in mute:
+        house.open(instance, client)
+    await until(lambda: REGISTRY.get_sample_value("fanout_connections_unauthenticated") == 3)
+    before = refusals("unauthenticated")
+    assert (await house.connect(instance, "alice")).of_type("auth.ok")
+    await until(lambda: [client.close_code for client in mute] == [1013, None, None])
+    check_told_when(mute[0])
+    assert refusals("unauthenticated") - before == 1
+
+
+def test_who_has_not_been_silent_for_long_and_who_has_spoken_stay() -> None:
+    now, gone = 0.0, list[int]()
+    bounds = Capacity(Registry(), sockets=9, unauthenticated=3, of_one_user=1, clock=lambda: now)
+    with ExitStack() as stack:
+        for number in range(3):
+            stack.enter_context(bounds.unauthenticated())
+            silence = stack.enter_context(ExitStack())
+            silence.enter_context(bounds.silent(lambda number=number: gone.append(number)))  # type: ignore[misc]
+            if number == 0:
+                silence.close()  # it has spoken, and its token is being verified
+        with pytest.raises(Refused, match="not authenticated"):
+            stack.enter_context(bounds.unauthenticated())
+        now = SILENCE_S
+        for _ in range(2):
+            stack.enter_context(bounds.unauthenticated())
+        with pytest.raises(Refused, match="not authenticated"):
+            stack.enter_context(bounds.unauthenticated())
+        assert gone == [1, 2]
 
 
 async def test_one_user_fills_no_instance(house: Platform) -> None:

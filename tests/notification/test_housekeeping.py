@@ -139,6 +139,27 @@ async def test_of_two_instances_by_one_name_the_later_stays(rig: Rig, started_at
     assert (rig.presence.held["notif-1"].incarnation == "another") == yields
 
 
+@pytest.mark.parametrize(("incarnation", "yields"), [("7ZZZ", True), ("0000", False)])
+async def test_of_two_that_started_in_the_same_millisecond_one_stays(
+    rig: Rig, incarnation: str, *, yields: bool
+) -> None:
+    await rig.housekeeping.renew_lease()
+    own = rig.presence.held["notif-1"]
+    rig.presence.held["notif-1"] = Lease("notif-1", incarnation, "", own.started_at, 0, 0)
+    if yields:
+        with pytest.raises(InstanceReplaced):
+            await rig.housekeeping.renew_lease()
+    else:
+        await rig.housekeeping.renew_lease()
+        assert rig.presence.held["notif-1"].incarnation == own.incarnation
+
+
+async def test_one_that_was_replaced_leaves_the_lease_of_the_other(rig: Rig) -> None:
+    rig.presence.held["notif-1"] = Lease("notif-1", "another", "", "9999-01-01", 0, 0)
+    await rig.housekeeping.end_lease()
+    assert rig.presence.held["notif-1"].incarnation == "another"
+
+
 async def test_connections_that_were_heard_are_renewed_some_at_a_time(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

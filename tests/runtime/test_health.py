@@ -40,6 +40,18 @@ async def test_each_dependency_is_named() -> None:
     assert report.checks == {"log": "ok", "bus": "no answer within 0.01 s", "presence": "Unavailable"}
 
 
+async def test_a_process_whose_parts_are_still_to_come_is_not_ready() -> None:
+    registry = CollectorRegistry()
+    health = Health(registry=registry)
+    with health.starting():
+        health.add("log", fine)
+        report = await health.report()
+        assert (report.ready, report.checks) == (False, {"log": "ok", "process": "starting"})
+        assert registry.get_sample_value("fanout_check_ok", {"check": "process"}) == 0
+    assert await health.report() == Readiness(ready=True, degraded=False, checks={"log": "ok"})
+    assert registry.get_sample_value("fanout_check_ok", {"check": "process"}) == 1
+
+
 async def test_a_draining_process_is_not_ready() -> None:
     health = Health()
     health.add("log", fine)

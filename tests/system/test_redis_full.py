@@ -119,3 +119,23 @@ async def test_nothing_is_lost_and_only_the_dead_are_evicted_while_redis_is_full
         await listener.until(lambda who=listener: who.texts()[-1:] == ["there is room again"])  # type: ignore[misc]
         await listener.close()
     await caller.close()
+
+
+async def test_an_instance_that_waits_for_room_is_alive_and_says_that_it_is_starting(
+    cluster: Cluster, redis_server: RedisServer
+) -> None:
+    first = await cluster.start("notification-1", "serve", "notification")
+    assert await first.stop() == 0
+    async with full(redis_server), httpx.AsyncClient() as http:
+        starting = asyncio.create_task(cluster.start("notification-2", "serve", "notification"))
+        await eventually(lambda: _serves_health(cluster, "notification-2"), PATIENCE_S)
+        url = cluster.services["notification-2"].url
+        assert (await http.get(f"{url}/healthz")).status_code == 200
+        report = await http.get(f"{url}/readyz")
+        assert (report.status_code, report.json()["checks"]["process"]) == (503, "starting")
+        assert not starting.done()
+    assert await (await starting).is_ready()
+
+
+async def _serves_health(cluster: Cluster, name: str) -> bool:
+    return name in cluster.services and bool(cluster.services[name].url)

@@ -29,9 +29,9 @@ Attempt = Callable[[], Awaitable[Found]]
 _UP: Final = "up"
 _STORED: Final = ("log", "durability", "memberships")
 NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    _UP: (*_STORED, "messages", "bus", "presence", "tokens", "ws_listen", "listen"),
+    _UP: (*_STORED, "messages", "bus", "presence", "tokens", "snapshot", "ws_listen", "listen"),
     "gateway": (*_STORED, "messages", "presence", "tokens", "listen"),
-    "fanout": (*_STORED, "bus", "presence", "listen"),
+    "fanout": (*_STORED, "bus", "presence", "snapshot", "listen"),
     "notification": (*_STORED, "bus", "presence", "tokens", "ws_listen", "listen"),
     "message-writer": (*_STORED, "messages", "listen"),
 }

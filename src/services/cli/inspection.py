@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,7 +17,7 @@ from services.adapters.sqlite.database import Schema, inspect
 from services.composition.backends import IN_USE_REMEDY, LOG_FILE, MEMBERSHIPS_FILE, MESSAGES_FILE, Backends, naming
 from services.runtime.data_dir import check_data_dir
 from services.runtime.listening import try_to_bind
-from services.runtime.settings import Address, Settings, cannot_listen
+from services.runtime.settings import Address, ConfigurationError, Settings, cannot_listen
 from services.runtime.tokens import SECRET_FILE, stored_secret, verifier
 
 READYZ_WITHIN_S: Final = 3.0
@@ -94,8 +95,22 @@ class Inspection:
         return self._address("LISTEN", self._settings.listen)
 
     async def ws_listen(self) -> Found:
-        """The address of the WebSockets."""
-        return self._address("WS_LISTEN", self._settings.ws_listen)
+        """The address of the WebSockets, which every service that has them needs beside that of health."""
+        address = self._settings.ws_listen
+        if self._starting and address.overlaps(self._settings.listen):
+            raise ConfigurationError([f"FANOUT_WS_LISTEN: {address} is FANOUT_LISTEN's too; set another port"])
+        return self._address("WS_LISTEN", address)
+
+    async def snapshot(self) -> Found:
+        """The folder of the worker's snapshots."""
+        if self._settings.snapshot is None:
+            return Found("none is kept: the table is loaded from the stores at each start")
+        path = self._settings.data_dir / self._settings.snapshot
+        if path.parent == self._settings.data_dir:
+            check_data_dir(path.parent)  # made at the start
+        elif not os.access(path.parent, os.W_OK | os.X_OK):
+            raise ConfigurationError([f"FANOUT_SNAPSHOT: {path.parent} is no folder that can be written; make it"])
+        return Found(f"in {path}")
 
     async def memberships(self) -> Found:
         """Memberships, in SQLite."""

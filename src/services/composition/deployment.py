@@ -105,11 +105,12 @@ Starter = Callable[[Deployment], Awaitable[None]]
 
 SERVICES: Final[Mapping[str, tuple[Starter, ...]]] = {
     "gateway": (Deployment.start_gateway,),
-    "fanout": (Deployment.start_fan_out, Deployment.start_operations),
-    "notification": (Deployment.start_notification, Deployment.start_operations),
-    "message-writer": (Deployment.start_message_writer, Deployment.start_operations),
+    "fanout": (Deployment.start_operations, Deployment.start_fan_out),
+    "notification": (Deployment.start_operations, Deployment.start_notification),
+    "message-writer": (Deployment.start_operations, Deployment.start_message_writer),
 }
-"""What `fanout serve` runs, by name. The order is that of starting; stopping goes the other way round."""
+"""What `fanout serve` runs, by name. The order is that of starting; stopping goes the other way round. Health comes
+first, for a start may have to wait, and says so meanwhile."""
 
 EVERYTHING: Final[tuple[Starter, ...]] = (
     Deployment.start_message_writer,
@@ -136,8 +137,9 @@ async def running(
     async with AsyncExitStack() as stack:
         backends = Backends(settings, health, stack, alone=alone)
         deployment = Deployment(settings, backends, health, process, stack)
-        for start in starters:
-            await start(deployment)
+        with health.starting():
+            for start in starters:
+                await start(deployment)
         process.on_stop(health.drain)
         log.info("ready", instance=settings.instance_id)
         yield

@@ -18,6 +18,7 @@ INSTANCES_WITHOUT_LEASE = Gauge(
 )
 SNAPSHOT_BYTES = Gauge("fanout_snapshot_bytes", "Length of the last snapshot of the routing table")
 SNAPSHOT_SECONDS = Gauge("fanout_snapshot_seconds", "What it took to write the last snapshot of the routing table")
+SNAPSHOTS_FAILED = Counter("fanout_snapshots_failed_total", "Snapshots of the routing table that could not be written")
 BATCHES_TOO_LARGE = Counter(
     "fanout_batches_too_large_total", "Batches that the bus does not take since its limit fell; instances read the log"
 )

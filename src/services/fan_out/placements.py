@@ -173,16 +173,22 @@ class Placements:
         while True:
             user_id = await self._to_load.get()
             try:
-                await self._reload_if_wanted(user_id)
-                while not await self._applied(user_id):
-                    await self._place(user_id, await self._load(user_id))
-                    await self._reload_if_wanted(user_id)
+                await self._bring_about(user_id)
             except TableFull as error:
                 # Who is not placed is not confirmed, and is wished for again when rosters are compared.
                 USERS_REFUSED.inc()
                 log.warning("no room for a user in the routing table", user_id=user_id, reason=str(error))
             self._end(user_id)
             await self._slice.breathe()
+
+    async def _bring_about(self, user_id: str) -> None:
+        """Bring the table to what is wished of a user, whatever is wished meanwhile."""
+        while True:
+            await self._reload_if_wanted(user_id)
+            if not await self._applied(user_id):
+                await self._place(user_id, await self._load(user_id))
+            elif user_id not in self._to_reload:
+                return
 
     async def _applied(self, user_id: str) -> bool:
         return await self._apply_long(user_id) if self._is_long(user_id) else self._apply_without_loading(user_id)

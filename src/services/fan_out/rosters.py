@@ -104,7 +104,8 @@ class Rosters:
         self._turn = asyncio.Lock()
         self._slice = TimeSlice()
         self.whole = asyncio.Event()
-        """Set when the roster of every instance that has a lease, or gave a digest, was loaded once."""
+        """Set when the roster of every instance that has a lease, or gave a digest, was loaded once. One that has been
+        silent for as long as a lease is not waited for; it gets no stored event before its roster was loaded."""
 
     async def listen(self) -> None:
         """Begin to hear rosters, digests and hints."""
@@ -192,13 +193,19 @@ class Rosters:
         ]
 
     def _look_whether_whole(self) -> None:
-        expected = [instance for instance in self._instances.values() if instance.leased or instance.heard]
+        expected = [instance for instance in self._instances.values() if self._is_waited_for(instance)]
         if self.whole.is_set() or not self._looked or not all(instance.loaded for instance in expected):
             return
         for instance_id, instance in self._instances.items():
             if not instance.loaded:
                 self._hold(instance_id)
         self.whole.set()
+
+    def _is_waited_for(self, instance: _Instance) -> bool:
+        """Whether a roster of it is to be expected: with its lease alone it may be cut off from the bus."""
+        now = self._clock()
+        is_silent = now >= self._evict_from and instance.heard_at < now - SILENT_AFTER_S
+        return (instance.leased or instance.heard) and not is_silent
 
     def _may_meet(self, instance_id: str, incarnation: str) -> bool:
         has_stopped = bool(incarnation) and self._held.get(instance_id) == incarnation

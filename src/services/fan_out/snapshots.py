@@ -14,7 +14,7 @@ import structlog
 from fanout import Engine, SnapshotRefused, Unavailable
 from fanout.ports.log import Log, Stored
 from fanout.subjects import META
-from services.fan_out.metrics import SNAPSHOT_BYTES, SNAPSHOT_SECONDS
+from services.fan_out.metrics import SNAPSHOT_BYTES, SNAPSHOT_SECONDS, SNAPSHOTS_FAILED
 from services.runtime.tasks import insist
 
 log = structlog.get_logger(__name__)
@@ -92,6 +92,7 @@ class Snapshots:
             note = Note(position, _digest(await self._log.get(META, position)), self._clock())
             written = await asyncio.to_thread(engine.snapshot, self._path, msgspec.json.encode(note))
         except (OSError, Unavailable) as error:
+            SNAPSHOTS_FAILED.inc()
             log.warning("snapshot cannot be written", path=str(self._path), reason=str(error))
             return
         SNAPSHOT_SECONDS.set(time.perf_counter() - began)

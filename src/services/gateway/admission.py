@@ -11,6 +11,7 @@ from litestar.types import ASGIApp
 
 from fanout.ports.authenticator import Authenticator
 from services.gateway.limiter import RateLimiter
+from services.runtime.bearer import bearer
 from services.runtime.problems import Problem
 
 
@@ -36,7 +37,7 @@ class Admission(AbstractAuthenticationMiddleware):
             Unavailable: it cannot be checked now.
             Problem: 429, the bucket is empty.
         """
-        identity = await self._authenticator.verify(_bearer(connection.headers.get("authorization", "")))
+        identity = await self._authenticator.verify(bearer(connection.headers.get("authorization")))
         wait = self._limiter.take(identity.user_id)
         if wait:
             retry_after = str(math.ceil(wait))
@@ -60,8 +61,3 @@ def admission(authenticator: Authenticator, limiter: RateLimiter) -> Callable[[A
         return Admission(app, authenticator, limiter)
 
     return admit
-
-
-def _bearer(authorization: str) -> str:
-    scheme, _, token = authorization.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""

@@ -3,6 +3,8 @@
 import asyncio
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 import msgspec
 import structlog
@@ -17,7 +19,7 @@ from fanout.ports.presence import Presence
 from fanout.ports.socket import Socket
 from fanout.subjects import instance_control
 from fanout.workers import Replaced
-from services.notification.capacity import Capacity
+from services.notification.capacity import Capacity, crowded
 from services.notification.close_codes import MALFORMED, REPLACED, UNAUTHENTICATED, Refused, not_now
 from services.notification.confirmations import Confirmations
 from services.notification.frames import Auth, BadFrame, MalformedFrame, decode, server_frame
@@ -25,9 +27,13 @@ from services.notification.inbox import Inbox
 from services.notification.registry import Registry
 from services.notification.session import Session
 from services.notification.subscribing import subscribe
+from services.runtime.bearer import bearer
 from services.runtime.keyed_lock import KeyedLock
 
 log = structlog.get_logger(__name__)
+
+_AT_ONCE: Final = 0.0
+"""By the clock of the event loop, a time that is long past."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +119,14 @@ class Admission:
             log.warning("departure not recorded", user_id=session.user_id, reason=str(error))
 
     async def _first_frame(self, socket: Socket) -> Auth:
+        limit = asyncio.timeout(self._terms.auth_timeout_s)
         try:
-            async with asyncio.timeout(self._terms.auth_timeout_s):
-                frame = decode(await socket.receive())
+            async with limit:
+                with self._capacity.silent(partial(_end, limit)):
+                    frame = decode(await socket.receive())
         except TimeoutError as error:
+            if limit.when() == _AT_ONCE:
+                raise crowded() from error
             raise Refused(UNAUTHENTICATED, "no auth frame in time", "token") from error
         except (MalformedFrame, BadFrame) as error:
             raise Refused(MALFORMED, f"the first frame must be auth: {error}", "malformed") from error
@@ -125,9 +135,8 @@ class Admission:
         return frame
 
     async def _identify(self, socket: Socket, auth: Auth) -> Identity:
-        header = (socket.authorization or "").removeprefix("Bearer ").strip()
         try:
-            return await self._authenticator.verify(auth.token or header)
+            return await self._authenticator.verify(auth.token or bearer(socket.authorization))
         except TokenRefused as error:
             log.info("token refused", code=error.code)
             raise Refused(UNAUTHENTICATED, f"{error.code}: {error}", "token") from error
@@ -193,3 +202,9 @@ class Admission:
 
     async def _announce(self, user_id: str, *, online: bool) -> None:
         await self._presence.announce([PresenceChange(user_id, online, self._terms.instance_id)])
+
+
+def _end(limit: asyncio.Timeout) -> None:
+    """End the time that a client has."""
+    if not limit.expired():
+        limit.reschedule(_AT_ONCE)

@@ -1,12 +1,22 @@
 """How many sockets an instance holds: of clients that are not authenticated, of one user, and in all."""
 
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Final
 
-from services.notification.close_codes import not_now
+from services.notification.close_codes import Refused, not_now
 from services.notification.metrics import UNAUTHENTICATED
 from services.notification.registry import Registry
+
+SILENCE_S: Final = 1.0
+"""How long a client may say nothing while others need its place: clients that mean it authenticate at once."""
+
+
+def crowded() -> Refused:
+    """The refusal of a client that is not authenticated, since too many are not."""
+    return not_now("too many clients are not authenticated yet", "unauthenticated")
 
 
 class Capacity:
@@ -17,14 +27,26 @@ class Capacity:
         sockets: the most of authenticated clients.
         unauthenticated: the most of clients that are not authenticated yet.
         of_one_user: the most of one user.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, registry: Registry, *, sockets: int, unauthenticated: int, of_one_user: int) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        sockets: int,
+        unauthenticated: int,
+        of_one_user: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._registry = registry
         self._sockets = sockets
         self._most_unauthenticated = unauthenticated
         self._of_one_user = of_one_user
+        self._clock = clock
         self._unauthenticated = 0
+        self._silent: dict[Callable[[], None], float] = {}
+        """How to send each client away that has said nothing yet, and since when it is here; the oldest first."""
         self._entering = 0  # until their sessions stand in the registry
         self._entering_of: Counter[str] = Counter()  # the same by user
 
@@ -36,13 +58,26 @@ class Capacity:
             Refused: too many others do, or there would be no room for it afterwards.
         """
         self._refuse_if_full()
-        if self._unauthenticated >= self._most_unauthenticated:
-            raise not_now("too many clients are not authenticated yet", "unauthenticated")
+        if self._unauthenticated >= self._most_unauthenticated and not self._send_one_away():
+            raise crowded()
         self._count(1)
         try:
             yield
         finally:
             self._count(-1)
+
+    @contextmanager
+    def silent(self, send_away: Callable[[], None]) -> Iterator[None]:
+        """A client has said nothing yet. Where it does not for `SILENCE_S`, it may have to make room for another one.
+
+        Args:
+            send_away: has the client refused, and so its place left; called once at most, within the context.
+        """
+        self._silent[send_away] = self._clock()
+        try:
+            yield
+        finally:
+            self._silent.pop(send_away, None)
 
     def enter(self, user_id: str, device_id: str) -> ExitStack:
         """Hold a place for a client that is known now, until the session stands in the registry.
@@ -65,6 +100,15 @@ class Capacity:
         place = ExitStack()
         place.callback(self._entered, user_id)
         return place
+
+    def _send_one_away(self) -> bool:
+        """Whether the one that is silent for longest makes room: some mute clients must not keep all others out."""
+        send_away, since = next(iter(self._silent.items()), (None, 0.0))
+        if send_away is None or self._clock() - since < SILENCE_S:
+            return False
+        del self._silent[send_away]
+        send_away()
+        return True
 
     def _others(self, user_id: str, device_id: str) -> int:
         sessions = self._registry.sessions_of(user_id)

@@ -125,19 +125,23 @@ class Housekeeping:
 
     async def _yield_to_a_newer_one(self) -> None:
         """Of two instances by one name the later stays: it may be this one's replacement after a hang."""
-        held = (await self._presence.leases()).get(self._instance_id)
-        if held is None or held.incarnation == self._control.incarnation:
-            return
-        if held.started_at > self._started_at:
+        held = await self._lease_of_another()
+        if held is not None and (held.started_at, held.incarnation) > (self._started_at, self._control.incarnation):
             raise InstanceReplaced(self._instance_id)
 
+    async def _lease_of_another(self) -> Lease | None:
+        """The lease under this instance's name that another process has taken, if one did."""
+        held = (await self._presence.leases()).get(self._instance_id)
+        return None if held is None or held.incarnation == self._control.incarnation else held
+
     async def end_lease(self) -> None:
-        """Be found no more. Where the store is away, the lease ends by itself."""
+        """Be found no more. Where the store is away, the lease ends by itself; that of another process stays."""
         self._lease_ended = True
         LEASE_HELD.set(0)
         async with self._lease_turn:
             try:
-                await self._presence.release(self._instance_id)
+                if await self._lease_of_another() is None:
+                    await self._presence.release(self._instance_id)
             except Unavailable as error:
                 log.warning("lease not given up", reason=str(error))
 

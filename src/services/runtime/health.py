@@ -1,7 +1,8 @@
 """Health: is the process alive, and is it ready, with each dependency by name."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Final
 
 import msgspec
@@ -55,7 +56,8 @@ class Health:
     def __init__(self, timeout: float = CHECK_TIMEOUT_S, registry: CollectorRegistry | None = None) -> None:
         self._timeout = timeout
         self._checks: dict[str, _Entry] = {}
-        self._draining = False
+        self._hinders = ""
+        """Why the process is not ready, whatever its dependencies say."""
         registry = registry or CollectorRegistry()
         self._ready = Gauge("fanout_ready", "Whether the process can do its work", registry=registry)
         self._degraded = Gauge("fanout_degraded", "Whether it is ready though something is wrong", registry=registry)
@@ -75,15 +77,22 @@ class Health:
         known = self._checks.get(name)
         self._checks[name] = _Entry(check, required or (known is not None and known.required))
 
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """Be not ready within the context: parts are still to come, and their checks with them."""
+        self._hinders = "starting"
+        yield
+        self._hinders = ""
+
     def drain(self) -> None:
         """Be ready no more: the process is stopping."""
-        self._draining = True
+        self._hinders = "draining"
 
     async def report(self) -> Readiness:
         """Run every check, and keep the figures."""
         results = dict(zip(self._checks, await asyncio.gather(*map(self._run, self._checks.values())), strict=True))
-        if self._draining:
-            results["process"] = _Result("draining", hinders=True)
+        if self._hinders:
+            results["process"] = _Result(self._hinders, hinders=True)
         ready = not any(result.hinders for result in results.values())
         checks = {name: result.text for name, result in results.items()}
         report = Readiness(ready, ready and any(text != OK for text in checks.values()), checks)
@@ -109,5 +118,5 @@ class Health:
     def _keep(self, report: Readiness) -> None:
         self._ready.set(report.ready)
         self._degraded.set(report.degraded)
-        for name, text in report.checks.items():
+        for name, text in {"process": OK, **report.checks}.items():
             self._check_ok.labels(name).set(text == OK)

@@ -76,6 +76,11 @@ class Address(NamedTuple):
         loopback = "::1" if self.host == "::" else "127.0.0.1"
         return Address(loopback if self.host in _WILDCARDS else self.host, self.port)
 
+    def overlaps(self, other: "Address") -> bool:
+        """Whether only one of them can be listened on at a time."""
+        same_host = self.host == other.host or not _WILDCARDS.isdisjoint({self.host, other.host})
+        return self.port == other.port != 0 and same_host
+
 
 def cannot_listen(variable: str, address: Address, error: OSError) -> ConfigurationError:
     """The error of an address that cannot be listened on, with the remedy.
@@ -276,7 +281,7 @@ class Settings(BaseSettings):
             for name, value in (("JWT_AUDIENCE", self.jwt_audience), ("JWT_ISSUER", self.jwt_issuer))
             if self.jwks_url and value == ANY
         ]
-        if self.listen.port and self.listen == self.ws_listen:
+        if self.listen.overlaps(self.ws_listen):
             lines.append(f"{PREFIX}WS_LISTEN: is {PREFIX}LISTEN too; where one process serves both, set another port")
         return lines
 

@@ -25,11 +25,16 @@ OUT_OF_REACH: Final = (
     exceptions.ReadOnlyError,
     exceptions.OutOfMemoryError,
     exceptions.ClusterDownError,
+    exceptions.NoPermissionError,
 )
-"""What Redis says, or does not say, while it is down, loading, failing over or full."""
+"""What Redis says, or does not say, while it is down, loading, failing over, full, or not to be used by us."""
 
-_CANNOT_NOW: Final = re.compile(r"\b(BUSY|MISCONF|NOREPLICAS|TRYAGAIN)\b")
-"""The same in codes without a class: a script runs for too long, the disk is full, the replicas are away."""
+_CANNOT_NOW: Final = re.compile(
+    r"\b(BUSY|MISCONF|NOREPLICAS|TRYAGAIN)\b|executing the script can't (run|access)|"
+    r"unauthenticated (multi)?bulk length"
+)
+"""The same without a class: a script runs for too long, the disk is full, the replicas are away, a script may not do
+what it did before, and what a password that was changed makes of a long command."""
 
 _ANOTHER: Final = re.compile(r"\bFOREIGN (\S+) (\S+)")
 """What the scripts answer where the store carries another deployment's id."""

@@ -13,17 +13,18 @@ from fanout.keys import DEPLOYMENT, Keys
 _HEAD: Final = """
 local prefix, deployment, deployment_key = '%s', '%s', '%s'
 
--- The error where the store is of another deployment: its code, the id there, the id here.
+-- The error where the store is of another deployment: its code, the id there, the id here. Then the id there.
 local function foreign()
   local there = deployment ~= '' and redis.call('GET', deployment_key)
-  return there and there ~= deployment and redis.error_reply('FOREIGN ' .. there .. ' ' .. deployment)
+  return there and there ~= deployment and redis.error_reply('FOREIGN ' .. there .. ' ' .. deployment), there
 end
 
--- The same before a write: a store that was emptied becomes this deployment's again.
+-- The same before a write: a store that was emptied becomes this deployment's again. One that carries the id is not
+-- written to: a full one would refuse, and so refuse what frees memory.
 local function not_ours()
-  local refusal = foreign()
-  if not refusal and deployment ~= '' then
-    redis.call('SET', deployment_key, deployment, 'NX')
+  local refusal, there = foreign()
+  if not there and deployment ~= '' then
+    redis.call('SET', deployment_key, deployment)
   end
   return refusal
 end

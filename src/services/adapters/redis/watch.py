@@ -11,9 +11,10 @@ from redis.exceptions import RedisError
 
 from fanout.errors import Unavailable
 from fanout.ids import check_id
-from fanout.keys import PresenceChange
+from fanout.keys import PRESENCE_CHANGES, PresenceChange
 from fanout.ports.presence import ChangeHandler
 from services.adapters.redis.client import TIMEOUT_S
+from services.runtime.skipping import guarded, skip
 from services.runtime.tasks import Tasks, insist
 
 QUIET_S: Final = 5.0
@@ -32,7 +33,7 @@ class Watch:
     ) -> None:
         self._client = client
         self._channel = channel
-        self._handler = handler
+        self._handler = guarded(PRESENCE_CHANGES, handler)
         self._on_close = on_close
         self._closed = False
         self._tasks = Tasks(on_failure=lambda _: None)  # `_run` goes on after whatever fails
@@ -105,7 +106,7 @@ class Watch:
             check_id(change.user_id, "user_id")
             check_id(change.instance_id, "instance_id")
         except ValueError as error:
-            log.warning("a presence notice is malformed", notice=notice[:200], reason=str(error))
+            skip("presence_change", error)
             return
         asyncio.get_running_loop().call_soon(self._give, change)
 
