@@ -17,8 +17,11 @@ LIFTED: Final = 10**15
 """A stream whose first sequence is at least this was created with a lift: microseconds since 1970, in 2001."""
 
 
-RETOLD_S: Final = 3_600.0
-"""Changes of memberships are told again that are at most so old; what lies further back is loaded from the store."""
+RETOLD_S: Final = 3_000.0
+"""Changes of memberships are told again that are at most so old; what lies further back is loaded from the store.
+
+Less than the hour for which a store keeps memberships that ended, since the log may be away for some of it.
+"""
 
 
 _UNSEEN: Final = 1_000_000

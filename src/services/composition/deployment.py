@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 
 from fanout.ids import new_ulid
 from fanout.ports.log import Log
+from fanout.subjects import MESSAGES
 from services.command.composition import running_sweep
 from services.composition.backends import Backends
 from services.fan_out.snapshots import Snapshots
@@ -86,6 +87,9 @@ class Deployment:
             presence=await self.backends.presence(required=False),  # only `realtime.connect` needs it
         )
         await self.stack.enter_async_context(running_sweep(ports.log, ports.memberships, self.process.fail))
+        if (place := await ports.messages.newest_place()) is not None:
+            # Before the first call is served: what a log takes that went back has places of its own from the start.
+            await ports.log.recall(MESSAGES, *place)
         app = build_app(self.settings, ports, self.backends.authenticator(), self.health, REGISTRY)
         bound = await self._serve(app)
         log.info("serves REST", url=f"http://{bound}")
