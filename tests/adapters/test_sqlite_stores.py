@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fanout.errors import ChannelExists, FanoutError, Unavailable
+from fanout.errors import ChannelExists, FanoutError, ForeignStore, Unavailable
 from fanout.ports.memberships import Channel
 from services.adapters.sqlite.database import inspect
 from services.adapters.sqlite.memberships import SqliteMemberships
@@ -183,3 +183,13 @@ async def test_in_memory_both_live() -> None:
     assert (await messages.history("general")).messages == [message]
     await memberships.close()
     await messages.close()
+
+
+async def test_a_membership_store_belongs_to_one_prefix(tmp_path: Path) -> None:
+    store = await SqliteMemberships.open(tmp_path / "memberships.db")
+    for _ in range(2):
+        await store.deployment.claim_prefix("one")
+    for other in ("", "two"):
+        with pytest.raises(ForeignStore, match="FANOUT_PREFIX=one"):
+            await store.deployment.claim_prefix(other)
+    await store.close()

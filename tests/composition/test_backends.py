@@ -1,6 +1,7 @@
 """The adapters that the settings name."""
 
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +11,8 @@ from services.runtime.settings import ConfigurationError, load_settings
 
 
 @pytest.mark.parametrize("rest", ["?colour=blue", "?db=three"])
-async def test_options_that_redis_does_not_know_are_a_configuration_error(rest: str) -> None:
-    settings = load_settings(redis_url=f"redis://:hunter2@127.0.0.1:6379/{rest}")
+async def test_options_that_redis_does_not_know_are_a_configuration_error(rest: str, tmp_path: Path) -> None:
+    settings = load_settings(redis_url=f"redis://:hunter2@127.0.0.1:6379/{rest}", data_dir=tmp_path)
     async with AsyncExitStack() as stack:
         with pytest.raises(ConfigurationError, match="FANOUT_REDIS_URL") as caught:
             await Backends(settings, Health(), stack, alone=True).presence()

@@ -209,7 +209,8 @@ def describe(frame: dict[str, Any]) -> Text | None:
     if kind in {"member.joined", "member.left"}:
         return Text(f"#{channel} {user} {'joined' if kind == 'member.joined' else 'left'}", style="italic")
     if kind == "full_refresh_required":
-        return Text("too long away: read what was missed with channels.history", style="yellow")
+        lost = "the log lost messages, or was replaced" if frame.get("reason") == "log_reset" else "too long away"
+        return Text(f"{lost}: read what you show again with channels.history", style="yellow")
     if kind == "error":
         return Text(f"{printable(str(message))} ({printable(str(frame.get('code')))})", style="red")
     return None

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-from fanout.errors import Unavailable
+from fanout.errors import FanoutError, Unavailable
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
 from fanout.ports.deployment import Deployment
@@ -14,6 +14,7 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
 from fanout.ports.presence import Presence
+from fanout.subjects import WORKERS
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog, InUse
 from services.adapters.embedded.presence import EmbeddedPresence
@@ -24,7 +25,7 @@ from services.adapters.nats.log import NatsLog
 from services.adapters.nats.names import Names
 from services.adapters.redis.presence import RedisPresence
 from services.adapters.sqlite.database import look_into
-from services.adapters.sqlite.deployment import id_in
+from services.adapters.sqlite.deployment import check_prefix, id_in, prefix_in
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.adapters.sqlite.messages import SqliteMessages
 from services.runtime.data_dir import make_data_dir
@@ -32,6 +33,8 @@ from services.runtime.health import Health
 from services.runtime.settings import PREFIX, ConfigurationError, Settings
 from services.runtime.tokens import TokenVerifier, embedded_secret, verifier
 
+_LISTENS_S: Final = 1.5
+"""Longer than a worker is silent."""
 IN_USE_REMEDY: Final = "stop the other `fanout up`, or set another FANOUT_DATA_DIR"
 LOG_FILE: Final = "log.db"
 MEMBERSHIPS_FILE: Final = "memberships.db"
@@ -173,7 +176,10 @@ class Backends:
 
     async def _existing_id(self) -> str | None:
         path = self._settings.data_dir / MEMBERSHIPS_FILE
-        return await asyncio.to_thread(look_into, path, id_in) if path.exists() else None
+        if not path.exists():
+            return None
+        check_prefix(await asyncio.to_thread(look_into, path, prefix_in), self._settings.prefix)
+        return await asyncio.to_thread(look_into, path, id_in)
 
     async def _deployment_id(self) -> str:
         """The id that every store carries. The log says first whether the membership store is the right one."""
@@ -183,7 +189,9 @@ class Backends:
     async def _membership_store(self) -> SqliteMemberships:
         if self._memberships is None:
             opened = await SqliteMemberships.open(self._data(MEMBERSHIPS_FILE))
-            self._memberships = self._owned("memberships", opened)
+            self._stack.push_async_callback(opened.close)
+            await opened.deployment.claim_prefix(self._settings.prefix)
+            self._memberships = self._checked("memberships", opened)
         return self._memberships
 
     async def _open_presence(self) -> RedisPresence | EmbeddedPresence:
@@ -202,15 +210,35 @@ class Backends:
         nats = await self._connection()
         if nats is None:
             return self._owned("log", await self._open_embedded_log())
+        deployment = await self.deployment()
+        if self._adopt and await deployment.existing_id() is None:
+            await self._require_nobody_at_work()
         opened = await NatsLog.open(
             nats,
-            await self.deployment(),
+            deployment,
             names=self._names,
             partitions=settings.partitions,
             replicas=settings.stream_replicas,
             adopt=self._adopt,
         )
         return self._owned("log", opened)
+
+    async def _require_nobody_at_work(self) -> None:
+        """The id of streams is taken over for a membership store that was lost, not for a second one.
+
+        Raises:
+            FanoutError: a worker of the deployment to which the streams belong is running.
+        """
+        heard = asyncio.Event()
+        subscription = await (await self.bus()).subscribe(WORKERS, lambda *_: heard.set())
+        try:
+            async with asyncio.timeout(_LISTENS_S):
+                await heard.wait()
+        except TimeoutError:
+            return
+        finally:
+            await subscription.close()
+        raise FanoutError("services of the deployment that these streams belong to are running: stop them first")
 
     async def _open_embedded_log(self) -> EmbeddedLog:
         path = self._data(LOG_FILE)

@@ -26,6 +26,7 @@ PUBLIC_KEY_ALGORITHMS: Final = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 )
 WEAK_SECRET_BYTES: Final = 32
+_PREFIX_FORM: Final = re.compile(r"[a-z0-9]{0,16}")
 _MAX_PORT: Final = 65_535
 _HOSTNAME_LENGTH: Final = 60
 _WILDCARDS: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognised here, never bound
@@ -141,7 +142,7 @@ class Settings(BaseSettings):
     jwt_user_claim: str = Field(default="sub", min_length=1)
     """The claim that names the user."""
 
-    prefix: str = Field(default="", pattern=r"^([a-z0-9]{1,16})?$")
+    prefix: str = ""
     """Keeps deployments apart that share a NATS or a Redis: of subjects, streams, keys and pub/sub channels."""
     instance_id: str = Field(default_factory=_default_instance_id)
     listen: ListenAddress = Address("127.0.0.1", 8080)
@@ -187,6 +188,13 @@ class Settings(BaseSettings):
     @classmethod
     def _valid_id(cls, value: str) -> str:
         return check_id(value, "it")
+
+    @field_validator("prefix")
+    @classmethod
+    def _valid_prefix(cls, value: str) -> str:
+        if not _PREFIX_FORM.fullmatch(value):
+            raise ValueError("must be 1 to 16 characters of a-z and 0-9, or left out")
+        return value
 
     @field_validator("nats_url")
     @classmethod

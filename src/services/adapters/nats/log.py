@@ -90,7 +90,7 @@ class NatsLog:
         )
         configs = {}
         for stream in STREAM_SUBJECTS:
-            known = await deployment.log_record(stream) is not None
+            known = await deployment.log_record(names.stream(stream)) is not None
             configs[stream] = (await ensured(nc, settings, stream, known=known))["config"]
         # A stream that comes later in the place of one of these is this deployment's, whatever it lacks.
         settings = replace(settings, partitions=_partitions(configs[MESSAGES], partitions), adopt=True)

@@ -22,7 +22,7 @@ from fanout.subjects import MESSAGES
 from services.adapters.nats import api
 from services.adapters.nats.connection import Connection
 from services.adapters.nats.streams import StreamSettings, ensured_at_once, partitions_of
-from services.adapters.nats.times import nanoseconds
+from services.adapters.nats.times import nanoseconds, text_of
 
 _ATTEMPTS: Final = 10
 
@@ -173,7 +173,7 @@ class NatsStream:
         for _ in range(_ATTEMPTS):
             # What is known now is in the info that is asked for after it; what becomes known meanwhile need not be.
             known, published = self._recalled or self._newest, self._published
-            kept = await self._deployment.log_record(self.stream)
+            kept = await self._deployment.log_record(self.name)
             self._info = await ensured_at_once(self.nc, self._settings, self.stream, known=kept is not None)
             self._check_partitions()
             self._check_record(kept)
@@ -187,7 +187,7 @@ class NatsStream:
                 self._recalled = None
                 self._observe_end()
                 return
-            if await self._deployment.replace_log_record(self.stream, following):
+            if await self._deployment.replace_log_record(self.name, following):
                 self._adopt(following)
         raise Unavailable(f"the record of the stream {self.name} changes again and again")
 
@@ -221,7 +221,9 @@ class NatsStream:
             return True  # the first word: what was remembered from before holds
         self._newest = self._recalled = self._published = None
         reset = Reset(self.stream, record.survived_ns(before.generation))
-        _log.warning("nats.log_went_back", stream=self.name, generation=record.generation, survived=reset.survived_ns)
+        _log.warning(
+            "nats.log_went_back", stream=self.name, generation=record.generation, survived=_since(reset.survived_ns)
+        )
         self._interrupt("the log went back")
         for listener in list(self._listeners):
             listener(reset)
@@ -264,3 +266,7 @@ class NatsStream:
         state = self._info["state"]
         if state["messages"]:
             self.observe(self.record.position(state["last_seq"]), nanoseconds(state["last_ts"]))
+
+
+def _since(survived_ns: int) -> str:
+    return f"what was stored up to {text_of(survived_ns)}" if survived_ns else "nothing"
