@@ -31,6 +31,7 @@ _BACKGROUND: Final = (
     "millisecond, and how late it comes is how long the loop stood still. Beside it an idle loop in a process of its "
     "own has the same timer: what it sees is the machine's, and on machines that share their cores that is much."
 )
+_TURNS_FOR_P999: Final = 1_000
 _MEANINGS: Final = {
     "worker, rosters": "A fan-out worker, whose table has all users of an instance, finds half of them to be others.",
     "worker, visits": "A fan-out worker places a user of very many channels, and takes the user off again; "
@@ -151,7 +152,7 @@ def _rows(name: str, scene: Scene) -> list[Row]:
 def _cells(seen: Stalls) -> list[str]:
     return [
         units.duration(seen.longest),
-        units.duration(seen.p999),
+        units.duration(seen.p999) if seen.turns >= _TURNS_FOR_P999 else "too few",
         f"{seen.over_limit:,}",
         f"{seen.turns:,}",
         units.duration(seen.longest_work),
