@@ -42,7 +42,7 @@ from services.runtime.certificates import untrusted
 ANSWER_WITHIN_S: Final = 2.0
 """How long a request waits for its answer."""
 LEAST_PAYLOAD: Final = 8_192
-"""Bytes that the server must take in one message: what the services tell each other has to fit, whoever sends."""
+"""Bytes that the server must take in one message: what the services tell each other has to fit."""
 
 _CONNECT_WITHIN_S: Final = 2
 _FIRST_RECONNECT_WAIT_S: Final = 0.02

@@ -3,8 +3,8 @@
 A server that loses power comes back without its newest events, and operators restore backups and delete streams: then
 sequences are given again. So each process remembers the newest event that it knows, and compares: after a lost
 connection before anything is handed on, published or acknowledged, after any doubt, and once a second. Where the event
-is not there any more, whoever keeps the next record of the deployment first decides how the stream is numbered from
-then on, and all others take that over. See `fanout.log_record`.
+is not there any more, the process that first keeps the next record of the deployment decides how the stream is
+numbered from then on, and all others take that over. See `fanout.log_record`.
 """
 
 import asyncio

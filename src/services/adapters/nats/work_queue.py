@@ -135,7 +135,7 @@ class NatsConsumer:
         return self._stream.settled and self._stream.record.generation == self._generation
 
     def _fail(self, failure: BaseException) -> None:
-        # Without claims every event comes twice, so whoever fetches learns of it.
+        # Without claims every event comes twice, so the next fetch raises what happened.
         self._failure = failure
         self._pull.interrupt("what it holds is claimed no more")
 
