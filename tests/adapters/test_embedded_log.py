@@ -340,7 +340,7 @@ async def test_the_reason_is_kept_with_what_is_buried(opened: Open, path: Path) 
     await _append(log, 1)
     event = await log.get(MESSAGES, 1)
     assert event is not None
-    await log.bury(MESSAGES, event, "not JSON")
+    await log.dead_letter(MESSAGES, event, "not JSON")
     await log.close()
     connection = sqlite3.connect(path)
     row = connection.execute("SELECT subject, payload, reason FROM events WHERE stream = ?", (DEAD,)).fetchone()

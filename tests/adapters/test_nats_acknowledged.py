@@ -9,7 +9,7 @@ from fanout.ports.log import Log
 from fanout.subjects import MESSAGES
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats import Connection, NatsLog, api
-from services.runtime.tasks import insist
+from services.runtime.tasks import retry_forever
 from tests.support.nats import HEARTBEAT_S, connected, open_log
 from tests.support.reading import append_messages, collect, seqs, soon, until
 from tests.support.servers import NatsServer
@@ -70,7 +70,7 @@ async def test_what_is_accepted_after_the_log_went_back_is_not_acknowledged_yet(
     await consumer.ack(await collect(consumer, 10))
     await reaches(log, given[-1])
     saved = nats_server.save()
-    await soon(insist(log.ping, "waiting for the server"))
+    await soon(retry_forever(log.ping, "waiting for the server"))
     given = await append_messages(log, "general", range(10, 60))
     await consumer.ack(await collect(consumer, 50))
     await reaches(log, given[-1])

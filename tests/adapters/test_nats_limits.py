@@ -49,7 +49,7 @@ async def test_an_event_from_before_the_limit_fell_is_read_and_its_beginning_kep
         consumer = await log.consume(MESSAGES, "reader")
         long, after = await collect(consumer, 2)
         assert (len(long.payload), after.payload) == (50_009, b"after")
-        await log.bury(MESSAGES, long, "too long")
+        await log.dead_letter(MESSAGES, long, "too long")
         await consumer.close()
         dead = await nc.jsm().get_msg(DEAD, 1)
         assert dead.data is not None

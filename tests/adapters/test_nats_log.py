@@ -12,13 +12,13 @@ from fanout.errors import FanoutError, PartitionLost, StorageFull, TooLarge, Una
 from fanout.ports.log import Appended, Stored
 from fanout.subjects import DEAD, MESSAGES, META, STREAM_SUBJECTS
 from services.adapters.embedded.deployment import EmbeddedDeployment
-from services.adapters.nats import Connection, NatsLog, api, fencing, standing_pull, streams, work_queue
+from services.adapters.nats import Connection, NatsLog, api, continuous_pull, fencing, streams, work_queue
 from services.adapters.nats import log as log_module
+from services.adapters.nats.continuous_pull import ContinuousPull
 from services.adapters.nats.delivery import batch_of, events_of
 from services.adapters.nats.fencing import Claimant
 from services.adapters.nats.names import Names
 from services.adapters.nats.partition import NatsPartitionReader
-from services.adapters.nats.standing_pull import StandingPull
 from services.adapters.nats.stream import NatsStream
 from services.adapters.nats.tail import NatsTail
 from services.adapters.nats.work_queue import NatsConsumer
@@ -142,7 +142,7 @@ class TestBury:
     async def test_says_why_and_whence_on_one_line_each(self, nc: Connection) -> None:
         log = await open_log(nc, 1)
         event = Stored(7, "messages.send.general", b"broken")
-        await log.bury(MESSAGES, event, "bad\r\nFanout-Seq: 9\x00" + "x" * 5_000)
+        await log.dead_letter(MESSAGES, event, "bad\r\nFanout-Seq: 9\x00" + "x" * 5_000)
         headers = (await nc.jsm().get_msg(DEAD, 1)).headers
         assert headers is not None
         assert headers["Fanout-Seq"] == "7"
@@ -163,7 +163,7 @@ class TestDelivery:
 
 class TestStandingPull:
     @staticmethod
-    async def _lose(log: NatsLog, pull: StandingPull, channel: str) -> None:
+    async def _lose(log: NatsLog, pull: ContinuousPull, channel: str) -> None:
         """Append an event that the server delivers, to a reader that waits, and that never comes."""
         assert pull._subscription is not None
         sid, arrived = pull._subscription._id, pull._nc._ps._arrived
@@ -295,7 +295,7 @@ class TestStandingPull:
     ) -> None:
         monkeypatch.setattr(log_module, "_ORDERED_BATCH", 5)
         reasons: list[str] = []
-        monkeypatch.setattr(StandingPull, "interrupt", lambda _, reason: reasons.append(reason))
+        monkeypatch.setattr(ContinuousPull, "interrupt", lambda _, reason: reasons.append(reason))
         log = await open_log(nc, 1, heartbeat=UNHURRIED_S)
         await append_messages(log, "general", range(100))
         readers: list[NatsTail | NatsPartitionReader | NatsConsumer] = [
@@ -311,7 +311,7 @@ class TestStandingPull:
     async def test_large_events_are_bounded_by_their_bytes(
         self, nc: Connection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(standing_pull, "REQUEST_BYTES", 0)  # then it is twice the largest payload
+        monkeypatch.setattr(continuous_pull, "REQUEST_BYTES", 0)  # then it is twice the largest payload
         log = await open_log(nc, 1, heartbeat=UNHURRIED_S)
         for number in range(20):
             await log.append(subjects.message("general"), bytes(900_000), msg_id=f"{number}")

@@ -11,7 +11,7 @@ from fanout.errors import FanoutError, Unavailable
 from fanout.ports.log import Log, Reset
 from fanout.subjects import DEAD, MESSAGES, META
 from services.adapters.nats import Connection, api
-from services.runtime.tasks import insist
+from services.runtime.tasks import retry_forever
 from tests.support.log_worlds import READERS, Reading, World, again, published, tail
 from tests.support.reading import append_messages, collect, payloads, seqs, soon, until
 from tests.support.servers import NatsServer
@@ -238,11 +238,11 @@ async def test_an_answer_that_comes_late_is_none_to_the_new_event_in_the_old_pla
     held = await collect(late, 30)
     await other.ping()  # it knows of them, too
     world.server.lose_all_since(saved)
-    quick = await insist(lambda: other.consume(MESSAGES, "message-writer"), "joining")
+    quick = await retry_forever(lambda: other.consume(MESSAGES, "message-writer"), "joining")
     await again(other, range(100, 120))
     await collect(quick, 30)
     await late.ack(held)
-    await insist(log._nc.ping, "having the answers taken in")
+    await retry_forever(log._nc.ping, "having the answers taken in")
     await other._nc.close()  # its worker dies with what it holds
     reading = Reading(late.fetch, late.ack)  # type: ignore[arg-type]
     await reading.has(*range(100, 120))

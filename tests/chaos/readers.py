@@ -1,4 +1,4 @@
-"""Readers of the log whose waits are timed: the standing pull's three kinds, and `fetch` of nats-py beside them."""
+"""Readers of the log whose waits are timed: the continuous pull's three kinds, and `fetch` of nats-py beside them."""
 
 import asyncio
 import time

@@ -4,7 +4,7 @@
 
 A round starts readers anew, lets something befall them, publishes an event for each, and takes the time from the log's
 answer to the event's arrival. A stall is one that takes longer than a second, or never ends. The readers are those of
-the product, which stand on the standing pull, and in the same round `fetch` of nats-py as the alternative. Idle means
+the product, which stand on the continuous pull, and in the same round `fetch` of nats-py as the alternative. Idle means
 that the requests of both kinds have just expired, and then an event comes 5 to 50 ms later.
 """
 
@@ -28,7 +28,7 @@ import structlog
 
 from fanout.errors import Unavailable
 from fanout.subjects import MESSAGES, message
-from services.adapters.nats import Connection, NatsLog, api, standing_pull
+from services.adapters.nats import Connection, NatsLog, api, continuous_pull
 from tests.chaos.lossy_proxy import Losses, LossyProxy
 from tests.chaos.readers import Fetch, TimedReader, partition_reader, tail, work_queue
 from tests.support.nats import connected, open_log
@@ -173,7 +173,7 @@ async def _try(bench: Bench, blow: str, part: int, readers: list[TimedReader], r
 async def set_up(server: NatsServer, partitions: int, expires_s: float, *, with_fetch: bool) -> AsyncIterator[Bench]:
     """A bench on a server that runs."""
     proxy, heartbeat = LossyProxy(server.port, Losses(0.0, random.Random(1))), expires_s / HEARTBEATS
-    with patch.object(standing_pull, "_EXPIRES_S", expires_s):
+    with patch.object(continuous_pull, "_EXPIRES_S", expires_s):
         async with proxy.listening() as port, connected(server.url) as nc:
             url = f"nats://127.0.0.1:{port}"
             log = await open_log(nc, partitions, heartbeat)

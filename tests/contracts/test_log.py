@@ -372,16 +372,16 @@ class TestBury:
         event = await log.get(MESSAGES, 1)
         assert event is not None
         for _ in range(2):
-            await log.bury(MESSAGES, event, "no message event:\r\nbroken")
+            await log.dead_letter(MESSAGES, event, "no message event:\r\nbroken")
         assert await log.last_seq(DEAD) == 1
-        buried = await log.get(DEAD, 1)
-        assert buried is not None
-        assert (buried.subject, buried.payload) == ("dead.MESSAGES.general", b"5")
+        dead_lettered = await log.get(DEAD, 1)
+        assert dead_lettered is not None
+        assert (dead_lettered.subject, dead_lettered.payload) == ("dead.MESSAGES.general", b"5")
 
     async def test_events_of_two_streams_with_one_sequence_are_two(self, log: Log) -> None:
         event = Stored(1, "channels.member.joined.general", b"x")
-        await log.bury(META, event, "broken")
-        await log.bury(MESSAGES, Stored(1, "messages.send.general", b"y"), "broken")
+        await log.dead_letter(META, event, "broken")
+        await log.dead_letter(MESSAGES, Stored(1, "messages.send.general", b"y"), "broken")
         assert await log.last_seq(DEAD) == 2
 
 

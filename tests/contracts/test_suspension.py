@@ -37,7 +37,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Consumer.retry": ([STORED], 0.0),
     "Log.acknowledged": (MESSAGES, "message-writer"),
     "Log.append": ("messages.send.general", b"{}"),
-    "Log.bury": (MESSAGES, STORED, "no reason"),
+    "Log.dead_letter": (MESSAGES, STORED, "no reason"),
     "Log.claim": (0, "worker-1"),
     "Log.consume": (MESSAGES, "message-writer"),
     "Log.get": (MESSAGES, 1),

@@ -10,7 +10,7 @@ from fanout.log_record import RETOLD_S
 from fanout.ports.log import Reset
 from fanout.subjects import MESSAGES, META
 from services.fan_out.log_resets import LogResets
-from services.fan_out.placements import Placements
+from services.fan_out.presence_applier import PresenceApplier
 from tests.support.observing import until
 from tests.support.platform import platform
 
@@ -74,8 +74,8 @@ async def test_users_of_a_large_instance_are_reloaded_page_by_page(tmp_path: Pat
         for user in users:
             worker._engine.user_online(user, "notif-1", ["general"])
         pages, reloaded = Pages(worker._engine), set[str]()
-        placements = SimpleNamespace(reload=reloaded.add, settled=worker.placements.settled)
-        resets = LogResets(cast("Engine", pages), cast("Placements", placements), worker._tasks)
+        placements = SimpleNamespace(reload=reloaded.add, settled=worker.presence_applier.settled)
+        resets = LogResets(cast("Engine", pages), cast("PresenceApplier", placements), worker._tasks)
         resets.hear(Reset(META, 0))
         await until(lambda: reloaded == users, "all are reloaded")
         assert pages.longest < len(users) / 2
@@ -85,7 +85,7 @@ async def test_what_is_told_again_needs_no_loading(tmp_path: Path) -> None:
     async with platform(tmp_path) as house:
         worker = await house.add_worker("worker-1")
         started = len(worker._tasks._tasks)
-        resets = LogResets(worker._engine, worker.placements, worker._tasks, clock=lambda: NOW_S)
+        resets = LogResets(worker._engine, worker.presence_applier, worker._tasks, clock=lambda: NOW_S)
         resets.hear(Reset(META, int((NOW_S - RETOLD_S + 1) * 1e9)))
         resets.hear(Reset(MESSAGES, 0))
         assert len(worker._tasks._tasks) == started

@@ -67,7 +67,7 @@ class Turns:
         return self.engine.leave(user, channel)
 
 
-class Placements:
+class PresenceApplier:
     """Ann is being placed."""
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class OwnPartitions:
 
 
 def follow(
-    engine: Any, meta: Meta, placements: Placements, partitions: Any = None, order: MembershipOrder | None = None
+    engine: Any, meta: Meta, placements: PresenceApplier, partitions: Any = None, order: MembershipOrder | None = None
 ) -> Members:
     """Membership changes on their way into an engine of a worker that began long ago, unless `order` says otherwise."""
     nobody = SimpleNamespace(holds=lambda _: False, meta_handled=lambda _: None, poke=lambda: None)
@@ -110,7 +110,7 @@ async def tasks() -> AsyncIterator[Tasks]:
 
 
 async def test_a_join_during_a_long_login_waits_beside_the_loop(tasks: Tasks) -> None:
-    turns, placements = Turns(), Placements()
+    turns, placements = Turns(), PresenceApplier()
     for user in ("ann", "ben"):
         turns.engine.user_online(user, "i1", ["old"])
     meta = Meta(
@@ -137,7 +137,7 @@ async def test_an_older_change_after_a_newer_one_changes_nothing_and_is_told_nob
         MemberLeft("e3", "old", "ben", timestamp(), FRESH + 1),
         MemberJoined("e4", "old", "ben", timestamp(), FRESH),
     )
-    members = follow(engine, meta, Placements(), OwnPartitions(engine))
+    members = follow(engine, meta, PresenceApplier(), OwnPartitions(engine))
     tasks.start(members.run(0), "members")
     await until(lambda: members.position == 4)
     assert engine.channels("ben") == {"new"}
@@ -158,7 +158,7 @@ async def test_a_change_from_before_the_worker_began_is_applied_as_the_store_hol
         MemberJoined("e1", "c", "ann", "t", ended.version - 1),
         MemberLeft("e2", "c", "ben", "t", (await store.changed_since(0, limit=1))[0].version - 1),
     )
-    members = follow(engine, meta, Placements(), order=MembershipOrder(store))
+    members = follow(engine, meta, PresenceApplier(), order=MembershipOrder(store))
     tasks.start(members.run(0), "members")
     await until(lambda: members.position == 2)
     assert engine.members("c") == {"i1": ["ben"]}

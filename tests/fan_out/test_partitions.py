@@ -203,7 +203,7 @@ async def test_a_claim_while_the_log_is_away_leaves_nothing_behind(
     assert worker.partitions.held() == [PART]
 
 
-@pytest.mark.parametrize("call", ["ack", "bury", "last_seq"])
+@pytest.mark.parametrize("call", ["ack", "dead_letter", "last_seq"])
 async def test_each_call_to_the_log_is_repeated_while_it_is_away(
     world: World, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:

@@ -13,8 +13,8 @@ from fanout.events import MAX_BATCH
 from fanout.keys import PresenceChange
 from fanout.ports.log import Log, Stored, Tail
 from fanout.workers import Placed, decode_control
-from services.fan_out import rosters
-from services.fan_out.placements import Placements
+from services.fan_out import reconciler
+from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.worker import MARK_EVERY_S
 from services.runtime.tasks import Tasks
 from tests.support.observing import until
@@ -151,7 +151,7 @@ async def test_a_whole_instance_is_confirmed_in_messages_that_the_bus_takes(hous
     for user in users:
         engine.user_online(user, "elsewhere", ["general"])
     async with Tasks(house.failures.append) as tasks:
-        placements = Placements("worker-1", engine, house.memberships, house.bus, tasks)
+        placements = PresenceApplier("worker-1", engine, house.memberships, house.bus, tasks)
         await house.bus.subscribe("instance.control.notif-1", hear)
         for user in users:
             placements.change(PresenceChange(user, online=True, instance_id="notif-1"))
@@ -163,7 +163,7 @@ async def test_a_whole_instance_is_confirmed_in_messages_that_the_bus_takes(hous
 async def test_an_instance_without_lease_and_digests_is_evicted_whole(
     house: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rosters, "SILENT_AFTER_S", SHORT_S)
+    monkeypatch.setattr(reconciler, "SILENT_AFTER_S", SHORT_S)
     await house.create("general", "alice")
     worker = await house.add_worker("worker-1")
     instance = await house.add_instance("notif-1")
@@ -218,7 +218,7 @@ async def test_an_instance_that_comes_back_misses_nothing_of_the_time_between(
     instance = await house.add_instance("notif-1")
     alice, bob = [await house.connect(instance, user) for user in ("alice", "bob")]
     for user in ("alice", "bob"):
-        worker.placements.forget(user)
+        worker.presence_applier.forget(user)
     load, bobs_turn = house.memberships.channels_of, asyncio.Event()
 
     async def slow_for_bob(user_id: str) -> list[str]:
@@ -227,7 +227,7 @@ async def test_an_instance_that_comes_back_misses_nothing_of_the_time_between(
         return await load(user_id)
 
     monkeypatch.setattr(house.memberships, "channels_of", slow_for_bob)
-    monkeypatch.setattr(rosters, "SILENT_AFTER_S", SHORT_S)
+    monkeypatch.setattr(reconciler, "SILENT_AFTER_S", SHORT_S)
     await house.cut_off("notif-1")
     await until(lambda: worker.rosters_of("notif-1") == [], "evicted")
     monkeypatch.undo()

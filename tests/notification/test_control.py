@@ -14,9 +14,9 @@ from fanout.subjects import ROSTERS, instance_control, worker_inbox
 from fanout.workers import Placed, Replaced, Roster, RosterDigest, RosterRequest, decode_digest, decode_roster
 from services.adapters.embedded.bus import EmbeddedBus
 from services.notification.close_codes import REPLACED
-from services.notification.confirmations import Confirmations
 from services.notification.control import Control
 from services.notification.registry import Registry
+from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Session
 from services.runtime.tasks import Tasks
 from tests.support.fakes import FakePresence
@@ -37,8 +37,8 @@ class Rig:
     def __init__(self, tasks: Tasks) -> None:
         self.bus = Bus()
         self.registry = Registry()
-        self.confirmations = Confirmations("notif-1", FakePresence(), self.bus)
-        self.control = Control("notif-1", self.bus, self.registry, self.confirmations, tasks)
+        self.routing_barrier = RoutingBarrier("notif-1", FakePresence(), self.bus)
+        self.control = Control("notif-1", self.bus, self.registry, self.routing_barrier, tasks)
         self.digests: list[RosterDigest] = []
         self.pages: list[Roster] = []
 
@@ -141,7 +141,7 @@ async def test_only_older_connections_of_the_device_are_replaced(rig: Rig) -> No
 
 async def test_a_workers_word_is_handed_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     placed: list[Placed] = []
-    monkeypatch.setattr(rig.confirmations, "placed", placed.append)
+    monkeypatch.setattr(rig.routing_barrier, "placed", placed.append)
     await rig.tell(Placed("w", ["alice"]))
     await until(lambda: placed == [Placed("w", ["alice"])], "handed on")
 

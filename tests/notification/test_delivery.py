@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fanout.ports.log import Stored
-from services.notification import outgoing
+from services.notification import write_queue
 from tests.support.observing import until
 from tests.support.platform import Client, Platform
 
@@ -54,8 +54,8 @@ async def test_a_lost_last_batch_is_noticed_by_the_mark(house: Platform) -> None
 async def test_a_batch_for_many_readers_leaves_the_loop_its_turns(
     house: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outgoing, "MOST_WAITING", 20)
-    monkeypatch.setattr(outgoing, "SOCKETS_AT_ONCE", 5)
+    monkeypatch.setattr(write_queue, "MOST_WAITING", 20)
+    monkeypatch.setattr(write_queue, "SOCKETS_AT_ONCE", 5)
     users = [f"user-{number}" for number in range(10)]
     await house.create("general", *users)
     instance = await house.add_instance("notif-1")

@@ -13,11 +13,11 @@ from fanout.ports.presence import Connection, Lease
 from services.adapters.embedded.bus import EmbeddedBus
 from services.notification import housekeeping
 from services.notification.close_codes import HEARTBEAT_TIMEOUT, UNAUTHENTICATED
-from services.notification.confirmations import Confirmations
 from services.notification.control import Control
 from services.notification.housekeeping import Housekeeping, InstanceReplaced, LeaseEnded
 from services.notification.metrics import LEASE_HELD, LEASE_RENEWALS_FAILED
 from services.notification.registry import Registry
+from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Session
 from services.runtime.tasks import Tasks
 from tests.support.fakes import FakePresence
@@ -51,7 +51,7 @@ class Rig:
         self.bus = EmbeddedBus()
         self.presence = Presence()
         self.registry = Registry()
-        confirmations = Confirmations("notif-1", self.presence, self.bus)
+        confirmations = RoutingBarrier("notif-1", self.presence, self.bus)
         self.control = Control("notif-1", self.bus, self.registry, confirmations, tasks)
         self.housekeeping = Housekeeping(
             "notif-1",

@@ -60,7 +60,7 @@ class World:
         session = Session(self.alice, Identity("alice", 1e12), "phone", INSTANCE, budget=1 << 20)
         self.registry.add(session)
         await self.registry.subscribe(session, [CHANNEL])
-        self.registry.outgoing.open(session, b"\x81\x02{}")
+        self.registry.write_queue.open(session, b"\x81\x02{}")
         self.alice.frames.clear()
         await self.inbox.listen()
         self.run()

@@ -1,4 +1,4 @@
-"""Rosters are cut by what the bus takes in one message, and a limit that falls on the way ends no part."""
+"""Reconciler are cut by what the bus takes in one message, and a limit that falls on the way ends no part."""
 
 from types import SimpleNamespace
 from typing import Any, cast

@@ -5,7 +5,7 @@ import pytest
 from fanout import Unavailable
 from services.runtime import tasks as tasks_module
 from services.runtime.keyed_lock import KeyedLock
-from services.runtime.tasks import Tasks, every, insist
+from services.runtime.tasks import Tasks, periodic, retry_forever
 from tests.support.observing import until
 
 
@@ -61,7 +61,7 @@ async def test_a_failure_is_told_to_the_owner() -> None:
 
 async def test_insisting_goes_on_while_it_is_unavailable() -> None:
     work = Flaky(5)
-    assert await insist(work, "work") == "done"
+    assert await retry_forever(work, "work") == "done"
     assert work.calls == 6
 
 
@@ -70,7 +70,7 @@ async def test_insisting_hides_no_other_error() -> None:
         raise LookupError("broken")
 
     with pytest.raises(LookupError, match="broken"):
-        await insist(work, "work")
+        await retry_forever(work, "work")
 
 
 async def test_a_chore_survives_an_outage() -> None:
@@ -80,7 +80,7 @@ async def test_a_chore_survives_an_outage() -> None:
         await work()
 
     async with Tasks(lambda error: pytest.fail(str(error))) as tasks:
-        tasks.start(every(0.001, chore, "chore"), "chore")
+        tasks.start(periodic(0.001, chore, "chore"), "chore")
         await until(lambda: work.calls >= 4)
 
 

@@ -97,7 +97,7 @@ class FakeLog(Switchable):
     async def claim(self, partition: int, owner: str) -> PartitionReader:
         raise NotImplementedError
 
-    async def bury(self, stream: str, event: Stored, reason: str) -> None:
+    async def dead_letter(self, stream: str, event: Stored, reason: str) -> None:
         raise NotImplementedError
 
 

@@ -13,8 +13,8 @@ from fanout.subjects import ROSTERS, instance_control, worker_inbox
 from fanout.workers import Roster, RosterDigest, RosterRequest, decode_control
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.presence import EmbeddedPresence
-from services.fan_out.placements import Placements
-from services.fan_out.rosters import Rosters
+from services.fan_out.presence_applier import PresenceApplier
+from services.fan_out.reconciler import Reconciler
 from services.runtime.tasks import Tasks
 from tests.support.fakes import FakeMemberships
 from tests.support.observing import until
@@ -96,18 +96,18 @@ class Rig:
         self.presence = Presence(clock=lambda: self.now)
         self.engine = Engine()
         self.memberships = FakeMemberships()
-        self.placements = Placements("worker-1", self.engine, self.memberships, self.bus, tasks)
-        self.rosters = Rosters(
-            "worker-1", self.engine, self.placements, self.presence, self.bus, tasks, clock=lambda: self.now
+        self.presence_applier = PresenceApplier("worker-1", self.engine, self.memberships, self.bus, tasks)
+        self.reconciler = Reconciler(
+            "worker-1", self.engine, self.presence_applier, self.presence, self.bus, tasks, clock=lambda: self.now
         )
 
     async def start(self) -> None:
-        self.placements.start()
-        self.rosters.adopt()
-        await self.rosters.listen()
+        self.presence_applier.start()
+        self.reconciler.adopt()
+        await self.reconciler.listen()
 
     async def look(self) -> None:
-        await self.rosters.follow_leases()
+        await self.reconciler.follow_leases()
         await settle()
 
     async def pass_time(self, seconds: float, *digesting: Instance) -> None:
@@ -133,7 +133,7 @@ class Rig:
         instance = await self.instance(*users)
         await instance.lease()
         await self.look()
-        await until(lambda: self.users() == sorted(users) and self.rosters.whole.is_set(), "placed")
+        await until(lambda: self.users() == sorted(users) and self.reconciler.whole.is_set(), "placed")
         return instance
 
 

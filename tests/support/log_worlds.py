@@ -12,7 +12,7 @@ from fanout.ports.log import Log, Reset, Stored
 from fanout.subjects import MESSAGES, message
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats import Connection, NatsLog
-from services.runtime.tasks import insist
+from services.runtime.tasks import retry_forever
 from tests.support.nats import HEARTBEAT_S, connected
 from tests.support.reading import append_messages, payloads, soon, until
 from tests.support.servers import NatsServer
@@ -33,7 +33,7 @@ class World:
     async def save(self, log: Log, name: str = "saved") -> Path:
         """Keep what the server holds; return when the log is connected again."""
         saved = self.server.save(name)
-        await soon(insist(log.ping, "waiting for the server"))
+        await soon(retry_forever(log.ping, "waiting for the server"))
         return saved
 
     async def log(self) -> NatsLog:

@@ -28,7 +28,7 @@ from services.adapters.sqlite.memberships import SqliteMemberships
 from services.command.outbox import Outbox
 from services.fan_out.snapshots import Snapshots
 from services.fan_out.worker import FanOutPorts, FanOutWorker, running_worker
-from services.notification.admission import Terms
+from services.notification.admission import InstanceLimits
 from services.notification.instance import NotificationInstance, NotificationPorts
 from services.runtime.tasks import Tasks
 from tests.support.observing import until
@@ -215,7 +215,7 @@ class Platform:
         self, name: str, *, budget: int = 1 << 20, capacity: int = 1000, **limits: int
     ) -> NotificationInstance:
         tasks = await self._stack.enter_async_context(Tasks(self.failures.append))
-        terms = Terms(name, capacity, auth_timeout_s=5, heartbeat_s=30, socket_budget=budget, **limits)
+        terms = InstanceLimits(name, capacity, auth_timeout_s=5, heartbeat_s=30, socket_budget=budget, **limits)
         ports = NotificationPorts(self.log, self.bus, self.presence, self.memberships, AnyToken())
         instance = NotificationInstance(terms, ports, tasks, heartbeat_timeout_s=90)
         await instance.start(f"ws://{name}/ws")

@@ -20,7 +20,7 @@ from services.command.outbox import SWEEP_EVERY_S, Outbox
 from services.command.service import CommandService
 from services.composition.backends import MEMBERSHIPS_FILE
 from services.notification.instance import NotificationInstance
-from services.runtime.tasks import every
+from services.runtime.tasks import periodic
 from tests.support.clients import Caller, listening
 from tests.support.cluster import Cluster, Service
 from tests.support.nats import connected, open_log
@@ -45,7 +45,7 @@ class Gateway:
     def __init__(self, log: Log, memberships: Memberships) -> None:
         self._commands = CommandService(log, memberships)
         self._running: set[asyncio.Task[Any]] = set()
-        self.start(every(SWEEP_EVERY_S, Outbox(log, memberships).sweep, "sweeping"))
+        self.start(periodic(SWEEP_EVERY_S, Outbox(log, memberships).sweep, "sweeping"))
 
     def start(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         task = asyncio.create_task(work)

@@ -26,10 +26,10 @@ from fanout.ports.authenticator import Identity
 from fanout.ports.socket import SocketClosed
 from fanout.subjects import ROSTERS, WORKERS, instance_control, worker_inbox
 from fanout.workers import Placed, RosterDigest, RosterRequest, WorkerNotice, decode_digest, decode_roster
-from services.notification.admission import Terms
+from services.notification.admission import InstanceLimits
 from services.notification.instance import NotificationInstance, NotificationPorts
 from services.notification.session import Session
-from services.runtime.tasks import Tasks, every
+from services.runtime.tasks import Tasks, periodic
 
 INSTANCE: Final = "notif-1"
 WORKER: Final = "worker-1"
@@ -52,7 +52,7 @@ class Workers:
         await self._stores.bus.subscribe(worker_inbox(WORKER), self._hear_roster)
         await self._stores.bus.subscribe(ROSTERS, self._hear_digest)
         await self._stores.presence.watch(self._hear_hint)
-        self._tasks.start(every(_NOTICE_EVERY_S, self._publish_notice, "publishing notices"), "notices")
+        self._tasks.start(periodic(_NOTICE_EVERY_S, self._publish_notice, "publishing notices"), "notices")
 
     async def ask(self, number: int) -> None:
         """Ask the instance for its roster."""
@@ -188,7 +188,7 @@ async def _visit(instance: NotificationInstance, channels: int) -> None:
 @asynccontextmanager
 async def _running(channels: int, capacity: int) -> AsyncIterator[tuple[NotificationInstance, Workers]]:
     failures: list[BaseException] = []
-    terms = Terms(INSTANCE, capacity, auth_timeout_s=10, heartbeat_s=30, socket_budget=1 << 20)
+    terms = InstanceLimits(INSTANCE, capacity, auth_timeout_s=10, heartbeat_s=30, socket_budget=1 << 20)
     async with opened(channels) as stores, Tasks(failures.append) as tasks:
         workers = Workers(stores, tasks)
         await workers.start()

@@ -18,7 +18,7 @@ from fanout.ports.presence import Lease
 from fanout.subjects import ROSTERS, instance_control, worker_inbox
 from fanout.workers import Placed, Roster, RosterDigest, RosterRequest, decode_control
 from services.fan_out.worker import FanOutPorts, FanOutWorker, running_worker
-from services.runtime.tasks import Tasks, every
+from services.runtime.tasks import Tasks, periodic
 
 INSTANCE: Final = "notif-1"
 _INCARNATION: Final = "1"
@@ -41,8 +41,8 @@ class Peer:
     async def start(self) -> None:
         """Be there."""
         await self._stores.bus.subscribe(instance_control(INSTANCE), self._hear)
-        self._tasks.start(every(_LEASE_EVERY_S, self._renew, "renewing the lease"), "lease")
-        self._tasks.start(every(_DIGEST_EVERY_S, self._publish_digest, "publishing the digest"), "digest")
+        self._tasks.start(periodic(_LEASE_EVERY_S, self._renew, "renewing the lease"), "lease")
+        self._tasks.start(periodic(_DIGEST_EVERY_S, self._publish_digest, "publishing the digest"), "digest")
 
     async def hold(self, users: Sequence[str]) -> None:
         """Hold these users from now on; nobody is told but by the next digest."""

@@ -259,10 +259,10 @@ class Log(Protocol):
         """
         ...
 
-    async def bury(self, stream: str, event: Stored, reason: str) -> None:
+    async def dead_letter(self, stream: str, event: Stored, reason: str) -> None:
         """Keep an event that can never succeed in DEAD, with the reason in the header `Fanout-Reason`.
 
-        The same event buried twice within the dedup window is kept once. Of one that is longer than the log takes
+        An event dead-lettered twice within the dedup window is kept once. Of one that is longer than the log takes
         now, the beginning is kept, and the reason says so.
         """
         ...

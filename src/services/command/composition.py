@@ -9,7 +9,7 @@ from fanout.ports.memberships import Memberships
 from services.command.outbox import PRUNE_EVERY_S, SWEEP_EVERY_S, Outbox
 from services.command.retelling import Retelling
 from services.command.service import CommandService
-from services.runtime.tasks import Tasks, every
+from services.runtime.tasks import Tasks, periodic
 
 
 def build_commands(log: Log, memberships: Memberships) -> Commands:
@@ -30,7 +30,7 @@ async def running_sweep(
         retelling = Retelling(log, outbox, tasks)
         forget = log.on_reset(retelling.hear)
         retelling.begin()
-        tasks.start(every(SWEEP_EVERY_S, outbox.sweep, "telling changes of memberships"), "membership-sweep")
-        tasks.start(every(PRUNE_EVERY_S, outbox.prune, "deleting ended memberships"), "membership-prune")
+        tasks.start(periodic(SWEEP_EVERY_S, outbox.sweep, "telling changes of memberships"), "membership-sweep")
+        tasks.start(periodic(PRUNE_EVERY_S, outbox.prune, "deleting ended memberships"), "membership-prune")
         yield
         forget()

@@ -10,7 +10,7 @@ from fanout.ports.log import Log, Reset
 from fanout.subjects import META
 from services.command.metrics import CHANGES_TOLD_AGAIN
 from services.command.outbox import Outbox
-from services.runtime.tasks import Tasks, insist
+from services.runtime.tasks import Tasks, retry_forever
 
 log = structlog.get_logger(__name__)
 
@@ -47,13 +47,15 @@ class Retelling:
 
     async def _hear_of_missed(self) -> None:
         since = self._outbox.now() / 1e6 - RETOLD_S
-        missed = await insist(partial(self._log.missed_reset, META, since), "looking whether the log went back")
+        missed = await retry_forever(partial(self._log.missed_reset, META, since), "looking whether the log went back")
         if missed is not None:
             self.hear(missed)
 
     async def _tell_again(self, reset: Reset) -> None:
         survived_us = max(reset.survived_ns // 1_000, self._outbox.now() - int(RETOLD_S * 1e6))
         since = max(0, survived_us - int(MARGIN_S * 1e6))
-        told = await insist(partial(self._outbox.tell_again_since, since), "telling changes of memberships again")
+        told = await retry_forever(
+            partial(self._outbox.tell_again_since, since), "telling changes of memberships again"
+        )
         CHANGES_TOLD_AGAIN.inc(told)
         log.info("changes of memberships were told again", told=told)

@@ -10,7 +10,7 @@ from fanout import Engine
 from fanout.log_record import RETOLD_S
 from fanout.ports.log import Reset
 from fanout.subjects import META
-from services.fan_out.placements import Placements
+from services.fan_out.presence_applier import PresenceApplier
 from services.runtime.tasks import Tasks
 from services.runtime.time_slice import TimeSlice
 
@@ -21,10 +21,10 @@ class LogResets:
     """Has the whole table loaded from the membership store, where the log can no longer make it true."""
 
     def __init__(
-        self, engine: Engine, placements: Placements, tasks: Tasks, *, clock: Callable[[], float] = time.time
+        self, engine: Engine, placements: PresenceApplier, tasks: Tasks, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._engine = engine
-        self._placements = placements
+        self._presence_applier = placements
         self._tasks = tasks
         self._clock = clock
         self._slice = TimeSlice()
@@ -39,7 +39,7 @@ class LogResets:
         users = 0
         for instance_id in sorted(self._engine.occupied_instances()):
             users += await self._reload_all(instance_id)
-        await self._placements.settled()
+        await self._presence_applier.settled()
         log.info("the table was loaded again, as the log went back", users=users)
 
     async def _reload_all(self, instance_id: str) -> int:
@@ -48,7 +48,7 @@ class LogResets:
         while True:
             users, after = self._engine.users_page(instance_id, after)
             for user_id in users:
-                self._placements.reload(user_id)
+                self._presence_applier.reload(user_id)
                 await self._slice.breathe()
             count += len(users)
             if after is None:

@@ -11,10 +11,10 @@ from fanout.ports.log import Log, Stored
 from fanout.subjects import META, channel_of
 from services.fan_out.metrics import EVENTS_REJECTED
 from services.fan_out.partitions import Partitions
-from services.fan_out.placements import Placements
+from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.publisher import Publisher
 from services.runtime.membership_order import MembershipOrder
-from services.runtime.tasks import insist
+from services.runtime.tasks import retry_forever
 
 log = structlog.get_logger(__name__)
 
@@ -26,14 +26,14 @@ class Members:
         self,
         engine: Engine,
         events: Log,
-        placements: Placements,
+        placements: PresenceApplier,
         partitions: Partitions,
         publisher: Publisher,
         order: MembershipOrder,
     ) -> None:
         self._engine = engine
         self._log = events
-        self._placements = placements
+        self._presence_applier = placements
         self._partitions = partitions
         self._publisher = publisher
         self._order = order
@@ -46,7 +46,7 @@ class Members:
 
     async def run(self, after: int) -> None:
         """Follow META from the event after `after`, for ever."""
-        tail = await insist(lambda: self._log.tail(META, after=after), "reading membership changes")
+        tail = await retry_forever(lambda: self._log.tail(META, after=after), "reading membership changes")
         self._handled(after)
         try:
             while True:
@@ -70,7 +70,7 @@ class Members:
             EVENTS_REJECTED.inc()
             reason = str(error)
             log.warning("membership event cannot be applied", seq=stored.seq, subject=stored.subject, reason=reason)
-            await insist(lambda: self._log.bury(META, stored, reason), "burying an event")
+            await retry_forever(lambda: self._log.dead_letter(META, stored, reason), "dead-lettering an event")
 
     async def _apply(self, stored: Stored, event: MemberJoined | MemberLeft) -> None:
         part = partition_of(event.channel_id, self._log.partitions)
@@ -79,9 +79,9 @@ class Members:
             lane = Lane(META, part).number
             self._engine.route_stored(lane, stored.seq, event.channel_id, stored.payload, also=event.user_id)
         # First, since a list that is being loaded may be placed while the change waits.
-        self._placements.membership_changed(event.user_id)
+        self._presence_applier.membership_changed(event.user_id)
         change = self._engine.join if isinstance(event, MemberJoined) else self._engine.leave
-        if self._placements.is_moving(event.user_id):
+        if self._presence_applier.is_moving(event.user_id):
             # The user is in very many channels: the change waits for the thread, and the loop must not.
             await asyncio.to_thread(change, event.user_id, event.channel_id)
         else:

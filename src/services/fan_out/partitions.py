@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from functools import partial
 
 import structlog
 
@@ -11,7 +12,7 @@ from fanout.ports.log import Log, PartitionReader, StoredBatch
 from fanout.subjects import MESSAGES, META
 from services.fan_out.metrics import EVENTS_REJECTED, EVENTS_ROUTED, PARTITIONS_HELD
 from services.fan_out.publisher import Publisher
-from services.runtime.tasks import Tasks, insist
+from services.runtime.tasks import Tasks, retry_forever
 
 log = structlog.get_logger(__name__)
 
@@ -105,10 +106,10 @@ class Partitions:
 
     async def _follow_members(self) -> None:
         """Apply at least what the last reader can have routed: whoever was told of a membership has its messages."""
-        newest = await insist(lambda: self._log.last_seq(META), "finding the end of the membership changes")
+        newest = await retry_forever(lambda: self._log.last_seq(META), "finding the end of the membership changes")
         while True:
             self._meta_moved.clear()
-            if not await insist(lambda: self._has_changes_left(newest), "looking for membership changes"):
+            if not await retry_forever(lambda: self._has_changes_left(newest), "looking for membership changes"):
                 return
             await self._meta_moved.wait()
 
@@ -141,16 +142,16 @@ class Partitions:
         rejected = self._engine.route_messages(Lane(MESSAGES, part).number, part, events.deliveries)
         EVENTS_ROUTED.inc(len(events) - len(rejected))
         if rejected:
-            await self._bury(events, dict(rejected))
+            await self._dead_letter(events, dict(rejected))
         await self._publisher.settle()
-        await insist(lambda: reader.ack(events.last_seq), "acknowledging routed events")
+        await retry_forever(lambda: reader.ack(events.last_seq), "acknowledging routed events")
 
-    async def _bury(self, events: StoredBatch, reasons: dict[int, str]) -> None:
+    async def _dead_letter(self, events: StoredBatch, reasons: dict[int, str]) -> None:
         for event in events:
             if (reason := reasons.get(event.seq)) is not None:
                 EVENTS_REJECTED.inc()
                 log.warning("event cannot be delivered", seq=event.seq, subject=event.subject, reason=reason)
-                await insist(lambda e=event, r=reason: self._log.bury(MESSAGES, e, r), "burying an event")  # type: ignore[misc]
+                await retry_forever(partial(self._log.dead_letter, MESSAGES, event, reason), "dead-lettering an event")
 
     async def _give_up(self, reader: PartitionReader) -> None:
         self._forget(reader.partition)

@@ -10,7 +10,7 @@ from fanout.events import MAX_BATCH, MIN_BATCH
 from fanout.ports.bus import Bus
 from fanout.subjects import instance_events
 from services.fan_out.metrics import BATCHES_TOO_LARGE
-from services.runtime.tasks import insist
+from services.runtime.tasks import retry_forever
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +77,7 @@ class Publisher:
         if not batches:
             return
         messages = [(instance_events(instance), payload) for instance, payload in batches]
-        await insist(lambda: self._offer(messages), "publishing batches to instances")
+        await retry_forever(lambda: self._offer(messages), "publishing batches to instances")
 
     async def _offer(self, messages: list[tuple[str, bytes]]) -> None:
         try:

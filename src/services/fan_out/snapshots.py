@@ -15,7 +15,7 @@ from fanout import Engine, SnapshotRefused, Unavailable
 from fanout.ports.log import Log, Stored
 from fanout.subjects import META
 from services.fan_out.metrics import SNAPSHOT_BYTES, SNAPSHOT_SECONDS, SNAPSHOTS_FAILED
-from services.runtime.tasks import insist
+from services.runtime.tasks import retry_forever
 
 log = structlog.get_logger(__name__)
 
@@ -110,9 +110,9 @@ class Snapshots:
     async def _why_not(self, note: Note) -> str:
         if not 0 <= self._clock() - note.taken_at <= OLDEST_S:
             return "it is too old, or from the future"
-        newest = await insist(lambda: self._log.last_seq(META), "finding the end of the membership changes")
-        there = await insist(lambda: self._log.get(META, note.position), "reading the last membership change")
-        following = await insist(lambda: self._log.get(META, note.position + 1), "reading a membership change")
+        newest = await retry_forever(lambda: self._log.last_seq(META), "finding the end of the membership changes")
+        there = await retry_forever(lambda: self._log.get(META, note.position), "reading the last membership change")
+        following = await retry_forever(lambda: self._log.get(META, note.position + 1), "reading a membership change")
         if note.position > newest or (there is not None and _digest(there) != note.last):
             return "it is of another log"
         if note.position < newest and following is None:

@@ -9,7 +9,7 @@ from services.fan_out.metrics import TYPING_DROPPED
 from services.fan_out.partitions import Partitions
 from services.fan_out.publisher import Publisher
 from services.runtime.skipping import skip
-from services.runtime.tasks import insist
+from services.runtime.tasks import retry_forever
 
 
 class TypingRouter:
@@ -29,7 +29,7 @@ class TypingRouter:
 
     async def listen(self) -> None:
         """Begin to route typing."""
-        await insist(lambda: self._bus.subscribe(TYPING, self._hear), "listening to typing")
+        await retry_forever(lambda: self._bus.subscribe(TYPING, self._hear), "listening to typing")
 
     def _hear(self, subject: str, payload: bytes) -> None:
         try:

@@ -13,17 +13,17 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.presence import Presence
 from fanout.subjects import META
-from services.fan_out.crew import Crew
 from services.fan_out.log_resets import LogResets
 from services.fan_out.members import Members
 from services.fan_out.partitions import Partitions
-from services.fan_out.placements import Placements
+from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.publisher import Publisher
-from services.fan_out.rosters import Rosters
+from services.fan_out.reconciler import Reconciler
 from services.fan_out.snapshots import Snapshots, Start
 from services.fan_out.typing_router import TypingRouter
+from services.fan_out.worker_group import WorkerGroup
 from services.runtime.membership_order import MembershipOrder
-from services.runtime.tasks import Tasks, every, insist
+from services.runtime.tasks import Tasks, periodic, retry_forever
 
 log = structlog.get_logger(__name__)
 
@@ -60,13 +60,13 @@ class FanOutWorker:
         self._snapshots = snapshots
         self.publisher = Publisher(engine, ports.bus)
         self.partitions = Partitions(worker_id, engine, ports.log, self.publisher, tasks)
-        self.placements = Placements(worker_id, engine, ports.memberships, ports.bus, tasks)
-        self.rosters = Rosters(worker_id, engine, self.placements, ports.presence, ports.bus, tasks)
-        self.crew = Crew(worker_id, ports.bus, ports.log, self.partitions)
+        self.presence_applier = PresenceApplier(worker_id, engine, ports.memberships, ports.bus, tasks)
+        self.reconciler = Reconciler(worker_id, engine, self.presence_applier, ports.presence, ports.bus, tasks)
+        self.worker_group = WorkerGroup(worker_id, ports.bus, ports.log, self.partitions)
         order = MembershipOrder(ports.memberships, known_at=start.taken_at if start else None)
-        self._members = Members(engine, ports.log, self.placements, self.partitions, self.publisher, order)
+        self._members = Members(engine, ports.log, self.presence_applier, self.partitions, self.publisher, order)
         self._typing = TypingRouter(engine, ports.bus, self.partitions, self.publisher, ports.log.partitions)
-        self._log_resets = LogResets(engine, self.placements, tasks)
+        self._log_resets = LogResets(engine, self.presence_applier, tasks)
         self._tasks = tasks
         self.ready = asyncio.Event()
         """Set when the table is whole and partitions may be taken."""
@@ -77,17 +77,17 @@ class FanOutWorker:
 
     async def start(self) -> None:
         """Listen first, then load, and only then take partitions: what changes while it loads is not missed."""
-        self.placements.start()
-        self.rosters.adopt()
-        await self.rosters.listen()
+        self.presence_applier.start()
+        self.reconciler.adopt()
+        await self.reconciler.listen()
         await self._typing.listen()
         self._ports.log.on_reset(self._log_resets.hear)
         after = self._start.after if self._start else await self._newest_change()
         self._tasks.start(self.publisher.run(), "publisher")
         self._tasks.start(self._members.run(after), "members")
-        self._tasks.start(every(LOOK_AT_LEASES_EVERY_S, self.rosters.follow_leases, "following leases"), "leases")
-        self._tasks.start(every(MARK_EVERY_S, self._mark, "marking positions"), "marks")
-        self._tasks.start(self.crew.run(self.ready), "crew")
+        self._tasks.start(periodic(LOOK_AT_LEASES_EVERY_S, self.reconciler.follow_leases, "following leases"), "leases")
+        self._tasks.start(periodic(MARK_EVERY_S, self._mark, "marking positions"), "marks")
+        self._tasks.start(self.worker_group.run(self.ready), "crew")
         self._tasks.start(self._become_ready(), "loading the table")
 
     async def check_ready(self) -> None:
@@ -103,17 +103,17 @@ class FanOutWorker:
         """Finish the batches in hand, hand the partitions over, and say so."""
         was_whole = self.ready.is_set()
         self.ready.clear()
-        await self.crew.leave()
+        await self.worker_group.leave()
         await self.publisher.settle()
         if self._snapshots and was_whole:
             await self._snapshots.write(self._engine, self._members.position)
 
     async def _newest_change(self) -> int:
-        return await insist(lambda: self._ports.log.last_seq(META), "finding the end of the membership changes")
+        return await retry_forever(lambda: self._ports.log.last_seq(META), "finding the end of the membership changes")
 
     async def _become_ready(self) -> None:
-        await self.rosters.whole.wait()
-        await self.placements.settled()
+        await self.reconciler.whole.wait()
+        await self.presence_applier.settled()
         self.ready.set()
         log.info("routing table is whole", **_sizes(self._engine))
         if self._snapshots:

@@ -12,7 +12,7 @@ from fanout.events import StoredMessage, decode_message_event
 from fanout.ports.log import Consumer, Log, Stored
 from fanout.ports.messages import LogPlace, Messages
 from fanout.subjects import MESSAGE_WRITER, MESSAGES, channel_of
-from services.runtime.tasks import Tasks, insist
+from services.runtime.tasks import Tasks, retry_forever
 
 log = structlog.get_logger(__name__)
 
@@ -31,8 +31,10 @@ class MessageWriter:
 
     async def run(self) -> None:
         """Write for ever; cancel it to stop: what was not acknowledged comes again."""
-        await insist(self._recall, "comparing the log with what was stored of it")
-        consumer = await insist(lambda: self._log.consume(MESSAGES, MESSAGE_WRITER), "joining the message writers")
+        await retry_forever(self._recall, "comparing the log with what was stored of it")
+        consumer = await retry_forever(
+            lambda: self._log.consume(MESSAGES, MESSAGE_WRITER), "joining the message writers"
+        )
         try:
             while True:
                 await self._write(consumer, await consumer.fetch())
@@ -54,7 +56,7 @@ class MessageWriter:
             await asyncio.sleep(RETRY_AFTER_S)
             return
         MESSAGES_WRITTEN.inc(len(messages))
-        await insist(lambda: consumer.ack(events), "acknowledging written messages")
+        await retry_forever(lambda: consumer.ack(events), "acknowledging written messages")
 
     async def _decode(self, events: list[Stored]) -> list[StoredMessage]:
         messages = []
@@ -63,13 +65,13 @@ class MessageWriter:
                 message = decode_message_event(event.payload, channel_of(event.subject))
                 messages.append(StoredMessage.of(message, event.seq))
             except InvalidEvent as error:
-                await self._bury(event, str(error))
+                await self._dead_letter(event, str(error))
         return messages
 
-    async def _bury(self, event: Stored, reason: str) -> None:
+    async def _dead_letter(self, event: Stored, reason: str) -> None:
         MESSAGES_REJECTED.inc()
         log.warning("event cannot be stored", seq=event.seq, subject=event.subject, reason=reason)
-        await insist(lambda: self._log.bury(MESSAGES, event, reason), "burying an event")
+        await retry_forever(lambda: self._log.dead_letter(MESSAGES, event, reason), "dead-lettering an event")
 
 
 def _newest(events: list[Stored]) -> LogPlace | None:

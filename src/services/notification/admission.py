@@ -21,10 +21,10 @@ from fanout.subjects import instance_control
 from fanout.workers import Replaced
 from services.notification.capacity import Capacity, crowded
 from services.notification.close_codes import MALFORMED, REPLACED, UNAUTHENTICATED, Refused, not_now
-from services.notification.confirmations import Confirmations
 from services.notification.frames import Auth, BadFrame, MalformedFrame, decode, server_frame
 from services.notification.inbox import Inbox
 from services.notification.registry import Registry
+from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Session
 from services.notification.subscribing import subscribe
 from services.runtime.bearer import bearer
@@ -37,7 +37,7 @@ _AT_ONCE: Final = 0.0
 
 
 @dataclass(frozen=True)
-class Terms:
+class InstanceLimits:
     """What an instance grants its clients."""
 
     instance_id: str
@@ -54,10 +54,10 @@ class Admission:
 
     def __init__(
         self,
-        terms: Terms,
+        terms: InstanceLimits,
         registry: Registry,
         inbox: Inbox,
-        confirmations: Confirmations,
+        confirmations: RoutingBarrier,
         *,
         authenticator: Authenticator,
         presence: Presence,
@@ -67,7 +67,7 @@ class Admission:
         self._terms = terms
         self._registry = registry
         self._inbox = inbox
-        self._confirmations = confirmations
+        self._routing_barrier = confirmations
         self._authenticator = authenticator
         self._presence = presence
         self._memberships = memberships
@@ -175,7 +175,7 @@ class Admission:
             heartbeat_s=self._terms.heartbeat_s,
         )
         session.socket.allow_large_messages()
-        self._registry.outgoing.open(session, welcome)
+        self._registry.write_queue.open(session, welcome)
 
     async def _make_known(self, session: Session, place: ExitStack) -> None:
         others = self._registry.sessions_of(session.user_id)
@@ -187,7 +187,7 @@ class Admission:
         if previous is not None and previous != session.instance_id:
             await self._replace_elsewhere(previous, session)
         if not others:
-            await self._confirmations.announce_until_placed(session.user_id)
+            await self._routing_barrier.announce_until_placed(session.user_id)
 
     async def _join_registry(self, session: Session, place: ExitStack) -> None:
         async with self._first_user:

@@ -56,7 +56,7 @@ class ClientFrames:
             case TypingStop(channel_id):
                 await self._typing(session, channel_id, typing=False)
             case Ping():
-                self._registry.outgoing.answer(session, PONG)
+                self._registry.write_queue.answer(session, PONG)
             case Auth():
                 raise BadFrame("already_authenticated", "this connection is authenticated", "auth")
 
@@ -70,7 +70,7 @@ class ClientFrames:
         session.focused_channel = frame.focused_channel
         self._housekeeping.heard(session)
         upto = self._inbox.delivered_upto()
-        self._registry.outgoing.answer(session, server_frame("heartbeat.ok", seq=upto))
+        self._registry.write_queue.answer(session, server_frame("heartbeat.ok", seq=upto))
 
     async def _typing(self, session: Session, channel_id: str, *, typing: bool) -> None:
         kind = "typing.start" if typing else "typing.stop"

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from services.adapters.websocket import BACKLOG, serving_websockets
-from services.notification.admission import Terms
+from services.notification.admission import InstanceLimits
 from services.notification.instance import NotificationInstance, NotificationPorts
 from services.runtime.health import Health
 from services.runtime.listening import listen_on
@@ -31,7 +31,7 @@ async def running_notification(
     Raises:
         ConfigurationError: the address cannot be listened on.
     """
-    terms = Terms(
+    terms = InstanceLimits(
         instance_id=settings.instance_id,
         capacity=settings.max_connections,
         auth_timeout_s=settings.auth_timeout_s,

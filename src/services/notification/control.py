@@ -12,10 +12,10 @@ from fanout.ports.bus import Bus
 from fanout.subjects import ROSTERS, instance_control, worker_inbox
 from fanout.workers import Placed, Replaced, Roster, RosterDigest, RosterRequest, decode_control, user_pages
 from services.notification.close_codes import REPLACED
-from services.notification.confirmations import Confirmations
 from services.notification.registry import Registry
+from services.notification.routing_barrier import RoutingBarrier
 from services.runtime.skipping import skip
-from services.runtime.tasks import Tasks, insist
+from services.runtime.tasks import Tasks, retry_forever
 
 log = structlog.get_logger(__name__)
 
@@ -24,20 +24,20 @@ class Control:
     """Answers for the instance: who is here, and who is here no more."""
 
     def __init__(
-        self, instance_id: str, bus: Bus, registry: Registry, confirmations: Confirmations, tasks: Tasks
+        self, instance_id: str, bus: Bus, registry: Registry, confirmations: RoutingBarrier, tasks: Tasks
     ) -> None:
         self.incarnation = new_ulid()
         """Differs each time that the instance starts."""
         self._instance_id = instance_id
         self._bus = bus
         self._registry = registry
-        self._confirmations = confirmations
+        self._routing_barrier = confirmations
         self._tasks = tasks
         self._stopped = False
 
     async def listen(self) -> None:
         """Begin to hear requests."""
-        await insist(
+        await retry_forever(
             lambda: self._bus.subscribe(instance_control(self._instance_id), self._hear),
             "listening to requests",
         )
@@ -71,7 +71,7 @@ class Control:
             return
         match message:
             case Placed():
-                self._confirmations.placed(message)
+                self._routing_barrier.placed(message)
             case RosterRequest():
                 self._tasks.start(self._send_roster(message), "sending the roster")
             case Replaced():

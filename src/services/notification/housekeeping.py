@@ -15,7 +15,7 @@ from services.notification.control import Control
 from services.notification.metrics import LEASE_HELD, LEASE_RENEWALS_FAILED
 from services.notification.registry import Registry
 from services.notification.session import Session
-from services.runtime.tasks import Tasks, every
+from services.runtime.tasks import Tasks, periodic
 from services.runtime.time_slice import TimeSlice
 
 log = structlog.get_logger(__name__)
@@ -77,7 +77,7 @@ class Housekeeping:
             (RENEW_CONNECTIONS_EVERY_S, self._renew_connections, "renewing connections"),
             (SWEEP_EVERY_S, self._sweep, "closing silent connections"),
         ):
-            tasks.start(every(seconds, chore, what), what)
+            tasks.start(periodic(seconds, chore, what), what)
 
     def heard(self, session: Session) -> None:
         """A heartbeat came: the connection is to be renewed."""

@@ -22,7 +22,7 @@ from services.notification.metrics import GAPS_REPAIRED, INBOX_OVERFLOWS, STALE_
 from services.notification.registry import Registry
 from services.runtime.membership_order import MembershipOrder
 from services.runtime.skipping import skip
-from services.runtime.tasks import insist
+from services.runtime.tasks import retry_forever
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ class Inbox:
 
     async def listen(self) -> None:
         """Begin to hear the workers."""
-        await insist(
+        await retry_forever(
             lambda: self._bus.subscribe(instance_events(self._instance_id), self._hear),
             "listening to the inbox",
         )
@@ -113,7 +113,7 @@ class Inbox:
 
     async def _deliver(self, batch: Arrival) -> None:
         try:
-            while (record := await self._registry.outgoing.receive(batch, self._chains)) is not None:
+            while (record := await self._registry.write_queue.receive(batch, self._chains)) is not None:
                 if record.lane:
                     await self._handle_stored(record)
                 else:
@@ -159,7 +159,7 @@ class Inbox:
     async def _catch_up_with_members(self, part: int) -> None:
         """Apply all changes of memberships first: one may be in the same hole, and says who gets the messages there."""
         members = Lane(META, part)
-        newest = await insist(lambda: self._log.last_seq(META), "finding the end of the membership changes")
+        newest = await retry_forever(lambda: self._log.last_seq(META), "finding the end of the membership changes")
         if newest > self._upto(members):
             await self._read_log(members, newest)
             self._advance(members, newest)
@@ -203,7 +203,7 @@ class Inbox:
         await self._read_log(lane, upto)
 
     async def _read_log(self, lane: Lane, upto: int) -> None:
-        await insist(lambda: self._replay(lane, upto), "reading what the inbox missed")
+        await retry_forever(lambda: self._replay(lane, upto), "reading what the inbox missed")
 
     async def _replay(self, lane: Lane, upto: int) -> None:
         async for stored in self._log.read(lane.stream, after=self._upto(lane), upto=upto, part=lane.part):
@@ -211,7 +211,7 @@ class Inbox:
                 continue  # the last user went meanwhile, and those who came since begin later
             await self._deliver_from_log(lane, stored)
             self._advance(lane, stored.seq)
-            await self._registry.outgoing.room()
+            await self._registry.write_queue.room()
 
     async def _deliver_from_log(self, lane: Lane, stored: Stored) -> None:
         channel = channel_of(stored.subject)

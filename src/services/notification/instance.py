@@ -11,10 +11,9 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.presence import Presence
 from fanout.ports.socket import Socket, SocketClosed
-from services.notification.admission import Admission, Terms
+from services.notification.admission import Admission, InstanceLimits
 from services.notification.client_frames import ClientFrames
 from services.notification.close_codes import DRAINING, MALFORMED, Refused
-from services.notification.confirmations import Confirmations
 from services.notification.control import Control
 from services.notification.frames import BadFrame, MalformedFrame, error_frame
 from services.notification.housekeeping import Housekeeping
@@ -22,9 +21,10 @@ from services.notification.inbox import Inbox
 from services.notification.log_resets import LogResets
 from services.notification.metrics import CONNECTIONS_REFUSED, FRAMES_REFUSED
 from services.notification.registry import Registry
+from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Ending, Session
 from services.runtime.membership_order import MembershipOrder
-from services.runtime.tasks import Tasks, insist
+from services.runtime.tasks import Tasks, retry_forever
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +49,7 @@ class NotificationInstance:
 
     def __init__(
         self,
-        terms: Terms,
+        terms: InstanceLimits,
         ports: NotificationPorts,
         tasks: Tasks,
         *,
@@ -62,8 +62,8 @@ class NotificationInstance:
         self._tasks = tasks
         order = MembershipOrder(ports.memberships)
         self._inbox = Inbox(instance_id, ports.bus, ports.log, self.registry, order)
-        self._confirmations = Confirmations(instance_id, ports.presence, ports.bus)
-        self._control = Control(instance_id, ports.bus, self.registry, self._confirmations, tasks)
+        self._routing_barrier = RoutingBarrier(instance_id, ports.presence, ports.bus)
+        self._control = Control(instance_id, ports.bus, self.registry, self._routing_barrier, tasks)
         self._housekeeping = Housekeeping(
             instance_id,
             self.registry,
@@ -76,7 +76,7 @@ class NotificationInstance:
             terms,
             self.registry,
             self._inbox,
-            self._confirmations,
+            self._routing_barrier,
             authenticator=ports.authenticator,
             presence=ports.presence,
             memberships=ports.memberships,
@@ -96,10 +96,10 @@ class NotificationInstance:
         self._housekeeping.address = address
         await self._inbox.listen()
         await self._control.listen()
-        await self._confirmations.listen()
+        await self._routing_barrier.listen()
         self._ports.log.on_reset(self._log_resets.hear)
         self._tasks.start(self._inbox.run(), "inbox")
-        await insist(self._housekeeping.renew_lease, "taking the lease")
+        await retry_forever(self._housekeeping.renew_lease, "taking the lease")
         self._housekeeping.start(self._tasks)
         self._accepting = True
 
@@ -165,7 +165,7 @@ class NotificationInstance:
 
     def _close(self, session: Session, ending: Ending) -> None:
         self.registry.silence(session)
-        self.registry.outgoing.flush(session)
+        self.registry.write_queue.flush(session)
         self._tasks.start(session.socket.close(ending.code, ending.reason), "closing a socket")
 
     async def _read(self, session: Session) -> None:
@@ -175,7 +175,7 @@ class NotificationInstance:
                 await self._frames.handle(session, await session.socket.receive())
             except BadFrame as error:
                 FRAMES_REFUSED.labels(error.code).inc()
-                self.registry.outgoing.answer(session, error_frame(error))
+                self.registry.write_queue.answer(session, error_frame(error))
             except MalformedFrame as error:
                 session.end(MALFORMED, str(error))
             except SocketClosed:

@@ -18,7 +18,7 @@ from services.notification.inbox import Inbox
 from services.notification.metrics import LOG_RESETS
 from services.notification.registry import Registry
 from services.notification.subscribing import subscribe
-from services.runtime.tasks import Tasks, insist
+from services.runtime.tasks import Tasks, retry_forever
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ class LogResets:
         for number, session in enumerate(self._registry.sessions(), 1):
             after_ms = random.randrange(SPREAD_MS)  # noqa: S311 - spreads load, guards nothing
             frame = server_frame("full_refresh_required", tier=4, reason="log_reset", after_ms=after_ms)
-            self._registry.outgoing.queue(session, frame)
+            self._registry.write_queue.queue(session, frame)
             if number % TOLD_AT_ONCE == 0:
                 await asyncio.sleep(0)
 
@@ -77,5 +77,5 @@ class LogResets:
         for session in self._registry.sessions():
             if session.ending is None:
                 again = partial(subscribe, session, self._registry, self._inbox, self._memberships)
-                await insist(again, "loading memberships again")
+                await retry_forever(again, "loading memberships again")
         log.info("memberships loaded again", sessions=len(self._registry))

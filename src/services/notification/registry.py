@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from fanout import Engine, roster_digest
 from services.notification.close_codes import SLOW_CONSUMER
 from services.notification.metrics import CONNECTIONS
-from services.notification.outgoing import WHAT_TO_DO, Outgoing
 from services.notification.session import Session
 from services.notification.subscriptions import Subscriptions
+from services.notification.write_queue import WHAT_TO_DO, WriteQueue
 
 
 class Registry:
@@ -21,7 +21,7 @@ class Registry:
         self._sessions: dict[str, Session] = {}
         self._by_user: defaultdict[str, dict[str, Session]] = defaultdict(dict)
         self._users_hash = 0
-        self.outgoing = Outgoing(self._engine, self._cut)
+        self.write_queue = WriteQueue(self._engine, self._cut)
         """What goes to their sockets."""
         self.empty = asyncio.Event()
         """Set while no session is held."""
@@ -51,7 +51,7 @@ class Registry:
 
     def add(self, session: Session) -> None:
         """Hold a session; it reads no channel yet."""
-        self.outgoing.add(session)
+        self.write_queue.add(session)
         self._sessions[session.session_id] = session
         if session.user_id not in self._by_user:
             self._count_user(session.user_id, 1)
@@ -63,7 +63,7 @@ class Registry:
         """Forget a session: at once, but that it read channels only when this returns. Twice is once."""
         if self._sessions.pop(session.session_id, None) is None:
             return
-        self.outgoing.remove(session)
+        self.write_queue.remove(session)
         mine = self._by_user[session.user_id]
         del mine[session.session_id]
         if not mine:
@@ -82,7 +82,7 @@ class Registry:
 
     def silence(self, session: Session) -> None:
         """Route nothing more to a session."""
-        self.outgoing.mute(session)
+        self.write_queue.mute(session)
 
     async def join(self, user_id: str, channel_id: str) -> None:
         """The user's sessions read the channel from now on."""
@@ -114,12 +114,12 @@ class Registry:
             without: a user whose sessions do not get it.
             also: a user whose sessions get it in any case.
         """
-        self.outgoing.deliver(channel_id, frame, ephemeral=ephemeral, without=self._of(without), also=self._of(also))
+        self.write_queue.deliver(channel_id, frame, ephemeral=ephemeral, without=self._of(without), also=self._of(also))
 
     def deliver_to_user(self, user_id: str, frame: bytes, *, ephemeral: bool = False) -> None:
         """Queue a frame for all sessions of a user."""
         for session in self.sessions_of(user_id):
-            self.outgoing.queue(session, frame, ephemeral=ephemeral)
+            self.write_queue.queue(session, frame, ephemeral=ephemeral)
 
     def _count_user(self, user_id: str, sign: int) -> None:
         # The hash of a roster is the sum of its users' own, modulo 2^64.

@@ -7,7 +7,7 @@ from prometheus_client import Counter
 from fanout.events import MemberEvent, MemberJoined
 from fanout.membership_versions import Age, MembershipVersions, now_us
 from fanout.ports.memberships import Memberships
-from services.runtime.tasks import insist
+from services.runtime.tasks import retry_forever
 
 OUTDATED = Counter(
     "fanout_membership_events_outdated_total", "Membership events that came after a newer change and were ignored"
@@ -51,7 +51,7 @@ class MembershipOrder:
 
     async def _is_in_store(self, event: MemberEvent) -> bool:
         """Whether the store holds no newer change. One that it holds was told or will be, by an event of its own."""
-        stored = await insist(
+        stored = await retry_forever(
             lambda: self._memberships.membership(event.channel_id, event.user_id), "checking a membership event"
         )
         if stored is None:  # it ended long ago, or never was

@@ -61,7 +61,7 @@ class Tasks:
         self._on_failure(error)
 
 
-async def every(seconds: float, work: Callable[[], Awaitable[None]], what: str) -> None:
+async def periodic(seconds: float, work: Callable[[], Awaitable[None]], what: str) -> None:
     """Do `work` now and every `seconds` after, for ever; a store that is down is logged once and tried again.
 
     Args:
@@ -84,7 +84,7 @@ async def every(seconds: float, work: Callable[[], Awaitable[None]], what: str) 
         await asyncio.sleep(seconds)
 
 
-async def insist(work: Callable[[], Awaitable[_T]], what: str) -> _T:
+async def retry_forever(work: Callable[[], Awaitable[_T]], what: str) -> _T:
     """Do `work`, again and again while it raises `Unavailable`, with growing pauses; cancel it to give up.
 
     An outage is logged when it begins and when it ends.

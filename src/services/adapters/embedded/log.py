@@ -22,7 +22,7 @@ from services.adapters.embedded.readers import EmbeddedPartitionReader, Embedded
 from services.adapters.embedded.store import EventStore, Floor, NewEvent
 from services.adapters.embedded.stream import Stream
 from services.adapters.embedded.suspension import suspending
-from services.runtime.tasks import Tasks, every
+from services.runtime.tasks import Tasks, periodic
 
 ACK_WAIT_S: Final = 30.0
 _SAVE_EVERY_S: Final = 0.1
@@ -116,8 +116,8 @@ class EmbeddedLog:
                 longest=longest,
             )
             await log._recognise()
-        log._tasks.start(every(_SAVE_EVERY_S, log._save, "keeping the log's positions"), "log-save")
-        log._tasks.start(every(_PRUNE_EVERY_S, log._prune, "pruning the log"), "log-prune")
+        log._tasks.start(periodic(_SAVE_EVERY_S, log._save, "keeping the log's positions"), "log-save")
+        log._tasks.start(periodic(_PRUNE_EVERY_S, log._prune, "pruning the log"), "log-prune")
         return log
 
     async def close(self) -> None:
@@ -230,7 +230,7 @@ class EmbeddedLog:
         stream.bell.ring()
         return EmbeddedPartitionReader(stream, state, self._faults)
 
-    async def bury(self, stream: str, event: Stored, reason: str) -> None:
+    async def dead_letter(self, stream: str, event: Stored, reason: str) -> None:
         """See the port."""
         subject = dead(stream, channel_of(event.subject))
         await self._append(DEAD, subject, event.payload, f"{stream}:{event.seq}", reason)

@@ -82,7 +82,7 @@ class NewEvent(NamedTuple):
     at: float
     """Seconds since the epoch."""
     reason: str | None = None
-    """Why it was buried."""
+    """Why it was dead-lettered."""
 
 
 class Floor(NamedTuple):

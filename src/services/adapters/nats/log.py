@@ -24,7 +24,7 @@ from services.adapters.nats.stream import NatsStream
 from services.adapters.nats.streams import KEEP_S, StreamSettings, ensured, existing_ids, partitions_of
 from services.adapters.nats.tail import NatsTail, OrderedView
 from services.adapters.nats.work_queue import NatsConsumer
-from services.runtime.tasks import Tasks, every
+from services.runtime.tasks import Tasks, periodic
 
 _log = structlog.get_logger(__name__)
 
@@ -97,7 +97,7 @@ class NatsLog:
         streams = {stream: NatsStream(nc, stream, settings, deployment) for stream in STREAM_SUBJECTS}
         log = cls(nc, settings, streams, heartbeat=heartbeat)
         await log._look()
-        log._tasks.start(every(_LOOK_EVERY_S, log._look, "comparing the log"), "comparing the log")
+        log._tasks.start(periodic(_LOOK_EVERY_S, log._look, "comparing the log"), "comparing the log")
         return log
 
     async def close(self) -> None:
@@ -217,7 +217,7 @@ class NatsLog:
             self._streams[MESSAGES], partition, owner, batch=_ORDERED_BATCH, heartbeat=self._heartbeat
         )
 
-    async def bury(self, stream: str, event: Stored, reason: str) -> None:
+    async def dead_letter(self, stream: str, event: Stored, reason: str) -> None:
         """See the port."""
         headers = {
             Header.MSG_ID.value: f"{stream}:{event.seq}",

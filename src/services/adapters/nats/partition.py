@@ -9,10 +9,10 @@ from fanout import Deliveries
 from fanout.errors import PartitionLost, Unavailable
 from fanout.ports.log import StoredBatch
 from services.adapters.nats import api, fencing
+from services.adapters.nats.continuous_pull import ContinuousPull, Interrupted
 from services.adapters.nats.delivery import batch_of
 from services.adapters.nats.fencing import Claimant
 from services.adapters.nats.recovery import Acknowledger, until_available
-from services.adapters.nats.standing_pull import Interrupted, StandingPull
 from services.adapters.nats.stream import NatsStream
 
 _log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ class NatsPartitionReader:
         self.position = position
         self._stream = stream
         self._claimant = claimant
-        self._pull = StandingPull(stream, batch=batch, heartbeat=heartbeat, ordered=True)
+        self._pull = ContinuousPull(stream, batch=batch, heartbeat=heartbeat, ordered=True)
         self._acks = Acknowledger(stream.nc)
         self._last = position
         self._acked = position

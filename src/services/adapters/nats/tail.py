@@ -8,9 +8,9 @@ import structlog
 from fanout.errors import Unavailable
 from fanout.ports.log import Stored
 from services.adapters.nats import api
+from services.adapters.nats.continuous_pull import ContinuousPull, Interrupted
 from services.adapters.nats.delivery import events_of
 from services.adapters.nats.recovery import until_available
-from services.adapters.nats.standing_pull import Interrupted, StandingPull
 from services.adapters.nats.stream import NatsStream
 
 _FORGOTTEN_AFTER_S: Final = 60
@@ -36,7 +36,7 @@ class OrderedView:
         self._stream = stream
         self._subject = subject
         self._consumer = ""
-        self._pull = StandingPull(stream, batch=batch, heartbeat=heartbeat, ordered=True)
+        self._pull = ContinuousPull(stream, batch=batch, heartbeat=heartbeat, ordered=True)
         self.after = after
         """The position of the last event handed out."""
         self.pending = 0

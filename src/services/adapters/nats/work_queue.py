@@ -9,10 +9,10 @@ import structlog
 from fanout.errors import Unavailable
 from fanout.ports.log import Stored
 from services.adapters.nats import api
+from services.adapters.nats.continuous_pull import ContinuousPull, Interrupted
 from services.adapters.nats.delivery import events_of
 from services.adapters.nats.fencing import GENERATION, generation_of
 from services.adapters.nats.recovery import Acknowledger, until_available
-from services.adapters.nats.standing_pull import Interrupted, StandingPull
 from services.adapters.nats.stream import NatsStream
 from services.runtime.tasks import Tasks
 
@@ -39,7 +39,7 @@ class NatsConsumer:
         self._nc = stream.nc
         self._stream = stream
         self._durable = durable
-        self._pull = StandingPull(stream, batch=batch, heartbeat=heartbeat)
+        self._pull = ContinuousPull(stream, batch=batch, heartbeat=heartbeat)
         self._acks = Acknowledger(stream.nc)
         self._held: dict[int, str] = {}
         self._generation = 0

@@ -15,7 +15,7 @@ from fanout.keys import PRESENCE_CHANGES, PresenceChange
 from fanout.ports.presence import ChangeHandler
 from services.adapters.redis.client import TIMEOUT_S
 from services.runtime.skipping import guarded, skip
-from services.runtime.tasks import Tasks, insist
+from services.runtime.tasks import Tasks, retry_forever
 
 QUIET_S: Final = 5.0
 """After so long without a notice, the server is asked whether it is still there."""
@@ -75,7 +75,7 @@ class Watch:
                 await asyncio.sleep(PAUSE_S)
             finally:
                 await _close(pubsub)
-            pubsub = await insist(self._subscribe, "watching presence")
+            pubsub = await retry_forever(self._subscribe, "watching presence")
             log.info("the hints of presence are heard again")
 
     async def _subscribe(self) -> PubSub:

@@ -1,4 +1,4 @@
-"""The standing pull: requests for messages that always stand at the server, and an intake that takes what comes.
+"""The continuous pull: requests for messages that always stand at the server, and an intake that takes what comes.
 
 It waits for no round trip, and an idle one does not stall, as `fetch` of nats-py does. It is a mechanism only:
 when its consumer may be gone, or something was lost, it says so by `Interrupted`, and its owner mends the consumer
@@ -37,7 +37,7 @@ class Interrupted(Exception):  # noqa: N818 - it reports a state, and is always 
     """Nothing more comes until the owner has seen to the consumer and called `aim`."""
 
 
-class StandingPull:
+class ContinuousPull:
     """A stream's events by way of one of its consumers.
 
     Args:

@@ -15,8 +15,8 @@ from fanout.ports.authenticator import Identity
 from fanout.ports.socket import Socket, SocketClosed
 from services.adapters.websocket import serving_websockets
 from services.adapters.websocket.connection import Connection
-from services.notification.outgoing import Outgoing
 from services.notification.session import Session
+from services.notification.write_queue import WriteQueue
 from tests.support.clients import handshake
 from tests.support.listening import listener
 from tests.support.observing import until
@@ -33,7 +33,7 @@ class House:
     def __init__(self) -> None:
         self.engine = Engine(cache_users=1)
         self.refused: list[Session] = []
-        self.outgoing = Outgoing(self.engine, self.refused.append)
+        self.write_queue = WriteQueue(self.engine, self.refused.append)
         self.sessions: list[Session] = []
         self.port = 0
 
@@ -41,14 +41,14 @@ class House:
         number = len(self.sessions)
         session = Session(socket, Identity(f"user-{number}", 1e12), "phone", "notif-1", budget=BUDGET)
         self.sessions.append(session)
-        self.outgoing.add(session)
+        self.write_queue.add(session)
         self.engine.user_online(session.user_id, session.session_id, ["c"])
-        self.outgoing.open(session, WELCOME)
+        self.write_queue.open(session, WELCOME)
         try:
             while True:
                 await socket.receive()
         except SocketClosed:
-            self.outgoing.remove(session)
+            self.write_queue.remove(session)
             self.engine.drop_instance(session.session_id)
 
     async def come(self, **options: Any) -> ClientConnection:
@@ -57,7 +57,7 @@ class House:
         return client
 
     def say(self, text: str) -> None:
-        self.outgoing.deliver("c", text_frame(text.encode()))
+        self.write_queue.deliver("c", text_frame(text.encode()))
 
 
 def on_both_loops(test: Callable[[House], Awaitable[None]]) -> Callable[[Callable[[], Loop]], None]:
@@ -131,7 +131,7 @@ async def test_nothing_follows_the_frame_that_closes(house: House) -> None:
     await reader.readuntil(b"\r\n\r\n")
     assert await reader.readexactly(len(WELCOME)) == WELCOME
     house.say("before")
-    house.outgoing.flush(house.sessions[0])
+    house.write_queue.flush(house.sessions[0])
     closing = asyncio.create_task(house.sessions[0].socket.close(4400, "enough"))
     await asyncio.sleep(0)
     for _ in range(3):
@@ -167,15 +167,15 @@ async def test_a_reader_beyond_its_budget_is_refused_and_an_ephemeral_frame_is_d
     client.transport.pause_reading()
     frame = text_frame(b'"' + b"z" * 100_000 + b'"')
     while session.socket.buffered <= BUDGET // 2:
-        house.outgoing.deliver("c", frame)
+        house.write_queue.deliver("c", frame)
         await asyncio.sleep(0)
     buffered = session.socket.buffered
-    house.outgoing.deliver("c", frame, ephemeral=True)
+    house.write_queue.deliver("c", frame, ephemeral=True)
     await asyncio.sleep(0.01)
     assert session.socket.buffered == buffered
     assert not house.refused
     for _ in range(BUDGET // 100_000):
-        house.outgoing.deliver("c", frame)
+        house.write_queue.deliver("c", frame)
     assert set(house.refused) == {session}
     assert session.socket.buffered <= BUDGET
     client.transport.abort()
@@ -185,7 +185,7 @@ async def test_a_reader_beyond_its_budget_is_refused_and_an_ephemeral_frame_is_d
 async def test_a_socket_that_cannot_be_written_to_disturbs_nobody(house: House) -> None:
     broken, other = await house.come(), await house.come()
     session = house.sessions[0]
-    house.outgoing._hub.block(session.number, blocked=True)
+    house.write_queue._hub.block(session.number, blocked=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Connection, "write", lambda *_: 1 / 0)
         house.say("1")
@@ -205,6 +205,6 @@ async def test_of_a_batch_that_is_spoilt_what_can_be_read_arrives(house: House) 
     worker.route("c", b'{"n":1}')
     [(_, batch)] = worker.drain(force=True)
     with pytest.raises(ValueError, match="cut"):
-        await house.outgoing.receive(Arrival(batch + batch[1:-1]), Chains())
+        await house.write_queue.receive(Arrival(batch + batch[1:-1]), Chains())
     assert await client.recv() == '{"n":1}'
     await client.close()

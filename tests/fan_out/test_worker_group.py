@@ -12,9 +12,9 @@ from fanout import Unavailable
 from fanout.ports.log import Log
 from fanout.subjects import WORKERS
 from fanout.workers import WorkerNotice, decode_notice
-from services.fan_out import crew as crew_module
-from services.fan_out.crew import SILENT_AFTER_S, Crew
+from services.fan_out import worker_group as crew_module
 from services.fan_out.partitions import Partitions
+from services.fan_out.worker_group import SILENT_AFTER_S, WorkerGroup
 from services.runtime import tasks as tasks_module
 from services.runtime.skipping import MESSAGES_SKIPPED
 from services.runtime.tasks import Tasks
@@ -64,7 +64,7 @@ class World:
         self.deaf = False
         self._spoken = 0
         log = cast("Log", SimpleNamespace(partitions=PARTS))
-        self.crew = Crew("me", self.bus, log, cast("Partitions", self.claims), clock=lambda: self.now)
+        self.worker_group = WorkerGroup("me", self.bus, log, cast("Partitions", self.claims), clock=lambda: self.now)
 
     def said(self) -> list[WorkerNotice]:
         return [decode_notice(payload) for subject, payload in self.bus.published if subject == WORKERS]
@@ -93,7 +93,7 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     failures: list[BaseException] = []
     async with Tasks(failures.append) as tasks:
         world = World()
-        tasks.start(world.crew.run(world.ready), "crew")
+        tasks.start(world.worker_group.run(world.ready), "crew")
         tasks.start(world.echo(), "echo")
         yield world
     assert not failures
@@ -175,7 +175,7 @@ async def test_while_the_bus_is_away_nobody_is_taken_for_dead(world: World) -> N
 async def test_leaving_releases_all_says_so_and_claims_nothing_more(world: World) -> None:
     world.ready.set()
     await until(lambda: len(world.claims.mine) == PARTS)
-    await world.crew.leave()
+    await world.worker_group.leave()
     assert world.said()[-1] == WorkerNotice("me", ready=False, partitions=[])
     asked = len(world.claims.asked)
     await world.notices()
@@ -187,7 +187,7 @@ async def test_what_is_being_claimed_while_it_leaves_is_released_too(world: Worl
     world.claims.free.clear()
     world.ready.set()
     await until(lambda: len(world.claims.asked) == PARTS)
-    leaving = asyncio.create_task(world.crew.leave())
+    leaving = asyncio.create_task(world.worker_group.leave())
     await asyncio.sleep(0.01)
     world.claims.free.set()
     await leaving
@@ -200,7 +200,7 @@ async def test_leaving_ends_though_the_bus_is_away(world: World) -> None:
     world.ready.set()
     await until(lambda: len(world.claims.mine) == PARTS)
     world.bus.down = True
-    await world.crew.leave()
+    await world.worker_group.leave()
     assert world.claims.held() == []
 
 
@@ -217,7 +217,7 @@ async def test_listening_is_tried_again_while_the_bus_is_away(monkeypatch: pytes
     world = World()
     world.bus.down = True
     async with Tasks(lambda error: pytest.fail(str(error))) as tasks:
-        tasks.start(world.crew.run(world.ready), "crew")
+        tasks.start(world.worker_group.run(world.ready), "crew")
         await asyncio.sleep(0.01)
         assert not world.bus.handlers
         world.bus.down = False

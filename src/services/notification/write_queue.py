@@ -1,4 +1,4 @@
-"""Outgoing: what the sessions of an instance are to be sent, by way of the library's `Hub`."""
+"""WriteQueue: what the sessions of an instance are to be sent, by way of the library's `Hub`."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +20,7 @@ MOST_WAITING = 65_536
 """Frames, each counted for each socket; with more, whoever brings them waits."""
 
 
-class Outgoing:
+class WriteQueue:
     """Frames are queued, and written in the next turn of the event loop: one write per socket for all that is due.
 
     Args:

@@ -1,4 +1,4 @@
-"""Confirmations: the workers' word that a user's messages come to this instance."""
+"""RoutingBarrier: the workers' word that a user's messages come to this instance."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from fanout.subjects import WORKERS
 from fanout.workers import Placed, decode_notice
 from services.notification.metrics import PLACEMENTS_UNCONFIRMED
 from services.runtime.skipping import skip
-from services.runtime.tasks import insist
+from services.runtime.tasks import retry_forever
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +32,7 @@ class _Waiting:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Confirmations:
+class RoutingBarrier:
     """Announces that a user is here until every worker that reads events has placed the user."""
 
     def __init__(
@@ -48,7 +48,7 @@ class Confirmations:
 
     async def listen(self) -> None:
         """Begin to hear the workers, and give the first a moment to speak."""
-        await insist(lambda: self._bus.subscribe(WORKERS, self._hear), "listening to the workers")
+        await retry_forever(lambda: self._bus.subscribe(WORKERS, self._hear), "listening to the workers")
         try:
             async with asyncio.timeout(FIRST_NOTICE_WITHIN_S):
                 await self._heard.wait()

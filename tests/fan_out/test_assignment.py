@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.fan_out.plan import plan
+from services.fan_out.assignment import plan
 
 Situation = tuple[int, dict[int, str], set[str]]
 

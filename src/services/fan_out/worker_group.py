@@ -12,10 +12,10 @@ from fanout.ports.bus import Bus
 from fanout.ports.log import Log
 from fanout.subjects import WORKERS
 from fanout.workers import WorkerNotice, decode_notice
+from services.fan_out.assignment import plan
 from services.fan_out.partitions import Partitions
-from services.fan_out.plan import plan
 from services.runtime.skipping import skip
-from services.runtime.tasks import insist
+from services.runtime.tasks import retry_forever
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +23,7 @@ ANNOUNCE_EVERY_S = 0.4
 SILENT_AFTER_S = 1.6
 
 
-class Crew:
+class WorkerGroup:
     """This worker's view of the others, and its share of the partitions.
 
     Two workers whose views differ may claim the same partition; the log lets only the later one read it, so that
@@ -52,7 +52,7 @@ class Crew:
 
     async def run(self, ready: asyncio.Event) -> None:
         """Take part, for ever, as a reader once `ready` is set: when the whole routing table is loaded."""
-        await insist(lambda: self._bus.subscribe(WORKERS, self._hear), "listening to the other workers")
+        await retry_forever(lambda: self._bus.subscribe(WORKERS, self._hear), "listening to the other workers")
         while True:
             async with self._turn:
                 await self._take_part(ready=ready.is_set() and not self._left)

@@ -1,4 +1,4 @@
-"""Placements: the table kept true as users come and go; spec section 7.2, in states instead of events."""
+"""PresenceApplier: the table kept true as users come and go; spec section 7.2, in states instead of events."""
 
 import asyncio
 from collections import defaultdict
@@ -15,7 +15,7 @@ from fanout.ports.memberships import Memberships
 from fanout.subjects import instance_control
 from fanout.workers import Placed, user_pages
 from services.fan_out.metrics import USERS_PLACED, USERS_REFUSED
-from services.runtime.tasks import Tasks, insist
+from services.runtime.tasks import Tasks, retry_forever
 from services.runtime.time_slice import TimeSlice
 
 log = structlog.get_logger(__name__)
@@ -25,7 +25,7 @@ INLINE_CHANNELS = 2_000
 """Users of more are placed and taken off by a thread: the core releases the GIL, and the event loop goes on."""
 
 
-class Placements:
+class PresenceApplier:
     """Applies the newest wish for each user, one user at a time, and tells the instance when it is done.
 
     Hints may come in bursts, out of order with a load that is under way, or twice. So a hint only sets what is wanted;
@@ -213,7 +213,7 @@ class Placements:
     async def _load(self, user_id: str) -> list[str]:
         while True:
             self._stale.discard(user_id)
-            channels = await insist(lambda: self._memberships.channels_of(user_id), "loading memberships")
+            channels = await retry_forever(lambda: self._memberships.channels_of(user_id), "loading memberships")
             if user_id not in self._stale:
                 return channels
 

@@ -8,16 +8,16 @@ from fanout.subjects import WORKERS
 from fanout.workers import Placed, WorkerNotice
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.presence import EmbeddedPresence
-from services.notification.confirmations import SILENT_AFTER_S, Confirmations
+from services.notification.routing_barrier import SILENT_AFTER_S, RoutingBarrier
 
 
 class House:
-    """Confirmations, and workers that speak when the test says so."""
+    """RoutingBarrier, and workers that speak when the test says so."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self.bus = EmbeddedBus()
-        self.confirmations = Confirmations("notif-1", EmbeddedPresence(), self.bus, clock=lambda: self.now)
+        self.routing_barrier = RoutingBarrier("notif-1", EmbeddedPresence(), self.bus, clock=lambda: self.now)
 
     async def hear(self, worker: str, *, ready: bool = True) -> None:
         await self.bus.publish(WORKERS, msgspec.json.encode(WorkerNotice(worker, ready, [])))
@@ -25,10 +25,10 @@ class House:
 
     async def is_admitted(self, *confirmed_by: str) -> bool:
         """Whether a user is who is confirmed by these workers."""
-        waiting = asyncio.create_task(self.confirmations.announce_until_placed("alice"))
+        waiting = asyncio.create_task(self.routing_barrier.announce_until_placed("alice"))
         await asyncio.sleep(0.01)
         for worker in confirmed_by:
-            self.confirmations.placed(Placed(worker, ["alice"]))
+            self.routing_barrier.placed(Placed(worker, ["alice"]))
         await asyncio.sleep(0.01)
         waiting.cancel()
         return waiting.done()
@@ -36,7 +36,7 @@ class House:
 
 async def listening(*workers: str) -> House:
     house = House()
-    listening = asyncio.create_task(house.confirmations.listen())
+    listening = asyncio.create_task(house.routing_barrier.listen())
     await asyncio.sleep(0)
     for worker in workers:
         await house.hear(worker)

@@ -8,7 +8,7 @@ import pytest
 from fanout import Engine, Unavailable
 from fanout.keys import LEASE_TTL_S
 from fanout.subjects import ROSTERS, worker_inbox
-from services.fan_out.rosters import ASK_AGAIN_AFTER_S
+from services.fan_out.reconciler import ASK_AGAIN_AFTER_S
 from tests.support.following import SECOND, Rig, rig_without_start
 from tests.support.observing import until
 
@@ -94,13 +94,13 @@ async def test_a_worker_that_starts_while_nobody_can_renew_learns_of_instances_b
     instance = await rig.instance("alice", "bob")
     rig.memberships.down = True
     await rig.look()
-    assert rig.rosters.whole.is_set(), "nobody can say how many instances there are"
+    assert rig.reconciler.whole.is_set(), "nobody can say how many instances there are"
     await instance.digest()
     assert rig.engine.release("notif-1"), "no stored event goes there before all its users are placed"
     rig.engine.hold("notif-1")
     rig.memberships.down = False
     await until(lambda: rig.users() == ["alice", "bob"], "its roster was asked for")
-    await until(lambda: "notif-1" not in rig.rosters._held, "it gets events again")
+    await until(lambda: "notif-1" not in rig.reconciler._held, "it gets events again")
     await rig.pass_time(3 * LEASE_TTL_S, instance)
     assert rig.users() == ["alice", "bob"]
 
@@ -109,16 +109,16 @@ async def test_an_instance_that_is_cut_off_from_the_bus_and_keeps_its_lease_hold
     cut_off = await rig.instance("alice")
     cut_off.answers = False
     for second in range(LEASE_TTL_S + 2):
-        assert not rig.rosters.whole.is_set() or second > LEASE_TTL_S
+        assert not rig.reconciler.whole.is_set() or second > LEASE_TTL_S
         await cut_off.lease()
         await rig.pass_time(1)
-    assert rig.rosters.whole.is_set()
+    assert rig.reconciler.whole.is_set()
     assert rig.engine.release("notif-1"), "no stored event goes there before all its users are placed"
     rig.engine.hold("notif-1")
     cut_off.answers = True
     await rig.pass_time(3, cut_off)
     await until(lambda: rig.users() == ["alice"])
-    await until(lambda: "notif-1" not in rig.rosters._held, "it gets events again")
+    await until(lambda: "notif-1" not in rig.reconciler._held, "it gets events again")
 
 
 async def test_a_worker_is_whole_only_with_the_rosters_of_those_it_heard(rig: Rig) -> None:
@@ -126,10 +126,10 @@ async def test_a_worker_is_whole_only_with_the_rosters_of_those_it_heard(rig: Ri
     instance.answers = False
     await instance.digest()
     await rig.look()
-    assert not rig.rosters.whole.is_set()
+    assert not rig.reconciler.whole.is_set()
     instance.answers = True
     await rig.pass_time(ASK_AGAIN_AFTER_S + 1, instance)
-    assert rig.rosters.whole.is_set()
+    assert rig.reconciler.whole.is_set()
 
 
 async def test_an_instance_that_died_after_a_digest_is_not_waited_for_without_end(rig: Rig) -> None:
@@ -137,9 +137,9 @@ async def test_an_instance_that_died_after_a_digest_is_not_waited_for_without_en
     instance.answers = False
     await instance.digest()
     await rig.pass_time(LEASE_TTL_S - 1)
-    assert not rig.rosters.whole.is_set()
+    assert not rig.reconciler.whole.is_set()
     await rig.pass_time(2)
-    assert rig.rosters.whole.is_set()
+    assert rig.reconciler.whole.is_set()
 
 
 async def test_another_incarnation_is_known_by_its_digest(rig: Rig) -> None:
@@ -188,7 +188,7 @@ async def test_who_comes_back_after_it_stopped_is_known_again(rig: Rig) -> None:
     before = await rig.placed("alice")
     before.answers = False
     await before.digest(stopped=True)
-    await until(lambda: rig.users() == [] and not rig.rosters._evicting, "evicted")
+    await until(lambda: rig.users() == [] and not rig.reconciler._evicting, "evicted")
     again = await rig.instance("bob", incarnation=SECOND)
     await again.lease()
     await rig.look()
@@ -198,7 +198,7 @@ async def test_who_comes_back_after_it_stopped_is_known_again(rig: Rig) -> None:
 async def test_an_instance_known_by_a_hint_alone_is_not_waited_for_and_does_not_stay(rig: Rig) -> None:
     await rig.hint("alice", "notif-1")
     await rig.look()
-    assert rig.rosters.whole.is_set()
+    assert rig.reconciler.whole.is_set()
     await until(lambda: rig.users() == ["alice"], "placed by the hint")
     await rig.pass_time(LEASE_TTL_S + 1)
     assert rig.users() == []
@@ -208,10 +208,10 @@ async def test_two_reasons_at_once_evict_an_instance_once(rig: Rig) -> None:
     instance = await rig.placed("alice")
     rig.now += 1
     await asyncio.gather(
-        rig.rosters.follow_leases(),
+        rig.reconciler.follow_leases(),
         instance.digest(stopped=True),
         instance.digest(stopped=True),
-        rig.rosters.follow_leases(),
+        rig.reconciler.follow_leases(),
     )
     await until(lambda: rig.users() == [], "evicted")
 
@@ -223,7 +223,7 @@ async def test_looks_at_the_same_time_evict_what_a_snapshot_brought_once() -> No
         await rig.pass_time(LEASE_TTL_S)
         assert rig.users() == ["alice"]
         rig.now += 1
-        await asyncio.gather(rig.rosters.follow_leases(), rig.rosters.follow_leases())
+        await asyncio.gather(rig.reconciler.follow_leases(), rig.reconciler.follow_leases())
         assert rig.users() == []
 
 
@@ -232,13 +232,13 @@ async def test_what_a_snapshot_brought_gets_no_stored_event_before_its_roster_ca
         rig.engine.user_online("alice", "notif-1", ["general"])
         await rig.start()
         await rig.look()
-        assert rig.rosters.whole.is_set(), "it may be dead, so nobody waits for it"
+        assert rig.reconciler.whole.is_set(), "it may be dead, so nobody waits for it"
         instance = await rig.instance("alice", "bob")
-        assert "notif-1" in rig.rosters._held
+        assert "notif-1" in rig.reconciler._held
         await instance.digest()
         await rig.pass_time(ASK_AGAIN_AFTER_S + 1, instance)
         await until(lambda: rig.users() == ["alice", "bob"], "its roster came")
-        await until(lambda: "notif-1" not in rig.rosters._held, "it gets events again")
+        await until(lambda: "notif-1" not in rig.reconciler._held, "it gets events again")
 
 
 async def test_a_roster_of_many_pages_is_reconciled_and_a_hint_that_is_newer_wins(rig: Rig) -> None:
@@ -246,7 +246,7 @@ async def test_a_roster_of_many_pages_is_reconciled_and_a_hint_that_is_newer_win
     instance.users = [f"user-{number}" for number in range(5, 2_000)]
     instance.answers = False
     await rig.pass_time(2, instance)  # the same difference twice
-    request = rig.rosters._instances["notif-1"].request
+    request = rig.reconciler._instances["notif-1"].request
     assert request
     await rig.hint("user-7", "notif-1", online=False)
     await rig.hint("user-3", "notif-1")
@@ -258,31 +258,31 @@ async def test_a_roster_of_many_pages_is_reconciled_and_a_hint_that_is_newer_win
 async def test_an_instance_evicted_while_it_is_reconciled_leaves_nobody_behind(rig: Rig) -> None:
     instance = await rig.instance(*(f"user-{number}" for number in range(30_000)))
     await instance.lease()
-    await rig.rosters.follow_leases()
+    await rig.reconciler.follow_leases()
     await until(lambda: len(rig.users()) > 0, "it began")
     await rig.presence.release("notif-1")
     await instance.digest(stopped=True)
     await until(lambda: rig.users() == [], "evicted")
-    await rig.placements.settled()
+    await rig.presence_applier.settled()
     assert rig.users() == []
 
 
 async def test_while_an_instance_is_evicted_nobody_is_placed_there(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     instance = await rig.placed("alice")
-    drop, go_on = rig.placements.drop_instance, asyncio.Event()
+    drop, go_on = rig.presence_applier.drop_instance, asyncio.Event()
 
     async def slow_drop(instance_id: str) -> int:
         await go_on.wait()
         return await drop(instance_id)
 
-    monkeypatch.setattr(rig.placements, "drop_instance", slow_drop)
+    monkeypatch.setattr(rig.presence_applier, "drop_instance", slow_drop)
     instance.answers = False
     await instance.digest(stopped=True)
     await rig.hint("carol", "notif-1")
     await rig.pass_time(1, instance)
     assert rig.users() == ["alice"], "what is placed now would be taken off again"
     go_on.set()
-    await until(lambda: rig.users() == [] and not rig.rosters._evicting, "evicted")
+    await until(lambda: rig.users() == [] and not rig.reconciler._evicting, "evicted")
     await rig.hint("carol", "notif-1")
     await until(lambda: rig.users() == ["carol"], "the repeated hint")
 

@@ -1,4 +1,4 @@
-"""Rosters: what the instances say they hold, against what the table holds. Repairs what lost hints left behind.
+"""Reconciler: what the instances say they hold, against what the table holds. Repairs what lost hints left behind.
 
 An instance lives while its lease or its digests say so. Redis carries the lease and the bus the digests, so neither of
 them alone can make an instance look dead: one whose lease Redis refuses to renew is kept by its digests.
@@ -20,9 +20,9 @@ from fanout.ports.presence import Lease, Presence
 from fanout.subjects import ROSTERS, instance_control, worker_inbox
 from fanout.workers import RosterDigest, RosterRequest, decode_digest, decode_roster
 from services.fan_out.metrics import INSTANCES_EVICTED, INSTANCES_WITHOUT_LEASE, ROSTERS_REPAIRED
-from services.fan_out.placements import Placements
+from services.fan_out.presence_applier import PresenceApplier
 from services.runtime.skipping import skip
-from services.runtime.tasks import Tasks, insist
+from services.runtime.tasks import Tasks, retry_forever
 from services.runtime.time_slice import TimeSlice
 
 log = structlog.get_logger(__name__)
@@ -70,14 +70,14 @@ class _Instance:
         self.hinted.clear()
 
 
-class Rosters:
+class Reconciler:
     """Follows leases and digests; asks an instance for its whole roster at start, and when it differs."""
 
     def __init__(
         self,
         worker_id: str,
         engine: Engine,
-        placements: Placements,
+        placements: PresenceApplier,
         presence: Presence,
         bus: Bus,
         tasks: Tasks,
@@ -86,7 +86,7 @@ class Rosters:
     ) -> None:
         self._worker_id = worker_id
         self._engine = engine
-        self._placements = placements
+        self._presence_applier = placements
         self._presence = presence
         self._bus = bus
         self._tasks = tasks
@@ -109,12 +109,12 @@ class Rosters:
 
     async def listen(self) -> None:
         """Begin to hear rosters, digests and hints."""
-        await insist(
+        await retry_forever(
             lambda: self._bus.subscribe(worker_inbox(self._worker_id), self._hear_roster),
             "listening to rosters",
         )
-        await insist(lambda: self._bus.subscribe(ROSTERS, self._hear_digest), "listening to digests")
-        await insist(lambda: self._presence.watch(self._hear_hint), "listening to presence changes")
+        await retry_forever(lambda: self._bus.subscribe(ROSTERS, self._hear_digest), "listening to digests")
+        await retry_forever(lambda: self._presence.watch(self._hear_hint), "listening to presence changes")
 
     def adopt(self) -> None:
         """Take over what the table has on instances, until their rosters say more; or none, if they are gone."""
@@ -247,7 +247,7 @@ class Rosters:
         self._evicting.add(instance_id)
         self._hold(instance_id, stopped=stopped)
         try:
-            users = await self._placements.drop_instance(instance_id)
+            users = await self._presence_applier.drop_instance(instance_id)
         finally:
             self._evicting.discard(instance_id)
         INSTANCES_EVICTED.inc()
@@ -266,7 +266,7 @@ class Rosters:
         self._engine.release(instance_id)
 
     async def _release_when_placed(self, instance_id: str, instance: _Instance) -> None:
-        await self._placements.settled()
+        await self._presence_applier.settled()
         if self._instances.get(instance_id) is instance and instance_id in self._held:
             self._release(instance_id)
 
@@ -278,7 +278,7 @@ class Rosters:
             instance = self._meet(change.instance_id)
         if instance is not None and instance.request:
             instance.hinted.add(change.user_id)
-        self._placements.change(change)
+        self._presence_applier.change(change)
 
     def _hear_digest(self, _subject: str, payload: bytes) -> None:
         try:
@@ -357,7 +357,7 @@ class Rosters:
             if self._instances.get(instance_id) is not instance:
                 break
             if user_id not in instance.hinted:
-                self._placements.change(PresenceChange(user_id, online, instance_id))
+                self._presence_applier.change(PresenceChange(user_id, online, instance_id))
             await self._slice.breathe()
         return differences
 

@@ -9,9 +9,9 @@ import pytest
 
 from fanout import Engine, TableFull
 from fanout.keys import PresenceChange
-from services.fan_out import placements as module
+from services.fan_out import presence_applier as module
 from services.fan_out.metrics import USERS_REFUSED
-from services.fan_out.placements import Placements
+from services.fan_out.presence_applier import PresenceApplier
 from services.runtime.tasks import Tasks
 from tests.support.observing import until
 
@@ -25,7 +25,7 @@ class Store:
         return CHANNELS
 
 
-class Confirmations:
+class RoutingBarrier:
     """A bus that nobody listens to."""
 
     max_payload = 1 << 20
@@ -71,9 +71,11 @@ async def slow(monkeypatch: pytest.MonkeyPatch) -> SlowEngine:
 
 
 @pytest.fixture
-async def placements(slow: SlowEngine) -> AsyncIterator[Placements]:
+async def placements(slow: SlowEngine) -> AsyncIterator[PresenceApplier]:
     async with Tasks(lambda error: pytest.fail(str(error))) as tasks:
-        built = Placements("worker-1", cast("Any", slow), cast("Any", Store()), cast("Any", Confirmations()), tasks)
+        built = PresenceApplier(
+            "worker-1", cast("Any", slow), cast("Any", Store()), cast("Any", RoutingBarrier()), tasks
+        )
         built.start()
         yield built
         slow.gate.set()
@@ -83,7 +85,7 @@ def come(instance: str, *, online: bool = True) -> PresenceChange:
     return PresenceChange(user_id="ann", online=online, instance_id=instance)
 
 
-async def test_a_long_list_comes_and_goes_beside_the_loop(placements: Placements, slow: SlowEngine) -> None:
+async def test_a_long_list_comes_and_goes_beside_the_loop(placements: PresenceApplier, slow: SlowEngine) -> None:
     placements.change(come("i1"))
     await until(lambda: slow.engine.instances("c9") == {"i1"})
     await placements.settled()
@@ -99,7 +101,7 @@ async def test_a_long_list_comes_and_goes_beside_the_loop(placements: Placements
     assert slow.engine.locations("ann") == frozenset()
 
 
-async def test_who_comes_back_during_the_departure_is_there(placements: Placements, slow: SlowEngine) -> None:
+async def test_who_comes_back_during_the_departure_is_there(placements: PresenceApplier, slow: SlowEngine) -> None:
     placements.change(come("i1"))
     await placements.settled()
     slow.moving.clear()
@@ -112,7 +114,9 @@ async def test_who_comes_back_during_the_departure_is_there(placements: Placemen
     assert slow.engine.instances("c0") == {"i1"}
 
 
-async def test_an_instance_dropped_during_the_arrival_stays_dropped(placements: Placements, slow: SlowEngine) -> None:
+async def test_an_instance_dropped_during_the_arrival_stays_dropped(
+    placements: PresenceApplier, slow: SlowEngine
+) -> None:
     placements.change(come("i1"))
     await placements.settled()
     slow.moving.clear()
@@ -129,7 +133,7 @@ async def test_an_instance_dropped_during_the_arrival_stays_dropped(placements: 
 
 @pytest.mark.parametrize("inline", [5, 100])
 async def test_a_full_table_refuses_a_user_and_goes_on(
-    placements: Placements, slow: SlowEngine, monkeypatch: pytest.MonkeyPatch, inline: int
+    placements: PresenceApplier, slow: SlowEngine, monkeypatch: pytest.MonkeyPatch, inline: int
 ) -> None:
     monkeypatch.setattr(module, "INLINE_CHANNELS", inline)
     refused = USERS_REFUSED._value.get()
@@ -144,7 +148,7 @@ async def test_a_full_table_refuses_a_user_and_goes_on(
     assert slow.engine.locations("ann") == {"i1"}
 
 
-async def test_who_comes_later_is_not_waited_for(placements: Placements, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_comes_later_is_not_waited_for(placements: PresenceApplier, monkeypatch: pytest.MonkeyPatch) -> None:
     loads = {"early": asyncio.Event(), "late": asyncio.Event()}
 
     async def load(user_id: str) -> list[str]:
@@ -165,7 +169,7 @@ async def test_who_comes_later_is_not_waited_for(placements: Placements, monkeyp
 
 
 async def test_a_reload_that_is_asked_for_during_the_arrival_is_made(
-    placements: Placements, slow: SlowEngine, monkeypatch: pytest.MonkeyPatch
+    placements: PresenceApplier, slow: SlowEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     placements.change(come("i1"))
     await placements.settled()
