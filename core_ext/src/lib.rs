@@ -20,6 +20,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 /// The Rust core: the routing engine, batches, and the bytes of frames.
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("source_digest", env!("FANOUT_SOURCE_DIGEST"))?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<hub::Hub>()?;

@@ -16,6 +16,7 @@ __all__ = [
     "Intake",
     "Record",
     "Splitter",
+    "__version__",
     "check_event",
     "decode_batch",
     "message_frame",
@@ -24,6 +25,9 @@ __all__ = [
     "source_digest",
     "text_frame",
 ]
+
+__version__: str
+"""Of the library, as `fanout.__version__` gives it."""
 
 source_digest: str
 """SHA-256 of the Rust sources that this binary was built from."""
