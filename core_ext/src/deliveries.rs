@@ -9,7 +9,8 @@ use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use crate::arguments::{Natural, StoredEvent, borrow_stored};
+use crate::arguments::Natural;
+use crate::stored::{StoredEvent, borrow_stored};
 
 /// A batch of stored events, in order, as the log delivered them.
 #[pyclass(frozen, module = "fanout._core")]
@@ -84,6 +85,25 @@ impl Deliveries {
 
     fn last(&self) -> Option<Delivery<'_>> {
         self.deliveries.get(self.deliveries.len().checked_sub(1)?)
+    }
+}
+
+/// Events of a log as `Engine.route_messages` gets them.
+pub enum StoredEvents<'py> {
+    /// As they were delivered.
+    Delivered(Bound<'py, Deliveries>),
+    /// One by one.
+    Given(Vec<StoredEvent<'py>>),
+}
+
+impl<'py> FromPyObject<'_, 'py> for StoredEvents<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match object.cast::<Deliveries>() {
+            Ok(deliveries) => Ok(Self::Delivered(deliveries.to_owned())),
+            Err(_) => object.extract().map(Self::Given),
+        }
     }
 }
 

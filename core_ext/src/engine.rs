@@ -8,9 +8,11 @@ use fanout_engine::{Batch, Config, MAX_BATCH, Moment, Name, Stored};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFrozenSet};
 
-use crate::arguments::{Event, Natural, StoredEvents, borrow_event, borrow_stored, ids, nanoseconds};
+use crate::arguments::{Event, Natural, borrow_event, ids, nanoseconds};
+use crate::deliveries::StoredEvents;
 use crate::errors::{CoreError, CoreResult};
 use crate::gil::{give_way, released};
+use crate::stored::borrow_stored;
 
 /// An event longer than this is validated without the GIL; a shorter one costs less than handing the GIL over. Its
 /// targets do not count: they share its body, so each costs the same few nanoseconds whatever its length.

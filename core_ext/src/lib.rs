@@ -8,6 +8,7 @@ mod errors;
 mod functions;
 mod gil;
 mod hub;
+mod stored;
 mod wire;
 
 use mimalloc::MiMalloc;

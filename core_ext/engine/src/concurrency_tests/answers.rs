@@ -5,8 +5,8 @@
 
 use super::recount::{Set, set};
 use super::{EVENT, choose, engine, explore, ids, login, together};
-use crate::engine::Engine;
-use crate::rosters::Digest;
+use crate::engine::core::Engine;
+use crate::table::presence_sets::Digest;
 
 const COMMON: &str = "common";
 const LETTERS: [char; 3] = ['a', 'b', 'e'];

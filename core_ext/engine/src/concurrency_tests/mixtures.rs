@@ -3,7 +3,7 @@
 use shuttle::rand::{Rng, thread_rng};
 
 use super::{CHANNELS, EVENT, INSTANCES, USERS, choose, engine, explore, ids, login, recount, together};
-use crate::engine::Engine;
+use crate::engine::core::Engine;
 use crate::error::Error;
 
 const THREADS: usize = 3;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CHANNELS, INSTANCES, USERS};
-use crate::engine::Engine;
-use crate::ids::Id;
-use crate::rosters::Digest;
+use crate::engine::core::Engine;
+use crate::names::ids::Id;
+use crate::table::presence_sets::Digest;
 
 pub(super) type Set = BTreeSet<String>;
 

@@ -4,9 +4,9 @@ use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use shuttle::thread;
 
 use super::{explore, together};
-use crate::ids::Id;
-use crate::lists::List;
-use crate::users::{Turn, Users};
+use crate::names::ids::Id;
+use crate::table::membership_lists::List;
+use crate::table::users::{Turn, Users};
 
 const MANY: [&str; 6] = ["u0", "u1", "u2", "u3", "u4", "u5"];
 

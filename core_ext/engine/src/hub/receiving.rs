@@ -1,11 +1,12 @@
 //! Batches from fan-out workers on their way to the sockets.
 
-use super::{Frame, Hub, Socket, readers_of};
-use crate::batch::{Decoder, Record};
-use crate::chains::{Chains, Verdict};
-use crate::engine::Engine;
+use crate::engine::core::Engine;
 use crate::error::Result;
-use crate::frame::text_frame_head;
+use crate::events::batch::{Decoder, Record};
+use crate::events::frame::text_frame_head;
+use crate::hub::core::{Hub, readers_of};
+use crate::hub::lane_progress::{Chains, Verdict};
+use crate::hub::wire::{Frame, Socket};
 
 /// Why a delivery stopped before the end of its batch, or at it.
 #[derive(Debug, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Kind, VERSION};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SNAPSHOT_VERSION};
+use crate::snapshot::format::Kind;
 use crate::sync::random;
 
 /// The file begins with it.
@@ -45,7 +45,7 @@ impl Writer {
         let temporary = folder_of(path).join(temporary_name(name));
         let file = create_for_owner(&temporary).map_err(|error| Error::of_file(&error, path))?;
         let mut writer = Self { path: path.to_owned(), temporary, file, hash: Xxh3::new(), written: 0 };
-        writer.write(&[&BEGIN[..], &VERSION.to_le_bytes()].concat())?;
+        writer.write(&[&BEGIN[..], &SNAPSHOT_VERSION.to_le_bytes()].concat())?;
         Ok(writer)
     }
 
