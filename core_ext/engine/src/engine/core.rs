@@ -30,19 +30,20 @@ pub struct Config {
 ///
 /// Where a method takes `now`, it is nanoseconds since an origin that the caller chooses once.
 ///
-/// Order of the locks: the turn of snapshots, that of drops, a user's turn or that of the lanes, the outbox, the table's.
-/// Who routes holds the outbox while it reads the targets, so that a dropped instance gets nothing any more once its drop
-/// has passed the outbox.
+/// Order of the locks: the turn of snapshots, that of drops, a user's turn or that of the lanes, the outbox, the
+/// table's. Who routes holds the outbox while it reads the targets, so that a dropped instance gets nothing any more
+/// once its drop has passed the outbox.
 pub struct Engine {
     pub(crate) table: Table,
     pub(crate) outbox: Mutex<Outbox>,
-    /// The most bytes of a batch. It may change, so an event is judged by what it was just before.
+    /// The most bytes of a batch. It may change, so an event is checked against the limit of a moment before.
     pub(crate) max_batch: AtomicUsize,
-    /// Whoever drops an instance waits for this turn, so that its number stays its own until the drop is done.
+    /// A thread that drops an instance waits for this turn, so that the instance keeps its number until the drop is
+    /// done.
     pub(crate) drops: Mutex<()>,
-    /// Whoever moves a lane waits for this turn, so that a bulk of stored events is routed whole.
+    /// A thread that moves a lane waits for this turn, so that a bulk of stored events is routed whole.
     pub(crate) lanes: Mutex<()>,
-    /// Whoever writes a snapshot waits for this turn: the channels can be pinned once.
+    /// A thread that writes a snapshot waits for this turn: the channels can be pinned once at a time.
     pub(crate) snapshots: Mutex<()>,
     pub(crate) snapshot_note: Vec<u8>,
 }

@@ -1,5 +1,5 @@
 //! The reads. Long answers are gathered in slices, each from where the last one ended: what was there all the while
-//! is in the answer, and no reader holds a writer back for long.
+//! is in the answer, and no subscription holds a writer back for long.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +9,8 @@ use crate::engine::core::Engine;
 use crate::error::Result;
 use crate::names::ids::{Id, Ids};
 use crate::table::channel_rows::{InstanceIds, View};
-use crate::table::presence_sets::{Digest, Rosters};
-use crate::table::subscriptions::{Reader, Readers};
+use crate::table::presence_sets::{Digest, PresenceSets};
+use crate::table::subscriptions::{Subscription, Subscriptions};
 use crate::table::users::User;
 
 /// A name taken out of the table.
@@ -26,7 +26,7 @@ impl Engine {
         let table = &self.table;
         let answer = table.channels.read(channel.packed(), |view| {
             let mut targets = InstanceIds::new();
-            view.instances(table.instances.readers(), &mut targets);
+            view.instances(table.instances.subscriptions(), &mut targets);
             let names = table.instances.names();
             targets.iter().map(|&instance| names.name(instance)).collect()
         });
@@ -37,8 +37,8 @@ impl Engine {
     #[must_use]
     pub fn widths(&self, channels: Ids) -> Vec<usize> {
         let mut widths = vec![0; channels.len()];
-        let readers = self.table.instances.readers();
-        self.table.channels.read_many(channels, |index, view| widths[index] = view.width(readers));
+        let subscriptions = self.table.instances.subscriptions();
+        self.table.channels.read_many(channels, |index, view| widths[index] = view.width(subscriptions));
         widths
     }
 
@@ -49,9 +49,9 @@ impl Engine {
         let mut last = None;
         loop {
             let slice = self.table.channels.read(channel.packed(), |view| {
-                let (readers, more) = slice_of(&view, last, self.table.instances.readers());
-                for reader in readers {
-                    self.name_member(reader, &mut members);
+                let (subscriptions, more) = slice_of(&view, last, self.table.instances.subscriptions());
+                for subscription in subscriptions {
+                    self.name_member(subscription, &mut members);
                 }
                 more
             });
@@ -91,16 +91,19 @@ impl Engine {
     pub fn locations(&self, user: &str) -> Result<Vec<Name>> {
         let user = Id::new(user, "user")?;
         let names = self.table.instances.names();
-        let name_all =
-            |places: &crate::table::users::Places| places.iter().map(|place| names.name(place.instance)).collect();
-        Ok(self.table.users.ask_places(&user, name_all).unwrap_or_default())
+        let name_all = |locations: &crate::table::users::Locations| {
+            locations.iter().map(|location| names.name(location.instance)).collect()
+        };
+        Ok(self.table.users.ask_locations(&user, name_all).unwrap_or_default())
     }
 
     /// Whether the user is online and a member of the channel.
     pub fn is_member(&self, user: &str, channel: &str) -> Result<bool> {
         let (user, channel) = (Id::new(user, "user")?, Id::new(channel, "channel")?);
         let answer = self.table.channels.read(channel.packed(), |view| {
-            self.table.users.ask_places(&user, |places| places.iter().any(|place| view.contains(place.reader)))
+            self.table
+                .users
+                .ask_locations(&user, |locations| locations.iter().any(|location| view.contains(location.subscription)))
         });
         Ok(answer.flatten().unwrap_or_default())
     }
@@ -123,7 +126,8 @@ impl Engine {
     pub fn users_page(&self, instance: &str, after: Option<User>) -> Result<(Vec<Name>, Option<User>)> {
         let (instance, mut names) = (Id::new(instance, "instance")?, Vec::new());
         let name = |user: &User| names.extend(self.table.users.name(*user));
-        let slice = |rosters: &Rosters, instance| rosters.users_after(instance, after).take(SLICE).inspect(name).last();
+        let slice =
+            |presence: &PresenceSets, instance| presence.users_after(instance, after).take(SLICE).inspect(name).last();
         let last = self.table.instances.ask(&instance, slice).flatten();
         Ok((names, last))
     }
@@ -139,7 +143,7 @@ impl Engine {
 
     /// How many users the instance holds, and a hash of them.
     pub fn digest(&self, instance: &str) -> Result<Digest> {
-        let digest = self.table.instances.ask(&Id::new(instance, "instance")?, Rosters::digest);
+        let digest = self.table.instances.ask(&Id::new(instance, "instance")?, PresenceSets::digest);
         Ok(digest.unwrap_or_default())
     }
 
@@ -175,7 +179,7 @@ impl Engine {
         let table = &self.table;
         let (channel_names, rows) = table.channels.bytes();
         let (user_names, lists) = table.users.bytes();
-        let (instance_names, rosters) = table.instances.bytes();
+        let (instance_names, presence) = table.instances.bytes();
         let (cached, cache_bytes) = {
             let cache = table.cache.lock();
             (cache.len(), cache.bytes())
@@ -187,26 +191,30 @@ impl Engine {
             ("entries", table.channels.entries()),
             ("cached_users", cached),
             ("bytes_ids", channel_names + user_names + instance_names),
-            ("bytes_placements", rows + rosters),
+            ("bytes_placements", rows + presence),
             ("bytes_memberships", lists),
             ("bytes_cache", cache_bytes),
         ]
     }
 
-    /// Name a reader of a channel while the channel is read, so that the reader stays who it is.
-    fn name_member(&self, reader: Reader, members: &mut BTreeMap<Name, BTreeSet<Name>>) {
-        let readers = self.table.instances.readers();
-        let instance = self.table.instances.names().name(readers.instance(reader));
-        members.entry(instance).or_default().extend(self.table.users.name(readers.user(reader)));
+    /// Name a subscription of a channel while the channel is read, so that the subscription stays who it is.
+    fn name_member(&self, subscription: Subscription, members: &mut BTreeMap<Name, BTreeSet<Name>>) {
+        let subscriptions = self.table.instances.subscriptions();
+        let instance = self.table.instances.names().name(subscriptions.instance(subscription));
+        members.entry(instance).or_default().extend(self.table.users.name(subscriptions.user(subscription)));
     }
 }
 
-/// Some readers after one, or the first; and the last of them if there may be more.
-fn slice_of(view: &View, last: Option<Reader>, readers: &Readers) -> (Vec<Reader>, Option<Reader>) {
+/// Some subscriptions after one, or the first; and the last of them if there may be more.
+fn slice_of(
+    view: &View,
+    last: Option<Subscription>,
+    subscriptions: &Subscriptions,
+) -> (Vec<Subscription>, Option<Subscription>) {
     match view {
         View::Few(head, tail) => (head.iter().chain(*tail).copied().collect(), None),
-        View::Many(crowd) => {
-            let slice: Vec<Reader> = crowd.readers_after(last, readers).take(SLICE).collect();
+        View::Many(bitmap) => {
+            let slice: Vec<Subscription> = bitmap.subscriptions_after(last, subscriptions).take(SLICE).collect();
             let more = slice.last().copied();
             (slice, more)
         }

@@ -1,7 +1,7 @@
 //! Event -> targets -> batches.
 //!
-//! An event is checked, and its body written, before anything is locked. Bulk calls are routed in slices: the targets
-//! of one are looked up together, and it has one hold of the outbox.
+//! An event is checked, and its payload written, before anything is locked. Bulk calls are routed in chunks: the
+//! targets of one are looked up together, and the outbox is locked once.
 
 use std::ops::Range;
 
@@ -10,9 +10,9 @@ use compact_str::CompactString;
 use crate::engine::core::Engine;
 use crate::error::{Error, Result};
 use crate::events::batch::Batch;
-use crate::events::chunks::{Post, Slice, slices};
+use crate::events::chunks::{Chunk, RoutedEvent, chunks};
 use crate::events::frame::check_event_within;
-use crate::events::payloads::{Bodies, Letter};
+use crate::events::payloads::{PayloadRef, Payloads};
 use crate::events::stored::Stored;
 use crate::names::ids::{Id, Ids, check};
 use crate::outbox::core::{Outbox, Targets};
@@ -40,8 +40,8 @@ impl Engine {
             targets.retain(|instance| Some(*instance) != excluded);
             targets
         };
-        self.send_one(Some(channel), actor, event, targets, |outbox, targets, letter| {
-            outbox.send(targets, letter, now);
+        self.send_one(Some(channel), actor, event, targets, |outbox, targets, payload| {
+            outbox.send(targets, payload, now);
             Ok(())
         })
     }
@@ -54,10 +54,10 @@ impl Engine {
             check_event_within(limit, event)?;
         }
         let mut routed = 0;
-        for events in slices(events, |(_, event)| event.len()) {
-            let slice = Slice::of_ephemeral(events);
-            routed += self.send_slice(&slice, |outbox, post, targets| {
-                post.letter(&slice.block).into_iter().for_each(|letter| outbox.send(targets, letter, now));
+        for events in chunks(events, |(_, event)| event.len()) {
+            let chunk = Chunk::of_ephemeral(events);
+            routed += self.send_chunk(&chunk, |outbox, routed, targets| {
+                routed.payload(&chunk.block).into_iter().for_each(|payload| outbox.send(targets, payload, now));
                 Ok(())
             })?;
         }
@@ -69,8 +69,8 @@ impl Engine {
         check(user, "user")?;
         check_event_within(self.max_event(), event)?;
         let targets = |table: &Table| user_targets(table, user);
-        self.send_one(None, Some(user), event, targets, |outbox, targets, letter| {
-            outbox.send(targets, letter, now);
+        self.send_one(None, Some(user), event, targets, |outbox, targets, payload| {
+            outbox.send(targets, payload, now);
             Ok(())
         })
     }
@@ -96,14 +96,14 @@ impl Engine {
         check_each_rises(events)?;
         let mut refused = Vec::new();
         let limit = self.max_event();
-        let wrap = |events| Slice::of_messages(limit, part, events, &mut refused);
-        let wrapped: Vec<_> = slices(events, |(_, _, payload)| payload.len()).map(wrap).collect();
+        let wrap = |events| Chunk::of_messages(limit, part, events, &mut refused);
+        let wrapped: Vec<_> = chunks(events, |(_, _, payload)| payload.len()).map(wrap).collect();
         let _turn = self.lanes.lock();
         self.outbox.lock().check_rises(lane, events.first().map_or(u64::MAX, |event| event.0))?;
-        for slice in &wrapped {
-            self.send_slice(slice, |outbox, post, targets| match post.letter(&slice.block) {
-                Some(letter) => outbox.send_in_lane(targets, lane, post.seq, letter, now),
-                None => outbox.advance(lane, post.seq),
+        for chunk in &wrapped {
+            self.send_chunk(chunk, |outbox, routed, targets| match routed.payload(&chunk.block) {
+                Some(payload) => outbox.send_in_lane(targets, lane, routed.seq, payload, now),
+                None => outbox.advance(lane, routed.seq),
             })?;
         }
         Ok(refused)
@@ -130,8 +130,8 @@ impl Engine {
             targets
         };
         let _turn = self.lanes.lock();
-        self.send_one(Some(channel), also, event, targets, |outbox, targets, letter| {
-            outbox.send_in_lane(targets, lane, seq, letter, now)
+        self.send_one(Some(channel), also, event, targets, |outbox, targets, payload| {
+            outbox.send_in_lane(targets, lane, seq, payload, now)
         })
     }
 
@@ -149,23 +149,24 @@ impl Engine {
         outbox.mark(targets(&instances, &|instance| name_of(table, instance)), now)
     }
 
-    /// Send an instance nothing of any lane, because the table does not have all its users. Ephemeral events go on.
+    /// Send an instance no stored event and no mark, because the table does not have all its users. Ephemeral events go
+    /// on.
     ///
-    /// The first event or mark after [`Engine::release`] tells the instance that everything before it may be missing.
-    pub fn hold(&self, instance: &str) -> Result<()> {
+    /// The first event or mark after [`Engine::resume`] tells the instance that everything before it may be missing.
+    pub fn suspend(&self, instance: &str) -> Result<()> {
         check(instance, "instance")?;
         let mut outbox = self.outbox.lock();
         let known = instance_of(&self.table, instance);
-        outbox.hold(instance, known);
+        outbox.suspend(instance, known);
         Ok(())
     }
 
-    /// End a hold; whether there was one.
-    pub fn release(&self, instance: &str) -> Result<bool> {
+    /// Send an instance stored events and marks again; whether it was suspended.
+    pub fn resume(&self, instance: &str) -> Result<bool> {
         check(instance, "instance")?;
         let mut outbox = self.outbox.lock();
         let known = instance_of(&self.table, instance);
-        Ok(outbox.release(instance, known))
+        Ok(outbox.resume(instance, known))
     }
 
     /// Take the batches that are due, or all: (instance, batch).
@@ -183,36 +184,40 @@ impl Engine {
         self.outbox.lock().next_due(now)
     }
 
-    /// Write a body and send it under one hold of the outbox; the number of its targets.
+    /// Write a payload, then send it under one lock of the outbox; the number of its targets.
     fn send_one(
         &self,
         channel: Option<&str>,
         user: Option<&str>,
         event: &[u8],
         find: impl FnOnce(&Table) -> InstanceIds,
-        send: impl FnOnce(&mut Outbox, Targets, Letter) -> Result<()>,
+        send: impl FnOnce(&mut Outbox, Targets, PayloadRef) -> Result<()>,
     ) -> Result<usize> {
-        let (block, body) = Bodies::of_one(channel, user, event);
+        let (block, payload) = Payloads::of_one(channel, user, event);
         let mut outbox = self.outbox.lock();
         let table = &self.table;
         let found = find(table);
         outbox.copied += block.len();
-        send(&mut outbox, targets(&found, &|instance| name_of(table, instance)), Letter { block: &block, body })?;
+        send(
+            &mut outbox,
+            targets(&found, &|instance| name_of(table, instance)),
+            PayloadRef { block: &block, payload },
+        )?;
         Ok(found.len())
     }
 
-    /// Hand out the posts of a slice with their targets, under one hold of the outbox; the number of targets.
-    fn send_slice(
+    /// Hand out the events of a chunk with their targets, under one lock of the outbox; the number of targets.
+    fn send_chunk(
         &self,
-        slice: &Slice,
-        mut send: impl FnMut(&mut Outbox, &Post, Targets) -> Result<()>,
+        chunk: &Chunk,
+        mut send: impl FnMut(&mut Outbox, &RoutedEvent, Targets) -> Result<()>,
     ) -> Result<usize> {
         let mut outbox = self.outbox.lock();
         let table = &self.table;
-        let found = many_channels_targets(table, slice.posts.iter().map(|post| post.channel));
-        outbox.copied += slice.block.len();
-        for (post, found) in slice.posts.iter().zip(found.iter()) {
-            send(&mut outbox, post, targets(found, &|instance| name_of(table, instance)))?;
+        let found = many_channels_targets(table, chunk.events.iter().map(|routed| routed.channel));
+        outbox.copied += chunk.block.len();
+        for (routed, found) in chunk.events.iter().zip(found.iter()) {
+            send(&mut outbox, routed, targets(found, &|instance| name_of(table, instance)))?;
         }
         MutexGuard::unlock_fair(outbox);
         Ok(found.instances.len())
@@ -248,23 +253,24 @@ fn channel_targets(table: &Table, channel: &str) -> InstanceIds {
     Id::new(channel, "channel").map_or_else(|_| InstanceIds::new(), |channel| table.channel_targets(&channel))
 }
 
-/// [`channel_targets`] of several channels, in one pass over the table. What is no id has none: such an event is refused.
+/// [`channel_targets`] of several channels, in one pass over the table. What is no id has none: such an event is
+/// refused.
 fn many_channels_targets<'a>(table: &Table, channels: impl Iterator<Item = &'a str>) -> ManyInstances {
     let mut found = ManyInstances { instances: Vec::new(), spans: Vec::new() };
-    let (mut ids, mut places) = (Ids::default(), Vec::new());
+    let (mut ids, mut indices) = (Ids::default(), Vec::new());
     for channel in channels {
         if ids.push(channel.as_bytes(), "channel").is_ok() {
-            places.push(found.spans.len());
+            indices.push(found.spans.len());
         }
         found.spans.push(0..0);
     }
     let mut targets = InstanceIds::new();
     table.channels.read_many(ids, |index, view| {
         targets.clear();
-        view.instances(table.instances.readers(), &mut targets);
+        view.instances(table.instances.subscriptions(), &mut targets);
         let start = found.instances.len();
         found.instances.extend_from_slice(&targets);
-        found.spans[places[index]] = start..found.instances.len();
+        found.spans[indices[index]] = start..found.instances.len();
     });
     found
 }
@@ -299,8 +305,8 @@ mod tests {
     const BULK: [(&str, &[u8]); 3] = [("c", b"{}"); 3];
     const OTHER: &[u8] = br#"{"other":1}"#;
 
-    /// Where the event stands of somebody who comes during the first of two slices.
-    fn place_of_one_who_waits() -> Option<usize> {
+    /// The index of the event of somebody who comes during the first of two chunks.
+    fn index_of_one_who_waits() -> Option<usize> {
         let engine = Engine::new(Config {
             flush_interval: 0,
             flush_events: 1,
@@ -318,15 +324,15 @@ mod tests {
                 }
                 engine.route("c", OTHER, None, None, 0)
             });
-            for slice in [Slice::of_ephemeral(&BULK), Slice::of_ephemeral(&BULK)] {
-                let send = |outbox: &mut Outbox, post: &Post, targets: Targets| {
-                    outbox.send(targets, post.letter(&slice.block).unwrap(), 0);
+            for chunk in [Chunk::of_ephemeral(&BULK), Chunk::of_ephemeral(&BULK)] {
+                let send = |outbox: &mut Outbox, routed: &RoutedEvent, targets: Targets| {
+                    outbox.send(targets, routed.payload(&chunk.block).unwrap(), 0);
                     if !begun.swap(true, Ordering::AcqRel) {
                         thread::sleep(Duration::from_millis(20)); // by now the other waits for the outbox
                     }
                     Ok(())
                 };
-                assert_eq!(engine.send_slice(&slice, send), Ok(BULK.len()));
+                assert_eq!(engine.send_chunk(&chunk, send), Ok(BULK.len()));
             }
         });
         let batches = engine.drain(0, true);
@@ -379,6 +385,6 @@ mod tests {
 
     #[test]
     fn who_routes_beside_a_bulk_call_waits_for_one_slice() {
-        assert!((0..20).any(|_| place_of_one_who_waits() == Some(BULK.len())));
+        assert!((0..20).any(|_| index_of_one_who_waits() == Some(BULK.len())));
     }
 }

@@ -6,8 +6,8 @@ use crate::names::ids::{Id, Ids};
 use crate::table::channels::{Channel, Exit};
 use crate::table::core::Table;
 use crate::table::instances::Named;
-use crate::table::membership_lists::List;
-use crate::table::users::{Place, Turn};
+use crate::table::membership_lists::MembershipList;
+use crate::table::users::{Location, Turn};
 
 /// Users of a dropped instance that are looked up at a time.
 const SLICE: usize = if cfg!(shuttle) { 1 } else { 256 };
@@ -99,7 +99,7 @@ impl Engine {
     fn recall(&self, id: &Id, now: u64) -> Option<Turn<'_>> {
         let turn = self.table.users.turn_of_known(id)?;
         let usable = self.table.cache.lock().recall(turn.user(), now);
-        if usable || !turn.places().is_empty() {
+        if usable || !turn.locations().is_empty() {
             return Some(turn);
         }
         self.table.discard_unless_held(&turn);
@@ -115,7 +115,7 @@ impl Engine {
         }
     }
 
-    /// Take whoever has a number off an instance; whether the user was there.
+    /// Take the user who has a number now off an instance; whether the user was there.
     fn evict(&self, user: u32, instance: u32) -> bool {
         let Some(turn) = self.table.users.turn_of_number(user) else { return false };
         let name = self.table.users.name(user).unwrap_or_default();
@@ -126,11 +126,11 @@ impl Engine {
 impl Table {
     /// Let a list go that nobody wants any more.
     pub(crate) fn discard_unless_held(&self, turn: &Turn) {
-        if !turn.places().is_empty() || self.cache.lock().contains(turn.user()) {
+        if !turn.locations().is_empty() || self.cache.lock().contains(turn.user()) {
             return;
         }
         if let Some(list) = turn.list() {
-            self.channels.exit(&list.ids(), Exit { reader: None, release: true }, self.instances.readers());
+            self.channels.exit(&list.ids(), Exit { subscription: None, release: true }, self.instances.subscriptions());
             turn.set_list(None);
         }
     }
@@ -150,39 +150,40 @@ impl<'a> Update<'a> {
 
     /// Give the user a new list, wherever the user is, and a place. How many entries are new.
     fn list_and_place(&self, names: Ids, instance: &Id) -> Result<usize> {
-        let places = self.turn.places();
-        if places.is_empty() {
+        let locations = self.turn.locations();
+        if locations.is_empty() {
             return self.begin(names, instance);
         }
-        let place = if self.is_at(instance) { None } else { Some(self.arrive(instance)?) };
-        Ok(self.follow(names, &places, place))
+        let location = if self.is_at(instance) { None } else { Some(self.arrive(instance)?) };
+        Ok(self.follow(names, &locations, location))
     }
 
     /// Bring a user online who is nowhere: each channel is touched once, to hold it and to enter it.
     fn begin(&self, names: Ids, instance: &Id) -> Result<usize> {
-        let place = self.arrive(instance)?;
-        let (ids, new) = self.table.channels.hold(names, Some(place.reader), self.table.instances.readers());
+        let location = self.arrive(instance)?;
+        let (ids, new) =
+            self.table.channels.hold(names, Some(location.subscription), self.table.instances.subscriptions());
         let old = self.turn.list();
-        self.turn.set_list(Some(List::of(&ids)));
+        self.turn.set_list(Some(MembershipList::of(&ids)));
         if let Some(old) = old {
             self.exit(&old.ids(), None, true);
         }
         Ok(new)
     }
 
-    /// Bring the entries of an online user at some places from the present list to another one, which is entered at a new
-    /// place too. How many entries are new.
-    fn follow(&self, names: Ids, places: &[Place], new_place: Option<Place>) -> usize {
-        let (ids, _) = self.table.channels.hold(names, None, self.table.instances.readers());
+    /// Bring the entries of an online user at some locations from the present list to another one, which is entered at
+    /// a new place too. How many entries are new.
+    fn follow(&self, names: Ids, locations: &[Location], new_location: Option<Location>) -> usize {
+        let (ids, _) = self.table.channels.hold(names, None, self.table.instances.subscriptions());
         let old = self.turn.list().map(|list| list.ids()).unwrap_or_default();
         let (added, removed) = (difference(&ids, &old), difference(&old, &ids));
         let mut new = 0;
-        for &place in places {
-            new += self.enter(&added, place);
-            self.exit(&removed, Some(place), false);
+        for &location in locations {
+            new += self.enter(&added, location);
+            self.exit(&removed, Some(location), false);
         }
-        new += new_place.map_or(0, |place| self.enter(&ids, place));
-        self.turn.set_list(Some(List::of(&ids)));
+        new += new_location.map_or(0, |location| self.enter(&ids, location));
+        self.turn.set_list(Some(MembershipList::of(&ids)));
         self.exit(&old, None, true);
         new
     }
@@ -192,70 +193,70 @@ impl<'a> Update<'a> {
         if self.is_at(instance) {
             return Ok(0);
         }
-        let place = self.arrive(instance)?;
+        let location = self.arrive(instance)?;
         let ids = self.turn.list().map(|list| list.ids()).unwrap_or_default();
-        Ok(self.enter(&ids, place))
+        Ok(self.enter(&ids, location))
     }
 
     /// Take the user off an instance. How many entries went; None where the user was not there.
     fn evict(&self, instance: u32) -> Option<usize> {
-        let places = self.turn.places();
-        let place = *places.iter().find(|place| place.instance == instance)?;
+        let locations = self.turn.locations();
+        let location = *locations.iter().find(|location| location.instance == instance)?;
         let ids = self.turn.list().map(|list| list.ids()).unwrap_or_default();
-        let unwanted = places.len() == 1 && !self.table.cache.lock().contains(self.named.user);
+        let unwanted = locations.len() == 1 && !self.table.cache.lock().contains(self.named.user);
         if unwanted {
             self.turn.set_list(None); // first, since the numbers in it may soon be other channels'
         }
-        let gone = self.exit(&ids, Some(place), unwanted);
-        self.turn.depart(place);
-        self.table.instances.displace(place, self.named);
+        let gone = self.exit(&ids, Some(location), unwanted);
+        self.turn.depart(location);
+        self.table.instances.withdraw(location, self.named);
         Some(gone)
     }
 
     fn join(&self, channel: Ids) -> bool {
-        let places = self.turn.places();
-        let (ids, _) = self.table.channels.hold(channel, None, self.table.instances.readers());
+        let locations = self.turn.locations();
+        let (ids, _) = self.table.channels.hold(channel, None, self.table.instances.subscriptions());
         if self.turn.change_list(|list| list.insert(ids[0])) {
-            for &place in &places {
-                self.enter(&ids, place);
+            for &location in &locations {
+                self.enter(&ids, location);
             }
         } else {
             self.exit(&ids, None, true);
         }
-        !places.is_empty()
+        !locations.is_empty()
     }
 
     fn leave(&self, channel: &Id) -> bool {
-        let places = self.turn.places();
+        let locations = self.turn.locations();
         if let Some(id) = self.table.channels.find(channel.packed())
             && self.turn.change_list(|list| list.remove(id))
         {
-            for &place in &places {
-                self.exit(&[id], Some(place), false);
+            for &location in &locations {
+                self.exit(&[id], Some(location), false);
             }
             self.exit(&[id], None, true);
         }
-        !places.is_empty()
+        !locations.is_empty()
     }
 
     fn is_at(&self, instance: &Id) -> bool {
         let known = self.table.instances.find(instance);
-        self.turn.places().iter().any(|place| Some(place.instance) == known)
+        self.turn.locations().iter().any(|location| Some(location.instance) == known)
     }
 
-    fn arrive(&self, instance: &Id) -> Result<Place> {
-        let place = self.table.instances.place(instance, self.named)?;
-        self.turn.arrive(place);
-        Ok(place)
+    fn arrive(&self, instance: &Id) -> Result<Location> {
+        let location = self.table.instances.place(instance, self.named)?;
+        self.turn.arrive(location);
+        Ok(location)
     }
 
-    fn enter(&self, ids: &[Channel], place: Place) -> usize {
-        self.table.channels.enter(ids, place.reader, self.table.instances.readers())
+    fn enter(&self, ids: &[Channel], location: Location) -> usize {
+        self.table.channels.enter(ids, location.subscription, self.table.instances.subscriptions())
     }
 
-    fn exit(&self, ids: &[Channel], place: Option<Place>, release: bool) -> usize {
-        let exit = Exit { reader: place.map(|place| place.reader), release };
-        self.table.channels.exit(ids, exit, self.table.instances.readers())
+    fn exit(&self, ids: &[Channel], location: Option<Location>, release: bool) -> usize {
+        let exit = Exit { subscription: location.map(|location| location.subscription), release };
+        self.table.channels.exit(ids, exit, self.table.instances.subscriptions())
     }
 }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::events::coding::{CHANNEL, USER, put_number};
-use crate::events::payloads::{Block, Body, Letter};
+use crate::events::payloads::{Payload, PayloadBlock, PayloadRef};
 use crate::names::ids::is_id;
 
 const VERSION: u8 = 1;
@@ -28,7 +28,7 @@ const LANE: u8 = 0x80;
 
 /// One event or mark, as `_core.pyi` describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Record<'a> {
+pub struct BatchEvent<'a> {
     /// 0 for an ephemeral event.
     pub lane: u32,
     /// Of the lane's opening.
@@ -45,27 +45,28 @@ pub struct Record<'a> {
     pub event: &'a [u8],
 }
 
-/// A lane as a batch has come along it.
+/// Where a lane stands in a batch: the next record of the lane is linked to the seq `prev`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Course {
+pub(crate) struct ChainLink {
     pub(crate) lane: u32,
     pub(crate) epoch: u64,
     pub(crate) prev: u64,
 }
 
-/// One batch before it is written: what only its instance is told, and where the bodies stand that others share.
+/// One batch before it is written: the heads of its records, which are its instance's own, and references to the
+/// payloads, which it shares with the batches of other instances.
 #[derive(Default)]
 pub struct Batch {
-    /// All but the bodies: the version, and of each record what stands before its body.
+    /// The version, and the head of each record: what stands before its payload.
     heads: Vec<u8>,
     spans: Vec<Span>,
     runs: Vec<Run>,
-    bodies: usize,
+    payloads: usize,
     records: usize,
-    course: Option<Course>,
+    link: Option<ChainLink>,
 }
 
-/// A body that follows the heads up to `head`.
+/// A payload that follows the heads up to `head`.
 #[derive(Clone, Copy)]
 struct Span {
     head: u32,
@@ -75,39 +76,39 @@ struct Span {
 
 /// So many spans of one block.
 struct Run {
-    block: Block,
+    block: PayloadBlock,
     spans: usize,
 }
 
 impl Batch {
     /// Add an ephemeral event.
-    pub(crate) fn push(&mut self, letter: Letter) {
+    pub(crate) fn push(&mut self, payload: PayloadRef) {
         self.begin();
-        self.heads.push(letter.body.kind);
-        self.refer(letter);
+        self.heads.push(payload.payload.kind);
+        self.refer(payload);
     }
 
-    /// Add a stored event of a lane, whose `seq` is not below the `prev` of its course.
-    pub(crate) fn push_in_lane(&mut self, course: Course, seq: u64, letter: Letter) {
-        self.follow(course);
-        self.heads.push(letter.body.kind | STORED);
-        put_number(&mut self.heads, seq - course.prev);
-        self.course = Some(Course { prev: seq, ..course });
-        self.refer(letter);
+    /// Add a stored event of a lane. Its `seq` is not below the `prev` of its link.
+    pub(crate) fn push_in_lane(&mut self, link: ChainLink, seq: u64, payload: PayloadRef) {
+        self.enter_lane(link);
+        self.heads.push(payload.payload.kind | STORED);
+        put_number(&mut self.heads, seq - link.prev);
+        self.link = Some(ChainLink { prev: seq, ..link });
+        self.refer(payload);
     }
 
     /// Add how far a lane has come.
-    pub(crate) fn push_mark(&mut self, course: Course, seq: u64) {
-        self.follow(course);
+    pub(crate) fn push_mark(&mut self, link: ChainLink, seq: u64) {
+        self.enter_lane(link);
         self.heads.push(MARK);
-        put_number(&mut self.heads, seq - course.prev);
+        put_number(&mut self.heads, seq - link.prev);
         self.records += 1;
     }
 
     /// Bytes of the batch when it is written.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.heads.len() + self.bodies
+        self.heads.len() + self.payloads
     }
 
     /// Whether nothing was added.
@@ -153,26 +154,26 @@ impl Batch {
         }
     }
 
-    fn follow(&mut self, course: Course) {
+    fn enter_lane(&mut self, link: ChainLink) {
         self.begin();
-        if self.course != Some(course) {
+        if self.link != Some(link) {
             self.heads.push(LANE);
-            for number in [u64::from(course.lane), course.epoch, course.prev] {
+            for number in [u64::from(link.lane), link.epoch, link.prev] {
                 put_number(&mut self.heads, number);
             }
-            self.course = Some(course);
+            self.link = Some(link);
         }
     }
 
-    fn refer(&mut self, letter: Letter) {
-        let Body { start, end, .. } = letter.body;
+    fn refer(&mut self, payload: PayloadRef) {
+        let Payload { start, end, .. } = payload.payload;
         #[expect(clippy::cast_possible_truncation, reason = "a batch is closed long before its heads pass 4 GiB")]
         self.spans.push(Span { head: self.heads.len() as u32, start, end });
         match self.runs.last_mut() {
-            Some(run) if Arc::ptr_eq(&run.block, letter.block) => run.spans += 1,
-            _ => self.runs.push(Run { block: letter.block.clone(), spans: 1 }),
+            Some(run) if Arc::ptr_eq(&run.block, payload.block) => run.spans += 1,
+            _ => self.runs.push(Run { block: payload.block.clone(), spans: 1 }),
         }
-        self.bodies += letter.len();
+        self.payloads += payload.len();
         self.records += 1;
     }
 }
@@ -187,43 +188,43 @@ fn put<'a>(rest: &'a mut [u8], bytes: &[u8]) -> &'a mut [u8] {
 /// Reads one batch. Allocates nothing, and stops after the first error.
 pub struct Decoder<'a> {
     rest: &'a [u8],
-    course: Option<Course>,
+    link: Option<ChainLink>,
 }
 
 /// Where a decoder stands in its batch.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Place {
+pub struct BatchPosition {
     /// Bytes that are left; None at the beginning.
     left: Option<usize>,
-    course: Option<Course>,
+    link: Option<ChainLink>,
 }
 
 impl<'a> Decoder<'a> {
     /// Begin to read.
     pub fn new(payload: &'a [u8]) -> Result<Self> {
         match payload.split_first() {
-            Some((&VERSION, rest)) => Ok(Self { rest, course: None }),
+            Some((&VERSION, rest)) => Ok(Self { rest, link: None }),
             Some(_) => Err(Error::InvalidBatch("another version")),
             None => Err(CUT),
         }
     }
 
     /// Go on where another decoder of the same batch stood.
-    pub fn resume(payload: &'a [u8], place: Place) -> Result<Self> {
+    pub fn resume(payload: &'a [u8], position: BatchPosition) -> Result<Self> {
         let decoder = Self::new(payload)?;
-        match place.left {
+        match position.left {
             None => Ok(decoder),
             Some(left) => {
                 let at = decoder.rest.len().checked_sub(left).ok_or(CUT)?;
-                Ok(Self { rest: &decoder.rest[at..], course: place.course })
+                Ok(Self { rest: &decoder.rest[at..], link: position.link })
             }
         }
     }
 
     /// Where it stands.
     #[must_use]
-    pub fn place(&self) -> Place {
-        Place { left: Some(self.rest.len()), course: self.course }
+    pub fn at(&self) -> BatchPosition {
+        BatchPosition { left: Some(self.rest.len()), link: self.link }
     }
 
     /// Whether there is no more.
@@ -232,10 +233,10 @@ impl<'a> Decoder<'a> {
         self.rest.is_empty()
     }
 
-    fn record(&mut self) -> Result<Record<'a>> {
+    fn record(&mut self) -> Result<BatchEvent<'a>> {
         let mut kind = self.byte()?;
         while kind == LANE {
-            self.course = Some(self.lane()?);
+            self.link = Some(self.lane()?);
             kind = self.byte()?;
         }
         match kind {
@@ -246,38 +247,38 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn lane(&mut self) -> Result<Course> {
+    fn lane(&mut self) -> Result<ChainLink> {
         let lane = u32::try_from(self.number()?).ok().filter(|&lane| lane != 0);
         let lane = lane.ok_or(Error::InvalidBatch("a lane out of range"))?;
-        Ok(Course { lane, epoch: self.number()?, prev: self.number()? })
+        Ok(ChainLink { lane, epoch: self.number()?, prev: self.number()? })
     }
 
-    fn mark(&mut self) -> Result<Record<'a>> {
-        let (course, seq) = self.along()?;
-        Ok(Record { lane: course.lane, epoch: course.epoch, prev: course.prev, seq, ..Record::default() })
+    fn mark(&mut self) -> Result<BatchEvent<'a>> {
+        let (link, seq) = self.linked_seq()?;
+        Ok(BatchEvent { lane: link.lane, epoch: link.epoch, prev: link.prev, seq, ..BatchEvent::default() })
     }
 
-    fn stored(&mut self, kind: u8) -> Result<Record<'a>> {
-        let (course, seq) = self.along()?;
-        self.course = Some(Course { prev: seq, ..course });
+    fn stored(&mut self, kind: u8) -> Result<BatchEvent<'a>> {
+        let (link, seq) = self.linked_seq()?;
+        self.link = Some(ChainLink { prev: seq, ..link });
         let event = self.event(kind)?;
-        Ok(Record { lane: course.lane, epoch: course.epoch, prev: course.prev, seq, ..event })
+        Ok(BatchEvent { lane: link.lane, epoch: link.epoch, prev: link.prev, seq, ..event })
     }
 
-    fn event(&mut self, kind: u8) -> Result<Record<'a>> {
+    fn event(&mut self, kind: u8) -> Result<BatchEvent<'a>> {
         let channel = if kind & CHANNEL == 0 { None } else { Some(self.id()?) };
         let user = if kind & USER == 0 { None } else { Some(self.id()?) };
         match self.bytes()? {
             [] => Err(Error::InvalidBatch("an event without bytes")),
-            event => Ok(Record { channel, user, event, ..Record::default() }),
+            event => Ok(BatchEvent { channel, user, event, ..BatchEvent::default() }),
         }
     }
 
-    /// The lane's course, and a seq along it.
-    fn along(&mut self) -> Result<(Course, u64)> {
-        let course = self.course.ok_or(Error::InvalidBatch("a seq without a lane"))?;
-        let seq = course.prev.checked_add(self.number()?).ok_or(Error::InvalidBatch("a seq out of range"))?;
-        Ok((course, seq))
+    /// The lane's link, and the seq that is written as a distance from it.
+    fn linked_seq(&mut self) -> Result<(ChainLink, u64)> {
+        let link = self.link.ok_or(Error::InvalidBatch("a seq without a lane"))?;
+        let seq = link.prev.checked_add(self.number()?).ok_or(Error::InvalidBatch("a seq out of range"))?;
+        Ok((link, seq))
     }
 
     fn id(&mut self) -> Result<&'a str> {
@@ -317,7 +318,7 @@ impl<'a> Decoder<'a> {
 }
 
 impl<'a> Iterator for Decoder<'a> {
-    type Item = Result<Record<'a>>;
+    type Item = Result<BatchEvent<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {

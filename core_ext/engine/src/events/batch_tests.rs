@@ -3,13 +3,13 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::events::payloads::Bodies;
+use crate::events::payloads::Payloads;
 
-fn decode(payload: &[u8]) -> Result<Vec<Record<'_>>> {
+fn decode(payload: &[u8]) -> Result<Vec<BatchEvent<'_>>> {
     Decoder::new(payload)?.collect()
 }
 
-fn encode(records: &[Record]) -> Vec<u8> {
+fn encode(records: &[BatchEvent]) -> Vec<u8> {
     let mut batch = Batch::default();
     for record in records {
         push(&mut batch, record);
@@ -18,18 +18,18 @@ fn encode(records: &[Record]) -> Vec<u8> {
     batch.to_vec()
 }
 
-fn push(batch: &mut Batch, record: &Record) {
-    let (block, body) = Bodies::of_one(record.channel, record.user, record.event);
-    let course = Course { lane: record.lane, epoch: record.epoch, prev: record.prev };
+fn push(batch: &mut Batch, record: &BatchEvent) {
+    let (block, payload) = Payloads::of_one(record.channel, record.user, record.event);
+    let link = ChainLink { lane: record.lane, epoch: record.epoch, prev: record.prev };
     match (record.lane, record.event) {
-        (0, _) => batch.push(Letter { block: &block, body }),
-        (_, b"") => batch.push_mark(course, record.seq),
-        _ => batch.push_in_lane(course, record.seq, Letter { block: &block, body }),
+        (0, _) => batch.push(PayloadRef { block: &block, payload }),
+        (_, b"") => batch.push_mark(link, record.seq),
+        _ => batch.push_in_lane(link, record.seq, PayloadRef { block: &block, payload }),
     }
 }
 
-fn stored(seq: u64, prev: u64) -> Record<'static> {
-    Record { lane: 5, epoch: 2, prev, seq, channel: Some("c"), user: None, event: b"{}" }
+fn stored(seq: u64, prev: u64) -> BatchEvent<'static> {
+    BatchEvent { lane: 5, epoch: 2, prev, seq, channel: Some("c"), user: None, event: b"{}" }
 }
 
 fn lane_headers(payload: &[u8]) -> usize {
@@ -47,13 +47,13 @@ fn a_run_of_one_lane_has_one_header() {
 
 #[test]
 fn a_hole_or_another_epoch_begins_a_new_header() {
-    let records = [stored(10, 5), stored(20, 15), Record { epoch: 3, ..stored(30, 20) }];
+    let records = [stored(10, 5), stored(20, 15), BatchEvent { epoch: 3, ..stored(30, 20) }];
     assert_eq!(decode(&encode(&records)).unwrap(), records);
 }
 
 #[test]
 fn a_mark_leaves_the_chain() {
-    let mark = Record { channel: None, event: b"", ..stored(9, 3) };
+    let mark = BatchEvent { channel: None, event: b"", ..stored(9, 3) };
     let records = [stored(3, 1), mark, stored(12, 3)];
     let payload = encode(&records);
     assert_eq!(lane_headers(&payload), 1);
@@ -105,7 +105,7 @@ struct Owned {
 
 impl Owned {
     /// The record nearest to these arbitrary parts that may stand in a batch.
-    fn record(&self) -> Record<'_> {
+    fn record(&self) -> BatchEvent<'_> {
         let event = if self.event.is_empty() && self.lane == 0 { b"{}" } else { self.event.as_slice() };
         let mark = event.is_empty();
         let (channel, user) = (self.channel.as_deref(), self.user.as_deref());
@@ -114,9 +114,9 @@ impl Owned {
         let channel = channel.or(needs_channel.then_some("c")).filter(|_| !mark);
         let (lane, event) = (self.lane, event);
         if lane == 0 {
-            return Record { channel, user, event, ..Record::default() };
+            return BatchEvent { channel, user, event, ..BatchEvent::default() };
         }
-        Record {
+        BatchEvent {
             lane,
             epoch: self.epoch,
             prev: self.prev,
@@ -140,14 +140,14 @@ prop_compose! {
 proptest! {
     #[test]
     fn what_is_written_is_read(owned in vec(records(), 1..20)) {
-        let records: Vec<Record> = owned.iter().map(Owned::record).collect();
+        let records: Vec<BatchEvent> = owned.iter().map(Owned::record).collect();
         let payload = encode(&records);
         prop_assert_eq!(decode(&payload).unwrap(), records);
     }
 
     #[test]
     fn a_cut_batch_never_passes_for_whole(owned in vec(records(), 1..5), cut in any::<prop::sample::Index>()) {
-        let records: Vec<Record> = owned.iter().map(Owned::record).collect();
+        let records: Vec<BatchEvent> = owned.iter().map(Owned::record).collect();
         let payload = encode(&records);
         let cut = decode(&payload[..cut.index(payload.len())]);
         prop_assert!(cut.is_err() || cut.unwrap().len() < records.len());

@@ -1,47 +1,47 @@
-//! Bulk calls in slices: the events of one are written into one block, and later routed under one hold of the outbox.
+//! Bulk calls in chunks: the events of one are written into one block, and then routed under one lock of the outbox.
 
 use crate::events::frame::Wrapped;
-use crate::events::payloads::{Block, Bodies, Body, Letter, room};
+use crate::events::payloads::{Payload, PayloadBlock, PayloadRef, Payloads, room};
 use crate::events::stored::Stored;
 
-/// Events in a slice: whoever else routes waits for one slice at most.
+/// Events in a chunk. Another thread that routes waits for one chunk at most.
 const EVENTS: usize = 32;
 
-/// A slice ends with the event that passes so many bytes, since a batch keeps whole blocks for what it refers to.
+/// A chunk ends with the event that passes so many bytes, since a batch keeps whole blocks for what it refers to.
 const BYTES: usize = 64 << 10;
 
 /// What a message grows by when it is wrapped, but for its channel; a guess, more is allocated where it falls short.
 const WRAPPING: usize = 96;
 
 /// Some events of a bulk call.
-pub(crate) struct Slice<'a> {
-    pub(crate) block: Block,
-    pub(crate) posts: Vec<Post<'a>>,
+pub(crate) struct Chunk<'a> {
+    pub(crate) block: PayloadBlock,
+    pub(crate) events: Vec<RoutedEvent<'a>>,
 }
 
 /// One of them.
-pub(crate) struct Post<'a> {
+pub(crate) struct RoutedEvent<'a> {
     /// 0 for an ephemeral event.
     pub(crate) seq: u64,
     pub(crate) channel: &'a str,
     /// None for an event that was refused.
-    body: Option<Body>,
+    payload: Option<Payload>,
 }
 
-impl Post<'_> {
+impl RoutedEvent<'_> {
     /// What to send, unless it was refused.
-    pub(crate) fn letter<'a>(&self, block: &'a Block) -> Option<Letter<'a>> {
-        self.body.map(|body| Letter { block, body })
+    pub(crate) fn payload<'a>(&self, block: &'a PayloadBlock) -> Option<PayloadRef<'a>> {
+        self.payload.map(|payload| PayloadRef { block, payload })
     }
 }
 
-impl<'a> Slice<'a> {
+impl<'a> Chunk<'a> {
     /// Ephemeral events, which were found sound before.
     pub(crate) fn of_ephemeral(events: &[(&'a str, &[u8])]) -> Self {
         let length = events.iter().map(|(channel, event)| room(channel.len()) + room(event.len())).sum();
-        Self::fill(length, events, |bodies, &(channel, event)| {
-            let body = bodies.put(Some(channel), None, event.len(), |bytes| bytes.extend_from_slice(event));
-            Post { seq: 0, channel, body: Some(body) }
+        Self::fill(length, events, |payloads, &(channel, event)| {
+            let payload = payloads.put(Some(channel), None, event.len(), |bytes| bytes.extend_from_slice(event));
+            RoutedEvent { seq: 0, channel, payload: Some(payload) }
         })
     }
 
@@ -54,23 +54,24 @@ impl<'a> Slice<'a> {
         refused: &mut Vec<(u64, String)>,
     ) -> Self {
         let length = events.iter().map(|(_, channel, payload)| payload.len() + channel.len() + WRAPPING).sum();
-        Self::fill(length, events, |bodies, &(seq, channel, payload)| {
+        Self::fill(length, events, |payloads, &(seq, channel, payload)| {
             let wrapped = Wrapped::new(limit, seq, part, channel, payload)
                 .map_err(|reason| refused.push((seq, reason.to_string())));
-            let body = wrapped.map(|event| bodies.put(Some(channel), None, event.len(), |bytes| event.write(bytes)));
-            Post { seq, channel, body: body.ok() }
+            let payload =
+                wrapped.map(|event| payloads.put(Some(channel), None, event.len(), |bytes| event.write(bytes)));
+            RoutedEvent { seq, channel, payload: payload.ok() }
         })
     }
 
-    fn fill<E>(length: usize, events: &[E], post: impl FnMut(&mut Bodies, &E) -> Post<'a>) -> Self {
-        let (mut bodies, mut post) = (Bodies::with_capacity(length), post);
-        let posts = events.iter().map(|event| post(&mut bodies, event)).collect();
-        Self { block: bodies.share(), posts }
+    fn fill<E>(length: usize, events: &[E], routed: impl FnMut(&mut Payloads, &E) -> RoutedEvent<'a>) -> Self {
+        let (mut payloads, mut routed) = (Payloads::with_capacity(length), routed);
+        let events = events.iter().map(|event| routed(&mut payloads, event)).collect();
+        Self { block: payloads.share(), events }
     }
 }
 
-/// Cut events into slices; `length` says how long one is.
-pub(crate) fn slices<E>(events: &[E], length: impl Fn(&E) -> usize) -> impl Iterator<Item = &[E]> {
+/// Cut events into chunks; `length` says how long one is.
+pub(crate) fn chunks<E>(events: &[E], length: impl Fn(&E) -> usize) -> impl Iterator<Item = &[E]> {
     let mut rest = events;
     std::iter::from_fn(move || {
         let mut bytes = 0;
@@ -79,9 +80,9 @@ pub(crate) fn slices<E>(events: &[E], length: impl Fn(&E) -> usize) -> impl Iter
             bytes += length(event);
             room
         };
-        let (slice, after) = rest.split_at(rest.iter().take(EVENTS).take_while(has_room).count());
+        let (chunk, after) = rest.split_at(rest.iter().take(EVENTS).take_while(has_room).count());
         rest = after;
-        (!slice.is_empty()).then_some(slice)
+        (!chunk.is_empty()).then_some(chunk)
     })
 }
 
@@ -90,7 +91,7 @@ mod tests {
     use super::*;
 
     fn cut(lengths: &[usize]) -> Vec<usize> {
-        slices(lengths, |&length| length).map(<[usize]>::len).collect()
+        chunks(lengths, |&length| length).map(<[usize]>::len).collect()
     }
 
     #[test]

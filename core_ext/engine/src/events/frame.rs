@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
 use crate::events::json::Text;
-use crate::events::json_limits::check_portable;
+use crate::events::json_limits::check_limits;
 use crate::names::ids::check;
 
 /// The longest batch unless an engine is told otherwise: the usual limit of the bus.
@@ -42,8 +42,8 @@ pub(crate) fn check_event_within(limit: usize, event: &[u8]) -> Result<()> {
 
 /// The `message.new` object for a stored message event: its message wrapped as it stands.
 ///
-/// This is the one judgement of what a message event of `channel` is: `fanout.events.decode_message_event` asks it too,
-/// so that fan-out and the message writer judge alike. It does not depend on `seq` and `part`, and refuses what some
+/// This is the one check of what a message event of `channel` is: `fanout.events.decode_message_event` asks it too,
+/// so that fan-out and the message writer agree. It does not depend on `seq` and `part`, and refuses what some
 /// reader further on could not take. Only an engine whose bus carries less than [`MAX_BATCH`] refuses more.
 pub fn message_new(seq: u64, part: u32, channel: &str, payload: &[u8]) -> Result<Vec<u8>> {
     let wrapped = Wrapped::new(max_event(MAX_BATCH), seq, part, channel, payload)?;
@@ -59,7 +59,7 @@ pub(crate) struct Wrapped<'a> {
 }
 
 impl<'a> Wrapped<'a> {
-    /// Judge a stored message event, which may have so many bytes when it is wrapped.
+    /// Check a stored message event, which may have so many bytes when it is wrapped.
     pub(crate) fn new(limit: usize, seq: u64, part: u32, channel: &str, payload: &'a [u8]) -> Result<Self> {
         check(channel, "channel")?;
         let message = check_message_event(channel, payload)?;
@@ -85,7 +85,7 @@ impl<'a> Wrapped<'a> {
 fn check_message_event<'a>(channel: &str, payload: &'a [u8]) -> Result<&'a str> {
     let text = text(payload)?;
     let envelope: Envelope = object(text)?;
-    check_portable(text)?;
+    check_limits(text)?;
     let message: Message = object(envelope.message.get())?;
     if !is_message_id(&message.message_id) {
         return Err(invalid("message_id must be msg_ followed by a ULID"));

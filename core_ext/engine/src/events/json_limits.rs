@@ -11,13 +11,13 @@ const MAX_DEPTH: usize = 128;
 /// Refuse what some reader cannot take: deeper nesting, a number beyond 64 bits, a surrogate without its other half.
 ///
 /// `json` has been parsed before, so its syntax is taken for granted.
-pub(crate) fn check_portable(json: &str) -> Result<()> {
-    let (bytes, mut place, mut depth) = (json.as_bytes(), 0, 0);
-    while let Some(byte) = bytes.get(place) {
-        place = match byte {
-            b'"' => check_string(json, place)?,
-            b'-' | b'0'..=b'9' => check_number(json, place)?,
-            _ => place + 1,
+pub(crate) fn check_limits(json: &str) -> Result<()> {
+    let (bytes, mut position, mut depth) = (json.as_bytes(), 0, 0);
+    while let Some(byte) = bytes.get(position) {
+        position = match byte {
+            b'"' => check_string(json, position)?,
+            b'-' | b'0'..=b'9' => check_number(json, position)?,
+            _ => position + 1,
         };
         match byte {
             b'[' | b'{' => depth += 1,
@@ -34,8 +34,8 @@ pub(crate) fn check_portable(json: &str) -> Result<()> {
 /// The end of the string that begins at `start`.
 fn check_string(json: &str, start: usize) -> Result<usize> {
     let (bytes, mut end, mut escaped) = (json.as_bytes(), start + 1, false);
-    while let Some(place) = memchr2(b'"', b'\\', &bytes[end..]) {
-        end += place;
+    while let Some(position) = memchr2(b'"', b'\\', &bytes[end..]) {
+        end += position;
         if bytes[end] == b'"' {
             break;
         }
@@ -72,7 +72,7 @@ mod tests {
 
     fn check(json: &str) -> Result<()> {
         serde_json::from_str::<serde::de::IgnoredAny>(json).unwrap();
-        check_portable(json)
+        check_limits(json)
     }
 
     #[test]

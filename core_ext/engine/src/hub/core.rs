@@ -1,10 +1,11 @@
 //! The sockets of a notification instance, and what waits to be written to each.
 //!
-//! All that waits for a socket leaves in one write. Which sockets read a channel the routing table says: each is one of
-//! its "instances", and has that one's number here.
+//! All that waits for a socket leaves in one write. The routing table says which sockets read a channel: each socket is
+//! one of the table's "instances", and has the number of that instance here.
 //!
-//! Only a socket that takes everything at once is written to from here. One that lags, or has no descriptor to lend, or
-//! is not open yet is its owner's business, who knows what is buffered: such sockets are named in the answers.
+//! The hub writes only to a socket that takes everything at once. A frame for a socket that lags, has no descriptor or
+//! is not open yet is *over budget*: the hub does not queue it and names the socket in its answer. The socket's owner,
+//! who knows what is buffered, decides.
 
 use crate::engine::core::Engine;
 use crate::error::{Error, Result};
@@ -35,7 +36,7 @@ pub struct Hub {
 #[derive(Default)]
 pub(super) struct State {
     sockets: Vec<Option<WriteQueue>>,
-    turns: WriteScheduler,
+    scheduler: WriteScheduler,
     /// Frames that wait for open sockets, each counted for each.
     pub(super) waiting: usize,
 }
@@ -47,14 +48,14 @@ impl Hub {
     pub fn add(&self, engine: &Engine, session: &str, descriptor: Option<i32>, budget: usize) -> Result<Socket> {
         let socket = engine.table.instances.reach(&Id::new(session, "session")?);
         let state = &mut *self.state.lock();
-        let place = socket as usize;
-        if state.sockets.len() <= place {
-            state.sockets.resize_with(place + 1, || None);
+        let index = socket as usize;
+        if state.sockets.len() <= index {
+            state.sockets.resize_with(index + 1, || None);
         }
-        if state.sockets[place].is_some() {
+        if state.sockets[index].is_some() {
             return Err(Error::InvalidArgument(format!("{session} has a socket already")));
         }
-        state.sockets[place] = Some(WriteQueue::new(descriptor, budget));
+        state.sockets[index] = Some(WriteQueue::new(descriptor, budget));
         Ok(socket)
     }
 
@@ -68,7 +69,7 @@ impl Hub {
 
     /// Queue a frame for the readers of a channel and for `also`, each once, but not for those of `without`.
     ///
-    /// Returns the sockets that it was not queued for, because it does not fit, or because their owner has to judge.
+    /// Returns the sockets that it was not queued for, because it is over budget for them.
     pub fn deliver(
         &self,
         engine: &Engine,
@@ -79,8 +80,8 @@ impl Hub {
         also: &[Socket],
     ) -> Result<Vec<Socket>> {
         check(channel, "channel")?;
-        let readers = readers_of(engine, channel, without, also);
-        Ok(self.state.lock().deliver(&readers, frame, ephemeral))
+        let targets = sockets_of(engine, channel, without, also);
+        Ok(self.state.lock().deliver(&targets, frame, ephemeral))
     }
 
     /// Queue a frame whatever is there; false where there is no such socket.
@@ -105,7 +106,7 @@ impl Hub {
             queue.open(first);
             let frames = queue.frames();
             state.waiting += frames;
-            state.turns.give([socket]);
+            state.scheduler.give([socket]);
         }
     }
 
@@ -131,10 +132,10 @@ impl Hub {
         let state = &mut *self.state.lock();
         let mut flushed = Flushed::default();
         for _ in 0..most {
-            let Some(socket) = state.turns.next() else { break };
+            let Some(socket) = state.scheduler.next() else { break };
             state.write(socket, wire, &mut flushed);
         }
-        flushed.more = !state.turns.is_empty();
+        flushed.more = !state.scheduler.is_empty();
         flushed
     }
 
@@ -143,7 +144,7 @@ impl Hub {
         let state = &mut *self.state.lock();
         let mut flushed = Flushed::default();
         state.write(socket, wire, &mut flushed);
-        flushed.more = !state.turns.is_empty();
+        flushed.more = !state.scheduler.is_empty();
         flushed
     }
 }
@@ -153,24 +154,24 @@ impl State {
         self.sockets.get_mut(socket as usize)?.as_mut()
     }
 
-    pub(super) fn deliver(&mut self, readers: &[Socket], frame: &Frame, ephemeral: bool) -> Vec<Socket> {
-        let Self { sockets, turns, waiting } = self;
-        let mut to_judge = Vec::new();
-        let mut turn = turns.begin(readers.len());
-        for &socket in readers {
+    pub(super) fn deliver(&mut self, targets: &[Socket], frame: &Frame, ephemeral: bool) -> Vec<Socket> {
+        let Self { sockets, scheduler, waiting } = self;
+        let mut over_budget = Vec::new();
+        let mut round = scheduler.begin(targets.len());
+        for &socket in targets {
             let Some(queue) = sockets.get_mut(socket as usize).and_then(Option::as_mut) else { continue };
             if queue.is_muted() {
                 continue;
             }
             if queue.fits(frame, ephemeral) {
-                turn.add(socket, queue.push(frame));
+                round.add(socket, queue.push(frame));
                 *waiting += 1;
             } else {
-                to_judge.push(socket);
+                over_budget.push(socket);
             }
         }
-        turn.end();
-        to_judge
+        round.end();
+        over_budget
     }
 
     fn push(&mut self, socket: Socket, frame: &Frame) -> bool {
@@ -178,7 +179,7 @@ impl State {
         queue.push(frame);
         if queue.is_open() {
             self.waiting += 1;
-            self.turns.give([socket]);
+            self.scheduler.give([socket]);
         }
         true
     }
@@ -194,18 +195,18 @@ impl State {
     }
 }
 
-pub(super) fn readers_of(engine: &Engine, channel: &str, without: &[Socket], also: &[Socket]) -> InstanceIds {
-    let mut readers = Id::new(channel, "channel")
+pub(super) fn sockets_of(engine: &Engine, channel: &str, without: &[Socket], also: &[Socket]) -> InstanceIds {
+    let mut targets = Id::new(channel, "channel")
         .map_or_else(|_| InstanceIds::new(), |channel| engine.table.channel_targets(&channel));
     if !also.is_empty() {
-        readers.extend_from_slice(also);
-        readers.sort_unstable();
-        readers.dedup();
+        targets.extend_from_slice(also);
+        targets.sort_unstable();
+        targets.dedup();
     }
     if !without.is_empty() {
-        readers.retain(|reader| !without.contains(reader));
+        targets.retain(|reader| !without.contains(reader));
     }
-    readers
+    targets
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::engine::core::Config;
-use crate::events::batch::{Decoder, Place};
-use crate::hub::lane_progress::Chains;
+use crate::events::batch::{BatchPosition, Decoder};
+use crate::hub::lane_progress::LaneProgress;
 use crate::hub::receiving::{Pause, Received};
 use crate::names::ids::Ids;
 
@@ -226,29 +226,29 @@ fn a_batch_is_delivered_as_far_as_its_readers_are_all_it_needs() {
     hub.flush(9, &mut kernel);
     let [first, second, third, mixed] = <[Vec<u8>; 4]>::try_from(batches()).unwrap();
     let [first, second, third, mixed]: [&'static [u8]; 4] = [first, second, third, mixed].map(|batch| &*batch.leak());
-    let unknown = hub.receive(&engine, &mut Decoder::new(first).unwrap(), &mut Chains::default(), 99).unwrap();
+    let unknown = hub.receive(&engine, &mut Decoder::new(first).unwrap(), &mut LaneProgress::default(), 99).unwrap();
     assert!(matches!(unknown.pause, Pause::Look(record) if record.seq == 11));
-    let mut chains = Chains::default();
-    chains.advance(5, 10, true);
-    chains.advance(6, 10, false);
-    let mut receive = |batch: &'static [u8], place: &mut Place, most| {
-        let mut decoder = Decoder::resume(batch, *place).unwrap();
-        let received = hub.receive(&engine, &mut decoder, &mut chains, most).unwrap();
-        *place = decoder.place();
-        (received, chains.upto(5).unwrap())
+    let mut progress = LaneProgress::default();
+    progress.advance(5, 10, true);
+    progress.advance(6, 10, false);
+    let mut receive = |batch: &'static [u8], position: &mut BatchPosition, most| {
+        let mut decoder = Decoder::resume(batch, *position).unwrap();
+        let received = hub.receive(&engine, &mut decoder, &mut progress, most).unwrap();
+        *position = decoder.at();
+        (received, progress.upto(5).unwrap())
     };
-    assert_eq!(receive(first, &mut Place::default(), 99), (Received { pause: Pause::Done, stale: 0 }, 11));
-    assert_eq!(receive(first, &mut Place::default(), 99), (Received { pause: Pause::Done, stale: 1 }, 11));
-    let (received, upto) = receive(third, &mut Place::default(), 99);
+    assert_eq!(receive(first, &mut BatchPosition::default(), 99), (Received { pause: Pause::Done, stale: 0 }, 11));
+    assert_eq!(receive(first, &mut BatchPosition::default(), 99), (Received { pause: Pause::Done, stale: 1 }, 11));
+    let (received, upto) = receive(third, &mut BatchPosition::default(), 99);
     assert!(matches!(received.pause, Pause::Look(record) if (record.prev, record.seq) == (12, 13)));
     assert_eq!(upto, 11);
-    assert_eq!(receive(second, &mut Place::default(), 0), (Received { pause: Pause::Full, stale: 0 }, 11));
-    assert_eq!(receive(second, &mut Place::default(), 1), (Received { pause: Pause::Full, stale: 0 }, 12));
-    assert_eq!(receive(third, &mut Place::default(), 3), (Received { pause: Pause::Done, stale: 0 }, 13));
-    let mut place = Place::default();
-    assert!(matches!(receive(mixed, &mut place, 99).0.pause, Pause::Look(record) if record.lane == 6));
-    assert!(matches!(receive(mixed, &mut place, 99).0.pause, Pause::Look(record) if record.user == Some("bob")));
-    assert_eq!(receive(mixed, &mut place, 99), (Received { pause: Pause::Done, stale: 0 }, 13));
+    assert_eq!(receive(second, &mut BatchPosition::default(), 0), (Received { pause: Pause::Full, stale: 0 }, 11));
+    assert_eq!(receive(second, &mut BatchPosition::default(), 1), (Received { pause: Pause::Full, stale: 0 }, 12));
+    assert_eq!(receive(third, &mut BatchPosition::default(), 3), (Received { pause: Pause::Done, stale: 0 }, 13));
+    let mut position = BatchPosition::default();
+    assert!(matches!(receive(mixed, &mut position, 99).0.pause, Pause::Look(record) if record.lane == 6));
+    assert!(matches!(receive(mixed, &mut position, 99).0.pause, Pause::Look(record) if record.user == Some("bob")));
+    assert_eq!(receive(mixed, &mut position, 99), (Received { pause: Pause::Done, stale: 0 }, 13));
     hub.flush(9, &mut kernel);
     let frames = [r#"{"n":11}"#, r#"{"n":12}"#, r#"{"n":13}"#, "{}"]
         .map(|event| format!("\u{81}{}{event}", char::from(u8::try_from(event.len()).unwrap())));
@@ -262,13 +262,13 @@ fn who_is_to_be_judged_is_named_with_the_record() {
     let (ann, bob) = (come(&hub, &engine, "ann", &["c"]), come(&hub, &engine, "bob", &["c"]));
     hub.block(bob, true);
     let first = batches().remove(0);
-    let mut chains = Chains::default();
-    chains.advance(5, 10, true);
+    let mut progress = LaneProgress::default();
+    progress.advance(5, 10, true);
     let mut decoder = Decoder::new(&first).unwrap();
-    let received = hub.receive(&engine, &mut decoder, &mut chains, 99).unwrap();
-    assert!(matches!(received.pause, Pause::Judge(record, sockets) if record.seq == 11 && sockets == [bob]));
+    let received = hub.receive(&engine, &mut decoder, &mut progress, 99).unwrap();
+    assert!(matches!(received.pause, Pause::OverBudget(record, sockets) if record.seq == 11 && sockets == [bob]));
     assert!(decoder.is_done());
-    assert_eq!((chains.upto(5), hub.waiting(ann)), (Some(11), 10));
+    assert_eq!((progress.upto(5), hub.waiting(ann)), (Some(11), 10));
 }
 
 #[derive(Debug, Clone)]
@@ -314,11 +314,11 @@ proptest! {
                 Step::Deliver(channel, length, ephemeral) => {
                     let body = frame(&text(length));
                     let name = channels[usize::from(channel)];
-                    let judged = hub.deliver(&engine, name, &body, ephemeral, &[], &[]).unwrap();
+                    let checked = hub.deliver(&engine, name, &body, ephemeral, &[], &[]).unwrap();
                     for at in usize::from(channel) + 1..6 {
                         let limit = if ephemeral { BUDGET / 2 } else { BUDGET };
                         let fits = !blocked[at] && waiting[at] + body.len() <= limit;
-                        prop_assert_eq!(!judged.contains(&sockets[at]), fits);
+                        prop_assert_eq!(!checked.contains(&sockets[at]), fits);
                         if fits {
                             queued[at].extend_from_slice(&body);
                             waiting[at] += body.len();

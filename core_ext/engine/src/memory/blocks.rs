@@ -66,8 +66,8 @@ impl Blocks {
     }
 
     /// Replace a number.
-    pub(crate) fn set(&mut self, block: Block, place: usize, number: u32) {
-        self.numbers_mut(block)[place] = number;
+    pub(crate) fn set(&mut self, block: Block, position: usize, number: u32) {
+        self.numbers_mut(block)[position] = number;
     }
 
     /// Add a number behind the first `len`; where the block is now.

@@ -46,30 +46,30 @@ impl Recency {
     /// Make `id` the most recently used one.
     pub(crate) fn touch(&mut self, id: u32) {
         self.remove(id);
-        let place = id + 1;
-        extend_to(&mut self.links, place as usize + 1, APART);
+        let position = id + 1;
+        extend_to(&mut self.links, position as usize + 1, APART);
         let newest = self.link(ANCHOR).older;
-        self.links[place as usize] = Link { older: newest, newer: ANCHOR };
-        self.links[newest as usize].newer = place;
-        self.links[ANCHOR as usize].older = place;
+        self.links[position as usize] = Link { older: newest, newer: ANCHOR };
+        self.links[newest as usize].newer = position;
+        self.links[ANCHOR as usize].older = position;
         self.len += 1;
     }
 
     /// Take `id` out. Whether it was in.
     pub(crate) fn remove(&mut self, id: u32) -> bool {
-        let place = id as usize + 1;
-        let Some(link) = self.links.get(place).copied().filter(|link| link.older != APART.older) else {
+        let position = id as usize + 1;
+        let Some(link) = self.links.get(position).copied().filter(|link| link.older != APART.older) else {
             return false;
         };
         self.links[link.older as usize].newer = link.newer;
         self.links[link.newer as usize].older = link.older;
-        self.links[place] = APART;
+        self.links[position] = APART;
         self.len -= 1;
         true
     }
 
-    fn link(&self, place: u32) -> Link {
-        self.links[place as usize]
+    fn link(&self, position: u32) -> Link {
+        self.links[position as usize]
     }
 }
 

@@ -1,7 +1,7 @@
 //! A growing array in small pages of one size.
 //!
 //! Thousands of tables grow side by side here. Arrays that double would hold half of what they have unused, and arrays
-//! that grow in small steps leave holes that no other fits: both cost as much memory again as the table has (measured).
+//! that grow in small steps leave gaps that no other fits: both cost as much memory again as the table has (measured).
 //! Pages of one size fit wherever one was freed.
 
 use std::ops::{Index, IndexMut};

@@ -1,8 +1,9 @@
 //! Golomb-Rice codes: a number as its upper part in unary, as zeros before a one, and its lower bits as they are.
 //!
-//! The lower bits of all numbers come first, and then the upper parts of all. In one stream, where a code begins is known
-//! only once the one before is read, which is most of the time that reading takes; in two, lower bits are where their
-//! index says, and the upper parts are the gaps between the ones of a word. No code is too long for a word either.
+//! The lower bits of all numbers come first, and then the upper parts of all. In one stream, where a code begins is
+//! known only once the one before is read, which is most of the time that reading takes; in two, lower bits are where
+//! their index says, and the upper parts are the gaps between the ones of a word. No code is too long for a word
+//! either.
 
 /// Bytes of a word, as which codes are read and written.
 const WORD: usize = 8;

@@ -1,8 +1,8 @@
 //! Numbers by the hash of their name.
 //!
-//! A slot is four bytes: a number, and ten bits of the hash. Slots stand in lines of sixteen, one line of memory each, and
-//! all of a line are compared at once: a loop over slots that ends where the name is found is mispredicted for most names.
-//! A name is in the line that its hash says, or in one of the next where that is full.
+//! A slot is four bytes: a number, and ten bits of the hash. Slots stand in lines of sixteen, one line of memory each,
+//! and all of a line are compared at once: a loop over slots that ends where the name is found is mispredicted for most
+//! names. A name is in the line that its hash says, or in one of the next where that is full.
 
 use wide::u32x4;
 
@@ -23,8 +23,8 @@ const EMPTY: u32 = u32::MAX;
 const REMOVED: u32 = u32::MAX - 1;
 const IN_LINE: usize = 16;
 
-/// Lines in which a candidate is looked for: of a table that is nearly full one name of forty is in the third or a later
-/// one, and one of seven hundred behind these.
+/// Lines in which a candidate is looked for: of a table that is nearly full one name of forty is in the third or a
+/// later one, and one of seven hundred behind these.
 const MOST_LINES: usize = 8;
 
 /// The highest tag is that of no name, so that neither [`EMPTY`] nor [`REMOVED`] has the tag of one.
@@ -41,12 +41,12 @@ impl Line {
     /// The first slot with a tag.
     #[inline]
     fn with_tag(&self, tag: u32) -> Option<u32> {
-        let (wanted, mut places) = (u32x4::splat(tag << LOCAL_BITS), 0);
+        let (wanted, mut positions) = (u32x4::splat(tag << LOCAL_BITS), 0);
         for (first, four) in (0..).step_by(4).zip(self.0.as_chunks().0) {
             let has_tag = ((u32x4::new(*four) ^ wanted) & u32x4::splat(!LOCAL_MASK)).simd_eq(u32x4::ZERO);
-            places |= has_tag.to_bitmask() << first;
+            positions |= has_tag.to_bitmask() << first;
         }
-        (places != 0).then(|| self.0[places.trailing_zeros() as usize % IN_LINE])
+        (positions != 0).then(|| self.0[positions.trailing_zeros() as usize % IN_LINE])
     }
 
     fn has_empty(&self) -> bool {
@@ -56,13 +56,13 @@ impl Line {
 
 /// Some numbers. One slot at least is empty, so that every search ends.
 #[derive(Default)]
-pub(crate) struct Slots {
+pub(crate) struct HashIndex {
     lines: Vec<Line>,
-    /// Slots that are not empty.
+    /// How many slots are not empty.
     taken: usize,
 }
 
-impl Slots {
+impl HashIndex {
     /// Slots for so many numbers, three quarters full with them.
     pub(crate) fn with_room(numbers: usize) -> Self {
         Self { lines: vec![Line([EMPTY; IN_LINE]); lines_for(numbers)], taken: 0 }
@@ -83,8 +83,8 @@ impl Slots {
         numbers * 8 <= self.len() * 7
     }
 
-    /// The number that a name has, if it has one; nearly always. Where names of one line have the same tag the answer is the
-    /// number of one of them, and it looks into few lines.
+    /// The number that a name has, if it has one; nearly always. Where names of one line have the same tag the answer
+    /// is the number of one of them, and it looks into few lines.
     #[inline]
     pub(crate) fn candidate(&self, hash: u64) -> Option<Local> {
         let (tag, mut at) = (tag_of(hash), start_of(hash, self.lines.len()));
@@ -202,7 +202,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_number_is_found_until_it_is_removed(hashes in vec(hash(), 0..200), order in vec(any::<u32>(), 0..200)) {
-            let mut slots = Slots::with_room(hashes.len());
+            let mut slots = HashIndex::with_room(hashes.len());
             let mut model = HashMap::<Local, u64>::new();
             for (local, (&hash, turn)) in (0..).zip(hashes.iter().zip(order)) {
                 slots.put(hash, local);
@@ -227,15 +227,15 @@ mod tests {
     #[test]
     fn what_has_just_room_enough_is_neither_sparse_nor_full() {
         for numbers in 0..500 {
-            let slots = Slots::with_room(numbers);
+            let slots = HashIndex::with_room(numbers);
             assert!(!slots.is_sparse_with(numbers) && !slots.is_full(), "{numbers}");
         }
-        assert!(Slots::with_room(500).is_sparse_with(200));
+        assert!(HashIndex::with_room(500).is_sparse_with(200));
     }
 
     #[test]
     fn a_slot_that_is_left_in_a_line_with_room_is_empty_again() {
-        let mut slots = Slots::with_room(16);
+        let mut slots = HashIndex::with_room(16);
         slots.put(1, 7);
         slots.remove(1, 7);
         assert!(slots.taken == 0 && slots.lines.iter().all(|line| line.0 == [EMPTY; IN_LINE]));
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn an_eighth_of_the_slots_stays_empty() {
-        let mut slots = Slots::with_room(1_000);
+        let mut slots = HashIndex::with_room(1_000);
         let mut numbers = 0..;
         while !slots.is_full() {
             slots.put(numbers.next().unwrap() << START_SHIFT, 7);
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn candidates_are_found_in_the_lines_after_full_ones() {
-        let mut slots = Slots::with_room(200);
+        let mut slots = HashIndex::with_room(200);
         let fitting = Local::try_from(MOST_LINES * IN_LINE).unwrap();
         // Of one line, with tags of their own.
         let hash = |local: Local| u64::from(local) + 1;
@@ -267,8 +267,8 @@ mod tests {
 
     #[test]
     fn a_candidate_is_what_has_the_hash() {
-        let mut slots = Slots::with_room(4);
-        assert_eq!(Slots::default().candidate(7), None);
+        let mut slots = HashIndex::with_room(4);
+        assert_eq!(HashIndex::default().candidate(7), None);
         assert_eq!(slots.candidate(7), None);
         for hash in [7, u64::from(NO_TAG), (1 << HASH_BITS) - 1] {
             slots.put(hash, 3);

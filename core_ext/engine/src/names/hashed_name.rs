@@ -1,9 +1,9 @@
 //! A name in sixteen bytes, its hash among them.
 //!
-//! A name of up to 20 characters is two words of 60 bits. They are stored *mixed*: each is changed by a keyed hash of the
-//! other, one after the other (a Feistel network; H. Feistel, "Cryptography and computer privacy", 1973). Going through
-//! it backwards gives the words again, and the first mixed word is a hash of both. So no hash is stored, none is computed
-//! anew when a table grows, and two short names are equal when their cells are.
+//! A name of up to 20 characters is two words of 60 bits. They are stored *mixed*: each is changed by a keyed hash of
+//! the other, one after the other (a Feistel network; H. Feistel, "Cryptography and computer privacy", 1973). Going
+//! through it backwards gives the words again, and the first mixed word is a hash of both. So no hash is stored, none
+//! is computed again when a table grows, and two short names are equal when their hashed names are.
 
 use crate::names::ids::{Head, Packed, WORD_BITS, WORD_MASK, is_long, words_of};
 use crate::sync::random;
@@ -13,9 +13,9 @@ pub(crate) const HASH_BITS: u32 = WORD_BITS;
 
 /// A name's length, its hash, and in the second word the rest of a short name, or where the words of a long one are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Cell(Head);
+pub(crate) struct HashedName(Head);
 
-impl Cell {
+impl HashedName {
     /// How many characters the name has.
     pub(crate) fn length(self) -> u8 {
         self.0.length()
@@ -45,12 +45,12 @@ impl Cell {
         if self.is_long() { words_of(self.length()) } else { 0 }
     }
 
-    /// The cell of a long name whose words begin there.
+    /// A long name whose words begin there.
     pub(crate) fn at(self, start: usize) -> Self {
         Self(self.0.with_second(start as u64))
     }
 
-    /// The cell without the place of a long name's words.
+    /// The same without the position of a long name's words.
     #[inline]
     pub(crate) fn bare(self) -> Self {
         if self.is_long() { self.at(0) } else { self }
@@ -59,12 +59,12 @@ impl Cell {
 
 /// How a table mixes names: by random numbers of its own, so that names which collide in one table do not in another.
 #[derive(Clone, Copy)]
-pub(crate) struct Mixer {
+pub(crate) struct NameHasher {
     salts: [u64; 2],
     factors: [u64; 2],
 }
 
-impl Mixer {
+impl NameHasher {
     pub(crate) fn random() -> Self {
         // A factor with few bits would mix little.
         let factor = || random() | 1 << 63 | 1;
@@ -73,25 +73,25 @@ impl Mixer {
 
     /// A name as a table is asked for it.
     pub(crate) fn key<'a>(&self, name: Packed<'a>) -> Key<'a> {
-        Key { cell: self.mixed(name.length, name.short, name.long).bare(), words: name.long }
+        Key { hashed: self.mixed(name.length, name.short, name.long).bare(), words: name.long }
     }
 
-    /// The cell of an id; of a long one, whose words are among others, with their place.
+    /// An id, hashed; `words` are those of all long ids, and the position of this one's is kept.
     #[inline]
-    pub(crate) fn cell(&self, head: Head, words: &[u64]) -> Cell {
+    pub(crate) fn hashed(&self, head: Head, words: &[u64]) -> HashedName {
         self.mixed(head.length(), head.words(), head.long(words))
     }
 
     #[inline]
-    fn mixed(&self, length: u8, short: [u64; 2], long: &[u64]) -> Cell {
+    fn mixed(&self, length: u8, short: [u64; 2], long: &[u64]) -> HashedName {
         let mixed = if is_long(length) { [self.hash_of(length, long), short[1]] } else { self.mix(length, short) };
-        Cell(Head::of(length, mixed))
+        HashedName(Head::of(length, mixed))
     }
 
     /// Read a name; `words` are those of a long one.
-    pub(crate) fn name<'a>(&self, cell: Cell, words: &'a [u64]) -> Packed<'a> {
-        let length = cell.length();
-        let short = if cell.is_long() { [0; 2] } else { self.unmix(length, cell.0.words()) };
+    pub(crate) fn name<'a>(&self, hashed: HashedName, words: &'a [u64]) -> Packed<'a> {
+        let length = hashed.length();
+        let short = if hashed.is_long() { [0; 2] } else { self.unmix(length, hashed.0.words()) };
         Packed { length, short, long: words }
     }
 
@@ -123,8 +123,8 @@ impl Mixer {
         self.of_tail(all)
     }
 
-    /// Characters may pack to zeros, so names of different lengths may have the same words. No bits of a word are free for
-    /// the length; a salt that is turned by it differs between any two in bits that nobody knows.
+    /// Characters may pack to zeros, so names of different lengths may have the same words. No bits of a word are free
+    /// for the length; a salt that is turned by it differs between any two in bits that nobody knows.
     #[inline]
     fn of_length(&self, length: u8) -> u64 {
         self.salts[0].rotate_left(length.into())
@@ -142,8 +142,8 @@ fn fold(value: u64, factor: u64) -> u64 {
 /// A name as a table is asked for it.
 #[derive(Clone, Copy)]
 pub(crate) struct Key<'a> {
-    /// Of a long name without the place of its words.
-    pub(crate) cell: Cell,
+    /// Without the position of a long name's words.
+    pub(crate) hashed: HashedName,
     /// The words of a long name; none of a short one.
     pub(crate) words: &'a [u64],
 }
@@ -160,22 +160,22 @@ mod tests {
     proptest! {
         #[test]
         fn words_come_out_as_they_went_in(length in 1..=20_u8, first in 0..=WORD_MASK, second in 0..=WORD_MASK) {
-            let mixer = Mixer::random();
-            prop_assert_eq!(mixer.unmix(length, mixer.mix(length, [first, second])), [first, second]);
+            let hasher = NameHasher::random();
+            prop_assert_eq!(hasher.unmix(length, hasher.mix(length, [first, second])), [first, second]);
         }
     }
 
     #[test]
     fn names_that_differ_little_are_spread_evenly() {
-        let mixer = Mixer::random();
+        let hasher = NameHasher::random();
         for pattern in ["{}", "channel-0000000-{}", "{}-channel-0000000", "a-name-of-more-than-twenty-{}"] {
             let names: Vec<String> = (0..4096).map(|n| pattern.replace("{}", &format!("{n:04}"))).collect();
             let ids = Ids::of(names.iter().map(String::as_str), "channel").unwrap();
             for shift in [0, 18, HASH_BITS - 12] {
-                let places: HashSet<u64> =
-                    ids.iter().map(|name| mixer.key(name).cell.hash() >> shift & 0xfff).collect();
+                let positions: HashSet<u64> =
+                    ids.iter().map(|name| hasher.key(name).hashed.hash() >> shift & 0xfff).collect();
                 // Thrown at random into 4,096 places, 4,096 things fall into 2,589, give or take 24.
-                assert!(places.len() > 2_400, "{pattern}: {} places by the bits from {shift}", places.len());
+                assert!(positions.len() > 2_400, "{pattern}: {} positions by the bits from {shift}", positions.len());
             }
         }
     }
@@ -200,7 +200,7 @@ mod tests {
     }
 
     fn hashes_of(names: &[String]) -> HashSet<u64> {
-        let (mixer, ids) = (Mixer::random(), Ids::of(names.iter().map(String::as_str), "channel").unwrap());
-        ids.iter().map(|name| mixer.key(name).cell.hash()).collect()
+        let (hasher, ids) = (NameHasher::random(), Ids::of(names.iter().map(String::as_str), "channel").unwrap());
+        ids.iter().map(|name| hasher.key(name).hashed.hash()).collect()
     }
 }

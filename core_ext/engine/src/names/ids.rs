@@ -36,8 +36,8 @@ const fn codes() -> [u8; 256] {
     table
 }
 
-/// The codes of two characters at once; with [`FOREIGN_PAIR`] where either is none. Of its 128 KB the 64 characters use so
-/// few lines that they stay in the nearest cache.
+/// The codes of two characters at once; with [`FOREIGN_PAIR`] where either is none. Of its 128 KB the 64 characters use
+/// so few lines that they stay in the nearest cache.
 static PAIRS: [u16; 1 << 16] = pairs();
 const FOREIGN_PAIR: u16 = 0x8000;
 
@@ -85,8 +85,8 @@ pub struct Ids {
     words: Vec<u64>,
 }
 
-/// From the top: 8 bits of length (0: no id), and the two words of a short id; or, in the place of the second, where those
-/// of a long one begin.
+/// From the top: 8 bits of length (0: no id), and the two words of a short id; or, in the place of the second, where
+/// those of a long one begin.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Head(u128);
 
@@ -234,7 +234,7 @@ impl Packed<'_> {
         let mut left = self.length as usize;
         for &word in words {
             let characters = left.min(PER_WORD);
-            name.extend((0..characters).rev().map(|place| character(word >> (6 * place))));
+            name.extend((0..characters).rev().map(|position| character(word >> (6 * position))));
             left -= characters;
         }
     }
@@ -271,10 +271,10 @@ fn pack(chunk: &[u8], bad: &mut u8) -> u64 {
 #[inline]
 fn pack_whole(chunk: &[u8; PER_WORD], bad: &mut u8) -> u64 {
     let (mut word, mut foreign) = (0, 0);
-    for (place, &pair) in chunk.as_chunks().0.iter().rev().enumerate() {
+    for (position, &pair) in chunk.as_chunks().0.iter().rev().enumerate() {
         let codes = PAIRS[u16::from_le_bytes(pair) as usize];
         foreign |= codes;
-        word |= u64::from(codes) << (12 * place);
+        word |= u64::from(codes) << (12 * position);
     }
     *bad |= foreign.to_be_bytes()[0] & FOREIGN;
     word
@@ -308,10 +308,14 @@ mod tests {
     #[test]
     fn every_byte_that_is_no_character_is_refused_at_every_place() {
         for length in [1, 9, 10, 11, 19, 20, 21, 30, 128] {
-            for (place, byte) in (0..length).flat_map(|place| (0..=u8::MAX).map(move |byte| (place, byte))) {
+            for (position, byte) in (0..length).flat_map(|position| (0..=u8::MAX).map(move |byte| (position, byte))) {
                 let mut name = vec![b'x'; length];
-                name[place] = byte;
-                assert_eq!(Ids::default().push(&name, "user").is_ok(), ALPHABET.contains(&byte), "{byte} at {place}");
+                name[position] = byte;
+                assert_eq!(
+                    Ids::default().push(&name, "user").is_ok(),
+                    ALPHABET.contains(&byte),
+                    "{byte} at {position}"
+                );
             }
         }
     }

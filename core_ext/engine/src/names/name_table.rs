@@ -4,8 +4,8 @@ use compact_str::CompactString;
 
 use crate::memory::free::FreeNumbers;
 use crate::memory::pages::Pages;
-use crate::names::hash_index::{LOCAL_BITS, Local, Slots};
-use crate::names::hashed_name::{Cell, Key, Mixer};
+use crate::names::hash_index::{HashIndex, LOCAL_BITS, Local};
+use crate::names::hashed_name::{HashedName, Key, NameHasher};
 use crate::names::ids::Packed;
 
 /// So many numbers there are, without the two highest: in the highest shard these are no channels.
@@ -15,12 +15,13 @@ const PAGE: usize = 64;
 /// Below this a page is kept, or one name that comes and goes would allocate it each time.
 const MIN_UNUSED: usize = 16;
 
-/// Names <-> numbers. A freed number is used again, the lowest first, so that what is above the highest can be returned.
+/// Names <-> numbers. A freed number is used again, the lowest first, so that what is above the highest can be
+/// returned.
 ///
 /// What every lookup needs stands first, in one or two lines of memory.
 #[repr(C)]
 pub(crate) struct Names<R> {
-    slots: Slots,
+    index: HashIndex,
     records: Pages<R, PAGE>,
     free: FreeNumbers,
     /// The words of long names.
@@ -28,26 +29,26 @@ pub(crate) struct Names<R> {
     garbage: usize,
 }
 
-/// What a table holds of each name: its cell, and whatever else is wanted in the same place of memory.
-pub(crate) trait Record: Copy + Default {
-    fn cell(&self) -> Cell;
-    fn set_cell(&mut self, cell: Cell);
+/// What a table holds of each name: the hashed name, and whatever else is wanted in the same line of memory.
+pub(crate) trait NameRecord: Copy + Default {
+    fn hashed(&self) -> HashedName;
+    fn set_hashed(&mut self, hashed: HashedName);
 }
 
-impl Record for Cell {
-    fn cell(&self) -> Cell {
+impl NameRecord for HashedName {
+    fn hashed(&self) -> HashedName {
         *self
     }
 
-    fn set_cell(&mut self, cell: Cell) {
-        *self = cell;
+    fn set_hashed(&mut self, hashed: HashedName) {
+        *self = hashed;
     }
 }
 
-impl<R: Record> Default for Names<R> {
+impl<R: NameRecord> Default for Names<R> {
     fn default() -> Self {
         Self {
-            slots: Slots::default(),
+            index: HashIndex::default(),
             records: Pages::default(),
             free: FreeNumbers::default(),
             words: Vec::new(),
@@ -56,29 +57,33 @@ impl<R: Record> Default for Names<R> {
     }
 }
 
-impl<R: Record> Names<R> {
+impl<R: NameRecord> Names<R> {
     /// The number of a name.
     pub(crate) fn find(&self, key: Key) -> Option<Local> {
-        self.slots.find(key.cell.hash(), |local| self.is(local, key))
+        self.index.find(key.hashed.hash(), |local| self.is(local, key))
     }
 
     /// The number that a name has, if it has one, nearly always; reads no record.
     #[inline]
     pub(crate) fn candidate(&self, hash: u64) -> Option<Local> {
-        self.slots.candidate(hash)
+        self.index.candidate(hash)
     }
 
     /// Ask for what [`Names::candidate`] needs, ahead of its use.
     #[inline]
-    pub(crate) fn prefetch_slot(&self, hash: u64) {
-        self.slots.prefetch(hash);
+    pub(crate) fn prefetch_index(&self, hash: u64) {
+        self.index.prefetch(hash);
     }
 
     /// Whether a number has this name.
     #[inline]
     pub(crate) fn is(&self, local: Local, key: Key) -> bool {
-        let Some(cell) = self.records.get(local as usize).map(Record::cell) else { return false };
-        if key.words.is_empty() { cell == key.cell } else { cell.bare() == key.cell && self.words(cell) == key.words }
+        let Some(hashed) = self.records.get(local as usize).map(NameRecord::hashed) else { return false };
+        if key.words.is_empty() {
+            hashed == key.hashed
+        } else {
+            hashed.bare() == key.hashed && self.words(hashed) == key.words
+        }
     }
 
     /// Ask for what says where a number's record is, ahead of [`Names::prefetch`].
@@ -95,45 +100,45 @@ impl<R: Record> Names<R> {
 
     /// Number a name that has none.
     pub(crate) fn insert(&mut self, key: Key) -> Local {
-        if self.slots.is_full() {
-            self.rebuild_slots(self.len() + 1);
+        if self.index.is_full() {
+            self.rebuild_index(self.len() + 1);
         }
         let local = self.free.take_lowest().unwrap_or_else(|| self.fresh());
-        let cell = self.store(key);
-        self.records[local as usize].set_cell(cell);
-        self.slots.put(cell.hash(), local);
+        let hashed = self.store(key);
+        self.records[local as usize].set_hashed(hashed);
+        self.index.put(hashed.hash(), local);
         local
     }
 
     /// Make room for so many names in all, so that the table need not grow by steps.
     pub(crate) fn reserve(&mut self, names: usize) {
-        if !self.slots.has_room_for(names) {
-            self.rebuild_slots(names);
+        if !self.index.has_room_for(names) {
+            self.rebuild_index(names);
         }
     }
 
     /// Free a number.
     pub(crate) fn remove(&mut self, local: Local) {
-        let cell = self.records[local as usize].cell();
-        self.slots.remove(cell.hash(), local);
-        self.garbage += cell.words_elsewhere();
+        let hashed = self.records[local as usize].hashed();
+        self.index.remove(hashed.hash(), local);
+        self.garbage += hashed.words_elsewhere();
         self.records[local as usize] = R::default();
         self.free.put(local);
         self.give_back();
     }
 
     /// The name of a number, if it is in use.
-    pub(crate) fn name(&self, mixer: &Mixer, local: Local) -> Option<CompactString> {
-        let packed = self.packed(mixer, local)?;
+    pub(crate) fn name(&self, hasher: &NameHasher, local: Local) -> Option<CompactString> {
+        let packed = self.packed(hasher, local)?;
         let mut name = CompactString::with_capacity(packed.length.into());
         packed.write(&mut name);
         Some(name)
     }
 
     /// The name of a number, packed, if it is in use.
-    pub(crate) fn packed(&self, mixer: &Mixer, local: Local) -> Option<Packed<'_>> {
-        let cell = self.records.get(local as usize).map(Record::cell).filter(|cell| !cell.is_free())?;
-        Some(mixer.name(cell, self.words(cell)))
+    pub(crate) fn packed(&self, hasher: &NameHasher, local: Local) -> Option<Packed<'_>> {
+        let found = self.records.get(local as usize).map(NameRecord::hashed).filter(|name| !name.is_free())?;
+        Some(hasher.name(found, self.words(found)))
     }
 
     /// A number's record, if there is such a number, in use or not.
@@ -148,7 +153,7 @@ impl<R: Record> Names<R> {
         &self.records[local as usize]
     }
 
-    /// [`Names::record`], to change all but its cell.
+    /// [`Names::record`], to change all but its hashed name.
     #[inline]
     pub(crate) fn record_mut(&mut self, local: Local) -> &mut R {
         &mut self.records[local as usize]
@@ -161,7 +166,7 @@ impl<R: Record> Names<R> {
 
     /// Whether a number is some name's.
     pub(crate) fn is_used(&self, local: Local) -> bool {
-        self.records.get(local as usize).is_some_and(|record| !record.cell().is_free())
+        self.records.get(local as usize).is_some_and(|record| !record.hashed().is_free())
     }
 
     /// How many names there are.
@@ -179,18 +184,18 @@ impl<R: Record> Names<R> {
         self.records.bytes() + self.bytes_of_tables()
     }
 
-    /// Bytes held without what the records hold beside their cells.
+    /// Bytes held without what the records hold beside their hashed names.
     pub(crate) fn bytes_of_names(&self) -> usize {
-        self.records.bytes() / size_of::<R>() * size_of::<Cell>() + self.bytes_of_tables()
+        self.records.bytes() / size_of::<R>() * size_of::<HashedName>() + self.bytes_of_tables()
     }
 
     fn bytes_of_tables(&self) -> usize {
-        self.slots.bytes() + self.words.capacity() * size_of::<u64>() + self.free.bytes()
+        self.index.bytes() + self.words.capacity() * size_of::<u64>() + self.free.bytes()
     }
 
     /// The words of a long name; none of a short one.
-    fn words(&self, cell: Cell) -> &[u64] {
-        cell.words(&self.words)
+    fn words(&self, hashed: HashedName) -> &[u64] {
+        hashed.words(&self.words)
     }
 
     fn fresh(&mut self) -> Local {
@@ -201,38 +206,38 @@ impl<R: Record> Names<R> {
         local
     }
 
-    /// The cell of a name that has none, its words kept.
-    fn store(&mut self, key: Key) -> Cell {
+    /// Hash a name that is new, and keep its words.
+    fn store(&mut self, key: Key) -> HashedName {
         if key.words.is_empty() {
-            return key.cell;
+            return key.hashed;
         }
         let start = self.words.len();
         if self.words.capacity() < start + key.words.len() {
             self.words.reserve_exact(start / 8 + key.words.len());
         }
         self.words.extend_from_slice(key.words);
-        key.cell.at(start)
+        key.hashed.at(start)
     }
 
-    fn rebuild_slots(&mut self, names: usize) {
-        self.slots = Slots::with_room(names);
+    fn rebuild_index(&mut self, names: usize) {
+        self.index = HashIndex::with_room(names);
         for (local, record) in (0..).zip(self.records.iter()) {
-            if !record.cell().is_free() {
-                self.slots.put(record.cell().hash(), local);
+            if !record.hashed().is_free() {
+                self.index.put(record.hashed().hash(), local);
             }
         }
     }
 
     /// Return memory that is unused. What this costs was paid for by as many removals.
     fn give_back(&mut self) {
-        // Few long names among many short ones: going through all cells for each would not be paid for.
+        // Few long names among many short ones: going through all names for each would not be paid for.
         if self.garbage * 2 > self.words.len() && self.garbage * 8 > self.records.len() {
             self.compact_words();
         }
         if self.len() == 0 {
             *self = Self::default();
-        } else if self.slots.is_sparse_with(self.len()) {
-            self.rebuild_slots(self.len());
+        } else if self.index.is_sparse_with(self.len()) {
+            self.rebuild_index(self.len());
         }
         let bound = self.records.len() - self.free.run_below(self.records.len());
         if self.records.len() - bound >= MIN_UNUSED && bound.div_ceil(PAGE) < self.records.len().div_ceil(PAGE) {
@@ -243,10 +248,10 @@ impl<R: Record> Names<R> {
 
     fn compact_words(&mut self) {
         let mut words = Vec::with_capacity(self.words.len() - self.garbage);
-        for record in self.records.iter_mut().filter(|record| record.cell().is_long()) {
-            let (cell, moved) = (record.cell(), words.len());
-            words.extend_from_slice(cell.words(&self.words));
-            record.set_cell(cell.at(moved));
+        for record in self.records.iter_mut().filter(|record| record.hashed().is_long()) {
+            let (hashed, moved) = (record.hashed(), words.len());
+            words.extend_from_slice(hashed.words(&self.words));
+            record.set_hashed(hashed.at(moved));
         }
         (self.words, self.garbage) = (words, 0);
     }

@@ -57,17 +57,17 @@ fn memory_is_given_back() {
 
 #[test]
 fn names_take_their_cells_and_some_slots() {
-    let mut names = Names::<Cell>::default();
-    let (mixer, count) = (Mixer::random(), 3_000);
+    let mut names = Names::<HashedName>::default();
+    let (hasher, count) = (NameHasher::random(), 3_000);
     names.reserve(count);
-    let slots = names.slots.bytes();
+    let index = names.index.bytes();
     for n in 0..count {
-        names.insert(mixer.key(id(&format!("channel-{n}")).packed()));
+        names.insert(hasher.key(id(&format!("channel-{n}")).packed()));
     }
-    assert_eq!(names.slots.bytes(), slots, "there was room");
-    let least = count * (size_of::<Cell>() + size_of::<Local>());
+    assert_eq!(names.index.bytes(), index, "there was room");
+    let least = count * (size_of::<HashedName>() + size_of::<Local>());
     assert!((least..least * 3 / 2).contains(&names.bytes()), "{} bytes", names.bytes());
-    assert!(names.bytes() - names.bytes_of_names() < size_of::<Cell>());
+    assert!(names.bytes() - names.bytes_of_names() < size_of::<HashedName>());
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn slots_grow_by_little() {
     let mut names = Interner::default();
     for n in 0..3_000 {
         names.intern(&id(&format!("channel-{n}")));
-        assert!(names.names().slots.bytes() <= (n + 64) * size_of::<Local>() * 3 / 2, "{n}");
+        assert!(names.names().index.bytes() <= (n + 64) * size_of::<Local>() * 3 / 2, "{n}");
     }
 }
 
@@ -89,7 +89,7 @@ fn memory_is_given_back_while_names_are_left() {
         names.remove(local);
     }
     assert!(names.names().bytes() < full / 10, "{} of {full}", names.names().bytes());
-    assert!(names.names().slots.bytes() <= 2 * Slots::with_room(kept.len()).bytes());
+    assert!(names.names().index.bytes() <= 2 * HashIndex::with_room(kept.len()).bytes());
     assert!((0..100).all(|n| names.find(&id(&format!("{n:0>40}"))) == Some(kept[n])));
 }
 

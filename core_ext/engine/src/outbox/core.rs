@@ -5,23 +5,23 @@ use std::collections::{BTreeMap, HashSet};
 use compact_str::CompactString;
 
 use crate::error::{Error, Result};
-use crate::events::batch::{Batch, Course};
-use crate::events::payloads::Letter;
-use crate::outbox::instance_queues::{Due, Inbox, Inboxes};
+use crate::events::batch::{Batch, ChainLink};
+use crate::events::payloads::PayloadRef;
+use crate::outbox::instance_queues::{Due, InstanceQueue, InstanceQueues};
 
 /// The batches and the lanes.
 pub(crate) struct Outbox {
     due: Due,
-    inboxes: Inboxes,
-    lanes: BTreeMap<u32, Lane>,
-    /// By name, since an instance may be held before it is known; its inbox says it too.
-    held: HashSet<CompactString>,
+    queues: InstanceQueues,
+    lanes: BTreeMap<u32, LaneState>,
+    /// By name, since an instance may be suspended before it is known; its queue says it too.
+    suspended: HashSet<CompactString>,
     pub(crate) routed: usize,
     pub(crate) flushes: usize,
     pub(crate) copied: usize,
 }
 
-struct Lane {
+struct LaneState {
     epoch: u64,
     position: u64,
     told: Vec<Option<u64>>,
@@ -36,20 +36,20 @@ pub(crate) struct Targets<'a> {
 
 impl Outbox {
     pub(crate) fn new(due: Due, close_at: usize) -> Self {
-        let (inboxes, lanes, held) = (Inboxes::new(close_at), BTreeMap::new(), HashSet::new());
-        Self { due, inboxes, lanes, held, routed: 0, flushes: 0, copied: 0 }
+        let (queues, lanes, suspended) = (InstanceQueues::new(close_at), BTreeMap::new(), HashSet::new());
+        Self { due, queues, lanes, suspended, routed: 0, flushes: 0, copied: 0 }
     }
 
     /// Close the batches that are begun from now on, and those that wait, before they pass so many bytes.
     pub(crate) fn close_at(&mut self, bytes: usize) {
-        self.inboxes.close_at = bytes;
+        self.queues.close_at = bytes;
     }
 
     /// Enqueue an ephemeral event.
-    pub(crate) fn send(&mut self, targets: Targets, letter: Letter, now: u64) {
+    pub(crate) fn send(&mut self, targets: Targets, payload: PayloadRef, now: u64) {
         for &instance in targets.instances {
-            reach(&mut self.inboxes, &self.held, targets, instance);
-            self.inboxes.batch(instance, letter.len(), now).push(letter);
+            reach(&mut self.queues, &self.suspended, targets, instance);
+            self.queues.batch(instance, payload.len(), now).push(payload);
         }
         self.routed += targets.instances.len();
     }
@@ -60,15 +60,15 @@ impl Outbox {
         targets: Targets,
         lane: u32,
         seq: u64,
-        letter: Letter,
+        payload: PayloadRef,
         now: u64,
     ) -> Result<()> {
         self.check_rises(lane, seq)?;
         let state = self.lanes.get_mut(&lane).ok_or(Error::LaneNotOpen(lane))?;
         for &instance in targets.instances {
-            if !reach(&mut self.inboxes, &self.held, targets, instance).held {
-                let course = Course { lane, epoch: state.epoch, prev: state.tell(instance, seq) };
-                self.inboxes.batch(instance, letter.len(), now).push_in_lane(course, seq, letter);
+            if !reach(&mut self.queues, &self.suspended, targets, instance).suspended {
+                let link = ChainLink { lane, epoch: state.epoch, prev: state.tell(instance, seq) };
+                self.queues.batch(instance, payload.len(), now).push_in_lane(link, seq, payload);
                 self.routed += 1;
             }
         }
@@ -83,10 +83,10 @@ impl Outbox {
         }
         let mut marked = 0;
         for &instance in targets.instances {
-            if !reach(&mut self.inboxes, &self.held, targets, instance).held {
+            if !reach(&mut self.queues, &self.suspended, targets, instance).suspended {
                 for (&lane, state) in &mut self.lanes {
-                    let (course, seq) = state.mark(lane, instance);
-                    self.inboxes.batch(instance, 0, now).push_mark(course, seq);
+                    let (link, seq) = state.mark(lane, instance);
+                    self.queues.batch(instance, 0, now).push_mark(link, seq);
                 }
                 marked += 1;
             }
@@ -95,7 +95,7 @@ impl Outbox {
     }
 
     pub(crate) fn open_lane(&mut self, lane: u32, epoch: u64, position: u64) {
-        self.lanes.insert(lane, Lane { epoch, position, told: Vec::new() });
+        self.lanes.insert(lane, LaneState { epoch, position, told: Vec::new() });
     }
 
     pub(crate) fn close_lane(&mut self, lane: u32) {
@@ -120,30 +120,30 @@ impl Outbox {
 
     /// Forget an instance: its batches, and what it was told. Its number may go to another then.
     pub(crate) fn drop_instance(&mut self, instance: u32) {
-        self.inboxes.remove(instance);
+        self.queues.remove(instance);
         self.forget_told(instance);
     }
 
-    /// Send an instance nothing of any lane until it is released. Its chains begin anew then.
-    pub(crate) fn hold(&mut self, name: &str, instance: Option<u32>) {
-        self.held.insert(name.into());
+    /// Send an instance no stored event and no mark until it is resumed. Its chains start again then.
+    pub(crate) fn suspend(&mut self, name: &str, instance: Option<u32>) {
+        self.suspended.insert(name.into());
         if let Some(instance) = instance {
-            self.set_held(instance, true);
+            self.set_suspended(instance, true);
             self.forget_told(instance);
         }
     }
 
-    /// End a hold; whether there was one.
-    pub(crate) fn release(&mut self, name: &str, instance: Option<u32>) -> bool {
+    /// Send an instance stored events and marks again; whether it was suspended.
+    pub(crate) fn resume(&mut self, name: &str, instance: Option<u32>) -> bool {
         if let Some(instance) = instance {
-            self.set_held(instance, false);
+            self.set_suspended(instance, false);
         }
-        self.held.remove(name)
+        self.suspended.remove(name)
     }
 
-    /// Take the batches that are due, or all; in order for each instance. Whoever takes them writes each once.
+    /// Take the batches that are due, or all; in order for each instance. The caller writes each once.
     pub(crate) fn take(&mut self, now: u64, force: bool) -> Vec<(CompactString, Batch)> {
-        let batches = self.inboxes.take(self.due, now, force);
+        let batches = self.queues.take(self.due, now, force);
         self.flushes += batches.len();
         self.copied += batches.iter().map(|(_, batch)| batch.len()).sum::<usize>();
         batches
@@ -151,17 +151,17 @@ impl Outbox {
 
     /// Nanoseconds until a batch is due, None when all are empty.
     pub(crate) fn next_due(&self, now: u64) -> Option<u64> {
-        self.inboxes.due_at(self.due).map(|due| due.saturating_sub(now))
+        self.queues.due_at(self.due).map(|due| due.saturating_sub(now))
     }
 
     /// Records and bytes that wait.
     pub(crate) fn pending(&self) -> (usize, usize) {
-        self.inboxes.pending()
+        self.queues.pending()
     }
 
-    fn set_held(&mut self, instance: u32, held: bool) {
-        if let Some(inbox) = self.inboxes.get_mut(instance) {
-            inbox.held = held;
+    fn set_suspended(&mut self, instance: u32, suspended: bool) {
+        if let Some(queue) = self.queues.get_mut(instance) {
+            queue.suspended = suspended;
         }
     }
 
@@ -174,16 +174,21 @@ impl Outbox {
     }
 }
 
-/// An instance's inbox; one that is new has its name, and whether it is held, from now on.
-fn reach<'a>(inboxes: &'a mut Inboxes, held: &HashSet<CompactString>, targets: Targets, instance: u32) -> &'a Inbox {
-    inboxes.reach(instance, || {
+/// An instance's queue; one that is new has its name, and whether it is suspended, from now on.
+fn reach<'a>(
+    queues: &'a mut InstanceQueues,
+    suspended: &HashSet<CompactString>,
+    targets: Targets,
+    instance: u32,
+) -> &'a InstanceQueue {
+    queues.reach(instance, || {
         let name = (targets.name)(instance);
-        let held = held.contains(&name);
-        Inbox::new(name, held)
+        let suspended = suspended.contains(&name);
+        InstanceQueue::new(name, suspended)
     })
 }
 
-impl Lane {
+impl LaneState {
     /// Note that an instance is told of `seq`; what it was told of before, or where the lane stands.
     fn tell(&mut self, instance: u32, seq: u64) -> u64 {
         let position = self.position;
@@ -191,18 +196,18 @@ impl Lane {
     }
 
     /// A mark is the first word to an instance, or leaves its chain as it is.
-    fn mark(&mut self, lane: u32, instance: u32) -> (Course, u64) {
+    fn mark(&mut self, lane: u32, instance: u32) -> (ChainLink, u64) {
         let (epoch, position) = (self.epoch, self.position);
         let prev = *self.told(instance).get_or_insert(position);
-        (Course { lane, epoch, prev }, position)
+        (ChainLink { lane, epoch, prev }, position)
     }
 
     fn told(&mut self, instance: u32) -> &mut Option<u64> {
-        let place = instance as usize;
-        if self.told.len() <= place {
-            self.told.resize(place + 1, None);
+        let index = instance as usize;
+        if self.told.len() <= index {
+            self.told.resize(index + 1, None);
         }
-        &mut self.told[place]
+        &mut self.told[index]
     }
 }
 

@@ -1,10 +1,10 @@
-//! What waits for each instance, by the instance's number; and which instances have anything waiting.
+//! The queue of each instance, by the instance's number, and which queues are not empty.
 
 use compact_str::CompactString;
 
 use crate::events::batch::Batch;
 
-/// The most that a batch adds to a body: its version, a lane's header, a kind and a seq.
+/// The most that a batch adds to a payload: its version, a lane's header, a kind and a seq.
 pub(crate) const MAX_HEAD: usize = 1 + (1 + 5 + 10 + 10) + (1 + 10);
 
 /// When a batch is due.
@@ -17,57 +17,57 @@ pub(crate) struct Due {
 }
 
 /// The batches that wait for one instance.
-pub(crate) struct Inbox {
+pub(crate) struct InstanceQueue {
     name: CompactString,
     /// Nothing of any lane may wait here.
-    pub(crate) held: bool,
+    pub(crate) suspended: bool,
     closed: Vec<Batch>,
     open: Batch,
     since: u64,
 }
 
-/// An inbox for every instance that was ever a target, until the instance is dropped.
-pub(crate) struct Inboxes {
+/// A queue for every instance that was ever a target, until the instance is dropped.
+pub(crate) struct InstanceQueues {
     /// A batch is closed before it passes so many bytes.
     pub(crate) close_at: usize,
-    slots: Vec<Option<Inbox>>,
-    /// The instances whose inbox is not empty, in no order: so nobody has to look through those that are idle.
+    queues: Vec<Option<InstanceQueue>>,
+    /// The instances whose queue is not empty, in no order: so nobody has to look through those that are idle.
     waiting: Vec<u32>,
 }
 
-impl Inboxes {
+impl InstanceQueues {
     /// None yet; batches are closed before they pass so many bytes.
     pub(crate) fn new(close_at: usize) -> Self {
-        Self { close_at, slots: Vec::new(), waiting: Vec::new() }
+        Self { close_at, queues: Vec::new(), waiting: Vec::new() }
     }
 
-    /// The inbox of an instance; `make` makes it the first time.
-    pub(crate) fn reach(&mut self, instance: u32, make: impl FnOnce() -> Inbox) -> &mut Inbox {
-        let place = instance as usize;
-        if self.slots.len() <= place {
-            self.slots.resize_with(place + 1, || None);
+    /// The queue of an instance; `make` makes it the first time.
+    pub(crate) fn reach(&mut self, instance: u32, make: impl FnOnce() -> InstanceQueue) -> &mut InstanceQueue {
+        let index = instance as usize;
+        if self.queues.len() <= index {
+            self.queues.resize_with(index + 1, || None);
         }
-        self.slots[place].get_or_insert_with(make)
+        self.queues[index].get_or_insert_with(make)
     }
 
-    /// The inbox of an instance, if it was reached.
-    pub(crate) fn get_mut(&mut self, instance: u32) -> Option<&mut Inbox> {
-        self.slots.get_mut(instance as usize)?.as_mut()
+    /// The queue of an instance, if it was reached.
+    pub(crate) fn get_mut(&mut self, instance: u32) -> Option<&mut InstanceQueue> {
+        self.queues.get_mut(instance as usize)?.as_mut()
     }
 
-    /// The batch that takes a record of so many bytes beside its head. The inbox was reached before.
+    /// The batch that takes a record of so many bytes beside its head. The queue was reached before.
     pub(crate) fn batch(&mut self, instance: u32, length: usize, now: u64) -> &mut Batch {
-        let inbox = self.slots[instance as usize].as_mut().expect("it was reached");
-        if inbox.is_empty() {
+        let queue = self.queues[instance as usize].as_mut().expect("it was reached");
+        if queue.is_empty() {
             self.waiting.push(instance);
         }
-        inbox.batch(length, self.close_at, now)
+        queue.batch(length, self.close_at, now)
     }
 
     /// Forget an instance, and what waits for it.
     pub(crate) fn remove(&mut self, instance: u32) {
-        if let Some(slot) = self.slots.get_mut(instance as usize) {
-            *slot = None;
+        if let Some(queue) = self.queues.get_mut(instance as usize) {
+            *queue = None;
         }
         self.waiting.retain(|&other| other != instance);
     }
@@ -77,35 +77,35 @@ impl Inboxes {
         let mut batches = Vec::with_capacity(self.waiting.len());
         self.waiting.sort_unstable();
         self.waiting.retain(|&instance| {
-            let inbox = self.slots[instance as usize].as_mut().expect("what is removed does not wait");
-            if force || inbox.open_due_at(due) <= now {
-                inbox.close();
+            let queue = self.queues[instance as usize].as_mut().expect("what is removed does not wait");
+            if force || queue.open_due_at(due) <= now {
+                queue.close();
             }
-            batches.extend(inbox.closed.drain(..).map(|batch| (inbox.name.clone(), batch)));
-            !inbox.open.is_empty()
+            batches.extend(queue.closed.drain(..).map(|batch| (queue.name.clone(), batch)));
+            !queue.open.is_empty()
         });
         batches
     }
 
     /// When the first batch is due, None when nothing waits.
     pub(crate) fn due_at(&self, due: Due) -> Option<u64> {
-        self.waiting().map(|inbox| inbox.due_at(due)).min()
+        self.waiting().map(|queue| queue.due_at(due)).min()
     }
 
     /// Records and bytes that wait.
     pub(crate) fn pending(&self) -> (usize, usize) {
-        let batches = self.waiting().flat_map(|inbox| inbox.closed.iter().chain([&inbox.open]));
+        let batches = self.waiting().flat_map(|queue| queue.closed.iter().chain([&queue.open]));
         batches.fold((0, 0), |(records, bytes), batch| (records + batch.records(), bytes + batch.len()))
     }
 
-    fn waiting(&self) -> impl Iterator<Item = &Inbox> {
-        self.waiting.iter().filter_map(|&instance| self.slots[instance as usize].as_ref())
+    fn waiting(&self) -> impl Iterator<Item = &InstanceQueue> {
+        self.waiting.iter().filter_map(|&instance| self.queues[instance as usize].as_ref())
     }
 }
 
-impl Inbox {
-    pub(crate) fn new(name: CompactString, held: bool) -> Self {
-        Self { name, held, closed: Vec::new(), open: Batch::default(), since: 0 }
+impl InstanceQueue {
+    pub(crate) fn new(name: CompactString, suspended: bool) -> Self {
+        Self { name, suspended, closed: Vec::new(), open: Batch::default(), since: 0 }
     }
 
     fn is_empty(&self) -> bool {

@@ -1,4 +1,4 @@
-//! An engine out of a snapshot's file: names first, each numbered anew; then the lists, many users' at a time.
+//! An engine out of a snapshot's file: names first, each numbered again; then the lists, many users' at a time.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::snapshot::reading::Reader;
 use crate::table::channels::Channel;
 use crate::table::channels::filling::Filling;
 use crate::table::instances::Named;
-use crate::table::membership_lists::List;
+use crate::table::membership_lists::MembershipList;
 use crate::table::users::{Turn, User};
 
 /// Names that are numbered at a time.
@@ -58,7 +58,7 @@ impl Engine {
 struct Restored {
     engine: Engine,
     moment: Moment,
-    /// Nanoseconds since the file was written, once its head was read; for ever, if the clock went back.
+    /// Nanoseconds since the file was written, once its head was read; for good, if the clock went back.
     elapsed: Option<u64>,
     kind: Kind,
     /// The file has no room for more.
@@ -206,11 +206,11 @@ impl Restored {
         if turn.list().is_some() {
             return Err(Refusal::Inconsistent("a user twice"));
         }
-        turn.set_list(Some(List::of(&person.channels)));
+        turn.set_list(Some(MembershipList::of(&person.channels)));
         for &instance in &person.instances {
             self.place(&turn, person, instance)?;
         }
-        self.filling.push(&person.channels, turn.places().iter().map(|place| place.reader));
+        self.filling.push(&person.channels, turn.locations().iter().map(|location| location.subscription));
         if let Some(age) = person.age {
             let loaded_at = self.moment.now.wrapping_sub(age);
             self.victims.extend(table.cache.lock().put(turn.user(), loaded_at));
@@ -222,15 +222,15 @@ impl Restored {
         let instance = self.instances.get(instance).ok_or(Refusal::Inconsistent("no such instance"))?;
         let (table, named) = (&self.engine.table, Named { user: turn.user(), name: &person.name });
         let known = table.instances.find(instance);
-        if turn.places().iter().any(|place| Some(place.instance) == known) {
-            return Err(Refusal::Inconsistent("a place twice"));
+        if turn.locations().iter().any(|location| Some(location.instance) == known) {
+            return Err(Refusal::Inconsistent("a location twice"));
         }
         turn.arrive(table.instances.place(instance, named).map_err(|_| TOO_MANY_USERS)?);
         Ok(())
     }
 
     fn enter(&mut self) {
-        self.engine.table.channels.fill(&self.filling, self.engine.table.instances.readers());
+        self.engine.table.channels.fill(&self.filling, self.engine.table.instances.subscriptions());
         self.filling.clear();
     }
 

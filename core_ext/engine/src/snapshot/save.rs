@@ -1,12 +1,13 @@
 //! Snapshots: the table in a file, as names and numbers, whatever the table looks like inside.
 //!
 //! The file's sections are, in this order: the head (when it was written, how many channels there are, and the caller's
-//! note), the names of the instances, the names of the channels, the users. Instances and channels are numbered by their order there; a channel
-//! without characters is a number that nothing refers to. A user is a name, the age of the cached list plus one or 0, the
-//! instances, and the channels in rising order, each as its distance from the one before. Users with a cached list come
-//! in the order of last use. What numbers the table uses itself, and the keys of its hashes, are not in the file.
+//! note), the names of the instances, the names of the channels, the users. Instances and channels are numbered by
+//! their order there; a channel without characters is a number that nothing refers to. A user is a name, the age of the
+//! cached list plus one or 0, the instances, and the channels in rising order, each as its distance from the one
+//! before. Users with a cached list come in the order of last use. What numbers the table uses itself, and the keys of
+//! its hashes, are not in the file.
 //!
-//! Each user is read in the user's turn, so list and places belong together; others come and go meanwhile.
+//! Each user is read in the user's turn, so list and locations belong together; others come and go meanwhile.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -21,7 +22,7 @@ use crate::snapshot::format::{Kind, Moment, SECTION};
 use crate::snapshot::writing::Writer;
 use crate::table::cache::Cached;
 use crate::table::channels::pinning::Pin;
-use crate::table::membership_lists::List;
+use crate::table::membership_lists::MembershipList;
 use crate::table::users::User;
 
 impl Engine {
@@ -46,12 +47,13 @@ impl Engine {
         let turn = self.table.users.turn_of_number(user)?;
         let cached = self.table.cache.lock().cached(user, now);
         let names = self.table.instances.names();
-        let places: Places = turn.places().iter().map(|place| instances.number(names.name(place.instance))).collect();
+        let locations: Locations =
+            turn.locations().iter().map(|location| instances.number(names.name(location.instance))).collect();
         drop(names);
-        if places.is_empty() && cached.is_none() {
+        if locations.is_empty() && cached.is_none() {
             return None;
         }
-        Some(Person { name: self.table.users.name(user)?, list: turn.list()?, places, cached })
+        Some(Person { name: self.table.users.name(user)?, list: turn.list()?, locations, cached })
     }
 }
 
@@ -63,13 +65,13 @@ struct People {
 
 struct Person {
     name: CompactString,
-    list: List,
-    places: Places,
+    list: MembershipList,
+    locations: Locations,
     cached: Option<Cached>,
 }
 
 /// Instances, by their number in the file.
-type Places = SmallVec<[usize; 2]>;
+type Locations = SmallVec<[usize; 2]>;
 
 /// The instances in the order in which they were met.
 #[derive(Default)]
@@ -161,8 +163,8 @@ impl Sections<'_> {
         for person in people {
             put_name(&mut self.bytes, person.name.as_bytes());
             put_number(&mut self.bytes, person.cached.map_or(0, |cached| cached.age.saturating_add(1)));
-            put_count(&mut self.bytes, person.places.len());
-            person.places.iter().for_each(|&instance| put_count(&mut self.bytes, instance));
+            put_count(&mut self.bytes, person.locations.len());
+            person.locations.iter().for_each(|&instance| put_count(&mut self.bytes, instance));
             put_count(&mut self.bytes, person.list.len());
             let mut next = 0;
             person.list.each(&mut block, |channel| {

@@ -126,10 +126,10 @@ fn a_file_with_another_byte_is_refused() {
     let folder = Folder::new();
     small_engine().snapshot(&folder.file(), b"note", at(10)).unwrap();
     let whole = fs::read(folder.file()).unwrap();
-    for place in 0..whole.len() {
+    for position in 0..whole.len() {
         for flip in [1, 0x80, 0xff] {
             let mut other = whole.clone();
-            other[place] ^= flip;
+            other[position] ^= flip;
             reason(folder.restore(&other));
         }
     }
@@ -169,7 +169,7 @@ fn a_whole_file_that_makes_no_sense_is_refused() {
         (&[HEAD, CHANNELS, (4, b"\x01u\x01\x00\xff\xff\xff\x7f\x00")], "a section ends too early"),
         (&[HEAD, CHANNELS, (4, b"\x01u\x01\x00\x00\x01u\x01\x00\x00")], "a user twice"),
         (&[HEAD, INSTANCE, (4, b"\x01u\x00\x01\x01\x00")], "no such instance"),
-        (&[HEAD, INSTANCE, (4, b"\x01u\x00\x02\x00\x00\x00")], "a place twice"),
+        (&[HEAD, INSTANCE, (4, b"\x01u\x00\x02\x00\x00\x00")], "a location twice"),
     ];
     let folder = Folder::new();
     for (sections, expected) in cases {

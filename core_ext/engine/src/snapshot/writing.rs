@@ -3,8 +3,8 @@
 //! It begins with a mark and the version. Each section is its kind, its length and its bytes. At the end stand a mark,
 //! the file's length, and a checksum of all before it. Numbers are little-endian.
 //!
-//! It is written under another name, brought to the disk, and renamed. One name serves one writer, so two of them at once
-//! do no harm; what a killed one left behind is removed by the next.
+//! It is written under another name, brought to the disk, and renamed. One name serves one writer, so two of them at
+//! once do no harm; what a killed one left behind is removed by the next.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};

@@ -37,9 +37,9 @@ impl Cache {
 
     /// Begin to count a user's list as cached, loaded at `now`. Returns whom the cache has no more room for.
     pub(crate) fn put(&mut self, user: User, now: u64) -> Option<User> {
-        let place = user as usize;
-        extend_to(&mut self.times, place + 1, Times::default());
-        self.times[place].loaded_at = now;
+        let position = user as usize;
+        extend_to(&mut self.times, position + 1, Times::default());
+        self.times[position].loaded_at = now;
         self.touch(user);
         let victim = self.recency.oldest().filter(|_| self.recency.len() > self.capacity)?;
         self.recency.remove(victim);

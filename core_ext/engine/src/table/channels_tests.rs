@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::table::subscriptions::Numbers;
+use crate::table::subscriptions::SubscriptionIds;
 
 /// More than the locks are held for at a time.
 const MANY: usize = 5_000;
@@ -19,14 +19,15 @@ fn recounted(channels: &Channels) -> (usize, usize) {
 
 #[test]
 fn very_many_channels_are_held_and_let_go_and_each_byte_is_counted() {
-    let (channels, readers, mut numbers) = (Channels::new(), Readers::default(), Numbers::default());
+    let (channels, subscriptions, mut numbers) =
+        (Channels::new(), Subscriptions::default(), SubscriptionIds::default());
     let empty = channels.bytes();
     let all = ids((0..MANY).map(|n| format!("channel-{n}")));
-    // Every second reader is on one of two instances with the same tag.
-    let place = |user| (user, numbers.take(user % 2 * 63, user, &readers).unwrap());
-    let placed: Vec<(u32, Reader)> = (0..14).map(place).collect();
-    for &(user, reader) in &placed {
-        let (held, entries) = channels.hold(all.clone(), Some(reader), &readers);
+    // Every second subscription is on one of two instances with the same tag.
+    let position = |user| (user, numbers.take(user % 2 * 63, user, &subscriptions).unwrap());
+    let placed: Vec<(u32, Subscription)> = (0..14).map(position).collect();
+    for &(user, subscription) in &placed {
+        let (held, entries) = channels.hold(all.clone(), Some(subscription), &subscriptions);
         assert!(held.is_sorted() && held.iter().collect::<BTreeSet<_>>().len() == MANY);
         assert_eq!((entries, channels.bytes()), (if user < 2 { MANY } else { 0 }, recounted(&channels)));
     }
@@ -34,10 +35,10 @@ fn very_many_channels_are_held_and_let_go_and_each_byte_is_counted() {
     let found: BTreeSet<Channel> = all.iter().map(|name| channels.find(name).unwrap()).collect();
     let held: Vec<Channel> = found.into_iter().collect();
     let mut widths = vec![0; MANY];
-    channels.read_many(all, |index, view| widths[index] = view.width(&readers));
+    channels.read_many(all, |index, view| widths[index] = view.width(&subscriptions));
     assert!(held.len() == MANY && widths.iter().all(|&width| width == 2));
-    for &(user, reader) in &placed {
-        let gone = channels.exit(&held, Exit { reader: Some(reader), release: true }, &readers);
+    for &(user, subscription) in &placed {
+        let gone = channels.exit(&held, Exit { subscription: Some(subscription), release: true }, &subscriptions);
         assert_eq!((gone, channels.bytes()), (if user < 12 { 0 } else { MANY }, recounted(&channels)));
     }
     assert_eq!((channels.held(), channels.bytes()), (0, empty));
@@ -45,24 +46,26 @@ fn very_many_channels_are_held_and_let_go_and_each_byte_is_counted() {
 
 #[test]
 fn names_that_come_twice_are_held_once() {
-    let (channels, readers) = (Channels::new(), Readers::default());
+    let (channels, subscriptions) = (Channels::new(), Subscriptions::default());
     let twice = ids((0..MANY).chain(0..MANY).map(|n| format!("channel-{n}")));
-    let (held, _) = channels.hold(twice, None, &readers);
+    let (held, _) = channels.hold(twice, None, &subscriptions);
     assert_eq!((held.len(), channels.held()), (MANY, MANY));
-    channels.exit(&held, Exit { reader: None, release: true }, &readers);
+    channels.exit(&held, Exit { subscription: None, release: true }, &subscriptions);
     assert_eq!(channels.held(), 0);
 }
 
 #[test]
 fn blocks_that_are_half_free_are_moved_together() {
-    let (channels, readers, mut numbers) = (Channels::new(), Readers::default(), Numbers::default());
+    let (channels, subscriptions, mut numbers) =
+        (Channels::new(), Subscriptions::default(), SubscriptionIds::default());
     let all = ids((0..20 * MANY).map(|n| format!("channel-{n}")));
-    let placed: Vec<Reader> = (0..16).map(|user| numbers.take(user % 3, user, &readers).unwrap()).collect();
-    let held: Vec<Vec<Channel>> = placed.iter().map(|&r| channels.hold(all.clone(), Some(r), &readers).0).collect();
+    let placed: Vec<Subscription> = (0..16).map(|user| numbers.take(user % 3, user, &subscriptions).unwrap()).collect();
+    let held: Vec<Vec<Channel>> =
+        placed.iter().map(|&r| channels.hold(all.clone(), Some(r), &subscriptions).0).collect();
     let full = channels.bytes().1;
     let most: Vec<Channel> = held[0].iter().enumerate().filter(|(at, _)| at % 5 < 4).map(|(_, &id)| id).collect();
-    for &reader in &placed {
-        channels.exit(&most, Exit { reader: Some(reader), release: false }, &readers);
+    for &subscription in &placed {
+        channels.exit(&most, Exit { subscription: Some(subscription), release: false }, &subscriptions);
         assert!(channels.shards.iter().all(|shard| !shard.read().overflow.is_sparse()));
     }
     assert!(channels.bytes().1 < full, "{} of {full}", channels.bytes().1);

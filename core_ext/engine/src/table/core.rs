@@ -32,13 +32,13 @@ impl Table {
     /// The instances of a channel, each once.
     pub(crate) fn channel_targets(&self, channel: &Id) -> InstanceIds {
         let mut targets = InstanceIds::new();
-        self.channels.read(channel.packed(), |view| view.instances(self.instances.readers(), &mut targets));
+        self.channels.read(channel.packed(), |view| view.instances(self.instances.subscriptions(), &mut targets));
         targets
     }
 
     /// The instances that a user is on.
     pub(crate) fn user_targets(&self, user: &Id) -> InstanceIds {
-        let places = self.users.places(user).unwrap_or_default();
-        places.iter().map(|place| place.instance).collect()
+        let locations = self.users.locations(user).unwrap_or_default();
+        locations.iter().map(|location| location.instance).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! Instances: their names, who is on each, and the readers' numbers.
+//! Instances: their names, who is on each, and the subscriptions' numbers.
 
 use compact_str::CompactString;
 
@@ -6,9 +6,9 @@ use crate::error::{Error, Result};
 use crate::names::ids::Id;
 use crate::names::interner::Interner;
 use crate::sync::{RwLock, RwLockReadGuard};
-use crate::table::presence_sets::Rosters;
-use crate::table::subscriptions::{Numbers, Readers};
-use crate::table::users::{Place, User};
+use crate::table::presence_sets::PresenceSets;
+use crate::table::subscriptions::{SubscriptionIds, Subscriptions};
+use crate::table::users::{Location, User};
 
 /// A user, by number and by name.
 #[derive(Clone, Copy)]
@@ -21,19 +21,19 @@ pub(crate) struct Named<'a> {
 #[derive(Default)]
 pub(crate) struct Instances {
     state: RwLock<State>,
-    readers: Readers,
+    subscriptions: Subscriptions,
 }
 
 #[derive(Default)]
 struct State {
     names: Interner,
-    rosters: Rosters,
-    numbers: Numbers,
+    presence: PresenceSets,
+    numbers: SubscriptionIds,
 }
 
 impl State {
     fn retire(&mut self, instance: u32) {
-        if self.rosters.is_empty(instance) {
+        if self.presence.is_empty(instance) {
             self.names.remove(instance);
         }
     }
@@ -50,9 +50,9 @@ impl InstanceNames<'_> {
 }
 
 impl Instances {
-    /// Who the readers are.
-    pub(crate) fn readers(&self) -> &Readers {
-        &self.readers
+    /// Who the subscriptions are.
+    pub(crate) fn subscriptions(&self) -> &Subscriptions {
+        &self.subscriptions
     }
 
     /// The number of an instance that is known.
@@ -64,7 +64,7 @@ impl Instances {
     pub(crate) fn reach(&self, name: &Id) -> u32 {
         let state = &mut *self.state.write();
         let instance = state.names.intern(name);
-        state.rosters.reach(instance);
+        state.presence.reach(instance);
         instance
     }
 
@@ -73,29 +73,29 @@ impl Instances {
         InstanceNames(self.state.read())
     }
 
-    /// Put a user, who is not there, on an instance; an error where there is no number for one more reader.
-    pub(crate) fn place(&self, instance: &Id, named: Named) -> Result<Place> {
+    /// Put a user, who is not there, on an instance; an error where there is no number for one more subscription.
+    pub(crate) fn place(&self, instance: &Id, named: Named) -> Result<Location> {
         let state = &mut *self.state.write();
         let known = state.names.find(instance);
         let instance = state.names.intern(instance);
-        state.rosters.reach(instance);
-        let Some(reader) = state.numbers.take(instance, named.user, &self.readers) else {
+        state.presence.reach(instance);
+        let Some(subscription) = state.numbers.take(instance, named.user, &self.subscriptions) else {
             if known.is_none() {
                 state.names.remove(instance);
             }
             return Err(Error::Full);
         };
-        state.rosters.add(instance, named.user, named.name);
-        Ok(Place { instance, reader })
+        state.presence.add(instance, named.user, named.name);
+        Ok(Location { instance, subscription })
     }
 
-    /// Take a user off an instance. No channel names the reader any more.
-    pub(crate) fn displace(&self, place: Place, named: Named) {
-        let State { rosters, numbers, .. } = &mut *self.state.write();
-        rosters.remove(place.instance, named.user, named.name);
-        numbers.give_back(place.instance, place.reader);
-        if rosters.is_empty(place.instance) {
-            numbers.give_back_all(place.instance);
+    /// Take a user off an instance. No channel names the subscription any more.
+    pub(crate) fn withdraw(&self, location: Location, named: Named) {
+        let State { presence, numbers, .. } = &mut *self.state.write();
+        presence.remove(location.instance, named.user, named.name);
+        numbers.give_back(location.instance, location.subscription);
+        if presence.is_empty(location.instance) {
+            numbers.give_back_all(location.instance);
         }
     }
 
@@ -106,21 +106,21 @@ impl Instances {
 
     /// At most `count` users of an instance that come after one, or the first; in rising order.
     pub(crate) fn users_after(&self, instance: u32, last: Option<User>, count: usize) -> Vec<User> {
-        self.state.read().rosters.users_after(instance, last).take(count).collect()
+        self.state.read().presence.users_after(instance, last).take(count).collect()
     }
 
     /// Ask about the users of an instance, by its number, while both stay who they are; None for one that is not known.
-    pub(crate) fn ask<R>(&self, instance: &Id, ask: impl FnOnce(&Rosters, u32) -> R) -> Option<R> {
-        let State { names, rosters, .. } = &*self.state.read();
-        Some(ask(rosters, names.find(instance)?))
+    pub(crate) fn ask<R>(&self, instance: &Id, ask: impl FnOnce(&PresenceSets, u32) -> R) -> Option<R> {
+        let State { names, presence, .. } = &*self.state.read();
+        Some(ask(presence, names.find(instance)?))
     }
 
     /// The instances that hold a user, in rising order.
     pub(crate) fn occupied(&self) -> Vec<u32> {
-        self.state.read().rosters.instances().collect()
+        self.state.read().presence.instances().collect()
     }
 
-    /// As if all numbers of readers were taken.
+    /// As if all numbers of subscriptions were taken.
     #[cfg(test)]
     pub(crate) fn exhaust(&self) {
         self.state.write().numbers.exhaust();
@@ -132,9 +132,9 @@ impl Instances {
         self.state.read().names.names().len()
     }
 
-    /// Bytes held for names, and for rosters and readers.
+    /// Bytes held for names, and for presence and subscriptions.
     pub(crate) fn bytes(&self) -> (usize, usize) {
         let state = self.state.read();
-        (state.names.names().bytes(), state.rosters.bytes() + state.numbers.bytes() + self.readers.bytes())
+        (state.names.names().bytes(), state.presence.bytes() + state.numbers.bytes() + self.subscriptions.bytes())
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! Ids are coded by their distance from the one before, as a Golomb-Rice code (R. F. Rice, "Some practical universal
 //! noiseless coding techniques", 1979): hashes spread channels evenly, so distances are geometrically distributed, for
-//! which this code is the shortest there is. Blocks keep a change from coding the whole list anew.
+//! which this code is the shortest there is. Blocks keep a change from coding the whole list again.
 //!
-//! A list is one allocation, since most lists are short and an allocation takes as much as a dozen ids: a directory with
-//! an entry for each block, then the codes of all blocks. Nothing says how long these are: the last entry has a mark, and
-//! goes without the length of its block, which has what remains.
+//! A list is one allocation, since most lists are short and an allocation takes as much as a dozen ids: a directory
+//! with an entry for each block, then the codes of all blocks. Nothing says how long these are: the last entry has a
+//! mark, and goes without the length of its block, which has what remains.
 
 use std::iter::repeat_n;
 use std::sync::Arc;
@@ -37,10 +37,10 @@ const ALIGNMENT: usize = align_of::<usize>();
 
 /// Sorted ids, each once. A clone shares them until one of the two is changed.
 #[derive(Default, Clone)]
-pub(crate) struct List(Arc<[u8]>);
+pub(crate) struct MembershipList(Arc<[u8]>);
 
 /// Some of the ids of a list.
-pub(crate) struct Block<'a> {
+pub(crate) struct ListBlock<'a> {
     entry: Entry,
     codes: &'a [u8],
 }
@@ -60,12 +60,12 @@ struct Entry {
 
 type Entries = SmallVec<[Entry; 1]>;
 
-/// A bound that channels' numbers in their shards are below, as twelve bits and an exponent. Ids are counted without the
-/// numbers from there on, so that they are near each other.
+/// A bound that channels' numbers in their shards are below, as twelve bits and an exponent. Ids are counted without
+/// the numbers from there on, so that they are near each other.
 #[derive(Clone, Copy)]
 struct Span(u16);
 
-impl List {
+impl MembershipList {
     /// A list of sorted ids, each once.
     pub(crate) fn of(ids: &[Channel]) -> Self {
         let chunks = ids.chunks(BLOCK);
@@ -84,13 +84,13 @@ impl List {
     }
 
     /// The ids in parts that are small enough to be held uncoded.
-    pub(crate) fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = ListBlock<'_>> {
         let (directory, mut codes) = self.0.split_at(self.directory_size());
         directory.chunks(HEAD + LENGTH).map(move |bytes| {
             let entry = Entry::read(bytes, codes.len());
             let (own, rest) = codes.split_at(entry.length);
             codes = rest;
-            Block { entry, codes: own }
+            ListBlock { entry, codes: own }
         })
     }
 
@@ -114,19 +114,19 @@ impl List {
 
     /// Some of the ids after one, or the first ones; none at the end.
     pub(crate) fn after(&self, last: Option<Channel>) -> Vec<Channel> {
-        let (from, is_after) = (last.map_or(0, |last| self.place_of(last)), |id: &Channel| last < Some(*id));
+        let (from, is_after) = (last.map_or(0, |last| self.position_of(last)), |id: &Channel| last < Some(*id));
         let mut slices = self.blocks().skip(from).map(|block| block.ids().into_iter().filter(is_after).collect());
         slices.find(|ids: &Vec<Channel>| !ids.is_empty()).unwrap_or_default()
     }
 
     /// Add an id; whether it is new.
     pub(crate) fn insert(&mut self, id: Channel) -> bool {
-        self.change(id, |ids| ids.binary_search(&id).map_err(|place| ids.insert(place, id)).is_err())
+        self.change(id, |ids| ids.binary_search(&id).map_err(|position| ids.insert(position, id)).is_err())
     }
 
     /// Remove an id; whether it was there.
     pub(crate) fn remove(&mut self, id: Channel) -> bool {
-        self.change(id, |ids| ids.binary_search(&id).map(|place| ids.remove(place)).is_ok())
+        self.change(id, |ids| ids.binary_search(&id).map(|position| ids.remove(position)).is_ok())
     }
 
     /// Bytes allocated: none for an empty list.
@@ -135,26 +135,26 @@ impl List {
     }
 
     fn change(&mut self, id: Channel, work: impl FnOnce(&mut Vec<Channel>) -> bool) -> bool {
-        let place = self.place_of(id);
-        let mut ids = self.blocks().nth(place).map(|block| block.ids()).unwrap_or_default();
+        let position = self.position_of(id);
+        let mut ids = self.blocks().nth(position).map(|block| block.ids()).unwrap_or_default();
         let changed = work(&mut ids);
         if changed {
-            *self = self.with(place, &ids);
+            *self = self.with(position, &ids);
         }
         changed
     }
 
     /// The block where an id is, or would be.
-    fn place_of(&self, id: Channel) -> usize {
+    fn position_of(&self, id: Channel) -> usize {
         self.blocks().take_while(|block| block.entry.first <= id).count().saturating_sub(1)
     }
 
     /// The list with other ids in a block. The codes of the others are copied as they are.
-    fn with(&self, place: usize, ids: &[Channel]) -> Self {
+    fn with(&self, position: usize, ids: &[Channel]) -> Self {
         let chunks = ids.chunks(if ids.len() < 2 * BLOCK { ids.len().max(1) } else { BLOCK });
         let new: Entries = chunks.clone().map(Entry::of).collect();
         let old: Entries = self.blocks().map(|block| block.entry).collect();
-        let (before, after) = (&old[..place], old.get(place + 1..).unwrap_or_default());
+        let (before, after) = (&old[..position], old.get(position + 1..).unwrap_or_default());
         let (_, kept) = self.0.split_at(self.directory_size());
         Self::fill(&[before, &new, after].concat(), |codes| {
             let (before, after) = (length(before), length(after));
@@ -187,7 +187,7 @@ impl List {
     }
 }
 
-impl Block<'_> {
+impl ListBlock<'_> {
     /// Add the ids to others.
     pub(crate) fn read(&self, ids: &mut Vec<Channel>) {
         let Entry { first, low_bits, span, .. } = self.entry;

@@ -34,7 +34,7 @@ fn even_ids(count: u32, seed: u32) -> BTreeSet<Channel> {
 }
 
 /// What every list is held against after each change.
-fn check(list: &List, model: &BTreeSet<Channel>) {
+fn check(list: &MembershipList, model: &BTreeSet<Channel>) {
     let ids: Vec<Channel> = model.iter().copied().collect();
     assert_eq!(list.len(), ids.len());
     assert_eq!(list.ids(), ids);
@@ -48,8 +48,8 @@ fn check(list: &List, model: &BTreeSet<Channel>) {
     assert_eq!(list.bytes(), allocated);
 }
 
-fn list_of(model: &BTreeSet<Channel>) -> List {
-    List::of(&model.iter().copied().collect::<Vec<_>>())
+fn list_of(model: &BTreeSet<Channel>) -> MembershipList {
+    MembershipList::of(&model.iter().copied().collect::<Vec<_>>())
 }
 
 proptest! {
@@ -106,8 +106,8 @@ fn lists_change_at_the_borders_of_their_blocks() {
     for count in BORDERS {
         #[expect(clippy::cast_possible_truncation, reason = "a short list")]
         let model = even_ids(count as u32, 2);
-        let places = [0, 1, 510, 511, 512, 513, 1_023, 1_024, 1_535, count / 2, count.saturating_sub(1)];
-        let near = places.iter().filter_map(|&place| model.iter().nth(place).copied());
+        let positions = [0, 1, 510, 511, 512, 513, 1_023, 1_024, 1_535, count / 2, count.saturating_sub(1)];
+        let near = positions.iter().filter_map(|&position| model.iter().nth(position).copied());
         for id in near.flat_map(|id| [id - 1, id, id + 1]).chain([0, u32::MAX]) {
             let (mut list, mut changed) = (list_of(&model), model.clone());
             assert_eq!(list.insert(id), changed.insert(id));
@@ -121,7 +121,7 @@ fn lists_change_at_the_borders_of_their_blocks() {
 
 #[test]
 fn blocks_are_cut_as_they_grow_and_go_when_empty() {
-    let mut list = List::default();
+    let mut list = MembershipList::default();
     for id in 0..5_000 {
         assert!(list.insert(id * 7));
     }
@@ -134,22 +134,22 @@ fn blocks_are_cut_as_they_grow_and_go_when_empty() {
 fn the_other_blocks_stay_as_they_are() {
     let model = even_ids(3_000, 3);
     let mut list = list_of(&model);
-    let codes = |list: &List| list.blocks().map(|block| block.codes.to_vec()).collect::<Vec<_>>();
+    let codes = |list: &MembershipList| list.blocks().map(|block| block.codes.to_vec()).collect::<Vec<_>>();
     let before = codes(&list);
     assert!(list.insert(model.iter().nth(1_200).unwrap() + 1));
     let after = codes(&list);
-    let changed: Vec<usize> = (0..before.len()).filter(|&place| before[place] != after[place]).collect();
+    let changed: Vec<usize> = (0..before.len()).filter(|&position| before[position] != after[position]).collect();
     assert_eq!((before.len(), after.len(), changed), (6, 6, vec![2]));
 }
 
 #[test]
 fn a_clone_is_the_same_until_one_is_changed() {
-    let list = List::of(&[1, 2, 3]);
+    let list = MembershipList::of(&[1, 2, 3]);
     let mut clone = list.clone();
     assert!(!clone.insert(2) && clone.is_same(&list));
     assert!(clone.insert(4) && !clone.is_same(&list));
     assert_eq!((list.ids(), clone.ids()), (vec![1, 2, 3], vec![1, 2, 3, 4]));
-    assert!(!List::of(&[1, 2, 3]).is_same(&list));
+    assert!(!MembershipList::of(&[1, 2, 3]).is_same(&list));
 }
 
 #[test]
@@ -160,5 +160,5 @@ fn a_membership_takes_two_bytes_all_included() {
 
 #[test]
 fn a_list_of_one_fits_the_smallest_allocation() {
-    assert_eq!([0, 5, u32::MAX].map(|id| List::of(&[id]).bytes()), [24; 3]);
+    assert_eq!([0, 5, u32::MAX].map(|id| MembershipList::of(&[id]).bytes()), [24; 3]);
 }

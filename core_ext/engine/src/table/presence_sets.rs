@@ -42,60 +42,60 @@ fn hash_of(user: &str) -> u64 {
 
 /// The users of each instance.
 #[derive(Default)]
-pub(crate) struct Rosters {
-    rosters: Vec<Roster>,
+pub(crate) struct PresenceSets {
+    presence: Vec<PresenceSet>,
 }
 
 #[derive(Default)]
-struct Roster {
+struct PresenceSet {
     users: BTreeSet<u32>,
     digest: Digest,
 }
 
-impl Rosters {
+impl PresenceSets {
     /// Make room for an instance that was just interned.
     pub(crate) fn reach(&mut self, instance: u32) {
-        let len = self.rosters.len().max(instance as usize + 1);
-        self.rosters.resize_with(len, Roster::default);
+        let len = self.presence.len().max(instance as usize + 1);
+        self.presence.resize_with(len, PresenceSet::default);
     }
 
     pub(crate) fn add(&mut self, instance: u32, user: u32, name: &str) {
-        let roster = &mut self.rosters[instance as usize];
-        if roster.users.insert(user) {
-            roster.digest.add(name);
+        let set = &mut self.presence[instance as usize];
+        if set.users.insert(user) {
+            set.digest.add(name);
         }
     }
 
     pub(crate) fn remove(&mut self, instance: u32, user: u32, name: &str) {
-        let roster = &mut self.rosters[instance as usize];
-        if roster.users.remove(&user) {
-            roster.digest.subtract(name);
+        let set = &mut self.presence[instance as usize];
+        if set.users.remove(&user) {
+            set.digest.subtract(name);
         }
     }
 
     /// The users of an instance that come after one, or all; in rising order.
     pub(crate) fn users_after(&self, instance: u32, last: Option<u32>) -> impl Iterator<Item = u32> {
         let from = last.map_or(Unbounded, Excluded);
-        self.rosters[instance as usize].users.range((from, Unbounded)).copied()
+        self.presence[instance as usize].users.range((from, Unbounded)).copied()
     }
 
     pub(crate) fn is_empty(&self, instance: u32) -> bool {
-        self.rosters[instance as usize].users.is_empty()
+        self.presence[instance as usize].users.is_empty()
     }
 
     pub(crate) fn digest(&self, instance: u32) -> Digest {
-        self.rosters[instance as usize].digest
+        self.presence[instance as usize].digest
     }
 
     /// The instances that hold a user, in rising order.
     pub(crate) fn instances(&self) -> impl Iterator<Item = u32> {
-        (0..).zip(&self.rosters).filter(|(_, roster)| !roster.users.is_empty()).map(|(instance, _)| instance)
+        (0..).zip(&self.presence).filter(|(_, set)| !set.users.is_empty()).map(|(instance, _)| instance)
     }
 
     /// Bytes held, nearly: the nodes of a tree are about two thirds full.
     pub(crate) fn bytes(&self) -> usize {
-        let users: usize = self.rosters.iter().map(|roster| roster.users.len()).sum();
-        self.rosters.capacity() * size_of::<Roster>() + users * size_of::<u32>() * 3 / 2
+        let users: usize = self.presence.iter().map(|set| set.users.len()).sum();
+        self.presence.capacity() * size_of::<PresenceSet>() + users * size_of::<u32>() * 3 / 2
     }
 }
 
@@ -105,16 +105,16 @@ mod tests {
 
     #[test]
     fn a_digest_is_that_of_the_users_in_any_order() {
-        let mut rosters = Rosters::default();
-        rosters.reach(0);
+        let mut presence = PresenceSets::default();
+        presence.reach(0);
         for (user, name) in [(3, "carol"), (1, "alice"), (2, "bob"), (1, "alice")] {
-            rosters.add(0, user, name);
+            presence.add(0, user, name);
         }
-        assert_eq!(rosters.digest(0), Digest::of(["alice", "bob", "carol"]));
-        rosters.remove(0, 2, "bob");
-        rosters.remove(0, 2, "bob");
-        assert_eq!(rosters.digest(0), Digest::of(["carol", "alice"]));
-        assert_ne!(rosters.digest(0), Digest::of(["carol", "bob"]));
+        assert_eq!(presence.digest(0), Digest::of(["alice", "bob", "carol"]));
+        presence.remove(0, 2, "bob");
+        presence.remove(0, 2, "bob");
+        assert_eq!(presence.digest(0), Digest::of(["carol", "alice"]));
+        assert_ne!(presence.digest(0), Digest::of(["carol", "bob"]));
     }
 
     #[test]
@@ -124,13 +124,13 @@ mod tests {
 
     #[test]
     fn users_are_listed_from_any_point() {
-        let mut rosters = Rosters::default();
-        rosters.reach(1);
+        let mut presence = PresenceSets::default();
+        presence.reach(1);
         for user in [4, 2, 9] {
-            rosters.add(1, user, "x");
+            presence.add(1, user, "x");
         }
-        assert_eq!(rosters.users_after(1, None).collect::<Vec<_>>(), [2, 4, 9]);
-        assert_eq!(rosters.users_after(1, Some(2)).collect::<Vec<_>>(), [4, 9]);
-        assert_eq!(rosters.instances().collect::<Vec<_>>(), [1]);
+        assert_eq!(presence.users_after(1, None).collect::<Vec<_>>(), [2, 4, 9]);
+        assert_eq!(presence.users_after(1, Some(2)).collect::<Vec<_>>(), [4, 9]);
+        assert_eq!(presence.instances().collect::<Vec<_>>(), [1]);
     }
 }

@@ -1,9 +1,9 @@
-//! The way of bulk work along the shards.
+//! The order of bulk work: by shard.
 
 use smallvec::SmallVec;
 
 use crate::names::hash_index::LOCAL_BITS;
-use crate::names::hashed_name::{Cell, HASH_BITS, Key, Mixer};
+use crate::names::hashed_name::{HASH_BITS, HashedName, Key, NameHasher};
 use crate::names::ids::Ids;
 
 /// The top bits of a hash are the shard.
@@ -22,35 +22,37 @@ const MANY: usize = 128;
 
 /// Names in the order of their shards.
 ///
-/// The cells move there whole: reading names through an index of the order costs as many misses again as the table
-/// itself.
-pub(crate) struct Course {
+/// The hashed names are moved into that order whole: reading names through an index of the order costs as many misses
+/// again as the table itself.
+pub(crate) struct ShardOrder {
     /// Those of long names say where their words are.
-    cells: Vec<Cell>,
+    hashed_names: Vec<HashedName>,
     words: Vec<u64>,
     /// The index of each name, if it is wanted.
     indices: Vec<u32>,
 }
 
-impl Course {
-    pub(crate) fn of(names: Ids, mixer: &Mixer) -> Self {
-        let (unordered, words) = mixed(names, mixer);
-        let mut cells = vec![Cell::default(); unordered.len()];
-        along_shards(&unordered, |place, _, cell| cells[place] = cell);
-        Self { cells, words, indices: Vec::new() }
+impl ShardOrder {
+    pub(crate) fn of(names: Ids, hasher: &NameHasher) -> Self {
+        let (unordered, words) = mixed(names, hasher);
+        let mut hashed_names = vec![HashedName::default(); unordered.len()];
+        along_shards(&unordered, |position, _, hashed| hashed_names[position] = hashed);
+        Self { hashed_names, words, indices: Vec::new() }
     }
 
-    /// A course that knows which name is where.
-    pub(crate) fn indexed(names: Ids, mixer: &Mixer) -> Self {
-        let (unordered, words) = mixed(names, mixer);
-        let (mut cells, mut indices) = (vec![Cell::default(); unordered.len()], vec![0; unordered.len()]);
-        along_shards(&unordered, |place, index, cell| (cells[place], indices[place]) = (cell, index));
-        Self { cells, words, indices }
+    /// An order that knows the index of each name.
+    pub(crate) fn indexed(names: Ids, hasher: &NameHasher) -> Self {
+        let (unordered, words) = mixed(names, hasher);
+        let (mut hashed_names, mut indices) = (vec![HashedName::default(); unordered.len()], vec![0; unordered.len()]);
+        along_shards(&unordered, |position, index, hashed| {
+            (hashed_names[position], indices[position]) = (hashed, index);
+        });
+        Self { hashed_names, words, indices }
     }
 
     /// The names in the order of their shards.
-    pub(crate) fn cells(&self) -> &[Cell] {
-        &self.cells
+    pub(crate) fn hashed_names(&self) -> &[HashedName] {
+        &self.hashed_names
     }
 
     /// The index of each name in that order.
@@ -59,40 +61,40 @@ impl Course {
     }
 
     #[inline]
-    pub(crate) fn key(&self, cell: Cell) -> Key<'_> {
-        Key { cell: cell.bare(), words: cell.words(&self.words) }
+    pub(crate) fn key(&self, hashed: HashedName) -> Key<'_> {
+        Key { hashed: hashed.bare(), words: hashed.words(&self.words) }
     }
 }
 
 /// The shard of a name.
 #[inline]
-pub(crate) fn shard_of(cell: Cell) -> usize {
-    (cell.hash() >> (HASH_BITS - SHARD_BITS)) as usize
+pub(crate) fn shard_of(hashed: HashedName) -> usize {
+    (hashed.hash() >> (HASH_BITS - SHARD_BITS)) as usize
 }
 
-/// The cells of names, in the memory where the names were, and the words of long ones.
-fn mixed(names: Ids, mixer: &Mixer) -> (Vec<Cell>, Vec<u64>) {
+/// The hashed names, in the memory where the names were, and the words of long ones.
+fn mixed(names: Ids, hasher: &NameHasher) -> (Vec<HashedName>, Vec<u64>) {
     let (heads, words) = names.into_parts();
-    (heads.into_iter().map(|head| mixer.cell(head, &words)).collect(), words)
+    (heads.into_iter().map(|head| hasher.hashed(head, &words)).collect(), words)
 }
 
-/// Say of each cell its place in the order of the shards, its index, and what it is.
-fn along_shards(cells: &[Cell], mut say: impl FnMut(usize, u32, Cell)) {
-    let indexed = || (0_u32..).zip(cells.iter().copied());
-    if cells.len() < MANY {
-        let mut sorted: SmallVec<[(u32, Cell); 4]> = indexed().collect();
-        sorted.sort_unstable_by_key(|&(_, cell)| shard_of(cell));
-        return sorted.into_iter().enumerate().for_each(|(place, (index, cell))| say(place, index, cell));
+/// Tell for each hashed name its position in the order of the shards, its index, and itself.
+fn along_shards(hashed_names: &[HashedName], mut say: impl FnMut(usize, u32, HashedName)) {
+    let indexed = || (0_u32..).zip(hashed_names.iter().copied());
+    if hashed_names.len() < MANY {
+        let mut sorted: SmallVec<[(u32, HashedName); 4]> = indexed().collect();
+        sorted.sort_unstable_by_key(|&(_, hashed)| shard_of(hashed));
+        return sorted.into_iter().enumerate().for_each(|(position, (index, hashed))| say(position, index, hashed));
     }
-    let mut places = [0_u32; SHARDS + 1];
-    for &cell in cells {
-        places[shard_of(cell) + 1] += 1;
+    let mut positions = [0_u32; SHARDS + 1];
+    for &hashed in hashed_names {
+        positions[shard_of(hashed) + 1] += 1;
     }
-    (1..places.len()).for_each(|shard| places[shard] += places[shard - 1]);
-    for (index, cell) in indexed() {
-        let place = &mut places[shard_of(cell)];
-        say(*place as usize, index, cell);
-        *place += 1;
+    (1..positions.len()).for_each(|shard| positions[shard] += positions[shard - 1]);
+    for (index, hashed) in indexed() {
+        let position = &mut positions[shard_of(hashed)];
+        say(*position as usize, index, hashed);
+        *position += 1;
     }
 }
 
@@ -112,8 +114,8 @@ pub(crate) fn sort_run(numbers: &mut [u32]) {
         }
         bits[word] |= bit;
     }
-    let mut sorted = ones(&bits).map(|place| first + place).chain(doubles.iter().copied());
-    numbers.iter_mut().zip(&mut sorted).for_each(|(place, number)| *place = number);
+    let mut sorted = ones(&bits).map(|position| first + position).chain(doubles.iter().copied());
+    numbers.iter_mut().zip(&mut sorted).for_each(|(position, number)| *position = number);
     if !doubles.is_empty() {
         numbers.sort_unstable();
     }
@@ -147,16 +149,16 @@ mod tests {
         }
 
         #[test]
-        fn a_course_has_every_name_once_and_goes_from_shard_to_shard(names in vec("[a-z]{1,30}", 0..3_000)) {
+        fn an_order_has_every_name_once_and_goes_from_shard_to_shard(names in vec("[a-z]{1,30}", 0..3_000)) {
             let ids = Ids::of(names.iter().map(String::as_str), "channel").unwrap();
-            let mixer = Mixer::random();
-            let course = Course::indexed(ids.clone(), &mixer);
-            prop_assert!(course.cells.is_sorted_by_key(|&cell| shard_of(cell)));
-            for (&cell, index) in course.cells().iter().zip(course.indices()) {
-                let (key, expected) = (course.key(cell), mixer.key(ids.get(index)));
-                prop_assert_eq!((key.cell, key.words), (expected.cell, expected.words));
+            let hasher = NameHasher::random();
+            let order = ShardOrder::indexed(ids.clone(), &hasher);
+            prop_assert!(order.hashed_names.is_sorted_by_key(|&hashed| shard_of(hashed)));
+            for (&hashed, index) in order.hashed_names().iter().zip(order.indices()) {
+                let (key, expected) = (order.key(hashed), hasher.key(ids.get(index)));
+                prop_assert_eq!((key.hashed, key.words), (expected.hashed, expected.words));
             }
-            let mut all: Vec<usize> = course.indices().collect();
+            let mut all: Vec<usize> = order.indices().collect();
             all.sort_unstable();
             prop_assert!(all.into_iter().eq(0..names.len()));
         }

@@ -1,19 +1,19 @@
 //! Users: where each is, and the channels of each; in shards by the hash of the user's name.
 //!
-//! Whoever changes a user first waits for the user's *turn*, and keeps it for the whole operation: changes of one user
-//! never interleave, and those of others never wait for them. No lock is held meanwhile.
+//! A thread that changes a user first waits for the user's *turn*, and keeps it for the whole operation: changes of one
+//! user never interleave, and those of others never wait for them. No lock is held meanwhile.
 
 use compact_str::CompactString;
 use smallvec::SmallVec;
 
 use crate::memory::pages::reserve;
 use crate::names::hash_index::Local;
-use crate::names::hashed_name::{Cell, HASH_BITS, Key, Mixer};
+use crate::names::hashed_name::{HASH_BITS, HashedName, Key, NameHasher};
 use crate::names::ids::Id;
 use crate::names::name_table::Names;
 use crate::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
-use crate::table::membership_lists::List;
-use crate::table::subscriptions::Reader;
+use crate::table::membership_lists::MembershipList;
+use crate::table::subscriptions::Subscription;
 
 /// A user's number in the engine.
 pub(crate) type User = u32;
@@ -23,17 +23,17 @@ const SHARDS: usize = 1 << SHARD_BITS;
 
 /// A user on an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     pub(crate) instance: u32,
-    pub(crate) reader: Reader,
+    pub(crate) subscription: Subscription,
 }
 
-/// The places of a user; nearly always one.
-pub(crate) type Places = SmallVec<[Place; 2]>;
+/// The locations of a user; nearly always one.
+pub(crate) type Locations = SmallVec<[Location; 2]>;
 
 /// The users that are online or cached.
 pub(crate) struct Users {
-    mixer: Mixer,
+    hasher: NameHasher,
     shards: Box<[Shard]>,
     online: AtomicUsize,
     bytes_names: AtomicUsize,
@@ -48,14 +48,14 @@ struct Shard {
 
 #[derive(Default)]
 struct State {
-    names: Names<Cell>,
+    names: Names<HashedName>,
     members: Vec<Member>,
 }
 
 #[derive(Default)]
 struct Member {
-    list: Option<List>,
-    places: Places,
+    list: Option<MembershipList>,
+    locations: Locations,
     busy: bool,
 }
 
@@ -69,54 +69,54 @@ impl Users {
     pub(crate) fn new() -> Self {
         let zero = || AtomicUsize::new(0);
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Self { mixer: Mixer::random(), shards, online: zero(), bytes_names: zero(), bytes_lists: zero() }
+        Self { hasher: NameHasher::random(), shards, online: zero(), bytes_names: zero(), bytes_lists: zero() }
     }
 
     /// Wait for the turn of a user, who need not be known.
     pub(crate) fn turn(&self, name: &Id) -> Turn<'_> {
-        let key = self.mixer.key(name.packed());
-        self.wait(shard_of(key.cell.hash()), |state| Some(state.intern(key))).expect("an interned user is there")
+        let key = self.hasher.key(name.packed());
+        self.wait(shard_of(key.hashed.hash()), |state| Some(state.intern(key))).expect("an interned user is there")
     }
 
     /// Wait for the turn of a user, if the user is known.
     pub(crate) fn turn_of_known(&self, name: &Id) -> Option<Turn<'_>> {
-        let key = self.mixer.key(name.packed());
-        self.wait(shard_of(key.cell.hash()), |state| state.names.find(key))
+        let key = self.hasher.key(name.packed());
+        self.wait(shard_of(key.hashed.hash()), |state| state.names.find(key))
     }
 
-    /// Wait for the turn of whoever has a number now.
+    /// Wait for the turn of the user who has a number now.
     pub(crate) fn turn_of_number(&self, user: User) -> Option<Turn<'_>> {
         let (shard, local) = split(user);
         self.wait(shard, |state| state.names.is_used(local).then_some(local))
     }
 
     /// The user's list, if the user is online.
-    pub(crate) fn online_list(&self, name: &Id) -> Option<List> {
+    pub(crate) fn online_list(&self, name: &Id) -> Option<MembershipList> {
         self.ask_online(name, |member| member.list.clone()).flatten()
     }
 
     /// How many channels the user's list has, online or not; none of a user who is not known.
     pub(crate) fn list_len(&self, name: &Id) -> usize {
-        let key = self.mixer.key(name.packed());
-        let state = self.shards[shard_of(key.cell.hash())].state.lock();
+        let key = self.hasher.key(name.packed());
+        let state = self.shards[shard_of(key.hashed.hash())].state.lock();
         let list = state.names.find(key).and_then(|local| state.members[local as usize].list.as_ref());
-        list.map_or(0, List::len)
+        list.map_or(0, MembershipList::len)
     }
 
-    /// The user's places, if the user is online.
-    pub(crate) fn places(&self, name: &Id) -> Option<Places> {
-        self.ask_online(name, |member| member.places.clone())
+    /// The user's locations, if the user is online.
+    pub(crate) fn locations(&self, name: &Id) -> Option<Locations> {
+        self.ask_online(name, |member| member.locations.clone())
     }
 
-    /// Ask about the user's places while they stay as they are; None for a user who is not online.
-    pub(crate) fn ask_places<R>(&self, name: &Id, ask: impl FnOnce(&Places) -> R) -> Option<R> {
-        self.ask_online(name, |member| ask(&member.places))
+    /// Ask about the user's locations while they stay as they are; None for a user who is not online.
+    pub(crate) fn ask_locations<R>(&self, name: &Id, ask: impl FnOnce(&Locations) -> R) -> Option<R> {
+        self.ask_online(name, |member| ask(&member.locations))
     }
 
     /// The name of a user who stays known meanwhile.
     pub(crate) fn name(&self, user: User) -> Option<CompactString> {
         let (shard, local) = split(user);
-        self.shards[shard].state.lock().names.name(&self.mixer, local)
+        self.shards[shard].state.lock().names.name(&self.hasher, local)
     }
 
     /// The numbers that users may have, shard by shard; one that nobody has is among them.
@@ -138,17 +138,17 @@ impl Users {
         self.shards.iter().map(|shard| shard.state.lock().names.len()).sum()
     }
 
-    /// Bytes held for names, and for lists and places.
+    /// Bytes held for names, and for lists and locations.
     pub(crate) fn bytes(&self) -> (usize, usize) {
         let shards = self.shards.len() * size_of::<Shard>();
         (self.bytes_names.load(Ordering::Relaxed), self.bytes_lists.load(Ordering::Relaxed) + shards)
     }
 
     fn ask_online<R>(&self, name: &Id, ask: impl FnOnce(&Member) -> R) -> Option<R> {
-        let key = self.mixer.key(name.packed());
-        let state = self.shards[shard_of(key.cell.hash())].state.lock();
+        let key = self.hasher.key(name.packed());
+        let state = self.shards[shard_of(key.hashed.hash())].state.lock();
         let member = &state.members[state.names.find(key)? as usize];
-        (!member.places.is_empty()).then(|| ask(member))
+        (!member.locations.is_empty()).then(|| ask(member))
     }
 
     fn wait(&self, shard: usize, find: impl Fn(&mut State) -> Option<Local>) -> Option<Turn<'_>> {
@@ -207,21 +207,21 @@ impl Turn<'_> {
     }
 
     /// The user's list, which nobody else changes meanwhile.
-    pub(crate) fn list(&self) -> Option<List> {
+    pub(crate) fn list(&self) -> Option<MembershipList> {
         self.with(|member| member.list.clone())
     }
 
     /// Put a list in the place of the user's.
-    pub(crate) fn set_list(&self, list: Option<List>) {
-        let bytes = |list: Option<&List>| list.map_or(0, List::bytes);
+    pub(crate) fn set_list(&self, list: Option<MembershipList>) {
+        let bytes = |list: Option<&MembershipList>| list.map_or(0, MembershipList::bytes);
         let new = bytes(list.as_ref());
         let old = self.with(|member| std::mem::replace(&mut member.list, list));
         self.count_list(bytes(old.as_ref()), new);
     }
 
     /// Change the user's list; what `change` says, false where there is no list.
-    pub(crate) fn change_list(&self, change: impl FnOnce(&mut List) -> bool) -> bool {
-        // A clone: whoever asks meanwhile finds the old list, not none.
+    pub(crate) fn change_list(&self, change: impl FnOnce(&mut MembershipList) -> bool) -> bool {
+        // A clone: another thread that asks meanwhile finds the old list, not none.
         let Some(mut list) = self.list() else { return false };
         let changed = change(&mut list);
         if changed {
@@ -230,24 +230,24 @@ impl Turn<'_> {
         changed
     }
 
-    pub(crate) fn places(&self) -> Places {
-        self.with(|member| member.places.clone())
+    pub(crate) fn locations(&self) -> Locations {
+        self.with(|member| member.locations.clone())
     }
 
     /// Note that the user is at a place.
-    pub(crate) fn arrive(&self, place: Place) {
+    pub(crate) fn arrive(&self, location: Location) {
         let first = self.with(|member| {
-            member.places.push(place);
-            member.places.len() == 1
+            member.locations.push(location);
+            member.locations.len() == 1
         });
         self.users.online.fetch_add(usize::from(first), Ordering::Relaxed);
     }
 
     /// Note that the user left a place.
-    pub(crate) fn depart(&self, place: Place) {
+    pub(crate) fn depart(&self, location: Location) {
         let last = self.with(|member| {
-            member.places.retain(|other| *other != place);
-            member.places.is_empty()
+            member.locations.retain(|other| *other != location);
+            member.locations.is_empty()
         });
         self.users.online.fetch_sub(usize::from(last), Ordering::Relaxed);
     }
@@ -269,7 +269,7 @@ impl Drop for Turn<'_> {
         let mut state = state.lock();
         let member = &mut state.members[local as usize];
         member.busy = false;
-        if member.list.is_none() && member.places.is_empty() {
+        if member.list.is_none() && member.locations.is_empty() {
             self.users.counted(&mut state, |state| state.forget(local));
         }
         drop(state);
@@ -281,7 +281,7 @@ fn shard_of(hash: u64) -> usize {
     (hash >> (HASH_BITS - SHARD_BITS)) as usize
 }
 
-/// Dense, so that an array by user has no holes to speak of.
+/// Dense, so that an array by user has few unused entries.
 #[expect(clippy::cast_possible_truncation, reason = "below SHARDS")]
 fn join(shard: usize, local: Local) -> User {
     local << SHARD_BITS | shard as u32
@@ -329,14 +329,14 @@ mod tests {
             turn.with(|_| panic!("in the midst of a change"));
         }));
         assert!(panicked.is_err());
-        assert!(users.turn_of_known(&id("ann")).is_none(), "nothing is left, and nobody waits for ever");
+        assert!(users.turn_of_known(&id("ann")).is_none(), "nothing is left, and nobody waits for good");
     }
 
     #[test]
     fn a_user_without_list_and_place_is_forgotten() {
         let users = Users::new();
         let turn = users.turn(&id("ann"));
-        turn.set_list(Some(List::of(&[1, 2])));
+        turn.set_list(Some(MembershipList::of(&[1, 2])));
         drop(turn);
         let turn = users.turn_of_known(&id("ann")).unwrap();
         assert_eq!(turn.list().unwrap().ids(), [1, 2]);
@@ -349,11 +349,11 @@ mod tests {
     #[test]
     fn online_is_who_has_a_place() {
         let users = Users::new();
-        let (turn, place) = (users.turn(&id("ann")), Place { instance: 1, reader: 2 });
-        assert_eq!(users.places(&id("ann")), None);
-        turn.arrive(place);
-        assert_eq!((users.online(), users.places(&id("ann")).unwrap().as_slice()), (1, &[place][..]));
-        turn.depart(place);
-        assert_eq!((users.online(), users.places(&id("ann"))), (0, None));
+        let (turn, location) = (users.turn(&id("ann")), Location { instance: 1, subscription: 2 });
+        assert_eq!(users.locations(&id("ann")), None);
+        turn.arrive(location);
+        assert_eq!((users.online(), users.locations(&id("ann")).unwrap().as_slice()), (1, &[location][..]));
+        turn.depart(location);
+        assert_eq!((users.online(), users.locations(&id("ann"))), (0, None));
     }
 }

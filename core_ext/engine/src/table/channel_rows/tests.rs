@@ -1,4 +1,4 @@
-//! Rows against a plain model: the readers of one channel, and their instances.
+//! Rows against a plain model: the subscriptions of one channel, and their instances.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,66 +6,79 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::table::subscriptions::Numbers;
+use crate::table::subscriptions::SubscriptionIds;
 
 /// Instances of which some have one tag (0, 63 and 126), and one whose number is too high to be noted as a bit.
 const INSTANCES: [u32; 6] = [0, 1, 63, 64, 126, 2_000];
 const USERS: u32 = 60;
-/// Instances with one reader each, who may come and go while there are many others.
+/// Instances with one subscription each, who may come and go while there are many others.
 const LONELY: std::ops::Range<u32> = 3_000..3_020;
 
 /// A channel, and what it is to hold.
 struct Pair {
-    readers: Readers,
+    subscriptions: Subscriptions,
     overflow: Overflow,
-    row: Row,
-    /// All readers that there may be, with their instances.
-    all: Vec<(Reader, u32)>,
-    model: BTreeMap<Reader, u32>,
+    row: ChannelRow,
+    /// All subscriptions that there may be, with their instances.
+    all: Vec<(Subscription, u32)>,
+    model: BTreeMap<Subscription, u32>,
 }
 
 impl Pair {
     fn new() -> Self {
-        let (readers, mut numbers) = (Readers::default(), Numbers::default());
+        let (subscriptions, mut numbers) = (Subscriptions::default(), SubscriptionIds::default());
         let all = (0..USERS)
             .flat_map(|user| INSTANCES.map(|instance| (user, instance)))
             .chain(LONELY.map(|instance| (0, instance)))
-            .map(|(user, instance)| (numbers.take(instance, user, &readers).expect("one of few"), instance))
+            .map(|(user, instance)| (numbers.take(instance, user, &subscriptions).expect("one of few"), instance))
             .collect();
-        Self { readers, overflow: Overflow::default(), row: Row::default(), all, model: BTreeMap::new() }
+        Self { subscriptions, overflow: Overflow::default(), row: ChannelRow::default(), all, model: BTreeMap::new() }
     }
 
-    fn toggle(&mut self, reader: usize) {
-        let (reader, instance) = self.all[reader];
-        let tally = if self.model.contains_key(&reader) {
-            assert_eq!(self.overflow.add(&mut self.row, reader, &self.readers), Tally::default(), "it is there");
-            self.model.remove(&reader);
-            self.overflow.remove(&mut self.row, reader, &self.readers)
+    fn toggle(&mut self, subscription: usize) {
+        let (subscription, instance) = self.all[subscription];
+        let tally = if self.model.contains_key(&subscription) {
+            assert_eq!(
+                self.overflow.add(&mut self.row, subscription, &self.subscriptions),
+                Tally::default(),
+                "it is there"
+            );
+            self.model.remove(&subscription);
+            self.overflow.remove(&mut self.row, subscription, &self.subscriptions)
         } else {
-            assert_eq!(self.overflow.remove(&mut self.row, reader, &self.readers), Tally::default(), "it is not");
-            let tally = self.overflow.add(&mut self.row, reader, &self.readers);
-            self.model.insert(reader, instance);
+            assert_eq!(
+                self.overflow.remove(&mut self.row, subscription, &self.subscriptions),
+                Tally::default(),
+                "it is not"
+            );
+            let tally = self.overflow.add(&mut self.row, subscription, &self.subscriptions);
+            self.model.insert(subscription, instance);
             tally
         };
-        let others = || self.model.iter().filter(|&(&other, _)| other != reader);
+        let others = || self.model.iter().filter(|&(&other, _)| other != subscription);
         let expected = Tally {
             entries: usize::from(others().all(|(_, &other)| other != instance)),
             channels: usize::from(others().next().is_none()),
         };
-        assert_eq!(tally, expected, "{reader:x} on {instance} beside {} others", others().count());
+        assert_eq!(tally, expected, "{subscription:x} on {instance} beside {} others", others().count());
     }
 
     fn check(&self) {
         let view = self.overflow.view(&self.row);
-        assert!(self.all.iter().all(|(reader, _)| view.contains(*reader) == self.model.contains_key(reader)));
+        assert!(
+            self.all
+                .iter()
+                .all(|(subscription, _)| view.contains(*subscription) == self.model.contains_key(subscription))
+        );
         let (mut found, expected) = (InstanceIds::new(), self.model.values().copied().collect::<BTreeSet<u32>>());
-        view.instances(&self.readers, &mut found);
-        assert_eq!((found.len(), view.width(&self.readers)), (expected.len(), expected.len()));
+        view.instances(&self.subscriptions, &mut found);
+        assert_eq!((found.len(), view.width(&self.subscriptions)), (expected.len(), expected.len()));
         assert_eq!(found.into_iter().collect::<BTreeSet<u32>>(), expected);
     }
 }
 
-/// Readers that come and go: first few, so that they stay in the row, then enough for a block, and for a crowd; and back.
+/// Subscriptions that come and go: first few, so that they stay in the row, then enough for a block, and for a bitmap;
+/// and back.
 fn visits() -> impl Strategy<Value = Vec<usize>> {
     let all: Vec<usize> = (0..USERS as usize * INSTANCES.len() + LONELY.len()).collect();
     let some = |most: usize, len: usize| vec(0..most, 0..len);
@@ -80,18 +93,18 @@ proptest! {
     #[test]
     fn what_begins_and_ends_is_told_as_readers_come_and_go(visits in visits()) {
         let mut pair = Pair::new();
-        for (step, &reader) in visits.iter().enumerate() {
-            pair.toggle(reader);
+        for (step, &subscription) in visits.iter().enumerate() {
+            pair.toggle(subscription);
             if step % 16 == 0 {
                 pair.check();
             }
         }
         pair.check();
-        let left: Vec<Reader> = pair.model.keys().copied().collect();
-        for reader in left {
-            pair.toggle(pair.all.iter().position(|&(other, _)| other == reader).unwrap());
+        let left: Vec<Subscription> = pair.model.keys().copied().collect();
+        for subscription in left {
+            pair.toggle(pair.all.iter().position(|&(other, _)| other == subscription).unwrap());
         }
-        prop_assert!(pair.row == Row::default() && pair.overflow.bytes() == 0, "{} bytes", pair.overflow.bytes());
+        prop_assert!(pair.row == ChannelRow::default() && pair.overflow.bytes() == 0, "{} bytes", pair.overflow.bytes());
     }
 }
 
@@ -100,12 +113,12 @@ fn instances_with_one_tag_are_told_apart_across_the_border_of_the_row() {
     for count in 0..=15 {
         let mut pair = Pair::new();
         let of = |pair: &Pair, instance: u32| -> Vec<usize> {
-            (0..pair.all.len()).filter(|&reader| pair.all[reader].1 == instance).collect()
+            (0..pair.all.len()).filter(|&subscription| pair.all[subscription].1 == instance).collect()
         };
         let (zero, next, third) = (of(&pair, 0), of(&pair, 63), of(&pair, 126));
-        (0..count).for_each(|place| pair.toggle(if place % 2 == 0 { zero[place] } else { next[place] }));
-        for reader in [third[0], third[1], zero[20], third[0], third[1], next[20], zero[20], next[20]] {
-            pair.toggle(reader);
+        (0..count).for_each(|position| pair.toggle(if position % 2 == 0 { zero[position] } else { next[position] }));
+        for subscription in [third[0], third[1], zero[20], third[0], third[1], next[20], zero[20], next[20]] {
+            pair.toggle(subscription);
             pair.check();
         }
     }
@@ -113,31 +126,34 @@ fn instances_with_one_tag_are_told_apart_across_the_border_of_the_row() {
 
 #[test]
 fn crowds_of_several_channels_are_counted_and_their_places_used_again() {
-    let Pair { readers, mut overflow, all, .. } = Pair::new();
-    let some: Vec<Reader> = all.iter().map(|&(reader, _)| reader).collect();
-    let enter = |overflow: &mut Overflow, row: &mut Row| {
-        for &reader in &some {
-            overflow.add(row, reader, &readers);
+    let Pair { subscriptions, mut overflow, all, .. } = Pair::new();
+    let some: Vec<Subscription> = all.iter().map(|&(subscription, _)| subscription).collect();
+    let enter = |overflow: &mut Overflow, row: &mut ChannelRow| {
+        for &subscription in &some {
+            overflow.add(row, subscription, &subscriptions);
         }
     };
-    let leave = |overflow: &mut Overflow, row: &mut Row, from: usize| {
-        for &reader in &some[from..] {
-            overflow.remove(row, reader, &readers);
+    let leave = |overflow: &mut Overflow, row: &mut ChannelRow, from: usize| {
+        for &subscription in &some[from..] {
+            overflow.remove(row, subscription, &subscriptions);
         }
     };
-    let mut rows = [Row::default(); 3];
+    let mut rows = [ChannelRow::default(); 3];
     for row in &mut rows {
         enter(&mut overflow, row);
     }
     let three = overflow.bytes();
     assert!(three > 3 * some.len() * size_of::<u16>(), "{three} bytes");
     leave(&mut overflow, &mut rows[1], 0);
-    assert!(overflow.bytes() < three * 3 / 4 && overflow.crowds.len() == 3);
+    assert!(overflow.bytes() < three * 3 / 4 && overflow.bitmaps.len() == 3);
     enter(&mut overflow, &mut rows[1]);
-    assert_eq!((overflow.crowds.len(), overflow.bytes()), (3, three));
+    assert_eq!((overflow.bitmaps.len(), overflow.bytes()), (3, three));
     for row in &mut rows {
-        leave(&mut overflow, row, FEWEST_IN_CROWD);
-        assert!(matches!(overflow.view(row), View::Many(_)), "one that comes and goes must not cost a crowd each time");
+        leave(&mut overflow, row, FEWEST_IN_BITMAP);
+        assert!(
+            matches!(overflow.view(row), View::Many(_)),
+            "one that comes and goes must not cost a bitmap each time"
+        );
         leave(&mut overflow, row, 0);
     }
     assert_eq!(overflow.bytes(), 0);

@@ -1,72 +1,78 @@
-//! What is asked of a channel's readers.
+//! What is asked of a channel's subscriptions.
 
 use smallvec::SmallVec;
 
-use crate::table::bitmap_subscribers::Crowd;
-use crate::table::subscriptions::{Reader, Readers};
+use crate::table::bitmap_subscribers::BitmapSubscribers;
+use crate::table::subscriptions::{Subscription, Subscriptions};
 
 /// Instances, by number.
 pub(crate) type InstanceIds = SmallVec<[u32; 16]>;
 
-/// The readers of one channel.
+/// The subscriptions of one channel.
 pub(crate) enum View<'a> {
     /// Few, in no order.
-    Few(&'a [Reader], &'a [Reader]),
+    Few(&'a [Subscription], &'a [Subscription]),
     /// Many.
-    Many(&'a Crowd),
+    Many(&'a BitmapSubscribers),
 }
 
 impl View<'_> {
-    /// The instances of the readers, each once, into `found`, which is empty.
-    pub(crate) fn instances(&self, readers: &Readers, found: &mut InstanceIds) {
+    /// The instances of the subscriptions, each once, into `found`, which is empty.
+    pub(crate) fn instances(&self, subscriptions: &Subscriptions, found: &mut InstanceIds) {
         match self {
-            View::Few(head, tail) => distinct(head.iter().chain(*tail).map(|&reader| readers.instance(reader)), found),
-            View::Many(crowd) => found.extend(crowd.instances()),
+            View::Few(head, tail) => {
+                distinct(head.iter().chain(*tail).map(|&subscription| subscriptions.instance(subscription)), found);
+            }
+            View::Many(bitmap) => found.extend(bitmap.instances()),
         }
     }
 
-    /// How many instances the readers are on.
-    pub(crate) fn width(&self, readers: &Readers) -> usize {
+    /// How many instances the subscriptions are on.
+    pub(crate) fn width(&self, subscriptions: &Subscriptions) -> usize {
         let (head, tail) = match self {
             View::Few(head, tail) => (head, tail),
-            View::Many(crowd) => return crowd.width(),
+            View::Many(bitmap) => return bitmap.width(),
         };
         let (mut seen, mut width) = (Seen::default(), 0);
-        for &reader in head.iter().chain(*tail) {
-            let Some(is_new) = seen.add(readers.instance(reader)) else { return self.width_by_list(readers) };
-            // Without a branch: which reader shares its instance cannot be foreseen.
+        for &subscription in head.iter().chain(*tail) {
+            let Some(is_new) = seen.add(subscriptions.instance(subscription)) else {
+                return self.width_by_list(subscriptions);
+            };
+            // Without a branch: which subscription shares its instance cannot be foreseen.
             width += usize::from(is_new);
         }
         width
     }
 
     #[cold]
-    fn width_by_list(&self, readers: &Readers) -> usize {
+    fn width_by_list(&self, subscriptions: &Subscriptions) -> usize {
         let mut found = InstanceIds::new();
-        self.instances(readers, &mut found);
+        self.instances(subscriptions, &mut found);
         found.len()
     }
 
-    /// Whether a reader is among them.
-    pub(crate) fn contains(&self, reader: Reader) -> bool {
+    /// Whether a subscription is among them.
+    pub(crate) fn contains(&self, subscription: Subscription) -> bool {
         match self {
-            View::Few(head, tail) => head.contains(&reader) || tail.contains(&reader),
-            View::Many(crowd) => crowd.contains(reader),
+            View::Few(head, tail) => head.contains(&subscription) || tail.contains(&subscription),
+            View::Many(bitmap) => bitmap.contains(subscription),
         }
     }
 
-    /// Whether one of the readers is on an instance.
-    pub(super) fn is_on(&self, instance: u32, readers: &Readers) -> bool {
+    /// Whether one of the subscriptions is on an instance.
+    pub(super) fn is_on(&self, instance: u32, subscriptions: &Subscriptions) -> bool {
         match self {
-            View::Few(head, tail) => is_any_on(head, instance, readers) || is_any_on(tail, instance, readers),
-            View::Many(crowd) => crowd.is_on(instance),
+            View::Few(head, tail) => {
+                is_any_on(head, instance, subscriptions) || is_any_on(tail, instance, subscriptions)
+            }
+            View::Many(bitmap) => bitmap.is_on(instance),
         }
     }
 }
 
-/// Whether one of some readers is on an instance.
-pub(super) fn is_any_on(some: &[Reader], instance: u32, readers: &Readers) -> bool {
-    some.iter().any(|&reader| readers.instance(reader) == instance)
+/// Whether one of some subscriptions is on an instance.
+pub(super) fn is_any_on(some: &[Subscription], instance: u32, subscriptions: &Subscriptions) -> bool {
+    some.iter().any(|&subscription| subscriptions.instance(subscription) == instance)
 }
 
 /// Which of the instances with low numbers, which nearly all have, were seen.

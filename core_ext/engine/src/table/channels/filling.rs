@@ -8,32 +8,32 @@ use crate::names::hash_index::LOCAL_MASK;
 use crate::names::hash_index::Local;
 use crate::names::ids::Ids;
 use crate::table::channel_rows::Tally;
-use crate::table::shard_order::Course;
-use crate::table::subscriptions::{Reader, Readers};
+use crate::table::shard_order::ShardOrder;
+use crate::table::subscriptions::{Subscription, Subscriptions};
 
 /// How far ahead of the work rows are asked for.
 const AHEAD: usize = 32;
 
-/// Lists to enter, and the readers of each.
+/// Lists to enter, and the subscriptions of each.
 #[derive(Default)]
 pub(crate) struct Filling {
     channels: Vec<Channel>,
     lists: Vec<ListEnd>,
-    readers: Vec<Reader>,
+    subscriptions: Vec<Subscription>,
 }
 
-/// Where a list's channels, and its readers, end; they begin where those of the list before end.
+/// Where a list's channels, and its subscriptions, end; they begin where those of the list before end.
 struct ListEnd {
     channels: usize,
-    readers: usize,
+    subscriptions: usize,
 }
 
 impl Filling {
-    /// Add a list that is named by these channels, each once, and read by some readers or none.
-    pub(crate) fn push(&mut self, channels: &[Channel], readers: impl Iterator<Item = Reader>) {
+    /// Add a list that is named by these channels, each once, and read by some subscriptions or none.
+    pub(crate) fn push(&mut self, channels: &[Channel], subscriptions: impl Iterator<Item = Subscription>) {
         self.channels.extend_from_slice(channels);
-        self.readers.extend(readers);
-        self.lists.push(ListEnd { channels: self.channels.len(), readers: self.readers.len() });
+        self.subscriptions.extend(subscriptions);
+        self.lists.push(ListEnd { channels: self.channels.len(), subscriptions: self.subscriptions.len() });
     }
 
     /// How many channels the lists name, one named twice counted twice.
@@ -45,12 +45,12 @@ impl Filling {
     pub(crate) fn clear(&mut self) {
         self.channels.clear();
         self.lists.clear();
-        self.readers.clear();
+        self.subscriptions.clear();
     }
 
-    fn readers_of(&self, list: usize) -> &[Reader] {
-        let from = list.checked_sub(1).map_or(0, |before| self.lists[before].readers);
-        &self.readers[from..self.lists[list].readers]
+    fn subscriptions_of(&self, list: usize) -> &[Subscription] {
+        let from = list.checked_sub(1).map_or(0, |before| self.lists[before].subscriptions);
+        &self.subscriptions[from..self.lists[list].subscriptions]
     }
 
     /// Each channel with its list, by the channel's shard.
@@ -81,12 +81,12 @@ impl Channels {
     /// Number channels that have no number yet: `tell` gets the index of each name, and its channel. Whether all names
     /// were new.
     pub(crate) fn number(&self, names: Ids, mut tell: impl FnMut(usize, Channel)) -> bool {
-        let (course, mut new) = (Course::indexed(names, &self.mixer), true);
-        let mut indices = course.indices();
-        self.write(course.cells(), |shard, state, cells, candidates| {
-            for ((&cell, &candidate), index) in cells.iter().zip(candidates).zip(&mut indices) {
+        let (order, mut new) = (ShardOrder::indexed(names, &self.hasher), true);
+        let mut indices = order.indices();
+        self.write(order.hashed_names(), |shard, state, hashed_names, candidates| {
+            for ((&hashed, &candidate), index) in hashed_names.iter().zip(candidates).zip(&mut indices) {
                 let before = state.rows.len();
-                let local = state.intern(course.key(cell), candidate);
+                let local = state.intern(order.key(hashed), candidate);
                 new &= state.rows.len() > before;
                 tell(index, id_of(shard, local));
             }
@@ -94,11 +94,12 @@ impl Channels {
         new
     }
 
-    /// Hold the channels for these lists, and add the readers of each.
-    pub(crate) fn fill(&self, filling: &Filling, readers: &Readers) {
+    /// Hold the channels for these lists, and add the subscriptions of each.
+    pub(crate) fn fill(&self, filling: &Filling, subscriptions: &Subscriptions) {
         let sorted = filling.by_shard();
         for entered in sorted.chunk_by(|a, b| shard_of_id(a.0) == shard_of_id(b.0)) {
-            let tally = self.write_shard(shard_of_id(entered[0].0), |shard| shard.fill(entered, filling, readers));
+            let tally =
+                self.write_shard(shard_of_id(entered[0].0), |shard| shard.fill(entered, filling, subscriptions));
             self.count(tally, usize::wrapping_add);
         }
     }
@@ -110,7 +111,7 @@ impl Channels {
 }
 
 impl Shard {
-    fn fill(&mut self, entered: &[(Channel, u32)], filling: &Filling, readers: &Readers) -> Tally {
+    fn fill(&mut self, entered: &[(Channel, u32)], filling: &Filling, subscriptions: &Subscriptions) -> Tally {
         let mut tally = Tally::default();
         for (at, &(channel, list)) in entered.iter().enumerate() {
             if let Some((ahead, _)) = entered.get(at + AHEAD) {
@@ -118,8 +119,8 @@ impl Shard {
             }
             let local = channel & LOCAL_MASK;
             self.rows.record_mut(local).hold();
-            for &reader in filling.readers_of(list as usize) {
-                tally += self.add(local, reader, readers);
+            for &subscription in filling.subscriptions_of(list as usize) {
+                tally += self.add(local, subscription, subscriptions);
             }
         }
         tally

@@ -1,7 +1,7 @@
 //! Channels whose numbers stay theirs while a snapshot is written.
 //!
-//! A list that was read names channels by number, and the names are read later. In between the last list could let go of
-//! a channel, and its number become another's: the list would then say what was never true. So channels that nobody
+//! A list that was read names channels by number, and the names are read later. In between the last list could let go
+//! of a channel, and its number become another's: the list would then say what was never true. So channels that nobody
 //! holds any more stay, as long as the pin does, with their number and their name.
 
 use super::{Channel, Channels, shard_of_id};
@@ -63,7 +63,7 @@ impl Pin<'_> {
         let bound = Local::try_from(bound).expect("a number for each");
         for from in (0..bound).step_by(SLICE) {
             let state = self.0.shards[shard].read();
-            (from..bound).take(SLICE).for_each(|local| put(state.rows.packed(&self.0.mixer, local)));
+            (from..bound).take(SLICE).for_each(|local| put(state.rows.packed(&self.0.hasher, local)));
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Bulk work on channels: along the shards, with the memory of what comes asked for ahead.
 //!
 //! The work on a channel waits for its memory, some hundred nanoseconds and more than once, unless that was asked for
-//! before. So channels go through four stages in batches, and each batch is a stage ahead of the next: ask for the slots
-//! of names; look the numbers up, and ask for what says where rows are; ask for the rows; work. What one stage asked for
-//! comes while others are done for the batches around it.
+//! before. So channels go through four stages in batches, and each batch is a stage ahead of the next: ask for the
+//! slots of names; look the numbers up, and ask for what says where rows are; ask for the rows; work. What one stage
+//! asked for comes while others are done for the batches around it.
 //!
 //! A shard is locked when its first channel enters the first stage, and let go when its last one was worked on, some
-//! microseconds later: a lookup never waits for a bulk write, only now and then for the batches that are on their way, and
-//! for what these wait for. Shards are locked in rising order, whoever reads and whoever writes, so nobody waits in a circle.
+//! microseconds later: a lookup never waits for a bulk write, only now and then for the batches that are on their way,
+//! and for what these wait for. All threads, those that read and those that write, lock shards in rising order, so none
+//! waits in a circle.
 
 use std::ops::{Deref, Range};
 
@@ -17,7 +18,7 @@ use super::{Channel, Channels, Shard};
 use crate::memory::prefetch::prefetch_start;
 use crate::names::hash_index::LOCAL_MASK;
 use crate::names::hash_index::Local;
-use crate::names::hashed_name::Cell;
+use crate::names::hashed_name::HashedName;
 use crate::sync::{Ordering, RwLock, RwLockWriteGuard};
 use crate::table::channel_rows::Tally;
 
@@ -68,14 +69,14 @@ impl Item for Channel {
     }
 }
 
-impl Item for Cell {
+impl Item for HashedName {
     fn shard(self) -> usize {
         crate::table::shard_order::shard_of(self)
     }
 
     fn ask(items: &[Self], shard: &Shard) {
-        for cell in items {
-            shard.rows.prefetch_slot(cell.hash());
+        for hashed in items {
+            shard.rows.prefetch_index(hashed.hash());
         }
     }
 
@@ -96,7 +97,7 @@ struct Leg {
 
 impl Leg {
     /// The places of its items.
-    fn places(self) -> Range<usize> {
+    fn positions(self) -> Range<usize> {
         self.start.into()..self.end.into()
     }
 
@@ -146,10 +147,16 @@ impl Channels {
         mut work: impl FnMut(usize, &mut G, &[T], &[Local]),
         unlock: impl Fn(G),
     ) {
-        let mut convoy =
-            Convoy { channels: self, wanted, lock, shards: SmallVec::new(), left: 0, locals: SmallVec::new() };
+        let mut pipeline = PrefetchPipeline {
+            channels: self,
+            wanted,
+            lock,
+            shards: SmallVec::new(),
+            left: 0,
+            locals: SmallVec::new(),
+        };
         for items in items.chunks(WINDOW) {
-            convoy.pass(&Window::of(items), &mut work, &unlock);
+            pipeline.pass(&Window::of(items), &mut work, &unlock);
         }
     }
 
@@ -210,7 +217,7 @@ impl<'a, T: Item> Window<'a, T> {
 }
 
 /// What goes along a window: the shards that are locked just now, and what was found in them.
-struct Convoy<'a, L, G> {
+struct PrefetchPipeline<'a, L, G> {
     channels: &'a Channels,
     /// Bytes of a shard that will be wanted.
     wanted: usize,
@@ -221,7 +228,7 @@ struct Convoy<'a, L, G> {
     locals: SmallVec<[Local; BATCH]>,
 }
 
-impl<'a, L: Fn(&'a RwLock<Shard>) -> G, G: Deref<Target = Shard>> Convoy<'a, L, G> {
+impl<'a, L: Fn(&'a RwLock<Shard>) -> G, G: Deref<Target = Shard>> PrefetchPipeline<'a, L, G> {
     fn pass<T: Item>(
         &mut self,
         window: &Window<T>,
@@ -252,14 +259,14 @@ impl<'a, L: Fn(&'a RwLock<Shard>) -> G, G: Deref<Target = Shard>> Convoy<'a, L, 
             if leg.turn() == self.shards.len() {
                 self.shards.push(Some((self.lock)(&self.channels.shards[usize::from(leg.shard)])));
             }
-            T::ask(&items[leg.places()], self.shard(*leg));
+            T::ask(&items[leg.positions()], self.shard(*leg));
         }
     }
 
     fn find<T: Item>(&mut self, items: &[T], legs: &[Leg]) {
         for leg in legs {
             let shard = self.shards[leg.turn()].as_ref().expect(LOCKED);
-            self.locals.extend(items[leg.places()].iter().map(|item| {
+            self.locals.extend(items[leg.positions()].iter().map(|item| {
                 let local = item.find(shard);
                 shard.rows.prefetch_page(local);
                 local
@@ -270,7 +277,7 @@ impl<'a, L: Fn(&'a RwLock<Shard>) -> G, G: Deref<Target = Shard>> Convoy<'a, L, 
     fn prefetch(&self, legs: &[Leg]) {
         for leg in legs {
             let rows = &self.shard(*leg).rows;
-            for &local in &self.locals[leg.places()] {
+            for &local in &self.locals[leg.positions()] {
                 rows.prefetch(local);
             }
         }
@@ -286,7 +293,7 @@ impl<'a, L: Fn(&'a RwLock<Shard>) -> G, G: Deref<Target = Shard>> Convoy<'a, L, 
         for leg in legs {
             self.leave(leg.turn(), unlock);
             let shard = self.shards[leg.turn()].as_mut().expect(LOCKED);
-            work(leg.shard.into(), shard, &items[leg.places()], &self.locals[leg.places()]);
+            work(leg.shard.into(), shard, &items[leg.positions()], &self.locals[leg.positions()]);
         }
     }
 
@@ -321,7 +328,7 @@ impl Shard {
         self.rows.get(local).is_some_and(|row| self.overflow.prefetch(row))
     }
 
-    /// Bytes held for names, and for readers.
+    /// Bytes held for names, and for subscriptions.
     pub(super) fn bytes(&self) -> (usize, usize) {
         let names = self.rows.bytes_of_names();
         (names, self.rows.bytes() - names + self.overflow.bytes())
