@@ -10,7 +10,8 @@ CORE := $(VENV)/.core
 # Folders too: they change when a source is deleted.
 CYTHON_SOURCES := $(wildcard benchmarks/*.pyx benchmarks/*/*.pyx)
 # Small enough for an interpreter; those that fill whole tables are skipped.
-MIRI_TESTS := blocks:: cache:: crowd:: lru:: names:: pages:: readers:: rosters:: rows:: updates:: users:: \
+MIRI_TESTS := bitmap_subscribers:: blocks:: cache:: channel_rows:: lru:: name_table:: pages:: presence_sets:: subscriptions:: \
+	updates:: users:: \
 	$(addprefix --skip ,a_block_moves does_not_move_all memory_is_given_back place_of_its_own placed_in_slices stay_apart)
 LOCKED := pyproject.toml packaging/services/pyproject.toml --no-emit-package fanout --quiet --universal --no-header --no-annotate
 DISTRIBUTIONS := pyproject.toml setup.py packaging/services/pyproject.toml packaging/services/setup.py

@@ -32,19 +32,19 @@ from fanout.errors import (
 
 try:
     from fanout._core import (
-        Arrival,
-        Chains,
+        BatchEvent,
         Deliveries,
+        DeliveryBuffer,
         Engine,
         Hub,
-        Intake,
-        Record,
+        InboundBatch,
+        LaneProgress,
         Splitter,
         __version__,
         decode_batch,
         message_frame,
         partition_of,
-        roster_digest,
+        presence_digest,
         source_digest,
         text_frame,
     )
@@ -54,21 +54,21 @@ except ImportError as error:
 refuse_stale_binary(source_digest)
 
 __all__ = [
-    "Arrival",
-    "Chains",
+    "BatchEvent",
     "ChannelExists",
     "ChannelNotFound",
     "Deliveries",
+    "DeliveryBuffer",
     "Engine",
     "FanoutError",
     "Hub",
-    "Intake",
+    "InboundBatch",
     "InvalidEvent",
     "InvalidId",
+    "LaneProgress",
     "MembershipUnknown",
     "OutcomeUnknown",
     "PartitionLost",
-    "Record",
     "SnapshotRefused",
     "Splitter",
     "StorageFull",
@@ -79,6 +79,6 @@ __all__ = [
     "decode_batch",
     "message_frame",
     "partition_of",
-    "roster_digest",
+    "presence_digest",
     "text_frame",
 ]

@@ -31,7 +31,7 @@ class WorkerNotice(msgspec.Struct, frozen=True):
 
 
 class RosterDigest(msgspec.Struct, frozen=True, tag="digest"):
-    """On `fanout.rosters`: which users an instance holds, as `fanout.roster_digest` has it."""
+    """On `fanout.rosters`: which users an instance holds, as `fanout.presence_digest` has it."""
 
     instance: _Id
     incarnation: str

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from fanout import Engine, Unavailable, roster_digest
+from fanout import Engine, Unavailable, presence_digest
 from fanout.keys import PresenceChange
 from fanout.ports.presence import Lease
 from fanout.subjects import ROSTERS, instance_control, worker_inbox
@@ -77,7 +77,7 @@ class Instance:
             await self.rig.bus.publish(worker_inbox("worker-1"), msgspec.json.encode(roster))
 
     async def digest(self, *, stopped: bool = False) -> None:
-        users, digest = roster_digest(self.users)
+        users, digest = presence_digest(self.users)
         notice = RosterDigest(self.name, self.incarnation, users, digest, stopped)
         await self.rig.bus.publish(ROSTERS, msgspec.json.encode(notice))
         await settle()

@@ -255,7 +255,7 @@ class Reconciler:
 
     def _hold(self, instance_id: str, *, stopped: str = "") -> None:
         # Its users would come back one by one, and the first of them would make it miss what the others were to get.
-        self._engine.hold(instance_id)
+        self._engine.suspend(instance_id)
         self._held.pop(instance_id, None)
         self._held[instance_id] = stopped
         if len(self._held) > REMEMBERED_EVICTIONS:
@@ -263,7 +263,7 @@ class Reconciler:
 
     def _release(self, instance_id: str) -> None:
         del self._held[instance_id]
-        self._engine.release(instance_id)
+        self._engine.resume(instance_id)
 
     async def _release_when_placed(self, instance_id: str, instance: _Instance) -> None:
         await self._presence_applier.settled()
