@@ -46,7 +46,8 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 def test_one_that_cannot_be_written_is_said_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Asked of the operating system by its answer alone: whoever runs the tests may be allowed everything.
     monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != tmp_path)
-    assert f"{tmp_path} cannot be written; change its permissions, or set another directory" in refusal(tmp_path / "data")
+    remedy = "change its permissions, or set another directory"
+    assert f"{tmp_path} cannot be written; {remedy}" in refusal(tmp_path / "data")
     with pytest.raises(ConfigurationError):
         make_data_dir(tmp_path / "data")
     assert list(tmp_path.iterdir()) == []

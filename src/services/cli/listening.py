@@ -20,7 +20,7 @@ MAX_FRAME: Final = 16 * 1024 * 1024
 FIRST_DELAY_S: Final = 0.5
 LONGEST_DELAY_S: Final = 5.0
 
-MISSED: Final = "messages that were sent in the meantime are not shown: read them with channels.history"
+MISSED: Final = "messages sent during the interruption are not shown: read them with channels.history"
 
 _FINAL: Final = {
     4401: "the server refused the token",
