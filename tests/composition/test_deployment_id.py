@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 
 from fanout.errors import FanoutError, ForeignStore
+from fanout.ports.log import Log
+from fanout.ports.messages import Messages
+from fanout.ports.presence import Presence
 from fanout.subjects import WORKERS
 from services.adapters.nats import NatsBus
 from services.composition.backends import Backends
+from services.composition.deployment_id import deployment_of
+from services.composition.table import BACKENDS
 from services.runtime.health import Health
 from services.runtime.settings import load_settings
 from tests.support.nats import connected
@@ -29,16 +34,19 @@ async def opened(tmp_path: Path, nats_server: NatsServer, redis_url: str) -> Asy
             settings = load_settings(
                 nats_url=nats_server.url, redis_url=redis_url, data_dir=tmp_path / folder, prefix=prefix, partitions=2
             )
-            return Backends(settings, Health(), stack, alone=False, adopt=adopt)
+            return Backends(BACKENDS, settings, Health(), stack, alone=False, adopt=adopt)
 
         yield backends
 
 
 async def _id(backends: Backends) -> str:
-    await backends.log()
-    await backends.presence()
-    await backends.messages()
-    return str(await (await backends.deployment()).existing_id())
+    for port in (Log, Presence, Messages):
+        await backends.open(port)
+    return str(await (await deployment_of(backends)).existing_id())
+
+
+async def _look(backends: Backends) -> None:
+    await backends.chosen(Log).look(backends)
 
 
 async def test_processes_of_one_deployment_may_all_start_at_once(opened: Opener) -> None:
@@ -49,22 +57,22 @@ async def test_processes_of_one_deployment_may_all_start_at_once(opened: Opener)
 async def test_another_membership_store_is_refused(opened: Opener) -> None:
     own = await _id(opened("one"))
     with pytest.raises(ForeignStore, match=own):
-        await opened("two").log()
+        await opened("two").open(Log)
 
 
 async def test_a_prefix_and_a_folder_of_its_own_keep_a_second_deployment_apart(opened: Opener) -> None:
     one, two = opened("one"), opened("two", "x")
     assert await _id(one) != await _id(two)
-    assert await append_messages(await one.log(), "general", range(3)) == [1, 2, 3]
-    assert await append_messages(await two.log(), "general", range(1)) == [1]
+    assert await append_messages(await one.open(Log), "general", range(3)) == [1, 2, 3]
+    assert await append_messages(await two.open(Log), "general", range(1)) == [1]
 
 
 async def test_one_membership_store_serves_one_prefix(opened: Opener) -> None:
     await _id(opened("one"))
     with pytest.raises(ForeignStore, match="FANOUT_PREFIX=x"):
-        await opened("one", "x").log()
+        await opened("one", "x").open(Log)
     with pytest.raises(ForeignStore, match="FANOUT_PREFIX=x"):
-        await opened("one", "x").look_at_streams()
+        await _look(opened("one", "x"))
 
 
 async def test_a_membership_store_that_was_lost_takes_over_the_id_of_its_streams(opened: Opener) -> None:
@@ -84,5 +92,5 @@ async def test_no_id_is_taken_over_while_its_deployment_runs(opened: Opener, nat
 
         announcing = asyncio.create_task(announce())
         with pytest.raises(FanoutError, match="stop them first"):
-            await opened("new", adopt=True).log()
+            await opened("new", adopt=True).open(Log)
         announcing.cancel()

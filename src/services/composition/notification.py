@@ -1,4 +1,4 @@
-"""Where a notification instance meets its WebSocket server."""
+"""A notification instance with its WebSocket server."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
