@@ -7,7 +7,7 @@ import pytest
 
 from fanout import Engine, Unavailable
 from fanout.keys import LEASE_TTL_S
-from fanout.subjects import ROSTERS, worker_inbox
+from fanout.subjects import PRESENCE_DIGESTS, worker_inbox
 from services.fan_out.reconciler import ASK_AGAIN_AFTER_S
 from tests.support.following import SECOND, Rig, rig_without_start
 from tests.support.observing import until
@@ -289,7 +289,7 @@ async def test_while_an_instance_is_evicted_nobody_is_placed_there(rig: Rig, mon
 
 async def test_what_is_malformed_changes_nothing(rig: Rig) -> None:
     instance = await rig.placed("alice")
-    for subject in (ROSTERS, worker_inbox("worker-1")):
+    for subject in (PRESENCE_DIGESTS, worker_inbox("worker-1")):
         await rig.bus.publish(subject, b"not json")
         await rig.bus.publish(subject, b'{"type":"digest"}')
     await rig.pass_time(3, instance)

@@ -9,8 +9,8 @@ import msgspec
 from fanout import Engine, Unavailable, roster_digest
 from fanout.keys import PresenceChange
 from fanout.ports.presence import Lease
-from fanout.subjects import ROSTERS, instance_control, worker_inbox
-from fanout.workers import Roster, RosterDigest, RosterRequest, decode_control
+from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
+from fanout.workers import PresenceDigest, PresenceSetPage, PresenceSetRequest, decode_control
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.presence import EmbeddedPresence
 from services.fan_out.presence_applier import PresenceApplier
@@ -65,7 +65,7 @@ class Instance:
 
     def _hear(self, _subject: str, payload: bytes) -> None:
         message = decode_control(payload)
-        if isinstance(message, RosterRequest) and self.answers:
+        if isinstance(message, PresenceSetRequest) and self.answers:
             self.asked += 1
             self.rig.tasks.start(self.send_roster(message.request), "roster")
 
@@ -73,13 +73,13 @@ class Instance:
         pages = [self.users[at : at + 3] for at in range(0, len(self.users), 3)] or [[]]
         for number, page in enumerate(pages):
             last = number == len(pages) - 1
-            roster = Roster(self.name, self.incarnation, request, number, last, page)
+            roster = PresenceSetPage(self.name, self.incarnation, request, number, last, page)
             await self.rig.bus.publish(worker_inbox("worker-1"), msgspec.json.encode(roster))
 
     async def digest(self, *, stopped: bool = False) -> None:
         users, digest = roster_digest(self.users)
-        notice = RosterDigest(self.name, self.incarnation, users, digest, stopped)
-        await self.rig.bus.publish(ROSTERS, msgspec.json.encode(notice))
+        notice = PresenceDigest(self.name, self.incarnation, users, digest, stopped)
+        await self.rig.bus.publish(PRESENCE_DIGESTS, msgspec.json.encode(notice))
         await settle()
 
     async def lease(self) -> None:

@@ -22,4 +22,4 @@ SNAPSHOTS_FAILED = Counter("fanout_snapshots_failed_total", "Snapshots of the ro
 BATCHES_TOO_LARGE = Counter(
     "fanout_batches_too_large_total", "Batches that the bus does not take since its limit fell; instances read the log"
 )
-ROSTERS_REPAIRED = Counter("fanout_rosters_repaired_total", "Instances whose users had to be reconciled")
+PRESENCE_SETS_REPAIRED = Counter("fanout_presence_sets_repaired_total", "Instances whose users had to be reconciled")

@@ -13,7 +13,7 @@ from fanout.keys import PresenceChange
 from fanout.ports.bus import Bus
 from fanout.ports.memberships import Memberships
 from fanout.subjects import instance_control
-from fanout.workers import Placed, user_pages
+from fanout.workers import RoutingConfirmed, user_pages
 from services.fan_out.metrics import USERS_PLACED, USERS_REFUSED
 from services.runtime.tasks import Tasks, retry_forever
 from services.runtime.time_slice import TimeSlice
@@ -252,7 +252,7 @@ class PresenceApplier:
             log.warning("placements not confirmed; instances will ask again", reason=str(error))
 
     def _confirmation(self, users: Sequence[str]) -> bytes:
-        return msgspec.json.encode(Placed(self._worker_id, list(users)))
+        return msgspec.json.encode(RoutingConfirmed(self._worker_id, list(users)))
 
     def _count(self) -> None:
         USERS_PLACED.set(self._engine.stats()["users"])

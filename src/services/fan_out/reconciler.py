@@ -17,9 +17,9 @@ from fanout import Engine, Unavailable
 from fanout.keys import LEASE_TTL_S, PresenceChange
 from fanout.ports.bus import Bus
 from fanout.ports.presence import Lease, Presence
-from fanout.subjects import ROSTERS, instance_control, worker_inbox
-from fanout.workers import RosterDigest, RosterRequest, decode_digest, decode_roster
-from services.fan_out.metrics import INSTANCES_EVICTED, INSTANCES_WITHOUT_LEASE, ROSTERS_REPAIRED
+from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
+from fanout.workers import PresenceDigest, PresenceSetRequest, decode_digest, decode_presence_set_page
+from services.fan_out.metrics import INSTANCES_EVICTED, INSTANCES_WITHOUT_LEASE, PRESENCE_SETS_REPAIRED
 from services.fan_out.presence_applier import PresenceApplier
 from services.runtime.skipping import skip
 from services.runtime.tasks import Tasks, retry_forever
@@ -113,7 +113,7 @@ class Reconciler:
             lambda: self._bus.subscribe(worker_inbox(self._worker_id), self._hear_roster),
             "listening to rosters",
         )
-        await retry_forever(lambda: self._bus.subscribe(ROSTERS, self._hear_digest), "listening to digests")
+        await retry_forever(lambda: self._bus.subscribe(PRESENCE_DIGESTS, self._hear_digest), "listening to digests")
         await retry_forever(lambda: self._presence.watch(self._hear_hint), "listening to presence changes")
 
     def adopt(self) -> None:
@@ -231,10 +231,10 @@ class Reconciler:
         instance.asked_at = self._clock()
         instance.mismatches = 0
         instance.begin_roster()
-        request = RosterRequest(self._worker_id, instance.request)
+        request = PresenceSetRequest(self._worker_id, instance.request)
         self._tasks.start(self._send(instance_id, request), "asking for a roster")
 
-    async def _send(self, instance_id: str, request: RosterRequest) -> None:
+    async def _send(self, instance_id: str, request: PresenceSetRequest) -> None:
         try:
             await self._bus.publish(instance_control(instance_id), msgspec.json.encode(request))
         except Unavailable as error:
@@ -297,30 +297,30 @@ class Reconciler:
         elif instance.incarnation in {"", digest.incarnation}:
             self._compare(digest, instance)
 
-    def _hear_farewell(self, digest: RosterDigest, instance: _Instance | None) -> None:
+    def _hear_farewell(self, digest: PresenceDigest, instance: _Instance | None) -> None:
         if instance is not None and instance.incarnation in {"", digest.incarnation}:
             farewell = self._evict(digest.instance, instance, stopped=digest.incarnation)
             self._tasks.start(farewell, "evicting an instance that stopped")
 
-    async def _replace(self, digest: RosterDigest, instance: _Instance) -> None:
+    async def _replace(self, digest: PresenceDigest, instance: _Instance) -> None:
         await self._evict(digest.instance, instance)
         if digest.instance not in self._instances and self._may_meet(digest.instance, digest.incarnation):
             self._compare(digest, self._meet(digest.instance, digest.incarnation))
 
-    def _compare(self, digest: RosterDigest, instance: _Instance) -> None:
+    def _compare(self, digest: PresenceDigest, instance: _Instance) -> None:
         instance.incarnation = digest.incarnation
         instance.heard, instance.heard_at = True, self._clock()
         if not instance.request:
             instance.mismatches = 0 if self._agrees(digest) else instance.mismatches + 1
 
-    def _agrees(self, digest: RosterDigest) -> bool:
+    def _agrees(self, digest: PresenceDigest) -> bool:
         return self._engine.digest(digest.instance) == (digest.users, digest.digest)
 
     def _hear_roster(self, _subject: str, payload: bytes) -> None:
         try:
-            page = decode_roster(payload)
+            page = decode_presence_set_page(payload)
         except msgspec.DecodeError as error:
-            skip("roster", error)
+            skip("presence_set_page", error)
             return
         instance = self._instances.get(page.instance)
         if instance is None or (page.request, page.page) != (instance.request, instance.next_page):
@@ -339,7 +339,7 @@ class Reconciler:
         if self._instances.get(instance_id) is not instance:
             return  # it was evicted meanwhile
         if instance.loaded and differences:
-            ROSTERS_REPAIRED.inc()
+            PRESENCE_SETS_REPAIRED.inc()
             log.info("roster repaired", instance=instance_id, differences=differences)
         instance.loaded, instance.request, instance.reconciling = True, "", False
         instance.begin_roster()

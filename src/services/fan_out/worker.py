@@ -71,7 +71,7 @@ class FanOutWorker:
         self.ready = asyncio.Event()
         """Set when the table is whole and partitions may be taken."""
 
-    def rosters_of(self, instance_id: str) -> list[str]:
+    def users_on(self, instance_id: str) -> list[str]:
         """The users that the table has on an instance, sorted."""
         return self._engine.users(instance_id)
 
