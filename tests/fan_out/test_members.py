@@ -94,12 +94,12 @@ class OwnPartitions:
 
 
 def follow(
-    engine: Any, meta: Meta, placements: PresenceApplier, partitions: Any = None, order: MembershipOrder | None = None
+    engine: Any, meta: Meta, applier: PresenceApplier, partitions: Any = None, order: MembershipOrder | None = None
 ) -> Members:
     """Membership changes on their way into an engine of a worker that began long ago, unless `order` says otherwise."""
     nobody = SimpleNamespace(holds=lambda _: False, meta_handled=lambda _: None, poke=lambda: None)
     order = order or MembershipOrder(FakeMemberships(), known_at=0)
-    parts = (engine, meta, placements, partitions or nobody, nobody, order)
+    parts = (engine, meta, applier, partitions or nobody, nobody, order)
     return Members(*(cast("Any", each) for each in parts))
 
 
@@ -110,7 +110,7 @@ async def tasks() -> AsyncIterator[Tasks]:
 
 
 async def test_a_join_during_a_long_login_waits_beside_the_loop(tasks: Tasks) -> None:
-    turns, placements = Turns(), PresenceApplier()
+    turns, applier = Turns(), PresenceApplier()
     for user in ("ann", "ben"):
         turns.engine.user_online(user, "i1", ["old"])
     meta = Meta(
@@ -118,14 +118,14 @@ async def test_a_join_during_a_long_login_waits_beside_the_loop(tasks: Tasks) ->
         MemberJoined("e2", "new", "ben", timestamp(), FRESH),
         MemberLeft("e3", "new", "ben", timestamp(), FRESH + 1),
     )
-    members = follow(turns, meta, placements)
+    members = follow(turns, meta, applier)
     tasks.start(members.run(0), "members")
     await until(turns.waiting.is_set, "the change waits, and the loop goes on")
-    assert placements.changed == ["ann"], "a list that is being loaded now is known to be too old before the wait"
+    assert applier.changed == ["ann"], "a list that is being loaded now is known to be too old before the wait"
     turns.free.set()
     await until(lambda: members.position == 3)
     assert turns.engine.members("new") == {"i1": ["ann"]}
-    assert placements.changed == ["ann", "ben", "ben"]
+    assert applier.changed == ["ann", "ben", "ben"]
 
 
 async def test_an_older_change_after_a_newer_one_changes_nothing_and_is_told_nobody(tasks: Tasks) -> None:

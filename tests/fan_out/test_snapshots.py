@@ -14,7 +14,7 @@ from fanout.ports.log import Log, Stored
 from fanout.ports.memberships import Memberships
 from fanout.subjects import META
 from services.adapters.embedded.log import EmbeddedLog
-from services.fan_out import reconciler
+from services.fan_out import liveness
 from services.fan_out.snapshots import OLDEST_S, Snapshots
 from services.fan_out.worker import FanOutWorker
 from tests.support.observing import until
@@ -105,7 +105,7 @@ async def test_a_change_that_is_told_late_undoes_nothing_that_the_snapshot_has(h
 
 
 async def test_instances_that_died_meanwhile_go(house: Platform, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconciler, "SILENT_AFTER_S", 0.3)
+    monkeypatch.setattr(liveness, "SILENT_AFTER_S", 0.3)
     await house.create("general", "alice")
     first, _ = await _restart(house, path)
     instance = await house.add_instance("notif-1")

@@ -1,4 +1,4 @@
-"""The crew: workers that hear each other, and what one of them claims and lets go."""
+"""The worker group: workers that hear each other, and what one of them claims and lets go."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from fanout import Unavailable
 from fanout.ports.log import Log
 from fanout.subjects import WORKERS
 from fanout.workers import WorkerNotice, decode_notice
-from services.fan_out import worker_group as crew_module
+from services.fan_out import worker_group as group_module
 from services.fan_out.partitions import Partitions
 from services.fan_out.worker_group import SILENT_AFTER_S, WorkerGroup
 from services.runtime import tasks as tasks_module
@@ -54,7 +54,7 @@ class Claims:
 
 
 class World:
-    """A worker's crew over a bus on which the test plays the others; what it says it hears itself, as on a bus."""
+    """A worker's group over a bus on which the test plays the others; what it says it hears itself, as on a bus."""
 
     def __init__(self) -> None:
         self.bus = FakeBus()
@@ -88,18 +88,18 @@ class World:
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr(crew_module, "ANNOUNCE_EVERY_S", 0.01)
+    monkeypatch.setattr(group_module, "ANNOUNCE_EVERY_S", 0.01)
     monkeypatch.setattr(tasks_module, "FIRST_DELAY_S", 0.001)
     failures: list[BaseException] = []
     async with Tasks(failures.append) as tasks:
         world = World()
-        tasks.start(world.worker_group.run(world.ready), "crew")
+        tasks.start(world.worker_group.run(world.ready), "worker group")
         tasks.start(world.echo(), "echo")
         yield world
     assert not failures
 
 
-async def test_nothing_is_claimed_before_the_table_is_whole(world: World) -> None:
+async def test_nothing_is_claimed_before_the_table_is_complete(world: World) -> None:
     await world.notices()
     assert world.claims.asked == []
     assert {notice.ready for notice in world.said()} == {False}
@@ -217,7 +217,7 @@ async def test_listening_is_tried_again_while_the_bus_is_away(monkeypatch: pytes
     world = World()
     world.bus.down = True
     async with Tasks(lambda error: pytest.fail(str(error))) as tasks:
-        tasks.start(world.worker_group.run(world.ready), "crew")
+        tasks.start(world.worker_group.run(world.ready), "worker group")
         await asyncio.sleep(0.01)
         assert not world.bus.handlers
         world.bus.down = False

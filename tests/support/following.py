@@ -1,4 +1,4 @@
-"""The part of a worker that follows instances, and instances as it knows them: by leases, digests and rosters."""
+"""The part of a worker that follows instances, and instances as it knows them: by leases, digests and presence sets."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -67,14 +67,14 @@ class Instance:
         message = decode_control(payload)
         if isinstance(message, PresenceSetRequest) and self.answers:
             self.asked += 1
-            self.rig.tasks.start(self.send_roster(message.request), "roster")
+            self.rig.tasks.start(self.send_presence_set(message.request), "presence set")
 
-    async def send_roster(self, request: str) -> None:
+    async def send_presence_set(self, request: str) -> None:
         pages = [self.users[at : at + 3] for at in range(0, len(self.users), 3)] or [[]]
         for number, page in enumerate(pages):
             last = number == len(pages) - 1
-            roster = PresenceSetPage(self.name, self.incarnation, request, number, last, page)
-            await self.rig.bus.publish(worker_inbox("worker-1"), msgspec.json.encode(roster))
+            sent = PresenceSetPage(self.name, self.incarnation, request, number, last, page)
+            await self.rig.bus.publish(worker_inbox("worker-1"), msgspec.json.encode(sent))
 
     async def digest(self, *, stopped: bool = False) -> None:
         users, digest = roster_digest(self.users)
@@ -133,7 +133,7 @@ class Rig:
         instance = await self.instance(*users)
         await instance.lease()
         await self.look()
-        await until(lambda: self.users() == sorted(users) and self.reconciler.whole.is_set(), "placed")
+        await until(lambda: self.users() == sorted(users) and self.reconciler.complete.is_set(), "placed")
         return instance
 
 
