@@ -33,7 +33,7 @@ from services.runtime.health import Health
 from services.runtime.lifecycle import Process
 from services.runtime.settings import load_settings
 from tests.support.certificates import Authority
-from tests.support.fakes import FakeLog, FakeMemberships
+from tests.support.faulty import faulty_log, faulty_memberships
 from tests.support.nats import connected
 from tests.support.servers import ConfiguredNats, NatsServer, free_port
 
@@ -250,13 +250,13 @@ class TestServers:
             "attachments": ["x" * (32 * 1024 - 30)],
             "client_msg_id": "c" * 128,
         }
-        log, memberships = FakeLog(), FakeMemberships()
         channel = Channel("c" * MAX_ID_LENGTH, "c", private=False, created_by="a" * MAX_ID_LENGTH, created_at="t")
-        await memberships.create(channel, ["a" * MAX_ID_LENGTH])
-        await CommandService(log, memberships).send_message(
-            "a" * MAX_ID_LENGTH, msgspec.convert(longest, SendMessage), "i" * 128
-        )
-        [stored] = log.streams[MESSAGES]
+        async with faulty_log() as log, faulty_memberships() as memberships:
+            await memberships.create(channel, ["a" * MAX_ID_LENGTH])
+            await CommandService(log, memberships).send_message(
+                "a" * MAX_ID_LENGTH, msgspec.convert(longest, SendMessage), "i" * 128
+            )
+            [stored] = await log.stored(MESSAGES)
         assert longest_event(EVERY_MESSAGE_FITS) - 40_000 < len(stored.payload) < longest_event(EVERY_MESSAGE_FITS)
 
 

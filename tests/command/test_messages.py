@@ -17,7 +17,7 @@ from tests.support.faulty import FaultyLog, FaultyMemberships, faulty_log, fault
 
 @pytest.fixture
 async def log() -> AsyncIterator[FaultyLog]:
-    async with faulty_log(longest=10_000) as log:
+    async with faulty_log() as log:
         yield log
 
 
@@ -123,6 +123,7 @@ async def test_a_log_that_is_down_is_unavailable(
 
 
 async def test_a_message_that_could_never_be_delivered_is_refused(commands: CommandService, log: FaultyLog) -> None:
+    log.limit(10_000)
     with pytest.raises(TooLarge):
         await commands.send_message("alice", request(text="x" * 10_000), "c")
     await commands.send_message("alice", request(text="x" * 9_000), "c")

@@ -54,11 +54,11 @@ async def test_a_silent_instance_is_kept_while_it_has_a_lease(rig: Rig) -> None:
 
 async def test_while_redis_is_away_nobody_is_evicted_and_for_a_lease_after(rig: Rig) -> None:
     await rig.placed("alice")
-    rig.presence.away = True
+    rig.presence.down = True
     rig.now += 3 * LEASE_TTL_S
     with pytest.raises(Unavailable):
         await rig.look()
-    rig.presence.away = False
+    rig.presence.down = False
     await rig.pass_time(LEASE_TTL_S - 1)
     assert rig.users() == ["alice"]
     await rig.pass_time(3)
@@ -69,11 +69,11 @@ async def test_while_the_bus_is_away_nobody_is_evicted_and_for_a_lease_after(rig
     instance = await rig.placed("alice")
     await rig.pass_time(2 * LEASE_TTL_S, instance)
     await rig.pass_time(LEASE_TTL_S)
-    rig.bus.away = True
+    rig.bus.down = True
     rig.now += 1
     with pytest.raises(Unavailable):
         await rig.look()
-    rig.bus.away = False
+    rig.bus.down = False
     await rig.pass_time(LEASE_TTL_S - 1)
     assert rig.users() == ["alice"]
     await rig.pass_time(3)

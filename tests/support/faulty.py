@@ -107,6 +107,10 @@ def _faulty_reading(name: str, method: Callable[..., AsyncIterator[Any]]) -> Cal
 class FaultyLog(Faults, EmbeddedLog):
     """An embedded log with faults, which tests can read whatever its faults."""
 
+    def limit(self, longest: int) -> None:
+        """Take no event of more bytes from now on."""
+        self._longest = longest
+
     async def stored(self, stream: str) -> list[Stored]:
         """Every event that a stream holds, read past the faults."""
         return [event async for event in EmbeddedLog.read(self, stream, after=0, upto=1 << 62)]

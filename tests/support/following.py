@@ -1,51 +1,23 @@
 """The part of a worker that follows instances, and instances as it knows them: by leases, digests and presence sets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
 
-from fanout import Engine, Unavailable, roster_digest
+from fanout import Engine, roster_digest
 from fanout.keys import PresenceChange
 from fanout.ports.presence import Lease
 from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
 from fanout.workers import PresenceDigest, PresenceSetPage, PresenceSetRequest, decode_control
-from services.adapters.embedded.bus import EmbeddedBus
-from services.adapters.embedded.presence import EmbeddedPresence
 from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.reconciler import Reconciler
 from services.runtime.tasks import Tasks
-from tests.support.fakes import FakeMemberships
+from tests.support.faulty import FaultyBus, FaultyMemberships, FaultyPresence, faulty_memberships
 from tests.support.observing import until
 
 FIRST, SECOND = "01HZ0000000000000000000001", "01HZ0000000000000000000002"
-
-
-class Bus(EmbeddedBus):
-    """Refuses everything while `away`."""
-
-    away = False
-
-    async def publish(self, subject: str, payload: bytes) -> None:
-        await self.ping()
-        await super().publish(subject, payload)
-
-    async def ping(self) -> None:
-        if self.away:
-            raise Unavailable("it is away")
-
-
-class Presence(EmbeddedPresence):
-    """Tells no leases while `away`."""
-
-    away = False
-
-    async def leases(self) -> Mapping[str, Lease]:
-        await asyncio.sleep(0)
-        if self.away:
-            raise Unavailable("it is away")
-        return await super().leases()
 
 
 class Instance:
@@ -89,13 +61,13 @@ class Instance:
 class Rig:
     """The part of a worker that follows instances, with a clock that the test moves."""
 
-    def __init__(self, tasks: Tasks) -> None:
+    def __init__(self, tasks: Tasks, memberships: FaultyMemberships) -> None:
         self.now = 1_000.0
         self.tasks = tasks
-        self.bus = Bus()
-        self.presence = Presence(clock=lambda: self.now)
+        self.bus = FaultyBus()
+        self.presence = FaultyPresence(clock=lambda: self.now)
         self.engine = Engine()
-        self.memberships = FakeMemberships()
+        self.memberships = memberships
         self.presence_applier = PresenceApplier("worker-1", self.engine, self.memberships, self.bus, tasks)
         self.reconciler = Reconciler(
             "worker-1", self.engine, self.presence_applier, self.presence, self.bus, tasks, clock=lambda: self.now
@@ -145,6 +117,6 @@ async def settle() -> None:
 @asynccontextmanager
 async def rig_without_start() -> AsyncIterator[Rig]:
     failures: list[BaseException] = []
-    async with Tasks(failures.append) as tasks:
-        yield Rig(tasks)
+    async with faulty_memberships() as memberships, Tasks(failures.append) as tasks:
+        yield Rig(tasks, memberships)
     assert not failures
