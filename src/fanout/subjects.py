@@ -20,7 +20,7 @@ TYPING: Final = "client.typing.*"
 WORKERS: Final = "fanout.workers"
 """Fan-out workers tell each other here that they live and which partitions they hold."""
 
-ROSTERS: Final = "fanout.rosters"
+PRESENCE_DIGESTS: Final = "fanout.digests"
 """Notification instances tell the workers here which users they hold, as a digest."""
 
 

@@ -1,4 +1,7 @@
-"""What fan-out workers and notification instances tell each other beside events: JSON on the bus."""
+"""Messages between fan-out workers and notification instances, beside events. They are JSON on the bus.
+
+A receiver skips and counts a message that it cannot decode: the sender may be of a newer version.
+"""
 
 from collections.abc import Iterator, Sequence
 from string import ascii_letters, digits
@@ -9,144 +12,185 @@ import msgspec
 from fanout.ids import MAX_ID_LENGTH
 
 MAX_USERS: Final = 1_000
-"""Users in one message, whatever the bus takes: reading a longer one would hold up the receiver's event loop."""
+"""The most users that one message carries, whatever the bus takes: a longer one would block the receiver's event loop
+while it is decoded."""
 _ENVELOPE: Final = 1_024
-"""More than what a message of these has beside its users."""
+"""An upper bound of the bytes that a message has beside its users."""
 _QUOTING: Final = 3
 """Two quotes and a comma."""
 
 _Id = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{1,128}\Z")]
-"""As contract section 1 has it: what is handed on to a subject or to the engine is checked when it comes in."""
+"""An id of contract section 1. It becomes part of a subject or an argument of the engine, so the decoder checks it."""
 
-_ALL_OF_IDS = str.maketrans("", "", f"{ascii_letters}{digits}_-")
+_ID_CHARACTERS = str.maketrans("", "", f"{ascii_letters}{digits}_-")
+"""A translation that deletes every character that an id may have."""
 
 
 class WorkerNotice(msgspec.Struct, frozen=True):
-    """On `fanout.workers`: this worker lives."""
+    """A worker's sign of life, published on `fanout.workers`.
+
+    Attributes:
+        worker: the worker's id.
+        ready: its routing table is complete: it reads its share of the partitions, and sends a `RoutingConfirmed` for
+            each user that it routes to.
+        partitions: the partitions that it reads.
+    """
 
     worker: _Id
     ready: bool
-    """Its routing table is whole: it reads its share, and answers for the users that it placed."""
     partitions: list[int]
 
 
-class RosterDigest(msgspec.Struct, frozen=True, tag="digest"):
-    """On `fanout.rosters`: which users an instance holds, as `fanout.presence_digest` has it."""
+class PresenceDigest(msgspec.Struct, frozen=True, tag="digest"):
+    """A digest of an instance's presence set, published on `fanout.digests`.
+
+    Attributes:
+        instance: the instance's id.
+        incarnation: differs, and rises, each time that the instance starts.
+        users: how many users the instance holds.
+        digest: the digest of these users, as `Engine.digest` computes it.
+        stopped: the instance has stopped and holds no user. It publishes no other digest of this incarnation.
+    """
 
     instance: _Id
     incarnation: str
     users: int
     digest: int
     stopped: bool = False
-    """The instance's last word: it holds nobody any more, and there will be no other digest of this incarnation."""
 
 
-class Roster(msgspec.Struct, frozen=True, tag="roster"):
-    """To one worker's `fanout.worker.{id}`: a page of the users that an instance holds."""
+class PresenceSetPage(msgspec.Struct, frozen=True, tag="presence_set.page"):
+    """A page of an instance's presence set, the users that it holds. Published on `fanout.worker.{id}`.
+
+    Attributes:
+        instance: the instance's id.
+        incarnation: of the instance.
+        request: the id of the `PresenceSetRequest` that this answers.
+        page: the number of the page, from 0.
+        last: no page follows.
+        users: the users of the page.
+    """
 
     instance: _Id
     incarnation: str
     request: str
-    """Of the request that it answers."""
     page: int
-    """From 0."""
     last: bool
     users: list[str]
 
 
-class Placed(msgspec.Struct, frozen=True, tag="placed"):
-    """To an instance's control subject: these users' messages now come to it from this worker's partitions."""
+class RoutingConfirmed(msgspec.Struct, frozen=True, tag="routing.confirmed"):
+    """A worker routes the messages of these users to the instance from now on. Published on its control subject.
+
+    Attributes:
+        worker: the worker's id. The confirmation is for the partitions that this worker reads.
+        users: the users.
+    """
 
     worker: str
     users: list[str]
 
 
-class RosterRequest(msgspec.Struct, frozen=True, tag="roster.request"):
-    """To an instance's control subject: send your whole roster to this worker."""
+class PresenceSetRequest(msgspec.Struct, frozen=True, tag="presence_set.request"):
+    """Asks an instance for its whole presence set. Published on the instance's control subject.
+
+    Attributes:
+        worker: the id of the worker that asks, and that the pages are sent to.
+        request: an id that the pages repeat.
+    """
 
     worker: _Id
     request: str
 
 
 class Replaced(msgspec.Struct, frozen=True, tag="replaced"):
-    """To an instance's control subject: a device that was connected there is connected elsewhere now."""
+    """A device of an instance has connected elsewhere. Published on the instance's control subject.
+
+    Attributes:
+        user_id: whose device it is.
+        device_id: the device.
+        connected_at: when the newer connection began. The instance closes the device's older connections only.
+    """
 
     user_id: str
     device_id: str
     connected_at: str
-    """Of the newer connection: only an older one is replaced by it."""
 
 
 def user_pages(users: Sequence[str], max_payload: int) -> Iterator[Sequence[str]]:
-    """Cut users into as many as one `Roster` or `Placed` may carry.
+    """Divide users into pages that fit in one `PresenceSetPage` or `RoutingConfirmed` each.
 
     Args:
         users: any number.
-        max_payload: bytes that one message of the bus may have.
+        max_payload: the most bytes that one message of the bus may have.
+
+    Returns:
+        the pages, none of which is empty.
     """
     fitting = (max_payload - _ENVELOPE) // (MAX_ID_LENGTH + _QUOTING)
     size = max(1, min(MAX_USERS, fitting))
     return (users[at : at + size] for at in range(0, len(users), size))
 
 
-ControlMessage = Placed | RosterRequest | Replaced
+ControlMessage = RoutingConfirmed | PresenceSetRequest | Replaced
+"""What is published on an instance's control subject."""
 
 _Message = TypeVar("_Message")
 
 _notice = msgspec.json.Decoder(WorkerNotice)
 _control: msgspec.json.Decoder[Any] = msgspec.json.Decoder(ControlMessage)
-_digest = msgspec.json.Decoder(RosterDigest)
-_roster = msgspec.json.Decoder(Roster)
+_digest = msgspec.json.Decoder(PresenceDigest)
+_page = msgspec.json.Decoder(PresenceSetPage)
 
 
 def _decoded(decoder: msgspec.json.Decoder[_Message], payload: bytes) -> _Message:
     try:
         return decoder.decode(payload)
-    except RecursionError as error:  # nested too deep, and msgspec's own errors do not include it
+    except RecursionError as error:  # raised for JSON that is nested too deep; it is no error of msgspec's own
         raise msgspec.DecodeError(str(error)) from error
 
 
 def decode_notice(payload: bytes) -> WorkerNotice:
-    """A worker's notice.
+    """Decode a worker's sign of life.
 
     Raises:
-        msgspec.DecodeError: it is none.
+        msgspec.DecodeError: the payload is none.
     """
     return _decoded(_notice, payload)
 
 
 def decode_control(payload: bytes) -> ControlMessage:
-    """A message to an instance.
+    """Decode a message of an instance's control subject.
 
     Raises:
-        msgspec.DecodeError: it is none.
+        msgspec.DecodeError: the payload is none.
     """
     message: ControlMessage = _decoded(_control, payload)
     return message
 
 
-def decode_digest(payload: bytes) -> RosterDigest:
-    """An instance's digest.
+def decode_digest(payload: bytes) -> PresenceDigest:
+    """Decode an instance's digest.
 
     Raises:
-        msgspec.DecodeError: it is none.
+        msgspec.DecodeError: the payload is none.
     """
     return _decoded(_digest, payload)
 
 
-def decode_roster(payload: bytes) -> Roster:
-    """A page of a roster.
+def decode_presence_set_page(payload: bytes) -> PresenceSetPage:
+    """Decode a page of a presence set, and check the ids of its users.
 
     Raises:
-        msgspec.DecodeError: it is none.
+        msgspec.DecodeError: the payload is none, or a user is no id.
     """
-    roster = _decoded(_roster, payload)
-    if not _are_ids(roster.users):
-        raise msgspec.ValidationError("a user of the roster is no id")
-    return roster
+    page = _decoded(_page, payload)
+    if not _are_ids(page.users):
+        raise msgspec.ValidationError("a user of the presence set is no id")
+    return page
 
 
 def _are_ids(names: list[str]) -> bool:
-    """In a tenth of the time that a pattern for each would take: a page has thousands."""
+    """Check all names at once, which takes a tenth of the time that a pattern for each name takes."""
     lengths = list(map(len, names)) or [1]
-    return min(lengths) > 0 and max(lengths) <= MAX_ID_LENGTH and not "".join(names).translate(_ALL_OF_IDS)
+    return min(lengths) > 0 and max(lengths) <= MAX_ID_LENGTH and not "".join(names).translate(_ID_CHARACTERS)

@@ -82,7 +82,7 @@ class Outcome:
         )
         if self.lossy:
             yield f"{counted(self.dropped, 'message')} to instances lost on the way"
-        yield f"{counted(self.gaps_repaired, 'hole')} repaired by instances"
+        yield f"{counted(self.gaps_repaired, 'gap')} repaired by instances"
         yield f"{counted(self.stale_dropped, 'event')} came to instances again, and were dropped there"
         yield from (f"closed: {name}: {why}" for name, why in self.closed.items())
         yield from (f"ended by itself: {name}" for name in self.ended)

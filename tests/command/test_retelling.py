@@ -8,7 +8,7 @@ from fanout.subjects import MESSAGES, META, channel_of
 from services.command.outbox import Outbox
 from services.command.retelling import MARGIN_S, Retelling
 from services.runtime.tasks import Tasks
-from tests.support.fakes import FakeLog, FakeMemberships
+from tests.support.faulty import faulty_log, faulty_memberships
 from tests.support.observing import until
 
 NOW_US = 1_000_000_000_000_000
@@ -25,26 +25,28 @@ class Clock:
 async def _told_after(reset: Reset, *, age_s: float, down_first: bool = False, missed: bool = False) -> list[str]:
     """Who is told of again, of the two whose changes are so old and new, after the log has lost everything."""
     clock = Clock()
-    store = FakeMemberships(clock)
-    clock.now = NOW_US - int(age_s * 1e6)
-    await store.create(GENERAL, ["old"], told=True)
-    clock.now = NOW_US
-    log = FakeLog()
-    await Outbox(log, store, clock).tell(await store.add("general", ["new"], "t1"))
-    lost = FakeLog()
-    lost.fail_after = 0 if down_first else None
     failures: list[BaseException] = []
-    async with Tasks(failures.append) as tasks:
+    async with (
+        faulty_memberships(clock) as store,
+        faulty_log() as log,
+        faulty_log() as lost,
+        Tasks(failures.append) as tasks,
+    ):
+        clock.now = NOW_US - int(age_s * 1e6)
+        await store.create(GENERAL, ["old"], told=True)
+        clock.now = NOW_US
+        await Outbox(log, store, clock).tell(await store.add("general", ["new"], "t1"))
+        lost.fail_after = 0 if down_first else None
         retelling = Retelling(lost, Outbox(lost, store, clock), tasks)
         if missed:
-            lost.missed = reset
+            lost.outcomes["missed_reset"] = reset
             retelling.begin()
         else:
             retelling.hear(reset)
         if reset.stream == META:
             await until(lambda: not tasks._tasks, "told again")
         assert not failures
-        return [decode_member_event(each.payload, channel_of(each.subject)).user_id for each in lost.streams[META]]
+        return [decode_member_event(each.payload, channel_of(each.subject)).user_id for each in await lost.stored(META)]
 
 
 async def test_what_is_newer_than_the_newest_survivor_is_told_again() -> None:

@@ -11,7 +11,7 @@ from fanout.errors import ChannelExists, ChannelNotFound
 from fanout.ports.memberships import ENDED_KEPT_S, Channel, Membership, Memberships
 from services.adapters.sqlite.database import Database
 from services.adapters.sqlite.memberships import SqliteMemberships
-from tests.support.fakes import FakeMemberships
+from tests.support.faulty import faulty_memberships
 
 CREATED = "2026-02-01T10:00:00.000Z"
 LATER = "2026-02-01T11:00:00.000Z"
@@ -36,10 +36,11 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["sqlite", "fake"])
+@pytest.fixture(params=["sqlite", "faulty"])
 async def memberships(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Memberships]:
-    if request.param == "fake":
-        yield FakeMemberships(clock)
+    if request.param == "faulty":
+        async with faulty_memberships(clock) as faulty:
+            yield faulty
         return
     store = SqliteMemberships(await Database.open(tmp_path / "memberships.db", SqliteMemberships.schema), clock)
     yield store

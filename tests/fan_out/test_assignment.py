@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.fan_out.assignment import plan
+from services.fan_out.assignment import assign
 
 Situation = tuple[int, dict[int, str], set[str]]
 
@@ -20,7 +20,7 @@ def situations(draw: st.DrawFn) -> Situation:
 @given(situations())
 def test_every_partition_has_one_reader_and_shares_differ_by_one_at_most(situation: Situation) -> None:
     partitions, held, ready = situation
-    share = plan(partitions, held, ready)
+    share = assign(partitions, held, ready)
     if not ready:
         assert share == {}
         return
@@ -34,14 +34,14 @@ def test_every_partition_has_one_reader_and_shares_differ_by_one_at_most(situati
 @given(situations())
 def test_the_plan_is_stable_once_it_is_reached(situation: Situation) -> None:
     partitions, held, ready = situation
-    share = plan(partitions, held, ready)
-    assert plan(partitions, share, ready) == share
+    share = assign(partitions, held, ready)
+    assert assign(partitions, share, ready) == share
 
 
 @given(situations())
 def test_no_partition_moves_that_need_not(situation: Situation) -> None:
     partitions, held, ready = situation
-    share = plan(partitions, held, ready)
+    share = assign(partitions, held, ready)
     for worker in ready:
         had = {part for part, holder in held.items() if holder == worker}
         has = {part for part, holder in share.items() if holder == worker}
@@ -50,11 +50,11 @@ def test_no_partition_moves_that_need_not(situation: Situation) -> None:
 
 def test_the_order_in_which_workers_are_known_does_not_matter() -> None:
     held = {0: "b", 1: "b", 2: "a"}
-    assert plan(8, held, ["a", "b", "c"]) == plan(8, held, ["c", "b", "a"])
+    assert assign(8, held, ["a", "b", "c"]) == assign(8, held, ["c", "b", "a"])
 
 
 def test_partitions_of_a_dead_worker_are_shared_out() -> None:
-    share = plan(4, {0: "dead", 1: "dead", 2: "a", 3: "b"}, ["a", "b"])
+    share = assign(4, {0: "dead", 1: "dead", 2: "a", 3: "b"}, ["a", "b"])
     assert share[2] == "a"
     assert share[3] == "b"
     assert sorted([share[0], share[1]]) == ["a", "b"]

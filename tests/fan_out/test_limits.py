@@ -1,4 +1,4 @@
-"""What the bus takes in one message bounds batches, rosters and confirmations, also when it changes."""
+"""What the bus takes in one message bounds batches, presence sets and confirmations, also when it changes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

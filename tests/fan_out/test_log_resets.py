@@ -74,8 +74,8 @@ async def test_users_of_a_large_instance_are_reloaded_page_by_page(tmp_path: Pat
         for user in users:
             worker._engine.user_online(user, "notif-1", ["general"])
         pages, reloaded = Pages(worker._engine), set[str]()
-        placements = SimpleNamespace(reload=reloaded.add, settled=worker.presence_applier.settled)
-        resets = LogResets(cast("Engine", pages), cast("PresenceApplier", placements), worker._tasks)
+        applier = SimpleNamespace(reload=reloaded.add, settled=worker.presence_applier.settled)
+        resets = LogResets(cast("Engine", pages), cast("PresenceApplier", applier), worker._tasks)
         resets.hear(Reset(META, 0))
         await until(lambda: reloaded == users, "all are reloaded")
         assert pages.longest < len(users) / 2

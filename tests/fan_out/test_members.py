@@ -19,7 +19,7 @@ from fanout.subjects import META, member_joined
 from services.fan_out.members import Members
 from services.runtime.membership_order import MembershipOrder
 from services.runtime.tasks import Tasks
-from tests.support.fakes import FakeMemberships
+from tests.support.faulty import FaultyMemberships, faulty_memberships
 from tests.support.observing import until
 
 FRESH = now_us()
@@ -94,13 +94,24 @@ class OwnPartitions:
 
 
 def follow(
-    engine: Any, meta: Meta, placements: PresenceApplier, partitions: Any = None, order: MembershipOrder | None = None
+    engine: Any, meta: Meta, applier: PresenceApplier, order: MembershipOrder, partitions: Any = None
 ) -> Members:
-    """Membership changes on their way into an engine of a worker that began long ago, unless `order` says otherwise."""
+    """Membership changes on their way into an engine."""
     nobody = SimpleNamespace(holds=lambda _: False, meta_handled=lambda _: None, poke=lambda: None)
-    order = order or MembershipOrder(FakeMemberships(), known_at=0)
-    parts = (engine, meta, placements, partitions or nobody, nobody, order)
+    parts = (engine, meta, applier, partitions or nobody, nobody, order)
     return Members(*(cast("Any", each) for each in parts))
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[FaultyMemberships]:
+    async with faulty_memberships() as store:
+        yield store
+
+
+@pytest.fixture
+def order(store: FaultyMemberships) -> MembershipOrder:
+    """The order of a worker that began long ago."""
+    return MembershipOrder(store, known_at=0)
 
 
 @pytest.fixture
@@ -109,8 +120,8 @@ async def tasks() -> AsyncIterator[Tasks]:
         yield running
 
 
-async def test_a_join_during_a_long_login_waits_beside_the_loop(tasks: Tasks) -> None:
-    turns, placements = Turns(), PresenceApplier()
+async def test_a_join_during_a_long_login_waits_beside_the_loop(tasks: Tasks, order: MembershipOrder) -> None:
+    turns, applier = Turns(), PresenceApplier()
     for user in ("ann", "ben"):
         turns.engine.user_online(user, "i1", ["old"])
     meta = Meta(
@@ -118,17 +129,19 @@ async def test_a_join_during_a_long_login_waits_beside_the_loop(tasks: Tasks) ->
         MemberJoined("e2", "new", "ben", timestamp(), FRESH),
         MemberLeft("e3", "new", "ben", timestamp(), FRESH + 1),
     )
-    members = follow(turns, meta, placements)
+    members = follow(turns, meta, applier, order)
     tasks.start(members.run(0), "members")
     await until(turns.waiting.is_set, "the change waits, and the loop goes on")
-    assert placements.changed == ["ann"], "a list that is being loaded now is known to be too old before the wait"
+    assert applier.changed == ["ann"], "a list that is being loaded now is known to be too old before the wait"
     turns.free.set()
     await until(lambda: members.position == 3)
     assert turns.engine.members("new") == {"i1": ["ann"]}
-    assert placements.changed == ["ann", "ben", "ben"]
+    assert applier.changed == ["ann", "ben", "ben"]
 
 
-async def test_an_older_change_after_a_newer_one_changes_nothing_and_is_told_nobody(tasks: Tasks) -> None:
+async def test_an_older_change_after_a_newer_one_changes_nothing_and_is_told_nobody(
+    tasks: Tasks, order: MembershipOrder
+) -> None:
     engine = Engine()
     engine.user_online("ben", "i1", ["old"])
     meta = Meta(
@@ -137,7 +150,7 @@ async def test_an_older_change_after_a_newer_one_changes_nothing_and_is_told_nob
         MemberLeft("e3", "old", "ben", timestamp(), FRESH + 1),
         MemberJoined("e4", "old", "ben", timestamp(), FRESH),
     )
-    members = follow(engine, meta, PresenceApplier(), OwnPartitions(engine))
+    members = follow(engine, meta, PresenceApplier(), order, OwnPartitions(engine))
     tasks.start(members.run(0), "members")
     await until(lambda: members.position == 4)
     assert engine.channels("ben") == {"new"}
@@ -145,9 +158,10 @@ async def test_an_older_change_after_a_newer_one_changes_nothing_and_is_told_nob
     assert [msgspec.json.decode(record.event)["event_id"] for record in records] == ["e1", "e3"]
 
 
-async def test_a_change_from_before_the_worker_began_is_applied_as_the_store_holds_it(tasks: Tasks) -> None:
+async def test_a_change_from_before_the_worker_began_is_applied_as_the_store_holds_it(
+    tasks: Tasks, store: FaultyMemberships
+) -> None:
     """It was told late, after the table was loaded: the worker never saw the newer change that the list has."""
-    store = FakeMemberships()
     await store.create(Channel("c", "c", private=False, created_by="ann", created_at="t"), ["ann", "ben"])
     ended = await store.remove("c", "ann", "t")
     assert ended is not None
@@ -158,7 +172,7 @@ async def test_a_change_from_before_the_worker_began_is_applied_as_the_store_hol
         MemberJoined("e1", "c", "ann", "t", ended.version - 1),
         MemberLeft("e2", "c", "ben", "t", (await store.changed_since(0, limit=1))[0].version - 1),
     )
-    members = follow(engine, meta, PresenceApplier(), order=MembershipOrder(store))
+    members = follow(engine, meta, PresenceApplier(), MembershipOrder(store))
     tasks.start(members.run(0), "members")
     await until(lambda: members.position == 2)
     assert engine.members("c") == {"i1": ["ben"]}

@@ -19,7 +19,7 @@ from services.fan_out.partitions import Partitions
 from services.fan_out.publisher import Publisher
 from services.runtime import tasks as tasks_module
 from services.runtime.tasks import Tasks
-from tests.support.fakes import FakeBus
+from tests.support.faulty import FaultyBus
 from tests.support.observing import until
 
 PARTS = 2
@@ -31,7 +31,7 @@ class Worker:
     """A worker with one instance, `notif-1`, that reads the channel."""
 
     def __init__(self, name: str, log: EmbeddedLog, tasks: Tasks) -> None:
-        self.bus = FakeBus()
+        self.bus = FaultyBus()
         self.engine = Engine()
         self.engine.user_online("alice", "notif-1", [CHANNEL])
         self.publisher = Publisher(self.engine, self.bus)

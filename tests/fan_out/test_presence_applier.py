@@ -1,4 +1,4 @@
-"""Users are placed and taken off; those of very many channels by a thread, and what was wished meanwhile holds."""
+"""Users are added and removed, by a thread where they have many channels; the desired state may change meanwhile."""
 
 import asyncio
 import threading
@@ -25,7 +25,7 @@ class Store:
         return CHANNELS
 
 
-class RoutingBarrier:
+class SilentBus:
     """A bus that nobody listens to."""
 
     max_payload = 1 << 20
@@ -71,11 +71,9 @@ async def slow(monkeypatch: pytest.MonkeyPatch) -> SlowEngine:
 
 
 @pytest.fixture
-async def placements(slow: SlowEngine) -> AsyncIterator[PresenceApplier]:
+async def applier(slow: SlowEngine) -> AsyncIterator[PresenceApplier]:
     async with Tasks(lambda error: pytest.fail(str(error))) as tasks:
-        built = PresenceApplier(
-            "worker-1", cast("Any", slow), cast("Any", Store()), cast("Any", RoutingBarrier()), tasks
-        )
+        built = PresenceApplier("worker-1", cast("Any", slow), cast("Any", Store()), cast("Any", SilentBus()), tasks)
         built.start()
         yield built
         slow.gate.set()
@@ -85,101 +83,99 @@ def come(instance: str, *, online: bool = True) -> PresenceChange:
     return PresenceChange(user_id="ann", online=online, instance_id=instance)
 
 
-async def test_a_long_list_comes_and_goes_beside_the_loop(placements: PresenceApplier, slow: SlowEngine) -> None:
-    placements.change(come("i1"))
+async def test_a_long_list_comes_and_goes_beside_the_loop(applier: PresenceApplier, slow: SlowEngine) -> None:
+    applier.change(come("i1"))
     await until(lambda: slow.engine.instances("c9") == {"i1"})
-    await placements.settled()
+    await applier.settled()
     slow.moving.clear()
     slow.gate.clear()
-    placements.change(come("i1", online=False))
+    applier.change(come("i1", online=False))
     await until(slow.moving.is_set, "a thread takes the user off")
     assert slow.engine.locations("ann") == {"i1"}
-    assert placements.is_moving("ann")
+    assert applier.is_moving("ann")
     slow.gate.set()
-    await placements.settled()
-    assert not placements.is_moving("ann")
+    await applier.settled()
+    assert not applier.is_moving("ann")
     assert slow.engine.locations("ann") == frozenset()
 
 
-async def test_who_comes_back_during_the_departure_is_there(placements: PresenceApplier, slow: SlowEngine) -> None:
-    placements.change(come("i1"))
-    await placements.settled()
+async def test_who_comes_back_during_the_departure_is_there(applier: PresenceApplier, slow: SlowEngine) -> None:
+    applier.change(come("i1"))
+    await applier.settled()
     slow.moving.clear()
     slow.gate.clear()
-    placements.change(come("i1", online=False))
+    applier.change(come("i1", online=False))
     await until(slow.moving.is_set)
-    placements.change(come("i1"))
+    applier.change(come("i1"))
     slow.gate.set()
-    await placements.settled()
+    await applier.settled()
     assert slow.engine.instances("c0") == {"i1"}
 
 
-async def test_an_instance_dropped_during_the_arrival_stays_dropped(
-    placements: PresenceApplier, slow: SlowEngine
-) -> None:
-    placements.change(come("i1"))
-    await placements.settled()
+async def test_an_instance_dropped_during_the_arrival_stays_dropped(applier: PresenceApplier, slow: SlowEngine) -> None:
+    applier.change(come("i1"))
+    await applier.settled()
     slow.moving.clear()
     slow.gate.clear()
-    placements.change(come("i2"))
+    applier.change(come("i2"))
     await until(slow.moving.is_set)
-    dropping = asyncio.create_task(placements.drop_instance("i2"))
+    dropping = asyncio.create_task(applier.drop_instance("i2"))
     await asyncio.sleep(0)
     slow.gate.set()
     await dropping
-    await placements.settled()
+    await applier.settled()
     assert slow.engine.locations("ann") == {"i1"}
 
 
 @pytest.mark.parametrize("inline", [5, 100])
 async def test_a_full_table_refuses_a_user_and_goes_on(
-    placements: PresenceApplier, slow: SlowEngine, monkeypatch: pytest.MonkeyPatch, inline: int
+    applier: PresenceApplier, slow: SlowEngine, monkeypatch: pytest.MonkeyPatch, inline: int
 ) -> None:
     monkeypatch.setattr(module, "INLINE_CHANNELS", inline)
     refused = USERS_REFUSED._value.get()
     slow.full = True
-    placements.change(come("i1"))
-    await placements.settled()
+    applier.change(come("i1"))
+    await applier.settled()
     assert slow.engine.locations("ann") == frozenset()
     assert USERS_REFUSED._value.get() == refused + 1
     slow.full = False
-    placements.change(come("i1"))
-    await placements.settled()
+    applier.change(come("i1"))
+    await applier.settled()
     assert slow.engine.locations("ann") == {"i1"}
 
 
-async def test_who_comes_later_is_not_waited_for(placements: PresenceApplier, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_comes_later_is_not_waited_for(applier: PresenceApplier, monkeypatch: pytest.MonkeyPatch) -> None:
     loads = {"early": asyncio.Event(), "late": asyncio.Event()}
 
     async def load(user_id: str) -> list[str]:
         await loads[user_id].wait()
         return ["c1"]
 
-    monkeypatch.setattr(placements._memberships, "channels_of", load)
-    placements.change(PresenceChange("early", online=True, instance_id="i1"))
-    settled = asyncio.create_task(placements.settled())
+    monkeypatch.setattr(applier._memberships, "channels_of", load)
+    applier.change(PresenceChange("early", online=True, instance_id="i1"))
+    settled = asyncio.create_task(applier.settled())
     await asyncio.sleep(0.01)
-    placements.change(PresenceChange("late", online=True, instance_id="i1"))
+    applier.change(PresenceChange("late", online=True, instance_id="i1"))
     await asyncio.sleep(0.01)
     assert not settled.done()
     loads["early"].set()
     await settled
     loads["late"].set()
-    await placements.settled()
+    await applier.settled()
 
 
 async def test_a_reload_that_is_asked_for_during_the_arrival_is_made(
-    placements: PresenceApplier, slow: SlowEngine, monkeypatch: pytest.MonkeyPatch
+    applier: PresenceApplier, slow: SlowEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    placements.change(come("i1"))
-    await placements.settled()
+    applier.change(come("i1"))
+    await applier.settled()
     slow.moving.clear()
     slow.gate.clear()
-    placements.change(come("i2"))
+    applier.change(come("i2"))
     await until(slow.moving.is_set)
     monkeypatch.setitem(globals(), "CHANNELS", CHANNELS[1:])
-    placements.reload("ann")
+    applier.reload("ann")
     slow.gate.set()
-    await placements.settled()
+    await applier.settled()
     assert slow.engine.instances("c0") == frozenset()
     assert slow.engine.instances("c1") == {"i1", "i2"}

@@ -10,7 +10,7 @@ from services.fan_out import publisher as publisher_module
 from services.fan_out.publisher import Publisher
 from services.runtime import tasks as tasks_module
 from services.runtime.tasks import Tasks
-from tests.support.fakes import FakeBus
+from tests.support.faulty import FaultyBus
 from tests.support.observing import until
 
 
@@ -29,12 +29,12 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-def bus() -> FakeBus:
-    return FakeBus()
+def bus() -> FaultyBus:
+    return FaultyBus()
 
 
 @pytest.fixture
-async def publisher(engine: Engine, bus: FakeBus) -> AsyncIterator[Publisher]:
+async def publisher(engine: Engine, bus: FaultyBus) -> AsyncIterator[Publisher]:
     failures: list[BaseException] = []
     async with Tasks(failures.append) as tasks:
         publisher = Publisher(engine, bus)
@@ -48,13 +48,13 @@ def _route(engine: Engine, *numbers: int) -> None:
         engine.route("general", b'{"n":%d}' % number)
 
 
-def _got(bus: FakeBus, instance: str) -> list[bytes]:
+def _got(bus: FaultyBus, instance: str) -> list[bytes]:
     subject = f"instance.events.{instance}"
     return [record.event for to, payload in bus.published if to == subject for record in decode_batch(payload)]
 
 
 async def test_what_was_routed_before_is_on_the_bus_when_settle_returns(
-    publisher: Publisher, engine: Engine, bus: FakeBus
+    publisher: Publisher, engine: Engine, bus: FaultyBus
 ) -> None:
     _route(engine, 1, 2)
     await publisher.settle()
@@ -62,13 +62,13 @@ async def test_what_was_routed_before_is_on_the_bus_when_settle_returns(
         assert _got(bus, instance) == [b'{"n":1}', b'{"n":2}']
 
 
-async def test_settle_returns_at_once_where_nothing_waits(publisher: Publisher, bus: FakeBus) -> None:
+async def test_settle_returns_at_once_where_nothing_waits(publisher: Publisher, bus: FaultyBus) -> None:
     await publisher.settle()
     assert bus.published == []
 
 
 async def test_a_poke_publishes_what_is_due_without_anyone_waiting(
-    publisher: Publisher, engine: Engine, bus: FakeBus
+    publisher: Publisher, engine: Engine, bus: FaultyBus
 ) -> None:
     _route(engine, 1)
     publisher.poke()
@@ -76,7 +76,7 @@ async def test_a_poke_publishes_what_is_due_without_anyone_waiting(
 
 
 async def test_events_keep_their_order_while_the_bus_takes_its_time(
-    publisher: Publisher, engine: Engine, bus: FakeBus
+    publisher: Publisher, engine: Engine, bus: FaultyBus
 ) -> None:
     bus.held = True
     _route(engine, 0)
@@ -93,7 +93,7 @@ async def test_events_keep_their_order_while_the_bus_takes_its_time(
 
 
 async def test_a_batch_that_the_bus_refused_is_published_again_before_anything_newer(
-    publisher: Publisher, engine: Engine, bus: FakeBus
+    publisher: Publisher, engine: Engine, bus: FaultyBus
 ) -> None:
     bus.down = True
     _route(engine, 1)
@@ -108,7 +108,7 @@ async def test_a_batch_that_the_bus_refused_is_published_again_before_anything_n
     assert _got(bus, "notif-2") == [b'{"n":1}', b'{"n":2}']
 
 
-async def test_one_who_gave_up_waiting_holds_up_nobody(publisher: Publisher, engine: Engine, bus: FakeBus) -> None:
+async def test_one_who_gave_up_waiting_holds_up_nobody(publisher: Publisher, engine: Engine, bus: FaultyBus) -> None:
     bus.held = True
     _route(engine, 1)
     gave_up, waits = asyncio.create_task(publisher.settle()), asyncio.create_task(publisher.settle())
@@ -119,7 +119,7 @@ async def test_one_who_gave_up_waiting_holds_up_nobody(publisher: Publisher, eng
     assert _got(bus, "notif-1") == [b'{"n":1}']
 
 
-async def test_a_batch_on_its_way_is_no_congestion(publisher: Publisher, engine: Engine, bus: FakeBus) -> None:
+async def test_a_batch_on_its_way_is_no_congestion(publisher: Publisher, engine: Engine, bus: FaultyBus) -> None:
     bus.held = True
     _route(engine, 1)
     publisher.poke()
@@ -129,7 +129,7 @@ async def test_a_batch_on_its_way_is_no_congestion(publisher: Publisher, engine:
 
 
 async def test_a_bus_that_refuses_is_congestion_until_it_takes_something(
-    publisher: Publisher, engine: Engine, bus: FakeBus
+    publisher: Publisher, engine: Engine, bus: FaultyBus
 ) -> None:
     bus.down = True
     _route(engine, 1)
@@ -140,7 +140,7 @@ async def test_a_bus_that_refuses_is_congestion_until_it_takes_something(
 
 
 async def test_more_that_waits_than_may_is_congestion_until_it_is_on_its_way(
-    publisher: Publisher, engine: Engine, bus: FakeBus, monkeypatch: pytest.MonkeyPatch
+    publisher: Publisher, engine: Engine, bus: FaultyBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher_module, "MOST_WAITING_BYTES", 1_000)
     bus.held = True

@@ -1,4 +1,4 @@
-"""Which instances live, by their leases and their digests; and the table brought to their rosters."""
+"""Which instances live, by their leases and their digests; and the table brought to their presence sets."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,8 +7,8 @@ import pytest
 
 from fanout import Engine, Unavailable
 from fanout.keys import LEASE_TTL_S
-from fanout.subjects import ROSTERS, worker_inbox
-from services.fan_out.reconciler import ASK_AGAIN_AFTER_S
+from fanout.subjects import PRESENCE_DIGESTS, worker_inbox
+from services.fan_out.known_instance import ASK_AGAIN_AFTER_S
 from tests.support.following import SECOND, Rig, rig_without_start
 from tests.support.observing import until
 
@@ -20,8 +20,8 @@ async def rig() -> AsyncIterator[Rig]:
         yield built
 
 
-def _is_held(engine: Engine, instance: str = "notif-1") -> bool:
-    """Whether the instance gets no stored event; ends the hold, if there is one."""
+def _is_suspended(engine: Engine, instance: str = "notif-1") -> bool:
+    """Whether the instance gets no stored event; resumes it if it was suspended."""
     return engine.resume(instance)
 
 
@@ -31,7 +31,7 @@ async def test_an_instance_whose_lease_is_not_renewed_is_kept_while_its_digests_
     assert await rig.presence.leases() == {}
     assert rig.users() == ["alice", "bob"]
     assert instance.asked == 1
-    assert not _is_held(rig.engine)
+    assert not _is_suspended(rig.engine)
 
 
 async def test_an_instance_without_a_lease_is_evicted_when_its_digests_were_silent_for_a_lease(rig: Rig) -> None:
@@ -54,11 +54,11 @@ async def test_a_silent_instance_is_kept_while_it_has_a_lease(rig: Rig) -> None:
 
 async def test_while_redis_is_away_nobody_is_evicted_and_for_a_lease_after(rig: Rig) -> None:
     await rig.placed("alice")
-    rig.presence.away = True
+    rig.presence.down = True
     rig.now += 3 * LEASE_TTL_S
     with pytest.raises(Unavailable):
         await rig.look()
-    rig.presence.away = False
+    rig.presence.down = False
     await rig.pass_time(LEASE_TTL_S - 1)
     assert rig.users() == ["alice"]
     await rig.pass_time(3)
@@ -69,11 +69,11 @@ async def test_while_the_bus_is_away_nobody_is_evicted_and_for_a_lease_after(rig
     instance = await rig.placed("alice")
     await rig.pass_time(2 * LEASE_TTL_S, instance)
     await rig.pass_time(LEASE_TTL_S)
-    rig.bus.away = True
+    rig.bus.down = True
     rig.now += 1
     with pytest.raises(Unavailable):
         await rig.look()
-    rig.bus.away = False
+    rig.bus.down = False
     await rig.pass_time(LEASE_TTL_S - 1)
     assert rig.users() == ["alice"]
     await rig.pass_time(3)
@@ -94,13 +94,13 @@ async def test_a_worker_that_starts_while_nobody_can_renew_learns_of_instances_b
     instance = await rig.instance("alice", "bob")
     rig.memberships.down = True
     await rig.look()
-    assert rig.reconciler.whole.is_set(), "nobody can say how many instances there are"
+    assert rig.reconciler.complete.is_set(), "nobody can say how many instances there are"
     await instance.digest()
     assert rig.engine.resume("notif-1"), "no stored event goes there before all its users are placed"
     rig.engine.suspend("notif-1")
     rig.memberships.down = False
-    await until(lambda: rig.users() == ["alice", "bob"], "its roster was asked for")
-    await until(lambda: "notif-1" not in rig.reconciler._held, "it gets events again")
+    await until(lambda: rig.users() == ["alice", "bob"], "its presence set was asked for")
+    await until(lambda: not rig.reconciler.is_suspended("notif-1"), "it gets events again")
     await rig.pass_time(3 * LEASE_TTL_S, instance)
     assert rig.users() == ["alice", "bob"]
 
@@ -109,27 +109,27 @@ async def test_an_instance_that_is_cut_off_from_the_bus_and_keeps_its_lease_hold
     cut_off = await rig.instance("alice")
     cut_off.answers = False
     for second in range(LEASE_TTL_S + 2):
-        assert not rig.reconciler.whole.is_set() or second > LEASE_TTL_S
+        assert not rig.reconciler.complete.is_set() or second > LEASE_TTL_S
         await cut_off.lease()
         await rig.pass_time(1)
-    assert rig.reconciler.whole.is_set()
+    assert rig.reconciler.complete.is_set()
     assert rig.engine.resume("notif-1"), "no stored event goes there before all its users are placed"
     rig.engine.suspend("notif-1")
     cut_off.answers = True
     await rig.pass_time(3, cut_off)
     await until(lambda: rig.users() == ["alice"])
-    await until(lambda: "notif-1" not in rig.reconciler._held, "it gets events again")
+    await until(lambda: not rig.reconciler.is_suspended("notif-1"), "it gets events again")
 
 
-async def test_a_worker_is_whole_only_with_the_rosters_of_those_it_heard(rig: Rig) -> None:
+async def test_a_worker_is_complete_only_with_the_presence_sets_of_those_it_heard(rig: Rig) -> None:
     instance = await rig.instance("alice")
     instance.answers = False
     await instance.digest()
     await rig.look()
-    assert not rig.reconciler.whole.is_set()
+    assert not rig.reconciler.complete.is_set()
     instance.answers = True
     await rig.pass_time(ASK_AGAIN_AFTER_S + 1, instance)
-    assert rig.reconciler.whole.is_set()
+    assert rig.reconciler.complete.is_set()
 
 
 async def test_an_instance_that_died_after_a_digest_is_not_waited_for_without_end(rig: Rig) -> None:
@@ -137,9 +137,9 @@ async def test_an_instance_that_died_after_a_digest_is_not_waited_for_without_en
     instance.answers = False
     await instance.digest()
     await rig.pass_time(LEASE_TTL_S - 1)
-    assert not rig.reconciler.whole.is_set()
+    assert not rig.reconciler.complete.is_set()
     await rig.pass_time(2)
-    assert rig.reconciler.whole.is_set()
+    assert rig.reconciler.complete.is_set()
 
 
 async def test_another_incarnation_is_known_by_its_digest(rig: Rig) -> None:
@@ -198,7 +198,7 @@ async def test_who_comes_back_after_it_stopped_is_known_again(rig: Rig) -> None:
 async def test_an_instance_known_by_a_hint_alone_is_not_waited_for_and_does_not_stay(rig: Rig) -> None:
     await rig.hint("alice", "notif-1")
     await rig.look()
-    assert rig.reconciler.whole.is_set()
+    assert rig.reconciler.complete.is_set()
     await until(lambda: rig.users() == ["alice"], "placed by the hint")
     await rig.pass_time(LEASE_TTL_S + 1)
     assert rig.users() == []
@@ -227,30 +227,30 @@ async def test_looks_at_the_same_time_evict_what_a_snapshot_brought_once() -> No
         assert rig.users() == []
 
 
-async def test_what_a_snapshot_brought_gets_no_stored_event_before_its_roster_came() -> None:
+async def test_what_a_snapshot_brought_gets_no_stored_event_before_its_presence_set_came() -> None:
     async with rig_without_start() as rig:
         rig.engine.user_online("alice", "notif-1", ["general"])
         await rig.start()
         await rig.look()
-        assert rig.reconciler.whole.is_set(), "it may be dead, so nobody waits for it"
+        assert rig.reconciler.complete.is_set(), "it may be dead, so nobody waits for it"
         instance = await rig.instance("alice", "bob")
-        assert "notif-1" in rig.reconciler._held
+        assert rig.reconciler.is_suspended("notif-1")
         await instance.digest()
         await rig.pass_time(ASK_AGAIN_AFTER_S + 1, instance)
-        await until(lambda: rig.users() == ["alice", "bob"], "its roster came")
-        await until(lambda: "notif-1" not in rig.reconciler._held, "it gets events again")
+        await until(lambda: rig.users() == ["alice", "bob"], "its presence set came")
+        await until(lambda: not rig.reconciler.is_suspended("notif-1"), "it gets events again")
 
 
-async def test_a_roster_of_many_pages_is_reconciled_and_a_hint_that_is_newer_wins(rig: Rig) -> None:
+async def test_a_presence_set_of_many_pages_is_reconciled_and_a_hint_that_is_newer_wins(rig: Rig) -> None:
     instance = await rig.placed(*(f"user-{number}" for number in range(10)))
     instance.users = [f"user-{number}" for number in range(5, 2_000)]
     instance.answers = False
     await rig.pass_time(2, instance)  # the same difference twice
-    request = rig.reconciler._instances["notif-1"].request
-    assert request
+    transfer = rig.reconciler._instances["notif-1"].transfer
+    assert transfer is not None
     await rig.hint("user-7", "notif-1", online=False)
     await rig.hint("user-3", "notif-1")
-    await instance.send_roster(request)
+    await instance.send_presence_set(transfer.request)
     expected = sorted({*instance.users, "user-3"} - {"user-7"})
     await until(lambda: rig.users() == expected, "reconciled")
 
@@ -289,7 +289,7 @@ async def test_while_an_instance_is_evicted_nobody_is_placed_there(rig: Rig, mon
 
 async def test_what_is_malformed_changes_nothing(rig: Rig) -> None:
     instance = await rig.placed("alice")
-    for subject in (ROSTERS, worker_inbox("worker-1")):
+    for subject in (PRESENCE_DIGESTS, worker_inbox("worker-1")):
         await rig.bus.publish(subject, b"not json")
         await rig.bus.publish(subject, b'{"type":"digest"}')
     await rig.pass_time(3, instance)

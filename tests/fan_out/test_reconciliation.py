@@ -12,8 +12,8 @@ from fanout import Engine, partition_of
 from fanout.events import MAX_BATCH
 from fanout.keys import PresenceChange
 from fanout.ports.log import Log, Stored, Tail
-from fanout.workers import Placed, decode_control
-from services.fan_out import reconciler
+from fanout.workers import RoutingConfirmed, decode_control
+from services.fan_out import liveness
 from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.worker import MARK_EVERY_S
 from services.runtime.tasks import Tasks
@@ -36,11 +36,11 @@ async def test_lost_arrivals_and_departures_are_repaired_by_digests(house: Platf
     instance = await house.add_instance("notif-1")
     house.presence.deaf = True
     alice = await house.connect(instance, "alice")
-    await until(lambda: worker.rosters_of("notif-1") == ["alice"], "the arrival is repaired")
+    await until(lambda: worker.users_on("notif-1") == ["alice"], "the arrival is repaired")
     await house.say("general", "hello")
     await until(lambda: alice.texts() == ["hello"])
     alice.hang_up()
-    await until(lambda: worker.rosters_of("notif-1") == [], "the departure is repaired")
+    await until(lambda: worker.users_on("notif-1") == [], "the departure is repaired")
 
 
 async def test_a_worker_that_starts_late_knows_everybody_before_it_reads(house: Platform) -> None:
@@ -111,7 +111,7 @@ async def test_who_takes_a_partition_over_knows_the_members_that_were_told(house
     await until(lambda: bool(alice.of_type("member.joined")))
     await first.stop()
     await until(lambda: len(second.partitions.held()) == 4, "the rest is taken over")
-    await asyncio.sleep(1.5 * MARK_EVERY_S)  # what comes before the first mark shows as a hole
+    await asyncio.sleep(1.5 * MARK_EVERY_S)  # what comes before the first mark shows as a gap
     await house.say(channel, "welcome")
     await asyncio.sleep(0.2)
     late.opened.set()
@@ -139,37 +139,37 @@ async def test_memberships_that_change_while_a_user_connects_are_not_missed(hous
         await until(lambda who=client: who.texts() == ["hello"])  # type: ignore[misc]
 
 
-async def test_a_whole_instance_is_confirmed_in_messages_that_the_bus_takes(house: Platform) -> None:
+async def test_all_users_of_an_instance_are_confirmed_in_messages_that_the_bus_takes(house: Platform) -> None:
     users = [f"{'u' * 60}-{number}" for number in range(20_000)]
     confirmed: list[str] = []
 
     def hear(_subject: str, payload: bytes) -> None:
         message = decode_control(payload)
-        confirmed.extend(message.users if isinstance(message, Placed) else ())
+        confirmed.extend(message.users if isinstance(message, RoutingConfirmed) else ())
 
     engine = Engine()
     for user in users:
         engine.user_online(user, "elsewhere", ["general"])
     async with Tasks(house.failures.append) as tasks:
-        placements = PresenceApplier("worker-1", engine, house.memberships, house.bus, tasks)
+        applier = PresenceApplier("worker-1", engine, house.memberships, house.bus, tasks)
         await house.bus.subscribe("instance.control.notif-1", hear)
         for user in users:
-            placements.change(PresenceChange(user, online=True, instance_id="notif-1"))
+            applier.change(PresenceChange(user, online=True, instance_id="notif-1"))
         await until(lambda: len(confirmed) == len(users) or bool(house.failures), "all confirmed")
     assert not house.failures
     assert confirmed == users
 
 
-async def test_an_instance_without_lease_and_digests_is_evicted_whole(
+async def test_an_instance_without_lease_and_digests_is_evicted(
     house: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciler, "SILENT_AFTER_S", SHORT_S)
+    monkeypatch.setattr(liveness, "SILENT_AFTER_S", SHORT_S)
     await house.create("general", "alice")
     worker = await house.add_worker("worker-1")
     instance = await house.add_instance("notif-1")
     await house.connect(instance, "alice")
     await house.cut_off("notif-1")
-    await until(lambda: worker.rosters_of("notif-1") == [], "evicted")
+    await until(lambda: worker.users_on("notif-1") == [], "evicted")
 
 
 async def test_an_instance_that_stops_is_evicted_at_once(house: Platform) -> None:
@@ -177,11 +177,11 @@ async def test_an_instance_that_stops_is_evicted_at_once(house: Platform) -> Non
     worker = await house.add_worker("worker-1")
     instance = await house.add_instance("notif-1")
     await house.connect(instance, "alice")
-    await until(lambda: worker.rosters_of("notif-1") == ["alice"], "placed")
+    await until(lambda: worker.users_on("notif-1") == ["alice"], "placed")
     with capture_logs() as logs:
         await instance.drain()
         await until(lambda: any(entry["event"] == "instance is gone" for entry in logs), "evicted")
-    assert worker.rosters_of("notif-1") == []
+    assert worker.users_on("notif-1") == []
 
 
 async def test_a_poisonous_event_is_buried_and_the_rest_goes_on(house: Platform) -> None:
@@ -227,13 +227,13 @@ async def test_an_instance_that_comes_back_misses_nothing_of_the_time_between(
         return await load(user_id)
 
     monkeypatch.setattr(house.memberships, "channels_of", slow_for_bob)
-    monkeypatch.setattr(reconciler, "SILENT_AFTER_S", SHORT_S)
+    monkeypatch.setattr(liveness, "SILENT_AFTER_S", SHORT_S)
     await house.cut_off("notif-1")
-    await until(lambda: worker.rosters_of("notif-1") == [], "evicted")
+    await until(lambda: worker.users_on("notif-1") == [], "evicted")
     monkeypatch.undo()
     monkeypatch.setattr(house.memberships, "channels_of", slow_for_bob)
     house.restore()
-    await until(lambda: worker.rosters_of("notif-1") == ["alice"], "one is back")
+    await until(lambda: worker.users_on("notif-1") == ["alice"], "one is back")
     await asyncio.sleep(1.2)  # a mark goes out, as long as nothing holds it back
     await house.say("alices", "to alice")
     await house.say("bobs", "to bob")

@@ -14,7 +14,7 @@ from fanout.ports.log import Log, Stored
 from fanout.ports.memberships import Memberships
 from fanout.subjects import META
 from services.adapters.embedded.log import EmbeddedLog
-from services.fan_out import reconciler
+from services.fan_out import liveness
 from services.fan_out.snapshots import OLDEST_S, Snapshots
 from services.fan_out.worker import FanOutWorker
 from tests.support.observing import until
@@ -77,7 +77,7 @@ async def test_a_restarted_worker_has_the_lists_of_now_and_asks_for_none(house: 
     await house.join("late", "bob")
     await house.leave("late", "bob")
     second, asked_second = await _restart(house, path)
-    assert second.rosters_of("notif-1") == ["alice", "bob"]
+    assert second.users_on("notif-1") == ["alice", "bob"]
     await until(lambda: bool(alice.of_type("member.joined") and bob.of_type("member.left")), "their instance knows too")
     await house.say("late", "to alice alone")
     await house.say("general", "and this")
@@ -105,7 +105,7 @@ async def test_a_change_that_is_told_late_undoes_nothing_that_the_snapshot_has(h
 
 
 async def test_instances_that_died_meanwhile_go(house: Platform, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconciler, "SILENT_AFTER_S", 0.3)
+    monkeypatch.setattr(liveness, "SILENT_AFTER_S", 0.3)
     await house.create("general", "alice")
     first, _ = await _restart(house, path)
     instance = await house.add_instance("notif-1")
@@ -113,7 +113,7 @@ async def test_instances_that_died_meanwhile_go(house: Platform, path: Path, mon
     await first.stop()
     await house.cut_off("notif-1")
     second, _ = await _restart(house, path)
-    await until(lambda: second.rosters_of("notif-1") == [], "evicted")
+    await until(lambda: second.users_on("notif-1") == [], "evicted")
 
 
 async def test_users_that_moved_meanwhile_are_where_they_are(house: Platform, path: Path) -> None:
@@ -127,7 +127,7 @@ async def test_users_that_moved_meanwhile_are_where_they_are(house: Platform, pa
     await until(lambda: instances[0].registry.users() == ["bob"], "alice left")
     second, memberships = await _restart(house, path)
     moved = await house.connect(instances[1], "alice")
-    assert (second.rosters_of("notif-1"), second.rosters_of("notif-2")) == (["bob"], ["alice"])
+    assert (second.users_on("notif-1"), second.users_on("notif-2")) == (["bob"], ["alice"])
     await house.say("general", "hello")
     await until(lambda: moved.texts() == ["hello"])
     assert memberships.asked == []

@@ -8,7 +8,7 @@ import pytest
 
 from fanout import Engine, decode_batch, partition_of
 from fanout.events import Typing, encode
-from fanout.subjects import TYPING, typing
+from fanout.subjects import typing
 from services.fan_out.metrics import TYPING_DROPPED
 from services.fan_out.partitions import Partitions
 from services.fan_out.publisher import Publisher
@@ -16,7 +16,7 @@ from services.fan_out.typing_router import TypingRouter
 from services.runtime import tasks as tasks_module
 from services.runtime.skipping import MESSAGES_SKIPPED
 from services.runtime.tasks import Tasks
-from tests.support.fakes import FakeBus
+from tests.support.faulty import FaultyBus
 from tests.support.observing import until
 
 PARTS = 4
@@ -26,7 +26,7 @@ class World:
     """A router, with what it is given."""
 
     def __init__(self) -> None:
-        self.bus = FakeBus()
+        self.bus = FaultyBus()
         self.engine = Engine()
         self.held = set(range(PARTS))
         self.publisher = SimpleNamespace(congested=False, poked=0)
@@ -41,8 +41,8 @@ class World:
     def _poke(self) -> None:
         self.publisher.poked += 1
 
-    def hear(self, payload: bytes, channel: str = "general") -> None:
-        self.bus.hear(typing(channel), payload, pattern=TYPING)
+    async def hear(self, payload: bytes, channel: str = "general") -> None:
+        await self.bus.arrive(typing(channel), payload)
 
     def routed(self) -> dict[str, list[bytes]]:
         return {to: [record.event for record in decode_batch(batch)] for to, batch in self.engine.drain(force=True)}
@@ -59,7 +59,7 @@ async def world() -> World:
 
 
 async def test_goes_to_the_other_instances_of_the_channel_and_not_to_the_origin(world: World) -> None:
-    world.hear(NOTICE)
+    await world.hear(NOTICE)
     assert world.routed() == {"notif-2": [b'{"type":"typing","channel_id":"general","user_id":"alice","typing":true}']}
     assert world.publisher.poked == 1
 
@@ -68,23 +68,23 @@ async def test_is_routed_by_the_reader_of_the_channels_partition_alone(world: Wo
     world.held.discard(partition_of("general", PARTS))
     dropped = TYPING_DROPPED._value.get()
     world.publisher.congested = True
-    world.hear(NOTICE)
+    await world.hear(NOTICE)
     assert world.routed() == {}
     assert TYPING_DROPPED._value.get() == dropped  # another worker routes it, or counts it
 
 
 async def test_nobody_to_tell_needs_no_publication(world: World) -> None:
-    world.hear(NOTICE, "empty")
+    await world.hear(NOTICE, "empty")
     assert world.publisher.poked == 0
 
 
 async def test_is_dropped_and_counted_while_there_is_back_pressure(world: World) -> None:
     dropped = TYPING_DROPPED._value.get()
     world.publisher.congested = True
-    world.hear(NOTICE)
+    await world.hear(NOTICE)
     assert world.routed() == {}
     world.publisher.congested = False
-    world.hear(NOTICE)
+    await world.hear(NOTICE)
     assert list(world.routed()) == ["notif-2"]
     assert TYPING_DROPPED._value.get() == dropped + 1
 
@@ -92,8 +92,8 @@ async def test_is_dropped_and_counted_while_there_is_back_pressure(world: World)
 @pytest.mark.parametrize("payload", [b"", b"{}", b"[" * 100_000, encode(Typing("a b", "notif-1", typing=True))])
 async def test_what_is_no_notice_is_skipped_and_counted(world: World, payload: bytes) -> None:
     skipped = MESSAGES_SKIPPED.labels("typing")._value.get()
-    world.hear(payload)
-    world.hear(NOTICE, "not an id")
+    await world.hear(payload)
+    await world.hear(NOTICE, "not an id")
     assert world.routed() == {}
     assert MESSAGES_SKIPPED.labels("typing")._value.get() == skipped + 2
 
@@ -107,7 +107,7 @@ async def test_listening_goes_on_trying_while_the_bus_is_away(monkeypatch: pytes
     assert not listening.done()
     world.bus.down = False
     await listening
-    world.hear(NOTICE)
+    await world.hear(NOTICE)
     assert list(world.routed()) == ["notif-2"]
 
 
@@ -122,7 +122,7 @@ async def test_is_routed_while_a_batch_is_on_its_way() -> None:
         world.engine.route("general", b"{}")
         settled = asyncio.create_task(publisher.settle())
         await until(lambda: world.bus.offered == 1)
-        world.hear(NOTICE)
+        await world.hear(NOTICE)
         world.bus.held = False
         await settled
         await publisher.settle()

@@ -1,4 +1,4 @@
-"""The crew: workers that hear each other, and what one of them claims and lets go."""
+"""The worker group: workers that hear each other, and what one of them claims and lets go."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,13 +12,13 @@ from fanout import Unavailable
 from fanout.ports.log import Log
 from fanout.subjects import WORKERS
 from fanout.workers import WorkerNotice, decode_notice
-from services.fan_out import worker_group as crew_module
+from services.fan_out import worker_group as group_module
 from services.fan_out.partitions import Partitions
 from services.fan_out.worker_group import SILENT_AFTER_S, WorkerGroup
 from services.runtime import tasks as tasks_module
 from services.runtime.skipping import MESSAGES_SKIPPED
 from services.runtime.tasks import Tasks
-from tests.support.fakes import FakeBus
+from tests.support.faulty import FaultyBus
 from tests.support.observing import until
 
 PARTS = 4
@@ -54,31 +54,21 @@ class Claims:
 
 
 class World:
-    """A worker's crew over a bus on which the test plays the others; what it says it hears itself, as on a bus."""
+    """A worker's group over a bus on which the test plays the other workers."""
 
     def __init__(self) -> None:
-        self.bus = FakeBus()
+        self.bus = FaultyBus()
         self.claims = Claims()
         self.now = 100.0
         self.ready = asyncio.Event()
-        self.deaf = False
-        self._spoken = 0
         log = cast("Log", SimpleNamespace(partitions=PARTS))
         self.worker_group = WorkerGroup("me", self.bus, log, cast("Partitions", self.claims), clock=lambda: self.now)
 
     def said(self) -> list[WorkerNotice]:
         return [decode_notice(payload) for subject, payload in self.bus.published if subject == WORKERS]
 
-    def hears(self, worker: str, *, ready: bool = True, partitions: Any = ()) -> None:
-        self.bus.hear(WORKERS, msgspec.json.encode(WorkerNotice(worker, ready, list(partitions))))
-
-    async def echo(self) -> None:
-        while True:
-            for _, payload in self.bus.published[self._spoken :]:
-                if not self.deaf:
-                    self.bus.hear(WORKERS, payload)
-                self._spoken += 1
-            await asyncio.sleep(0.001)
+    async def hears(self, worker: str, *, ready: bool = True, partitions: Any = ()) -> None:
+        await self.bus.arrive(WORKERS, msgspec.json.encode(WorkerNotice(worker, ready, list(partitions))))
 
     async def notices(self, more: int = 3) -> None:
         """Wait until so many more were given."""
@@ -88,18 +78,17 @@ class World:
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr(crew_module, "ANNOUNCE_EVERY_S", 0.01)
+    monkeypatch.setattr(group_module, "ANNOUNCE_EVERY_S", 0.01)
     monkeypatch.setattr(tasks_module, "FIRST_DELAY_S", 0.001)
     failures: list[BaseException] = []
     async with Tasks(failures.append) as tasks:
         world = World()
-        tasks.start(world.worker_group.run(world.ready), "crew")
-        tasks.start(world.echo(), "echo")
+        tasks.start(world.worker_group.run(world.ready), "worker group")
         yield world
     assert not failures
 
 
-async def test_nothing_is_claimed_before_the_table_is_whole(world: World) -> None:
+async def test_nothing_is_claimed_before_the_table_is_complete(world: World) -> None:
     await world.notices()
     assert world.claims.asked == []
     assert {notice.ready for notice in world.said()} == {False}
@@ -113,16 +102,16 @@ async def test_one_alone_claims_all_after_it_said_that_it_is_ready(world: World)
 
 
 async def test_nothing_is_claimed_before_its_own_word_came_back(world: World) -> None:
-    world.deaf = True
+    world.bus.share = 1.0
     world.ready.set()
     await world.notices(5)
     assert world.claims.asked == []
-    world.deaf = False
+    world.bus.share = 0.0
     await until(lambda: len(world.claims.mine) == PARTS)
 
 
 async def test_what_a_live_worker_holds_is_left_to_it(world: World) -> None:
-    world.hears("other", partitions=[0, 1])
+    await world.hears("other", partitions=[0, 1])
     world.ready.set()
     await until(lambda: world.claims.held() == [2, 3])
     await world.notices()
@@ -132,7 +121,7 @@ async def test_what_a_live_worker_holds_is_left_to_it(world: World) -> None:
 async def test_half_is_released_to_one_who_comes_and_taken_back_when_it_falls_silent(world: World) -> None:
     world.ready.set()
     await until(lambda: len(world.claims.mine) == PARTS)
-    world.hears("other")
+    await world.hears("other")
     await until(lambda: len(world.claims.mine) == PARTS // 2)
     world.now += SILENT_AFTER_S / 2
     await world.notices()
@@ -142,10 +131,10 @@ async def test_half_is_released_to_one_who_comes_and_taken_back_when_it_falls_si
 
 
 async def test_one_who_is_not_ready_counts_for_what_it_holds_and_gets_nothing(world: World) -> None:
-    world.hears("other", ready=False, partitions=[0])
+    await world.hears("other", ready=False, partitions=[0])
     world.ready.set()
     await until(lambda: world.claims.held() == [1, 2, 3])
-    world.hears("other", ready=False, partitions=[])
+    await world.hears("other", ready=False, partitions=[])
     await until(lambda: len(world.claims.mine) == PARTS)
 
 
@@ -159,7 +148,7 @@ async def test_a_partition_that_cannot_be_had_now_is_asked_for_again(world: Worl
 
 
 async def test_while_the_bus_is_away_nobody_is_taken_for_dead(world: World) -> None:
-    world.hears("other", partitions=[0, 1])
+    await world.hears("other", partitions=[0, 1])
     world.ready.set()
     await until(lambda: world.claims.held() == [2, 3])
     world.bus.down = True
@@ -207,18 +196,19 @@ async def test_leaving_ends_though_the_bus_is_away(world: World) -> None:
 async def test_a_word_that_is_none_is_skipped_and_counted(world: World) -> None:
     skipped = MESSAGES_SKIPPED.labels("worker_notice")._value.get()
     await world.notices(1)
-    world.bus.hear(WORKERS, b"[" * 100_000)
-    world.bus.hear(WORKERS, b'{"newer":1}')
+    await world.bus.arrive(WORKERS, b"[" * 100_000)
+    await world.bus.arrive(WORKERS, b'{"newer":1}')
     assert MESSAGES_SKIPPED.labels("worker_notice")._value.get() == skipped + 2
 
 
 async def test_listening_is_tried_again_while_the_bus_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks_module, "FIRST_DELAY_S", 0.001)
     world = World()
-    world.bus.down = True
+    world.bus.outcomes["subscribe"] = Unavailable("away")
     async with Tasks(lambda error: pytest.fail(str(error))) as tasks:
-        tasks.start(world.worker_group.run(world.ready), "crew")
-        await asyncio.sleep(0.01)
-        assert not world.bus.handlers
-        world.bus.down = False
-        await until(lambda: bool(world.bus.handlers))
+        tasks.start(world.worker_group.run(world.ready), "worker group")
+        await until(lambda: world.bus.calls["subscribe"] > 1, "it tries again")
+        assert not world.said(), "it says nothing before it listens"
+        world.bus.outcomes.clear()
+        world.ready.set()
+        await until(lambda: len(world.claims.mine) == PARTS, "it hears itself")

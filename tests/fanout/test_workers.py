@@ -6,24 +6,24 @@ import msgspec
 import pytest
 
 from fanout.workers import (
-    Placed,
-    Roster,
-    RosterDigest,
-    RosterRequest,
+    PresenceDigest,
+    PresenceSetPage,
+    PresenceSetRequest,
+    RoutingConfirmed,
     WorkerNotice,
     decode_control,
     decode_digest,
     decode_notice,
-    decode_roster,
+    decode_presence_set_page,
 )
 
 CASES: list[tuple[Callable[[bytes], msgspec.Struct], msgspec.Struct]] = [
     (decode_notice, WorkerNotice("worker-1", ready=True, partitions=[1, 2])),
-    (decode_digest, RosterDigest("notif-1", "1", 2, 3)),
-    (decode_roster, Roster("notif-1", "1", "7", 0, last=True, users=["alice", "Bob_-9"])),
-    (decode_roster, Roster("notif-1", "1", "7", 0, last=True, users=[])),
-    (decode_control, Placed("worker-1", ["alice"])),
-    (decode_control, RosterRequest("worker-1", "7")),
+    (decode_digest, PresenceDigest("notif-1", "1", 2, 3)),
+    (decode_presence_set_page, PresenceSetPage("notif-1", "1", "7", 0, last=True, users=["alice", "Bob_-9"])),
+    (decode_presence_set_page, PresenceSetPage("notif-1", "1", "7", 0, last=True, users=[])),
+    (decode_control, RoutingConfirmed("worker-1", ["alice"])),
+    (decode_control, PresenceSetRequest("worker-1", "7")),
 ]
 
 
@@ -40,7 +40,7 @@ def test_a_field_of_a_newer_version_is_passed_over(
     assert decode(msgspec.json.encode(newer)) == message
 
 
-@pytest.mark.parametrize("decode", [decode_notice, decode_digest, decode_roster, decode_control])
+@pytest.mark.parametrize("decode", [decode_notice, decode_digest, decode_presence_set_page, decode_control])
 @pytest.mark.parametrize("payload", [b"", b"\xff", b"[" * 100_000, b'{"type":"newer"}', b"1", b'{"type":{}}'])
 def test_anything_else_is_refused_by_one_error(decode: Callable[[bytes], msgspec.Struct], payload: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
@@ -51,13 +51,13 @@ def test_anything_else_is_refused_by_one_error(decode: Callable[[bytes], msgspec
     ("decode", "message"),
     [
         (decode_notice, WorkerNotice("worker 1", ready=True, partitions=[])),
-        (decode_digest, RosterDigest("notif.1", "1", 2, 3)),
-        (decode_roster, Roster("notif-1", "1", "7", 0, last=True, users=["alice", "a:b"])),
-        (decode_roster, Roster("notif-1", "1", "7", 0, last=True, users=["alice", ""])),
-        (decode_roster, Roster("notif-1", "1", "7", 0, last=True, users=["a" * 129])),
-        (decode_roster, Roster("notif-1\n", "1", "7", 0, last=True, users=[])),
-        (decode_control, RosterRequest(">", "7")),
-        (decode_control, RosterRequest("w" * 129, "7")),
+        (decode_digest, PresenceDigest("notif.1", "1", 2, 3)),
+        (decode_presence_set_page, PresenceSetPage("notif-1", "1", "7", 0, last=True, users=["alice", "a:b"])),
+        (decode_presence_set_page, PresenceSetPage("notif-1", "1", "7", 0, last=True, users=["alice", ""])),
+        (decode_presence_set_page, PresenceSetPage("notif-1", "1", "7", 0, last=True, users=["a" * 129])),
+        (decode_presence_set_page, PresenceSetPage("notif-1\n", "1", "7", 0, last=True, users=[])),
+        (decode_control, PresenceSetRequest(">", "7")),
+        (decode_control, PresenceSetRequest("w" * 129, "7")),
     ],
 )
 def test_an_id_that_could_reach_a_subject_or_the_table_is_refused(

@@ -1,4 +1,4 @@
-"""A gateway over fakes, called without a socket."""
+"""A gateway over embedded adapters with faults, called without a socket."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -13,7 +13,16 @@ from services.gateway.app import Gateway, gateway_app
 from services.gateway.limiter import RateLimiter
 from services.query.service import QueryService
 from services.runtime.health import Health
-from tests.support.fakes import FakeAuthenticator, FakeLog, FakeMemberships, FakeMessages, FakePresence
+from tests.support.authenticator import StubAuthenticator
+from tests.support.faulty import (
+    FaultyLog,
+    FaultyMemberships,
+    FaultyMessages,
+    FaultyPresence,
+    faulty_log,
+    faulty_memberships,
+    faulty_messages,
+)
 
 MAX_BODY = 100_000
 
@@ -29,11 +38,11 @@ class Clock:
 class World:
     """What stands behind the gateway."""
 
-    log: FakeLog = field(default_factory=FakeLog)
-    memberships: FakeMemberships = field(default_factory=FakeMemberships)
-    messages: FakeMessages = field(default_factory=FakeMessages)
-    presence: FakePresence = field(default_factory=FakePresence)
-    authenticator: FakeAuthenticator = field(default_factory=FakeAuthenticator)
+    log: FaultyLog
+    memberships: FaultyMemberships
+    messages: FaultyMessages
+    presence: FaultyPresence = field(default_factory=FaultyPresence)
+    authenticator: StubAuthenticator = field(default_factory=StubAuthenticator)
     health: Health = field(default_factory=Health)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     clock: Clock = field(default_factory=Clock)
@@ -53,8 +62,13 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+async def world() -> AsyncIterator[World]:
+    async with (
+        faulty_log() as log,
+        faulty_memberships() as memberships,
+        faulty_messages() as messages,
+    ):
+        yield World(log, memberships, messages)
 
 
 @pytest.fixture

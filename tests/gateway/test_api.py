@@ -43,14 +43,14 @@ async def test_a_message_is_accepted_once_the_log_holds_it(http: httpx.AsyncClie
     response = await http.post("chat.sendMessage", json=body, headers={"X-Correlation-ID": "corr.1"})
     assert response.status_code == 202
     assert response.json()["correlation_id"] == response.headers["x-correlation-id"] == "corr.1"
-    message = decode_message_event(world.log.streams[MESSAGES][0].payload, channel)
+    message = decode_message_event((await world.log.stored(MESSAGES))[0].payload, channel)
     assert message.message_id == check_message_id(response.json()["message_id"])
 
 
 async def test_a_message_too_long_for_the_log_or_the_bus_is_413(
     http: httpx.AsyncClient, world: World, channel: str
 ) -> None:
-    world.log.longest = 10_000
+    world.log.limit(10_000)
     response = await http.post("chat.sendMessage", json={"channel": channel, "text": "x" * 10_000})
     assert problem(response) == (413, "message_too_large")
 
@@ -58,7 +58,7 @@ async def test_a_message_too_long_for_the_log_or_the_bus_is_413(
 async def test_a_retry_with_the_same_id_is_one_message(http: httpx.AsyncClient, world: World, channel: str) -> None:
     body = {"channel": channel, "text": "hello", "client_msg_id": "c-1"}
     ids = {(await http.post("chat.sendMessage", json=body)).json()["message_id"] for _ in range(3)}
-    assert len(ids) == len(world.log.streams[MESSAGES]) == 1
+    assert len(ids) == len(await world.log.stored(MESSAGES)) == 1
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ async def test_bodies_that_can_never_succeed(
 ) -> None:
     response = await http.post("chat.sendMessage", json={"channel": channel, "text": "hello", **fields})
     assert problem(response) == (400, "invalid_request")
-    assert world.log.streams[MESSAGES] == []
+    assert await world.log.stored(MESSAGES) == []
 
 
 async def test_the_longest_text_is_taken(http: httpx.AsyncClient, channel: str) -> None:
@@ -187,7 +187,7 @@ async def test_channels_that_are_there_or_not(http: httpx.AsyncClient, world: Wo
 async def test_the_history_as_pages(http: httpx.AsyncClient, world: World, channel: str) -> None:
     ids = [new_message_id() for _ in range(3)]
     await world.messages.write([StoredMessage(i, channel, "alice", "hi", "t", seq=n) for n, i in enumerate(ids, 1)])
-    world.log.acknowledged_upto = 3
+    world.log.outcomes["acknowledged"] = 3
     first = (await http.get("channels.history", params={"channel": channel, "limit": 2})).json()
     assert first["messages"][0] == {
         "message_id": ids[2],
@@ -297,7 +297,7 @@ async def test_a_log_that_gives_no_answer_is_503_that_says_so(
     assert ("may have been done" in detail, "client_msg_id" in detail, "nothing" in detail) == (True, True, False)
     monkeypatch.undo()
     assert (await http.post("chat.sendMessage", json=body)).status_code == 202
-    assert len(world.log.streams[MESSAGES]) == 1
+    assert len(await world.log.stored(MESSAGES)) == 1
 
 
 @pytest.mark.parametrize("call", ["channels.leave", "channels.invite"])
@@ -326,4 +326,4 @@ async def test_a_log_that_is_down_is_503_with_nothing_done(http: httpx.AsyncClie
     response = await http.post("chat.sendMessage", json={"channel": channel, "text": "x"})
     assert problem(response) == (503, "unavailable")
     assert int(response.headers["retry-after"]) > 0
-    assert world.log.streams[MESSAGES] == []
+    assert await world.log.stored(MESSAGES) == []

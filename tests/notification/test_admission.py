@@ -43,7 +43,7 @@ async def test_a_device_that_fails_does_not_stand_in_for_the_next(house: Platfor
     house.open(instance, desktop)
     await until(lambda: bool(desktop.frames))
     assert phone.close_code == 1013
-    assert worker.rosters_of("notif-1") == ["alice"], "admitted, and no worker knows"
+    assert worker.users_on("notif-1") == ["alice"], "admitted, and no worker knows"
 
 
 async def test_clients_that_come_at_once_do_not_exceed_the_capacity(

@@ -10,8 +10,16 @@ from structlog.testing import capture_logs
 
 from fanout import Unavailable, presence_digest, workers
 from fanout.ports.authenticator import Identity
-from fanout.subjects import ROSTERS, instance_control, worker_inbox
-from fanout.workers import Placed, Replaced, Roster, RosterDigest, RosterRequest, decode_digest, decode_roster
+from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
+from fanout.workers import (
+    PresenceDigest,
+    PresenceSetPage,
+    PresenceSetRequest,
+    Replaced,
+    RoutingConfirmed,
+    decode_digest,
+    decode_presence_set_page,
+)
 from services.adapters.embedded.bus import EmbeddedBus
 from services.notification.close_codes import REPLACED
 from services.notification.control import Control
@@ -39,13 +47,18 @@ class Rig:
         self.registry = Registry()
         self.routing_barrier = RoutingBarrier("notif-1", FakePresence(), self.bus)
         self.control = Control("notif-1", self.bus, self.registry, self.routing_barrier, tasks)
-        self.digests: list[RosterDigest] = []
-        self.pages: list[Roster] = []
+        self.digests: list[PresenceDigest] = []
+        self.pages: list[PresenceSetPage] = []
 
     async def listen(self) -> None:
         await self.control.listen()
-        await self.bus.subscribe(ROSTERS, lambda _, payload: self.digests.append(decode_digest(payload)))
-        await self.bus.subscribe(worker_inbox("w"), lambda _, payload: self.pages.append(decode_roster(payload)))
+        await self.bus.subscribe(PRESENCE_DIGESTS, lambda _, payload: self.digests.append(decode_digest(payload)))
+        await self.bus.subscribe(
+            worker_inbox("w"), lambda _, payload: self.pages.append(decode_presence_set_page(payload))
+        )
+
+    def _hear_page(self, _subject: str, payload: bytes) -> None:
+        self.pages.append(decode_presence_set_page(payload))
 
     async def tell(self, message: Any) -> None:
         payload = message if isinstance(message, bytes) else msgspec.json.encode(message)
@@ -102,13 +115,13 @@ async def test_without_the_bus_the_last_word_is_left_out(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(("users", "lengths"), [(0, [0]), (1, [1]), (3, [3]), (7, [3, 3, 1])])
-async def test_the_roster_comes_in_pages(
+async def test_the_presence_set_comes_in_pages(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, users: int, lengths: list[int]
 ) -> None:
     monkeypatch.setattr(workers, "MAX_USERS", 3)
     for number in range(users):
         rig.session(f"user-{number}")
-    await rig.tell(RosterRequest("w", "7"))
+    await rig.tell(PresenceSetRequest("w", "7"))
     await until(lambda: bool(rig.pages) and rig.pages[-1].last, "the last page")
     assert [len(page.users) for page in rig.pages] == lengths
     assert [page.page for page in rig.pages] == list(range(len(lengths)))
@@ -119,12 +132,12 @@ async def test_the_roster_comes_in_pages(
     assert sorted(user for page in rig.pages for user in page.users) == [f"user-{number}" for number in range(users)]
 
 
-async def test_a_roster_that_cannot_be_sent_is_given_up(rig: Rig) -> None:
+async def test_a_presence_set_that_cannot_be_sent_is_given_up(rig: Rig) -> None:
     rig.session("alice")
     with capture_logs() as logs:
-        await rig.tell(RosterRequest("w", "7"))
+        await rig.tell(PresenceSetRequest("w", "7"))
         rig.bus.away = True
-        await until(lambda: any(entry["event"].startswith("roster not sent") for entry in logs), "it was tried")
+        await until(lambda: any(entry["event"].startswith("presence set not sent") for entry in logs), "it was tried")
     assert rig.pages == []
 
 
@@ -140,14 +153,14 @@ async def test_only_older_connections_of_the_device_are_replaced(rig: Rig) -> No
 
 
 async def test_a_workers_word_is_handed_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    placed: list[Placed] = []
+    placed: list[RoutingConfirmed] = []
     monkeypatch.setattr(rig.routing_barrier, "placed", placed.append)
-    await rig.tell(Placed("w", ["alice"]))
-    await until(lambda: placed == [Placed("w", ["alice"])], "handed on")
+    await rig.tell(RoutingConfirmed("w", ["alice"]))
+    await until(lambda: placed == [RoutingConfirmed("w", ["alice"])], "handed on")
 
 
 async def test_what_is_malformed_is_skipped(rig: Rig) -> None:
     for payload in (b"not json", b"{}", b'{"type":"of a later version"}'):
         await rig.tell(payload)
-    await rig.tell(RosterRequest("w", "7"))
+    await rig.tell(PresenceSetRequest("w", "7"))
     await until(lambda: bool(rig.pages), "what comes after is answered")

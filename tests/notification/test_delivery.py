@@ -175,7 +175,7 @@ async def test_no_session_and_no_presence_is_left_when_clients_go(house: Platfor
     alice = await house.connect(instance, "alice")
     alice.hang_up()
     await instance.registry.empty.wait()
-    await until(lambda: not house.workers[0].rosters_of("notif-1"), "the table lets go")
+    await until(lambda: not house.workers[0].users_on("notif-1"), "the table lets go")
     assert await house.presence.connections_of("alice") == []
 
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from fanout.workers import Roster, RosterRequest, decode_roster
+from fanout.workers import PresenceSetPage, PresenceSetRequest, decode_presence_set_page
 from services.notification.control import Control
 from services.runtime.tasks import Tasks
 from tests.support.observing import until
@@ -15,15 +15,15 @@ from tests.support.platform import LossyBus
 USERS = [f"{number:0128}" for number in range(1_000)]
 
 
-async def ask(bus: LossyBus, failures: list[BaseException]) -> list[Roster]:
+async def ask(bus: LossyBus, failures: list[BaseException]) -> list[PresenceSetPage]:
     """The pages that a worker gets of an instance with `USERS`."""
-    pages: list[Roster] = []
-    await bus.subscribe("fanout.worker.w1", lambda _, payload: pages.append(decode_roster(payload)))
+    pages: list[PresenceSetPage] = []
+    await bus.subscribe("fanout.worker.w1", lambda _, payload: pages.append(decode_presence_set_page(payload)))
     registry = SimpleNamespace(users=lambda: USERS)
     async with Tasks(failures.append) as tasks:
         control = Control("notif-1", bus, cast("Any", registry), cast("Any", None), tasks)
         await control.listen()
-        await bus.publish("instance.control.notif-1", msgspec.json.encode(RosterRequest("w1", "7")))
+        await bus.publish("instance.control.notif-1", msgspec.json.encode(PresenceSetRequest("w1", "7")))
         await until(lambda: bool(pages), "a page")
         await until(lambda: not tasks._tasks, "all that is sent")
     return pages

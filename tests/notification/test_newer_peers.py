@@ -4,7 +4,7 @@ import pytest
 
 from fanout import Engine, subjects
 from fanout.lanes import Lane
-from fanout.subjects import MESSAGES, ROSTERS, WORKERS
+from fanout.subjects import MESSAGES, PRESENCE_DIGESTS, WORKERS
 from services.runtime.skipping import HANDLERS_FAILED, MESSAGES_SKIPPED
 from tests.support.observing import until
 from tests.support.platform import Client, Platform
@@ -25,8 +25,8 @@ def _failures() -> float:
     ("subject", "kind", "hearers"),
     [
         (WORKERS, "worker_notice", 2),
-        (ROSTERS, "digest", 1),
-        (subjects.worker_inbox("worker-1"), "roster", 1),
+        (PRESENCE_DIGESTS, "digest", 1),
+        (subjects.worker_inbox("worker-1"), "presence_set_page", 1),
         (subjects.instance_control("notif-1"), "control", 1),
         (subjects.instance_events("notif-1"), "batch", 1),
         (subjects.typing("general"), "typing", 1),

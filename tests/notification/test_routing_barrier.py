@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 
 from fanout.subjects import WORKERS
-from fanout.workers import Placed, WorkerNotice
+from fanout.workers import RoutingConfirmed, WorkerNotice
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.presence import EmbeddedPresence
 from services.notification.routing_barrier import SILENT_AFTER_S, RoutingBarrier
@@ -28,7 +28,7 @@ class House:
         waiting = asyncio.create_task(self.routing_barrier.announce_until_placed("alice"))
         await asyncio.sleep(0.01)
         for worker in confirmed_by:
-            self.routing_barrier.placed(Placed(worker, ["alice"]))
+            self.routing_barrier.placed(RoutingConfirmed(worker, ["alice"]))
         await asyncio.sleep(0.01)
         waiting.cancel()
         return waiting.done()

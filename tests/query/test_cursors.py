@@ -1,3 +1,5 @@
+from collections.abc import AsyncIterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,22 +8,28 @@ from fanout.api import InvalidRequest
 from fanout.errors import Unavailable
 from fanout.ports.messages import Position
 from services.query.cursors import Cursors, Scope, Start
-from tests.support.fakes import FakeMessages
+from tests.support.faulty import FaultyMessages, faulty_messages
 
 SCOPE = Scope("alice", "channels.history", "general")
 POSITION = Position((1 << 53) - 1, "msg_01JD5T6Q9FZ0Y4W3V2B1N0M8K7")
 
 
-async def refused(cursor: str, scope: Scope = SCOPE) -> None:
+@pytest.fixture
+async def messages() -> AsyncIterator[FaultyMessages]:
+    async with faulty_messages() as messages:
+        yield messages
+
+
+async def refused(messages: FaultyMessages, cursor: str, scope: Scope = SCOPE) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        await Cursors(FakeMessages()).take(scope, cursor)
+        await Cursors(messages).take(scope, cursor)
     assert caught.value.code == "bad_cursor"
 
 
 @pytest.mark.parametrize("direction", ["before", "after"])
-async def test_what_is_given_is_taken(direction: str) -> None:
-    cursor = await Cursors(FakeMessages()).give(SCOPE, direction, POSITION)  # type: ignore[arg-type]
-    assert await Cursors(FakeMessages()).take(SCOPE, cursor) == Start(direction, POSITION)  # type: ignore[arg-type]
+async def test_what_is_given_is_taken(messages: FaultyMessages, direction: str) -> None:
+    cursor = await Cursors(messages).give(SCOPE, direction, POSITION)  # type: ignore[arg-type]
+    assert await Cursors(messages).take(SCOPE, cursor) == Start(direction, POSITION)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -33,36 +41,33 @@ async def test_what_is_given_is_taken(direction: str) -> None:
         Scope("alicechannels.history", "", "general"),
     ],
 )
-async def test_it_is_taken_in_its_own_scope_only(scope: Scope) -> None:
-    await refused(await Cursors(FakeMessages()).give(SCOPE, "before", POSITION), scope)
+async def test_it_is_taken_in_its_own_scope_only(messages: FaultyMessages, scope: Scope) -> None:
+    await refused(messages, await Cursors(messages).give(SCOPE, "before", POSITION), scope)
 
 
-async def test_no_character_of_it_can_be_changed() -> None:
-    cursor = await Cursors(FakeMessages()).give(SCOPE, "before", POSITION)
+async def test_no_character_of_it_can_be_changed(messages: FaultyMessages) -> None:
+    cursor = await Cursors(messages).give(SCOPE, "before", POSITION)
     for at in range(len(cursor) - 1):  # the last one has bits that say nothing
-        await refused(cursor[:at] + ("A" if cursor[at] != "A" else "B") + cursor[at + 1 :])
+        await refused(messages, cursor[:at] + ("A" if cursor[at] != "A" else "B") + cursor[at + 1 :])
 
 
 @pytest.mark.parametrize("cursor", ["", "!", "x", "YmVmb3JlOng", "A" * 22, "é", "A" * 60_000])
-async def test_what_is_none(cursor: str) -> None:
-    await refused(cursor)
+async def test_what_is_none(messages: FaultyMessages, cursor: str) -> None:
+    await refused(messages, cursor)
 
 
 @given(st.text(max_size=60))
 async def test_no_text_is_more_than_a_bad_cursor(cursor: str) -> None:
-    await refused(cursor)
+    async with faulty_messages() as messages:
+        await refused(messages, cursor)
 
 
-async def test_another_stores_cursor_is_none() -> None:
-    class Another(FakeMessages):
-        async def cursor_key(self) -> bytes:
-            return b"another key of thirty-two bytes."
-
-    await refused(await Cursors(Another()).give(SCOPE, "before", POSITION))
+async def test_another_stores_cursor_is_none(messages: FaultyMessages) -> None:
+    async with faulty_messages() as others:
+        await refused(messages, await Cursors(others).give(SCOPE, "before", POSITION))
 
 
-async def test_without_the_key_nothing_is_refused_or_given() -> None:
-    messages = FakeMessages()
+async def test_without_the_key_nothing_is_refused_or_given(messages: FaultyMessages) -> None:
     messages.down = True
     with pytest.raises(Unavailable):
         await Cursors(messages).give(SCOPE, "before", POSITION)

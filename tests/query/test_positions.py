@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -6,46 +7,59 @@ from fanout.api import InvalidRequest
 from fanout.errors import Unavailable
 from fanout.ids import new_message_id
 from fanout.ports.messages import Position
-from fanout.subjects import message
+from fanout.subjects import MESSAGE_WRITER, MESSAGES, message
 from services.query import positions as positions_module
 from services.query.positions import Positions
-from tests.support.fakes import FakeLog, FakeMessages
+from tests.support.faulty import FaultyLog, FaultyMessages, faulty_log, faulty_messages
+from tests.support.reading import collect
 from tests.support.stored import in_history, stored_message
 
 
-async def filled(count: int) -> tuple[FakeLog, list[str]]:
-    """A log of so many messages of a channel, none of which is stored."""
-    log, ids = FakeLog(), [new_message_id() for _ in range(count)]
+@pytest.fixture
+async def log() -> AsyncIterator[FaultyLog]:
+    async with faulty_log() as log:
+        yield log
+
+
+@pytest.fixture
+async def messages() -> AsyncIterator[FaultyMessages]:
+    async with faulty_messages() as messages:
+        yield messages
+
+
+async def fill(log: FaultyLog, count: int) -> list[str]:
+    """Append so many messages of a channel, none of which is stored; their ids."""
+    ids = [new_message_id() for _ in range(count)]
     for message_id in ids:
         await log.append(message("general"), stored_message("general", message_id=message_id), msg_id=message_id)
-    log.acknowledged_upto = 0
-    return log, ids
+    return ids
 
 
-async def test_a_stored_message_is_found_without_the_log() -> None:
-    log, messages, stored = FakeLog(), FakeMessages(), in_history(5)
+async def test_a_stored_message_is_found_without_the_log(log: FaultyLog, messages: FaultyMessages) -> None:
+    stored = in_history(5)
     await messages.write([stored])
     log.down = True
     assert await Positions(messages, log).find("general", stored.message_id, 0) == Position(5, stored.message_id)
 
 
-async def test_a_message_that_is_not_stored_is_found_in_the_log() -> None:
-    log, ids = await filled(3)
-    assert await Positions(FakeMessages(), log).find("general", ids[1], 0) == Position(2, ids[1])
+async def test_a_message_that_is_not_stored_is_found_in_the_log(log: FaultyLog, messages: FaultyMessages) -> None:
+    ids = await fill(log, 3)
+    assert await Positions(messages, log).find("general", ids[1], 0) == Position(2, ids[1])
 
 
-async def test_an_event_that_cannot_be_read_is_passed_over() -> None:
-    log, _ = await filled(0)
+async def test_an_event_that_cannot_be_read_is_passed_over(log: FaultyLog, messages: FaultyMessages) -> None:
     await log.append(message("general"), b"not json", msg_id="x")
     message_id = new_message_id()
     await log.append(message("general"), stored_message("general", message_id=message_id), msg_id="y")
-    assert await Positions(FakeMessages(), log).find("general", message_id, 0) == Position(2, message_id)
+    assert await Positions(messages, log).find("general", message_id, 0) == Position(2, message_id)
 
 
-async def test_the_search_of_the_log_is_bounded_and_then_claims_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_search_of_the_log_is_bounded_and_then_claims_nothing(
+    log: FaultyLog, messages: FaultyMessages, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(positions_module, "MAX_TAIL", 3)
-    log, ids = await filled(4)
-    positions = Positions(FakeMessages(), log)
+    ids = await fill(log, 4)
+    positions = Positions(messages, log)
     assert await positions.find("general", ids[2], 0) == Position(3, ids[2])
     with pytest.raises(Unavailable, match="behind"):
         await positions.find("general", ids[3], 0)
@@ -53,41 +67,35 @@ async def test_the_search_of_the_log_is_bounded_and_then_claims_nothing(monkeypa
         await positions.find("general", new_message_id(), 2)
 
 
-async def test_a_log_that_does_not_answer_does_not_hold_up_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Silent(FakeLog):
-        async def acknowledged(self, stream: str, durable: str) -> int:
-            await asyncio.Event().wait()
-            raise AssertionError
-
+async def test_a_log_that_does_not_answer_does_not_hold_up_the_history(
+    log: FaultyLog, messages: FaultyMessages, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(positions_module, "LOG_ANSWERS_WITHIN_S", 0.01)
-    assert await Positions(FakeMessages(), Silent()).stored_upto() == 0
+    await fill(log, 1)
+    log.held = True
+    assert await Positions(messages, log).stored_upto() == 0
 
 
-async def test_what_the_log_said_last_holds_while_it_is_away() -> None:
-    log, _ = await filled(9)
-    positions = Positions(FakeMessages(), log)
+async def test_what_the_log_said_last_holds_while_it_is_away(log: FaultyLog, messages: FaultyMessages) -> None:
+    await fill(log, 9)
+    positions = Positions(messages, log)
     for acknowledged, stored in ((4, 4), (7, 7), (0, 7)):  # 0: the writers' consumer was made again
-        log.acknowledged_upto = acknowledged
+        log.outcomes["acknowledged"] = acknowledged
         assert await positions.stored_upto() == stored
     log.down = True
     assert await positions.stored_upto() == 7
 
 
-async def test_those_who_ask_at_the_same_time_share_one_question() -> None:
-    class Counted(FakeLog):
-        asked = 0
-
-        async def acknowledged(self, stream: str, durable: str) -> int:
-            self.asked += 1
-            return await super().acknowledged(stream, durable)
-
-    log = Counted()
-    log.acknowledged_upto = 3
-    positions = Positions(FakeMessages(), log)
+async def test_those_who_ask_at_the_same_time_share_one_question(log: FaultyLog, messages: FaultyMessages) -> None:
+    writer = await log.consume(MESSAGES, MESSAGE_WRITER)
+    await fill(log, 4)
+    *three, last = await collect(writer, 4)
+    await writer.ack(three)
+    positions = Positions(messages, log)
     first, *rest = [asyncio.create_task(positions.stored_upto()) for _ in range(50)]
     await asyncio.sleep(0)
     first.cancel()
     assert await asyncio.gather(*rest) == [3] * 49
-    assert log.asked == 1
-    log.acknowledged_upto = 4
+    assert log.calls["acknowledged"] == 1
+    await writer.ack([last])
     assert await positions.stored_upto() == 4

@@ -1,8 +1,10 @@
 """Pages of the history, as a caller of the query service walks through them."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,11 +14,20 @@ from fanout.api import MAX_PAGE_BYTES, MAX_SEQ, Forbidden, History, HistoryReque
 from fanout.errors import InvalidId, Unavailable
 from fanout.events import StoredMessage, encode
 from fanout.ids import new_message_id
+from fanout.ports.log import Consumer, Stored
 from fanout.ports.memberships import Channel
 from fanout.ports.presence import Lease
-from fanout.subjects import message
+from fanout.subjects import MESSAGE_WRITER, MESSAGES, message
 from services.query.service import QueryService
-from tests.support.fakes import FakeLog, FakeMemberships, FakeMessages, FakePresence
+from tests.support.faulty import (
+    FaultyLog,
+    FaultyMemberships,
+    FaultyMessages,
+    FaultyPresence,
+    faulty_log,
+    faulty_memberships,
+    faulty_messages,
+)
 from tests.support.stored import in_history, stored_message
 
 IDS = [new_message_id() for _ in range(2)]
@@ -24,28 +35,31 @@ IDS = [new_message_id() for _ in range(2)]
 
 @dataclass
 class World:
-    """A channel that alice and bob read, its log, and what the writer has stored of it."""
+    """Channels of alice and bob, their log, and the messages that the writer has stored."""
 
-    log: FakeLog = field(default_factory=FakeLog)
-    memberships: FakeMemberships = field(default_factory=FakeMemberships)
-    messages: FakeMessages = field(default_factory=FakeMessages)
+    log: FaultyLog
+    memberships: FaultyMemberships
+    messages: FaultyMessages
+    writer: Consumer
+    _taken: dict[int, Stored] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.queries = QueryService(self.log, self.memberships, self.messages, FakePresence())
-
-    async def open(self) -> Self:
-        for name in ("general", "random"):
-            channel = Channel(name, name, private=False, created_by="alice", created_at="t")
-            await self.memberships.create(channel, ["alice", "bob"])
-        return self
+        self.queries = QueryService(self.log, self.memberships, self.messages, FaultyPresence())
 
     async def post(self, message_id: str, channel: str = "general", *, text: str = "hi", stored: bool = True) -> int:
         """Append a message to the log, and have the writer store it."""
         payload = stored_message(channel, message_id=message_id, text=text)
         seq = (await self.log.append(message(channel), payload, msg_id=message_id)).seq
         if stored:
-            await self.messages.write([StoredMessage(message_id, channel, "ann", text, "t", seq=seq)])
+            await self.store(message_id, seq, channel, text)
         return seq
+
+    async def store(self, message_id: str, seq: int, channel: str = "general", text: str = "hi") -> None:
+        """Write a message as the writer does, and acknowledge its event."""
+        await self.messages.write([StoredMessage(message_id, channel, "ann", text, "t", seq=seq)])
+        while seq not in self._taken:
+            self._taken |= {event.seq: event for event in await self.writer.fetch()}
+        await self.writer.ack([self._taken[seq]])
 
     async def page(self, user: str = "alice", channel: str = "general", **start: Any) -> History:
         return await self.queries.history(user, HistoryRequest(channel, **start))
@@ -54,9 +68,23 @@ class World:
         return [message.message_id for message in (await self.page(**start)).messages]
 
 
+@asynccontextmanager
+async def opened_world() -> AsyncIterator[World]:
+    async with (
+        faulty_log(longest=2 * MAX_PAGE_BYTES) as log,  # as if an earlier server had taken longer events
+        faulty_memberships() as memberships,
+        faulty_messages() as messages,
+    ):
+        for name in ("general", "random"):
+            channel = Channel(name, name, private=False, created_by="alice", created_at="t")
+            await memberships.create(channel, ["alice", "bob"])
+        yield World(log, memberships, messages, await log.consume(MESSAGES, MESSAGE_WRITER))
+
+
 @pytest.fixture
-async def world() -> World:
-    return await World().open()
+async def world() -> AsyncIterator[World]:
+    async with opened_world() as world:
+        yield world
 
 
 @pytest.fixture
@@ -113,15 +141,15 @@ async def test_a_client_that_catches_up_misses_nothing_where_the_clocks_of_gatew
 
 @given(st.integers(0, 12), st.integers(1, 5), st.sampled_from(["before", "after"]), st.randoms())
 async def test_the_cursor_leads_through_everything_once(count: int, limit: int, direction: str, chance: Random) -> None:
-    world = await World().open()
     messages = [in_history(chance.randint(1, 6)) for _ in range(count)]  # several of one number, too
-    await world.messages.write(messages)
-    page = await world.page(limit=limit, **{direction: str(MAX_SEQ) if direction == "before" else "0"})
-    seen = page.messages
-    while page.cursor is not None:
-        page = await world.page(limit=limit, cursor=page.cursor)
-        assert page.messages
-        seen = seen + page.messages if direction == "before" else page.messages + seen
+    async with opened_world() as world:
+        await world.messages.write(messages)
+        page = await world.page(limit=limit, **{direction: str(MAX_SEQ) if direction == "before" else "0"})
+        seen = page.messages
+        while page.cursor is not None:
+            page = await world.page(limit=limit, cursor=page.cursor)
+            assert page.messages
+            seen = seen + page.messages if direction == "before" else page.messages + seen
     assert seen == sorted(messages, key=lambda each: (each.seq, each.message_id), reverse=True)
 
 
@@ -140,7 +168,6 @@ async def test_a_page_is_cut_at_its_bytes_and_the_cursor_goes_on(world: World) -
 
 
 async def test_a_message_beyond_the_bytes_of_a_page_is_one_page(world: World) -> None:
-    world.log.longest = 2 * MAX_PAGE_BYTES  # as an earlier server took it
     posted = [new_message_id() for _ in range(2)]
     for message_id in posted:
         await world.post(message_id, text="x" * (MAX_PAGE_BYTES + 1))
@@ -154,7 +181,6 @@ async def test_the_writer_that_is_behind_shows_in_upto_seq(world: World, ids: li
     await world.post(new_message_id(), stored=False)
     later = new_message_id()
     await world.post(later)
-    world.log.acknowledged_upto = 7
     page = await world.page(after="7")
     assert ([each.message_id for each in page.messages], page.upto_seq) == ([later], 7)
 
@@ -165,11 +191,8 @@ async def test_who_asks_again_from_upto_seq_misses_nothing_that_the_writer_store
         await world.post(message_id, stored=False)
     seen: set[str] = set()
     upto, stored = 0, [4, 5, 0, 1, 3, 2]  # by which several workers store them
-    for number, index in enumerate(stored):
-        seq = index + 1
-        await world.messages.write([StoredMessage(posted[index], "general", "ann", "hi", "t", seq=seq)])
-        done = {each + 1 for each in stored[: number + 1]}
-        world.log.acknowledged_upto = next(seq for seq in range(7) if seq + 1 not in done)
+    for index in stored:
+        await world.store(posted[index], index + 1)
         page = await world.page(after=str(upto), limit=2)
         seen |= {each.message_id for each in page.messages}
         assert {posted[seq - 1] for seq in range(1, page.upto_seq + 1)} <= seen
@@ -205,7 +228,6 @@ async def test_what_is_stored_after_the_log_was_asked_is_not_claimed(world: Worl
 
 
 async def test_a_message_that_is_not_stored_yet_is_known(world: World, ids: list[str]) -> None:
-    world.log.acknowledged_upto = 7
     await world.post("msg_" + "0" * 26, "random", stored=False)
     unstored = new_message_id()
     await world.post(unstored, stored=False)
@@ -219,7 +241,6 @@ async def test_a_message_that_the_channel_does_not_have(world: World, ids: list[
     elsewhere, unstored = new_message_id(), new_message_id()
     await world.post(elsewhere, "random")
     await world.post(unstored, "random", stored=False)
-    world.log.acknowledged_upto = 8
     for message_id in (new_message_id(), elsewhere, unstored):
         with pytest.raises(InvalidRequest) as caught:
             await world.page(**{direction: message_id})
@@ -249,7 +270,7 @@ async def test_a_cursor_is_good_for_its_caller_and_channel_only(world: World, id
 
 async def test_a_cursor_is_good_at_every_gateway(world: World, ids: list[str]) -> None:
     cursor = (await world.page(limit=2)).cursor
-    world.queries = QueryService(world.log, world.memberships, world.messages, FakePresence())
+    world.queries = QueryService(world.log, world.memberships, world.messages, FaultyPresence())
     assert [each.seq for each in (await world.page(cursor=cursor)).messages] == [5, 4, 3, 2, 1]
 
 
@@ -293,10 +314,11 @@ def lease(name: str, connections: int, capacity: int) -> Lease:
 
 
 async def connected(*leases: Lease) -> str:
-    presence = FakePresence()
+    presence = FaultyPresence()
     for held in leases:
         await presence.lease(held)
-    return (await QueryService(FakeLog(), FakeMemberships(), FakeMessages(), presence).connect()).url
+    async with opened_world() as world:
+        return (await QueryService(world.log, world.memberships, world.messages, presence).connect()).url
 
 
 async def test_the_instance_with_most_room() -> None:

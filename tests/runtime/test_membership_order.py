@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -6,7 +7,7 @@ from fanout.events import MemberEvent, MemberJoined, MemberLeft
 from fanout.membership_versions import CLOCK_SKEW_US
 from fanout.ports.memberships import Channel, Membership
 from services.runtime.membership_order import OUTDATED, MembershipOrder
-from tests.support.fakes import FakeMemberships
+from tests.support.faulty import FaultyMemberships, faulty_memberships
 from tests.support.reading import soon
 
 START = 1_000_000_000_000
@@ -25,15 +26,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def store(clock: Clock) -> FakeMemberships:
+async def store(clock: Clock) -> AsyncIterator[FaultyMemberships]:
     """A store in which bob has just become a member."""
-    store = FakeMemberships(clock)
-    await store.create(Channel("c", "c", private=False, created_by="ann", created_at="t"), ["bob"])
-    return store
+    async with faulty_memberships(clock) as store:
+        await store.create(Channel("c", "c", private=False, created_by="ann", created_at="t"), ["bob"])
+        yield store
 
 
 @pytest.fixture
-def order(store: FakeMemberships, clock: Clock) -> MembershipOrder:
+def order(store: FaultyMemberships, clock: Clock) -> MembershipOrder:
     return MembershipOrder(store, clock=clock)
 
 
@@ -42,13 +43,13 @@ def event(membership: Membership) -> MemberEvent:
     return kind("e", membership.channel_id, membership.user_id, "t", membership.version)
 
 
-async def bob(store: FakeMemberships) -> Membership:
+async def bob(store: FaultyMemberships) -> Membership:
     found = await store.membership("c", "bob")
     assert found is not None
     return found
 
 
-async def leave(store: FakeMemberships, clock: Clock, later: int = 1) -> Membership:
+async def leave(store: FaultyMemberships, clock: Clock, later: int = 1) -> Membership:
     clock.now += later
     ended = await store.remove("c", "bob", "t")
     assert ended is not None
@@ -56,7 +57,7 @@ async def leave(store: FakeMemberships, clock: Clock, later: int = 1) -> Members
 
 
 async def test_an_older_event_after_a_newer_one_is_ignored_and_counted(
-    store: FakeMemberships, clock: Clock, order: MembershipOrder
+    store: FaultyMemberships, clock: Clock, order: MembershipOrder
 ) -> None:
     joined, ended = await bob(store), await leave(store, clock)
     counted = OUTDATED._value.get()
@@ -66,14 +67,14 @@ async def test_an_older_event_after_a_newer_one_is_ignored_and_counted(
     assert OUTDATED._value.get() == counted + 1
 
 
-async def test_a_fresh_event_needs_no_store(store: FakeMemberships, clock: Clock, order: MembershipOrder) -> None:
+async def test_a_fresh_event_needs_no_store(store: FaultyMemberships, clock: Clock, order: MembershipOrder) -> None:
     ended = await leave(store, clock, later=2 * CLOCK_SKEW_US)
     store.down = True
     assert await order.is_newest(event(ended))
 
 
 async def test_an_event_from_before_the_reader_began_is_checked_against_the_store(
-    store: FakeMemberships, clock: Clock
+    store: FaultyMemberships, clock: Clock
 ) -> None:
     joined, ended = await bob(store), await leave(store, clock)
     clock.now += 10 * CLOCK_SKEW_US
@@ -83,7 +84,7 @@ async def test_an_event_from_before_the_reader_began_is_checked_against_the_stor
 
 
 async def test_an_event_from_before_a_list_was_loaded_is_checked_against_the_store(
-    store: FakeMemberships, clock: Clock, order: MembershipOrder
+    store: FaultyMemberships, clock: Clock, order: MembershipOrder
 ) -> None:
     await store.told([await leave(store, clock, later=2 * CLOCK_SKEW_US)])
     ended = await bob(store)
@@ -97,13 +98,14 @@ async def test_an_event_from_before_a_list_was_loaded_is_checked_against_the_sto
 async def test_an_event_of_a_membership_that_the_store_knows_no_more_is_no_news_unless_somebody_left(
     clock: Clock,
 ) -> None:
-    order = MembershipOrder(FakeMemberships(clock), clock=clock)
-    assert not await order.is_newest(MemberJoined("e", "c", "bob", "t", 5))
-    assert await order.is_newest(MemberLeft("e", "c", "bob", "t", 5))
+    async with faulty_memberships(clock) as empty:
+        order = MembershipOrder(empty, clock=clock)
+        assert not await order.is_newest(MemberJoined("e", "c", "bob", "t", 5))
+        assert await order.is_newest(MemberLeft("e", "c", "bob", "t", 5))
 
 
 async def test_nobody_is_asked_where_no_list_can_be_spoilt(
-    store: FakeMemberships, clock: Clock, order: MembershipOrder
+    store: FaultyMemberships, clock: Clock, order: MembershipOrder
 ) -> None:
     joined, _ = await bob(store), await leave(store, clock)
     store.down = True
@@ -111,7 +113,7 @@ async def test_nobody_is_asked_where_no_list_can_be_spoilt(
 
 
 async def test_a_check_waits_for_a_store_that_is_away(
-    store: FakeMemberships, clock: Clock, order: MembershipOrder
+    store: FaultyMemberships, clock: Clock, order: MembershipOrder
 ) -> None:
     joined, _ = await bob(store), await leave(store, clock)
     store.down = True
@@ -123,7 +125,7 @@ async def test_a_check_waits_for_a_store_that_is_away(
 
 
 async def test_what_the_store_has_said_is_known_afterwards(
-    store: FakeMemberships, clock: Clock, order: MembershipOrder
+    store: FaultyMemberships, clock: Clock, order: MembershipOrder
 ) -> None:
     joined, ended = await bob(store), await leave(store, clock)
     assert not await order.is_newest(event(joined))

@@ -1,51 +1,23 @@
-"""The part of a worker that follows instances, and instances as it knows them: by leases, digests and rosters."""
+"""The part of a worker that follows instances, and instances as it knows them: by leases, digests and presence sets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
 
-from fanout import Engine, Unavailable, presence_digest
+from fanout import Engine, presence_digest
 from fanout.keys import PresenceChange
 from fanout.ports.presence import Lease
-from fanout.subjects import ROSTERS, instance_control, worker_inbox
-from fanout.workers import Roster, RosterDigest, RosterRequest, decode_control
-from services.adapters.embedded.bus import EmbeddedBus
-from services.adapters.embedded.presence import EmbeddedPresence
+from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
+from fanout.workers import PresenceDigest, PresenceSetPage, PresenceSetRequest, decode_control
 from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.reconciler import Reconciler
 from services.runtime.tasks import Tasks
-from tests.support.fakes import FakeMemberships
+from tests.support.faulty import FaultyBus, FaultyMemberships, FaultyPresence, faulty_memberships
 from tests.support.observing import until
 
 FIRST, SECOND = "01HZ0000000000000000000001", "01HZ0000000000000000000002"
-
-
-class Bus(EmbeddedBus):
-    """Refuses everything while `away`."""
-
-    away = False
-
-    async def publish(self, subject: str, payload: bytes) -> None:
-        await self.ping()
-        await super().publish(subject, payload)
-
-    async def ping(self) -> None:
-        if self.away:
-            raise Unavailable("it is away")
-
-
-class Presence(EmbeddedPresence):
-    """Tells no leases while `away`."""
-
-    away = False
-
-    async def leases(self) -> Mapping[str, Lease]:
-        await asyncio.sleep(0)
-        if self.away:
-            raise Unavailable("it is away")
-        return await super().leases()
 
 
 class Instance:
@@ -65,21 +37,21 @@ class Instance:
 
     def _hear(self, _subject: str, payload: bytes) -> None:
         message = decode_control(payload)
-        if isinstance(message, RosterRequest) and self.answers:
+        if isinstance(message, PresenceSetRequest) and self.answers:
             self.asked += 1
-            self.rig.tasks.start(self.send_roster(message.request), "roster")
+            self.rig.tasks.start(self.send_presence_set(message.request), "presence set")
 
-    async def send_roster(self, request: str) -> None:
+    async def send_presence_set(self, request: str) -> None:
         pages = [self.users[at : at + 3] for at in range(0, len(self.users), 3)] or [[]]
         for number, page in enumerate(pages):
             last = number == len(pages) - 1
-            roster = Roster(self.name, self.incarnation, request, number, last, page)
-            await self.rig.bus.publish(worker_inbox("worker-1"), msgspec.json.encode(roster))
+            sent = PresenceSetPage(self.name, self.incarnation, request, number, last, page)
+            await self.rig.bus.publish(worker_inbox("worker-1"), msgspec.json.encode(sent))
 
     async def digest(self, *, stopped: bool = False) -> None:
         users, digest = presence_digest(self.users)
-        notice = RosterDigest(self.name, self.incarnation, users, digest, stopped)
-        await self.rig.bus.publish(ROSTERS, msgspec.json.encode(notice))
+        notice = PresenceDigest(self.name, self.incarnation, users, digest, stopped)
+        await self.rig.bus.publish(PRESENCE_DIGESTS, msgspec.json.encode(notice))
         await settle()
 
     async def lease(self) -> None:
@@ -89,13 +61,13 @@ class Instance:
 class Rig:
     """The part of a worker that follows instances, with a clock that the test moves."""
 
-    def __init__(self, tasks: Tasks) -> None:
+    def __init__(self, tasks: Tasks, memberships: FaultyMemberships) -> None:
         self.now = 1_000.0
         self.tasks = tasks
-        self.bus = Bus()
-        self.presence = Presence(clock=lambda: self.now)
+        self.bus = FaultyBus()
+        self.presence = FaultyPresence(clock=lambda: self.now)
         self.engine = Engine()
-        self.memberships = FakeMemberships()
+        self.memberships = memberships
         self.presence_applier = PresenceApplier("worker-1", self.engine, self.memberships, self.bus, tasks)
         self.reconciler = Reconciler(
             "worker-1", self.engine, self.presence_applier, self.presence, self.bus, tasks, clock=lambda: self.now
@@ -133,7 +105,7 @@ class Rig:
         instance = await self.instance(*users)
         await instance.lease()
         await self.look()
-        await until(lambda: self.users() == sorted(users) and self.reconciler.whole.is_set(), "placed")
+        await until(lambda: self.users() == sorted(users) and self.reconciler.complete.is_set(), "placed")
         return instance
 
 
@@ -145,6 +117,6 @@ async def settle() -> None:
 @asynccontextmanager
 async def rig_without_start() -> AsyncIterator[Rig]:
     failures: list[BaseException] = []
-    async with Tasks(failures.append) as tasks:
-        yield Rig(tasks)
+    async with faulty_memberships() as memberships, Tasks(failures.append) as tasks:
+        yield Rig(tasks, memberships)
     assert not failures

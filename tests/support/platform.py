@@ -20,7 +20,7 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Channel, Memberships
 from fanout.ports.presence import Connection, Lease
 from fanout.ports.socket import SocketClosed
-from fanout.subjects import ROSTERS, message
+from fanout.subjects import PRESENCE_DIGESTS, message
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.presence import EmbeddedPresence
@@ -225,7 +225,7 @@ class Platform:
     async def cut_off(self, name: str) -> None:
         """Let an instance look dead: it has no lease and can take none, and no digest is heard."""
         self.presence.lapsed = True
-        self.bus.prefix, self.bus.share = ROSTERS, 1.0
+        self.bus.prefix, self.bus.share = PRESENCE_DIGESTS, 1.0
         await self.presence.release(name)
 
     def restore(self) -> None:

@@ -24,8 +24,15 @@ from fanout.ids import new_device_id
 from fanout.keys import PresenceChange
 from fanout.ports.authenticator import Identity
 from fanout.ports.socket import SocketClosed
-from fanout.subjects import ROSTERS, WORKERS, instance_control, worker_inbox
-from fanout.workers import Placed, RosterDigest, RosterRequest, WorkerNotice, decode_digest, decode_roster
+from fanout.subjects import PRESENCE_DIGESTS, WORKERS, instance_control, worker_inbox
+from fanout.workers import (
+    PresenceDigest,
+    PresenceSetRequest,
+    RoutingConfirmed,
+    WorkerNotice,
+    decode_digest,
+    decode_presence_set_page,
+)
 from services.notification.admission import InstanceLimits
 from services.notification.instance import NotificationInstance, NotificationPorts
 from services.notification.session import Session
@@ -45,19 +52,19 @@ class Workers:
         self._tasks = tasks
         self.roster: list[str] = []
         self.whole = False
-        self.digest: RosterDigest | None = None
+        self.digest: PresenceDigest | None = None
 
     async def start(self) -> None:
         """Be there."""
         await self._stores.bus.subscribe(worker_inbox(WORKER), self._hear_roster)
-        await self._stores.bus.subscribe(ROSTERS, self._hear_digest)
+        await self._stores.bus.subscribe(PRESENCE_DIGESTS, self._hear_digest)
         await self._stores.presence.watch(self._hear_hint)
         self._tasks.start(periodic(_NOTICE_EVERY_S, self._publish_notice, "publishing notices"), "notices")
 
     async def ask(self, number: int) -> None:
         """Ask the instance for its roster."""
         self.roster, self.whole = [], False
-        request = msgspec.json.encode(RosterRequest(WORKER, str(number)))
+        request = msgspec.json.encode(PresenceSetRequest(WORKER, str(number)))
         await self._stores.bus.publish(instance_control(INSTANCE), request)
 
     async def _publish_notice(self) -> None:
@@ -65,14 +72,14 @@ class Workers:
 
     def _hear_hint(self, change: PresenceChange) -> None:
         if change.online:
-            placed = msgspec.json.encode(Placed(WORKER, [change.user_id]))
+            placed = msgspec.json.encode(RoutingConfirmed(WORKER, [change.user_id]))
             self._tasks.start(self._stores.bus.publish(instance_control(INSTANCE), placed), "confirming")
 
     def _hear_digest(self, _subject: str, payload: bytes) -> None:
         self.digest = decode_digest(payload)
 
     def _hear_roster(self, _subject: str, payload: bytes) -> None:
-        page = decode_roster(payload)
+        page = decode_presence_set_page(payload)
         self.roster += page.users
         self.whole = page.last
 

@@ -15,8 +15,8 @@ from fanout import presence_digest
 from fanout.events import timestamp
 from fanout.keys import PresenceChange
 from fanout.ports.presence import Lease
-from fanout.subjects import ROSTERS, instance_control, worker_inbox
-from fanout.workers import Placed, Roster, RosterDigest, RosterRequest, decode_control
+from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
+from fanout.workers import PresenceDigest, PresenceSetPage, PresenceSetRequest, RoutingConfirmed, decode_control
 from services.fan_out.worker import FanOutPorts, FanOutWorker, running_worker
 from services.runtime.tasks import Tasks, periodic
 
@@ -61,20 +61,20 @@ class Peer:
 
     async def _publish_digest(self) -> None:
         await self._stores.bus.publish(
-            ROSTERS, msgspec.json.encode(RosterDigest(INSTANCE, _INCARNATION, *self._digest))
+            PRESENCE_DIGESTS, msgspec.json.encode(PresenceDigest(INSTANCE, _INCARNATION, *self._digest))
         )
 
     def _hear(self, _subject: str, payload: bytes) -> None:
         match decode_control(payload):
-            case RosterRequest() as request:
+            case PresenceSetRequest() as request:
                 self._tasks.start(self._send(request), "sending the roster")
-            case Placed(users=users):
+            case RoutingConfirmed(users=users):
                 self.placed.update(users)
 
-    async def _send(self, request: RosterRequest) -> None:
+    async def _send(self, request: PresenceSetRequest) -> None:
         users = self._users
         for start in range(0, len(users) or 1, _PAGE_USERS):
-            page = Roster(
+            page = PresenceSetPage(
                 INSTANCE,
                 _INCARNATION,
                 request.request,
@@ -124,7 +124,7 @@ async def _check(worker: FanOutWorker, peer: Peer, expected: Sequence[str]) -> N
 
 
 def _holds(worker: FanOutWorker, expected: Sequence[str]) -> bool:
-    return worker.rosters_of(INSTANCE) == sorted(expected)
+    return worker.users_on(INSTANCE) == sorted(expected)
 
 
 async def _visits(settings: StallsSettings, stage: Stage) -> Stalls:
@@ -148,8 +148,8 @@ async def _visit(worker: FanOutWorker, peer: Peer) -> None:
 
 
 def _require(worker: FanOutWorker, expected: list[str]) -> None:
-    if worker.rosters_of(INSTANCE) != expected:
-        raise WrongOutcomeError(f"the table should have {expected} there, and has {worker.rosters_of(INSTANCE)}")
+    if worker.users_on(INSTANCE) != expected:
+        raise WrongOutcomeError(f"the table should have {expected} there, and has {worker.users_on(INSTANCE)}")
 
 
 def _placed() -> int:

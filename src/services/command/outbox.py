@@ -1,9 +1,10 @@
-"""The outbox: changes of memberships that the store holds, told on the log.
+"""The outbox: publishes on the log the membership changes that the store holds.
 
-The store keeps the duty to tell with the change itself. The call that makes a change tells it at once; where it did
-not, a sweep of any gateway does. Both may tell the same change: its message id is derived from the change, so that the
-log drops the repeat, and a repeat that the log no longer knows as one changes nothing. Two changes never have the same
-id. A change may be told after a newer one: its version says so, and readers ignore it.
+The store marks each change as *untold*, in the same write as the change, until it is published. The call that makes a
+change publishes it at once. A sweep of any gateway publishes what such a call did not. Both may publish the same
+change: the message id is derived from the change, so the log drops the repeat, and a repeat after the log's dedup
+window changes nothing. Two changes never have the same id. A change may be published after a newer one; readers ignore
+it because of its version.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ from services.command.metrics import CHANGES_TOLD_LATE, CHANGES_UNTOLD
 SWEEP_EVERY_S: Final = 2.0
 PRUNE_EVERY_S: Final = 60.0
 RENEW_AFTER_US: Final = 10_000_000
-"""A change that is told later than this gets a new version first, so that the log holds versions nearly in order."""
+"""A change that is published later than this gets a new version first, so that the log is nearly in version order."""
 
 _PAGE: Final = 500
 _MARKED_AT_ONCE: Final = 50
@@ -30,7 +31,7 @@ _MARKED_AT_ONCE: Final = 50
 
 @contextmanager
 def _made() -> Iterator[None]:
-    """What follows a change that the store holds: where it fails, nobody may say that nothing was done."""
+    """Turn `Unavailable` into `OutcomeUnknown`: the store holds the change, though what follows it failed."""
     try:
         yield
     except OutcomeUnknown:
@@ -40,10 +41,10 @@ def _made() -> Iterator[None]:
 
 
 class Outbox:
-    """Tells changes of memberships, and keeps account of what is told.
+    """Publishes membership changes, and marks them as told in the store.
 
     Args:
-        log: where they are told.
+        log: where they are published.
         memberships: the store that holds them.
         clock: microseconds since 1970.
     """
@@ -54,27 +55,30 @@ class Outbox:
         self._clock = clock
 
     def now(self) -> int:
-        """The time, in microseconds since 1970, as versions have it."""
+        """The time in microseconds since 1970, the unit of versions."""
         return self._clock()
 
     async def tell(self, memberships: Sequence[Membership]) -> int:
-        """Tell the newest change of each, but for those that were told.
+        """Publish the newest change of each membership that is untold.
 
         Returns:
-            how many the log did not hold.
+            how many of them the log did not hold.
 
         Raises:
-            OutcomeUnknown: some may not be told yet; the sweep tells them.
+            OutcomeUnknown: some may not be published yet; the sweep publishes them.
         """
         with _made():
             untold = [membership for membership in memberships if membership.untold]
             return await self._tell(await self._renewed(untold))
 
     async def finish_creation(self, channel_id: str) -> bool:
-        """Write and tell what the creation of a channel has left undone; False where it has left nothing.
+        """Finish the creation of a channel: write its first members and publish that they joined.
+
+        Returns:
+            whether there was something to finish.
 
         Raises:
-            OutcomeUnknown: it is still unfinished; the sweep goes on with it.
+            OutcomeUnknown: it is still unfinished; the sweep finishes it.
         """
         with _made():
             first_members = await self._memberships.resume_creation(channel_id)
@@ -85,10 +89,10 @@ class Outbox:
             return True
 
     async def sweep(self) -> None:
-        """Tell what the calls that made the changes did not.
+        """Publish the changes that the calls which made them did not publish.
 
         Raises:
-            Unavailable: the store or the log is away; what is untold stays in the store.
+            Unavailable: the store or the log is unavailable; the rest stays untold in the store.
         """
         CHANGES_UNTOLD.set(await self._memberships.count_untold())
         unfinished = await self._memberships.unfinished(_PAGE)
@@ -100,26 +104,29 @@ class Outbox:
             await self._memberships.creation_told(channel_id)
 
     async def prune(self) -> None:
-        """Delete the documents of memberships that ended and were told long ago.
+        """Delete the documents of memberships that ended and were published long ago.
 
         Raises:
-            Unavailable: the store is away.
+            Unavailable: the store is unavailable.
         """
         while await self._memberships.prune(_PAGE) == _PAGE:
             pass
 
     async def tell_again_since(self, version: int) -> int:
-        """Tell every change again that has this version or a newer one, as the store holds it now.
+        """Publish every change of this version or a newer one again, as the store holds it now.
 
-        For a log that has lost its newest events. Begin a minute before the first that is lost: a change may stand in
-        the log later than its version says, by `RENEW_AFTER_US`, the time that the log took to answer, and the skew of
-        the gateways' clocks.
+        This repairs a log that has lost its newest events. Begin a minute before the first lost event: a change may be
+        in the log later than its version says, by `RENEW_AFTER_US`, the time that the log took to answer, and the skew
+        of the gateways' clocks.
+
+        Args:
+            version: the lowest version, in microseconds since 1970.
 
         Returns:
-            how many the log did not hold.
+            how many of them the log did not hold.
 
         Raises:
-            Unavailable: not all were told; call again with the same version.
+            Unavailable: not all were published; call again with the same version.
         """
         news, last = 0, None
         while True:
@@ -141,7 +148,7 @@ class Outbox:
         return fresh + (await self._memberships.renew(late) if late else [])
 
     async def _tell(self, memberships: Sequence[Membership]) -> int:
-        """Publish changes and mark them as told; how many were news to the log."""
+        """Publish changes and mark them as told. Return how many the log did not hold."""
         news = 0
         for start in range(0, len(memberships), _MARKED_AT_ONCE):
             some = memberships[start : start + _MARKED_AT_ONCE]
@@ -150,7 +157,7 @@ class Outbox:
         return news
 
     async def _publish(self, membership: Membership) -> bool:
-        """Publish the newest change; whether the log did not hold it."""
+        """Publish the newest change. Return whether the log did not hold it."""
         channel_id, user_id, version = membership.channel_id, membership.user_id, membership.version
         event: MemberJoined | MemberLeft
         if membership.left_at is None:

@@ -1,4 +1,4 @@
-"""Changes of memberships that the log has lost, told again. Contract section 4, "When the log goes back"."""
+"""Publication of the membership changes that the log has lost. Contract section 4, "When the log goes back"."""
 
 from functools import partial
 from typing import Final
@@ -15,20 +15,19 @@ from services.runtime.tasks import Tasks, retry_forever
 log = structlog.get_logger(__name__)
 
 MARGIN_S: Final = 60.0
-"""A change may stand in the log later than its version says; see `Outbox.tell_again_since`."""
+"""A change may be in the log later than its version says; see `Outbox.tell_again_since`."""
 
 
 class Retelling:
-    """Has the store's word told again, from the newest change on that the log still holds.
+    """Publishes the changes again that are newer than the newest one that the log still holds.
 
-    Each gateway does it, so that none need know of the others: the log drops what another has told.
-
-    A gateway that starts does it, too: the one that heard of the loss may have ended before all was told.
+    Each gateway does so without knowing of the others: the log drops what another gateway has published. A gateway that
+    starts does so too, because the gateway that heard of the loss may have ended before it was done.
 
     Args:
-        log: is asked what was lost before this began to hear.
-        outbox: tells.
-        tasks: run it.
+        log: is asked for losses before this object listened.
+        outbox: publishes the changes.
+        tasks: runs the publication.
     """
 
     def __init__(self, log: Log, outbox: Outbox, tasks: Tasks) -> None:
@@ -37,13 +36,13 @@ class Retelling:
         self._tasks = tasks
 
     def hear(self, reset: Reset) -> None:
-        """Listener of `Log.on_reset`."""
+        """Handle a reset of the log, as the listener of `Log.on_reset`."""
         if reset.stream == META:
-            self._tasks.start(self._tell_again(reset), "telling changes of memberships again")
+            self._tasks.start(self._tell_again(reset), "publishing membership changes again")
 
     def begin(self) -> None:
-        """Tell what was lost lately."""
-        self._tasks.start(self._hear_of_missed(), "looking for changes of memberships to tell again")
+        """Publish again what was lost during the last `RETOLD_S` seconds."""
+        self._tasks.start(self._hear_of_missed(), "looking for lost membership changes")
 
     async def _hear_of_missed(self) -> None:
         since = self._outbox.now() / 1e6 - RETOLD_S
@@ -54,8 +53,6 @@ class Retelling:
     async def _tell_again(self, reset: Reset) -> None:
         survived_us = max(reset.survived_ns // 1_000, self._outbox.now() - int(RETOLD_S * 1e6))
         since = max(0, survived_us - int(MARGIN_S * 1e6))
-        told = await retry_forever(
-            partial(self._outbox.tell_again_since, since), "telling changes of memberships again"
-        )
+        told = await retry_forever(partial(self._outbox.tell_again_since, since), "publishing membership changes again")
         CHANGES_TOLD_AGAIN.inc(told)
-        log.info("changes of memberships were told again", told=told)
+        log.info("membership changes were published again", published=told)

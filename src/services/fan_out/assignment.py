@@ -1,19 +1,22 @@
-"""Who reads which partition: a pure rule that every worker applies to the same view, without a leader."""
+"""The assignment of partitions to workers: a pure function. Workers with the same view compute the same assignment.
+
+So no worker has to lead.
+"""
 
 from collections.abc import Collection, Mapping
 
 
-def plan(partitions: int, held: Mapping[int, str], workers: Collection[str]) -> dict[int, str]:
-    """Spread the partitions evenly over the workers, moving as few as can be.
+def assign(partitions: int, held: Mapping[int, str], workers: Collection[str]) -> dict[int, str]:
+    """Distribute the partitions evenly over the workers, and move as few as possible.
 
     Args:
-        partitions: how many there are.
-        held: the worker that reads each partition now, where one does.
+        partitions: the number of partitions.
+        held: the worker that reads each partition now. Without the partitions that nobody reads.
         workers: the workers that are ready, in any order.
 
     Returns:
-        the worker that should read each partition; empty without workers. Shares differ by one at most, and a worker
-        keeps its lowest partitions up to its share.
+        the worker that is to read each partition; empty where there are no workers. Two workers differ by one partition
+        at most. A worker that has more than its share keeps those of the lowest numbers.
     """
     if not workers:
         return {}
@@ -31,7 +34,7 @@ def plan(partitions: int, held: Mapping[int, str], workers: Collection[str]) -> 
 
 
 def _shares(partitions: int, holdings: Mapping[str, list[int]]) -> dict[str, int]:
-    """The fair number of each worker; the larger shares go to those that hold most, then by name."""
+    """The number of partitions of each worker. The larger shares go to the workers that hold most, then by name."""
     share, larger = divmod(partitions, len(holdings))
     by_holding = sorted(holdings, key=lambda worker: (-len(holdings[worker]), worker))
     return {worker: share + (rank < larger) for rank, worker in enumerate(by_holding)}

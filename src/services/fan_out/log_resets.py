@@ -1,4 +1,8 @@
-"""When the log of membership changes went back further than they are told again. Contract section 4."""
+"""The answer to a log of membership changes that went back a long way. Contract section 4.
+
+The gateways publish again the changes that are at most `RETOLD_S` old. Where the log has lost older ones, the
+table is loaded from the membership store.
+"""
 
 import asyncio
 import time
@@ -18,19 +22,19 @@ log = structlog.get_logger(__name__)
 
 
 class LogResets:
-    """Has the whole table loaded from the membership store, where the log can no longer make it true."""
+    """Loads the whole table from the membership store where the log no longer holds all that the table lacks."""
 
     def __init__(
-        self, engine: Engine, placements: PresenceApplier, tasks: Tasks, *, clock: Callable[[], float] = time.time
+        self, engine: Engine, presence_applier: PresenceApplier, tasks: Tasks, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._engine = engine
-        self._presence_applier = placements
+        self._presence_applier = presence_applier
         self._tasks = tasks
         self._clock = clock
         self._slice = TimeSlice()
 
     def hear(self, reset: Reset) -> None:
-        """Listener of `Log.on_reset`."""
+        """Handle a reset of the log, as the listener of `Log.on_reset`."""
         if reset.stream == META and self._clock() - reset.survived_ns / 1e9 > RETOLD_S:
             self._tasks.start(self._load_again(), "loading the table again")
 
@@ -40,10 +44,13 @@ class LogResets:
         for instance_id in sorted(self._engine.occupied_instances()):
             users += await self._reload_all(instance_id)
         await self._presence_applier.settled()
-        log.info("the table was loaded again, as the log went back", users=users)
+        log.info("the table was loaded again, because the log went back", users=users)
 
     async def _reload_all(self, instance_id: str) -> int:
-        """Reload every user of an instance, page by page: all at once are one long step. How many there were."""
+        """Reload every user of an instance. Return their number.
+
+        The users come in pages, because all at once would block the event loop.
+        """
         count, after = 0, None
         while True:
             users, after = self._engine.users_page(instance_id, after)

@@ -1,4 +1,4 @@
-"""Membership changes: from META into the table, and on to the channel's readers."""
+"""Membership changes: from META into the table, and to the members of the channel."""
 
 import asyncio
 
@@ -20,20 +20,24 @@ log = structlog.get_logger(__name__)
 
 
 class Members:
-    """Every worker reads all of META, since each holds the whole table; a channel's partition holder routes it."""
+    """Follows META and applies each event to the table.
+
+    Each worker has the whole table, so each reads all of META. The worker that reads a channel's partition also routes
+    the channel's membership events.
+    """
 
     def __init__(
         self,
         engine: Engine,
         events: Log,
-        placements: PresenceApplier,
+        presence_applier: PresenceApplier,
         partitions: Partitions,
         publisher: Publisher,
         order: MembershipOrder,
     ) -> None:
         self._engine = engine
         self._log = events
-        self._presence_applier = placements
+        self._presence_applier = presence_applier
         self._partitions = partitions
         self._publisher = publisher
         self._order = order
@@ -41,11 +45,11 @@ class Members:
 
     @property
     def position(self) -> int:
-        """Every event of META up to here was applied."""
+        """Every event of META up to this sequence was applied."""
         return self._position
 
     async def run(self, after: int) -> None:
-        """Follow META from the event after `after`, for ever."""
+        """Follow META from the event after the sequence `after`; cancel it to stop."""
         tail = await retry_forever(lambda: self._log.tail(META, after=after), "reading membership changes")
         self._handled(after)
         try:
@@ -75,14 +79,14 @@ class Members:
     async def _apply(self, stored: Stored, event: MemberJoined | MemberLeft) -> None:
         part = partition_of(event.channel_id, self._log.partitions)
         if self._partitions.holds(part):
-            # The user is told too, a reader or not, and so are the instances that must follow.
+            # The user gets the event too, a member of the channel or not, and so do the instances that have the user.
             lane = Lane(META, part).number
             self._engine.route_stored(lane, stored.seq, event.channel_id, stored.payload, also=event.user_id)
-        # First, since a list that is being loaded may be placed while the change waits.
+        # Before the change, because a list that is being loaded may be applied while the change waits.
         self._presence_applier.membership_changed(event.user_id)
         change = self._engine.join if isinstance(event, MemberJoined) else self._engine.leave
         if self._presence_applier.is_moving(event.user_id):
-            # The user is in very many channels: the change waits for the thread, and the loop must not.
+            # A thread adds or removes this user, who is in many channels. The change waits for it; the loop must not.
             await asyncio.to_thread(change, event.user_id, event.channel_id)
         else:
             change(event.user_id, event.channel_id)

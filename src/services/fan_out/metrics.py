@@ -1,11 +1,12 @@
-"""What a fan-out worker counts."""
+"""The metrics of a fan-out worker."""
 
 from prometheus_client import Counter, Gauge
 
 EVENTS_ROUTED = Counter("fanout_events_routed_total", "Stored message events routed to instances")
 EVENTS_REJECTED = Counter("fanout_events_rejected_total", "Stored events sent to the dead-letter stream")
 TYPING_DROPPED = Counter(
-    "fanout_typing_dropped_total", "Typing notices dropped because the bus takes nothing, or too much waits for it"
+    "fanout_typing_dropped_total",
+    "Typing notices dropped because the bus takes no batch, or too many bytes wait for it",
 )
 PARTITIONS_HELD = Gauge("fanout_partitions_held", "Partitions of MESSAGES that this worker reads")
 USERS_PLACED = Gauge("fanout_users_placed", "Online users in the routing table")
@@ -14,12 +15,15 @@ INSTANCES_EVICTED = Counter(
     "fanout_instances_evicted_total", "Instances evicted: stopped, replaced, or without lease and digests"
 )
 INSTANCES_WITHOUT_LEASE = Gauge(
-    "fanout_instances_without_lease", "Instances that are kept though they have no lease in Redis"
+    "fanout_instances_without_lease", "Instances in the routing table that have no lease in Redis"
 )
 SNAPSHOT_BYTES = Gauge("fanout_snapshot_bytes", "Length of the last snapshot of the routing table")
-SNAPSHOT_SECONDS = Gauge("fanout_snapshot_seconds", "What it took to write the last snapshot of the routing table")
+SNAPSHOT_SECONDS = Gauge("fanout_snapshot_seconds", "Seconds that the last snapshot of the routing table took to write")
 SNAPSHOTS_FAILED = Counter("fanout_snapshots_failed_total", "Snapshots of the routing table that could not be written")
 BATCHES_TOO_LARGE = Counter(
-    "fanout_batches_too_large_total", "Batches that the bus does not take since its limit fell; instances read the log"
+    "fanout_batches_too_large_total",
+    "Batches dropped because they are longer than the new limit of the bus; instances read the log instead",
 )
-ROSTERS_REPAIRED = Counter("fanout_rosters_repaired_total", "Instances whose users had to be reconciled")
+PRESENCE_SETS_REPAIRED = Counter(
+    "fanout_presence_sets_repaired_total", "Presence sets that differed from the routing table and were repaired"
+)

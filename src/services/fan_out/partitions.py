@@ -1,4 +1,4 @@
-"""Reading partitions: log -> route -> publish -> acknowledge, one partition at a time in order."""
+"""Reading partitions: each event is read, routed, published and acknowledged, in the order of its partition."""
 
 import asyncio
 from contextlib import aclosing
@@ -18,7 +18,15 @@ log = structlog.get_logger(__name__)
 
 
 class Partitions:
-    """The partitions that this worker reads."""
+    """The partitions that this worker reads, each in a task of its own.
+
+    Args:
+        worker_id: this worker.
+        engine: routes the events.
+        events: the log.
+        publisher: puts what was routed on the bus.
+        tasks: runs the readers.
+    """
 
     def __init__(self, worker_id: str, engine: Engine, events: Log, publisher: Publisher, tasks: Tasks) -> None:
         self._worker_id = worker_id
@@ -41,18 +49,22 @@ class Partitions:
         return part in self._readers
 
     def meta_handled(self, seq: int) -> None:
-        """Every membership event up to `seq` was applied and, where this worker holds its partition, routed."""
+        """Note that each membership event up to `seq` was applied, and routed where this worker reads its partition."""
         self._meta_position = seq
         self._meta_moved.set()
         for part in self._readers:
             self._engine.advance(Lane(META, part).number, seq)
 
     async def claim(self, part: int) -> None:
-        """Become the reader of a partition, unless another worker does so at this moment."""
+        """Become the reader of a partition, unless another worker claims it at the same moment.
+
+        Raises:
+            Unavailable: the log does not answer.
+        """
         try:
             reader = await self._log.claim(part, self._worker_id)
         except PartitionLost:
-            log.info("another worker was first", partition=part)
+            log.info("another worker claimed the partition first", partition=part)
             return
         self._open_lanes(reader, reader.position)
         self._readers[part] = reader
@@ -61,7 +73,7 @@ class Partitions:
         log.info("reads partition", partition=part, epoch=reader.epoch, position=reader.position)
 
     async def release(self, part: int) -> None:
-        """Stop reading a partition after the batch in hand, so that another worker can take it."""
+        """Finish the batch in hand, then stop reading a partition, so that another worker can take it."""
         reading = self._reading.get(part)
         if reading is None or part in self._stopping:
             return
@@ -70,24 +82,24 @@ class Partitions:
         try:
             reading.cancel()
             await asyncio.wait([reading])
-            if self._readers.get(part) is reader:  # cancelled before its first step, it could not clean up
+            if self._readers.get(part) is reader:  # a task that is cancelled before its first step cannot clean up
                 await self._give_up(reader)
         finally:
             self._stopping.discard(part)
 
     async def release_all(self) -> None:
-        """Stop reading everything, each after the batch in hand."""
+        """Release every partition."""
         await asyncio.gather(*(self.release(part) for part in self.held()))
 
     async def find_idle_positions(self) -> None:
-        """Advance the lanes of quiet partitions, so that receivers learn that they have missed nothing."""
+        """Advance the lanes of idle partitions, so that instances learn that they have missed nothing."""
         await asyncio.gather(*(self._advance_if_idle(reader) for reader in list(self._readers.values())))
 
     async def _advance_if_idle(self, reader: PartitionReader) -> None:
         try:
             position = await reader.caught_up()
         except PartitionLost:
-            return  # its own task learns the same and cleans up
+            return  # the task that reads the partition finds the same and cleans up
         if position is not None and self._readers.get(reader.partition) is reader:
             self._engine.advance(Lane(MESSAGES, reader.partition).number, position)
 
@@ -105,7 +117,10 @@ class Partitions:
             await self._give_up(reader)
 
     async def _follow_members(self) -> None:
-        """Apply at least what the last reader can have routed: whoever was told of a membership has its messages."""
+        """Wait until each membership change is applied that the last reader may have routed.
+
+        Otherwise a user who got a `member.joined` from the last reader could miss the messages that follow.
+        """
         newest = await retry_forever(lambda: self._log.last_seq(META), "finding the end of the membership changes")
         while True:
             self._meta_moved.clear()
@@ -114,7 +129,7 @@ class Partitions:
             await self._meta_moved.wait()
 
     async def _has_changes_left(self, upto: int) -> bool:
-        """Whether a change was not applied. Where the log went back, there may be none up to its end."""
+        """Whether a change up to `upto` is not applied yet. A log that went back may hold none there."""
         if self._meta_position >= upto:
             return False
         async with aclosing(self._log.read(META, after=self._meta_position, upto=upto)) as events:
@@ -122,13 +137,13 @@ class Partitions:
 
     async def _read_until_lost(self, reader: PartitionReader) -> None:
         epoch, position = reader.epoch, reader.position
-        # A cancellation that comes in the same turn as events may be lost in the library that waits for them.
+        # The library that waits for events may lose a cancellation that comes in the same turn of the loop as events.
         while reader.partition not in self._stopping:
             events = await reader.fetch()
             if reader.epoch != epoch:
                 epoch = reader.epoch
                 self._open_lanes(reader, position)
-            # A batch that was begun is ended: a release that cancels this task waits for its acknowledgement.
+            # A cancellation does not interrupt a batch: `release` waits until the batch is acknowledged.
             batch = asyncio.ensure_future(self._handle(reader, events))
             try:
                 await asyncio.shield(batch)
@@ -160,7 +175,7 @@ class Partitions:
     def _forget(self, part: int) -> None:
         self._readers.pop(part, None)
         self._reading.pop(part, None)
-        self._engine.mark()  # where this worker stopped, so that the next one's beginning shows no hole
+        self._engine.mark()  # where this worker stopped, so that instances see no gap before the next reader begins
         self._publisher.poke()
         for stream in (MESSAGES, META):
             self._engine.close_lane(Lane(stream, part).number)

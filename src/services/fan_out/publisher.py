@@ -1,4 +1,4 @@
-"""The publisher: takes ready batches out of the engine and puts them on the bus."""
+"""The publisher: takes batches that are due out of the engine, and publishes them on the bus."""
 
 import asyncio
 from typing import Final
@@ -16,16 +16,20 @@ log = structlog.get_logger(__name__)
 
 
 MOST_WAITING_BYTES: Final = 8 << 20
-"""Bytes that may wait for the bus before ephemeral events are dropped."""
+"""While more bytes wait for the bus, ephemeral events are dropped."""
 
 
 class Publisher:
-    """One writer for all that a worker routes, so that batches of all its partitions share a flush.
+    """The one publisher of a worker, so that the batches of all its partitions go out together.
 
-    A batch that the bus did not take is published again until it does: a receiver drops what it has seen. Meanwhile the
-    readers wait in `settle`, which bounds what the engine holds.
+    It publishes a batch again until the bus takes it; an instance drops events that it has seen. Meanwhile the readers
+    of partitions wait in `settle`, which bounds the bytes in the engine.
 
-    Batches are as long as the bus takes them, also after it was replaced by one with another limit.
+    The bus limits the length of a batch. The limit may change when the bus reconnects.
+
+    Args:
+        engine: has the batches.
+        bus: takes them.
     """
 
     def __init__(self, engine: Engine, bus: Bus) -> None:
@@ -38,25 +42,25 @@ class Publisher:
 
     @property
     def congested(self) -> bool:
-        """Whether ephemeral events had better be dropped than kept: the bus refused the last batches, or much waits.
+        """Whether ephemeral events are to be dropped: the bus refused the last batches, or too many bytes wait for it.
 
-        Batches that are on their way are no sign of that: under load some always are.
+        Batches that are being published do not count: under load there always are some.
         """
         return self._refused or self._engine.pending_bytes() > MOST_WAITING_BYTES
 
     def poke(self) -> None:
-        """Something was routed: publish it when it is due."""
+        """Note that something was routed; it is published when it is due."""
         self._wake.set()
 
     async def settle(self) -> None:
-        """Return when all that was routed before this call is on the bus."""
+        """Return when everything that was routed before this call is on the bus."""
         done = asyncio.get_running_loop().create_future()
         self._waiters.append(done)
         self._wake.set()
         await done
 
     async def run(self) -> None:
-        """Publish for ever; cancel it after the last `settle`."""
+        """Publish what is due; cancel it after the last `settle`."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -93,13 +97,17 @@ class Publisher:
             self._engine.max_batch = wanted
 
     def _fitting(self, messages: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
-        # A batch that was made before the limit fell is lost like one on a broken connection: its receiver sees the
-        # hole at the next event or mark, and reads the log.
+        # A batch that was made before the limit fell is lost, like one on a broken connection. Its receiver finds the
+        # gap at the next event or mark, and reads the log.
         limit = self._bus.max_payload
         fitting = [message for message in messages if len(message[1]) <= limit]
         if dropped := len(messages) - len(fitting):
             BATCHES_TOO_LARGE.inc(dropped)
-            log.warning("batches are too long for the bus now; instances read the log", dropped=dropped, limit=limit)
+            log.warning(
+                "batches are longer than the bus takes now; instances read the log instead",
+                dropped=dropped,
+                limit=limit,
+            )
         return fitting
 
 

@@ -1,4 +1,4 @@
-"""Snapshots of the table: written now and then, and read by the next worker, which so need not ask the stores."""
+"""Snapshots of the table. A worker that starts from one need not load the memberships from their store."""
 
 import asyncio
 import hashlib
@@ -21,39 +21,46 @@ log = structlog.get_logger(__name__)
 
 EVERY_S: Final = 60.0
 OLDEST_S: Final = 3_600.0
-"""An older one has few users who are still where they were, and as many changes to catch up with."""
+"""An older snapshot is not used: few of its users are still there, and too many changes have to be applied."""
 
 
 class Note(msgspec.Struct, frozen=True):
-    """What a worker has to know of its snapshot, and the engine does not."""
+    """A worker's note in its snapshot, which the engine stores and does not read.
+
+    Attributes:
+        position: each membership change up to this sequence of META is in the table.
+        last: a digest of the event at `position`, which differs in another stream; empty where there was no event.
+        taken_at: when the snapshot was taken, in seconds since 1970.
+    """
 
     position: int
-    """Every membership change up to this sequence of META is in the table."""
     last: str
-    """A digest of the event there, by which another stream is known; empty where there was none."""
     taken_at: float
-    """Seconds since the beginning of 1970."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a worker begins with."""
+    """A restored snapshot, from which a worker starts.
+
+    Attributes:
+        engine: has the table.
+        after: the membership changes after this sequence of META are still to be applied.
+        taken_at: when the snapshot was taken, in microseconds since 1970.
+    """
 
     engine: Engine
     after: int
-    """The membership changes after this sequence of META are still to be applied."""
     taken_at: int
-    """When the table was taken down, in microseconds since 1970."""
 
 
 class Snapshots:
-    """One file, written by each worker that names it: all hold the same table, so any of them may read it.
+    """The snapshot file. Workers may share it, because all have the same table.
 
     Args:
         path: the file, in a folder that exists.
-        events: the log whose META says what happened since.
-        every_s: seconds from one snapshot to the next.
-        clock: seconds since the beginning of 1970, also of the process that wrote the file.
+        events: the log; its META has the changes since the snapshot.
+        every_s: seconds between two snapshots.
+        clock: seconds since 1970, as in the process that wrote the file.
     """
 
     def __init__(
@@ -65,7 +72,11 @@ class Snapshots:
         self.every_s = every_s
 
     async def restore(self) -> Start | None:
-        """The table of the snapshot, or None where it cannot be used: then it is loaded from the stores."""
+        """Restore the snapshot.
+
+        Returns:
+            the table; None where the snapshot cannot be used, and the table has to be loaded from the stores.
+        """
         try:
             engine = await asyncio.to_thread(Engine.restore, self._path)
             note = msgspec.json.decode(engine.snapshot_note, type=Note)
@@ -85,10 +96,15 @@ class Snapshots:
         return Start(engine, note.position, int(note.taken_at * 1_000_000))
 
     async def write(self, engine: Engine, position: int) -> None:
-        """Write the table, to which every membership change up to `position` was applied. A failure is logged."""
+        """Write a snapshot. A failure is logged and counted.
+
+        Args:
+            engine: has the table.
+            position: each membership change up to this sequence of META was applied.
+        """
         began = time.perf_counter()
         try:
-            # Not insisted upon: a worker that is drained while the log is away does not wait for it.
+            # There is one attempt only: a worker that is drained while the log is away must not wait for it.
             note = Note(position, _digest(await self._log.get(META, position)), self._clock())
             written = await asyncio.to_thread(engine.snapshot, self._path, msgspec.json.encode(note))
         except (OSError, Unavailable) as error:
@@ -99,7 +115,7 @@ class Snapshots:
         SNAPSHOT_BYTES.set(written)
 
     def _put_aside(self, reason: str) -> None:
-        # It may be something else altogether, put there by mistake: the next snapshot must not replace it.
+        # The file may be something else, put there by mistake. The next snapshot must not overwrite it.
         aside = self._path.with_name(f"{self._path.name}.refused")
         log.warning("snapshot is refused", path=str(self._path), reason=reason, kept_as=str(aside))
         try:

@@ -1,4 +1,4 @@
-"""Typing: ephemeral, routed like a message and never kept. Spec section 7.4."""
+"""Typing notices: ephemeral events, routed like a message and never stored."""
 
 from fanout import Engine, partition_of
 from fanout.events import decode_typing, typing_frame
@@ -13,9 +13,10 @@ from services.runtime.tasks import retry_forever
 
 
 class TypingRouter:
-    """Routes typing to the channel's other instances; the origin has told its own clients already.
+    """Routes a typing notice to the instances of the channel, except for the one that published it.
 
-    Every worker hears every notice; the one that reads the channel's partition routes it.
+    That instance has written the notice to its own clients already. Each worker hears each notice, and the worker that
+    reads the channel's partition routes it.
     """
 
     def __init__(
@@ -28,7 +29,7 @@ class TypingRouter:
         self._partition_count = partition_count
 
     async def listen(self) -> None:
-        """Begin to route typing."""
+        """Subscribe to typing notices."""
         await retry_forever(lambda: self._bus.subscribe(TYPING, self._hear), "listening to typing")
 
     def _hear(self, subject: str, payload: bytes) -> None:
@@ -41,7 +42,7 @@ class TypingRouter:
         if not self._partitions.holds(partition_of(channel, self._partition_count)):
             return
         if self._publisher.congested:
-            TYPING_DROPPED.inc()  # a notice is worth nothing later, so none is kept for then
+            TYPING_DROPPED.inc()  # a notice is out of date within seconds, so none is kept
             return
         frame = typing_frame(channel, notice.user_id, typing=notice.typing)
         if self._engine.route(channel, frame, exclude=notice.instance_id, actor=notice.user_id):

@@ -1,4 +1,4 @@
-"""A fan-out worker: the whole routing table, and a share of the log's partitions."""
+"""A fan-out worker: the routing table, and a share of the log's partitions."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -33,7 +33,7 @@ MARK_EVERY_S = 1.0
 
 @dataclass(frozen=True)
 class FanOutPorts:
-    """What a worker needs of the world."""
+    """The ports that a worker uses."""
 
     log: Log
     bus: Bus
@@ -42,7 +42,15 @@ class FanOutPorts:
 
 
 class FanOutWorker:
-    """Presence and memberships come in by the side and keep the table; the log's events go through it."""
+    """One worker: presence and memberships keep its table true, and the events of its partitions are routed by it.
+
+    Args:
+        worker_id: this worker; no other worker has the same id.
+        ports: the adapters.
+        tasks: runs the worker's parts.
+        start: a restored snapshot; None to load the table from the stores.
+        snapshots: where the worker writes its table; None for nowhere.
+    """
 
     def __init__(
         self,
@@ -69,14 +77,14 @@ class FanOutWorker:
         self._log_resets = LogResets(engine, self.presence_applier, tasks)
         self._tasks = tasks
         self.ready = asyncio.Event()
-        """Set when the table is whole and partitions may be taken."""
+        """Set when the table is complete, and the worker may read partitions."""
 
-    def rosters_of(self, instance_id: str) -> list[str]:
-        """The users that the table has on an instance, sorted."""
+    def users_on(self, instance_id: str) -> list[str]:
+        """The users that the table has on an instance, sorted by id."""
         return self._engine.users(instance_id)
 
     async def start(self) -> None:
-        """Listen first, then load, and only then take partitions: what changes while it loads is not missed."""
+        """Subscribe first, then load the table, then read partitions: so no change is missed during the load."""
         self.presence_applier.start()
         self.reconciler.adopt()
         await self.reconciler.listen()
@@ -87,35 +95,35 @@ class FanOutWorker:
         self._tasks.start(self._members.run(after), "members")
         self._tasks.start(periodic(LOOK_AT_LEASES_EVERY_S, self.reconciler.follow_leases, "following leases"), "leases")
         self._tasks.start(periodic(MARK_EVERY_S, self._mark, "marking positions"), "marks")
-        self._tasks.start(self.worker_group.run(self.ready), "crew")
+        self._tasks.start(self.worker_group.run(self.ready), "worker group")
         self._tasks.start(self._become_ready(), "loading the table")
 
     async def check_ready(self) -> None:
         """Return when the worker may read partitions.
 
         Raises:
-            Unavailable: its routing table is not whole yet.
+            Unavailable: its routing table is not complete yet.
         """
         if not self.ready.is_set():
             raise Unavailable("the routing table is being loaded")
 
     async def stop(self) -> None:
-        """Finish the batches in hand, hand the partitions over, and say so."""
-        was_whole = self.ready.is_set()
+        """Finish the batches in hand, release the partitions, tell the other workers, and write a snapshot."""
+        was_complete = self.ready.is_set()
         self.ready.clear()
         await self.worker_group.leave()
         await self.publisher.settle()
-        if self._snapshots and was_whole:
+        if self._snapshots and was_complete:
             await self._snapshots.write(self._engine, self._members.position)
 
     async def _newest_change(self) -> int:
         return await retry_forever(lambda: self._ports.log.last_seq(META), "finding the end of the membership changes")
 
     async def _become_ready(self) -> None:
-        await self.reconciler.whole.wait()
+        await self.reconciler.complete.wait()
         await self.presence_applier.settled()
         self.ready.set()
-        log.info("routing table is whole", **_sizes(self._engine))
+        log.info("routing table is complete", **_sizes(self._engine))
         if self._snapshots:
             await self._keep(self._snapshots)
 
@@ -143,9 +151,13 @@ async def running_worker(
     *,
     snapshots: Snapshots | None = None,
 ) -> AsyncIterator[FanOutWorker]:
-    """Run a worker for the length of the context; leaving it hands its partitions over.
+    """Run a worker for the length of the context; it releases its partitions at the end.
 
-    With `snapshots` it begins with the last one, if it can be used, and keeps its table there.
+    Args:
+        worker_id: this worker; no other worker has the same id.
+        ports: the adapters.
+        on_failure: called when a part of the worker fails: the process must stop.
+        snapshots: where the worker reads its first table, and writes it from time to time; None for nowhere.
     """
     async with Tasks(on_failure) as tasks:
         start = await snapshots.restore() if snapshots else None

@@ -1,4 +1,4 @@
-"""The crew: workers that hear each other, and divide the partitions by the same rule."""
+"""The worker group: workers that hear each other's notices, and assign the partitions by the same rule."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from fanout.ports.bus import Bus
 from fanout.ports.log import Log
 from fanout.subjects import WORKERS
 from fanout.workers import WorkerNotice, decode_notice
-from services.fan_out.assignment import plan
+from services.fan_out.assignment import assign
 from services.fan_out.partitions import Partitions
 from services.runtime.skipping import skip
 from services.runtime.tasks import retry_forever
@@ -24,11 +24,17 @@ SILENT_AFTER_S = 1.6
 
 
 class WorkerGroup:
-    """This worker's view of the others, and its share of the partitions.
+    """This worker's view of the group, and its share of the partitions.
 
-    Two workers whose views differ may claim the same partition; the log lets only the later one read it, so that
-    costs a change of hands and no event. A partition that a live worker still holds is left until it is
-    released.
+    Workers whose views differ may claim the same partition. The log lets only the last one read it, so no event is lost
+    or routed out of order. A worker claims no partition that a live worker still reads; it waits for the release.
+
+    Args:
+        worker_id: this worker.
+        bus: carries the notices.
+        events: the log; it has the number of partitions.
+        partitions: claims and releases partitions.
+        clock: seconds, from any fixed point; it must not step back.
     """
 
     def __init__(
@@ -51,7 +57,7 @@ class WorkerGroup:
         self._turn = asyncio.Lock()
 
     async def run(self, ready: asyncio.Event) -> None:
-        """Take part, for ever, as a reader once `ready` is set: when the whole routing table is loaded."""
+        """Publish notices, and read a share of the partitions once `ready` is set; cancel it to stop."""
         await retry_forever(lambda: self._bus.subscribe(WORKERS, self._hear), "listening to the other workers")
         while True:
             async with self._turn:
@@ -59,15 +65,15 @@ class WorkerGroup:
             await asyncio.sleep(ANNOUNCE_EVERY_S)
 
     async def leave(self) -> None:
-        """Release everything for good, and tell the others at once."""
+        """Release all partitions, claim no other one, and tell the group at once."""
         self._left = True
-        async with self._turn:  # what is being claimed at this moment is released too
+        async with self._turn:  # a partition that is being claimed now is released too
             self._ready = False
             await self._partitions.release_all()
             await self._announce()
 
     async def _take_part(self, *, ready: bool) -> None:
-        # Instances wait for the word of ready workers only: claims begin one notice after the first such word.
+        # Instances wait for confirmations of ready workers only. So a worker says that it is ready before it claims.
         was_ready, self._ready = self._ready, ready
         if await self._announce() and was_ready and ready:
             await self._take_share()
@@ -77,7 +83,7 @@ class WorkerGroup:
         try:
             await self._bus.publish(WORKERS, msgspec.json.encode(notice))
         except Unavailable:
-            # While the bus is away nobody can be heard: that is no sign of anyone's death.
+            # While the bus is away no notice can come, so the silence of the other workers means nothing.
             now = self._clock()
             self._heard = {worker: (now, notice) for worker, (_, notice) in self._heard.items()}
             return False
@@ -101,11 +107,11 @@ class WorkerGroup:
         live[self._worker_id] = WorkerNotice(self._worker_id, self._ready, self._partitions.held())
         held = {part: worker for worker, notice in live.items() for part in notice.partitions}
         readers = [worker for worker, notice in live.items() if notice.ready]
-        share = plan(self._log.partitions, held, readers)
+        share = assign(self._log.partitions, held, readers)
         mine = {part for part, worker in share.items() if worker == self._worker_id}
         await asyncio.gather(*(self._partitions.release(part) for part in self._partitions.held() if part not in mine))
         if self._heard.get(self._worker_id) is None:
-            return  # not even its own notice came back yet: the view is too young to claim by
+            return  # its own first notice has not come back: notices of the others may be missing too
         claims = [part for part in sorted(mine) if part not in held]
         await asyncio.gather(*(self._claim(part) for part in claims))
 
@@ -113,4 +119,4 @@ class WorkerGroup:
         try:
             await self._partitions.claim(part)
         except Unavailable as error:
-            log.warning("cannot claim a partition now", partition=part, reason=str(error))
+            log.warning("partition cannot be claimed now", partition=part, reason=str(error))

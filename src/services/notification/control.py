@@ -9,8 +9,16 @@ import structlog
 from fanout import TooLarge, Unavailable
 from fanout.ids import new_ulid
 from fanout.ports.bus import Bus
-from fanout.subjects import ROSTERS, instance_control, worker_inbox
-from fanout.workers import Placed, Replaced, Roster, RosterDigest, RosterRequest, decode_control, user_pages
+from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
+from fanout.workers import (
+    PresenceDigest,
+    PresenceSetPage,
+    PresenceSetRequest,
+    Replaced,
+    RoutingConfirmed,
+    decode_control,
+    user_pages,
+)
 from services.notification.close_codes import REPLACED
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
@@ -60,8 +68,8 @@ class Control:
 
     async def _publish_digest(self) -> None:
         users, digest = self._registry.digest()
-        notice = RosterDigest(self._instance_id, self.incarnation, users, digest, stopped=self._stopped)
-        await self._bus.publish(ROSTERS, msgspec.json.encode(notice))
+        notice = PresenceDigest(self._instance_id, self.incarnation, users, digest, stopped=self._stopped)
+        await self._bus.publish(PRESENCE_DIGESTS, msgspec.json.encode(notice))
 
     def _hear(self, _subject: str, payload: bytes) -> None:
         try:
@@ -70,10 +78,10 @@ class Control:
             skip("control", error)
             return
         match message:
-            case Placed():
+            case RoutingConfirmed():
                 self._routing_barrier.placed(message)
-            case RosterRequest():
-                self._tasks.start(self._send_roster(message), "sending the roster")
+            case PresenceSetRequest():
+                self._tasks.start(self._send_presence_set(message), "sending the presence set")
             case Replaced():
                 self._replace(message)
 
@@ -82,7 +90,7 @@ class Control:
             if session.device_id == notice.device_id and session.connected_at < notice.connected_at:
                 session.end(REPLACED, "the device has connected elsewhere")
 
-    async def _send_roster(self, request: RosterRequest) -> None:
+    async def _send_presence_set(self, request: PresenceSetRequest) -> None:
         # Page by page: other things of the loop come between.
         users = self._registry.users()
         pages = list(user_pages(users, self._bus.max_payload)) or [[]]
@@ -92,10 +100,10 @@ class Control:
                 await self._bus.publish(subject, msgspec.json.encode(self._page(request, number, len(pages), page)))
                 await asyncio.sleep(0)
         except (Unavailable, TooLarge) as error:
-            log.warning("roster not sent; the worker will ask again", reason=str(error))
+            log.warning("presence set not sent; the worker asks again", reason=str(error))
 
-    def _page(self, request: RosterRequest, number: int, pages: int, users: Sequence[str]) -> Roster:
-        return Roster(
+    def _page(self, request: PresenceSetRequest, number: int, pages: int, users: Sequence[str]) -> PresenceSetPage:
+        return PresenceSetPage(
             instance=self._instance_id,
             incarnation=self.incarnation,
             request=request.request,

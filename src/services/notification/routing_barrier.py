@@ -12,7 +12,7 @@ from fanout.keys import PresenceChange
 from fanout.ports.bus import Bus
 from fanout.ports.presence import Presence
 from fanout.subjects import WORKERS
-from fanout.workers import Placed, decode_notice
+from fanout.workers import RoutingConfirmed, decode_notice
 from services.notification.metrics import PLACEMENTS_UNCONFIRMED
 from services.runtime.skipping import skip
 from services.runtime.tasks import retry_forever
@@ -55,7 +55,7 @@ class RoutingBarrier:
         except TimeoutError:
             log.warning("no fan-out worker is heard; clients will hear nothing until there is one")
 
-    def placed(self, notice: Placed) -> None:
+    def placed(self, notice: RoutingConfirmed) -> None:
         """A worker has placed users."""
         for user_id in notice.users:
             if (waiting := self._waiting.get(user_id)) is not None:

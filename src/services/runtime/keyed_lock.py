@@ -1,4 +1,4 @@
-"""One lock per key, kept only while somebody holds it or waits for it."""
+"""One lock per key. A lock exists only while a task holds it or waits for it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager
 
 
 class KeyedLock:
-    """Serialises work on the same key; work on different keys runs side by side."""
+    """Serialises work on the same key; work on different keys runs concurrently."""
 
     def __init__(self) -> None:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
     async def __call__(self, key: str) -> AsyncIterator[None]:
-        """Hold the key's lock."""
+        """Hold the key's lock for the length of the context."""
         lock, holders = self._locks.get(key, (asyncio.Lock(), 0))
         self._locks[key] = lock, holders + 1
         try:

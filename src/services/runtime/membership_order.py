@@ -1,4 +1,4 @@
-"""Membership events in the order of their versions, whatever their order in the log."""
+"""The order of membership events: by their versions, whatever their order in the log."""
 
 from collections.abc import Callable
 
@@ -15,11 +15,11 @@ OUTDATED = Counter(
 
 
 class MembershipOrder:
-    """Tells a reader of META which events it must ignore, since a newer change of the same membership is known.
+    """Tells a reader of META which events it must ignore, because a newer change of the same membership is known.
 
     Args:
-        memberships: the store, which is asked where the versions of recent changes do not decide.
-        known_at: when the reader's lists were loaded, in microseconds since 1970; None for now.
+        memberships: the store. It is asked where the versions of recent changes do not decide.
+        known_at: when the reader's membership lists were loaded, in microseconds since 1970; None for now.
         clock: microseconds since 1970.
     """
 
@@ -31,15 +31,15 @@ class MembershipOrder:
         self._versions = MembershipVersions(clock() if known_at is None else known_at)
 
     def loading(self, user_id: str) -> None:
-        """The user's list is about to be loaded from the store: an event from before must not change it unchecked."""
+        """Note that the user's list is loaded from the store now: an older event must not change it unchecked."""
         self._versions.loaded(user_id, self._clock())
 
     async def is_newest(self, event: MemberEvent, *, held: bool = True) -> bool:
-        """Whether an event is to be applied. Where the store has to be asked and is away, this waits for it.
+        """Whether an event is to be applied. Where the store has to be asked and is unavailable, this waits for it.
 
         Args:
             event: from META.
-            held: whether the reader holds a list of this user, which a wrong event could spoil.
+            held: whether the reader has a list of this user, which an outdated event would make wrong.
         """
         user_id, channel_id = event.user_id, event.channel_id
         age = self._versions.age(user_id, channel_id, event.version, self._clock())
@@ -50,11 +50,11 @@ class MembershipOrder:
         return True
 
     async def _is_in_store(self, event: MemberEvent) -> bool:
-        """Whether the store holds no newer change. One that it holds was told or will be, by an event of its own."""
+        """Whether the store holds no newer change. A newer one has an event of its own, which came or will come."""
         stored = await retry_forever(
             lambda: self._memberships.membership(event.channel_id, event.user_id), "checking a membership event"
         )
-        if stored is None:  # it ended long ago, or never was
+        if stored is None:  # the membership ended long ago, or there never was one
             return not isinstance(event, MemberJoined)
         self._versions.seen(event.user_id, event.channel_id, stored.version)
         return stored.version <= event.version

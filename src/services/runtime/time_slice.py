@@ -1,4 +1,4 @@
-"""Long work on the event loop, cut into slices, so that nothing else waits for the whole of it."""
+"""Time slices: long work on the event loop gives other tasks a turn after each slice."""
 
 import asyncio
 import time
@@ -6,17 +6,17 @@ from collections.abc import Callable
 from typing import Final
 
 SLICE_S: Final = 0.001
-"""How long a slice holds the loop. One step more may follow, so a step must be short by itself."""
+"""The length of a slice. The step that exceeds it is finished first, so each step must be short."""
 
 
 class TimeSlice:
-    """Gives the loop to others once the work has held it for its time.
+    """Yields the event loop whenever the work has run for the length of a slice.
 
-    Call `breathe` between the steps of the work. Pieces of work that run side by side share one, so that all of them
-    together hold the loop for no more than a slice and a step each.
+    Call `breathe` between the steps of the work. Tasks that run concurrently share one `TimeSlice`, so that all of them
+    together block the loop for no more than a slice and one step each.
 
     Args:
-        seconds: the length of a slice.
+        seconds: the length of a slice, in seconds.
         clock: seconds, from any fixed point; it must not step back.
     """
 
@@ -25,11 +25,11 @@ class TimeSlice:
         self._clock = clock
         self._ends = clock() + seconds
         self._next: asyncio.Event | None = None
-        """Set when the next slice begins, while somebody waits for it."""
+        """Set when the next slice begins; None while no task waits for that."""
 
     async def breathe(self) -> None:
-        """Let everything else that is ready run, where the slice is over; then a new one begins."""
-        # All that waited wake in one turn of the loop, and the first of them may use up the new slice.
+        """Let the other tasks run if the slice is over; a new slice begins after that."""
+        # All waiting tasks wake in one turn of the loop, and the first of them may use up the new slice.
         while self._clock() >= self._ends:
             if self._next is None:
                 self._next = asyncio.Event()

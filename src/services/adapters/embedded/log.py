@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Self
 
 import fanout
 from fanout.errors import PartitionLost, TooLarge, Unavailable
@@ -80,7 +80,7 @@ class EmbeddedLog:
         ack_wait: float = ACK_WAIT_S,
         clock: Callable[[], float] = time.time,
         longest: int = longest_event(MAX_BATCH),
-    ) -> "EmbeddedLog":
+    ) -> Self:
         """Open or create the log.
 
         Args:

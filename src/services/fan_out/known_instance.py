@@ -1,0 +1,62 @@
+"""What a worker knows of one notification instance."""
+
+from dataclasses import dataclass
+
+from fanout.workers import PresenceDigest
+from services.fan_out.presence_set import PresenceSetTransfer
+
+ASK_AGAIN_AFTER_S = 1.0
+"""The worker sends its request again after so long without a page."""
+MISMATCHES_BEFORE_REPAIR = 2
+"""A digest and a hint may cross on their way. The same difference twice means that a hint was lost."""
+
+
+@dataclass
+class KnownInstance:
+    """An instance that gave a lease, a digest or a hint, or that a snapshot had users of.
+
+    Attributes:
+        incarnation: of the instance; empty until a lease or a digest names it.
+        heard_at: when its last digest came, or when it became known, in seconds of the worker's clock.
+        digest_heard: whether a digest of it came.
+        leased: whether it had a lease when the leases were read last.
+        transfer: the presence set that the worker asked for; None where none is on its way.
+        mismatches: how many digests in a row differed from the table.
+        loaded: whether its presence set was applied to the table once.
+    """
+
+    incarnation: str
+    heard_at: float
+    digest_heard: bool = False
+    leased: bool = False
+    transfer: PresenceSetTransfer | None = None
+    mismatches: int = 0
+    loaded: bool = False
+
+    def is_due(self, now: float) -> bool:
+        """Whether the worker has to ask for the presence set now."""
+        if self.transfer is None:
+            return not self.loaded or self.mismatches >= MISMATCHES_BEFORE_REPAIR
+        return not self.transfer.complete and now - self.transfer.progressed_at > ASK_AGAIN_AFTER_S
+
+    def ask(self, request: str, now: float) -> None:
+        """Begin a transfer; what came of an earlier one is dropped."""
+        self.transfer = PresenceSetTransfer(request, now)
+        self.mismatches = 0
+
+    def hear(self, digest: PresenceDigest, now: float, *, agrees: bool) -> None:
+        """Note a digest of this incarnation.
+
+        Args:
+            digest: what the instance said.
+            now: seconds of the worker's clock.
+            agrees: whether the table has the same users.
+        """
+        self.incarnation = digest.incarnation
+        self.digest_heard, self.heard_at = True, now
+        if self.transfer is None:
+            self.mismatches = 0 if agrees else self.mismatches + 1
+
+    def is_replaced_by(self, incarnation: str) -> bool:
+        """Whether an incarnation is newer than the known one."""
+        return bool(self.incarnation) and self.incarnation < incarnation

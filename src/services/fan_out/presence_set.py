@@ -1,0 +1,45 @@
+"""The presence set of an instance on its way to this worker, page by page."""
+
+from dataclasses import dataclass, field
+
+from fanout.workers import PresenceSetPage
+
+
+@dataclass
+class PresenceSetTransfer:
+    """The pages that answer one request for a presence set.
+
+    Attributes:
+        request: the id of the request.
+        progressed_at: when the request was sent, or the last page came, in seconds of the worker's clock.
+        users: the users of the pages that came. A repair takes users out of it.
+        hinted: users of whom a hint came since the request was sent. The hint is newer than the presence set.
+        complete: the last page came.
+    """
+
+    request: str
+    progressed_at: float
+    users: set[str] = field(default_factory=set)
+    hinted: set[str] = field(default_factory=set)
+    complete: bool = False
+    _next_page: int = 0
+
+    def add(self, page: PresenceSetPage, now: float) -> bool:
+        """Take a page, if it is the next one of this transfer.
+
+        A page of an earlier request is ignored, and so is one that follows a lost page: the worker asks again later.
+
+        Args:
+            page: the page.
+            now: seconds of the worker's clock.
+
+        Returns:
+            whether the transfer is complete with this page.
+        """
+        if self.complete or (page.request, page.page) != (self.request, self._next_page):
+            return False
+        self._next_page += 1
+        self.progressed_at = now
+        self.users.update(page.users)
+        self.complete = page.last
+        return self.complete

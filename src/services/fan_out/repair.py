@@ -1,0 +1,63 @@
+"""Repair of the table: it is brought to the presence set that an instance sent."""
+
+import asyncio
+from collections.abc import Callable
+
+from fanout import Engine
+from fanout.keys import PresenceChange
+from services.fan_out.presence_applier import PresenceApplier
+from services.fan_out.presence_set import PresenceSetTransfer
+from services.runtime.time_slice import TimeSlice
+
+
+class Repair:
+    """Compares presence sets with the table and hands the differences to the presence applier.
+
+    One repair runs at a time, in time slices, because an instance may have any number of users.
+    """
+
+    def __init__(self, engine: Engine, presence_applier: PresenceApplier) -> None:
+        self._engine = engine
+        self._presence_applier = presence_applier
+        self._lock = asyncio.Lock()
+        self._slice = TimeSlice()
+
+    async def run(self, instance_id: str, transfer: PresenceSetTransfer, is_current: Callable[[], bool]) -> int:
+        """Hand every difference to the presence applier. Users with a newer hint stay as they are.
+
+        Args:
+            instance_id: whose presence set it is.
+            transfer: the complete presence set; its users are consumed.
+            is_current: whether the instance is still the one that sent it. The repair ends where it is not.
+
+        Returns:
+            the number of users in which the table differed.
+        """
+        async with self._lock:
+            departed = await self._only_in_the_table(instance_id, transfer.users)
+            arrived = transfer.users
+            differences = len(departed) + len(arrived)
+            while departed or arrived:
+                online = not departed
+                user_id = arrived.pop() if online else departed.pop()
+                if not is_current():
+                    break
+                if user_id not in transfer.hinted:
+                    self._presence_applier.change(PresenceChange(user_id, online, instance_id))
+                await self._slice.breathe()
+            return differences
+
+    async def _only_in_the_table(self, instance_id: str, presence_set: set[str]) -> list[str]:
+        """The users that only the table has on the instance. Users that both have are taken out of the set."""
+        departed: list[str] = []
+        after: int | None = None
+        while True:
+            users, after = self._engine.users_page(instance_id, after)
+            for user_id in users:
+                if user_id in presence_set:
+                    presence_set.remove(user_id)
+                else:
+                    departed.append(user_id)
+            if after is None:
+                return departed
+            await self._slice.breathe()

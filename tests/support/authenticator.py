@@ -1,0 +1,19 @@
+"""A stand-in for the verification of tokens."""
+
+from fanout.ports.authenticator import Identity, TokenRefused
+from tests.support.faulty import Faults, faulty
+
+
+class _ReadableTokens:
+    async def verify(self, token: str) -> Identity:
+        prefix, _, user = token.partition(":")
+        if not token:
+            raise TokenRefused("token_missing")
+        if prefix != "user" or not user:
+            raise TokenRefused("token_malformed")
+        return Identity(user, 4e9)
+
+
+@faulty
+class StubAuthenticator(Faults, _ReadableTokens):
+    """Takes the token `user:{user_id}` for that user, and refuses any other."""
