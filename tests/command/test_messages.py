@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanout.api import Forbidden, InvalidRequest, SendMessage
-from fanout.errors import TooLarge, Unavailable
+from fanout.api.messages import SendMessage
+from fanout.errors import CallRejected, TooLarge, Unavailable
 from fanout.events import MessageEvent, decode_message_event
 from fanout.ids import check_message_id
 from fanout.ports.memberships import Channel
@@ -90,9 +90,9 @@ async def test_without_an_id_each_call_is_a_message(commands: CommandService, lo
 
 async def test_only_members_may_send(commands: CommandService, log: FakeLog) -> None:
     for channel in ("general", "no-such-channel"):
-        with pytest.raises(Forbidden) as caught:
+        with pytest.raises(CallRejected) as caught:
             await commands.send_message("mallory", request(channel=channel), "c")
-        assert caught.value.code == "not_a_member"
+        assert caught.value.error_code.code == "not_a_member"
     assert log.streams[MESSAGES] == []
 
 
@@ -100,9 +100,9 @@ async def test_only_members_may_send(commands: CommandService, log: FakeLog) -> 
 async def test_threads_are_refused_rather_than_half_done(
     commands: CommandService, log: FakeLog, fields: dict[str, object]
 ) -> None:
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(CallRejected) as caught:
         await commands.send_message("alice", request(**fields), "c")
-    assert caught.value.code == "threads_unavailable"
+    assert caught.value.error_code.code == "threads_unavailable"
     assert log.streams[MESSAGES] == []
 
 

@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanout.api import InvalidRequest
-from fanout.errors import Unavailable
+from fanout.errors import CallRejected, Unavailable
 from fanout.ports.messages import Position
 from services.query.cursors import Cursors, Scope, Start
 from tests.support.fakes import FakeMessages
@@ -13,9 +12,9 @@ POSITION = Position((1 << 53) - 1, "msg_01JD5T6Q9FZ0Y4W3V2B1N0M8K7")
 
 
 async def refused(cursor: str, scope: Scope = SCOPE) -> None:
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(CallRejected) as caught:
         await Cursors(FakeMessages()).take(scope, cursor)
-    assert caught.value.code == "bad_cursor"
+    assert caught.value.error_code.code == "bad_cursor"
 
 
 @pytest.mark.parametrize("direction", ["before", "after"])
