@@ -15,9 +15,7 @@ SOURCES = ROOT / "src"
 SERVICES = {"gateway", "command", "query", "fan_out", "notification", "message_writer"}
 PURE_LIBRARIES = {"msgspec", "orjson"}
 BEHAVIOUR_LIBRARIES = PURE_LIBRARIES | {"structlog", "prometheus_client"}
-RUNTIME_LIBRARIES = (
-    BEHAVIOUR_LIBRARIES | {"uvicorn", "pydantic", "pydantic_core", "pydantic_settings", "jwt", "httpx"}
-)
+RUNTIME_LIBRARIES = BEHAVIOUR_LIBRARIES | {"uvicorn", "pydantic", "pydantic_core", "pydantic_settings", "jwt", "httpx"}
 CLIENT_OF = {
     "embedded": {"sqlite3"},
     "nats": {"nats"},

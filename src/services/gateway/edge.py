@@ -34,6 +34,8 @@ class Edge:
 
     def __init__(self, answer: Callable[[Exchange], Awaitable[Response]], registry: CollectorRegistry) -> None:
         self._answer = answer
+        self._log: structlog.stdlib.BoundLogger = log.bind()  # once, since it takes as long as a line
+        self._figures: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._requests = Counter(
             "fanout_http_requests",
             "Requests answered, by route and status",
@@ -64,9 +66,10 @@ class Edge:
         # Labels come from the routes that there are, never from what a client wrote.
         route = exchange.route or "unmatched"
         method = exchange.method if exchange.method in _METHODS else "other"
-        self._requests.labels(method, route, str(int(status))).inc()
-        self._seconds.labels(method, route).observe(seconds)
-        write = log.debug if route in _OPERATIONS else log.info
+        requests, durations = self._figures_of(method, route, status)
+        requests.inc()
+        durations.observe(seconds)
+        write = self._log.debug if route in _OPERATIONS else self._log.info
         write(
             "request",
             method=exchange.method,
@@ -76,6 +79,14 @@ class Edge:
             user=exchange.user_id,
             **({"reason": exchange.reason} if exchange.reason else {}),
         )
+
+    def _figures_of(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        # The library looks for labels under a lock, slowly; there are no more of these than of its own.
+        known = self._figures.get((method, route, status))
+        if known is None:
+            known = self._requests.labels(method, route, str(int(status))), self._seconds.labels(method, route)
+            self._figures[method, route, status] = known
+        return known
 
 
 def _correlation_id(scope: Scope) -> str:
