@@ -71,7 +71,7 @@ class World:
 
     async def acknowledged(self) -> int:
         """Where the next reader would begin; it becomes the reader."""
-        reader = await self.log.claim(PART, "looks")
+        reader = await self.log.claim(MESSAGES, PART, "looks")
         return reader.position
 
 

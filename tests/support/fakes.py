@@ -15,7 +15,7 @@ from fanout.ports.bus import Handler, Subscription
 from fanout.ports.log import Appended, Consumer, PartitionReader, Reset, Stored, Tail
 from fanout.ports.messages import LogPlace, Page, Position
 from fanout.ports.presence import ChangeHandler, Connection, Lease
-from fanout.subjects import STREAM_SUBJECTS
+from fanout.streams import STREAMS
 from services.adapters.embedded.suspension import suspending
 from tests.support.fake_memberships import FakeMemberships
 from tests.support.switchable import Switchable
@@ -25,7 +25,7 @@ __all__ = ["FakeAuthenticator", "FakeBus", "FakeLog", "FakeMemberships", "FakeMe
 
 def stream_of(subject: str) -> str:
     """The stream whose subjects match."""
-    for stream, patterns in STREAM_SUBJECTS.items():
+    for stream, patterns in ((row.name, row.subjects) for row in STREAMS.values()):
         for pattern in patterns:
             tokens = re.escape(pattern).replace(r"\*", r"[^.]+").replace(">", ".+")
             if re.fullmatch(tokens, subject):
@@ -41,7 +41,7 @@ class FakeLog(Switchable):
 
     def __init__(self) -> None:
         super().__init__()
-        self.streams: dict[str, list[Stored]] = {stream: [] for stream in STREAM_SUBJECTS}
+        self.streams: dict[str, list[Stored]] = {stream: [] for stream in STREAMS}
         self.msg_ids: dict[tuple[str, str], int] = {}
         self.acknowledged_upto: int | None = None
         """How far every durable consumer has come; None: to the end."""
@@ -94,7 +94,7 @@ class FakeLog(Switchable):
         for event in self.streams[stream][after:upto]:
             yield event
 
-    async def claim(self, partition: int, owner: str) -> PartitionReader:
+    async def claim(self, stream: str, partition: int, owner: str) -> PartitionReader:
         raise NotImplementedError
 
     async def dead_letter(self, stream: str, event: Stored, reason: str) -> None:

@@ -62,7 +62,7 @@ class Partitions:
             Unavailable: the log does not answer.
         """
         try:
-            reader = await self._log.claim(part, self._worker_id)
+            reader = await self._log.claim(MESSAGES, part, self._worker_id)
         except PartitionLost:
             log.info("another worker claimed the partition first", partition=part)
             return
