@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import aclosing
-from functools import partial
 
 import structlog
 
@@ -10,8 +9,9 @@ from fanout import Engine, PartitionLost
 from fanout.lanes import Lane
 from fanout.ports.log import Log, PartitionReader, StoredBatch
 from fanout.subjects import MESSAGES, META
-from services.fan_out.metrics import EVENTS_REJECTED, EVENTS_ROUTED, PARTITIONS_HELD
+from services.fan_out.metrics import EVENTS_REJECTED, EVENTS_ROUTED, FAN_OUT, PARTITIONS_HELD
 from services.fan_out.publisher import Publisher
+from services.runtime.dead_letters import dead_letter
 from services.runtime.tasks import Tasks, retry_forever
 
 log = structlog.get_logger(__name__)
@@ -165,8 +165,7 @@ class Partitions:
         for event in events:
             if (reason := reasons.get(event.seq)) is not None:
                 EVENTS_REJECTED.inc()
-                log.warning("event cannot be delivered", seq=event.seq, subject=event.subject, reason=reason)
-                await retry_forever(partial(self._log.dead_letter, MESSAGES, event, reason), "dead-lettering an event")
+                await dead_letter(self._log, MESSAGES, event, reason, reader=FAN_OUT)
 
     async def _give_up(self, reader: PartitionReader) -> None:
         self._forget(reader.partition)
