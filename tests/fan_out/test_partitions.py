@@ -292,6 +292,9 @@ class TestTwoStreams:
         await worker.partitions.claim(PART)
         await until(lambda: worker.bus.offered == 1)
         await world.log.claim(META, PART, "takes")
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert worker.partitions.held() == [PART]
         worker.bus.held = False
         await until(lambda: worker.partitions.held() == [])
         assert worker.told() == [1, 2, 3]
