@@ -10,7 +10,7 @@ from nats.aio.subscription import Subscription
 
 from fanout.errors import TooLarge, Unavailable
 from fanout.ports.bus import Handler
-from services.adapters.nats.connection import Connection, translated
+from services.adapters.nats.connection import NatsConnection, translated
 from services.adapters.nats.names import Names
 from services.runtime.skipping import guarded
 
@@ -33,7 +33,7 @@ class NatsBus:
         names: of the deployment's subjects on the server.
     """
 
-    def __init__(self, nc: Connection, names: Names = Names()) -> None:  # noqa: B008 - it is immutable
+    def __init__(self, nc: NatsConnection, names: Names = Names()) -> None:  # noqa: B008 - it is immutable
         self._nc = nc
         self._names = names
 
@@ -106,7 +106,7 @@ def _blocks(commands: Sequence[Command]) -> Iterator[Sequence[Command]]:
 class NatsSubscription:
     """`fanout.ports.bus.Subscription`; made by `NatsBus.subscribe`."""
 
-    def __init__(self, nc: Connection, subscription: Subscription) -> None:
+    def __init__(self, nc: NatsConnection, subscription: Subscription) -> None:
         self._nc = nc
         self._subscription = subscription
 

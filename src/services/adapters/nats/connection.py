@@ -85,7 +85,7 @@ def translated(what: str) -> Iterator[None]:
         raise Unavailable(f"{what}: {str(error) or type(error).__name__}") from error
 
 
-class Connection(Client):
+class NatsConnection(Client):
     """A connection to NATS; made by `connect`."""
 
     def __init__(self) -> None:
@@ -163,15 +163,15 @@ class Connection(Client):
         with translated("the NATS server does not answer"):
             await self._round_trip(within)
 
-    def take(self, subscription: Subscription, intake: DeliveryBuffer, arrived: Callable[[], None]) -> None:
-        """Give what a consumer delivers to a subscription to an intake; its callback gets the rest.
+    def take(self, subscription: Subscription, buffer: DeliveryBuffer, arrived: Callable[[], None]) -> None:
+        """Give what a consumer delivers to a subscription to a buffer; its callback gets the rest.
 
         Args:
             subscription: one of this connection's.
-            intake: takes the deliveries in.
+            buffer: takes the deliveries.
             arrived: called when some came.
         """
-        self._ps.take(subscription._id, intake, arrived)
+        self._ps.take(subscription._id, buffer, arrived)
 
     async def flush(self, timeout: float = ANSWER_WITHIN_S) -> None:  # noqa: ASYNC109 - the overridden signature
         """As `Client.flush`, but safe to time out."""
@@ -312,7 +312,7 @@ class Connection(Client):
             listener()
 
 
-async def connect(url: str, *, name: str) -> Connection:
+async def connect(url: str, *, name: str) -> NatsConnection:
     """Connect, and stay connected until closed.
 
     Args:
@@ -324,7 +324,7 @@ async def connect(url: str, *, name: str) -> Connection:
         Unavailable: no server answers there now, or lets us in.
         FanoutError: it takes messages that are too short for the services.
     """
-    connection = Connection()
+    connection = NatsConnection()
     servers = [server.strip() for server in url.split(",")]
     try:
         # For the first connection a failure is an answer. Afterwards it is an outage to sit out.

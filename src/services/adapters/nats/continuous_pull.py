@@ -1,4 +1,4 @@
-"""The continuous pull: requests for messages that always stand at the server, and an intake that takes what comes.
+"""The continuous pull: requests for messages that always stand at the server, and a buffer that takes what comes.
 
 It waits for no round trip, and an idle one does not stall, as `fetch` of nats-py does. It is a mechanism only:
 when its consumer may be gone, or something was lost, it says so by `Interrupted`, and its owner mends the consumer
@@ -34,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Interrupted(Exception):  # noqa: N818 - it reports a state, and is always handled
-    """Nothing more comes until the owner has seen to the consumer and called `aim`."""
+    """Nothing more comes until the owner has seen to the consumer and called `attach`."""
 
 
 class ContinuousPull:
@@ -60,7 +60,7 @@ class ContinuousPull:
         self._generation = 0
         self._inbox = nc.new_inbox()
         self._subscription: Subscription | None = None
-        self._intake = DeliveryBuffer(batch, ordered=ordered)
+        self._buffer = DeliveryBuffer(batch, ordered=ordered)
         self._received = 0
         self._request_bytes = max(REQUEST_BYTES, 2 * nc.max_payload)
         self._news = asyncio.Event()
@@ -81,7 +81,7 @@ class ContinuousPull:
             }
         )
 
-    async def aim(self, consumer: str, generation: int) -> None:
+    async def attach(self, consumer: str, generation: int) -> None:
         """Pull from this consumer from now on; requests made before are forgotten.
 
         Where the generation is another than before, so is what was not fetched: it has another position now.
@@ -97,11 +97,11 @@ class ContinuousPull:
         if self._subscription is None:
             with translated("no subscription"):
                 self._subscription = await self._nc.subscribe(f"{self._inbox}.*", cb=self._receive)
-            self._nc.take(self._subscription, self._intake, self._arrived)
+            self._nc.take(self._subscription, self._buffer, self._arrived)
         if self._ordered or generation != self._generation:
-            self._intake.clear()
+            self._buffer.clear()
         self._consumer, self._generation = consumer, generation
-        self._intake.attach(consumer, self._stream.lifts)
+        self._buffer.attach(consumer, self._stream.lifts)
         self._stale = self._serial
         self._owed = 0
         self._heard = asyncio.get_running_loop().time()
@@ -110,13 +110,13 @@ class ContinuousPull:
             self.interrupt("the log went back")
 
     def interrupt(self, reason: str) -> None:
-        """Stop until `aim` is called. The first reason counts."""
+        """Stop until `attach` is called. The first reason counts."""
         if self._interruption is None:
             _log.debug("nats.pull_interrupted", stream=self._stream.name, consumer=self._consumer, reason=reason)
             self._interruption = reason
             if self._ordered:
-                self._intake.pause()
-                self._intake.clear()
+                self._buffer.pause()
+                self._buffer.clear()
         self._news.set()
 
     async def fetch(self) -> Deliveries:
@@ -132,7 +132,7 @@ class ContinuousPull:
             if self._closed:
                 raise Unavailable("this reader of the log is closed")
             await self._top_up()
-            if (deliveries := self._intake.take()) is not None:  # nothing may wait now: a cancelled fetch loses nothing
+            if (deliveries := self._buffer.take()) is not None:  # nothing may wait now: a cancelled fetch loses nothing
                 return deliveries
             if self._interruption is not None:
                 raise Interrupted(self._interruption)
@@ -140,7 +140,7 @@ class ContinuousPull:
 
     def unfetched(self) -> list[str]:
         """Where each delivery is answered that has come and was not fetched."""
-        return self._intake.replies()
+        return self._buffer.replies()
 
     async def close(self) -> None:
         """Pull no more; what had come stays in `unfetched`."""
@@ -171,18 +171,18 @@ class ContinuousPull:
                 self.interrupt(str(error))
 
     def _has_room(self) -> bool:
-        if self._intake.bytes > self._request_bytes:
+        if self._buffer.bytes > self._request_bytes:
             return False
-        left_over = max(0, len(self._intake) - self._batch)
+        left_over = max(0, len(self._buffer) - self._batch)
         return self._owed + left_over <= (_REQUESTS - 1) * self._batch
 
     def _arrived(self) -> None:
         self._heard = asyncio.get_running_loop().time()
-        received = self._intake.received
+        received = self._buffer.received
         self._owed = max(0, self._owed - (received - self._received))
         self._received = received
-        if (doubt := self._intake.error) is not None:
-            self.interrupt(doubt)
+        if (error := self._buffer.error) is not None:
+            self.interrupt(error)
         self._news.set()
 
     async def _receive(self, status: Msg) -> None:
@@ -204,5 +204,5 @@ class ContinuousPull:
     def _compare(self, heartbeat: dict[str, str]) -> None:
         delivered = heartbeat.get("Nats-Last-Consumer")
         # It may be an old one, of before the last deliveries: those overtake what nats-py hands on.
-        if self._ordered and delivered is not None and int(delivered) > self._intake.order:
-            self.interrupt(f"the server delivered {delivered}, {self._intake.order} came")
+        if self._ordered and delivered is not None and int(delivered) > self._buffer.order:
+            self.interrupt(f"the server delivered {delivered}, {self._buffer.order} came")

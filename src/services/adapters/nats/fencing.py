@@ -103,7 +103,7 @@ async def take(stream: NatsStream, claimant: Claimant, epoch: int, after: int) -
     partition = claimant.partition
     try:
         await api.create_consumer(stream.nc, stream.name, _config(stream, claimant, epoch, after))
-    except api.Refused as error:
+    except api.RequestRefused as error:
         if error.err_code != api.CONSUMER_EXISTS:
             raise
         raise PartitionLost(f"another worker claimed partition {partition} at the same moment") from error

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from fanout.errors import ForeignStore
 from services.adapters.nats import api
-from services.adapters.nats.connection import Connection
+from services.adapters.nats.connection import NatsConnection
 
 _REMEDY: Final = (
     "set FANOUT_PREFIX, and Fanout uses streams and subjects of its own; or give it another account of the NATS server"
@@ -34,7 +34,7 @@ def refuse_foreign(config: Mapping[str, Any], subjects: Sequence[str]) -> None:
     raise ForeignStore(f"the stream {config['name']} is not Fanout's, for {reason}: {_REMEDY}")
 
 
-async def refuse_overlap(nc: Connection, name: str, subjects: Sequence[str]) -> None:
+async def refuse_overlap(nc: NatsConnection, name: str, subjects: Sequence[str]) -> None:
     """Refuse where another stream holds subjects of ours.
 
     Args:

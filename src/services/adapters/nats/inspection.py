@@ -8,7 +8,7 @@ from typing import Any, Final
 from fanout.errors import ForeignStore
 from fanout.streams import ROUTED_STREAMS, STREAMS
 from services.adapters.nats import api
-from services.adapters.nats.connection import Connection
+from services.adapters.nats.connection import NatsConnection
 from services.adapters.nats.foreign import refuse_overlap
 from services.adapters.nats.names import Names
 from services.adapters.nats.streams import StreamSettings, carried_id, lacking, partitions_of
@@ -31,7 +31,7 @@ class StreamsFound:
     """Consumers for which events are about to be discarded unread, a sentence each."""
 
 
-async def look_at_streams(nc: Connection, names: Names, deployment: str | None) -> StreamsFound:
+async def look_at_streams(nc: NatsConnection, names: Names, deployment: str | None) -> StreamsFound:
     """Look at the streams; create nothing.
 
     Args:
@@ -80,7 +80,7 @@ def _refuse_other(info: dict[str, Any], names: Names, stream: str, deployment: s
     lacking(info, settings, stream)
 
 
-async def _behind(nc: Connection, info: dict[str, Any]) -> tuple[str, ...]:
+async def _behind(nc: NatsConnection, info: dict[str, Any]) -> tuple[str, ...]:
     stream, kept_ns = info["config"]["name"], info["config"].get("max_age", 0)
     said = []
     for name in await api.consumer_names(nc, stream) if kept_ns else ():
@@ -93,7 +93,7 @@ async def _behind(nc: Connection, info: dict[str, Any]) -> tuple[str, ...]:
     return tuple(said)
 
 
-async def _oldest_unread(nc: Connection, stream: str, consumer: str) -> int:
+async def _oldest_unread(nc: NatsConnection, stream: str, consumer: str) -> int:
     """Nanoseconds since the oldest event was stored that a consumer has not acknowledged; 0 where there is none."""
     info = await api.consumer_info(nc, stream, consumer)
     if not info["num_pending"] + info["num_ack_pending"]:

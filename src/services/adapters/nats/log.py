@@ -16,7 +16,7 @@ from fanout.ports.log import Appended, Reset, Stored
 from fanout.streams import KEEP_S, STREAMS, stream_of
 from fanout.subjects import channel_of, dead
 from services.adapters.nats import api
-from services.adapters.nats.connection import Connection
+from services.adapters.nats.connection import NatsConnection
 from services.adapters.nats.fencing import generation_of
 from services.adapters.nats.names import Names
 from services.adapters.nats.partition import NatsPartitionReader, claim_partition
@@ -41,7 +41,7 @@ class NatsLog:
     """`fanout.ports.log.Log` on JetStream. The connection stays its opener's to close, after the log."""
 
     def __init__(
-        self, nc: Connection, settings: StreamSettings, streams: dict[str, NatsStream], *, heartbeat: float
+        self, nc: NatsConnection, settings: StreamSettings, streams: dict[str, NatsStream], *, heartbeat: float
     ) -> None:
         self._nc = nc
         self._settings = settings
@@ -54,7 +54,7 @@ class NatsLog:
     @classmethod
     async def open(
         cls,
-        nc: Connection,
+        nc: NatsConnection,
         deployment: Deployment,
         *,
         names: Names = Names(),  # noqa: B008 - it is immutable
@@ -121,7 +121,7 @@ class NatsLog:
         try:
             answer = await self._publish(subject, payload, {Header.MSG_ID.value: msg_id})
         except Unavailable:
-            stream.doubt()  # a stream that is gone is created again before the next one
+            stream.invalidate()  # a stream that is gone is created again before the next one
             raise
         if answer.duplicate:
             return Appended(stream.record.position(answer.seq), duplicate=True)
@@ -286,7 +286,7 @@ async def _next_of(view: OrderedView) -> list[Stored]:
         raise Unavailable("the log stopped in the middle of a read") from error
 
 
-async def _deployment_id(nc: Connection, deployment: Deployment, names: Names, *, adopt: bool) -> str:
+async def _deployment_id(nc: NatsConnection, deployment: Deployment, names: Names, *, adopt: bool) -> str:
     """The deployment's id; a membership store that has none yet is none of theirs whose streams carry one."""
     # In this order: a process of the same deployment that starts at this moment makes the id before the streams.
     carried = await existing_ids(nc, names)

@@ -48,7 +48,7 @@ class NatsPartitionReader:
         Raises:
             Unavailable: not connected.
         """
-        await self._pull.aim(fencing.consumer_name(self.partition, self.epoch), generation)
+        await self._pull.attach(fencing.consumer_name(self.partition, self.epoch), generation)
 
     async def fetch(self) -> StoredBatch:
         """See the port. Read `epoch` again after each call."""
@@ -58,7 +58,7 @@ class NatsPartitionReader:
                 events = self._admit(await self._pull.fetch())
             except Interrupted as interruption:
                 _log.info("nats.partition_resumes", partition=self.partition, after=str(interruption))
-                self._stream.doubt()
+                self._stream.invalidate()
                 await until_available(self._restart)
                 continue
             if events:

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from fanout.errors import Unavailable
-from services.adapters.nats.connection import Connection
+from services.adapters.nats.connection import NatsConnection
 from services.runtime.tasks import FIRST_DELAY_S, retry_forever
 
 _LONGEST_PAUSE_S: Final = 1.0
@@ -32,7 +32,7 @@ class Acknowledger:
     No more can be kept than was delivered before the connection was lost.
     """
 
-    def __init__(self, nc: Connection) -> None:
+    def __init__(self, nc: NatsConnection) -> None:
         self._nc = nc
         self._unsent = b""
 

@@ -1,4 +1,4 @@
-"""Bytes of the server on their way: deliveries go to intakes as they are, and all else to nats-py's parser.
+"""Bytes of the server on their way: deliveries go to delivery buffers as they are, and all else to nats-py's parser.
 
 nats-py makes an object of each message and parses its headers, which costs more than all that is done with a delivery
 afterwards.
@@ -20,10 +20,10 @@ class SplittingParser(Parser):
         self._arrived: dict[int, Callable[[], None]] = {}
         super().__init__(nc)
 
-    def take(self, sid: int, intake: DeliveryBuffer, arrived: Callable[[], None]) -> None:
-        """Give a subscription's deliveries to an intake, and call `arrived` when some came."""
+    def take(self, sid: int, buffer: DeliveryBuffer, arrived: Callable[[], None]) -> None:
+        """Give a subscription's deliveries to a buffer, and call `arrived` when some came."""
         self._arrived[sid] = arrived
-        self._splitter.take(sid, intake)
+        self._splitter.take(sid, buffer)
 
     def leave(self, sid: int) -> None:
         """Give a subscription's deliveries to nats-py again."""

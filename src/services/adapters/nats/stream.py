@@ -20,7 +20,7 @@ from fanout.ports.deployment import Deployment
 from fanout.ports.log import Reset
 from fanout.streams import STREAMS
 from services.adapters.nats import api
-from services.adapters.nats.connection import Connection
+from services.adapters.nats.connection import NatsConnection
 from services.adapters.nats.streams import StreamSettings, ensured_at_once, partitions_of
 from services.adapters.nats.times import nanoseconds, text_of
 
@@ -53,7 +53,7 @@ class NatsStream:
         deployment: keeps its record.
     """
 
-    def __init__(self, nc: Connection, stream: str, settings: StreamSettings, deployment: Deployment) -> None:
+    def __init__(self, nc: NatsConnection, stream: str, settings: StreamSettings, deployment: Deployment) -> None:
         self.nc = nc
         self.stream = stream
         self.names = settings.names
@@ -66,13 +66,13 @@ class NatsStream:
         self._newest: _Known | None = None
         self._recalled: _Known | None = None
         self._published: _Published | None = None
-        self._doubts = 1
+        self._invalidations = 1
         self._settled = 0
         self._turn = asyncio.Lock()
         self._listeners: dict[Callable[[Reset], None], None] = {}
         self._readers: dict[Callable[[str], None], None] = {}
         self._failure: BaseException | None = None
-        nc.on_disconnect(self.doubt)
+        nc.on_disconnect(self.invalidate)
 
     @property
     def lifts(self) -> list[tuple[int, int]]:
@@ -86,7 +86,7 @@ class NatsStream:
     @property
     def settled(self) -> bool:
         """Whether the stream was compared since the last doubt."""
-        return self._settled >= self._doubts
+        return self._settled >= self._invalidations
 
     def on_reset(self, listener: Callable[[Reset], None]) -> Callable[[], None]:
         """Call `listener` after each time that the stream was found to have gone back; the answer ends that."""
@@ -132,9 +132,9 @@ class NatsStream:
             self._published = _Published(position, msg_id)
         return position
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """Have the next `verified` compare: something happened to the stream, or may have."""
-        self._doubts += 1
+        self._invalidations += 1
 
     async def verified(self) -> None:
         """Return when the stream was compared since the last doubt.
@@ -166,12 +166,12 @@ class NatsStream:
         return self.record.end(await api.last_seq(self.nc, self.name))
 
     async def _settle(self) -> None:
-        doubts = self._doubts
+        invalidations = self._invalidations
         try:
             await self._compare()
-        except api.Refused as error:
+        except api.RequestRefused as error:
             raise Unavailable(f"the stream {self.name} cannot be compared: {error}") from error
-        self._settled = doubts
+        self._settled = invalidations
 
     async def _compare(self) -> None:
         for _ in range(_ATTEMPTS):

@@ -16,7 +16,7 @@ import structlog
 from fanout.errors import FanoutError, ForeignStore, Unavailable
 from fanout.streams import STREAMS
 from services.adapters.nats import api
-from services.adapters.nats.connection import Connection
+from services.adapters.nats.connection import NatsConnection
 from services.adapters.nats.foreign import refuse_foreign, refuse_overlap
 from services.adapters.nats.names import Names
 
@@ -45,7 +45,7 @@ class StreamSettings:
     """Take over streams that hold events and carry no deployment's id."""
 
 
-async def ensured(nc: Connection, settings: StreamSettings, stream: str, *, known: bool) -> dict[str, Any]:
+async def ensured(nc: NatsConnection, settings: StreamSettings, stream: str, *, known: bool) -> dict[str, Any]:
     """The stream's info; it is created where it is missing, and gets the subjects and the id that it lacks.
 
     Args:
@@ -69,7 +69,7 @@ async def ensured(nc: Connection, settings: StreamSettings, stream: str, *, know
     return await ensured_at_once(nc, settings, stream, known=known)
 
 
-async def ensured_at_once(nc: Connection, settings: StreamSettings, stream: str, *, known: bool) -> dict[str, Any]:
+async def ensured_at_once(nc: NatsConnection, settings: StreamSettings, stream: str, *, known: bool) -> dict[str, Any]:
     """`ensured`, in one attempt."""
     name = settings.names.stream(stream)
     try:
@@ -81,7 +81,7 @@ async def ensured_at_once(nc: Connection, settings: StreamSettings, stream: str,
     return await _updated(nc, found, changes) if changes else found
 
 
-async def existing_ids(nc: Connection, names: Names) -> dict[str, str]:
+async def existing_ids(nc: NatsConnection, names: Names) -> dict[str, str]:
     """The id that each stream carries; streams that are not there, or carry none, are left out.
 
     Raises:
@@ -166,10 +166,10 @@ def _missing_id(found: dict[str, Any], settings: StreamSettings) -> dict[str, An
     return {"metadata": (found["config"].get("metadata") or {}) | {DEPLOYMENT: settings.deployment}}
 
 
-async def _created(nc: Connection, name: str, config: dict[str, Any]) -> dict[str, Any]:
+async def _created(nc: NatsConnection, name: str, config: dict[str, Any]) -> dict[str, Any]:
     try:
         return await api.call(nc, f"STREAM.CREATE.{name}", config)
-    except api.Refused as error:
+    except api.RequestRefused as error:
         if error.err_code == _SUBJECTS_OVERLAP:
             await refuse_overlap(nc, name, config["subjects"])
         if error.err_code != _STREAM_EXISTS:
@@ -178,11 +178,11 @@ async def _created(nc: Connection, name: str, config: dict[str, Any]) -> dict[st
     return await api.stream_info(nc, name)
 
 
-async def _updated(nc: Connection, found: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+async def _updated(nc: NatsConnection, found: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     name = found["config"]["name"]
     try:
         return await api.call(nc, f"STREAM.UPDATE.{name}", found["config"] | changes)
-    except api.Refused as error:
+    except api.RequestRefused as error:
         if error.err_code == _SUBJECTS_OVERLAP:
             await refuse_overlap(nc, name, changes["subjects"])
         raise

@@ -55,7 +55,7 @@ class OrderedView:
         created = await api.create_consumer(self._nc, self._stream.name, self._config(name))
         self._consumer = name
         self.pending = created["num_pending"]
-        await self._pull.aim(name, generation)
+        await self._pull.attach(name, generation)
 
     async def fetch(self) -> list[Stored]:
         """Wait for at least one event, and return what is there."""
@@ -64,7 +64,7 @@ class OrderedView:
                 deliveries = await self._pull.fetch()
             except Interrupted as interruption:
                 _log.debug("nats.tail_resumes", stream=self._stream.name, reason=str(interruption))
-                self._stream.doubt()
+                self._stream.invalidate()
                 await until_available(self.start)
             else:
                 self.after, self.pending = deliveries.last_seq, deliveries.pending

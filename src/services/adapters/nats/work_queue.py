@@ -52,10 +52,10 @@ class NatsConsumer:
         Raises:
             Unavailable: JetStream cannot be reached.
         """
-        await self._aim()
+        await self._attach()
         self._tasks.start(self._claim(), f"claiming {self._durable}")
 
-    async def _aim(self) -> None:
+    async def _attach(self) -> None:
         await self._stream.verified()
         record = self._stream.record
         if record.generation != self._generation:
@@ -72,12 +72,12 @@ class NatsConsumer:
                 await api.delete_consumer(self._nc, self._stream.name, self._durable)
                 await self._create(record.floor(info["ack_floor"]["stream_seq"], generation_of(info)))
         await self._flush()
-        await self._pull.aim(self._durable, record.generation)
+        await self._pull.attach(self._durable, record.generation)
 
     async def _create(self, after: int) -> None:
         try:
             await api.create_consumer(self._nc, self._stream.name, self._config(after))
-        except api.Refused as error:
+        except api.RequestRefused as error:
             if error.err_code != api.CONSUMER_EXISTS:
                 raise
             # Another worker was first, and saw other acknowledgements.
@@ -93,8 +93,8 @@ class NatsConsumer:
                 deliveries = await self._pull.fetch()
             except Interrupted as interruption:
                 _log.info("nats.consumer_resumes", durable=self._durable, after=str(interruption))
-                self._stream.doubt()
-                await until_available(self._aim)
+                self._stream.invalidate()
+                await until_available(self._attach)
             else:
                 self._stream.observe(deliveries.last_seq, deliveries.last_time)
                 events = events_of(deliveries, self._stream.names)
