@@ -1,6 +1,6 @@
-"""The JetStream API: JSON requests under `$JS.API.`, and the few of them that the log needs.
+"""The part of the JetStream API that the log needs: JSON requests under `$JS.API.`.
 
-Spoken directly, since what fencing rests on (the action `create` of a consumer) has no name in nats-py.
+The requests are made directly, because nats-py lacks the one that fencing needs: the action `create` of a consumer.
 """
 
 import base64
@@ -22,7 +22,7 @@ CONSUMER_EXISTS: Final = 10148
 """A consumer of that name exists with another config."""
 
 _PREFIX: Final = "$JS.API"
-_ANSWER_WITHIN_S: Final = 5.0  # a cluster may have to agree first
+_ANSWER_WITHIN_S: Final = 5.0  # the servers of a cluster may have to agree first
 _NO_JETSTREAM: Final = (
     "JetStream does not answer: it is turned off (the option -js of nats-server turns it on), off for the account, "
     "or not up yet"
@@ -42,14 +42,14 @@ _NO_ROOM: Final = frozenset(
         10077,  # the stream's limit is reached, or its file cannot be written
     }
 )
-"""Errors by their code that mean: there is no room to store more."""
+"""The codes of errors that mean that there is no room to store more."""
 _PASSES: Final = frozenset(
     {
         10158,  # the first message of this id is still on its way to the replicas
         10167,  # more was published at once than the stream takes in
     }
 )
-"""Errors of the client's by their code, which yet end by themselves."""
+"""The codes of errors that JetStream calls the client's, and that yet end by themselves."""
 
 
 class RequestRefused(FanoutError):  # noqa: N818 - the field's names end in what is wrong, not in "Error"
@@ -66,7 +66,7 @@ class NotFound(RequestRefused):
 
 
 class NoStream(Unavailable):
-    """There is no such stream now; the next comparison of the log creates it again."""
+    """There is no such stream now. The next comparison of the log creates it again."""
 
 
 class Found(NamedTuple):
@@ -91,7 +91,7 @@ async def call(nc: NatsConnection, verb: str, body: Mapping[str, Any] | None = N
         the answer's JSON object.
 
     Raises:
-        Unavailable: no answer, or the server says that it cannot now.
+        Unavailable: no answer came, or the server says that it cannot do this now.
         StorageFull: there is no room for what the request stores.
         NoStream: there is no such stream.
         NotFound: what the request names does not exist in its stream.
@@ -100,7 +100,7 @@ async def call(nc: NatsConnection, verb: str, body: Mapping[str, Any] | None = N
     request = orjson.dumps(body) if body else b""
     try:
         reply = await nc.call(f"{_PREFIX}.{verb}", request, within=_ANSWER_WITHIN_S)
-    except OutcomeUnknown as error:  # these requests store no event: the caller may be told that nothing was done
+    except OutcomeUnknown as error:  # these requests store no event, so it does no harm to say that nothing was done
         raise Unavailable(str(error)) from error
     except Unavailable as error:
         if isinstance(error.__cause__, NoRespondersError):
@@ -142,7 +142,7 @@ async def last_seq(nc: NatsConnection, stream: str) -> int:
 
 
 async def stored_message(nc: NatsConnection, stream: str, seq: int) -> Found | None:
-    """The message at a sequence, or None; there is none at 0, which the server does not take."""
+    """The message at a sequence, or None. There is none at 0, a number that the server refuses."""
     if seq < 1:
         return None
     try:
@@ -162,7 +162,7 @@ async def stored_message(nc: NatsConnection, stream: str, seq: int) -> Found | N
 
 
 async def first_after(nc: NatsConnection, stream: str, stored_ns: int) -> int:
-    """The first sequence that was stored after a time in nanoseconds since 1970; the next one where none was."""
+    """The first sequence stored after a time in nanoseconds since 1970; the next sequence where there is none."""
     config = {
         "name": f"look-{secrets.token_hex(8)}",
         "deliver_policy": "by_start_time",
@@ -178,9 +178,9 @@ async def first_after(nc: NatsConnection, stream: str, stored_ns: int) -> int:
 
 
 async def next_seq(nc: NatsConnection, stream: str, subject: str, *, after: int) -> int | None:
-    """The sequence of the first message of a subject (which may have wildcards) behind a sequence, or None.
+    """The sequence of the first message of a subject (which may have wildcards) after a sequence, or None.
 
-    Read from the store itself: a consumer hears of what was stored only a moment later.
+    It is read from the store itself: a consumer learns of a stored message a moment later.
     """
     body = {"seq": after + 1, "next_by_subj": subject}
     try:
@@ -192,7 +192,7 @@ async def next_seq(nc: NatsConnection, stream: str, subject: str, *, after: int)
 
 
 async def create_consumer(nc: NatsConnection, stream: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Create a consumer; one of that name and config that exists already is as good.
+    """Create a consumer. If one of that name and config exists already, this has no effect.
 
     Raises:
         RequestRefused: one of that name exists with another config.
@@ -217,7 +217,7 @@ async def consumer_names(nc: NatsConnection, stream: str) -> list[str]:
 
 
 async def delete_consumer(nc: NatsConnection, stream: str, consumer: str) -> None:
-    """Delete a consumer; one that is gone already is fine."""
+    """Delete a consumer, if it exists."""
     try:
         await call(nc, f"CONSUMER.DELETE.{stream}.{consumer}")
     except NotFound:
