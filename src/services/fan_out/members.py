@@ -77,7 +77,9 @@ class Members:
         if self._partitions.holds(part):
             # The user is told too, a reader or not, and so are the instances that must follow.
             lane = Lane(META, part).number
-            self._engine.route_stored(lane, stored.seq, event.channel_id, stored.payload, also=event.user_id)
+            routed = (stored.seq, event.channel_id, stored.payload, event.user_id)
+            if rejected := self._engine.route_stored("member", lane, part, [routed]):
+                raise InvalidEvent(rejected[0][1])
         # First, since a list that is being loaded may be placed while the change waits.
         self._presence_applier.membership_changed(event.user_id)
         change = self._engine.join if isinstance(event, MemberJoined) else self._engine.leave
