@@ -10,11 +10,14 @@ CORE := $(VENV)/.core
 # Folders too: they change when a source is deleted.
 CYTHON_SOURCES := $(wildcard benchmarks/*.pyx benchmarks/*/*.pyx)
 # Small enough for an interpreter; those that fill whole tables are skipped.
-MIRI_TESTS := blocks:: cache:: crowd:: lru:: names:: pages:: readers:: rosters:: rows:: updates:: users:: \
+MIRI_TESTS := bitmap_subscribers:: blocks:: cache:: channel_rows:: lru:: name_table:: pages:: presence_sets:: subscriptions:: \
+	updates:: users:: \
 	$(addprefix --skip ,a_block_moves does_not_move_all memory_is_given_back place_of_its_own placed_in_slices stay_apart)
+LOCKED := pyproject.toml packaging/services/pyproject.toml --no-emit-package fanout --quiet --universal --no-header --no-annotate
+DISTRIBUTIONS := pyproject.toml setup.py packaging/services/pyproject.toml packaging/services/setup.py
 RUST_SOURCES := $(shell find core_ext -mindepth 1 -path '*/target' -prune -o \( -type d -o -name '*.rs' -o -name 'Cargo.*' \) -print)
 
-.PHONY: help run test test-python test-rust check-shuttle check-miri check-tsan chaos lint format type bench build docs servers lock clean
+.PHONY: help run test test-python test-rust check-shuttle check-miri check-tsan chaos lint format type bench build docs servers wheels lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -89,23 +92,29 @@ $(READY): requirements/dev.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/dev.lock
 	@touch $@
 
-$(CORE): $(READY) pyproject.toml setup.py $(CYTHON_SOURCES) $(RUST_SOURCES)
+$(CORE): $(READY) $(DISTRIBUTIONS) $(CYTHON_SOURCES) $(RUST_SOURCES)
 	@echo "compiling the Rust core and the benchmarks' helpers (about 40 s the first time) ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--editable . --editable packaging/services
 	@touch $@
 
 servers: $(READY)  ## fetch the servers that the tests start into .servers/
 	@tools/fetch-servers
 
-lock: $(READY)  ## pin the dependencies anew
+wheels: $(READY)  ## build/wheels: the library for CPython 3.11 and later, and the services for this Python
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/wheels.lock
+	@tools/make-wheels $(BIN) build/wheels
+
+lock: $(READY)  ## pin the dependencies, those that are pinned as they are; ARGS=--upgrade takes the newest
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --quiet --universal --no-header --no-annotate -o requirements/runtime.lock
-	$(BIN)/uv pip compile pyproject.toml --quiet --universal --group dev --no-header --no-annotate -o requirements/dev.lock
+	$(BIN)/uv pip compile $(LOCKED) $(ARGS) -o requirements/runtime.lock
+	$(BIN)/uv pip compile $(LOCKED) $(ARGS) --group dev -o requirements/dev.lock
+	$(BIN)/uv pip compile $(LOCKED) $(ARGS) --group wheels -o requirements/wheels.lock
 
 docs: build  ## check that what the documents show still runs
 	$(BIN)/pytest tests/docs
 
 clean:  ## remove what was built and fetched; the data directory stays
-	rm -rf $(VENV) .servers build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis core_ext/target
+	rm -rf $(VENV) .servers build dist packaging/services/build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis core_ext/target
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find src benchmarks -name '*.so' -delete

@@ -1,10 +1,7 @@
-"""Builds what is compiled: the core in Rust, and the benchmarks' helpers in Cython; all else is in `pyproject.toml`."""
+"""Builds what is compiled, the core in Rust, for the Python that builds; `make wheels` makes one for all of them."""
 
-from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import setup
 from setuptools_rust import Binding, RustExtension
-
-CYTHON = ("benchmarks.drawing", "benchmarks.floor", "benchmarks.baselines.cython_table")
 
 setup(
     rust_extensions=[
@@ -17,9 +14,4 @@ setup(
             debug=False,
         ),
     ],
-    ext_modules=cythonize(
-        [Extension(name, [f"{name.replace('.', '/')}.pyx"], extra_compile_args=["-O3"]) for name in CYTHON],
-        build_dir="build/cython",
-        compiler_directives={"language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True},
-    ),
 )

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use fanout_engine::{Ids, Stored};
+use fanout_engine::Ids;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString};
 
-use crate::deliveries::Deliveries;
 use crate::gil::released;
 
 /// An integer from 0 to the most that `T` holds.
@@ -99,34 +98,7 @@ const MOST_OF_A_STRING: usize = 256;
 /// (channel, event) as `Engine.route_many` gets it.
 pub type Event<'py> = (Bound<'py, PyString>, Bound<'py, PyBytes>);
 
-/// (seq, channel, payload) as `Engine.route_messages` gets it.
-pub type StoredEvent<'py> = (Natural<u64>, Bound<'py, PyString>, Bound<'py, PyBytes>);
-
-/// Events of a log as `Engine.route_messages` gets them.
-pub enum StoredEvents<'py> {
-    /// As they were delivered.
-    Delivered(Bound<'py, Deliveries>),
-    /// One by one.
-    Given(Vec<StoredEvent<'py>>),
-}
-
-impl<'py> FromPyObject<'_, 'py> for StoredEvents<'py> {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        match object.cast::<Deliveries>() {
-            Ok(deliveries) => Ok(Self::Delivered(deliveries.to_owned())),
-            Err(_) => object.extract().map(Self::Given),
-        }
-    }
-}
-
 /// An event as the engine takes it.
 pub fn borrow_event<'a>((channel, event): &'a Event<'_>) -> PyResult<(&'a str, &'a [u8])> {
     Ok((channel.to_str()?, event.as_bytes()))
-}
-
-/// A stored event as the engine takes it.
-pub fn borrow_stored<'a>((seq, channel, payload): &'a StoredEvent<'_>) -> PyResult<Stored<'a>> {
-    Ok((seq.0, channel.to_str()?, payload.as_bytes()))
 }

@@ -1,6 +1,6 @@
 //! `fanout_engine`'s records, as Python reads them.
 
-use fanout_engine::{Decoder, Place, Verdict, text_frame_head};
+use fanout_engine::{BatchPosition, Check, Decoder, text_frame_head};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyLookupError;
 use pyo3::prelude::*;
@@ -12,7 +12,7 @@ use crate::gil::released;
 
 /// One event or mark of a batch.
 #[pyclass(frozen, module = "fanout._core")]
-pub struct Record {
+pub struct BatchEvent {
     #[pyo3(get)]
     lane: u32,
     #[pyo3(get)]
@@ -31,7 +31,7 @@ pub struct Record {
 }
 
 #[pymethods]
-impl Record {
+impl BatchEvent {
     #[getter]
     fn event<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         let frame = self.frame.as_bytes(py);
@@ -39,9 +39,9 @@ impl Record {
     }
 }
 
-impl Record {
+impl BatchEvent {
     /// What a decoder read.
-    pub fn new(py: Python<'_>, record: &fanout_engine::Record) -> PyResult<Self> {
+    pub fn new(py: Python<'_>, record: &fanout_engine::BatchEvent) -> PyResult<Self> {
         let string = |name: &str| PyString::new(py, name).unbind();
         let frame = if record.event.is_empty() { PyBytes::new(py, b"") } else { frame(py, record.event)? };
         Ok(Self {
@@ -59,17 +59,17 @@ impl Record {
 
 /// A batch that is being delivered, and where that stands.
 #[pyclass(frozen, module = "fanout._core")]
-pub struct Arrival {
+pub struct InboundBatch {
     payload: Py<PyBytes>,
-    place: Mutex<Place>,
+    position: Mutex<BatchPosition>,
 }
 
 #[pymethods]
-impl Arrival {
+impl InboundBatch {
     #[new]
     fn new(payload: Bound<'_, PyBytes>) -> CoreResult<Self> {
         Decoder::new(payload.as_bytes())?;
-        Ok(Self { payload: payload.unbind(), place: Mutex::default() })
+        Ok(Self { payload: payload.unbind(), position: Mutex::default() })
     }
 
     /// Bytes of the whole batch.
@@ -80,27 +80,27 @@ impl Arrival {
     /// Whether all of it was delivered.
     #[getter]
     fn is_done(&self, py: Python<'_>) -> CoreResult<bool> {
-        Ok(Decoder::resume(self.payload.as_bytes(py), *self.place.lock())?.is_done())
+        Ok(Decoder::resume(self.payload.as_bytes(py), *self.position.lock())?.is_done())
     }
 
     /// The highest seq of a lane in what was not delivered, before what is more than plain; whether that is all of it.
-    fn newest(&self, py: Python<'_>, lane: Natural<u32>, chains: &Chains) -> CoreResult<(u64, bool)> {
-        let rest = Decoder::resume(self.payload.as_bytes(py), *self.place.lock())?;
-        Ok(chains.chains.lock().newest(lane.0, rest.map_while(fanout_engine::Result::ok)))
+    fn newest(&self, py: Python<'_>, lane: Natural<u32>, progress: &LaneProgress) -> CoreResult<(u64, bool)> {
+        let rest = Decoder::resume(self.payload.as_bytes(py), *self.position.lock())?;
+        Ok(progress.progress.lock().newest(lane.0, rest.map_while(fanout_engine::Result::ok)))
     }
 }
 
-impl Arrival {
+impl InboundBatch {
     /// Go on with it; what is left then is for the next time. An error is of all that was left.
     pub fn go_on<'py, T>(
         &'py self,
         py: Python<'py>,
         deliver: impl FnOnce(&mut Decoder<'py>) -> fanout_engine::Result<T>,
     ) -> CoreResult<T> {
-        let mut place = self.place.lock();
-        let mut decoder = Decoder::resume(self.payload.as_bytes(py), *place)?;
+        let mut position = self.position.lock();
+        let mut decoder = Decoder::resume(self.payload.as_bytes(py), *position)?;
         let done = deliver(&mut decoder);
-        *place = decoder.place();
+        *position = decoder.at();
         Ok(done?)
     }
 }
@@ -108,12 +108,12 @@ impl Arrival {
 /// How far each lane has come at an instance.
 #[pyclass(frozen, module = "fanout._core")]
 #[derive(Default)]
-pub struct Chains {
-    pub chains: Mutex<fanout_engine::Chains>,
+pub struct LaneProgress {
+    pub progress: Mutex<fanout_engine::LaneProgress>,
 }
 
 #[pymethods]
-impl Chains {
+impl LaneProgress {
     #[new]
     fn new() -> Self {
         Self::default()
@@ -122,32 +122,32 @@ impl Chains {
     /// Everything of a lane up to `upto` was delivered, or concerns nobody here.
     #[pyo3(signature = (lane, upto, *, plain), text_signature = "($self, lane, upto, *, plain)")]
     fn advance(&self, lane: Natural<u32>, upto: Natural<u64>, plain: bool) {
-        self.chains.lock().advance(lane.0, upto.0, plain);
+        self.progress.lock().advance(lane.0, upto.0, plain);
     }
 
     /// Up to where everything of a lane was delivered.
     fn upto(&self, lane: Natural<u32>) -> Option<u64> {
-        self.chains.lock().upto(lane.0)
+        self.progress.lock().upto(lane.0)
     }
 
     /// Whether the message of this event was delivered before, under another seq.
     fn is_repeat(&self, event: &[u8]) -> bool {
-        self.chains.lock().is_repeat(event)
+        self.progress.lock().is_repeat(event)
     }
 
     /// The lanes that are known.
     fn lanes(&self) -> Vec<u32> {
-        self.chains.lock().lanes().collect()
+        self.progress.lock().lanes().collect()
     }
 
     /// What is to be done with a record of a lane that is known.
-    fn judge(&self, record: &Record) -> PyResult<&'static str> {
-        let Record { lane, epoch, prev, seq, .. } = *record;
-        let judged = fanout_engine::Record { lane, epoch, prev, seq, ..fanout_engine::Record::default() };
-        match self.chains.lock().judge(&judged) {
-            Some(Verdict::Stale) => Ok("stale"),
-            Some(Verdict::Hole) => Ok("hole"),
-            Some(Verdict::Next) => Ok("next"),
+    fn check(&self, record: &BatchEvent) -> PyResult<&'static str> {
+        let BatchEvent { lane, epoch, prev, seq, .. } = *record;
+        let checked = fanout_engine::BatchEvent { lane, epoch, prev, seq, ..fanout_engine::BatchEvent::default() };
+        match self.progress.lock().check(&checked) {
+            Some(Check::Stale) => Ok("stale"),
+            Some(Check::Gap) => Ok("gap"),
+            Some(Check::Next) => Ok("next"),
             None => Err(PyLookupError::new_err(format!("lane {lane} is not known"))),
         }
     }
@@ -155,9 +155,9 @@ impl Chains {
 
 /// Read what `Engine.drain` made.
 #[pyfunction]
-pub fn decode_batch(py: Python<'_>, payload: &[u8]) -> PyResult<Vec<Record>> {
+pub fn decode_batch(py: Python<'_>, payload: &[u8]) -> PyResult<Vec<BatchEvent>> {
     let records: CoreResult<Vec<_>> = released(py, || Decoder::new(payload)?.collect());
-    records?.iter().map(|record| Record::new(py, record)).collect()
+    records?.iter().map(|record| BatchEvent::new(py, record)).collect()
 }
 
 /// An event in an unmasked, final text frame.

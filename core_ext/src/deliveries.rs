@@ -9,7 +9,8 @@ use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use crate::arguments::{Natural, StoredEvent, borrow_stored};
+use crate::arguments::Natural;
+use crate::stored::{StoredEvent, borrow_stored};
 
 /// A batch of stored events, in order, as the log delivered them.
 #[pyclass(frozen, module = "fanout._core")]
@@ -87,6 +88,25 @@ impl Deliveries {
     }
 }
 
+/// Events of a log as `Engine.route_messages` gets them.
+pub enum StoredEvents<'py> {
+    /// As they were delivered.
+    Delivered(Bound<'py, Deliveries>),
+    /// One by one.
+    Given(Vec<StoredEvent<'py>>),
+}
+
+impl<'py> FromPyObject<'_, 'py> for StoredEvents<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match object.cast::<Deliveries>() {
+            Ok(deliveries) => Ok(Self::Delivered(deliveries.to_owned())),
+            Err(_) => object.extract().map(Self::Given),
+        }
+    }
+}
+
 fn fields<'py>(py: Python<'py>, delivery: &Delivery<'_>) -> Fields<'py> {
     let text = |bytes: &[u8]| PyString::new(py, &String::from_utf8_lossy(bytes));
     let payload = PyBytes::new(py, delivery.payload);
@@ -94,13 +114,13 @@ fn fields<'py>(py: Python<'py>, delivery: &Delivery<'_>) -> Fields<'py> {
 }
 
 /// Where a subscription's deliveries wait to be fetched.
-#[pyclass(frozen, module = "fanout._core", name = "Intake")]
-pub struct PyIntake {
+#[pyclass(frozen, module = "fanout._core")]
+pub struct DeliveryBuffer {
     intake: Arc<Mutex<Intake>>,
 }
 
 #[pymethods]
-impl PyIntake {
+impl DeliveryBuffer {
     #[new]
     #[pyo3(signature = (batch, *, ordered = false), text_signature = "(batch, *, ordered=False)")]
     fn new(batch: Natural<usize>, ordered: bool) -> Self {
@@ -109,11 +129,11 @@ impl PyIntake {
 
     /// Take in what a consumer delivers from now on, and nothing of another.
     #[pyo3(signature = (consumer, lifts = Vec::new()), text_signature = "($self, consumer, lifts=[])")]
-    fn aim(&self, consumer: &str, lifts: Vec<(u64, u64)>) {
+    fn attach(&self, consumer: &str, lifts: Vec<(u64, u64)>) {
         self.intake.lock().aim(consumer.as_bytes(), Lifts::new(lifts));
     }
 
-    /// Take in nothing until `aim` is called again.
+    /// Take in nothing until `attach` is called again.
     fn pause(&self) {
         self.intake.lock().pause();
     }
@@ -147,11 +167,11 @@ impl PyIntake {
 
     /// Why nothing more is taken in, None where it is.
     #[getter]
-    fn doubt(&self) -> Option<String> {
+    fn error(&self) -> Option<String> {
         self.intake.lock().doubt().map(|doubt| doubt.to_string())
     }
 
-    /// How many deliveries of the consumers at which it was aimed have come in all.
+    /// How many deliveries of the consumers at which it was attached have come in all.
     #[getter]
     fn received(&self) -> u64 {
         self.intake.lock().received()
@@ -165,7 +185,7 @@ impl PyIntake {
     }
 }
 
-/// Parts one connection's bytes between intakes and the client library.
+/// Parts one connection's bytes between delivery buffers and the client library.
 #[pyclass(frozen, module = "fanout._core")]
 pub struct Splitter {
     splitter: Mutex<fanout_nats::Splitter>,
@@ -178,9 +198,9 @@ impl Splitter {
         Self { splitter: Mutex::default() }
     }
 
-    /// Give a subscription's deliveries to an intake from now on.
-    fn take(&self, sid: Natural<u64>, intake: &PyIntake) {
-        self.splitter.lock().take(sid.0, intake.intake.clone());
+    /// Give a subscription's deliveries to a delivery buffer from now on.
+    fn take(&self, sid: Natural<u64>, buffer: &DeliveryBuffer) {
+        self.splitter.lock().take(sid.0, buffer.intake.clone());
     }
 
     /// Give a subscription's deliveries to the library again.

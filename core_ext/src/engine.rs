@@ -8,12 +8,14 @@ use fanout_engine::{Batch, Config, MAX_BATCH, Moment, Name, Stored};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFrozenSet};
 
-use crate::arguments::{Event, Natural, StoredEvents, borrow_event, borrow_stored, ids, nanoseconds};
+use crate::arguments::{Event, Natural, borrow_event, ids, nanoseconds};
+use crate::deliveries::StoredEvents;
 use crate::errors::{CoreError, CoreResult};
 use crate::gil::{give_way, released};
+use crate::stored::borrow_stored;
 
 /// An event longer than this is validated without the GIL; a shorter one costs less than handing the GIL over. Its
-/// targets do not count: they share its body, so each costs the same few nanoseconds whatever its length.
+/// targets do not count: they share its payload, so each costs the same few nanoseconds whatever its length.
 const LONG_EVENT: usize = 16 << 10;
 
 /// A drain writes so many bytes before it lets other threads run: some 0.25 ms, most of it for memory that is new.
@@ -293,13 +295,13 @@ impl Engine {
     }
 
     /// Send an instance nothing of any lane, because the table does not have all its users. Ephemeral events go on.
-    fn hold(&self, py: Python<'_>, instance: &str) -> CoreResult<()> {
-        released(py, || self.engine.hold(instance))
+    fn suspend(&self, py: Python<'_>, instance: &str) -> CoreResult<()> {
+        released(py, || self.engine.suspend(instance))
     }
 
-    /// End a hold; whether there was one.
-    fn release(&self, py: Python<'_>, instance: &str) -> CoreResult<bool> {
-        released(py, || self.engine.release(instance))
+    /// Send an instance stored events again; whether it was suspended.
+    fn resume(&self, py: Python<'_>, instance: &str) -> CoreResult<bool> {
+        released(py, || self.engine.resume(instance))
     }
 
     /// Take the batches that are due, or all with `force`: (instance, payload). Decode with `decode_batch`.

@@ -47,7 +47,7 @@ pub fn partition_of(channel: &str, partitions: Natural<u32>) -> PyResult<u32> {
 
 /// The count and hash that `Engine.digest` gives for an instance with these users.
 #[pyfunction]
-pub fn roster_digest(users: &Bound<'_, PyAny>) -> PyResult<(u64, u64)> {
+pub fn presence_digest(users: &Bound<'_, PyAny>) -> PyResult<(u64, u64)> {
     let users = strings(users)?;
     let names: BTreeSet<&str> = users.iter().map(|user| user.to_str()).collect::<PyResult<_>>()?;
     let digest = digest_of(&names)?;

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::arguments::Natural;
-use crate::batch::{Arrival, Chains, Record};
+use crate::batch::{BatchEvent, InboundBatch, LaneProgress};
 use crate::engine::Engine;
 use crate::errors::CoreResult;
 use crate::gil::released;
@@ -42,7 +42,7 @@ impl Hub {
         self.hub.remove(socket.0);
     }
 
-    /// Queue a frame for the readers of a channel; the sockets that the caller has to judge.
+    /// Queue a frame for the readers of a channel; the sockets that the caller has to check.
     #[pyo3(
         signature = (channel, frame, *, ephemeral = false, without = Vec::new(), also = Vec::new()),
         text_signature = "($self, channel, frame, *, ephemeral=False, without=(), also=())"
@@ -64,20 +64,20 @@ impl Hub {
     fn receive(
         &self,
         py: Python<'_>,
-        arrival: &Arrival,
-        chains: &Chains,
+        inbound: &InboundBatch,
+        progress: &LaneProgress,
         most: Natural<usize>,
-    ) -> PyResult<(Option<Record>, Vec<u32>, usize)> {
+    ) -> PyResult<(Option<BatchEvent>, Vec<u32>, usize)> {
         // The GIL stays, as for `deliver`: the caller bounds by `most` how long this takes.
         let engine = self.engine.get().core();
-        let chains = &mut *chains.chains.lock();
-        let received = arrival.go_on(py, |decoder| self.hub.receive(engine, decoder, chains, most.0))?;
+        let progress = &mut *progress.progress.lock();
+        let received = inbound.go_on(py, |decoder| self.hub.receive(engine, decoder, progress, most.0))?;
         let (record, sockets) = match received.pause {
             Pause::Done | Pause::Full => (None, Vec::new()),
             Pause::Look(record) => (Some(record), Vec::new()),
-            Pause::Judge(record, sockets) => (Some(record), sockets),
+            Pause::OverBudget(record, sockets) => (Some(record), sockets),
         };
-        Ok((record.map(|record| Record::new(py, &record)).transpose()?, sockets, received.stale))
+        Ok((record.map(|record| BatchEvent::new(py, &record)).transpose()?, sockets, received.stale))
     }
 
     /// Queue a frame for one socket, whatever waits for it; whether there is such a socket.

@@ -8,31 +8,34 @@ mod errors;
 mod functions;
 mod gil;
 mod hub;
+mod stored;
 mod wire;
 
 use mimalloc::MiMalloc;
 use pyo3::prelude::*;
 
-// For its huge pages: a login touches rows all over the table, and in small pages finding each costs as much as reading it.
+// For its huge pages: a login touches rows all over the table, and in small pages finding each costs as much as reading
+// it.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The Rust core: the routing engine, batches, and the bytes of frames.
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("source_digest", env!("FANOUT_SOURCE_DIGEST"))?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<hub::Hub>()?;
     module.add_class::<deliveries::Deliveries>()?;
-    module.add_class::<deliveries::PyIntake>()?;
+    module.add_class::<deliveries::DeliveryBuffer>()?;
     module.add_class::<deliveries::Splitter>()?;
-    module.add_class::<batch::Arrival>()?;
-    module.add_class::<batch::Chains>()?;
-    module.add_class::<batch::Record>()?;
+    module.add_class::<batch::InboundBatch>()?;
+    module.add_class::<batch::LaneProgress>()?;
+    module.add_class::<batch::BatchEvent>()?;
     module.add_function(wrap_pyfunction!(batch::decode_batch, module)?)?;
     module.add_function(wrap_pyfunction!(functions::check_event, module)?)?;
     module.add_function(wrap_pyfunction!(functions::message_frame, module)?)?;
     module.add_function(wrap_pyfunction!(functions::partition_of, module)?)?;
-    module.add_function(wrap_pyfunction!(functions::roster_digest, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::presence_digest, module)?)?;
     module.add_function(wrap_pyfunction!(functions::text_frame, module)?)
 }

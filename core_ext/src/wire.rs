@@ -11,7 +11,7 @@ pub struct Kernel;
 impl fanout_engine::Wire for Kernel {
     fn send(&mut self, descriptor: i32, slices: &[IoSlice]) -> io::Result<usize> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let socket = lent(descriptor);
+        let socket = acquire(descriptor);
         Ok(match slices {
             [slice] => send(socket, slice, flags)?,
             slices => sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags)?,
@@ -19,8 +19,8 @@ impl fanout_engine::Wire for Kernel {
     }
 }
 
-#[expect(unsafe_code, reason = "the descriptor is Python's, which has no other way to lend it than by its number")]
-fn lent<'a>(descriptor: i32) -> BorrowedFd<'a> {
+#[expect(unsafe_code, reason = "the descriptor is Python's, and its number is all that Python can give")]
+fn acquire<'a>(descriptor: i32) -> BorrowedFd<'a> {
     // SAFETY: it is not -1, for a hub sends on no negative one. It is open, and the socket's own: `Hub.add` obliges the
     // caller to block or remove a socket before its descriptor is closed.
     unsafe { BorrowedFd::borrow_raw(descriptor) }

@@ -8,22 +8,26 @@ from os import PathLike
 from typing import Literal, Self, final
 
 __all__ = [
-    "Arrival",
-    "Chains",
+    "BatchEvent",
     "Deliveries",
+    "DeliveryBuffer",
     "Engine",
     "Hub",
-    "Intake",
-    "Record",
+    "InboundBatch",
+    "LaneProgress",
     "Splitter",
+    "__version__",
     "check_event",
     "decode_batch",
     "message_frame",
     "partition_of",
-    "roster_digest",
+    "presence_digest",
     "source_digest",
     "text_frame",
 ]
+
+__version__: str
+"""Of the library, as `fanout.__version__` gives it."""
 
 source_digest: str
 """SHA-256 of the Rust sources that this binary was built from."""
@@ -95,8 +99,8 @@ class Engine:
     def snapshot(self, path: str | PathLike[str], note: bytes = b"") -> int:
         """Write the table to a file: the instances, and the users that are online or cached, with their channels.
 
-        Not in it are batches, lanes and held instances. Others go on meanwhile, and nobody waits for the file: each
-        user is in it as at some time during the call, or is missing if the user came after its beginning. Channels
+        It does not hold batches, lanes and suspended instances. Others go on meanwhile, and nobody waits for the file:
+        each user is in it as at some time during the call, or is missing if the user came after its beginning. Channels
         that are let go of meanwhile keep their memory until it ends. Of several calls for one engine each waits for
         the one before.
 
@@ -191,7 +195,7 @@ class Engine:
     def digest(self, instance: str) -> tuple[int, int]:
         """How many users the instance holds, and a 64-bit hash of them that does not depend on order.
 
-        Equal to `roster_digest(engine.users(instance))`, but kept up as users come and go.
+        Equal to `presence_digest(engine.users(instance))`, but kept up as users come and go.
         """
     def route(self, channel: str, event: bytes, exclude: str | None = None, actor: str | None = None) -> int:
         """Enqueue an ephemeral event for every instance of the channel.
@@ -216,7 +220,7 @@ class Engine:
         """Begin to route a lane (one partition of one stream) that was handled elsewhere up to `position`.
 
         From here on each event of the lane tells its receiver the sequence of the one before it *for that receiver*,
-        so that a receiver sees a hole. A receiver's chain starts where the lane stands when it is first told of it,
+        so that a receiver sees a gap. A receiver's chain starts where the lane stands when it is first told of it,
         by an event or a mark. A lane opened again starts new chains.
 
         Raises:
@@ -276,13 +280,13 @@ class Engine:
         Returns:
             the number of instances; 0 where no lane is open.
         """
-    def hold(self, instance: str) -> None:
+    def suspend(self, instance: str) -> None:
         """Send an instance nothing of any lane, because the table does not have all its users. Ephemeral events go on.
 
-        Its chains begin anew at `release`, so that it learns that it may have missed everything before.
+        Its chains start again at `resume`, which tells it that it may have missed everything before.
         """
-    def release(self, instance: str) -> bool:
-        """End a hold; whether there was one."""
+    def resume(self, instance: str) -> bool:
+        """Send an instance stored events again; whether it was suspended."""
     def drain(self, force: bool = False) -> list[tuple[str, bytes]]:
         """Take the batches that are due, or all with `force`: (instance, payload). Decode with `decode_batch`.
 
@@ -308,9 +312,9 @@ class Engine:
         """Counts and bytes held, by name.
 
         Counts are users, channels, instances, entries, cached_users, pending_events, pending_bytes, routed (targets
-        so far), flushes (batches so far) and copied_bytes (so far: each event's body once when it is routed, and each
-        batch once when it is drained). Bytes are bytes_ids, bytes_placements, bytes_memberships, bytes_cache and
-        their sum, bytes_total; batches that wait are pending_bytes, as long as they will be: they share the bodies of
+        so far), flushes (batches so far) and copied_bytes (so far: each event's payload once when it is routed, and
+        each batch once when it is drained). Bytes are bytes_ids, bytes_placements, bytes_memberships, bytes_cache and
+        their sum, bytes_total; batches that wait are pending_bytes, as long as they will be: they share the payloads of
         their events until they are drained.
 
         Users are those online, channels those with an entry, instances those with a user. A list is held once for
@@ -326,8 +330,8 @@ class Hub:
     one of many readers holds up one of few for 32 writes, and not for all of its own.
 
     Frames are sent on the sockets' descriptors, past whoever owns them, while everything is taken at once. The owner
-    is asked to write what is left over, and to *judge* for each frame whether it still fits where something is
-    buffered, where there is no descriptor, and before a socket is opened.
+    is asked to write what is left over, and to decide for each frame that is *over budget* whether it still fits. Every
+    frame is over budget where something is buffered, where there is no descriptor, and before a socket is opened.
 
     Call it from one thread, the one whose event loop owns the sockets; the engine may be changed by others meanwhile.
 
@@ -341,7 +345,7 @@ class Hub:
 
         Args:
             session: not in the engine yet. `drop_instance` it there after `remove`, and not before.
-            descriptor: of the socket, which may be lent so that whole frames are sent on it; None where it may not.
+            descriptor: of the socket, acquired to send whole frames on it until the socket is removed; None for none.
                 `block` or `remove` the socket before the descriptor is closed.
             budget: bytes that may wait for the reader; ephemeral frames may use half of it.
 
@@ -375,27 +379,30 @@ class Hub:
             also: sockets that get it in any case, once.
 
         Returns:
-            the sockets that it was not queued for and that the caller has to judge: `push` it where it fits.
+            the sockets that it was not queued for and because it is over budget, or because
+            the owner writes: the caller decides, and `push`es it where it fits.
 
         Raises:
             InvalidId: the channel is no id.
         """
 
-    def receive(self, arrival: Arrival, chains: Chains, most: int) -> tuple[Record | None, list[int], int]:
+    def receive(
+        self, inbound: InboundBatch, progress: LaneProgress, most: int
+    ) -> tuple[BatchEvent | None, list[int], int]:
         """Queue the events of a batch for the readers of their channels, as far as that is all they need.
 
         It goes on where the last call stopped: at the end; when more than `most` frames wait; after a record that some
-        sockets have to be judged for; and at one that the caller has to see to itself: what is behind a hole, of a
+        sockets are over budget for; and at one that the caller has to see to itself: what is behind a gap, of a
         lane that is not plain or not known, or names a user.
 
         Args:
-            arrival: the batch.
-            chains: how far each lane has come; plain lanes are moved on.
+            inbound: the batch.
+            progress: how far each lane has come; plain lanes are moved on.
             most: see `frames`.
 
         Returns:
-            the record that it stopped at, if it did; the sockets to judge it for, or none where nothing was done with
-            it; and how many events were passed over because they had been delivered.
+            the record that it stopped at, if it did; the sockets that it is over budget for, or none where nothing was
+            done with it; and how many events were passed over because they had been delivered.
 
         Raises:
             ValueError: what is left of the batch cannot be read.
@@ -438,7 +445,7 @@ class Hub:
         """`flush` for one socket, out of turn."""
 
 @final
-class Arrival:
+class InboundBatch:
     """A batch of `Engine.drain` that is being delivered, and how far that has come.
 
     Raises:
@@ -451,7 +458,7 @@ class Arrival:
     def is_done(self) -> bool:
         """Whether all of it was delivered."""
 
-    def newest(self, lane: int, chains: Chains) -> tuple[int, bool]:
+    def newest(self, lane: int, progress: LaneProgress) -> tuple[int, bool]:
         """The highest seq of a lane in what was not delivered, 0 where there is none.
 
         It looks no further than the first record that is news of a lane that is not plain, a mark included; the second
@@ -459,7 +466,7 @@ class Arrival:
         """
 
 @final
-class Chains:
+class LaneProgress:
     """How far each lane has come at an instance."""
 
     def __new__(cls) -> Self: ...
@@ -485,10 +492,10 @@ class Chains:
     def lanes(self) -> list[int]:
         """The lanes that are known, rising."""
 
-    def judge(self, record: Record) -> Literal["next", "hole", "stale"]:
+    def check(self, record: BatchEvent) -> Literal["next", "gap", "stale"]:
         """What is to be done with a record of a lane: deliver it; first what is between; nothing.
 
-        An epoch above any that was judged ends those below it.
+        An epoch above any that was checked ends those below it.
 
         Raises:
             LookupError: the lane is not known.
@@ -530,7 +537,7 @@ class Deliveries:
         """Those from an index on, which cannot be answered."""
 
 @final
-class Intake:
+class DeliveryBuffer:
     """Where the deliveries of a JetStream consumer wait to be fetched; a `Splitter` fills it.
 
     Args:
@@ -539,7 +546,7 @@ class Intake:
     """
 
     def __new__(cls, batch: int, *, ordered: bool = False) -> Self: ...
-    def aim(self, consumer: str, lifts: list[tuple[int, int]] = []) -> None:
+    def attach(self, consumer: str, lifts: list[tuple[int, int]] = []) -> None:
         """Take in what a consumer delivers from now on, beginning with its first, and nothing of another.
 
         Args:
@@ -548,7 +555,7 @@ class Intake:
         """
 
     def pause(self) -> None:
-        """Take in nothing until `aim` is called again."""
+        """Take in nothing until `attach` is called again."""
 
     def clear(self) -> None:
         """Forget what was not taken out."""
@@ -566,26 +573,26 @@ class Intake:
         """The number of the consumer's last delivery that was taken in."""
 
     @property
-    def doubt(self) -> str | None:
+    def error(self) -> str | None:
         """Why nothing more is taken in; None where it is."""
 
     @property
     def received(self) -> int:
-        """How many deliveries of the consumers at which it was aimed have come in all, kept or not."""
+        """How many deliveries of the consumers to which it was attached have come in all, kept or not."""
 
     def replies(self) -> list[str]:
         """Where each of those that wait is answered."""
 
 @final
 class Splitter:
-    """Parts what a NATS server sends on one connection between intakes and the client library.
+    """Parts what a NATS server sends on one connection between delivery buffers and the client library.
 
     An operation whose end has not come waits for it. After something malformed all is the library's, until `reset`.
     """
 
     def __new__(cls) -> Self: ...
-    def take(self, sid: int, intake: Intake) -> None:
-        """Give a subscription's deliveries to an intake from now on. Its other messages stay the library's."""
+    def take(self, sid: int, buffer: DeliveryBuffer) -> None:
+        """Give a subscription's deliveries to a delivery buffer from now on. Its other messages stay the library's."""
 
     def leave(self, sid: int) -> None:
         """Give a subscription's deliveries to the library again."""
@@ -597,11 +604,11 @@ class Splitter:
         """Take in what the server sent.
 
         Returns:
-            the operations that are the library's, each whole; the subscriptions whose intakes got something.
+            the operations that are the library's, each whole; the subscriptions whose delivery buffers got something.
         """
 
 @final
-class Record:
+class BatchEvent:
     """One event or mark of a batch."""
 
     lane: int
@@ -621,7 +628,7 @@ class Record:
     frame: bytes
     """`event` as one unmasked, final WebSocket text frame, RFC 6455 section 5.2; empty for a mark."""
 
-def decode_batch(payload: bytes) -> list[Record]:
+def decode_batch(payload: bytes) -> list[BatchEvent]:
     """Read what `Engine.drain` made.
 
     Raises:
@@ -652,5 +659,5 @@ def text_frame(event: bytes) -> bytes:
 def partition_of(channel: str, partitions: int) -> int:
     """The partition of a channel: 32-bit FNV-1a modulo `partitions`, as nats-server's `{{partition(n,1)}}` has it."""
 
-def roster_digest(users: Iterable[str]) -> tuple[int, int]:
+def presence_digest(users: Iterable[str]) -> tuple[int, int]:
     """The count and hash that `Engine.digest` gives for an instance with these users, each counted once."""

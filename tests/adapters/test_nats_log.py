@@ -170,7 +170,7 @@ class TestStandingPull:
         kept, lost = arrived[sid], asyncio.Event()
 
         def lose() -> None:
-            pull._intake.aim(pull._consumer)
+            pull._intake.attach(pull._consumer)
             arrived[sid] = kept
             lost.set()
 

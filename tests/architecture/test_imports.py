@@ -28,7 +28,6 @@ CLIENT_OF = {
     "websocket": {"websockets"},
 }
 CLIENT_LIBRARIES = set().union(*CLIENT_OF.values()) | {"httpx", "aiohttp", "pymongo", "cassandra"}
-GATEWAY_MAY_COMPOSE = {"command", "query"}
 MAX_LINES = 400
 MAX_STUB_LINES = 700
 """The compiled module is one, and its documentation stands where editors look for it."""
@@ -67,8 +66,10 @@ def services_imported(module: Path) -> set[str]:
 def allowed_services(module: Path) -> set[str]:
     """Prefixes of `services.` modules that a module may import."""
     _, room, *rest = module.parts
-    if room in {"composition", "cli"}:
+    if room == "cli":
         return {"services."}
+    if room == "composition":
+        return {f"services.{other}" for other in SERVICES | {"adapters", "composition", "runtime"}}
     if room == "runtime":
         return {"services.runtime"}
     if room == "adapters":
@@ -79,9 +80,6 @@ def allowed_services(module: Path) -> set[str]:
             f"services.adapters.{rest[0].removesuffix('.py')}",
             "services.adapters.sqlite",
         }
-    if rest == ["composition.py"]:
-        sideways = {f"services.{other}.composition" for other in GATEWAY_MAY_COMPOSE if room == "gateway"}
-        return {f"services.{room}", "services.adapters", "services.runtime"} | sideways
     return {f"services.{room}", "services.runtime"}
 
 
@@ -95,7 +93,7 @@ def allowed_libraries(module: Path) -> set[str]:
         return RUNTIME_LIBRARIES
     if room == "adapters":
         return BEHAVIOUR_LIBRARIES | CLIENT_OF.get(rest[0].removesuffix(".py") if rest else "", set())
-    return BEHAVIOUR_LIBRARIES | (WEB_LIBRARIES if room == "gateway" or rest == ["composition.py"] else set())
+    return BEHAVIOUR_LIBRARIES | (WEB_LIBRARIES if room == "gateway" else set())
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
@@ -107,6 +105,12 @@ def test_a_module_imports_only_what_its_room_may(module: Path) -> None:
         assert not {name for name in services_imported(module) if not name.startswith(prefixes)}
     if len(module.parts) > 2 or module.parts[0] == "fanout":
         assert third_party(module) <= allowed_libraries(module)
+
+
+def test_the_mechanism_of_the_table_of_backends_knows_no_adapter() -> None:
+    for name in ("backends", "running", "deployment_id"):
+        imported = services_imported(Path("services", "composition", f"{name}.py"))
+        assert not {module for module in imported if module.startswith("services.adapters")}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)

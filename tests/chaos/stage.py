@@ -10,7 +10,7 @@ from fanout.events import timestamp
 from fanout.ids import new_device_id
 from fanout.ports.memberships import Channel
 from services.adapters.sqlite.memberships import SqliteMemberships
-from services.composition.backends import MEMBERSHIPS_FILE
+from services.composition.data_files import MEMBERSHIPS_FILE
 from tests.chaos.programs import Program
 from tests.chaos.scenario import Layout, Scenario, counted
 from tests.support.cluster import Cluster, Service, token

@@ -16,4 +16,4 @@ def _logging_stays_as_it_was() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _each_command_has_figures_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.composition.deployment.REGISTRY", CollectorRegistry())
+    monkeypatch.setattr("services.composition.running.REGISTRY", CollectorRegistry())

@@ -3,13 +3,15 @@
 import asyncio
 import os
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from services.cli.inspection import Inspection
 from services.cli.main import app
+from services.composition.backends import Backends, Found
+from services.composition.table import BACKENDS
 from services.runtime.settings import Settings
 from tests.support.cluster import Cluster
 from tests.support.issuer import new_key, running_issuer
@@ -53,7 +55,7 @@ def test_looking_makes_nothing_and_says_what_would_be_made(tmp_path: Path, monke
     monkeypatch.delenv("FANOUT_JWT_SECRET")
     code, output = run("check")
     assert code == 0
-    assert f"{tmp_path / 'data' / 'log.db'} is made at the first start" in line_of(output, "log")
+    assert f"{tmp_path / 'data' / 'log.db'} is created at the first start" in line_of(output, "log")
     assert f"puts in {tmp_path / 'data' / 'jwt-secret'}" in line_of(output, "tokens")
     assert list(tmp_path.iterdir()) == []
 
@@ -115,6 +117,14 @@ def test_a_misspelt_name_is_weak(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "weak  FANOUT_INSTANSE_ID: is no setting; did you mean FANOUT_INSTANCE_ID?" in output
 
 
+def test_problems_come_first_then_what_is_weak_then_what_is_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FANOUT_NATS_URL", f"nats://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("FANOUT_JWT_SECRET", "short")
+    kinds = [line.split()[0] for line in run("check")[1].splitlines()]
+    assert kinds == sorted(kinds, key=["bad", "weak", "ok"].index)
+    assert set(kinds) == {"bad", "weak", "ok"}
+
+
 def test_servers_that_answer_are_good_and_no_stream_is_made(
     monkeypatch: pytest.MonkeyPatch, nats_server: NatsServer, redis_url: str
 ) -> None:
@@ -124,7 +134,7 @@ def test_servers_that_answer_are_good_and_no_stream_is_made(
     for _ in range(2):
         code, output = run("check")
         assert code == 0
-        assert "its streams are made at the first start" in line_of(output, "log")
+        assert "its streams are created at the first start" in line_of(output, "log")
     assert "weak  tokens: fanout serve needs FANOUT_JWT_SECRET or FANOUT_JWKS_URL" in output
     assert run("migrate")[0] == 0
     assert line_of(run("check")[1], "log") == "ok log NATS JetStream, 8 partitions"
@@ -143,10 +153,13 @@ def test_a_url_that_leads_to_a_server_of_another_kind(
 
 
 def test_a_crash_hides_no_other_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def crash(_: Inspection) -> str:
+    async def crash(_: Backends) -> Found:
         raise LookupError(SECRET)
 
-    monkeypatch.setattr(Inspection, "presence", crash)
+    rows = [
+        replace(row, embedded=replace(row.embedded, look=crash)) if row.name == "presence" else row for row in BACKENDS
+    ]
+    monkeypatch.setattr("services.cli.check.BACKENDS", tuple(rows))
     code, output = run("check")
     assert code == 1
     assert line_of(output, "presence").startswith("bad presence unexpected LookupError")
@@ -214,4 +227,4 @@ def test_the_help_says_the_exit_codes(command: str) -> None:
     result = CliRunner().invoke(app, [command, "--help"])
     said = " ".join(result.output.split())
     assert "0 " in said
-    assert "2 the settings are" in said
+    assert "2 the settings are wrong" in said

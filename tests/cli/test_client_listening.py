@@ -103,7 +103,7 @@ async def test_it_resumes_exactly_where_it_was_after_a_drop() -> None:
     notices = shown.notices.getvalue().splitlines()
     assert [line.partition(" in ")[0] for line in notices] == [
         "connected as alice; Ctrl-C ends it",
-        "draining (1012); again",
+        "draining (1012); reconnecting",
         "connected as alice; Ctrl-C ends it",
         MISSED,
     ]

@@ -63,14 +63,15 @@ def test_a_misspelt_name_is_said_beside_the_error_that_it_leads_to(monkeypatch: 
     assert "weak  FANOUT_JWKS_URI: is no setting; did you mean FANOUT_JWKS_URL?" in result.stderr
 
 
-def test_a_service_says_where_it_keeps_what_is_embedded_and_its_name_in_each_line(tmp_path: Path) -> None:
+def test_a_service_says_what_it_runs_on_and_its_name_in_each_line(tmp_path: Path) -> None:
     result = fanout("serve", "message-writer")
     assert result.exit_code == 2
-    assert "FANOUT_NATS_URL: services that run apart need" in result.stderr
+    assert "FANOUT_NATS_URL: services that run in separate processes need" in result.stderr
     lines = [json.loads(line) for line in result.stderr.splitlines() if line.startswith("{")]
     assert {line["service"] for line in lines} == {"message-writer"}
-    (said,) = [line for line in lines if line["event"] == "embedded, for one machine"]
-    assert said["parts"] == ["memberships in SQLite", "messages in SQLite"]
+    (said,) = [line for line in lines if line["event"] == "backends"]
+    assert said["messages"] == "SQLite, embedded"
+    assert said.keys() & {"presence", "bus", "tokens"} == set()
     assert said["data_dir"] == str(tmp_path / "data")
 
 

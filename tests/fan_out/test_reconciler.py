@@ -22,7 +22,7 @@ async def rig() -> AsyncIterator[Rig]:
 
 def _is_suspended(engine: Engine, instance: str = "notif-1") -> bool:
     """Whether the instance gets no stored event; resumes it if it was suspended."""
-    return engine.release(instance)
+    return engine.resume(instance)
 
 
 async def test_an_instance_whose_lease_is_not_renewed_is_kept_while_its_digests_come(rig: Rig) -> None:
@@ -96,8 +96,8 @@ async def test_a_worker_that_starts_while_nobody_can_renew_learns_of_instances_b
     await rig.look()
     assert rig.reconciler.complete.is_set(), "nobody can say how many instances there are"
     await instance.digest()
-    assert rig.engine.release("notif-1"), "no stored event goes there before all its users are placed"
-    rig.engine.hold("notif-1")
+    assert rig.engine.resume("notif-1"), "no stored event goes there before all its users are placed"
+    rig.engine.suspend("notif-1")
     rig.memberships.down = False
     await until(lambda: rig.users() == ["alice", "bob"], "its presence set was asked for")
     await until(lambda: not rig.reconciler.is_suspended("notif-1"), "it gets events again")
@@ -113,8 +113,8 @@ async def test_an_instance_that_is_cut_off_from_the_bus_and_keeps_its_lease_hold
         await cut_off.lease()
         await rig.pass_time(1)
     assert rig.reconciler.complete.is_set()
-    assert rig.engine.release("notif-1"), "no stored event goes there before all its users are placed"
-    rig.engine.hold("notif-1")
+    assert rig.engine.resume("notif-1"), "no stored event goes there before all its users are placed"
+    rig.engine.suspend("notif-1")
     cut_off.answers = True
     await rig.pass_time(3, cut_off)
     await until(lambda: rig.users() == ["alice"])

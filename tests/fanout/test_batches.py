@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fanout
-from fanout import Engine, InvalidEvent, Record, decode_batch, message_frame, text_frame
+from fanout import BatchEvent, Engine, InvalidEvent, decode_batch, message_frame, text_frame
 from fanout.ids import new_message_id
 from tests.support.stored import stored_message
 
@@ -20,7 +20,7 @@ def _engine(**users: list[str]) -> Engine:
     return engine
 
 
-def _records(engine: Engine, instance: str) -> list[Record]:
+def _records(engine: Engine, instance: str) -> list[BatchEvent]:
     payloads = [payload for name, payload in engine.drain(force=True) if name == instance]
     return [record for payload in payloads for record in decode_batch(payload)]
 
@@ -291,7 +291,7 @@ def test_foreign_bytes_are_a_value_error_or_records(payload: bytes, versioned: b
         records = decode_batch(b"\x01" + payload if versioned else payload)
     except ValueError:
         return
-    assert all(isinstance(record, Record) for record in records)
+    assert all(isinstance(record, BatchEvent) for record in records)
 
 
 def test_a_batch_that_is_cut_is_a_value_error() -> None:
@@ -312,13 +312,13 @@ def test_an_instance_on_hold_learns_at_its_release_that_it_may_have_missed_every
     engine.open_lane(5, 1, 10)
     engine.route_stored(5, 11, "c", EVENT)
     engine.drain(force=True)
-    engine.hold("ann")
+    engine.suspend("ann")
     assert engine.route_stored(5, 12, "c", EVENT) == 2
     assert engine.route("c", EVENT) == 2
     engine.mark()
     assert [(record.lane, record.seq) for record in _records(engine, "ann")] == [(0, 0)]
-    assert engine.release("ann")
-    assert not engine.release("ann")
+    assert engine.resume("ann")
+    assert not engine.resume("ann")
     engine.mark()
     [mark] = _records(engine, "ann")
     assert (mark.prev, mark.seq) == (12, 12)
@@ -326,11 +326,11 @@ def test_an_instance_on_hold_learns_at_its_release_that_it_may_have_missed_every
 
 def test_a_hold_of_an_instance_that_nobody_is_on_yet_holds_it_later() -> None:
     engine = Engine(flush_interval=60)
-    engine.hold("ann")
+    engine.suspend("ann")
     engine.user_online("ann", "ann", ["c"])
     engine.open_lane(5, 1, 10)
     engine.route_stored(5, 11, "c", EVENT)
     assert _records(engine, "ann") == []
-    engine.release("ann")
+    engine.resume("ann")
     engine.route_stored(5, 12, "c", EVENT)
     assert [(record.prev, record.seq) for record in _records(engine, "ann")] == [(11, 12)]

@@ -45,7 +45,7 @@ def _calls(value: Any) -> list[Callable[[Engine], object]]:
         lambda engine: engine.route_user(value, EVENT),
         lambda engine: engine.route_stored(1, 1, value, EVENT),
         lambda _: fanout.message_frame(1, 0, value, EVENT),
-        lambda _: fanout.roster_digest(["u", value]),
+        lambda _: fanout.presence_digest(["u", value]),
     ]
 
 
@@ -164,7 +164,7 @@ def test_the_unknown_is_empty(engine: Engine) -> None:
     assert engine.members("c") == {}
     assert engine.channels("u") == engine.locations("u") == frozenset()
     assert engine.users("i") == []
-    assert engine.digest("i") == (0, 0) == fanout.roster_digest([])
+    assert engine.digest("i") == (0, 0) == fanout.presence_digest([])
     assert not engine.is_member("u", "c")
     assert engine.user_offline("u", "i") == engine.drop_instance("i") == 0
     assert not engine.join("u", "c")
@@ -235,7 +235,7 @@ def test_long_answers_are_whole(engine: Engine) -> None:
     members = engine.members("hall")
     assert sorted(user for group in members.values() for user in group) == users
     assert members["i3"] == engine.users("i3") == users[3::10]
-    assert engine.digest("i3") == fanout.roster_digest(reversed(users[3::10]))
+    assert engine.digest("i3") == fanout.presence_digest(reversed(users[3::10]))
 
 
 def test_a_batch_falls_due() -> None:

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fanout import Engine, MembershipUnknown, decode_batch, roster_digest
+from fanout import Engine, MembershipUnknown, decode_batch, presence_digest
 
 USERS = ["ann", "ben", "cat", "dan"]
 CHANNELS = ["c1", "c2", "c3", "a-channel-whose-name-is-a-good-deal-longer"]
@@ -223,7 +223,7 @@ class EngineMachine(RuleBasedStateMachine):
         for instance in INSTANCES:
             roster = sorted(user for user, places in self.places.items() if instance in places)
             assert self.engine.users(instance) == roster
-            assert self.engine.digest(instance) == roster_digest(roster)
+            assert self.engine.digest(instance) == presence_digest(roster)
 
     @invariant()
     def the_counts_are_the_same(self) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from fanout import Engine, MembershipUnknown, decode_batch, roster_digest
+from fanout import Engine, MembershipUnknown, decode_batch, presence_digest
 
 EVENT = b'{"type":"hello"}'
 USERS = [f"user-{number}" for number in range(6)]
@@ -36,7 +36,7 @@ def _assert_sound(engine: Engine) -> None:
     for user in USERS:
         assert engine.locations(user) == {instance for instance, users in rosters.items() if user in users}
     for instance, users in rosters.items():
-        assert engine.digest(instance) == roster_digest(users)
+        assert engine.digest(instance) == presence_digest(users)
         entries |= {(channel, instance) for user in users for channel in engine.channels(user)}
     for channel in CHANNELS:
         members = {

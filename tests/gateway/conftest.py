@@ -8,10 +8,10 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.command.composition import build_commands
+from services.command.service import CommandService
 from services.gateway.app import Gateway, gateway_app
 from services.gateway.limiter import RateLimiter
-from services.query.composition import build_queries
+from services.query.service import QueryService
 from services.runtime.health import Health
 from tests.support.authenticator import StubAuthenticator
 from tests.support.faulty import (
@@ -50,8 +50,8 @@ class World:
 
     def gateway(self) -> Gateway:
         return Gateway(
-            commands=build_commands(self.log, self.memberships),
-            queries=build_queries(self.log, self.memberships, self.messages, self.presence),
+            commands=CommandService(self.log, self.memberships),
+            queries=QueryService(self.log, self.memberships, self.messages, self.presence),
             authenticator=self.authenticator,
             limiter=RateLimiter(2.0, 5, clock=self.clock),
             health=self.health,

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from fanout import roster_digest, workers
+from fanout import presence_digest, workers
 from fanout.ports.authenticator import Identity
 from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
 from fanout.workers import (
@@ -82,7 +82,7 @@ async def test_a_digest_says_who_is_here_as_they_come_and_go(rig: Rig) -> None:
     await rig.registry.remove(again)
     await rig.control.publish_digest()
     await until(lambda: len(rig.digests) == 4, "all heard")
-    expected = [roster_digest(users) for users in ([], ["alice", "bob"], ["alice"], [])]
+    expected = [presence_digest(users) for users in ([], ["alice", "bob"], ["alice"], [])]
     assert [(digest.users, digest.digest) for digest in rig.digests] == expected
     assert {(digest.instance, digest.incarnation, digest.stopped) for digest in rig.digests} == {
         ("notif-1", rig.control.incarnation, False)

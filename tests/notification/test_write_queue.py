@@ -10,7 +10,7 @@ import pytest
 import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 
-from fanout import Arrival, Chains, Engine, text_frame
+from fanout import Engine, InboundBatch, LaneProgress, text_frame
 from fanout.ports.authenticator import Identity
 from fanout.ports.socket import Socket, SocketClosed
 from services.adapters.websocket import serving_websockets
@@ -205,6 +205,6 @@ async def test_of_a_batch_that_is_spoilt_what_can_be_read_arrives(house: House) 
     worker.route("c", b'{"n":1}')
     [(_, batch)] = worker.drain(force=True)
     with pytest.raises(ValueError, match="cut"):
-        await house.write_queue.receive(Arrival(batch + batch[1:-1]), Chains())
+        await house.write_queue.receive(InboundBatch(batch + batch[1:-1]), LaneProgress())
     assert await client.recv() == '{"n":1}'
     await client.close()

@@ -40,13 +40,14 @@ def test_looking_makes_nothing(tmp_path: Path) -> None:
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for directory in (tmp_path / "file", tmp_path / "file" / "data"):
-        assert f"{tmp_path / 'file'} is no folder" in refusal(directory)
+        assert f"{tmp_path / 'file'} is not a directory" in refusal(directory)
 
 
 def test_one_that_cannot_be_written_is_said_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Asked of the operating system by its answer alone: whoever runs the tests may be allowed everything.
     monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != tmp_path)
-    assert f"{tmp_path} cannot be written; change its rights, or set another folder" in refusal(tmp_path / "data")
+    remedy = "change its permissions, or set another directory"
+    assert f"{tmp_path} cannot be written; {remedy}" in refusal(tmp_path / "data")
     with pytest.raises(ConfigurationError):
         make_data_dir(tmp_path / "data")
     assert list(tmp_path.iterdir()) == []

@@ -48,7 +48,7 @@ def test_the_variables_of_the_clients_are_known_where_they_are_read(monkeypatch:
     assert unknown_variables() == []
     Path(".env").write_text("FANOUT_URL=x\n")
     (line,) = unknown_variables()
-    assert line.startswith("FANOUT_URL in .env: is read from the environment alone")
+    assert line.startswith("FANOUT_URL in .env: is read from the environment only")
 
 
 def test_what_kubernetes_tells_of_a_service_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:

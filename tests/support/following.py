@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from fanout import Engine, roster_digest
+from fanout import Engine, presence_digest
 from fanout.keys import PresenceChange
 from fanout.ports.presence import Lease
 from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
@@ -49,7 +49,7 @@ class Instance:
             await self.rig.bus.publish(worker_inbox("worker-1"), msgspec.json.encode(sent))
 
     async def digest(self, *, stopped: bool = False) -> None:
-        users, digest = roster_digest(self.users)
+        users, digest = presence_digest(self.users)
         notice = PresenceDigest(self.name, self.incarnation, users, digest, stopped)
         await self.rig.bus.publish(PRESENCE_DIGESTS, msgspec.json.encode(notice))
         await settle()

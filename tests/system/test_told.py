@@ -18,7 +18,7 @@ from fanout.ports.memberships import Channel, Memberships
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.command.outbox import SWEEP_EVERY_S, Outbox
 from services.command.service import CommandService
-from services.composition.backends import MEMBERSHIPS_FILE
+from services.composition.data_files import MEMBERSHIPS_FILE
 from services.notification.instance import NotificationInstance
 from services.runtime.tasks import periodic
 from tests.support.clients import Caller, listening

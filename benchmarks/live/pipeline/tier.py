@@ -23,7 +23,7 @@ from fanout.ports.memberships import Channel
 from fanout.subjects import MESSAGES
 from services.adapters.nats.connection import connect
 from services.adapters.sqlite.memberships import SqliteMemberships
-from services.composition.backends import MEMBERSHIPS_FILE
+from services.composition.data_files import MEMBERSHIPS_FILE
 
 _FANOUT: Final = [sys.executable, "-P", "-c", "from services.cli.main import app; app()"]
 _READY_WITHIN_S: Final = 60.0

@@ -20,7 +20,7 @@ from fanout.subjects import MESSAGES, instance_events
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.presence import EmbeddedPresence
-from services.notification.composition import running_notification
+from services.composition.notification import running_notification
 from services.notification.instance import NotificationPorts
 from services.runtime.health import Health
 from services.runtime.logging import configure_logging

@@ -19,7 +19,7 @@ from benchmarks.live.stalls.stores import (
     until,
 )
 from benchmarks.live.stalls.watching import Stalls, cue, on_a_loop, watched
-from fanout import roster_digest
+from fanout import presence_digest
 from fanout.ids import new_device_id
 from fanout.keys import PresenceChange
 from fanout.ports.authenticator import Identity
@@ -147,7 +147,7 @@ async def _rosters(settings: StallsSettings, stage: Stage) -> Stalls:
             session = Session(Client(user), Identity(user, _EXPIRES_AT), "phone", INSTANCE, budget=1 << 20)
             instance.registry.add(session)
             await asyncio.sleep(0)
-        digest = await asyncio.to_thread(roster_digest, users)
+        digest = await asyncio.to_thread(presence_digest, users)
         stage.ready()
         await cue(stage)
         async with watched() as watch:

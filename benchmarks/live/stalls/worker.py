@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from benchmarks.live.parts import Stage
 from benchmarks.live.stalls.stores import VISITOR, StallsSettings, Stores, WrongOutcomeError, opened, until
 from benchmarks.live.stalls.watching import Stalls, cue, on_a_loop, watched
-from fanout import roster_digest
+from fanout import presence_digest
 from fanout.events import timestamp
 from fanout.keys import PresenceChange
 from fanout.ports.presence import Lease
@@ -46,7 +46,7 @@ class Peer:
 
     async def hold(self, users: Sequence[str]) -> None:
         """Hold these users from now on; nobody is told but by the next digest."""
-        digest = await asyncio.to_thread(roster_digest, users)  # the instance's work, and not the worker's
+        digest = await asyncio.to_thread(presence_digest, users)  # the instance's work, and not the worker's
         self.placed.clear()
         self._users, self._digest = list(users), digest
 

@@ -16,11 +16,12 @@ use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config as Checker, Runner, thread};
 
-use crate::engine::{Config, Engine};
-use crate::ids::Ids;
+use crate::engine::core::{Config, Engine};
+use crate::names::ids::Ids;
 
 const USERS: [&str; 3] = ["ann", "ben", "cat-whose-name-is-no-longer-inline"];
-/// More than one window of them, and several of each shard in it, so that shards are let go while others are yet to come.
+/// More than one window of them, and several of each shard in it, so that shards are let go while others are yet to
+/// come.
 const CHANNELS: [&str; 10] =
     ["c0", "c1", "c2", "c3", "a-channel-with-a-name-that-is-no-longer-inline", "c5", "c6", "c7", "c8", "c9"];
 const INSTANCES: [&str; 2] = ["i0", "i1"];

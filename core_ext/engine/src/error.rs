@@ -3,7 +3,28 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::snapshot::Refusal;
+/// The version of the snapshot format. Any change of what the file may hold is another version.
+pub(crate) const SNAPSHOT_VERSION: u32 = 1;
+
+/// Why a file is no snapshot that can be restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The file is something else.
+    #[error("not a snapshot")]
+    Foreign,
+    /// The file is of another format.
+    #[error("version {0}, this build reads {SNAPSHOT_VERSION}")]
+    Version(u32),
+    /// The end is missing, or there is more behind it.
+    #[error("cut")]
+    Cut,
+    /// Some bytes are not those that were written.
+    #[error("its checksum differs")]
+    Checksum,
+    /// The bytes are those that were written, and make no sense.
+    #[error("inconsistent: {0}")]
+    Inconsistent(&'static str),
+}
 
 /// Every error of the engine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,4 @@
-"""Authentication: whose token this is."""
+"""Authentication: which user a token belongs to."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,15 +7,15 @@ from fanout.errors import FanoutError
 
 
 class TokenRefused(FanoutError):  # noqa: N818 - as the tree in `fanout.errors`
-    """A token that proves nothing. `code` says why.
+    """The token was refused. `code` says why.
 
-    The text is the same for all whose signature was not verified. For a token that its issuer did sign, it names what
-    is wrong with a claim.
+    The text is the same for every token whose signature is not valid. For a token with a valid signature, it names the
+    claim that is wrong.
 
     Args:
         code: `token_missing`, `token_malformed`, `token_algorithm`, `token_key`, `token_signature`, `token_expired`,
             `token_audience`, `token_issuer`, `token_user` or `token_claims`.
-        detail: what is wrong, for people; nothing secret, and at most 100 bytes.
+        detail: what is wrong, for people. It is at most 100 bytes long and contains nothing secret.
 
     Attributes:
         code: as given.
@@ -28,21 +28,21 @@ class TokenRefused(FanoutError):  # noqa: N818 - as the tree in `fanout.errors`
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a valid token proves."""
+    """The content of a valid token."""
 
     user_id: str
     expires_at: float
-    """Unix time, in seconds, from which on the token is worth nothing; what clocks may differ by is in it."""
+    """Unix time in seconds at which the token expires, with the allowance for clocks that differ added."""
 
 
 class Authenticator(Protocol):
     """Verifies tokens."""
 
     async def verify(self, token: str) -> Identity:
-        """Whose token it is.
+        """Verify a token.
 
         Raises:
             TokenRefused: it is malformed, expired, signed by another key or algorithm, or names no user.
-            Unavailable: the key to check it with cannot be had now.
+            Unavailable: the key to verify it with cannot be fetched now.
         """
         ...

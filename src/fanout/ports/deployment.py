@@ -1,4 +1,4 @@
-"""The deployment: its id, and what it keeps of its streams. Part of the membership store; contract section 4."""
+"""The deployment: its id, and its records of the log's streams. The membership store keeps both; contract section 4."""
 
 from typing import Protocol
 
@@ -6,28 +6,31 @@ from fanout.log_record import LogRecord
 
 
 class Deployment(Protocol):
-    """What makes processes, stores and streams belong together."""
+    """The id that all processes, stores and streams of one installation carry, so that another's are refused."""
 
     async def existing_id(self) -> str | None:
-        """The deployment's id, or None where none was made yet."""
+        """Return the deployment's id, or None if none was made yet."""
         ...
 
     async def make_id(self, wanted: str | None = None) -> str:
-        """Make the deployment's id, unless there is one; the one that holds.
+        """Make the deployment's id, unless there is one already.
 
         Args:
-            wanted: the id that the streams carry, where the store is to take it over; None for a new one.
+            wanted: the id to take, such as the one that existing streams carry; None for a new one.
+
+        Returns:
+            the id that is kept, which is the earlier one where there was one.
         """
         ...
 
     async def log_record(self, stream: str) -> LogRecord | None:
-        """What is kept of a stream, or None before the first word."""
+        """Return the record of a stream, or None if none was kept yet."""
         ...
 
     async def replace_log_record(self, stream: str, record: LogRecord) -> bool:
-        """Keep the next record of a stream, where what is kept has the generation before: the first writer wins.
+        """Replace the record of a stream, if the kept one has the generation before: the first writer wins.
 
         Returns:
-            whether it is kept now.
+            whether `record` is kept now.
         """
         ...

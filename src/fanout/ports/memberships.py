@@ -1,8 +1,8 @@
-"""Memberships: who may read what, and which changes of that are still to be told. Contract sections 4 and 6.
+"""The membership store: channels, their members, and the changes that the log still lacks. Contract sections 4 and 6.
 
-A change of a membership and the duty to tell it on the log are one write, of one document for each user and channel.
-No method needs a transaction over several documents: a call that changes several makes each change by itself, and each
-change that was made carries its duty to be told, whatever became of the call.
+There is one document for each user and channel. A change of it is *told* when its event has been appended to the log;
+until then it is *untold*. The change and its mark `untold` are one write, so no change is forgotten, even if the caller
+dies before it appends the event. No method needs a transaction over several documents.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 ENDED_KEPT_S: Final = 3_600
-"""How long the document of a membership that ended is kept after it was told, in seconds."""
+"""Seconds for which the document of an ended membership is kept after the end was told."""
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A channel's own document, without the first members that are still to be told."""
+    """The document of a channel, without its first members."""
 
     channel_id: str
     name: str
@@ -26,15 +26,15 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The document of a user and a channel, as the newest change left it.
+    """The document of a user and a channel, after the newest change.
 
     Attributes:
         membership_id: of this membership: a user who joins again gets another.
         version: of this change. It rises with each change of the same user and channel, also after the document was
             deleted, and is at least the time of the change in microseconds since 1970.
         joined_at: when the membership began.
-        left_at: when it ended; None while it lasts. One that ended is no membership.
-        untold: whether the change is still to be told.
+        left_at: when it ended; None while it lasts.
+        untold: whether the event of the newest change is not on the log yet.
     """
 
     channel_id: str
@@ -52,14 +52,14 @@ class Memberships(Protocol):
     async def create(self, channel: Channel, members: Sequence[str], *, told: bool = False) -> list[Membership]:
         """Create a channel with its first members.
 
-        The channel's document holds the first members until `creation_told`. A store that writes a channel and its
-        members apart writes that document first; where the call ends before the members are written,
+        The channel's document holds the first members until `creation_told`. A store that writes the channel and its
+        members separately writes the channel first; if the call ends before the members are written,
         `resume_creation` writes them.
 
         Args:
             channel: the document.
-            members: the first members, none twice.
-            told: nobody has to be told: no service runs yet that could have missed the change.
+            members: the first members, each once.
+            told: write the changes as told, for a store that is filled before any service runs.
 
         Returns:
             the memberships, in the order given.
@@ -70,32 +70,33 @@ class Memberships(Protocol):
         ...
 
     async def channel(self, channel_id: str) -> Channel | None:
-        """The channel's document, or None."""
+        """Return the channel's document, or None."""
         ...
 
     async def unfinished(self, limit: int) -> list[str]:
-        """The ids of up to `limit` channels whose first members were not all told, as far as the store knows."""
+        """Return the ids of up to `limit` channels for which `creation_told` was not called yet."""
         ...
 
     async def resume_creation(self, channel_id: str) -> list[Membership] | None:
-        """Write the first members of an unfinished channel who have no document yet.
+        """Write the first members of an unfinished channel that have no document yet.
 
-        A user who has a document keeps it as it is: who has left since does not come back.
+        An existing document stays as it is: a user who has left in the meantime is not added again.
 
         Returns:
-            the documents of the first members, or None where there is nothing to finish.
+            the documents of the first members, or None if the channel is finished or does not exist.
         """
         ...
 
     async def creation_told(self, channel_id: str) -> None:
-        """All first members were told: the channel's document holds them no more."""
+        """Remove the first members from the channel's document, as all of them were told."""
         ...
 
     async def add(self, channel_id: str, user_ids: Sequence[str], joined_at: str) -> list[Membership]:
-        """Make users members; a user who is a member already keeps that membership.
+        """Make users members. A user who is a member already keeps that membership.
 
         Returns:
-            the memberships of all these users, old and new, in the order given. Those that are `untold` are to be told.
+            the memberships of all these users, old and new, in the order given. The caller appends the events of those
+            that are `untold`.
 
         Raises:
             ChannelNotFound: there is no such channel.
@@ -106,62 +107,62 @@ class Memberships(Protocol):
         """End a membership.
 
         Returns:
-            the membership that ended, now or earlier: where it is `untold`, it is to be told. None where the store
-            knows of none.
+            the membership that ended, now or earlier; if it is `untold`, the caller appends its event. None if the
+            store has no document of this user and channel.
         """
         ...
 
     async def membership(self, channel_id: str, user_id: str) -> Membership | None:
-        """The document of a user and a channel, also of a membership that ended, while the store keeps it."""
+        """Return the document of a user and a channel, or None. Ended memberships are kept for `ENDED_KEPT_S`."""
         ...
 
     async def is_member(self, channel_id: str, user_id: str) -> bool:
-        """Whether the user is a member now."""
+        """Return whether the user is a member now."""
         ...
 
     async def channels_of(self, user_id: str) -> list[str]:
-        """The ids of the user's channels, sorted."""
+        """Return the ids of the user's channels, sorted."""
         ...
 
     async def members_of(self, channel_id: str) -> list[str]:
-        """The ids of the channel's members, sorted."""
+        """Return the ids of the channel's members, sorted."""
         ...
 
     async def untold(self, limit: int) -> list[Membership]:
-        """Up to `limit` memberships whose newest change is still to be told, by rising version."""
+        """Return up to `limit` memberships whose newest change is untold, by rising version."""
         ...
 
     async def count_untold(self) -> int:
-        """The number of memberships whose newest change is still to be told."""
+        """Return the number of memberships whose newest change is untold."""
         ...
 
     async def renew(self, memberships: Sequence[Membership]) -> list[Membership]:
-        """Give untold changes a version of now.
+        """Give untold changes a new version, made from the current time.
 
         Returns:
-            the documents with their new versions, without those that have changed or were told meanwhile.
+            the documents with their new versions, without those that were changed or told in the meantime.
         """
         ...
 
     async def told(self, memberships: Sequence[Membership]) -> None:
-        """These changes were told. A document whose version is another by now stays as it is."""
+        """Mark changes as told. A document that has another version by now stays as it is."""
         ...
 
     async def changed_since(self, version: int, *, limit: int, after: Membership | None = None) -> list[Membership]:
-        """Read a page of the memberships that have this version or a newer one, those that ended included.
+        """Read a page of the memberships with at least this version, ended ones included.
 
         Args:
-            version: the lowest.
-            limit: the most that the page has. The last page has fewer.
-            after: the last membership of the page before.
+            version: the lowest version.
+            limit: the maximum number of memberships. The last page has fewer.
+            after: the last membership of the previous page; None for the first page.
 
         Returns:
-            the page, by rising version. What changes while the pages are read comes again at their end.
+            the page, by rising version. A membership that changes while the pages are read comes again on a later page.
         """
         ...
 
     async def prune(self, limit: int) -> int:
-        """Delete up to `limit` documents of memberships that ended and were told `ENDED_KEPT_S` ago; their number."""
+        """Delete up to `limit` documents of memberships whose end was told `ENDED_KEPT_S` ago; return their number."""
         ...
 
     async def ping(self) -> None:

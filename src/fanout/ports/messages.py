@@ -1,4 +1,4 @@
-"""Messages: the history of channels. Contract section 6."""
+"""The message store: the history of channels. Contract section 6."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -7,15 +7,15 @@ from fanout.events import StoredMessage
 
 
 class Position(NamedTuple):
-    """A place in the order of the log, at a message or between two."""
+    """A position in the order of the log, at a message or between two messages."""
 
     seq: int
     message_id: str = ""
-    """Empty: the place just below every message of this `seq`."""
+    """Empty: the position just below every message of this `seq`."""
 
 
 class LogPlace(NamedTuple):
-    """An event of the log whose message was stored."""
+    """The position of an event of the log, with the time at which the log stored it."""
 
     seq: int
     stored_ns: int
@@ -23,32 +23,38 @@ class LogPlace(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A part of a channel's history."""
+    """One page of a channel's history."""
 
     messages: list[StoredMessage]
     """Newest first."""
     next_seq: int | None = None
-    """The `seq` of the message that follows the page in the direction of reading; None where none does."""
+    """The `seq` of the message that follows the page in the direction of reading; None at the end."""
 
 
 class Messages(Protocol):
     """The message store. Messages are ordered by `seq`, and those of one `seq` by `message_id`."""
 
     async def write(self, messages: Sequence[StoredMessage], newest: LogPlace | None = None) -> None:
-        """Store messages durably, and with them the newest place that the log was seen to hold.
+        """Store messages durably. A message that is stored already stays as it is.
 
-        A message that the store has already stays as it is, except that a higher `seq` moves it there: after a log
-        that went back, the same message comes again under a new number. Two messages never replace each other,
-        whatever their `seq`.
+        Its `seq` alone may change, to a higher one: when the log lost its newest events, the same message can come
+        again under a new number. Two different messages never replace each other, whatever their `seq`.
+
+        Args:
+            messages: to store.
+            newest: the newest event of the log that was read so far; it is stored in the same transaction.
+
+        Raises:
+            Unavailable: the store cannot be reached, and nothing was stored.
         """
         ...
 
     async def newest_place(self) -> LogPlace | None:
-        """The highest place that was stored with messages: the log is to hold it still."""
+        """Return the highest `newest` that was stored, or None. A log that does not hold this event has lost events."""
         ...
 
     async def position_of(self, channel_id: str, message_id: str) -> Position | None:
-        """The place of a message in a channel, or None where the store does not have it in that channel."""
+        """Return the position of a message, or None if the channel does not have it."""
         ...
 
     async def history(
@@ -60,24 +66,28 @@ class Messages(Protocol):
         limit: int = 50,
         max_bytes: int | None = None,
     ) -> Page:
-        """A page of a channel.
+        """Read a page of a channel.
 
         Args:
-            channel_id: which channel.
-            before: only messages below this place.
-            after: only messages above this place; the page then holds the oldest ones above it.
-            limit: the page holds at most so many messages.
-            max_bytes: the JSON of the page's messages has at most so many bytes, but one message is always in it.
+            channel_id: the channel.
+            before: only messages below this position.
+            after: only messages above this position; the page then holds the oldest ones above it.
+            limit: the maximum number of messages.
+            max_bytes: the maximum length of the messages' JSON, in bytes. One message is returned however long it is.
         """
         ...
 
     async def cursor_key(self) -> bytes:
-        """A random key of 32 bytes that the store makes once and keeps: the same for all who open this store.
+        """Return the random key of 32 bytes that cursors are signed with.
 
-        Cursors are signed with it.
+        The store makes it once and keeps it, so every process that opens this store gets the same key.
         """
         ...
 
     async def ping(self) -> None:
-        """Return when the store answers."""
+        """Return when the store answers.
+
+        Raises:
+            Unavailable: it does not.
+        """
         ...

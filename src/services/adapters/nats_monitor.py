@@ -1,4 +1,4 @@
-"""What nats-server tells of itself over HTTP (`http_port`, or `-m`), and over NATS does not."""
+"""The monitoring port of nats-server (`http_port`, or `-m`): what it says over HTTP only."""
 
 from typing import Any, Final
 
@@ -11,13 +11,13 @@ _NANOSECONDS: Final = 1_000_000_000
 
 
 async def sync_interval(url: str) -> float | None:
-    """How often a server writes what JetStream has acknowledged through to the disk.
+    """Ask a server how often it syncs what JetStream has acknowledged to the disk.
 
     Args:
         url: of the monitoring port, `http://host:port`.
 
     Returns:
-        seconds; 0.0 where it does so before it acknowledges; None where the server does not say.
+        seconds; 0.0 if it syncs before it acknowledges; None if the server does not say it.
 
     Raises:
         Unavailable: no nats-server with JetStream answers there.

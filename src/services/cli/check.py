@@ -1,19 +1,23 @@
-"""`fanout check` and `fanout migrate`: the configuration and each dependency, a line each."""
+"""`fanout check` and `fanout migrate`: the settings and each backend, a line each."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from enum import StrEnum
-from typing import Annotated, Final, NamedTuple
+from functools import partial
+from typing import Annotated, Any, Final, NamedTuple, get_type_hints
 
 import structlog
 import typer
 
 from fanout import FanoutError
-from services.cli.inspection import Found, Inspection
 from services.cli.lines import Kind, say
 from services.cli.run import EXIT_FAILED, EXIT_SETTINGS, settings_or_exit, warnings_of
-from services.composition.backends import Backends
+from services.composition.backends import Backend, Backends, Found, inspections, needed_rows
+from services.composition.running import Services
+from services.composition.services import EVERY_SERVICE, SERVICES
+from services.composition.table import BACKENDS
+from services.composition.this_machine import LISTEN
 from services.runtime.health import Health
 from services.runtime.settings import ConfigurationError, Settings
 
@@ -23,29 +27,20 @@ _NAME_WIDTH: Final = 12
 
 log = structlog.get_logger(__name__)
 
+_UP: Final = "up"
+CHECKED: Final[Mapping[str, Services]] = {_UP: EVERY_SERVICE, **{name: (each,) for name, each in SERVICES.items()}}
+"""What can be checked, by name; `up` is every service."""
+
+Checked = StrEnum("Checked", {name.replace("-", "_"): name for name in CHECKED})  # type: ignore[misc]
+
 Attempt = Callable[[], Awaitable[Found]]
 """Returns what is good, in words; raises what is not."""
-
-_UP: Final = "up"
-_STORED: Final = ("log", "durability", "memberships")
-NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    _UP: (*_STORED, "messages", "bus", "presence", "tokens", "snapshot", "ws_listen", "listen"),
-    "gateway": (*_STORED, "messages", "presence", "tokens", "listen"),
-    "fanout": (*_STORED, "bus", "presence", "snapshot", "listen"),
-    "notification": (*_STORED, "bus", "presence", "tokens", "ws_listen", "listen"),
-    "message-writer": (*_STORED, "messages", "listen"),
-}
-"""What each service needs, as methods of `Inspection`; `fanout up` needs it all."""
-
-Checked = StrEnum("Checked", {name.replace("-", "_"): name for name in NEEDS})  # type: ignore[misc]
-
-
 Attempts = Callable[[Settings, Backends], Mapping[str, Attempt]]
 """By name, in the order in which they are made."""
 
 
 class Line(NamedTuple):
-    """What is said of one thing."""
+    """A line of the output."""
 
     kind: Kind
     text: str
@@ -54,12 +49,12 @@ class Line(NamedTuple):
 def check(
     service: Annotated[
         Checked | None,
-        typer.Argument(help="Check what this service needs to be started here; without one, everything."),
+        typer.Argument(help="Check what this service needs in order to start here. Without a name: everything."),
     ] = None,
 ) -> None:
-    """Say of each setting and each dependency whether it is good, problems first. Nothing is made or changed.
+    """Check each setting, server and store; print problems first. Nothing is created or changed.
 
-    Exit code: 0 all is good, 1 a dependency is bad, 2 the settings are.
+    Exit code: 0 no problem was found, 1 a server or a store has a problem, 2 the settings are wrong.
     """
     settings = settings_or_exit()
     about = [Line("ok", f"{variable}={shown}") for variable, shown in settings.described()]
@@ -75,21 +70,23 @@ def migrate(
         bool,
         typer.Option(
             "--adopt",
-            help="Take over stores and streams that are in use and carry no deployment's id, or have the membership "
-            "store take over the id that the streams carry. What carries another id is refused all the same.",
+            help="Also take over stores and streams that hold data but carry no deployment's id; and where the "
+            "membership store is new, give it the id that the streams carry. A store that carries another id is "
+            "refused in any case.",
         ),
     ] = False,
 ) -> None:
-    """Create what the stores and the log need: files, schemas, streams, a secret. What is there stays.
+    """Create the files, schemas, streams and the secret that are missing. Existing data stays as it is.
 
-    Exit code: 0 all is there, 1 a dependency is bad, 2 the settings are.
+    Exit code: 0 everything is there, 1 a server or a store has a problem, 2 the settings are wrong.
     """
     settings = settings_or_exit()
     _report([], asyncio.run(_try_each(settings, _openings, alone=True, adopt=adopt)))
 
 
 def _missing_to_serve(settings: Settings) -> list[str]:
-    if settings.nats_url and settings.redis_url and not (settings.jwt_secret or settings.jwks_url):
+    servers = all(getattr(settings, row.setting) for row in BACKENDS if row.server)
+    if servers and not (settings.jwt_secret or settings.jwks_url):
         return ["tokens: fanout serve needs FANOUT_JWT_SECRET or FANOUT_JWKS_URL; fanout up does not"]
     return []
 
@@ -98,12 +95,12 @@ async def _try_each(
     settings: Settings, attempts: Attempts, *, alone: bool, adopt: bool = False
 ) -> list[tuple[int, list[Line]]]:
     async with AsyncExitStack() as stack:
-        backends = Backends(settings, Health(), stack, alone=alone, adopt=adopt)
+        backends = Backends(BACKENDS, settings, Health(), stack, alone=alone, adopt=adopt)
         return [await _try(name, attempt) for name, attempt in attempts(settings, backends).items()]
 
 
 def _report(about: list[Line], tried: list[tuple[int, list[Line]]]) -> None:
-    """Say it all, the worst first, and end with the exit code that it stands for."""
+    """Print the lines, the worst first, and end with the worst exit code."""
     lines = about + [line for _, found in tried for line in found]
     for line in sorted(lines, key=lambda line: _WORST_FIRST.index(line.kind)):
         say(line.kind, line.text)
@@ -111,36 +108,39 @@ def _report(about: list[Line], tried: list[tuple[int, list[Line]]]) -> None:
         raise typer.Exit(code)
 
 
-def _inspections_for(service: str | None) -> Attempts:
-    def inspections(settings: Settings, backends: Backends) -> Mapping[str, Attempt]:
-        inspection = Inspection(settings, backends, starting=service is not None)
-        return {name: getattr(inspection, name) for name in NEEDS[service or _UP]}
+def checked_rows(services: Services) -> list[Backend[Any]]:
+    """The rows of the backends that some services need."""
+    ports = [port for service in services for port in get_type_hints(service.ports).values()]
+    return needed_rows(BACKENDS, ports)
 
-    return inspections
+
+def _inspections_for(service: str | None) -> Attempts:
+    services, starting = CHECKED[service or _UP], service is not None
+
+    def attempts(settings: Settings, backends: Backends) -> Mapping[str, Attempt]:
+        looks = [named for row in checked_rows(services) for named in inspections(row).items()]
+        local = [*(check for each in services for check in each.checks), LISTEN]
+        return {
+            **{name: partial(look, backends) for name, look in looks},
+            **{name: partial(look, settings, starting) for name, look in local},
+        }
+
+    return attempts
 
 
 def _openings(settings: Settings, backends: Backends) -> Mapping[str, Attempt]:
-    def opened(what: str, open_it: Callable[[], Awaitable[object]]) -> Attempt:
+    def opened(row: Backend[Any]) -> Attempt:
         async def attempt() -> Found:
-            await open_it()
-            return Found(what)
+            await backends.open(row.ports[0])
+            return Found(row.adapter(settings).description)
 
         return attempt
 
-    async def authenticator() -> object:
-        return backends.authenticator()
-
-    return {
-        "log": opened("NATS JetStream" if settings.nats_url else "SQLite, embedded", backends.log),
-        "presence": opened("Redis" if settings.redis_url else "embedded", backends.presence),
-        "memberships": opened("SQLite, embedded", backends.memberships),
-        "messages": opened("SQLite, embedded", backends.messages),
-        "tokens": opened(", ".join(settings.jwt_algorithms), authenticator),
-    }
+    return {row.name: opened(row) for row in BACKENDS if row.migrated}
 
 
 async def _try(name: str, attempt: Attempt) -> tuple[int, list[Line]]:
-    """How it went, in lines, and the exit code that it stands for."""
+    """The exit code of one attempt, and its lines."""
     column = name.ljust(_NAME_WIDTH)
     try:
         async with asyncio.timeout(CHECK_WITHIN_S):
@@ -151,7 +151,7 @@ async def _try(name: str, attempt: Attempt) -> tuple[int, list[Line]]:
         code = EXIT_SETTINGS if isinstance(error, ConfigurationError) else EXIT_FAILED
         return code, [Line("bad", f"{column} {error}")]
     except Exception as error:
-        # One that crashes must not hide what the others find. Its text may quote a secret; the log redacts.
+        # A check that crashes must not hide the others. Its text may quote a secret, which the log redacts.
         log.debug("check crashed", check=name, exc_info=error)
         unexpected = f"{column} unexpected {type(error).__name__}; FANOUT_LOG_LEVEL=debug shows where"
         return EXIT_FAILED, [Line("bad", unexpected)]

@@ -1,4 +1,4 @@
-"""The small clients: `fanout token`, `fanout send` and `fanout listen`."""
+"""The client commands: `fanout token`, `fanout send` and `fanout listen`."""
 
 import asyncio
 import functools
@@ -23,24 +23,27 @@ _NOTHING_TO_SIGN_WITH: Final = (
     "`fanout up` that has run, or give --token"
 )
 
-Url = Annotated[str, typer.Option(help="The gateway.", envvar=URL_VARIABLE)]
-Token = Annotated[str, typer.Option(help="A token to use instead of signing one.", envvar=TOKEN_VARIABLE)]
+Url = Annotated[str, typer.Option(help="The address of the gateway.", envvar=URL_VARIABLE)]
+Token = Annotated[
+    str,
+    typer.Option(help="The token to use. Without it, one is signed with the configured secret.", envvar=TOKEN_VARIABLE),
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def signed_token(user_id: str, ttl: float = DEFAULT_TTL_S) -> str:
-    """A token for a user, by the configured secret or the embedded one.
+    """Sign a token for a user, with the configured secret or with the one in the data directory.
 
     Args:
-        user_id: whose.
+        user_id: the user.
         ttl: seconds until it expires.
 
     Raises:
         ClientError: there is no secret.
-        ConfigurationError: the settings cannot be read.
-        InvalidId: `user_id` is no id.
+        ConfigurationError: the settings are wrong.
+        InvalidId: `user_id` is not a valid id.
     """
     settings = load_settings()
     secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else stored_secret(settings.data_dir)
@@ -50,27 +53,29 @@ def signed_token(user_id: str, ttl: float = DEFAULT_TTL_S) -> str:
 
 
 def tokens_of(user: str, token: str) -> Callable[[], str]:
-    """What gives a token for each call as a user: the one that was given, or a fresh one.
+    """Return a function that gives the token for each call of a user.
 
     Args:
         user: the user id.
-        token: empty to sign one.
+        token: the token for every call; empty to sign a new one for each.
 
     Raises:
         ClientError: the token is of another user.
-        InvalidId: `user` is no id.
+        InvalidId: `user` is not a valid id.
     """
     check_id(user, "the user id")
     if not token:
         return lambda: signed_token(user)
     claimed = claimed_user(token, load_settings().jwt_user_claim)
     if claimed not in (None, user):
-        raise ClientError(f"the token is of {printable(str(claimed))}, not of {user}: name that user, or leave it out")
+        raise ClientError(
+            f"the token is of {printable(str(claimed))}, not of {user}: give that user's id, or no --token"
+        )
     return lambda: token
 
 
 def shows_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Make a command say what went wrong in words, and exit with 1."""
+    """Decorate a command: an error is printed without a traceback, and the exit code is 1."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -85,22 +90,22 @@ def shows_errors(command: Callable[P, R]) -> Callable[P, R]:
 
 @shows_errors
 def token(
-    user: Annotated[str, typer.Argument(help="The user id that the token is for.")],
+    user: Annotated[str, typer.Argument(help="The id of the user.")],
     ttl: Annotated[int, typer.Option(min=1, help="Seconds until it expires.")] = DEFAULT_TTL_S,
 ) -> None:
-    """Print a token for a user."""
+    """Print a signed token for a user."""
     typer.echo(signed_token(user, ttl))
 
 
 @shows_errors
 def send(
-    channel: Annotated[str, typer.Argument(help="The channel id.")],
-    text: Annotated[str, typer.Argument(help="The message.")],
-    user: Annotated[str, typer.Option("--as", help="The user id that sends it.")],
+    channel: Annotated[str, typer.Argument(help="The id of the channel.")],
+    text: Annotated[str, typer.Argument(help="The text of the message.")],
+    user: Annotated[str, typer.Option("--as", help="The id of the user who sends it.")],
     url: Url = DEFAULT_URL,
     token: Token = "",
 ) -> None:
-    """Send a message, and print its id."""
+    """Send a message to a channel, and print its id."""
     check_id(channel, "the channel id")
     rest = Rest(url, tokens_of(user, token))
     typer.echo(asyncio.run(rest.send_message(channel, text)))
@@ -108,13 +113,13 @@ def send(
 
 @shows_errors
 def listen(
-    user: Annotated[str, typer.Argument(help="The user id to listen as.")],
+    user: Annotated[str, typer.Argument(help="The id of the user who listens.")],
     url: Url = DEFAULT_URL,
     token: Token = "",
     *,
-    json: Annotated[bool, typer.Option("--json", help="Print each frame as it comes, a line each.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print each frame as one line of JSON.")] = False,
 ) -> None:
-    """Print what happens in a user's channels, until interrupted."""
+    """Print the events of a user's channels until Ctrl-C."""
     rest = Rest(url, tokens_of(user, token))
     listener = Listener(rest, Screen(Console(highlight=False), Console(stderr=True), raw=json))
     try:

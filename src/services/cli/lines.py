@@ -1,4 +1,4 @@
-"""Lines for people: a word in colour that says how good it is, then what there is to say."""
+"""Output for people: each line begins with a coloured word that says how severe it is."""
 
 from typing import Final, Literal
 
@@ -15,12 +15,12 @@ _err = Console(highlight=False, soft_wrap=True, stderr=True)
 
 
 def say(kind: Kind, text: str) -> None:
-    """A line on standard output."""
+    """Print a line to standard output."""
     _out.print(_line(kind, text))
 
 
 def complain(kind: Kind, text: str) -> None:
-    """A line on standard error."""
+    """Print a line to standard error."""
     _err.print(_line(kind, text))
 
 

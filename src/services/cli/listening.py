@@ -1,4 +1,4 @@
-"""Listening over a WebSocket, through drops: what came meanwhile is in the history, and that is said."""
+"""A client that listens over a WebSocket, and reconnects when the connection drops."""
 
 import asyncio
 import random
@@ -20,7 +20,7 @@ MAX_FRAME: Final = 16 * 1024 * 1024
 FIRST_DELAY_S: Final = 0.5
 LONGEST_DELAY_S: Final = 5.0
 
-MISSED: Final = "messages sent meanwhile are not shown: read them with channels.history"
+MISSED: Final = "messages sent during the interruption are not shown: read them with channels.history"
 
 _FINAL: Final = {
     4401: "the server refused the token",
@@ -29,12 +29,16 @@ _FINAL: Final = {
 
 
 def backoff(attempt: int) -> float:
-    """Seconds to wait before the `attempt`-th try in a row, from 0; jittered, so that a herd spreads out."""
+    """Seconds to wait before a retry, with jitter, so that many clients do not reconnect at once.
+
+    Args:
+        attempt: the number of failures in a row before this try, from 0.
+    """
     return random.uniform(0.5, 1.0) * min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(attempt, 10))  # noqa: S311
 
 
 class Position:
-    """How far this client has come: what it hands back to resume exactly there; contract section 3."""
+    """The position of the last frame that this client saw, which it sends to resume there; contract section 3."""
 
     def __init__(self) -> None:
         self._seq = 0
@@ -42,7 +46,7 @@ class Position:
         self._last_seen = ""
 
     def see(self, frame: dict[str, Any]) -> None:
-        """Take note of a frame from the server."""
+        """Record the position of a frame from the server."""
         self._last_seen = timestamp()
         if frame.get("type") == "heartbeat.ok":
             self._seq = max(self._seq, int(frame.get("seq") or 0))
@@ -51,7 +55,7 @@ class Position:
             self._parts[part] = max(self._parts.get(part, 0), int(frame["seq"]))
 
     def resume(self) -> dict[str, Any]:
-        """The fields of the auth frame; none before anything was seen."""
+        """The fields for the auth frame; empty before the first frame was seen."""
         if not self._last_seen:
             return {}
         if not self._seq and not self._parts:
@@ -60,12 +64,12 @@ class Position:
 
 
 class Screen:
-    """Where frames and notices are shown.
+    """Prints frames and notices.
 
     Args:
-        out: for frames.
-        notices: for what is about the connection.
-        raw: show frames as they came, a line each.
+        out: gets the frames.
+        notices: gets the messages about the connection.
+        raw: print frames as they were received, a line each.
     """
 
     def __init__(self, out: Console, notices: Console, *, raw: bool = False) -> None:
@@ -74,7 +78,7 @@ class Screen:
         self._raw = raw
 
     def frame(self, text: str, frame: dict[str, Any]) -> None:
-        """Show a frame from the server."""
+        """Print a frame from the server."""
         if self._raw:
             self._out.file.write(text + "\n")
             self._out.file.flush()
@@ -82,7 +86,7 @@ class Screen:
             self._out.print(line)
 
     def notice(self, text: str) -> None:
-        """Say something about the connection."""
+        """Print a message about the connection."""
         self._notices.print(Text(text, style="dim"))
 
 
@@ -90,8 +94,8 @@ class Listener:
     """One device that listens.
 
     Args:
-        rest: names the WebSocket address, and has the tokens.
-        screen: shows what comes.
+        rest: asks for the WebSocket address, and gives the tokens.
+        screen: prints the frames.
     """
 
     def __init__(self, rest: Rest, screen: Screen) -> None:
@@ -107,7 +111,7 @@ class Listener:
         """Listen until cancelled.
 
         Raises:
-            ClientError: the first connection failed, or the server will not have this client again.
+            ClientError: the first connection failed, or the server refuses this client for good.
         """
         attempt = 0
         while True:
@@ -117,11 +121,11 @@ class Listener:
             if not self._connected_before:
                 raise ClientError(reason)
             delay = backoff(attempt)
-            self._screen.notice(f"{reason}; again in {delay:.1f} s")
+            self._screen.notice(f"{reason}; reconnecting in {delay:.1f} s")
             await asyncio.sleep(delay)
 
     async def _connect_once(self) -> str:
-        """Listen on one connection until it drops; why it did."""
+        """Listen on one connection until it drops, and return why it did."""
         try:
             url = await self._rest.websocket_url()
             async with connect(url, compression=None, open_timeout=OPEN_TIMEOUT_S, max_size=MAX_FRAME) as socket:
@@ -150,7 +154,7 @@ class Listener:
                 due = min(due, clock() + self._take(str(text)))
 
     def _take(self, text: str) -> float:
-        """Handle a frame; the seconds between heartbeats from now on."""
+        """Handle a frame, and return the seconds between heartbeats."""
         frame = _decoded(text)
         if frame.get("type") == "auth.ok":
             self._welcomed = True
@@ -177,7 +181,7 @@ def _reason(closed: ConnectionClosed) -> str:
         raise ClientError(f"{_FINAL[code]} ({code})") from closed
     if code is None or closed.rcvd is None:
         return "the connection dropped"
-    # What stands behind the semicolon tells a client what to do, and this one does it.
+    # The text after the semicolon tells a client what to do, which this one does by itself.
     why = printable(closed.rcvd.reason.partition(";")[0])
     return f"{why or 'the connection dropped'} ({code})"
 
@@ -193,12 +197,12 @@ def _decoded(text: str) -> dict[str, Any]:
 
 
 def printable(text: str) -> str:
-    """The text without what could steer a terminal: other people wrote it."""
+    """The text without control characters: other users wrote it, and they could control the terminal."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def describe(frame: dict[str, Any]) -> Text | None:
-    """A frame for people to read, or None for one that tells them nothing."""
+    """A frame as text for people, or None for one that they need not see."""
     kind = frame.get("type")
     message = frame.get("message")
     if kind in {"message.new", "thread.reply"} and isinstance(message, dict):
@@ -209,8 +213,8 @@ def describe(frame: dict[str, Any]) -> Text | None:
     if kind in {"member.joined", "member.left"}:
         return Text(f"#{channel} {user} {'joined' if kind == 'member.joined' else 'left'}", style="italic")
     if kind == "full_refresh_required":
-        lost = "the log lost messages, or was replaced" if frame.get("reason") == "log_reset" else "too long away"
-        return Text(f"{lost}: read what you show again with channels.history", style="yellow")
+        lost = "the log lost messages, or was replaced" if frame.get("reason") == "log_reset" else "away for too long"
+        return Text(f"{lost}: read the channels again with channels.history", style="yellow")
     if kind == "error":
         return Text(f"{printable(str(message))} ({printable(str(frame.get('code')))})", style="red")
     return None

@@ -1,14 +1,15 @@
-"""The command `fanout` and its sub-commands."""
+"""The command `fanout`: its own sub-commands, and those of entry points, which are imported when they are used."""
 
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from services.cli import bench, check, client, run
+from services.cli import check, client, run
+from services.cli.plugins import PluginGroup
 
 app = typer.Typer(
-    help="Fanout: the real-time tier of a chat platform.",
+    cls=PluginGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -21,7 +22,6 @@ app.command()(check.migrate)
 app.command()(client.token)
 app.command()(client.send)
 app.command()(client.listen)
-app.add_typer(bench.app, name="bench")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -37,4 +37,8 @@ def main(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Set nothing here: settings come from the environment, prefix FANOUT_, and from `.env`."""
+    """Fanout is the real-time tier of a chat platform: it delivers each message to all members of its channel.
+
+    Settings are environment variables that begin with FANOUT_, or lines of a file .env in the working directory.
+    `fanout check` lists them all.
+    """

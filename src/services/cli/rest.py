@@ -1,4 +1,4 @@
-"""The REST calls that the small clients make."""
+"""The REST calls of the client commands."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -14,24 +14,24 @@ MAX_PORT: Final = 65_535
 _REMEDIES: Final = {
     "token_signature": "the token is signed with another secret than the server's: "
     "set FANOUT_JWT_SECRET to that of the server, here or where the token was made",
-    "token_expired": "the token has expired: make another",
+    "token_expired": "the token has expired: make a new one",
 }
-"""What whoever typed the command can do, where the server, which tells strangers nothing, does not say it."""
+"""What the user of the command can do, by error code. The server does not tell clients without a valid token."""
 
 
 class ClientError(FanoutError):
-    """What went wrong, in words for whoever typed the command."""
+    """An error with a text for the user of the command."""
 
 
 class Rest:
-    """A gateway, as one user.
+    """Calls a gateway as one user.
 
     Args:
-        url: of the gateway.
-        token: gives a token for the next call.
+        url: the address of the gateway.
+        token: returns the token for the next call.
 
     Raises:
-        ClientError: the address is none.
+        ClientError: `url` is not the address of a gateway.
     """
 
     def __init__(self, url: str, token: Callable[[], str]) -> None:
@@ -39,7 +39,7 @@ class Rest:
         self.token = token
 
     async def send_message(self, channel: str, text: str) -> str:
-        """Send a message; its id.
+        """Send a message, and return its id.
 
         Raises:
             ClientError: the gateway refused it, or cannot be reached.
@@ -48,7 +48,7 @@ class Rest:
         return str((await self._call("POST", "chat.sendMessage", body))["message_id"])
 
     async def websocket_url(self) -> str:
-        """Where to connect.
+        """Ask for the WebSocket address to connect to.
 
         Raises:
             ClientError: no instance has room, or the gateway cannot be reached.
@@ -62,7 +62,7 @@ class Rest:
                 response = await http.request(method, f"{self._url}/api/v1/{path}", json=body, headers=headers)
                 return _answer(response)
         except UnicodeEncodeError as error:
-            raise ClientError("the token is none: it has characters that no token has") from error
+            raise ClientError("the token is not valid: it has characters that no token has") from error
         except httpx.HTTPError as error:
             raise ClientError(f"{self._url} cannot be reached: {str(error) or type(error).__name__}") from error
 
@@ -71,9 +71,9 @@ def _checked(url: str) -> str:
     try:
         address = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise ClientError(f"{url} is no address: {error}") from error
+        raise ClientError(f"{url} is not an address: {error}") from error
     if address.scheme not in {"http", "https"} or not address.host or (address.port or 0) > MAX_PORT:
-        raise ClientError(f"{url} is no address of a gateway, as in http://127.0.0.1:8080")
+        raise ClientError(f"{url} is not the address of a gateway, as in http://127.0.0.1:8080")
     return url.rstrip("/")
 
 
@@ -83,7 +83,7 @@ def _answer(response: httpx.Response) -> dict[str, Any]:
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        raise ClientError(f"the answer, {response.status_code}, is not from a Fanout gateway")
+        raise ClientError(f"the answer (status {response.status_code}) is not from a Fanout gateway")
     if response.is_error:
         code = str(document.get("code", ""))
         detail = _REMEDIES.get(code) or document.get("detail") or document.get("title") or response.reason_phrase

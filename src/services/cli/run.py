@@ -2,11 +2,11 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from functools import partial
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final, NoReturn, get_type_hints
 
 import structlog
 import typer
@@ -15,7 +15,10 @@ import uvloop
 from fanout import FanoutError
 from services.cli.client import DEFAULT_URL
 from services.cli.lines import complain
-from services.composition.deployment import EVERYTHING, SERVICES, Deployment, Starter, running
+from services.composition.backends import needed_rows
+from services.composition.running import Services, running
+from services.composition.services import EVERY_SERVICE, SERVICES
+from services.composition.table import BACKENDS
 from services.runtime.lifecycle import Process, run_until_stopped, spare_the_loop
 from services.runtime.logging import configure_logging
 from services.runtime.settings import ConfigurationError, Settings, load_settings
@@ -30,30 +33,32 @@ EXIT_SETTINGS: Final = 2
 ServiceName = StrEnum("ServiceName", {name.replace("-", "_"): name for name in SERVICES})  # type: ignore[misc]
 
 
-def up() -> None:
-    """Run every service in this process; what is not configured runs embedded.
+_SERVICES_HELP: Final = "The service. " + "; ".join(f"{name} {each.help}" for name, each in SERVICES.items()) + "."
 
-    Exit code: 0 it was stopped, 1 something failed, 2 the settings are bad.
+
+def up() -> None:
+    """Run every service in this process. Without settings it needs no server: data is kept in files.
+
+    Exit code: 0 it was stopped, 1 something failed, 2 the settings are wrong.
     """
     settings = settings_or_exit("up")
-    embedded = [name for name, url in (("log and bus", settings.nats_url), ("presence", settings.redis_url)) if not url]
-    _run(settings, EVERYTHING, embedded, alone=True)
+    _run(settings, EVERY_SERVICE, alone=True)
 
 
-def serve(service: Annotated[ServiceName, typer.Argument(help="Which service.")]) -> None:
-    """Run one service, beside others that share its NATS, Redis and data.
+def serve(service: Annotated[ServiceName, typer.Argument(help=_SERVICES_HELP)]) -> None:
+    """Run one service. Others run in other processes, with the same NATS, Redis and data directory.
 
-    Exit code: 0 it was stopped, 1 something failed, 2 the settings are bad.
+    Exit code: 0 it was stopped, 1 something failed, 2 the settings are wrong.
     """
     settings = settings_or_exit(service.value)
-    _run(settings, SERVICES[service.value], [], alone=False)
+    _run(settings, (SERVICES[service.value],), alone=False)
 
 
 def settings_or_exit(service: str = "") -> Settings:
-    """The settings, or their errors on standard error and exit code 2.
+    """Read the settings and configure logging. Wrong settings are printed to standard error, with exit code 2.
 
     Args:
-        service: that this process runs, if any; its log lines name it.
+        service: the service that this process runs, which its log lines name; empty for a command that runs none.
     """
     try:
         settings = load_settings()
@@ -66,12 +71,12 @@ def settings_or_exit(service: str = "") -> Settings:
 
 
 def warnings_of(settings: Settings) -> list[str]:
-    """What can be run with but should not be, and names that were misspelt, a line each."""
+    """Settings that work but should be changed, and names that no setting has, a line each."""
     return [*settings.warnings(), *unknown_variables()]
 
 
 def exit_with(error: FanoutError) -> NoReturn:
-    """Say what is wrong and end: 2 for a configuration that cannot be run with, 1 for anything else."""
+    """Print what is wrong and end with an exit code: 2 for wrong settings, 1 for anything else."""
     wrong = isinstance(error, ConfigurationError)
     lines = error.lines if isinstance(error, ConfigurationError) else [str(error)]
     for line in lines:
@@ -80,7 +85,7 @@ def exit_with(error: FanoutError) -> NoReturn:
 
 
 def next_steps(settings: Settings) -> list[str]:
-    """What whoever started everything on a terminal may want to know, a line each."""
+    """Where the services answer and what to try next, a line each, for a person at a terminal."""
     url = f"http://{settings.listen.from_here()}" if settings.listen.port else _ANY_PORT
     option = "" if url == DEFAULT_URL else f" --url {url}"
     return [
@@ -91,27 +96,30 @@ def next_steps(settings: Settings) -> list[str]:
     ]
 
 
-def _run(settings: Settings, starters: Sequence[Starter], embedded: list[str], *, alone: bool) -> None:
+def backends_in_words(settings: Settings, services: Services) -> dict[str, str]:
+    """What each port of some services runs on, by the name of its row."""
+    ports = [port for service in services for port in get_type_hints(service.ports).values()]
+    return {row.name: row.adapter(settings).description for row in needed_rows(BACKENDS, ports)}
+
+
+def _run(settings: Settings, services: Services, *, alone: bool) -> None:
     for line in warnings_of(settings):
         log.warning(line)
-    parts = [*embedded, "memberships in SQLite", "messages in SQLite"]
-    log.info("embedded, for one machine", parts=parts, data_dir=str(settings.data_dir.absolute()))
-    grace_s = settings.drain_grace_s if Deployment.start_gateway in starters else 0.0
-    services = partial(_running, settings, starters=tuple(starters), alone=alone)
+    log.info("backends", data_dir=str(settings.data_dir.absolute()), **backends_in_words(settings, services))
+    grace_s = settings.drain_grace_s if any(service.serves_rest for service in services) else 0.0
+    started = partial(_running, settings, services=services, alone=alone)
     spare_the_loop()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run_until_stopped(services, drain_timeout_s=settings.drain_timeout_s, grace_s=grace_s))
+            runner.run(run_until_stopped(started, drain_timeout_s=settings.drain_timeout_s, grace_s=grace_s))
     except FanoutError as error:
         exit_with(error)
     log.info("stopped")
 
 
 @asynccontextmanager
-async def _running(
-    settings: Settings, process: Process, starters: tuple[Starter, ...], *, alone: bool
-) -> AsyncIterator[None]:
-    async with running(settings, process, starters, alone=alone):
+async def _running(settings: Settings, process: Process, services: Services, *, alone: bool) -> AsyncIterator[None]:
+    async with running(settings, process, services, BACKENDS, alone=alone):
         if alone and sys.stdout.isatty():
             for line in next_steps(settings):
                 typer.echo(line)

@@ -1,1 +1,1 @@
-"""Deployments: which adapters the settings name, and which services run in one process."""
+"""What runs where: the table of backends, the table of services, and the process in which they meet."""

@@ -30,7 +30,7 @@ class Suspensions:
             instance_id: which.
             stopped: the incarnation that said it has stopped, if one did.
         """
-        self._engine.hold(instance_id)
+        self._engine.suspend(instance_id)
         self._stopped.pop(instance_id, None)
         self._stopped[instance_id] = stopped
         if len(self._stopped) > REMEMBERED:
@@ -39,7 +39,7 @@ class Suspensions:
     def resume(self, instance_id: str) -> None:
         """Route stored events to the instance again."""
         del self._stopped[instance_id]
-        self._engine.release(instance_id)
+        self._engine.resume(instance_id)
 
     def has_stopped(self, instance_id: str, incarnation: str) -> bool:
         """Whether this incarnation said that it has stopped: its lease may still be there."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from fanout import Arrival, Chains, InvalidEvent, Record, message_frame, text_frame
+from fanout import BatchEvent, InboundBatch, InvalidEvent, LaneProgress, message_frame, text_frame
 from fanout.events import MemberLeft, decode_member_event
 from fanout.lanes import Lane, UnknownLane
 from fanout.ports.bus import Bus
@@ -46,11 +46,11 @@ class Inbox:
         self._log = events
         self._registry = registry
         self._order = order
-        self._batches: deque[Arrival] = deque()
+        self._batches: deque[InboundBatch] = deque()
         self._backlog = 0
         self._arrived = asyncio.Event()
         self._baseline = {MESSAGES: 0, META: 0}
-        self._chains = Chains()
+        self._chains = LaneProgress()
         self._watched: defaultdict[str, list[MembershipChanges]] = defaultdict(list)
 
     async def listen(self) -> None:
@@ -104,14 +104,14 @@ class Inbox:
             INBOX_OVERFLOWS.inc()
             return
         try:
-            self._batches.append(Arrival(payload))
+            self._batches.append(InboundBatch(payload))
         except ValueError as error:
             skip("batch", error)
             return
         self._backlog += len(payload)
         self._arrived.set()
 
-    async def _deliver(self, batch: Arrival) -> None:
+    async def _deliver(self, batch: InboundBatch) -> None:
         try:
             while (record := await self._registry.write_queue.receive(batch, self._chains)) is not None:
                 if record.lane:
@@ -121,23 +121,23 @@ class Inbox:
         except ValueError as error:
             skip("rest_of_batch", error)
 
-    def _deliver_ephemeral(self, record: Record) -> None:
+    def _deliver_ephemeral(self, record: BatchEvent) -> None:
         if record.channel is not None:
             self._registry.deliver(record.channel, record.frame, ephemeral=True, without=record.user)
         elif record.user is not None:
             self._registry.deliver_to_user(record.user, record.frame, ephemeral=True)
 
-    async def _handle_stored(self, record: Record) -> None:
+    async def _handle_stored(self, record: BatchEvent) -> None:
         try:
             lane = Lane.of_number(record.lane)
         except UnknownLane as error:
             skip("record", error)
             return
         self._advance(lane, self._upto(lane))  # so that the lane is known
-        verdict = self._chains.judge(record)
-        if verdict == "hole":
+        verdict = self._chains.check(record)
+        if verdict == "gap":
             await self._mend(lane, record.prev)
-            verdict = self._chains.judge(record)
+            verdict = self._chains.check(record)
         if verdict == "stale":
             STALE_DROPPED.inc(record.channel is not None)
             return

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 
-from fanout import Engine, roster_digest
+from fanout import Engine, presence_digest
 from services.notification.close_codes import SLOW_CONSUMER
 from services.notification.metrics import CONNECTIONS
 from services.notification.session import Session
@@ -42,7 +42,7 @@ class Registry:
         return list(self._by_user)
 
     def digest(self) -> tuple[int, int]:
-        """`fanout.roster_digest` of `users()`, kept up as they come and go, whatever their number."""
+        """`fanout.presence_digest` of `users()`, kept up as they come and go, whatever their number."""
         return len(self._by_user), self._users_hash
 
     def sessions_of(self, user_id: str) -> list[Session]:
@@ -123,7 +123,7 @@ class Registry:
 
     def _count_user(self, user_id: str, sign: int) -> None:
         # The hash of a roster is the sum of its users' own, modulo 2^64.
-        self._users_hash = (self._users_hash + sign * roster_digest([user_id])[1]) % (1 << 64)
+        self._users_hash = (self._users_hash + sign * presence_digest([user_id])[1]) % (1 << 64)
 
     def _of(self, user_id: str | None) -> Iterable[Session]:
         return () if user_id is None else self._by_user.get(user_id, {}).values()

@@ -6,7 +6,7 @@ from functools import partial
 
 import structlog
 
-from fanout import Arrival, Chains, Engine, Hub, Record
+from fanout import BatchEvent, Engine, Hub, InboundBatch, LaneProgress
 from services.notification.close_codes import INTERNAL_ERROR
 from services.notification.metrics import FRAMES_DROPPED, FRAMES_SENT, STALE_DROPPED
 from services.notification.session import Session
@@ -76,7 +76,7 @@ class WriteQueue:
             self._judge(self._sessions[number], frame, ephemeral=ephemeral)
         self._write_soon()
 
-    async def receive(self, arrival: Arrival, chains: Chains) -> Record | None:
+    async def receive(self, arrival: InboundBatch, chains: LaneProgress) -> BatchEvent | None:
         """Queue the events of a batch, as far as they are for the readers of their channels and nothing more.
 
         Returns:

@@ -1,4 +1,4 @@
-"""The folder of the embedded stores: made for its owner alone, and refused with the remedy."""
+"""The data directory: created for its owner alone; errors name the remedy."""
 
 import os
 from pathlib import Path
@@ -7,24 +7,24 @@ from typing import Final
 from services.runtime.settings import ConfigurationError
 
 _MODE: Final = 0o700
-_REMEDY: Final = "change its rights, or set another folder"
+_REMEDY: Final = "change its permissions, or set another directory"
 
 
 def make_data_dir(directory: Path) -> None:
-    """Make the folder, with its parents, where it is missing.
+    """Create the directory and its parents, if they are missing.
 
     Raises:
-        ConfigurationError: it cannot be made, or not be written.
+        ConfigurationError: it cannot be created or written.
     """
     check_data_dir(directory)
     try:
         directory.mkdir(mode=_MODE, parents=True, exist_ok=True)
     except OSError as error:
-        raise _refused(f"{directory} cannot be made ({error.strerror}); {_REMEDY}") from error
+        raise _refused(f"{directory} cannot be created ({error.strerror}); {_REMEDY}") from error
 
 
 def check_data_dir(directory: Path) -> None:
-    """Look whether the folder can be written, or be made where it is missing; nothing is made here.
+    """Check that the directory can be written, or created if it is missing. This creates nothing.
 
     Raises:
         ConfigurationError: it cannot.
@@ -33,7 +33,7 @@ def check_data_dir(directory: Path) -> None:
     try:
         existing = next(path for path in (absolute, *absolute.parents) if os.path.lexists(path))
         if not existing.is_dir():
-            raise _refused(f"{existing} is no folder; set another")
+            raise _refused(f"{existing} is not a directory; set another one")
         writable = os.access(existing, os.W_OK | os.X_OK)
     except OSError as error:
         raise _refused(f"{directory} cannot be reached ({error.strerror}); {_REMEDY}") from error

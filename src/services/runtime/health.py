@@ -1,4 +1,4 @@
-"""Health: is the process alive, and is it ready, with each dependency by name."""
+"""Health: whether the process is ready, and the state of each dependency by name."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry, Gauge
 from fanout.errors import FanoutError
 
 Check = Callable[[], Awaitable[None]]
-"""Returns when the dependency answers; raises `Degraded` where the process can do without it for now, and another
-`FanoutError`, an `OSError` or a `TimeoutError` where it does not answer."""
+"""Returns when the dependency answers. Raises `Degraded` if the process can work without it for now, and another
+`FanoutError`, an `OSError` or a `TimeoutError` if it does not answer."""
 
 CHECK_TIMEOUT_S: Final = 2.0
 OK: Final = "ok"
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 class Degraded(FanoutError):  # noqa: N818 - as the tree in `fanout.errors`
-    """The dependency is away and the process does without it. The text is shown: it holds nothing secret."""
+    """The dependency does not answer, and the process works without it. `/readyz` shows the text: nothing secret."""
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -42,22 +42,22 @@ class _Entry(msgspec.Struct):
 class _Result(msgspec.Struct, frozen=True):
     text: str
     hinders: bool
-    """Whether the process is not ready for it."""
+    """Whether the process is not ready because of it."""
 
 
 class Health:
     """The named checks of a process.
 
     Args:
-        timeout: seconds that each check may take; they run side by side.
-        registry: gets the figures; None: none are kept.
+        timeout: seconds that each check may take. The checks run concurrently.
+        registry: gets the metrics; None: there are none.
     """
 
     def __init__(self, timeout: float = CHECK_TIMEOUT_S, registry: CollectorRegistry | None = None) -> None:
         self._timeout = timeout
         self._checks: dict[str, _Entry] = {}
         self._hinders = ""
-        """Why the process is not ready, whatever its dependencies say."""
+        """Why the process is not ready, independently of its checks; empty if it may be ready."""
         registry = registry or CollectorRegistry()
         self._ready = Gauge("fanout_ready", "Whether the process can do its work", registry=registry)
         self._degraded = Gauge("fanout_degraded", "Whether it is ready though something is wrong", registry=registry)
@@ -66,30 +66,30 @@ class Health:
         )
 
     def add(self, name: str, check: Check, *, required: bool = True) -> None:
-        """Add a check, in place of one of the same name.
+        """Add a check. It replaces one of the same name.
 
         Args:
             name: of the dependency.
-            check: tells whether it is good.
-            required: whether the process is not ready without it; else it is degraded. A dependency that one part of
-                the process requires stays required.
+            check: returns if the dependency works, and raises if not.
+            required: whether the process is not ready without it; otherwise it is degraded. A dependency that one
+                service of the process requires stays required.
         """
         known = self._checks.get(name)
         self._checks[name] = _Entry(check, required or (known is not None and known.required))
 
     @contextmanager
     def starting(self) -> Iterator[None]:
-        """Be not ready within the context: parts are still to come, and their checks with them."""
+        """Report the process as not ready while the context lasts: its services are starting."""
         self._hinders = "starting"
         yield
         self._hinders = ""
 
     def drain(self) -> None:
-        """Be ready no more: the process is stopping."""
+        """Report the process as not ready from now on: it is stopping."""
         self._hinders = "draining"
 
     async def report(self) -> Readiness:
-        """Run every check, and keep the figures."""
+        """Run every check, and update the metrics."""
         results = dict(zip(self._checks, await asyncio.gather(*map(self._run, self._checks.values())), strict=True))
         if self._hinders:
             results["process"] = _Result(self._hinders, hinders=True)
@@ -108,10 +108,10 @@ class Health:
         except Degraded as error:
             return _Result(str(error), hinders=False)
         except (FanoutError, OSError) as error:
-            # The text may name an address with its password: the kind must do, the logs have the rest.
+            # The text may contain an address with its password, so only the kind is shown.
             return _Result(type(error).__name__, entry.required)
         except Exception as error:
-            log.exception("a check of health crashed")
+            log.exception("a health check crashed")
             return _Result(f"unexpected {type(error).__name__}", hinders=True)
         return _Result(OK, hinders=False)
 

@@ -1,4 +1,4 @@
-"""A process's life: start, run until a signal or a failure, drain, end in bounded time."""
+"""The lifecycle of a process: start, run until a signal or a failure, drain, end in bounded time."""
 
 import asyncio
 import contextlib
@@ -14,13 +14,13 @@ import structlog
 log = structlog.get_logger(__name__)
 
 SWITCH_INTERVAL_S: Final = 0.001
-"""How long a thread may run Python before the event loop, if it waits, gets its turn: 5 ms by default, and the loop may
-not stand still so long."""
+"""Seconds for which another thread may hold the GIL while the event loop waits for it. Python's default of 5 ms is too
+long for the loop."""
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Process:
-    """What the parts of a process share: when to stop, and which of them failed."""
+    """What the services of a process share: the signal to stop, and the first failure."""
 
     def __init__(self) -> None:
         self.stopping = asyncio.Event()
@@ -29,24 +29,24 @@ class Process:
         self._told: list[Callable[[], None]] = []
 
     def on_stop(self, told: Callable[[], None]) -> None:
-        """Have `told` called as soon as the process is to stop, before its parts drain."""
+        """Call `told` when the process is asked to stop, before its services drain."""
         self._told.append(told)
 
     def stop(self) -> None:
-        """Ask the process to drain and end."""
+        """Ask the process to drain and to end."""
         if not self.stopping.is_set():
             self.stopping.set()
             for told in self._told:
                 told()
 
     def fail(self, error: BaseException) -> None:
-        """A part has failed: the process must not live on without it. The first failure is kept."""
+        """Stop the process, since a part of it has failed. The first failure is kept."""
         self.failure = self.failure or error
         self._failed.set()
         self.stop()
 
     async def stopped(self, grace_s: float) -> None:
-        """Wait until the parts are to drain: at the stop and `grace_s` more, or at a failure."""
+        """Wait until the services should drain: `grace_s` seconds after the request to stop, or at a failure."""
         await self.stopping.wait()
         log.info("draining", grace_s=grace_s)
         with contextlib.suppress(TimeoutError):
@@ -55,10 +55,10 @@ class Process:
 
 
 def spare_the_loop() -> None:
-    """Have the interpreter hold up an event loop as little as it can. Call it once, when everything is imported."""
+    """Tune the interpreter for short pauses of the event loop. Call this once, after all imports."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.collect()
-    gc.freeze()  # to look through what was imported, which is never garbage, holds the loop for 15 ms each time
+    gc.freeze()  # imported modules are never garbage, and scanning them stops the loop for 15 ms each time
 
 
 async def run_until_stopped(
@@ -68,11 +68,11 @@ async def run_until_stopped(
 
     Args:
         services: starts them on entering; drains them on leaving, in reverse order.
-        drain_timeout_s: after it, draining is cut short by cancelling. A second signal does so at once.
-        grace_s: how long the services go on as before after the signal, for those who still send them work.
+        drain_timeout_s: seconds after which draining is cancelled. A second signal cancels it at once.
+        grace_s: seconds for which the services go on after the signal, for clients that still send them work.
 
     Raises:
-        BaseException: what made a service fail, or fail to start.
+        BaseException: the error of the service that failed, or that did not start.
     """
     process = Process()
     running = asyncio.create_task(_run(services, process, grace_s), name="services")
@@ -106,7 +106,7 @@ async def _run(
 
 
 async def _cancel_when_stopped(process: Process, starting: "asyncio.Task[None]") -> None:
-    """A start that waits for a server must end when it is asked to."""
+    """Cancel a start that waits for a server, when the process is asked to stop."""
     await process.stopping.wait()
     starting.cancel()
 
@@ -121,7 +121,9 @@ async def _drained(running: "asyncio.Task[None]", timeout_s: float) -> None:
     done, _ = await asyncio.wait((running,), timeout=timeout_s)
     if not done:
         log.warning(
-            "drain took too long, cut short", timeout_s=timeout_s, waiting=sorted(map(_where, asyncio.all_tasks()))
+            "draining took too long and was cancelled",
+            timeout_s=timeout_s,
+            waiting=sorted(map(_where, asyncio.all_tasks())),
         )
         running.cancel()
         await asyncio.wait((running,), timeout=1.0)
@@ -130,6 +132,6 @@ async def _drained(running: "asyncio.Task[None]", timeout_s: float) -> None:
 
 
 def _where(task: "asyncio.Task[object]") -> str:
-    """A task and the place where it waits."""
+    """The name of a task and the functions in which it waits."""
     places = [f"{frame.f_code.co_name}:{frame.f_lineno}" for frame in task.get_stack(limit=3)]
     return f"{task.get_name()} in {' > '.join(places)}"

@@ -1,4 +1,4 @@
-"""Sockets to listen on, for whatever is served on them."""
+"""TCP sockets to listen on."""
 
 import socket
 
@@ -6,12 +6,12 @@ from services.runtime.settings import Address, cannot_listen
 
 
 def listen_on(address: Address, variable: str, backlog: int) -> socket.socket:
-    """A TCP socket that listens. `[::]` takes IPv4 as well, whatever the system's default is.
+    """Open a TCP socket that listens. `[::]` accepts IPv4 as well, whatever the system's default is.
 
     Args:
-        address: where; port 0 takes any free one.
+        address: the host and the port; port 0 takes any free port.
         variable: the setting that names it, without the prefix.
-        backlog: how many connections may wait to be accepted.
+        backlog: the number of connections that may wait to be accepted.
 
     Raises:
         ConfigurationError: the address cannot be listened on.
@@ -25,18 +25,18 @@ def listen_on(address: Address, variable: str, backlog: int) -> socket.socket:
 
 
 def try_to_bind(address: Address) -> None:
-    """Return where the address can be listened on now. Nobody can connect to it meanwhile.
+    """Check that the address can be listened on now. No client can connect to it while it is checked.
 
     Raises:
-        OSError: it cannot.
+        OSError: it cannot be listened on.
     """
     _bound(address).close()
 
 
 def _bound(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    # The protocol is named, for asyncio turns Nagle's delay off only on sockets that say they are TCP: without
-    # it, answers on a connection that was used before come 40 ms late.
+    # The protocol must be given: asyncio turns Nagle's delay off only on sockets that say they are TCP. Without it,
+    # answers on a connection that was used before come 40 ms late.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

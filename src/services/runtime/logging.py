@@ -1,4 +1,4 @@
-"""Logging: structlog for all of the process, the standard library's loggers included, on standard error."""
+"""Logging: structlog for the whole process, the standard library's loggers included, on standard error."""
 
 import logging
 import re
@@ -13,14 +13,14 @@ REDACTED: Final = "[redacted]"
 
 _SECRET_KEY: Final = re.compile(r"token|authorization|secret|password|cookie|credential", re.IGNORECASE)
 _QUIET: Final = ("httpx", "httpcore", "uvicorn.error", "websockets")
-"""Libraries that tell of each request or connection at `info`."""
+"""Libraries that log each request or connection at `info`."""
 
 _JWT: Final = re.compile(r"\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?")
 _URL_PASSWORD: Final = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor: no value under a secret's name, no token and no URL's password in any text."""
+    """A structlog processor that removes values under secret names, and tokens and URL passwords in any text."""
     for key, value in event.items():
         event[key] = _clean(key, value)
     return event
@@ -41,12 +41,12 @@ def _clean(key: object, value: Any) -> Any:
 def configure_logging(
     form: Literal["auto", "console", "json"] = "auto", level: str = "info", *, service: str = ""
 ) -> None:
-    """Set up logging for the process; the last call holds.
+    """Set up logging for the process. A later call replaces an earlier one.
 
     Args:
         form: `auto` is `console` on a terminal and `json` elsewhere.
-        level: the lowest that is written.
-        service: named in every line, where the process runs one.
+        level: the lowest level that is written.
+        service: the name of the service that the process runs, added to every line; empty for none.
     """
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     shared: list[Processor] = [
@@ -68,7 +68,7 @@ def configure_logging(
 
 
 def _naming(service: str) -> Processor:
-    # Not a context variable: the threads of a library do not inherit those.
+    # A context variable would not do, as threads of a library do not inherit it.
     def name(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         return {"service": service, **event}
 
@@ -76,7 +76,7 @@ def _naming(service: str) -> Processor:
 
 
 def _render(console: bool) -> list[Processor]:  # noqa: FBT001 - private, and the name says it
-    # Exceptions become text before they are redacted, so that a traceback's message is cleaned too.
+    # Exceptions are formatted before `redact`, so that it cleans their text too.
     return [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.format_exc_info,

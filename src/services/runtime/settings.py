@@ -1,7 +1,7 @@
 """Settings: the environment and `.env`, prefix `FANOUT_`; contract section 8.
 
-Whatever is wrong is said at once, a line per variable with its remedy, and never with the value: that may
-be a secret.
+All errors are reported together, a line for each variable with its remedy. No line quotes a value, for it may be a
+secret.
 """
 
 import errno
@@ -32,12 +32,12 @@ _HOSTNAME_LENGTH: Final = 60
 _WILDCARDS: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognised here, never bound
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[a-z0-9.-]+(:[0-9]{1,5})?|[a-z]+://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 ANY: Final = "any"
-"""As an audience or an issuer: every one is accepted."""
-_NOT_BUILT: Final = "there is no adapter for it in this version; unset it, and the store runs embedded"
+"""The audience or the issuer for which every token is accepted."""
+_NOT_BUILT: Final = "there is no adapter for it in this version; unset it, and the store is a file of FANOUT_DATA_DIR"
 
 
 class ConfigurationError(FanoutError):
-    """Settings that cannot be run with.
+    """The settings are wrong.
 
     Attributes:
         lines: one per offending variable, each with its remedy.
@@ -49,7 +49,7 @@ class ConfigurationError(FanoutError):
 
 
 class Address(NamedTuple):
-    """A host and a TCP port to listen on; port 0 is any free one."""
+    """A host and a TCP port to listen on. Port 0 means any free port."""
 
     host: str
     port: int
@@ -73,7 +73,7 @@ class Address(NamedTuple):
         return cls(host.removeprefix("[").removesuffix("]"), int(port))
 
     def from_here(self) -> "Address":
-        """Where this machine reaches what listens there: a wildcard is no address to connect to."""
+        """The address at which this machine connects to a listener here: loopback in place of a wildcard."""
         loopback = "::1" if self.host == "::" else "127.0.0.1"
         return Address(loopback if self.host in _WILDCARDS else self.host, self.port)
 
@@ -84,7 +84,7 @@ class Address(NamedTuple):
 
 
 def cannot_listen(variable: str, address: Address, error: OSError) -> ConfigurationError:
-    """The error of an address that cannot be listened on, with the remedy.
+    """Make the error for an address that cannot be listened on, with the remedy.
 
     Args:
         variable: that holds the address, without the prefix.
@@ -116,19 +116,19 @@ Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
 class Settings(BaseSettings):
-    """Everything that is set from outside. Read it with `load_settings`."""
+    """The settings. Read them with `load_settings`."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
-    # Addresses may carry a password, so none of them shows in a repr.
+    # URLs may contain a password, so no repr shows one.
     nats_url: str | None = Field(default=None, repr=False)
-    """None: the embedded log and bus. Several servers are separated by commas."""
+    """Log and bus; None: the embedded ones. Several servers are separated by commas."""
     nats_monitor_url: str | None = Field(default=None, repr=False)
-    """Of the monitoring ports of the NATS servers, for `fanout check`."""
+    """URLs of the monitoring ports of the NATS servers, for `fanout check`."""
     redis_url: str | None = Field(default=None, repr=False)
-    """None: embedded presence."""
+    """Presence; None: the embedded one."""
     mongo_url: str | None = Field(default=None, repr=False)
     cassandra_hosts: Words = ()
 
@@ -136,14 +136,14 @@ class Settings(BaseSettings):
     jwks_url: str | None = Field(default=None, repr=False)
     jwt_algorithms: Words = ("HS256",)
     jwt_audience: str = ""
-    """What `aud` must contain; "" and `any`: no audience is looked for."""
+    """The value that `aud` must contain; "" and `any`: the audience is not checked."""
     jwt_issuer: str = ""
-    """What `iss` must be; "" and `any`: no issuer is looked for."""
+    """The value that `iss` must have; "" and `any`: the issuer is not checked."""
     jwt_user_claim: str = Field(default="sub", min_length=1)
     """The claim that names the user."""
 
     prefix: str = ""
-    """Keeps deployments apart that share a NATS or a Redis: of subjects, streams, keys and pub/sub channels."""
+    """Put before subjects, streams, keys and pub/sub channels, so that deployments can share a NATS and a Redis."""
     instance_id: str = Field(default_factory=_default_instance_id)
     listen: ListenAddress = Address("127.0.0.1", 8080)
     ws_listen: ListenAddress = Address("127.0.0.1", 8081)
@@ -154,34 +154,34 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     partitions: int = Field(default=8, ge=1, le=1024)
-    """Of MESSAGES, when this process is the one that creates it."""
+    """Partitions of the stream MESSAGES, for the process that creates it."""
     stream_replicas: int = Field(default=1, ge=1, le=5)
     rate_limit: float = Field(default=20.0, gt=0)
     """Requests per second and user."""
     rate_burst: int = Field(default=60, ge=1)
-    """Requests that a user who was quiet may make at once."""
+    """Requests that a user may make at once after a pause."""
     cors_origins: Words = ()
     """The origins of the web pages whose scripts may call the REST API; `*` is any."""
     max_body: int = Field(default=640 * 1024, ge=1024)
-    """Bytes of a request's body: the longest text, each character escaped as a surrogate pair, has to fit."""
+    """Maximum bytes of a request's body. The longest text fits, with each character escaped as a surrogate pair."""
     max_frame: int = Field(default=640 * 1024, ge=1024)
-    """Bytes of a WebSocket frame from a client that is authenticated."""
+    """Maximum bytes of a WebSocket frame from an authenticated client."""
     max_connections: int = Field(default=50_000, ge=1)
-    """Authenticated WebSockets of one instance: its capacity."""
+    """Maximum number of authenticated WebSockets of one instance."""
     max_unauthenticated: int = Field(default=1_000, ge=1)
-    """WebSockets of one instance that are not authenticated yet."""
+    """Maximum number of WebSockets of one instance that are not authenticated yet."""
     max_user_sockets: int = Field(default=32, ge=1)
-    """WebSockets of one user on one instance."""
+    """Maximum number of WebSockets of one user on one instance."""
     snapshot: Path | None = None
-    """Where a fan-out worker keeps its table for its next start; a relative one is in `data_dir`."""
+    """The file where a fan-out worker keeps its routing table for its next start; a relative path is in `data_dir`."""
     snapshot_every_s: float = Field(default=60.0, gt=0)
     socket_budget: int = Field(default=1024 * 1024, ge=64 * 1024)
-    """Bytes that may wait for one slow reader before it is closed."""
+    """Bytes that may wait for one slow client before its WebSocket is closed."""
     heartbeat_s: float = Field(default=30.0, gt=0)
     heartbeat_timeout_s: float = Field(default=90.0, gt=0)
     auth_timeout_s: float = Field(default=10.0, gt=0)
     drain_grace_s: float = Field(default=0.0, ge=0)
-    """How long the gateway takes new work after SIGTERM."""
+    """Seconds for which the gateway accepts requests after SIGTERM."""
     drain_timeout_s: float = Field(default=8.0, gt=0)
 
     @field_validator("instance_id")
@@ -219,7 +219,7 @@ class Settings(BaseSettings):
     @field_validator("mongo_url", "cassandra_hosts")
     @classmethod
     def _not_built(cls, value: object) -> object:
-        # A named store is used or refused: to fall back on the embedded one would hide where the data went.
+        # A store that is named and not used would hide where the data is.
         if value:
             raise ValueError(_NOT_BUILT)
         return value
@@ -267,7 +267,7 @@ class Settings(BaseSettings):
         return self.ws_url or f"ws://{bound or self.ws_listen}/ws"
 
     def described(self) -> list[tuple[str, str]]:
-        """Each variable with its value as it may be shown: of what can hold a secret, only that it is set."""
+        """Each variable with its value. Of a value that may hold a secret, it says only that it is set."""
         return [(f"{PREFIX}{name.upper()}", self._shown(name)) for name in type(self).model_fields]
 
     def _shown(self, name: str) -> str:
@@ -279,7 +279,7 @@ class Settings(BaseSettings):
         return ",".join(map(str, value)) if isinstance(value, tuple) and not isinstance(value, Address) else str(value)
 
     def warnings(self) -> list[str]:
-        """What can be run with but should not be, a line each."""
+        """The settings that work but should be changed, a line each."""
         lines = []
         secret = self.jwt_secret.get_secret_value() if self.jwt_secret else None
         if secret is not None and len(secret.encode()) < WEAK_SECRET_BYTES:
@@ -298,10 +298,10 @@ def load_settings(**overrides: Any) -> Settings:
     """Read the settings.
 
     Args:
-        overrides: values by field name that win over the environment.
+        overrides: values by field name, which replace those of the environment.
 
     Raises:
-        ConfigurationError: some cannot be run with; it has a line for each.
+        ConfigurationError: some are wrong; it has a line for each.
     """
     try:
         return Settings(**overrides)

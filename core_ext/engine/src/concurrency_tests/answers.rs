@@ -1,12 +1,12 @@
 //! What readers are told while others come and go: nobody who never was there, and everybody who was there all along.
 //!
-//! Each user has an instance and channels of the same letter, so that whoever is named in the wrong place shows, though
+//! Each user has an instance and channels of the same letter, so that a name in the wrong place shows, though
 //! the numbers of all three go from one to another. Eve stays all along.
 
 use super::recount::{Set, set};
 use super::{EVENT, choose, engine, explore, ids, login, together};
-use crate::engine::Engine;
-use crate::rosters::Digest;
+use crate::engine::core::Engine;
+use crate::table::presence_sets::Digest;
 
 const COMMON: &str = "common";
 const LETTERS: [char; 3] = ['a', 'b', 'e'];
@@ -153,18 +153,18 @@ fn a_user_who_joins_and_leaves_has_the_other_channels_all_the_while() {
 
 #[test]
 fn members_of_a_crowd_are_named_while_others_come_and_go() {
-    const CROWD: [&str; 9] = ["m0", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8"];
+    const BITMAP: [&str; 9] = ["m0", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8"];
     explore(|| {
         let engine = engine(0);
-        for user in CROWD {
+        for user in BITMAP {
             login(&engine, user, "instance-e", &[COMMON]);
         }
-        let stay: Set = set(CROWD[2..].iter().copied());
-        let go = || assert!(CROWD[..2].iter().all(|user| engine.user_offline(user, "instance-e") == Ok(0)));
+        let stay: Set = set(BITMAP[2..].iter().copied());
+        let go = || assert!(BITMAP[..2].iter().all(|user| engine.user_offline(user, "instance-e") == Ok(0)));
         together(&[&go, &|| come_and_go(&engine, 'a'), &|| {
             let members = engine.members(COMMON).unwrap();
             let there = set(members["instance-e"].iter().cloned());
-            assert!(there.is_superset(&stay) && there.is_subset(&set(CROWD)), "{there:?}");
+            assert!(there.is_superset(&stay) && there.is_subset(&set(BITMAP)), "{there:?}");
             assert!(members.get("instance-a").is_none_or(|users| set(users.iter().cloned()) == set(["user-a"])));
         }]);
     });

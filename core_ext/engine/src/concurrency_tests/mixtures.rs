@@ -1,9 +1,9 @@
-//! Any calls at the same time: none waits for ever, none fails, and what is left is sound.
+//! Any calls at the same time: none waits for good, none fails, and what is left is sound.
 
 use shuttle::rand::{Rng, thread_rng};
 
 use super::{CHANNELS, EVENT, INSTANCES, USERS, choose, engine, explore, ids, login, recount, together};
-use crate::engine::Engine;
+use crate::engine::core::Engine;
 use crate::error::Error;
 
 const THREADS: usize = 3;
@@ -77,7 +77,7 @@ const OTHERS: [Call; 17] = [
         assert!(engine.mark(0) <= INSTANCES.len());
         Ok(())
     },
-    |engine, it| if it.is_even() { engine.hold(it.instance()) } else { engine.release(it.instance()).map(drop) },
+    |engine, it| if it.is_even() { engine.suspend(it.instance()) } else { engine.resume(it.instance()).map(drop) },
     |engine, it| {
         assert!(engine.drain(0, it.is_even()).iter().all(|(instance, _)| INSTANCES.contains(&instance.as_str())));
         assert!(engine.next_due(0).is_none_or(|wait| wait == 0) && !engine.stats().is_empty());

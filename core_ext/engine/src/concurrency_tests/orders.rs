@@ -2,7 +2,7 @@
 
 use super::recount::{self, Set, list_of, set};
 use super::{CHANNELS, USERS, choose, engine, explore, ids, login, together};
-use crate::engine::Engine;
+use crate::engine::core::Engine;
 use crate::error::Result;
 use crate::sync::Mutex;
 

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CHANNELS, INSTANCES, USERS};
-use crate::engine::Engine;
-use crate::ids::Id;
-use crate::rosters::Digest;
+use crate::engine::core::Engine;
+use crate::names::ids::Id;
+use crate::table::presence_sets::Digest;
 
 pub(super) type Set = BTreeSet<String>;
 
@@ -65,7 +65,7 @@ fn check_instances(engine: &Engine) {
     let stats = stats(engine);
     for instance in INSTANCES {
         let users = set(engine.users(instance).unwrap());
-        let there = |user: &&&str| engine.locations(user).unwrap().iter().any(|place| place == instance);
+        let there = |user: &&&str| engine.locations(user).unwrap().iter().any(|location| location == instance);
         assert_eq!(users, set(USERS.iter().filter(there).copied()));
         assert_eq!(engine.digest(instance).unwrap(), Digest::of(users.iter().map(String::as_str)));
     }

@@ -4,9 +4,9 @@ use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use shuttle::thread;
 
 use super::{explore, together};
-use crate::ids::Id;
-use crate::lists::List;
-use crate::users::{Turn, Users};
+use crate::names::ids::Id;
+use crate::table::membership_lists::MembershipList;
+use crate::table::users::{Turn, Users};
 
 const MANY: [&str; 6] = ["u0", "u1", "u2", "u3", "u4", "u5"];
 
@@ -26,7 +26,7 @@ fn one_has_a_users_turn_at_a_time_however_it_was_asked_for() {
     explore(|| {
         let (users, busy) = (Users::new(), AtomicBool::new(false));
         let first = users.turn(&id("ann"));
-        first.set_list(Some(List::of(&[1])));
+        first.set_list(Some(MembershipList::of(&[1])));
         let number = first.user();
         drop(first);
         together(&[
@@ -44,8 +44,8 @@ fn who_waits_for_a_user_who_is_forgotten_gets_the_turn_of_a_new_one() {
         let come_and_go = || {
             for _ in 0..2 {
                 let turn = users.turn(&id("ann"));
-                assert!(turn.list().is_none() && turn.places().is_empty(), "left by another");
-                turn.set_list(Some(List::of(&[1])));
+                assert!(turn.list().is_none() && turn.locations().is_empty(), "left by another");
+                turn.set_list(Some(MembershipList::of(&[1])));
                 alone(&turn, &busy);
                 turn.set_list(None);
                 ended.fetch_add(1, Ordering::SeqCst);
@@ -63,7 +63,7 @@ fn a_turn_holds_nobody_up_but_who_wants_the_same_one() {
         let turn = users.turn(&id("ann"));
         let others = || MANY.iter().for_each(|other| drop(users.turn(&id(other))));
         together(&[&others, &others]);
-        assert!(users.places(&id("ann")).is_none(), "questions do not wait either");
+        assert!(users.locations(&id("ann")).is_none(), "questions do not wait either");
         drop(turn);
     });
 }

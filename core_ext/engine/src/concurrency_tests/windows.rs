@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{CHANNELS, engine, explore, login, together};
-use crate::engine::Engine;
+use crate::engine::core::Engine;
 
 /// Whether a look into one channel after the other finds the write done and after that not done.
 fn finds_it_half_done(engine: &Engine, written: bool) -> bool {

@@ -1,11 +1,12 @@
 //! Batches from fan-out workers on their way to the sockets.
 
-use super::{Frame, Hub, Socket, readers_of};
-use crate::batch::{Decoder, Record};
-use crate::chains::{Chains, Verdict};
-use crate::engine::Engine;
+use crate::engine::core::Engine;
 use crate::error::Result;
-use crate::frame::text_frame_head;
+use crate::events::batch::{BatchEvent, Decoder};
+use crate::events::frame::text_frame_head;
+use crate::hub::core::{Hub, sockets_of};
+use crate::hub::lane_progress::{Check, LaneProgress};
+use crate::hub::wire::{Frame, Socket};
 
 /// Why a delivery stopped before the end of its batch, or at it.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,9 +16,9 @@ pub enum Pause<'a> {
     /// As many frames wait as may.
     Full,
     /// The caller has to see to this record; nothing was done with it.
-    Look(Record<'a>),
-    /// The record was delivered, but for some sockets that the caller has to judge.
-    Judge(Record<'a>, Vec<Socket>),
+    Look(BatchEvent<'a>),
+    /// The record was delivered, but not to these sockets: it is over budget for them.
+    OverBudget(BatchEvent<'a>, Vec<Socket>),
 }
 
 /// What a delivery did.
@@ -32,13 +33,13 @@ pub struct Received<'a> {
 impl Hub {
     /// Queue the events of a batch for the readers of their channels, as long as nothing needs more than that.
     ///
-    /// The caller has to look at what is behind a hole, what is of a lane that is not plain or not known, and what
+    /// The caller has to look at what is behind a gap, what is of a lane that is not plain or not known, and what
     /// names a user. It stops, too, when more than `most` frames wait.
     pub fn receive<'a>(
         &self,
         engine: &Engine,
         decoder: &mut Decoder<'a>,
-        chains: &mut Chains,
+        progress: &mut LaneProgress,
         most: usize,
     ) -> Result<Received<'a>> {
         let state = &mut *self.state.lock();
@@ -48,17 +49,17 @@ impl Hub {
                 break Pause::Full;
             }
             let Some(record) = decoder.next().transpose()? else { break Pause::Done };
-            match way(&record, chains) {
-                Way::Readers(channel) => {
-                    let readers = readers_of(engine, channel, &[], &[]);
-                    let to_judge = state.deliver(&readers, &frame(record.event), record.lane == 0);
-                    if !to_judge.is_empty() {
-                        break Pause::Judge(record, to_judge);
+            match destination(&record, progress) {
+                Destination::Readers(channel) => {
+                    let targets = sockets_of(engine, channel, &[], &[]);
+                    let over_budget = state.deliver(&targets, &frame(record.event), record.lane == 0);
+                    if !over_budget.is_empty() {
+                        break Pause::OverBudget(record, over_budget);
                     }
                 }
-                Way::Nowhere => {}
-                Way::Stale => passed_over += 1,
-                Way::Caller => break Pause::Look(record),
+                Destination::Nowhere => {}
+                Destination::Stale => passed_over += 1,
+                Destination::Caller => break Pause::Look(record),
             }
         };
         Ok(Received { pause, stale: passed_over })
@@ -66,26 +67,26 @@ impl Hub {
 }
 
 /// Where a record goes.
-enum Way<'a> {
+enum Destination<'a> {
     Readers(&'a str),
     Nowhere,
     Stale,
     Caller,
 }
 
-fn way<'a>(record: &Record<'a>, chains: &mut Chains) -> Way<'a> {
+fn destination<'a>(record: &BatchEvent<'a>, progress: &mut LaneProgress) -> Destination<'a> {
     if record.lane == 0 {
         return match (record.channel, record.user) {
-            (Some(channel), None) => Way::Readers(channel),
-            _ => Way::Caller,
+            (Some(channel), None) => Destination::Readers(channel),
+            _ => Destination::Caller,
         };
     }
-    match (chains.pass(record), record.channel) {
-        (Some(Verdict::Next), Some(_)) if chains.is_repeat(record.event) => Way::Stale,
-        (Some(Verdict::Next), Some(channel)) => Way::Readers(channel),
-        (Some(Verdict::Stale), Some(_)) => Way::Stale,
-        (Some(Verdict::Next | Verdict::Stale), None) => Way::Nowhere,
-        (Some(Verdict::Hole) | None, _) => Way::Caller,
+    match (progress.pass(record), record.channel) {
+        (Some(Check::Next), Some(_)) if progress.is_repeat(record.event) => Destination::Stale,
+        (Some(Check::Next), Some(channel)) => Destination::Readers(channel),
+        (Some(Check::Stale), Some(_)) => Destination::Stale,
+        (Some(Check::Next | Check::Stale), None) => Destination::Nowhere,
+        (Some(Check::Gap) | None, _) => Destination::Caller,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Names and numbers in the bytes of a snapshot.
 
-use super::{Refusal, Verdict};
-use crate::ids::Packed;
+use crate::error::Refusal;
+use crate::names::ids::Packed;
+use crate::snapshot::format::Checked;
 
 /// Add a number, in as few groups of seven bits as it needs, the lowest first.
 pub(super) fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
@@ -48,13 +49,13 @@ impl<'a> Cursor<'a> {
         self.0.is_empty()
     }
 
-    pub(super) fn bytes(&mut self, count: usize) -> Verdict<&'a [u8]> {
+    pub(super) fn bytes(&mut self, count: usize) -> Checked<&'a [u8]> {
         let (bytes, rest) = self.0.split_at_checked(count).ok_or(SHORT)?;
         self.0 = rest;
         Ok(bytes)
     }
 
-    pub(super) fn number(&mut self) -> Verdict<u64> {
+    pub(super) fn number(&mut self) -> Checked<u64> {
         let mut number = 0;
         for shift in (0..u64::BITS).step_by(7) {
             let (&byte, rest) = self.0.split_first().ok_or(SHORT)?;
@@ -67,12 +68,12 @@ impl<'a> Cursor<'a> {
         Err(Refusal::Inconsistent("a number without end"))
     }
 
-    pub(super) fn count(&mut self) -> Verdict<usize> {
+    pub(super) fn count(&mut self) -> Checked<usize> {
         usize::try_from(self.number()?).map_err(|_| Refusal::Inconsistent("a count beyond all memory"))
     }
 
     /// A name; whether it is an id is not asked here.
-    pub(super) fn name(&mut self) -> Verdict<&'a [u8]> {
+    pub(super) fn name(&mut self) -> Checked<&'a [u8]> {
         let length = self.bytes(1)?[0];
         self.bytes(length.into())
     }
@@ -83,7 +84,7 @@ const SHORT: Refusal = Refusal::Inconsistent("a section ends too early");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::Id;
+    use crate::names::ids::Id;
 
     #[test]
     fn numbers_come_out_as_they_went_in() {

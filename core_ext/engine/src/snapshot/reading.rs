@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::writing::{BEGIN, END, TRAILER};
-use super::{Kind, Refusal, VERSION, Verdict};
-use crate::error::{Error, Result};
+use crate::error::{Error, Refusal, Result, SNAPSHOT_VERSION};
+use crate::snapshot::format::{Checked, Kind};
+use crate::snapshot::writing::{BEGIN, END, TRAILER};
 
 /// Bytes before the sections.
 const HEADER: usize = BEGIN.len() + size_of::<u32>();
@@ -90,10 +90,10 @@ fn verify(file: &mut File) -> Outcome<u64> {
     Ok(sections)
 }
 
-fn verify_header(header: &[u8; HEADER]) -> Verdict<()> {
+fn verify_header(header: &[u8; HEADER]) -> Checked<()> {
     let version = header.strip_prefix(&BEGIN).and_then(|rest| rest.first_chunk()).ok_or(Refusal::Foreign)?;
     match u32::from_le_bytes(*version) {
-        VERSION => Ok(()),
+        SNAPSHOT_VERSION => Ok(()),
         other => Err(Refusal::Version(other)),
     }
 }

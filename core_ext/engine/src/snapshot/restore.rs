@@ -1,18 +1,18 @@
-//! An engine out of a snapshot's file: names first, each numbered anew; then the lists, many users' at a time.
+//! An engine out of a snapshot's file: names first, each numbered again; then the lists, many users' at a time.
 
 use std::path::Path;
 
-use super::coding::Cursor;
-use super::reading::Reader;
-use super::{Kind, Moment, Refusal, Verdict};
-use crate::channels::Channel;
-use crate::channels::filling::Filling;
-use crate::engine::{Config, Engine};
-use crate::error::Result;
-use crate::ids::{Id, Ids};
-use crate::instances::Named;
-use crate::lists::List;
-use crate::users::{Turn, User};
+use crate::engine::core::{Config, Engine};
+use crate::error::{Refusal, Result};
+use crate::names::ids::{Id, Ids};
+use crate::snapshot::coding::Cursor;
+use crate::snapshot::format::{Checked, Kind, Moment};
+use crate::snapshot::reading::Reader;
+use crate::table::channels::Channel;
+use crate::table::channels::filling::Filling;
+use crate::table::instances::Named;
+use crate::table::membership_lists::MembershipList;
+use crate::table::users::{Turn, User};
 
 /// Names that are numbered at a time.
 const NAMES: usize = 128 << 10;
@@ -58,7 +58,7 @@ impl Engine {
 struct Restored {
     engine: Engine,
     moment: Moment,
-    /// Nanoseconds since the file was written, once its head was read; for ever, if the clock went back.
+    /// Nanoseconds since the file was written, once its head was read; for good, if the clock went back.
     elapsed: Option<u64>,
     kind: Kind,
     /// The file has no room for more.
@@ -102,7 +102,7 @@ impl Restored {
         }
     }
 
-    fn section(&mut self, kind: Kind, mut section: Cursor) -> Verdict<()> {
+    fn section(&mut self, kind: Kind, mut section: Cursor) -> Checked<()> {
         if kind < self.kind || (kind == Kind::Head) != self.elapsed.is_none() {
             return Err(Refusal::Inconsistent("sections out of order"));
         }
@@ -119,7 +119,7 @@ impl Restored {
         Ok(())
     }
 
-    fn head(&mut self, section: &mut Cursor) -> Verdict<()> {
+    fn head(&mut self, section: &mut Cursor) -> Checked<()> {
         self.elapsed = Some(self.moment.unix.checked_sub(section.number()?).unwrap_or(u64::MAX));
         let channels = section.count()?.min(self.most_channels);
         self.engine.table.channels.reserve(channels);
@@ -127,7 +127,7 @@ impl Restored {
         Ok(())
     }
 
-    fn instance(&mut self, section: &mut Cursor) -> Verdict<()> {
+    fn instance(&mut self, section: &mut Cursor) -> Checked<()> {
         if self.instances.len() == MOST_INSTANCES {
             return Err(Refusal::Inconsistent("more instances than a table holds"));
         }
@@ -135,7 +135,7 @@ impl Restored {
         Ok(())
     }
 
-    fn channel(&mut self, section: &mut Cursor) -> Verdict<()> {
+    fn channel(&mut self, section: &mut Cursor) -> Checked<()> {
         let name = section.name()?;
         if !name.is_empty() {
             self.names.push(name, "channel").map_err(|_| NO_ID)?;
@@ -148,7 +148,7 @@ impl Restored {
         if self.named.len() == NAMES { self.number_channels() } else { Ok(()) }
     }
 
-    fn number_channels(&mut self) -> Verdict<()> {
+    fn number_channels(&mut self) -> Checked<()> {
         let (channels, named) = (&mut self.channels, &self.named);
         let ids = std::mem::take(&mut self.names);
         let new = self.engine.table.channels.number(ids, |name, channel| channels[named[name]] = channel);
@@ -156,7 +156,7 @@ impl Restored {
         if new { Ok(()) } else { Err(Refusal::Inconsistent("a channel twice")) }
     }
 
-    fn user(&mut self, section: &mut Cursor) -> Verdict<()> {
+    fn user(&mut self, section: &mut Cursor) -> Checked<()> {
         let person = self.person(section)?;
         self.users += 1;
         if self.users > MOST_USERS {
@@ -172,7 +172,7 @@ impl Restored {
         Ok(())
     }
 
-    fn person(&self, section: &mut Cursor) -> Verdict<Person> {
+    fn person(&self, section: &mut Cursor) -> Checked<Person> {
         let (id, name) = id_of(section.name()?)?;
         let age = section.number()?.checked_sub(1);
         let mut instances = Vec::new();
@@ -188,7 +188,7 @@ impl Restored {
         Some(age).filter(|&age| self.engine.table.cache.lock().is_fresh(age))
     }
 
-    fn list(&self, section: &mut Cursor) -> Verdict<Vec<Channel>> {
+    fn list(&self, section: &mut Cursor) -> Checked<Vec<Channel>> {
         let (mut list, mut next) = (Vec::new(), 0_usize);
         for _ in 0..section.count()? {
             let number = next.checked_add(section.count()?).ok_or(NO_SUCH_CHANNEL)?;
@@ -200,17 +200,17 @@ impl Restored {
         Ok(list)
     }
 
-    fn add(&mut self, person: &Person) -> Verdict<()> {
+    fn add(&mut self, person: &Person) -> Checked<()> {
         let table = &self.engine.table;
         let turn = table.users.turn(&person.id);
         if turn.list().is_some() {
             return Err(Refusal::Inconsistent("a user twice"));
         }
-        turn.set_list(Some(List::of(&person.channels)));
+        turn.set_list(Some(MembershipList::of(&person.channels)));
         for &instance in &person.instances {
             self.place(&turn, person, instance)?;
         }
-        self.filling.push(&person.channels, turn.places().iter().map(|place| place.reader));
+        self.filling.push(&person.channels, turn.locations().iter().map(|location| location.subscription));
         if let Some(age) = person.age {
             let loaded_at = self.moment.now.wrapping_sub(age);
             self.victims.extend(table.cache.lock().put(turn.user(), loaded_at));
@@ -218,23 +218,23 @@ impl Restored {
         Ok(())
     }
 
-    fn place(&self, turn: &Turn, person: &Person, instance: usize) -> Verdict<()> {
+    fn place(&self, turn: &Turn, person: &Person, instance: usize) -> Checked<()> {
         let instance = self.instances.get(instance).ok_or(Refusal::Inconsistent("no such instance"))?;
         let (table, named) = (&self.engine.table, Named { user: turn.user(), name: &person.name });
         let known = table.instances.find(instance);
-        if turn.places().iter().any(|place| Some(place.instance) == known) {
-            return Err(Refusal::Inconsistent("a place twice"));
+        if turn.locations().iter().any(|location| Some(location.instance) == known) {
+            return Err(Refusal::Inconsistent("a location twice"));
         }
         turn.arrive(table.instances.place(instance, named).map_err(|_| TOO_MANY_USERS)?);
         Ok(())
     }
 
     fn enter(&mut self) {
-        self.engine.table.channels.fill(&self.filling, self.engine.table.instances.readers());
+        self.engine.table.channels.fill(&self.filling, self.engine.table.instances.subscriptions());
         self.filling.clear();
     }
 
-    fn finish(mut self) -> Verdict<Engine> {
+    fn finish(mut self) -> Checked<Engine> {
         self.number_channels()?;
         self.enter();
         let Self { engine, elapsed, victims, .. } = self;
@@ -252,12 +252,12 @@ const NO_ID: Refusal = Refusal::Inconsistent("a name that is no id");
 const TOO_MANY_USERS: Refusal = Refusal::Inconsistent("more users than a table holds");
 const NO_SUCH_CHANNEL: Refusal = Refusal::Inconsistent("no such channel");
 
-fn id_of(name: &[u8]) -> Verdict<(Id, String)> {
+fn id_of(name: &[u8]) -> Checked<(Id, String)> {
     let name = std::str::from_utf8(name).map_err(|_| NO_ID)?;
     Ok((Id::new(name, "name").map_err(|_| NO_ID)?, name.to_owned()))
 }
 
-fn while_any<'a>(section: &mut Cursor<'a>, mut read: impl FnMut(&mut Cursor<'a>) -> Verdict<()>) -> Verdict<()> {
+fn while_any<'a>(section: &mut Cursor<'a>, mut read: impl FnMut(&mut Cursor<'a>) -> Checked<()>) -> Checked<()> {
     while !section.is_at_end() {
         read(section)?;
     }

@@ -3,8 +3,8 @@
 //! It begins with a mark and the version. Each section is its kind, its length and its bytes. At the end stand a mark,
 //! the file's length, and a checksum of all before it. Numbers are little-endian.
 //!
-//! It is written under another name, brought to the disk, and renamed. One name serves one writer, so two of them at once
-//! do no harm; what a killed one left behind is removed by the next.
+//! It is written under another name, brought to the disk, and renamed. One name serves one writer, so two of them at
+//! once do no harm; what a killed one left behind is removed by the next.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Kind, VERSION};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SNAPSHOT_VERSION};
+use crate::snapshot::format::Kind;
 use crate::sync::random;
 
 /// The file begins with it.
@@ -45,7 +45,7 @@ impl Writer {
         let temporary = folder_of(path).join(temporary_name(name));
         let file = create_for_owner(&temporary).map_err(|error| Error::of_file(&error, path))?;
         let mut writer = Self { path: path.to_owned(), temporary, file, hash: Xxh3::new(), written: 0 };
-        writer.write(&[&BEGIN[..], &VERSION.to_le_bytes()].concat())?;
+        writer.write(&[&BEGIN[..], &SNAPSHOT_VERSION.to_le_bytes()].concat())?;
         Ok(writer)
     }
 

@@ -5,7 +5,7 @@ mod reference;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use fanout_engine::{Config, Decoder, Engine, Error, Ids, Moment, Name as EngineName, Record};
+use fanout_engine::{BatchEvent, Config, Decoder, Engine, Error, Ids, Moment, Name as EngineName};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -118,7 +118,7 @@ fn drained(engine: &Engine) -> BTreeMap<String, Vec<Sent>> {
     sent
 }
 
-fn strip(record: &Record) -> Sent {
+fn strip(record: &BatchEvent) -> Sent {
     let owned = |name: Option<&str>| name.map(str::to_owned);
     (record.lane, record.epoch, record.prev, record.seq, owned(record.channel), owned(record.user))
 }
@@ -202,9 +202,9 @@ fn run_lane(engine: &Engine, model: &mut Model, call: Call) {
         }
         Call::Hold(instance) => {
             model.hold(instance);
-            assert_eq!(engine.hold(instance), Ok(()));
+            assert_eq!(engine.suspend(instance), Ok(()));
         }
-        Call::Release(instance) => assert_eq!(engine.release(instance), Ok(model.held.remove(instance))),
+        Call::Release(instance) => assert_eq!(engine.resume(instance), Ok(model.held.remove(instance))),
         other => unreachable!("{other:?} is no call of a lane"),
     }
 }
@@ -238,8 +238,8 @@ fn assert_counts(engine: &Engine, model: &Model) {
     let entries = model.entries();
     assert_eq!(stats["entries"], entries.len());
     assert_eq!(stats["channels"], entries.iter().map(|entry| entry.0).collect::<BTreeSet<_>>().len());
-    assert_eq!(stats["users"], model.places.len());
-    assert_eq!(stats["instances"], model.places.values().flatten().collect::<BTreeSet<_>>().len());
+    assert_eq!(stats["users"], model.locations.len());
+    assert_eq!(stats["instances"], model.locations.values().flatten().collect::<BTreeSet<_>>().len());
     assert_eq!(stats["cached_users"], model.cache.len());
     assert_eq!(stats["pending_events"], model.sent.values().map(Vec::len).sum::<usize>());
 }

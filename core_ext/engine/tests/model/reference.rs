@@ -18,7 +18,7 @@ pub struct Lane {
 pub struct Model {
     pub now: u64,
     pub lists: BTreeMap<Name, BTreeSet<Name>>,
-    pub places: BTreeMap<Name, BTreeSet<Name>>,
+    pub locations: BTreeMap<Name, BTreeSet<Name>>,
     pub cache: Vec<(Name, u64)>,
     pub lanes: BTreeMap<u32, Lane>,
     pub held: BTreeSet<Name>,
@@ -27,18 +27,18 @@ pub struct Model {
 
 impl Model {
     pub fn online(&self, user: Name) -> bool {
-        self.places.contains_key(user)
+        self.locations.contains_key(user)
     }
 
     pub fn entries(&self) -> BTreeSet<(Name, Name)> {
-        let of = |(user, places): (&Name, &BTreeSet<Name>)| {
+        let of = |(user, locations): (&Name, &BTreeSet<Name>)| {
             let list = self.lists[user].clone();
-            places
+            locations
                 .iter()
                 .flat_map(move |&instance| list.clone().into_iter().map(move |c| (c, instance)))
                 .collect::<Vec<_>>()
         };
-        self.places.iter().flat_map(of).collect()
+        self.locations.iter().flat_map(of).collect()
     }
 
     pub fn instances(&self, channel: Name) -> BTreeSet<Name> {
@@ -47,8 +47,8 @@ impl Model {
 
     pub fn members(&self, channel: Name) -> BTreeMap<String, BTreeSet<String>> {
         let mut members = BTreeMap::<String, BTreeSet<String>>::new();
-        for (user, places) in self.places.iter().filter(|(user, _)| self.lists[*user].contains(channel)) {
-            for instance in places {
+        for (user, locations) in self.locations.iter().filter(|(user, _)| self.lists[*user].contains(channel)) {
+            for instance in locations {
                 members.entry((*instance).to_owned()).or_default().insert((*user).to_owned());
             }
         }
@@ -56,7 +56,7 @@ impl Model {
     }
 
     pub fn locations(&self, user: Name) -> BTreeSet<Name> {
-        self.places.get(user).cloned().unwrap_or_default()
+        self.locations.get(user).cloned().unwrap_or_default()
     }
 
     fn cached(&self, user: Name) -> Option<usize> {
@@ -65,7 +65,7 @@ impl Model {
 
     /// Use the cached list, if it is there and not too old.
     fn recall(&mut self, user: Name) -> bool {
-        let Some(entry) = self.cached(user).map(|place| self.cache.remove(place)) else { return false };
+        let Some(entry) = self.cached(user).map(|location| self.cache.remove(location)) else { return false };
         let fresh = self.now - entry.1 < CACHE_TTL;
         if fresh {
             self.cache.push(entry);
@@ -92,17 +92,17 @@ impl Model {
             self.tidy();
             known.then_some(())?;
         }
-        self.places.entry(user).or_default().insert(instance);
+        self.locations.entry(user).or_default().insert(instance);
         self.tidy();
         Some(self.entries().difference(&before).count())
     }
 
     pub fn go_offline(&mut self, user: Name, instance: Name) -> usize {
         let before = self.entries();
-        if let Some(places) = self.places.get_mut(user) {
-            places.remove(instance);
+        if let Some(locations) = self.locations.get_mut(user) {
+            locations.remove(instance);
         }
-        self.places.retain(|_, places| !places.is_empty());
+        self.locations.retain(|_, locations| !locations.is_empty());
         let gone = before.difference(&self.entries()).count();
         self.tidy();
         gone
@@ -171,7 +171,7 @@ impl Model {
     }
 
     pub fn mark(&mut self) -> usize {
-        let targets: BTreeSet<Name> = self.places.values().flatten().copied().collect();
+        let targets: BTreeSet<Name> = self.locations.values().flatten().copied().collect();
         let targets: BTreeSet<Name> = targets.difference(&self.held).copied().collect();
         for (&number, lane) in &mut self.lanes {
             for target in &targets {

@@ -34,7 +34,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 
-from fanout import Intake
+from fanout import DeliveryBuffer
 from fanout.errors import FanoutError, OutcomeUnknown, TooLarge, Unavailable
 from services.adapters.nats.splitting import SplittingParser
 from services.runtime.certificates import untrusted
@@ -163,7 +163,7 @@ class Connection(Client):
         with translated("the NATS server does not answer"):
             await self._round_trip(within)
 
-    def take(self, subscription: Subscription, intake: Intake, arrived: Callable[[], None]) -> None:
+    def take(self, subscription: Subscription, intake: DeliveryBuffer, arrived: Callable[[], None]) -> None:
         """Give what a consumer delivers to a subscription to an intake; its callback gets the rest.
 
         Args:

@@ -13,7 +13,7 @@ import structlog
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from fanout import Deliveries, Intake
+from fanout import Deliveries, DeliveryBuffer
 from fanout.errors import Unavailable
 from services.adapters.nats.api import NANOSECONDS
 from services.adapters.nats.connection import translated
@@ -60,7 +60,7 @@ class ContinuousPull:
         self._generation = 0
         self._inbox = nc.new_inbox()
         self._subscription: Subscription | None = None
-        self._intake = Intake(batch, ordered=ordered)
+        self._intake = DeliveryBuffer(batch, ordered=ordered)
         self._received = 0
         self._request_bytes = max(REQUEST_BYTES, 2 * nc.max_payload)
         self._news = asyncio.Event()
@@ -101,7 +101,7 @@ class ContinuousPull:
         if self._ordered or generation != self._generation:
             self._intake.clear()
         self._consumer, self._generation = consumer, generation
-        self._intake.aim(consumer, self._stream.lifts)
+        self._intake.attach(consumer, self._stream.lifts)
         self._stale = self._serial
         self._owed = 0
         self._heard = asyncio.get_running_loop().time()
@@ -181,7 +181,7 @@ class ContinuousPull:
         received = self._intake.received
         self._owed = max(0, self._owed - (received - self._received))
         self._received = received
-        if (doubt := self._intake.doubt) is not None:
+        if (doubt := self._intake.error) is not None:
             self.interrupt(doubt)
         self._news.set()
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from nats.aio.client import Client
 from nats.protocol.parser import Parser
 
-from fanout import Intake, Splitter
+from fanout import DeliveryBuffer, Splitter
 
 
 class SplittingParser(Parser):
@@ -20,7 +20,7 @@ class SplittingParser(Parser):
         self._arrived: dict[int, Callable[[], None]] = {}
         super().__init__(nc)
 
-    def take(self, sid: int, intake: Intake, arrived: Callable[[], None]) -> None:
+    def take(self, sid: int, intake: DeliveryBuffer, arrived: Callable[[], None]) -> None:
         """Give a subscription's deliveries to an intake, and call `arrived` when some came."""
         self._arrived[sid] = arrived
         self._splitter.take(sid, intake)

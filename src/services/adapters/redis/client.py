@@ -1,4 +1,4 @@
-"""The connection to Redis: bounded waits, and its errors as the library's."""
+"""The connection to Redis: every wait is bounded, and errors of the client become those of `fanout.errors`."""
 
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -15,7 +15,7 @@ from fanout.errors import ForeignStore, Unavailable
 from services.runtime.certificates import untrusted
 
 TIMEOUT_S: Final = 2.0
-"""For a connection to be made, for an answer to come, and for a connection of the pool to be free."""
+"""Seconds to connect, to wait for an answer, and to wait for a free connection of the pool."""
 
 MAX_CONNECTIONS: Final = 32
 
@@ -27,34 +27,35 @@ OUT_OF_REACH: Final = (
     exceptions.ClusterDownError,
     exceptions.NoPermissionError,
 )
-"""What Redis says, or does not say, while it is down, loading, failing over, full, or not to be used by us."""
+"""The errors while Redis is down, loading, failing over or full, or refuses our user."""
 
 _CANNOT_NOW: Final = re.compile(
     r"\b(BUSY|MISCONF|NOREPLICAS|TRYAGAIN)\b|executing the script can't (run|access)|"
     r"unauthenticated (multi)?bulk length"
 )
-"""The same without a class: a script runs for too long, the disk is full, the replicas are away, a script may not do
-what it did before, and what a password that was changed makes of a long command."""
+"""Further errors of that kind, which have no class of their own: a script runs for too long, the disk is full, the
+replicas are away, a script lost a permission, or a long command is sent after the password was changed."""
 
 _ANOTHER: Final = re.compile(r"\bFOREIGN (\S+) (\S+)")
-"""What the scripts answer where the store carries another deployment's id."""
+"""The answer of the scripts when Redis carries another deployment's id."""
 _WRONG_TYPE: Final = re.compile(r"\bWRONGTYPE\b")
 
 REMEDY: Final = "set FANOUT_PREFIX, or another database in FANOUT_REDIS_URL"
 
 
 class ForeignData(ForeignStore, Unavailable):
-    """Redis holds what is another program's or another deployment's; the text names it, and the remedy.
+    """Redis holds data of another program or deployment. The text names it, and the remedy.
 
-    A process that starts ends by it. One that runs goes on as while Redis is away: who is connected is served.
+    A process that is starting ends with this error. A running process goes on as if Redis were away: clients that are
+    connected are served.
     """
 
 
 def make_client(url: str) -> Redis:
-    """A client that connects when it is used, and again after the server was away.
+    """Make a client that connects when it is first used, and reconnects after the server was away.
 
-    A lost connection is tried once more at once: every pooled connection is stale after a restart. Silence is not,
-    so that a call never waits longer than its timeout.
+    A call on a lost connection is retried once at once, since every pooled connection is stale after a restart. A call
+    that gets no answer is not retried, so it never waits longer than its timeout.
 
     Args:
         url: `redis://`, `rediss://` or `unix://`.
@@ -78,7 +79,7 @@ def make_client(url: str) -> Redis:
 
 @contextmanager
 def opening(url: str) -> Iterator[None]:
-    """Turn every error of the first call into `Unavailable`: what answers may not be a Redis, or refuse the URL."""
+    """Turn every error of the first call into `Unavailable`: the server may be no Redis, or refuse the credentials."""
     try:
         yield
     except (OSError, exceptions.RedisError) as error:
@@ -88,13 +89,13 @@ def opening(url: str) -> Iterator[None]:
 
 def _without_credentials(url: str) -> str:
     parts = urlsplit(url)
-    # The options may name the password, too.
+    # The options may contain the password, too.
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 
 @contextmanager
 def reaching(what: str) -> Iterator[None]:
-    """Turn the errors of a Redis that cannot be used now, or not by us, into `Unavailable`."""
+    """Turn the errors of a Redis that cannot be used now, or not by this program, into `Unavailable`."""
     try:
         yield
     except OUT_OF_REACH as error:
@@ -112,12 +113,12 @@ def reaching(what: str) -> Iterator[None]:
 
 @asynccontextmanager
 async def reaching_keys(client: Redis, what: str, kinds: Mapping[str, str]) -> AsyncIterator[None]:
-    """`reaching`, which also names a key that is of another kind than it should be.
+    """`reaching`, with an error that names the key if one has the wrong type.
 
     Args:
-        client: looks for it.
-        what: is done.
-        kinds: the keys that are used, each with its type as Redis calls it.
+        client: reads the types of the keys.
+        what: the action, for the error's text.
+        kinds: the keys that are used, each with its type as Redis names it.
     """
     try:
         with reaching(what):
@@ -129,10 +130,10 @@ async def reaching_keys(client: Redis, what: str, kinds: Mapping[str, str]) -> A
 
 
 async def check_kinds(client: Redis, kinds: Mapping[str, str]) -> None:
-    """Return where each key is of its kind, or not there.
+    """Check that each key has its type, or does not exist.
 
     Raises:
-        ForeignData: one is not; the text names it.
+        ForeignData: a key has another type; the text names it.
     """
     async with client.pipeline(transaction=False) as pipeline:
         for key in kinds:
@@ -146,5 +147,5 @@ async def check_kinds(client: Redis, kinds: Mapping[str, str]) -> None:
 
 
 def another_deployment(there: str, here: str) -> ForeignData:
-    """The error of a store that carries the id of another deployment."""
+    """Make the error for a Redis that carries the id of another deployment."""
     return ForeignData(f"Redis is of deployment {there}, and this is {here}; {REMEDY}")

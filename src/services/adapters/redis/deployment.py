@@ -1,4 +1,4 @@
-"""Whose store a Redis is: the deployment's id in it, and how one without an id gets it."""
+"""The deployment's id in Redis: checked at the start, and written to a Redis that has none."""
 
 import re
 from typing import Final
@@ -14,21 +14,21 @@ _LIKE_OURS: Final = "[cpi]*"
 
 
 async def claim(client: Redis, keys: Keys, deployment: str, *, adopt: bool = False) -> None:
-    """Return when the store is the deployment's. One without an id gets it, where it holds nothing of ours.
+    """Check that Redis carries the deployment's id. If it has no id and none of Fanout's keys, the id is written.
 
     Args:
-        client: of the store.
-        keys: under which names.
-        deployment: the id; empty where the store is to be looked at alone.
-        adopt: take a store that has keys of ours and no id, too.
+        client: of the server.
+        keys: the names of the keys.
+        deployment: the id; empty to check the types of the keys only.
+        adopt: also write the id where Redis has keys of Fanout and no id.
 
     Raises:
-        ForeignData: the store is another deployment's, or another program's.
+        ForeignData: the data belongs to another deployment or program.
     """
     await check_kinds(client, {keys.deployment: "string", keys.instances: "set"})
     if not deployment:
         return
-    # A store that carries the id already is not written to: one that is full takes no write.
+    # No write where the id is there already: a Redis that is full refuses it.
     if (there := await _id(client, keys)) is None:
         if not adopt:
             await _check_empty(client, keys)
@@ -39,7 +39,7 @@ async def claim(client: Redis, keys: Keys, deployment: str, *, adopt: bool = Fal
 
 
 async def look(client: Redis, keys: Keys, deployment: str | None) -> None:
-    """`claim` without a write.
+    """Check what `claim` checks, without a write.
 
     Raises:
         ForeignData: as `claim`.
@@ -54,7 +54,7 @@ async def look(client: Redis, keys: Keys, deployment: str | None) -> None:
 
 async def _check_empty(client: Redis, keys: Keys) -> None:
     found = await _first_of_ours(client, keys)
-    # Where another process has adopted the store meanwhile, what was found may be its own.
+    # The key may be of another process that has just written the id.
     if found is not None and await _id(client, keys) is None:
         raise ForeignData(
             f"Redis carries no deployment's id and has the key {found}, which Fanout or another program wrote: "
@@ -68,7 +68,7 @@ async def _id(client: Redis, keys: Keys) -> str | None:
 
 
 async def _first_of_ours(client: Redis, keys: Keys) -> str | None:
-    """A key by a name of ours. The keyspace is walked once in the life of a store, and in small steps."""
+    """A key with one of Fanout's names, or None. The keys are scanned once, in small steps."""
     if await client.exists(keys.instances):
         return keys.instances
     async for found in client.scan_iter(match=keys.named("*") if keys.prefix else _LIKE_OURS, count=SCANNED_AT_ONCE):

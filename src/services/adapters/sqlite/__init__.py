@@ -1,1 +1,1 @@
-"""SQLite: the stores of one machine, durable in files that several processes may share."""
+"""Stores in SQLite files, which several processes of one machine may share."""

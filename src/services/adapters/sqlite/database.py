@@ -1,7 +1,7 @@
-"""SQLite off the event loop: one thread that writes, in groups, and a few that read.
+"""SQLite outside the event loop: one thread writes, in groups, and a few threads read.
 
-Writes that come while a transaction is under way share the next one: a commit costs one sync of the disk,
-however many callers wait for it. WAL lets readers, and other processes, go on beside the writer.
+Writes that arrive during a transaction share the next one: a commit costs one sync of the disk, however many callers
+wait for it. With WAL, readers and other processes continue while one writes.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from fanout.errors import FanoutError, StorageFull, Unavailable
 from services.adapters.sqlite.failures import code_of, not_opened, refused_by_the_disk, translated, uncertain
 
 BUSY_TIMEOUT_S: Final = 5.0
-"""How long a statement waits for another process's lock."""
+"""Seconds for which a statement waits for the lock of another process."""
 
 MAX_GROUP: Final = 512
 MAX_WAITING: Final = 20_000
@@ -27,13 +27,13 @@ READERS: Final = 2
 
 _T = TypeVar("_T")
 Work = Callable[[sqlite3.Connection], _T]
-"""What is done with a connection, in a thread of the database; it must not begin or end a transaction."""
+"""A function that uses a connection, in a thread of the database. It must not begin or end a transaction."""
 
 Schema = Sequence[Sequence[str]]
-"""Statements by version: the first group makes version 1, each that follows makes the next from the last."""
+"""Statements by version: the first group creates version 1, and each further group the next version."""
 
 UNRELEASED: Final[Sequence[str]] = ()
-"""In a schema, in place of the statements of a version that no release had: a file of that version is refused."""
+"""Stands in a schema for a version that was never released. A file of that version is refused."""
 
 
 @dataclass(slots=True)
@@ -55,57 +55,57 @@ class _Job:
 class Database:
     """One SQLite file. Every method is called in the event loop that opened it."""
 
-    def __init__(self, writer: "_Lane", reader: "_Lane") -> None:
+    def __init__(self, writer: "_Threads", reader: "_Threads") -> None:
         self._writer = writer
         self._reader = reader
         self._unwritable = False
-        """Whether the last write was refused by the disk."""
+        """Whether the last write failed because the disk is full or broken."""
 
     @classmethod
     async def open(cls, path: Path | None, schema: Schema) -> "Database":
-        """Open the file, create it if need be, and bring its schema up to date.
+        """Open the file, create it if it is missing, and bring its schema up to date.
 
-        Safe while other processes do the same.
+        Several processes may do this at the same time.
 
         Args:
             path: the file; its folder must exist. None is a database in memory, for tests.
-            schema: what the file must hold, by version.
+            schema: the statements that create it, by version.
 
         Raises:
             Unavailable: the file cannot be opened, or stays locked.
-            FanoutError: it is no database, or a newer version of the program or an unreleased one wrote it.
+            FanoutError: it is not a database, or a newer or an unreleased version of the program wrote it.
         """
         connection, readers = await asyncio.to_thread(_connect_all, path, schema)
-        writer = _Lane([connection], _run_in_transaction, name="sqlite-writer", group=MAX_GROUP)
+        writer = _Threads([connection], _run_in_transaction, name="sqlite-writer", group=MAX_GROUP)
         if path is None:
             return cls(writer, writer)
-        return cls(writer, _Lane(readers, _run_each, name="sqlite-reader", group=1))
+        return cls(writer, _Threads(readers, _run_each, name="sqlite-reader", group=1))
 
     def submit(self, work: Work[_T]) -> asyncio.Future[_T]:
-        """Have `work` done in a transaction, which it may share with others; it fails and is undone alone.
+        """Queue `work` for the next transaction, which other jobs may share. If it fails, it alone is rolled back.
 
         Returns:
-            its result, once it is durable. What nobody waits for any more is done all the same.
+            a future of its result, which is set once the result is durable. Cancelling the future does not stop `work`.
 
         Raises:
-            Unavailable: the database is closed, or too much waits for it.
+            Unavailable: the database is closed, or too many jobs wait.
         """
         done = self._writer.put(work)
         done.add_done_callback(self._note)
         return done
 
     async def write(self, work: Work[_T]) -> _T:
-        """`submit`, and wait for the result.
+        """Do `work` in a transaction, as `submit` does, and wait until it is durable.
 
         Raises:
-            Unavailable: the file is locked, or its disk broken; nothing of `work` was done.
-            StorageFull: the disk is full; nothing of `work` was done.
-            OutcomeUnknown: the disk failed while the transaction was made durable.
+            Unavailable: the file is locked, or its disk is broken; `work` had no effect.
+            StorageFull: the disk is full; `work` had no effect.
+            OutcomeUnknown: the disk failed during the commit; `work` may have had its effect or not.
         """
         return await self.submit(work)
 
     async def read(self, work: Work[_T]) -> _T:
-        """The result of `work`, which only reads: one statement sees one state of the database.
+        """Return the result of `work`, which only reads. Each statement sees one state of the database.
 
         Raises:
             Unavailable: the file cannot be read.
@@ -113,7 +113,7 @@ class Database:
         return await self._reader.put(work)
 
     async def ping(self) -> None:
-        """Return when the database answers, and takes writes where the last one was refused by the disk.
+        """Return when the database answers. If the disk refused the last write, a write must succeed as well.
 
         Raises:
             Unavailable: it does not.
@@ -123,13 +123,13 @@ class Database:
             await self.write(_write_a_page)
 
     async def close(self) -> None:
-        """Do what was submitted, then close the file. Twice is once."""
+        """Finish the queued jobs, then close the file. A second call has no effect."""
         await self._reader.close()
         await self._writer.close()
 
     def _note(self, done: "asyncio.Future[Any]") -> None:
         if done.cancelled():
-            return  # its result was not looked at
+            return  # the outcome is unknown
         if (error := done.exception()) is None:
             self._unwritable = False
         elif refused_by_the_disk(error):
@@ -137,23 +137,23 @@ class Database:
 
 
 def inspect(path: Path, schema: Schema) -> None:
-    """Look whether this program can use a file that is there; nothing is written.
+    """Check that this program can use an existing file. Nothing is written.
 
     Raises:
         Unavailable: it cannot be read now.
-        FanoutError: it is no database, or a newer version of the program or an unreleased one wrote it.
+        FanoutError: it is not a database, or a newer or an unreleased version of the program wrote it.
     """
     look_into(path, lambda connection: _missing(connection, schema))
 
 
 def look_into(path: Path, look: Callable[[sqlite3.Connection], _T]) -> _T:
-    """What `look` finds in a file that is there; nothing is written.
+    """Return the result of `look` on an existing file. Nothing is written.
 
     Raises:
         Unavailable: it cannot be read now.
-        FanoutError: it is no database.
+        FanoutError: it is not a database.
     """
-    # Without a WAL nobody has the file open; reading it then must not leave a WAL behind.
+    # Without a WAL file no process has the database open, and reading it must not create one.
     mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
     try:
         uri = f"{path.absolute().as_uri()}?{mode}"
@@ -163,8 +163,8 @@ def look_into(path: Path, look: Callable[[sqlite3.Connection], _T]) -> _T:
         raise not_opened(path, error) from error
 
 
-class _Lane:
-    """Threads with a connection each, and the jobs that wait for them; a thread takes up to `group` at once."""
+class _Threads:
+    """Threads with one connection each, and the queue of their jobs. A thread takes up to `group` jobs at once."""
 
     def __init__(
         self,
@@ -252,7 +252,7 @@ def _run_in_transaction(connection: sqlite3.Connection, group: Sequence[_Job]) -
 
 
 def _run_undoable(connection: sqlite3.Connection, job: _Job) -> None:
-    """Do one job of a transaction; where it fails, the others of the transaction stand."""
+    """Do one job of a transaction. If it fails, the other jobs of the transaction are kept."""
     connection.execute("SAVEPOINT job")
     _attempt(connection, job)
     if not connection.in_transaction:
@@ -268,18 +268,18 @@ def _attempt(connection: sqlite3.Connection, job: _Job) -> None:
         job.result = job.work(connection)
     except sqlite3.Error as error:
         job.error = translated(error)
-    except Exception as error:  # noqa: BLE001 - handed to the caller, who waits for it in another thread
+    except Exception as error:  # noqa: BLE001 - raised in the thread of the caller
         job.error = error
 
 
 def _write_a_page(connection: sqlite3.Connection) -> None:
-    """Write what needs a page more, and leave nothing of it."""
+    """Write something that needs another page, and remove it."""
     connection.execute("CREATE TABLE fanout_probe (number INTEGER)")
     connection.execute("DROP TABLE fanout_probe")
 
 
 def _connect_all(path: Path | None, schema: Schema) -> tuple[sqlite3.Connection, list[sqlite3.Connection]]:
-    """The connection that writes, and those that read; what is in memory has but one."""
+    """The connection that writes, and those that read. A database in memory has one for both."""
     with contextlib.ExitStack() as opened:
         writer = opened.enter_context(contextlib.closing(_prepare(path, schema)))
         count = 0 if path is None else READERS
@@ -306,7 +306,7 @@ def _connect(path: Path | None) -> sqlite3.Connection:
             ":memory:" if path is None else path,
             timeout=BUSY_TIMEOUT_S,
             isolation_level=None,
-            check_same_thread=False,  # made in one thread, used by one other
+            check_same_thread=False,  # opened in one thread, used by one other
         )
         _use_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
@@ -316,7 +316,7 @@ def _connect(path: Path | None) -> sqlite3.Connection:
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """Turn WAL on; SQLite does not wait for a lock here by itself, as another process may do the same."""
+    """Turn WAL on. Another process may do the same, and SQLite does not wait for its lock here."""
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:
@@ -350,7 +350,7 @@ def _missing(connection: sqlite3.Connection, schema: Schema) -> list[str]:
     if version and not schema[version - 1]:
         _, _, path = connection.execute("PRAGMA database_list").fetchone()
         raise FanoutError(
-            f"{path} was written by a version of this program before its first release, whose stores are not carried "
-            "over: move the file away, and a new one is made"
+            f"{path} was written by a version of this program before its first release, and cannot be converted: "
+            "move the file away, and a new one is created"
         )
     return [statement for statements in schema[version:] for statement in statements]

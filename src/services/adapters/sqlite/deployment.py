@@ -1,4 +1,4 @@
-"""The deployment in SQLite, in the file of the memberships."""
+"""The deployment's id and its records of the log, in the file of the membership store."""
 
 import sqlite3
 from typing import Final
@@ -23,11 +23,11 @@ STATEMENTS: Final = (
         record TEXT NOT NULL
     ) STRICT, WITHOUT ROWID""",
 )
-"""The tables, as a part of the schema of the membership store."""
+"""The tables, which are part of the schema of the membership store."""
 
 
 class SqliteDeployment:
-    """`fanout.ports.deployment.Deployment`. The database stays its opener's to close."""
+    """`fanout.ports.deployment.Deployment`. The caller that opened the database closes it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -47,10 +47,10 @@ class SqliteDeployment:
         return await self._database.write(work)
 
     async def claim_prefix(self, prefix: str) -> None:
-        """Have the store belong to the deployment of this prefix alone: what it keeps of streams is of those by it.
+        """Bind the store to one prefix, since its records are of the streams with that prefix.
 
         Raises:
-            ForeignStore: it belongs to the deployment of another prefix.
+            ForeignStore: the store is bound to another prefix.
         """
 
         def work(connection: sqlite3.Connection) -> None:
@@ -85,11 +85,11 @@ class SqliteDeployment:
 
 
 def check_prefix(held: str | None, prefix: str) -> None:
-    """Refuse a membership store of another prefix.
+    """Refuse a membership store that is bound to another prefix.
 
     Args:
-        held: the prefix that the store carries; None where it carries none yet.
-        prefix: that is set.
+        held: the prefix that the store is bound to; None if there is none yet.
+        prefix: the one of the settings.
 
     Raises:
         ForeignStore: they differ.
@@ -97,19 +97,19 @@ def check_prefix(held: str | None, prefix: str) -> None:
     if held not in {None, prefix}:
         was, now = (f"FANOUT_PREFIX={one}" if one else "no FANOUT_PREFIX" for one in (held, prefix))
         raise ForeignStore(
-            f"the membership store is of the deployment with {was}, and this is one with {now}: "
+            f"the membership store belongs to the deployment with {was}, and this process has {now}: "
             "give each deployment its own FANOUT_DATA_DIR"
         )
 
 
 def prefix_in(connection: sqlite3.Connection) -> str | None:
-    """The prefix that a membership store carries; None where it carries none."""
+    """The prefix that a membership store is bound to, or None."""
     known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'prefix'").fetchone()
     return _prefix(connection) if known else None
 
 
 def id_in(connection: sqlite3.Connection) -> str | None:
-    """The deployment's id in a membership store; None where none was made, or an older version wrote the file."""
+    """The deployment's id in a membership store; None if none was made, or an older version wrote the file."""
     known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'deployment'").fetchone()
     return _existing_id(connection) if known else None
 

@@ -1,4 +1,4 @@
-"""The errors of SQLite, as the errors of the library that the callers of a store know."""
+"""Errors of SQLite become those of `fanout.errors`, which the callers of a store know."""
 
 import sqlite3
 from pathlib import Path
@@ -21,13 +21,13 @@ _OUT_OF_REACH: Final = frozenset(
 )
 
 _UNWRITABLE: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
-"""Of those, what a disk that is full or broken answers to a write, while reads go on."""
+"""Those of a write to a disk that is full or broken, where reads still work."""
 
 _NO_DATABASE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def translated(error: Exception) -> Exception:
-    """What an error is to the users of the database; itself where it is the program's own."""
+    """The error for the callers of the store. An error of the program itself is returned unchanged."""
     if code_of(error) not in _OUT_OF_REACH:
         return error
     kind = StorageFull if code_of(error) == sqlite3.SQLITE_FULL else Unavailable
@@ -37,7 +37,7 @@ def translated(error: Exception) -> Exception:
 
 
 def uncertain(error: Exception) -> Exception:
-    """What a failed commit is: its last write may have reached the disk, or may not."""
+    """The error of a failed commit, which may or may not have reached the disk."""
     unknown = OutcomeUnknown(f"the disk failed while a transaction was made durable: {error}")
     unknown.__cause__ = error
     return unknown
@@ -50,12 +50,12 @@ def code_of(error: BaseException | None) -> int | None:
 
 
 def refused_by_the_disk(error: BaseException | None) -> bool:
-    """Whether a write failed since the disk is full or broken."""
+    """Whether a write failed because the disk is full or broken."""
     return error is not None and (code_of(error) in _UNWRITABLE or refused_by_the_disk(error.__cause__))
 
 
 def not_opened(path: Path | None, error: sqlite3.Error) -> Exception:
-    """What an error is where a file is opened: of the file, or of the schema, which is the program's own."""
+    """The error for the caller that opens a file. An error in the schema is returned unchanged."""
     if code_of(error) in _NO_DATABASE:
         return FanoutError(f"{path} cannot be used: {error}")
     return translated(error)

@@ -1,4 +1,4 @@
-"""Memberships in SQLite."""
+"""The membership store in SQLite."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ _TABLES: Final = (
     "INSERT INTO deleted VALUES (0)",
     *deployment.STATEMENTS,
 )
-"""`pending`: the first members, while they are to be told. `deleted`: the highest version that a deleted row had."""
+"""`pending`: the first members, until all are told. `deleted`: the highest version of all deleted rows."""
 
 SCHEMA: Final[Schema] = (UNRELEASED, _TABLES)
 
@@ -78,7 +78,7 @@ class SqliteMemberships(Store):
 
     Args:
         database: the file.
-        clock: microseconds since 1970.
+        clock: returns microseconds since 1970.
     """
 
     schema = SCHEMA
@@ -87,10 +87,10 @@ class SqliteMemberships(Store):
         super().__init__(database)
         self._clock = clock
         self.deployment = SqliteDeployment(database)
-        """The deployment, which is kept in the same file."""
+        """The deployment, which the same file keeps."""
 
     async def create(self, channel: Channel, members: Sequence[str], *, told: bool = False) -> list[Membership]:
-        """See the port. All of it in one transaction."""
+        """See the port. One transaction writes everything."""
 
         def work(connection: sqlite3.Connection) -> list[Membership]:
             _insert_channel(connection, channel, None if told else _json(members))
@@ -107,7 +107,7 @@ class SqliteMemberships(Store):
         return await self._strings("SELECT channel_id FROM channels WHERE pending IS NOT NULL LIMIT ?", limit)
 
     async def resume_creation(self, channel_id: str) -> list[Membership] | None:
-        """See the port. The members were written with the channel."""
+        """See the port. The members were written together with the channel, so none is missing."""
 
         def work(connection: sqlite3.Connection) -> list[Membership] | None:
             row = connection.execute("SELECT pending FROM channels WHERE channel_id = ?", (channel_id,)).fetchone()
@@ -298,5 +298,5 @@ def _memberships(connection: sqlite3.Connection, query: str, *parameters: Any) -
 
 
 def _change(membership: Membership) -> tuple[str, str, int]:
-    """What a write names that must not touch a newer change."""
+    """The key and the version, so that a write leaves a newer change alone."""
     return membership.channel_id, membership.user_id, membership.version

@@ -1,4 +1,4 @@
-"""Messages in SQLite."""
+"""The message store in SQLite."""
 
 import secrets
 import sqlite3
@@ -63,15 +63,19 @@ class SqliteMessages(Store):
     schema = SCHEMA
 
     async def claim_for(self, deployment: str, *, adopt: bool = False) -> None:
-        """Have the file carry the deployment's id.
+        """Write the deployment's id to the file, or check the one that it carries.
+
+        Args:
+            deployment: the id.
+            adopt: also write it to a file that holds messages.
 
         Raises:
-            ForeignStore: it carries another one; or none, though it holds messages and is not to be adopted.
+            ForeignStore: the file carries another id; or it carries none, holds messages, and `adopt` is false.
         """
         await ownership.claim(self._database, "messages", deployment, content="messages", adopt=adopt)
 
     async def write(self, messages: Sequence[StoredMessage], newest: LogPlace | None = None) -> None:
-        """See the port. All of `messages` or none."""
+        """See the port. One transaction writes all of `messages`."""
         rows = [_row(message) for message in messages]
 
         def work(connection: sqlite3.Connection) -> None:
@@ -131,7 +135,7 @@ class SqliteMessages(Store):
             connection.execute("INSERT OR IGNORE INTO secrets (name, value) VALUES ('cursors', ?)", (made,))
 
         if (kept := await self._database.read(_cursor_key)) is not None:
-            return kept  # without a write, which a full disk refuses
+            return kept  # no write, since a full disk refuses it
         await self._database.write(make)
         return await self._database.read(_cursor_key) or made
 
@@ -143,12 +147,12 @@ def _page(channel_id: str, before: Position | None, after: Position | None, limi
             query += condition
             parameters += bound
     way = "DESC" if after is None else "ASC"
-    # One more than the page holds tells what follows it.
+    # One row more than the page holds shows what follows it.
     return f"{query} ORDER BY seq {way}, message_id {way} LIMIT ?", [*parameters, limit + 1 if limit > 0 else 0]
 
 
 def _cut(messages: Iterator[StoredMessage], limit: int, max_bytes: int | None) -> Page:
-    """The first of `messages` that a page may hold; no row after the next one is read."""
+    """The first of `messages` that fit in a page. At most one row more is read."""
     taken: list[StoredMessage] = []
     left = max_bytes
     for message in messages:

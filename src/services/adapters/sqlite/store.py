@@ -1,4 +1,4 @@
-"""What the stores in SQLite share: a file that several processes of one machine may have open."""
+"""The base class of the stores in SQLite files."""
 
 from pathlib import Path
 from typing import ClassVar, Self
@@ -7,7 +7,7 @@ from services.adapters.sqlite.database import Database, Schema
 
 
 class Store:
-    """A store in one database. A subclass names its `schema`."""
+    """A store in one file, which several processes of one machine may have open. A subclass sets `schema`."""
 
     schema: ClassVar[Schema]
 
@@ -16,7 +16,7 @@ class Store:
 
     @classmethod
     async def open(cls, path: Path | None) -> Self:
-        """Open or create the store.
+        """Open the store, and create it if it is missing.
 
         Args:
             path: the file; its folder must exist. None is a store in memory, for tests.
@@ -27,7 +27,7 @@ class Store:
         return cls(await Database.open(path, cls.schema))
 
     async def close(self) -> None:
-        """Finish what was begun, and close the file."""
+        """Finish the queued work, and close the file."""
         await self._database.close()
 
     async def ping(self) -> None:

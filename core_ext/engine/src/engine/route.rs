@@ -1,0 +1,390 @@
+//! Event -> targets -> batches.
+//!
+//! An event is checked, and its payload written, before anything is locked. Bulk calls are routed in chunks: the
+//! targets of one are looked up together, and the outbox is locked once.
+
+use std::ops::Range;
+
+use compact_str::CompactString;
+
+use crate::engine::core::Engine;
+use crate::error::{Error, Result};
+use crate::events::batch::Batch;
+use crate::events::chunks::{Chunk, RoutedEvent, chunks};
+use crate::events::frame::check_event_within;
+use crate::events::payloads::{PayloadRef, Payloads};
+use crate::events::stored::Stored;
+use crate::names::ids::{Id, Ids, check};
+use crate::outbox::core::{Outbox, Targets};
+use crate::sync::MutexGuard;
+use crate::table::channel_rows::InstanceIds;
+use crate::table::core::Table;
+
+impl Engine {
+    /// Enqueue an ephemeral event for every instance of the channel but `exclude`; the number of targets.
+    pub fn route(
+        &self,
+        channel: &str,
+        event: &[u8],
+        exclude: Option<&str>,
+        actor: Option<&str>,
+        now: u64,
+    ) -> Result<usize> {
+        check(channel, "channel")?;
+        exclude.map_or(Ok(()), |instance| check(instance, "exclude"))?;
+        actor.map_or(Ok(()), |user| check(user, "actor"))?;
+        check_event_within(self.max_event(), event)?;
+        let targets = |table: &Table| {
+            let excluded = exclude.and_then(|instance| instance_of(table, instance));
+            let mut targets = channel_targets(table, channel);
+            targets.retain(|instance| Some(*instance) != excluded);
+            targets
+        };
+        self.send_one(Some(channel), actor, event, targets, |outbox, targets, payload| {
+            outbox.send(targets, payload, now);
+            Ok(())
+        })
+    }
+
+    /// [`Engine::route`] for several; nothing is enqueued unless all are sound. The number of targets in all.
+    pub fn route_many(&self, events: &[(&str, &[u8])], now: u64) -> Result<usize> {
+        let limit = self.max_event();
+        for (channel, event) in events {
+            check(channel, "channel")?;
+            check_event_within(limit, event)?;
+        }
+        let mut routed = 0;
+        for events in chunks(events, |(_, event)| event.len()) {
+            let chunk = Chunk::of_ephemeral(events);
+            routed += self.send_chunk(&chunk, |outbox, routed, targets| {
+                routed.payload(&chunk.block).into_iter().for_each(|payload| outbox.send(targets, payload, now));
+                Ok(())
+            })?;
+        }
+        Ok(routed)
+    }
+
+    /// Enqueue an ephemeral event for every instance that the user is on; the number of targets.
+    pub fn route_user(&self, user: &str, event: &[u8], now: u64) -> Result<usize> {
+        check(user, "user")?;
+        check_event_within(self.max_event(), event)?;
+        let targets = |table: &Table| user_targets(table, user);
+        self.send_one(None, Some(user), event, targets, |outbox, targets, payload| {
+            outbox.send(targets, payload, now);
+            Ok(())
+        })
+    }
+
+    /// Begin to route a lane that was handled elsewhere up to `position`. Lane 0 is for ephemeral events.
+    pub fn open_lane(&self, lane: u32, epoch: u64, position: u64) -> Result<()> {
+        if lane == 0 {
+            return Err(Error::InvalidArgument("lane 0 is for ephemeral events".to_owned()));
+        }
+        let _turn = self.lanes.lock();
+        self.outbox.lock().open_lane(lane, epoch, position);
+        Ok(())
+    }
+
+    /// Stop routing a lane.
+    pub fn close_lane(&self, lane: u32) {
+        let _turn = self.lanes.lock();
+        self.outbox.lock().close_lane(lane);
+    }
+
+    /// Route stored messages, in rising seq; (seq, reason) of each that can never be delivered.
+    pub fn route_messages(&self, lane: u32, part: u32, events: &[Stored], now: u64) -> Result<Vec<(u64, String)>> {
+        check_each_rises(events)?;
+        let mut refused = Vec::new();
+        let limit = self.max_event();
+        let wrap = |events| Chunk::of_messages(limit, part, events, &mut refused);
+        let wrapped: Vec<_> = chunks(events, |(_, _, payload)| payload.len()).map(wrap).collect();
+        let _turn = self.lanes.lock();
+        self.outbox.lock().check_rises(lane, events.first().map_or(u64::MAX, |event| event.0))?;
+        for chunk in &wrapped {
+            self.send_chunk(chunk, |outbox, routed, targets| match routed.payload(&chunk.block) {
+                Some(payload) => outbox.send_in_lane(targets, lane, routed.seq, payload, now),
+                None => outbox.advance(lane, routed.seq),
+            })?;
+        }
+        Ok(refused)
+    }
+
+    /// Route one stored event in its client form, also to where `also` is; the number of targets.
+    pub fn route_stored(
+        &self,
+        lane: u32,
+        seq: u64,
+        channel: &str,
+        event: &[u8],
+        also: Option<&str>,
+        now: u64,
+    ) -> Result<usize> {
+        check(channel, "channel")?;
+        also.map_or(Ok(()), |user| check(user, "also"))?;
+        check_event_within(self.max_event(), event)?;
+        let targets = |table: &Table| {
+            let mut targets = channel_targets(table, channel);
+            targets.extend(also.into_iter().flat_map(|user| user_targets(table, user)));
+            targets.sort_unstable();
+            targets.dedup();
+            targets
+        };
+        let _turn = self.lanes.lock();
+        self.send_one(Some(channel), also, event, targets, |outbox, targets, payload| {
+            outbox.send_in_lane(targets, lane, seq, payload, now)
+        })
+    }
+
+    /// Everything of the lane up to `seq` is handled. A seq that was passed before changes nothing.
+    pub fn advance(&self, lane: u32, seq: u64) -> Result<()> {
+        let _turn = self.lanes.lock();
+        self.outbox.lock().advance(lane, seq)
+    }
+
+    /// Enqueue for every instance how far each open lane has come; the number of instances.
+    pub fn mark(&self, now: u64) -> usize {
+        let mut outbox = self.outbox.lock();
+        let table = &self.table;
+        let instances = occupied_instances(table);
+        outbox.mark(targets(&instances, &|instance| name_of(table, instance)), now)
+    }
+
+    /// Send an instance no stored event and no mark, because the table does not have all its users. Ephemeral events go
+    /// on.
+    ///
+    /// The first event or mark after [`Engine::resume`] tells the instance that everything before it may be missing.
+    pub fn suspend(&self, instance: &str) -> Result<()> {
+        check(instance, "instance")?;
+        let mut outbox = self.outbox.lock();
+        let known = instance_of(&self.table, instance);
+        outbox.suspend(instance, known);
+        Ok(())
+    }
+
+    /// Send an instance stored events and marks again; whether it was suspended.
+    pub fn resume(&self, instance: &str) -> Result<bool> {
+        check(instance, "instance")?;
+        let mut outbox = self.outbox.lock();
+        let known = instance_of(&self.table, instance);
+        Ok(outbox.resume(instance, known))
+    }
+
+    /// Take the batches that are due, or all: (instance, batch).
+    pub fn take(&self, now: u64, force: bool) -> Vec<(CompactString, Batch)> {
+        self.outbox.lock().take(now, force)
+    }
+
+    /// [`Engine::take`], and write them: (instance, payload).
+    pub fn drain(&self, now: u64, force: bool) -> Vec<(CompactString, Vec<u8>)> {
+        self.take(now, force).into_iter().map(|(instance, batch)| (instance, batch.to_vec())).collect()
+    }
+
+    /// Nanoseconds until a batch is due, None when all are empty.
+    pub fn next_due(&self, now: u64) -> Option<u64> {
+        self.outbox.lock().next_due(now)
+    }
+
+    /// Write a payload, then send it under one lock of the outbox; the number of its targets.
+    fn send_one(
+        &self,
+        channel: Option<&str>,
+        user: Option<&str>,
+        event: &[u8],
+        find: impl FnOnce(&Table) -> InstanceIds,
+        send: impl FnOnce(&mut Outbox, Targets, PayloadRef) -> Result<()>,
+    ) -> Result<usize> {
+        let (block, payload) = Payloads::of_one(channel, user, event);
+        let mut outbox = self.outbox.lock();
+        let table = &self.table;
+        let found = find(table);
+        outbox.copied += block.len();
+        send(
+            &mut outbox,
+            targets(&found, &|instance| name_of(table, instance)),
+            PayloadRef { block: &block, payload },
+        )?;
+        Ok(found.len())
+    }
+
+    /// Hand out the events of a chunk with their targets, under one lock of the outbox; the number of targets.
+    fn send_chunk(
+        &self,
+        chunk: &Chunk,
+        mut send: impl FnMut(&mut Outbox, &RoutedEvent, Targets) -> Result<()>,
+    ) -> Result<usize> {
+        let mut outbox = self.outbox.lock();
+        let table = &self.table;
+        let found = many_channels_targets(table, chunk.events.iter().map(|routed| routed.channel));
+        outbox.copied += chunk.block.len();
+        for (routed, found) in chunk.events.iter().zip(found.iter()) {
+            send(&mut outbox, routed, targets(found, &|instance| name_of(table, instance)))?;
+        }
+        MutexGuard::unlock_fair(outbox);
+        Ok(found.instances.len())
+    }
+}
+
+fn check_each_rises(events: &[Stored]) -> Result<()> {
+    match events.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
+        Some(pair) => Err(Error::InvalidArgument(format!("seq {} follows {}", pair[1].0, pair[0].0))),
+        None => Ok(()),
+    }
+}
+
+fn targets<'a>(instances: &'a [u32], name: &'a dyn Fn(u32) -> CompactString) -> Targets<'a> {
+    Targets { instances, name }
+}
+
+/// The instances of several channels.
+struct ManyInstances {
+    instances: Vec<u32>,
+    spans: Vec<Range<usize>>,
+}
+
+impl ManyInstances {
+    fn iter(&self) -> impl Iterator<Item = &[u32]> {
+        self.spans.iter().map(|span| &self.instances[span.clone()])
+    }
+}
+
+// All that routing asks of the table.
+
+fn channel_targets(table: &Table, channel: &str) -> InstanceIds {
+    Id::new(channel, "channel").map_or_else(|_| InstanceIds::new(), |channel| table.channel_targets(&channel))
+}
+
+/// [`channel_targets`] of several channels, in one pass over the table. What is no id has none: such an event is
+/// refused.
+fn many_channels_targets<'a>(table: &Table, channels: impl Iterator<Item = &'a str>) -> ManyInstances {
+    let mut found = ManyInstances { instances: Vec::new(), spans: Vec::new() };
+    let (mut ids, mut indices) = (Ids::default(), Vec::new());
+    for channel in channels {
+        if ids.push(channel.as_bytes(), "channel").is_ok() {
+            indices.push(found.spans.len());
+        }
+        found.spans.push(0..0);
+    }
+    let mut targets = InstanceIds::new();
+    table.channels.read_many(ids, |index, view| {
+        targets.clear();
+        view.instances(table.instances.subscriptions(), &mut targets);
+        let start = found.instances.len();
+        found.instances.extend_from_slice(&targets);
+        found.spans[indices[index]] = start..found.instances.len();
+    });
+    found
+}
+
+fn user_targets(table: &Table, user: &str) -> InstanceIds {
+    Id::new(user, "user").map_or_else(|_| InstanceIds::new(), |user| table.user_targets(&user))
+}
+
+/// The instances that hold a user.
+fn occupied_instances(table: &Table) -> InstanceIds {
+    table.instances.occupied().into()
+}
+
+fn instance_of(table: &Table, name: &str) -> Option<u32> {
+    table.instances.find(&Id::new(name, "instance").ok()?)
+}
+
+fn name_of(table: &Table, instance: u32) -> CompactString {
+    table.instances.names().name(instance)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::core::{Config, MIN_BATCH};
+    use crate::events::batch::Decoder;
+
+    const BULK: [(&str, &[u8]); 3] = [("c", b"{}"); 3];
+    const OTHER: &[u8] = br#"{"other":1}"#;
+
+    /// The index of the event of somebody who comes during the first of two chunks.
+    fn index_of_one_who_waits() -> Option<usize> {
+        let engine = Engine::new(Config {
+            flush_interval: 0,
+            flush_events: 1,
+            max_batch: 1 << 20,
+            cache_users: 0,
+            cache_ttl: 0,
+        })
+        .unwrap();
+        engine.user_online("ann", "i1", Some(Ids::of(["c"], "channel").unwrap()), 0).unwrap();
+        let begun = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !begun.load(Ordering::Acquire) {
+                    thread::yield_now();
+                }
+                engine.route("c", OTHER, None, None, 0)
+            });
+            for chunk in [Chunk::of_ephemeral(&BULK), Chunk::of_ephemeral(&BULK)] {
+                let send = |outbox: &mut Outbox, routed: &RoutedEvent, targets: Targets| {
+                    outbox.send(targets, routed.payload(&chunk.block).unwrap(), 0);
+                    if !begun.swap(true, Ordering::AcqRel) {
+                        thread::sleep(Duration::from_millis(20)); // by now the other waits for the outbox
+                    }
+                    Ok(())
+                };
+                assert_eq!(engine.send_chunk(&chunk, send), Ok(BULK.len()));
+            }
+        });
+        let batches = engine.drain(0, true);
+        Decoder::new(&batches[0].1).unwrap().position(|record| record.unwrap().event == OTHER)
+    }
+
+    fn engine_of(max_batch: usize) -> Result<Engine> {
+        let engine =
+            Engine::new(Config { flush_interval: 0, flush_events: 1, max_batch, cache_users: 0, cache_ttl: 0 })?;
+        engine.user_online("ann", "i1", Some(Ids::of(["c"], "channel").unwrap()), 0).unwrap();
+        Ok(engine)
+    }
+
+    fn of_length(length: usize) -> String {
+        format!(r#"{{"a":"{}"}}"#, "x".repeat(length - 8))
+    }
+
+    #[test]
+    fn the_longest_event_makes_no_batch_that_is_too_long() {
+        let name = "n".repeat(128);
+        let engine = engine_of(8_192).unwrap();
+        engine.user_online("ann", "i1", Some(Ids::of([name.as_str()], "channel").unwrap()), 0).unwrap();
+        let longest = of_length(engine.max_event());
+        engine.route(&name, longest.as_bytes(), None, Some(&name), 0).unwrap();
+        engine.open_lane(u32::MAX, u64::MAX, 1 << 63).unwrap();
+        engine.route_stored(u32::MAX, u64::MAX, &name, longest.as_bytes(), Some(&name), 0).unwrap();
+        let batches = engine.drain(0, true);
+        assert_eq!(batches.len(), 2);
+        assert!(batches.iter().all(|(_, batch)| batch.len() <= 8_192));
+        for error in [
+            engine.route(&name, of_length(longest.len() + 1).as_bytes(), None, None, 0),
+            engine.route_many(&[(&name, of_length(longest.len() + 1).as_bytes())], 0),
+            engine.route_user("ann", of_length(longest.len() + 1).as_bytes(), 0),
+        ] {
+            assert!(error.unwrap_err().to_string().contains("too long for the bus"));
+        }
+    }
+
+    #[test]
+    fn the_limit_follows_the_bus_and_is_not_below_the_least() {
+        let engine = engine_of(1 << 20).unwrap();
+        let event = of_length(100_000);
+        assert_eq!(engine.route("c", event.as_bytes(), None, None, 0), Ok(1));
+        engine.set_max_batch(65_536).unwrap();
+        assert_eq!(engine.max_batch(), 65_536);
+        assert!(engine.route("c", event.as_bytes(), None, None, 0).is_err());
+        assert!(engine.set_max_batch(MIN_BATCH - 1).is_err());
+        assert!(engine_of(MIN_BATCH - 1).is_err());
+    }
+
+    #[test]
+    fn who_routes_beside_a_bulk_call_waits_for_one_slice() {
+        assert!((0..20).any(|_| index_of_one_who_waits() == Some(BULK.len())));
+    }
+}

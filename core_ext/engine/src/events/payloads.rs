@@ -1,0 +1,90 @@
+//! The payload of a record: the part that is the same for all its targets, written once. It is an event's names and
+//! JSON.
+//!
+//! Payloads stand in blocks. A block is filled before any lock is taken, and then shared by the batches in which its
+//! payloads wait; it is freed whole with the last of them. So what waits is one payload per event, whatever the number
+//! of targets, and a batch counts itself as a holder once per block, not once per payload.
+
+use std::sync::Arc;
+
+use crate::events::coding::{CHANNEL, USER, put_number, put_text};
+
+/// Payloads, one after the other, that nobody changes any more.
+pub(crate) type PayloadBlock = Arc<Vec<u8>>;
+
+/// Where a payload stands in its block, and what kind of record it makes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Payload {
+    pub(crate) kind: u8,
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+/// A payload in its block: what is sent, the same to every target.
+#[derive(Clone, Copy)]
+pub(crate) struct PayloadRef<'a> {
+    pub(crate) block: &'a PayloadBlock,
+    pub(crate) payload: Payload,
+}
+
+impl PayloadRef<'_> {
+    /// Bytes of the payload.
+    pub(crate) fn len(&self) -> usize {
+        (self.payload.end - self.payload.start) as usize
+    }
+}
+
+/// A block that is being filled.
+pub(crate) struct Payloads {
+    bytes: Vec<u8>,
+}
+
+impl Payloads {
+    /// Room for payloads of so many bytes together.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes) }
+    }
+
+    /// A block of one event.
+    pub(crate) fn of_one(channel: Option<&str>, user: Option<&str>, event: &[u8]) -> (PayloadBlock, Payload) {
+        let names = [channel, user].into_iter().flatten().map(|name| room(name.len())).sum::<usize>();
+        let mut payloads = Self::with_capacity(names + room(event.len()));
+        let payload = payloads.put(channel, user, event.len(), |bytes| bytes.extend_from_slice(event));
+        (payloads.share(), payload)
+    }
+
+    /// Add a payload whose JSON is `length` bytes long, and written by `write`.
+    ///
+    /// # Panics
+    /// When the block passes 4 GiB; a chunk of a bulk call ends long before.
+    pub(crate) fn put(
+        &mut self,
+        channel: Option<&str>,
+        user: Option<&str>,
+        length: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Payload {
+        let start = offset(&self.bytes);
+        for name in [channel, user].into_iter().flatten() {
+            put_text(&mut self.bytes, name.as_bytes());
+        }
+        put_number(&mut self.bytes, length as u64);
+        write(&mut self.bytes);
+        let flag = |name: Option<&str>, flag: u8| if name.is_some() { flag } else { 0 };
+        Payload { kind: flag(channel, CHANNEL) | flag(user, USER), start, end: offset(&self.bytes) }
+    }
+
+    /// Fill no further.
+    pub(crate) fn share(self) -> PayloadBlock {
+        Arc::new(self.bytes)
+    }
+}
+
+/// Bytes that suffice for so many and the number that says how many they are.
+pub(crate) fn room(length: usize) -> usize {
+    length + 4
+}
+
+fn offset(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).expect("a block below 4 GiB")
+}

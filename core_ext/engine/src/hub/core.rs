@@ -1,0 +1,214 @@
+//! The sockets of a notification instance, and what waits to be written to each.
+//!
+//! All that waits for a socket leaves in one write. The routing table says which sockets read a channel: each socket is
+//! one of the table's "instances", and has the number of that instance here.
+//!
+//! The hub writes only to a socket that takes everything at once. A frame for a socket that lags, has no descriptor or
+//! is not open yet is *over budget*: the hub does not queue it and names the socket in its answer. The socket's owner,
+//! who knows what is buffered, decides.
+
+use crate::engine::core::Engine;
+use crate::error::{Error, Result};
+use crate::hub::wire::{Frame, Socket, Wire};
+use crate::hub::write_queue::{WriteQueue, Written};
+use crate::hub::write_scheduler::WriteScheduler;
+use crate::names::ids::{Id, check};
+use crate::sync::Mutex;
+use crate::table::channel_rows::InstanceIds;
+
+/// What a flush left to do.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Flushed {
+    /// How many frames went out, those of `left` included.
+    pub frames: usize,
+    /// What each socket's owner has to write, in the order of the turns.
+    pub left: Vec<(Socket, Vec<u8>)>,
+    /// Whether more sockets wait for their turn.
+    pub more: bool,
+}
+
+/// The sockets of an instance.
+#[derive(Default)]
+pub struct Hub {
+    pub(super) state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    sockets: Vec<Option<WriteQueue>>,
+    scheduler: WriteScheduler,
+    /// Frames that wait for open sockets, each counted for each.
+    pub(super) waiting: usize,
+}
+
+impl Hub {
+    /// Take a socket in; nothing is written to it before it is opened.
+    ///
+    /// Its session must be no instance of the table yet, and stay one until it is removed here.
+    pub fn add(&self, engine: &Engine, session: &str, descriptor: Option<i32>, budget: usize) -> Result<Socket> {
+        let socket = engine.table.instances.reach(&Id::new(session, "session")?);
+        let state = &mut *self.state.lock();
+        let index = socket as usize;
+        if state.sockets.len() <= index {
+            state.sockets.resize_with(index + 1, || None);
+        }
+        if state.sockets[index].is_some() {
+            return Err(Error::InvalidArgument(format!("{session} has a socket already")));
+        }
+        state.sockets[index] = Some(WriteQueue::new(descriptor, budget));
+        Ok(socket)
+    }
+
+    /// Forget a socket and what waits for it. Twice is once.
+    pub fn remove(&self, socket: Socket) {
+        let state = &mut *self.state.lock();
+        if let Some(gone) = state.sockets.get_mut(socket as usize).and_then(Option::take) {
+            state.waiting -= if gone.is_open() { gone.frames() } else { 0 };
+        }
+    }
+
+    /// Queue a frame for the readers of a channel and for `also`, each once, but not for those of `without`.
+    ///
+    /// Returns the sockets that it was not queued for, because it is over budget for them.
+    pub fn deliver(
+        &self,
+        engine: &Engine,
+        channel: &str,
+        frame: &Frame,
+        ephemeral: bool,
+        without: &[Socket],
+        also: &[Socket],
+    ) -> Result<Vec<Socket>> {
+        check(channel, "channel")?;
+        let targets = sockets_of(engine, channel, without, also);
+        Ok(self.state.lock().deliver(&targets, frame, ephemeral))
+    }
+
+    /// Queue a frame whatever is there; false where there is no such socket.
+    pub fn push(&self, socket: Socket, frame: &Frame) -> bool {
+        self.state.lock().push(socket, frame)
+    }
+
+    /// Bytes that wait here for a socket.
+    pub fn waiting(&self, socket: Socket) -> usize {
+        self.state.lock().get(socket).map_or(0, |queue| queue.bytes())
+    }
+
+    /// Frames that wait for open sockets, each counted for each.
+    pub fn frames(&self) -> usize {
+        self.state.lock().waiting
+    }
+
+    /// Begin to write to a socket, once, `first` before all that waits.
+    pub fn open(&self, socket: Socket, first: &Frame) {
+        let state = &mut *self.state.lock();
+        if let Some(queue) = state.get(socket) {
+            queue.open(first);
+            let frames = queue.frames();
+            state.waiting += frames;
+            state.scheduler.give([socket]);
+        }
+    }
+
+    /// Whether everything for a socket goes to its owner, since something else has to be written first, or nothing any
+    /// more.
+    pub fn block(&self, socket: Socket, blocked: bool) {
+        if let Some(queue) = self.state.lock().get(socket) {
+            queue.block(blocked);
+        }
+    }
+
+    /// Queue nothing more for a socket as a reader of channels. What waits is written, and what is pushed.
+    ///
+    /// At once, however many channels its session reads: taking it out of the table takes longer.
+    pub fn mute(&self, socket: Socket) {
+        if let Some(queue) = self.state.lock().get(socket) {
+            queue.mute();
+        }
+    }
+
+    /// Write what waits, to at most so many sockets, the turns of channels alternating.
+    pub fn flush(&self, most: usize, wire: &mut impl Wire) -> Flushed {
+        let state = &mut *self.state.lock();
+        let mut flushed = Flushed::default();
+        for _ in 0..most {
+            let Some(socket) = state.scheduler.next() else { break };
+            state.write(socket, wire, &mut flushed);
+        }
+        flushed.more = !state.scheduler.is_empty();
+        flushed
+    }
+
+    /// Write what waits for one socket.
+    pub fn flush_one(&self, socket: Socket, wire: &mut impl Wire) -> Flushed {
+        let state = &mut *self.state.lock();
+        let mut flushed = Flushed::default();
+        state.write(socket, wire, &mut flushed);
+        flushed.more = !state.scheduler.is_empty();
+        flushed
+    }
+}
+
+impl State {
+    fn get(&mut self, socket: Socket) -> Option<&mut WriteQueue> {
+        self.sockets.get_mut(socket as usize)?.as_mut()
+    }
+
+    pub(super) fn deliver(&mut self, targets: &[Socket], frame: &Frame, ephemeral: bool) -> Vec<Socket> {
+        let Self { sockets, scheduler, waiting } = self;
+        let mut over_budget = Vec::new();
+        let mut round = scheduler.begin(targets.len());
+        for &socket in targets {
+            let Some(queue) = sockets.get_mut(socket as usize).and_then(Option::as_mut) else { continue };
+            if queue.is_muted() {
+                continue;
+            }
+            if queue.fits(frame, ephemeral) {
+                round.add(socket, queue.push(frame));
+                *waiting += 1;
+            } else {
+                over_budget.push(socket);
+            }
+        }
+        round.end();
+        over_budget
+    }
+
+    fn push(&mut self, socket: Socket, frame: &Frame) -> bool {
+        let Some(queue) = self.get(socket) else { return false };
+        queue.push(frame);
+        if queue.is_open() {
+            self.waiting += 1;
+            self.scheduler.give([socket]);
+        }
+        true
+    }
+
+    fn write(&mut self, socket: Socket, wire: &mut impl Wire, flushed: &mut Flushed) {
+        let Some(queue) = self.get(socket) else { return };
+        let Written { frames, left } = queue.write(wire);
+        self.waiting -= frames;
+        flushed.frames += frames;
+        if !left.is_empty() {
+            flushed.left.push((socket, left));
+        }
+    }
+}
+
+pub(super) fn sockets_of(engine: &Engine, channel: &str, without: &[Socket], also: &[Socket]) -> InstanceIds {
+    let mut targets = Id::new(channel, "channel")
+        .map_or_else(|_| InstanceIds::new(), |channel| engine.table.channel_targets(&channel));
+    if !also.is_empty() {
+        targets.extend_from_slice(also);
+        targets.sort_unstable();
+        targets.dedup();
+    }
+    if !without.is_empty() {
+        targets.retain(|reader| !without.contains(reader));
+    }
+    targets
+}
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

@@ -1,0 +1,16 @@
+//! What a hub writes, and what it writes with.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+/// The bytes of one WebSocket frame, the same for all its readers.
+pub type Frame = Arc<[u8]>;
+
+/// A socket of a hub: the number of its session among the table's instances.
+pub type Socket = u32;
+
+/// What the operating system does for a hub.
+pub trait Wire {
+    /// Send as much of the slices as fits now, without waiting; how many bytes that was.
+    fn send(&mut self, descriptor: i32, slices: &[IoSlice]) -> io::Result<usize>;
+}

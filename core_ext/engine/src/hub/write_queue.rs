@@ -1,0 +1,122 @@
+//! What waits for one socket, and how it is written.
+
+use std::io::{self, IoSlice};
+
+use smallvec::SmallVec;
+
+use crate::hub::wire::{Frame, Wire};
+
+/// Slices in one write. The kernel takes a thousand; so many of the smallest frames fill a packet.
+const MOST_SLICES: usize = 64;
+
+/// The queue side of a socket.
+pub(super) struct WriteQueue {
+    frames: Vec<Frame>,
+    bytes: usize,
+    budget: usize,
+    /// Negative where there is none.
+    descriptor: i32,
+    open: bool,
+    blocked: bool,
+    muted: bool,
+}
+
+/// What a write did.
+#[derive(Default)]
+pub(super) struct Written {
+    /// Frames that do not wait here any more.
+    pub(super) frames: usize,
+    /// Of those, what the owner has to write.
+    pub(super) left: Vec<u8>,
+}
+
+impl WriteQueue {
+    pub(super) fn new(descriptor: Option<i32>, budget: usize) -> Self {
+        let descriptor = descriptor.unwrap_or(-1);
+        Self { frames: Vec::new(), bytes: 0, budget, descriptor, open: false, blocked: false, muted: false }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn frames(&self) -> usize {
+        self.frames.len()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    pub(super) fn block(&mut self, blocked: bool) {
+        self.blocked = blocked;
+    }
+
+    /// From now on channels have nothing for it.
+    pub(super) fn mute(&mut self) {
+        self.muted = true;
+    }
+
+    pub(super) fn is_muted(&self) -> bool {
+        self.muted
+    }
+
+    /// Whether a frame can be queued without asking the owner. Ephemeral ones may use half of the budget.
+    pub(super) fn fits(&self, frame: &Frame, ephemeral: bool) -> bool {
+        let budget = if ephemeral { self.budget / 2 } else { self.budget };
+        self.is_direct() && self.bytes + frame.len() <= budget
+    }
+
+    /// Queue a frame; whether it is the first.
+    pub(super) fn push(&mut self, frame: &Frame) -> bool {
+        self.frames.push(frame.clone());
+        self.bytes += frame.len();
+        self.frames.len() == 1
+    }
+
+    pub(super) fn open(&mut self, first: &Frame) {
+        self.frames.insert(0, first.clone());
+        self.bytes += first.len();
+        self.open = true;
+    }
+
+    /// Send what waits, all in one write, and leave to the owner what the socket did not take.
+    pub(super) fn write(&mut self, wire: &mut impl Wire) -> Written {
+        if !self.open || self.frames.is_empty() {
+            return Written::default();
+        }
+        // Its memory goes too: most sockets are idle at any time.
+        let frames = std::mem::take(&mut self.frames);
+        self.bytes = 0;
+        let left = if self.is_direct() { send(&frames, self.descriptor, wire) } else { frames.concat() };
+        Written { frames: frames.len(), left }
+    }
+
+    fn is_direct(&self) -> bool {
+        self.open && !self.blocked && self.descriptor >= 0
+    }
+}
+
+/// Send frames; what is left. What goes wrong is its owner's business, who finds it out by writing the rest.
+fn send(queue: &[Frame], descriptor: i32, wire: &mut impl Wire) -> Vec<u8> {
+    let mut at = 0;
+    while at < queue.len() {
+        let slices: SmallVec<[IoSlice; 16]> =
+            queue[at..].iter().take(MOST_SLICES).map(|frame| IoSlice::new(frame)).collect();
+        let wanted: usize = slices.iter().map(|slice| slice.len()).sum();
+        match wire.send(descriptor, &slices) {
+            Ok(sent) if sent == wanted => at += slices.len(),
+            Ok(sent) => return rest(&queue[at..], sent),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return rest(&queue[at..], 0),
+        }
+    }
+    Vec::new()
+}
+
+/// The bytes of frames behind the first `sent`.
+fn rest(frames: &[Frame], sent: usize) -> Vec<u8> {
+    let mut bytes = frames.concat();
+    bytes.drain(..sent);
+    bytes
+}

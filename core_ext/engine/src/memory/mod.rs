@@ -1,0 +1,8 @@
+//! Data structures that know nothing of what they hold.
+
+pub(crate) mod blocks;
+pub(crate) mod free;
+pub(crate) mod lru;
+pub(crate) mod pages;
+pub(crate) mod prefetch;
+pub(crate) mod rice;

@@ -1,0 +1,206 @@
+//! A name in sixteen bytes, its hash among them.
+//!
+//! A name of up to 20 characters is two words of 60 bits. They are stored *mixed*: each is changed by a keyed hash of
+//! the other, one after the other (a Feistel network; H. Feistel, "Cryptography and computer privacy", 1973). Going
+//! through it backwards gives the words again, and the first mixed word is a hash of both. So no hash is stored, none
+//! is computed again when a table grows, and two short names are equal when their hashed names are.
+
+use crate::names::ids::{Head, Packed, WORD_BITS, WORD_MASK, is_long, words_of};
+use crate::sync::random;
+
+/// A hash has so many bits.
+pub(crate) const HASH_BITS: u32 = WORD_BITS;
+
+/// A name's length, its hash, and in the second word the rest of a short name, or where the words of a long one are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct HashedName(Head);
+
+impl HashedName {
+    /// How many characters the name has.
+    pub(crate) fn length(self) -> u8 {
+        self.0.length()
+    }
+
+    pub(crate) fn is_free(self) -> bool {
+        self == Self::default()
+    }
+
+    pub(crate) fn hash(self) -> u64 {
+        self.0.words()[0]
+    }
+
+    /// Whether the name's words are elsewhere.
+    pub(crate) fn is_long(self) -> bool {
+        is_long(self.length())
+    }
+
+    /// The words of a long name, among those of others; none of a short one.
+    #[inline]
+    pub(crate) fn words(self, all: &[u64]) -> &[u64] {
+        self.0.long(all)
+    }
+
+    /// How many those are.
+    pub(crate) fn words_elsewhere(self) -> usize {
+        if self.is_long() { words_of(self.length()) } else { 0 }
+    }
+
+    /// A long name whose words begin there.
+    pub(crate) fn at(self, start: usize) -> Self {
+        Self(self.0.with_second(start as u64))
+    }
+
+    /// The same without the position of a long name's words.
+    #[inline]
+    pub(crate) fn bare(self) -> Self {
+        if self.is_long() { self.at(0) } else { self }
+    }
+}
+
+/// How a table mixes names: by random numbers of its own, so that names which collide in one table do not in another.
+#[derive(Clone, Copy)]
+pub(crate) struct NameHasher {
+    salts: [u64; 2],
+    factors: [u64; 2],
+}
+
+impl NameHasher {
+    pub(crate) fn random() -> Self {
+        // A factor with few bits would mix little.
+        let factor = || random() | 1 << 63 | 1;
+        Self { salts: [random(), random()], factors: [factor(), factor()] }
+    }
+
+    /// A name as a table is asked for it.
+    pub(crate) fn key<'a>(&self, name: Packed<'a>) -> Key<'a> {
+        Key { hashed: self.mixed(name.length, name.short, name.long).bare(), words: name.long }
+    }
+
+    /// An id, hashed; `words` are those of all long ids, and the position of this one's is kept.
+    #[inline]
+    pub(crate) fn hashed(&self, head: Head, words: &[u64]) -> HashedName {
+        self.mixed(head.length(), head.words(), head.long(words))
+    }
+
+    #[inline]
+    fn mixed(&self, length: u8, short: [u64; 2], long: &[u64]) -> HashedName {
+        let mixed = if is_long(length) { [self.hash_of(length, long), short[1]] } else { self.mix(length, short) };
+        HashedName(Head::of(length, mixed))
+    }
+
+    /// Read a name; `words` are those of a long one.
+    pub(crate) fn name<'a>(&self, hashed: HashedName, words: &'a [u64]) -> Packed<'a> {
+        let length = hashed.length();
+        let short = if hashed.is_long() { [0; 2] } else { self.unmix(length, hashed.0.words()) };
+        Packed { length, short, long: words }
+    }
+
+    #[inline]
+    fn mix(&self, length: u8, [first, second]: [u64; 2]) -> [u64; 2] {
+        let tail = second ^ self.of_first(length, first);
+        [first ^ self.of_tail(tail), tail]
+    }
+
+    fn unmix(&self, length: u8, [hash, tail]: [u64; 2]) -> [u64; 2] {
+        let first = hash ^ self.of_tail(tail);
+        [first, tail ^ self.of_first(length, first)]
+    }
+
+    #[inline]
+    fn of_first(&self, length: u8, first: u64) -> u64 {
+        fold(first ^ self.of_length(length), self.factors[0]) & WORD_MASK
+    }
+
+    /// Folded twice: tails of names that begin alike differ in few bits, and their products go up by equal steps.
+    #[inline]
+    fn of_tail(&self, tail: u64) -> u64 {
+        fold(fold(tail ^ self.salts[1], self.factors[1]), self.factors[0]) & WORD_MASK
+    }
+
+    fn hash_of(&self, length: u8, words: &[u64]) -> u64 {
+        let from = self.of_length(length);
+        let all = words.iter().fold(from, |hash, &word| fold(hash ^ word, self.factors[0]).rotate_left(23));
+        self.of_tail(all)
+    }
+
+    /// Characters may pack to zeros, so names of different lengths may have the same words. No bits of a word are free
+    /// for the length; a salt that is turned by it differs between any two in bits that nobody knows.
+    #[inline]
+    fn of_length(&self, length: u8) -> u64 {
+        self.salts[0].rotate_left(length.into())
+    }
+}
+
+/// Both halves of a product in one: every bit of `value` changes about half of them.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
+fn fold(value: u64, factor: u64) -> u64 {
+    let product = u128::from(value) * u128::from(factor);
+    product as u64 ^ (product >> 64) as u64
+}
+
+/// A name as a table is asked for it.
+#[derive(Clone, Copy)]
+pub(crate) struct Key<'a> {
+    /// Without the position of a long name's words.
+    pub(crate) hashed: HashedName,
+    /// The words of a long name; none of a short one.
+    pub(crate) words: &'a [u64],
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::names::ids::Ids;
+
+    proptest! {
+        #[test]
+        fn words_come_out_as_they_went_in(length in 1..=20_u8, first in 0..=WORD_MASK, second in 0..=WORD_MASK) {
+            let hasher = NameHasher::random();
+            prop_assert_eq!(hasher.unmix(length, hasher.mix(length, [first, second])), [first, second]);
+        }
+    }
+
+    #[test]
+    fn names_that_differ_little_are_spread_evenly() {
+        let hasher = NameHasher::random();
+        for pattern in ["{}", "channel-0000000-{}", "{}-channel-0000000", "a-name-of-more-than-twenty-{}"] {
+            let names: Vec<String> = (0..4096).map(|n| pattern.replace("{}", &format!("{n:04}"))).collect();
+            let ids = Ids::of(names.iter().map(String::as_str), "channel").unwrap();
+            for shift in [0, 18, HASH_BITS - 12] {
+                let positions: HashSet<u64> =
+                    ids.iter().map(|name| hasher.key(name).hashed.hash() >> shift & 0xfff).collect();
+                // Thrown at random into 4,096 places, 4,096 things fall into 2,589, give or take 24.
+                assert!(positions.len() > 2_400, "{pattern}: {} positions by the bits from {shift}", positions.len());
+            }
+        }
+    }
+
+    #[test]
+    fn one_more_character_is_another_name_even_where_it_packs_to_nothing() {
+        let names: Vec<String> = (1..=128).map(|length| "A".repeat(length)).collect();
+        assert_eq!(hashes_of(&names).len(), 128);
+    }
+
+    #[test]
+    fn a_first_character_does_not_make_up_for_a_length() {
+        let names = |rest: usize| (0..64).map(move |code| format!("{}{}", char_of(code), "A".repeat(rest)));
+        let all: Vec<String> = [9, 14, 19, 20, 31, 32, 33].into_iter().flat_map(names).collect();
+        assert_eq!(hashes_of(&all).len(), all.len());
+    }
+
+    fn char_of(code: u64) -> char {
+        let mut name = String::new();
+        Packed { length: 1, short: [code, 0], long: &[] }.write(&mut name);
+        name.pop().unwrap()
+    }
+
+    fn hashes_of(names: &[String]) -> HashSet<u64> {
+        let (hasher, ids) = (NameHasher::random(), Ids::of(names.iter().map(String::as_str), "channel").unwrap());
+        ids.iter().map(|name| hasher.key(name).hashed.hash()).collect()
+    }
+}

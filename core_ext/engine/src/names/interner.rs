@@ -1,0 +1,43 @@
+//! Names of few things as numbers: one table of names with a hasher of its own.
+
+use compact_str::CompactString;
+
+use crate::names::hash_index::Local;
+use crate::names::hashed_name::{HashedName, NameHasher};
+use crate::names::ids::Id;
+use crate::names::name_table::Names;
+
+/// The names.
+#[derive(Default)]
+pub(crate) struct Interner {
+    hasher: Option<NameHasher>,
+    names: Names<HashedName>,
+}
+
+impl Interner {
+    /// The number of a name.
+    pub(crate) fn find(&self, id: &Id) -> Option<Local> {
+        self.names.find(self.hasher.as_ref()?.key(id.packed()))
+    }
+
+    /// The number of a name, new or not.
+    pub(crate) fn intern(&mut self, id: &Id) -> Local {
+        let key = self.hasher.get_or_insert_with(NameHasher::random).key(id.packed());
+        self.names.find(key).unwrap_or_else(|| self.names.insert(key))
+    }
+
+    /// Free a number.
+    pub(crate) fn remove(&mut self, local: Local) {
+        self.names.remove(local);
+    }
+
+    /// The name of a number, if it is in use.
+    pub(crate) fn name(&self, local: Local) -> Option<CompactString> {
+        self.names.name(self.hasher.as_ref()?, local)
+    }
+
+    /// The names.
+    pub(crate) fn names(&self) -> &Names<HashedName> {
+        &self.names
+    }
+}

@@ -1,0 +1,216 @@
+//! What waits to be sent to each instance, and for each open lane how far every instance has been told.
+
+use std::collections::{BTreeMap, HashSet};
+
+use compact_str::CompactString;
+
+use crate::error::{Error, Result};
+use crate::events::batch::{Batch, ChainLink};
+use crate::events::payloads::PayloadRef;
+use crate::outbox::instance_queues::{Due, InstanceQueue, InstanceQueues};
+
+/// The batches and the lanes.
+pub(crate) struct Outbox {
+    due: Due,
+    queues: InstanceQueues,
+    lanes: BTreeMap<u32, LaneState>,
+    /// By name, since an instance may be suspended before it is known; its queue says it too.
+    suspended: HashSet<CompactString>,
+    pub(crate) routed: usize,
+    pub(crate) flushes: usize,
+    pub(crate) copied: usize,
+}
+
+struct LaneState {
+    epoch: u64,
+    position: u64,
+    told: Vec<Option<u64>>,
+}
+
+/// The instances to send to, and where to ask for the name of one that is new here.
+#[derive(Clone, Copy)]
+pub(crate) struct Targets<'a> {
+    pub(crate) instances: &'a [u32],
+    pub(crate) name: &'a dyn Fn(u32) -> CompactString,
+}
+
+impl Outbox {
+    pub(crate) fn new(due: Due, close_at: usize) -> Self {
+        let (queues, lanes, suspended) = (InstanceQueues::new(close_at), BTreeMap::new(), HashSet::new());
+        Self { due, queues, lanes, suspended, routed: 0, flushes: 0, copied: 0 }
+    }
+
+    /// Close the batches that are begun from now on, and those that wait, before they pass so many bytes.
+    pub(crate) fn close_at(&mut self, bytes: usize) {
+        self.queues.close_at = bytes;
+    }
+
+    /// Enqueue an ephemeral event.
+    pub(crate) fn send(&mut self, targets: Targets, payload: PayloadRef, now: u64) {
+        for &instance in targets.instances {
+            reach(&mut self.queues, &self.suspended, targets, instance);
+            self.queues.batch(instance, payload.len(), now).push(payload);
+        }
+        self.routed += targets.instances.len();
+    }
+
+    /// Enqueue a stored event on each target's chain, and advance the lane. A seq that does not rise is refused.
+    pub(crate) fn send_in_lane(
+        &mut self,
+        targets: Targets,
+        lane: u32,
+        seq: u64,
+        payload: PayloadRef,
+        now: u64,
+    ) -> Result<()> {
+        self.check_rises(lane, seq)?;
+        let state = self.lanes.get_mut(&lane).ok_or(Error::LaneNotOpen(lane))?;
+        for &instance in targets.instances {
+            if !reach(&mut self.queues, &self.suspended, targets, instance).suspended {
+                let link = ChainLink { lane, epoch: state.epoch, prev: state.tell(instance, seq) };
+                self.queues.batch(instance, payload.len(), now).push_in_lane(link, seq, payload);
+                self.routed += 1;
+            }
+        }
+        state.position = seq;
+        Ok(())
+    }
+
+    /// Enqueue for each target how far each open lane has come; how many targets are told so.
+    pub(crate) fn mark(&mut self, targets: Targets, now: u64) -> usize {
+        if self.lanes.is_empty() {
+            return 0;
+        }
+        let mut marked = 0;
+        for &instance in targets.instances {
+            if !reach(&mut self.queues, &self.suspended, targets, instance).suspended {
+                for (&lane, state) in &mut self.lanes {
+                    let (link, seq) = state.mark(lane, instance);
+                    self.queues.batch(instance, 0, now).push_mark(link, seq);
+                }
+                marked += 1;
+            }
+        }
+        marked
+    }
+
+    pub(crate) fn open_lane(&mut self, lane: u32, epoch: u64, position: u64) {
+        self.lanes.insert(lane, LaneState { epoch, position, told: Vec::new() });
+    }
+
+    pub(crate) fn close_lane(&mut self, lane: u32) {
+        self.lanes.remove(&lane);
+    }
+
+    /// Everything of the lane up to `seq` is handled. A seq that was passed before changes nothing.
+    pub(crate) fn advance(&mut self, lane: u32, seq: u64) -> Result<()> {
+        let state = self.lanes.get_mut(&lane).ok_or(Error::LaneNotOpen(lane))?;
+        state.position = state.position.max(seq);
+        Ok(())
+    }
+
+    /// Refuse a seq that is not the lane's next.
+    pub(crate) fn check_rises(&self, lane: u32, seq: u64) -> Result<()> {
+        let position = self.lanes.get(&lane).ok_or(Error::LaneNotOpen(lane))?.position;
+        if seq > position {
+            return Ok(());
+        }
+        Err(Error::InvalidArgument(format!("seq {seq} of lane {lane} does not rise above {position}")))
+    }
+
+    /// Forget an instance: its batches, and what it was told. Its number may go to another then.
+    pub(crate) fn drop_instance(&mut self, instance: u32) {
+        self.queues.remove(instance);
+        self.forget_told(instance);
+    }
+
+    /// Send an instance no stored event and no mark until it is resumed. Its chains start again then.
+    pub(crate) fn suspend(&mut self, name: &str, instance: Option<u32>) {
+        self.suspended.insert(name.into());
+        if let Some(instance) = instance {
+            self.set_suspended(instance, true);
+            self.forget_told(instance);
+        }
+    }
+
+    /// Send an instance stored events and marks again; whether it was suspended.
+    pub(crate) fn resume(&mut self, name: &str, instance: Option<u32>) -> bool {
+        if let Some(instance) = instance {
+            self.set_suspended(instance, false);
+        }
+        self.suspended.remove(name)
+    }
+
+    /// Take the batches that are due, or all; in order for each instance. The caller writes each once.
+    pub(crate) fn take(&mut self, now: u64, force: bool) -> Vec<(CompactString, Batch)> {
+        let batches = self.queues.take(self.due, now, force);
+        self.flushes += batches.len();
+        self.copied += batches.iter().map(|(_, batch)| batch.len()).sum::<usize>();
+        batches
+    }
+
+    /// Nanoseconds until a batch is due, None when all are empty.
+    pub(crate) fn next_due(&self, now: u64) -> Option<u64> {
+        self.queues.due_at(self.due).map(|due| due.saturating_sub(now))
+    }
+
+    /// Records and bytes that wait.
+    pub(crate) fn pending(&self) -> (usize, usize) {
+        self.queues.pending()
+    }
+
+    fn set_suspended(&mut self, instance: u32, suspended: bool) {
+        if let Some(queue) = self.queues.get_mut(instance) {
+            queue.suspended = suspended;
+        }
+    }
+
+    fn forget_told(&mut self, instance: u32) {
+        for lane in self.lanes.values_mut() {
+            if let Some(told) = lane.told.get_mut(instance as usize) {
+                *told = None;
+            }
+        }
+    }
+}
+
+/// An instance's queue; one that is new has its name, and whether it is suspended, from now on.
+fn reach<'a>(
+    queues: &'a mut InstanceQueues,
+    suspended: &HashSet<CompactString>,
+    targets: Targets,
+    instance: u32,
+) -> &'a InstanceQueue {
+    queues.reach(instance, || {
+        let name = (targets.name)(instance);
+        let suspended = suspended.contains(&name);
+        InstanceQueue::new(name, suspended)
+    })
+}
+
+impl LaneState {
+    /// Note that an instance is told of `seq`; what it was told of before, or where the lane stands.
+    fn tell(&mut self, instance: u32, seq: u64) -> u64 {
+        let position = self.position;
+        self.told(instance).replace(seq).unwrap_or(position)
+    }
+
+    /// A mark is the first word to an instance, or leaves its chain as it is.
+    fn mark(&mut self, lane: u32, instance: u32) -> (ChainLink, u64) {
+        let (epoch, position) = (self.epoch, self.position);
+        let prev = *self.told(instance).get_or_insert(position);
+        (ChainLink { lane, epoch, prev }, position)
+    }
+
+    fn told(&mut self, instance: u32) -> &mut Option<u64> {
+        let index = instance as usize;
+        if self.told.len() <= index {
+            self.told.resize(index + 1, None);
+        }
+        &mut self.told[index]
+    }
+}
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

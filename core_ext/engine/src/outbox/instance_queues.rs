@@ -1,0 +1,139 @@
+//! The queue of each instance, by the instance's number, and which queues are not empty.
+
+use compact_str::CompactString;
+
+use crate::events::batch::Batch;
+
+/// The most that a batch adds to a payload: its version, a lane's header, a kind and a seq.
+pub(crate) const MAX_HEAD: usize = 1 + (1 + 5 + 10 + 10) + (1 + 10);
+
+/// When a batch is due.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Due {
+    /// Nanoseconds after its first record.
+    pub(crate) interval: u64,
+    /// So many records.
+    pub(crate) events: usize,
+}
+
+/// The batches that wait for one instance.
+pub(crate) struct InstanceQueue {
+    name: CompactString,
+    /// Nothing of any lane may wait here.
+    pub(crate) suspended: bool,
+    closed: Vec<Batch>,
+    open: Batch,
+    since: u64,
+}
+
+/// A queue for every instance that was ever a target, until the instance is dropped.
+pub(crate) struct InstanceQueues {
+    /// A batch is closed before it passes so many bytes.
+    pub(crate) close_at: usize,
+    queues: Vec<Option<InstanceQueue>>,
+    /// The instances whose queue is not empty, in no order: so nobody has to look through those that are idle.
+    waiting: Vec<u32>,
+}
+
+impl InstanceQueues {
+    /// None yet; batches are closed before they pass so many bytes.
+    pub(crate) fn new(close_at: usize) -> Self {
+        Self { close_at, queues: Vec::new(), waiting: Vec::new() }
+    }
+
+    /// The queue of an instance; `make` makes it the first time.
+    pub(crate) fn reach(&mut self, instance: u32, make: impl FnOnce() -> InstanceQueue) -> &mut InstanceQueue {
+        let index = instance as usize;
+        if self.queues.len() <= index {
+            self.queues.resize_with(index + 1, || None);
+        }
+        self.queues[index].get_or_insert_with(make)
+    }
+
+    /// The queue of an instance, if it was reached.
+    pub(crate) fn get_mut(&mut self, instance: u32) -> Option<&mut InstanceQueue> {
+        self.queues.get_mut(instance as usize)?.as_mut()
+    }
+
+    /// The batch that takes a record of so many bytes beside its head. The queue was reached before.
+    pub(crate) fn batch(&mut self, instance: u32, length: usize, now: u64) -> &mut Batch {
+        let queue = self.queues[instance as usize].as_mut().expect("it was reached");
+        if queue.is_empty() {
+            self.waiting.push(instance);
+        }
+        queue.batch(length, self.close_at, now)
+    }
+
+    /// Forget an instance, and what waits for it.
+    pub(crate) fn remove(&mut self, instance: u32) {
+        if let Some(queue) = self.queues.get_mut(instance as usize) {
+            *queue = None;
+        }
+        self.waiting.retain(|&other| other != instance);
+    }
+
+    /// Take the batches that are due, or all: by instance, and in order for each.
+    pub(crate) fn take(&mut self, due: Due, now: u64, force: bool) -> Vec<(CompactString, Batch)> {
+        let mut batches = Vec::with_capacity(self.waiting.len());
+        self.waiting.sort_unstable();
+        self.waiting.retain(|&instance| {
+            let queue = self.queues[instance as usize].as_mut().expect("what is removed does not wait");
+            if force || queue.open_due_at(due) <= now {
+                queue.close();
+            }
+            batches.extend(queue.closed.drain(..).map(|batch| (queue.name.clone(), batch)));
+            !queue.open.is_empty()
+        });
+        batches
+    }
+
+    /// When the first batch is due, None when nothing waits.
+    pub(crate) fn due_at(&self, due: Due) -> Option<u64> {
+        self.waiting().map(|queue| queue.due_at(due)).min()
+    }
+
+    /// Records and bytes that wait.
+    pub(crate) fn pending(&self) -> (usize, usize) {
+        let batches = self.waiting().flat_map(|queue| queue.closed.iter().chain([&queue.open]));
+        batches.fold((0, 0), |(records, bytes), batch| (records + batch.records(), bytes + batch.len()))
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = &InstanceQueue> {
+        self.waiting.iter().filter_map(|&instance| self.queues[instance as usize].as_ref())
+    }
+}
+
+impl InstanceQueue {
+    pub(crate) fn new(name: CompactString, suspended: bool) -> Self {
+        Self { name, suspended, closed: Vec::new(), open: Batch::default(), since: 0 }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.closed.is_empty()
+    }
+
+    fn batch(&mut self, length: usize, close_at: usize, now: u64) -> &mut Batch {
+        if self.open.len() + MAX_HEAD + length > close_at {
+            self.close();
+        }
+        if self.open.is_empty() {
+            self.since = now;
+        }
+        &mut self.open
+    }
+
+    fn close(&mut self) {
+        if !self.open.is_empty() {
+            self.closed.push(std::mem::take(&mut self.open));
+        }
+    }
+
+    /// When there is a batch to take; what is closed is due at once.
+    fn due_at(&self, due: Due) -> u64 {
+        if self.closed.is_empty() { self.open_due_at(due) } else { 0 }
+    }
+
+    fn open_due_at(&self, due: Due) -> u64 {
+        if self.open.records() >= due.events { 0 } else { self.since.saturating_add(due.interval) }
+    }
+}

@@ -1,0 +1,336 @@
+//! Bulk work on channels: along the shards, with the memory of what comes asked for ahead.
+//!
+//! The work on a channel waits for its memory, some hundred nanoseconds and more than once, unless that was asked for
+//! before. So channels go through four stages in batches, and each batch is a stage ahead of the next: ask for the
+//! slots of names; look the numbers up, and ask for what says where rows are; ask for the rows; work. What one stage
+//! asked for comes while others are done for the batches around it.
+//!
+//! A shard is locked when its first channel enters the first stage, and let go when its last one was worked on, some
+//! microseconds later: a lookup never waits for a bulk write, only now and then for the batches that are on their way,
+//! and for what these wait for. All threads, those that read and those that write, lock shards in rising order, so none
+//! waits in a circle.
+
+use std::ops::{Deref, Range};
+
+use smallvec::SmallVec;
+
+use super::{Channel, Channels, Shard};
+use crate::memory::prefetch::prefetch_start;
+use crate::names::hash_index::LOCAL_MASK;
+use crate::names::hash_index::Local;
+use crate::names::hashed_name::HashedName;
+use crate::sync::{Ordering, RwLock, RwLockWriteGuard};
+use crate::table::channel_rows::Tally;
+
+/// After so many channels all shards are let go, so that a shard which has very many of them is free in between.
+const WINDOW: usize = if cfg!(shuttle) { 8 } else { 1024 };
+
+/// For so many channels memory is asked for in one go: as many lines as a processor waits for at a time, and some more.
+///
+/// In one go, since each may be in a page of memory that the processor has to look up first, and it looks up several at
+/// once only where they are near each other in the program.
+const BATCH: usize = if cfg!(shuttle) { 1 } else { 16 };
+
+/// What is done for each batch, one after the other.
+const STAGES: usize = 4;
+
+/// Ask for shards so many batches before they are locked.
+const SHARDS_AHEAD: usize = 2;
+
+/// Bytes of a shard that are read for nearly all lookups: its lock, and where slots and rows are.
+const READ: usize = 80;
+
+/// Legs and shards that need no allocation: those of a change of few channels.
+const SHORT: usize = 8;
+
+/// No channel's number.
+const NONE: Local = Local::MAX;
+
+/// A channel, by id or by name.
+pub(super) trait Item: Copy {
+    fn shard(self) -> usize;
+
+    /// The first stage: ask for what [`Item::find`] reads.
+    fn ask(items: &[Self], shard: &Shard);
+
+    /// The second: the number in the shard of each, nearly always, or none.
+    fn find(self, shard: &Shard) -> Local;
+}
+
+impl Item for Channel {
+    fn shard(self) -> usize {
+        super::shard_of_id(self)
+    }
+
+    fn ask(_: &[Self], _: &Shard) {}
+
+    fn find(self, _: &Shard) -> Local {
+        self & LOCAL_MASK
+    }
+}
+
+impl Item for HashedName {
+    fn shard(self) -> usize {
+        crate::table::shard_order::shard_of(self)
+    }
+
+    fn ask(items: &[Self], shard: &Shard) {
+        for hashed in items {
+            shard.rows.prefetch_index(hashed.hash());
+        }
+    }
+
+    fn find(self, shard: &Shard) -> Local {
+        shard.rows.candidate(self.hash()).unwrap_or(NONE)
+    }
+}
+
+/// Items of one batch and one shard.
+#[derive(Clone, Copy)]
+struct Leg {
+    shard: u16,
+    /// How many shards come before.
+    turn: u16,
+    start: u16,
+    end: u16,
+}
+
+impl Leg {
+    /// The places of its items.
+    fn positions(self) -> Range<usize> {
+        self.start.into()..self.end.into()
+    }
+
+    fn turn(self) -> usize {
+        self.turn.into()
+    }
+}
+
+/// Some items, and the legs to take along them.
+struct Window<'a, T> {
+    items: &'a [T],
+    legs: SmallVec<[Leg; SHORT]>,
+    /// For each batch, where its legs end.
+    batches: SmallVec<[u16; SHORT]>,
+}
+
+impl Channels {
+    /// Change channels: those of one shard at a time, and the number that each has there if it has one, nearly always.
+    pub(super) fn write<T: Item>(&self, items: &[T], mut work: impl FnMut(usize, &mut Shard, &[T], &[Local])) {
+        self.along(
+            items,
+            size_of::<RwLock<Shard>>(),
+            Writing::of,
+            |number, shard, items, locals| work(number, &mut shard.guard, items, locals),
+            |shard| self.end(shard),
+        );
+    }
+
+    /// Read channels: those of one shard at a time, and the number that each has there if it has one, nearly always.
+    pub(super) fn read_each<T: Item>(&self, items: &[T], mut work: impl FnMut(&Shard, &[T], &[Local])) {
+        self.along(items, READ, RwLock::read, |_, shard, items, locals| work(shard, items, locals), drop);
+    }
+
+    /// Change one shard.
+    pub(super) fn write_shard<R>(&self, shard: usize, work: impl FnOnce(&mut Shard) -> R) -> R {
+        let mut shard = Writing::of(&self.shards[shard]);
+        let result = work(&mut shard.guard);
+        self.end(shard);
+        result
+    }
+
+    fn along<'a, T: Item, G: Deref<Target = Shard>>(
+        &'a self,
+        items: &[T],
+        wanted: usize,
+        lock: impl Fn(&'a RwLock<Shard>) -> G,
+        mut work: impl FnMut(usize, &mut G, &[T], &[Local]),
+        unlock: impl Fn(G),
+    ) {
+        let mut pipeline = PrefetchPipeline {
+            channels: self,
+            wanted,
+            lock,
+            shards: SmallVec::new(),
+            left: 0,
+            locals: SmallVec::new(),
+        };
+        for items in items.chunks(WINDOW) {
+            pipeline.pass(&Window::of(items), &mut work, &unlock);
+        }
+    }
+
+    fn end(&self, mut shard: Writing) {
+        shard.guard.compact();
+        let ((names, rows), (names_now, rows_now)) = (shard.before, shard.guard.bytes());
+        self.bytes_of_names.fetch_add(names_now.wrapping_sub(names), Ordering::Relaxed);
+        self.bytes_of_rows.fetch_add(rows_now.wrapping_sub(rows), Ordering::Relaxed);
+    }
+}
+
+/// A shard that is being changed, and the bytes that it held before.
+struct Writing<'a> {
+    guard: RwLockWriteGuard<'a, Shard>,
+    before: (usize, usize),
+}
+
+impl<'a> Writing<'a> {
+    fn of(shard: &'a RwLock<Shard>) -> Self {
+        let guard = shard.write();
+        Self { before: guard.bytes(), guard }
+    }
+}
+
+impl Deref for Writing<'_> {
+    type Target = Shard;
+
+    fn deref(&self) -> &Shard {
+        &self.guard
+    }
+}
+
+impl<'a, T: Item> Window<'a, T> {
+    #[expect(clippy::cast_possible_truncation, reason = "a shard's number, and at most WINDOW")]
+    fn of(items: &'a [T]) -> Self {
+        debug_assert!(items.is_sorted_by_key(|item| item.shard()), "a shard that comes twice is locked twice");
+        let (mut legs, mut batches, mut end, mut turn) = (SmallVec::<[Leg; SHORT]>::new(), SmallVec::new(), 0, 0);
+        for batch in items.chunks(BATCH) {
+            for leg in batch.chunk_by(|a, b| a.shard() == b.shard()) {
+                let (shard, start) = (leg[0].shard() as u16, end);
+                end += leg.len() as u16;
+                turn += u16::from(legs.last().is_some_and(|last| last.shard != shard));
+                legs.push(Leg { shard, turn, start, end });
+            }
+            batches.push(legs.len() as u16);
+        }
+        Self { items, legs, batches }
+    }
+
+    /// The legs of a batch; none before the first or behind the last.
+    fn legs(&self, batch: Option<usize>) -> &[Leg] {
+        let end = |batch: usize| usize::from(self.batches[batch]);
+        match batch {
+            Some(batch) if batch < self.batches.len() => &self.legs[batch.checked_sub(1).map_or(0, end)..end(batch)],
+            _ => &[],
+        }
+    }
+}
+
+/// What goes along a window: the shards that are locked just now, and what was found in them.
+struct PrefetchPipeline<'a, L, G> {
+    channels: &'a Channels,
+    /// Bytes of a shard that will be wanted.
+    wanted: usize,
+    lock: L,
+    /// By turn; None of those that were let go.
+    shards: SmallVec<[Option<G>; SHORT]>,
+    left: usize,
+    locals: SmallVec<[Local; BATCH]>,
+}
+
+impl<'a, L: Fn(&'a RwLock<Shard>) -> G, G: Deref<Target = Shard>> PrefetchPipeline<'a, L, G> {
+    fn pass<T: Item>(
+        &mut self,
+        window: &Window<T>,
+        work: &mut impl FnMut(usize, &mut G, &[T], &[Local]),
+        unlock: &impl Fn(G),
+    ) {
+        for step in 0..window.batches.len() + STAGES - 1 {
+            self.announce(window.legs(Some(step + SHARDS_AHEAD)));
+            self.enter(window.items, window.legs(Some(step)));
+            self.find(window.items, window.legs(step.checked_sub(1)));
+            self.prefetch(window.legs(step.checked_sub(2)));
+            self.work(window.items, window.legs(step.checked_sub(3)), work, unlock);
+        }
+        self.leave(self.shards.len(), unlock);
+        self.shards.clear();
+        self.locals.clear();
+        self.left = 0;
+    }
+
+    fn announce(&self, legs: &[Leg]) {
+        for leg in legs {
+            prefetch_start(&self.channels.shards[usize::from(leg.shard)], self.wanted);
+        }
+    }
+
+    fn enter<T: Item>(&mut self, items: &[T], legs: &[Leg]) {
+        for leg in legs {
+            if leg.turn() == self.shards.len() {
+                self.shards.push(Some((self.lock)(&self.channels.shards[usize::from(leg.shard)])));
+            }
+            T::ask(&items[leg.positions()], self.shard(*leg));
+        }
+    }
+
+    fn find<T: Item>(&mut self, items: &[T], legs: &[Leg]) {
+        for leg in legs {
+            let shard = self.shards[leg.turn()].as_ref().expect(LOCKED);
+            self.locals.extend(items[leg.positions()].iter().map(|item| {
+                let local = item.find(shard);
+                shard.rows.prefetch_page(local);
+                local
+            }));
+        }
+    }
+
+    fn prefetch(&self, legs: &[Leg]) {
+        for leg in legs {
+            let rows = &self.shard(*leg).rows;
+            for &local in &self.locals[leg.positions()] {
+                rows.prefetch(local);
+            }
+        }
+    }
+
+    fn work<T: Item>(
+        &mut self,
+        items: &[T],
+        legs: &[Leg],
+        work: &mut impl FnMut(usize, &mut G, &[T], &[Local]),
+        unlock: &impl Fn(G),
+    ) {
+        for leg in legs {
+            self.leave(leg.turn(), unlock);
+            let shard = self.shards[leg.turn()].as_mut().expect(LOCKED);
+            work(leg.shard.into(), shard, &items[leg.positions()], &self.locals[leg.positions()]);
+        }
+    }
+
+    /// Let go of the shards before a turn.
+    fn leave(&mut self, turn: usize, unlock: &impl Fn(G)) {
+        self.shards[self.left..turn].iter_mut().filter_map(Option::take).for_each(unlock);
+        self.left = turn;
+    }
+
+    fn shard(&self, leg: Leg) -> &G {
+        self.shards[leg.turn()].as_ref().expect(LOCKED)
+    }
+}
+
+const LOCKED: &str = "a shard is locked until its last channel was worked on";
+
+impl Shard {
+    /// Work on rows: on those last that have more elsewhere, which comes meanwhile.
+    #[inline]
+    pub(super) fn each_row(&mut self, locals: &[Local], mut work: impl FnMut(&mut Self, Local) -> Tally) -> Tally {
+        let (mut late, mut tally) = (SmallVec::<[Local; BATCH]>::new(), Tally::default());
+        for &local in locals {
+            if self.prefetch_overflow(local) { late.push(local) } else { tally += work(self, local) }
+        }
+        late.into_iter().for_each(|local| tally += work(self, local));
+        tally
+    }
+
+    /// Ask for what a row has elsewhere; whether it has anything there.
+    #[inline]
+    pub(super) fn prefetch_overflow(&self, local: Local) -> bool {
+        self.rows.get(local).is_some_and(|row| self.overflow.prefetch(row))
+    }
+
+    /// Bytes held for names, and for subscriptions.
+    pub(super) fn bytes(&self) -> (usize, usize) {
+        let names = self.rows.bytes_of_names();
+        (names, self.rows.bytes() - names + self.overflow.bytes())
+    }
+}

@@ -1,0 +1,44 @@
+//! The routing table: who reads what, and where. Each part has its own locks, and nothing waits for a whole operation
+//! but what concerns the same user.
+//!
+//! Order of the locks: a user's turn, the outbox, a shard of channels, the instances, a shard of users, the cache.
+
+use crate::names::ids::Id;
+use crate::sync::Mutex;
+use crate::table::cache::Cache;
+use crate::table::channel_rows::InstanceIds;
+use crate::table::channels::Channels;
+use crate::table::instances::Instances;
+use crate::table::users::Users;
+
+/// Who reads what, and where.
+pub(crate) struct Table {
+    pub(crate) users: Users,
+    pub(crate) channels: Channels,
+    pub(crate) instances: Instances,
+    pub(crate) cache: Mutex<Cache>,
+}
+
+impl Table {
+    pub(crate) fn new(cache: Cache) -> Self {
+        Self {
+            users: Users::new(),
+            channels: Channels::new(),
+            instances: Instances::default(),
+            cache: Mutex::new(cache),
+        }
+    }
+
+    /// The instances of a channel, each once.
+    pub(crate) fn channel_targets(&self, channel: &Id) -> InstanceIds {
+        let mut targets = InstanceIds::new();
+        self.channels.read(channel.packed(), |view| view.instances(self.instances.subscriptions(), &mut targets));
+        targets
+    }
+
+    /// The instances that a user is on.
+    pub(crate) fn user_targets(&self, user: &Id) -> InstanceIds {
+        let locations = self.users.locations(user).unwrap_or_default();
+        locations.iter().map(|location| location.instance).collect()
+    }
+}

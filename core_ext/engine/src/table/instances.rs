@@ -1,0 +1,140 @@
+//! Instances: their names, who is on each, and the subscriptions' numbers.
+
+use compact_str::CompactString;
+
+use crate::error::{Error, Result};
+use crate::names::ids::Id;
+use crate::names::interner::Interner;
+use crate::sync::{RwLock, RwLockReadGuard};
+use crate::table::presence_sets::PresenceSets;
+use crate::table::subscriptions::{SubscriptionIds, Subscriptions};
+use crate::table::users::{Location, User};
+
+/// A user, by number and by name.
+#[derive(Clone, Copy)]
+pub(crate) struct Named<'a> {
+    pub(crate) user: User,
+    pub(crate) name: &'a str,
+}
+
+/// The instances that are known: those that users are on, and those that were not dropped since.
+#[derive(Default)]
+pub(crate) struct Instances {
+    state: RwLock<State>,
+    subscriptions: Subscriptions,
+}
+
+#[derive(Default)]
+struct State {
+    names: Interner,
+    presence: PresenceSets,
+    numbers: SubscriptionIds,
+}
+
+impl State {
+    fn retire(&mut self, instance: u32) {
+        if self.presence.is_empty(instance) {
+            self.names.remove(instance);
+        }
+    }
+}
+
+/// The names of instances, while they stay as they are.
+pub(crate) struct InstanceNames<'a>(RwLockReadGuard<'a, State>);
+
+impl InstanceNames<'_> {
+    /// The name of an instance that is known.
+    pub(crate) fn name(&self, instance: u32) -> CompactString {
+        self.0.names.name(instance).unwrap_or_default()
+    }
+}
+
+impl Instances {
+    /// Who the subscriptions are.
+    pub(crate) fn subscriptions(&self) -> &Subscriptions {
+        &self.subscriptions
+    }
+
+    /// The number of an instance that is known.
+    pub(crate) fn find(&self, name: &Id) -> Option<u32> {
+        self.state.read().names.find(name)
+    }
+
+    /// The number of an instance, which is known from now on, though nobody is on it.
+    pub(crate) fn reach(&self, name: &Id) -> u32 {
+        let state = &mut *self.state.write();
+        let instance = state.names.intern(name);
+        state.presence.reach(instance);
+        instance
+    }
+
+    /// The names of instances, to ask for several.
+    pub(crate) fn names(&self) -> InstanceNames<'_> {
+        InstanceNames(self.state.read())
+    }
+
+    /// Put a user, who is not there, on an instance; an error where there is no number for one more subscription.
+    pub(crate) fn place(&self, instance: &Id, named: Named) -> Result<Location> {
+        let state = &mut *self.state.write();
+        let known = state.names.find(instance);
+        let instance = state.names.intern(instance);
+        state.presence.reach(instance);
+        let Some(subscription) = state.numbers.take(instance, named.user, &self.subscriptions) else {
+            if known.is_none() {
+                state.names.remove(instance);
+            }
+            return Err(Error::Full);
+        };
+        state.presence.add(instance, named.user, named.name);
+        Ok(Location { instance, subscription })
+    }
+
+    /// Take a user off an instance. No channel names the subscription any more.
+    pub(crate) fn withdraw(&self, location: Location, named: Named) {
+        let State { presence, numbers, .. } = &mut *self.state.write();
+        presence.remove(location.instance, named.user, named.name);
+        numbers.give_back(location.instance, location.subscription);
+        if presence.is_empty(location.instance) {
+            numbers.give_back_all(location.instance);
+        }
+    }
+
+    /// Forget an instance, unless somebody is on it. Its number may become another's.
+    pub(crate) fn retire(&self, instance: u32) {
+        self.state.write().retire(instance);
+    }
+
+    /// At most `count` users of an instance that come after one, or the first; in rising order.
+    pub(crate) fn users_after(&self, instance: u32, last: Option<User>, count: usize) -> Vec<User> {
+        self.state.read().presence.users_after(instance, last).take(count).collect()
+    }
+
+    /// Ask about the users of an instance, by its number, while both stay who they are; None for one that is not known.
+    pub(crate) fn ask<R>(&self, instance: &Id, ask: impl FnOnce(&PresenceSets, u32) -> R) -> Option<R> {
+        let State { names, presence, .. } = &*self.state.read();
+        Some(ask(presence, names.find(instance)?))
+    }
+
+    /// The instances that hold a user, in rising order.
+    pub(crate) fn occupied(&self) -> Vec<u32> {
+        self.state.read().presence.instances().collect()
+    }
+
+    /// As if all numbers of subscriptions were taken.
+    #[cfg(test)]
+    pub(crate) fn exhaust(&self) {
+        self.state.write().numbers.exhaust();
+    }
+
+    /// How many instances are known.
+    #[cfg(test)]
+    pub(crate) fn known(&self) -> usize {
+        self.state.read().names.names().len()
+    }
+
+    /// Bytes held for names, and for presence and subscriptions.
+    pub(crate) fn bytes(&self) -> (usize, usize) {
+        let state = self.state.read();
+        (state.names.names().bytes(), state.presence.bytes() + state.numbers.bytes() + self.subscriptions.bytes())
+    }
+}

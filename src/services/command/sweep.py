@@ -1,0 +1,34 @@
+"""The sweep: changes of memberships that are not on the log yet are told again and again until they are."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fanout.ports.log import Log
+from fanout.ports.memberships import Memberships
+from services.command.outbox import PRUNE_EVERY_S, SWEEP_EVERY_S, Outbox
+from services.command.retelling import Retelling
+from services.runtime.tasks import Tasks, periodic
+
+
+@asynccontextmanager
+async def running_sweep(
+    log: Log, memberships: Memberships, on_failure: Callable[[BaseException], None]
+) -> AsyncIterator[None]:
+    """Append the changes of memberships that no call has appended, or that the log has lost, while the context lasts.
+
+    Any number of processes may do it at the same time.
+
+    Args:
+        log: gets the events.
+        memberships: say which changes are still to be told, and lose the documents of ended memberships in time.
+        on_failure: is called with an error that ends the sweep.
+    """
+    outbox = Outbox(log, memberships)
+    async with Tasks(on_failure) as tasks:
+        retelling = Retelling(log, outbox, tasks)
+        forget = log.on_reset(retelling.hear)
+        retelling.begin()
+        tasks.start(periodic(SWEEP_EVERY_S, outbox.sweep, "telling changes of memberships"), "membership-sweep")
+        tasks.start(periodic(PRUNE_EVERY_S, outbox.prune, "deleting ended memberships"), "membership-prune")
+        yield
+        forget()

@@ -1,0 +1,57 @@
+"""A notification instance with its WebSocket server."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from services.adapters.websocket import BACKLOG, serving_websockets
+from services.notification.admission import InstanceLimits
+from services.notification.instance import NotificationInstance, NotificationPorts
+from services.runtime.health import Health
+from services.runtime.listening import listen_on
+from services.runtime.settings import Address, Settings
+from services.runtime.tasks import Tasks
+
+SPREAD = 0.75
+"""Of the time for draining, the share over which sockets are closed; the rest is for the last of them."""
+ANSWERS = 64 * 1024
+"""Bytes that may wait for a client beside its budget: pongs, and the frames that close."""
+
+
+@asynccontextmanager
+async def running_notification(
+    settings: Settings, ports: NotificationPorts, health: Health, on_failure: Callable[[BaseException], None]
+) -> AsyncIterator[Address]:
+    """Run an instance with its server for the length of the context; leaving it drains.
+
+    Its lease is one of the checks of `health` from then on.
+
+    Yields:
+        where clients connect.
+
+    Raises:
+        ConfigurationError: the address cannot be listened on.
+    """
+    terms = InstanceLimits(
+        instance_id=settings.instance_id,
+        capacity=settings.max_connections,
+        auth_timeout_s=settings.auth_timeout_s,
+        heartbeat_s=settings.heartbeat_s,
+        socket_budget=settings.socket_budget,
+        max_unauthenticated=settings.max_unauthenticated,
+        max_user_sockets=settings.max_user_sockets,
+    )
+    async with Tasks(on_failure) as tasks:
+        instance = NotificationInstance(terms, ports, tasks, heartbeat_timeout_s=settings.heartbeat_timeout_s)
+        async with _serving(instance, settings) as bound:
+            await instance.start(settings.public_ws_url(bound))
+            health.add("lease", instance.check_lease)
+            yield bound
+            await instance.drain(settings.drain_timeout_s * SPREAD)
+
+
+@asynccontextmanager
+async def _serving(instance: NotificationInstance, settings: Settings) -> AsyncIterator[Address]:
+    listener = listen_on(settings.ws_listen, "WS_LISTEN", BACKLOG)
+    unread = settings.socket_budget + ANSWERS
+    async with serving_websockets(instance.serve, listener, max_frame=settings.max_frame, max_unread=unread) as port:
+        yield Address(settings.ws_listen.host, port)

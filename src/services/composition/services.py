@@ -1,0 +1,133 @@
+"""The table of services: what `fanout up` runs together, and `fanout serve` one by one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from fanout.ids import new_ulid
+from fanout.ports.authenticator import Authenticator
+from fanout.ports.log import Log
+from fanout.ports.memberships import Memberships
+from fanout.ports.messages import Messages
+from fanout.ports.presence import Presence
+from fanout.subjects import MESSAGES
+from services.command.service import CommandService
+from services.command.sweep import running_sweep
+from services.composition.notification import running_notification
+from services.composition.running import Service, ServiceContext, Services
+from services.composition.this_machine import SNAPSHOT, WS_LISTEN
+from services.fan_out.snapshots import Snapshots
+from services.fan_out.worker import FanOutPorts, running_worker
+from services.gateway.app import Gateway, gateway_app
+from services.gateway.limiter import RateLimiter
+from services.message_writer.writer import running_writer
+from services.notification.instance import NotificationPorts
+from services.query.service import QueryService
+from services.runtime.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageWriterPorts:
+    """The ports of a message writer."""
+
+    log: Log
+    messages: Messages
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayPorts:
+    """The ports of the gateway, and of command and query, which run inside it."""
+
+    log: Log
+    memberships: Memberships
+    messages: Messages
+    presence: Presence
+    authenticator: Authenticator
+
+
+async def _start_message_writer(context: ServiceContext, ports: MessageWriterPorts) -> None:
+    await context.enter(running_writer(ports.log, ports.messages, context.process.fail))
+
+
+async def _start_fan_out(context: ServiceContext, ports: FanOutPorts) -> None:
+    # Two workers of one name would take each other's messages for their own.
+    worker_id = f"{context.settings.instance_id}-{new_ulid()[-8:]}"
+    snapshots = _snapshots(context.settings, ports.log)
+    worker = await context.enter(running_worker(worker_id, ports, context.process.fail, snapshots=snapshots))
+    context.health.add("routing_table", worker.check_ready)
+
+
+def _snapshots(settings: Settings, events: Log) -> Snapshots | None:
+    if settings.snapshot is None:
+        return None
+    return Snapshots(settings.data_dir / settings.snapshot, events, every_s=settings.snapshot_every_s)
+
+
+async def _start_notification(context: ServiceContext, ports: NotificationPorts) -> None:
+    running = running_notification(context.settings, ports, context.health, context.process.fail)
+    bound = await context.enter(running)
+    log.info("serves WebSockets", url=context.settings.public_ws_url(bound))
+
+
+async def _start_gateway(context: ServiceContext, ports: GatewayPorts) -> None:
+    await context.enter(running_sweep(ports.log, ports.memberships, context.process.fail))
+    if (place := await ports.messages.newest_place()) is not None:
+        # Before the first call is served: a log that went back then numbers what it takes from a new start.
+        await ports.log.recall(MESSAGES, *place)
+    bound = await context.serve(gateway_app(_gateway(context, ports)))
+    log.info("serves REST", url=f"http://{bound}")
+
+
+def _gateway(context: ServiceContext, ports: GatewayPorts) -> Gateway:
+    settings = context.settings
+    return Gateway(
+        commands=CommandService(ports.log, ports.memberships),
+        queries=QueryService(ports.log, ports.memberships, ports.messages, ports.presence),
+        authenticator=ports.authenticator,
+        limiter=RateLimiter(settings.rate_limit, settings.rate_burst),
+        health=context.health,
+        registry=context.registry,
+        max_body=settings.max_body,
+        origins=settings.cors_origins,
+    )
+
+
+EVERY_SERVICE: Final[Services] = (
+    Service(
+        name="message-writer",
+        help="writes the messages of the log to the message store",
+        ports=MessageWriterPorts,
+        start=_start_message_writer,
+    ),
+    Service(
+        name="fanout",
+        help="finds the instances that each event goes to",
+        ports=FanOutPorts,
+        start=_start_fan_out,
+        checks=(SNAPSHOT,),
+    ),
+    Service(
+        name="notification",
+        help="holds the WebSockets of clients",
+        ports=NotificationPorts,
+        start=_start_notification,
+        checks=(WS_LISTEN,),
+    ),
+    Service(
+        name="gateway",
+        help="serves the REST API",
+        ports=GatewayPorts,
+        start=_start_gateway,
+        degraded_without=(Presence,),  # only `realtime.connect` needs it
+        serves_rest=True,
+    ),
+)
+"""In the order in which `fanout up` starts them. They stop in the reverse order: first no new work is taken, then the
+sockets are closed, and then the work in hand is finished."""
+
+SERVICES: Final[Mapping[str, Service[Any]]] = {service.name: service for service in EVERY_SERVICE}
+"""By name."""

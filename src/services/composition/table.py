@@ -1,0 +1,103 @@
+"""The table of backends: what each port runs on, by the settings. A new store is its adapters and a row here.
+
+`fanout check`, `fanout migrate`, the log line at the start and every service read it.
+"""
+
+from typing import Final
+
+from fanout.ports.authenticator import Authenticator
+from fanout.ports.bus import Bus
+from fanout.ports.log import Log
+from fanout.ports.memberships import Memberships
+from fanout.ports.messages import Messages
+from fanout.ports.presence import Presence
+from services.adapters.sqlite import memberships, messages
+from services.composition import data_files, in_process, nats, redis, tokens
+from services.composition.backends import Adapter, Backend, Table
+from services.composition.deployment_id import MembershipStore
+from services.runtime.tokens import TokenVerifier
+
+_LOG: Final = Backend[Log](
+    name="log",
+    ports=(Log,),
+    embedded=Adapter(
+        description="SQLite, embedded",
+        open=data_files.open_embedded_log,
+        look=data_files.look_at_embedded_log,
+        checks={"durability": data_files.embedded_durability},
+    ),
+    remote=Adapter(
+        description="NATS JetStream",
+        open=nats.open_nats_log,
+        look=nats.look_at_nats_log,
+        checks={"durability": nats.nats_durability},
+    ),
+    setting="nats_url",
+    server="a nats-server with JetStream",
+    rests_on=(MembershipStore,),
+)
+
+_MEMBERSHIPS: Final = Backend[MembershipStore](
+    name="memberships",
+    ports=(Memberships, MembershipStore),
+    embedded=Adapter(
+        description="SQLite, embedded",
+        open=data_files.open_memberships,
+        look=data_files.looks_at_sqlite(data_files.MEMBERSHIPS_FILE, memberships.SCHEMA),
+        existing_id=data_files.existing_sqlite_id,
+    ),
+)
+
+_MESSAGES: Final = Backend[Messages](
+    name="messages",
+    ports=(Messages,),
+    embedded=Adapter(
+        description="SQLite, embedded",
+        open=data_files.opens_sqlite(data_files.MESSAGES_FILE, messages.SqliteMessages),
+        look=data_files.looks_at_sqlite(data_files.MESSAGES_FILE, messages.SCHEMA),
+    ),
+    rests_on=(Log, MembershipStore),
+)
+
+_BUS: Final = Backend[Bus](
+    name="bus",
+    ports=(Bus,),
+    embedded=Adapter(description="embedded", open=in_process.open_embedded_bus, look=in_process.look_at_embedded_bus),
+    remote=Adapter(description="NATS", open=nats.open_nats_bus, look=nats.look_at_nats_bus),
+    setting="nats_url",
+    server="a nats-server with JetStream",
+    migrated=False,
+)
+
+_PRESENCE: Final = Backend[Presence](
+    name="presence",
+    ports=(Presence,),
+    embedded=Adapter(
+        description="embedded",
+        open=in_process.open_embedded_presence,
+        look=in_process.look_at_embedded_presence,
+    ),
+    remote=Adapter(description="Redis", open=redis.open_redis_presence, look=redis.look_at_redis_presence),
+    setting="redis_url",
+    server="a redis-server",
+    rests_on=(Log, MembershipStore),
+)
+
+_TOKENS: Final = Backend[TokenVerifier](
+    name="tokens",
+    ports=(Authenticator,),
+    embedded=Adapter(
+        description="signed with a shared secret", open=tokens.open_secret, look=tokens.look_at_secret, ping=None
+    ),
+    remote=Adapter(
+        description="signed with the keys of an issuer",
+        open=tokens.open_issuer,
+        look=tokens.look_at_issuer,
+        ping=TokenVerifier.check,
+        ping_name="keys",
+    ),
+    setting="jwks_url",
+)
+
+BACKENDS: Final[Table] = (_LOG, _MEMBERSHIPS, _MESSAGES, _BUS, _PRESENCE, _TOKENS)
+"""In the order of the lines of `fanout check` and `fanout migrate`."""

@@ -1,0 +1,74 @@
+"""Which services need what, as `fanout check` and `fanout serve` see it."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from typer.testing import CliRunner
+
+from services.cli.check import CHECKED, checked_rows
+from services.cli.main import app
+from services.composition.backends import Backends
+from services.composition.running import ServiceContext, start_all
+from services.composition.services import SERVICES
+from services.composition.table import BACKENDS
+from services.runtime.health import Health
+from services.runtime.lifecycle import Process
+from services.runtime.settings import load_settings
+from tests.support.checking import check, problems
+from tests.support.servers import NatsServer, free_port
+
+
+def rows_of(service: str) -> set[str]:
+    return {row.name for row in checked_rows(CHECKED[service])}
+
+
+class TestService:
+    def test_what_it_needs_is_looked_at_and_nothing_else(
+        self, monkeypatch: pytest.MonkeyPatch, on_servers: NatsServer
+    ) -> None:
+        monkeypatch.setenv("FANOUT_REDIS_URL", f"redis://127.0.0.1:{free_port()}")
+        monkeypatch.delenv("FANOUT_JWT_SECRET")
+        code, said = check("message-writer")
+        assert (code, problems(said)) == (0, {})
+        assert set(said) == {"log", "durability", "memberships", "messages", "listen"}
+        code, said = check("fanout")
+        assert (code, set(problems(said))) == (1, {"presence"})
+
+    @pytest.mark.parametrize("service", SERVICES)
+    def test_by_the_rules_of_serve(self, service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("FANOUT_JWT_SECRET")
+        code, said = check(service)
+        assert code == 2
+        assert "FANOUT_NATS_URL: services that run in separate processes need a nats-server" in problems(said)["log"]
+        assert ("FANOUT_REDIS_URL" in problems(said).get("presence", "")) is ("presence" in rows_of(service))
+        assert ("FANOUT_JWT_SECRET" in problems(said).get("tokens", "")) is ("tokens" in rows_of(service))
+        assert CliRunner().invoke(app, ["serve", service]).exit_code == 2
+
+    def test_up_needs_no_server_and_no_secret(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.delenv("FANOUT_JWT_SECRET")
+        assert check("up")[0] == 0
+        assert list(tmp_path.iterdir()) == []
+
+    def test_an_unknown_one_is_refused(self) -> None:
+        assert CliRunner().invoke(app, ["check", "push"]).exit_code == 2
+
+    @pytest.mark.parametrize("service", CHECKED)
+    async def test_what_is_looked_at_is_what_it_opens(self, service: str, on_servers: NatsServer) -> None:
+        watched: dict[str, bool] = {}
+
+        class Recorded(Health):
+            def add(self, name: str, check: Any, *, required: bool = True) -> None:
+                watched[name] = required
+
+        async with AsyncExitStack() as stack:
+            settings, health = load_settings(), Recorded()
+            backends = Backends(BACKENDS, settings, health, stack, alone=service == "up")
+            context = ServiceContext(settings, health, CollectorRegistry(), Process(), stack)
+            await start_all(CHECKED[service], context, backends)
+        assert watched.keys() - {"routing_table", "lease"} == rows_of(service) - {"tokens"}
+        assert [name for name, required in watched.items() if not required] == (
+            ["presence"] if service in {"gateway", "up"} else []
+        )
