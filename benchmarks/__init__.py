@@ -1,5 +1,6 @@
 """The harness behind `fanout bench`: it checks before it times, and runs the alternatives in the same run.
 
-Rooms: `measure` runs in a process of its own for each figure, so that nothing else counts; `reports` says what the
-figures mean and holds them against their targets; `render` shows a report; `baselines` are the alternatives.
+`cases` say what is measured, what the figures mean and which targets they have; `measure` runs in a process of its own
+for each figure, so that nothing else counts; `live` starts services and measures them; `render` shows a report;
+`baselines` are the alternatives; `command` makes the command line from the table of cases.
 """

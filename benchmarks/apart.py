@@ -1,20 +1,24 @@
-"""Measuring in a process of its own: what else this one holds does not count, and a failure takes nothing along."""
+"""Measuring in a process of its own: what else this process holds does not count, and a failure takes nothing along."""
 
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from importlib import import_module
+from inspect import signature
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, get_type_hints
 
 import msgspec
 
 from benchmarks.errors import BenchError
 
 _NEARLY: Final = 0.99
-"""At most, of a measurement that goes on: whoever is told 1 stops the clock."""
+"""The most that is told of a measurement that goes on: 1 stops the clock."""
 _OUT_OF_MEMORY: Final = (-signal.SIGKILL, -signal.SIGABRT)
-"""The system kills what takes too much; the engine aborts when it is refused more."""
-_SNIPPET: Final = "from benchmarks.worker import main; main()"
+"""The system kills a process that takes too much; the engine aborts when it is refused more."""
+_INTERRUPTED: Final = 130
+"""As shells have it; the process that started this one was interrupted too, and says so."""
+_SNIPPET: Final = "from benchmarks.apart import main; main()"
 
 
 class Progress(Protocol):
@@ -24,14 +28,15 @@ class Progress(Protocol):
         """Share from 0 to 1 of what is being done."""
 
 
-S = TypeVar("S", bound=msgspec.Struct)
-R = TypeVar("R", bound=msgspec.Struct)
+Stages = Callable[[str], Progress]
+"""Takes the title of the next stage of a run, and gives what is told how far that is: 1 when it has ended."""
 
-Measurement = Callable[[S, Progress], R]
+P = ParamSpec("P")
+R = TypeVar("R", bound=msgspec.Struct)
 
 
 class Line(msgspec.Struct, omit_defaults=True):
-    """What a measuring process prints: how far it is, at last its result, or why there is none."""
+    """What a measuring process prints: how far it is, and at last its result, or why there is none."""
 
     share: float = 0.0
     what: str = ""
@@ -39,20 +44,24 @@ class Line(msgspec.Struct, omit_defaults=True):
     refusal: str | None = None
 
 
-def run_apart(measurement: "Measurement[S, R]", settings: S, result: type[R], progress: Progress) -> R:
+def run_apart(
+    progress: Progress, measurement: Callable[Concatenate[Progress, P], R], *args: P.args, **kwargs: P.kwargs
+) -> R:
     """Run a measurement in a new interpreter.
 
     Args:
-        measurement: a function of a module of `benchmarks.measure`.
-        settings: its first argument.
-        result: the type of what it returns.
-        progress: its second argument, called here; it is told 1 when the result is there, and not before.
+        progress: told how far it is; 1 when the result is there, and not before.
+        measurement: a function of a module, annotated; its first argument is a progress of its own.
+        *args: its other arguments, which msgspec can encode.
+        **kwargs: and those by name.
 
     Raises:
         BenchError: the process ended without a result; the text says how.
     """
     name = f"{measurement.__module__}:{measurement.__qualname__}"
-    command = [sys.executable, "-P", "-c", _SNIPPET, name, msgspec.json.encode(settings).decode()]
+    given = signature(measurement).bind(progress, *args, **kwargs).arguments
+    settings = msgspec.json.encode(dict(list(given.items())[1:])).decode()
+    command = [sys.executable, "-P", "-c", _SNIPPET, name, settings]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:  # noqa: S603 - our own interpreter
         try:
             last = _last_line(process, progress)
@@ -64,7 +73,28 @@ def run_apart(measurement: "Measurement[S, R]", settings: S, result: type[R], pr
     if not last.result:
         raise BenchError(f"{name} ended with code {process.returncode} and without a result{_why(process.returncode)}")
     progress(1.0, "")
-    return msgspec.json.decode(last.result, type=result)
+    result: R = msgspec.json.decode(last.result, type=get_type_hints(measurement)["return"])
+    return result
+
+
+def main() -> None:
+    """In the new interpreter: run the measurement that the arguments name, with the settings that they give."""
+    name, settings = sys.argv[1:]
+    module, _, function = name.partition(":")
+    measurement: Any = getattr(import_module(module), function)
+    types = get_type_hints(measurement)
+    given = {
+        argument: msgspec.convert(value, types[argument], str_keys=True)
+        for argument, value in msgspec.json.decode(settings).items()
+    }
+    try:
+        result = measurement(lambda share, what: _print(Line(share=share, what=what)), **given)
+    except BenchError as error:
+        _print(Line(refusal=str(error)))
+    except KeyboardInterrupt:
+        raise SystemExit(_INTERRUPTED) from None
+    else:
+        _print(Line(result=msgspec.Raw(msgspec.json.encode(result))))
 
 
 _line = msgspec.json.Decoder(Line)
@@ -80,3 +110,8 @@ def _last_line(process: "subprocess.Popen[bytes]", progress: Progress) -> Line:
 
 def _why(code: int) -> str:
     return ": most likely it ran out of memory" if code in _OUT_OF_MEMORY else ""
+
+
+def _print(line: Line) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+    sys.stdout.flush()

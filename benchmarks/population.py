@@ -1,9 +1,10 @@
 """Who is in which channel, on which instance: the same for every table and every run."""
 
 from array import array
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from benchmarks import units
 from benchmarks.drawing import channel_names, sample
@@ -15,17 +16,17 @@ _MAX_CHANNELS: Final = (1 << 32) - 2
 
 
 class Population(msgspec.Struct, frozen=True):
-    """A number of users, each on one instance, with as many channels each.
+    """A number of users, each on one instance, with as many channels each; by default the specification's size.
 
-    Every channel is dealt to one user first, so that each has a member; the other memberships are drawn.
+    Every channel is given to one user first, so that each has a member; the other memberships are drawn.
     """
 
-    users: int
-    channels: int
-    memberships: int
-    instances: int
-    skew: float = 0.0
-    """The exponent of a power law by which some channels are drawn more often than others; 0 is uniform."""
+    users: Annotated[int, Meta(ge=1, description="Users online.")] = 100_000
+    channels: Annotated[int, Meta(ge=1, description="Channels, each with at least one member.")] = 5_000_000
+    memberships: Annotated[int, Meta(ge=1, description="Memberships of all users together.")] = 30_000_000
+    instances: Annotated[int, Meta(ge=1, description="Server instances over which the users are spread.")] = 100
+    skew: Annotated[float, Meta(ge=0, description="0: channels are all alike; 1: a few have most members.")] = 0.0
+    """The exponent of a power law by which some channels are drawn more often than others."""
     seed: int = 1
 
     def check(self) -> None:
@@ -34,12 +35,8 @@ class Population(msgspec.Struct, frozen=True):
         Raises:
             NumbersError: it says why, with the figures and the options that gave them.
         """
-        if min(self.users, self.instances) < 1 or not 1 <= self.channels <= _MAX_CHANNELS:
-            raise NumbersError(
-                f"--users, --channels and --instances must be at least 1, and --channels at most {_MAX_CHANNELS}"
-            )
-        if self.skew < 0:
-            raise NumbersError(f"--skew {self.skew:g} has no meaning: 0 is uniform, 1 is strongly skewed")
+        if self.channels > _MAX_CHANNELS:
+            raise NumbersError(f"--channels must be at most {_MAX_CHANNELS}")
         if self.memberships < self.channels:
             raise NumbersError(
                 "every channel has a member, so there must be at least as many memberships as channels: "
@@ -109,3 +106,7 @@ def user_name(user: int) -> str:
 def instance_name(user: int, instances: int) -> str:
     """The instance on which a user is."""
     return f"notif-{user % instances}"
+
+
+SPEC: Final = Population()
+"""The sizing of the platform's specification."""

@@ -11,6 +11,7 @@ _Scale = Sequence[tuple[str, float]]
 _SIZES: _Scale = ((" GB", 1e9), (" MB", 1e6), (" kB", 1e3), (" bytes", 1.0))
 _COUNTS: _Scale = ((" M", 1e6), (" K", 1e3), ("", 1.0))
 _DURATIONS: _Scale = ((" s", 1.0), (" ms", 1e-3), (" us", 1e-6), (" ns", 1e-9))
+_MARKS: _Scale = ((" G", 1e9), *_COUNTS)
 _FINEST_PART: Final = 1_000
 
 
@@ -45,14 +46,14 @@ def counted(number: int, one: str) -> str:
     return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
-def part(share: float) -> str:
-    """A share of a whole, from 0 to 1, as a fraction."""
-    return str(Fraction(share).limit_denominator(_FINEST_PART))
-
-
 def of_size(share: float) -> str:
-    """A part of the size that was asked for, in words."""
-    return "the whole size" if share == 1 else f"{part(share)} of the size"
+    """A part, from 0 to 1, of the size that was asked for, in words."""
+    return "the whole size" if share == 1 else f"{Fraction(share).limit_denominator(_FINEST_PART)} of the size"
+
+
+def mark(value: float) -> str:
+    """A mark of an axis."""
+    return _scaled(value, _MARKS)
 
 
 def digits(value: float) -> str:

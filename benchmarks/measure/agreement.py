@@ -1,20 +1,17 @@
 """Before anything is timed: the engine and its alternatives answer the same."""
 
+from typing import Final
+
 import msgspec
 
-from benchmarks.apart import Progress
+from benchmarks.apart import Progress, Stages, run_apart
 from benchmarks.errors import TablesDifferError
-from benchmarks.measure.answers import digest_of_answers
-from benchmarks.measure.fill import bring_online, check_against_population
+from benchmarks.measure.fill import bring_online, check_against_population, digest_of_answers
 from benchmarks.measure.routing import batches_of, event
 from benchmarks.population import Population, instance_name, user_name
 from benchmarks.tables import KINDS, TITLES, Table, new_table
 
-
-class AgreementSettings(msgspec.Struct, frozen=True):
-    """How much is compared."""
-
-    population: Population
+_COMPARED: Final = Population(users=300, channels=3_000, memberships=30_000, instances=20)
 
 
 class Agreed(msgspec.Struct, frozen=True):
@@ -24,13 +21,22 @@ class Agreed(msgspec.Struct, frozen=True):
     """Answers."""
 
 
-def agreement(settings: AgreementSettings, progress: Progress) -> Agreed:
+def agree_first(stages: Stages) -> None:
+    """Compare answers before speeds.
+
+    Raises:
+        BenchError: the engine and an alternative differ.
+    """
+    run_apart(stages("checking that all tables answer alike"), agreement, _COMPARED)
+
+
+def agreement(progress: Progress, population: Population) -> Agreed:
     """Do the same to all of them, and compare.
 
     Raises:
         TablesDifferError: two answered differently.
     """
-    answers = {kind: _answers(new_table(kind), settings.population, progress) for kind in KINDS}
+    answers = {kind: _answers(new_table(kind), population, progress) for kind in KINDS}
     for kind in KINDS:
         for mine, engines in zip(answers[kind], answers["engine"], strict=True):
             if mine != engines:
@@ -39,7 +45,7 @@ def agreement(settings: AgreementSettings, progress: Progress) -> Agreed:
 
 
 def _answers(table: Table, population: Population, progress: Progress) -> list[object]:
-    """What everything returned, and what is there at the beginning, in the middle, and at the end."""
+    """What every call returned, and what the table holds at the beginning, in the middle, and at the end."""
     answers: list[object] = [bring_online(table, population, progress)[0]]
     check_against_population(table, population)
     answers += [digest_of_answers(table, population), _routed(table, population)]

@@ -16,11 +16,11 @@ from typing import Final
 import msgspec
 
 from benchmarks.apart import Progress
-from benchmarks.drawing import channel_names
 from benchmarks.histogram import Histogram
 from benchmarks.measure.fill import bring_online
 from benchmarks.measure.logins import INSTANCE
 from benchmarks.population import Population
+from benchmarks.report import thinned
 from fanout import Engine
 
 SWITCH_INTERVAL_S: Final = 50e-6
@@ -33,22 +33,13 @@ _USER: Final = "visitor"
 _BLOCK: Final = 1_000
 _NAMES: Final = 100_000
 _LOOKUP_DRAW: Final = 1 << 21
-_CURVE_POINTS: Final = 200
 _MS_IN_NS: Final = 1_000_000
 _HASHED: Final = bytes(8 << 20)
 """Some milliseconds of work, as a login is."""
 
 
-class BesideSettings(msgspec.Struct, frozen=True):
-    """What the engine holds, who comes and goes, and for how long each scene is watched."""
-
-    population: Population
-    channels: int
-    seconds: float
-
-
 class Distribution(msgspec.Struct, frozen=True):
-    """Durations in microseconds."""
+    """Durations in seconds."""
 
     count: int
     percentiles: dict[str, float]
@@ -56,7 +47,7 @@ class Distribution(msgspec.Struct, frozen=True):
     over_ms_per_second: float
     """How many took longer than a millisecond, for each second that was watched."""
     curve: list[tuple[float, float]]
-    """Points (share of all, microseconds)."""
+    """Points (share of all, microseconds), as many as a plot shows."""
 
 
 class Beside(msgspec.Struct, frozen=True):
@@ -70,13 +61,20 @@ class Beside(msgspec.Struct, frozen=True):
     """How often a user came and left meanwhile, lookups and loop together."""
 
 
-def beside(settings: BesideSettings, progress: Progress) -> Beside:
-    """Watch each scene several times in turn, so that a slow moment of the machine strikes all alike."""
+def beside(progress: Progress, population: Population, channels: int, seconds: float) -> Beside:
+    """Watch each scene several times in turn, so that a slow moment of the machine strikes all alike.
+
+    Args:
+        progress: told how far it is.
+        population: what the engine holds.
+        channels: of the user who comes and goes.
+        seconds: for which each scene is watched.
+    """
     gc.disable()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     engine = Engine()
-    bring_online(engine, settings.population, progress)
-    stage = Stage(engine, settings)
+    bring_online(engine, population, progress)
+    stage = Stage(engine, population, channels, seconds / _TURNS)
     for turn in range(_TURNS):
         for at, scene in enumerate(SCENES):
             progress((turn + at / len(SCENES)) / _TURNS, "lookups and a loop beside logins")
@@ -88,11 +86,11 @@ def beside(settings: BesideSettings, progress: Progress) -> Beside:
 class Stage:
     """An engine whose lookups and whose event loop are watched."""
 
-    def __init__(self, engine: Engine, settings: BesideSettings) -> None:
+    def __init__(self, engine: Engine, population: Population, channels: int, seconds: float) -> None:
         self._engine = engine
-        self._seconds = settings.seconds / _TURNS
-        self._visitor = channel_names(settings.population.some(settings.channels, _LOOKUP_DRAW + 1))
-        self._names = settings.population.some_names(min(_NAMES, settings.population.channels), _LOOKUP_DRAW)
+        self._seconds = seconds
+        self._visitor = population.some_names(channels, _LOOKUP_DRAW + 1)
+        self._names = population.some_names(min(_NAMES, population.channels), _LOOKUP_DRAW)
         self._lookups = {scene: Histogram() for scene in SCENES}
         self._loop = {scene: Histogram() for scene in SCENES}
         self._visits = dict.fromkeys(("cached", "known"), 0)
@@ -174,13 +172,11 @@ class Stage:
 
 
 def described(counted: Histogram) -> Distribution:
-    """A histogram of nanoseconds in figures; its curve is thinned to what a plot can show."""
-    curve = counted.curve()
-    step = max(1, len(curve) // _CURVE_POINTS)
+    """A histogram of nanoseconds in figures."""
     return Distribution(
         count=counted.count,
-        percentiles={f"p{share * 100:g}": counted.percentile(share) / 1e3 for share in PERCENTILES},
-        longest=counted.longest / 1e3,
+        percentiles={f"p{share * 100:g}": counted.percentile(share) / 1e9 for share in PERCENTILES},
+        longest=counted.longest / 1e9,
         over_ms_per_second=counted.longer_than(_MS_IN_NS) / max(counted.total / 1e9, 1e-9),
-        curve=[(share, nanoseconds / 1e3) for share, nanoseconds in [*curve[::step], *curve[-1:]]],
+        curve=thinned(counted.curve(), 1e-3),
     )

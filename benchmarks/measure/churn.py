@@ -4,7 +4,6 @@ import hashlib
 import random
 from array import array
 from collections import Counter
-from collections.abc import Callable
 from time import sleep
 from typing import Any, Final
 
@@ -26,7 +25,16 @@ _LIST: Final = 200
 """At most, of a visitor who comes online."""
 _NEW_CHANNELS: Final = 0.2
 """So many channels that only visitors are in, for each of the population."""
-_WEIGHTS: Final = {"join": 30, "leave": 30, "login": 12, "login known": 8, "logout": 16, "forget": 3, "drop": 0.05}
+STEPS: Final = {
+    "join": (30, "A user became a member of a channel."),
+    "leave": (30, "A user is a member of a channel no more."),
+    "login": (12, "A user came online with a list of up to 200 channels."),
+    "login known": (8, "A user came online, the channels to be known from before: an unknown user is refused."),
+    "logout": (16, "A user left an instance."),
+    "forget": (3, "A user's cached list was dropped."),
+    "drop": (0.05, "An instance was evicted whole."),
+}
+"""How often each is drawn, in proportion, and what it is."""
 _CHECK_EVERY: Final = 10_000
 _CHECKED: Final = 20
 _WARM_UP: Final = 2_000
@@ -36,16 +44,6 @@ SETTLING_LOGINS: Final = 2_000
 
 Step = tuple[str, str, str, list[str]]
 """What is done, the user, the instance, channels."""
-
-
-class ChurnSettings(msgspec.Struct, frozen=True):
-    """Who stays, and what comes and goes."""
-
-    population: Population
-    visitors: int
-    operations: int
-    checked: bool
-    """Held against the model. Memory is measured in a run without, the model's own being in the way."""
 
 
 class Moments(msgspec.Struct, frozen=True):
@@ -72,80 +70,80 @@ class Churned(msgspec.Struct, frozen=True):
     """Of the process."""
 
 
-class Memory:
-    """What is held, looked at now and then."""
+class _Memory:
+    """What the engine and the process hold, looked at now and then."""
 
-    def __init__(self, read: Callable[[], int]) -> None:
-        self._read = read
-        self._seen = [read()]
+    def __init__(self, engine: Engine) -> None:
+        self._reads = (lambda: engine.stats()["bytes_total"], resident_bytes)
+        self._seen: list[list[int]] = [[], []]
+        self.look()
 
     def look(self) -> None:
         """Read it again."""
-        self._seen.append(self._read())
+        for read, seen in zip(self._reads, self._seen, strict=True):
+            seen.append(read())
 
-    def moments(self) -> Moments:
+    def moments(self) -> tuple[Moments, Moments]:
         """The last two looks are those at the end, and when all had settled."""
-        return Moments(self._seen[0], max(self._seen), *self._seen[-2:])
+        held, resident = (Moments(seen[0], max(seen), *seen[-2:]) for seen in self._seen)
+        return held, resident
 
 
-def churn(settings: ChurnSettings, progress: Progress) -> Churned:
+def churn(progress: Progress, population: Population, visitors: int, operations: int, *, checked: bool) -> Churned:
     """Do it, let all visitors leave, and look what is left.
+
+    Args:
+        progress: told how far it is.
+        population: who stays.
+        visitors: how many come and go.
+        operations: joins, leaves, logins, logouts and drops.
+        checked: whether all is held against a model. Memory is measured without, the model's own being in the way.
 
     Raises:
         TablesDifferError: the engine answered otherwise than the model.
     """
-    _warm_up(settings)
+    steps = Steps(population, visitors)
+    _warm_up(Steps(population, visitors))
     engine = _new_engine()
-    bring_online(engine, settings.population, progress)
-    model = _model_of(settings.population) if settings.checked else None
+    bring_online(engine, population, progress)
+    model = _model_of(population) if checked else None
     _settle(engine)
-    memories = Memory(lambda: engine.stats()["bytes_total"]), Memory(resident_bytes)
-    witness = Witness(engine, model)
-    steps = Steps(settings)
-    for number in range(settings.operations):
+    memory, witness = _Memory(engine), Witness(engine, model)
+    for number in range(operations):
         witness.take(steps.draw())
         if number % _CHECK_EVERY == 0:
-            progress(number / settings.operations, "joins, leaves, logins, drops")
+            progress(number / operations, "joins, leaves, logins, drops")
             witness.compare(steps.some_channels(_CHECKED), steps.some_visitors(_CHECKED))
-            for memory in memories:
-                memory.look()
+            memory.look()
     for step in steps.farewell():
         witness.take(step)
-    for memory in memories:
-        memory.look()
+    memory.look()
     _settle(engine)
-    for memory in memories:
-        memory.look()
+    memory.look()
     witness.compare(steps.all_channels(), [])
-    return Churned(
-        operations=dict(witness.done),
-        returned=witness.returned.hexdigest(),
-        answers_checked=witness.checked,
-        held_bytes=memories[0].moments(),
-        resident_bytes=memories[1].moments(),
-    )
+    return Churned(dict(witness.done), witness.returned.hexdigest(), witness.checked, *memory.moments())
 
 
 class Steps:
     """What happens next, by a fixed seed."""
 
-    def __init__(self, settings: ChurnSettings) -> None:
-        self._settings = settings
-        self._choice = random.Random(settings.population.seed)  # noqa: S311 - the same steps in each run
-        self._channels = int(settings.population.channels * (1 + _NEW_CHANNELS))
-        self._kinds, self._weights = list(_WEIGHTS), list(_WEIGHTS.values())
+    def __init__(self, population: Population, visitors: int) -> None:
+        self._visitors = visitors
+        self._choice = random.Random(population.seed)  # noqa: S311 - the same steps in each run
+        self._channels = int(population.channels * (1 + _NEW_CHANNELS))
+        self._kinds, self._weights = list(STEPS), [weight for weight, _ in STEPS.values()]
 
     def draw(self) -> Step:
         """One step."""
         [kind] = self._choice.choices(self._kinds, self._weights)
         count = {"login": self._choice.randint(0, _LIST), "join": 1, "leave": 1}.get(kind, 0)
-        number = self._choice.randrange(self._settings.visitors)
+        number = self._choice.randrange(self._visitors)
         instance = (number + self._choice.randrange(_INSTANCES_OF_ONE)) % _INSTANCES
         return kind, _visitor(number), f"visit-{instance}", self.some_channels(count)
 
     def some_visitors(self, count: int) -> list[str]:
         """Any."""
-        return [_visitor(self._choice.randrange(self._settings.visitors)) for _ in range(count)]
+        return [_visitor(self._choice.randrange(self._visitors)) for _ in range(count)]
 
     def some_channels(self, count: int) -> list[str]:
         """Distinct ones."""
@@ -158,7 +156,7 @@ class Steps:
     def farewell(self) -> list[Step]:
         """Everybody leaves whom the population does not hold."""
         drops = [("drop", "", f"visit-{number}", list[str]()) for number in range(_INSTANCES)]
-        return drops + [("forget", _visitor(number), "", list[str]()) for number in range(self._settings.visitors)]
+        return drops + [("forget", _visitor(number), "", list[str]()) for number in range(self._visitors)]
 
 
 class Witness:
@@ -200,9 +198,9 @@ def _new_engine() -> Engine:
     return Engine(cache_users=1_000_000, cache_ttl=86_400.0)
 
 
-def _warm_up(settings: ChurnSettings) -> None:
+def _warm_up(steps: Steps) -> None:
     """What Python itself takes when it does this for the first time is not the engine's."""
-    steps, witness = Steps(settings), Witness(_new_engine(), None)
+    witness = Witness(_new_engine(), None)
     for _ in range(_WARM_UP):
         witness.take(steps.draw())
 

@@ -6,14 +6,17 @@ import json
 from array import array
 from collections import defaultdict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
-from typing import Final
+from statistics import median
+from threading import Barrier
+from time import perf_counter
+from typing import Final, TypeVar
 
 import msgspec
 
 from benchmarks.apart import Progress
 from benchmarks.drawing import channel_names, draws
-from benchmarks.measure.rates import rate_of_threads
 from benchmarks.population import instance_name, user_name
 from benchmarks.tables import Kind, Table, new_table
 from fanout import Engine, decode_batch
@@ -24,24 +27,28 @@ EVENTS_PER_CALL: Final = 500
 NAMES_PER_CALL: Final = 1_000
 _CALLS: Final = 20
 """Different ones, made before the clock starts."""
+_SLICES: Final = 5
+"""Of the time of a figure, which is their median, since machines have slow moments."""
 _PREFIX_BYTES: Final = 4
 
 Event = tuple[str, bytes]
+T = TypeVar("T")
 
 
-class RouteSettings(msgspec.Struct, frozen=True):
-    """Which table, and what is asked of it."""
+class RouteOptions(msgspec.Struct, frozen=True):
+    """What is routed."""
 
-    table: Kind
-    channels: int
-    instances: int
-    widths: list[int]
+    channels: int = 20_000
+    instances: int = 100
+    widths: tuple[int, ...] = (1, 6, 20, 100)
     """How many instances each channel has: a table for each."""
-    skews: list[float]
-    threads: list[int]
-    event_bytes: int
-    seconds: float
+    skews: tuple[float, ...] = (0.0, 1.0)
+    threads: tuple[int, ...] = (1, 2)
+    event_bytes: int = EVENT_BYTES
+    seconds: float = 1.0
     """Of each figure."""
+    judged: bool = True
+    """Whether the run is long enough to be held against the target."""
 
 
 class RouteRates(msgspec.Struct, frozen=True):
@@ -63,44 +70,16 @@ class Routed(msgspec.Struct, frozen=True):
     """A digest of which events are in the batch of which instance, and in what order."""
 
 
-def routing(settings: RouteSettings, progress: Progress) -> Routed:
+def routing(progress: Progress, kind: Kind, options: RouteOptions) -> Routed:
     """A table for each width; each combination in turn."""
     gc.disable()
     rates, answers = [], hashlib.sha256()
-    for at, width in enumerate(settings.widths):
-        progress(at / len(settings.widths), f"channels on {width} instances each")
-        table = table_of_width(settings, width)
-        answers.update(repr(batches_of(table, events(settings, 0.0, 0))).encode())
-        rates += [
-            rates_of(table, settings, width, skew, threads) for skew in settings.skews for threads in settings.threads
-        ]
+    for at, width in enumerate(options.widths):
+        progress(at / len(options.widths), f"channels on {width} instances each")
+        table = _table_of_width(kind, options, width)
+        answers.update(repr(batches_of(table, events(options, 0.0, 0))).encode())
+        rates += [_rates(table, options, width, skew, threads) for skew in options.skews for threads in options.threads]
     return Routed(rates=rates, answers=answers.hexdigest())
-
-
-def table_of_width(settings: RouteSettings, width: int) -> Table:
-    """One user on each instance; each channel on `width` of them, one after another in the circle."""
-    table = new_table(settings.table)
-    for user in range(settings.instances):
-        numbers = [c for c in range(settings.channels) if (user - c) % settings.instances < width]
-        instance = instance_name(user, settings.instances)
-        table.user_online(user_name(user), instance, channel_names(array("I", numbers)))
-    return table
-
-
-def rates_of(table: Table, settings: RouteSettings, width: int, skew: float, threads: int) -> RouteRates:
-    """The figures of one combination."""
-
-    def measured(work: Callable[[Table, RouteSettings, float, int], Callable[[], int]]) -> float:
-        return rate_of_threads([work(table, settings, skew, thread) for thread in range(threads)], settings.seconds)
-
-    return RouteRates(
-        width=width,
-        skew=skew,
-        threads=threads,
-        batched_lookups=measured(_batched_lookups),
-        single_lookups=measured(_single_lookups),
-        events=measured(_events),
-    )
 
 
 def batches_of(table: Table, chosen: list[Event]) -> dict[str, list[bytes]]:
@@ -108,11 +87,33 @@ def batches_of(table: Table, chosen: list[Event]) -> dict[str, list[bytes]]:
     table.route_many(chosen)
     received: defaultdict[str, list[bytes]] = defaultdict(list)
     for instance, payload in sorted(table.drain()):
-        received[instance] += read_batch(payload, of_engine=isinstance(table, Engine))
+        received[instance] += _read_batch(payload, of_engine=isinstance(table, Engine))
     return dict(received)
 
 
-def read_batch(payload: bytes, *, of_engine: bool) -> list[bytes]:
+def events(options: RouteOptions, skew: float, draw: int) -> list[Event]:
+    """Events for channels drawn with their popularity."""
+    names = channel_names(draws(draw, options.channels, EVENTS_PER_CALL, skew))
+    return [(name, event(number, options.event_bytes)) for number, name in enumerate(names)]
+
+
+def event(number: int, length: int) -> bytes:
+    """A JSON object of a given length in bytes."""
+    bare = json.dumps({"type": "message.new", "number": number, "text": ""}).encode()
+    return bare[:-2] + b"x" * (length - len(bare)) + bare[-2:]
+
+
+def _table_of_width(kind: Kind, options: RouteOptions, width: int) -> Table:
+    """One user on each instance; each channel on `width` of them, one after another in the circle."""
+    table = new_table(kind)
+    for user in range(options.instances):
+        numbers = [c for c in range(options.channels) if (user - c) % options.instances < width]
+        instance = instance_name(user, options.instances)
+        table.user_online(user_name(user), instance, channel_names(array("I", numbers)))
+    return table
+
+
+def _read_batch(payload: bytes, *, of_engine: bool) -> list[bytes]:
     """The events of a batch; the alternatives put the length of each before it, in four bytes."""
     if of_engine:
         return [record.event for record in decode_batch(payload)]
@@ -124,47 +125,61 @@ def read_batch(payload: bytes, *, of_engine: bool) -> list[bytes]:
     return found
 
 
-def events(settings: RouteSettings, skew: float, draw: int) -> list[Event]:
-    """Events for channels drawn with their popularity."""
-    return [
-        (name, event(number, settings.event_bytes))
-        for number, name in enumerate(_names(settings, skew, EVENTS_PER_CALL, draw))
-    ]
+def _rates(table: Table, options: RouteOptions, width: int, skew: float, threads: int) -> RouteRates:
+    """The figures of one combination; each thread has calls of its own, made before the clock starts."""
 
+    def names(draw: int) -> list[str]:
+        return channel_names(draws(draw, options.channels, NAMES_PER_CALL, skew))
 
-def event(number: int, length: int) -> bytes:
-    """A JSON object of a given length in bytes."""
-    bare = json.dumps({"type": "message.new", "number": number, "text": ""}).encode()
-    return bare[:-2] + b"x" * (length - len(bare)) + bare[-2:]
-
-
-def _names(settings: RouteSettings, skew: float, count: int, draw: int) -> list[str]:
-    return channel_names(draws(draw, settings.channels, count, skew))
-
-
-def _batched_lookups(table: Table, settings: RouteSettings, skew: float, thread: int) -> Callable[[], int]:
-    calls = cycle([_names(settings, skew, NAMES_PER_CALL, thread * _CALLS + call) for call in range(_CALLS)])
-    return lambda: len(table.widths(next(calls)))
-
-
-def _single_lookups(table: Table, settings: RouteSettings, skew: float, thread: int) -> Callable[[], int]:
-    calls = cycle([_names(settings, skew, NAMES_PER_CALL, thread * _CALLS + call) for call in range(_CALLS)])
-
-    def work() -> int:
+    def look_up(chosen: list[str]) -> None:
         instances = table.instances
-        for name in next(calls):
+        for name in chosen:
             instances(name)
-        return NAMES_PER_CALL
 
-    return work
-
-
-def _events(table: Table, settings: RouteSettings, skew: float, thread: int) -> Callable[[], int]:
-    calls = cycle([events(settings, skew, thread * _CALLS + call) for call in range(_CALLS)])
-
-    def work() -> int:
-        table.route_many(next(calls))
+    def route(chosen: list[Event]) -> None:
+        table.route_many(chosen)
         table.drain()
-        return EVENTS_PER_CALL
 
-    return work
+    def measured(make: Callable[[int], list[T]], work: Callable[[list[T]], object]) -> float:
+        calls = [[make(thread * _CALLS + call) for call in range(_CALLS)] for thread in range(threads)]
+        return _rate_of_threads([_worker(work, each) for each in calls], options.seconds)
+
+    return RouteRates(
+        width=width,
+        skew=skew,
+        threads=threads,
+        batched_lookups=measured(names, table.widths),
+        single_lookups=measured(names, look_up),
+        events=measured(lambda draw: events(options, skew, draw), route),
+    )
+
+
+def _worker(work: Callable[[list[T]], object], calls: list[list[T]]) -> Callable[[], int]:
+    """One call after another, round and round; each returns how many things it did."""
+    again = cycle(calls)
+
+    def once() -> int:
+        things = next(again)
+        work(things)
+        return len(things)
+
+    return once
+
+
+def _rate_of_threads(works: list[Callable[[], int]], seconds: float) -> float:
+    """Things done per second in a thread for each, at the same time, added up."""
+    barrier = Barrier(len(works))
+
+    def run(work: Callable[[], int]) -> float:
+        barrier.wait()
+        return median(_slice(work, seconds / _SLICES) for _ in range(_SLICES))
+
+    with ThreadPoolExecutor(len(works)) as threads:
+        return sum(threads.map(run, works))
+
+
+def _slice(work: Callable[[], int], seconds: float) -> float:
+    began, done = perf_counter(), 0
+    while (taken := perf_counter() - began) < seconds or not done:
+        done += work()
+    return done / taken

@@ -1,1 +1,1 @@
-"""A report for people and for machines: terminal, HTML, JSON."""
+"""How a report is shown: as an HTML page, and on a terminal."""

@@ -13,16 +13,40 @@ FanoutError
 ├── TooLarge            an event that the log or the bus can never take, whatever the time
 ├── PartitionLost       another worker has taken this partition; its reader must stop
 ├── ChannelExists       a channel of that id was created before
-└── ChannelNotFound     no channel has that id
+├── ChannelNotFound     no channel has that id
+└── CallRejected        a call that its caller may not make as it stands
+
+What a client is told of an error is its `error_code`, a row of `fanout.error_codes`.
 """
+
+from fanout.error_codes import (
+    CHANNEL_EXISTS,
+    CHANNEL_NOT_FOUND,
+    INVALID_REQUEST,
+    MESSAGE_TOO_LARGE,
+    OUTCOME_UNKNOWN,
+    UNAVAILABLE,
+    ErrorCode,
+)
 
 
 class FanoutError(Exception):
-    """The root of every error that Fanout raises on purpose."""
+    """The root of every error that Fanout raises on purpose.
+
+    Attributes:
+        error_code: what a client is told; None of an error that no client is told of.
+        public_text: whether a client may read the text of the exception. Otherwise it reads the text of the code.
+    """
+
+    error_code: ErrorCode | None = None
+    public_text: bool = False
 
 
 class InvalidId(FanoutError, ValueError):  # noqa: N818 - the field's names end in what is wrong, not in "Error"
     """An identifier that the contract does not allow."""
+
+    error_code = INVALID_REQUEST
+    public_text = True
 
 
 class InvalidEvent(FanoutError, ValueError):  # noqa: N818
@@ -47,12 +71,16 @@ class Unavailable(FanoutError):  # noqa: N818
     A subclass says where that is not all: see `OutcomeUnknown`.
     """
 
+    error_code = UNAVAILABLE
+
 
 class OutcomeUnknown(Unavailable):
     """The call was sent and no answer came: it may have been done, or may be done a moment later.
 
     The caller repeats it with the same id (`msg_id`, `client_msg_id`), which is safe.
     """
+
+    error_code = OUTCOME_UNKNOWN
 
 
 class StorageFull(Unavailable):
@@ -66,6 +94,8 @@ class ForeignStore(FanoutError):  # noqa: N818
 class TooLarge(FanoutError):  # noqa: N818
     """A payload that is longer than the log or the bus takes; repeating the call changes nothing."""
 
+    error_code = MESSAGE_TOO_LARGE
+
 
 class PartitionLost(FanoutError):  # noqa: N818
     """The partition has a newer reader; this one must publish nothing more of it."""
@@ -74,6 +104,29 @@ class PartitionLost(FanoutError):  # noqa: N818
 class ChannelExists(FanoutError):  # noqa: N818
     """A channel of that id exists already."""
 
+    error_code = CHANNEL_EXISTS
+
 
 class ChannelNotFound(FanoutError):  # noqa: N818
     """There is no channel of that id."""
+
+    error_code = CHANNEL_NOT_FOUND
+
+
+class CallRejected(FanoutError):  # noqa: N818
+    """A call that its caller may not make as it stands; repeating it changes nothing.
+
+    Args:
+        error_code: what is wrong.
+        detail: the same for people, more precisely; by default the text of the code.
+
+    Attributes:
+        error_code: as given.
+    """
+
+    error_code: ErrorCode
+    public_text = True
+
+    def __init__(self, error_code: ErrorCode, detail: str | None = None) -> None:
+        self.error_code = error_code
+        super().__init__(detail or error_code.text)

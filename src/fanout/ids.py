@@ -21,6 +21,10 @@ _MESSAGE = re.compile(rf"msg_{_ULID}")
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RANDOM_BITS: Final = 80
 _ULID_LENGTH: Final = 26
+_PAIRS: Final = [first + second for first in _CROCKFORD for second in _CROCKFORD]
+"""Two characters of a ULID at a time: an id is made for every message."""
+_PAIR_MASK: Final = len(_PAIRS) - 1
+_PAIR_SHIFTS: Final = tuple(range(5 * (_ULID_LENGTH - 2), -1, -10))
 
 
 def check_id(value: str, what: str) -> str:
@@ -82,7 +86,7 @@ class UlidFactory:
 
 
 def _encode(value: int) -> str:
-    return "".join(_CROCKFORD[value >> shift & 31] for shift in range(5 * (_ULID_LENGTH - 1), -1, -5))
+    return "".join([_PAIRS[value >> shift & _PAIR_MASK] for shift in _PAIR_SHIFTS])
 
 
 new_ulid: Final = UlidFactory()

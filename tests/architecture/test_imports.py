@@ -15,10 +15,7 @@ SOURCES = ROOT / "src"
 SERVICES = {"gateway", "command", "query", "fan_out", "notification", "message_writer"}
 PURE_LIBRARIES = {"msgspec", "orjson"}
 BEHAVIOUR_LIBRARIES = PURE_LIBRARIES | {"structlog", "prometheus_client"}
-WEB_LIBRARIES = {"litestar", "uvicorn"}
-RUNTIME_LIBRARIES = (
-    BEHAVIOUR_LIBRARIES | WEB_LIBRARIES | {"pydantic", "pydantic_core", "pydantic_settings", "jwt", "httpx"}
-)
+RUNTIME_LIBRARIES = BEHAVIOUR_LIBRARIES | {"uvicorn", "pydantic", "pydantic_core", "pydantic_settings", "jwt", "httpx"}
 CLIENT_OF = {
     "embedded": {"sqlite3"},
     "nats": {"nats"},
@@ -93,7 +90,7 @@ def allowed_libraries(module: Path) -> set[str]:
         return RUNTIME_LIBRARIES
     if room == "adapters":
         return BEHAVIOUR_LIBRARIES | CLIENT_OF.get(rest[0].removesuffix(".py") if rest else "", set())
-    return BEHAVIOUR_LIBRARIES | (WEB_LIBRARIES if room == "gateway" else set())
+    return BEHAVIOUR_LIBRARIES
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)

@@ -7,8 +7,8 @@ from typing import cast
 import msgspec
 import pytest
 
-from fanout.api import ChannelRequest, CreateChannel, Forbidden, InviteRequest
-from fanout.errors import ChannelExists, ChannelNotFound, Unavailable
+from fanout.api.channels import ChannelRequest, CreateChannel, InviteRequest
+from fanout.errors import CallRejected, ChannelExists, ChannelNotFound, Unavailable
 from fanout.events import MemberJoined, MemberLeft, decode_member_event
 from fanout.ports.log import Appended, Log
 from fanout.ports.memberships import Membership
@@ -306,9 +306,9 @@ async def test_to_an_outsider_a_private_channel_and_none_answer_alike(
         with pytest.raises(ChannelNotFound) as caught:
             await call("bob", GENERAL)
         assert str(caught.value) == "there is no channel general"
-    with pytest.raises(Forbidden) as refused:
+    with pytest.raises(CallRejected) as refused:
         await commands.invite("bob", InviteRequest("general", ["carol"]))
-    assert refused.value.code == "not_a_member"
+    assert refused.value.error_code.code == "not_a_member"
     assert await told(log) == (["+alice"] if there else [])
 
 
@@ -340,7 +340,7 @@ async def test_a_member_who_joins_a_private_channel_while_leaving_it_stays_out(
 
 async def test_only_members_invite(commands: CommandService, log: FaultyLog) -> None:
     await commands.create_channel("alice", creation())
-    with pytest.raises(Forbidden) as caught:
+    with pytest.raises(CallRejected) as caught:
         await commands.invite("bob", InviteRequest("general", ["bob"]))
-    assert caught.value.code == "not_a_member"
+    assert caught.value.error_code.code == "not_a_member"
     assert await told(log) == ["+alice"]

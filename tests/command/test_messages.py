@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanout.api import Forbidden, InvalidRequest, SendMessage
-from fanout.errors import TooLarge, Unavailable
+from fanout.api.messages import SendMessage
+from fanout.errors import CallRejected, TooLarge, Unavailable
 from fanout.events import MessageEvent, decode_message_event
 from fanout.ids import check_message_id
 from fanout.ports.memberships import Channel
@@ -94,9 +94,9 @@ async def test_without_an_id_each_call_is_a_message(commands: CommandService, lo
 
 async def test_only_members_may_send(commands: CommandService, log: FaultyLog) -> None:
     for channel in ("general", "no-such-channel"):
-        with pytest.raises(Forbidden) as caught:
+        with pytest.raises(CallRejected) as caught:
             await commands.send_message("mallory", request(channel=channel), "c")
-        assert caught.value.code == "not_a_member"
+        assert caught.value.error_code.code == "not_a_member"
     assert await log.stored(MESSAGES) == []
 
 
@@ -104,9 +104,9 @@ async def test_only_members_may_send(commands: CommandService, log: FaultyLog) -
 async def test_threads_are_refused_rather_than_half_done(
     commands: CommandService, log: FaultyLog, fields: dict[str, object]
 ) -> None:
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(CallRejected) as caught:
         await commands.send_message("alice", request(**fields), "c")
-    assert caught.value.code == "threads_unavailable"
+    assert caught.value.error_code.code == "threads_unavailable"
     assert await log.stored(MESSAGES) == []
 
 

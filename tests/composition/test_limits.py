@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from fanout.api import MAX_MENTIONS, SendMessage
+from fanout.api.messages import MAX_MENTIONS, SendMessage
 from fanout.errors import Unavailable
 from fanout.events import MAX_TEXT, longest_event
 from fanout.ids import MAX_ID_LENGTH

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from services.command.service import CommandService
 from services.gateway.app import Gateway, gateway_app
 from services.gateway.limiter import RateLimiter
+from services.gateway.table import table
 from services.query.service import QueryService
 from services.runtime.health import Health
 from tests.support.authenticator import StubAuthenticator
@@ -50,8 +51,10 @@ class World:
 
     def gateway(self) -> Gateway:
         return Gateway(
-            commands=CommandService(self.log, self.memberships),
-            queries=QueryService(self.log, self.memberships, self.messages, self.presence),
+            calls=table(
+                CommandService(self.log, self.memberships),
+                QueryService(self.log, self.memberships, self.messages, self.presence),
+            ),
             authenticator=self.authenticator,
             limiter=RateLimiter(2.0, 5, clock=self.clock),
             health=self.health,

@@ -10,11 +10,13 @@ PAGE = "https://chat.example"
 CALL = "realtime.connect"
 
 
-async def preflight(http: httpx.AsyncClient, origin: str, path: str = "chat.sendMessage") -> httpx.Response:
+async def preflight(
+    http: httpx.AsyncClient, origin: str, path: str = "chat.sendMessage", method: str = "POST"
+) -> httpx.Response:
     asked = {
         "Authorization": "",
         "Origin": origin,
-        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Method": method,
         "Access-Control-Request-Headers": "authorization, content-type, x-correlation-id",
     }
     return await http.options(path, headers=asked)
@@ -28,9 +30,30 @@ async def test_a_preflight_needs_no_token_and_says_what_may_be_sent(world: World
             assert response.status_code == 204
             assert response.headers["access-control-allow-origin"] == origin
             assert response.headers["vary"] == "Origin"
-            assert response.headers["access-control-allow-methods"] == "GET, POST"
+            assert response.headers["access-control-allow-methods"] == "POST"
             allowed = response.headers["access-control-allow-headers"].lower().split(", ")
             assert {"authorization", "content-type", "x-correlation-id"} <= set(allowed)
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"), [("chat.sendMessage", {"POST"}), ("channels.history", {"GET", "HEAD"}), ("nowhere", set())]
+)
+async def test_a_path_allows_exactly_the_methods_that_it_has(world: World, path: str, allowed: set[str]) -> None:
+    world.origins = (PAGE,)
+    async with as_user(world, "alice") as http:
+        for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "BREW", ""):
+            response = await preflight(http, PAGE, path, method)
+            assert response.status_code == (204 if method in allowed else 400)
+            named = response.headers.get("access-control-allow-methods", "")
+            assert named == (", ".join(sorted(allowed)) if method in allowed else "")
+
+
+async def test_a_header_that_no_call_takes_is_refused(world: World) -> None:
+    world.origins = (PAGE,)
+    asked = {"Origin": PAGE, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-other"}
+    async with as_user(world, "alice") as http:
+        response = await http.options("chat.sendMessage", headers=asked)
+    assert (response.status_code, response.json()["code"]) == (400, "cors_refused")
 
 
 async def test_any_other_page_is_refused(world: World) -> None:

@@ -6,7 +6,10 @@ import httpx
 import msgspec
 import pytest
 
-from fanout.api import ChannelRequest, CreateChannel, HistoryRequest, InviteRequest, Request, SendMessage
+from fanout.api.channels import ChannelRequest, CreateChannel, InviteRequest
+from fanout.api.common import Request
+from fanout.api.history import HistoryRequest
+from fanout.api.messages import SendMessage
 from services.gateway.wording import SHOWN_NAMES, faults, form
 
 ID = "1 to 128 characters of A-Z, a-z, 0-9, '_' or '-'"

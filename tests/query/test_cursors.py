@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanout.api import InvalidRequest
-from fanout.errors import Unavailable
+from fanout.errors import CallRejected, Unavailable
 from fanout.ports.messages import Position
 from services.query.cursors import Cursors, Scope, Start
 from tests.support.faulty import FaultyMessages, faulty_messages
@@ -21,9 +20,9 @@ async def messages() -> AsyncIterator[FaultyMessages]:
 
 
 async def refused(messages: FaultyMessages, cursor: str, scope: Scope = SCOPE) -> None:
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(CallRejected) as caught:
         await Cursors(messages).take(scope, cursor)
-    assert caught.value.code == "bad_cursor"
+    assert caught.value.error_code.code == "bad_cursor"
 
 
 @pytest.mark.parametrize("direction", ["before", "after"])

@@ -3,8 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fanout.api import InvalidRequest
-from fanout.errors import Unavailable
+from fanout.errors import CallRejected, Unavailable
 from fanout.ids import new_message_id
 from fanout.ports.messages import Position
 from fanout.subjects import MESSAGE_WRITER, MESSAGES, message
@@ -63,7 +62,7 @@ async def test_the_search_of_the_log_is_bounded_and_then_claims_nothing(
     assert await positions.find("general", ids[2], 0) == Position(3, ids[2])
     with pytest.raises(Unavailable, match="behind"):
         await positions.find("general", ids[3], 0)
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(CallRejected):
         await positions.find("general", new_message_id(), 2)
 
 

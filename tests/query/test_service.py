@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanout.api import MAX_PAGE_BYTES, MAX_SEQ, Forbidden, History, HistoryRequest, InvalidRequest, NoInstance
-from fanout.errors import InvalidId, Unavailable
+from fanout.api.history import MAX_PAGE_BYTES, MAX_SEQ, History, HistoryRequest
+from fanout.api.realtime import NoInstance
+from fanout.errors import CallRejected, InvalidId, Unavailable
 from fanout.events import StoredMessage, encode
 from fanout.ids import new_message_id
 from fanout.ports.log import Consumer, Stored
@@ -242,9 +243,9 @@ async def test_a_message_that_the_channel_does_not_have(world: World, ids: list[
     await world.post(elsewhere, "random")
     await world.post(unstored, "random", stored=False)
     for message_id in (new_message_id(), elsewhere, unstored):
-        with pytest.raises(InvalidRequest) as caught:
+        with pytest.raises(CallRejected) as caught:
             await world.page(**{direction: message_id})
-        assert caught.value.code == "unknown_message"
+        assert caught.value.error_code.code == "unknown_message"
 
 
 async def test_the_history_is_read_without_the_log_and_claims_what_it_knew(world: World, ids: list[str]) -> None:
@@ -262,9 +263,9 @@ async def test_the_history_is_read_without_the_log_and_claims_what_it_knew(world
 async def test_a_cursor_is_good_for_its_caller_and_channel_only(world: World, ids: list[str]) -> None:
     cursor = (await world.page(limit=2)).cursor
     for user, channel in (("bob", "general"), ("alice", "random")):
-        with pytest.raises(InvalidRequest) as caught:
+        with pytest.raises(CallRejected) as caught:
             await world.page(user, channel, cursor=cursor)
-        assert caught.value.code == "bad_cursor"
+        assert caught.value.error_code.code == "bad_cursor"
     assert [each.seq for each in (await world.page(cursor=cursor)).messages] == [5, 4, 3, 2, 1]
 
 
@@ -276,7 +277,7 @@ async def test_a_cursor_is_good_at_every_gateway(world: World, ids: list[str]) -
 
 @pytest.mark.parametrize("start", [{"before": IDS[0], "after": IDS[1]}, {"after": "3", "cursor": "x"}])
 async def test_a_request_that_contradicts_itself(start: dict[str, object]) -> None:
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(CallRejected):
         HistoryRequest("general", **start)  # type: ignore[arg-type]
 
 
@@ -297,7 +298,7 @@ async def test_ids_are_checked(fields: dict[str, Any]) -> None:
 
 
 async def test_a_seq_is_no_higher_than_any_can_be() -> None:
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(CallRejected):
         HistoryRequest("general", after=str(MAX_SEQ + 1))
 
 
@@ -305,7 +306,7 @@ async def test_only_members_read_whatever_else_is_wrong(world: World) -> None:
     starts: list[dict[str, Any]] = [{}, {"cursor": "x"}, {"after": new_message_id()}]
     for channel in ("general", "no-such-channel"):
         for start in starts:
-            with pytest.raises(Forbidden):
+            with pytest.raises(CallRejected):
                 await world.queries.history("mallory", HistoryRequest(channel, **start))
 
 

@@ -334,3 +334,14 @@ async def test_a_secret_in_a_key_set_signs_nothing(issuer: Issuer, clock: Clock)
 
 def test_the_keys_of_these_tests_are_public_ones() -> None:
     assert all("d" not in public_jwk(key, "x") for key in KEYS.values())
+
+
+async def test_a_token_that_was_good_is_refused_once_another_key_has_its_id(
+    issuer: Issuer, authenticator: TokenVerifier, clock: Clock
+) -> None:
+    token = issuer.token("ES256", "ES256")
+    for _ in range(2):
+        assert (await authenticator.verify(token)).user_id == "alice"
+    issuer.publish(ES256=new_key("ES256"))
+    clock.now += MAX_AGE_S + 1
+    assert await refusal(authenticator, token) == "token_signature"

@@ -62,7 +62,7 @@ async def refusal(token: str, authenticator: Authenticator | None = None) -> str
     with pytest.raises(TokenRefused) as caught:
         await (authenticator or hs256()).verify(token)
     if caught.value.code in UNSIGNED:  # an unverified token is told nothing of what stands in it
-        assert str(caught.value) == str(TokenRefused("any"))
+        assert str(caught.value) == str(TokenRefused("token_key"))
     assert len(f"{caught.value.code}: {caught.value}".encode()) <= MAX_REASON
     return caught.value.code
 
@@ -269,3 +269,20 @@ def test_nobody_is_claimed_by_what_is_no_token(token: str) -> None:
 
 def test_the_user_that_a_token_claims_is_read_without_the_secret() -> None:
     assert claimed_user(sign("a-secret-that-is-long-enough-for-hs256", "alice", -60)) == "alice"
+
+
+async def test_a_token_that_was_good_is_judged_again_each_time() -> None:
+    now = 1_000.0
+    authenticator = TokenVerifier(("HS256",), secret=SECRET, clock=lambda: now)
+    token = signed({"sub": "alice", "exp": 2_000, "nbf": 900})
+    for _ in range(2):
+        assert (await authenticator.verify(token)).user_id == "alice"
+    head, payload, signature = token.split(".")
+    assert await refusal(f"{head}.{payload}.{part(bytes(32))}", authenticator) == "token_signature"
+    assert await refusal(f"{head}.{part(b'{}')}.{signature}", authenticator) == "token_signature"
+    now = 2_000 + LEEWAY_S
+    assert await refusal(token, authenticator) == "token_expired"
+    now = 900 - LEEWAY_S - 1
+    assert await refusal(token, authenticator) == "token_claims"
+    now = 1_000
+    assert (await authenticator.verify(token)).user_id == "alice"

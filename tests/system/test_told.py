@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from fanout.api import ChannelRequest, CreateChannel, Forbidden, InviteRequest
-from fanout.errors import ChannelExists, ChannelNotFound, Unavailable
+from fanout.api.channels import ChannelRequest, CreateChannel, InviteRequest
+from fanout.errors import CallRejected, ChannelExists, ChannelNotFound, Unavailable
 from fanout.events import timestamp
 from fanout.ports.log import Log
 from fanout.ports.memberships import Channel, Memberships
@@ -71,7 +71,7 @@ class Gateway:
 
 
 async def _let_be_refused(call: Callable[[], Awaitable[Any]]) -> None:
-    with contextlib.suppress(Forbidden, ChannelExists, ChannelNotFound, Unavailable):
+    with contextlib.suppress(CallRejected, ChannelExists, ChannelNotFound, Unavailable):
         await call()
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from fanout.error_codes import TOKEN_ERRORS, ErrorCode
 from fanout.errors import FanoutError
 
 
@@ -13,16 +14,20 @@ class TokenRefused(FanoutError):  # noqa: N818 - as the tree in `fanout.errors`
     claim that is wrong.
 
     Args:
-        code: `token_missing`, `token_malformed`, `token_algorithm`, `token_key`, `token_signature`, `token_expired`,
-            `token_audience`, `token_issuer`, `token_user` or `token_claims`.
+        code: one of `fanout.error_codes.TOKEN_ERRORS`.
         detail: what is wrong, for people. It is at most 100 bytes long and contains nothing secret.
 
     Attributes:
         code: as given.
+        error_code: what a client is told.
     """
+
+    error_code: ErrorCode
+    public_text = True
 
     def __init__(self, code: str, detail: str = "the token is missing, not valid, or has expired") -> None:
         self.code = code
+        self.error_code = TOKEN_ERRORS[code]
         super().__init__(detail)
 
 

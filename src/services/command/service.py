@@ -11,17 +11,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from fanout import subjects
-from fanout.api import (
-    ChannelAnswer,
-    ChannelRequest,
-    CreateChannel,
-    InvalidRequest,
-    InviteRequest,
-    SendMessage,
-    SentMessage,
-    not_a_member,
-)
-from fanout.errors import ChannelExists, ChannelNotFound, Unavailable
+from fanout.api.channels import ChannelAnswer, ChannelRequest, CreateChannel, InviteRequest
+from fanout.api.messages import SendMessage, SentMessage
+from fanout.error_codes import NOT_A_MEMBER, THREADS_UNAVAILABLE
+from fanout.errors import CallRejected, ChannelExists, ChannelNotFound, Unavailable
 from fanout.events import (
     MESSAGE_NEW,
     Message,
@@ -41,7 +34,7 @@ def _utc_now() -> datetime:
 
 
 class CommandService:
-    """Implements `fanout.api.Commands`.
+    """Handles the calls that change something: those of `fanout.api.messages` and `fanout.api.channels`.
 
     Args:
         log: where messages and member events go.
@@ -56,21 +49,21 @@ class CommandService:
         self._now = now
 
     async def send_message(self, user_id: str, request: SendMessage, correlation_id: str) -> SentMessage:
-        """Store a message in the log; see `Commands.send_message`.
+        """Store a message in the log; see `MessageCalls.send_message`.
 
         A `client_msg_id` that the user sent before, within the dedup window, is answered with the message that
         was stored then, whatever the repeat carries: the id is the client's word that it is the same message.
         """
         if request.thread_id is not None or request.also_send_to_channel:
-            raise InvalidRequest("threads_unavailable", "threads are not in this version")
+            raise CallRejected(THREADS_UNAVAILABLE)
         if not await self._memberships.is_member(request.channel, user_id):
-            raise not_a_member()
+            raise CallRejected(NOT_A_MEMBER)
         message = _message(user_id, request, timestamp(self._now()))
         message_id = await self._store(message, correlation_id)
         return SentMessage(message_id, correlation_id)
 
     async def create_channel(self, user_id: str, request: CreateChannel) -> ChannelAnswer:
-        """Create a channel; see `Commands.create_channel`.
+        """Create a channel; see `ChannelCalls.create_channel`.
 
         A repeat by the creator while the creation is unfinished finishes it, with the members of the first call. Who
         has left since stays out.
@@ -88,7 +81,7 @@ class CommandService:
         return ChannelAnswer(channel_id)
 
     async def join(self, user_id: str, request: ChannelRequest) -> ChannelAnswer:
-        """Make the user a member; see `Commands.join`."""
+        """Make the user a member; see `ChannelCalls.join`."""
         if not await self._is_hidden(request.channel):
             return await self._add(request.channel, [user_id])
         membership = await self._memberships.membership(request.channel, user_id)
@@ -98,13 +91,13 @@ class CommandService:
         return ChannelAnswer(request.channel)
 
     async def invite(self, user_id: str, request: InviteRequest) -> ChannelAnswer:
-        """Make others members; see `Commands.invite`."""
+        """Make others members; see `ChannelCalls.invite`."""
         if not await self._memberships.is_member(request.channel, user_id):
-            raise not_a_member()
+            raise CallRejected(NOT_A_MEMBER)
         return await self._add(request.channel, list(dict.fromkeys(request.user_ids)))
 
     async def leave(self, user_id: str, request: ChannelRequest) -> ChannelAnswer:
-        """End the user's membership; see `Commands.leave`. A repeat tells what the first call could not."""
+        """End the user's membership; see `ChannelCalls.leave`. A repeat tells what the first call could not."""
         ended = await self._memberships.remove(request.channel, user_id, timestamp(self._now()))
         if ended is not None:
             await self._outbox.tell([ended])

@@ -22,6 +22,7 @@ from services.fan_out.snapshots import Snapshots
 from services.fan_out.worker import FanOutPorts, running_worker
 from services.gateway.app import Gateway, gateway_app
 from services.gateway.limiter import RateLimiter
+from services.gateway.table import table
 from services.message_writer.writer import running_writer
 from services.notification.instance import NotificationPorts
 from services.query.service import QueryService
@@ -85,8 +86,10 @@ async def _start_gateway(context: ServiceContext, ports: GatewayPorts) -> None:
 def _gateway(context: ServiceContext, ports: GatewayPorts) -> Gateway:
     settings = context.settings
     return Gateway(
-        commands=CommandService(ports.log, ports.memberships),
-        queries=QueryService(ports.log, ports.memberships, ports.messages, ports.presence),
+        calls=table(
+            CommandService(ports.log, ports.memberships),
+            QueryService(ports.log, ports.memberships, ports.messages, ports.presence),
+        ),
         authenticator=ports.authenticator,
         limiter=RateLimiter(settings.rate_limit, settings.rate_burst),
         health=context.health,

@@ -1,32 +1,35 @@
-"""The gateway as an ASGI application."""
+"""The gateway: from the table of calls to an ASGI application."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
 
-from litestar import Litestar
-from litestar.config.cors import CORSConfig
-from litestar.types import ASGIApp
 from prometheus_client import CollectorRegistry
 
-from fanout.api import Commands, Queries
+from fanout.api.calls import ServedCall
 from fanout.ports.authenticator import Authenticator
-from services.gateway.admission import admission
+from services.gateway.callers import Callers
+from services.gateway.cors import Cors
 from services.gateway.edge import HEADER, Edge
 from services.gateway.limiter import RateLimiter
-from services.gateway.openapi import openapi_config
-from services.gateway.routes import api_router
-from services.runtime.head import answers_head
+from services.gateway.openapi import MEDIA_TYPE, document
+from services.gateway.requests import reading
+from services.runtime import operations
+from services.runtime.exchange import ASGIApp, Exchange, Response
 from services.runtime.health import Health
-from services.runtime.web import operations, problem_response
+from services.runtime.operations import Operations, operation_routes, respond
+from services.runtime.router import Route, Router
+
+OPENAPI: Final = "/openapi.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
     """What the gateway works with."""
 
-    commands: Commands
-    queries: Queries
+    calls: Sequence[ServedCall]
+    """The table of calls."""
     authenticator: Authenticator
     limiter: RateLimiter
     health: Health
@@ -34,35 +37,48 @@ class Gateway:
     max_body: int
     """Bytes."""
     origins: Sequence[str] = ()
-    """Of the pages whose scripts may call."""
+    """Of the web pages that may call; `*` is any."""
 
 
 def gateway_app(gateway: Gateway) -> ASGIApp:
-    """The application: the API, the routes of operations, and `/openapi.json`."""
-    admit = admission(gateway.authenticator, gateway.limiter)
-    app = Litestar(
+    """The application: the calls of the table, those of operations, and `/openapi.json`."""
+    callers = Callers(gateway.authenticator, gateway.limiter)
+    router = Router(
         [
-            api_router(gateway.commands, gateway.queries, admit),
-            *operations(gateway.health, gateway.registry),
-        ],
-        exception_handlers={Exception: problem_response},
-        request_max_body_size=gateway.max_body,
-        openapi_config=openapi_config(_version()),
-        cors_config=_cors(gateway.origins),
-        logging_config=None,
+            *(_route(served, callers, gateway.max_body) for served in gateway.calls),
+            *operation_routes(Operations(gateway.health, gateway.registry)),
+            _document(gateway.calls),
+        ]
     )
-    return Edge(answers_head(app), gateway.registry)
+    return Edge(_with_cors(router, gateway.origins), gateway.registry)
 
 
-def _cors(origins: Sequence[str]) -> CORSConfig | None:
+def _route(served: ServedCall, callers: Callers, max_body: int) -> Route:
+    call, port, read = served.call, served.port, reading(served.call, max_body)
+
+    async def answer(exchange: Exchange, parts: Mapping[str, str]) -> Response:
+        caller = await callers.identify(exchange)
+        request = await read(exchange, parts)
+        return respond(call, exchange, await call.handler(port, caller, request))
+
+    return Route(call.method, call.route, answer)
+
+
+def _document(calls: Sequence[ServedCall]) -> Route:
+    rows = [*(served.call for served in calls), *operations.CALLS]
+    response = Response(200, document(rows, _version()), MEDIA_TYPE.encode())
+
+    async def answer(_exchange: Exchange, _parts: Mapping[str, str]) -> Response:
+        return response
+
+    return Route("GET", OPENAPI, answer)
+
+
+def _with_cors(router: Router, origins: Sequence[str]) -> Any:
     if not origins:
-        return None
-    return CORSConfig(
-        allow_origins=list(origins),
-        allow_methods=["GET", "POST"],
-        allow_headers=["Authorization", "Content-Type", HEADER],
-        expose_headers=[HEADER, "Retry-After", "WWW-Authenticate"],
-    )
+        return router.answer
+    cors = Cors(router, origins, ["Authorization", "Content-Type", HEADER], [HEADER, "Retry-After", "WWW-Authenticate"])
+    return cors.answer
 
 
 def _version() -> str:

@@ -1,169 +1,121 @@
-"""The document at `/openapi.json`: what Litestar writes of the routes, with what it cannot know of them."""
+"""The document at `/openapi.json`, made of the table of calls."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from litestar import Litestar, Request
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
-from litestar.routes import HTTPRoute
 
-from fanout import api
-from services.runtime.health import Readiness
-from services.runtime.problems import MEDIA_TYPE, ProblemDetails
+from fanout.api.calls import JSON, Call
+from fanout.error_codes import ErrorCode
+from services.runtime.problems import MEDIA_TYPE as PROBLEM
+from services.runtime.problems import ProblemDetails
+
+MEDIA_TYPE: Final = "application/vnd.oai.openapi+json"
+VERSION: Final = "3.1.0"
+"""Of OpenAPI."""
 
 DESCRIPTION: Final = """\
-The REST face of the real-time tier. A call under `/api/v1` needs a token in `Authorization: Bearer`.
+The REST API of the real-time tier. A call under `/api/v1` needs a token in `Authorization: Bearer`.
 
-Errors are RFC 9457 problems: programs go by the `code`, people by the `detail`. Each call names the codes that it can \
-give; besides, an unknown path is 404 `not_found`, a method that a path does not take is 405 `method_not_allowed` with \
-`Allow`, and what nobody expected is 500 `internal`. Every answer has its `X-Correlation-ID`: the request's, where it \
-has one of 1 to 128 of A-Z a-z 0-9 _ . -, or a new one.
+Errors are RFC 9457 problems: programs read the `code`, people the `detail`. Each call lists the codes that it can \
+give. In addition, an unknown path is 404 `not_found`, a method that a path does not take is 405 `method_not_allowed` \
+with `Allow`, and an unexpected error is 500 `internal`. Every answer has `X-Correlation-ID`: that of the request, \
+where the request has one of 1 to 128 characters of A-Z a-z 0-9 _ . -, or a new one.
 
-Unknown fields and unknown query parameters are refused. Times are RFC 3339, UTC, with milliseconds.
+Unknown fields and unknown query parameters are errors. Times are RFC 3339, UTC, with milliseconds.
 """
-
-CODES: Final = {
-    "invalid_request": (400, "a field is missing, unknown, or not what it must be"),
-    "malformed_json": (400, "the body is no JSON"),
-    "bad_cursor": (400, "the cursor was not given to this caller for this call and channel"),
-    "unknown_message": (400, "the channel has no message of that id"),
-    "threads_unavailable": (400, "there are no threads in this version"),
-    "token_missing": (401, "there is no bearer token"),
-    "token_malformed": (401, "the token is none"),
-    "token_algorithm": (401, "it is signed by an algorithm that is not accepted"),
-    "token_key": (401, "its key is not known"),
-    "token_signature": (401, "its signature is wrong"),
-    "token_expired": (401, "it has expired"),
-    "token_audience": (401, "it is for another audience"),
-    "token_issuer": (401, "another issuer made it"),
-    "token_user": (401, "the claim that names its user holds no user id"),
-    "token_claims": (401, "another claim is missing or wrong; the detail names it"),
-    "not_a_member": (403, "the caller is not a member of the channel"),
-    "channel_not_found": (404, "there is no such channel, or it is private and the caller is not in it"),
-    "channel_exists": (409, "there is a channel of that id"),
-    "body_too_large": (413, "the body is larger than this server takes"),
-    "message_too_large": (413, "the message, as it is stored, is longer than this deployment can deliver"),
-    "rate_limited": (429, "the caller makes too many requests"),
-    "unavailable": (503, "something needed cannot be reached; repeating the call is safe"),
-    "outcome_unknown": (
-        503,
-        "something gave no answer; the call may have been done, and repeating it (same client_msg_id) is safe",
-    ),
-}
-"""What each code means, with its status."""
-
-_ALWAYS: Final = (
-    "invalid_request",
-    *(code for code in CODES if code.startswith("token_")),
-    "rate_limited",
-    "unavailable",
-)
 
 _RETRY_AFTER: Final = {
     "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer", "minimum": 1}}
 }
-_HEADERS: Final[dict[str, dict[str, Any]]] = {
-    "401": {"WWW-Authenticate": {"description": "RFC 6750.", "required": True, "schema": {"type": "string"}}},
-    "429": _RETRY_AFTER,
-    "503": _RETRY_AFTER,
+_HEADERS: Final[dict[int, dict[str, Any]]] = {
+    401: {"WWW-Authenticate": {"description": "RFC 6750.", "required": True, "schema": {"type": "string"}}},
+    429: _RETRY_AFTER,
+    503: _RETRY_AFTER,
 }
 
-_, _SCHEMAS = msgspec.json.schema_components(
-    [
-        api.SendMessage,
-        api.CreateChannel,
-        api.ChannelRequest,
-        api.InviteRequest,
-        api.SentMessage,
-        api.ChannelAnswer,
-        api.History,
-        api.RealtimeAddress,
-        ProblemDetails,
-        Readiness,
-    ],
-    ref_template="#/components/schemas/{name}",
-)
 
-
-def problems(*codes: str) -> dict[int, ResponseSpec]:
-    """The errors of a call, by status.
+def document(calls: Sequence[Call[Any, Any]], version: str) -> bytes:
+    """The document, as JSON.
 
     Args:
-        codes: those that it can give beside what every call can.
+        calls: the rows.
+        version: of the API.
     """
+    types = [ProblemDetails, *(call.answer for call in calls), *(call.request for call in calls if call.takes_body)]
+    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    schema_of = dict(zip(map(str, types), schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for call in calls:
+        paths.setdefault(call.route, {})[call.method.lower()] = _operation(call, schema_of)
+    return msgspec.json.encode(
+        {
+            "openapi": VERSION,
+            "info": {"title": "Fanout", "version": version, "description": DESCRIPTION},
+            "paths": paths,
+            "components": {
+                "schemas": components,
+                "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            },
+        }
+    )
+
+
+def _operation(call: Call[Any, Any], schema_of: dict[str, Any]) -> dict[str, Any]:
+    """What the document says of a call."""
+    answer = {"content": {call.media_type: {"schema": schema_of[str(call.answer)]}}}
+    operation: dict[str, Any] = {
+        "tags": [call.tag],
+        "summary": call.summary,
+        "operationId": call.name,
+        "responses": {
+            str(int(call.status)): {"description": call.answered, **answer},
+            **{str(status): {"description": meaning, **answer} for status, meaning in call.other_statuses.items()},
+            **_problems(call.all_errors, schema_of[str(ProblemDetails)]),
+        },
+    }
+    if call.description:
+        operation["description"] = call.description
+    if not call.public:
+        operation["security"] = [{"token": []}]
+    if listed := _parameters(call):
+        operation["parameters"] = listed
+    if call.takes_body:
+        schema = schema_of[str(call.request)]
+        operation["requestBody"] = {"content": {JSON: {"schema": schema}}, "required": True}
+    return operation
+
+
+def _problems(errors: Sequence[ErrorCode], schema: dict[str, Any]) -> dict[str, Any]:
+    """The errors of a call, by status."""
     meanings: dict[int, list[str]] = {}
-    for code in sorted({*_ALWAYS, *codes}, key=list(CODES).index):
-        status, meaning = CODES[code]
-        meanings.setdefault(status, []).append(f"`{code}`: {meaning}")
+    for error in errors:
+        meanings.setdefault(error.status or 0, []).append(f"`{error.code}`: {error.text}")
     return {
-        status: ResponseSpec(
-            ProblemDetails, description="; ".join(said), media_type=MEDIA_TYPE, generate_examples=False
-        )
+        str(status): {
+            "description": "; ".join(said),
+            "content": {PROBLEM: {"schema": schema}},
+            **({"headers": _HEADERS[status]} if status in _HEADERS else {}),
+        }
         for status, said in meanings.items()
     }
 
 
-def parameters(kind: type[msgspec.Struct]) -> list[dict[str, Any]]:
-    """The query parameters that the fields of `kind` are. None of them takes null, which no query can say."""
-    schema = msgspec.json.schema_components([kind])[1][kind.__name__]
+def _parameters(call: Call[Any, Any]) -> list[dict[str, Any]]:
+    """The parts of the path and the query parameters that the fields of a request are."""
+    schema = msgspec.json.schema_components([call.request])[1][call.request.__name__]
     return [
-        _parameter(name, _without_null(described), required=name in schema.get("required", ()))
+        _parameter(name, _without_null(described), required=name in schema.get("required", ()), in_path=in_path)
         for name, described in schema["properties"].items()
+        if (in_path := f"{{{name}}}" in call.route) or not call.takes_body
     ]
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter: no query can say null."""
     return dict(schema["anyOf"][0]) if "anyOf" in schema else dict(schema)
 
 
-def _parameter(name: str, schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
-    description = schema.pop("description")
-    return {"name": name, "in": "query", "required": required, "description": description, "schema": schema}
-
-
-class Document(JsonRenderPlugin):
-    """Litestar's document with the schemas that the requests are judged by, and what its decorators have no words for.
-
-    Litestar sees no bound of a list's items, no header of an error, and no query that a handler reads whole.
-    """
-
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        """The document, as bytes. Litestar hands out the same one each time, so what is set in it may be set again."""
-        openapi_schema["components"]["schemas"] = _SCHEMAS
-        for path, query in _queries(request.app):
-            openapi_schema["paths"][path]["get"]["parameters"] = parameters(query)
-        for path, operations in openapi_schema["paths"].items():
-            for operation in operations.values() if path.startswith("/api/") else ():
-                for status, headers in _HEADERS.items():
-                    operation["responses"][status]["headers"] = headers
-        return super().render(request, openapi_schema)
-
-
-def _queries(app: Litestar) -> Iterator[tuple[str, type[api.Request]]]:
-    for route in app.routes:
-        for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
-            if "query" in handler.opt:
-                yield route.path, handler.opt["query"]
-
-
-def openapi_config(version: str) -> OpenAPIConfig:
-    """Serves the document at `/openapi.json`.
-
-    Args:
-        version: of the API.
-    """
-    return OpenAPIConfig(
-        title="Fanout",
-        version=version,
-        description=DESCRIPTION,
-        path="/openapi.json",
-        render_plugins=[Document(path="/")],
-        use_handler_docstrings=True,
-        components=Components(
-            security_schemes={"token": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
-        ),
-    )
+def _parameter(name: str, schema: dict[str, Any], *, required: bool, in_path: bool) -> dict[str, Any]:
+    described = {"description": said} if (said := schema.pop("description", "")) else {}
+    return {"name": name, "in": "path" if in_path else "query", "required": required, **described, "schema": schema}

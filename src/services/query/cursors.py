@@ -5,7 +5,8 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Final, Literal, NamedTuple
 
-from fanout.api import InvalidRequest
+from fanout.error_codes import BAD_CURSOR
+from fanout.errors import CallRejected
 from fanout.ports.messages import Messages, Position
 
 Direction = Literal["before", "after"]
@@ -57,16 +58,16 @@ class Cursors:
         """Where the page of a cursor begins.
 
         Raises:
-            InvalidRequest: it is no cursor that was given for this scope.
+            CallRejected: it is no cursor that was given for this scope.
             Unavailable: the store cannot be asked for its key.
         """
         try:
             decoded = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         except ValueError as error:
-            raise _bad_cursor() from error
+            raise CallRejected(BAD_CURSOR) from error
         signature, start = decoded[:_SIGNATURE_BYTES], decoded[_SIGNATURE_BYTES:]
         if not hmac.compare_digest(signature, await self._signature(scope, start)):
-            raise _bad_cursor()
+            raise CallRejected(BAD_CURSOR)
         seq, _, message_id = start[1:].decode().partition(".")
         return Start(_DIRECTIONS[chr(start[0])], Position(int(seq), message_id))
 
@@ -75,7 +76,3 @@ class Cursors:
             self._key = await self._messages.cursor_key()
         signed = b"\0".join([*(part.encode() for part in scope), start])  # no id has a zero byte
         return hmac.digest(self._key, signed, hashlib.sha256)[:_SIGNATURE_BYTES]
-
-
-def _bad_cursor() -> InvalidRequest:
-    return InvalidRequest("bad_cursor", "the cursor was not given to you for this call and channel")

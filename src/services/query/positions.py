@@ -6,8 +6,8 @@ from typing import Final
 import structlog
 
 from fanout import partition_of
-from fanout.api import InvalidRequest
-from fanout.errors import FanoutError, InvalidEvent, Unavailable
+from fanout.error_codes import UNKNOWN_MESSAGE
+from fanout.errors import CallRejected, FanoutError, InvalidEvent, Unavailable
 from fanout.events import decode_message_event
 from fanout.ports.log import Log, Stored
 from fanout.ports.messages import Messages, Position
@@ -69,7 +69,7 @@ class Positions:
             stored: what `stored_upto` answered before.
 
         Raises:
-            InvalidRequest: neither holds such a message of this channel.
+            CallRejected: neither holds such a message of this channel.
             Unavailable: one of them cannot be read, or the writer is too far behind to search what it has to store.
         """
         position = await self._messages.position_of(channel_id, message_id)
@@ -85,7 +85,7 @@ class Positions:
             searched += 1
             if searched >= MAX_TAIL:
                 raise Unavailable("the message writer is behind, and the message may not be stored yet; try again")
-        raise InvalidRequest("unknown_message", "there is no such message in this channel")
+        raise CallRejected(UNKNOWN_MESSAGE)
 
 
 def _is(event: Stored, channel_id: str, message_id: str) -> bool:

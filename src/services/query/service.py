@@ -2,7 +2,10 @@
 
 import random
 
-from fanout.api import MAX_PAGE_BYTES, History, HistoryRequest, NoInstance, RealtimeAddress, not_a_member
+from fanout.api.history import MAX_PAGE_BYTES, History, HistoryRequest
+from fanout.api.realtime import NoInstance, RealtimeAddress
+from fanout.error_codes import NOT_A_MEMBER
+from fanout.errors import CallRejected
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages, Page, Position
@@ -14,7 +17,7 @@ HISTORY = "channels.history"
 
 
 class QueryService:
-    """Implements `fanout.api.Queries`.
+    """Handles the calls that only read: those of `fanout.api.history` and `fanout.api.realtime`.
 
     Args:
         log: says how far the message store has come, and knows messages that are not stored yet.
@@ -31,9 +34,9 @@ class QueryService:
         self._cursors = Cursors(messages)
 
     async def history(self, user_id: str, request: HistoryRequest) -> History:
-        """A page of a channel; see `Queries.history`."""
+        """A page of a channel; see `HistoryCalls.history`."""
         if not await self._memberships.is_member(request.channel, user_id):
-            raise not_a_member()
+            raise CallRejected(NOT_A_MEMBER)
         scope = Scope(user_id, HISTORY, request.channel)
         stored = await self._positions.stored_upto()  # before the store is read: the page holds at least that
         direction, position = await self._start(scope, request, stored)
@@ -47,7 +50,7 @@ class QueryService:
         return History(page.messages, _complete_upto(page, direction, stored), await self._next(scope, page, direction))
 
     async def connect(self) -> RealtimeAddress:
-        """The address of the instance with most room; see `Queries.connect`. Chance picks among equals."""
+        """The address of the instance with most room; see `RealtimeCalls.connect`. Chance picks among equals."""
         leases = (await self._presence.leases()).values()
         roomiest = max(leases, key=lambda lease: (_room(lease), random.random()), default=None)  # noqa: S311
         if roomiest is None:

@@ -14,6 +14,7 @@ import structlog
 from prometheus_client import Counter
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from fanout.error_codes import HEAD_TOO_LARGE
 from fanout.ids import new_ulid
 from services.runtime.problems import MEDIA_TYPE, Problem
 
@@ -35,9 +36,7 @@ STALLED_READERS = Counter(
 
 log = structlog.stdlib.get_logger(__name__)
 
-_TOO_LARGE: Final = Problem(
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", "the head is larger than this server takes"
-)
+_TOO_LARGE: Final = Problem(HEAD_TOO_LARGE)
 
 
 class BoundedProtocol(HttpToolsProtocol):

@@ -5,7 +5,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-CONTENT_TYPE: Final = CONTENT_TYPE_LATEST.removesuffix("; charset=utf-8")  # the response adds it
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
 
 def render(registry: CollectorRegistry) -> bytes:

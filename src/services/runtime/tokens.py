@@ -22,6 +22,7 @@ from services.runtime.settings import (
     ConfigurationError,
     Settings,
 )
+from services.runtime.verified_tokens import VerifiedToken, VerifiedTokens
 
 MAX_TOKEN: Final = 8192
 SECRET_FILE: Final = "jwt-secret"  # noqa: S105 - a file's name
@@ -73,16 +74,21 @@ class TokenVerifier:
         self._keys = keys
         self._expected = expected
         self._clock = clock
+        self._verified = VerifiedTokens()
 
     async def verify(self, token: str) -> Identity:
         """Whose token it is; see `Authenticator.verify`."""
         if not token:
             raise TokenRefused("token_missing")
-        algorithm, key_id = _header(token)
+        known = self._verified.get(token)
+        algorithm, key_id = (known.algorithm, known.key_id) if known else _header(token)
         if algorithm not in self._algorithms:
             raise TokenRefused("token_algorithm")
         key = await self._key(algorithm, key_id)
-        return identity_of(_claims(token, key, algorithm), self._expected, self._clock())
+        if known is None or known.key is not key:
+            known = VerifiedToken(algorithm, key_id, key, _claims(token, key, algorithm))
+            self._verified.add(token, known)
+        return identity_of(known.claims, self._expected, self._clock())
 
     async def ping(self) -> None:
         """Fetch the issuer's keys now; return at once where a secret is all there is.

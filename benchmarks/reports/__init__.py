@@ -1,1 +1,0 @@
-"""What the figures mean, and whether they meet their targets."""

@@ -1,0 +1,146 @@
+"""Channels and who is in them."""
+
+from typing import Annotated, Final, Protocol
+
+import msgspec
+from msgspec import Meta
+
+from fanout.api.calls import Call
+from fanout.api.common import Id, Request, Users
+from fanout.error_codes import CHANNEL_EXISTS, CHANNEL_NOT_FOUND, NOT_A_MEMBER
+from fanout.ids import check_id
+
+MAX_NAME: Final = 200
+
+
+class CreateChannel(Request, frozen=True):
+    """`channels.create`. Without `channel_id` the platform makes one."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
+    channel_id: Annotated[Id, Meta(description="Made by the platform where it is not given.")] | None = None
+    members: Annotated[Users, Meta(description="The first members beside the caller.")] = msgspec.field(
+        default_factory=list
+    )
+    private: Annotated[bool, Meta(description="Whether it is entered by a member's invitation only.")] = False
+
+    def __post_init__(self) -> None:
+        """Check the ids."""
+        if self.channel_id is not None:
+            check_id(self.channel_id, "channel_id")
+        for user in self.members:
+            check_id(user, "members")
+
+
+class ChannelRequest(Request, frozen=True):
+    """`channels.join` and `channels.leave`."""
+
+    channel: Id
+
+    def __post_init__(self) -> None:
+        """Check the id."""
+        check_id(self.channel, "channel")
+
+
+class InviteRequest(Request, frozen=True):
+    """`channels.invite`."""
+
+    channel: Annotated[Id, Meta(description="The channel; the caller is a member.")]
+    user_ids: Annotated[Users, Meta(min_length=1, description="The users who become members.")]
+
+    def __post_init__(self) -> None:
+        """Check the ids."""
+        check_id(self.channel, "channel")
+        for user in self.user_ids:
+            check_id(user, "user_ids")
+
+
+class ChannelAnswer(msgspec.Struct, frozen=True):
+    """The channel that the call was about."""
+
+    channel_id: Id
+
+
+class ChannelCalls(Protocol):
+    """What handles the calls of this module. Each may raise `fanout.Unavailable`, and can then be repeated."""
+
+    async def create_channel(self, user_id: str, request: CreateChannel) -> ChannelAnswer:
+        """Create a channel; the user is its first member.
+
+        Raises:
+            ChannelExists: there is one of that id, and this is no repeat by its creator of a call that is unfinished.
+        """
+        ...
+
+    async def join(self, user_id: str, request: ChannelRequest) -> ChannelAnswer:
+        """Make the user a member.
+
+        Raises:
+            ChannelNotFound: there is no such channel, or it is private and the user is not in it.
+        """
+        ...
+
+    async def leave(self, user_id: str, request: ChannelRequest) -> ChannelAnswer:
+        """End the user's membership, where there is one.
+
+        Raises:
+            ChannelNotFound: there is no such channel, or it is private and the user never was in it, or left long ago.
+        """
+        ...
+
+    async def invite(self, user_id: str, request: InviteRequest) -> ChannelAnswer:
+        """Make others members.
+
+        Raises:
+            CallRejected: the user is not a member of it, or there is none.
+        """
+        ...
+
+
+CALLS: Final = (
+    Call[ChannelCalls, CreateChannel](
+        name="channels.create",
+        method="POST",
+        request=CreateChannel,
+        answer=ChannelAnswer,
+        status=201,
+        errors=(CHANNEL_EXISTS,),
+        summary="Create a channel",
+        answered="The channel is there.",
+        description="The caller is its first member.",
+        handler=lambda port, caller, request: port.create_channel(caller.user_id, request),
+    ),
+    Call[ChannelCalls, ChannelRequest](
+        name="channels.join",
+        method="POST",
+        request=ChannelRequest,
+        answer=ChannelAnswer,
+        errors=(CHANNEL_NOT_FOUND,),
+        summary="Join a channel",
+        answered="The caller is a member.",
+        description="A private channel is entered by a member's invitation only: to others it is as if it did not "
+        "exist.",
+        handler=lambda port, caller, request: port.join(caller.user_id, request),
+    ),
+    Call[ChannelCalls, ChannelRequest](
+        name="channels.leave",
+        method="POST",
+        request=ChannelRequest,
+        answer=ChannelAnswer,
+        errors=(CHANNEL_NOT_FOUND,),
+        summary="Leave a channel",
+        answered="The caller is no member.",
+        description="Leaving a channel that one is not in changes nothing; a private one is as if it did not exist.",
+        handler=lambda port, caller, request: port.leave(caller.user_id, request),
+    ),
+    Call[ChannelCalls, InviteRequest](
+        name="channels.invite",
+        method="POST",
+        request=InviteRequest,
+        answer=ChannelAnswer,
+        errors=(NOT_A_MEMBER,),
+        summary="Make others members",
+        answered="They are members.",
+        description="The caller is a member; who is one already stays one.",
+        handler=lambda port, caller, request: port.invite(caller.user_id, request),
+    ),
+)

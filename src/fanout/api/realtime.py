@@ -1,0 +1,48 @@
+"""Where the clients of the WebSocket connect."""
+
+from typing import Annotated, Final, Protocol
+
+import msgspec
+from msgspec import Meta
+
+from fanout.api.calls import Call
+from fanout.api.common import NoFields
+from fanout.errors import Unavailable
+
+
+class NoInstance(Unavailable):
+    """No notification instance takes connections now."""
+
+    public_text = True
+
+
+class RealtimeAddress(msgspec.Struct, frozen=True):
+    """Where to connect to."""
+
+    url: Annotated[str, Meta(description="The WebSocket address.", extra_json_schema={"format": "uri"})]
+
+
+class RealtimeCalls(Protocol):
+    """What handles the calls of this module. Each may raise `fanout.Unavailable`."""
+
+    async def connect(self) -> RealtimeAddress:
+        """The WebSocket address of the instance with most room.
+
+        Raises:
+            NoInstance: none is up, or none has room.
+        """
+        ...
+
+
+CALLS: Final = (
+    Call[RealtimeCalls, NoFields](
+        name="realtime.connect",
+        method="GET",
+        request=NoFields,
+        answer=RealtimeAddress,
+        summary="Find where to connect",
+        answered="The address of the instance with most room.",
+        description="Ask again before each connection: instances come and go.",
+        handler=lambda port, _caller, _request: port.connect(),
+    ),
+)

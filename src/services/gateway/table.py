@@ -1,0 +1,29 @@
+"""The table of calls that the gateway serves, resource by resource."""
+
+from typing import Protocol
+
+from fanout.api import channels, history, messages, realtime
+from fanout.api.calls import ServedCall, served
+
+
+class Commands(messages.MessageCalls, channels.ChannelCalls, Protocol):
+    """Handles the calls that change something."""
+
+
+class Queries(history.HistoryCalls, realtime.RealtimeCalls, Protocol):
+    """Handles the calls that only read."""
+
+
+def table(commands: Commands, queries: Queries) -> tuple[ServedCall, ...]:
+    """Every call, with the service that handles it.
+
+    Args:
+        commands: the command service.
+        queries: the query service.
+    """
+    return (
+        *served(messages.CALLS, commands),
+        *served(channels.CALLS, commands),
+        *served(history.CALLS, queries),
+        *served(realtime.CALLS, queries),
+    )
