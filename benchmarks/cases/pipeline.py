@@ -12,7 +12,7 @@ from benchmarks.apart import Stages
 from benchmarks.case import Case, part
 from benchmarks.cases.planning import Costs
 from benchmarks.errors import DoesNotFitError, NumbersError
-from benchmarks.live.feed import EVENT_BYTES
+from benchmarks.live.stored_events import EVENT_BYTES
 from benchmarks.live.pipeline.drains import WAYS, Drains, DrainsSettings, Way, drains
 from benchmarks.live.pipeline.latencies import KEPT_UP_S, AtRate, Latencies, LatencySettings, Spread, latencies
 from benchmarks.live.servers import find_program, nats_server, redis_server, workplace
