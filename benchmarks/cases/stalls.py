@@ -10,9 +10,9 @@ from benchmarks import units
 from benchmarks.apart import Stages
 from benchmarks.case import Case, part
 from benchmarks.errors import DoesNotFitError
+from benchmarks.live.stalls.loop_lag import LIMIT_S, Stalls
 from benchmarks.live.stalls.scenes import Scene, scenes
 from benchmarks.live.stalls.stores import StallsSettings
-from benchmarks.live.stalls.loop_lag import LIMIT_S, Stalls
 from benchmarks.machine import available_bytes
 from benchmarks.report import Cell, Figure, Report, Row, Table, Target, at_most, exact
 

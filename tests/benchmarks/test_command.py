@@ -11,10 +11,10 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from benchmarks.reports.pipeline import PipelineOptions
 from typer.testing import CliRunner, Result
 
 from benchmarks.errors import BenchError
-from benchmarks.reports.pipeline import PipelineOptions
 from services.cli import bench, benching
 from services.cli.main import app
 from tests.benchmarks.test_rendering import report

@@ -3,13 +3,13 @@
 import re
 
 import pytest
+from benchmarks.reports import sizing_sections
+from benchmarks.reports.sizing_hardware import another_deployment, hardware, ram_bytes
 from msgspec.structs import replace
 
 from benchmarks.measure.fill import Filled, Snapshot
 from benchmarks.population import Population
 from benchmarks.report import Section
-from benchmarks.reports import sizing_sections
-from benchmarks.reports.sizing_hardware import another_deployment, hardware, ram_bytes
 
 POPULATION = Population(users=100_000, channels=5_000_000, memberships=30_000_000, instances=100)
 SNAPSHOT = Snapshot(

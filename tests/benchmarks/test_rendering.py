@@ -6,15 +6,15 @@ from io import StringIO
 from xml.etree import ElementTree as ET
 
 import pytest
+from benchmarks.render.axis import axis_over
+from benchmarks.render.svg import svg
 from msgspec.structs import replace
 from rich.console import Console
 
 from benchmarks import units
 from benchmarks.machine import this_machine
 from benchmarks.render import terminal
-from benchmarks.render.axis import axis_over
 from benchmarks.render.html import html, settings_line, warning
-from benchmarks.render.svg import svg
 from benchmarks.report import Bar, BarPlot, LinePlot, Report, Row, Section, Series, Table, at_least, at_most
 
 BARS = BarPlot("bars", "What bars say.", [Bar("<one>", 1.0, "1 & more"), Bar("two", 2.0, "2", 1)])

@@ -5,6 +5,10 @@ from collections.abc import Callable
 from typing import Final
 
 import pytest
+from benchmarks.reports import login, sizing
+from benchmarks.reports.framing import SPEC
+from benchmarks.reports.login import LoginOptions
+from benchmarks.reports.sizing import SizingOptions
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -12,10 +16,6 @@ from msgspec.structs import replace
 from benchmarks.costs import Held, Tables, require_room
 from benchmarks.errors import BenchError
 from benchmarks.population import Population
-from benchmarks.reports import login, sizing
-from benchmarks.reports.framing import SPEC
-from benchmarks.reports.login import LoginOptions
-from benchmarks.reports.sizing import SizingOptions
 
 GB: Final = 10**9
 

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.reports.sockets import STAGES, SocketsOptions, sockets
+from benchmarks.reports.sockets_figures import Contest, Measured, shares
+from benchmarks.reports.sockets_planning import planning
 from msgspec.structs import replace
 
 from benchmarks.errors import BenchError, NumbersError
@@ -26,9 +29,6 @@ from benchmarks.live.sockets.limits import RESERVED
 from benchmarks.live.sockets.load_clients import ClientSettings, LoadClients, check_socket, run_clients
 from benchmarks.processes import Leader, Worker
 from benchmarks.report import Report
-from benchmarks.reports.sockets import STAGES, SocketsOptions, sockets
-from benchmarks.reports.sockets_figures import Contest, Measured, shares
-from benchmarks.reports.sockets_planning import planning
 from fanout import text_frame
 from services.cli import bench
 from tests.benchmarks.test_command import assert_complete, assert_stands_alone, fanout

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 
 import pytest
+from benchmarks.reports import stalls as report
+from benchmarks.reports.stalls import FULL_CHANNELS, FULL_USERS, StallsOptions
 
 from benchmarks.live.stalls import instance as instance_scene
 from benchmarks.live.stalls import worker as worker_scene
@@ -12,8 +14,6 @@ from benchmarks.live.stalls.loop_lag import LIMIT_S, Stalls, watched
 from benchmarks.live.stalls.scenes import SCENES, Scene, scene
 from benchmarks.live.stalls.stores import StallsSettings, WrongOutcomeError, channel_name, until
 from benchmarks.processes import Leader
-from benchmarks.reports import stalls as report
-from benchmarks.reports.stalls import FULL_CHANNELS, FULL_USERS, StallsOptions
 from fanout import Engine
 
 SMALL = StallsSettings(users=40, channels=50, rounds=1)

@@ -142,7 +142,7 @@ def _placed_all(instance: _FakeInstance, coming: int) -> bool:
 
 def _require(worker: FanOutWorker, expected: list[str]) -> None:
     if not _holds(worker, expected):
-        raise WrongOutcomeError(f"the table should have {expected} there, and has {worker.rosters_of(INSTANCE)}")
+        raise WrongOutcomeError(f"the table should have {expected} there, and has {worker.users_on(INSTANCE)}")
 
 
 def _placed() -> int:
