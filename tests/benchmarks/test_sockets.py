@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.reports.sockets import STAGES, SocketsOptions, sockets
-from benchmarks.reports.sockets_figures import Contest, Measured, shares
-from benchmarks.reports.sockets_planning import planning
 from msgspec.structs import replace
 
+from benchmarks.cases import sockets
+from benchmarks.cases.planning import Costs
+from benchmarks.cases.sockets import SocketsOptions
+from benchmarks.cases.sockets_tables import Contest, Measured, shares
 from benchmarks.errors import BenchError, NumbersError
 from benchmarks.live import socket_reader
 from benchmarks.live.socket_reader import SocketReader
@@ -28,12 +29,9 @@ from benchmarks.live.sockets.figures import LOADS, SERVERS, IdleFigures, Turn
 from benchmarks.live.sockets.limits import RESERVED
 from benchmarks.live.sockets.load_clients import ClientSettings, LoadClients, check_socket, run_clients
 from benchmarks.processes import Leader, Worker
-from benchmarks.report import Report
 from fanout import text_frame
-from services.cli import bench
 from tests.benchmarks.test_command import assert_complete, assert_stands_alone, fanout
 from tests.benchmarks.test_pipeline import commands_with_files_in, until
-from tests.benchmarks.test_rendering import report
 
 SMALL = ["--connections", "1500", "--fan-out", "1200", "--quick"]
 AUDIENCE = Audience(sockets=2, channels=4)
@@ -48,7 +46,7 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_a_quick_run_gives_figures_that_can_be() -> None:
     result = fanout("sockets", *SMALL, "--json", "figures.json")
     assert result.exit_code == 0, result.output
-    assert f"{STAGES}/{STAGES} " in result.stderr
+    assert f"{sockets.CASE.stages}/{sockets.CASE.stages} " in result.stderr
     report = json.loads(Path("figures.json").read_bytes())
     assert_complete(report, result.stdout)
     assert_stands_alone(Path("fanout-bench-sockets-quick.html").read_text())
@@ -78,7 +76,7 @@ def both(contest: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
         (SocketsOptions(channels=10_001), "--channels 10001 are too many .*take --channels 10000 at most"),
         (SocketsOptions(fan_out=10_000_000), "--fan-out 10000000 needs 10,000,"),
         (
-            SocketsOptions(10_000_000, connections_required=True),
+            SocketsOptions(10_000_000),
             r"--connections 10000000 needs 10,000,.*ulimit -Hn.*take --conn",
         ),
     ],
@@ -86,7 +84,7 @@ def both(contest: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
 def test_what_cannot_be_is_refused_before_it_is_begun(options: SocketsOptions, reason: str) -> None:
     begun: list[str] = []
     with pytest.raises(BenchError, match=reason):
-        sockets(options, begun.append)  # type: ignore[arg-type]  # never called
+        sockets.run(options, begun.append)  # type: ignore[arg-type]  # never called
     assert not begun
 
 
@@ -112,25 +110,18 @@ def test_connections_that_were_asked_for_are_held_or_refused_with_a_number(monke
 
 
 @pytest.mark.parametrize(
-    ("arguments", "taken"),
+    ("options", "taken"),
     [
-        ([], (2_000, 100, False)),
-        (["--connections", "20000"], (2_000, 100, True)),
-        (["--connections", "300", "--fan-out", "50"], (100, 50, True)),
+        (SocketsOptions(), (0, 2_000, 100)),
+        (SocketsOptions(20_000), (2_000, 2_000, 100)),
+        (SocketsOptions(300, fan_out=50), (100, 2_000, 50)),
     ],
 )
 def test_a_quick_run_takes_a_part_of_what_is_given_and_never_too_little(
-    arguments: list[str], taken: tuple[int, int, bool], monkeypatch: pytest.MonkeyPatch
+    options: SocketsOptions, taken: tuple[int, int, int]
 ) -> None:
-    options: list[SocketsOptions] = []
-
-    def measured(asked: SocketsOptions, stages: object) -> Report:
-        options.append(asked)
-        return report()
-
-    monkeypatch.setattr(bench, "sockets", measured)
-    assert fanout("sockets", "--quick", *arguments).exit_code == 0
-    assert [(each.connections, each.fan_out, each.connections_required) for each in options] == [taken]
+    quick = sockets.quick(options)
+    assert (quick.connections, quick.wanted, quick.fan_out) == taken
 
 
 def measured_with(connections: int) -> Measured:
@@ -147,24 +138,13 @@ def measured_with(connections: int) -> Measured:
     )
 
 
-def test_a_large_run_says_what_to_plan_for() -> None:
-    section = planning(measured_with(20_000), large=True)
-    cells = {row.name: row.cells for table in section.tables for row in table.rows}
-    assert cells == {
-        "memory for connections": ["1.02 GB"],
-        "instances": ["2"],
-        "descriptors of an instance": [f"{50_000 + RESERVED:,}"],
-        "cores, single events": ["0.05"],
-        "cores, in bursts of 8": ["0.05"],
-        "all reconnect": ["100 core-seconds"],
-    }
-
-
-@pytest.mark.parametrize(("connections", "large"), [(9_999, True), (20_000, False)])
-def test_a_small_run_says_that_it_is_too_small_for_planning(connections: int, large: bool) -> None:  # noqa: FBT001
-    section = planning(measured_with(connections), large=large)
-    assert "too small for planning" in section.text
-    assert not section.tables
+def test_a_large_run_says_what_to_plan_with_and_a_small_one_nothing() -> None:
+    costs = sockets._planning(SocketsOptions(), measured_with(20_000))
+    assert costs.instance_bytes_per_connection == 10_240
+    assert costs.instance_s_per_connection == pytest.approx(1e-3)
+    assert costs.instance_s_per_delivery == pytest.approx(5e-6)
+    for options, connections in ((SocketsOptions(), 9_999), (SocketsOptions(fan_out=3_999), 20_000)):
+        assert sockets._planning(options, measured_with(connections)) == Costs()
 
 
 def test_the_99th_of_a_hundred_is_told_only_of_a_hundred() -> None:

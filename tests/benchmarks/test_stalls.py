@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from benchmarks.reports import stalls as report
-from benchmarks.reports.stalls import FULL_CHANNELS, FULL_USERS, StallsOptions
 
+from benchmarks.cases.stalls import FULL_CHANNELS, FULL_USERS, StallsOptions, targets
 from benchmarks.live.stalls import instance as instance_scene
 from benchmarks.live.stalls import worker as worker_scene
 from benchmarks.live.stalls.loop_lag import LIMIT_S, Stalls, watched
@@ -108,11 +107,11 @@ def test_a_target_is_judged_where_the_machine_stood_by_alone() -> None:
         (full, Scene(STEADY, STOOD_STILL), None),
         (StallsOptions(10, 10), Scene(STOOD_STILL, STEADY), None),
     ):
-        assert report._target(options, "a scene", played).met is met
+        assert targets(options, "a scene", played)[0].met is met
 
 
 def test_what_the_idle_loop_saw_stands_beside_where_it_is_not_judged() -> None:
-    target = report._target(StallsOptions(), "a scene", Scene(STEADY, STOOD_STILL))
+    target, _ = targets(StallsOptions(), "a scene", Scene(STEADY, STOOD_STILL))
     assert target.measured == "2 ms; the idle loop beside it 30 ms"
 
 
