@@ -210,7 +210,7 @@ def _draining(drained: Drains, targets: int) -> Table:
         "Draining a stream",
         f"A stream in files, in {drained.partitions} partitions, holds events of {EVENT_BYTES} bytes, stored at "
         f"{units.count(drained.stored_per_second)} a second. One process reads it and publishes each event to "
-        f"{targets} instances, until nats-server has every acknowledgement. Every instance got every event, once, and in order. "
+        f"{targets} instances, until nats-server has every acknowledgement. All got each, once, and in order. "
         "Beside the rate is the processor time of each process for one event.",
         ["events, median", "slowest", "fastest", *(f"{name}, per event" for name in _PROCESSES.values())],
         rows,
