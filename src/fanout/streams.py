@@ -36,6 +36,8 @@ class StreamSpec:
     subjects: tuple[str, ...]
     """Patterns of the subjects as they are published. The wildcard is the last token; `>` stands for several tokens."""
     fan_out: FanOut = FanOut.IGNORED
+    kind: str = ""
+    """The kind of stored event by which the engine routes the events; empty where they are not routed."""
     lane_code: int = 0
     """Marks the stream in the number of a lane, from 1 to `fanout.lanes.MAX_CODE`; never given to another stream. 0:
     the events are not sent to instances."""
@@ -90,11 +92,18 @@ _ROWS: Final = (
         MESSAGES,
         ("messages.send.*",),
         FanOut.ROUTED,
+        kind="message.new",
         lane_code=1,
         sequenced=True,
         durables=(MESSAGE_WRITER,),
     ),
-    StreamSpec(META, ("channels.member.joined.*", "channels.member.left.*"), FanOut.APPLIED, lane_code=2),
+    StreamSpec(
+        META,
+        ("channels.member.joined.*", "channels.member.left.*"),
+        FanOut.APPLIED,
+        kind="member",
+        lane_code=2,
+    ),
     StreamSpec(DEAD, ("dead.>",), keep_s=_DEAD_KEEP_S),
 )
 

@@ -75,8 +75,10 @@ class Members:
         part = partition_of(event.channel_id, self._log.partitions)
         if self._partitions.holds(part):
             # The user gets the event too, a member of the channel or not, and so do the instances that have the user.
-            lane = Lane(META, part).number
-            self._engine.route_stored(lane, stored.seq, event.channel_id, stored.payload, also=event.user_id)
+            lane = Lane(META, part)
+            routed = (stored.seq, event.channel_id, stored.payload, event.user_id)
+            if rejected := self._engine.route_stored(lane.spec.kind, lane.number, part, [routed]):
+                raise InvalidEvent(rejected[0][1])
         # Before the change, because a list that is being loaded may be applied while the change waits.
         self._presence_applier.membership_changed(event.user_id)
         change = self._engine.join if isinstance(event, MemberJoined) else self._engine.leave

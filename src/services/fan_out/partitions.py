@@ -198,7 +198,7 @@ class Partitions:
             position = events.last_seq
 
     async def _handle(self, lane: Lane, reader: PartitionReader, events: StoredBatch) -> None:
-        rejected = self._engine.route_messages(lane.number, lane.part, events.deliveries)
+        rejected = self._engine.route_stored(lane.spec.kind, lane.number, lane.part, events.deliveries)
         EVENTS_ROUTED.inc(len(events) - len(rejected))
         if rejected:
             await self._dead_letter(lane, events, dict(rejected))
