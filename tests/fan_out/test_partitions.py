@@ -300,6 +300,18 @@ class TestTwoStreams:
         assert worker.told() == [1, 2, 3]
         assert await world.acknowledged() == 3
 
+    @pytest.mark.parametrize("turns", range(16))
+    async def test_a_release_at_any_moment_ends_both_after_the_batch_in_hand(self, world: World, turns: int) -> None:
+        first, second = world.worker("worker-1"), world.worker("worker-2")
+        await world.post(5)
+        await first.partitions.claim(PART)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await first.partitions.release(PART)
+        assert first.partitions.held() == []
+        await second.partitions.claim(PART)
+        await until(lambda: sorted(first.told() + second.told()) == [1, 2, 3, 4, 5])
+
     async def test_who_gets_one_alone_keeps_neither(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         claim, given = world.log.claim, list[EmbeddedPartitionReader]()
 
