@@ -77,7 +77,7 @@ async def _start_notification(context: ServiceContext, ports: NotificationPorts)
 async def _start_gateway(context: ServiceContext, ports: GatewayPorts) -> None:
     await context.enter(running_sweep(ports.log, ports.memberships, context.process.fail))
     if (place := await ports.messages.newest_place()) is not None:
-        # Before the first call is served: a log that went back then numbers what it takes from a new start.
+        # Before the first call is served: a log that lost events must not give their numbers to new ones.
         await ports.log.recall(MESSAGES, *place)
     bound = await context.serve(gateway_app(_gateway(context, ports)))
     log.info("serves REST", url=f"http://{bound}")
