@@ -1,4 +1,4 @@
-"""What the queries answer. Built from ports alone."""
+"""The query service: it handles the calls that only read. It knows ports alone."""
 
 import random
 
@@ -20,10 +20,10 @@ class QueryService:
     """Handles the calls that only read: those of `fanout.api.history` and `fanout.api.realtime`.
 
     Args:
-        log: says how far the message store has come, and knows messages that are not stored yet.
-        memberships: who may read what.
+        log: tells how far the message writer has come, and holds the messages that are not stored yet.
+        memberships: tells who may read which channel.
         messages: the message store.
-        presence: the instances' leases.
+        presence: holds the leases of the instances.
     """
 
     def __init__(self, log: Log, memberships: Memberships, messages: Messages, presence: Presence) -> None:
