@@ -20,11 +20,14 @@ from fanout.ports.socket import Socket
 from fanout.subjects import instance_control
 from fanout.workers import Replaced
 from services.notification.capacity import Capacity, crowded
+from services.notification.client_frames.auth import Auth
+from services.notification.client_frames.concerns import CLIENT_FRAMES
+from services.notification.client_frames.handlers import BadFrame, MalformedFrame
 from services.notification.close_codes import MALFORMED, REPLACED, UNAUTHENTICATED, Refused, not_now
-from services.notification.frames import Auth, BadFrame, MalformedFrame, decode, server_frame
 from services.notification.inbox import Inbox
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
+from services.notification.server_frames import server_frame
 from services.notification.session import Session
 from services.notification.subscribing import subscribe
 from services.runtime.bearer import bearer
@@ -123,7 +126,7 @@ class Admission:
         try:
             async with limit:
                 with self._capacity.silent(partial(_end, limit)):
-                    frame = decode(await socket.receive())
+                    frame = CLIENT_FRAMES.decode(await socket.receive())
         except TimeoutError as error:
             if limit.when() == _AT_ONCE:
                 raise crowded() from error

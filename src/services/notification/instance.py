@@ -12,10 +12,10 @@ from fanout.ports.memberships import Memberships
 from fanout.ports.presence import Presence
 from fanout.ports.socket import Socket, SocketClosed
 from services.notification.admission import Admission, InstanceLimits
-from services.notification.client_frames import ClientFrames
+from services.notification.client_frames.concerns import CLIENT_FRAMES
+from services.notification.client_frames.handlers import BadFrame, FrameContext, MalformedFrame
 from services.notification.close_codes import DRAINING, MALFORMED, Refused
 from services.notification.control import Control
-from services.notification.frames import BadFrame, MalformedFrame, error_frame
 from services.notification.housekeeping import Housekeeping
 from services.notification.inbox import Inbox
 from services.notification.log_resets import LogResets
@@ -83,7 +83,7 @@ class NotificationInstance:
             bus=ports.bus,
         )
         self._log_resets = LogResets(self.registry, ports.memberships, self._inbox, tasks)
-        self._frames = ClientFrames(self.registry, self._inbox, self._housekeeping, ports.bus)
+        self._frame_context = FrameContext(self.registry, self._inbox, self._housekeeping, ports.bus)
         self._accepting = False
         self._entering: set[Socket] = set()
 
@@ -172,10 +172,10 @@ class NotificationInstance:
         while True:
             await asyncio.sleep(session.pace())
             try:
-                await self._frames.handle(session, await session.socket.receive())
+                await CLIENT_FRAMES.handle(self._frame_context, session, await session.socket.receive())
             except BadFrame as error:
                 FRAMES_REFUSED.labels(error.code).inc()
-                self.registry.write_queue.answer(session, error_frame(error))
+                self.registry.write_queue.answer(session, error.answer())
             except MalformedFrame as error:
                 session.end(MALFORMED, str(error))
             except SocketClosed:

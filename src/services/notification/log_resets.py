@@ -13,10 +13,10 @@ from fanout.log_record import RETOLD_S
 from fanout.ports.log import Reset
 from fanout.ports.memberships import Memberships
 from fanout.subjects import DEAD, META
-from services.notification.frames import server_frame
 from services.notification.inbox import Inbox
 from services.notification.metrics import LOG_RESETS
 from services.notification.registry import Registry
+from services.notification.server_frames import server_frame
 from services.notification.subscribing import subscribe
 from services.runtime.tasks import Tasks, retry_forever
 
