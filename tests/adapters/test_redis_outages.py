@@ -14,14 +14,14 @@ from structlog.testing import capture_logs
 
 from fanout.errors import Unavailable
 from fanout.keys import PresenceChange
-from fanout.ports.presence import Connection, Lease
+from fanout.ports.presence import DeviceConnection, Lease
 from services.adapters.redis import client, watch
 from services.adapters.redis.presence import RedisPresence
 from tests.support.reading import PATIENCE_S, soon, until
 from tests.support.servers import RedisServer, free_port
 
 DEVICE = "dev_desktop_01HZ0000000000000000000000"
-CONNECTION = Connection("alice", DEVICE, "notif-1", "2026-02-01T10:30:00.000Z")
+CONNECTION = DeviceConnection("alice", DEVICE, "notif-1", "2026-02-01T10:30:00.000Z")
 LEASE = Lease("notif-1", "incarnation", "ws://127.0.0.1:8081/ws", "2026-02-01T10:00:00.000Z", 0, 10)
 CAME = PresenceChange("alice", online=True, instance_id="notif-1")
 IMPATIENT_S = 0.5

@@ -10,7 +10,7 @@ import pytest
 from fanout.errors import FanoutError, ForeignStore
 from fanout.ports.log import Log
 from fanout.ports.messages import Messages
-from fanout.ports.presence import Presence
+from fanout.ports.presence import Leases
 from fanout.subjects import WORKERS
 from services.adapters.nats import NatsBus
 from services.composition.backends import Backends
@@ -40,7 +40,7 @@ async def opened(tmp_path: Path, nats_server: NatsServer, redis_url: str) -> Asy
 
 
 async def _id(backends: Backends) -> str:
-    for port in (Log, Presence, Messages):
+    for port in (Log, Leases, Messages):
         await backends.open(port)
     return str(await (await deployment_of(backends)).existing_id())
 

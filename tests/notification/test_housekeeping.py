@@ -9,7 +9,7 @@ import pytest
 from fanout import Unavailable
 from fanout.keys import LEASE_TTL_S
 from fanout.ports.authenticator import Identity
-from fanout.ports.presence import Connection, Lease
+from fanout.ports.presence import DeviceConnection, Lease
 from services.adapters.embedded.bus import EmbeddedBus
 from services.notification import housekeeping
 from services.notification.close_codes import HEARTBEAT_TIMEOUT, UNAUTHENTICATED
@@ -30,13 +30,13 @@ class Presence(FakePresence):
     def __init__(self) -> None:
         super().__init__()
         self.full = False
-        self.renewed: list[list[Connection]] = []
+        self.renewed: list[list[DeviceConnection]] = []
 
     async def lease(self, lease: Lease) -> None:
         self._write()
         await super().lease(lease)
 
-    async def renew(self, connections: Sequence[Connection]) -> None:
+    async def renew(self, connections: Sequence[DeviceConnection]) -> None:
         self._write()
         self.renewed.append(list(connections))
 
@@ -57,6 +57,7 @@ class Rig:
             "notif-1",
             self.registry,
             self.control,
+            self.presence,
             self.presence,
             capacity=10,
             heartbeat_timeout_s=90,

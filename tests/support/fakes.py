@@ -14,7 +14,7 @@ from fanout.ports.authenticator import Identity, TokenRefused
 from fanout.ports.bus import Handler, Subscription
 from fanout.ports.log import Appended, Consumer, PartitionReader, Reset, Stored, Tail
 from fanout.ports.messages import LogPlace, Page, Position
-from fanout.ports.presence import ChangeHandler, Connection, Lease
+from fanout.ports.presence import ChangeHandler, DeviceConnection, Lease
 from fanout.subjects import STREAM_SUBJECTS
 from services.adapters.embedded.suspension import suspending
 from tests.support.fake_memberships import FakeMemberships
@@ -182,13 +182,13 @@ class FakePresence(Switchable):
         self._use()
         self.held.pop(instance_id, None)
 
-    async def connect(self, connection: Connection) -> str | None:
+    async def connect(self, connection: DeviceConnection) -> str | None:
         raise NotImplementedError
 
-    async def renew(self, connections: Sequence[Connection]) -> None:
+    async def renew(self, connections: Sequence[DeviceConnection]) -> None:
         raise NotImplementedError
 
-    async def disconnect(self, connection: Connection, *, last: bool) -> None:
+    async def disconnect(self, connection: DeviceConnection, *, last: bool) -> None:
         raise NotImplementedError
 
     async def announce(self, changes: Sequence[PresenceChange]) -> None:
@@ -197,7 +197,7 @@ class FakePresence(Switchable):
     async def watch(self, handler: ChangeHandler) -> Subscription:
         raise NotImplementedError
 
-    async def connections_of(self, user_id: str) -> list[Connection]:
+    async def connections_of(self, user_id: str) -> list[DeviceConnection]:
         raise NotImplementedError
 
     async def locations_of(self, user_id: str) -> frozenset[str]:

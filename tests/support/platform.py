@@ -18,7 +18,7 @@ from fanout.keys import PresenceChange
 from fanout.ports.authenticator import Identity
 from fanout.ports.log import Log
 from fanout.ports.memberships import Channel, Memberships
-from fanout.ports.presence import Connection, Lease
+from fanout.ports.presence import DeviceConnection, Lease
 from fanout.ports.socket import SocketClosed
 from fanout.subjects import PRESENCE_DIGESTS, message
 from services.adapters.embedded.bus import EmbeddedBus
@@ -71,11 +71,11 @@ class LossyPresence(EmbeddedPresence):
         self.lapsed = False
         self.away = False
 
-    async def connect(self, connection: Connection) -> str | None:
+    async def connect(self, connection: DeviceConnection) -> str | None:
         self._check()
         return await super().connect(connection)
 
-    async def disconnect(self, connection: Connection, *, last: bool) -> None:
+    async def disconnect(self, connection: DeviceConnection, *, last: bool) -> None:
         self._check()
         await super().disconnect(connection, last=last)
 
@@ -204,7 +204,7 @@ class Platform:
         memberships: Memberships | None = None,
         snapshots: Snapshots | None = None,
     ) -> FanOutWorker:
-        ports = FanOutPorts(log or self.log, self.bus, self.presence, memberships or self.memberships)
+        ports = FanOutPorts(log or self.log, self.bus, self.presence, self.presence, memberships or self.memberships)
         running = running_worker(name, ports, self.failures.append, snapshots=snapshots)
         worker = await self._stack.enter_async_context(running)
         self.workers.append(worker)
@@ -216,7 +216,15 @@ class Platform:
     ) -> NotificationInstance:
         tasks = await self._stack.enter_async_context(Tasks(self.failures.append))
         terms = InstanceLimits(name, capacity, auth_timeout_s=5, heartbeat_s=30, socket_budget=budget, **limits)
-        ports = NotificationPorts(self.log, self.bus, self.presence, self.memberships, AnyToken())
+        ports = NotificationPorts(
+            log=self.log,
+            bus=self.bus,
+            connections=self.presence,
+            leases=self.presence,
+            hints=self.presence,
+            memberships=self.memberships,
+            authenticator=AnyToken(),
+        )
         instance = NotificationInstance(terms, ports, tasks, heartbeat_timeout_s=90)
         await instance.start(f"ws://{name}/ws")
         self._stack.push_async_callback(instance.drain)

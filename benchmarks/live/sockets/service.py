@@ -86,7 +86,7 @@ async def _serve(settings: ServerSettings, line: Line, signals: socket.socket | 
     log = await EmbeddedLog.open(None)
     bus, presence = EmbeddedBus(), EmbeddedPresence()
     memberships = cast("Memberships", _Dealt(settings.audience))  # an instance asks for nothing else of them
-    ports = NotificationPorts(log, bus, presence, memberships, verifier(service))
+    ports = NotificationPorts(log, bus, presence, presence, presence, memberships, verifier(service))
     wire = ServiceWire(bus, settings.audience) if isinstance(settings.audience, Audience) else None
     running = running_notification(service, ports, Health(), lambda error: line.end(f"the service failed: {error}"))
     async with running as bound:

@@ -199,7 +199,15 @@ async def _running(channels: int, capacity: int) -> AsyncIterator[tuple[Notifica
     async with opened(channels) as stores, Tasks(failures.append) as tasks:
         workers = Workers(stores, tasks)
         await workers.start()
-        ports = NotificationPorts(stores.log, stores.bus, stores.presence, stores.memberships, _AnyToken())
+        ports = NotificationPorts(
+            log=stores.log,
+            bus=stores.bus,
+            connections=stores.presence,
+            leases=stores.presence,
+            hints=stores.presence,
+            memberships=stores.memberships,
+            authenticator=_AnyToken(),
+        )
         instance = NotificationInstance(terms, ports, tasks, heartbeat_timeout_s=3_600)
         await instance.start("ws://127.0.0.1:1/ws")
         yield instance, workers

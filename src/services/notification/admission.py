@@ -11,11 +11,10 @@ import structlog
 
 from fanout import Unavailable
 from fanout.ids import check_device_id
-from fanout.keys import PresenceChange
 from fanout.ports.authenticator import Authenticator, Identity, TokenRefused
 from fanout.ports.bus import Bus
 from fanout.ports.memberships import Memberships
-from fanout.ports.presence import Presence
+from fanout.ports.presence import Connections
 from fanout.ports.socket import Socket
 from fanout.subjects import instance_control
 from fanout.workers import Replaced
@@ -63,7 +62,7 @@ class Admission:
         confirmations: RoutingBarrier,
         *,
         authenticator: Authenticator,
-        presence: Presence,
+        connections: Connections,
         memberships: Memberships,
         bus: Bus,
     ) -> None:
@@ -72,7 +71,7 @@ class Admission:
         self._inbox = inbox
         self._routing_barrier = confirmations
         self._authenticator = authenticator
-        self._presence = presence
+        self._connections = connections
         self._memberships = memberships
         self._bus = bus
         self._turn = KeyedLock()  # one transition of a user at a time
@@ -114,9 +113,9 @@ class Admission:
         await self._registry.remove(session)
         last = not self._registry.sessions_of(session.user_id)
         try:
-            await self._presence.disconnect(session.connection(), last=last)
+            await self._connections.disconnect(session.connection(), last=last)
             if last:
-                await self._announce(session.user_id, online=False)
+                await self._routing_barrier.announce_departure(session.user_id)
         except Unavailable as error:
             # Its keys end by themselves, and the next digest tells the workers.
             log.warning("departure not recorded", user_id=session.user_id, reason=str(error))
@@ -186,7 +185,7 @@ class Admission:
             if other.device_id == session.device_id:
                 other.end(REPLACED, "the device has connected again")
         await self._join_registry(session, place)
-        previous = await self._presence.connect(session.connection())
+        previous = await self._connections.connect(session.connection())
         if previous is not None and previous != session.instance_id:
             await self._replace_elsewhere(previous, session)
         if not others:
@@ -202,9 +201,6 @@ class Admission:
     async def _replace_elsewhere(self, instance_id: str, session: Session) -> None:
         notice = Replaced(session.user_id, session.device_id, session.connected_at)
         await self._bus.publish(instance_control(instance_id), msgspec.json.encode(notice))
-
-    async def _announce(self, user_id: str, *, online: bool) -> None:
-        await self._presence.announce([PresenceChange(user_id, online, self._terms.instance_id)])
 
 
 def _end(limit: asyncio.Timeout) -> None:

@@ -9,7 +9,7 @@ import structlog
 from fanout import FanoutError, Unavailable
 from fanout.events import timestamp
 from fanout.keys import LEASE_TTL_S
-from fanout.ports.presence import Lease, Presence
+from fanout.ports.presence import Connections, Lease, Leases
 from services.notification.close_codes import HEARTBEAT_TIMEOUT, UNAUTHENTICATED
 from services.notification.control import Control
 from services.notification.metrics import LEASE_HELD, LEASE_RENEWALS_FAILED
@@ -47,7 +47,8 @@ class Housekeeping:
         instance_id: str,
         registry: Registry,
         control: Control,
-        presence: Presence,
+        connections: Connections,
+        leases: Leases,
         *,
         capacity: int,
         heartbeat_timeout_s: float,
@@ -56,7 +57,8 @@ class Housekeeping:
         self._instance_id = instance_id
         self._registry = registry
         self._control = control
-        self._presence = presence
+        self._connections = connections
+        self._leases = leases
         self.address = ""
         """The WebSocket address that clients are sent to."""
         self._capacity = capacity
@@ -113,7 +115,7 @@ class Housekeeping:
     async def _take(self, lease: Lease) -> None:
         try:
             await self._yield_to_a_newer_one()
-            await self._presence.lease(lease)
+            await self._leases.lease(lease)
         except Unavailable as error:
             self._refusal = str(error)
             LEASE_RENEWALS_FAILED.inc()
@@ -131,7 +133,7 @@ class Housekeeping:
 
     async def _lease_of_another(self) -> Lease | None:
         """The lease under this instance's name that another process has taken, if one did."""
-        held = (await self._presence.leases()).get(self._instance_id)
+        held = (await self._leases.leases()).get(self._instance_id)
         return None if held is None or held.incarnation == self._control.incarnation else held
 
     async def end_lease(self) -> None:
@@ -141,7 +143,7 @@ class Housekeeping:
         async with self._lease_turn:
             try:
                 if await self._lease_of_another() is None:
-                    await self._presence.release(self._instance_id)
+                    await self._leases.release(self._instance_id)
             except Unavailable as error:
                 log.warning("lease not given up", reason=str(error))
 
@@ -149,7 +151,7 @@ class Housekeeping:
         for _ in range(0, len(self._to_renew), RENEWED_AT_ONCE):
             some = [self._to_renew.pop() for _ in range(min(RENEWED_AT_ONCE, len(self._to_renew)))]
             try:
-                await self._presence.renew([session.connection() for session in some if session.ending is None])
+                await self._connections.renew([session.connection() for session in some if session.ending is None])
             except Unavailable:
                 self._to_renew.update(some)
                 raise

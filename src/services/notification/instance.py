@@ -9,7 +9,7 @@ from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
-from fanout.ports.presence import Presence
+from fanout.ports.presence import Connections, Hints, Leases
 from fanout.ports.socket import Socket, SocketClosed
 from services.notification.admission import Admission, InstanceLimits
 from services.notification.client_frames.concerns import CLIENT_FRAMES
@@ -39,7 +39,9 @@ class NotificationPorts:
 
     log: Log
     bus: Bus
-    presence: Presence
+    connections: Connections
+    leases: Leases
+    hints: Hints
     memberships: Memberships
     authenticator: Authenticator
 
@@ -62,13 +64,14 @@ class NotificationInstance:
         self._tasks = tasks
         order = MembershipOrder(ports.memberships)
         self._inbox = Inbox(instance_id, ports.bus, ports.log, self.registry, order)
-        self._routing_barrier = RoutingBarrier(instance_id, ports.presence, ports.bus)
+        self._routing_barrier = RoutingBarrier(instance_id, ports.hints, ports.bus)
         self._control = Control(instance_id, ports.bus, self.registry, self._routing_barrier, tasks)
         self._housekeeping = Housekeeping(
             instance_id,
             self.registry,
             self._control,
-            ports.presence,
+            ports.connections,
+            ports.leases,
             capacity=terms.capacity,
             heartbeat_timeout_s=heartbeat_timeout_s,
         )
@@ -78,7 +81,7 @@ class NotificationInstance:
             self._inbox,
             self._routing_barrier,
             authenticator=ports.authenticator,
-            presence=ports.presence,
+            connections=ports.connections,
             memberships=ports.memberships,
             bus=ports.bus,
         )

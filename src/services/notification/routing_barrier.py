@@ -10,7 +10,7 @@ import structlog
 
 from fanout.keys import PresenceChange
 from fanout.ports.bus import Bus
-from fanout.ports.presence import Presence
+from fanout.ports.presence import Hints
 from fanout.subjects import WORKERS
 from fanout.workers import RoutingConfirmed, decode_notice
 from services.notification.metrics import PLACEMENTS_UNCONFIRMED
@@ -36,10 +36,10 @@ class RoutingBarrier:
     """Announces that a user is here until every worker that reads events has placed the user."""
 
     def __init__(
-        self, instance_id: str, presence: Presence, bus: Bus, *, clock: Callable[[], float] = time.monotonic
+        self, instance_id: str, hints: Hints, bus: Bus, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._instance_id = instance_id
-        self._presence = presence
+        self._hints = hints
         self._bus = bus
         self._clock = clock
         self._workers: dict[str, float] = {}
@@ -69,16 +69,26 @@ class RoutingBarrier:
             Unavailable: the hint cannot be given.
         """
         waiting = self._waiting[user_id] = _Waiting()
-        change = PresenceChange(user_id, online=True, instance_id=self._instance_id)
         try:
             for patience in ANNOUNCE_AGAIN_AFTER_S:
-                await self._presence.announce([change])
+                await self._announce(user_id, online=True)
                 if await self._confirmed(waiting, patience):
                     return
         finally:
             del self._waiting[user_id]
         PLACEMENTS_UNCONFIRMED.inc()
         log.warning("user admitted before every worker has placed it", user_id=user_id)
+
+    async def announce_departure(self, user_id: str) -> None:
+        """Tell the workers that a user's last connection here has gone. Nothing waits for their answer.
+
+        Raises:
+            Unavailable: the hint cannot be given.
+        """
+        await self._announce(user_id, online=False)
+
+    async def _announce(self, user_id: str, *, online: bool) -> None:
+        await self._hints.announce([PresenceChange(user_id, online, self._instance_id)])
 
     async def _confirmed(self, waiting: _Waiting, patience: float) -> bool:
         try:

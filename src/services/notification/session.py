@@ -9,7 +9,7 @@ import structlog
 from fanout.events import timestamp
 from fanout.ids import new_session_id
 from fanout.ports.authenticator import Identity
-from fanout.ports.presence import Connection
+from fanout.ports.presence import DeviceConnection
 from fanout.ports.socket import Socket
 from services.notification.metrics import CONNECTIONS_CLOSED
 
@@ -60,9 +60,9 @@ class Session:
         """Whose connection it is."""
         return self.identity.user_id
 
-    def connection(self) -> Connection:
+    def connection(self) -> DeviceConnection:
         """The connection as presence records it."""
-        return Connection(
+        return DeviceConnection(
             user_id=self.user_id,
             device_id=self.device_id,
             instance_id=self.instance_id,

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 from fanout.keys import CONNECTION_TTL_S, LEASE_TTL_S, PRESENCE_CHANGES, PresenceChange
 from fanout.ports.bus import Subscription
-from fanout.ports.presence import ChangeHandler, Connection, Lease
+from fanout.ports.presence import ChangeHandler, DeviceConnection, Lease
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.suspension import suspending
 
 
 @dataclass(slots=True)
 class _User:
-    devices: dict[str, tuple[Connection, float]] = field(default_factory=dict)
+    devices: dict[str, tuple[DeviceConnection, float]] = field(default_factory=dict)
     """By device id: the connection, and when it ends."""
     instances: dict[str, float] = field(default_factory=dict)
     """Where the user is, and until when."""
@@ -25,7 +25,7 @@ class _User:
 
 @suspending
 class EmbeddedPresence:
-    """`fanout.ports.presence.Presence` for services of the same process.
+    """The three ports of `fanout.ports.presence`, for services of the same process.
 
     Args:
         clock: seconds, from any fixed point; it must not step back.
@@ -42,14 +42,14 @@ class EmbeddedPresence:
         """Give no more hints."""
         await self._hints.close()
 
-    async def connect(self, connection: Connection) -> str | None:
+    async def connect(self, connection: DeviceConnection) -> str | None:
         """See the port."""
         self._sweep()
         held = self._user(connection.user_id).devices.get(connection.device_id)
         self._hold(connection)
         return None if held is None else held[0].instance_id
 
-    async def renew(self, connections: Sequence[Connection]) -> None:
+    async def renew(self, connections: Sequence[DeviceConnection]) -> None:
         """See the port. A device that has connected elsewhere since keeps its newer connection."""
         self._sweep()
         for connection in connections:
@@ -57,7 +57,7 @@ class EmbeddedPresence:
             if held is None or _same(held[0], connection) or held[0].connected_at < connection.connected_at:
                 self._hold(connection)
 
-    async def disconnect(self, connection: Connection, *, last: bool) -> None:
+    async def disconnect(self, connection: DeviceConnection, *, last: bool) -> None:
         """See the port."""
         user = self._user(connection.user_id)
         held = user.devices.get(connection.device_id)
@@ -78,7 +78,7 @@ class EmbeddedPresence:
             PRESENCE_CHANGES, lambda _, notice: handler(PresenceChange.decode(notice.decode()))
         )
 
-    async def connections_of(self, user_id: str) -> list[Connection]:
+    async def connections_of(self, user_id: str) -> list[DeviceConnection]:
         """See the port."""
         devices = self._user(user_id).devices
         return [devices[device][0] for device in sorted(devices)]
@@ -114,7 +114,7 @@ class EmbeddedPresence:
         user.forget_ended(self._clock())
         return user
 
-    def _hold(self, connection: Connection) -> None:
+    def _hold(self, connection: DeviceConnection) -> None:
         ends = self._clock() + CONNECTION_TTL_S
         user = self._users.setdefault(connection.user_id, _User())
         user.devices[connection.device_id] = (connection, ends)
@@ -132,5 +132,5 @@ class EmbeddedPresence:
                 del self._users[user_id]
 
 
-def _same(held: Connection, asked: Connection) -> bool:
+def _same(held: DeviceConnection, asked: DeviceConnection) -> bool:
     return (held.instance_id, held.connected_at) == (asked.instance_id, asked.connected_at)

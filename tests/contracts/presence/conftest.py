@@ -1,0 +1,31 @@
+"""Each adapter of presence in turn, with two instances that hold a lease."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.presence_worlds import EmbeddedWorld, RedisWorld, World, lease_of
+
+
+@pytest.fixture(params=["embedded", "redis", "redis with a prefix"])
+def kind(request: pytest.FixtureRequest) -> str:
+    chosen: str = request.param
+    return chosen
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest, kind: str) -> str | None:
+    if kind == "embedded":
+        return None
+    url: str = request.getfixturevalue("redis_url")
+    return url
+
+
+@pytest.fixture
+async def world(server: str | None, kind: str) -> AsyncIterator[World]:
+    prefix = "blue" if kind == "redis with a prefix" else ""
+    world = EmbeddedWorld() if server is None else await RedisWorld.open(server, prefix)
+    for instance_id in ("notif-1", "notif-2"):
+        await world.leases.lease(lease_of(instance_id))
+    yield world
+    await world.close()
