@@ -27,7 +27,7 @@ from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Session
 from services.runtime.tasks import Tasks
-from tests.support.fakes import FakePresence
+from tests.support.faulty import FaultyPresence
 from tests.support.observing import until
 from tests.support.platform import Client
 
@@ -45,7 +45,7 @@ class Rig:
     def __init__(self, tasks: Tasks) -> None:
         self.bus = Bus()
         self.registry = Registry()
-        self.routing_barrier = RoutingBarrier("notif-1", FakePresence(), self.bus)
+        self.routing_barrier = RoutingBarrier("notif-1", FaultyPresence(), self.bus)
         self.control = Control("notif-1", self.bus, self.registry, self.routing_barrier, tasks)
         self.digests: list[PresenceDigest] = []
         self.pages: list[PresenceSetPage] = []

@@ -22,7 +22,7 @@ class Room:
         self.bus = EmbeddedBus()
         self.renewed: list[Session] = []
         inbox = SimpleNamespace(delivered_upto=lambda: DELIVERED)
-        housekeeping = SimpleNamespace(heard=self.renewed.append)
+        housekeeping = SimpleNamespace(renew_soon=self.renewed.append)
         self.context = FrameContext(self.registry, cast("Any", inbox), cast("Any", housekeeping), self.bus)
 
     async def enter(self, user_id: str, *channels: str, expires_at: float = 4e9) -> Session:

@@ -146,7 +146,7 @@ class Client:
     def allow_large_messages(self) -> None:
         self.large_messages = True
 
-    def lend(self, on_change: Callable[[bool], None]) -> int | None:
+    def acquire_descriptor(self, on_change: Callable[[bool], None]) -> int | None:
         return None
 
     async def receive(self) -> str | bytes:

@@ -101,7 +101,7 @@ class Client:
         """See the port."""
         self.bytes_read += len(frames)
 
-    def lend(self, on_change: Callable[[bool], None]) -> int | None:  # noqa: ARG002 - as the port has it
+    def acquire_descriptor(self, on_change: Callable[[bool], None]) -> int | None:  # noqa: ARG002 - as the port has it
         """See the port."""
         return None
 

@@ -31,7 +31,7 @@ async def running_notification(
     Raises:
         ConfigurationError: the address cannot be listened on.
     """
-    terms = InstanceLimits(
+    limits = InstanceLimits(
         instance_id=settings.instance_id,
         capacity=settings.max_connections,
         auth_timeout_s=settings.auth_timeout_s,
@@ -41,7 +41,7 @@ async def running_notification(
         max_user_sockets=settings.max_user_sockets,
     )
     async with Tasks(on_failure) as tasks:
-        instance = NotificationInstance(terms, ports, tasks, heartbeat_timeout_s=settings.heartbeat_timeout_s)
+        instance = NotificationInstance(limits, ports, tasks, heartbeat_timeout_s=settings.heartbeat_timeout_s)
         async with _serving(instance, settings) as bound:
             await instance.start(settings.public_ws_url(bound))
             health.add("lease", instance.check_lease)

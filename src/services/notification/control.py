@@ -32,14 +32,14 @@ class Control:
     """Answers for the instance: who is here, and who is here no more."""
 
     def __init__(
-        self, instance_id: str, bus: Bus, registry: Registry, confirmations: RoutingBarrier, tasks: Tasks
+        self, instance_id: str, bus: Bus, registry: Registry, routing_barrier: RoutingBarrier, tasks: Tasks
     ) -> None:
         self.incarnation = new_ulid()
         """Differs each time that the instance starts."""
         self._instance_id = instance_id
         self._bus = bus
         self._registry = registry
-        self._routing_barrier = confirmations
+        self._routing_barrier = routing_barrier
         self._tasks = tasks
         self._stopped = False
 

@@ -1,4 +1,4 @@
-"""A notification instance: holds clients' sockets, and writes to them what its inbox brings."""
+"""A notification instance: it holds the sockets of clients, and writes the events of its inbox to them."""
 
 import asyncio
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from services.notification.close_codes import DRAINING, MALFORMED, Refused
 from services.notification.control import Control
 from services.notification.housekeeping import Housekeeping
 from services.notification.inbox import Inbox
+from services.notification.lease_keeper import LeaseKeeper
 from services.notification.log_resets import LogResets
 from services.notification.metrics import CONNECTIONS_REFUSED, FRAMES_REFUSED
 from services.notification.registry import Registry
@@ -29,13 +30,13 @@ from services.runtime.tasks import Tasks, retry_forever
 log = structlog.get_logger(__name__)
 
 LONGEST_PAUSE_S = 0.05
-"""Between two sockets that are closed when the instance drains."""
+"""The longest pause between two sockets that are closed while the instance drains."""
 STOPPING = "the instance is stopping; reconnect with jitter"
 
 
 @dataclass(frozen=True)
 class NotificationPorts:
-    """What an instance needs of the world."""
+    """The ports of an instance."""
 
     log: Log
     bus: Bus
@@ -47,17 +48,24 @@ class NotificationPorts:
 
 
 class NotificationInstance:
-    """The parts of an instance, put together."""
+    """The parts of an instance, put together.
+
+    Args:
+        limits: its id, and what it grants clients.
+        ports: what it is connected to.
+        tasks: run its background work.
+        heartbeat_timeout_s: seconds after which a client that has sent no frame is disconnected.
+    """
 
     def __init__(
         self,
-        terms: InstanceLimits,
+        limits: InstanceLimits,
         ports: NotificationPorts,
         tasks: Tasks,
         *,
         heartbeat_timeout_s: float,
     ) -> None:
-        instance_id = terms.instance_id
+        instance_id = limits.instance_id
         self.registry = Registry()
         self._ports = ports
         self._instance_id = instance_id
@@ -66,17 +74,18 @@ class NotificationInstance:
         self._inbox = Inbox(instance_id, ports.bus, ports.log, self.registry, order)
         self._routing_barrier = RoutingBarrier(instance_id, ports.hints, ports.bus)
         self._control = Control(instance_id, ports.bus, self.registry, self._routing_barrier, tasks)
+        self._lease_keeper = LeaseKeeper(
+            instance_id, self._control.incarnation, self.registry, ports.leases, capacity=limits.capacity
+        )
         self._housekeeping = Housekeeping(
-            instance_id,
             self.registry,
             self._control,
+            self._lease_keeper,
             ports.connections,
-            ports.leases,
-            capacity=terms.capacity,
             heartbeat_timeout_s=heartbeat_timeout_s,
         )
         self._admission = Admission(
-            terms,
+            limits,
             self.registry,
             self._inbox,
             self._routing_barrier,
@@ -91,30 +100,30 @@ class NotificationInstance:
         self._entering: set[Socket] = set()
 
     async def start(self, address: str) -> None:
-        """Listen, then be found: the lease is taken last.
+        """Start everything. The lease is taken last, so that clients come when all else runs.
 
         Args:
             address: the WebSocket address that clients are sent to.
         """
-        self._housekeeping.address = address
+        self._lease_keeper.address = address
         await self._inbox.listen()
         await self._control.listen()
         await self._routing_barrier.listen()
         self._ports.log.on_reset(self._log_resets.hear)
         self._tasks.start(self._inbox.run(), "inbox")
-        await retry_forever(self._housekeeping.renew_lease, "taking the lease")
+        await retry_forever(self._lease_keeper.renew, "taking the lease")
         self._housekeeping.start(self._tasks)
         self._accepting = True
 
     async def drain(self, spread_s: float = 0.0) -> None:
-        """Take no new clients, be found no more, and ask those that are here to reconnect elsewhere.
+        """Accept no new clients, release the lease, and ask the clients that are here to reconnect elsewhere.
 
         Args:
-            spread_s: over how many seconds their sockets are closed, so that they do not all come back at once. Few
-                are closed sooner.
+            spread_s: the seconds over which their sockets are closed, so that they do not all reconnect at once. With
+                few sockets it takes less.
         """
         self._accepting = False
-        await self._housekeeping.end_lease()  # first, for clients that come back go where there is most room
+        await self._lease_keeper.end()  # first: clients that reconnect are sent to the instance with most room
         for socket in self._entering:
             self._tasks.start(socket.close(DRAINING, STOPPING), "closing a socket")
         await self._send_away(spread_s)
@@ -132,11 +141,11 @@ class NotificationInstance:
         await self._control.say_stopped()
 
     async def check_lease(self) -> None:
-        """See `Housekeeping.check_lease`."""
-        await self._housekeeping.check_lease()
+        """See `LeaseKeeper.check`."""
+        await self._lease_keeper.check()
 
     async def serve(self, socket: Socket) -> None:
-        """Serve one client until it goes or must go."""
+        """Serve one client until the connection ends."""
         if not self._accepting:
             await socket.close(DRAINING, "the instance is starting or stopping; reconnect with jitter")
             return
@@ -153,7 +162,7 @@ class NotificationInstance:
             log.info("client refused", code=refusal.code, reason=str(refusal))
             await socket.close(refusal.code, str(refusal))
         except SocketClosed:
-            pass  # it went away before it was anybody
+            pass  # it has gone before its session was open
         finally:
             self._entering.discard(socket)
         return None

@@ -41,6 +41,6 @@ async def renew_session(context: FrameContext, session: Session, frame: Heartbea
         return
     session.client_state = frame.state
     session.focused_channel = frame.focused_channel
-    context.housekeeping.heard(session)
+    context.housekeeping.renew_soon(session)
     delivered = context.inbox.delivered_upto()
     context.registry.write_queue.answer(session, server_frame("heartbeat.ok", seq=delivered))
