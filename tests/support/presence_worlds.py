@@ -31,9 +31,9 @@ class World(ABC):
 
 
 class EmbeddedWorld(World):
-    def __init__(self) -> None:
+    def __init__(self, adapter: type[EmbeddedPresence]) -> None:
         self._now = 1_000.0
-        self._presence = EmbeddedPresence(clock=lambda: self._now)
+        self._presence = adapter(clock=lambda: self._now)
         self.connections = self.leases = self.hints = self._presence
 
     async def elapse(self, seconds: float) -> None:

@@ -10,6 +10,7 @@ from fanout import BatchEvent, Engine, Hub, InboundBatch, LaneProgress
 from services.notification.close_codes import INTERNAL_ERROR
 from services.notification.metrics import FRAMES_DROPPED, FRAMES_SENT, STALE_DROPPED
 from services.notification.session import Session
+from services.runtime.skipping import skip
 
 log = structlog.get_logger(__name__)
 
@@ -94,8 +95,10 @@ class WriteQueue:
         while not batch.is_done:
             await self.room()
             self._write_soon()  # also if the rest of the batch cannot be read
-            event, over_budget, stale = self._hub.receive(batch, progress, MOST_WAITING)
+            event, over_budget, stale, unknown = self._hub.receive(batch, progress, MOST_WAITING)
             STALE_DROPPED.inc(stale)
+            for _ in range(unknown):
+                skip("record", "its kind is not known here")
             if event is None:
                 continue
             if not over_budget:

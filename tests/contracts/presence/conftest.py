@@ -4,10 +4,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from services.adapters.embedded.presence import EmbeddedPresence
+from tests.support.faulty import FaultyPresence
 from tests.support.presence_worlds import EmbeddedWorld, RedisWorld, World, lease_of
 
+EMBEDDED: dict[str, type[EmbeddedPresence]] = {"embedded": EmbeddedPresence, "faulty": FaultyPresence}
 
-@pytest.fixture(params=["embedded", "redis", "redis with a prefix"])
+
+@pytest.fixture(params=["embedded", "faulty", "redis", "redis with a prefix"])
 def kind(request: pytest.FixtureRequest) -> str:
     chosen: str = request.param
     return chosen
@@ -15,7 +19,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest, kind: str) -> str | None:
-    if kind == "embedded":
+    if kind in EMBEDDED:
         return None
     url: str = request.getfixturevalue("redis_url")
     return url
@@ -24,7 +28,7 @@ def server(request: pytest.FixtureRequest, kind: str) -> str | None:
 @pytest.fixture
 async def world(server: str | None, kind: str) -> AsyncIterator[World]:
     prefix = "blue" if kind == "redis with a prefix" else ""
-    world = EmbeddedWorld() if server is None else await RedisWorld.open(server, prefix)
+    world = EmbeddedWorld(EMBEDDED[kind]) if server is None else await RedisWorld.open(server, prefix)
     for instance_id in ("notif-1", "notif-2"):
         await world.leases.lease(lease_of(instance_id))
     yield world
