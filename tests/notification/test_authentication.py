@@ -10,7 +10,7 @@ from fanout.error_codes import TOKEN_ERRORS
 from fanout.ports.authenticator import Identity, TokenRefused
 from services.notification.authentication import Authentication
 from services.notification.capacity import Capacity
-from services.notification.close_codes import Refused
+from services.notification.refusals import Refused
 from services.notification.registry import Registry
 from tests.support.platform import Client
 

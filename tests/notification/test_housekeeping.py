@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from fanout import Unavailable
+from fanout.error_codes import CloseCode
 from fanout.ports.presence import DeviceConnection
 from services.adapters.embedded.bus import EmbeddedBus
 from services.notification import housekeeping
-from services.notification.close_codes import HEARTBEAT_TIMEOUT, UNAUTHENTICATED
 from services.notification.control import Control
 from services.notification.housekeeping import Housekeeping
 from services.notification.lease_keeper import LeaseKeeper
@@ -62,7 +62,7 @@ async def test_connections_that_were_heard_are_renewed_some_at_a_time(
     sessions = [rig.session(f"user-{number}") for number in range(8)]
     for session in sessions[:7]:
         rig.housekeeping.renew_soon(session)
-    sessions[0].end(4400, "it goes")
+    sessions[0].end(CloseCode.MALFORMED, "it goes")
     await rig.housekeeping._renew_connections()
     assert max(map(len, rig.presence.renewed)) == 3
     renewed = sorted(connection.user_id for some in rig.presence.renewed for connection in some)
@@ -86,7 +86,7 @@ async def test_silent_clients_and_expired_tokens_are_closed_and_the_others_stay(
     silent.heard_at -= 91
     await rig.housekeeping._sweep()
     endings = [session.ending.code if session.ending else None for session in (silent, expired, fine)]
-    assert endings == [HEARTBEAT_TIMEOUT, UNAUTHENTICATED, None]
+    assert endings == [CloseCode.HEARTBEAT_TIMEOUT, CloseCode.UNAUTHENTICATED, None]
 
 
 async def test_a_client_that_goes_while_all_are_looked_at_is_not_closed_again(

@@ -39,6 +39,6 @@ async def test_a_message_that_is_read_again_under_another_seq_is_delivered_once(
     alice = await house.connect(instance, "alice")
     event = b'{"type":"message.new","seq":%d,"part":0,"channel_id":"general","message":{"message_id":"m","text":"x"}}'
     for seq in (5, 1_000_000):
-        await instance._inbox._deliver_stored(Lane(MESSAGES, 0), "general", event % seq, text_frame(event % seq))
+        await instance._inbox._delivery.deliver(Lane(MESSAGES, 0), "general", event % seq, text_frame(event % seq))
     await until(lambda: alice.texts() == ["x"])
     assert [frame["seq"] for frame in alice.of_type("message.new")] == [5]

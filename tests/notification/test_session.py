@@ -3,6 +3,7 @@
 import pytest
 from prometheus_client import REGISTRY
 
+from fanout.error_codes import CloseCode
 from services.notification import session as module
 from services.notification.session import (
     FRAMES_AT_ONCE,
@@ -37,18 +38,18 @@ def test_the_first_reason_to_end_stands_and_is_told_once() -> None:
     ended, told = session_of("alice"), []
     before = closed(4408)
     ended.when_ended(lambda _, ending: told.append(ending))
-    ended.end(4408, "no heartbeat in time")
-    ended.end(1012, "draining")
-    assert told == [ended.ending] == [Ending(4408, "no heartbeat in time")]
+    ended.end(CloseCode.HEARTBEAT_TIMEOUT, "no heartbeat in time")
+    ended.end(CloseCode.DRAINING, "draining")
+    assert told == [ended.ending] == [Ending(CloseCode.HEARTBEAT_TIMEOUT, "no heartbeat in time")]
     assert closed(4408) - before == 1
 
 
 def test_who_listens_after_the_end_is_told_too() -> None:
     ended: Session = session_of("alice")
     told: list[Ending] = []
-    ended.end(4409, "replaced")
+    ended.end(CloseCode.REPLACED, "replaced")
     ended.when_ended(lambda _, ending: told.append(ending))
-    assert told == [Ending(4409, "replaced")]
+    assert told == [Ending(CloseCode.REPLACED, "replaced")]
 
 
 def test_presence_gets_what_the_client_last_said() -> None:

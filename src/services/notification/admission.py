@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from fanout import Unavailable
+from fanout.error_codes import CloseCode
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
 from fanout.ports.memberships import Memberships
@@ -17,8 +18,8 @@ from fanout.subjects import instance_control
 from fanout.workers import Replaced
 from services.notification.authentication import Authentication
 from services.notification.capacity import Capacity
-from services.notification.close_codes import REPLACED, not_now
 from services.notification.inbox import Inbox
+from services.notification.refusals import not_now
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.server_frames import server_frame
@@ -125,7 +126,7 @@ class Admission:
         others = self._registry.sessions_of(session.user_id)
         for other in others:
             if other.device_id == session.device_id:
-                other.end(REPLACED, "the device has connected again")
+                other.end(CloseCode.REPLACED, "the device has connected again")
         await self._add_to_registry(session, place)
         previous = await self._connections.connect(session.connection())
         if previous is not None and previous != session.instance_id:

@@ -7,13 +7,14 @@ from typing import Final
 import structlog
 
 from fanout import Unavailable
+from fanout.error_codes import CloseCode
 from fanout.ports.authenticator import Authenticator, Identity, TokenRefused
 from fanout.ports.socket import Socket
 from services.notification.capacity import Capacity, crowded
 from services.notification.client_frames.auth import Auth
 from services.notification.client_frames.concerns import CLIENT_FRAMES
 from services.notification.client_frames.handlers import BadFrame, MalformedFrame
-from services.notification.close_codes import MALFORMED, UNAUTHENTICATED, Refused, not_now
+from services.notification.refusals import Refused, not_now
 from services.runtime.bearer import bearer
 
 log = structlog.get_logger(__name__)
@@ -51,9 +52,9 @@ class Authentication:
         try:
             frame = CLIENT_FRAMES.decode(await self._first_message(socket))
         except (MalformedFrame, BadFrame) as error:
-            raise Refused(MALFORMED, f"the first frame must be auth: {error}", "malformed") from error
+            raise Refused(CloseCode.MALFORMED, f"the first frame must be auth: {error}", "malformed") from error
         if not isinstance(frame, Auth):
-            raise Refused(UNAUTHENTICATED, "the first frame must be auth", "token")
+            raise Refused(CloseCode.UNAUTHENTICATED, "the first frame must be auth", "token")
         return frame
 
     async def _first_message(self, socket: Socket) -> str | bytes:
@@ -65,14 +66,14 @@ class Authentication:
         except TimeoutError as error:
             if limit.when() == _AT_ONCE:
                 raise crowded() from error
-            raise Refused(UNAUTHENTICATED, "no auth frame in time", "token") from error
+            raise Refused(CloseCode.UNAUTHENTICATED, "no auth frame in time", "token") from error
 
     async def _verify(self, token: str) -> Identity:
         try:
             return await self._authenticator.verify(token)
         except TokenRefused as error:
             log.info("token refused", code=error.code)
-            raise Refused(UNAUTHENTICATED, f"{error.code}: {error}", "token") from error
+            raise Refused(CloseCode.UNAUTHENTICATED, f"{error.code}: {error}", "token") from error
         except Unavailable as error:
             raise not_now("tokens cannot be verified now", "store") from error
 

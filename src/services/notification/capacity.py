@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from services.notification.close_codes import Refused, not_now
 from services.notification.metrics import UNAUTHENTICATED
+from services.notification.refusals import Refused, not_now
 from services.notification.registry import Registry
 
 SILENCE_S: Final = 1.0

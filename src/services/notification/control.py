@@ -7,6 +7,7 @@ import msgspec
 import structlog
 
 from fanout import TooLarge, Unavailable
+from fanout.error_codes import CloseCode
 from fanout.ids import new_ulid
 from fanout.ports.bus import Bus
 from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
@@ -19,7 +20,6 @@ from fanout.workers import (
     decode_control,
     user_pages,
 )
-from services.notification.close_codes import REPLACED
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.runtime.skipping import skip
@@ -88,7 +88,7 @@ class Control:
     def _replace(self, notice: Replaced) -> None:
         for session in self._registry.sessions_of(notice.user_id):
             if session.device_id == notice.device_id and session.connected_at < notice.connected_at:
-                session.end(REPLACED, "the device has connected elsewhere")
+                session.end(CloseCode.REPLACED, "the device has connected elsewhere")
 
     async def _send_presence_set(self, request: PresenceSetRequest) -> None:
         # Page by page: other things of the loop come between.

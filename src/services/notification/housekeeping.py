@@ -3,8 +3,8 @@
 import time
 
 from fanout import Unavailable
+from fanout.error_codes import CloseCode
 from fanout.ports.presence import Connections
-from services.notification.close_codes import HEARTBEAT_TIMEOUT, UNAUTHENTICATED
 from services.notification.control import Control
 from services.notification.lease_keeper import LeaseKeeper
 from services.notification.registry import Registry
@@ -79,7 +79,7 @@ class Housekeeping:
             if session not in self._registry:
                 continue  # removed during this sweep
             if session.heard_at < silent_since:
-                session.end(HEARTBEAT_TIMEOUT, "no heartbeat in time")
+                session.end(CloseCode.HEARTBEAT_TIMEOUT, "no heartbeat in time")
             elif session.identity.expires_at <= now:
-                session.end(UNAUTHENTICATED, "the token has expired")
+                session.end(CloseCode.UNAUTHENTICATED, "the token has expired")
             await turn.breathe()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from fanout.error_codes import CloseCode
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
 from fanout.ports.log import Log
@@ -14,13 +15,13 @@ from fanout.ports.socket import Socket, SocketClosed
 from services.notification.admission import Admission, InstanceLimits
 from services.notification.client_frames.concerns import CLIENT_FRAMES
 from services.notification.client_frames.handlers import BadFrame, FrameContext, MalformedFrame
-from services.notification.close_codes import DRAINING, MALFORMED, Refused
 from services.notification.control import Control
 from services.notification.housekeeping import Housekeeping
 from services.notification.inbox import Inbox
 from services.notification.lease_keeper import LeaseKeeper
 from services.notification.log_resets import LogResets
 from services.notification.metrics import CONNECTIONS_REFUSED, FRAMES_REFUSED
+from services.notification.refusals import Refused
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Ending, Session
@@ -125,7 +126,7 @@ class NotificationInstance:
         self._accepting = False
         await self._lease_keeper.end()  # first: clients that reconnect are sent to the instance with most room
         for socket in self._entering:
-            self._tasks.start(socket.close(DRAINING, STOPPING), "closing a socket")
+            self._tasks.start(socket.close(CloseCode.DRAINING, STOPPING), "closing a socket")
         await self._send_away(spread_s)
         await self.registry.empty.wait()
 
@@ -137,7 +138,7 @@ class NotificationInstance:
         for number, session in enumerate(sessions):
             if (ahead := begin + number * pause - loop.time()) > 0:
                 await asyncio.sleep(ahead)
-            session.end(DRAINING, STOPPING)
+            session.end(CloseCode.DRAINING, STOPPING)
         await self._control.say_stopped()
 
     async def check_lease(self) -> None:
@@ -147,7 +148,7 @@ class NotificationInstance:
     async def serve(self, socket: Socket) -> None:
         """Serve one client until the connection ends."""
         if not self._accepting:
-            await socket.close(DRAINING, "the instance is starting or stopping; reconnect with jitter")
+            await socket.close(CloseCode.DRAINING, "the instance is starting or stopping; reconnect with jitter")
             return
         session = await self._admit(socket)
         if session is not None:
@@ -159,7 +160,7 @@ class NotificationInstance:
             return await self._admission.admit(socket)
         except Refused as refusal:
             CONNECTIONS_REFUSED.labels(refusal.cause).inc()
-            log.info("client refused", code=refusal.code, reason=str(refusal))
+            log.info("client refused", code=int(refusal.code), reason=str(refusal))
             await socket.close(refusal.code, str(refusal))
         except SocketClosed:
             pass  # it has gone before its session was open
@@ -189,6 +190,6 @@ class NotificationInstance:
                 FRAMES_REFUSED.labels(error.code).inc()
                 self.registry.write_queue.answer(session, error.answer())
             except MalformedFrame as error:
-                session.end(MALFORMED, str(error))
+                session.end(CloseCode.MALFORMED, str(error))
             except SocketClosed:
                 return

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from fanout import Engine, presence_digest
-from services.notification.close_codes import SLOW_CONSUMER
+from fanout.error_codes import CloseCode
 from services.notification.metrics import CONNECTIONS
 from services.notification.session import Session
 from services.notification.subscriptions import Subscriptions
@@ -130,4 +130,4 @@ class Registry:
 
     def _cut(self, session: Session) -> None:
         self.silence(session)
-        session.end(SLOW_CONSUMER, f"reads too slowly; {WHAT_TO_DO}")
+        session.end(CloseCode.SLOW_CONSUMER, f"reads too slowly; {WHAT_TO_DO}")

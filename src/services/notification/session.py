@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from fanout.error_codes import CloseCode
 from fanout.events import timestamp
 from fanout.ids import new_session_id
 from fanout.ports.authenticator import Identity
@@ -28,7 +29,7 @@ TYPING_AT_ONCE = 10
 class Ending:
     """Why the server ends a session."""
 
-    code: int
+    code: CloseCode
     reason: str
 
 
@@ -78,13 +79,13 @@ class Session:
         if self.ending is not None:
             close(self, self.ending)
 
-    def end(self, code: int, reason: str) -> None:
+    def end(self, code: CloseCode, reason: str) -> None:
         """Ask that the session be closed. The first reason stands."""
         if self.ending is not None:
             return
         self.ending = Ending(code, reason)
         CONNECTIONS_CLOSED.labels(str(code)).inc()
-        log.info("session ends", user_id=self.user_id, session_id=self.session_id, code=code, reason=reason)
+        log.info("session ends", user_id=self.user_id, session_id=self.session_id, code=int(code), reason=reason)
         if self._on_end is not None:
             self._on_end(self, self.ending)
 

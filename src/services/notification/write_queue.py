@@ -7,7 +7,7 @@ from functools import partial
 import structlog
 
 from fanout import BatchEvent, Engine, Hub, InboundBatch, LaneProgress
-from services.notification.close_codes import INTERNAL_ERROR
+from fanout.error_codes import CloseCode
 from services.notification.metrics import FRAMES_DROPPED, FRAMES_SENT, STALE_DROPPED
 from services.notification.session import Session
 from services.runtime.skipping import skip
@@ -176,7 +176,7 @@ class WriteQueue:
                 session.socket.write(rest)
             except Exception:  # the other sockets must still be written to
                 log.exception("cannot write to a client", session_id=session.session_id)
-                session.end(INTERNAL_ERROR, f"the connection failed; {WHAT_TO_DO}")
+                session.end(CloseCode.INTERNAL_ERROR, f"the connection failed; {WHAT_TO_DO}")
 
 
 def _numbers(sessions: Iterable[Session]) -> list[int]:

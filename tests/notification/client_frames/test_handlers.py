@@ -4,6 +4,7 @@ import json
 
 import msgspec
 
+from fanout.error_codes import INVALID_ID
 from services.notification.client_frames.handlers import BadFrame, type_of
 from tests.support.platform import text_payloads
 
@@ -17,7 +18,7 @@ def test_the_type_of_a_frame_is_its_tag() -> None:
 
 
 def test_an_error_names_the_frame_that_it_answers() -> None:
-    (payload,) = text_payloads(BadFrame.of(Wave(1), "invalid_id", "why").answer())
+    (payload,) = text_payloads(BadFrame.of(Wave(1), INVALID_ID, "why").answer())
     assert json.loads(payload) == {
         "type": "error",
         "code": "invalid_id",

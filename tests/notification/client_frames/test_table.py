@@ -6,11 +6,13 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from fanout.error_codes import ErrorCode
 from services.notification.client_frames.handlers import BadFrame, FrameContext, FrameHandlers, MalformedFrame
 from services.notification.client_frames.table import FrameTable
 from services.notification.session import Session
 from tests.support.sessions import session_of
 
+TOO_POLITE = ErrorCode("too_polite", "bows are not taken here")
 CONTEXT = cast("FrameContext", None)
 
 waves, bows = FrameHandlers(), FrameHandlers()
@@ -32,7 +34,7 @@ async def wave(_context: FrameContext, session: Session, frame: Wave) -> None:
 
 @bows.handles(Bow)
 async def bow(_context: FrameContext, _session: Session, frame: Bow) -> None:
-    raise BadFrame.of(frame, "too_polite", "nobody bows here")
+    raise BadFrame.of(frame, TOO_POLITE, "nobody bows here")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from fanout.error_codes import ALREADY_AUTHENTICATED
 from fanout.ids import check_device_id
 from services.notification.client_frames.handlers import BadFrame, FrameContext, FrameHandlers
 from services.notification.session import Session
@@ -29,4 +30,4 @@ class Auth(msgspec.Struct, frozen=True, tag="auth"):
 @handlers.handles(Auth)
 async def refuse_second_auth(_context: FrameContext, _session: Session, frame: Auth) -> None:
     """The session is authenticated already."""
-    raise BadFrame.of(frame, "already_authenticated", "this connection is authenticated")
+    raise BadFrame.of(frame, ALREADY_AUTHENTICATED, "this connection is authenticated")

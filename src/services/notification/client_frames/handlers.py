@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from fanout.error_codes import ErrorCode
 from fanout.ids import check_id
 from fanout.ports.bus import Bus
 from services.notification.housekeeping import Housekeeping
@@ -71,20 +72,25 @@ class ChannelFrame(msgspec.Struct, frozen=True):
 class BadFrame(Exception):  # noqa: N818 - it describes the frame
     """The frame is answered by `error`, and the connection stays open.
 
-    Attributes:
-        code: stable, for programs.
+    Args:
+        error: what is wrong, with the code for programs.
+        message: what is wrong, for people.
         frame_type: the `type` of the offending frame.
+
+    Attributes:
+        code: of the error.
+        frame_type: as given.
     """
 
-    def __init__(self, code: str, message: str, frame_type: str) -> None:
+    def __init__(self, error: ErrorCode, message: str, frame_type: str) -> None:
         super().__init__(message)
-        self.code = code
+        self.code = error.code
         self.frame_type = frame_type
 
     @classmethod
-    def of(cls, frame: msgspec.Struct, code: str, message: str) -> "BadFrame":
+    def of(cls, frame: msgspec.Struct, error: ErrorCode, message: str) -> "BadFrame":
         """The error of a frame that was decoded."""
-        return cls(code, message, type_of(type(frame)))
+        return cls(error, message, type_of(type(frame)))
 
     def answer(self) -> bytes:
         """The `error` frame. It names the offending type as `offending_type`, since `type` is its own."""

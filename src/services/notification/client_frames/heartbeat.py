@@ -5,9 +5,9 @@ from typing import Literal
 
 import msgspec
 
+from fanout.error_codes import WRONG_DEVICE, CloseCode
 from fanout.ids import check_id
 from services.notification.client_frames.handlers import BadFrame, FrameContext, FrameHandlers
-from services.notification.close_codes import UNAUTHENTICATED
 from services.notification.server_frames import server_frame
 from services.notification.session import Session
 
@@ -35,9 +35,9 @@ async def renew_session(context: FrameContext, session: Session, frame: Heartbea
     A session whose token has expired is ended.
     """
     if frame.device_id not in {None, session.device_id}:
-        raise BadFrame.of(frame, "wrong_device", "the heartbeat names another device than this connection's")
+        raise BadFrame.of(frame, WRONG_DEVICE, "the heartbeat names another device than this connection's")
     if session.identity.expires_at <= time.time():
-        session.end(UNAUTHENTICATED, "the token has expired")
+        session.end(CloseCode.UNAUTHENTICATED, "the token has expired")
         return
     session.client_state = frame.state
     session.focused_channel = frame.focused_channel

@@ -7,6 +7,7 @@ from typing import Any, Union
 import msgspec
 
 from fanout import InvalidId
+from fanout.error_codes import INVALID_FRAME, INVALID_ID, UNKNOWN_TYPE
 from services.notification.client_frames.handlers import (
     BadFrame,
     FrameContext,
@@ -55,11 +56,11 @@ class FrameTable:
         frame_type = _type_in(raw)
         if frame_type not in self.types:
             shown = frame_type[:_TYPE_IN_ERRORS]
-            raise BadFrame("unknown_type", f"no frame of type {shown!r} is known here", shown)
+            raise BadFrame(UNKNOWN_TYPE, f"no frame of type {shown!r} is known here", shown)
         try:
             frame: msgspec.Struct = self._decoder.decode(raw)
         except (msgspec.ValidationError, InvalidId) as error:
-            code = "invalid_id" if isinstance(error.__cause__ or error, InvalidId) else "invalid_frame"
+            code = INVALID_ID if isinstance(error.__cause__ or error, InvalidId) else INVALID_FRAME
             raise BadFrame(code, str(error), frame_type) from error
         return frame
 

@@ -7,6 +7,7 @@ import msgspec
 import structlog
 
 from fanout import Unavailable, text_frame
+from fanout.error_codes import NOT_A_MEMBER
 from fanout.events import Typing, typing_frame
 from fanout.subjects import typing as typing_subject
 from services.notification.client_frames.handlers import BadFrame, ChannelFrame, FrameContext, FrameHandlers
@@ -40,7 +41,7 @@ async def stop_typing(context: FrameContext, session: Session, frame: TypingStop
 async def _pass_on(context: FrameContext, session: Session, frame: ChannelFrame, *, typing: bool) -> None:
     channel_id, user_id = frame.channel_id, session.user_id
     if not context.registry.is_member(user_id, channel_id):
-        raise BadFrame.of(frame, "not_a_member", "only members of a channel type in it")
+        raise BadFrame.of(frame, NOT_A_MEMBER, "only members of a channel type in it")
     if not session.may_type():
         return
     local = text_frame(typing_frame(channel_id, user_id, typing=typing))
