@@ -5,7 +5,8 @@ from typing import Final
 from fanout import LaneProgress
 from fanout.lanes import Lane
 from fanout.ports.log import Log
-from fanout.subjects import MESSAGES, META
+from fanout.streams import INBOX_STREAMS
+from fanout.subjects import MESSAGES
 
 
 class DeliveredLanes:
@@ -18,7 +19,7 @@ class DeliveredLanes:
     def __init__(self, events: Log) -> None:
         self.progress: Final = LaneProgress()
         self._log = events
-        self._baseline = {MESSAGES: 0, META: 0}
+        self._baseline = dict.fromkeys(INBOX_STREAMS, 0)
 
     async def rebase(self) -> None:
         """Begin at the end of the streams, since the instance has no client whom an earlier event could concern.
@@ -43,4 +44,4 @@ class DeliveredLanes:
 
     def advance(self, lane: Lane, upto: int) -> None:
         """Record that every event of a lane up to a seq was delivered, or concerns no client here."""
-        self.progress.advance(lane.number, upto, plain=lane.stream == MESSAGES)
+        self.progress.advance(lane.number, upto, plain=lane.spec.plain)

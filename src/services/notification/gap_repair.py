@@ -1,13 +1,15 @@
 """Repair of gaps: events that the bus has lost are read from the log."""
 
 from collections.abc import Iterable
+from functools import partial
 
 import structlog
 
 from fanout import InboundBatch, InvalidEvent, message_frame, text_frame
 from fanout.lanes import Lane
 from fanout.ports.log import Log, Stored
-from fanout.subjects import MESSAGES, META, channel_of
+from fanout.streams import MEMBERSHIP_STREAMS
+from fanout.subjects import channel_of
 from services.notification.delivered_lanes import DeliveredLanes
 from services.notification.metrics import GAPS_REPAIRED
 from services.notification.stored_delivery import StoredDelivery
@@ -41,7 +43,7 @@ class GapRepair:
             upto: the seq of the last missing event.
             waiting: the batch and those that wait behind it. The gaps that they show are repaired by the same reading.
         """
-        if lane.stream == MESSAGES:
+        if lane.spec.plain:
             await self._apply_membership_changes(lane.part)
             await self._fill(lane, self._last_gap(lane, upto, waiting))
         else:
@@ -50,11 +52,12 @@ class GapRepair:
 
     async def _apply_membership_changes(self, part: int) -> None:
         """Apply all membership changes of a partition: one may be missing too, and decides who gets the messages."""
-        members = Lane(META, part)
-        newest = await retry_forever(lambda: self._log.last_seq(META), "finding the end of the membership changes")
-        if newest > self._lanes.upto(members):
-            await self._read_log(members, newest)
-            self._lanes.advance(members, newest)
+        for members in (Lane(stream, part) for stream in MEMBERSHIP_STREAMS):
+            end = partial(self._log.last_seq, members.stream)
+            newest = await retry_forever(end, "finding the end of the membership changes")
+            if newest > self._lanes.upto(members):
+                await self._read_log(members, newest)
+                self._lanes.advance(members, newest)
 
     def _last_gap(self, lane: Lane, upto: int, waiting: Iterable[InboundBatch]) -> int:
         """The seq to read up to, so that one reading repairs all the gaps of a lane in the waiting batches.
@@ -88,7 +91,7 @@ class GapRepair:
         channel = channel_of(stored.subject)
         try:
             event = stored.payload
-            if lane.stream == MESSAGES:
+            if lane.spec.sequenced:
                 event = message_frame(stored.seq, lane.part, channel, stored.payload)
             await self._delivery.deliver(lane, channel, event, text_frame(event))
         except InvalidEvent as error:

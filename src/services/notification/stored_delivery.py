@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from fanout.events import MemberLeft, decode_member_event
 from fanout.lanes import Lane
-from fanout.subjects import META
 from services.notification.delivered_lanes import DeliveredLanes
 from services.notification.metrics import STALE_DROPPED
 from services.notification.registry import Registry
@@ -61,7 +60,7 @@ class StoredDelivery:
         Raises:
             InvalidEvent: it is a membership event that cannot be read.
         """
-        if lane.stream == META:
+        if lane.spec.changes_memberships:
             await self._apply_membership(channel, event, frame)
         elif self._lanes.progress.is_repeat(event):
             STALE_DROPPED.inc()  # the log went back, and gave the message another seq
