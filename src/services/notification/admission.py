@@ -132,7 +132,7 @@ class Admission:
         if previous is not None and previous != session.instance_id:
             await self._end_older_session_on(previous, session)
         if not others:
-            await self._routing_barrier.announce_until_placed(session.user_id)
+            await self._routing_barrier.announce_until_confirmed(session.user_id)
 
     async def _add_to_registry(self, session: Session, place: ExitStack) -> None:
         async with self._first_user:

@@ -1,4 +1,4 @@
-"""Presence inside one process: leases and connections that end by themselves."""
+"""Presence inside one process."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +14,9 @@ from services.adapters.embedded.suspension import suspending
 @dataclass(slots=True)
 class _User:
     devices: dict[str, tuple[DeviceConnection, float]] = field(default_factory=dict)
-    """By device id: the connection, and when it ends."""
+    """By device id: the connection, and when its record ends."""
     instances: dict[str, float] = field(default_factory=dict)
-    """Where the user is, and until when."""
+    """The instances that the user is connected to, and when each record ends."""
 
     def forget_ended(self, now: float) -> None:
         self.devices = {device: held for device, held in self.devices.items() if held[1] > now}
@@ -28,7 +28,7 @@ class EmbeddedPresence:
     """The three ports of `fanout.ports.presence`, for services of the same process.
 
     Args:
-        clock: seconds, from any fixed point; it must not step back.
+        clock: seconds since any fixed point. It must not go back.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,7 +39,7 @@ class EmbeddedPresence:
         self._next_sweep = clock() + CONNECTION_TTL_S
 
     async def close(self) -> None:
-        """Give no more hints."""
+        """End all subscriptions to hints."""
         await self._hints.close()
 
     async def connect(self, connection: DeviceConnection) -> str | None:
@@ -109,7 +109,7 @@ class EmbeddedPresence:
         return {instance: lease for instance, (lease, _) in self._leases.items()}
 
     def _user(self, user_id: str) -> _User:
-        """What is recorded of a user and has not ended; a stranger is not kept by being asked for."""
+        """The records of a user that have not ended. Asking for an unknown user keeps nothing."""
         user = self._users.get(user_id) or _User()
         user.forget_ended(self._clock())
         return user
@@ -121,7 +121,7 @@ class EmbeddedPresence:
         user.instances[connection.instance_id] = ends
 
     def _sweep(self) -> None:
-        """Forget users whose records have all ended, once in a connection's time to live."""
+        """Remove users whose records have all ended, once in `CONNECTION_TTL_S`."""
         now = self._clock()
         if now < self._next_sweep:
             return
