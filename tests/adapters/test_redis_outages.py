@@ -269,11 +269,11 @@ async def test_a_watch_hears_again_after_an_error_that_nobody_expected(
     with capture_logs() as logs:
         await presence.announce([CAME])
         async with asyncio.timeout(PATIENCE_S):
-            while not any(entry["event"] == "the hints of presence are heard again" for entry in logs):
+            while not any(entry["event"] == "hints of presence are received again" for entry in logs):
                 await presence.announce([CAME])
                 await asyncio.sleep(0.02)
     said = [entry for entry in logs if entry["log_level"] == "error"]
-    assert [entry["event"] for entry in said] == ["the hints of presence are interrupted by an error of the program"]
+    assert [entry["event"] for entry in said] == ["no hints of presence are received for now: unexpected error"]
     while not heard.empty():
         heard.get_nowait()
     assert await _announce_until_heard(presence, heard) == CAME

@@ -142,11 +142,11 @@ async def test_only_older_connections_of_the_device_are_replaced(rig: Rig) -> No
     assert (newer.ending, other_device.ending) == (None, None)
 
 
-async def test_a_workers_word_is_handed_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    placed: list[RoutingConfirmed] = []
-    monkeypatch.setattr(rig.routing_barrier, "placed", placed.append)
+async def test_the_confirmation_of_a_worker_is_handed_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    confirmed: list[RoutingConfirmed] = []
+    monkeypatch.setattr(rig.routing_barrier, "confirm", confirmed.append)
     await rig.tell(RoutingConfirmed("w", ["alice"]))
-    await until(lambda: placed == [RoutingConfirmed("w", ["alice"])], "handed on")
+    await until(lambda: confirmed == [RoutingConfirmed("w", ["alice"])], "handed on")
 
 
 async def test_what_is_malformed_is_skipped(rig: Rig) -> None:

@@ -1,4 +1,4 @@
-"""Frames on real sockets: in order and whole, whoever writes them, and however slowly they are read."""
+"""Frames on real sockets: in order and whole, by either writer, at any speed of the reader."""
 
 import asyncio
 import random
