@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fanout_engine::Stored;
+use fanout_engine::StoredEvent;
 use fanout_nats::{Delivery, Fed, Intake, Lifts};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyIndexError;
@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use crate::arguments::Natural;
-use crate::stored::{StoredEvent, borrow_stored};
+use crate::stored::GivenEvent;
 
 /// A batch of stored events, in order, as the log delivered them.
 #[pyclass(frozen, module = "fanout._core")]
@@ -25,9 +25,10 @@ type Fields<'py> = (u64, Bound<'py, PyString>, Bound<'py, PyBytes>, u64, Bound<'
 impl Deliveries {
     /// A batch of events that no server delivered.
     #[staticmethod]
-    fn of(events: Vec<StoredEvent<'_>>) -> PyResult<Self> {
-        let events: Vec<Stored> = events.iter().map(borrow_stored).collect::<PyResult<_>>()?;
-        let events = events.into_iter().map(|(seq, subject, payload)| (seq, subject.as_bytes(), payload));
+    fn of(events: Vec<(Natural<u64>, Bound<'_, PyString>, Bound<'_, PyBytes>)>) -> PyResult<Self> {
+        let subjects: Vec<&str> = events.iter().map(|(_, subject, _)| subject.to_str()).collect::<PyResult<_>>()?;
+        let events = events.iter().zip(subjects);
+        let events = events.map(|((seq, _, payload), subject)| (seq.0, subject.as_bytes(), payload.as_bytes()));
         Ok(Self { deliveries: fanout_nats::Deliveries::of(events) })
     }
 
@@ -78,9 +79,13 @@ impl Deliveries {
 
 impl Deliveries {
     /// The events as the engine takes them. A channel that is no text is no id either: the engine refuses it.
-    pub fn events(&self) -> Vec<Stored<'_>> {
+    pub fn events(&self) -> Vec<StoredEvent<'_>> {
         let all = self.deliveries.iter();
-        all.map(|one| (one.seq, std::str::from_utf8(one.last_token()).unwrap_or_default(), one.payload)).collect()
+        all.map(|one| {
+            let channel = std::str::from_utf8(one.last_token()).unwrap_or_default();
+            StoredEvent { seq: one.seq, channel, payload: one.payload, also: None }
+        })
+        .collect()
     }
 
     fn last(&self) -> Option<Delivery<'_>> {
@@ -88,12 +93,12 @@ impl Deliveries {
     }
 }
 
-/// Events of a log as `Engine.route_messages` gets them.
+/// Events of a log as `Engine.route_stored` gets them.
 pub enum StoredEvents<'py> {
     /// As they were delivered.
     Delivered(Bound<'py, Deliveries>),
     /// One by one.
-    Given(Vec<StoredEvent<'py>>),
+    Given(Vec<GivenEvent<'py>>),
 }
 
 impl<'py> FromPyObject<'_, 'py> for StoredEvents<'py> {

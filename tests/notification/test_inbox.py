@@ -74,7 +74,7 @@ class World:
             body = Message(new_message_id(), CHANNEL, "bob", text, timestamp())
             payload = encode(MessageEvent(new_event_id(), "message.new", CHANNEL, Raw(encode(body))))
             seq = (await self.log.append(message(CHANNEL), payload, msg_id=new_event_id())).seq
-            assert not self._worker.route_messages(MESSAGES_LANE, 0, [(seq, CHANNEL, payload)])
+            assert not self._worker.route_stored("message.new", MESSAGES_LANE, 0, [(seq, CHANNEL, payload)])
         return await self.send(lost=lost)
 
     async def change(self, user: str, *, joins: bool, lost: bool = False, payload: bytes | None = None) -> None:
@@ -82,7 +82,7 @@ class World:
         self._version += 1
         payload = payload or encode(kind(new_event_id(), CHANNEL, user, timestamp(), self._version))
         seq = (await self.log.append(subject(CHANNEL), payload, msg_id=new_event_id())).seq
-        self._worker.route_stored(META_LANE, seq, CHANNEL, payload, also=user)
+        assert not self._worker.route_stored("member", META_LANE, 0, [(seq, CHANNEL, payload, user)])
         await self.send(lost=lost)
 
     async def mark(self) -> None:

@@ -32,7 +32,7 @@ class StoredBatch(Sequence[Stored]):
 
     def __init__(self, deliveries: Deliveries, published: Callable[[str], str] = str) -> None:
         self.deliveries = deliveries
-        """As `Engine.route_messages` takes them."""
+        """As `Engine.route_stored` takes them."""
         self._published = published
 
     @property

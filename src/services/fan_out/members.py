@@ -81,7 +81,9 @@ class Members:
         if self._partitions.holds(part):
             # The user gets the event too, a member of the channel or not, and so do the instances that have the user.
             lane = Lane(META, part).number
-            self._engine.route_stored(lane, stored.seq, event.channel_id, stored.payload, also=event.user_id)
+            routed = (stored.seq, event.channel_id, stored.payload, event.user_id)
+            if rejected := self._engine.route_stored("member", lane, part, [routed]):
+                raise InvalidEvent(rejected[0][1])
         # Before the change, because a list that is being loaded may be applied while the change waits.
         self._presence_applier.membership_changed(event.user_id)
         change = self._engine.join if isinstance(event, MemberJoined) else self._engine.leave

@@ -154,7 +154,7 @@ class Partitions:
 
     async def _handle(self, reader: PartitionReader, events: StoredBatch) -> None:
         part = reader.partition
-        rejected = self._engine.route_messages(Lane(MESSAGES, part).number, part, events.deliveries)
+        rejected = self._engine.route_stored("message.new", Lane(MESSAGES, part).number, part, events.deliveries)
         EVENTS_ROUTED.inc(len(events) - len(rejected))
         if rejected:
             await self._dead_letter(events, dict(rejected))

@@ -141,6 +141,8 @@ class Inbox:
         if verdict == "stale":
             STALE_DROPPED.inc(record.channel is not None)
             return
+        if record.kind is None:
+            skip("record", "its kind is not known here")
         if record.channel is not None:
             try:
                 await self._deliver_stored(lane, record.channel, record.event, record.frame)
