@@ -195,9 +195,8 @@ def _visits(whole: Logins) -> Table:
     return Table(
         "Logins beside the floor",
         "The floor is the least that a table of plain rows could do: one read and one write in a row of each of the "
-        "user's channels, the rows in rising order, with nothing else, in memory as the C library gives it. It is "
-        "measured in the same process, turn by turn with the logins. The engine asks the operating system for huge "
-        "pages, in which memory far apart is reached faster, so the floor is measured in those too.",
+        "user's channels, in rising order, measured in the same process in turn with the logins. The engine asks the "
+        "operating system for huge pages, in which memory far apart is reached faster; so does the last floor.",
         ["median", "fastest", "slowest", "of the floor"],
         rows,
         bars=[0],
@@ -226,16 +225,14 @@ def _alternatives(options: LoginOptions, others: dict[Kind, Logins]) -> Table:
 
 
 _LOOKUPS: Final = (
-    "One thread calls instances(channel) as fast as it can and times each call, while in another thread users come and "
-    "go without pause. Python's threads take turns, here of at most "
-    f"{units.duration(SWITCH_INTERVAL_S)} (sys.setswitchinterval), so what a call waits for is in its time: the "
-    "engine's locks, and the other thread's turn. Of a hundred calls, 99 took at most the time under p99."
+    "One thread calls instances(channel) as fast as it can, while in another thread users come and go without pause. "
+    f"Python's threads take turns, here of at most {units.duration(SWITCH_INTERVAL_S)}; a call waits for that and for "
+    "the engine's locks."
 )
 _LOOP: Final = (
-    "An asyncio event loop goes round with nothing to do, and each round is timed; the users come and go in a thread "
-    "of its pool (asyncio.to_thread), as in the services. A long round is a stall: whatever the loop serves waits as "
-    "long. Beside other work a second processor is busy with hashing, which has nothing to do with Fanout: stalls "
-    "there, and those alone, are the machine's, and are in the other lines too."
+    "An asyncio event loop goes round with nothing to do, while users come and go in a thread of its pool. A long "
+    "round is a stall. Other work is hashing, which has nothing to do with Fanout: stalls beside it, and alone, are "
+    "the machine's, and are in the other lines too."
 )
 
 

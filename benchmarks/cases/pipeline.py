@@ -12,10 +12,10 @@ from benchmarks.apart import Stages
 from benchmarks.case import Case, part
 from benchmarks.cases.planning import Costs
 from benchmarks.errors import DoesNotFitError, NumbersError
-from benchmarks.live.feed import EVENT_BYTES
 from benchmarks.live.pipeline.drains import WAYS, Drains, DrainsSettings, Way, drains
 from benchmarks.live.pipeline.latencies import KEPT_UP_S, AtRate, Latencies, LatencySettings, Spread, latencies
 from benchmarks.live.servers import find_program, nats_server, redis_server, workplace
+from benchmarks.live.stored_events import EVENT_BYTES
 from benchmarks.machine import available_bytes
 from benchmarks.report import Figure, Report, Row, Table, Target, at_least, at_most, distribution, exact, figures
 
@@ -208,12 +208,10 @@ def _draining(drained: Drains, targets: int) -> Table:
         rows.append(Row(name, cells, note))
     return Table(
         "Draining a stream",
-        f"A stream in files, in {drained.partitions} partitions, holds message events of {EVENT_BYTES} bytes, stored "
-        f"by blocks at {units.count(drained.stored_per_second)} a second. One process reads it to its end and "
-        f"publishes each event to {targets} instances, whose inboxes are one process more. The clock runs from the "
-        "first request for events until nats-server has every acknowledgement. After it, what each instance got is "
-        "read: every event was there, once, and in order. Ways take turns; the straightforward ones drain the "
-        "beginning of the same stream. Beside the rate is the processor time of each process for one event.",
+        f"A stream in files, in {drained.partitions} partitions, holds events of {EVENT_BYTES} bytes, stored at "
+        f"{units.count(drained.stored_per_second)} a second. One process reads it and publishes each event to "
+        f"{targets} instances, until nats-server has every acknowledgement. All got each, once, and in order. "
+        "Beside the rate is the processor time of each process for one event.",
         ["events, median", "slowest", "fastest", *(f"{name}, per event" for name in _PROCESSES.values())],
         rows,
         bars=[0],
@@ -230,12 +228,10 @@ def _latency(through: Latencies) -> Table:
 
     return Table(
         "From accept to socket",
-        "Messages are stored at equal distances in time, whatever became of those before: where the generator or the "
-        "log is late, the messages that should have gone meanwhile are late too, and that shows in the time since they "
-        "were due. Accepted is the moment of the log's answer that it holds the message, at which a user gets 202; a "
-        f"message that is at its reader before that took no time. {through.clients:,} clients, which are in "
-        f"{through.memberships:,} channels in all, read their sockets and look at the same clock. After it, every "
-        "client was found to have got every message of its channels, once and in order.",
+        "Messages are stored at equal distances in time, whatever became of those before: what is late shows in the "
+        "time since it was due. Accepted is the moment of the log's answer, at which a user gets 202; a message that "
+        f"is at its reader before that took no time. {through.clients:,} clients with {through.memberships:,} "
+        "memberships got every message of their channels, once and in order.",
         ["per second", *through.at_rates[0].moments.from_accept.percentiles, "longest"],
         [row for at in through.at_rates for row in _rows(at)],
         plots=[
@@ -280,10 +276,9 @@ def _processors(through: Latencies) -> Table:
         )
     return Table(
         "What took the processors",
-        "Processor time of each process on the clock, in per cent of one core, and what all others on this machine "
-        f"took, of one core too; at last how much of all {units.counted(through.at_rates[0].busy.cores, 'core')} was "
-        "in use. Where all are full, processes wait for each other, and latencies say as much about the machine as "
-        "about the tier.",
+        "Processor time of each process and of all others on this machine, in per cent of one core; at last how much "
+        f"of all {units.counted(through.at_rates[0].busy.cores, 'core')} was in use. Where all are full, latencies say "
+        "as much about the machine as about the tier.",
         [*names, "others", "of all cores"],
         rows,
     )
@@ -326,16 +321,15 @@ def quick(options: PipelineOptions) -> PipelineOptions:
 CASE: Final = Case(
     "pipeline",
     "Let a fan-out worker drain a stream, and send messages through the whole tier to WebSockets.\n\n"
-    "It starts a nats-server and a redis-server of its own, and the services as they are run. Draining beside the "
-    "straightforward way with the same libraries; then, at several rates, how long it takes from the moment that a "
-    "message is accepted until it reaches its readers. Everything that arrives is checked: once, and in order.",
+    "It starts a nats-server, a redis-server and the services as they are run. Draining beside the straightforward way "
+    "with the same libraries; then, at several rates, how long it takes from when a message is accepted until it "
+    "reaches its readers. Everything that arrives is checked: once, and in order.",
     PipelineOptions,
     run,
     quick,
     stages=2,
     background="A message is accepted when the log, a stream in nats-server, holds it in files. A fan-out worker reads "
-    "the stream, finds for each message the instances whose clients read its channel, and publishes it once to the "
-    "inbox of each; what came in one batch is acknowledged together, after it was published. An instance writes what "
-    "is in its inbox to the WebSockets of its clients. All are processes of this machine and share its cores, and so "
-    "do the generator of messages and the clients.",
+    "the stream and publishes each message once to the inbox of each instance whose clients read its channel; an "
+    "instance writes it to their WebSockets. All are processes of this machine and share its cores, and so do the "
+    "generator of messages and the clients.",
 )

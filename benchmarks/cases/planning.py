@@ -1,6 +1,7 @@
 """What hardware a deployment of the measured size takes, and one of another size."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -80,7 +81,7 @@ def ram_bytes(whole: Filled) -> float:
 
 
 class _Part(NamedTuple):
-    """One kind of process; None: not measured."""
+    """One kind of process: how many, and what they take together; None: not measured."""
 
     name: str
     number: int
@@ -98,127 +99,108 @@ def plan(population: Population, messages: float, whole: Filled, costs: Costs) -
         _instances(population, messages, whole, costs),
         *_others(messages, whole.entries / population.channels, costs),
     ]
-    rows = [
-        _row(part.name, str(part.number), [[part.cores], [part.ram], [part.disk], [part.bandwidth]], part.note)
-        for part in parts
-    ]
-    columns = [[getattr(part, what) for part in parts] for what in ("cores", "ram", "disk", "bandwidth")]
-    total = "What was not measured is not in it, nor is what the operating systems take: one core for each machine."
-    rows.append(_row("total", str(sum(part.number for part in parts)), columns, total))
+    total = "Without what was not measured, and without the operating systems: one core more for each machine."
+    rows = [_row(part.name, [part], part.note) for part in parts]
     return Table(
         "What to plan for",
         f"{population.shape()}, {messages:,.0f} messages of {EVENT_BYTES} bytes a second, each to "
         f"{units.digits(population.memberships / population.channels)} readers on "
-        f"{units.digits(whole.entries / population.channels)} instances on average. Memory and events of the workers "
-        "were measured by this run. What it did not measure says so; --figures FILE takes it from a report of fanout "
-        "bench sockets or pipeline that was written with --json on such a machine. Bandwidth is in and out, of the "
-        "events alone, by calculation. The disk of nats-server and of the store is for each day that is kept.",
+        f"{units.digits(whole.entries / population.channels)} instances on average. This run measured the workers' "
+        "memory and the engine's events; what it did not measure says so, and --figures FILE takes it from a report "
+        "that fanout bench sockets or pipeline wrote with --json on such a machine. Half of each core is left free. "
+        "Bandwidth is in and out, of the events alone, by calculation; the disk of the log and of the store is for "
+        "each day that is kept.",
         ["how many", "cores", "RAM", "disk", "bandwidth"],
-        rows,
+        [*rows, _row("total", parts, total)],
     )
 
 
-def _row(name: str, count: str, columns: list[list[float | None]], note: str) -> Row:
-    units_of: list[Unit] = ["count", "bytes", "bytes", "bytes/s"]
-    return Row(name, [count, *(_sum(unit, each) for unit, each in zip(units_of, columns, strict=True))], note)
+def _row(name: str, parts: list[_Part], note: str) -> Row:
+    cells = [
+        _sum("count", [part.cores for part in parts]),
+        _sum("bytes", [part.ram for part in parts]),
+        _sum("bytes", [part.disk for part in parts]),
+        _sum("bytes/s", [part.bandwidth for part in parts]),
+    ]
+    return Row(name, [Figure(sum(part.number for part in parts), "number"), *cells], note)
 
 
-def _sum(unit: Unit, values: list[float | None]) -> Cell:
+def _sum(unit: Unit, values: Sequence[float | None]) -> Cell:
     known = [value for value in values if value is not None]
     if not known:
         return "not measured here"
     total = Figure(sum(known), unit)
-    if not total.value:
-        return "none"
-    return total if len(known) == len(values) else f"at least {total}"
+    if len(known) < len(values):
+        return f"at least {total}"
+    return total if total.value else "none"
 
 
 def _workers(population: Population, messages: float, whole: Filled, costs: Costs) -> _Part:
-    snapshot, width = whole.snapshot, whole.entries / population.channels
-    each_s = max(1 / (whole.events_per_second or 1), costs.worker_s_per_message or 0)
-    busy = max(1, -int(-_HEADROOM * messages * each_s // 1))
-    count = busy + _LOST
-    source = (
-        "measured with its sockets"
-        if costs.worker_s_per_message
-        else ("of the engine alone, so a worker carries fewer; fanout bench pipeline measures it with its sockets")
-    )
-    restored = units.size(snapshot.restored_bytes) if snapshot else "not measured"
+    each_s = costs.worker_s_per_message or 1 / (whole.events_per_second or 1)
+    busy = max(1, math.ceil(_HEADROOM * messages * each_s))
+    number, width = busy + _LOST, whole.entries / population.channels
+    alone = "" if costs.worker_s_per_message else " by the engine alone, so fewer (fanout bench pipeline)"
     note = (
-        f"fanout serve fanout. {busy} for the load ({units.count(1 / each_s)} events/s of one core, {source}; half of "
-        f"it left free), one that may be lost and one that replaces it. Each holds the whole table: "
-        f"{units.size(whole.resident_bytes)}, at most {units.size(_most_bytes(whole))} while a snapshot is written or "
-        f"restored (restoring: {restored}), and {units.size(ram_bytes(whole))} with a quarter to spare and "
-        f"{units.size(PROCESS_BYTES)} for Python. Disk: twice the snapshot, the new one is written beside the old one."
+        f"fanout serve fanout: {busy} for the load, of which a core carries {units.count(1 / each_s)} events/s{alone}; "
+        f"one may be lost, and one be replaced meanwhile. RAM of each: {units.size(ram_bytes(whole))}, of which the "
+        f"table is {units.size(whole.resident_bytes)}, at most {units.size(_most_bytes(whole))} while a snapshot is "
+        f"written or restored; then a quarter to spare and {units.size(PROCESS_BYTES)} for Python. Disk: twice the "
+        "snapshot, since the new one is written beside the old one."
     )
-    disk = count * 2 * snapshot.file_bytes if snapshot else None
+    disk = number * 2 * whole.snapshot.file_bytes if whole.snapshot else None
     bandwidth = messages * EVENT_BYTES * (1 + width)
-    return _Part("fan-out workers", count, count, count * ram_bytes(whole), disk, bandwidth, note)
+    return _Part("fan-out workers", number, number, number * ram_bytes(whole), disk, bandwidth, note)
 
 
 def _instances(population: Population, messages: float, whole: Filled, costs: Costs) -> _Part:
-    count, readers = population.instances, population.memberships / population.channels
+    number, readers = population.instances, population.memberships / population.channels
     table = _instance_bytes(population, whole) if tells_of_memory(population) else None
-    connections, delivery = costs.instance_bytes_per_connection, costs.instance_s_per_delivery
-    ram = None if connections is None or table is None else count * table + population.users * connections
+    connection, delivery = costs.instance_bytes_per_connection, costs.instance_s_per_delivery
+    ram = None if connection is None or table is None else number * table + population.users * connection
     cores = None if delivery is None else _HEADROOM * messages * readers * delivery
-    said = ["fanout serve notification; each uses one core at most."]
-    if table is not None:
-        said.append(
-            f"About {units.size(table)} each for the table of its {units.digits(population.users / count)} users and "
-            "for Python: an estimate, twice the formula below."
-        )
-    else:
-        said.append("The table of so few users is not estimated.")
-    said.append("Connections and deliveries:")
-    said.append(f"{_source('sockets', connections, delivery)}; half of each core left free.")
+    estimate = f"about {units.size(table)} each, an estimate: twice the formula below" if table else "not estimated"
+    note = (
+        f"fanout serve notification, one core each at most. Table of its {units.digits(population.users / number)} "
+        f"users, and Python: {estimate}. Connections and deliveries: {_source('sockets', connection, delivery)}."
+    )
     if costs.instance_s_per_connection:
         seconds = units.duration(population.users * costs.instance_s_per_connection)
-        said.append(f"If all reconnect, that takes {seconds} of processor time.")
+        note += f" If all reconnect, that takes {seconds} of processor time."
     bandwidth = messages * EVENT_BYTES * (whole.entries / population.channels + readers)
-    return _Part("notification instances", count, cores, ram, 0, bandwidth, " ".join(said))
+    return _Part("notification instances", number, cores, ram, 0, bandwidth, note)
 
 
 def _others(messages: float, width: float, costs: Costs) -> list[_Part]:
-    """The parts of which the harness measures processor time at most; how many is a rule of thumb."""
+    """Those of which other benchmarks measure processor time at most; how many there are is a rule of thumb."""
     stored = messages * EVENT_BYTES
     daily = stored * _DAY_S
 
     def cores(each_s: float | None) -> float | None:
         return None if each_s is None else _HEADROOM * messages * each_s
 
-    gateway, nats = cores(costs.gateway_s_per_message), cores(costs.nats_s_per_message)
-    redis = cores(costs.redis_s_per_message)
-    through = f"Processor time: {_source('pipeline', costs.nats_s_per_message)}."
+    gateway, nats, redis = costs.gateway_s_per_message, costs.nats_s_per_message, costs.redis_s_per_message
+    of_nats = stored * (_REPLICAS + 2 + 2 * width)
     return [
-        _Part(
-            "gateways",
-            _PAIR,
-            gateway,
-            None,
-            0,
-            2 * stored,
-            f"Processor time of an accepted message and memory: {_source('accepting', costs.gateway_s_per_message)}.",
-        ),
-        _Part(
-            "message writers",
-            _PAIR,
-            None,
-            None,
-            daily,
-            2 * stored,
-            "Not measured by any benchmark; the disk is the store's.",
-        ),
+        _Part("gateways", _PAIR, cores(gateway), None, 0, 2 * stored, f"Cores: {_source('accepting', gateway)}."),
+        _Part("message writers", _PAIR, None, None, daily, 2 * stored, "The disk is the store's."),
         _Part(
             "nats-server",
             _REPLICAS,
-            nats,
+            cores(nats),
             None,
             _REPLICAS * daily,
-            stored * (_REPLICAS + 2 + 2 * width),
-            f"{through} Three replicas, each with the whole stream.",
+            of_nats,
+            f"Replicas, each with the whole log. Cores: {_source('pipeline', nats)}.",
         ),
-        _Part("redis-server", _PAIR, redis, None, None, 0, f"{through} One and its replica; memory is not measured."),
+        _Part(
+            "redis-server",
+            _PAIR,
+            cores(redis),
+            None,
+            None,
+            0,
+            f"One and its replica. Cores: {_source('pipeline', redis)}.",
+        ),
     ]
 
 

@@ -71,12 +71,11 @@ def _engine(options: RouteOptions, rates: Rates) -> Table:
     ]
     return Table(
         "The engine, by width, skew and threads",
-        f"The table holds {units.counted(options.channels, 'channel')}: few, and in constant use, so that everything "
-        "is in the processor's caches; fanout bench sizing measures a full table. Width is the number of instances "
-        "that a channel is on; skew is how unequal channels are: with 0 all get as many events, with 1 a few get most. "
-        "Events are validated, put into the batch of each instance, and the batches taken out: all of it is in the "
-        "time. A copy is an event for one instance. Threads use one engine at the same time, and their figures are "
-        "added up; what Python does between the engine's calls they do in turn.",
+        f"The table holds {units.counted(options.channels, 'channel')}: few, so that everything is in the processor's "
+        "caches; fanout bench sizing measures a full table. Width is the number of instances that a channel is on; "
+        "with skew 0 all channels get as many events, with 1 a few get most. Events are validated, put into batches, "
+        "and the batches taken out. A copy is an event for one instance. Threads use one engine; their figures are "
+        "added up.",
         ["lookups in batches", "single lookups", "events", "copies"],
         rows,
         plots=[_by_width({units.counted(n, "thread"): _points(rates["engine"], n) for n in options.threads})],
@@ -95,11 +94,9 @@ def _alternatives(rates: Rates) -> Table:
     columns += [f"events, engine by {TITLES['python']}", *(f"lookups, {TITLES[kind]}" for kind in KINDS)]
     return Table(
         "The alternatives",
-        "The same events through tables in plain Python dicts and in Cython, by one thread. In a table so small plain "
-        "dicts may look up faster than the engine; in a full table (fanout bench sizing) they do not. All validate "
-        "each event and make a batch for each instance; the contents of the batches were found equal. Theirs hold an "
-        "event and its length; the engine's hold the finished WebSocket frame, the channel and what shows a lost "
-        "batch as well.",
+        "The same events by one thread; the contents of the batches were found equal. In a table so small plain dicts "
+        "may look up faster than the engine; in a full table (fanout bench sizing) they do not. Batches of the engine "
+        "hold the finished WebSocket frame, the channel and what shows a lost batch as well.",
         columns,
         rows,
         plots=[_by_width({TITLES[kind]: _points(rates[kind], 1) for kind in KINDS})],

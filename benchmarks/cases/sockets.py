@@ -15,6 +15,7 @@ from benchmarks.case import Case, part
 from benchmarks.cases.planning import Costs
 from benchmarks.cases.sockets_tables import (
     BURST,
+    KIB,
     TELLING,
     Contest,
     Measured,
@@ -26,16 +27,27 @@ from benchmarks.cases.sockets_tables import (
     tables,
 )
 from benchmarks.errors import BenchError
-from benchmarks.live.sockets.audience import LEAST_CHANNELS, MOST_CHANNELS, Audience
-from benchmarks.live.sockets.figures import NAMES, SERVERS, IdleFigures, Server, Turn, Way
-from benchmarks.live.sockets.idling import SETTLING_S, idle, require_room_for_idle, room_for_idle
-from benchmarks.live.sockets.messages import LOADS, REACHES, LoadKind, Play, Reach
-from benchmarks.live.sockets.playing import Side, alternate, both_sides, require_room_to_play
+from benchmarks.live.sockets.channels import LEAST_CHANNELS, MOST_CHANNELS, Audience
+from benchmarks.live.sockets.figures import (
+    LOADS,
+    NAMES,
+    REACHES,
+    SERVERS,
+    IdleFigures,
+    LoadKind,
+    Play,
+    Reach,
+    Server,
+    Turn,
+    Way,
+)
+from benchmarks.live.sockets.idle import SETTLING_S, idle
+from benchmarks.live.sockets.limits import require_room_for_idle, require_room_to_play, room_for_idle
+from benchmarks.live.sockets.turns import Side, alternate, both_sides
 from benchmarks.report import Report, Target, at_least, at_most
 
 CONNECTIONS: Final = 20_000
 _FAN_OUT: Final = 4_000
-_KIB: Final = 1024
 _IDLE_LIMIT_KIB: Final = 16
 _LAST_LIMIT_S: Final = 60e-3
 _SINGLE_LIMIT: Final = 1.6
@@ -158,7 +170,7 @@ def _summary(asked: int, options: SocketsOptions, measured: Measured) -> str:
     fewer = f" No more than {held:,} of {asked:,} could be held, by the limit of open files." if held < asked else ""
     last = seconds_of_last(measured.last["service"])
     return (
-        f"An idle connection takes {units.digits(each / _KIB)} KiB of the service{few}.{fewer} One event to "
+        f"An idle connection takes {units.digits(each / KIB)} KiB of the service{few}.{fewer} One event to "
         f"{options.fan_out:,} sockets reaches the last after {units.duration(last)}. Per second of processor time "
         f"the service makes {units.times(ratio(measured.single))} as many deliveries of single events as "
         f"websockets.broadcast, and {units.times(ratio(measured.bursts))} as many in bursts of {BURST}."
@@ -185,7 +197,7 @@ def _planning(options: SocketsOptions, measured: Measured) -> Costs:
 def _targets(options: SocketsOptions, measured: Measured) -> list[Target]:
     fans = _large(options)
     many = options.judged and measured.idle["service"].connections >= TELLING
-    idle_kib = measured.idle["service"].each_bytes / _KIB
+    idle_kib = measured.idle["service"].each_bytes / KIB
     last, beside = seconds_of_last(measured.last["service"]), "beside websockets.broadcast"
     single, bursts = ratio(measured.single), ratio(measured.bursts)
     hot, even = (measured.floods[load]["service"] for load in ("hot", "even"))

@@ -5,14 +5,11 @@ the line of the access log are written to a file. The log that holds the message
 measured. The other route only decodes the same body and answers, which any gateway on this server has to do.
 """
 
-import asyncio
 import socket
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, Final, cast
 
 import msgspec
@@ -20,7 +17,8 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from benchmarks.errors import BenchError
-from benchmarks.live.children import Child, processor_seconds, stopped_after
+from benchmarks.live.processor_time import processor_seconds
+from benchmarks.processes import Leader, Worker
 from benchmarks.units import duration, times
 from fanout.api.messages import SendMessage, SentMessage
 from fanout.ports.log import Appended
@@ -83,12 +81,15 @@ def _route() -> Any:
 APPS: Final[dict[str, Callable[[], Any]]] = {"gateway": _gateway, "route": _route}
 
 
-async def _serve(name: str) -> None:
+def _serve(name: str, leader: Leader) -> None:
     configure_logging("json")
+    uvloop.run(_serve_until_left(name, leader))
+
+
+async def _serve_until_left(name: str, leader: Leader) -> None:
     async with serve_http(APPS[name](), Address("127.0.0.1", 0)) as address:
-        sys.stdout.write(f"{address.port}\n")
-        sys.stdout.flush()
-        await asyncio.Event().wait()
+        leader.send(address.port)
+        await leader.receive_async()
 
 
 class _Client(ExitStack):
@@ -126,17 +127,14 @@ def _check(connection: socket.socket) -> None:
         raise BenchError(f"a message was not accepted: {answer[:500]!r}")
 
 
-def measure(folder: Path) -> dict[str, float]:
+def measure() -> dict[str, float]:
     """Processor seconds for a message, by name of the application: the median of the rounds, which take turns."""
     token = sign(SECRET, "alice", ttl=3_600)
     with ExitStack() as stack:
         pids, clients, rounds = {}, {}, dict[str, list[float]]()
         for name in APPS:
-            command = [sys.executable, "-m", "benchmarks.live.accepting", name]
-            child = stack.enter_context(stopped_after(Child(name, command, folder, piped=True)))
-            if not child.process.stdout or not (port := child.process.stdout.readline()):
-                raise child.refused("does not serve")
-            pids[name], clients[name] = child.pid, stack.enter_context(_Client(int(port), token))
+            worker = stack.enter_context(Worker(name, _serve, name))
+            pids[name], clients[name] = worker.pid, stack.enter_context(_Client(worker.receive(int), token))
         for _ in range(1 + ROUNDS):
             for name, client in clients.items():
                 before = processor_seconds(pids[name])
@@ -146,11 +144,9 @@ def measure(folder: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        uvloop.run(_serve(sys.argv[1]))
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            taken = measure(Path(folder))
-        for name, seconds in taken.items():
-            sys.stdout.write(f"{name:8} {duration(seconds)} of processor time for a message\n")
-        sys.stdout.write(f"the gateway takes {times(taken['gateway'] / taken['route'])} what the route takes\n")
+    from benchmarks.live.accepting import measure as measured  # the workers import the functions by that name
+
+    taken = measured()
+    for name, seconds in taken.items():
+        sys.stdout.write(f"{name:8} {duration(seconds)} of processor time for a message\n")
+    sys.stdout.write(f"the gateway takes {times(taken['gateway'] / taken['route'])} what the route takes\n")

@@ -4,6 +4,7 @@ import hashlib
 import random
 from array import array
 from collections import Counter
+from collections.abc import Callable
 from time import sleep
 from typing import Any, Final
 
@@ -74,7 +75,7 @@ class _Memory:
     """What the engine and the process hold, looked at now and then."""
 
     def __init__(self, engine: Engine) -> None:
-        self._reads = (lambda: engine.stats()["bytes_total"], resident_bytes)
+        self._reads: tuple[Callable[[], int], ...] = (lambda: engine.stats()["bytes_total"], resident_bytes)
         self._seen: list[list[int]] = [[], []]
         self.look()
 

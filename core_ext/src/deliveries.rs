@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fanout_engine::StoredEvent;
-use fanout_nats::{Delivery, Fed, Intake, Lifts};
+use fanout_nats::{Delivery, Fed, Lifts};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
@@ -121,7 +121,7 @@ fn fields<'py>(py: Python<'py>, delivery: &Delivery<'_>) -> Fields<'py> {
 /// Where a subscription's deliveries wait to be fetched.
 #[pyclass(frozen, module = "fanout._core")]
 pub struct DeliveryBuffer {
-    intake: Arc<Mutex<Intake>>,
+    buffer: Arc<Mutex<fanout_nats::DeliveryBuffer>>,
 }
 
 #[pymethods]
@@ -129,63 +129,63 @@ impl DeliveryBuffer {
     #[new]
     #[pyo3(signature = (batch, *, ordered = false), text_signature = "(batch, *, ordered=False)")]
     fn new(batch: Natural<usize>, ordered: bool) -> Self {
-        Self { intake: Arc::new(Mutex::new(Intake::new(batch.0, ordered))) }
+        Self { buffer: Arc::new(Mutex::new(fanout_nats::DeliveryBuffer::new(batch.0, ordered))) }
     }
 
     /// Take in what a consumer delivers from now on, and nothing of another.
     #[pyo3(signature = (consumer, lifts = Vec::new()), text_signature = "($self, consumer, lifts=[])")]
     fn attach(&self, consumer: &str, lifts: Vec<(u64, u64)>) {
-        self.intake.lock().aim(consumer.as_bytes(), Lifts::new(lifts));
+        self.buffer.lock().attach(consumer.as_bytes(), Lifts::new(lifts));
     }
 
     /// Take in nothing until `attach` is called again.
     fn pause(&self) {
-        self.intake.lock().pause();
+        self.buffer.lock().pause();
     }
 
     /// Forget what was not taken out.
     fn clear(&self) {
-        self.intake.lock().clear();
+        self.buffer.lock().clear();
     }
 
     /// Take out what is there, up to the batch size; None where there is nothing.
     fn take(&self) -> Option<Deliveries> {
-        let deliveries = self.intake.lock().take()?;
+        let deliveries = self.buffer.lock().take()?;
         Some(Deliveries { deliveries })
     }
 
     fn __len__(&self) -> usize {
-        self.intake.lock().len()
+        self.buffer.lock().len()
     }
 
     /// Bytes of the payloads that wait.
     #[getter]
     fn bytes(&self) -> usize {
-        self.intake.lock().bytes()
+        self.buffer.lock().bytes()
     }
 
     /// The number of the consumer's last delivery.
     #[getter]
     fn order(&self) -> u64 {
-        self.intake.lock().order()
+        self.buffer.lock().order()
     }
 
     /// Why nothing more is taken in, None where it is.
     #[getter]
     fn error(&self) -> Option<String> {
-        self.intake.lock().doubt().map(|doubt| doubt.to_string())
+        self.buffer.lock().error().map(|error| error.to_string())
     }
 
     /// How many deliveries of the consumers at which it was attached have come in all.
     #[getter]
     fn received(&self) -> u64 {
-        self.intake.lock().received()
+        self.buffer.lock().received()
     }
 
     /// Where each of those that wait is answered.
     fn replies(&self) -> Vec<String> {
-        let intake = self.intake.lock();
-        let waiting = intake.batches().flat_map(fanout_nats::Deliveries::iter);
+        let buffer = self.buffer.lock();
+        let waiting = buffer.batches().flat_map(fanout_nats::Deliveries::iter);
         waiting.map(|one| String::from_utf8_lossy(one.reply).into_owned()).collect()
     }
 }
@@ -205,7 +205,7 @@ impl Splitter {
 
     /// Give a subscription's deliveries to a delivery buffer from now on.
     fn take(&self, sid: Natural<u64>, buffer: &DeliveryBuffer) {
-        self.splitter.lock().take(sid.0, buffer.intake.clone());
+        self.splitter.lock().take(sid.0, buffer.buffer.clone());
     }
 
     /// Give a subscription's deliveries to the library again.

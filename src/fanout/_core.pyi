@@ -230,7 +230,7 @@ class Engine:
         """Stop routing a lane. Unknown lanes are fine."""
     def route_stored(
         self,
-        kind: Literal["message.new", "member"],
+        kind: str,
         lane: int,
         part: int,
         events: Deliveries | Sequence[tuple[int, str, bytes] | tuple[int, str, bytes, str | None]],
