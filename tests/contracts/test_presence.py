@@ -84,22 +84,18 @@ EMBEDDED: dict[str, type[EmbeddedPresence]] = {"embedded": EmbeddedPresence, "fa
 
 @pytest.fixture(params=["embedded", "faulty", "redis", "redis with a prefix"])
 def kind(request: pytest.FixtureRequest) -> str:
-    chosen: str = request.param
-    return chosen
+    return str(request.param)
 
 
 @pytest.fixture
-def server(request: pytest.FixtureRequest, kind: str) -> str | None:
-    if kind in EMBEDDED:
-        return None
-    url: str = request.getfixturevalue("redis_url")
-    return url
+def server(request: pytest.FixtureRequest, kind: str) -> str:
+    return "" if kind in EMBEDDED else str(request.getfixturevalue("redis_url"))
 
 
 @pytest.fixture
-async def world(server: str | None, kind: str) -> AsyncIterator[World]:
+async def world(server: str, kind: str) -> AsyncIterator[World]:
     prefix = "blue" if kind == "redis with a prefix" else ""
-    world = EmbeddedWorld(EMBEDDED[kind]) if server is None else await RedisWorld.open(server, prefix)
+    world = EmbeddedWorld(EMBEDDED[kind]) if not server else await RedisWorld.open(server, prefix)
     for instance_id in ("notif-1", "notif-2"):
         await world.presence.lease(_lease(instance_id))
     yield world
