@@ -20,7 +20,7 @@ from services.notification.frames import (
     error_frame,
     server_frame,
 )
-from tests.support.platform import text_payloads
+from tests.support.harness import text_payloads
 
 DEVICE = new_device_id()
 JSON = st.recursive(

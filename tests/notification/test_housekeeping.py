@@ -21,7 +21,7 @@ from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Session
 from services.runtime.tasks import Tasks
 from tests.support.faulty import FaultyPresence
-from tests.support.platform import Client
+from tests.support.harness import Client
 
 
 class Presence(FaultyPresence):

@@ -13,7 +13,7 @@ from services.notification.session import (
     Ending,
     Session,
 )
-from tests.support.platform import Client
+from tests.support.harness import Client
 
 
 class Clock:
