@@ -12,7 +12,7 @@ from services.notification.authentication import Authentication
 from services.notification.capacity import Capacity
 from services.notification.refusals import Refused
 from services.notification.registry import Registry
-from tests.support.platform import Client
+from tests.support.harness import Client
 
 
 class Verifier:

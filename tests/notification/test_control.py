@@ -27,8 +27,8 @@ from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Session
 from services.runtime.tasks import Tasks
 from tests.support.faulty import FaultyBus, FaultyPresence
+from tests.support.harness import Client
 from tests.support.observing import until
-from tests.support.platform import Client
 
 
 class Rig:

@@ -19,7 +19,7 @@ from services.notification.registry import Registry
 from services.notification.stored_delivery import StoredDelivery
 from services.runtime.membership_order import MembershipOrder
 from tests.support.faulty import FaultyLog, faulty_log
-from tests.support.platform import Client
+from tests.support.harness import Client
 from tests.support.sessions import session_of
 
 GENERAL = "general"

@@ -26,8 +26,8 @@ from services.runtime.membership_order import MembershipOrder
 from services.runtime.skipping import MESSAGES_SKIPPED
 from services.runtime.tasks import Tasks
 from tests.support.faulty import FaultyBus, FaultyLog, faulty_log
+from tests.support.harness import Client
 from tests.support.observing import until
-from tests.support.platform import Client
 
 INSTANCE = "notif-1"
 CHANNEL = "general"

@@ -3,7 +3,7 @@
 import json
 
 from services.notification.server_frames import server_frame
-from tests.support.platform import text_payloads
+from tests.support.harness import text_payloads
 
 
 def test_a_server_frame_leaves_out_what_is_none() -> None:

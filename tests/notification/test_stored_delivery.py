@@ -17,7 +17,7 @@ from services.notification.metrics import STALE_DROPPED
 from services.notification.registry import Registry
 from services.notification.stored_delivery import StoredDelivery
 from services.runtime.membership_order import MembershipOrder
-from tests.support.platform import Client
+from tests.support.harness import Client
 from tests.support.sessions import session_of
 
 GENERAL = "general"

@@ -8,7 +8,7 @@ from services.notification.client_frames.concerns import CLIENT_FRAMES
 from services.notification.client_frames.handlers import FrameContext
 from services.notification.registry import Registry
 from services.notification.session import Session
-from tests.support.platform import Client
+from tests.support.harness import Client
 from tests.support.sessions import session_of
 
 DELIVERED = 7

@@ -2,7 +2,7 @@
 
 from fanout.ports.authenticator import Identity
 from services.notification.session import Session
-from tests.support.platform import Client
+from tests.support.harness import Client
 
 
 def session_of(user_id: str, *, expires_at: float = 4e9, instance_id: str = "notif-1") -> Session:

@@ -6,7 +6,7 @@ import msgspec
 
 from fanout.error_codes import INVALID_ID
 from services.notification.client_frames.handlers import BadFrame, type_of
-from tests.support.platform import text_payloads
+from tests.support.harness import text_payloads
 
 
 class Wave(msgspec.Struct, frozen=True, tag="hand.wave"):

@@ -110,7 +110,7 @@ def text_payloads(frames: bytes) -> list[bytes]:
     return payloads
 
 
-class Platform:
+class Harness:
     """A small system: any number of workers and instances, channels, and clients."""
 
     def __init__(self, stack: AsyncExitStack, log: Log, memberships: SqliteMemberships) -> None:
@@ -208,23 +208,23 @@ class Platform:
 
 
 @asynccontextmanager
-async def platform(folder: Path, *, partitions: int = 4) -> AsyncIterator[Platform]:
-    """A platform with no worker and no instance yet."""
+async def running_harness(folder: Path, *, partitions: int = 4) -> AsyncIterator[Harness]:
+    """A harness with no worker and no instance yet."""
     log = await EmbeddedLog.open(None, partitions=partitions, longest=2 * MAX_BATCH)  # as if its limit had been higher
     try:
-        async with platform_over(log, folder) as built:
+        async with harness_over(log, folder) as built:
             yield built
     finally:
         await log.close()
 
 
 @asynccontextmanager
-async def platform_over(log: Log, folder: Path) -> AsyncIterator[Platform]:
-    """A platform over a log that is open, with no worker and no instance yet."""
+async def harness_over(log: Log, folder: Path) -> AsyncIterator[Harness]:
+    """A harness over a log that is open, with no worker and no instance yet."""
     memberships = await SqliteMemberships.open(folder / "memberships.db")
     try:
         async with AsyncExitStack() as stack:
-            built = Platform(stack, log, memberships)
+            built = Harness(stack, log, memberships)
             yield built
         assert not built.failures
     finally:
