@@ -114,8 +114,8 @@ def tables(options: LoginOptions) -> list[Held]:
     """
     if options.visit > options.population.channels:
         raise NumbersError(
-            "a user is in a channel once, so there must be at least as many channels as the user is in: "
-            f"--channels {options.population.channels} is less than --visit {options.visit}"
+            "a user is in a channel once, so there must be at least as many channels as the user is in: --channels "
+            f"{options.population.channels} is less than --visit {options.visit}"
         )
     return [Held("engine", options.measured), *(Held(kind, options.measured_alternatives) for kind in KINDS)]
 
@@ -216,8 +216,8 @@ def _alternatives(options: LoginOptions, others: dict[Kind, Logins]) -> Table:
     return Table(
         "The alternatives",
         f"The median of the same visits in tables of {options.measured_alternatives.shape()}: the engine's, one of "
-        "plain Python dicts and one in Cython, and how many times the engine's each takes; all calls returned the same "
-        f"in each.{small}",
+        "plain Python dicts and one in Cython, and how many times the engine's each takes; all calls returned the "
+        f"same in each.{small}",
         [TITLES[kind] for kind in KINDS] + [f"{TITLES[kind]}, ratio" for kind in KINDS[1:]],
         rows,
         bars=[0, 1, 2],
@@ -248,7 +248,7 @@ def _watched(title: str, text: str, seen: dict[str, Distribution]) -> Table:
         )
         for scene, of in seen.items()
     ]
-    plot = distribution(title, "us", {_SCENES[scene]: of.curve for scene, of in seen.items()})
+    plot = distribution(title, "us", {_SCENES[scene]: of.curve for scene, of in seen.items()}, 1e6)
     columns = [*seen["alone"].percentiles, "longest", "over 1 ms, per second", "timed"]
     return Table(title, text, columns, rows, plots=[plot])
 

@@ -141,11 +141,12 @@ def _workers(population: Population, messages: float, whole: Filled, costs: Cost
     number, width = busy + _LOST, whole.entries / population.channels
     alone = "" if costs.worker_s_per_message else " by the engine alone, so fewer (fanout bench pipeline)"
     note = (
-        f"fanout serve fanout: {busy} for the load, of which a core carries {units.count(1 / each_s)} events/s{alone}; "
-        f"one may be lost, and one be replaced meanwhile. RAM of each: {units.size(ram_bytes(whole))}, of which the "
-        f"table is {units.size(whole.resident_bytes)}, at most {units.size(_most_bytes(whole))} while a snapshot is "
-        f"written or restored; then a quarter to spare and {units.size(PROCESS_BYTES)} for Python. Disk: twice the "
-        "snapshot, since the new one is written beside the old one."
+        f"fanout serve fanout: {busy} for the load, of which a core carries {units.count(1 / each_s)} "
+        f"events/s{alone}; one may be lost, and one be replaced meanwhile. RAM of each: "
+        f"{units.size(ram_bytes(whole))}, of which the table is {units.size(whole.resident_bytes)}, at most "
+        f"{units.size(_most_bytes(whole))} while a snapshot is written or restored; then a quarter to spare and "
+        f"{units.size(PROCESS_BYTES)} for Python. Disk: twice the snapshot, since the new one is written beside the "
+        "old one."
     )
     disk = number * 2 * whole.snapshot.file_bytes if whole.snapshot else None
     bandwidth = messages * EVENT_BYTES * (1 + width)
@@ -247,10 +248,10 @@ def another_deployment(population: Population, whole: Filled) -> Table:
     user, channel = map(units.size, formula)
     on_top = _most_bytes(whole) / whole.resident_bytes - 1
     text = (
-        f"table = users online x {user} + channels x {channel}. This is the table, and not the RAM to plan for, "
-        f"which is RAM = table x {units.digits(1 + on_top)} x {_SPARE} + {units.size(PROCESS_BYTES)}: at this size, "
-        f"writing a snapshot or restoring it takes up to {units.digits(100 * on_top)} % on top; then a quarter to "
-        f"spare, and {units.size(PROCESS_BYTES)} for Python and the service. The formula holds where a user has about "
+        f"table = users online x {user} + channels x {channel}. This is the table, and not the RAM to plan for, which "
+        f"is RAM = table x {units.digits(1 + on_top)} x {_SPARE} + {units.size(PROCESS_BYTES)}: at this size, writing "
+        f"a snapshot or restoring it takes up to {units.digits(100 * on_top)} % on top; then a quarter to spare, and "
+        f"{units.size(PROCESS_BYTES)} for Python and the service. The formula holds where a user has about "
         f"{units.digits(population.memberships / population.users)} channels and a channel about "
         f"{units.digits(population.memberships / population.channels)} members, as here, from half to twice this "
         "size; it says too little for much smaller tables, and too much for much larger ones. For another density, "

@@ -96,9 +96,9 @@ def _require(options: SocketsOptions) -> None:
         raise BenchError(f"--channels must be at least {LEAST_CHANNELS}: events go to channels of all sizes")
     if options.channels > MOST_CHANNELS:
         raise BenchError(
-            f"--channels {options.channels} are too many for each of so many connections: all of them would be entered "
-            f"while clients wait to be admitted; take --channels {MOST_CHANNELS} at most (fanout bench login has one "
-            "user of more)"
+            f"--channels {options.channels} are too many for each of so many connections: all of them would be "
+            f"entered while clients wait to be admitted; take --channels {MOST_CHANNELS} at most (fanout bench login "
+            "has one user of more)"
         )
     require_room_to_play(options.fan_out)
     if options.connections:
@@ -159,8 +159,8 @@ def _summary(asked: int, options: SocketsOptions, measured: Measured) -> str:
     last = seconds_of_last(measured.last["service"])
     return (
         f"An idle connection takes {units.digits(each / KIB)} KiB of the service{few}.{fewer} One event to "
-        f"{options.fan_out:,} sockets reaches the last after {units.duration(last)}. Per second of processor time "
-        f"the service makes {units.times(ratio(measured.single))} as many deliveries of single events as "
+        f"{options.fan_out:,} sockets reaches the last after {units.duration(last)}. Per second of processor time the "
+        f"service makes {units.times(ratio(measured.single))} as many deliveries of single events as "
         f"websockets.broadcast, and {units.times(ratio(measured.bursts))} as many in bursts of {BURST}."
     )
 

@@ -12,7 +12,7 @@ from benchmarks.live.sockets.figures import NAMES, SERVERS, IdleFigures, Server,
 from benchmarks.live.sockets.messages import LOADS, LoadKind, Reach
 from benchmarks.live.sockets.opening import AT_ONCE
 from benchmarks.live.sockets.playing import NAP_S
-from benchmarks.report import Cell, Figure, Plot, Row, Table, distribution, figures, thinned
+from benchmarks.report import Cell, Figure, Plot, Row, Table, distribution, figures
 
 BURST: Final = 8
 """Events that are sent to the same sockets at once."""
@@ -118,7 +118,7 @@ def _told(turns: list[Turn], told: dict[str, float]) -> list[Cell]:
 
 
 def _delay_plot(title: str, lines: dict[str, list[Turn]]) -> Plot:
-    return distribution(title, "ms", {name: thinned(_delays(turns).curve(), 1e-6) for name, turns in lines.items()})
+    return distribution(title, "ms", {name: _delays(turns).curve() for name, turns in lines.items()}, 1e-6)
 
 
 def _idle(asked: int, channels: int, idle: dict[Server, IdleFigures]) -> Table:
@@ -153,8 +153,9 @@ def _last(fan_out: int, contest: Contest) -> Table:
     told = shares(*contest.values())
     return Table(
         f"One event to {fan_out:,} sockets",
-        "From when the batch with the event is published until the last client has the last byte. The clients read one "
-        f"socket after another in one process, and look for more each {units.duration(NAP_S)}: both are part of it.",
+        "From when the batch with the event is published until the last client has the last byte. The clients read "
+        f"one socket after another in one process, and look for more each {units.duration(NAP_S)}: both are part of "
+        "it.",
         [*told, "events"],
         [Row(NAMES[server], _told(contest[server], told)) for server in SERVERS],
         plots=[_delay_plot("Until the last has it", {NAMES[server]: contest[server] for server in SERVERS})],
@@ -194,8 +195,8 @@ def _fairness(fan_out: int, measured: Measured) -> Table:
     return Table(
         "A small channel beside a load",
         "Five clients in a process of their own read a channel that gets an event every 20 ms; the delay is from when "
-        f"that was due until the last of the five has it. Of the load, two rounds of {fan_out:,} deliveries are always "
-        "under way.",
+        f"that was due until the last of the five has it. Of the load, two rounds of {fan_out:,} deliveries are "
+        "always under way.",
         [*told, "events", "deliveries of the load, by the clock"],
         rows,
         plots=[_delay_plot("Delay beside a load", {_LOADS[load]: measured.floods[load]["service"] for load in LOADS})],

@@ -20,7 +20,6 @@ from benchmarks.histogram import Histogram
 from benchmarks.measure.fill import bring_online
 from benchmarks.measure.logins import INSTANCE
 from benchmarks.population import Population
-from benchmarks.report import thinned
 from fanout import Engine
 
 SWITCH_INTERVAL_S: Final = 50e-6
@@ -47,7 +46,7 @@ class Distribution(msgspec.Struct, frozen=True):
     over_ms_per_second: float
     """How many took longer than a millisecond, for each second that was watched."""
     curve: list[tuple[float, float]]
-    """Points (share of all, microseconds), as many as a plot shows."""
+    """Points (share of all, seconds)."""
 
 
 class Beside(msgspec.Struct, frozen=True):
@@ -178,5 +177,5 @@ def described(counted: Histogram) -> Distribution:
         percentiles={f"p{share * 100:g}": counted.percentile(share) / 1e9 for share in PERCENTILES},
         longest=counted.longest / 1e9,
         over_ms_per_second=counted.longer_than(_MS_IN_NS) / max(counted.total / 1e9, 1e-9),
-        curve=thinned(counted.curve(), 1e-3),
+        curve=[(share, taken / 1e9) for share, taken in counted.curve()],
     )
