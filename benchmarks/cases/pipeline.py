@@ -12,10 +12,10 @@ from benchmarks.apart import Stages
 from benchmarks.case import Case, part
 from benchmarks.cases.planning import Costs
 from benchmarks.errors import DoesNotFitError, NumbersError
-from benchmarks.live.feed import EVENT_BYTES
 from benchmarks.live.pipeline.drains import Drains, DrainsSettings, Way, drains
 from benchmarks.live.pipeline.latencies import KEPT_UP_S, AtRate, Latencies, LatencySettings, latencies
 from benchmarks.live.servers import find_program, nats_server, redis_server, workplace
+from benchmarks.live.stored_events import EVENT_BYTES
 from benchmarks.machine import available_bytes
 from benchmarks.report import Figure, Report, Row, Table, Target, at_least, at_most, distribution, exact, figures
 

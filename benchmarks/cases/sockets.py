@@ -27,11 +27,23 @@ from benchmarks.cases.sockets_tables import (
     tables,
 )
 from benchmarks.errors import BenchError
-from benchmarks.live.sockets.audience import LEAST_CHANNELS, MOST_CHANNELS, Audience
-from benchmarks.live.sockets.figures import NAMES, SERVERS, IdleFigures, Server, Turn, Way
-from benchmarks.live.sockets.idling import SETTLING_S, idle, require_room_for_idle, room_for_idle
-from benchmarks.live.sockets.messages import LOADS, REACHES, LoadKind, Play, Reach
-from benchmarks.live.sockets.playing import Side, alternate, both_sides, require_room_to_play
+from benchmarks.live.sockets.channels import LEAST_CHANNELS, MOST_CHANNELS, Audience
+from benchmarks.live.sockets.figures import (
+    LOADS,
+    NAMES,
+    REACHES,
+    SERVERS,
+    IdleFigures,
+    LoadKind,
+    Play,
+    Reach,
+    Server,
+    Turn,
+    Way,
+)
+from benchmarks.live.sockets.idle import SETTLING_S, idle
+from benchmarks.live.sockets.limits import require_room_for_idle, require_room_to_play, room_for_idle
+from benchmarks.live.sockets.turns import Side, alternate, both_sides
 from benchmarks.report import Report, Target, at_least, at_most
 
 CONNECTIONS: Final = 20_000

@@ -8,10 +8,9 @@ import msgspec
 
 from benchmarks import units
 from benchmarks.histogram import Histogram
-from benchmarks.live.sockets.figures import NAMES, SERVERS, IdleFigures, Server, Turn, Way
-from benchmarks.live.sockets.messages import LOADS, LoadKind, Reach
-from benchmarks.live.sockets.opening import AT_ONCE
-from benchmarks.live.sockets.playing import NAP_S
+from benchmarks.live.sockets.figures import LOADS, NAMES, SERVERS, IdleFigures, LoadKind, Reach, Server, Turn, Way
+from benchmarks.live.sockets.turns import NAP_S
+from benchmarks.live.websocket_opening import AT_ONCE
 from benchmarks.report import Cell, Figure, Plot, Row, Table, distribution, figures
 
 BURST: Final = 8

@@ -10,10 +10,9 @@ from benchmarks import units
 from benchmarks.apart import Stages
 from benchmarks.case import Case, part
 from benchmarks.errors import DoesNotFitError
-from benchmarks.live.servers import workplace
+from benchmarks.live.stalls.loop_lag import LIMIT_S, Stalls
 from benchmarks.live.stalls.scenes import Scene, scenes
 from benchmarks.live.stalls.stores import StallsSettings
-from benchmarks.live.stalls.watching import LIMIT_S, Stalls
 from benchmarks.machine import available_bytes
 from benchmarks.report import Cell, Figure, Report, Row, Table, Target, at_most, exact
 
@@ -55,8 +54,7 @@ def run(options: StallsOptions, stages: Stages) -> Report:
     _require_room(options)
     size = f"rosters of {options.users:,} users, and a user of {options.channels:,} channels"
     progress = stages(size)
-    with workplace() as folder:
-        played = scenes(StallsSettings(options.users, options.channels, options.rounds), folder, progress)
+    played = scenes(StallsSettings(options.users, options.channels, options.rounds), progress)
     progress(1.0, "")
     name, worst = max(played.items(), key=lambda item: item[1].loop.longest)
     work = max(scene.loop.longest_work for scene in played.values())

@@ -1,4 +1,4 @@
-"""A fan-out worker that drains the stream: the services' own data path, over a table that was filled beforehand."""
+"""A fan-out worker that drains the stream: the service's own data path, over a table that was filled before."""
 
 import asyncio
 import time
@@ -10,9 +10,9 @@ import uvloop
 from nats.aio.client import Client
 
 from benchmarks.errors import BenchError
-from benchmarks.live.children import processor_seconds
-from benchmarks.live.feed import PARTITIONS, Feed
-from benchmarks.live.parts import Stage
+from benchmarks.live.processor_time import Stopwatch
+from benchmarks.live.stored_events import PARTITIONS, StoredEvents
+from benchmarks.processes import Leader
 from fanout import Engine
 from fanout.subjects import MESSAGES
 from services.adapters.embedded.deployment import EmbeddedDeployment
@@ -26,7 +26,7 @@ from services.runtime.tasks import Tasks
 
 LOOK_EVERY_S: Final = 0.005
 STALLED_S: Final = 30.0
-"""Without any progress: that is no slow machine."""
+"""A drain that makes no progress for so long is stuck, and not slow."""
 
 
 class DrainSettings(msgspec.Struct, frozen=True):
@@ -34,14 +34,14 @@ class DrainSettings(msgspec.Struct, frozen=True):
 
     url: str
     """Of nats-server."""
-    feed: Feed
+    stored: StoredEvents
     """What the stream holds."""
     instances: list[str]
     """Each event goes to all of them."""
     watched: dict[str, int]
-    """Other processes whose processor time is taken too: their numbers, by name."""
-    joined_acks: bool = False
-    """Of the straightforward way: acknowledge a fetch by its last event, and not each event."""
+    """Other processes whose processor time is read too: process ids by name."""
+    ack_per_fetch: bool = False
+    """Whether the naive consumer acknowledges the last event of each fetch instead of each event."""
 
 
 class Drained(msgspec.Struct, frozen=True):
@@ -58,7 +58,7 @@ class Drained(msgspec.Struct, frozen=True):
         return self.events / self.seconds
 
 
-def drain(settings: DrainSettings, stage: Stage) -> Drained:
+def drain(settings: DrainSettings, _leader: Leader) -> Drained:
     """Claim all partitions and read them to their end, as a worker of the service does.
 
     Raises:
@@ -66,51 +66,37 @@ def drain(settings: DrainSettings, stage: Stage) -> Drained:
     """
     configure_logging("json", "warning", service="fanout")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_drain(settings, stage))
+        return runner.run(_drain(settings))
 
 
-class Clock:
-    """Time on the wall and of the processors since it was made."""
-
-    def __init__(self, watched: dict[str, int]) -> None:
-        self._watched = watched
-        self._before = self._processor()
-        self._began = time.perf_counter()
-
-    def read(self, events: int) -> Drained:
-        """What has passed."""
-        seconds = time.perf_counter() - self._began
-        taken = {name: after - self._before[name] for name, after in self._processor().items()}
-        return Drained(events, seconds, taken)
-
-    def _processor(self) -> dict[str, float]:
-        return {"worker": time.process_time()} | {name: processor_seconds(pid) for name, pid in self._watched.items()}
-
-
-async def _drain(settings: DrainSettings, stage: Stage) -> Drained:
+async def _drain(settings: DrainSettings) -> Drained:
     nc = await connect(settings.url, name="fanout bench worker")
-    engine, failures = table(settings), list[BaseException]()
+    engine, failures = filled_engine(settings), list[BaseException]()
     log = await NatsLog.open(nc, EmbeddedDeployment("bench"), partitions=PARTITIONS)
     publisher = Publisher(engine, NatsBus(nc))
     async with Tasks(failures.append) as tasks:
         partitions = Partitions("bench", engine, log, publisher, tasks)
         tasks.start(publisher.run(), "publisher")
-        stage.ready()
-        clock = Clock(settings.watched)
+        stopwatch = start_stopwatch(settings)
         await asyncio.gather(*map(partitions.claim, range(log.partitions)))
-        wanted = settings.feed.events * len(settings.instances)
+        wanted = settings.stored.events * len(settings.instances)
         await until_none("event is routed", lambda: _unrouted(engine, wanted, failures))
         await until_none("acknowledgement is taken", lambda: _unacknowledged(nc))
-        drained = clock.read(settings.feed.events)
+        elapsed = stopwatch.read()
     await nc.close()
-    return drained
+    return Drained(settings.stored.events, elapsed.seconds, elapsed.processor)
 
 
-def table(settings: DrainSettings) -> Engine:
-    """One user on each instance, in every channel: so each event has all instances as its targets."""
+def start_stopwatch(settings: DrainSettings) -> Stopwatch:
+    """Measure this process, as the worker, and those watched."""
+    return Stopwatch({"worker": 0} | settings.watched)
+
+
+def filled_engine(settings: DrainSettings) -> Engine:
+    """One user on each instance, in every channel: so each event goes to all instances."""
     engine = Engine()
     for at, instance in enumerate(settings.instances):
-        engine.user_online(f"user-{at}", instance, settings.feed.names)
+        engine.user_online(f"user-{at}", instance, settings.stored.names)
     return engine
 
 
@@ -118,11 +104,11 @@ async def until_none(what: str, left: Callable[[], Awaitable[int]]) -> None:
     """Wait until nothing is left, however long it takes, as long as it becomes less.
 
     Args:
-        what: is done with what is left, for the error's text: one of it "is done".
-        left: how much it is.
+        what: what happens to one that is left, for the error's text.
+        left: how many are left.
 
     Raises:
-        BenchError: it stands still.
+        BenchError: there is no progress.
     """
     before, changed = -1, time.monotonic()
     while now := await left():
@@ -140,6 +126,6 @@ async def _unrouted(engine: Engine, wanted: int, failures: list[BaseException]) 
 
 
 async def _unacknowledged(nc: Client) -> int:
-    """What is to come or to be acknowledged, as the server itself says of every reader of the stream."""
+    """What is to be delivered or acknowledged, as nats-server counts it for every consumer of the stream."""
     consumers = await nc.jetstream().consumers_info(MESSAGES)
     return sum((each.num_pending or 0) + (each.num_ack_pending or 0) for each in consumers)

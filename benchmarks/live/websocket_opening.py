@@ -1,22 +1,23 @@
-"""Opening WebSockets by plain sockets: the handshake, the first frame, and the wait for its answer."""
+"""Opening many WebSockets by plain sockets: the handshake, the first frame, and the wait for its answer."""
 
 import select
 import socket
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
 from benchmarks.errors import BenchError
-from benchmarks.live.sockets.checking import FINAL_TEXT, frame_at
+from benchmarks.live.websocket_frames import client_frame, frame_at
 from benchmarks.population import user_name
 from services.runtime.tokens import sign
 
 AT_ONCE: Final = 128
-"""Handshakes that are under way: far fewer than the servers let wait."""
+"""The most handshakes under way at once: far fewer than servers let wait."""
 STALLED_AFTER_S: Final = 20.0
+_PER_ADDRESS: Final = 10_000
+"""Clients from one address of the loopback, each of which has some 28,000 ports."""
 _READ: Final = 4096
-_SHORT: Final = 126
-_MASKED: Final = 0x80
 _TOKEN_TTL_S: Final = 24 * 3600.0
 _END_OF_HEADERS: Final = b"\r\n\r\n"
 _SWITCHED: Final = b"HTTP/1.1 101 "
@@ -30,55 +31,56 @@ _REQUEST: Final = (
     b"Sec-WebSocket-Version: 13\r\n"
     b"User-Agent: fanout-bench\r\n\r\n"
 )
+_BIND_WITHOUT_PORT: Final = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
+"""The port is chosen at connect, so that one can serve for several servers. Python 3.11 has no name for it."""
 
 
 def number_of(path: str) -> int:
-    """Which socket a request is of."""
+    """Which client a request is from."""
     return int(path.rpartition("=")[2])
 
 
 class Opener:
-    """Opens connections, many at a time.
+    """Opens WebSockets, many at a time.
 
     Args:
-        source: the address that they come from; each has ports of its own.
-        port: of the server, on 127.0.0.1.
-        secret: that tokens are signed with; None where the server asks for no first frame.
+        secret: signs the tokens; None where the server expects no first frame.
     """
 
-    def __init__(self, source: str, port: int, secret: str | None) -> None:
-        self._source = source
-        self._port = port
+    def __init__(self, secret: str | None) -> None:
         self._secret = secret
         self._poll = select.epoll()
         self._under_way: dict[int, _Handshake] = {}
 
-    def open(self, first: int, count: int) -> list[socket.socket]:
-        """Connections for the sockets from number `first` on, in order, each admitted.
+    def open(self, clients: Iterable[tuple[int, int]]) -> list[socket.socket]:
+        """Open a WebSocket for each client, given as its number and the server's port on 127.0.0.1.
+
+        Returns:
+            The sockets, in order; each is admitted.
 
         Raises:
             BenchError: one was refused, or there is no descriptor or port for it.
         """
         opened = []
-        for number in range(first, first + count):
+        for number, port in clients:
             while len(self._under_way) >= AT_ONCE:
                 self._step()
-            opened.append(self._begin(number))
+            opened.append(self._begin(number, port))
         while self._under_way:
             self._step()
         self._poll.close()
         return opened
 
-    def _begin(self, number: int) -> socket.socket:
+    def _begin(self, number: int, port: int) -> socket.socket:
         try:
             connected = socket.socket()
             connected.setsockopt(socket.IPPROTO_IP, _BIND_WITHOUT_PORT, 1)
-            connected.bind((self._source, 0))
-            connected.connect(("127.0.0.1", self._port))
+            connected.bind((f"127.0.0.{2 + number // _PER_ADDRESS}", 0))
+            connected.connect(("127.0.0.1", port))
         except OSError as error:
             raise BenchError(f"connection {number + 1} cannot be opened: {error}") from error
         connected.settimeout(0)
-        connected.send(_REQUEST % (number, self._port))
+        connected.send(_REQUEST % (number, port))
         first_frame = None if self._secret is None else _auth(number, self._secret)
         self._under_way[connected.fileno()] = _Handshake(connected, first_frame)
         self._poll.register(connected, select.EPOLLIN)
@@ -102,7 +104,7 @@ class _Handshake:
         self._switched = False
 
     def advance(self) -> bool:
-        """Take what came; whether the connection is admitted."""
+        """Read what came; whether the client is admitted."""
         try:
             came = self._connected.recv(_READ)
         except ConnectionError as error:
@@ -125,29 +127,12 @@ class _Handshake:
         return self._switched
 
     def _is_admitted(self) -> bool:
-        start, end = frame_at(self._received, 0)
-        if end > len(self._received):
-            return False
-        if self._received[0] != FINAL_TEXT or not self._received.startswith(_ADMITTED, start):
+        bounds = frame_at(self._received, 0)
+        if bounds is not None and not self._received.startswith(_ADMITTED, bounds[0]):
             raise BenchError(f"a client was not admitted: {self._received!r}")
-        return True
-
-
-_BIND_WITHOUT_PORT: Final = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
-"""The port is chosen when it connects, so that one may serve for several servers. Python 3.11 has no name for it."""
+        return bounds is not None
 
 
 def _auth(number: int, secret: str) -> bytes:
     token = sign(secret, user_name(number), _TOKEN_TTL_S)
-    frame = {"type": "auth", "token": token, "device_id": f"dev_web_{number:026d}"}
-    return _masked(msgspec.json.encode(frame))
-
-
-def _masked(payload: bytes) -> bytes:
-    """A client's text frame; the mask is zero, which leaves the bytes as they are."""
-    length = len(payload)
-    if length < _SHORT:
-        header = bytes([FINAL_TEXT, _MASKED | length])
-    else:
-        header = bytes([FINAL_TEXT, _MASKED | _SHORT]) + length.to_bytes(2)
-    return header + bytes(4) + payload
+    return client_frame(msgspec.json.encode({"type": "auth", "token": token, "device_id": f"dev_web_{number:026d}"}))

@@ -1,18 +1,17 @@
 """The notification service as it is in production: its own composition, uvloop, real WebSockets, embedded stores."""
 
 import asyncio
-import socket
 from collections.abc import Sequence
 from typing import Final, cast
 
 import uvloop
 
 from benchmarks.errors import BenchError
-from benchmarks.live.sockets.audience import FIRST_SEQ, SMALL, Audience, Events, Idle
+from benchmarks.live.sockets.channels import FIRST_SEQ, SMALL, Audience, EventSource, IdleAudience
+from benchmarks.live.sockets.figures import REACHES
 from benchmarks.live.sockets.limits import RESERVED, raise_limit
-from benchmarks.live.sockets.messages import REACHES
-from benchmarks.live.sockets.peers import Line
-from benchmarks.live.sockets.serving import Send, ServerSettings, serve_requests
+from benchmarks.live.sockets.server import Send, ServerSettings, served
+from benchmarks.processes import Leader
 from fanout import Engine
 from fanout.lanes import Lane
 from fanout.ports.memberships import Memberships
@@ -29,25 +28,25 @@ from services.runtime.tokens import verifier
 
 _INSTANCE: Final = "notif-1"
 _LANE: Final = Lane(MESSAGES, 0)
-_SILENCE_S: Final = 24 * 3600.0
+_NO_HEARTBEAT_S: Final = 24 * 3600.0
 
 
-class _Dealt:
+class _ComputedMemberships:
     """Memberships that are computed when they are asked for, and take no memory."""
 
-    def __init__(self, audience: Audience | Idle) -> None:
+    def __init__(self, audience: Audience | IdleAudience) -> None:
         self._audience = audience
 
     async def channels_of(self, user_id: str) -> list[str]:
         return self._audience.channels_of(int(user_id.rpartition("-")[2]))
 
 
-class ServiceWire:
-    """Plays the fan-out worker: routes events into batches, and publishes those on the bus."""
+class BatchSender:
+    """Does the fan-out worker's part: routes events into batches, and publishes those on the bus."""
 
     def __init__(self, bus: EmbeddedBus, audience: Audience) -> None:
         self._bus = bus
-        self._events = Events()
+        self._source = EventSource()
         self._engine = Engine()
         read = [channel for reach in REACHES for channel in audience.channels_reaching(reach)]
         self._engine.user_online("all-of-them", _INSTANCE, [*read, SMALL])
@@ -55,52 +54,45 @@ class ServiceWire:
 
     @property
     def number(self) -> int:
-        """Of the next event."""
-        return self._events.next
+        """The number of the next event."""
+        return self._source.next
 
     def prepare(self, channels: Sequence[str]) -> Send:
-        """See `Wire`."""
-        rejected = self._engine.route_messages(_LANE.number, _LANE.part, self._events.of(channels))
+        """See `Sender`."""
+        rejected = self._engine.route_messages(_LANE.number, _LANE.part, self._source.events(channels))
         if rejected:
             raise BenchError(f"the engine does not route the benchmark's own events: {rejected[0][1]}")
         batches = [(instance_events(instance), payload) for instance, payload in self._engine.drain(force=True)]
         return lambda: self._bus.publish_many(batches)
 
 
-def serve(settings: ServerSettings, line: Line, signals: socket.socket | None = None) -> None:
-    """Run the service until the leading process is gone.
-
-    Args:
-        settings: whom it serves.
-        line: to the leading process.
-        signals: on which clients say that they have a round whole.
-    """
+def serve(settings: ServerSettings, leader: Leader) -> None:
+    """Run the service, and serve the benchmark; the first message is its port."""
     raise_limit(settings.sockets + RESERVED)
     configure_logging("json", "error", service="notification")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, line, signals))
+        runner.run(_serve(settings, leader))
 
 
-async def _serve(settings: ServerSettings, line: Line, signals: socket.socket | None) -> None:
-    service = _settings(settings)
-    log = await EmbeddedLog.open(None)
-    bus, presence = EmbeddedBus(), EmbeddedPresence()
-    memberships = cast("Memberships", _Dealt(settings.audience))  # an instance asks for nothing else of them
-    ports = NotificationPorts(log, bus, presence, memberships, verifier(service))
-    wire = ServiceWire(bus, settings.audience) if isinstance(settings.audience, Audience) else None
-    running = running_notification(service, ports, Health(), lambda error: line.end(f"the service failed: {error}"))
+async def _serve(settings: ServerSettings, leader: Leader) -> None:
+    service = _service_settings(settings)
+    bus = EmbeddedBus()
+    memberships = cast("Memberships", _ComputedMemberships(settings.audience))  # an instance uses nothing else of them
+    ports = NotificationPorts(await EmbeddedLog.open(None), bus, EmbeddedPresence(), memberships, verifier(service))
+    running = running_notification(service, ports, Health(), lambda error: leader.fail(f"the service failed: {error}"))
     async with running as bound:
-        await serve_requests(line, bound.port, wire, settings, signals)
+        leader.send(bound.port)
+        await leader.serve_async(served(settings, lambda audience: (BatchSender(bus, audience), None)))
 
 
-def _settings(settings: ServerSettings) -> Settings:
-    """As in production, but for silence: the clients send no heartbeats."""
+def _service_settings(settings: ServerSettings) -> Settings:
+    """As in production, except that clients need not send heartbeats."""
     return load_settings(
         _env_file=None,
         instance_id=_INSTANCE,
         ws_listen=Address("127.0.0.1", 0),
         jwt_secret=settings.secret,
         max_connections=settings.sockets,
-        heartbeat_timeout_s=_SILENCE_S,
+        heartbeat_timeout_s=_NO_HEARTBEAT_S,
         drain_timeout_s=1.0,  # nobody comes back
     )

@@ -10,7 +10,7 @@ import msgspec
 import uvloop
 
 from benchmarks.histogram import Histogram
-from benchmarks.live.parts import Stage
+from benchmarks.processes import READY, Leader
 from services.runtime.lifecycle import spare_the_loop
 
 TICK_S: Final = 0.001
@@ -90,17 +90,6 @@ async def watched() -> AsyncIterator[Watch]:
             await watching
 
 
-async def cue(stage: Stage) -> None:
-    """`Stage.wait`, while the loop goes on."""
-    loop, given = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(stage.cue_fd, given.set)
-    try:
-        await given.wait()
-    finally:
-        loop.remove_reader(stage.cue_fd)
-    stage.wait()
-
-
 def on_a_loop(work: Coroutine[Any, Any, R]) -> R:
     """Run work on a loop as services have it."""
     spare_the_loop()
@@ -108,17 +97,13 @@ def on_a_loop(work: Coroutine[Any, Any, R]) -> R:
         return runner.run(work)
 
 
-class IdleSettings(msgspec.Struct, frozen=True):
-    """Nothing is to be done."""
+def idle(_settings: None, leader: Leader) -> Stalls:
+    """A loop with nothing to do, in the same moments: its stalls are the machine's."""
+    return on_a_loop(_idle(leader))
 
 
-def idle(settings: IdleSettings, stage: Stage) -> Stalls:  # noqa: ARG001 - as every part
-    """A part: a loop with nothing to do, in the same moments. Its stalls are the machine's."""
-    return on_a_loop(_idle(stage))
-
-
-async def _idle(stage: Stage) -> Stalls:
+async def _idle(leader: Leader) -> Stalls:
     async with watched() as watch:
-        stage.ready()
-        await cue(stage)
+        leader.send(READY)
+        await leader.receive_async()
     return watch.result()

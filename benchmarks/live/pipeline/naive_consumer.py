@@ -11,12 +11,12 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from benchmarks.live.parts import Stage
-from benchmarks.live.pipeline.draining import Clock, Drained, DrainSettings, until_none
+from benchmarks.live.pipeline.worker import Drained, DrainSettings, start_stopwatch, until_none
+from benchmarks.processes import Leader
 from fanout.events import encode
 from fanout.subjects import MESSAGES, channel_of, instance_events
 
-_DURABLE: Final = "plainly"
+_DURABLE: Final = "naive"
 _FETCH: Final = 200
 _WAIT_S: Final = 5.0
 _MAX_ACK_PENDING: Final = 10_000
@@ -30,36 +30,34 @@ class Event(msgspec.Struct, frozen=True):
     message: dict[str, Any]
 
 
-def drain_plainly(settings: DrainSettings, stage: Stage) -> Drained:
+def drain_naively(settings: DrainSettings, _leader: Leader) -> Drained:
     """Fetch, decode, look up, encode, publish to each target, acknowledge."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_drain(settings, stage))
+        return runner.run(_drain(settings))
 
 
-async def _drain(settings: DrainSettings, stage: Stage) -> Drained:
+async def _drain(settings: DrainSettings) -> Drained:
     nc = await connect(settings.url)
     js = nc.jetstream()
     config = ConsumerConfig(
         durable_name=_DURABLE,
         deliver_policy=DeliverPolicy.ALL,
-        ack_policy=AckPolicy.ALL if settings.joined_acks else AckPolicy.EXPLICIT,
+        ack_policy=AckPolicy.ALL if settings.ack_per_fetch else AckPolicy.EXPLICIT,
         max_ack_pending=_MAX_ACK_PENDING,
     )
-    plain = _Plain(nc, settings)
-    stage.ready()
-    clock = Clock(settings.watched)
+    consumer, wanted, handled = _NaiveConsumer(nc, settings), settings.stored.events, 0
+    stopwatch = start_stopwatch(settings)
     await js.add_consumer(MESSAGES, config)
     subscription = await js.pull_subscribe_bind(consumer=_DURABLE, stream=MESSAGES)
-    handled = 0
-    while handled < settings.feed.events:
-        messages = await subscription.fetch(min(_FETCH, settings.feed.events - handled), timeout=_WAIT_S)
-        await plain.handle(messages)
+    while handled < wanted:
+        messages = await subscription.fetch(min(_FETCH, wanted - handled), timeout=_WAIT_S)
+        await consumer.handle(messages)
         handled += len(messages)
     await nc.flush()
-    await until_none("acknowledgement is taken", lambda: _unacknowledged(js, settings.feed.events))
-    drained = clock.read(handled)
+    await until_none("acknowledgement is taken", lambda: _unacknowledged(js, wanted))
+    elapsed = stopwatch.read()
     await nc.close()
-    return drained
+    return Drained(handled, elapsed.seconds, elapsed.processor)
 
 
 async def _unacknowledged(js: JetStreamContext, events: int) -> int:
@@ -67,20 +65,20 @@ async def _unacknowledged(js: JetStreamContext, events: int) -> int:
     return max(0, events - (floor.stream_seq if floor else 0))
 
 
-class _Plain:
+class _NaiveConsumer:
     def __init__(self, nc: Client, settings: DrainSettings) -> None:
         self._publish = nc.publish
         targets = list(map(instance_events, settings.instances))
-        self._targets = {name: targets for name in settings.feed.names}  # noqa: C420 - one list, which nobody changes
+        self._targets = {name: targets for name in settings.stored.names}  # noqa: C420 - one list, which nobody changes
         self._decode = msgspec.json.Decoder(Event).decode
-        self._joined_acks = settings.joined_acks
+        self._ack_per_fetch = settings.ack_per_fetch
 
     async def handle(self, messages: list[Msg]) -> None:
         for msg in messages:
             await self._pass_on(msg)
-            if not self._joined_acks:
+            if not self._ack_per_fetch:
                 await msg.ack()
-        if self._joined_acks:
+        if self._ack_per_fetch:
             await messages[-1].ack()
 
     async def _pass_on(self, msg: Msg) -> None:
