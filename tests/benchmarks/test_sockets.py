@@ -21,13 +21,13 @@ from benchmarks.cases.planning import Costs
 from benchmarks.cases.sockets import SocketsOptions
 from benchmarks.cases.sockets_tables import Contest, Measured, shares
 from benchmarks.errors import BenchError, NumbersError
-from benchmarks.live import socket_reader
-from benchmarks.live.socket_reader import SocketReader
+from benchmarks.live import websocket_clients
 from benchmarks.live.sockets import limits
 from benchmarks.live.sockets.channels import FRAME_BYTES, Audience, Due, EventSource
 from benchmarks.live.sockets.figures import LOADS, SERVERS, IdleFigures, Turn
 from benchmarks.live.sockets.limits import RESERVED
 from benchmarks.live.sockets.load_clients import ClientSettings, LoadClients, check_socket, run_clients
+from benchmarks.live.websocket_clients import SocketReader
 from benchmarks.processes import Leader, Worker
 from fanout import text_frame
 from tests.benchmarks.test_command import assert_complete, assert_stands_alone, fanout
@@ -288,7 +288,7 @@ def counted() -> Iterator[tuple[SocketReader, list[socket.socket], Connection]]:
 def test_a_frame_that_never_comes_is_missed(
     counted: tuple[SocketReader, list[socket.socket], Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket_reader, "STALLED_AFTER_S", 0.05)
+    monkeypatch.setattr(websocket_clients, "STALLED_AFTER_S", 0.05)
     reader, (first, second), _ = counted
     first.sendall(b"1234")
     second.sendall(b"123")

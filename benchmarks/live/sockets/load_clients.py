@@ -8,11 +8,10 @@ import msgspec
 from benchmarks.errors import BenchError
 from benchmarks.live.delivery_check import check_deliveries
 from benchmarks.live.processor_time import Stopwatch
-from benchmarks.live.socket_reader import SocketReader
 from benchmarks.live.sockets.channels import FRAME_BYTES, Audience, Due
 from benchmarks.live.sockets.limits import RESERVED, raise_limit
+from benchmarks.live.websocket_clients import Opener, SocketReader
 from benchmarks.live.websocket_frames import Chunk, frames_in
-from benchmarks.live.websocket_opening import Opener
 from benchmarks.processes import Leader
 
 

@@ -15,7 +15,7 @@ from websockets.asyncio.server import serve as serve_websockets
 from benchmarks.live.sockets.channels import Audience, EventSource
 from benchmarks.live.sockets.limits import RESERVED, raise_limit
 from benchmarks.live.sockets.server import Send, ServerSettings, served
-from benchmarks.live.websocket_opening import number_of
+from benchmarks.live.websocket_clients import number_of
 from benchmarks.processes import Leader
 from fanout import text_frame
 
