@@ -11,7 +11,7 @@ import msgspec
 
 from benchmarks.apart import Progress
 from benchmarks.live.pipeline.drain import Drained, DrainSettings, drain, drain_naively
-from benchmarks.live.pipeline.inboxes import Form, InboxSettings, Received, receive_inboxes
+from benchmarks.live.pipeline.inboxes import Form, InboxSettings, receive_inboxes
 from benchmarks.live.servers import Server, nats_server
 from benchmarks.live.stored_events import StoredEvents, store_events
 from benchmarks.population import instance_name
@@ -95,7 +95,7 @@ def _drain_once(way: Way, settings: DrainsSettings, nats: Server, partitions: in
         with Worker(f"the {way} that drains", function, work, answer_within_s=_DRAINED_WITHIN_S) as draining:
             drained = draining.receive(Drained)
         inboxes.send(GO)
-        inboxes.receive(Received)
+        inboxes.receive(int)
     return drained
 
 
