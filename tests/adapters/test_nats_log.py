@@ -10,7 +10,8 @@ import pytest
 from fanout import Deliveries, partition_of, subjects
 from fanout.errors import FanoutError, PartitionLost, StorageFull, TooLarge, Unavailable
 from fanout.ports.log import Appended, Stored
-from fanout.subjects import DEAD, MESSAGES, META, STREAM_SUBJECTS
+from fanout.streams import STREAMS
+from fanout.subjects import DEAD, MESSAGES, META
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats import Connection, NatsLog, api, continuous_pull, fencing, streams, work_queue
 from services.adapters.nats import log as log_module
@@ -47,10 +48,9 @@ class TestStreams:
     async def test_are_created_as_configured(self, nc: Connection) -> None:
         await NatsLog.open(nc, EmbeddedDeployment("test"), partitions=3, keep_s=600)
         found = {info.config.name: info.config for info in await nc.jsm().streams_info()}
-        assert {name: tuple(config.subjects or ()) for name, config in found.items()} == STREAM_SUBJECTS
+        assert all(tuple(config.subjects or ()) == STREAMS[str(name)].subjects for name, config in found.items())
         assert {name: config.max_age for name, config in found.items()} == {MESSAGES: 600, META: 600, DEAD: 30 * 86_400}
-        assert {config.storage for config in found.values()} == {"file"}
-        assert {config.num_replicas for config in found.values()} == {1}
+        assert {(config.storage, config.num_replicas) for config in found.values()} == {("file", 1)}
         assert {config.duplicate_window for config in found.values()} == {120}
 
     async def test_that_the_server_cannot_create_yet_are_tried_again(
@@ -67,7 +67,7 @@ class TestStreams:
         monkeypatch.setattr(api, "call", refusing)
         await NatsLog.open(nc, EmbeddedDeployment("test"), partitions=3)
         assert next(refusals, None) is None
-        assert {info.config.name for info in await nc.jsm().streams_info()} == set(STREAM_SUBJECTS)
+        assert {info.config.name for info in await nc.jsm().streams_info()} == set(STREAMS)
 
     async def test_keep_their_partitions_whatever_is_configured_later(self, nc: Connection) -> None:
         await NatsLog.open(nc, EmbeddedDeployment("test"), partitions=3)
@@ -206,7 +206,7 @@ class TestStandingPull:
 
     async def test_a_partition_keeps_its_order_over_a_loss(self, nc: Connection) -> None:
         log = await open_log(nc, 1)
-        reader = await log.claim(0, "worker")
+        reader = await log.claim(MESSAGES, 0, "worker")
         fetching = asyncio.create_task(collect(reader, 3))
         await self._lose(log, reader._pull, "general")
         await append_messages(log, "general", range(1, 3))
@@ -218,7 +218,7 @@ class TestStandingPull:
         self, nc: Connection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         log = await open_log(nc, 1)
-        reader = await log.claim(0, "worker")
+        reader = await log.claim(MESSAGES, 0, "worker")
         take, taken, go_on = fencing.take, asyncio.Event(), asyncio.Event()
 
         async def slowly(stream: NatsStream, claimant: Claimant, epoch: int, after: int) -> None:
@@ -242,7 +242,7 @@ class TestStandingPull:
     async def test_a_partition_passes_over_what_the_server_delivers_again(self, nc: Connection) -> None:
         log = await open_log(nc, 1)
         await append_messages(log, "general", range(3))
-        reader = await log.claim(0, "worker")
+        reader = await log.claim(MESSAGES, 0, "worker")
         events = await collect(reader, 3)
         await nc.publish(events[1].token, b"-NAK")
         await append_messages(log, "general", [3])
@@ -258,7 +258,7 @@ class TestStandingPull:
         """The server counts an event in the stream before it tells the consumers: their counts come late."""
         log = await open_log(nc, 2)
         channels = [channel_in(part, 2) for part in range(2)]
-        reader = await log.claim(0, "worker")
+        reader = await log.claim(MESSAGES, 0, "worker")
         assert await until(reader.caught_up) == 0
         deaf = await api.consumer_info(nc, MESSAGES, fencing.consumer_name(0, reader.epoch))
 
@@ -300,7 +300,7 @@ class TestStandingPull:
         await append_messages(log, "general", range(100))
         readers: list[NatsTail | NatsPartitionReader | NatsConsumer] = [
             await log.tail(MESSAGES, after=0),
-            await log.claim(0, "worker"),
+            await log.claim(MESSAGES, 0, "worker"),
             await log.consume(MESSAGES, "writer", batch=5),
         ]
         for reader in readers:
@@ -315,7 +315,7 @@ class TestStandingPull:
         log = await open_log(nc, 1, heartbeat=UNHURRIED_S)
         for number in range(20):
             await log.append(subjects.message("general"), bytes(900_000), msg_id=f"{number}")
-        reader = await log.claim(0, "worker")
+        reader = await log.claim(MESSAGES, 0, "worker")
         events = list(await soon(reader.fetch()))
 
         async def standing() -> bool | None:
@@ -333,7 +333,7 @@ class TestStandingPull:
         log = await open_log(nc, 1)
         readers: list[NatsTail | NatsPartitionReader | NatsConsumer] = [
             await log.tail(MESSAGES, after=0),
-            await log.claim(0, "worker"),
+            await log.claim(MESSAGES, 0, "worker"),
             await log.consume(MESSAGES, "writer"),
         ]
         for reader in readers:
@@ -371,20 +371,20 @@ class TestFencing:
     async def test_the_position_is_the_highest_of_all_epochs(self, nc: Connection) -> None:
         log = await open_log(nc, 1, heartbeat=UNHURRIED_S)
         stored = await append_messages(log, "general", range(5))
-        reader = await log.claim(0, "worker")
+        reader = await log.claim(MESSAGES, 0, "worker")
         # A claim whose answer was lost: its consumer exists, and nobody reads it.
         config = {"name": "fan-out-0-2", "durable_name": "fan-out-0-2", "filter_subject": "messages.send.0.*"}
         await api.create_consumer(nc, MESSAGES, config | {"ack_policy": "explicit"})
         await reader.ack((await collect(reader, 5))[-1].seq)
         await reader.close()
-        successor = await log.claim(0, "successor")
+        successor = await log.claim(MESSAGES, 0, "successor")
         assert (successor.epoch, successor.position) == (3, stored[-1])
         await successor.close()
 
     async def test_a_reader_goes_on_from_its_own_claim_without_an_answer(self, nc: Connection) -> None:
         log = await open_log(nc, 1, heartbeat=UNHURRIED_S)
         stored = await append_messages(log, "general", range(3))
-        reader = await log.claim(0, "worker")
+        reader = await log.claim(MESSAGES, 0, "worker")
         await reader.ack((await collect(reader, 3))[0].seq)
         await fencing.take(reader._stream, reader._claimant, 2, stored[0])
         await append_messages(log, "general", [3])
@@ -394,7 +394,7 @@ class TestFencing:
 
     async def test_an_epoch_shows_its_owner(self, nc: Connection) -> None:
         log = await open_log(nc, 1)
-        reader = await log.claim(0, "worker-7")
+        reader = await log.claim(MESSAGES, 0, "worker-7")
         info = await nc.jsm().consumer_info(MESSAGES, fencing.consumer_name(0, reader.epoch))
         assert (info.config.metadata or {})["owner"] == "worker-7"
         await reader.close()

@@ -175,7 +175,7 @@ async def test_a_stream_that_somebody_made_again_with_other_partitions_ends_its_
     log = await world.log()
     await append_messages(log, "general", range(5))
     config = (await api.stream_info(log._nc, MESSAGES))["config"]
-    reader = await log.claim(0, "worker")
+    reader = await log.claim(MESSAGES, 0, "worker")
     assert len(await soon(reader.fetch())) == 5
     fetching = asyncio.ensure_future(reader.fetch())
     nc = await world.connect()
@@ -196,7 +196,7 @@ async def test_a_record_that_is_older_than_the_one_known_ends_the_readers(world:
     assert older is not None
     world.server.lose_everything()
     await again(log, range(5, 10))
-    reader = await log.claim(0, "worker")
+    reader = await log.claim(MESSAGES, 0, "worker")
     assert len(await soon(reader.fetch())) == 5
     world.deployment._records[MESSAGES] = older  # the membership store is restored
     with pytest.raises(FanoutError, match="membership store"):

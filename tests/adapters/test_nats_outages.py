@@ -132,7 +132,7 @@ class TestOutages:
     async def test_a_partition_gets_everything_once_and_in_order(
         self, nats_server: NatsServer, nc: Connection, log: NatsLog, outage: Outage
     ) -> None:
-        reader = await log.claim(0, "worker")
+        reader = await log.claim(MESSAGES, 0, "worker")
         seen: list[Stored] = []
 
         async def work() -> None:
@@ -149,7 +149,7 @@ class TestOutages:
         assert payloads(seen) == list(range(_IN_ALL))
         await reader.ack(seen[-1].seq)
         await reader.close()
-        successor = await log.claim(0, "successor")
+        successor = await log.claim(MESSAGES, 0, "successor")
         assert successor.position == _IN_ALL
         assert successor.epoch > reader.epoch
         await successor.close()
@@ -159,10 +159,10 @@ class TestPartition:
     async def test_a_claim_during_an_outage_of_the_reader_holds(self, nats_server: NatsServer, log: NatsLog) -> None:
         await _append(log, range(5))
         async with connected(nats_server.url) as elsewhere:
-            reader = await (await open_log(elsewhere, 1)).claim(0, "worker-1")
+            reader = await (await open_log(elsewhere, 1)).claim(MESSAGES, 0, "worker-1")
             await reader.ack((await collect(reader, 5))[2].seq)
             await elsewhere.force_reconnect()
-            successor = await log.claim(0, "worker-2")
+            successor = await log.claim(MESSAGES, 0, "worker-2")
             with pytest.raises(PartitionLost):
                 await soon(reader.fetch())
             await reader.close()
@@ -174,7 +174,7 @@ class TestPartition:
         self, nats_server: NatsServer, nc: Connection, log: NatsLog
     ) -> None:
         await _append(log, range(4))
-        reader = await log.claim(0, "worker")
+        reader = await log.claim(MESSAGES, 0, "worker")
         events = await collect(reader, 4)
         await reader.ack(events[0].seq)
         await _restart(nats_server, nc)
@@ -183,13 +183,13 @@ class TestPartition:
         assert reader.epoch > 1
         assert await reader.caught_up() is None
         await reader.close()
-        successor = await log.claim(0, "successor")
+        successor = await log.claim(MESSAGES, 0, "successor")
         assert payloads(await collect(successor, 4)) == [1, 2, 3, 4]
         await successor.close()
 
     async def test_one_consumer_is_left_however_often_it_changed_hands(self, nc: Connection, log: NatsLog) -> None:
         for number in range(3):
-            reader = await log.claim(0, f"worker-{number}")
+            reader = await log.claim(MESSAGES, 0, f"worker-{number}")
             await reader.close()
         assert await _consumers(nc) == [consumer_name(0, 3)]
 
@@ -207,7 +207,7 @@ class TestLeftovers:
         before = set(nc._subs)
         readers: list[NatsTail | NatsPartitionReader | NatsConsumer] = [
             await log.tail(MESSAGES, after=0),
-            await log.claim(0, "worker"),
+            await log.claim(MESSAGES, 0, "worker"),
             await log.consume(MESSAGES, "writer"),
         ]
         for reader in readers:
@@ -220,7 +220,7 @@ class TestLeftovers:
         await _append(log, range(3))
         readers: list[NatsTail | NatsPartitionReader | NatsConsumer] = [
             await log.tail(MESSAGES, after=0),
-            await log.claim(0, "worker"),
+            await log.claim(MESSAGES, 0, "worker"),
             await log.consume(MESSAGES, "writer"),
         ]
         for reader in readers:

@@ -251,7 +251,7 @@ def routed() -> dict[str, list[bytes]]:
 def _route(engine: Engine, number: int, channel: str) -> None:
     part = partition_of(channel, PARTITIONS)
     event = (number, channel, event_payload(number, channel, f"evt_{number}"))
-    assert not engine.route_messages(Lane(MESSAGES, part).number, part, [event])
+    assert not engine.route_stored("message.new", Lane(MESSAGES, part).number, part, [event])
 
 
 AUDIENCE = Audience(clients=6, channels=STORED.channels, readers=2)

@@ -13,6 +13,7 @@ from fanout.ports.presence import Connection, Lease, Presence
 from services.adapters.embedded.presence import EmbeddedPresence
 from services.adapters.redis.presence import RedisPresence
 from services.runtime.skipping import HANDLERS_FAILED
+from tests.support.faulty import FaultyPresence
 from tests.support.observing import until
 from tests.support.reading import PATIENCE_S
 
@@ -37,9 +38,9 @@ class World(ABC):
 
 
 class EmbeddedWorld(World):
-    def __init__(self) -> None:
+    def __init__(self, adapter: type[EmbeddedPresence]) -> None:
         self._now = 1_000.0
-        self._presence = EmbeddedPresence(clock=lambda: self._now)
+        self._presence = adapter(clock=lambda: self._now)
         self.presence = self._presence
 
     async def elapse(self, seconds: float) -> None:
@@ -78,7 +79,10 @@ class RedisWorld(World):
         await self._client.aclose()
 
 
-@pytest.fixture(params=["embedded", "redis", "redis with a prefix"])
+EMBEDDED: dict[str, type[EmbeddedPresence]] = {"embedded": EmbeddedPresence, "faulty": FaultyPresence}
+
+
+@pytest.fixture(params=["embedded", "faulty", "redis", "redis with a prefix"])
 def kind(request: pytest.FixtureRequest) -> str:
     chosen: str = request.param
     return chosen
@@ -86,7 +90,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest, kind: str) -> str | None:
-    if kind == "embedded":
+    if kind in EMBEDDED:
         return None
     url: str = request.getfixturevalue("redis_url")
     return url
@@ -95,7 +99,7 @@ def server(request: pytest.FixtureRequest, kind: str) -> str | None:
 @pytest.fixture
 async def world(server: str | None, kind: str) -> AsyncIterator[World]:
     prefix = "blue" if kind == "redis with a prefix" else ""
-    world = EmbeddedWorld() if server is None else await RedisWorld.open(server, prefix)
+    world = EmbeddedWorld(EMBEDDED[kind]) if server is None else await RedisWorld.open(server, prefix)
     for instance_id in ("notif-1", "notif-2"):
         await world.presence.lease(_lease(instance_id))
     yield world

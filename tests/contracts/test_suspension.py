@@ -39,7 +39,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Log.acknowledged": (MESSAGES, "message-writer"),
     "Log.append": ("messages.send.general", b"{}"),
     "Log.dead_letter": (MESSAGES, STORED, "no reason"),
-    "Log.claim": (0, "worker-1"),
+    "Log.claim": (MESSAGES, 0, "worker-1"),
     "Log.consume": (MESSAGES, "message-writer"),
     "Log.get": (MESSAGES, 1),
     "Log.last_seq": (MESSAGES,),
@@ -148,7 +148,7 @@ async def test_each_call_of_the_embedded_log_suspends(
             log.Log: opened,
             log.Consumer: await opened.consume(MESSAGES, "message-writer"),
             log.Tail: await opened.tail(MESSAGES, after=0),
-            log.PartitionReader: await opened.claim(0, "worker-1"),
+            log.PartitionReader: await opened.claim(MESSAGES, 0, "worker-1"),
         }
         assert await _suspensions(parts[port], port, method)
 

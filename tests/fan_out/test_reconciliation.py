@@ -34,7 +34,7 @@ async def test_lost_arrivals_and_departures_are_repaired_by_digests(house: Platf
     await house.create("general", "alice", "bob")
     worker = await house.add_worker("worker-1")
     instance = await house.add_instance("notif-1")
-    house.presence.deaf = True
+    house.presence.outcomes["announce"] = None
     alice = await house.connect(instance, "alice")
     await until(lambda: worker.users_on("notif-1") == ["alice"], "the arrival is repaired")
     await house.say("general", "hello")

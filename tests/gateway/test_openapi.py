@@ -11,8 +11,8 @@ import pytest
 
 from fanout.api.history import MAX_PAGE_BYTES
 from fanout.api.messages import DEDUP_WINDOW_S
-from services.adapters.embedded import store
-from services.adapters.nats import streams
+from fanout.streams import STREAMS
+from fanout.subjects import MESSAGES
 from services.runtime import claims, tokens
 
 EVERY = {
@@ -112,7 +112,7 @@ async def test_bodies_are_described_with_their_bounds(document: dict[str, Any]) 
 
 
 async def test_the_dedup_window_is_said_and_true(document: dict[str, Any]) -> None:
-    assert DEDUP_WINDOW_S == store.DEDUP_WINDOW_S == streams._DEDUP_S == 120
+    assert DEDUP_WINDOW_S == STREAMS[MESSAGES].dedup_s == 120
     client_msg_id = document["components"]["schemas"]["SendMessage"]["properties"]["client_msg_id"]["anyOf"][0]
     assert "2 minutes" in client_msg_id["description"]
     assert client_msg_id["pattern"]

@@ -8,11 +8,12 @@ import pytest
 
 from fanout import Unavailable
 from fanout.keys import PresenceChange
+from tests.support.faulty import FaultyPresence
 from tests.support.observing import until
-from tests.support.platform import Client, LossyPresence, Platform, platform
+from tests.support.platform import Client, Platform, platform
 
 
-class FirstHintFails(LossyPresence):
+class FirstHintFails(FaultyPresence):
     """Takes its time to fail the first hint, and gives all others."""
 
     def __init__(self) -> None:

@@ -149,9 +149,9 @@ async def test_a_device_that_connects_again_is_none_more(house: Platform) -> Non
 
 async def test_a_full_instance_and_a_store_that_is_away_say_when_to_come_again(house: Platform) -> None:
     instance = await house.add_instance("notif-1", capacity=1)
-    house.presence.away = True
+    house.presence.down = True
     refused = await house.connect(instance, "alice")
-    house.presence.away = False
+    house.presence.down = False
     await house.connect(instance, "bob")
     full = await house.connect(instance, "carol")
     for client, why in ((refused, "a store is away"), (full, "full")):

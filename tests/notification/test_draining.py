@@ -33,7 +33,7 @@ async def test_a_client_that_is_not_admitted_yet_holds_up_nothing(house: Platfor
 
 async def test_a_client_that_is_being_admitted_is_sent_away(house: Platform) -> None:
     instance = await house.add_instance("notif-1")
-    house.presence.deaf = True  # so that the workers do not confirm it soon
+    house.presence.outcomes["announce"] = None  # so that the workers do not confirm it soon
     client = Client("alice")
     serving = house.open(instance, client)
     await until(lambda: len(instance.registry) == 1)
@@ -83,8 +83,8 @@ async def test_many_sockets_are_closed_within_the_spread(house: Platform, monkey
 async def test_a_store_that_is_away_does_not_spoil_the_end(house: Platform) -> None:
     instance = await house.add_instance("notif-1")
     alice = await house.connect(instance, "alice")
-    house.presence.away = True
+    house.presence.down = True
     async with asyncio.timeout(SOON_S):
         await instance.drain()
     assert alice.close_code == 1012
-    house.presence.away = False
+    house.presence.down = False

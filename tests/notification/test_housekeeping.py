@@ -20,29 +20,29 @@ from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Session
 from services.runtime.tasks import Tasks
-from tests.support.fakes import FakePresence
+from tests.support.faulty import FaultyPresence
 from tests.support.platform import Client
 
 
-class Presence(FakePresence):
-    """Notes what is renewed; refuses to write while `full`, as a Redis without memory does."""
+class Presence(FaultyPresence):
+    """Notes which connections are renewed."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.full = False
         self.renewed: list[list[Connection]] = []
 
-    async def lease(self, lease: Lease) -> None:
-        self._write()
-        await super().lease(lease)
+    def refuse_writes(self) -> None:
+        """Refuse them as a Redis without memory does, until `outcomes` is cleared."""
+        full = Unavailable("OOM command not allowed when used memory > 'maxmemory'")
+        self.outcomes |= {"lease": full, "renew": full}
 
     async def renew(self, connections: Sequence[Connection]) -> None:
-        self._write()
+        await super().renew(connections)
         self.renewed.append(list(connections))
 
-    def _write(self) -> None:
-        if self.full:
-            raise Unavailable("OOM command not allowed when used memory > 'maxmemory'")
+    async def current(self) -> Lease:
+        """The lease of the instance."""
+        return (await self.leases())["notif-1"]
 
 
 class Rig:
@@ -87,7 +87,7 @@ async def test_the_lease_says_who_and_how_much_room(rig: Rig) -> None:
     rig.housekeeping.address = "ws://here/ws"
     rig.session("alice")
     await rig.housekeeping.renew_lease()
-    lease = rig.presence.held["notif-1"]
+    lease = await rig.presence.current()
     assert (lease.incarnation, lease.address) == (rig.control.incarnation, "ws://here/ws")
     assert (lease.connections, lease.capacity) == (1, 10)
 
@@ -97,7 +97,7 @@ async def test_a_lease_that_cannot_be_renewed_shows_when_it_has_ended(rig: Rig) 
         await rig.housekeeping.check_lease()
     await rig.housekeeping.renew_lease()
     failed = LEASE_RENEWALS_FAILED._value.get()
-    rig.presence.full = True
+    rig.presence.refuse_writes()
     rig.now += LEASE_TTL_S
     assert await rig.is_refused()
     await rig.housekeeping.check_lease()
@@ -107,7 +107,7 @@ async def test_a_lease_that_cannot_be_renewed_shows_when_it_has_ended(rig: Rig) 
     assert (LEASE_HELD._value.get(), LEASE_RENEWALS_FAILED._value.get()) == (0, failed + 2)
     with pytest.raises(LeaseEnded, match="not renewed for 10 s: OOM command not allowed"):
         await rig.housekeeping.check_lease()
-    rig.presence.full = False
+    rig.presence.outcomes.clear()
     assert not await rig.is_refused()
     await rig.housekeeping.check_lease()
     assert LEASE_HELD._value.get() == 1
@@ -117,7 +117,7 @@ async def test_a_lease_that_was_given_up_is_not_taken_again_and_is_not_missed(ri
     await rig.housekeeping.renew_lease()
     await rig.housekeeping.end_lease()
     await rig.housekeeping.renew_lease()
-    assert rig.presence.held == {}
+    assert await rig.presence.leases() == {}
     rig.now += 2 * LEASE_TTL_S
     await rig.housekeeping.check_lease()
     assert LEASE_HELD._value.get() == 0
@@ -130,13 +130,13 @@ async def test_a_store_that_is_away_does_not_keep_an_instance_from_stopping(rig:
 
 @pytest.mark.parametrize(("started_at", "yields"), [("9999-01-01", True), ("0001-01-01", False)])
 async def test_of_two_instances_by_one_name_the_later_stays(rig: Rig, started_at: str, *, yields: bool) -> None:
-    rig.presence.held["notif-1"] = Lease("notif-1", "another", "", started_at, 0, 0)
+    await rig.presence.lease(Lease("notif-1", "another", "", started_at, 0, 0))
     if yields:
         with pytest.raises(InstanceReplaced, match="give each its own FANOUT_INSTANCE_ID"):
             await rig.housekeeping.renew_lease()
     else:
         await rig.housekeeping.renew_lease()
-    assert (rig.presence.held["notif-1"].incarnation == "another") == yields
+    assert ((await rig.presence.current()).incarnation == "another") == yields
 
 
 @pytest.mark.parametrize(("incarnation", "yields"), [("7ZZZ", True), ("0000", False)])
@@ -144,20 +144,20 @@ async def test_of_two_that_started_in_the_same_millisecond_one_stays(
     rig: Rig, incarnation: str, *, yields: bool
 ) -> None:
     await rig.housekeeping.renew_lease()
-    own = rig.presence.held["notif-1"]
-    rig.presence.held["notif-1"] = Lease("notif-1", incarnation, "", own.started_at, 0, 0)
+    own = await rig.presence.current()
+    await rig.presence.lease(Lease("notif-1", incarnation, "", own.started_at, 0, 0))
     if yields:
         with pytest.raises(InstanceReplaced):
             await rig.housekeeping.renew_lease()
     else:
         await rig.housekeeping.renew_lease()
-        assert rig.presence.held["notif-1"].incarnation == own.incarnation
+        assert (await rig.presence.current()).incarnation == own.incarnation
 
 
 async def test_one_that_was_replaced_leaves_the_lease_of_the_other(rig: Rig) -> None:
-    rig.presence.held["notif-1"] = Lease("notif-1", "another", "", "9999-01-01", 0, 0)
+    await rig.presence.lease(Lease("notif-1", "another", "", "9999-01-01", 0, 0))
     await rig.housekeeping.end_lease()
-    assert rig.presence.held["notif-1"].incarnation == "another"
+    assert (await rig.presence.current()).incarnation == "another"
 
 
 async def test_connections_that_were_heard_are_renewed_some_at_a_time(
@@ -178,10 +178,10 @@ async def test_connections_that_were_heard_are_renewed_some_at_a_time(
 
 async def test_connections_that_could_not_be_renewed_are_renewed_later(rig: Rig) -> None:
     rig.housekeeping.heard(rig.session("alice"))
-    rig.presence.full = True
+    rig.presence.refuse_writes()
     with pytest.raises(Unavailable):
         await rig.housekeeping._renew_connections()
-    rig.presence.full = False
+    rig.presence.outcomes.clear()
     await rig.housekeeping._renew_connections()
     assert [connection.user_id for some in rig.presence.renewed for connection in some] == ["alice"]
 

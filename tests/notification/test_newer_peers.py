@@ -2,14 +2,14 @@
 
 import pytest
 
-from fanout import Engine, subjects
+from fanout import Engine, partition_of, subjects
 from fanout.lanes import Lane
 from fanout.subjects import MESSAGES, PRESENCE_DIGESTS, WORKERS
 from services.runtime.skipping import HANDLERS_FAILED, MESSAGES_SKIPPED
 from tests.support.observing import until
 from tests.support.platform import Client, Platform
 
-NEWER = [b'{"type":"newer"}', b"[" * 100_000, b"\x02newer", b""]
+NEWER = [b'{"type":"newer"}', b"[" * 100_000, b"\x03newer", b""]
 LANE_OF_A_NEWER_STREAM = 3
 
 
@@ -56,12 +56,43 @@ async def test_records_of_an_unknown_lane_are_skipped_and_what_follows_is_delive
     assert not house.failures
 
 
+async def test_records_of_an_unknown_kind_are_stepped_over_and_counted(house: Platform) -> None:
+    alice = await _alice(house)
+    await house.say("general", "before")
+    await until(lambda: alice.texts() == ["before"])
+    before, holes = _skipped("record"), _skipped("rest_of_batch")
+    _, payload = _typing()
+    unknown = b"\x7f\x05newer"
+    await house.bus.publish(subjects.instance_events("notif-1"), payload[:1] + unknown + payload[1:] + unknown)
+    await until(lambda: bool(alice.of_type("typing")))
+    await house.say("general", "after")
+    await until(lambda: alice.texts() == ["before", "after"])
+    assert (_skipped("record"), _skipped("rest_of_batch")) == (before + 2, holes)
+    assert not house.failures
+
+
+async def test_stored_events_of_an_unknown_kind_are_counted_once_and_close_no_gap(house: Platform) -> None:
+    alice = await _alice(house)
+    await house.say("general", "before")
+    await until(lambda: alice.texts() == ["before"])
+    part = partition_of("general", house.log.partitions)
+    lane, position = Lane(MESSAGES, part).number, await house.log.last_seq(MESSAGES)
+    before = _skipped("record")
+    engine = _engine()
+    engine.open_lane(lane, 2**40, position)
+    engine.mark()
+    [(_, payload)] = engine.drain(force=True)
+    beyond_the_log = b"\xff\x01\x05newer"
+    await house.bus.publish(subjects.instance_events("notif-1"), payload + beyond_the_log)
+    await until(lambda: _skipped("record") == before + 1)
+    assert alice.texts() == ["before"]
+    assert not house.failures
+
+
 async def test_a_batch_that_goes_on_in_an_unknown_way_costs_no_stored_event(house: Platform) -> None:
     alice = await _alice(house)
     before = _skipped("rest_of_batch")
-    engine = _engine()
-    engine.route("general", b'{"type":"typing","channel_id":"general","user_id":"bob","typing":true}')
-    (_, payload), *_ = engine.drain(force=True)
+    _, payload = _typing()
     await house.bus.publish(subjects.instance_events("notif-1"), payload + b"\x40newer")
     await house.say("general", "after")
     await until(lambda: alice.texts() == ["after"])
@@ -80,11 +111,19 @@ def _engine() -> Engine:
     return engine
 
 
+def _typing() -> tuple[str, bytes]:
+    engine = _engine()
+    engine.route("general", b'{"type":"typing","channel_id":"general","user_id":"bob","typing":true}')
+    [batch] = engine.drain(force=True)
+    return batch
+
+
 def _batch_with_an_unknown_lane() -> bytes:
     engine = _engine()
     assert Lane(MESSAGES, 0).number != LANE_OF_A_NEWER_STREAM
     engine.open_lane(LANE_OF_A_NEWER_STREAM, 1, 0)
-    engine.route_stored(LANE_OF_A_NEWER_STREAM, 1, "general", b'{"type":"newer","channel_id":"general"}')
+    event = b'{"type":"newer","channel_id":"general"}'
+    engine.route_stored("member", LANE_OF_A_NEWER_STREAM, 0, [(1, "general", event)])
     engine.route("general", b'{"type":"typing","channel_id":"general","user_id":"bob","typing":true}')
     ((_, payload),) = engine.drain(force=True)
     return payload

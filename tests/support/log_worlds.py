@@ -69,7 +69,7 @@ class Reading:
 
 
 async def partition_reader(log: Log) -> Reading:
-    reader = await log.claim(0, "worker")
+    reader = await log.claim(MESSAGES, 0, "worker")
     return Reading(reader.fetch, lambda events: reader.ack(events[-1].seq))  # type: ignore[arg-type]
 
 

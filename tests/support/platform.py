@@ -2,28 +2,22 @@
 
 import asyncio
 import json
-import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from msgspec import Raw
 
-from fanout import Unavailable
 from fanout.events import MAX_BATCH, Message, MessageEvent, encode, timestamp
 from fanout.ids import new_device_id, new_event_id, new_message_id
-from fanout.keys import PresenceChange
 from fanout.ports.authenticator import Identity
 from fanout.ports.log import Log
 from fanout.ports.memberships import Channel, Memberships
-from fanout.ports.presence import Connection, Lease
 from fanout.ports.socket import SocketClosed
 from fanout.subjects import PRESENCE_DIGESTS, message
-from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
-from services.adapters.embedded.presence import EmbeddedPresence
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.command.outbox import Outbox
 from services.fan_out.snapshots import Snapshots
@@ -31,75 +25,8 @@ from services.fan_out.worker import FanOutPorts, FanOutWorker, running_worker
 from services.notification.admission import InstanceLimits
 from services.notification.instance import NotificationInstance, NotificationPorts
 from services.runtime.tasks import Tasks
+from tests.support.faulty import FaultyBus, FaultyPresence
 from tests.support.observing import until
-
-
-class LossyBus(EmbeddedBus):
-    """Loses a share of the messages to subjects that begin so, before anybody hears them; its limit may change."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.prefix = ""
-        self.share = 0.0
-        self.lost = 0
-        self.limit = super().max_payload
-        self._random = random.Random(5)  # noqa: S311 - repeatable
-
-    @property
-    def max_payload(self) -> int:
-        return self.limit
-
-    async def publish(self, subject: str, payload: bytes) -> None:
-        if not self._loses(subject):
-            await super().publish(subject, payload)
-
-    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        await super().publish_many([pair for pair in messages if not self._loses(pair[0])])
-
-    def _loses(self, subject: str) -> bool:
-        lost = subject.startswith(self.prefix) and self._random.random() < self.share
-        self.lost += lost
-        return lost
-
-
-class LossyPresence(EmbeddedPresence):
-    """Gives no hint while `deaf`, takes no lease while `lapsed`, and answers nobody while `away`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.deaf = False
-        self.lapsed = False
-        self.away = False
-
-    async def connect(self, connection: Connection) -> str | None:
-        self._check()
-        return await super().connect(connection)
-
-    async def disconnect(self, connection: Connection, *, last: bool) -> None:
-        self._check()
-        await super().disconnect(connection, last=last)
-
-    async def release(self, instance_id: str) -> None:
-        self._check()
-        await super().release(instance_id)
-
-    async def lease(self, lease: Lease) -> None:
-        self._check()
-        if not self.lapsed:
-            await super().lease(lease)
-
-    async def announce(self, changes: Sequence[PresenceChange]) -> None:
-        self._check()
-        if not self.deaf:
-            await super().announce(changes)
-
-    async def leases(self) -> Mapping[str, Lease]:
-        self._check()
-        return await super().leases()
-
-    def _check(self) -> None:
-        if self.away:
-            raise Unavailable("it is away")
 
 
 class AnyToken:
@@ -188,8 +115,8 @@ class Platform:
 
     def __init__(self, stack: AsyncExitStack, log: Log, memberships: SqliteMemberships) -> None:
         self.log = log
-        self.bus = LossyBus()
-        self.presence = LossyPresence()
+        self.bus = FaultyBus()
+        self.presence = FaultyPresence()
         self.memberships = memberships
         self._outbox = Outbox(log, memberships)
         self._stack = stack
@@ -223,14 +150,14 @@ class Platform:
         return instance
 
     async def cut_off(self, name: str) -> None:
-        """Let an instance look dead: it has no lease and can take none, and no digest is heard."""
-        self.presence.lapsed = True
+        """Make an instance look dead: it has no lease and can take none, and no digest is heard."""
+        self.presence.outcomes["lease"] = None
         self.bus.prefix, self.bus.share = PRESENCE_DIGESTS, 1.0
         await self.presence.release(name)
 
     def restore(self) -> None:
         """End what `cut_off` began."""
-        self.presence.lapsed = False
+        self.presence.outcomes.clear()
         self.bus.share = 0.0
 
     async def settle_partitions(self) -> None:

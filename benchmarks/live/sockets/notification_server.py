@@ -53,7 +53,7 @@ class BatchSender:
 
     def prepare(self, events: Sequence[Event]) -> Send:
         """See `Sender`."""
-        rejected = self._engine.route_messages(_LANE.number, _LANE.part, events)
+        rejected = self._engine.route_stored("message.new", _LANE.number, _LANE.part, events)
         if rejected:
             raise BenchError(f"the engine does not route the benchmark's own events: {rejected[0][1]}")
         batches = [(instance_events(instance), payload) for instance, payload in self._engine.drain(force=True)]

@@ -2,13 +2,13 @@
 //! everything else to the client library. No Python, no sockets, no clock.
 
 mod deliveries;
-mod intake;
+mod delivery_buffer;
 mod lifts;
 mod message;
 mod reply;
 mod splitter;
 
 pub use deliveries::{Deliveries, Delivery};
-pub use intake::{Doubt, Intake};
+pub use delivery_buffer::{BufferError, DeliveryBuffer};
 pub use lifts::Lifts;
 pub use splitter::{Fed, Splitter};

@@ -1,11 +1,11 @@
-//! Parts what a server sends between the intakes and the client library.
+//! Parts what a server sends between the buffers and the client library.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::intake::Intake;
+use crate::delivery_buffer::DeliveryBuffer;
 use crate::message::{Message, Operation, operation};
 
 /// A line that is longer without an end is none: the library, which knows more lines, shall judge.
@@ -16,14 +16,14 @@ const LONGEST_LINE: usize = 1 << 20;
 pub struct Fed {
     /// Operations for the library, each whole.
     pub rest: Vec<u8>,
-    /// The subscriptions whose intakes were offered something, each once.
+    /// The subscriptions whose buffers were offered something, each once.
     pub touched: Vec<u64>,
 }
 
 /// Splits one connection's bytes.
 #[derive(Default)]
 pub struct Splitter {
-    intakes: HashMap<u64, Arc<Mutex<Intake>>>,
+    buffers: HashMap<u64, Arc<Mutex<DeliveryBuffer>>>,
     /// The beginning of an operation whose end has not come.
     begun: Vec<u8>,
     /// Something was malformed: all goes to the library until the connection is a new one.
@@ -31,14 +31,14 @@ pub struct Splitter {
 }
 
 impl Splitter {
-    /// Give a subscription's deliveries to an intake from now on.
-    pub fn take(&mut self, sid: u64, intake: Arc<Mutex<Intake>>) {
-        self.intakes.insert(sid, intake);
+    /// Give a subscription's deliveries to an buffer from now on.
+    pub fn take(&mut self, sid: u64, buffer: Arc<Mutex<DeliveryBuffer>>) {
+        self.buffers.insert(sid, buffer);
     }
 
     /// Give a subscription's deliveries to the library again.
     pub fn leave(&mut self, sid: u64) {
-        self.intakes.remove(&sid);
+        self.buffers.remove(&sid);
     }
 
     /// The connection is a new one: what was begun has no end.
@@ -88,7 +88,7 @@ impl Splitter {
     }
 
     fn offer(&self, message: &Message, fed: &mut Fed) -> bool {
-        let taken = self.intakes.get(&message.sid).is_some_and(|intake| intake.lock().offer(message));
+        let taken = self.buffers.get(&message.sid).is_some_and(|buffer| buffer.lock().offer(message));
         if taken && fed.touched.last() != Some(&message.sid) && !fed.touched.contains(&message.sid) {
             fed.touched.push(message.sid);
         }

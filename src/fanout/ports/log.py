@@ -32,7 +32,7 @@ class StoredBatch(Sequence[Stored]):
 
     def __init__(self, deliveries: Deliveries, published: Callable[[str], str] = str) -> None:
         self.deliveries = deliveries
-        """As `Engine.route_messages` takes them."""
+        """As `Engine.route_stored` takes them."""
         self._published = published
 
     @property
@@ -114,7 +114,7 @@ class Tail(Protocol):
 
 
 class PartitionReader(Protocol):
-    """The one reader of a partition of MESSAGES, in order. Its position is durable, and survives it."""
+    """The one reader of a partition of a stream, in order. Its position is durable, and survives it."""
 
     partition: int
     epoch: int
@@ -152,7 +152,7 @@ class Log(Protocol):
 
     @property
     def partitions(self) -> int:
-        """How many partitions MESSAGES has; fixed when the stream is created."""
+        """How many partitions each partitioned stream has; fixed when the first of them is created."""
         ...
 
     async def append(self, subject: str, payload: bytes, *, msg_id: str) -> Appended:
@@ -243,14 +243,15 @@ class Log(Protocol):
             stream: which.
             after: read from the sequence after this one.
             upto: the last sequence to read; it need not exist.
-            part: of MESSAGES, only the events of this partition; of META, those of the channels in it.
+            part: only the events of this partition's channels, whether the stream is stored by partition or not.
         """
         ...
 
-    async def claim(self, partition: int, owner: str) -> PartitionReader:
-        """Become the reader of a partition of MESSAGES; whoever read it before loses it at once.
+    async def claim(self, stream: str, partition: int, owner: str) -> PartitionReader:
+        """Become the reader of a partition of a stream; the worker that read it before loses it at once.
 
         Args:
+            stream: one that is partitioned.
             partition: from 0.
             owner: the claiming worker, for those who look at the log from outside.
 

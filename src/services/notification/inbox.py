@@ -9,6 +9,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -17,7 +18,8 @@ from fanout.events import MemberLeft, decode_member_event
 from fanout.lanes import Lane, UnknownLane
 from fanout.ports.bus import Bus
 from fanout.ports.log import Log, Stored
-from fanout.subjects import MESSAGES, META, channel_of, instance_events
+from fanout.streams import INBOX_STREAMS, MEMBERSHIP_STREAMS
+from fanout.subjects import MESSAGES, channel_of, instance_events
 from services.notification.metrics import GAPS_REPAIRED, INBOX_OVERFLOWS, STALE_DROPPED
 from services.notification.registry import Registry
 from services.runtime.membership_order import MembershipOrder
@@ -49,7 +51,7 @@ class Inbox:
         self._batches: deque[InboundBatch] = deque()
         self._backlog = 0
         self._arrived = asyncio.Event()
-        self._baseline = {MESSAGES: 0, META: 0}
+        self._baseline = dict.fromkeys(INBOX_STREAMS, 0)
         self._chains = LaneProgress()
         self._watched: defaultdict[str, list[MembershipChanges]] = defaultdict(list)
 
@@ -141,6 +143,8 @@ class Inbox:
         if verdict == "stale":
             STALE_DROPPED.inc(record.channel is not None)
             return
+        if record.kind is None:
+            skip("record", "its kind is not known here")
         if record.channel is not None:
             try:
                 await self._deliver_stored(lane, record.channel, record.event, record.frame)
@@ -149,7 +153,7 @@ class Inbox:
         self._advance(lane, record.seq)
 
     async def _mend(self, lane: Lane, upto: int) -> None:
-        if lane.stream == MESSAGES:
+        if lane.spec.plain:
             await self._catch_up_with_members(lane.part)
             await self._repair(lane, self._end_of_holes(lane, upto))
         else:
@@ -158,11 +162,12 @@ class Inbox:
 
     async def _catch_up_with_members(self, part: int) -> None:
         """Apply all changes of memberships first: one may be in the same hole, and says who gets the messages there."""
-        members = Lane(META, part)
-        newest = await retry_forever(lambda: self._log.last_seq(META), "finding the end of the membership changes")
-        if newest > self._upto(members):
-            await self._read_log(members, newest)
-            self._advance(members, newest)
+        for members in (Lane(stream, part) for stream in MEMBERSHIP_STREAMS):
+            end = partial(self._log.last_seq, members.stream)
+            newest = await retry_forever(end, "finding the end of the membership changes")
+            if newest > self._upto(members):
+                await self._read_log(members, newest)
+                self._advance(members, newest)
 
     def _end_of_holes(self, lane: Lane, upto: int) -> int:
         """Where to read to: one reading of the log mends all the holes of a lane that the waiting batches show.
@@ -177,7 +182,7 @@ class Inbox:
         return upto
 
     async def _deliver_stored(self, lane: Lane, channel: str, event: bytes, frame: bytes) -> None:
-        if lane.stream == META:
+        if lane.spec.changes_memberships:
             await self._apply_member_event(channel, event, frame)
         elif self._chains.is_repeat(event):
             STALE_DROPPED.inc()  # the log went back, and reads it again under another seq
@@ -217,7 +222,7 @@ class Inbox:
         channel = channel_of(stored.subject)
         try:
             event = stored.payload
-            if lane.stream == MESSAGES:
+            if lane.spec.sequenced:
                 event = message_frame(stored.seq, lane.part, channel, stored.payload)
             await self._deliver_stored(lane, channel, event, text_frame(event))
         except InvalidEvent as error:
@@ -229,4 +234,4 @@ class Inbox:
         return self._baseline[lane.stream] if upto is None else upto
 
     def _advance(self, lane: Lane, upto: int) -> None:
-        self._chains.advance(lane.number, upto, plain=lane.stream == MESSAGES)
+        self._chains.advance(lane.number, upto, plain=lane.spec.plain)

@@ -12,7 +12,7 @@ import structlog
 from fanout.log_record import RETOLD_S
 from fanout.ports.log import Reset
 from fanout.ports.memberships import Memberships
-from fanout.subjects import DEAD, META
+from fanout.streams import STREAMS
 from services.notification.frames import server_frame
 from services.notification.inbox import Inbox
 from services.notification.metrics import LOG_RESETS
@@ -54,14 +54,15 @@ class LogResets:
 
     def hear(self, reset: Reset) -> None:
         """Listener of `Log.on_reset`."""
-        if reset.stream == DEAD:
+        spec = STREAMS[reset.stream]
+        if not spec.in_inbox:
             return
         LOG_RESETS.labels(reset.stream).inc()
         now = self._clock()
         if now - self._told_at > JOINED_S:
             self._told_at = now
             self._tasks.start(self._tell_clients(), "telling clients that the log went back")
-        if reset.stream == META and now - reset.survived_ns / 1e9 > RETOLD_S:
+        if spec.changes_memberships and now - reset.survived_ns / 1e9 > RETOLD_S:
             self._tasks.start(self._load_again(), "loading memberships again")
 
     async def _tell_clients(self) -> None:

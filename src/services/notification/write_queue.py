@@ -10,6 +10,7 @@ from fanout import BatchEvent, Engine, Hub, InboundBatch, LaneProgress
 from services.notification.close_codes import INTERNAL_ERROR
 from services.notification.metrics import FRAMES_DROPPED, FRAMES_SENT, STALE_DROPPED
 from services.notification.session import Session
+from services.runtime.skipping import skip
 
 log = structlog.get_logger(__name__)
 
@@ -88,8 +89,10 @@ class WriteQueue:
         while not arrival.is_done:
             await self.room()
             self._write_soon()  # what can be read is delivered, also where what follows cannot
-            record, to_judge, stale = self._hub.receive(arrival, chains, MOST_WAITING)
+            record, to_judge, stale, unknown = self._hub.receive(arrival, chains, MOST_WAITING)
             STALE_DROPPED.inc(stale)
+            for _ in range(unknown):
+                skip("record", "its kind is not known here")
             if record is None:
                 continue
             if not to_judge:

@@ -14,7 +14,8 @@ from fanout.events import MAX_BATCH, longest_event
 from fanout.log_record import LogRecord
 from fanout.ports.deployment import Deployment
 from fanout.ports.log import Appended, Reset, Stored
-from fanout.subjects import DEAD, MESSAGES, META, channel_of, dead, stream_of
+from fanout.streams import ROUTED_STREAMS, STREAMS, stream_of
+from fanout.subjects import channel_of, dead
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.embedded.durable import DurableQueue, EmbeddedConsumer
 from services.adapters.embedded.faults import Faults
@@ -62,9 +63,10 @@ class EmbeddedLog:
         self._longest = longest
         self._streams = {name: Stream(name, store, seq) for name, seq in store.last_seqs.items()}
         self._queues: dict[tuple[str, str], DurableQueue] = {}
-        self._partitions = {number: self._partition(number) for number in range(store.partitions)}
+        lanes = [(stream, part) for stream in ROUTED_STREAMS for part in range(store.partitions)]
+        self._partitions = {lane: self._partition(*lane) for lane in lanes}
         self._saved_floors = dict(store.floors)
-        self._saved_positions = {part: state.position for part, state in self._partitions.items()}
+        self._saved_positions = {lane: state.position for lane, state in self._partitions.items()}
         self._failure: BaseException | None = None
         self._tasks = Tasks(self._fail)
 
@@ -87,7 +89,7 @@ class EmbeddedLog:
             path: its file, in a folder that exists; None keeps it in memory, for tests.
             deployment: whose log it is, and which keeps what must not be lost with the file; None: one in memory.
             adopt: take over a file that holds events and carries no deployment's id.
-            partitions: of MESSAGES; what the file was created with wins.
+            partitions: of each partitioned stream; what the file was created with wins.
             faults: what is to go wrong; nothing by default.
             ack_wait: seconds after which a durable consumer's event comes again.
             clock: seconds since the epoch, for the dedup window and the age of events.
@@ -212,28 +214,28 @@ class EmbeddedLog:
                 yield event
             after = page[-1].seq
 
-    async def claim(self, partition: int, owner: str) -> EmbeddedPartitionReader:
+    async def claim(self, stream: str, partition: int, owner: str) -> EmbeddedPartitionReader:
         """See the port.
 
         Raises:
             ValueError: there is no such partition.
             PartitionLost: see the port.
         """
-        state = self._partitions.get(partition)
+        state = self._partitions.get((stream, partition))
         if state is None:
-            raise ValueError(f"there is no partition {partition}, only {self.partitions}")
-        epoch = await self._store.claim(partition, owner, state.position)
+            raise ValueError(f"{stream} has no partition {partition}: it has {self.partitions} or is not partitioned")
+        epoch = await self._store.claim(stream, partition, owner, state.position)
         if epoch < state.epoch:
             raise PartitionLost(f"partition {partition} was claimed at the same moment")
         state.epoch = epoch
-        stream = self._stream(MESSAGES)
-        stream.bell.ring()
-        return EmbeddedPartitionReader(stream, state, self._faults)
+        events = self._stream(stream)
+        events.bell.ring()
+        return EmbeddedPartitionReader(events, state, self._faults)
 
     async def dead_letter(self, stream: str, event: Stored, reason: str) -> None:
         """See the port."""
         subject = dead(stream, channel_of(event.subject))
-        await self._append(DEAD, subject, event.payload, f"{stream}:{event.seq}", reason)
+        await self._append(stream_of(subject), subject, event.payload, f"{stream}:{event.seq}", reason)
 
     async def ping(self) -> None:
         """See the port."""
@@ -252,7 +254,7 @@ class EmbeddedLog:
     async def _recognise(self) -> None:
         """See whether this is the file that the deployment knows: one in its place begins above all that it gave."""
         created = self._store.created
-        for stream in (MESSAGES, META):
+        for stream in STREAMS:
             record = await self._deployment.log_record(stream)
             if record is None:
                 await self._deployment.replace_log_record(stream, LogRecord.first(created))
@@ -278,17 +280,18 @@ class EmbeddedLog:
         stream.check_open()
         return stream
 
-    def _partition(self, number: int) -> Partition:
-        claim = self._store.claims.get(number)
+    def _partition(self, stream: str, number: int) -> Partition:
+        claim = self._store.claims.get((stream, number))
         return Partition(number, 0, 0) if claim is None else Partition(number, claim.epoch, claim.position)
 
     async def _save(self) -> None:
         floors = {key: queue.floor for key, queue in self._queues.items()}
-        positions = {part: state.position for part, state in self._partitions.items()}
+        positions = {lane: state.position for lane, state in self._partitions.items()}
         new_floors = floors.items() - self._saved_floors.items()
         new_positions = positions.items() - self._saved_positions.items()
         if new_floors or new_positions:
-            await self._store.save([Floor(*key, floor) for key, floor in new_floors], list(new_positions))
+            changed = [(*lane, position) for lane, position in new_positions]
+            await self._store.save([Floor(*key, floor) for key, floor in new_floors], changed)
             self._saved_floors.update(new_floors)
             self._saved_positions.update(new_positions)
 

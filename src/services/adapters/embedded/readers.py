@@ -43,7 +43,7 @@ class EmbeddedTail:
 
 @dataclass(slots=True)
 class Partition:
-    """A partition of MESSAGES in an open log: who may read it, and from where."""
+    """A partition of a stream in an open log: who may read it, and from where."""
 
     number: int
     epoch: int

@@ -3,6 +3,7 @@
 import sqlite3
 from asyncio import Future
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -10,12 +11,10 @@ from fanout.errors import ForeignStore
 from fanout.ids import new_ulid
 from fanout.ports.deployment import Deployment
 from fanout.ports.log import Appended, Stored
-from fanout.subjects import STREAM_SUBJECTS
+from fanout.streams import KEEP_S, STREAMS
 from services.adapters.sqlite import ownership
 from services.adapters.sqlite.database import UNRELEASED, Database, Schema
 
-DEDUP_WINDOW_S: Final = 120.0
-MAX_AGE_S: Final = 7 * 86_400.0
 _PRUNE_SLICE: Final = 1_000
 
 SCHEMA: Final[Schema] = (
@@ -60,6 +59,19 @@ SCHEMA: Final[Schema] = (
             owner TEXT NOT NULL
         ) STRICT""",
     ),
+    (
+        "ALTER TABLE claims RENAME TO claims_of_messages",
+        """CREATE TABLE claims (
+            stream TEXT NOT NULL,
+            part INTEGER NOT NULL,
+            epoch INTEGER NOT NULL,
+            position INTEGER NOT NULL,
+            owner TEXT NOT NULL,
+            PRIMARY KEY (stream, part)
+        ) STRICT, WITHOUT ROWID""",
+        "INSERT INTO claims SELECT 'MESSAGES', part, epoch, position, owner FROM claims_of_messages",
+        "DROP TABLE claims_of_messages",
+    ),
 )
 
 
@@ -94,8 +106,9 @@ class Floor(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """How far a partition was read, and how often it was claimed."""
+    """How far a partition of a stream was read, and how often it was claimed."""
 
+    stream: str
     part: int
     epoch: int
     position: int
@@ -109,7 +122,7 @@ class EventStore:
         partitions: how many there are, fixed when the file was made.
         last_seqs: the newest sequence of each stream when the file was opened.
         floors: by stream and durable, then too.
-        claims: by partition, then too.
+        claims: by stream and partition, then too.
     """
 
     def __init__(self, database: Database) -> None:
@@ -118,7 +131,7 @@ class EventStore:
         self.partitions = 1
         self.last_seqs: dict[str, int] = {}
         self.floors: dict[tuple[str, str], int] = {}
-        self.claims: dict[int, Claim] = {}
+        self.claims: dict[tuple[str, int], Claim] = {}
 
     @classmethod
     async def open(cls, path: Path | None, partitions: int) -> "EventStore":
@@ -203,39 +216,40 @@ class EventStore:
 
         await self._database.write(work)
 
-    async def claim(self, part: int, owner: str, position: int) -> int:
+    async def claim(self, stream: str, part: int, owner: str, position: int) -> int:
         """Count a partition's change of hands durably; its new epoch."""
 
         def work(connection: sqlite3.Connection) -> int:
             rows = connection.execute(
-                """INSERT INTO claims (part, epoch, position, owner) VALUES (?, 1, ?, ?)
+                """INSERT INTO claims (stream, part, epoch, position, owner) VALUES (?, ?, 1, ?, ?)
                    ON CONFLICT DO UPDATE SET
                        epoch = epoch + 1, position = excluded.position, owner = excluded.owner
                    RETURNING epoch""",
-                (part, position, owner),
+                (stream, part, position, owner),
             ).fetchall()
             return int(rows[0][0])
 
         return await self._database.write(work)
 
-    async def save(self, floors: Sequence[Floor], positions: Sequence[tuple[int, int]]) -> None:
-        """Keep how far durable consumers and partitions (number, position) have come."""
+    async def save(self, floors: Sequence[Floor], positions: Sequence[tuple[str, int, int]]) -> None:
+        """Keep how far durable consumers and partitions (stream, number, position) have come."""
 
         def work(connection: sqlite3.Connection) -> None:
             connection.executemany("INSERT OR REPLACE INTO floors VALUES (?, ?, ?)", floors)
             connection.executemany(
-                "UPDATE claims SET position = ? WHERE part = ?", [(seq, part) for part, seq in positions]
+                "UPDATE claims SET position = ? WHERE stream = ? AND part = ?",
+                [(seq, stream, part) for stream, part, seq in positions],
             )
 
         await self._database.write(work)
 
     async def prune(self, now: float) -> None:
         """Forget ids older than the dedup window, and events past their age, a slice per transaction."""
-        await self._database.write(
-            lambda connection: connection.execute("DELETE FROM recent WHERE at <= ?", (now - DEDUP_WINDOW_S,))
-        )
-        for stream in self.last_seqs:
-            while await self._prune_slice(stream, now - MAX_AGE_S) == _PRUNE_SLICE:
+        for stream, spec in STREAMS.items():
+            forgotten = (stream, now - spec.dedup_s)
+            await self._database.write(partial(_forget_ids, forgotten))
+            oldest = now - (KEEP_S if spec.keep_s is None else spec.keep_s)
+            while await self._prune_slice(stream, oldest) == _PRUNE_SLICE:
                 pass
 
     async def _prune_slice(self, stream: str, oldest: float) -> int:
@@ -255,8 +269,8 @@ class EventStore:
             self.partitions = partitions
         for floor in map(Floor._make, connection.execute("SELECT stream, durable, floor FROM floors")):
             self.floors[floor.stream, floor.durable] = floor.floor
-        for claim in map(Claim._make, connection.execute("SELECT part, epoch, position FROM claims")):
-            self.claims[claim.part] = claim
+        for claim in map(Claim._make, connection.execute("SELECT stream, part, epoch, position FROM claims")):
+            self.claims[claim.stream, claim.part] = claim
 
 
 def _nanoseconds(at: float) -> int:
@@ -271,14 +285,18 @@ def _create_streams(connection: sqlite3.Connection, partitions: int) -> None:
     stored = partitions if row is None else row[0]
     connection.executemany(
         "INSERT OR IGNORE INTO streams (name, last_seq, partitions) VALUES (?, 0, ?)",
-        [(name, stored) for name in STREAM_SUBJECTS],
+        [(name, stored) for name in STREAMS],
     )
+
+
+def _forget_ids(values: tuple[str, float], connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM recent WHERE stream = ? AND at <= ?", values)
 
 
 def _append(connection: sqlite3.Connection, event: NewEvent) -> Appended:
     twin = connection.execute(
         "SELECT seq FROM recent WHERE stream = ? AND msg_id = ? AND at > ?",
-        (event.stream, event.msg_id, event.at - DEDUP_WINDOW_S),
+        (event.stream, event.msg_id, event.at - STREAMS[event.stream].dedup_s),
     ).fetchone()
     if twin is not None:
         return Appended(twin[0], duplicate=True)

@@ -91,7 +91,7 @@ async def take(stream: NatsStream, claimant: Claimant, epoch: int, after: int) -
     """Make an epoch the claimant's, and end the older ones.
 
     Args:
-        stream: MESSAGES.
+        stream: one that is partitioned.
         claimant: who reads from now on.
         epoch: one that is higher than any seen.
         after: the new epoch begins with the event behind this position.
@@ -141,7 +141,7 @@ def _config(stream: NatsStream, claimant: Claimant, epoch: int, after: int) -> d
         "durable_name": name,
         "deliver_policy": "by_start_sequence",
         "opt_start_seq": stream.record.sequence(after) + 1,
-        "filter_subject": stream.names.partition(claimant.partition),
+        "filter_subject": stream.subject_of(claimant.partition),
         "ack_policy": "all",  # one reader, in order: an acknowledgement for each event is half of the server's work
         "ack_wait": _ACK_WAIT_S * api.NANOSECONDS,
         "max_ack_pending": _MAX_ACK_PENDING,

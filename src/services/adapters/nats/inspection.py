@@ -1,11 +1,12 @@
 """The streams looked at, for `fanout check`: whatever would stop a service that opens them, and nothing is made."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from fanout.errors import ForeignStore
-from fanout.subjects import MESSAGES, STREAM_SUBJECTS
+from fanout.streams import ROUTED_STREAMS, STREAMS
 from services.adapters.nats import api
 from services.adapters.nats.connection import Connection
 from services.adapters.nats.foreign import refuse_overlap
@@ -21,7 +22,7 @@ class StreamsFound:
     """What a server has of a deployment's streams."""
 
     partitions: int | None
-    """Of MESSAGES; None where it is yet to be made."""
+    """Of each partitioned stream; None where none was created yet."""
     replicas: int | None
     """The least of all streams; None where there is none yet."""
     max_event: int | None
@@ -40,11 +41,11 @@ async def look_at_streams(nc: Connection, names: Names, deployment: str | None) 
 
     Raises:
         ForeignStore: a stream is another deployment's or program's, or one holds our subjects.
-        FanoutError: MESSAGES has no partitions.
+        FanoutError: a stream that should have partitions has none.
         Unavailable: JetStream cannot be reached.
     """
     found: dict[str, dict[str, Any]] = {}
-    for stream in STREAM_SUBJECTS:
+    for stream in STREAMS:
         name = names.stream(stream)
         try:
             found[stream] = await api.stream_info(nc, name)
@@ -53,13 +54,19 @@ async def look_at_streams(nc: Connection, names: Names, deployment: str | None) 
         else:
             _refuse_other(found[stream], names, stream, deployment)
     configs = [info["config"] for info in found.values()]
+    awaited = [stream for stream, spec in STREAMS.items() if spec.has_waiting_readers]
     limits = [config["max_msg_size"] for config in configs if config.get("max_msg_size", -1) > 0]
     return StreamsFound(
-        partitions=partitions_of(found[MESSAGES]["config"]) if MESSAGES in found else None,
+        partitions=next((partitions_of(info["config"]) for info in _of(found, ROUTED_STREAMS)), None),
         replicas=min((config["num_replicas"] for config in configs), default=None),
         max_event=min(limits, default=None),
-        behind=await _behind(nc, found[MESSAGES]) if MESSAGES in found else (),
+        behind=tuple([line for info in _of(found, awaited) for line in await _behind(nc, info)]),
     )
+
+
+def _of(found: dict[str, dict[str, Any]], streams: Iterable[str]) -> list[dict[str, Any]]:
+    """The info of those of these streams that exist."""
+    return [found[stream] for stream in streams if stream in found]
 
 
 def _refuse_other(info: dict[str, Any], names: Names, stream: str, deployment: str | None) -> None:

@@ -13,7 +13,8 @@ from fanout.errors import ForeignStore, TooLarge, Unavailable
 from fanout.events import longest_event
 from fanout.ports.deployment import Deployment
 from fanout.ports.log import Appended, Reset, Stored
-from fanout.subjects import MESSAGES, STREAM_SUBJECTS, channel_of, dead, stream_of
+from fanout.streams import KEEP_S, STREAMS, stream_of
+from fanout.subjects import channel_of, dead
 from services.adapters.nats import api
 from services.adapters.nats.connection import Connection
 from services.adapters.nats.fencing import generation_of
@@ -21,7 +22,7 @@ from services.adapters.nats.names import Names
 from services.adapters.nats.partition import NatsPartitionReader, claim_partition
 from services.adapters.nats.room import Room
 from services.adapters.nats.stream import NatsStream
-from services.adapters.nats.streams import KEEP_S, StreamSettings, ensured, existing_ids, partitions_of
+from services.adapters.nats.streams import StreamSettings, ensured, existing_ids, partitions_of
 from services.adapters.nats.tail import NatsTail, OrderedView
 from services.adapters.nats.work_queue import NatsConsumer
 from services.runtime.tasks import Tasks, periodic
@@ -69,7 +70,7 @@ class NatsLog:
             nc: the connection.
             deployment: whose streams they are, and which keeps what must not be lost with them.
             names: of the streams and subjects on the server.
-            partitions: of MESSAGES.
+            partitions: of each partitioned stream; those that exist keep theirs, and a new one gets as many.
             replicas: of each stream: 1 on one server, 3 on a cluster.
             keep_s: seconds that events are kept; dead letters are kept for 30 days.
             heartbeat: seconds between signs of life of the server to each reader; a reader that misses two resumes.
@@ -77,7 +78,7 @@ class NatsLog:
 
         Raises:
             ForeignStore: a stream belongs to another deployment, or its membership store is another one.
-            FanoutError: MESSAGES exists, and was not created by Fanout.
+            FanoutError: a stream that should have partitions exists without, or two have different numbers of them.
             Unavailable: JetStream or the membership store cannot be reached.
         """
         settings = StreamSettings(
@@ -88,13 +89,14 @@ class NatsLog:
             names=names,
             adopt=adopt,
         )
-        configs = {}
-        for stream in STREAM_SUBJECTS:
+        for stream, spec in STREAMS.items():
             known = await deployment.log_record(names.stream(stream)) is not None
-            configs[stream] = (await ensured(nc, settings, stream, known=known))["config"]
+            config = (await ensured(nc, settings, stream, known=known))["config"]
+            if spec.partitioned:
+                settings = replace(settings, partitions=_partitions(config, settings.partitions))
         # A stream that comes later in the place of one of these is this deployment's, whatever it lacks.
-        settings = replace(settings, partitions=_partitions(configs[MESSAGES], partitions), adopt=True)
-        streams = {stream: NatsStream(nc, stream, settings, deployment) for stream in STREAM_SUBJECTS}
+        settings = replace(settings, adopt=True)
+        streams = {stream: NatsStream(nc, stream, settings, deployment) for stream in STREAMS}
         log = cls(nc, settings, streams, heartbeat=heartbeat)
         await log._look()
         log._tasks.start(periodic(_LOOK_EVERY_S, log._look, "comparing the log"), "comparing the log")
@@ -198,8 +200,9 @@ class NatsLog:
         Raises:
             Unavailable: nothing more came for a while; what was yielded holds.
         """
-        subject = self._settings.names.partition(part) if part is not None and stream == MESSAGES else None
-        await self._stream(stream).look()  # the positions come from elsewhere, where more may be known by now
+        found = self._stream(stream)
+        subject = found.subject_of(part) if part is not None and STREAMS[stream].partitioned else None
+        await found.look()  # the positions come from elsewhere, where more may be known by now
         view = await self._view(stream, after, subject)
         try:
             while view.pending and view.after < upto:
@@ -211,10 +214,10 @@ class NatsLog:
         finally:
             await view.close()
 
-    async def claim(self, partition: int, owner: str) -> NatsPartitionReader:
+    async def claim(self, stream: str, partition: int, owner: str) -> NatsPartitionReader:
         """See the port."""
         return await claim_partition(
-            self._streams[MESSAGES], partition, owner, batch=_ORDERED_BATCH, heartbeat=self._heartbeat
+            self._streams[stream], partition, owner, batch=_ORDERED_BATCH, heartbeat=self._heartbeat
         )
 
     async def dead_letter(self, stream: str, event: Stored, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""The one reader of a partition of MESSAGES."""
+"""The one reader of a partition of a stream."""
 
 import secrets
 from collections import deque
@@ -84,7 +84,7 @@ class NatsPartitionReader:
             return None
         # The consumer counts what it has heard of, and hears of an event after the stream counts it: ask the store.
         after = record.sequence(max(self._acked, self._quiet))
-        following = await api.next_seq(stream.nc, stream.name, stream.names.partition(self.partition), after=after)
+        following = await api.next_seq(stream.nc, stream.name, stream.subject_of(self.partition), after=after)
         if following is not None and following <= record.sequence(upto):
             return None
         if record is not stream.record:

@@ -1,6 +1,7 @@
-"""How readers of the log outlive an outage, and how their acknowledgements do."""
+"""How readers of the log and their acknowledgements survive an outage of the server."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
@@ -8,26 +9,21 @@ import structlog
 
 from fanout.errors import Unavailable
 from services.adapters.nats.connection import Connection
+from services.runtime.tasks import FIRST_DELAY_S, retry_forever
 
-_FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 
 _log = structlog.get_logger(__name__)
 
 
 async def until_available(step: Callable[[], Awaitable[None]]) -> None:
-    """Take a step again and again, with pauses, for as long as the server is unavailable.
+    """Have a reader begin again: repeat a step until the server is available.
 
-    The first attempt comes after a short pause as well, so that a fault that comes back at once makes no hot loop.
+    The first attempt comes after a short pause as well, so that a fault that returns at once causes no busy loop. The
+    connection logs that it is lost; a line of each reader would say the same, and is for debugging alone.
     """
-    pause = _FIRST_PAUSE_S
-    while True:
-        await asyncio.sleep(pause)
-        try:
-            return await step()
-        except Unavailable as error:
-            _log.debug("nats.waiting", error=str(error))
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+    await asyncio.sleep(FIRST_DELAY_S)
+    await retry_forever(step, "resuming a reader of the log", longest_s=_LONGEST_PAUSE_S, level=logging.DEBUG)
 
 
 class Acknowledger:

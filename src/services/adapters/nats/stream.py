@@ -18,7 +18,7 @@ from fanout.errors import FanoutError, Unavailable
 from fanout.log_record import LogRecord
 from fanout.ports.deployment import Deployment
 from fanout.ports.log import Reset
-from fanout.subjects import MESSAGES
+from fanout.streams import STREAMS
 from services.adapters.nats import api
 from services.adapters.nats.connection import Connection
 from services.adapters.nats.streams import StreamSettings, ensured_at_once, partitions_of
@@ -78,6 +78,10 @@ class NatsStream:
     def lifts(self) -> list[tuple[int, int]]:
         """From which sequence on how much is added to make it a position."""
         return [(segment.start, segment.lift) for segment in self.record.segments]
+
+    def subject_of(self, partition: int) -> str:
+        """The filter of one partition's stored subjects."""
+        return self.names.partition(self.stream, partition)
 
     @property
     def settled(self) -> bool:
@@ -194,7 +198,7 @@ class NatsStream:
     def _check_partitions(self) -> None:
         """One that somebody made again in another way would take messages in where nobody reads them."""
         wanted = self._settings.partitions
-        if self.stream == MESSAGES and (found := partitions_of(self._info["config"])) != wanted:
+        if STREAMS[self.stream].partitioned and (found := partitions_of(self._info["config"])) != wanted:
             raise FanoutError(
                 f"the stream {self.name} was made again with {found} partitions, and had {wanted}: restart"
             )

@@ -1,4 +1,4 @@
-"""The streams' configuration, and how MESSAGES is cut into partitions.
+"""The streams' configuration, and how a stream is cut into partitions.
 
 A publisher knows nothing of partitions: the stream itself maps `messages.send.{channel}` to
 `messages.send.{part}.{channel}` as it stores, so that one filter reads a partition. The number of partitions stands in
@@ -14,19 +14,15 @@ from typing import Any, Final
 import structlog
 
 from fanout.errors import FanoutError, ForeignStore, Unavailable
-from fanout.subjects import DEAD, MESSAGES, STREAM_SUBJECTS
+from fanout.streams import STREAMS
 from services.adapters.nats import api
 from services.adapters.nats.connection import Connection
 from services.adapters.nats.foreign import refuse_foreign, refuse_overlap
 from services.adapters.nats.names import Names
 
-KEEP_S: Final = 7 * 86_400.0
-"""Seconds that events are kept, unless configured."""
 DEPLOYMENT: Final = "fanout_deployment"
 """The key of the deployment's id in a stream's metadata."""
 
-_KEEP_DEAD_S: Final = 30 * 86_400.0
-_DEDUP_S: Final = 120
 _PARTITION: Final = re.compile(r"\{\{\s*partition\(\s*(\d+)\s*,\s*1\s*\)\s*\}\}")
 _STREAM_EXISTS: Final = 10058
 _SUBJECTS_OVERLAP: Final = 10065
@@ -92,7 +88,7 @@ async def existing_ids(nc: Connection, names: Names) -> dict[str, str]:
         Unavailable: JetStream cannot be reached.
     """
     ids = {}
-    for stream in STREAM_SUBJECTS:
+    for stream in STREAMS:
         try:
             info = await api.stream_info(nc, names.stream(stream))
         except api.NoStream:
@@ -133,7 +129,8 @@ def partitions_of(config: dict[str, Any]) -> int:
 
 
 def _config(stream: str, settings: StreamSettings) -> dict[str, Any]:
-    names = settings.names
+    names, spec = settings.names, STREAMS[stream]
+    keep_s = settings.keep_s if spec.keep_s is None else spec.keep_s
     config: dict[str, Any] = {
         "name": names.stream(stream),
         "subjects": names.stream_subjects(stream),
@@ -141,13 +138,14 @@ def _config(stream: str, settings: StreamSettings) -> dict[str, Any]:
         "discard": "old",
         "storage": "file",
         "num_replicas": settings.replicas,
-        "max_age": int((_KEEP_DEAD_S if stream == DEAD else settings.keep_s) * api.NANOSECONDS),
-        "duplicate_window": _DEDUP_S * api.NANOSECONDS,
+        "max_age": int(keep_s * api.NANOSECONDS),
+        "duplicate_window": int(spec.dedup_s * api.NANOSECONDS),
         "metadata": {DEPLOYMENT: settings.deployment},
     }
-    if stream == MESSAGES:
-        destination = names.partition(f"{{{{partition({settings.partitions},1)}}}}").replace("*", "{{wildcard(1)}}")
-        config["subject_transform"] = {"src": names.sent(), "dest": destination}
+    if spec.partitioned:
+        by_partition = names.partition(stream, f"{{{{partition({settings.partitions},1)}}}}")
+        source, destination = config["subjects"][0], by_partition.replace("*", "{{wildcard(1)}}")
+        config["subject_transform"] = {"src": source, "dest": destination}
     return config
 
 

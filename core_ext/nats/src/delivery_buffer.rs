@@ -8,9 +8,9 @@ use crate::lifts::Lifts;
 use crate::message::Message;
 use crate::reply::Reply;
 
-/// Why an ordered intake takes nothing more in.
+/// Why an ordered buffer takes nothing more in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doubt {
+pub enum BufferError {
     /// A delivery is missing.
     Missing {
         /// The number of the last delivery in order.
@@ -22,7 +22,7 @@ pub enum Doubt {
     Again(u64),
 }
 
-impl fmt::Display for Doubt {
+impl fmt::Display for BufferError {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Missing { last, came } => write!(formatter, "delivery {came} came after delivery {last}"),
@@ -33,7 +33,7 @@ impl fmt::Display for Doubt {
 
 /// Deliveries of one consumer, in batches that are ready to be fetched whole.
 #[derive(Debug)]
-pub struct Intake {
+pub struct DeliveryBuffer {
     batch: usize,
     ordered: bool,
     consumer: Vec<u8>,
@@ -42,11 +42,11 @@ pub struct Intake {
     len: usize,
     bytes: usize,
     order: u64,
-    doubt: Option<Doubt>,
+    error: Option<BufferError>,
     received: u64,
 }
 
-impl Intake {
+impl DeliveryBuffer {
     /// Take in batches of so many; with `ordered`, nothing behind a delivery that is missing, or that came before.
     #[must_use]
     pub fn new(batch: usize, ordered: bool) -> Self {
@@ -59,7 +59,7 @@ impl Intake {
             len: 0,
             bytes: 0,
             order: 0,
-            doubt: None,
+            error: None,
             received: 0,
         }
     }
@@ -67,14 +67,14 @@ impl Intake {
     /// Take in what this consumer delivers from now on, and nothing of another; its deliveries count from 1.
     ///
     /// Sequences are handed out lifted.
-    pub fn aim(&mut self, consumer: &[u8], lifts: Lifts) {
+    pub fn attach(&mut self, consumer: &[u8], lifts: Lifts) {
         self.consumer = consumer.to_vec();
         self.lifts = lifts;
         self.order = 0;
-        self.doubt = None;
+        self.error = None;
     }
 
-    /// Take in nothing until `aim` is called again.
+    /// Take in nothing until `attach` is called again.
     pub fn pause(&mut self) {
         self.consumer.clear();
     }
@@ -124,11 +124,11 @@ impl Intake {
 
     /// Why nothing more is taken in, if so.
     #[must_use]
-    pub fn doubt(&self) -> Option<Doubt> {
-        self.doubt
+    pub fn error(&self) -> Option<BufferError> {
+        self.error
     }
 
-    /// How many deliveries of the consumers at which it was aimed have come in all, kept or not.
+    /// How many deliveries of the consumers at which it was attached have come in all, kept or not.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received
@@ -138,10 +138,10 @@ impl Intake {
     pub(crate) fn offer(&mut self, message: &Message) -> bool {
         let Some(mut reply) = Reply::of(message.reply) else { return false };
         reply.seq = self.lifts.position(reply.seq);
-        if reply.consumer == self.consumer && self.doubt.is_none() {
+        if reply.consumer == self.consumer && self.error.is_none() {
             self.received += 1;
-            self.doubt = self.doubt_of(&reply);
-            if self.doubt.is_none() {
+            self.error = self.error_of(&reply);
+            if self.error.is_none() {
                 self.order = reply.order;
                 self.push(reply, message);
             }
@@ -149,12 +149,12 @@ impl Intake {
         true
     }
 
-    fn doubt_of(&self, reply: &Reply) -> Option<Doubt> {
+    fn error_of(&self, reply: &Reply) -> Option<BufferError> {
         let (last, came) = (self.order, reply.order);
         match (self.ordered, reply.attempt) {
             (false, _) => None,
-            _ if came != last + 1 => Some(Doubt::Missing { last, came }),
-            (true, 2..) => Some(Doubt::Again(reply.seq)),
+            _ if came != last + 1 => Some(BufferError::Missing { last, came }),
+            (true, 2..) => Some(BufferError::Again(reply.seq)),
             _ => None,
         }
     }
