@@ -28,7 +28,7 @@ import structlog
 
 from fanout.errors import Unavailable
 from fanout.subjects import MESSAGES, message
-from services.adapters.nats import Connection, NatsLog, api, continuous_pull
+from services.adapters.nats import NatsConnection, NatsLog, api, continuous_pull
 from tests.chaos.lossy_proxy import Losses, LossyProxy
 from tests.chaos.readers import Fetch, TimedReader, partition_reader, tail, work_queue
 from tests.support.nats import connected, open_log
@@ -51,7 +51,7 @@ class Bench:
 
     server: NatsServer
     proxy: LossyProxy
-    nc: Connection
+    nc: NatsConnection
     log: NatsLog
     readers: Callable[[], list[TimedReader]]
     partitions: int

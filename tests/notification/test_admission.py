@@ -82,13 +82,3 @@ async def test_of_two_instances_by_one_name_the_later_stays(house: Platform) -> 
     await until(lambda: bool(house.failures), "the earlier one ends")
     assert "FANOUT_INSTANCE_ID" in str(house.failures.pop())
     assert not house.failures
-
-
-async def test_the_token_may_come_in_the_header_whose_scheme_is_in_capitals_or_not(house: Platform) -> None:
-    instance = await house.add_instance("notif-1")
-    client = Client("alice", silent=True)
-    client.authorization = "bearer alice"
-    client.send("auth", device_id=client.device_id)
-    house.open(instance, client)
-    await until(lambda: bool(client.frames))
-    assert client.frames[0]["user_id"] == "alice"

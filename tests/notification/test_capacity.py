@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from services.notification import capacity as capacity_module
 from services.notification.capacity import SILENCE_S, Capacity
-from services.notification.close_codes import LATEST_RETRY_MS, SOONEST_RETRY_MS, Refused
+from services.notification.refusals import LATEST_RETRY_MS, SOONEST_RETRY_MS, Refused
 from services.notification.registry import Registry
 from tests.support.observing import until
 from tests.support.platform import Client, Platform, platform

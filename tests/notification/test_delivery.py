@@ -82,7 +82,7 @@ async def test_a_batch_for_many_readers_leaves_the_loop_its_turns(
     assert len(set(when_written)) >= 30 * len(users) // 20 // 2
 
 
-async def test_a_long_hole_closes_nobody_who_reads(house: Platform) -> None:
+async def test_a_long_gap_closes_nobody_who_reads(house: Platform) -> None:
     await house.create("general", "alice")
     instance = await house.add_instance("notif-1", budget=64 * 1024)
     alice = await house.connect(instance, "alice")
@@ -179,7 +179,7 @@ async def test_no_session_and_no_presence_is_left_when_clients_go(house: Platfor
     assert await house.presence.connections_of("alice") == []
 
 
-async def test_one_reading_of_the_log_mends_the_holes_of_all_that_waits(
+async def test_one_reading_of_the_log_repairs_the_gaps_of_all_waiting_batches(
     house: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await house.create("general", "alice")

@@ -57,7 +57,7 @@ async def test_nobody_is_sent_to_an_instance_that_drains(house: Platform) -> Non
     await until(lambda: bool(client.frames))
     await instance.drain()
     assert leases == [set()]
-    await instance._housekeeping.renew_lease()  # as its timer may at this moment
+    await instance._lease_keeper.renew()  # as its timer may at this moment
     assert await house.presence.leases() == {}
 
 

@@ -1,8 +1,6 @@
 """What an instance does when the log went back."""
 
-from fanout import text_frame
 from fanout.events import timestamp
-from fanout.lanes import Lane
 from fanout.ports.log import Reset
 from fanout.subjects import DEAD, MESSAGES, META
 from services.notification import log_resets
@@ -31,14 +29,3 @@ async def test_channels_are_loaded_from_the_store_where_changes_are_not_told_aga
     instance._log_resets.hear(Reset(META, 0))
     await until(lambda: instance.registry.is_member("alice", "general"), "alice reads again")
     assert alice.close_code is None
-
-
-async def test_a_message_that_is_read_again_under_another_seq_is_delivered_once(house: Platform) -> None:
-    instance = await house.add_instance("notif-1")
-    await house.create("general", "alice")
-    alice = await house.connect(instance, "alice")
-    event = b'{"type":"message.new","seq":%d,"part":0,"channel_id":"general","message":{"message_id":"m","text":"x"}}'
-    for seq in (5, 1_000_000):
-        await instance._inbox._deliver_stored(Lane(MESSAGES, 0), "general", event % seq, text_frame(event % seq))
-    await until(lambda: alice.texts() == ["x"])
-    assert [frame["seq"] for frame in alice.of_type("message.new")] == [5]

@@ -14,7 +14,7 @@ async def _published(house: Platform) -> None:
 
 
 async def _lose(house: Platform, change: str) -> Client:
-    """Lose the change of alice's membership and message 1, while the inbox is busy with a hole elsewhere; alice."""
+    """Lose the change of alice's membership and message 1, while the inbox repairs a gap of another lane; alice."""
     instance = await house.add_instance("notif-1")
     alice, bob = [await house.connect(instance, user) for user in ("alice", "bob")]
     read, may_read = house.log.read, asyncio.Event()
@@ -37,7 +37,7 @@ async def _lose(house: Platform, change: str) -> Client:
     house.bus.share = 0.0
     await house.say("general", "2")
     await _published(house)
-    house.workers[0]._engine.mark()  # as each second: it would show the hole of the memberships, but after 2
+    house.workers[0]._engine.mark()  # as each second: it would show the gap of the memberships, but after 2
     for text in "345":
         await house.say("general", text)
     await _published(house)

@@ -60,14 +60,14 @@ async def test_records_of_an_unknown_kind_are_stepped_over_and_counted(house: Pl
     alice = await _alice(house)
     await house.say("general", "before")
     await until(lambda: alice.texts() == ["before"])
-    before, holes = _skipped("record"), _skipped("rest_of_batch")
+    before, rests = _skipped("record"), _skipped("rest_of_batch")
     _, payload = _typing()
     unknown = b"\x7f\x05newer"
     await house.bus.publish(subjects.instance_events("notif-1"), payload[:1] + unknown + payload[1:] + unknown)
     await until(lambda: bool(alice.of_type("typing")))
     await house.say("general", "after")
     await until(lambda: alice.texts() == ["before", "after"])
-    assert (_skipped("record"), _skipped("rest_of_batch")) == (before + 2, holes)
+    assert (_skipped("record"), _skipped("rest_of_batch")) == (before + 2, rests)
     assert not house.failures
 
 

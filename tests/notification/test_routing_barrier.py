@@ -25,10 +25,10 @@ class House:
 
     async def is_admitted(self, *confirmed_by: str) -> bool:
         """Whether a user is who is confirmed by these workers."""
-        waiting = asyncio.create_task(self.routing_barrier.announce_until_placed("alice"))
+        waiting = asyncio.create_task(self.routing_barrier.announce_until_confirmed("alice"))
         await asyncio.sleep(0.01)
         for worker in confirmed_by:
-            self.routing_barrier.placed(RoutingConfirmed(worker, ["alice"]))
+            self.routing_barrier.confirm(RoutingConfirmed(worker, ["alice"]))
         await asyncio.sleep(0.01)
         waiting.cancel()
         return waiting.done()

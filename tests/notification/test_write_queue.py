@@ -1,4 +1,4 @@
-"""Frames on real sockets: in order and whole, whoever writes them, and however slowly they are read."""
+"""Frames on real sockets: in order and whole, by either writer, at any speed of the reader."""
 
 import asyncio
 import random
@@ -14,7 +14,7 @@ from fanout import Engine, InboundBatch, LaneProgress, text_frame
 from fanout.ports.authenticator import Identity
 from fanout.ports.socket import Socket, SocketClosed
 from services.adapters.websocket import serving_websockets
-from services.adapters.websocket.connection import Connection
+from services.adapters.websocket.connection import WebSocketConnection
 from services.notification.session import Session
 from services.notification.write_queue import WriteQueue
 from tests.support.clients import handshake
@@ -83,7 +83,7 @@ def on_both_loops(test: Callable[[House], Awaitable[None]]) -> Callable[[Callabl
 async def test_what_is_said_in_one_turn_arrives_in_order_and_never_by_the_owner(house: House) -> None:
     clients = [await house.come() for _ in range(5)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Connection, "write", None)
+        patch.setattr(WebSocketConnection, "write", None)
         for number in range(300):
             house.say(f"{number} {'x' * (number * 7 % 500)}")
             if number % 7 == 0:
@@ -117,7 +117,7 @@ async def test_a_reader_that_stalls_gets_every_frame_whole_between_its_pongs(hou
     await asyncio.gather(*pongs)
     await until(lambda: house.sessions[0].socket.buffered == 0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Connection, "write", None)  # what lagged is sent to directly again
+        patch.setattr(WebSocketConnection, "write", None)  # what lagged is sent to directly again
         house.say("1500 at last")
         assert await slow.recv() == "1500 at last"
     assert not house.refused
@@ -187,7 +187,7 @@ async def test_a_socket_that_cannot_be_written_to_disturbs_nobody(house: House) 
     session = house.sessions[0]
     house.write_queue._hub.block(session.number, blocked=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Connection, "write", lambda *_: 1 / 0)
+        patch.setattr(WebSocketConnection, "write", lambda *_: 1 / 0)
         house.say("1")
         assert await other.recv() == "1"
     assert session.ending is not None

@@ -73,7 +73,7 @@ class Client:
     def allow_large_messages(self) -> None:
         self.large_messages = True
 
-    def lend(self, on_change: Callable[[bool], None]) -> int | None:
+    def acquire_descriptor(self, on_change: Callable[[bool], None]) -> int | None:
         return None
 
     async def receive(self) -> str | bytes:
@@ -131,7 +131,7 @@ class Platform:
         memberships: Memberships | None = None,
         snapshots: Snapshots | None = None,
     ) -> FanOutWorker:
-        ports = FanOutPorts(log or self.log, self.bus, self.presence, memberships or self.memberships)
+        ports = FanOutPorts(log or self.log, self.bus, self.presence, self.presence, memberships or self.memberships)
         running = running_worker(name, ports, self.failures.append, snapshots=snapshots)
         worker = await self._stack.enter_async_context(running)
         self.workers.append(worker)
@@ -143,7 +143,15 @@ class Platform:
     ) -> NotificationInstance:
         tasks = await self._stack.enter_async_context(Tasks(self.failures.append))
         terms = InstanceLimits(name, capacity, auth_timeout_s=5, heartbeat_s=30, socket_budget=budget, **limits)
-        ports = NotificationPorts(self.log, self.bus, self.presence, self.memberships, AnyToken())
+        ports = NotificationPorts(
+            log=self.log,
+            bus=self.bus,
+            connections=self.presence,
+            leases=self.presence,
+            hints=self.presence,
+            memberships=self.memberships,
+            authenticator=AnyToken(),
+        )
         instance = NotificationInstance(terms, ports, tasks, heartbeat_timeout_s=90)
         await instance.start(f"ws://{name}/ws")
         self._stack.push_async_callback(instance.drain)

@@ -72,7 +72,8 @@ async def _serve(settings: ServerSettings, leader: Leader) -> None:
     service = _service_settings(settings)
     bus = EmbeddedBus()
     memberships = cast("Memberships", _ComputedMemberships(settings.audience))  # an instance uses nothing else of them
-    ports = NotificationPorts(await EmbeddedLog.open(None), bus, EmbeddedPresence(), memberships, verifier(service))
+    log, presence = await EmbeddedLog.open(None), EmbeddedPresence()
+    ports = NotificationPorts(log, bus, presence, presence, presence, memberships, verifier(service))
     running = running_notification(service, ports, Health(), lambda error: leader.fail(f"the service failed: {error}"))
     async with running as bound:
         leader.send(bound.port)

@@ -98,7 +98,7 @@ class _FakeSocket:
     def write(self, frames: bytes) -> None:
         self.bytes_read += len(frames)
 
-    def lend(self, on_change: Callable[[bool], None]) -> int | None:  # noqa: ARG002 - as the port has it
+    def acquire_descriptor(self, on_change: Callable[[bool], None]) -> int | None:  # noqa: ARG002 - as the port has it
         return None
 
     def allow_large_messages(self) -> None:
@@ -192,7 +192,15 @@ async def _running(channels: int, capacity: int) -> AsyncIterator[tuple[Notifica
     async with opened(channels) as stores, Tasks(failures.append) as tasks:
         worker = _FakeWorker(stores, tasks)
         await worker.start()
-        ports = NotificationPorts(stores.log, stores.bus, stores.presence, stores.memberships, _AnyToken())
+        ports = NotificationPorts(
+            log=stores.log,
+            bus=stores.bus,
+            connections=stores.presence,
+            leases=stores.presence,
+            hints=stores.presence,
+            memberships=stores.memberships,
+            authenticator=_AnyToken(),
+        )
         instance = NotificationInstance(terms, ports, tasks, heartbeat_timeout_s=3_600)
         await instance.start("ws://127.0.0.1:1/ws")
         yield instance, worker

@@ -155,7 +155,7 @@ async def _running(channels: int) -> AsyncIterator[tuple[_FakeInstance, FanOutWo
     async with opened(channels) as stores, Tasks(failures.append) as tasks:
         instance = _FakeInstance(stores, tasks)
         await instance.start()
-        ports = FanOutPorts(stores.log, stores.bus, stores.presence, stores.memberships)
+        ports = FanOutPorts(stores.log, stores.bus, stores.presence, stores.presence, stores.memberships)
         async with running_worker("worker-1", ports, failures.append) as worker:
             await until(worker.ready.is_set, "the worker is ready")
             yield instance, worker
