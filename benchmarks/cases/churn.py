@@ -56,8 +56,8 @@ def run(options: ChurnOptions, stages: Stages) -> Report:
     judged = operations >= _FULL and visitors >= options.measured.users
     return Report(
         f"Churn: {operations:,} random joins, leaves, logins and drops",
-        f"{checked.answers_checked:,} answers were those of a plain model. When everybody who came had left again, the "
-        f"engine held {units.size(alone.held_bytes.settled)}, and {units.size(alone.held_bytes.first)} before.",
+        f"{checked.answers_checked:,} answers were those of a plain model. When everybody who came had left again, "
+        f"the engine held {units.size(alone.held_bytes.settled)}, and {units.size(alone.held_bytes.first)} before.",
         [
             *(
                 at_most(f"{what}, more than at the beginning", _growth(held), _GROWTH_LIMIT, "%", judged=judged)

@@ -10,54 +10,45 @@ from benchmarks import units
 from benchmarks.histogram import Histogram
 from benchmarks.live.sockets.figures import LOADS, NAMES, SERVERS, IdleFigures, LoadKind, Reach, Server, Turn, Way
 from benchmarks.live.sockets.turns import NAP_S
-from benchmarks.live.websocket_opening import AT_ONCE
-from benchmarks.report import Cell, Figure, Plot, Row, Table, distribution, figures, thinned
+from benchmarks.live.websocket_clients import AT_ONCE
+from benchmarks.report import Cell, Figure, Plot, Row, Table, distribution, figures
 
 BURST: Final = 8
 """Events that are sent to the same sockets at once."""
 TELLING: Final = 10_000
 """Idle connections: of fewer, what each takes is told too high, with a share of what the process takes anyway."""
-_HUNDRED: Final = 100
 KIB: Final = 1024
-_BUSY: Final = 0.95
-"""Of all cores: from there on they count as full."""
-_AT_WORK: Final = 0.5
-"""Of a core: a process that takes less is no bottleneck."""
+_HUNDRED: Final = 100
+_BUSY, _AT_WORK = 0.95, 0.5
+"""Of all cores, from which on they count as full; of a core, from which on a process may be a bottleneck."""
 _READERS: Final[dict[Reach, str]] = {"one": "one reader", "ten": "ten readers", "hundred": "a hundred readers"}
 _LOADS: Final[dict[LoadKind, str]] = {
     "none": "beside nothing",
     "even": "beside channels of a hundred readers",
     "hot": "beside a channel that all read",
 }
-_IDLE_NOTES: Final[dict[Server, str]] = {
-    "service": "Handshake, a signed token, presence, memberships and a session for each.",
-    "plain": "The handshake alone, and a handler that waits for a message.",
-}
+
 Contest = dict[Way, list[Turn]]
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """All of it."""
+    """All of it.
+
+    Single events with pauses, for the sake of delays; single ones and bursts of eight without, also by the floor;
+    events to as many channels as there are for the sockets, by how many read each; the small channel beside a load.
+    """
 
     idle: dict[Server, IdleFigures]
     last: Contest
-    """Single events with pauses, for the sake of delays."""
     single: Contest
-    """Single events, the next when the last has arrived; also by the floor."""
     bursts: Contest
-    """Eight at once; also by the floor."""
     many: dict[Reach, Contest]
-    """Events to as many channels as there are for the sockets, by how many read each."""
     floods: dict[LoadKind, Contest]
-    """The small channel beside a load."""
 
     def contests(self) -> dict[str, Contest]:
         """Those of which deliveries are compared, by what they are called."""
-        return {
-            "single events": self.single,
-            f"bursts of {BURST}": self.bursts,
-            **{f"channels of {_READERS[reach]}": contest for reach, contest in self.many.items()},
-        }
+        many = {f"channels of {_READERS[reach]}": contest for reach, contest in self.many.items()}
+        return {"single events": self.single, f"bursts of {BURST}": self.bursts, **many}
 
 
 def per_server_second(turns: list[Turn]) -> float:
@@ -76,14 +67,9 @@ def shares(*contests: list[Turn]) -> dict[str, float]:
     return {"median": 0.5, **({"99 of 100": 0.99} if enough else {}), "longest": 1.0}
 
 
-def seconds_of_last(turns: list[Turn]) -> float:
-    """The median delay."""
-    return _delays(turns).percentile(0.5) / 1e9
-
-
-def ratio_of_delays(turns: list[Turn], others: list[Turn], share: float) -> float:
-    """Of the delay that a share of the events does not exceed."""
-    return _delays(turns).percentile(share) / max(_delays(others).percentile(share), 1)
+def delay_s(turns: list[Turn], share: float = 0.5) -> float:
+    """The delay that a share of the events does not exceed."""
+    return _delays(turns).percentile(share) / 1e9
 
 
 def tables(asked: int, channels: int, fan_out: int, measured: Measured) -> list[Table]:
@@ -109,15 +95,12 @@ def _delays(turns: list[Turn]) -> Histogram:
 
 
 def _told(turns: list[Turn], told: dict[str, float]) -> list[Cell]:
-    counted = _delays(turns)
-    return [
-        *figures("s", (counted.percentile(share) / 1e9 for share in told.values())),
-        Figure(counted.count, "number"),
-    ]
+    delays = figures("s", (delay_s(turns, share) for share in told.values()))
+    return [*delays, Figure(_delays(turns).count, "number")]
 
 
 def _delay_plot(title: str, lines: dict[str, list[Turn]]) -> Plot:
-    return distribution(title, "ms", {name: thinned(_delays(turns).curve(), 1e-6) for name, turns in lines.items()})
+    return distribution(title, "ms", {name: _delays(turns).curve() for name, turns in lines.items()}, 1e-6)
 
 
 def _idle(asked: int, channels: int, idle: dict[Server, IdleFigures]) -> Table:
@@ -131,18 +114,10 @@ def _idle(asked: int, channels: int, idle: dict[Server, IdleFigures]) -> Table:
         text += f" {asked:,} were wanted; a process may open no more files here."
     if held < TELLING:
         text += f" With fewer than {TELLING:,}, the figure is too high: few share what the process takes anyway."
-    rows = [
-        Row(
-            NAMES[server],
-            [
-                Figure(of.each_bytes / KIB, "KiB"),
-                Figure(of.resident_bytes, "bytes"),
-                *figures("/s", (of.rate_by_server, of.rate)),
-            ],
-            _IDLE_NOTES[server],
-        )
-        for server, of in idle.items()
-    ]
+    rows = []
+    for server, of in idle.items():
+        memory = [Figure(of.each_bytes / KIB, "KiB"), Figure(of.resident_bytes, "bytes")]
+        rows.append(Row(NAMES[server], [*memory, *figures("/s", (of.rate_by_server, of.rate))]))
     each = "each, too high" if held < TELLING else "each"
     columns = [each, "together", "opened by processor time", "by the clock"]
     return Table("Idle connections", text, columns, rows, bars=[0])
@@ -150,36 +125,31 @@ def _idle(asked: int, channels: int, idle: dict[Server, IdleFigures]) -> Table:
 
 def _last(fan_out: int, contest: Contest) -> Table:
     told = shares(*contest.values())
-    return Table(
-        f"One event to {fan_out:,} sockets",
+    text = (
         "From when the batch with the event is published until the last client has the last byte. The clients read one "
-        f"socket after another in one process, and look for more each {units.duration(NAP_S)}: both are part of it.",
-        [*told, "events"],
-        [Row(NAMES[server], _told(contest[server], told)) for server in SERVERS],
-        plots=[_delay_plot("Until the last has it", {NAMES[server]: contest[server] for server in SERVERS})],
+        f"socket after another in one process, and look for more each {units.duration(NAP_S)}: both are part of it."
     )
+    rows = [Row(NAMES[server], _told(contest[server], told)) for server in SERVERS]
+    plot = _delay_plot("Until the last has it", {NAMES[server]: contest[server] for server in SERVERS})
+    return Table(f"One event to {fan_out:,} sockets", text, [*told, "events"], rows, plots=[plot])
 
 
 def _deliveries(fan_out: int, measured: Measured) -> Table:
-    ways: tuple[Way, ...] = (*SERVERS, "floor")
     rows = []
     for what, contest in measured.contests().items():
-        by_time = {way: per_server_second(contest[way]) for way in ways if way in contest}
-        by_clock = [_per_second(contest[server]) for server in SERVERS]
-        floor: Cell = Figure(by_time["floor"], "/s") if "floor" in by_time else ""
-        cells: list[Cell] = [*figures("/s", (by_time[server] for server in SERVERS)), floor]
-        rows.append(Row(what, [*cells, Figure(ratio(contest), "times"), *figures("/s", by_clock)]))
-    servers = list(map(NAMES.__getitem__, SERVERS))
-    return Table(
-        "Deliveries",
+        by_time = figures("/s", (per_server_second(contest[server]) for server in SERVERS))
+        by_clock = figures("/s", (_per_second(contest[server]) for server in SERVERS))
+        floor: Cell = Figure(per_server_second(contest["floor"]), "/s") if "floor" in contest else ""
+        rows.append(Row(what, [*by_time, floor, Figure(ratio(contest), "times"), *by_clock]))
+    text = (
         f"A delivery is one event to one of {fan_out:,} sockets; events are sent when all have those before. Per "
         "second of the server's processor time, user and system: that is what a core can deliver. The ratio is the "
         "service's by the other's. The floor is one os.write for each socket from a loop in Python: nearly what the "
-        "kernel takes. By the clock, waiting for the clients and for a core is in it too. Medians of turns.",
-        [*servers, "the floor", "ratio", *(f"{server}, by the clock" for server in servers)],
-        rows,
-        bars=[0, 1, 2],
+        "kernel takes. By the clock, waiting for the clients and for a core is in it too. Medians of turns."
     )
+    names = [NAMES[server] for server in SERVERS]
+    columns = [*names, "the floor", "ratio", *(f"{name}, by the clock" for name in names)]
+    return Table("Deliveries", text, columns, rows, bars=[0, 1, 2])
 
 
 def _fairness(fan_out: int, measured: Measured) -> Table:
@@ -190,15 +160,14 @@ def _fairness(fan_out: int, measured: Measured) -> Table:
             turns = measured.floods[load][server]
             rate: Cell = Figure(_per_second(turns), "/s") if load != "none" else ""
             rows.append(Row(f"{NAMES[server]}, {name}", [*_told(turns, told), rate]))
-    return Table(
-        "A small channel beside a load",
+    text = (
         "Five clients in a process of their own read a channel that gets an event every 20 ms; the delay is from when "
         f"that was due until the last of the five has it. Of the load, two rounds of {fan_out:,} deliveries are always "
-        "under way.",
-        [*told, "events", "deliveries of the load, by the clock"],
-        rows,
-        plots=[_delay_plot("Delay beside a load", {_LOADS[load]: measured.floods[load]["service"] for load in LOADS})],
+        "under way."
     )
+    columns = [*told, "events", "deliveries of the load, by the clock"]
+    plot = _delay_plot("Delay beside a load", {_LOADS[load]: measured.floods[load]["service"] for load in LOADS})
+    return Table("A small channel beside a load", text, columns, rows, plots=[plot])
 
 
 def _busy(measured: Measured) -> Table:

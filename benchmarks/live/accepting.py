@@ -5,14 +5,11 @@ the line of the access log are written to a file. The log that holds the message
 measured. The other route only decodes the same body and answers, which any gateway on this server has to do.
 """
 
-import asyncio
 import socket
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, Final, cast
 
 import msgspec
@@ -20,9 +17,11 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from benchmarks.errors import BenchError
-from benchmarks.live.children import Child, processor_seconds, stopped_after
+from benchmarks.live.processor_time import processor_seconds
+from benchmarks.processes import Leader, Worker
 from benchmarks.units import duration, times
 from fanout.api.messages import SendMessage, SentMessage
+from fanout.ids import new_message_id, new_ulid
 from fanout.ports.log import Appended
 from services.command.service import CommandService
 from services.gateway.app import Gateway, gateway_app
@@ -36,7 +35,6 @@ from services.runtime.tokens import TokenVerifier, sign
 
 MESSAGES: Final = 4_000
 ROUNDS: Final = 5
-"""Beside a first one, which is not counted."""
 CONNECTIONS: Final = 8
 LIMIT: Final = 10_000_000
 SECRET: Final = "a-secret-for-a-benchmark-that-opens-nothing"  # noqa: S105
@@ -44,14 +42,10 @@ TEXT: Final = "Shall we meet at ten? The room is free until eleven, and I would 
 
 
 class _Log:
-    """Holds each message at once, and keeps none."""
-
-    appended = 0
+    """Answers at once, and keeps nothing."""
 
     async def append(self, _subject: str, _payload: bytes, *, msg_id: str) -> Appended:
-        del msg_id
-        self.appended += 1
-        return Appended(self.appended, duplicate=False)
+        return Appended(len(msg_id), duplicate=False)
 
 
 class _Memberships:
@@ -60,16 +54,14 @@ class _Memberships:
 
 
 def _gateway() -> Any:
-    commands = CommandService(cast("Any", _Log()), cast("Any", _Memberships()))
-    verifier = TokenVerifier(("HS256",), secret=SECRET)
-    limiter = RateLimiter(LIMIT, LIMIT)
-    calls = table(commands, cast("Any", None))
+    calls = table(CommandService(cast("Any", _Log()), cast("Any", _Memberships())), cast("Any", None))
+    verifier, limiter = TokenVerifier(("HS256",), secret=SECRET), RateLimiter(LIMIT, LIMIT)
     return gateway_app(Gateway(calls, verifier, limiter, Health(), CollectorRegistry(), max_body=1 << 20))
 
 
 def _route() -> Any:
     decoder = msgspec.json.Decoder(SendMessage)
-    answer = msgspec.json.encode(SentMessage("msg_01ARZ3NDEKTSV4RRFFQ69G5FAV", "01ARZ3NDEKTSV4RRFFQ69G5FAV"))
+    answer = msgspec.json.encode(SentMessage(new_message_id(), new_ulid()))
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
 
     async def app(_scope: Any, receive: Any, send: Any) -> None:
@@ -83,12 +75,15 @@ def _route() -> Any:
 APPS: Final[dict[str, Callable[[], Any]]] = {"gateway": _gateway, "route": _route}
 
 
-async def _serve(name: str) -> None:
+def _serve(name: str, leader: Leader) -> None:
     configure_logging("json")
+    uvloop.run(_serve_until_left(name, leader))
+
+
+async def _serve_until_left(name: str, leader: Leader) -> None:
     async with serve_http(APPS[name](), Address("127.0.0.1", 0)) as address:
-        sys.stdout.write(f"{address.port}\n")
-        sys.stdout.flush()
-        await asyncio.Event().wait()
+        leader.send(address.port)
+        await leader.receive_async()
 
 
 class _Client(ExitStack):
@@ -126,17 +121,14 @@ def _check(connection: socket.socket) -> None:
         raise BenchError(f"a message was not accepted: {answer[:500]!r}")
 
 
-def measure(folder: Path) -> dict[str, float]:
+def measure() -> dict[str, float]:
     """Processor seconds for a message, by name of the application: the median of the rounds, which take turns."""
     token = sign(SECRET, "alice", ttl=3_600)
     with ExitStack() as stack:
         pids, clients, rounds = {}, {}, dict[str, list[float]]()
         for name in APPS:
-            command = [sys.executable, "-m", "benchmarks.live.accepting", name]
-            child = stack.enter_context(stopped_after(Child(name, command, folder, piped=True)))
-            if not child.process.stdout or not (port := child.process.stdout.readline()):
-                raise child.refused("does not serve")
-            pids[name], clients[name] = child.pid, stack.enter_context(_Client(int(port), token))
+            worker = stack.enter_context(Worker(name, _serve, name))
+            pids[name], clients[name] = worker.pid, stack.enter_context(_Client(worker.receive(int), token))
         for _ in range(1 + ROUNDS):
             for name, client in clients.items():
                 before = processor_seconds(pids[name])
@@ -146,11 +138,9 @@ def measure(folder: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        uvloop.run(_serve(sys.argv[1]))
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            taken = measure(Path(folder))
-        for name, seconds in taken.items():
-            sys.stdout.write(f"{name:8} {duration(seconds)} of processor time for a message\n")
-        sys.stdout.write(f"the gateway takes {times(taken['gateway'] / taken['route'])} what the route takes\n")
+    from benchmarks.live.accepting import measure as measured  # the workers import the functions by that name
+
+    taken = measured()
+    for name, seconds in taken.items():
+        sys.stdout.write(f"{name:8} {duration(seconds)} of processor time for a message\n")
+    sys.stdout.write(f"the gateway takes {times(taken['gateway'] / taken['route'])} what the route takes\n")

@@ -94,10 +94,7 @@ def test_a_size_that_does_not_fit_is_refused_with_one_that_would(tmp_path: Path)
     [
         (["sizing", "--channels", "10", "--memberships", "9"], "--memberships 9 is less than --channels 10"),
         (["sizing", "--users", "2", "--channels", "3", "--memberships", "12"], "--memberships 12 are too many"),
-        (
-            ["sizing", "--users", "8", "--channels", "8", "--memberships", "65"],
-            "--memberships 64 can be drawn evenly",
-        ),
+        (["sizing", "--users", "8", "--channels", "8", "--memberships", "65"], "--memberships 64 can be drawn evenly"),
         (["sizing", "--quick", "--channels", "10", "--memberships", "9"], "--quick takes a fiftieth"),
         (["login", "--channels", "10", "--memberships", "20", "--users", "5"], "--channels 10 is less than --visit"),
     ],

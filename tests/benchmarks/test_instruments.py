@@ -8,7 +8,7 @@ from time import perf_counter
 
 import pytest
 
-from benchmarks import apart
+from benchmarks import processes
 from benchmarks.apart import run_apart
 from benchmarks.baselines.python_table import PythonTable
 from benchmarks.costs import COSTS
@@ -167,14 +167,13 @@ def ignored(share: float, what: str) -> None:
     pass
 
 
-def test_a_process_that_breaks_is_no_result(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(BenchError, match="ended with code 1"):
+def test_a_process_that_breaks_is_no_result() -> None:
+    with pytest.raises(BenchError, match=r"(?s)fill ended with code 1.*cannot be drawn"):
         run_apart(ignored, fill, "engine", Population(1, 1, 5, 1), lookups=1_000, events=1_000)
-    assert "cannot be drawn" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("end", ["SIGKILL", "SIGABRT"])
 def test_a_process_that_is_killed_most_likely_ran_out_of_memory(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "_SNIPPET", f"import os, signal; os.kill(os.getpid(), signal.{end})")
-    with pytest.raises(BenchError, match=r"without a result: most likely it ran out of memory$"):
+    monkeypatch.setattr(processes, "_SNIPPET", f"import os, signal; os.kill(os.getpid(), signal.{end})")
+    with pytest.raises(BenchError, match="without a result: most likely it ran out of memory"):
         run_apart(ignored, fill, "engine", POPULATION, lookups=1_000, events=1_000)

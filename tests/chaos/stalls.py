@@ -2,7 +2,7 @@
 
     python -m tests.chaos.stalls --idle-rounds 25
 
-A round starts readers anew, lets something befall them, publishes an event for each, and takes the time from the log's
+A round starts new readers, lets something befall them, publishes an event for each, and takes the time from the log's
 answer to the event's arrival. A stall is one that takes longer than a second, or never ends. The readers are those of
 the product, which stand on the continuous pull, and in the same round `fetch` of nats-py as the alternative. Idle means
 that the requests of both kinds have just expired, and then an event comes 5 to 50 ms later.
