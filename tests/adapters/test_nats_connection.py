@@ -14,7 +14,7 @@ from nats.protocol.parser import Parser
 
 from fanout import subjects
 from fanout.errors import FanoutError, OutcomeUnknown, TooLarge, Unavailable
-from fanout.subjects import MESSAGES
+from fanout.streams import MESSAGES
 from services.adapters.nats import NatsBus, NatsConnection, connect, connection
 from tests.support.nats import connected, connected_again, open_log
 from tests.support.reading import PATIENCE_S, append_messages, soon, until

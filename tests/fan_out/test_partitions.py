@@ -12,7 +12,8 @@ from fanout import Engine, PartitionLost, Unavailable, decode_batch, partition_o
 from fanout.events import Message, MessageEvent, encode, timestamp
 from fanout.ids import new_event_id, new_message_id
 from fanout.lanes import Lane
-from fanout.subjects import DEAD, MESSAGES, META, message
+from fanout.streams import DEAD, MESSAGES, META
+from fanout.subjects import message
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.readers import EmbeddedPartitionReader, Partition
 from services.fan_out import partitions as partitions_module

@@ -10,8 +10,7 @@ import structlog
 from fanout import Engine, PartitionLost
 from fanout.lanes import Lane
 from fanout.ports.log import Log, PartitionReader, StoredBatch
-from fanout.streams import MEMBERSHIP_STREAMS, ROUTED_STREAMS
-from fanout.subjects import META
+from fanout.streams import MEMBERSHIP_STREAMS, META, ROUTED_STREAMS
 from services.fan_out.metrics import EVENTS_REJECTED, EVENTS_ROUTED, FAN_OUT, PARTITIONS_HELD
 from services.fan_out.publisher import Publisher
 from services.runtime.dead_letters import dead_letter
