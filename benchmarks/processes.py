@@ -188,7 +188,7 @@ class Worker:
         function: of a module. It is called with the settings and its `Leader`; what it returns is sent, unless it is
             None.
         settings: anything that can be pickled.
-        answer_within_s: how long `receive` and `call` wait.
+        answer_within_s: how long `receive` and `call` wait; None is without limit.
     """
 
     def __init__(
@@ -197,7 +197,7 @@ class Worker:
         function: Callable[[S, Leader], object],
         settings: S,
         *,
-        answer_within_s: float = ANSWER_WITHIN_S,
+        answer_within_s: float | None = ANSWER_WITHIN_S,
     ) -> None:
         ours, theirs = Pipe()
         command = [sys.executable, "-P", "-c", _SNIPPET, str(theirs.fileno())]
@@ -232,7 +232,7 @@ class Worker:
         """
         try:
             if not self._connection.poll(self._answer_within_s):
-                raise self._program.failed(f"gave no answer within {self._answer_within_s:g} s")
+                raise self._program.failed(f"gave no answer within {self._answer_within_s} s")
             message = self._connection.recv()
         except (EOFError, ConnectionError):
             raise self._program.ended() from None

@@ -13,8 +13,8 @@ from benchmarks.drawing import channel_names, draws
 from benchmarks.errors import BenchError
 from benchmarks.live.nats_client import ANSWER_WITHIN_S, NatsClient
 from fanout import partition_of
-from fanout.events import MESSAGE_NEW, Message, MessageEvent, encode, timestamp
-from fanout.ids import new_event_id, new_message_id
+from fanout.events import MESSAGE_NEW, Message, MessageEvent, encode
+from fanout.ids import new_event_id
 from fanout.subjects import MESSAGES, message
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats.connection import connect
@@ -25,6 +25,7 @@ EVENT_BYTES: Final = 300
 """The size of a stored event."""
 PARTITIONS: Final[int] = Settings.model_fields["partitions"].default
 _NUMBER_DIGITS: Final = 10
+_SENT_AT: Final = "2026-01-01T00:00:00.000Z"
 _TEXT: Final = b'"text":"'
 _BLOCK: Final = 250
 _UNANSWERED: Final = 4_000
@@ -146,7 +147,7 @@ class _Storing:
 
 def _template() -> bytes:
     """An event as the command service encodes it, with places for its id, channel (twice), number and padding."""
-    body = Message(new_message_id(), "%b", "user-0000", f"%0{_NUMBER_DIGITS}d%b", timestamp())
+    body = Message("msg_00000000000000000000000000", "%b", "user-0000", f"%0{_NUMBER_DIGITS}d%b", _SENT_AT)
     return encode(MessageEvent("%b", MESSAGE_NEW, "%b", msgspec.Raw(encode(body))))
 
 

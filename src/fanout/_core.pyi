@@ -602,7 +602,7 @@ class Splitter:
 class BatchEvent:
     """One event or mark of a batch."""
 
-    kind: Literal["ephemeral", "mark", "message.new", "member"] | None
+    kind: str | None
     """None for a record of a newer version that is stepped over: if it is stored it has its place in its lane, and all
     the rest is empty."""
     lane: int

@@ -37,7 +37,7 @@ class StreamSpec:
     """Patterns of the subjects as they are published. The wildcard is the last token; `>` stands for several tokens."""
     fan_out: FanOut = FanOut.IGNORED
     kind: str = ""
-    """What the stored events are to `Engine.route_stored`, which makes the clients' events of them."""
+    """The kind of stored event by which the engine routes the events; empty where they are not routed."""
     lane_code: int = 0
     """Marks the stream in the number of a lane, from 1 to `fanout.lanes.MAX_CODE`; never given to another stream. 0:
     the events are not sent to instances."""
@@ -98,7 +98,11 @@ _ROWS: Final = (
         durables=(MESSAGE_WRITER,),
     ),
     StreamSpec(
-        META, ("channels.member.joined.*", "channels.member.left.*"), FanOut.APPLIED, kind="member", lane_code=2
+        META,
+        ("channels.member.joined.*", "channels.member.left.*"),
+        FanOut.APPLIED,
+        kind="member",
+        lane_code=2,
     ),
     StreamSpec(DEAD, ("dead.>",), keep_s=_DEAD_KEEP_S),
 )

@@ -15,13 +15,13 @@ from nats.protocol.parser import Parser
 from fanout import subjects
 from fanout.errors import FanoutError, OutcomeUnknown, TooLarge, Unavailable
 from fanout.subjects import MESSAGES
-from services.adapters.nats import Connection, NatsBus, connect, connection
+from services.adapters.nats import NatsBus, NatsConnection, connect, connection
 from tests.support.nats import connected, connected_again, open_log
 from tests.support.reading import PATIENCE_S, append_messages, soon, until
 from tests.support.servers import ConfiguredNats, NatsServer, free_port
 
 
-async def _notices_the_loss(nc: Connection) -> None:
+async def _notices_the_loss(nc: NatsConnection) -> None:
     async def lost() -> bool | None:
         return True if not nc.is_connected else None
 

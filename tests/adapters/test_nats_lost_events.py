@@ -10,7 +10,7 @@ import pytest
 from fanout.errors import FanoutError, Unavailable
 from fanout.ports.log import Log, Reset
 from fanout.subjects import DEAD, MESSAGES, META
-from services.adapters.nats import Connection, api
+from services.adapters.nats import NatsConnection, api
 from services.runtime.tasks import retry_forever
 from tests.support.log_worlds import READERS, Reading, World, again, published, tail
 from tests.support.reading import append_messages, collect, payloads, seqs, soon, until
@@ -157,7 +157,7 @@ async def test_a_stream_that_is_deleted_in_the_middle_of_a_comparison_ends_no_re
     nc, stored_message = await world.connect(), api.stored_message
     deleted: list[str] = []
 
-    async def delete_first(asking: Connection, stream: str, seq: int) -> api.Found | None:
+    async def delete_first(asking: NatsConnection, stream: str, seq: int) -> api.Found | None:
         if not deleted and stream == MESSAGES:
             deleted.append(stream)
             await api.call(nc, f"STREAM.DELETE.{MESSAGES}")

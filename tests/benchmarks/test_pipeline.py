@@ -17,13 +17,13 @@ from typer.testing import CliRunner, Result
 from benchmarks.errors import BenchError
 from benchmarks.live.delivery_check import WrongDeliveriesError, check_deliveries
 from benchmarks.live.nats_client import Parser
-from benchmarks.live.pipeline import worker
+from benchmarks.live.pipeline import drain
 from benchmarks.live.pipeline.audience import Audience
+from benchmarks.live.pipeline.drain import DrainSettings, filled_engine
 from benchmarks.live.pipeline.inboxes import check_inbox, read_inbox
 from benchmarks.live.pipeline.latencies import moments_of
 from benchmarks.live.pipeline.load_generator import Published
 from benchmarks.live.pipeline.readers import Delivery, check_clients, deliveries_in
-from benchmarks.live.pipeline.worker import DrainSettings, filled_engine
 from benchmarks.live.processor_time import processor_seconds
 from benchmarks.live.servers import find_program
 from benchmarks.live.stored_events import EVENT_BYTES, StoredEvents, event_payload, number_in
@@ -359,7 +359,7 @@ def test_what_was_late_counts_and_what_came_before_its_accept_took_no_time() -> 
 
 
 async def test_a_worker_that_stands_still_is_given_up_and_a_slow_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "STALLED_S", 0.05)
+    monkeypatch.setattr(drain, "STALLED_S", 0.05)
     slow: Iterator[int] = iter([40, *range(30, -1, -1)])
 
     async def left() -> int:
@@ -368,10 +368,10 @@ async def test_a_worker_that_stands_still_is_given_up_and_a_slow_one_is_not(monk
     async def stuck() -> int:
         return 7
 
-    await worker.until_none("event is routed", left)
+    await drain.until_none("event is routed", left)
     assert list(slow) == []
     with pytest.raises(BenchError, match=r"^no event is routed for .*, and 7 are left$"):
-        await worker.until_none("event is routed", stuck)
+        await drain.until_none("event is routed", stuck)
 
 
 def test_a_program_ends_with_its_context_and_is_watched() -> None:

@@ -21,13 +21,13 @@ from benchmarks.cases.planning import Costs
 from benchmarks.cases.sockets import SocketsOptions
 from benchmarks.cases.sockets_tables import Contest, Measured, shares
 from benchmarks.errors import BenchError, NumbersError
-from benchmarks.live import socket_reader
-from benchmarks.live.socket_reader import SocketReader
+from benchmarks.live import websocket_clients
 from benchmarks.live.sockets import limits
-from benchmarks.live.sockets.channels import FRAME_BYTES, Audience, Due, EventSource
+from benchmarks.live.sockets.channels import FIRST_SEQ, FRAME_BYTES, Audience
 from benchmarks.live.sockets.figures import LOADS, SERVERS, IdleFigures, Turn
 from benchmarks.live.sockets.limits import RESERVED
 from benchmarks.live.sockets.load_clients import ClientSettings, LoadClients, check_socket, run_clients
+from benchmarks.live.websocket_clients import SocketReader
 from benchmarks.processes import Leader, Worker
 from fanout import text_frame
 from tests.benchmarks.test_command import assert_complete, assert_stands_alone, fanout
@@ -155,73 +155,32 @@ def test_the_99th_of_a_hundred_is_told_only_of_a_hundred() -> None:
 
 def rehearsal(number: int) -> list[bytes]:
     """The frames that are due to a socket."""
-    due = set(AUDIENCE.due_in_rehearsal(number, EventSource().next))
-    events = EventSource().events(AUDIENCE.rehearsal())
-    return [text_frame(event.client_json()) for event in events if Due(event.channel, event.seq) in due]
+    return [text_frame(event.client_json()) for event in AUDIENCE.due_in_rehearsal(number)]
 
 
 Fault = Callable[[list[bytes]], list[bytes]]
-
-
-def swapped(frames: list[bytes]) -> list[bytes]:
-    return [*frames[:5], frames[6], frames[5], *frames[7:]]
-
-
-def lost(frames: list[bytes]) -> list[bytes]:
-    return [*frames[:5], *frames[6:]]
-
-
-def lost_at_the_end(frames: list[bytes]) -> list[bytes]:
-    return frames[:-1]
-
-
-def doubled(frames: list[bytes]) -> list[bytes]:
-    return [*frames[:6], frames[5], *frames[6:]]
-
-
-def doubled_at_the_end(frames: list[bytes]) -> list[bytes]:
-    return [*frames, frames[-1]]
-
-
-def lost_and_doubled(frames: list[bytes]) -> list[bytes]:
-    return doubled(lost_at_the_end(frames))
-
-
-def cut(frames: list[bytes]) -> list[bytes]:
-    return [*frames[:-1], frames[-1][:-1]]
-
-
-def anothers(frames: list[bytes]) -> list[bytes]:
-    other = next(frame for frame in rehearsal(1) if frame not in frames)
-    return [other, *frames[1:]]
-
-
-def altered(frames: list[bytes]) -> list[bytes]:
-    return [frames[0].replace(b'"seq":1', b'"seq":2'), *frames[1:]]
-
-
-FAULTS: list[Fault] = [
-    swapped,
-    lost,
-    lost_at_the_end,
-    doubled,
-    doubled_at_the_end,
-    lost_and_doubled,
-    cut,
-    anothers,
-    altered,
-]
+FAULTS: dict[str, Fault] = {
+    "swapped": lambda frames: [*frames[:5], frames[6], frames[5], *frames[7:]],
+    "lost": lambda frames: [*frames[:5], *frames[6:]],
+    "lost at the end": lambda frames: frames[:-1],
+    "doubled": lambda frames: [*frames[:6], frames[5], *frames[6:]],
+    "doubled at the end": lambda frames: [*frames, frames[-1]],
+    "lost and doubled": lambda frames: [*frames[:6], frames[5], *frames[6:-1]],
+    "cut": lambda frames: [*frames[:-1], frames[-1][:-1]],
+    "another's": lambda frames: [next(frame for frame in rehearsal(1) if frame not in frames), *frames[1:]],
+    "altered": lambda frames: [frames[0].replace(b'"seq":1', b'"seq":2'), *frames[1:]],
+}
 
 
 def test_what_is_due_passes_the_check() -> None:
-    assert [len(frame) for frame in rehearsal(0)] == [FRAME_BYTES] * len(AUDIENCE.due_in_rehearsal(0, 0))
-    check_socket(0, [(1, b"".join(rehearsal(0)))], AUDIENCE.due_in_rehearsal(0, EventSource().next))
+    assert {len(frame) for frame in rehearsal(0)} == {FRAME_BYTES}
+    check_socket(0, [(1, b"".join(rehearsal(0)))], AUDIENCE.due_in_rehearsal(0))
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_each_fault_fails_the_check(fault: Fault) -> None:
     with pytest.raises(BenchError):
-        check_socket(0, [(1, b"".join(fault(rehearsal(0))))], AUDIENCE.due_in_rehearsal(0, EventSource().next))
+        check_socket(0, [(1, b"".join(fault(rehearsal(0))))], AUDIENCE.due_in_rehearsal(0))
 
 
 @pytest.fixture
@@ -250,7 +209,7 @@ def sent_to(clients: Worker, accepted: list[socket.socket], faults: list[Fault |
         frames = rehearsal(number)
         each.sendall(b"".join(fault(frames) if fault else frames))
     clients.call(LoadClients.finish, 1)
-    return clients.call(LoadClients.check, EventSource().next)
+    return clients.call(LoadClients.check, FIRST_SEQ + 1)
 
 
 def test_clients_that_get_what_is_due_say_so(connected: tuple[Worker, list[socket.socket]]) -> None:
@@ -260,10 +219,10 @@ def test_clients_that_get_what_is_due_say_so(connected: tuple[Worker, list[socke
 @pytest.mark.parametrize(
     ("faults", "said"),
     [
-        ([None, swapped], r"socket 1: event .* came out of order"),
-        ([None, lost_and_doubled], r"socket 1: event .* was lost"),
-        ([doubled, None], "something came twice"),
-        ([lost, doubled], r"bytes were due to each socket, and one \(\d+\) got"),
+        ([None, FAULTS["swapped"]], r"socket 1: event .* came out of order"),
+        ([None, FAULTS["lost and doubled"]], r"socket 1: event .* was lost"),
+        ([FAULTS["doubled"], None], "something came twice"),
+        ([FAULTS["lost"], FAULTS["doubled"]], r"bytes were due to each socket, and one \(\d+\) got"),
     ],
 )
 def test_clients_find_what_was_planted(
@@ -288,7 +247,7 @@ def counted() -> Iterator[tuple[SocketReader, list[socket.socket], Connection]]:
 def test_a_frame_that_never_comes_is_missed(
     counted: tuple[SocketReader, list[socket.socket], Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket_reader, "STALLED_AFTER_S", 0.05)
+    monkeypatch.setattr(websocket_clients, "STALLED_AFTER_S", 0.05)
     reader, (first, second), _ = counted
     first.sendall(b"1234")
     second.sendall(b"123")

@@ -45,7 +45,7 @@ class Arrivals:
 
 
 class TimedReader(ABC):
-    """Reads for ever, from `start` to `stop`.
+    """Reads from `start` to `stop`.
 
     Args:
         part: it reads this partition alone; None for all.

@@ -11,7 +11,7 @@ import pytest
 from fanout.errors import FanoutError, ForeignStore
 from fanout.ports.log import Log
 from fanout.ports.messages import Messages
-from fanout.ports.presence import Presence
+from fanout.ports.presence import Leases
 from fanout.subjects import WORKERS
 from services.adapters.nats import NatsBus
 from services.composition.backends import Backends, Port
@@ -41,7 +41,7 @@ async def opened(tmp_path: Path, nats_server: NatsServer, redis_url: str) -> Asy
 
 
 async def _id(backends: Backends) -> str:
-    for port in (Log, Presence, Messages):
+    for port in (Log, Leases, Messages):
         await backends.open(port)
     return str(await (await deployment_of(backends)).existing_id())
 
@@ -61,7 +61,7 @@ async def test_another_membership_store_is_refused(opened: Opener) -> None:
         await opened("two").open(Log)
 
 
-@pytest.mark.parametrize("port", [Messages, Presence])
+@pytest.mark.parametrize("port", [Messages, Leases])
 async def test_a_store_asks_the_log_before_an_id_is_made(opened: Opener, port: Port[Any]) -> None:
     own = await _id(opened("one"))
     backends = opened("two")

@@ -51,7 +51,7 @@ class Meta:
 
 
 class Turns:
-    """An engine in which whoever changes ann waits until her turn is let go."""
+    """An engine in which a change of ann waits until the test sets `free`."""
 
     def __init__(self) -> None:
         self.engine = Engine()

@@ -20,6 +20,17 @@ async def test_a_user_is_pending_until_the_end() -> None:
     await soon(pending.settled())
 
 
+async def test_the_last_user_is_waited_for() -> None:
+    pending = PendingUsers()
+    pending.begin("alice")
+    settled = asyncio.create_task(pending.settled())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not settled.done()
+    pending.end("alice")
+    await soon(settled)
+
+
 async def test_only_earlier_users_are_waited_for() -> None:
     pending = PendingUsers()
     for user in ("alice", "bob"):

@@ -30,6 +30,7 @@ async def test_the_users_of_one_turn_share_a_message(confirmations: RoutingConfi
     for user, instance in (("alice", "notif-1"), ("bob", "notif-2"), ("carol", "notif-1")):
         confirmations.confirm(user, instance)
     await until(lambda: len(bus.published) == 2)
+    assert bus.offered == 1, "they are published together"
     assert [(subject, decode_control(payload)) for subject, payload in bus.published] == [
         (instance_control("notif-1"), RoutingConfirmed("worker-1", ["alice", "carol"])),
         (instance_control("notif-2"), RoutingConfirmed("worker-1", ["bob"])),

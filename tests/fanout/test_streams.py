@@ -10,8 +10,8 @@ ROWS = list(STREAMS.values())
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_a_row_has_a_lane_just_where_instances_get_its_events(row: StreamSpec) -> None:
-    assert (0 < row.lane_code <= MAX_CODE) == row.in_inbox
+def test_a_row_has_a_lane_and_a_kind_just_where_instances_get_its_events(row: StreamSpec) -> None:
+    assert (0 < row.lane_code <= MAX_CODE) == bool(row.kind) == row.in_inbox
     assert row.plain == (row.in_inbox and not row.changes_memberships)
 
 

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from fanout import presence_digest, workers
+from fanout.error_codes import CloseCode
 from fanout.ports.authenticator import Identity
 from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
 from fanout.workers import (
@@ -20,15 +21,14 @@ from fanout.workers import (
     decode_digest,
     decode_presence_set_page,
 )
-from services.notification.close_codes import REPLACED
 from services.notification.control import Control
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Session
 from services.runtime.tasks import Tasks
 from tests.support.faulty import FaultyBus, FaultyPresence
+from tests.support.harness import Client
 from tests.support.observing import until
-from tests.support.platform import Client
 
 
 class Rig:
@@ -138,15 +138,15 @@ async def test_only_older_connections_of_the_device_are_replaced(rig: Rig) -> No
     await rig.tell(Replaced("alice", older.device_id, "2026-02-01T10:31:00.000Z"))
     await until(lambda: older.ending is not None, "replaced")
     assert older.ending is not None
-    assert older.ending.code == REPLACED
+    assert older.ending.code == CloseCode.REPLACED
     assert (newer.ending, other_device.ending) == (None, None)
 
 
-async def test_a_workers_word_is_handed_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    placed: list[RoutingConfirmed] = []
-    monkeypatch.setattr(rig.routing_barrier, "placed", placed.append)
+async def test_the_confirmation_of_a_worker_is_handed_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    confirmed: list[RoutingConfirmed] = []
+    monkeypatch.setattr(rig.routing_barrier, "confirm", confirmed.append)
     await rig.tell(RoutingConfirmed("w", ["alice"]))
-    await until(lambda: placed == [RoutingConfirmed("w", ["alice"])], "handed on")
+    await until(lambda: confirmed == [RoutingConfirmed("w", ["alice"])], "handed on")
 
 
 async def test_what_is_malformed_is_skipped(rig: Rig) -> None:

@@ -26,8 +26,8 @@ from services.runtime.membership_order import MembershipOrder
 from services.runtime.skipping import MESSAGES_SKIPPED
 from services.runtime.tasks import Tasks
 from tests.support.faulty import FaultyBus, FaultyLog, faulty_log
+from tests.support.harness import Client
 from tests.support.observing import until
-from tests.support.platform import Client
 
 INSTANCE = "notif-1"
 CHANNEL = "general"
@@ -196,7 +196,7 @@ async def test_one_who_is_cancelled_at_any_moment_and_goes_on_loses_and_doubles_
     await until(lambda: world.alice.texts() == _numbers(3))
 
 
-async def test_who_joined_in_a_hole_gets_what_follows_and_who_left_gets_nothing_more(world: World) -> None:
+async def test_who_joined_in_a_gap_gets_what_follows_and_who_left_gets_nothing_more(world: World) -> None:
     await world.say("0")
     await world.change("alice", joins=False, lost=True)
     await world.say("not for alice", lost=True)

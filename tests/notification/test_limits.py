@@ -1,4 +1,4 @@
-"""Reconciler are cut by what the bus takes in one message, and a limit that falls on the way ends no part."""
+"""Presence sets are sent in pages that the bus takes, also while its limit falls."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -29,7 +29,7 @@ async def ask(bus: FaultyBus, failures: list[BaseException]) -> list[PresenceSet
     return pages
 
 
-async def test_a_roster_comes_whole_in_pages_that_the_bus_takes() -> None:
+async def test_a_presence_set_comes_whole_in_pages_that_the_bus_takes() -> None:
     bus, failures = FaultyBus(), list[BaseException]()
     bus.limit = 16_384
     pages = await ask(bus, failures)

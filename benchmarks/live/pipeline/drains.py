@@ -10,9 +10,8 @@ from typing import Final, Literal
 import msgspec
 
 from benchmarks.apart import Progress
-from benchmarks.live.pipeline.inboxes import Form, InboxSettings, Received, receive_inboxes
-from benchmarks.live.pipeline.naive_consumer import drain_naively
-from benchmarks.live.pipeline.worker import Drained, DrainSettings, drain
+from benchmarks.live.pipeline.drain import Drained, DrainSettings, drain, drain_naively
+from benchmarks.live.pipeline.inboxes import Form, InboxSettings, receive_inboxes
 from benchmarks.live.servers import Server, nats_server
 from benchmarks.live.stored_events import StoredEvents, store_events
 from benchmarks.population import instance_name
@@ -96,7 +95,7 @@ def _drain_once(way: Way, settings: DrainsSettings, nats: Server, partitions: in
         with Worker(f"the {way} that drains", function, work, answer_within_s=_DRAINED_WITHIN_S) as draining:
             drained = draining.receive(Drained)
         inboxes.send(GO)
-        inboxes.receive(Received)
+        inboxes.receive(int)
     return drained
 
 

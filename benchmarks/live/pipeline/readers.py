@@ -9,10 +9,8 @@ import msgspec
 
 from benchmarks.live.delivery_check import check_deliveries
 from benchmarks.live.pipeline.audience import Audience
-from benchmarks.live.socket_reader import SocketReader
 from benchmarks.live.stored_events import StoredEvents, number_in
-from benchmarks.live.websocket_frames import Chunk, frames_in
-from benchmarks.live.websocket_opening import Opener
+from benchmarks.live.websocket_clients import Chunk, Opener, SocketReader, frames_in
 from benchmarks.processes import READY, Leader
 
 _QUIET_S: Final = 1.0

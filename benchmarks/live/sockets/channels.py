@@ -74,23 +74,16 @@ class Audience(msgspec.Struct, frozen=True):
             script += [*self.channels_reaching(reach), *self.channels_reaching("all") * _BURST_OF_REHEARSAL, SMALL]
         return script
 
-    def due_in_rehearsal(self, number: int, first: int) -> "list[Due]":
+    def due_in_rehearsal(self, number: int, first: int = FIRST_SEQ + 1) -> "list[Event]":
         """What a socket gets in the rehearsal, whose first event has the number `first`."""
         mine = set(self.channels_of(number))
-        return [Due(channel, first + at) for at, channel in enumerate(self.rehearsal()) if channel in mine]
+        return [event for event in events(self.rehearsal(), first) if event.channel in mine]
 
     def _readers(self, reach: Reach) -> int:
         return _READERS.get(reach, self.sockets)
 
     def _channel(self, reach: Reach, number: int) -> str:
         return f"{reach[:3]}-{number - number % self._readers(reach):014d}"
-
-
-class Due(NamedTuple):
-    """An event as a client sees it."""
-
-    channel: str
-    number: int
 
 
 class Event(NamedTuple):
@@ -105,21 +98,17 @@ class Event(NamedTuple):
         return message_frame(self.seq, 0, self.channel, self.payload)
 
 
-class EventSource:
-    """Makes events, numbered without a gap: the number is the event's sequence, and the text of its message."""
+def events(channels: Sequence[str], first: int) -> list[Event]:
+    """An event for each channel, in order; the number is the event's sequence, and the text of its message.
 
-    def __init__(self) -> None:
-        self.next = FIRST_SEQ + 1
-
-    def events(self, channels: Sequence[str]) -> list[Event]:
-        """One event for each channel, in order."""
-        first = self.next
-        self.next += len(channels)
-        return [_event(first + at, channel) for at, channel in enumerate(channels)]
-
-
-def _event(number: int, channel: str) -> Event:
-    return Event(number, channel, event_payload(number, channel, _EVENT_ID, _PAYLOAD_BYTES))
+    Args:
+        channels: where the events go.
+        first: the number of the first one.
+    """
+    return [
+        Event(number, channel, event_payload(number, channel, _EVENT_ID, _PAYLOAD_BYTES))
+        for number, channel in enumerate(channels, first)
+    ]
 
 
 def _payload_bytes() -> int:

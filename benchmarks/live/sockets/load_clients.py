@@ -8,11 +8,9 @@ import msgspec
 from benchmarks.errors import BenchError
 from benchmarks.live.delivery_check import check_deliveries
 from benchmarks.live.processor_time import Stopwatch
-from benchmarks.live.socket_reader import SocketReader
-from benchmarks.live.sockets.channels import FRAME_BYTES, Audience, Due
+from benchmarks.live.sockets.channels import FRAME_BYTES, Audience, Event
 from benchmarks.live.sockets.limits import RESERVED, raise_limit
-from benchmarks.live.websocket_frames import Chunk, frames_in
-from benchmarks.live.websocket_opening import Opener
+from benchmarks.live.websocket_clients import Chunk, Opener, SocketReader, frames_in
 from benchmarks.processes import Leader
 
 
@@ -110,40 +108,15 @@ class LoadClients:
         return frames
 
 
-def check_socket(number: int, received: list[Chunk], due: list[Due]) -> None:
-    """Compare what a socket received with what was due to it.
+def check_socket(number: int, received: list[Chunk], due: list[Event]) -> None:
+    """Compare the bytes that a socket received with the events that were due to it.
 
     Raises:
-        BenchError: it is something else, or no frames of messages.
+        BenchError: they are something else.
     """
+    names = {event.client_json(): f"{event.seq} of {event.channel}" for event in due}
     try:
-        events = [_event_in(payload) for payload, _ in frames_in(received)]
+        came = [payload for payload, _ in frames_in(received)]
     except BenchError as error:
         raise BenchError(f"socket {number}: {error}") from error
-    check_deliveries(due, events, f"socket {number}")
-
-
-class _Message(msgspec.Struct):
-    channel_id: str
-    text: str
-
-
-class _Frame(msgspec.Struct):
-    type: str
-    seq: int
-    channel_id: str
-    message: _Message
-
-
-_decoder = msgspec.json.Decoder(_Frame)
-
-
-def _event_in(payload: bytes) -> Due:
-    try:
-        frame = _decoder.decode(payload)
-        number = int(frame.message.text[: len(str(frame.seq))])
-    except (msgspec.DecodeError, ValueError) as error:
-        raise BenchError(f"a frame holds no message: {error}") from error
-    if frame.type != "message.new" or frame.seq != number or frame.message.channel_id != frame.channel_id:
-        raise BenchError(f"a frame contradicts itself: {payload.decode()}")
-    return Due(frame.channel_id, number)
+    check_deliveries(list(names.values()), [names.get(payload, payload) for payload in came], f"socket {number}")

@@ -7,7 +7,7 @@ from typing import Final, cast
 import uvloop
 
 from benchmarks.errors import BenchError
-from benchmarks.live.sockets.channels import FIRST_SEQ, SMALL, Audience, EventSource, IdleAudience
+from benchmarks.live.sockets.channels import FIRST_SEQ, SMALL, Audience, Event, IdleAudience
 from benchmarks.live.sockets.figures import REACHES
 from benchmarks.live.sockets.limits import RESERVED, raise_limit
 from benchmarks.live.sockets.server import Send, ServerSettings, served
@@ -46,20 +46,14 @@ class BatchSender:
 
     def __init__(self, bus: EmbeddedBus, audience: Audience) -> None:
         self._bus = bus
-        self._source = EventSource()
         self._engine = Engine()
         read = [channel for reach in REACHES for channel in audience.channels_reaching(reach)]
         self._engine.user_online("all-of-them", _INSTANCE, [*read, SMALL])
         self._engine.open_lane(_LANE.number, 1, FIRST_SEQ)
 
-    @property
-    def number(self) -> int:
-        """The number of the next event."""
-        return self._source.next
-
-    def prepare(self, channels: Sequence[str]) -> Send:
+    def prepare(self, events: Sequence[Event]) -> Send:
         """See `Sender`."""
-        rejected = self._engine.route_stored("message.new", _LANE.number, _LANE.part, self._source.events(channels))
+        rejected = self._engine.route_stored("message.new", _LANE.number, _LANE.part, events)
         if rejected:
             raise BenchError(f"the engine does not route the benchmark's own events: {rejected[0][1]}")
         batches = [(instance_events(instance), payload) for instance, payload in self._engine.drain(force=True)]
@@ -78,7 +72,8 @@ async def _serve(settings: ServerSettings, leader: Leader) -> None:
     service = _service_settings(settings)
     bus = EmbeddedBus()
     memberships = cast("Memberships", _ComputedMemberships(settings.audience))  # an instance uses nothing else of them
-    ports = NotificationPorts(await EmbeddedLog.open(None), bus, EmbeddedPresence(), memberships, verifier(service))
+    log, presence = await EmbeddedLog.open(None), EmbeddedPresence()
+    ports = NotificationPorts(log, bus, presence, presence, presence, memberships, verifier(service))
     running = running_notification(service, ports, Health(), lambda error: leader.fail(f"the service failed: {error}"))
     async with running as bound:
         leader.send(bound.port)

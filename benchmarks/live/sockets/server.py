@@ -12,7 +12,7 @@ import msgspec
 
 from benchmarks.errors import BenchError
 from benchmarks.live.processor_time import Elapsed, Stopwatch, processor_seconds
-from benchmarks.live.sockets.channels import SMALL, Audience, IdleAudience
+from benchmarks.live.sockets.channels import FIRST_SEQ, SMALL, Audience, Event, IdleAudience, events
 from benchmarks.live.sockets.figures import LoadKind, Play
 from benchmarks.machine import resident_bytes
 
@@ -39,12 +39,8 @@ class ServerSettings(msgspec.Struct, frozen=True):
 class Sender(Protocol):
     """How a server sends events to the readers of their channels."""
 
-    def prepare(self, channels: Sequence[str]) -> Send:
-        """Make an event for each channel. Calling and awaiting the result sends them, in the order of `prepare`."""
-
-    @property
-    def number(self) -> int:
-        """The number of the next event."""
+    def prepare(self, events: Sequence[Event]) -> Send:
+        """Encode events. Calling and awaiting the result sends them, in the order of `prepare`."""
 
 
 class Used(NamedTuple):
@@ -97,6 +93,7 @@ class SendingServer(IdleServer):
         self._sender = sender
         self._floor = floor
         self._audience = audience
+        self._next = FIRST_SEQ + 1
         self._sent = 0  # rounds in all, each of which the clients report
         self._complete = 0
         self._reported = asyncio.Event()
@@ -106,8 +103,8 @@ class SendingServer(IdleServer):
 
     async def rehearse(self) -> int:
         """Send the script of the rehearsal, all at once; the number of its first event."""
-        first = self._sender.number
-        await self._send(self._sender.prepare(self._audience.rehearsal()))
+        first = self._next
+        await self._send(self._prepared(self._audience.rehearsal()))
         return first
 
     async def play(self, play: Play) -> Played:
@@ -116,7 +113,7 @@ class SendingServer(IdleServer):
         sender = self._floor if play.floor else self._sender
         if sender is None:
             raise BenchError("this server has no other way to send")
-        rounds = [sender.prepare(channels * play.burst) for _ in range(play.rounds)]
+        rounds = [self._prepared(channels * play.burst, sender) for _ in range(play.rounds)]
         sent: list[int] = []
         stopwatch = Stopwatch()
         for send in rounds:
@@ -140,7 +137,7 @@ class SendingServer(IdleServer):
         channels = self._audience.channels_reaching("all" if kind == "hot" else "hundred")
         before = self._sent
         while monotonic_ns() < until:
-            await self._send(self._sender.prepare(channels))
+            await self._send(self._prepared(channels))
             await self._arrived(self._sent - ROUNDS_AHEAD + 1)
         await self._arrived(self._sent)
         return self._sent - before
@@ -152,9 +149,15 @@ class SendingServer(IdleServer):
             if (early := at - monotonic_ns()) > 0:
                 await asyncio.sleep(early / 1e9)
             due.append(min(at, monotonic_ns()))
-            await self._sender.prepare([SMALL])()
+            await self._prepared([SMALL])()
             at += SMALL_EVERY_NS
         return due
+
+    def _prepared(self, channels: Sequence[str], sender: Sender | None = None) -> Send:
+        """An event for each channel, ready to be sent."""
+        first = self._next
+        self._next += len(channels)
+        return (sender or self._sender).prepare(events(channels, first))
 
     async def _send(self, send: Send) -> None:
         self._sent += 1

@@ -55,7 +55,7 @@ class Side(NamedTuple):
         """
         processes = {self.clients: 0, self.small_clients: self.audience.sockets}
         for clients, number in processes.items():
-            due = len(self.audience.due_in_rehearsal(number, 0))
+            due = len(self.audience.due_in_rehearsal(number))
             clients.call(LoadClients.begin, burst=due, keep=True)
         first = self.server.call_async(SendingServer.rehearse)
         for clients in processes:

@@ -12,10 +12,10 @@ import uvloop
 from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.asyncio.server import serve as serve_websockets
 
-from benchmarks.live.sockets.channels import Audience, EventSource
+from benchmarks.live.sockets.channels import Audience, Event
 from benchmarks.live.sockets.limits import RESERVED, raise_limit
 from benchmarks.live.sockets.server import Send, ServerSettings, served
-from benchmarks.live.websocket_opening import number_of
+from benchmarks.live.websocket_clients import number_of
 from benchmarks.processes import Leader
 from fanout import text_frame
 
@@ -25,29 +25,18 @@ Connections = dict[int, ServerConnection]
 """By the number that each client names in its request."""
 
 
-class _Sender:
-    def __init__(self, connections: Connections, audience: Audience) -> None:
-        self._connections = connections
-        self._members = audience.members()
-        self._source = EventSource()
-
-    @property
-    def number(self) -> int:
-        """The number of the next event."""
-        return self._source.next
-
-
-class BroadcastSender(_Sender):
+class BroadcastSender:
     """Broadcasts an event to the connections that read its channel."""
 
     def __init__(self, connections: Connections, audience: Audience) -> None:
-        super().__init__(connections, audience)
+        self._connections = connections
+        self._members = audience.members()
         self._readers: dict[str, list[ServerConnection]] = {}
 
-    def prepare(self, channels: Sequence[str]) -> Send:
+    def prepare(self, events: Sequence[Event]) -> Send:
         """See `Sender`."""
-        texts = [event.client_json().decode() for event in self._source.events(channels)]
-        readers = [self._readers_of(channel) for channel in channels]
+        texts = [event.client_json().decode() for event in events]
+        readers = [self._readers_of(event.channel) for event in events]
 
         async def send() -> None:
             for text, connections in zip(texts, readers, strict=True):
@@ -61,13 +50,17 @@ class BroadcastSender(_Sender):
         return self._readers[channel]
 
 
-class FloorSender(_Sender):
+class FloorSender:
     """Writes ready bytes, one system call for all that is due to a socket: the least that any server does."""
 
-    def prepare(self, channels: Sequence[str]) -> Send:
+    def __init__(self, connections: Connections, audience: Audience) -> None:
+        self._connections = connections
+        self._members = audience.members()
+
+    def prepare(self, events: Sequence[Event]) -> Send:
         """See `Sender`."""
         due: defaultdict[int, bytes] = defaultdict(bytes)
-        for event in self._source.events(channels):
+        for event in events:
             frame = text_frame(event.client_json())
             for number in self._members[event.channel]:
                 due[number] += frame

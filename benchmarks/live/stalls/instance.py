@@ -50,35 +50,35 @@ class _FakeWorker:
     def __init__(self, stores: Stores, tasks: Tasks) -> None:
         self._stores = stores
         self._tasks = tasks
-        self.roster: list[str] = []
+        self.users: list[str] = []
         self.whole = False
         self.digest: PresenceDigest | None = None
 
     async def start(self) -> None:
-        await self._stores.bus.subscribe(worker_inbox(WORKER), self._hear_roster)
-        await self._stores.bus.subscribe(PRESENCE_DIGESTS, self._hear_digest)
-        await self._stores.presence.watch(self._hear_hint)
+        await self._stores.bus.subscribe(worker_inbox(WORKER), self._on_users)
+        await self._stores.bus.subscribe(PRESENCE_DIGESTS, self._on_digest)
+        await self._stores.presence.watch(self._on_hint)
         self._tasks.start(periodic(_NOTICE_EVERY_S, self._publish_notice, "publishing notices"), "notices")
 
     async def ask(self, number: int) -> None:
-        self.roster, self.whole = [], False
+        self.users, self.whole = [], False
         request = msgspec.json.encode(PresenceSetRequest(WORKER, str(number)))
         await self._stores.bus.publish(instance_control(INSTANCE), request)
 
     async def _publish_notice(self) -> None:
         await self._stores.bus.publish(WORKERS, msgspec.json.encode(WorkerNotice(WORKER, ready=True, partitions=[])))
 
-    def _hear_hint(self, change: PresenceChange) -> None:
+    def _on_hint(self, change: PresenceChange) -> None:
         if change.online:
             placed = msgspec.json.encode(RoutingConfirmed(WORKER, [change.user_id]))
             self._tasks.start(self._stores.bus.publish(instance_control(INSTANCE), placed), "confirming")
 
-    def _hear_digest(self, _subject: str, payload: bytes) -> None:
+    def _on_digest(self, _subject: str, payload: bytes) -> None:
         self.digest = decode_digest(payload)
 
-    def _hear_roster(self, _subject: str, payload: bytes) -> None:
+    def _on_users(self, _subject: str, payload: bytes) -> None:
         page = decode_presence_set_page(payload)
-        self.roster += page.users
+        self.users += page.users
         self.whole = page.last
 
 
@@ -98,7 +98,7 @@ class _FakeSocket:
     def write(self, frames: bytes) -> None:
         self.bytes_read += len(frames)
 
-    def lend(self, on_change: Callable[[bool], None]) -> int | None:  # noqa: ARG002 - as the port has it
+    def acquire_descriptor(self, on_change: Callable[[bool], None]) -> int | None:  # noqa: ARG002 - as the port has it
         return None
 
     def allow_large_messages(self) -> None:
@@ -123,9 +123,9 @@ class _AnyToken:
         return Identity(token, time.time() + 3_600)
 
 
-def instance_rosters(settings: StallsSettings, leader: Leader) -> Stalls:
+def instance_presence(settings: StallsSettings, leader: Leader) -> Stalls:
     """Ask an instance with very many users for all of them, while it publishes digests."""
-    return on_a_loop(_rosters(settings, leader))
+    return on_a_loop(_presence(settings, leader))
 
 
 def instance_visits(settings: StallsSettings, leader: Leader) -> Stalls:
@@ -133,7 +133,7 @@ def instance_visits(settings: StallsSettings, leader: Leader) -> Stalls:
     return on_a_loop(_visits(settings, leader))
 
 
-async def _rosters(settings: StallsSettings, leader: Leader) -> Stalls:
+async def _presence(settings: StallsSettings, leader: Leader) -> Stalls:
     users = [f"user-{number:07d}" for number in range(settings.users)]
     async with _running(0, settings.users + 1) as (instance, worker):
         for user in users:
@@ -147,15 +147,15 @@ async def _rosters(settings: StallsSettings, leader: Leader) -> Stalls:
             for number in range(2 * settings.rounds):
                 worker.digest = None
                 await worker.ask(number)
-                await until(lambda: worker.whole and worker.digest is not None, "the roster and a digest come")
+                await until(lambda: worker.whole and worker.digest is not None, "the presence set and a digest come")
                 with watch.ignoring():
                     await _require_all(worker, users, digest)
         return watch.result()
 
 
 async def _require_all(worker: _FakeWorker, users: list[str], digest: tuple[int, int]) -> None:
-    if await asyncio.to_thread(sorted, worker.roster) != users:
-        raise WrongOutcomeError(f"the roster does not have the {len(users):,} users who are here")
+    if await asyncio.to_thread(sorted, worker.users) != users:
+        raise WrongOutcomeError(f"the presence set does not have the {len(users):,} users who are here")
     told = worker.digest
     if told is None or (told.users, told.digest) != digest:
         raise WrongOutcomeError("the digest is not that of the users who are here")
@@ -192,7 +192,15 @@ async def _running(channels: int, capacity: int) -> AsyncIterator[tuple[Notifica
     async with opened(channels) as stores, Tasks(failures.append) as tasks:
         worker = _FakeWorker(stores, tasks)
         await worker.start()
-        ports = NotificationPorts(stores.log, stores.bus, stores.presence, stores.memberships, _AnyToken())
+        ports = NotificationPorts(
+            log=stores.log,
+            bus=stores.bus,
+            connections=stores.presence,
+            leases=stores.presence,
+            hints=stores.presence,
+            memberships=stores.memberships,
+            authenticator=_AnyToken(),
+        )
         instance = NotificationInstance(terms, ports, tasks, heartbeat_timeout_s=3_600)
         await instance.start("ws://127.0.0.1:1/ws")
         yield instance, worker

@@ -6,18 +6,18 @@ from typing import Final
 import msgspec
 
 from benchmarks.apart import Progress
-from benchmarks.live.stalls.instance import instance_rosters, instance_visits
+from benchmarks.live.stalls.instance import instance_presence, instance_visits
 from benchmarks.live.stalls.loop_lag import Stalls, idle
 from benchmarks.live.stalls.stores import StallsSettings
-from benchmarks.live.stalls.worker import worker_rosters, worker_visits
+from benchmarks.live.stalls.worker import worker_presence, worker_visits
 from benchmarks.processes import GO, Leader, Worker
 
 _DONE_WITHIN_S: Final = 3_600.0
 
 SCENES: Final[dict[str, Callable[[StallsSettings, Leader], Stalls]]] = {
-    "worker, rosters": worker_rosters,
+    "worker, rosters": worker_presence,
     "worker, visits": worker_visits,
-    "instance, rosters": instance_rosters,
+    "instance, rosters": instance_presence,
     "instance, visits": instance_visits,
 }
 

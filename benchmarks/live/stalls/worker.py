@@ -40,7 +40,7 @@ class _FakeInstance:
         self.placed: set[str] = set()
 
     async def start(self) -> None:
-        await self._stores.bus.subscribe(instance_control(INSTANCE), self._hear)
+        await self._stores.bus.subscribe(instance_control(INSTANCE), self._on_control)
         self._tasks.start(periodic(_LEASE_EVERY_S, self._renew, "renewing the lease"), "lease")
         self._tasks.start(periodic(_DIGEST_EVERY_S, self._publish_digest, "publishing the digest"), "digest")
 
@@ -64,10 +64,10 @@ class _FakeInstance:
             PRESENCE_DIGESTS, msgspec.json.encode(PresenceDigest(INSTANCE, _INCARNATION, *self._digest))
         )
 
-    def _hear(self, _subject: str, payload: bytes) -> None:
+    def _on_control(self, _subject: str, payload: bytes) -> None:
         match decode_control(payload):
             case PresenceSetRequest() as request:
-                self._tasks.start(self._send(request), "sending the roster")
+                self._tasks.start(self._send(request), "sending the presence set")
             case RoutingConfirmed(users=users):
                 self.placed.update(users)
 
@@ -85,9 +85,9 @@ class _FakeInstance:
             await self._stores.bus.publish(worker_inbox(request.worker), msgspec.json.encode(page))
 
 
-def worker_rosters(settings: StallsSettings, leader: Leader) -> Stalls:
+def worker_presence(settings: StallsSettings, leader: Leader) -> Stalls:
     """Load the users of an instance, then replace half of them, of which no hint comes."""
-    return on_a_loop(_rosters(settings, leader))
+    return on_a_loop(_presence(settings, leader))
 
 
 def worker_visits(settings: StallsSettings, leader: Leader) -> Stalls:
@@ -95,7 +95,7 @@ def worker_visits(settings: StallsSettings, leader: Leader) -> Stalls:
     return on_a_loop(_visits(settings, leader))
 
 
-async def _rosters(settings: StallsSettings, leader: Leader) -> Stalls:
+async def _presence(settings: StallsSettings, leader: Leader) -> Stalls:
     users = [f"user-{number:07d}" for number in range(settings.users * 3 // 2)]
     halves = [users[: settings.users], users[settings.users // 2 : settings.users // 2 + settings.users]]
     async with _running(channels=0) as (instance, worker):
@@ -155,7 +155,7 @@ async def _running(channels: int) -> AsyncIterator[tuple[_FakeInstance, FanOutWo
     async with opened(channels) as stores, Tasks(failures.append) as tasks:
         instance = _FakeInstance(stores, tasks)
         await instance.start()
-        ports = FanOutPorts(stores.log, stores.bus, stores.presence, stores.memberships)
+        ports = FanOutPorts(stores.log, stores.bus, stores.presence, stores.presence, stores.memberships)
         async with running_worker("worker-1", ports, failures.append) as worker:
             await until(worker.ready.is_set, "the worker is ready")
             yield instance, worker

@@ -1,4 +1,4 @@
-//! What a subscription's consumer delivers, until it is fetched.
+//! Holds what a consumer delivers to a subscription, until it is fetched.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,7 +8,7 @@ use crate::lifts::Lifts;
 use crate::message::Message;
 use crate::reply::Reply;
 
-/// Why an ordered buffer takes nothing more in.
+/// Why an ordered buffer accepts no more deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BufferError {
     /// A delivery is missing.
@@ -18,7 +18,7 @@ pub enum BufferError {
         /// The number of the one that came instead of the next.
         came: u64,
     },
-    /// The event of this seq was delivered for another time.
+    /// The event of this seq was delivered again.
     Again(u64),
 }
 
@@ -47,7 +47,7 @@ pub struct DeliveryBuffer {
 }
 
 impl DeliveryBuffer {
-    /// Take in batches of so many; with `ordered`, nothing behind a delivery that is missing, or that came before.
+    /// A buffer with batches of `batch` events. An `ordered` one accepts nothing after a missing or repeated delivery.
     #[must_use]
     pub fn new(batch: usize, ordered: bool) -> Self {
         Self {
@@ -64,9 +64,9 @@ impl DeliveryBuffer {
         }
     }
 
-    /// Take in what this consumer delivers from now on, and nothing of another; its deliveries count from 1.
+    /// Accept what this consumer delivers from now on, and nothing of another. Its deliveries count from 1.
     ///
-    /// Sequences are handed out lifted.
+    /// The lifts are added to the sequences.
     pub fn attach(&mut self, consumer: &[u8], lifts: Lifts) {
         self.consumer = consumer.to_vec();
         self.lifts = lifts;
@@ -74,12 +74,12 @@ impl DeliveryBuffer {
         self.error = None;
     }
 
-    /// Take in nothing until `attach` is called again.
+    /// Accept nothing until `attach` is called again.
     pub fn pause(&mut self) {
         self.consumer.clear();
     }
 
-    /// Forget what was not fetched.
+    /// Drop what was not fetched.
     pub fn clear(&mut self) {
         self.batches.clear();
         (self.len, self.bytes) = (0, 0);
@@ -93,7 +93,7 @@ impl DeliveryBuffer {
         Some(batch)
     }
 
-    /// How many wait to be fetched.
+    /// How many deliveries wait to be fetched.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
@@ -111,7 +111,7 @@ impl DeliveryBuffer {
         self.bytes
     }
 
-    /// What waits, in order.
+    /// The batches that wait, in order.
     pub fn batches(&self) -> impl Iterator<Item = &Deliveries> {
         self.batches.iter()
     }
@@ -122,19 +122,19 @@ impl DeliveryBuffer {
         self.order
     }
 
-    /// Why nothing more is taken in, if so.
+    /// Why no more deliveries are accepted; None where they are.
     #[must_use]
     pub fn error(&self) -> Option<BufferError> {
         self.error
     }
 
-    /// How many deliveries of the consumers at which it was attached have come in all, kept or not.
+    /// How many deliveries were received in all from the consumers to which it was attached, kept or not.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received
     }
 
-    /// Take a message in; false where it is no delivery.
+    /// Accept a message; false if it is not a delivery.
     pub(crate) fn offer(&mut self, message: &Message) -> bool {
         let Some(mut reply) = Reply::of(message.reply) else { return false };
         reply.seq = self.lifts.position(reply.seq);

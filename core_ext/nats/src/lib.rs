@@ -1,5 +1,5 @@
-//! What a NATS server sends, taken in as bytes: deliveries of `JetStream`'s consumers go by the batch to who reads them,
-//! everything else to the client library. No Python, no sockets, no clock.
+//! Splits what a NATS server sends, as bytes: readers get the deliveries of their `JetStream` consumers in batches, and
+//! the client library gets everything else. No Python, no sockets, no clock.
 
 mod deliveries;
 mod delivery_buffer;

@@ -1,4 +1,4 @@
-"""Background tasks with an owner: none is forgotten, none fails unseen."""
+"""Background tasks with an owner, and work that is repeated while it is unavailable."""
 
 import asyncio
 import logging
@@ -24,8 +24,8 @@ _MOST_DOUBLINGS: Final = 30
 class Tasks:
     """A group of long-lived tasks that ends with its owner.
 
-    Leaving the context cancels what still runs and waits for it. A task that fails is logged, and `on_failure` is
-    told once, so that the process can stop instead of living on without one of its parts.
+    Leaving the context cancels the tasks that still run and waits for them. A failure of a task is logged, and
+    `on_failure` is called with it, so that the process can stop instead of running on without one of its parts.
     """
 
     def __init__(self, on_failure: Callable[[BaseException], None]) -> None:
@@ -49,8 +49,8 @@ class Tasks:
 
     async def cancel(self) -> None:
         """Cancel every task, and wait until each has ended."""
-        # Once may not be enough: on Python 3.11 `asyncio.wait_for` answers a cancellation that comes in the same turn
-        # as its result with the result, and the task goes on.
+        # Once may not be enough: on Python 3.11 a cancellation that comes in the same turn of the loop as the result
+        # of `asyncio.wait_for` is lost, and the task goes on.
         while self._tasks:
             for task in self._tasks:
                 task.cancel()

@@ -1,4 +1,4 @@
-"""The log inside one process, durable in a SQLite file."""
+"""The log inside one process, stored durably in a SQLite file."""
 
 import asyncio
 import fcntl
@@ -38,8 +38,8 @@ class InUse(Unavailable):
 class EmbeddedLog:
     """`fanout.ports.log.Log` for one process.
 
-    Durable: an answer to `append` comes after the commit, which appends of the same moment share. How far
-    readers have come is kept ten times a second and on `close`, so a crash brings a few events again.
+    `append` returns after the commit, which appends of the same moment share. The positions of readers are saved ten
+    times a second and on `close`, so after a crash a few events are delivered again.
     """
 
     def __init__(
@@ -86,19 +86,19 @@ class EmbeddedLog:
         """Open or create the log.
 
         Args:
-            path: its file, in a folder that exists; None keeps it in memory, for tests.
-            deployment: whose log it is, and which keeps what must not be lost with the file; None: one in memory.
+            path: its file, in an existing folder; None keeps the log in memory, for tests.
+            deployment: owns the log, and keeps what must not be lost with the file; None: one in memory.
             adopt: take over a file that holds events and carries no deployment's id.
             partitions: of each partitioned stream; what the file was created with wins.
-            faults: what is to go wrong; nothing by default.
-            ack_wait: seconds after which a durable consumer's event comes again.
+            faults: the faults to inject; none by default.
+            ack_wait: seconds after which a durable consumer's unacknowledged event is delivered again.
             clock: seconds since the epoch, for the dedup window and the age of events.
             longest: bytes of the longest event that `append` takes.
 
         Raises:
             ForeignStore: the file belongs to another deployment.
             InUse: another process has the file open.
-            Unavailable: it cannot be opened.
+            Unavailable: the file cannot be opened.
         """
         deployment = deployment or EmbeddedDeployment("embedded")
         async with AsyncExitStack() as opened:
@@ -123,7 +123,7 @@ class EmbeddedLog:
         return log
 
     async def close(self) -> None:
-        """End every reader, keep how far they have come, and let go of the file."""
+        """End every reader, save the positions, and close the file."""
         await self._tasks.cancel()
         for stream in self._streams.values():
             stream.close()
@@ -158,7 +158,7 @@ class EmbeddedLog:
         return self._stream(stream).last_seq
 
     async def recall(self, stream: str, seq: int, stored_ns: int) -> None:
-        """See the port. The file may be an older copy; what comes is numbered above what was known."""
+        """See the port. If the file is an older copy, new events are numbered above those that were known."""
         found = await self._stream(stream).page(after=seq - 1, upto=seq)
         held = found[0].stored_ns == stored_ns if found else seq < await self._store.first_seq(stream)
         record = await self._deployment.log_record(stream)
@@ -252,7 +252,7 @@ class EmbeddedLog:
         return await asyncio.shield(stored)
 
     async def _recognise(self) -> None:
-        """See whether this is the file that the deployment knows: one in its place begins above all that it gave."""
+        """Check whether this is the file that the deployment knows. A new file begins above all old positions."""
         created = self._store.created
         for stream in STREAMS:
             record = await self._deployment.log_record(stream)
@@ -263,7 +263,7 @@ class EmbeddedLog:
                 await self._renumber(stream, record.replaced(created, 0, now_us=now_us, given=0))
 
     async def _renumber(self, name: str, record: LogRecord) -> None:
-        """Give what comes places above those that were given, in the file itself, and tell."""
+        """Number new events above all positions that were given, in the file itself, and call the listeners."""
         newest = record.segments[-1]
         await self._store.skip_to(name, newest.start + newest.lift - 1)
         await self._deployment.replace_log_record(name, record)
@@ -309,24 +309,24 @@ class EmbeddedLog:
 
 
 def is_in_use(path: Path) -> bool:
-    """Whether another process has the log of this file open; nothing is made."""
+    """Whether another process has the log of this file open. Creates nothing."""
     try:
         handle = _lock_file(path).open("rb")
-    except OSError:  # never opened, or not to be looked at: opening will say why
+    except OSError:  # never opened, or not readable: opening it will say why
         return False
     with handle:
         return not _locked(handle, fcntl.LOCK_SH)
 
 
 def _lock(path: Path) -> IO[bytes]:
-    """Claim a file for this process, until it ends or the returned handle is closed."""
+    """Lock a file for this process, until it ends or the returned handle is closed."""
     try:
         handle = _lock_file(path).open("ab")
     except OSError as error:
         raise Unavailable(f"{path} cannot be opened: {error}") from error
     if not _locked(handle, fcntl.LOCK_EX):
         handle.close()
-        raise InUse(f"{path} is open in another process, and an embedded log belongs to one")
+        raise InUse(f"{path} is open in another process; only one process at a time can use an embedded log")
     return handle
 
 

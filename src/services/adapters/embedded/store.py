@@ -1,4 +1,4 @@
-"""The tables under the embedded log: events, what was seen lately, and how far each reader has come."""
+"""The tables of the embedded log: events, recent message ids, and the position of each reader."""
 
 import sqlite3
 from asyncio import Future
@@ -98,7 +98,7 @@ class NewEvent(NamedTuple):
 
 
 class Floor(NamedTuple):
-    """Everything up to `floor` was acknowledged by a durable consumer."""
+    """A durable consumer acknowledged everything up to `floor`."""
 
     stream: str
     durable: str
@@ -106,7 +106,7 @@ class Floor(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """How far a partition of a stream was read, and how often it was claimed."""
+    """The position of a partition's reader, and the number of claims."""
 
     stream: str
     part: int
@@ -118,11 +118,11 @@ class EventStore:
     """The database of one embedded log.
 
     Attributes:
-        created: differs for each file that was made.
-        partitions: how many there are, fixed when the file was made.
+        created: identifies the file.
+        partitions: of each partitioned stream, fixed when the file was created.
         last_seqs: the newest sequence of each stream when the file was opened.
-        floors: by stream and durable, then too.
-        claims: by stream and partition, then too.
+        floors: by stream and durable consumer, when the file was opened.
+        claims: by stream and partition, when the file was opened.
     """
 
     def __init__(self, database: Database) -> None:
@@ -135,10 +135,10 @@ class EventStore:
 
     @classmethod
     async def open(cls, path: Path | None, partitions: int) -> "EventStore":
-        """Open or create the file; the partitions that it was created with win over the argument.
+        """Open or create the file. An existing file keeps its number of partitions, whatever the argument says.
 
         Raises:
-            Unavailable: it cannot be opened.
+            Unavailable: the file cannot be opened.
         """
         store = cls(await Database.open(path, SCHEMA))
         try:
@@ -150,7 +150,7 @@ class EventStore:
         return store
 
     async def close(self) -> None:
-        """Finish what was begun, and close the file."""
+        """Finish the work in hand, and close the file."""
         await self._database.close()
 
     async def ping(self) -> None:
@@ -158,11 +158,11 @@ class EventStore:
         await self._database.ping()
 
     def append(self, event: NewEvent) -> "Future[Appended]":
-        """Store an event in the next transaction, unless its id was seen in the dedup window."""
+        """Store an event in the next transaction, unless one with its id was stored within the dedup window."""
         return self._database.submit(lambda connection: _append(connection, event))
 
     async def page(self, stream: str, *, after: int, upto: int, limit: int, part: int | None = None) -> list[Stored]:
-        """Up to `limit` events of a closed range, of one partition or all, in order."""
+        """Up to `limit` events after `after`, up to and with `upto`, of one partition or all, in order."""
         query = _PAGE if part is None else _PAGE_OF_PART
         values = {"stream": stream, "after": after, "upto": upto, "limit": limit, "part": part}
 
@@ -176,7 +176,7 @@ class EventStore:
         """Have the file carry the deployment's id.
 
         Raises:
-            ForeignStore: it carries another one; or none, though it holds events and is not to be adopted.
+            ForeignStore: the file carries another id; or it carries none, holds events, and `adopt` is not set.
         """
         carried = await ownership.owner_of(self._database)
         known = await deployment.existing_id()
@@ -189,7 +189,7 @@ class EventStore:
         await ownership.claim(self._database, "events of the log", own, content="events", adopt=adopt)
 
     async def first_seq(self, stream: str) -> int:
-        """The sequence of the oldest event, or of the next one where there is none."""
+        """The sequence of the oldest event; if there is none, that of the next event."""
 
         def work(connection: sqlite3.Connection) -> int:
             query = "SELECT min(seq), (SELECT last_seq + 1 FROM streams WHERE name = ?1) FROM events WHERE stream = ?1"
@@ -199,7 +199,7 @@ class EventStore:
         return await self._database.read(work)
 
     async def last_stored_ns(self, stream: str) -> int:
-        """When the newest event was stored, in nanoseconds since 1970; 0 where there is none."""
+        """When the newest event was stored, in nanoseconds since 1970; 0 if there is none."""
 
         def work(connection: sqlite3.Connection) -> int:
             query = "SELECT at FROM events WHERE stream = ? ORDER BY seq DESC LIMIT 1"
@@ -217,7 +217,7 @@ class EventStore:
         await self._database.write(work)
 
     async def claim(self, stream: str, part: int, owner: str, position: int) -> int:
-        """Count a partition's change of hands durably; its new epoch."""
+        """Count a claim of a partition durably, and return the new epoch."""
 
         def work(connection: sqlite3.Connection) -> int:
             rows = connection.execute(
@@ -232,7 +232,7 @@ class EventStore:
         return await self._database.write(work)
 
     async def save(self, floors: Sequence[Floor], positions: Sequence[tuple[str, int, int]]) -> None:
-        """Keep how far durable consumers and partitions (stream, number, position) have come."""
+        """Save the floors of durable consumers, and the positions of partitions (stream, number, position)."""
 
         def work(connection: sqlite3.Connection) -> None:
             connection.executemany("INSERT OR REPLACE INTO floors VALUES (?, ?, ?)", floors)
@@ -244,7 +244,7 @@ class EventStore:
         await self._database.write(work)
 
     async def prune(self, now: float) -> None:
-        """Forget ids older than the dedup window, and events past their age, a slice per transaction."""
+        """Delete ids older than the dedup window and events past their age, a slice per transaction."""
         for stream, spec in STREAMS.items():
             forgotten = (stream, now - spec.dedup_s)
             await self._database.write(partial(_forget_ids, forgotten))
@@ -278,7 +278,7 @@ def _nanoseconds(at: float) -> int:
 
 
 def _create_streams(connection: sqlite3.Connection, partitions: int) -> None:
-    """Make the streams that are not there; one that comes later has the partitions of the others."""
+    """Create the missing streams. A new stream gets as many partitions as the others have."""
     if connection.execute("SELECT 1 FROM identity").fetchone() is None:
         connection.execute("INSERT INTO identity (created) VALUES (?)", (new_ulid(),))
     row = connection.execute("SELECT partitions FROM streams").fetchone()

@@ -1,4 +1,4 @@
-"""What streams and subjects are called on a server that several deployments share."""
+"""The names of streams and subjects on a server that several deployments share."""
 
 from typing import Final, NamedTuple
 
@@ -8,7 +8,7 @@ _STEMS: Final = tuple(STREAMS[stream].stem for stream in ROUTED_STREAMS)
 
 
 class Names(NamedTuple):
-    """The names of one deployment: with the prefix `x`, streams begin with `x_` and subjects with `x.`."""
+    """The names of one deployment. With the prefix `x`, streams begin with `x_` and subjects with `x.`."""
 
     prefix: str = ""
 
@@ -33,7 +33,7 @@ class Names(NamedTuple):
         return self.subject(f"{STREAMS[stream].stem}{part}.*")
 
     def published(self, stored: str) -> str:
-        """The subject as it was published, without the prefix, given the one that is stored."""
+        """The subject under which an event was published, without the prefix, given the subject as it is stored."""
         subject = self.bare(stored)
         for stem in _STEMS:
             if subject.startswith(stem) and subject.count(".") == stem.count(".") + 1:

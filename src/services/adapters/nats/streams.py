@@ -1,8 +1,8 @@
 """The streams' configuration, and how a stream is cut into partitions.
 
-A publisher knows nothing of partitions: the stream itself maps `messages.send.{channel}` to
-`messages.send.{part}.{channel}` as it stores, so that one filter reads a partition. The number of partitions stands in
-the stream's own config and nowhere else. The id of the deployment stands in the stream's metadata.
+Publishers need not know the partitions: a partitioned stream itself maps, say, `messages.send.{channel}` to
+`messages.send.{part}.{channel}` when it stores an event, so that a reader of a partition filters by one subject. Only
+the stream's config says how many partitions it has. The stream's metadata contains the id of the deployment.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import structlog
 from fanout.errors import FanoutError, ForeignStore, Unavailable
 from fanout.streams import STREAMS
 from services.adapters.nats import api
-from services.adapters.nats.connection import Connection
+from services.adapters.nats.connection import NatsConnection
 from services.adapters.nats.foreign import refuse_foreign, refuse_overlap
 from services.adapters.nats.names import Names
 
@@ -45,21 +45,21 @@ class StreamSettings:
     """Take over streams that hold events and carry no deployment's id."""
 
 
-async def ensured(nc: Connection, settings: StreamSettings, stream: str, *, known: bool) -> dict[str, Any]:
-    """The stream's info; it is created where it is missing, and gets the subjects and the id that it lacks.
+async def ensured(nc: NatsConnection, settings: StreamSettings, stream: str, *, known: bool) -> dict[str, Any]:
+    """Return the stream's info. A missing stream is created; one that lacks subjects or the id is updated.
 
     Args:
         nc: the connection.
         settings: how it is created.
         stream: which.
-        known: the deployment had it before, so a new one begins above every sequence that was given.
+        known: the deployment had it before, so a new one begins above all sequences of the old one.
 
     Raises:
-        FanoutError: one of that name exists that is not a stream of this deployment.
+        FanoutError: a stream of that name exists that does not belong to this deployment.
         Unavailable: JetStream cannot be reached.
     """
-    # The connection stands, so a failure is patience's matter: several processes that start at once create the same
-    # streams, a disk may be slow to take them, and the server clears a deleted stream's directory behind its answer.
+    # There is a connection, so a failure should pass soon: several processes that start at once create the same
+    # streams, a disk may be slow, and the server removes a deleted stream's directory after it has answered.
     for patience in _TRIES_AFTER_S:
         try:
             return await ensured_at_once(nc, settings, stream, known=known)
@@ -69,7 +69,7 @@ async def ensured(nc: Connection, settings: StreamSettings, stream: str, *, know
     return await ensured_at_once(nc, settings, stream, known=known)
 
 
-async def ensured_at_once(nc: Connection, settings: StreamSettings, stream: str, *, known: bool) -> dict[str, Any]:
+async def ensured_at_once(nc: NatsConnection, settings: StreamSettings, stream: str, *, known: bool) -> dict[str, Any]:
     """`ensured`, in one attempt."""
     name = settings.names.stream(stream)
     try:
@@ -81,8 +81,8 @@ async def ensured_at_once(nc: Connection, settings: StreamSettings, stream: str,
     return await _updated(nc, found, changes) if changes else found
 
 
-async def existing_ids(nc: Connection, names: Names) -> dict[str, str]:
-    """The id that each stream carries; streams that are not there, or carry none, are left out.
+async def existing_ids(nc: NatsConnection, names: Names) -> dict[str, str]:
+    """The deployment's id in each stream, by the stream's name. Missing streams and those without an id are left out.
 
     Raises:
         Unavailable: JetStream cannot be reached.
@@ -99,10 +99,10 @@ async def existing_ids(nc: Connection, names: Names) -> dict[str, str]:
 
 
 def lacking(found: dict[str, Any], settings: StreamSettings, stream: str) -> dict[str, Any]:
-    """What a stream that is there has to get: the subjects and the id that it lacks, as its config has them.
+    """The changes that an existing stream's config needs: subjects and id, as far as it lacks them.
 
     Raises:
-        ForeignStore: it is another deployment's, or another program's.
+        ForeignStore: it belongs to another deployment, or to another program.
     """
     refuse_foreign(found["config"], settings.names.stream_subjects(stream))
     return _missing_subjects(found, settings, stream) | _missing_id(found, settings)
@@ -166,10 +166,10 @@ def _missing_id(found: dict[str, Any], settings: StreamSettings) -> dict[str, An
     return {"metadata": (found["config"].get("metadata") or {}) | {DEPLOYMENT: settings.deployment}}
 
 
-async def _created(nc: Connection, name: str, config: dict[str, Any]) -> dict[str, Any]:
+async def _created(nc: NatsConnection, name: str, config: dict[str, Any]) -> dict[str, Any]:
     try:
         return await api.call(nc, f"STREAM.CREATE.{name}", config)
-    except api.Refused as error:
+    except api.RequestRefused as error:
         if error.err_code == _SUBJECTS_OVERLAP:
             await refuse_overlap(nc, name, config["subjects"])
         if error.err_code != _STREAM_EXISTS:
@@ -178,11 +178,11 @@ async def _created(nc: Connection, name: str, config: dict[str, Any]) -> dict[st
     return await api.stream_info(nc, name)
 
 
-async def _updated(nc: Connection, found: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+async def _updated(nc: NatsConnection, found: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     name = found["config"]["name"]
     try:
         return await api.call(nc, f"STREAM.UPDATE.{name}", found["config"] | changes)
-    except api.Refused as error:
+    except api.RequestRefused as error:
         if error.err_code == _SUBJECTS_OVERLAP:
             await refuse_overlap(nc, name, changes["subjects"])
         raise

@@ -73,7 +73,7 @@ class Client:
     def allow_large_messages(self) -> None:
         self.large_messages = True
 
-    def lend(self, on_change: Callable[[bool], None]) -> int | None:
+    def acquire_descriptor(self, on_change: Callable[[bool], None]) -> int | None:
         return None
 
     async def receive(self) -> str | bytes:
@@ -110,7 +110,7 @@ def text_payloads(frames: bytes) -> list[bytes]:
     return payloads
 
 
-class Platform:
+class Harness:
     """A small system: any number of workers and instances, channels, and clients."""
 
     def __init__(self, stack: AsyncExitStack, log: Log, memberships: SqliteMemberships) -> None:
@@ -131,7 +131,7 @@ class Platform:
         memberships: Memberships | None = None,
         snapshots: Snapshots | None = None,
     ) -> FanOutWorker:
-        ports = FanOutPorts(log or self.log, self.bus, self.presence, memberships or self.memberships)
+        ports = FanOutPorts(log or self.log, self.bus, self.presence, self.presence, memberships or self.memberships)
         running = running_worker(name, ports, self.failures.append, snapshots=snapshots)
         worker = await self._stack.enter_async_context(running)
         self.workers.append(worker)
@@ -143,7 +143,15 @@ class Platform:
     ) -> NotificationInstance:
         tasks = await self._stack.enter_async_context(Tasks(self.failures.append))
         terms = InstanceLimits(name, capacity, auth_timeout_s=5, heartbeat_s=30, socket_budget=budget, **limits)
-        ports = NotificationPorts(self.log, self.bus, self.presence, self.memberships, AnyToken())
+        ports = NotificationPorts(
+            log=self.log,
+            bus=self.bus,
+            connections=self.presence,
+            leases=self.presence,
+            hints=self.presence,
+            memberships=self.memberships,
+            authenticator=AnyToken(),
+        )
         instance = NotificationInstance(terms, ports, tasks, heartbeat_timeout_s=90)
         await instance.start(f"ws://{name}/ws")
         self._stack.push_async_callback(instance.drain)
@@ -200,23 +208,23 @@ class Platform:
 
 
 @asynccontextmanager
-async def platform(folder: Path, *, partitions: int = 4) -> AsyncIterator[Platform]:
-    """A platform with no worker and no instance yet."""
+async def running_harness(folder: Path, *, partitions: int = 4) -> AsyncIterator[Harness]:
+    """A harness with no worker and no instance yet."""
     log = await EmbeddedLog.open(None, partitions=partitions, longest=2 * MAX_BATCH)  # as if its limit had been higher
     try:
-        async with platform_over(log, folder) as built:
+        async with harness_over(log, folder) as built:
             yield built
     finally:
         await log.close()
 
 
 @asynccontextmanager
-async def platform_over(log: Log, folder: Path) -> AsyncIterator[Platform]:
-    """A platform over a log that is open, with no worker and no instance yet."""
+async def harness_over(log: Log, folder: Path) -> AsyncIterator[Harness]:
+    """A harness over a log that is open, with no worker and no instance yet."""
     memberships = await SqliteMemberships.open(folder / "memberships.db")
     try:
         async with AsyncExitStack() as stack:
-            built = Platform(stack, log, memberships)
+            built = Harness(stack, log, memberships)
             yield built
         assert not built.failures
     finally:
