@@ -194,7 +194,7 @@ def _others(load: _Load) -> list[_Part]:
     redis, stored, daily = load.costs.redis_s_per_message, load.stored, load.stored * _DAY_S
     of_log, through = stored * (_REPLICAS + 2 + 2 * load.width), "Replicas, each with the whole log. Cores"
     of_gateway, of_nats, of_redis = (
-        "from --figures" if gateway else "not measured by any benchmark",
+        _source("accepting", gateway),
         _source("pipeline", nats),
         _source("pipeline", redis),
     )
