@@ -192,8 +192,12 @@ def _others(load: _Load) -> list[_Part]:
     """Those of which other benchmarks measure processor time at most; how many there are is a rule of thumb."""
     gateway, nats = load.costs.gateway_s_per_message, load.costs.nats_s_per_message
     redis, stored, daily = load.costs.redis_s_per_message, load.stored, load.stored * _DAY_S
-    of_log, through = stored * (_REPLICAS + 2 + 2 * load.width), "replicas, each with the whole log. Cores"
-    of_gateway, of_nats, of_redis = _source("accepting", gateway), _source("pipeline", nats), _source("pipeline", redis)
+    of_log, through = stored * (_REPLICAS + 2 + 2 * load.width), "Replicas, each with the whole log. Cores"
+    of_gateway, of_nats, of_redis = (
+        _source("accepting", gateway),
+        _source("pipeline", nats),
+        _source("pipeline", redis),
+    )
     return [
         _Part("gateways", 2, load.cores(gateway), None, 0, 2 * stored, f"One may be lost. Cores: {of_gateway}."),
         _Part("message writers", 2, None, None, daily, 2 * stored, "One may be lost. The disk is the store's."),
@@ -213,10 +217,11 @@ def _formula(population: Population, whole: Filled) -> tuple[float, float]:
 
 
 def _instance_bytes(population: Population, whole: Filled) -> float:
-    """Twice what the formula says of so small a table, which is too little, and the process."""
+    """Twice what the formula says of so small a table, which is too little, but no more than the whole; the process."""
     user, channel = _formula(population, whole)
     channels = min(population.channels, population.memberships / population.instances)
-    return 2 * (user * population.users / population.instances + channel * channels) + PROCESS_BYTES
+    table = 2 * (user * population.users / population.instances + channel * channels)
+    return min(table, whole.resident_bytes) + PROCESS_BYTES
 
 
 def _most_bytes(whole: Filled) -> int:

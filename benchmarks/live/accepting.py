@@ -1,13 +1,12 @@
 """What accepting a message costs the process of the gateway, beside one route without any framework on the same server.
 
-Run `python -m benchmarks.live.accepting`. The gateway is whole: a token is verified, the rate is limited, figures and
-the line of the access log are written to a file. The log that holds the messages answers at once: no broker is
-measured. The other route only decodes the same body and answers, which any gateway on this server has to do.
+The gateway is whole: a token is verified, the rate is limited, figures and the line of the access log are written to a
+file. The log that holds the messages answers at once: no broker is measured. The other route only decodes the same body
+and answers, which any gateway on this server has to do.
 """
 
 import socket
 import statistics
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Final, cast
@@ -19,7 +18,6 @@ from prometheus_client import CollectorRegistry
 from benchmarks.errors import BenchError
 from benchmarks.live.processor_time import processor_seconds
 from benchmarks.processes import Leader, Worker
-from benchmarks.units import duration, times
 from fanout.api.messages import SendMessage, SentMessage
 from fanout.ids import new_message_id, new_ulid
 from fanout.ports.log import Appended
@@ -33,8 +31,6 @@ from services.runtime.logging import configure_logging
 from services.runtime.settings import Address
 from services.runtime.tokens import TokenVerifier, sign
 
-MESSAGES: Final = 4_000
-ROUNDS: Final = 5
 CONNECTIONS: Final = 8
 LIMIT: Final = 10_000_000
 SECRET: Final = "a-secret-for-a-benchmark-that-opens-nothing"  # noqa: S105
@@ -121,26 +117,17 @@ def _check(connection: socket.socket) -> None:
         raise BenchError(f"a message was not accepted: {answer[:500]!r}")
 
 
-def measure() -> dict[str, float]:
+def measure(messages: int, rounds: int) -> dict[str, float]:
     """Processor seconds for a message, by name of the application: the median of the rounds, which take turns."""
     token = sign(SECRET, "alice", ttl=3_600)
     with ExitStack() as stack:
-        pids, clients, rounds = {}, {}, dict[str, list[float]]()
+        pids, clients, taken = {}, {}, dict[str, list[float]]()
         for name in APPS:
             worker = stack.enter_context(Worker(name, _serve, name))
             pids[name], clients[name] = worker.pid, stack.enter_context(_Client(worker.receive(int), token))
-        for _ in range(1 + ROUNDS):
+        for _ in range(1 + rounds):
             for name, client in clients.items():
                 before = processor_seconds(pids[name])
-                client.send(MESSAGES)
-                rounds.setdefault(name, []).append((processor_seconds(pids[name]) - before) / MESSAGES)
-        return {name: statistics.median(taken[1:]) for name, taken in rounds.items()}
-
-
-if __name__ == "__main__":
-    from benchmarks.live.accepting import measure as measured  # the workers import the functions by that name
-
-    taken = measured()
-    for name, seconds in taken.items():
-        sys.stdout.write(f"{name:8} {duration(seconds)} of processor time for a message\n")
-    sys.stdout.write(f"the gateway takes {times(taken['gateway'] / taken['route'])} what the route takes\n")
+                client.send(messages)
+                taken.setdefault(name, []).append((processor_seconds(pids[name]) - before) / messages)
+        return {name: statistics.median(each[1:]) for name, each in taken.items()}

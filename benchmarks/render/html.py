@@ -30,6 +30,8 @@ def html(report: Report) -> str:
 
 
 def _targets(report: Report) -> str:
+    if not report.targets:
+        return ""
     lines = [
         _line(_CLASSES[each.met], each.what, [each.wanted, each.measured, words.VERDICTS[each.met]], _TARGET_COLUMNS)
         for each in report.targets
