@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, NoReturn, get_args, get_origin, get_type_hints
 
 import msgspec
 import typer
@@ -20,10 +20,8 @@ from benchmarks.render.terminal import print_report, stages_shown
 from benchmarks.report import Report
 
 _QUICK_HINT: Final = " (of the numbers given, --quick takes a fiftieth, of some a tenth)"
-_USAGE: Final = 2
-"""The exit status of typer itself for options that cannot be."""
-_INTERRUPTED: Final = 130
-"""As shells have it."""
+_FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
+"""Exit statuses: typer's own for options that cannot be, and the shells' for an interruption."""
 
 app = typer.Typer(
     help="Measure Fanout on this machine: what a size costs, logins, routing, memory, sockets, the pipeline, stalls.",
@@ -44,7 +42,7 @@ HtmlFile = Annotated[
 
 @dataclass(frozen=True)
 class Files:
-    """Where the report of a benchmark goes."""
+    """Where the report of a benchmark goes: a quick run does not replace that of a full one."""
 
     name: str
     quick: bool
@@ -52,9 +50,10 @@ class Files:
     html_file: Path | None = None
 
     @property
-    def page(self) -> Path:
-        """The report for people: a quick run does not replace that of a full one."""
-        return self.html_file or Path(f"fanout-bench-{self.name}{'-quick' if self.quick else ''}.html")
+    def paths(self) -> dict[str, Path]:
+        """By their options."""
+        page = self.html_file or Path(f"fanout-bench-{self.name}{'-quick' if self.quick else ''}.html")
+        return {"--html": page} | ({"--json": self.json_file} if self.json_file else {})
 
     def require_writable(self) -> None:
         """Find out before a run of minutes, and not after it.
@@ -62,11 +61,12 @@ class Files:
         Raises:
             SystemExit: a file cannot be written, or both are the same; code 2, after a line that says why.
         """
-        for option, path in (("--html", self.page), ("--json", self.json_file)):
-            if path is not None and (reason := _why_not_writable(path)):
-                _complain(f"{option} {path} cannot be written: {reason}", _USAGE)
-        if self.json_file is not None and self.json_file.resolve() == self.page.resolve():
-            _complain(f"--html and --json are the same file: {self.page}", _USAGE)
+        for option, path in self.paths.items():
+            if reason := _why_not_writable(path):
+                _fail(f"{option} {path} cannot be written: {reason}", _USAGE)
+        page, *rest = self.paths.values()
+        if page.resolve() in [path.resolve() for path in rest]:
+            _fail(f"--html and --json are the same file: {page}", _USAGE)
 
     def write(self, report: Report) -> None:
         """Write it to the files, then print it: who reads what is printed may stop reading.
@@ -75,12 +75,22 @@ class Files:
             SystemExit: a file could not be written, or the report could not be printed; code 1, after a line that says
                 why and all the rest.
         """
-        written = {"report": _written("--html", self.page, html(report).encode())}
-        if self.json_file is not None:
-            encoded = msgspec.json.format(msgspec.json.encode(report))
-            written["figures"] = _written("--json", self.json_file, encoded)
-        if not _printed(report, written) or None in written.values():
-            raise SystemExit(1)
+        contents = [html(report).encode(), msgspec.json.format(msgspec.json.encode(report))]
+        failures, written = [], []
+        for (option, path), content in zip(self.paths.items(), contents, strict=False):
+            try:
+                path.write_bytes(content)
+                written.append(path)
+            except OSError as error:
+                failures.append(f"{option} {path} cannot be written: {error.strerror or error}")
+        try:
+            print_report(report)
+            for path in written:
+                Console(highlight=False, soft_wrap=True).print(Text(f"written: {path.resolve()}", style="green"))
+        except OSError as error:
+            failures.append(f"the report cannot be printed: {error.strerror or error}")
+        if failures:
+            _fail("; ".join(failures), _FAILED)
 
 
 def measure(case: Case[Any], options: msgspec.Struct, files: Files) -> None:
@@ -95,9 +105,9 @@ def measure(case: Case[Any], options: msgspec.Struct, files: Files) -> None:
         with stages_shown(case.stages) as stages:
             report = case.measure(case.quick(options) if files.quick else options, stages)
     except BenchError as error:
-        _complain(f"{error}{_QUICK_HINT if files.quick and isinstance(error, NumbersError) else ''}", 1)
+        _fail(f"{error}{_QUICK_HINT if files.quick and isinstance(error, NumbersError) else ''}", _FAILED)
     except KeyboardInterrupt:
-        _complain("interrupted, no report was written", _INTERRUPTED)
+        _fail("interrupted, no report was written", _INTERRUPTED)
     if files.quick:
         report = replace(report, title=f"Quick run, a small part of the work to try it out. {report.title}")
     files.write(report)
@@ -107,39 +117,32 @@ def _command(case: Case[Any]) -> Callable[..., None]:
     def run(*, quick: bool, json_file: Path | None, html_file: Path | None, **given: Any) -> None:
         measure(case, _with(case.options(), given), Files(case.name, quick, json_file, html_file))
 
-    own = [
-        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=option) for name, option, default in _OWN
+    own = (("quick", Quick, False), ("json_file", JsonFile, None), ("html_file", HtmlFile, None))
+    of_case = ((name, hint, default) for name, (hint, default) in _options(case.options()))
+    parameters = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+        for name, hint, default in (*of_case, *own)
     ]
-    parameters = [*_parameters(case.options()), *own]
     run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
 
 
-_OWN: Final = (("quick", Quick, False), ("json_file", JsonFile, None), ("html_file", HtmlFile, None))
-
-
-def _parameters(defaults: msgspec.Struct) -> Iterator[Parameter]:
+def _options(defaults: msgspec.Struct) -> Iterator[tuple[str, tuple[Any, Any]]]:
     """An option for each field with a description; the fields of a struct within are options as well."""
     for name, hint in get_type_hints(type(defaults), include_extras=True).items():
         default = getattr(defaults, name)
         if isinstance(default, msgspec.Struct):
-            yield from _parameters(default)
+            yield from _options(default)
         elif get_origin(hint) is Annotated:
             of, meta = get_args(hint)
-            option = typer.Option(min=meta.ge, help=meta.description)
-            yield Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[of, option])
+            yield name, (Annotated[of, typer.Option(min=meta.ge, help=meta.description)], default)
 
 
 def _with(options: msgspec.Struct, given: dict[str, Any]) -> msgspec.Struct:
-    changed: dict[str, Any] = {}
-    for name in options.__struct_fields__:
-        held = getattr(options, name)
-        if isinstance(held, msgspec.Struct):
-            changed[name] = _with(held, given)
-        elif name in given:
-            changed[name] = given[name]
-    return replace(options, **changed)
+    held = {name: getattr(options, name) for name in options.__struct_fields__}
+    inner = {name: _with(value, given) for name, value in held.items() if isinstance(value, msgspec.Struct)}
+    return replace(options, **inner, **{name: given[name] for name in held.keys() & given.keys()})
 
 
 for each in CASES:
@@ -156,35 +159,9 @@ def measure_all(*, quick: Quick = False) -> None:
         measure(case, case.options(), Files(case.name, quick))
 
 
-def _complain(text: str, code: int | None = None) -> Any:
-    line = Text.assemble(("error ", "red"), text)
-    Console(highlight=False, soft_wrap=True, stderr=True).print(line)
-    if code is not None:
-        raise SystemExit(code) from None
-
-
-def _written(option: str, path: Path, content: bytes) -> Path | None:
-    """The path, or none after a line that says why."""
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        _complain(f"{option} {path} cannot be written: {error.strerror or error}")
-        return None
-    return path
-
-
-def _printed(report: Report, written: dict[str, Path | None]) -> bool:
-    """Whether it could be, with where the files are; if not, after a line that says why."""
-    try:
-        print_report(report)
-        out = Console(highlight=False, soft_wrap=True)
-        for what, path in written.items():
-            if path is not None:
-                out.print(Text.assemble(("ok    ", "green"), f"{what}: {path.resolve()}"))
-    except OSError as error:
-        _complain(f"the report cannot be printed: {error.strerror or error}")
-        return False
-    return True
+def _fail(text: str, code: int) -> NoReturn:
+    Console(highlight=False, soft_wrap=True, stderr=True).print(Text.assemble(("error ", "red"), text))
+    raise SystemExit(code) from None
 
 
 def _why_not_writable(path: Path) -> str | None:

@@ -19,8 +19,6 @@ PROCESS_BYTES: Final = 100_000_000
 """Of a process beside its table: the interpreter and the libraries."""
 _MORE_PER_CHANNEL: Final = 48
 """Beside tables: the floors of logins, or what a snapshot takes while it is read back."""
-_OUT_OF_PROPORTION: Final = 0.95
-"""Of the cost of a table: more than channels can ever have, each of which has a membership."""
 _FRACTIONS: Final = tuple(digits / 10**exponent for exponent in range(2, 12) for digits in range(99, 9, -1))
 """Of two digits, falling, so that what is proposed is round."""
 
@@ -100,9 +98,10 @@ def require_room(asked: Population, tables: Tables, available: int | None = None
     largest = max(tables(asked), key=lambda held: held.needed_bytes)
     if largest.needed_bytes <= room:
         return
+    limit = int(room * _PROPOSED)
     raise DoesNotFitError(
         f"{largest.described()}, and of this machine's memory {units.size(room)} can be used. "
-        + _advice(_largest_that_fits(asked, largest.kind, tables, int(room * _PROPOSED)))
+        + _advice(next((small for small in map(asked.scaled, _FRACTIONS) if _fits(small, tables, limit)), None))
     )
 
 
@@ -112,39 +111,9 @@ def _advice(fits: Population | None) -> str:
     return f"This would fit: --users {fits.users} --channels {fits.channels} --memberships {fits.memberships}"
 
 
-def _largest_that_fits(asked: Population, kind: Kind, tables: Tables, room: int) -> Population | None:
-    """The number that is out of proportion is reduced alone; where there is none, or that is not enough, all are."""
-    slip = _out_of_proportion(asked, COSTS[kind])
-    ways = [_with_less(asked, slip)] if slip else []
-    for way in (*ways, asked.scaled):
-        for population in map(way, _FRACTIONS):
-            if _fits(population, tables, room):
-                return population
-    return None
-
-
 def _fits(population: Population, tables: Tables, room: int) -> bool:
     try:
         population.check()
         return all(held.needed_bytes <= room for held in tables(population))
     except BenchError:
         return False
-
-
-def _out_of_proportion(population: Population, costs: Costs) -> str | None:
-    """The number that makes the table large all by itself, as one with some zeros too many does."""
-    shares = {
-        "users": costs.user * population.users,
-        "channels": costs.channel * population.channels,
-        "memberships": costs.membership * population.memberships,
-    }
-    largest = max(shares, key=lambda name: shares[name])
-    return largest if shares[largest] > _OUT_OF_PROPORTION * sum(shares.values()) else None
-
-
-def _with_less(population: Population, name: str) -> Callable[[float], Population]:
-    def less(fraction: float) -> Population:
-        count = max(1, round(getattr(population, name) * fraction))
-        return msgspec.structs.replace(population, **{name: count}).drawable()
-
-    return less

@@ -21,7 +21,6 @@ _SHOWN: Final[dict[Unit, Callable[[float], str]]] = {
     "times": units.times,
     "%": lambda value: f"{units.digits(value)} %",
 }
-_NINES: Final = ((0.0, "0 %"), (1.0, "90 %"), (2.0, "99 %"), (3.0, "99.9 %"), (4.0, "99.99 %"), (5.0, "99.999 %"))
 _LAST_NINE: Final = 6.0
 _CURVE_POINTS: Final = 200
 
@@ -45,35 +44,21 @@ def figures(unit: Unit, values: Iterable[float]) -> list[Cell]:
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A line of a table."""
+    """A line of a table: a part is contained in the nearest row above that is none."""
 
     name: str
     cells: list[Cell]
     note: str = ""
-    """What the figures say, in a plain sentence."""
     part: bool = False
-    """Whether its figure is contained in that of the nearest row above that is no part."""
-
-
-class Series(msgspec.Struct, frozen=True):
-    """One line of a plot."""
-
-    name: str
-    points: list[tuple[float, float]]
 
 
 class Plot(msgspec.Struct, frozen=True):
-    """Lines over an axis."""
+    """Durations by the share of all that were at least as fast, with room for the rare ones: see `distribution`."""
 
     title: str
-    note: str
-    x_label: str
-    y_label: str
-    series: list[Series]
-    log: bool = False
-    """Whether the vertical axis is logarithmic."""
-    ticks: list[tuple[float, str]] = []
-    """Where the horizontal axis has marks, and their labels; by default at round numbers."""
+    unit: str
+    lines: dict[str, list[tuple[float, float]]]
+    """Points (nines, duration) by name: 1 is 90 %, 2 is 99 %."""
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -90,42 +75,43 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A figure beside what it should be."""
+    """A figure beside what it should be; met is None where the run was smaller than what the target is about."""
 
     what: str
     wanted: str
     measured: str
     met: bool | None
-    """None: not judged, because the run was smaller than what the target is about."""
 
 
 class Report(msgspec.Struct, frozen=True):
-    """All that a benchmark case says. The runner adds the fields that have a default."""
+    """All that a benchmark case says; the fields with a default are of the run, and `Case.measure` adds them.
+
+    `figures` are for machines, as they were measured: seconds, bytes and counts unless a name says otherwise.
+    """
 
     title: str
     summary: str
     targets: list[Target]
     tables: list[Table]
     figures: dict[str, Any]
-    """As they were measured, for machines: seconds, bytes and counts unless a name says otherwise."""
     name: str = ""
     background: str = ""
-    """What a reader needs to know who has never heard of Fanout."""
     settings: dict[str, Any] = {}
     machine: Machine = msgspec.field(default_factory=this_machine)
     began: str = ""
-    """RFC 3339, UTC."""
     seconds: float = 0.0
 
 
 def at_most(what: str, measured: float, limit: float, unit: Unit, *, judged: bool) -> Target:
     """A target that is met from below."""
-    return _target(what, "at most", measured, limit, unit, met=measured <= limit if judged else None)
+    met = measured <= limit if judged else None
+    return Target(what, f"at most {Figure(limit, unit)}", str(Figure(measured, unit)), met)
 
 
 def at_least(what: str, measured: float, limit: float, unit: Unit, *, judged: bool) -> Target:
     """A target that is met from above."""
-    return _target(what, "at least", measured, limit, unit, met=measured >= limit if judged else None)
+    met = measured >= limit if judged else None
+    return Target(what, f"at least {Figure(limit, unit)}", str(Figure(measured, unit)), met)
 
 
 def exact(what: str, measured: str) -> Target:
@@ -133,29 +119,22 @@ def exact(what: str, measured: str) -> Target:
     return Target(f"{what} (exact at any size)", "all", measured, met=True)
 
 
-def _target(what: str, side: str, measured: float, limit: float, unit: Unit, *, met: bool | None) -> Target:
-    return Target(what, f"{side} {Figure(limit, unit)}", str(Figure(measured, unit)), met)
-
-
-def distribution(title: str, unit: str, curves: dict[str, list[tuple[float, float]]]) -> Plot:
-    """A plot of durations by the share of all that were at least as fast, with room for the rare ones.
+def distribution(title: str, unit: str, curves: dict[str, list[tuple[float, float]]], scale: float = 1.0) -> Plot:
+    """A plot of curves of points (share of all, duration), of as many points as can be seen, the last one included.
 
     Args:
         title: of the plot.
-        unit: of the durations.
-        curves: points (share from 0 to 1, duration) by name; a duration of 0 is below the axis and left out.
+        unit: of the durations when they were multiplied by `scale`; a duration of 0 is below the axis and left out.
+        curves: by name.
+        scale: to the unit.
     """
-    series = [Series(name, [(_nines(share), taken) for share, taken in of if taken > 0]) for name, of in curves.items()]
-    note = "The duration that a share of all did not exceed: the longer a line stays low, the rarer are long waits."
-    return Plot(title, note, "share that was at least as fast", unit, series, log=True, ticks=list(_NINES))
+    return Plot(title, unit, {name: _thinned(curve, scale) for name, curve in curves.items()})
 
 
-def thinned(curve: list[tuple[float, float]], scale: float) -> list[tuple[float, float]]:
-    """As many points of a curve as a plot can show, its last one included, the durations times `scale`."""
+def _thinned(curve: list[tuple[float, float]], scale: float) -> list[tuple[float, float]]:
     step = max(1, len(curve) // _CURVE_POINTS)
-    return [(share, taken * scale) for share, taken in [*curve[:-1:step], *curve[-1:]]]
+    return [(_nines(share), taken * scale) for share, taken in [*curve[:-1:step], *curve[-1:]] if taken > 0]
 
 
 def _nines(share: float) -> float:
-    """0.9 is 1, 0.99 is 2."""
     return min(-math.log10(1 - share), _LAST_NINE) if share < 1 else _LAST_NINE

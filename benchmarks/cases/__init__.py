@@ -3,13 +3,14 @@
 from typing import Any, Final
 
 from benchmarks.case import Case
-from benchmarks.cases import churn, login, pipeline, route, sizing, sockets, stalls
+from benchmarks.cases import accepting, churn, login, pipeline, route, sizing, sockets, stalls
 
 CASES: Final[tuple[Case[Any], ...]] = (
     sizing.CASE,
     login.CASE,
     route.CASE,
     churn.CASE,
+    accepting.CASE,
     sockets.CASE,
     pipeline.CASE,
     stalls.CASE,

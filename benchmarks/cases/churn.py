@@ -56,8 +56,8 @@ def run(options: ChurnOptions, stages: Stages) -> Report:
     judged = operations >= _FULL and visitors >= options.measured.users
     return Report(
         f"Churn: {operations:,} random joins, leaves, logins and drops",
-        f"{checked.answers_checked:,} answers were those of a plain model. When everybody who came had left again, the "
-        f"engine held {units.size(alone.held_bytes.settled)}, and {units.size(alone.held_bytes.first)} before.",
+        f"{checked.answers_checked:,} answers were those of a plain model. When everybody who came had left again, "
+        f"the engine held {units.size(alone.held_bytes.settled)}, and {units.size(alone.held_bytes.first)} before.",
         [
             *(
                 at_most(f"{what}, more than at the beginning", _growth(held), _GROWTH_LIMIT, "%", judged=judged)
@@ -87,11 +87,9 @@ def _memory(alone: Churned) -> Table:
     ]
     return Table(
         "Memory",
-        "At the beginning only those are online who stay. Then visitors come, go, join and leave, a sixth of their "
-        "channels being new ones. At the end the instances of all visitors are dropped and their lists forgotten. The "
-        "allocator gives back after a second what is not used again, once it is at work again: a while later is "
-        f"{units.duration(SETTLING_S)} and {SETTLING_LOGINS:,} logins of one user later, and so is the beginning. The "
-        "difference is that between the two.",
+        "At the beginning only those are online who stay; at the end the visitors' instances are dropped and their "
+        "lists forgotten. The allocator gives back after a second what is not used again: a while later is "
+        f"{units.duration(SETTLING_S)} and {SETTLING_LOGINS:,} logins of one user later, as is the beginning.",
         ["at the beginning", "at most", "at the end", "a while later", "difference"],
         rows,
         bars=[0, 1, 2, 3],
@@ -109,8 +107,8 @@ def _growth(held: Moments) -> float:
 def _steps(checked: Churned) -> Table:
     return Table(
         "What was done",
-        "Each step was done to the engine and to a plain model in Python dicts. What both returned was compared at "
-        "each step, and what both say of a sample of channels and users at every ten thousandth; at the end, of all.",
+        "Each step was done to the engine and to a model in Python dicts, and what both returned was compared; what "
+        "both say of a sample of channels and users at every ten thousandth, and at the end of all.",
         ["times"],
         [Row(what, [Figure(checked.operations.get(what, 0), "number")], note) for what, (_, note) in STEPS.items()],
     )

@@ -21,34 +21,25 @@ from benchmarks.tables import KINDS, TITLES, Kind
 
 _FULL_VISIT: Final = 100_000
 _TELLING: Final = 10_000
-"""Channels of a visit."""
+"""Channels of a visit: of fewer, most of the time is what a call takes however few they are."""
 _BEFORE_FLOOR: Final = {"cached": 3, "known": 8, "offline": 3}
 _BEFORE_PYTHON: Final = {"known": 15, "cached": 40}
 _EXTRA_S: Final = {"p99": 50e-6, "p99.9": 200e-6}
 _STALL_S: Final = 1e-3
-_JUDGING_FLOOR: Final = "ordinary"
 _SCENES: Final = {
     "alone": "alone",
     "busy": "beside other work",
     "cached": "beside logins from the cache",
     "known": "beside logins by name",
 }
-_NOTES: Final = {
-    "cached": "The user was here before, so the engine knows the channels and only enters the user in each.",
-    "known": "The channels come as strings that the table has: each is looked up first.",
-    "new": "The channels come as strings that nobody used before: each gets its place in the table first.",
-    "offline": "The user is taken out of every channel.",
-    "vanishing": "The user is taken out of channels that nobody else is in, and from the cache, so that they go too.",
-}
 
 
 class LoginOptions(msgspec.Struct, frozen=True):
-    """Who comes, and into what."""
+    """Who comes, and into what; `scale` is the part of both that is measured, less than all to try it out."""
 
     population: Population = SPEC
     visit: Annotated[int, Meta(ge=1, description="Channels of the user who comes and goes.")] = _FULL_VISIT
     scale: float = 1.0
-    """The part of both that is measured: less than all to try it out."""
     rounds: int = 15
     seconds: float = 9.0
     """For which lookups, and an event loop, are watched in each scene."""
@@ -68,13 +59,7 @@ class LoginOptions(msgspec.Struct, frozen=True):
     @property
     def measured_alternatives(self) -> Population:
         """Not so small that the user could not be in as many channels."""
-        share = max(self.alternatives, min(1.0, 2 * self.measured_visit / self.measured.channels))
-        return self.measured.scaled(share)
-
-    @property
-    def judged(self) -> bool:
-        """Whether it is what the targets are about."""
-        return self.measured_visit == _FULL_VISIT and self.measured == SPEC
+        return self.measured.scaled(max(self.alternatives, min(1.0, 2 * self.measured_visit / self.measured.channels)))
 
 
 def run(options: LoginOptions, stages: Stages) -> Report:
@@ -90,11 +75,13 @@ def run(options: LoginOptions, stages: Stages) -> Report:
     others = {kind: _logins(kind, options, options.measured_alternatives, stages) for kind in KINDS}
     if len({each.answers for each in others.values()}) > 1:
         raise TablesDifferError("the tables answered logins differently, so their figures are not compared")
-    progress = stages("lookups and an event loop beside logins")
-    watched = run_apart(progress, beside, options.measured, options.measured_visit, options.seconds)
+    progress, visit = stages("lookups and an event loop beside logins"), options.measured_visit
+    watched = run_apart(progress, beside, options.measured, visit, options.seconds)
+    cached, known, offline = (units.duration(median(whole.visits[what])) for what in ("cached", "known", "offline"))
     return Report(
-        f"Logins: a user in {units.counted(options.measured_visit, 'channel')} comes and goes",
-        _summary(options, whole),
+        f"Logins: a user in {units.counted(visit, 'channel')} comes and goes",
+        f"In a table of {units.counted(options.measured.channels, 'channel')}, a user of {visit:,} comes online in "
+        f"{cached} when the memberships are cached and in {known} when they come by name, and leaves in {offline}.",
         _targets(options, whole, others, watched),
         [
             _visits(whole),
@@ -125,133 +112,81 @@ def _logins(kind: Kind, options: LoginOptions, population: Population, stages: S
     return run_apart(progress, logins, kind, population, options.measured_visit, options.rounds)
 
 
-def _summary(options: LoginOptions, whole: Logins) -> str:
-    taken = {name: units.duration(median(each)) for name, each in whole.visits.items()}
-    return (
-        f"In a table of {units.counted(options.measured.channels, 'channel')}, a user of {options.measured_visit:,} "
-        f"comes online in {taken['cached']} when the memberships are cached and in {taken['known']} when they are "
-        f"given by name, and leaves in {taken['offline']}."
-    )
-
-
 def _targets(options: LoginOptions, whole: Logins, others: dict[Kind, Logins], watched: Beside) -> list[Target]:
-    judged, floor = options.judged, median(whole.floor[_JUDGING_FLOOR])
-    alone, loop = watched.lookups["alone"], watched.loop
-    engine, python = ({what: median(each) for what, each in others[kind].visits.items()} for kind in KINDS[:2])
-    targets = [
-        at_most(
-            f"{VISITS[what]}, as a multiple of the floor",
-            median(whole.visits[what]) / floor,
-            limit,
-            "times",
-            judged=judged,
-        )
-        for what, limit in _BEFORE_FLOOR.items()
-    ]
-    targets += [
-        at_least(
-            f"{VISITS[what]}, faster than in Python dicts", python[what] / engine[what], wanted, "times", judged=judged
-        )
-        for what, wanted in _BEFORE_PYTHON.items()
-    ]
+    judged = options.measured_visit == _FULL_VISIT and options.measured == SPEC
+    floor, alone, loop = median(whole.floor["ordinary"]), watched.lookups["alone"].percentiles, watched.loop
+    targets = []
+    for visit, limit in _BEFORE_FLOOR.items():
+        what, ratio = f"{VISITS[visit][0]}, as a multiple of the floor", median(whole.visits[visit]) / floor
+        targets.append(at_most(what, ratio, limit, "times", judged=judged))
+    for visit, wanted in _BEFORE_PYTHON.items():
+        python, engine = (median(others[kind].visits[visit]) for kind in ("python", "engine"))
+        what = f"{VISITS[visit][0]}, faster than in Python dicts"
+        targets.append(at_least(what, python / engine, wanted, "times", judged=judged))
     for scene in ("cached", "known"):
-        of = watched.lookups[scene].percentiles
-        targets += [
-            at_most(
-                f"lookups {_SCENES[scene]}, {share} above alone",
-                of[share] - alone.percentiles[share],
-                limit,
-                "s",
-                judged=judged,
-            )
-            for share, limit in _EXTRA_S.items()
-        ]
-    beside_others = ", ".join(f"{_SCENES[scene]} {units.duration(loop[scene].longest)}" for scene in ("alone", "busy"))
-    targets += [
-        at_most(
-            f"longest stall of an event loop {_SCENES[scene]} ({beside_others})",
-            loop[scene].longest,
-            _STALL_S,
-            "s",
-            judged=judged,
-        )
-        for scene in ("cached", "known")
-    ]
+        for share, extra in _EXTRA_S.items():
+            more = watched.lookups[scene].percentiles[share] - alone[share]
+            targets.append(at_most(f"lookups {_SCENES[scene]}, {share} above alone", more, extra, "s", judged=judged))
+    seen = ", ".join(f"{_SCENES[scene]} {units.duration(loop[scene].longest)}" for scene in ("alone", "busy"))
+    for scene in ("cached", "known"):
+        what = f"longest stall of an event loop {_SCENES[scene]} ({seen})"
+        targets.append(at_most(what, loop[scene].longest, _STALL_S, "s", judged=judged))
     return targets
 
 
 def _visits(whole: Logins) -> Table:
-    floor = median(whole.floor[_JUDGING_FLOOR])
+    floor = median(whole.floor["ordinary"])
 
-    def row(name: str, taken: list[float], note: str) -> Row:
+    def row(name: str, taken: list[float], note: str = "") -> Row:
         middle = median(taken)
         return Row(name, [*figures("s", (middle, min(taken), max(taken))), Figure(middle / floor, "times")], note)
 
-    rows = [row(name, whole.visits[what], _NOTES[what]) for what, name in VISITS.items()]
+    rows = [row(name, whole.visits[visit], note) for visit, (name, note) in VISITS.items()]
     for kind, (size, huge) in FLOORS.items():
-        pages = " in huge pages" if huge else ""
-        note = f"One touch of a row of {size} bytes for each of the user's channels{pages}."
-        rows.append(row(f"floor, rows of {size} bytes{pages}", whole.floor[kind], note))
-    return Table(
-        "Logins beside the floor",
+        rows.append(row(f"floor, rows of {size} bytes{' in huge pages' if huge else ''}", whole.floor[kind]))
+    text = (
         "The floor is the least that a table of plain rows could do: one read and one write in a row of each of the "
-        "user's channels, the rows in rising order, with nothing else, in memory as the C library gives it. It is "
-        "measured in the same process, turn by turn with the logins. The engine asks the operating system for huge "
-        "pages, in which memory far apart is reached faster, so the floor is measured in those too.",
-        ["median", "fastest", "slowest", "of the floor"],
-        rows,
-        bars=[0],
+        "user's channels, in rising order, measured in the same process in turn with the logins. The engine asks the "
+        "operating system for huge pages, in which memory far apart is reached faster; so does the last floor."
     )
+    return Table("Logins beside the floor", text, ["median", "fastest", "slowest", "of the floor"], rows, bars=[0])
 
 
 def _alternatives(options: LoginOptions, others: dict[Kind, Logins]) -> Table:
-    visit = options.measured_visit
-    small = (
-        " So few channels say little: what a call takes however few they are is most of it." if visit < _TELLING else ""
-    )
     rows = []
-    for what, name in VISITS.items():
-        engine, *rest = (median(others[kind].visits[what]) for kind in KINDS)
-        ratios = figures("times", (each / engine for each in rest))
-        rows.append(Row(name, [*figures("s", (engine, *rest)), *ratios]))
-    return Table(
-        "The alternatives",
-        f"The median of the same visits in tables of {options.measured_alternatives.shape()}: the engine's, one of "
-        "plain Python dicts and one in Cython, and how many times the engine's each takes; all calls returned the same "
-        f"in each.{small}",
-        [TITLES[kind] for kind in KINDS] + [f"{TITLES[kind]}, ratio" for kind in KINDS[1:]],
-        rows,
-        bars=[0, 1, 2],
+    for visit, (name, _) in VISITS.items():
+        taken = [median(others[kind].visits[visit]) for kind in KINDS]
+        rows.append(Row(name, [*figures("s", taken), *figures("times", (each / taken[0] for each in taken[1:]))]))
+    small = (
+        "" if options.measured_visit >= _TELLING else " So few channels say little: what any call takes is most of it."
     )
+    text = (
+        f"The median of the same visits in tables of {options.measured_alternatives.shape()}, and how many times the "
+        f"engine's each takes; all calls returned the same in each.{small}"
+    )
+    columns = [TITLES[kind] for kind in KINDS] + [f"{TITLES[kind]}, ratio" for kind in KINDS[1:]]
+    return Table("The alternatives", text, columns, rows, bars=[0, 1, 2])
 
 
 _LOOKUPS: Final = (
-    "One thread calls instances(channel) as fast as it can and times each call, while in another thread users come and "
-    "go without pause. Python's threads take turns, here of at most "
-    f"{units.duration(SWITCH_INTERVAL_S)} (sys.setswitchinterval), so what a call waits for is in its time: the "
-    "engine's locks, and the other thread's turn. Of a hundred calls, 99 took at most the time under p99."
+    "One thread calls instances(channel) as fast as it can, while in another thread users come and go without pause. "
+    f"Python's threads take turns, here of at most {units.duration(SWITCH_INTERVAL_S)}; a call waits for that and for "
+    "the engine's locks."
 )
 _LOOP: Final = (
-    "An asyncio event loop goes round with nothing to do, and each round is timed; the users come and go in a thread "
-    "of its pool (asyncio.to_thread), as in the services. A long round is a stall: whatever the loop serves waits as "
-    "long. Beside other work a second processor is busy with hashing, which has nothing to do with Fanout: stalls "
-    "there, and those alone, are the machine's, and are in the other lines too."
+    "An asyncio event loop goes round with nothing to do, while users come and go in a thread of its pool. A long "
+    "round is a stall. Other work is hashing, which has nothing to do with Fanout: stalls beside it, and alone, are "
+    "the machine's, and are in the other lines too."
 )
 
 
 def _watched(title: str, text: str, seen: dict[str, Distribution]) -> Table:
-    rows = [
-        Row(
-            _SCENES[scene],
-            [
-                *figures("s", (*of.percentiles.values(), of.longest)),
-                Figure(of.over_ms_per_second, "count"),
-                Figure(of.count, "number"),
-            ],
-        )
-        for scene, of in seen.items()
-    ]
-    plot = distribution(title, "us", {_SCENES[scene]: of.curve for scene, of in seen.items()})
+    rows = []
+    for scene, name in _SCENES.items():
+        of = seen[scene]
+        often = [Figure(of.over_ms_per_second, "count"), Figure(of.count, "number")]
+        rows.append(Row(name, [*figures("s", (*of.percentiles.values(), of.longest)), *often]))
+    plot = distribution(title, "us", {_SCENES[scene]: of.curve for scene, of in seen.items()}, 1e6)
     columns = [*seen["alone"].percentiles, "longest", "over 1 ms, per second", "timed"]
     return Table(title, text, columns, rows, plots=[plot])
 

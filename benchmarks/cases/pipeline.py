@@ -12,10 +12,10 @@ from benchmarks.apart import Stages
 from benchmarks.case import Case, part
 from benchmarks.cases.planning import Costs
 from benchmarks.errors import DoesNotFitError, NumbersError
-from benchmarks.live.feed import EVENT_BYTES
-from benchmarks.live.pipeline.drains import WAYS, Drains, DrainsSettings, Way, drains
-from benchmarks.live.pipeline.latencies import KEPT_UP_S, AtRate, Latencies, LatencySettings, Spread, latencies
+from benchmarks.live.pipeline.drains import Drains, DrainsSettings, Way, drains
+from benchmarks.live.pipeline.latencies import KEPT_UP_S, AtRate, Latencies, LatencySettings, latencies
 from benchmarks.live.servers import find_program, nats_server, redis_server, workplace
+from benchmarks.live.stored_events import EVENT_BYTES
 from benchmarks.machine import available_bytes
 from benchmarks.report import Figure, Report, Row, Table, Target, at_least, at_most, distribution, exact, figures
 
@@ -29,26 +29,14 @@ _BEFORE_PLAIN: Final = 5
 _SOCKET_LIMITS_S: Final = {"p50": 3e-3, "p99": 10e-3}
 _KEPT_BYTES: Final = 700
 """Of each event for each instance, until it is checked; on the safe side."""
-_FULL: Final = 0.95
-"""Of all cores: from there on they count as full."""
-_SHARE: Final = 0.5
-"""Of a core: what the generator and the clients may take each and still be taken for cheap."""
-_OTHERS: Final = 0.25
-"""Of a core: what others may take without being mentioned."""
+_FULL, _SHARE, _OTHERS = 0.95, 0.5, 0.25
+"""Of all cores, from which on they count as full; of a core, what the generator or the clients may take and still be
+taken for cheap; of a core, what other programs may take without being mentioned."""
 _LATE_S: Final = 0.001
-_WAYS: Final[dict[Way, tuple[str, str]]] = {
-    "worker": (
-        "the worker",
-        "The service's own path: a stored event is wrapped and put into a batch for each instance.",
-    ),
-    "plain": (
-        "the straightforward way",
-        "nats-py's fetch(200), msgspec, a dict, orjson, nc.publish for each instance, each event acknowledged.",
-    ),
-    "joined": (
-        "the same, acknowledged by the fetch",
-        "The last event of each fetch is acknowledged, and those before it with it.",
-    ),
+_WAYS: Final[dict[Way, str]] = {
+    "worker": "the worker",
+    "plain": "the straightforward way",
+    "joined": "the same, acknowledged by the fetch",
 }
 _PROCESSES: Final = {"worker": "worker", "nats-server": "nats-server", "sink": "inboxes"}
 _LEAST_RATE: Final = 50.0
@@ -102,8 +90,8 @@ def _asked(options: PipelineOptions, through: Latencies) -> AtRate:
 def _require(options: PipelineOptions) -> None:
     if options.deliveries < options.rate:
         raise NumbersError(
-            "a message has a reader, so there must be at least as many deliveries as messages: "
-            f"--deliveries {options.deliveries:g} is less than --rate {options.rate:g}"
+            "a message has a reader, so there must be at least as many deliveries as messages: --deliveries "
+            f"{options.deliveries:g} is less than --rate {options.rate:g}"
         )
     kept, room = options.events * options.targets * _KEPT_BYTES, available_bytes()
     if kept > room:
@@ -118,13 +106,8 @@ def _require(options: PipelineOptions) -> None:
 
 
 def _drained(options: PipelineOptions, stages: Stages) -> Drains:
-    settings = DrainsSettings(
-        events=options.events,
-        plain_events=max(1, round(options.events * options.plain_share)),
-        channels=options.channels,
-        targets=options.targets,
-        rounds=options.rounds,
-    )
+    plain = max(1, round(options.events * options.plain_share))
+    settings = DrainsSettings(options.events, plain, options.channels, options.targets, options.rounds)
     progress = stages("draining a stream, by each way in turn")
     with workplace() as folder:
         drained = drains(settings, folder, progress)
@@ -187,76 +170,57 @@ def _targets(options: PipelineOptions, drained: Drains, through: Latencies) -> l
 
 def _planning(at: AtRate) -> Costs:
     """Processor time of a message, at the rate that was asked for."""
-
-    def each(name: str) -> float:
-        return at.busy.processes[name] / at.rate
-
-    return Costs(
-        worker_s_per_message=each("fanout"),
-        nats_s_per_message=each("nats-server"),
-        redis_s_per_message=each("redis-server"),
-    )
+    worker, nats, redis = (at.busy.processes[name] / at.rate for name in ("fanout", "nats-server", "redis-server"))
+    return Costs(worker_s_per_message=worker, nats_s_per_message=nats, redis_s_per_message=redis)
 
 
 def _draining(drained: Drains, targets: int) -> Table:
     rows = []
-    for way in WAYS:
-        name, note = _WAYS[way]
+    for way, name in _WAYS.items():
         rates = [each.rate for each in drained.runs[way]]
         processor = (median(each.processor[of] / each.events for each in drained.runs[way]) for of in _PROCESSES)
         cells = [*figures("/s", (drained.rate(way), min(rates), max(rates))), *figures("s", processor)]
-        rows.append(Row(name, cells, note))
-    return Table(
-        "Draining a stream",
-        f"A stream in files, in {drained.partitions} partitions, holds message events of {EVENT_BYTES} bytes, stored "
-        f"by blocks at {units.count(drained.stored_per_second)} a second. One process reads it to its end and "
-        f"publishes each event to {targets} instances, whose inboxes are one process more. The clock runs from the "
-        "first request for events until nats-server has every acknowledgement. After it, what each instance got is "
-        "read: every event was there, once, and in order. Ways take turns; the straightforward ones drain the "
-        "beginning of the same stream. Beside the rate is the processor time of each process for one event.",
-        ["events, median", "slowest", "fastest", *(f"{name}, per event" for name in _PROCESSES.values())],
-        rows,
-        bars=[0],
+        rows.append(Row(name, cells))
+    text = (
+        f"A stream in files, in {drained.partitions} partitions, holds events of {EVENT_BYTES} bytes, stored at "
+        f"{units.count(drained.stored_per_second)} a second. One process reads it and publishes each event to "
+        f"{targets} instances, until nats-server has every acknowledgement; all got each once, and in order. The "
+        "straightforward way is nats-py's fetch(200), msgspec, a dict, orjson and nc.publish. Then: processor time "
+        "for one event."
     )
+    columns = ["events, median", "slowest", "fastest", *(f"{name}, per event" for name in _PROCESSES.values())]
+    return Table("Draining a stream", text, columns, rows, bars=[0])
 
 
 def _latency(through: Latencies) -> Table:
-    def curves(of: str) -> dict[str, list[tuple[float, float]]]:
-        """In milliseconds."""
-        return {
-            f"{at.rate:,.0f}/s": [(share, taken * 1e3) for share, taken in getattr(at.moments, of).curve]
-            for at in through.at_rates
-        }
-
-    return Table(
-        "From accept to socket",
-        "Messages are stored at equal distances in time, whatever became of those before: where the generator or the "
-        "log is late, the messages that should have gone meanwhile are late too, and that shows in the time since they "
-        "were due. Accepted is the moment of the log's answer that it holds the message, at which a user gets 202; a "
-        f"message that is at its reader before that took no time. {through.clients:,} clients, which are in "
-        f"{through.memberships:,} channels in all, read their sockets and look at the same clock. After it, every "
-        "client was found to have got every message of its channels, once and in order.",
-        ["per second", *through.at_rates[0].moments.from_accept.percentiles, "longest"],
-        [row for at in through.at_rates for row in _rows(at)],
-        plots=[
-            distribution("From accept to socket", "ms", curves("from_accept")),
-            distribution("From when it was due to the socket", "ms", curves("from_plan")),
-        ],
+    plots = []
+    for title, of in (("From accept to socket", "from_accept"), ("From when it was due to the socket", "from_plan")):
+        curves = {f"{at.rate:,.0f}/s": getattr(at.moments, of).curve for at in through.at_rates}
+        plots.append(distribution(title, "ms", curves, 1e3))
+    text = (
+        "Messages are stored at equal distances in time, whatever became of those before: what is late shows in the "
+        "time since it was due. Accepted is the moment of the log's answer, at which a user gets 202; a message that "
+        f"is at its reader before that took no time. {through.clients:,} clients with {through.memberships:,} "
+        "memberships got every message of their channels, once and in order."
     )
+    columns = ["per second", *through.at_rates[0].moments.from_accept.percentiles, "longest"]
+    rows = [row for at in through.at_rates for row in _rows(at)]
+    return Table("From accept to socket", text, columns, rows, plots=plots)
 
 
 def _rows(at: AtRate) -> list[Row]:
-    def row(name: str, rate: float, spread: Spread, note: str, *, inner: bool = True) -> Row:
-        return Row(
-            name, [Figure(rate, "/s"), *figures("s", (*spread.percentiles.values(), spread.longest))], note, inner
-        )
-
     of, deliveries = at.moments, at.deliveries_per_second
+    lines = {
+        f"{at.rate:,.0f} messages/s: accept to socket": (deliveries, of.from_accept, _kept_up(at)),
+        "due to socket": (deliveries, of.from_plan, "Since the message was due to be sent."),
+        "due to accept": (at.rate, of.accept, "Until the log had answered that it holds it."),
+        "due to sent": (at.rate, of.lateness, "How late the generator itself was."),
+    }
     return [
-        row(f"{at.rate:,.0f} messages/s: accept to socket", deliveries, of.from_accept, _kept_up(at), inner=False),
-        row("due to socket", deliveries, of.from_plan, "Since the message was due to be sent."),
-        row("due to accept", at.rate, of.accept, "Until the log had answered that it holds it."),
-        row("due to sent", at.rate, of.lateness, "How late the generator itself was."),
+        Row(
+            name, [Figure(rate, "/s"), *figures("s", (*spread.percentiles.values(), spread.longest))], note, bool(inner)
+        )
+        for inner, (name, (rate, spread, note)) in enumerate(lines.items())
     ]
 
 
@@ -271,22 +235,14 @@ def _kept_up(at: AtRate) -> str:
 
 
 def _processors(through: Latencies) -> Table:
-    names = list(through.at_rates[0].busy.processes)
+    names, cores = list(through.at_rates[0].busy.processes), through.at_rates[0].busy.cores
     rows = []
     for at in through.at_rates:
         shares = (*(at.busy.processes[name] for name in names), at.busy.others, at.busy.machine)
-        rows.append(
-            Row(f"{at.rate:,.0f} messages/s", figures("%", (100 * share for share in shares)), load_in_words(at))
-        )
-    return Table(
-        "What took the processors",
-        "Processor time of each process on the clock, in per cent of one core, and what all others on this machine "
-        f"took, of one core too; at last how much of all {units.counted(through.at_rates[0].busy.cores, 'core')} was "
-        "in use. Where all are full, processes wait for each other, and latencies say as much about the machine as "
-        "about the tier.",
-        [*names, "others", "of all cores"],
-        rows,
-    )
+        cells = figures("%", (100 * share for share in shares))
+        rows.append(Row(f"{at.rate:,.0f} messages/s", cells, load_in_words(at)))
+    text = f"In per cent of one core; at last how much of all {units.counted(cores, 'core')} was in use."
+    return Table("What took the processors", text, [*names, "others", "of all cores"], rows)
 
 
 def load_in_words(at: AtRate) -> str:
@@ -326,16 +282,15 @@ def quick(options: PipelineOptions) -> PipelineOptions:
 CASE: Final = Case(
     "pipeline",
     "Let a fan-out worker drain a stream, and send messages through the whole tier to WebSockets.\n\n"
-    "It starts a nats-server and a redis-server of its own, and the services as they are run. Draining beside the "
-    "straightforward way with the same libraries; then, at several rates, how long it takes from the moment that a "
-    "message is accepted until it reaches its readers. Everything that arrives is checked: once, and in order.",
+    "It starts a nats-server, a redis-server and the services as they are run. Draining beside the straightforward way "
+    "with the same libraries; then, at several rates, how long it takes from when a message is accepted until it "
+    "reaches its readers. Everything that arrives is checked: once, and in order.",
     PipelineOptions,
     run,
     quick,
     stages=2,
     background="A message is accepted when the log, a stream in nats-server, holds it in files. A fan-out worker reads "
-    "the stream, finds for each message the instances whose clients read its channel, and publishes it once to the "
-    "inbox of each; what came in one batch is acknowledged together, after it was published. An instance writes what "
-    "is in its inbox to the WebSockets of its clients. All are processes of this machine and share its cores, and so "
-    "do the generator of messages and the clients.",
+    "the stream and publishes each message once to the inbox of each instance whose clients read its channel; an "
+    "instance writes it to their WebSockets. All are processes of this machine and share its cores, and so do the "
+    "generator of messages and the clients.",
 )

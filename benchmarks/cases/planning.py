@@ -1,6 +1,7 @@
 """What hardware a deployment of the measured size takes, and one of another size."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,11 +22,8 @@ _HEADROOM: Final = 2
 """Half of each core is left free: bursts and reconnects come on top."""
 _LOST: Final = 2
 """Workers beyond those that carry the load: one may be lost, and one be replaced meanwhile."""
-_PAIR: Final = 2
-"""So that one may be lost."""
 _REPLICAS: Final = 3
 _DAY_S: Final = 86_400
-_ANOTHER: Final = "Memory of another deployment"
 
 
 class Costs(msgspec.Struct, frozen=True):
@@ -80,7 +78,7 @@ def ram_bytes(whole: Filled) -> float:
 
 
 class _Part(NamedTuple):
-    """One kind of process; None: not measured."""
+    """One kind of process: how many, and what they take together; None: not measured."""
 
     name: str
     number: int
@@ -91,134 +89,120 @@ class _Part(NamedTuple):
     note: str
 
 
+class _Load(NamedTuple):
+    """What the deployment does in a second, and what is known of its costs."""
+
+    population: Population
+    whole: Filled
+    costs: Costs
+    messages: float
+
+    @property
+    def readers(self) -> float:
+        """Of a message, on average."""
+        return self.population.memberships / self.population.channels
+
+    @property
+    def width(self) -> float:
+        """Instances of a message, on average."""
+        return self.whole.entries / self.population.channels
+
+    @property
+    def stored(self) -> float:
+        """Bytes that are accepted."""
+        return self.messages * EVENT_BYTES
+
+    def cores(self, each_s: float | None) -> float | None:
+        """For so much processor time of each message, half of each core being left free."""
+        return None if each_s is None else _HEADROOM * self.messages * each_s
+
+
 def plan(population: Population, messages: float, whole: Filled, costs: Costs) -> Table:
     """How many of each part, and what they take together."""
-    parts = [
-        _workers(population, messages, whole, costs),
-        _instances(population, messages, whole, costs),
-        *_others(messages, whole.entries / population.channels, costs),
-    ]
-    rows = [
-        _row(part.name, str(part.number), [[part.cores], [part.ram], [part.disk], [part.bandwidth]], part.note)
-        for part in parts
-    ]
-    columns = [[getattr(part, what) for part in parts] for what in ("cores", "ram", "disk", "bandwidth")]
-    total = "What was not measured is not in it, nor is what the operating systems take: one core for each machine."
-    rows.append(_row("total", str(sum(part.number for part in parts)), columns, total))
-    return Table(
-        "What to plan for",
+    load = _Load(population, whole, costs, messages)
+    parts = [_workers(load), _instances(load), *_others(load)]
+    total = "Without what was not measured, and without the operating systems: one core more for each machine."
+    text = (
         f"{population.shape()}, {messages:,.0f} messages of {EVENT_BYTES} bytes a second, each to "
-        f"{units.digits(population.memberships / population.channels)} readers on "
-        f"{units.digits(whole.entries / population.channels)} instances on average. Memory and events of the workers "
-        "were measured by this run. What it did not measure says so; --figures FILE takes it from a report of fanout "
-        "bench sockets or pipeline that was written with --json on such a machine. Bandwidth is in and out, of the "
-        "events alone, by calculation. The disk of nats-server and of the store is for each day that is kept.",
-        ["how many", "cores", "RAM", "disk", "bandwidth"],
-        rows,
+        f"{units.digits(load.readers)} readers on {units.digits(load.width)} instances on average. This run measured "
+        "the workers' memory and the engine's events; what it did not measure says so, and --figures FILE takes it "
+        "from a report that fanout bench sockets or pipeline wrote with --json on such a machine. Half of each core is "
+        "left free. Bandwidth is in and out, of the events alone, by calculation; the disk of the log and of the store "
+        "is for each day that is kept."
     )
+    rows = [*(_row(part.name, [part], part.note) for part in parts), _row("total", parts, total)]
+    return Table("What to plan for", text, ["how many", "cores", "RAM", "disk", "bandwidth"], rows)
 
 
-def _row(name: str, count: str, columns: list[list[float | None]], note: str) -> Row:
-    units_of: list[Unit] = ["count", "bytes", "bytes", "bytes/s"]
-    return Row(name, [count, *(_sum(unit, each) for unit, each in zip(units_of, columns, strict=True))], note)
+def _row(name: str, parts: list[_Part], note: str) -> Row:
+    sums = [
+        _sum("count", [part.cores for part in parts]),
+        _sum("bytes", [part.ram for part in parts]),
+        _sum("bytes", [part.disk for part in parts]),
+        _sum("bytes/s", [part.bandwidth for part in parts]),
+    ]
+    return Row(name, [Figure(sum(part.number for part in parts), "number"), *sums], note)
 
 
-def _sum(unit: Unit, values: list[float | None]) -> Cell:
+def _sum(unit: Unit, values: Sequence[float | None]) -> Cell:
     known = [value for value in values if value is not None]
     if not known:
         return "not measured here"
     total = Figure(sum(known), unit)
-    if not total.value:
-        return "none"
-    return total if len(known) == len(values) else f"at least {total}"
+    if len(known) < len(values):
+        return f"at least {total}"
+    return total if total.value else "none"
 
 
-def _workers(population: Population, messages: float, whole: Filled, costs: Costs) -> _Part:
-    snapshot, width = whole.snapshot, whole.entries / population.channels
-    each_s = max(1 / (whole.events_per_second or 1), costs.worker_s_per_message or 0)
-    busy = max(1, -int(-_HEADROOM * messages * each_s // 1))
-    count = busy + _LOST
-    source = (
-        "measured with its sockets"
-        if costs.worker_s_per_message
-        else ("of the engine alone, so a worker carries fewer; fanout bench pipeline measures it with its sockets")
-    )
-    restored = units.size(snapshot.restored_bytes) if snapshot else "not measured"
+def _workers(load: _Load) -> _Part:
+    whole, measured = load.whole, load.costs.worker_s_per_message
+    each_s = measured or 1 / (whole.events_per_second or 1)
+    busy = max(1, math.ceil(load.cores(each_s) or 0))
+    number, alone = busy + _LOST, "" if measured else " by the engine alone, so fewer (fanout bench pipeline)"
     note = (
-        f"fanout serve fanout. {busy} for the load ({units.count(1 / each_s)} events/s of one core, {source}; half of "
-        f"it left free), one that may be lost and one that replaces it. Each holds the whole table: "
-        f"{units.size(whole.resident_bytes)}, at most {units.size(_most_bytes(whole))} while a snapshot is written or "
-        f"restored (restoring: {restored}), and {units.size(ram_bytes(whole))} with a quarter to spare and "
-        f"{units.size(PROCESS_BYTES)} for Python. Disk: twice the snapshot, the new one is written beside the old one."
+        f"fanout serve fanout: {busy} for the load, of which a core carries {units.count(1 / each_s)} events/s{alone}; "
+        f"one may be lost, and one be replaced meanwhile. RAM of each: {units.size(ram_bytes(whole))}, of which the "
+        f"table is {units.size(whole.resident_bytes)}, at most {units.size(_most_bytes(whole))} while a snapshot is "
+        f"written or restored; then a quarter to spare and {units.size(PROCESS_BYTES)} for Python. Disk: twice the "
+        "snapshot, since the new one is written beside the old one."
     )
-    disk = count * 2 * snapshot.file_bytes if snapshot else None
-    bandwidth = messages * EVENT_BYTES * (1 + width)
-    return _Part("fan-out workers", count, count, count * ram_bytes(whole), disk, bandwidth, note)
+    disk = number * 2 * whole.snapshot.file_bytes if whole.snapshot else None
+    bandwidth = load.stored * (1 + load.width)
+    return _Part("fan-out workers", number, number, number * ram_bytes(whole), disk, bandwidth, note)
 
 
-def _instances(population: Population, messages: float, whole: Filled, costs: Costs) -> _Part:
-    count, readers = population.instances, population.memberships / population.channels
-    table = _instance_bytes(population, whole) if tells_of_memory(population) else None
-    connections, delivery = costs.instance_bytes_per_connection, costs.instance_s_per_delivery
-    ram = None if connections is None or table is None else count * table + population.users * connections
-    cores = None if delivery is None else _HEADROOM * messages * readers * delivery
-    said = ["fanout serve notification; each uses one core at most."]
-    if table is not None:
-        said.append(
-            f"About {units.size(table)} each for the table of its {units.digits(population.users / count)} users and "
-            "for Python: an estimate, twice the formula below."
-        )
-    else:
-        said.append("The table of so few users is not estimated.")
-    said.append("Connections and deliveries:")
-    said.append(f"{_source('sockets', connections, delivery)}; half of each core left free.")
+def _instances(load: _Load) -> _Part:
+    population, costs, number = load.population, load.costs, load.population.instances
+    table = _instance_bytes(population, load.whole) if tells_of_memory(population) else None
+    connection, delivery = costs.instance_bytes_per_connection, costs.instance_s_per_delivery
+    ram = None if connection is None or table is None else number * table + population.users * connection
+    cores = None if delivery is None else load.cores(load.readers * delivery)
+    estimate = f"about {units.size(table)} each, an estimate: twice the formula below" if table else "not estimated"
+    note = (
+        f"fanout serve notification, one core each at most. Table of its {units.digits(population.users / number)} "
+        f"users, and Python: {estimate}. Connections and deliveries: {_source('sockets', connection, delivery)}."
+    )
     if costs.instance_s_per_connection:
         seconds = units.duration(population.users * costs.instance_s_per_connection)
-        said.append(f"If all reconnect, that takes {seconds} of processor time.")
-    bandwidth = messages * EVENT_BYTES * (whole.entries / population.channels + readers)
-    return _Part("notification instances", count, cores, ram, 0, bandwidth, " ".join(said))
+        note += f" If all reconnect, that takes {seconds} of processor time."
+    return _Part("notification instances", number, cores, ram, 0, load.stored * (load.width + load.readers), note)
 
 
-def _others(messages: float, width: float, costs: Costs) -> list[_Part]:
-    """The parts of which the harness measures processor time at most; how many is a rule of thumb."""
-    stored = messages * EVENT_BYTES
-    daily = stored * _DAY_S
-
-    def cores(each_s: float | None) -> float | None:
-        return None if each_s is None else _HEADROOM * messages * each_s
-
-    gateway, nats = cores(costs.gateway_s_per_message), cores(costs.nats_s_per_message)
-    redis = cores(costs.redis_s_per_message)
-    through = f"Processor time: {_source('pipeline', costs.nats_s_per_message)}."
+def _others(load: _Load) -> list[_Part]:
+    """Those of which other benchmarks measure processor time at most; how many there are is a rule of thumb."""
+    gateway, nats = load.costs.gateway_s_per_message, load.costs.nats_s_per_message
+    redis, stored, daily = load.costs.redis_s_per_message, load.stored, load.stored * _DAY_S
+    of_log, through = stored * (_REPLICAS + 2 + 2 * load.width), "Replicas, each with the whole log. Cores"
+    of_gateway, of_nats, of_redis = (
+        _source("accepting", gateway),
+        _source("pipeline", nats),
+        _source("pipeline", redis),
+    )
     return [
-        _Part(
-            "gateways",
-            _PAIR,
-            gateway,
-            None,
-            0,
-            2 * stored,
-            f"Processor time of an accepted message and memory: {_source('accepting', costs.gateway_s_per_message)}.",
-        ),
-        _Part(
-            "message writers",
-            _PAIR,
-            None,
-            None,
-            daily,
-            2 * stored,
-            "Not measured by any benchmark; the disk is the store's.",
-        ),
-        _Part(
-            "nats-server",
-            _REPLICAS,
-            nats,
-            None,
-            _REPLICAS * daily,
-            stored * (_REPLICAS + 2 + 2 * width),
-            f"{through} Three replicas, each with the whole stream.",
-        ),
-        _Part("redis-server", _PAIR, redis, None, None, 0, f"{through} One and its replica; memory is not measured."),
+        _Part("gateways", 2, load.cores(gateway), None, 0, 2 * stored, f"One may be lost. Cores: {of_gateway}."),
+        _Part("message writers", 2, None, None, daily, 2 * stored, "One may be lost. The disk is the store's."),
+        _Part("nats-server", _REPLICAS, load.cores(nats), None, _REPLICAS * daily, of_log, f"{through}: {of_nats}."),
+        _Part("redis-server", 2, load.cores(redis), None, None, 0, f"One and its replica. Cores: {of_redis}."),
     ]
 
 
@@ -226,25 +210,18 @@ def _source(case: str, *known: float | None) -> str:
     return "from --figures" if None not in known else f"not measured here (fanout bench {case})"
 
 
-class _Formula(NamedTuple):
-    """Bytes of a table, each counted once."""
-
-    user: float
-    channel: float
-
-    def of(self, users: float, channels: float) -> float:
-        return self.user * users + self.channel * channels
-
-
-def _formula(population: Population, whole: Filled) -> _Formula:
+def _formula(population: Population, whole: Filled) -> tuple[float, float]:
+    """Bytes of a user and of a channel, each counted once."""
     lists = whole.structures["bytes_memberships"] + whole.structures["bytes_cache"]
-    return _Formula(lists / population.users, (whole.resident_bytes - lists) / population.channels)
+    return lists / population.users, (whole.resident_bytes - lists) / population.channels
 
 
 def _instance_bytes(population: Population, whole: Filled) -> float:
-    """Twice what the formula says of so small a table, which is too little, and the process."""
+    """Twice what the formula says of so small a table, which is too little, but no more than the whole; the process."""
+    user, channel = _formula(population, whole)
     channels = min(population.channels, population.memberships / population.instances)
-    return 2 * _formula(population, whole).of(population.users / population.instances, channels) + PROCESS_BYTES
+    table = 2 * (user * population.users / population.instances + channel * channels)
+    return min(table, whole.resident_bytes) + PROCESS_BYTES
 
 
 def _most_bytes(whole: Filled) -> int:
@@ -256,31 +233,28 @@ def _most_bytes(whole: Filled) -> int:
 
 def another_deployment(population: Population, whole: Filled) -> Table:
     """How to come from this size to others; of a table that is too small, that it cannot be done."""
+    title = "Memory of another deployment"
     if not tells_of_memory(population):
-        return Table(
-            _ANOTHER,
-            f"A table so small says nothing about a large one: from {_TELLING:,} memberships on, there is a formula.",
+        small = (
+            f"A table so small says nothing about a large one: from {_TELLING:,} memberships on, there is a formula."
         )
+        return Table(title, small)
     formula = _formula(population, whole)
     user, channel = map(units.size, formula)
-    on_top = _most_bytes(whole) / whole.resident_bytes - 1
+    on_top = _most_bytes(whole) / whole.resident_bytes
     text = (
-        f"table = users online x {user} + channels x {channel}. This is the table, and not the RAM to plan for, "
-        f"which is RAM = table x {units.digits(1 + on_top)} x {_SPARE} + {units.size(PROCESS_BYTES)}: at this size, "
-        f"writing a snapshot or restoring it takes up to {units.digits(100 * on_top)} % on top; then a quarter to "
-        f"spare, and {units.size(PROCESS_BYTES)} for Python and the service. The formula holds where a user has about "
+        f"table = users online x {user} + channels x {channel}. This is the table, and not the RAM to plan for, which "
+        f"is RAM = table x {units.digits(on_top)} x {_SPARE} + {units.size(PROCESS_BYTES)}: with a snapshot that is "
+        "written or restored, a quarter to spare, and Python. The formula holds where a user has about "
         f"{units.digits(population.memberships / population.users)} channels and a channel about "
-        f"{units.digits(population.memberships / population.channels)} members, as here, from half to twice this "
-        "size; it says too little for much smaller tables, and too much for much larger ones. For another density, "
-        "run the benchmark with its numbers."
+        f"{units.digits(population.memberships / population.channels)} members, from half to twice this size; it says "
+        "too little for much smaller tables, and too much for much larger ones."
     )
-    rows = [
-        Row("a user", [Figure(formula.user, "bytes")], "The user's list of channels, and a place in the cache."),
-        Row("a channel", [Figure(formula.channel, "bytes")], "Its name, where its readers are, its share of the rest."),
-        Row(
-            "or: a membership",
-            [Figure(whole.resident_bytes / population.memberships, "bytes")],
-            "All of the memory shared out over the memberships: another measure, for this density alone.",
-        ),
-    ]
-    return Table(_ANOTHER, text, ["memory"], rows)
+    each = [*formula, whole.resident_bytes / population.memberships]
+    notes = {
+        "a user": "The user's list of channels, and a place in the cache.",
+        "a channel": "Its name, where its readers are, and its share of the rest.",
+        "or: a membership": "All of the memory shared out over the memberships: for this density alone.",
+    }
+    rows = [Row(name, [Figure(of, "bytes")], notes[name]) for name, of in zip(notes, each, strict=True)]
+    return Table(title, text, ["memory"], rows)

@@ -17,7 +17,7 @@ from benchmarks.measure.agreement import agree_first
 from benchmarks.measure.fill import Filled, fill
 from benchmarks.measure.routing import EVENT_BYTES
 from benchmarks.population import SPEC, Population
-from benchmarks.report import Figure, Plot, Report, Row, Series, Table, Target, Unit, at_least, at_most, figures
+from benchmarks.report import Cell, Figure, Report, Row, Table, Target, Unit, at_least, at_most, figures
 from benchmarks.tables import KINDS, TITLES, Kind
 
 _RESIDENT_LIMIT: Final = 450e6
@@ -136,42 +136,28 @@ def _plan(options: SizingOptions, whole: Filled, costs: Costs) -> Table:
 
 
 def _speed(population: Population, whole: Filled) -> Table:
+    def row(name: str, rate: float, note: str) -> Row:
+        return Row(name, [Figure(rate, "/s")], note)
+
     rows = [
-        Row(
-            "memberships filled in",
-            [Figure(population.memberships / whole.fill_seconds, "/s")],
-            "How fast an empty table fills when users come online one after another, their channels given by name.",
-        ),
-        Row(
-            "(channel, instance) entries",
-            [Figure(whole.entries / whole.fill_seconds, "/s")],
-            f"The same in entries, of which the table holds {whole.entries:,}: members on one instance share one.",
-        ),
-        Row(
-            "lookups by name",
-            [Figure(whole.lookups_per_second, "/s")],
-            "Channels looked up in the full table, at random, a thousand in a call.",
-        ),
+        row("memberships filled in", population.memberships / whole.fill_seconds, "As users come online, by names."),
+        row("(channel, instance) entries", whole.entries / whole.fill_seconds, f"The table holds {whole.entries:,}."),
+        row("lookups by name", whole.lookups_per_second, "Random channels of the full table, a thousand in a call."),
     ]
     if whole.events_per_second:
-        note = (
-            f"Events of {EVENT_BYTES} bytes to random channels of the full table, each put into the batch of every "
-            f"instance of its channel, {units.digits(whole.entries / population.channels)} on average, and the "
-            "batches taken out."
-        )
-        rows.append(Row("events routed into batches", [Figure(whole.events_per_second, "/s")], note))
+        width = units.digits(whole.entries / population.channels)
+        note = f"Of {EVENT_BYTES} bytes, to random channels of the full table; {width} instances each, on average."
+        rows.append(row("events routed into batches", whole.events_per_second, note))
     if whole.snapshot:
-        size = units.size(whole.snapshot.file_bytes)
-        written = f"Engine.snapshot: the whole table into a file of {size}."
+        written = f"Engine.snapshot, into a file of {units.size(whole.snapshot.file_bytes)}."
         rows += [
             Row("snapshot written in", [Figure(whole.snapshot.written_seconds, "s")], written),
             Row("restored in", [Figure(whole.snapshot.restored_seconds, "s")], "Engine.restore, in a new process."),
         ]
     return Table(
         "How fast",
-        "Filling in, lookups and events are per second of one core's processor time, in which other programs of the "
-        "machine hardly show. A snapshot is the whole table in a file, to begin with after a restart: it is timed by "
-        "the clock on the wall, since the disk counts.",
+        "Filling in, lookups and events are per second of one core's processor time. A snapshot is the whole table in "
+        "a file, to begin with after a restart; it is timed by the clock, since the disk counts.",
         ["engine"],
         rows,
     )
@@ -180,69 +166,46 @@ def _speed(population: Population, whole: Filled) -> Table:
 def _memory(population: Population, whole: Filled) -> Table:
     held, expected = whole.structures, _expected_bytes(population)
     names, placements, resident = held["bytes_ids"], held["bytes_placements"], whole.resident_bytes
-    lists = "What remembers recent users; their lists are those of the memberships, and counted there."
-    rest = "Memory that the process took and that is in no structure: rounded up, or kept for later."
-    lines: list[tuple[str, int, int | None, str]] = [
-        ("channel index", names + placements, expected["channels"], "The way from a channel to instances."),
-        ("names", names, None, "The ids of users, channels and instances, each held once."),
-        ("placements", placements, None, "For each channel, the instances with its readers."),
-        ("memberships", held["bytes_memberships"], expected["memberships"], "For each user, the channels."),
-        ("cache", held["bytes_cache"], expected["users"], lists),
-        ("the rest", resident - held["bytes_total"], None, rest),
-        ("in all", resident, sum(expected.values()), "What the process grew by as it filled."),
-    ]
+    lines: dict[str, tuple[int, int, str]] = {
+        "channel index": (names + placements, expected["channels"], "The way from a channel to instances."),
+        "names": (names, 0, "The ids of users, channels and instances, each held once."),
+        "placements": (placements, 0, "For each channel, the instances with its readers."),
+        "memberships": (held["bytes_memberships"], expected["memberships"], "For each user, the channels."),
+        "cache": (held["bytes_cache"], expected["users"], "What remembers recent users, without their lists."),
+        "the rest": (resident - held["bytes_total"], 0, "In no structure: rounded up, or kept for later."),
+        "in all": (resident, sum(expected.values()), "What the process grew by as it filled."),
+    }
     rows = [
         Row(
             name,
             [Figure(of, "bytes"), Figure(wanted, "bytes") if wanted else ""],
             note,
-            part=name in {"names", "placements"},
+            name in {"names", "placements"},
         )
-        for name, of, wanted, note in lines
+        for name, (of, wanted, note) in lines.items()
     ]
     small = "" if tells_of_memory(population) else " At this size fixed costs rule, so the two do not compare."
-    return Table(
-        "Memory by structure",
-        "What the engine holds by its own count, beside what the platform's specification expects: for "
-        f"{SPEC.shape()} it allows {units.size(sum(_SPEC_BYTES.values()))}, given here in proportion.{small} Indented "
-        "lines are parts of the line above them; the others add up to the last.",
-        ["engine", "specification"],
-        rows,
-        bars=[0, 1],
+    text = (
+        "What the engine holds by its own count, beside what the platform's specification expects, in proportion: "
+        f"{units.size(sum(_SPEC_BYTES.values()))} for {SPEC.shape()}.{small} Indented lines are parts."
     )
+    return Table("Memory by structure", text, ["engine", "specification"], rows, bars=[0, 1])
 
 
 def _growth(population: Population, curve: dict[float, Filled]) -> Table:
-    sizes = {share: population.scaled(share).memberships for share in curve}
-
-    def plot(what: str, unit: str, figure: Callable[[Filled], float]) -> Plot:
-        points = [(float(sizes[share]), figure(filled)) for share, filled in curve.items()]
-        return Plot(f"{what} against size", f"{what} of the engine.", "memberships", unit, [Series("engine", points)])
-
-    rows = [
-        Row(
-            units.counted(sizes[share], "membership"),
-            [
-                Figure(filled.resident_bytes, "bytes"),
-                Figure(filled.resident_bytes / sizes[share], "bytes"),
-                Figure(filled.fill_seconds, "s"),
-                Figure(filled.lookups_per_second, "/s"),
-            ],
-            f"The whole measurement at {units.of_size(share)}.",
-        )
-        for share, filled in curve.items()
-    ]
+    rows = []
+    for share, filled in curve.items():
+        memberships = population.scaled(share).memberships
+        cells: list[Cell] = [*figures("bytes", (filled.resident_bytes, filled.resident_bytes / memberships))]
+        cells += [Figure(filled.fill_seconds, "s"), Figure(filled.lookups_per_second, "/s")]
+        rows.append(Row(units.counted(memberships, "membership"), cells))
     return Table(
         "Cost against size",
-        "The same shape of users and channels at several sizes: a straight line means that twice the size costs twice "
-        "as much. Lookups become slower as the table outgrows the processor's caches. Times are processor time.",
+        "The same shape of users and channels at several sizes. Lookups become slower as the table outgrows the "
+        "processor's caches. Times are processor time.",
         ["memory", "each membership", "time to fill", "lookups"],
         rows,
-        plots=[
-            plot("Memory", "MB", lambda filled: filled.resident_bytes / 1e6),
-            plot("Time to fill", "seconds", lambda filled: filled.fill_seconds),
-            plot("Lookups", "M/s", lambda filled: filled.lookups_per_second / 1e6),
-        ],
+        bars=[0],
     )
 
 

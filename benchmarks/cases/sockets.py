@@ -15,46 +15,51 @@ from benchmarks.case import Case, part
 from benchmarks.cases.planning import Costs
 from benchmarks.cases.sockets_tables import (
     BURST,
+    KIB,
     TELLING,
     Contest,
     Measured,
+    delay_s,
     per_server_second,
     ratio,
-    ratio_of_delays,
-    seconds_of_last,
     shares,
     tables,
 )
 from benchmarks.errors import BenchError
-from benchmarks.live.sockets.audience import LEAST_CHANNELS, MOST_CHANNELS, Audience
-from benchmarks.live.sockets.figures import NAMES, SERVERS, IdleFigures, Server, Turn, Way
-from benchmarks.live.sockets.idling import SETTLING_S, idle, require_room_for_idle, room_for_idle
-from benchmarks.live.sockets.messages import LOADS, REACHES, LoadKind, Play, Reach
-from benchmarks.live.sockets.playing import Side, alternate, both_sides, require_room_to_play
+from benchmarks.live.sockets.channels import LEAST_CHANNELS, MOST_CHANNELS, Audience
+from benchmarks.live.sockets.figures import (
+    LOADS,
+    NAMES,
+    REACHES,
+    SERVERS,
+    IdleFigures,
+    LoadKind,
+    Play,
+    Reach,
+    Server,
+    Turn,
+    Way,
+)
+from benchmarks.live.sockets.idle import SETTLING_S, idle
+from benchmarks.live.sockets.limits import require_room_for_idle, require_room_to_play, room_for_idle
+from benchmarks.live.sockets.turns import Side, alternate, both_sides
 from benchmarks.report import Report, Target, at_least, at_most
 
 CONNECTIONS: Final = 20_000
 _FAN_OUT: Final = 4_000
-_KIB: Final = 1024
 _IDLE_LIMIT_KIB: Final = 16
 _LAST_LIMIT_S: Final = 60e-3
 _SINGLE_LIMIT: Final = 1.6
 _BURST_LIMIT: Final = 8
 _FAIRNESS_LIMIT: Final = 2
 _PAUSE_S: Final = 0.01
+_CONNECTIONS: Final = f"Idle connections, a tenth with --quick. 0: {CONNECTIONS:,}, or fewer where ulimit -Hn is lower."
 
 
 class SocketsOptions(msgspec.Struct, frozen=True):
     """How many sockets, and what is sent to them."""
 
-    connections: Annotated[
-        int,
-        Meta(
-            ge=0,
-            description=f"Idle connections that are held; a tenth of them with --quick. 0: {CONNECTIONS:,}, or fewer "
-            "where ulimit -Hn is lower.",
-        ),
-    ] = 0
+    connections: Annotated[int, Meta(ge=0, description=_CONNECTIONS)] = 0
     channels: Annotated[int, Meta(ge=1, description="Channels that each connection reads.")] = 10
     fan_out: Annotated[int, Meta(ge=1, description="Sockets to which events are sent.")] = _FAN_OUT
     wanted: int = CONNECTIONS
@@ -68,7 +73,7 @@ class SocketsOptions(msgspec.Struct, frozen=True):
     settling_s: float = SETTLING_S
     """Before memory is read."""
     judged: bool = True
-    """Whether the run is large enough to be held against the targets."""
+    """Whether the run is large enough for the targets."""
 
 
 def run(options: SocketsOptions, stages: Stages) -> Report:
@@ -96,9 +101,9 @@ def _require(options: SocketsOptions) -> None:
         raise BenchError(f"--channels must be at least {LEAST_CHANNELS}: events go to channels of all sizes")
     if options.channels > MOST_CHANNELS:
         raise BenchError(
-            f"--channels {options.channels} are too many for each of so many connections: all of them would be entered "
-            f"while clients wait to be admitted; take --channels {MOST_CHANNELS} at most (fanout bench login has one "
-            "user of more)"
+            f"--channels {options.channels} are too many for each of so many connections: all of them would be "
+            f"entered while clients wait to be admitted; take --channels {MOST_CHANNELS} at most (fanout bench login "
+            "has one user of more)"
         )
     require_room_to_play(options.fan_out)
     if options.connections:
@@ -144,7 +149,7 @@ def _many(options: SocketsOptions, sides: dict[Server, Side], stages: Stages) ->
 
 
 def _floods(options: SocketsOptions, sides: dict[Server, Side], stages: Stages) -> dict[LoadKind, Contest]:
-    players: dict[tuple[LoadKind, Server], Callable[[], Turn]] = {
+    players = {
         (load, server): partial(sides[server].flood, load, options.flood_s) for load, server in product(LOADS, SERVERS)
     }
     turns = alternate(players, options.turns, stages("a small channel beside a load"))
@@ -156,11 +161,11 @@ def _summary(asked: int, options: SocketsOptions, measured: Measured) -> str:
     each, held = idle_figures.each_bytes, idle_figures.connections
     few = f", too much by what so few as {held:,} share" if held < TELLING else ""
     fewer = f" No more than {held:,} of {asked:,} could be held, by the limit of open files." if held < asked else ""
-    last = seconds_of_last(measured.last["service"])
+    last = delay_s(measured.last["service"])
     return (
-        f"An idle connection takes {units.digits(each / _KIB)} KiB of the service{few}.{fewer} One event to "
-        f"{options.fan_out:,} sockets reaches the last after {units.duration(last)}. Per second of processor time "
-        f"the service makes {units.times(ratio(measured.single))} as many deliveries of single events as "
+        f"An idle connection takes {units.digits(each / KIB)} KiB of the service{few}.{fewer} One event to "
+        f"{options.fan_out:,} sockets reaches the last after {units.duration(last)}. Per second of processor time the "
+        f"service makes {units.times(ratio(measured.single))} as many deliveries of single events as "
         f"websockets.broadcast, and {units.times(ratio(measured.bursts))} as many in bursts of {BURST}."
     )
 
@@ -185,8 +190,8 @@ def _planning(options: SocketsOptions, measured: Measured) -> Costs:
 def _targets(options: SocketsOptions, measured: Measured) -> list[Target]:
     fans = _large(options)
     many = options.judged and measured.idle["service"].connections >= TELLING
-    idle_kib = measured.idle["service"].each_bytes / _KIB
-    last, beside = seconds_of_last(measured.last["service"]), "beside websockets.broadcast"
+    idle_kib = measured.idle["service"].each_bytes / KIB
+    last, beside = delay_s(measured.last["service"]), "beside websockets.broadcast"
     single, bursts = ratio(measured.single), ratio(measured.bursts)
     hot, even = (measured.floods[load]["service"] for load in ("hot", "even"))
     fairness = "delay of a small channel beside a hot one, divided by that beside the same load on even channels"
@@ -196,7 +201,13 @@ def _targets(options: SocketsOptions, measured: Measured) -> list[Target]:
         at_least(f"deliveries of single events {beside}", single, _SINGLE_LIMIT, "times", judged=fans),
         at_least(f"deliveries in bursts of {BURST} {beside}", bursts, _BURST_LIMIT, "times", judged=fans),
         *(
-            at_most(f"{fairness}: {what}", ratio_of_delays(hot, even, share), _FAIRNESS_LIMIT, "times", judged=fans)
+            at_most(
+                f"{fairness}: {what}",
+                delay_s(hot, share) / max(delay_s(even, share), 1e-9),
+                _FAIRNESS_LIMIT,
+                "times",
+                judged=fans,
+            )
             for what, share in shares(hot, even).items()
             if what != "longest"
         ),

@@ -10,10 +10,9 @@ from benchmarks import units
 from benchmarks.apart import Stages
 from benchmarks.case import Case, part
 from benchmarks.errors import DoesNotFitError
-from benchmarks.live.servers import workplace
+from benchmarks.live.stalls.loop_lag import LIMIT_S, Stalls
 from benchmarks.live.stalls.scenes import Scene, scenes
 from benchmarks.live.stalls.stores import StallsSettings
-from benchmarks.live.stalls.watching import LIMIT_S, Stalls
 from benchmarks.machine import available_bytes
 from benchmarks.report import Cell, Figure, Report, Row, Table, Target, at_most, exact
 
@@ -55,8 +54,7 @@ def run(options: StallsOptions, stages: Stages) -> Report:
     _require_room(options)
     size = f"rosters of {options.users:,} users, and a user of {options.channels:,} channels"
     progress = stages(size)
-    with workplace() as folder:
-        played = scenes(StallsSettings(options.users, options.channels, options.rounds), folder, progress)
+    played = scenes(StallsSettings(options.users, options.channels, options.rounds), progress)
     progress(1.0, "")
     name, worst = max(played.items(), key=lambda item: item[1].loop.longest)
     work = max(scene.loop.longest_work for scene in played.values())
@@ -98,16 +96,15 @@ def _outcome(options: StallsOptions) -> Target:
 
 
 def _table(played: dict[str, Scene]) -> Table:
-    rows = []
-    for name, scene in played.items():
-        rows.append(Row(name, _cells(scene.loop), _NOTES[name]))
-        idle = "A loop with nothing to do, in the same moments."
-        rows.append(Row(f"{name}: idle loop", _cells(scene.control), idle))
+    rows = [
+        row
+        for name, scene in played.items()
+        for row in (Row(name, _cells(scene.loop), _NOTES[name]), Row(f"{name}: idle loop", _cells(scene.control)))
+    ]
     return Table(
         "Stalls of the loops",
-        "How much later than due a timer of one millisecond came. Each scene checks that what was done had its effect. "
-        "The most work is processor time of the loop's own thread between two turns: it leaves out what the machine "
-        "took, and the time for which other threads of the process held the interpreter.",
+        "How much later than due a timer of one millisecond came. The most work is processor time of the loop's own "
+        "thread between two turns, without what the machine and other threads took.",
         ["longest", "p99.9", "over 5 ms", "turns", "most work"],
         rows,
         bars=[0],
@@ -133,10 +130,7 @@ CASE: Final = Case(
     run,
     lambda options: StallsOptions(part(options.users), part(options.channels), min(options.rounds, 2)),
     stages=1,
-    background="A fan-out worker and a notification instance do everything in one event loop each. What holds the loop "
-    "holds all that is on it: a worker that stands still is taken for dead by the others after 1.6 s, and the sockets "
-    "of an instance wait. So no step on a loop is to be longer than 5 ms, whatever its size. A timer on the loop is "
-    "due each millisecond, and how late it comes is how long the loop stood still. Beside it an idle loop in a process "
-    "of its own has the same timer: what it sees is the machine's, and on machines that share their cores that is "
-    "much.",
+    background="A fan-out worker and a notification instance do everything in one event loop each, so no step on it is "
+    "to be longer than 5 ms, whatever its size: a worker that stands still is taken for dead after 1.6 s, and the "
+    "sockets of an instance wait. Beside it an idle loop in a process of its own sees what the machine does.",
 )

@@ -1,4 +1,4 @@
-"""Servers of a benchmark's own: on free loopback ports, with their data on a disk, and gone after it."""
+"""Servers that a benchmark starts: on free ports of the loopback, with their data on a disk, and removed after it."""
 
 import os
 import shutil
@@ -13,10 +13,10 @@ from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 from benchmarks.errors import BenchError
-from benchmarks.live.children import Child, stopped_after
+from benchmarks.processes import Program
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
-_READY_WITHIN_S: Final = 30.0
+_READY_WITHIN_S: Final = 60.0
 _LOOK_EVERY_S: Final = 0.01
 _ANSWER_BYTES: Final = 4096
 _REMEDIES: Final = {
@@ -53,35 +53,26 @@ def nats_server(folder: Path) -> Iterator[Server]:
     Raises:
         BenchError: there is no such program, or it does not start.
     """
-    program = find_program("nats-server")
-    port = _free_port()
-    command = [program, "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(folder / "jetstream")]
-    with stopped_after(Child("nats-server", command, folder)) as child:
-        _wait_for_answer(child, port, b"", b"INFO ")
-        yield Server(f"nats://127.0.0.1:{port}", port, child.pid)
+    port = free_port()
+    command = [find_program("nats-server"), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(folder / "jetstream")]
+    with Program("nats-server", command, folder=folder) as program:
+        await_answer(program, port, b"", b"INFO ")
+        yield Server(f"nats://127.0.0.1:{port}", port, program.pid)
 
 
 @contextmanager
 def redis_server(folder: Path) -> Iterator[Server]:
-    """A redis-server as the deployment has it: it appends what is written to a file, and tells of expired keys.
+    """A redis-server as the deployment has it: it appends writes to a file, and publishes expired keys.
 
     Raises:
         BenchError: there is no such program, or it does not start.
     """
-    program = find_program("redis-server")
-    port = _free_port()
-    settings = {
-        "bind": "127.0.0.1",
-        "port": str(port),
-        "dir": str(folder),
-        "save": "",
-        "appendonly": "yes",
-        "notify-keyspace-events": "Ex",
-    }
-    command = [program, *(word for name, value in settings.items() for word in (f"--{name}", value))]
-    with stopped_after(Child("redis-server", command, folder)) as child:
-        _wait_for_answer(child, port, b"PING\r\n", b"+PONG")
-        yield Server(f"redis://127.0.0.1:{port}", port, child.pid)
+    port = free_port()
+    options = f"--bind 127.0.0.1 --port {port} --appendonly yes --notify-keyspace-events Ex".split()
+    command = [find_program("redis-server"), *options, "--save", "", "--dir", str(folder)]
+    with Program("redis-server", command, folder=folder) as program:
+        await_answer(program, port, b"PING\r\n", b"+PONG")
+        yield Server(f"redis://127.0.0.1:{port}", port, program.pid)
 
 
 def find_program(name: str) -> str:
@@ -121,25 +112,37 @@ def _executable(path: Path, variable: str) -> str:
     return str(path.absolute())
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 on which nothing listens."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         port: int = held.getsockname()[1]
     return port
 
 
-def _wait_for_answer(child: Child, port: int, request: bytes, answer: bytes) -> None:
+def await_answer(program: Program, port: int, request: bytes, answer: bytes) -> None:
+    """Wait until a program answers a request on its port.
+
+    Args:
+        program: the program.
+        port: on 127.0.0.1.
+        request: what is sent to it.
+        answer: how its answer begins.
+
+    Raises:
+        BenchError: it ended, or does not answer so in time.
+    """
     deadline = time.monotonic() + _READY_WITHIN_S
     while not _exchange(port, request).startswith(answer):
-        if not child.running:
-            raise child.refused("did not start:")
+        if not program.running:
+            raise program.failed("did not start:")
         if time.monotonic() > deadline:
-            raise child.refused(f"does not answer after {_READY_WITHIN_S:.0f} s:")
+            raise program.failed(f"does not answer after {_READY_WITHIN_S:.0f} s:")
         time.sleep(_LOOK_EVERY_S)
 
 
 def _exchange(port: int, request: bytes) -> bytes:
-    """What is said first to a new connection that sends `request`; nothing where nobody listens."""
+    """The first bytes that a new connection gets after it sent a request; none where nothing listens."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
             connection.sendall(request)

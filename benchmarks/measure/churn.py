@@ -4,6 +4,7 @@ import hashlib
 import random
 from array import array
 from collections import Counter
+from collections.abc import Callable
 from time import sleep
 from typing import Any, Final
 
@@ -74,7 +75,7 @@ class _Memory:
     """What the engine and the process hold, looked at now and then."""
 
     def __init__(self, engine: Engine) -> None:
-        self._reads = (lambda: engine.stats()["bytes_total"], resident_bytes)
+        self._reads: tuple[Callable[[], int], ...] = (lambda: engine.stats()["bytes_total"], resident_bytes)
         self._seen: list[list[int]] = [[], []]
         self.look()
 
@@ -220,24 +221,21 @@ def _visitor(number: int) -> str:
 
 def _perform(table: Engine | PythonTable, step: Step) -> int | None:
     kind, user, instance, channels = step
-    if kind == "login":
-        return table.user_online(user, instance, channels)
-    if kind == "login known":
-        return _online_as_known(table, user, instance)
-    if kind == "logout":
-        return table.user_offline(user, instance)
-    if kind == "drop":
-        return table.drop_instance(instance)
-    if kind == "forget":
-        return table.forget(user)
-    return (table.join if kind == "join" else table.leave)(user, channels[0])
-
-
-def _online_as_known(table: Engine | PythonTable, user: str, instance: str) -> int | None:
+    calls: dict[str, Callable[[], int | None]] = {
+        "join": lambda: table.join(user, channels[0]),
+        "leave": lambda: table.leave(user, channels[0]),
+        "login": lambda: table.user_online(user, instance, channels),
+        "login known": lambda: table.user_online(user, instance),
+        "logout": lambda: table.user_offline(user, instance),
+        "forget": lambda: table.forget(user),
+        "drop": lambda: table.drop_instance(instance),
+    }
     try:
-        return table.user_online(user, instance)
+        return calls[kind]()
     except (MembershipUnknown, KeyError):
-        return None
+        if kind != "login known":
+            raise
+        return None  # the user is not known
 
 
 def _model_of(population: Population) -> PythonTable:

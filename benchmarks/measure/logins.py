@@ -19,14 +19,13 @@ from benchmarks.tables import Kind, Table, new_table
 
 INSTANCE: Final = "notif-0"
 VISITS: Final = {
-    "cached": "online, memberships cached",
-    "known": "online, by known names",
-    "new": "online, by new names",
-    "offline": "offline",
-    "vanishing": "offline and forgotten, of new names",
+    "cached": ("online, memberships cached", "The user was here before, and the engine knows the channels."),
+    "known": ("online, by known names", "The channels come as strings that the table has."),
+    "new": ("online, by new names", "The channels come as strings that nobody used before."),
+    "offline": ("offline", "After the first two."),
+    "vanishing": ("offline and forgotten, of new names", "The channels have no other users, so that they go too."),
 }
-"""What is timed in each round. Online with memberships that the engine knows from before; by names that it knows; by
-names that it never saw. Offline after the first two; offline after the third: the channels have no other users."""
+"""What is timed in each round."""
 FLOORS: Final = {"ordinary": (16, False), "wide": (32, False), "huge": (16, True)}
 """Bytes of a row, and whether huge pages are asked for."""
 _FIRST_DRAW: Final = 1 << 20

@@ -44,7 +44,6 @@ class RouteOptions(msgspec.Struct, frozen=True):
     """How many instances each channel has: a table for each."""
     skews: tuple[float, ...] = (0.0, 1.0)
     threads: tuple[int, ...] = (1, 2)
-    event_bytes: int = EVENT_BYTES
     seconds: float = 1.0
     """Of each figure."""
     judged: bool = True
@@ -94,7 +93,7 @@ def batches_of(table: Table, chosen: list[Event]) -> dict[str, list[bytes]]:
 def events(options: RouteOptions, skew: float, draw: int) -> list[Event]:
     """Events for channels drawn with their popularity."""
     names = channel_names(draws(draw, options.channels, EVENTS_PER_CALL, skew))
-    return [(name, event(number, options.event_bytes)) for number, name in enumerate(names)]
+    return [(name, event(number, EVENT_BYTES)) for number, name in enumerate(names)]
 
 
 def event(number: int, length: int) -> bytes:

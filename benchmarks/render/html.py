@@ -7,9 +7,10 @@ from typing import Final
 
 from benchmarks.render import words
 from benchmarks.render.plot import COLOURS, svg
-from benchmarks.report import Cell, Figure, Plot, Report, Row, Table
+from benchmarks.report import Cell, Figure, Plot, Report, Table
 
 _CLASSES: Final = {True: "met", False: "missed", None: "quiet"}
+_TARGET_COLUMNS: Final = ["wanted", "measured", "verdict"]
 
 
 def html(report: Report) -> str:
@@ -31,39 +32,26 @@ def html(report: Report) -> str:
 def _targets(report: Report) -> str:
     if not report.targets:
         return ""
-    rows = "".join(
-        _line("", target.what, [target.wanted, target.measured, words.VERDICTS[target.met]], _TARGET_COLUMNS).replace(
-            "<td data", f'<td class="{_CLASSES[target.met]}" data'
-        )
-        for target in report.targets
-    )
-    return f"<h2>Targets</h2><p>{escape(words.ABOUT_TARGETS)}</p>{_grid(_TARGET_COLUMNS, rows)}"
-
-
-_TARGET_COLUMNS: Final = ["wanted", "measured", "verdict"]
+    lines = [
+        _line(_CLASSES[each.met], each.what, [each.wanted, each.measured, words.VERDICTS[each.met]], _TARGET_COLUMNS)
+        for each in report.targets
+    ]
+    return f"<h2>Targets</h2><p>{escape(words.ABOUT_TARGETS)}</p>{_grid(_TARGET_COLUMNS, lines)}"
 
 
 def _table(table: Table) -> str:
-    noted = any(row.note for row in table.rows)
-    columns = [*table.columns, *(["note"] if noted else [])]
-    rows = "".join(_row(row, columns, noted=noted) for row in table.rows)
-    return "".join(
-        [
-            f"<h2>{escape(table.title)}</h2><p>{escape(table.text)}</p>",
-            _bars(table),
-            *map(_plot, table.plots),
-            _grid(columns, rows) if rows else "",
-        ]
-    )
+    columns = [*table.columns, *(["note"] if any(row.note for row in table.rows) else [])]
+    lines = [
+        _line("part" if row.part else "", row.name, [*row.cells, row.note][: len(columns)], columns)
+        for row in table.rows
+    ]
+    title = f"<h2>{escape(table.title)}</h2><p>{escape(table.text)}</p>"
+    return "".join([title, _bars(table), *map(_plot, table.plots), _grid(columns, lines) if lines else ""])
 
 
-def _grid(columns: list[str], rows: str) -> str:
+def _grid(columns: list[str], lines: list[str]) -> str:
     head = "".join(f"<th>{escape(column)}</th>" for column in ["", *columns])
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-
-
-def _row(row: Row, columns: list[str], *, noted: bool) -> str:
-    return _line("part" if row.part else "", row.name, [*row.cells, *([row.note] if noted else [])], columns)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 
 def _line(kind: str, name: str, cells: list[Cell], columns: list[str]) -> str:
@@ -93,4 +81,4 @@ def _bars(table: Table) -> str:
 
 
 def _plot(plot: Plot) -> str:
-    return f"<figure><h3>{escape(plot.title)}</h3>{svg(plot)}<figcaption>{escape(plot.note)}</figcaption></figure>"
+    return f"<figure><h3>{escape(plot.title)}</h3>{svg(plot)}</figure>"

@@ -1,6 +1,6 @@
 //! `fanout_engine`'s records, as Python reads them.
 
-use fanout_engine::{BatchPosition, Check, Decoder, text_frame_head};
+use fanout_engine::{BatchPosition, Check, Decoder, RecordKind, text_frame_head};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyLookupError;
 use pyo3::prelude::*;
@@ -13,6 +13,8 @@ use crate::gil::released;
 /// One event or mark of a batch.
 #[pyclass(frozen, module = "fanout._core")]
 pub struct BatchEvent {
+    #[pyo3(get)]
+    kind: Option<&'static str>,
     #[pyo3(get)]
     lane: u32,
     #[pyo3(get)]
@@ -45,6 +47,7 @@ impl BatchEvent {
         let string = |name: &str| PyString::new(py, name).unbind();
         let frame = if record.event.is_empty() { PyBytes::new(py, b"") } else { frame(py, record.event)? };
         Ok(Self {
+            kind: name_of(record.kind),
             lane: record.lane,
             epoch: record.epoch,
             prev: record.prev,
@@ -54,6 +57,15 @@ impl BatchEvent {
             frame: frame.unbind(),
             event_length: record.event.len(),
         })
+    }
+}
+
+fn name_of(kind: RecordKind) -> Option<&'static str> {
+    match kind {
+        RecordKind::Ephemeral => Some("ephemeral"),
+        RecordKind::Mark => Some("mark"),
+        RecordKind::Stored(kind) => Some(kind.name()),
+        RecordKind::Unknown => None,
     }
 }
 

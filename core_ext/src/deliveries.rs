@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use fanout_engine::Stored;
-use fanout_nats::{Delivery, Fed, Intake, Lifts};
+use fanout_engine::StoredEvent;
+use fanout_nats::{Delivery, Fed, Lifts};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use crate::arguments::Natural;
-use crate::stored::{StoredEvent, borrow_stored};
+use crate::stored::GivenEvent;
 
 /// A batch of stored events, in order, as the log delivered them.
 #[pyclass(frozen, module = "fanout._core")]
@@ -25,9 +25,10 @@ type Fields<'py> = (u64, Bound<'py, PyString>, Bound<'py, PyBytes>, u64, Bound<'
 impl Deliveries {
     /// A batch of events that no server delivered.
     #[staticmethod]
-    fn of(events: Vec<StoredEvent<'_>>) -> PyResult<Self> {
-        let events: Vec<Stored> = events.iter().map(borrow_stored).collect::<PyResult<_>>()?;
-        let events = events.into_iter().map(|(seq, subject, payload)| (seq, subject.as_bytes(), payload));
+    fn of(events: Vec<(Natural<u64>, Bound<'_, PyString>, Bound<'_, PyBytes>)>) -> PyResult<Self> {
+        let subjects: Vec<&str> = events.iter().map(|(_, subject, _)| subject.to_str()).collect::<PyResult<_>>()?;
+        let events = events.iter().zip(subjects);
+        let events = events.map(|((seq, _, payload), subject)| (seq.0, subject.as_bytes(), payload.as_bytes()));
         Ok(Self { deliveries: fanout_nats::Deliveries::of(events) })
     }
 
@@ -78,9 +79,13 @@ impl Deliveries {
 
 impl Deliveries {
     /// The events as the engine takes them. A channel that is no text is no id either: the engine refuses it.
-    pub fn events(&self) -> Vec<Stored<'_>> {
+    pub fn events(&self) -> Vec<StoredEvent<'_>> {
         let all = self.deliveries.iter();
-        all.map(|one| (one.seq, std::str::from_utf8(one.last_token()).unwrap_or_default(), one.payload)).collect()
+        all.map(|one| {
+            let channel = std::str::from_utf8(one.last_token()).unwrap_or_default();
+            StoredEvent { seq: one.seq, channel, payload: one.payload, also: None }
+        })
+        .collect()
     }
 
     fn last(&self) -> Option<Delivery<'_>> {
@@ -88,12 +93,12 @@ impl Deliveries {
     }
 }
 
-/// Events of a log as `Engine.route_messages` gets them.
+/// Events of a log as `Engine.route_stored` gets them.
 pub enum StoredEvents<'py> {
     /// As they were delivered.
     Delivered(Bound<'py, Deliveries>),
     /// One by one.
-    Given(Vec<StoredEvent<'py>>),
+    Given(Vec<GivenEvent<'py>>),
 }
 
 impl<'py> FromPyObject<'_, 'py> for StoredEvents<'py> {
@@ -116,7 +121,7 @@ fn fields<'py>(py: Python<'py>, delivery: &Delivery<'_>) -> Fields<'py> {
 /// Where a subscription's deliveries wait to be fetched.
 #[pyclass(frozen, module = "fanout._core")]
 pub struct DeliveryBuffer {
-    intake: Arc<Mutex<Intake>>,
+    buffer: Arc<Mutex<fanout_nats::DeliveryBuffer>>,
 }
 
 #[pymethods]
@@ -124,63 +129,63 @@ impl DeliveryBuffer {
     #[new]
     #[pyo3(signature = (batch, *, ordered = false), text_signature = "(batch, *, ordered=False)")]
     fn new(batch: Natural<usize>, ordered: bool) -> Self {
-        Self { intake: Arc::new(Mutex::new(Intake::new(batch.0, ordered))) }
+        Self { buffer: Arc::new(Mutex::new(fanout_nats::DeliveryBuffer::new(batch.0, ordered))) }
     }
 
     /// Take in what a consumer delivers from now on, and nothing of another.
     #[pyo3(signature = (consumer, lifts = Vec::new()), text_signature = "($self, consumer, lifts=[])")]
     fn attach(&self, consumer: &str, lifts: Vec<(u64, u64)>) {
-        self.intake.lock().aim(consumer.as_bytes(), Lifts::new(lifts));
+        self.buffer.lock().attach(consumer.as_bytes(), Lifts::new(lifts));
     }
 
     /// Take in nothing until `attach` is called again.
     fn pause(&self) {
-        self.intake.lock().pause();
+        self.buffer.lock().pause();
     }
 
     /// Forget what was not taken out.
     fn clear(&self) {
-        self.intake.lock().clear();
+        self.buffer.lock().clear();
     }
 
     /// Take out what is there, up to the batch size; None where there is nothing.
     fn take(&self) -> Option<Deliveries> {
-        let deliveries = self.intake.lock().take()?;
+        let deliveries = self.buffer.lock().take()?;
         Some(Deliveries { deliveries })
     }
 
     fn __len__(&self) -> usize {
-        self.intake.lock().len()
+        self.buffer.lock().len()
     }
 
     /// Bytes of the payloads that wait.
     #[getter]
     fn bytes(&self) -> usize {
-        self.intake.lock().bytes()
+        self.buffer.lock().bytes()
     }
 
     /// The number of the consumer's last delivery.
     #[getter]
     fn order(&self) -> u64 {
-        self.intake.lock().order()
+        self.buffer.lock().order()
     }
 
     /// Why nothing more is taken in, None where it is.
     #[getter]
     fn error(&self) -> Option<String> {
-        self.intake.lock().doubt().map(|doubt| doubt.to_string())
+        self.buffer.lock().error().map(|error| error.to_string())
     }
 
     /// How many deliveries of the consumers at which it was attached have come in all.
     #[getter]
     fn received(&self) -> u64 {
-        self.intake.lock().received()
+        self.buffer.lock().received()
     }
 
     /// Where each of those that wait is answered.
     fn replies(&self) -> Vec<String> {
-        let intake = self.intake.lock();
-        let waiting = intake.batches().flat_map(fanout_nats::Deliveries::iter);
+        let buffer = self.buffer.lock();
+        let waiting = buffer.batches().flat_map(fanout_nats::Deliveries::iter);
         waiting.map(|one| String::from_utf8_lossy(one.reply).into_owned()).collect()
     }
 }
@@ -200,7 +205,7 @@ impl Splitter {
 
     /// Give a subscription's deliveries to a delivery buffer from now on.
     fn take(&self, sid: Natural<u64>, buffer: &DeliveryBuffer) {
-        self.splitter.lock().take(sid.0, buffer.intake.clone());
+        self.splitter.lock().take(sid.0, buffer.buffer.clone());
     }
 
     /// Give a subscription's deliveries to the library again.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use fanout_engine::{Batch, Config, MAX_BATCH, Moment, Name, Stored};
+use fanout_engine::{Batch, Config, MAX_BATCH, Moment, Name, StoredEvent};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFrozenSet};
 
@@ -12,7 +12,7 @@ use crate::arguments::{Event, Natural, borrow_event, ids, nanoseconds};
 use crate::deliveries::StoredEvents;
 use crate::errors::{CoreError, CoreResult};
 use crate::gil::{give_way, released};
-use crate::stored::borrow_stored;
+use crate::stored::{GivenEvent, Kind};
 
 /// An event longer than this is validated without the GIL; a shorter one costs less than handing the GIL over. Its
 /// targets do not count: they share its payload, so each costs the same few nanoseconds whatever its length.
@@ -255,33 +255,24 @@ impl Engine {
         })
     }
 
-    /// Route stored message events: validate, wrap as `message.new` by splicing, enqueue; advance the lane.
-    fn route_messages(
+    /// Route stored events of one kind: validate, make what clients get, enqueue; advance the lane.
+    fn route_stored(
         &self,
         py: Python<'_>,
+        kind: Kind,
         lane: Natural<u32>,
         part: Natural<u32>,
         events: StoredEvents<'_>,
     ) -> PyResult<Vec<(u64, String)>> {
-        let route = |events: &[Stored]| released(py, || self.engine.route_messages(lane.0, part.0, events, self.now()));
+        let route = |events: &[StoredEvent]| {
+            released(py, || self.engine.route_stored(kind.0, lane.0, part.0, events, self.now()))
+        };
         Ok(match events {
             StoredEvents::Delivered(deliveries) => route(&deliveries.get().events())?,
-            StoredEvents::Given(events) => route(&events.iter().map(borrow_stored).collect::<PyResult<Vec<_>>>()?)?,
+            StoredEvents::Given(events) => {
+                route(&events.iter().map(GivenEvent::borrow).collect::<PyResult<Vec<_>>>()?)?
+            }
         })
-    }
-
-    /// Route one stored event whose client form is `event`; advance the lane.
-    #[pyo3(signature = (lane, seq, channel, event, also = None))]
-    fn route_stored(
-        &self,
-        py: Python<'_>,
-        lane: Natural<u32>,
-        seq: Natural<u64>,
-        channel: &str,
-        event: &[u8],
-        also: Option<&str>,
-    ) -> CoreResult<usize> {
-        released(py, || self.engine.route_stored(lane.0, seq.0, channel, event, also, self.now()))
     }
 
     /// Say that everything of the lane up to `seq` was handled, though nothing was there to route.

@@ -60,14 +60,14 @@ impl Hub {
         Ok(self.hub.deliver(engine, channel, &Frame::from(frame), ephemeral, &without, &also)?)
     }
 
-    /// Queue the events of a batch for the readers of their channels, as far as that is all: (record, sockets, stale).
+    /// Queue the events of a batch for the readers of their channels, as far as that is all: (record, sockets, stale, unknown).
     fn receive(
         &self,
         py: Python<'_>,
         inbound: &InboundBatch,
         progress: &LaneProgress,
         most: Natural<usize>,
-    ) -> PyResult<(Option<BatchEvent>, Vec<u32>, usize)> {
+    ) -> PyResult<(Option<BatchEvent>, Vec<u32>, usize, usize)> {
         // The GIL stays, as for `deliver`: the caller bounds by `most` how long this takes.
         let engine = self.engine.get().core();
         let progress = &mut *progress.progress.lock();
@@ -77,7 +77,7 @@ impl Hub {
             Pause::Look(record) => (Some(record), Vec::new()),
             Pause::OverBudget(record, sockets) => (Some(record), sockets),
         };
-        Ok((record.map(|record| BatchEvent::new(py, &record)).transpose()?, sockets, received.stale))
+        Ok((record.map(|record| BatchEvent::new(py, &record)).transpose()?, sockets, received.stale, received.unknown))
     }
 
     /// Queue a frame for one socket, whatever waits for it; whether there is such a socket.

@@ -228,43 +228,33 @@ class Engine:
         """
     def close_lane(self, lane: int) -> None:
         """Stop routing a lane. Unknown lanes are fine."""
-    def route_messages(
-        self, lane: int, part: int, events: Deliveries | Sequence[tuple[int, str, bytes]]
+    def route_stored(
+        self,
+        kind: str,
+        lane: int,
+        part: int,
+        events: Deliveries | Sequence[tuple[int, str, bytes] | tuple[int, str, bytes, str | None]],
     ) -> list[tuple[int, str]]:
-        """Route stored message events: validate, wrap as `message.new` by splicing, enqueue; advance the lane.
+        """Route stored events of one kind: validate each, make what clients get, enqueue; advance the lane.
 
-        Whoever else moves a lane meanwhile does so before the first of the events, or after the last.
+        Other threads that move a lane do so before the first of the events, or after the last.
 
         Args:
+            kind: what the events are. A "message.new" is wrapped by splicing, see `message_frame`; a "member", a change
+                of a membership, is one JSON object and goes to clients as it is stored.
             lane: an open lane.
-            part: the partition number shown to clients.
+            part: the partition number shown to clients, where the kind shows it.
             events: in rising seq; as a log delivered them, the last token of the subject being the channel, or as
-                (seq, channel, payload as stored).
+                (seq, channel, payload as stored), with a fourth item for a user whose instances get the event too,
+                member of the channel or not.
 
         Returns:
-            (seq, reason) of each event that can never be delivered, as `message_frame` judges it, or because it is
-            longer than a batch may be; the lane advances past it.
+            (seq, reason) of each event that can never be delivered: it is none of its kind, its channel or user is no
+            id, or it is longer than a batch may be. The lane advances past it.
 
         Raises:
             LookupError: the lane is not open.
-            ValueError: a seq does not rise; nothing was enqueued.
-        """
-    def route_stored(self, lane: int, seq: int, channel: str, event: bytes, also: str | None = None) -> int:
-        """Route one stored event whose client form is `event`; advance the lane.
-
-        Args:
-            lane: an open lane.
-            seq: its stream sequence.
-            channel: whose readers get it.
-            event: one JSON object.
-            also: a user whose instances get it too, member or not.
-
-        Returns:
-            the number of targets.
-
-        Raises:
-            LookupError: the lane is not open.
-            ValueError: the seq does not rise, or the event is none that `route` takes.
+            ValueError: a seq does not rise, or the kind is not known; nothing was enqueued.
         """
     def advance(self, lane: int, seq: int) -> None:
         """Say that everything of the lane up to `seq` was handled, though nothing was there to route.
@@ -388,7 +378,7 @@ class Hub:
 
     def receive(
         self, inbound: InboundBatch, progress: LaneProgress, most: int
-    ) -> tuple[BatchEvent | None, list[int], int]:
+    ) -> tuple[BatchEvent | None, list[int], int, int]:
         """Queue the events of a batch for the readers of their channels, as far as that is all they need.
 
         It goes on where the last call stopped: at the end; when more than `most` frames wait; after a record that some
@@ -402,7 +392,8 @@ class Hub:
 
         Returns:
             the record that it stopped at, if it did; the sockets that it is over budget for, or none where nothing was
-            done with it; and how many events were passed over because they had been delivered.
+            done with it; how many events were passed over because they had been delivered; and how many records were
+            stepped over because this version does not know what they are.
 
         Raises:
             ValueError: what is left of the batch cannot be read.
@@ -611,6 +602,9 @@ class Splitter:
 class BatchEvent:
     """One event or mark of a batch."""
 
+    kind: str | None
+    """None for a record of a newer version that is stepped over: if it is stored it has its place in its lane, and all
+    the rest is empty."""
     lane: int
     """0 for an ephemeral event."""
     epoch: int
@@ -624,7 +618,7 @@ class BatchEvent:
     """For a user's event: to whom. For a channel's ephemeral event: whose own connections to leave out. For a
     stored event: a user who gets it beside the channel's readers."""
     event: bytes
-    """The JSON object; empty for a mark."""
+    """The JSON object; empty for a mark, and for what is not known."""
     frame: bytes
     """`event` as one unmasked, final WebSocket text frame, RFC 6455 section 5.2; empty for a mark."""
 
@@ -643,7 +637,7 @@ def check_event(event: bytes) -> None:
     """
 
 def message_frame(seq: int, part: int, channel: str, payload: bytes) -> bytes:
-    """The `message.new` object for a stored message event: what `route_messages` would enqueue.
+    """The `message.new` object for a stored message event: what `Engine.route_stored` would enqueue.
 
     Refused is also what some reader could not take: a field named twice, containers nested deeper than 128, a number
     beyond 64 bits, a surrogate without its other half, a message of more than 1 MiB less 1,280 bytes. The verdict does

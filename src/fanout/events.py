@@ -130,7 +130,9 @@ def decode_message_event(payload: bytes, channel_id: str) -> Message:
         InvalidEvent: the bytes are no message event of that channel.
     """
     try:
-        message_frame(0, 0, channel_id, payload)  # the judge of fan-out: what it refuses, everybody refuses
+        message_frame(
+            0, 0, channel_id, payload
+        )  # the check that fan-out makes: every reader must refuse the same events
         return _message.decode(_message_event.decode(payload).message)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"not a message event: {error}") from error

@@ -1,4 +1,4 @@
-"""The keys of Redis, contract section 5, and the text of its pub/sub notices."""
+"""The keys of Redis, and the text of its pub/sub notices. Contract section 5."""
 
 import re
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from typing import Final, NamedTuple
 PRESENCE_CHANGES: Final = "presence:changes"
 
 INSTANCES: Final = "instances"
-"""A set of the instance ids that ever took a lease: stands in for `KEYS instance:*`, which must never be sent."""
+"""A set of the ids of all instances that took a lease: `KEYS instance:*` would walk the whole keyspace."""
 
 DEPLOYMENT: Final = "deployment"
 """The id of the deployment that the store belongs to."""
 
 CONNECTION_TTL_S: Final = 120
-"""How long `conn:`, `conns:` and `presence:user:` outlive their last heartbeat."""
+"""Seconds after which `conn:`, `conns:` and `presence:user:` expire without a heartbeat."""
 
 LEASE_TTL_S: Final = 10
-"""How long `instance:` outlives its last renewal."""
+"""Seconds after which `instance:` expires without a renewal."""
 
 _PREFIX: Final = re.compile(r"[a-z0-9]{1,16}")
 
@@ -37,7 +37,7 @@ class PresenceChange(NamedTuple):
         """Read a notice.
 
         Raises:
-            ValueError: it is not of that form.
+            ValueError: the text has another form.
         """
         user_id, state, instance_id = text.split(":")
         if state not in {"online", "offline"}:
@@ -47,10 +47,10 @@ class PresenceChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys and pub/sub channels of one deployment: with the prefix `x` they begin with `x:`.
+    """The keys and pub/sub channels of one deployment. With the prefix `x` they begin with `x:`.
 
     Raises:
-        ValueError: the prefix is not of the form `[a-z0-9]{1,16}`, nor empty.
+        ValueError: the prefix is neither empty nor of the form `[a-z0-9]{1,16}`.
     """
 
     prefix: str = ""
@@ -60,7 +60,7 @@ class Keys:
             raise ValueError("a prefix has 1 to 16 characters of a-z and 0-9")
 
     def named(self, name: str) -> str:
-        """A key or a channel, given what it is called without a prefix."""
+        """The key or channel with the deployment's prefix, given its name without one."""
         return f"{self.prefix}:{name}" if self.prefix else name
 
     @property
@@ -70,12 +70,12 @@ class Keys:
 
     @property
     def instances(self) -> str:
-        """The set of the instances that have a lease."""
+        """The set of the ids of instances that took a lease."""
         return self.named(INSTANCES)
 
     @property
     def deployment(self) -> str:
-        """The string that says whose store it is."""
+        """The string that holds the id of the deployment that the store belongs to."""
         return self.named(DEPLOYMENT)
 
     def connection(self, user_id: str, device_id: str) -> str:
@@ -83,11 +83,11 @@ class Keys:
         return self.named(f"conn:{user_id}:{device_id}")
 
     def connections(self, user_id: str) -> str:
-        """The set of a user's devices that have a connection."""
+        """The set of a user's connected devices."""
         return self.named(f"conns:{user_id}")
 
     def user_presence(self, user_id: str) -> str:
-        """The hash that says on which instances a user is."""
+        """The hash that says to which instances a user is connected."""
         return self.named(f"presence:user:{user_id}")
 
     def lease(self, instance_id: str) -> str:

@@ -1,8 +1,8 @@
-"""What a deployment keeps of a stream, so that positions in it rise even where the stream itself went back.
+"""The record that a deployment keeps of a stream, so that positions rise even when the stream itself goes back.
 
-A stream that was restored, or lost its newest events, gives sequences again that it gave before. So what readers see is
-not the sequence but the *position*: the sequence and a lift, which is above every position given before wherever the
-stream was found changed. Contract section 4, "When the log goes back".
+A stream that was restored, or lost its newest events, gives sequences again that it gave before. So readers see not the
+sequence but the *position*, which is the sequence plus a lift. Where the stream was found changed, a new segment
+begins, and its lift puts it above every position given before. Contract section 4, "When the log goes back".
 """
 
 from bisect import bisect_right
@@ -11,21 +11,21 @@ from typing import Final
 import msgspec
 
 LARGEST_POSITION: Final = (1 << 53) - 1
-"""JavaScript's clients read a position as a double."""
+"""Clients in JavaScript read a position as a double."""
 
 LIFTED: Final = 10**15
 """A stream whose first sequence is at least this was created with a lift: microseconds since 1970, in 2001."""
 
 
 RETOLD_S: Final = 3_000.0
-"""Changes of memberships are told again that are at most so old; what lies further back is loaded from the store.
+"""Seconds: membership changes that are lost and at most so old are published again; older ones are read from the store.
 
-Less than the hour for which a store keeps memberships that ended, since the log may be away for some of it.
+It is less than the hour for which a store keeps ended memberships, because the log may be away for a part of it.
 """
 
 
 _UNSEEN: Final = 1_000_000
-"""Positions that others may have been given since: far more than a stream stores between two comparisons."""
+"""How many positions others may have given meanwhile: far more than a stream stores between two comparisons."""
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -36,18 +36,18 @@ class Segment(msgspec.Struct, frozen=True):
     lift: int
     """Position less sequence."""
     generation: int
-    """Of the record that this segment came with."""
+    """The generation of the record with which this segment was added."""
     survived_ns: int = 0
-    """When the newest event below it was stored, in nanoseconds since 1970; 0 where none survived."""
+    """When the newest event before this segment was stored, in nanoseconds since 1970; 0 if none survived."""
 
 
 class LogRecord(msgspec.Struct, frozen=True):
     """One stream, as the deployment knows it.
 
     Args:
-        created: when the server says that the stream was created, or whatever else identifies it.
+        created: identifies the stream: the time at which the server says that it was created, for example.
         generation: rises by one with each change of this record.
-        segments: by their start, rising; never empty.
+        segments: ordered by their start; never empty.
     """
 
     created: str
@@ -56,7 +56,7 @@ class LogRecord(msgspec.Struct, frozen=True):
 
     @classmethod
     def first(cls, created: str) -> "LogRecord":
-        """The record of a stream that was never known to go back: positions are sequences."""
+        """The record of a stream that never went back: positions are sequences."""
         return cls(created, 1, (Segment(0, 0, 1),))
 
     def position(self, seq: int) -> int:
@@ -64,7 +64,7 @@ class LogRecord(msgspec.Struct, frozen=True):
         return seq + self._segment_of(seq).lift
 
     def sequence(self, position: int) -> int:
-        """The sequence of a position; of one that the stream does not have any more, that of the newest one before."""
+        """The sequence of a position. For a position that the stream lost, it is that of the newest event before it."""
         at = bisect_right(self.segments, position, key=lambda segment: segment.start + segment.lift) - 1
         if at < 0:
             return max(0, self.segments[0].start - 1)
@@ -72,11 +72,11 @@ class LogRecord(msgspec.Struct, frozen=True):
         return seq if at + 1 == len(self.segments) else min(seq, self.segments[at + 1].start - 1)
 
     def has(self, position: int) -> bool:
-        """Whether a position is one of those that the stream can still have."""
+        """Whether a position is one that the stream can still hold."""
         return self.position(self.sequence(position)) == position
 
     def end(self, last_seq: int) -> int:
-        """The position up to which a stream is read that ends with this sequence; below each that is still to come."""
+        """The position up to which to read a stream that ends with this sequence. All later events are above it."""
         newest = self.segments[-1]
         return max(last_seq, newest.start - 1) + newest.lift if newest.lift else last_seq
 
@@ -84,37 +84,37 @@ class LogRecord(msgspec.Struct, frozen=True):
         """The position up to which everything was handled.
 
         Args:
-            seq: up to where somebody handled everything.
-            generation: of the record by which it was read; what was renumbered since is to be read again.
+            seq: the sequence up to which everything was handled.
+            generation: of the record by which it was read. Events that were renumbered since are to be read again.
         """
         renumbered = [segment.start for segment in self.segments if segment.generation > generation]
         return self.position(min([seq, *(start - 1 for start in renumbered if start)]))
 
     def survived_ns(self, generation: int) -> int:
-        """When the newest event was stored that is still where it was when this record had that generation.
+        """When the newest event was stored that still has the position that it had in that generation of the record.
 
-        In nanoseconds since 1970; 0 where none is.
+        In nanoseconds since 1970; 0 if there is none.
         """
         return min(segment.survived_ns for segment in self.segments if segment.generation > generation)
 
     def survived_since(self, since_us: int) -> int | None:
-        """When the newest event was stored that has outlived all that this stream lost since a time.
+        """When the newest event was stored that survived every loss of this stream since a time.
 
         Args:
-            since_us: in microseconds since 1970. What begins with a position from before was renumbered before.
+            since_us: in microseconds since 1970. A segment that begins with a lower position was added before.
 
         Returns:
-            nanoseconds since 1970, 0 where no event has; None where nothing was lost since.
+            nanoseconds since 1970, 0 if no event survived; None if nothing was lost since.
         """
         lost = [segment for segment in self.segments if segment.generation > 1]
         return min((segment.survived_ns for segment in lost if segment.start + segment.lift >= since_us), default=None)
 
     def restored(self, start: int, survived_ns: int, *, now_us: int, given: int) -> "LogRecord":
-        """The next record of a stream that was found to have other events than it had.
+        """The next record of a stream that lost events and may have other ones in their place.
 
         Args:
-            start: the first sequence that may be of another event.
-            survived_ns: when the event before it was stored; 0 where there is none.
+            start: the first sequence that may hold another event than before.
+            survived_ns: when the event before it was stored; 0 if there is none.
             now_us: the time, in microseconds since 1970.
             given: the highest position that is known to have been given.
         """
@@ -123,11 +123,11 @@ class LogRecord(msgspec.Struct, frozen=True):
         return LogRecord(self.created, self.generation + 1, (*kept, segment))
 
     def replaced(self, created: str, first_seq: int, *, now_us: int, given: int) -> "LogRecord":
-        """The next record where another stream stands in the place of the one that was known.
+        """The next record after another stream has replaced the known one.
 
         Args:
-            created: of the one that is there.
-            first_seq: its first sequence, by its configuration.
+            created: identifies the new stream.
+            first_seq: the first sequence of the new stream, by its configuration.
             now_us: the time, in microseconds since 1970.
             given: the highest position that is known to have been given.
         """
@@ -156,6 +156,6 @@ def decode_record(text: str) -> LogRecord:
     """Read a record.
 
     Raises:
-        msgspec.DecodeError: it is none.
+        msgspec.DecodeError: the text is not a record.
     """
     return _decoder.decode(text)

@@ -1,19 +1,6 @@
-"""The subjects of the log and the bus, contract section 4, and where each stored event's channel stands in them."""
+"""The subjects of the log and the bus, contract section 4. `fanout.streams` says which stream stores which."""
 
 from typing import Final
-
-MESSAGES: Final = "MESSAGES"
-META: Final = "META"
-DEAD: Final = "DEAD"
-
-STREAM_SUBJECTS: Final = {
-    MESSAGES: ("messages.send.*",),
-    META: ("channels.member.joined.*", "channels.member.left.*"),
-    DEAD: ("dead.>",),
-}
-
-MESSAGE_WRITER: Final = "message-writer"
-"""The durable consumer of `MESSAGES` that stores them."""
 
 TYPING: Final = "client.typing.*"
 
@@ -62,24 +49,6 @@ def dead(stream: str, channel_id: str) -> str:
 def channel_of(subject: str) -> str:
     """The channel that a subject of any stream, or of typing, is about: its last token."""
     return subject.rpartition(".")[2]
-
-
-def stream_of(subject: str) -> str:
-    """The stream that stores what is published to a subject.
-
-    Raises:
-        ValueError: none does.
-    """
-    for stream, patterns in STREAM_SUBJECTS.items():
-        if any(_matches(pattern, subject) for pattern in patterns):
-            return stream
-    raise ValueError(f"no stream takes the subject {subject}")
-
-
-def _matches(pattern: str, subject: str) -> bool:
-    """Whether a subject is one of a pattern whose only wildcard is its last token."""
-    rest = subject.removeprefix(pattern[:-1])
-    return rest not in {"", subject} and (pattern[-1] == ">" or "." not in rest)
 
 
 def worker_inbox(worker_id: str) -> str:

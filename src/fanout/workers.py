@@ -48,7 +48,7 @@ class PresenceDigest(msgspec.Struct, frozen=True, tag="digest"):
         instance: the instance's id.
         incarnation: differs, and rises, each time that the instance starts.
         users: how many users the instance holds.
-        digest: the digest of these users, as `Engine.digest` computes it.
+        digest: the digest of these users, as `fanout.presence_digest` computes it.
         stopped: the instance has stopped and holds no user. It publishes no other digest of this incarnation.
     """
 

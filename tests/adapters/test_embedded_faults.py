@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 
-from fanout.subjects import MESSAGES
+from fanout.streams import MESSAGES
 from services.adapters.embedded.faults import Faults
 from services.adapters.embedded.log import EmbeddedLog
 
@@ -75,7 +75,7 @@ async def test_the_same_seed_gives_the_same_faults() -> None:
 
 async def test_tails_and_partition_readers_are_only_delayed() -> None:
     log = await _log_with(Faults(redeliver=0.5, duplicate=0.5, lose_ack=0.5, delay=1.0, longest_delay=0.001))
-    tail, reader = await log.tail(MESSAGES, after=0), await log.claim(0, "worker")
+    tail, reader = await log.tail(MESSAGES, after=0), await log.claim(MESSAGES, 0, "worker")
     assert [event.seq for event in await tail.fetch()] == list(range(1, COUNT + 1))
     assert [event.seq for event in await reader.fetch()] == list(range(1, COUNT + 1))
     await log.close()

@@ -11,10 +11,9 @@ import pytest
 
 from fanout.errors import FanoutError, PartitionLost, Unavailable
 from fanout.ports.log import PartitionReader, Stored, StoredBatch, Tail
-from fanout.subjects import DEAD, MESSAGES, META
+from fanout.streams import DEAD, DEDUP_S, KEEP_S, MESSAGES, META
 from services.adapters.embedded import durable
 from services.adapters.embedded.log import EmbeddedLog, InUse, is_in_use
-from services.adapters.embedded.store import DEDUP_WINDOW_S, MAX_AGE_S
 from services.adapters.embedded.stream import Stream
 
 Open = Callable[..., Awaitable[EmbeddedLog]]
@@ -102,7 +101,7 @@ async def test_an_id_is_remembered_over_a_restart(opened: Open) -> None:
 async def test_an_id_is_forgotten_after_the_dedup_window(opened: Open, clock: Clock) -> None:
     log = await opened()
     await _append(log, 1)
-    clock.now += DEDUP_WINDOW_S - 1
+    clock.now += DEDUP_S - 1
     assert (await log.append("messages.send.general", b"1", msg_id="id-1")).duplicate
     clock.now += 2
     assert await log.append("messages.send.general", b"1", msg_id="id-1") == (2, False)
@@ -153,7 +152,7 @@ async def test_no_stream_takes_an_unknown_subject(opened: Open) -> None:
     with pytest.raises(ValueError, match="no stream"):
         await log.tail("NOWHERE", after=0)
     with pytest.raises(ValueError, match="no partition"):
-        await log.claim(1, "worker")
+        await log.claim(MESSAGES, 1, "worker")
 
 
 async def test_after_a_restart_only_unacknowledged_events_come_again(opened: Open) -> None:
@@ -245,21 +244,21 @@ async def test_an_append_whose_caller_went_away_is_seen_by_readers(opened: Open)
 async def test_the_position_of_a_partition_survives_a_restart_and_its_epoch_rises(opened: Open) -> None:
     log = await opened()
     await _append(log, 5)
-    reader = await log.claim(0, "worker-1")
+    reader = await log.claim(MESSAGES, 0, "worker-1")
     assert (reader.epoch, reader.position) == (1, 0)
     await reader.ack((await reader.fetch())[2].seq)
     await log.close()
-    reader = await (await opened()).claim(0, "worker-2")
+    reader = await (await opened()).claim(MESSAGES, 0, "worker-2")
     assert (reader.epoch, reader.position) == (2, 3)
     assert await _seqs(reader.fetch()) == [4, 5]
 
 
 async def test_a_waiting_reader_is_told_that_it_lost_the_partition(opened: Open) -> None:
     log = await opened()
-    reader = await log.claim(0, "worker-1")
+    reader = await log.claim(MESSAGES, 0, "worker-1")
     waiting = asyncio.create_task(reader.fetch())
     await asyncio.sleep(0)
-    await log.claim(0, "worker-2")
+    await log.claim(MESSAGES, 0, "worker-2")
     with pytest.raises(PartitionLost):
         await waiting
 
@@ -269,12 +268,12 @@ async def test_a_page_that_arrives_after_the_partition_was_lost_is_not_handed_ou
 ) -> None:
     log = await opened()
     await _append(log, 1)
-    reader = await log.claim(0, "worker-1")
+    reader = await log.claim(MESSAGES, 0, "worker-1")
     page = Stream.page
 
     async def page_during_a_claim(stream: Stream, **bounds: int) -> list[Stored]:
         events = await page(stream, **bounds)
-        await log.claim(0, "worker-2")
+        await log.claim(MESSAGES, 0, "worker-2")
         return events
 
     monkeypatch.setattr(Stream, "page", page_during_a_claim)
@@ -285,17 +284,18 @@ async def test_a_page_that_arrives_after_the_partition_was_lost_is_not_handed_ou
 async def test_an_acknowledgement_of_a_lost_partition_counts_no_more(opened: Open) -> None:
     log = await opened()
     await _append(log, 3)
-    old = await log.claim(0, "worker-1")
+    old = await log.claim(MESSAGES, 0, "worker-1")
     events = await old.fetch()
-    await log.claim(0, "worker-2")
+    await log.claim(MESSAGES, 0, "worker-2")
     await old.ack(events[-1].seq)
-    assert (await log.claim(0, "worker-3")).position == 0
+    assert (await log.claim(MESSAGES, 0, "worker-3")).position == 0
 
 
 async def test_of_two_who_claim_at_the_same_moment_one_reads(opened: Open) -> None:
     log = await opened()
     await _append(log, 1)
-    claims = await asyncio.gather(log.claim(0, "worker-1"), log.claim(0, "worker-2"), return_exceptions=True)
+    both = (log.claim(MESSAGES, 0, f"worker-{number}") for number in range(2))
+    claims = await asyncio.gather(*both, return_exceptions=True)
     readers = [claim for claim in claims if not isinstance(claim, BaseException)]
     results = await asyncio.gather(*(reader.fetch() for reader in readers), return_exceptions=True)
     assert sum(isinstance(result, StoredBatch) for result in results) == 1
@@ -306,7 +306,7 @@ async def test_old_events_are_pruned_when_it_opens(opened: Open, clock: Clock) -
     await _append(log, 2)
     await log.append("channels.member.joined.general", b"{}", msg_id="meta")
     await log.close()
-    clock.now += MAX_AGE_S - DAY_S
+    clock.now += KEEP_S - DAY_S
     log = await opened()
     await _append(log, 1)
     await log.close()
@@ -325,7 +325,7 @@ async def test_a_consumer_goes_on_past_what_was_pruned(opened: Open, clock: Cloc
     log = await opened()
     await _append(log, 3)
     await log.close()
-    clock.now += MAX_AGE_S + 1
+    clock.now += KEEP_S + 1
     log = await opened()
     consumer = await log.consume(MESSAGES, "writer")
     waiting = asyncio.create_task(consumer.fetch())
@@ -353,7 +353,7 @@ async def test_closing_ends_every_waiting_reader(opened: Open) -> None:
     readers: list[Tail | PartitionReader] = [
         await log.tail(MESSAGES, after=0),
         await log.consume(MESSAGES, "writer"),
-        await log.claim(0, "worker"),
+        await log.claim(MESSAGES, 0, "worker"),
     ]
     waiting = [asyncio.create_task(reader.fetch()) for reader in readers]
     await asyncio.sleep(0)
@@ -373,7 +373,7 @@ async def test_a_closed_reader_reads_no_more(opened: Open) -> None:
     readers: list[Tail | PartitionReader] = [
         await log.tail(MESSAGES, after=0),
         await log.consume(MESSAGES, "writer"),
-        await log.claim(0, "worker"),
+        await log.claim(MESSAGES, 0, "worker"),
     ]
     for reader in readers:
         await reader.close()

@@ -4,12 +4,12 @@ import pytest
 
 from fanout.errors import Unavailable
 from fanout.keys import CONNECTION_TTL_S, PresenceChange
-from fanout.ports.presence import Connection
+from fanout.ports.presence import DeviceConnection
 from services.adapters.embedded.presence import EmbeddedPresence
 
 
-def _connection(user_id: str) -> Connection:
-    return Connection(user_id, "dev_web_01HZ0000000000000000000000", "notif-1", "2026-02-01T10:30:00.000Z")
+def _connection(user_id: str) -> DeviceConnection:
+    return DeviceConnection(user_id, "dev_web_01HZ0000000000000000000000", "notif-1", "2026-02-01T10:30:00.000Z")
 
 
 async def test_users_whose_connections_ended_unseen_are_forgotten() -> None:

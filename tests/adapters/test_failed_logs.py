@@ -7,7 +7,7 @@ import pytest
 
 from fanout.errors import Unavailable
 from fanout.ports.log import Stored
-from fanout.subjects import MESSAGES, META
+from fanout.streams import MESSAGES, META
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.nats import work_queue
 from services.adapters.nats.work_queue import NatsConsumer
@@ -27,7 +27,7 @@ async def test_an_embedded_log_that_fails_ends_its_readers_and_is_unavailable_to
 ) -> None:
     log = await EmbeddedLog.open(None)
     consumer, tail = await log.consume(MESSAGES, "writer"), await log.tail(MESSAGES, after=0)
-    reader = await log.claim(0, "worker-1")
+    reader = await log.claim(MESSAGES, 0, "worker-1")
     fetching: list[asyncio.Task[Sequence[Stored]]] = [
         asyncio.create_task(consumer.fetch()),
         asyncio.create_task(tail.fetch()),
@@ -50,7 +50,7 @@ async def test_a_nats_log_that_is_compared_no_more_ends_its_readers_and_is_unava
     async with connected(nats_server.url) as nc:
         log = await open_log(nc, 1)
         consumer, tail = await log.consume(MESSAGES, "writer"), await log.tail(MESSAGES, after=0)
-        reader = await log.claim(0, "worker-1")
+        reader = await log.claim(MESSAGES, 0, "worker-1")
         fetching: list[asyncio.Task[Sequence[Stored]]] = [
             asyncio.create_task(consumer.fetch()),
             asyncio.create_task(tail.fetch()),

@@ -6,9 +6,9 @@ import pytest
 
 from fanout.errors import Unavailable
 from fanout.ports.log import Log
-from fanout.subjects import MESSAGES
+from fanout.streams import MESSAGES
 from services.adapters.embedded.deployment import EmbeddedDeployment
-from services.adapters.nats import Connection, NatsLog, api
+from services.adapters.nats import NatsConnection, NatsLog, api
 from services.runtime.tasks import retry_forever
 from tests.support.nats import HEARTBEAT_S, connected, open_log
 from tests.support.reading import append_messages, collect, seqs, soon, until
@@ -16,7 +16,7 @@ from tests.support.servers import NatsServer
 
 
 @pytest.fixture
-async def nc(nats_server: NatsServer) -> AsyncIterator[Connection]:
+async def nc(nats_server: NatsServer) -> AsyncIterator[NatsConnection]:
     async with connected(nats_server.url) as connection:
         yield connection
 
@@ -29,7 +29,7 @@ async def reaches(log: Log, seq: int) -> None:
 
 
 async def test_what_a_consumer_has_not_heard_of_is_not_acknowledged(
-    nc: Connection, monkeypatch: pytest.MonkeyPatch
+    nc: NatsConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = await open_log(nc, 1)
     consumer = await log.consume(MESSAGES, "writer")
@@ -53,7 +53,7 @@ async def test_what_a_consumer_has_not_heard_of_is_not_acknowledged(
     await consumer.close()
 
 
-async def test_a_stream_that_was_emptied_has_nothing_to_acknowledge(nc: Connection) -> None:
+async def test_a_stream_that_was_emptied_has_nothing_to_acknowledge(nc: NatsConnection) -> None:
     log = await open_log(nc, 1)
     await append_messages(log, "general", range(3))
     assert await log.acknowledged(MESSAGES, "writer") == 0
@@ -62,7 +62,7 @@ async def test_a_stream_that_was_emptied_has_nothing_to_acknowledge(nc: Connecti
 
 
 async def test_what_is_accepted_after_the_log_went_back_is_not_acknowledged_yet(
-    nc: Connection, nats_server: NatsServer
+    nc: NatsConnection, nats_server: NatsServer
 ) -> None:
     log = await NatsLog.open(nc, EmbeddedDeployment("test"), heartbeat=HEARTBEAT_S)
     consumer = await log.consume(MESSAGES, "writer")

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 
 from fanout.errors import ForeignStore
-from fanout.subjects import DEAD, MESSAGES, META
+from fanout.streams import DEAD, MESSAGES, META
 from services.adapters.embedded.deployment import EmbeddedDeployment
-from services.adapters.nats import Connection, NatsLog, api
+from services.adapters.nats import NatsConnection, NatsLog, api
 from services.adapters.nats.names import Names
 from tests.support.nats import connected
 from tests.support.servers import NatsServer
 
 
 @pytest.fixture
-async def nc(nats_server: NatsServer) -> AsyncIterator[Connection]:
+async def nc(nats_server: NatsServer) -> AsyncIterator[NatsConnection]:
     async with connected(nats_server.url) as connection:
         yield connection
 
@@ -33,7 +33,7 @@ def foreign(name: str, *subjects: str, **more: Any) -> dict[str, Any]:
     ],
 )
 async def test_one_of_our_names_is_refused_and_left_as_it_is(
-    nc: Connection, config: dict[str, Any], reason: str
+    nc: NatsConnection, config: dict[str, Any], reason: str
 ) -> None:
     before = (await api.call(nc, f"STREAM.CREATE.{config['name']}", config))["config"]
     with pytest.raises(ForeignStore, match=f"the stream {config['name']} is not Fanout's.*FANOUT_PREFIX") as caught:
@@ -43,20 +43,20 @@ async def test_one_of_our_names_is_refused_and_left_as_it_is(
 
 
 @pytest.mark.parametrize("subjects", ["messages.>", "channels.member.left.general", "dead.letters"])
-async def test_one_that_holds_our_subjects_is_named(nc: Connection, subjects: str) -> None:
+async def test_one_that_holds_our_subjects_is_named(nc: NatsConnection, subjects: str) -> None:
     await api.call(nc, "STREAM.CREATE.AUDIT", foreign("AUDIT", subjects))
     with pytest.raises(ForeignStore, match=r"the stream AUDIT holds .*FANOUT_PREFIX"):
         await NatsLog.open(nc, EmbeddedDeployment("test"))
 
 
-async def test_one_that_holds_a_subject_which_ours_lacks_is_named(nc: Connection) -> None:
+async def test_one_that_holds_a_subject_which_ours_lacks_is_named(nc: NatsConnection) -> None:
     await api.call(nc, f"STREAM.CREATE.{META}", foreign(META, "channels.member.joined.*"))
     await api.call(nc, "STREAM.CREATE.AUDIT", foreign("AUDIT", "channels.member.left.*"))
     with pytest.raises(ForeignStore, match=r"the stream AUDIT holds channels\.member\.left\.\*, which META needs"):
         await NatsLog.open(nc, EmbeddedDeployment("test"))
 
 
-async def test_the_remedy_helps(nc: Connection) -> None:
+async def test_the_remedy_helps(nc: NatsConnection) -> None:
     await api.call(nc, "STREAM.CREATE.AUDIT", foreign("AUDIT", "messages.>"))
     await api.call(nc, f"STREAM.CREATE.{META}", foreign(META, "orders.*"))
     log = await NatsLog.open(nc, EmbeddedDeployment("test"), names=Names("x"))

@@ -10,9 +10,9 @@ import pytest
 from fanout import Deliveries, partition_of, subjects
 from fanout.errors import FanoutError, PartitionLost, StorageFull, TooLarge, Unavailable
 from fanout.ports.log import Appended, Stored
-from fanout.subjects import DEAD, MESSAGES, META, STREAM_SUBJECTS
+from fanout.streams import DEAD, MESSAGES, META, STREAMS
 from services.adapters.embedded.deployment import EmbeddedDeployment
-from services.adapters.nats import Connection, NatsLog, api, continuous_pull, fencing, streams, work_queue
+from services.adapters.nats import NatsConnection, NatsLog, api, continuous_pull, fencing, streams, work_queue
 from services.adapters.nats import log as log_module
 from services.adapters.nats.continuous_pull import ContinuousPull
 from services.adapters.nats.delivery import batch_of, events_of
@@ -38,27 +38,26 @@ class FullServer(NatsServer):
 
 
 @pytest.fixture
-async def nc(nats_server: NatsServer) -> AsyncIterator[Connection]:
+async def nc(nats_server: NatsServer) -> AsyncIterator[NatsConnection]:
     async with connected(nats_server.url) as connection:
         yield connection
 
 
 class TestStreams:
-    async def test_are_created_as_configured(self, nc: Connection) -> None:
+    async def test_are_created_as_configured(self, nc: NatsConnection) -> None:
         await NatsLog.open(nc, EmbeddedDeployment("test"), partitions=3, keep_s=600)
         found = {info.config.name: info.config for info in await nc.jsm().streams_info()}
-        assert {name: tuple(config.subjects or ()) for name, config in found.items()} == STREAM_SUBJECTS
+        assert all(tuple(config.subjects or ()) == STREAMS[str(name)].subjects for name, config in found.items())
         assert {name: config.max_age for name, config in found.items()} == {MESSAGES: 600, META: 600, DEAD: 30 * 86_400}
-        assert {config.storage for config in found.values()} == {"file"}
-        assert {config.num_replicas for config in found.values()} == {1}
+        assert {(config.storage, config.num_replicas) for config in found.values()} == {("file", 1)}
         assert {config.duplicate_window for config in found.values()} == {120}
 
     async def test_that_the_server_cannot_create_yet_are_tried_again(
-        self, nc: Connection, monkeypatch: pytest.MonkeyPatch
+        self, nc: NatsConnection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         call, refusals = api.call, iter([Unavailable("JetStream: error creating store for stream")] * 2)
 
-        async def refusing(nc: Connection, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        async def refusing(nc: NatsConnection, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
             if verb == f"STREAM.CREATE.{META}" and (refusal := next(refusals, None)):
                 raise refusal
             return await call(nc, verb, body)
@@ -67,24 +66,24 @@ class TestStreams:
         monkeypatch.setattr(api, "call", refusing)
         await NatsLog.open(nc, EmbeddedDeployment("test"), partitions=3)
         assert next(refusals, None) is None
-        assert {info.config.name for info in await nc.jsm().streams_info()} == set(STREAM_SUBJECTS)
+        assert {info.config.name for info in await nc.jsm().streams_info()} == set(STREAMS)
 
-    async def test_keep_their_partitions_whatever_is_configured_later(self, nc: Connection) -> None:
+    async def test_keep_their_partitions_whatever_is_configured_later(self, nc: NatsConnection) -> None:
         await NatsLog.open(nc, EmbeddedDeployment("test"), partitions=3)
         assert (await NatsLog.open(nc, EmbeddedDeployment("test"), partitions=8)).partitions == 3
 
-    async def test_get_the_subjects_that_they_lack(self, nc: Connection) -> None:
+    async def test_get_the_subjects_that_they_lack(self, nc: NatsConnection) -> None:
         await nc.jsm().add_stream(name=META, subjects=["channels.member.joined.*"])
         log = await NatsLog.open(nc, EmbeddedDeployment("test"))
         await log.append(subjects.member_left("general"), b"", msg_id="a")
         assert await log.last_seq(META) == 1
 
-    async def test_of_another_maker_are_refused(self, nc: Connection) -> None:
+    async def test_of_another_maker_are_refused(self, nc: NatsConnection) -> None:
         await nc.jsm().add_stream(name=MESSAGES, subjects=["messages.send.*"])
         with pytest.raises(FanoutError, match="without partitions"):
             await NatsLog.open(nc, EmbeddedDeployment("test"))
 
-    async def test_put_each_channel_where_partition_of_says(self, nc: Connection) -> None:
+    async def test_put_each_channel_where_partition_of_says(self, nc: NatsConnection) -> None:
         log = await open_log(nc, 7)
         channels = ["general", "A-b_9", "x", *(f"channel-{number}" for number in range(50))]
         for channel in channels:
@@ -116,7 +115,7 @@ class TestErrors:
             api.checked(b'{"error": {"code": %d, "err_code": %d, "description": "no"}}' % (code, err_code))
 
     def test_what_does_not_is_refused(self) -> None:
-        with pytest.raises(api.Refused):
+        with pytest.raises(api.RequestRefused):
             api.checked(b'{"error": {"code": 400, "err_code": 10052, "description": "invalid"}}')
         with pytest.raises(TooLarge):
             api.checked(b'{"error": {"code": 400, "err_code": 10054, "description": "too large"}}')
@@ -139,7 +138,7 @@ class TestErrors:
 
 
 class TestBury:
-    async def test_says_why_and_whence_on_one_line_each(self, nc: Connection) -> None:
+    async def test_says_why_and_whence_on_one_line_each(self, nc: NatsConnection) -> None:
         log = await open_log(nc, 1)
         event = Stored(7, "messages.send.general", b"broken")
         await log.dead_letter(MESSAGES, event, "bad\r\nFanout-Seq: 9\x00" + "x" * 5_000)
@@ -170,16 +169,16 @@ class TestStandingPull:
         kept, lost = arrived[sid], asyncio.Event()
 
         def lose() -> None:
-            pull._intake.attach(pull._consumer)
+            pull._buffer.attach(pull._consumer)
             arrived[sid] = kept
             lost.set()
 
-        pull._intake.pause()
+        pull._buffer.pause()
         arrived[sid] = lose
         await append_messages(log, channel, [0])
         await soon(lost.wait())
 
-    async def test_a_tail_notices_a_loss_though_nothing_follows(self, nc: Connection) -> None:
+    async def test_a_tail_notices_a_loss_though_nothing_follows(self, nc: NatsConnection) -> None:
         log = await open_log(nc, 1)
         tail = await log.tail(MESSAGES, after=0)
         fetching = asyncio.create_task(collect(tail, 1))
@@ -188,7 +187,7 @@ class TestStandingPull:
         await tail.close()
 
     async def test_a_consumer_gets_again_what_was_lost_and_nothing_that_it_still_holds(
-        self, nc: Connection, monkeypatch: pytest.MonkeyPatch
+        self, nc: NatsConnection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(work_queue, "_ACK_WAIT_S", 2)
         monkeypatch.setattr(work_queue, "_CLAIM_EVERY_S", 0.05)
@@ -204,9 +203,9 @@ class TestStandingPull:
         assert {event.seq for event in events if event.delivery > 1} == {1}
         await consumer.close()
 
-    async def test_a_partition_keeps_its_order_over_a_loss(self, nc: Connection) -> None:
+    async def test_a_partition_keeps_its_order_over_a_loss(self, nc: NatsConnection) -> None:
         log = await open_log(nc, 1)
-        reader = await log.claim(0, "worker")
+        reader = await log.claim(MESSAGES, 0, "worker")
         fetching = asyncio.create_task(collect(reader, 3))
         await self._lose(log, reader._pull, "general")
         await append_messages(log, "general", range(1, 3))
@@ -215,10 +214,10 @@ class TestStandingPull:
         await reader.close()
 
     async def test_who_asks_whether_it_has_caught_up_does_not_move_the_epoch_that_is_being_taken(
-        self, nc: Connection, monkeypatch: pytest.MonkeyPatch
+        self, nc: NatsConnection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         log = await open_log(nc, 1)
-        reader = await log.claim(0, "worker")
+        reader = await log.claim(MESSAGES, 0, "worker")
         take, taken, go_on = fencing.take, asyncio.Event(), asyncio.Event()
 
         async def slowly(stream: NatsStream, claimant: Claimant, epoch: int, after: int) -> None:
@@ -239,10 +238,10 @@ class TestStandingPull:
         assert (reader.epoch, await fencing.epochs(reader._stream, 0)) == (2, [2])
         await reader.close()
 
-    async def test_a_partition_passes_over_what_the_server_delivers_again(self, nc: Connection) -> None:
+    async def test_a_partition_passes_over_what_the_server_delivers_again(self, nc: NatsConnection) -> None:
         log = await open_log(nc, 1)
         await append_messages(log, "general", range(3))
-        reader = await log.claim(0, "worker")
+        reader = await log.claim(MESSAGES, 0, "worker")
         events = await collect(reader, 3)
         await nc.publish(events[1].token, b"-NAK")
         await append_messages(log, "general", [3])
@@ -253,12 +252,12 @@ class TestStandingPull:
         await reader.close()
 
     async def test_a_partition_is_not_caught_up_with_what_its_consumer_has_not_heard_of(
-        self, nc: Connection, monkeypatch: pytest.MonkeyPatch
+        self, nc: NatsConnection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The server counts an event in the stream before it tells the consumers: their counts come late."""
         log = await open_log(nc, 2)
         channels = [channel_in(part, 2) for part in range(2)]
-        reader = await log.claim(0, "worker")
+        reader = await log.claim(MESSAGES, 0, "worker")
         assert await until(reader.caught_up) == 0
         deaf = await api.consumer_info(nc, MESSAGES, fencing.consumer_name(0, reader.epoch))
 
@@ -277,7 +276,7 @@ class TestStandingPull:
         assert await reader.caught_up() == 3
         await reader.close()
 
-    async def test_no_more_is_requested_than_there_is_room_for(self, nc: Connection) -> None:
+    async def test_no_more_is_requested_than_there_is_room_for(self, nc: NatsConnection) -> None:
         log = await open_log(nc, 1)
         await append_messages(log, "general", range(100))
         consumer = await log.consume(MESSAGES, "writer", batch=5)
@@ -291,7 +290,7 @@ class TestStandingPull:
         await consumer.close()
 
     async def test_a_request_that_brought_all_it_asked_for_interrupts_nothing(
-        self, nc: Connection, monkeypatch: pytest.MonkeyPatch
+        self, nc: NatsConnection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(log_module, "_ORDERED_BATCH", 5)
         reasons: list[str] = []
@@ -300,7 +299,7 @@ class TestStandingPull:
         await append_messages(log, "general", range(100))
         readers: list[NatsTail | NatsPartitionReader | NatsConsumer] = [
             await log.tail(MESSAGES, after=0),
-            await log.claim(0, "worker"),
+            await log.claim(MESSAGES, 0, "worker"),
             await log.consume(MESSAGES, "writer", batch=5),
         ]
         for reader in readers:
@@ -309,13 +308,13 @@ class TestStandingPull:
         assert reasons == []
 
     async def test_large_events_are_bounded_by_their_bytes(
-        self, nc: Connection, monkeypatch: pytest.MonkeyPatch
+        self, nc: NatsConnection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(continuous_pull, "REQUEST_BYTES", 0)  # then it is twice the largest payload
         log = await open_log(nc, 1, heartbeat=UNHURRIED_S)
         for number in range(20):
             await log.append(subjects.message("general"), bytes(900_000), msg_id=f"{number}")
-        reader = await log.claim(0, "worker")
+        reader = await log.claim(MESSAGES, 0, "worker")
         events = list(await soon(reader.fetch()))
 
         async def standing() -> bool | None:
@@ -323,17 +322,17 @@ class TestStandingPull:
             return True if info["num_waiting"] == 0 else None
 
         await until(standing)
-        assert 0 < reader._pull._intake.bytes <= 4 * 2 * nc.max_payload
+        assert 0 < reader._pull._buffer.bytes <= 4 * 2 * nc.max_payload
         events += await collect(reader, 20 - len(events))
         assert seqs(events) == list(range(1, 21))
         assert reader.epoch == 1
         await reader.close()
 
-    async def test_a_fetch_ends_when_its_reader_is_closed(self, nc: Connection) -> None:
+    async def test_a_fetch_ends_when_its_reader_is_closed(self, nc: NatsConnection) -> None:
         log = await open_log(nc, 1)
         readers: list[NatsTail | NatsPartitionReader | NatsConsumer] = [
             await log.tail(MESSAGES, after=0),
-            await log.claim(0, "worker"),
+            await log.claim(MESSAGES, 0, "worker"),
             await log.consume(MESSAGES, "writer"),
         ]
         for reader in readers:
@@ -350,10 +349,10 @@ class TestFencing:
         return Claimant(0, name, token=name)
 
     @staticmethod
-    async def _stream(nc: Connection) -> NatsStream:
+    async def _stream(nc: NatsConnection) -> NatsStream:
         return (await open_log(nc, 1))._streams[MESSAGES]
 
-    async def test_an_epoch_has_one_owner(self, nc: Connection) -> None:
+    async def test_an_epoch_has_one_owner(self, nc: NatsConnection) -> None:
         stream = await self._stream(nc)
         await fencing.take(stream, self._claimant("a"), 1, 0)
         with pytest.raises(PartitionLost, match="at the same moment"):
@@ -361,30 +360,30 @@ class TestFencing:
         assert await fencing.owned_by(stream, self._claimant("a"), 1)
         assert not await fencing.owned_by(stream, self._claimant("b"), 1)
 
-    async def test_whoever_was_away_while_epochs_passed_does_not_come_back(self, nc: Connection) -> None:
+    async def test_whoever_was_away_while_epochs_passed_does_not_come_back(self, nc: NatsConnection) -> None:
         stream = await self._stream(nc)
         await fencing.take(stream, self._claimant("newest"), 5, 0)
         with pytest.raises(PartitionLost, match="epoch 5"):
             await fencing.take(stream, self._claimant("late"), 4, 0)
         assert await fencing.epochs(stream, 0) == [5]
 
-    async def test_the_position_is_the_highest_of_all_epochs(self, nc: Connection) -> None:
+    async def test_the_position_is_the_highest_of_all_epochs(self, nc: NatsConnection) -> None:
         log = await open_log(nc, 1, heartbeat=UNHURRIED_S)
         stored = await append_messages(log, "general", range(5))
-        reader = await log.claim(0, "worker")
+        reader = await log.claim(MESSAGES, 0, "worker")
         # A claim whose answer was lost: its consumer exists, and nobody reads it.
         config = {"name": "fan-out-0-2", "durable_name": "fan-out-0-2", "filter_subject": "messages.send.0.*"}
         await api.create_consumer(nc, MESSAGES, config | {"ack_policy": "explicit"})
         await reader.ack((await collect(reader, 5))[-1].seq)
         await reader.close()
-        successor = await log.claim(0, "successor")
+        successor = await log.claim(MESSAGES, 0, "successor")
         assert (successor.epoch, successor.position) == (3, stored[-1])
         await successor.close()
 
-    async def test_a_reader_goes_on_from_its_own_claim_without_an_answer(self, nc: Connection) -> None:
+    async def test_a_reader_goes_on_from_its_own_claim_without_an_answer(self, nc: NatsConnection) -> None:
         log = await open_log(nc, 1, heartbeat=UNHURRIED_S)
         stored = await append_messages(log, "general", range(3))
-        reader = await log.claim(0, "worker")
+        reader = await log.claim(MESSAGES, 0, "worker")
         await reader.ack((await collect(reader, 3))[0].seq)
         await fencing.take(reader._stream, reader._claimant, 2, stored[0])
         await append_messages(log, "general", [3])
@@ -392,9 +391,9 @@ class TestFencing:
         assert reader.epoch == 3
         await reader.close()
 
-    async def test_an_epoch_shows_its_owner(self, nc: Connection) -> None:
+    async def test_an_epoch_shows_its_owner(self, nc: NatsConnection) -> None:
         log = await open_log(nc, 1)
-        reader = await log.claim(0, "worker-7")
+        reader = await log.claim(MESSAGES, 0, "worker-7")
         info = await nc.jsm().consumer_info(MESSAGES, fencing.consumer_name(0, reader.epoch))
         assert (info.config.metadata or {})["owner"] == "worker-7"
         await reader.close()

@@ -9,8 +9,8 @@ import pytest
 
 from fanout.errors import FanoutError, Unavailable
 from fanout.ports.log import Log, Reset
-from fanout.subjects import DEAD, MESSAGES, META
-from services.adapters.nats import Connection, api
+from fanout.streams import DEAD, MESSAGES, META
+from services.adapters.nats import NatsConnection, api
 from services.runtime.tasks import retry_forever
 from tests.support.log_worlds import READERS, Reading, World, again, published, tail
 from tests.support.reading import append_messages, collect, payloads, seqs, soon, until
@@ -157,7 +157,7 @@ async def test_a_stream_that_is_deleted_in_the_middle_of_a_comparison_ends_no_re
     nc, stored_message = await world.connect(), api.stored_message
     deleted: list[str] = []
 
-    async def delete_first(asking: Connection, stream: str, seq: int) -> api.Found | None:
+    async def delete_first(asking: NatsConnection, stream: str, seq: int) -> api.Found | None:
         if not deleted and stream == MESSAGES:
             deleted.append(stream)
             await api.call(nc, f"STREAM.DELETE.{MESSAGES}")
@@ -175,7 +175,7 @@ async def test_a_stream_that_somebody_made_again_with_other_partitions_ends_its_
     log = await world.log()
     await append_messages(log, "general", range(5))
     config = (await api.stream_info(log._nc, MESSAGES))["config"]
-    reader = await log.claim(0, "worker")
+    reader = await log.claim(MESSAGES, 0, "worker")
     assert len(await soon(reader.fetch())) == 5
     fetching = asyncio.ensure_future(reader.fetch())
     nc = await world.connect()
@@ -196,7 +196,7 @@ async def test_a_record_that_is_older_than_the_one_known_ends_the_readers(world:
     assert older is not None
     world.server.lose_everything()
     await again(log, range(5, 10))
-    reader = await log.claim(0, "worker")
+    reader = await log.claim(MESSAGES, 0, "worker")
     assert len(await soon(reader.fetch())) == 5
     world.deployment._records[MESSAGES] = older  # the membership store is restored
     with pytest.raises(FanoutError, match="membership store"):

@@ -11,12 +11,12 @@ from structlog.testing import capture_logs
 
 from fanout.errors import ForeignStore, InvalidId, Unavailable
 from fanout.keys import Keys, PresenceChange
-from fanout.ports.presence import Connection, Lease
+from fanout.ports.presence import DeviceConnection, Lease
 from services.adapters.redis.presence import RedisPresence
 from tests.support.reading import soon
 
 DEVICE = "dev_desktop_01HZ0000000000000000000000"
-CONNECTION = Connection("alice", DEVICE, "notif-1", "2026-02-01T10:30:00.000Z")
+CONNECTION = DeviceConnection("alice", DEVICE, "notif-1", "2026-02-01T10:30:00.000Z")
 LEASE = Lease("notif-1", "incarnation", "ws://127.0.0.1:8081/ws", "2026-02-01T10:00:00.000Z", 3, 10)
 OURS, THEIRS = "dep_ours", "dep_theirs"
 
@@ -205,7 +205,7 @@ async def test_a_key_of_another_program_by_our_name_is_named_at_the_start(
 async def test_a_key_of_another_program_for_a_user_is_named_and_others_go_on(
     redis: Redis, redis_url: str, key: str
 ) -> None:
-    bob = Connection("bob", DEVICE, "notif-1", "2026-02-01T10:30:00.000Z")
+    bob = DeviceConnection("bob", DEVICE, "notif-1", "2026-02-01T10:30:00.000Z")
     async with opened(redis_url) as presence:
         await redis.rpush(key, "of another program")
         for call in (presence.connect(CONNECTION), presence.renew([CONNECTION, bob])):

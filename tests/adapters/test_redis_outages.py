@@ -14,14 +14,14 @@ from structlog.testing import capture_logs
 
 from fanout.errors import Unavailable
 from fanout.keys import PresenceChange
-from fanout.ports.presence import Connection, Lease
+from fanout.ports.presence import DeviceConnection, Lease
 from services.adapters.redis import client, watch
 from services.adapters.redis.presence import RedisPresence
 from tests.support.reading import PATIENCE_S, soon, until
 from tests.support.servers import RedisServer, free_port
 
 DEVICE = "dev_desktop_01HZ0000000000000000000000"
-CONNECTION = Connection("alice", DEVICE, "notif-1", "2026-02-01T10:30:00.000Z")
+CONNECTION = DeviceConnection("alice", DEVICE, "notif-1", "2026-02-01T10:30:00.000Z")
 LEASE = Lease("notif-1", "incarnation", "ws://127.0.0.1:8081/ws", "2026-02-01T10:00:00.000Z", 0, 10)
 CAME = PresenceChange("alice", online=True, instance_id="notif-1")
 IMPATIENT_S = 0.5
@@ -269,11 +269,11 @@ async def test_a_watch_hears_again_after_an_error_that_nobody_expected(
     with capture_logs() as logs:
         await presence.announce([CAME])
         async with asyncio.timeout(PATIENCE_S):
-            while not any(entry["event"] == "the hints of presence are heard again" for entry in logs):
+            while not any(entry["event"] == "hints of presence are received again" for entry in logs):
                 await presence.announce([CAME])
                 await asyncio.sleep(0.02)
     said = [entry for entry in logs if entry["log_level"] == "error"]
-    assert [entry["event"] for entry in said] == ["the hints of presence are interrupted by an error of the program"]
+    assert [entry["event"] for entry in said] == ["no hints of presence are received for now: unexpected error"]
     while not heard.empty():
         heard.get_nowait()
     assert await _announce_until_heard(presence, heard) == CAME

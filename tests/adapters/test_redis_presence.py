@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from fanout.keys import CONNECTION_TTL_S, INSTANCES, LEASE_TTL_S, PRESENCE_CHANGES, PresenceChange
-from fanout.ports.presence import Connection, Lease
+from fanout.ports.presence import DeviceConnection, Lease
 from services.adapters.redis.presence import RedisPresence
 from tests.support.reading import PATIENCE_S, soon
 
@@ -18,10 +18,10 @@ LAPTOP = "dev_desktop_01HZ0000000000000000000000"
 PHONE = "dev_ios_01HZ0000000000000000000000"
 CONN = f"conn:alice:{LAPTOP}"
 ALICE = "presence:user:alice"
-AT_LAPTOP = Connection(
+AT_LAPTOP = DeviceConnection(
     "alice", LAPTOP, "notif-1", "2026-02-01T10:30:00.000Z", "idle", "general", "2026-02-01T10:31:00.000Z"
 )
-AT_PHONE = Connection("alice", PHONE, "notif-2", "2026-02-01T10:30:00.000Z")
+AT_PHONE = DeviceConnection("alice", PHONE, "notif-2", "2026-02-01T10:30:00.000Z")
 
 
 @pytest.fixture

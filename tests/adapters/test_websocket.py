@@ -146,12 +146,12 @@ async def test_a_lent_descriptor_is_taken_back_while_it_is_open() -> None:
         def on_change(may_send: bool) -> None:  # noqa: FBT001 - as the port has it
             told.append((may_send, S_ISSOCK(os.fstat(descriptor or -1).st_mode)))
 
-        descriptor = handler.sockets[0].lend(on_change)
+        descriptor = handler.sockets[0].acquire_descriptor(on_change)
         assert descriptor is not None
         client.transport.abort()
         await handler.gone.wait()
         assert told == [(False, True)]
-        assert handler.sockets[0].lend(on_change) is None
+        assert handler.sockets[0].acquire_descriptor(on_change) is None
 
 
 async def test_a_reason_of_any_characters_closes() -> None:

@@ -1,6 +1,6 @@
 """Who may import whom: composition -> adapters -> ports; behaviour -> the library; never upward, never sideways.
 
-The benchmarks know the library alone, but for those of running services; and only the command line knows them.
+The benchmarks know the library alone, but for those of running services; and nothing but an entry point knows them.
 """
 
 import ast
@@ -12,28 +12,24 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "src"
-SERVICES = {"gateway", "command", "query", "fan_out", "notification", "message_writer"}
 PURE_LIBRARIES = {"msgspec", "orjson"}
 BEHAVIOUR_LIBRARIES = PURE_LIBRARIES | {"structlog", "prometheus_client"}
 RUNTIME_LIBRARIES = BEHAVIOUR_LIBRARIES | {"uvicorn", "pydantic", "pydantic_core", "pydantic_settings", "jwt", "httpx"}
-CLIENT_OF = {
-    "embedded": {"sqlite3"},
-    "nats": {"nats"},
-    "nats_monitor": {"httpx"},
-    "redis": {"redis"},
-    "sqlite": {"sqlite3"},
-    "websocket": {"websockets"},
-}
-CLIENT_LIBRARIES = set().union(*CLIENT_OF.values()) | {"httpx", "aiohttp", "pymongo", "cassandra"}
+NO_SERVICE = {"adapters", "runtime", "composition", "cli"}
+CLIENTS_IN_THE_STANDARD_LIBRARY = {"sqlite3"}
+NOT_FOR_ADAPTERS = RUNTIME_LIBRARIES - BEHAVIOUR_LIBRARIES - {"httpx"}
+SHARED_CLIENTS = {"sqlite3": {"embedded", "sqlite"}}
+"""Client libraries that more than one adapter uses: the embedded log is a file of SQLite."""
 MAX_LINES = 400
 MAX_STUB_LINES = 700
 """The compiled module is one, and its documentation stands where editors look for it."""
 
+SERVICES = {path.name for path in (SOURCES / "services").iterdir() if (path / "__init__.py").exists()} - NO_SERVICE
 MODULES = sorted(path.relative_to(SOURCES) for path in SOURCES.rglob("*.py"))
 BENCHMARKS = sorted((ROOT / "benchmarks").rglob("*.py"))
 LIVE = ROOT / "benchmarks" / "live"
 """What measures services that run: it composes them, and has the client libraries as the alternative."""
-BENCHMARK_LIBRARIES = {"msgspec", "rich", "pytest", "pytest_benchmark"}
+BENCHMARK_LIBRARIES = {"msgspec", "rich", "typer", "pytest", "pytest_benchmark"}
 LIVE_LIBRARIES = {"msgspec", "nats", "prometheus_client", "uvloop", "websockets"}
 
 
@@ -53,7 +49,7 @@ def own(imported: str) -> bool:
 
 def third_party(module: Path) -> set[str]:
     roots = {name.split(".")[0] for name in imports_of(module) if not own(name)}
-    return {root for root in roots if root not in sys.stdlib_module_names or root in CLIENT_LIBRARIES}
+    return {root for root in roots if root not in sys.stdlib_module_names or root in CLIENTS_IN_THE_STANDARD_LIBRARY}
 
 
 def services_imported(module: Path) -> set[str]:
@@ -81,7 +77,7 @@ def allowed_services(module: Path) -> set[str]:
 
 
 def allowed_libraries(module: Path) -> set[str]:
-    package, room, *rest = module.parts
+    package, room, *_ = module.parts
     if package == "fanout":
         return PURE_LIBRARIES
     if room in {"composition", "cli"}:
@@ -89,7 +85,7 @@ def allowed_libraries(module: Path) -> set[str]:
     if room == "runtime":
         return RUNTIME_LIBRARIES
     if room == "adapters":
-        return BEHAVIOUR_LIBRARIES | CLIENT_OF.get(rest[0].removesuffix(".py") if rest else "", set())
+        return third_party(module) - NOT_FOR_ADAPTERS
     return BEHAVIOUR_LIBRARIES
 
 
@@ -111,9 +107,8 @@ def test_the_mechanism_of_the_table_of_backends_knows_no_adapter() -> None:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
-def test_only_the_command_line_knows_the_benchmarks(module: Path) -> None:
-    imported = {name for name in imports_of(module) if name.split(".")[0] == "benchmarks"}
-    assert not imported or module.parts[:2] == ("services", "cli")
+def test_nothing_imports_the_benchmarks(module: Path) -> None:
+    assert "benchmarks" not in {name.split(".")[0] for name in imports_of(module)}
 
 
 @pytest.mark.parametrize("module", BENCHMARKS, ids=str)
@@ -126,9 +121,19 @@ def test_the_benchmarks_measure_the_library_alone_or_services_that_run(module: P
         assert third_party(module) <= BENCHMARK_LIBRARIES
 
 
-def test_every_service_has_a_room_of_its_own() -> None:
-    rooms = {path.name for path in (SOURCES / "services").iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert rooms == SERVICES | {"adapters", "runtime", "composition", "cli"}
+def test_each_client_library_is_used_by_one_adapter() -> None:
+    users: dict[str, set[str]] = {}
+    for module in MODULES:
+        if module.parts[:2] == ("services", "adapters"):
+            for library in third_party(module) - BEHAVIOUR_LIBRARIES:
+                users.setdefault(library, set()).add(module.parts[2].removesuffix(".py"))
+    assert users.keys() >= {"nats", "redis", "sqlite3", "websockets"}
+    assert {library: rooms for library, rooms in users.items() if len(rooms) > 1} == SHARED_CLIENTS
+
+
+def test_every_service_is_composed() -> None:
+    imported = {name for module in MODULES if module.parts[1] == "composition" for name in services_imported(module)}
+    assert {name.split(".")[1] for name in imported} - NO_SERVICE == SERVICES
 
 
 OURS = sorted(

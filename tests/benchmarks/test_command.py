@@ -13,9 +13,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from typer.testing import CliRunner, Result
 
-from benchmarks.errors import BenchError
-from benchmarks.reports.pipeline import PipelineOptions
-from services.cli import bench, benching
+from benchmarks import command
+from benchmarks.case import Case
+from benchmarks.cases import CASES, pipeline
+from benchmarks.cases.pipeline import PipelineOptions
 from services.cli.main import app
 from tests.benchmarks.test_rendering import report
 
@@ -25,10 +26,11 @@ OF_THE_LIBRARY = [
     ("login", [*SMALL, "--visit", "2000"]),
     ("route", ["--quick"]),
     ("churn", ["--quick", "--operations", "25000"]),
+    ("accepting", ["--quick"]),
     ("stalls", ["--quick", "--users", "3000", "--channels", "10000"]),
 ]
 """Those that need no server."""
-NAMES = [*(name for name, _ in OF_THE_LIBRARY), "sockets", "pipeline"]
+NAMES = [case.name for case in CASES]
 
 
 @pytest.fixture(autouse=True)
@@ -57,21 +59,19 @@ def test_a_benchmark_prints_its_tables_and_writes_its_reports(name: str, argumen
 
 
 def assert_complete(figures: dict[str, Any], printed: str) -> None:
-    assert figures["targets"]
-    for section in figures["sections"]:
-        assert section["title"] in printed
-        assert section["text"]
-        for table in section["tables"]:
-            for row in table["rows"]:
-                assert len(row["cells"]) == len(table["columns"])
-                assert row["meaning"].endswith(".")
-    assert any(section["plots"] for section in figures["sections"])
+    for table in figures["tables"]:
+        assert table["title"] in printed
+        assert table["text"]
+        for row in table["rows"]:
+            assert len(row["cells"]) == len(table["columns"])
+            assert not row["note"] or row["note"].endswith(".")
+    assert any(table["plots"] or table["bars"] for table in figures["tables"])
 
 
 def assert_stands_alone(page: str) -> None:
     """Well-formed, without anything that a browser would fetch."""
     document = ET.fromstring(page.removeprefix("<!DOCTYPE html>\n"))  # noqa: S314 - made a moment ago
-    assert document.find(".//svg") is not None
+    assert document.find(".//figure") is not None
     assert {"script", "link", "img", "iframe", "image", "use"}.isdisjoint(element.tag for element in document.iter())
     assert not {"src", "href"} & {name for element in document.iter() for name in element.attrib}
     assert not re.search(r"https?:|@import|url\(", page)
@@ -94,10 +94,7 @@ def test_a_size_that_does_not_fit_is_refused_with_one_that_would(tmp_path: Path)
     [
         (["sizing", "--channels", "10", "--memberships", "9"], "--memberships 9 is less than --channels 10"),
         (["sizing", "--users", "2", "--channels", "3", "--memberships", "12"], "--memberships 12 are too many"),
-        (
-            ["sizing", "--users", "8", "--channels", "8", "--memberships", "65"],
-            "--memberships 64 can be drawn evenly",
-        ),
+        (["sizing", "--users", "8", "--channels", "8", "--memberships", "65"], "--memberships 64 can be drawn evenly"),
         (["sizing", "--quick", "--channels", "10", "--memberships", "9"], "--quick takes a fiftieth"),
         (["login", "--channels", "10", "--memberships", "20", "--users", "5"], "--channels 10 is less than --visit"),
     ],
@@ -110,24 +107,17 @@ def test_what_cannot_be_is_refused_in_words(arguments: list[str], reason: str) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "taken"),
+    ("options", "taken"),
     [
-        ([], (4_000, 200, 200.0, 2_000.0, 2.0)),
-        (["--events", "60", "--rate", "5", "--deliveries", "20", "--seconds", "0.5"], (60, 200, 5.0, 20.0, 0.5)),
+        (PipelineOptions(), (4_000, 200, 200.0, 2_000.0, 2.0)),
+        (PipelineOptions(events=60, rate=5, deliveries=20, seconds=0.5), (60, 200, 5.0, 20.0, 0.5)),
     ],
 )
 def test_a_quick_run_of_the_pipeline_takes_a_part_and_never_too_little(
-    arguments: list[str], taken: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+    options: PipelineOptions, taken: tuple[float, ...]
 ) -> None:
-    options: list[PipelineOptions] = []
-
-    def refused(asked: PipelineOptions, stages: object) -> None:
-        options.append(asked)
-        raise BenchError("that is all")
-
-    monkeypatch.setattr(bench, "pipeline", refused)
-    assert fanout("pipeline", "--quick", *arguments).exit_code == 1
-    assert [(each.events, each.channels, each.rate, each.deliveries, each.seconds) for each in options] == [taken]
+    quick = pipeline.quick(options)
+    assert (quick.events, quick.channels, quick.rate, quick.deliveries, quick.seconds) == taken
 
 
 def test_users_in_every_channel_are_measured_at_each_size() -> None:
@@ -163,7 +153,7 @@ def test_the_same_file_for_both_is_refused_first(tmp_path: Path) -> None:
 @pytest.fixture
 def _measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """A report at once."""
-    monkeypatch.setattr(bench, "route", lambda options, stages: report())  # noqa: ARG005 - as it is called
+    monkeypatch.setattr(Case, "measure", lambda self, options, stages: report())  # noqa: ARG005 - as it is called
 
 
 @pytest.mark.usefixtures("_measured")
@@ -182,7 +172,7 @@ def test_files_are_written_before_anything_is_printed(monkeypatch: pytest.Monkey
         assert len(list(tmp_path.iterdir())) == 2
         raise OSError(ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(benching, "print_report", closed)
+    monkeypatch.setattr(command, "print_report", closed)
     result = fanout("route", "--json", "x.json")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "error the report cannot be printed: No space left on device\n"
@@ -197,10 +187,10 @@ def test_who_stops_reading_gets_no_traceback() -> None:
 
 
 def test_an_interrupted_run_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def interrupted(options: object, stages: object) -> None:
+    def interrupted(case: object, options: object, stages: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bench, "route", interrupted)
+    monkeypatch.setattr(Case, "measure", interrupted)
     result = fanout("route")
     assert (result.exit_code, result.stdout) == (130, "")
     assert result.stderr == "error interrupted, no report was written\n"
@@ -209,26 +199,34 @@ def test_an_interrupted_run_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_all_runs_each(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[object] = []
-    monkeypatch.setattr(bench, "show", lambda *arguments: shown.append(arguments))
+    monkeypatch.setattr(command, "measure", lambda *arguments: shown.append(arguments))
     assert fanout("all", "--quick").exit_code == 0
     assert len(shown) == len(NAMES)
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in NAMES)], ids="-".join)
-def test_help_explains(command: list[str]) -> None:
-    result = fanout(*command, "--help")
+@pytest.mark.parametrize("name", ["", *NAMES])
+def test_help_explains(name: str) -> None:
+    result = fanout(*name.split(), "--help")
     assert result.exit_code == 0
     assert len(result.stdout.split()) > 30
 
 
 @pytest.mark.parametrize(
-    ("command", "sentence"),
+    ("name", "sentence"),
     [
         ("sizing", "how fast the table fills and answers, and the same in plain Python dicts"),
         ("login", "measured in the same run; the same"),
         ("route", "with one thread and two; and the same in plain Python dicts and in Cython"),
     ],
 )
-def test_help_breaks_no_line_in_mid_sentence(command: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_breaks_no_line_in_mid_sentence(name: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "240")
-    assert sentence in fanout(command, "--help").stdout
+    assert sentence in fanout(name, "--help").stdout
+
+
+def test_no_other_command_imports_a_benchmark() -> None:
+    script = (
+        "import sys; from services.cli.main import app; print([name for name in sys.modules if 'benchmarks' in name])"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout == "[]\n"

@@ -8,31 +8,30 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from benchmarks.cases import sockets
+from benchmarks.cases.planning import Costs
+from benchmarks.cases.sockets import SocketsOptions
+from benchmarks.cases.sockets_tables import Contest, Measured, shares
 from benchmarks.errors import BenchError, NumbersError
-from benchmarks.live.sockets import counting, idling, playing
-from benchmarks.live.sockets.audience import FRAME_BYTES, Audience, Due, Events, due_frame
-from benchmarks.live.sockets.casting import running_clients
-from benchmarks.live.sockets.checking import require_exactly
-from benchmarks.live.sockets.clients import ClientSettings
-from benchmarks.live.sockets.counting import Counter
-from benchmarks.live.sockets.figures import SERVERS, IdleFigures, Turn
+from benchmarks.live import websocket_clients
+from benchmarks.live.sockets import limits
+from benchmarks.live.sockets.channels import FIRST_SEQ, FRAME_BYTES, Audience
+from benchmarks.live.sockets.figures import LOADS, SERVERS, IdleFigures, Turn
 from benchmarks.live.sockets.limits import RESERVED
-from benchmarks.live.sockets.messages import LOADS, Begin, Begun, Check, Checked, Connect, Connected, Finish, Finished
-from benchmarks.live.sockets.peers import Peer
-from benchmarks.report import Report
-from benchmarks.reports.sockets import STAGES, SocketsOptions, sockets
-from benchmarks.reports.sockets_figures import Contest, Measured, shares
-from benchmarks.reports.sockets_planning import planning
+from benchmarks.live.sockets.load_clients import ClientSettings, LoadClients, check_socket, run_clients
+from benchmarks.live.websocket_clients import SocketReader
+from benchmarks.processes import Leader, Worker
 from fanout import text_frame
-from services.cli import bench
 from tests.benchmarks.test_command import assert_complete, assert_stands_alone, fanout
-from tests.benchmarks.test_rendering import report
+from tests.benchmarks.test_pipeline import commands_with_files_in, until
 
 SMALL = ["--connections", "1500", "--fan-out", "1200", "--quick"]
 AUDIENCE = Audience(sockets=2, channels=4)
@@ -47,7 +46,7 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_a_quick_run_gives_figures_that_can_be() -> None:
     result = fanout("sockets", *SMALL, "--json", "figures.json")
     assert result.exit_code == 0, result.output
-    assert f"{STAGES}/{STAGES} " in result.stderr
+    assert f"{sockets.CASE.stages}/{sockets.CASE.stages} " in result.stderr
     report = json.loads(Path("figures.json").read_bytes())
     assert_complete(report, result.stdout)
     assert_stands_alone(Path("fanout-bench-sockets-quick.html").read_text())
@@ -77,7 +76,7 @@ def both(contest: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
         (SocketsOptions(channels=10_001), "--channels 10001 are too many .*take --channels 10000 at most"),
         (SocketsOptions(fan_out=10_000_000), "--fan-out 10000000 needs 10,000,"),
         (
-            SocketsOptions(10_000_000, connections_required=True),
+            SocketsOptions(10_000_000),
             r"--connections 10000000 needs 10,000,.*ulimit -Hn.*take --conn",
         ),
     ],
@@ -85,52 +84,44 @@ def both(contest: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
 def test_what_cannot_be_is_refused_before_it_is_begun(options: SocketsOptions, reason: str) -> None:
     begun: list[str] = []
     with pytest.raises(BenchError, match=reason):
-        sockets(options, begun.append)  # type: ignore[arg-type]  # never called
+        sockets.run(options, begun.append)  # type: ignore[arg-type]  # never called
     assert not begun
 
 
 def test_as_many_connections_are_held_as_files_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(idling, "raise_limit", lambda wanted: min(wanted, 1_000))
-    assert idling.room_for_idle(500) == 500
-    assert idling.room_for_idle(5_000) == 1_000 - RESERVED - idling.WARM_UP
-    monkeypatch.setattr(playing, "raise_limit", lambda wanted: min(wanted, 1_000))
+    monkeypatch.setattr(limits, "raise_limit", lambda wanted: min(wanted, 1_000))
+    assert limits.room_for_idle(500) == 500
+    assert limits.room_for_idle(5_000) == 1_000 - RESERVED - limits.WARM_UP
     with pytest.raises(BenchError, match=rf"take --fan-out {1_000 - RESERVED - 5}$"):
-        playing.require_room_to_play(1_000)
+        limits.require_room_to_play(1_000)
 
 
 def test_connections_that_were_asked_for_are_held_or_refused_with_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(idling, "raise_limit", lambda wanted: min(wanted, 1_000))
-    room = 1_000 - RESERVED - idling.WARM_UP
-    idling.require_room_for_idle(room)
+    monkeypatch.setattr(limits, "raise_limit", lambda wanted: min(wanted, 1_000))
+    room = 1_000 - RESERVED - limits.WARM_UP
+    limits.require_room_for_idle(room)
     with pytest.raises(
         NumbersError, match=rf"--connections 5000 needs .* 1,000 are allowed.*take --connections {room}$"
     ):
-        idling.require_room_for_idle(5_000)
-    monkeypatch.setattr(idling, "raise_limit", lambda wanted: min(wanted, 10))
+        limits.require_room_for_idle(5_000)
+    monkeypatch.setattr(limits, "raise_limit", lambda wanted: min(wanted, 10))
     with pytest.raises(NumbersError, match="leaves none for a connection"):
-        idling.room_for_idle(1)
+        limits.room_for_idle(1)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "taken"),
+    ("options", "taken"),
     [
-        ([], (2_000, 100, False)),
-        (["--connections", "20000"], (2_000, 100, True)),
-        (["--connections", "300", "--fan-out", "50"], (100, 50, True)),
+        (SocketsOptions(), (0, 2_000, 100)),
+        (SocketsOptions(20_000), (2_000, 2_000, 100)),
+        (SocketsOptions(300, fan_out=50), (100, 2_000, 50)),
     ],
 )
 def test_a_quick_run_takes_a_part_of_what_is_given_and_never_too_little(
-    arguments: list[str], taken: tuple[int, int, bool], monkeypatch: pytest.MonkeyPatch
+    options: SocketsOptions, taken: tuple[int, int, int]
 ) -> None:
-    options: list[SocketsOptions] = []
-
-    def measured(asked: SocketsOptions, stages: object) -> Report:
-        options.append(asked)
-        return report()
-
-    monkeypatch.setattr(bench, "sockets", measured)
-    assert fanout("sockets", "--quick", *arguments).exit_code == 0
-    assert [(each.connections, each.fan_out, each.connections_required) for each in options] == [taken]
+    quick = sockets.quick(options)
+    assert (quick.connections, quick.wanted, quick.fan_out) == taken
 
 
 def measured_with(connections: int) -> Measured:
@@ -147,24 +138,13 @@ def measured_with(connections: int) -> Measured:
     )
 
 
-def test_a_large_run_says_what_to_plan_for() -> None:
-    section = planning(measured_with(20_000), large=True)
-    cells = {row.name: row.cells for table in section.tables for row in table.rows}
-    assert cells == {
-        "memory for connections": ["1.02 GB"],
-        "instances": ["2"],
-        "descriptors of an instance": [f"{50_000 + RESERVED:,}"],
-        "cores, single events": ["0.05"],
-        "cores, in bursts of 8": ["0.05"],
-        "all reconnect": ["100 core-seconds"],
-    }
-
-
-@pytest.mark.parametrize(("connections", "large"), [(9_999, True), (20_000, False)])
-def test_a_small_run_says_that_it_is_too_small_for_planning(connections: int, large: bool) -> None:  # noqa: FBT001
-    section = planning(measured_with(connections), large=large)
-    assert "too small for planning" in section.text
-    assert not section.tables
+def test_a_large_run_says_what_to_plan_with_and_a_small_one_nothing() -> None:
+    costs = sockets._planning(SocketsOptions(), measured_with(20_000))
+    assert costs.instance_bytes_per_connection == 10_240
+    assert costs.instance_s_per_connection == pytest.approx(1e-3)
+    assert costs.instance_s_per_delivery == pytest.approx(5e-6)
+    for options, connections in ((SocketsOptions(), 9_999), (SocketsOptions(fan_out=3_999), 20_000)):
+        assert sockets._planning(options, measured_with(connections)) == Costs()
 
 
 def test_the_99th_of_a_hundred_is_told_only_of_a_hundred() -> None:
@@ -175,205 +155,144 @@ def test_the_99th_of_a_hundred_is_told_only_of_a_hundred() -> None:
 
 def rehearsal(number: int) -> list[bytes]:
     """The frames that are due to a socket."""
-    due = set(AUDIENCE.due_in_rehearsal(number, Events().next))
-    events = Events().of(AUDIENCE.rehearsal())
-    return [text_frame(due_frame(event)) for event in events if Due(event.channel, event.seq) in due]
+    return [text_frame(event.client_json()) for event in AUDIENCE.due_in_rehearsal(number)]
 
 
 Fault = Callable[[list[bytes]], list[bytes]]
-
-
-def swapped(frames: list[bytes]) -> list[bytes]:
-    return [*frames[:5], frames[6], frames[5], *frames[7:]]
-
-
-def lost(frames: list[bytes]) -> list[bytes]:
-    return [*frames[:5], *frames[6:]]
-
-
-def lost_at_the_end(frames: list[bytes]) -> list[bytes]:
-    return frames[:-1]
-
-
-def doubled(frames: list[bytes]) -> list[bytes]:
-    return [*frames[:6], frames[5], *frames[6:]]
-
-
-def doubled_at_the_end(frames: list[bytes]) -> list[bytes]:
-    return [*frames, frames[-1]]
-
-
-def lost_and_doubled(frames: list[bytes]) -> list[bytes]:
-    return doubled(lost_at_the_end(frames))
-
-
-def cut(frames: list[bytes]) -> list[bytes]:
-    return [*frames[:-1], frames[-1][:-1]]
-
-
-def anothers(frames: list[bytes]) -> list[bytes]:
-    other = next(frame for frame in rehearsal(1) if frame not in frames)
-    return [other, *frames[1:]]
-
-
-def altered(frames: list[bytes]) -> list[bytes]:
-    return [frames[0].replace(b'"seq":1', b'"seq":2'), *frames[1:]]
-
-
-FAULTS: list[Fault] = [
-    swapped,
-    lost,
-    lost_at_the_end,
-    doubled,
-    doubled_at_the_end,
-    lost_and_doubled,
-    cut,
-    anothers,
-    altered,
-]
+FAULTS: dict[str, Fault] = {
+    "swapped": lambda frames: [*frames[:5], frames[6], frames[5], *frames[7:]],
+    "lost": lambda frames: [*frames[:5], *frames[6:]],
+    "lost at the end": lambda frames: frames[:-1],
+    "doubled": lambda frames: [*frames[:6], frames[5], *frames[6:]],
+    "doubled at the end": lambda frames: [*frames, frames[-1]],
+    "lost and doubled": lambda frames: [*frames[:6], frames[5], *frames[6:-1]],
+    "cut": lambda frames: [*frames[:-1], frames[-1][:-1]],
+    "another's": lambda frames: [next(frame for frame in rehearsal(1) if frame not in frames), *frames[1:]],
+    "altered": lambda frames: [frames[0].replace(b'"seq":1', b'"seq":2'), *frames[1:]],
+}
 
 
 def test_what_is_due_passes_the_check() -> None:
-    assert [len(frame) for frame in rehearsal(0)] == [FRAME_BYTES] * len(AUDIENCE.due_in_rehearsal(0, 0))
-    require_exactly(b"".join(rehearsal(0)), AUDIENCE.due_in_rehearsal(0, Events().next))
+    assert {len(frame) for frame in rehearsal(0)} == {FRAME_BYTES}
+    check_socket(0, [(1, b"".join(rehearsal(0)))], AUDIENCE.due_in_rehearsal(0))
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_each_fault_fails_the_check(fault: Fault) -> None:
     with pytest.raises(BenchError):
-        require_exactly(b"".join(fault(rehearsal(0))), AUDIENCE.due_in_rehearsal(0, Events().next))
+        check_socket(0, [(1, b"".join(fault(rehearsal(0))))], AUDIENCE.due_in_rehearsal(0))
 
 
 @pytest.fixture
-def connected() -> Iterator[tuple[Peer, list[socket.socket]]]:
+def connected() -> Iterator[tuple[Worker, list[socket.socket]]]:
     """Clients as in a run, of a server that is this test."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        settings = ClientSettings("127.0.0.1", first=0, most=2, secret=None, audience=AUDIENCE)
-        with running_clients("plain", settings) as clients:
-            clients.tell(Connect(listening.getsockname()[1], AUDIENCE.sockets))
+        settings = ClientSettings(first=0, most=2, secret=None, audience=AUDIENCE)
+        with ThreadPoolExecutor(1) as thread, Worker("the clients", run_clients, settings) as clients:
+            port = listening.getsockname()[1]
+            connecting = thread.submit(clients.call, LoadClients.connect, port, AUDIENCE.sockets)
             accepted = [listening.accept()[0] for _ in range(AUDIENCE.sockets)]
             for each in accepted:
                 while b"\r\n\r\n" not in each.recv(4096):
                     pass
                 each.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
-            clients.hear(Connected)
+            connecting.result()
             yield clients, accepted
             for each in accepted:
                 each.close()
 
 
-def sent_to(clients: Peer, accepted: list[socket.socket], faults: list[Fault | None]) -> int:
+def sent_to(clients: Worker, accepted: list[socket.socket], faults: list[Fault | None]) -> int:
     """How many frames the clients found right, with what was planted for each of them."""
-    clients.ask(Begin(keep=True, burst=len(rehearsal(0))), Begun)
+    clients.call(LoadClients.begin, keep=True, burst=len(rehearsal(0)))
     for number, (each, fault) in enumerate(zip(accepted, faults, strict=True)):
         frames = rehearsal(number)
         each.sendall(b"".join(fault(frames) if fault else frames))
-    clients.ask(Finish(rounds=1), Finished)
-    return clients.ask(Check(Events().next), Checked).frames
+    clients.call(LoadClients.finish, 1)
+    return clients.call(LoadClients.check, FIRST_SEQ + 1)
 
 
-def test_clients_that_get_what_is_due_say_so(connected: tuple[Peer, list[socket.socket]]) -> None:
+def test_clients_that_get_what_is_due_say_so(connected: tuple[Worker, list[socket.socket]]) -> None:
     assert sent_to(*connected, [None, None]) == len(rehearsal(0)) + len(rehearsal(1))
 
 
 @pytest.mark.parametrize(
     ("faults", "said"),
     [
-        ([None, swapped], r"socket 1: frame 6 is number \d+"),
-        ([None, lost_and_doubled], r"socket 1: frame 7 is number \d+"),
-        ([doubled, None], "something came twice"),
-        ([lost, doubled], r"bytes were due to each socket, and one \(\d+\) got"),
+        ([None, FAULTS["swapped"]], r"socket 1: event .* came out of order"),
+        ([None, FAULTS["lost and doubled"]], r"socket 1: event .* was lost"),
+        ([FAULTS["doubled"], None], "something came twice"),
+        ([FAULTS["lost"], FAULTS["doubled"]], r"bytes were due to each socket, and one \(\d+\) got"),
     ],
 )
 def test_clients_find_what_was_planted(
-    connected: tuple[Peer, list[socket.socket]], faults: list[Fault | None], said: str
+    connected: tuple[Worker, list[socket.socket]], faults: list[Fault | None], said: str
 ) -> None:
-    with pytest.raises(BenchError, match=f"clients of the bare websockets: .*{said}"):
+    with pytest.raises(BenchError, match=f"the clients failed: .*{said}"):
         sent_to(*connected, faults)
 
 
 @pytest.fixture
-def counted() -> Iterator[tuple[Counter, list[socket.socket]]]:
-    """Two sockets of which the test holds the other ends, and in front the end of the control line."""
-    pairs = [socket.socketpair() for _ in range(3)]
-    counter = Counter(pairs[0][0], None)
-    counter.add([ours for ours, _ in pairs[1:]])
-    counter.begin(8, keep=False)
-    yield counter, [theirs for _, theirs in pairs]
-    for pair in pairs:
-        for each in pair:
-            each.close()
+def counted() -> Iterator[tuple[SocketReader, list[socket.socket], Connection]]:
+    """Two sockets of which the test holds the other ends, and the benchmark's end of the connection to it."""
+    pairs, (theirs, ours) = [socket.socketpair() for _ in range(2)], Pipe()
+    reader = SocketReader(Leader(ours))
+    reader.add([read for read, _ in pairs])
+    reader.begin(8, keep=False)
+    yield reader, [written for _, written in pairs], theirs
+    for each in (*pairs[0], *pairs[1], ours, theirs):
+        each.close()
 
 
 def test_a_frame_that_never_comes_is_missed(
-    counted: tuple[Counter, list[socket.socket]], monkeypatch: pytest.MonkeyPatch
+    counted: tuple[SocketReader, list[socket.socket], Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(counting, "STALLED_AFTER_S", 0.05)
-    counter, (_, first, second) = counted
+    monkeypatch.setattr(websocket_clients, "STALLED_AFTER_S", 0.05)
+    reader, (first, second), _ = counted
     first.sendall(b"1234")
     second.sendall(b"123")
     with pytest.raises(BenchError, match="of 8 bytes that were due 7 came"):
-        counter.until_complete(1)
+        reader.until_complete(1)
 
 
-def test_a_connection_that_is_closed_is_noticed(counted: tuple[Counter, list[socket.socket]]) -> None:
-    counter, (_, first, second) = counted
+def test_a_connection_that_is_closed_is_noticed(counted: tuple[SocketReader, list[socket.socket], Connection]) -> None:
+    reader, (first, second), _ = counted
     first.sendall(b"1234")
     second.close()
     with pytest.raises(BenchError, match="the server closed a connection"):
-        counter.until_complete(1)
+        reader.until_complete(1)
 
 
-def test_counting_ends_with_the_leading_process(counted: tuple[Counter, list[socket.socket]]) -> None:
-    counter, (control, *_) = counted
-    control.close()
+def test_counting_ends_with_the_leading_process(counted: tuple[SocketReader, list[socket.socket], Connection]) -> None:
+    reader, _, benchmark = counted
+    benchmark.close()
     with pytest.raises(EOFError):
-        counter.until_complete(1)
+        reader.until_complete(1)
 
 
-def test_each_complete_round_has_its_time(counted: tuple[Counter, list[socket.socket]]) -> None:
-    counter, (_, first, second) = counted
+def test_each_complete_round_has_its_time(counted: tuple[SocketReader, list[socket.socket], Connection]) -> None:
+    reader, (first, second), _ = counted
     for each in (first, second):
         each.sendall(b"1234" * 3)
     began = time.monotonic_ns()
-    arrived = counter.until_complete(3)
+    arrived = reader.until_complete(3)
     assert len(arrived) == 3
     assert began <= arrived[0] <= arrived[1] <= arrived[2]
-    counter.require_each(12)
+    reader.require_each(12)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_no_process_outlives_the_run(number: signal.Signals) -> None:
+def test_no_process_outlives_the_run(number: signal.Signals, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     command = [sys.executable, "-c", "from services.cli.main import app; app()", "bench", "sockets", *SMALL]
     with subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True) as run:
-        wait_until(lambda: len(processes_of(run.pid)) >= 3)  # itself, a server, clients
+        until(lambda: commands_with_files_in(tmp_path).count("benchmarks.processes") >= 2)  # a server and its clients
         os.kill(run.pid, number)
         _, said = run.communicate(timeout=30)
     assert run.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL)
     assert ("interrupted" in said) is (number == signal.SIGINT)
     assert "Traceback" not in said
-    wait_until(lambda: not processes_of(run.pid))
-
-
-def processes_of(session: int) -> list[int]:
-    """Those that live, of a session."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, _, of = stat.read_text().rpartition(") ")[2].split()[:4]
-        except OSError:
-            continue  # it ended a moment ago
-        if int(of) == session and state not in {"Z", "X"}:
-            found.append(int(stat.parent.name))
-    return found
-
-
-def wait_until(done: Callable[[], bool]) -> None:
-    for _ in range(1_500):
-        if done():
-            return
-        time.sleep(0.02)
-    pytest.fail("it never came to be")
+    until(lambda: not commands_with_files_in(tmp_path))
 
 
 def test_who_reads_what_comes_out_the_same_from_both_sides() -> None:

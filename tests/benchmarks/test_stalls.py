@@ -3,17 +3,16 @@
 import asyncio
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
+from benchmarks.cases.stalls import FULL_CHANNELS, FULL_USERS, StallsOptions, targets
 from benchmarks.live.stalls import instance as instance_scene
 from benchmarks.live.stalls import worker as worker_scene
+from benchmarks.live.stalls.loop_lag import LIMIT_S, Stalls, watched
 from benchmarks.live.stalls.scenes import SCENES, Scene, scene
 from benchmarks.live.stalls.stores import StallsSettings, WrongOutcomeError, channel_name, until
-from benchmarks.live.stalls.watching import LIMIT_S, Stalls, watched
-from benchmarks.reports import stalls as report
-from benchmarks.reports.stalls import FULL_CHANNELS, FULL_USERS, StallsOptions
+from benchmarks.processes import Leader
 from fanout import Engine
 
 SMALL = StallsSettings(users=40, channels=50, rounds=1)
@@ -21,25 +20,17 @@ STEADY = Stalls(turns=1_000, p999=0.001, longest=0.002, over_limit=0, longest_wo
 STOOD_STILL = Stalls(turns=1_000, p999=0.02, longest=0.03, over_limit=9, longest_work=0.029)
 
 
-class GivenCue:
-    """A stage whose cue has been given."""
+class EagerLeader(Leader):
+    """A benchmark that lets a scene go on at once."""
 
-    def __init__(self, path: Path) -> None:
-        path.touch()
-        self.readied = False
+    def __init__(self) -> None:
+        pass
 
-    def ready(self) -> None:
-        self.readied = True
+    def send(self, message: object) -> None:
+        pass
 
-
-@pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GivenCue:
-    async def at_once(_stage: object) -> None:
-        await asyncio.sleep(0)
-
-    for module in (worker_scene, instance_scene):
-        monkeypatch.setattr(module, "cue", at_once)
-    return GivenCue(tmp_path / "cue")
+    async def receive_async(self) -> None:
+        pass
 
 
 async def test_a_step_that_holds_the_loop_is_seen_with_its_work() -> None:
@@ -68,8 +59,8 @@ async def test_a_thread_at_work_is_no_work_of_the_loop() -> None:
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_each_scene_is_played_beside_an_idle_loop(name: str, tmp_path: Path) -> None:
-    played = scene(name, SMALL, tmp_path)
+def test_each_scene_runs_beside_an_idle_loop(name: str) -> None:
+    played = scene(name, SMALL)
     assert played.loop.turns > 0
     assert played.control.turns > 0
 
@@ -82,9 +73,8 @@ def test_each_scene_is_played_beside_an_idle_loop(name: str, tmp_path: Path) -> 
     ],
 )
 def test_who_should_be_gone_and_is_not_gives_no_figures(
-    play: Callable[[StallsSettings, GivenCue], Stalls],
+    play: Callable[[StallsSettings, Leader], Stalls],
     method: str,
-    stage: GivenCue,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Keeps:
@@ -101,7 +91,7 @@ def test_who_should_be_gone_and_is_not_gives_no_figures(
     monkeypatch.setattr("services.notification.subscriptions.Subscriptions._drop_user", lambda *_: None)
     monkeypatch.setattr(worker_scene, "until", _impatient)
     with pytest.raises(WrongOutcomeError):
-        play(SMALL, stage)
+        play(SMALL, EagerLeader())
 
 
 async def _impatient(holds: Callable[[], bool], what: str) -> None:
@@ -117,11 +107,11 @@ def test_a_target_is_judged_where_the_machine_stood_by_alone() -> None:
         (full, Scene(STEADY, STOOD_STILL), None),
         (StallsOptions(10, 10), Scene(STOOD_STILL, STEADY), None),
     ):
-        assert report._target(options, "a scene", played).met is met
+        assert targets(options, "a scene", played)[0].met is met
 
 
 def test_what_the_idle_loop_saw_stands_beside_where_it_is_not_judged() -> None:
-    target = report._target(StallsOptions(), "a scene", Scene(STEADY, STOOD_STILL))
+    target, _ = targets(StallsOptions(), "a scene", Scene(STEADY, STOOD_STILL))
     assert target.measured == "2 ms; the idle loop beside it 30 ms"
 
 

@@ -8,8 +8,6 @@ from benchmarks.baselines.cython_table import CythonTable
 from benchmarks.baselines.python_table import PythonTable
 from benchmarks.errors import TablesDifferError
 from benchmarks.measure import agreement, churn
-from benchmarks.measure.agreement import AgreementSettings
-from benchmarks.measure.churn import ChurnSettings
 from benchmarks.measure.routing import batches_of, event
 from benchmarks.population import Population
 from benchmarks.tables import KINDS, Kind, Table, new_table
@@ -69,7 +67,7 @@ def test_the_cython_table_says_what_it_cannot_do() -> None:
 
 
 def test_agreement_compares_many_answers() -> None:
-    assert agreement.agreement(AgreementSettings(POPULATION), unwatched).compared > 40
+    assert agreement.agreement(unwatched, POPULATION).compared > 40
 
 
 def test_a_table_that_answers_otherwise_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +77,7 @@ def test_a_table_that_answers_otherwise_is_found(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(agreement, "new_table", lambda kind: Wrong() if kind == "python" else new_table(kind))
     with pytest.raises(TablesDifferError, match="Python dicts"):
-        agreement.agreement(AgreementSettings(POPULATION), unwatched)
+        agreement.agreement(unwatched, POPULATION)
 
 
 def test_a_user_who_is_missing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,15 +87,14 @@ def test_a_user_who_is_missing_is_found(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(agreement, "new_table", lambda _: Forgetful())
     with pytest.raises(TablesDifferError, match="does not say so"):
-        agreement.agreement(AgreementSettings(POPULATION), unwatched)
+        agreement.agreement(unwatched, POPULATION)
 
 
 def test_churn_agrees_with_its_model_and_takes_the_same_steps_without_it() -> None:
-    settings = [ChurnSettings(POPULATION, visitors=40, operations=4_000, checked=checked) for checked in (True, False)]
-    checked, alone = (churn.churn(each, unwatched) for each in settings)
+    checked, alone = (churn.churn(unwatched, POPULATION, 40, 4_000, checked=checked) for checked in (True, False))
     assert checked.returned == alone.returned
     assert checked.operations == alone.operations
-    assert set(checked.operations) == set(churn._WEIGHTS)
+    assert set(checked.operations) == set(churn.STEPS)
     assert checked.answers_checked > 4_000
     assert alone.answers_checked == 0
 
@@ -109,4 +106,4 @@ def test_churn_finds_an_engine_that_forgets_a_join(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(churn, "PythonTable", Wrong)
     with pytest.raises(TablesDifferError):
-        churn.churn(ChurnSettings(POPULATION, visitors=40, operations=100, checked=True), unwatched)
+        churn.churn(unwatched, POPULATION, 40, 100, checked=True)

@@ -117,7 +117,7 @@ class Client(asyncio.Protocol):
 
 
 async def run(clients: list[Client]) -> None:
-    """Open all, and then listen for ever."""
+    """Open all connections, and then listen until cancelled."""
     for start in range(0, len(clients), OPEN_AT_ONCE):
         await asyncio.gather(*(client.open() for client in clients[start : start + OPEN_AT_ONCE]))
     beating = asyncio.ensure_future(_beat(clients))

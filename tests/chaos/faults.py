@@ -43,7 +43,7 @@ class Faults:
         self._turn = asyncio.Lock()
 
     async def change_workers(self) -> None:
-        """For ever."""
+        """Change workers at random times until cancelled."""
         while True:
             await asyncio.sleep(self._scenario.change_every * self._chance.uniform(0.5, 1.5))
             async with self._turn:

@@ -110,7 +110,7 @@ class LossyProxy:
 
 
 async def run(server_port: int, losses: Losses) -> None:
-    """Serve for ever, and tell how many were lost."""
+    """Serve until cancelled, and print how many messages were lost."""
     async with LossyProxy(server_port, losses).listening() as port:
         tell(port=port)
         while True:

@@ -75,7 +75,7 @@ def tell(**figures: Any) -> None:
 
 
 def run_until_input_ends(work: Callable[[], Awaitable[None]]) -> None:
-    """Run what lasts for ever until the starter has no more use for it."""
+    """Run an endless coroutine until the starter of this process ends it."""
     asyncio.run(_until_input_ends(work))
 
 

@@ -13,7 +13,7 @@ from nats.errors import Error as NatsError
 from nats.js.client import JetStreamContext
 
 from fanout.ports.log import Stored
-from fanout.subjects import MESSAGES
+from fanout.streams import MESSAGES
 from services.adapters.nats import NatsLog
 from services.adapters.nats.names import Names
 
@@ -45,7 +45,7 @@ class Arrivals:
 
 
 class TimedReader(ABC):
-    """Reads for ever, from `start` to `stop`.
+    """Reads from `start` to `stop`.
 
     Args:
         part: it reads this partition alone; None for all.
@@ -128,7 +128,7 @@ def partition_reader(log: NatsLog, part: int) -> Ours:
     """What a fan-out worker reads by."""
 
     async def opened() -> tuple[_Source, Callable[[Sequence[Stored]], Awaitable[None]]]:
-        reader = await log.claim(part, "timed")
+        reader = await log.claim(MESSAGES, part, "timed")
         return reader, lambda events: reader.ack(events[-1].seq)
 
     return Ours("partition", opened, part)
@@ -201,7 +201,7 @@ class Fetch(TimedReader):
     async def _subscribe(self, nc: Client) -> JetStreamContext.PullSubscription:
         assert self.part is not None
         durable = f"fetch-{self.part}"
-        return await nc.jetstream().pull_subscribe(Names().partition(self.part), durable, stream=MESSAGES)
+        return await nc.jetstream().pull_subscribe(Names().partition(MESSAGES, self.part), durable, stream=MESSAGES)
 
 
 async def _say_nothing(_: Exception) -> None:

@@ -2,7 +2,7 @@
 
     python -m tests.chaos.stalls --idle-rounds 25
 
-A round starts readers anew, lets something befall them, publishes an event for each, and takes the time from the log's
+A round starts new readers, lets something befall them, publishes an event for each, and takes the time from the log's
 answer to the event's arrival. A stall is one that takes longer than a second, or never ends. The readers are those of
 the product, which stand on the continuous pull, and in the same round `fetch` of nats-py as the alternative. Idle means
 that the requests of both kinds have just expired, and then an event comes 5 to 50 ms later.
@@ -27,8 +27,9 @@ from unittest.mock import patch
 import structlog
 
 from fanout.errors import Unavailable
-from fanout.subjects import MESSAGES, message
-from services.adapters.nats import Connection, NatsLog, api, continuous_pull
+from fanout.streams import MESSAGES
+from fanout.subjects import message
+from services.adapters.nats import NatsConnection, NatsLog, api, continuous_pull
 from tests.chaos.lossy_proxy import Losses, LossyProxy
 from tests.chaos.readers import Fetch, TimedReader, partition_reader, tail, work_queue
 from tests.support.nats import connected, open_log
@@ -51,7 +52,7 @@ class Bench:
 
     server: NatsServer
     proxy: LossyProxy
-    nc: Connection
+    nc: NatsConnection
     log: NatsLog
     readers: Callable[[], list[TimedReader]]
     partitions: int

@@ -6,6 +6,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 import typer
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from services.cli import plugins
@@ -47,6 +48,7 @@ def test_none_takes_the_name_of_one_of_its_own(installed: list[EntryPoint]) -> N
     installed.append(EntryPoint("token", f"{__name__}:extra", plugins.GROUP))
     assert "Something extra." not in run("--help")
     assert "greet" not in run("token", "--help")
+    assert get_command(app).list_commands(None).count("token") == 1  # type: ignore[attr-defined]
 
 
 def test_one_that_cannot_be_imported_hides_no_other(installed: list[EntryPoint]) -> None:

@@ -4,16 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fanout.errors import FanoutError, ForeignStore
 from fanout.ports.log import Log
 from fanout.ports.messages import Messages
-from fanout.ports.presence import Presence
+from fanout.ports.presence import Leases
 from fanout.subjects import WORKERS
 from services.adapters.nats import NatsBus
-from services.composition.backends import Backends
+from services.composition.backends import Backends, Port
 from services.composition.deployment_id import deployment_of
 from services.composition.table import BACKENDS
 from services.runtime.health import Health
@@ -40,7 +41,7 @@ async def opened(tmp_path: Path, nats_server: NatsServer, redis_url: str) -> Asy
 
 
 async def _id(backends: Backends) -> str:
-    for port in (Log, Presence, Messages):
+    for port in (Log, Leases, Messages):
         await backends.open(port)
     return str(await (await deployment_of(backends)).existing_id())
 
@@ -58,6 +59,15 @@ async def test_another_membership_store_is_refused(opened: Opener) -> None:
     own = await _id(opened("one"))
     with pytest.raises(ForeignStore, match=own):
         await opened("two").open(Log)
+
+
+@pytest.mark.parametrize("port", [Messages, Leases])
+async def test_a_store_asks_the_log_before_an_id_is_made(opened: Opener, port: Port[Any]) -> None:
+    own = await _id(opened("one"))
+    backends = opened("two")
+    with pytest.raises(ForeignStore, match=own):
+        await backends.open(port)
+    assert await (await deployment_of(backends)).existing_id() is None
 
 
 async def test_a_prefix_and_a_folder_of_its_own_keep_a_second_deployment_apart(opened: Opener) -> None:

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from fanout.ports.bus import Bus
-from fanout.ports.presence import Lease, Presence
+from fanout.ports.presence import Lease, Leases
 from services.composition.backends import Backends
 from services.composition.table import BACKENDS
 from services.runtime.health import Health
@@ -19,8 +19,8 @@ async def test_services_of_one_process_share_them_and_nothing_is_written(tmp_pat
         await (await backends.open(Bus)).subscribe("news", lambda *_: heard.set())
         await (await backends.open(Bus)).publish("news", b"{}")
         await heard.wait()
-        await (await backends.open(Presence)).lease(Lease("i1", "a", "ws://x", "t", 0, 1))
-        assert set(await (await backends.open(Presence)).leases()) == {"i1"}
-        for port in (Bus, Presence):
+        await (await backends.open(Leases)).lease(Lease("i1", "a", "ws://x", "t", 0, 1))
+        assert set(await (await backends.open(Leases)).leases()) == {"i1"}
+        for port in (Bus, Leases):
             assert (await backends.chosen(port).look(backends)).weak == ()
     assert not (tmp_path / "data").exists()

@@ -8,11 +8,11 @@ from fanout.errors import Unavailable
 from fanout.events import MAX_TEXT, longest_event
 from fanout.ids import MAX_ID_LENGTH
 from fanout.ports.memberships import Channel
-from fanout.subjects import MESSAGES
+from fanout.streams import MESSAGES
 from services.adapters.embedded.bus import EmbeddedBus
 from services.command.service import CommandService
 from services.composition.limits import EVERY_MESSAGE_FITS, look_at_bus
-from tests.support.fakes import FakeLog, FakeMemberships
+from tests.support.faulty import faulty_log, faulty_memberships
 
 
 async def test_a_bus_that_does_not_answer_is_a_problem() -> None:
@@ -32,11 +32,11 @@ async def test_every_message_that_rest_takes_fits_where_the_check_is_silent() ->
         "attachments": ["x" * (32 * 1024 - 30)],
         "client_msg_id": "c" * 128,
     }
-    log, memberships = FakeLog(), FakeMemberships()
     channel = Channel("c" * MAX_ID_LENGTH, "c", private=False, created_by="a" * MAX_ID_LENGTH, created_at="t")
-    await memberships.create(channel, ["a" * MAX_ID_LENGTH])
-    await CommandService(log, memberships).send_message(
-        "a" * MAX_ID_LENGTH, msgspec.convert(longest, SendMessage), "i" * 128
-    )
-    [stored] = log.streams[MESSAGES]
+    async with faulty_log() as log, faulty_memberships() as memberships:
+        await memberships.create(channel, ["a" * MAX_ID_LENGTH])
+        await CommandService(log, memberships).send_message(
+            "a" * MAX_ID_LENGTH, msgspec.convert(longest, SendMessage), "i" * 128
+        )
+        [stored] = await log.stored(MESSAGES)
     assert longest_event(EVERY_MESSAGE_FITS) - 40_000 < len(stored.payload) < longest_event(EVERY_MESSAGE_FITS)

@@ -6,10 +6,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from fanout.error_codes import CloseCode
 from services.composition.backends import Backends
 from services.composition.notification import running_notification
 from services.composition.table import BACKENDS
-from services.notification.close_codes import DRAINING
 from services.notification.instance import NotificationPorts
 from services.runtime.health import Health
 from services.runtime.settings import load_settings
@@ -22,13 +22,13 @@ async def test_it_is_found_while_it_serves_and_sends_clients_away_when_it_stops(
         backends = Backends(BACKENDS, settings, health, stack, alone=True)
         ports = await backends.open_all(NotificationPorts)
         async with running_notification(settings, ports, health, failures.append) as bound:
-            (lease,) = (await ports.presence.leases()).values()
+            (lease,) = (await ports.leases.leases()).values()
             assert lease.address == settings.public_ws_url(bound)
             assert (await health.report()).checks["lease"] == "ok"
             client = await stack.enter_async_context(connect(lease.address))
-        assert await ports.presence.leases() == {}
+        assert await ports.leases.leases() == {}
         with pytest.raises(ConnectionClosed) as closed:
             await client.recv()
     assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == DRAINING
+    assert closed.value.rcvd.code == CloseCode.DRAINING
     assert not failures

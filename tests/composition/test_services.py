@@ -8,10 +8,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
-from services.cli.check import CHECKED, checked_rows
+from services.cli.check import CHECKED
 from services.cli.main import app
 from services.composition.backends import Backends
-from services.composition.running import ServiceContext, start_all
+from services.composition.running import ServiceContext, rows_of, start_all
 from services.composition.services import SERVICES
 from services.composition.table import BACKENDS
 from services.runtime.health import Health
@@ -21,8 +21,8 @@ from tests.support.checking import check, problems
 from tests.support.servers import NatsServer, free_port
 
 
-def rows_of(service: str) -> set[str]:
-    return {row.name for row in checked_rows(CHECKED[service])}
+def needed_by(service: str) -> set[str]:
+    return {row.name for row in rows_of(CHECKED[service], BACKENDS)}
 
 
 class TestService:
@@ -43,8 +43,8 @@ class TestService:
         code, said = check(service)
         assert code == 2
         assert "FANOUT_NATS_URL: services that run in separate processes need a nats-server" in problems(said)["log"]
-        assert ("FANOUT_REDIS_URL" in problems(said).get("presence", "")) is ("presence" in rows_of(service))
-        assert ("FANOUT_JWT_SECRET" in problems(said).get("tokens", "")) is ("tokens" in rows_of(service))
+        assert ("FANOUT_REDIS_URL" in problems(said).get("presence", "")) is ("presence" in needed_by(service))
+        assert ("FANOUT_JWT_SECRET" in problems(said).get("tokens", "")) is ("tokens" in needed_by(service))
         assert CliRunner().invoke(app, ["serve", service]).exit_code == 2
 
     def test_up_needs_no_server_and_no_secret(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ class TestService:
             backends = Backends(BACKENDS, settings, health, stack, alone=service == "up")
             context = ServiceContext(settings, health, CollectorRegistry(), Process(), stack)
             await start_all(CHECKED[service], context, backends)
-        assert watched.keys() - {"routing_table", "lease"} == rows_of(service) - {"tokens"}
+        assert watched.keys() - {"routing_table", "lease"} == needed_by(service) - {"tokens"}
         assert [name for name, required in watched.items() if not required] == (
             ["presence"] if service in {"gateway", "up"} else []
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from fanout.ports.log import Log
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.nats import NatsBus
+from tests.support.faulty import FaultyBus, FaultyLog
 from tests.support.nats import connected, open_log
 from tests.support.servers import NatsServer
 
@@ -23,9 +25,9 @@ class _Opener(Protocol):
 
 
 @asynccontextmanager
-async def _embedded_log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
+async def _embedded_log(request: pytest.FixtureRequest, adapter: type[EmbeddedLog] = EmbeddedLog) -> AsyncIterator[Log]:
     folder: Path = request.getfixturevalue("tmp_path")
-    log = await EmbeddedLog.open(folder / "log.db", partitions=PARTITIONS)
+    log = await adapter.open(folder / "log.db", partitions=PARTITIONS)
     try:
         yield log
     finally:
@@ -39,7 +41,11 @@ async def _nats_log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
         yield await open_log(nc, PARTITIONS)
 
 
-_LOGS: dict[str, _Opener] = {"embedded": _embedded_log, "nats": _nats_log}
+_LOGS: dict[str, _Opener] = {
+    "embedded": _embedded_log,
+    "faulty": partial(_embedded_log, adapter=FaultyLog),
+    "nats": _nats_log,
+}
 
 
 @pytest.fixture(params=_LOGS)
@@ -48,12 +54,12 @@ async def log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
         yield opened
 
 
-@pytest.fixture(params=["embedded", "nats"])
+@pytest.fixture(params=["embedded", "faulty", "nats"])
 async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
     if request.param == "nats":
         async with connected(request.getfixturevalue("nats_url")) as nc:
             yield NatsBus(nc)
         return
-    embedded = EmbeddedBus()
+    embedded = FaultyBus() if request.param == "faulty" else EmbeddedBus()
     yield embedded
     await embedded.close()

@@ -9,7 +9,7 @@ from fanout import partition_of, subjects
 from fanout.errors import PartitionLost, TooLarge
 from fanout.events import MAX_BATCH, longest_event
 from fanout.ports.log import Log, PartitionReader, Reset, Stored
-from fanout.subjects import DEAD, MESSAGES, META
+from fanout.streams import DEAD, MESSAGES, META
 from tests.contracts.conftest import PARTITIONS
 from tests.support.reading import append_messages, channel_in, collect, payloads, seqs, soon, until
 
@@ -259,31 +259,31 @@ class TestPartition:
         for number in range(10):
             await append_messages(log, here, [number])
             await append_messages(log, there, [number])
-        reader = await log.claim(2, "worker")
+        reader = await log.claim(MESSAGES, 2, "worker")
         events = await collect(reader, 10)
         assert payloads(events) == list(range(10))
         assert {event.subject for event in events} == {subjects.message(here)}
         await reader.close()
 
     async def test_waits_for_an_event(self, log: Log) -> None:
-        reader = await log.claim(0, "worker")
+        reader = await log.claim(MESSAGES, 0, "worker")
         waiting = asyncio.create_task(reader.fetch())
         await append_messages(log, channel_in(0, PARTITIONS), [7])
         assert payloads(await soon(waiting)) == [7]
         await reader.close()
 
     async def test_the_first_position_is_the_beginning(self, log: Log) -> None:
-        reader = await log.claim(0, "worker")
+        reader = await log.claim(MESSAGES, 0, "worker")
         assert (reader.partition, reader.position) == (0, 0)
         await reader.close()
 
     async def test_the_next_reader_begins_behind_what_was_acknowledged(self, log: Log) -> None:
         stored = await append_messages(log, channel_in(0, PARTITIONS), range(5))
-        first = await log.claim(0, "worker-1")
+        first = await log.claim(MESSAGES, 0, "worker-1")
         events = await collect(first, 5)
         await first.ack(events[1].seq)
         await first.close()
-        second = await log.claim(0, "worker-2")
+        second = await log.claim(MESSAGES, 0, "worker-2")
         assert second.position == stored[1]
         assert second.epoch > first.epoch
         assert seqs(await collect(second, 3)) == stored[2:]
@@ -291,29 +291,29 @@ class TestPartition:
 
     async def test_an_acknowledgement_covers_what_came_before(self, log: Log) -> None:
         stored = await append_messages(log, channel_in(0, PARTITIONS), range(5))
-        first = await log.claim(0, "worker-1")
+        first = await log.claim(MESSAGES, 0, "worker-1")
         events = await collect(first, 5)
         await first.ack(events[3].seq)
         await first.close()
-        second = await log.claim(0, "worker-2")
+        second = await log.claim(MESSAGES, 0, "worker-2")
         assert second.position == stored[3]
         assert seqs(await collect(second, 1)) == stored[4:]
         await second.close()
 
     async def test_a_reader_that_did_nothing_keeps_the_position(self, log: Log) -> None:
         stored = await append_messages(log, channel_in(0, PARTITIONS), range(3))
-        first = await log.claim(0, "worker-1")
+        first = await log.claim(MESSAGES, 0, "worker-1")
         await first.ack((await collect(first, 3))[-1].seq)
         await first.close()
         for _ in range(2):
-            idle = await log.claim(0, "worker-2")
+            idle = await log.claim(MESSAGES, 0, "worker-2")
             assert idle.position == stored[-1]
             await idle.close()
 
     async def test_a_claim_ends_the_reader_before(self, log: Log) -> None:
-        first = await log.claim(0, "worker-1")
+        first = await log.claim(MESSAGES, 0, "worker-1")
         waiting = asyncio.create_task(first.fetch())
-        second = await log.claim(0, "worker-2")
+        second = await log.claim(MESSAGES, 0, "worker-2")
         with pytest.raises(PartitionLost):
             await soon(waiting)
         with pytest.raises(PartitionLost):
@@ -326,15 +326,15 @@ class TestPartition:
         await second.close()
 
     async def test_a_claim_of_one_partition_leaves_the_others(self, log: Log) -> None:
-        first = await log.claim(0, "worker-1")
-        second = await log.claim(1, "worker-2")
+        first = await log.claim(MESSAGES, 0, "worker-1")
+        second = await log.claim(MESSAGES, 1, "worker-2")
         await append_messages(log, channel_in(0, PARTITIONS), [1])
         assert payloads(await collect(first, 1)) == [1]
         await first.close()
         await second.close()
 
     async def test_of_claims_at_the_same_moment_one_holds(self, log: Log) -> None:
-        claims = (log.claim(0, f"worker-{number}") for number in range(5))
+        claims = (log.claim(MESSAGES, 0, f"worker-{number}") for number in range(5))
         results = await soon(asyncio.gather(*claims, return_exceptions=True))
         readers = [result for result in results if not isinstance(result, BaseException)]
         assert all(isinstance(result, PartitionLost) for result in results if result not in readers)
@@ -350,13 +350,13 @@ class TestPartition:
 
     async def test_caught_up_where_there_is_nothing(self, log: Log) -> None:
         await append_messages(log, channel_in(1, PARTITIONS), range(3))
-        reader = await log.claim(0, "worker")
+        reader = await log.claim(MESSAGES, 0, "worker")
         assert await _wait_until_caught_up(reader) == 3
         await reader.close()
 
     async def test_caught_up_only_when_all_is_acknowledged(self, log: Log) -> None:
         await append_messages(log, channel_in(0, PARTITIONS), range(3))
-        reader = await log.claim(0, "worker")
+        reader = await log.claim(MESSAGES, 0, "worker")
         assert await reader.caught_up() is None
         events = await collect(reader, 3)
         await reader.ack(events[1].seq)

@@ -11,12 +11,14 @@ from fanout.events import StoredMessage, encode
 from fanout.ids import new_message_id
 from fanout.ports.messages import LogPlace, Messages, Page, Position
 from services.adapters.sqlite.messages import SqliteMessages
+from tests.support.faulty import FaultyMessages
 from tests.support.stored import in_history
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=[SqliteMessages, FaultyMessages])
 async def messages(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Messages]:
-    store = await SqliteMessages.open(tmp_path / "messages.db")
+    adapter: type[SqliteMessages] = request.param
+    store = await adapter.open(tmp_path / "messages.db")
     yield store
     await store.close()
 

@@ -13,8 +13,8 @@ from fanout.keys import PresenceChange
 from fanout.ports import authenticator, bus, log, memberships, messages, presence
 from fanout.ports.log import Stored
 from fanout.ports.memberships import Channel
-from fanout.ports.presence import Connection, Lease
-from fanout.subjects import MESSAGES
+from fanout.ports.presence import DeviceConnection, Lease
+from fanout.streams import MESSAGES
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.presence import EmbeddedPresence
@@ -25,7 +25,7 @@ from tests.support.faulty import FaultyBus, FaultyLog, FaultyMemberships, Faulty
 
 NOW = "2026-02-01T10:00:00.000Z"
 MESSAGE = StoredMessage("msg_1", "general", "alice", "Hello", NOW, seq=1)
-CONNECTION = Connection("alice", "dev_web_1", "notif-1", NOW)
+CONNECTION = DeviceConnection("alice", "dev_web_1", "notif-1", NOW)
 LEASE = Lease("notif-1", "1", "ws://127.0.0.1:8081/ws", NOW, 0, 10)
 STORED = Stored(1, "messages.send.general", b"{}")
 
@@ -39,7 +39,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Log.acknowledged": (MESSAGES, "message-writer"),
     "Log.append": ("messages.send.general", b"{}"),
     "Log.dead_letter": (MESSAGES, STORED, "no reason"),
-    "Log.claim": (0, "worker-1"),
+    "Log.claim": (MESSAGES, 0, "worker-1"),
     "Log.consume": (MESSAGES, "message-writer"),
     "Log.get": (MESSAGES, 1),
     "Log.last_seq": (MESSAGES,),
@@ -67,22 +67,22 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Messages.position_of": ("general", "msg_1"),
     "Messages.write": ([MESSAGE],),
     "PartitionReader.ack": (1,),
-    "Presence.announce": ([PresenceChange("alice", online=True, instance_id="notif-1")],),
-    "Presence.connect": (CONNECTION,),
-    "Presence.connections_of": ("alice",),
-    "Presence.disconnect": (CONNECTION,),
-    "Presence.lease": (LEASE,),
-    "Presence.locations_of": ("alice",),
-    "Presence.release": ("notif-1",),
-    "Presence.renew": ([CONNECTION],),
-    "Presence.watch": (lambda _: None,),
+    "Hints.announce": ([PresenceChange("alice", online=True, instance_id="notif-1")],),
+    "Connections.connect": (CONNECTION,),
+    "Connections.connections_of": ("alice",),
+    "Connections.disconnect": (CONNECTION,),
+    "Leases.lease": (LEASE,),
+    "Connections.locations_of": ("alice",),
+    "Leases.release": ("notif-1",),
+    "Connections.renew": ([CONNECTION],),
+    "Hints.watch": (lambda _: None,),
 }
 KEYWORDS: dict[str, dict[str, Any]] = {
     "Log.append": {"msg_id": "1"},
     "Log.read": {"after": 0, "upto": 0},
     "Log.tail": {"after": 0},
     "Memberships.changed_since": {"limit": 10},
-    "Presence.disconnect": {"last": True},
+    "Connections.disconnect": {"last": True},
 }
 
 
@@ -148,7 +148,7 @@ async def test_each_call_of_the_embedded_log_suspends(
             log.Log: opened,
             log.Consumer: await opened.consume(MESSAGES, "message-writer"),
             log.Tail: await opened.tail(MESSAGES, after=0),
-            log.PartitionReader: await opened.claim(0, "worker-1"),
+            log.PartitionReader: await opened.claim(MESSAGES, 0, "worker-1"),
         }
         assert await _suspensions(parts[port], port, method)
 
@@ -161,10 +161,10 @@ async def test_each_call_of_the_embedded_bus_suspends(adapter: type[EmbeddedBus]
     assert await _suspensions(part, port, method)
 
 
-@pytest.mark.parametrize("method", _methods(presence.Presence))
+@pytest.mark.parametrize(("port", "method"), _calls(presence.Connections, presence.Leases, presence.Hints), ids=_named)
 @pytest.mark.parametrize("adapter", [EmbeddedPresence, FaultyPresence])
-async def test_each_call_of_embedded_presence_suspends(adapter: type, method: str) -> None:
-    assert await _suspensions(adapter(), presence.Presence, method)
+async def test_each_call_of_embedded_presence_suspends(adapter: type, port: type, method: str) -> None:
+    assert await _suspensions(adapter(), port, method)
 
 
 async def test_the_end_of_a_watch_suspends() -> None:

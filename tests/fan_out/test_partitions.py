@@ -12,9 +12,11 @@ from fanout import Engine, PartitionLost, Unavailable, decode_batch, partition_o
 from fanout.events import Message, MessageEvent, encode, timestamp
 from fanout.ids import new_event_id, new_message_id
 from fanout.lanes import Lane
-from fanout.subjects import DEAD, MESSAGES, message
+from fanout.streams import DEAD, MESSAGES, META
+from fanout.subjects import message
 from services.adapters.embedded.log import EmbeddedLog
-from services.adapters.embedded.readers import EmbeddedPartitionReader
+from services.adapters.embedded.readers import EmbeddedPartitionReader, Partition
+from services.fan_out import partitions as partitions_module
 from services.fan_out.partitions import Partitions
 from services.fan_out.publisher import Publisher
 from services.runtime import tasks as tasks_module
@@ -71,7 +73,7 @@ class World:
 
     async def acknowledged(self) -> int:
         """Where the next reader would begin; it becomes the reader."""
-        reader = await self.log.claim(PART, "looks")
+        reader = await self.log.claim(MESSAGES, PART, "looks")
         return reader.position
 
 
@@ -261,3 +263,81 @@ async def test_one_who_looks_for_idle_positions_of_a_lost_partition_only_passes_
         await first.partitions.find_idle_positions()
     await taking
     await until(lambda: first.partitions.held() == [1 - PART])
+
+
+class TestTwoStreams:
+    """Another stream is read by partition: here META stands for it, as the table has one such stream."""
+
+    @pytest.fixture(autouse=True)
+    def two_streams(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(partitions_module, "ROUTED_STREAMS", (MESSAGES, META))
+        monkeypatch.setattr(partitions_module, "MEMBERSHIP_STREAMS", ())
+        world.log._partitions |= {(META, part): Partition(part, 0, 0) for part in range(PARTS)}
+
+    async def test_events_of_both_are_read_and_acknowledged(self, world: World) -> None:
+        worker = world.worker()
+        worker.partitions.meta_handled(1)
+        await worker.partitions.claim(PART)
+        await world.post(3)
+        await world.log.append(f"channels.member.joined.{CHANNEL}", b"no event", msg_id="joined")
+        await until(lambda: worker.told() == [1, 2, 3])
+        await until(lambda: world.log._streams[DEAD].last_seq == 1)
+        await worker.partitions.release(PART)
+        assert await world.acknowledged() == 3
+        assert (await world.log.claim(META, PART, "looks")).position == 1
+
+    async def test_who_loses_one_gives_up_the_other_after_the_batch_in_hand(self, world: World) -> None:
+        worker = world.worker()
+        worker.bus.held = True
+        await world.post(3)
+        await worker.partitions.claim(PART)
+        await until(lambda: worker.bus.offered == 1)
+        await world.log.claim(META, PART, "takes")
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert worker.partitions.held() == [PART]
+        worker.bus.held = False
+        await until(lambda: worker.partitions.held() == [])
+        assert worker.told() == [1, 2, 3]
+        assert await world.acknowledged() == 3
+
+    @pytest.mark.parametrize("turns", range(16))
+    async def test_a_release_at_any_moment_ends_both_after_the_batch_in_hand(self, world: World, turns: int) -> None:
+        first, second = world.worker("worker-1"), world.worker("worker-2")
+        await world.post(5)
+        await first.partitions.claim(PART)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await first.partitions.release(PART)
+        assert first.partitions.held() == []
+        await second.partitions.claim(PART)
+        await until(lambda: sorted(first.told() + second.told()) == [1, 2, 3, 4, 5])
+
+    async def test_who_gets_one_alone_keeps_neither(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        claim, given = world.log.claim, list[EmbeddedPartitionReader]()
+
+        async def lose(stream: str, part: int, owner: str) -> EmbeddedPartitionReader:
+            if given:
+                raise PartitionLost("another was first")
+            given.append(await claim(stream, part, owner))
+            return given[0]
+
+        worker = world.worker()
+        with monkeypatch.context() as losing:
+            losing.setattr(world.log, "claim", lose)
+            await worker.partitions.claim(PART)
+        assert worker.partitions.held() == []
+        with pytest.raises(Unavailable, match="closed"):
+            await given[0].fetch()
+
+    async def test_an_error_in_one_ends_both_and_is_told(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def break_down(reader: EmbeddedPartitionReader, seq: int) -> None:
+            raise LookupError(f"broken at {reader.partition}, {seq}")
+
+        worker = world.worker()
+        monkeypatch.setattr(EmbeddedPartitionReader, "ack", break_down)
+        await worker.partitions.claim(PART)
+        await world.post(1)
+        await until(lambda: len(world.failures) == 1)
+        assert worker.partitions.held() == []
+        world.failures.clear()

@@ -40,6 +40,7 @@ class SlowEngine:
     def __init__(self) -> None:
         self.engine = Engine()
         self.full = False
+        self.lists_are_slow = False
         self.gate = threading.Event()
         self.gate.set()
         self.moving = threading.Event()
@@ -49,7 +50,7 @@ class SlowEngine:
         return getattr(self.engine, name)
 
     def user_online(self, user: str, instance: str, channels: list[str] | None = None) -> int:
-        self._pass(channels is None)
+        self._pass(channels is None or self.lists_are_slow)
         if self.full:
             raise TableFull("no more users on instances")
         return self.engine.user_online(user, instance, channels)
@@ -162,6 +163,40 @@ async def test_who_comes_later_is_not_waited_for(applier: PresenceApplier, monke
     await settled
     loads["late"].set()
     await applier.settled()
+
+
+async def _change_memberships_during_the_move(
+    applier: PresenceApplier, slow: SlowEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread has the old list in hand when ann leaves a channel."""
+    await until(slow.moving.is_set)
+    monkeypatch.setitem(globals(), "CHANNELS", CHANNELS[1:])
+    applier.membership_changed("ann")
+    slow.gate.set()
+    await applier.settled()
+    assert slow.engine.channels("ann") == set(CHANNELS)
+
+
+async def test_a_membership_that_changes_during_the_arrival_is_not_missed(
+    applier: PresenceApplier, slow: SlowEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow.lists_are_slow = True
+    slow.gate.clear()
+    applier.change(come("i1"))
+    await _change_memberships_during_the_move(applier, slow, monkeypatch)
+    assert slow.engine.instances("c1") == {"i1"}
+
+
+async def test_a_membership_that_changes_during_a_reload_is_not_missed(
+    applier: PresenceApplier, slow: SlowEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applier.change(come("i1"))
+    await applier.settled()
+    slow.lists_are_slow = True
+    slow.moving.clear()
+    slow.gate.clear()
+    applier.reload("ann")
+    await _change_memberships_during_the_move(applier, slow, monkeypatch)
 
 
 async def test_a_reload_that_is_asked_for_during_the_arrival_is_made(

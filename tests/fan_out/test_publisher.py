@@ -1,4 +1,4 @@
-"""The publisher: everything routed goes to the bus once, in order, and whoever waits for that is told."""
+"""The publisher: everything routed is published once, in order, and `settle` returns after that."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -17,54 +17,54 @@ from services.fan_out import liveness
 from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.worker import MARK_EVERY_S
 from services.runtime.tasks import Tasks
+from tests.support.harness import Harness, running_harness
 from tests.support.observing import until
-from tests.support.platform import Platform, platform
 
 SHORT_S = 0.3
 """Without a sign of life for so long an instance is dead, where a test does not want to wait for a whole lease."""
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[Platform]:
-    async with platform(tmp_path) as built:
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with running_harness(tmp_path) as built:
         yield built
 
 
-async def test_lost_arrivals_and_departures_are_repaired_by_digests(house: Platform) -> None:
-    await house.create("general", "alice", "bob")
-    worker = await house.add_worker("worker-1")
-    instance = await house.add_instance("notif-1")
-    house.presence.deaf = True
-    alice = await house.connect(instance, "alice")
+async def test_lost_arrivals_and_departures_are_repaired_by_digests(harness: Harness) -> None:
+    await harness.create("general", "alice", "bob")
+    worker = await harness.add_worker("worker-1")
+    instance = await harness.add_instance("notif-1")
+    harness.presence.outcomes["announce"] = None
+    alice = await harness.connect(instance, "alice")
     await until(lambda: worker.users_on("notif-1") == ["alice"], "the arrival is repaired")
-    await house.say("general", "hello")
+    await harness.say("general", "hello")
     await until(lambda: alice.texts() == ["hello"])
     alice.hang_up()
     await until(lambda: worker.users_on("notif-1") == [], "the departure is repaired")
 
 
-async def test_a_worker_that_starts_late_knows_everybody_before_it_reads(house: Platform) -> None:
-    await house.create("general", "alice", "bob")
-    instance = await house.add_instance("notif-1")
-    alice = await house.connect(instance, "alice")
-    await house.say("general", "while nobody routes")
-    await house.add_worker("worker-1")
+async def test_a_worker_that_starts_late_knows_everybody_before_it_reads(harness: Harness) -> None:
+    await harness.create("general", "alice", "bob")
+    instance = await harness.add_instance("notif-1")
+    alice = await harness.connect(instance, "alice")
+    await harness.say("general", "while nobody routes")
+    await harness.add_worker("worker-1")
     await until(lambda: alice.texts() == ["while nobody routes"])
 
 
-async def test_two_workers_share_the_partitions_and_hand_over(house: Platform) -> None:
+async def test_two_workers_share_the_partitions_and_hand_over(harness: Harness) -> None:
     for number in range(8):
-        await house.create(f"channel-{number}", "alice")
-    first, second = [await house.add_worker(name) for name in ("worker-1", "worker-2")]
+        await harness.create(f"channel-{number}", "alice")
+    first, second = [await harness.add_worker(name) for name in ("worker-1", "worker-2")]
     await until(lambda: len(first.partitions.held()) == len(second.partitions.held()) == 2, "an even share")
-    instance = await house.add_instance("notif-1")
-    alice = await house.connect(instance, "alice")
+    instance = await harness.add_instance("notif-1")
+    alice = await harness.connect(instance, "alice")
     for number in range(40):
-        await house.say(f"channel-{number % 8}", str(number))
+        await harness.say(f"channel-{number % 8}", str(number))
     await first.stop()
     await until(lambda: len(second.partitions.held()) == 4, "the rest is taken over")
     for number in range(40, 80):
-        await house.say(f"channel-{number % 8}", str(number))
+        await harness.say(f"channel-{number % 8}", str(number))
     await until(lambda: len(alice.texts()) >= 80)
     assert sorted(map(int, alice.texts())) == list(range(80))
 
@@ -97,49 +97,49 @@ class LateTail:
         await self._tail.close()
 
 
-async def test_who_takes_a_partition_over_knows_the_members_that_were_told(house: Platform) -> None:
-    first = await house.add_worker("worker-1")
-    late = LateMembers(house.log)
-    second = await house.add_worker("worker-2", log=cast("Log", late))
+async def test_who_takes_a_partition_over_knows_the_members_that_were_told(harness: Harness) -> None:
+    first = await harness.add_worker("worker-1")
+    late = LateMembers(harness.log)
+    second = await harness.add_worker("worker-2", log=cast("Log", late))
     await until(lambda: len(first.partitions.held()) == len(second.partitions.held()) == 2, "an even share")
     channels = [f"channel-{number}" for number in range(20)]
-    channel = next(name for name in channels if first.partitions.holds(partition_of(name, house.log.partitions)))
-    await house.create(channel, "owner")
-    instance = await house.add_instance("notif-1")
-    alice = await house.connect(instance, "alice")
-    await house.join(channel, "alice")
+    channel = next(name for name in channels if first.partitions.holds(partition_of(name, harness.log.partitions)))
+    await harness.create(channel, "owner")
+    instance = await harness.add_instance("notif-1")
+    alice = await harness.connect(instance, "alice")
+    await harness.join(channel, "alice")
     await until(lambda: bool(alice.of_type("member.joined")))
     await first.stop()
     await until(lambda: len(second.partitions.held()) == 4, "the rest is taken over")
     await asyncio.sleep(1.5 * MARK_EVERY_S)  # what comes before the first mark shows as a gap
-    await house.say(channel, "welcome")
+    await harness.say(channel, "welcome")
     await asyncio.sleep(0.2)
     late.opened.set()
     await until(lambda: alice.texts() == ["welcome"])
 
 
-async def test_a_partition_released_at_once_after_its_claim_is_free(house: Platform) -> None:
-    worker = await house.add_worker("worker-1")
-    await house.settle_partitions()
+async def test_a_partition_released_at_once_after_its_claim_is_free(harness: Harness) -> None:
+    worker = await harness.add_worker("worker-1")
+    await harness.settle_partitions()
     await worker.partitions.release(0)
     await worker.partitions.claim(0)
     await worker.partitions.release(0)
     assert worker.partitions.held() == [1, 2, 3]
-    await house.settle_partitions()
+    await harness.settle_partitions()
 
 
-async def test_memberships_that_change_while_a_user_connects_are_not_missed(house: Platform) -> None:
-    await house.add_worker("worker-1")
-    instance = await house.add_instance("notif-1")
+async def test_memberships_that_change_while_a_user_connects_are_not_missed(harness: Harness) -> None:
+    await harness.add_worker("worker-1")
+    instance = await harness.add_instance("notif-1")
     for number in range(20):
-        await house.create(f"channel-{number}", "owner")
-        await house.join(f"channel-{number}", f"user-{number}")
-        client = await house.connect(instance, f"user-{number}")
-        await house.say(f"channel-{number}", "hello")
+        await harness.create(f"channel-{number}", "owner")
+        await harness.join(f"channel-{number}", f"user-{number}")
+        client = await harness.connect(instance, f"user-{number}")
+        await harness.say(f"channel-{number}", "hello")
         await until(lambda who=client: who.texts() == ["hello"])  # type: ignore[misc]
 
 
-async def test_all_users_of_an_instance_are_confirmed_in_messages_that_the_bus_takes(house: Platform) -> None:
+async def test_all_users_of_an_instance_are_confirmed_in_messages_that_the_bus_takes(harness: Harness) -> None:
     users = [f"{'u' * 60}-{number}" for number in range(20_000)]
     confirmed: list[str] = []
 
@@ -150,33 +150,33 @@ async def test_all_users_of_an_instance_are_confirmed_in_messages_that_the_bus_t
     engine = Engine()
     for user in users:
         engine.user_online(user, "elsewhere", ["general"])
-    async with Tasks(house.failures.append) as tasks:
-        applier = PresenceApplier("worker-1", engine, house.memberships, house.bus, tasks)
-        await house.bus.subscribe("instance.control.notif-1", hear)
+    async with Tasks(harness.failures.append) as tasks:
+        applier = PresenceApplier("worker-1", engine, harness.memberships, harness.bus, tasks)
+        await harness.bus.subscribe("instance.control.notif-1", hear)
         for user in users:
             applier.change(PresenceChange(user, online=True, instance_id="notif-1"))
-        await until(lambda: len(confirmed) == len(users) or bool(house.failures), "all confirmed")
-    assert not house.failures
+        await until(lambda: len(confirmed) == len(users) or bool(harness.failures), "all confirmed")
+    assert not harness.failures
     assert confirmed == users
 
 
 async def test_an_instance_without_lease_and_digests_is_evicted(
-    house: Platform, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(liveness, "SILENT_AFTER_S", SHORT_S)
-    await house.create("general", "alice")
-    worker = await house.add_worker("worker-1")
-    instance = await house.add_instance("notif-1")
-    await house.connect(instance, "alice")
-    await house.cut_off("notif-1")
+    await harness.create("general", "alice")
+    worker = await harness.add_worker("worker-1")
+    instance = await harness.add_instance("notif-1")
+    await harness.connect(instance, "alice")
+    await harness.cut_off("notif-1")
     await until(lambda: worker.users_on("notif-1") == [], "evicted")
 
 
-async def test_an_instance_that_stops_is_evicted_at_once(house: Platform) -> None:
-    await house.create("general", "alice")
-    worker = await house.add_worker("worker-1")
-    instance = await house.add_instance("notif-1")
-    await house.connect(instance, "alice")
+async def test_an_instance_that_stops_is_evicted_at_once(harness: Harness) -> None:
+    await harness.create("general", "alice")
+    worker = await harness.add_worker("worker-1")
+    instance = await harness.add_instance("notif-1")
+    await harness.connect(instance, "alice")
     await until(lambda: worker.users_on("notif-1") == ["alice"], "placed")
     with capture_logs() as logs:
         await instance.drain()
@@ -184,11 +184,11 @@ async def test_an_instance_that_stops_is_evicted_at_once(house: Platform) -> Non
     assert worker.users_on("notif-1") == []
 
 
-async def test_a_poisonous_event_is_buried_and_the_rest_goes_on(house: Platform) -> None:
-    await house.create("general", "alice")
-    await house.add_worker("worker-1")
-    instance = await house.add_instance("notif-1")
-    alice = await house.connect(instance, "alice")
+async def test_a_poisonous_event_is_buried_and_the_rest_goes_on(harness: Harness) -> None:
+    await harness.create("general", "alice")
+    await harness.add_worker("worker-1")
+    instance = await harness.add_instance("notif-1")
+    alice = await harness.connect(instance, "alice")
     member = b'"type":"member.joined","event_id":"e","channel_id":"general","user_id":"bob","at":"now","version":1'
     poison = (
         b"not json",
@@ -198,45 +198,45 @@ async def test_a_poisonous_event_is_buried_and_the_rest_goes_on(house: Platform)
         b'{%b,"extra":"%b"}' % (member, b"x" * MAX_BATCH),
     )
     for number, payload in enumerate(poison):
-        await house.log.append("messages.send.general", payload, msg_id=f"poison-{number}")
-        await house.log.append("channels.member.joined.general", payload, msg_id=f"poison-meta-{number}")
-    await house.say("general", "after")
+        await harness.log.append("messages.send.general", payload, msg_id=f"poison-{number}")
+        await harness.log.append("channels.member.joined.general", payload, msg_id=f"poison-meta-{number}")
+    await harness.say("general", "after")
     await until(lambda: alice.texts() == ["after"])
-    dead = [event.payload async for event in house.log.read("DEAD", after=0, upto=100)]
+    dead = [event.payload async for event in harness.log.read("DEAD", after=0, upto=100)]
     assert sorted(dead).count(b"not json") == 2
     assert len(dead) == 2 * len(poison)
 
 
 async def test_an_instance_that_comes_back_misses_nothing_of_the_time_between(
-    house: Platform, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its users are placed one by one again, and the first of them must not hide what the others were to get."""
-    await house.create("alices", "alice")
-    await house.create("bobs", "bob")
-    worker = await house.add_worker("worker-1")
-    await house.settle_partitions()
-    instance = await house.add_instance("notif-1")
-    alice, bob = [await house.connect(instance, user) for user in ("alice", "bob")]
+    await harness.create("alices", "alice")
+    await harness.create("bobs", "bob")
+    worker = await harness.add_worker("worker-1")
+    await harness.settle_partitions()
+    instance = await harness.add_instance("notif-1")
+    alice, bob = [await harness.connect(instance, user) for user in ("alice", "bob")]
     for user in ("alice", "bob"):
         worker.presence_applier.forget(user)
-    load, bobs_turn = house.memberships.channels_of, asyncio.Event()
+    load, bobs_turn = harness.memberships.channels_of, asyncio.Event()
 
     async def slow_for_bob(user_id: str) -> list[str]:
         if user_id == "bob":
             await bobs_turn.wait()
         return await load(user_id)
 
-    monkeypatch.setattr(house.memberships, "channels_of", slow_for_bob)
+    monkeypatch.setattr(harness.memberships, "channels_of", slow_for_bob)
     monkeypatch.setattr(liveness, "SILENT_AFTER_S", SHORT_S)
-    await house.cut_off("notif-1")
+    await harness.cut_off("notif-1")
     await until(lambda: worker.users_on("notif-1") == [], "evicted")
     monkeypatch.undo()
-    monkeypatch.setattr(house.memberships, "channels_of", slow_for_bob)
-    house.restore()
+    monkeypatch.setattr(harness.memberships, "channels_of", slow_for_bob)
+    harness.restore()
     await until(lambda: worker.users_on("notif-1") == ["alice"], "one is back")
     await asyncio.sleep(1.2)  # a mark goes out, as long as nothing holds it back
-    await house.say("alices", "to alice")
-    await house.say("bobs", "to bob")
+    await harness.say("alices", "to alice")
+    await harness.say("bobs", "to bob")
     await asyncio.sleep(1.2)
     bobs_turn.set()
     await until(lambda: (alice.texts(), bob.texts()) == (["to alice"], ["to bob"]), "what was posted between")

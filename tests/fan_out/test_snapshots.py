@@ -12,18 +12,18 @@ from fanout import Engine, Unavailable
 from fanout.events import timestamp
 from fanout.ports.log import Log, Stored
 from fanout.ports.memberships import Memberships
-from fanout.subjects import META
+from fanout.streams import META
 from services.adapters.embedded.log import EmbeddedLog
 from services.fan_out import liveness
 from services.fan_out.snapshots import OLDEST_S, Snapshots
 from services.fan_out.worker import FanOutWorker
+from tests.support.harness import Harness, running_harness
 from tests.support.observing import until
-from tests.support.platform import Platform, platform
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[Platform]:
-    async with platform(tmp_path) as built:
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with running_harness(tmp_path) as built:
         yield built
 
 
@@ -54,33 +54,33 @@ def _tear(path: Path) -> bytes:
     return torn
 
 
-async def _restart(house: Platform, path: Path) -> tuple[FanOutWorker, CountedMemberships]:
+async def _restart(harness: Harness, path: Path) -> tuple[FanOutWorker, CountedMemberships]:
     """Start a worker that may read the snapshot, beside those that were stopped."""
-    memberships = CountedMemberships(house.memberships)
-    worker = await house.add_worker(
-        f"worker-{len(house.workers) + 1}",
+    memberships = CountedMemberships(harness.memberships)
+    worker = await harness.add_worker(
+        f"worker-{len(harness.workers) + 1}",
         memberships=cast("Memberships", memberships),
-        snapshots=Snapshots(path, house.log),
+        snapshots=Snapshots(path, harness.log),
     )
     return worker, memberships
 
 
-async def test_a_restarted_worker_has_the_lists_of_now_and_asks_for_none(house: Platform, path: Path) -> None:
-    await house.create("general", "alice", "bob")
-    await house.create("late", "owner")
-    first, asked_first = await _restart(house, path)
-    instance = await house.add_instance("notif-1")
-    alice, bob = [await house.connect(instance, user) for user in ("alice", "bob")]
+async def test_a_restarted_worker_has_the_lists_of_now_and_asks_for_none(harness: Harness, path: Path) -> None:
+    await harness.create("general", "alice", "bob")
+    await harness.create("late", "owner")
+    first, asked_first = await _restart(harness, path)
+    instance = await harness.add_instance("notif-1")
+    alice, bob = [await harness.connect(instance, user) for user in ("alice", "bob")]
     await first.stop()
-    await house.join("late", "alice")
-    await house.leave("general", "bob")
-    await house.join("late", "bob")
-    await house.leave("late", "bob")
-    second, asked_second = await _restart(house, path)
+    await harness.join("late", "alice")
+    await harness.leave("general", "bob")
+    await harness.join("late", "bob")
+    await harness.leave("late", "bob")
+    second, asked_second = await _restart(harness, path)
     assert second.users_on("notif-1") == ["alice", "bob"]
     await until(lambda: bool(alice.of_type("member.joined") and bob.of_type("member.left")), "their instance knows too")
-    await house.say("late", "to alice alone")
-    await house.say("general", "and this")
+    await harness.say("late", "to alice alone")
+    await harness.say("general", "and this")
     await until(lambda: sorted(alice.texts()) == ["and this", "to alice alone"], "alice reads both")
     assert (bob.texts(), sorted(asked_first.asked), asked_second.asked) == ([], ["alice", "bob"], [])
     await second.stop()
@@ -89,82 +89,84 @@ async def test_a_restarted_worker_has_the_lists_of_now_and_asks_for_none(house: 
     assert table.channels("bob") == set()
 
 
-async def test_a_change_that_is_told_late_undoes_nothing_that_the_snapshot_has(house: Platform, path: Path) -> None:
-    await house.create("general", "alice")
-    first, _ = await _restart(house, path)
-    instance = await house.add_instance("notif-1")
-    await house.connect(instance, "bob")
-    joined = await house.memberships.add("general", ["bob"], timestamp())
-    await house.leave("general", "bob")
+async def test_a_change_that_is_told_late_undoes_nothing_that_the_snapshot_has(harness: Harness, path: Path) -> None:
+    await harness.create("general", "alice")
+    first, _ = await _restart(harness, path)
+    instance = await harness.add_instance("notif-1")
+    await harness.connect(instance, "bob")
+    joined = await harness.memberships.add("general", ["bob"], timestamp())
+    await harness.leave("general", "bob")
     await until(lambda: first._members.position == 1)
     await first.stop()
-    await house._outbox._tell(joined)
-    second, _ = await _restart(house, path)
+    await harness._outbox._tell(joined)
+    second, _ = await _restart(harness, path)
     await until(lambda: second._members.position == 2)
     assert second._engine.channels("bob") == frozenset()
 
 
-async def test_instances_that_died_meanwhile_go(house: Platform, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_instances_that_died_meanwhile_go(harness: Harness, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(liveness, "SILENT_AFTER_S", 0.3)
-    await house.create("general", "alice")
-    first, _ = await _restart(house, path)
-    instance = await house.add_instance("notif-1")
-    await house.connect(instance, "alice")
+    await harness.create("general", "alice")
+    first, _ = await _restart(harness, path)
+    instance = await harness.add_instance("notif-1")
+    await harness.connect(instance, "alice")
     await first.stop()
-    await house.cut_off("notif-1")
-    second, _ = await _restart(house, path)
+    await harness.cut_off("notif-1")
+    second, _ = await _restart(harness, path)
     await until(lambda: second.users_on("notif-1") == [], "evicted")
 
 
-async def test_users_that_moved_meanwhile_are_where_they_are(house: Platform, path: Path) -> None:
-    await house.create("general", "alice", "bob")
-    first, _ = await _restart(house, path)
-    instances = [await house.add_instance(name) for name in ("notif-1", "notif-2")]
-    alice = await house.connect(instances[0], "alice")
-    await house.connect(instances[0], "bob")
+async def test_users_that_moved_meanwhile_are_where_they_are(harness: Harness, path: Path) -> None:
+    await harness.create("general", "alice", "bob")
+    first, _ = await _restart(harness, path)
+    instances = [await harness.add_instance(name) for name in ("notif-1", "notif-2")]
+    alice = await harness.connect(instances[0], "alice")
+    await harness.connect(instances[0], "bob")
     await first.stop()
     alice.hang_up()
     await until(lambda: instances[0].registry.users() == ["bob"], "alice left")
-    second, memberships = await _restart(house, path)
-    moved = await house.connect(instances[1], "alice")
+    second, memberships = await _restart(harness, path)
+    moved = await harness.connect(instances[1], "alice")
     assert (second.users_on("notif-1"), second.users_on("notif-2")) == (["bob"], ["alice"])
-    await house.say("general", "hello")
+    await harness.say("general", "hello")
     await until(lambda: moved.texts() == ["hello"])
     assert memberships.asked == []
 
 
-async def test_a_torn_snapshot_is_put_aside_and_the_stores_are_asked(house: Platform, path: Path) -> None:
-    await house.create("general", "alice")
-    first, _ = await _restart(house, path)
-    instance = await house.add_instance("notif-1")
-    alice = await house.connect(instance, "alice")
+async def test_a_torn_snapshot_is_put_aside_and_the_stores_are_asked(harness: Harness, path: Path) -> None:
+    await harness.create("general", "alice")
+    first, _ = await _restart(harness, path)
+    instance = await harness.add_instance("notif-1")
+    alice = await harness.connect(instance, "alice")
     await first.stop()
     torn = _tear(path)
     with capture_logs() as logs:
-        second, memberships = await _restart(house, path)
+        second, memberships = await _restart(harness, path)
     assert [entry["reason"] for entry in logs if entry["event"] == "snapshot is refused"] == [
         "the snapshot is refused: cut"
     ]
     assert path.with_name(f"{path.name}.refused").read_bytes() == torn
-    await house.say("general", "hello")
+    await harness.say("general", "hello")
     await until(lambda: alice.texts() == ["hello"])
     assert memberships.asked == ["alice"]
     await second.stop()
     assert Engine.restore(path).users("notif-1") == ["alice"]
 
 
-async def test_a_snapshot_is_written_now_and_then(house: Platform, path: Path) -> None:
-    await house.create("general", "alice")
-    await house.add_worker("worker-1", snapshots=Snapshots(path, house.log, every_s=0.01))
-    instance = await house.add_instance("notif-1")
-    await house.connect(instance, "alice")
+async def test_a_snapshot_is_written_now_and_then(harness: Harness, path: Path) -> None:
+    await harness.create("general", "alice")
+    await harness.add_worker("worker-1", snapshots=Snapshots(path, harness.log, every_s=0.01))
+    instance = await harness.add_instance("notif-1")
+    await harness.connect(instance, "alice")
     await until(lambda: path.exists() and Engine.restore(path).users("notif-1") == ["alice"], "it is in a snapshot")
 
 
-async def test_a_worker_goes_on_where_no_snapshot_can_be_written(house: Platform, path: Path) -> None:
+async def test_a_worker_goes_on_where_no_snapshot_can_be_written(harness: Harness, path: Path) -> None:
     failed = _failed_snapshots()
     with capture_logs() as logs:
-        worker = await house.add_worker("worker-1", snapshots=Snapshots(path / "no-folder", house.log, every_s=0.01))
+        worker = await harness.add_worker(
+            "worker-1", snapshots=Snapshots(path / "no-folder", harness.log, every_s=0.01)
+        )
         await until(lambda: any(entry["event"] == "snapshot cannot be written" for entry in logs), "it was tried")
     await worker.check_ready()
     assert _failed_snapshots() > failed
@@ -174,9 +176,9 @@ def _failed_snapshots() -> float:
     return REGISTRY.get_sample_value("fanout_snapshots_failed_total") or 0.0
 
 
-async def test_a_worker_is_drained_without_a_snapshot_while_the_log_is_away(house: Platform, path: Path) -> None:
-    log = Forgetful(house.log)
-    worker = await house.add_worker("worker-1", snapshots=Snapshots(path, cast("Log", log)))
+async def test_a_worker_is_drained_without_a_snapshot_while_the_log_is_away(harness: Harness, path: Path) -> None:
+    log = Forgetful(harness.log)
+    worker = await harness.add_worker("worker-1", snapshots=Snapshots(path, cast("Log", log)))
     log.away = True
     await worker.stop()
     assert list(path.parent.glob("*table*")) == []
@@ -208,11 +210,11 @@ async def _reason(snapshots: Snapshots) -> str | None:
     return reasons[0] if reasons else None
 
 
-async def test_a_snapshot_is_used_while_the_log_holds_what_happened_since(house: Platform, path: Path) -> None:
-    await house.create("general", "owner")
+async def test_a_snapshot_is_used_while_the_log_holds_what_happened_since(harness: Harness, path: Path) -> None:
+    await harness.create("general", "owner")
     for user in ("alice", "bob", "carol"):
-        await house.join("general", user)
-    log = Forgetful(house.log)
+        await harness.join("general", user)
+    log = Forgetful(harness.log)
     snapshots = Snapshots(path, cast("Log", log))
     await snapshots.write(Engine(), 2)
     assert await _reason(snapshots) is None
@@ -224,11 +226,11 @@ async def test_a_snapshot_is_used_while_the_log_holds_what_happened_since(house:
     assert await _reason(snapshots) is None, "nothing happened since"
 
 
-async def test_a_snapshot_of_another_log_is_not_used(house: Platform, path: Path) -> None:
-    await house.create("general", "owner")
+async def test_a_snapshot_of_another_log_is_not_used(harness: Harness, path: Path) -> None:
+    await harness.create("general", "owner")
     for user in ("alice", "bob"):
-        await house.join("general", user)
-    await Snapshots(path, house.log).write(Engine(), 2)
+        await harness.join("general", user)
+    await Snapshots(path, harness.log).write(Engine(), 2)
     other = await EmbeddedLog.open(None)
     try:
         assert await _reason(Snapshots(path, other)) == "it is of another log"
@@ -241,13 +243,13 @@ async def test_a_snapshot_of_another_log_is_not_used(house: Platform, path: Path
 
 
 @pytest.mark.parametrize(("later", "used"), [(OLDEST_S, True), (OLDEST_S + 1, False), (-1.0, False)])
-async def test_a_snapshot_has_an_age(house: Platform, path: Path, later: float, *, used: bool) -> None:
-    await Snapshots(path, house.log, clock=lambda: 5_000.0).write(Engine(), 0)
-    reason = await _reason(Snapshots(path, house.log, clock=lambda: 5_000.0 + later))
+async def test_a_snapshot_has_an_age(harness: Harness, path: Path, later: float, *, used: bool) -> None:
+    await Snapshots(path, harness.log, clock=lambda: 5_000.0).write(Engine(), 0)
+    reason = await _reason(Snapshots(path, harness.log, clock=lambda: 5_000.0 + later))
     assert reason == (None if used else "it is too old, or from the future")
 
 
-async def test_a_snapshot_of_somebody_else_is_refused(house: Platform, path: Path) -> None:
+async def test_a_snapshot_of_somebody_else_is_refused(harness: Harness, path: Path) -> None:
     Engine().snapshot(path, b"somebody else's note")
-    assert await Snapshots(path, house.log).restore() is None
+    assert await Snapshots(path, harness.log).restore() is None
     assert [file.name for file in path.parent.glob("table*")] == ["table.snapshot.refused"]

@@ -1,3 +1,5 @@
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -87,9 +89,9 @@ def test_an_event_that_no_batch_can_hold_is_refused_and_the_lane_goes_on() -> No
     engine.max_batch = 65_536
     engine.open_lane(1, 1, 0)
     long = stored_message("c", text="x" * 65_000)
-    refused = engine.route_messages(1, 0, [(1, "c", stored_message("c", text="a")), (2, "c", long)])
+    refused = engine.route_stored("message.new", 1, 0, [(1, "c", stored_message("c", text="a")), (2, "c", long)])
     assert [(seq, "too long for the bus" in reason) for seq, reason in refused] == [(2, True)]
-    assert engine.route_messages(1, 0, [(3, "c", stored_message("c", text="b"))]) == []
+    assert engine.route_stored("message.new", 1, 0, [(3, "c", stored_message("c", text="b"))]) == []
     assert _chain(engine, "ann") == [(1, 1, 0, 1), (1, 1, 1, 3)]
 
 
@@ -119,7 +121,7 @@ def test_a_bulk_call_is_routed_whole_and_in_order_however_long_it_is() -> None:
     sound = [(seq, "cd"[seq % 2], stored_message("cd"[seq % 2])) for seq in range(1, 301)]
     refused = {2, 32, 33, 64, 150, 300}
     events = [(seq, channel, b"{}" if seq in refused else payload) for seq, channel, payload in sound]
-    assert [seq for seq, _ in engine.route_messages(5, 1, events)] == sorted(refused)
+    assert [seq for seq, _ in engine.route_stored("message.new", 5, 1, events)] == sorted(refused)
     engine.mark()
     batches = {name: decode_batch(payload) for name, payload in engine.drain(force=True)}
     *records, mark = batches["ben"]
@@ -131,16 +133,16 @@ def test_a_bulk_call_is_routed_whole_and_in_order_however_long_it_is() -> None:
     ]
 
 
-def test_what_is_copied_is_a_body_for_each_event_and_a_copy_for_each_target() -> None:
+def test_what_is_copied_is_a_payload_for_each_event_and_a_copy_for_each_target() -> None:
     engine = _engine(ann=["c"], ben=["c"], cat=["c"])
     engine.route("c", EVENT)
-    body = len(EVENT) + len("c") + 2
-    assert engine.stats()["copied_bytes"] == body
-    drained = sum(len(payload) for _, payload in engine.drain(force=True))
-    assert drained == 3 * (body + 2)
-    assert engine.stats()["copied_bytes"] == body + drained
+    payload = len(EVENT) + len("c") + 3
+    assert engine.stats()["copied_bytes"] == payload
+    drained = sum(len(batch) for _, batch in engine.drain(force=True))
+    assert drained == 3 * (payload + 2)
+    assert engine.stats()["copied_bytes"] == payload + drained
     engine.route_many([("c", EVENT), ("nobody-reads-it", EVENT)])
-    assert engine.stats()["copied_bytes"] == body + drained + 2 * body + len("obody-reads-it")
+    assert engine.stats()["copied_bytes"] == payload + drained + 2 * payload + len("obody-reads-it")
 
 
 def test_an_event_that_the_bus_cannot_carry_is_refused() -> None:
@@ -157,8 +159,11 @@ def test_each_event_of_a_lane_names_the_one_before_it_for_its_receiver() -> None
     engine = _engine(ann=["c", "d"], ben=["d"])
     engine.open_lane(5, 2, 100)
     assert (
-        engine.route_messages(
-            5, 1, [(103, "c", stored_message("c")), (107, "d", stored_message("d")), (109, "c", stored_message("c"))]
+        engine.route_stored(
+            "message.new",
+            5,
+            1,
+            [(103, "c", stored_message("c")), (107, "d", stored_message("d")), (109, "c", stored_message("c"))],
         )
         == []
     )
@@ -175,19 +180,19 @@ def test_an_instance_that_comes_later_starts_where_the_lane_stands() -> None:
     engine.open_lane(5, 2, 100)
     engine.advance(5, 150)
     engine.user_online("ben", "ben", ["c"])
-    engine.route_stored(5, 160, "c", EVENT)
+    engine.route_stored("member", 5, 0, [(160, "c", EVENT)])
     assert _chain(engine, "ben") == [(5, 2, 150, 160)]
 
 
-def test_a_dropped_instance_starts_anew() -> None:
+def test_a_dropped_instance_starts_again() -> None:
     engine = _engine(ann=["c"])
     engine.open_lane(5, 2, 100)
-    engine.route_stored(5, 101, "c", EVENT)
+    engine.route_stored("member", 5, 0, [(101, "c", EVENT)])
     engine.drop_instance("ann")
     assert engine.drain(force=True) == []
     engine.user_online("ann", "ann")
     engine.advance(5, 120)
-    engine.route_stored(5, 121, "c", EVENT)
+    engine.route_stored("member", 5, 0, [(121, "c", EVENT)])
     assert _chain(engine, "ann") == [(5, 2, 120, 121)]
 
 
@@ -196,7 +201,7 @@ def test_lanes_interleave_each_with_its_own_chain() -> None:
     engine.open_lane(1, 7, 10)
     engine.open_lane(2, 8, 20)
     for lane, seq in [(1, 11), (2, 21), (1, 12), (2, 25)]:
-        engine.route_stored(lane, seq, "c", EVENT)
+        engine.route_stored("member", lane, 0, [(seq, "c", EVENT)])
     engine.route("c", EVENT)
     assert _chain(engine, "ann") == [(1, 7, 10, 11), (2, 8, 20, 21), (1, 7, 11, 12), (2, 8, 21, 25), (0, 0, 0, 0)]
 
@@ -204,10 +209,10 @@ def test_lanes_interleave_each_with_its_own_chain() -> None:
 def test_a_mark_tells_every_instance_how_far_each_lane_has_come() -> None:
     engine = _engine(ann=["c"], ben=[])
     engine.open_lane(1, 7, 10)
-    engine.route_stored(1, 11, "c", EVENT)
+    engine.route_stored("member", 1, 0, [(11, "c", EVENT)])
     engine.advance(1, 30)
     assert engine.mark() == 2
-    engine.route_stored(1, 31, "c", EVENT)
+    engine.route_stored("member", 1, 0, [(31, "c", EVENT)])
     records = dict(engine.drain(force=True))
     chain, mark = decode_batch(records["ann"]), decode_batch(records["ben"])
     assert [(record.prev, record.seq, record.event) for record in chain] == [
@@ -223,25 +228,70 @@ def test_a_mark_tells_every_instance_how_far_each_lane_has_come() -> None:
 def test_a_stored_event_may_reach_one_user_more() -> None:
     engine = _engine(ann=["c"], ben=[])
     engine.open_lane(1, 0, 0)
-    assert engine.route_stored(1, 1, "c", EVENT, also="ben") == 2
+    assert engine.route_stored("member", 1, 0, [(1, "c", EVENT, "ben")]) == []
     [record] = _records(engine, "ben")
     assert (record.channel, record.user, record.seq) == ("c", "ben", 1)
-    assert engine.route_stored(1, 2, "c", EVENT, also="ann") == 1
+    events = [
+        (2, "c", EVENT, "ann"),
+        (3, "c", EVENT, None),
+        (4, "c", EVENT, "ben"),
+        (5, "nobody-reads-it", EVENT, "ben"),
+    ]
+    assert engine.route_stored("member", 1, 0, events) == []
+    batches = dict(engine.drain(force=True))
+    assert {name: [record.seq for record in decode_batch(batch)] for name, batch in batches.items()} == {
+        "ann": [2, 3, 4],
+        "ben": [4, 5],
+    }
+
+
+def test_a_stored_event_says_what_it_is() -> None:
+    engine = _engine(ann=["c"])
+    engine.open_lane(1, 0, 0)
+    engine.route_stored("message.new", 1, 0, [(1, "c", stored_message())])
+    engine.route_stored("member", 1, 0, [(2, "c", EVENT)])
+    engine.mark()
+    engine.route("c", EVENT)
+    assert [record.kind for record in _records(engine, "ann")] == ["message.new", "member", "mark", "ephemeral"]
+
+
+def test_a_record_of_a_newer_version_is_stepped_over() -> None:
+    engine = _engine(ann=["c"])
+    engine.open_lane(1, 0, 10)
+    engine.route_stored("member", 1, 0, [(11, "c", EVENT)])
+    [(_, payload)] = engine.drain(force=True)
+    stored, ephemeral = b"\xff\x02\x05newer", b"\x7f\x05newer"
+    records = decode_batch(payload + stored + ephemeral + b"\x01\x01\x03")
+    assert [(record.kind, record.lane, record.prev, record.seq, record.event) for record in records] == [
+        ("member", 1, 10, 11, EVENT),
+        (None, 1, 11, 13, b""),
+        (None, 0, 0, 0, b""),
+        ("mark", 1, 13, 16, b""),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["", "member.joined", "thread.reply"])
+def test_a_kind_that_the_engine_does_not_know_is_a_value_error(kind: Any) -> None:
+    engine = _engine(ann=["c"])
+    engine.open_lane(1, 0, 0)
+    with pytest.raises(ValueError, match="no kind"):
+        engine.route_stored(kind, 1, 0, [(1, "c", EVENT)])
+    assert engine.route_stored("member", 1, 0, [(1, "c", EVENT)]) == []
 
 
 def test_a_closed_lane_and_a_seq_that_does_not_rise_are_refused() -> None:
     engine = _engine(ann=["c"])
     with pytest.raises(LookupError, match="lane 3"):
-        engine.route_messages(3, 0, [])
+        engine.route_stored("message.new", 3, 0, [])
     with pytest.raises(ValueError, match="ephemeral"):
         engine.open_lane(0, 0, 0)
     engine.open_lane(3, 0, 5)
     for seqs in ([5], [6, 6], [7, 6]):
         with pytest.raises(ValueError, match=r"rise|follows"):
-            engine.route_messages(3, 0, [(seq, "c", stored_message()) for seq in seqs])
+            engine.route_stored("message.new", 3, 0, [(seq, "c", stored_message()) for seq in seqs])
     assert engine.drain(force=True) == []
     engine.close_lane(3)
-    for call in (lambda: engine.advance(3, 9), lambda: engine.route_stored(3, 9, "c", EVENT)):
+    for call in (lambda: engine.advance(3, 9), lambda: engine.route_stored("member", 3, 0, [(9, "c", EVENT)])):
         with pytest.raises(LookupError):
             call()
 
@@ -256,13 +306,13 @@ def test_what_can_never_be_delivered_is_returned_and_passed() -> None:
         (4, "c", stored_message()),
         (5, "c", b""),
     ]
-    refused = dict(engine.route_messages(1, 0, events))
+    refused = dict(engine.route_stored("message.new", 1, 0, events))
     assert list(refused) == [1, 2, 3, 5]
     assert "missing field" in refused[1]
     assert "same channel" in refused[2]
     assert _chain(engine, "ann") == [(1, 0, 3, 4)]
     with pytest.raises(ValueError, match="rise"):
-        engine.route_stored(1, 5, "c", EVENT)
+        engine.route_stored("member", 1, 0, [(5, "c", EVENT)])
 
 
 def test_a_message_is_wrapped_as_it_stands() -> None:
@@ -272,7 +322,7 @@ def test_a_message_is_wrapped_as_it_stands() -> None:
     assert wrapped == b'{"type":"message.new","seq":7,"part":3,"channel_id":"c","message":' + inner + b"}"
     engine = _engine(ann=["c"])
     engine.open_lane(1, 0, 0)
-    engine.route_messages(1, 3, [(7, "c", payload)])
+    engine.route_stored("message.new", 1, 3, [(7, "c", payload)])
     [record] = _records(engine, "ann")
     assert record.event == wrapped
 
@@ -288,7 +338,7 @@ def test_a_text_frame_is_final_and_unmasked(length: int, head: int) -> None:
 @given(st.binary(max_size=200), st.booleans())
 def test_foreign_bytes_are_a_value_error_or_records(payload: bytes, versioned: bool) -> None:  # noqa: FBT001
     try:
-        records = decode_batch(b"\x01" + payload if versioned else payload)
+        records = decode_batch(b"\x02" + payload if versioned else payload)
     except ValueError:
         return
     assert all(isinstance(record, BatchEvent) for record in records)
@@ -302,18 +352,18 @@ def test_a_batch_that_is_cut_is_a_value_error() -> None:
         with pytest.raises(ValueError, match="cut"):
             decode_batch(payload[:cut])
     with pytest.raises(ValueError, match="version"):
-        decode_batch(b"\x02" + payload[1:])
+        decode_batch(b"\x01" + payload[1:])
     with pytest.raises(TypeError):
         fanout.decode_batch("text")  # type: ignore[arg-type]  # that is the point
 
 
-def test_an_instance_on_hold_learns_at_its_release_that_it_may_have_missed_everything() -> None:
+def test_a_suspended_instance_learns_when_it_is_resumed_that_it_may_have_missed_everything() -> None:
     engine = _engine(ann=["c"], ben=["c"])
     engine.open_lane(5, 1, 10)
-    engine.route_stored(5, 11, "c", EVENT)
+    engine.route_stored("member", 5, 0, [(11, "c", EVENT)])
     engine.drain(force=True)
     engine.suspend("ann")
-    assert engine.route_stored(5, 12, "c", EVENT) == 2
+    assert engine.route_stored("member", 5, 0, [(12, "c", EVENT)]) == []
     assert engine.route("c", EVENT) == 2
     engine.mark()
     assert [(record.lane, record.seq) for record in _records(engine, "ann")] == [(0, 0)]
@@ -324,13 +374,13 @@ def test_an_instance_on_hold_learns_at_its_release_that_it_may_have_missed_every
     assert (mark.prev, mark.seq) == (12, 12)
 
 
-def test_a_hold_of_an_instance_that_nobody_is_on_yet_holds_it_later() -> None:
+def test_an_instance_that_nobody_is_on_yet_may_be_suspended() -> None:
     engine = Engine(flush_interval=60)
     engine.suspend("ann")
     engine.user_online("ann", "ann", ["c"])
     engine.open_lane(5, 1, 10)
-    engine.route_stored(5, 11, "c", EVENT)
+    engine.route_stored("member", 5, 0, [(11, "c", EVENT)])
     assert _records(engine, "ann") == []
     engine.resume("ann")
-    engine.route_stored(5, 12, "c", EVENT)
+    engine.route_stored("member", 5, 0, [(12, "c", EVENT)])
     assert [(record.prev, record.seq) for record in _records(engine, "ann")] == [(11, 12)]

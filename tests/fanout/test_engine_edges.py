@@ -43,7 +43,6 @@ def _calls(value: Any) -> list[Callable[[Engine], object]]:
         lambda engine: engine.route(value, EVENT),
         lambda engine: engine.route_many([("c", EVENT), (value, EVENT)]),
         lambda engine: engine.route_user(value, EVENT),
-        lambda engine: engine.route_stored(1, 1, value, EVENT),
         lambda _: fanout.message_frame(1, 0, value, EVENT),
         lambda _: fanout.presence_digest(["u", value]),
     ]
@@ -71,8 +70,12 @@ def test_bad_ids_are_the_error_of_the_library(engine: Engine) -> None:
         engine.route("c", EVENT, exclude="a.b")
     with pytest.raises(InvalidId, match="actor must be"):
         engine.route("c", EVENT, actor="a.b")
-    with pytest.raises(InvalidId, match="also must be"):
-        engine.route_stored(1, 1, "c", EVENT, also="a.b")
+
+
+def test_a_stored_event_with_a_bad_id_is_refused_alone(engine: Engine) -> None:
+    engine.open_lane(1, 0, 0)
+    events = [(1, "a.b", EVENT, None), (2, "c", EVENT, "a.b"), (3, "c", EVENT, "u")]
+    assert [seq for seq, _ in engine.route_stored("member", 1, 0, events)] == [1, 2]
 
 
 def test_one_string_is_no_list_of_channels(engine: Engine) -> None:
@@ -101,12 +104,12 @@ def test_an_event_is_one_json_object(engine: Engine, event: bytes) -> None:
         lambda: engine.route("c", event),
         lambda: engine.route_many([("c", EVENT), ("c", event)]),
         lambda: engine.route_user("u", event),
-        lambda: engine.route_stored(1, 1, "c", event),
     ]
     for call in calls:
         with pytest.raises(InvalidEvent):
             call()
-    assert engine.drain(force=True) == []
+    [(seq, _)] = engine.route_stored("member", 1, 0, [(1, "c", event)])
+    assert (seq, engine.drain(force=True)) == (1, [])
 
 
 @pytest.mark.parametrize("event", ["{}", bytearray(b"{}"), None, {}])
@@ -145,7 +148,7 @@ def test_numbers_out_of_range_are_value_errors(engine: Engine, number: int) -> N
         lambda: engine.open_lane(number, 0, 0),
         lambda: engine.open_lane(1, number, 0),
         lambda: engine.advance(1, number),
-        lambda: engine.route_messages(1, 0, [(number, "c", b"{}")]),
+        lambda: engine.route_stored("member", 1, 0, [(number, "c", b"{}")]),
         lambda: fanout.partition_of("c", number),
     ):
         with pytest.raises(ValueError, match="negative or too large"):

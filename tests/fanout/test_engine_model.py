@@ -155,7 +155,7 @@ class EngineMachine(RuleBasedStateMachine):
         event, seq = self._event(), self.lanes[number].position + step
         targets = self._instances(channel) | (self.places.get(also, set()) if also else set())
         self._send_in_lane(number, seq, targets, (channel, also, event))
-        assert self.engine.route_stored(number, seq, channel, event, also) == len(targets)
+        assert self.engine.route_stored("member", number, 0, [(seq, channel, event, also)]) == []
 
     @precondition(lambda self: self.lanes)
     @rule(data=st.data(), chosen=st.lists(st.tuples(steps, channels, st.booleans()), max_size=5))
@@ -170,7 +170,7 @@ class EngineMachine(RuleBasedStateMachine):
             targets = self._instances(channel) if sound else set()
             self._send_in_lane(number, seq, targets, (channel, None, wrapped % (seq, channel.encode(), message)))
             refused += [] if sound else [seq]
-        assert [seq for seq, _ in self.engine.route_messages(number, 9, events)] == refused
+        assert [seq for seq, _ in self.engine.route_stored("message.new", number, 9, events)] == refused
 
     @precondition(lambda self: self.lanes)
     @rule(data=st.data(), step=st.integers(0, 5))

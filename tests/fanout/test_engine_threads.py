@@ -149,7 +149,7 @@ def test_a_lane_and_ephemeral_events_keep_their_order_side_by_side() -> None:
 
     def stored() -> None:
         for seq in seqs:
-            engine.route_stored(1, seq, "general", EVENT)
+            engine.route_stored("member", 1, 0, [(seq, "general", EVENT)])
 
     def ephemeral() -> None:
         for _ in seqs:
@@ -178,7 +178,7 @@ def test_a_lane_that_is_opened_again_gets_no_part_of_what_is_being_routed() -> N
     for _ in range(10):
         engine.open_lane(1, 0, 0)
         with _counting(reopen):
-            engine.route_messages(1, 0, events)
+            engine.route_stored("message.new", 1, 0, events)
         records = [record for _, payload in engine.drain(force=True) for record in decode_batch(payload)]
         assert [(record.prev, record.seq) for record in records] == [(seq - 1, seq) for seq, *_ in events]
         assert len({record.epoch for record in records}) == 1

@@ -189,7 +189,8 @@ def test_a_member_event_is_what_the_engine_takes() -> None:
     engine.user_online("ann", "i", [])
     engine.open_lane(1, 0, 0)
     assert engine.join(event.user_id, event.channel_id)
-    assert engine.route_stored(1, 1, event.channel_id, _member(later=[])) == 1
+    assert engine.route_stored("member", 1, 0, [(1, event.channel_id, _member(later=[]))]) == []
+    assert engine.stats()["routed"] == 1
 
 
 @pytest.mark.parametrize("event", [b"", b"[]", b'{"a":"\xff"}', b'{"a":"%s"}' % (b"x" * (1024 * 1024))])

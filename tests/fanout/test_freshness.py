@@ -70,8 +70,11 @@ def test_the_remedy_builds_after_any_change_of_the_sources(checkout: Path, chang
     root, source = checkout.parents[1], _sources(checkout) / "engine/src/lib.rs"
     shutil.copy(PACKAGE.parents[1] / "Makefile", root)
     built = [root / name for name in ("requirements/dev.lock", ".venv/.ready", ".venv/.core")]
-    for path in (*built, root / "pyproject.toml", root / "setup.py"):
-        path.parent.mkdir(exist_ok=True)
+    projects = [
+        folder / name for folder in (root, root / "packaging/services") for name in ("pyproject.toml", "setup.py")
+    ]
+    for path in (*built, *projects, checkout / "_core.pyi"):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     for path in sorted(root.rglob("*")):
         os.utime(path, (1, 1))

@@ -8,11 +8,11 @@ from services.gateway.callers import Callers
 from services.gateway.limiter import RateLimiter
 from services.runtime.problems import Problem
 from tests.runtime.test_exchange import exchange
-from tests.support.fakes import FakeAuthenticator
+from tests.support.authenticator import StubAuthenticator
 
 
 def callers(burst: int) -> Callers:
-    return Callers(FakeAuthenticator(), RateLimiter(0.5, burst, clock=lambda: 0.0))
+    return Callers(StubAuthenticator(), RateLimiter(0.5, burst, clock=lambda: 0.0))
 
 
 async def test_the_caller_is_the_user_of_the_token() -> None:

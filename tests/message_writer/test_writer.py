@@ -1,23 +1,22 @@
 """Every accepted message is in the store, once, whatever the log and the store do meanwhile."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 from msgspec import Raw
 
-from fanout import Unavailable
+from fanout import InvalidEvent, Unavailable
 from fanout.events import Message, MessageEvent, StoredMessage, encode, timestamp
 from fanout.ids import new_event_id, new_message_id
+from fanout.ports.log import Stored
 from fanout.ports.messages import LogPlace, Page, Position
-from fanout.subjects import DEAD, message
+from fanout.subjects import message
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.embedded.faults import Faults
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.sqlite.messages import SqliteMessages
-from services.message_writer import writer as writer_module
-from services.message_writer.writer import running_writer
+from services.message_writer.writer import MessageWriter, running_writer
 from tests.support.observing import until
 
 COUNT = 300
@@ -108,10 +107,7 @@ async def test_every_message_is_stored_once(messages: CountedMessages, faults: F
     await log.close()
 
 
-async def test_a_store_that_is_away_delays_and_loses_nothing(
-    messages: CountedMessages, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer_module, "RETRY_AFTER_S", 0.05)
+async def test_a_store_that_is_away_delays_and_loses_nothing(messages: CountedMessages) -> None:
     log = await open_log()
     messages.away = True
     async with running_writer(log, messages, lambda error: pytest.fail(str(error))):
@@ -179,16 +175,10 @@ async def test_what_was_not_acknowledged_comes_to_the_next_writer(messages: Coun
     await log.close()
 
 
-async def test_an_event_that_cannot_be_read_is_buried_with_the_rest_stored(messages: CountedMessages) -> None:
-    log = await open_log()
-    deep = b'{"event_id":"e","type":"message.new","channel_id":"general","message":' + b"[" * 5000 + b"]" * 5000 + b"}"
-    poison = [b"not json", b"[]", deep]
-    async with running_writer(log, messages, lambda error: pytest.fail(str(error))):
-        for number, payload in enumerate(poison):
-            await log.append(message("general"), payload, msg_id=f"poison-{number}")
-        posted = await post(log, 1)
-        await until(lambda: messages.written == [posted])
-        await asyncio.sleep(0)
-    dead = [event.payload async for event in log.read(DEAD, after=0, upto=100)]
-    assert dead == poison
-    await log.close()
+DEEP = b'{"event_id":"e","type":"message.new","channel_id":"general","message":' + b"[" * 5000 + b"]" * 5000 + b"}"
+
+
+@pytest.mark.parametrize("payload", [b"not json", b"[]", DEEP], ids=["text", "list", "deep"])
+def test_an_event_that_is_no_message_is_invalid(messages: CountedMessages, payload: bytes) -> None:
+    with pytest.raises(InvalidEvent):
+        MessageWriter(messages).decode(Stored(1, message("general"), payload))

@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.platform import Platform, platform
+from tests.support.harness import Harness, running_harness
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[Platform]:
-    """A platform with one worker, which reads every partition."""
-    async with platform(tmp_path) as built:
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
+    """A harness with one worker, which reads every partition."""
+    async with running_harness(tmp_path) as built:
         await built.add_worker("worker-1")
         await built.settle_partitions()
         yield built

@@ -8,11 +8,12 @@ import pytest
 
 from fanout import Unavailable
 from fanout.keys import PresenceChange
+from tests.support.faulty import FaultyPresence
+from tests.support.harness import Client, Harness, running_harness
 from tests.support.observing import until
-from tests.support.platform import Client, LossyPresence, Platform, platform
 
 
-class FirstHintFails(LossyPresence):
+class FirstHintFails(FaultyPresence):
     """Takes its time to fail the first hint, and gives all others."""
 
     def __init__(self) -> None:
@@ -28,38 +29,38 @@ class FirstHintFails(LossyPresence):
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[Platform]:
-    async with platform(tmp_path) as built:
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with running_harness(tmp_path) as built:
         yield built
 
 
-async def test_a_device_that_fails_does_not_stand_in_for_the_next(house: Platform) -> None:
-    house.presence = FirstHintFails()
-    await house.create("general", "alice")
-    worker = await house.add_worker("worker-1")
-    instance = await house.add_instance("notif-1")
+async def test_a_device_that_fails_does_not_stand_in_for_the_next(harness: Harness) -> None:
+    harness.presence = FirstHintFails()
+    await harness.create("general", "alice")
+    worker = await harness.add_worker("worker-1")
+    instance = await harness.add_instance("notif-1")
     phone, desktop = Client("alice"), Client("alice")
-    house.open(instance, phone)
-    house.open(instance, desktop)
+    harness.open(instance, phone)
+    harness.open(instance, desktop)
     await until(lambda: bool(desktop.frames))
     assert phone.close_code == 1013
     assert worker.users_on("notif-1") == ["alice"], "admitted, and no worker knows"
 
 
 async def test_clients_that_come_at_once_do_not_exceed_the_capacity(
-    house: Platform, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer_at_once = house.log.last_seq
+    answer_at_once = harness.log.last_seq
 
     async def slow(stream: str) -> int:
         await asyncio.sleep(0.05)
         return await answer_at_once(stream)
 
-    monkeypatch.setattr(house.log, "last_seq", slow)
-    instance = await house.add_instance("notif-1", capacity=5)
+    monkeypatch.setattr(harness.log, "last_seq", slow)
+    instance = await harness.add_instance("notif-1", capacity=5)
     clients = [Client(f"user-{number}", silent=True) for number in range(5)]
     for client in clients:
-        house.open(instance, client)
+        harness.open(instance, client)
     await asyncio.sleep(0.05)
     for client in clients:
         client.send("auth", token=client.user_id, device_id=client.device_id)
@@ -67,27 +68,17 @@ async def test_clients_that_come_at_once_do_not_exceed_the_capacity(
     late = []
     for number in range(20):  # while the first are between their authentication and their session
         late.append(Client(f"late-{number}"))
-        house.open(instance, late[-1])
+        harness.open(instance, late[-1])
         await asyncio.sleep(0)
     await until(lambda: all(client.frames or client.close_code for client in (*clients, *late)))
     assert len(instance.registry) == 5
     assert [client.close_code for client in late] == [1013] * 20
 
 
-async def test_of_two_instances_by_one_name_the_later_stays(house: Platform) -> None:
-    await house.add_instance("notif-1")
+async def test_of_two_instances_by_one_name_the_later_stays(harness: Harness) -> None:
+    await harness.add_instance("notif-1")
     await asyncio.sleep(0.01)  # the times of their starts are told apart by milliseconds
-    await house.add_instance("notif-1")
-    await until(lambda: bool(house.failures), "the earlier one ends")
-    assert "FANOUT_INSTANCE_ID" in str(house.failures.pop())
-    assert not house.failures
-
-
-async def test_the_token_may_come_in_the_header_whose_scheme_is_in_capitals_or_not(house: Platform) -> None:
-    instance = await house.add_instance("notif-1")
-    client = Client("alice", silent=True)
-    client.authorization = "bearer alice"
-    client.send("auth", device_id=client.device_id)
-    house.open(instance, client)
-    await until(lambda: bool(client.frames))
-    assert client.frames[0]["user_id"] == "alice"
+    await harness.add_instance("notif-1")
+    await until(lambda: bool(harness.failures), "the earlier one ends")
+    assert "FANOUT_INSTANCE_ID" in str(harness.failures.pop())
+    assert not harness.failures

@@ -10,15 +10,15 @@ from prometheus_client import REGISTRY
 
 from services.notification import capacity as capacity_module
 from services.notification.capacity import SILENCE_S, Capacity
-from services.notification.close_codes import LATEST_RETRY_MS, SOONEST_RETRY_MS, Refused
+from services.notification.refusals import LATEST_RETRY_MS, SOONEST_RETRY_MS, Refused
 from services.notification.registry import Registry
+from tests.support.harness import Client, Harness, running_harness
 from tests.support.observing import until
-from tests.support.platform import Client, Platform, platform
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[Platform]:
-    async with platform(tmp_path) as built:
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with running_harness(tmp_path) as built:
         yield built
 
 
@@ -65,37 +65,37 @@ def test_the_bounds_do_not_fill_each_other() -> None:
 
 
 async def test_sockets_that_never_authenticate_leave_those_who_do_their_room(
-    house: Platform, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(capacity_module, "SILENCE_S", 1_000)
-    instance = await house.add_instance("notif-1", capacity=3, max_unauthenticated=4)
+    instance = await harness.add_instance("notif-1", capacity=3, max_unauthenticated=4)
     before = refusals("unauthenticated")
     mute = [Client(f"mute-{number}", silent=True) for number in range(7)]
     for client in mute[:3]:
-        house.open(instance, client)
-    assert (await house.connect(instance, "alice")).of_type("auth.ok")
+        harness.open(instance, client)
+    assert (await harness.connect(instance, "alice")).of_type("auth.ok")
     for client in mute[3:]:
-        house.open(instance, client)
+        harness.open(instance, client)
     await until(lambda: [client.close_code for client in mute] == [None] * 4 + [1013] * 3)
     for client in mute[4:]:
         check_told_when(client)
     assert refusals("unauthenticated") - before == 3
     mute[0].hang_up()
     await until(lambda: REGISTRY.get_sample_value("fanout_connections_unauthenticated") == 3)
-    assert (await house.connect(instance, "bob")).of_type("auth.ok")
+    assert (await harness.connect(instance, "bob")).of_type("auth.ok")
 
 
 async def test_who_has_been_silent_for_longest_makes_room_for_who_comes(
-    house: Platform, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(capacity_module, "SILENCE_S", 0)
-    instance = await house.add_instance("notif-1", max_unauthenticated=3)
+    instance = await harness.add_instance("notif-1", max_unauthenticated=3)
     mute = [Client(f"mute-{number}", silent=True) for number in range(3)]
     for client in mute:
-        house.open(instance, client)
+        harness.open(instance, client)
     await until(lambda: REGISTRY.get_sample_value("fanout_connections_unauthenticated") == 3)
     before = refusals("unauthenticated")
-    assert (await house.connect(instance, "alice")).of_type("auth.ok")
+    assert (await harness.connect(instance, "alice")).of_type("auth.ok")
     await until(lambda: [client.close_code for client in mute] == [1013, None, None])
     check_told_when(mute[0])
     assert refusals("unauthenticated") - before == 1
@@ -121,12 +121,12 @@ def test_who_has_not_been_silent_for_long_and_who_has_spoken_stay() -> None:
         assert gone == [1, 2]
 
 
-async def test_one_user_fills_no_instance(house: Platform) -> None:
-    instance = await house.add_instance("notif-1", capacity=100, max_user_sockets=3)
+async def test_one_user_fills_no_instance(harness: Harness) -> None:
+    instance = await harness.add_instance("notif-1", capacity=100, max_user_sockets=3)
     before = refusals("user")
     clients = [Client("alice") for _ in range(10)]
     for client in clients:
-        house.open(instance, client)
+        harness.open(instance, client)
     await until(lambda: all(client.frames or client.close_code for client in clients))
     over = [client for client in clients if client.close_code]
     assert [client.close_code for client in over] == [1013] * 7
@@ -134,34 +134,34 @@ async def test_one_user_fills_no_instance(house: Platform) -> None:
         check_told_when(client)
         assert "this user has 3 connections" in client.close_reason
     assert refusals("user") - before == 7
-    assert (await house.connect(instance, "bob")).of_type("auth.ok")
+    assert (await harness.connect(instance, "bob")).of_type("auth.ok")
 
 
-async def test_a_device_that_connects_again_is_none_more(house: Platform) -> None:
-    instance = await house.add_instance("notif-1", max_user_sockets=1)
-    first = await house.connect(instance, "alice")
+async def test_a_device_that_connects_again_is_none_more(harness: Harness) -> None:
+    instance = await harness.add_instance("notif-1", max_user_sockets=1)
+    first = await harness.connect(instance, "alice")
     again = Client("alice", silent=True)
     again.send("auth", token="alice", device_id=first.device_id)
-    house.open(instance, again)
+    harness.open(instance, again)
     await until(lambda: bool(again.frames) or again.close_code is not None)
     assert (again.close_code, first.close_code) == (None, 4409)
 
 
-async def test_a_full_instance_and_a_store_that_is_away_say_when_to_come_again(house: Platform) -> None:
-    instance = await house.add_instance("notif-1", capacity=1)
-    house.presence.away = True
-    refused = await house.connect(instance, "alice")
-    house.presence.away = False
-    await house.connect(instance, "bob")
-    full = await house.connect(instance, "carol")
+async def test_a_full_instance_and_a_store_that_is_away_say_when_to_come_again(harness: Harness) -> None:
+    instance = await harness.add_instance("notif-1", capacity=1)
+    harness.presence.down = True
+    refused = await harness.connect(instance, "alice")
+    harness.presence.down = False
+    await harness.connect(instance, "bob")
+    full = await harness.connect(instance, "carol")
     for client, why in ((refused, "a store is away"), (full, "full")):
         assert (client.close_code, why in client.close_reason) == (1013, True)
         check_told_when(client)
 
 
-async def test_large_messages_are_allowed_with_the_session(house: Platform) -> None:
-    instance = await house.add_instance("notif-1")
+async def test_large_messages_are_allowed_with_the_session(harness: Harness) -> None:
+    instance = await harness.add_instance("notif-1")
     stranger = Client("bob", silent=True)
-    house.open(instance, stranger)
-    alice = await house.connect(instance, "alice")
+    harness.open(instance, stranger)
+    alice = await harness.connect(instance, "alice")
     assert (alice.large_messages, stranger.large_messages) == (True, False)

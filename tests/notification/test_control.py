@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from fanout import Unavailable, presence_digest, workers
+from fanout import presence_digest, workers
+from fanout.error_codes import CloseCode
 from fanout.ports.authenticator import Identity
 from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
 from fanout.workers import (
@@ -20,32 +21,21 @@ from fanout.workers import (
     decode_digest,
     decode_presence_set_page,
 )
-from services.adapters.embedded.bus import EmbeddedBus
-from services.notification.close_codes import REPLACED
 from services.notification.control import Control
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Session
 from services.runtime.tasks import Tasks
-from tests.support.fakes import FakePresence
+from tests.support.faulty import FaultyBus, FaultyPresence
+from tests.support.harness import Client
 from tests.support.observing import until
-from tests.support.platform import Client
-
-
-class Bus(EmbeddedBus):
-    away = False
-
-    async def publish(self, subject: str, payload: bytes) -> None:
-        if self.away:
-            raise Unavailable("it is away")
-        await super().publish(subject, payload)
 
 
 class Rig:
     def __init__(self, tasks: Tasks) -> None:
-        self.bus = Bus()
+        self.bus = FaultyBus()
         self.registry = Registry()
-        self.routing_barrier = RoutingBarrier("notif-1", FakePresence(), self.bus)
+        self.routing_barrier = RoutingBarrier("notif-1", FaultyPresence(), self.bus)
         self.control = Control("notif-1", self.bus, self.registry, self.routing_barrier, tasks)
         self.digests: list[PresenceDigest] = []
         self.pages: list[PresenceSetPage] = []
@@ -108,7 +98,7 @@ async def test_after_the_last_word_there_is_no_digest(rig: Rig) -> None:
 
 
 async def test_without_the_bus_the_last_word_is_left_out(rig: Rig) -> None:
-    rig.bus.away = True
+    rig.bus.down = True
     with capture_logs() as logs:
         await rig.control.say_stopped()
     assert [entry["event"] for entry in logs] == ["workers are not told that the instance stops"]
@@ -136,7 +126,7 @@ async def test_a_presence_set_that_cannot_be_sent_is_given_up(rig: Rig) -> None:
     rig.session("alice")
     with capture_logs() as logs:
         await rig.tell(PresenceSetRequest("w", "7"))
-        rig.bus.away = True
+        rig.bus.down = True
         await until(lambda: any(entry["event"].startswith("presence set not sent") for entry in logs), "it was tried")
     assert rig.pages == []
 
@@ -148,15 +138,15 @@ async def test_only_older_connections_of_the_device_are_replaced(rig: Rig) -> No
     await rig.tell(Replaced("alice", older.device_id, "2026-02-01T10:31:00.000Z"))
     await until(lambda: older.ending is not None, "replaced")
     assert older.ending is not None
-    assert older.ending.code == REPLACED
+    assert older.ending.code == CloseCode.REPLACED
     assert (newer.ending, other_device.ending) == (None, None)
 
 
-async def test_a_workers_word_is_handed_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    placed: list[RoutingConfirmed] = []
-    monkeypatch.setattr(rig.routing_barrier, "placed", placed.append)
+async def test_the_confirmation_of_a_worker_is_handed_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    confirmed: list[RoutingConfirmed] = []
+    monkeypatch.setattr(rig.routing_barrier, "confirm", confirmed.append)
     await rig.tell(RoutingConfirmed("w", ["alice"]))
-    await until(lambda: placed == [RoutingConfirmed("w", ["alice"])], "handed on")
+    await until(lambda: confirmed == [RoutingConfirmed("w", ["alice"])], "handed on")
 
 
 async def test_what_is_malformed_is_skipped(rig: Rig) -> None:

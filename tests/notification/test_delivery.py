@@ -7,59 +7,59 @@ import pytest
 
 from fanout.ports.log import Stored
 from services.notification import write_queue
+from tests.support.harness import Client, Harness
 from tests.support.observing import until
-from tests.support.platform import Client, Platform
 
 
-async def test_what_is_posted_after_auth_ok_arrives_in_order(house: Platform) -> None:
-    await house.create("general", "alice", "bob")
-    instance = await house.add_instance("notif-1")
-    alice = await house.connect(instance, "alice")
+async def test_what_is_posted_after_auth_ok_arrives_in_order(harness: Harness) -> None:
+    await harness.create("general", "alice", "bob")
+    instance = await harness.add_instance("notif-1")
+    alice = await harness.connect(instance, "alice")
     for number in range(50):
-        await house.say("general", str(number))
+        await harness.say("general", str(number))
     await until(lambda: alice.texts() == [str(number) for number in range(50)])
     assert [frame["part"] for frame in alice.of_type("message.new")] == [alice.frames[1]["part"]] * 50
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.6])
-async def test_lost_batches_show_and_are_read_from_the_log(house: Platform, share: float) -> None:
+async def test_lost_batches_show_and_are_read_from_the_log(harness: Harness, share: float) -> None:
     channels = [f"channel-{number}" for number in range(8)]
     for channel in channels:
-        await house.create(channel, "alice", "bob")
-    first, second = [await house.add_instance(name) for name in ("notif-1", "notif-2")]
-    alice, bob = await house.connect(first, "alice"), await house.connect(second, "bob")
-    house.bus.prefix, house.bus.share = "instance.events.", share
+        await harness.create(channel, "alice", "bob")
+    first, second = [await harness.add_instance(name) for name in ("notif-1", "notif-2")]
+    alice, bob = await harness.connect(first, "alice"), await harness.connect(second, "bob")
+    harness.bus.prefix, harness.bus.share = "instance.events.", share
     for number in range(200):
-        await house.say(channels[number % 8], str(number))
+        await harness.say(channels[number % 8], str(number))
     for client in (alice, bob):
         await until(lambda who=client: len(who.texts()) >= 200, "everything delivered")  # type: ignore[misc]
         assert sorted(map(int, client.texts())) == list(range(200))
         for channel in channels:
             mine = [frame["seq"] for frame in client.of_type("message.new") if frame["channel_id"] == channel]
             assert mine == sorted(set(mine))
-    assert house.bus.lost > 0
+    assert harness.bus.lost > 0
 
 
-async def test_a_lost_last_batch_is_noticed_by_the_mark(house: Platform) -> None:
-    await house.create("general", "alice")
-    instance = await house.add_instance("notif-1")
-    alice = await house.connect(instance, "alice")
-    house.bus.prefix, house.bus.share = "instance.events.", 1.0
-    await house.say("general", "lost on the way")
-    await until(lambda: house.bus.lost >= 1)
-    house.bus.share = 0.0
+async def test_a_lost_last_batch_is_noticed_by_the_mark(harness: Harness) -> None:
+    await harness.create("general", "alice")
+    instance = await harness.add_instance("notif-1")
+    alice = await harness.connect(instance, "alice")
+    harness.bus.prefix, harness.bus.share = "instance.events.", 1.0
+    await harness.say("general", "lost on the way")
+    await until(lambda: harness.bus.lost >= 1)
+    harness.bus.share = 0.0
     await until(lambda: alice.texts() == ["lost on the way"])
 
 
 async def test_a_batch_for_many_readers_leaves_the_loop_its_turns(
-    house: Platform, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(write_queue, "MOST_WAITING", 20)
     monkeypatch.setattr(write_queue, "SOCKETS_AT_ONCE", 5)
     users = [f"user-{number}" for number in range(10)]
-    await house.create("general", *users)
-    instance = await house.add_instance("notif-1")
-    clients = [await house.connect(instance, user) for user in users]
+    await harness.create("general", *users)
+    instance = await harness.add_instance("notif-1")
+    clients = [await harness.connect(instance, user) for user in users]
     turns = 0
     when_written: list[int] = []
 
@@ -75,50 +75,50 @@ async def test_a_batch_for_many_readers_leaves_the_loop_its_turns(
 
     monkeypatch.setattr(clients[0], "write", write)
     counting = asyncio.create_task(count_turns())
-    await asyncio.gather(*(house.say("general", str(number)) for number in range(30)))
+    await asyncio.gather(*(harness.say("general", str(number)) for number in range(30)))
     for client in clients:
         await until(lambda who=client: len(who.texts()) == 30)  # type: ignore[misc]
     counting.cancel()
     assert len(set(when_written)) >= 30 * len(users) // 20 // 2
 
 
-async def test_a_long_hole_closes_nobody_who_reads(house: Platform) -> None:
-    await house.create("general", "alice")
-    instance = await house.add_instance("notif-1", budget=64 * 1024)
-    alice = await house.connect(instance, "alice")
-    house.bus.prefix, house.bus.share = "instance.events.", 1.0
+async def test_a_long_gap_closes_nobody_who_reads(harness: Harness) -> None:
+    await harness.create("general", "alice")
+    instance = await harness.add_instance("notif-1", budget=64 * 1024)
+    alice = await harness.connect(instance, "alice")
+    harness.bus.prefix, harness.bus.share = "instance.events.", 1.0
     for number in range(400):
-        await house.say("general", f"{number} {'x' * 1000}")
-    await until(lambda: house.bus.lost >= 1)
-    house.bus.share = 0.0
+        await harness.say("general", f"{number} {'x' * 1000}")
+    await until(lambda: harness.bus.lost >= 1)
+    harness.bus.share = 0.0
     await until(lambda: len(alice.texts()) == 400 or alice.close_code is not None)
     assert alice.close_code is None
     assert [int(text.split()[0]) for text in alice.texts()] == list(range(400))
 
 
-async def test_a_lost_membership_event_is_repaired_too(house: Platform) -> None:
-    await house.create("general", "bob")
-    instance = await house.add_instance("notif-1")
-    alice = await house.connect(instance, "alice")
-    house.bus.prefix, house.bus.share = "instance.events.", 1.0
-    await house.join("general", "alice")
-    await until(lambda: house.bus.lost >= 1)
-    house.bus.share = 0.0
+async def test_a_lost_membership_event_is_repaired_too(harness: Harness) -> None:
+    await harness.create("general", "bob")
+    instance = await harness.add_instance("notif-1")
+    alice = await harness.connect(instance, "alice")
+    harness.bus.prefix, harness.bus.share = "instance.events.", 1.0
+    await harness.join("general", "alice")
+    await until(lambda: harness.bus.lost >= 1)
+    harness.bus.share = 0.0
     await until(lambda: bool(alice.of_type("member.joined")))
-    await house.say("general", "welcome")
+    await harness.say("general", "welcome")
     await until(lambda: alice.texts() == ["welcome"])
-    await house.leave("general", "alice")
+    await harness.leave("general", "alice")
     await until(lambda: bool(alice.of_type("member.left")))
-    await house.say("general", "gone")
-    assert (await house.connect(instance, "bob")).frames
+    await harness.say("general", "gone")
+    assert (await harness.connect(instance, "bob")).frames
     assert alice.texts() == ["welcome"]
 
 
-async def test_heartbeats_tell_how_far_delivery_has_come(house: Platform) -> None:
-    await house.create("general", "alice")
-    instance = await house.add_instance("notif-1")
-    alice = await house.connect(instance, "alice")
-    seq = await house.say("general", "hello")
+async def test_heartbeats_tell_how_far_delivery_has_come(harness: Harness) -> None:
+    await harness.create("general", "alice")
+    instance = await harness.add_instance("notif-1")
+    alice = await harness.connect(instance, "alice")
+    seq = await harness.say("general", "hello")
 
     def newest() -> int:
         alice.send("heartbeat", state="active")
@@ -127,22 +127,22 @@ async def test_heartbeats_tell_how_far_delivery_has_come(house: Platform) -> Non
     await until(lambda: newest() >= seq, "the heartbeat reaches the message, quiet partitions included")
 
 
-async def test_a_slow_reader_is_closed_and_the_others_get_everything(house: Platform) -> None:
-    await house.create("general", "alice", "bob")
-    instance = await house.add_instance("notif-1", budget=64 * 1024)
-    alice, bob = [await house.connect(instance, user) for user in ("alice", "bob")]
+async def test_a_slow_reader_is_closed_and_the_others_get_everything(harness: Harness) -> None:
+    await harness.create("general", "alice", "bob")
+    instance = await harness.add_instance("notif-1", budget=64 * 1024)
+    alice, bob = [await harness.connect(instance, user) for user in ("alice", "bob")]
     bob.reading = False
     for number in range(40):
-        await house.say("general", f"{number} {'x' * 4000}")
+        await harness.say("general", f"{number} {'x' * 4000}")
     await until(lambda: len(alice.texts()) == 40)
     assert bob.close_code == 4413
     assert bob.stalled <= 64 * 1024
 
 
-async def test_a_slow_reader_loses_typing_before_it_loses_the_connection(house: Platform) -> None:
-    await house.create("general", "alice", "bob")
-    instance = await house.add_instance("notif-1", budget=64 * 1024)
-    alice, bob = [await house.connect(instance, user) for user in ("alice", "bob")]
+async def test_a_slow_reader_loses_typing_before_it_loses_the_connection(harness: Harness) -> None:
+    await harness.create("general", "alice", "bob")
+    instance = await harness.add_instance("notif-1", budget=64 * 1024)
+    alice, bob = [await harness.connect(instance, user) for user in ("alice", "bob")]
     bob.reading, bob.stalled = False, 40 * 1024
     alice.send("typing.start", channel_id="general")
     alice.send("ping")
@@ -151,10 +151,10 @@ async def test_a_slow_reader_loses_typing_before_it_loses_the_connection(house: 
     assert bob.close_code is None
 
 
-async def test_a_flood_of_typing_is_passed_on_in_part(house: Platform) -> None:
-    await house.create("general", "alice", "bob")
-    instance = await house.add_instance("notif-1")
-    alice, bob = [await house.connect(instance, user) for user in ("alice", "bob")]
+async def test_a_flood_of_typing_is_passed_on_in_part(harness: Harness) -> None:
+    await harness.create("general", "alice", "bob")
+    instance = await harness.add_instance("notif-1")
+    alice, bob = [await harness.connect(instance, user) for user in ("alice", "bob")]
     for _ in range(60):
         alice.send("typing.start", channel_id="general")
     alice.send("ping")
@@ -163,30 +163,30 @@ async def test_a_flood_of_typing_is_passed_on_in_part(house: Platform) -> None:
     assert bob.close_code is None
 
 
-async def test_a_full_instance_sends_clients_elsewhere(house: Platform) -> None:
-    instance = await house.add_instance("notif-1", capacity=1)
-    assert (await house.connect(instance, "alice")).close_code is None
-    assert (await house.connect(instance, "bob")).close_code == 1013
+async def test_a_full_instance_sends_clients_elsewhere(harness: Harness) -> None:
+    instance = await harness.add_instance("notif-1", capacity=1)
+    assert (await harness.connect(instance, "alice")).close_code is None
+    assert (await harness.connect(instance, "bob")).close_code == 1013
 
 
-async def test_no_session_and_no_presence_is_left_when_clients_go(house: Platform) -> None:
-    await house.create("general", "alice")
-    instance = await house.add_instance("notif-1")
-    alice = await house.connect(instance, "alice")
+async def test_no_session_and_no_presence_is_left_when_clients_go(harness: Harness) -> None:
+    await harness.create("general", "alice")
+    instance = await harness.add_instance("notif-1")
+    alice = await harness.connect(instance, "alice")
     alice.hang_up()
     await instance.registry.empty.wait()
-    await until(lambda: not house.workers[0].users_on("notif-1"), "the table lets go")
-    assert await house.presence.connections_of("alice") == []
+    await until(lambda: not harness.workers[0].users_on("notif-1"), "the table lets go")
+    assert await harness.presence.connections_of("alice") == []
 
 
-async def test_one_reading_of_the_log_mends_the_holes_of_all_that_waits(
-    house: Platform, monkeypatch: pytest.MonkeyPatch
+async def test_one_reading_of_the_log_repairs_the_gaps_of_all_waiting_batches(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await house.create("general", "alice")
-    instance = await house.add_instance("notif-1")
-    alice = await house.connect(instance, "alice")
+    await harness.create("general", "alice")
+    instance = await harness.add_instance("notif-1")
+    alice = await harness.connect(instance, "alice")
     readings: list[tuple[int, int]] = []
-    read, may_read = house.log.read, asyncio.Event()
+    read, may_read = harness.log.read, asyncio.Event()
 
     async def slowly(stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncIterator[Stored]:
         readings.append((after, upto))
@@ -194,15 +194,15 @@ async def test_one_reading_of_the_log_mends_the_holes_of_all_that_waits(
         async for event in read(stream, after=after, upto=upto, part=part):
             yield event
 
-    monkeypatch.setattr(house.log, "read", slowly)
-    house.bus.prefix = "instance.events."
+    monkeypatch.setattr(harness.log, "read", slowly)
+    harness.bus.prefix = "instance.events."
     for number in range(60):
-        house.bus.share = float(number % 2 == 0)
-        await house.say("general", str(number))
-        await until(lambda: house.workers[0]._engine.stats()["pending_events"] == 0)
+        harness.bus.share = float(number % 2 == 0)
+        await harness.say("general", str(number))
+        await until(lambda: harness.workers[0]._engine.stats()["pending_events"] == 0)
         await asyncio.sleep(0.005)
     may_read.set()
-    house.bus.share = 0.0
+    harness.bus.share = 0.0
     await until(lambda: len(alice.texts()) >= 60, "everything delivered")
     assert alice.texts() == [str(number) for number in range(60)]
     assert len(readings) <= 3

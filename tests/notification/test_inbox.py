@@ -15,7 +15,8 @@ from fanout.lanes import Lane
 from fanout.membership_versions import CLOCK_SKEW_US
 from fanout.ports.authenticator import Identity
 from fanout.ports.memberships import Memberships
-from fanout.subjects import MESSAGES, META, instance_events, member_joined, member_left, message
+from fanout.streams import MESSAGES, META
+from fanout.subjects import instance_events, member_joined, member_left, message
 from services.notification import inbox as inbox_module
 from services.notification.inbox import Inbox
 from services.notification.metrics import INBOX_OVERFLOWS
@@ -25,9 +26,9 @@ from services.runtime import tasks as tasks_module
 from services.runtime.membership_order import MembershipOrder
 from services.runtime.skipping import MESSAGES_SKIPPED
 from services.runtime.tasks import Tasks
-from tests.support.fakes import FakeBus, FakeLog
+from tests.support.faulty import FaultyBus, FaultyLog, faulty_log
+from tests.support.harness import Client
 from tests.support.observing import until
-from tests.support.platform import Client
 
 INSTANCE = "notif-1"
 CHANNEL = "general"
@@ -37,8 +38,8 @@ MESSAGES_LANE, META_LANE = Lane(MESSAGES, 0).number, Lane(META, 0).number
 class World:
     """An inbox with alice, who reads the channel; the test plays the worker, and loses batches."""
 
-    def __init__(self, tasks: Tasks) -> None:
-        self.bus, self.log = FakeBus(), FakeLog()
+    def __init__(self, tasks: Tasks, log: FaultyLog) -> None:
+        self.bus, self.log = FaultyBus(), log
         self.registry = Registry()
         order = MembershipOrder(cast("Memberships", self), known_at=0)
         self.inbox = Inbox(INSTANCE, self.bus, self.log, self.registry, order)
@@ -74,30 +75,30 @@ class World:
             body = Message(new_message_id(), CHANNEL, "bob", text, timestamp())
             payload = encode(MessageEvent(new_event_id(), "message.new", CHANNEL, Raw(encode(body))))
             seq = (await self.log.append(message(CHANNEL), payload, msg_id=new_event_id())).seq
-            assert not self._worker.route_messages(MESSAGES_LANE, 0, [(seq, CHANNEL, payload)])
-        return self.send(lost=lost)
+            assert not self._worker.route_stored("message.new", MESSAGES_LANE, 0, [(seq, CHANNEL, payload)])
+        return await self.send(lost=lost)
 
     async def change(self, user: str, *, joins: bool, lost: bool = False, payload: bytes | None = None) -> None:
         kind, subject = (MemberJoined, member_joined) if joins else (MemberLeft, member_left)
         self._version += 1
         payload = payload or encode(kind(new_event_id(), CHANNEL, user, timestamp(), self._version))
         seq = (await self.log.append(subject(CHANNEL), payload, msg_id=new_event_id())).seq
-        self._worker.route_stored(META_LANE, seq, CHANNEL, payload, also=user)
-        self.send(lost=lost)
+        assert not self._worker.route_stored("member", META_LANE, 0, [(seq, CHANNEL, payload, user)])
+        await self.send(lost=lost)
 
-    def mark(self) -> None:
+    async def mark(self) -> None:
         self._worker.mark()
-        self.send()
+        await self.send()
 
-    def send(self, *, lost: bool = False) -> list[bytes]:
+    async def send(self, *, lost: bool = False) -> list[bytes]:
         batches = [payload for _, payload in self._worker.drain(force=True)]
         if not lost:
-            self.hear(batches)
+            await self.hear(batches)
         return batches
 
-    def hear(self, batches: list[bytes]) -> None:
+    async def hear(self, batches: list[bytes]) -> None:
         for payload in batches:
-            self.bus.hear(instance_events(INSTANCE), payload)
+            await self.bus.arrive(instance_events(INSTANCE), payload)
 
 
 @pytest.fixture(autouse=True)
@@ -109,8 +110,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     failures: list[BaseException] = []
-    async with Tasks(failures.append) as tasks:
-        world = World(tasks)
+    async with faulty_log() as log, Tasks(failures.append) as tasks:
+        world = World(tasks, log)
         await world.start()
         yield world
     assert not failures
@@ -131,7 +132,7 @@ async def test_a_batch_that_comes_twice_is_delivered_once(world: World) -> None:
     await world.say("0", lost=True)
     await world.say("1")
     await until(lambda: world.alice.texts() == ["0", "1"])
-    world.hear(await world.say("2", "3", lost=True) * 2)
+    await world.hear(await world.say("2", "3", lost=True) * 2)
     await world.say("4")
     await until(lambda: world.alice.texts() == _numbers(5))
 
@@ -148,7 +149,7 @@ async def test_what_was_lost_is_read_from_the_log_before_what_follows(world: Wor
 async def test_a_lost_last_batch_shows_by_the_mark(world: World) -> None:
     await world.say("0", lost=True)
     assert world.inbox.delivered_upto() == 0
-    world.mark()
+    await world.mark()
     await until(lambda: world.alice.texts() == ["0"])
     await until(lambda: world.inbox.delivered_upto() == 1)
 
@@ -159,7 +160,7 @@ async def test_a_log_that_is_away_at_any_call_costs_no_event_and_doubles_none(wo
     await world.change("bob", joins=True, lost=True)
     late = await world.say("2", lost=True)
     world.log.fail_after = call
-    world.hear(late)
+    await world.hear(late)
     await until(lambda: world.alice.texts() == _numbers(3))
     world.log.fail_after = None
     await world.say("3")
@@ -172,7 +173,7 @@ async def test_a_log_that_stays_away_holds_events_back_and_loses_none(world: Wor
     await world.say("2", lost=True)
     late += await world.say("3", lost=True)
     world.log.down = True
-    world.hear(late)
+    await world.hear(late)
     await asyncio.sleep(0.02)
     assert world.alice.texts() == []
     world.log.down = False
@@ -192,11 +193,11 @@ async def test_one_who_is_cancelled_at_any_moment_and_goes_on_loses_and_doubles_
     await asyncio.wait([world.running])
     world.run()
     await world.say("2")
-    world.mark()
+    await world.mark()
     await until(lambda: world.alice.texts() == _numbers(3))
 
 
-async def test_who_joined_in_a_hole_gets_what_follows_and_who_left_gets_nothing_more(world: World) -> None:
+async def test_who_joined_in_a_gap_gets_what_follows_and_who_left_gets_nothing_more(world: World) -> None:
     await world.say("0")
     await world.change("alice", joins=False, lost=True)
     await world.say("not for alice", lost=True)
@@ -256,13 +257,13 @@ async def test_ephemeral_events_are_for_readers_but_the_actor_and_for_users(worl
     world._worker.route(CHANNEL, b'{"type":"typing","n":2}')
     world._worker.route_user("alice", b'{"type":"sync","n":3}')
     world._worker.route_user("nobody", b'{"type":"sync","n":4}')
-    world.send()
+    await world.send()
     await until(lambda: [frame["n"] for frame in world.alice.frames] == [2, 3])
 
 
 async def test_listening_is_tried_again_while_the_bus_is_away() -> None:
-    async with Tasks(lambda error: pytest.fail(str(error))) as tasks:
-        world = World(tasks)
+    async with faulty_log() as log, Tasks(lambda error: pytest.fail(str(error))) as tasks:
+        world = World(tasks, log)
         world.bus.down = True
         listening = asyncio.create_task(world.inbox.listen())
         await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Reconciler are cut by what the bus takes in one message, and a limit that falls on the way ends no part."""
+"""Presence sets are sent in pages that the bus takes, also while its limit falls."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,13 +9,13 @@ import pytest
 from fanout.workers import PresenceSetPage, PresenceSetRequest, decode_presence_set_page
 from services.notification.control import Control
 from services.runtime.tasks import Tasks
+from tests.support.faulty import FaultyBus
 from tests.support.observing import until
-from tests.support.platform import LossyBus
 
 USERS = [f"{number:0128}" for number in range(1_000)]
 
 
-async def ask(bus: LossyBus, failures: list[BaseException]) -> list[PresenceSetPage]:
+async def ask(bus: FaultyBus, failures: list[BaseException]) -> list[PresenceSetPage]:
     """The pages that a worker gets of an instance with `USERS`."""
     pages: list[PresenceSetPage] = []
     await bus.subscribe("fanout.worker.w1", lambda _, payload: pages.append(decode_presence_set_page(payload)))
@@ -29,8 +29,8 @@ async def ask(bus: LossyBus, failures: list[BaseException]) -> list[PresenceSetP
     return pages
 
 
-async def test_a_roster_comes_whole_in_pages_that_the_bus_takes() -> None:
-    bus, failures = LossyBus(), list[BaseException]()
+async def test_a_presence_set_comes_whole_in_pages_that_the_bus_takes() -> None:
+    bus, failures = FaultyBus(), list[BaseException]()
     bus.limit = 16_384
     pages = await ask(bus, failures)
     assert [user for page in pages for user in page.users] == USERS
@@ -39,7 +39,7 @@ async def test_a_roster_comes_whole_in_pages_that_the_bus_takes() -> None:
 
 
 async def test_a_limit_that_falls_between_two_pages_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    bus, failures = LossyBus(), list[BaseException]()
+    bus, failures = FaultyBus(), list[BaseException]()
     bus.limit = 65_536
     publish = bus.publish
 

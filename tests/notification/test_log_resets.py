@@ -1,18 +1,16 @@
 """What an instance does when the log went back."""
 
-from fanout import text_frame
 from fanout.events import timestamp
-from fanout.lanes import Lane
 from fanout.ports.log import Reset
-from fanout.subjects import DEAD, MESSAGES, META
+from fanout.streams import DEAD, MESSAGES, META
 from services.notification import log_resets
+from tests.support.harness import Harness
 from tests.support.observing import until
-from tests.support.platform import Platform
 
 
-async def test_each_client_is_told_once_to_refresh_and_keeps_its_socket(house: Platform) -> None:
-    instance = await house.add_instance("notif-1")
-    clients = [await house.connect(instance, user) for user in ("alice", "bob")]
+async def test_each_client_is_told_once_to_refresh_and_keeps_its_socket(harness: Harness) -> None:
+    instance = await harness.add_instance("notif-1")
+    clients = [await harness.connect(instance, user) for user in ("alice", "bob")]
     for stream in (MESSAGES, META, DEAD):
         instance._log_resets.hear(Reset(stream, 0))
     for client in clients:
@@ -23,22 +21,11 @@ async def test_each_client_is_told_once_to_refresh_and_keeps_its_socket(house: P
         assert client.close_code is None
 
 
-async def test_channels_are_loaded_from_the_store_where_changes_are_not_told_again(house: Platform) -> None:
-    instance = await house.add_instance("notif-1")
-    await house.create("general", "bob")
-    alice = await house.connect(instance, "alice")
-    await house.memberships.add("general", ["alice"], timestamp())  # the event of it is lost
+async def test_channels_are_loaded_from_the_store_where_changes_are_not_told_again(harness: Harness) -> None:
+    instance = await harness.add_instance("notif-1")
+    await harness.create("general", "bob")
+    alice = await harness.connect(instance, "alice")
+    await harness.memberships.add("general", ["alice"], timestamp())  # the event of it is lost
     instance._log_resets.hear(Reset(META, 0))
     await until(lambda: instance.registry.is_member("alice", "general"), "alice reads again")
     assert alice.close_code is None
-
-
-async def test_a_message_that_is_read_again_under_another_seq_is_delivered_once(house: Platform) -> None:
-    instance = await house.add_instance("notif-1")
-    await house.create("general", "alice")
-    alice = await house.connect(instance, "alice")
-    event = b'{"type":"message.new","seq":%d,"part":0,"channel_id":"general","message":{"message_id":"m","text":"x"}}'
-    for seq in (5, 1_000_000):
-        await instance._inbox._deliver_stored(Lane(MESSAGES, 0), "general", event % seq, text_frame(event % seq))
-    await until(lambda: alice.texts() == ["x"])
-    assert [frame["seq"] for frame in alice.of_type("message.new")] == [5]

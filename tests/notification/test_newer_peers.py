@@ -2,14 +2,15 @@
 
 import pytest
 
-from fanout import Engine, subjects
+from fanout import Engine, partition_of, subjects
 from fanout.lanes import Lane
-from fanout.subjects import MESSAGES, PRESENCE_DIGESTS, WORKERS
+from fanout.streams import MESSAGES
+from fanout.subjects import PRESENCE_DIGESTS, WORKERS
 from services.runtime.skipping import HANDLERS_FAILED, MESSAGES_SKIPPED
+from tests.support.harness import Client, Harness
 from tests.support.observing import until
-from tests.support.platform import Client, Platform
 
-NEWER = [b'{"type":"newer"}', b"[" * 100_000, b"\x02newer", b""]
+NEWER = [b'{"type":"newer"}', b"[" * 100_000, b"\x03newer", b""]
 LANE_OF_A_NEWER_STREAM = 3
 
 
@@ -33,45 +34,76 @@ def _failures() -> float:
     ],
 )
 async def test_messages_of_a_newer_version_are_skipped_and_counted(
-    house: Platform, subject: str, kind: str, hearers: int
+    harness: Harness, subject: str, kind: str, hearers: int
 ) -> None:
-    alice = await _alice(house)
+    alice = await _alice(harness)
     before, failures = _skipped(kind), _failures()
-    await house.bus.publish_many([(subject, payload) for payload in NEWER])
-    await house.say("general", "after")
+    await harness.bus.publish_many([(subject, payload) for payload in NEWER])
+    await harness.say("general", "after")
     await until(lambda: alice.texts() == ["after"])
     assert _skipped(kind) == before + hearers * len(NEWER)
     assert _failures() == failures
-    assert not house.failures
+    assert not harness.failures
 
 
-async def test_records_of_an_unknown_lane_are_skipped_and_what_follows_is_delivered(house: Platform) -> None:
-    alice = await _alice(house)
+async def test_records_of_an_unknown_lane_are_skipped_and_what_follows_is_delivered(harness: Harness) -> None:
+    alice = await _alice(harness)
     before = _skipped("record")
-    await house.bus.publish(subjects.instance_events("notif-1"), _batch_with_an_unknown_lane())
+    await harness.bus.publish(subjects.instance_events("notif-1"), _batch_with_an_unknown_lane())
     await until(lambda: bool(alice.of_type("typing")))
-    await house.say("general", "after")
+    await harness.say("general", "after")
     await until(lambda: alice.texts() == ["after"])
     assert _skipped("record") == before + 1
-    assert not house.failures
+    assert not harness.failures
 
 
-async def test_a_batch_that_goes_on_in_an_unknown_way_costs_no_stored_event(house: Platform) -> None:
-    alice = await _alice(house)
-    before = _skipped("rest_of_batch")
+async def test_records_of_an_unknown_kind_are_stepped_over_and_counted(harness: Harness) -> None:
+    alice = await _alice(harness)
+    await harness.say("general", "before")
+    await until(lambda: alice.texts() == ["before"])
+    before, rests = _skipped("record"), _skipped("rest_of_batch")
+    _, payload = _typing()
+    unknown = b"\x7f\x05newer"
+    await harness.bus.publish(subjects.instance_events("notif-1"), payload[:1] + unknown + payload[1:] + unknown)
+    await until(lambda: bool(alice.of_type("typing")))
+    await harness.say("general", "after")
+    await until(lambda: alice.texts() == ["before", "after"])
+    assert (_skipped("record"), _skipped("rest_of_batch")) == (before + 2, rests)
+    assert not harness.failures
+
+
+async def test_stored_events_of_an_unknown_kind_are_counted_once_and_close_no_gap(harness: Harness) -> None:
+    alice = await _alice(harness)
+    await harness.say("general", "before")
+    await until(lambda: alice.texts() == ["before"])
+    part = partition_of("general", harness.log.partitions)
+    lane, position = Lane(MESSAGES, part).number, await harness.log.last_seq(MESSAGES)
+    before = _skipped("record")
     engine = _engine()
-    engine.route("general", b'{"type":"typing","channel_id":"general","user_id":"bob","typing":true}')
-    (_, payload), *_ = engine.drain(force=True)
-    await house.bus.publish(subjects.instance_events("notif-1"), payload + b"\x40newer")
-    await house.say("general", "after")
+    engine.open_lane(lane, 2**40, position)
+    engine.mark()
+    [(_, payload)] = engine.drain(force=True)
+    beyond_the_log = b"\xff\x01\x05newer"
+    await harness.bus.publish(subjects.instance_events("notif-1"), payload + beyond_the_log)
+    await until(lambda: _skipped("record") == before + 1)
+    assert alice.texts() == ["before"]
+    assert not harness.failures
+
+
+async def test_a_batch_that_goes_on_in_an_unknown_way_costs_no_stored_event(harness: Harness) -> None:
+    alice = await _alice(harness)
+    before = _skipped("rest_of_batch")
+    _, payload = _typing()
+    await harness.bus.publish(subjects.instance_events("notif-1"), payload + b"\x40newer")
+    await harness.say("general", "after")
     await until(lambda: alice.texts() == ["after"])
     assert alice.of_type("typing")
     assert _skipped("rest_of_batch") == before + 1
 
 
-async def _alice(house: Platform) -> Client:
-    await house.create("general", "alice")
-    return await house.connect(await house.add_instance("notif-1"), "alice")
+async def _alice(harness: Harness) -> Client:
+    await harness.create("general", "alice")
+    return await harness.connect(await harness.add_instance("notif-1"), "alice")
 
 
 def _engine() -> Engine:
@@ -80,11 +112,19 @@ def _engine() -> Engine:
     return engine
 
 
+def _typing() -> tuple[str, bytes]:
+    engine = _engine()
+    engine.route("general", b'{"type":"typing","channel_id":"general","user_id":"bob","typing":true}')
+    [batch] = engine.drain(force=True)
+    return batch
+
+
 def _batch_with_an_unknown_lane() -> bytes:
     engine = _engine()
     assert Lane(MESSAGES, 0).number != LANE_OF_A_NEWER_STREAM
     engine.open_lane(LANE_OF_A_NEWER_STREAM, 1, 0)
-    engine.route_stored(LANE_OF_A_NEWER_STREAM, 1, "general", b'{"type":"newer","channel_id":"general"}')
+    event = b'{"type":"newer","channel_id":"general"}'
+    engine.route_stored("member", LANE_OF_A_NEWER_STREAM, 0, [(1, "general", event)])
     engine.route("general", b'{"type":"typing","channel_id":"general","user_id":"bob","typing":true}')
     ((_, payload),) = engine.drain(force=True)
     return payload

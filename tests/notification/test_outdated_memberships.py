@@ -5,46 +5,46 @@ import asyncio
 import pytest
 
 from fanout.events import timestamp
+from tests.support.harness import Harness
 from tests.support.observing import until
-from tests.support.platform import Platform
 
 
 @pytest.mark.parametrize("way", ["live", "from the log"])
 @pytest.mark.parametrize("came", ["before", "after"])
-async def test_who_has_left_gets_nothing_though_the_join_is_told_last(house: Platform, way: str, came: str) -> None:
+async def test_who_has_left_gets_nothing_though_the_join_is_told_last(harness: Harness, way: str, came: str) -> None:
     """Whether the instance has seen that bob left, or has only loaded a list without the channel."""
-    await house.create("general", "alice")
-    instance = await house.add_instance("notif-1")
-    alice = await house.connect(instance, "alice")
-    bob = await house.connect(instance, "bob") if came == "before" else None
-    joined = await house.memberships.add("general", ["bob"], timestamp())
-    await house.leave("general", "bob")
+    await harness.create("general", "alice")
+    instance = await harness.add_instance("notif-1")
+    alice = await harness.connect(instance, "alice")
+    bob = await harness.connect(instance, "bob") if came == "before" else None
+    joined = await harness.memberships.add("general", ["bob"], timestamp())
+    await harness.leave("general", "bob")
     await until(lambda: len(alice.of_type("member.left")) == 1)
-    bob = bob or await house.connect(instance, "bob")
+    bob = bob or await harness.connect(instance, "bob")
     if way == "from the log":
-        house.bus.prefix, house.bus.share = "instance.events.", 1.0
-        await house.say("general", "lost")
-    await house._outbox._tell(joined)
-    await until(lambda: house.workers[0]._members.position == 2, "the worker has read both")
+        harness.bus.prefix, harness.bus.share = "instance.events.", 1.0
+        await harness.say("general", "lost")
+    await harness._outbox._tell(joined)
+    await until(lambda: harness.workers[0]._members.position == 2, "the worker has read both")
     await asyncio.sleep(0.05)
-    house.bus.share = 0.0
-    await house.say("general", "after")
+    harness.bus.share = 0.0
+    await harness.say("general", "after")
     await until(lambda: alice.texts()[-1:] == ["after"])
     assert bob.texts() == []
     assert alice.of_type("member.joined") == []
-    assert house.workers[0]._engine.channels("bob") == frozenset()
+    assert harness.workers[0]._engine.channels("bob") == frozenset()
     assert not instance.registry.is_member("bob", "general")
 
 
-async def test_who_has_come_back_gets_all_though_the_leave_is_told_last(house: Platform) -> None:
-    await house.create("general", "alice", "bob")
-    instance = await house.add_instance("notif-1")
-    alice, bob = [await house.connect(instance, user) for user in ("alice", "bob")]
-    ended = await house.memberships.remove("general", "bob", timestamp())
+async def test_who_has_come_back_gets_all_though_the_leave_is_told_last(harness: Harness) -> None:
+    await harness.create("general", "alice", "bob")
+    instance = await harness.add_instance("notif-1")
+    alice, bob = [await harness.connect(instance, user) for user in ("alice", "bob")]
+    ended = await harness.memberships.remove("general", "bob", timestamp())
     assert ended is not None
-    await house.join("general", "bob")
-    await house._outbox._tell([ended])
-    await until(lambda: house.workers[0]._members.position == 2, "the worker has read both")
-    await house.say("general", "after")
+    await harness.join("general", "bob")
+    await harness._outbox._tell([ended])
+    await until(lambda: harness.workers[0]._members.position == 2, "the worker has read both")
+    await harness.say("general", "after")
     await until(lambda: bool(alice.texts()) and bool(bob.texts()))
     assert alice.of_type("member.left") == []

@@ -5,7 +5,7 @@ import pytest
 from fanout.ports.authenticator import Identity
 from services.notification.registry import Registry
 from services.notification.session import Session
-from tests.support.platform import Client
+from tests.support.harness import Client
 
 CHANNELS = [f"c{number}" for number in range(5)]
 

@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client import REGISTRY
 
-from fanout.ports.authenticator import Identity
+from fanout.error_codes import CloseCode
 from services.notification import session as module
 from services.notification.session import (
     FRAMES_AT_ONCE,
@@ -13,7 +13,7 @@ from services.notification.session import (
     Ending,
     Session,
 )
-from tests.support.platform import Client
+from tests.support.sessions import session_of
 
 
 class Clock:
@@ -30,35 +30,30 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def session() -> Session:
-    client = Client("alice", silent=True)
-    return Session(client, Identity("alice", 4e9), client.device_id, "notif-1", budget=1 << 20)
-
-
 def closed(code: int) -> float:
     return REGISTRY.get_sample_value("fanout_connections_closed_total", {"code": str(code)}) or 0.0
 
 
 def test_the_first_reason_to_end_stands_and_is_told_once() -> None:
-    ended, told = session(), []
+    ended, told = session_of("alice"), []
     before = closed(4408)
     ended.when_ended(lambda _, ending: told.append(ending))
-    ended.end(4408, "no heartbeat in time")
-    ended.end(1012, "draining")
-    assert told == [ended.ending] == [Ending(4408, "no heartbeat in time")]
+    ended.end(CloseCode.HEARTBEAT_TIMEOUT, "no heartbeat in time")
+    ended.end(CloseCode.DRAINING, "draining")
+    assert told == [ended.ending] == [Ending(CloseCode.HEARTBEAT_TIMEOUT, "no heartbeat in time")]
     assert closed(4408) - before == 1
 
 
 def test_who_listens_after_the_end_is_told_too() -> None:
-    ended: Session = session()
+    ended: Session = session_of("alice")
     told: list[Ending] = []
-    ended.end(4409, "replaced")
+    ended.end(CloseCode.REPLACED, "replaced")
     ended.when_ended(lambda _, ending: told.append(ending))
-    assert told == [Ending(4409, "replaced")]
+    assert told == [Ending(CloseCode.REPLACED, "replaced")]
 
 
 def test_presence_gets_what_the_client_last_said() -> None:
-    open_session = session()
+    open_session = session_of("alice")
     open_session.client_state, open_session.focused_channel = "idle", "general"
     connection = open_session.connection()
     assert (connection.user_id, connection.instance_id) == ("alice", "notif-1")
@@ -67,12 +62,12 @@ def test_presence_gets_what_the_client_last_said() -> None:
 
 
 def test_sessions_are_told_apart_by_identity() -> None:
-    assert len({session(), session()}) == 2
-    assert session().session_id != session().session_id
+    assert len({session_of("alice"), session_of("alice")}) == 2
+    assert session_of("alice").session_id != session_of("alice").session_id
 
 
 def test_a_burst_is_read_at_once_and_then_at_the_long_run_rate(clock: Clock) -> None:
-    busy = session()
+    busy = session_of("alice")
     assert [busy.pace() for _ in range(FRAMES_AT_ONCE)] == pytest.approx([0.0] * FRAMES_AT_ONCE)
     assert busy.pace() == pytest.approx(1 / FRAMES_PER_S)
     clock.now += 1 / FRAMES_PER_S
@@ -82,7 +77,7 @@ def test_a_burst_is_read_at_once_and_then_at_the_long_run_rate(clock: Clock) -> 
 
 
 def test_typing_beyond_its_rate_is_not_passed_on_and_comes_back(clock: Clock) -> None:
-    typist = session()
+    typist = session_of("alice")
     passed = [typist.may_type() for _ in range(3 * TYPING_AT_ONCE)]
     assert TYPING_AT_ONCE <= passed.count(True) <= TYPING_AT_ONCE + 1
     assert passed == sorted(passed, reverse=True)

@@ -12,8 +12,8 @@ from fanout.ports.authenticator import Identity
 from services.notification import subscriptions as module
 from services.notification.session import Session
 from services.notification.subscriptions import Subscriptions
+from tests.support.harness import Client
 from tests.support.observing import until
-from tests.support.platform import Client
 
 FEW = ["general", "random"]
 MANY = [f"channel-{number}" for number in range(20)]

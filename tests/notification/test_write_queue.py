@@ -1,4 +1,4 @@
-"""Frames on real sockets: in order and whole, whoever writes them, and however slowly they are read."""
+"""Frames on real sockets: in order and whole, by either writer, at any speed of the reader."""
 
 import asyncio
 import random
@@ -14,7 +14,7 @@ from fanout import Engine, InboundBatch, LaneProgress, text_frame
 from fanout.ports.authenticator import Identity
 from fanout.ports.socket import Socket, SocketClosed
 from services.adapters.websocket import serving_websockets
-from services.adapters.websocket.connection import Connection
+from services.adapters.websocket.connection import WebSocketConnection
 from services.notification.session import Session
 from services.notification.write_queue import WriteQueue
 from tests.support.clients import handshake
@@ -27,7 +27,7 @@ BUDGET = 8 * 1024 * 1024
 WELCOME = text_frame(b'"welcome"')
 
 
-class House:
+class Harness:
     """A server whose sockets all read the channel `c`."""
 
     def __init__(self) -> None:
@@ -60,14 +60,14 @@ class House:
         self.write_queue.deliver("c", text_frame(text.encode()))
 
 
-def on_both_loops(test: Callable[[House], Awaitable[None]]) -> Callable[[Callable[[], Loop]], None]:
+def on_both_loops(test: Callable[[Harness], Awaitable[None]]) -> Callable[[Callable[[], Loop]], None]:
     """They differ in when they write, and when they say that they could not."""
 
     async def in_a_house() -> None:
-        house = House()
+        harness = Harness()
         unread = BUDGET + (1 << 20)
-        async with serving_websockets(house.serve, listener(), max_frame=1 << 20, max_unread=unread) as house.port:
-            await test(house)
+        async with serving_websockets(harness.serve, listener(), max_frame=1 << 20, max_unread=unread) as harness.port:
+            await test(harness)
 
     def run(loop: Callable[[], Loop]) -> None:
         with asyncio.Runner(loop_factory=loop) as runner:
@@ -80,12 +80,12 @@ def on_both_loops(test: Callable[[House], Awaitable[None]]) -> Callable[[Callabl
 
 
 @on_both_loops
-async def test_what_is_said_in_one_turn_arrives_in_order_and_never_by_the_owner(house: House) -> None:
-    clients = [await house.come() for _ in range(5)]
+async def test_what_is_said_in_one_turn_arrives_in_order_and_never_by_the_owner(harness: Harness) -> None:
+    clients = [await harness.come() for _ in range(5)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Connection, "write", None)
+        patch.setattr(WebSocketConnection, "write", None)
         for number in range(300):
-            house.say(f"{number} {'x' * (number * 7 % 500)}")
+            harness.say(f"{number} {'x' * (number * 7 % 500)}")
             if number % 7 == 0:
                 await asyncio.sleep(0)
         for client in clients:
@@ -95,16 +95,16 @@ async def test_what_is_said_in_one_turn_arrives_in_order_and_never_by_the_owner(
 
 
 @on_both_loops
-async def test_a_reader_that_stalls_gets_every_frame_whole_between_its_pongs(house: House) -> None:
+async def test_a_reader_that_stalls_gets_every_frame_whole_between_its_pongs(harness: Harness) -> None:
     chance = random.Random(3)  # noqa: S311 - repeatable
     small = sockets.socket()
     small.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
     small.settimeout(0)
-    await asyncio.get_running_loop().sock_connect(small, ("127.0.0.1", house.port))
-    slow, quick = await house.come(sock=small, max_queue=2), await house.come()
+    await asyncio.get_running_loop().sock_connect(small, ("127.0.0.1", harness.port))
+    slow, quick = await harness.come(sock=small, max_queue=2), await harness.come()
     pongs = [await slow.ping()]
     for number in range(1_500):
-        house.say(f"{number} {'y' * chance.randrange(4_000)}")
+        harness.say(f"{number} {'y' * chance.randrange(4_000)}")
         if chance.random() < 0.2:
             pongs.append(await slow.ping())
         if chance.random() < 0.3:
@@ -112,30 +112,30 @@ async def test_a_reader_that_stalls_gets_every_frame_whole_between_its_pongs(hou
         if chance.random() < 0.02:
             await asyncio.sleep(0.01)
     assert [int(str(await quick.recv()).split()[0]) for _ in range(1_500)] == list(range(1_500))
-    assert house.sessions[0].socket.buffered > 0
+    assert harness.sessions[0].socket.buffered > 0
     assert [int(str(await slow.recv()).split()[0]) for _ in range(1_500)] == list(range(1_500))
     await asyncio.gather(*pongs)
-    await until(lambda: house.sessions[0].socket.buffered == 0)
+    await until(lambda: harness.sessions[0].socket.buffered == 0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Connection, "write", None)  # what lagged is sent to directly again
-        house.say("1500 at last")
+        patch.setattr(WebSocketConnection, "write", None)  # what lagged is sent to directly again
+        harness.say("1500 at last")
         assert await slow.recv() == "1500 at last"
-    assert not house.refused
+    assert not harness.refused
     await asyncio.gather(slow.close(), quick.close())
 
 
 @on_both_loops
-async def test_nothing_follows_the_frame_that_closes(house: House) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+async def test_nothing_follows_the_frame_that_closes(harness: Harness) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", harness.port)
     writer.write(handshake())
     await reader.readuntil(b"\r\n\r\n")
     assert await reader.readexactly(len(WELCOME)) == WELCOME
-    house.say("before")
-    house.write_queue.flush(house.sessions[0])
-    closing = asyncio.create_task(house.sessions[0].socket.close(4400, "enough"))
+    harness.say("before")
+    harness.write_queue.flush(harness.sessions[0])
+    closing = asyncio.create_task(harness.sessions[0].socket.close(4400, "enough"))
     await asyncio.sleep(0)
     for _ in range(3):
-        house.say("after")
+        harness.say("after")
         await asyncio.sleep(0.01)
     writer.write(b"\x88\x82\0\0\0\0\x11\x30")
     assert await reader.read() == text_frame(b"before") + b"\x88\x08\x11\x30enough"
@@ -144,15 +144,15 @@ async def test_nothing_follows_the_frame_that_closes(house: House) -> None:
 
 
 @on_both_loops
-async def test_a_client_that_breaks_off_disturbs_nobody(house: House) -> None:
-    clients = [await house.come() for _ in range(4)]
+async def test_a_client_that_breaks_off_disturbs_nobody(harness: Harness) -> None:
+    clients = [await harness.come() for _ in range(4)]
     for client in clients[::2]:
         client.transport.abort()
     for number in range(200):
-        house.say(str(number))
+        harness.say(str(number))
         await asyncio.sleep(0)
-    newcomer = await house.come()
-    house.say("200")
+    newcomer = await harness.come()
+    harness.say("200")
     for client in clients[1::2]:
         assert [int(str(await client.recv())) for _ in range(201)] == list(range(201))
         await client.close()
@@ -161,50 +161,50 @@ async def test_a_client_that_breaks_off_disturbs_nobody(house: House) -> None:
 
 
 @on_both_loops
-async def test_a_reader_beyond_its_budget_is_refused_and_an_ephemeral_frame_is_dropped_before(house: House) -> None:
-    client = await house.come(max_queue=1)
-    session = house.sessions[0]
+async def test_a_reader_beyond_its_budget_is_refused_and_an_ephemeral_frame_is_dropped_before(harness: Harness) -> None:
+    client = await harness.come(max_queue=1)
+    session = harness.sessions[0]
     client.transport.pause_reading()
     frame = text_frame(b'"' + b"z" * 100_000 + b'"')
     while session.socket.buffered <= BUDGET // 2:
-        house.write_queue.deliver("c", frame)
+        harness.write_queue.deliver("c", frame)
         await asyncio.sleep(0)
     buffered = session.socket.buffered
-    house.write_queue.deliver("c", frame, ephemeral=True)
+    harness.write_queue.deliver("c", frame, ephemeral=True)
     await asyncio.sleep(0.01)
     assert session.socket.buffered == buffered
-    assert not house.refused
+    assert not harness.refused
     for _ in range(BUDGET // 100_000):
-        house.write_queue.deliver("c", frame)
-    assert set(house.refused) == {session}
+        harness.write_queue.deliver("c", frame)
+    assert set(harness.refused) == {session}
     assert session.socket.buffered <= BUDGET
     client.transport.abort()
 
 
 @on_both_loops
-async def test_a_socket_that_cannot_be_written_to_disturbs_nobody(house: House) -> None:
-    broken, other = await house.come(), await house.come()
-    session = house.sessions[0]
-    house.write_queue._hub.block(session.number, blocked=True)
+async def test_a_socket_that_cannot_be_written_to_disturbs_nobody(harness: Harness) -> None:
+    broken, other = await harness.come(), await harness.come()
+    session = harness.sessions[0]
+    harness.write_queue._hub.block(session.number, blocked=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Connection, "write", lambda *_: 1 / 0)
-        house.say("1")
+        patch.setattr(WebSocketConnection, "write", lambda *_: 1 / 0)
+        harness.say("1")
         assert await other.recv() == "1"
     assert session.ending is not None
     assert session.ending.code == 1011
-    house.say("2")
+    harness.say("2")
     assert await other.recv() == "2"
     await asyncio.gather(broken.close(), other.close())
 
 
 @on_both_loops
-async def test_of_a_batch_that_is_spoilt_what_can_be_read_arrives(house: House) -> None:
-    client = await house.come()
+async def test_of_a_batch_that_is_spoilt_what_can_be_read_arrives(harness: Harness) -> None:
+    client = await harness.come()
     worker = Engine()
     worker.user_online("user-0", "notif-1", ["c"])
     worker.route("c", b'{"n":1}')
     [(_, batch)] = worker.drain(force=True)
     with pytest.raises(ValueError, match="cut"):
-        await house.write_queue.receive(InboundBatch(batch + batch[1:-1]), LaneProgress())
+        await harness.write_queue.receive(InboundBatch(batch + batch[1:-1]), LaneProgress())
     assert await client.recv() == '{"n":1}'
     await client.close()

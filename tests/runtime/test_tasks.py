@@ -1,11 +1,12 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from fanout import Unavailable
 from services.runtime import tasks as tasks_module
 from services.runtime.keyed_lock import KeyedLock
-from services.runtime.tasks import Tasks, periodic, retry_forever
+from services.runtime.tasks import Outage, Tasks, periodic, retry_forever
 from tests.support.observing import until
 
 
@@ -59,18 +60,44 @@ async def test_a_failure_is_told_to_the_owner() -> None:
     assert [str(failure) for failure in failures] == ["broken"]
 
 
-async def test_insisting_goes_on_while_it_is_unavailable() -> None:
+async def test_retries_go_on_while_it_is_unavailable() -> None:
     work = Flaky(5)
     assert await retry_forever(work, "work") == "done"
     assert work.calls == 6
 
 
-async def test_insisting_hides_no_other_error() -> None:
+async def test_retries_hide_no_other_error() -> None:
     async def work() -> None:
         raise LookupError("broken")
 
     with pytest.raises(LookupError, match="broken"):
         await retry_forever(work, "work")
+
+
+def test_pauses_double_up_to_the_longest_and_begin_again_after_a_success() -> None:
+    outage, away = Outage("work", longest_s=0.006), Unavailable("away")
+    assert [outage.failed(away) for _ in range(5)] == [0.001, 0.002, 0.004, 0.006, 0.006]
+    outage.succeeded()
+    assert outage.failed(away) == 0.001
+
+
+def test_an_outage_of_any_length_has_a_pause() -> None:
+    outage, away = Outage("work", longest_s=3.0), Unavailable("away")
+    assert [outage.failed(away) for _ in range(3_000)][-1] == 3.0
+
+
+def test_the_log_says_when_an_outage_begins_and_when_it_ends() -> None:
+    outage, away = Outage("work"), Unavailable("away")
+    with capture_logs() as lines:
+        outage.succeeded()
+        for _ in range(3):
+            outage.failed(away)
+        outage.succeeded()
+        outage.succeeded()
+    assert [(line["event"], line["log_level"]) for line in lines] == [
+        ("cannot be done now, will go on trying", "warning"),
+        ("works again", "info"),
+    ]
 
 
 async def test_a_chore_survives_an_outage() -> None:

@@ -70,7 +70,14 @@ class Rig:
         self.memberships = memberships
         self.presence_applier = PresenceApplier("worker-1", self.engine, self.memberships, self.bus, tasks)
         self.reconciler = Reconciler(
-            "worker-1", self.engine, self.presence_applier, self.presence, self.bus, tasks, clock=lambda: self.now
+            "worker-1",
+            self.engine,
+            self.presence_applier,
+            leases=self.presence,
+            hints=self.presence,
+            bus=self.bus,
+            tasks=tasks,
+            clock=lambda: self.now,
         )
 
     async def start(self) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from fanout.errors import Unavailable
 from fanout.ports.log import Log, Reset, Stored
-from fanout.subjects import MESSAGES, message
+from fanout.streams import MESSAGES
+from fanout.subjects import message
 from services.adapters.embedded.deployment import EmbeddedDeployment
-from services.adapters.nats import Connection, NatsLog
+from services.adapters.nats import NatsConnection, NatsLog
 from services.runtime.tasks import retry_forever
 from tests.support.nats import HEARTBEAT_S, connected
 from tests.support.reading import append_messages, payloads, soon, until
@@ -27,7 +28,7 @@ class World:
         self.resets: list[Reset] = []
         self._stack = stack
 
-    async def connect(self) -> Connection:
+    async def connect(self) -> NatsConnection:
         return await self._stack.enter_async_context(connected(self.server.url))
 
     async def save(self, log: Log, name: str = "saved") -> Path:
@@ -69,7 +70,7 @@ class Reading:
 
 
 async def partition_reader(log: Log) -> Reading:
-    reader = await log.claim(0, "worker")
+    reader = await log.claim(MESSAGES, 0, "worker")
     return Reading(reader.fetch, lambda events: reader.ack(events[-1].seq))  # type: ignore[arg-type]
 
 
@@ -86,7 +87,7 @@ async def work_queue(log: Log) -> Reading:
 READERS = [partition_reader, tail, work_queue]
 
 
-async def published(nc: Connection, numbers: range) -> None:
+async def published(nc: NatsConnection, numbers: range) -> None:
     """Store events past everybody who could notice something."""
     for number in numbers:
         headers = {"Nats-Msg-Id": f"general-{number}"}

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fanout.errors import Unavailable
 from services.adapters.embedded.deployment import EmbeddedDeployment
-from services.adapters.nats import Connection, NatsLog, connect
+from services.adapters.nats import NatsConnection, NatsLog, connect
 from tests.support.reading import until
 
 HEARTBEAT_S = 0.25
@@ -14,7 +14,7 @@ UNHURRIED_S = 5.0
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[Connection]:
+async def connected(url: str) -> AsyncIterator[NatsConnection]:
     nc = await connect(url, name="test")
     try:
         yield nc
@@ -22,11 +22,11 @@ async def connected(url: str) -> AsyncIterator[Connection]:
         await nc.close()
 
 
-async def open_log(nc: Connection, partitions: int, heartbeat: float = HEARTBEAT_S) -> NatsLog:
+async def open_log(nc: NatsConnection, partitions: int, heartbeat: float = HEARTBEAT_S) -> NatsLog:
     return await NatsLog.open(nc, EmbeddedDeployment("test"), partitions=partitions, heartbeat=heartbeat)
 
 
-async def connected_again(nc: Connection) -> None:
+async def connected_again(nc: NatsConnection) -> None:
     async def answers() -> bool | None:
         try:
             await nc.ping()

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 PATIENCE_S = 60.0
 POST_EVERY_S = 0.1
 A_WHILE_S = 3.0
-"""With leases alone as the sign of life, whoever has none is evicted within half a second."""
+"""With leases alone as the sign of life, an instance without one is evicted within half a second."""
 
 
 class Posting:

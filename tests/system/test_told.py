@@ -23,9 +23,9 @@ from services.notification.instance import NotificationInstance
 from services.runtime.tasks import periodic
 from tests.support.clients import Caller, listening
 from tests.support.cluster import Cluster, Service
+from tests.support.harness import Harness, harness_over, running_harness
 from tests.support.nats import connected, open_log
 from tests.support.observing import eventually, metric
-from tests.support.platform import Platform, platform, platform_over
 from tests.support.servers import NatsServer
 
 pytestmark = pytest.mark.system
@@ -107,12 +107,12 @@ class Gateways:
             await gateway.kill()
 
 
-async def _differences(house: Platform, instances: list[NotificationInstance]) -> list[str]:
+async def _differences(harness: Harness, instances: list[NotificationInstance]) -> list[str]:
     """What the table of the worker or those of the instances hold otherwise than the store."""
     wrong = []
     for channel in CHANNELS:
-        stored = await house.memberships.members_of(channel)
-        routed = sorted(user for users in house.workers[0]._engine.members(channel).values() for user in users)
+        stored = await harness.memberships.members_of(channel)
+        routed = sorted(user for users in harness.workers[0]._engine.members(channel).values() for user in users)
         held = sorted(
             user
             for instance in instances
@@ -125,51 +125,51 @@ async def _differences(house: Platform, instances: list[NotificationInstance]) -
 
 
 @asynccontextmanager
-async def _over(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Platform]:
+async def _over(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
     folder: Path = request.getfixturevalue("tmp_path")
     if kind == "embedded":
-        async with platform(folder) as house:
-            yield house
+        async with running_harness(folder) as harness:
+            yield harness
         return
     server: NatsServer = request.getfixturevalue("nats_server")
-    async with connected(server.url) as nc, platform_over(await open_log(nc, 4), folder) as house:
-        yield house
+    async with connected(server.url) as nc, harness_over(await open_log(nc, 4), folder) as harness:
+        yield harness
 
 
 @asynccontextmanager
 async def _everybody_online(
     kind: str, request: pytest.FixtureRequest
-) -> AsyncIterator[tuple[Platform, list[NotificationInstance]]]:
-    async with _over(kind, request) as house:
-        await house.add_worker("worker-1")
-        await house.settle_partitions()
-        instances = [await house.add_instance(f"notif-{number}") for number in range(2)]
+) -> AsyncIterator[tuple[Harness, list[NotificationInstance]]]:
+    async with _over(kind, request) as harness:
+        await harness.add_worker("worker-1")
+        await harness.settle_partitions()
+        instances = [await harness.add_instance(f"notif-{number}") for number in range(2)]
         for number, user in enumerate(USERS):
-            await house.connect(instances[number % 2], user)
-        yield house, instances
+            await harness.connect(instances[number % 2], user)
+        yield harness, instances
 
 
 @pytest.mark.parametrize(("kind", "seed"), [("embedded", 0), ("embedded", 1), ("embedded", 2), ("nats", 3)])
 async def test_store_and_tables_agree_though_gateways_are_killed_at_random(
     request: pytest.FixtureRequest, kind: str, seed: int
 ) -> None:
-    async with _everybody_online(kind, request) as (house, instances), AsyncExitStack() as stack:
-        gateways = Gateways(house.log, house.memberships, random.Random(seed))  # noqa: S311 - repeatable
+    async with _everybody_online(kind, request) as (harness, instances), AsyncExitStack() as stack:
+        gateways = Gateways(harness.log, harness.memberships, random.Random(seed))  # noqa: S311 - repeatable
         stack.push_async_callback(gateways.stop)
         await gateways.make_changes(CHANGES)
         wrong: list[str] = []
 
         async def agree() -> bool:
             nonlocal wrong
-            wrong = await _differences(house, instances)
-            return not wrong and await house.memberships.count_untold() == 0
+            wrong = await _differences(harness, instances)
+            return not wrong and await harness.memberships.count_untold() == 0
 
         try:
             await eventually(agree, WITHIN_S)
         except TimeoutError:
             raise AssertionError("\n".join(wrong)) from None
         assert gateways.killed > CHANGES * KILLED_SHARE / 2
-        assert len(await house.memberships.changed_since(0, limit=CHANGES)) > len(CHANNELS), "changes were made"
+        assert len(await harness.memberships.changed_since(0, limit=CHANGES)) > len(CHANNELS), "changes were made"
 
 
 async def test_what_a_gateway_that_died_did_not_tell_is_told_by_one_that_runs(

@@ -10,12 +10,12 @@ from benchmarks.drawing import channel_names
 
 
 class Audience(msgspec.Struct, frozen=True, dict=True):
-    """Clients, each of another user, in channels of unequal size: of one reader to nearly twice the mean."""
+    """Clients, each of another user, in channels of unequal size: from one reader to nearly twice the mean."""
 
     clients: int
     channels: int
     readers: float
-    """Of a channel, in the mean; at most half of the clients."""
+    """Mean number of readers of a channel; at most half of the clients."""
     seed: int = 1
 
     @cached_property
@@ -37,8 +37,3 @@ class Audience(msgspec.Struct, frozen=True, dict=True):
             for client in members:
                 channels[client].add(channel)
         return channels
-
-
-def reader_name(client: int) -> str:
-    """The user id of a client."""
-    return f"reader-{client:06d}"

@@ -10,13 +10,13 @@ import msgspec
 
 from benchmarks.apart import Progress
 from benchmarks.histogram import Histogram
-from benchmarks.live.busy import Busy, Watch
-from benchmarks.live.feed import Feed
-from benchmarks.live.parts import Part, playing
 from benchmarks.live.pipeline.audience import Audience
-from benchmarks.live.pipeline.listening import Delivery, Heard, ListenSettings, listen
-from benchmarks.live.pipeline.publishing import Published, PublishSettings, planned_at, publish
+from benchmarks.live.pipeline.load_generator import GeneratorSettings, Published, generate_load, planned_at
+from benchmarks.live.pipeline.readers import Deliveries, Delivery, ReaderSettings, read_deliveries
 from benchmarks.live.pipeline.tier import Tier, tier
+from benchmarks.live.processor_time import Busy, Stopwatch
+from benchmarks.live.stored_events import StoredEvents
+from benchmarks.processes import Worker
 
 PERCENTILES: Final = (0.5, 0.9, 0.99, 0.999)
 KEPT_UP_S: Final = 0.1
@@ -24,8 +24,7 @@ KEPT_UP_S: Final = 0.1
 counted from when its message was due: what falls behind falls behind further with every second."""
 _NS: Final = 1_000_000_000
 _LEAD_S: Final = 0.5
-"""From the cue to the first message."""
-_READY_WITHIN_S: Final = 120.0
+"""Until the first message is due."""
 _CURVE_POINTS: Final = 200
 
 
@@ -123,38 +122,34 @@ def latencies(settings: LatencySettings, folder: Path, progress: Progress) -> La
         for at, multiple in enumerate(settings.multiples, 1):
             rate = settings.rate * multiple
             progress(at / (len(settings.multiples) + 1), f"{rate:,.0f} messages a second")
-            tried.append(at_rate(settings, rate, running, folder))
+            tried.append(_at_rate(settings, rate, running))
             if multiple >= 1 and not tried[-1].kept_up:
                 break
     return Latencies(tried, audience.clients, sum(map(len, audience.members)))
 
 
-def at_rate(settings: LatencySettings, rate: float, running: Tier, folder: Path) -> AtRate:
-    """Send at a rate to a tier that runs, and look when it arrives.
-
-    Raises:
-        BenchError: as `latencies`.
-    """
+def _at_rate(settings: LatencySettings, rate: float, running: Tier) -> AtRate:
+    """Send at a rate to a tier that runs, and see when it arrives."""
     warm = round(rate * settings.warm_up_seconds)
-    feed = Feed(warm + round(rate * settings.seconds), settings.channels, draw=round(rate))
-    hearing = ListenSettings(running.ports, running.secret, settings.audience, feed)
-    sending = PublishSettings(running.nats.port, feed, rate)
+    stored = StoredEvents(warm + round(rate * settings.seconds), settings.channels, draw=round(rate))
+    reading = ReaderSettings(running.ports, running.secret, settings.audience, stored)
     with (
-        playing(listen, hearing, Heard, "clients", folder) as clients,
-        playing(publish, sending, Published, "generator", folder) as generator,
+        Worker("the clients", read_deliveries, reading) as clients,
+        Worker("the generator", generate_load, GeneratorSettings(running.nats.port, stored, rate)) as generator,
     ):
-        clients.await_ready(_READY_WITHIN_S)
-        generator.await_ready(_READY_WITHIN_S)
+        clients.receive(str)
+        generator.receive(str)
         start = time.monotonic_ns() + int(_LEAD_S * _NS)
-        generator.cue(b"%d" % start)
+        generator.send(start)
         pids = running.pids | {"generator": generator.pid, "clients": clients.pid}
-        busy = _watched(pids, planned_at(start, warm, rate), planned_at(start, feed.events, rate))
-        published, heard = _ended(generator, clients)
-    moments = moments_of(published, heard.deliveries(), start, rate, warm)
+        busy = _watched(pids, planned_at(start, warm, rate), planned_at(start, stored.events, rate))
+        published = generator.receive(Published)
+        clients.send(published.refused())
+        moments = moments_of(published, clients.receive(Deliveries), start, rate, warm)
     return AtRate(
         rate=rate,
         deliveries_per_second=moments.from_plan.count / settings.seconds,
-        messages=feed.events - warm,
+        messages=stored.events - warm,
         refused=len(published.refused()),
         moments=moments,
         busy=busy,
@@ -171,17 +166,17 @@ def moments_of(published: Published, deliveries: Iterable[Delivery], start: int,
         rate: events per second.
         warm: how many events came before the clock.
     """
-    sent, accepted = published.sent_at(), published.accepted_at()
-    planned = [planned_at(start, place, rate) for place in range(len(sent))]
+    sent, accepted = published.sent, published.accepted
+    planned = [planned_at(start, index, rate) for index in range(len(sent))]
     middle = (warm + len(sent)) // 2
     from_accept, from_plan, late_half = Histogram(), Histogram(), Histogram()
     on_clock = [(number - 1, moment) for number, moment in deliveries if number > warm]
-    from_accept.record(max(0, moment - accepted[place]) for place, moment in on_clock)
-    from_plan.record(moment - planned[place] for place, moment in on_clock)
-    late_half.record(moment - planned[place] for place, moment in on_clock if place >= middle)
+    from_accept.record(max(0, moment - accepted[index]) for index, moment in on_clock)
+    from_plan.record(moment - planned[index] for index, moment in on_clock)
+    late_half.record(moment - planned[index] for index, moment in on_clock if index >= middle)
     accept, lateness = Histogram(), Histogram()
-    accept.record(accepted[place] - planned[place] for place in range(warm, len(sent)) if accepted[place])
-    lateness.record(sent[place] - planned[place] for place in range(warm, len(sent)))
+    accept.record(accepted[index] - planned[index] for index in range(warm, len(sent)) if accepted[index])
+    lateness.record(sent[index] - planned[index] for index in range(warm, len(sent)))
     return Moments(
         from_accept=_spread(from_accept),
         from_plan=_spread(from_plan),
@@ -194,19 +189,13 @@ def moments_of(published: Published, deliveries: Iterable[Delivery], start: int,
 def _watched(pids: dict[str, int], begin: int, end: int) -> Busy:
     """Between two moments that are to come."""
     _sleep_until(begin)
-    watch = Watch(pids)
+    stopwatch = Stopwatch(pids)
     _sleep_until(end)
-    return watch.read()
+    return stopwatch.busy()
 
 
 def _sleep_until(moment: int) -> None:
     time.sleep(max(0.0, (moment - time.monotonic_ns()) / _NS))
-
-
-def _ended(generator: Part[Published], clients: Part[Heard]) -> tuple[Published, Heard]:
-    published = generator.result(_READY_WITHIN_S)
-    clients.cue(msgspec.json.encode(published.refused()))
-    return published, clients.result(_READY_WITHIN_S)
 
 
 def _spread(durations: Histogram) -> Spread:

@@ -1,5 +1,6 @@
-"""What is measured with real sockets: a server, and clients cheap enough not to be what is measured.
+"""The notification service and a bare `websockets` server, each with many clients.
 
-`measuring` leads: it starts servers (`service`, and `plain` as the alternative) and clients, each in a process of its
-own, and asks them in turn. What they say to each other is in `messages`; who reads which channel is in `audience`.
+`turns` and `idle` lead: they start a server (`notification_server`, or `websockets_server` as the alternative) and
+clients (`load_clients`), each in a process of its own, and call the methods that those serve. `channels` says who reads
+which channel.
 """

@@ -1,4 +1,4 @@
-"""What is measured."""
+"""What is measured with sockets, and how it is asked for."""
 
 from typing import Final, Literal
 
@@ -6,13 +6,32 @@ import msgspec
 
 Server = Literal["service", "plain"]
 Way = Literal["service", "plain", "floor"]
-"""Of sending: a server's own, or the least that can be done, by the process of the second."""
+"""How events are sent: by either server, or with the least work possible, by the process of the second server."""
+Reach = Literal["all", "hundred", "ten", "one"]
+"""How many sockets read each of the channels to which events go."""
+LoadKind = Literal["none", "hot", "even"]
+"""What loads the server: nothing, one channel that all read, or channels of a hundred readers."""
 SERVERS: Final[tuple[Server, ...]] = ("service", "plain")
 NAMES: Final[dict[Server, str]] = {"service": "notification service", "plain": "bare websockets"}
+REACHES: Final[tuple[Reach, ...]] = ("one", "ten", "hundred", "all")
+LOADS: Final[tuple[LoadKind, ...]] = ("none", "even", "hot")
+
+
+class Play(msgspec.Struct, frozen=True):
+    """Rounds of events: each is sent when all clients have the one before."""
+
+    reach: Reach
+    rounds: int
+    burst: int = 1
+    """Events to each channel that are sent at once."""
+    pause_s: float = 0.0
+    """After each round."""
+    floor: bool = False
+    """Whether they are sent with the least work possible, where the server has such a way."""
 
 
 class IdleFigures(msgspec.Struct, frozen=True):
-    """Of connections to which nothing is sent."""
+    """Connections to which nothing is sent."""
 
     connections: int
     """Beyond the first ones."""
@@ -25,7 +44,7 @@ class IdleFigures(msgspec.Struct, frozen=True):
 
     @property
     def each_bytes(self) -> float:
-        """Of memory, for a connection."""
+        """Memory for a connection."""
         return self.resident_bytes / self.connections
 
     @property
@@ -40,7 +59,7 @@ class IdleFigures(msgspec.Struct, frozen=True):
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """Of deliveries for a while: a delivery is one event to one socket."""
+    """Deliveries for a while: a delivery is one event to one socket."""
 
     deliveries: int
     wall_s: float

@@ -1,25 +1,23 @@
 """The scenes, each beside an idle loop in a process of its own, which sees what the machine does to both."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from benchmarks.apart import Progress
-from benchmarks.live.parts import Stage, playing
-from benchmarks.live.stalls.instance import instance_rosters, instance_visits
+from benchmarks.live.stalls.instance import instance_presence, instance_visits
+from benchmarks.live.stalls.loop_lag import Stalls, idle
 from benchmarks.live.stalls.stores import StallsSettings
-from benchmarks.live.stalls.watching import IdleSettings, Stalls, idle
-from benchmarks.live.stalls.worker import worker_rosters, worker_visits
+from benchmarks.live.stalls.worker import worker_presence, worker_visits
+from benchmarks.processes import GO, Leader, Worker
 
-_READY_WITHIN_S: Final = 600.0
 _DONE_WITHIN_S: Final = 3_600.0
 
-SCENES: Final[dict[str, Callable[[StallsSettings, Stage], Stalls]]] = {
-    "worker, rosters": worker_rosters,
+SCENES: Final[dict[str, Callable[[StallsSettings, Leader], Stalls]]] = {
+    "worker, rosters": worker_presence,
     "worker, visits": worker_visits,
-    "instance, rosters": instance_rosters,
+    "instance, rosters": instance_presence,
     "instance, visits": instance_visits,
 }
 
@@ -31,31 +29,30 @@ class Scene(msgspec.Struct, frozen=True):
     control: Stalls
 
 
-def scenes(settings: StallsSettings, folder: Path, progress: Progress) -> dict[str, Scene]:
-    """Play each scene once.
+def scenes(settings: StallsSettings, progress: Progress) -> dict[str, Scene]:
+    """Run each scene once.
 
     Raises:
-        BenchError: a scene did not come to what it should.
+        BenchError: what was done did not have its effect.
     """
-    played = {}
+    seen = {}
     for at, name in enumerate(SCENES):
         progress(at / len(SCENES), name)
-        played[name] = scene(name, settings, folder)
-    return played
+        seen[name] = scene(name, settings)
+    return seen
 
 
-def scene(name: str, settings: StallsSettings, folder: Path) -> Scene:
-    """Play one.
+def scene(name: str, settings: StallsSettings) -> Scene:
+    """Run one.
 
     Raises:
-        BenchError: it did not come to what it should.
+        BenchError: what was done did not have its effect.
     """
-    label = name.replace(", ", "-")
-    with playing(SCENES[name], settings, Stalls, label, folder) as part:
-        part.await_ready(_READY_WITHIN_S)
-        with playing(idle, IdleSettings(), Stalls, f"{label}-control", folder) as control:
-            control.await_ready(_READY_WITHIN_S)
-            part.cue()
-            loop = part.result(_DONE_WITHIN_S)
-            control.cue()
-            return Scene(loop, control.result(_READY_WITHIN_S))
+    with Worker(name, SCENES[name], settings, answer_within_s=_DONE_WITHIN_S) as worker:
+        worker.receive(str)
+        with Worker(f"the idle loop beside {name}", idle, None) as control:
+            control.receive(str)
+            worker.send(GO)
+            loop = worker.receive(Stalls)
+            control.send(GO)
+            return Scene(loop, control.receive(Stalls))

@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 import msgspec
 from prometheus_client import REGISTRY
 
-from benchmarks.live.parts import Stage
+from benchmarks.live.stalls.loop_lag import Stalls, on_a_loop, watched
 from benchmarks.live.stalls.stores import VISITOR, StallsSettings, Stores, WrongOutcomeError, opened, until
-from benchmarks.live.stalls.watching import Stalls, cue, on_a_loop, watched
+from benchmarks.processes import READY, Leader
 from fanout import presence_digest
 from fanout.events import timestamp
 from fanout.keys import PresenceChange
@@ -28,8 +29,8 @@ _DIGEST_EVERY_S: Final = 0.1
 _PLACED: Final = "fanout_users_placed"
 
 
-class Peer:
-    """An instance as a worker knows it: a lease, digests, and a roster for whoever asks."""
+class _FakeInstance:
+    """An instance as a worker knows it: a lease, digests, and its users for a worker that asks."""
 
     def __init__(self, stores: Stores, tasks: Tasks) -> None:
         self._stores = stores
@@ -39,19 +40,18 @@ class Peer:
         self.placed: set[str] = set()
 
     async def start(self) -> None:
-        """Be there."""
-        await self._stores.bus.subscribe(instance_control(INSTANCE), self._hear)
+        await self._stores.bus.subscribe(instance_control(INSTANCE), self._on_control)
         self._tasks.start(periodic(_LEASE_EVERY_S, self._renew, "renewing the lease"), "lease")
         self._tasks.start(periodic(_DIGEST_EVERY_S, self._publish_digest, "publishing the digest"), "digest")
 
     async def hold(self, users: Sequence[str]) -> None:
-        """Hold these users from now on; nobody is told but by the next digest."""
+        """Have these users from now on; the worker learns it from the next digest."""
         digest = await asyncio.to_thread(presence_digest, users)  # the instance's work, and not the worker's
         self.placed.clear()
         self._users, self._digest = list(users), digest
 
     async def announce(self, *, online: bool) -> None:
-        """Tell that the visitor comes or goes; the digest says the same."""
+        """Publish that the visitor comes or goes; the digest says the same."""
         await self.hold([VISITOR] if online else [])
         await self._stores.presence.announce([PresenceChange(VISITOR, online, INSTANCE)])
 
@@ -64,10 +64,10 @@ class Peer:
             PRESENCE_DIGESTS, msgspec.json.encode(PresenceDigest(INSTANCE, _INCARNATION, *self._digest))
         )
 
-    def _hear(self, _subject: str, payload: bytes) -> None:
+    def _on_control(self, _subject: str, payload: bytes) -> None:
         match decode_control(payload):
             case PresenceSetRequest() as request:
-                self._tasks.start(self._send(request), "sending the roster")
+                self._tasks.start(self._send(request), "sending the presence set")
             case RoutingConfirmed(users=users):
                 self.placed.update(users)
 
@@ -85,70 +85,63 @@ class Peer:
             await self._stores.bus.publish(worker_inbox(request.worker), msgspec.json.encode(page))
 
 
-def worker_rosters(settings: StallsSettings, stage: Stage) -> Stalls:
-    """A part: a roster is loaded, and then half of its users are others, of whom no hint came."""
-    return on_a_loop(_rosters(settings, stage))
+def worker_presence(settings: StallsSettings, leader: Leader) -> Stalls:
+    """Load the users of an instance, then replace half of them, of which no hint comes."""
+    return on_a_loop(_presence(settings, leader))
 
 
-def worker_visits(settings: StallsSettings, stage: Stage) -> Stalls:
-    """A part: a user of very many channels comes and goes."""
-    return on_a_loop(_visits(settings, stage))
+def worker_visits(settings: StallsSettings, leader: Leader) -> Stalls:
+    """Let a user of very many channels come and go."""
+    return on_a_loop(_visits(settings, leader))
 
 
-async def _rosters(settings: StallsSettings, stage: Stage) -> Stalls:
+async def _presence(settings: StallsSettings, leader: Leader) -> Stalls:
     users = [f"user-{number:07d}" for number in range(settings.users * 3 // 2)]
     halves = [users[: settings.users], users[settings.users // 2 : settings.users // 2 + settings.users]]
-    async with _running(channels=0) as (peer, worker):
-        stage.ready()
-        await cue(stage)
+    async with _running(channels=0) as (instance, worker):
+        leader.send(READY)
+        await leader.receive_async()
         async with watched() as watch:
             for turn in range(2 * settings.rounds):
                 coming = settings.users if turn == 0 else settings.users // 2
                 with watch.ignoring():
-                    await peer.hold(halves[turn % 2])
-                await until(lambda news=coming: len(peer.placed) == news, "a roster is reconciled")  # type: ignore[misc]
+                    await instance.hold(halves[turn % 2])
+                await until(partial(_placed_all, instance, coming), "the users are reconciled")
                 with watch.ignoring():
-                    await _check(worker, peer, halves[turn % 2])
+                    await until(partial(_holds, worker, halves[turn % 2]), "the table has exactly these users")
         return watch.result()
-
-
-async def _check(worker: FanOutWorker, peer: Peer, expected: Sequence[str]) -> None:
-    """The table has exactly these users there. It may still be on its way, as its size alone says little."""
-    for _ in range(100):
-        if await asyncio.to_thread(_holds, worker, expected):
-            return
-        await asyncio.sleep(0.1)
-    raise WrongOutcomeError(
-        f"the table does not have the {len(expected):,} users of the roster; {len(peer.placed):,} came"
-    )
 
 
 def _holds(worker: FanOutWorker, expected: Sequence[str]) -> bool:
     return worker.users_on(INSTANCE) == sorted(expected)
 
 
-async def _visits(settings: StallsSettings, stage: Stage) -> Stalls:
-    async with _running(settings.channels) as (peer, worker):
-        stage.ready()
-        await cue(stage)
-        await _visit(worker, peer)  # the first one's memory is new to the process, which the machine has to give it
+async def _visits(settings: StallsSettings, leader: Leader) -> Stalls:
+    async with _running(settings.channels) as (instance, worker):
+        leader.send(READY)
+        await leader.receive_async()
+        await _visit(worker, instance)  # the first one's memory is new to the process, which the machine has to give it
         async with watched() as watch:
             for _ in range(settings.rounds):
-                await _visit(worker, peer)
+                await _visit(worker, instance)
         return watch.result()
 
 
-async def _visit(worker: FanOutWorker, peer: Peer) -> None:
-    await peer.announce(online=True)
-    await until(lambda: VISITOR in peer.placed, "the visitor is placed")
+async def _visit(worker: FanOutWorker, instance: _FakeInstance) -> None:
+    await instance.announce(online=True)
+    await until(lambda: VISITOR in instance.placed, "the visitor is placed")
     _require(worker, [VISITOR])
-    await peer.announce(online=False)
+    await instance.announce(online=False)
     await until(lambda: _placed() == 0, "the visitor is taken off")
     _require(worker, [])
 
 
+def _placed_all(instance: _FakeInstance, coming: int) -> bool:
+    return len(instance.placed) == coming
+
+
 def _require(worker: FanOutWorker, expected: list[str]) -> None:
-    if worker.users_on(INSTANCE) != expected:
+    if not _holds(worker, expected):
         raise WrongOutcomeError(f"the table should have {expected} there, and has {worker.users_on(INSTANCE)}")
 
 
@@ -157,14 +150,14 @@ def _placed() -> int:
 
 
 @asynccontextmanager
-async def _running(channels: int) -> AsyncIterator[tuple[Peer, FanOutWorker]]:
+async def _running(channels: int) -> AsyncIterator[tuple[_FakeInstance, FanOutWorker]]:
     failures: list[BaseException] = []
     async with opened(channels) as stores, Tasks(failures.append) as tasks:
-        peer = Peer(stores, tasks)
-        await peer.start()
-        ports = FanOutPorts(stores.log, stores.bus, stores.presence, stores.memberships)
+        instance = _FakeInstance(stores, tasks)
+        await instance.start()
+        ports = FanOutPorts(stores.log, stores.bus, stores.presence, stores.presence, stores.memberships)
         async with running_worker("worker-1", ports, failures.append) as worker:
             await until(worker.ready.is_set, "the worker is ready")
-            yield peer, worker
+            yield instance, worker
     if failures:
         raise WrongOutcomeError(f"the worker failed: {failures[0]}")

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput};
-use fanout_engine::{Batch, Config, Decoder, Engine, Ids};
+use fanout_engine::{Batch, Config, Decoder, Engine, Ids, StoredEvent, StoredKind};
 
 const CHANNELS: usize = 10_000;
 const INSTANCES: usize = 20;
@@ -15,7 +15,7 @@ const EVENTS: usize = 200;
 const LENGTH: usize = 300;
 const LANE: u32 = 1;
 
-/// (channel, event) as `route_many` takes them, and (seq, channel, payload) as `route_messages` does.
+/// (channel, event) as `route_many` takes them, and (channel, payload) of stored messages.
 struct Events {
     ephemeral: Vec<(String, Vec<u8>)>,
     stored: Vec<(String, Vec<u8>)>,
@@ -35,8 +35,9 @@ impl Events {
         self.ephemeral.iter().map(|(channel, event)| (channel.as_str(), event.as_slice())).collect()
     }
 
-    fn stored(&self, first: u64) -> Vec<(u64, &str, &[u8])> {
-        (first..).zip(&self.stored).map(|(seq, (channel, event))| (seq, channel.as_str(), event.as_slice())).collect()
+    fn stored(&self, first: u64) -> Vec<StoredEvent<'_>> {
+        let numbered = (first..).zip(&self.stored);
+        numbered.map(|(seq, (channel, payload))| StoredEvent { seq, channel, payload, also: None }).collect()
     }
 }
 
@@ -91,7 +92,7 @@ fn check_all(engine: &Engine, events: &Events) -> u64 {
     assert_eq!(engine.route_many(&events.ephemeral(), 0), Ok(EVENTS * TARGETS));
     check(engine, |channel, event| events.ephemeral.iter().any(|(c, e)| c == channel && e == event));
     let first = 1;
-    assert_eq!(engine.route_messages(LANE, 0, &events.stored(first), 0), Ok(Vec::new()));
+    assert_eq!(engine.route_stored(StoredKind::Message, LANE, 0, &events.stored(first), 0), Ok(Vec::new()));
     check(engine, |channel, event| {
         let inner = |stored: &str| stored.split_once(r#""message":"#).expect("a message").1.to_owned();
         let ends = |stored: &[u8]| event.ends_with(inner(&String::from_utf8_lossy(stored)).as_bytes());
@@ -115,14 +116,14 @@ fn routing(criterion: &mut Criterion) {
     let (mut next, mut payload) = (check_all(&engine, &events), Vec::new());
     let mut group = criterion.benchmark_group("200 events of 300 bytes to 6 targets");
     group.throughput(Throughput::Elements(EVENTS as u64));
-    group.bench_function("route_messages and drain", |bencher| {
+    group.bench_function("route_stored and drain", |bencher| {
         bencher.iter_batched(
             || {
                 next += EVENTS as u64;
                 events.stored(next)
             },
             |stored| {
-                let refused = engine.route_messages(LANE, 0, &stored, 0).expect("the seq rises");
+                let refused = engine.route_stored(StoredKind::Message, LANE, 0, &stored, 0).expect("the seq rises");
                 assert!(refused.is_empty());
                 drain(&engine, &mut payload)
             },

@@ -5,7 +5,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use fanout_engine::{Config, Engine, Error, Ids};
+use fanout_engine::{Config, Engine, Error, Ids, StoredEvent, StoredKind};
 
 const ROUNDS: u64 = 40_000;
 const CHANNELS: [&str; 3] = ["c1", "c2", "c3"];
@@ -24,7 +24,10 @@ const JOBS: [Job; 9] = [
     },
     |engine, round| engine.join("ben", CHANNELS[(round % 3) as usize]).and(engine.leave("ann", "c2")).map(usize::from),
     |engine, round| engine.route(CHANNELS[(round % 3) as usize], EVENT, None, None, 0),
-    |engine, round| engine.route_stored(1, round + 1, "c1", EVENT, Some("ann"), 0),
+    |engine, round| {
+        let event = StoredEvent { seq: round + 1, channel: "c1", payload: EVENT, also: Some("ann") };
+        engine.route_stored(StoredKind::Member, 1, 0, &[event], 0).map(|refused| refused.len())
+    },
     |engine, round| {
         if round % 8 == 0 { engine.drop_instance("i1") } else { engine.user_online("cat", "i1", Some(ids(2)), 0) }
     },

@@ -1,14 +1,14 @@
-//! What a NATS server sends, taken in as bytes: deliveries of `JetStream`'s consumers go by the batch to who reads them,
-//! everything else to the client library. No Python, no sockets, no clock.
+//! Splits what a NATS server sends, as bytes: readers get the deliveries of their `JetStream` consumers in batches, and
+//! the client library gets everything else. No Python, no sockets, no clock.
 
 mod deliveries;
-mod intake;
+mod delivery_buffer;
 mod lifts;
 mod message;
 mod reply;
 mod splitter;
 
 pub use deliveries::{Deliveries, Delivery};
-pub use intake::{Doubt, Intake};
+pub use delivery_buffer::{BufferError, DeliveryBuffer};
 pub use lifts::Lifts;
 pub use splitter::{Fed, Splitter};

@@ -1,53 +1,53 @@
-//! Parts what a server sends between the intakes and the client library.
+//! Splits what a server sends: deliveries go to delivery buffers, everything else to the client library.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::intake::Intake;
+use crate::delivery_buffer::DeliveryBuffer;
 use crate::message::{Message, Operation, operation};
 
-/// A line that is longer without an end is none: the library, which knows more lines, shall judge.
+/// Bytes. A longer line without an end goes to the library, which knows more kinds of lines.
 const LONGEST_LINE: usize = 1 << 20;
 
-/// What became of some bytes.
+/// The result of [`Splitter::feed`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Fed {
     /// Operations for the library, each whole.
     pub rest: Vec<u8>,
-    /// The subscriptions whose intakes were offered something, each once.
+    /// The subscriptions whose buffers got a message, each once.
     pub touched: Vec<u64>,
 }
 
 /// Splits one connection's bytes.
 #[derive(Default)]
 pub struct Splitter {
-    intakes: HashMap<u64, Arc<Mutex<Intake>>>,
-    /// The beginning of an operation whose end has not come.
+    buffers: HashMap<u64, Arc<Mutex<DeliveryBuffer>>>,
+    /// The beginning of an operation whose end has not been received.
     begun: Vec<u8>,
-    /// Something was malformed: all goes to the library until the connection is a new one.
+    /// Something was malformed: everything goes to the library until there is a new connection.
     surrendered: bool,
 }
 
 impl Splitter {
-    /// Give a subscription's deliveries to an intake from now on.
-    pub fn take(&mut self, sid: u64, intake: Arc<Mutex<Intake>>) {
-        self.intakes.insert(sid, intake);
+    /// Put a subscription's deliveries into a buffer from now on.
+    pub fn take(&mut self, sid: u64, buffer: Arc<Mutex<DeliveryBuffer>>) {
+        self.buffers.insert(sid, buffer);
     }
 
-    /// Give a subscription's deliveries to the library again.
+    /// Leave a subscription's deliveries to the library again.
     pub fn leave(&mut self, sid: u64) {
-        self.intakes.remove(&sid);
+        self.buffers.remove(&sid);
     }
 
-    /// The connection is a new one: what was begun has no end.
+    /// There is a new connection: an operation that was begun will not be completed.
     pub fn reset(&mut self) {
         self.begun.clear();
         self.surrendered = false;
     }
 
-    /// Take in what the server sent.
+    /// Split what the server sent.
     pub fn feed(&mut self, bytes: &[u8]) -> Fed {
         let mut fed = Fed::default();
         let mut begun = std::mem::take(&mut self.begun);
@@ -63,7 +63,7 @@ impl Splitter {
         fed
     }
 
-    /// Read all operations that are whole; how many bytes they have.
+    /// Read all complete operations, and return how many bytes they have.
     fn read(&mut self, bytes: &[u8], fed: &mut Fed) -> usize {
         let mut at = 0;
         while !self.surrendered && at < bytes.len() {
@@ -88,7 +88,7 @@ impl Splitter {
     }
 
     fn offer(&self, message: &Message, fed: &mut Fed) -> bool {
-        let taken = self.intakes.get(&message.sid).is_some_and(|intake| intake.lock().offer(message));
+        let taken = self.buffers.get(&message.sid).is_some_and(|buffer| buffer.lock().offer(message));
         if taken && fed.touched.last() != Some(&message.sid) && !fed.touched.contains(&message.sid) {
             fed.touched.push(message.sid);
         }

@@ -80,7 +80,7 @@ class ChannelCalls(Protocol):
         ...
 
     async def leave(self, user_id: str, request: ChannelRequest) -> ChannelAnswer:
-        """End the user's membership, where there is one.
+        """End the user's membership, if there is one.
 
         Raises:
             ChannelNotFound: there is no such channel, or it is private and the user never was in it, or left long ago.

@@ -1,4 +1,4 @@
-"""The bus: subjects without memory. What nobody hears is gone."""
+"""The bus: publish and subscribe without storage. A message that nobody receives is lost."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -6,45 +6,50 @@ from typing import Protocol
 Handler = Callable[[str, bytes], None]
 """Called in the event loop with subject and payload, in the order of arrival; must be quick.
 
-One that raises loses its message: the adapter counts that and logs it, and hands on the next one."""
+If it raises, its message is lost: the adapter counts and logs the error, and goes on with the next message."""
 
 
 class Subscription(Protocol):
-    """A standing interest in a subject."""
+    """An open subscription."""
 
     async def close(self) -> None:
-        """Hear no more."""
+        """End the subscription: the handler is not called again."""
         ...
 
 
 class Bus(Protocol):
-    """At most once, in order per publisher and subject."""
+    """Delivers at most once, and in order for each publisher and subject."""
 
     @property
     def max_payload(self) -> int:
-        """Bytes that one message may have. May change when a connection was lost: read it before each message."""
+        """Bytes that one message may have. Read it before each message: it may differ after a reconnect."""
         ...
 
     async def publish(self, subject: str, payload: bytes) -> None:
-        """Send to whoever listens now.
+        """Send to those who are subscribed now.
 
         Raises:
-            Unavailable: there is no connection; nothing is kept to be sent later.
+            Unavailable: there is no connection. The message is not sent later.
             TooLarge: the payload is longer than `max_payload`.
         """
         ...
 
     async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        """`publish` for several, and return when the server has taken them all.
+        """Publish several messages, and return when the server has received them all.
 
         Raises:
-            Unavailable: as `publish`; some may have been sent.
-            TooLarge: a payload is longer than `max_payload`; none was sent.
+            Unavailable: there is no connection. Some of them may have been sent.
+            TooLarge: a payload is longer than `max_payload`. None was sent.
         """
         ...
 
     async def subscribe(self, subject: str, handler: Handler) -> Subscription:
-        """Hear a subject (`*` is one token, `>` the rest), through reconnects, until closed."""
+        """Call the handler for each message of a subject, across reconnects, until the subscription is closed.
+
+        Args:
+            subject: may have wildcards: `*` stands for one token, `>` for all that follow.
+            handler: gets the messages.
+        """
         ...
 
     async def ping(self) -> None:

@@ -1,4 +1,4 @@
-"""The log: streams that hold what was accepted, contract section 4."""
+"""The log: streams that hold the accepted events, contract section 4."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import NamedTuple, Protocol, overload
@@ -10,29 +10,29 @@ class Stored(NamedTuple):
     """An event as the log holds it."""
 
     seq: int
-    """Its place in the log, from 1. It rises also where the log went back, and no place is given twice."""
+    """Its position in the log, from 1. Positions also rise when the log goes back, and none is given twice."""
     subject: str
-    """As it was published, `messages.send.{channel_id}`, whatever the store makes of it inside."""
+    """The subject under which it was published, `messages.send.{channel_id}`, however the store names it inside."""
     payload: bytes
     delivery: int = 1
-    """Which delivery to this consumer this is, from 1."""
+    """The number of this delivery of the event to this consumer, from 1."""
     token: str = ""
     """The adapter's own handle for the acknowledgement."""
     stored_ns: int = 0
-    """When it was stored, by the log's clock, in nanoseconds since 1970; 0 where that is not known."""
+    """When it was stored, by the log's clock, in nanoseconds since 1970; 0 if that is not known."""
 
 
 class StoredBatch(Sequence[Stored]):
-    """Events of one partition, in order. They stay bytes in the core, and become objects where one is looked at.
+    """Events of one partition, in order. They stay bytes in the core; an event becomes an object when it is read.
 
     Args:
         deliveries: the events.
-        published: gives the subject as published for the one as stored.
+        published: returns the subject as published, given the subject as stored.
     """
 
     def __init__(self, deliveries: Deliveries, published: Callable[[str], str] = str) -> None:
         self.deliveries = deliveries
-        """As `Engine.route_messages` takes them."""
+        """The events, as `Engine.route_stored` takes them."""
         self._published = published
 
     @property
@@ -66,38 +66,38 @@ class Appended(NamedTuple):
 
 
 class Reset(NamedTuple):
-    """The log was found to have gone back: it lost its newest events, was restored, or was made again.
+    """A stream was found to have gone back: it lost its newest events, was restored, or was created again.
 
-    What was accepted since is there, above every `seq` that was given before.
+    Events that were accepted since are stored, above every `seq` that was given before.
     """
 
     stream: str
     survived_ns: int
-    """When the newest event was stored that is still there, in nanoseconds since 1970; 0 where none is."""
+    """When the newest event was stored that survived, in nanoseconds since 1970; 0 if none did."""
 
 
 class Consumer(Protocol):
-    """A durable work queue: its workers share the events; each is redelivered until one acknowledges it."""
+    """A durable work queue. Its workers share the events; an event is redelivered until a worker acknowledges it."""
 
     async def fetch(self) -> list[Stored]:
-        """Wait for at least one event, and return what is there, up to the batch size.
+        """Wait for at least one event, and return those that are there, up to the batch size.
 
-        Answer each event by `ack` or `retry`: a worker that lives may keep for ever what it does not answer.
+        Answer each event by `ack` or `retry`: a live worker may hold unanswered events indefinitely.
 
-        Survives restarts of the server and a deleted consumer by itself, without end; cancel it to stop.
+        It survives restarts of the server and a deleted consumer. To stop waiting, cancel it.
         """
         ...
 
     async def ack(self, events: Sequence[Stored]) -> None:
-        """The work of these events is done; they do not come again. Does not wait for the server."""
+        """The work for these events is done: they are not delivered again. Does not wait for the server."""
         ...
 
     async def retry(self, events: Sequence[Stored], delay: float) -> None:
-        """The work could not be done now: deliver these again, after `delay` seconds."""
+        """The work could not be done now: have these events delivered again, after `delay` seconds."""
         ...
 
     async def close(self) -> None:
-        """Stop fetching. What is unacknowledged goes to another worker."""
+        """Stop fetching. Unacknowledged events go to another worker."""
         ...
 
 
@@ -105,7 +105,7 @@ class Tail(Protocol):
     """One reader's own view of a stream: every event after a point, in order, none twice, never acknowledged."""
 
     async def fetch(self) -> list[Stored]:
-        """Wait for at least one event, and return what is there in order. Survives restarts of the server."""
+        """Wait for at least one event, and return those that are there, in order. Survives restarts of the server."""
         ...
 
     async def close(self) -> None:
@@ -114,11 +114,11 @@ class Tail(Protocol):
 
 
 class PartitionReader(Protocol):
-    """The one reader of a partition of MESSAGES, in order. Its position is durable, and survives it."""
+    """The one reader of a partition of a stream, in order. Its position is durable, and survives it."""
 
     partition: int
     epoch: int
-    """Rises each time that the partition changes hands, and may rise in a `fetch`: read it again after each."""
+    """Rises each time that the partition gets another reader. It may rise in a `fetch`: read it again after each."""
     position: int
     """Every event of the partition up to this sequence was acknowledged before this reader began."""
 
@@ -131,11 +131,11 @@ class PartitionReader(Protocol):
         ...
 
     async def ack(self, seq: int) -> None:
-        """Everything up to this sequence is done. A reader that follows begins after it."""
+        """Everything up to this sequence is done. The next reader of the partition begins after it."""
         ...
 
     async def caught_up(self) -> int | None:
-        """A sequence up to which the partition is known to hold nothing unacknowledged; None when it may.
+        """A sequence up to which the partition holds nothing unacknowledged; None if it may hold something.
 
         Raises:
             PartitionLost: another worker claimed the partition.
@@ -148,31 +148,31 @@ class PartitionReader(Protocol):
 
 
 class Log(Protocol):
-    """The streams. Created when they do not exist, with the replicas that are configured."""
+    """The streams of `fanout.streams`. Those that do not exist are created, with the configured number of replicas."""
 
     @property
     def partitions(self) -> int:
-        """How many partitions MESSAGES has; fixed when the stream is created."""
+        """How many partitions each partitioned stream has; fixed when the first of them is created."""
         ...
 
     async def append(self, subject: str, payload: bytes, *, msg_id: str) -> Appended:
-        """Store an event durably; answered only after it is.
+        """Store an event durably; return only after it is stored.
 
         Args:
-            subject: of a stream that exists.
+            subject: one of a stream.
             payload: the event.
-            msg_id: a second event with this id, within the dedup window of its stream, is not stored.
+            msg_id: no second event with this id is stored within the dedup window of the stream.
 
         Raises:
             Unavailable: the log cannot be reached; the event was not stored and will not be.
             OutcomeUnknown: the event was sent and no answer came; it may be stored. Repeat with the same `msg_id`.
-            StorageFull: the log has no room for it.
-            TooLarge: the log stores no event of that length, or no batch on the bus could carry it.
+            StorageFull: the log has no room for the event.
+            TooLarge: the event is too long for the log, or for a batch on the bus.
         """
         ...
 
     async def get(self, stream: str, seq: int) -> Stored | None:
-        """The event at a sequence, or None where the stream holds none; it holds none at 0, before the first."""
+        """The event at a sequence, or None if the stream holds none there. There is none at 0."""
         ...
 
     async def last_seq(self, stream: str) -> int:
@@ -180,35 +180,35 @@ class Log(Protocol):
         ...
 
     async def recall(self, stream: str, seq: int, stored_ns: int) -> None:
-        """The stream held an event at this place, stored at this time: notice where it does no more.
+        """Compare the stream with an event that it held at `seq`, stored at `stored_ns`; notice if it is gone.
 
-        For those who keep how far they came where the log does not.
+        For readers that keep their position in a store of their own.
 
         Raises:
-            Unavailable: it cannot be compared now.
+            Unavailable: the stream cannot be compared now.
         """
         ...
 
     def on_reset(self, listener: Callable[[Reset], None]) -> Callable[[], None]:
         """Call `listener` in the event loop each time that a stream was found to have gone back.
 
-        Readers go on by themselves: with what they did not read, and again with what was accepted since, under its
-        new `seq`.
+        Readers go on by themselves. They get the events that they did not read, and again those that were accepted
+        since, under their new `seq`.
 
         Returns:
-            ends it.
+            a function that ends this.
         """
         ...
 
     async def missed_reset(self, stream: str, since: float) -> Reset | None:
-        """What listeners of `on_reset` were told of a stream since a time, for one who comes later.
+        """The resets that listeners of `on_reset` were told of since a time, for a reader that starts later.
 
         Args:
             stream: which.
             since: seconds since 1970.
 
         Returns:
-            as one, where the stream went back several times; None where it did not.
+            one reset, also if the stream went back several times; None if it did not.
 
         Raises:
             Unavailable: the record of the stream cannot be read now.
@@ -216,43 +216,44 @@ class Log(Protocol):
         ...
 
     async def acknowledged(self, stream: str, durable: str) -> int:
-        """How far the workers of a durable consumer have come, as it was when this was called or later.
+        """How far the workers of a durable consumer have come, at the time of this call or later.
 
         Args:
             stream: which.
             durable: the consumer; it need not exist yet.
 
         Returns:
-            a sequence up to which they acknowledged every event that the stream holds. Where they have none to
-            acknowledge, it is at least the end that the stream had when this was called.
+            a sequence up to which they acknowledged every event that the stream holds. If they have none to
+            acknowledge, it is at least the end that the stream had at the time of this call.
         """
         ...
 
     async def consume(self, stream: str, durable: str, *, batch: int = 200) -> Consumer:
-        """Join the workers of a durable consumer, which is created at the stream's beginning if it is new."""
+        """Join the workers of a durable consumer. A new consumer is created at the stream's beginning."""
         ...
 
     async def tail(self, stream: str, *, after: int) -> Tail:
-        """Read a stream from the sequence after `after`, to its end and on."""
+        """Follow a stream from the event after the sequence `after`, without end."""
         ...
 
     def read(self, stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncGenerator[Stored]:
-        """Read what a stream holds of a closed range, in order, and stop.
+        """Read the events that a stream holds in a range, in order, and stop.
 
         Args:
             stream: which.
             after: read from the sequence after this one.
             upto: the last sequence to read; it need not exist.
-            part: of MESSAGES, only the events of this partition; of META, those of the channels in it.
+            part: only the events of this partition's channels, whether the stream is stored by partition or not.
         """
         ...
 
-    async def claim(self, partition: int, owner: str) -> PartitionReader:
-        """Become the reader of a partition of MESSAGES; whoever read it before loses it at once.
+    async def claim(self, stream: str, partition: int, owner: str) -> PartitionReader:
+        """Become the reader of a partition of a stream; the worker that read it before loses it at once.
 
         Args:
+            stream: one that is partitioned.
             partition: from 0.
-            owner: the claiming worker, for those who look at the log from outside.
+            owner: the name of the claiming worker, shown to people who inspect the log.
 
         Raises:
             PartitionLost: another worker claimed it at the same moment.
@@ -262,8 +263,8 @@ class Log(Protocol):
     async def dead_letter(self, stream: str, event: Stored, reason: str) -> None:
         """Keep an event that can never succeed in DEAD, with the reason in the header `Fanout-Reason`.
 
-        An event dead-lettered twice within the dedup window is kept once. Of one that is longer than the log takes
-        now, the beginning is kept, and the reason says so.
+        An event dead-lettered twice within the dedup window is kept once. If the event is longer than the log accepts
+        now, its beginning is kept, and the reason says so.
         """
         ...
 

@@ -1,15 +1,15 @@
-"""A client's WebSocket, as the notification service sees it: frames go out as ready bytes."""
+"""A client's WebSocket as the notification service uses it: the service writes frames that are encoded already."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 
 class SocketClosed(Exception):  # noqa: N818 - an ending, not an error
-    """The client is gone, or was closed."""
+    """The connection is closed: the client has gone, or the server has closed it."""
 
 
 class Socket(Protocol):
-    """One open connection."""
+    """One open WebSocket."""
 
     @property
     def authorization(self) -> str | None:
@@ -18,46 +18,49 @@ class Socket(Protocol):
 
     @property
     def buffered(self) -> int:
-        """Bytes written and not yet taken by the operating system."""
+        """Bytes that were written and that the operating system has not taken yet."""
         ...
 
     def write(self, frames: bytes) -> None:
-        """Send whole WebSocket frames, encoded already. Never waits: the caller bounds `buffered`.
+        """Send complete WebSocket frames, encoded already. It never waits: the caller limits `buffered`.
 
         Writing to a socket that is closing does nothing.
         """
         ...
 
-    def lend(self, on_change: Callable[[bool], None]) -> int | None:
-        """Lend the descriptor, so that whole frames can be sent on it past `write` while nothing is buffered.
+    def acquire_descriptor(self, on_change: Callable[[bool], None]) -> int | None:
+        """Acquire the raw descriptor, to send complete frames on it without `write` while nothing is buffered.
+
+        The socket releases it when it begins to close.
 
         Args:
-            on_change: called with False as soon as nothing may be sent on it any more, with True when it may again.
+            on_change: called with False at the moment from which nothing may be sent on the descriptor, and with True
+                when it may be used again.
 
         Returns:
-            the descriptor, or None where every frame must go by `write`.
+            the descriptor, or None if every frame must go through `write`.
         """
         ...
 
     def allow_large_messages(self) -> None:
-        """Take messages of the full size from now on. Before, 16 KiB is the bound: the client is not known yet."""
+        """Accept messages of the full size from now on. Until then the limit is 16 KiB, as for an unknown client."""
         ...
 
     async def receive(self) -> str | bytes:
         """The next message: text as `str`, binary as `bytes`.
 
         Raises:
-            SocketClosed: there will be none.
+            SocketClosed: the connection is closed.
         """
         ...
 
     async def close(self, code: int, reason: str) -> None:
         """Close with a code of the contract, section 3, and wait until it is closed.
 
-        A client that does not read is cut off after a few seconds.
+        The connection of a client that does not read is aborted after a few seconds.
         """
         ...
 
 
 SocketHandler = Callable[[Socket], Awaitable[None]]
-"""Serves one connection; when it returns, the connection is closed."""
+"""Serves one connection. When it returns, the connection is closed."""

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from enum import StrEnum
 from functools import partial
-from typing import Annotated, Any, Final, NamedTuple, get_type_hints
+from typing import Annotated, Any, Final, NamedTuple
 
 import structlog
 import typer
@@ -13,8 +13,8 @@ import typer
 from fanout import FanoutError
 from services.cli.lines import Kind, say
 from services.cli.run import EXIT_FAILED, EXIT_SETTINGS, settings_or_exit, warnings_of
-from services.composition.backends import Backend, Backends, Found, inspections, needed_rows
-from services.composition.running import Services
+from services.composition.backends import Backend, Backends, Found, inspections
+from services.composition.running import Services, rows_of
 from services.composition.services import EVERY_SERVICE, SERVICES
 from services.composition.table import BACKENDS
 from services.composition.this_machine import LISTEN
@@ -108,17 +108,12 @@ def _report(about: list[Line], tried: list[tuple[int, list[Line]]]) -> None:
         raise typer.Exit(code)
 
 
-def checked_rows(services: Services) -> list[Backend[Any]]:
-    """The rows of the backends that some services need."""
-    ports = [port for service in services for port in get_type_hints(service.ports).values()]
-    return needed_rows(BACKENDS, ports)
-
-
 def _inspections_for(service: str | None) -> Attempts:
     services, starting = CHECKED[service or _UP], service is not None
+    rows = BACKENDS if service is None else rows_of(services, BACKENDS)
 
     def attempts(settings: Settings, backends: Backends) -> Mapping[str, Attempt]:
-        looks = [named for row in checked_rows(services) for named in inspections(row).items()]
+        looks = [named for row in rows for named in inspections(row).items()]
         local = [*(check for each in services for check in each.checks), LISTEN]
         return {
             **{name: partial(look, backends) for name, look in looks},

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from functools import partial
-from typing import Annotated, Final, NoReturn, get_type_hints
+from typing import Annotated, Final, NoReturn
 
 import structlog
 import typer
@@ -15,8 +15,7 @@ import uvloop
 from fanout import FanoutError
 from services.cli.client import DEFAULT_URL
 from services.cli.lines import complain
-from services.composition.backends import needed_rows
-from services.composition.running import Services, running
+from services.composition.running import Services, rows_of, running
 from services.composition.services import EVERY_SERVICE, SERVICES
 from services.composition.table import BACKENDS
 from services.runtime.lifecycle import Process, run_until_stopped, spare_the_loop
@@ -96,16 +95,11 @@ def next_steps(settings: Settings) -> list[str]:
     ]
 
 
-def backends_in_words(settings: Settings, services: Services) -> dict[str, str]:
-    """What each port of some services runs on, by the name of its row."""
-    ports = [port for service in services for port in get_type_hints(service.ports).values()]
-    return {row.name: row.adapter(settings).description for row in needed_rows(BACKENDS, ports)}
-
-
 def _run(settings: Settings, services: Services, *, alone: bool) -> None:
     for line in warnings_of(settings):
         log.warning(line)
-    log.info("backends", data_dir=str(settings.data_dir.absolute()), **backends_in_words(settings, services))
+    chosen = {row.name: row.adapter(settings).description for row in rows_of(services, BACKENDS)}
+    log.info("backends", data_dir=str(settings.data_dir.absolute()), **chosen)
     grace_s = settings.drain_grace_s if any(service.serves_rest for service in services) else 0.0
     started = partial(_running, settings, services=services, alone=alone)
     spare_the_loop()

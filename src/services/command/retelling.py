@@ -7,7 +7,7 @@ import structlog
 
 from fanout.log_record import RETOLD_S
 from fanout.ports.log import Log, Reset
-from fanout.subjects import META
+from fanout.streams import MEMBERSHIP_STREAMS, STREAMS
 from services.command.metrics import CHANGES_TOLD_AGAIN
 from services.command.outbox import Outbox
 from services.runtime.tasks import Tasks, retry_forever
@@ -37,7 +37,7 @@ class Retelling:
 
     def hear(self, reset: Reset) -> None:
         """Handle a reset of the log, as the listener of `Log.on_reset`."""
-        if reset.stream == META:
+        if STREAMS[reset.stream].changes_memberships:
             self._tasks.start(self._tell_again(reset), "publishing membership changes again")
 
     def begin(self) -> None:
@@ -46,9 +46,12 @@ class Retelling:
 
     async def _hear_of_missed(self) -> None:
         since = self._outbox.now() / 1e6 - RETOLD_S
-        missed = await retry_forever(partial(self._log.missed_reset, META, since), "looking whether the log went back")
-        if missed is not None:
-            self.hear(missed)
+        for stream in MEMBERSHIP_STREAMS:
+            missed = await retry_forever(
+                partial(self._log.missed_reset, stream, since), "looking whether the log went back"
+            )
+            if missed is not None:
+                self.hear(missed)
 
     async def _tell_again(self, reset: Reset) -> None:
         survived_us = max(reset.survived_ns // 1_000, self._outbox.now() - int(RETOLD_S * 1e6))

@@ -1,7 +1,8 @@
-"""What the commands do. Built from ports alone.
+"""The command service: it handles the calls that change something. It knows ports alone.
 
-A change of a membership stands in the membership store first, with the duty to tell it, and is told on the log after.
-Where telling it fails, the caller gets `Unavailable`, the change stands, and the outbox tells it soon.
+A change of a membership is written to the membership store first, marked as not yet on the log, and then appended to
+the log. If the log cannot be reached, the caller gets `Unavailable`, the change stands, and the outbox appends it
+later.
 """
 
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from fanout.events import (
 from fanout.ids import new_event_id, new_message_id, new_ulid
 from fanout.ports.log import Log
 from fanout.ports.memberships import Channel, Memberships
+from fanout.streams import MESSAGES
 from services.command.outbox import Outbox
 
 
@@ -51,8 +53,8 @@ class CommandService:
     async def send_message(self, user_id: str, request: SendMessage, correlation_id: str) -> SentMessage:
         """Store a message in the log; see `MessageCalls.send_message`.
 
-        A `client_msg_id` that the user sent before, within the dedup window, is answered with the message that
-        was stored then, whatever the repeat carries: the id is the client's word that it is the same message.
+        A repeat with a `client_msg_id` that the user sent before, within the dedup window, is answered with the id of
+        the message that was stored then, whatever else it holds: by the id, the client says that it is the same.
         """
         if request.thread_id is not None or request.also_send_to_channel:
             raise CallRejected(THREADS_UNAVAILABLE)
@@ -65,8 +67,8 @@ class CommandService:
     async def create_channel(self, user_id: str, request: CreateChannel) -> ChannelAnswer:
         """Create a channel; see `ChannelCalls.create_channel`.
 
-        A repeat by the creator while the creation is unfinished finishes it, with the members of the first call. Who
-        has left since stays out.
+        If a creation failed halfway, its repeat by the creator finishes it, with the members of the first call. A
+        member who has left since then is not added again.
         """
         channel_id = request.channel_id or f"chan_{new_ulid()}"
         channel = Channel(channel_id, request.name, request.private, user_id, timestamp(self._now()))
@@ -97,7 +99,7 @@ class CommandService:
         return await self._add(request.channel, list(dict.fromkeys(request.user_ids)))
 
     async def leave(self, user_id: str, request: ChannelRequest) -> ChannelAnswer:
-        """End the user's membership; see `ChannelCalls.leave`. A repeat tells what the first call could not."""
+        """End the user's membership; see `ChannelCalls.leave`. A repeat appends what the first call could not."""
         ended = await self._memberships.remove(request.channel, user_id, timestamp(self._now()))
         if ended is not None:
             await self._outbox.tell([ended])
@@ -115,7 +117,7 @@ class CommandService:
         return await self._original(appended.seq) if appended.duplicate else message.message_id
 
     async def _original(self, seq: int) -> str:
-        stored = await self._log.get(subjects.MESSAGES, seq)
+        stored = await self._log.get(MESSAGES, seq)
         if stored is None:
             raise Unavailable(f"the log no longer holds the first of these messages, at {seq}")
         return decode_message_event(stored.payload, subjects.channel_of(stored.subject)).message_id
@@ -125,7 +127,7 @@ class CommandService:
         return found is not None and replace(found, created_at=wanted.created_at) == wanted
 
     async def _is_hidden(self, channel_id: str) -> bool:
-        """Whether an outsider is told that there is no such channel: it is private, or there is none."""
+        """Whether a user outside the channel is told that it does not exist: it is private, or does not exist."""
         channel = await self._memberships.channel(channel_id)
         return channel is None or channel.private
 

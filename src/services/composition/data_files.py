@@ -24,7 +24,7 @@ MESSAGES_FILE: Final = "messages.db"
 READYZ_WITHIN_S: Final = 3.0
 
 
-class _SqliteStore(Protocol):
+class _CarriesId(Protocol):
     """A store of `services.adapters.sqlite` that carries the deployment's id."""
 
     @classmethod
@@ -34,7 +34,7 @@ class _SqliteStore(Protocol):
     async def close(self) -> None: ...
 
 
-_S = TypeVar("_S", bound=_SqliteStore)
+_S = TypeVar("_S", bound=_CarriesId)
 
 
 def opens_sqlite(name: str, kind: type[_S]) -> Open[_S]:

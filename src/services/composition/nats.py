@@ -7,7 +7,7 @@ from fanout.errors import FanoutError, Unavailable
 from fanout.ports.bus import Bus
 from fanout.subjects import WORKERS
 from services.adapters.nats.bus import NatsBus
-from services.adapters.nats.connection import Connection, connect
+from services.adapters.nats.connection import NatsConnection, connect
 from services.adapters.nats.inspection import StreamsFound, look_at_streams
 from services.adapters.nats.log import NatsLog
 from services.adapters.nats.names import Names
@@ -23,7 +23,7 @@ _SHORT_SYNC_S: Final = 5.0
 _SAFE_REPLICAS: Final = 3
 
 
-async def connection(backends: Backends) -> Connection:
+async def connection(backends: Backends) -> NatsConnection:
     """Connect to NATS; call it through `Backends.shared`, for the log and the bus use one connection."""
     settings = backends.settings
     with naming("NATS_URL"):

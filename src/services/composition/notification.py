@@ -12,26 +12,30 @@ from services.runtime.settings import Address, Settings
 from services.runtime.tasks import Tasks
 
 SPREAD = 0.75
-"""Of the time for draining, the share over which sockets are closed; the rest is for the last of them."""
+"""The share of the drain timeout over which sockets are closed. The rest is for the last of them to end."""
 ANSWERS = 64 * 1024
-"""Bytes that may wait for a client beside its budget: pongs, and the frames that close."""
+"""Bytes that may wait for a client beyond its budget: pongs, and close frames."""
 
 
 @asynccontextmanager
 async def running_notification(
     settings: Settings, ports: NotificationPorts, health: Health, on_failure: Callable[[BaseException], None]
 ) -> AsyncIterator[Address]:
-    """Run an instance with its server for the length of the context; leaving it drains.
+    """Run an instance with its WebSocket server while the context lasts, and drain it at the end.
 
-    Its lease is one of the checks of `health` from then on.
+    Args:
+        settings: the addresses, and the limits for clients.
+        ports: opened and closed by the caller.
+        health: gets a check of the instance's lease.
+        on_failure: is called with an error that ends a part of the instance.
 
     Yields:
-        where clients connect.
+        the address where the server listens.
 
     Raises:
         ConfigurationError: the address cannot be listened on.
     """
-    terms = InstanceLimits(
+    limits = InstanceLimits(
         instance_id=settings.instance_id,
         capacity=settings.max_connections,
         auth_timeout_s=settings.auth_timeout_s,
@@ -41,7 +45,7 @@ async def running_notification(
         max_user_sockets=settings.max_user_sockets,
     )
     async with Tasks(on_failure) as tasks:
-        instance = NotificationInstance(terms, ports, tasks, heartbeat_timeout_s=settings.heartbeat_timeout_s)
+        instance = NotificationInstance(limits, ports, tasks, heartbeat_timeout_s=settings.heartbeat_timeout_s)
         async with _serving(instance, settings) as bound:
             await instance.start(settings.public_ws_url(bound))
             health.add("lease", instance.check_lease)

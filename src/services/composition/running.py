@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_type_hints
 
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from services.composition.backends import Backends, Port, Table
+from services.composition.backends import Backend, Backends, Port, Table, needed_rows
 from services.composition.this_machine import LocalCheck
 from services.runtime.health import Health
 from services.runtime.http import serve_http
@@ -64,6 +64,11 @@ class Service(Generic[_P]):
 
 
 Services = tuple[Service[Any], ...]
+
+
+def rows_of(services: Services, table: Table) -> list[Backend[Any]]:
+    """The rows of the backends that some services need, in the order of the table."""
+    return needed_rows(table, [port for service in services for port in get_type_hints(service.ports).values()])
 
 
 @asynccontextmanager

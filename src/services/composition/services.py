@@ -11,8 +11,8 @@ from fanout.ports.authenticator import Authenticator
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
-from fanout.ports.presence import Presence
-from fanout.subjects import MESSAGES
+from fanout.ports.presence import Leases
+from fanout.streams import MESSAGES
 from services.command.service import CommandService
 from services.command.sweep import running_sweep
 from services.composition.notification import running_notification
@@ -46,7 +46,7 @@ class GatewayPorts:
     log: Log
     memberships: Memberships
     messages: Messages
-    presence: Presence
+    leases: Leases
     authenticator: Authenticator
 
 
@@ -77,7 +77,7 @@ async def _start_notification(context: ServiceContext, ports: NotificationPorts)
 async def _start_gateway(context: ServiceContext, ports: GatewayPorts) -> None:
     await context.enter(running_sweep(ports.log, ports.memberships, context.process.fail))
     if (place := await ports.messages.newest_place()) is not None:
-        # Before the first call is served: a log that went back then numbers what it takes from a new start.
+        # Before the first call is served: a log that lost events must not give their numbers to new ones.
         await ports.log.recall(MESSAGES, *place)
     bound = await context.serve(gateway_app(_gateway(context, ports)))
     log.info("serves REST", url=f"http://{bound}")
@@ -88,7 +88,7 @@ def _gateway(context: ServiceContext, ports: GatewayPorts) -> Gateway:
     return Gateway(
         calls=table(
             CommandService(ports.log, ports.memberships),
-            QueryService(ports.log, ports.memberships, ports.messages, ports.presence),
+            QueryService(ports.log, ports.memberships, ports.messages, ports.leases),
         ),
         authenticator=ports.authenticator,
         limiter=RateLimiter(settings.rate_limit, settings.rate_burst),
@@ -125,7 +125,7 @@ EVERY_SERVICE: Final[Services] = (
         help="serves the REST API",
         ports=GatewayPorts,
         start=_start_gateway,
-        degraded_without=(Presence,),  # only `realtime.connect` needs it
+        degraded_without=(Leases,),  # only `realtime.connect` needs it
         serves_rest=True,
     ),
 )

@@ -3,14 +3,14 @@
 `fanout check`, `fanout migrate`, the log line at the start and every service read it.
 """
 
-from typing import Final
+from typing import Final, Protocol
 
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
-from fanout.ports.presence import Presence
+from fanout.ports.presence import Connections, Hints, Leases
 from services.adapters.sqlite import memberships, messages
 from services.composition import data_files, in_process, nats, redis, tokens
 from services.composition.backends import Adapter, Backend, Table
@@ -69,9 +69,14 @@ _BUS: Final = Backend[Bus](
     migrated=False,
 )
 
-_PRESENCE: Final = Backend[Presence](
+
+class _Presence(Connections, Leases, Hints, Protocol):
+    """Presence, as one backend serves its three ports."""
+
+
+_PRESENCE: Final = Backend[_Presence](
     name="presence",
-    ports=(Presence,),
+    ports=(Connections, Leases, Hints),
     embedded=Adapter(
         description="embedded",
         open=in_process.open_embedded_presence,

@@ -11,7 +11,7 @@ import structlog
 from fanout import Unavailable
 from fanout.keys import LEASE_TTL_S
 from fanout.ports.bus import Bus
-from fanout.ports.presence import Lease, Presence
+from fanout.ports.presence import Lease, Leases
 from services.fan_out.known_instance import KnownInstance
 from services.fan_out.metrics import INSTANCES_WITHOUT_LEASE
 
@@ -27,13 +27,13 @@ class Liveness:
     """Reads the leases and says which instances are dead.
 
     Args:
-        presence: where the leases are.
+        leases: of the notification instances.
         bus: carries the digests.
         clock: seconds, from any fixed point; it must not step back.
     """
 
-    def __init__(self, presence: Presence, bus: Bus, clock: Callable[[], float]) -> None:
-        self._presence = presence
+    def __init__(self, leases: Leases, bus: Bus, clock: Callable[[], float]) -> None:
+        self._leases = leases
         self._bus = bus
         self._clock = clock
         self._spared_until = 0.0
@@ -50,7 +50,7 @@ class Liveness:
             self._spare_all()  # digests that came meanwhile may still wait in the event loop
         self._read_at = now
         try:
-            return await self._presence.leases()
+            return await self._leases.leases()
         except Unavailable:
             self._spare_all()  # the instances could not renew their leases either
             raise

@@ -13,7 +13,7 @@ import structlog
 from fanout import Engine
 from fanout.log_record import RETOLD_S
 from fanout.ports.log import Reset
-from fanout.subjects import META
+from fanout.streams import STREAMS
 from services.fan_out.presence_applier import PresenceApplier
 from services.runtime.tasks import Tasks
 from services.runtime.time_slice import TimeSlice
@@ -35,7 +35,8 @@ class LogResets:
 
     def hear(self, reset: Reset) -> None:
         """Handle a reset of the log, as the listener of `Log.on_reset`."""
-        if reset.stream == META and self._clock() - reset.survived_ns / 1e9 > RETOLD_S:
+        spec = STREAMS[reset.stream]
+        if spec.changes_memberships and self._clock() - reset.survived_ns / 1e9 > RETOLD_S:
             self._tasks.start(self._load_again(), "loading the table again")
 
     async def _load_again(self) -> None:

@@ -2,21 +2,19 @@
 
 import asyncio
 
-import structlog
-
 from fanout import Engine, InvalidEvent, partition_of
 from fanout.events import MemberJoined, MemberLeft, decode_member_event
 from fanout.lanes import Lane
 from fanout.ports.log import Log, Stored
-from fanout.subjects import META, channel_of
-from services.fan_out.metrics import EVENTS_REJECTED
+from fanout.streams import META
+from fanout.subjects import channel_of
+from services.fan_out.metrics import EVENTS_REJECTED, FAN_OUT
 from services.fan_out.partitions import Partitions
 from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.publisher import Publisher
+from services.runtime.dead_letters import dead_letter
 from services.runtime.membership_order import MembershipOrder
 from services.runtime.tasks import retry_forever
-
-log = structlog.get_logger(__name__)
 
 
 class Members:
@@ -72,16 +70,16 @@ class Members:
                 await self._apply(stored, event)
         except InvalidEvent as error:
             EVENTS_REJECTED.inc()
-            reason = str(error)
-            log.warning("membership event cannot be applied", seq=stored.seq, subject=stored.subject, reason=reason)
-            await retry_forever(lambda: self._log.dead_letter(META, stored, reason), "dead-lettering an event")
+            await dead_letter(self._log, META, stored, str(error), reader=FAN_OUT)
 
     async def _apply(self, stored: Stored, event: MemberJoined | MemberLeft) -> None:
         part = partition_of(event.channel_id, self._log.partitions)
         if self._partitions.holds(part):
             # The user gets the event too, a member of the channel or not, and so do the instances that have the user.
-            lane = Lane(META, part).number
-            self._engine.route_stored(lane, stored.seq, event.channel_id, stored.payload, also=event.user_id)
+            lane = Lane(META, part)
+            routed = (stored.seq, event.channel_id, stored.payload, event.user_id)
+            if rejected := self._engine.route_stored(lane.spec.kind, lane.number, part, [routed]):
+                raise InvalidEvent(rejected[0][1])
         # Before the change, because a list that is being loaded may be applied while the change waits.
         self._presence_applier.membership_changed(event.user_id)
         change = self._engine.join if isinstance(event, MemberJoined) else self._engine.leave

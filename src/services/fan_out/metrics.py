@@ -2,6 +2,9 @@
 
 from prometheus_client import Counter, Gauge
 
+FAN_OUT = "fan-out"
+"""The name of the workers as readers of the log, in the label of the metric of dead letters."""
+
 EVENTS_ROUTED = Counter("fanout_events_routed_total", "Stored message events routed to instances")
 EVENTS_REJECTED = Counter("fanout_events_rejected_total", "Stored events sent to the dead-letter stream")
 TYPING_DROPPED = Counter(

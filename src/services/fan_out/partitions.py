@@ -1,24 +1,46 @@
 """Reading partitions: each event is read, routed, published and acknowledged, in the order of its partition."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import aclosing
-from functools import partial
+from dataclasses import dataclass
 
 import structlog
 
 from fanout import Engine, PartitionLost
 from fanout.lanes import Lane
 from fanout.ports.log import Log, PartitionReader, StoredBatch
-from fanout.subjects import MESSAGES, META
-from services.fan_out.metrics import EVENTS_REJECTED, EVENTS_ROUTED, PARTITIONS_HELD
+from fanout.streams import MEMBERSHIP_STREAMS, META, ROUTED_STREAMS
+from services.fan_out.metrics import EVENTS_REJECTED, EVENTS_ROUTED, FAN_OUT, PARTITIONS_HELD
 from services.fan_out.publisher import Publisher
+from services.runtime.dead_letters import dead_letter
 from services.runtime.tasks import Tasks, retry_forever
 
 log = structlog.get_logger(__name__)
 
 
+@dataclass(slots=True, eq=False)
+class _Held:
+    """A partition that this worker reads."""
+
+    readers: dict[Lane, PartitionReader]
+    """One for each stream that is read by partition."""
+    reading: asyncio.Task[None] | None = None
+    stopping: bool = False
+    """No further batch may begin."""
+    released: bool = False
+
+    @property
+    def epoch(self) -> int:
+        """Rises with the epoch of each reader; for the lanes that have no reader of their own."""
+        return sum(reader.epoch for reader in self.readers.values())
+
+
 class Partitions:
     """The partitions that this worker reads, each in a task of its own.
+
+    A worker reads a partition of all streams or of none: it claims them together, and where it loses one of them to
+    another worker it gives up the others.
 
     Args:
         worker_id: this worker.
@@ -34,26 +56,25 @@ class Partitions:
         self._log = events
         self._publisher = publisher
         self._tasks = tasks
-        self._readers: dict[int, PartitionReader] = {}
-        self._reading: dict[int, asyncio.Task[None]] = {}
-        self._stopping: set[int] = set()
+        self._held: dict[int, _Held] = {}
         self._meta_position = 0
         self._meta_moved = asyncio.Event()
 
     def held(self) -> list[int]:
         """The partitions that this worker reads now, sorted."""
-        return sorted(self._readers)
+        return sorted(self._held)
 
     def holds(self, part: int) -> bool:
         """Whether this worker reads the partition."""
-        return part in self._readers
+        return part in self._held
 
     def meta_handled(self, seq: int) -> None:
         """Note that each membership event up to `seq` was applied, and routed where this worker reads its partition."""
         self._meta_position = seq
         self._meta_moved.set()
-        for part in self._readers:
-            self._engine.advance(Lane(META, part).number, seq)
+        for part in self._held:
+            for stream in MEMBERSHIP_STREAMS:
+                self._engine.advance(Lane(stream, part).number, seq)
 
     async def claim(self, part: int) -> None:
         """Become the reader of a partition, unless another worker claims it at the same moment.
@@ -62,30 +83,37 @@ class Partitions:
             Unavailable: the log does not answer.
         """
         try:
-            reader = await self._log.claim(part, self._worker_id)
+            held = _Held(await self._claim_streams(part))
         except PartitionLost:
             log.info("another worker claimed the partition first", partition=part)
             return
-        self._open_lanes(reader, reader.position)
-        self._readers[part] = reader
-        PARTITIONS_HELD.set(len(self._readers))
-        self._reading[part] = self._tasks.start(self._read(reader), f"partition-{part}")
-        log.info("reads partition", partition=part, epoch=reader.epoch, position=reader.position)
+        for lane, reader in held.readers.items():
+            self._open_lanes(held, lane, reader.position)
+        self._held[part] = held
+        PARTITIONS_HELD.set(len(self._held))
+        held.reading = self._tasks.start(self._read(part, held), f"partition-{part}")
+        log.info("reads partition", partition=part, epoch=held.epoch)
+
+    async def _claim_streams(self, part: int) -> dict[Lane, PartitionReader]:
+        readers: dict[Lane, PartitionReader] = {}
+        try:
+            for stream in ROUTED_STREAMS:
+                readers[Lane(stream, part)] = await self._log.claim(stream, part, self._worker_id)
+        except BaseException:
+            await _close(readers)
+            raise
+        return readers
 
     async def release(self, part: int) -> None:
         """Finish the batch in hand, then stop reading a partition, so that another worker can take it."""
-        reading = self._reading.get(part)
-        if reading is None or part in self._stopping:
+        held = self._held.get(part)
+        if held is None or held.reading is None or held.released:
             return
-        reader = self._readers[part]
-        self._stopping.add(part)
-        try:
-            reading.cancel()
-            await asyncio.wait([reading])
-            if self._readers.get(part) is reader:  # a task that is cancelled before its first step cannot clean up
-                await self._give_up(reader)
-        finally:
-            self._stopping.discard(part)
+        held.released = held.stopping = True
+        held.reading.cancel()
+        await asyncio.wait([held.reading])
+        if self._held.get(part) is held:  # a task that is cancelled before its first step cannot clean up
+            await self._give_up(part, held)
 
     async def release_all(self) -> None:
         """Release every partition."""
@@ -93,28 +121,31 @@ class Partitions:
 
     async def find_idle_positions(self) -> None:
         """Advance the lanes of idle partitions, so that instances learn that they have missed nothing."""
-        await asyncio.gather(*(self._advance_if_idle(reader) for reader in list(self._readers.values())))
+        lanes = [(held, lane) for held in self._held.values() for lane in held.readers]
+        await asyncio.gather(*(self._advance_if_idle(held, lane) for held, lane in lanes))
 
-    async def _advance_if_idle(self, reader: PartitionReader) -> None:
+    async def _advance_if_idle(self, held: _Held, lane: Lane) -> None:
         try:
-            position = await reader.caught_up()
+            position = await held.readers[lane].caught_up()
         except PartitionLost:
             return  # the task that reads the partition finds the same and cleans up
-        if position is not None and self._readers.get(reader.partition) is reader:
-            self._engine.advance(Lane(MESSAGES, reader.partition).number, position)
+        if position is not None and self._held.get(lane.part) is held:
+            self._engine.advance(lane.number, position)
 
-    def _open_lanes(self, reader: PartitionReader, position: int) -> None:
-        self._engine.open_lane(Lane(MESSAGES, reader.partition).number, reader.epoch, position)
-        self._engine.open_lane(Lane(META, reader.partition).number, reader.epoch, self._meta_position)
+    def _open_lanes(self, held: _Held, lane: Lane, position: int) -> None:
+        """Open the lane of a reader, and those of the membership changes with it."""
+        self._engine.open_lane(lane.number, held.readers[lane].epoch, position)
+        for stream in MEMBERSHIP_STREAMS:
+            self._engine.open_lane(Lane(stream, lane.part).number, held.epoch, self._meta_position)
 
-    async def _read(self, reader: PartitionReader) -> None:
+    async def _read(self, part: int, held: _Held) -> None:
         try:
             await self._follow_members()
-            await self._read_until_lost(reader)
+            await self._read_streams(held)
         except PartitionLost:
-            log.info("lost partition", partition=reader.partition, epoch=reader.epoch)
+            log.info("lost partition", partition=part, epoch=held.epoch)
         finally:
-            await self._give_up(reader)
+            await self._give_up(part, held)
 
     async def _follow_members(self) -> None:
         """Wait until each membership change is applied that the last reader may have routed.
@@ -135,16 +166,33 @@ class Partitions:
         async with aclosing(self._log.read(META, after=self._meta_position, upto=upto)) as events:
             return await anext(events, None) is not None
 
-    async def _read_until_lost(self, reader: PartitionReader) -> None:
+    async def _read_streams(self, held: _Held) -> None:
+        """Read all streams; where one reader ends, the others finish their batches in hand and end too."""
+        reading = [asyncio.create_task(self._read_batches(held, lane)) for lane in held.readers]
+        try:
+            await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            held.stopping = True
+            # Each is cancelled once, so that it finishes its batch. A further cancellation of this task reaches them
+            # through `gather`, and ends a batch that cannot be finished.
+            for task in reading:
+                task.cancel()
+            ended = await asyncio.gather(*reading, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
+
+    async def _read_batches(self, held: _Held, lane: Lane) -> None:
+        reader = held.readers[lane]
         epoch, position = reader.epoch, reader.position
         # The library that waits for events may lose a cancellation that comes in the same turn of the loop as events.
-        while reader.partition not in self._stopping:
+        while not held.stopping:
             events = await reader.fetch()
             if reader.epoch != epoch:
                 epoch = reader.epoch
-                self._open_lanes(reader, position)
+                self._open_lanes(held, lane, position)
             # A cancellation does not interrupt a batch: `release` waits until the batch is acknowledged.
-            batch = asyncio.ensure_future(self._handle(reader, events))
+            batch = asyncio.ensure_future(self._handle(lane, reader, events))
             try:
                 await asyncio.shield(batch)
             except asyncio.CancelledError:
@@ -152,31 +200,33 @@ class Partitions:
                 raise
             position = events.last_seq
 
-    async def _handle(self, reader: PartitionReader, events: StoredBatch) -> None:
-        part = reader.partition
-        rejected = self._engine.route_messages(Lane(MESSAGES, part).number, part, events.deliveries)
+    async def _handle(self, lane: Lane, reader: PartitionReader, events: StoredBatch) -> None:
+        rejected = self._engine.route_stored(lane.spec.kind, lane.number, lane.part, events.deliveries)
         EVENTS_ROUTED.inc(len(events) - len(rejected))
         if rejected:
-            await self._dead_letter(events, dict(rejected))
+            await self._dead_letter(lane, events, dict(rejected))
         await self._publisher.settle()
         await retry_forever(lambda: reader.ack(events.last_seq), "acknowledging routed events")
 
-    async def _dead_letter(self, events: StoredBatch, reasons: dict[int, str]) -> None:
+    async def _dead_letter(self, lane: Lane, events: StoredBatch, reasons: dict[int, str]) -> None:
         for event in events:
             if (reason := reasons.get(event.seq)) is not None:
                 EVENTS_REJECTED.inc()
-                log.warning("event cannot be delivered", seq=event.seq, subject=event.subject, reason=reason)
-                await retry_forever(partial(self._log.dead_letter, MESSAGES, event, reason), "dead-lettering an event")
+                await dead_letter(self._log, lane.stream, event, reason, reader=FAN_OUT)
 
-    async def _give_up(self, reader: PartitionReader) -> None:
-        self._forget(reader.partition)
-        await reader.close()
+    async def _give_up(self, part: int, held: _Held) -> None:
+        self._forget(part, held)
+        await _close(held.readers)
 
-    def _forget(self, part: int) -> None:
-        self._readers.pop(part, None)
-        self._reading.pop(part, None)
+    def _forget(self, part: int, held: _Held) -> None:
+        self._held.pop(part, None)
         self._engine.mark()  # where this worker stopped, so that instances see no gap before the next reader begins
         self._publisher.poke()
-        for stream in (MESSAGES, META):
-            self._engine.close_lane(Lane(stream, part).number)
-        PARTITIONS_HELD.set(len(self._readers))
+        for lane in (*held.readers, *(Lane(stream, part) for stream in MEMBERSHIP_STREAMS)):
+            self._engine.close_lane(lane.number)
+        PARTITIONS_HELD.set(len(self._held))
+
+
+async def _close(readers: Mapping[Lane, PartitionReader]) -> None:
+    for reader in readers.values():
+        await reader.close()

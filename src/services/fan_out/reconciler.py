@@ -16,7 +16,7 @@ import structlog
 from fanout import Engine, Unavailable
 from fanout.keys import PresenceChange
 from fanout.ports.bus import Bus
-from fanout.ports.presence import Presence
+from fanout.ports.presence import Hints, Leases
 from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
 from fanout.workers import PresenceDigest, PresenceSetRequest, decode_digest, decode_presence_set_page
 from services.fan_out.known_instance import KnownInstance
@@ -39,7 +39,8 @@ class Reconciler:
         worker_id: this worker, to which the instances send their presence sets.
         engine: has the table.
         presence_applier: makes the changes.
-        presence: has the leases, and gives the hints.
+        leases: of the notification instances.
+        hints: of presence changes.
         bus: carries digests and presence sets.
         tasks: runs what takes long.
         clock: seconds, from any fixed point; it must not step back.
@@ -50,7 +51,8 @@ class Reconciler:
         worker_id: str,
         engine: Engine,
         presence_applier: PresenceApplier,
-        presence: Presence,
+        leases: Leases,
+        hints: Hints,
         bus: Bus,
         tasks: Tasks,
         *,
@@ -59,11 +61,11 @@ class Reconciler:
         self._worker_id = worker_id
         self._engine = engine
         self._presence_applier = presence_applier
-        self._presence = presence
+        self._hints = hints
         self._bus = bus
         self._tasks = tasks
         self._clock = clock
-        self._liveness = Liveness(presence, bus, clock)
+        self._liveness = Liveness(leases, bus, clock)
         self._repair = Repair(engine, presence_applier)
         self._suspensions = Suspensions(engine)
         self._instances: dict[str, KnownInstance] = {}
@@ -81,7 +83,7 @@ class Reconciler:
             lambda: self._bus.subscribe(worker_inbox(self._worker_id), self._hear_page), "listening to presence sets"
         )
         await retry_forever(lambda: self._bus.subscribe(PRESENCE_DIGESTS, self._hear_digest), "listening to digests")
-        await retry_forever(lambda: self._presence.watch(self._hear_hint), "listening to presence changes")
+        await retry_forever(lambda: self._hints.watch(self._hear_hint), "listening to presence changes")
 
     def adopt(self) -> None:
         """Note the instances that the table has users of, so that those that are gone are evicted."""

@@ -11,8 +11,8 @@ from fanout import Engine, Unavailable
 from fanout.ports.bus import Bus
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
-from fanout.ports.presence import Presence
-from fanout.subjects import META
+from fanout.ports.presence import Hints, Leases
+from fanout.streams import META
 from services.fan_out.log_resets import LogResets
 from services.fan_out.members import Members
 from services.fan_out.partitions import Partitions
@@ -37,7 +37,8 @@ class FanOutPorts:
 
     log: Log
     bus: Bus
-    presence: Presence
+    leases: Leases
+    hints: Hints
     memberships: Memberships
 
 
@@ -69,7 +70,9 @@ class FanOutWorker:
         self.publisher = Publisher(engine, ports.bus)
         self.partitions = Partitions(worker_id, engine, ports.log, self.publisher, tasks)
         self.presence_applier = PresenceApplier(worker_id, engine, ports.memberships, ports.bus, tasks)
-        self.reconciler = Reconciler(worker_id, engine, self.presence_applier, ports.presence, ports.bus, tasks)
+        self.reconciler = Reconciler(
+            worker_id, engine, self.presence_applier, ports.leases, ports.hints, ports.bus, tasks
+        )
         self.worker_group = WorkerGroup(worker_id, ports.bus, ports.log, self.partitions)
         order = MembershipOrder(ports.memberships, known_at=start.taken_at if start else None)
         self._members = Members(engine, ports.log, self.presence_applier, self.partitions, self.publisher, order)

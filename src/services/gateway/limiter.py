@@ -12,8 +12,8 @@ _ROUNDING: Final = 1e-9
 class RateLimiter:
     """Lets each user make `burst` calls at once and `rate` a second in the long run.
 
-    A bucket is one float: the time at which it will be full again (the generic cell rate algorithm). The least
-    recently seen users are forgotten beyond `max_users`, which fills their buckets.
+    A bucket is one float: the time at which it will be full again (the generic cell rate algorithm). Beyond
+    `max_users`, the users that made no call for longest are forgotten; their buckets are full when they come back.
 
     Args:
         rate: calls per second and user.
@@ -40,7 +40,7 @@ class RateLimiter:
         """Take one call from the user's bucket.
 
         Returns:
-            0 if there was one, else the seconds until there will be.
+            0 if the bucket had one, otherwise the seconds until it will have one.
         """
         now = self._clock()
         full_at = max(self._full_at.get(user_id, now), now) + self._interval

@@ -1,7 +1,7 @@
-"""What is wrong with a request, in words for whoever sent it: the field, and what it must be.
+"""Messages for the sender of an invalid request: which field is wrong, and what it must be.
 
-Nothing here is on the path of a good request: msgspec decodes and judges it in one step, and only what it refused is
-looked at again, field by field.
+A valid request never comes here: msgspec decodes and validates it in one step. Only a request that msgspec refused is
+checked again, field by field.
 """
 
 from typing import Any, Final
@@ -11,19 +11,19 @@ from msgspec import inspect
 
 SHOWN_NAMES: Final = 5
 SHOWN_NAME: Final = 40
-"""Of what a client wrote, this many names, and of each this many characters, are said back."""
+"""A message repeats at most this many unknown names of the client, and of each this many characters."""
 
 
 def faults(given: Any, kind: type[msgspec.Struct], *, strict: bool) -> list[str]:
-    """What is wrong with each field.
+    """A message for each field that is wrong.
 
     Args:
         given: the request, decoded to builtins.
-        kind: what it was to be.
-        strict: whether a number must be one, rather than a text that shows one.
+        kind: the type that the request should have.
+        strict: whether a number must be a JSON number; otherwise a text with its digits is valid too.
 
     Returns:
-        nothing where each field is good by itself.
+        the messages; none where each field is valid by itself.
     """
     if not isinstance(given, dict):
         return ["the body must be a JSON object"]
@@ -43,10 +43,10 @@ def faults(given: Any, kind: type[msgspec.Struct], *, strict: bool) -> list[str]
 
 
 def form(kind: inspect.Type) -> str:
-    """What a value of this type is, in words that follow "must be".
+    """The words that follow "must be" for values of this type.
 
     Raises:
-        TypeError: there are none for this type.
+        TypeError: this module has no words for this type.
     """
     match kind:
         case inspect.Metadata(extra={"form": str(words)}):

@@ -1,210 +1,170 @@
-"""Admission: from an open socket to a session that gets everything posted after its `auth.ok`."""
+"""Admission: makes an open socket a session that gets every message posted after its `auth.ok`, and ends sessions."""
 
 import asyncio
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
-from typing import Final
 
 import msgspec
 import structlog
 
 from fanout import Unavailable
-from fanout.ids import check_device_id
-from fanout.keys import PresenceChange
-from fanout.ports.authenticator import Authenticator, Identity, TokenRefused
+from fanout.error_codes import CloseCode
+from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
 from fanout.ports.memberships import Memberships
-from fanout.ports.presence import Presence
+from fanout.ports.presence import Connections
 from fanout.ports.socket import Socket
 from fanout.subjects import instance_control
 from fanout.workers import Replaced
-from services.notification.capacity import Capacity, crowded
-from services.notification.close_codes import MALFORMED, REPLACED, UNAUTHENTICATED, Refused, not_now
-from services.notification.frames import Auth, BadFrame, MalformedFrame, decode, server_frame
+from services.notification.authentication import Authentication
+from services.notification.capacity import Capacity
 from services.notification.inbox import Inbox
+from services.notification.refusals import not_now
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
+from services.notification.server_frames import server_frame
 from services.notification.session import Session
 from services.notification.subscribing import subscribe
-from services.runtime.bearer import bearer
 from services.runtime.keyed_lock import KeyedLock
 
 log = structlog.get_logger(__name__)
 
-_AT_ONCE: Final = 0.0
-"""By the clock of the event loop, a time that is long past."""
-
 
 @dataclass(frozen=True)
 class InstanceLimits:
-    """What an instance grants its clients."""
+    """The id of an instance, and what it grants its clients."""
 
     instance_id: str
     capacity: int
+    """Sessions that it holds."""
     auth_timeout_s: float
+    """Seconds that a client has to authenticate."""
     heartbeat_s: float
+    """How often clients are asked to send a heartbeat, in seconds."""
     socket_budget: int
+    """Bytes that may wait for one socket."""
     max_unauthenticated: int = 1_000
+    """Clients that may be unauthenticated at a time."""
     max_user_sockets: int = 32
+    """Sessions that one user may have."""
 
 
 class Admission:
-    """Admits clients and lets them go, with the transitions of one user in order."""
+    """Opens and closes sessions. Changes of one user's presence are made one after the other."""
 
     def __init__(
         self,
-        terms: InstanceLimits,
+        limits: InstanceLimits,
         registry: Registry,
         inbox: Inbox,
-        confirmations: RoutingBarrier,
+        routing_barrier: RoutingBarrier,
         *,
         authenticator: Authenticator,
-        presence: Presence,
+        connections: Connections,
         memberships: Memberships,
         bus: Bus,
     ) -> None:
-        self._terms = terms
+        self._limits = limits
         self._registry = registry
         self._inbox = inbox
-        self._routing_barrier = confirmations
-        self._authenticator = authenticator
-        self._presence = presence
+        self._routing_barrier = routing_barrier
+        self._connections = connections
         self._memberships = memberships
         self._bus = bus
-        self._turn = KeyedLock()  # one transition of a user at a time
+        self._user_lock = KeyedLock()
         self._first_user = asyncio.Lock()
         self._capacity = Capacity(
             registry,
-            sockets=terms.capacity,
-            unauthenticated=terms.max_unauthenticated,
-            of_one_user=terms.max_user_sockets,
+            sockets=limits.capacity,
+            unauthenticated=limits.max_unauthenticated,
+            of_one_user=limits.max_user_sockets,
         )
+        self._authentication = Authentication(authenticator, self._capacity, timeout_s=limits.auth_timeout_s)
 
     async def admit(self, socket: Socket) -> Session:
-        """Authenticate a client, make its user known, and open its session.
+        """Authenticate a client, and open its session. The caller passes the session to `dismiss` later.
 
         Raises:
-            Refused: it is to be closed, with the code that says why.
-            SocketClosed: it went away meanwhile.
+            Refused: the connection must be closed, with the code that the error carries.
+            SocketClosed: the client has gone.
         """
-        with self._capacity.unauthenticated():
-            auth = await self._first_frame(socket)
-            session = self._session(socket, auth, await self._identify(socket, auth))
+        auth, identity = await self._authentication.authenticate(socket)
+        session = Session(socket, identity, auth.device_id, self._limits.instance_id, self._limits.socket_budget)
         with self._capacity.enter(session.user_id, session.device_id) as place:
             try:
-                await self._introduce(session, place)
+                await self._open(session, place)
             except Unavailable as error:
                 log.warning("client cannot be admitted now", reason=str(error))
                 raise not_now("a store is away", "store") from error
         return session
 
     async def dismiss(self, session: Session) -> None:
-        """Forget a session, and its user if it was the last one here. Twice is once."""
+        """Remove a session, and its user's presence here if it was the last one. A second call does nothing."""
         self._registry.silence(session)
-        async with self._turn(session.user_id):
-            await self._depart(session)
+        async with self._user_lock(session.user_id):
+            await self._remove(session)
 
-    async def _depart(self, session: Session) -> None:
-        if session not in self._registry.sessions_of(session.user_id):
-            return
-        await self._registry.remove(session)
-        last = not self._registry.sessions_of(session.user_id)
-        try:
-            await self._presence.disconnect(session.connection(), last=last)
-            if last:
-                await self._announce(session.user_id, online=False)
-        except Unavailable as error:
-            # Its keys end by themselves, and the next digest tells the workers.
-            log.warning("departure not recorded", user_id=session.user_id, reason=str(error))
-
-    async def _first_frame(self, socket: Socket) -> Auth:
-        limit = asyncio.timeout(self._terms.auth_timeout_s)
-        try:
-            async with limit:
-                with self._capacity.silent(partial(_end, limit)):
-                    frame = decode(await socket.receive())
-        except TimeoutError as error:
-            if limit.when() == _AT_ONCE:
-                raise crowded() from error
-            raise Refused(UNAUTHENTICATED, "no auth frame in time", "token") from error
-        except (MalformedFrame, BadFrame) as error:
-            raise Refused(MALFORMED, f"the first frame must be auth: {error}", "malformed") from error
-        if not isinstance(frame, Auth):
-            raise Refused(UNAUTHENTICATED, "the first frame must be auth", "token")
-        return frame
-
-    async def _identify(self, socket: Socket, auth: Auth) -> Identity:
-        try:
-            return await self._authenticator.verify(auth.token or bearer(socket.authorization))
-        except TokenRefused as error:
-            log.info("token refused", code=error.code)
-            raise Refused(UNAUTHENTICATED, f"{error.code}: {error}", "token") from error
-        except Unavailable as error:
-            raise not_now("tokens cannot be verified now", "store") from error
-
-    def _session(self, socket: Socket, auth: Auth, identity: Identity) -> Session:
-        return Session(
-            socket=socket,
-            identity=identity,
-            device_id=check_device_id(auth.device_id),
-            instance_id=self._terms.instance_id,
-            budget=self._terms.socket_budget,
-        )
-
-    async def _introduce(self, session: Session, place: ExitStack) -> None:
-        # Presence first, then the workers' word that they route here, then memberships: so neither misses a change
-        # that the other has seen, and all that is posted after `auth.ok` arrives.
-        async with self._turn(session.user_id):
+    async def _open(self, session: Session, place: ExitStack) -> None:
+        # In this order: presence, the routing barrier, memberships. The barrier and the memberships are then read
+        # after the user is known to be here, so no change of either is missed, and every message after `auth.ok` comes.
+        async with self._user_lock(session.user_id):
             try:
-                await self._make_known(session, place)
+                await self._record_presence(session, place)
             except BaseException:
-                # In the same turn: the user's next connection must not take this one for a sign that all is done.
-                await self._depart(session)
+                # Before the lock is released: otherwise the user's next connection would find this session, and
+                # would not wait for the routing barrier.
+                await self._remove(session)
                 raise
         try:
             await subscribe(session, self._registry, self._inbox, self._memberships)
         except BaseException:
             await self.dismiss(session)
             raise
-        welcome = server_frame(
-            "auth.ok",
-            user_id=session.user_id,
-            session_id=session.session_id,
-            device_id=session.device_id,
-            heartbeat_s=self._terms.heartbeat_s,
-        )
-        session.socket.allow_large_messages()
-        self._registry.write_queue.open(session, welcome)
+        self._welcome(session)
 
-    async def _make_known(self, session: Session, place: ExitStack) -> None:
+    async def _record_presence(self, session: Session, place: ExitStack) -> None:
         others = self._registry.sessions_of(session.user_id)
         for other in others:
             if other.device_id == session.device_id:
-                other.end(REPLACED, "the device has connected again")
-        await self._join_registry(session, place)
-        previous = await self._presence.connect(session.connection())
+                other.end(CloseCode.REPLACED, "the device has connected again")
+        await self._add_to_registry(session, place)
+        previous = await self._connections.connect(session.connection())
         if previous is not None and previous != session.instance_id:
-            await self._replace_elsewhere(previous, session)
+            await self._end_older_session_on(previous, session)
         if not others:
-            await self._routing_barrier.announce_until_placed(session.user_id)
+            await self._routing_barrier.announce_until_confirmed(session.user_id)
 
-    async def _join_registry(self, session: Session, place: ExitStack) -> None:
+    async def _add_to_registry(self, session: Session, place: ExitStack) -> None:
         async with self._first_user:
             if not len(self._registry):
                 await self._inbox.rebase()
             self._registry.add(session)
             place.close()
 
-    async def _replace_elsewhere(self, instance_id: str, session: Session) -> None:
+    async def _end_older_session_on(self, instance_id: str, session: Session) -> None:
         notice = Replaced(session.user_id, session.device_id, session.connected_at)
         await self._bus.publish(instance_control(instance_id), msgspec.json.encode(notice))
 
-    async def _announce(self, user_id: str, *, online: bool) -> None:
-        await self._presence.announce([PresenceChange(user_id, online, self._terms.instance_id)])
+    def _welcome(self, session: Session) -> None:
+        session.socket.allow_large_messages()
+        auth_ok = server_frame(
+            "auth.ok",
+            user_id=session.user_id,
+            session_id=session.session_id,
+            device_id=session.device_id,
+            heartbeat_s=self._limits.heartbeat_s,
+        )
+        self._registry.write_queue.open(session, auth_ok)
 
-
-def _end(limit: asyncio.Timeout) -> None:
-    """End the time that a client has."""
-    if not limit.expired():
-        limit.reschedule(_AT_ONCE)
+    async def _remove(self, session: Session) -> None:
+        if session not in self._registry.sessions_of(session.user_id):
+            return
+        await self._registry.remove(session)
+        last = not self._registry.sessions_of(session.user_id)
+        try:
+            await self._connections.disconnect(session.connection(), last=last)
+            if last:
+                await self._routing_barrier.announce_departure(session.user_id)
+        except Unavailable as error:
+            # The record ends by itself, and the next digest tells the workers.
+            log.warning("the end of a session is not recorded in presence", user_id=session.user_id, reason=str(error))

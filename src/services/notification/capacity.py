@@ -1,4 +1,4 @@
-"""How many sockets an instance holds: of clients that are not authenticated, of one user, and in all."""
+"""Limits of the number of sockets: of unauthenticated clients, of one user, and of the instance."""
 
 import time
 from collections import Counter
@@ -6,27 +6,27 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from services.notification.close_codes import Refused, not_now
 from services.notification.metrics import UNAUTHENTICATED
+from services.notification.refusals import Refused, not_now
 from services.notification.registry import Registry
 
 SILENCE_S: Final = 1.0
-"""How long a client may say nothing while others need its place: clients that mean it authenticate at once."""
+"""Seconds that a client may be silent while others need its place. A real client authenticates at once."""
 
 
 def crowded() -> Refused:
-    """The refusal of a client that is not authenticated, since too many are not."""
+    """The refusal of an unauthenticated client because there are too many of them."""
     return not_now("too many clients are not authenticated yet", "unauthenticated")
 
 
 class Capacity:
-    """Counts the clients on their way to a session. Each bound is its own, and no client fills another than it is at.
+    """Counts clients that have no session yet. Each limit has its own count, and a client counts towards one at a time.
 
     Args:
         registry: holds the sessions.
-        sockets: the most of authenticated clients.
-        unauthenticated: the most of clients that are not authenticated yet.
-        of_one_user: the most of one user.
+        sockets: the highest number of authenticated clients.
+        unauthenticated: the highest number of clients that are not authenticated yet.
+        of_one_user: the highest number of sockets of one user.
         clock: monotonic seconds.
     """
 
@@ -46,16 +46,16 @@ class Capacity:
         self._clock = clock
         self._unauthenticated = 0
         self._silent: dict[Callable[[], None], float] = {}
-        """How to send each client away that has said nothing yet, and since when it is here; the oldest first."""
+        """The clients that have sent nothing yet, the oldest first: how to refuse one, and when it came."""
         self._entering = 0  # until their sessions stand in the registry
         self._entering_of: Counter[str] = Counter()  # the same by user
 
     @contextmanager
     def unauthenticated(self) -> Iterator[None]:
-        """Hold a place for a client that says within the context who it is.
+        """Hold a place for a client that authenticates within the context.
 
         Raises:
-            Refused: too many others do, or there would be no room for it afterwards.
+            Refused: too many others do, or the instance is full.
         """
         self._refuse_if_full()
         if self._unauthenticated >= self._most_unauthenticated and not self._send_one_away():
@@ -68,10 +68,10 @@ class Capacity:
 
     @contextmanager
     def silent(self, send_away: Callable[[], None]) -> Iterator[None]:
-        """A client has said nothing yet. Where it does not for `SILENCE_S`, it may have to make room for another one.
+        """Count a client as silent within the context. After `SILENCE_S` it may have to make room for another client.
 
         Args:
-            send_away: has the client refused, and so its place left; called once at most, within the context.
+            send_away: refuses the client, so that it leaves its place. It is called at most once, within the context.
         """
         self._silent[send_away] = self._clock()
         try:
@@ -80,17 +80,17 @@ class Capacity:
             self._silent.pop(send_away, None)
 
     def enter(self, user_id: str, device_id: str) -> ExitStack:
-        """Hold a place for a client that is known now, until the session stands in the registry.
+        """Hold a place for an authenticated client until its session is in the registry.
 
         Args:
             user_id: whose client.
             device_id: a session of the same device does not count, since the new one replaces it.
 
         Returns:
-            what the caller closes then, or when the client is refused; twice is once.
+            the place. The caller closes it then, or when the client is refused. A second close does nothing.
 
         Raises:
-            Refused: the instance, or the user, has no room.
+            Refused: the instance is full, or the user has too many sockets.
         """
         self._refuse_if_full()
         if self._entering_of[user_id] + self._others(user_id, device_id) >= self._of_one_user:
@@ -102,7 +102,7 @@ class Capacity:
         return place
 
     def _send_one_away(self) -> bool:
-        """Whether the one that is silent for longest makes room: some mute clients must not keep all others out."""
+        """Refuse the client that is silent for longest, if that is long enough. Return whether one was refused."""
         send_away, since = next(iter(self._silent.items()), (None, 0.0))
         if send_away is None or self._clock() - since < SILENCE_S:
             return False

@@ -1,4 +1,4 @@
-"""Control: what workers and other instances ask of this one, beside events."""
+"""Control messages: what workers and other instances ask of this instance, beside events."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ import msgspec
 import structlog
 
 from fanout import TooLarge, Unavailable
+from fanout.error_codes import CloseCode
 from fanout.ids import new_ulid
 from fanout.ports.bus import Bus
 from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
@@ -19,7 +20,6 @@ from fanout.workers import (
     decode_control,
     user_pages,
 )
-from services.notification.close_codes import REPLACED
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.runtime.skipping import skip
@@ -29,22 +29,22 @@ log = structlog.get_logger(__name__)
 
 
 class Control:
-    """Answers for the instance: who is here, and who is here no more."""
+    """Says which users are connected here, and ends sessions whose device has connected elsewhere."""
 
     def __init__(
-        self, instance_id: str, bus: Bus, registry: Registry, confirmations: RoutingBarrier, tasks: Tasks
+        self, instance_id: str, bus: Bus, registry: Registry, routing_barrier: RoutingBarrier, tasks: Tasks
     ) -> None:
         self.incarnation = new_ulid()
-        """Differs each time that the instance starts."""
+        """Another one each time that the instance starts."""
         self._instance_id = instance_id
         self._bus = bus
         self._registry = registry
-        self._routing_barrier = confirmations
+        self._routing_barrier = routing_barrier
         self._tasks = tasks
         self._stopped = False
 
     async def listen(self) -> None:
-        """Begin to hear requests."""
+        """Subscribe to the control messages of this instance."""
         await retry_forever(
             lambda: self._bus.subscribe(instance_control(self._instance_id), self._hear),
             "listening to requests",
@@ -56,9 +56,9 @@ class Control:
             await self._publish_digest()
 
     async def say_stopped(self) -> None:
-        """The last word: nobody is here any more, and the workers need not wait for the lease to end.
+        """Tell the workers that no user is here any more, so that they need not wait for the lease to end.
 
-        Where the bus is away they find out by the silence.
+        If the bus is away, they notice that the digests stop.
         """
         self._stopped = True
         try:
@@ -79,7 +79,7 @@ class Control:
             return
         match message:
             case RoutingConfirmed():
-                self._routing_barrier.placed(message)
+                self._routing_barrier.confirm(message)
             case PresenceSetRequest():
                 self._tasks.start(self._send_presence_set(message), "sending the presence set")
             case Replaced():
@@ -88,10 +88,10 @@ class Control:
     def _replace(self, notice: Replaced) -> None:
         for session in self._registry.sessions_of(notice.user_id):
             if session.device_id == notice.device_id and session.connected_at < notice.connected_at:
-                session.end(REPLACED, "the device has connected elsewhere")
+                session.end(CloseCode.REPLACED, "the device has connected elsewhere")
 
     async def _send_presence_set(self, request: PresenceSetRequest) -> None:
-        # Page by page: other things of the loop come between.
+        # The event loop continues between two pages.
         users = self._registry.users()
         pages = list(user_pages(users, self._bus.max_payload)) or [[]]
         subject = worker_inbox(request.worker)

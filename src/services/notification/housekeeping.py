@@ -1,168 +1,85 @@
-"""Housekeeping: the lease, connections renewed in batches, digests, and clients that fell silent."""
+"""Housekeeping: the periodic work of an instance for all its sessions, so that an idle one needs no task of its own."""
 
-import asyncio
 import time
-from collections.abc import Callable
 
-import structlog
-
-from fanout import FanoutError, Unavailable
-from fanout.events import timestamp
-from fanout.keys import LEASE_TTL_S
-from fanout.ports.presence import Lease, Presence
-from services.notification.close_codes import HEARTBEAT_TIMEOUT, UNAUTHENTICATED
+from fanout import Unavailable
+from fanout.error_codes import CloseCode
+from fanout.ports.presence import Connections
 from services.notification.control import Control
-from services.notification.metrics import LEASE_HELD, LEASE_RENEWALS_FAILED
+from services.notification.lease_keeper import LeaseKeeper
 from services.notification.registry import Registry
 from services.notification.session import Session
 from services.runtime.tasks import Tasks, periodic
 from services.runtime.time_slice import TimeSlice
-
-log = structlog.get_logger(__name__)
 
 RENEW_LEASE_EVERY_S = 3.0
 PUBLISH_DIGEST_EVERY_S = 1.0
 RENEW_CONNECTIONS_EVERY_S = 1.0
 SWEEP_EVERY_S = 1.0
 RENEWED_AT_ONCE = 100
-"""Connections in one call: some milliseconds of the event loop."""
-
-
-class InstanceReplaced(FanoutError):  # noqa: N818 - as the tree in `fanout.errors`
-    """Another process runs under this instance's name."""
-
-    def __init__(self, instance_id: str) -> None:
-        super().__init__(f"another instance has started as {instance_id}: give each its own FANOUT_INSTANCE_ID")
-
-
-class LeaseEnded(Unavailable):
-    """The presence store does not renew the instance's lease; the text says since when, and why."""
+"""Connections in one call of the store: a few milliseconds of the event loop."""
 
 
 class Housekeeping:
-    """One timer for each chore, shared by all connections: an idle connection costs no task of its own."""
+    """The periodic tasks of an instance.
+
+    Args:
+        registry: has the sessions.
+        control: publishes the digest.
+        lease_keeper: renews the lease.
+        connections: the presence store's record of connections.
+        heartbeat_timeout_s: seconds after which a client that has sent no frame is disconnected.
+    """
 
     def __init__(
         self,
-        instance_id: str,
         registry: Registry,
         control: Control,
-        presence: Presence,
+        lease_keeper: LeaseKeeper,
+        connections: Connections,
         *,
-        capacity: int,
         heartbeat_timeout_s: float,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._instance_id = instance_id
         self._registry = registry
         self._control = control
-        self._presence = presence
-        self.address = ""
-        """The WebSocket address that clients are sent to."""
-        self._capacity = capacity
+        self._lease_keeper = lease_keeper
+        self._connections = connections
         self._heartbeat_timeout_s = heartbeat_timeout_s
-        self._started_at = timestamp()
         self._to_renew: set[Session] = set()
-        self._lease_turn = asyncio.Lock()
-        self._lease_ended = False
-        self._clock = clock
-        self._renewed_at = float("-inf")
-        self._refusal = "it was not asked for yet"
 
     def start(self, tasks: Tasks) -> None:
-        """Begin all chores."""
-        for seconds, chore, what in (
-            (RENEW_LEASE_EVERY_S, self.renew_lease, "renewing the lease"),
+        """Start the periodic tasks."""
+        for seconds, action, what in (
+            (RENEW_LEASE_EVERY_S, self._lease_keeper.renew, "renewing the lease"),
             (PUBLISH_DIGEST_EVERY_S, self._control.publish_digest, "publishing the digest"),
             (RENEW_CONNECTIONS_EVERY_S, self._renew_connections, "renewing connections"),
             (SWEEP_EVERY_S, self._sweep, "closing silent connections"),
         ):
-            tasks.start(periodic(seconds, chore, what), what)
+            tasks.start(periodic(seconds, action, what), what)
 
-    def heard(self, session: Session) -> None:
-        """A heartbeat came: the connection is to be renewed."""
+    def renew_soon(self, session: Session) -> None:
+        """Renew the record of a session's connection with the next batch."""
         self._to_renew.add(session)
-
-    async def renew_lease(self) -> None:
-        """Take the instance's lease, or renew it; not again once it was ended."""
-        lease = Lease(
-            instance_id=self._instance_id,
-            incarnation=self._control.incarnation,
-            address=self.address,
-            started_at=self._started_at,
-            connections=len(self._registry),
-            capacity=self._capacity,
-        )
-        async with self._lease_turn:
-            if not self._lease_ended:
-                await self._take(lease)
-
-    async def check_lease(self) -> None:
-        """Return where the instance has its lease, or none any more because it stops.
-
-        Raises:
-            LeaseEnded: it could not be renewed in time. Who is connected gets everything, but clients are not sent
-                here, and the workers keep the instance only while they hear its digests.
-        """
-        if not self._holds_lease() and not self._lease_ended:
-            raise LeaseEnded(f"the lease was not renewed for {LEASE_TTL_S} s: {self._refusal}")
-
-    def _holds_lease(self) -> bool:
-        return self._clock() - self._renewed_at <= LEASE_TTL_S
-
-    async def _take(self, lease: Lease) -> None:
-        try:
-            await self._yield_to_a_newer_one()
-            await self._presence.lease(lease)
-        except Unavailable as error:
-            self._refusal = str(error)
-            LEASE_RENEWALS_FAILED.inc()
-            raise
-        else:
-            self._renewed_at = self._clock()
-        finally:
-            LEASE_HELD.set(self._holds_lease())
-
-    async def _yield_to_a_newer_one(self) -> None:
-        """Of two instances by one name the later stays: it may be this one's replacement after a hang."""
-        held = await self._lease_of_another()
-        if held is not None and (held.started_at, held.incarnation) > (self._started_at, self._control.incarnation):
-            raise InstanceReplaced(self._instance_id)
-
-    async def _lease_of_another(self) -> Lease | None:
-        """The lease under this instance's name that another process has taken, if one did."""
-        held = (await self._presence.leases()).get(self._instance_id)
-        return None if held is None or held.incarnation == self._control.incarnation else held
-
-    async def end_lease(self) -> None:
-        """Be found no more. Where the store is away, the lease ends by itself; that of another process stays."""
-        self._lease_ended = True
-        LEASE_HELD.set(0)
-        async with self._lease_turn:
-            try:
-                if await self._lease_of_another() is None:
-                    await self._presence.release(self._instance_id)
-            except Unavailable as error:
-                log.warning("lease not given up", reason=str(error))
 
     async def _renew_connections(self) -> None:
         for _ in range(0, len(self._to_renew), RENEWED_AT_ONCE):
             some = [self._to_renew.pop() for _ in range(min(RENEWED_AT_ONCE, len(self._to_renew)))]
             try:
-                await self._presence.renew([session.connection() for session in some if session.ending is None])
+                await self._connections.renew([session.connection() for session in some if session.ending is None])
             except Unavailable:
                 self._to_renew.update(some)
                 raise
 
     async def _sweep(self) -> None:
+        """End the sessions of clients that are silent, and those whose token has expired."""
         silent_since = time.monotonic() - self._heartbeat_timeout_s
         now = time.time()
         turn = TimeSlice()
         for session in self._registry.sessions():
             if session not in self._registry:
-                continue  # it went during this sweep
+                continue  # removed during this sweep
             if session.heard_at < silent_since:
-                session.end(HEARTBEAT_TIMEOUT, "no heartbeat in time")
+                session.end(CloseCode.HEARTBEAT_TIMEOUT, "no heartbeat in time")
             elif session.identity.expires_at <= now:
-                session.end(UNAUTHENTICATED, "the token has expired")
+                session.end(CloseCode.UNAUTHENTICATED, "the token has expired")
             await turn.breathe()

@@ -1,25 +1,27 @@
-"""A notification instance: holds clients' sockets, and writes to them what its inbox brings."""
+"""A notification instance: it holds the sockets of clients, and writes the events of its inbox to them."""
 
 import asyncio
 from dataclasses import dataclass
 
 import structlog
 
+from fanout.error_codes import CloseCode
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
-from fanout.ports.presence import Presence
+from fanout.ports.presence import Connections, Hints, Leases
 from fanout.ports.socket import Socket, SocketClosed
 from services.notification.admission import Admission, InstanceLimits
-from services.notification.client_frames import ClientFrames
-from services.notification.close_codes import DRAINING, MALFORMED, Refused
+from services.notification.client_frames.concerns import CLIENT_FRAMES
+from services.notification.client_frames.handlers import BadFrame, FrameContext, MalformedFrame
 from services.notification.control import Control
-from services.notification.frames import BadFrame, MalformedFrame, error_frame
 from services.notification.housekeeping import Housekeeping
 from services.notification.inbox import Inbox
+from services.notification.lease_keeper import LeaseKeeper
 from services.notification.log_resets import LogResets
 from services.notification.metrics import CONNECTIONS_REFUSED, FRAMES_REFUSED
+from services.notification.refusals import Refused
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Ending, Session
@@ -29,91 +31,102 @@ from services.runtime.tasks import Tasks, retry_forever
 log = structlog.get_logger(__name__)
 
 LONGEST_PAUSE_S = 0.05
-"""Between two sockets that are closed when the instance drains."""
+"""The longest pause between two sockets that are closed while the instance drains."""
 STOPPING = "the instance is stopping; reconnect with jitter"
 
 
 @dataclass(frozen=True)
 class NotificationPorts:
-    """What an instance needs of the world."""
+    """The ports of an instance."""
 
     log: Log
     bus: Bus
-    presence: Presence
+    connections: Connections
+    leases: Leases
+    hints: Hints
     memberships: Memberships
     authenticator: Authenticator
 
 
 class NotificationInstance:
-    """The parts of an instance, put together."""
+    """The parts of an instance, put together.
+
+    Args:
+        limits: its id, and what it grants clients.
+        ports: what it is connected to.
+        tasks: run its background work.
+        heartbeat_timeout_s: seconds after which a client that has sent no frame is disconnected.
+    """
 
     def __init__(
         self,
-        terms: InstanceLimits,
+        limits: InstanceLimits,
         ports: NotificationPorts,
         tasks: Tasks,
         *,
         heartbeat_timeout_s: float,
     ) -> None:
-        instance_id = terms.instance_id
+        instance_id = limits.instance_id
         self.registry = Registry()
         self._ports = ports
         self._instance_id = instance_id
         self._tasks = tasks
         order = MembershipOrder(ports.memberships)
         self._inbox = Inbox(instance_id, ports.bus, ports.log, self.registry, order)
-        self._routing_barrier = RoutingBarrier(instance_id, ports.presence, ports.bus)
+        self._routing_barrier = RoutingBarrier(instance_id, ports.hints, ports.bus)
         self._control = Control(instance_id, ports.bus, self.registry, self._routing_barrier, tasks)
+        self._lease_keeper = LeaseKeeper(
+            instance_id, self._control.incarnation, self.registry, ports.leases, capacity=limits.capacity
+        )
         self._housekeeping = Housekeeping(
-            instance_id,
             self.registry,
             self._control,
-            ports.presence,
-            capacity=terms.capacity,
+            self._lease_keeper,
+            ports.connections,
             heartbeat_timeout_s=heartbeat_timeout_s,
         )
         self._admission = Admission(
-            terms,
+            limits,
             self.registry,
             self._inbox,
             self._routing_barrier,
             authenticator=ports.authenticator,
-            presence=ports.presence,
+            connections=ports.connections,
             memberships=ports.memberships,
             bus=ports.bus,
         )
         self._log_resets = LogResets(self.registry, ports.memberships, self._inbox, tasks)
-        self._frames = ClientFrames(self.registry, self._inbox, self._housekeeping, ports.bus)
+        self._frame_context = FrameContext(self.registry, self._inbox, self._housekeeping, ports.bus)
         self._accepting = False
         self._entering: set[Socket] = set()
 
     async def start(self, address: str) -> None:
-        """Listen, then be found: the lease is taken last.
+        """Start everything. The lease is taken last, so that clients come when all else runs.
 
         Args:
             address: the WebSocket address that clients are sent to.
         """
-        self._housekeeping.address = address
+        self._lease_keeper.address = address
         await self._inbox.listen()
         await self._control.listen()
         await self._routing_barrier.listen()
         self._ports.log.on_reset(self._log_resets.hear)
         self._tasks.start(self._inbox.run(), "inbox")
-        await retry_forever(self._housekeeping.renew_lease, "taking the lease")
+        await retry_forever(self._lease_keeper.renew, "taking the lease")
         self._housekeeping.start(self._tasks)
         self._accepting = True
 
     async def drain(self, spread_s: float = 0.0) -> None:
-        """Take no new clients, be found no more, and ask those that are here to reconnect elsewhere.
+        """Accept no new clients, release the lease, and ask the clients that are here to reconnect elsewhere.
 
         Args:
-            spread_s: over how many seconds their sockets are closed, so that they do not all come back at once. Few
-                are closed sooner.
+            spread_s: the seconds over which their sockets are closed, so that they do not all reconnect at once. With
+                few sockets it takes less.
         """
         self._accepting = False
-        await self._housekeeping.end_lease()  # first, for clients that come back go where there is most room
+        await self._lease_keeper.end()  # first: clients that reconnect are sent to the instance with most room
         for socket in self._entering:
-            self._tasks.start(socket.close(DRAINING, STOPPING), "closing a socket")
+            self._tasks.start(socket.close(CloseCode.DRAINING, STOPPING), "closing a socket")
         await self._send_away(spread_s)
         await self.registry.empty.wait()
 
@@ -125,17 +138,17 @@ class NotificationInstance:
         for number, session in enumerate(sessions):
             if (ahead := begin + number * pause - loop.time()) > 0:
                 await asyncio.sleep(ahead)
-            session.end(DRAINING, STOPPING)
+            session.end(CloseCode.DRAINING, STOPPING)
         await self._control.say_stopped()
 
     async def check_lease(self) -> None:
-        """See `Housekeeping.check_lease`."""
-        await self._housekeeping.check_lease()
+        """See `LeaseKeeper.check`."""
+        await self._lease_keeper.check()
 
     async def serve(self, socket: Socket) -> None:
-        """Serve one client until it goes or must go."""
+        """Serve one client until the connection ends."""
         if not self._accepting:
-            await socket.close(DRAINING, "the instance is starting or stopping; reconnect with jitter")
+            await socket.close(CloseCode.DRAINING, "the instance is starting or stopping; reconnect with jitter")
             return
         session = await self._admit(socket)
         if session is not None:
@@ -147,10 +160,10 @@ class NotificationInstance:
             return await self._admission.admit(socket)
         except Refused as refusal:
             CONNECTIONS_REFUSED.labels(refusal.cause).inc()
-            log.info("client refused", code=refusal.code, reason=str(refusal))
+            log.info("client refused", code=int(refusal.code), reason=str(refusal))
             await socket.close(refusal.code, str(refusal))
         except SocketClosed:
-            pass  # it went away before it was anybody
+            pass  # it has gone before its session was open
         finally:
             self._entering.discard(socket)
         return None
@@ -172,11 +185,11 @@ class NotificationInstance:
         while True:
             await asyncio.sleep(session.pace())
             try:
-                await self._frames.handle(session, await session.socket.receive())
+                await CLIENT_FRAMES.handle(self._frame_context, session, await session.socket.receive())
             except BadFrame as error:
                 FRAMES_REFUSED.labels(error.code).inc()
-                self.registry.write_queue.answer(session, error_frame(error))
+                self.registry.write_queue.answer(session, error.answer())
             except MalformedFrame as error:
-                session.end(MALFORMED, str(error))
+                session.end(CloseCode.MALFORMED, str(error))
             except SocketClosed:
                 return

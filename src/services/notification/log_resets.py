@@ -1,4 +1,4 @@
-"""What clients are told, and what is loaded again, when the log went back. Contract section 4."""
+"""After the log went back: clients are told to refresh, and memberships are loaded again. Contract section 4."""
 
 import asyncio
 import random
@@ -12,28 +12,28 @@ import structlog
 from fanout.log_record import RETOLD_S
 from fanout.ports.log import Reset
 from fanout.ports.memberships import Memberships
-from fanout.subjects import DEAD, META
-from services.notification.frames import server_frame
+from fanout.streams import STREAMS
 from services.notification.inbox import Inbox
 from services.notification.metrics import LOG_RESETS
 from services.notification.registry import Registry
+from services.notification.server_frames import server_frame
 from services.notification.subscribing import subscribe
 from services.runtime.tasks import Tasks, retry_forever
 
 log = structlog.get_logger(__name__)
 
 SPREAD_MS: Final = 30_000
-"""Clients ask for what they lack within this time, not all at once."""
+"""Clients refresh at a random time within so many milliseconds, not all at once."""
 TOLD_AT_ONCE: Final = 500
-"""Sessions, before the event loop gets its turn."""
+"""Sessions that are told before the event loop continues."""
 JOINED_S: Final = 5.0
-"""Streams that went back at about the same time are one reason to refresh."""
+"""Seconds within which several streams that went back cause one refresh."""
 
 
 class LogResets:
-    """Has each client refresh, and each list of channels loaded that the log can no longer keep true.
+    """Tells each client to refresh, and loads the channels of each session if the log has lost membership changes.
 
-    Sockets stay open. What was lost is lost; what was accepted since is delivered as ever.
+    Sockets stay open. Events that the log has lost are not delivered; those accepted since are.
     """
 
     def __init__(
@@ -53,15 +53,16 @@ class LogResets:
         self._told_at = float("-inf")
 
     def hear(self, reset: Reset) -> None:
-        """Listener of `Log.on_reset`."""
-        if reset.stream == DEAD:
+        """Handle the news that a stream went back; to be given to `Log.on_reset`."""
+        spec = STREAMS[reset.stream]
+        if not spec.in_inbox:
             return
         LOG_RESETS.labels(reset.stream).inc()
         now = self._clock()
         if now - self._told_at > JOINED_S:
             self._told_at = now
             self._tasks.start(self._tell_clients(), "telling clients that the log went back")
-        if reset.stream == META and now - reset.survived_ns / 1e9 > RETOLD_S:
+        if spec.changes_memberships and now - reset.survived_ns / 1e9 > RETOLD_S:
             self._tasks.start(self._load_again(), "loading memberships again")
 
     async def _tell_clients(self) -> None:
@@ -73,7 +74,7 @@ class LogResets:
                 await asyncio.sleep(0)
 
     async def _load_again(self) -> None:
-        """Changes of memberships are told again for an hour only: what lies further back comes from the store."""
+        """Load memberships from the store: the log gets changes of the last hour again, and no older ones."""
         for session in self._registry.sessions():
             if session.ending is None:
                 again = partial(subscribe, session, self._registry, self._inbox, self._memberships)

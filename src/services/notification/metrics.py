@@ -1,24 +1,29 @@
-"""What a notification instance counts."""
+"""The metrics of a notification instance."""
 
 from prometheus_client import Counter, Gauge
 
 CONNECTIONS = Gauge("fanout_connections", "Open WebSockets that are authenticated")
 CONNECTIONS_CLOSED = Counter("fanout_connections_closed_total", "WebSockets closed by the server", ["code"])
-FRAMES_SENT = Counter("fanout_frames_sent_total", "Frames handed to sockets")
-FRAMES_DROPPED = Counter("fanout_frames_dropped_total", "Ephemeral frames that a slow reader did not get")
+FRAMES_SENT = Counter("fanout_frames_sent_total", "Frames written to sockets")
+FRAMES_DROPPED = Counter(
+    "fanout_frames_dropped_total", "Ephemeral frames that were dropped because the client reads slowly"
+)
 FRAMES_REFUSED = Counter("fanout_client_frames_refused_total", "Client frames answered by an error", ["code"])
-GAPS_REPAIRED = Counter("fanout_gaps_repaired_total", "Holes in the inbox that were read from the log")
-STALE_DROPPED = Counter("fanout_stale_events_dropped_total", "Events that had been delivered already")
-LOG_RESETS = Counter("fanout_log_resets_total", "Times that a stream was found to have gone back", ["stream"])
+GAPS_REPAIRED = Counter("fanout_gaps_repaired_total", "Gaps in the inbox that were repaired from the log")
+STALE_DROPPED = Counter(
+    "fanout_stale_events_dropped_total", "Events that were dropped because they had been delivered already"
+)
+LOG_RESETS = Counter("fanout_log_resets_total", "How often a stream of the log went back", ["stream"])
 INBOX_OVERFLOWS = Counter(
-    "fanout_inbox_overflows_total", "Batches dropped because the inbox was full; read from the log"
+    "fanout_inbox_overflows_total", "Batches dropped because the inbox was full; their events are read from the log"
 )
-PLACEMENTS_UNCONFIRMED = Counter(
-    "fanout_placements_unconfirmed_total", "Users admitted before every worker placed them"
+ROUTING_UNCONFIRMED = Counter(
+    "fanout_placements_unconfirmed_total",
+    "Users admitted before every fan-out worker confirmed that it routes to this instance",
 )
-LEASE_HELD = Gauge("fanout_lease_held", "1 while the instance has its lease in the presence store, else 0")
+LEASE_HELD = Gauge("fanout_lease_held", "1 while the instance has its lease in the presence store, otherwise 0")
 LEASE_RENEWALS_FAILED = Counter(
-    "fanout_lease_renewals_failed_total", "Times that the presence store did not renew the instance's lease"
+    "fanout_lease_renewals_failed_total", "How often the presence store did not renew the lease of the instance"
 )
 UNAUTHENTICATED = Gauge("fanout_connections_unauthenticated", "Open WebSockets that are not authenticated yet")
 CONNECTIONS_REFUSED = Counter(

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from fanout import Engine, presence_digest
-from services.notification.close_codes import SLOW_CONSUMER
+from fanout.error_codes import CloseCode
 from services.notification.metrics import CONNECTIONS
 from services.notification.session import Session
 from services.notification.subscriptions import Subscriptions
@@ -13,7 +13,7 @@ from services.notification.write_queue import WHAT_TO_DO, WriteQueue
 
 
 class Registry:
-    """Local routing, channel -> sessions: the engine again, as `Subscriptions` has it."""
+    """The sessions by id and by user. `Subscriptions` says which of them read a channel."""
 
     def __init__(self) -> None:
         self._engine = Engine(cache_users=1)
@@ -21,10 +21,10 @@ class Registry:
         self._sessions: dict[str, Session] = {}
         self._by_user: defaultdict[str, dict[str, Session]] = defaultdict(dict)
         self._users_hash = 0
-        self.write_queue = WriteQueue(self._engine, self._cut)
-        """What goes to their sockets."""
+        self.write_queue = WriteQueue(self._engine, self._close_slow)
+        """Holds the frames that wait for their sockets."""
         self.empty = asyncio.Event()
-        """Set while no session is held."""
+        """Set while there is no session."""
         self.empty.set()
 
     def __len__(self) -> int:
@@ -38,11 +38,11 @@ class Registry:
         return list(self._sessions.values())
 
     def users(self) -> list[str]:
-        """The users who have a session, in no order."""
+        """The users who have a session, in no particular order."""
         return list(self._by_user)
 
     def digest(self) -> tuple[int, int]:
-        """`fanout.presence_digest` of `users()`, kept up as they come and go, whatever their number."""
+        """`fanout.presence_digest` of `users()`. It is kept up to date with each change, so this costs nothing."""
         return len(self._by_user), self._users_hash
 
     def sessions_of(self, user_id: str) -> list[Session]:
@@ -50,7 +50,7 @@ class Registry:
         return list(self._by_user[user_id].values()) if user_id in self._by_user else []
 
     def add(self, session: Session) -> None:
-        """Hold a session; it reads no channel yet."""
+        """Add a session. It reads no channel yet."""
         self.write_queue.add(session)
         self._sessions[session.session_id] = session
         if session.user_id not in self._by_user:
@@ -60,7 +60,7 @@ class Registry:
         CONNECTIONS.set(len(self._sessions))
 
     async def remove(self, session: Session) -> None:
-        """Forget a session: at once, but that it read channels only when this returns. Twice is once."""
+        """Remove a session at once, and its subscriptions before this returns. A second call does nothing."""
         if self._sessions.pop(session.session_id, None) is None:
             return
         self.write_queue.remove(session)
@@ -75,25 +75,25 @@ class Registry:
         await self._subscriptions.drop(session, last=not mine)
 
     async def subscribe(self, session: Session, channels: list[str]) -> None:
-        """Let a session read channels: its user's, all of them. One that was removed meanwhile reads none."""
+        """Let a session read all channels of its user. If it was removed meanwhile, it reads none."""
         await self._subscriptions.subscribe(session, channels)
         if session.session_id not in self._sessions:
             await self._subscriptions.drop(session, last=session.user_id not in self._by_user)
 
     def silence(self, session: Session) -> None:
-        """Route nothing more to a session."""
+        """Deliver no more events of channels to a session."""
         self.write_queue.mute(session)
 
     async def join(self, user_id: str, channel_id: str) -> None:
-        """The user's sessions read the channel from now on."""
+        """Let the user's sessions read a channel from now on."""
         await self._subscriptions.join(user_id, channel_id)
 
     async def leave(self, user_id: str, channel_id: str) -> None:
-        """The user's sessions read the channel no more."""
+        """Let the user's sessions read a channel no more."""
         await self._subscriptions.leave(user_id, channel_id)
 
     def is_member(self, user_id: str, channel_id: str) -> bool:
-        """Whether the user's sessions read the channel."""
+        """Whether the user's sessions read a channel."""
         return self._subscriptions.is_member(user_id, channel_id)
 
     def deliver(
@@ -122,12 +122,12 @@ class Registry:
             self.write_queue.queue(session, frame, ephemeral=ephemeral)
 
     def _count_user(self, user_id: str, sign: int) -> None:
-        # The hash of a roster is the sum of its users' own, modulo 2^64.
+        # The hash of a set of users is the sum of the hashes of its users, modulo 2^64.
         self._users_hash = (self._users_hash + sign * presence_digest([user_id])[1]) % (1 << 64)
 
     def _of(self, user_id: str | None) -> Iterable[Session]:
         return () if user_id is None else self._by_user.get(user_id, {}).values()
 
-    def _cut(self, session: Session) -> None:
+    def _close_slow(self, session: Session) -> None:
         self.silence(session)
-        session.end(SLOW_CONSUMER, f"reads too slowly; {WHAT_TO_DO}")
+        session.end(CloseCode.SLOW_CONSUMER, f"reads too slowly; {WHAT_TO_DO}")

@@ -1,4 +1,4 @@
-"""RoutingBarrier: the workers' word that a user's messages come to this instance."""
+"""The routing barrier: a user is admitted when every fan-out worker routes the user's messages to this instance."""
 
 import asyncio
 import time
@@ -10,10 +10,10 @@ import structlog
 
 from fanout.keys import PresenceChange
 from fanout.ports.bus import Bus
-from fanout.ports.presence import Presence
+from fanout.ports.presence import Hints
 from fanout.subjects import WORKERS
 from fanout.workers import RoutingConfirmed, decode_notice
-from services.notification.metrics import PLACEMENTS_UNCONFIRMED
+from services.notification.metrics import ROUTING_UNCONFIRMED
 from services.runtime.skipping import skip
 from services.runtime.tasks import retry_forever
 
@@ -22,8 +22,8 @@ log = structlog.get_logger(__name__)
 FIRST_NOTICE_WITHIN_S = 1.0
 SILENT_AFTER_S = 1.6
 ANNOUNCE_AGAIN_AFTER_S = (0.25, 0.5, 1.0, 1.5)
-"""A hint may be lost, so it is repeated; after the last of these the client is admitted all the same, and digests
-bring the tables to the truth."""
+"""Seconds. A hint may be lost, so it is repeated. After the last of these the client is admitted without the
+confirmation, and the digests repair the tables of the workers."""
 
 
 @dataclass(eq=False)
@@ -33,13 +33,20 @@ class _Waiting:
 
 
 class RoutingBarrier:
-    """Announces that a user is here until every worker that reads events has placed the user."""
+    """Announces that a user is here, until every worker that reads events confirms that it routes to this instance.
+
+    Args:
+        instance_id: this instance.
+        hints: reach the workers.
+        bus: carries the notices by which workers show that they are alive.
+        clock: monotonic seconds.
+    """
 
     def __init__(
-        self, instance_id: str, presence: Presence, bus: Bus, *, clock: Callable[[], float] = time.monotonic
+        self, instance_id: str, hints: Hints, bus: Bus, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._instance_id = instance_id
-        self._presence = presence
+        self._hints = hints
         self._bus = bus
         self._clock = clock
         self._workers: dict[str, float] = {}
@@ -47,38 +54,48 @@ class RoutingBarrier:
         self._waiting: dict[str, _Waiting] = {}
 
     async def listen(self) -> None:
-        """Begin to hear the workers, and give the first a moment to speak."""
+        """Subscribe to the notices of the workers, and wait up to a second for the first one."""
         await retry_forever(lambda: self._bus.subscribe(WORKERS, self._hear), "listening to the workers")
         try:
             async with asyncio.timeout(FIRST_NOTICE_WITHIN_S):
                 await self._heard.wait()
         except TimeoutError:
-            log.warning("no fan-out worker is heard; clients will hear nothing until there is one")
+            log.warning("no fan-out worker is heard; clients get no events until there is one")
 
-    def placed(self, notice: RoutingConfirmed) -> None:
-        """A worker has placed users."""
+    def confirm(self, notice: RoutingConfirmed) -> None:
+        """Take the confirmation of a worker that it routes to this instance for some users."""
         for user_id in notice.users:
             if (waiting := self._waiting.get(user_id)) is not None:
                 waiting.confirmed.add(notice.worker)
                 waiting.changed.set()
 
-    async def announce_until_placed(self, user_id: str) -> None:
-        """Tell the workers of a user's first connection here, and wait for their word.
+    async def announce_until_confirmed(self, user_id: str) -> None:
+        """Tell the workers of a user's first connection here, and wait for their confirmations.
 
         Raises:
-            Unavailable: the hint cannot be given.
+            Unavailable: the presence store does not answer.
         """
         waiting = self._waiting[user_id] = _Waiting()
-        change = PresenceChange(user_id, online=True, instance_id=self._instance_id)
         try:
             for patience in ANNOUNCE_AGAIN_AFTER_S:
-                await self._presence.announce([change])
+                await self._announce(user_id, online=True)
                 if await self._confirmed(waiting, patience):
                     return
         finally:
             del self._waiting[user_id]
-        PLACEMENTS_UNCONFIRMED.inc()
-        log.warning("user admitted before every worker has placed it", user_id=user_id)
+        ROUTING_UNCONFIRMED.inc()
+        log.warning("user admitted before every worker confirmed the routing", user_id=user_id)
+
+    async def announce_departure(self, user_id: str) -> None:
+        """Tell the workers that a user's last connection here has gone. Nothing waits for their answer.
+
+        Raises:
+            Unavailable: the presence store does not answer.
+        """
+        await self._announce(user_id, online=False)
+
+    async def _announce(self, user_id: str, *, online: bool) -> None:
+        await self._hints.announce([PresenceChange(user_id, online, self._instance_id)])
 
     async def _confirmed(self, waiting: _Waiting, patience: float) -> bool:
         try:
@@ -93,7 +110,7 @@ class RoutingBarrier:
     def _readers(self) -> set[str]:
         oldest = self._clock() - SILENT_AFTER_S
         heard = {worker: at for worker, at in self._workers.items() if at >= oldest}
-        # A silence of all is more likely this process's own, or the bus's: workers that stop say so.
+        # Workers that stop say so. If all are silent, it is more likely that this process or the bus is the cause.
         self._workers = heard or self._workers
         return set(self._workers)
 

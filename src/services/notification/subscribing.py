@@ -1,4 +1,4 @@
-"""From the membership store to the channels that a session reads."""
+"""Loads the channels that a session reads from the membership store."""
 
 from fanout.ports.memberships import Memberships
 from services.notification.inbox import Inbox
@@ -7,10 +7,10 @@ from services.notification.session import Session
 
 
 async def subscribe(session: Session, registry: Registry, inbox: Inbox, memberships: Memberships) -> None:
-    """Let a session read its user's channels, and no other; loaded again where they change meanwhile.
+    """Let a session read exactly the channels of its user. They are loaded again if they change meanwhile.
 
     Raises:
-        Unavailable: the store is away.
+        Unavailable: the membership store does not answer.
     """
     with inbox.watching(session.user_id) as changes:
         while True:

@@ -1,4 +1,4 @@
-"""Which session reads which channels, kept so that the event loop never waits for a user of very many."""
+"""Which session reads which channels. A user of very many channels does not hold up the event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,45 +8,45 @@ from fanout import Engine
 from services.notification.session import Session
 
 INLINE_CHANNELS: Final = 2_000
-"""What concerns a user of more is done by a thread: the core releases the GIL, and the event loop goes on."""
+"""Changes of a user with more channels run in a thread. The engine releases the GIL, so the event loop goes on."""
 
 
 class Subscriptions:
-    """The instance's own table: the "instances" on which a user is are the user's sessions.
+    """The instance's own routing table: an engine in which each session is an "instance" of its user.
 
-    Changes of one user take effect in the order of the calls. The engine lets one change of a user wait for another, so
-    while a thread changes a user, whatever else changes the same user is done by a thread too.
+    Changes of one user take effect in the order of the calls. In the engine, a change of a user waits for the one
+    before it. So while a thread changes a user, every other change of that user is made by a thread, too.
 
     Args:
-        engine: nothing but this changes it.
+        engine: only this object changes it.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._moving: dict[str, asyncio.Future[None]] = {}
-        """By user: the last change that a thread makes or is to make."""
+        """For each user: the last change that a thread makes or will make."""
 
     async def subscribe(self, session: Session, channels: list[str]) -> None:
-        """Let a session read channels: its user's, all of them."""
+        """Let a session read all channels of its user."""
         is_long = len(channels) > INLINE_CHANNELS
         await self._change(session.user_id, self._engine.user_online, session.session_id, channels, is_long=is_long)
 
     async def drop(self, session: Session, *, last: bool) -> None:
-        """Let a session read nothing more; with the user's last one, the user's channels are forgotten."""
+        """Let a session read nothing more. With the user's last session, the user's channels are removed."""
         is_long = self._engine.membership_count(session.user_id) > INLINE_CHANNELS
         change = self._drop_user if last else self._drop_session
         await self._change(session.user_id, change, session.session_id, is_long=is_long)
 
     async def join(self, user_id: str, channel_id: str) -> None:
-        """The user's sessions read the channel from now on."""
+        """Let the user's sessions read a channel from now on."""
         await self._change(user_id, self._engine.join, channel_id)
 
     async def leave(self, user_id: str, channel_id: str) -> None:
-        """The user's sessions read the channel no more."""
+        """Let the user's sessions read a channel no more."""
         await self._change(user_id, self._engine.leave, channel_id)
 
     def is_member(self, user_id: str, channel_id: str) -> bool:
-        """Whether the user's sessions read the channel."""
+        """Whether the user's sessions read a channel."""
         return self._engine.is_member(user_id, channel_id)
 
     def _drop_session(self, _user_id: str, session_id: str) -> None:
@@ -66,7 +66,7 @@ class Subscriptions:
         moving = asyncio.ensure_future(_in_turn(before, change, user_id, *arguments))
         self._moving[user_id] = moving
         moving.add_done_callback(lambda done: self._moved(user_id, done))
-        # A caller that is cancelled leaves the change to itself: a thread cannot be stopped, and the next change waits.
+        # If the caller is cancelled, the change goes on: a thread cannot be stopped, and the next change waits for it.
         await asyncio.shield(moving)
 
     def _moved(self, user_id: str, done: "asyncio.Future[None]") -> None:

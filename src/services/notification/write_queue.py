@@ -1,4 +1,4 @@
-"""WriteQueue: what the sessions of an instance are to be sent, by way of the library's `Hub`."""
+"""The write queue: frames that wait to be written to the sockets of an instance. The library's `Hub` holds them."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -7,55 +7,56 @@ from functools import partial
 import structlog
 
 from fanout import BatchEvent, Engine, Hub, InboundBatch, LaneProgress
-from services.notification.close_codes import INTERNAL_ERROR
+from fanout.error_codes import CloseCode
 from services.notification.metrics import FRAMES_DROPPED, FRAMES_SENT, STALE_DROPPED
 from services.notification.session import Session
+from services.runtime.skipping import skip
 
 log = structlog.get_logger(__name__)
 
 WHAT_TO_DO = "reconnect, and read what is missing by channels.history"
 SOCKETS_AT_ONCE = 256
-"""Written to before the event loop gets its turn: some two milliseconds."""
+"""Sockets that are written to before the event loop continues: about two milliseconds."""
 MOST_WAITING = 65_536
-"""Frames, each counted for each socket; with more, whoever brings them waits."""
+"""Frames that may wait, each counted once for each socket. While there are more, `room` does not return."""
 
 
 class WriteQueue:
-    """Frames are queued, and written in the next turn of the event loop: one write per socket for all that is due.
+    """Queues frames, and writes them in the next turn of the event loop: one write for each socket.
 
     Args:
-        engine: says who reads a channel; sessions are its instances.
-        refuse: called with a session that reads too slowly for a durable frame.
+        engine: knows which sessions read a channel; in it, each session is an instance.
+        close_slow: called with a session that reads so slowly that a durable frame exceeds its budget.
     """
 
-    def __init__(self, engine: Engine, refuse: Callable[[Session], None]) -> None:
+    def __init__(self, engine: Engine, close_slow: Callable[[Session], None]) -> None:
         self._hub = Hub(engine)
-        self._refuse = refuse
+        self._close_slow = close_slow
         self._sessions: dict[int, Session] = {}
         self._scheduled = False
         self._wrote_some = asyncio.Event()
 
     def add(self, session: Session) -> None:
-        """Take a session in. Nothing is written to it before `open`, so that `auth.ok` is the first frame."""
-        descriptor = session.socket.lend(partial(self._may_send, session))
+        """Add a session. Nothing is written to it before `open`, so that `auth.ok` is its first frame."""
+        descriptor = session.socket.acquire_descriptor(partial(self._may_send, session))
         session.number = self._hub.add(session.session_id, descriptor, session.budget)
         self._sessions[session.number] = session
         self._hub.block(session.number, session.socket.buffered > 0)
 
     def remove(self, session: Session) -> None:
-        """Forget a session; its socket is closed by its owner."""
+        """Remove a session and its frames. Its socket is closed elsewhere."""
         if self._holds(session):
             self._hub.remove(session.number)
             del self._sessions[session.number]
             self._wrote_some.set()
 
     def mute(self, session: Session) -> None:
-        """Queue nothing more for a session as a reader of channels: at once, however many it reads."""
+        """Queue no more events of channels for a session. It takes effect at once, however many channels it reads."""
         if self._holds(session):
             self._hub.mute(session.number)
 
     def open(self, session: Session, first: bytes) -> None:
-        """Write `first`, and from now on whatever is queued."""
+        """Write `first`, then what is queued already, and from now on every frame in its turn."""
         self._hub.open(session.number, first)
         self.flush(session)
 
@@ -68,55 +69,63 @@ class WriteQueue:
         without: Iterable[Session] = (),
         also: Iterable[Session] = (),
     ) -> None:
-        """Queue a frame for the readers of a channel, without some and with others."""
-        to_judge = self._hub.deliver(
+        """Queue a frame for the readers of a channel, except the sessions `without`, and for the sessions `also`."""
+        over_budget = self._hub.deliver(
             channel_id, frame, ephemeral=ephemeral, without=_numbers(without), also=_numbers(also)
         )
-        for number in to_judge:
-            self._judge(self._sessions[number], frame, ephemeral=ephemeral)
+        for number in over_budget:
+            self._queue_if_fits(self._sessions[number], frame, ephemeral=ephemeral)
         self._write_soon()
 
-    async def receive(self, arrival: InboundBatch, chains: LaneProgress) -> BatchEvent | None:
-        """Queue the events of a batch, as far as they are for the readers of their channels and nothing more.
+    async def receive(self, batch: InboundBatch, progress: LaneProgress) -> BatchEvent | None:
+        """Queue the events of a batch for the readers of their channels, up to one that needs more than that.
+
+        The next call continues behind that event.
+
+        Args:
+            batch: as a worker sent it.
+            progress: how far each lane was delivered; advanced with each event of a plain lane.
 
         Returns:
-            the first record that needs more than that, or None at the end.
+            the event that the caller must handle, or None at the end of the batch.
 
         Raises:
-            ValueError: what is left of the batch cannot be read.
+            ValueError: the rest of the batch cannot be read.
         """
-        while not arrival.is_done:
+        while not batch.is_done:
             await self.room()
-            self._write_soon()  # what can be read is delivered, also where what follows cannot
-            record, to_judge, stale = self._hub.receive(arrival, chains, MOST_WAITING)
+            self._write_soon()  # also if the rest of the batch cannot be read
+            event, over_budget, stale, unknown = self._hub.receive(batch, progress, MOST_WAITING)
             STALE_DROPPED.inc(stale)
-            if record is None:
+            for _ in range(unknown):
+                skip("record", "its kind is not known here")
+            if event is None:
                 continue
-            if not to_judge:
-                return record
-            for number in to_judge:
-                self._judge(self._sessions[number], record.frame, ephemeral=not record.lane)
+            if not over_budget:
+                return event
+            for number in over_budget:
+                self._queue_if_fits(self._sessions[number], event.frame, ephemeral=not event.lane)
         return None
 
     def queue(self, session: Session, frame: bytes, *, ephemeral: bool = False) -> None:
         """Queue a frame for one session."""
         if self._holds(session):
-            self._judge(session, frame, ephemeral=ephemeral)
+            self._queue_if_fits(session, frame, ephemeral=ephemeral)
             self._write_soon()
 
     def answer(self, session: Session, frame: bytes) -> None:
-        """Write a frame that answers the client's own; a client that does not read its answers gets fewer."""
+        """Write the answer to a client's frame at once. It is dropped if the client does not read its answers."""
         self.queue(session, frame, ephemeral=True)
         self.flush(session)
 
     def flush(self, session: Session) -> None:
-        """Write what is queued for a session now, out of its turn."""
+        """Write what is queued for a session now, without waiting for its turn."""
         if self._holds(session):
             frames, left, _ = self._hub.flush_one(session.number)
             self._wrote(frames, left)
 
     async def room(self) -> None:
-        """Return when not too much waits: for whoever brings more."""
+        """Return when at most `MOST_WAITING` frames wait. Call it before queueing many."""
         while self._hub.frames > MOST_WAITING:
             self._wrote_some.clear()
             await self._wrote_some.wait()
@@ -128,19 +137,19 @@ class WriteQueue:
         if self._holds(session):
             self._hub.block(session.number, not may_send)
 
-    def _judge(self, session: Session, frame: bytes, *, ephemeral: bool) -> None:
+    def _queue_if_fits(self, session: Session, frame: bytes, *, ephemeral: bool) -> None:
         if self._fits(session, len(frame), ephemeral=ephemeral):
             self._hub.push(session.number, frame)
         elif ephemeral:
             FRAMES_DROPPED.inc()
         else:
-            self._refuse(session)
+            self._close_slow(session)
 
     def _fits(self, session: Session, length: int, *, ephemeral: bool) -> bool:
         limit = session.budget // 2 if ephemeral else session.budget
         if self._waiting(session) + length <= limit:
             return True
-        self.flush(session)  # what the reader takes at once does not wait for it
+        self.flush(session)  # what the socket takes at once does not count
         return self._waiting(session) + length <= limit
 
     def _waiting(self, session: Session) -> int:
@@ -165,9 +174,9 @@ class WriteQueue:
             session = self._sessions[number]
             try:
                 session.socket.write(rest)
-            except Exception:  # the others' frames must go on
+            except Exception:  # the other sockets must still be written to
                 log.exception("cannot write to a client", session_id=session.session_id)
-                session.end(INTERNAL_ERROR, f"the connection failed; {WHAT_TO_DO}")
+                session.end(CloseCode.INTERNAL_ERROR, f"the connection failed; {WHAT_TO_DO}")
 
 
 def _numbers(sessions: Iterable[Session]) -> list[int]:

@@ -1,4 +1,4 @@
-"""What the queries answer. Built from ports alone."""
+"""The query service: it handles the calls that only read. It knows ports alone."""
 
 import random
 
@@ -9,7 +9,7 @@ from fanout.errors import CallRejected
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages, Page, Position
-from fanout.ports.presence import Lease, Presence
+from fanout.ports.presence import Lease, Leases
 from services.query.cursors import Cursors, Direction, Scope, Start
 from services.query.positions import Positions
 
@@ -20,16 +20,16 @@ class QueryService:
     """Handles the calls that only read: those of `fanout.api.history` and `fanout.api.realtime`.
 
     Args:
-        log: says how far the message store has come, and knows messages that are not stored yet.
-        memberships: who may read what.
+        log: tells how far the message writer has come, and holds the messages that are not stored yet.
+        memberships: tells who may read which channel.
         messages: the message store.
-        presence: the instances' leases.
+        leases: the leases of the notification instances.
     """
 
-    def __init__(self, log: Log, memberships: Memberships, messages: Messages, presence: Presence) -> None:
+    def __init__(self, log: Log, memberships: Memberships, messages: Messages, leases: Leases) -> None:
         self._memberships = memberships
         self._messages = messages
-        self._presence = presence
+        self._leases = leases
         self._positions = Positions(messages, log)
         self._cursors = Cursors(messages)
 
@@ -51,7 +51,7 @@ class QueryService:
 
     async def connect(self) -> RealtimeAddress:
         """The address of the instance with most room; see `RealtimeCalls.connect`. Chance picks among equals."""
-        leases = (await self._presence.leases()).values()
+        leases = (await self._leases.leases()).values()
         roomiest = max(leases, key=lambda lease: (_room(lease), random.random()), default=None)  # noqa: S311
         if roomiest is None:
             raise NoInstance("no notification instance takes connections now; try again")

@@ -22,7 +22,7 @@ _CANCEL_GRACE_S: Final = 1.0
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to the process, and says when it has started."""
+    """Installs no signal handlers, which are the process's own, and tells when it has started."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -43,12 +43,13 @@ async def serve_http(
 ) -> AsyncIterator[Address]:
     """Serve HTTP on the address that `FANOUT_LISTEN` names, while the context lasts.
 
-    Leaving it stops listening, lets requests that are being answered end within `grace_s`, and cancels the rest.
+    When the context ends, the server stops listening, requests that are being answered have `grace_s` to end, and the
+    rest is cancelled.
 
     Args:
         app: an ASGI application; its lifespan is not run.
-        address: where to listen; port 0 takes any free one.
-        on_failure: told when serving ends by itself, which is logged in any case.
+        address: where to listen; port 0 takes any free port.
+        on_failure: called with the error when serving ends before the context does; the error is logged in any case.
         grace_s: seconds.
 
     Yields:
@@ -83,6 +84,7 @@ def _config(app: Any, grace_s: float) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(grace_s)),
     )

@@ -1,8 +1,8 @@
-"""HTTP/1.1 by uvicorn, with the bounds that it leaves to whoever stands before it.
+"""HTTP/1.1 by uvicorn, with the limits that uvicorn leaves to a proxy in front of it.
 
-A request takes memory from its first byte on, and before anything of it is authenticated: its head, and the trailers
-of a chunked body, may neither be endless nor endlessly slow. An answer takes memory until its last byte is read: a
-client that does not read is cut off.
+A request takes memory from its first byte on, before its token is verified. So the size of its head and of the trailers
+of a chunked body is limited, and so is the time that they may take to arrive. A response takes memory until the client
+has read its last byte, so the connection of a client that does not read is closed.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ from fanout.ids import new_ulid
 from services.runtime.problems import MEDIA_TYPE, Problem
 
 MAX_HEAD: Final = 64 * 1024
-"""Bytes of a request's line and headers, or of what stands between two parts of its body."""
+"""Bytes of the request line and headers, or between two parts of a body."""
 REQUEST_WITHIN_S: Final = 60.0
-"""How long a request may take to arrive, from the connection or its first byte on."""
+"""Seconds that a request may take to arrive, counted from the connection or from its first byte."""
 
 MAX_PIPELINED: Final = 100
-"""Requests of a connection that wait for the one before them; each takes some kilobytes."""
+"""Requests of one connection that may wait for the request before them; each takes some kilobytes."""
 STALLED_AFTER_S: Final = 10.0
-"""How long a client may read nothing of what waits for it."""
+"""Seconds for which a client may read nothing while a response waits for it."""
 READ_WITHIN_S: Final = 60.0
-"""How long a client may take to read what waits for it, however steadily it reads."""
+"""Seconds that a client may take to read what waits for it, even if it reads all the time."""
 
 STALLED_READERS = Counter(
     "fanout_http_stalled_readers_total", "HTTP connections that were cut off since the client did not read its answer"
@@ -40,10 +40,10 @@ _TOO_LARGE: Final = Problem(HEAD_TOO_LARGE)
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Refuses a head that is too large with 431, and ends connections that do not send or do not read in time.
+    """Answers a head that is too large with 431, and closes connections that do not send or do not read in time.
 
-    A connection holds two answers at most, one that waits to be read, and the next, which waits for it; and a hundred
-    requests that wait for those.
+    A connection holds at most two responses, one that the client still has to read and the next one, and a hundred
+    requests that wait for these.
     """
 
     request_within_s = REQUEST_WITHIN_S
@@ -58,12 +58,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._answering: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """A client has a limited time for its first request."""
+        """Start the time that the client has for its first request."""
         super().connection_made(transport)
         self._expect()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """There is nothing to wait for any more."""
+        """Stop the timers, and tell the request that is being answered."""
         self._arrived()
         self._was_read()
         if self._answering is not None:  # uvicorn tells the newest request alone, which may wait for this one
@@ -72,7 +72,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and count what the parser keeps to itself."""
+        """Parse, and count the bytes that the parser holds."""
         if self._arriving is None:
             self._expect()
         self._beside_body += len(data)
@@ -81,10 +81,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse()
 
     def on_headers_complete(self) -> None:
-        """The request begins, or waits for those before it.
+        """Begin to answer the request, or let it wait for those before it.
 
         Raises:
-            ValueError: too many wait; the parser stops, and the connection ends with 400.
+            ValueError: too many requests wait. The parser stops, and the connection ends with 400.
         """
         super().on_headers_complete()
         if not self.pipeline:
@@ -93,29 +93,29 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError("too many requests wait for the one before them")
 
     def on_body(self, body: bytes) -> None:
-        """The parser has passed on what it held; the application bounds bodies."""
+        """The parser holds nothing more. The application limits the size of bodies."""
         self._beside_body = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is there."""
+        """The request has arrived."""
         self._beside_body = 0
         self._arrived()
         super().on_message_complete()
 
     def pause_writing(self) -> None:
-        """Much waits for the client."""
+        """The client has much to read."""
         super().pause_writing()
         self._await_reading()
 
     def resume_writing(self) -> None:
-        """Little is left, which has the whole time again: it may be of the next answer."""
+        """The client has little left to read, and the whole time for it: it may be part of the next response."""
         super().resume_writing()
         self._was_read()
         self._await_reading()
 
     def on_response_complete(self) -> None:
-        """The next request's turn. What is not read yet is of the answer's end, which no later write looks after."""
+        """Turn to the next request, and watch whether the client reads the rest of this response."""
         self._answering = self.pipeline[-1][0] if self.pipeline else None
         super().on_response_complete()
         self._await_reading()

@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import structlog
@@ -27,15 +28,27 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 
 
 def _clean(key: object, value: Any) -> Any:
-    if isinstance(key, str) and _SECRET_KEY.search(key):
+    if isinstance(key, str) and _names_a_secret(key):
         return REDACTED
     if isinstance(value, str):
-        return _URL_PASSWORD.sub(f"{REDACTED}@", _JWT.sub(REDACTED, value))
+        return _clean_text(value)
     if isinstance(value, Mapping):
         return {inner: _clean(inner, item) for inner, item in value.items()}
     if isinstance(value, list | tuple):
         return [_clean(None, item) for item in value]
     return value
+
+
+@lru_cache(maxsize=1024)
+def _names_a_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
+
+
+def _clean_text(text: str) -> str:
+    # Most texts hold neither, which `in` finds out at a tenth of the cost of a pattern.
+    if "eyJ" in text:
+        text = _JWT.sub(REDACTED, text)
+    return _URL_PASSWORD.sub(f"{REDACTED}@", text) if "://" in text else text
 
 
 def configure_logging(

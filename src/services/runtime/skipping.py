@@ -1,4 +1,4 @@
-"""Messages that cannot be handled: each is counted and passed over, and the next one is handled."""
+"""Messages between services that cannot be handled: each is counted and skipped, and the next one is handled."""
 
 from collections import Counter as Tally
 from collections.abc import Callable
@@ -24,13 +24,13 @@ _logged: Final[Tally[str]] = Tally()
 
 
 def skip(kind: str, reason: object) -> None:
-    """Count a message that is not understood. The log has the first of each kind, and then ever fewer of them.
+    """Count a message that is not understood. The first, second, fourth, eighth ... of each kind is logged.
 
-    A peer of a newer version may send such messages all the time, so nothing may fail because of one.
+    A peer of a newer version may send such messages all the time, so no failure may follow from one.
 
     Args:
-        kind: of the message, in the words of the metric's label.
-        reason: what is not understood about it.
+        kind: of the message: the label of the metric.
+        reason: why it is not understood.
     """
     MESSAGES_SKIPPED.labels(kind).inc()
     if _is_news(kind):
@@ -38,13 +38,14 @@ def skip(kind: str, reason: object) -> None:
 
 
 def guarded(name: str, handler: Callable[[*_Args], None]) -> Callable[[*_Args], None]:
-    """A handler whose failure costs its message and nothing else: it is counted, and logged with its traceback.
+    """Wrap a handler, so that a failure loses one message. Failures are counted, and logged with their tracebacks.
 
-    Adapters wrap every handler that they are given. Whatever they call it from would otherwise hide the failure or end.
+    Adapters wrap every handler that they are given. Without that, a failure would be hidden, or would end the task that
+    calls the handler.
 
     Args:
-        name: of what is handled, a subject or a channel: the label of the metric.
-        handler: what to call.
+        name: the subject or channel that is handled: the label of the metric.
+        handler: the handler to wrap.
     """
 
     def handle(*message: *_Args) -> None:
@@ -59,6 +60,6 @@ def guarded(name: str, handler: Callable[[*_Args], None]) -> Callable[[*_Args], 
 
 
 def _is_news(what: str) -> bool:
-    """Whether this is the first, second, fourth, eighth: the log must not drown."""
+    """Whether this is the first, second, fourth, eighth ...: so the log stays readable."""
     _logged[what] += 1
     return _logged[what].bit_count() == 1

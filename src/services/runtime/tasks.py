@@ -1,9 +1,10 @@
-"""Background tasks with an owner: none is forgotten, none fails unseen."""
+"""Background tasks with an owner, and work that is repeated while it is unavailable."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import structlog
 
@@ -14,15 +15,17 @@ log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
 
 FIRST_DELAY_S = 0.05
+"""The pause after the first failure; each that follows is twice as long."""
 LONGEST_DELAY_S = 2.0
 CANCEL_AGAIN_AFTER_S = 1.0
+_MOST_DOUBLINGS: Final = 30
 
 
 class Tasks:
     """A group of long-lived tasks that ends with its owner.
 
-    Leaving the context cancels what still runs and waits for it. A task that fails is logged, and `on_failure` is
-    told once, so that the process can stop instead of living on without one of its parts.
+    Leaving the context cancels the tasks that still run and waits for them. A failure of a task is logged, and
+    `on_failure` is called with it, so that the process can stop instead of running on without one of its parts.
     """
 
     def __init__(self, on_failure: Callable[[BaseException], None]) -> None:
@@ -46,8 +49,8 @@ class Tasks:
 
     async def cancel(self) -> None:
         """Cancel every task, and wait until each has ended."""
-        # Once may not be enough: on Python 3.11 `asyncio.wait_for` answers a cancellation that comes in the same turn
-        # as its result with the result, and the task goes on.
+        # Once may not be enough: on Python 3.11 a cancellation that comes in the same turn of the loop as the result
+        # of `asyncio.wait_for` is lost, and the task goes on.
         while self._tasks:
             for task in self._tasks:
                 task.cancel()
@@ -61,44 +64,78 @@ class Tasks:
         self._on_failure(error)
 
 
+class Outage:
+    """Attempts at one piece of work that may be unavailable: how long to pause, and what to log.
+
+    The one place where pauses grow. The first failure of an outage and its end are logged, and nothing between.
+
+    Args:
+        what: the work's name in the log.
+        longest_s: the longest pause, in seconds; `LONGEST_DELAY_S` unless given.
+        level: of the first failure's log line.
+    """
+
+    def __init__(self, what: str, *, longest_s: float | None = None, level: int = logging.WARNING) -> None:
+        self._what = what
+        self._longest_s = longest_s
+        self._level = level
+        self._failures = 0
+
+    def failed(self, error: Unavailable) -> float:
+        """Take note of a failed attempt; returns the seconds to pause before the next one."""
+        if not self._failures:
+            log.log(self._level, "cannot be done now, will go on trying", what=self._what, reason=str(error))
+        longest = LONGEST_DELAY_S if self._longest_s is None else self._longest_s
+        pause = min(FIRST_DELAY_S * 2.0**self._failures, longest)
+        self._failures = min(self._failures + 1, _MOST_DOUBLINGS)
+        return pause
+
+    def succeeded(self) -> None:
+        """Take note of an attempt that succeeded: the next pause is the first one again."""
+        if self._failures:
+            log.log(min(self._level, logging.INFO), "works again", what=self._what)
+        self._failures = 0
+
+
 async def periodic(seconds: float, work: Callable[[], Awaitable[None]], what: str) -> None:
-    """Do `work` now and every `seconds` after, for ever; a store that is down is logged once and tried again.
+    """Do `work` now and then every `seconds`, until it is cancelled. Work that is unavailable is tried again next time.
 
     Args:
         seconds: from the end of one run to the beginning of the next.
-        work: what to do; anything but `Unavailable` ends the loop.
+        work: what to do; any error but `Unavailable` ends the loop.
         what: its name in the log.
     """
-    down = False
+    outage = Outage(what)
     while True:
         try:
             await work()
         except Unavailable as error:
-            if not down:
-                log.warning("cannot be done now, will go on trying", what=what, reason=str(error))
-            down = True
+            outage.failed(error)
         else:
-            if down:
-                log.info("works again", what=what)
-            down = False
+            outage.succeeded()
         await asyncio.sleep(seconds)
 
 
-async def retry_forever(work: Callable[[], Awaitable[_T]], what: str) -> _T:
-    """Do `work`, again and again while it raises `Unavailable`, with growing pauses; cancel it to give up.
+async def retry_forever(
+    work: Callable[[], Awaitable[_T]], what: str, *, longest_s: float | None = None, level: int = logging.WARNING
+) -> _T:
+    """Do `work` until it succeeds: while it raises `Unavailable` it is tried again, with growing pauses.
 
-    An outage is logged when it begins and when it ends.
+    Args:
+        work: what to do; any error but `Unavailable` is raised.
+        what: its name in the log.
+        longest_s: the longest pause, in seconds; `LONGEST_DELAY_S` unless given.
+        level: of the log line of the first failure.
+
+    Returns:
+        what `work` returns. To give up, cancel it.
     """
-    delay = FIRST_DELAY_S
+    outage = Outage(what, longest_s=longest_s, level=level)
     while True:
         try:
             done = await work()
         except Unavailable as error:
-            if delay == FIRST_DELAY_S:
-                log.warning("cannot be done now, will go on trying", what=what, reason=str(error))
+            await asyncio.sleep(outage.failed(error))
         else:
-            if delay > FIRST_DELAY_S:
-                log.info("works again", what=what)
+            outage.succeeded()
             return done
-        await asyncio.sleep(delay)
-        delay = min(delay * 2, LONGEST_DELAY_S)

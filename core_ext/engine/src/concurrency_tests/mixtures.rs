@@ -5,6 +5,7 @@ use shuttle::rand::{Rng, thread_rng};
 use super::{CHANNELS, EVENT, INSTANCES, USERS, choose, engine, explore, ids, login, recount, together};
 use crate::engine::core::Engine;
 use crate::error::Error;
+use crate::events::stored::{StoredEvent, StoredKind};
 
 const THREADS: usize = 3;
 const CALLS: usize = 4;
@@ -64,10 +65,8 @@ const OTHERS: [Call; 17] = [
         engine.route_many(&it.channels().into_iter().map(|name| (name, EVENT)).collect::<Vec<_>>(), 0).map(drop)
     },
     |engine, it| engine.route_user(it.user(), EVENT, 0).map(drop),
-    |engine, it| {
-        fine_unless_lane(engine.route_stored(LANE, it.seq(), it.channel(), EVENT, Some(it.user()), 0).map(drop))
-    },
-    |engine, it| fine_unless_lane(engine.route_messages(LANE, 0, &[(it.seq(), it.channel(), EVENT)], 0).map(drop)),
+    |engine, it| route_stored(engine, StoredKind::Member, it, Some(it.user())),
+    |engine, it| route_stored(engine, StoredKind::Message, it, None),
     |engine, it| fine_unless_lane(engine.advance(LANE, it.seq())),
     |engine, it| engine.open_lane(LANE, it.seq(), 0),
     |engine, it| {
@@ -94,6 +93,11 @@ const OTHERS: [Call; 17] = [
     |engine, it| engine.is_member(it.user(), it.channel()).map(drop),
     |engine, it| engine.users(it.instance()).and(engine.digest(it.instance())).map(drop),
 ];
+
+fn route_stored(engine: &Engine, kind: StoredKind, it: Subject, also: Option<&str>) -> Result<(), Error> {
+    let event = StoredEvent { seq: it.seq(), channel: it.channel(), payload: EVENT, also };
+    fine_unless_lane(engine.route_stored(kind, LANE, 0, &[event], 0).map(drop))
+}
 
 /// Whether a lane is open, and where it stands, is others' doing here.
 fn fine_unless_lane(result: Result<(), Error>) -> Result<(), Error> {

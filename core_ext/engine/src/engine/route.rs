@@ -10,10 +10,11 @@ use compact_str::CompactString;
 use crate::engine::core::Engine;
 use crate::error::{Error, Result};
 use crate::events::batch::Batch;
-use crate::events::chunks::{Chunk, RoutedEvent, chunks};
+use crate::events::chunks::{Chunk, RoutedEvent, Stored, chunks};
+use crate::events::coding::EPHEMERAL;
 use crate::events::frame::check_event_within;
 use crate::events::payloads::{PayloadRef, Payloads};
-use crate::events::stored::Stored;
+use crate::events::stored::{StoredEvent, StoredKind};
 use crate::names::ids::{Id, Ids, check};
 use crate::outbox::core::{Outbox, Targets};
 use crate::sync::MutexGuard;
@@ -40,10 +41,7 @@ impl Engine {
             targets.retain(|instance| Some(*instance) != excluded);
             targets
         };
-        self.send_one(Some(channel), actor, event, targets, |outbox, targets, payload| {
-            outbox.send(targets, payload, now);
-            Ok(())
-        })
+        Ok(self.send_one(Some(channel), actor, event, now, targets))
     }
 
     /// [`Engine::route`] for several; nothing is enqueued unless all are sound. The number of targets in all.
@@ -69,10 +67,7 @@ impl Engine {
         check(user, "user")?;
         check_event_within(self.max_event(), event)?;
         let targets = |table: &Table| user_targets(table, user);
-        self.send_one(None, Some(user), event, targets, |outbox, targets, payload| {
-            outbox.send(targets, payload, now);
-            Ok(())
-        })
+        Ok(self.send_one(None, Some(user), event, now, targets))
     }
 
     /// Begin to route a lane that was handled elsewhere up to `position`. Lane 0 is for ephemeral events.
@@ -91,48 +86,31 @@ impl Engine {
         self.outbox.lock().close_lane(lane);
     }
 
-    /// Route stored messages, in rising seq; (seq, reason) of each that can never be delivered.
-    pub fn route_messages(&self, lane: u32, part: u32, events: &[Stored], now: u64) -> Result<Vec<(u64, String)>> {
+    /// Route stored events of one kind, in rising seq; (seq, reason) of each that can never be delivered.
+    ///
+    /// `part` is the partition that clients are told of, where the kind tells them.
+    pub fn route_stored(
+        &self,
+        kind: StoredKind,
+        lane: u32,
+        part: u32,
+        events: &[StoredEvent],
+        now: u64,
+    ) -> Result<Vec<(u64, String)>> {
         check_each_rises(events)?;
         let mut refused = Vec::new();
-        let limit = self.max_event();
-        let wrap = |events| Chunk::of_messages(limit, part, events, &mut refused);
-        let wrapped: Vec<_> = chunks(events, |(_, _, payload)| payload.len()).map(wrap).collect();
+        let stored = Stored { kind, part, limit: self.max_event() };
+        let write = |events| Chunk::of_stored(stored, events, &mut refused);
+        let written: Vec<_> = chunks(events, |event| event.payload.len()).map(write).collect();
         let _turn = self.lanes.lock();
-        self.outbox.lock().check_rises(lane, events.first().map_or(u64::MAX, |event| event.0))?;
-        for chunk in &wrapped {
+        self.outbox.lock().check_rises(lane, events.first().map_or(u64::MAX, |event| event.seq))?;
+        for chunk in &written {
             self.send_chunk(chunk, |outbox, routed, targets| match routed.payload(&chunk.block) {
                 Some(payload) => outbox.send_in_lane(targets, lane, routed.seq, payload, now),
                 None => outbox.advance(lane, routed.seq),
             })?;
         }
         Ok(refused)
-    }
-
-    /// Route one stored event in its client form, also to where `also` is; the number of targets.
-    pub fn route_stored(
-        &self,
-        lane: u32,
-        seq: u64,
-        channel: &str,
-        event: &[u8],
-        also: Option<&str>,
-        now: u64,
-    ) -> Result<usize> {
-        check(channel, "channel")?;
-        also.map_or(Ok(()), |user| check(user, "also"))?;
-        check_event_within(self.max_event(), event)?;
-        let targets = |table: &Table| {
-            let mut targets = channel_targets(table, channel);
-            targets.extend(also.into_iter().flat_map(|user| user_targets(table, user)));
-            targets.sort_unstable();
-            targets.dedup();
-            targets
-        };
-        let _turn = self.lanes.lock();
-        self.send_one(Some(channel), also, event, targets, |outbox, targets, payload| {
-            outbox.send_in_lane(targets, lane, seq, payload, now)
-        })
     }
 
     /// Everything of the lane up to `seq` is handled. A seq that was passed before changes nothing.
@@ -184,26 +162,23 @@ impl Engine {
         self.outbox.lock().next_due(now)
     }
 
-    /// Write a payload, then send it under one lock of the outbox; the number of its targets.
+    /// Write the payload of an ephemeral event, then send it under one lock of the outbox; the number of its targets.
     fn send_one(
         &self,
         channel: Option<&str>,
         user: Option<&str>,
         event: &[u8],
+        now: u64,
         find: impl FnOnce(&Table) -> InstanceIds,
-        send: impl FnOnce(&mut Outbox, Targets, PayloadRef) -> Result<()>,
-    ) -> Result<usize> {
-        let (block, payload) = Payloads::of_one(channel, user, event);
+    ) -> usize {
+        let (block, payload) = Payloads::of_one(EPHEMERAL, channel, user, event);
         let mut outbox = self.outbox.lock();
         let table = &self.table;
         let found = find(table);
         outbox.copied += block.len();
-        send(
-            &mut outbox,
-            targets(&found, &|instance| name_of(table, instance)),
-            PayloadRef { block: &block, payload },
-        )?;
-        Ok(found.len())
+        let name = |instance| name_of(table, instance);
+        outbox.send(targets(&found, &name), PayloadRef { block: &block, payload }, now);
+        found.len()
     }
 
     /// Hand out the events of a chunk with their targets, under one lock of the outbox; the number of targets.
@@ -214,19 +189,19 @@ impl Engine {
     ) -> Result<usize> {
         let mut outbox = self.outbox.lock();
         let table = &self.table;
-        let found = many_channels_targets(table, chunk.events.iter().map(|routed| routed.channel));
+        let found = chunk_targets(table, &chunk.events);
         outbox.copied += chunk.block.len();
         for (routed, found) in chunk.events.iter().zip(found.iter()) {
             send(&mut outbox, routed, targets(found, &|instance| name_of(table, instance)))?;
         }
         MutexGuard::unlock_fair(outbox);
-        Ok(found.instances.len())
+        Ok(found.iter().map(<[u32]>::len).sum())
     }
 }
 
-fn check_each_rises(events: &[Stored]) -> Result<()> {
-    match events.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
-        Some(pair) => Err(Error::InvalidArgument(format!("seq {} follows {}", pair[1].0, pair[0].0))),
+fn check_each_rises(events: &[StoredEvent]) -> Result<()> {
+    match events.windows(2).find(|pair| pair[0].seq >= pair[1].seq) {
+        Some(pair) => Err(Error::InvalidArgument(format!("seq {} follows {}", pair[1].seq, pair[0].seq))),
         None => Ok(()),
     }
 }
@@ -235,7 +210,7 @@ fn targets<'a>(instances: &'a [u32], name: &'a dyn Fn(u32) -> CompactString) -> 
     Targets { instances, name }
 }
 
-/// The instances of several channels.
+/// The instances of several events.
 struct ManyInstances {
     instances: Vec<u32>,
     spans: Vec<Range<usize>>,
@@ -245,6 +220,17 @@ impl ManyInstances {
     fn iter(&self) -> impl Iterator<Item = &[u32]> {
         self.spans.iter().map(|span| &self.instances[span.clone()])
     }
+
+    /// Add instances to those of an event, each once.
+    fn add(&mut self, event: usize, more: &[u32]) {
+        let mut all = InstanceIds::from_slice(&self.instances[self.spans[event].clone()]);
+        all.extend_from_slice(more);
+        all.sort_unstable();
+        all.dedup();
+        let start = self.instances.len();
+        self.instances.extend_from_slice(&all);
+        self.spans[event] = start..self.instances.len();
+    }
 }
 
 // All that routing asks of the table.
@@ -253,13 +239,13 @@ fn channel_targets(table: &Table, channel: &str) -> InstanceIds {
     Id::new(channel, "channel").map_or_else(|_| InstanceIds::new(), |channel| table.channel_targets(&channel))
 }
 
-/// [`channel_targets`] of several channels, in one pass over the table. What is no id has none: such an event is
+/// The instances of several events, in one pass over the channels. An event whose channel is no id has none: it is
 /// refused.
-fn many_channels_targets<'a>(table: &Table, channels: impl Iterator<Item = &'a str>) -> ManyInstances {
+fn chunk_targets(table: &Table, events: &[RoutedEvent]) -> ManyInstances {
     let mut found = ManyInstances { instances: Vec::new(), spans: Vec::new() };
     let (mut ids, mut indices) = (Ids::default(), Vec::new());
-    for channel in channels {
-        if ids.push(channel.as_bytes(), "channel").is_ok() {
+    for routed in events {
+        if ids.push(routed.channel.as_bytes(), "channel").is_ok() {
             indices.push(found.spans.len());
         }
         found.spans.push(0..0);
@@ -272,6 +258,11 @@ fn many_channels_targets<'a>(table: &Table, channels: impl Iterator<Item = &'a s
         found.instances.extend_from_slice(&targets);
         found.spans[indices[index]] = start..found.instances.len();
     });
+    for (event, routed) in events.iter().enumerate() {
+        if let Some(user) = routed.also {
+            found.add(event, &user_targets(table, user));
+        }
+    }
     found
 }
 
@@ -358,7 +349,8 @@ mod tests {
         let longest = of_length(engine.max_event());
         engine.route(&name, longest.as_bytes(), None, Some(&name), 0).unwrap();
         engine.open_lane(u32::MAX, u64::MAX, 1 << 63).unwrap();
-        engine.route_stored(u32::MAX, u64::MAX, &name, longest.as_bytes(), Some(&name), 0).unwrap();
+        let stored = StoredEvent { seq: u64::MAX, channel: &name, payload: longest.as_bytes(), also: Some(&name) };
+        assert_eq!(engine.route_stored(StoredKind::Member, u32::MAX, 0, &[stored], 0), Ok(Vec::new()));
         let batches = engine.drain(0, true);
         assert_eq!(batches.len(), 2);
         assert!(batches.iter().all(|(_, batch)| batch.len() <= 8_192));

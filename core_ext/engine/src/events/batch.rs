@@ -1,34 +1,52 @@
 //! The payload of `instance.events.*`: records for one instance, in order. Internal, and versioned.
 //!
 //! ```text
-//! batch   = version record*                  version: one byte, 1
-//! record  = lane | event | mark
-//! lane    = 0x80 lane epoch prev             what follows belongs to this lane
-//! event   = kind [seq] [channel] [user] length json
-//! mark    = 0x08 seq
-//! kind    = flags: 1 a channel is named, 2 a user is named, 4 the event is stored, in the lane, with a seq
+//! batch     = version record*
+//! version   = one byte, 2
+//! record    = kind [seq] length body          kind: one byte; length: bytes of the body
+//! kind      = 0 a lane | 1 a mark | 2 an ephemeral event | 0x80 + code: a stored event, with a seq
+//! lane      = lane epoch prev                 what follows belongs to this lane
+//! mark      = seq
+//! event     = flags [channel] [user] json     flags: 1 a channel is named, 2 a user is named
 //! channel, user = length name
 //! ```
 //!
 //! Numbers are unsigned LEB128. A `seq` is the distance from the lane's `prev`, and a stored event's seq is the next
-//! one's `prev`; a mark leaves it. So a run of events of one lane costs one header, and each some four bytes beside
+//! one's `prev`; a mark leaves it. So a run of events of one lane costs one header, and each some five bytes beside
 //! its names and its JSON. An ephemeral event has neither lane nor seq.
+//!
+//! A reader steps over a record of a kind, or with a flag, that it does not know, and says so: with a stored event the
+//! lane goes on. A record that gives another meaning to those behind it needs another version.
 
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::events::coding::{CHANNEL, USER, put_number};
+use crate::events::coding::{CHANNEL, EPHEMERAL, LANE, MARK, STORED, USER, number_len, put_number};
 use crate::events::payloads::{Payload, PayloadBlock, PayloadRef};
+use crate::events::stored::StoredKind;
 use crate::names::ids::is_id;
 
-const VERSION: u8 = 1;
-const STORED: u8 = 4;
-const MARK: u8 = 8;
-const LANE: u8 = 0x80;
+const VERSION: u8 = 2;
+
+/// What a record of a batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RecordKind {
+    /// An event that no log has.
+    #[default]
+    Ephemeral,
+    /// How far a lane has come.
+    Mark,
+    /// A stored event.
+    Stored(StoredKind),
+    /// Something of a newer version, stepped over: it has a place in its lane if it is stored, and nothing else.
+    Unknown,
+}
 
 /// One event or mark, as `_core.pyi` describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BatchEvent<'a> {
+    /// What it is.
+    pub kind: RecordKind,
     /// 0 for an ephemeral event.
     pub lane: u32,
     /// Of the lane's opening.
@@ -41,7 +59,7 @@ pub struct BatchEvent<'a> {
     pub channel: Option<&'a str>,
     /// Of an event to a channel: whom to leave out (ephemeral) or to include (stored).
     pub user: Option<&'a str>,
-    /// The JSON object; empty for a mark.
+    /// The JSON object; empty for a mark, and for what is not known.
     pub event: &'a [u8],
 }
 
@@ -91,7 +109,7 @@ impl Batch {
     /// Add a stored event of a lane. Its `seq` is not below the `prev` of its link.
     pub(crate) fn push_in_lane(&mut self, link: ChainLink, seq: u64, payload: PayloadRef) {
         self.enter_lane(link);
-        self.heads.push(payload.payload.kind | STORED);
+        self.heads.push(payload.payload.kind);
         put_number(&mut self.heads, seq - link.prev);
         self.link = Some(ChainLink { prev: seq, ..link });
         self.refer(payload);
@@ -101,7 +119,7 @@ impl Batch {
     pub(crate) fn push_mark(&mut self, link: ChainLink, seq: u64) {
         self.enter_lane(link);
         self.heads.push(MARK);
-        put_number(&mut self.heads, seq - link.prev);
+        put_body(&mut self.heads, [seq - link.prev]);
         self.records += 1;
     }
 
@@ -158,9 +176,7 @@ impl Batch {
         self.begin();
         if self.link != Some(link) {
             self.heads.push(LANE);
-            for number in [u64::from(link.lane), link.epoch, link.prev] {
-                put_number(&mut self.heads, number);
-            }
+            put_body(&mut self.heads, [u64::from(link.lane), link.epoch, link.prev]);
             self.link = Some(link);
         }
     }
@@ -178,6 +194,14 @@ impl Batch {
     }
 }
 
+/// A body of numbers, after its length.
+fn put_body<const COUNT: usize>(bytes: &mut Vec<u8>, numbers: [u64; COUNT]) {
+    put_number(bytes, numbers.map(number_len).iter().sum::<usize>() as u64);
+    for number in numbers {
+        put_number(bytes, number);
+    }
+}
+
 /// Copy to the front of `rest`; what is left of it.
 fn put<'a>(rest: &'a mut [u8], bytes: &[u8]) -> &'a mut [u8] {
     let (front, back) = rest.split_at_mut(bytes.len());
@@ -187,7 +211,7 @@ fn put<'a>(rest: &'a mut [u8], bytes: &[u8]) -> &'a mut [u8] {
 
 /// Reads one batch. Allocates nothing, and stops after the first error.
 pub struct Decoder<'a> {
-    rest: &'a [u8],
+    rest: Fields<'a>,
     link: Option<ChainLink>,
 }
 
@@ -203,7 +227,7 @@ impl<'a> Decoder<'a> {
     /// Begin to read.
     pub fn new(payload: &'a [u8]) -> Result<Self> {
         match payload.split_first() {
-            Some((&VERSION, rest)) => Ok(Self { rest, link: None }),
+            Some((&VERSION, rest)) => Ok(Self { rest: Fields(rest), link: None }),
             Some(_) => Err(Error::InvalidBatch("another version")),
             None => Err(CUT),
         }
@@ -215,8 +239,9 @@ impl<'a> Decoder<'a> {
         match position.left {
             None => Ok(decoder),
             Some(left) => {
-                let at = decoder.rest.len().checked_sub(left).ok_or(CUT)?;
-                Ok(Self { rest: &decoder.rest[at..], link: position.link })
+                let Fields(all) = decoder.rest;
+                let at = all.len().checked_sub(left).ok_or(CUT)?;
+                Ok(Self { rest: Fields(&all[at..]), link: position.link })
             }
         }
     }
@@ -224,61 +249,81 @@ impl<'a> Decoder<'a> {
     /// Where it stands.
     #[must_use]
     pub fn at(&self) -> BatchPosition {
-        BatchPosition { left: Some(self.rest.len()), link: self.link }
+        BatchPosition { left: Some(self.rest.0.len()), link: self.link }
     }
 
     /// Whether there is no more.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.rest.is_empty()
+        self.rest.0.is_empty()
     }
 
     fn record(&mut self) -> Result<BatchEvent<'a>> {
-        let mut kind = self.byte()?;
-        while kind == LANE {
-            self.link = Some(self.lane()?);
-            kind = self.byte()?;
-        }
-        match kind {
-            MARK => self.mark(),
-            1..=3 => self.event(kind),
-            5 | 7 => self.stored(kind),
-            _ => Err(Error::InvalidBatch("an unknown kind of record")),
+        loop {
+            let kind = self.rest.byte()?;
+            let distance = if kind & STORED == 0 { 0 } else { self.rest.number()? };
+            let mut body = Fields(self.rest.bytes()?);
+            match kind {
+                LANE => self.link = Some(body.lane()?),
+                MARK => return self.mark(body.number()?),
+                EPHEMERAL => return body.event(RecordKind::Ephemeral),
+                _ if kind & STORED == 0 => return Ok(unknown()),
+                _ => return self.stored(StoredKind::of_code(kind & !STORED), distance, body),
+            }
         }
     }
 
+    fn mark(&mut self, distance: u64) -> Result<BatchEvent<'a>> {
+        let (link, seq) = self.linked_seq(distance)?;
+        let ChainLink { lane, epoch, prev } = link;
+        Ok(BatchEvent { kind: RecordKind::Mark, lane, epoch, prev, seq, ..BatchEvent::default() })
+    }
+
+    fn stored(&mut self, kind: Option<StoredKind>, distance: u64, body: Fields<'a>) -> Result<BatchEvent<'a>> {
+        let (link, seq) = self.linked_seq(distance)?;
+        self.link = Some(ChainLink { prev: seq, ..link });
+        let event = kind.map_or_else(|| Ok(unknown()), |kind| body.event(RecordKind::Stored(kind)))?;
+        let ChainLink { lane, epoch, prev } = link;
+        Ok(BatchEvent { lane, epoch, prev, seq, ..event })
+    }
+
+    /// The lane's link, and the seq at a distance from it.
+    fn linked_seq(&self, distance: u64) -> Result<(ChainLink, u64)> {
+        let link = self.link.ok_or(Error::InvalidBatch("a seq without a lane"))?;
+        let seq = link.prev.checked_add(distance).ok_or(Error::InvalidBatch("a seq out of range"))?;
+        Ok((link, seq))
+    }
+}
+
+/// A record that is stepped over.
+fn unknown<'a>() -> BatchEvent<'a> {
+    BatchEvent { kind: RecordKind::Unknown, ..BatchEvent::default() }
+}
+
+/// The bytes of records that are not read yet.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
     fn lane(&mut self) -> Result<ChainLink> {
         let lane = u32::try_from(self.number()?).ok().filter(|&lane| lane != 0);
         let lane = lane.ok_or(Error::InvalidBatch("a lane out of range"))?;
         Ok(ChainLink { lane, epoch: self.number()?, prev: self.number()? })
     }
 
-    fn mark(&mut self) -> Result<BatchEvent<'a>> {
-        let (link, seq) = self.linked_seq()?;
-        Ok(BatchEvent { lane: link.lane, epoch: link.epoch, prev: link.prev, seq, ..BatchEvent::default() })
-    }
-
-    fn stored(&mut self, kind: u8) -> Result<BatchEvent<'a>> {
-        let (link, seq) = self.linked_seq()?;
-        self.link = Some(ChainLink { prev: seq, ..link });
-        let event = self.event(kind)?;
-        Ok(BatchEvent { lane: link.lane, epoch: link.epoch, prev: link.prev, seq, ..event })
-    }
-
-    fn event(&mut self, kind: u8) -> Result<BatchEvent<'a>> {
-        let channel = if kind & CHANNEL == 0 { None } else { Some(self.id()?) };
-        let user = if kind & USER == 0 { None } else { Some(self.id()?) };
-        match self.bytes()? {
-            [] => Err(Error::InvalidBatch("an event without bytes")),
-            event => Ok(BatchEvent { channel, user, event, ..BatchEvent::default() }),
+    /// What all of the bytes are: an event without its place in a lane.
+    fn event(mut self, kind: RecordKind) -> Result<BatchEvent<'a>> {
+        let flags = self.byte()?;
+        if flags & !(CHANNEL | USER) != 0 {
+            return Ok(unknown());
         }
-    }
-
-    /// The lane's link, and the seq that is written as a distance from it.
-    fn linked_seq(&mut self) -> Result<(ChainLink, u64)> {
-        let link = self.link.ok_or(Error::InvalidBatch("a seq without a lane"))?;
-        let seq = link.prev.checked_add(self.number()?).ok_or(Error::InvalidBatch("a seq out of range"))?;
-        Ok((link, seq))
+        let channel = if flags & CHANNEL == 0 { None } else { Some(self.id()?) };
+        let user = if flags & USER == 0 { None } else { Some(self.id()?) };
+        let for_nobody = if kind == RecordKind::Ephemeral { flags == 0 } else { channel.is_none() };
+        match self.0 {
+            _ if for_nobody => Err(Error::InvalidBatch("an event for nobody")),
+            [] => Err(Error::InvalidBatch("an event without bytes")),
+            event => Ok(BatchEvent { kind, channel, user, event, ..BatchEvent::default() }),
+        }
     }
 
     fn id(&mut self) -> Result<&'a str> {
@@ -289,14 +334,14 @@ impl<'a> Decoder<'a> {
 
     fn bytes(&mut self) -> Result<&'a [u8]> {
         let length = usize::try_from(self.number()?).map_err(|_| CUT)?;
-        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(CUT)?;
-        self.rest = rest;
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(CUT)?;
+        self.0 = rest;
         Ok(bytes)
     }
 
     fn byte(&mut self) -> Result<u8> {
-        let (&byte, rest) = self.rest.split_first().ok_or(CUT)?;
-        self.rest = rest;
+        let (&byte, rest) = self.0.split_first().ok_or(CUT)?;
+        self.0 = rest;
         Ok(byte)
     }
 
@@ -321,12 +366,12 @@ impl<'a> Iterator for Decoder<'a> {
     type Item = Result<BatchEvent<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
+        if self.is_done() {
             return None;
         }
         let record = self.record();
         if record.is_err() {
-            self.rest = &[];
+            self.rest = Fields(&[]);
         }
         Some(record)
     }

@@ -1,8 +1,9 @@
 //! Bulk calls in chunks: the events of one are written into one block, and then routed under one lock of the outbox.
 
-use crate::events::frame::Wrapped;
+use crate::events::coding::{EPHEMERAL, STORED};
+use crate::events::frame::ClientForm;
 use crate::events::payloads::{Payload, PayloadBlock, PayloadRef, Payloads, room};
-use crate::events::stored::Stored;
+use crate::events::stored::{StoredEvent, StoredKind};
 
 /// Events in a chunk. Another thread that routes waits for one chunk at most.
 const EVENTS: usize = 32;
@@ -24,6 +25,8 @@ pub(crate) struct RoutedEvent<'a> {
     /// 0 for an ephemeral event.
     pub(crate) seq: u64,
     pub(crate) channel: &'a str,
+    /// A user who gets it beside the channel's readers.
+    pub(crate) also: Option<&'a str>,
     /// None for an event that was refused.
     payload: Option<Payload>,
 }
@@ -35,31 +38,37 @@ impl RoutedEvent<'_> {
     }
 }
 
+/// What the stored events of a call have in common.
+#[derive(Clone, Copy)]
+pub(crate) struct Stored {
+    pub(crate) kind: StoredKind,
+    pub(crate) part: u32,
+    /// The most bytes that clients may get of one.
+    pub(crate) limit: usize,
+}
+
 impl<'a> Chunk<'a> {
     /// Ephemeral events, which were found sound before.
     pub(crate) fn of_ephemeral(events: &[(&'a str, &[u8])]) -> Self {
         let length = events.iter().map(|(channel, event)| room(channel.len()) + room(event.len())).sum();
         Self::fill(length, events, |payloads, &(channel, event)| {
-            let payload = payloads.put(Some(channel), None, event.len(), |bytes| bytes.extend_from_slice(event));
-            RoutedEvent { seq: 0, channel, payload: Some(payload) }
+            let write = |bytes: &mut Vec<u8>| bytes.extend_from_slice(event);
+            let payload = payloads.put(EPHEMERAL, Some(channel), None, event.len(), write);
+            RoutedEvent { seq: 0, channel, also: None, payload: Some(payload) }
         })
     }
 
-    /// Stored message events as `message.new`, of at most so many bytes; each that is none is noted in `refused`, with
-    /// the reason.
-    pub(crate) fn of_messages(
-        limit: usize,
-        part: u32,
-        events: &[Stored<'a>],
-        refused: &mut Vec<(u64, String)>,
-    ) -> Self {
-        let length = events.iter().map(|(_, channel, payload)| payload.len() + channel.len() + WRAPPING).sum();
-        Self::fill(length, events, |payloads, &(seq, channel, payload)| {
-            let wrapped = Wrapped::new(limit, seq, part, channel, payload)
-                .map_err(|reason| refused.push((seq, reason.to_string())));
-            let payload =
-                wrapped.map(|event| payloads.put(Some(channel), None, event.len(), |bytes| event.write(bytes)));
-            RoutedEvent { seq, channel, payload: payload.ok() }
+    /// Stored events in the form that clients get. Each that is none of its kind is noted in `refused`, with the reason.
+    pub(crate) fn of_stored(stored: Stored, events: &[StoredEvent<'a>], refused: &mut Vec<(u64, String)>) -> Self {
+        let Stored { kind, part, limit } = stored;
+        let length = events.iter().map(|event| event.payload.len() + event.channel.len() + WRAPPING).sum();
+        Self::fill(length, events, |payloads, event| {
+            let &StoredEvent { seq, channel, also, .. } = event;
+            let form = kind.client_form(limit, part, event).map_err(|reason| refused.push((seq, reason.to_string())));
+            let put = |form: ClientForm| {
+                payloads.put(STORED | kind.code(), Some(channel), also, form.len(), |bytes| form.write(bytes))
+            };
+            RoutedEvent { seq, channel, also, payload: form.map(put).ok() }
         })
     }
 

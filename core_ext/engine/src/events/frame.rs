@@ -29,15 +29,17 @@ pub(crate) fn max_event(max_batch: usize) -> usize {
 
 /// Refuse bytes that are not one JSON object which a batch of [`MAX_BATCH`] can hold.
 pub fn check_event(event: &[u8]) -> Result<()> {
-    check_event_within(max_event(MAX_BATCH), event)
+    check_event_within(max_event(MAX_BATCH), event).map(drop)
 }
 
-/// Refuse bytes that are not one JSON object of at most so many.
-pub(crate) fn check_event_within(limit: usize, event: &[u8]) -> Result<()> {
+/// The text of bytes that are one JSON object of at most `limit` bytes; others are refused.
+pub(crate) fn check_event_within(limit: usize, event: &[u8]) -> Result<&str> {
     if event.len() > limit {
         return Err(too_long(limit));
     }
-    object::<&RawValue>(text(event)?).map(drop)
+    let text = text(event)?;
+    object::<&RawValue>(text)?;
+    Ok(text)
 }
 
 /// The `message.new` object for a stored message event: its message wrapped as it stands.
@@ -46,38 +48,46 @@ pub(crate) fn check_event_within(limit: usize, event: &[u8]) -> Result<()> {
 /// so that fan-out and the message writer agree. It does not depend on `seq` and `part`, and refuses what some
 /// reader further on could not take. Only an engine whose bus carries less than [`MAX_BATCH`] refuses more.
 pub fn message_new(seq: u64, part: u32, channel: &str, payload: &[u8]) -> Result<Vec<u8>> {
-    let wrapped = Wrapped::new(max_event(MAX_BATCH), seq, part, channel, payload)?;
-    let mut event = Vec::with_capacity(wrapped.len());
-    wrapped.write(&mut event);
+    let form = ClientForm::of_message(max_event(MAX_BATCH), seq, part, channel, payload)?;
+    let mut event = Vec::with_capacity(form.len());
+    form.write(&mut event);
     Ok(event)
 }
 
-/// A `message.new` object before it is written.
-pub(crate) struct Wrapped<'a> {
+/// What clients get of a stored event, before it is written: JSON of the event between what is put around it.
+pub(crate) struct ClientForm<'a> {
     head: String,
-    message: &'a str,
+    json: &'a str,
+    tail: &'static str,
 }
 
-impl<'a> Wrapped<'a> {
-    /// Check a stored message event, which may have so many bytes when it is wrapped.
-    pub(crate) fn new(limit: usize, seq: u64, part: u32, channel: &str, payload: &'a [u8]) -> Result<Self> {
+impl<'a> ClientForm<'a> {
+    /// Check a stored message event, which may have `limit` bytes when it is wrapped as `message.new`.
+    pub(crate) fn of_message(limit: usize, seq: u64, part: u32, channel: &str, payload: &'a [u8]) -> Result<Self> {
         check(channel, "channel")?;
-        let message = check_message_event(channel, payload)?;
-        if message.len() > limit - MAX_WRAPPING {
+        let json = check_message_event(channel, payload)?;
+        if json.len() > limit - MAX_WRAPPING {
             return Err(too_long(limit));
         }
         let head = format!(r#"{{"type":"message.new","seq":{seq},"part":{part},"channel_id":"{channel}","message":"#);
-        Ok(Self { head, message })
+        Ok(Self { head, json, tail: "}" })
+    }
+
+    /// Check a stored event that is sent as it is, of at most `limit` bytes.
+    pub(crate) fn as_stored(limit: usize, channel: &str, payload: &'a [u8]) -> Result<Self> {
+        check(channel, "channel")?;
+        let json = check_event_within(limit, payload)?;
+        Ok(Self { head: String::new(), json, tail: "" })
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.head.len() + self.message.len() + 1
+        self.head.len() + self.json.len() + self.tail.len()
     }
 
     pub(crate) fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(self.head.as_bytes());
-        bytes.extend_from_slice(self.message.as_bytes());
-        bytes.push(b'}');
+        bytes.extend_from_slice(self.json.as_bytes());
+        bytes.extend_from_slice(self.tail.as_bytes());
     }
 }
 

@@ -1,5 +1,5 @@
-//! The payload of a record: the part that is the same for all its targets, written once. It is an event's names and
-//! JSON.
+//! The payload of a record: the part that is the same for all its targets, written once. It is the length of what
+//! follows, the flags that say which names the event has, the names, and the JSON.
 //!
 //! Payloads stand in blocks. A block is filled before any lock is taken, and then shared by the batches in which its
 //! payloads wait; it is freed whole with the last of them. So what waits is one payload per event, whatever the number
@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 
-use crate::events::coding::{CHANNEL, USER, put_number, put_text};
+use crate::events::coding::{CHANNEL, USER, number_len, put_number, put_text};
 
 /// Payloads, one after the other, that nobody changes any more.
 pub(crate) type PayloadBlock = Arc<Vec<u8>>;
 
-/// Where a payload stands in its block, and what kind of record it makes.
+/// Where a payload stands in its block, and the kind of its record.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Payload {
     pub(crate) kind: u8,
@@ -46,38 +46,45 @@ impl Payloads {
     }
 
     /// A block of one event.
-    pub(crate) fn of_one(channel: Option<&str>, user: Option<&str>, event: &[u8]) -> (PayloadBlock, Payload) {
+    pub(crate) fn of_one(kind: u8, channel: Option<&str>, user: Option<&str>, event: &[u8]) -> (PayloadBlock, Payload) {
         let names = [channel, user].into_iter().flatten().map(|name| room(name.len())).sum::<usize>();
         let mut payloads = Self::with_capacity(names + room(event.len()));
-        let payload = payloads.put(channel, user, event.len(), |bytes| bytes.extend_from_slice(event));
+        let payload = payloads.put(kind, channel, user, event.len(), |bytes| bytes.extend_from_slice(event));
         (payloads.share(), payload)
     }
 
-    /// Add a payload whose JSON is `length` bytes long, and written by `write`.
+    /// Add the payload of a record of a kind. Its JSON is `length` bytes long, and written by `write`.
     ///
     /// # Panics
     /// When the block passes 4 GiB; a chunk of a bulk call ends long before.
     pub(crate) fn put(
         &mut self,
+        kind: u8,
         channel: Option<&str>,
         user: Option<&str>,
         length: usize,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Payload {
         let start = offset(&self.bytes);
+        let flag = |name: Option<&str>, flag: u8| if name.is_some() { flag } else { 0 };
+        put_number(&mut self.bytes, (1 + text_len(channel) + text_len(user) + length) as u64);
+        self.bytes.push(flag(channel, CHANNEL) | flag(user, USER));
         for name in [channel, user].into_iter().flatten() {
             put_text(&mut self.bytes, name.as_bytes());
         }
-        put_number(&mut self.bytes, length as u64);
         write(&mut self.bytes);
-        let flag = |name: Option<&str>, flag: u8| if name.is_some() { flag } else { 0 };
-        Payload { kind: flag(channel, CHANNEL) | flag(user, USER), start, end: offset(&self.bytes) }
+        Payload { kind, start, end: offset(&self.bytes) }
     }
 
     /// Fill no further.
     pub(crate) fn share(self) -> PayloadBlock {
         Arc::new(self.bytes)
     }
+}
+
+/// Bytes of a name with its length; none where there is no name.
+fn text_len(name: Option<&str>) -> usize {
+    name.map_or(0, |name| number_len(name.len() as u64) + name.len())
 }
 
 /// Bytes that suffice for so many and the number that says how many they are.

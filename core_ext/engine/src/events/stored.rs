@@ -1,4 +1,144 @@
-//! Stored events, as a log has them.
+//! Stored events, as a log has them, and their kinds.
+//!
+//! To add a kind, add a variant of [`StoredKind`], and name it in [`StoredKind::ALL`] and [`StoredKind::row`]. Nothing
+//! else in the engine depends on which kinds there are.
 
-/// A stored event to route: its seq, its channel, and its payload.
-pub type Stored<'a> = (u64, &'a str, &'a [u8]);
+use crate::error::Result;
+use crate::events::frame::ClientForm;
+use crate::names::ids::check;
+
+/// A stored event to route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredEvent<'a> {
+    /// Its sequence in the log.
+    pub seq: u64,
+    /// The channel whose readers get it.
+    pub channel: &'a str,
+    /// The event as it is stored.
+    pub payload: &'a [u8],
+    /// A user who gets it beside the channel's readers.
+    pub also: Option<&'a str>,
+}
+
+/// What a stored event is, which decides what clients get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoredKind {
+    /// A message. Clients get it as `message.new`, with its place in the log.
+    Message,
+    /// A change of a membership. Clients get it as it is stored.
+    Member,
+}
+
+/// What the engine knows of a kind.
+struct Row {
+    /// Stands in batches, so a code is never used for another kind.
+    code: u8,
+    name: &'static str,
+    /// Checks an event, and says what clients get.
+    client_form: for<'a> fn(usize, u32, &StoredEvent<'a>) -> Result<ClientForm<'a>>,
+}
+
+impl StoredKind {
+    /// All kinds.
+    pub const ALL: [Self; 2] = [Self::Message, Self::Member];
+
+    const fn row(self) -> Row {
+        match self {
+            Self::Message => Row {
+                code: 1,
+                name: "message.new",
+                client_form: |limit, part, event| {
+                    ClientForm::of_message(limit, event.seq, part, event.channel, event.payload)
+                },
+            },
+            Self::Member => Row {
+                code: 2,
+                name: "member",
+                client_form: |limit, _, event| ClientForm::as_stored(limit, event.channel, event.payload),
+            },
+        }
+    }
+
+    /// The kind with a name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Its name, as `_core.pyi` lists it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// The kind with a code.
+    pub(crate) fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
+    /// Its code in batches, below 0x80.
+    pub(crate) fn code(self) -> u8 {
+        self.row().code
+    }
+
+    /// Check an event of this kind, and say what clients get: at most `limit` bytes.
+    pub(crate) fn client_form<'a>(self, limit: usize, part: u32, event: &StoredEvent<'a>) -> Result<ClientForm<'a>> {
+        event.also.map_or(Ok(()), |user| check(user, "also"))?;
+        (self.row().client_form)(limit, part, event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn each_kind_is_found_by_its_name_and_by_its_code() {
+        for kind in StoredKind::ALL {
+            assert_eq!((StoredKind::named(kind.name()), StoredKind::of_code(kind.code())), (Some(kind), Some(kind)));
+        }
+        assert_eq!((StoredKind::named("newer"), StoredKind::of_code(0x7f)), (None, None));
+    }
+
+    #[test]
+    fn no_two_kinds_share_a_code_and_none_has_more_than_seven_bits() {
+        let codes: HashSet<u8> = StoredKind::ALL.into_iter().map(StoredKind::code).collect();
+        assert!(codes.len() == StoredKind::ALL.len() && codes.iter().all(|&code| code < 0x80));
+    }
+
+    #[test]
+    fn a_message_is_wrapped_and_a_change_of_a_membership_goes_as_it_is() {
+        let message = br#"{"event_id":"e","type":"message.new","channel_id":"c","message":{"message_id":"#;
+        let message = [
+            message.as_slice(),
+            br#""msg_00000000000000000000000000","channel_id":"c","sender_id":"u","text":"","sent_at":""}}"#,
+        ]
+        .concat();
+        let event = StoredEvent { seq: 7, channel: "c", payload: &message, also: None };
+        let written = |kind: StoredKind, event| {
+            let (form, mut bytes) = (kind.client_form(10_000, 3, &event).unwrap(), Vec::new());
+            form.write(&mut bytes);
+            assert_eq!(form.len(), bytes.len());
+            bytes
+        };
+        assert!(written(StoredKind::Message, event).starts_with(br#"{"type":"message.new","seq":7,"part":3,"#));
+        assert_eq!(written(StoredKind::Member, event), message);
+    }
+
+    #[test]
+    fn what_is_no_event_of_its_kind_is_refused() {
+        let sound = StoredEvent { seq: 1, channel: "c", payload: b"{}", also: None };
+        assert!(StoredKind::Message.client_form(10_000, 0, &sound).is_err());
+        assert!(StoredKind::Member.client_form(10_000, 0, &sound).is_ok());
+        for event in [
+            StoredEvent { channel: "a.b", ..sound },
+            StoredEvent { also: Some(""), ..sound },
+            StoredEvent { payload: b"[]", ..sound },
+            StoredEvent { payload: &[b' '; 10_001], ..sound },
+        ] {
+            assert!(StoredKind::Member.client_form(10_000, 0, &event).is_err(), "{event:?}");
+        }
+    }
+}

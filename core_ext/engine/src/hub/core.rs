@@ -211,4 +211,4 @@ pub(super) fn sockets_of(engine: &Engine, channel: &str, without: &[Socket], als
 
 #[cfg(test)]
 #[path = "core_tests.rs"]
-mod tests;
+pub(super) mod tests;

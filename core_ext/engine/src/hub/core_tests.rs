@@ -5,16 +5,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::engine::core::Config;
-use crate::events::batch::{BatchPosition, Decoder};
-use crate::hub::lane_progress::LaneProgress;
-use crate::hub::receiving::{Pause, Received};
 use crate::names::ids::Ids;
 
 const BUDGET: usize = 100;
 
 /// Descriptors that take so many bytes each before they are full.
 #[derive(Default)]
-struct Kernel {
+pub(in crate::hub) struct Kernel {
     room: HashMap<i32, usize>,
     got: HashMap<i32, Vec<u8>>,
     writes: usize,
@@ -22,7 +19,7 @@ struct Kernel {
 }
 
 impl Kernel {
-    fn got(&self, descriptor: i32) -> &[u8] {
+    pub(in crate::hub) fn got(&self, descriptor: i32) -> &[u8] {
         self.got.get(&descriptor).map_or(&[], Vec::as_slice)
     }
 }
@@ -42,7 +39,7 @@ impl Wire for Kernel {
     }
 }
 
-fn engine() -> Engine {
+pub(in crate::hub) fn engine() -> Engine {
     Engine::new(Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users: 1, cache_ttl: 0 })
         .unwrap()
 }
@@ -52,7 +49,7 @@ fn frame(text: &str) -> Frame {
 }
 
 /// A session that reads channels, opened; its descriptor is its number.
-fn come(hub: &Hub, engine: &Engine, session: &str, channels: &[&str]) -> Socket {
+pub(in crate::hub) fn come(hub: &Hub, engine: &Engine, session: &str, channels: &[&str]) -> Socket {
     let descriptor = i32::try_from(engine.occupied_instances().len()).unwrap();
     let socket = hub.add(engine, session, Some(descriptor), BUDGET).unwrap();
     engine.user_online(session, session, Some(Ids::of(channels.iter().copied(), "channel").unwrap()), 0).unwrap();
@@ -64,7 +61,7 @@ fn deliver(hub: &Hub, engine: &Engine, channel: &str, text: &str) -> Vec<Socket>
     hub.deliver(engine, channel, &frame(text), false, &[], &[]).unwrap()
 }
 
-fn descriptor(socket: Socket) -> i32 {
+pub(in crate::hub) fn descriptor(socket: Socket) -> i32 {
     i32::try_from(socket).unwrap()
 }
 
@@ -156,7 +153,7 @@ fn a_socket_that_is_not_open_or_blocked_or_full_or_without_descriptor_is_its_own
 }
 
 #[test]
-fn whoever_is_named_gets_it_or_does_not() {
+fn a_socket_that_is_named_gets_it_or_does_not() {
     let (hub, engine, mut kernel) = (Hub::default(), engine(), Kernel::default());
     let sockets: Vec<_> = ["ann", "bob", "eve"].map(|name| come(&hub, &engine, name, &["c"])).into();
     let other = come(&hub, &engine, "joe", &["d"]);
@@ -181,7 +178,7 @@ fn a_removed_socket_gets_nothing_and_its_number_may_be_anothers() {
 }
 
 #[test]
-fn an_event_of_few_readers_waits_for_a_turn_and_not_for_a_wave() {
+fn an_event_of_few_readers_waits_for_a_turn_and_not_for_a_round() {
     let (hub, engine, mut kernel) = (Hub::default(), engine(), Kernel::default());
     let names: Vec<_> = (0..1_000).map(|number| format!("s{number}")).collect();
     for name in &names {
@@ -197,78 +194,6 @@ fn an_event_of_few_readers_waits_for_a_turn_and_not_for_a_wave() {
     assert_eq!(kernel.got(999), b"xyz");
     assert!(!hub.flush(usize::MAX, &mut kernel).more);
     assert_eq!(kernel.order.len(), 1_000);
-}
-
-/// Batches of a worker: stored events 11 to 13 of a plain lane, a stored event of another, an ephemeral one, and one of
-/// a user.
-fn batches() -> Vec<Vec<u8>> {
-    let worker = engine();
-    worker.user_online("ann", "i", Some(Ids::of(["c", "d"], "channel").unwrap()), 0).unwrap();
-    for lane in [5, 6] {
-        worker.open_lane(lane, 1, 10).unwrap();
-    }
-    let mut batches = Vec::new();
-    for seq in 11..14 {
-        worker.route_stored(5, seq, "c", format!("{{\"n\":{seq}}}").as_bytes(), None, 0).unwrap();
-        batches.extend(worker.drain(0, true).into_iter().map(|(_, batch)| batch));
-    }
-    worker.route_stored(6, 11, "c", b"{}", None, 0).unwrap();
-    worker.route("d", b"{}", None, None, 0).unwrap();
-    worker.route("d", b"{}", None, Some("bob"), 0).unwrap();
-    batches.extend(worker.drain(0, true).into_iter().map(|(_, batch)| batch));
-    batches
-}
-
-#[test]
-fn a_batch_is_delivered_as_far_as_its_readers_are_all_it_needs() {
-    let (hub, engine, mut kernel) = (Hub::default(), engine(), Kernel::default());
-    let ann = come(&hub, &engine, "ann", &["c", "d"]);
-    hub.flush(9, &mut kernel);
-    let [first, second, third, mixed] = <[Vec<u8>; 4]>::try_from(batches()).unwrap();
-    let [first, second, third, mixed]: [&'static [u8]; 4] = [first, second, third, mixed].map(|batch| &*batch.leak());
-    let unknown = hub.receive(&engine, &mut Decoder::new(first).unwrap(), &mut LaneProgress::default(), 99).unwrap();
-    assert!(matches!(unknown.pause, Pause::Look(record) if record.seq == 11));
-    let mut progress = LaneProgress::default();
-    progress.advance(5, 10, true);
-    progress.advance(6, 10, false);
-    let mut receive = |batch: &'static [u8], position: &mut BatchPosition, most| {
-        let mut decoder = Decoder::resume(batch, *position).unwrap();
-        let received = hub.receive(&engine, &mut decoder, &mut progress, most).unwrap();
-        *position = decoder.at();
-        (received, progress.upto(5).unwrap())
-    };
-    assert_eq!(receive(first, &mut BatchPosition::default(), 99), (Received { pause: Pause::Done, stale: 0 }, 11));
-    assert_eq!(receive(first, &mut BatchPosition::default(), 99), (Received { pause: Pause::Done, stale: 1 }, 11));
-    let (received, upto) = receive(third, &mut BatchPosition::default(), 99);
-    assert!(matches!(received.pause, Pause::Look(record) if (record.prev, record.seq) == (12, 13)));
-    assert_eq!(upto, 11);
-    assert_eq!(receive(second, &mut BatchPosition::default(), 0), (Received { pause: Pause::Full, stale: 0 }, 11));
-    assert_eq!(receive(second, &mut BatchPosition::default(), 1), (Received { pause: Pause::Full, stale: 0 }, 12));
-    assert_eq!(receive(third, &mut BatchPosition::default(), 3), (Received { pause: Pause::Done, stale: 0 }, 13));
-    let mut position = BatchPosition::default();
-    assert!(matches!(receive(mixed, &mut position, 99).0.pause, Pause::Look(record) if record.lane == 6));
-    assert!(matches!(receive(mixed, &mut position, 99).0.pause, Pause::Look(record) if record.user == Some("bob")));
-    assert_eq!(receive(mixed, &mut position, 99), (Received { pause: Pause::Done, stale: 0 }, 13));
-    hub.flush(9, &mut kernel);
-    let frames = [r#"{"n":11}"#, r#"{"n":12}"#, r#"{"n":13}"#, "{}"]
-        .map(|event| format!("\u{81}{}{event}", char::from(u8::try_from(event.len()).unwrap())));
-    let expected: Vec<u8> = frames.concat().chars().map(|byte| u8::try_from(u32::from(byte)).unwrap()).collect();
-    assert_eq!(kernel.got(descriptor(ann)), expected);
-}
-
-#[test]
-fn who_is_to_be_judged_is_named_with_the_record() {
-    let (hub, engine) = (Hub::default(), engine());
-    let (ann, bob) = (come(&hub, &engine, "ann", &["c"]), come(&hub, &engine, "bob", &["c"]));
-    hub.block(bob, true);
-    let first = batches().remove(0);
-    let mut progress = LaneProgress::default();
-    progress.advance(5, 10, true);
-    let mut decoder = Decoder::new(&first).unwrap();
-    let received = hub.receive(&engine, &mut decoder, &mut progress, 99).unwrap();
-    assert!(matches!(received.pause, Pause::OverBudget(record, sockets) if record.seq == 11 && sockets == [bob]));
-    assert!(decoder.is_done());
-    assert_eq!((progress.upto(5), hub.waiting(ann)), (Some(11), 10));
 }
 
 #[derive(Debug, Clone)]

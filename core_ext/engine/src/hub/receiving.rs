@@ -2,7 +2,7 @@
 
 use crate::engine::core::Engine;
 use crate::error::Result;
-use crate::events::batch::{BatchEvent, Decoder};
+use crate::events::batch::{BatchEvent, Decoder, RecordKind};
 use crate::events::frame::text_frame_head;
 use crate::hub::core::{Hub, sockets_of};
 use crate::hub::lane_progress::{Check, LaneProgress};
@@ -28,6 +28,8 @@ pub struct Received<'a> {
     pub pause: Pause<'a>,
     /// Events that were passed over, because they had been delivered.
     pub stale: usize,
+    /// Records that were stepped over, because this version does not know what they are.
+    pub unknown: usize,
 }
 
 impl Hub {
@@ -43,7 +45,7 @@ impl Hub {
         most: usize,
     ) -> Result<Received<'a>> {
         let state = &mut *self.state.lock();
-        let mut passed_over = 0;
+        let (mut passed_over, mut unknown) = (0, 0);
         let pause = loop {
             if state.waiting > most {
                 break Pause::Full;
@@ -59,10 +61,11 @@ impl Hub {
                 }
                 Destination::Nowhere => {}
                 Destination::Stale => passed_over += 1,
+                Destination::Unknown => unknown += 1,
                 Destination::Caller => break Pause::Look(record),
             }
         };
-        Ok(Received { pause, stale: passed_over })
+        Ok(Received { pause, stale: passed_over, unknown })
     }
 }
 
@@ -71,12 +74,15 @@ enum Destination<'a> {
     Readers(&'a str),
     Nowhere,
     Stale,
+    Unknown,
     Caller,
 }
 
 fn destination<'a>(record: &BatchEvent<'a>, progress: &mut LaneProgress) -> Destination<'a> {
+    let is_unknown = record.kind == RecordKind::Unknown;
     if record.lane == 0 {
         return match (record.channel, record.user) {
+            _ if is_unknown => Destination::Unknown,
             (Some(channel), None) => Destination::Readers(channel),
             _ => Destination::Caller,
         };
@@ -85,6 +91,7 @@ fn destination<'a>(record: &BatchEvent<'a>, progress: &mut LaneProgress) -> Dest
         (Some(Check::Next), Some(_)) if progress.is_repeat(record.event) => Destination::Stale,
         (Some(Check::Next), Some(channel)) => Destination::Readers(channel),
         (Some(Check::Stale), Some(_)) => Destination::Stale,
+        (Some(Check::Next), None) if is_unknown => Destination::Unknown,
         (Some(Check::Next | Check::Stale), None) => Destination::Nowhere,
         (Some(Check::Gap) | None, _) => Destination::Caller,
     }
@@ -95,3 +102,7 @@ fn frame(event: &[u8]) -> Frame {
     let head = text_frame_head(event.len());
     [head.as_ref(), event].concat().into()
 }
+
+#[cfg(test)]
+#[path = "receiving_tests.rs"]
+mod tests;

@@ -1,10 +1,14 @@
 use super::*;
 use crate::events::batch::Decoder;
+use crate::events::coding::{EPHEMERAL, STORED};
 use crate::events::payloads::Payloads;
 use crate::outbox::instance_queues::MAX_HEAD;
 
 /// Batches are closed before they pass this.
 const MAX_BATCH: usize = 512 << 10;
+
+/// The kind of the stored events here.
+const EVENT: u8 = STORED | 1;
 
 const DUE: Due = Due { interval: 100, events: 3 };
 
@@ -18,7 +22,7 @@ impl Rig {
     }
 
     fn send(&mut self, instance: u32, event: &[u8], now: u64) {
-        let (block, payload) = Payloads::of_one(Some("c"), None, event);
+        let (block, payload) = Payloads::of_one(EPHEMERAL, Some("c"), None, event);
         self.outbox.send(to(&[instance]), PayloadRef { block: &block, payload }, now);
     }
 
@@ -27,7 +31,7 @@ impl Rig {
     }
 
     fn send_long_in_lane(&mut self, lane: u32, seq: u64, instances: &[u32], event: &[u8]) {
-        let (block, payload) = Payloads::of_one(Some("c"), None, event);
+        let (block, payload) = Payloads::of_one(EVENT, Some("c"), None, event);
         self.outbox.send_in_lane(to(instances), lane, seq, PayloadRef { block: &block, payload }, 0).unwrap();
     }
 
@@ -148,7 +152,7 @@ fn a_mark_says_how_far_each_lane_has_come() {
 }
 
 #[test]
-fn opened_again_or_dropped_a_chain_begins_anew() {
+fn opened_again_or_dropped_a_chain_starts_again() {
     let mut rig = Rig::new();
     rig.outbox.open_lane(1, 0, 0);
     rig.send_in_lane(1, 3, &[0]);
@@ -195,7 +199,7 @@ fn a_batch_that_was_split_names_its_lane_again() {
 #[test]
 fn a_seq_that_does_not_rise_is_enqueued_nowhere() {
     let mut rig = Rig::new();
-    let (block, payload) = Payloads::of_one(Some("c"), None, b"{}");
+    let (block, payload) = Payloads::of_one(EVENT, Some("c"), None, b"{}");
     let payload = PayloadRef { block: &block, payload };
     assert_eq!(rig.outbox.send_in_lane(to(&[0]), 1, 5, payload, 0), Err(Error::LaneNotOpen(1)));
     rig.outbox.open_lane(1, 0, 5);
@@ -211,7 +215,7 @@ fn the_name_is_asked_for_once_until_the_instance_is_dropped() {
         asked.set(asked.get() + 1);
         CompactString::new("a")
     };
-    let (block, payload) = Payloads::of_one(Some("c"), None, b"{}");
+    let (block, payload) = Payloads::of_one(EPHEMERAL, Some("c"), None, b"{}");
     for dropped in [false, true, false] {
         for _ in 0..3 {
             rig.outbox.send(Targets { instances: &[4], name: &name }, PayloadRef { block: &block, payload }, 0);
@@ -246,7 +250,7 @@ fn a_dropped_instance_leaves_nothing_to_the_next_of_its_number() {
 }
 
 #[test]
-fn what_waited_before_a_hold_goes_on_and_the_chain_begins_anew_after_it() {
+fn what_waited_before_a_suspension_goes_on_and_the_chain_starts_again_after_it() {
     let mut rig = Rig::new();
     rig.outbox.open_lane(1, 0, 0);
     rig.send_in_lane(1, 1, &[0]);
@@ -272,9 +276,9 @@ fn batches_come_by_instance_in_whatever_order_they_were_begun() {
 }
 
 #[test]
-fn the_bodies_of_a_block_are_freed_with_the_last_batch_that_holds_one() {
+fn the_payloads_of_a_block_are_freed_with_the_last_batch_that_holds_one() {
     let mut rig = Rig::new();
-    let (block, payload) = Payloads::of_one(Some("c"), None, b"{}");
+    let (block, payload) = Payloads::of_one(EPHEMERAL, Some("c"), None, b"{}");
     rig.outbox.send(to(&[0, 1, 2]), PayloadRef { block: &block, payload }, 0);
     rig.outbox.send(to(&[0, 1]), PayloadRef { block: &block, payload }, 0);
     assert_eq!(std::sync::Arc::strong_count(&block), 4);
@@ -289,7 +293,7 @@ fn the_longest_names_and_numbers_take_no_more_than_is_kept_for_them() {
     let mut rig = Rig::new();
     let name = "n".repeat(128);
     rig.outbox.open_lane(u32::MAX, u64::MAX, 1 << 63);
-    let (block, payload) = Payloads::of_one(Some(&name), Some(&name), &vec![b'x'; MAX_BATCH]);
+    let (block, payload) = Payloads::of_one(EVENT, Some(&name), Some(&name), &vec![b'x'; MAX_BATCH]);
     let payload = PayloadRef { block: &block, payload };
     rig.outbox.send_in_lane(to(&[0]), u32::MAX, u64::MAX, payload, 0).unwrap();
     assert!(rig.outbox.pending().1 - payload.len() <= MAX_HEAD);

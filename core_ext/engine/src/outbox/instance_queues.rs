@@ -4,8 +4,9 @@ use compact_str::CompactString;
 
 use crate::events::batch::Batch;
 
-/// The most that a batch adds to a payload: its version, a lane's header, a kind and a seq.
-pub(crate) const MAX_HEAD: usize = 1 + (1 + 5 + 10 + 10) + (1 + 10);
+/// The most that a batch adds to a payload: its version, a lane's record (kind, length, lane, epoch, seq), a kind and a
+/// seq.
+pub(crate) const MAX_HEAD: usize = 1 + (1 + 1 + 5 + 10 + 10) + (1 + 10);
 
 /// When a batch is due.
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,9 @@ mod reference;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use fanout_engine::{BatchEvent, Config, Decoder, Engine, Error, Ids, Moment, Name as EngineName};
+use fanout_engine::{
+    BatchEvent, Config, Decoder, Engine, Error, Ids, Moment, Name as EngineName, StoredEvent, StoredKind,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -190,7 +192,9 @@ fn run_lane(engine: &Engine, model: &mut Model, call: Call) {
         Call::Stored(lane, step, channel, also) => {
             let seq = model.lanes.get(&lane).map_or(0, |lane| lane.position) + step;
             let expected = model.send_stored(lane, step, channel, also).ok_or(Error::LaneNotOpen(lane));
-            assert_eq!(engine.route_stored(lane, seq, channel, EVENT, also, model.now), expected);
+            let event = StoredEvent { seq, channel, payload: EVENT, also };
+            let refused = engine.route_stored(StoredKind::Member, lane, 0, &[event], model.now);
+            assert_eq!(refused, expected.map(|_| Vec::new()));
         }
         Call::Advance(lane, step) => {
             let seq = model.lanes.get_mut(&lane).map(|lane| {

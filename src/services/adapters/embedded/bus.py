@@ -12,16 +12,16 @@ from services.adapters.embedded.suspension import suspending
 from services.runtime.skipping import guarded
 
 MAX_PAYLOAD: Final = 1 << 20
-"""As a nats-server that is not configured otherwise."""
+"""The default of nats-server."""
 MAX_UNDELIVERED: Final = 1_000
-"""How many deliveries may wait in the loop before a publisher has to wait for them."""
+"""When so many deliveries wait in the event loop, a publisher has to wait too."""
 
 
 @suspending
 class EmbeddedBus:
     """`fanout.ports.bus.Bus` for subscribers of the same process and event loop.
 
-    Handlers are called by the loop, never from inside `publish`.
+    The event loop calls the handlers; `publish` does not.
 
     Args:
         faults: the odds that a message is dropped; none by default.
@@ -65,12 +65,12 @@ class EmbeddedBus:
         self._check_open()
 
     async def close(self) -> None:
-        """Deliver nothing more, and take nothing more."""
+        """Stop delivering, and refuse further calls."""
         self._closed = True
         self._subscriptions.clear()
 
     def remove(self, subscription: "_Subscription") -> None:
-        """Forget a subscription, unknown ones too."""
+        """Remove a subscription, if it is known."""
         self._subscriptions.pop(subscription, None)
 
     def _send(self, subject: str, payload: bytes) -> None:
@@ -91,7 +91,7 @@ class EmbeddedBus:
 
     def _check_length(self, payload: bytes) -> None:
         if len(payload) > self.max_payload:
-            raise TooLarge(f"{len(payload)} bytes; the bus takes {self.max_payload}")
+            raise TooLarge(f"{len(payload)} bytes; the bus accepts {self.max_payload}")
 
     def _check_open(self) -> None:
         if self._closed:

@@ -1,4 +1,4 @@
-"""Durable consumers of the embedded log: a work queue that its workers share."""
+"""Durable consumers of the embedded log: work queues, each shared by its workers."""
 
 import asyncio
 import math
@@ -21,13 +21,13 @@ class _InFlight:
     event: Stored
     worker: "EmbeddedConsumer"
     due: float
-    """When it comes again, by the loop's clock."""
+    """When it is delivered again, by the loop's clock."""
 
 
 class DurableQueue:
-    """What the workers of one durable consumer share.
+    """The queue that the workers of one durable consumer share.
 
-    Every event up to the cursor is in flight or done, so the floor lies just below the first one in flight.
+    Every event up to the cursor is in flight or done, so the floor is just below the first event in flight.
     """
 
     def __init__(self, stream: Stream, floor: int, *, ack_wait: float, faults: Faults) -> None:
@@ -35,7 +35,7 @@ class DurableQueue:
         self._cursor = Cursor(stream, after=floor)
         self._ack_wait = ack_wait
         self._faults = faults
-        self._in_flight: dict[int, _InFlight] = {}  # by seq, rising, as events only ever join at the end
+        self._in_flight: dict[int, _InFlight] = {}  # by rising seq, because events are added at the end only
         self._first_due = math.inf  # nothing in flight is due before
         self._turn = asyncio.Lock()
 
@@ -45,7 +45,7 @@ class DurableQueue:
         return next(iter(self._in_flight), self._cursor.seq + 1) - 1
 
     async def take(self, worker: "EmbeddedConsumer", limit: int) -> list[Stored]:
-        """Wait for at least one event that is due or new; these are the worker's until the ack wait ends."""
+        """Wait for at least one event that is due or new. The worker holds the events until the ack wait ends."""
         await self._faults.hold_back()
         while True:
             worker.check_open()
@@ -56,7 +56,7 @@ class DurableQueue:
                 return self._with_duplicates(taken, limit)
 
     def ack(self, events: Iterable[Stored]) -> None:
-        """Let go of events, as far as no fault is in the way."""
+        """Remove events from the queue, unless a fault is injected."""
         for event in events:
             if event.seq not in self._in_flight or self._faults.loses_ack():
                 continue
@@ -67,14 +67,14 @@ class DurableQueue:
         self._stream.bell.ring()
 
     def retry(self, events: Iterable[Stored], delay: float) -> None:
-        """Have events come again after `delay` seconds."""
+        """Have events delivered again after `delay` seconds."""
         for event in events:
             if event.seq in self._in_flight:
                 self._postpone(event.seq, delay)
         self._stream.bell.ring()
 
     def release(self, worker: "EmbeddedConsumer") -> None:
-        """Have what a worker holds come again at once, to another."""
+        """Have the events that a worker holds delivered to another worker at once."""
         self.retry([held.event for held in self._in_flight.values() if held.worker is worker], 0.0)
 
     def _ready(self) -> bool:
@@ -146,7 +146,7 @@ class EmbeddedConsumer:
         self._queue.release(self)
 
     def check_open(self) -> None:
-        """Raise Unavailable when this worker has stopped."""
+        """Raise `Unavailable` if this worker was closed."""
         if self._closed:
             raise Unavailable("the consumer is closed")
 

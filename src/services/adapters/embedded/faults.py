@@ -1,23 +1,23 @@
-"""Faults on demand: what a real server does now and then, embedded adapters do as often as they are told."""
+"""Injected faults: they happen with a real server now and then, and with embedded adapters as often as configured."""
 
 import asyncio
 import random
 
 
 class Faults:
-    """Seeded odds of each fault; the same seed and the same calls give the same faults.
+    """The odds of each fault. The same seed and the same calls give the same faults.
 
-    Only durable consumers see events again and lose acknowledgements, and only the bus drops: tails and
-    partition readers keep their promises, and are merely delayed.
+    Only durable consumers see events again and lose acknowledgements, and only the bus drops messages. Tails and
+    partition readers are delayed, and have no other faults.
 
     Args:
         seed: of the random numbers.
-        redeliver: odds, from 0 to below 1, that a delivered or acknowledged event comes again at once.
-        duplicate: odds that an event stands in its batch twice.
-        lose_ack: odds that an acknowledgement is lost, so that the event comes again after the ack wait.
+        redeliver: odds, from 0 to below 1, that a delivered or acknowledged event is delivered again at once.
+        duplicate: odds that a batch contains an event twice.
+        lose_ack: odds that an acknowledgement is lost, so that the event is delivered again after the ack wait.
         drop: odds that one subscriber of the bus misses a message.
-        delay: odds that a fetch is held back.
-        longest_delay: for at most so many seconds.
+        delay: odds that a fetch is delayed.
+        longest_delay: seconds of the longest delay.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class Faults:
         self._longest_delay = longest_delay
 
     def redelivers(self) -> bool:
-        """Whether this event comes again at once."""
+        """Whether this event is delivered again at once."""
         return self._happens(self._redeliver)
 
     def duplicates(self) -> bool:
-        """Whether this event stands in its batch twice."""
+        """Whether the batch contains this event twice."""
         return self._happens(self._duplicate)
 
     def loses_ack(self) -> bool:
@@ -56,7 +56,7 @@ class Faults:
         return self._happens(self._drop)
 
     async def hold_back(self) -> None:
-        """Wait, if this fetch is to be held back."""
+        """Delay this fetch, if the odds say so."""
         if self._happens(self._delay):
             await asyncio.sleep(self._random.uniform(0, self._longest_delay))
 

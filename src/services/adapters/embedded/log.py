@@ -1,4 +1,4 @@
-"""The log inside one process, durable in a SQLite file."""
+"""The log inside one process, stored durably in a SQLite file."""
 
 import asyncio
 import fcntl
@@ -14,7 +14,8 @@ from fanout.events import MAX_BATCH, longest_event
 from fanout.log_record import LogRecord
 from fanout.ports.deployment import Deployment
 from fanout.ports.log import Appended, Reset, Stored
-from fanout.subjects import DEAD, MESSAGES, META, channel_of, dead, stream_of
+from fanout.streams import ROUTED_STREAMS, STREAMS, stream_of
+from fanout.subjects import channel_of, dead
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.embedded.durable import DurableQueue, EmbeddedConsumer
 from services.adapters.embedded.faults import Faults
@@ -37,8 +38,8 @@ class InUse(Unavailable):
 class EmbeddedLog:
     """`fanout.ports.log.Log` for one process.
 
-    Durable: an answer to `append` comes after the commit, which appends of the same moment share. How far
-    readers have come is kept ten times a second and on `close`, so a crash brings a few events again.
+    `append` returns after the commit, which appends of the same moment share. The positions of readers are saved ten
+    times a second and on `close`, so after a crash a few events are delivered again.
     """
 
     def __init__(
@@ -62,9 +63,10 @@ class EmbeddedLog:
         self._longest = longest
         self._streams = {name: Stream(name, store, seq) for name, seq in store.last_seqs.items()}
         self._queues: dict[tuple[str, str], DurableQueue] = {}
-        self._partitions = {number: self._partition(number) for number in range(store.partitions)}
+        lanes = [(stream, part) for stream in ROUTED_STREAMS for part in range(store.partitions)]
+        self._partitions = {lane: self._partition(*lane) for lane in lanes}
         self._saved_floors = dict(store.floors)
-        self._saved_positions = {part: state.position for part, state in self._partitions.items()}
+        self._saved_positions = {lane: state.position for lane, state in self._partitions.items()}
         self._failure: BaseException | None = None
         self._tasks = Tasks(self._fail)
 
@@ -84,19 +86,19 @@ class EmbeddedLog:
         """Open or create the log.
 
         Args:
-            path: its file, in a folder that exists; None keeps it in memory, for tests.
-            deployment: whose log it is, and which keeps what must not be lost with the file; None: one in memory.
+            path: its file, in an existing folder; None keeps the log in memory, for tests.
+            deployment: owns the log, and keeps what must not be lost with the file; None: one in memory.
             adopt: take over a file that holds events and carries no deployment's id.
-            partitions: of MESSAGES; what the file was created with wins.
-            faults: what is to go wrong; nothing by default.
-            ack_wait: seconds after which a durable consumer's event comes again.
+            partitions: of each partitioned stream; what the file was created with wins.
+            faults: the faults to inject; none by default.
+            ack_wait: seconds after which a durable consumer's unacknowledged event is delivered again.
             clock: seconds since the epoch, for the dedup window and the age of events.
             longest: bytes of the longest event that `append` takes.
 
         Raises:
             ForeignStore: the file belongs to another deployment.
             InUse: another process has the file open.
-            Unavailable: it cannot be opened.
+            Unavailable: the file cannot be opened.
         """
         deployment = deployment or EmbeddedDeployment("embedded")
         async with AsyncExitStack() as opened:
@@ -121,7 +123,7 @@ class EmbeddedLog:
         return log
 
     async def close(self) -> None:
-        """End every reader, keep how far they have come, and let go of the file."""
+        """End every reader, save the positions, and close the file."""
         await self._tasks.cancel()
         for stream in self._streams.values():
             stream.close()
@@ -156,7 +158,7 @@ class EmbeddedLog:
         return self._stream(stream).last_seq
 
     async def recall(self, stream: str, seq: int, stored_ns: int) -> None:
-        """See the port. The file may be an older copy; what comes is numbered above what was known."""
+        """See the port. If the file is an older copy, new events are numbered above those that were known."""
         found = await self._stream(stream).page(after=seq - 1, upto=seq)
         held = found[0].stored_ns == stored_ns if found else seq < await self._store.first_seq(stream)
         record = await self._deployment.log_record(stream)
@@ -212,28 +214,28 @@ class EmbeddedLog:
                 yield event
             after = page[-1].seq
 
-    async def claim(self, partition: int, owner: str) -> EmbeddedPartitionReader:
+    async def claim(self, stream: str, partition: int, owner: str) -> EmbeddedPartitionReader:
         """See the port.
 
         Raises:
             ValueError: there is no such partition.
             PartitionLost: see the port.
         """
-        state = self._partitions.get(partition)
+        state = self._partitions.get((stream, partition))
         if state is None:
-            raise ValueError(f"there is no partition {partition}, only {self.partitions}")
-        epoch = await self._store.claim(partition, owner, state.position)
+            raise ValueError(f"{stream} has no partition {partition}: it has {self.partitions} or is not partitioned")
+        epoch = await self._store.claim(stream, partition, owner, state.position)
         if epoch < state.epoch:
             raise PartitionLost(f"partition {partition} was claimed at the same moment")
         state.epoch = epoch
-        stream = self._stream(MESSAGES)
-        stream.bell.ring()
-        return EmbeddedPartitionReader(stream, state, self._faults)
+        events = self._stream(stream)
+        events.bell.ring()
+        return EmbeddedPartitionReader(events, state, self._faults)
 
     async def dead_letter(self, stream: str, event: Stored, reason: str) -> None:
         """See the port."""
         subject = dead(stream, channel_of(event.subject))
-        await self._append(DEAD, subject, event.payload, f"{stream}:{event.seq}", reason)
+        await self._append(stream_of(subject), subject, event.payload, f"{stream}:{event.seq}", reason)
 
     async def ping(self) -> None:
         """See the port."""
@@ -250,9 +252,9 @@ class EmbeddedLog:
         return await asyncio.shield(stored)
 
     async def _recognise(self) -> None:
-        """See whether this is the file that the deployment knows: one in its place begins above all that it gave."""
+        """Check whether this is the file that the deployment knows. A new file begins above all old positions."""
         created = self._store.created
-        for stream in (MESSAGES, META):
+        for stream in STREAMS:
             record = await self._deployment.log_record(stream)
             if record is None:
                 await self._deployment.replace_log_record(stream, LogRecord.first(created))
@@ -261,7 +263,7 @@ class EmbeddedLog:
                 await self._renumber(stream, record.replaced(created, 0, now_us=now_us, given=0))
 
     async def _renumber(self, name: str, record: LogRecord) -> None:
-        """Give what comes places above those that were given, in the file itself, and tell."""
+        """Number new events above all positions that were given, in the file itself, and call the listeners."""
         newest = record.segments[-1]
         await self._store.skip_to(name, newest.start + newest.lift - 1)
         await self._deployment.replace_log_record(name, record)
@@ -278,17 +280,18 @@ class EmbeddedLog:
         stream.check_open()
         return stream
 
-    def _partition(self, number: int) -> Partition:
-        claim = self._store.claims.get(number)
+    def _partition(self, stream: str, number: int) -> Partition:
+        claim = self._store.claims.get((stream, number))
         return Partition(number, 0, 0) if claim is None else Partition(number, claim.epoch, claim.position)
 
     async def _save(self) -> None:
         floors = {key: queue.floor for key, queue in self._queues.items()}
-        positions = {part: state.position for part, state in self._partitions.items()}
+        positions = {lane: state.position for lane, state in self._partitions.items()}
         new_floors = floors.items() - self._saved_floors.items()
         new_positions = positions.items() - self._saved_positions.items()
         if new_floors or new_positions:
-            await self._store.save([Floor(*key, floor) for key, floor in new_floors], list(new_positions))
+            changed = [(*lane, position) for lane, position in new_positions]
+            await self._store.save([Floor(*key, floor) for key, floor in new_floors], changed)
             self._saved_floors.update(new_floors)
             self._saved_positions.update(new_positions)
 
@@ -306,24 +309,24 @@ class EmbeddedLog:
 
 
 def is_in_use(path: Path) -> bool:
-    """Whether another process has the log of this file open; nothing is made."""
+    """Whether another process has the log of this file open. Creates nothing."""
     try:
         handle = _lock_file(path).open("rb")
-    except OSError:  # never opened, or not to be looked at: opening will say why
+    except OSError:  # never opened, or not readable: opening it will say why
         return False
     with handle:
         return not _locked(handle, fcntl.LOCK_SH)
 
 
 def _lock(path: Path) -> IO[bytes]:
-    """Claim a file for this process, until it ends or the returned handle is closed."""
+    """Lock a file for this process, until it ends or the returned handle is closed."""
     try:
         handle = _lock_file(path).open("ab")
     except OSError as error:
         raise Unavailable(f"{path} cannot be opened: {error}") from error
     if not _locked(handle, fcntl.LOCK_EX):
         handle.close()
-        raise InUse(f"{path} is open in another process, and an embedded log belongs to one")
+        raise InUse(f"{path} is open in another process; only one process at a time can use an embedded log")
     return handle
 
 

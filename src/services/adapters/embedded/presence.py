@@ -1,4 +1,4 @@
-"""Presence inside one process: leases and connections that end by themselves."""
+"""Presence inside one process."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 
 from fanout.keys import CONNECTION_TTL_S, LEASE_TTL_S, PRESENCE_CHANGES, PresenceChange
 from fanout.ports.bus import Subscription
-from fanout.ports.presence import ChangeHandler, Connection, Lease
+from fanout.ports.presence import ChangeHandler, DeviceConnection, Lease
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.suspension import suspending
 
 
 @dataclass(slots=True)
 class _User:
-    devices: dict[str, tuple[Connection, float]] = field(default_factory=dict)
-    """By device id: the connection, and when it ends."""
+    devices: dict[str, tuple[DeviceConnection, float]] = field(default_factory=dict)
+    """By device id: the connection, and when its record ends."""
     instances: dict[str, float] = field(default_factory=dict)
-    """Where the user is, and until when."""
+    """The instances that the user is connected to, and when each record ends."""
 
     def forget_ended(self, now: float) -> None:
         self.devices = {device: held for device, held in self.devices.items() if held[1] > now}
@@ -25,10 +25,10 @@ class _User:
 
 @suspending
 class EmbeddedPresence:
-    """`fanout.ports.presence.Presence` for services of the same process.
+    """The three ports of `fanout.ports.presence`, for services of the same process.
 
     Args:
-        clock: seconds, from any fixed point; it must not step back.
+        clock: seconds since any fixed point. It must not go back.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,17 +39,17 @@ class EmbeddedPresence:
         self._next_sweep = clock() + CONNECTION_TTL_S
 
     async def close(self) -> None:
-        """Give no more hints."""
+        """End all subscriptions to hints."""
         await self._hints.close()
 
-    async def connect(self, connection: Connection) -> str | None:
+    async def connect(self, connection: DeviceConnection) -> str | None:
         """See the port."""
         self._sweep()
         held = self._user(connection.user_id).devices.get(connection.device_id)
         self._hold(connection)
         return None if held is None else held[0].instance_id
 
-    async def renew(self, connections: Sequence[Connection]) -> None:
+    async def renew(self, connections: Sequence[DeviceConnection]) -> None:
         """See the port. A device that has connected elsewhere since keeps its newer connection."""
         self._sweep()
         for connection in connections:
@@ -57,7 +57,7 @@ class EmbeddedPresence:
             if held is None or _same(held[0], connection) or held[0].connected_at < connection.connected_at:
                 self._hold(connection)
 
-    async def disconnect(self, connection: Connection, *, last: bool) -> None:
+    async def disconnect(self, connection: DeviceConnection, *, last: bool) -> None:
         """See the port."""
         user = self._user(connection.user_id)
         held = user.devices.get(connection.device_id)
@@ -78,7 +78,7 @@ class EmbeddedPresence:
             PRESENCE_CHANGES, lambda _, notice: handler(PresenceChange.decode(notice.decode()))
         )
 
-    async def connections_of(self, user_id: str) -> list[Connection]:
+    async def connections_of(self, user_id: str) -> list[DeviceConnection]:
         """See the port."""
         devices = self._user(user_id).devices
         return [devices[device][0] for device in sorted(devices)]
@@ -109,19 +109,19 @@ class EmbeddedPresence:
         return {instance: lease for instance, (lease, _) in self._leases.items()}
 
     def _user(self, user_id: str) -> _User:
-        """What is recorded of a user and has not ended; a stranger is not kept by being asked for."""
+        """The records of a user that have not ended. Asking for an unknown user keeps nothing."""
         user = self._users.get(user_id) or _User()
         user.forget_ended(self._clock())
         return user
 
-    def _hold(self, connection: Connection) -> None:
+    def _hold(self, connection: DeviceConnection) -> None:
         ends = self._clock() + CONNECTION_TTL_S
         user = self._users.setdefault(connection.user_id, _User())
         user.devices[connection.device_id] = (connection, ends)
         user.instances[connection.instance_id] = ends
 
     def _sweep(self) -> None:
-        """Forget users whose records have all ended, once in a connection's time to live."""
+        """Remove users whose records have all ended, once in `CONNECTION_TTL_S`."""
         now = self._clock()
         if now < self._next_sweep:
             return
@@ -132,5 +132,5 @@ class EmbeddedPresence:
                 del self._users[user_id]
 
 
-def _same(held: Connection, asked: Connection) -> bool:
+def _same(held: DeviceConnection, asked: DeviceConnection) -> bool:
     return (held.instance_id, held.connected_at) == (asked.instance_id, asked.connected_at)

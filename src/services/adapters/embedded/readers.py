@@ -43,7 +43,7 @@ class EmbeddedTail:
 
 @dataclass(slots=True)
 class Partition:
-    """A partition of MESSAGES in an open log: who may read it, and from where."""
+    """A partition of a stream in an open log: the epoch of its reader, and its position."""
 
     number: int
     epoch: int
@@ -78,7 +78,7 @@ class EmbeddedPartitionReader:
                 return StoredBatch(Deliveries.of([event[:3] for event in events]))
 
     async def ack(self, seq: int) -> None:
-        """See the port. Of a reader that has lost the partition, it counts no more."""
+        """See the port. It has no effect after the reader has lost the partition."""
         if self._state.epoch == self.epoch:
             self._state.position = max(self._state.position, seq)
 

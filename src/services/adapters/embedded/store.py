@@ -1,8 +1,9 @@
-"""The tables under the embedded log: events, what was seen lately, and how far each reader has come."""
+"""The tables of the embedded log: events, recent message ids, and the position of each reader."""
 
 import sqlite3
 from asyncio import Future
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -10,12 +11,10 @@ from fanout.errors import ForeignStore
 from fanout.ids import new_ulid
 from fanout.ports.deployment import Deployment
 from fanout.ports.log import Appended, Stored
-from fanout.subjects import STREAM_SUBJECTS
+from fanout.streams import KEEP_S, STREAMS
 from services.adapters.sqlite import ownership
 from services.adapters.sqlite.database import UNRELEASED, Database, Schema
 
-DEDUP_WINDOW_S: Final = 120.0
-MAX_AGE_S: Final = 7 * 86_400.0
 _PRUNE_SLICE: Final = 1_000
 
 SCHEMA: Final[Schema] = (
@@ -60,6 +59,19 @@ SCHEMA: Final[Schema] = (
             owner TEXT NOT NULL
         ) STRICT""",
     ),
+    (
+        "ALTER TABLE claims RENAME TO claims_of_messages",
+        """CREATE TABLE claims (
+            stream TEXT NOT NULL,
+            part INTEGER NOT NULL,
+            epoch INTEGER NOT NULL,
+            position INTEGER NOT NULL,
+            owner TEXT NOT NULL,
+            PRIMARY KEY (stream, part)
+        ) STRICT, WITHOUT ROWID""",
+        "INSERT INTO claims SELECT 'MESSAGES', part, epoch, position, owner FROM claims_of_messages",
+        "DROP TABLE claims_of_messages",
+    ),
 )
 
 
@@ -86,7 +98,7 @@ class NewEvent(NamedTuple):
 
 
 class Floor(NamedTuple):
-    """Everything up to `floor` was acknowledged by a durable consumer."""
+    """A durable consumer acknowledged everything up to `floor`."""
 
     stream: str
     durable: str
@@ -94,8 +106,9 @@ class Floor(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """How far a partition was read, and how often it was claimed."""
+    """The position of a partition's reader, and the number of claims."""
 
+    stream: str
     part: int
     epoch: int
     position: int
@@ -105,11 +118,11 @@ class EventStore:
     """The database of one embedded log.
 
     Attributes:
-        created: differs for each file that was made.
-        partitions: how many there are, fixed when the file was made.
+        created: identifies the file.
+        partitions: of each partitioned stream, fixed when the file was created.
         last_seqs: the newest sequence of each stream when the file was opened.
-        floors: by stream and durable, then too.
-        claims: by partition, then too.
+        floors: by stream and durable consumer, when the file was opened.
+        claims: by stream and partition, when the file was opened.
     """
 
     def __init__(self, database: Database) -> None:
@@ -118,14 +131,14 @@ class EventStore:
         self.partitions = 1
         self.last_seqs: dict[str, int] = {}
         self.floors: dict[tuple[str, str], int] = {}
-        self.claims: dict[int, Claim] = {}
+        self.claims: dict[tuple[str, int], Claim] = {}
 
     @classmethod
     async def open(cls, path: Path | None, partitions: int) -> "EventStore":
-        """Open or create the file; the partitions that it was created with win over the argument.
+        """Open or create the file. An existing file keeps its number of partitions, whatever the argument says.
 
         Raises:
-            Unavailable: it cannot be opened.
+            Unavailable: the file cannot be opened.
         """
         store = cls(await Database.open(path, SCHEMA))
         try:
@@ -137,7 +150,7 @@ class EventStore:
         return store
 
     async def close(self) -> None:
-        """Finish what was begun, and close the file."""
+        """Finish the work in hand, and close the file."""
         await self._database.close()
 
     async def ping(self) -> None:
@@ -145,11 +158,11 @@ class EventStore:
         await self._database.ping()
 
     def append(self, event: NewEvent) -> "Future[Appended]":
-        """Store an event in the next transaction, unless its id was seen in the dedup window."""
+        """Store an event in the next transaction, unless one with its id was stored within the dedup window."""
         return self._database.submit(lambda connection: _append(connection, event))
 
     async def page(self, stream: str, *, after: int, upto: int, limit: int, part: int | None = None) -> list[Stored]:
-        """Up to `limit` events of a closed range, of one partition or all, in order."""
+        """Up to `limit` events after `after`, up to and with `upto`, of one partition or all, in order."""
         query = _PAGE if part is None else _PAGE_OF_PART
         values = {"stream": stream, "after": after, "upto": upto, "limit": limit, "part": part}
 
@@ -163,7 +176,7 @@ class EventStore:
         """Have the file carry the deployment's id.
 
         Raises:
-            ForeignStore: it carries another one; or none, though it holds events and is not to be adopted.
+            ForeignStore: the file carries another id; or it carries none, holds events, and `adopt` is not set.
         """
         carried = await ownership.owner_of(self._database)
         known = await deployment.existing_id()
@@ -176,7 +189,7 @@ class EventStore:
         await ownership.claim(self._database, "events of the log", own, content="events", adopt=adopt)
 
     async def first_seq(self, stream: str) -> int:
-        """The sequence of the oldest event, or of the next one where there is none."""
+        """The sequence of the oldest event; if there is none, that of the next event."""
 
         def work(connection: sqlite3.Connection) -> int:
             query = "SELECT min(seq), (SELECT last_seq + 1 FROM streams WHERE name = ?1) FROM events WHERE stream = ?1"
@@ -186,7 +199,7 @@ class EventStore:
         return await self._database.read(work)
 
     async def last_stored_ns(self, stream: str) -> int:
-        """When the newest event was stored, in nanoseconds since 1970; 0 where there is none."""
+        """When the newest event was stored, in nanoseconds since 1970; 0 if there is none."""
 
         def work(connection: sqlite3.Connection) -> int:
             query = "SELECT at FROM events WHERE stream = ? ORDER BY seq DESC LIMIT 1"
@@ -203,39 +216,40 @@ class EventStore:
 
         await self._database.write(work)
 
-    async def claim(self, part: int, owner: str, position: int) -> int:
-        """Count a partition's change of hands durably; its new epoch."""
+    async def claim(self, stream: str, part: int, owner: str, position: int) -> int:
+        """Count a claim of a partition durably, and return the new epoch."""
 
         def work(connection: sqlite3.Connection) -> int:
             rows = connection.execute(
-                """INSERT INTO claims (part, epoch, position, owner) VALUES (?, 1, ?, ?)
+                """INSERT INTO claims (stream, part, epoch, position, owner) VALUES (?, ?, 1, ?, ?)
                    ON CONFLICT DO UPDATE SET
                        epoch = epoch + 1, position = excluded.position, owner = excluded.owner
                    RETURNING epoch""",
-                (part, position, owner),
+                (stream, part, position, owner),
             ).fetchall()
             return int(rows[0][0])
 
         return await self._database.write(work)
 
-    async def save(self, floors: Sequence[Floor], positions: Sequence[tuple[int, int]]) -> None:
-        """Keep how far durable consumers and partitions (number, position) have come."""
+    async def save(self, floors: Sequence[Floor], positions: Sequence[tuple[str, int, int]]) -> None:
+        """Save the floors of durable consumers, and the positions of partitions (stream, number, position)."""
 
         def work(connection: sqlite3.Connection) -> None:
             connection.executemany("INSERT OR REPLACE INTO floors VALUES (?, ?, ?)", floors)
             connection.executemany(
-                "UPDATE claims SET position = ? WHERE part = ?", [(seq, part) for part, seq in positions]
+                "UPDATE claims SET position = ? WHERE stream = ? AND part = ?",
+                [(seq, stream, part) for stream, part, seq in positions],
             )
 
         await self._database.write(work)
 
     async def prune(self, now: float) -> None:
-        """Forget ids older than the dedup window, and events past their age, a slice per transaction."""
-        await self._database.write(
-            lambda connection: connection.execute("DELETE FROM recent WHERE at <= ?", (now - DEDUP_WINDOW_S,))
-        )
-        for stream in self.last_seqs:
-            while await self._prune_slice(stream, now - MAX_AGE_S) == _PRUNE_SLICE:
+        """Delete ids older than the dedup window and events past their age, a slice per transaction."""
+        for stream, spec in STREAMS.items():
+            forgotten = (stream, now - spec.dedup_s)
+            await self._database.write(partial(_forget_ids, forgotten))
+            oldest = now - (KEEP_S if spec.keep_s is None else spec.keep_s)
+            while await self._prune_slice(stream, oldest) == _PRUNE_SLICE:
                 pass
 
     async def _prune_slice(self, stream: str, oldest: float) -> int:
@@ -255,8 +269,8 @@ class EventStore:
             self.partitions = partitions
         for floor in map(Floor._make, connection.execute("SELECT stream, durable, floor FROM floors")):
             self.floors[floor.stream, floor.durable] = floor.floor
-        for claim in map(Claim._make, connection.execute("SELECT part, epoch, position FROM claims")):
-            self.claims[claim.part] = claim
+        for claim in map(Claim._make, connection.execute("SELECT stream, part, epoch, position FROM claims")):
+            self.claims[claim.stream, claim.part] = claim
 
 
 def _nanoseconds(at: float) -> int:
@@ -264,21 +278,25 @@ def _nanoseconds(at: float) -> int:
 
 
 def _create_streams(connection: sqlite3.Connection, partitions: int) -> None:
-    """Make the streams that are not there; one that comes later has the partitions of the others."""
+    """Create the missing streams. A new stream gets as many partitions as the others have."""
     if connection.execute("SELECT 1 FROM identity").fetchone() is None:
         connection.execute("INSERT INTO identity (created) VALUES (?)", (new_ulid(),))
     row = connection.execute("SELECT partitions FROM streams").fetchone()
     stored = partitions if row is None else row[0]
     connection.executemany(
         "INSERT OR IGNORE INTO streams (name, last_seq, partitions) VALUES (?, 0, ?)",
-        [(name, stored) for name in STREAM_SUBJECTS],
+        [(name, stored) for name in STREAMS],
     )
+
+
+def _forget_ids(values: tuple[str, float], connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM recent WHERE stream = ? AND at <= ?", values)
 
 
 def _append(connection: sqlite3.Connection, event: NewEvent) -> Appended:
     twin = connection.execute(
         "SELECT seq FROM recent WHERE stream = ? AND msg_id = ? AND at > ?",
-        (event.stream, event.msg_id, event.at - DEDUP_WINDOW_S),
+        (event.stream, event.msg_id, event.at - STREAMS[event.stream].dedup_s),
     ).fetchone()
     if twin is not None:
         return Appended(twin[0], duplicate=True)

@@ -1,4 +1,4 @@
-"""A stream as its readers see it: how far it goes, and a bell that rings when it grows."""
+"""A stream as its readers see it: its end, and a bell that wakes them when it grows."""
 
 import asyncio
 from typing import Final
@@ -8,20 +8,20 @@ from fanout.ports.log import Appended, Stored
 from services.adapters.embedded.store import EventStore
 
 PAGE: Final = 500
-"""How many events a reader takes from the database at once."""
+"""How many events a reader reads from the database at once."""
 
 
 class Bell:
-    """Wakes whoever waits.
+    """Wakes the tasks that wait for it.
 
-    A ring that nobody waits for is not kept: look first, then wait, with no await between.
+    A ring is not remembered: check the condition first, then wait, with no other await between.
     """
 
     def __init__(self) -> None:
         self._rung: asyncio.Future[None] | None = None
 
     def ring(self) -> None:
-        """Wake all who wait now."""
+        """Wake all tasks that wait now."""
         if self._rung is not None:
             self._rung.set_result(None)
             self._rung = None
@@ -37,7 +37,7 @@ class Stream:
     """One stream of an open log.
 
     Attributes:
-        name: as in `fanout.subjects`.
+        name: as in `fanout.streams`.
         last_seq: the newest event that is stored durably.
         bell: rung when an event is stored, and when anything else changes that a reader may wait for.
     """
@@ -51,39 +51,39 @@ class Stream:
         self._failure: BaseException | None = None
 
     def grow_by(self, stored: "asyncio.Future[Appended]") -> None:
-        """Take note of an append that has ended, whether its caller still waits for it or not."""
+        """Take note of an append that has ended, whether or not its caller still waits for it."""
         if stored.exception() is None and stored.result().seq > self.last_seq:
             self.last_seq = stored.result().seq
             self.bell.ring()
 
     def close(self) -> None:
-        """End the waiting of every reader."""
+        """Wake and end every reader."""
         self._closed = True
         self.bell.ring()
 
     def fail(self, failure: BaseException) -> None:
-        """End every reader: one that went on waiting would keep half a log alive."""
+        """End every reader with this failure."""
         self._failure = failure
         self.bell.ring()
 
     def check_open(self) -> None:
-        """Raise Unavailable when the log was closed, and what made it fail when it has."""
+        """Raise `Unavailable` if the log was closed, or the failure that ended it."""
         if self._failure is not None:
             raise self._failure
         if self._closed:
             raise Unavailable("the log is closed")
 
     async def page(self, *, after: int, upto: int, limit: int = PAGE, part: int | None = None) -> list[Stored]:
-        """Up to `limit` events of a closed range, in order."""
+        """Up to `limit` events after `after`, up to and with `upto`, in order."""
         self.check_open()
         return await self._store.page(self.name, after=after, upto=upto, limit=limit, part=part)
 
 
 class Cursor:
-    """Goes through a stream, or one partition of it, page by page.
+    """Reads a stream, or one partition of it, page by page.
 
     Attributes:
-        seq: every event up to here was returned, or is there no more.
+        seq: every event up to here was returned, or has been discarded.
     """
 
     def __init__(self, stream: Stream, *, after: int, part: int | None = None) -> None:
@@ -93,11 +93,11 @@ class Cursor:
 
     @property
     def behind(self) -> bool:
-        """Whether the stream goes on after what was read."""
+        """Whether the stream has events after `seq`."""
         return self.seq < self._stream.last_seq
 
     async def advance(self, limit: int = PAGE) -> list[Stored]:
-        """The next events; empty where the range held none of the partition, or none any more."""
+        """The next events; empty if the stream holds none of the partition up to its end."""
         upto = self._stream.last_seq
         page = await self._stream.page(after=self.seq, upto=upto, limit=limit, part=self._part)
         self.seq = upto if len(page) < limit else page[-1].seq

@@ -1,8 +1,8 @@
-"""Subjects with wildcards, as NATS has them."""
+"""Subjects with the wildcards of NATS."""
 
 
 def matches(pattern: str, subject: str) -> bool:
-    """Whether `subject` falls under `pattern`: `*` is any one token, `>` the rest, which is not empty."""
+    """Whether `pattern` matches `subject`: `*` matches any one token, `>` one or more tokens at the end."""
     asked, given = pattern.split("."), subject.split(".")
     if asked[-1] == ">":
         asked = asked[:-1]

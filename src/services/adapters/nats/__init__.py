@@ -1,7 +1,7 @@
 """The log on NATS JetStream and the bus on core NATS."""
 
 from services.adapters.nats.bus import NatsBus
-from services.adapters.nats.connection import Connection, connect
+from services.adapters.nats.connection import NatsConnection, connect
 from services.adapters.nats.log import NatsLog
 
-__all__ = ["Connection", "NatsBus", "NatsLog", "connect"]
+__all__ = ["NatsBus", "NatsConnection", "NatsLog", "connect"]

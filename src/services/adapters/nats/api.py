@@ -1,6 +1,6 @@
-"""The JetStream API: JSON requests under `$JS.API.`, and the few of them that the log needs.
+"""The part of the JetStream API that the log needs: JSON requests under `$JS.API.`.
 
-Spoken directly, since what fencing rests on (the action `create` of a consumer) has no name in nats-py.
+The requests are made directly, because nats-py lacks the one that fencing needs: the action `create` of a consumer.
 """
 
 import base64
@@ -13,7 +13,7 @@ import orjson
 from nats.errors import NoRespondersError
 
 from fanout.errors import FanoutError, OutcomeUnknown, StorageFull, TooLarge, Unavailable
-from services.adapters.nats.connection import Connection
+from services.adapters.nats.connection import NatsConnection
 from services.adapters.nats.times import nanoseconds, text_of
 
 NANOSECONDS: Final = 1_000_000_000
@@ -22,7 +22,7 @@ CONSUMER_EXISTS: Final = 10148
 """A consumer of that name exists with another config."""
 
 _PREFIX: Final = "$JS.API"
-_ANSWER_WITHIN_S: Final = 5.0  # a cluster may have to agree first
+_ANSWER_WITHIN_S: Final = 5.0  # the servers of a cluster may have to agree first
 _NO_JETSTREAM: Final = (
     "JetStream does not answer: it is turned off (the option -js of nats-server turns it on), off for the account, "
     "or not up yet"
@@ -42,17 +42,17 @@ _NO_ROOM: Final = frozenset(
         10077,  # the stream's limit is reached, or its file cannot be written
     }
 )
-"""Errors by their code that mean: there is no room to store more."""
+"""The codes of errors that mean that there is no room to store more."""
 _PASSES: Final = frozenset(
     {
         10158,  # the first message of this id is still on its way to the replicas
         10167,  # more was published at once than the stream takes in
     }
 )
-"""Errors of the client's by their code, which yet end by themselves."""
+"""The codes of errors that JetStream calls the client's, and that yet end by themselves."""
 
 
-class Refused(FanoutError):  # noqa: N818 - the field's names end in what is wrong, not in "Error"
+class RequestRefused(FanoutError):  # noqa: N818 - the field's names end in what is wrong, not in "Error"
     """JetStream refused a request for a reason that repeating it does not change."""
 
     def __init__(self, error: Mapping[str, Any]) -> None:
@@ -61,12 +61,12 @@ class Refused(FanoutError):  # noqa: N818 - the field's names end in what is wro
         self.err_code: int = error.get("err_code", 0)
 
 
-class NotFound(Refused):
+class NotFound(RequestRefused):
     """There is no such consumer or message."""
 
 
 class NoStream(Unavailable):
-    """There is no such stream now; the next comparison of the log creates it again."""
+    """There is no such stream now. The next comparison of the log creates it again."""
 
 
 class Found(NamedTuple):
@@ -79,7 +79,7 @@ class Found(NamedTuple):
     msg_id: str
 
 
-async def call(nc: Connection, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+async def call(nc: NatsConnection, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Ask the JetStream API.
 
     Args:
@@ -91,16 +91,16 @@ async def call(nc: Connection, verb: str, body: Mapping[str, Any] | None = None)
         the answer's JSON object.
 
     Raises:
-        Unavailable: no answer, or the server says that it cannot now.
+        Unavailable: no answer came, or the server says that it cannot do this now.
         StorageFull: there is no room for what the request stores.
         NoStream: there is no such stream.
         NotFound: what the request names does not exist in its stream.
-        Refused: another error.
+        RequestRefused: another error.
     """
     request = orjson.dumps(body) if body else b""
     try:
         reply = await nc.call(f"{_PREFIX}.{verb}", request, within=_ANSWER_WITHIN_S)
-    except OutcomeUnknown as error:  # these requests store no event: the caller may be told that nothing was done
+    except OutcomeUnknown as error:  # these requests store no event, so it does no harm to say that nothing was done
         raise Unavailable(str(error)) from error
     except Unavailable as error:
         if isinstance(error.__cause__, NoRespondersError):
@@ -113,7 +113,7 @@ def checked(answer: bytes) -> dict[str, Any]:
     """The JSON object of an answer.
 
     Raises:
-        Unavailable, StorageFull, NoStream, NotFound, Refused: as `call`.
+        Unavailable, StorageFull, NoStream, NotFound, RequestRefused: as `call`.
         TooLarge: an event is longer than the `max_msg_size` of its stream.
     """
     decoded: dict[str, Any] = orjson.loads(answer)
@@ -128,21 +128,21 @@ def checked(answer: bytes) -> dict[str, Any]:
         raise Unavailable(f"JetStream: {error.get('description')}")
     if error.get("err_code") == _TOO_LARGE:
         raise TooLarge(f"JetStream: {error.get('description')}")
-    raise NotFound(error) if error.get("code") == _NOT_FOUND else Refused(error)
+    raise NotFound(error) if error.get("code") == _NOT_FOUND else RequestRefused(error)
 
 
-async def stream_info(nc: Connection, stream: str) -> dict[str, Any]:
+async def stream_info(nc: NatsConnection, stream: str) -> dict[str, Any]:
     """A stream's `config` and `state`."""
     return await call(nc, f"STREAM.INFO.{stream}")
 
 
-async def last_seq(nc: Connection, stream: str) -> int:
+async def last_seq(nc: NatsConnection, stream: str) -> int:
     """The sequence of the newest event ever stored in a stream."""
     return int((await stream_info(nc, stream))["state"]["last_seq"])
 
 
-async def stored_message(nc: Connection, stream: str, seq: int) -> Found | None:
-    """The message at a sequence, or None; there is none at 0, which the server does not take."""
+async def stored_message(nc: NatsConnection, stream: str, seq: int) -> Found | None:
+    """The message at a sequence, or None. There is none at 0, a number that the server refuses."""
     if seq < 1:
         return None
     try:
@@ -161,8 +161,8 @@ async def stored_message(nc: Connection, stream: str, seq: int) -> Found | None:
     )
 
 
-async def first_after(nc: Connection, stream: str, stored_ns: int) -> int:
-    """The first sequence that was stored after a time in nanoseconds since 1970; the next one where none was."""
+async def first_after(nc: NatsConnection, stream: str, stored_ns: int) -> int:
+    """The first sequence stored after a time in nanoseconds since 1970; the next sequence where there is none."""
     config = {
         "name": f"look-{secrets.token_hex(8)}",
         "deliver_policy": "by_start_time",
@@ -177,10 +177,10 @@ async def first_after(nc: Connection, stream: str, stored_ns: int) -> int:
     return int(created["delivered"]["stream_seq"]) + 1
 
 
-async def next_seq(nc: Connection, stream: str, subject: str, *, after: int) -> int | None:
-    """The sequence of the first message of a subject (which may have wildcards) behind a sequence, or None.
+async def next_seq(nc: NatsConnection, stream: str, subject: str, *, after: int) -> int | None:
+    """The sequence of the first message of a subject (which may have wildcards) after a sequence, or None.
 
-    Read from the store itself: a consumer hears of what was stored only a moment later.
+    It is read from the store itself: a consumer learns of a stored message a moment later.
     """
     body = {"seq": after + 1, "next_by_subj": subject}
     try:
@@ -191,22 +191,22 @@ async def next_seq(nc: Connection, stream: str, subject: str, *, after: int) -> 
         raise
 
 
-async def create_consumer(nc: Connection, stream: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Create a consumer; one of that name and config that exists already is as good.
+async def create_consumer(nc: NatsConnection, stream: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Create a consumer. If one of that name and config exists already, this has no effect.
 
     Raises:
-        Refused: one of that name exists with another config.
+        RequestRefused: one of that name exists with another config.
     """
     body = {"stream_name": stream, "config": config, "action": "create"}
     return await call(nc, f"CONSUMER.CREATE.{stream}.{config['name']}", body)
 
 
-async def consumer_info(nc: Connection, stream: str, consumer: str) -> dict[str, Any]:
+async def consumer_info(nc: NatsConnection, stream: str, consumer: str) -> dict[str, Any]:
     """A consumer's `config`, `ack_floor`, `num_pending` and `num_ack_pending`."""
     return await call(nc, f"CONSUMER.INFO.{stream}.{consumer}")
 
 
-async def consumer_names(nc: Connection, stream: str) -> list[str]:
+async def consumer_names(nc: NatsConnection, stream: str) -> list[str]:
     """The names of all consumers of a stream."""
     names: list[str] = []
     while True:
@@ -216,8 +216,8 @@ async def consumer_names(nc: Connection, stream: str) -> list[str]:
             return names
 
 
-async def delete_consumer(nc: Connection, stream: str, consumer: str) -> None:
-    """Delete a consumer; one that is gone already is fine."""
+async def delete_consumer(nc: NatsConnection, stream: str, consumer: str) -> None:
+    """Delete a consumer, if it exists."""
     try:
         await call(nc, f"CONSUMER.DELETE.{stream}.{consumer}")
     except NotFound:

@@ -10,36 +10,36 @@ from nats.aio.subscription import Subscription
 
 from fanout.errors import TooLarge, Unavailable
 from fanout.ports.bus import Handler
-from services.adapters.nats.connection import Connection, translated
+from services.adapters.nats.connection import NatsConnection, translated
 from services.adapters.nats.names import Names
 from services.runtime.skipping import guarded
 
 _PENDING_MESSAGES: Final = 65_536
 _PENDING_BYTES: Final = 64 * 1024 * 1024
 _WRITTEN_AT_ONCE: Final = 4 * 1024 * 1024
-"""Bytes: half of what the connection lets wait, so that it never refuses because of the block itself."""
+"""Bytes: half of what the connection lets wait, so that no block is refused because of its own length."""
 _BREAKS_THE_LINE: Final = re.compile(r"[ \t\r\n]|^$")
 
 
 Command = tuple[bytes, bytes, bytes]
-"""A PUB: its line, the payload, and the line's end after it; a payload is not copied to be joined."""
+"""A PUB: its line, the payload, and the line's end after it. They are separate, so that no payload is copied."""
 
 
 class NatsBus:
-    """`fanout.ports.bus.Bus` on core NATS. The connection stays its opener's to close.
+    """`fanout.ports.bus.Bus` on core NATS. The caller that opened the connection closes it.
 
     Args:
         nc: the connection.
         names: of the deployment's subjects on the server.
     """
 
-    def __init__(self, nc: Connection, names: Names = Names()) -> None:  # noqa: B008 - it is immutable
+    def __init__(self, nc: NatsConnection, names: Names = Names()) -> None:  # noqa: B008 - it is immutable
         self._nc = nc
         self._names = names
 
     @property
     def max_payload(self) -> int:
-        """See the port: what the server that it is connected to says, or the last one said."""
+        """See the port: the limit of the server that it is connected to, or was connected to last."""
         return self._nc.max_payload
 
     async def publish(self, subject: str, payload: bytes) -> None:
@@ -58,7 +58,7 @@ class NatsBus:
             await self._nc.ping()
 
     async def subscribe(self, subject: str, handler: Handler) -> "NatsSubscription":
-        """See the port. What a slow handler leaves waiting beyond 65,536 messages or 64 MiB is dropped, and counted."""
+        """See the port. When 65,536 messages or 64 MiB wait for a slow handler, more are dropped and counted."""
         handle = guarded(subject, handler)
 
         async def hear(msg: Msg) -> None:
@@ -84,7 +84,7 @@ class NatsBus:
 
     def _command(self, subject: str, payload: bytes) -> Command:
         if _BREAKS_THE_LINE.search(subject):
-            raise ValueError(f"{subject!r} is no subject")
+            raise ValueError(f"{subject!r} is not a subject")
         if len(payload) > self._nc.max_payload:
             raise TooLarge(f"{len(payload)} bytes for {subject}: the server takes {self._nc.max_payload}")
         return b"PUB %b %d\r\n" % (self._names.subject(subject).encode(), len(payload)), payload, b"\r\n"
@@ -106,7 +106,7 @@ def _blocks(commands: Sequence[Command]) -> Iterator[Sequence[Command]]:
 class NatsSubscription:
     """`fanout.ports.bus.Subscription`; made by `NatsBus.subscribe`."""
 
-    def __init__(self, nc: Connection, subscription: Subscription) -> None:
+    def __init__(self, nc: NatsConnection, subscription: Subscription) -> None:
         self._nc = nc
         self._subscription = subscription
 

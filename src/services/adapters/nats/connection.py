@@ -1,17 +1,17 @@
-"""The connection to NATS: it keeps nothing to be sent later, and never gives up.
+"""The connection to NATS. It keeps no bytes to be sent after a reconnect, and it reconnects until it is closed.
 
-The one module that uses private names of nats-py; `tests/adapters/test_nats_connection.py` pins them. What they are
-needed for:
+This is the one module that uses private names of nats-py; `tests/adapters/test_nats_connection.py` pins them. They are
+needed for this:
 
 - Bytes that a lost connection left unsent are dropped: nats-py would send them after the reconnect, and an event
   whose publisher was told "unavailable" would be stored after all.
-- A request whose connection is lost is told so at once, and not when its time is up.
-- A flush that times out must not cancel its future: the pong that comes late would then stop the reading task.
+- A request fails at once when its connection is lost, and not only when its time is up.
+- A flush that times out must not cancel its future: a late pong would then stop the reading task.
 - An `-ERR` of the server ends a connection, not the client.
-- Many commands go out in one write.
-- Deliveries of consumers go past nats-py's parser.
-- What stands in a URL as user, password or token is percent-decoded, and sent to servers that others told of, too.
-- A URL that begins with `tls://` is never spoken to in the clear.
+- Many commands are sent in one write.
+- Deliveries of consumers bypass nats-py's parser.
+- User, password and token of a URL are percent-decoded, and are also sent to servers that another server announced.
+- A server whose URL begins with `tls://` is never used without encryption.
 - A connection whose TLS handshake failed is closed without waiting for it: asyncio would wait without end.
 """
 
@@ -42,18 +42,18 @@ from services.runtime.certificates import untrusted
 ANSWER_WITHIN_S: Final = 2.0
 """How long a request waits for its answer."""
 LEAST_PAYLOAD: Final = 8_192
-"""Bytes that the server must take in one message: what the services tell each other has to fit."""
+"""The server must accept messages of so many bytes: the notices between the services have to fit."""
 
 _CONNECT_WITHIN_S: Final = 2
 _FIRST_RECONNECT_WAIT_S: Final = 0.02
-"""Before the first attempt: mostly a connection was cut, and the server is there."""
+"""The pause before the first attempt. It is short, because mostly the connection was cut and the server runs."""
 _RECONNECT_WAIT_S: Final = 0.25
 _PING_INTERVAL_S: Final = 5
 _UNSENT_LIMIT: Final = 8 * 1024 * 1024
 _UNSENT_FOR_MS: Final = 10_000
 _PER_HEADER: Final = 4
 _PER_HEADERS: Final = 16
-"""Bytes: a colon, a space and the line's end of each header; the version and the empty line of all."""
+"""Bytes beside names and values: a colon, a space and the line's end of each header; the version and an empty line."""
 _PERMISSIONS: Final = "permissions violation"
 _UNREACHABLE: Final = (
     OSError,  # a timeout is one too
@@ -85,17 +85,17 @@ def translated(what: str) -> Iterator[None]:
         raise Unavailable(f"{what}: {str(error) or type(error).__name__}") from error
 
 
-class Connection(Client):
+class NatsConnection(Client):
     """A connection to NATS; made by `connect`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.dropped = 0
-        """Messages that slow handlers never saw."""
+        """How many messages were dropped because their handler was slow."""
         self._listeners: set[Callable[[], None]] = set()
         self._on_disconnect: list[Callable[[], None]] = []
         self.troubles: dict[str, None] = {}
-        """Why there is no connection, each reason once, in the order of their coming."""
+        """Why there is no connection: each reason once, the oldest first."""
         self._ps: SplittingParser = SplittingParser(self)
 
     def on_reconnect(self, listener: Callable[[], None]) -> Callable[[], None]:
@@ -126,7 +126,7 @@ class Connection(Client):
         Raises:
             Unavailable: not connected, or nobody listens; nothing was done.
             OutcomeUnknown: the request was sent, and no answer came in time or before the connection was lost.
-            TooLarge: the server does not take so many bytes.
+            TooLarge: the server accepts no message of that length.
         """
         self._refuse_unless_ready()
         self._refuse_too_large(payload, headers or {})
@@ -142,10 +142,10 @@ class Connection(Client):
                 raise OutcomeUnknown(f"no answer from {subject}: {why}") from error
 
     async def write(self, *commands: bytes) -> None:
-        """Send encoded commands in one write, without waiting for the server. Where one is cut does not matter.
+        """Send encoded commands in one write, without waiting for the server. A command may be given in several pieces.
 
         Raises:
-            Unavailable: not connected, or the server takes nothing in.
+            Unavailable: not connected, or the server does not read what was sent.
         """
         self._refuse_unless_ready()
         for piece in commands:
@@ -154,7 +154,7 @@ class Connection(Client):
             await self._flush_pending()
 
     async def ping(self, within: float = ANSWER_WITHIN_S) -> None:
-        """Return when the server has taken in all that was sent before.
+        """Return when the server has read everything that was sent before.
 
         Raises:
             Unavailable: not connected, or no answer within that many seconds.
@@ -163,22 +163,22 @@ class Connection(Client):
         with translated("the NATS server does not answer"):
             await self._round_trip(within)
 
-    def take(self, subscription: Subscription, intake: DeliveryBuffer, arrived: Callable[[], None]) -> None:
-        """Give what a consumer delivers to a subscription to an intake; its callback gets the rest.
+    def take(self, subscription: Subscription, buffer: DeliveryBuffer, arrived: Callable[[], None]) -> None:
+        """Put what a consumer delivers to a subscription into a buffer; the subscription's callback gets the rest.
 
         Args:
             subscription: one of this connection's.
-            intake: takes the deliveries in.
+            buffer: takes the deliveries.
             arrived: called when some came.
         """
-        self._ps.take(subscription._id, intake, arrived)
+        self._ps.take(subscription._id, buffer, arrived)
 
     async def flush(self, timeout: float = ANSWER_WITHIN_S) -> None:  # noqa: ASYNC109 - the overridden signature
         """As `Client.flush`, but safe to time out."""
         await self._round_trip(timeout)
 
     async def retire(self, subscription: Subscription) -> None:
-        """End a subscription once what was on its way has been handled."""
+        """End a subscription after the messages that were on their way have been handled."""
         try:
             if self.is_connected:
                 await self._send_unsubscribe(subscription._id)
@@ -193,9 +193,9 @@ class Connection(Client):
             self._remove_sub(subscription._id)
 
     async def close(self) -> None:
-        """Send what is written, and close; a server that takes nothing in is not waited for."""
+        """Send what was written, and close; do not wait for a server that reads nothing."""
         if self._flush_queue is None:
-            return  # it never got as far as a socket
+            return  # it never had a socket
         try:
             if self.is_connected:
                 await self.ping()
@@ -236,13 +236,13 @@ class Connection(Client):
         if not self.is_connected:
             raise Unavailable("there is no connection to NATS")
         if self.pending_data_size > _UNSENT_LIMIT:
-            raise Unavailable("the NATS server takes nothing in")
+            raise Unavailable("the NATS server reads nothing from the connection")
 
     def _refuse_too_large(self, payload: bytes, headers: Mapping[str, str]) -> None:
-        # nats-py counts the payload alone, and the server ends the connection of whoever sends too much.
+        # nats-py counts the payload alone, and the server closes the connection of a client that sends too much.
         length = len(payload) + sum(len(name) + len(value.encode()) + _PER_HEADER for name, value in headers.items())
         if length + _PER_HEADERS > self.max_payload:
-            raise TooLarge(f"{length} bytes; the NATS server takes {self.max_payload}")
+            raise TooLarge(f"{length} bytes; the NATS server accepts {self.max_payload}")
 
     async def _round_trip(self, within: float) -> None:
         pong: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -262,7 +262,7 @@ class Connection(Client):
         if (server := self._current_server) is not None:
             if server.uri.scheme == "tls" and not self._is_encrypted():
                 raise errors.Error("the server offers no TLS, and the URL asks for it")
-            # One that another server told of has no credentials of its own, and gets those that were sent last.
+            # A server that another one announced has no credentials in its URL, and gets those that were sent last.
             self.options |= credentials_of(server.uri)
         return super()._connect_command()
 
@@ -286,7 +286,7 @@ class Connection(Client):
             _log.warning("nats.error", error=said)
         elif said not in self.troubles:
             self.troubles[said] = None
-            # At the start it is the answer of `connect`; afterwards nobody else would hear of it.
+            # At the start `connect` raises it; later nobody else would report it.
             write = _log.warning if self.options["allow_reconnect"] else _log.debug
             write("nats.still_down", error=said)
 
@@ -312,7 +312,7 @@ class Connection(Client):
             listener()
 
 
-async def connect(url: str, *, name: str) -> Connection:
+async def connect(url: str, *, name: str) -> NatsConnection:
     """Connect, and stay connected until closed.
 
     Args:
@@ -321,13 +321,13 @@ async def connect(url: str, *, name: str) -> Connection:
         name: what the server shows for this connection.
 
     Raises:
-        Unavailable: no server answers there now, or lets us in.
-        FanoutError: it takes messages that are too short for the services.
+        Unavailable: no server answers there now, or none accepts the connection.
+        FanoutError: the server accepts only messages that are too short for the services.
     """
-    connection = Connection()
+    connection = NatsConnection()
     servers = [server.strip() for server in url.split(",")]
     try:
-        # For the first connection a failure is an answer. Afterwards it is an outage to sit out.
+        # A failure of the first connection is reported. A later one is an outage, after which it reconnects.
         await connection.connect(
             servers=servers,
             name=name,
@@ -337,7 +337,7 @@ async def connect(url: str, *, name: str) -> Connection:
             reconnect_to_server_handler=_next_server,
             connect_timeout=_CONNECT_WITHIN_S,
             ping_interval=_PING_INTERVAL_S,
-            pending_size=0,  # so that commands of one `write` are queued without a pause, and nobody's come between
+            pending_size=0,  # so that the commands of one `write` are queued together, with no others between them
             error_cb=connection.note_error,
             disconnected_cb=connection.note_disconnect,
             reconnected_cb=connection.note_reconnect,
@@ -345,22 +345,22 @@ async def connect(url: str, *, name: str) -> Connection:
     except (OSError, errors.Error) as error:
         await connection.close()
         why = "; ".join(connection.troubles) or str(error)
-        raise Unavailable(f"no NATS server lets us in at {without_credentials(url)}: {why}") from error
+        raise Unavailable(f"no NATS server accepts the connection at {without_credentials(url)}: {why}") from error
     connection.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1}
     if connection.max_payload < LEAST_PAYLOAD:
         await connection.close()
         raise FanoutError(
-            f"the NATS server takes messages of {connection.max_payload:,} bytes only: "
+            f"the NATS server accepts only messages of up to {connection.max_payload:,} bytes: "
             f"set its max_payload to at least {LEAST_PAYLOAD:,}, better to 1MB"
         )
     return connection
 
 
 def credentials_of(uri: ParseResult) -> dict[str, str | None]:
-    """What stands in a URL before the `@`, percent-decoded: a user and a password, or one word, which is a token.
+    """The credentials before the `@` of a URL, percent-decoded: a user and a password, or one word, which is a token.
 
     Returns:
-        `user`, `password` and `token` as nats-py calls them, those that are not there None; empty where nothing stands.
+        `user`, `password` and `token`, as nats-py calls them, None where they are missing; empty for a URL without any.
     """
     if uri.username is None:
         return {}
@@ -371,14 +371,14 @@ def credentials_of(uri: ParseResult) -> dict[str, str | None]:
 
 
 def without_credentials(url: str) -> str:
-    """The URLs with what stands before an `@` taken out."""
+    """The URLs without credentials."""
     parts = [urlsplit(one) for one in url.split(",")]
     return ",".join(part._replace(netloc=re.sub(r".*@", "", part.netloc)).geturl() for part in parts)
 
 
 def _without_text(error: Exception) -> str:
-    if isinstance(error, TimeoutError):  # a server of another kind waits for the client to speak first
-        return f"nothing there greets as NATS does within {_CONNECT_WITHIN_S} s"
+    if isinstance(error, TimeoutError):  # a server of another protocol waits for the client to begin
+        return f"no server there sent NATS's greeting within {_CONNECT_WITHIN_S} s"
     return type(error).__name__
 
 
@@ -389,9 +389,9 @@ def _next_server(servers: list[Server], _info: dict[str, Any]) -> tuple[Server, 
 
 
 def _bound_unsent_time(fd: int) -> None:
-    """Let the kernel end a connection whose peer takes nothing in.
+    """Let the kernel end a connection whose peer reads nothing.
 
-    Closing a connection waits until its buffer is sent, so a frozen server would hold up the reconnect for ever.
+    Closing a connection waits until its buffer is sent, so a frozen server would delay the reconnect without end.
     """
     if option := getattr(socket, "TCP_USER_TIMEOUT", None):
         with socket.socket(fileno=os.dup(fd)) as same_socket:

@@ -1,8 +1,8 @@
-"""The continuous pull: requests for messages that always stand at the server, and an intake that takes what comes.
+"""The continuous pull: the server always has requests for messages, and a buffer receives what it delivers.
 
-It waits for no round trip, and an idle one does not stall, as `fetch` of nats-py does. It is a mechanism only:
-when its consumer may be gone, or something was lost, it says so by `Interrupted`, and its owner mends the consumer
-and aims it anew.
+No delivery waits for a round trip, and an idle pull does not stall, as `fetch` of nats-py does. When its consumer may
+be gone, or a delivery was lost, the pull raises `Interrupted`. Its owner then repairs the consumer and attaches the
+pull to it again.
 """
 
 import asyncio
@@ -25,29 +25,29 @@ _MISSED_HEARTBEATS: Final = 2
 _HEARTBEAT: Final = "100"
 _SPENT: Final = frozenset({"404", "408"})
 _FILLED: Final = frozenset({("409", "Batch Completed"), ("409", "Message Size Exceeds MaxBytes")})
-"""How a request ends that has brought as many events, or as many bytes, as it asked for."""
+"""How the server ends a request that has got as many events, or as many bytes, as it asked for."""
 
 REQUEST_BYTES: Final = 4 * 1024 * 1024
-"""What one request brings at most, however many events that is: more than one event may have."""
+"""Bytes that one request gets at most, whatever the number of events; more than the longest event has."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Interrupted(Exception):  # noqa: N818 - it reports a state, and is always handled
-    """Nothing more comes until the owner has seen to the consumer and called `aim`."""
+    """Nothing is delivered until the owner has repaired the consumer and called `attach`."""
 
 
 class ContinuousPull:
-    """A stream's events by way of one of its consumers.
+    """Pulls a stream's events from one of its consumers.
 
     Args:
         stream: the stream.
-        batch: events in one request, and at most in one `fetch`; three requests stand at a time, and no more than
-            three batches are requested or buffered beside the one that is being fetched. Where events are large, no
-            more than four times `REQUEST_BYTES` are.
-        heartbeat: seconds between the server's signs of life; after two that are missed the pull is interrupted.
-        ordered: this is the consumer's only reader and wants everything in order: it is interrupted when a delivery
-            is missing, and what is buffered then is dropped.
+        batch: events in one request, and at most in one `fetch`. The server has three requests at a time. Beside the
+            batch that is being fetched, three batches at most are requested or buffered, and no more than four times
+            `REQUEST_BYTES`.
+        heartbeat: seconds between the server's heartbeats; the pull is interrupted when two are missing.
+        ordered: the pull is the consumer's only reader and needs all events in order: it is interrupted when a delivery
+            is missing, and then drops what is buffered.
     """
 
     def __init__(self, stream: NatsStream, *, batch: int, heartbeat: float, ordered: bool = False) -> None:
@@ -60,7 +60,7 @@ class ContinuousPull:
         self._generation = 0
         self._inbox = nc.new_inbox()
         self._subscription: Subscription | None = None
-        self._intake = DeliveryBuffer(batch, ordered=ordered)
+        self._buffer = DeliveryBuffer(batch, ordered=ordered)
         self._received = 0
         self._request_bytes = max(REQUEST_BYTES, 2 * nc.max_payload)
         self._news = asyncio.Event()
@@ -81,15 +81,15 @@ class ContinuousPull:
             }
         )
 
-    async def aim(self, consumer: str, generation: int) -> None:
-        """Pull from this consumer from now on; requests made before are forgotten.
+    async def attach(self, consumer: str, generation: int) -> None:
+        """Pull from this consumer from now on; earlier requests count no more.
 
-        Where the generation is another than before, so is what was not fetched: it has another position now.
+        When the generation has changed, events that were not fetched are dropped: they have other positions now.
 
         Args:
             consumer: its name.
-            generation: of the stream's record by which it was found or created; where the record has changed since, the
-                pull is interrupted at once.
+            generation: of the stream's record by which the consumer was found or created. When the record has changed
+                since, the pull is interrupted at once.
 
         Raises:
             Unavailable: not connected.
@@ -97,11 +97,11 @@ class ContinuousPull:
         if self._subscription is None:
             with translated("no subscription"):
                 self._subscription = await self._nc.subscribe(f"{self._inbox}.*", cb=self._receive)
-            self._nc.take(self._subscription, self._intake, self._arrived)
+            self._nc.take(self._subscription, self._buffer, self._arrived)
         if self._ordered or generation != self._generation:
-            self._intake.clear()
+            self._buffer.clear()
         self._consumer, self._generation = consumer, generation
-        self._intake.attach(consumer, self._stream.lifts)
+        self._buffer.attach(consumer, self._stream.lifts)
         self._stale = self._serial
         self._owed = 0
         self._heard = asyncio.get_running_loop().time()
@@ -110,20 +110,20 @@ class ContinuousPull:
             self.interrupt("the log went back")
 
     def interrupt(self, reason: str) -> None:
-        """Stop until `aim` is called. The first reason counts."""
+        """Stop until `attach` is called. Of several reasons, the first is reported."""
         if self._interruption is None:
             _log.debug("nats.pull_interrupted", stream=self._stream.name, consumer=self._consumer, reason=reason)
             self._interruption = reason
             if self._ordered:
-                self._intake.pause()
-                self._intake.clear()
+                self._buffer.pause()
+                self._buffer.clear()
         self._news.set()
 
     async def fetch(self) -> Deliveries:
         """Wait for at least one event, and return what is there, up to a batch.
 
         Raises:
-            Interrupted: the owner must see to the consumer.
+            Interrupted: the owner must repair the consumer.
             Unavailable: the pull was closed.
         """
         entered = asyncio.get_running_loop().time()
@@ -132,18 +132,18 @@ class ContinuousPull:
             if self._closed:
                 raise Unavailable("this reader of the log is closed")
             await self._top_up()
-            if (deliveries := self._intake.take()) is not None:  # nothing may wait now: a cancelled fetch loses nothing
+            if (deliveries := self._buffer.take()) is not None:  # no await after this: a cancelled fetch loses nothing
                 return deliveries
             if self._interruption is not None:
                 raise Interrupted(self._interruption)
             await self._wait(max(entered, self._heard) + _MISSED_HEARTBEATS * self._heartbeat)
 
     def unfetched(self) -> list[str]:
-        """Where each delivery is answered that has come and was not fetched."""
-        return self._intake.replies()
+        """The reply subject of each delivery that was received and not fetched."""
+        return self._buffer.replies()
 
     async def close(self) -> None:
-        """Pull no more; what had come stays in `unfetched`."""
+        """Stop pulling; deliveries that were received stay in `unfetched`."""
         self._closed = True
         self._forget_reconnects()
         self._forget_stream()
@@ -159,7 +159,7 @@ class ContinuousPull:
             self.interrupt("heartbeats are missing")
 
     async def _top_up(self) -> None:
-        """Request as much as there is room for once the next batch is taken out."""
+        """Request as many events as there will be room for after the next batch is taken out."""
         while self._interruption is None and self._has_room():
             self._serial += 1
             self._owed += self._batch
@@ -171,18 +171,18 @@ class ContinuousPull:
                 self.interrupt(str(error))
 
     def _has_room(self) -> bool:
-        if self._intake.bytes > self._request_bytes:
+        if self._buffer.bytes > self._request_bytes:
             return False
-        left_over = max(0, len(self._intake) - self._batch)
+        left_over = max(0, len(self._buffer) - self._batch)
         return self._owed + left_over <= (_REQUESTS - 1) * self._batch
 
     def _arrived(self) -> None:
         self._heard = asyncio.get_running_loop().time()
-        received = self._intake.received
+        received = self._buffer.received
         self._owed = max(0, self._owed - (received - self._received))
         self._received = received
-        if (doubt := self._intake.error) is not None:
-            self.interrupt(doubt)
+        if (error := self._buffer.error) is not None:
+            self.interrupt(error)
         self._news.set()
 
     async def _receive(self, status: Msg) -> None:
@@ -192,7 +192,7 @@ class ContinuousPull:
         self._news.set()
 
     def _heed(self, status: dict[str, str]) -> None:
-        """Read a status message of the server about one of the requests that count."""
+        """Handle a status message of the server about a request made since the last `attach`."""
         code = status.get("Status", "")
         if code == _HEARTBEAT:
             self._compare(status)
@@ -203,6 +203,6 @@ class ContinuousPull:
 
     def _compare(self, heartbeat: dict[str, str]) -> None:
         delivered = heartbeat.get("Nats-Last-Consumer")
-        # It may be an old one, of before the last deliveries: those overtake what nats-py hands on.
-        if self._ordered and delivered is not None and int(delivered) > self._intake.order:
-            self.interrupt(f"the server delivered {delivered}, {self._intake.order} came")
+        # The heartbeat may be older than the last deliveries, which bypass nats-py and so overtake it.
+        if self._ordered and delivered is not None and int(delivered) > self._buffer.order:
+            self.interrupt(f"the server delivered {delivered}, {self._buffer.order} came")

@@ -1,4 +1,4 @@
-"""What a JetStream consumer delivers, as the log's readers get it."""
+"""Turns what a JetStream consumer delivers into the events that readers of the log get."""
 
 from fanout import Deliveries
 from fanout.ports.log import Stored, StoredBatch
@@ -6,10 +6,10 @@ from services.adapters.nats.names import Names
 
 
 def batch_of(deliveries: Deliveries, names: Names) -> StoredBatch:
-    """Deliveries as they go through the core."""
+    """The deliveries as one batch, which stays bytes in the core."""
     return StoredBatch(deliveries, names.published)
 
 
 def events_of(deliveries: Deliveries, names: Names) -> list[Stored]:
-    """Deliveries one by one."""
+    """The deliveries as separate events."""
     return list(batch_of(deliveries, names))

@@ -1,15 +1,15 @@
-"""Who reads a partition: the consumer `fan-out-{partition}-{epoch}` with the highest epoch does.
+"""Fencing: the owner of the consumer `fan-out-{partition}-{epoch}` with the highest epoch reads the partition.
 
-Creating a consumer is the compare-and-swap: the server refuses a name that exists with another config, and each
-claimant's config differs by a random token, so an epoch has one owner. The new owner then deletes the older consumers,
-which ends their readers' pulls. Any reader that is in doubt looks for a higher epoch before it goes on, so one that
-was away while several epochs passed does not come back either.
+Creating a consumer is the compare-and-swap: the server refuses a name that exists with another config, and a random
+token makes each claimant's config different, so an epoch has one owner. The new owner then deletes the older consumers,
+which ends the pulls of their readers. A reader whose pull was interrupted looks for a higher epoch before it goes on,
+so a reader that was away while several epochs passed does not come back either.
 
-A position is what some epoch's reader acknowledged without a gap. Each epoch begins where an earlier one's
-acknowledgements ended, so the highest of the positions holds for the partition. A consumer carries the generation of
-the stream's record by which it was read: what was renumbered since counts as not read.
+The position of an epoch is the sequence up to which its reader acknowledged everything. Each epoch begins where the
+acknowledgements of an earlier one ended, so the highest position of all epochs is the position of the partition. A
+consumer carries the generation of the stream's record by which it was read: events renumbered since count as not read.
 
-Epochs rise also where the server has forgotten all consumers: they begin above a number that the generation gives.
+Epochs also rise when the server has lost all consumers: the generation gives the number above which they begin.
 """
 
 import re
@@ -42,16 +42,16 @@ def consumer_name(partition: int, epoch: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Claimant:
-    """Who wants to read a partition."""
+    """A worker that claims a partition."""
 
     partition: int
     owner: str
-    """The worker, for those who look at the log from outside."""
+    """The worker's name, shown to people who inspect the log."""
     token: str
     """Random, so that no two readers' consumers have the same config."""
 
     def metadata(self, generation: int) -> dict[str, str]:
-        """What its consumers carry."""
+        """The metadata of its consumers."""
         return {"owner": self.owner, "token": self.token, GENERATION: str(generation)}
 
 
@@ -74,7 +74,7 @@ async def position(stream: NatsStream, partition: int, of_epochs: list[int]) -> 
     """Up to where these epochs' readers acknowledged everything.
 
     Raises:
-        PartitionLost: one of them was deleted in this moment, so somebody else is claiming the partition.
+        PartitionLost: one of them was deleted at this moment: another worker is claiming the partition.
         Unavailable: JetStream cannot be reached.
     """
     positions = [0]
@@ -88,22 +88,22 @@ async def position(stream: NatsStream, partition: int, of_epochs: list[int]) -> 
 
 
 async def take(stream: NatsStream, claimant: Claimant, epoch: int, after: int) -> None:
-    """Make an epoch the claimant's, and end the older ones.
+    """Claim an epoch, and end the older ones.
 
     Args:
-        stream: MESSAGES.
-        claimant: who reads from now on.
-        epoch: one that is higher than any seen.
-        after: the new epoch begins with the event behind this position.
+        stream: one that is partitioned.
+        claimant: the reader from now on.
+        epoch: higher than every epoch that exists.
+        after: the new epoch begins with the event after this position.
 
     Raises:
         PartitionLost: another claimant has this epoch, or a higher one.
-        Unavailable: JetStream cannot be reached; the epoch may be taken none the less.
+        Unavailable: JetStream cannot be reached; the claim may have succeeded.
     """
     partition = claimant.partition
     try:
         await api.create_consumer(stream.nc, stream.name, _config(stream, claimant, epoch, after))
-    except api.Refused as error:
+    except api.RequestRefused as error:
         if error.err_code != api.CONSUMER_EXISTS:
             raise
         raise PartitionLost(f"another worker claimed partition {partition} at the same moment") from error
@@ -141,7 +141,7 @@ def _config(stream: NatsStream, claimant: Claimant, epoch: int, after: int) -> d
         "durable_name": name,
         "deliver_policy": "by_start_sequence",
         "opt_start_seq": stream.record.sequence(after) + 1,
-        "filter_subject": stream.names.partition(claimant.partition),
+        "filter_subject": stream.subject_of(claimant.partition),
         "ack_policy": "all",  # one reader, in order: an acknowledgement for each event is half of the server's work
         "ack_wait": _ACK_WAIT_S * api.NANOSECONDS,
         "max_ack_pending": _MAX_ACK_PENDING,

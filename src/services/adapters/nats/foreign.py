@@ -1,11 +1,11 @@
-"""Streams of others on the same server: told by their config, and named with the remedy."""
+"""Detects streams of other programs on the same server by their config, and says what to do."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fanout.errors import ForeignStore
 from services.adapters.nats import api
-from services.adapters.nats.connection import Connection
+from services.adapters.nats.connection import NatsConnection
 
 _REMEDY: Final = (
     "set FANOUT_PREFIX, and Fanout uses streams and subjects of its own; or give it another account of the NATS server"
@@ -13,14 +13,14 @@ _REMEDY: Final = (
 
 
 def refuse_foreign(config: Mapping[str, Any], subjects: Sequence[str]) -> None:
-    """Refuse a stream of one of our names that another program made.
+    """Refuse a stream that has a name of this deployment and was created by another program.
 
     Args:
-        config: of the stream that is there.
-        subjects: that ours has.
+        config: of the stream that exists.
+        subjects: that the stream should have.
 
     Raises:
-        ForeignStore: its subjects are others, or it keeps events in another way.
+        ForeignStore: its subjects, its retention or its sources are not those of the deployment's stream.
     """
     held = config.get("subjects") or []
     if not set(held).intersection(subjects):
@@ -34,16 +34,16 @@ def refuse_foreign(config: Mapping[str, Any], subjects: Sequence[str]) -> None:
     raise ForeignStore(f"the stream {config['name']} is not Fanout's, for {reason}: {_REMEDY}")
 
 
-async def refuse_overlap(nc: Connection, name: str, subjects: Sequence[str]) -> None:
-    """Refuse where another stream holds subjects of ours.
+async def refuse_overlap(nc: NatsConnection, name: str, subjects: Sequence[str]) -> None:
+    """Refuse if another stream holds subjects of this deployment.
 
     Args:
         nc: the connection.
-        name: of our stream.
-        subjects: that it has, or is to have.
+        name: of the deployment's stream.
+        subjects: that it has, or should get.
 
     Raises:
-        ForeignStore: there is such a stream.
+        ForeignStore: another stream holds one of the subjects.
         Unavailable: JetStream cannot be reached.
     """
     for subject in subjects:

@@ -1,50 +1,51 @@
-"""The streams looked at, for `fanout check`: whatever would stop a service that opens them, and nothing is made."""
+"""Inspects the streams for `fanout check`: finds what would stop a service that opens them, and creates nothing."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from fanout.errors import ForeignStore
-from fanout.subjects import MESSAGES, STREAM_SUBJECTS
+from fanout.streams import ROUTED_STREAMS, STREAMS
 from services.adapters.nats import api
-from services.adapters.nats.connection import Connection
+from services.adapters.nats.connection import NatsConnection
 from services.adapters.nats.foreign import refuse_overlap
 from services.adapters.nats.names import Names
 from services.adapters.nats.streams import StreamSettings, carried_id, lacking, partitions_of
 
 _TOO_OLD: Final = 0.5
-"""Of the time that events are kept: a consumer that is further behind has to be looked after."""
+"""A share of the time that events are kept: a consumer that is further behind is reported."""
 
 
 @dataclass(frozen=True)
 class StreamsFound:
-    """What a server has of a deployment's streams."""
+    """The streams of a deployment, as a server has them."""
 
     partitions: int | None
-    """Of MESSAGES; None where it is yet to be made."""
+    """Of each partitioned stream; None where none was created yet."""
     replicas: int | None
-    """The least of all streams; None where there is none yet."""
+    """The smallest number of all streams; None where no stream exists."""
     max_event: int | None
     """Bytes of the longest event that every stream stores; None where no stream has a limit of its own."""
     behind: tuple[str, ...]
-    """Consumers for which events are about to be discarded unread, a sentence each."""
+    """A sentence for each consumer for which unread events will soon be discarded."""
 
 
-async def look_at_streams(nc: Connection, names: Names, deployment: str | None) -> StreamsFound:
-    """Look at the streams; create nothing.
+async def look_at_streams(nc: NatsConnection, names: Names, deployment: str | None) -> StreamsFound:
+    """Inspect the streams; create nothing.
 
     Args:
         nc: the connection.
         names: of the deployment's streams and subjects.
-        deployment: its id, None where none was made yet.
+        deployment: its id; None where it has none yet.
 
     Raises:
-        ForeignStore: a stream is another deployment's or program's, or one holds our subjects.
-        FanoutError: MESSAGES has no partitions.
+        ForeignStore: a stream belongs to another deployment or program, or another stream holds the subjects.
+        FanoutError: a stream that should have partitions has none.
         Unavailable: JetStream cannot be reached.
     """
     found: dict[str, dict[str, Any]] = {}
-    for stream in STREAM_SUBJECTS:
+    for stream in STREAMS:
         name = names.stream(stream)
         try:
             found[stream] = await api.stream_info(nc, name)
@@ -53,13 +54,19 @@ async def look_at_streams(nc: Connection, names: Names, deployment: str | None) 
         else:
             _refuse_other(found[stream], names, stream, deployment)
     configs = [info["config"] for info in found.values()]
+    awaited = [stream for stream, spec in STREAMS.items() if spec.has_waiting_readers]
     limits = [config["max_msg_size"] for config in configs if config.get("max_msg_size", -1) > 0]
     return StreamsFound(
-        partitions=partitions_of(found[MESSAGES]["config"]) if MESSAGES in found else None,
+        partitions=next((partitions_of(info["config"]) for info in _of(found, ROUTED_STREAMS)), None),
         replicas=min((config["num_replicas"] for config in configs), default=None),
         max_event=min(limits, default=None),
-        behind=await _behind(nc, found[MESSAGES]) if MESSAGES in found else (),
+        behind=tuple([line for info in _of(found, awaited) for line in await _behind(nc, info)]),
     )
+
+
+def _of(found: dict[str, dict[str, Any]], streams: Iterable[str]) -> list[dict[str, Any]]:
+    """The info of those of these streams that exist."""
+    return [found[stream] for stream in streams if stream in found]
 
 
 def _refuse_other(info: dict[str, Any], names: Names, stream: str, deployment: str | None) -> None:
@@ -73,20 +80,20 @@ def _refuse_other(info: dict[str, Any], names: Names, stream: str, deployment: s
     lacking(info, settings, stream)
 
 
-async def _behind(nc: Connection, info: dict[str, Any]) -> tuple[str, ...]:
+async def _behind(nc: NatsConnection, info: dict[str, Any]) -> tuple[str, ...]:
     stream, kept_ns = info["config"]["name"], info["config"].get("max_age", 0)
     said = []
     for name in await api.consumer_names(nc, stream) if kept_ns else ():
         try:
             age_ns = await _oldest_unread(nc, stream, name)
         except api.NotFound:
-            continue  # it has gone meanwhile
+            continue  # it was deleted meanwhile
         if age_ns > kept_ns * _TOO_OLD:
             said.append(f"{name} has not read events of {_days(age_ns)} days ago; {_days(kept_ns)} days are kept")
     return tuple(said)
 
 
-async def _oldest_unread(nc: Connection, stream: str, consumer: str) -> int:
+async def _oldest_unread(nc: NatsConnection, stream: str, consumer: str) -> int:
     """Nanoseconds since the oldest event was stored that a consumer has not acknowledged; 0 where there is none."""
     info = await api.consumer_info(nc, stream, consumer)
     if not info["num_pending"] + info["num_ack_pending"]:

@@ -13,15 +13,16 @@ from fanout.errors import ForeignStore, TooLarge, Unavailable
 from fanout.events import longest_event
 from fanout.ports.deployment import Deployment
 from fanout.ports.log import Appended, Reset, Stored
-from fanout.subjects import MESSAGES, STREAM_SUBJECTS, channel_of, dead, stream_of
+from fanout.streams import KEEP_S, STREAMS, stream_of
+from fanout.subjects import channel_of, dead
 from services.adapters.nats import api
-from services.adapters.nats.connection import Connection
+from services.adapters.nats.connection import NatsConnection
 from services.adapters.nats.fencing import generation_of
 from services.adapters.nats.names import Names
 from services.adapters.nats.partition import NatsPartitionReader, claim_partition
 from services.adapters.nats.room import Room
 from services.adapters.nats.stream import NatsStream
-from services.adapters.nats.streams import KEEP_S, StreamSettings, ensured, existing_ids, partitions_of
+from services.adapters.nats.streams import StreamSettings, ensured, existing_ids, partitions_of
 from services.adapters.nats.tail import NatsTail, OrderedView
 from services.adapters.nats.work_queue import NatsConsumer
 from services.runtime.tasks import Tasks, periodic
@@ -37,10 +38,10 @@ _KEPT_OF_TOO_LARGE: Final = 1_024
 
 
 class NatsLog:
-    """`fanout.ports.log.Log` on JetStream. The connection stays its opener's to close, after the log."""
+    """`fanout.ports.log.Log` on JetStream. The caller that opened the connection closes it, after the log."""
 
     def __init__(
-        self, nc: Connection, settings: StreamSettings, streams: dict[str, NatsStream], *, heartbeat: float
+        self, nc: NatsConnection, settings: StreamSettings, streams: dict[str, NatsStream], *, heartbeat: float
     ) -> None:
         self._nc = nc
         self._settings = settings
@@ -53,7 +54,7 @@ class NatsLog:
     @classmethod
     async def open(
         cls,
-        nc: Connection,
+        nc: NatsConnection,
         deployment: Deployment,
         *,
         names: Names = Names(),  # noqa: B008 - it is immutable
@@ -63,21 +64,21 @@ class NatsLog:
         heartbeat: float = 2.0,
         adopt: bool = False,
     ) -> "NatsLog":
-        """Create what is missing of the streams. One that exists keeps what it was created with.
+        """Open the streams, and create those that are missing. A stream that exists keeps its config.
 
         Args:
             nc: the connection.
-            deployment: whose streams they are, and which keeps what must not be lost with them.
+            deployment: owns the streams, and keeps what must not be lost with them.
             names: of the streams and subjects on the server.
-            partitions: of MESSAGES.
+            partitions: of each partitioned stream; those that exist keep theirs, and a new one gets as many.
             replicas: of each stream: 1 on one server, 3 on a cluster.
             keep_s: seconds that events are kept; dead letters are kept for 30 days.
-            heartbeat: seconds between signs of life of the server to each reader; a reader that misses two resumes.
+            heartbeat: seconds between the server's heartbeats to each reader; a reader that misses two begins again.
             adopt: take over streams that hold events and carry no deployment's id.
 
         Raises:
-            ForeignStore: a stream belongs to another deployment, or its membership store is another one.
-            FanoutError: MESSAGES exists, and was not created by Fanout.
+            ForeignStore: a stream belongs to another deployment.
+            FanoutError: a stream that should have partitions exists without, or two have different numbers of them.
             Unavailable: JetStream or the membership store cannot be reached.
         """
         settings = StreamSettings(
@@ -88,20 +89,21 @@ class NatsLog:
             names=names,
             adopt=adopt,
         )
-        configs = {}
-        for stream in STREAM_SUBJECTS:
+        for stream, spec in STREAMS.items():
             known = await deployment.log_record(names.stream(stream)) is not None
-            configs[stream] = (await ensured(nc, settings, stream, known=known))["config"]
-        # A stream that comes later in the place of one of these is this deployment's, whatever it lacks.
-        settings = replace(settings, partitions=_partitions(configs[MESSAGES], partitions), adopt=True)
-        streams = {stream: NatsStream(nc, stream, settings, deployment) for stream in STREAM_SUBJECTS}
+            config = (await ensured(nc, settings, stream, known=known))["config"]
+            if spec.partitioned:
+                settings = replace(settings, partitions=_partitions(config, settings.partitions))
+        # A stream that replaces one of these later belongs to this deployment, even if it carries no id.
+        settings = replace(settings, adopt=True)
+        streams = {stream: NatsStream(nc, stream, settings, deployment) for stream in STREAMS}
         log = cls(nc, settings, streams, heartbeat=heartbeat)
         await log._look()
         log._tasks.start(periodic(_LOOK_EVERY_S, log._look, "comparing the log"), "comparing the log")
         return log
 
     async def close(self) -> None:
-        """Compare the streams no more."""
+        """Stop comparing the streams."""
         await self._tasks.cancel()
 
     @property
@@ -119,7 +121,7 @@ class NatsLog:
         try:
             answer = await self._publish(subject, payload, {Header.MSG_ID.value: msg_id})
         except Unavailable:
-            stream.doubt()  # a stream that is gone is created again before the next one
+            stream.invalidate()  # so that a deleted stream is created again before the next event
             raise
         if answer.duplicate:
             return Appended(stream.record.position(answer.seq), duplicate=True)
@@ -176,7 +178,7 @@ class NatsLog:
         floor = record.floor(seq, generation)
         if pending:
             return floor
-        # The consumer counts what it has heard of, and hears of an event after the stream counts it: ask the store.
+        # The consumer learns of an event later than the stream counts it, so its figures may lag: ask the store.
         following = await api.next_seq(self._nc, found.name, ">", after=seq)
         if record is not found.record or (following is not None and following <= record.sequence(upto)):
             return floor
@@ -196,10 +198,11 @@ class NatsLog:
         """See the port.
 
         Raises:
-            Unavailable: nothing more came for a while; what was yielded holds.
+            Unavailable: the server delivered nothing for some seconds. The events yielded before are valid.
         """
-        subject = self._settings.names.partition(part) if part is not None and stream == MESSAGES else None
-        await self._stream(stream).look()  # the positions come from elsewhere, where more may be known by now
+        found = self._stream(stream)
+        subject = found.subject_of(part) if part is not None and STREAMS[stream].partitioned else None
+        await found.look()  # the positions come from another process, which may know a newer record
         view = await self._view(stream, after, subject)
         try:
             while view.pending and view.after < upto:
@@ -211,10 +214,10 @@ class NatsLog:
         finally:
             await view.close()
 
-    async def claim(self, partition: int, owner: str) -> NatsPartitionReader:
+    async def claim(self, stream: str, partition: int, owner: str) -> NatsPartitionReader:
         """See the port."""
         return await claim_partition(
-            self._streams[MESSAGES], partition, owner, batch=_ORDERED_BATCH, heartbeat=self._heartbeat
+            self._streams[stream], partition, owner, batch=_ORDERED_BATCH, heartbeat=self._heartbeat
         )
 
     async def dead_letter(self, stream: str, event: Stored, reason: str) -> None:
@@ -229,12 +232,12 @@ class NatsLog:
         try:
             await self._publish(subject, event.payload, headers)
         except TooLarge:
-            # The limit was higher when the event was stored. Its reader must get past it.
+            # The limit was higher when the event was stored. Its reader must be able to go on.
             said = f"{headers[_REASON]} (the first {_KEPT_OF_TOO_LARGE} of its {len(event.payload)} bytes are kept)"
             await self._publish(subject, event.payload[:_KEPT_OF_TOO_LARGE], headers | {_REASON: said})
 
     async def ping(self) -> None:
-        """See the port: the streams are there, are those that were known, and have room as far as is known."""
+        """See the port. Also checks that the streams exist, have not gone back, and have room as far as is known."""
         self._check_sound()
         await self._look()
         if self._room.refused:
@@ -250,7 +253,7 @@ class NatsLog:
 
     def _check_sound(self) -> None:
         if self._failure is not None:
-            raise Unavailable(f"the log is compared no more: {self._failure}") from self._failure
+            raise Unavailable(f"the log cannot be compared any more: {self._failure}") from self._failure
 
     def _fail(self, failure: BaseException) -> None:
         self._failure = failure
@@ -280,12 +283,12 @@ async def _next_of(view: OrderedView) -> list[Stored]:
         async with asyncio.timeout(_READ_STALLED_S):
             return await view.fetch()
     except TimeoutError as error:
-        raise Unavailable("the log stopped in the middle of a read") from error
+        raise Unavailable("the log stopped delivering in the middle of a read") from error
 
 
-async def _deployment_id(nc: Connection, deployment: Deployment, names: Names, *, adopt: bool) -> str:
-    """The deployment's id; a membership store that has none yet is none of theirs whose streams carry one."""
-    # In this order: a process of the same deployment that starts at this moment makes the id before the streams.
+async def _deployment_id(nc: NatsConnection, deployment: Deployment, names: Names, *, adopt: bool) -> str:
+    """The deployment's id. Streams with an id cannot belong to a membership store that has none."""
+    # The streams first: another process that starts at this moment stores the id before it creates streams.
     carried = await existing_ids(nc, names)
     known = await deployment.existing_id()
     if known is None and adopt and len(set(carried.values())) == 1:

@@ -1,14 +1,14 @@
-"""What streams and subjects are called on a server that several deployments share."""
+"""The names of streams and subjects on a server that several deployments share."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from fanout.subjects import STREAM_SUBJECTS
+from fanout.streams import ROUTED_STREAMS, STREAMS
 
-_SENT = "messages.send."
+_STEMS: Final = tuple(STREAMS[stream].stem for stream in ROUTED_STREAMS)
 
 
 class Names(NamedTuple):
-    """The names of one deployment: with the prefix `x`, streams begin with `x_` and subjects with `x.`."""
+    """The names of one deployment. With the prefix `x`, streams begin with `x_` and subjects with `x.`."""
 
     prefix: str = ""
 
@@ -26,19 +26,16 @@ class Names(NamedTuple):
 
     def stream_subjects(self, stream: str) -> list[str]:
         """The subjects of a stream as they are published."""
-        return [self.subject(subject) for subject in STREAM_SUBJECTS[stream]]
+        return [self.subject(subject) for subject in STREAMS[stream].subjects]
 
-    def sent(self) -> str:
-        """The subjects of messages as they are published."""
-        return self.subject(f"{_SENT}*")
-
-    def partition(self, part: int | str) -> str:
-        """The subjects of a partition's messages as they are stored."""
-        return self.subject(f"{_SENT}{part}.*")
+    def partition(self, stream: str, part: int | str) -> str:
+        """The subjects of one partition of a stream as they are stored."""
+        return self.subject(f"{STREAMS[stream].stem}{part}.*")
 
     def published(self, stored: str) -> str:
-        """The subject as it was published, without the prefix, given the one that is stored."""
+        """The subject under which an event was published, without the prefix, given the subject as it is stored."""
         subject = self.bare(stored)
-        if subject.startswith(_SENT) and subject.count(".") == _SENT.count(".") + 1:
-            return _SENT + subject.rpartition(".")[2]
+        for stem in _STEMS:
+            if subject.startswith(stem) and subject.count(".") == stem.count(".") + 1:
+                return stem + subject.rpartition(".")[2]
         return subject

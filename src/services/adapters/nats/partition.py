@@ -1,4 +1,4 @@
-"""The one reader of a partition of MESSAGES."""
+"""The one reader of a partition of a stream."""
 
 import secrets
 from collections import deque
@@ -21,8 +21,8 @@ _log = structlog.get_logger(__name__)
 class NatsPartitionReader:
     """`fanout.ports.log.PartitionReader`; made by `claim_partition`.
 
-    After a lost connection or a missing delivery it takes a new epoch for itself, which begins behind what was
-    acknowledged, and passes over what it handed out before: so `epoch` may rise while it reads.
+    After a lost connection or a missing delivery it claims a new epoch, which begins after the last acknowledged event,
+    and skips the events that it returned before. So `epoch` may rise while it reads.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class NatsPartitionReader:
         """No event lies between the last one that was acknowledged and this position."""
 
     async def start(self, generation: int) -> None:
-        """Pull from the epoch's consumer, which was created by the record of this generation.
+        """Pull from the epoch's consumer, which was created by the stream's record of this generation.
 
         Raises:
             Unavailable: not connected.
         """
-        await self._pull.aim(fencing.consumer_name(self.partition, self.epoch), generation)
+        await self._pull.attach(fencing.consumer_name(self.partition, self.epoch), generation)
 
     async def fetch(self) -> StoredBatch:
         """See the port. Read `epoch` again after each call."""
@@ -58,14 +58,14 @@ class NatsPartitionReader:
                 events = self._admit(await self._pull.fetch())
             except Interrupted as interruption:
                 _log.info("nats.partition_resumes", partition=self.partition, after=str(interruption))
-                self._stream.doubt()
+                self._stream.invalidate()
                 await until_available(self._restart)
                 continue
             if events:
                 return events
 
     async def ack(self, seq: int) -> None:
-        """See the port. Without a connection it is sent once there is one."""
+        """See the port. Without a connection, the acknowledgement is sent when there is one again."""
         self._acked = max(self._acked, seq)
         self._acknowledge()
         await self._acks.flush()
@@ -82,9 +82,9 @@ class NatsPartitionReader:
             return None
         if info["num_pending"] or info["num_ack_pending"]:
             return None
-        # The consumer counts what it has heard of, and hears of an event after the stream counts it: ask the store.
+        # The consumer learns of an event later than the stream counts it, so its figures may lag: ask the store.
         after = record.sequence(max(self._acked, self._quiet))
-        following = await api.next_seq(stream.nc, stream.name, stream.names.partition(self.partition), after=after)
+        following = await api.next_seq(stream.nc, stream.name, stream.subject_of(self.partition), after=after)
         if following is not None and following <= record.sequence(upto):
             return None
         if record is not stream.record:
@@ -93,7 +93,7 @@ class NatsPartitionReader:
         return upto
 
     async def close(self) -> None:
-        """See the port. Returns once the server has all acknowledgements, where it can be reached."""
+        """See the port. Returns when the server has all acknowledgements, or cannot be reached."""
         await self._pull.close()
         await self._acks.flush()
         if not self._acked_token:
@@ -105,7 +105,7 @@ class NatsPartitionReader:
             _log.debug("nats.closed_without_answer", partition=self.partition, error=str(error))
 
     def _admit(self, deliveries: Deliveries) -> StoredBatch:
-        """What was not handed out before, of deliveries in order among which none is missing."""
+        """Return those of the deliveries that `fetch` did not return before. They are in order, and none is missing."""
         self._outstanding.append(deliveries)
         known = deliveries.count_upto(self._last)
         self._last = max(self._last, deliveries.last_seq)
@@ -114,7 +114,7 @@ class NatsPartitionReader:
         return batch_of(deliveries.after(known) if known else deliveries, self._stream.names)
 
     def _acknowledge(self) -> None:
-        """Answer the last delivery up to the sequence that was acknowledged; it stands for all before it."""
+        """Acknowledge the last delivery up to the sequence `_acked`; this acknowledges all deliveries before it."""
         acknowledged = []
         while self._outstanding and (done := self._outstanding[0].count_upto(self._acked)):
             self._acked_token = self._outstanding[0].reply(done - 1)
@@ -125,7 +125,7 @@ class NatsPartitionReader:
         self._acks.add(acknowledged)
 
     async def _restart(self) -> None:
-        """Take the next epoch, unless another worker has."""
+        """Claim the next epoch, unless another worker has claimed it."""
         await self._stream.verified()
         generation = self._stream.record.generation
         epoch = fencing.following(self._stream, [await self._newest_epoch()])
@@ -137,7 +137,7 @@ class NatsPartitionReader:
         await self.start(generation)
 
     async def _newest_epoch(self) -> int:
-        """This reader's newest epoch: that of a claim of its own whose answer was lost may be above `epoch`."""
+        """This reader's newest epoch. It is above `epoch` after a claim of this reader whose answer was lost."""
         existing = await fencing.epochs(self._stream, self.partition)
         newest = existing[-1] if existing else 0
         if newest > self.epoch and not await fencing.owned_by(self._stream, self._claimant, newest):

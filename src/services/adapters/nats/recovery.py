@@ -1,42 +1,38 @@
-"""How readers of the log outlive an outage, and how their acknowledgements do."""
+"""How readers of the log and their acknowledgements survive an outage of the server."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 import structlog
 
 from fanout.errors import Unavailable
-from services.adapters.nats.connection import Connection
+from services.adapters.nats.connection import NatsConnection
+from services.runtime.tasks import FIRST_DELAY_S, retry_forever
 
-_FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 
 _log = structlog.get_logger(__name__)
 
 
 async def until_available(step: Callable[[], Awaitable[None]]) -> None:
-    """Take a step again and again, with pauses, for as long as the server is unavailable.
+    """Have a reader begin again: repeat a step until the server is available.
 
-    The first attempt comes after a short pause as well, so that a fault that comes back at once makes no hot loop.
+    The first attempt comes after a short pause as well, so that a fault that returns at once causes no busy loop. The
+    connection logs that it is lost; a line of each reader would say the same, and is for debugging alone.
     """
-    pause = _FIRST_PAUSE_S
-    while True:
-        await asyncio.sleep(pause)
-        try:
-            return await step()
-        except Unavailable as error:
-            _log.debug("nats.waiting", error=str(error))
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+    await asyncio.sleep(FIRST_DELAY_S)
+    await retry_forever(step, "resuming a reader of the log", longest_s=_LONGEST_PAUSE_S, level=logging.DEBUG)
 
 
 class Acknowledger:
-    """Writes acknowledgements, joined, and keeps those that a lost connection refuses until it is back.
+    """Writes acknowledgements, many in one write, and keeps them while there is no connection.
 
-    No more can be kept than was delivered before the connection was lost.
+    What it keeps is bounded by what was delivered before the connection was lost.
     """
 
-    def __init__(self, nc: Connection) -> None:
+    def __init__(self, nc: NatsConnection) -> None:
         self._nc = nc
         self._unsent = b""
 
@@ -45,16 +41,16 @@ class Acknowledger:
 
         Args:
             tokens: `Stored.token` of each.
-            answer: nothing for an acknowledgement, else what JetStream's protocol has.
+            answer: empty for an acknowledgement, else another answer of JetStream's protocol.
         """
         self._unsent += _commands(tokens, answer)
 
     def forget(self) -> None:
-        """Answer nothing of what is unsent: the consumer is another one."""
+        """Drop the answers that were not sent: they belong to a consumer that was replaced."""
         self._unsent = b""
 
     async def flush(self) -> None:
-        """Write what is unsent; without a connection it stays so."""
+        """Write the answers that were not sent. Without a connection they are kept."""
         if not self._unsent:
             return
         commands, self._unsent = self._unsent, b""
@@ -65,7 +61,7 @@ class Acknowledger:
             _log.debug("nats.acks_kept", bytes=len(self._unsent), error=str(error))
 
     async def send(self, tokens: Iterable[str], answer: bytes) -> None:
-        """Answer deliveries now or, without a connection, not at all; the arguments are those of `add`."""
+        """Answer deliveries now or, without a connection, never; the arguments are those of `add`."""
         try:
             await self._nc.write(_commands(tokens, answer))
         except Unavailable as error:

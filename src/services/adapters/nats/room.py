@@ -1,4 +1,4 @@
-"""Whether JetStream has room: it answers every question while it refuses each event that it should store."""
+"""Whether JetStream has room. It answers every request while it refuses to store events."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -8,14 +8,14 @@ from typing import Any, Final
 from fanout.errors import StorageFull
 
 TRY_AGAIN_AFTER_S: Final = 30.0
-"""How long a refusal counts where nothing shows that there is room: not every limit can be looked at."""
+"""Seconds for which a refusal counts when nothing shows that there is room: not every limit can be read."""
 
 
 class Room:
-    """Remembers that an event was refused for want of room, until there is a sign of the contrary.
+    """Remembers that an event was refused because there was no room, until something shows that there is room.
 
-    Such a sign is an event that was stored, an account that holds less than at the refusal or has other limits, or
-    `TRY_AGAIN_AFTER_S`: the next event then decides.
+    That is an event that was stored, or an account that holds less than at the refusal or has other limits. After
+    `TRY_AGAIN_AFTER_S` the refusal is forgotten, and the next event shows whether there is room.
 
     Args:
         clock: monotonic seconds.
@@ -26,7 +26,7 @@ class Room:
         self._refusal: StorageFull | None = None
         self._refused_at = 0.0
         self._account: tuple[int, object] | None = None
-        """What the account held, and its limits, when it was first looked at after the refusal."""
+        """The bytes that the account held, and its limits, at the first look after the refusal."""
 
     @property
     def refused(self) -> bool:
@@ -35,7 +35,7 @@ class Room:
 
     @contextmanager
     def storing(self) -> Iterator[None]:
-        """Judge an attempt to store an event, made inside the context."""
+        """Take note of whether an attempt to store an event, made inside the context, was refused."""
         try:
             yield
         except StorageFull as error:
@@ -44,10 +44,10 @@ class Room:
         self._refusal = None
 
     def check(self, account: Mapping[str, Any]) -> None:
-        """Return when there is room, as far as is known.
+        """Return if there is room, as far as is known.
 
         Args:
-            account: what JetStream says of the account now.
+            account: JetStream's account information, read now.
 
         Raises:
             StorageFull: the last event was refused, and nothing has changed since.

@@ -1,7 +1,7 @@
-"""Bytes of the server on their way: deliveries go to intakes as they are, and all else to nats-py's parser.
+"""Splits what the server sends: deliveries go to delivery buffers as bytes, everything else to nats-py's parser.
 
-nats-py makes an object of each message and parses its headers, which costs more than all that is done with a delivery
-afterwards.
+nats-py creates an object for each message and parses its headers, which costs more than everything that is done with a
+delivery afterwards.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,13 @@ class SplittingParser(Parser):
         self._arrived: dict[int, Callable[[], None]] = {}
         super().__init__(nc)
 
-    def take(self, sid: int, intake: DeliveryBuffer, arrived: Callable[[], None]) -> None:
-        """Give a subscription's deliveries to an intake, and call `arrived` when some came."""
+    def take(self, sid: int, buffer: DeliveryBuffer, arrived: Callable[[], None]) -> None:
+        """Put a subscription's deliveries into a buffer, and call `arrived` after some were received."""
         self._arrived[sid] = arrived
-        self._splitter.take(sid, intake)
+        self._splitter.take(sid, buffer)
 
     def leave(self, sid: int) -> None:
-        """Give a subscription's deliveries to nats-py again."""
+        """Leave a subscription's deliveries to nats-py again."""
         self._splitter.leave(sid)
         self._arrived.pop(sid, None)
 

@@ -1,10 +1,10 @@
 """One stream of the server: how its sequences become positions, and whether it is still what it was.
 
 A server that loses power comes back without its newest events, and operators restore backups and delete streams: then
-sequences are given again. So each process remembers the newest event that it knows, and compares: after a lost
-connection before anything is handed on, published or acknowledged, after any doubt, and once a second. Where the event
-is not there any more, the process that first keeps the next record of the deployment decides how the stream is
-numbered from then on, and all others take that over. See `fanout.log_record`.
+sequences are given again. So each process remembers the newest event that it knows, and compares the stream with it:
+after a lost connection, before anything is delivered, published or acknowledged; after any fault; and once a second. If
+the event is gone, the process that first stores the deployment's next record decides how the stream is numbered from
+then on, and all others adopt that record. See `fanout.log_record`.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from fanout.errors import FanoutError, Unavailable
 from fanout.log_record import LogRecord
 from fanout.ports.deployment import Deployment
 from fanout.ports.log import Reset
-from fanout.subjects import MESSAGES
+from fanout.streams import STREAMS
 from services.adapters.nats import api
-from services.adapters.nats.connection import Connection
+from services.adapters.nats.connection import NatsConnection
 from services.adapters.nats.streams import StreamSettings, ensured_at_once, partitions_of
 from services.adapters.nats.times import nanoseconds, text_of
 
@@ -53,7 +53,7 @@ class NatsStream:
         deployment: keeps its record.
     """
 
-    def __init__(self, nc: Connection, stream: str, settings: StreamSettings, deployment: Deployment) -> None:
+    def __init__(self, nc: NatsConnection, stream: str, settings: StreamSettings, deployment: Deployment) -> None:
         self.nc = nc
         self.stream = stream
         self.names = settings.names
@@ -66,26 +66,30 @@ class NatsStream:
         self._newest: _Known | None = None
         self._recalled: _Known | None = None
         self._published: _Published | None = None
-        self._doubts = 1
+        self._invalidations = 1
         self._settled = 0
         self._turn = asyncio.Lock()
         self._listeners: dict[Callable[[Reset], None], None] = {}
         self._readers: dict[Callable[[str], None], None] = {}
         self._failure: BaseException | None = None
-        nc.on_disconnect(self.doubt)
+        nc.on_disconnect(self.invalidate)
 
     @property
     def lifts(self) -> list[tuple[int, int]]:
-        """From which sequence on how much is added to make it a position."""
+        """(start, lift) of each segment: from the sequence `start` on, a position is the sequence plus `lift`."""
         return [(segment.start, segment.lift) for segment in self.record.segments]
+
+    def subject_of(self, partition: int) -> str:
+        """The filter of one partition's stored subjects."""
+        return self.names.partition(self.stream, partition)
 
     @property
     def settled(self) -> bool:
-        """Whether the stream was compared since the last doubt."""
-        return self._settled >= self._doubts
+        """Whether the stream was compared since it was last invalidated."""
+        return self._settled >= self._invalidations
 
     def on_reset(self, listener: Callable[[Reset], None]) -> Callable[[], None]:
-        """Call `listener` after each time that the stream was found to have gone back; the answer ends that."""
+        """Call `listener` each time that the stream is found to have gone back; the returned function ends that."""
         self._listeners[listener] = None
 
         def forget() -> None:
@@ -94,7 +98,7 @@ class NatsStream:
         return forget
 
     def on_interruption(self, interrupt: Callable[[str], None]) -> Callable[[], None]:
-        """Call `interrupt` with the reason each time that readers must begin again; the answer ends that."""
+        """Call `interrupt` with the reason each time that readers must begin again; the returned function ends that."""
         self._readers[interrupt] = None
 
         def forget() -> None:
@@ -103,17 +107,17 @@ class NatsStream:
         return forget
 
     def fail(self, failure: BaseException) -> None:
-        """End every reader: the stream is compared no more, and what they read may be what it was no more."""
+        """End every reader: the stream is not compared any more, so its events may have changed unnoticed."""
         self._failure = failure
-        self._interrupt("the log is compared no more")
+        self._interrupt("the log cannot be compared any more")
 
     def observe(self, position: int, stored_ns: int) -> None:
-        """An event was read: from now on the stream is expected to hold it."""
+        """Take note of an event that was read: from now on the stream is expected to hold it."""
         if stored_ns and (self._newest is None or position > self._newest.position):
             self._newest = _Known(position, stored_ns)
 
     async def recall(self, position: int, stored_ns: int) -> None:
-        """Compare by an event that was kept elsewhere, whatever newer one was seen since: that may be a new one.
+        """Compare the stream with an event that was kept elsewhere, even if a newer event was seen: it may be new.
 
         Raises:
             FanoutError, Unavailable: as `verified`.
@@ -122,21 +126,21 @@ class NatsStream:
         await self.look()
 
     def published(self, seq: int, msg_id: str) -> int:
-        """An event was stored; its position."""
+        """Take note of an event that the stream has stored, and return its position."""
         position = self.record.position(seq)
         if self._published is None or position > self._published.position:
             self._published = _Published(position, msg_id)
         return position
 
-    def doubt(self) -> None:
-        """Have the next `verified` compare: something happened to the stream, or may have."""
-        self._doubts += 1
+    def invalidate(self) -> None:
+        """Have the next `verified` compare the stream: something happened to it, or may have happened."""
+        self._invalidations += 1
 
     async def verified(self) -> None:
-        """Return when the stream was compared since the last doubt.
+        """Return when the stream was compared since it was last invalidated.
 
         Raises:
-            FanoutError: the stream belongs to another deployment, or has other partitions now.
+            FanoutError: the stream belongs to another deployment, or its number of partitions has changed.
             Unavailable: the server or the membership store cannot be reached.
             BaseException: what `fail` was given.
         """
@@ -148,7 +152,7 @@ class NatsStream:
                     await self._settle()
 
     async def look(self) -> None:
-        """Compare now, also without a doubt.
+        """Compare now, whether the stream was invalidated or not.
 
         Raises:
             FanoutError, Unavailable: as `verified`.
@@ -162,16 +166,16 @@ class NatsStream:
         return self.record.end(await api.last_seq(self.nc, self.name))
 
     async def _settle(self) -> None:
-        doubts = self._doubts
+        invalidations = self._invalidations
         try:
             await self._compare()
-        except api.Refused as error:
+        except api.RequestRefused as error:
             raise Unavailable(f"the stream {self.name} cannot be compared: {error}") from error
-        self._settled = doubts
+        self._settled = invalidations
 
     async def _compare(self) -> None:
         for _ in range(_ATTEMPTS):
-            # What is known now is in the info that is asked for after it; what becomes known meanwhile need not be.
+            # Read before the info is requested: the info must contain what is known now, but not what comes later.
             known, published = self._recalled or self._newest, self._published
             kept = await self._deployment.log_record(self.name)
             self._info = await ensured_at_once(self.nc, self._settings, self.stream, known=kept is not None)
@@ -189,18 +193,18 @@ class NatsStream:
                 return
             if await self._deployment.replace_log_record(self.name, following):
                 self._adopt(following)
-        raise Unavailable(f"the record of the stream {self.name} changes again and again")
+        raise Unavailable(f"the record of the stream {self.name} keeps changing")
 
     def _check_partitions(self) -> None:
-        """One that somebody made again in another way would take messages in where nobody reads them."""
+        """A stream created again with another number of partitions would store events where nobody reads them."""
         wanted = self._settings.partitions
-        if self.stream == MESSAGES and (found := partitions_of(self._info["config"])) != wanted:
+        if STREAMS[self.stream].partitioned and (found := partitions_of(self._info["config"])) != wanted:
             raise FanoutError(
                 f"the stream {self.name} was made again with {found} partitions, and had {wanted}: restart"
             )
 
     def _check_record(self, kept: LogRecord | None) -> None:
-        """Who starts now would number the stream by an older record, and this process by the newer one."""
+        """A process that starts now would number the stream by an older record, and this one by the newer record."""
         if (kept.generation if kept else 1) < self.record.generation:
             raise FanoutError(
                 f"the membership store has an older record of {self.name} than this process: it was restored, or is "
@@ -212,13 +216,13 @@ class NatsStream:
             interrupt(reason)
 
     def _adopt(self, record: LogRecord) -> bool:
-        """Number the stream by a record from now on; False where it is the one that holds already."""
+        """Number the stream by a record from now on. False when that record, or a newer one, is in use already."""
         before = self.record
         if before.created and record.generation <= before.generation:
             return False
         self.record = record
         if not before.created:
-            return True  # the first word: what was remembered from before holds
+            return True  # the first record: what is remembered was numbered by it
         self._newest = self._recalled = self._published = None
         reset = Reset(self.stream, record.survived_ns(before.generation))
         _log.warning(
@@ -232,7 +236,7 @@ class NatsStream:
     async def _following(
         self, record: LogRecord, known: _Known | None, published: _Published | None
     ) -> LogRecord | None:
-        """The record that the stream needs where it is not what it was, else None."""
+        """The next record, if the stream has lost events or was replaced; else None."""
         now_us, given = time.time_ns() // 1_000, max((one.position for one in (known, published) if one), default=0)
         created, first_seq = self._info["created"], self._info["config"].get("first_seq", 0)
         if created != record.created:
@@ -243,12 +247,12 @@ class NatsStream:
         return record.restored(start, survived_ns, now_us=now_us, given=given)
 
     async def _has(self, record: LogRecord, one: _Known | _Published | None) -> bool:
-        """Whether an event is where it was, or nothing can be said of it."""
+        """Whether an event is where it was; also True where that cannot be known."""
         if one is None or not record.has(one.position):
-            return True  # known by an older numbering: a record has accounted for it
+            return True  # it was numbered by an older record, and a newer one accounts for it
         seq, state = record.sequence(one.position), self._info["state"]
         if seq < state["first_seq"]:
-            return True  # it grew too old, and nothing can be said of it
+            return True  # discarded for its age
         if seq > state["last_seq"]:
             return False
         found = await api.stored_message(self.nc, self.name, seq)

@@ -1,8 +1,8 @@
-"""The streams' configuration, and how MESSAGES is cut into partitions.
+"""The streams' configuration, and how a stream is cut into partitions.
 
-A publisher knows nothing of partitions: the stream itself maps `messages.send.{channel}` to
-`messages.send.{part}.{channel}` as it stores, so that one filter reads a partition. The number of partitions stands in
-the stream's own config and nowhere else. The id of the deployment stands in the stream's metadata.
+Publishers need not know the partitions: a partitioned stream itself maps, say, `messages.send.{channel}` to
+`messages.send.{part}.{channel}` when it stores an event, so that a reader of a partition filters by one subject. Only
+the stream's config says how many partitions it has. The stream's metadata contains the id of the deployment.
 """
 
 import asyncio
@@ -14,19 +14,15 @@ from typing import Any, Final
 import structlog
 
 from fanout.errors import FanoutError, ForeignStore, Unavailable
-from fanout.subjects import DEAD, MESSAGES, STREAM_SUBJECTS
+from fanout.streams import STREAMS
 from services.adapters.nats import api
-from services.adapters.nats.connection import Connection
+from services.adapters.nats.connection import NatsConnection
 from services.adapters.nats.foreign import refuse_foreign, refuse_overlap
 from services.adapters.nats.names import Names
 
-KEEP_S: Final = 7 * 86_400.0
-"""Seconds that events are kept, unless configured."""
 DEPLOYMENT: Final = "fanout_deployment"
 """The key of the deployment's id in a stream's metadata."""
 
-_KEEP_DEAD_S: Final = 30 * 86_400.0
-_DEDUP_S: Final = 120
 _PARTITION: Final = re.compile(r"\{\{\s*partition\(\s*(\d+)\s*,\s*1\s*\)\s*\}\}")
 _STREAM_EXISTS: Final = 10058
 _SUBJECTS_OVERLAP: Final = 10065
@@ -49,21 +45,21 @@ class StreamSettings:
     """Take over streams that hold events and carry no deployment's id."""
 
 
-async def ensured(nc: Connection, settings: StreamSettings, stream: str, *, known: bool) -> dict[str, Any]:
-    """The stream's info; it is created where it is missing, and gets the subjects and the id that it lacks.
+async def ensured(nc: NatsConnection, settings: StreamSettings, stream: str, *, known: bool) -> dict[str, Any]:
+    """Return the stream's info. A missing stream is created; one that lacks subjects or the id is updated.
 
     Args:
         nc: the connection.
         settings: how it is created.
         stream: which.
-        known: the deployment had it before, so a new one begins above every sequence that was given.
+        known: the deployment had it before, so a new one begins above all sequences of the old one.
 
     Raises:
-        FanoutError: one of that name exists that is not a stream of this deployment.
+        FanoutError: a stream of that name exists that does not belong to this deployment.
         Unavailable: JetStream cannot be reached.
     """
-    # The connection stands, so a failure is patience's matter: several processes that start at once create the same
-    # streams, a disk may be slow to take them, and the server clears a deleted stream's directory behind its answer.
+    # There is a connection, so a failure should pass soon: several processes that start at once create the same
+    # streams, a disk may be slow, and the server removes a deleted stream's directory after it has answered.
     for patience in _TRIES_AFTER_S:
         try:
             return await ensured_at_once(nc, settings, stream, known=known)
@@ -73,7 +69,7 @@ async def ensured(nc: Connection, settings: StreamSettings, stream: str, *, know
     return await ensured_at_once(nc, settings, stream, known=known)
 
 
-async def ensured_at_once(nc: Connection, settings: StreamSettings, stream: str, *, known: bool) -> dict[str, Any]:
+async def ensured_at_once(nc: NatsConnection, settings: StreamSettings, stream: str, *, known: bool) -> dict[str, Any]:
     """`ensured`, in one attempt."""
     name = settings.names.stream(stream)
     try:
@@ -85,14 +81,14 @@ async def ensured_at_once(nc: Connection, settings: StreamSettings, stream: str,
     return await _updated(nc, found, changes) if changes else found
 
 
-async def existing_ids(nc: Connection, names: Names) -> dict[str, str]:
-    """The id that each stream carries; streams that are not there, or carry none, are left out.
+async def existing_ids(nc: NatsConnection, names: Names) -> dict[str, str]:
+    """The deployment's id in each stream, by the stream's name. Missing streams and those without an id are left out.
 
     Raises:
         Unavailable: JetStream cannot be reached.
     """
     ids = {}
-    for stream in STREAM_SUBJECTS:
+    for stream in STREAMS:
         try:
             info = await api.stream_info(nc, names.stream(stream))
         except api.NoStream:
@@ -103,10 +99,10 @@ async def existing_ids(nc: Connection, names: Names) -> dict[str, str]:
 
 
 def lacking(found: dict[str, Any], settings: StreamSettings, stream: str) -> dict[str, Any]:
-    """What a stream that is there has to get: the subjects and the id that it lacks, as its config has them.
+    """The changes that an existing stream's config needs: subjects and id, as far as it lacks them.
 
     Raises:
-        ForeignStore: it is another deployment's, or another program's.
+        ForeignStore: it belongs to another deployment, or to another program.
     """
     refuse_foreign(found["config"], settings.names.stream_subjects(stream))
     return _missing_subjects(found, settings, stream) | _missing_id(found, settings)
@@ -133,7 +129,8 @@ def partitions_of(config: dict[str, Any]) -> int:
 
 
 def _config(stream: str, settings: StreamSettings) -> dict[str, Any]:
-    names = settings.names
+    names, spec = settings.names, STREAMS[stream]
+    keep_s = settings.keep_s if spec.keep_s is None else spec.keep_s
     config: dict[str, Any] = {
         "name": names.stream(stream),
         "subjects": names.stream_subjects(stream),
@@ -141,13 +138,14 @@ def _config(stream: str, settings: StreamSettings) -> dict[str, Any]:
         "discard": "old",
         "storage": "file",
         "num_replicas": settings.replicas,
-        "max_age": int((_KEEP_DEAD_S if stream == DEAD else settings.keep_s) * api.NANOSECONDS),
-        "duplicate_window": _DEDUP_S * api.NANOSECONDS,
+        "max_age": int(keep_s * api.NANOSECONDS),
+        "duplicate_window": int(spec.dedup_s * api.NANOSECONDS),
         "metadata": {DEPLOYMENT: settings.deployment},
     }
-    if stream == MESSAGES:
-        destination = names.partition(f"{{{{partition({settings.partitions},1)}}}}").replace("*", "{{wildcard(1)}}")
-        config["subject_transform"] = {"src": names.sent(), "dest": destination}
+    if spec.partitioned:
+        by_partition = names.partition(stream, f"{{{{partition({settings.partitions},1)}}}}")
+        source, destination = config["subjects"][0], by_partition.replace("*", "{{wildcard(1)}}")
+        config["subject_transform"] = {"src": source, "dest": destination}
     return config
 
 
@@ -168,10 +166,10 @@ def _missing_id(found: dict[str, Any], settings: StreamSettings) -> dict[str, An
     return {"metadata": (found["config"].get("metadata") or {}) | {DEPLOYMENT: settings.deployment}}
 
 
-async def _created(nc: Connection, name: str, config: dict[str, Any]) -> dict[str, Any]:
+async def _created(nc: NatsConnection, name: str, config: dict[str, Any]) -> dict[str, Any]:
     try:
         return await api.call(nc, f"STREAM.CREATE.{name}", config)
-    except api.Refused as error:
+    except api.RequestRefused as error:
         if error.err_code == _SUBJECTS_OVERLAP:
             await refuse_overlap(nc, name, config["subjects"])
         if error.err_code != _STREAM_EXISTS:
@@ -180,11 +178,11 @@ async def _created(nc: Connection, name: str, config: dict[str, Any]) -> dict[st
     return await api.stream_info(nc, name)
 
 
-async def _updated(nc: Connection, found: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+async def _updated(nc: NatsConnection, found: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     name = found["config"]["name"]
     try:
         return await api.call(nc, f"STREAM.UPDATE.{name}", found["config"] | changes)
-    except api.Refused as error:
+    except api.RequestRefused as error:
         if error.err_code == _SUBJECTS_OVERLAP:
             await refuse_overlap(nc, name, changes["subjects"])
         raise

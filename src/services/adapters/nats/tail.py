@@ -1,4 +1,4 @@
-"""One reader's ordered view of a stream, by consumers that live only as long as nothing goes wrong."""
+"""One reader's ordered view of a stream. After any fault it replaces its consumer by a new one."""
 
 import secrets
 from typing import Final
@@ -21,14 +21,15 @@ _log = structlog.get_logger(__name__)
 class OrderedView:
     """Every event after a point, in order, none twice.
 
-    At any doubt (a gap, silence, a reconnect, a lost consumer) it begins anew behind the last event it handed out.
+    After a gap, missing heartbeats, a reconnect or the loss of its consumer it begins again after the last event that
+    it returned.
 
     Args:
         stream: which.
         after: the position before the first one to read.
         subject: a filter of stored subjects; None for all.
         batch: at most so many events at a time.
-        heartbeat: seconds between the server's signs of life.
+        heartbeat: seconds between the server's heartbeats.
     """
 
     def __init__(self, stream: NatsStream, *, after: int, subject: str | None, batch: int, heartbeat: float) -> None:
@@ -38,12 +39,12 @@ class OrderedView:
         self._consumer = ""
         self._pull = ContinuousPull(stream, batch=batch, heartbeat=heartbeat, ordered=True)
         self.after = after
-        """The position of the last event handed out."""
+        """The position of the last event that `fetch` returned."""
         self.pending = 0
-        """How many events followed it when it was sent."""
+        """How many events followed it in the stream when the server sent it."""
 
     async def start(self) -> None:
-        """Begin, or begin anew, behind `after`.
+        """Begin, or begin again, after the position `after`.
 
         Raises:
             Unavailable: JetStream cannot be reached.
@@ -55,7 +56,7 @@ class OrderedView:
         created = await api.create_consumer(self._nc, self._stream.name, self._config(name))
         self._consumer = name
         self.pending = created["num_pending"]
-        await self._pull.aim(name, generation)
+        await self._pull.attach(name, generation)
 
     async def fetch(self) -> list[Stored]:
         """Wait for at least one event, and return what is there."""
@@ -64,7 +65,7 @@ class OrderedView:
                 deliveries = await self._pull.fetch()
             except Interrupted as interruption:
                 _log.debug("nats.tail_resumes", stream=self._stream.name, reason=str(interruption))
-                self._stream.doubt()
+                self._stream.invalidate()
                 await until_available(self.start)
             else:
                 self.after, self.pending = deliveries.last_seq, deliveries.pending

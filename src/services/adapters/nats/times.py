@@ -11,7 +11,7 @@ def nanoseconds(text: str) -> int:
     """Nanoseconds since 1970 of a time in UTC, as in `2026-01-02T03:04:05.123456789Z`.
 
     Raises:
-        ValueError: it is no such time.
+        ValueError: the text is not such a time.
     """
     seconds, _, fraction = text.removesuffix("Z").partition(".")
     whole = int(datetime.fromisoformat(seconds).replace(tzinfo=UTC).timestamp())

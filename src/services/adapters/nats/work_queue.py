@@ -26,13 +26,14 @@ _log = structlog.get_logger(__name__)
 class NatsConsumer:
     """`fanout.ports.log.Consumer`; made by `NatsLog.consume`.
 
-    What a lost connection swallowed, and what a worker held that died, comes again after the ack wait. It is short,
-    and so a worker goes on claiming what it holds, however long its work on it takes.
+    Events that a lost connection lost, or that a worker held when it died, are delivered again after the ack wait. The
+    ack wait is short, so a worker renews its claim on the events that it holds, however long its work takes.
 
-    A consumer that someone deleted is created again at the stream's beginning: what the other workers acknowledged
-    is not known here, and an event too many is better than one too few. After the log went back, one of the workers
-    creates it again where what was renumbered begins, for those events have another position now. It has the old name,
-    and an answer to the old one would count for another event: none is sent until it is known which one there is.
+    A deleted consumer is created again at the stream's beginning: this worker does not know what the others
+    acknowledged, and a repeated event is better than a lost one. After the log went back, one of the workers creates
+    the consumer again at the first renumbered event, because those events have new positions. The new consumer has the
+    old name, and an answer to the old one would count for another event. So no answer is sent until the stream was
+    compared.
     """
 
     def __init__(self, stream: NatsStream, durable: str, *, batch: int, heartbeat: float) -> None:
@@ -52,10 +53,10 @@ class NatsConsumer:
         Raises:
             Unavailable: JetStream cannot be reached.
         """
-        await self._aim()
+        await self._attach()
         self._tasks.start(self._claim(), f"claiming {self._durable}")
 
-    async def _aim(self) -> None:
+    async def _attach(self) -> None:
         await self._stream.verified()
         record = self._stream.record
         if record.generation != self._generation:
@@ -72,15 +73,15 @@ class NatsConsumer:
                 await api.delete_consumer(self._nc, self._stream.name, self._durable)
                 await self._create(record.floor(info["ack_floor"]["stream_seq"], generation_of(info)))
         await self._flush()
-        await self._pull.aim(self._durable, record.generation)
+        await self._pull.attach(self._durable, record.generation)
 
     async def _create(self, after: int) -> None:
         try:
             await api.create_consumer(self._nc, self._stream.name, self._config(after))
-        except api.Refused as error:
+        except api.RequestRefused as error:
             if error.err_code != api.CONSUMER_EXISTS:
                 raise
-            # Another worker was first, and saw other acknowledgements.
+            # Another worker created it first, and saw other acknowledgements.
             _log.debug("nats.consumer_exists", durable=self._durable)
 
     async def fetch(self) -> list[Stored]:
@@ -93,8 +94,8 @@ class NatsConsumer:
                 deliveries = await self._pull.fetch()
             except Interrupted as interruption:
                 _log.info("nats.consumer_resumes", durable=self._durable, after=str(interruption))
-                self._stream.doubt()
-                await until_available(self._aim)
+                self._stream.invalidate()
+                await until_available(self._attach)
             else:
                 self._stream.observe(deliveries.last_seq, deliveries.last_time)
                 events = events_of(deliveries, self._stream.names)
@@ -102,7 +103,7 @@ class NatsConsumer:
                 return events
 
     async def ack(self, events: Sequence[Stored]) -> None:
-        """See the port. Without a connection it is sent once there is one, and the stream is what it was."""
+        """See the port. Without a connection it is sent after the reconnect, if the stream has not gone back."""
         await self._answer(events, b"")
 
     async def retry(self, events: Sequence[Stored], delay: float) -> None:
@@ -131,13 +132,13 @@ class NatsConsumer:
             await self._acks.flush()
 
     def _is_known(self) -> bool:
-        """Whether the consumer is still the one that delivered."""
+        """Whether the consumer is still the one that delivered the events that are held."""
         return self._stream.settled and self._stream.record.generation == self._generation
 
     def _fail(self, failure: BaseException) -> None:
-        # Without claims every event comes twice, so the next fetch raises what happened.
+        # Without renewed claims every event would be delivered twice, so the next fetch raises the failure.
         self._failure = failure
-        self._pull.interrupt("what it holds is claimed no more")
+        self._pull.interrupt("the claims on events are not renewed any more")
 
     async def _claim(self) -> None:
         while True:

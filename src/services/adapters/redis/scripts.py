@@ -1,8 +1,7 @@
 """The atomic steps of presence, as server-side Lua.
 
-Each is to be made whole by `prepared`. The keys that a script derives by itself (leases, other connections) keep it to
-one server: not for Redis Cluster. Times that are compared come from the server's own clock, so that instances need not
-agree on theirs.
+`prepared` completes each of them. A script derives keys by itself (of leases and other connections), so a Redis Cluster
+cannot run them. Times that are compared come from the server's own clock, so the clocks of instances need not agree.
 """
 
 from typing import Final
@@ -32,12 +31,12 @@ end
 
 
 def prepared(script: str, keys: Keys, deployment: str) -> str:
-    """A script of this module for the keys of one deployment.
+    """Complete a script of this module for the keys of one deployment.
 
     Args:
-        script: which.
-        keys: its keys.
-        deployment: its id; empty where the store is not to carry one.
+        script: one of this module.
+        keys: the deployment's keys.
+        deployment: the deployment's id; empty if the store carries none.
 
     Raises:
         InvalidId: the deployment's id has a character that no id may have.
@@ -106,10 +105,10 @@ end
 return before
 """
 )
-"""Record a connection; the instance that held the device before.
+"""Record a connection, and return the instance that held the device before.
 
-What lost connections left behind goes too: device ids, and instances that crashed and whose time is over. The hash of a
-user who stays online never expires, and each crash would leave it a field.
+It also removes what lost connections have left: device ids, and instances that crashed and whose time is over. The hash
+of a user who stays online never expires, so each crash would otherwise leave a field in it.
 """
 
 RENEW: Final = (
@@ -124,7 +123,7 @@ if same or not held[1] or (held[2] or '') < ARGV[6] then
 end
 """
 )
-"""Write a connection anew, unless the device has connected elsewhere since."""
+"""Write a connection again, unless the device has connected elsewhere since."""
 
 DISCONNECT: Final = (
     _GUARD
@@ -149,10 +148,10 @@ elseif redis.call('HGET', KEYS[3], 'instance') == ARGV[1] then
 end
 """
 )
-"""Forget a connection, unless the device has connected elsewhere since; say where that leaves the user."""
+"""Delete a connection, unless the device has connected elsewhere since, and update where the user is."""
 
 LOCATIONS: Final = _SHARED + "return foreign() or present(KEYS[1])"
-"""The instances that a user is on."""
+"""Return the instances that a user is connected to."""
 
 LEASE: Final = (
     _GUARD
@@ -191,7 +190,7 @@ for _, instance in ipairs(redis.call('SMEMBERS', KEYS[1])) do
 end
 return leases
 """
-"""Every lease, and an end to the ids of those that ended: one step, so that no lease just taken is forgotten.
+"""Return every lease, and remove the ids of those that ended: in one step, so that a lease just taken is kept.
 
-A key of another kind under a lease's name is another program's, and no lease.
+A key of another kind under the name of a lease belongs to another program.
 """

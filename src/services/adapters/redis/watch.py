@@ -1,4 +1,4 @@
-"""A subscription to the hints of presence that outlives the server's restarts."""
+"""A subscription to the hints of presence that is renewed after each loss of the connection."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,15 +18,15 @@ from services.runtime.skipping import guarded, skip
 from services.runtime.tasks import Tasks, retry_forever
 
 QUIET_S: Final = 5.0
-"""After so long without a notice, the server is asked whether it is still there."""
+"""Seconds without a notice after which the server is asked whether it still answers."""
 PAUSE_S: Final = 1.0
-"""Before the hints are heard again after an error that nobody expected: it may come again at once."""
+"""Seconds before the next attempt after an unexpected error, which may come again at once."""
 
 log = structlog.get_logger(__name__)
 
 
 class Watch:
-    """Hears hints until it is closed; those of the time without a connection are lost."""
+    """Receives hints until it is closed. Those sent while there is no connection are lost."""
 
     def __init__(
         self, client: Redis, channel: str, handler: ChangeHandler, on_close: Callable[["Watch"], None]
@@ -36,7 +36,7 @@ class Watch:
         self._handler = guarded(PRESENCE_CHANGES, handler)
         self._on_close = on_close
         self._closed = False
-        self._tasks = Tasks(on_failure=lambda _: None)  # `_run` goes on after whatever fails
+        self._tasks = Tasks(on_failure=lambda _: None)  # `_run` goes on after every error
 
     @classmethod
     async def open(
@@ -45,10 +45,10 @@ class Watch:
         """Subscribe, and return when the server has confirmed.
 
         Args:
-            client: whose pool gives the connection.
-            channel: of the hints.
+            client: provides the connection.
+            channel: the pub/sub channel of the hints.
             handler: gets each notice that is well formed.
-            on_close: told when the watch is closed.
+            on_close: called when the watch is closed.
 
         Raises:
             Unavailable: the server does not answer.
@@ -58,7 +58,7 @@ class Watch:
         return watch
 
     async def close(self) -> None:
-        """Hear no more."""
+        """End the subscription."""
         self._closed = True
         await self._tasks.cancel()
         self._on_close(self)
@@ -68,15 +68,15 @@ class Watch:
             try:
                 await self._hear(pubsub)
             except (RedisError, OSError, Unavailable) as error:
-                log.warning("the hints of presence are interrupted", reason=str(error))
+                log.warning("no hints of presence are received for now", reason=str(error))
             except Exception:
-                # Not one that Redis or the network gives: still, no user may stay unheard because of it.
-                log.exception("the hints of presence are interrupted by an error of the program")
+                # An error of the program, not of Redis or the network. The hints must still be received again.
+                log.exception("no hints of presence are received for now: unexpected error")
                 await asyncio.sleep(PAUSE_S)
             finally:
                 await _close(pubsub)
             pubsub = await retry_forever(self._subscribe, "watching presence")
-            log.info("the hints of presence are heard again")
+            log.info("hints of presence are received again")
 
     async def _subscribe(self) -> PubSub:
         pubsub = self._client.pubsub()

@@ -13,7 +13,7 @@ from fanout.ports.memberships import ENDED_KEPT_S, Channel, Membership
 from services.adapters.sqlite import deployment
 from services.adapters.sqlite.database import UNRELEASED, Database, Schema
 from services.adapters.sqlite.deployment import SqliteDeployment
-from services.adapters.sqlite.store import Store
+from services.adapters.sqlite.store import SqliteStore
 
 _TABLES: Final = (
     """CREATE TABLE channels (
@@ -73,7 +73,7 @@ _PRUNED: Final = """
     WHERE left_at IS NOT NULL AND untold = 0 AND told_at <= ? ORDER BY told_at LIMIT ?"""
 
 
-class SqliteMemberships(Store):
+class SqliteMemberships(SqliteStore):
     """`fanout.ports.memberships.Memberships` in a file that several processes of one machine may share.
 
     Args:

@@ -11,7 +11,7 @@ from fanout.events import StoredMessage, encode
 from fanout.ports.messages import LogPlace, Page, Position
 from services.adapters.sqlite import ownership
 from services.adapters.sqlite.database import UNRELEASED, Schema
-from services.adapters.sqlite.store import Store
+from services.adapters.sqlite.store import SqliteStore
 
 _COLUMNS: Final = (
     "channel_id, seq, message_id, sender_id, text, sent_at, thread_id, mentions, attachments, client_msg_id"
@@ -57,7 +57,7 @@ _KEEP_PLACE: Final = """
 _SELECT: Final = f"SELECT {_COLUMNS} FROM messages WHERE channel_id = ?"  # noqa: S608 - constants
 
 
-class SqliteMessages(Store):
+class SqliteMessages(SqliteStore):
     """`fanout.ports.messages.Messages` in a file that several processes of one machine may share."""
 
     schema = SCHEMA

@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 from services.adapters.sqlite.database import Database, Schema
 
 
-class Store:
+class SqliteStore:
     """A store in one file, which several processes of one machine may have open. A subclass sets `schema`."""
 
     schema: ClassVar[Schema]

@@ -1,7 +1,7 @@
 """WebSockets, RFC 6455: the `websockets` library's protocol without its connections, between asyncio and the handler.
 
-The library parses, answers pings and judges what is malformed. What is ours is how bytes come and go: bounded reads, a
-descriptor that is lent, and a third of the memory for each idle connection.
+The library parses frames, answers pings and rejects malformed ones. The reading and writing of bytes is done here:
+reads are bounded, the raw descriptor can be acquired, and an idle connection takes a third of the library's memory.
 """
 
 from services.adapters.websocket.connection import READ_AT_ONCE

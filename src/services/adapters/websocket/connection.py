@@ -19,40 +19,41 @@ PATH: Final = "/ws"
 OPEN_WITHIN_S: Final = 10.0
 CLOSE_WITHIN_S: Final = 5.0
 FIRST_MESSAGE: Final = 16 * 1024
-"""Bytes of a message while the handler does not know the client."""
+"""The limit of a message, in bytes, until the handler allows large ones."""
 MESSAGES_READ_AHEAD: Final = 4
 BYTES_READ_AHEAD: Final = 64 * 1024
 MOST_FRAGMENTS: Final = 1024
-"""Of one message: empty ones cost as much as others, and count nothing in its size."""
+"""Fragments of one message. Its size alone is no limit, since empty fragments do not count and cost as much."""
 MAX_REASON: Final = 120
-"""Bytes; RFC 6455, section 5.5, has room for 123."""
+"""Bytes. RFC 6455, section 5.5, allows 123."""
 READ_AT_ONCE: Final = 1024
-"""Bytes of one client that are parsed in one turn of the event loop: at most some 170 frames of the smallest kind."""
+"""Bytes of one client that are parsed in one turn of the event loop: at most about 170 of the smallest frames."""
 
 
 class Owner(Protocol):
-    """Who listens for connections."""
+    """The server that the connection belongs to."""
 
     max_unread: int
 
-    def came(self, connection: "Connection") -> None:
-        """A client has connected."""
+    def came(self, connection: "WebSocketConnection") -> None:
+        """The client has connected; the handshake follows."""
 
-    def opened(self, connection: "Connection") -> None:
-        """Its handshake is done."""
+    def opened(self, connection: "WebSocketConnection") -> None:
+        """The handshake is done."""
 
-    def went(self, connection: "Connection") -> None:
-        """It is connected no more."""
+    def went(self, connection: "WebSocketConnection") -> None:
+        """The connection is closed."""
 
-    def read_on_later(self, connection: "Connection") -> None:
-        """It has more to read, and is to get its turn."""
+    def read_on_later(self, connection: "WebSocketConnection") -> None:
+        """The connection has more to read: call its `read_on` in a later turn of the event loop."""
 
 
-class Connection(asyncio.BufferedProtocol):
+class WebSocketConnection(asyncio.BufferedProtocol):
     """A `fanout.ports.socket.Socket`, between the event loop's transport and the library's protocol.
 
-    One client's flood of tiny frames costs the others a moment in each turn and not seconds, and leaves few frames
-    waiting. A client that does not read the answers to its pings is cut off.
+    It reads a bounded number of bytes in each turn of the event loop, so a client that floods the server with tiny
+    frames delays the others by a moment and not by seconds. A client that does not read the answers to its pings is
+    disconnected.
     """
 
     __slots__ = (
@@ -83,40 +84,40 @@ class Connection(asyncio.BufferedProtocol):
         self._owner = owner
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._deadline: asyncio.TimerHandle | None = None
-        """Of the handshake, and later of the end."""
+        """Aborts the connection: first if the handshake takes too long, later if closing does."""
         self._on_change: Callable[[bool], None] | None = None
         self._max_message: int | None = FIRST_MESSAGE
-        """Bytes; None: the protocol's own bound holds alone, which it reads a frame ahead."""
+        """Bytes; None if only the protocol's own limit holds, which it checks from the frame's header."""
         self._kind = Opcode.TEXT
         self._partial: bytearray | None = None
         self._fragments = 0
         self._messages: list[str | bytes] | None = None
         self._receiving: asyncio.Future[None] | None = None
         self._closing: asyncio.Event | None = None
-        """There is one from when we want to close; it is set when the connection is gone."""
+        """None until the server wants to close; set when the connection is closed."""
         self._gone = False
 
-    # The port.
+    # The methods of the port.
 
     @property
     def buffered(self) -> int:
         """Bytes written and not yet taken by the operating system."""
         return self._transport.get_write_buffer_size()
 
-    def lend(self, on_change: Callable[[bool], None]) -> int | None:
-        """Lend the descriptor."""
+    def acquire_descriptor(self, on_change: Callable[[bool], None]) -> int | None:
+        """Acquire the raw descriptor."""
         if self._protocol.state is not State.OPEN or self._transport.get_extra_info("ssl_object") is not None:
             return None
         self._on_change = on_change
         return cast("TransportSocket", self._transport.get_extra_info("socket")).fileno()
 
     def write(self, frames: bytes) -> None:
-        """Send whole frames."""
+        """Send complete frames."""
         if self._protocol.state is State.OPEN:
             self._transport.write(frames)
 
     def allow_large_messages(self) -> None:
-        """Take messages of the full size from now on."""
+        """Accept messages of the full size from now on."""
         self._max_message = None
 
     async def receive(self) -> str | bytes:
@@ -136,82 +137,82 @@ class Connection(asyncio.BufferedProtocol):
         return message
 
     async def close(self, code: int, reason: str) -> None:
-        """Close, and cut off a client that does not take the close frame in time."""
+        """Close, and abort the connection if the client does not answer the close frame in time."""
         if self._gone:
             return
-        self._take_back()
+        self._release_descriptor()
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(code, reason.encode()[:MAX_REASON].decode(errors="ignore"))
             self._send()
         self._closing = self._closing or asyncio.Event()
         self._messages = None
         self._wake()
-        self._resume()  # or the client's own close frame would never be read
+        self._resume()  # otherwise the client's own close frame is never read
         try:
             async with asyncio.timeout(CLOSE_WITHIN_S):
                 await self._closing.wait()
         except TimeoutError:
             self._transport.abort()
 
-    # What the event loop calls.
+    # The callbacks of the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The client has connected."""
         self._transport = cast("asyncio.Transport", transport)
-        # So that `pause_writing` and `resume_writing` tell exactly whether anything is buffered.
+        # With this limit `pause_writing` and `resume_writing` say exactly whether anything is buffered.
         self._transport.set_write_buffer_limits(high=0)
         self._deadline = asyncio.get_running_loop().call_later(OPEN_WITHIN_S, self.give_up_opening)
         self._owner.came(self)
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's wish; ours is smaller
-        """Where the loop reads to."""
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the size that the loop proposes; less is read at once
+        """Return the buffer that the loop reads into."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """So many bytes came."""
+        """Parse the bytes that have arrived."""
         self._protocol.receive_data(bytes(self._buffer[:nbytes]))
         self._advance()
         self._bound(len(self._protocol.reader.buffer) + len(self._partial or b""))
         if self.buffered > self._owner.max_unread:
-            log.info("client cut off: it does not read its answers")
+            log.info("client disconnected: it does not read the answers to its frames")
             self._transport.abort()
         elif nbytes == READ_AT_ONCE:
             self._transport.pause_reading()  # the loop would read on at once
             self._owner.read_on_later(self)
 
     def eof_received(self) -> None:
-        """The client sends no more. The transport closes once what is buffered was read, or `close` gives up."""
+        """The client sends no more. The transport closes once its buffer is written, or `close` aborts it."""
         self._protocol.receive_eof()
         self._advance()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever it was, it is over
-        """The connection is over."""
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the cause does not matter
+        """The connection is closed."""
         self._gone = True
         self._protocol.receive_eof()
         self._end_deadline()
-        self._take_back()  # before the descriptor is closed, and may become another connection's
+        self._release_descriptor()  # before it is closed: its number may become another connection's
         self._wake()
         if self._closing is not None:
             self._closing.set()
         self._owner.went(self)
 
     def pause_writing(self) -> None:
-        """Bytes are buffered."""
+        """The transport has begun to buffer bytes."""
         self._tell(may_send=False)
 
     def resume_writing(self) -> None:
-        """No bytes are buffered any more."""
+        """The transport has no bytes buffered any more."""
         self._tell(may_send=True)
 
-    # What both lead to.
+    # Used by both.
 
     def give_up_opening(self) -> None:
-        """Cut off a client that has not finished the handshake."""
+        """Abort the connection if the handshake is not done."""
         if self._protocol.state is State.CONNECTING:
             self._transport.abort()
 
     def read_on(self) -> None:
-        """Read again, unless enough waits to be received."""
+        """Read again, unless enough messages wait for `receive`."""
         if not (self._paused or self._transport.is_closing()):
             self._transport.resume_reading()
 
@@ -221,7 +222,7 @@ class Connection(asyncio.BufferedProtocol):
             self.read_on()
 
     def _advance(self) -> None:
-        """Do what the protocol has made of what came."""
+        """Handle the events that the protocol has parsed."""
         for event in self._protocol.events_received():
             if isinstance(event, Request):
                 self._open(event)
@@ -229,11 +230,11 @@ class Connection(asyncio.BufferedProtocol):
                 self._take(event)
         self._send()
         if self._protocol.state is not State.OPEN:
-            self._take_back()
+            self._release_descriptor()
             self._wake()
 
     def _open(self, request: Request) -> None:
-        if self._protocol.eof_sent:  # something malformed came behind the request, which so has no answer any more
+        if self._protocol.eof_sent:  # malformed bytes followed the request, so it cannot be answered
             self._transport.abort()
             return
         if request.path.partition("?")[0] == PATH:
@@ -244,7 +245,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._protocol.state is State.OPEN:
             self._end_deadline()
             self.authorization = request.headers.get("Authorization")
-            request.headers.clear()  # the protocol keeps the request, and nobody reads it again
+            request.headers.clear()  # the protocol keeps the request, and nothing reads the headers again
             self._owner.opened(self)
 
     def _end_deadline(self) -> None:
@@ -253,7 +254,7 @@ class Connection(asyncio.BufferedProtocol):
             self._deadline = None
 
     def _take(self, frame: Frame) -> None:
-        """Put messages together; the protocol has seen to it that fragments follow each other as they must."""
+        """Assemble messages from fragments, whose order the protocol has checked."""
         if frame.opcode not in {Opcode.TEXT, Opcode.BINARY, Opcode.CONT} or self._closing is not None:
             return
         if frame.opcode is not Opcode.CONT:
@@ -268,7 +269,7 @@ class Connection(asyncio.BufferedProtocol):
             self._protocol.fail(CloseCode.MESSAGE_TOO_BIG, f"a message of more than {MOST_FRAGMENTS} fragments")
 
     def _bound(self, size: int) -> bool:
-        """Whether a message may have so many bytes now; else the connection is closed with 1009."""
+        """Return whether a message may have so many bytes now; if not, close the connection with 1009."""
         if self._max_message is None or size <= self._max_message:
             return True
         if self._protocol.state is State.OPEN:
@@ -294,7 +295,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _send(self) -> None:
         if written := self._protocol.data_to_send():
-            if data := b"".join(written):  # a flood of pings is answered in one write
+            if data := b"".join(written):  # many pings are answered in one write
                 self._transport.write(data)
             if not written[-1] and self._transport.can_write_eof():
                 self._transport.write_eof()
@@ -305,8 +306,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._receiving is not None and not self._receiving.done():
             self._receiving.set_result(None)
 
-    def _take_back(self) -> None:
-        """Let nothing be sent on the descriptor any more."""
+    def _release_descriptor(self) -> None:
+        """Tell the one who acquired the descriptor that nothing may be sent on it any more."""
         self._tell(may_send=False)
         self._on_change = None
 

@@ -1,0 +1,11 @@
+"""Presence: who is connected where. Three ports, since few services need all of them. Contract section 5.
+
+`Connections` records which devices of a user are connected, and to which notification instance. `Leases` says which
+instances are alive. `Hints` tells those who listen that a user came or went.
+"""
+
+from fanout.ports.presence.connections import Connections, DeviceConnection
+from fanout.ports.presence.hints import ChangeHandler, Hints
+from fanout.ports.presence.leases import Lease, Leases
+
+__all__ = ["ChangeHandler", "Connections", "DeviceConnection", "Hints", "Lease", "Leases"]

@@ -1,0 +1,41 @@
+"""The leases of notification instances: an instance is alive while it has one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What an instance tells of itself while it is alive."""
+
+    instance_id: str
+    incarnation: str
+    """Another one each time that the instance starts."""
+    address: str
+    """The WebSocket address that clients are sent to."""
+    started_at: str
+    connections: int
+    """How many clients it holds."""
+    capacity: int
+    """How many clients it takes."""
+
+
+class Leases(Protocol):
+    """Leases, which end by themselves. Every call raises `Unavailable` if the store does not answer."""
+
+    async def lease(self, lease: Lease) -> None:
+        """Take or renew an instance's lease, for `keys.LEASE_TTL_S` seconds."""
+        ...
+
+    async def release(self, instance_id: str) -> None:
+        """End a lease at once, since the instance stops."""
+        ...
+
+    async def leases(self) -> Mapping[str, Lease]:
+        """The leases that have not ended, by instance id."""
+        ...
+
+    async def ping(self) -> None:
+        """Return when the store answers."""
+        ...

@@ -1,0 +1,140 @@
+"""The table of the log's streams: one row a stream, and everything that differs between streams stands in its row.
+
+The lanes, the inbox, the fan-out workers, both log adapters, `fanout migrate` and `fanout check` read this table. Code
+asks a row for a property and compares no stream's name. A new stream is a name and a row here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+from typing import Final
+
+MESSAGES: Final = "MESSAGES"
+META: Final = "META"
+DEAD: Final = "DEAD"
+
+MESSAGE_WRITER: Final = "message-writer"
+"""The durable consumer of `MESSAGES` whose workers write the message store."""
+
+KEEP_S: Final = 7 * 86_400.0
+"""Seconds that a stream keeps its events, unless its row or the configuration says otherwise."""
+DEDUP_S: Final = 120.0
+"""Seconds in which a stream stores no second event with the same message id."""
+
+_DEAD_KEEP_S: Final = 30 * 86_400.0
+
+
+class FanOut(Enum):
+    """What the fan-out workers do with a stream's events."""
+
+    IGNORED = "no worker reads them"
+    ROUTED = "the one reader of a partition routes them, in order, to the subscribers of the event's channel"
+    APPLIED = "every worker applies them to its routing table; the reader of the channel's partition then routes them"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """One row of the table."""
+
+    name: str
+    subjects: tuple[str, ...]
+    """Patterns of the subjects as they are published. The wildcard is the last token; `>` stands for several tokens."""
+    fan_out: FanOut = FanOut.IGNORED
+    kind: str = ""
+    """The kind of stored event by which the engine routes the events; empty where they are not routed."""
+    lane_code: int = 0
+    """Marks the stream in the number of a lane, from 1 to `fanout.lanes.MAX_CODE`; never given to another stream. 0:
+    the events are not sent to instances."""
+    sequenced: bool = False
+    """Clients get the event's `seq` and `part`, and resume by them."""
+    durables: tuple[str, ...] = ()
+    """The durable consumers whose workers share the stream's events."""
+    keep_s: float | None = None
+    """Seconds that events are kept; None: as configured for the deployment, `KEEP_S` unless it says otherwise."""
+    dedup_s: float = DEDUP_S
+
+    @property
+    def in_inbox(self) -> bool:
+        """Whether instances receive the events, and so repair gaps in them from the log."""
+        return self.fan_out is not FanOut.IGNORED
+
+    @property
+    def partitioned(self) -> bool:
+        """Whether events are stored by partition, and each partition has one reader at a time.
+
+        A partitioned stream has one pattern of subjects, whose wildcard is the channel.
+        """
+        return self.fan_out is FanOut.ROUTED
+
+    @property
+    def changes_memberships(self) -> bool:
+        """Whether events change who gets the events of a channel.
+
+        Then no event of another lane may overtake them, the workers' tables depend on them, and those that the log lost
+        are told again from the membership store.
+        """
+        return self.fan_out is FanOut.APPLIED
+
+    @property
+    def plain(self) -> bool:
+        """Whether the events are for the subscribers of their channel and change nothing else."""
+        return self.in_inbox and not self.changes_memberships
+
+    @property
+    def has_waiting_readers(self) -> bool:
+        """Whether somebody's position is kept, so that events discarded for age may be events that nobody read."""
+        return self.partitioned or bool(self.durables)
+
+    @property
+    def stem(self) -> str:
+        """What stands before the channel in the subjects of a partitioned stream, with the dot."""
+        return self.subjects[0].removesuffix("*")
+
+
+_ROWS: Final = (
+    StreamSpec(
+        MESSAGES,
+        ("messages.send.*",),
+        FanOut.ROUTED,
+        kind="message.new",
+        lane_code=1,
+        sequenced=True,
+        durables=(MESSAGE_WRITER,),
+    ),
+    StreamSpec(
+        META,
+        ("channels.member.joined.*", "channels.member.left.*"),
+        FanOut.APPLIED,
+        kind="member",
+        lane_code=2,
+    ),
+    StreamSpec(DEAD, ("dead.>",), keep_s=_DEAD_KEEP_S),
+)
+
+STREAMS: Final[Mapping[str, StreamSpec]] = MappingProxyType({row.name: row for row in _ROWS})
+"""Each stream's row, by its name."""
+INBOX_STREAMS: Final = tuple(row.name for row in _ROWS if row.in_inbox)
+"""The streams whose events reach instances."""
+ROUTED_STREAMS: Final = tuple(row.name for row in _ROWS if row.partitioned)
+"""The streams that are read by partition. The partitions of all are the same channels."""
+MEMBERSHIP_STREAMS: Final = tuple(row.name for row in _ROWS if row.changes_memberships)
+"""The streams that change memberships."""
+
+
+def stream_of(subject: str) -> str:
+    """The name of the stream that stores what is published to a subject.
+
+    Raises:
+        ValueError: no stream stores it.
+    """
+    for row in _ROWS:
+        if any(_matches(pattern, subject) for pattern in row.subjects):
+            return row.name
+    raise ValueError(f"no stream takes the subject {subject}")
+
+
+def _matches(pattern: str, subject: str) -> bool:
+    """Whether a subject is one of a pattern whose only wildcard is its last token."""
+    rest = subject.removeprefix(pattern[:-1])
+    return rest not in {"", subject} and (pattern[-1] == ">" or "." not in rest)

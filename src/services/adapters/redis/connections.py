@@ -1,0 +1,118 @@
+"""The record of connections in Redis or Valkey, contract section 5."""
+
+from collections.abc import Mapping, Sequence
+
+from redis.asyncio import Redis
+
+from fanout.events import timestamp
+from fanout.keys import CONNECTION_TTL_S, Keys
+from fanout.ports.presence import DeviceConnection
+from services.adapters.redis import scripts
+from services.adapters.redis.client import reaching_keys
+from services.adapters.redis.keyspace import Encodable, Keyspace, chunks
+
+_Values = list[Encodable]
+
+
+class RedisConnections(Keyspace):
+    """`fanout.ports.presence.Connections`.
+
+    `disconnect` relies on the caller to say which connection was the last. The field `on:{instance_id}` of a user's
+    presence hash holds the Unix time, by the server's clock, from which it no longer counts.
+    """
+
+    def __init__(self, client: Redis, keys: Keys, deployment: str = "") -> None:
+        super().__init__(client, keys, deployment)
+        self._connect = self._script(scripts.CONNECT)
+        self._renew = self._script(scripts.RENEW)
+        self._disconnect = self._script(scripts.DISCONNECT)
+        self._locations = self._script(scripts.LOCATIONS)
+
+    async def connect(self, connection: DeviceConnection) -> str | None:
+        """See the port. Where the first answer was lost on the way, it may name the connection's own instance."""
+        used = self._used(connection)
+        async with reaching_keys(self._client, "connect", used):
+            before = await self._connect(keys=list(used), args=_values(connection, timestamp()))
+        return None if before is None else str(before)
+
+    async def renew(self, connections: Sequence[DeviceConnection]) -> None:
+        """See the port. A device that has connected elsewhere since keeps its newer connection."""
+        now = timestamp()
+        for chunk in chunks(connections):
+            used = {key: kind for connection in chunk for key, kind in self._used(connection).items()}
+            async with (
+                reaching_keys(self._client, "renew", used),
+                self._client.pipeline(transaction=False) as pipeline,
+            ):
+                for connection in chunk:
+                    await self._renew(list(self._used(connection)), _values(connection, now), pipeline)
+                await pipeline.execute()
+
+    async def disconnect(self, connection: DeviceConnection, *, last: bool) -> None:
+        """See the port."""
+        values: _Values = [
+            connection.instance_id,
+            connection.connected_at,
+            connection.device_id,
+            int(last),
+            timestamp(),
+        ]
+        used = self._used(connection)
+        async with reaching_keys(self._client, "disconnect", used):
+            await self._disconnect(keys=list(used), args=values)
+
+    async def connections_of(self, user_id: str) -> list[DeviceConnection]:
+        """See the port."""
+        key = self._keys.connections(user_id)
+        async with reaching_keys(self._client, "connections_of", {key: "set"}):
+            devices = sorted(map(str, await self._client.smembers(key)))
+        used = {self._keys.connection(user_id, device): "hash" for device in devices}
+        async with (
+            reaching_keys(self._client, "connections_of", used),
+            self._client.pipeline(transaction=False) as pipeline,
+        ):
+            for key in used:
+                pipeline.hgetall(key)
+            hashes = await pipeline.execute()
+        return [_connection(user_id, device, fields) for device, fields in zip(devices, hashes, strict=True) if fields]
+
+    async def locations_of(self, user_id: str) -> frozenset[str]:
+        """See the port. Instances without a lease are left out."""
+        key = self._keys.user_presence(user_id)
+        async with reaching_keys(self._client, "locations_of", {key: "hash"}):
+            return frozenset(await self._locations(keys=[key]))
+
+    def _used(self, connection: DeviceConnection) -> dict[str, str]:
+        """The keys of a connection's scripts, in their order, each with its type."""
+        user_id = connection.user_id
+        return {
+            self._keys.connection(user_id, connection.device_id): "hash",
+            self._keys.connections(user_id): "set",
+            self._keys.user_presence(user_id): "hash",
+        }
+
+
+def _values(connection: DeviceConnection, now: str) -> _Values:
+    return [
+        CONNECTION_TTL_S,
+        now,
+        connection.user_id,
+        connection.device_id,
+        connection.instance_id,
+        connection.connected_at,
+        connection.client_state,
+        connection.focused_channel or "",
+        connection.last_activity,
+    ]
+
+
+def _connection(user_id: str, device_id: str, fields: Mapping[str, str]) -> DeviceConnection:
+    return DeviceConnection(
+        user_id=user_id,
+        device_id=device_id,
+        instance_id=fields.get("instance_id", ""),
+        connected_at=fields.get("connected_at", ""),
+        client_state=fields.get("client_state", "active"),
+        focused_channel=fields.get("focused_channel") or None,
+        last_activity=fields.get("last_activity", ""),
+    )

@@ -1,0 +1,15 @@
+"""The modules of client frames. The decoder, the known types and the dispatch are derived from this list."""
+
+from typing import Final
+
+from services.notification.client_frames import auth, heartbeat, ping, typing
+from services.notification.client_frames.table import FrameTable
+
+CLIENT_FRAMES: Final = FrameTable(
+    (
+        auth.handlers,
+        heartbeat.handlers,
+        ping.handlers,
+        typing.handlers,
+    )
+)

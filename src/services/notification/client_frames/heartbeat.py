@@ -1,0 +1,46 @@
+"""`heartbeat`: keeps the connection and its presence record alive, and tells the client how far delivery has come."""
+
+import time
+from typing import Literal
+
+import msgspec
+
+from fanout.error_codes import WRONG_DEVICE, CloseCode
+from fanout.ids import check_id
+from services.notification.client_frames.handlers import BadFrame, FrameContext, FrameHandlers
+from services.notification.server_frames import server_frame
+from services.notification.session import Session
+
+handlers = FrameHandlers()
+
+
+class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat"):
+    """Sent every 30 s: the connection is alive, and what its user does."""
+
+    device_id: str | None = None
+    state: Literal["active", "idle", "background"] = "active"
+    focused_channel: str | None = None
+    client_timestamp: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a channel id that could reach a key."""
+        if self.focused_channel is not None:
+            check_id(self.focused_channel, "focused_channel")
+
+
+@handlers.handles(Heartbeat)
+async def renew_session(context: FrameContext, session: Session, frame: Heartbeat) -> None:
+    """Record what the client says, renew its presence in the next batch, and answer `heartbeat.ok`.
+
+    A session whose token has expired is ended.
+    """
+    if frame.device_id not in {None, session.device_id}:
+        raise BadFrame.of(frame, WRONG_DEVICE, "the heartbeat names another device than this connection's")
+    if session.identity.expires_at <= time.time():
+        session.end(CloseCode.UNAUTHENTICATED, "the token has expired")
+        return
+    session.client_state = frame.state
+    session.focused_channel = frame.focused_channel
+    context.housekeeping.renew_soon(session)
+    delivered = context.inbox.delivered_upto()
+    context.registry.write_queue.answer(session, server_frame("heartbeat.ok", seq=delivered))

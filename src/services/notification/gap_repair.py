@@ -1,0 +1,99 @@
+"""Repair of gaps: events that the bus has lost are read from the log."""
+
+from collections.abc import Iterable
+from functools import partial
+
+import structlog
+
+from fanout import InboundBatch, InvalidEvent, message_frame, text_frame
+from fanout.lanes import Lane
+from fanout.ports.log import Log, Stored
+from fanout.streams import MEMBERSHIP_STREAMS
+from fanout.subjects import channel_of
+from services.notification.delivered_lanes import DeliveredLanes
+from services.notification.metrics import GAPS_REPAIRED
+from services.notification.stored_delivery import StoredDelivery
+from services.notification.write_queue import WriteQueue
+from services.runtime.tasks import retry_forever
+
+log = structlog.get_logger(__name__)
+
+
+class GapRepair:
+    """Reads from the log what is missing in a lane, and delivers it. It retries until the log answers.
+
+    Args:
+        events: the log.
+        lanes: how far each lane was delivered.
+        delivery: delivers the events.
+        write_queue: says when there is room for more frames.
+    """
+
+    def __init__(self, events: Log, lanes: DeliveredLanes, delivery: StoredDelivery, write_queue: WriteQueue) -> None:
+        self._log = events
+        self._lanes = lanes
+        self._delivery = delivery
+        self._write_queue = write_queue
+
+    async def repair(self, lane: Lane, upto: int, waiting: Iterable[InboundBatch]) -> None:
+        """Deliver the events of a lane that are missing before the next event of a batch.
+
+        Args:
+            lane: which one.
+            upto: the seq of the last missing event.
+            waiting: the batch and those that wait behind it. The gaps that they show are repaired by the same reading.
+        """
+        if lane.spec.plain:
+            await self._apply_membership_changes(lane.part)
+            await self._fill(lane, self._last_gap(lane, upto, waiting))
+        else:
+            await self._fill(lane, upto)
+        self._lanes.advance(lane, upto)  # no further: events above it that the log lacks are in the batches
+
+    async def _apply_membership_changes(self, part: int) -> None:
+        """Apply all membership changes of a partition: one may be missing too, and decides who gets the messages."""
+        for members in (Lane(stream, part) for stream in MEMBERSHIP_STREAMS):
+            end = partial(self._log.last_seq, members.stream)
+            newest = await retry_forever(end, "finding the end of the membership changes")
+            if newest > self._lanes.upto(members):
+                await self._read_log(members, newest)
+                self._lanes.advance(members, newest)
+
+    def _last_gap(self, lane: Lane, upto: int, waiting: Iterable[InboundBatch]) -> int:
+        """The seq to read up to, so that one reading repairs all the gaps of a lane in the waiting batches.
+
+        It ends at the first membership change that is not applied yet.
+        """
+        for batch in waiting:
+            newest, is_scanned_completely = batch.newest(lane.number, self._lanes.progress)
+            upto = max(upto, newest)
+            if not is_scanned_completely:
+                break
+        return upto
+
+    async def _fill(self, lane: Lane, upto: int) -> None:
+        GAPS_REPAIRED.inc()
+        log.info("gap in the inbox: reading the log", lane=lane, after=self._lanes.upto(lane), upto=upto)
+        await self._read_log(lane, upto)
+
+    async def _read_log(self, lane: Lane, upto: int) -> None:
+        await retry_forever(lambda: self._replay(lane, upto), "reading what the inbox missed")
+
+    async def _replay(self, lane: Lane, upto: int) -> None:
+        async for stored in self._log.read(lane.stream, after=self._lanes.upto(lane), upto=upto, part=lane.part):
+            if stored.seq <= self._lanes.upto(lane):
+                continue  # meanwhile the last user has gone, and those who came since begin at a later seq
+            await self._deliver(lane, stored)
+            self._lanes.advance(lane, stored.seq)
+            await self._write_queue.room()
+
+    async def _deliver(self, lane: Lane, stored: Stored) -> None:
+        channel = channel_of(stored.subject)
+        try:
+            event = stored.payload
+            if lane.spec.sequenced:
+                event = message_frame(stored.seq, lane.part, channel, stored.payload)
+            await self._delivery.deliver(lane, channel, event, text_frame(event))
+        except InvalidEvent as error:
+            # The worker that routes the event, or the message writer, stores it as a dead letter.
+            log.warning("event cannot be delivered", lane=lane, seq=stored.seq, reason=str(error))

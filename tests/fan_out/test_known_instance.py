@@ -1,0 +1,60 @@
+"""When a worker asks an instance for its presence set, and which incarnation of it counts."""
+
+from fanout.workers import PresenceDigest, PresenceSetPage
+from services.fan_out.known_instance import ASK_AGAIN_AFTER_S, MISMATCHES_BEFORE_REPAIR, KnownInstance
+
+DIGEST = PresenceDigest("notif-1", "1", 2, 3)
+
+
+def _loaded() -> KnownInstance:
+    return KnownInstance("1", heard_at=0.0, loaded=True)
+
+
+def test_one_that_is_not_loaded_is_due_until_it_is_asked() -> None:
+    instance = KnownInstance("1", heard_at=0.0)
+    assert instance.is_due(0.0)
+    instance.ask("7", now=10.0)
+    assert not instance.is_due(10.0 + ASK_AGAIN_AFTER_S)
+    assert instance.is_due(10.1 + ASK_AGAIN_AFTER_S), "no page came"
+
+
+def test_one_whose_pages_have_come_is_not_due() -> None:
+    instance = KnownInstance("1", heard_at=0.0)
+    instance.ask("7", now=0.0)
+    assert instance.transfer is not None
+    instance.transfer.add(PresenceSetPage("notif-1", "1", "7", 0, last=True, users=[]), now=0.0)
+    assert not instance.is_due(100.0)
+
+
+def test_only_differences_in_a_row_lead_to_a_repair() -> None:
+    instance = _loaded()
+    for _ in range(MISMATCHES_BEFORE_REPAIR - 1):
+        instance.hear(DIGEST, 1.0, agrees=False)
+    assert not instance.is_due(1.0)
+    instance.hear(DIGEST, 2.0, agrees=True)
+    for _ in range(MISMATCHES_BEFORE_REPAIR):
+        assert not instance.is_due(2.0)
+        instance.hear(DIGEST, 3.0, agrees=False)
+    assert instance.is_due(3.0)
+
+
+def test_differences_during_a_transfer_do_not_count() -> None:
+    instance = _loaded()
+    instance.ask("7", now=0.0)
+    for _ in range(2 * MISMATCHES_BEFORE_REPAIR):
+        instance.hear(DIGEST, 1.0, agrees=False)
+    assert instance.mismatches == 0
+
+
+def test_a_digest_names_the_incarnation_and_is_a_sign_of_life() -> None:
+    instance = KnownInstance("", heard_at=0.0)
+    assert not instance.digest_heard
+    instance.hear(DIGEST, 5.0, agrees=True)
+    assert (instance.incarnation, instance.digest_heard, instance.heard_at) == ("1", True, 5.0)
+
+
+def test_a_newer_incarnation_replaces_a_known_one() -> None:
+    assert KnownInstance("1", 0.0).is_replaced_by("2")
+    assert not KnownInstance("2", 0.0).is_replaced_by("1")
+    assert not KnownInstance("1", 0.0).is_replaced_by("1")
+    assert not KnownInstance("", 0.0).is_replaced_by("1"), "it is that one, as far as anybody knows"

@@ -1,0 +1,63 @@
+"""The differences between a presence set and the table."""
+
+from typing import Any, cast
+
+import pytest
+
+from fanout import Engine
+from fanout.keys import PresenceChange
+from services.fan_out.presence_set import PresenceSetTransfer
+from services.fan_out.repair import Repair
+
+
+class Changes:
+    """A presence applier that notes what it is given."""
+
+    def __init__(self) -> None:
+        self.made: list[PresenceChange] = []
+
+    def change(self, change: PresenceChange) -> None:
+        self.made.append(change)
+
+    def named(self) -> set[str]:
+        return {("+" if change.online else "-") + change.user_id for change in self.made}
+
+
+@pytest.fixture
+def changes() -> Changes:
+    return Changes()
+
+
+def _repair(changes: Changes, *in_the_table: str) -> Repair:
+    engine = Engine()
+    for user in in_the_table:
+        engine.user_online(user, "notif-1", [])
+    engine.user_online("elsewhere", "notif-2", [])
+    return Repair(engine, cast("Any", changes))
+
+
+def _transfer(*users: str, hinted: str = "") -> PresenceSetTransfer:
+    return PresenceSetTransfer("7", 0.0, users=set(users), hinted={hinted} - {""}, complete=True)
+
+
+async def test_each_difference_is_one_change(changes: Changes) -> None:
+    repair = _repair(changes, "alice", "bob")
+    assert await repair.run("notif-1", _transfer("bob", "carol"), lambda: True) == 2
+    assert changes.named() == {"-alice", "+carol"}
+    assert {change.instance_id for change in changes.made} == {"notif-1"}
+
+
+async def test_where_both_agree_nothing_is_changed(changes: Changes) -> None:
+    assert await _repair(changes, "alice").run("notif-1", _transfer("alice"), lambda: True) == 0
+    assert changes.made == []
+
+
+async def test_a_newer_hint_wins(changes: Changes) -> None:
+    assert await _repair(changes, "alice").run("notif-1", _transfer("bob", hinted="alice"), lambda: True) == 2
+    assert changes.named() == {"+bob"}
+
+
+async def test_it_ends_where_the_instance_is_gone(changes: Changes) -> None:
+    users = [f"user-{number}" for number in range(100)]
+    await _repair(changes).run("notif-1", _transfer(*users), lambda: len(changes.made) < 3)
+    assert len(changes.made) == 3

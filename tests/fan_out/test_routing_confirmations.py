@@ -1,0 +1,69 @@
+"""Confirmations to instances: few messages for many users, and none that the bus does not take."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from structlog.testing import capture_logs
+
+from fanout.subjects import instance_control
+from fanout.workers import RoutingConfirmed, decode_control
+from services.fan_out.routing_confirmations import RoutingConfirmations
+from services.runtime.tasks import Tasks
+from tests.support.faulty import FaultyBus
+from tests.support.observing import until
+
+
+@pytest.fixture
+def bus() -> FaultyBus:
+    return FaultyBus()
+
+
+@pytest.fixture
+async def confirmations(bus: FaultyBus) -> AsyncIterator[RoutingConfirmations]:
+    failures: list[BaseException] = []
+    async with Tasks(failures.append) as tasks:
+        yield RoutingConfirmations("worker-1", bus, tasks)
+    assert not failures
+
+
+async def test_the_users_of_one_turn_share_a_message(confirmations: RoutingConfirmations, bus: FaultyBus) -> None:
+    for user, instance in (("alice", "notif-1"), ("bob", "notif-2"), ("carol", "notif-1")):
+        confirmations.confirm(user, instance)
+    await until(lambda: len(bus.published) == 2)
+    assert bus.offered == 1, "they are published together"
+    assert [(subject, decode_control(payload)) for subject, payload in bus.published] == [
+        (instance_control("notif-1"), RoutingConfirmed("worker-1", ["alice", "carol"])),
+        (instance_control("notif-2"), RoutingConfirmed("worker-1", ["bob"])),
+    ]
+    confirmations.confirm("dave", "notif-2")
+    await until(lambda: len(bus.published) == 3)
+
+
+async def test_many_users_come_in_messages_that_the_bus_takes(
+    confirmations: RoutingConfirmations, bus: FaultyBus
+) -> None:
+    bus.limit = 4_096
+    users = [f"user-{number}" for number in range(100)]
+    for user in users:
+        confirmations.confirm(user, "notif-1")
+    await until(lambda: bool(bus.published))
+    confirmed: list[str] = []
+    for _, payload in bus.published:
+        message = decode_control(payload)
+        assert isinstance(message, RoutingConfirmed)
+        confirmed += message.users
+    assert len(bus.published) > 1
+    assert confirmed == users
+
+
+async def test_a_bus_that_is_away_costs_the_confirmation_alone(
+    confirmations: RoutingConfirmations, bus: FaultyBus
+) -> None:
+    bus.down = True
+    with capture_logs() as logs:
+        confirmations.confirm("alice", "notif-1")
+        await until(lambda: bool(logs), "it was tried")
+    assert [entry["log_level"] for entry in logs] == ["warning"]
+    bus.down = False
+    confirmations.confirm("alice", "notif-1")
+    await until(lambda: len(bus.published) == 1)

@@ -1,0 +1,9 @@
+import pytest
+
+from tests.support.client_frames import Room
+
+
+@pytest.fixture
+def room() -> Room:
+    """An instance without clients."""
+    return Room()

@@ -1,0 +1,94 @@
+"""Gaps are repaired from the log: what is missing is delivered in order, after the membership changes."""
+
+from collections.abc import AsyncIterator
+from typing import cast
+
+import pytest
+from msgspec import Raw
+
+from fanout.events import MemberLeft, Message, MessageEvent, encode, timestamp
+from fanout.ids import new_event_id, new_message_id
+from fanout.lanes import Lane
+from fanout.membership_versions import CLOCK_SKEW_US
+from fanout.ports.memberships import Memberships
+from fanout.streams import MESSAGES, META
+from fanout.subjects import member_left, message
+from services.notification.delivered_lanes import DeliveredLanes
+from services.notification.gap_repair import GapRepair
+from services.notification.metrics import GAPS_REPAIRED
+from services.notification.registry import Registry
+from services.notification.stored_delivery import StoredDelivery
+from services.runtime.membership_order import MembershipOrder
+from tests.support.faulty import FaultyLog, faulty_log
+from tests.support.harness import Client
+from tests.support.sessions import session_of
+
+GENERAL = "general"
+LANE = Lane(MESSAGES, 0)
+
+
+class Rig:
+    """Alice, who reads the channel `general`, and a log of one partition."""
+
+    def __init__(self, log: FaultyLog) -> None:
+        self.log = log
+        self.lanes = DeliveredLanes(log)
+        self.registry = Registry()
+        order = MembershipOrder(cast("Memberships", None), known_at=0)
+        delivery = StoredDelivery(self.registry, self.lanes, order)
+        self.gap_repair = GapRepair(log, self.lanes, delivery, self.registry.write_queue)
+        self.session = session_of("alice")
+
+    async def enter(self) -> None:
+        self.registry.add(self.session)
+        await self.registry.subscribe(self.session, [GENERAL])
+        self.registry.write_queue.open(self.session, b"")
+
+    async def store(self, *texts: str) -> None:
+        for text in texts:
+            body = Message(new_message_id(), GENERAL, "bob", text, timestamp())
+            event = MessageEvent(new_event_id(), "message.new", GENERAL, Raw(encode(body)))
+            await self.log.append(message(GENERAL), encode(event), msg_id=event.event_id)
+
+    async def repair(self, upto: int) -> list[str]:
+        await self.gap_repair.repair(LANE, upto, [])
+        self.registry.write_queue.flush(self.session)
+        return cast("Client", self.session.socket).texts()
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    async with faulty_log(partitions=1) as log:
+        built = Rig(log)
+        await built.enter()
+        yield built
+
+
+async def test_what_is_missing_is_delivered_and_nothing_beyond_it(rig: Rig) -> None:
+    repaired = GAPS_REPAIRED._value.get()
+    await rig.store("0", "1", "2", "3")
+    rig.lanes.advance(LANE, 1)
+    assert await rig.repair(3) == ["1", "2"]
+    assert rig.lanes.upto(LANE) == 3
+    assert GAPS_REPAIRED._value.get() == repaired + 1
+
+
+async def test_the_reading_is_tried_again_until_it_succeeds(rig: Rig) -> None:
+    await rig.store("0", "1")
+    rig.log.fail_after = 1
+    assert await rig.repair(2) == ["0", "1"]
+
+
+async def test_an_event_that_cannot_be_delivered_does_not_stop_the_others(rig: Rig) -> None:
+    await rig.store("0")
+    await rig.log.append(message(GENERAL), b'{"type":"message.new"}', msg_id="bad")
+    await rig.store("2")
+    assert await rig.repair(3) == ["0", "2"]
+
+
+async def test_membership_changes_come_first(rig: Rig) -> None:
+    await rig.store("not for alice")
+    left = MemberLeft(new_event_id(), GENERAL, "alice", timestamp(), CLOCK_SKEW_US + 1)
+    await rig.log.append(member_left(GENERAL), encode(left), msg_id=left.event_id)
+    assert await rig.repair(1) == []
+    assert rig.lanes.upto(Lane(META, 0)) == 1
