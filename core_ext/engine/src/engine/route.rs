@@ -15,7 +15,7 @@ use crate::events::coding::EPHEMERAL;
 use crate::events::frame::check_event_within;
 use crate::events::payloads::{PayloadRef, Payloads};
 use crate::events::stored::{StoredEvent, StoredKind};
-use crate::names::ids::{Id, Ids, check};
+use crate::names::ids::{Id, Ids, check, check_at};
 use crate::outbox::core::{Outbox, Targets};
 use crate::sync::MutexGuard;
 use crate::table::channel_rows::InstanceIds;
@@ -47,8 +47,8 @@ impl Engine {
     /// [`Engine::route`] for several; nothing is enqueued unless all are sound. The number of targets in all.
     pub fn route_many(&self, events: &[(&str, &[u8])], now: u64) -> Result<usize> {
         let limit = self.max_event();
-        for (channel, event) in events {
-            check(channel, "channel")?;
+        for (index, (channel, event)) in events.iter().enumerate() {
+            check_at(channel, format_args!("events[{index}][0]"))?;
             check_event_within(limit, event)?;
         }
         let mut routed = 0;
@@ -111,6 +111,12 @@ impl Engine {
             })?;
         }
         Ok(refused)
+    }
+
+    /// Whether another thread moves a lane now, so that a call that moves one waits for all that it routes.
+    #[must_use]
+    pub fn lanes_are_busy(&self) -> bool {
+        self.lanes.is_locked()
     }
 
     /// Everything of the lane up to `seq` is handled. A seq that was passed before changes nothing.
