@@ -15,7 +15,8 @@ from benchmarks.live.nats_client import ANSWER_WITHIN_S, NatsClient
 from fanout import partition_of
 from fanout.events import MESSAGE_NEW, Message, MessageEvent, encode
 from fanout.ids import new_event_id
-from fanout.subjects import MESSAGES, message
+from fanout.streams import MESSAGES
+from fanout.subjects import message
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats.connection import connect
 from services.adapters.nats.log import NatsLog

@@ -1,7 +1,7 @@
 """The table of the log's streams: one row a stream, and everything that differs between streams stands in its row.
 
 The lanes, the inbox, the fan-out workers, both log adapters, `fanout migrate` and `fanout check` read this table. Code
-asks a row for a property and compares no stream's name. A new stream is a row here and a subject in `fanout.subjects`.
+asks a row for a property and compares no stream's name. A new stream is a name and a row here.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,12 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
-from fanout.subjects import DEAD, MESSAGE_WRITER, MESSAGES, META
+MESSAGES: Final = "MESSAGES"
+META: Final = "META"
+DEAD: Final = "DEAD"
+
+MESSAGE_WRITER: Final = "message-writer"
+"""The durable consumer of `MESSAGES` whose workers write the message store."""
 
 KEEP_S: Final = 7 * 86_400.0
 """Seconds that a stream keeps its events, unless its row or the configuration says otherwise."""

@@ -1,13 +1,6 @@
-"""Names of the streams and the subjects of the log and the bus, contract section 4. `fanout.streams` has the table."""
+"""The subjects of the log and the bus, contract section 4. `fanout.streams` says which stream stores which."""
 
 from typing import Final
-
-MESSAGES: Final = "MESSAGES"
-META: Final = "META"
-DEAD: Final = "DEAD"
-
-MESSAGE_WRITER: Final = "message-writer"
-"""The durable consumer of `MESSAGES` whose workers write the message store."""
 
 TYPING: Final = "client.typing.*"
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 
-from fanout.subjects import MESSAGES
+from fanout.streams import MESSAGES
 from services.adapters.embedded.faults import Faults
 from services.adapters.embedded.log import EmbeddedLog
 

@@ -11,8 +11,7 @@ import pytest
 
 from fanout.errors import FanoutError, PartitionLost, Unavailable
 from fanout.ports.log import PartitionReader, Stored, StoredBatch, Tail
-from fanout.streams import DEDUP_S, KEEP_S
-from fanout.subjects import DEAD, MESSAGES, META
+from fanout.streams import DEAD, DEDUP_S, KEEP_S, MESSAGES, META
 from services.adapters.embedded import durable
 from services.adapters.embedded.log import EmbeddedLog, InUse, is_in_use
 from services.adapters.embedded.stream import Stream

@@ -7,7 +7,7 @@ import pytest
 
 from fanout.errors import Unavailable
 from fanout.ports.log import Stored
-from fanout.subjects import MESSAGES, META
+from fanout.streams import MESSAGES, META
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.nats import work_queue
 from services.adapters.nats.work_queue import NatsConsumer

@@ -6,7 +6,7 @@ import pytest
 
 from fanout.errors import Unavailable
 from fanout.ports.log import Log
-from fanout.subjects import MESSAGES
+from fanout.streams import MESSAGES
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats import NatsConnection, NatsLog, api
 from services.runtime.tasks import retry_forever

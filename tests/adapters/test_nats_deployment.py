@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from fanout.errors import ForeignStore
-from fanout.subjects import MESSAGES, META
+from fanout.streams import MESSAGES, META
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats import NatsBus, NatsLog, api
 from services.adapters.nats.names import Names

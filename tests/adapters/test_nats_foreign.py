@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fanout.errors import ForeignStore
-from fanout.subjects import DEAD, MESSAGES, META
+from fanout.streams import DEAD, MESSAGES, META
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats import NatsConnection, NatsLog, api
 from services.adapters.nats.names import Names

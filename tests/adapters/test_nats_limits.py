@@ -7,7 +7,7 @@ import pytest
 from fanout import subjects
 from fanout.errors import TooLarge
 from fanout.events import longest_event
-from fanout.subjects import DEAD, MESSAGES
+from fanout.streams import DEAD, MESSAGES
 from services.adapters.nats import api
 from tests.support.nats import connected, connected_again, open_log
 from tests.support.reading import collect

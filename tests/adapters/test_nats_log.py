@@ -10,8 +10,7 @@ import pytest
 from fanout import Deliveries, partition_of, subjects
 from fanout.errors import FanoutError, PartitionLost, StorageFull, TooLarge, Unavailable
 from fanout.ports.log import Appended, Stored
-from fanout.streams import STREAMS
-from fanout.subjects import DEAD, MESSAGES, META
+from fanout.streams import DEAD, MESSAGES, META, STREAMS
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats import NatsConnection, NatsLog, api, continuous_pull, fencing, streams, work_queue
 from services.adapters.nats import log as log_module

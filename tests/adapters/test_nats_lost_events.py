@@ -9,7 +9,7 @@ import pytest
 
 from fanout.errors import FanoutError, Unavailable
 from fanout.ports.log import Log, Reset
-from fanout.subjects import DEAD, MESSAGES, META
+from fanout.streams import DEAD, MESSAGES, META
 from services.adapters.nats import NatsConnection, api
 from services.runtime.tasks import retry_forever
 from tests.support.log_worlds import READERS, Reading, World, again, published, tail

@@ -8,7 +8,7 @@ import pytest
 from fanout import subjects
 from fanout.errors import PartitionLost, Unavailable
 from fanout.ports.log import Stored
-from fanout.subjects import MESSAGES
+from fanout.streams import MESSAGES
 from services.adapters.nats import NatsConnection, NatsLog, api
 from services.adapters.nats.fencing import consumer_name
 from services.adapters.nats.partition import NatsPartitionReader

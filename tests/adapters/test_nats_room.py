@@ -7,6 +7,7 @@ import pytest
 
 from fanout import subjects
 from fanout.errors import StorageFull
+from fanout.streams import MESSAGES
 from services.adapters.nats import NatsConnection, api
 from services.adapters.nats.room import TRY_AGAIN_AFTER_S, Room
 from tests.support.nats import connected, open_log
@@ -89,9 +90,9 @@ async def nc(nats_url: str) -> AsyncIterator[NatsConnection]:
 
 async def test_a_log_whose_stream_is_full_does_not_claim_to_be_well(nc: NatsConnection) -> None:
     log = await open_log(nc, 1)
-    config = (await api.stream_info(nc, subjects.MESSAGES))["config"]
+    config = (await api.stream_info(nc, MESSAGES))["config"]
     full = {**config, "max_bytes": 1500, "discard": "new"}
-    await api.call(nc, f"STREAM.UPDATE.{subjects.MESSAGES}", full)
+    await api.call(nc, f"STREAM.UPDATE.{MESSAGES}", full)
     subject = subjects.message("general")
     await log.append(subject, b"x" * 500, msg_id="fits")
     await log.ping()
@@ -99,6 +100,6 @@ async def test_a_log_whose_stream_is_full_does_not_claim_to_be_well(nc: NatsConn
         await log.append(subject, b"x" * 1400, msg_id="does not")
     with pytest.raises(StorageFull):
         await log.ping()
-    await api.call(nc, f"STREAM.PURGE.{subjects.MESSAGES}")
+    await api.call(nc, f"STREAM.PURGE.{MESSAGES}")
     await log.ping()
     await log.append(subject, b"x" * 500, msg_id="after")

@@ -31,7 +31,7 @@ from benchmarks.processes import Program
 from fanout import Engine, decode_batch, partition_of, text_frame
 from fanout.events import decode_message_event, encode
 from fanout.lanes import Lane
-from fanout.subjects import MESSAGES
+from fanout.streams import MESSAGES
 from services.cli.main import app
 from tests.benchmarks.test_command import assert_complete, assert_stands_alone
 from tests.support.servers import binary_or_skip

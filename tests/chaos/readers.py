@@ -13,7 +13,7 @@ from nats.errors import Error as NatsError
 from nats.js.client import JetStreamContext
 
 from fanout.ports.log import Stored
-from fanout.subjects import MESSAGES
+from fanout.streams import MESSAGES
 from services.adapters.nats import NatsLog
 from services.adapters.nats.names import Names
 

@@ -27,7 +27,8 @@ from unittest.mock import patch
 import structlog
 
 from fanout.errors import Unavailable
-from fanout.subjects import MESSAGES, message
+from fanout.streams import MESSAGES
+from fanout.subjects import message
 from services.adapters.nats import NatsConnection, NatsLog, api, continuous_pull
 from tests.chaos.lossy_proxy import Losses, LossyProxy
 from tests.chaos.readers import Fetch, TimedReader, partition_reader, tail, work_queue

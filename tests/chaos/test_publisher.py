@@ -1,7 +1,7 @@
 import asyncio
 from pathlib import Path
 
-from fanout.subjects import MESSAGES
+from fanout.streams import MESSAGES
 from tests.chaos.publisher import publishing
 from tests.chaos.scenario import Layout, Scenario, blocks
 from tests.support.nats import connected, open_log

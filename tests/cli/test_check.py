@@ -147,8 +147,8 @@ def test_a_url_that_leads_to_a_server_of_another_kind(
     monkeypatch.setenv("FANOUT_REDIS_URL", nats_url.replace("nats://", "redis://"))
     code, output = run("check")
     assert code == 1
-    assert "FANOUT_NATS_URL: no NATS server lets us in at nats://127.0.0.1:" in line_of(output, "bus")
-    assert line_of(output, "bus").endswith("nothing there greets as NATS does within 2 s")
+    assert "FANOUT_NATS_URL: no NATS server accepts the connection at nats://127.0.0.1:" in line_of(output, "bus")
+    assert line_of(output, "bus").endswith("no server there sent NATS's greeting within 2 s")
     assert "FANOUT_REDIS_URL: no Redis server lets us in at redis://127.0.0.1:" in line_of(output, "presence")
 
 

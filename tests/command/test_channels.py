@@ -12,7 +12,8 @@ from fanout.errors import CallRejected, ChannelExists, ChannelNotFound, Unavaila
 from fanout.events import MemberJoined, MemberLeft, decode_member_event
 from fanout.ports.log import Appended, Log
 from fanout.ports.memberships import Membership
-from fanout.subjects import META, channel_of
+from fanout.streams import META
+from fanout.subjects import channel_of
 from services.command.outbox import Outbox
 from services.command.service import CommandService
 from tests.support.faulty import FaultyLog, FaultyMemberships, faulty_log, faulty_memberships

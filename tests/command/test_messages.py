@@ -10,7 +10,7 @@ from fanout.errors import CallRejected, TooLarge, Unavailable
 from fanout.events import MessageEvent, decode_message_event
 from fanout.ids import check_message_id
 from fanout.ports.memberships import Channel
-from fanout.subjects import MESSAGES
+from fanout.streams import MESSAGES
 from services.command.service import CommandService
 from tests.support.faulty import FaultyLog, FaultyMemberships, faulty_log, faulty_memberships
 

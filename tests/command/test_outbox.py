@@ -8,7 +8,8 @@ from fanout.errors import OutcomeUnknown, Unavailable
 from fanout.events import MemberJoined, MemberLeft, decode_member_event
 from fanout.ports.log import Appended, Log
 from fanout.ports.memberships import Channel, Membership
-from fanout.subjects import META, channel_of
+from fanout.streams import META
+from fanout.subjects import channel_of
 from services.command.metrics import CHANGES_TOLD_LATE, CHANGES_UNTOLD
 from services.command.outbox import RENEW_AFTER_US, Outbox
 from tests.support.faulty import FaultyLog, FaultyMemberships, faulty_log, faulty_memberships

@@ -4,7 +4,8 @@ from fanout.events import decode_member_event
 from fanout.log_record import RETOLD_S
 from fanout.ports.log import Reset
 from fanout.ports.memberships import Channel
-from fanout.subjects import MESSAGES, META, channel_of
+from fanout.streams import MESSAGES, META
+from fanout.subjects import channel_of
 from services.command.outbox import Outbox
 from services.command.retelling import MARGIN_S, Retelling
 from services.runtime.tasks import Tasks

@@ -2,7 +2,8 @@
 
 from fanout.events import decode_member_event
 from fanout.ports.memberships import Channel
-from fanout.subjects import META, channel_of
+from fanout.streams import META
+from fanout.subjects import channel_of
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.command.sweep import running_sweep

@@ -8,7 +8,7 @@ from fanout.errors import Unavailable
 from fanout.events import MAX_TEXT, longest_event
 from fanout.ids import MAX_ID_LENGTH
 from fanout.ports.memberships import Channel
-from fanout.subjects import MESSAGES
+from fanout.streams import MESSAGES
 from services.adapters.embedded.bus import EmbeddedBus
 from services.command.service import CommandService
 from services.composition.limits import EVERY_MESSAGE_FITS, look_at_bus

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from fanout.subjects import MESSAGES, META
+from fanout.streams import MESSAGES, META
 from services.adapters.nats import api
 from services.cli.main import app
 from services.composition.nats import durability

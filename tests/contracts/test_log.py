@@ -9,7 +9,7 @@ from fanout import partition_of, subjects
 from fanout.errors import PartitionLost, TooLarge
 from fanout.events import MAX_BATCH, longest_event
 from fanout.ports.log import Log, PartitionReader, Reset, Stored
-from fanout.subjects import DEAD, MESSAGES, META
+from fanout.streams import DEAD, MESSAGES, META
 from tests.contracts.conftest import PARTITIONS
 from tests.support.reading import append_messages, channel_in, collect, payloads, seqs, soon, until
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from fanout.ports.log import Log
-from fanout.subjects import MESSAGES, META
+from fanout.streams import MESSAGES, META
 from tests.support.reading import append_messages, collect, until
 
 

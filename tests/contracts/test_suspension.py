@@ -14,7 +14,7 @@ from fanout.ports import authenticator, bus, log, memberships, messages, presenc
 from fanout.ports.log import Stored
 from fanout.ports.memberships import Channel
 from fanout.ports.presence import DeviceConnection, Lease
-from fanout.subjects import MESSAGES
+from fanout.streams import MESSAGES
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.presence import EmbeddedPresence

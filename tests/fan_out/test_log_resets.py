@@ -8,7 +8,7 @@ from fanout import Engine
 from fanout.events import timestamp
 from fanout.log_record import RETOLD_S
 from fanout.ports.log import Reset
-from fanout.subjects import MESSAGES, META
+from fanout.streams import MESSAGES, META
 from services.fan_out.log_resets import LogResets
 from services.fan_out.presence_applier import PresenceApplier
 from tests.support.harness import running_harness

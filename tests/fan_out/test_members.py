@@ -15,7 +15,8 @@ from fanout.lanes import Lane
 from fanout.membership_versions import now_us
 from fanout.ports.log import Stored
 from fanout.ports.memberships import Channel
-from fanout.subjects import META, member_joined
+from fanout.streams import META
+from fanout.subjects import member_joined
 from services.fan_out.members import Members
 from services.runtime.membership_order import MembershipOrder
 from services.runtime.tasks import Tasks

@@ -12,7 +12,8 @@ from fanout import Engine, PartitionLost, Unavailable, decode_batch, partition_o
 from fanout.events import Message, MessageEvent, encode, timestamp
 from fanout.ids import new_event_id, new_message_id
 from fanout.lanes import Lane
-from fanout.subjects import DEAD, MESSAGES, META, message
+from fanout.streams import DEAD, MESSAGES, META
+from fanout.subjects import message
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.readers import EmbeddedPartitionReader, Partition
 from services.fan_out import partitions as partitions_module
@@ -299,6 +300,18 @@ class TestTwoStreams:
         await until(lambda: worker.partitions.held() == [])
         assert worker.told() == [1, 2, 3]
         assert await world.acknowledged() == 3
+
+    @pytest.mark.parametrize("turns", range(16))
+    async def test_a_release_at_any_moment_ends_both_after_the_batch_in_hand(self, world: World, turns: int) -> None:
+        first, second = world.worker("worker-1"), world.worker("worker-2")
+        await world.post(5)
+        await first.partitions.claim(PART)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await first.partitions.release(PART)
+        assert first.partitions.held() == []
+        await second.partitions.claim(PART)
+        await until(lambda: sorted(first.told() + second.told()) == [1, 2, 3, 4, 5])
 
     async def test_who_gets_one_alone_keeps_neither(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         claim, given = world.log.claim, list[EmbeddedPartitionReader]()

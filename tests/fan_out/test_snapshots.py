@@ -12,7 +12,7 @@ from fanout import Engine, Unavailable
 from fanout.events import timestamp
 from fanout.ports.log import Log, Stored
 from fanout.ports.memberships import Memberships
-from fanout.subjects import META
+from fanout.streams import META
 from services.adapters.embedded.log import EmbeddedLog
 from services.fan_out import liveness
 from services.fan_out.snapshots import OLDEST_S, Snapshots

@@ -3,7 +3,7 @@
 import pytest
 
 from fanout.lanes import Lane, UnknownLane
-from fanout.subjects import MESSAGES, META
+from fanout.streams import MESSAGES, META
 
 
 @pytest.mark.parametrize("stream", [MESSAGES, META])

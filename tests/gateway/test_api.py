@@ -13,7 +13,7 @@ from fanout.events import StoredMessage, decode_message_event
 from fanout.ids import check_message_id, new_message_id
 from fanout.ports.log import Appended
 from fanout.ports.presence import Lease
-from fanout.subjects import MESSAGES
+from fanout.streams import MESSAGES
 from tests.gateway.conftest import MAX_BODY, World
 from tests.support.stored import in_history
 

@@ -11,8 +11,7 @@ import pytest
 
 from fanout.api.history import MAX_PAGE_BYTES
 from fanout.api.messages import DEDUP_WINDOW_S
-from fanout.streams import STREAMS
-from fanout.subjects import MESSAGES
+from fanout.streams import MESSAGES, STREAMS
 from services.gateway.table import table
 from services.runtime import claims, tokens
 

@@ -6,7 +6,7 @@ import pytest
 
 from fanout import Unavailable
 from fanout.lanes import Lane
-from fanout.subjects import MESSAGES, META
+from fanout.streams import MESSAGES, META
 from services.notification.delivered_lanes import DeliveredLanes
 from tests.support.faulty import FaultyLog, faulty_log
 from tests.support.reading import append_messages

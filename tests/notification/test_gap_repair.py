@@ -11,7 +11,8 @@ from fanout.ids import new_event_id, new_message_id
 from fanout.lanes import Lane
 from fanout.membership_versions import CLOCK_SKEW_US
 from fanout.ports.memberships import Memberships
-from fanout.subjects import MESSAGES, META, member_left, message
+from fanout.streams import MESSAGES, META
+from fanout.subjects import member_left, message
 from services.notification.delivered_lanes import DeliveredLanes
 from services.notification.gap_repair import GapRepair
 from services.notification.metrics import GAPS_REPAIRED

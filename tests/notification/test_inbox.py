@@ -15,7 +15,8 @@ from fanout.lanes import Lane
 from fanout.membership_versions import CLOCK_SKEW_US
 from fanout.ports.authenticator import Identity
 from fanout.ports.memberships import Memberships
-from fanout.subjects import MESSAGES, META, instance_events, member_joined, member_left, message
+from fanout.streams import MESSAGES, META
+from fanout.subjects import instance_events, member_joined, member_left, message
 from services.notification import inbox as inbox_module
 from services.notification.inbox import Inbox
 from services.notification.metrics import INBOX_OVERFLOWS

@@ -2,7 +2,7 @@
 
 from fanout.events import timestamp
 from fanout.ports.log import Reset
-from fanout.subjects import DEAD, MESSAGES, META
+from fanout.streams import DEAD, MESSAGES, META
 from services.notification import log_resets
 from tests.support.harness import Harness
 from tests.support.observing import until

@@ -4,7 +4,8 @@ import pytest
 
 from fanout import Engine, partition_of, subjects
 from fanout.lanes import Lane
-from fanout.subjects import MESSAGES, PRESENCE_DIGESTS, WORKERS
+from fanout.streams import MESSAGES
+from fanout.subjects import PRESENCE_DIGESTS, WORKERS
 from services.runtime.skipping import HANDLERS_FAILED, MESSAGES_SKIPPED
 from tests.support.harness import Client, Harness
 from tests.support.observing import until

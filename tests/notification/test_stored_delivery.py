@@ -11,7 +11,7 @@ from fanout.lanes import Lane
 from fanout.membership_versions import CLOCK_SKEW_US
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
-from fanout.subjects import MESSAGES, META
+from fanout.streams import MESSAGES, META
 from services.notification.delivered_lanes import DeliveredLanes
 from services.notification.metrics import STALE_DROPPED
 from services.notification.registry import Registry

@@ -6,7 +6,8 @@ import pytest
 from fanout.errors import CallRejected, Unavailable
 from fanout.ids import new_message_id
 from fanout.ports.messages import Position
-from fanout.subjects import MESSAGE_WRITER, MESSAGES, message
+from fanout.streams import MESSAGE_WRITER, MESSAGES
+from fanout.subjects import message
 from services.query import positions as positions_module
 from services.query.positions import Positions
 from tests.support.faulty import FaultyLog, FaultyMessages, faulty_log, faulty_messages

@@ -18,7 +18,8 @@ from fanout.ids import new_message_id
 from fanout.ports.log import Consumer, Stored
 from fanout.ports.memberships import Channel
 from fanout.ports.presence import Lease
-from fanout.subjects import MESSAGE_WRITER, MESSAGES, message
+from fanout.streams import MESSAGE_WRITER, MESSAGES
+from fanout.subjects import message
 from services.query.service import QueryService
 from tests.support.faulty import (
     FaultyLog,

@@ -9,7 +9,8 @@ from prometheus_client import REGISTRY
 from fanout import InvalidEvent, Unavailable
 from fanout.ports.log import Stored
 from fanout.ports.messages import LogPlace
-from fanout.subjects import DEAD, MESSAGE_WRITER, MESSAGES, META, message
+from fanout.streams import DEAD, MESSAGE_WRITER, MESSAGES, META
+from fanout.subjects import message
 from services.adapters.embedded.faults import Faults
 from services.adapters.embedded.log import EmbeddedLog
 from services.runtime import consumer as consumer_module

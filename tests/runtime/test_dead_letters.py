@@ -7,7 +7,8 @@ from prometheus_client import REGISTRY
 
 from fanout import Unavailable
 from fanout.ports.log import Stored
-from fanout.subjects import DEAD, MESSAGES, message
+from fanout.streams import DEAD, MESSAGES
+from fanout.subjects import message
 from services.adapters.embedded.log import EmbeddedLog
 from services.runtime import tasks as tasks_module
 from services.runtime.dead_letters import dead_letter

@@ -9,7 +9,8 @@ import pytest
 
 from fanout.errors import Unavailable
 from fanout.ports.log import Log, Reset, Stored
-from fanout.subjects import MESSAGES, message
+from fanout.streams import MESSAGES
+from fanout.subjects import message
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats import NatsConnection, NatsLog
 from services.runtime.tasks import retry_forever

@@ -7,7 +7,8 @@ import pytest
 
 from fanout.errors import TooLarge, Unavailable
 from fanout.ports.presence import Lease
-from fanout.subjects import MESSAGES, message
+from fanout.streams import MESSAGES
+from fanout.subjects import message
 from tests.support.faulty import FaultyBus, FaultyLog, FaultyPresence, faulty_log
 from tests.support.reading import soon
 

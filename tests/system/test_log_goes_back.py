@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from fanout.ids import new_event_id
-from fanout.subjects import MESSAGES, META, message
+from fanout.streams import MESSAGES, META
+from fanout.subjects import message
 from services.adapters.nats import api
 from tests.support.clients import Caller, Listener, listening
 from tests.support.cluster import Cluster

@@ -19,7 +19,8 @@ from benchmarks.live.stored_events import PARTITIONS, StoredEvents
 from benchmarks.processes import Leader
 from fanout import Engine
 from fanout.events import encode
-from fanout.subjects import MESSAGES, channel_of, instance_events
+from fanout.streams import MESSAGES
+from fanout.subjects import channel_of, instance_events
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats.bus import NatsBus
 from services.adapters.nats.connection import connect

@@ -16,7 +16,7 @@ from benchmarks.live.servers import Server, nats_server
 from benchmarks.live.stored_events import StoredEvents, store_events
 from benchmarks.population import instance_name
 from benchmarks.processes import GO, Leader, Worker
-from fanout.subjects import MESSAGES
+from fanout.streams import MESSAGES
 from services.adapters.nats.connection import connect
 
 Way = Literal["worker", "plain", "joined"]

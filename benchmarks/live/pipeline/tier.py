@@ -19,7 +19,7 @@ from benchmarks.population import user_name
 from benchmarks.processes import Program, clean_environment
 from fanout.events import timestamp
 from fanout.ports.memberships import Channel
-from fanout.subjects import MESSAGES
+from fanout.streams import MESSAGES
 from services.adapters.nats.connection import connect
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.composition.data_files import MEMBERSHIPS_FILE

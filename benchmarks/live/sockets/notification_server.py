@@ -15,7 +15,8 @@ from benchmarks.processes import Leader
 from fanout import Engine
 from fanout.lanes import Lane
 from fanout.ports.memberships import Memberships
-from fanout.subjects import MESSAGES, instance_events
+from fanout.streams import MESSAGES
+from fanout.subjects import instance_events
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.presence import EmbeddedPresence

@@ -27,6 +27,7 @@ from fanout.events import (
 from fanout.ids import new_event_id, new_message_id, new_ulid
 from fanout.ports.log import Log
 from fanout.ports.memberships import Channel, Memberships
+from fanout.streams import MESSAGES
 from services.command.outbox import Outbox
 
 
@@ -116,7 +117,7 @@ class CommandService:
         return await self._original(appended.seq) if appended.duplicate else message.message_id
 
     async def _original(self, seq: int) -> str:
-        stored = await self._log.get(subjects.MESSAGES, seq)
+        stored = await self._log.get(MESSAGES, seq)
         if stored is None:
             raise Unavailable(f"the log no longer holds the first of these messages, at {seq}")
         return decode_message_event(stored.payload, subjects.channel_of(stored.subject)).message_id

@@ -6,7 +6,8 @@ from fanout import Engine, InvalidEvent, partition_of
 from fanout.events import MemberJoined, MemberLeft, decode_member_event
 from fanout.lanes import Lane
 from fanout.ports.log import Log, Stored
-from fanout.subjects import META, channel_of
+from fanout.streams import META
+from fanout.subjects import channel_of
 from services.fan_out.metrics import EVENTS_REJECTED, FAN_OUT
 from services.fan_out.partitions import Partitions
 from services.fan_out.presence_applier import PresenceApplier

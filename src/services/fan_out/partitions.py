@@ -10,8 +10,7 @@ import structlog
 from fanout import Engine, PartitionLost
 from fanout.lanes import Lane
 from fanout.ports.log import Log, PartitionReader, StoredBatch
-from fanout.streams import MEMBERSHIP_STREAMS, ROUTED_STREAMS
-from fanout.subjects import META
+from fanout.streams import MEMBERSHIP_STREAMS, META, ROUTED_STREAMS
 from services.fan_out.metrics import EVENTS_REJECTED, EVENTS_ROUTED, FAN_OUT, PARTITIONS_HELD
 from services.fan_out.publisher import Publisher
 from services.runtime.dead_letters import dead_letter
@@ -169,15 +168,19 @@ class Partitions:
 
     async def _read_streams(self, held: _Held) -> None:
         """Read all streams; where one reader ends, the others finish their batches in hand and end too."""
-        # No `TaskGroup`: a second cancellation must reach the readers, which end a batch that cannot be finished then.
         reading = [asyncio.create_task(self._read_batches(held, lane)) for lane in held.readers]
         try:
-            await asyncio.gather(*reading)
+            await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
         finally:
             held.stopping = True
+            # Each is cancelled once, so that it finishes its batch. A further cancellation of this task reaches them
+            # through `gather`, and ends a batch that cannot be finished.
             for task in reading:
                 task.cancel()
-            await asyncio.gather(*reading, return_exceptions=True)
+            ended = await asyncio.gather(*reading, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
 
     async def _read_batches(self, held: _Held, lane: Lane) -> None:
         reader = held.readers[lane]

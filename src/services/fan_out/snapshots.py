@@ -13,7 +13,7 @@ import structlog
 
 from fanout import Engine, SnapshotRefused, Unavailable
 from fanout.ports.log import Log, Stored
-from fanout.subjects import META
+from fanout.streams import META
 from services.fan_out.metrics import SNAPSHOT_BYTES, SNAPSHOT_SECONDS, SNAPSHOTS_FAILED
 from services.runtime.tasks import retry_forever
 

@@ -12,7 +12,7 @@ from fanout.ports.bus import Bus
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.presence import Hints, Leases
-from fanout.subjects import META
+from fanout.streams import META
 from services.fan_out.log_resets import LogResets
 from services.fan_out.members import Members
 from services.fan_out.partitions import Partitions

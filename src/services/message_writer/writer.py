@@ -10,7 +10,8 @@ from fanout import InvalidEvent
 from fanout.events import StoredMessage, decode_message_event
 from fanout.ports.log import Log, Stored
 from fanout.ports.messages import LogPlace, Messages
-from fanout.subjects import MESSAGE_WRITER, MESSAGES, channel_of
+from fanout.streams import MESSAGE_WRITER, MESSAGES
+from fanout.subjects import channel_of
 from services.runtime.consumer import Consumption, running_consumer
 
 MESSAGES_WRITTEN: Final = Counter("fanout_messages_written_total", "Messages written to the store, repeats included")

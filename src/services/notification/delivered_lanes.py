@@ -5,8 +5,7 @@ from typing import Final
 from fanout import LaneProgress
 from fanout.lanes import Lane
 from fanout.ports.log import Log
-from fanout.streams import INBOX_STREAMS
-from fanout.subjects import MESSAGES
+from fanout.streams import INBOX_STREAMS, MESSAGES
 
 
 class DeliveredLanes:

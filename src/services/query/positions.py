@@ -11,7 +11,8 @@ from fanout.errors import CallRejected, FanoutError, InvalidEvent, Unavailable
 from fanout.events import decode_message_event
 from fanout.ports.log import Log, Stored
 from fanout.ports.messages import Messages, Position
-from fanout.subjects import MESSAGE_WRITER, MESSAGES, channel_of
+from fanout.streams import MESSAGE_WRITER, MESSAGES
+from fanout.subjects import channel_of
 
 log = structlog.get_logger(__name__)
 

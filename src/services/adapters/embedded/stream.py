@@ -37,7 +37,7 @@ class Stream:
     """One stream of an open log.
 
     Attributes:
-        name: as in `fanout.subjects`.
+        name: as in `fanout.streams`.
         last_seq: the newest event that is stored durably.
         bell: rung when an event is stored, and when anything else changes that a reader may wait for.
     """

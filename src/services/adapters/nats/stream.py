@@ -109,7 +109,7 @@ class NatsStream:
     def fail(self, failure: BaseException) -> None:
         """End every reader: the stream is not compared any more, so its events may have changed unnoticed."""
         self._failure = failure
-        self._interrupt("the log is compared no more")
+        self._interrupt("the log cannot be compared any more")
 
     def observe(self, position: int, stored_ns: int) -> None:
         """Take note of an event that was read: from now on the stream is expected to hold it."""
