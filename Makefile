@@ -15,7 +15,8 @@ MIRI_TESTS := bitmap_subscribers:: blocks:: cache:: channel_rows:: lru:: name_ta
 	$(addprefix --skip ,a_block_moves does_not_move_all memory_is_given_back place_of_its_own placed_in_slices stay_apart)
 LOCKED := pyproject.toml packaging/services/pyproject.toml --no-emit-package fanout --quiet --universal --no-header --no-annotate
 DISTRIBUTIONS := pyproject.toml setup.py packaging/services/pyproject.toml packaging/services/setup.py
-RUST_SOURCES := $(shell find core_ext -mindepth 1 -path '*/target' -prune -o \( -type d -o -name '*.rs' -o -name 'Cargo.*' \) -print)
+RUST_SOURCES := src/fanout/_core.pyi \
+	$(shell find core_ext -mindepth 1 -path "*/target" -prune -o \( -type d -o -name "*.rs" -o -name "Cargo.*" \) -print)
 
 .PHONY: help run test test-python test-rust check-shuttle check-miri check-tsan chaos lint format type bench build docs servers wheels lock clean
 
