@@ -10,23 +10,30 @@ use crate::arguments::Natural;
 use crate::errors::CoreResult;
 use crate::gil::released;
 
-/// One event or mark of a batch.
+#[doc = doc!("BatchEvent")]
 #[pyclass(frozen, module = "fanout._core")]
 pub struct BatchEvent {
+    #[doc = doc!("BatchEvent.kind")]
     #[pyo3(get)]
     kind: Option<&'static str>,
+    #[doc = doc!("BatchEvent.lane")]
     #[pyo3(get)]
     lane: u32,
     #[pyo3(get)]
     epoch: u64,
+    #[doc = doc!("BatchEvent.prev")]
     #[pyo3(get)]
     prev: u64,
+    #[doc = doc!("BatchEvent.seq")]
     #[pyo3(get)]
     seq: u64,
+    #[doc = doc!("BatchEvent.channel")]
     #[pyo3(get)]
     channel: Option<Py<PyString>>,
+    #[doc = doc!("BatchEvent.user")]
     #[pyo3(get)]
     user: Option<Py<PyString>>,
+    #[doc = doc!("BatchEvent.frame")]
     #[pyo3(get)]
     frame: Py<PyBytes>,
     event_length: usize,
@@ -34,6 +41,7 @@ pub struct BatchEvent {
 
 #[pymethods]
 impl BatchEvent {
+    #[doc = doc!("BatchEvent.event")]
     #[getter]
     fn event<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         let frame = self.frame.as_bytes(py);
@@ -69,7 +77,7 @@ fn name_of(kind: RecordKind) -> Option<&'static str> {
     }
 }
 
-/// A batch that is being delivered, and where that stands.
+#[doc = doc!("InboundBatch")]
 #[pyclass(frozen, module = "fanout._core")]
 pub struct InboundBatch {
     payload: Py<PyBytes>,
@@ -89,13 +97,13 @@ impl InboundBatch {
         self.payload.as_bytes(py).len()
     }
 
-    /// Whether all of it was delivered.
+    #[doc = doc!("InboundBatch.is_done")]
     #[getter]
     fn is_done(&self, py: Python<'_>) -> CoreResult<bool> {
         Ok(Decoder::resume(self.payload.as_bytes(py), *self.position.lock())?.is_done())
     }
 
-    /// The highest seq of a lane in what was not delivered, before what is more than plain; whether that is all of it.
+    #[doc = doc!("InboundBatch.newest")]
     fn newest(&self, py: Python<'_>, lane: Natural<u32>, progress: &LaneProgress) -> CoreResult<(u64, bool)> {
         let rest = Decoder::resume(self.payload.as_bytes(py), *self.position.lock())?;
         Ok(progress.progress.lock().newest(lane.0, rest.map_while(fanout_engine::Result::ok)))
@@ -117,7 +125,7 @@ impl InboundBatch {
     }
 }
 
-/// How far each lane has come at an instance.
+#[doc = doc!("LaneProgress")]
 #[pyclass(frozen, module = "fanout._core")]
 #[derive(Default)]
 pub struct LaneProgress {
@@ -131,28 +139,28 @@ impl LaneProgress {
         Self::default()
     }
 
-    /// Everything of a lane up to `upto` was delivered, or concerns nobody here.
+    #[doc = doc!("LaneProgress.advance")]
     #[pyo3(signature = (lane, upto, *, plain), text_signature = "($self, lane, upto, *, plain)")]
     fn advance(&self, lane: Natural<u32>, upto: Natural<u64>, plain: bool) {
         self.progress.lock().advance(lane.0, upto.0, plain);
     }
 
-    /// Up to where everything of a lane was delivered.
+    #[doc = doc!("LaneProgress.upto")]
     fn upto(&self, lane: Natural<u32>) -> Option<u64> {
         self.progress.lock().upto(lane.0)
     }
 
-    /// Whether the message of this event was delivered before, under another seq.
+    #[doc = doc!("LaneProgress.is_repeat")]
     fn is_repeat(&self, event: &[u8]) -> bool {
         self.progress.lock().is_repeat(event)
     }
 
-    /// The lanes that are known.
+    #[doc = doc!("LaneProgress.lanes")]
     fn lanes(&self) -> Vec<u32> {
         self.progress.lock().lanes().collect()
     }
 
-    /// What is to be done with a record of a lane that is known.
+    #[doc = doc!("LaneProgress.check")]
     fn check(&self, record: &BatchEvent) -> PyResult<&'static str> {
         let BatchEvent { lane, epoch, prev, seq, .. } = *record;
         let checked = fanout_engine::BatchEvent { lane, epoch, prev, seq, ..fanout_engine::BatchEvent::default() };
@@ -165,7 +173,7 @@ impl LaneProgress {
     }
 }
 
-/// Read what `Engine.drain` made.
+#[doc = doc!("decode_batch")]
 #[pyfunction]
 pub fn decode_batch(py: Python<'_>, payload: &[u8]) -> PyResult<Vec<BatchEvent>> {
     let records: CoreResult<Vec<_>> = released(py, || Decoder::new(payload)?.collect());

@@ -12,7 +12,7 @@ use pyo3::types::{PyBytes, PyString};
 use crate::arguments::Natural;
 use crate::stored::GivenEvent;
 
-/// A batch of stored events, in order, as the log delivered them.
+#[doc = doc!("Deliveries")]
 #[pyclass(frozen, module = "fanout._core")]
 pub struct Deliveries {
     deliveries: fanout_nats::Deliveries,
@@ -23,7 +23,7 @@ type Fields<'py> = (u64, Bound<'py, PyString>, Bound<'py, PyBytes>, u64, Bound<'
 
 #[pymethods]
 impl Deliveries {
-    /// A batch of events that no server delivered.
+    #[doc = doc!("Deliveries.of")]
     #[staticmethod]
     fn of(events: Vec<(Natural<u64>, Bound<'_, PyString>, Bound<'_, PyBytes>)>) -> PyResult<Self> {
         let subjects: Vec<&str> = events.iter().map(|(_, subject, _)| subject.to_str()).collect::<PyResult<_>>()?;
@@ -41,36 +41,36 @@ impl Deliveries {
         Ok(fields(py, &delivery))
     }
 
-    /// Where one of them is answered.
+    #[doc = doc!("Deliveries.reply")]
     fn reply(&self, index: Natural<usize>) -> PyResult<String> {
         let delivery = self.deliveries.get(index.0).ok_or_else(|| PyIndexError::new_err("there are fewer"))?;
         Ok(String::from_utf8_lossy(delivery.reply).into_owned())
     }
 
-    /// The seq of the last one, 0 where there is none.
+    #[doc = doc!("Deliveries.last_seq")]
     #[getter]
     fn last_seq(&self) -> u64 {
         self.last().map_or(0, |delivery| delivery.seq)
     }
 
-    /// When the last one was stored, in nanoseconds since 1970; 0 where that is not known.
+    #[doc = doc!("Deliveries.last_time")]
     #[getter]
     fn last_time(&self) -> u64 {
         self.last().map_or(0, |delivery| delivery.time)
     }
 
-    /// Events for the consumer that followed the last one when it was sent.
+    #[doc = doc!("Deliveries.pending")]
     #[getter]
     fn pending(&self) -> u64 {
         self.last().map_or(0, |delivery| delivery.pending)
     }
 
-    /// How many, of rising seqs, are not above `seq`.
+    #[doc = doc!("Deliveries.count_upto")]
     fn count_upto(&self, seq: Natural<u64>) -> usize {
         self.deliveries.count_upto(seq.0)
     }
 
-    /// Those from an index on.
+    #[doc = doc!("Deliveries.after")]
     fn after(&self, start: Natural<usize>) -> Self {
         let rest = self.deliveries.iter().skip(start.0);
         Self { deliveries: fanout_nats::Deliveries::of(rest.map(|one| (one.seq, one.subject, one.payload))) }
@@ -118,7 +118,7 @@ fn fields<'py>(py: Python<'py>, delivery: &Delivery<'_>) -> Fields<'py> {
     (delivery.seq, text(delivery.subject), payload, delivery.attempt, text(delivery.reply), delivery.time)
 }
 
-/// Where a subscription's deliveries wait to be fetched.
+#[doc = doc!("DeliveryBuffer")]
 #[pyclass(frozen, module = "fanout._core")]
 pub struct DeliveryBuffer {
     buffer: Arc<Mutex<fanout_nats::DeliveryBuffer>>,
@@ -132,23 +132,23 @@ impl DeliveryBuffer {
         Self { buffer: Arc::new(Mutex::new(fanout_nats::DeliveryBuffer::new(batch.0, ordered))) }
     }
 
-    /// Take in what a consumer delivers from now on, and nothing of another.
+    #[doc = doc!("DeliveryBuffer.attach")]
     #[pyo3(signature = (consumer, lifts = Vec::new()), text_signature = "($self, consumer, lifts=[])")]
     fn attach(&self, consumer: &str, lifts: Vec<(u64, u64)>) {
         self.buffer.lock().attach(consumer.as_bytes(), Lifts::new(lifts));
     }
 
-    /// Take in nothing until `attach` is called again.
+    #[doc = doc!("DeliveryBuffer.pause")]
     fn pause(&self) {
         self.buffer.lock().pause();
     }
 
-    /// Forget what was not taken out.
+    #[doc = doc!("DeliveryBuffer.clear")]
     fn clear(&self) {
         self.buffer.lock().clear();
     }
 
-    /// Take out what is there, up to the batch size; None where there is nothing.
+    #[doc = doc!("DeliveryBuffer.take")]
     fn take(&self) -> Option<Deliveries> {
         let deliveries = self.buffer.lock().take()?;
         Some(Deliveries { deliveries })
@@ -158,31 +158,31 @@ impl DeliveryBuffer {
         self.buffer.lock().len()
     }
 
-    /// Bytes of the payloads that wait.
+    #[doc = doc!("DeliveryBuffer.bytes")]
     #[getter]
     fn bytes(&self) -> usize {
         self.buffer.lock().bytes()
     }
 
-    /// The number of the consumer's last delivery.
+    #[doc = doc!("DeliveryBuffer.order")]
     #[getter]
     fn order(&self) -> u64 {
         self.buffer.lock().order()
     }
 
-    /// Why nothing more is taken in, None where it is.
+    #[doc = doc!("DeliveryBuffer.error")]
     #[getter]
     fn error(&self) -> Option<String> {
         self.buffer.lock().error().map(|error| error.to_string())
     }
 
-    /// How many deliveries of the consumers at which it was attached have come in all.
+    #[doc = doc!("DeliveryBuffer.received")]
     #[getter]
     fn received(&self) -> u64 {
         self.buffer.lock().received()
     }
 
-    /// Where each of those that wait is answered.
+    #[doc = doc!("DeliveryBuffer.replies")]
     fn replies(&self) -> Vec<String> {
         let buffer = self.buffer.lock();
         let waiting = buffer.batches().flat_map(fanout_nats::Deliveries::iter);
@@ -190,7 +190,7 @@ impl DeliveryBuffer {
     }
 }
 
-/// Parts one connection's bytes between delivery buffers and the client library.
+#[doc = doc!("Splitter")]
 #[pyclass(frozen, module = "fanout._core")]
 pub struct Splitter {
     splitter: Mutex<fanout_nats::Splitter>,
@@ -203,22 +203,22 @@ impl Splitter {
         Self { splitter: Mutex::default() }
     }
 
-    /// Give a subscription's deliveries to a delivery buffer from now on.
+    #[doc = doc!("Splitter.take")]
     fn take(&self, sid: Natural<u64>, buffer: &DeliveryBuffer) {
         self.splitter.lock().take(sid.0, buffer.buffer.clone());
     }
 
-    /// Give a subscription's deliveries to the library again.
+    #[doc = doc!("Splitter.leave")]
     fn leave(&self, sid: Natural<u64>) {
         self.splitter.lock().leave(sid.0);
     }
 
-    /// The connection is a new one: what was begun has no end.
+    #[doc = doc!("Splitter.reset")]
     fn reset(&self) {
         self.splitter.lock().reset();
     }
 
-    /// Take in what the server sent: (what is the library's, the subscriptions that got something).
+    #[doc = doc!("Splitter.feed")]
     fn feed<'py>(&self, py: Python<'py>, data: &[u8]) -> (Bound<'py, PyBytes>, Vec<u64>) {
         let Fed { rest, touched } = self.splitter.lock().feed(data);
         (PyBytes::new(py, &rest), touched)

@@ -21,7 +21,7 @@ const LONG_EVENT: usize = 16 << 10;
 /// A drain writes so many bytes before it lets other threads run: some 0.25 ms, most of it for memory that is new.
 const STRETCH: usize = 512 << 10;
 
-/// A routing table and its outgoing batches: channel -> instances that hold online readers.
+#[doc = doc!("Engine")]
 #[pyclass(frozen, module = "fanout._core")]
 pub struct Engine {
     engine: fanout_engine::Engine,
@@ -71,7 +71,7 @@ impl Engine {
         Ok(Self { engine, origin: Instant::now() })
     }
 
-    /// An engine with what a snapshot holds.
+    #[doc = doc!("Engine.restore")]
     #[staticmethod]
     #[pyo3(
         signature = (
@@ -95,19 +95,19 @@ impl Engine {
         Ok(Self { engine, origin })
     }
 
-    /// Write the table to a file, which replaces one that is there; the number of bytes.
+    #[doc = doc!("Engine.snapshot")]
     #[pyo3(signature = (path, note = b"".as_slice()), text_signature = "($self, path, note=b'')")]
     fn snapshot(&self, py: Python<'_>, path: PathBuf, note: &[u8]) -> CoreResult<u64> {
         released(py, || self.engine.snapshot(&path, note, self.moment()))
     }
 
-    /// The note of the snapshot that the engine was restored from.
+    #[doc = doc!("Engine.snapshot_note")]
     #[getter]
     fn snapshot_note<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, self.engine.snapshot_note())
     }
 
-    /// Place a user on an instance. Twice is once.
+    #[doc = doc!("Engine.user_online")]
     #[pyo3(signature = (user, instance, channels = None))]
     fn user_online(
         &self,
@@ -120,97 +120,97 @@ impl Engine {
         Ok(released(py, || self.engine.user_online(user, instance, channels, self.now()))?)
     }
 
-    /// Take a user off one instance; the number of (channel, instance) entries evicted. A cached list stays.
+    #[doc = doc!("Engine.user_offline")]
     fn user_offline(&self, py: Python<'_>, user: &str, instance: &str) -> CoreResult<usize> {
         released(py, || self.engine.user_offline(user, instance))
     }
 
-    /// Evict an instance whole, with its undelivered batches and its place in each lane.
+    #[doc = doc!("Engine.drop_instance")]
     fn drop_instance(&self, py: Python<'_>, instance: &str) -> CoreResult<usize> {
         released(py, || self.engine.drop_instance(instance))
     }
 
-    /// A user became a member. Keeps the cached list true. Returns whether the user is online.
+    #[doc = doc!("Engine.join")]
     fn join(&self, py: Python<'_>, user: &str, channel: &str) -> CoreResult<bool> {
         released(py, || self.engine.join(user, channel))
     }
 
-    /// A user is a member no more. Keeps the cached list true. Returns whether the user is online.
+    #[doc = doc!("Engine.leave")]
     fn leave(&self, py: Python<'_>, user: &str, channel: &str) -> CoreResult<bool> {
         released(py, || self.engine.leave(user, channel))
     }
 
-    /// Drop the user's list from the membership cache; an online user stays placed.
+    #[doc = doc!("Engine.forget")]
     fn forget(&self, py: Python<'_>, user: &str) -> CoreResult<()> {
         released(py, || self.engine.forget(user))
     }
 
-    /// Drop every list from the membership cache; how many there were.
+    #[doc = doc!("Engine.forget_cached")]
     fn forget_cached(&self, py: Python<'_>) -> CoreResult<usize> {
         released(py, || Ok(self.engine.forget_cached()))
     }
 
-    /// The instances that hold online members of the channel.
+    #[doc = doc!("Engine.instances")]
     fn instances<'py>(&self, py: Python<'py>, channel: &str) -> PyResult<Bound<'py, PyFrozenSet>> {
         frozen_set(py, &self.engine.instances(channel).map_err(CoreError::from)?)
     }
 
-    /// On how many instances each channel has online members; one pass over the table.
+    #[doc = doc!("Engine.widths")]
     fn widths(&self, py: Python<'_>, channels: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
         let channels = ids(channels, "channel")?;
         Ok(released(py, || Ok(self.engine.widths(channels)))?)
     }
 
-    /// The channel's online members, sorted, by instance.
+    #[doc = doc!("Engine.members")]
     fn members(&self, py: Python<'_>, channel: &str) -> CoreResult<BTreeMap<String, Vec<String>>> {
         let members = released(py, || self.engine.members(channel))?;
         Ok(members.into_iter().map(|(instance, users)| (instance.into(), owned(users))).collect())
     }
 
-    /// The channels of an online user.
+    #[doc = doc!("Engine.channels")]
     fn channels<'py>(&self, py: Python<'py>, user: &str) -> PyResult<Bound<'py, PyFrozenSet>> {
         frozen_set(py, &released(py, || self.engine.channels(user))?)
     }
 
-    /// How many channels the table or the cache has of a user.
+    #[doc = doc!("Engine.membership_count")]
     fn membership_count(&self, user: &str) -> CoreResult<usize> {
         Ok(self.engine.membership_count(user)?)
     }
 
-    /// The instances on which the user is.
+    #[doc = doc!("Engine.locations")]
     fn locations<'py>(&self, py: Python<'py>, user: &str) -> PyResult<Bound<'py, PyFrozenSet>> {
         frozen_set(py, &self.engine.locations(user).map_err(CoreError::from)?)
     }
 
-    /// Whether the user is online and a member of the channel.
+    #[doc = doc!("Engine.is_member")]
     fn is_member(&self, user: &str, channel: &str) -> CoreResult<bool> {
         Ok(self.engine.is_member(user, channel)?)
     }
 
-    /// The users on the instance, sorted.
+    #[doc = doc!("Engine.users")]
     fn users(&self, py: Python<'_>, instance: &str) -> CoreResult<Vec<String>> {
         Ok(owned(released(py, || self.engine.users(instance))?))
     }
 
-    /// A few of the users on the instance, and where the next page begins; None behind the last one.
+    #[doc = doc!("Engine.users_page")]
     #[pyo3(signature = (instance, after = None))]
     fn users_page(&self, instance: &str, after: Option<Natural<u32>>) -> CoreResult<(Vec<String>, Option<u32>)> {
         let (names, more) = self.engine.users_page(instance, after.map(|after| after.0))?;
         Ok((owned(names), more))
     }
 
-    /// The instances that hold a user.
+    #[doc = doc!("Engine.occupied_instances")]
     fn occupied_instances<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyFrozenSet>> {
         frozen_set(py, &released(py, || Ok(self.engine.occupied_instances()))?)
     }
 
-    /// How many users the instance holds, and a 64-bit hash of them that does not depend on order.
+    #[doc = doc!("Engine.digest")]
     fn digest(&self, instance: &str) -> CoreResult<(u64, u64)> {
         let digest = self.engine.digest(instance)?;
         Ok((digest.count, digest.hash))
     }
 
-    /// Enqueue an ephemeral event for every instance of the channel.
+    #[doc = doc!("Engine.route")]
     #[pyo3(signature = (channel, event, exclude = None, actor = None))]
     fn route(
         &self,
@@ -224,19 +224,19 @@ impl Engine {
         if event.len() > LONG_EVENT { released(py, route) } else { Ok(route()?) }
     }
 
-    /// `route` for a batch; all are validated before any is enqueued. The number of targets in all.
+    #[doc = doc!("Engine.route_many")]
     fn route_many(&self, py: Python<'_>, events: Vec<Event<'_>>) -> PyResult<usize> {
         let events: Vec<_> = events.iter().map(borrow_event).collect::<PyResult<_>>()?;
         Ok(released(py, || self.engine.route_many(&events, self.now()))?)
     }
 
-    /// Enqueue an ephemeral event for every instance that the user is on.
+    #[doc = doc!("Engine.route_user")]
     fn route_user(&self, py: Python<'_>, user: &str, event: &[u8]) -> CoreResult<usize> {
         let route = || self.engine.route_user(user, event, self.now());
         if event.len() > LONG_EVENT { released(py, route) } else { Ok(route()?) }
     }
 
-    /// Begin to route a lane (one partition of one stream) that was handled elsewhere up to `position`.
+    #[doc = doc!("Engine.open_lane")]
     fn open_lane(
         &self,
         py: Python<'_>,
@@ -247,7 +247,7 @@ impl Engine {
         released(py, || self.engine.open_lane(lane.0, epoch.0, position.0))
     }
 
-    /// Stop routing a lane. Unknown lanes are fine.
+    #[doc = doc!("Engine.close_lane")]
     fn close_lane(&self, py: Python<'_>, lane: Natural<u32>) -> CoreResult<()> {
         released(py, || {
             self.engine.close_lane(lane.0);
@@ -255,7 +255,7 @@ impl Engine {
         })
     }
 
-    /// Route stored events of one kind: validate, make what clients get, enqueue; advance the lane.
+    #[doc = doc!("Engine.route_stored")]
     fn route_stored(
         &self,
         py: Python<'_>,
@@ -275,27 +275,27 @@ impl Engine {
         })
     }
 
-    /// Say that everything of the lane up to `seq` was handled, though nothing was there to route.
+    #[doc = doc!("Engine.advance")]
     fn advance(&self, py: Python<'_>, lane: Natural<u32>, seq: Natural<u64>) -> CoreResult<()> {
         released(py, || self.engine.advance(lane.0, seq.0))
     }
 
-    /// Enqueue for every instance how far each open lane has come, so that a lost last batch shows.
+    #[doc = doc!("Engine.mark")]
     fn mark(&self, py: Python<'_>) -> CoreResult<usize> {
         released(py, || Ok(self.engine.mark(self.now())))
     }
 
-    /// Send an instance nothing of any lane, because the table does not have all its users. Ephemeral events go on.
+    #[doc = doc!("Engine.suspend")]
     fn suspend(&self, py: Python<'_>, instance: &str) -> CoreResult<()> {
         released(py, || self.engine.suspend(instance))
     }
 
-    /// Send an instance stored events again; whether it was suspended.
+    #[doc = doc!("Engine.resume")]
     fn resume(&self, py: Python<'_>, instance: &str) -> CoreResult<bool> {
         released(py, || self.engine.resume(instance))
     }
 
-    /// Take the batches that are due, or all with `force`: (instance, payload). Decode with `decode_batch`.
+    #[doc = doc!("Engine.drain")]
     #[pyo3(signature = (force = false))]
     fn drain<'py>(&self, py: Python<'py>, force: bool) -> PyResult<Vec<(String, Bound<'py, PyBytes>)>> {
         let batches = released(py, || Ok(self.engine.take(self.now(), force)))?;
@@ -308,7 +308,7 @@ impl Engine {
         written.collect()
     }
 
-    /// The most bytes that a batch may have.
+    #[doc = doc!("Engine.max_batch")]
     #[getter]
     fn max_batch(&self) -> usize {
         self.engine.max_batch()
@@ -319,17 +319,17 @@ impl Engine {
         released(py, || self.engine.set_max_batch(max_batch.0))
     }
 
-    /// Seconds until a batch is due (0 when one is), None when all are empty.
+    #[doc = doc!("Engine.next_due")]
     fn next_due(&self) -> Option<f64> {
         self.engine.next_due(self.now()).map(|wait| Duration::from_nanos(wait).as_secs_f64())
     }
 
-    /// Bytes of the batches that wait.
+    #[doc = doc!("Engine.pending_bytes")]
     fn pending_bytes(&self) -> usize {
         self.engine.pending_bytes()
     }
 
-    /// Counts and bytes held, by name.
+    #[doc = doc!("Engine.stats")]
     fn stats(&self, py: Python<'_>) -> CoreResult<BTreeMap<&'static str, usize>> {
         Ok(released(py, || Ok(self.engine.stats()))?.into_iter().collect())
     }

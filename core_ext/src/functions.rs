@@ -12,13 +12,13 @@ use crate::arguments::{Natural, strings};
 use crate::batch::frame;
 use crate::errors::CoreResult;
 
-/// Refuse an event that no call of the engine would route.
+#[doc = doc!("check_event")]
 #[pyfunction]
 pub fn check_event(event: &[u8]) -> CoreResult<()> {
     Ok(fanout_engine::check_event(event)?)
 }
 
-/// The `message.new` object for a stored message event.
+#[doc = doc!("message_frame")]
 #[pyfunction]
 pub fn message_frame<'py>(
     py: Python<'py>,
@@ -30,13 +30,13 @@ pub fn message_frame<'py>(
     Ok(PyBytes::new(py, &message_new(seq.0, part.0, channel, payload)?))
 }
 
-/// An unmasked, final WebSocket text frame around `event`.
+#[doc = doc!("text_frame")]
 #[pyfunction]
 pub fn text_frame<'py>(py: Python<'py>, event: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
     frame(py, event)
 }
 
-/// The partition of a channel.
+#[doc = doc!("partition_of")]
 #[pyfunction]
 pub fn partition_of(channel: &str, partitions: Natural<u32>) -> PyResult<u32> {
     if partitions.0 == 0 {
@@ -45,7 +45,7 @@ pub fn partition_of(channel: &str, partitions: Natural<u32>) -> PyResult<u32> {
     Ok(fanout_engine::partition_of(channel, partitions.0))
 }
 
-/// The count and hash that `Engine.digest` gives for an instance with these users.
+#[doc = doc!("presence_digest")]
 #[pyfunction]
 pub fn presence_digest(users: &Bound<'_, PyAny>) -> PyResult<(u64, u64)> {
     let users = strings(users)?;

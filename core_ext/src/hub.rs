@@ -11,7 +11,7 @@ use crate::errors::CoreResult;
 use crate::gil::released;
 use crate::wire::Kernel;
 
-/// The sockets of a notification instance, and what waits to be written to each.
+#[doc = doc!("Hub")]
 #[pyclass(frozen, module = "fanout._core")]
 pub struct Hub {
     hub: fanout_engine::Hub,
@@ -31,18 +31,18 @@ impl Hub {
         Self { hub: fanout_engine::Hub::default(), engine }
     }
 
-    /// Take a socket in, and its number.
+    #[doc = doc!("Hub.add")]
     fn add(&self, session: &str, descriptor: Option<Natural<i32>>, budget: Natural<usize>) -> CoreResult<u32> {
         let descriptor = descriptor.map(|descriptor| descriptor.0);
         Ok(self.hub.add(self.engine.get().core(), session, descriptor, budget.0)?)
     }
 
-    /// Forget a socket and what waits for it.
+    #[doc = doc!("Hub.remove")]
     fn remove(&self, socket: Natural<u32>) {
         self.hub.remove(socket.0);
     }
 
-    /// Queue a frame for the readers of a channel; the sockets that the caller has to check.
+    #[doc = doc!("Hub.deliver")]
     #[pyo3(
         signature = (channel, frame, *, ephemeral = false, without = Vec::new(), also = Vec::new()),
         text_signature = "($self, channel, frame, *, ephemeral=False, without=(), also=())"
@@ -60,7 +60,7 @@ impl Hub {
         Ok(self.hub.deliver(engine, channel, &Frame::from(frame), ephemeral, &without, &also)?)
     }
 
-    /// Queue the events of a batch for the readers of their channels, as far as that is all: (record, sockets, stale, unknown).
+    #[doc = doc!("Hub.receive")]
     fn receive(
         &self,
         py: Python<'_>,
@@ -80,38 +80,38 @@ impl Hub {
         Ok((record.map(|record| BatchEvent::new(py, &record)).transpose()?, sockets, received.stale, received.unknown))
     }
 
-    /// Queue a frame for one socket, whatever waits for it; whether there is such a socket.
+    #[doc = doc!("Hub.push")]
     fn push(&self, socket: Natural<u32>, frame: &[u8]) -> bool {
         self.hub.push(socket.0, &Frame::from(frame))
     }
 
-    /// Bytes that wait for a socket.
+    #[doc = doc!("Hub.waiting")]
     fn waiting(&self, socket: Natural<u32>) -> usize {
         self.hub.waiting(socket.0)
     }
 
-    /// Frames that wait, each counted for each socket.
+    #[doc = doc!("Hub.frames")]
     #[getter]
     fn frames(&self) -> usize {
         self.hub.frames()
     }
 
-    /// Begin to write to a socket.
+    #[doc = doc!("Hub.open")]
     fn open(&self, socket: Natural<u32>, first: &[u8]) {
         self.hub.open(socket.0, &Frame::from(first));
     }
 
-    /// Leave all writing to a socket to its owner, or end that.
+    #[doc = doc!("Hub.block")]
     fn block(&self, socket: Natural<u32>, blocked: bool) {
         self.hub.block(socket.0, blocked);
     }
 
-    /// Queue nothing more for a socket as a reader of channels.
+    #[doc = doc!("Hub.mute")]
     fn mute(&self, socket: Natural<u32>) {
         self.hub.mute(socket.0);
     }
 
-    /// Write what waits, to at most so many sockets.
+    #[doc = doc!("Hub.flush")]
     fn flush<'py>(&self, py: Python<'py>, most: Natural<usize>) -> PyResult<Answer<'py>> {
         let flush = || self.hub.flush(most.0, &mut Kernel);
         // As for `deliver`: a few writes take less than to get the GIL back.
@@ -119,7 +119,7 @@ impl Hub {
         Ok(answer(py, flushed))
     }
 
-    /// Write what waits for one socket.
+    #[doc = doc!("Hub.flush_one")]
     fn flush_one<'py>(&self, py: Python<'py>, socket: Natural<u32>) -> Answer<'py> {
         answer(py, self.hub.flush_one(socket.0, &mut Kernel))
     }

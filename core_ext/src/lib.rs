@@ -1,5 +1,12 @@
 //! The module `fanout._core`: a table of names, and nothing else. `src/fanout/_core.pyi` describes them.
 
+/// The docstring that the stub, `_core.pyi`, has of a class, a method or a function.
+macro_rules! doc {
+    ($name:literal) => {
+        include_str!(concat!(env!("OUT_DIR"), "/", $name))
+    };
+}
+
 mod arguments;
 mod batch;
 mod deliveries;

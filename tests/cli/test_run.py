@@ -70,8 +70,8 @@ def test_a_service_says_what_it_runs_on_and_its_name_in_each_line(tmp_path: Path
     lines = [json.loads(line) for line in result.stderr.splitlines() if line.startswith("{")]
     assert {line["service"] for line in lines} == {"message-writer"}
     (said,) = [line for line in lines if line["event"] == "backends"]
-    assert said["messages"] == "SQLite, embedded"
-    assert said.keys() & {"presence", "bus", "tokens"} == set()
+    expected = ["log: SQLite, embedded", "memberships: SQLite, embedded", "messages: SQLite, embedded"]
+    assert said["chosen"] == expected
     assert said["data_dir"] == str(tmp_path / "data")
 
 

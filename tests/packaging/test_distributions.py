@@ -45,6 +45,8 @@ def build(folder: Path, *command: str) -> Path:
 @pytest.fixture(scope="module")
 def setuptools_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("setuptools")
+    for left_over in (ROOT / "build").glob("lib.*"):  # setuptools would pack modules that are no longer there
+        shutil.rmtree(left_over)
     options = ("--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder))
     return build(folder, sys.executable, "-m", "pip", "wheel", *options, ".")
 

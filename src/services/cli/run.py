@@ -98,8 +98,8 @@ def next_steps(settings: Settings) -> list[str]:
 def _run(settings: Settings, services: Services, *, alone: bool) -> None:
     for line in warnings_of(settings):
         log.warning(line)
-    chosen = {row.name: row.adapter(settings).description for row in rows_of(services, BACKENDS)}
-    log.info("backends", data_dir=str(settings.data_dir.absolute()), **chosen)
+    chosen = [f"{row.name}: {row.adapter(settings).description}" for row in rows_of(services, BACKENDS)]
+    log.info("backends", chosen=chosen, data_dir=str(settings.data_dir.absolute()))
     grace_s = settings.drain_grace_s if any(service.serves_rest for service in services) else 0.0
     started = partial(_running, settings, services=services, alone=alone)
     spare_the_loop()

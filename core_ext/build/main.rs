@@ -1,4 +1,7 @@
-//! Puts a digest of the Rust sources into the binary; `src/fanout/_freshness.py` computes the same from the checkout.
+//! Puts a digest of the Rust sources into the binary, which `src/fanout/_freshness.py` computes from the checkout too, and
+//! the docstrings of the stub.
+
+mod stub;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,11 +9,16 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 fn main() {
-    let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let root = folder("CARGO_MANIFEST_DIR");
+    stub::write_docstrings(&root.join("../src/fanout/_core.pyi"), &folder("OUT_DIR"));
     let mut sources = Vec::new();
     collect(&root, &root, &mut sources);
     sources.sort();
     println!("cargo::rustc-env=FANOUT_SOURCE_DIGEST={}", digest(&root, &sources));
+}
+
+fn folder(variable: &str) -> PathBuf {
+    PathBuf::from(std::env::var(variable).expect("cargo sets it"))
 }
 
 /// Gather the paths of sources, relative to the root, and ask cargo to watch them and their folders, where another may
