@@ -93,10 +93,13 @@ $(READY): requirements/dev.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/dev.lock
 	@touch $@
 
+# One after the other: an older `fanout` that brought the command itself is removed, with the command, before it is installed.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation
+
 $(CORE): $(READY) $(DISTRIBUTIONS) $(CYTHON_SOURCES) $(RUST_SOURCES)
 	@echo "compiling the Rust core and the benchmarks' helpers (about 40 s the first time) ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
-		--editable . --editable packaging/services
+	@$(INSTALL) --editable .
+	@$(INSTALL) --editable packaging/services
 	@touch $@
 
 servers: $(READY)  ## fetch the servers that the tests start into .servers/
