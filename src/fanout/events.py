@@ -21,7 +21,7 @@ MAX_BATCH: Final = 1 << 20
 MIN_BATCH: Final = 4_096
 """Bytes that the longest batch must be able to have."""
 EVENT_OVERHEAD: Final = 1_280
-"""An upper bound of the bytes that a stored message or a batch adds to an event: headers, or names, a lane and a seq."""
+"""An upper bound of the bytes that a stored message or a batch adds to an event: headers, names, a lane and a seq."""
 MESSAGE_NEW: Final = "message.new"
 MEMBER_JOINED: Final = "member.joined"
 MEMBER_LEFT: Final = "member.left"

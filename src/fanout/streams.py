@@ -83,7 +83,7 @@ class StreamSpec:
 
     @property
     def has_waiting_readers(self) -> bool:
-        """Whether the log keeps positions of readers, so that it may discard events for their age that were not read."""
+        """Whether the log keeps positions of readers, so that it may discard unread events for their age."""
         return self.partitioned or bool(self.durables)
 
     @property

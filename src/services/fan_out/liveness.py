@@ -77,7 +77,7 @@ class Liveness:
         return dead
 
     def is_expected(self, instance: KnownInstance) -> bool:
-        """Whether its presence set is to be expected. An instance that is silent may have lost its connection to the bus."""
+        """Whether its presence set is to be expected. A silent instance may have lost its connection to the bus."""
         now = self._clock()
         is_silent = now >= self._spared_until and instance.heard_at < now - SILENT_AFTER_S
         return (instance.leased or instance.digest_heard) and not is_silent

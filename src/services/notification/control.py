@@ -51,7 +51,7 @@ class Control:
         )
 
     async def publish_digest(self) -> None:
-        """Publish the digest of the presence set, the instance's sign of life. After `say_stopped` this does nothing."""
+        """Publish the digest of the presence set, which is the sign of life. After `say_stopped` this does nothing."""
         if not self._stopped:
             await self._publish_digest()
 

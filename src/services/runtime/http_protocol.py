@@ -142,7 +142,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _cut_off(self, unread: int) -> None:
         STALLED_READERS.inc()
-        log.warning("client does not read its answer, cutting it off", client=self.client, unread_bytes=unread)
+        log.warning("client does not read its answer; the connection is closed", client=self.client, unread_bytes=unread)
         self.transport.abort()  # closing would wait for the client
 
     def _expect(self) -> None:
