@@ -326,7 +326,8 @@ class Hub:
 
     The hub has an engine of its own, in which each session is an instance that holds the session's user. So the engine
     says which sockets read a channel. A socket has the number of its session there. All frames that wait for a socket
-    leave in one write. Sockets are written in rounds of 32, so an event of many readers delays one of few by one round.
+    leave in one write. The sockets of an event are a *round*, and rounds take turns of 32 sockets, so an event of many
+    readers does not delay one of few.
 
     The hub sends frames on the sockets' descriptors itself while the kernel takes all bytes. The *owner*, the Python
     code to which the socket belongs, writes the bytes that the kernel did not take. The owner also decides about each
@@ -392,7 +393,7 @@ class Hub:
         """Queue the events of a batch for the readers of their channels, up to one that needs more than that.
 
         A call continues where the last one stopped. It stops at the end of the batch; when more than `most` frames
-        wait; after an entry that is over budget for some sockets; and at an entry that the caller has to handle: one
+        wait; after a record that is over budget for some sockets; and at a record that the caller has to handle: one
         that is behind a gap, names a user, or belongs to a lane that is unknown or not plain.
 
         Args:
@@ -401,9 +402,9 @@ class Hub:
             most: the number of frames that may wait, see `frames`.
 
         Returns:
-            the entry at which it stopped, if it did; the sockets for which this entry is over budget, none if the entry
+            the record at which it stopped, if it did; the sockets for which this record is over budget, none if the record
             was not handled; the number of events that were skipped because they had been delivered; and the number of
-            entries that were skipped because this version does not know their kind.
+            records that were skipped because this version does not know their kind.
 
         Raises:
             ValueError: the rest of the batch cannot be read.
@@ -463,7 +464,7 @@ class InboundBatch:
     def newest(self, lane: int, progress: LaneProgress) -> tuple[int, bool]:
         """Scan the part that was not delivered: the highest seq of a lane, 0 if none, and whether all was scanned.
 
-        Scanning stops at the first entry of a lane that is not plain (a membership event or its mark) that was not
+        Scanning stops at the first record of a lane that is not plain (a membership event or its mark) that was not
         applied yet; then the second item is False.
         """
 
@@ -495,9 +496,9 @@ class LaneProgress:
         """The numbers of the known lanes, rising."""
 
     def check(self, record: BatchEvent) -> Literal["next", "gap", "stale"]:
-        """Compare an entry of a batch with the progress of its lane.
+        """Compare a record of a batch with the progress of its lane.
 
-        An epoch above all that were checked makes entries of older epochs stale.
+        An epoch above all that were checked makes records of older epochs stale.
 
         Returns:
             "next": deliver it; "gap": first read the missing events from the log; "stale": drop it.
@@ -619,7 +620,7 @@ class BatchEvent:
     """One event or mark of a batch."""
 
     kind: str | None
-    """None for an entry of a newer version, which is skipped. A stored one has its lane, epoch, prev and seq; all other
+    """None for a record of a newer version, which is skipped. A stored one has its lane, epoch, prev and seq; all other
     fields are empty."""
     lane: int
     """0 for an ephemeral event."""
