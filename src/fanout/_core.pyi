@@ -402,8 +402,8 @@ class Hub:
             most: the number of frames that may wait, see `frames`.
 
         Returns:
-            the record at which it stopped, if it did; the sockets for which this record is over budget, none if the record
-            was not handled; the number of events that were skipped because they had been delivered; and the number of
+            the record at which it stopped, if it did; the sockets for which this record is over budget, none if it was
+            not handled; the number of events that were skipped because they had been delivered; and the number of
             records that were skipped because this version does not know their kind.
 
         Raises:
