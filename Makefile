@@ -28,8 +28,10 @@ run: build  ## set up everything and run every service on 127.0.0.1:8080 (Ctrl-C
 
 test: build servers test-rust test-python  ## set up everything and run all tests
 
-test-python: build servers  ## the Python tests alone; ARGS="-k name" chooses some
-	$(BIN)/pytest $(ARGS)
+# Most tests wait most of their time, so there are more processes than cores.
+JOBS ?= 4
+test-python: build servers  ## the Python tests alone, by JOBS processes; ARGS="-k name" chooses some
+	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-rust:  ## the Rust tests alone
 	cargo test --quiet --locked --manifest-path core_ext/Cargo.toml --workspace

@@ -134,6 +134,7 @@ class Inbox:
     async def _deliver_stored(self, lane: Lane, event: BatchEvent) -> None:
         if event.kind is None:
             skip("record", "its kind is not known here")
+            return
         if event.channel is None:
             return  # a mark
         try:
