@@ -28,8 +28,10 @@ run: build  ## set up everything and run every service on 127.0.0.1:8080 (Ctrl-C
 
 test: build servers test-rust test-python  ## set up everything and run all tests
 
-test-python: build servers  ## the Python tests alone; ARGS="-k name" chooses some
-	$(BIN)/pytest $(ARGS)
+# Most tests wait most of their time, so there are more processes than cores.
+JOBS ?= 4
+test-python: build servers  ## the Python tests alone, by JOBS processes; ARGS="-k name" chooses some
+	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-rust:  ## the Rust tests alone
 	cargo test --quiet --locked --manifest-path core_ext/Cargo.toml --workspace
@@ -93,10 +95,13 @@ $(READY): requirements/dev.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/dev.lock
 	@touch $@
 
+# One after the other: an older `fanout` that brought the command itself is removed, with the command, before it is installed.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation
+
 $(CORE): $(READY) $(DISTRIBUTIONS) $(CYTHON_SOURCES) $(RUST_SOURCES)
 	@echo "compiling the Rust core and the benchmarks' helpers (about 40 s the first time) ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
-		--editable . --editable packaging/services
+	@$(INSTALL) --editable .
+	@$(INSTALL) --editable packaging/services
 	@touch $@
 
 servers: $(READY)  ## fetch the servers that the tests start into .servers/

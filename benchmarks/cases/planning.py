@@ -126,7 +126,7 @@ def plan(population: Population, messages: float, whole: Filled, costs: Costs) -
         f"{population.shape()}, {messages:,.0f} messages of {EVENT_BYTES} bytes a second, each to "
         f"{units.digits(load.readers)} readers on {units.digits(load.width)} instances on average. This run measured "
         "the workers' memory and the engine's events; what it did not measure says so, and --figures FILE takes it "
-        "from a report that fanout bench sockets or pipeline wrote with --json on such a machine. Half of each core is "
+        "from a report that fanout bench sockets, pipeline or accepting wrote with --json. Half of each core is "
         "left free. Bandwidth is in and out, of the events alone, by calculation; the disk of the log and of the store "
         "is for each day that is kept."
     )

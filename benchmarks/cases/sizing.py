@@ -35,7 +35,7 @@ class SizingOptions(msgspec.Struct, frozen=True):
     messages: Annotated[float, Meta(ge=0, description="Messages per second that the deployment accepts.")] = 2_000.0
     figures: Annotated[
         list[str],
-        Meta(description="A --json file of another benchmark (sockets, pipeline), to plan with; may be repeated."),
+        Meta(description="A --json file of sockets, pipeline or accepting, to plan with; may be repeated."),
     ] = []
     scale: float = 1.0
     """The part of the population that is built: less than all to try it out."""

@@ -1,4 +1,4 @@
-//! Python's arguments as the engine wants them: wrong types are a `TypeError`, wrong values a `ValueError`.
+//! Converts Python's arguments to those of the engine: wrong types are a `TypeError`, wrong values a `ValueError`.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -81,7 +81,7 @@ pub fn natural_of<T: TryFrom<u64>>(object: &Bound<'_, PyAny>, place: fmt::Argume
     T::try_from(number).map_err(|_| out_of_range(place, object))
 }
 
-/// An integer from 0 to the most that `T` holds.
+/// An integer from 0 to the highest value of `T`.
 pub struct Natural<T>(pub T);
 
 impl<T: TryFrom<u64>> FromPyObject<'_, '_> for Natural<T> {
@@ -92,7 +92,7 @@ impl<T: TryFrom<u64>> FromPyObject<'_, '_> for Natural<T> {
     }
 }
 
-/// Seconds as nanoseconds; a time too long to count is as good as one without end.
+/// Seconds as nanoseconds; a longer time than the type can hold becomes its highest value.
 pub fn nanoseconds(seconds: f64) -> PyResult<u64> {
     if !seconds.is_finite() || seconds < 0.0 {
         return Err(PyValueError::new_err("a time must be finite and not negative"));

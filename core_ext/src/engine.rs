@@ -1,4 +1,4 @@
-//! `fanout_engine::Engine` under Python: arguments in, answers out, and a clock.
+//! `fanout_engine::Engine` for Python: converts arguments and answers, and adds a clock.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use crate::stored::{Kind, borrow_given};
 /// Batches of so many bytes in all are taken out in some ten microseconds.
 const FEW_PENDING: usize = 16 << 10;
 
-/// A drain writes so many bytes before it lets other threads run: some 0.25 ms, most of it for memory that is new.
+/// The bytes that a drain writes before it lets other threads run. They take some 0.25 ms, most of it for new memory.
 const STRETCH: usize = 512 << 10;
 
 #[doc = doc!("Engine")]
@@ -32,7 +32,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// What is under it.
+    /// The engine of the Rust crate.
     pub fn core(&self) -> &fanout_engine::Engine {
         &self.engine
     }

@@ -1,4 +1,4 @@
-//! Stored events as Python gives them, one by one.
+//! Stored events that Python gives as tuples.
 
 use fanout_engine::{StoredEvent, StoredKind, shortened};
 use pyo3::exceptions::PyValueError;
@@ -9,7 +9,7 @@ use crate::arguments::{bytes_of, natural_of, string_of};
 use crate::lists::items;
 use crate::mismatch::{no_text, wrong_length, wrong_type};
 
-/// (seq, channel, payload) or (seq, channel, payload, also) as `Engine.route_stored` gets it.
+/// (seq, channel, payload) or (seq, channel, payload, also), an argument of `Engine.route_stored`.
 pub struct GivenEvent<'py> {
     seq: u64,
     channel: Bound<'py, PyString>,

@@ -512,8 +512,9 @@ class Hub:
         """Queue the events of a batch for the sockets of their channels, until one needs the caller.
 
         Each call continues where the one before stopped. It stops at the end of the batch; when more than `most`
-        frames wait; after an event that is over budget for some sockets; and before an event that the caller has to
-        handle: one with a gap before it, of a lane that is not plain or not known, or one that names a user.
+        frames wait; at an event that is over budget for some sockets; and at an event that the caller has to handle:
+        one with a gap before it, of a lane that is not plain or not known, or one that names a user. The next call
+        continues after that event.
 
         Args:
             inbound: the batch.

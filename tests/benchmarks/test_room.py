@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -66,6 +66,7 @@ def proposed(refused: str) -> Population | None:
     return Population(users, channels, memberships, instances=100)
 
 
+@settings(deadline=None)
 @given(populations(), st.floats(0.0, 1.0))
 def test_what_can_be_drawn_can_be_drawn_at_any_size(population: Population, fraction: float) -> None:
     population.check()
@@ -76,6 +77,7 @@ def test_what_can_be_drawn_can_be_drawn_at_any_size(population: Population, frac
 
 
 @pytest.mark.parametrize("tables", BENCHMARKS)
+@settings(deadline=None)
 @given(asked=populations(), available=st.integers(0, 100 * GB))
 def test_what_is_proposed_is_accepted(tables: Tables, asked: Population, available: int) -> None:
     refused = refused_with(asked, tables, available)

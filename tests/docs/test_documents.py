@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_every_setting_is_described_and_no_other() -> None:
-    services, clients = (ROOT / "docs/settings.md").read_text().split("## Of the client commands")
+    services, clients = (ROOT / "docs/settings.md").read_text().split("## Variables of the client commands")
     assert variables_of_table(services) == {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     assert variables_of_table(clients) == CLIENT_VARIABLES
 
