@@ -1,4 +1,4 @@
-//! What threads must not notice of each other, under a checker that chooses their order; see `sync`.
+//! Tests of threads that use one engine, under a checker that chooses their order; see `sync`.
 //!
 //! `SHUTTLE_ROUNDS` says how many orders a test tries of each kind. A test that fails prints the order, which
 //! `shuttle::replay` runs again.

@@ -1,4 +1,4 @@
-//! What readers are told while others come and go: nobody who never was there, and everybody who was there all along.
+//! Answers of reads while users come and go: every user who is there all the time, and none who never was there.
 //!
 //! Each user has an instance and channels of the same letter, so that a name in the wrong place shows, though
 //! the numbers of all three go from one to another. Eve stays all along.
@@ -124,7 +124,7 @@ fn no_channel_is_named_that_took_the_number_of_another() {
 }
 
 #[test]
-fn whoever_is_there_all_along_is_named() {
+fn a_user_who_is_there_all_the_time_is_named() {
     ask_while_others_come_and_go(|engine| ask(engine, 'e', 3));
 }
 
@@ -152,7 +152,7 @@ fn a_user_who_joins_and_leaves_has_the_other_channels_all_the_while() {
 }
 
 #[test]
-fn members_of_a_crowd_are_named_while_others_come_and_go() {
+fn members_of_a_large_channel_are_named_while_others_come_and_go() {
     const BITMAP: [&str; 9] = ["m0", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8"];
     explore(|| {
         let engine = engine(0);

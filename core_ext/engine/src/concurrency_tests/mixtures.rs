@@ -1,4 +1,4 @@
-//! Any calls at the same time: none waits for good, none fails, and what is left is sound.
+//! Random calls at the same time: each returns, none fails, and the table is consistent afterwards.
 
 use shuttle::rand::{Rng, thread_rng};
 
@@ -11,7 +11,7 @@ const THREADS: usize = 3;
 const CALLS: usize = 4;
 const LANE: u32 = 1;
 
-/// What a call is about; every choice from bits of its own.
+/// The arguments of a call, each chosen by other bits.
 #[derive(Clone, Copy)]
 struct Subject(usize);
 

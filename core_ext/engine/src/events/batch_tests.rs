@@ -19,7 +19,7 @@ fn encode(records: &[BatchEvent]) -> Vec<u8> {
     batch.to_vec()
 }
 
-/// What a newer version might add; its body is long enough to look like records.
+/// A record that a newer version might add; its body is long enough to look like records.
 fn push_unknown(batch: &mut Batch, record: &BatchEvent) {
     const BODY: [u8; 200] = [EPHEMERAL; 200];
     let code = 0x40 | (record.seq % 0x40) as u8;

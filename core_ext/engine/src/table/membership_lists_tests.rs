@@ -33,7 +33,7 @@ fn even_ids(count: u32, seed: u32) -> BTreeSet<Channel> {
     ids
 }
 
-/// What every list is held against after each change.
+/// The checks of a list after each change.
 fn check(list: &MembershipList, model: &BTreeSet<Channel>) {
     let ids: Vec<Channel> = model.iter().copied().collect();
     assert_eq!(list.len(), ids.len());

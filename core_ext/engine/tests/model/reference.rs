@@ -1,4 +1,4 @@
-//! What the engine is to do, in sets of sets.
+//! A model of the engine, in sets of sets.
 
 use std::collections::{BTreeMap, BTreeSet};
 

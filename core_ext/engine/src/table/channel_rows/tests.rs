@@ -125,7 +125,7 @@ fn instances_with_one_tag_are_told_apart_across_the_border_of_the_row() {
 }
 
 #[test]
-fn crowds_of_several_channels_are_counted_and_their_places_used_again() {
+fn bitmaps_of_several_channels_are_counted_and_their_indices_used_again() {
     let Pair { subscriptions, mut overflow, all, .. } = Pair::new();
     let some: Vec<Subscription> = all.iter().map(|&(subscription, _)| subscription).collect();
     let enter = |overflow: &mut Overflow, row: &mut ChannelRow| {
