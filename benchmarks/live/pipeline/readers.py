@@ -10,7 +10,7 @@ import msgspec
 from benchmarks.live.delivery_check import check_deliveries
 from benchmarks.live.pipeline.audience import Audience
 from benchmarks.live.stored_events import StoredEvents, number_in
-from benchmarks.live.websocket_clients import Chunk, Opener, SocketReader, frames_in
+from benchmarks.live.websocket_clients import Chunk, SocketReader, frames_in, open_sockets
 from benchmarks.processes import READY, Leader
 
 _QUIET_S: Final = 1.0
@@ -50,7 +50,7 @@ def read_deliveries(settings: ReaderSettings, leader: Leader) -> Deliveries:
         WrongDeliveriesError: an event was lost for a client, came twice or out of order.
     """
     ports, clients = settings.ports, range(settings.audience.clients)
-    sockets = Opener(settings.secret).open((client, ports[client % len(ports)]) for client in clients)
+    sockets = open_sockets(((client, ports[client % len(ports)]) for client in clients), settings.secret)
     reader = SocketReader(leader)
     reader.add(sockets)
     reader.begin(keep=True)
