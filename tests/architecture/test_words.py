@@ -48,7 +48,7 @@ REPLACED = {
     "wish(?:es)?": "desired state",
     "(?:class|struct|enum|trait) (?:Chains|Course|Letter|Numbers|Post|Readers|Slots|Terms)": "see docs/glossary.md",
 }
-"""The words that are not used any more, as patterns, each with what to say. One in lower case is found in capitals too."""
+"""The words that are not used any more, as patterns, each with what to say. Lower case is found in capitals too."""
 
 EXCEPTIONS = {
     "fanout_placements_unconfirmed_total": "metrics keep their names",
