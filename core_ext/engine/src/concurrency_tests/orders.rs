@@ -13,10 +13,10 @@ type Call = fn(&Engine) -> Result<usize>;
 type Script = [Call; CALLS];
 /// The answers of each thread's calls, in the thread's order.
 type Said = [Vec<Result<usize>>; THREADS];
-/// Where Ann is, her list, and whether it is cached.
+/// Ann's locations, her list, and whether it is cached.
 type Left = (Set, Option<Set>, usize);
 
-/// A drop is one of them, since nobody but Ann is there; of many users it takes one after the other.
+/// A drop is one of the calls, because Ann is the only user; a drop of several users is a call for each.
 const ABOUT_ANN: [Call; 9] = [
     |engine| engine.user_online("ann", "i0", Some(ids(&CHANNELS[..3])), 0),
     |engine| engine.user_online("ann", "i1", Some(ids(&CHANNELS[1..])), 0),

@@ -152,7 +152,7 @@ struct Owned {
 }
 
 impl Owned {
-    /// The record nearest to these arbitrary parts that may stand in a batch.
+    /// Make a valid record from arbitrary parts, as close to them as possible.
     fn record(&self) -> BatchEvent<'_> {
         let event = if self.event.is_empty() && self.lane == 0 { b"{}" } else { self.event.as_slice() };
         let mark = event.is_empty();

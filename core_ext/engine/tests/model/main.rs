@@ -1,4 +1,4 @@
-//! The engine against a plain model: sets of sets, and lists of records.
+//! Compares the engine with a plain model: sets of sets, and lists of records.
 
 mod reference;
 
@@ -75,7 +75,7 @@ fn calls() -> impl Strategy<Value = Call> {
 const CONFIG: Config =
     Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users: CACHE_USERS, cache_ttl: CACHE_TTL };
 
-/// The engine, and what it is to do.
+/// The engine, and the model.
 struct Pair {
     engine: Engine,
     model: Model,

@@ -63,7 +63,7 @@ impl Model {
         self.cache.iter().position(|(cached, _)| *cached == user)
     }
 
-    /// Use the cached list, if it is there and not too old.
+    /// Use the cached list, if there is one that is not too old.
     fn recall(&mut self, user: Name) -> bool {
         let Some(entry) = self.cached(user).map(|location| self.cache.remove(location)) else { return false };
         let fresh = self.now - entry.1 < CACHE_TTL;
@@ -136,7 +136,7 @@ impl Model {
         self.online(user)
     }
 
-    /// The engine is written to a file, and read again some time later: pending batches, lanes and holds are not in it.
+    /// Restore the engine from a snapshot some time later, without pending batches, lanes and suspended instances.
     pub fn restart(&mut self, later: u64) {
         self.now += later;
         self.cache.retain(|(_, loaded)| self.now - loaded < CACHE_TTL);
