@@ -182,7 +182,7 @@ fn run_lane(engine: &Engine, model: &mut Model, call: Call) {
     match call {
         Call::Open(lane) => {
             let (epoch, position) = (model.now + 7, model.now * 3);
-            model.lanes.insert(lane, Lane { epoch, position, told: BTreeMap::new() });
+            model.lanes.insert(lane, Lane { epoch, position, last_seqs: BTreeMap::new() });
             assert_eq!(engine.open_lane(lane, epoch, position), Ok(()));
         }
         Call::Close(lane) => {

@@ -11,7 +11,7 @@ pub type Sent = (u32, u64, u64, u64, Option<String>, Option<String>);
 pub struct Lane {
     pub epoch: u64,
     pub position: u64,
-    pub told: BTreeMap<Name, u64>,
+    pub last_seqs: BTreeMap<Name, u64>,
 }
 
 #[derive(Default)]
@@ -114,18 +114,18 @@ impl Model {
             self.go_offline(user, instance);
         }
         self.sent.remove(instance);
-        self.forget_told(instance);
+        self.forget_last_seqs(instance);
         users.len()
     }
 
     pub fn hold(&mut self, instance: Name) {
         self.held.insert(instance);
-        self.forget_told(instance);
+        self.forget_last_seqs(instance);
     }
 
-    fn forget_told(&mut self, instance: Name) {
+    fn forget_last_seqs(&mut self, instance: Name) {
         for lane in self.lanes.values_mut() {
-            lane.told.remove(instance);
+            lane.last_seqs.remove(instance);
         }
     }
 
@@ -162,7 +162,7 @@ impl Model {
         let lane = self.lanes.get_mut(&number)?;
         let seq = lane.position + step;
         for target in targets.difference(&self.held) {
-            let prev = lane.told.insert(target, seq).unwrap_or(lane.position);
+            let prev = lane.last_seqs.insert(target, seq).unwrap_or(lane.position);
             let sent = (number, lane.epoch, prev, seq, Some(channel.to_owned()), also.map(str::to_owned));
             self.sent.entry(target).or_default().push(sent);
         }
@@ -175,7 +175,7 @@ impl Model {
         let targets: BTreeSet<Name> = targets.difference(&self.held).copied().collect();
         for (&number, lane) in &mut self.lanes {
             for target in &targets {
-                let prev = *lane.told.entry(target).or_insert(lane.position);
+                let prev = *lane.last_seqs.entry(target).or_insert(lane.position);
                 self.sent.entry(target).or_default().push((number, lane.epoch, prev, lane.position, None, None));
             }
         }
