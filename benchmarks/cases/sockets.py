@@ -1,77 +1,91 @@
 """`fanout bench sockets`: the notification service with real clients, beside bare websockets."""
 
-from collections.abc import Callable
+import math
+from contextlib import ExitStack
 from functools import partial
 from itertools import product
+from statistics import median
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from benchmarks import units
 from benchmarks.apart import Stages
 from benchmarks.case import Case, part
 from benchmarks.cases.planning import Costs
-from benchmarks.cases.sockets_tables import (
-    BURST,
-    KIB,
-    TELLING,
-    Contest,
-    Measured,
-    delay_s,
-    per_server_second,
-    ratio,
-    shares,
-    tables,
-)
 from benchmarks.errors import BenchError
-from benchmarks.live.sockets.channels import LEAST_CHANNELS, MOST_CHANNELS, Audience
-from benchmarks.live.sockets.figures import (
+from benchmarks.live.sockets.audience import READERS, Audience
+from benchmarks.live.sockets.sides import (
     LOADS,
     NAMES,
-    REACHES,
-    SERVERS,
+    NAP_S,
+    WARM_UP,
+    Contest,
     IdleFigures,
-    LoadKind,
-    Play,
-    Reach,
-    Server,
+    Players,
+    Side,
     Turn,
     Way,
+    alternate,
+    connections_allowed,
+    side,
 )
-from benchmarks.live.sockets.idle import SETTLING_S, idle
-from benchmarks.live.sockets.limits import require_room_for_idle, require_room_to_play, room_for_idle
-from benchmarks.live.sockets.turns import Side, alternate, both_sides
-from benchmarks.report import Report, Target, at_least, at_most
+from benchmarks.live.websocket_clients import AT_ONCE
+from benchmarks.report import Cell, Figure, Plot, Report, Row, Table, Target, at_least, at_most, distribution, figures
 
-CONNECTIONS: Final = 20_000
+_CONNECTIONS: Final = 20_000
 _FAN_OUT: Final = 4_000
-_IDLE_LIMIT_KIB: Final = 16
-_LAST_LIMIT_S: Final = 60e-3
-_SINGLE_LIMIT: Final = 1.6
-_BURST_LIMIT: Final = 8
-_FAIRNESS_LIMIT: Final = 2
+_BURST: Final = 8
+"""Events that are sent to the same sockets at once."""
+_TELLING: Final = 10_000
+"""Idle connections: of fewer, what each takes is told too high, with a share of what the process takes anyway."""
+_MOST_CHANNELS: Final = 10_000
+"""Of a connection: with more, clients take admission for stalled."""
+_HUNDRED: Final = 100
 _PAUSE_S: Final = 0.01
-_CONNECTIONS: Final = f"Idle connections, a tenth with --quick. 0: {CONNECTIONS:,}, or fewer where ulimit -Hn is lower."
+_CONTESTS: Final = {
+    "single": "single events",
+    "bursts": f"bursts of {_BURST}",
+    "one": "channels of one reader",
+    "ten": "channels of ten readers",
+    "hundred": "channels of a hundred readers",
+}
+"""Those of which deliveries are compared."""
+_BESIDE: Final = {
+    "none": "beside nothing",
+    "even": "beside channels of a hundred readers",
+    "hot": "beside a channel that all read",
+}
+
+Idle = dict[Way, IdleFigures]
+Measured = dict[str, Contest]
+"""By what was sent: single events with pauses ("last"), those of `_CONTESTS`, and the small channel beside `LOADS`."""
 
 
 class SocketsOptions(msgspec.Struct, frozen=True):
     """How many sockets, and what is sent to them."""
 
-    connections: Annotated[int, Meta(ge=0, description=_CONNECTIONS)] = 0
+    connections: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description=f"Idle connections, a tenth with --quick. 0: {_CONNECTIONS:,}, or fewer where ulimit -Hn is lower.",
+        ),
+    ] = 0
     channels: Annotated[int, Meta(ge=1, description="Channels that each connection reads.")] = 10
     fan_out: Annotated[int, Meta(ge=1, description="Sockets to which events are sent.")] = _FAN_OUT
-    wanted: int = CONNECTIONS
+    wanted: int = _CONNECTIONS
     """Connections where none are given: as many are held as a process may; those that are given are required."""
     turns: int = 5
     """Of each server, in each measurement."""
     rounds: int = 30
     """Single events of a turn; of others there are fewer."""
-    flood_s: float = 1.0
+    load_s: float = 1.0
     """Of a turn beside a load."""
-    settling_s: float = SETTLING_S
-    """Before memory is read."""
+    settling_s: float = 1.5
+    """Before memory is read: allocators give back after a second what they do not need."""
     judged: bool = True
     """Whether the run is large enough for the targets."""
 
@@ -82,136 +96,207 @@ def run(options: SocketsOptions, stages: Stages) -> Report:
     Raises:
         BenchError: there are too few descriptors or ports, or a client did not get just what was due to it.
     """
-    _require(options)
+    least = len(READERS)
+    if not least <= options.channels <= _MOST_CHANNELS:
+        raise BenchError(
+            f"--channels must be at least {least}, since events go to channels of all sizes, and {_MOST_CHANNELS:,} at "
+            "most, since clients wait to be admitted until all are entered (fanout bench login has one user of more)"
+        )
+    connections_allowed("--fan-out", options.fan_out, options.fan_out)
     asked = options.connections or options.wanted
-    connections = room_for_idle(asked)
-    idle_figures = {server: _idle(server, connections, options, stages) for server in SERVERS}
-    measured = _played(options, idle_figures, stages)
+    connections = connections_allowed("--connections", asked, options.connections or 1)
+    idle = {server: _idle(server, connections, options, stages) for server in NAMES}
+    measured = _measured(options, stages)
     return Report(
         f"Sockets: {connections:,} idle connections, and events to {options.fan_out:,} sockets",
-        _summary(asked, options, measured),
-        _targets(options, measured),
-        tables(asked, options.channels, options.fan_out, measured),
-        {**asdict(measured), "planning": _planning(options, measured)},
+        _summary(options, idle["service"], measured),
+        _targets(options, idle["service"], measured),
+        [_idle_table(asked, options, idle), *_tables(options.fan_out, measured)],
+        {"idle": idle, **measured, "planning": planning(options, idle["service"], measured)},
     )
 
 
-def _require(options: SocketsOptions) -> None:
-    if options.channels < LEAST_CHANNELS:
-        raise BenchError(f"--channels must be at least {LEAST_CHANNELS}: events go to channels of all sizes")
-    if options.channels > MOST_CHANNELS:
-        raise BenchError(
-            f"--channels {options.channels} are too many for each of so many connections: all of them would be "
-            f"entered while clients wait to be admitted; take --channels {MOST_CHANNELS} at most (fanout bench login "
-            "has one user of more)"
-        )
-    require_room_to_play(options.fan_out)
-    if options.connections:
-        require_room_for_idle(options.connections)
-
-
-def _idle(server: Server, connections: int, options: SocketsOptions, stages: Stages) -> IdleFigures:
+def _idle(server: Way, connections: int, options: SocketsOptions, stages: Stages) -> IdleFigures:
     progress = stages(f"{connections:,} idle connections, {NAMES[server]}")
-    figures = idle(server, connections, options.channels, progress, settling_s=options.settling_s)
+    with side(server, Audience(WARM_UP + connections, options.channels, sends=False)) as held:
+        held_figures = held.idle(options.settling_s, progress)
     progress(1.0, "")
-    return figures
+    return held_figures
 
 
-def _played(options: SocketsOptions, idle_figures: dict[Server, IdleFigures], stages: Stages) -> Measured:
+def _measured(options: SocketsOptions, stages: Stages) -> Measured:
     connecting = stages(f"{options.fan_out:,} sockets of each server, and whether each gets just what is due to it")
-    with both_sides(Audience(options.fan_out, options.channels), connecting) as sides:
+    with ExitStack() as stack:
+        audience = Audience(options.fan_out, options.channels)
+        sides = {server: stack.enter_context(side(server, audience)) for server in NAMES}
+        for each in sides.values():
+            each.rehearse()
         connecting(1.0, "")
-        rounds = options.rounds
-
-        def contest(title: str, play: Play) -> Contest:
-            players: dict[Way, Callable[[], Turn]] = {each: partial(sides[each].play, play) for each in SERVERS}
-            if not play.pause_s:
-                players["floor"] = partial(sides["plain"].play, replace(play, floor=True))
-            return alternate(players, options.turns, stages(title))
-
-        return Measured(
-            idle=idle_figures,
-            last=contest("one event, now and then", Play("all", rounds, pause_s=_PAUSE_S)),
-            single=contest("single events without pause", Play("all", rounds)),
-            bursts=contest(f"bursts of {BURST}", Play("all", max(2, rounds // 5), BURST)),
-            many=_many(options, sides, stages),
-            floods=_floods(options, sides, stages),
-        )
+        measured: Measured = {}
+        for title, players in _players(options, sides).items():
+            measured |= alternate(players, options.turns, stages(title))
+        return measured
 
 
-def _many(options: SocketsOptions, sides: dict[Server, Side], stages: Stages) -> dict[Reach, Contest]:
-    rounds, reaches = max(2, options.rounds // 10), [reach for reach in REACHES if reach != "all"]
-    players = {
-        (reach, server): partial(sides[server].play, Play(reach, rounds)) for reach, server in product(reaches, SERVERS)
+def _players(options: SocketsOptions, sides: dict[Way, Side]) -> dict[str, Players]:
+    """What is measured in the same minutes, by title."""
+    rounds, few = options.rounds, max(2, options.rounds // 10)
+
+    def play(contest: str, reach: str, rounds: int, burst: int = 1, pause_s: float = 0.0) -> Players:
+        return {(contest, way): partial(sides[way].play, reach, rounds, burst, pause_s) for way in NAMES}
+
+    def play_with_floor(contest: str, rounds: int, burst: int) -> Players:
+        floor = partial(sides["plain"].play, "all", rounds, burst, floor=True)
+        return {**play(contest, "all", rounds, burst), (contest, "floor"): floor}
+
+    return {
+        "one event, now and then": play("last", "all", rounds, pause_s=_PAUSE_S),
+        "single events without pause": play_with_floor("single", rounds, 1),
+        f"bursts of {_BURST}": play_with_floor("bursts", max(2, rounds // 5), _BURST),
+        "events to many channels": {
+            **play("one", "one", few),
+            **play("ten", "ten", few),
+            **play("hundred", "hundred", few),
+        },
+        "a small channel beside a load": {
+            (load, way): partial(sides[way].load, load, options.load_s) for load, way in product(LOADS, NAMES)
+        },
     }
-    turns = alternate(players, options.turns, stages("events to many channels"))
-    return {reach: {server: turns[reach, server] for server in SERVERS} for reach in reaches}
 
 
-def _floods(options: SocketsOptions, sides: dict[Server, Side], stages: Stages) -> dict[LoadKind, Contest]:
-    players = {
-        (load, server): partial(sides[server].flood, load, options.flood_s) for load, server in product(LOADS, SERVERS)
-    }
-    turns = alternate(players, options.turns, stages("a small channel beside a load"))
-    return {load: {server: turns[load, server] for server in SERVERS} for load in LOADS}
+def _rate(turns: list[Turn]) -> float:
+    """Deliveries per second of the server's processor time, the median of the turns: what is compared."""
+    return median(turn.deliveries / turn.server_s for turn in turns)
 
 
-def _summary(asked: int, options: SocketsOptions, measured: Measured) -> str:
-    idle_figures = measured.idle["service"]
-    each, held = idle_figures.each_bytes, idle_figures.connections
-    few = f", too much by what so few as {held:,} share" if held < TELLING else ""
-    fewer = f" No more than {held:,} of {asked:,} could be held, by the limit of open files." if held < asked else ""
-    last = delay_s(measured.last["service"])
+def _ratio(contest: Contest) -> float:
+    return _rate(contest["service"]) / _rate(contest["plain"])
+
+
+def _delays(turns: list[Turn]) -> list[int]:
+    return sorted(delay for turn in turns for delay in turn.delays_ns)
+
+
+def _delay_s(turns: list[Turn], share: float = 0.5) -> float:
+    """The delay that a share of the events does not exceed."""
+    delays = _delays(turns)
+    return delays[max(0, math.ceil(share * len(delays)) - 1)] / 1e9
+
+
+def shares(*contests: list[Turn]) -> dict[str, float]:
+    """Of the delays that are told: the 99th of a hundred only where there are as many."""
+    enough = all(len(_delays(turns)) >= _HUNDRED for turns in contests)
+    return {"median": 0.5, **({"99 of 100": 0.99} if enough else {}), "longest": 1.0}
+
+
+def _each_kib(idle: IdleFigures) -> float:
+    return idle.resident_bytes / idle.connections / 1024
+
+
+def _summary(options: SocketsOptions, idle: IdleFigures, measured: Measured) -> str:
+    few = f", too much by what so few as {idle.connections:,} share" if idle.connections < _TELLING else ""
     return (
-        f"An idle connection takes {units.digits(each / KIB)} KiB of the service{few}.{fewer} One event to "
-        f"{options.fan_out:,} sockets reaches the last after {units.duration(last)}. Per second of processor time the "
-        f"service makes {units.times(ratio(measured.single))} as many deliveries of single events as "
-        f"websockets.broadcast, and {units.times(ratio(measured.bursts))} as many in bursts of {BURST}."
+        f"An idle connection takes {units.digits(_each_kib(idle))} KiB of the service{few}. One event to "
+        f"{options.fan_out:,} sockets reaches the last after {units.duration(_delay_s(measured['last']['service']))}. Per "
+        f"second of processor time the service makes {units.times(_ratio(measured['single']))} as many deliveries of "
+        f"single events as websockets.broadcast, and {units.times(_ratio(measured['bursts']))} as many in bursts of {_BURST}."
     )
 
 
-def _large(options: SocketsOptions) -> bool:
-    """Whether as much was sent to as many as the targets are about."""
-    return options.judged and options.fan_out >= _FAN_OUT
-
-
-def _planning(options: SocketsOptions, measured: Measured) -> Costs:
+def planning(options: SocketsOptions, idle: IdleFigures, measured: Measured) -> Costs:
     """What a connection and a delivery of single events take; of a smaller run, nothing."""
-    figures = measured.idle["service"]
-    if not _large(options) or figures.connections < TELLING:
+    if not options.judged or options.fan_out < _FAN_OUT or idle.connections < _TELLING:
         return Costs()
     return Costs(
-        instance_bytes_per_connection=figures.each_bytes,
-        instance_s_per_connection=1 / figures.rate_by_server,
-        instance_s_per_delivery=1 / per_server_second(measured.single["service"]),
+        instance_bytes_per_connection=idle.resident_bytes / idle.connections,
+        instance_s_per_connection=idle.server_s / idle.connections,
+        instance_s_per_delivery=1 / _rate(measured["single"]["service"]),
     )
 
 
-def _targets(options: SocketsOptions, measured: Measured) -> list[Target]:
-    fans = _large(options)
-    many = options.judged and measured.idle["service"].connections >= TELLING
-    idle_kib = measured.idle["service"].each_bytes / KIB
-    last, beside = delay_s(measured.last["service"]), "beside websockets.broadcast"
-    single, bursts = ratio(measured.single), ratio(measured.bursts)
-    hot, even = (measured.floods[load]["service"] for load in ("hot", "even"))
+def _targets(options: SocketsOptions, idle: IdleFigures, measured: Measured) -> list[Target]:
+    fans = options.judged and options.fan_out >= _FAN_OUT
+    many = options.judged and idle.connections >= _TELLING
+    last, beside = _delay_s(measured["last"]["service"]), "beside websockets.broadcast"
+    hot, even = measured["hot"]["service"], measured["even"]["service"]
     fairness = "delay of a small channel beside a hot one, divided by that beside the same load on even channels"
+    ratios = {what: _delay_s(hot, share) / _delay_s(even, share) for what, share in shares(hot, even).items()}
+    del ratios["longest"]
     return [
-        at_most("resident memory for an idle connection", idle_kib, _IDLE_LIMIT_KIB, "KiB", judged=many),
-        at_most(f"one event to {options.fan_out:,} sockets: the last, median", last, _LAST_LIMIT_S, "s", judged=fans),
-        at_least(f"deliveries of single events {beside}", single, _SINGLE_LIMIT, "times", judged=fans),
-        at_least(f"deliveries in bursts of {BURST} {beside}", bursts, _BURST_LIMIT, "times", judged=fans),
-        *(
-            at_most(
-                f"{fairness}: {what}",
-                delay_s(hot, share) / max(delay_s(even, share), 1e-9),
-                _FAIRNESS_LIMIT,
-                "times",
-                judged=fans,
-            )
-            for what, share in shares(hot, even).items()
-            if what != "longest"
+        at_most("resident memory for an idle connection", _each_kib(idle), 16, "KiB", judged=many),
+        at_most(f"one event to {options.fan_out:,} sockets: the last, median", last, 60e-3, "s", judged=fans),
+        at_least(f"deliveries of single events {beside}", _ratio(measured["single"]), 1.6, "times", judged=fans),
+        at_least(f"deliveries in bursts of {_BURST} {beside}", _ratio(measured["bursts"]), 8, "times", judged=fans),
+        *(at_most(f"{fairness}: {what}", ratio, 2, "times", judged=fans) for what, ratio in ratios.items()),
+    ]
+
+
+def _idle_table(asked: int, options: SocketsOptions, idle: Idle) -> Table:
+    held = idle["service"].connections
+    text = (
+        f"What {held:,} connections of {options.channels} channels added to the resident memory of the server's process, "
+        "presence and routing included; the kernel's own memory for sockets is not in it. Connections were opened as "
+        f"fast as they were let in, up to {AT_ONCE} at the same time."
+    )
+    if held < asked:
+        text += f" {asked:,} were wanted; a process may open no more files here."
+    if held < _TELLING:
+        text += f" With fewer than {_TELLING:,}, the figure is too high: few share what the process takes anyway."
+    rows = [
+        Row(NAMES[server], [Figure(_each_kib(of), "KiB"), Figure(of.connections / of.server_s, "/s")])
+        for server, of in idle.items()
+    ]
+    each = "each, too high" if held < _TELLING else "each"
+    return Table("Idle connections", text, [each, "opened by processor time"], rows, bars=[0])
+
+
+def _tables(fan_out: int, measured: Measured) -> list[Table]:
+    last = {NAMES[server]: measured["last"][server] for server in NAMES}
+    beside = {f"{NAMES[way]}, {name}": measured[load][way] for way in NAMES for load, name in _BESIDE.items()}
+    return [
+        _delay_table(
+            f"One event to {fan_out:,} sockets",
+            "From when the batch with the event is published until the last client has the last byte. The clients read one "
+            f"socket after another in one process, and look for more each {units.duration(NAP_S)}: both are part of it.",
+            last,
+        ),
+        Table(
+            "Deliveries",
+            f"A delivery is one event to one of {fan_out:,} sockets; events are sent when all have those before. Per second "
+            "of the server's processor time, user and system: that is what a core can deliver. The ratio is the service's "
+            "by the other's. The floor is one os.write for each socket from a loop in Python: nearly what the kernel takes. "
+            "Medians of turns.",
+            [*NAMES.values(), "the floor", "ratio"],
+            [Row(name, _delivery_cells(measured[contest])) for contest, name in _CONTESTS.items()],
+            bars=[0, 1, 2],
+        ),
+        _delay_table(
+            "A small channel beside a load",
+            "Five clients in a process of their own read a channel that gets an event every 20 ms; the delay is from when "
+            f"that was due until the last of the five has it. Of the load, two rounds of {fan_out:,} deliveries are always "
+            "under way.",
+            beside,
         ),
     ]
+
+
+def _delivery_cells(contest: Contest) -> list[Cell]:
+    floor: Cell = Figure(_rate(contest["floor"]), "/s") if "floor" in contest else ""
+    return [*figures("/s", (_rate(contest[way]) for way in NAMES)), floor, Figure(_ratio(contest), "times")]
+
+
+def _delay_table(title: str, text: str, lines: dict[str, list[Turn]]) -> Table:
+    told = shares(*lines.values())
+    rows = []
+    for name, turns in lines.items():
+        delays = figures("s", (_delay_s(turns, share) for share in told.values()))
+        rows.append(Row(name, [*delays, Figure(len(_delays(turns)), "number")]))
+    curves = {
+        name: [(at / len(delays), float(delay)) for at, delay in enumerate(delays, 1)]
+        for name, delays in ((name, _delays(turns)) for name, turns in lines.items())
+    }
+    plot: Plot = distribution(title, "ms", curves, 1e-6)
+    return Table(title, text, [*told, "events"], rows, plots=[plot])
 
 
 def quick(options: SocketsOptions) -> SocketsOptions:
@@ -223,7 +308,7 @@ def quick(options: SocketsOptions) -> SocketsOptions:
         fan_out=part(options.fan_out),
         turns=2,
         rounds=10,
-        flood_s=0.2,
+        load_s=0.2,
         settling_s=0.2,
         judged=False,
     )

@@ -1,4 +1,4 @@
-//! Python's arguments as the engine wants them: wrong types are a `TypeError`, wrong values a `ValueError`.
+//! Converts Python's arguments to those of the engine: wrong types are a `TypeError`, wrong values a `ValueError`.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use pyo3::types::{PyBytes, PyList, PyString};
 
 use crate::gil::released;
 
-/// An integer from 0 to the most that `T` holds.
+/// An integer from 0 to the highest value of `T`.
 pub struct Natural<T>(pub T);
 
 impl<T: TryFrom<u64>> FromPyObject<'_, '_> for Natural<T> {
@@ -25,7 +25,7 @@ impl<T: TryFrom<u64>> FromPyObject<'_, '_> for Natural<T> {
     }
 }
 
-/// Seconds as nanoseconds; a time too long to count is as good as one without end.
+/// Seconds as nanoseconds; a longer time than the type can hold becomes its highest value.
 pub fn nanoseconds(seconds: f64) -> PyResult<u64> {
     if !seconds.is_finite() || seconds < 0.0 {
         return Err(PyValueError::new_err("a time must be finite and not negative"));
@@ -42,12 +42,13 @@ pub fn strings<'py>(iterable: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyS
     iterable.try_iter()?.map(|item| Ok(item?.cast_into::<PyString>()?)).collect()
 }
 
-/// Ids that are copied out of their strings while the GIL is held: at most some hundred microseconds.
+/// The number of ids that are copied out of their strings while the GIL is held; that takes at most some hundred
+/// microseconds.
 const COPIED_AT_A_TIME: usize = 8192;
 
 /// The ids of an iterable of strings; `what` names the field in the error.
 ///
-/// Other threads run in between: of a list that one of them changes meanwhile, each part is read as it is at its turn.
+/// Other threads run in between. If one of them changes the list meanwhile, each part is read as it is at that time.
 pub fn ids(iterable: &Bound<'_, PyAny>, what: &'static str) -> PyResult<Ids> {
     let py = iterable.py();
     let list = match iterable.cast::<PyList>() {
@@ -61,7 +62,7 @@ pub fn ids(iterable: &Bound<'_, PyAny>, what: &'static str) -> PyResult<Ids> {
     Ok(ids)
 }
 
-/// The bytes of some strings, one behind the other.
+/// The bytes of some strings, one after the other.
 #[derive(Default)]
 struct Copied {
     bytes: Vec<u8>,
@@ -69,7 +70,7 @@ struct Copied {
 }
 
 impl Copied {
-    /// The next strings in the place of the last; whether there were any.
+    /// Replace the strings by the next ones. Returns whether there were any.
     fn refill<'py>(&mut self, items: &mut impl Iterator<Item = Bound<'py, PyAny>>) -> PyResult<bool> {
         self.bytes.clear();
         self.ends.clear();
@@ -92,13 +93,13 @@ impl Copied {
     }
 }
 
-/// Longer than any id, so what is cut off changes nothing.
+/// The most bytes that are copied of a string. It is longer than any id, so the rest does not matter.
 const MOST_OF_A_STRING: usize = 256;
 
-/// (channel, event) as `Engine.route_many` gets it.
+/// (channel, event), the argument of `Engine.route_many`.
 pub type Event<'py> = (Bound<'py, PyString>, Bound<'py, PyBytes>);
 
-/// An event as the engine takes it.
+/// Convert an event for the engine.
 pub fn borrow_event<'a>((channel, event): &'a Event<'_>) -> PyResult<(&'a str, &'a [u8])> {
     Ok((channel.to_str()?, event.as_bytes()))
 }

@@ -1,4 +1,4 @@
-//! `fanout_engine`'s records, as Python reads them.
+//! Batches and their records for Python.
 
 use fanout_engine::{BatchPosition, Check, Decoder, RecordKind, text_frame_head};
 use parking_lot::Mutex;
@@ -50,7 +50,7 @@ impl BatchEvent {
 }
 
 impl BatchEvent {
-    /// What a decoder read.
+    /// Convert a record that a decoder has read.
     pub fn new(py: Python<'_>, record: &fanout_engine::BatchEvent) -> PyResult<Self> {
         let string = |name: &str| PyString::new(py, name).unbind();
         let frame = if record.event.is_empty() { PyBytes::new(py, b"") } else { frame(py, record.event)? };
@@ -92,7 +92,7 @@ impl InboundBatch {
         Ok(Self { payload: payload.unbind(), position: Mutex::default() })
     }
 
-    /// Bytes of the whole batch.
+    /// The bytes of the whole batch.
     fn __len__(&self, py: Python<'_>) -> usize {
         self.payload.as_bytes(py).len()
     }
@@ -111,7 +111,7 @@ impl InboundBatch {
 }
 
 impl InboundBatch {
-    /// Go on with it; what is left then is for the next time. An error is of all that was left.
+    /// Continue to deliver the batch; the next call continues where this one stops. After an error the rest is dropped.
     pub fn go_on<'py, T>(
         &'py self,
         py: Python<'py>,

@@ -1,4 +1,4 @@
-//! `fanout_nats` under Python: what a log delivers, in batches.
+//! `fanout_nats` for Python: the deliveries of a log.
 
 use std::sync::Arc;
 
@@ -78,7 +78,8 @@ impl Deliveries {
 }
 
 impl Deliveries {
-    /// The events as the engine takes them. A channel that is no text is no id either: the engine refuses it.
+    /// Convert the events for the engine. A channel that is not valid text is refused by the engine, because it is no
+    /// id.
     pub fn events(&self) -> Vec<StoredEvent<'_>> {
         let all = self.deliveries.iter();
         all.map(|one| {
@@ -93,11 +94,11 @@ impl Deliveries {
     }
 }
 
-/// Events of a log as `Engine.route_stored` gets them.
+/// The events of a log that `Engine.route_stored` gets.
 pub enum StoredEvents<'py> {
-    /// As they were delivered.
+    /// Deliveries of a server.
     Delivered(Bound<'py, Deliveries>),
-    /// One by one.
+    /// A sequence of tuples.
     Given(Vec<GivenEvent<'py>>),
 }
 

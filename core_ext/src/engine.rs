@@ -1,4 +1,4 @@
-//! `fanout_engine::Engine` under Python: arguments in, answers out, and a clock.
+//! `fanout_engine::Engine` for Python: converts arguments and answers, and adds a clock.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,11 +14,11 @@ use crate::errors::{CoreError, CoreResult};
 use crate::gil::{give_way, released};
 use crate::stored::{GivenEvent, Kind};
 
-/// An event longer than this is validated without the GIL; a shorter one costs less than handing the GIL over. Its
-/// targets do not count: they share its payload, so each costs the same few nanoseconds whatever its length.
+/// Bytes. A longer event is validated without the GIL; for a shorter one, releasing the GIL would cost more. The number
+/// of targets does not matter: they share the payload, so each costs the same few nanoseconds.
 const LONG_EVENT: usize = 16 << 10;
 
-/// A drain writes so many bytes before it lets other threads run: some 0.25 ms, most of it for memory that is new.
+/// The bytes that a drain writes before it lets other threads run. They take some 0.25 ms, most of it for new memory.
 const STRETCH: usize = 512 << 10;
 
 #[doc = doc!("Engine")]
@@ -29,7 +29,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// What is under it.
+    /// The engine of the Rust crate.
     pub fn core(&self) -> &fanout_engine::Engine {
         &self.engine
     }
@@ -351,7 +351,7 @@ fn config(
     })
 }
 
-/// The one copy that a target costs: into the `bytes` that are published.
+/// Write a batch into the `bytes` that are published. This is the only copy for an instance.
 fn payload<'py>(py: Python<'py>, batch: &Batch, with_gil: bool) -> PyResult<Bound<'py, PyBytes>> {
     PyBytes::new_with(py, batch.len(), |payload| {
         if with_gil {

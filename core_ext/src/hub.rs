@@ -1,4 +1,4 @@
-//! `fanout_engine::Hub` under Python, over an engine that Python has too.
+//! `fanout_engine::Hub` for Python, with an engine that Python code uses too.
 
 use fanout_engine::{Flushed, Frame, Pause};
 use pyo3::prelude::*;
@@ -18,7 +18,7 @@ pub struct Hub {
     engine: Py<Engine>,
 }
 
-/// So many frames are written without letting other threads run: some 0.1 ms.
+/// The number of frames that are written without releasing the GIL; they take some 0.1 ms.
 const FEW: usize = 16;
 
 /// (frames, [(socket, bytes)], more)
@@ -55,7 +55,8 @@ impl Hub {
         without: Vec<u32>,
         also: Vec<u32>,
     ) -> CoreResult<Vec<u32>> {
-        // The GIL stays: mostly this takes a microsecond, and getting it back from a busy thread takes thousands.
+        // The GIL is not released: this mostly takes a microsecond, and getting the GIL back from a busy thread takes
+        // thousands.
         let engine = self.engine.get().core();
         Ok(self.hub.deliver(engine, channel, &Frame::from(frame), ephemeral, &without, &also)?)
     }
@@ -68,7 +69,7 @@ impl Hub {
         progress: &LaneProgress,
         most: Natural<usize>,
     ) -> PyResult<(Option<BatchEvent>, Vec<u32>, usize, usize)> {
-        // The GIL stays, as for `deliver`: the caller bounds by `most` how long this takes.
+        // The GIL is not released, as in `deliver`: the caller limits by `most` how long this takes.
         let engine = self.engine.get().core();
         let progress = &mut *progress.progress.lock();
         let received = inbound.go_on(py, |decoder| self.hub.receive(engine, decoder, progress, most.0))?;
@@ -114,7 +115,7 @@ impl Hub {
     #[doc = doc!("Hub.flush")]
     fn flush<'py>(&self, py: Python<'py>, most: Natural<usize>) -> PyResult<Answer<'py>> {
         let flush = || self.hub.flush(most.0, &mut Kernel);
-        // As for `deliver`: a few writes take less than to get the GIL back.
+        // As in `deliver`: a few writes take less time than getting the GIL back.
         let flushed = if self.hub.frames() > FEW { released(py, || Ok(flush()))? } else { flush() };
         Ok(answer(py, flushed))
     }

@@ -21,8 +21,8 @@ mod wire;
 use mimalloc::MiMalloc;
 use pyo3::prelude::*;
 
-// For its huge pages: a login touches rows all over the table, and in small pages finding each costs as much as reading
-// it.
+// This allocator uses huge pages: a login touches rows all over the table, and with small pages the address translation
+// of a row costs as much as reading it.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

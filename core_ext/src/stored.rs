@@ -1,4 +1,4 @@
-//! Stored events as Python gives them, one by one.
+//! Stored events that Python gives as tuples.
 
 use fanout_engine::{StoredEvent, StoredKind};
 use pyo3::exceptions::PyValueError;
@@ -7,7 +7,7 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use crate::arguments::Natural;
 
-/// (seq, channel, payload) or (seq, channel, payload, also) as `Engine.route_stored` gets it.
+/// (seq, channel, payload) or (seq, channel, payload, also), an argument of `Engine.route_stored`.
 pub struct GivenEvent<'py> {
     seq: u64,
     channel: Bound<'py, PyString>,
@@ -31,7 +31,7 @@ impl<'py> FromPyObject<'_, 'py> for GivenEvent<'py> {
 }
 
 impl GivenEvent<'_> {
-    /// The event as the engine takes it.
+    /// Convert the event for the engine.
     pub fn borrow(&self) -> PyResult<StoredEvent<'_>> {
         let also = self.also.as_ref().map(|user| user.to_str()).transpose()?;
         Ok(StoredEvent { seq: self.seq, channel: self.channel.to_str()?, payload: self.payload.as_bytes(), also })

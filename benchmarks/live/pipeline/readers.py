@@ -12,7 +12,7 @@ import msgspec
 from benchmarks.drawing import channel_names
 from benchmarks.live.delivery_check import check_deliveries
 from benchmarks.live.stored_events import StoredEvents, number_in
-from benchmarks.live.websocket_clients import Chunk, Opener, SocketReader, frames_in
+from benchmarks.live.websocket_clients import Chunk, SocketReader, frames_in, open_sockets
 from benchmarks.processes import READY, Leader
 
 _QUIET_S: Final = 1.0
@@ -66,7 +66,8 @@ def read_deliveries(settings: ReaderSettings, leader: Leader) -> Deliveries:
         BenchError: a client was not admitted, or was closed.
         WrongDeliveriesError: an event was lost for a client, came twice or out of order.
     """
-    sockets = Opener(settings.secret).open((client, settings.port) for client in range(settings.audience.clients))
+    clients = ((client, settings.port) for client in range(settings.audience.clients))
+    sockets = open_sockets(clients, settings.secret)
     reader = SocketReader(leader)
     reader.add(sockets)
     reader.begin(keep=True)

@@ -26,7 +26,7 @@ OPENAPI: Final = "/openapi.json"
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """What the gateway works with."""
+    """The parts and limits of a gateway."""
 
     calls: Sequence[ServedCall]
     """The table of calls."""

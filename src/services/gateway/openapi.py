@@ -1,4 +1,4 @@
-"""The document at `/openapi.json`, made of the table of calls."""
+"""The document at `/openapi.json`, made from the table of calls."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -62,7 +62,7 @@ def document(calls: Sequence[Call[Any, Any]], version: str) -> bytes:
 
 
 def _operation(call: Call[Any, Any], schema_of: dict[str, Any]) -> dict[str, Any]:
-    """What the document says of a call."""
+    """The description of a call."""
     answer = {"content": {call.media_type: {"schema": schema_of[str(call.answer)]}}}
     operation: dict[str, Any] = {
         "tags": [call.tag],

@@ -20,7 +20,7 @@ _NOTHING: Final = NoFields()
 
 
 def reading(call: Call[Any, Any], max_body: int) -> Reading:
-    """What reads the requests of a call.
+    """Make the function that reads the requests of a call.
 
     Args:
         call: the row.

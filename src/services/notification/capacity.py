@@ -11,7 +11,7 @@ from services.notification.refusals import Refused, not_now
 from services.notification.registry import Registry
 
 SILENCE_S: Final = 1.0
-"""Seconds that a client may be silent while others need its place. A real client authenticates at once."""
+"""Seconds that a client may be silent before it makes room for a new one. A real client authenticates at once."""
 
 
 def crowded() -> Refused:

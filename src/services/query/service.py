@@ -1,4 +1,4 @@
-"""The query service: it handles the calls that only read. It knows ports alone."""
+"""The query service: it handles the calls that only read. It uses only ports."""
 
 import random
 

@@ -21,7 +21,7 @@ from services.runtime.dead_letters import dead_letter
 from services.runtime.tasks import Outage, Tasks, retry_forever
 
 LONGEST_PAUSE_S: Final = 1.0
-"""Between two attempts to handle events while something is unavailable that their handler needs."""
+"""The longest pause between two attempts, while a store that the handler needs is unavailable."""
 
 EVENTS_HANDLED: Final = Counter(
     "fanout_events_handled_total", "Events that a durable consumer handled, repeats included", ["consumer"]
@@ -37,7 +37,7 @@ _Event = TypeVar("_Event")
 
 @dataclass(frozen=True)
 class Consumption(Generic[_Event]):
-    """What a service declares of its durable consumer.
+    """A service's declaration of its durable consumer.
 
     Raises:
         ValueError: the row of the stream in `fanout.streams` has no such durable consumer.
@@ -48,7 +48,7 @@ class Consumption(Generic[_Event]):
     decode: Callable[[Stored], _Event]
     """Reads one event. It raises `InvalidEvent` for one that can never be handled, which is then dead-lettered."""
     handle: Callable[[Sequence[_Event], Stored], Awaitable[None]]
-    """Does the work for the valid events of a batch, whose newest event, valid or not, is the second argument.
+    """Does the work for the valid events of a batch. The second argument is the batch's newest event, valid or not.
 
     It is idempotent, since every event may come again. It raises `Unavailable` when it cannot do the work now: then the
     whole batch comes again, later. Any other error ends the worker.
@@ -122,9 +122,9 @@ async def running_consumer(
     """Run a worker for the length of the context.
 
     Args:
-        consumption: what it reads and does.
+        consumption: the stream that it reads, and its handler.
         events: the log.
-        on_failure: is told of an error that ended the worker.
+        on_failure: is called with an error that ends the worker.
     """
     async with Tasks(on_failure) as tasks:
         tasks.start(ConsumerWorker(consumption, events).run(), consumption.durable)

@@ -1,0 +1,165 @@
+"""A server with its clients: deliveries are checked, and then servers are measured in turn."""
+
+import resource
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+from benchmarks.apart import Progress
+from benchmarks.errors import NumbersError
+from benchmarks.live.sockets.audience import SMALL_READERS, Audience
+from benchmarks.live.sockets.clients import Clients, ClientSettings, run_clients
+from benchmarks.live.sockets.servers import Server, ServerSettings, serve_plain, serve_service
+from benchmarks.processes import Worker
+
+Way = Literal["service", "plain", "floor"]
+"""How events are sent: by either server, or with the least work possible, by the process of the second server."""
+NAMES: Final[dict[Way, str]] = {"service": "notification service", "plain": "bare websockets"}
+"""Of the servers."""
+LOADS: Final = {"none": "", "even": "hundred", "hot": "all"}
+"""What loads the server beside the small channel: channels of some reach, or none."""
+NAP_S: Final = 0.001
+"""Of the many clients: it adds at most as much to a delay. The clients of the small channel wait for each frame."""
+WARM_UP: Final = 100
+"""Idle connections that are open before memory is first read: the first ones bring more than each one takes."""
+RESERVED: Final = 150 + WARM_UP
+"""Descriptors of a process that are not counted as connections: libraries, databases, pipes, and the first clients."""
+_AT_A_TIME: Final = 1_000
+
+
+class IdleFigures(msgspec.Struct, frozen=True):
+    """Connections to which nothing is sent, beyond the first ones."""
+
+    connections: int
+    resident_bytes: int
+    """That they added to the server's process."""
+    server_s: float
+    """Processor time of the server's process until all were admitted."""
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """Deliveries for a while: a delivery is one event to one socket."""
+
+    deliveries: int
+    server_s: float
+    """Processor time of the server's process, user and system."""
+    delays_ns: list[int]
+    """Of each round, or of each event of the small channel: until the last of its clients had the last byte."""
+
+
+Contest = dict[Way, list[Turn]]
+Players = Mapping[tuple[str, Way], Callable[[], Turn]]
+
+
+def connections_allowed(option: str, wanted: int, least: int = 1) -> int:
+    """How many of the wanted connections this process, and those that it starts, may hold.
+
+    Raises:
+        NumbersError: fewer than `least`; the text says how many the option may ask for.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = max(soft, min(hard, wanted + RESERVED))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    held = min(wanted, limit - RESERVED)
+    if held < least:
+        raise NumbersError(
+            f"{option} {wanted} needs {wanted + RESERVED:,} open files in a process, and {limit:,} are allowed: raise "
+            f"the hard limit (ulimit -Hn){f', or take {option} {held}' if held > 0 else ''}"
+        )
+    return held
+
+
+class Side(NamedTuple):
+    """A server, its clients, and the clients of the small channel, which are a process of their own."""
+
+    audience: Audience
+    port: int
+    server: Worker
+    clients: Worker
+    small_clients: Worker
+
+    def idle(self, settling_s: float, progress: Progress) -> IdleFigures:
+        """Hold connections to which nothing is sent, and read what the server takes for them."""
+        self.clients.call(Clients.connect, self.port, WARM_UP)
+        cpu_s, resident = self._settled(settling_s)
+        connections = self.audience.sockets - WARM_UP
+        for opened in range(0, connections, _AT_A_TIME):
+            self.clients.call(Clients.connect, self.port, min(_AT_A_TIME, connections - opened))
+            progress(opened / connections, f"{opened:,} open")
+        cpu_s = self.server.call_async(Server.usage)[0] - cpu_s
+        return IdleFigures(connections, self._settled(settling_s)[1] - resident, cpu_s)
+
+    def _settled(self, settling_s: float) -> tuple[float, int]:
+        self.server.call_async(Server.usage)
+        time.sleep(settling_s)
+        return self.server.call_async(Server.usage)
+
+    def rehearse(self) -> int:
+        """Connect all, send the script of the rehearsal, and check that each gets exactly what is due, in order.
+
+        Returns:
+            How many frames were checked.
+        """
+        sockets = self.audience.sockets
+        processes = ((self.clients, 0, sockets), (self.small_clients, sockets, SMALL_READERS))
+        for clients, first, count in processes:
+            clients.call(Clients.connect, self.port, count)
+            clients.call(Clients.begin, len(self.audience.due_in_rehearsal(first)), keep=True)
+        sent_first = self.server.call_async(Server.rehearse)
+        for clients, _, _ in processes:
+            clients.call(Clients.finish, 1)
+        return sum(clients.call(Clients.check, sent_first) for clients, _, _ in processes)
+
+    def play(self, reach: str, rounds: int, burst: int = 1, pause_s: float = 0.0, *, floor: bool = False) -> Turn:
+        """Send rounds, each when the one before has arrived everywhere; the arguments are those of `Server.play`."""
+        self.clients.call(Clients.begin, burst)
+        sent_ns, server_s = self.server.call_async(Server.play, reach, rounds, burst, pause_s, floor=floor)
+        delays_ns = _delays(sent_ns, self.clients.call(Clients.finish, rounds))
+        return Turn(rounds * burst * self.audience.sockets, server_s, delays_ns)
+
+    def load(self, load: str, seconds: float) -> Turn:
+        """Send to the small channel at a fixed pace beside one of `LOADS`; the delays are the small channel's."""
+        self.clients.call(Clients.begin)
+        self.small_clients.call(Clients.begin)
+        due_ns, rounds, server_s = self.server.call_async(Server.load, LOADS[load], seconds)
+        self.clients.call(Clients.finish, rounds)
+        delays_ns = _delays(due_ns, self.small_clients.call(Clients.finish, len(due_ns)))
+        return Turn(rounds * self.audience.sockets, server_s, delays_ns)
+
+
+def _delays(begun_ns: list[int], ended_ns: list[int]) -> list[int]:
+    return [ended - begun for begun, ended in zip(begun_ns, ended_ns, strict=True)]
+
+
+@contextmanager
+def side(server: Way, audience: Audience) -> Iterator[Side]:
+    """Run a server and the processes of its clients for the length of the context; a `BenchError` ends it."""
+    secret = secrets.token_hex()
+    signals = f"\0fanout-bench-{secret}"  # an address without a file
+    serve, clients_secret = (serve_service, secret) if server == "service" else (serve_plain, None)
+    many = ClientSettings(0, audience, clients_secret, NAP_S, signals)
+    few = ClientSettings(audience.sockets, audience, clients_secret)
+    with Worker(NAMES[server], serve, ServerSettings(audience, secret, signals)) as process:
+        port, name = process.receive(int), f"clients of the {NAMES[server]}"
+        with Worker(name, run_clients, many) as clients, Worker(name, run_clients, few) as small_clients:
+            yield Side(audience, port, process, clients, small_clients)
+
+
+def alternate(players: Players, turns: int, progress: Progress) -> dict[str, Contest]:
+    """Run all turn by turn, in the same minutes; each turn begins with another.
+
+    Raises:
+        BenchError: a client got something else than was due to it.
+    """
+    contests: dict[str, Contest] = {contest: {} for contest, _ in players}
+    order = list(players)
+    for turn in range(turns):
+        for contest, way in order:
+            contests[contest].setdefault(way, []).append(players[contest, way]())
+        order = order[1:] + order[:1]
+        progress((turn + 1) / turns, f"turn {turn + 1} of {turns}")
+    return contests
