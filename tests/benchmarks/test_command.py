@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from benchmarks import command
 from benchmarks.case import Case
 from benchmarks.cases import CASES, pipeline
-from benchmarks.cases.pipeline import PipelineOptions
+from benchmarks.live.pipeline import PipelineOptions
 from services.cli.main import app
 from tests.benchmarks.test_rendering import report
 
