@@ -42,7 +42,7 @@ def send() -> list[bytes]:
 
 
 def deliver(payload: bytes) -> None:
-    """What a client gets."""
+    """The JSON that a client gets."""
     print("  client gets:", json.loads(payload)["message"]["text"])
 
 

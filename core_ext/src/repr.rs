@@ -1,4 +1,4 @@
-//! What `repr` shows of the module's objects: little, whatever they hold.
+//! The `repr` of the module's objects. It is short, whatever they hold.
 
 use std::fmt::Display;
 
