@@ -804,7 +804,7 @@ class BatchEvent:
     """The channel whose members get it; None for an event to a user, and for a mark."""
     user: str | None
     """For an event without a channel: the user who gets it. For a channel's ephemeral event: the user whose own
-    connections do not get it. Of a stored event: a user who gets it in addition to the channel's members."""
+    connections do not get it. For a stored event: a user who gets it in addition to the channel's members."""
     event: bytes
     """The JSON object for clients; empty for a mark and for an unknown kind."""
     frame: bytes
