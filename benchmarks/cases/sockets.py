@@ -15,9 +15,8 @@ from benchmarks import units
 from benchmarks.apart import Stages
 from benchmarks.case import Case, part
 from benchmarks.cases.planning import Costs
-from benchmarks.errors import BenchError
 from benchmarks.live.sockets import sides
-from benchmarks.live.sockets.audience import READERS, Audience
+from benchmarks.live.sockets.audience import Audience
 from benchmarks.live.sockets.sides import NAMES, Contest, IdleFigures, Players, Side, Turn, Way
 from benchmarks.report import Cell, Figure, Report, Row, Table, Target, at_least, at_most, distribution, figures
 
@@ -27,8 +26,6 @@ _BURST: Final = 8
 """Events that are sent to the same sockets at once."""
 _TELLING: Final = 10_000
 """Idle connections: of fewer, what each takes is told too high, with a share of what the process takes anyway."""
-_MOST_CHANNELS: Final = 10_000
-"""Of a connection: with more, clients take admission for stalled."""
 _HUNDRED: Final = 100
 _CONTESTS: Final = {
     "single": "single events",
@@ -50,7 +47,7 @@ class SocketsOptions(msgspec.Struct, frozen=True):
     """How many sockets, and what is sent to them."""
 
     connections: Annotated[int, Meta(ge=0, description="Idle connections; 0 for as many as may be, up to 20,000.")] = 0
-    channels: Annotated[int, Meta(ge=1, description="Channels that each connection reads.")] = 10
+    channels: Annotated[int, Meta(ge=4, description="Channels that each connection reads, of all sizes.")] = 10
     fan_out: Annotated[int, Meta(ge=1, description="Sockets to which events are sent.")] = _FAN_OUT
     wanted: int = _CONNECTIONS  # where no connections are given
     turns: int = 5  # of each server, in each measurement
@@ -66,11 +63,6 @@ def run(options: SocketsOptions, stages: Stages) -> Report:
     Raises:
         BenchError: there are too few descriptors or ports, or a client did not get just what was due to it.
     """
-    if not len(READERS) <= options.channels <= _MOST_CHANNELS:
-        raise BenchError(
-            f"--channels must be at least {len(READERS)}, since events go to channels of all sizes, and at most "
-            f"{_MOST_CHANNELS}, since clients wait for admission meanwhile (fanout bench login has a user of more)"
-        )
     sides.connections_allowed("--fan-out", options.fan_out, options.fan_out)
     asked = options.connections or options.wanted
     connections = sides.connections_allowed("--connections", asked, options.connections or 1)

@@ -15,12 +15,11 @@ from benchmarks.live.stalls.watch import (
     LIMIT_S,
     Play,
     Scene,
-    Stalls,
     StallsOptions,
     run_scene,
 )
 from benchmarks.machine import available_bytes
-from benchmarks.report import Cell, Figure, Report, Row, Table, Target, at_most, exact
+from benchmarks.report import Figure, Report, Row, Table, Target, at_most, exact, figures
 
 _USER_BYTES: Final = 8_000
 """Of a session and what belongs to it, on the safe side."""
@@ -88,9 +87,11 @@ def targets(options: StallsOptions, name: str, scene: Scene) -> list[Target]:
 
 
 def _table(seen: dict[str, Scene]) -> Table:
-    rows: list[Row] = []
+    rows = []
     for name, scene in seen.items():
-        rows += (Row(name, _cells(scene.loop), _NOTES[name]), Row(f"{name}: idle loop", _cells(scene.control)))
+        for what, stalls, note in ((name, scene.loop, _NOTES[name]), (f"{name}: idle loop", scene.control, "")):
+            counts = figures("number", (stalls.over_limit, stalls.turns))
+            rows.append(Row(what, [Figure(stalls.longest, "s"), *counts, Figure(stalls.longest_work, "s")], note))
     return Table(
         "Stalls of the loops",
         "How much later than due a timer of one millisecond came. The most work is processor time of the loop's own "
@@ -99,11 +100,6 @@ def _table(seen: dict[str, Scene]) -> Table:
         rows,
         bars=[0],
     )
-
-
-def _cells(seen: Stalls) -> list[Cell]:
-    counts: list[Cell] = [Figure(seen.over_limit, "number"), Figure(seen.turns, "number")]
-    return [Figure(seen.longest, "s"), *counts, Figure(seen.longest_work, "s")]
 
 
 CASE: Final = Case(

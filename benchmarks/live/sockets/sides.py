@@ -5,6 +5,7 @@ A `BenchError` is raised by each step whose clients got something else than was 
 
 import resource
 import secrets
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, Literal, NamedTuple
@@ -13,10 +14,11 @@ import msgspec
 
 from benchmarks.apart import Progress
 from benchmarks.errors import NumbersError
-from benchmarks.live.sockets.audience import FRAME_BYTES, SMALL_READERS, Audience
-from benchmarks.live.sockets.clients import Clients, ClientSettings, run_clients
+from benchmarks.live.delivery_check import check_deliveries
+from benchmarks.live.sockets.audience import FRAME_BYTES, SMALL_READERS, Audience, Event
 from benchmarks.live.sockets.servers import Server, ServerSettings, serve_plain, serve_service
-from benchmarks.processes import Worker
+from benchmarks.live.websocket_clients import Chunk, SocketReader, frames_in, open_sockets
+from benchmarks.processes import Leader, Worker
 
 Way = Literal["service", "plain", "floor"]
 """How events are sent: by either server, or with the least work possible, by the process of the second server."""
@@ -33,13 +35,12 @@ _AT_A_TIME: Final = 1_000
 
 
 class IdleFigures(msgspec.Struct, frozen=True):
-    """Connections to which nothing is sent, beyond the first ones."""
+    """Connections to which nothing is sent, beyond the first ones, and what they added to the server's process."""
 
     connections: int
     resident_bytes: int
-    """That they added to the server's process."""
     server_s: float
-    """Processor time of the server's process until all were admitted."""
+    """Processor time until all were admitted."""
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -73,6 +74,54 @@ def connections_allowed(option: str, wanted: int, least: int) -> int:
             f"the hard limit (ulimit -Hn){f', or take {option} {held}' if held > 0 else ''}"
         )
     return held
+
+
+class ClientSettings(NamedTuple):
+    """Which clients they are; `signals` and `nap_s` are those of `SocketReader`."""
+
+    first: int  # the number of the first one
+    audience: Audience
+    secret: str | None  # signs the tokens; None where the server expects no first frame
+    signals: str = ""
+    nap_s: float = 0.0
+
+
+def run_clients(settings: ClientSettings, leader: Leader) -> None:
+    """Serve `Clients` to the benchmark, and read the sockets meanwhile."""
+    clients = Clients(settings, leader)
+    leader.serve(clients, wait=clients.until_message)
+
+
+class Clients(SocketReader):
+    """The sockets, and what the benchmark asks of them."""
+
+    def __init__(self, settings: ClientSettings, leader: Leader) -> None:
+        super().__init__(leader, settings.signals, nap_s=settings.nap_s)
+        self._settings = settings
+        self._sockets: list[socket.socket] = []
+
+    def connect(self, port: int, count: int) -> None:
+        """Open more connections."""
+        first = self._settings.first + len(self._sockets)
+        opened = open_sockets(((number, port) for number in range(first, first + count)), self._settings.secret)
+        self._sockets += opened
+        self.add(opened)
+
+    def check(self, first: int) -> None:
+        """Compare what was kept with the rehearsal, whose first event has the number `first`."""
+        for number, each in enumerate(self._sockets, self._settings.first):
+            check_socket(number, self.kept(each), self._settings.audience.due_in_rehearsal(number, first))
+
+
+def check_socket(number: int, received: list[Chunk], due: list[Event]) -> None:
+    """Compare the bytes that a socket received with the events that were due to it.
+
+    Raises:
+        BenchError: they are something else, or in another order.
+    """
+    names = {event.client_json(): f"{event.seq} of {event.channel}" for event in due}
+    came = [names.get(payload, payload) for payload, _ in frames_in(received)]
+    check_deliveries(list(names.values()), came, f"socket {number}")
 
 
 class Side(NamedTuple):

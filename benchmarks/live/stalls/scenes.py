@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Final, NamedTuple
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Final
 
 import msgspec
 from prometheus_client import REGISTRY
@@ -12,7 +13,7 @@ from prometheus_client import REGISTRY
 from benchmarks.errors import BenchError
 from benchmarks.live.stalls.watch import Stalls, StallsOptions, Watch, begin, repeat
 from benchmarks.processes import Leader
-from fanout import presence_digest
+from fanout import presence_digest, workers
 from fanout.events import timestamp
 from fanout.ids import new_device_id
 from fanout.keys import PresenceChange
@@ -21,15 +22,6 @@ from fanout.ports.memberships import Channel
 from fanout.ports.presence import Lease
 from fanout.ports.socket import SocketClosed
 from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
-from fanout.workers import (
-    PresenceDigest,
-    PresenceSetPage,
-    PresenceSetRequest,
-    RoutingConfirmed,
-    decode_control,
-    decode_digest,
-    decode_presence_set_page,
-)
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.presence import EmbeddedPresence
@@ -53,57 +45,41 @@ _CREATED_AT_ONCE: Final = 500
 WITHIN_S: Final = 120.0
 
 
-class WrongOutcomeError(BenchError):
-    """What was done did not come to what it should, so how long the loop stood still says nothing."""
-
-
 async def until(holds: Callable[[], bool], what: str) -> None:
-    """Wait for what a service brings about.
-
-    Raises:
-        WrongOutcomeError: it did not come.
-    """
+    """Wait for what a service brings about; without it, how long the loop stood still says nothing."""
     try:
         async with asyncio.timeout(WITHIN_S):
             while not holds():  # noqa: ASYNC110 - what is looked at has no event
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        raise WrongOutcomeError(f"not within {WITHIN_S:g} s: {what}") from None
+        raise BenchError(f"not within {WITHIN_S:g} s: {what}") from None
 
 
-def require(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - it reads as an assertion
+def require(holds: object, otherwise: str) -> None:
     """Check the effect of what was done."""
     if not holds:
-        raise WrongOutcomeError(otherwise)
+        raise BenchError(otherwise)
 
 
-class Stores(NamedTuple):
-    """What a service runs on."""
-
-    log: EmbeddedLog
-    bus: EmbeddedBus
-    presence: EmbeddedPresence
-    memberships: SqliteMemberships
+Stores = tuple[EmbeddedLog, EmbeddedBus, EmbeddedPresence, SqliteMemberships]
 
 
 @asynccontextmanager
 async def _stores(channels: int) -> AsyncIterator[tuple[Stores, Tasks]]:
-    """Open all in memory; nobody but the visitor has channels. A task that failed is a `WrongOutcomeError`."""
+    """Open all in memory; nobody but the visitor has channels. A service's part that fails ends the scene."""
     failures: list[BaseException] = []
     memberships = await SqliteMemberships.open(None)
-    stores = Stores(await EmbeddedLog.open(None, partitions=4), EmbeddedBus(), EmbeddedPresence(), memberships)
+    stores = await EmbeddedLog.open(None, partitions=4), EmbeddedBus(), EmbeddedPresence(), memberships
     for start in range(0, channels, _CREATED_AT_ONCE):
         names = [channel_name(number) for number in range(start, min(start + _CREATED_AT_ONCE, channels))]
         created = [Channel(name, name, private=False, created_by=VISITOR, created_at=timestamp()) for name in names]
         await asyncio.gather(*(memberships.create(channel, [VISITOR]) for channel in created))
-    try:
-        async with Tasks(failures.append) as tasks:
-            yield stores, tasks
-    finally:
+    async with AsyncExitStack() as stack:
         for store in stores:
-            await store.close()
-    if failures:
-        raise WrongOutcomeError(f"the service failed: {failures[0]}")
+            stack.push_async_callback(store.close)
+        tasks = await stack.enter_async_context(Tasks(failures.append))
+        yield stores, tasks
+    require(not failures, f"the service failed: {failures}")
 
 
 def channel_name(number: int) -> str:
@@ -118,15 +94,11 @@ def _user_names(count: int) -> list[str]:
 class _FakeInstance:
     """An instance as a worker knows it: a lease, digests, and its users for a worker that asks."""
 
-    def __init__(self, stores: Stores, tasks: Tasks) -> None:
-        self._bus, self._presence, self._tasks = stores.bus, stores.presence, tasks
+    def __init__(self, bus: EmbeddedBus, presence: EmbeddedPresence, tasks: Tasks) -> None:
+        self._bus, self._presence, self._tasks = bus, presence, tasks
         self._users: list[str] = []
         self._digest = (0, 0)
         self.placed: set[str] = set()
-
-    async def start(self) -> None:
-        await self._bus.subscribe(instance_control(INSTANCE), self._on_control)
-        self._tasks.start(periodic(_DIGEST_EVERY_S, self._publish_digest, "publishing the digest"), "digest")
 
     async def hold(self, users: Sequence[str]) -> None:
         """Have these users from now on; the worker learns it from the next digest."""
@@ -139,39 +111,39 @@ class _FakeInstance:
         await self.hold([VISITOR] if online else [])
         await self._presence.announce([PresenceChange(VISITOR, online, INSTANCE)])
 
-    async def _publish_digest(self) -> None:
+    async def publish_digest(self) -> None:
         await self._presence.lease(Lease(INSTANCE, _INCARNATION, _ADDRESS, timestamp(), len(self._users), 1_000_000))
-        digest = PresenceDigest(INSTANCE, _INCARNATION, *self._digest)
+        digest = workers.PresenceDigest(INSTANCE, _INCARNATION, *self._digest)
         await self._bus.publish(PRESENCE_DIGESTS, msgspec.json.encode(digest))
 
-    def _on_control(self, _subject: str, payload: bytes) -> None:
-        match decode_control(payload):
-            case PresenceSetRequest() as request:
+    def on_control(self, _subject: str, payload: bytes) -> None:
+        match workers.decode_control(payload):
+            case workers.PresenceSetRequest() as request:
                 self._tasks.start(self._send(request), "sending the presence set")
-            case RoutingConfirmed(users=users):
+            case workers.RoutingConfirmed(users=users):
                 self.placed.update(users)
 
-    async def _send(self, request: PresenceSetRequest) -> None:
+    async def _send(self, request: workers.PresenceSetRequest) -> None:
         users = self._users
         for number, start in enumerate(range(0, len(users) or 1, _PAGE_USERS)):
             end = start + _PAGE_USERS
             last, part = end >= len(users), users[start:end]
-            page = PresenceSetPage(INSTANCE, _INCARNATION, request.request, number, last=last, users=part)
+            page = workers.PresenceSetPage(INSTANCE, _INCARNATION, request.request, number, last=last, users=part)
             await self._bus.publish(worker_inbox(request.worker), msgspec.json.encode(page))
 
 
 @asynccontextmanager
 async def _worker(channels: int) -> AsyncIterator[tuple[_FakeInstance, FanOutWorker]]:
     failures: list[BaseException] = []
-    async with _stores(channels) as (stores, tasks):
-        instance = _FakeInstance(stores, tasks)
-        await instance.start()
-        ports = FanOutPorts(stores.log, stores.bus, stores.presence, stores.presence, stores.memberships)
+    async with _stores(channels) as ((log, bus, presence, memberships), tasks):
+        instance = _FakeInstance(bus, presence, tasks)
+        await bus.subscribe(instance_control(INSTANCE), instance.on_control)
+        tasks.start(periodic(_DIGEST_EVERY_S, instance.publish_digest, "publishing the digest"), "digest")
+        ports = FanOutPorts(log, bus, presence, presence, memberships)
         async with running_worker(WORKER, ports, failures.append) as worker:
             await until(worker.ready.is_set, "the worker is ready")
             yield instance, worker
-    if failures:
-        raise WrongOutcomeError(f"the worker failed: {failures[0]}")
+    require(not failures, f"the worker failed: {failures}")
 
 
 async def worker_presence(options: StallsOptions, leader: Leader) -> Stalls:
@@ -257,11 +229,11 @@ async def _instance(channels: int, capacity: int) -> AsyncIterator[tuple[Notific
 async def instance_presence(options: StallsOptions, leader: Leader) -> Stalls:
     """Ask an instance with very many users for all of them, while it publishes digests."""
     users, watch = _user_names(options.users), Watch()
-    digests: list[PresenceDigest] = []
-    pages: list[PresenceSetPage] = []
+    digests: list[workers.PresenceDigest] = []
+    pages: list[workers.PresenceSetPage] = []
     async with _instance(0, options.users + 1) as (instance, bus):
-        await bus.subscribe(worker_inbox(WORKER), lambda _, page: pages.append(decode_presence_set_page(page)))
-        await bus.subscribe(PRESENCE_DIGESTS, lambda _, digest: digests.append(decode_digest(digest)))
+        await bus.subscribe(worker_inbox(WORKER), lambda _, page: pages.append(workers.decode_presence_set_page(page)))
+        await bus.subscribe(PRESENCE_DIGESTS, lambda _, digest: digests.append(workers.decode_digest(digest)))
         for user in users:
             instance.registry.add(Session(_FakeSocket(user), Identity(user, 4e9), "phone", INSTANCE, budget=_BUDGET))
             await asyncio.sleep(0)
@@ -271,7 +243,7 @@ async def instance_presence(options: StallsOptions, leader: Leader) -> Stalls:
             digests.clear()
             pages.clear()
             async with watch:
-                request = msgspec.json.encode(PresenceSetRequest(WORKER, str(number)))
+                request = msgspec.json.encode(workers.PresenceSetRequest(WORKER, str(number)))
                 await bus.publish(instance_control(INSTANCE), request)
                 await until(lambda: bool(digests and pages and pages[-1].last), "the presence set and a digest come")
             told = sorted(user for page in pages for user in page.users)
@@ -285,15 +257,16 @@ async def instance_visits(options: StallsOptions, leader: Leader) -> Stalls:
     some = [channel_name(number) for number in range(0, options.channels, max(1, options.channels // 10))]
     async with _instance(options.channels, 10) as (instance, _):
         registry = instance.registry
+        reads = partial(registry.is_member, VISITOR)
 
         async def visit() -> None:
             client = _FakeSocket(VISITOR)
             serving = asyncio.create_task(instance.serve(client))
             await until(lambda: client.bytes_read > 0 or serving.done(), "the visitor is admitted")
-            require(all(registry.is_member(VISITOR, name) for name in some), "the visitor does not read all channels")
+            require(all(map(reads, some)), "the visitor does not read all channels")
             await client.close()
             await serving
-            gone = not len(registry) and not any(registry.is_member(VISITOR, name) for name in some)
-            require(gone, "the visitor has gone, and still reads channels")
+            require(not len(registry), "the visitor has gone, and is still here")
+            require(not any(map(reads, some)), "the visitor has gone, and still reads channels")
 
         return await repeat(visit, options, leader)
