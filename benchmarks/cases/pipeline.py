@@ -9,17 +9,14 @@ from benchmarks import units
 from benchmarks.apart import Stages
 from benchmarks.case import Case, part
 from benchmarks.cases.planning import Costs
-from benchmarks.errors import DoesNotFitError, NumbersError
+from benchmarks.errors import NumbersError
 from benchmarks.live.pipeline import PipelineOptions
 from benchmarks.live.pipeline.drains import Drains, drains
 from benchmarks.live.pipeline.latencies import KEPT_UP_S, Latencies, latencies
 from benchmarks.live.servers import find_program, workplace
 from benchmarks.live.stored_events import EVENT_BYTES, PARTITIONS
-from benchmarks.machine import available_bytes
 from benchmarks.report import Figure, Report, Row, Table, Target, at_least, at_most, distribution, exact, figures
 
-_KEPT_BYTES: Final = 700
-"""Of each event for each instance, until it is checked; on the safe side."""
 _WAYS: Final = {
     "worker": "the worker",
     "plain": "the straightforward way",
@@ -34,7 +31,13 @@ def run(options: PipelineOptions, stages: Stages) -> Report:
     Raises:
         BenchError: the options cannot be, a server is missing, or events were lost, doubled or swapped.
     """
-    _require(options)
+    if options.deliveries < options.rate:
+        raise NumbersError(
+            "a message has a reader, so there must be at least as many deliveries as messages: --deliveries "
+            f"{options.deliveries:g} is less than --rate {options.rate:g}"
+        )
+    for program in ("nats-server", "redis-server"):
+        find_program(program)
     with workplace() as folder:
         progress = stages("draining a stream, by each way in turn")
         drained = drains(options, folder, progress)
@@ -79,22 +82,6 @@ def _targets(options: PipelineOptions, drained: Drains, through: Latencies, late
         at_most(f"{load}, p99", late["p99"], 10e-3, "s", judged=judged),
         exact(arrived, f"all {to_instances:,} and {to_clients:,}"),
     ]
-
-
-def _require(options: PipelineOptions) -> None:
-    if options.deliveries < options.rate:
-        raise NumbersError(
-            "a message has a reader, so there must be at least as many deliveries as messages: --deliveries "
-            f"{options.deliveries:g} is less than --rate {options.rate:g}"
-        )
-    kept, room = options.events * options.targets * _KEPT_BYTES, available_bytes()
-    if kept > room:
-        raise DoesNotFitError(
-            f"what the instances get is kept until it is checked, {units.size(kept)}, and {units.size(room)} can be "
-            f"used; take --events {room // (options.targets * _KEPT_BYTES)} at most"
-        )
-    for program in ("nats-server", "redis-server"):
-        find_program(program)
 
 
 def _draining(drained: Drains, targets: int) -> Table:
