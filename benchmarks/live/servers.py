@@ -78,11 +78,7 @@ def running(name: str, folder: Path) -> Iterator[Server]:
 def find_program(name: str) -> str:
     """A server's program: by its variable, where the working tree keeps them, beside the interpreter, or on the PATH.
 
-    Args:
-        name: `nats-server` or `redis-server`; the variables are FANOUT_BENCH_NATS_SERVER and FANOUT_BENCH_REDIS_SERVER.
-
-    Raises:
-        BenchError: it is nowhere; the text says how it can be had.
+    The variables are FANOUT_BENCH_NATS_SERVER and FANOUT_BENCH_REDIS_SERVER. A `BenchError` says how it can be had.
     """
     variable = f"FANOUT_BENCH_{name.replace('-', '_').upper()}"
     if named := os.environ.get(variable):
@@ -106,11 +102,7 @@ def free_port() -> int:
 
 
 def await_answer(program: Program, port: int, request: bytes, answer: bytes) -> None:
-    """Wait until a program's answer to a request on its port begins as it should.
-
-    Raises:
-        BenchError: it ended, or does not answer so in time.
-    """
+    """Wait until a program's answer to a request on its port begins so; a `BenchError` if it ends, or not in time."""
     deadline = time.monotonic() + _READY_WITHIN_S
     while not exchange(port, request).startswith(answer):
         if not program.running():

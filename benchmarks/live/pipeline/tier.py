@@ -39,11 +39,7 @@ class Tier(NamedTuple):
 
 @contextmanager
 def tier(folder: Path, audience: Audience) -> Iterator[Tier]:
-    """Run a worker and an instance for the length of the context, with their servers and the audience's memberships.
-
-    Raises:
-        BenchError: a server is missing, or something does not start.
-    """
+    """Run a worker and an instance for the length of the context, with their servers and the audience's memberships."""
     asyncio.run(_store_memberships(audience, folder / MEMBERSHIPS_FILE))
     ports, secret = {}, secrets.token_urlsafe(48)
     with ExitStack() as stack:
