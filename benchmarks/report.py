@@ -120,12 +120,12 @@ def exact(what: str, measured: str) -> Target:
 
 
 def distribution(title: str, unit: str, curves: dict[str, list[tuple[float, float]]], scale: float = 1.0) -> Plot:
-    """A plot of curves of points (share of all, duration), of as many points as can be seen, the last one included.
+    """A plot of curves of points (share of all, duration); a duration of 0 is below the axis and left out.
 
     Args:
         title: of the plot.
-        unit: of the durations when they were multiplied by `scale`; a duration of 0 is below the axis and left out.
-        curves: by name.
+        unit: of the durations when they were multiplied by `scale`.
+        curves: by name; no more points are kept than can be seen, the last one included.
         scale: to the unit.
     """
     return Plot(title, unit, {name: _thinned(curve, scale) for name, curve in curves.items()})

@@ -1,22 +1,133 @@
-"""`fanout bench route`: lookups, and events into batches, per second."""
+"""`fanout bench route`: lookups, and events into batches, per second: by width, skew and threads."""
 
-from typing import Final
+import gc
+import hashlib
+from array import array
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
+from statistics import median
+from threading import Barrier
+from time import perf_counter
+from typing import Final, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from benchmarks import units
-from benchmarks.apart import Stages, run_apart
+from benchmarks.apart import Progress, Stages, run_apart
 from benchmarks.case import Case
+from benchmarks.drawing import channel_names, draws
 from benchmarks.errors import TablesDifferError
-from benchmarks.measure.agreement import agree_first
-from benchmarks.measure.routing import EVENT_BYTES, Routed, RouteOptions, RouteRates, routing
+from benchmarks.fill import EVENTS_PER_CALL, NAMES_PER_CALL
+from benchmarks.population import instance_name, user_name
 from benchmarks.report import Figure, Report, Row, Table, at_least, figures
-from benchmarks.tables import KINDS, TITLES, Kind
+from benchmarks.tables import EVENT_BYTES, KINDS, TITLES, Event, Kind, agree_first, batches_of, event, new_table
+from benchmarks.tables import Table as RoutingTable
 
 _TARGET_WIDTH: Final = 6
 _EVENTS_LIMIT: Final = 700e3
+_CALLS: Final = 20
+"""Different ones, made before the clock starts."""
+_SLICES: Final = 5
+"""Of the time of a figure, which is their median, since machines have slow moments."""
 
-Rates = dict[Kind, list[RouteRates]]
+T = TypeVar("T")
+
+
+class RouteOptions(msgspec.Struct, frozen=True):
+    """What is routed."""
+
+    channels: int = 20_000
+    instances: int = 100
+    widths: tuple[int, ...] = (1, 6, 20, 100)
+    """How many instances each channel has: a table for each."""
+    skews: tuple[float, ...] = (0.0, 1.0)
+    threads: tuple[int, ...] = (1, 2)
+    seconds: float = 1.0
+    """Of each figure."""
+    judged: bool = True
+    """Whether the run is long enough to be compared with the target."""
+
+
+class Rates(msgspec.Struct, frozen=True):
+    """At one width, skew and number of threads; per second, of all threads together."""
+
+    width: int
+    skew: float
+    threads: int
+    batched_lookups: float
+    single_lookups: float
+    events: float
+
+
+def routing(_: Progress, kind: Kind, options: RouteOptions) -> tuple[list[Rates], str]:
+    """A table for each width, each combination in turn: the rates, and a digest of what came into which batch."""
+    gc.disable()
+    rates, answers = [], hashlib.sha256()
+    for width in options.widths:
+        table = _table_of_width(kind, options, width)
+        answers.update(repr(batches_of(table, _events(options, 0.0, 0))).encode())
+        rates += [_rates(table, options, width, skew, threads) for skew in options.skews for threads in options.threads]
+    return rates, answers.hexdigest()
+
+
+def _table_of_width(kind: Kind, options: RouteOptions, width: int) -> RoutingTable:
+    """One user on each instance; each channel on `width` instances, one after another in the circle."""
+    table = new_table(kind)
+    for user in range(options.instances):
+        numbers = [c for c in range(options.channels) if (user - c) % options.instances < width]
+        instance = instance_name(user, options.instances)
+        table.user_online(user_name(user), instance, channel_names(array("I", numbers)))
+    return table
+
+
+def _events(options: RouteOptions, skew: float, draw: int) -> list[Event]:
+    names = channel_names(draws(draw, options.channels, EVENTS_PER_CALL, skew))
+    return [(name, event(number)) for number, name in enumerate(names)]
+
+
+def _rates(table: RoutingTable, options: RouteOptions, width: int, skew: float, threads: int) -> Rates:
+    def names(draw: int) -> list[str]:
+        return channel_names(draws(draw, options.channels, NAMES_PER_CALL, skew))
+
+    def look_up(chosen: list[str]) -> None:
+        instances = table.instances
+        for name in chosen:
+            instances(name)
+
+    def route(chosen: list[Event]) -> None:
+        table.route_many(chosen)
+        table.drain()
+
+    def rate(make: Callable[[int], list[T]], work: Callable[[list[T]], object]) -> float:
+        calls = [[make(thread * _CALLS + call) for call in range(_CALLS)] for thread in range(threads)]
+        return _rate_of_threads(work, calls, options.seconds / _SLICES)
+
+    events = rate(lambda draw: _events(options, skew, draw), route)
+    return Rates(width, skew, threads, rate(names, table.widths), rate(names, look_up), events)
+
+
+def _rate_of_threads(work: Callable[[list[T]], object], calls: list[list[list[T]]], slice_s: float) -> float:
+    """Things done per second in a thread for each list of calls, at the same time, added up."""
+    barrier = Barrier(len(calls))
+
+    def run(calls_of_thread: list[list[T]]) -> float:
+        again = cycle(calls_of_thread)
+
+        def slice_rate() -> float:
+            began, done = perf_counter(), 0
+            while (taken := perf_counter() - began) < slice_s or not done:
+                things = next(again)
+                work(things)
+                done += len(things)
+            return done / taken
+
+        barrier.wait()
+        return median(slice_rate() for _ in range(_SLICES))
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return sum(threads.map(run, calls))
 
 
 def run(options: RouteOptions, stages: Stages) -> Report:
@@ -26,10 +137,14 @@ def run(options: RouteOptions, stages: Stages) -> Report:
         BenchError: the tables differ.
     """
     agree_first(stages)
-    routed = {kind: _routed(kind, options, stages) for kind in KINDS}
-    if len({each.answers for each in routed.values()}) > 1:
+    rates: dict[Kind, list[Rates]] = {}
+    digests = set()
+    for kind in KINDS:
+        asked = options if kind == "engine" else replace(options, threads=(1,))
+        rates[kind], digest = run_apart(stages(f"{TITLES[kind]}, lookups and routing"), routing, kind, asked)
+        digests.add(digest)
+    if len(digests) > 1:
         raise TablesDifferError("the tables routed the same events differently, so their figures are not compared")
-    rates: Rates = {kind: each.rates for kind, each in routed.items()}
     best = max(rates["engine"], key=lambda each: each.events * each.width)
     what = f"events routed into batches of {_TARGET_WIDTH} instances, by one thread"
     return Report(
@@ -43,16 +158,11 @@ def run(options: RouteOptions, stages: Stages) -> Report:
             if (each.width, each.threads) == (_TARGET_WIDTH, 1)
         ],
         [_engine(options, rates["engine"]), _alternatives(rates)],
-        {str(kind): each for kind, each in rates.items()},
+        {str(kind): of for kind, of in rates.items()},
     )
 
 
-def _routed(kind: Kind, options: RouteOptions, stages: Stages) -> Routed:
-    threads = options.threads if kind == "engine" else (1,)
-    return run_apart(stages(f"{TITLES[kind]}, lookups and routing"), routing, kind, replace(options, threads=threads))
-
-
-def _engine(options: RouteOptions, rates: list[RouteRates]) -> Table:
+def _engine(options: RouteOptions, rates: list[Rates]) -> Table:
     rows = [
         Row(
             f"width {each.width}, skew {each.skew:g}, {units.counted(each.threads, 'thread')}",
@@ -71,13 +181,13 @@ def _engine(options: RouteOptions, rates: list[RouteRates]) -> Table:
     return Table("The engine, by width, skew and threads", text, columns, rows, bars=[2])
 
 
-def _alternatives(rates: Rates) -> Table:
+def _alternatives(rates: dict[Kind, list[Rates]]) -> Table:
     rows = []
-    for at, engine in enumerate(each for each in rates["engine"] if each.threads == 1):
-        each = (engine, rates["python"][at], rates["cython"][at])
+    engine = [each for each in rates["engine"] if each.threads == 1]
+    for each in zip(engine, rates["python"], rates["cython"], strict=True):
         events, lookups = figures("/s", (of.events for of in each)), figures("/s", (of.batched_lookups for of in each))
-        ratio = Figure(engine.events / each[1].events, "times")
-        rows.append(Row(f"width {engine.width}, skew {engine.skew:g}", [*events, ratio, *lookups]))
+        ratio = Figure(each[0].events / each[1].events, "times")
+        rows.append(Row(f"width {each[0].width}, skew {each[0].skew:g}", [*events, ratio, *lookups]))
     text = (
         "The same events by one thread; the contents of the batches were found equal. In a table so small plain dicts "
         "may look up faster than the engine; in a full table (fanout bench sizing) they do not. Batches of the engine "

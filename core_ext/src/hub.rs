@@ -4,11 +4,13 @@ use fanout_engine::{Flushed, Frame, Pause};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::arguments::Natural;
+use crate::arguments::{Natural, Payload, Text};
 use crate::batch::{BatchEvent, InboundBatch, LaneProgress};
 use crate::engine::Engine;
 use crate::errors::CoreResult;
 use crate::gil::released;
+use crate::names;
+use crate::repr;
 use crate::wire::Kernel;
 
 #[doc = doc!("Hub")]
@@ -31,10 +33,20 @@ impl Hub {
         Self { hub: fanout_engine::Hub::default(), engine }
     }
 
+    fn __repr__(&self) -> String {
+        let counts = [("sockets", self.hub.sockets()), ("frames", self.hub.frames())];
+        repr::object("Hub", counts.map(|(name, count)| (name, repr::plain(count))))
+    }
+
     #[doc = doc!("Hub.add")]
-    fn add(&self, session: &str, descriptor: Option<Natural<i32>>, budget: Natural<usize>) -> CoreResult<u32> {
+    fn add(
+        &self,
+        session: Text<names::Session>,
+        descriptor: Option<Natural<i32>>,
+        budget: Natural<usize>,
+    ) -> CoreResult<u32> {
         let descriptor = descriptor.map(|descriptor| descriptor.0);
-        Ok(self.hub.add(self.engine.get().core(), session, descriptor, budget.0)?)
+        Ok(self.hub.add(self.engine.get().core(), &session, descriptor, budget.0)?)
     }
 
     #[doc = doc!("Hub.remove")]
@@ -49,8 +61,8 @@ impl Hub {
     )]
     fn deliver(
         &self,
-        channel: &str,
-        frame: &[u8],
+        channel: Text<names::Channel>,
+        frame: Payload<'_, names::FrameBytes>,
         ephemeral: bool,
         without: Vec<u32>,
         also: Vec<u32>,
@@ -58,7 +70,7 @@ impl Hub {
         // The GIL is not released: this mostly takes a microsecond, and getting the GIL back from a busy thread takes
         // thousands.
         let engine = self.engine.get().core();
-        Ok(self.hub.deliver(engine, channel, &Frame::from(frame), ephemeral, &without, &also)?)
+        Ok(self.hub.deliver(engine, &channel, &Frame::from(&*frame), ephemeral, &without, &also)?)
     }
 
     #[doc = doc!("Hub.receive")]
@@ -82,8 +94,8 @@ impl Hub {
     }
 
     #[doc = doc!("Hub.push")]
-    fn push(&self, socket: Natural<u32>, frame: &[u8]) -> bool {
-        self.hub.push(socket.0, &Frame::from(frame))
+    fn push(&self, socket: Natural<u32>, frame: Payload<'_, names::FrameBytes>) -> bool {
+        self.hub.push(socket.0, &Frame::from(&*frame))
     }
 
     #[doc = doc!("Hub.waiting")]
@@ -98,8 +110,8 @@ impl Hub {
     }
 
     #[doc = doc!("Hub.open")]
-    fn open(&self, socket: Natural<u32>, first: &[u8]) {
-        self.hub.open(socket.0, &Frame::from(first));
+    fn open(&self, socket: Natural<u32>, first: Payload<'_, names::First>) {
+        self.hub.open(socket.0, &Frame::from(&*first));
     }
 
     #[doc = doc!("Hub.block")]

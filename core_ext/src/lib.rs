@@ -7,6 +7,7 @@ macro_rules! doc {
     };
 }
 
+mod answers;
 mod arguments;
 mod batch;
 mod deliveries;
@@ -15,6 +16,10 @@ mod errors;
 mod functions;
 mod gil;
 mod hub;
+mod lists;
+mod mismatch;
+mod names;
+mod repr;
 mod stored;
 mod wire;
 

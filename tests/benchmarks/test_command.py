@@ -15,7 +15,8 @@ from typer.testing import CliRunner, Result
 
 from benchmarks import command
 from benchmarks.case import Case
-from benchmarks.cases import CASES, pipeline
+from benchmarks.cases import pipeline
+from benchmarks.command import CASES
 from benchmarks.live.pipeline import PipelineOptions
 from services.cli.main import app
 from tests.benchmarks.test_rendering import report
@@ -199,7 +200,7 @@ def test_an_interrupted_run_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_all_runs_each(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[object] = []
-    monkeypatch.setattr(command, "measure", lambda *arguments: shown.append(arguments))
+    monkeypatch.setattr(command, "measure", lambda *arguments, **_: shown.append(arguments))
     assert fanout("all", "--quick").exit_code == 0
     assert len(shown) == len(NAMES)
 

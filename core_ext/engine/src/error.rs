@@ -1,5 +1,6 @@
 //! The errors of the engine, as one enum.
 
+use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -29,9 +30,9 @@ pub enum Refusal {
 /// Every error of the engine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// An id outside the charset of the contract; the field is named.
-    #[error("{0} must be 1 to 128 characters of A-Z, a-z, 0-9, '_' or '-'")]
-    InvalidId(&'static str),
+    /// An id outside the charset of the contract. The text names the argument, and shows the start of the id.
+    #[error("{0}")]
+    InvalidId(String),
     /// An event whose bytes can never be delivered, and why.
     #[error("{0}")]
     InvalidEvent(String),
@@ -64,10 +65,31 @@ pub enum Error {
 }
 
 impl Error {
+    /// A name that is no id. `place` says where it stands: an argument, or an item of one.
+    #[cold]
+    pub fn invalid_id(place: impl Display, name: &str) -> Self {
+        Self::InvalidId(format!(
+            "{place} is {}, which is no id: 1 to 128 characters of A-Z a-z 0-9 _ -",
+            shortened(name)
+        ))
+    }
+
     /// The error of the engine for an input or output error on a file.
     pub(crate) fn of_file(error: &io::Error, path: &Path) -> Self {
         Self::File { code: error.raw_os_error().unwrap_or(EIO), path: path.to_owned() }
     }
+}
+
+/// The most characters of a value that an error shows.
+const SHOWN: usize = 40;
+
+/// The start of a text in quotes, in ASCII: the text may be a stranger's, and the error goes to logs and headers.
+#[must_use]
+pub fn shortened(text: &str) -> String {
+    let mut characters = text.chars();
+    let shown: String = characters.by_ref().take(SHOWN).flat_map(char::escape_default).collect();
+    let rest = if characters.next().is_some() { "..." } else { "" };
+    format!("'{shown}'{rest}")
 }
 
 /// The code for an input or output error without a code of the operating system, such as a write that took no bytes.
@@ -75,3 +97,17 @@ const EIO: i32 = 5;
 
 /// The result of a call of the engine that may fail.
 pub type Result<T> = std::result::Result<T, Error>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_is_none_is_shown_with_its_place_and_no_longer_than_40_characters() {
+        let text = |name: &str| Error::invalid_id(format_args!("channels[{}]", 3), name).to_string();
+        let charset = "which is no id: 1 to 128 characters of A-Z a-z 0-9 _ -";
+        assert_eq!(text("b c"), format!("channels[3] is 'b c', {charset}"));
+        assert_eq!(text("\u{e9}\n"), format!("channels[3] is '\\u{{e9}}\\n', {charset}"));
+        assert_eq!(text(&"x".repeat(129)), format!("channels[3] is '{}'..., {charset}", "x".repeat(40)));
+    }
+}

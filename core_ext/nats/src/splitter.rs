@@ -36,6 +36,12 @@ impl Splitter {
         self.buffers.insert(sid, buffer);
     }
 
+    /// How many subscriptions have a buffer.
+    #[must_use]
+    pub fn subscriptions(&self) -> usize {
+        self.buffers.len()
+    }
+
     /// Leave a subscription's deliveries to the library again.
     pub fn leave(&mut self, sid: u64) {
         self.buffers.remove(&sid);

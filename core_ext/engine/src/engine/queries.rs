@@ -89,6 +89,12 @@ impl Engine {
         Ok(self.table.users.list_len(&Id::new(user, "user")?))
     }
 
+    /// Whether a change of the user takes some microseconds: nobody else changes the user now, and at most so many
+    /// channels are known of the user.
+    pub fn is_brief(&self, user: &str, channels: usize) -> Result<bool> {
+        Ok(self.table.users.is_brief(&Id::new(user, "user")?, channels))
+    }
+
     /// The instances on which the user is.
     pub fn locations(&self, user: &str) -> Result<Vec<Name>> {
         let user = Id::new(user, "user")?;
@@ -157,6 +163,18 @@ impl Engine {
         let bytes = stats.iter().filter(|(name, _)| name.starts_with("bytes_")).map(|(_, bytes)| bytes).sum();
         stats.push(("bytes_total", bytes));
         stats
+    }
+
+    /// Online users, channels with an entry, occupied instances, and events that wait: what costs little to count.
+    #[must_use]
+    pub fn summary(&self) -> [(&'static str, usize); 4] {
+        let table = &self.table;
+        [
+            ("users", table.users.online()),
+            ("channels", table.channels.occupied()),
+            ("instances", table.instances.occupied().len()),
+            ("pending_events", self.outbox.lock().pending().0),
+        ]
     }
 
     /// The size that the batches which wait will have when they are written, in bytes.

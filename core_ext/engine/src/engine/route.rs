@@ -15,7 +15,7 @@ use crate::events::coding::EPHEMERAL;
 use crate::events::frame::check_event_within;
 use crate::events::payloads::{PayloadRef, Payloads};
 use crate::events::stored::{StoredEvent, StoredKind};
-use crate::names::ids::{Id, Ids, check};
+use crate::names::ids::{Id, Ids, check, check_at};
 use crate::outbox::core::{Outbox, Targets};
 use crate::sync::MutexGuard;
 use crate::table::channel_rows::InstanceIds;
@@ -48,8 +48,8 @@ impl Engine {
     /// all.
     pub fn route_many(&self, events: &[(&str, &[u8])], now: u64) -> Result<usize> {
         let limit = self.max_event();
-        for (channel, event) in events {
-            check(channel, "channel")?;
+        for (index, (channel, event)) in events.iter().enumerate() {
+            check_at(channel, format_args!("events[{index}][0]"))?;
             check_event_within(limit, event)?;
         }
         let mut routed = 0;
@@ -112,6 +112,12 @@ impl Engine {
             })?;
         }
         Ok(refused)
+    }
+
+    /// Whether another thread moves a lane now, so that a call that moves one waits for all that it routes.
+    #[must_use]
+    pub fn lanes_are_busy(&self) -> bool {
+        self.lanes.is_locked()
     }
 
     /// Note that everything of the lane up to `seq` was handled. A seq at or below the lane's position changes nothing.

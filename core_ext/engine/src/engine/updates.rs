@@ -60,7 +60,7 @@ impl Engine {
 
     /// Add a channel to the user's list. Returns whether the user is online.
     pub fn join(&self, user: &str, channel: &str) -> Result<bool> {
-        let (id, channel) = (Id::new(user, "user")?, Ids::of([channel], "channel")?);
+        let (id, channel) = (Id::new(user, "user")?, Ids::one(channel, "channel")?);
         let known = self.table.users.turn_of_known(&id);
         Ok(known.is_some_and(|turn| Update::of(&self.table, &turn, user).join(channel)))
     }

@@ -99,6 +99,11 @@ impl Hub {
         self.state.lock().waiting
     }
 
+    /// How many sockets there are.
+    pub fn sockets(&self) -> usize {
+        self.state.lock().sockets.iter().flatten().count()
+    }
+
     /// Begin to write to a socket: `first`, then everything that waits. Call it once.
     pub fn open(&self, socket: Socket, first: &Frame) {
         let state = &mut *self.state.lock();

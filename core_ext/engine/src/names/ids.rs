@@ -1,5 +1,7 @@
 //! Ids: the check of their characters (contract section 1), and names packed into six bits a character.
 
+use std::fmt;
+
 use crate::error::{Error, Result};
 
 /// The longest id.
@@ -64,7 +66,12 @@ pub fn is_id(name: &[u8]) -> bool {
 
 /// Return an error if a name is no id; `what` names the field in the error.
 pub fn check(name: &str, what: &'static str) -> Result<()> {
-    if is_id(name.as_bytes()) { Ok(()) } else { Err(Error::InvalidId(what)) }
+    check_at(name, format_args!("{what}"))
+}
+
+/// [`check`] for a name whose place takes more than a word to say.
+pub fn check_at(name: &str, place: fmt::Arguments) -> Result<()> {
+    if is_id(name.as_bytes()) { Ok(()) } else { Err(Error::invalid_id(place, name)) }
 }
 
 /// One packed id: words of ten characters, the last word with the rest; the first character is in the highest bits.
@@ -126,16 +133,26 @@ impl Ids {
         Self { heads: Vec::with_capacity(ids), words: Vec::new() }
     }
 
+    /// One id; `what` names it in the error.
+    pub fn one(name: &str, what: &'static str) -> Result<Self> {
+        check(name, what)?;
+        Self::of([name], what)
+    }
+
     /// Pack several ids; `what` names the field in the error.
     pub fn of<'a>(names: impl IntoIterator<Item = &'a str>, what: &'static str) -> Result<Self> {
         let mut ids = Self::default();
         names.into_iter().try_for_each(|name| ids.push(name.as_bytes(), what)).map(|()| ids)
     }
 
-    /// Add an id. A name that is no id is an error.
+    /// Add an id. A name that is no id is an error, which says its position in the list that `what` names.
     pub fn push(&mut self, name: &[u8], what: &'static str) -> Result<()> {
         let packed = if name.len() > SHORT { self.pack_long(name) } else { pack_short(name) };
-        self.heads.push(packed.ok_or(Error::InvalidId(what))?);
+        let Some(head) = packed else {
+            let place = format_args!("{what}[{}]", self.len());
+            return Err(Error::invalid_id(place, &String::from_utf8_lossy(name)));
+        };
+        self.heads.push(head);
         Ok(())
     }
 
@@ -203,16 +220,16 @@ pub(crate) struct Id {
 
 impl Id {
     /// A name, checked and packed.
-    pub(crate) fn new(name: &str, what: &'static str) -> Result<Self> {
-        let name = name.as_bytes();
+    pub(crate) fn new(text: &str, what: &'static str) -> Result<Self> {
+        let name = text.as_bytes();
         let mut id = Self { length: 0, short: [0; 2], long: [0; MAX_WORDS] };
         if name.len() <= SHORT {
-            let head = pack_short(name).ok_or(Error::InvalidId(what))?;
+            let head = pack_short(name).ok_or_else(|| Error::invalid_id(what, text))?;
             (id.length, id.short) = (head.length(), head.words());
             return Ok(id);
         }
         if !is_id(name) {
-            return Err(Error::InvalidId(what));
+            return Err(Error::invalid_id(what, text));
         }
         id.length = length_of(name);
         for (word, chunk) in id.long.iter_mut().zip(name.chunks(PER_WORD)) {
@@ -300,9 +317,12 @@ mod tests {
         }
         let long = format!("{}.{}", "x".repeat(60), "x".repeat(60));
         for bad in ["", "a.b", "a b", "a:b", "*", ">", "ä", "a\n", "elevencharac.", &long, &"x".repeat(129)] {
-            assert_eq!(check(bad, "user"), Err(Error::InvalidId("user")), "{bad:?}");
-            assert_eq!(Id::new(bad, "user").err(), Some(Error::InvalidId("user")), "{bad:?}");
-            assert_eq!(Ids::default().push(bad.as_bytes(), "user"), Err(Error::InvalidId("user")), "{bad:?}");
+            let refused = Error::invalid_id("user", bad);
+            assert_eq!(check(bad, "user"), Err(refused.clone()), "{bad:?}");
+            assert_eq!(Id::new(bad, "user").err(), Some(refused.clone()), "{bad:?}");
+            assert_eq!(Ids::one(bad, "user").err(), Some(refused), "{bad:?}");
+            let second = Err(Error::invalid_id("users[1]", bad));
+            assert_eq!(Ids::of(["ann"], "users").unwrap().push(bad.as_bytes(), "users"), second, "{bad:?}");
         }
     }
 

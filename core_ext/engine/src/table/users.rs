@@ -103,6 +103,15 @@ impl Users {
         list.map_or(0, MembershipList::len)
     }
 
+    /// Whether nobody has the user's turn, and the user's list has at most so many channels.
+    pub(crate) fn is_brief(&self, name: &Id, channels: usize) -> bool {
+        let key = self.hasher.key(name.packed());
+        let state = self.shards[shard_of(key.hashed.hash())].state.lock();
+        let Some(local) = state.names.find(key) else { return true };
+        let member = &state.members[local as usize];
+        !member.busy && member.list.as_ref().map_or(0, MembershipList::len) <= channels
+    }
+
     /// The user's locations, if the user is online.
     pub(crate) fn locations(&self, name: &Id) -> Option<Locations> {
         self.ask_online(name, |member| member.locations.clone())
