@@ -107,7 +107,7 @@ def churn(_: Progress, population: Population, visitors: int, operations: int, *
         done[step[0]] += 1
         if model:
             compared += _expect(answer, _perform(model, step), step)
-        if number % _CHECK_EVERY == 0:
+        if number < operations and number % _CHECK_EVERY == 0:
             looks.append(_look(engine))
             compared += _compare(engine, model, _draws(number, channels), _draws(number, visitors))
     looks += [_look(engine), _settled(engine)]
@@ -220,13 +220,13 @@ def run(options: ChurnOptions, stages: Stages) -> Report:
         f"{answers} answers were those of a plain model. When all visitors had left, "
         f"the engine held {units.size(last)}, and {units.size(first)} before.",
         [*grown, exact("answers that a plain model gives too", f"all {answers}")],
-        [_memory(alone), _done(checked)],
+        _tables(checked, alone),
         {"checked": checked, "alone": alone},
     )
 
 
-def _memory(alone: Churned) -> Table:
-    text = (
+def _tables(checked: Churned, alone: Churned) -> list[Table]:
+    memory = (
         "At the beginning only those are online who stay; at the end the visitors' instances are dropped and their "
         "lists forgotten. The allocator returns after a second what is not used again: a while later is "
         f"{units.duration(_SETTLING_S)} and {_SETTLING_LOGINS:,} logins of one user later, as is the beginning."
@@ -236,17 +236,12 @@ def _memory(alone: Churned) -> Table:
         for of, note in _MOMENTS.items()
     ]
     columns = ["at the beginning", "at most", "at the end", "a while later", "difference"]
-    return Table("Memory", text, columns, rows, bars=[0, 1, 2, 3])
-
-
-def _done(checked: Churned) -> Table:
-    text = (
+    steps = (
         "Each step was done to the engine and to a model in Python dicts, and what both returned was compared; what "
         "both say of a sample of channels and users at every ten thousandth, and at the end of all."
     )
-    done = checked.operations
-    rows = [Row(what, [Figure(done.get(what, 0), "number")], note) for what, (_, note) in STEPS.items()]
-    return Table("What was done", text, ["times"], rows)
+    done = [Row(what, figures("number", [checked.operations.get(what, 0)]), note) for what, (_, note) in STEPS.items()]
+    return [Table("Memory", memory, columns, rows, bars=[0, 1, 2, 3]), Table("What was done", steps, ["times"], done)]
 
 
 def _quick(options: ChurnOptions) -> ChurnOptions:

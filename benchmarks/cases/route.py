@@ -21,7 +21,7 @@ from benchmarks.drawing import channel_names, draws
 from benchmarks.errors import TablesDifferError
 from benchmarks.fill import EVENTS_PER_CALL, NAMES_PER_CALL
 from benchmarks.population import instance_name, user_name
-from benchmarks.report import Figure, Report, Row, Table, at_least, figures
+from benchmarks.report import Cell, Figure, Report, Row, Table, at_least, figures
 from benchmarks.tables import EVENT_BYTES, KINDS, TITLES, Event, Kind, agree_first, batches_of, event, new_table
 from benchmarks.tables import Table as RoutingTable
 
@@ -146,45 +146,35 @@ def run(options: RouteOptions, stages: Stages) -> Report:
             for each in rates["engine"]
             if (each.width, each.threads) == (_TARGET_WIDTH, 1)
         ],
-        [_engine(options, rates["engine"]), _alternatives(rates)],
+        [_table(options, rates)],
         {str(kind): of for kind, of in rates.items()},
     )
 
 
-def _engine(options: RouteOptions, rates: list[Rates]) -> Table:
-    rows = [
-        Row(
-            f"width {each.width}, skew {each.skew:g}, {units.counted(each.threads, 'thread')}",
-            figures("/s", (each.batched_lookups, each.single_lookups, each.events, each.events * each.width)),
-        )
-        for each in rates
-    ]
+def _table(options: RouteOptions, rates: dict[Kind, list[Rates]]) -> Table:
+    rows, alternatives = [], zip(rates["python"], rates["cython"], strict=True)
+    for engine in rates["engine"]:
+        beside: list[Cell] = [""] * 5
+        if engine.threads == 1:
+            python, cython = next(alternatives)
+            ratio = Figure(engine.events / python.events, "times")
+            speeds = (python.events, cython.events, python.batched_lookups, cython.batched_lookups)
+            beside = [ratio, *figures("/s", speeds)]
+        copies = engine.events * engine.width
+        own = figures("/s", (engine.batched_lookups, engine.single_lookups, engine.events, copies))
+        name = f"{engine.width}, skew {engine.skew:g}, {units.counted(engine.threads, 'thread')}"
+        rows.append(Row(name, [*own, *beside]))
     text = (
         f"The table holds {units.counted(options.channels, 'channel')}: few, so that everything is in the processor's "
-        "caches; fanout bench sizing measures a full table. Width is the number of instances that a channel is on; "
-        "with skew 0 all channels get as many events, with 1 a few get most. Events are validated, put into batches, "
-        "and the batches taken out. A copy is an event for one instance. Threads use one engine; their figures are "
-        "added up."
+        "caches, where plain dicts may look up faster; fanout bench sizing measures a full table. Width is the number "
+        "of instances that a channel is on; with skew 0 all channels get as many events, with 1 a few get most. Events "
+        "are validated, put into batches, and the batches taken out; their contents were found equal in all tables, "
+        "but batches of the engine hold the finished WebSocket frame, the channel and what shows a lost batch as well. "
+        "A copy is an event for one instance. Figures of threads, which use one engine, are added up."
     )
-    columns = ["lookups in batches", "single lookups", "events", "copies"]
-    return Table("The engine, by width, skew and threads", text, columns, rows, bars=[2])
-
-
-def _alternatives(rates: dict[Kind, list[Rates]]) -> Table:
-    rows = []
-    engine = [each for each in rates["engine"] if each.threads == 1]
-    for each in zip(engine, rates["python"], rates["cython"], strict=True):
-        events, lookups = figures("/s", (of.events for of in each)), figures("/s", (of.batched_lookups for of in each))
-        ratio = Figure(each[0].events / each[1].events, "times")
-        rows.append(Row(f"width {each[0].width}, skew {each[0].skew:g}", [*events, ratio, *lookups]))
-    text = (
-        "The same events by one thread; the contents of the batches were found equal. In a table so small plain dicts "
-        "may look up faster than the engine; in a full table (fanout bench sizing) they do not. Batches of the engine "
-        "hold the finished WebSocket frame, the channel and what shows a lost batch as well."
-    )
-    events_of, lookups_of = ([f"{what}, {TITLES[kind]}" for kind in KINDS] for what in ("events", "lookups"))
-    columns = [*events_of, f"events, engine by {TITLES['python']}", *lookups_of]
-    return Table("The alternatives", text, columns, rows, bars=[0, 1, 2])
+    columns = ["lookups in batches", "single lookups", "events", "copies", "events, by Python dicts"]
+    columns += [f"{what}, {TITLES[kind]}" for what in ("events", "lookups in batches") for kind in KINDS[1:]]
+    return Table("By width, skew and threads", text, columns, rows, bars=[2, 5, 6])
 
 
 CASE: Final = Case(

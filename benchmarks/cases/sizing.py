@@ -25,7 +25,7 @@ _ALTERNATIVES: Final = 1 / 8
 _SPEC_BYTES: Final = {"channels": 1_500_000_000, "memberships": 500_000_000, "users": 200_000_000}
 """What the specification expects of the channel index, the users' lists and the cache, by what makes each grow."""
 
-_PARTS: Final = {"names", "placements"}
+_PARTS: Final = {"names", "locations"}
 
 
 class SizingOptions(msgspec.Struct, frozen=True):
@@ -136,11 +136,11 @@ def _speed(population: Population, whole: Filled) -> Table:
 
 def _memory(population: Population, whole: Filled) -> Table:
     held, expected = whole.structures, _expected_bytes(population)
-    names, placements, resident = held["bytes_ids"], held["bytes_placements"], whole.resident_bytes
+    names, places, resident = held["bytes_ids"], held["bytes_placements"], whole.resident_bytes
     lines: dict[str, tuple[int, int, str]] = {
-        "channel index": (names + placements, expected["channels"], "The way from a channel to instances."),
+        "channel index": (names + places, expected["channels"], "The way from a channel to instances."),
         "names": (names, 0, "The ids of users, channels and instances, each held once."),
-        "placements": (placements, 0, "For each channel, the instances with its readers."),
+        "locations": (places, 0, "For each channel, the instances with its readers."),
         "memberships": (held["bytes_memberships"], expected["memberships"], "For each user, the channels."),
         "cache": (held["bytes_cache"], expected["users"], "What remembers recent users, without their lists."),
         "the rest": (resident - held["bytes_total"], 0, "In no structure: rounded up, or kept for later."),
