@@ -26,11 +26,7 @@ class _Step(NamedTuple):
 def run_apart(
     progress: Progress, measurement: Callable[Concatenate[Progress, P], R], *args: P.args, **kwargs: P.kwargs
 ) -> R:
-    """Run a function of a module in a new interpreter: with a progress of its own, and arguments that can be pickled.
-
-    Raises:
-        BenchError: the process ended without a result; the text says how.
-    """
+    """Run a function of a module in a new interpreter, with a progress of its own; a `BenchError` if it fails."""
     settings = (measurement, args, kwargs)
     with Worker(measurement.__name__, _measure, settings, answer_within_s=_ANSWER_WITHIN_S) as worker:
         while isinstance(message := worker.receive(object), _Step):

@@ -1,5 +1,6 @@
 """`fanout bench`: a command for each benchmark case, made from the table of cases."""
 
+import os
 from collections.abc import Callable, Iterator
 from inspect import Parameter, Signature
 from itertools import count
@@ -18,18 +19,9 @@ from benchmarks.cases import accepting, churn, login, pipeline, route, sizing, s
 from benchmarks.errors import BenchError, NumbersError
 from benchmarks.render.html import html
 from benchmarks.render.terminal import print_report
-from benchmarks.report import Report
 
-CASES: Final[tuple[Case[Any], ...]] = (
-    sizing.CASE,
-    login.CASE,
-    route.CASE,
-    churn.CASE,
-    accepting.CASE,
-    sockets.CASE,
-    pipeline.CASE,
-    stalls.CASE,
-)
+_MODULES: Final = (sizing, login, route, churn, accepting, sockets, pipeline, stalls)
+CASES: Final[tuple[Case[Any], ...]] = tuple(module.CASE for module in _MODULES)
 """In the order in which `fanout bench all` runs them."""
 _QUICK_HINT: Final = " (of the numbers given, --quick takes a fiftieth, of some a tenth)"
 _FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
@@ -45,38 +37,43 @@ app = typer.Typer(
 Quick = Annotated[
     bool, typer.Option("--quick", help="A fiftieth of it, also of sizes that are given; targets are not judged.")
 ]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Write all figures to this file.")]
 HtmlFile = Annotated[
     Path | None,
-    typer.Option("--html", help="Where the report goes; by default fanout-bench-NAME.html here, or -NAME-quick.html."),
+    typer.Option(
+        "--html",
+        dir_okay=False,
+        help="Where the report goes; by default fanout-bench-NAME.html here, or -NAME-quick.html.",
+    ),
 ]
 
 
 def measure(
     case: Case[Any], options: msgspec.Struct, html_file: Path | None, json_file: Path | None, *, quick: bool
 ) -> None:
-    """Measure, write the files, and print.
+    """Measure, write the files, and only then print: who reads what is printed may stop reading.
 
     Raises:
-        SystemExit: after a line that says why; code 2, as for other options that cannot be, when a file cannot be
-            written, 1 when it could not be measured or written, and 130 when it was interrupted.
+        SystemExit: after a line that says why; code 1 when it could not be measured or written, 2 when a file could
+            never be written, and 130 when it was interrupted.
     """
     page = html_file or Path(f"fanout-bench-{case.name}{'-quick' if quick else ''}.html")
-    files = {"--html": page} | ({"--json": json_file} if json_file else {})
-    for option, path in files.items():
-        if reason := _why_not_writable(path):
-            _fail(f"{option} {path} cannot be written: {reason}", _USAGE)
-    if json_file and page.resolve() == json_file.resolve():
-        _fail(f"--html and --json are the same file: {page}", _USAGE)
+    for path in filter(None, (page, json_file)):
+        if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+            _fail(f"{path} cannot be written", _USAGE)
     try:
         report = case.measure(case.quick(options) if quick else options, _stages(case.stages))
-    except BenchError as error:
+        if quick:
+            report = replace(report, title=f"Quick run, a small part of the work to try it out. {report.title}")
+        page.write_text(html(report))
+        if json_file:
+            json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+        print_report(report)
+        Console(highlight=False, soft_wrap=True).print(Text(f"written: {page.resolve()}", style="green"))
+    except (BenchError, OSError) as error:
         _fail(f"{error}{_QUICK_HINT if quick and isinstance(error, NumbersError) else ''}", _FAILED)
     except KeyboardInterrupt:
         _fail("interrupted, no report was written", _INTERRUPTED)
-    if quick:
-        report = replace(report, title=f"Quick run, a small part of the work to try it out. {report.title}")
-    _write(report, files)
 
 
 def _stages(how_many: int) -> Callable[[str], Progress]:
@@ -88,38 +85,6 @@ def _stages(how_many: int) -> Callable[[str], Progress]:
         return lambda share, what: None  # noqa: ARG005 - the line has said all
 
     return stage
-
-
-def _why_not_writable(path: Path) -> str | None:
-    """By opening it, since permissions do not say all; a file that was not there is not left behind."""
-    new = not path.exists()
-    try:
-        path.open("ab").close()
-    except OSError as error:
-        return error.strerror or str(error)
-    if new:
-        path.unlink()
-    return None
-
-
-def _write(report: Report, files: dict[str, Path]) -> None:
-    """Write the files, and only then print: who reads what is printed may stop reading."""
-    contents = [html(report).encode(), msgspec.json.format(msgspec.json.encode(report))]
-    failures, written = [], []
-    for (option, path), content in zip(files.items(), contents, strict=False):
-        try:
-            path.write_bytes(content)
-            written.append(path)
-        except OSError as error:
-            failures.append(f"{option} {path} cannot be written: {error.strerror or error}")
-    try:
-        print_report(report)
-        for path in written:
-            Console(highlight=False, soft_wrap=True).print(Text(f"written: {path.resolve()}", style="green"))
-    except OSError as error:
-        failures.append(f"the report cannot be printed: {error.strerror or error}")
-    if failures:
-        _fail("; ".join(failures), _FAILED)
 
 
 def _fail(text: str, code: int) -> NoReturn:

@@ -58,10 +58,11 @@ class Filled(msgspec.Struct, frozen=True):
     """Of the engine."""
 
 
-def fill(_: Progress, kind: Kind, population: Population, lookups: int, events: int) -> Filled:
+def fill(progress: Progress, kind: Kind, population: Population, lookups: int, events: int) -> Filled:
     """Fill a table user by user, check it, and use it.
 
     Args:
+        progress: told when the snapshot is restored.
         kind: which table.
         population: what it holds.
         lookups: how many names are looked up when the table is full.
@@ -83,7 +84,7 @@ def fill(_: Progress, kind: Kind, population: Population, lookups: int, events: 
         lookups_per_second=lookup_rate(table, population, lookups),
         answers=digest_of_answers(table, population),
         events_per_second=event_rate(engine, population, events) if engine else None,
-        snapshot=_snapshot(engine, population) if engine else None,
+        snapshot=_snapshot(engine, population, progress) if engine else None,
     )
 
 
@@ -116,19 +117,15 @@ def _rate(work: Callable[[list[T]], object], calls: Iterable[list[T]]) -> float:
     return done / seconds
 
 
-def _snapshot(engine: Engine, population: Population) -> Snapshot:
+def _snapshot(engine: Engine, population: Population, progress: Progress) -> Snapshot:
     """Write the table, and restore it in another process."""
     with TemporaryDirectory() as folder:
         path = str(Path(folder) / "table")
         written_seconds, written_bytes = watched(lambda: engine.snapshot(path))
-        seconds, most_bytes, answers = run_apart(_untold, _restore, path, population)
+        seconds, most_bytes, answers = run_apart(progress, _restore, path, population)
         if answers != digest_of_answers(engine, population):
             raise TablesDifferError("the restored table answers otherwise than the one that was written")
         return Snapshot(Path(path).stat().st_size, written_seconds, written_bytes, seconds, most_bytes)
-
-
-def _untold(share: float, what: str) -> None:
-    """The caller is told when it ends."""
 
 
 def _restore(_: Progress, path: str, population: Population) -> tuple[float, int, str]:

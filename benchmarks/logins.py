@@ -40,7 +40,7 @@ SWITCH_INTERVAL_S: Final = 50e-6
 _INSTANCE: Final = "notif-0"
 _FIRST_DRAW: Final = 1 << 20
 _LOOKUP_DRAW: Final = 1 << 21
-"""Apart, so that no user's channels are those that are looked up."""
+"""Far apart, so that users and lookups have draws of their own."""
 _PERCENTILES: Final = (0.5, 0.9, 0.99, 0.999, 0.9999)
 _TURNS: Final = 3
 _BLOCK: Final = 1_000
@@ -52,10 +52,8 @@ _HASHED: Final = bytes(8 << 20)
 class Logins(msgspec.Struct, frozen=True):
     """Seconds of each round."""
 
-    visits: dict[str, list[float]]
-    """By the keys of `VISITS`."""
-    floor: dict[str, list[float]]
-    """One touch of each row, by the keys of `FLOORS`."""
+    seconds: dict[str, list[float]]
+    """By the keys of `VISITS`, and of one touch of each row by those of `FLOORS`."""
     answers: str
     """A digest of what the calls returned."""
 
@@ -70,55 +68,36 @@ def logins(_: Progress, kind: Kind, population: Population, channels: int, round
     bring_online(table, population)
     check_against_population(table, population)
     floors = {name: Floor(population.channels, size, huge) for name, (size, huge) in FLOORS.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in (*VISITS, *FLOORS)}
+    returned: list[object] = []
+
+    def timed(name: str, call: Callable[..., object], *args: object) -> None:
+        began = perf_counter()
+        returned.append(call(*args))
+        seconds[name].append(perf_counter() - began)
+
     for turn in range(rounds):
-        names = channel_names(population.some(channels, _FIRST_DRAW + 2 * turn))
-        table.user_online(f"cached-{turn}", _INSTANCE, names)
+        table.user_online(f"cached-{turn}", _INSTANCE, channel_names(population.some(channels, _FIRST_DRAW + 2 * turn)))
         table.user_offline(f"cached-{turn}", _INSTANCE)
-    taken: dict[str, list[float]] = {name: [] for name in (*VISITS, *FLOORS)}
-    returned: list[int] = []
     for turn in range(rounds):
-        places = population.some(channels, _FIRST_DRAW + 2 * turn + 1)
-        first = population.channels + turn * channels
-        _visit(table, turn, places, array("I", range(first, first + channels)), taken, returned)
+        timed("cached", table.user_online, f"cached-{turn}", _INSTANCE)
+        timed("offline", table.user_offline, f"cached-{turn}", _INSTANCE)
+        places, first = population.some(channels, _FIRST_DRAW + 2 * turn + 1), population.channels + turn * channels
+        timed("known", table.user_online, "by-name", _INSTANCE, channel_names(places))
+        timed("offline", table.user_offline, "by-name", _INSTANCE)
+        table.forget("by-name")  # so that the next visit has no old list to replace
         ordered = array("I", sorted(places))
         for name, floor in floors.items():
-            began = perf_counter()
-            floor.touch(ordered)
-            taken[name].append(perf_counter() - began)
-    visits, floor_of = ({name: taken[name] for name in names} for names in (VISITS, FLOORS))
-    return Logins(visits, floor_of, hashlib.sha256(repr(returned).encode()).hexdigest())
+            timed(name, floor.touch, ordered)
+        timed("new", table.user_online, "new", _INSTANCE, channel_names(array("I", range(first, first + channels))))
+        timed("vanishing", _vanish, table)
+    return Logins(seconds, hashlib.sha256(repr(returned).encode()).hexdigest())
 
 
-def _visit(
-    table: Table,
-    turn: int,
-    places: "array[int]",
-    new_places: "array[int]",
-    taken: dict[str, list[float]],
-    returned: list[int],
-) -> None:
-    """One visit of each kind."""
-
-    def timed(visit: str, call: Callable[[], int]) -> None:
-        began = perf_counter()
-        answer = call()
-        taken[visit].append(perf_counter() - began)
-        returned.append(answer)
-
-    def vanish() -> int:
-        gone = table.user_offline("by-new-name", _INSTANCE)
-        table.forget("by-new-name")
-        return gone
-
-    timed("cached", lambda: table.user_online(f"cached-{turn}", _INSTANCE, None))
-    timed("offline", lambda: table.user_offline(f"cached-{turn}", _INSTANCE))
-    names = channel_names(places)
-    timed("known", lambda: table.user_online("by-name", _INSTANCE, names))
-    timed("offline", lambda: table.user_offline("by-name", _INSTANCE))
-    table.forget("by-name")  # so that the next visit has no old list to replace
-    names = channel_names(new_places)
-    timed("new", lambda: table.user_online("by-new-name", _INSTANCE, names))
-    timed("vanishing", vanish)
+def _vanish(table: Table) -> int:
+    gone = table.user_offline("new", _INSTANCE)
+    table.forget("new")
+    return gone
 
 
 class Distribution(msgspec.Struct, frozen=True):
@@ -133,29 +112,38 @@ class Distribution(msgspec.Struct, frozen=True):
     """Points (share of all, seconds)."""
 
 
-class Beside(msgspec.Struct, frozen=True):
-    """By scene: nothing else at work, something else, users whose channels are cached, or are given by name."""
-
-    lookups: dict[str, Distribution]
-    """Single calls of `instances`."""
-    loop: dict[str, Distribution]
-    """Rounds of an asyncio event loop that does nothing else: a long one is a stall."""
+Scenes = dict[str, Distribution]
+"""By scene: nothing else at work, something else, users whose channels are cached, or are given by name."""
 
 
-def beside(_: Progress, population: Population, channels: int, seconds: float) -> Beside:
+def beside(_: Progress, population: Population, channels: int, seconds: float) -> tuple[Scenes, Scenes]:
     """Watch each scene several times in turn, so that a slow moment of the machine affects all alike.
 
     Args:
         population: what the engine holds.
         channels: of the user who comes and goes.
         seconds: for which each scene is watched.
+
+    Returns:
+        single lookups; rounds of an asyncio event loop that does nothing else: a long one is a stall.
     """
     gc.disable()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     engine = Engine()
     bring_online(engine, population)
-    names = population.some_names(_NAMES, _LOOKUP_DRAW)
-    works = _works(engine, population.some_names(channels, _LOOKUP_DRAW + 1))
+    names, visited = population.some_names(_NAMES, _LOOKUP_DRAW), population.some_names(channels, _LOOKUP_DRAW + 1)
+
+    def visit(names: list[str] | None) -> None:
+        engine.user_online("visitor", _INSTANCE, names)
+        engine.user_offline("visitor", _INSTANCE)
+
+    visit(visited)
+    works: dict[str, Callable[[], object] | None] = {
+        "alone": None,
+        "busy": lambda: hashlib.sha256(_HASHED),  # without the turn, as the engine's bulk work is
+        "cached": lambda: visit(None),
+        "known": lambda: visit(visited),
+    }
     lookups, loop = ({scene: Histogram() for scene in works} for _ in range(2))
     for _turn in range(_TURNS):
         for scene, work in works.items():
@@ -163,21 +151,7 @@ def beside(_: Progress, population: Population, channels: int, seconds: float) -
                 _look_up(engine, _blocks(names, seconds / _TURNS), lookups[scene])
             with _repeated(work):
                 asyncio.run(_spin(_blocks(names, seconds / _TURNS), loop[scene]))
-    return Beside(*({scene: _described(counted) for scene, counted in seen.items()} for seen in (lookups, loop)))
-
-
-def _works(engine: Engine, visited: list[str]) -> dict[str, Callable[[], object] | None]:
-    def visit(names: list[str] | None) -> None:
-        engine.user_online("visitor", _INSTANCE, names)
-        engine.user_offline("visitor", _INSTANCE)
-
-    visit(visited)
-    return {
-        "alone": None,
-        "busy": lambda: hashlib.sha256(_HASHED),  # without the turn, as the engine's bulk work is
-        "cached": lambda: visit(None),
-        "known": lambda: visit(visited),
-    }
+    return _described(lookups), _described(loop)
 
 
 @contextmanager
@@ -228,11 +202,14 @@ def _blocks(names: list[str], seconds: float) -> Iterator[list[str]]:
         at = (at + _BLOCK) % len(names)
 
 
-def _described(counted: Histogram) -> Distribution:
-    return Distribution(
-        count=counted.count,
-        percentiles={f"p{share * 100:g}": counted.percentile(share) / 1e9 for share in _PERCENTILES},
-        longest=counted.longest / 1e9,
-        over_ms_per_second=counted.longer_than(1_000_000) / max(counted.total / 1e9, 1e-9),
-        curve=[(share, taken / 1e9) for share, taken in counted.curve()],
-    )
+def _described(scenes: dict[str, Histogram]) -> Scenes:
+    return {
+        scene: Distribution(
+            count=counted.count,
+            percentiles={f"p{share * 100:g}": counted.percentile(share) / 1e9 for share in _PERCENTILES},
+            longest=counted.longest / 1e9,
+            over_ms_per_second=counted.longer_than(1_000_000) / (counted.total / 1e9),
+            curve=[(share, taken / 1e9) for share, taken in counted.curve()],
+        )
+        for scene, counted in scenes.items()
+    }

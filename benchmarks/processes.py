@@ -20,7 +20,6 @@ READY: Final = "ready"
 """Sent by a worker that can begin."""
 GO: Final = "go"
 """Sent to a worker that waits to go on."""
-_STOP_WITHIN_S: Final = 15.0
 _LOG_BYTES: Final = 2_000
 _OUT_OF_MEMORY: Final = (-signal.SIGKILL, -signal.SIGABRT)
 """The system kills a process that takes too much; the engine aborts when it is refused more."""
@@ -40,13 +39,10 @@ S = TypeVar("S")
 
 
 class Program:
-    """A program that runs for the length of the context; it is killed if the context ends by an error.
+    """A program that runs for the length of the context, and is killed at its end.
 
-    Args:
-        name: for messages.
-        command: its command line; the program with its path.
-        settings: added to its environment, which is this process's without Fanout's settings.
-        inherited: descriptors that stay open in it.
+    `settings` are added to its environment, which is this process's without Fanout's settings; the descriptors
+    `inherited` stay open in it.
     """
 
     def __init__(
@@ -68,12 +64,8 @@ class Program:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            with suppress(subprocess.TimeoutExpired):
-                self._process.terminate()
-                self._process.wait(_STOP_WITHIN_S)
-        self._process.kill()
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()  # its data are of no more use
         self._process.wait()
         self._log.close()
 
@@ -95,7 +87,7 @@ class _Failure(NamedTuple):
 
 
 class Leader:
-    """A worker's end of its connection to the benchmark. Messages are anything that can be pickled."""
+    """A worker's end of its connection to the benchmark."""
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
@@ -139,13 +131,10 @@ class Leader:
 
 
 class Worker(Program):
-    """A Python function in a process of its own, for the length of the context.
+    """A function of a module in a Python process of its own, for the length of the context.
 
-    Args:
-        name: for messages.
-        function: of a module. It is called with the settings and its `Leader`; it sends what it returns, except None.
-        settings: anything that can be pickled.
-        answer_within_s: how long `receive` and `call` wait, in seconds.
+    It is called with the settings and its `Leader`, and what it returns is sent, except None. Settings and messages are
+    anything that can be pickled. `receive` and `call` wait for `answer_within_s` seconds.
     """
 
     def __init__(
@@ -160,21 +149,13 @@ class Worker(Program):
         theirs.close()
         self.send((function, settings))
 
-    def __exit__(self, *_: object) -> None:
-        super().__exit__(InterruptedError)  # it has nothing to save, so it is killed
-        self._connection.close()
-
     def send(self, message: object) -> None:
         """Send a message."""
         with suppress(ConnectionError):  # `receive` finds out why
             self._connection.send(message)
 
     def receive(self, kind: type[R]) -> R:
-        """Wait for the next message, of the given type.
-
-        Raises:
-            BenchError: the worker failed, ended, or sends nothing in time.
-        """
+        """Wait for the next message, of the given type; a `BenchError` if the worker failed, ended or is silent."""
         try:
             if not self._connection.poll(self._answer_within_s):
                 raise self.failed(f"gave no answer within {self._answer_within_s} s")

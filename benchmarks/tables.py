@@ -3,9 +3,8 @@
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable
 from time import process_time
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from benchmarks.apart import Progress, Stages, run_apart
 from benchmarks.baselines.cython_table import CythonTable
@@ -26,38 +25,12 @@ Event = tuple[str, bytes]
 """A channel, and a JSON object."""
 
 
-class Table(Protocol):
-    """What is measured of each."""
-
-    def user_online(self, user: str, instance: str, channels: Iterable[str] | None = None) -> int:
-        """How many (channel, instance) pairs are new."""
-
-    def user_offline(self, user: str, instance: str) -> int:
-        """How many (channel, instance) pairs are gone."""
-
-    def forget(self, user: str) -> None:
-        """Drop the list of a user who is offline."""
-
-    def instances(self, channel: str) -> frozenset[str]:
-        """Where the channel's readers are."""
-
-    def widths(self, channels: Iterable[str]) -> list[int]:
-        """How many instances each channel has: the bulk lookup."""
-
-    def members(self, channel: str) -> dict[str, list[str]]:
-        """The channel's online members, sorted, by instance."""
-
-    def route_many(self, events: list[Event]) -> int:
-        """How many targets in all."""
-
-    def drain(self) -> list[tuple[str, bytes]]:
-        """All batches."""
+Table = Engine | PythonTable | CythonTable
 
 
 def new_table(kind: Kind) -> Table:
     """An empty table. The engine's batches are due at once, so that `drain` takes them all."""
-    makers: dict[Kind, Callable[[], Table]] = {"python": PythonTable, "cython": CythonTable}
-    return makers.get(kind, lambda: Engine(flush_interval=0.0))()
+    return PythonTable() if kind == "python" else CythonTable() if kind == "cython" else Engine(flush_interval=0.0)
 
 
 def event(number: int, length: int = EVENT_BYTES) -> bytes:

@@ -20,11 +20,9 @@ cdef enum:
     ROWS_AHEAD = 24
     ENTRIES_AHEAD = 12
 
-
 cdef struct Entry:
     uint32_t instance
     uint32_t users
-
 
 cdef struct Row:
     Entry* entries
@@ -32,7 +30,7 @@ cdef struct Row:
     uint32_t room
 
 
-cdef void* allocated(void* memory, size_t length) except NULL:
+cdef void* allocated(void* memory, size_t length) except NULL with gil:
     memory = realloc(memory, max(length, 1))
     if memory == NULL:
         raise MemoryError
@@ -40,45 +38,34 @@ cdef void* allocated(void* memory, size_t length) except NULL:
 
 
 cdef class User:
-    """What is known of a user."""
-
     cdef uint32_t* channels
     cdef Py_ssize_t count
     cdef set places
-
-    def __cinit__(self):
-        self.places = set()
 
     def __dealloc__(self):
         free(self.channels)
 
 
-cdef inline Entry* find(Row* row, uint32_t instance) noexcept nogil:
+cdef inline int add(Row* row, uint32_t instance) except -1 nogil:
+    """Count one user more; whether the instance is new."""
     cdef uint32_t at
     for at in range(row.length):
         if row.entries[at].instance == instance:
-            return &row.entries[at]
-    return NULL
-
-
-cdef int insert(Row* row, uint32_t instance) except -1 nogil:
-    """Whether the entry is new."""
-    cdef Entry* entry = find(row, instance)
-    if entry != NULL:
-        entry.users += 1
-        return 0
+            row.entries[at].users += 1
+            return 0
     if row.length == row.room:
         row.room = row.room * 2 if row.room else FIRST_ENTRIES
-        with gil:
-            row.entries = <Entry*>allocated(row.entries, row.room * sizeof(Entry))
+        row.entries = <Entry*>allocated(row.entries, row.room * sizeof(Entry))
     row.entries[row.length] = Entry(instance, 1)
     row.length += 1
     return 1
 
 
-cdef int remove(Row* row, uint32_t instance) noexcept nogil:
-    """Whether the entry is gone."""
-    cdef Entry* entry = find(row, instance)
+cdef inline int remove(Row* row, uint32_t instance) except -1 nogil:
+    """Count one user less; whether the instance is gone."""
+    cdef Entry* entry = row.entries
+    while entry.instance != instance:
+        entry += 1
     entry.users -= 1
     if entry.users:
         return 0
@@ -109,43 +96,23 @@ cdef class CythonTable:
         free(self._rows)
 
     def user_online(self, str user, str instance, channels=None):
-        """Place a user who is offline; given channels replace what was known. How many pairs are new.
-
-        Raises:
-            KeyError: no channels are given and none are known.
-        """
-        cdef User known = self._users[user] if channels is None else self._learn(user, channels)
-        cdef Py_ssize_t at, new = 0
-        cdef uint32_t number = self._instance(instance)
+        cdef User known = self._users[user] if channels is None else self._learn(user, list(channels))
         if instance in known.places:
             return 0
         known.places.add(instance)
-        with nogil:
-            for at in range(known.count):
-                self._fetch(known, at)
-                new += insert(&self._rows[known.channels[at]], number)
-        return new
+        return self._change(known, self._instance(instance), True)
 
     def user_offline(self, str user, str instance):
-        """Take a user off an instance. How many (channel, instance) pairs are gone."""
         cdef User known = self._users.get(user)
-        cdef Py_ssize_t at, gone = 0
-        cdef uint32_t number = self._instance(instance)
         if known is None or instance not in known.places:
             return 0
         known.places.remove(instance)
-        with nogil:
-            for at in range(known.count):
-                self._fetch(known, at)
-                gone += remove(&self._rows[known.channels[at]], number)
-        return gone
+        return self._change(known, self._instance(instance), False)
 
     def forget(self, str user):
-        """Drop the list of a user who is offline."""
         self._users.pop(user, None)
 
     def instances(self, str channel):
-        """Where the channel's readers are."""
         cdef object number = self._channels.get(channel)
         if number is None:
             return frozenset()
@@ -153,7 +120,6 @@ cdef class CythonTable:
         return frozenset([self._instance_names[row.entries[at].instance] for at in range(row.length)])
 
     def widths(self, channels):
-        """How many instances each channel has."""
         cdef dict numbers = self._channels
         cdef list widths = []
         for channel in channels:
@@ -162,7 +128,7 @@ cdef class CythonTable:
         return widths
 
     def members(self, str channel):
-        """The channel's online members, sorted, by instance; from the lists of all users, since rows only count."""
+        """From the lists of all users, since rows only count."""
         cdef dict members = {}
         cdef object number = self._channels.get(channel)
         cdef User known
@@ -173,7 +139,6 @@ cdef class CythonTable:
         return {instance: sorted(users) for instance, users in members.items()}
 
     def route_many(self, list events):
-        """Validate each event, and append it to the batch of each instance. How many targets in all."""
         cdef Py_ssize_t targets = 0
         cdef uint32_t at
         cdef Row* row
@@ -191,14 +156,13 @@ cdef class CythonTable:
         return targets
 
     def drain(self):
-        """The batches: events, each after its length in four bytes."""
         batches = [(self._instance_names[at], b"".join(events)) for at, events in enumerate(self._pending) if events]
         self._pending = [[] for _ in self._instance_names]
         return batches
 
-    cdef User _learn(self, str user, channels):
-        cdef list names = list(channels)
+    cdef User _learn(self, str user, list names):
         cdef User known = User()
+        known.places = set()
         known.channels = <uint32_t*>allocated(NULL, len(names) * sizeof(uint32_t))
         for name in names:
             known.channels[known.count] = self._channel(name)
@@ -220,15 +184,21 @@ cdef class CythonTable:
         return <uint32_t>new
 
     cdef uint32_t _instance(self, str name) except? 0:
-        cdef object number = self._instances.get(name)
-        if number is None:
-            number = self._instances[name] = len(self._instance_names)
+        if name not in self._instances:
+            self._instances[name] = len(self._instance_names)
             self._instance_names.append(name)
             self._pending.append([])
-        return number
+        return self._instances[name]
 
-    cdef inline void _fetch(self, User known, Py_ssize_t at) noexcept nogil:
+    cdef Py_ssize_t _change(self, User known, uint32_t instance, bint coming) except -1:
         """Rows of the table are far apart in memory: those that come next are asked for in time."""
-        if at + ROWS_AHEAD < known.count:
-            __builtin_prefetch(&self._rows[known.channels[at + ROWS_AHEAD]])
-            __builtin_prefetch(self._rows[known.channels[at + ENTRIES_AHEAD]].entries)
+        cdef Py_ssize_t at, changed = 0
+        cdef Row* row
+        with nogil:
+            for at in range(known.count):
+                if at + ROWS_AHEAD < known.count:
+                    __builtin_prefetch(&self._rows[known.channels[at + ROWS_AHEAD]])
+                    __builtin_prefetch(self._rows[known.channels[at + ENTRIES_AHEAD]].entries)
+                row = &self._rows[known.channels[at]]
+                changed += add(row, instance) if coming else remove(row, instance)
+        return changed

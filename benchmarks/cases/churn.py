@@ -4,9 +4,10 @@ import hashlib
 import random
 from array import array
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from time import sleep
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -76,8 +77,7 @@ class Churned(msgspec.Struct, frozen=True):
     """A digest of what all calls returned."""
     answers_checked: int
     memory: dict[str, list[int]]
-    """Of the engine by its own count, and of the process: bytes at the beginning, at most, when the last visitor had
-    just left, and when the allocator had returned what it keeps for a while."""
+    """By the keys of `_MOMENTS`: bytes at the beginning, at most, at the end, and when the allocator had settled."""
 
     def growth(self, of: str) -> float:
         """Per cent."""
@@ -87,91 +87,75 @@ class Churned(msgspec.Struct, frozen=True):
 def churn(_: Progress, population: Population, visitors: int, operations: int, *, checked: bool) -> Churned:
     """Take the steps, let all visitors leave, and look at what is left.
 
-    Args:
-        population: who stays.
-        visitors: how many come and go.
-        operations: joins, leaves, logins, logouts and drops.
-        checked: whether all is compared with a model. Memory is measured without the model, which has its own.
+    With `checked`, all is compared with a model; memory is measured without it, since the model takes memory too.
 
     Raises:
         TablesDifferError: the engine answered otherwise than the model.
     """
-    _warm_up(_Steps(population, visitors))
-    engine, model, steps = _new_engine(), PythonTable() if checked else None, _Steps(population, visitors)
+    channels, warm = int(population.channels * _ALL_CHANNELS), _new_engine()
+    for step in islice(_steps(visitors, channels), _WARM_UP):
+        _perform(warm, step)  # what Python itself takes when it does this for the first time is not the engine's
+    del warm
+    engine, model = _new_engine(), PythonTable() if checked else None
     bring_online(engine, population)
     if model:
         bring_online(model, population)
-    witness, looks = _Witness(engine, model), [_settled(engine)]
-    for number in range(operations):
-        witness.take(steps.draw())
-        if number % _CHECK_EVERY == 0:
-            witness.compare(steps.some_channels(_CHECKED), steps.some_visitors(_CHECKED))
+    done, returned, compared, looks = Counter[str](), hashlib.sha256(), 0, [_settled(engine)]
+    for number, step in enumerate(chain(islice(_steps(visitors, channels), operations), _farewell(visitors))):
+        answer = _perform(engine, step)
+        returned.update(repr(answer).encode())
+        done[step[0]] += 1
+        if model:
+            compared += _expect(answer, _perform(model, step), step)
+        if number < operations and number % _CHECK_EVERY == 0:
             looks.append(_look(engine))
-    for step in steps.farewell():
-        witness.take(step)
+            compared += _compare(engine, model, _draws(number, channels), _draws(number, visitors))
     looks += [_look(engine), _settled(engine)]
-    witness.compare(channel_names(array("I", range(steps.channels))), [])
+    compared += _compare(engine, model, range(channels), ())
     memory = {of: [seen[0], max(seen), *seen[-2:]] for of, seen in zip(_MOMENTS, zip(*looks, strict=True), strict=True)}
-    return Churned(dict(witness.done), witness.returned.hexdigest(), witness.checked, memory)
+    return Churned(dict(done), returned.hexdigest(), compared, memory)
 
 
-class _Steps:
-    """What happens next, by a fixed seed."""
-
-    def __init__(self, population: Population, visitors: int) -> None:
-        self._visitors = visitors
-        self._choice = random.Random(1)  # noqa: S311 - the same steps in each run
-        self.channels = int(population.channels * _ALL_CHANNELS)
-
-    def draw(self) -> Step:
-        [kind] = self._choice.choices(list(STEPS), [weight for weight, _ in STEPS.values()])
-        count = {"login": self._choice.randint(0, _LIST), "join": 1, "leave": 1}.get(kind, 0)
-        number = self._choice.randrange(self._visitors)
-        instance = (number + self._choice.randrange(_INSTANCES_OF_ONE)) % _INSTANCES
-        return kind, f"visitor-{number}", f"visit-{instance}", self.some_channels(count)
-
-    def some_visitors(self, count: int) -> list[str]:
-        return [f"visitor-{self._choice.randrange(self._visitors)}" for _ in range(count)]
-
-    def some_channels(self, count: int) -> list[str]:
-        return channel_names(array("I", self._choice.sample(range(self.channels), count)))
-
-    def farewell(self) -> list[Step]:
-        """All leave whom the population does not hold."""
-        drops: list[Step] = [("drop", "", f"visit-{number}", []) for number in range(_INSTANCES)]
-        return drops + [("forget", f"visitor-{number}", "", []) for number in range(self._visitors)]
+def _steps(visitors: int, channels: int) -> Iterator[Step]:
+    """What happens, without end, by a fixed seed."""
+    choice = random.Random(1)  # noqa: S311 - the same steps in each run
+    kinds, weights = list(STEPS), [weight for weight, _ in STEPS.values()]
+    while True:
+        [kind] = choice.choices(kinds, weights)
+        count = {"login": choice.randint(0, _LIST), "join": 1, "leave": 1}.get(kind, 0)
+        number = choice.randrange(visitors)
+        instance = (number + choice.randrange(_INSTANCES_OF_ONE)) % _INSTANCES
+        names = channel_names(array("I", choice.sample(range(channels), count)))
+        yield kind, f"visitor-{number}", f"visit-{instance}", names
 
 
-class _Witness:
-    """Takes each step with the engine, and with the model where there is one, and compares."""
+def _farewell(visitors: int) -> Iterator[Step]:
+    """All leave whom the population does not hold."""
+    yield from (("drop", "", f"visit-{number}", []) for number in range(_INSTANCES))
+    yield from (("forget", f"visitor-{number}", "", []) for number in range(visitors))
 
-    def __init__(self, engine: Engine, model: PythonTable | None) -> None:
-        self._engine, self._model = engine, model
-        self.done: Counter[str] = Counter()
-        self.returned = hashlib.sha256()
-        self.checked = 0
 
-    def take(self, step: Step) -> None:
-        answer = _perform(self._engine, step)
-        self.returned.update(repr(answer).encode())
-        self.done[step[0]] += 1
-        if self._model is not None:
-            self._expect(answer, _perform(self._model, step), step)
+def _draws(seed: int, of: int) -> list[int]:
+    return random.Random(seed).choices(range(of), k=_CHECKED)  # noqa: S311 - the same in each run
 
-    def compare(self, channels: list[str], users: list[str]) -> None:
-        """All that is known of some channels and users."""
-        if self._model is None:
-            return
-        for channel in channels:
-            self._expect(self._engine.members(channel), self._model.members(channel), channel)
-            self._expect(self._engine.instances(channel), self._model.instances(channel), channel)
-        for user in users:
-            self._expect(self._engine.channels(user), self._model.channels(user), user)
 
-    def _expect(self, answer: Any, wanted: Any, about: Any) -> None:
-        self.checked += 1
-        if answer != wanted:
-            raise TablesDifferError(f"the engine says {answer!r} of {about!r}, the model {wanted!r}")
+def _compare(engine: Engine, model: PythonTable | None, channels: Iterable[int], visitors: Iterable[int]) -> int:
+    """All that is known of some channels and visitors; how many answers were compared."""
+    if model is None:
+        return 0
+    compared, names = 0, channel_names(array("I", channels))
+    for name in names:
+        compared += _expect(engine.members(name), model.members(name), name)
+        compared += _expect(engine.instances(name), model.instances(name), name)
+    for user in (f"visitor-{number}" for number in visitors):
+        compared += _expect(engine.channels(user), model.channels(user), user)
+    return compared
+
+
+def _expect(answer: object, wanted: object, about: object) -> int:
+    if answer != wanted:
+        raise TablesDifferError(f"the engine says {answer!r} of {about!r}, the model {wanted!r}")
+    return 1
 
 
 def _perform(table: Engine | PythonTable, step: Step) -> int | None:
@@ -196,13 +180,6 @@ def _perform(table: Engine | PythonTable, step: Step) -> int | None:
 def _new_engine() -> Engine:
     """An engine whose cache forgets nobody by itself."""
     return Engine(cache_users=1_000_000, cache_ttl=86_400.0)
-
-
-def _warm_up(steps: _Steps) -> None:
-    """What Python itself takes when it does this for the first time is not the engine's."""
-    witness = _Witness(_new_engine(), None)
-    for _ in range(_WARM_UP):
-        witness.take(steps.draw())
 
 
 def _look(engine: Engine) -> tuple[int, int]:
@@ -243,13 +220,13 @@ def run(options: ChurnOptions, stages: Stages) -> Report:
         f"{answers} answers were those of a plain model. When all visitors had left, "
         f"the engine held {units.size(last)}, and {units.size(first)} before.",
         [*grown, exact("answers that a plain model gives too", f"all {answers}")],
-        [_memory(alone), _steps(checked)],
+        _tables(checked, alone),
         {"checked": checked, "alone": alone},
     )
 
 
-def _memory(alone: Churned) -> Table:
-    text = (
+def _tables(checked: Churned, alone: Churned) -> list[Table]:
+    memory = (
         "At the beginning only those are online who stay; at the end the visitors' instances are dropped and their "
         "lists forgotten. The allocator returns after a second what is not used again: a while later is "
         f"{units.duration(_SETTLING_S)} and {_SETTLING_LOGINS:,} logins of one user later, as is the beginning."
@@ -259,17 +236,12 @@ def _memory(alone: Churned) -> Table:
         for of, note in _MOMENTS.items()
     ]
     columns = ["at the beginning", "at most", "at the end", "a while later", "difference"]
-    return Table("Memory", text, columns, rows, bars=[0, 1, 2, 3])
-
-
-def _steps(checked: Churned) -> Table:
-    text = (
+    steps = (
         "Each step was done to the engine and to a model in Python dicts, and what both returned was compared; what "
         "both say of a sample of channels and users at every ten thousandth, and at the end of all."
     )
-    done = checked.operations
-    rows = [Row(what, [Figure(done.get(what, 0), "number")], note) for what, (_, note) in STEPS.items()]
-    return Table("What was done", text, ["times"], rows)
+    done = [Row(what, figures("number", [checked.operations.get(what, 0)]), note) for what, (_, note) in STEPS.items()]
+    return [Table("Memory", memory, columns, rows, bars=[0, 1, 2, 3]), Table("What was done", steps, ["times"], done)]
 
 
 def _quick(options: ChurnOptions) -> ChurnOptions:

@@ -1,5 +1,6 @@
 """`fanout bench login`: a user of very many channels comes online and leaves, and lookups go on beside it."""
 
+from itertools import product
 from statistics import median
 from typing import Annotated, Final
 
@@ -12,7 +13,7 @@ from benchmarks.apart import Stages, run_apart
 from benchmarks.case import QUICK, Case
 from benchmarks.costs import Held, require_room
 from benchmarks.errors import NumbersError, TablesDifferError
-from benchmarks.logins import FLOORS, SWITCH_INTERVAL_S, VISITS, Beside, Distribution, Logins, beside, logins
+from benchmarks.logins import FLOORS, VISITS, Logins, Scenes, beside, logins
 from benchmarks.population import SPEC, Population
 from benchmarks.report import Figure, Report, Row, Table, Target, at_least, at_most, distribution, figures
 from benchmarks.tables import KINDS, TITLES, Kind, agree_first
@@ -26,6 +27,14 @@ _BEFORE_FLOOR: Final = {"cached": 3, "known": 8, "offline": 3}
 _BEFORE_PYTHON: Final = {"known": 15, "cached": 40}
 _EXTRA_S: Final = {"p99": 50e-6, "p99.9": 200e-6}
 _STALL_S: Final = 1e-3
+_LOOKUPS: Final = (
+    "One thread calls instances(channel) as fast as it can, while in another thread users come and go without pause. "
+    "Python's threads take turns of at most 50 us; a call waits for that and for the engine's locks."
+)
+_LOOP: Final = (
+    "An asyncio event loop goes round with nothing to do, while users come and go in another thread. A long round is a "
+    "stall. Other work is hashing: stalls beside it, and alone, are the machine's, and are in the other lines too."
+)
 _SCENES: Final = {
     "alone": "alone",
     "busy": "beside other work",
@@ -62,20 +71,21 @@ def run(options: LoginOptions, stages: Stages) -> Report:
     whole, others = measured("engine", full), {kind: measured(kind, small) for kind in KINDS}
     if len({each.answers for each in others.values()}) > 1:
         raise TablesDifferError("the tables answered logins differently, so their figures are not compared")
-    watched = run_apart(stages("lookups and an event loop beside logins"), beside, full, visit, options.seconds)
-    cached, known, offline = (units.duration(median(whole.visits[what])) for what in ("cached", "known", "offline"))
+    progress = stages("lookups and an event loop beside logins")
+    lookups, loop = run_apart(progress, beside, full, visit, options.seconds)
+    cached, known, offline = (units.duration(median(whole.seconds[what])) for what in ("cached", "known", "offline"))
     return Report(
         f"Logins: a user in {units.counted(visit, 'channel')} comes and goes",
         f"In a table of {units.counted(full.channels, 'channel')}, a user of {visit:,} comes online in "
         f"{cached} when the memberships are cached and in {known} when they come by name, and leaves in {offline}.",
-        _targets(whole, others, watched, judged=visit == _FULL_VISIT and full == SPEC),
+        _targets(whole, others, lookups, loop, judged=visit == _FULL_VISIT and full == SPEC),
         [
             _visits(whole),
             _alternatives(visit, small, others),
-            _watched("Lookups beside logins", _LOOKUPS, watched.lookups),
-            _watched("An event loop beside logins", _LOOP, watched.loop),
+            _watched("Lookups beside logins", _LOOKUPS, lookups),
+            _watched("An event loop beside logins", _LOOP, loop),
         ],
-        {"engine": whole, "alternatives": others, "beside": watched},
+        {"engine": whole, "alternatives": others, "beside": {"lookups": lookups, "loop": loop}},
     )
 
 
@@ -98,20 +108,17 @@ def _smaller(population: Population, visit: int) -> Population:
     return population.scaled(max(_ALTERNATIVES, min(1.0, 2 * visit / population.channels)))
 
 
-def _targets(whole: Logins, others: dict[Kind, Logins], watched: Beside, *, judged: bool) -> list[Target]:
-    floor, alone, loop = median(whole.floor["ordinary"]), watched.lookups["alone"].percentiles, watched.loop
-    targets = []
+def _targets(whole: Logins, others: dict[Kind, Logins], lookups: Scenes, loop: Scenes, *, judged: bool) -> list[Target]:
+    targets, floor = [], median(whole.seconds["ordinary"])
     for visit, limit in _BEFORE_FLOOR.items():
-        what, ratio = f"{VISITS[visit][0]}, as a multiple of the floor", median(whole.visits[visit]) / floor
+        what, ratio = f"{VISITS[visit][0]}, as a multiple of the floor", median(whole.seconds[visit]) / floor
         targets.append(at_most(what, ratio, limit, "times", judged=judged))
     for visit, wanted in _BEFORE_PYTHON.items():
-        python, engine = (median(others[kind].visits[visit]) for kind in ("python", "engine"))
-        what = f"{VISITS[visit][0]}, faster than in Python dicts"
-        targets.append(at_least(what, python / engine, wanted, "times", judged=judged))
-    for scene in ("cached", "known"):
-        for share, extra in _EXTRA_S.items():
-            more = watched.lookups[scene].percentiles[share] - alone[share]
-            targets.append(at_most(f"lookups {_SCENES[scene]}, {share} above alone", more, extra, "s", judged=judged))
+        what, ratio = f"{VISITS[visit][0]}, faster than in Python dicts", _ratio(others, "python", visit)
+        targets.append(at_least(what, ratio, wanted, "times", judged=judged))
+    for scene, (share, extra) in product(("cached", "known"), _EXTRA_S.items()):
+        more = lookups[scene].percentiles[share] - lookups["alone"].percentiles[share]
+        targets.append(at_most(f"lookups {_SCENES[scene]}, {share} above alone", more, extra, "s", judged=judged))
     seen = ", ".join(f"{_SCENES[scene]} {units.duration(loop[scene].longest)}" for scene in ("alone", "busy"))
     for scene in ("cached", "known"):
         what = f"longest stall of an event loop {_SCENES[scene]} ({seen})"
@@ -119,19 +126,25 @@ def _targets(whole: Logins, others: dict[Kind, Logins], watched: Beside, *, judg
     return targets
 
 
+def _ratio(others: dict[Kind, Logins], kind: Kind, visit: str) -> float:
+    return median(others[kind].seconds[visit]) / median(others["engine"].seconds[visit])
+
+
 def _visits(whole: Logins) -> Table:
-    floor = median(whole.floor["ordinary"])
-    lines = {name: (whole.visits[visit], note) for visit, (name, note) in VISITS.items()}
-    for kind, (size, huge) in FLOORS.items():
-        lines[f"floor, rows of {size} bytes{' in huge pages' if huge else ''}"] = whole.floor[kind], ""
-    rows = [
-        Row(name, [*figures("s", (median(of), min(of), max(of))), Figure(median(of) / floor, "times")], note)
-        for name, (of, note) in lines.items()
-    ]
+    floors = {
+        kind: (f"floor, rows of {size} bytes{' in huge pages' if huge else ''}", "")
+        for kind, (size, huge) in FLOORS.items()
+    }
+    rows = []
+    for key, (name, note) in (VISITS | floors).items():
+        of, floor = whole.seconds[key], median(whole.seconds["ordinary"])
+        rows.append(
+            Row(name, [*figures("s", (median(of), min(of), max(of))), Figure(median(of) / floor, "times")], note)
+        )
     text = (
         "The floor is the least that a table of plain rows could do: one read and one write in a row of each of the "
-        "user's channels, in rising order, measured in the same process in turn with the logins. The engine asks the "
-        "operating system for huge pages, in which memory far apart is reached faster; so does the last floor."
+        "user's channels, in rising order, measured in turn with the logins. The engine asks the operating system for "
+        "huge pages, in which memory far apart is reached faster; so does the last floor."
     )
     return Table("Logins beside the floor", text, ["median", "fastest", "slowest", "of the floor"], rows, bars=[0])
 
@@ -139,8 +152,8 @@ def _visits(whole: Logins) -> Table:
 def _alternatives(visit: int, population: Population, others: dict[Kind, Logins]) -> Table:
     rows = []
     for key, (name, _) in VISITS.items():
-        taken = [median(others[kind].visits[key]) for kind in KINDS]
-        rows.append(Row(name, [*figures("s", taken), *figures("times", (each / taken[0] for each in taken[1:]))]))
+        taken = figures("s", (median(others[kind].seconds[key]) for kind in KINDS))
+        rows.append(Row(name, [*taken, *figures("times", (_ratio(others, kind, key) for kind in KINDS[1:]))]))
     small = "" if visit >= _TELLING else " So few channels say little: what any call takes is most of it."
     text = (
         f"The median of the same visits in tables of {population.shape()}, and how many times the engine's each takes; "
@@ -150,19 +163,7 @@ def _alternatives(visit: int, population: Population, others: dict[Kind, Logins]
     return Table("The alternatives", text, columns, rows, bars=[0, 1, 2])
 
 
-_LOOKUPS: Final = (
-    "One thread calls instances(channel) as fast as it can, while in another thread users come and go without pause. "
-    f"Python's threads take turns, here of at most {units.duration(SWITCH_INTERVAL_S)}; a call waits for that and for "
-    "the engine's locks."
-)
-_LOOP: Final = (
-    "An asyncio event loop goes round with nothing to do, while users come and go in another thread. A long round is a "
-    "stall. Other work is hashing, which has nothing to do with Fanout: stalls beside it, and alone, are the "
-    "machine's, and are in the other lines too."
-)
-
-
-def _watched(title: str, text: str, seen: dict[str, Distribution]) -> Table:
+def _watched(title: str, text: str, seen: Scenes) -> Table:
     rows = []
     for scene, name in _SCENES.items():
         of = seen[scene]

@@ -9,17 +9,14 @@ from benchmarks import units
 from benchmarks.apart import Stages
 from benchmarks.case import Case, part
 from benchmarks.cases.planning import Costs
-from benchmarks.errors import DoesNotFitError, NumbersError
+from benchmarks.errors import NumbersError
 from benchmarks.live.pipeline import PipelineOptions
 from benchmarks.live.pipeline.drains import Drains, drains
 from benchmarks.live.pipeline.latencies import KEPT_UP_S, Latencies, latencies
 from benchmarks.live.servers import find_program, workplace
 from benchmarks.live.stored_events import EVENT_BYTES, PARTITIONS
-from benchmarks.machine import available_bytes
 from benchmarks.report import Figure, Report, Row, Table, Target, at_least, at_most, distribution, exact, figures
 
-_KEPT_BYTES: Final = 700
-"""Of each event for each instance, until it is checked; on the safe side."""
 _WAYS: Final = {
     "worker": "the worker",
     "plain": "the straightforward way",
@@ -29,12 +26,14 @@ _PROCESSES: Final = {"worker": "worker", "nats-server": "nats-server", "sink": "
 
 
 def run(options: PipelineOptions, stages: Stages) -> Report:
-    """Drain a stream by the worker and by the straightforward ways, then measure the whole tier from end to end.
-
-    Raises:
-        BenchError: the options cannot be, a server is missing, or events were lost, doubled or swapped.
-    """
-    _require(options)
+    """Drain a stream by the worker and by the straightforward ways, then measure the whole tier from end to end."""
+    if options.deliveries < options.rate:
+        raise NumbersError(
+            "a message has a reader, so there must be at least as many deliveries as messages: --deliveries "
+            f"{options.deliveries:g} is less than --rate {options.rate:g}"
+        )
+    for program in ("nats-server", "redis-server"):
+        find_program(program)
     with workplace() as folder:
         progress = stages("draining a stream, by each way in turn")
         drained = drains(options, folder, progress)
@@ -45,19 +44,27 @@ def run(options: PipelineOptions, stages: Stages) -> Report:
         progress(1.0, "")
     at = next(each for each in through.at_rates if each.rate == options.rate)
     late = at.moments["from_accept"].percentiles
-    rate, beside = drained.rate("worker"), drained.rate("worker") / drained.rate("plain")
-    worker, nats, redis = (at.busy[name] / at.rate for name in ("fanout", "nats-server", "redis-server"))
-    costs = Costs(worker_s_per_message=worker, nats_s_per_message=nats, redis_s_per_message=redis)
-    load = f"{options.rate:,.0f} messages and {options.deliveries:,.0f} deliveries a second"
+    costs = Costs(
+        worker_s_per_message=at.busy["fanout"] / at.rate,
+        nats_s_per_message=at.busy["nats-server"] / at.rate,
+        redis_s_per_message=at.busy["redis-server"] / at.rate,
+    )
     return Report(
         f"The pipeline: {options.events:,} events to {options.targets} instances each, and from accept to socket",
-        f"One worker drained {units.count(rate)} events a second to {options.targets} instances each, "
-        f"{units.times(beside)} as many as the straightforward way. At {load}, half of the deliveries reached the "
-        f"client within {units.duration(late['p50'])} of the message's being accepted, and 99 % within "
-        f"{units.duration(late['p99'])}.",
+        _summary(options, drained, late),
         _targets(options, drained, through, late),
         [_draining(drained, options.targets), _latency(through), _processors(through)],
         {"drains": drained, "latencies": through, "planning": costs},
+    )
+
+
+def _summary(options: PipelineOptions, drained: Drains, late: dict[str, float]) -> str:
+    rate, plain = drained.rate("worker"), drained.rate("plain")
+    return (
+        f"One worker drained {units.count(rate)} events a second to {options.targets} instances each, "
+        f"{units.times(rate / plain)} as many as the straightforward way. At {options.rate:,.0f} messages and "
+        f"{options.deliveries:,.0f} deliveries a second, half of the deliveries reached the client within "
+        f"{units.duration(late['p50'])} of the message's being accepted, and 99 % within {units.duration(late['p99'])}."
     )
 
 
@@ -79,22 +86,6 @@ def _targets(options: PipelineOptions, drained: Drains, through: Latencies, late
         at_most(f"{load}, p99", late["p99"], 10e-3, "s", judged=judged),
         exact(arrived, f"all {to_instances:,} and {to_clients:,}"),
     ]
-
-
-def _require(options: PipelineOptions) -> None:
-    if options.deliveries < options.rate:
-        raise NumbersError(
-            "a message has a reader, so there must be at least as many deliveries as messages: --deliveries "
-            f"{options.deliveries:g} is less than --rate {options.rate:g}"
-        )
-    kept, room = options.events * options.targets * _KEPT_BYTES, available_bytes()
-    if kept > room:
-        raise DoesNotFitError(
-            f"what the instances get is kept until it is checked, {units.size(kept)}, and {units.size(room)} can be "
-            f"used; take --events {room // (options.targets * _KEPT_BYTES)} at most"
-        )
-    for program in ("nats-server", "redis-server"):
-        find_program(program)
 
 
 def _draining(drained: Drains, targets: int) -> Table:
@@ -179,9 +170,9 @@ def quick(options: PipelineOptions) -> PipelineOptions:
 CASE: Final = Case(
     "pipeline",
     "Let a fan-out worker drain a stream, and send messages through the whole tier to WebSockets.\n\n"
-    "It starts a nats-server, a redis-server and the services as they are run. Draining beside the straightforward way "
-    "with the same libraries; then, at several rates, how long it takes from when a message is accepted until it "
-    "reaches its readers. Everything that arrives is checked: once, and in order.",
+    "It starts a nats-server, a redis-server and the services as they are run: draining beside the straightforward way "
+    "with the same libraries; then, at several rates, the time from when a message is accepted until it reaches its "
+    "readers. Everything that arrives is checked: once, and in order.",
     PipelineOptions,
     run,
     quick,

@@ -24,6 +24,7 @@ _LOST: Final = 2
 """Workers beyond those that carry the load: one may be lost, and one be replaced meanwhile."""
 _REPLICAS: Final = 3
 _DAY_S: Final = 86_400
+_UNITS: Final[tuple[Unit, ...]] = ("count", "bytes", "bytes", "bytes/s")
 
 
 class Costs(msgspec.Struct, frozen=True):
@@ -81,10 +82,8 @@ class _Part(NamedTuple):
 
     name: str
     number: int
-    cores: float | None
-    ram: float | None
-    disk: float | None
-    bandwidth: float
+    taken: tuple[float | None, ...]
+    """Cores, RAM, disk and bandwidth."""
     note: str
 
 
@@ -96,7 +95,13 @@ def plan(population: Population, messages: float, whole: Filled, costs: Costs) -
         _instances(population, messages, width, whole, costs),
         *_others(messages, width, costs),
     ]
+    rows = [
+        Row(part.name, [Figure(part.number, "number"), *map(_sum, _UNITS, ([of] for of in part.taken))], part.note)
+        for part in parts
+    ]
     total = "Without what was not measured, and without the operating systems: one core more for each machine."
+    number = Figure(sum(part.number for part in parts), "number")
+    rows.append(Row("total", [number, *map(_sum, _UNITS, zip(*(part.taken for part in parts), strict=True))], total))
     text = (
         f"{population.shape()}, {messages:,.0f} messages of {EVENT_BYTES} bytes a second, each to "
         f"{units.digits(readers)} readers on {units.digits(width)} instances on average. This run measured "
@@ -105,18 +110,7 @@ def plan(population: Population, messages: float, whole: Filled, costs: Costs) -
         "left free. Bandwidth is in and out, of the events alone, by calculation; the disk of the log and of the store "
         "is for each day that is kept."
     )
-    rows = [*(_row(part.name, [part], part.note) for part in parts), _row("total", parts, total)]
     return Table("What to plan for", text, ["how many", "cores", "RAM", "disk", "bandwidth"], rows)
-
-
-def _row(name: str, parts: list[_Part], note: str) -> Row:
-    sums = [
-        _sum("count", [part.cores for part in parts]),
-        _sum("bytes", [part.ram for part in parts]),
-        _sum("bytes", [part.disk for part in parts]),
-        _sum("bytes/s", [part.bandwidth for part in parts]),
-    ]
-    return Row(name, [Figure(sum(part.number for part in parts), "number"), *sums], note)
 
 
 def _sum(unit: Unit, values: Sequence[float | None]) -> Cell:
@@ -134,10 +128,10 @@ def _cores(messages: float, each_s: float | None) -> float | None:
 
 
 def _workers(messages: float, width: float, whole: Filled, costs: Costs) -> _Part:
-    measured = costs.worker_s_per_message
-    each_s = measured or 1 / (whole.events_per_second or 1)
-    busy = max(1, math.ceil(_HEADROOM * messages * each_s))
-    number, alone = busy + _LOST, "" if measured else " by the engine alone, so fewer (fanout bench pipeline)"
+    each_s = costs.worker_s_per_message or 1 / (whole.events_per_second or 1)
+    busy, alone = max(1, math.ceil(_HEADROOM * messages * each_s)), ""
+    if not costs.worker_s_per_message:
+        alone = " by the engine alone, so fewer (fanout bench pipeline)"
     note = (
         f"fanout serve fanout: {busy} for the load, of which a core carries {units.count(1 / each_s)} events/s{alone}; "
         f"one may be lost, and one be replaced meanwhile. RAM of each: {units.size(ram_bytes(whole))}, of which the "
@@ -145,9 +139,10 @@ def _workers(messages: float, width: float, whole: Filled, costs: Costs) -> _Par
         f"written or restored; then a quarter to spare and {units.size(PROCESS_BYTES)} for Python. Disk: twice the "
         "snapshot, since the new one is written beside the old one."
     )
+    number = busy + _LOST
     disk = number * 2 * whole.snapshot.file_bytes if whole.snapshot else None
-    bandwidth = messages * EVENT_BYTES * (1 + width)
-    return _Part("fan-out workers", number, number, number * ram_bytes(whole), disk, bandwidth, note)
+    taken = (number, number * ram_bytes(whole), disk, messages * EVENT_BYTES * (1 + width))
+    return _Part("fan-out workers", number, taken, note)
 
 
 def _instances(population: Population, messages: float, width: float, whole: Filled, costs: Costs) -> _Part:
@@ -163,26 +158,23 @@ def _instances(population: Population, messages: float, width: float, whole: Fil
     if costs.instance_s_per_connection:
         seconds = units.duration(population.users * costs.instance_s_per_connection)
         note += f" If all reconnect, that takes {seconds} of processor time."
-    bandwidth, cores = messages * EVENT_BYTES * (width + readers), _cores(messages * readers, delivery)
-    return _Part("notification instances", number, cores, ram, 0, bandwidth, note)
+    taken = (_cores(messages * readers, delivery), ram, 0, messages * EVENT_BYTES * (width + readers))
+    return _Part("notification instances", number, taken, note)
 
 
 def _others(messages: float, width: float, costs: Costs) -> list[_Part]:
     """Those of which other benchmarks measure processor time at most; how many there are is a rule of thumb."""
-    gateway, nats, redis = costs.gateway_s_per_message, costs.nats_s_per_message, costs.redis_s_per_message
+    each = (costs.gateway_s_per_message, costs.nats_s_per_message, costs.redis_s_per_message)
+    gateway, nats, redis = (_cores(messages, of) for of in each)
+    of_gateway, of_nats, of_redis = map(_source, ("accepting", "pipeline", "pipeline"), each)
     stored = messages * EVENT_BYTES
     daily, of_log = stored * _DAY_S, stored * (_REPLICAS + 2 + 2 * width)
-    notes = (
-        f"One may be lost. Cores: {_source('accepting', gateway)}.",
-        "One may be lost. The disk is the store's.",
-        f"Replicas, each with the whole log. Cores: {_source('pipeline', nats)}.",
-        f"One and its replica. Cores: {_source('pipeline', redis)}.",
-    )
+    replicas = f"Replicas, each with the whole log. Cores: {of_nats}."
     return [
-        _Part("gateways", 2, _cores(messages, gateway), None, 0, 2 * stored, notes[0]),
-        _Part("message writers", 2, None, None, daily, 2 * stored, notes[1]),
-        _Part("nats-server", _REPLICAS, _cores(messages, nats), None, _REPLICAS * daily, of_log, notes[2]),
-        _Part("redis-server", 2, _cores(messages, redis), None, None, 0, notes[3]),
+        _Part("gateways", 2, (gateway, None, 0, 2 * stored), f"One may be lost. Cores: {of_gateway}."),
+        _Part("message writers", 2, (None, None, daily, 2 * stored), "One may be lost. The disk is the store's."),
+        _Part("nats-server", _REPLICAS, (nats, None, _REPLICAS * daily, of_log), replicas),
+        _Part("redis-server", 2, (redis, None, None, 0), f"One and its replica. Cores: {of_redis}."),
     ]
 
 

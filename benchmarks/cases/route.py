@@ -5,7 +5,7 @@ import hashlib
 from array import array
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import cycle
+from itertools import cycle, product
 from statistics import median
 from threading import Barrier
 from time import perf_counter
@@ -21,12 +21,14 @@ from benchmarks.drawing import channel_names, draws
 from benchmarks.errors import TablesDifferError
 from benchmarks.fill import EVENTS_PER_CALL, NAMES_PER_CALL
 from benchmarks.population import instance_name, user_name
-from benchmarks.report import Figure, Report, Row, Table, at_least, figures
+from benchmarks.report import Cell, Figure, Report, Row, Table, at_least, figures
 from benchmarks.tables import EVENT_BYTES, KINDS, TITLES, Event, Kind, agree_first, batches_of, event, new_table
 from benchmarks.tables import Table as RoutingTable
 
 _TARGET_WIDTH: Final = 6
 _EVENTS_LIMIT: Final = 700e3
+_INSTANCES: Final = 100
+_SKEWS: Final = (0.0, 1.0)
 _CALLS: Final = 20
 """Different ones, made before the clock starts."""
 _SLICES: Final = 5
@@ -39,11 +41,8 @@ class RouteOptions(msgspec.Struct, frozen=True):
     """What is routed."""
 
     channels: int = 20_000
-    instances: int = 100
     widths: tuple[int, ...] = (1, 6, 20, 100)
     """How many instances each channel has: a table for each."""
-    skews: tuple[float, ...] = (0.0, 1.0)
-    threads: tuple[int, ...] = (1, 2)
     seconds: float = 1.0
     """Of each figure."""
     judged: bool = True
@@ -62,28 +61,25 @@ class Rates(msgspec.Struct, frozen=True):
 
 
 def routing(_: Progress, kind: Kind, options: RouteOptions) -> tuple[list[Rates], str]:
-    """A table for each width, each combination in turn: the rates, and a digest of what came into which batch."""
+    """A table for each width, each combination in turn: the rates, and a digest of what came into which batch.
+
+    Two threads use the engine at once; the alternatives cannot be used so.
+    """
     gc.disable()
     rates, answers = [], hashlib.sha256()
     for width in options.widths:
-        table = _table_of_width(kind, options, width)
-        answers.update(repr(batches_of(table, _events(options, 0.0, 0))).encode())
-        rates += [_rates(table, options, width, skew, threads) for skew in options.skews for threads in options.threads]
+        table = new_table(kind)
+        for user in range(_INSTANCES):  # one on each instance; the instances of a channel are neighbours
+            numbers = array("I", (c for c in range(options.channels) if (user - c) % _INSTANCES < width))
+            table.user_online(user_name(user), instance_name(user, _INSTANCES), channel_names(numbers))
+        answers.update(repr(batches_of(table, _events(options.channels, 0.0, 0))).encode())
+        for skew, threads in product(_SKEWS, (1, 2) if kind == "engine" else (1,)):
+            rates.append(_rates(table, options, width, skew, threads))
     return rates, answers.hexdigest()
 
 
-def _table_of_width(kind: Kind, options: RouteOptions, width: int) -> RoutingTable:
-    """One user on each instance; each channel on `width` instances, one after another in the circle."""
-    table = new_table(kind)
-    for user in range(options.instances):
-        numbers = [c for c in range(options.channels) if (user - c) % options.instances < width]
-        instance = instance_name(user, options.instances)
-        table.user_online(user_name(user), instance, channel_names(array("I", numbers)))
-    return table
-
-
-def _events(options: RouteOptions, skew: float, draw: int) -> list[Event]:
-    names = channel_names(draws(draw, options.channels, EVENTS_PER_CALL, skew))
+def _events(channels: int, skew: float, draw: int) -> list[Event]:
+    names = channel_names(draws(draw, channels, EVENTS_PER_CALL, skew))
     return [(name, event(number)) for number, name in enumerate(names)]
 
 
@@ -102,36 +98,30 @@ def _rates(table: RoutingTable, options: RouteOptions, width: int, skew: float, 
 
     def rate(make: Callable[[int], list[T]], work: Callable[[list[T]], object]) -> float:
         calls = [[make(thread * _CALLS + call) for call in range(_CALLS)] for thread in range(threads)]
-        return _rate_of_threads(work, calls, options.seconds / _SLICES)
+        barrier = Barrier(threads)
+        with ThreadPoolExecutor(threads) as pool:
+            return sum(pool.map(lambda of_thread: _rate(work, of_thread, options.seconds, barrier), calls))
 
-    events = rate(lambda draw: _events(options, skew, draw), route)
+    events = rate(lambda draw: _events(options.channels, skew, draw), route)
     return Rates(width, skew, threads, rate(names, table.widths), rate(names, look_up), events)
 
 
-def _rate_of_threads(work: Callable[[list[T]], object], calls: list[list[list[T]]], slice_s: float) -> float:
-    """Things done per second in a thread for each list of calls, at the same time, added up."""
-    barrier = Barrier(len(calls))
-
-    def run(calls_of_thread: list[list[T]]) -> float:
-        again = cycle(calls_of_thread)
-
-        def slice_rate() -> float:
-            began, done = perf_counter(), 0
-            while (taken := perf_counter() - began) < slice_s or not done:
-                things = next(again)
-                work(things)
-                done += len(things)
-            return done / taken
-
-        barrier.wait()
-        return median(slice_rate() for _ in range(_SLICES))
-
-    with ThreadPoolExecutor(len(calls)) as threads:
-        return sum(threads.map(run, calls))
+def _rate(work: Callable[[list[T]], object], calls: list[list[T]], seconds: float, barrier: Barrier) -> float:
+    """Things done per second by one thread; all begin at once."""
+    again, rates = cycle(calls), []
+    barrier.wait()
+    for _ in range(_SLICES):
+        began, done = perf_counter(), 0
+        while (taken := perf_counter() - began) < seconds / _SLICES or not done:
+            things = next(again)
+            work(things)
+            done += len(things)
+        rates.append(done / taken)
+    return median(rates)
 
 
 def run(options: RouteOptions, stages: Stages) -> Report:
-    """The engine with each number of threads, the alternatives with one: they cannot be used by two at once.
+    """The engine by one thread and two, the alternatives by one.
 
     Raises:
         BenchError: the tables differ.
@@ -140,8 +130,7 @@ def run(options: RouteOptions, stages: Stages) -> Report:
     rates: dict[Kind, list[Rates]] = {}
     digests = set()
     for kind in KINDS:
-        asked = options if kind == "engine" else replace(options, threads=(1,))
-        rates[kind], digest = run_apart(stages(f"{TITLES[kind]}, lookups and routing"), routing, kind, asked)
+        rates[kind], digest = run_apart(stages(f"{TITLES[kind]}, lookups and routing"), routing, kind, options)
         digests.add(digest)
     if len(digests) > 1:
         raise TablesDifferError("the tables routed the same events differently, so their figures are not compared")
@@ -157,45 +146,35 @@ def run(options: RouteOptions, stages: Stages) -> Report:
             for each in rates["engine"]
             if (each.width, each.threads) == (_TARGET_WIDTH, 1)
         ],
-        [_engine(options, rates["engine"]), _alternatives(rates)],
+        [_table(options, rates)],
         {str(kind): of for kind, of in rates.items()},
     )
 
 
-def _engine(options: RouteOptions, rates: list[Rates]) -> Table:
-    rows = [
-        Row(
-            f"width {each.width}, skew {each.skew:g}, {units.counted(each.threads, 'thread')}",
-            figures("/s", (each.batched_lookups, each.single_lookups, each.events, each.events * each.width)),
-        )
-        for each in rates
-    ]
+def _table(options: RouteOptions, rates: dict[Kind, list[Rates]]) -> Table:
+    rows, alternatives = [], zip(rates["python"], rates["cython"], strict=True)
+    for engine in rates["engine"]:
+        beside: list[Cell] = [""] * 5
+        if engine.threads == 1:
+            python, cython = next(alternatives)
+            ratio = Figure(engine.events / python.events, "times")
+            speeds = (python.events, cython.events, python.batched_lookups, cython.batched_lookups)
+            beside = [ratio, *figures("/s", speeds)]
+        copies = engine.events * engine.width
+        own = figures("/s", (engine.batched_lookups, engine.single_lookups, engine.events, copies))
+        name = f"{engine.width}, skew {engine.skew:g}, {units.counted(engine.threads, 'thread')}"
+        rows.append(Row(name, [*own, *beside]))
     text = (
         f"The table holds {units.counted(options.channels, 'channel')}: few, so that everything is in the processor's "
-        "caches; fanout bench sizing measures a full table. Width is the number of instances that a channel is on; "
-        "with skew 0 all channels get as many events, with 1 a few get most. Events are validated, put into batches, "
-        "and the batches taken out. A copy is an event for one instance. Threads use one engine; their figures are "
-        "added up."
+        "caches, where plain dicts may look up faster; fanout bench sizing measures a full table. Width is the number "
+        "of instances that a channel is on; with skew 0 all channels get as many events, with 1 a few get most. Events "
+        "are validated, put into batches, and the batches taken out; their contents were found equal in all tables, "
+        "but batches of the engine hold the finished WebSocket frame, the channel and what shows a lost batch as well. "
+        "A copy is an event for one instance. Figures of threads, which use one engine, are added up."
     )
-    columns = ["lookups in batches", "single lookups", "events", "copies"]
-    return Table("The engine, by width, skew and threads", text, columns, rows, bars=[2])
-
-
-def _alternatives(rates: dict[Kind, list[Rates]]) -> Table:
-    rows = []
-    engine = [each for each in rates["engine"] if each.threads == 1]
-    for each in zip(engine, rates["python"], rates["cython"], strict=True):
-        events, lookups = figures("/s", (of.events for of in each)), figures("/s", (of.batched_lookups for of in each))
-        ratio = Figure(each[0].events / each[1].events, "times")
-        rows.append(Row(f"width {each[0].width}, skew {each[0].skew:g}", [*events, ratio, *lookups]))
-    text = (
-        "The same events by one thread; the contents of the batches were found equal. In a table so small plain dicts "
-        "may look up faster than the engine; in a full table (fanout bench sizing) they do not. Batches of the engine "
-        "hold the finished WebSocket frame, the channel and what shows a lost batch as well."
-    )
-    events_of, lookups_of = ([f"{what}, {TITLES[kind]}" for kind in KINDS] for what in ("events", "lookups"))
-    columns = [*events_of, f"events, engine by {TITLES['python']}", *lookups_of]
-    return Table("The alternatives", text, columns, rows, bars=[0, 1, 2])
+    columns = ["lookups in batches", "single lookups", "events", "copies", "events, by Python dicts"]
+    columns += [f"{what}, {TITLES[kind]}" for what in ("events", "lookups in batches") for kind in KINDS[1:]]
+    return Table("By width, skew and threads", text, columns, rows, bars=[2, 5, 6])
 
 
 CASE: Final = Case(

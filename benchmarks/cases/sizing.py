@@ -14,19 +14,18 @@ from benchmarks.costs import Held, require_room
 from benchmarks.errors import TablesDifferError
 from benchmarks.fill import Filled, fill
 from benchmarks.population import SPEC, Population
-from benchmarks.report import Figure, Report, Row, Table, Target, at_least, at_most, figures
+from benchmarks.report import Figure, Report, Row, Table, Target, Unit, at_least, at_most, figures
 from benchmarks.tables import EVENT_BYTES, KINDS, TITLES, Kind, agree_first
 
 _RESIDENT_LIMIT: Final = 450e6
 _LOOKUPS_LIMIT: Final = 5e6
 _RESTORE_LIMIT_S: Final = 5
-_SHARES: Final = {1 / 8: "1/8 of the size", 1 / 4: "1/4 of the size", 1 / 2: "1/2 of the size", 1: "the whole size"}
 _ALTERNATIVES: Final = 1 / 8
 """The share of the size at which the tables in Python and in Cython are built."""
 _SPEC_BYTES: Final = {"channels": 1_500_000_000, "memberships": 500_000_000, "users": 200_000_000}
 """What the specification expects of the channel index, the users' lists and the cache, by what makes each grow."""
 
-_PARTS: Final = {"names", "placements"}
+_PARTS: Final = {"names", "locations"}
 
 
 class SizingOptions(msgspec.Struct, frozen=True):
@@ -45,7 +44,7 @@ class SizingOptions(msgspec.Struct, frozen=True):
 
 
 def run(options: SizingOptions, stages: Stages) -> Report:
-    """Build the table at several sizes, and the alternatives at one.
+    """Build the table, and at an eighth of the size all tables.
 
     Raises:
         BenchError: it cannot be drawn, does not fit the machine, or the tables differ.
@@ -54,14 +53,13 @@ def run(options: SizingOptions, stages: Stages) -> Report:
     require_room(population, tables)
     costs = costs_of(options.figures)
 
-    def filled(kind: Kind, share: float) -> Filled:
-        progress = stages(f"{TITLES[kind]}, {_SHARES[share]}")
-        return run_apart(progress, fill, kind, population.scaled(share), options.lookups, options.events)
+    def filled(kind: Kind, built: Population) -> Filled:
+        progress = stages(f"{TITLES[kind]}, {built.shape()}")
+        return run_apart(progress, fill, kind, built, options.lookups, options.events)
 
     agree_first(stages)
-    curve = {share: filled("engine", share) for share in _SHARES}
-    whole, others = curve[1], {kind: filled(kind, _ALTERNATIVES) for kind in KINDS[1:]}
-    compared: dict[Kind, Filled] = {"engine": curve[_ALTERNATIVES], **others}
+    whole, smaller = filled("engine", population), population.scaled(_ALTERNATIVES)
+    compared = {kind: filled(kind, smaller) for kind in KINDS}
     if len({(each.answers, each.entries) for each in compared.values()}) > 1:
         raise TablesDifferError("the tables answered differently about the same channels: they are not compared")
     small = "A quick run builds a fiftieth of the size: too little to plan from. Run it without --quick."
@@ -74,10 +72,9 @@ def run(options: SizingOptions, stages: Stages) -> Report:
             _speed(population, whole),
             another_deployment(population, whole),
             _memory(population, whole),
-            _growth(population, curve),
-            _alternatives(population.scaled(_ALTERNATIVES), list(compared.values())),
+            _alternatives(smaller, list(compared.values())),
         ],
-        {"engine": {f"{share:g}": each for share, each in curve.items()}, "alternatives": compared},
+        {"engine": whole, "alternatives": compared},
     )
 
 
@@ -115,21 +112,21 @@ def _targets(whole: Filled, *, judged: bool) -> list[Target]:
 
 
 def _speed(population: Population, whole: Filled) -> Table:
-    width = units.digits(whole.entries / population.channels)
-    rates = {
-        "memberships filled in": (population.memberships / whole.fill_seconds, "As users come online, by names."),
-        "(channel, instance) entries": (whole.entries / whole.fill_seconds, f"The table holds {whole.entries:,}."),
-        "lookups by name": (whole.lookups_per_second, "Random channels of the full table, a thousand in a call."),
+    width, snapshot = units.digits(whole.entries / population.channels), whole.snapshot
+    lines: dict[str, tuple[float, Unit, str]] = {
+        "memberships filled in": (population.memberships / whole.fill_seconds, "/s", "As users come online, by names."),
+        "lookups by name": (whole.lookups_per_second, "/s", "Random channels, a thousand in a call."),
         "events routed into batches": (
             whole.events_per_second or 0,
+            "/s",
             f"Of {EVENT_BYTES} bytes, to random channels of the full table; {width} instances each, on average.",
         ),
     }
-    rows = [Row(name, [Figure(rate, "/s")], note) for name, (rate, note) in rates.items()]
-    if snapshot := whole.snapshot:
+    if snapshot:
         written = f"Engine.snapshot, into a file of {units.size(snapshot.file_bytes)}."
-        rows.append(Row("snapshot written in", [Figure(snapshot.written_seconds, "s")], written))
-        rows.append(Row("restored in", [Figure(snapshot.restored_seconds, "s")], "Engine.restore, in a new process."))
+        lines["snapshot written in"] = (snapshot.written_seconds, "s", written)
+        lines["restored in"] = (snapshot.restored_seconds, "s", "Engine.restore, in a new process.")
+    rows = [Row(name, [Figure(value, unit)], note) for name, (value, unit, note) in lines.items()]
     text = (
         "Filling in, lookups and events are per second of one core's processor time. A snapshot is the whole table in "
         "a file, to begin with after a restart; it is timed by the clock, since the disk counts."
@@ -139,11 +136,11 @@ def _speed(population: Population, whole: Filled) -> Table:
 
 def _memory(population: Population, whole: Filled) -> Table:
     held, expected = whole.structures, _expected_bytes(population)
-    names, placements, resident = held["bytes_ids"], held["bytes_placements"], whole.resident_bytes
+    names, places, resident = held["bytes_ids"], held["bytes_placements"], whole.resident_bytes
     lines: dict[str, tuple[int, int, str]] = {
-        "channel index": (names + placements, expected["channels"], "The way from a channel to instances."),
+        "channel index": (names + places, expected["channels"], "The way from a channel to instances."),
         "names": (names, 0, "The ids of users, channels and instances, each held once."),
-        "placements": (placements, 0, "For each channel, the instances with its readers."),
+        "locations": (places, 0, "For each channel, the instances with its readers."),
         "memberships": (held["bytes_memberships"], expected["memberships"], "For each user, the channels."),
         "cache": (held["bytes_cache"], expected["users"], "What remembers recent users, without their lists."),
         "the rest": (resident - held["bytes_total"], 0, "In no structure: rounded up, or kept for later."),
@@ -161,20 +158,6 @@ def _memory(population: Population, whole: Filled) -> Table:
     return Table("Memory by structure", text, ["engine", "specification"], rows, bars=[0, 1])
 
 
-def _growth(population: Population, curve: dict[float, Filled]) -> Table:
-    rows = []
-    for share, filled in curve.items():
-        memberships, held = population.scaled(share).memberships, filled.resident_bytes
-        speed = [Figure(filled.fill_seconds, "s"), Figure(filled.lookups_per_second, "/s")]
-        name = units.counted(memberships, "membership")
-        rows.append(Row(name, [*figures("bytes", (held, held / memberships)), *speed]))
-    text = (
-        "The same shape of users and channels at several sizes. Lookups become slower as the table outgrows the "
-        "processor's caches. Times are processor time."
-    )
-    return Table("Cost against size", text, ["memory", "each membership", "time to fill", "lookups"], rows, bars=[0])
-
-
 def _alternatives(population: Population, filled: list[Filled]) -> Table:
     held = [each.resident_bytes for each in filled]
     filled_in = (population.memberships / each.fill_seconds for each in filled)
@@ -185,7 +168,7 @@ def _alternatives(population: Population, filled: list[Filled]) -> Table:
         Row("lookups", figures("/s", (each.lookups_per_second for each in filled)), "By name, a thousand in a call."),
     ]
     text = (
-        f"At {_SHARES[_ALTERNATIVES]}, {population.shape()}: the same in tables of plain Python dicts and of Cython, "
+        f"At an eighth of the size, {population.shape()}: the same in tables of plain Python dicts and of Cython, "
         "built in the same run; all three gave the same answers about a sample of channels."
     )
     if not tells_of_memory(population):
@@ -211,5 +194,5 @@ CASE: Final = Case(
     SizingOptions,
     run,
     _quick,
-    stages=len(_SHARES) + len(KINDS),
+    stages=2 + len(KINDS),
 )

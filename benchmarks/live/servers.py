@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -47,27 +47,9 @@ def workplace() -> Iterator[Path]:
         signal.signal(signal.SIGTERM, before)
 
 
-@contextmanager
-def nats_server(folder: Path) -> Iterator[Server]:
-    """A nats-server with JetStream, whose store is in files under `folder`; a `BenchError` if it does not start."""
-    port = free_port()
-    with Program("nats-server", nats_command(find_program("nats-server"), port, folder / "jetstream")) as program:
-        await_answer(program, port, b"", b"INFO ")
-        yield Server(f"nats://127.0.0.1:{port}", port, program.pid)
-
-
-@contextmanager
-def redis_server(folder: Path) -> Iterator[Server]:
-    """A redis-server as the deployment has it, whose file is in `folder`; a `BenchError` if it does not start."""
-    port = free_port()
-    with Program("redis-server", redis_command(find_program("redis-server"), port, folder)) as program:
-        await_answer(program, port, b"PING\r\n", b"+PONG")
-        yield Server(f"redis://127.0.0.1:{port}", port, program.pid)
-
-
-def nats_command(program: str, port: int, store: Path) -> list[str]:
+def nats_command(program: str, port: int, folder: Path) -> list[str]:
     """The command line of a nats-server with JetStream."""
-    return [program, "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(store)]
+    return [program, "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(folder / "jetstream")]
 
 
 def redis_command(program: str, port: int, folder: Path) -> list[str]:
@@ -76,14 +58,27 @@ def redis_command(program: str, port: int, folder: Path) -> list[str]:
     return [program, *options, "--save", "", "--dir", str(folder)]
 
 
+_SERVERS: Final[dict[str, tuple[Callable[[str, int, Path], list[str]], bytes, bytes]]] = {
+    "nats-server": (nats_command, b"", b"INFO "),
+    "redis-server": (redis_command, b"PING\r\n", b"+PONG"),
+}
+"""The command line of each, what it is asked, and how its answer begins."""
+
+
+@contextmanager
+def running(name: str, folder: Path) -> Iterator[Server]:
+    """A `nats-server` or `redis-server` whose files are in a folder; a `BenchError` if it does not start."""
+    command, request, answer = _SERVERS[name]
+    port = free_port()
+    with Program(name, command(find_program(name), port, folder)) as program:
+        await_answer(program, port, request, answer)
+        yield Server(f"{name.removesuffix('-server')}://127.0.0.1:{port}", port, program.pid)
+
+
 def find_program(name: str) -> str:
     """A server's program: by its variable, where the working tree keeps them, beside the interpreter, or on the PATH.
 
-    Args:
-        name: `nats-server` or `redis-server`; the variables are FANOUT_BENCH_NATS_SERVER and FANOUT_BENCH_REDIS_SERVER.
-
-    Raises:
-        BenchError: it is nowhere; the text says how it can be had.
+    The variables are FANOUT_BENCH_NATS_SERVER and FANOUT_BENCH_REDIS_SERVER. A `BenchError` says how it can be had.
     """
     variable = f"FANOUT_BENCH_{name.replace('-', '_').upper()}"
     if named := os.environ.get(variable):
@@ -107,11 +102,7 @@ def free_port() -> int:
 
 
 def await_answer(program: Program, port: int, request: bytes, answer: bytes) -> None:
-    """Wait until a program's answer to a request on its port begins as it should.
-
-    Raises:
-        BenchError: it ended, or does not answer so in time.
-    """
+    """Wait until a program's answer to a request on its port begins so; a `BenchError` if it ends, or not in time."""
     deadline = time.monotonic() + _READY_WITHIN_S
     while not exchange(port, request).startswith(answer):
         if not program.running():

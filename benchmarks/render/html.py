@@ -11,7 +11,7 @@ from benchmarks.render import words
 from benchmarks.report import Figure, Plot, Report, Table
 
 _CLASSES: Final = {True: "met", False: "missed", None: "quiet"}
-_COLOURS: Final = 6
+_COLOURS: Final = 5
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _BOTTOM, _LINE = 480, 240, 56, 16, 44, 20
 """Of a plot: small, so that letters stay readable on a phone."""
 _TICKS: Final = ("0 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %")
@@ -61,7 +61,7 @@ def _bars(table: Table) -> str:
     ]
     longest = max((cell.value for _, cell, _ in drawn), default=0.0) or 1.0
     bars = "".join(
-        f'<span>{escape(label)}</span><span><i class="bar c{at}" '
+        f'<span>{escape(label)}</span><span><i class="c{at}" '
         f'style="width:{max(cell.value, 0.0) / longest * 75:.1f}%"></i> {escape(str(cell))}</span>'
         for label, cell, at in drawn
     )

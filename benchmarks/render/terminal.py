@@ -76,9 +76,8 @@ def _grid(table: Table, styles: list[str] | None, *, notes: bool = False) -> Gri
     if notes:
         grid.add_column("note", style="dim", overflow="fold")
     for row, style in zip(table.rows, styles or [""] * len(table.rows), strict=True):
-        cells = [Text(str(cell)) for cell in row.cells]
-        cells[-1].stylize(style)
-        grid.add_row(_name(row), *cells, *([Text(row.note)] if notes else []))
+        *cells, last = (Text(str(cell)) for cell in row.cells)
+        grid.add_row(_name(row), *cells, Text(last.plain, style), *([Text(row.note)] if notes else []))
     return grid
 
 
@@ -88,8 +87,6 @@ def _name(row: Row) -> Text:
 
 def _list(table: Table) -> Text:
     """Each row as lines of its own."""
-    lines = []
-    for row in table.rows:
-        lines.append(_name(row).plain)
-        lines += [f"    {column}: {cell}" for column, cell in zip(table.columns, row.cells, strict=True) if str(cell)]
-    return Text("\n".join(lines))
+    cells = [zip(table.columns, map(str, row.cells), strict=True) for row in table.rows]
+    lines = ["".join(f"\n    {column}: {cell}" for column, cell in of if cell) for of in cells]
+    return Text("\n".join(f"{_name(row)}{line}" for row, line in zip(table.rows, lines, strict=True)))

@@ -46,19 +46,13 @@ def warning(machine: Machine) -> str:
     return f"The machine was busy, {_load(machine)}: expect times {longer}." if load > 1 / 2 else ""
 
 
-def settings_line(settings: dict[str, object]) -> str:
-    """The options of a run."""
-    return "; ".join(f"{name.replace('_', ' ')} {_setting(value)}" for name, value in settings.items())
-
-
-def _setting(value: object) -> str:
+def settings_line(value: object) -> str:
+    """The options of a run, in words and figures."""
     if isinstance(value, dict):
-        return f"({settings_line(value)})"
+        return "; ".join(f"{name.replace('_', ' ')} {settings_line(of)}" for name, of in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(_setting, value))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:,.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+        return ", ".join(map(settings_line, value))
+    return f"{value:,}" if type(value) in {int, float} else str(value)
 
 
 def _load(machine: Machine) -> str:

@@ -158,17 +158,10 @@ def test_a_server_that_does_not_start_shows_its_log(monkeypatch: pytest.MonkeyPa
     assert "--quick takes" not in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
-        (["--rate", "10", "--deliveries", "5"], "--deliveries 5 is less than --rate 10"),
-        (["--events", "1000000000000"], "take --events"),
-    ],
-)
-def test_what_cannot_be_is_refused_in_words(arguments: list[str], reason: str) -> None:
-    result = fanout(*arguments)
+def test_fewer_deliveries_than_messages_are_refused_in_words() -> None:
+    result = fanout("--rate", "10", "--deliveries", "5")
     assert result.exit_code == 1
-    assert reason in " ".join(result.stderr.split())
+    assert "--deliveries 5 is less than --rate 10" in " ".join(result.stderr.split())
 
 
 LOST, TWICE, SWAPPED, FOREIGN = "was lost", "came more than once", "came out of order", "which is for others"

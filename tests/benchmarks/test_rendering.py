@@ -168,4 +168,4 @@ def test_a_busy_machine_is_warned_of(load: float, said: str | None, monkeypatch:
 
 def test_how_it_was_run_is_said_in_words_and_figures() -> None:
     settings = {"plain_share": 1 / 2, "multiples": (0.25, 1.0), "judged": True, "rate": 2_000.0, "of": {"users": 1_000}}
-    assert settings_line(settings) == "plain share 0.5; multiples 0.25, 1; judged yes; rate 2,000; of (users 1,000)"
+    assert settings_line(settings) == "plain share 0.5; multiples 0.25, 1.0; judged True; rate 2,000.0; of users 1,000"

@@ -172,7 +172,7 @@ class NatsServer(Server):
         return self.folder / "jetstream"
 
     def command(self) -> list[str]:
-        return nats_command(str(self.binary), self.port, self.store)
+        return nats_command(str(self.binary), self.port, self.folder)
 
     def save(self, name: str = "saved") -> Path:
         """Restart it with a copy made of all that it holds; where the copy is."""

@@ -21,7 +21,7 @@ from benchmarks.live.delivery_check import check_deliveries
 from benchmarks.live.nats_client import NatsClient
 from benchmarks.live.pipeline import PipelineOptions
 from benchmarks.live.processor_time import Stopwatch
-from benchmarks.live.servers import Server, nats_server
+from benchmarks.live.servers import Server, running
 from benchmarks.live.stored_events import PARTITIONS, StoredEvents, number_in, store_events
 from benchmarks.population import instance_name
 from benchmarks.processes import Leader, Worker
@@ -88,10 +88,10 @@ async def _drain_as_worker(settings: DrainSettings) -> Drained:
                 raise failures[0]
             await asyncio.sleep(_LOOK_EVERY_S)
         await _until_acknowledged(nc.jetstream())
-        elapsed = stopwatch.read()
+        seconds, processor = stopwatch.read()
     await log.close()
     await nc.close()
-    return Drained(settings.stored.events, elapsed.seconds, elapsed.processor)
+    return Drained(settings.stored.events, seconds, processor)
 
 
 def filled_engine(instances: Iterable[str], channels: list[str]) -> Engine:
@@ -147,9 +147,9 @@ async def _fetch_and_publish(settings: DrainSettings, *, ack_per_fetch: bool) ->
         left -= len(messages)
     await nc.flush()
     await _until_acknowledged(js)
-    elapsed = stopwatch.read()
+    seconds, processor = stopwatch.read()
     await nc.close()
-    return Drained(settings.stored.events, elapsed.seconds, elapsed.processor)
+    return Drained(settings.stored.events, seconds, processor)
 
 
 Numbered = tuple[int, int]
@@ -182,11 +182,7 @@ def _same(seq: int, number: int) -> int:
 
 
 def check_inbox(received: Iterable[Numbered], stored: StoredEvents, instance: str) -> None:
-    """Compare what one instance got with the events of each partition, in order.
-
-    Raises:
-        WrongDeliveriesError: an event was lost, came twice or out of order.
-    """
+    """Compare what one instance got with the events of each partition, as `check_deliveries`."""
     by_partition: dict[int, list[int]] = {partition: [] for partition in range(PARTITIONS)}
     for partition, number in received:
         by_partition[partition].append(number)
@@ -215,12 +211,8 @@ class Drains(msgspec.Struct, frozen=True):
 
 
 def drains(options: PipelineOptions, folder: Path, progress: Progress) -> Drains:
-    """Fill a stream, and drain it in each way in turn as often as is asked.
-
-    Raises:
-        BenchError: there is no nats-server, or an event was lost, came twice or out of order.
-    """
-    with nats_server(folder) as server:
+    """Fill a stream, and drain it in each way in turn; a `BenchError` if an event was lost, doubled or swapped."""
+    with running("nats-server", folder) as server:
         progress(0.0, f"{options.events:,} events are stored")
         began = perf_counter()
         store_events(server.port, StoredEvents(options.events, options.channels))

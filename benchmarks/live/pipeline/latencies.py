@@ -70,11 +70,7 @@ class Latencies(msgspec.Struct, frozen=True):
 
 
 def latencies(options: PipelineOptions, folder: Path, progress: Progress) -> Latencies:
-    """Start the tier, and try one rate after another.
-
-    Raises:
-        BenchError: something is missing or broke, or events were lost, doubled or swapped.
-    """
+    """Start the tier, and try one rate after another; a `BenchError` if events were lost, doubled or swapped."""
     readers = options.deliveries / options.rate
     clients = max(options.clients, math.ceil(2 * readers))
     audience, tried = Audience(clients, options.channels, readers), list[AtRate]()

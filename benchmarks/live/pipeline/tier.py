@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import nats
 
 from benchmarks.live.pipeline.readers import Audience
-from benchmarks.live.servers import await_answer, free_port, nats_server, redis_server
+from benchmarks.live.servers import await_answer, free_port, running
 from benchmarks.live.stored_events import PARTITIONS
 from benchmarks.population import user_name
 from benchmarks.processes import Program
@@ -39,21 +39,17 @@ class Tier(NamedTuple):
 
 @contextmanager
 def tier(folder: Path, audience: Audience) -> Iterator[Tier]:
-    """Run a worker and an instance for the length of the context, with their servers and the audience's memberships.
-
-    Raises:
-        BenchError: a server is missing, or something does not start.
-    """
+    """Run a worker and an instance for the length of the context, with their servers and the audience's memberships."""
     asyncio.run(_store_memberships(audience, folder / MEMBERSHIPS_FILE))
     ports, secret = {}, secrets.token_urlsafe(48)
     with ExitStack() as stack:
-        nats_, redis = stack.enter_context(nats_server(folder)), stack.enter_context(redis_server(folder))
-        pids = {"nats-server": nats_.pid, "redis-server": redis.pid}
+        servers = {name: stack.enter_context(running(name, folder)) for name in ("nats-server", "redis-server")}
+        pids = {name: server.pid for name, server in servers.items()}
         for kind, name in {"fanout": "fanout", "notification": "notification-1"}.items():
             health, ports[kind] = free_port(), free_port()
             settings = {
-                "FANOUT_NATS_URL": nats_.url,
-                "FANOUT_REDIS_URL": redis.url,
+                "FANOUT_NATS_URL": servers["nats-server"].url,
+                "FANOUT_REDIS_URL": servers["redis-server"].url,
                 "FANOUT_DATA_DIR": str(folder),
                 "FANOUT_JWT_SECRET": secret,
                 "FANOUT_HEARTBEAT_TIMEOUT_S": "600",  # the clients send none
@@ -65,8 +61,8 @@ def tier(folder: Path, audience: Audience) -> Iterator[Tier]:
             program = stack.enter_context(Program(name, [*_FANOUT, "serve", kind], settings))
             await_answer(program, health, b"GET /readyz HTTP/1.1\r\nHost: bench\r\n\r\n", b"HTTP/1.1 200 ")
             pids[name] = program.pid
-        asyncio.run(_until_partitions_are_read(nats_.url))
-        yield Tier(nats_.port, ports["notification"], secret, pids)
+        asyncio.run(_until_partitions_are_read(servers["nats-server"].url))
+        yield Tier(servers["nats-server"].port, ports["notification"], secret, pids)
 
 
 async def _store_memberships(audience: Audience, path: Path) -> None:
