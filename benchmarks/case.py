@@ -49,21 +49,12 @@ class Case(Generic[O]):
     """What a reader of the report needs to know who has never heard of Fanout."""
 
     def measure(self, options: O, stages: Stages) -> Report:
-        """Run it, and add the conditions under which it ran.
-
-        Raises:
-            BenchError: there are no figures; the text says why.
-        """
+        """Run it, and add the conditions under which it ran; raises a `BenchError` where there are no figures."""
         machine, began, clock = this_machine(), datetime.now(UTC).isoformat(timespec="seconds"), perf_counter()
-        return replace(
-            self.run(options, stages),
-            name=self.name,
-            background=self.background,
-            settings=msgspec.to_builtins(options),
-            machine=machine,
-            began=began,
-            seconds=perf_counter() - clock,
-        )
+        report = self.run(options, stages)
+        settings, seconds = msgspec.to_builtins(options), perf_counter() - clock
+        about = {"name": self.name, "background": self.background, "settings": settings}
+        return replace(report, **about, machine=machine, began=began, seconds=seconds)
 
 
 def part(given: int, fraction: float = QUICK) -> int:

@@ -8,8 +8,6 @@ from libc.stdlib cimport calloc, free
 
 cdef enum:
     NAME_BYTES = 20
-    DIGIT_BITS = 5
-    DIGITS_OF_64_BITS = 13
     SKEWED_TRIES = 16
 
 cdef const char* DIGITS = b"0123456789abcdefghijklmnopqrstuv"
@@ -25,27 +23,18 @@ cdef inline uint64_t mixed(uint64_t value) noexcept nogil:
     return value ^ (value >> 31)
 
 
-cdef inline void write_name(uint32_t number, char* name) noexcept nogil:
-    """`c` and 19 digits to the base 32. The digits of the first mix alone tell all names apart."""
-    cdef uint64_t bits = mixed(number * STEP + 1)
-    cdef uint64_t more = mixed(bits)
-    cdef int at
-    name[0] = b"c"
-    for at in range(1, DIGITS_OF_64_BITS + 1):
-        name[at] = DIGITS[bits & 31]
-        bits >>= DIGIT_BITS
-    for at in range(DIGITS_OF_64_BITS + 1, NAME_BYTES):
-        name[at] = DIGITS[more & 31]
-        more >>= DIGIT_BITS
-
-
 def channel_names(const uint32_t[::1] numbers):
-    """The names of channels, as new strings: 20 bytes each, in no order."""
+    """New strings, in no order: `c` and 19 digits to the base 32, of which the first 13 tell all names apart."""
     cdef char name[NAME_BYTES]
+    cdef uint64_t bits
+    cdef Py_ssize_t at, digit
     cdef list names = []
-    cdef Py_ssize_t at
+    name[0] = b"c"
     for at in range(numbers.shape[0]):
-        write_name(numbers[at], name)
+        bits = mixed(numbers[at] * STEP + 1)
+        for digit in range(1, NAME_BYTES):
+            name[digit] = DIGITS[bits & 31]
+            bits = bits >> 5 if digit != 13 else mixed(mixed(numbers[at] * STEP + 1))
         names.append(PyUnicode_DecodeASCII(name, NAME_BYTES, NULL))
     return names
 
@@ -66,87 +55,51 @@ cdef inline bint take(Drawn* drawn, uint32_t number) noexcept nogil:
     return True
 
 
-cdef inline double uniform(Drawn* drawn) noexcept nogil:
-    drawn.state += STEP
-    return (mixed(drawn.state) >> 11) * (1.0 / 9007199254740992.0)
-
-
-cdef inline uint32_t rank(double share, uint32_t channels, double skew) noexcept nogil:
-    """From 0. The inverse of a power law's distribution function, cut at both ends; a skew of 0 is uniform."""
-    cdef double drawn
-    if skew == 1.0:
-        drawn = pow(channels + 1.0, share)
-    else:
-        drawn = pow(share * (pow(channels + 1.0, 1.0 - skew) - 1.0) + 1.0, 1.0 / (1.0 - skew))
-    return min(<uint32_t>floor(drawn) - 1, channels - 1)
-
-
-cdef inline uint32_t channel_of(uint64_t place, uint32_t channels) noexcept nogil:
-    """Spreads the popular channels over all numbers."""
-    return <uint32_t>((place * SPREAD) % channels)
-
-
 cdef inline uint32_t draw(Drawn* drawn, uint32_t channels, double skew) noexcept nogil:
-    """One that is not taken yet; who has all that are popular gets others, each as likely."""
-    cdef uint32_t channel
-    cdef int tries = 0
-    while True:
-        channel = channel_of(rank(uniform(drawn), channels, skew if tries < SKEWED_TRIES else 0.0), channels)
-        if take(drawn, channel):
-            return channel
-        tries += 1
-
-
-cdef Drawn begin(uint64_t seed, Py_ssize_t count) except *:
-    cdef Drawn drawn
-    cdef uint64_t size = 16
-    while size < 2 * <uint64_t>count:
-        size *= 2
-    drawn.mask = size - 1
-    drawn.state = mixed(seed * STEP + 1)
-    drawn.taken = <uint32_t*>calloc(size, sizeof(uint32_t))
-    if drawn.taken == NULL:
-        raise MemoryError
-    return drawn
+    """By the inverse of a power law's distribution function, cut at both ends; popular ones are spread over all."""
+    cdef double share, place
+    drawn.state += STEP
+    share = (mixed(drawn.state) >> 11) * (1.0 / 9007199254740992.0)
+    if skew == 1.0:
+        place = pow(channels + 1.0, share)
+    else:
+        place = pow(share * (pow(channels + 1.0, 1.0 - skew) - 1.0) + 1.0, 1.0 / (1.0 - skew))
+    return <uint32_t>((<uint64_t>min(<uint32_t>floor(place) - 1, channels - 1) * SPREAD) % channels)
 
 
 def sample(uint64_t seed, uint32_t channels, Py_ssize_t count, double skew, const uint32_t[::1] dealt):
-    """Numbers of distinct channels: those dealt, then drawn ones.
-
-    Args:
-        seed: the same one gives the same numbers.
-        channels: of how many to draw, from 0.
-        count: how many numbers in all, at most `channels`.
-        skew: the exponent of a power law by which some channels are drawn more often; 0 is uniform.
-        dealt: numbers to begin with, distinct.
-
-    Returns:
-        an array of unsigned 32-bit numbers.
-    """
+    """Numbers of `count` distinct channels, from 0: those dealt, then drawn ones; the same for the same seed."""
     if count > channels or dealt.shape[0] > count:
         raise ValueError(f"{count} distinct numbers cannot be drawn of {channels}, {dealt.shape[0]} being dealt")
     cdef array numbers = clone(LIKE, count, zero=False)
     cdef uint32_t* into = <uint32_t*>numbers.data.as_voidptr
-    cdef Drawn drawn = begin(seed, count)
+    cdef uint64_t size = 16
     cdef Py_ssize_t at
-    try:
-        for at in range(dealt.shape[0]):
-            into[at] = dealt[at]
-            take(&drawn, dealt[at])
-        with nogil:
-            for at in range(dealt.shape[0], count):
-                into[at] = draw(&drawn, channels, skew)
-    finally:
-        free(drawn.taken)
+    cdef int tries
+    while size < 2 * <uint64_t>count:
+        size *= 2
+    cdef Drawn drawn = Drawn(<uint32_t*>calloc(size, sizeof(uint32_t)), size - 1, mixed(seed * STEP + 1))
+    if drawn.taken == NULL:
+        raise MemoryError
+    for at in range(dealt.shape[0]):
+        into[at] = dealt[at]
+        take(&drawn, dealt[at])
+    with nogil:
+        for at in range(dealt.shape[0], count):
+            tries = 0  # a user who has all popular channels gets others, each as likely
+            into[at] = draw(&drawn, channels, skew)
+            while not take(&drawn, into[at]):
+                tries += 1
+                into[at] = draw(&drawn, channels, skew if tries < SKEWED_TRIES else 0.0)
+    free(drawn.taken)
     return numbers
 
 
 def draws(uint64_t seed, uint32_t channels, Py_ssize_t count, double skew):
-    """Numbers of channels, each drawn by itself, so that popular ones come more than once; `sample` says of what."""
+    """Numbers of channels, each drawn by itself, so that popular ones come more than once."""
     cdef array numbers = clone(LIKE, count, zero=False)
-    cdef uint32_t* into = <uint32_t*>numbers.data.as_voidptr
     cdef Drawn drawn = Drawn(NULL, 0, mixed(seed * STEP + 1))
     cdef Py_ssize_t at
     for at in range(count):
-        into[at] = channel_of(rank(uniform(&drawn), channels, skew), channels)
+        (<uint32_t*>numbers.data.as_voidptr)[at] = draw(&drawn, channels, skew)
     return numbers

@@ -1,11 +1,10 @@
 """Durations counted in bounded memory, with a relative error under one per cent."""
 
 from collections.abc import Iterable
+from itertools import accumulate
 from typing import Final
 
 _PRECISION_BITS: Final = 7
-_HALF: Final = 1 << _PRECISION_BITS
-_OCTAVES: Final = 64 - _PRECISION_BITS
 
 
 class Histogram:
@@ -15,28 +14,22 @@ class Histogram:
     """
 
     def __init__(self) -> None:
-        self._counts = [0] * (_HALF * _OCTAVES)
+        self._counts = [0] * ((64 - _PRECISION_BITS) << _PRECISION_BITS)
         self.count = 0
         self.longest = 0
         self.total = 0
 
     def record(self, durations: Iterable[int]) -> None:
         """Count them."""
-        counts = self._counts
         for duration in durations:
-            counts[_slot(duration)] += 1
+            self._counts[_slot(duration)] += 1
             self.count += 1
             self.total += duration
             self.longest = max(self.longest, duration)
 
     def percentile(self, share: float) -> int:
         """The duration that a share of all (0 to 1) does not exceed; 0 when nothing was counted."""
-        wanted, seen = share * self.count, 0
-        for slot, count in enumerate(self._counts):
-            seen += count
-            if count and seen >= wanted:
-                return min(_upper(slot), self.longest)
-        return self.longest
+        return next((round(taken) for seen, taken in self.curve() if seen >= share), self.longest)
 
     def longer_than(self, duration: int) -> int:
         """How many there were, to the step."""
@@ -44,12 +37,8 @@ class Histogram:
 
     def curve(self) -> list[tuple[float, float]]:
         """Points (share of all, nanoseconds), rising: one for each step that was counted."""
-        points, seen = [], 0
-        for slot, count in enumerate(self._counts):
-            if count:
-                seen += count
-                points.append((seen / self.count, float(min(_upper(slot), self.longest))))
-        return points
+        steps = enumerate(zip(self._counts, accumulate(self._counts), strict=True))
+        return [(seen / self.count, min(_upper(slot), self.longest)) for slot, (count, seen) in steps if count]
 
 
 def _slot(duration: int) -> int:

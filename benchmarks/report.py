@@ -120,20 +120,19 @@ def exact(what: str, measured: str) -> Target:
 
 
 def distribution(title: str, unit: str, curves: dict[str, list[tuple[float, float]]], scale: float = 1.0) -> Plot:
-    """A plot of curves of points (share of all, duration), of as many points as can be seen, the last one included.
+    """A plot of curves of points (share of all, duration); a duration of 0 is below the axis and left out.
 
     Args:
         title: of the plot.
-        unit: of the durations when they were multiplied by `scale`; a duration of 0 is below the axis and left out.
-        curves: by name.
+        unit: of the durations when they were multiplied by `scale`.
+        curves: by name; no more points are kept than can be seen, the last one included.
         scale: to the unit.
     """
-    return Plot(title, unit, {name: _thinned(curve, scale) for name, curve in curves.items()})
-
-
-def _thinned(curve: list[tuple[float, float]], scale: float) -> list[tuple[float, float]]:
-    step = max(1, len(curve) // _CURVE_POINTS)
-    return [(_nines(share), taken * scale) for share, taken in [*curve[:-1:step], *curve[-1:]] if taken > 0]
+    lines = {}
+    for name, curve in curves.items():
+        seen = [*curve[: -1 : max(1, len(curve) // _CURVE_POINTS)], *curve[-1:]]
+        lines[name] = [(_nines(share), taken * scale) for share, taken in seen if taken > 0]
+    return Plot(title, unit, lines)
 
 
 def _nines(share: float) -> float:

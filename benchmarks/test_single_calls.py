@@ -6,22 +6,21 @@ from typing import Final
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.measure.fill import bring_online
-from benchmarks.measure.routing import event
 from benchmarks.population import Population, instance_name, user_name
+from benchmarks.tables import bring_online, event
 from fanout import Engine, decode_batch
 
 POPULATION: Final = Population(users=1_000, channels=50_000, memberships=300_000, instances=100)
 CHANNEL: Final = POPULATION.some_names(1, draw=0)[0]
 NAMES: Final = POPULATION.some_names(1_000, draw=1)
-EVENT: Final = event(1, 300)
+EVENT: Final = event(1)
 USER: Final = user_name(0)
 
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     table = Engine(flush_interval=0.0)
-    bring_online(table, POPULATION, lambda share, what: None)  # noqa: ARG005 - nobody watches
+    bring_online(table, POPULATION)
     table.user_online("cached", "notif-new", NAMES)
     table.user_offline("cached", "notif-new")
     return table
@@ -59,4 +58,4 @@ def test_call(benchmark: BenchmarkFixture, engine: Engine, name: str) -> None:
 
 def test_decode_a_batch_of_a_hundred(benchmark: BenchmarkFixture, engine: Engine) -> None:
     engine.route_many([(CHANNEL, EVENT)] * 100)
-    assert [record.event for record in benchmark(decode_batch, engine.drain()[0][1])] == [EVENT] * 100
+    assert [each.event for each in benchmark(decode_batch, engine.drain()[0][1])] == [EVENT] * 100

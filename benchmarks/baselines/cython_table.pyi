@@ -1,7 +1,5 @@
 from collections.abc import Iterable
-from typing import final
 
-@final
 class CythonTable:
     def user_online(self, user: str, instance: str, channels: Iterable[str] | None = None) -> int: ...
     def user_offline(self, user: str, instance: str) -> int: ...

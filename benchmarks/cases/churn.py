@@ -1,23 +1,63 @@
-"""`fanout bench churn`: whether answers stay right and memory comes back."""
+"""`fanout bench churn`: at random joins, leaves, logins and drops, answers stay right and memory comes back."""
 
+import hashlib
+import random
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
+from time import sleep
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
-from msgspec.structs import astuple, replace
+from msgspec.structs import replace
 
 from benchmarks import units
-from benchmarks.apart import Stages, run_apart
+from benchmarks.apart import Progress, Stages, run_apart
+from benchmarks.baselines.python_table import PythonTable
 from benchmarks.case import QUICK, Case
 from benchmarks.costs import Held, require_room
+from benchmarks.drawing import channel_names
 from benchmarks.errors import TablesDifferError
-from benchmarks.measure.churn import SETTLING_LOGINS, SETTLING_S, STEPS, Churned, Moments
-from benchmarks.measure.churn import churn as measured_churn
+from benchmarks.machine import resident_bytes
 from benchmarks.population import Population
 from benchmarks.report import Figure, Report, Row, Table, at_most, exact, figures
+from benchmarks.tables import bring_online
+from fanout import Engine, MembershipUnknown
 
 _FULL: Final = 1_000_000
 _GROWTH_LIMIT: Final = 5
+_INSTANCES: Final = 20
+_INSTANCES_OF_ONE: Final = 3
+"""Those between which a visitor moves: few, so that most visitors who leave one were on it."""
+_LIST: Final = 200
+"""Channels, at most, of a visitor who comes online."""
+_ALL_CHANNELS: Final = 1.2
+"""For each channel of the population, with those that only visitors are in."""
+STEPS: Final = {
+    "join": (30, "A user became a member of a channel."),
+    "leave": (30, "A user is a member of a channel no more."),
+    "login": (12, "A user came online with a list of up to 200 channels."),
+    "login known": (8, "A user came online, the channels to be known from before: an unknown user is refused."),
+    "logout": (16, "A user left an instance."),
+    "forget": (3, "A user's cached list was dropped."),
+    "drop": (0.05, "An instance was evicted whole."),
+}
+"""How often each is drawn, in proportion, and what it is."""
+_CHECK_EVERY: Final = 10_000
+_CHECKED: Final = 20
+_WARM_UP: Final = 2_000
+_SETTLING_S: Final = 2.0
+"""The allocator returns pages that were not used for a second, once it is at work again."""
+_SETTLING_LOGINS: Final = 2_000
+_MOMENTS: Final = {
+    "memory of the engine": "Bytes held by the engine's structures, by its own count.",
+    "memory of the process": "Resident memory, with the interpreter's and what the allocator keeps for later.",
+}
+
+Step = tuple[str, str, str, list[str]]
+"""What is done, the user, the instance, channels."""
 
 
 class ChurnOptions(msgspec.Struct, frozen=True):
@@ -27,99 +67,194 @@ class ChurnOptions(msgspec.Struct, frozen=True):
     """Small, so that as many visitors as there are users go through all their channels many times."""
     visitors: Annotated[int, Meta(ge=1, description="Users who come and go beside those who stay.")] = 4_000
     operations: Annotated[int, Meta(ge=1, description="Joins, leaves, logins, logouts and drops.")] = _FULL
-    scale: float = 1.0
-    """The part of all three that is measured: less than all to try it out."""
 
-    @property
-    def measured(self) -> Population:
-        """Who stays."""
-        return self.population.scaled(self.scale)
 
-    def scaled(self, count: int) -> int:
-        """Of visitors or operations, the part that is measured."""
-        return max(1, round(count * self.scale))
+class Churned(msgspec.Struct, frozen=True):
+    """What was done, and what was seen."""
+
+    operations: dict[str, int]
+    returned: str
+    """A digest of what all calls returned."""
+    answers_checked: int
+    memory: dict[str, list[int]]
+    """By the keys of `_MOMENTS`: bytes at the beginning, at most, at the end, and when the allocator had settled."""
+
+    def growth(self, of: str) -> float:
+        """Per cent."""
+        return (self.memory[of][-1] / self.memory[of][0] - 1) * 100
+
+
+def churn(_: Progress, population: Population, visitors: int, operations: int, *, checked: bool) -> Churned:
+    """Take the steps, let all visitors leave, and look at what is left.
+
+    With `checked`, all is compared with a model; memory is measured without it, since the model takes memory too.
+
+    Raises:
+        TablesDifferError: the engine answered otherwise than the model.
+    """
+    channels, warm = int(population.channels * _ALL_CHANNELS), _new_engine()
+    for step in islice(_steps(visitors, channels), _WARM_UP):
+        _perform(warm, step)  # what Python itself takes when it does this for the first time is not the engine's
+    del warm
+    engine, model = _new_engine(), PythonTable() if checked else None
+    bring_online(engine, population)
+    if model:
+        bring_online(model, population)
+    done, returned, compared, looks = Counter[str](), hashlib.sha256(), 0, [_settled(engine)]
+    for number, step in enumerate(chain(islice(_steps(visitors, channels), operations), _farewell(visitors))):
+        answer = _perform(engine, step)
+        returned.update(repr(answer).encode())
+        done[step[0]] += 1
+        if model:
+            compared += _expect(answer, _perform(model, step), step)
+        if number < operations and number % _CHECK_EVERY == 0:
+            looks.append(_look(engine))
+            compared += _compare(engine, model, _draws(number, channels), _draws(number, visitors))
+    looks += [_look(engine), _settled(engine)]
+    compared += _compare(engine, model, range(channels), ())
+    memory = {of: [seen[0], max(seen), *seen[-2:]] for of, seen in zip(_MOMENTS, zip(*looks, strict=True), strict=True)}
+    return Churned(dict(done), returned.hexdigest(), compared, memory)
+
+
+def _steps(visitors: int, channels: int) -> Iterator[Step]:
+    """What happens, without end, by a fixed seed."""
+    choice = random.Random(1)  # noqa: S311 - the same steps in each run
+    kinds, weights = list(STEPS), [weight for weight, _ in STEPS.values()]
+    while True:
+        [kind] = choice.choices(kinds, weights)
+        count = {"login": choice.randint(0, _LIST), "join": 1, "leave": 1}.get(kind, 0)
+        number = choice.randrange(visitors)
+        instance = (number + choice.randrange(_INSTANCES_OF_ONE)) % _INSTANCES
+        names = channel_names(array("I", choice.sample(range(channels), count)))
+        yield kind, f"visitor-{number}", f"visit-{instance}", names
+
+
+def _farewell(visitors: int) -> Iterator[Step]:
+    """All leave whom the population does not hold."""
+    yield from (("drop", "", f"visit-{number}", []) for number in range(_INSTANCES))
+    yield from (("forget", f"visitor-{number}", "", []) for number in range(visitors))
+
+
+def _draws(seed: int, of: int) -> list[int]:
+    return random.Random(seed).choices(range(of), k=_CHECKED)  # noqa: S311 - the same in each run
+
+
+def _compare(engine: Engine, model: PythonTable | None, channels: Iterable[int], visitors: Iterable[int]) -> int:
+    """All that is known of some channels and visitors; how many answers were compared."""
+    if model is None:
+        return 0
+    compared, names = 0, channel_names(array("I", channels))
+    for name in names:
+        compared += _expect(engine.members(name), model.members(name), name)
+        compared += _expect(engine.instances(name), model.instances(name), name)
+    for user in (f"visitor-{number}" for number in visitors):
+        compared += _expect(engine.channels(user), model.channels(user), user)
+    return compared
+
+
+def _expect(answer: object, wanted: object, about: object) -> int:
+    if answer != wanted:
+        raise TablesDifferError(f"the engine says {answer!r} of {about!r}, the model {wanted!r}")
+    return 1
+
+
+def _perform(table: Engine | PythonTable, step: Step) -> int | None:
+    kind, user, instance, channels = step
+    calls: dict[str, Callable[[], int | None]] = {
+        "join": lambda: table.join(user, channels[0]),
+        "leave": lambda: table.leave(user, channels[0]),
+        "login": lambda: table.user_online(user, instance, channels),
+        "login known": lambda: table.user_online(user, instance),
+        "logout": lambda: table.user_offline(user, instance),
+        "forget": lambda: table.forget(user),
+        "drop": lambda: table.drop_instance(instance),
+    }
+    try:
+        return calls[kind]()
+    except (MembershipUnknown, KeyError):
+        if kind != "login known":
+            raise
+        return None  # the user is not known
+
+
+def _new_engine() -> Engine:
+    """An engine whose cache forgets nobody by itself."""
+    return Engine(cache_users=1_000_000, cache_ttl=86_400.0)
+
+
+def _look(engine: Engine) -> tuple[int, int]:
+    return engine.stats()["bytes_total"], resident_bytes()
+
+
+def _settled(engine: Engine) -> tuple[int, int]:
+    sleep(_SETTLING_S)
+    known = channel_names(array("I", range(_LIST)))
+    for _ in range(_SETTLING_LOGINS):
+        engine.user_online("last", "last", known)
+        engine.drop_instance("last")
+        engine.forget("last")
+    return _look(engine)
 
 
 def run(options: ChurnOptions, stages: Stages) -> Report:
-    """The same steps twice: held against a model, and alone for the sake of memory.
+    """The same steps twice: compared with a model, and alone for the sake of memory.
 
     Raises:
         BenchError: it cannot be drawn, does not fit the machine, or the engine and the model differ.
     """
-    options.population.check()
-    require_room(options.population, lambda population: [Held("python", population.scaled(options.scale))])
-    checked = _churned(options, stages, "held against a plain model", checked=True)
-    alone = _churned(options, stages, "alone, for memory", checked=False)
+    people, visitors, operations = options.population, options.visitors, options.operations
+    require_room(people, lambda population: [Held("python", population)])
+    progress = stages("the steps, compared with a plain model")
+    checked = run_apart(progress, churn, people, visitors, operations, checked=True)
+    alone = run_apart(stages("the steps alone, for memory"), churn, people, visitors, operations, checked=False)
     if checked.returned != alone.returned:
         raise TablesDifferError("the same steps returned something else the second time")
-    operations, visitors = options.scaled(options.operations), options.scaled(options.visitors)
-    judged = operations >= _FULL and visitors >= options.measured.users
+    judged, answers = operations >= _FULL and visitors >= people.users, f"{checked.answers_checked:,}"
+    first, *_, last = alone.memory["memory of the engine"]
+    grown = [
+        at_most(f"{of}, more than at the beginning", alone.growth(of), _GROWTH_LIMIT, "%", judged=judged)
+        for of in _MOMENTS
+    ]
     return Report(
         f"Churn: {operations:,} random joins, leaves, logins and drops",
-        f"{checked.answers_checked:,} answers were those of a plain model. When everybody who came had left again, "
-        f"the engine held {units.size(alone.held_bytes.settled)}, and {units.size(alone.held_bytes.first)} before.",
-        [
-            *(
-                at_most(f"{what}, more than at the beginning", _growth(held), _GROWTH_LIMIT, "%", judged=judged)
-                for what, held in _memories(alone).items()
-            ),
-            exact("answers that a plain model gives too", f"all {checked.answers_checked:,}"),
-        ],
-        [_memory(alone), _steps(checked)],
+        f"{answers} answers were those of a plain model. When all visitors had left, "
+        f"the engine held {units.size(last)}, and {units.size(first)} before.",
+        [*grown, exact("answers that a plain model gives too", f"all {answers}")],
+        _tables(checked, alone),
         {"checked": checked, "alone": alone},
     )
 
 
-def _churned(options: ChurnOptions, stages: Stages, how: str, *, checked: bool) -> Churned:
-    operations, visitors = options.scaled(options.operations), options.scaled(options.visitors)
-    progress = stages(f"{units.count(operations)} steps, {how}")
-    return run_apart(progress, measured_churn, options.measured, visitors, operations, checked=checked)
-
-
-def _memory(alone: Churned) -> Table:
-    notes = {
-        "memory of the engine": "Bytes held by the engine's structures, by its own count.",
-        "memory of the process": "Resident memory, with the interpreter's and what the allocator keeps for later.",
-    }
-    rows = [
-        Row(what, [*figures("bytes", astuple(held)), Figure(_growth(held), "%")], notes[what])
-        for what, held in _memories(alone).items()
-    ]
-    return Table(
-        "Memory",
+def _tables(checked: Churned, alone: Churned) -> list[Table]:
+    memory = (
         "At the beginning only those are online who stay; at the end the visitors' instances are dropped and their "
-        "lists forgotten. The allocator gives back after a second what is not used again: a while later is "
-        f"{units.duration(SETTLING_S)} and {SETTLING_LOGINS:,} logins of one user later, as is the beginning.",
-        ["at the beginning", "at most", "at the end", "a while later", "difference"],
-        rows,
-        bars=[0, 1, 2, 3],
+        "lists forgotten. The allocator returns after a second what is not used again: a while later is "
+        f"{units.duration(_SETTLING_S)} and {_SETTLING_LOGINS:,} logins of one user later, as is the beginning."
     )
-
-
-def _memories(alone: Churned) -> dict[str, Moments]:
-    return {"memory of the engine": alone.held_bytes, "memory of the process": alone.resident_bytes}
-
-
-def _growth(held: Moments) -> float:
-    return (held.settled / held.first - 1) * 100
-
-
-def _steps(checked: Churned) -> Table:
-    return Table(
-        "What was done",
+    rows = [
+        Row(of, [*figures("bytes", alone.memory[of]), Figure(alone.growth(of), "%")], note)
+        for of, note in _MOMENTS.items()
+    ]
+    columns = ["at the beginning", "at most", "at the end", "a while later", "difference"]
+    steps = (
         "Each step was done to the engine and to a model in Python dicts, and what both returned was compared; what "
-        "both say of a sample of channels and users at every ten thousandth, and at the end of all.",
-        ["times"],
-        [Row(what, [Figure(checked.operations.get(what, 0), "number")], note) for what, (_, note) in STEPS.items()],
+        "both say of a sample of channels and users at every ten thousandth, and at the end of all."
     )
+    done = [Row(what, figures("number", [checked.operations.get(what, 0)]), note) for what, (_, note) in STEPS.items()]
+    return [Table("Memory", memory, columns, rows, bars=[0, 1, 2, 3]), Table("What was done", steps, ["times"], done)]
+
+
+def _quick(options: ChurnOptions) -> ChurnOptions:
+    visitors, operations = (max(1, round(count * QUICK)) for count in (options.visitors, options.operations))
+    return replace(options, population=options.population.scaled(QUICK), visitors=visitors, operations=operations)
 
 
 CASE: Final = Case(
     "churn",
     "Let users come, go, join and leave at random, and see whether memory comes back.\n\n"
-    "Each step is held against a plain model; when all visitors have left, memory is compared with the beginning.",
+    "Each step is compared with a plain model; when all visitors have left, memory is compared with the beginning.",
     ChurnOptions,
     run,
-    lambda options: replace(options, scale=QUICK),
+    _quick,
     stages=2,
 )

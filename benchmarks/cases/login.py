@@ -1,5 +1,6 @@
 """`fanout bench login`: a user of very many channels comes online and leaves, and lookups go on beside it."""
 
+from itertools import product
 from statistics import median
 from typing import Annotated, Final
 
@@ -12,20 +13,28 @@ from benchmarks.apart import Stages, run_apart
 from benchmarks.case import QUICK, Case
 from benchmarks.costs import Held, require_room
 from benchmarks.errors import NumbersError, TablesDifferError
-from benchmarks.measure.agreement import agree_first
-from benchmarks.measure.beside import SWITCH_INTERVAL_S, Beside, Distribution, beside
-from benchmarks.measure.logins import FLOORS, VISITS, Logins, logins
+from benchmarks.logins import FLOORS, VISITS, Logins, Scenes, beside, logins
 from benchmarks.population import SPEC, Population
 from benchmarks.report import Figure, Report, Row, Table, Target, at_least, at_most, distribution, figures
-from benchmarks.tables import KINDS, TITLES, Kind
+from benchmarks.tables import KINDS, TITLES, Kind, agree_first
 
 _FULL_VISIT: Final = 100_000
 _TELLING: Final = 10_000
 """Channels of a visit: of fewer, most of the time is what a call takes however few they are."""
+_ALTERNATIVES: Final = 1 / 8
+"""The part of the size at which the tables in Python and in Cython are compared with the engine."""
 _BEFORE_FLOOR: Final = {"cached": 3, "known": 8, "offline": 3}
 _BEFORE_PYTHON: Final = {"known": 15, "cached": 40}
 _EXTRA_S: Final = {"p99": 50e-6, "p99.9": 200e-6}
 _STALL_S: Final = 1e-3
+_LOOKUPS: Final = (
+    "One thread calls instances(channel) as fast as it can, while in another thread users come and go without pause. "
+    "Python's threads take turns of at most 50 us; a call waits for that and for the engine's locks."
+)
+_LOOP: Final = (
+    "An asyncio event loop goes round with nothing to do, while users come and go in another thread. A long round is a "
+    "stall. Other work is hashing: stalls beside it, and alone, are the machine's, and are in the other lines too."
+)
 _SCENES: Final = {
     "alone": "alone",
     "busy": "beside other work",
@@ -35,31 +44,13 @@ _SCENES: Final = {
 
 
 class LoginOptions(msgspec.Struct, frozen=True):
-    """Who comes, and into what; `scale` is the part of both that is measured, less than all to try it out."""
+    """Who comes, and into what."""
 
     population: Population = SPEC
     visit: Annotated[int, Meta(ge=1, description="Channels of the user who comes and goes.")] = _FULL_VISIT
-    scale: float = 1.0
     rounds: int = 15
     seconds: float = 9.0
     """For which lookups, and an event loop, are watched in each scene."""
-    alternatives: float = 1 / 8
-    """The part of what is measured at which the tables in Python and in Cython are compared with the engine."""
-
-    @property
-    def measured(self) -> Population:
-        """What the table holds."""
-        return self.population.scaled(self.scale)
-
-    @property
-    def measured_visit(self) -> int:
-        """Channels of the user who comes and goes into it."""
-        return max(1, round(self.visit * self.scale))
-
-    @property
-    def measured_alternatives(self) -> Population:
-        """Not so small that the user could not be in as many channels."""
-        return self.measured.scaled(max(self.alternatives, min(1.0, 2 * self.measured_visit / self.measured.channels)))
 
 
 def run(options: LoginOptions, stages: Stages) -> Report:
@@ -68,65 +59,66 @@ def run(options: LoginOptions, stages: Stages) -> Report:
     Raises:
         BenchError: it cannot be drawn, does not fit the machine, or the tables differ.
     """
-    options.population.check()
-    require_room(options.population, lambda population: tables(replace(options, population=population)))
+    full, visit = options.population, options.visit
+    require_room(full, lambda population: tables(population, visit))
+    small = _smaller(full, visit)
+
+    def measured(kind: Kind, population: Population) -> Logins:
+        progress = stages(f"{TITLES[kind]}, logins among {units.count(population.channels)} channels")
+        return run_apart(progress, logins, kind, population, visit, options.rounds)
+
     agree_first(stages)
-    whole = _logins("engine", options, options.measured, stages)
-    others = {kind: _logins(kind, options, options.measured_alternatives, stages) for kind in KINDS}
+    whole, others = measured("engine", full), {kind: measured(kind, small) for kind in KINDS}
     if len({each.answers for each in others.values()}) > 1:
         raise TablesDifferError("the tables answered logins differently, so their figures are not compared")
-    progress, visit = stages("lookups and an event loop beside logins"), options.measured_visit
-    watched = run_apart(progress, beside, options.measured, visit, options.seconds)
-    cached, known, offline = (units.duration(median(whole.visits[what])) for what in ("cached", "known", "offline"))
+    progress = stages("lookups and an event loop beside logins")
+    lookups, loop = run_apart(progress, beside, full, visit, options.seconds)
+    cached, known, offline = (units.duration(median(whole.seconds[what])) for what in ("cached", "known", "offline"))
     return Report(
         f"Logins: a user in {units.counted(visit, 'channel')} comes and goes",
-        f"In a table of {units.counted(options.measured.channels, 'channel')}, a user of {visit:,} comes online in "
+        f"In a table of {units.counted(full.channels, 'channel')}, a user of {visit:,} comes online in "
         f"{cached} when the memberships are cached and in {known} when they come by name, and leaves in {offline}.",
-        _targets(options, whole, others, watched),
+        _targets(whole, others, lookups, loop, judged=visit == _FULL_VISIT and full == SPEC),
         [
             _visits(whole),
-            _alternatives(options, others),
-            _watched("Lookups beside logins", _LOOKUPS, watched.lookups),
-            _watched("An event loop beside logins", _LOOP, watched.loop),
+            _alternatives(visit, small, others),
+            _watched("Lookups beside logins", _LOOKUPS, lookups),
+            _watched("An event loop beside logins", _LOOP, loop),
         ],
-        {"engine": whole, "alternatives": others, "beside": watched},
+        {"engine": whole, "alternatives": others, "beside": {"lookups": lookups, "loop": loop}},
     )
 
 
-def tables(options: LoginOptions) -> list[Held]:
-    """What is held, one after another.
+def tables(population: Population, visit: int) -> list[Held]:
+    """What is held, one after another, for a user of so many channels.
 
     Raises:
-        NumbersError: there are fewer channels than the user is to be in.
+        NumbersError: there are fewer channels.
     """
-    if options.visit > options.population.channels:
+    if visit > population.channels:
         raise NumbersError(
             "a user is in a channel once, so there must be at least as many channels as the user is in: "
-            f"--channels {options.population.channels} is less than --visit {options.visit}"
+            f"--channels {population.channels} is less than --visit {visit}"
         )
-    return [Held("engine", options.measured), *(Held(kind, options.measured_alternatives) for kind in KINDS)]
+    return [Held("engine", population), *(Held(kind, _smaller(population, visit)) for kind in KINDS)]
 
 
-def _logins(kind: Kind, options: LoginOptions, population: Population, stages: Stages) -> Logins:
-    progress = stages(f"{TITLES[kind]}, logins among {units.count(population.channels)} channels")
-    return run_apart(progress, logins, kind, population, options.measured_visit, options.rounds)
+def _smaller(population: Population, visit: int) -> Population:
+    """Not so small that the user could not be in as many channels."""
+    return population.scaled(max(_ALTERNATIVES, min(1.0, 2 * visit / population.channels)))
 
 
-def _targets(options: LoginOptions, whole: Logins, others: dict[Kind, Logins], watched: Beside) -> list[Target]:
-    judged = options.measured_visit == _FULL_VISIT and options.measured == SPEC
-    floor, alone, loop = median(whole.floor["ordinary"]), watched.lookups["alone"].percentiles, watched.loop
-    targets = []
+def _targets(whole: Logins, others: dict[Kind, Logins], lookups: Scenes, loop: Scenes, *, judged: bool) -> list[Target]:
+    targets, floor = [], median(whole.seconds["ordinary"])
     for visit, limit in _BEFORE_FLOOR.items():
-        what, ratio = f"{VISITS[visit][0]}, as a multiple of the floor", median(whole.visits[visit]) / floor
+        what, ratio = f"{VISITS[visit][0]}, as a multiple of the floor", median(whole.seconds[visit]) / floor
         targets.append(at_most(what, ratio, limit, "times", judged=judged))
     for visit, wanted in _BEFORE_PYTHON.items():
-        python, engine = (median(others[kind].visits[visit]) for kind in ("python", "engine"))
-        what = f"{VISITS[visit][0]}, faster than in Python dicts"
-        targets.append(at_least(what, python / engine, wanted, "times", judged=judged))
-    for scene in ("cached", "known"):
-        for share, extra in _EXTRA_S.items():
-            more = watched.lookups[scene].percentiles[share] - alone[share]
-            targets.append(at_most(f"lookups {_SCENES[scene]}, {share} above alone", more, extra, "s", judged=judged))
+        what, ratio = f"{VISITS[visit][0]}, faster than in Python dicts", _ratio(others, "python", visit)
+        targets.append(at_least(what, ratio, wanted, "times", judged=judged))
+    for scene, (share, extra) in product(("cached", "known"), _EXTRA_S.items()):
+        more = lookups[scene].percentiles[share] - lookups["alone"].percentiles[share]
+        targets.append(at_most(f"lookups {_SCENES[scene]}, {share} above alone", more, extra, "s", judged=judged))
     seen = ", ".join(f"{_SCENES[scene]} {units.duration(loop[scene].longest)}" for scene in ("alone", "busy"))
     for scene in ("cached", "known"):
         what = f"longest stall of an event loop {_SCENES[scene]} ({seen})"
@@ -134,53 +126,44 @@ def _targets(options: LoginOptions, whole: Logins, others: dict[Kind, Logins], w
     return targets
 
 
+def _ratio(others: dict[Kind, Logins], kind: Kind, visit: str) -> float:
+    return median(others[kind].seconds[visit]) / median(others["engine"].seconds[visit])
+
+
 def _visits(whole: Logins) -> Table:
-    floor = median(whole.floor["ordinary"])
-
-    def row(name: str, taken: list[float], note: str = "") -> Row:
-        middle = median(taken)
-        return Row(name, [*figures("s", (middle, min(taken), max(taken))), Figure(middle / floor, "times")], note)
-
-    rows = [row(name, whole.visits[visit], note) for visit, (name, note) in VISITS.items()]
-    for kind, (size, huge) in FLOORS.items():
-        rows.append(row(f"floor, rows of {size} bytes{' in huge pages' if huge else ''}", whole.floor[kind]))
+    floors = {
+        kind: (f"floor, rows of {size} bytes{' in huge pages' if huge else ''}", "")
+        for kind, (size, huge) in FLOORS.items()
+    }
+    rows = []
+    for key, (name, note) in (VISITS | floors).items():
+        of, floor = whole.seconds[key], median(whole.seconds["ordinary"])
+        rows.append(
+            Row(name, [*figures("s", (median(of), min(of), max(of))), Figure(median(of) / floor, "times")], note)
+        )
     text = (
         "The floor is the least that a table of plain rows could do: one read and one write in a row of each of the "
-        "user's channels, in rising order, measured in the same process in turn with the logins. The engine asks the "
-        "operating system for huge pages, in which memory far apart is reached faster; so does the last floor."
+        "user's channels, in rising order, measured in turn with the logins. The engine asks the operating system for "
+        "huge pages, in which memory far apart is reached faster; so does the last floor."
     )
     return Table("Logins beside the floor", text, ["median", "fastest", "slowest", "of the floor"], rows, bars=[0])
 
 
-def _alternatives(options: LoginOptions, others: dict[Kind, Logins]) -> Table:
+def _alternatives(visit: int, population: Population, others: dict[Kind, Logins]) -> Table:
     rows = []
-    for visit, (name, _) in VISITS.items():
-        taken = [median(others[kind].visits[visit]) for kind in KINDS]
-        rows.append(Row(name, [*figures("s", taken), *figures("times", (each / taken[0] for each in taken[1:]))]))
-    small = (
-        "" if options.measured_visit >= _TELLING else " So few channels say little: what any call takes is most of it."
-    )
+    for key, (name, _) in VISITS.items():
+        taken = figures("s", (median(others[kind].seconds[key]) for kind in KINDS))
+        rows.append(Row(name, [*taken, *figures("times", (_ratio(others, kind, key) for kind in KINDS[1:]))]))
+    small = "" if visit >= _TELLING else " So few channels say little: what any call takes is most of it."
     text = (
-        f"The median of the same visits in tables of {options.measured_alternatives.shape()}, and how many times the "
-        f"engine's each takes; all calls returned the same in each.{small}"
+        f"The median of the same visits in tables of {population.shape()}, and how many times the engine's each takes; "
+        f"all calls returned the same in each.{small}"
     )
     columns = [TITLES[kind] for kind in KINDS] + [f"{TITLES[kind]}, ratio" for kind in KINDS[1:]]
     return Table("The alternatives", text, columns, rows, bars=[0, 1, 2])
 
 
-_LOOKUPS: Final = (
-    "One thread calls instances(channel) as fast as it can, while in another thread users come and go without pause. "
-    f"Python's threads take turns, here of at most {units.duration(SWITCH_INTERVAL_S)}; a call waits for that and for "
-    "the engine's locks."
-)
-_LOOP: Final = (
-    "An asyncio event loop goes round with nothing to do, while users come and go in a thread of its pool. A long "
-    "round is a stall. Other work is hashing, which has nothing to do with Fanout: stalls beside it, and alone, are "
-    "the machine's, and are in the other lines too."
-)
-
-
-def _watched(title: str, text: str, seen: dict[str, Distribution]) -> Table:
+def _watched(title: str, text: str, seen: Scenes) -> Table:
     rows = []
     for scene, name in _SCENES.items():
         of = seen[scene]
@@ -191,6 +174,12 @@ def _watched(title: str, text: str, seen: dict[str, Distribution]) -> Table:
     return Table(title, text, columns, rows, plots=[plot])
 
 
+def _quick(options: LoginOptions) -> LoginOptions:
+    visit = max(1, round(options.visit * QUICK))
+    tables(options.population, options.visit)
+    return replace(options, population=options.population.scaled(QUICK), visit=visit, rounds=3, seconds=0.6)
+
+
 CASE: Final = Case(
     "login",
     "Let a user of very many channels come online and leave, and watch lookups meanwhile.\n\n"
@@ -198,6 +187,6 @@ CASE: Final = Case(
     "the same run; the same in plain Python dicts and in Cython; and how long lookups and an event loop wait.",
     LoginOptions,
     run,
-    lambda options: replace(options, scale=QUICK, rounds=3, seconds=0.6),
+    _quick,
     stages=3 + len(KINDS),
 )

@@ -10,10 +10,10 @@ import msgspec
 from benchmarks import units
 from benchmarks.costs import PROCESS_BYTES
 from benchmarks.errors import NumbersError
-from benchmarks.measure.fill import Filled
-from benchmarks.measure.routing import EVENT_BYTES
+from benchmarks.fill import Filled
 from benchmarks.population import Population
 from benchmarks.report import Cell, Figure, Row, Table, Unit
+from benchmarks.tables import EVENT_BYTES
 
 _SPARE: Final = 1.25
 _TELLING: Final = 1_000_000
@@ -24,6 +24,7 @@ _LOST: Final = 2
 """Workers beyond those that carry the load: one may be lost, and one be replaced meanwhile."""
 _REPLICAS: Final = 3
 _DAY_S: Final = 86_400
+_UNITS: Final[tuple[Unit, ...]] = ("count", "bytes", "bytes", "bytes/s")
 
 
 class Costs(msgspec.Struct, frozen=True):
@@ -46,7 +47,6 @@ class _Figures(msgspec.Struct):
 
 
 class _Report(msgspec.Struct):
-    name: str
     figures: _Figures
 
 
@@ -82,66 +82,35 @@ class _Part(NamedTuple):
 
     name: str
     number: int
-    cores: float | None
-    ram: float | None
-    disk: float | None
-    bandwidth: float
+    taken: tuple[float | None, ...]
+    """Cores, RAM, disk and bandwidth."""
     note: str
-
-
-class _Load(NamedTuple):
-    """What the deployment does in a second, and what is known of its costs."""
-
-    population: Population
-    whole: Filled
-    costs: Costs
-    messages: float
-
-    @property
-    def readers(self) -> float:
-        """Of a message, on average."""
-        return self.population.memberships / self.population.channels
-
-    @property
-    def width(self) -> float:
-        """Instances of a message, on average."""
-        return self.whole.entries / self.population.channels
-
-    @property
-    def stored(self) -> float:
-        """Bytes that are accepted."""
-        return self.messages * EVENT_BYTES
-
-    def cores(self, each_s: float | None) -> float | None:
-        """For so much processor time of each message, half of each core being left free."""
-        return None if each_s is None else _HEADROOM * self.messages * each_s
 
 
 def plan(population: Population, messages: float, whole: Filled, costs: Costs) -> Table:
     """How many of each part, and what they take together."""
-    load = _Load(population, whole, costs, messages)
-    parts = [_workers(load), _instances(load), *_others(load)]
+    readers, width = population.memberships / population.channels, whole.entries / population.channels
+    parts = [
+        _workers(messages, width, whole, costs),
+        _instances(population, messages, width, whole, costs),
+        *_others(messages, width, costs),
+    ]
+    rows = [
+        Row(part.name, [Figure(part.number, "number"), *map(_sum, _UNITS, ([of] for of in part.taken))], part.note)
+        for part in parts
+    ]
     total = "Without what was not measured, and without the operating systems: one core more for each machine."
+    number = Figure(sum(part.number for part in parts), "number")
+    rows.append(Row("total", [number, *map(_sum, _UNITS, zip(*(part.taken for part in parts), strict=True))], total))
     text = (
         f"{population.shape()}, {messages:,.0f} messages of {EVENT_BYTES} bytes a second, each to "
-        f"{units.digits(load.readers)} readers on {units.digits(load.width)} instances on average. This run measured "
+        f"{units.digits(readers)} readers on {units.digits(width)} instances on average. This run measured "
         "the workers' memory and the engine's events; what it did not measure says so, and --figures FILE takes it "
         "from a report that fanout bench sockets, pipeline or accepting wrote with --json. Half of each core is "
         "left free. Bandwidth is in and out, of the events alone, by calculation; the disk of the log and of the store "
         "is for each day that is kept."
     )
-    rows = [*(_row(part.name, [part], part.note) for part in parts), _row("total", parts, total)]
     return Table("What to plan for", text, ["how many", "cores", "RAM", "disk", "bandwidth"], rows)
-
-
-def _row(name: str, parts: list[_Part], note: str) -> Row:
-    sums = [
-        _sum("count", [part.cores for part in parts]),
-        _sum("bytes", [part.ram for part in parts]),
-        _sum("bytes", [part.disk for part in parts]),
-        _sum("bytes/s", [part.bandwidth for part in parts]),
-    ]
-    return Row(name, [Figure(sum(part.number for part in parts), "number"), *sums], note)
 
 
 def _sum(unit: Unit, values: Sequence[float | None]) -> Cell:
@@ -154,11 +123,15 @@ def _sum(unit: Unit, values: Sequence[float | None]) -> Cell:
     return total if total.value else "none"
 
 
-def _workers(load: _Load) -> _Part:
-    whole, measured = load.whole, load.costs.worker_s_per_message
-    each_s = measured or 1 / (whole.events_per_second or 1)
-    busy = max(1, math.ceil(load.cores(each_s) or 0))
-    number, alone = busy + _LOST, "" if measured else " by the engine alone, so fewer (fanout bench pipeline)"
+def _cores(messages: float, each_s: float | None) -> float | None:
+    return None if each_s is None else _HEADROOM * messages * each_s
+
+
+def _workers(messages: float, width: float, whole: Filled, costs: Costs) -> _Part:
+    each_s = costs.worker_s_per_message or 1 / (whole.events_per_second or 1)
+    busy, alone = max(1, math.ceil(_HEADROOM * messages * each_s)), ""
+    if not costs.worker_s_per_message:
+        alone = " by the engine alone, so fewer (fanout bench pipeline)"
     note = (
         f"fanout serve fanout: {busy} for the load, of which a core carries {units.count(1 / each_s)} events/s{alone}; "
         f"one may be lost, and one be replaced meanwhile. RAM of each: {units.size(ram_bytes(whole))}, of which the "
@@ -166,17 +139,17 @@ def _workers(load: _Load) -> _Part:
         f"written or restored; then a quarter to spare and {units.size(PROCESS_BYTES)} for Python. Disk: twice the "
         "snapshot, since the new one is written beside the old one."
     )
+    number = busy + _LOST
     disk = number * 2 * whole.snapshot.file_bytes if whole.snapshot else None
-    bandwidth = load.stored * (1 + load.width)
-    return _Part("fan-out workers", number, number, number * ram_bytes(whole), disk, bandwidth, note)
+    taken = (number, number * ram_bytes(whole), disk, messages * EVENT_BYTES * (1 + width))
+    return _Part("fan-out workers", number, taken, note)
 
 
-def _instances(load: _Load) -> _Part:
-    population, costs, number = load.population, load.costs, load.population.instances
-    table = _instance_bytes(population, load.whole) if tells_of_memory(population) else None
+def _instances(population: Population, messages: float, width: float, whole: Filled, costs: Costs) -> _Part:
+    number, readers = population.instances, population.memberships / population.channels
+    table = _instance_bytes(population, whole) if tells_of_memory(population) else None
     connection, delivery = costs.instance_bytes_per_connection, costs.instance_s_per_delivery
     ram = None if connection is None or table is None else number * table + population.users * connection
-    cores = None if delivery is None else load.cores(load.readers * delivery)
     estimate = f"about {units.size(table)} each, an estimate: twice the formula below" if table else "not estimated"
     note = (
         f"fanout serve notification, one core each at most. Table of its {units.digits(population.users / number)} "
@@ -185,24 +158,23 @@ def _instances(load: _Load) -> _Part:
     if costs.instance_s_per_connection:
         seconds = units.duration(population.users * costs.instance_s_per_connection)
         note += f" If all reconnect, that takes {seconds} of processor time."
-    return _Part("notification instances", number, cores, ram, 0, load.stored * (load.width + load.readers), note)
+    taken = (_cores(messages * readers, delivery), ram, 0, messages * EVENT_BYTES * (width + readers))
+    return _Part("notification instances", number, taken, note)
 
 
-def _others(load: _Load) -> list[_Part]:
+def _others(messages: float, width: float, costs: Costs) -> list[_Part]:
     """Those of which other benchmarks measure processor time at most; how many there are is a rule of thumb."""
-    gateway, nats = load.costs.gateway_s_per_message, load.costs.nats_s_per_message
-    redis, stored, daily = load.costs.redis_s_per_message, load.stored, load.stored * _DAY_S
-    of_log, through = stored * (_REPLICAS + 2 + 2 * load.width), "Replicas, each with the whole log. Cores"
-    of_gateway, of_nats, of_redis = (
-        _source("accepting", gateway),
-        _source("pipeline", nats),
-        _source("pipeline", redis),
-    )
+    each = (costs.gateway_s_per_message, costs.nats_s_per_message, costs.redis_s_per_message)
+    gateway, nats, redis = (_cores(messages, of) for of in each)
+    of_gateway, of_nats, of_redis = map(_source, ("accepting", "pipeline", "pipeline"), each)
+    stored = messages * EVENT_BYTES
+    daily, of_log = stored * _DAY_S, stored * (_REPLICAS + 2 + 2 * width)
+    replicas = f"Replicas, each with the whole log. Cores: {of_nats}."
     return [
-        _Part("gateways", 2, load.cores(gateway), None, 0, 2 * stored, f"One may be lost. Cores: {of_gateway}."),
-        _Part("message writers", 2, None, None, daily, 2 * stored, "One may be lost. The disk is the store's."),
-        _Part("nats-server", _REPLICAS, load.cores(nats), None, _REPLICAS * daily, of_log, f"{through}: {of_nats}."),
-        _Part("redis-server", 2, load.cores(redis), None, None, 0, f"One and its replica. Cores: {of_redis}."),
+        _Part("gateways", 2, (gateway, None, 0, 2 * stored), f"One may be lost. Cores: {of_gateway}."),
+        _Part("message writers", 2, (None, None, daily, 2 * stored), "One may be lost. The disk is the store's."),
+        _Part("nats-server", _REPLICAS, (nats, None, _REPLICAS * daily, of_log), replicas),
+        _Part("redis-server", 2, (redis, None, None, 0), f"One and its replica. Cores: {of_redis}."),
     ]
 
 
@@ -225,7 +197,7 @@ def _instance_bytes(population: Population, whole: Filled) -> float:
 
 
 def _most_bytes(whole: Filled) -> int:
-    """Of the table, while a snapshot is written, and while it is read back."""
+    """Of the table, while a snapshot is written, and while it is restored."""
     if whole.snapshot is None:
         return whole.resident_bytes
     return max(whole.resident_bytes + whole.snapshot.written_extra_bytes, whole.snapshot.restored_bytes)
@@ -239,8 +211,8 @@ def another_deployment(population: Population, whole: Filled) -> Table:
             f"A table so small says nothing about a large one: from {_TELLING:,} memberships on, there is a formula."
         )
         return Table(title, small)
-    formula = _formula(population, whole)
-    user, channel = map(units.size, formula)
+    each = [*_formula(population, whole), whole.resident_bytes / population.memberships]
+    user, channel, _ = map(units.size, each)
     on_top = _most_bytes(whole) / whole.resident_bytes
     text = (
         f"table = users online x {user} + channels x {channel}. This is the table, and not the RAM to plan for, which "
@@ -250,9 +222,8 @@ def another_deployment(population: Population, whole: Filled) -> Table:
         f"{units.digits(population.memberships / population.channels)} members, from half to twice this size; it says "
         "too little for much smaller tables, and too much for much larger ones."
     )
-    each = [*formula, whole.resident_bytes / population.memberships]
     notes = {
-        "a user": "The user's list of channels, and a place in the cache.",
+        "a user": "The user's list of channels, and an entry in the cache.",
         "a channel": "Its name, where its readers are, and its share of the rest.",
         "or: a membership": "All of the memory shared out over the memberships: for this density alone.",
     }

@@ -15,25 +15,10 @@ from benchmarks import units
 from benchmarks.apart import Stages
 from benchmarks.case import Case, part
 from benchmarks.cases.planning import Costs
-from benchmarks.errors import BenchError
-from benchmarks.live.sockets.audience import READERS, Audience
-from benchmarks.live.sockets.sides import (
-    LOADS,
-    NAMES,
-    NAP_S,
-    WARM_UP,
-    Contest,
-    IdleFigures,
-    Players,
-    Side,
-    Turn,
-    Way,
-    alternate,
-    connections_allowed,
-    side,
-)
-from benchmarks.live.websocket_clients import AT_ONCE
-from benchmarks.report import Cell, Figure, Plot, Report, Row, Table, Target, at_least, at_most, distribution, figures
+from benchmarks.live.sockets import sides
+from benchmarks.live.sockets.audience import Audience
+from benchmarks.live.sockets.sides import NAMES, Contest, IdleFigures, Players, Side, Turn, Way
+from benchmarks.report import Cell, Figure, Report, Row, Table, Target, at_least, at_most, distribution, figures
 
 _CONNECTIONS: Final = 20_000
 _FAN_OUT: Final = 4_000
@@ -41,10 +26,7 @@ _BURST: Final = 8
 """Events that are sent to the same sockets at once."""
 _TELLING: Final = 10_000
 """Idle connections: of fewer, what each takes is told too high, with a share of what the process takes anyway."""
-_MOST_CHANNELS: Final = 10_000
-"""Of a connection: with more, clients take admission for stalled."""
 _HUNDRED: Final = 100
-_PAUSE_S: Final = 0.01
 _CONTESTS: Final = {
     "single": "single events",
     "bursts": f"bursts of {_BURST}",
@@ -53,41 +35,26 @@ _CONTESTS: Final = {
     "hundred": "channels of a hundred readers",
 }
 """Those of which deliveries are compared."""
-_BESIDE: Final = {
+_LOADS: Final = {
     "none": "beside nothing",
     "even": "beside channels of a hundred readers",
     "hot": "beside a channel that all read",
 }
-
-Idle = dict[Way, IdleFigures]
-Measured = dict[str, Contest]
-"""By what was sent: single events with pauses ("last"), those of `_CONTESTS`, and the small channel beside `LOADS`."""
+"""Those of the small channel."""
 
 
 class SocketsOptions(msgspec.Struct, frozen=True):
     """How many sockets, and what is sent to them."""
 
-    connections: Annotated[
-        int,
-        Meta(
-            ge=0,
-            description=f"Idle connections, a tenth with --quick. 0: {_CONNECTIONS:,}, or fewer where ulimit -Hn is lower.",
-        ),
-    ] = 0
-    channels: Annotated[int, Meta(ge=1, description="Channels that each connection reads.")] = 10
+    connections: Annotated[int, Meta(ge=0, description="Idle connections; 0 for as many as may be, up to 20,000.")] = 0
+    channels: Annotated[int, Meta(ge=4, description="Channels that each connection reads, of all sizes.")] = 10
     fan_out: Annotated[int, Meta(ge=1, description="Sockets to which events are sent.")] = _FAN_OUT
-    wanted: int = _CONNECTIONS
-    """Connections where none are given: as many are held as a process may; those that are given are required."""
-    turns: int = 5
-    """Of each server, in each measurement."""
-    rounds: int = 30
-    """Single events of a turn; of others there are fewer."""
-    load_s: float = 1.0
-    """Of a turn beside a load."""
-    settling_s: float = 1.5
-    """Before memory is read: allocators give back after a second what they do not need."""
-    judged: bool = True
-    """Whether the run is large enough for the targets."""
+    wanted: int = _CONNECTIONS  # where no connections are given
+    turns: int = 5  # of each server, in each measurement
+    rounds: int = 30  # single events of a turn; of others there are fewer
+    load_s: float = 1.0  # of a turn beside a load
+    settling_s: float = 1.5  # before memory is read: allocators give back after a second what they do not need
+    judged: bool = True  # whether the run is large enough for the targets
 
 
 def run(options: SocketsOptions, stages: Stages) -> Report:
@@ -96,16 +63,14 @@ def run(options: SocketsOptions, stages: Stages) -> Report:
     Raises:
         BenchError: there are too few descriptors or ports, or a client did not get just what was due to it.
     """
-    least = len(READERS)
-    if not least <= options.channels <= _MOST_CHANNELS:
-        raise BenchError(
-            f"--channels must be at least {least}, since events go to channels of all sizes, and {_MOST_CHANNELS:,} at "
-            "most, since clients wait to be admitted until all are entered (fanout bench login has one user of more)"
-        )
-    connections_allowed("--fan-out", options.fan_out, options.fan_out)
+    sides.connections_allowed("--fan-out", options.fan_out, options.fan_out)
     asked = options.connections or options.wanted
-    connections = connections_allowed("--connections", asked, options.connections or 1)
-    idle = {server: _idle(server, connections, options, stages) for server in NAMES}
+    connections = sides.connections_allowed("--connections", asked, options.connections or 1)
+    idle: dict[Way, IdleFigures] = {}
+    for server, name in NAMES.items():
+        progress = stages(f"{connections:,} idle connections, {name}")
+        idle[server] = sides.idle(server, connections, options.channels, options.settling_s, progress)
+        progress(1.0, "")
     measured = _measured(options, stages)
     return Report(
         f"Sockets: {connections:,} idle connections, and events to {options.fan_out:,} sockets",
@@ -116,42 +81,33 @@ def run(options: SocketsOptions, stages: Stages) -> Report:
     )
 
 
-def _idle(server: Way, connections: int, options: SocketsOptions, stages: Stages) -> IdleFigures:
-    progress = stages(f"{connections:,} idle connections, {NAMES[server]}")
-    with side(server, Audience(WARM_UP + connections, options.channels, sends=False)) as held:
-        held_figures = held.idle(options.settling_s, progress)
-    progress(1.0, "")
-    return held_figures
-
-
-def _measured(options: SocketsOptions, stages: Stages) -> Measured:
+def _measured(options: SocketsOptions, stages: Stages) -> dict[str, Contest]:
     connecting = stages(f"{options.fan_out:,} sockets of each server, and whether each gets just what is due to it")
     with ExitStack() as stack:
         audience = Audience(options.fan_out, options.channels)
-        sides = {server: stack.enter_context(side(server, audience)) for server in NAMES}
-        for each in sides.values():
+        both = {server: stack.enter_context(sides.side(server, audience)) for server in NAMES}
+        for each in both.values():
             each.rehearse()
         connecting(1.0, "")
-        measured: Measured = {}
-        for title, players in _players(options, sides).items():
-            measured |= alternate(players, options.turns, stages(title))
+        measured: dict[str, Contest] = {}
+        for title, players in _players(options, both).items():
+            measured |= sides.alternate(players, options.turns, stages(title))
         return measured
 
 
-def _players(options: SocketsOptions, sides: dict[Way, Side]) -> dict[str, Players]:
+def _players(options: SocketsOptions, both: dict[Way, Side]) -> dict[str, Players]:
     """What is measured in the same minutes, by title."""
     rounds, few = options.rounds, max(2, options.rounds // 10)
 
-    def play(contest: str, reach: str, rounds: int, burst: int = 1, pause_s: float = 0.0) -> Players:
-        return {(contest, way): partial(sides[way].play, reach, rounds, burst, pause_s) for way in NAMES}
+    def play(contest: str, reach: str, rounds: int, burst: int = 1) -> Players:
+        return {(contest, way): partial(both[way].play, reach, rounds, burst) for way in NAMES}
 
     def play_with_floor(contest: str, rounds: int, burst: int) -> Players:
-        floor = partial(sides["plain"].play, "all", rounds, burst, floor=True)
+        floor = partial(both["plain"].play, "all", rounds, burst, floor=True)
         return {**play(contest, "all", rounds, burst), (contest, "floor"): floor}
 
     return {
-        "one event, now and then": play("last", "all", rounds, pause_s=_PAUSE_S),
-        "single events without pause": play_with_floor("single", rounds, 1),
+        "single events": play_with_floor("single", rounds, 1),
         f"bursts of {_BURST}": play_with_floor("bursts", max(2, rounds // 5), _BURST),
         "events to many channels": {
             **play("one", "one", few),
@@ -159,7 +115,7 @@ def _players(options: SocketsOptions, sides: dict[Way, Side]) -> dict[str, Playe
             **play("hundred", "hundred", few),
         },
         "a small channel beside a load": {
-            (load, way): partial(sides[way].load, load, options.load_s) for load, way in product(LOADS, NAMES)
+            (load, way): partial(both[way].load, load, options.load_s) for load, way in product(_LOADS, NAMES)
         },
     }
 
@@ -193,17 +149,17 @@ def _each_kib(idle: IdleFigures) -> float:
     return idle.resident_bytes / idle.connections / 1024
 
 
-def _summary(options: SocketsOptions, idle: IdleFigures, measured: Measured) -> str:
-    few = f", too much by what so few as {idle.connections:,} share" if idle.connections < _TELLING else ""
+def _summary(options: SocketsOptions, idle: IdleFigures, measured: dict[str, Contest]) -> str:
+    each, last = units.digits(_each_kib(idle)), units.duration(_delay_s(measured["single"]["service"]))
+    single, bursts = (units.times(_ratio(measured[contest])) for contest in ("single", "bursts"))
     return (
-        f"An idle connection takes {units.digits(_each_kib(idle))} KiB of the service{few}. One event to "
-        f"{options.fan_out:,} sockets reaches the last after {units.duration(_delay_s(measured['last']['service']))}. Per "
-        f"second of processor time the service makes {units.times(_ratio(measured['single']))} as many deliveries of "
-        f"single events as websockets.broadcast, and {units.times(_ratio(measured['bursts']))} as many in bursts of {_BURST}."
+        f"An idle connection takes {each} KiB of the service. One event to {options.fan_out:,} sockets reaches the "
+        f"last after {last}. Per second of processor time the service makes {single} as many deliveries of single "
+        f"events as websockets.broadcast, and {bursts} as many in bursts of {_BURST}."
     )
 
 
-def planning(options: SocketsOptions, idle: IdleFigures, measured: Measured) -> Costs:
+def planning(options: SocketsOptions, idle: IdleFigures, measured: dict[str, Contest]) -> Costs:
     """What a connection and a delivery of single events take; of a smaller run, nothing."""
     if not options.judged or options.fan_out < _FAN_OUT or idle.connections < _TELLING:
         return Costs()
@@ -214,10 +170,10 @@ def planning(options: SocketsOptions, idle: IdleFigures, measured: Measured) -> 
     )
 
 
-def _targets(options: SocketsOptions, idle: IdleFigures, measured: Measured) -> list[Target]:
+def _targets(options: SocketsOptions, idle: IdleFigures, measured: dict[str, Contest]) -> list[Target]:
     fans = options.judged and options.fan_out >= _FAN_OUT
     many = options.judged and idle.connections >= _TELLING
-    last, beside = _delay_s(measured["last"]["service"]), "beside websockets.broadcast"
+    last, beside = _delay_s(measured["single"]["service"]), "beside websockets.broadcast"
     hot, even = measured["hot"]["service"], measured["even"]["service"]
     fairness = "delay of a small channel beside a hot one, divided by that beside the same load on even channels"
     ratios = {what: _delay_s(hot, share) / _delay_s(even, share) for what, share in shares(hot, even).items()}
@@ -231,51 +187,51 @@ def _targets(options: SocketsOptions, idle: IdleFigures, measured: Measured) -> 
     ]
 
 
-def _idle_table(asked: int, options: SocketsOptions, idle: Idle) -> Table:
+def _idle_table(asked: int, options: SocketsOptions, idle: dict[Way, IdleFigures]) -> Table:
     held = idle["service"].connections
     text = (
-        f"What {held:,} connections of {options.channels} channels added to the resident memory of the server's process, "
-        "presence and routing included; the kernel's own memory for sockets is not in it. Connections were opened as "
-        f"fast as they were let in, up to {AT_ONCE} at the same time."
+        f"What {held:,} connections of {options.channels} channels added to the resident memory of the server's "
+        "process, presence and routing included; the kernel's own memory for sockets is not in it."
     )
     if held < asked:
         text += f" {asked:,} were wanted; a process may open no more files here."
     if held < _TELLING:
         text += f" With fewer than {_TELLING:,}, the figure is too high: few share what the process takes anyway."
     rows = [
-        Row(NAMES[server], [Figure(_each_kib(of), "KiB"), Figure(of.connections / of.server_s, "/s")])
-        for server, of in idle.items()
+        Row(NAMES[way], [Figure(_each_kib(of), "KiB"), Figure(of.connections / of.server_s, "/s")])
+        for way, of in idle.items()
     ]
-    each = "each, too high" if held < _TELLING else "each"
-    return Table("Idle connections", text, [each, "opened by processor time"], rows, bars=[0])
+    return Table("Idle connections", text, ["memory of each", "opened by processor time"], rows, bars=[0])
 
 
-def _tables(fan_out: int, measured: Measured) -> list[Table]:
-    last = {NAMES[server]: measured["last"][server] for server in NAMES}
-    beside = {f"{NAMES[way]}, {name}": measured[load][way] for way in NAMES for load, name in _BESIDE.items()}
+def _tables(fan_out: int, measured: dict[str, Contest]) -> list[Table]:
     return [
         _delay_table(
             f"One event to {fan_out:,} sockets",
-            "From when the batch with the event is published until the last client has the last byte. The clients read one "
-            f"socket after another in one process, and look for more each {units.duration(NAP_S)}: both are part of it.",
-            last,
+            "From when the batch with the event is published until the last client has the last byte. The clients read "
+            "one socket after another in one process, and look for more each millisecond: both are part of it.",
+            {name: measured["single"][way] for way, name in NAMES.items()},
         ),
         Table(
             "Deliveries",
-            f"A delivery is one event to one of {fan_out:,} sockets; events are sent when all have those before. Per second "
-            "of the server's processor time, user and system: that is what a core can deliver. The ratio is the service's "
-            "by the other's. The floor is one os.write for each socket from a loop in Python: nearly what the kernel takes. "
-            "Medians of turns.",
+            f"A delivery is one event to one of {fan_out:,} sockets; events are sent when all have those before. Per "
+            "second of the server's processor time, user and system: that is what a core can deliver. The ratio is the "
+            "service's by the other's. The floor is one os.write for each socket from a loop in Python: nearly what "
+            "the kernel takes. Medians of turns.",
             [*NAMES.values(), "the floor", "ratio"],
             [Row(name, _delivery_cells(measured[contest])) for contest, name in _CONTESTS.items()],
             bars=[0, 1, 2],
         ),
         _delay_table(
             "A small channel beside a load",
-            "Five clients in a process of their own read a channel that gets an event every 20 ms; the delay is from when "
-            f"that was due until the last of the five has it. Of the load, two rounds of {fan_out:,} deliveries are always "
-            "under way.",
-            beside,
+            "Five clients in a process of their own read a channel that gets an event every 20 ms; the delay is from "
+            f"when that was due until the last of the five has it. Of the load, two rounds of {fan_out:,} deliveries "
+            "are always under way.",
+            {
+                f"{name}, {beside}": measured[load][way]
+                for way, name in NAMES.items()
+                for load, beside in _LOADS.items()
+            },
         ),
     ]
 
@@ -286,32 +242,19 @@ def _delivery_cells(contest: Contest) -> list[Cell]:
 
 
 def _delay_table(title: str, text: str, lines: dict[str, list[Turn]]) -> Table:
-    told = shares(*lines.values())
-    rows = []
+    told, rows, curves = shares(*lines.values()), list[Row](), dict[str, list[tuple[float, float]]]()
     for name, turns in lines.items():
-        delays = figures("s", (_delay_s(turns, share) for share in told.values()))
-        rows.append(Row(name, [*delays, Figure(len(_delays(turns)), "number")]))
-    curves = {
-        name: [(at / len(delays), float(delay)) for at, delay in enumerate(delays, 1)]
-        for name, delays in ((name, _delays(turns)) for name, turns in lines.items())
-    }
-    plot: Plot = distribution(title, "ms", curves, 1e-6)
-    return Table(title, text, [*told, "events"], rows, plots=[plot])
+        delays = _delays(turns)
+        rows.append(Row(name, [*figures("s", (_delay_s(turns, share) for share in told.values())), f"{len(delays):,}"]))
+        curves[name] = [(at / len(delays), float(delay)) for at, delay in enumerate(delays, 1)]
+    return Table(title, text, [*told, "events"], rows, plots=[distribution(title, "ms", curves, 1e-6)])
 
 
 def quick(options: SocketsOptions) -> SocketsOptions:
     """Of idle connections a tenth: with fewer, the memory of each says nothing."""
-    return replace(
-        options,
-        connections=part(options.connections, 1 / 10),
-        wanted=part(options.wanted, 1 / 10),
-        fan_out=part(options.fan_out),
-        turns=2,
-        rounds=10,
-        load_s=0.2,
-        settling_s=0.2,
-        judged=False,
-    )
+    connections, wanted = part(options.connections, 1 / 10), part(options.wanted, 1 / 10)
+    smaller = replace(options, connections=connections, wanted=wanted, fan_out=part(options.fan_out), judged=False)
+    return replace(smaller, turns=2, rounds=10, load_s=0.2, settling_s=0.2)
 
 
 CASE: Final = Case(
@@ -322,7 +265,7 @@ CASE: Final = Case(
     SocketsOptions,
     run,
     quick,
-    stages=8,
+    stages=7,
     background="Fanout passes chat messages on to those who are online. Clients hold a WebSocket to an instance of the "
     "notification service; fan-out workers send the instance each event once, in batches, and it writes the event to "
     "the sockets of all who read its channel. A delivery is one event to one socket. Server and clients run on this "

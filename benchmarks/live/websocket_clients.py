@@ -126,6 +126,8 @@ def _payload_bounds(buffer: bytes, at: int) -> tuple[int, int]:
 class SocketReader:
     """Counts bytes by socket, notes when each round of them is complete, and keeps them where they are checked later.
 
+    Reading raises a `BenchError` when a connection was closed, and an `EOFError` when the benchmark has gone.
+
     Args:
         leader: reading ends when it has sent a message.
         signals: the address of a socket that gets a datagram for each complete round.
@@ -137,9 +139,7 @@ class SocketReader:
         self._signals = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if signals else None
         if self._signals:
             self._signals.connect(signals)
-        self._nap_s = nap_s
-        self._leader = leader.fileno()
-        self._poll = select.epoll()
+        self._nap_s, self._leader, self._poll = nap_s, leader.fileno(), select.epoll()
         self._poll.register(self._leader, select.EPOLLIN)
         self._buffer = bytearray(_READ)
         self._receivers: dict[int, Callable[[bytearray], int]] = {}
@@ -152,35 +152,20 @@ class SocketReader:
             self._poll.register(each, _EDGE)
 
     def begin(self, round_bytes: int = 0, *, keep: bool) -> None:
-        """Count from 0.
-
-        Args:
-            round_bytes: of all sockets together; 0 where there are no rounds.
-            keep: whether the bytes are kept, with the time at which they were read.
-        """
-        self._round_bytes = round_bytes
+        """Count from 0: rounds of so many bytes of all sockets, if any; all that is read is kept if `keep` says so."""
+        self._round_bytes, self._total = round_bytes, 0
         self._complete_with: float = round_bytes or math.inf  # the bytes of the next round and all before
-        self._total = 0
         self._complete_at: list[int] = []
         self._counts = dict.fromkeys(self._receivers, 0)
         self._kept: dict[int, list[Chunk]] | None = {each: [] for each in self._receivers} if keep else None
 
     def until_message(self) -> None:
-        """Read until the benchmark sends a message.
-
-        Raises:
-            BenchError: a connection was closed.
-        """
+        """Read until the benchmark sends a message."""
         while not self._take(-1):
             pass
 
     def until_quiet(self, quiet_s: float) -> None:
-        """Read until nothing has come for some seconds.
-
-        Raises:
-            BenchError: a connection was closed.
-            EOFError: the benchmark has gone.
-        """
+        """Read until nothing has come for some seconds."""
         before = -1
         while self._total != before:
             before = self._total
@@ -188,14 +173,10 @@ class SocketReader:
                 raise EOFError
 
     def until_complete(self, rounds: int) -> list[int]:
-        """Read until all rounds are complete, and a moment longer.
-
-        Returns:
-            When each was complete, in nanoseconds of CLOCK_MONOTONIC.
+        """Read until all rounds are complete, and a moment longer; when each was, in nanoseconds of CLOCK_MONOTONIC.
 
         Raises:
-            BenchError: something is missing, or more came than was due.
-            EOFError: the benchmark has gone.
+            BenchError: something is missing, or a socket got more or less than the others.
         """
         due = rounds * self._round_bytes
         while self._total < due:

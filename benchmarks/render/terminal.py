@@ -1,18 +1,13 @@
-"""A report on a terminal, and the progress of a run; where there is no terminal, plain lines."""
+"""A report on a terminal; where there is no terminal, 160 columns wide."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import count
 from typing import Final
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 from rich.text import Text
 
-from benchmarks import apart
 from benchmarks.render import words
 from benchmarks.report import Report, Row, Table
 
@@ -23,29 +18,11 @@ _NAME_WIDTH: Final = 30
 _STYLES: Final = {True: "green", False: "bold red", None: "dim"}
 
 
-def console(*, stderr: bool = False) -> Console:
+def console() -> Console:
     """One that is wide enough where the output goes to a file; COLUMNS says otherwise."""
-    made = Console(stderr=stderr, highlight=False)
-    columns = os.environ.get("COLUMNS", "")
+    made, columns = Console(highlight=False), os.environ.get("COLUMNS", "")
     as_it_is = made.is_terminal or (columns.isdecimal() and int(columns))
-    return made if as_it_is else Console(stderr=stderr, highlight=False, width=_PLAIN_WIDTH)
-
-
-@contextmanager
-def stages_shown(how_many: int) -> Iterator[apart.Stages]:
-    """Bars on standard error while something long is at work; without a terminal, a line for each stage.
-
-    Args:
-        how_many: stages there will be.
-    """
-    err = console(stderr=True)
-    numbers = count(1)
-    if not err.is_terminal:
-        yield lambda title: _said(err, f"{next(numbers)}/{how_many} {title}")
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[what]}"))
-    with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as bars:
-        yield lambda title: _bar(bars, f"{next(numbers)}/{how_many} {title}")
+    return made if as_it_is else Console(highlight=False, width=_PLAIN_WIDTH)
 
 
 def print_report(report: Report) -> None:
@@ -59,10 +36,7 @@ def print_report(report: Report) -> None:
     for table in report.tables:
         _print_table(out, table)
     if report.targets:
-        rows = [Row(each.what, [each.wanted, each.measured, words.VERDICTS[each.met]]) for each in report.targets]
-        styles = [_STYLES[target.met] for target in report.targets]
-        targets = Table("Targets", words.ABOUT_TARGETS, ["wanted", "measured", "verdict"], rows)
-        _print_table(out, targets, styles)
+        _print_table(out, words.targets(report), [_STYLES[target.met] for target in report.targets])
     out.print()
 
 
@@ -75,15 +49,11 @@ def _print_table(out: Console, table: Table, styles: list[str] | None = None) ->
         return
     out.print()
     room = out.width - out.measure(_grid(table, styles)).maximum
-    noted = any(row.note for row in table.rows)
-    if noted and room >= _NOTE_WIDTH:
+    if any(row.note for row in table.rows) and room >= _NOTE_WIDTH:
         out.print(_grid(table, styles, notes=True))
         return
     longest = max(len(row.name) for row in table.rows)
-    if room + max(0, longest - _NAME_WIDTH) >= 0:
-        out.print(_grid(table, styles))
-    else:
-        out.print(_list(table))
+    out.print(_grid(table, styles) if room + max(0, longest - _NAME_WIDTH) >= 0 else _list(table))
     for line in _notes(table):
         out.print(Text(line, style="dim"))
 
@@ -105,11 +75,9 @@ def _grid(table: Table, styles: list[str] | None, *, notes: bool = False) -> Gri
         grid.add_column(column, justify="right", overflow="fold")
     if notes:
         grid.add_column("note", style="dim", overflow="fold")
-    for at, row in enumerate(table.rows):
-        cells = [Text(str(cell)) for cell in row.cells]
-        if styles:
-            cells[-1].stylize(styles[at])
-        grid.add_row(_name(row), *cells, *([Text(row.note)] if notes else []))
+    for row, style in zip(table.rows, styles or [""] * len(table.rows), strict=True):
+        *cells, last = (Text(str(cell)) for cell in row.cells)
+        grid.add_row(_name(row), *cells, Text(last.plain, style), *([Text(row.note)] if notes else []))
     return grid
 
 
@@ -119,18 +87,6 @@ def _name(row: Row) -> Text:
 
 def _list(table: Table) -> Text:
     """Each row as lines of its own."""
-    lines = []
-    for row in table.rows:
-        lines.append(_name(row).plain)
-        lines += [f"    {column}: {cell}" for column, cell in zip(table.columns, row.cells, strict=True) if str(cell)]
-    return Text("\n".join(lines))
-
-
-def _said(err: Console, title: str) -> apart.Progress:
-    err.print(f"{title} ...")
-    return lambda share, what: None  # noqa: ARG005 - the line above has said all
-
-
-def _bar(bars: Progress, title: str) -> apart.Progress:
-    task = bars.add_task(title, total=1.0, what="")
-    return lambda share, what: bars.update(task, completed=share, what=what)
+    cells = [zip(table.columns, map(str, row.cells), strict=True) for row in table.rows]
+    lines = ["".join(f"\n    {column}: {cell}" for column, cell in of if cell) for of in cells]
+    return Text("\n".join(f"{_name(row)}{line}" for row, line in zip(table.rows, lines, strict=True)))

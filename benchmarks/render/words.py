@@ -4,10 +4,8 @@ from typing import Final
 
 from benchmarks import units
 from benchmarks.machine import Machine
-from benchmarks.report import Report
+from benchmarks.report import Report, Row, Table
 
-_BUSY: Final = 0.5
-"""Load average for each core, from which on a machine is not quiet."""
 _LONGER: Final = {1.25: "up to a third longer", 2.0: "up to twice as long"}
 """By the load average for each core, up to which."""
 _HUGE_PAGES: Final = {
@@ -15,13 +13,19 @@ _HUGE_PAGES: Final = {
     "madvise": "madvise (good)",
     "never": "never (switched off, so logins are some 25 % slower)",
 }
-ABOUT_TARGETS: Final = (
+_ABOUT_TARGETS: Final = (
     "The project holds itself to these targets at full size, on two quiet cores of a current server. A smaller run is "
     "not judged, except by what is exact at any size. A target that is not met means that this run on this machine was "
     "slower or took more. On a machine that is shared with others, figures differ by more than a third from run to "
     "run: repeat the run, with nothing beside it, before you draw a conclusion."
 )
-VERDICTS: Final = {True: "met", False: "not met", None: "not judged at this size"}
+_VERDICTS: Final = {True: "met", False: "not met", None: "not judged at this size"}
+
+
+def targets(report: Report) -> Table:
+    """The targets as a table, whose last column says whether they are met."""
+    rows = [Row(each.what, [each.wanted, each.measured, _VERDICTS[each.met]]) for each in report.targets]
+    return Table("Targets", _ABOUT_TARGETS, ["wanted", "measured", "verdict"], rows)
 
 
 def conditions(report: Report) -> str:
@@ -29,36 +33,26 @@ def conditions(report: Report) -> str:
     machine = report.machine
     return (
         f"Measured on {units.counted(machine.cores, 'core')} of {machine.processor}, "
-        f"{units.size(machine.memory_bytes)} of memory, {machine.system}, {machine.python}, transparent huge pages: "
+        f"{units.size(machine.memory_bytes)} of memory, {machine.system}, transparent huge pages: "
         f"{_HUGE_PAGES.get(machine.huge_pages, 'unknown')}. When the run began, {report.began}: {_load(machine)}. "
         f"It took {units.duration(report.seconds)}."
     )
 
 
-def warning(machine: Machine) -> str | None:
-    """A sentence for a machine that did other work too, or None."""
-    if machine.load <= machine.cores * _BUSY:
-        return None
+def warning(machine: Machine) -> str:
+    """A sentence for a machine of which other work took more than half of the cores, else nothing."""
     load = machine.load / machine.cores
     longer = next((said for limit, said in _LONGER.items() if load <= limit), "several times as long")
-    return f"The machine was busy, {_load(machine)}: expect times {longer}."
+    return f"The machine was busy, {_load(machine)}: expect times {longer}." if load > 1 / 2 else ""
 
 
-def settings_line(settings: dict[str, object]) -> str:
-    """The options of a run."""
-    return "; ".join(f"{name.replace('_', ' ')} {_setting(value)}" for name, value in settings.items())
-
-
-def _setting(value: object) -> str:
+def settings_line(value: object) -> str:
+    """The options of a run, in words and figures."""
     if isinstance(value, dict):
-        return f"({settings_line(value)})"
+        return "; ".join(f"{name.replace('_', ' ')} {settings_line(of)}" for name, of in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(_setting, value))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:,.6g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+        return ", ".join(map(settings_line, value))
+    return f"{value:,}" if type(value) in {int, float} else str(value)
 
 
 def _load(machine: Machine) -> str:

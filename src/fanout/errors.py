@@ -14,7 +14,7 @@ FanoutError
 ├── PartitionLost       another worker has taken this partition; its reader must stop
 ├── ChannelExists       a channel of that id was created before
 ├── ChannelNotFound     no channel has that id
-└── CallRejected        a call that its caller may not make as it stands
+└── CallRejected        a call that its caller may not make
 
 A client gets the `error_code` of an error, a row of `fanout.error_codes`.
 """
@@ -114,7 +114,7 @@ class ChannelNotFound(FanoutError):  # noqa: N818
 
 
 class CallRejected(FanoutError):  # noqa: N818
-    """A call that its caller may not make as it stands; repeating it changes nothing.
+    """A call that its caller may not make; repeating it changes nothing.
 
     Args:
         error_code: what is wrong.

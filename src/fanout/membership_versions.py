@@ -24,7 +24,7 @@ def now_us() -> int:
 
 
 class Age(Enum):
-    """How a change stands to what is known of the same user and channel."""
+    """The age of a change, compared with the known changes of the same user and channel."""
 
     NEWEST = "newest"
     """Nothing newer has been seen, and nothing newer can have been forgotten."""

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from benchmarks.cases.planning import Costs, another_deployment, costs_of, plan, ram_bytes
 from benchmarks.errors import NumbersError
-from benchmarks.measure.fill import Filled, Snapshot
+from benchmarks.fill import Filled, Snapshot
 from benchmarks.population import SPEC
 from benchmarks.report import Table
 

@@ -10,10 +10,10 @@ import logging
 import os
 import socket
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 from time import monotonic_ns, process_time
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import msgspec
 import uvloop
@@ -57,36 +57,27 @@ class ServerSettings(msgspec.Struct, frozen=True):
     """Whom a server serves."""
 
     audience: Audience
-    secret: str
-    """Signs the tokens."""
-    signals: str
-    """The address of a socket on which clients report complete rounds."""
+    secret: str  # signs the tokens
+    signals: str  # the address of a socket on which clients report complete rounds
 
 
 class Server:
-    """What the benchmark asks of a server.
+    """What the benchmark asks of a server, which sends in its own way, or in the one with the least work."""
 
-    Args:
-        settings: whom it serves.
-        prepare: the server's own way to send.
-        floor: the way with the least work.
-    """
-
-    def __init__(self, settings: ServerSettings, prepare: Prepare, floor: Prepare) -> None:
-        self._audience = settings.audience
-        self._own, self._floor = prepare, floor
+    def __init__(self, settings: ServerSettings, own: Prepare, floor: Prepare) -> None:
+        self._audience, self._own, self._floor = settings.audience, own, floor
         self._next = FIRST_SEQ + 1
-        self._sent = 0  # rounds in all, each of which the clients report
-        self._complete = 0
+        self._sent = self._complete = 0  # rounds in all, each of which the clients report
         self._reported = asyncio.Event()
         self._signals = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._signals.bind(settings.signals)
         asyncio.get_running_loop().add_reader(self._signals, self._read_signals)
 
-    async def usage(self) -> tuple[float, int]:
-        """Processor time of this process, and its resident memory after a garbage collection."""
+    async def usage(self, settling_s: float) -> tuple[float, int]:
+        """Processor time of this process; its resident memory some time after a garbage collection."""
         cpu_s = process_time()
         gc.collect()
+        await asyncio.sleep(settling_s)
         return cpu_s, resident_bytes()
 
     async def rehearse(self) -> int:
@@ -95,17 +86,10 @@ class Server:
         await self._send(self._prepared(self._audience.rehearsal()))
         return first
 
-    async def play(
-        self, reach: str, rounds: int, burst: int, pause_s: float, *, floor: bool
-    ) -> tuple[list[int], float]:
+    async def play(self, reach: str, rounds: int, burst: int, *, floor: bool) -> tuple[list[int], float]:
         """Send rounds that were made before, each when the one before has arrived everywhere.
 
-        Args:
-            reach: of the channels.
-            rounds: how many.
-            burst: events to each channel that are sent at once.
-            pause_s: seconds after each round.
-            floor: whether they are sent with the least work possible.
+        Each has `burst` events for each channel of the reach, sent with the least work possible if `floor` says so.
 
         Returns:
             When each was sent, on CLOCK_MONOTONIC; seconds of processor time.
@@ -117,16 +101,10 @@ class Server:
             sent.append(monotonic_ns())
             await self._send(send)
             await self._arrived(self._sent)
-            if pause_s:
-                await asyncio.sleep(pause_s)
         return sent, process_time() - cpu_s
 
     async def load(self, reach: str, seconds: float) -> tuple[list[int], int, float]:
-        """Keep rounds of a load under way, and send to the small channel when that is due.
-
-        Args:
-            reach: of the load's channels; empty for no load.
-            seconds: how long.
+        """Keep rounds of a load under way, which may be none, and send to the small channel when that is due.
 
         Returns:
             When each event of the small channel was due; rounds of the load; seconds of processor time.
@@ -166,13 +144,10 @@ class Server:
         await send()
 
     async def _arrived(self, rounds: int) -> None:
-        try:
-            async with asyncio.timeout(_ARRIVED_WITHIN_S):
-                while self._complete < rounds:
-                    self._reported.clear()
-                    await self._reported.wait()
-        except TimeoutError:
-            raise BenchError("frames that were sent did not all arrive") from None
+        async with asyncio.timeout(_ARRIVED_WITHIN_S):
+            while self._complete < rounds:
+                self._reported.clear()
+                await self._reported.wait()
 
     def _read_signals(self) -> None:
         self._complete += len(self._signals.recv(1))
@@ -182,18 +157,13 @@ class Server:
 def serve_service(settings: ServerSettings, leader: Leader) -> None:
     """Run the notification service; the first message is its port."""
     configure_logging("json", "error", service="notification")
-    _run(_serve_service(settings, leader))
+    uvloop.run(_serve_service(settings, leader))
 
 
 def serve_plain(settings: ServerSettings, leader: Leader) -> None:
     """Run the bare server; the first message is its port."""
     logging.getLogger("websockets").setLevel(logging.CRITICAL)  # clients that end without a close frame are no news
-    _run(_serve_plain(settings, leader))
-
-
-def _run(serving: Coroutine[Any, Any, None]) -> None:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serving)
+    uvloop.run(_serve_plain(settings, leader))
 
 
 class _ComputedMemberships:
@@ -229,14 +199,18 @@ async def _serve_service(settings: ServerSettings, leader: Leader) -> None:
 
 def _batches(bus: EmbeddedBus, audience: Audience) -> Prepare:
     """Do the fan-out worker's part: route events into batches, which the bus takes to the instance."""
-    engine = Engine()
-    engine.user_online("all-of-them", _INSTANCE, list(audience.members()))
-    engine.open_lane(_LANE.number, 1, FIRST_SEQ)
+
+    @cache  # where nothing is sent, its memory is not in the process
+    def engine() -> Engine:
+        created = Engine()
+        created.user_online("all-of-them", _INSTANCE, list(audience.members()))
+        created.open_lane(_LANE.number, 1, FIRST_SEQ)
+        return created
 
     def prepare(events: Sequence[Event]) -> Send:
-        if rejected := engine.route_stored("message.new", _LANE.number, _LANE.part, events):
+        if rejected := engine().route_stored("message.new", _LANE.number, _LANE.part, events):
             raise BenchError(f"the engine does not route the benchmark's own events: {rejected[0][1]}")
-        batches = [(instance_events(instance), payload) for instance, payload in engine.drain(force=True)]
+        batches = [(instance_events(instance), payload) for instance, payload in engine().drain(force=True)]
         return lambda: bus.publish_many(batches)
 
     return prepare
@@ -268,8 +242,8 @@ def _broadcasts(connections: Connections, members: dict[str, list[int]]) -> Prep
         broadcasts = [(readers(event.channel), event.client_json().decode()) for event in events]
 
         async def send() -> None:
-            for connections_of_channel, text in broadcasts:
-                broadcast(connections_of_channel, text)
+            for channel_readers, text in broadcasts:
+                broadcast(channel_readers, text)
 
         return send
 
@@ -284,13 +258,10 @@ def _writes(connections: Connections, members: dict[str, list[int]]) -> Prepare:
         for event in events:
             frame = text_frame(event.client_json())
             for number in members[event.channel]:
-                due[number] += frame
-        writes = [
-            (connections[number].transport.get_extra_info("socket").fileno(), frames) for number, frames in due.items()
-        ]
+                due[connections[number].transport.get_extra_info("socket").fileno()] += frame
 
         async def send() -> None:
-            for descriptor, frames in writes:
+            for descriptor, frames in due.items():
                 os.write(descriptor, frames)
 
         return send

@@ -59,11 +59,11 @@ class Call(Generic[PortT, RequestT]):
     handler: Callable[[PortT, Caller, RequestT], Awaitable[Any]]
     """Calls the method of the service."""
     summary: str
-    """What the call does, in a few words."""
+    """The effect of the call, in a few words."""
     answered: str
-    """What the answer means."""
+    """The meaning of the answer."""
     description: str = ""
-    """What else a client needs to know."""
+    """Further facts that a client needs to know."""
     errors: tuple[ErrorCode, ...] = ()
     """The errors that only this call has, beside those of all calls."""
     status: int = 200

@@ -56,7 +56,7 @@ class Adapter(Generic[_P]):
     checks: Mapping[str, Look] = field(default_factory=dict)
     """Further lines of `fanout check`, by name. Every adapter of a port has the same names."""
     existing_id: Callable[["Backends"], Awaitable[str | None]] | None = None
-    """Of a membership store, and of no other: reads the deployment's id, None where there is none yet. It creates
+    """For the membership store alone: reads the deployment's id, None if there is none yet. It creates
     nothing."""
     ping: Callable[[_P], Awaitable[None]] | None = _ping
     """The check for `/readyz`; None where there is nothing that could be away."""

@@ -55,7 +55,7 @@ class Service(Generic[_P]):
     start: Callable[[ServiceContext, _P], Awaitable[None]]
     """Starts the service, and returns when it works. It registers its end with `ServiceContext.enter`."""
     checks: tuple[LocalCheck, ...] = ()
-    """What `fanout check` looks at beside the backends and `FANOUT_LISTEN`, which every process serves."""
+    """The checks of `fanout check` beside those of the backends and of `FANOUT_LISTEN`."""
     degraded_without: tuple[Port[Any], ...] = ()
     """The ports without which it is degraded; without the others it is not ready."""
     serves_rest: bool = False

@@ -12,7 +12,7 @@ from services.runtime.problems import ProblemDetails
 
 MEDIA_TYPE: Final = "application/vnd.oai.openapi+json"
 VERSION: Final = "3.1.0"
-"""Of OpenAPI."""
+"""The version of OpenAPI."""
 
 DESCRIPTION: Final = """\
 The REST API of the real-time tier. A call under `/api/v1` needs a token in `Authorization: Bearer`.

@@ -47,7 +47,7 @@ class Capacity:
         self._unauthenticated = 0
         self._silent: dict[Callable[[], None], float] = {}
         """The clients that have sent nothing yet, the oldest first: how to refuse one, and when it came."""
-        self._entering = 0  # until their sessions stand in the registry
+        self._entering = 0  # until their sessions are in the registry
         self._entering_of: Counter[str] = Counter()  # the same by user
 
     @contextmanager

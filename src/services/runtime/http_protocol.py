@@ -31,7 +31,7 @@ READ_WITHIN_S: Final = 60.0
 """Seconds that a client may take to read what waits for it, even if it reads all the time."""
 
 STALLED_READERS = Counter(
-    "fanout_http_stalled_readers_total", "HTTP connections that were cut off since the client did not read its answer"
+    "fanout_http_stalled_readers_total", "HTTP connections that were closed because the client did not read its answer"
 )
 
 log = structlog.stdlib.get_logger(__name__)

@@ -63,7 +63,7 @@ class KeySet:
         self._keys: list[VerificationKey] = []
         self._fetched = self._tried = float("-inf")
         self._failure: Unavailable | None = None
-        """Of the last fetch that ended."""
+        """The error of the last fetch that ended; None if it succeeded."""
         self._fetching: asyncio.Task[None] | None = None
 
     async def key(self, key_id: str | None) -> VerificationKey:

@@ -45,7 +45,7 @@ pub enum RecordKind {
 /// One event or mark, as `_core.pyi` describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BatchEvent<'a> {
-    /// What it is.
+    /// The kind of the record.
     pub kind: RecordKind,
     /// 0 for an ephemeral event.
     pub lane: u32,

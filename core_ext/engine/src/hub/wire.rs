@@ -9,7 +9,7 @@ pub type Frame = Arc<[u8]>;
 /// A socket of a hub: the number of its session among the table's instances.
 pub type Socket = u32;
 
-/// What the operating system does for a hub.
+/// The system calls of a hub.
 pub trait Wire {
     /// Send as much of the slices as the socket takes now, without waiting. Returns the number of bytes.
     fn send(&mut self, descriptor: i32, slices: &[IoSlice]) -> io::Result<usize>;

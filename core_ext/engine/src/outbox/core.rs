@@ -24,7 +24,7 @@ pub(crate) struct Outbox {
 struct LaneState {
     epoch: u64,
     position: u64,
-    told: Vec<Option<u64>>,
+    last_seqs: Vec<Option<u64>>,
 }
 
 /// The instances to send to, and the table that has the name of an instance that is new in the outbox.
@@ -68,7 +68,7 @@ impl Outbox {
         let state = self.lanes.get_mut(&lane).ok_or(Error::LaneNotOpen(lane))?;
         for &instance in targets.instances {
             if !reach(&mut self.queues, &self.suspended, targets, instance).suspended {
-                let link = ChainLink { lane, epoch: state.epoch, prev: state.tell(instance, seq) };
+                let link = ChainLink { lane, epoch: state.epoch, prev: state.replace_last_seq(instance, seq) };
                 self.queues.batch(instance, payload.len(), now).push_in_lane(link, seq, payload);
                 self.routed += 1;
             }
@@ -96,7 +96,7 @@ impl Outbox {
     }
 
     pub(crate) fn open_lane(&mut self, lane: u32, epoch: u64, position: u64) {
-        self.lanes.insert(lane, LaneState { epoch, position, told: Vec::new() });
+        self.lanes.insert(lane, LaneState { epoch, position, last_seqs: Vec::new() });
     }
 
     pub(crate) fn close_lane(&mut self, lane: u32) {
@@ -123,7 +123,7 @@ impl Outbox {
     /// instance.
     pub(crate) fn drop_instance(&mut self, instance: u32) {
         self.queues.remove(instance);
-        self.forget_told(instance);
+        self.forget_last_seqs(instance);
     }
 
     /// Send an instance no stored event and no mark until it is resumed. Then its `prev` in each lane begins at the
@@ -132,7 +132,7 @@ impl Outbox {
         self.suspended.insert(name.into());
         if let Some(instance) = instance {
             self.set_suspended(instance, true);
-            self.forget_told(instance);
+            self.forget_last_seqs(instance);
         }
     }
 
@@ -168,10 +168,10 @@ impl Outbox {
         }
     }
 
-    fn forget_told(&mut self, instance: u32) {
+    fn forget_last_seqs(&mut self, instance: u32) {
         for lane in self.lanes.values_mut() {
-            if let Some(told) = lane.told.get_mut(instance as usize) {
-                *told = None;
+            if let Some(last) = lane.last_seqs.get_mut(instance as usize) {
+                *last = None;
             }
         }
     }
@@ -194,24 +194,24 @@ fn reach<'a>(
 impl LaneState {
     /// Note `seq` as the last one that was enqueued for an instance. Returns the one before, or the lane's position if
     /// there is none.
-    fn tell(&mut self, instance: u32, seq: u64) -> u64 {
+    fn replace_last_seq(&mut self, instance: u32, seq: u64) -> u64 {
         let position = self.position;
-        self.told(instance).replace(seq).unwrap_or(position)
+        self.last_seq(instance).replace(seq).unwrap_or(position)
     }
 
     /// A mark for an instance. It does not change the instance's last seq, and sets it if there is none.
     fn mark(&mut self, lane: u32, instance: u32) -> (ChainLink, u64) {
         let (epoch, position) = (self.epoch, self.position);
-        let prev = *self.told(instance).get_or_insert(position);
+        let prev = *self.last_seq(instance).get_or_insert(position);
         (ChainLink { lane, epoch, prev }, position)
     }
 
-    fn told(&mut self, instance: u32) -> &mut Option<u64> {
+    fn last_seq(&mut self, instance: u32) -> &mut Option<u64> {
         let index = instance as usize;
-        if self.told.len() <= index {
-            self.told.resize(index + 1, None);
+        if self.last_seqs.len() <= index {
+            self.last_seqs.resize(index + 1, None);
         }
-        &mut self.told[index]
+        &mut self.last_seqs[index]
     }
 }
 

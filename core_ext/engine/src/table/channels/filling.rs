@@ -79,9 +79,9 @@ impl Channels {
         (0..SHARDS).for_each(|shard| self.write_shard(shard, |shard| shard.rows.reserve(names.div_ceil(SHARDS))));
     }
 
-    /// Give numbers to new channels: `tell` gets the index of each name and its channel. Returns whether all names were
+    /// Give numbers to new channels: `found` gets the index of each name and its channel. Returns whether all names were
     /// new.
-    pub(crate) fn number(&self, names: Ids, mut tell: impl FnMut(usize, Channel)) -> bool {
+    pub(crate) fn number(&self, names: Ids, mut found: impl FnMut(usize, Channel)) -> bool {
         let (order, mut new) = (ShardOrder::indexed(names, &self.hasher), true);
         let mut indices = order.indices();
         self.write(order.hashed_names(), |shard, state, hashed_names, candidates| {
@@ -89,7 +89,7 @@ impl Channels {
                 let before = state.rows.len();
                 let local = state.intern(order.key(hashed), candidate);
                 new &= state.rows.len() > before;
-                tell(index, id_of(shard, local));
+                found(index, id_of(shard, local));
             }
         });
         new

@@ -1,1 +1,0 @@
-"""What is measured: each module runs in a process of its own, by `benchmarks.apart`."""
