@@ -67,7 +67,7 @@ class Engine:
 
     After a call has released the GIL, a Python thread that computes without pause gives it back only after
     `sys.getswitchinterval()`, 5 ms by default. So with such a thread beside it a call of 1 ms takes 6 ms. A login with
-    100,000 channels, which releases the GIL about four times, takes some 20 ms longer. Avoid such threads in the
+    100,000 channels, which releases the GIL twice, takes some 10 ms longer. Avoid such threads in the
     process, or shorten the wait with `sys.setswitchinterval(0.0005)`, at the cost of more switches.
 
     Args:
