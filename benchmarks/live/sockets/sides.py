@@ -139,7 +139,7 @@ class Side(NamedTuple):
         processes = {self.clients: (0, sockets), self.small_clients: (sockets, SMALL_READERS)}
         for clients, (first, count) in processes.items():
             clients.call(Clients.connect, self.port, count)
-            due = len(self.audience.due_in_rehearsal(first))
+            due = len(self.audience.due_in_rehearsal(first, 0))
             clients.call(Clients.begin, count * due * FRAME_BYTES, keep=True)
         sent_first = self.server.call_async(Server.rehearse)
         for clients in processes:
@@ -149,15 +149,15 @@ class Side(NamedTuple):
     def play(self, reach: str, rounds: int, burst: int, *, floor: bool = False) -> Turn:
         """Send rounds, each when the one before has arrived everywhere; the arguments are those of `Server.play`."""
         deliveries = burst * self.audience.sockets
-        self.clients.call(Clients.begin, deliveries * FRAME_BYTES, keep=False)
+        self.clients.call(Clients.begin, deliveries * FRAME_BYTES)
         sent_ns, server_s = self.server.call_async(Server.play, reach, rounds, burst, floor=floor)
         arrived_ns = self.clients.call(Clients.until_complete, rounds)
         return Turn(rounds * deliveries, server_s, _delays(sent_ns, arrived_ns))
 
     def load(self, load: str, seconds: float) -> Turn:
         """Send to the small channel at a fixed pace beside a load; the delays are the small channel's."""
-        self.clients.call(Clients.begin, self.audience.sockets * FRAME_BYTES, keep=False)
-        self.small_clients.call(Clients.begin, SMALL_READERS * FRAME_BYTES, keep=False)
+        self.clients.call(Clients.begin, self.audience.sockets * FRAME_BYTES)
+        self.small_clients.call(Clients.begin, SMALL_READERS * FRAME_BYTES)
         due_ns, rounds, server_s = self.server.call_async(Server.load, _REACH_OF_LOAD[load], seconds)
         self.clients.call(Clients.until_complete, rounds)
         arrived_ns = self.small_clients.call(Clients.until_complete, len(due_ns))
