@@ -16,7 +16,7 @@ from benchmarks.apart import Progress
 from benchmarks.errors import NumbersError
 from benchmarks.live.delivery_check import check_deliveries
 from benchmarks.live.sockets.audience import FRAME_BYTES, SMALL_READERS, Audience, Event
-from benchmarks.live.sockets.servers import Server, ServerSettings, serve_plain, serve_service
+from benchmarks.live.sockets.servers import Server, ServerSettings, run_server
 from benchmarks.live.websocket_clients import Chunk, SocketReader, frames_in, open_sockets
 from benchmarks.processes import Leader, Worker
 
@@ -173,10 +173,11 @@ def side(server: Way, audience: Audience) -> Iterator[Side]:
     """Run a server and the processes of its clients for the length of the context."""
     secret = secrets.token_hex()
     signals = f"\0fanout-bench-{secret}"  # an address without a file
-    serve, clients_secret = (serve_service, secret) if server == "service" else (serve_plain, None)
+    settings = ServerSettings(server == "service", audience, secret, signals)
+    clients_secret = secret if settings.service else None
     many = ClientSettings(0, audience, clients_secret, signals, _NAP_S)
     few = ClientSettings(audience.sockets, audience, clients_secret)
-    with Worker(NAMES[server], serve, ServerSettings(audience, secret, signals)) as process:
+    with Worker(NAMES[server], run_server, settings) as process:
         port, name = process.receive(int), f"clients of the {NAMES[server]}"
         with Worker(name, run_clients, many) as clients, Worker(name, run_clients, few) as small_clients:
             yield Side(audience, port, process, clients, small_clients)
