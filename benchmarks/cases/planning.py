@@ -128,7 +128,7 @@ def _cores(messages: float, each_s: float | None) -> float | None:
 
 
 def _workers(messages: float, width: float, whole: Filled, costs: Costs) -> _Part:
-    each_s = costs.worker_s_per_message or 1 / (whole.events_per_second or 1)
+    each_s = costs.worker_s_per_message or 1 / whole.events_per_second
     busy, alone = max(1, math.ceil(_HEADROOM * messages * each_s)), ""
     if not costs.worker_s_per_message:
         alone = " by the engine alone, so fewer (fanout bench pipeline)"
@@ -140,7 +140,7 @@ def _workers(messages: float, width: float, whole: Filled, costs: Costs) -> _Par
         "snapshot, since the new one is written beside the old one."
     )
     number = busy + _LOST
-    disk = number * 2 * whole.snapshot.file_bytes if whole.snapshot else None
+    disk = number * 2 * whole.snapshot_bytes
     taken = (number, number * ram_bytes(whole), disk, messages * EVENT_BYTES * (1 + width))
     return _Part("fan-out workers", number, taken, note)
 
@@ -198,9 +198,7 @@ def _instance_bytes(population: Population, whole: Filled) -> float:
 
 def _most_bytes(whole: Filled) -> int:
     """Of the table, while a snapshot is written, and while it is restored."""
-    if whole.snapshot is None:
-        return whole.resident_bytes
-    return max(whole.resident_bytes + whole.snapshot.written_extra_bytes, whole.snapshot.restored_bytes)
+    return max(whole.resident_bytes + whole.written_extra_bytes, whole.restored_bytes)
 
 
 def another_deployment(population: Population, whole: Filled) -> Table:
