@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORE := $(VENV)/.core
-# Folders too: they change when a source is deleted.
+# Folders are prerequisites too, because they change when a source is deleted.
 CYTHON_SOURCES := $(wildcard benchmarks/*.pyx benchmarks/*/*.pyx)
 # Small enough for an interpreter; those that fill whole tables are skipped.
 MIRI_TESTS := bitmap_subscribers:: blocks:: cache:: channel_rows:: lru:: name_table:: pages:: presence_sets:: subscriptions:: \
@@ -42,7 +42,7 @@ NEEDS_NIGHTLY = @rustup component list --toolchain nightly --installed 2>/dev/nu
 	{ echo "this needs: rustup toolchain install nightly --component rust-src miri" >&2; exit 1; }
 
 check-shuttle: export RUSTFLAGS = --cfg shuttle
-check-shuttle:  ## the engine's threads in many orders; SHUTTLE_ROUNDS=20000 tries more (300 unless told)
+check-shuttle:  ## the engine's threads in many orders; SHUTTLE_ROUNDS=20000 tries more (the default is 300)
 	cargo clippy $(ENGINE) --target-dir core_ext/target/shuttle --profile checked --lib --tests -- -D warnings -A clippy::useless_vec
 	cargo test $(ENGINE) --target-dir core_ext/target/shuttle --profile checked --lib concurrency_tests
 
@@ -63,7 +63,7 @@ chaos: build servers  ## what clients receive of a million messages while worker
 	$(BIN)/python -m tests.chaos.storm $(CHAOS) $(ARGS)
 	@echo "the same, and one message in a hundred to the instances is lost:"
 	$(BIN)/python -m tests.chaos.storm $(CHAOS) --drop 0.01 $(ARGS)
-	@echo "how long readers of the log wait after whatever befalls them:"
+	@echo "how long readers of the log wait after faults:"
 	$(BIN)/python -m tests.chaos.stalls
 
 lint: build  ## ruff, rustfmt and clippy

@@ -1,7 +1,7 @@
 """Measuring in a process of its own: what else this process holds does not count, and a failure takes nothing along."""
 
 from collections.abc import Callable
-from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar, cast
 
 from benchmarks.processes import Leader, Worker
 
@@ -12,14 +12,8 @@ _ANSWER_WITHIN_S: Final = 3_600.0
 P = ParamSpec("P")
 R = TypeVar("R")
 
-
-class Progress(Protocol):
-    """Told how far a measurement is."""
-
-    def __call__(self, share: float, what: str) -> None:
-        """Share from 0 to 1 of what is being done."""
-
-
+Progress = Callable[[float, str], None]
+"""Told how far a measurement is: a share from 0 to 1, and what is being done."""
 Stages = Callable[[str], Progress]
 """Takes the title of the next stage of a run, and gives what is told how far that is: 1 when it has ended."""
 
@@ -32,17 +26,7 @@ class _Step(NamedTuple):
 def run_apart(
     progress: Progress, measurement: Callable[Concatenate[Progress, P], R], *args: P.args, **kwargs: P.kwargs
 ) -> R:
-    """Run a measurement in a new interpreter.
-
-    Args:
-        progress: told how far it is; 1 when the result is there, and not before.
-        measurement: a function of a module; its first argument is a progress of its own.
-        *args: its other arguments, which can be pickled.
-        **kwargs: and those by name.
-
-    Raises:
-        BenchError: the process ended without a result; the text says how.
-    """
+    """Run a function of a module in a new interpreter, with a progress of its own; a `BenchError` if it fails."""
     settings = (measurement, args, kwargs)
     with Worker(measurement.__name__, _measure, settings, answer_within_s=_ANSWER_WITHIN_S) as worker:
         while isinstance(message := worker.receive(object), _Step):

@@ -11,9 +11,8 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
-from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, Self, TypeVar, cast
+from typing import Any, Final, NamedTuple, Self, TypeVar, cast
 
 from benchmarks.errors import BenchError
 
@@ -21,10 +20,7 @@ READY: Final = "ready"
 """Sent by a worker that can begin."""
 GO: Final = "go"
 """Sent to a worker that waits to go on."""
-ANSWER_WITHIN_S: Final = 120.0
-_STOP_WITHIN_S: Final = 15.0
 _LOG_BYTES: Final = 2_000
-_SETTING_PREFIX: Final = "FANOUT_"
 _OUT_OF_MEMORY: Final = (-signal.SIGKILL, -signal.SIGABRT)
 """The system kills a process that takes too much; the engine aborts when it is refused more."""
 _TETHER: Final = """
@@ -38,29 +34,19 @@ os.execv(sys.argv[2], sys.argv[2:])
 becomes the command. If the parent is another process already, the parent ended before the request."""
 _SNIPPET: Final = "from benchmarks.processes import main; main()"
 
-P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
 
 
 class Program:
-    """A program that runs for the length of the context; it is killed if the context ends by an error.
+    """A program that runs for the length of the context, and is killed at its end.
 
-    Args:
-        name: for messages.
-        command: its command line; the program with its path.
-        folder: its working directory.
-        env: its environment; by default this process's, without Fanout's settings.
+    `settings` are added to its environment, which is this process's without Fanout's settings; the descriptors
+    `inherited` stay open in it.
     """
 
     def __init__(
-        self,
-        name: str,
-        command: Sequence[str],
-        *,
-        folder: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        pass_fds: Sequence[int] = (),
+        self, name: str, command: Sequence[str], settings: Mapping[str, str] = {}, inherited: Sequence[int] = ()
     ) -> None:
         self.name = name
         self._log = TemporaryFile()  # noqa: SIM115 - as long as the process, and closed with it
@@ -69,30 +55,20 @@ class Program:
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
-            cwd=folder,
-            env=clean_environment() if env is None else env,
-            pass_fds=pass_fds,
+            env={key: value for key, value in os.environ.items() if not key.startswith("FANOUT_")} | dict(settings),
+            pass_fds=inherited,
             start_new_session=True,
         )
+        self.pid = self._process.pid
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            with suppress(subprocess.TimeoutExpired):
-                self._process.terminate()
-                self._process.wait(_STOP_WITHIN_S)
-        self._process.kill()
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()  # its data are of no more use
         self._process.wait()
         self._log.close()
 
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
-
-    @property
     def running(self) -> bool:
         """Whether it has not ended."""
         return self._process.poll() is None
@@ -103,17 +79,6 @@ class Program:
         log = os.pread(self._log.fileno(), _LOG_BYTES, max(0, size - _LOG_BYTES))
         return BenchError(f"{self.name} {how}\n{log.decode(errors='replace')}".rstrip())
 
-    def ended(self) -> BenchError:
-        """An error that says that it ended, and why."""
-        code = self._process.wait()
-        why = ": most likely it ran out of memory" if code in _OUT_OF_MEMORY else ""
-        return self.failed(f"ended with code {code} and without a result{why}")
-
-
-def clean_environment() -> dict[str, str]:
-    """This process's environment without Fanout's settings."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(_SETTING_PREFIX)}
-
 
 class _Failure(NamedTuple):
     """Sent instead of an answer: the run cannot go on."""
@@ -122,14 +87,12 @@ class _Failure(NamedTuple):
 
 
 class Leader:
-    """A worker's end of its connection to the benchmark. Messages are anything that can be pickled."""
+    """A worker's end of its connection to the benchmark."""
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
-
-    def fileno(self) -> int:
+        self.fileno = connection.fileno
         """Readable when a message waits, or when the benchmark has gone."""
-        return self._connection.fileno()
 
     def send(self, message: object) -> None:
         """Send a message."""
@@ -140,11 +103,7 @@ class Leader:
         self.send(_Failure(why))
 
     def receive(self) -> Any:
-        """Wait for the next message.
-
-        Raises:
-            EOFError: the benchmark has gone.
-        """
+        """Wait for the next message; EOFError is raised when the benchmark has gone."""
         return self._connection.recv()
 
     async def receive_async(self) -> Any:
@@ -158,12 +117,7 @@ class Leader:
         return self.receive()
 
     def serve(self, served: object, wait: Callable[[], object]) -> None:
-        """Answer calls of an object's methods until the benchmark has gone.
-
-        Args:
-            served: the object.
-            wait: called before each call is read; it returns when a message waits.
-        """
+        """Answer calls of an object's methods until the benchmark has gone; `wait` returns when a message waits."""
         while True:
             wait()
             method, args, kwargs = self.receive()
@@ -173,51 +127,27 @@ class Leader:
         """Answer calls of an object's coroutines until the benchmark has gone."""
         while True:
             method, args, kwargs = await self.receive_async()
-            try:
-                answer = await getattr(served, method)(*args, **kwargs)
-            except BenchError as error:
-                answer = _Failure(str(error))
-            self.send(answer)
+            self.send(await getattr(served, method)(*args, **kwargs))
 
 
-class Worker:
-    """A Python function in a process of its own, for the length of the context.
+class Worker(Program):
+    """A function of a module in a Python process of its own, for the length of the context.
 
-    Args:
-        name: for messages.
-        function: of a module. It is called with the settings and its `Leader`; what it returns is sent, unless it is
-            None.
-        settings: anything that can be pickled.
-        answer_within_s: how long `receive` and `call` wait; None is without limit.
+    It is called with the settings and its `Leader`, and what it returns is sent, except None. Settings and messages are
+    anything that can be pickled. `receive` and `call` wait for `answer_within_s` seconds.
     """
 
     def __init__(
-        self,
-        name: str,
-        function: Callable[[S, Leader], object],
-        settings: S,
-        *,
-        answer_within_s: float | None = ANSWER_WITHIN_S,
+        self, name: str, function: Callable[[S, Leader], object], settings: S, *, answer_within_s: float = 600.0
     ) -> None:
-        ours, theirs = Pipe()
-        command = [sys.executable, "-P", "-c", _SNIPPET, str(theirs.fileno())]
-        self._program = Program(name, command, pass_fds=[theirs.fileno()])
-        theirs.close()
-        self._connection = ours
+        self._connection, theirs = Pipe()
+        self.fileno = self._connection.fileno
+        """Readable when a message waits, or when the worker has gone."""
         self._answer_within_s = answer_within_s
+        command = [sys.executable, "-P", "-c", _SNIPPET, str(theirs.fileno())]
+        super().__init__(name, command, inherited=[theirs.fileno()])
+        theirs.close()
         self.send((function, settings))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._program.__exit__(InterruptedError)  # it has nothing to save, so it is killed
-        self._connection.close()
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._program.pid
 
     def send(self, message: object) -> None:
         """Send a message."""
@@ -225,35 +155,27 @@ class Worker:
             self._connection.send(message)
 
     def receive(self, kind: type[R]) -> R:
-        """Wait for the next message, of the given type.
-
-        Raises:
-            BenchError: the worker failed, ended, or sends nothing in time.
-        """
+        """Wait for the next message, of the given type; a `BenchError` if the worker failed, ended or is silent."""
         try:
             if not self._connection.poll(self._answer_within_s):
-                raise self._program.failed(f"gave no answer within {self._answer_within_s} s")
+                raise self.failed(f"gave no answer within {self._answer_within_s} s")
             message = self._connection.recv()
         except (EOFError, ConnectionError):
-            raise self._program.ended() from None
+            code = self._process.wait()
+            why = ": most likely it ran out of memory" if code in _OUT_OF_MEMORY else ""
+            raise self.failed(f"ended with code {code} and without a result{why}") from None
         if isinstance(message, _Failure):
-            raise self._program.failed(f"failed: {message.why}")
+            raise self.failed(f"failed: {message.why}")
         if not isinstance(message, kind):
-            raise TypeError(f"{self._program.name} sent {message!r:.200}, and no {kind.__name__}")
+            raise TypeError(f"{self.name} sent {message!r:.200}, and no {kind.__name__}")
         return message
 
-    def call(self, method: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call a method of the object that the worker serves.
-
-        Raises:
-            BenchError: as `receive`.
-        """
+    def call(self, method: Callable[..., R], *args: object, **kwargs: object) -> R:
+        """Call a method of the object that the worker serves; it raises as `receive`."""
         self.send((method.__name__, args, kwargs))
         return cast("R", self.receive(object))
 
-    def call_async(
-        self, method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs
-    ) -> R:
+    def call_async(self, method: Callable[..., Coroutine[Any, Any, R]], *args: object, **kwargs: object) -> R:
         """`call`, of a coroutine."""
         return cast("R", self.call(method, *args, **kwargs))
 
@@ -266,7 +188,6 @@ def main() -> None:
         try:
             result = function(settings, leader)
         except BenchError as error:
-            leader.fail(str(error))
-        else:
-            if result is not None:
-                leader.send(result)
+            result = _Failure(str(error))
+        if result is not None:
+            leader.send(result)

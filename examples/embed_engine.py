@@ -11,7 +11,7 @@ def main() -> None:
     print("instances of general:", sorted(engine.instances("general")))
     print("targets:", engine.route("general", b'{"type":"hello"}'))
     for instance, batch in engine.drain(force=True):
-        print(instance, [entry.event for entry in fanout.decode_batch(batch)])
+        print(instance, [record.event for record in fanout.decode_batch(batch)])
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import pytest
 
+from benchmarks.live.servers import exchange
 from tests.support.servers import ConfiguredNats, NatsServer, RedisServer, Server
 
 _S = TypeVar("_S", bound=Server)
@@ -39,7 +40,7 @@ def _shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSer
 
 @pytest.fixture
 def redis_url(_shared_redis: RedisServer) -> str:
-    assert _shared_redis.exchange(b"FLUSHALL\r\n") == b"+OK\r\n"
+    assert exchange(_shared_redis.port, b"FLUSHALL\r\n") == b"+OK\r\n"
     return _shared_redis.url
 
 

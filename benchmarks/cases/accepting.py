@@ -28,32 +28,23 @@ class AcceptingOptions(msgspec.Struct, frozen=True):
 
 
 def run(options: AcceptingOptions, stages: Stages) -> Report:
-    """Send the same messages to both.
-
-    Raises:
-        BenchError: a message was not accepted.
-    """
+    """Send the same messages to both; a `BenchError` if one was not accepted."""
     progress = stages("messages to the gateway, and to one route")
     taken = measure(options.messages, options.rounds)
     progress(1.0, "")
-    gateway, route = taken["gateway"], taken["route"]
     rows = [Row(name, [Figure(taken[name], "s"), Figure(1 / taken[name], "/s")], note) for name, note in _NOTES.items()]
+    text = (
+        f"Processor time of the server's process, user and system: the median of {options.rounds} rounds, in turn. No "
+        "broker is measured, and every answer is checked."
+    )
     return Report(
         f"Accepting: {options.messages:,} messages",
-        f"A message takes {units.duration(gateway)} of the gateway's processor time, {units.times(gateway / route)} "
-        "what one route without any framework takes on the same server.",
+        f"A message takes {units.duration(taken['gateway'])} of the gateway's processor time, "
+        f"{units.times(taken['gateway'] / taken['route'])} what one route without any framework takes on the same "
+        "server.",
         [],
-        [
-            Table(
-                "Accepting a message",
-                f"Processor time of the server's process, user and system: the median of {options.rounds} rounds, in "
-                "turn. No broker is measured, and every answer is checked.",
-                ["for a message", "messages of a core"],
-                rows,
-                bars=[0],
-            )
-        ],
-        {"taken": taken, "planning": Costs(gateway_s_per_message=gateway)},
+        [Table("Accepting a message", text, ["for a message", "messages of a core"], rows, bars=[0])],
+        {"taken": taken, "planning": Costs(gateway_s_per_message=taken["gateway"])},
     )
 
 

@@ -1,79 +1,60 @@
 """`fanout bench sockets`: the notification service with real clients, beside bare websockets."""
 
-from collections.abc import Callable
+import math
+from contextlib import ExitStack
 from functools import partial
 from itertools import product
+from statistics import median
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from benchmarks import units
 from benchmarks.apart import Stages
 from benchmarks.case import Case, part
 from benchmarks.cases.planning import Costs
-from benchmarks.cases.sockets_tables import (
-    BURST,
-    KIB,
-    TELLING,
-    Contest,
-    Measured,
-    delay_s,
-    per_server_second,
-    ratio,
-    shares,
-    tables,
-)
-from benchmarks.errors import BenchError
-from benchmarks.live.sockets.channels import LEAST_CHANNELS, MOST_CHANNELS, Audience
-from benchmarks.live.sockets.figures import (
-    LOADS,
-    NAMES,
-    REACHES,
-    SERVERS,
-    IdleFigures,
-    LoadKind,
-    Play,
-    Reach,
-    Server,
-    Turn,
-    Way,
-)
-from benchmarks.live.sockets.idle import SETTLING_S, idle
-from benchmarks.live.sockets.limits import require_room_for_idle, require_room_to_play, room_for_idle
-from benchmarks.live.sockets.turns import Side, alternate, both_sides
-from benchmarks.report import Report, Target, at_least, at_most
+from benchmarks.live.sockets import sides
+from benchmarks.live.sockets.audience import Audience
+from benchmarks.live.sockets.sides import NAMES, Contest, IdleFigures, Players, Side, Turn, Way
+from benchmarks.report import Cell, Figure, Report, Row, Table, Target, at_least, at_most, distribution, figures
 
-CONNECTIONS: Final = 20_000
+_CONNECTIONS: Final = 20_000
 _FAN_OUT: Final = 4_000
-_IDLE_LIMIT_KIB: Final = 16
-_LAST_LIMIT_S: Final = 60e-3
-_SINGLE_LIMIT: Final = 1.6
-_BURST_LIMIT: Final = 8
-_FAIRNESS_LIMIT: Final = 2
-_PAUSE_S: Final = 0.01
-_CONNECTIONS: Final = f"Idle connections, a tenth with --quick. 0: {CONNECTIONS:,}, or fewer where ulimit -Hn is lower."
+_BURST: Final = 8
+"""Events that are sent to the same sockets at once."""
+_TELLING: Final = 10_000
+"""Idle connections: of fewer, what each takes is told too high, with a share of what the process takes anyway."""
+_HUNDRED: Final = 100
+_CONTESTS: Final = {
+    "single": "single events",
+    "bursts": f"bursts of {_BURST}",
+    "one": "channels of one reader",
+    "ten": "channels of ten readers",
+    "hundred": "channels of a hundred readers",
+}
+"""Those of which deliveries are compared."""
+_LOADS: Final = {
+    "none": "beside nothing",
+    "even": "beside channels of a hundred readers",
+    "hot": "beside a channel that all read",
+}
+"""Those of the small channel."""
 
 
 class SocketsOptions(msgspec.Struct, frozen=True):
     """How many sockets, and what is sent to them."""
 
-    connections: Annotated[int, Meta(ge=0, description=_CONNECTIONS)] = 0
-    channels: Annotated[int, Meta(ge=1, description="Channels that each connection reads.")] = 10
+    connections: Annotated[int, Meta(ge=0, description="Idle connections; 0 for as many as may be, up to 20,000.")] = 0
+    channels: Annotated[int, Meta(ge=4, description="Channels that each connection reads, of all sizes.")] = 10
     fan_out: Annotated[int, Meta(ge=1, description="Sockets to which events are sent.")] = _FAN_OUT
-    wanted: int = CONNECTIONS
-    """Connections where none are given: as many are held as a process may; those that are given are required."""
-    turns: int = 5
-    """Of each server, in each measurement."""
-    rounds: int = 30
-    """Single events of a turn; of others there are fewer."""
-    flood_s: float = 1.0
-    """Of a turn beside a load."""
-    settling_s: float = SETTLING_S
-    """Before memory is read."""
-    judged: bool = True
-    """Whether the run is large enough for the targets."""
+    wanted: int = _CONNECTIONS  # where no connections are given
+    turns: int = 5  # of each server, in each measurement
+    rounds: int = 30  # single events of a turn; of others there are fewer
+    load_s: float = 1.0  # of a turn beside a load
+    settling_s: float = 1.5  # before memory is read: allocators give back after a second what they do not need
+    judged: bool = True  # whether the run is large enough for the targets
 
 
 def run(options: SocketsOptions, stages: Stages) -> Report:
@@ -82,151 +63,198 @@ def run(options: SocketsOptions, stages: Stages) -> Report:
     Raises:
         BenchError: there are too few descriptors or ports, or a client did not get just what was due to it.
     """
-    _require(options)
+    sides.connections_allowed("--fan-out", options.fan_out, options.fan_out)
     asked = options.connections or options.wanted
-    connections = room_for_idle(asked)
-    idle_figures = {server: _idle(server, connections, options, stages) for server in SERVERS}
-    measured = _played(options, idle_figures, stages)
+    connections = sides.connections_allowed("--connections", asked, options.connections or 1)
+    idle: dict[Way, IdleFigures] = {}
+    for server, name in NAMES.items():
+        progress = stages(f"{connections:,} idle connections, {name}")
+        idle[server] = sides.idle(server, connections, options.channels, options.settling_s, progress)
+        progress(1.0, "")
+    measured = _measured(options, stages)
     return Report(
         f"Sockets: {connections:,} idle connections, and events to {options.fan_out:,} sockets",
-        _summary(asked, options, measured),
-        _targets(options, measured),
-        tables(asked, options.channels, options.fan_out, measured),
-        {**asdict(measured), "planning": _planning(options, measured)},
+        _summary(options, idle["service"], measured),
+        _targets(options, idle["service"], measured),
+        [_idle_table(asked, options, idle), *_tables(options.fan_out, measured)],
+        {"idle": idle, **measured, "planning": planning(options, idle["service"], measured)},
     )
 
 
-def _require(options: SocketsOptions) -> None:
-    if options.channels < LEAST_CHANNELS:
-        raise BenchError(f"--channels must be at least {LEAST_CHANNELS}: events go to channels of all sizes")
-    if options.channels > MOST_CHANNELS:
-        raise BenchError(
-            f"--channels {options.channels} are too many for each of so many connections: all of them would be "
-            f"entered while clients wait to be admitted; take --channels {MOST_CHANNELS} at most (fanout bench login "
-            "has one user of more)"
-        )
-    require_room_to_play(options.fan_out)
-    if options.connections:
-        require_room_for_idle(options.connections)
-
-
-def _idle(server: Server, connections: int, options: SocketsOptions, stages: Stages) -> IdleFigures:
-    progress = stages(f"{connections:,} idle connections, {NAMES[server]}")
-    figures = idle(server, connections, options.channels, progress, settling_s=options.settling_s)
-    progress(1.0, "")
-    return figures
-
-
-def _played(options: SocketsOptions, idle_figures: dict[Server, IdleFigures], stages: Stages) -> Measured:
+def _measured(options: SocketsOptions, stages: Stages) -> dict[str, Contest]:
     connecting = stages(f"{options.fan_out:,} sockets of each server, and whether each gets just what is due to it")
-    with both_sides(Audience(options.fan_out, options.channels), connecting) as sides:
+    with ExitStack() as stack:
+        audience = Audience(options.fan_out, options.channels)
+        both = {server: stack.enter_context(sides.side(server, audience)) for server in NAMES}
+        for each in both.values():
+            each.rehearse()
         connecting(1.0, "")
-        rounds = options.rounds
-
-        def contest(title: str, play: Play) -> Contest:
-            players: dict[Way, Callable[[], Turn]] = {each: partial(sides[each].play, play) for each in SERVERS}
-            if not play.pause_s:
-                players["floor"] = partial(sides["plain"].play, replace(play, floor=True))
-            return alternate(players, options.turns, stages(title))
-
-        return Measured(
-            idle=idle_figures,
-            last=contest("one event, now and then", Play("all", rounds, pause_s=_PAUSE_S)),
-            single=contest("single events without pause", Play("all", rounds)),
-            bursts=contest(f"bursts of {BURST}", Play("all", max(2, rounds // 5), BURST)),
-            many=_many(options, sides, stages),
-            floods=_floods(options, sides, stages),
-        )
+        measured: dict[str, Contest] = {}
+        for title, players in _players(options, both).items():
+            measured |= sides.alternate(players, options.turns, stages(title))
+        return measured
 
 
-def _many(options: SocketsOptions, sides: dict[Server, Side], stages: Stages) -> dict[Reach, Contest]:
-    rounds, reaches = max(2, options.rounds // 10), [reach for reach in REACHES if reach != "all"]
-    players = {
-        (reach, server): partial(sides[server].play, Play(reach, rounds)) for reach, server in product(reaches, SERVERS)
+def _players(options: SocketsOptions, both: dict[Way, Side]) -> dict[str, Players]:
+    """What is measured in the same minutes, by title."""
+    rounds, few = options.rounds, max(2, options.rounds // 10)
+
+    def play(contest: str, reach: str, rounds: int, burst: int = 1) -> Players:
+        return {(contest, way): partial(both[way].play, reach, rounds, burst) for way in NAMES}
+
+    def play_with_floor(contest: str, rounds: int, burst: int) -> Players:
+        floor = partial(both["plain"].play, "all", rounds, burst, floor=True)
+        return {**play(contest, "all", rounds, burst), (contest, "floor"): floor}
+
+    return {
+        "single events": play_with_floor("single", rounds, 1),
+        f"bursts of {_BURST}": play_with_floor("bursts", max(2, rounds // 5), _BURST),
+        "events to many channels": {
+            **play("one", "one", few),
+            **play("ten", "ten", few),
+            **play("hundred", "hundred", few),
+        },
+        "a small channel beside a load": {
+            (load, way): partial(both[way].load, load, options.load_s) for load, way in product(_LOADS, NAMES)
+        },
     }
-    turns = alternate(players, options.turns, stages("events to many channels"))
-    return {reach: {server: turns[reach, server] for server in SERVERS} for reach in reaches}
 
 
-def _floods(options: SocketsOptions, sides: dict[Server, Side], stages: Stages) -> dict[LoadKind, Contest]:
-    players = {
-        (load, server): partial(sides[server].flood, load, options.flood_s) for load, server in product(LOADS, SERVERS)
-    }
-    turns = alternate(players, options.turns, stages("a small channel beside a load"))
-    return {load: {server: turns[load, server] for server in SERVERS} for load in LOADS}
+def _rate(turns: list[Turn]) -> float:
+    """Deliveries per second of the server's processor time, the median of the turns: what is compared."""
+    return median(turn.deliveries / turn.server_s for turn in turns)
 
 
-def _summary(asked: int, options: SocketsOptions, measured: Measured) -> str:
-    idle_figures = measured.idle["service"]
-    each, held = idle_figures.each_bytes, idle_figures.connections
-    few = f", too much by what so few as {held:,} share" if held < TELLING else ""
-    fewer = f" No more than {held:,} of {asked:,} could be held, by the limit of open files." if held < asked else ""
-    last = delay_s(measured.last["service"])
+def _ratio(contest: Contest) -> float:
+    return _rate(contest["service"]) / _rate(contest["plain"])
+
+
+def _delays(turns: list[Turn]) -> list[int]:
+    return sorted(delay for turn in turns for delay in turn.delays_ns)
+
+
+def _delay_s(turns: list[Turn], share: float = 0.5) -> float:
+    """The delay that a share of the events does not exceed."""
+    delays = _delays(turns)
+    return delays[max(0, math.ceil(share * len(delays)) - 1)] / 1e9
+
+
+def shares(*contests: list[Turn]) -> dict[str, float]:
+    """Of the delays that are told: the 99th of a hundred only where there are as many."""
+    enough = all(len(_delays(turns)) >= _HUNDRED for turns in contests)
+    return {"median": 0.5, **({"99 of 100": 0.99} if enough else {}), "longest": 1.0}
+
+
+def _each_kib(idle: IdleFigures) -> float:
+    return idle.resident_bytes / idle.connections / 1024
+
+
+def _summary(options: SocketsOptions, idle: IdleFigures, measured: dict[str, Contest]) -> str:
+    each, last = units.digits(_each_kib(idle)), units.duration(_delay_s(measured["single"]["service"]))
+    single, bursts = (units.times(_ratio(measured[contest])) for contest in ("single", "bursts"))
     return (
-        f"An idle connection takes {units.digits(each / KIB)} KiB of the service{few}.{fewer} One event to "
-        f"{options.fan_out:,} sockets reaches the last after {units.duration(last)}. Per second of processor time the "
-        f"service makes {units.times(ratio(measured.single))} as many deliveries of single events as "
-        f"websockets.broadcast, and {units.times(ratio(measured.bursts))} as many in bursts of {BURST}."
+        f"An idle connection takes {each} KiB of the service. One event to {options.fan_out:,} sockets reaches the "
+        f"last after {last}. Per second of processor time the service makes {single} as many deliveries of single "
+        f"events as websockets.broadcast, and {bursts} as many in bursts of {_BURST}."
     )
 
 
-def _large(options: SocketsOptions) -> bool:
-    """Whether as much was sent to as many as the targets are about."""
-    return options.judged and options.fan_out >= _FAN_OUT
-
-
-def _planning(options: SocketsOptions, measured: Measured) -> Costs:
+def planning(options: SocketsOptions, idle: IdleFigures, measured: dict[str, Contest]) -> Costs:
     """What a connection and a delivery of single events take; of a smaller run, nothing."""
-    figures = measured.idle["service"]
-    if not _large(options) or figures.connections < TELLING:
+    if not options.judged or options.fan_out < _FAN_OUT or idle.connections < _TELLING:
         return Costs()
     return Costs(
-        instance_bytes_per_connection=figures.each_bytes,
-        instance_s_per_connection=1 / figures.rate_by_server,
-        instance_s_per_delivery=1 / per_server_second(measured.single["service"]),
+        instance_bytes_per_connection=idle.resident_bytes / idle.connections,
+        instance_s_per_connection=idle.server_s / idle.connections,
+        instance_s_per_delivery=1 / _rate(measured["single"]["service"]),
     )
 
 
-def _targets(options: SocketsOptions, measured: Measured) -> list[Target]:
-    fans = _large(options)
-    many = options.judged and measured.idle["service"].connections >= TELLING
-    idle_kib = measured.idle["service"].each_bytes / KIB
-    last, beside = delay_s(measured.last["service"]), "beside websockets.broadcast"
-    single, bursts = ratio(measured.single), ratio(measured.bursts)
-    hot, even = (measured.floods[load]["service"] for load in ("hot", "even"))
+def _targets(options: SocketsOptions, idle: IdleFigures, measured: dict[str, Contest]) -> list[Target]:
+    fans = options.judged and options.fan_out >= _FAN_OUT
+    many = options.judged and idle.connections >= _TELLING
+    last, beside = _delay_s(measured["single"]["service"]), "beside websockets.broadcast"
+    hot, even = measured["hot"]["service"], measured["even"]["service"]
     fairness = "delay of a small channel beside a hot one, divided by that beside the same load on even channels"
+    ratios = {what: _delay_s(hot, share) / _delay_s(even, share) for what, share in shares(hot, even).items()}
+    del ratios["longest"]
     return [
-        at_most("resident memory for an idle connection", idle_kib, _IDLE_LIMIT_KIB, "KiB", judged=many),
-        at_most(f"one event to {options.fan_out:,} sockets: the last, median", last, _LAST_LIMIT_S, "s", judged=fans),
-        at_least(f"deliveries of single events {beside}", single, _SINGLE_LIMIT, "times", judged=fans),
-        at_least(f"deliveries in bursts of {BURST} {beside}", bursts, _BURST_LIMIT, "times", judged=fans),
-        *(
-            at_most(
-                f"{fairness}: {what}",
-                delay_s(hot, share) / max(delay_s(even, share), 1e-9),
-                _FAIRNESS_LIMIT,
-                "times",
-                judged=fans,
-            )
-            for what, share in shares(hot, even).items()
-            if what != "longest"
+        at_most("resident memory for an idle connection", _each_kib(idle), 16, "KiB", judged=many),
+        at_most(f"one event to {options.fan_out:,} sockets: the last, median", last, 60e-3, "s", judged=fans),
+        at_least(f"deliveries of single events {beside}", _ratio(measured["single"]), 1.6, "times", judged=fans),
+        at_least(f"deliveries in bursts of {_BURST} {beside}", _ratio(measured["bursts"]), 8, "times", judged=fans),
+        *(at_most(f"{fairness}: {what}", ratio, 2, "times", judged=fans) for what, ratio in ratios.items()),
+    ]
+
+
+def _idle_table(asked: int, options: SocketsOptions, idle: dict[Way, IdleFigures]) -> Table:
+    held = idle["service"].connections
+    text = (
+        f"What {held:,} connections of {options.channels} channels added to the resident memory of the server's "
+        "process, presence and routing included; the kernel's own memory for sockets is not in it."
+    )
+    if held < asked:
+        text += f" {asked:,} were wanted; a process may open no more files here."
+    if held < _TELLING:
+        text += f" With fewer than {_TELLING:,}, the figure is too high: few share what the process takes anyway."
+    rows = [
+        Row(NAMES[way], [Figure(_each_kib(of), "KiB"), Figure(of.connections / of.server_s, "/s")])
+        for way, of in idle.items()
+    ]
+    return Table("Idle connections", text, ["memory of each", "opened by processor time"], rows, bars=[0])
+
+
+def _tables(fan_out: int, measured: dict[str, Contest]) -> list[Table]:
+    return [
+        _delay_table(
+            f"One event to {fan_out:,} sockets",
+            "From when the batch with the event is published until the last client has the last byte. The clients read "
+            "one socket after another in one process, and look for more each millisecond: both are part of it.",
+            {name: measured["single"][way] for way, name in NAMES.items()},
+        ),
+        Table(
+            "Deliveries",
+            f"A delivery is one event to one of {fan_out:,} sockets; events are sent when all have those before. Per "
+            "second of the server's processor time, user and system: that is what a core can deliver. The ratio is the "
+            "service's by the other's. The floor is one os.write for each socket from a loop in Python: nearly what "
+            "the kernel takes. Medians of turns.",
+            [*NAMES.values(), "the floor", "ratio"],
+            [Row(name, _delivery_cells(measured[contest])) for contest, name in _CONTESTS.items()],
+            bars=[0, 1, 2],
+        ),
+        _delay_table(
+            "A small channel beside a load",
+            "Five clients in a process of their own read a channel that gets an event every 20 ms; the delay is from "
+            f"when that was due until the last of the five has it. Of the load, two rounds of {fan_out:,} deliveries "
+            "are always under way.",
+            {
+                f"{name}, {beside}": measured[load][way]
+                for way, name in NAMES.items()
+                for load, beside in _LOADS.items()
+            },
         ),
     ]
 
 
+def _delivery_cells(contest: Contest) -> list[Cell]:
+    floor: Cell = Figure(_rate(contest["floor"]), "/s") if "floor" in contest else ""
+    return [*figures("/s", (_rate(contest[way]) for way in NAMES)), floor, Figure(_ratio(contest), "times")]
+
+
+def _delay_table(title: str, text: str, lines: dict[str, list[Turn]]) -> Table:
+    told, rows, curves = shares(*lines.values()), list[Row](), dict[str, list[tuple[float, float]]]()
+    for name, turns in lines.items():
+        delays = _delays(turns)
+        rows.append(Row(name, [*figures("s", (_delay_s(turns, share) for share in told.values())), f"{len(delays):,}"]))
+        curves[name] = [(at / len(delays), float(delay)) for at, delay in enumerate(delays, 1)]
+    return Table(title, text, [*told, "events"], rows, plots=[distribution(title, "ms", curves, 1e-6)])
+
+
 def quick(options: SocketsOptions) -> SocketsOptions:
     """Of idle connections a tenth: with fewer, the memory of each says nothing."""
-    return replace(
-        options,
-        connections=part(options.connections, 1 / 10),
-        wanted=part(options.wanted, 1 / 10),
-        fan_out=part(options.fan_out),
-        turns=2,
-        rounds=10,
-        flood_s=0.2,
-        settling_s=0.2,
-        judged=False,
-    )
+    connections, wanted = part(options.connections, 1 / 10), part(options.wanted, 1 / 10)
+    smaller = replace(options, connections=connections, wanted=wanted, fan_out=part(options.fan_out), judged=False)
+    return replace(smaller, turns=2, rounds=10, load_s=0.2, settling_s=0.2)
 
 
 CASE: Final = Case(
@@ -237,7 +265,7 @@ CASE: Final = Case(
     SocketsOptions,
     run,
     quick,
-    stages=8,
+    stages=7,
     background="Fanout passes chat messages on to those who are online. Clients hold a WebSocket to an instance of the "
     "notification service; fan-out workers send the instance each event once, in batches, and it writes the event to "
     "the sockets of all who read its channel. A delivery is one event to one socket. Server and clients run on this "

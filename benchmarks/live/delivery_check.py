@@ -11,27 +11,23 @@ class WrongDeliveriesError(BenchError):
 
 
 def check_deliveries(expected: Sequence[Hashable], received: Sequence[Hashable], where: str) -> None:
-    """Compare events by their numbers, or by anything else that tells them apart.
-
-    Args:
-        expected: each once, in order.
-        received: in the order in which they came.
-        where: for the error's text.
+    """Compare events by their numbers, or by anything else that tells them apart; each is expected once.
 
     Raises:
-        WrongDeliveriesError: they differ; the text says how, and names an event.
+        WrongDeliveriesError: they differ; the text says how and `where`, and names an event.
     """
-    if list(received) != list(expected):
-        raise WrongDeliveriesError(f"{where}: {_difference(expected, received)}")
-
-
-def _difference(expected: Sequence[Hashable], received: Sequence[Hashable]) -> str:
+    if list(received) == list(expected):
+        return
     wanted, came = set(expected), Counter(received)
-    if lost := [event for event in expected if event not in came]:
-        return f"event {lost[0]} was lost, as were {len(lost) - 1} others of {len(expected)}"
-    if foreign := [event for event in received if event not in wanted]:
-        return f"event {foreign[0]} came, which is for others"
-    if twice := [event for event, times in came.items() if times > 1]:
-        return f"event {twice[0]} came more than once, as did {len(twice) - 1} others of {len(expected)}"
-    wrong = next(event for event, due in zip(received, expected, strict=True) if event != due)
-    return f"event {wrong} came out of order"
+    lost = [event for event in expected if event not in came]
+    foreign = [event for event in received if event not in wanted]
+    twice = [event for event, times in came.items() if times > 1]
+    if lost:
+        how = f"{lost[0]} was lost, as were {len(lost) - 1} others of {len(expected)}"
+    elif foreign:
+        how = f"{foreign[0]} came, which is for others"
+    elif twice:
+        how = f"{twice[0]} came more than once, as did {len(twice) - 1} others of {len(expected)}"
+    else:
+        how = f"{next(event for event, due in zip(received, expected, strict=True) if event != due)} came out of order"
+    raise WrongDeliveriesError(f"{where}: event {how}")

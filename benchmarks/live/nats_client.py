@@ -7,58 +7,47 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from benchmarks.errors import BenchError
-from benchmarks.processes import Leader
+from benchmarks.processes import Worker
 
-ANSWER_WITHIN_S: Final = 30.0
-_END: Final = b"\r\n"
+_STALLED_S: Final = 30.0
 _CONNECT: Final = b'CONNECT {"verbose":false,"pedantic":false,"lang":"bench","version":"1","headers":true}\r\n'
-_BLOCK: Final = 1 << 18
 
 OnMessage = Callable[[bytes, bytes], None]
 """Called with the subject and the payload of each message."""
 
 
-class Parser:
-    """Cuts the server's bytes into messages, and into the other lines of the protocol."""
-
-    def __init__(self, on_message: OnMessage, on_line: Callable[[bytes], None]) -> None:
-        self._on_message = on_message
-        self._on_line = on_line
-        self._rest = b""
-
-    def feed(self, data: bytes) -> None:
-        """Take bytes, cut anywhere; messages must have no headers."""
-        buffer, at = (self._rest + data if self._rest else data), 0
-        while (end := buffer.find(_END, at)) >= 0:
-            begin = end + len(_END)
-            if buffer.startswith(b"MSG ", at):
-                words = buffer[at:end].split(b" ")
-                end = begin + int(words[-1])
-                if len(buffer) < end + len(_END):
-                    break
-                self._on_message(words[1], buffer[begin:end])
-                begin = end + len(_END)
-            else:
-                self._on_line(buffer[at:end])
-            at = begin
-        self._rest = buffer[at:]
+def cut(buffer: bytes, on_message: OnMessage, on_line: Callable[[bytes], None]) -> bytes:
+    """Hand on the whole messages (without headers) and other lines of what the server sent; the rest is returned."""
+    at = 0
+    while (end := buffer.find(b"\r\n", at)) >= 0:
+        begin = end + 2
+        if buffer.startswith(b"MSG ", at):
+            words = buffer[at:end].split(b" ")
+            end = begin + int(words[-1])
+            if len(buffer) < end + 2:
+                break
+            on_message(words[1], buffer[begin:end])
+            begin = end + 2
+        else:
+            on_line(buffer[at:end])
+        at = begin
+    return buffer[at:]
 
 
 class NatsClient:
-    """A blocking connection to the server on a port of 127.0.0.1."""
+    """A blocking connection to the server on a port of 127.0.0.1.
+
+    All calls raise a `BenchError` when the server complains, has gone, or does not answer.
+    """
 
     def __init__(self, port: int, on_message: OnMessage) -> None:
-        self._parser = Parser(on_message, self._on_line)
-        self._pongs = 0
+        self._on_message, self._rest, self._pongs = on_message, b"", 0
         self.received_at = 0
         """When the last bytes were read, in nanoseconds of CLOCK_MONOTONIC."""
         self._socket = socket.create_connection(("127.0.0.1", port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.send, self.close = self._socket.sendall, self._socket.close
         self.send(_CONNECT)
-
-    def send(self, commands: bytes) -> None:
-        """Send encoded commands; blocks until the kernel has taken them."""
-        self._socket.sendall(commands)
 
     def subscribe(self, subjects: Iterable[str]) -> None:
         """Subscribe, and return when the server has done it."""
@@ -66,42 +55,35 @@ class NatsClient:
         self.flush()
 
     def flush(self) -> None:
-        """Return when the server has done all that was sent, and when all that it sent before was read.
-
-        Raises:
-            BenchError: it does not answer, complained, or has gone.
-        """
-        before = self._pongs
+        """Return when the server has done all that was sent, and when all that it sent before was read."""
+        wanted = self._pongs + 1
         self.send(b"PING\r\n")
-        while self._pongs == before:
-            if not self.read(ANSWER_WITHIN_S):
-                raise BenchError(f"nats-server did not answer within {ANSWER_WITHIN_S:.0f} s")
+        self.read_until(lambda: self._pongs == wanted)
 
     def read(self, within_s: float) -> bool:
-        """Read once, and hand the messages on; whether there was something to read in time.
-
-        Raises:
-            BenchError: the server complained, or has gone.
-        """
+        """Read once, and hand the messages on; whether there was something to read in time."""
         if not select.select([self._socket], [], [], within_s)[0]:
             return False
-        data = self._socket.recv(_BLOCK)
+        data = self._socket.recv(1 << 18)
         self.received_at = time.monotonic_ns()
         if not data:
             raise BenchError("nats-server closed the connection")
-        self._parser.feed(data)
+        self._rest = cut(self._rest + data, self._on_message, self._on_line)
         return True
 
-    def read_until_message(self, leader: Leader) -> None:
-        """Read until the benchmark sends a message."""
-        sources = [self._socket.fileno(), leader.fileno()]
-        while leader.fileno() not in (ready := select.select(sources, [], [])[0]):
-            if ready:
-                self.read(0)
+    def read_until(self, done: Callable[[], bool]) -> None:
+        """Read until something is so."""
+        while not done():
+            if not self.read(_STALLED_S):
+                raise BenchError(f"nats-server did not answer within {_STALLED_S:.0f} s")
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._socket.close()
+    def read_until_message(self, worker: Worker) -> None:
+        """Read until a worker has sent a message."""
+        sources = [self._socket.fileno(), worker.fileno()]
+        while worker.fileno() not in (ready := select.select(sources, [], [], _STALLED_S)[0]):
+            if not ready:
+                raise BenchError(f"nothing came for {_STALLED_S:.0f} s")
+            self.read(0)
 
     def _on_line(self, line: bytes) -> None:
         if line == b"PING":

@@ -11,7 +11,7 @@ import msgspec
 
 from benchmarks.drawing import channel_names, draws
 from benchmarks.errors import BenchError
-from benchmarks.live.nats_client import ANSWER_WITHIN_S, NatsClient
+from benchmarks.live.nats_client import NatsClient
 from fanout import partition_of
 from fanout.events import MESSAGE_NEW, Message, MessageEvent, encode
 from fanout.ids import new_event_id
@@ -26,7 +26,6 @@ EVENT_BYTES: Final = 300
 """The size of a stored event."""
 PARTITIONS: Final[int] = Settings.model_fields["partitions"].default
 _NUMBER_DIGITS: Final = 10
-_SENT_AT: Final = "2026-01-01T00:00:00.000Z"
 _TEXT: Final = b'"text":"'
 _BLOCK: Final = 250
 _UNANSWERED: Final = 4_000
@@ -52,33 +51,34 @@ class StoredEvents(msgspec.Struct, frozen=True, dict=True):
         """The channel of each event, as an index into `names`."""
         return draws(self.draw, self.channels, self.events, 0.0)
 
-    def numbers_by_partition(self, partitions: int) -> dict[int, list[int]]:
+    def numbers_by_partition(self) -> dict[int, list[int]]:
         """The numbers of the events of each partition, rising."""
-        partition_of_channel = [partition_of(name, partitions) for name in self.names]
-        numbers: dict[int, list[int]] = {partition: [] for partition in range(partitions)}
+        partition_of_channel = [partition_of(name, PARTITIONS) for name in self.names]
+        numbers: dict[int, list[int]] = {partition: [] for partition in range(PARTITIONS)}
         for number, channel in enumerate(self.chosen, 1):
             numbers[partition_of_channel[channel]].append(number)
         return numbers
 
-    def publish_commands(self, inbox: str) -> Iterator[bytes]:
-        """The command that stores each event. The log answers to `{inbox}.{number}`."""
+    def publish_commands(self) -> Iterator[bytes]:
+        """The command that stores each event, whose answer goes to the inbox of an `EventWriter`."""
         for number, channel in enumerate(self.chosen, 1):
-            yield _publish_command(number, self.names[channel], inbox)
-
-
-def _publish_command(number: int, channel: str, inbox: str) -> bytes:
-    event_id = new_event_id()
-    headers = b"NATS/1.0\r\nNats-Msg-Id: %b\r\n\r\n" % event_id.encode()
-    payload = event_payload(number, channel, event_id)
-    words = f"HPUB {message(channel)} {inbox}.{number} {len(headers)} {len(headers) + len(payload)}"
-    return b"%b\r\n%b%b\r\n" % (words.encode(), headers, payload)
+            event_id, name = new_event_id(), self.names[channel]
+            headers = b"NATS/1.0\r\nNats-Msg-Id: %b\r\n\r\n" % event_id.encode()
+            payload = event_payload(number, name, event_id)
+            words = f"HPUB {message(name)} {_INBOX}.{number} {len(headers)} {len(headers) + len(payload)}"
+            yield b"%b\r\n%b%b\r\n" % (words.encode(), headers, payload)
 
 
 def event_payload(number: int, channel: str, event_id: str, size: int = EVENT_BYTES) -> bytes:
-    """A stored `message.new` of a given size, whose text begins with its number."""
-    name = channel.encode()
-    padding = _PADDING[: size - _BARE_BYTES - len(event_id) - 2 * len(name)]
-    return _TEMPLATE % (event_id.encode(), name, name, number, padding)
+    """A `message.new` of a given size as the command service stores it, whose text begins with its number."""
+    text = f"{number:0{_NUMBER_DIGITS}d}"
+    missing = size - len(_encoded(text, channel, event_id))
+    return _encoded(text + "x" * missing, channel, event_id)
+
+
+def _encoded(text: str, channel: str, event_id: str) -> bytes:
+    body = Message("msg_00000000000000000000000000", channel, "user-0000", text, "2026-01-01T00:00:00.000Z")
+    return encode(MessageEvent(event_id, MESSAGE_NEW, channel, msgspec.Raw(encode(body))))
 
 
 def number_in(event: bytes) -> int:
@@ -87,71 +87,44 @@ def number_in(event: bytes) -> int:
     return int(event[begin : begin + _NUMBER_DIGITS])
 
 
-def store_events(url: str, port: int, stored: StoredEvents) -> int:
-    """Create the streams, and store all events.
+class EventWriter(NatsClient):
+    """Stores events: whoever uses it sends their commands, and it notes the log's answers."""
 
-    Args:
-        url: of the server.
-        port: of the same server on 127.0.0.1.
-        stored: the events.
+    def __init__(self, port: int, stored: StoredEvents) -> None:
+        super().__init__(port, self._on_answer)
+        self.answers = 0
+        self.accepted = array("q", bytes(8 * stored.events))
+        """When the log's word came that it holds the event, by event, in nanoseconds; 0 where it refused or is due."""
+        self.subscribe([f"{_INBOX}.*"])
 
-    Returns:
-        The number of partitions.
+    def await_answers(self, wanted: int) -> None:
+        """Return when so many have come."""
+        self.read_until(lambda: self.answers >= wanted)
 
-    Raises:
-        BenchError: an event was not stored.
-    """
-    partitions = asyncio.run(_open_log(url))[0]
-    _Storing(port).run(stored)
-    in_stream = asyncio.run(_open_log(url))[1]
-    if in_stream != stored.events:
-        raise BenchError(f"of {stored.events} events {in_stream} are in the stream")
-    return partitions
+    def _on_answer(self, subject: bytes, answer: bytes) -> None:
+        self.answers += 1
+        if b'"error"' not in answer:
+            self.accepted[int(subject.rpartition(b".")[2]) - 1] = self.received_at
 
 
-async def _open_log(url: str) -> tuple[int, int]:
-    """Create the streams where they are missing; the number of partitions, and the last sequence."""
-    nc = await connect(url, name="fanout bench")
+def store_events(port: int, stored: StoredEvents) -> None:
+    """Create the streams, and store all events; a `BenchError` if one was not stored."""
+    asyncio.run(_last_seq(port))
+    writer, commands, sent = EventWriter(port, stored), stored.publish_commands(), 0
+    while block := list(islice(commands, _BLOCK)):
+        writer.send(b"".join(block))
+        sent += len(block)
+        writer.await_answers(sent - _UNANSWERED)
+    writer.await_answers(sent)
+    if (last := asyncio.run(_last_seq(port))) != sent or not all(writer.accepted):
+        raise BenchError(f"of {sent} events {last} are in the stream")
+
+
+async def _last_seq(port: int) -> int:
+    """The last sequence of the stream of messages; the streams are created where they are missing."""
+    nc = await connect(f"nats://127.0.0.1:{port}", name="fanout bench")
     log = await NatsLog.open(nc, EmbeddedDeployment("bench"), partitions=PARTITIONS)
     last = await log.last_seq(MESSAGES)
+    await log.close()
     await nc.close()
-    return log.partitions, last
-
-
-class _Storing:
-    """Sends blocks of commands, and counts their answers."""
-
-    def __init__(self, port: int) -> None:
-        self._answered = 0
-        self._client = NatsClient(port, self._on_answer)
-
-    def run(self, stored: StoredEvents) -> None:
-        self._client.subscribe([f"{_INBOX}.*"])
-        commands, sent = stored.publish_commands(_INBOX), 0
-        while block := list(islice(commands, _BLOCK)):
-            self._client.send(b"".join(block))
-            sent += len(block)
-            self._await_answers(sent - _UNANSWERED)
-        self._await_answers(sent)
-        self._client.close()
-
-    def _await_answers(self, wanted: int) -> None:
-        while self._answered < wanted:
-            if not self._client.read(ANSWER_WITHIN_S):
-                raise BenchError(f"nats-server did not store an event within {ANSWER_WITHIN_S:.0f} s")
-
-    def _on_answer(self, _subject: bytes, answer: bytes) -> None:
-        if b'"error"' in answer or b'"duplicate"' in answer:
-            raise BenchError(f"nats-server did not store an event: {answer.decode()}")
-        self._answered += 1
-
-
-def _template() -> bytes:
-    """An event as the command service encodes it, with places for its id, channel (twice), number and padding."""
-    body = Message("msg_00000000000000000000000000", "%b", "user-0000", f"%0{_NUMBER_DIGITS}d%b", _SENT_AT)
-    return encode(MessageEvent("%b", MESSAGE_NEW, "%b", msgspec.Raw(encode(body))))
-
-
-_TEMPLATE: Final = _template()
-_BARE_BYTES: Final = len(_TEMPLATE % (b"", b"", b"", 0, b""))
-_PADDING: Final = b"x" * (2 * EVENT_BYTES)
+    return last

@@ -1,5 +1,5 @@
-//! Puts a digest of the Rust sources into the binary, which `src/fanout/_freshness.py` computes from the checkout too, and
-//! the docstrings of the stub.
+//! Puts two things into the binary: the docstrings of the stub, and a digest of the Rust sources.
+//! `src/fanout/_freshness.py` computes the same digest from the checkout.
 
 mod stub;
 
@@ -21,8 +21,8 @@ fn folder(variable: &str) -> PathBuf {
     PathBuf::from(std::env::var(variable).expect("cargo sets it"))
 }
 
-/// Gather the paths of sources, relative to the root, and ask cargo to watch them and their folders, where another may
-/// appear; but not the root itself, in which cargo builds.
+/// Collect the paths of the sources, relative to the root. Ask cargo to watch them and their folders, where a new
+/// source may appear; but not the root itself, in which cargo builds.
 fn collect(root: &Path, folder: &Path, sources: &mut Vec<String>) {
     for entry in fs::read_dir(folder).expect("the sources are readable") {
         let path = entry.expect("the sources are readable").path();
@@ -44,7 +44,7 @@ fn is_source(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "rs") || named("Cargo.toml") || named("Cargo.lock")
 }
 
-/// Each path and each content by its length, so that nothing can pass from one to the other unseen.
+/// The digest covers the length of each content too, so that moving bytes from one file to the next changes it.
 fn digest(root: &Path, sources: &[String]) -> String {
     let mut hash = Sha256::new();
     for source in sources {

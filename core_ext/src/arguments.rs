@@ -1,104 +1,102 @@
-//! Python's arguments as the engine wants them: wrong types are a `TypeError`, wrong values a `ValueError`.
+//! Converts Python's arguments to those of the engine: wrong types are a `TypeError`, wrong values a `ValueError`.
 
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
 use std::time::Duration;
 
-use fanout_engine::Ids;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString};
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString};
 
-use crate::gil::released;
+use crate::mismatch::{no_text, out_of_range, wrong_type};
+use crate::names::Name;
 
-/// An integer from 0 to the most that `T` holds.
+/// A string in the place of an id.
+pub struct Text<'a, N>(&'a str, PhantomData<N>);
+
+impl<N> Deref for Text<'_, N> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.0
+    }
+}
+
+impl<'a, 'py, N: Name> FromPyObject<'a, 'py> for Text<'a, N> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        let text = object.extract::<&'a str>();
+        text.map(|text| Self(text, PhantomData)).map_err(|_| match object.cast::<PyString>() {
+            Ok(string) => no_text(N::NAME, &string),
+            Err(_) => wrong_type(N::NAME, "a str", &object),
+        })
+    }
+}
+
+/// The bytes of an event, a frame or a batch: `bytes` as they are, other bytes-like objects copied.
+pub struct Payload<'py, N>(pub Bound<'py, PyBytes>, PhantomData<N>);
+
+impl<N> Deref for Payload<'_, N> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl<'py, N: Name> FromPyObject<'_, 'py> for Payload<'py, N> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        bytes_of(&object, format_args!("{}", N::NAME)).map(|bytes| Self(bytes, PhantomData))
+    }
+}
+
+/// The string at a place.
+pub fn string_of<'py>(object: &Bound<'py, PyAny>, place: fmt::Arguments) -> PyResult<Bound<'py, PyString>> {
+    object.cast::<PyString>().cloned().map_err(|_| wrong_type(place, "a str", object))
+}
+
+/// The bytes at a place.
+pub fn bytes_of<'py>(object: &Bound<'py, PyAny>, place: fmt::Arguments) -> PyResult<Bound<'py, PyBytes>> {
+    if let Ok(bytes) = object.cast::<PyBytes>() {
+        return Ok(bytes.clone());
+    }
+    if object.is_instance_of::<PyByteArray>() || object.is_instance_of::<PyMemoryView>() {
+        let copy = object.py().get_type::<PyBytes>().call1((object,))?;
+        return Ok(copy.cast_into()?);
+    }
+    let kind = object.get_type().name()?;
+    Err(PyTypeError::new_err(format!("{place} must be bytes-like, not {kind}")))
+}
+
+/// The integer at a place.
+pub fn natural_of<T: TryFrom<u64>>(object: &Bound<'_, PyAny>, place: fmt::Arguments) -> PyResult<T> {
+    let number = object.extract::<u64>().map_err(|error| {
+        let is_out_of_range = error.is_instance_of::<PyOverflowError>(object.py());
+        if is_out_of_range { out_of_range(place, object) } else { wrong_type(place, "an int", object) }
+    })?;
+    T::try_from(number).map_err(|_| out_of_range(place, object))
+}
+
+/// An integer from 0 to the highest value of `T`.
 pub struct Natural<T>(pub T);
 
 impl<T: TryFrom<u64>> FromPyObject<'_, '_> for Natural<T> {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
-        let out_of_range = || PyValueError::new_err("the integer is negative or too large");
-        let number = match object.extract::<u64>() {
-            Err(error) if error.is_instance_of::<PyOverflowError>(object.py()) => Err(out_of_range()),
-            other => other,
-        }?;
-        T::try_from(number).map(Self).map_err(|_| out_of_range())
+        natural_of(&object, format_args!("the integer")).map(Self)
     }
 }
 
-/// Seconds as nanoseconds; a time too long to count is as good as one without end.
+/// Seconds as nanoseconds; a longer time than the type can hold becomes its highest value.
 pub fn nanoseconds(seconds: f64) -> PyResult<u64> {
     if !seconds.is_finite() || seconds < 0.0 {
         return Err(PyValueError::new_err("a time must be finite and not negative"));
     }
     let duration = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
     Ok(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
-}
-
-/// The strings of an iterable.
-pub fn strings<'py>(iterable: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyString>>> {
-    if iterable.is_instance_of::<PyString>() {
-        return Err(PyTypeError::new_err("expected an iterable of ids, not one string"));
-    }
-    iterable.try_iter()?.map(|item| Ok(item?.cast_into::<PyString>()?)).collect()
-}
-
-/// Ids that are copied out of their strings while the GIL is held: at most some hundred microseconds.
-const COPIED_AT_A_TIME: usize = 8192;
-
-/// The ids of an iterable of strings; `what` names the field in the error.
-///
-/// Other threads run in between: of a list that one of them changes meanwhile, each part is read as it is at its turn.
-pub fn ids(iterable: &Bound<'_, PyAny>, what: &'static str) -> PyResult<Ids> {
-    let py = iterable.py();
-    let list = match iterable.cast::<PyList>() {
-        Ok(list) => list.clone(),
-        Err(_) => PyList::new(py, strings(iterable)?)?,
-    };
-    let (mut ids, mut copied, mut items) = (Ids::with_capacity(list.len()), Copied::default(), list.iter());
-    while copied.refill(&mut items)? {
-        released(py, || copied.pack(&mut ids, what))?;
-    }
-    Ok(ids)
-}
-
-/// The bytes of some strings, one behind the other.
-#[derive(Default)]
-struct Copied {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Copied {
-    /// The next strings in the place of the last; whether there were any.
-    fn refill<'py>(&mut self, items: &mut impl Iterator<Item = Bound<'py, PyAny>>) -> PyResult<bool> {
-        self.bytes.clear();
-        self.ends.clear();
-        for item in items.take(COPIED_AT_A_TIME) {
-            let item = item.cast_into::<PyString>()?;
-            let text = item.to_str()?.as_bytes();
-            self.bytes.extend_from_slice(&text[..text.len().min(MOST_OF_A_STRING)]);
-            self.ends.push(self.bytes.len());
-        }
-        Ok(!self.ends.is_empty())
-    }
-
-    fn pack(&self, ids: &mut Ids, what: &'static str) -> fanout_engine::Result<()> {
-        let mut start = 0;
-        self.ends.iter().try_for_each(|&end| {
-            let name = &self.bytes[start..end];
-            start = end;
-            ids.push(name, what)
-        })
-    }
-}
-
-/// Longer than any id, so what is cut off changes nothing.
-const MOST_OF_A_STRING: usize = 256;
-
-/// (channel, event) as `Engine.route_many` gets it.
-pub type Event<'py> = (Bound<'py, PyString>, Bound<'py, PyBytes>);
-
-/// An event as the engine takes it.
-pub fn borrow_event<'a>((channel, event): &'a Event<'_>) -> PyResult<(&'a str, &'a [u8])> {
-    Ok((channel.to_str()?, event.as_bytes()))
 }

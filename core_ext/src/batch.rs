@@ -1,4 +1,4 @@
-//! `fanout_engine`'s records, as Python reads them.
+//! Batches and their records for Python.
 
 use fanout_engine::{BatchPosition, Check, Decoder, RecordKind, text_frame_head};
 use parking_lot::Mutex;
@@ -6,9 +6,11 @@ use pyo3::exceptions::PyLookupError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use crate::arguments::Natural;
+use crate::arguments::{Natural, Payload};
 use crate::errors::CoreResult;
-use crate::gil::released;
+use crate::gil::released_unless;
+use crate::names;
+use crate::repr;
 
 #[doc = doc!("BatchEvent")]
 #[pyclass(frozen, module = "fanout._core")]
@@ -19,6 +21,7 @@ pub struct BatchEvent {
     #[doc = doc!("BatchEvent.lane")]
     #[pyo3(get)]
     lane: u32,
+    #[doc = doc!("BatchEvent.epoch")]
     #[pyo3(get)]
     epoch: u64,
     #[doc = doc!("BatchEvent.prev")]
@@ -41,16 +44,38 @@ pub struct BatchEvent {
 
 #[pymethods]
 impl BatchEvent {
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let text = |name: &Option<Py<PyString>>| {
+            let name = name.as_ref().map(|name| name.bind(py).to_string_lossy().into_owned());
+            repr::text(name.as_deref())
+        };
+        let values = [
+            ("kind", repr::text(self.kind)),
+            ("lane", repr::plain(self.lane)),
+            ("epoch", repr::plain(self.epoch)),
+            ("prev", repr::plain(self.prev)),
+            ("seq", repr::plain(self.seq)),
+            ("channel", text(&self.channel)),
+            ("user", text(&self.user)),
+            ("event", repr::bytes(self.event_bytes(py))),
+        ];
+        repr::object("BatchEvent", values)
+    }
+
     #[doc = doc!("BatchEvent.event")]
     #[getter]
     fn event<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let frame = self.frame.as_bytes(py);
-        PyBytes::new(py, &frame[frame.len() - self.event_length..])
+        PyBytes::new(py, self.event_bytes(py))
     }
 }
 
 impl BatchEvent {
-    /// What a decoder read.
+    fn event_bytes<'a>(&'a self, py: Python<'a>) -> &'a [u8] {
+        let frame = self.frame.as_bytes(py);
+        &frame[frame.len() - self.event_length..]
+    }
+
+    /// Convert a record that a decoder has read.
     pub fn new(py: Python<'_>, record: &fanout_engine::BatchEvent) -> PyResult<Self> {
         let string = |name: &str| PyString::new(py, name).unbind();
         let frame = if record.event.is_empty() { PyBytes::new(py, b"") } else { frame(py, record.event)? };
@@ -87,12 +112,17 @@ pub struct InboundBatch {
 #[pymethods]
 impl InboundBatch {
     #[new]
-    fn new(payload: Bound<'_, PyBytes>) -> CoreResult<Self> {
-        Decoder::new(payload.as_bytes())?;
-        Ok(Self { payload: payload.unbind(), position: Mutex::default() })
+    fn new(payload: Payload<'_, names::Payload>) -> CoreResult<Self> {
+        Decoder::new(&payload)?;
+        Ok(Self { payload: payload.0.unbind(), position: Mutex::default() })
     }
 
-    /// Bytes of the whole batch.
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let is_done = self.is_done(py).is_ok_and(|is_done| is_done);
+        repr::object("InboundBatch", [("bytes", repr::plain(self.__len__(py))), ("is_done", repr::truth(is_done))])
+    }
+
+    /// The bytes of the whole batch.
     fn __len__(&self, py: Python<'_>) -> usize {
         self.payload.as_bytes(py).len()
     }
@@ -111,7 +141,7 @@ impl InboundBatch {
 }
 
 impl InboundBatch {
-    /// Go on with it; what is left then is for the next time. An error is of all that was left.
+    /// Continue to deliver the batch; the next call continues where this one stops. After an error the rest is dropped.
     pub fn go_on<'py, T>(
         &'py self,
         py: Python<'py>,
@@ -124,6 +154,9 @@ impl InboundBatch {
         Ok(done?)
     }
 }
+
+/// The most lanes that `repr` shows.
+const SHOWN_LANES: usize = 8;
 
 #[doc = doc!("LaneProgress")]
 #[pyclass(frozen, module = "fanout._core")]
@@ -139,6 +172,14 @@ impl LaneProgress {
         Self::default()
     }
 
+    fn __repr__(&self) -> String {
+        let progress = self.progress.lock();
+        let upto = |lane| format!("{lane}: {}", progress.upto(lane).unwrap_or_default());
+        let shown: Vec<String> = progress.lanes().take(SHOWN_LANES).map(upto).collect();
+        let more = if progress.lanes().nth(SHOWN_LANES).is_some() { ", ..." } else { "" };
+        repr::object("LaneProgress", [("upto", format!("{{{}{more}}}", shown.join(", ")))])
+    }
+
     #[doc = doc!("LaneProgress.advance")]
     #[pyo3(signature = (lane, upto, *, plain), text_signature = "($self, lane, upto, *, plain)")]
     fn advance(&self, lane: Natural<u32>, upto: Natural<u64>, plain: bool) {
@@ -151,8 +192,8 @@ impl LaneProgress {
     }
 
     #[doc = doc!("LaneProgress.is_repeat")]
-    fn is_repeat(&self, event: &[u8]) -> bool {
-        self.progress.lock().is_repeat(event)
+    fn is_repeat(&self, event: Payload<'_, names::Event>) -> bool {
+        self.progress.lock().is_repeat(&event)
     }
 
     #[doc = doc!("LaneProgress.lanes")]
@@ -173,10 +214,15 @@ impl LaneProgress {
     }
 }
 
+/// A batch of so many bytes is read in some ten microseconds.
+const SHORT_BATCH: usize = 16 << 10;
+
 #[doc = doc!("decode_batch")]
 #[pyfunction]
-pub fn decode_batch(py: Python<'_>, payload: &[u8]) -> PyResult<Vec<BatchEvent>> {
-    let records: CoreResult<Vec<_>> = released(py, || Decoder::new(payload)?.collect());
+pub fn decode_batch(py: Python<'_>, payload: Payload<'_, names::Payload>) -> PyResult<Vec<BatchEvent>> {
+    let payload = &*payload;
+    let brief = payload.len() <= SHORT_BATCH;
+    let records: CoreResult<Vec<_>> = released_unless(brief, py, || Decoder::new(payload)?.collect());
     records?.iter().map(|record| BatchEvent::new(py, record)).collect()
 }
 

@@ -1,4 +1,4 @@
-//! `fanout_nats` under Python: what a log delivers, in batches.
+//! `fanout_nats` for Python: the deliveries of a log.
 
 use std::sync::Arc;
 
@@ -7,15 +7,31 @@ use fanout_nats::{Delivery, Fed, Lifts};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use crate::arguments::Natural;
-use crate::stored::GivenEvent;
+use crate::arguments::{Natural, Payload, Text, bytes_of, natural_of, string_of};
+use crate::lists::items;
+use crate::mismatch::wrong_length;
+use crate::names;
+use crate::repr;
+use crate::stored::{GivenEvent, given_events};
 
 #[doc = doc!("Deliveries")]
 #[pyclass(frozen, module = "fanout._core")]
 pub struct Deliveries {
     deliveries: fanout_nats::Deliveries,
+}
+
+/// (seq, subject, payload)
+type Logged<'py> = (u64, Bound<'py, PyString>, Bound<'py, PyBytes>);
+
+fn logged<'py>(index: usize, tuple: &Bound<'py, PyTuple>) -> PyResult<Logged<'py>> {
+    if tuple.len() != 3 {
+        return Err(wrong_length(format_args!("events[{index}]"), "(seq, subject, payload)", tuple.len()));
+    }
+    let seq = natural_of(&tuple.get_item(0)?, format_args!("events[{index}][0]"))?;
+    let subject = string_of(&tuple.get_item(1)?, format_args!("events[{index}][1]"))?;
+    Ok((seq, subject, bytes_of(&tuple.get_item(2)?, format_args!("events[{index}][2]"))?))
 }
 
 /// (seq, subject, payload, attempt, reply, time)
@@ -25,11 +41,17 @@ type Fields<'py> = (u64, Bound<'py, PyString>, Bound<'py, PyBytes>, u64, Bound<'
 impl Deliveries {
     #[doc = doc!("Deliveries.of")]
     #[staticmethod]
-    fn of(events: Vec<(Natural<u64>, Bound<'_, PyString>, Bound<'_, PyBytes>)>) -> PyResult<Self> {
+    fn of(events: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let events = items(events, "events", logged)?;
         let subjects: Vec<&str> = events.iter().map(|(_, subject, _)| subject.to_str()).collect::<PyResult<_>>()?;
         let events = events.iter().zip(subjects);
-        let events = events.map(|((seq, _, payload), subject)| (seq.0, subject.as_bytes(), payload.as_bytes()));
+        let events = events.map(|((seq, _, payload), subject)| (*seq, subject.as_bytes(), payload.as_bytes()));
         Ok(Self { deliveries: fanout_nats::Deliveries::of(events) })
+    }
+
+    fn __repr__(&self) -> String {
+        let values = [("events", repr::plain(self.__len__())), ("last_seq", repr::plain(self.last_seq()))];
+        repr::object("Deliveries", values)
     }
 
     fn __len__(&self) -> usize {
@@ -78,7 +100,8 @@ impl Deliveries {
 }
 
 impl Deliveries {
-    /// The events as the engine takes them. A channel that is no text is no id either: the engine refuses it.
+    /// Convert the events for the engine. A channel that is not valid text is refused by the engine, because it is no
+    /// id.
     pub fn events(&self) -> Vec<StoredEvent<'_>> {
         let all = self.deliveries.iter();
         all.map(|one| {
@@ -93,11 +116,11 @@ impl Deliveries {
     }
 }
 
-/// Events of a log as `Engine.route_stored` gets them.
+/// The events of a log that `Engine.route_stored` gets.
 pub enum StoredEvents<'py> {
-    /// As they were delivered.
+    /// Deliveries of a server.
     Delivered(Bound<'py, Deliveries>),
-    /// One by one.
+    /// A sequence of tuples.
     Given(Vec<GivenEvent<'py>>),
 }
 
@@ -107,7 +130,7 @@ impl<'py> FromPyObject<'_, 'py> for StoredEvents<'py> {
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         match object.cast::<Deliveries>() {
             Ok(deliveries) => Ok(Self::Delivered(deliveries.to_owned())),
-            Err(_) => object.extract().map(Self::Given),
+            Err(_) => given_events(&object).map(Self::Given),
         }
     }
 }
@@ -132,9 +155,16 @@ impl DeliveryBuffer {
         Self { buffer: Arc::new(Mutex::new(fanout_nats::DeliveryBuffer::new(batch.0, ordered))) }
     }
 
+    fn __repr__(&self) -> String {
+        let (events, bytes, error) = (self.__len__(), self.bytes(), self.error());
+        let values =
+            [("events", repr::plain(events)), ("bytes", repr::plain(bytes)), ("error", repr::text(error.as_deref()))];
+        repr::object("DeliveryBuffer", values)
+    }
+
     #[doc = doc!("DeliveryBuffer.attach")]
     #[pyo3(signature = (consumer, lifts = Vec::new()), text_signature = "($self, consumer, lifts=[])")]
-    fn attach(&self, consumer: &str, lifts: Vec<(u64, u64)>) {
+    fn attach(&self, consumer: Text<names::Consumer>, lifts: Vec<(u64, u64)>) {
         self.buffer.lock().attach(consumer.as_bytes(), Lifts::new(lifts));
     }
 
@@ -203,6 +233,10 @@ impl Splitter {
         Self { splitter: Mutex::default() }
     }
 
+    fn __repr__(&self) -> String {
+        repr::object("Splitter", [("subscriptions", repr::plain(self.splitter.lock().subscriptions()))])
+    }
+
     #[doc = doc!("Splitter.take")]
     fn take(&self, sid: Natural<u64>, buffer: &DeliveryBuffer) {
         self.splitter.lock().take(sid.0, buffer.buffer.clone());
@@ -219,8 +253,8 @@ impl Splitter {
     }
 
     #[doc = doc!("Splitter.feed")]
-    fn feed<'py>(&self, py: Python<'py>, data: &[u8]) -> (Bound<'py, PyBytes>, Vec<u64>) {
-        let Fed { rest, touched } = self.splitter.lock().feed(data);
+    fn feed<'py>(&self, py: Python<'py>, data: Payload<'_, names::Data>) -> (Bound<'py, PyBytes>, Vec<u64>) {
+        let Fed { rest, touched } = self.splitter.lock().feed(&data);
         (PyBytes::new(py, &rest), touched)
     }
 }

@@ -1,24 +1,27 @@
-//! `fanout_engine::Engine` under Python: arguments in, answers out, and a clock.
+//! `fanout_engine::Engine` for Python: converts arguments and answers, and adds a clock.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use fanout_engine::{Batch, Config, MAX_BATCH, Moment, Name, StoredEvent};
+use fanout_engine::{Config, MAX_BATCH, Moment, StoredEvent};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFrozenSet};
 
-use crate::arguments::{Event, Natural, borrow_event, ids, nanoseconds};
+use crate::answers::{frozen_set, owned, payload};
+use crate::arguments::{Natural, Payload, Text, nanoseconds};
 use crate::deliveries::StoredEvents;
 use crate::errors::{CoreError, CoreResult};
-use crate::gil::{give_way, released};
-use crate::stored::{GivenEvent, Kind};
+use crate::gil::{released, released_unless};
+use crate::lists::{self, FEW_IDS, LONG_EVENT, are_few, borrow_events, with_ids};
+use crate::names;
+use crate::repr;
+use crate::stored::{Kind, borrow_given};
 
-/// An event longer than this is validated without the GIL; a shorter one costs less than handing the GIL over. Its
-/// targets do not count: they share its payload, so each costs the same few nanoseconds whatever its length.
-const LONG_EVENT: usize = 16 << 10;
+/// Batches of so many bytes in all are taken out in some ten microseconds.
+const FEW_PENDING: usize = 16 << 10;
 
-/// A drain writes so many bytes before it lets other threads run: some 0.25 ms, most of it for memory that is new.
+/// The bytes that a drain writes before it lets other threads run. They take some 0.25 ms, most of it for new memory.
 const STRETCH: usize = 512 << 10;
 
 #[doc = doc!("Engine")]
@@ -29,13 +32,18 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// What is under it.
+    /// The engine of the Rust crate.
     pub fn core(&self) -> &fanout_engine::Engine {
         &self.engine
     }
 
     fn now(&self) -> u64 {
         u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether a change of a user takes so little that the GIL stays.
+    fn is_brief(&self, user: &str) -> CoreResult<bool> {
+        Ok(self.engine.is_brief(user, FEW_IDS)?)
     }
 
     fn moment(&self) -> Moment {
@@ -71,6 +79,10 @@ impl Engine {
         Ok(Self { engine, origin: Instant::now() })
     }
 
+    fn __repr__(&self) -> String {
+        repr::object("Engine", self.engine.summary().map(|(name, count)| (name, repr::plain(count))))
+    }
+
     #[doc = doc!("Engine.restore")]
     #[staticmethod]
     #[pyo3(
@@ -96,8 +108,9 @@ impl Engine {
     }
 
     #[doc = doc!("Engine.snapshot")]
-    #[pyo3(signature = (path, note = b"".as_slice()), text_signature = "($self, path, note=b'')")]
-    fn snapshot(&self, py: Python<'_>, path: PathBuf, note: &[u8]) -> CoreResult<u64> {
+    #[pyo3(signature = (path, note = None), text_signature = "($self, path, note=b'')")]
+    fn snapshot(&self, py: Python<'_>, path: PathBuf, note: Option<Payload<'_, names::Note>>) -> CoreResult<u64> {
+        let note = note.as_deref().unwrap_or_default();
         released(py, || self.engine.snapshot(&path, note, self.moment()))
     }
 
@@ -112,37 +125,52 @@ impl Engine {
     fn user_online(
         &self,
         py: Python<'_>,
-        user: &str,
-        instance: &str,
+        user: Text<names::User>,
+        instance: Text<names::Instance>,
         channels: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
-        let channels = channels.map(|channels| ids(channels, "channel")).transpose()?;
-        Ok(released(py, || self.engine.user_online(user, instance, channels, self.now()))?)
+        let (user, instance) = (&*user, &*instance);
+        let brief = self.is_brief(user)?;
+        let place = |channels| self.engine.user_online(user, instance, channels, self.now());
+        match channels {
+            Some(channels) => with_ids(channels, "channels", brief, |ids| place(Some(ids))),
+            None => Ok(released_unless(brief, py, || place(None))?),
+        }
     }
 
     #[doc = doc!("Engine.user_offline")]
-    fn user_offline(&self, py: Python<'_>, user: &str, instance: &str) -> CoreResult<usize> {
-        released(py, || self.engine.user_offline(user, instance))
+    fn user_offline(
+        &self,
+        py: Python<'_>,
+        user: Text<names::User>,
+        instance: Text<names::Instance>,
+    ) -> CoreResult<usize> {
+        let (user, instance) = (&*user, &*instance);
+        released_unless(self.is_brief(user)?, py, || self.engine.user_offline(user, instance))
     }
 
     #[doc = doc!("Engine.drop_instance")]
-    fn drop_instance(&self, py: Python<'_>, instance: &str) -> CoreResult<usize> {
+    fn drop_instance(&self, py: Python<'_>, instance: Text<names::Instance>) -> CoreResult<usize> {
+        let instance = &*instance;
         released(py, || self.engine.drop_instance(instance))
     }
 
     #[doc = doc!("Engine.join")]
-    fn join(&self, py: Python<'_>, user: &str, channel: &str) -> CoreResult<bool> {
-        released(py, || self.engine.join(user, channel))
+    fn join(&self, py: Python<'_>, user: Text<names::User>, channel: Text<names::Channel>) -> CoreResult<bool> {
+        let (user, channel) = (&*user, &*channel);
+        released_unless(self.is_brief(user)?, py, || self.engine.join(user, channel))
     }
 
     #[doc = doc!("Engine.leave")]
-    fn leave(&self, py: Python<'_>, user: &str, channel: &str) -> CoreResult<bool> {
-        released(py, || self.engine.leave(user, channel))
+    fn leave(&self, py: Python<'_>, user: Text<names::User>, channel: Text<names::Channel>) -> CoreResult<bool> {
+        let (user, channel) = (&*user, &*channel);
+        released_unless(self.is_brief(user)?, py, || self.engine.leave(user, channel))
     }
 
     #[doc = doc!("Engine.forget")]
-    fn forget(&self, py: Python<'_>, user: &str) -> CoreResult<()> {
-        released(py, || self.engine.forget(user))
+    fn forget(&self, py: Python<'_>, user: Text<names::User>) -> CoreResult<()> {
+        let user = &*user;
+        released_unless(self.is_brief(user)?, py, || self.engine.forget(user))
     }
 
     #[doc = doc!("Engine.forget_cached")]
@@ -151,51 +179,57 @@ impl Engine {
     }
 
     #[doc = doc!("Engine.instances")]
-    fn instances<'py>(&self, py: Python<'py>, channel: &str) -> PyResult<Bound<'py, PyFrozenSet>> {
-        frozen_set(py, &self.engine.instances(channel).map_err(CoreError::from)?)
+    fn instances<'py>(&self, py: Python<'py>, channel: Text<names::Channel>) -> PyResult<Bound<'py, PyFrozenSet>> {
+        frozen_set(py, &self.engine.instances(&channel).map_err(CoreError::from)?)
     }
 
     #[doc = doc!("Engine.widths")]
-    fn widths(&self, py: Python<'_>, channels: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
-        let channels = ids(channels, "channel")?;
-        Ok(released(py, || Ok(self.engine.widths(channels)))?)
+    fn widths(&self, channels: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
+        with_ids(channels, "channels", true, |ids| Ok(self.engine.widths(ids)))
     }
 
     #[doc = doc!("Engine.members")]
-    fn members(&self, py: Python<'_>, channel: &str) -> CoreResult<BTreeMap<String, Vec<String>>> {
+    fn members(&self, py: Python<'_>, channel: Text<names::Channel>) -> CoreResult<BTreeMap<String, Vec<String>>> {
+        let channel = &*channel;
         let members = released(py, || self.engine.members(channel))?;
         Ok(members.into_iter().map(|(instance, users)| (instance.into(), owned(users))).collect())
     }
 
     #[doc = doc!("Engine.channels")]
-    fn channels<'py>(&self, py: Python<'py>, user: &str) -> PyResult<Bound<'py, PyFrozenSet>> {
-        frozen_set(py, &released(py, || self.engine.channels(user))?)
+    fn channels<'py>(&self, py: Python<'py>, user: Text<names::User>) -> PyResult<Bound<'py, PyFrozenSet>> {
+        let user = &*user;
+        frozen_set(py, &released_unless(self.is_brief(user)?, py, || self.engine.channels(user))?)
     }
 
     #[doc = doc!("Engine.membership_count")]
-    fn membership_count(&self, user: &str) -> CoreResult<usize> {
-        Ok(self.engine.membership_count(user)?)
+    fn membership_count(&self, user: Text<names::User>) -> CoreResult<usize> {
+        Ok(self.engine.membership_count(&user)?)
     }
 
     #[doc = doc!("Engine.locations")]
-    fn locations<'py>(&self, py: Python<'py>, user: &str) -> PyResult<Bound<'py, PyFrozenSet>> {
-        frozen_set(py, &self.engine.locations(user).map_err(CoreError::from)?)
+    fn locations<'py>(&self, py: Python<'py>, user: Text<names::User>) -> PyResult<Bound<'py, PyFrozenSet>> {
+        frozen_set(py, &self.engine.locations(&user).map_err(CoreError::from)?)
     }
 
     #[doc = doc!("Engine.is_member")]
-    fn is_member(&self, user: &str, channel: &str) -> CoreResult<bool> {
-        Ok(self.engine.is_member(user, channel)?)
+    fn is_member(&self, user: Text<names::User>, channel: Text<names::Channel>) -> CoreResult<bool> {
+        Ok(self.engine.is_member(&user, &channel)?)
     }
 
     #[doc = doc!("Engine.users")]
-    fn users(&self, py: Python<'_>, instance: &str) -> CoreResult<Vec<String>> {
+    fn users(&self, py: Python<'_>, instance: Text<names::Instance>) -> CoreResult<Vec<String>> {
+        let instance = &*instance;
         Ok(owned(released(py, || self.engine.users(instance))?))
     }
 
     #[doc = doc!("Engine.users_page")]
     #[pyo3(signature = (instance, after = None))]
-    fn users_page(&self, instance: &str, after: Option<Natural<u32>>) -> CoreResult<(Vec<String>, Option<u32>)> {
-        let (names, more) = self.engine.users_page(instance, after.map(|after| after.0))?;
+    fn users_page(
+        &self,
+        instance: Text<names::Instance>,
+        after: Option<Natural<u32>>,
+    ) -> CoreResult<(Vec<String>, Option<u32>)> {
+        let (names, more) = self.engine.users_page(&instance, after.map(|after| after.0))?;
         Ok((owned(names), more))
     }
 
@@ -205,8 +239,8 @@ impl Engine {
     }
 
     #[doc = doc!("Engine.digest")]
-    fn digest(&self, instance: &str) -> CoreResult<(u64, u64)> {
-        let digest = self.engine.digest(instance)?;
+    fn digest(&self, instance: Text<names::Instance>) -> CoreResult<(u64, u64)> {
+        let digest = self.engine.digest(&instance)?;
         Ok((digest.count, digest.hash))
     }
 
@@ -215,25 +249,33 @@ impl Engine {
     fn route(
         &self,
         py: Python<'_>,
-        channel: &str,
-        event: &[u8],
-        exclude: Option<&str>,
-        actor: Option<&str>,
+        channel: Text<names::Channel>,
+        event: Payload<'_, names::Event>,
+        exclude: Option<Text<names::Exclude>>,
+        actor: Option<Text<names::Actor>>,
     ) -> CoreResult<usize> {
+        let (channel, event, exclude, actor) = (&*channel, &*event, exclude.as_deref(), actor.as_deref());
         let route = || self.engine.route(channel, event, exclude, actor, self.now());
-        if event.len() > LONG_EVENT { released(py, route) } else { Ok(route()?) }
+        released_unless(event.len() <= LONG_EVENT, py, route)
     }
 
     #[doc = doc!("Engine.route_many")]
-    fn route_many(&self, py: Python<'_>, events: Vec<Event<'_>>) -> PyResult<usize> {
-        let events: Vec<_> = events.iter().map(borrow_event).collect::<PyResult<_>>()?;
-        Ok(released(py, || self.engine.route_many(&events, self.now()))?)
+    fn route_many(&self, py: Python<'_>, events: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let given = lists::events(events)?;
+        let events = borrow_events(&given)?;
+        let few = are_few(events.len(), events.iter().map(|(_, event)| event.len()).sum());
+        Ok(released_unless(few, py, || self.engine.route_many(&events, self.now()))?)
     }
 
     #[doc = doc!("Engine.route_user")]
-    fn route_user(&self, py: Python<'_>, user: &str, event: &[u8]) -> CoreResult<usize> {
-        let route = || self.engine.route_user(user, event, self.now());
-        if event.len() > LONG_EVENT { released(py, route) } else { Ok(route()?) }
+    fn route_user(
+        &self,
+        py: Python<'_>,
+        user: Text<names::User>,
+        event: Payload<'_, names::Event>,
+    ) -> CoreResult<usize> {
+        let (user, event) = (&*user, &*event);
+        released_unless(event.len() <= LONG_EVENT, py, || self.engine.route_user(user, event, self.now()))
     }
 
     #[doc = doc!("Engine.open_lane")]
@@ -265,19 +307,20 @@ impl Engine {
         events: StoredEvents<'_>,
     ) -> PyResult<Vec<(u64, String)>> {
         let route = |events: &[StoredEvent]| {
-            released(py, || self.engine.route_stored(kind.0, lane.0, part.0, events, self.now()))
+            let few = are_few(events.len(), events.iter().map(|event| event.payload.len()).sum());
+            let brief = few && !self.engine.lanes_are_busy();
+            released_unless(brief, py, || self.engine.route_stored(kind.0, lane.0, part.0, events, self.now()))
         };
         Ok(match events {
             StoredEvents::Delivered(deliveries) => route(&deliveries.get().events())?,
-            StoredEvents::Given(events) => {
-                route(&events.iter().map(GivenEvent::borrow).collect::<PyResult<Vec<_>>>()?)?
-            }
+            StoredEvents::Given(events) => route(&borrow_given(&events)?)?,
         })
     }
 
     #[doc = doc!("Engine.advance")]
     fn advance(&self, py: Python<'_>, lane: Natural<u32>, seq: Natural<u64>) -> CoreResult<()> {
-        released(py, || self.engine.advance(lane.0, seq.0))
+        let brief = !self.engine.lanes_are_busy();
+        released_unless(brief, py, || self.engine.advance(lane.0, seq.0))
     }
 
     #[doc = doc!("Engine.mark")]
@@ -286,19 +329,20 @@ impl Engine {
     }
 
     #[doc = doc!("Engine.suspend")]
-    fn suspend(&self, py: Python<'_>, instance: &str) -> CoreResult<()> {
-        released(py, || self.engine.suspend(instance))
+    fn suspend(&self, instance: Text<names::Instance>) -> CoreResult<()> {
+        Ok(self.engine.suspend(&instance)?)
     }
 
     #[doc = doc!("Engine.resume")]
-    fn resume(&self, py: Python<'_>, instance: &str) -> CoreResult<bool> {
-        released(py, || self.engine.resume(instance))
+    fn resume(&self, instance: Text<names::Instance>) -> CoreResult<bool> {
+        Ok(self.engine.resume(&instance)?)
     }
 
     #[doc = doc!("Engine.drain")]
     #[pyo3(signature = (force = false))]
     fn drain<'py>(&self, py: Python<'py>, force: bool) -> PyResult<Vec<(String, Bound<'py, PyBytes>)>> {
-        let batches = released(py, || Ok(self.engine.take(self.now(), force)))?;
+        let brief = self.engine.pending_bytes() <= FEW_PENDING;
+        let batches = released_unless(brief, py, || Ok(self.engine.take(self.now(), force)))?;
         let mut stretch = 0;
         let written = batches.into_iter().map(|(name, batch)| {
             let with_gil = stretch + batch.len() <= STRETCH;
@@ -349,24 +393,4 @@ fn config(
         cache_users: cache_users.0,
         cache_ttl: nanoseconds(cache_ttl)?,
     })
-}
-
-/// The one copy that a target costs: into the `bytes` that are published.
-fn payload<'py>(py: Python<'py>, batch: &Batch, with_gil: bool) -> PyResult<Bound<'py, PyBytes>> {
-    PyBytes::new_with(py, batch.len(), |payload| {
-        if with_gil {
-            batch.write(payload);
-        } else {
-            give_way(py, || batch.write(payload));
-        }
-        Ok(())
-    })
-}
-
-fn owned(names: impl IntoIterator<Item = Name>) -> Vec<String> {
-    names.into_iter().map(String::from).collect()
-}
-
-fn frozen_set<'py>(py: Python<'py>, names: &[Name]) -> PyResult<Bound<'py, PyFrozenSet>> {
-    PyFrozenSet::new(py, names.iter().map(Name::as_str))
 }

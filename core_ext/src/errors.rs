@@ -1,4 +1,4 @@
-//! The one conversion of errors: each of the engine's becomes the Python class that the stub names.
+//! The only conversion of errors: each error of the engine becomes the Python class that the stub names.
 
 use std::io;
 
@@ -17,7 +17,7 @@ mod classes {
 /// An error of the engine on its way to Python.
 pub struct CoreError(Error);
 
-/// What a fallible function of the module returns.
+/// The result of a function of the module that may fail.
 pub type CoreResult<T> = Result<T, CoreError>;
 
 impl From<Error> for CoreError {
@@ -42,7 +42,7 @@ impl From<CoreError> for PyErr {
     }
 }
 
-/// What the number says, as Python's own errors put it: without the number.
+/// The text of an error code, without the code, as in Python's own errors.
 fn meaning_of(code: i32) -> String {
     let text = io::Error::from_raw_os_error(code).to_string();
     text.strip_suffix(&format!(" (os error {code})")).map(str::to_owned).unwrap_or(text)

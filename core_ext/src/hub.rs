@@ -1,14 +1,16 @@
-//! `fanout_engine::Hub` under Python, over an engine that Python has too.
+//! `fanout_engine::Hub` for Python, with an engine that Python code uses too.
 
 use fanout_engine::{Flushed, Frame, Pause};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::arguments::Natural;
+use crate::arguments::{Natural, Payload, Text};
 use crate::batch::{BatchEvent, InboundBatch, LaneProgress};
 use crate::engine::Engine;
 use crate::errors::CoreResult;
 use crate::gil::released;
+use crate::names;
+use crate::repr;
 use crate::wire::Kernel;
 
 #[doc = doc!("Hub")]
@@ -18,7 +20,7 @@ pub struct Hub {
     engine: Py<Engine>,
 }
 
-/// So many frames are written without letting other threads run: some 0.1 ms.
+/// The number of frames that are written without releasing the GIL; they take some 0.1 ms.
 const FEW: usize = 16;
 
 /// (frames, [(socket, bytes)], more)
@@ -31,10 +33,20 @@ impl Hub {
         Self { hub: fanout_engine::Hub::default(), engine }
     }
 
+    fn __repr__(&self) -> String {
+        let counts = [("sockets", self.hub.sockets()), ("frames", self.hub.frames())];
+        repr::object("Hub", counts.map(|(name, count)| (name, repr::plain(count))))
+    }
+
     #[doc = doc!("Hub.add")]
-    fn add(&self, session: &str, descriptor: Option<Natural<i32>>, budget: Natural<usize>) -> CoreResult<u32> {
+    fn add(
+        &self,
+        session: Text<names::Session>,
+        descriptor: Option<Natural<i32>>,
+        budget: Natural<usize>,
+    ) -> CoreResult<u32> {
         let descriptor = descriptor.map(|descriptor| descriptor.0);
-        Ok(self.hub.add(self.engine.get().core(), session, descriptor, budget.0)?)
+        Ok(self.hub.add(self.engine.get().core(), &session, descriptor, budget.0)?)
     }
 
     #[doc = doc!("Hub.remove")]
@@ -49,15 +61,16 @@ impl Hub {
     )]
     fn deliver(
         &self,
-        channel: &str,
-        frame: &[u8],
+        channel: Text<names::Channel>,
+        frame: Payload<'_, names::FrameBytes>,
         ephemeral: bool,
         without: Vec<u32>,
         also: Vec<u32>,
     ) -> CoreResult<Vec<u32>> {
-        // The GIL stays: mostly this takes a microsecond, and getting it back from a busy thread takes thousands.
+        // The GIL is not released: this mostly takes a microsecond, and getting the GIL back from a busy thread takes
+        // thousands.
         let engine = self.engine.get().core();
-        Ok(self.hub.deliver(engine, channel, &Frame::from(frame), ephemeral, &without, &also)?)
+        Ok(self.hub.deliver(engine, &channel, &Frame::from(&*frame), ephemeral, &without, &also)?)
     }
 
     #[doc = doc!("Hub.receive")]
@@ -68,7 +81,7 @@ impl Hub {
         progress: &LaneProgress,
         most: Natural<usize>,
     ) -> PyResult<(Option<BatchEvent>, Vec<u32>, usize, usize)> {
-        // The GIL stays, as for `deliver`: the caller bounds by `most` how long this takes.
+        // The GIL is not released, as in `deliver`: the caller limits by `most` how long this takes.
         let engine = self.engine.get().core();
         let progress = &mut *progress.progress.lock();
         let received = inbound.go_on(py, |decoder| self.hub.receive(engine, decoder, progress, most.0))?;
@@ -81,8 +94,8 @@ impl Hub {
     }
 
     #[doc = doc!("Hub.push")]
-    fn push(&self, socket: Natural<u32>, frame: &[u8]) -> bool {
-        self.hub.push(socket.0, &Frame::from(frame))
+    fn push(&self, socket: Natural<u32>, frame: Payload<'_, names::FrameBytes>) -> bool {
+        self.hub.push(socket.0, &Frame::from(&*frame))
     }
 
     #[doc = doc!("Hub.waiting")]
@@ -97,8 +110,8 @@ impl Hub {
     }
 
     #[doc = doc!("Hub.open")]
-    fn open(&self, socket: Natural<u32>, first: &[u8]) {
-        self.hub.open(socket.0, &Frame::from(first));
+    fn open(&self, socket: Natural<u32>, first: Payload<'_, names::First>) {
+        self.hub.open(socket.0, &Frame::from(&*first));
     }
 
     #[doc = doc!("Hub.block")]
@@ -114,7 +127,7 @@ impl Hub {
     #[doc = doc!("Hub.flush")]
     fn flush<'py>(&self, py: Python<'py>, most: Natural<usize>) -> PyResult<Answer<'py>> {
         let flush = || self.hub.flush(most.0, &mut Kernel);
-        // As for `deliver`: a few writes take less than to get the GIL back.
+        // As in `deliver`: a few writes take less time than getting the GIL back.
         let flushed = if self.hub.frames() > FEW { released(py, || Ok(flush()))? } else { flush() };
         Ok(answer(py, flushed))
     }

@@ -7,6 +7,7 @@ macro_rules! doc {
     };
 }
 
+mod answers;
 mod arguments;
 mod batch;
 mod deliveries;
@@ -15,14 +16,18 @@ mod errors;
 mod functions;
 mod gil;
 mod hub;
+mod lists;
+mod mismatch;
+mod names;
+mod repr;
 mod stored;
 mod wire;
 
 use mimalloc::MiMalloc;
 use pyo3::prelude::*;
 
-// For its huge pages: a login touches rows all over the table, and in small pages finding each costs as much as reading
-// it.
+// This allocator uses huge pages: a login touches rows all over the table, and with small pages the address translation
+// of a row costs as much as reading it.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 
-/// The kernel, as a hub sends through it.
+/// The `Wire` of a hub: the kernel.
 pub struct Kernel;
 
 impl fanout_engine::Wire for Kernel {
@@ -21,7 +21,7 @@ impl fanout_engine::Wire for Kernel {
 
 #[expect(unsafe_code, reason = "the descriptor is Python's, and its number is all that Python can give")]
 fn acquire<'a>(descriptor: i32) -> BorrowedFd<'a> {
-    // SAFETY: it is not -1, for a hub sends on no negative one. It is open, and the socket's own: `Hub.add` obliges the
-    // caller to block or remove a socket before its descriptor is closed.
+    // SAFETY: the descriptor is not -1, because a hub sends on no negative one. It is open and belongs to the socket:
+    // `Hub.add` obliges the caller to block or remove a socket before its descriptor is closed.
     unsafe { BorrowedFd::borrow_raw(descriptor) }
 }

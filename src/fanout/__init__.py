@@ -10,7 +10,7 @@
     >>> fanout.decode_batch(batch)[0].event
     b'{"type":"hello"}'
 
-The engine needs no service, network or database. What the services add is described in `docs/`.
+The engine needs no service, network or database. `docs/` describes the services.
 """
 
 from fanout._freshness import REMEDY, refuse_stale_binary

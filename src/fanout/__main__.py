@@ -1,4 +1,4 @@
-"""`python -m fanout`: the command `fanout` where the services are installed, and otherwise how to get it."""
+"""`python -m fanout`: runs the command `fanout` if the services are installed; otherwise says how to get it."""
 
 import sys
 from importlib.metadata import entry_points
@@ -6,14 +6,14 @@ from importlib.metadata import entry_points
 from fanout import __version__
 
 NEEDS_SERVICES = 2
-"""Exit code of a command that only the services have."""
+"""The exit code if the services are missing and the arguments need them."""
 
 
 def main() -> int:
     """Run the command that the distribution of the services brings, found by its entry point.
 
     Returns:
-        the exit code: 0 where nothing but the version was asked for.
+        the exit code. Without the services it is 0 if only the version was asked for.
     """
     for command in entry_points(group="console_scripts", name="fanout"):
         run = command.load()

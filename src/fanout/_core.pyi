@@ -5,7 +5,7 @@ Held against the compiled module by `tests/fanout/test_stubs.py`.
 
 from collections.abc import Iterable, Sequence
 from os import PathLike
-from typing import Literal, Self, final
+from typing import Literal, Self, TypeAlias, final
 
 __all__ = [
     "BatchEvent",
@@ -32,27 +32,55 @@ __version__: str
 source_digest: str
 """SHA-256 of the Rust sources that this binary was built from."""
 
+_BytesLike: TypeAlias = bytes | bytearray | memoryview
+"""Bytes of an event, a frame or a batch. `bytes` are used in place; the others are copied once, when the call
+begins."""
+
 @final
 class Engine:
-    """A routing table and its outgoing batches: channel -> instances that hold online readers.
+    """A routing table with its outgoing batches: it knows which instances hold online members of each channel.
 
-    All calls may be made from any thread. Nobody waits for a whole bulk write, except who changes the same user: it
-    keeps each part of the table for some microseconds, and others see it half done. What may take long releases
-    the GIL. Ids are those of the contract, section 1; any other raises `InvalidId`, which is a `ValueError`. Unknown
-    users and channels are normal and give empty answers.
+    An *instance* is whatever receives batches, usually a process with client connections. Tell the engine which users
+    are on which instance (`user_online`, `user_offline`) and of which channels they are members (`join`, `leave`).
+    Route events (`route`, `route_stored`), and send to each instance the batches that `drain` returns. The receiver
+    reads a batch with `decode_batch`, or with `InboundBatch` and a `Hub`.
 
-    An *entry* is a (channel, instance) pair: it is there while the instance holds an online member of the channel.
+    An *ephemeral* event is sent once and may be lost. A *stored* event has a position (`seq`) in a log, and belongs to
+    a *lane*, one ordered part of the log: the receiver sees from its batches when a stored event was lost.
+
+    Ids (of users, channels, instances) are strings of 1 to 128 characters of `A-Z a-z 0-9 _ -`. Each call raises
+    `InvalidId`, a `ValueError`, for any other string, and `TypeError` for a value of another type. The error names the
+    argument, the position in a list (`channels[3]`), and the start of the value. An unknown user, channel or instance
+    is no error: the answer is empty, 0 or False. Events may be `bytes`, `bytearray` or `memoryview`.
+
+    An *entry* is a (channel, instance) pair. It exists while the instance holds an online member of the channel.
+
+    Threads: every method may be called from any thread. A change of a user waits for a change of the same user that is
+    in progress. No call waits for another user's change: a long one locks each part of the table for some
+    microseconds, and other calls may see it half done.
+
+    The GIL: a call that is known to take some microseconds keeps it. These release it: `restore`, `snapshot`,
+    `drop_instance`, `forget_cached`, `members`, `users`, `occupied_instances`, `mark`, `stats`, and the opening and
+    closing of lanes; changes of a user with more than 64 channels, or whom another thread changes at that time;
+    `widths` of more than 64 channels; routing more than 8 stored events or `route_many` events at a time, or more than
+    16 KiB; and `drain` when more than 16 KiB wait. No call keeps the GIL for more than about a millisecond.
+
+    After a call has released the GIL, a Python thread that computes without pause gives it back only after
+    `sys.getswitchinterval()`, 5 ms by default. So with such a thread beside it a call of 1 ms takes 6 ms. A login with
+    100,000 channels, which releases the GIL about four times, takes some 20 ms longer. Avoid such threads in the
+    process, or shorten the wait with `sys.setswitchinterval(0.0005)`, at the cost of more switches.
 
     Args:
-        flush_interval: seconds after its first event that an instance's batch is due.
-        flush_events: events after which a batch is due at once.
-        cache_users: how many users' channel lists the membership cache holds, least recently used first out.
+        flush_interval: seconds from the first event of a batch until the batch is due.
+        flush_events: number of events with which a batch is due at once; at least 1.
+        cache_users: number of users whose channel lists the membership cache keeps after they went offline. The least
+            recently used is dropped first.
         cache_ttl: seconds after which a cached list is no longer used.
-        max_batch: bytes of the longest batch, as many as one message of the bus may have; at least 4,096. A batch is
-            closed before it passes half of it, and an event that no batch can hold is refused.
+        max_batch: bytes of the longest batch, the longest message that your transport carries; at least 4,096. A batch
+            is closed before it passes half of that. An event that no batch can hold is refused.
 
     Raises:
-        ValueError: a negative or non-finite time, a count of zero where one is needed, or a `max_batch` too small.
+        ValueError: a time is negative or not finite, `flush_events` is 0, or `max_batch` is too small.
     """
 
     def __new__(
@@ -72,222 +100,319 @@ class Engine:
         cache_ttl: float = 300.0,
         max_batch: int = 1_048_576,
     ) -> Engine:
-        """An engine with what a file of `snapshot` holds, and settings of its own.
+        """Make an engine from a file that `snapshot` wrote. The settings are not in the file: give them here.
 
-        The whole file is verified before any of it is used. Time that passed since it was written counts for
-        `cache_ttl`; if the clock was set back meanwhile, no list counts as cached. A smaller cache keeps what was used
-        last.
+        The whole file is verified before any of it is used. The time since the file was written counts for
+        `cache_ttl`; if the clock was set back since then, no list counts as cached. A smaller cache keeps the lists
+        that were used last.
 
-        The checksum tells of damage, not of malice: restore files that only you can write.
+        The checksum detects damage, not malice: restore only files that nobody else can write.
 
         Args:
             path: the file.
-            flush_interval: as of the constructor.
-            flush_events: as of the constructor.
-            cache_users: as of the constructor.
-            cache_ttl: as of the constructor.
-            max_batch: as of the constructor.
+            flush_interval: seconds, as in the constructor.
+            flush_events: as in the constructor.
+            cache_users: as in the constructor.
+            cache_ttl: seconds, as in the constructor.
+            max_batch: bytes, as in the constructor.
+
+        Returns:
+            a new engine, without batches, lanes and suspended instances.
 
         Raises:
-            SnapshotRefused: the file is cut, changed, no snapshot, or one of another version.
-            OSError: it cannot be read.
-            ValueError: a setting that the constructor would refuse.
+            SnapshotRefused: the file is cut, changed, no snapshot, or a snapshot of another version.
+            OSError: the file cannot be read.
+            ValueError: a setting that the constructor refuses too.
         """
     @property
     def snapshot_note(self) -> bytes:
-        """The note of the snapshot that the engine was restored from; empty for one that was not restored."""
-    def snapshot(self, path: str | PathLike[str], note: bytes = b"") -> int:
+        """The note of the snapshot that this engine was restored from; empty if it was not restored."""
+    def snapshot(self, path: str | PathLike[str], note: _BytesLike = b"") -> int:
         """Write the table to a file: the instances, and the users that are online or cached, with their channels.
 
-        It does not hold batches, lanes and suspended instances. Others go on meanwhile, and nobody waits for the file:
-        each user is in it as at some time during the call, or is missing if the user came after its beginning. Channels
-        that are let go of meanwhile keep their memory until it ends. Of several calls for one engine each waits for
-        the one before.
+        The file does not hold batches, lanes and suspended instances. Other threads may use the engine during the call
+        and do not wait for it. The file has each user as the user was at some time during the call; a user who comes
+        online during the call may be missing. Memory of channels that lose their last member is freed only when the
+        call ends. A second call for the same engine waits for the first.
 
-        The file is written under another name in the same folder (`.NAME.{16 hex digits}.part`), which only its owner
-        may read, and takes its place when it is whole and on the disk. What a killed process left there is removed by
-        the next call, and so is what another process is writing to the same path, whose call fails then.
+        The file is written under another name in the same folder (`.NAME.{16 hex digits}.part`), readable by its owner
+        only, and is renamed when it is complete and on the disk. The next call removes such a file that a killed
+        process left. Let one process at a time write to a path: a call removes the unfinished file of the other, which
+        then fails.
 
         Args:
-            path: the file; one that is there is replaced.
-            note: what `snapshot_note` of a restored engine is to say.
+            path: the file. An existing one is replaced.
+            note: any bytes of yours, for example the position in your log. A restored engine has them as
+                `snapshot_note`.
 
         Returns:
-            how many bytes the file has.
+            the length of the file in bytes.
 
         Raises:
-            OSError: it cannot be written; what was there before is still there.
-            ValueError: the path ends with no name.
+            OSError: the file cannot be written. The file that was there before is still there.
+            ValueError: the path does not end with a name.
         """
     def user_online(self, user: str, instance: str, channels: Iterable[str] | None = None) -> int:
-        """Place a user on an instance. Twice is once.
+        """Note that a user is on an instance. A repeated call changes nothing.
 
-        Given channels replace what was known of the user on every instance, and are cached from now on for
-        `cache_ttl`; None takes them from the user's placement elsewhere or the membership cache.
+        Args:
+            user: an id.
+            instance: an id. The instance need not be known.
+            channels: ids of the channels of which the user is a member; duplicates are allowed. They replace the
+                user's list on every instance and in the cache. None: take the list that the engine has, because the
+                user is on another instance or is cached.
 
         Returns:
-            how many (channel, instance) entries are new.
+            the number of (channel, instance) entries that are new.
 
         Raises:
-            MembershipUnknown: `channels` is None and neither the table nor the cache holds the user.
-            TableFull: the engine has no number for one more user on an instance; it has 2^26 of them, which belong to
-                instances by 32 as long as these have a user. Nothing was changed.
+            InvalidId: an id is none; nothing was changed.
+            MembershipUnknown: `channels` is None, and the engine has no list of the user. Call again with the channels.
+            TableFull: the engine has no number left for one more user on an instance. It has 2^26 numbers; an instance
+                takes them 32 at a time, and gives those back when it has no user. Nothing was changed.
         """
     def user_offline(self, user: str, instance: str) -> int:
-        """Take a user off one instance; the number of (channel, instance) entries evicted. A cached list stays."""
-    def drop_instance(self, instance: str) -> int:
-        """Evict an instance whole, with its undelivered batches and its place in each lane.
+        """Note that a user is no longer on an instance. The user's list stays in the membership cache.
 
         Returns:
-            the number of users evicted.
+            the number of (channel, instance) entries that are gone; 0 if the user was not there.
+        """
+    def drop_instance(self, instance: str) -> int:
+        """Remove an instance: its users, its batches that were not drained, and its position in each lane.
+
+        Returns:
+            the number of users that were on it.
         """
     def join(self, user: str, channel: str) -> bool:
-        """A user became a member. Keeps the cached list true. Returns whether the user is online."""
-    def leave(self, user: str, channel: str) -> bool:
-        """A user is a member no more. Keeps the cached list true. Returns whether the user is online."""
-    def forget(self, user: str) -> None:
-        """Drop the user's list from the membership cache; an online user stays placed."""
-    def forget_cached(self) -> int:
-        """Drop every list from the membership cache; online users stay placed. How many there were.
+        """Note that a user became a member of a channel. Repeating it changes nothing.
 
-        A list that is cached meanwhile may be among them.
+        A list that is cached is changed too. Of a user without a list in the engine nothing is noted.
+
+        Returns:
+            whether the user is online.
+        """
+    def leave(self, user: str, channel: str) -> bool:
+        """Note that a user is no longer a member of a channel. Repeating it changes nothing.
+
+        A list that is cached is changed too.
+
+        Returns:
+            whether the user is online.
+        """
+    def forget(self, user: str) -> None:
+        """Remove the user's list from the membership cache. A user who is online stays online."""
+    def forget_cached(self) -> int:
+        """Remove every list from the membership cache. Users who are online stay online.
+
+        A list that another thread adds during the call may be removed too.
+
+        Returns:
+            the number of lists that were removed.
         """
     def instances(self, channel: str) -> frozenset[str]:
-        """The instances that hold online members of the channel."""
+        """The ids of the instances that hold online members of the channel."""
     def widths(self, channels: Iterable[str]) -> list[int]:
-        """On how many instances each channel has online members: `len(instances(channel))` for each.
+        """For each channel, on how many instances it has online members: `len(instances(channel))`.
 
-        Looked up in one pass, whose memory accesses overlap: the call for many channels.
+        For many channels this is much faster than one call for each, because the memory accesses overlap.
+
+        Args:
+            channels: ids.
+
+        Returns:
+            one number for each channel, in the same order.
         """
     def members(self, channel: str) -> dict[str, list[str]]:
-        """The channel's online members, sorted, by instance.
+        """The ids of the channel's online members, sorted, by the id of their instance.
 
-        This and the other long answers, `channels` and `users`, are gathered beside the writer: what was there all
-        the while is in them, and what came or went meanwhile may be.
+        Other threads may change the table during the call. A member who was online from its beginning to its end is in
+        the answer; one who came or went during the call may be in it. The same holds for `channels` and `users`.
         """
     def channels(self, user: str) -> frozenset[str]:
-        """The channels of an online user."""
+        """The ids of the channels of an online user; empty for a user who is not online."""
     def membership_count(self, user: str) -> int:
-        """How many channels the table or the membership cache has of a user; 0 of one whom neither knows.
+        """The number of channels in the user's list, whether the user is online or cached; 0 without a list.
 
-        What it costs to bring the user online from the cache, or offline: some 50 ns for each.
+        It predicts the cost of bringing the user online from the cache, or offline: about 50 ns for each channel.
         """
     def locations(self, user: str) -> frozenset[str]:
-        """The instances on which the user is."""
+        """The ids of the instances on which the user is."""
     def is_member(self, user: str, channel: str) -> bool:
         """Whether the user is online and a member of the channel."""
     def users(self, instance: str) -> list[str]:
-        """The users on the instance, sorted."""
+        """The ids of the users on the instance, sorted."""
     def users_page(self, instance: str, after: int | None = None) -> tuple[list[str], int | None]:
-        """Up to 256 of the users on the instance, in no order that means anything: some 0.1 ms, whatever the size.
+        """Up to 256 of the users on the instance, in no particular order. Takes about 0.1 ms on any instance.
+
+        A user who is on the instance from the first page to the last is on exactly one page. A user who comes or goes
+        in between may be on one.
 
         Args:
-            instance: any.
-            after: what the page before gave; None for the first page.
+            instance: an id.
+            after: the number that came with the page before; None for the first page.
 
         Returns:
-            the users, and what the next page is asked for with; None behind the last one.
-
-        Who was on the instance all the while is on one page, and who came or went meanwhile may be.
+            the users, and the number for the next call; None with the last page.
         """
     def occupied_instances(self) -> frozenset[str]:
-        """The instances that hold a user."""
+        """The ids of the instances that hold at least one user."""
     def digest(self, instance: str) -> tuple[int, int]:
-        """How many users the instance holds, and a 64-bit hash of them that does not depend on order.
+        """The number of users on the instance, and a 64-bit hash of their ids that does not depend on the order.
 
-        Equal to `presence_digest(engine.users(instance))`, but kept up as users come and go.
+        Equal to `presence_digest(engine.users(instance))`, but always up to date, so that the call costs a
+        microsecond. Two parties compare digests to find out whether they know the same users.
         """
-    def route(self, channel: str, event: bytes, exclude: str | None = None, actor: str | None = None) -> int:
-        """Enqueue an ephemeral event for every instance of the channel.
+    def route(self, channel: str, event: _BytesLike, exclude: str | None = None, actor: str | None = None) -> int:
+        """Add an ephemeral event to the batch of every instance that holds online members of the channel.
 
         Args:
-            channel: whose readers get it.
-            event: one JSON object, as the client will see it; it is validated and never re-encoded.
-            exclude: an instance that gets none (the origin, which delivers it itself).
-            actor: a user whose own connections the receiving instance must leave out.
+            channel: id of the channel.
+            event: one JSON object in UTF-8, as clients will see it. It is validated and passed on unchanged.
+            exclude: id of an instance that does not get it, such as the origin, which delivers it itself.
+            actor: id of a user whose own connections are to be left out. The receiver finds it as `BatchEvent.user`,
+                and is obliged to do so.
 
         Returns:
-            the number of instances it was enqueued for.
+            the number of instances that will get it.
 
         Raises:
-            InvalidEvent: the event is not one JSON object, or too long for the bus (over `max_batch` less 1 KiB).
+            InvalidId: `channel`, `exclude` or `actor` is no id.
+            InvalidEvent: the event is not one JSON object, or is longer than `max_batch` less 1 KiB.
         """
-    def route_many(self, events: Sequence[tuple[str, bytes]]) -> int:
-        """`route` for a batch; all are validated before any is enqueued. The number of targets in all."""
-    def route_user(self, user: str, event: bytes) -> int:
-        """Enqueue an ephemeral event for every instance that the user is on."""
-    def open_lane(self, lane: int, epoch: int, position: int) -> None:
-        """Begin to route a lane (one partition of one stream) that was handled elsewhere up to `position`.
+    def route_many(self, events: Sequence[tuple[str, _BytesLike]]) -> int:
+        """`route` for several events. All are validated first: after an error none was added.
 
-        From here on each event of the lane tells its receiver the sequence of the one before it *for that receiver*,
-        so that a receiver sees a gap. A receiver's chain starts where the lane stands when it is first told of it,
-        by an event or a mark. A lane opened again starts new chains.
+        Args:
+            events: (channel, event) of each, as for `route`.
+
+        Returns:
+            the sum of the numbers of instances that will get each event.
 
         Raises:
-            ValueError: the lane is 0, which is for ephemeral events.
+            InvalidId: a channel is no id.
+            InvalidEvent: an event is not one JSON object, or is longer than `max_batch` less 1 KiB.
+        """
+    def route_user(self, user: str, event: _BytesLike) -> int:
+        """Add an ephemeral event for one user to the batch of every instance that the user is on.
+
+        Args:
+            user: id of the user. The receiver finds it as `BatchEvent.user`, with the channel None.
+            event: one JSON object in UTF-8.
+
+        Returns:
+            the number of instances that will get it.
+
+        Raises:
+            InvalidId: `user` is no id.
+            InvalidEvent: the event is not one JSON object, or is longer than `max_batch` less 1 KiB.
+        """
+    def open_lane(self, lane: int, epoch: int, position: int) -> None:
+        """Begin to route a lane: one ordered part of a log, such as one partition of one stream.
+
+        Each stored event of the lane tells its receiver the `seq` of the lane's event before it *for that receiver*, as
+        `BatchEvent.prev`. So a receiver sees when an event was lost. For the first event or mark that an instance gets
+        of the lane, `prev` is the position of the lane at that time. A lane that is opened again begins as if new.
+
+        Args:
+            lane: a number of your choice from 1 to 2^32 - 1, the same at the receivers.
+            epoch: rises each time that another process takes the lane over. Receivers drop what comes later from a
+                process with a lower epoch.
+            position: the `seq` up to which all events of the lane were routed before.
+
+        Raises:
+            ValueError: `lane` is 0, which is for ephemeral events.
         """
     def close_lane(self, lane: int) -> None:
-        """Stop routing a lane. Unknown lanes are fine."""
+        """Stop routing a lane. For a lane that is not open this does nothing."""
     def route_stored(
         self,
         kind: str,
         lane: int,
         part: int,
-        events: Deliveries | Sequence[tuple[int, str, bytes] | tuple[int, str, bytes, str | None]],
+        events: Deliveries | Sequence[tuple[int, str, _BytesLike] | tuple[int, str, _BytesLike, str | None]],
     ) -> list[tuple[int, str]]:
-        """Route stored events of one kind: validate each, make what clients get, enqueue; advance the lane.
+        """Route stored events of one kind: validate each, add it to the batches of its instances, advance the lane.
 
-        Other threads that move a lane do so before the first of the events, or after the last.
+        The stored format of a "message.new" is one JSON object in UTF-8:
+
+            {"event_id": "evt_...", "type": "message.new", "channel_id": "general",
+             "message": {"message_id": "msg_01ARZ3NDEKTSV4RRFFQ69G5FAV", "channel_id": "general",
+                         "sender_id": "alice", "text": "Hello", "sent_at": "2026-02-01T10:00:00.000Z"}}
+
+        All of these fields must be there. All are strings but `message`. `message_id` is `msg_` and a ULID in capitals.
+        Both `channel_id` name the channel that the event is routed to. Optional: `correlation_id` beside `event_id`; in
+        the message `thread_id` and `client_msg_id` (strings), `mentions` (an array of strings) and `attachments` (an
+        array). Further fields are allowed. Clients get `{"type": "message.new", "seq", "part", "channel_id",
+        "message"}`, with the bytes of `message` unchanged; `message_frame` returns it, and says what is refused.
+
+        The stored format of a "member", a change of a membership, is any one JSON object. Clients get it unchanged.
+
+        While the call runs, other threads' calls for any lane wait.
 
         Args:
-            kind: what the events are. A "message.new" is wrapped by splicing, see `message_frame`; a "member", a change
-                of a membership, is one JSON object and goes to clients as it is stored.
+            kind: "message.new" or "member".
             lane: an open lane.
-            part: the partition number shown to clients, where the kind shows it.
-            events: in rising seq; as a log delivered them, the last token of the subject being the channel, or as
-                (seq, channel, payload as stored), with a fourth item for a user whose instances get the event too,
-                member of the channel or not.
+            part: a number that clients get with each message, such as the partition.
+            events: (seq, channel, payload as stored) of each, in rising order of `seq`. A fourth item is the id of a
+                user whose instances get the event too, whether the user is a member of the channel or not; None for
+                nobody. Or `Deliveries` of a log: the channel is the last token of the subject.
 
         Returns:
-            (seq, reason) of each event that can never be delivered: it is none of its kind, its channel or user is no
-            id, or it is longer than a batch may be. The lane advances past it.
+            (seq, reason) of each event that can never be delivered: it is not an event of its kind, its channel or
+            user is no id, or it is longer than a batch may be. The lane advances past it. Keep such events aside, for a
+            person to look at.
 
         Raises:
-            LookupError: the lane is not open.
-            ValueError: a seq does not rise, or the kind is not known; nothing was enqueued.
+            LookupError: the lane is not open; nothing was added.
+            ValueError: a `seq` is not above the one before it, or the kind is not known; nothing was added.
         """
     def advance(self, lane: int, seq: int) -> None:
-        """Say that everything of the lane up to `seq` was handled, though nothing was there to route.
+        """Note that the lane was handled up to `seq`, for events that are not to be routed.
 
-        A seq that was passed before changes nothing.
+        A `seq` that is not above the lane's position changes nothing.
 
         Raises:
             LookupError: the lane is not open.
         """
     def mark(self) -> int:
-        """Enqueue for every instance how far each open lane has come, so that a lost last batch shows.
+        """Add to the batch of every instance a mark for each open lane, which says up to which `seq` it was routed.
+
+        Call it periodically, for example every second: without it a receiver notices the loss of a lane's last event
+        only when the next one comes.
 
         Returns:
-            the number of instances; 0 where no lane is open.
+            the number of instances; 0 if no lane is open.
         """
     def suspend(self, instance: str) -> None:
-        """Send an instance nothing of any lane, because the table does not have all its users. Ephemeral events go on.
+        """Send an instance no stored events and no marks, because the table does not have all its users yet.
 
-        Its chains start again at `resume`, which tells it that it may have missed everything before.
+        Ephemeral events go on. After `resume`, `prev` of the first event of each lane is the lane's position then. If
+        the instance has delivered less than that, it sees a gap, and reads from the log what it missed.
         """
     def resume(self, instance: str) -> bool:
-        """Send an instance stored events again; whether it was suspended."""
-    def drain(self, force: bool = False) -> list[tuple[str, bytes]]:
-        """Take the batches that are due, or all with `force`: (instance, payload). Decode with `decode_batch`.
+        """Send an instance stored events and marks again.
 
-        A batch is closed, and due at once, before it passes half of `max_batch`. The batches of one instance are in
-        order, and only an event that is longer by itself makes a longer one, which is no longer than `max_batch`.
+        Returns:
+            whether it was suspended.
+        """
+    def drain(self, force: bool = False) -> list[tuple[str, bytes]]:
+        """Take the batches that are due out of the engine. Send each to its instance, in this order.
+
+        A batch is closed, and due at once, before it passes half of `max_batch`. A single event that is longer makes a
+        batch of its own, which is no longer than `max_batch`.
+
+        Args:
+            force: take all batches, also those that are not due.
+
+        Returns:
+            (instance, batch) of each. The batches of one instance are in order. The format is internal: the receiver
+            reads it with `decode_batch` or `InboundBatch` of the same version of this library.
         """
     @property
     def max_batch(self) -> int:
-        """Bytes of the longest batch. May be set when the bus takes longer or shorter messages than before.
+        """Bytes of the longest batch. Set it when your transport's longest message changes.
 
-        What waits already is not cut again, and may be longer than a limit that was lowered.
+        Batches that wait already are not cut again, and may be longer than a limit that was lowered.
 
         Raises:
             ValueError: it is set below 4,096.
@@ -295,264 +420,319 @@ class Engine:
     @max_batch.setter
     def max_batch(self, max_batch: int) -> None: ...
     def next_due(self) -> float | None:
-        """Seconds until a batch is due (0 when one is), None when all are empty."""
+        """Seconds until the next batch is due, 0 if one is due now, None if no event waits."""
     def pending_bytes(self) -> int:
-        """Bytes of the batches that wait to be drained, as `stats` has them, at the cost of some microseconds."""
+        """Bytes of the batches that wait to be drained, as in `stats`, in a microsecond."""
     def stats(self) -> dict[str, int]:
-        """Counts and bytes held, by name.
+        """Counts and bytes of memory, by name.
 
-        Counts are users, channels, instances, entries, cached_users, pending_events, pending_bytes, routed (targets
-        so far), flushes (batches so far) and copied_bytes (so far: each event's payload once when it is routed, and
-        each batch once when it is drained). Bytes are bytes_ids, bytes_placements, bytes_memberships, bytes_cache and
-        their sum, bytes_total; batches that wait are pending_bytes, as long as they will be: they share the payloads of
-        their events until they are drained.
+        Counts now: `users` (online), `channels` (with an entry), `instances` (with a user), `entries`, `cached_users`,
+        `pending_events` and `pending_bytes` (of the batches that wait; until they are drained, batches share the
+        memory of their events, so they take less).
 
-        Users are those online, channels those with an entry, instances those with a user. A list is held once for
-        the table and the cache, under bytes_memberships; bytes_cache is what the cache takes beside the lists.
+        Counts since the beginning: `routed` (an event counts once for each instance), `flushes` (batches drained),
+        `copied_bytes` (each event once when it is routed, each batch once when it is drained).
+
+        Bytes of memory: `bytes_ids` (names), `bytes_placements` (which user is on which instance, which channel on
+        which), `bytes_memberships` (the lists of online and cached users), `bytes_cache` (the cache without its lists),
+        and their sum, `bytes_total`.
         """
 
 @final
 class Hub:
-    """The sockets of a notification instance, and what waits to be written to each.
+    """Queues WebSocket frames for the sockets of one process, and writes them with few system calls.
 
-    Which of them read a channel an engine says: there, each session is an instance on which its user is. A socket has
-    the number that its session has there. All that waits for a socket leaves in one write; events take turns, so that
-    one of many readers holds up one of few for 32 writes, and not for all of its own.
+    It takes each session (one client's connection) as an instance of an engine of its own: in that engine, the user of
+    the session is online on the instance that has the session's id. So the engine says which sockets get an event of a
+    channel. Everything that waits for a socket leaves in one write. Sockets take turns, so that an event for many
+    sockets delays one for few sockets by at most 32 writes.
 
-    Frames are sent on the sockets' descriptors, past whoever owns them, while everything is taken at once. The owner
-    is asked to write what is left over, and to decide for each frame that is *over budget* whether it still fits. Every
-    frame is over budget where something is buffered, where there is no descriptor, and before a socket is opened.
+    The hub writes to a socket's descriptor only while the kernel takes everything at once. The *owner* of the socket,
+    your event loop's transport, writes what is left over. A frame is *over budget* for a socket if more bytes would
+    wait than its budget allows, if the owner has bytes buffered (see `block`), if there is no descriptor, or before the
+    socket is opened. The hub does not queue such a frame; it returns the socket, and the owner decides: `push` the
+    frame or drop it.
 
-    Call it from one thread, the one whose event loop owns the sockets; the engine may be changed by others meanwhile.
+    Call a hub from one thread, that of the event loop that owns the sockets. Other threads may change the engine.
 
     Args:
-        engine: the table of who reads what; nothing but sessions are its instances.
+        engine: an engine whose instances are sessions only.
     """
 
     def __new__(cls, engine: Engine) -> Self: ...
     def add(self, session: str, descriptor: int | None, budget: int) -> int:
-        """Take a socket in. Nothing is written to it before `open`.
+        """Add a socket. Nothing is written to it before `open`.
 
         Args:
-            session: not in the engine yet. `drop_instance` it there after `remove`, and not before.
-            descriptor: of the socket, acquired to send whole frames on it until the socket is removed; None for none.
-                `block` or `remove` the socket before the descriptor is closed.
-            budget: bytes that may wait for the reader; ephemeral frames may use half of it.
+            session: id of the session. It must not be an instance of the engine yet. Call `drop_instance` for it only
+                after `remove`.
+            descriptor: file descriptor of the connected, non-blocking socket; None to leave all writing to the owner.
+                Call `block` or `remove` before you close it.
+            budget: bytes that may wait for the socket. Ephemeral frames may use half of it.
 
         Returns:
-            the socket's number, until it is removed.
+            the socket's number. It is valid until `remove`.
 
         Raises:
-            InvalidId: the session is no id.
-            ValueError: the session has a socket.
+            InvalidId: `session` is no id.
+            ValueError: the session has a socket already.
         """
 
     def remove(self, socket: int) -> None:
-        """Forget a socket and what waits for it. Twice is once."""
+        """Remove a socket with everything that waits for it. For an unknown number this does nothing."""
 
     def deliver(
         self,
         channel: str,
-        frame: bytes,
+        frame: _BytesLike,
         *,
         ephemeral: bool = False,
         without: Sequence[int] = (),
         also: Sequence[int] = (),
     ) -> list[int]:
-        """Queue a frame for the readers of a channel.
+        """Queue a frame for the sockets of a channel's members.
 
         Args:
-            channel: which.
-            frame: one WebSocket frame, the same bytes for all.
-            ephemeral: it may use half of a socket's budget.
-            without: sockets that do not get it.
-            also: sockets that get it in any case, once.
+            channel: id of the channel.
+            frame: one WebSocket frame, such as `BatchEvent.frame` or what `text_frame` returns.
+            ephemeral: whether it may use only half of each socket's budget.
+            without: numbers of sockets that do not get it.
+            also: numbers of sockets that get it too, members or not. None gets it twice.
 
         Returns:
-            the sockets that it was not queued for and because it is over budget, or because
-            the owner writes: the caller decides, and `push`es it where it fits.
+            the sockets for which the frame is over budget, so that it was not queued. Decide for each: `push` or drop.
 
         Raises:
-            InvalidId: the channel is no id.
+            InvalidId: `channel` is no id.
         """
 
     def receive(
         self, inbound: InboundBatch, progress: LaneProgress, most: int
     ) -> tuple[BatchEvent | None, list[int], int, int]:
-        """Queue the events of a batch for the readers of their channels, as far as that is all they need.
+        """Queue the events of a batch for the sockets of their channels, until one needs the caller.
 
-        It goes on where the last call stopped: at the end; when more than `most` frames wait; after a record that some
-        sockets are over budget for; and at one that the caller has to see to itself: what is behind a gap, of a
-        lane that is not plain or not known, or names a user.
+        Each call continues where the one before stopped. It stops at the end of the batch; when more than `most`
+        frames wait; at an event that is over budget for some sockets; and at an event that the caller has to handle:
+        one with a gap before it, of a lane that is not plain or not known, or one that names a user. The next call
+        continues after that event.
 
         Args:
             inbound: the batch.
-            progress: how far each lane has come; plain lanes are moved on.
-            most: see `frames`.
+            progress: how far each lane has come. The call moves it on for events of plain lanes, and
+                for marks.
+            most: number of frames, as `frames` counts them.
 
         Returns:
-            the record that it stopped at, if it did; the sockets that it is over budget for, or none where nothing was
-            done with it; how many events were passed over because they had been delivered; and how many records were
-            stepped over because this version does not know what they are.
+            four values. The event at which it stopped, or None. The sockets for which that event is over budget; if the
+            list is empty, the event was not handled at all. The number of events that were dropped because they had
+            been delivered before. The number of events that were skipped because this version does not know their kind.
 
         Raises:
-            ValueError: what is left of the batch cannot be read.
+            ValueError: the rest of the batch cannot be read.
         """
 
-    def push(self, socket: int, frame: bytes) -> bool:
-        """Queue a frame for one socket, whatever waits for it already. False where there is no such socket."""
+    def push(self, socket: int, frame: _BytesLike) -> bool:
+        """Queue a frame for one socket, whatever its budget.
+
+        Returns:
+            False if there is no such socket.
+        """
 
     def waiting(self, socket: int) -> int:
-        """Bytes that wait here for a socket."""
+        """Bytes that wait in the hub for a socket."""
 
     @property
     def frames(self) -> int:
-        """Frames that wait for open sockets, each counted for each."""
+        """Number of frames that wait for opened sockets. A frame for ten sockets counts ten times."""
 
-    def open(self, socket: int, first: bytes) -> None:
-        """Let `first` be written to a socket, and then whatever waits and comes. To be called once."""
+    def open(self, socket: int, first: _BytesLike) -> None:
+        """Begin to write to a socket: `first`, then what waits, then what comes. Call it once for each socket.
+
+        Args:
+            socket: its number.
+            first: one frame, for example the answer to the client's authentication.
+        """
 
     def block(self, socket: int, blocked: bool) -> None:
-        """Begin or cease to leave everything for a socket to its owner.
+        """Leave all writing for a socket to its owner, or take it back.
 
-        To be called as soon as the owner has bytes buffered, or the connection begins to end.
+        Call it with True as soon as the owner has bytes buffered or begins to close the connection: frames that the hub
+        wrote then would overtake the buffered bytes. Call it with False when the buffer is empty.
         """
 
     def mute(self, socket: int) -> None:
-        """Queue nothing more for a socket as a reader of channels, however many its session reads in the engine.
+        """Queue no more frames of channels for a socket. What waits is still written, and `push` still works.
 
-        What waits is written, and what is pushed. To take the session out of the engine takes longer: use a thread.
+        This takes effect at once, while removing a session with many channels from the engine takes longer.
         """
 
     def flush(self, most: int) -> tuple[int, list[tuple[int, bytes]], bool]:
-        """Write what waits to at most so many sockets, without the GIL where it is much.
+        """Write what waits to at most `most` sockets. Call it until nothing waits. It never blocks.
+
+        It releases the GIL if more than 16 frames wait.
 
         Returns:
-            how many frames do not wait here any more; what the owner of each socket has to write now, frames that were
-            begun included; and whether more sockets wait for their turn.
+            three values. The number of frames that no longer wait. (socket, bytes) that the owner has to write now,
+            where the kernel did not take everything; the bytes may begin inside a frame. Whether more sockets wait.
         """
 
     def flush_one(self, socket: int) -> tuple[int, list[tuple[int, bytes]], bool]:
-        """`flush` for one socket, out of turn."""
+        """Write what waits for one socket, before its turn. Returns the same as `flush`."""
 
 @final
 class InboundBatch:
-    """A batch of `Engine.drain` that is being delivered, and how far that has come.
+    """A batch of `Engine.drain` at its receiver, with the position up to which it was delivered.
+
+    Pass it to `Hub.receive` until `is_done`. `len` is the length of the batch in bytes. To read a batch without a hub,
+    use `decode_batch`.
+
+    Args:
+        payload: the bytes as `Engine.drain` returned them.
 
     Raises:
-        ValueError: it is of another version.
+        ValueError: the bytes are not a batch of this version.
     """
 
-    def __new__(cls, payload: bytes) -> Self: ...
+    def __new__(cls, payload: _BytesLike) -> Self: ...
     def __len__(self) -> int: ...
     @property
     def is_done(self) -> bool:
-        """Whether all of it was delivered."""
+        """Whether everything in it was delivered."""
 
     def newest(self, lane: int, progress: LaneProgress) -> tuple[int, bool]:
-        """The highest seq of a lane in what was not delivered, 0 where there is none.
+        """The highest `seq` of a lane in the part that was not delivered yet. Nothing is delivered by the call.
 
-        It looks no further than the first record that is news of a lane that is not plain, a mark included; the second
-        half says whether there is none.
+        While a gap is repaired, this says up to where the log has to be read: later events are in the batch.
+
+        Scanning stops before the first undelivered event or mark of a lane that is not plain.
+
+        Returns:
+            the `seq`, 0 if there is none; and whether the whole rest was scanned.
         """
 
 @final
 class LaneProgress:
-    """How far each lane has come at an instance."""
+    """How far the events of each lane were delivered at a receiver. It finds gaps and repeats.
+
+    For each event of `decode_batch` with a lane: make the lane known once with `advance`; `check` the event; repair a
+    gap from your log; deliver; `advance` to the event's `seq`.
+    """
 
     def __new__(cls) -> Self: ...
     def advance(self, lane: int, upto: int, *, plain: bool) -> None:
-        """Everything of a lane up to `upto` was delivered, or concerns nobody here. A lane never moves back.
+        """Note that everything of a lane up to a `seq` was delivered here, or concerns nobody here.
+
+        A lane never moves back. The first call for a lane makes it known: give the position from which on this
+        receiver needs the events.
 
         Args:
-            lane: known or not.
-            upto: a seq.
-            plain: whether the lane's events are for the readers of their channels and nothing else; the first word
-                counts.
+            lane: its number.
+            upto: a `seq`.
+            plain: whether `Hub.receive` may deliver the lane's events by itself, because they are for the members of
+                their channels and nothing else is to be done. Only the first call for a lane decides.
         """
 
     def upto(self, lane: int) -> int | None:
-        """Up to where everything of a lane was delivered; None where it is not known."""
+        """The `seq` up to which everything of a lane was delivered; None if the lane is not known."""
 
-    def is_repeat(self, event: bytes) -> bool:
-        """Whether the message of this event was delivered before, under another seq; from now on it was.
+    def is_repeat(self, event: _BytesLike) -> bool:
+        """Whether an event with the same message was seen by an earlier call, under any `seq`. Remembers it.
 
-        The last 65,536 messages are remembered.
+        A log that went back, after a restored backup for example, delivers events again under new numbers. They are
+        recognised by the bytes of their message. The last 65,536 messages are remembered.
+
+        Args:
+            event: a "message.new" as clients get it, such as `BatchEvent.event`.
         """
 
     def lanes(self) -> list[int]:
-        """The lanes that are known, rising."""
+        """The numbers of the known lanes, rising."""
 
     def check(self, record: BatchEvent) -> Literal["next", "gap", "stale"]:
-        """What is to be done with a record of a lane: deliver it; first what is between; nothing.
+        """Find out what to do with an event or mark of a lane.
 
-        An epoch above any that was checked ends those below it.
+        An epoch above all that were checked before makes later events of lower epochs stale.
+
+        Args:
+            record: an event whose `lane` is not 0.
+
+        Returns:
+            "next": deliver it. "gap": first deliver the events above `upto(lane)` and up to `record.prev` from the log.
+            "stale": do nothing, it was delivered or comes from a process that lost the lane.
 
         Raises:
-            LookupError: the lane is not known.
+            LookupError: the lane is not known; see `advance`.
         """
 
 @final
 class Deliveries:
-    """A batch of stored events in the order in which a log delivered them, in one piece of memory.
+    """Stored events in the order in which a log delivered them, in one block of memory.
 
-    Indexing gives (seq, subject as stored, payload, which delivery of the event this is from 1, where it is answered,
-    when it was stored in nanoseconds since 1970). The last three are 1, empty and 0 for events of `of` and `after`.
+    `deliveries[index]` is (seq, subject, payload, attempt, reply subject, time). `attempt` counts the deliveries of the
+    event from 1; the reply subject is where NATS expects the acknowledgement; `time` is when the event was stored, in
+    nanoseconds since 1970. These three are 1, "" and 0 for events of `of` and `after`.
     """
 
     @staticmethod
-    def of(events: Sequence[tuple[int, str, bytes]]) -> Deliveries:
-        """A batch of events that no server delivered: (seq, subject, payload) each."""
+    def of(events: Sequence[tuple[int, str, _BytesLike]]) -> Deliveries:
+        """Deliveries from events that no NATS server sent.
+
+        Args:
+            events: (seq, subject, payload) of each. The last token of the subject, behind the last dot, is the channel.
+        """
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> tuple[int, str, bytes, int, str, int]: ...
     def reply(self, index: int) -> str:
-        """Where one of them is answered."""
+        """The reply subject of one of them: where NATS expects its acknowledgement."""
 
     @property
     def last_seq(self) -> int:
-        """The seq of the last one, 0 where there is none."""
+        """The `seq` of the last event, 0 if there is none."""
 
     @property
     def last_time(self) -> int:
-        """When the last one was stored, in nanoseconds since 1970; 0 where that is not known."""
+        """When the last event was stored, in nanoseconds since 1970; 0 if that is not known."""
 
     @property
     def pending(self) -> int:
-        """Events for the consumer that followed the last one when it was sent."""
+        """Number of events that still waited for the consumer when the last event was sent."""
 
     def count_upto(self, seq: int) -> int:
-        """How many are not above `seq`, where seqs rise."""
+        """The number of events whose `seq` is at most this one. The events must be in rising order of `seq`."""
 
     def after(self, start: int) -> Deliveries:
-        """Those from an index on, which cannot be answered."""
+        """The events from an index on, without their reply subjects: they cannot be acknowledged."""
 
 @final
 class DeliveryBuffer:
-    """Where the deliveries of a JetStream consumer wait to be fetched; a `Splitter` fills it.
+    """Holds the deliveries of a JetStream consumer until they are taken. A `Splitter` fills it.
+
+    `len` is the number of deliveries that wait.
 
     Args:
-        batch: how many are taken out at most at a time.
-        ordered: take nothing in behind a delivery that is missing, or of an event that was delivered before.
+        batch: the most deliveries that `take` returns.
+        ordered: after a delivery is missing, or an event comes a second time, accept nothing more and set `error`.
     """
 
     def __new__(cls, batch: int, *, ordered: bool = False) -> Self: ...
     def attach(self, consumer: str, lifts: list[tuple[int, int]] = []) -> None:
-        """Take in what a consumer delivers from now on, beginning with its first, and nothing of another.
+        """Accept what a consumer delivers from now on, from its first delivery, and nothing of other consumers.
 
         Args:
-            consumer: its name.
-            lifts: (first sequence, what is added to it and to all that follow); events are handed out with lifted seqs.
+            consumer: its name in JetStream.
+            lifts: (first sequence of the stream, number added to it and to all later ones). The deliveries have the
+                sums as `seq`, so that `seq` goes on rising after a stream began again at 1.
         """
 
     def pause(self) -> None:
-        """Take in nothing until `attach` is called again."""
+        """Accept nothing until `attach` is called again."""
 
     def clear(self) -> None:
-        """Forget what was not taken out."""
+        """Drop the deliveries that wait."""
 
     def take(self) -> Deliveries | None:
-        """Take out what is there, up to the batch size; None where there is nothing."""
+        """Take the deliveries that wait, at most `batch`; None if none waits."""
 
     def __len__(self) -> int: ...
     @property
@@ -561,97 +741,128 @@ class DeliveryBuffer:
 
     @property
     def order(self) -> int:
-        """The number of the consumer's last delivery that was taken in."""
+        """The number, within the consumer, of the last delivery that was accepted."""
 
     @property
     def error(self) -> str | None:
-        """Why nothing more is taken in; None where it is."""
+        """Why nothing more is accepted; None if there is no error."""
 
     @property
     def received(self) -> int:
-        """How many deliveries of the consumers to which it was attached have come in all, kept or not."""
+        """The number of deliveries that have come from the attached consumers since the beginning, accepted or not."""
 
     def replies(self) -> list[str]:
-        """Where each of those that wait is answered."""
+        """The reply subject of each delivery that waits."""
 
 @final
 class Splitter:
-    """Parts what a NATS server sends on one connection between delivery buffers and the client library.
+    """Splits what a NATS server sends on one connection: deliveries go to buffers, the rest to the client library.
 
-    An operation whose end has not come waits for it. After something malformed all is the library's, until `reset`.
+    An operation of the protocol that is not complete waits for its end. After malformed bytes everything goes to the
+    library, until `reset`.
     """
 
     def __new__(cls) -> Self: ...
     def take(self, sid: int, buffer: DeliveryBuffer) -> None:
-        """Give a subscription's deliveries to a delivery buffer from now on. Its other messages stay the library's."""
+        """Put a subscription's deliveries into a buffer from now on. Its other messages still go to the library.
+
+        Args:
+            sid: the subscription's id on this connection.
+            buffer: an attached buffer.
+        """
 
     def leave(self, sid: int) -> None:
-        """Give a subscription's deliveries to the library again."""
+        """Let a subscription's deliveries go to the library again."""
 
     def reset(self) -> None:
-        """The connection is a new one: what was begun has no end."""
+        """Forget an incomplete operation: the connection is a new one."""
 
-    def feed(self, data: bytes) -> tuple[bytes, list[int]]:
-        """Take in what the server sent.
+    def feed(self, data: _BytesLike) -> tuple[bytes, list[int]]:
+        """Split the next bytes from the server.
 
         Returns:
-            the operations that are the library's, each whole; the subscriptions whose delivery buffers got something.
+            the complete operations that are for the library; the ids of the subscriptions whose buffers got deliveries.
         """
 
 @final
 class BatchEvent:
-    """One event or mark of a batch."""
+    """One event of a batch, or a mark: an entry without an event that says how far a lane was routed."""
 
     kind: str | None
-    """None for a record of a newer version that is stepped over: if it is stored it has its place in its lane, and all
-    the rest is empty."""
+    """"ephemeral", "mark", or the kind of a stored event: "message.new" or "member". None for a kind that this version
+    does not know: the entry keeps its place in its lane, and everything else of it is empty. Skip it."""
     lane: int
-    """0 for an ephemeral event."""
+    """The lane of a stored event or mark; 0 for an ephemeral event."""
     epoch: int
+    """The epoch with which the sender opened the lane; 0 for an ephemeral event."""
     prev: int
-    """The seq before this one in this lane for this instance."""
+    """The `seq` of the event before this one in this lane for this instance; 0 for an ephemeral event."""
     seq: int
-    """0 for an ephemeral event. For a mark: everything up to here that concerns the instance was sent."""
+    """The event's position in its log; 0 for an ephemeral event. Of a mark: everything of the lane up to here that
+    concerns this instance was sent."""
     channel: str | None
-    """None for an event to a user, and for a mark."""
+    """The channel whose members get it; None for an event to a user, and for a mark."""
     user: str | None
-    """For a user's event: to whom. For a channel's ephemeral event: whose own connections to leave out. For a
-    stored event: a user who gets it beside the channel's readers."""
+    """Of an event without a channel: the user who gets it. Of a channel's ephemeral event: the user whose own
+    connections do not get it. Of a stored event: a user who gets it in addition to the channel's members."""
     event: bytes
-    """The JSON object; empty for a mark, and for what is not known."""
+    """The JSON object for clients; empty for a mark and for an unknown kind."""
     frame: bytes
-    """`event` as one unmasked, final WebSocket text frame, RFC 6455 section 5.2; empty for a mark."""
+    """`event` as one unmasked, final WebSocket text frame (RFC 6455, section 5.2), ready for a socket; empty for a mark
+    and for an unknown kind."""
 
-def decode_batch(payload: bytes) -> list[BatchEvent]:
-    """Read what `Engine.drain` made.
+def decode_batch(payload: _BytesLike) -> list[BatchEvent]:
+    """Read the events of a batch, in the order in which they were routed.
 
-    Raises:
-        ValueError: the bytes are cut, foreign, or of another version.
-    """
-
-def check_event(event: bytes) -> None:
-    """Refuse an event that no call of the engine would route.
+    Args:
+        payload: the bytes as `Engine.drain` returned them.
 
     Raises:
-        InvalidEvent: the event is not one JSON object, or too long for the bus (over 1 MiB less 1 KiB).
+        ValueError: the bytes are cut, not a batch, or a batch of another version.
     """
 
-def message_frame(seq: int, part: int, channel: str, payload: bytes) -> bytes:
-    """The `message.new` object for a stored message event: what `Engine.route_stored` would enqueue.
-
-    Refused is also what some reader could not take: a field named twice, containers nested deeper than 128, a number
-    beyond 64 bits, a surrogate without its other half, a message of more than 1 MiB less 1,280 bytes. The verdict does
-    not depend on `seq` and `part`.
+def check_event(event: _BytesLike) -> None:
+    """Check that an event can be routed by an engine with the default `max_batch`.
 
     Raises:
-        InvalidEvent: the payload is no message event of that channel; the text says why.
+        InvalidEvent: the event is not one JSON object, or is longer than 1 MiB less 1 KiB.
     """
 
-def text_frame(event: bytes) -> bytes:
-    """An unmasked, final WebSocket text frame around `event`."""
+def message_frame(seq: int, part: int, channel: str, payload: _BytesLike) -> bytes:
+    """The `message.new` object that clients get for a stored message: what `Engine.route_stored` adds to batches.
+
+    An event is refused if it has not the stored format that `Engine.route_stored` describes, or if some reader could
+    not take it: a field that is there twice, containers nested deeper than 128, a number beyond 64 bits, half of a
+    surrogate pair, or a message of more than 1 MiB less 1,280 bytes. Whether it is refused does not depend on `seq` and
+    `part`.
+
+    Args:
+        seq: the event's position in the log.
+        part: a number for clients, such as the partition.
+        channel: the channel of the event.
+        payload: the event as it is stored.
+
+    Returns:
+        one JSON object, not yet a WebSocket frame; see `text_frame`.
+
+    Raises:
+        InvalidId: `channel` is no id.
+        InvalidEvent: the payload is no message event of the channel; the text says why.
+    """
+
+def text_frame(event: _BytesLike) -> bytes:
+    """One unmasked, final WebSocket text frame (RFC 6455, section 5.2) around an event, which is not checked."""
 
 def partition_of(channel: str, partitions: int) -> int:
-    """The partition of a channel: 32-bit FNV-1a modulo `partitions`, as nats-server's `{{partition(n,1)}}` has it."""
+    """The partition of a channel, from 0: 32-bit FNV-1a modulo `partitions`, like `{{partition(n,1)}}` of nats-server.
+
+    Raises:
+        ValueError: `partitions` is 0.
+    """
 
 def presence_digest(users: Iterable[str]) -> tuple[int, int]:
-    """The count and hash that `Engine.digest` gives for an instance with these users, each counted once."""
+    """The count and hash that `Engine.digest` returns for an instance with exactly these users. Duplicates count once.
+
+    Raises:
+        InvalidId: a user is no id.
+    """

@@ -1,4 +1,4 @@
-"""A compiled core that does not match its sources refuses to start: it would run what nobody can read any more."""
+"""Refuses a compiled core that was built from other sources than those in the checkout."""
 
 import hashlib
 from pathlib import Path

@@ -3,20 +3,20 @@
 FanoutError
 ├── InvalidId           an id outside the charset of the contract, section 1 (also a ValueError)
 ├── InvalidEvent        a stored event that can never be delivered: it goes to the dead-letter stream
-├── MembershipUnknown   the engine was asked to place a user whose channels it does not hold
-├── TableFull           the engine has no number for one more user on an instance
+├── MembershipUnknown   the engine was asked to add a user whose channels it does not hold
+├── TableFull           the engine has no id for one more user on an instance
 ├── SnapshotRefused     a file is not a whole snapshot that this build reads (also a ValueError)
 ├── ForeignStore        a store or a stream belongs to another deployment
 ├── Unavailable         a store or the bus cannot be reached now; nothing was done
 │   ├── OutcomeUnknown  the call was sent and not answered; it may have been done
 │   └── StorageFull     a store is reached and has no room for more; nothing was done
-├── TooLarge            an event that the log or the bus can never take, whatever the time
+├── TooLarge            an event that is too long for the log or the bus
 ├── PartitionLost       another worker has taken this partition; its reader must stop
 ├── ChannelExists       a channel of that id was created before
 ├── ChannelNotFound     no channel has that id
-└── CallRejected        a call that its caller may not make as it stands
+└── CallRejected        a call that its caller may not make
 
-What a client is told of an error is its `error_code`, a row of `fanout.error_codes`.
+A client gets the `error_code` of an error, a row of `fanout.error_codes`.
 """
 
 from fanout.error_codes import (
@@ -34,7 +34,7 @@ class FanoutError(Exception):
     """The root of every error that Fanout raises on purpose.
 
     Attributes:
-        error_code: what a client is told; None of an error that no client is told of.
+        error_code: the code that a client gets; None for an error that never reaches a client.
         public_text: whether a client may read the text of the exception. Otherwise it reads the text of the code.
     """
 
@@ -54,7 +54,7 @@ class InvalidEvent(FanoutError, ValueError):  # noqa: N818
 
 
 class MembershipUnknown(FanoutError, LookupError):  # noqa: N818
-    """The channels of a user are neither given nor cached; load them and place the user again."""
+    """The channels of a user are neither given nor cached; load them and add the user again."""
 
 
 class TableFull(FanoutError):  # noqa: N818
@@ -62,13 +62,13 @@ class TableFull(FanoutError):  # noqa: N818
 
 
 class SnapshotRefused(FanoutError, ValueError):  # noqa: N818
-    """A file that no engine can be restored from: cut, changed, foreign, or of another version; the text says which."""
+    """No engine can be restored from a file: it is incomplete, damaged, no snapshot, or of another version."""
 
 
 class Unavailable(FanoutError):  # noqa: N818
     """A store or the bus cannot be reached. Nothing was done, and the same call may succeed later.
 
-    A subclass says where that is not all: see `OutcomeUnknown`.
+    A subclass says if more may be true: see `OutcomeUnknown`.
     """
 
     error_code = UNAVAILABLE
@@ -114,7 +114,7 @@ class ChannelNotFound(FanoutError):  # noqa: N818
 
 
 class CallRejected(FanoutError):  # noqa: N818
-    """A call that its caller may not make as it stands; repeating it changes nothing.
+    """A call that its caller may not make; repeating it changes nothing.
 
     Args:
         error_code: what is wrong.

@@ -1,4 +1,4 @@
-"""Stored events and what is spoken between services: decoded and checked by msgspec, encoded by orjson.
+"""Stored events, and messages between services: decoded and checked by msgspec, encoded by orjson.
 
 The envelope of a stored message keeps the client's `message` object whole, so that the fan-out path wraps its bytes
 without decoding them (see `fanout.message_frame`).
@@ -17,11 +17,11 @@ from fanout.ids import check_id
 
 MAX_TEXT: Final = 40_000
 MAX_BATCH: Final = 1 << 20
-"""Bytes of the longest batch, whatever the bus takes."""
+"""Bytes of the longest batch, even if the bus takes more."""
 MIN_BATCH: Final = 4_096
 """Bytes that the longest batch must be able to have."""
 EVENT_OVERHEAD: Final = 1_280
-"""More than storing an event and putting it into a batch add to its bytes: headers, or names, a lane and a seq."""
+"""An upper bound of the bytes that a stored message or a batch adds to an event: headers, names, a lane and a seq."""
 MESSAGE_NEW: Final = "message.new"
 MEMBER_JOINED: Final = "member.joined"
 MEMBER_LEFT: Final = "member.left"
@@ -46,7 +46,7 @@ def longest_event(max_payload: int) -> int:
 
 
 class Message(msgspec.Struct, omit_defaults=True, frozen=True):
-    """What clients see of a message, contract section 3."""
+    """A message as clients see it, contract section 3."""
 
     message_id: str
     channel_id: str
@@ -60,13 +60,13 @@ class Message(msgspec.Struct, omit_defaults=True, frozen=True):
 
 
 class StoredMessage(Message, omit_defaults=True, frozen=True, kw_only=True):
-    """A message of the history, with its place in the log."""
+    """A message of the history, with its position in the log."""
 
-    seq: Annotated[int, Meta(description="The message's place in the log: within a channel it gives the order.")]
+    seq: Annotated[int, Meta(description="The message's position in the log: within a channel it gives the order.")]
 
     @classmethod
     def of(cls, message: Message, seq: int) -> "StoredMessage":
-        """A message with its place."""
+        """A message with its position."""
         return cls(**msgspec.structs.asdict(message), seq=seq)
 
 
@@ -84,10 +84,10 @@ class MessageEvent(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class MemberEvent(msgspec.Struct, frozen=True, tag_field="type"):
-    """What the payloads of `channels.member.*` share.
+    """The fields that the payloads of `channels.member.*` share.
 
     `version` rises with each change of the same user and channel: an event with a lower one than another that was seen
-    is older than that, wherever it stands in the log, and must not undo it.
+    is older than that, wherever it is in the log, and must not undo it.
     """
 
     event_id: str
@@ -123,7 +123,7 @@ def decode_message_event(payload: bytes, channel_id: str) -> Message:
     """The message inside a stored event.
 
     Args:
-        payload: the event as it stands in the log.
+        payload: the event as the log holds it.
         channel_id: the channel of its subject, which the event must name too.
 
     Raises:
@@ -172,7 +172,7 @@ def decode_typing(payload: bytes) -> Typing:
 
 
 def encode(event: msgspec.Struct | dict[str, Any]) -> bytes:
-    """Any event as JSON bytes. A `msgspec.Raw` inside it is spliced as it stands."""
+    """Any event as JSON bytes. A `msgspec.Raw` inside it is copied unchanged."""
     return orjson.dumps(event, default=_builtins)
 
 
@@ -183,5 +183,5 @@ def _builtins(value: object) -> object:
 
 
 def typing_frame(channel_id: str, user_id: str, *, typing: bool) -> bytes:
-    """What clients see of typing."""
+    """The frame by which clients see typing."""
     return encode({"type": "typing", "channel_id": channel_id, "user_id": user_id, "typing": typing})

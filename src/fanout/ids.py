@@ -1,6 +1,6 @@
 """Identifiers: the caller's, checked at every edge, and the platform's, which sort by time.
 
-Contract section 1. An id becomes a NATS token and a part of a Redis key, so nothing outside the charset may pass.
+Contract section 1. An id becomes a NATS token and a part of a Redis key, so no other character may pass.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Versions of memberships: which of two changes of the same user and channel is the newer one.
 
-There are tens of millions of memberships, so the versions of recent changes alone are kept. What was forgotten is not
-trusted: a change that may be older than a forgotten one is `UNKNOWN`, and the membership store knows better.
+There are tens of millions of memberships, so the versions of recent changes alone are kept. A change that
+may be older than a forgotten one is `UNKNOWN`; then the membership store has to be asked.
 """
 
 import time
@@ -24,7 +24,7 @@ def now_us() -> int:
 
 
 class Age(Enum):
-    """How a change stands to what is known of the same user and channel."""
+    """The age of a change, compared with the known changes of the same user and channel."""
 
     NEWEST = "newest"
     """Nothing newer has been seen, and nothing newer can have been forgotten."""

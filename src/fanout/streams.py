@@ -1,4 +1,4 @@
-"""The table of the log's streams: one row a stream, and everything that differs between streams stands in its row.
+"""The table of the log's streams: one row for each stream, with everything in which streams differ.
 
 The lanes, the inbox, the fan-out workers, both log adapters, `fanout migrate` and `fanout check` read this table. Code
 asks a row for a property and compares no stream's name. A new stream is a name and a row here.
@@ -26,7 +26,7 @@ _DEAD_KEEP_S: Final = 30 * 86_400.0
 
 
 class FanOut(Enum):
-    """What the fan-out workers do with a stream's events."""
+    """How the fan-out workers handle a stream's events."""
 
     IGNORED = "no worker reads them"
     ROUTED = "the one reader of a partition routes them, in order, to the subscribers of the event's channel"
@@ -72,7 +72,7 @@ class StreamSpec:
         """Whether events change who gets the events of a channel.
 
         Then no event of another lane may overtake them, the workers' tables depend on them, and those that the log lost
-        are told again from the membership store.
+        are published again from the membership store.
         """
         return self.fan_out is FanOut.APPLIED
 
@@ -83,12 +83,12 @@ class StreamSpec:
 
     @property
     def has_waiting_readers(self) -> bool:
-        """Whether somebody's position is kept, so that events discarded for age may be events that nobody read."""
+        """Whether the log keeps positions of readers, so that it may discard unread events for their age."""
         return self.partitioned or bool(self.durables)
 
     @property
     def stem(self) -> str:
-        """What stands before the channel in the subjects of a partitioned stream, with the dot."""
+        """The part of a partitioned stream's subjects before the channel, with the dot."""
         return self.subjects[0].removesuffix("*")
 
 

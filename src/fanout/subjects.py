@@ -5,29 +5,29 @@ from typing import Final
 TYPING: Final = "client.typing.*"
 
 WORKERS: Final = "fanout.workers"
-"""Fan-out workers tell each other here that they live and which partitions they hold."""
+"""Fan-out workers publish here that they are alive, and which partitions they hold."""
 
 PRESENCE_DIGESTS: Final = "fanout.digests"
 """Notification instances tell the workers here which users they hold, as a digest."""
 
 
 def message(channel_id: str) -> str:
-    """Where a message of the channel is published."""
+    """The subject under which a message of the channel is published."""
     return f"messages.send.{channel_id}"
 
 
 def member_joined(channel_id: str) -> str:
-    """Where a member's joining is published."""
+    """The subject under which a member's joining is published."""
     return f"channels.member.joined.{channel_id}"
 
 
 def member_left(channel_id: str) -> str:
-    """Where a member's leaving is published."""
+    """The subject under which a member's leaving is published."""
     return f"channels.member.left.{channel_id}"
 
 
 def typing(channel_id: str) -> str:
-    """Where typing in the channel is published."""
+    """The subject under which typing in the channel is published."""
     return f"client.typing.{channel_id}"
 
 
@@ -37,12 +37,12 @@ def instance_events(instance_id: str) -> str:
 
 
 def instance_control(instance_id: str) -> str:
-    """Where workers and other instances speak to one notification instance about connections, not events."""
+    """The subject of control messages to an instance: about connections, not events."""
     return f"instance.control.{instance_id}"
 
 
 def dead(stream: str, channel_id: str) -> str:
-    """Where an event of `stream` that can never succeed is kept."""
+    """The subject under which a dead letter of `stream` is kept."""
     return f"dead.{stream}.{channel_id}"
 
 
@@ -52,5 +52,5 @@ def channel_of(subject: str) -> str:
 
 
 def worker_inbox(worker_id: str) -> str:
-    """Where instances answer one worker's requests."""
+    """The subject to which instances send answers to a worker's requests."""
     return f"fanout.worker.{worker_id}"

@@ -133,7 +133,7 @@ def user_pages(users: Sequence[str], max_payload: int) -> Iterator[Sequence[str]
 
 
 ControlMessage = RoutingConfirmed | PresenceSetRequest | Replaced
-"""What is published on an instance's control subject."""
+"""The messages on an instance's control subject."""
 
 _Message = TypeVar("_Message")
 

@@ -21,7 +21,7 @@ NOT_FOR_ADAPTERS = RUNTIME_LIBRARIES - BEHAVIOUR_LIBRARIES - {"httpx"}
 SHARED_CLIENTS = {"sqlite3": {"embedded", "sqlite"}}
 """Client libraries that more than one adapter uses: the embedded log is a file of SQLite."""
 MAX_LINES = 400
-MAX_STUB_LINES = 700
+MAX_STUB_LINES = 900
 """The compiled module is one, and its documentation stands where editors look for it."""
 
 SERVICES = {path.name for path in (SOURCES / "services").iterdir() if (path / "__init__.py").exists()} - NO_SERVICE

@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 from benchmarks import command
 from benchmarks.case import Case
 from benchmarks.cases import pipeline
-from benchmarks.cases.pipeline import PipelineOptions
 from benchmarks.command import CASES
+from benchmarks.live.pipeline import PipelineOptions
 from services.cli.main import app
 from tests.benchmarks.test_rendering import report
 

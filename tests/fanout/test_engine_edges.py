@@ -64,11 +64,11 @@ def test_an_id_that_is_no_string_is_a_type_error(engine: Engine, value: object) 
 
 
 def test_bad_ids_are_the_error_of_the_library(engine: Engine) -> None:
-    with pytest.raises(InvalidId, match="instance must be"):
+    with pytest.raises(InvalidId, match="instance is"):
         engine.user_online("u", "a.b", [])
-    with pytest.raises(InvalidId, match="exclude must be"):
+    with pytest.raises(InvalidId, match="exclude is"):
         engine.route("c", EVENT, exclude="a.b")
-    with pytest.raises(InvalidId, match="actor must be"):
+    with pytest.raises(InvalidId, match="actor is"):
         engine.route("c", EVENT, actor="a.b")
 
 
@@ -112,7 +112,7 @@ def test_an_event_is_one_json_object(engine: Engine, event: bytes) -> None:
     assert (seq, engine.drain(force=True)) == (1, [])
 
 
-@pytest.mark.parametrize("event", ["{}", bytearray(b"{}"), None, {}])
+@pytest.mark.parametrize("event", ["{}", None, {}, [123, 125]])
 def test_an_event_that_is_not_bytes_is_a_type_error(engine: Engine, event: Any) -> None:
     with pytest.raises(TypeError):
         engine.route("c", event)

@@ -35,7 +35,7 @@ def test_a_part_of_the_path_is_a_field() -> None:
 @pytest.mark.parametrize(
     ("body", "parts", "detail"),
     [
-        (b'{"channel_id": "c2"}', PATH, "channel_id stands in the path; leave it out of the body"),
+        (b'{"channel_id": "c2"}', PATH, "channel_id is in the path; leave it out of the body"),
         (b'{"pinned": "true"}', PATH, "pinned must be true or false"),
         (b'{"colour": 1}', PATH, "unknown field 'colour'"),
         (b"[]", PATH, "the body must be a JSON object"),

@@ -95,7 +95,7 @@ def test_the_log_says_when_an_outage_begins_and_when_it_ends() -> None:
         outage.succeeded()
         outage.succeeded()
     assert [(line["event"], line["log_level"]) for line in lines] == [
-        ("cannot be done now, will go on trying", "warning"),
+        ("cannot be done now, is tried again", "warning"),
         ("works again", "info"),
     ]
 

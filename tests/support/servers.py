@@ -5,14 +5,15 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
-_ROOT = Path(__file__).resolve().parents[2]
+from benchmarks.errors import BenchError
+from benchmarks.live.servers import exchange, find_program, nats_command, redis_command
+
 _READY_WITHIN_S = 60.0
 _STOP_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.005
@@ -23,12 +24,11 @@ class ServerError(Exception):
 
 
 def find_binary(name: str) -> Path | None:
-    """Where a server's program is: in `.servers/bin`, beside the interpreter, or on the PATH."""
-    for folder in (_ROOT / ".servers" / "bin", Path(sys.executable).parent):
-        if os.access(folder / name, os.X_OK):
-            return folder / name
-    found = shutil.which(name)
-    return Path(found) if found else None
+    """Where a server's program is, if there is one."""
+    try:
+        return Path(find_program(name))
+    except BenchError:
+        return None
 
 
 def binary_or_skip(name: str) -> Path:
@@ -129,15 +129,6 @@ class Server:
         """Whether it serves clients now."""
         raise NotImplementedError
 
-    def exchange(self, request: bytes) -> bytes:
-        """What it says first to a new connection that sends `request`; nothing where it does not listen."""
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.sendall(request)
-                return connection.recv(4096)
-        except OSError:
-            return b""
-
     def _launch(self) -> None:
         log = self.folder / "server.log"
         with log.open("ab") as output:
@@ -181,7 +172,7 @@ class NatsServer(Server):
         return self.folder / "jetstream"
 
     def command(self) -> list[str]:
-        return [str(self.binary), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.store)]
+        return nats_command(str(self.binary), self.port, self.folder)
 
     def save(self, name: str = "saved") -> Path:
         """Restart it with a copy made of all that it holds; where the copy is."""
@@ -206,7 +197,7 @@ class NatsServer(Server):
         self.start()
 
     def answers(self) -> bool:
-        return self.exchange(b"").startswith(b"INFO ")
+        return exchange(self.port, b"").startswith(b"INFO ")
 
 
 class ConfiguredNats(NatsServer):
@@ -228,18 +219,10 @@ class RedisServer(Server):
     scheme = "redis"
 
     def command(self) -> list[str]:
-        settings = {
-            "bind": "127.0.0.1",
-            "port": str(self.port),
-            "dir": str(self.folder),
-            "save": "",
-            "appendonly": "yes",
-            "notify-keyspace-events": "Ex",
-        }
-        return [str(self.binary), *(word for name, value in settings.items() for word in (f"--{name}", value))]
+        return redis_command(str(self.binary), self.port, self.folder)
 
     def answers(self) -> bool:
-        return self.exchange(b"PING\r\n").startswith(b"+PONG")
+        return exchange(self.port, b"PING\r\n").startswith(b"+PONG")
 
 
 def _state(thread: Path) -> str:

@@ -1,108 +1,255 @@
-"""Draining the stream: the worker and the naive consumers in turn; what the instances got is checked each time."""
+"""Draining a stream: a worker's own data path and the straightforward way in turn; what the inboxes got is checked."""
 
 import asyncio
-import time
-from collections.abc import Callable
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
 from pathlib import Path
 from statistics import median
-from typing import Final, Literal
+from time import perf_counter
+from typing import Any, Final, NamedTuple
 
 import msgspec
+import nats
+import uvloop
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from benchmarks.apart import Progress
-from benchmarks.live.pipeline.drain import Drained, DrainSettings, drain, drain_naively
-from benchmarks.live.pipeline.inboxes import Form, InboxSettings, receive_inboxes
-from benchmarks.live.servers import Server, nats_server
-from benchmarks.live.stored_events import StoredEvents, store_events
+from benchmarks.live.delivery_check import check_deliveries
+from benchmarks.live.nats_client import NatsClient
+from benchmarks.live.pipeline import PipelineOptions
+from benchmarks.live.processor_time import Stopwatch
+from benchmarks.live.servers import Server, running
+from benchmarks.live.stored_events import PARTITIONS, StoredEvents, number_in, store_events
 from benchmarks.population import instance_name
-from benchmarks.processes import GO, Leader, Worker
+from benchmarks.processes import Leader, Worker
+from fanout import Engine, decode_batch
+from fanout.events import encode
+from fanout.lanes import Lane
 from fanout.streams import MESSAGES
+from fanout.subjects import channel_of, instance_events
+from services.adapters.embedded.deployment import EmbeddedDeployment
+from services.adapters.nats.bus import NatsBus
 from services.adapters.nats.connection import connect
+from services.adapters.nats.log import NatsLog
+from services.fan_out.partitions import Partitions
+from services.fan_out.publisher import Publisher
+from services.runtime.logging import configure_logging
+from services.runtime.tasks import Tasks
 
-Way = Literal["worker", "plain", "joined"]
-"""The worker; the naive consumer; the same with one acknowledgement for each fetch."""
-WAYS: Final[tuple[Way, ...]] = ("worker", "plain", "joined")
-_DRAINED_WITHIN_S: Final = 3_600.0
-"""A process that drains fails long before if it makes no progress."""
-_CHECKED_WITHIN_S: Final = 300.0
-_CALLS: Final[dict[Way, tuple[Callable[[DrainSettings, Leader], Drained], Form]]] = {
-    "worker": (drain, "batches"),
-    "plain": (drain_naively, "frames"),
-    "joined": (drain_naively, "frames"),
-}
+_LOOK_EVERY_S: Final = 0.005
+_FETCH: Final = 200
+_DURABLE: Final = "naive"
 
 
-class DrainsSettings(msgspec.Struct, frozen=True):
-    """How much is drained, and how often."""
+class DrainSettings(NamedTuple):
+    """What is drained, to which instances, and the ids of processes whose processor time is read, by name."""
+
+    url: str
+    stored: StoredEvents
+    instances: list[str]
+    watched: dict[str, int]
+
+
+class Drained(msgspec.Struct, frozen=True):
+    """How long it took, from the first request for events to the last acknowledgement."""
 
     events: int
-    plain_events: int
-    """From the start of the same stream, by the naive consumers."""
-    channels: int
-    targets: int
-    rounds: int
-    """All ways have a turn in each."""
+    seconds: float
+    processor: dict[str, float]
+    """Seconds of processor time meanwhile, by process."""
+
+    @property
+    def rate(self) -> float:
+        """Events per second."""
+        return self.events / self.seconds
+
+
+def _drain(settings: DrainSettings, _leader: Leader) -> Drained:
+    configure_logging("json", "warning", service="fanout")
+    return uvloop.run(_drain_as_worker(settings))
+
+
+async def _drain_as_worker(settings: DrainSettings) -> Drained:
+    """Claim all partitions and read them to their end, as a worker of the service does."""
+    nc = await connect(settings.url, name="fanout bench worker")
+    engine = filled_engine(settings.instances, settings.stored.names)
+    log = await NatsLog.open(nc, EmbeddedDeployment("bench"), partitions=PARTITIONS)
+    publisher, failures = Publisher(engine, NatsBus(nc)), list[BaseException]()
+    async with Tasks(failures.append) as tasks:
+        partitions = Partitions("bench", engine, log, publisher, tasks)
+        tasks.start(publisher.run(), "publisher")
+        stopwatch = Stopwatch(settings.watched)
+        await asyncio.gather(*map(partitions.claim, range(log.partitions)))
+        while engine.stats()["routed"] < settings.stored.events * len(settings.instances):
+            if failures:
+                raise failures[0]
+            await asyncio.sleep(_LOOK_EVERY_S)
+        await _until_acknowledged(nc.jetstream())
+        seconds, processor = stopwatch.read()
+    await log.close()
+    await nc.close()
+    return Drained(settings.stored.events, seconds, processor)
+
+
+def filled_engine(instances: Iterable[str], channels: list[str]) -> Engine:
+    """One user on each instance, in every channel."""
+    engine = Engine()
+    for at, instance in enumerate(instances):
+        engine.user_online(f"user-{at}", instance, channels)
+    return engine
+
+
+async def _until_acknowledged(js: JetStreamContext) -> None:
+    """Return when nats-server waits for no acknowledgement from any consumer of the stream."""
+    while any(consumer.num_ack_pending for consumer in await js.consumers_info(MESSAGES)):  # noqa: ASYNC110
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+class _Event(msgspec.Struct, frozen=True):
+    type: str
+    channel_id: str
+    message: dict[str, Any]
+
+
+def _drain_naively(settings: DrainSettings, _leader: Leader, *, ack_per_fetch: bool) -> Drained:
+    return uvloop.run(_fetch_and_publish(settings, ack_per_fetch=ack_per_fetch))
+
+
+async def _fetch_and_publish(settings: DrainSettings, *, ack_per_fetch: bool) -> Drained:
+    """Fetch, decode, look up, encode, publish to each target, acknowledge each event, or the last of each fetch."""
+    nc = await nats.connect(settings.url)
+    js = nc.jetstream()
+    policy = AckPolicy.ALL if ack_per_fetch else AckPolicy.EXPLICIT
+    config = ConsumerConfig(
+        durable_name=_DURABLE, deliver_policy=DeliverPolicy.ALL, ack_policy=policy, max_ack_pending=10_000
+    )
+    subjects = [instance_events(instance) for instance in settings.instances]
+    targets = {name: subjects for name in settings.stored.names}  # noqa: C420 - one list, which nobody changes
+    decode, left = msgspec.json.Decoder(_Event).decode, settings.stored.events
+    stopwatch = Stopwatch(settings.watched)
+    await js.add_consumer(MESSAGES, config)
+    subscription = await js.pull_subscribe_bind(consumer=_DURABLE, stream=MESSAGES)
+    while left:
+        messages = await subscription.fetch(min(_FETCH, left))
+        for msg in messages:
+            event = decode(msg.data)
+            place = {"seq": msg.metadata.sequence.stream, "part": int(msg.subject.split(".")[2])}
+            frame = encode({"type": event.type, **place, "channel_id": event.channel_id, "message": event.message})
+            for target in targets[channel_of(msg.subject)]:
+                await nc.publish(target, frame)
+            if not ack_per_fetch:
+                await msg.ack()
+        if ack_per_fetch:
+            await messages[-1].ack()
+        left -= len(messages)
+    await nc.flush()
+    await _until_acknowledged(js)
+    seconds, processor = stopwatch.read()
+    await nc.close()
+    return Drained(settings.stored.events, seconds, processor)
+
+
+Numbered = tuple[int, int]
+"""The partition of an event, and its number; 0, which no event has, where its sequence is another."""
+
+
+def in_batches(batches: Iterable[bytes]) -> Iterator[Numbered]:
+    """The events in an inbox of the engine's batches, in order."""
+    partition_of_lane = cache(lambda lane: Lane.of_number(lane).part)
+    for batch in batches:
+        for event in decode_batch(batch):
+            if event.channel is not None:  # a mark says how far a lane has come, and carries no event
+                yield partition_of_lane(event.lane), _same(event.seq, number_in(event.event))
+
+
+class _Numbers(msgspec.Struct, frozen=True):
+    seq: int
+    part: int
+
+
+def in_frames(frames: Iterable[bytes]) -> Iterator[Numbered]:
+    """The events in an inbox of single frames for clients, in order."""
+    for frame in frames:
+        numbers = msgspec.json.decode(frame, type=_Numbers)
+        yield numbers.part, _same(numbers.seq, number_in(frame))
+
+
+def _same(seq: int, number: int) -> int:
+    return number if number == seq else 0
+
+
+def check_inbox(received: Iterable[Numbered], stored: StoredEvents, instance: str) -> None:
+    """Compare what one instance got with the events of each partition, as `check_deliveries`."""
+    by_partition: dict[int, list[int]] = {partition: [] for partition in range(PARTITIONS)}
+    for partition, number in received:
+        by_partition[partition].append(number)
+    for partition, numbers in stored.numbers_by_partition().items():
+        check_deliveries(numbers, by_partition[partition], f"partition {partition} at {instance}")
+
+
+_WAYS: Final[dict[str, tuple[Callable[[DrainSettings, Leader], Drained], Callable[..., Iterator[Numbered]]]]] = {
+    "worker": (_drain, in_batches),
+    "plain": (partial(_drain_naively, ack_per_fetch=False), in_frames),
+    "joined": (partial(_drain_naively, ack_per_fetch=True), in_frames),
+}
+"""What drains, and how the inboxes are read after it."""
 
 
 class Drains(msgspec.Struct, frozen=True):
     """Every run, by way; each brought every event once and in order to every instance."""
 
-    runs: dict[Way, list[Drained]]
-    partitions: int
+    runs: dict[str, list[Drained]]
     stored_per_second: float
     """How fast the stream was filled."""
 
-    def rate(self, way: Way) -> float:
+    def rate(self, way: str) -> float:
         """Events per second: the median of the turns."""
         return median(each.rate for each in self.runs[way])
 
 
-def drains(settings: DrainsSettings, folder: Path, progress: Progress) -> Drains:
-    """Fill a stream, and drain it in each way as often as is asked.
-
-    Args:
-        settings: how much.
-        folder: for the server's store.
-        progress: told how far it is.
-
-    Raises:
-        BenchError: there is no nats-server, or an event was lost, came twice or out of order.
-    """
-    with nats_server(folder) as nats:
-        progress(0.0, f"{settings.events:,} events are stored")
-        began = time.perf_counter()
-        partitions = store_events(nats.url, nats.port, StoredEvents(settings.events, settings.channels))
-        stored_per_second = settings.events / (time.perf_counter() - began)
-        runs: dict[Way, list[Drained]] = {way: [] for way in WAYS}
-        turns = [way for _ in range(settings.rounds) for way in WAYS]
-        for at, way in enumerate(turns, 1):
-            progress(at / (len(turns) + 1), f"turn {at} of {len(turns)}")
-            runs[way].append(_drain_once(way, settings, nats, partitions))
-    return Drains(runs, partitions, stored_per_second)
+def drains(options: PipelineOptions, folder: Path, progress: Progress) -> Drains:
+    """Fill a stream, and drain it in each way in turn; a `BenchError` if an event was lost, doubled or swapped."""
+    with running("nats-server", folder) as server:
+        progress(0.0, f"{options.events:,} events are stored")
+        began = perf_counter()
+        store_events(server.port, StoredEvents(options.events, options.channels))
+        seconds = perf_counter() - began
+        runs: dict[str, list[Drained]] = {way: [] for way in _WAYS}
+        for turn in range(options.rounds):
+            progress((turn + 1) / (options.rounds + 1), f"turn {turn + 1} of {options.rounds}")
+            for way in _WAYS:
+                runs[way].append(_drain_once(way, options, server))
+    return Drains(runs, options.events / seconds)
 
 
-def _drain_once(way: Way, settings: DrainsSettings, nats: Server, partitions: int) -> Drained:
-    """Drain the stream once from its start, and check what the instances got."""
-    asyncio.run(_delete_consumers(nats.url))
-    function, form = _CALLS[way]
-    stored = StoredEvents(settings.events if way == "worker" else settings.plain_events, settings.channels)
-    instances = [instance_name(at, settings.targets) for at in range(settings.targets)]
-    expected = InboxSettings(nats.port, instances, form, stored, partitions)
-    with Worker("the inboxes", receive_inboxes, expected, answer_within_s=_CHECKED_WITHIN_S) as inboxes:
-        inboxes.receive(str)
-        watched = {"nats-server": nats.pid, "sink": inboxes.pid}
-        work = DrainSettings(nats.url, stored, instances, watched, ack_per_fetch=way == "joined")
-        with Worker(f"the {way} that drains", function, work, answer_within_s=_DRAINED_WITHIN_S) as draining:
-            drained = draining.receive(Drained)
-        inboxes.send(GO)
-        inboxes.receive(int)
+def _drain_once(way: str, options: PipelineOptions, server: Server) -> Drained:
+    """Drain the stream once from its start; this process has the inboxes of the instances, and checks them after."""
+    asyncio.run(_delete_consumers(server.url))
+    function, read = _WAYS[way]
+    events = options.events if way == "worker" else max(1, round(options.events * options.plain_share))
+    stored = StoredEvents(events, options.channels)
+    instances = [instance_name(at, options.targets) for at in range(options.targets)]
+    inboxes: defaultdict[bytes, list[bytes]] = defaultdict(list)
+    client = NatsClient(server.port, lambda subject, payload: inboxes[subject].append(payload))
+    client.subscribe(map(instance_events, instances))
+    watched = {"worker": 0, "nats-server": server.pid, "sink": os.getpid()}
+    settings = DrainSettings(server.url, stored, instances, watched)
+    with Worker(f"the {way} that drains", function, settings) as worker:
+        client.read_until_message(worker)
+        drained = worker.receive(Drained)
+    client.flush()  # what the server had for this connection comes before its answer
+    for instance in instances:
+        check_inbox(read(inboxes[instance_events(instance).encode()]), stored, instance)
+    client.close()
     return drained
 
 
 async def _delete_consumers(url: str) -> None:
     """Delete the stream's consumers, so that the next reader begins at its start."""
-    nc = await connect(url, name="fanout bench")
-    js = nc.jetstream()
-    for consumer in await js.consumers_info(MESSAGES):
-        await js.delete_consumer(MESSAGES, consumer.name)
+    nc = await nats.connect(url)
+    for consumer in await nc.jetstream().consumers_info(MESSAGES):
+        await nc.jetstream().delete_consumer(MESSAGES, consumer.name)
     await nc.close()

@@ -1,56 +1,68 @@
 """The readers: many WebSockets in one process, which records when it reads what, and checks it after the clock."""
 
 import gc
+import random
 from array import array
 from collections.abc import Iterable, Iterator
-from typing import Final
+from functools import cached_property
+from typing import Final, NamedTuple
 
 import msgspec
 
+from benchmarks.drawing import channel_names
 from benchmarks.live.delivery_check import check_deliveries
-from benchmarks.live.pipeline.audience import Audience
 from benchmarks.live.stored_events import StoredEvents, number_in
-from benchmarks.live.websocket_clients import Chunk, Opener, SocketReader, frames_in
+from benchmarks.live.websocket_clients import Chunk, SocketReader, frames_in, open_sockets
 from benchmarks.processes import READY, Leader
 
 _QUIET_S: Final = 1.0
-_MESSAGE: Final = b'{"type":"message.new"'
 
 Delivery = tuple[int, int]
 """An event's number, and when its frame was whole, in nanoseconds."""
 
 
+class Audience(msgspec.Struct, frozen=True, dict=True):
+    """Clients, each of another user, in channels of unequal size: from one reader to nearly twice the mean."""
+
+    clients: int
+    channels: int
+    readers: float
+    """Mean number of readers of a channel; at most half of the clients."""
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The channels."""
+        return channel_names(array("I", range(self.channels)))
+
+    @cached_property
+    def members(self) -> list[list[int]]:
+        """The clients in each channel, by number."""
+        choice = random.Random(1)  # noqa: S311 - the same each time
+        sizes = [round(choice.uniform(1, 2 * self.readers - 1)) for _ in range(self.channels)]
+        return [choice.sample(range(self.clients), min(size, self.clients)) for size in sizes]
+
+
 class ReaderSettings(msgspec.Struct, frozen=True):
     """Who reads, where, and what."""
 
-    ports: list[int]
-    """Of the notification instances; the clients are spread over them in turn."""
+    port: int
     secret: str
     """Signs the tokens."""
     audience: Audience
     stored: StoredEvents
 
 
-class Deliveries(msgspec.Struct, frozen=True):
+class Deliveries(NamedTuple):
     """Every delivery; each client got every event of its channels, once and in order."""
 
     numbers: "array[int]"
     moments: "array[int]"
 
-    def __iter__(self) -> Iterator[Delivery]:
-        """One after another."""
-        return zip(self.numbers, self.moments, strict=True)
-
 
 def read_deliveries(settings: ReaderSettings, leader: Leader) -> Deliveries:
-    """Connect all clients, and read until the benchmark sends the refused events and a second of silence has passed.
-
-    Raises:
-        BenchError: a client was not admitted, or was closed.
-        WrongDeliveriesError: an event was lost for a client, came twice or out of order.
-    """
-    ports, clients = settings.ports, range(settings.audience.clients)
-    sockets = Opener(settings.secret).open((client, ports[client % len(ports)]) for client in clients)
+    """Connect all clients, read until the benchmark sends the refused events and all is silent, and check."""
+    clients = ((client, settings.port) for client in range(settings.audience.clients))
+    sockets = open_sockets(clients, settings.secret)
     reader = SocketReader(leader)
     reader.add(sockets)
     reader.begin(keep=True)
@@ -61,41 +73,31 @@ def read_deliveries(settings: ReaderSettings, leader: Leader) -> Deliveries:
     reader.until_quiet(_QUIET_S)
     deliveries = [list(deliveries_in(reader.kept(each))) for each in sockets]
     check_clients(deliveries, settings.audience, settings.stored, refused)
-    everything = [delivery for each in deliveries for delivery in each]
-    return Deliveries(*(array(kind, [each[at] for each in everything]) for at, kind in enumerate("Iq")))
+    numbers = array("I", (number for each in deliveries for number, _ in each))
+    return Deliveries(numbers, array("q", (moment for each in deliveries for _, moment in each)))
 
 
 def deliveries_in(chunks: Iterable[Chunk]) -> Iterator[Delivery]:
-    """The events that a client read.
-
-    Raises:
-        BenchError: the server closed the connection.
-    """
-    return ((number_in(payload), moment) for payload, moment in frames_in(chunks) if payload.startswith(_MESSAGE))
+    """The events that a client read; a `BenchError` if the server closed the connection."""
+    new = b'{"type":"message.new"'
+    return ((number_in(payload), moment) for payload, moment in frames_in(chunks) if payload.startswith(new))
 
 
 def check_clients(
     deliveries: list[list[Delivery]], audience: Audience, stored: StoredEvents, refused: set[int]
 ) -> None:
-    """Compare what each client got in each of its channels with what was sent there.
-
-    Args:
-        deliveries: of each client, in the order in which they came.
-        audience: who is in which channel.
-        stored: what was sent.
-        refused: the numbers of the events that the log did not take.
-
-    Raises:
-        WrongDeliveriesError: it is something else.
-    """
+    """Compare what each client got in each of its channels with what was sent there and not refused."""
     sent: list[list[int]] = [[] for _ in audience.names]
     for number, channel in enumerate(stored.chosen, 1):
         if number not in refused:
             sent[channel].append(number)
-    for client, channels in enumerate(audience.channels_of_clients()):
-        received: dict[int, list[int]] = {channel: [] for channel in channels}
+    expected: list[dict[int, list[int]]] = [{} for _ in range(audience.clients)]
+    for channel, members in enumerate(audience.members):
+        for client in members:
+            expected[client][channel] = sent[channel]
+    for client, due in enumerate(expected):
+        received: dict[int, list[int]] = {channel: [] for channel in due}
         for number, _ in deliveries[client]:
             received.setdefault(stored.chosen[number - 1], []).append(number)
         for channel, numbers in received.items():
-            where = f"channel {audience.names[channel]} at client {client}"
-            check_deliveries(sent[channel] if channel in channels else [], numbers, where)
+            check_deliveries(due.get(channel, []), numbers, f"channel {audience.names[channel]} at client {client}")

@@ -1,58 +1,272 @@
-"""The scenes, each beside an idle loop in a process of its own, which sees what the machine does to both."""
+"""What is done on the loops of a worker and of an instance; each scene checks that it had its effect."""
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 import msgspec
+from prometheus_client import REGISTRY
 
-from benchmarks.apart import Progress
-from benchmarks.live.stalls.instance import instance_presence, instance_visits
-from benchmarks.live.stalls.loop_lag import Stalls, idle
-from benchmarks.live.stalls.stores import StallsSettings
-from benchmarks.live.stalls.worker import worker_presence, worker_visits
-from benchmarks.processes import GO, Leader, Worker
+from benchmarks.errors import BenchError
+from benchmarks.live.stalls.watch import Stalls, StallsOptions, Watch, begin, repeat
+from benchmarks.processes import Leader
+from fanout import presence_digest, workers
+from fanout.events import timestamp
+from fanout.ids import new_device_id
+from fanout.keys import PresenceChange
+from fanout.ports.authenticator import Identity
+from fanout.ports.memberships import Channel
+from fanout.ports.presence import Lease
+from fanout.ports.socket import SocketClosed
+from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
+from services.adapters.embedded.bus import EmbeddedBus
+from services.adapters.embedded.log import EmbeddedLog
+from services.adapters.embedded.presence import EmbeddedPresence
+from services.adapters.sqlite.memberships import SqliteMemberships
+from services.fan_out.worker import FanOutPorts, FanOutWorker, running_worker
+from services.notification.admission import InstanceLimits
+from services.notification.instance import NotificationInstance, NotificationPorts
+from services.notification.session import Session
+from services.runtime.tasks import Tasks, periodic
 
-_DONE_WITHIN_S: Final = 3_600.0
-
-SCENES: Final[dict[str, Callable[[StallsSettings, Leader], Stalls]]] = {
-    "worker, rosters": worker_presence,
-    "worker, visits": worker_visits,
-    "instance, rosters": instance_presence,
-    "instance, visits": instance_visits,
-}
-
-
-class Scene(msgspec.Struct, frozen=True):
-    """A loop and the idle one beside it."""
-
-    loop: Stalls
-    control: Stalls
-
-
-def scenes(settings: StallsSettings, progress: Progress) -> dict[str, Scene]:
-    """Run each scene once.
-
-    Raises:
-        BenchError: what was done did not have its effect.
-    """
-    seen = {}
-    for at, name in enumerate(SCENES):
-        progress(at / len(SCENES), name)
-        seen[name] = scene(name, settings)
-    return seen
+VISITOR: Final = "visitor"
+"""Who is in very many channels."""
+INSTANCE: Final = "notif-1"
+WORKER: Final = "worker-1"
+_ADDRESS: Final = "ws://127.0.0.1:1/ws"
+_INCARNATION: Final = "1"
+_PAGE_USERS: Final = 4_000
+_DIGEST_EVERY_S: Final = 0.1
+_BUDGET: Final = 1 << 20
+_CREATED_AT_ONCE: Final = 500
+WITHIN_S: Final = 120.0
 
 
-def scene(name: str, settings: StallsSettings) -> Scene:
-    """Run one.
+async def until(holds: Callable[[], bool], what: str) -> None:
+    """Wait for what a service brings about; without it, how long the loop stood still says nothing."""
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            while not holds():  # noqa: ASYNC110 - what is looked at has no event
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise BenchError(f"not within {WITHIN_S:g} s: {what}") from None
 
-    Raises:
-        BenchError: what was done did not have its effect.
-    """
-    with Worker(name, SCENES[name], settings, answer_within_s=_DONE_WITHIN_S) as worker:
-        worker.receive(str)
-        with Worker(f"the idle loop beside {name}", idle, None) as control:
-            control.receive(str)
-            worker.send(GO)
-            loop = worker.receive(Stalls)
-            control.send(GO)
-            return Scene(loop, control.receive(Stalls))
+
+def require(holds: object, otherwise: str) -> None:
+    """Check the effect of what was done."""
+    if not holds:
+        raise BenchError(otherwise)
+
+
+Stores = tuple[EmbeddedLog, EmbeddedBus, EmbeddedPresence, SqliteMemberships]
+
+
+@asynccontextmanager
+async def _stores(channels: int) -> AsyncIterator[tuple[Stores, Tasks]]:
+    """Open all in memory; nobody but the visitor has channels. A service's part that fails ends the scene."""
+    failures: list[BaseException] = []
+    memberships = await SqliteMemberships.open(None)
+    stores = await EmbeddedLog.open(None, partitions=4), EmbeddedBus(), EmbeddedPresence(), memberships
+    for start in range(0, channels, _CREATED_AT_ONCE):
+        names = [channel_name(number) for number in range(start, min(start + _CREATED_AT_ONCE, channels))]
+        created = [Channel(name, name, private=False, created_by=VISITOR, created_at=timestamp()) for name in names]
+        await asyncio.gather(*(memberships.create(channel, [VISITOR]) for channel in created))
+    async with AsyncExitStack() as stack:
+        for store in stores:
+            stack.push_async_callback(store.close)
+        tasks = await stack.enter_async_context(Tasks(failures.append))
+        yield stores, tasks
+    require(not failures, f"the service failed: {failures}")
+
+
+def channel_name(number: int) -> str:
+    """Of the visitor's channels; neighbours in number are none in name."""
+    return f"channel-{number * 2_654_435_761 % 2**32:010d}-{number}"
+
+
+def _user_names(count: int) -> list[str]:
+    return [f"user-{number:07d}" for number in range(count)]
+
+
+class _FakeInstance:
+    """An instance as a worker knows it: a lease, digests, and its users for a worker that asks."""
+
+    def __init__(self, bus: EmbeddedBus, presence: EmbeddedPresence, tasks: Tasks) -> None:
+        self._bus, self._presence, self._tasks = bus, presence, tasks
+        self._users: list[str] = []
+        self._digest = (0, 0)
+        self.placed: set[str] = set()
+
+    async def hold(self, users: Sequence[str]) -> None:
+        """Have these users from now on; the worker learns it from the next digest."""
+        digest = await asyncio.to_thread(presence_digest, users)  # the instance's work, and not the worker's
+        self.placed.clear()
+        self._users, self._digest = list(users), digest
+
+    async def announce(self, *, online: bool) -> None:
+        """Publish that the visitor comes or goes; the digest says the same."""
+        await self.hold([VISITOR] if online else [])
+        await self._presence.announce([PresenceChange(VISITOR, online, INSTANCE)])
+
+    async def publish_digest(self) -> None:
+        await self._presence.lease(Lease(INSTANCE, _INCARNATION, _ADDRESS, timestamp(), len(self._users), 1_000_000))
+        digest = workers.PresenceDigest(INSTANCE, _INCARNATION, *self._digest)
+        await self._bus.publish(PRESENCE_DIGESTS, msgspec.json.encode(digest))
+
+    def on_control(self, _subject: str, payload: bytes) -> None:
+        match workers.decode_control(payload):
+            case workers.PresenceSetRequest() as request:
+                self._tasks.start(self._send(request), "sending the presence set")
+            case workers.RoutingConfirmed(users=users):
+                self.placed.update(users)
+
+    async def _send(self, request: workers.PresenceSetRequest) -> None:
+        users = self._users
+        for number, start in enumerate(range(0, len(users) or 1, _PAGE_USERS)):
+            end = start + _PAGE_USERS
+            last, part = end >= len(users), users[start:end]
+            page = workers.PresenceSetPage(INSTANCE, _INCARNATION, request.request, number, last=last, users=part)
+            await self._bus.publish(worker_inbox(request.worker), msgspec.json.encode(page))
+
+
+@asynccontextmanager
+async def _worker(channels: int) -> AsyncIterator[tuple[_FakeInstance, FanOutWorker]]:
+    failures: list[BaseException] = []
+    async with _stores(channels) as ((log, bus, presence, memberships), tasks):
+        instance = _FakeInstance(bus, presence, tasks)
+        await bus.subscribe(instance_control(INSTANCE), instance.on_control)
+        tasks.start(periodic(_DIGEST_EVERY_S, instance.publish_digest, "publishing the digest"), "digest")
+        ports = FanOutPorts(log, bus, presence, presence, memberships)
+        async with running_worker(WORKER, ports, failures.append) as worker:
+            await until(worker.ready.is_set, "the worker is ready")
+            yield instance, worker
+    require(not failures, f"the worker failed: {failures}")
+
+
+async def worker_presence(options: StallsOptions, leader: Leader) -> Stalls:
+    """Load the users of an instance, then replace half of them, of which no hint comes."""
+    users, half, watch = _user_names(options.users * 3 // 2), options.users // 2, Watch()
+    presence_sets = [users[: options.users], users[half : half + options.users]]
+    async with _worker(channels=0) as (instance, worker):
+
+        async def reconcile(present: list[str], coming: int) -> None:
+            await instance.hold(present)
+            async with watch:
+                await until(lambda: len(instance.placed) == coming, "the users are reconciled")
+            await until(lambda: worker.users_on(INSTANCE) == present, "the table has exactly these users")
+
+        await begin(leader)
+        await reconcile(presence_sets[0], options.users)
+        for turn in range(1, 2 * options.rounds):
+            await reconcile(presence_sets[turn % 2], half)
+    return watch.result()
+
+
+async def worker_visits(options: StallsOptions, leader: Leader) -> Stalls:
+    """Let a user of very many channels come and go."""
+    async with _worker(options.channels) as (instance, worker):
+
+        async def visit() -> None:
+            await instance.announce(online=True)
+            await until(lambda: VISITOR in instance.placed, "the visitor is placed")
+            require(worker.users_on(INSTANCE) == [VISITOR], "the table does not have the visitor, who was placed")
+            await instance.announce(online=False)
+            await until(lambda: not REGISTRY.get_sample_value("fanout_users_placed"), "the visitor is taken off")
+            require(not worker.users_on(INSTANCE), "the table has the visitor, who has gone")
+
+        return await repeat(visit, options, leader)
+
+
+class _FakeSocket:
+    """The socket port without a network: it reads everything at once, and closes when it is told to."""
+
+    authorization = None
+    buffered = 0
+
+    def __init__(self, user_id: str) -> None:
+        self.bytes_read = 0
+        self._frames: asyncio.Queue[str | None] = asyncio.Queue()
+        auth = {"type": "auth", "token": user_id, "device_id": new_device_id()}
+        self._frames.put_nowait(msgspec.json.encode(auth).decode())
+
+    def write(self, frames: bytes) -> None:
+        self.bytes_read += len(frames)
+
+    def acquire_descriptor(self, on_change: object) -> None:
+        pass
+
+    def allow_large_messages(self) -> None:
+        pass
+
+    async def receive(self) -> str:
+        if (frame := await self._frames.get()) is None:
+            raise SocketClosed
+        return frame
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:  # noqa: ARG002 - as the port has it
+        self._frames.put_nowait(None)
+
+
+class _AnyToken:
+    async def verify(self, token: str) -> Identity:
+        return Identity(token, time.time() + 3_600)
+
+
+@asynccontextmanager
+async def _instance(channels: int, capacity: int) -> AsyncIterator[tuple[NotificationInstance, EmbeddedBus]]:
+    """Run an instance that knows no worker, whose confirmation clients would wait for."""
+    limits = InstanceLimits(INSTANCE, capacity, auth_timeout_s=10, heartbeat_s=30, socket_budget=_BUDGET)
+    async with _stores(channels) as ((log, bus, presence, memberships), tasks):
+        ports = NotificationPorts(log, bus, presence, presence, presence, memberships, _AnyToken())
+        instance = NotificationInstance(limits, ports, tasks, heartbeat_timeout_s=3_600)
+        await instance.start(_ADDRESS)
+        yield instance, bus
+
+
+async def instance_presence(options: StallsOptions, leader: Leader) -> Stalls:
+    """Ask an instance with very many users for all of them, while it publishes digests."""
+    users, watch = _user_names(options.users), Watch()
+    digests: list[workers.PresenceDigest] = []
+    pages: list[workers.PresenceSetPage] = []
+    async with _instance(0, options.users + 1) as (instance, bus):
+        await bus.subscribe(worker_inbox(WORKER), lambda _, page: pages.append(workers.decode_presence_set_page(page)))
+        await bus.subscribe(PRESENCE_DIGESTS, lambda _, digest: digests.append(workers.decode_digest(digest)))
+        for user in users:
+            instance.registry.add(Session(_FakeSocket(user), Identity(user, 4e9), "phone", INSTANCE, budget=_BUDGET))
+            await asyncio.sleep(0)
+        due = await asyncio.to_thread(presence_digest, users)
+        await begin(leader)
+        for number in range(2 * options.rounds):
+            digests.clear()
+            pages.clear()
+            async with watch:
+                request = msgspec.json.encode(workers.PresenceSetRequest(WORKER, str(number)))
+                await bus.publish(instance_control(INSTANCE), request)
+                await until(lambda: bool(digests and pages and pages[-1].last), "the presence set and a digest come")
+            told = sorted(user for page in pages for user in page.users)
+            require(told == users, "the presence set does not have the users who are here")
+            require((digests[-1].users, digests[-1].digest) == due, "the digest is not that of the users who are here")
+    return watch.result()
+
+
+async def instance_visits(options: StallsOptions, leader: Leader) -> Stalls:
+    """Let a user of very many channels connect and go."""
+    some = [channel_name(number) for number in range(0, options.channels, max(1, options.channels // 10))]
+    async with _instance(options.channels, 10) as (instance, _):
+        registry = instance.registry
+        reads = partial(registry.is_member, VISITOR)
+
+        async def visit() -> None:
+            client = _FakeSocket(VISITOR)
+            serving = asyncio.create_task(instance.serve(client))
+            await until(lambda: client.bytes_read > 0 or serving.done(), "the visitor is admitted")
+            require(all(map(reads, some)), "the visitor does not read all channels")
+            await client.close()
+            await serving
+            require(not len(registry), "the visitor has gone, and is still here")
+            require(not any(map(reads, some)), "the visitor has gone, and still reads channels")
+
+        return await repeat(visit, options, leader)

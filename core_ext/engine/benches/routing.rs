@@ -1,6 +1,7 @@
-//! Events into batches: bulk calls of 200 events of 300 bytes, each to 6 of 20 instances, and the drain of what came.
+//! Benchmarks of routing: bulk calls of 200 events of 300 bytes, each to 6 of 20 instances, and the drain of the
+//! batches.
 //!
-//! Each case is first run once and its result checked, record by record; a batch is written as for a publisher.
+//! Each case first runs once, and its result is checked record by record. Batches are written as for a publisher.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -15,7 +16,7 @@ const EVENTS: usize = 200;
 const LENGTH: usize = 300;
 const LANE: u32 = 1;
 
-/// (channel, event) as `route_many` takes them, and (channel, payload) of stored messages.
+/// (channel, event), the argument of `route_many`, and (channel, payload) of stored messages.
 struct Events {
     ephemeral: Vec<(String, Vec<u8>)>,
     stored: Vec<(String, Vec<u8>)>,
@@ -74,7 +75,7 @@ fn engine() -> Engine {
     engine
 }
 
-/// Every event is in the batches of its targets, and as it should be.
+/// Check that every event is in the batches of its targets, with the right content.
 fn check(engine: &Engine, expected: impl Fn(&str, &[u8]) -> bool) {
     let mut targets = BTreeMap::new();
     for (_, payload) in engine.drain(0, true) {
@@ -101,7 +102,7 @@ fn check_all(engine: &Engine, events: &Events) -> u64 {
     first + EVENTS as u64
 }
 
-/// Take all batches, and write each. One buffer serves for all, or the time would be that of the system's allocator.
+/// Take all batches, and write each into the same buffer. Otherwise the system's allocator would be measured.
 fn drain(engine: &Engine, payload: &mut Vec<u8>) -> usize {
     let write = |batch: &Batch| {
         payload.resize(payload.len().max(batch.len()), 0);

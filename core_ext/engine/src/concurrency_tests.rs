@@ -1,6 +1,6 @@
-//! What threads must not notice of each other, under a checker that chooses their order; see `sync`.
+//! Tests of threads that use one engine, under a checker that chooses their order; see `sync`.
 //!
-//! `SHUTTLE_ROUNDS` says how many orders a test tries of each kind. A test that fails prints the order, which
+//! `SHUTTLE_ROUNDS` is the number of orders of each kind that a test tries. A test that fails prints the order, which
 //! `shuttle::replay` runs again.
 
 mod answers;
@@ -20,14 +20,14 @@ use crate::engine::core::{Config, Engine};
 use crate::names::ids::Ids;
 
 const USERS: [&str; 3] = ["ann", "ben", "cat-whose-name-is-no-longer-inline"];
-/// More than one window of them, and several of each shard in it, so that shards are let go while others are yet to
-/// come.
+/// They are more than one window, with several of each shard in it, so that some shards are unlocked while others are
+/// not locked yet.
 const CHANNELS: [&str; 10] =
     ["c0", "c1", "c2", "c3", "a-channel-with-a-name-that-is-no-longer-inline", "c5", "c6", "c7", "c8", "c9"];
 const INSTANCES: [&str; 2] = ["i0", "i1"];
 const EVENT: &[u8] = b"{}";
 
-/// Changes of the running thread that the second kind of order makes at most, wherever they do most harm.
+/// The most changes of the running thread in the second kind of order, which places them where errors are most likely.
 const DEPTH: usize = 3;
 const ROUNDS: usize = 300;
 const STACK: usize = 1 << 18;
@@ -44,7 +44,7 @@ fn explore(scenario: impl Fn() + Clone + Send + Sync + 'static) {
     Runner::new(PctScheduler::new(DEPTH, rounds), checker()).run(scenario);
 }
 
-/// Do jobs in threads of their own, and wait for all.
+/// Do each job in its own thread, and wait for all.
 fn together(jobs: &[&(dyn Fn() + Sync)]) {
     thread::scope(|scope| {
         for &job in jobs {
@@ -57,7 +57,7 @@ fn engine(cache_users: usize) -> Engine {
     Engine::new(Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users, cache_ttl: 10 }).unwrap()
 }
 
-/// One of some, as the checker chooses.
+/// Let the checker choose one of some items.
 fn choose<T: Copy>(some: &[T]) -> T {
     some[thread_rng().gen_range(0..some.len())]
 }

@@ -29,7 +29,7 @@ mod concurrency_tests;
 
 pub use engine::core::{Config, Engine, MIN_BATCH};
 pub use engine::queries::Name;
-pub use error::{Error, Refusal, Result};
+pub use error::{Error, Refusal, Result, shortened};
 pub use events::batch::{Batch, BatchEvent, BatchPosition, Decoder, RecordKind};
 pub use events::frame::{MAX_BATCH, check_event, message_new, text_frame_head};
 pub use events::partition::partition_of;
@@ -38,6 +38,6 @@ pub use hub::core::{Flushed, Hub};
 pub use hub::lane_progress::{Check, LaneProgress};
 pub use hub::receiving::{Pause, Received};
 pub use hub::wire::{Frame, Socket, Wire};
-pub use names::ids::{Ids, check as check_id};
+pub use names::ids::{Ids, check_at as check_id_at};
 pub use snapshot::format::Moment;
 pub use table::presence_sets::Digest;

@@ -1,4 +1,4 @@
-//! Snapshots of an engine that is busy: whatever a file says was true of each user at some time.
+//! Snapshots of an engine that is changing: the state of each user in a file must be that of some moment.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,8 @@ const CONFIG: Config =
     Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users: 5, cache_ttl: 1 << 60 };
 const MOMENT: Moment = Moment { now: 0, unix: 0 };
 
-/// Channels that only this user is in, and two more that begin and end with each visit: their numbers are used again.
+/// Channels that only this user is in, and two more that exist only during a visit, so that their numbers are used
+/// again.
 fn channels(user: usize, visit: usize) -> Vec<String> {
     let steady = (0..3).map(|channel| format!("{user}-steady-{channel}"));
     steady.chain((0..2).map(|channel| format!("{user}-visit-{visit}-{channel}"))).collect()
@@ -36,7 +37,8 @@ fn come_and_go(engine: &Engine, part: usize, stop: &AtomicBool) {
     }
 }
 
-/// The list of a user is one visit's, whole but for what was left for a moment; and channels name who names them.
+/// Check that the list of a user is that of one visit, complete but for a channel that was just left, and that the
+/// channels have this user.
 fn assert_sound(engine: &Engine) {
     for user in 0..USERS {
         let mut found: Vec<String> =
@@ -55,7 +57,7 @@ fn assert_sound(engine: &Engine) {
     }
 }
 
-/// Ends the visits, also when an assertion fails: the threads are waited for.
+/// Ends the visits, also if an assertion fails, because the test waits for the threads.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {

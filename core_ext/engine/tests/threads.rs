@@ -1,4 +1,4 @@
-//! Every kind of call from threads of its own: none waits for ever, and what is left is sound.
+//! Every kind of call, each from its own thread: each returns, and the table is consistent afterwards.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Barrier};

@@ -1,4 +1,4 @@
-//! A batch of deliveries, in the order in which they came, in one piece of memory.
+//! Several deliveries, in the order in which they came, in one block of memory.
 
 use crate::message::Message;
 use crate::reply::Reply;
@@ -17,7 +17,7 @@ struct Entry {
     attempt: u64,
     time: u64,
     pending: u64,
-    /// Where the subject begins, the reply, the payload, and where it ends.
+    /// The positions of the subject, the reply, the payload, and the end.
     start: usize,
     reply: usize,
     payload: usize,
@@ -27,19 +27,19 @@ struct Entry {
 /// One delivery of one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivery<'a> {
-    /// Of the stream, lifted.
+    /// The event's position in its stream, lifted.
     pub seq: u64,
-    /// Which delivery of this event to this consumer, from 1.
+    /// The number of this delivery of the event to the consumer, from 1.
     pub attempt: u64,
-    /// When it was stored, in nanoseconds since 1970; 0 where that is not known.
+    /// The time at which the event was stored, in nanoseconds since 1970; 0 if it is not known.
     pub time: u64,
-    /// Events for this consumer that followed when it was sent.
+    /// The number of events that still waited for the consumer when the server sent this one.
     pub pending: u64,
-    /// As stored.
+    /// The stored subject.
     pub subject: &'a [u8],
-    /// Where it is answered.
+    /// The reply subject, to which the acknowledgement is published.
     pub reply: &'a [u8],
-    /// Without headers.
+    /// The payload, without headers.
     pub payload: &'a [u8],
 }
 
@@ -52,7 +52,7 @@ impl<'a> Delivery<'a> {
 }
 
 impl Deliveries {
-    /// Deliveries of nobody: (seq, subject, payload) each.
+    /// Make deliveries that no server sent: (seq, subject, payload) each.
     pub fn of<'a>(events: impl IntoIterator<Item = (u64, &'a [u8], &'a [u8])>) -> Self {
         let mut deliveries = Self::default();
         for (seq, subject, payload) in events {
@@ -73,7 +73,7 @@ impl Deliveries {
         self.payload_bytes += message.payload.len();
     }
 
-    /// How many.
+    /// The number of deliveries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -85,25 +85,25 @@ impl Deliveries {
         self.entries.is_empty()
     }
 
-    /// Bytes of the payloads together.
+    /// The bytes of all payloads.
     #[must_use]
     pub fn payload_bytes(&self) -> usize {
         self.payload_bytes
     }
 
-    /// One of them.
+    /// A delivery, by its index.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<Delivery<'_>> {
         self.entries.get(index).map(|entry| self.delivery(entry))
     }
 
-    /// All of them.
+    /// All deliveries.
     #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Delivery<'_>> + ExactSizeIterator {
         self.entries.iter().map(|entry| self.delivery(entry))
     }
 
-    /// The first `count` of rising seqs are not above `seq`.
+    /// The number of deliveries whose seq is at most `seq`; the seqs must rise.
     #[must_use]
     pub fn count_upto(&self, seq: u64) -> usize {
         self.entries.partition_point(|entry| entry.seq <= seq)

@@ -85,7 +85,7 @@ impl DeliveryBuffer {
         (self.len, self.bytes) = (0, 0);
     }
 
-    /// Take a batch out: what is there, up to the batch size.
+    /// Remove and return the deliveries that wait, up to the batch size.
     pub fn take(&mut self) -> Option<Deliveries> {
         let batch = self.batches.pop_front()?;
         self.len -= batch.len();
@@ -122,13 +122,13 @@ impl DeliveryBuffer {
         self.order
     }
 
-    /// Why no more deliveries are accepted; None where they are.
+    /// The reason why deliveries are no longer accepted; None while they are.
     #[must_use]
     pub fn error(&self) -> Option<BufferError> {
         self.error
     }
 
-    /// How many deliveries were received in all from the consumers to which it was attached, kept or not.
+    /// The number of deliveries that came from all consumers to which it was attached, accepted or not.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received

@@ -1,21 +1,21 @@
 //! Sequences of a stream as positions that never go back.
 //!
-//! A stream that was restored gives sequences again that it gave before. What it holds from some sequence on is then
-//! numbered by a lift above every position that was given.
+//! A stream that was restored gives sequences again that it gave before. A *lift* is added to the sequences from a
+//! certain one on, so that their positions are above every position that was given before.
 
-/// From which sequence on which lift holds, rising.
+/// (first sequence, lift), rising.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lifts(Vec<(u64, u64)>);
 
 impl Lifts {
-    /// Lifts as (first sequence, what is added to it and to all that follow), in any order.
+    /// Make lifts of (first sequence, number that is added to it and to all sequences after it), in any order.
     #[must_use]
     pub fn new(mut lifts: Vec<(u64, u64)>) -> Self {
         lifts.sort_unstable();
         Self(lifts)
     }
 
-    /// The position of a sequence; itself below the first lift.
+    /// The position of a sequence; below the first lift it is the sequence itself.
     #[must_use]
     pub fn position(&self, seq: u64) -> u64 {
         let above = self.0.partition_point(|&(first, _)| first <= seq);

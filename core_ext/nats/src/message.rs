@@ -1,4 +1,4 @@
-//! Messages among what a server sends: `MSG` and `HMSG` of the client protocol
+//! Parses the messages that a server sends: `MSG` and `HMSG` of the client protocol
 //! (<https://docs.nats.io/reference/reference-protocols/nats-protocol>).
 
 use crate::reply::number;
@@ -12,7 +12,7 @@ pub(crate) enum Operation<'a> {
     Other(usize),
     /// More bytes are needed.
     Cut,
-    /// No operation that is known here.
+    /// No operation that this module knows.
     Malformed,
 }
 

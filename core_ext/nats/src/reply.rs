@@ -7,20 +7,20 @@ const PREFIX: &[u8] = b"$JS.ACK.";
 const SHORT_TOKENS: usize = 7;
 const DOMAIN_AND_ACCOUNT: usize = 2;
 
-/// What a reply subject says.
+/// The content of a reply subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reply<'a> {
     pub(crate) consumer: &'a [u8],
     pub(crate) attempt: u64,
     pub(crate) seq: u64,
     pub(crate) order: u64,
-    /// When the stream stored it, in nanoseconds since 1970.
+    /// The time at which the stream stored the event, in nanoseconds since 1970.
     pub(crate) time: u64,
     pub(crate) pending: u64,
 }
 
 impl<'a> Reply<'a> {
-    /// Read one; None where it is no delivery's.
+    /// Parse a reply subject; None if it does not belong to a delivery.
     pub(crate) fn of(subject: &'a [u8]) -> Option<Self> {
         let tokens = subject.strip_prefix(PREFIX)?;
         let count = 1 + memchr::memchr_iter(b'.', tokens).count();

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use crate::delivery_buffer::DeliveryBuffer;
 use crate::message::{Message, Operation, operation};
 
-/// Bytes. A longer line without an end goes to the library, which knows more kinds of lines.
+/// Bytes. A longer line without an end goes to the library, which knows more kinds of lines than this module.
 const LONGEST_LINE: usize = 1 << 20;
 
 /// The result of [`Splitter::feed`].
@@ -26,7 +26,7 @@ pub struct Splitter {
     buffers: HashMap<u64, Arc<Mutex<DeliveryBuffer>>>,
     /// The beginning of an operation whose end has not been received.
     begun: Vec<u8>,
-    /// Something was malformed: everything goes to the library until there is a new connection.
+    /// Bytes were malformed: everything goes to the library until there is a new connection.
     surrendered: bool,
 }
 
@@ -34,6 +34,12 @@ impl Splitter {
     /// Put a subscription's deliveries into a buffer from now on.
     pub fn take(&mut self, sid: u64, buffer: Arc<Mutex<DeliveryBuffer>>) {
         self.buffers.insert(sid, buffer);
+    }
+
+    /// How many subscriptions have a buffer.
+    #[must_use]
+    pub fn subscriptions(&self) -> usize {
+        self.buffers.len()
     }
 
     /// Leave a subscription's deliveries to the library again.
@@ -96,7 +102,7 @@ impl Splitter {
     }
 }
 
-/// Whether what is cut can still become an operation.
+/// Whether an incomplete operation can still become a known one.
 fn is_line_or_message(bytes: &[u8]) -> bool {
     bytes.len() < LONGEST_LINE || memchr::memmem::find(&bytes[..LONGEST_LINE], b"\r\n").is_some()
 }

@@ -22,7 +22,7 @@ fn splitter(ordered: bool) -> (Splitter, Arc<Mutex<DeliveryBuffer>>) {
     (splitter, buffer)
 }
 
-/// How many wait, and how many came.
+/// The number of deliveries that wait, and the number that came.
 fn counts(buffer: &Mutex<DeliveryBuffer>) -> (usize, u64) {
     let buffer = buffer.lock();
     (buffer.len(), buffer.received())

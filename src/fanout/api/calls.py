@@ -1,4 +1,4 @@
-"""The table of REST calls: what a row says of a call."""
+"""The table of REST calls: the form of its rows."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ _OF_BODIES: Final = (MALFORMED_JSON, BODY_TOO_LARGE)
 
 
 class Caller(NamedTuple):
-    """Who makes a call."""
+    """The user who makes a call."""
 
     user_id: str
     correlation_id: str
@@ -42,40 +42,40 @@ class WithStatus(NamedTuple):
     answer: Any
     status: int
     reason: str = ""
-    """Why, for the log."""
+    """The reason, for the log."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call(Generic[PortT, RequestT]):
-    """A row: all that the gateway and the documents need to know of a call."""
+    """A row: everything that the gateway and the OpenAPI document need to know about a call."""
 
     name: str
     """Unique; also the path below `PREFIX`, unless `path` says another."""
     method: Method
     request: type[RequestT]
-    """What the body is decoded to or, of a call without a body, the query. Parts of the path are fields of it too."""
+    """The type to which the body or, for a call without one, the query is decoded. Parts of the path are fields too."""
     answer: Any
     """The type of the answer, for the documents."""
     handler: Callable[[PortT, Caller, RequestT], Awaitable[Any]]
-    """Hands the request on to the service."""
+    """Calls the method of the service."""
     summary: str
-    """What the call does, in a few words."""
+    """The effect of the call, in a few words."""
     answered: str
-    """What the answer means."""
+    """The meaning of the answer."""
     description: str = ""
-    """What else a client needs to know."""
+    """Further facts that a client needs to know."""
     errors: tuple[ErrorCode, ...] = ()
-    """The errors of this call alone, beside those of all calls."""
+    """The errors that only this call has, beside those of all calls."""
     status: int = 200
-    """Of a success."""
+    """The HTTP status of a success."""
     other_statuses: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
-    """What each status means that a `WithStatus` may have."""
+    """The meaning of each status that a `WithStatus` may have."""
     path: str = ""
-    """The whole path where it does not follow from the name; a part in braces, as `{channel_id}`, is a field."""
+    """The whole path if it does not follow from the name; a part in braces, as `{channel_id}`, is a field."""
     media_type: str = JSON
-    """Of the answer; bytes are sent as they are."""
+    """The media type of the answer. An answer of bytes is sent unchanged."""
     max_body: int | None = None
-    """Bytes, where the call takes less than the deployment does."""
+    """The most bytes of a body, if the call takes less than the deployment does."""
     public: bool = False
     """Whether the call needs no token, counts for no rate limit, and takes any query."""
 

@@ -61,7 +61,7 @@ class ChannelAnswer(msgspec.Struct, frozen=True):
 
 
 class ChannelCalls(Protocol):
-    """What handles the calls of this module. Each may raise `fanout.Unavailable`, and can then be repeated."""
+    """Handles the calls of this module. Each may raise `fanout.Unavailable`, and can then be repeated."""
 
     async def create_channel(self, user_id: str, request: CreateChannel) -> ChannelAnswer:
         """Create a channel; the user is its first member.

@@ -1,4 +1,4 @@
-"""What the requests of several resources share: the forms of ids and lists, and the base of all requests."""
+"""Parts that the requests of several resources share: the forms of ids and lists, and the base of all requests."""
 
 from typing import Annotated, Final
 
@@ -11,7 +11,7 @@ MAX_USERS: Final = 500
 
 
 def written(pattern: str, form: str) -> Meta:
-    """The form of a text.
+    """A constraint on the form of a text.
 
     Args:
         pattern: a regular expression that the text matches.

@@ -84,7 +84,7 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class HistoryCalls(Protocol):
-    """What handles the calls of this module. Each may raise `fanout.Unavailable`."""
+    """Handles the calls of this module. Each may raise `fanout.Unavailable`."""
 
     async def history(self, user_id: str, request: HistoryRequest) -> History:
         """A page of a channel.

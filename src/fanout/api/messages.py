@@ -67,7 +67,7 @@ class SentMessage(msgspec.Struct, frozen=True):
 
 
 class MessageCalls(Protocol):
-    """What handles the calls of this module. Each may raise `fanout.Unavailable`, and can then be repeated."""
+    """Handles the calls of this module. Each may raise `fanout.Unavailable`, and can then be repeated."""
 
     async def send_message(self, user_id: str, request: SendMessage, correlation_id: str) -> SentMessage:
         """Store a message in the log.

@@ -1,4 +1,4 @@
-"""Where the clients of the WebSocket connect."""
+"""The call that tells clients the address of the WebSocket."""
 
 from typing import Annotated, Final, Protocol
 
@@ -17,13 +17,13 @@ class NoInstance(Unavailable):
 
 
 class RealtimeAddress(msgspec.Struct, frozen=True):
-    """Where to connect to."""
+    """The address to connect to."""
 
     url: Annotated[str, Meta(description="The WebSocket address.", extra_json_schema={"format": "uri"})]
 
 
 class RealtimeCalls(Protocol):
-    """What handles the calls of this module. Each may raise `fanout.Unavailable`."""
+    """Handles the calls of this module. Each may raise `fanout.Unavailable`."""
 
     async def connect(self) -> RealtimeAddress:
         """The WebSocket address of the instance with most room.

@@ -19,7 +19,7 @@ class TokenRefused(FanoutError):  # noqa: N818 - as the tree in `fanout.errors`
 
     Attributes:
         code: as given.
-        error_code: what a client is told.
+        error_code: the code that a client gets.
     """
 
     error_code: ErrorCode

@@ -6,7 +6,7 @@ from typing import Protocol
 Handler = Callable[[str, bytes], None]
 """Called in the event loop with subject and payload, in the order of arrival; must be quick.
 
-If it raises, its message is lost: the adapter counts and logs the error, and goes on with the next message."""
+If it raises, its message is lost: the adapter counts and logs the error, and continues with the next message."""
 
 
 class Subscription(Protocol):

@@ -192,7 +192,7 @@ class Log(Protocol):
     def on_reset(self, listener: Callable[[Reset], None]) -> Callable[[], None]:
         """Call `listener` in the event loop each time that a stream was found to have gone back.
 
-        Readers go on by themselves. They get the events that they did not read, and again those that were accepted
+        Readers continue by themselves. They get the events that they did not read, and again those that were accepted
         since, under their new `seq`.
 
         Returns:
@@ -201,7 +201,7 @@ class Log(Protocol):
         ...
 
     async def missed_reset(self, stream: str, since: float) -> Reset | None:
-        """The resets that listeners of `on_reset` were told of since a time, for a reader that starts later.
+        """The resets that were reported to listeners of `on_reset` since a time, for a reader that starts later.
 
         Args:
             stream: which.

@@ -1,4 +1,4 @@
-"""The monitoring port of nats-server (`http_port`, or `-m`): what it says over HTTP only."""
+"""The monitoring port of nats-server (`http_port`, or `-m`), which shows settings that the NATS protocol does not."""
 
 from typing import Any, Final
 

@@ -29,12 +29,12 @@ log = structlog.get_logger(__name__)
 
 _UP: Final = "up"
 CHECKED: Final[Mapping[str, Services]] = {_UP: EVERY_SERVICE, **{name: (each,) for name, each in SERVICES.items()}}
-"""What can be checked, by name; `up` is every service."""
+"""The services that can be checked, by name; `up` stands for every service."""
 
 Checked = StrEnum("Checked", {name.replace("-", "_"): name for name in CHECKED})  # type: ignore[misc]
 
 Attempt = Callable[[], Awaitable[Found]]
-"""Returns what is good, in words; raises what is not."""
+"""Returns a text about what it found; raises an error if there is a problem."""
 Attempts = Callable[[Settings, Backends], Mapping[str, Attempt]]
 """By name, in the order in which they are made."""
 

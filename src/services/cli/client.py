@@ -53,7 +53,7 @@ def signed_token(user_id: str, ttl: float = DEFAULT_TTL_S) -> str:
 
 
 def tokens_of(user: str, token: str) -> Callable[[], str]:
-    """Return a function that gives the token for each call of a user.
+    """Return a function that returns the token for each call of a user.
 
     Args:
         user: the user id.

@@ -16,7 +16,7 @@ _REMEDIES: Final = {
     "set FANOUT_JWT_SECRET to that of the server, here or where the token was made",
     "token_expired": "the token has expired: make a new one",
 }
-"""What the user of the command can do, by error code. The server does not tell clients without a valid token."""
+"""Remedies for the user of the command, by error code. The server gives none to a client without a valid token."""
 
 
 class ClientError(FanoutError):

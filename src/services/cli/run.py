@@ -84,7 +84,7 @@ def exit_with(error: FanoutError) -> NoReturn:
 
 
 def next_steps(settings: Settings) -> list[str]:
-    """Where the services answer and what to try next, a line each, for a person at a terminal."""
+    """The addresses of the services and some next steps, a line each, for a person at a terminal."""
     url = f"http://{settings.listen.from_here()}" if settings.listen.port else _ANY_PORT
     option = "" if url == DEFAULT_URL else f" --url {url}"
     return [

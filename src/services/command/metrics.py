@@ -1,16 +1,16 @@
-"""What the command service counts."""
+"""The metrics of the command service."""
 
 from prometheus_client import Counter, Gauge
 
 CHANGES_TOLD_LATE = Counter(
     "fanout_membership_changes_told_late_total",
-    "Changes of memberships that a sweep told, since the calls that made them had not",
+    "Membership changes that a sweep published, because the calls that made them had not",
 )
 CHANGES_UNTOLD = Gauge(
     "fanout_membership_changes_untold",
-    "Changes of memberships that the last sweep found in the store and not yet told",
+    "Membership changes that the last sweep found in the store and that were not yet published",
 )
 CHANGES_TOLD_AGAIN = Counter(
     "fanout_membership_changes_told_again_total",
-    "Changes of memberships that were told again since the log had lost them",
+    "Membership changes that were published again, because the log had lost them",
 )

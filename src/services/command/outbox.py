@@ -37,11 +37,11 @@ def _made() -> Iterator[None]:
     except OutcomeUnknown:
         raise
     except Unavailable as error:
-        raise OutcomeUnknown(f"the change is made, and not told yet: {error}") from error
+        raise OutcomeUnknown(f"the change is made, and not published yet: {error}") from error
 
 
 class Outbox:
-    """Publishes membership changes, and marks them as told in the store.
+    """Publishes membership changes, and then marks them in the store as told, which means published.
 
     Args:
         log: where they are published.

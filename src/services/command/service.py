@@ -1,4 +1,4 @@
-"""The command service: it handles the calls that change something. It knows ports alone.
+"""The command service: it handles the calls that change something. It uses only ports.
 
 A change of a membership is written to the membership store first, marked as not yet on the log, and then appended to
 the log. If the log cannot be reached, the caller gets `Unavailable`, the change stands, and the outbox appends it
@@ -39,7 +39,7 @@ class CommandService:
     """Handles the calls that change something: those of `fanout.api.messages` and `fanout.api.channels`.
 
     Args:
-        log: where messages and member events go.
+        log: stores messages and member events.
         memberships: channels and their members.
         now: the time, with a zone.
     """
@@ -127,7 +127,7 @@ class CommandService:
         return found is not None and replace(found, created_at=wanted.created_at) == wanted
 
     async def _is_hidden(self, channel_id: str) -> bool:
-        """Whether a user outside the channel is told that it does not exist: it is private, or does not exist."""
+        """Whether a user outside the channel gets `channel_not_found`: it is private, or does not exist."""
         channel = await self._memberships.channel(channel_id)
         return channel is None or channel.private
 

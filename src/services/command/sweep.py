@@ -1,4 +1,4 @@
-"""The sweep: changes of memberships that are not on the log yet are told again and again until they are."""
+"""The sweep: publishes membership changes that are not on the log yet, again and again until they are."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ async def running_sweep(
 
     Args:
         log: gets the events.
-        memberships: say which changes are still to be told, and lose the documents of ended memberships in time.
+        memberships: the store with the unpublished changes; old documents of ended memberships are deleted there.
         on_failure: is called with an error that ends the sweep.
     """
     outbox = Outbox(log, memberships)
@@ -28,7 +28,7 @@ async def running_sweep(
         retelling = Retelling(log, outbox, tasks)
         forget = log.on_reset(retelling.hear)
         retelling.begin()
-        tasks.start(periodic(SWEEP_EVERY_S, outbox.sweep, "telling changes of memberships"), "membership-sweep")
+        tasks.start(periodic(SWEEP_EVERY_S, outbox.sweep, "publishing changes of memberships"), "membership-sweep")
         tasks.start(periodic(PRUNE_EVERY_S, outbox.prune, "deleting ended memberships"), "membership-prune")
         yield
         forget()

@@ -1,1 +1,1 @@
-"""What runs where: the table of backends, the table of services, and the process in which they meet."""
+"""Connects services and adapters: the table of backends, the table of services, and the process that runs them."""

@@ -1,4 +1,4 @@
-"""What a port runs on: the rows of the table of backends, and the ones that a process has open.
+"""Backends, the technologies behind the ports: the form of a row of their table, and those that a process has open.
 
 No adapter is named here. `services.composition.table` has the rows.
 """
@@ -29,15 +29,15 @@ class Found(NamedTuple):
     """The result of a check that found no problem."""
 
     good: str
-    """What is there, in words."""
+    """A text about what was found."""
     weak: tuple[str, ...] = ()
-    """What works but should be changed, a sentence each."""
+    """Settings that work but should be changed, a sentence each."""
 
 
 Open = Callable[["Backends"], Awaitable[_P]]
 """Connects to a backend, and creates there what is missing. It hands what it opened to `Backends.close_at_end`."""
 Look = Callable[["Backends"], Awaitable[Found]]
-"""Says what there is of a backend, or raises what is wrong. It creates and changes nothing."""
+"""Inspects a backend and returns what it found, or raises an error if there is a problem. It changes nothing."""
 
 
 async def _ping(opened: Any) -> None:
@@ -49,14 +49,14 @@ class Adapter(Generic[_P]):
     """One technology that a port can run on."""
 
     description: str
-    """What it is, in a few words, for `fanout migrate` and the log line at the start."""
+    """The technology in a few words, for `fanout migrate` and the log line at the start."""
     open: Open[_P]
     look: Look
     """For `fanout check`."""
     checks: Mapping[str, Look] = field(default_factory=dict)
     """Further lines of `fanout check`, by name. Every adapter of a port has the same names."""
     existing_id: Callable[["Backends"], Awaitable[str | None]] | None = None
-    """Of a membership store, and of no other: reads the deployment's id, None where there is none yet. It creates
+    """For the membership store alone: reads the deployment's id, None if there is none yet. It creates
     nothing."""
     ping: Callable[[_P], Awaitable[None]] | None = _ping
     """The check for `/readyz`; None where there is nothing that could be away."""
@@ -66,12 +66,12 @@ class Adapter(Generic[_P]):
 
 @dataclass(frozen=True, kw_only=True)
 class Backend(Generic[_P]):
-    """A row of the table: what a port runs on, by the settings."""
+    """A row of the table: the adapters of a port, and the setting that chooses between them."""
 
     name: str
     """In `fanout check`, `fanout migrate` and `/readyz`."""
     ports: tuple[Port[Any], ...]
-    """The protocols that what is opened implements. No two rows name the same."""
+    """The ports that the opened backend implements. No two rows name the same one."""
     embedded: Adapter[_P]
     """Used where the settings name no server."""
     remote: Adapter[_P] | None = None
@@ -154,14 +154,14 @@ class Backends:
         return ports(**{name: await self.open(port, required=port not in spared) for name, port in needed.items()})
 
     async def shared(self, make: Open[_T]) -> _T:
-        """What `make` returned when it was first called: a connection that several backends use, for example."""
+        """Return the result of the first call of `make`: a connection that several backends use, for example."""
         if make not in self._opened:
             self._opened[make] = await make(self)
         result: _T = self._opened[make]
         return result
 
     def close_at_end(self, opened: _C) -> _C:
-        """Have something closed with the process, after everything that is opened later."""
+        """Register something to be closed when the process ends, after everything that is opened later."""
         self._stack.push_async_callback(opened.close)
         return opened
 

@@ -38,7 +38,7 @@ _S = TypeVar("_S", bound=_CarriesId)
 
 
 def opens_sqlite(name: str, kind: type[_S]) -> Open[_S]:
-    """What opens a store in a file of the data directory.
+    """Make the function that opens a store in a file of the data directory.
 
     Args:
         name: of the file.
@@ -54,7 +54,7 @@ def opens_sqlite(name: str, kind: type[_S]) -> Open[_S]:
 
 
 def looks_at_sqlite(name: str, schema: Schema) -> Look:
-    """What checks a store in a file of the data directory.
+    """Make the function that checks a store in a file of the data directory.
 
     Args:
         name: of the file.
@@ -110,7 +110,7 @@ async def open_embedded_log(backends: Backends) -> EmbeddedLog:
 
 
 async def look_at_embedded_log(backends: Backends) -> Found:
-    """Check the embedded log. Where a running `fanout up` has it open, that process is asked how it is."""
+    """Check the embedded log. If a running `fanout up` has it open, the answer of its `/readyz` counts."""
     path = backends.settings.data_dir / LOG_FILE
     if is_in_use(path):
         return await _look_at_running(backends.settings, path)
@@ -118,7 +118,7 @@ async def look_at_embedded_log(backends: Backends) -> Found:
 
 
 async def embedded_durability(_: Backends) -> Found:
-    """When an accepted message is on the disk."""
+    """Say when an accepted message is on the disk."""
     return Found("SQLite, written to the disk before a message is accepted")
 
 

@@ -23,7 +23,7 @@ async def deployment_of(backends: Backends) -> Deployment:
 
 
 async def deployment_id(backends: Backends) -> str:
-    """The id that stores carry; it is made where there is none.
+    """The id that stores carry. If there is none, it is made.
 
     The log is opened first: it refuses a membership store that is not the one of its streams, before other stores get
     the wrong id.

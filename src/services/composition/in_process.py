@@ -13,7 +13,7 @@ async def open_embedded_bus(backends: Backends) -> EmbeddedBus:
 
 
 async def look_at_embedded_bus(backends: Backends) -> Found:
-    """Say what the longest message of the bus is."""
+    """Say how long the longest message of the bus is."""
     return await look_at_bus("embedded", await backends.open(Bus))
 
 
@@ -23,5 +23,5 @@ async def open_embedded_presence(backends: Backends) -> EmbeddedPresence:
 
 
 async def look_at_embedded_presence(_: Backends) -> Found:
-    """Nothing can be wrong with what has no server and no file."""
+    """Report no problem: there is no server and no file that could have one."""
     return Found("embedded")

@@ -75,7 +75,7 @@ async def look_at_nats_log(backends: Backends) -> Found:
 
 
 async def nats_durability(backends: Backends) -> Found:
-    """What an accepted message survives; `docs/durability.md`."""
+    """Say what an accepted message survives; see `docs/durability.md`."""
     try:
         streams = await _streams(backends)
     except FanoutError as error:
@@ -85,7 +85,7 @@ async def nats_durability(backends: Backends) -> Found:
 
 
 def durability(replicas: int, sync_s: float | None) -> Found:
-    """What an accepted message survives.
+    """Say what an accepted message survives.
 
     Args:
         replicas: of the streams.

@@ -24,12 +24,12 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class ServiceContext:
-    """What the services of one process share."""
+    """The objects that the services of one process share."""
 
     settings: Settings
     health: Health
     registry: CollectorRegistry
-    """The process's figures."""
+    """The metrics of the process."""
     process: Process
     stack: AsyncExitStack
 
@@ -49,13 +49,13 @@ class Service(Generic[_P]):
     name: str
     """For `fanout serve`."""
     help: str
-    """What it does, in one line."""
+    """Its work, in one line."""
     ports: type[_P]
     """A dataclass or named tuple whose fields are annotated with the ports that the service needs."""
     start: Callable[[ServiceContext, _P], Awaitable[None]]
-    """Returns when the service works. It enters what is to be left at the stop with `ServiceContext.enter`."""
+    """Starts the service, and returns when it works. It registers its end with `ServiceContext.enter`."""
     checks: tuple[LocalCheck, ...] = ()
-    """What `fanout check` looks at beside the backends and `FANOUT_LISTEN`, which every process serves."""
+    """The checks of `fanout check` beside those of the backends and of `FANOUT_LISTEN`."""
     degraded_without: tuple[Port[Any], ...] = ()
     """The ports without which it is degraded; without the others it is not ready."""
     serves_rest: bool = False
@@ -79,7 +79,7 @@ async def running(
 
     Args:
         settings: of the process.
-        process: is told of failures.
+        process: is stopped by a failure.
         services: rows of the table of services, in the order of starting.
         table: the rows of the backends.
         alone: no other process shares the work.

@@ -1,4 +1,4 @@
-"""The table of services: what `fanout up` runs together, and `fanout serve` one by one."""
+"""The table of services. `fanout up` runs them together, and `fanout serve` one by one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The table of backends: what each port runs on, by the settings. A new store is its adapters and a row here.
+"""The table of backends: the adapters of each port. A new store is its adapters and a row here.
 
 `fanout check`, `fanout migrate`, the log line at the start and every service read it.
 """

@@ -1,4 +1,4 @@
-"""What `fanout check` looks at on this machine beside the backends: addresses, and the folder of snapshots."""
+"""The checks of `fanout check` on this machine, beside the backends: addresses, and the folder of snapshots."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""What verifies tokens: a shared secret, or the public keys of their issuer."""
+"""The backend that verifies tokens: a shared secret, or the public keys of their issuer."""
 
 from services.composition.backends import Backends, Found
 from services.runtime.settings import ConfigurationError, Settings

@@ -1,4 +1,4 @@
-"""What a worker knows of one notification instance."""
+"""The state of one notification instance, as a worker knows it."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from fanout.workers import PresenceDigest
 from services.fan_out.presence_set import PresenceSetTransfer
 
 ASK_AGAIN_AFTER_S = 1.0
-"""The worker sends its request again after so long without a page."""
+"""Seconds without a page after which the worker sends its request again."""
 MISMATCHES_BEFORE_REPAIR = 2
 """A digest and a hint may cross on their way. The same difference twice means that a hint was lost."""
 

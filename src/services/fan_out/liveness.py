@@ -18,9 +18,9 @@ from services.fan_out.metrics import INSTANCES_WITHOUT_LEASE
 log = structlog.get_logger(__name__)
 
 SILENT_AFTER_S = float(LEASE_TTL_S)
-"""An instance without a digest for so long is silent."""
+"""Seconds without a digest after which an instance is silent."""
 PAUSED_AFTER_S = 4.0
-"""The leases are read every half second. If nobody has read them for so long, this process itself was stopped."""
+"""The leases are read every half second. If the last time is longer ago, this process itself was stopped."""
 
 
 class Liveness:
@@ -77,7 +77,7 @@ class Liveness:
         return dead
 
     def is_expected(self, instance: KnownInstance) -> bool:
-        """Whether a presence set of it is to be expected. One with a lease alone may be cut off from the bus."""
+        """Whether its presence set is to be expected. A silent instance may have lost its connection to the bus."""
         now = self._clock()
         is_silent = now >= self._spared_until and instance.heard_at < now - SILENT_AFTER_S
         return (instance.leased or instance.digest_heard) and not is_silent

@@ -1,6 +1,6 @@
 """The answer to a log of membership changes that went back a long way. Contract section 4.
 
-The gateways publish again the changes that are at most `RETOLD_S` old. Where the log has lost older ones, the
+The gateways publish again the changes that are at most `RETOLD_S` old. If the log has lost older ones, the
 table is loaded from the membership store.
 """
 

@@ -82,7 +82,7 @@ class PresenceApplier:
             self._to_load.put_nowait(user_id)
 
     def forget(self, user_id: str) -> None:
-        """Drop the user's channels from the cache, so that the user's next arrival loads them."""
+        """Drop the user's channels from the cache, so that they are loaded when the user comes online again."""
         self._engine.forget(user_id)
 
     async def drop_instance(self, instance_id: str) -> int:

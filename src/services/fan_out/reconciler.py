@@ -170,7 +170,7 @@ class Reconciler:
 
     def _hear_hint(self, change: PresenceChange) -> None:
         if change.instance_id in self._evicting:
-            return  # an arrival is hinted at again, and a departure is made by the eviction
+            return  # a hint that the user came is sent again, and the eviction removes a user who left
         instance = self._instances.get(change.instance_id)
         if instance is None and change.online:
             instance = self._meet(change.instance_id)

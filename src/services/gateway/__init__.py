@@ -1,1 +1,1 @@
-"""The API gateway: HTTP, and nothing behind it."""
+"""The API gateway: it serves HTTP, and passes the calls to the services command and query."""

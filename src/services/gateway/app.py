@@ -26,7 +26,7 @@ OPENAPI: Final = "/openapi.json"
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """What the gateway works with."""
+    """The parts and limits of a gateway."""
 
     calls: Sequence[ServedCall]
     """The table of calls."""
@@ -37,7 +37,7 @@ class Gateway:
     max_body: int
     """Bytes."""
     origins: Sequence[str] = ()
-    """Of the web pages that may call; `*` is any."""
+    """The origins of the web pages that may call; `*` allows any."""
 
 
 def gateway_app(gateway: Gateway) -> ASGIApp:

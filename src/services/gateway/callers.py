@@ -1,4 +1,4 @@
-"""Who makes a call, and whether this user may make one more now."""
+"""Identifies the user who makes a call, and limits the rate of each user."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The document at `/openapi.json`, made of the table of calls."""
+"""The document at `/openapi.json`, made from the table of calls."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -12,7 +12,7 @@ from services.runtime.problems import ProblemDetails
 
 MEDIA_TYPE: Final = "application/vnd.oai.openapi+json"
 VERSION: Final = "3.1.0"
-"""Of OpenAPI."""
+"""The version of OpenAPI."""
 
 DESCRIPTION: Final = """\
 The REST API of the real-time tier. A call under `/api/v1` needs a token in `Authorization: Bearer`.
@@ -62,7 +62,7 @@ def document(calls: Sequence[Call[Any, Any]], version: str) -> bytes:
 
 
 def _operation(call: Call[Any, Any], schema_of: dict[str, Any]) -> dict[str, Any]:
-    """What the document says of a call."""
+    """The description of a call."""
     answer = {"content": {call.media_type: {"schema": schema_of[str(call.answer)]}}}
     operation: dict[str, Any] = {
         "tags": [call.tag],

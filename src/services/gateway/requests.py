@@ -20,7 +20,7 @@ _NOTHING: Final = NoFields()
 
 
 def reading(call: Call[Any, Any], max_body: int) -> Reading:
-    """What reads the requests of a call.
+    """Make the function that reads the requests of a call.
 
     Args:
         call: the row.
@@ -90,7 +90,7 @@ def request_of_query(query: bytes, parts: Mapping[str, str], kind: type[Request]
 def _with_parts(body: bytes, parts: Mapping[str, str], kind: type[Request]) -> Request:
     given = msgspec.json.decode(body)
     if isinstance(given, dict) and given.keys() & parts.keys():
-        raise CallRejected(INVALID_REQUEST, f"{', '.join(parts)} stands in the path; leave it out of the body")
+        raise CallRejected(INVALID_REQUEST, f"{', '.join(parts)} is in the path; leave it out of the body")
     return msgspec.convert(_merged(given, parts), kind)
 
 

@@ -1,4 +1,4 @@
-"""Writes every message of the log to the message store, once however often it is delivered."""
+"""Writes every message of the log to the message store. A message that is delivered twice is stored once."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -27,7 +27,7 @@ class MessageWriter:
         self._messages = messages
 
     def decode(self, event: Stored) -> StoredMessage:
-        """The message of an event, with its place in the log.
+        """The message of an event, with its position in the log.
 
         Raises:
             InvalidEvent: it is no message event.
@@ -40,7 +40,7 @@ class MessageWriter:
             raise
 
     async def handle(self, messages: Sequence[StoredMessage], newest: Stored) -> None:
-        """Write messages, and keep how far the writers have come.
+        """Write messages, and store the position that the writers have reached.
 
         Raises:
             Unavailable: the store cannot be reached.
@@ -58,7 +58,7 @@ def running_writer(
     Args:
         events: the log.
         messages: the store.
-        on_failure: is told of an error that ended the writer.
+        on_failure: is called with an error that ends the writer.
     """
     writer = MessageWriter(messages)
     consumption = Consumption(MESSAGES, MESSAGE_WRITER, writer.decode, writer.handle, messages.newest_place)

@@ -1,4 +1,4 @@
-"""Authentication: who a new client is, from its first frame and its token."""
+"""Authentication: identifies the user of a new client by its first frame and its token."""
 
 import asyncio
 from functools import partial

@@ -11,7 +11,7 @@ from services.notification.refusals import Refused, not_now
 from services.notification.registry import Registry
 
 SILENCE_S: Final = 1.0
-"""Seconds that a client may be silent while others need its place. A real client authenticates at once."""
+"""Seconds that a client may be silent before it makes room for a new one. A real client authenticates at once."""
 
 
 def crowded() -> Refused:
@@ -47,7 +47,7 @@ class Capacity:
         self._unauthenticated = 0
         self._silent: dict[Callable[[], None], float] = {}
         """The clients that have sent nothing yet, the oldest first: how to refuse one, and when it came."""
-        self._entering = 0  # until their sessions stand in the registry
+        self._entering = 0  # until their sessions are in the registry
         self._entering_of: Counter[str] = Counter()  # the same by user
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Control messages: what workers and other instances ask of this instance, beside events."""
+"""Control messages: the requests of workers and other instances to this instance, beside events."""
 
 import asyncio
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Control:
         self, instance_id: str, bus: Bus, registry: Registry, routing_barrier: RoutingBarrier, tasks: Tasks
     ) -> None:
         self.incarnation = new_ulid()
-        """Another one each time that the instance starts."""
+        """Differs each time that the instance starts."""
         self._instance_id = instance_id
         self._bus = bus
         self._registry = registry
@@ -51,7 +51,7 @@ class Control:
         )
 
     async def publish_digest(self) -> None:
-        """Tell the workers in brief who is here: the instance's sign of life, too. Nothing after `say_stopped`."""
+        """Publish the digest of the presence set, which is the sign of life. After `say_stopped` this does nothing."""
         if not self._stopped:
             await self._publish_digest()
 

@@ -1,4 +1,4 @@
-"""How far the events of each lane were delivered to the clients of an instance."""
+"""The lane progress of an instance: up to which `seq` of each lane the events were delivered to its clients."""
 
 from typing import Final
 

@@ -1,7 +1,7 @@
 """The inbox: batches of fan-out workers become frames on sockets, in order and once, and every gap is repaired.
 
-Each stored event in a batch carries the seq of the event before it in its lane *for this instance*. If that is above
-what was delivered, the bus has lost something, and it is read from the log first.
+Each stored event in a batch carries the seq of the lane's previous event *for this instance*. If that is above the seq
+up to which the lane was delivered, the bus has lost events, and they are read from the log first.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class Inbox:
     """The inbox of one instance. One task handles it, so the order of events needs no lock.
 
     Args:
-        instance_id: whose inbox.
+        instance_id: this instance.
         bus: carries the batches.
         events: the log, from which gaps are repaired.
         registry: has the sessions.
@@ -134,6 +134,7 @@ class Inbox:
     async def _deliver_stored(self, lane: Lane, event: BatchEvent) -> None:
         if event.kind is None:
             skip("record", "its kind is not known here")
+            return
         if event.channel is None:
             return  # a mark
         try:

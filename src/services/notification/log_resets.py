@@ -1,4 +1,4 @@
-"""After the log went back: clients are told to refresh, and memberships are loaded again. Contract section 4."""
+"""After the log went back, this tells clients to refresh, and loads memberships again. Contract section 4."""
 
 import asyncio
 import random
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 SPREAD_MS: Final = 30_000
 """Clients refresh at a random time within so many milliseconds, not all at once."""
 TOLD_AT_ONCE: Final = 500
-"""Sessions that are told before the event loop continues."""
+"""The number of sessions that get the frame before the event loop continues."""
 JOINED_S: Final = 5.0
 """Seconds within which several streams that went back cause one refresh."""
 
@@ -74,7 +74,7 @@ class LogResets:
                 await asyncio.sleep(0)
 
     async def _load_again(self) -> None:
-        """Load memberships from the store: the log gets changes of the last hour again, and no older ones."""
+        """Load memberships from the store: the log gets recent changes again (`RETOLD_S`), and no older ones."""
         for session in self._registry.sessions():
             if session.ending is None:
                 again = partial(subscribe, session, self._registry, self._inbox, self._memberships)

@@ -58,7 +58,7 @@ class Session:
 
     @property
     def user_id(self) -> str:
-        """Whose connection it is."""
+        """The user of the connection."""
         return self.identity.user_id
 
     def connection(self) -> DeviceConnection:

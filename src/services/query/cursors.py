@@ -1,4 +1,4 @@
-"""Cursors: where the next page begins, signed, and good only for the caller, call and channel they were given for."""
+"""Cursors: signed positions of the next page, valid only for the caller, call and channel they were made for."""
 
 import hashlib
 import hmac
@@ -16,7 +16,7 @@ _DIRECTIONS: Final[dict[str, Direction]] = {"b": "before", "a": "after"}
 
 
 class Start(NamedTuple):
-    """Where a page begins, and which way it goes from there."""
+    """The beginning and the direction of a page."""
 
     direction: Direction
     position: Position | None
@@ -24,7 +24,7 @@ class Start(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """What a cursor is good for."""
+    """The user, call and channel for which a cursor is valid."""
 
     user_id: str
     call: str
@@ -34,8 +34,8 @@ class Scope(NamedTuple):
 class Cursors:
     """Gives cursors, and reads those that it gave.
 
-    The key is the message store's: every gateway on the same store has it, however tokens are verified, and no
-    setting and no change of one ends a walk through the history.
+    The message store keeps the key. So every gateway on the same store has it, and no change of a setting makes a
+    cursor invalid.
 
     Args:
         messages: keeps the key.
@@ -55,7 +55,7 @@ class Cursors:
         return urlsafe_b64encode(await self._signature(scope, start) + start).decode().rstrip("=")
 
     async def take(self, scope: Scope, cursor: str) -> Start:
-        """Where the page of a cursor begins.
+        """Check a cursor, and return where its page begins.
 
         Raises:
             CallRejected: it is no cursor that was given for this scope.

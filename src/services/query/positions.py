@@ -1,4 +1,4 @@
-"""The order of the log, as the history shows it: how far the store has come, and where a message stands."""
+"""Positions in the log, for the history: up to which `seq` the store is complete, and where a message is."""
 
 import asyncio
 from typing import Final
@@ -20,14 +20,14 @@ MAX_TAIL: Final = 10_000
 """Events of a partition that are searched for a message that is not stored yet."""
 
 LOG_ANSWERS_WITHIN_S: Final = 2.0
-"""The history is answered without the log after that."""
+"""Seconds. If the log has not answered by then, the history is answered without it."""
 
 
 class Positions:
-    """Knows places in the log.
+    """Finds positions in the log.
 
     Args:
-        messages: what the writer has stored.
+        messages: the store that the message writer fills.
         events: the log, which also holds what the writer has not stored yet.
     """
 
@@ -41,8 +41,8 @@ class Positions:
     async def stored_upto(self) -> int:
         """A `seq` up to which the store holds every message that the log held; read the store after it.
 
-        It never falls. While the log gives no answer it is what the log said last, 0 before the first time: what was
-        stored stays stored. Those who ask at the same time share one question to the log.
+        It never falls. While the log does not answer, this is its last answer, or 0 if there was none: stored messages
+        stay stored. Calls at the same time share one request to the log.
         """
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask(), name="asking how far the message writer has come")
@@ -62,12 +62,12 @@ class Positions:
             self._answered = True
 
     async def find(self, channel_id: str, message_id: str, stored: int) -> Position:
-        """The place of a message of a channel: of the store or, where it is not stored yet, of the log.
+        """The position of a message of a channel, from the store or, if it is not stored yet, from the log.
 
         Args:
             channel_id: the channel that the message must be of.
-            message_id: which.
-            stored: what `stored_upto` answered before.
+            message_id: the message to find.
+            stored: an earlier answer of `stored_upto`.
 
         Raises:
             CallRejected: neither holds such a message of this channel.

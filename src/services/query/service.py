@@ -1,4 +1,4 @@
-"""The query service: it handles the calls that only read. It knows ports alone."""
+"""The query service: it handles the calls that only read. It uses only ports."""
 
 import random
 
@@ -82,7 +82,7 @@ class QueryService:
 
 
 def _complete_upto(page: Page, direction: Direction, stored: int) -> int:
-    """Up to where the page misses nothing: one that goes on towards newer ones ends before the next of them."""
+    """The `seq` up to which the page misses nothing. A page of `after` that continues ends before its next one."""
     if direction == "after" and page.next_seq is not None:
         return min(stored, page.next_seq - 1)
     return stored

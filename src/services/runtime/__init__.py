@@ -1,1 +1,1 @@
-"""What every service needs once: settings, tokens, logs, metrics, health, HTTP."""
+"""The parts that all services share: settings, tokens, logs, metrics, health, HTTP."""

@@ -1,15 +1,15 @@
-"""What a server's certificate is refused for, in words that say what to do."""
+"""Texts for a refused server certificate: the reason, and the remedy."""
 
 import ssl
 from typing import Final
 
 _UNKNOWN_ISSUER: Final = frozenset({18, 19, 20, 21})
-"""OpenSSL's X509_V_ERR_ codes: it is signed by itself, or by nobody who is trusted here."""
+"""OpenSSL's X509_V_ERR_ codes: it is self-signed, or its signer is not trusted here."""
 _REMEDY: Final = "; put the certificate of its CA into a file, and name the file in SSL_CERT_FILE"
 
 
 def untrusted(error: BaseException | None) -> str | None:
-    """Why a server's certificate was refused, and the remedy; None where that is not what an error is about.
+    """The reason why a server's certificate was refused, and the remedy; None if the error has another cause.
 
     Args:
         error: of the client library, which may have wrapped what the TLS library said.

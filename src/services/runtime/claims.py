@@ -1,4 +1,4 @@
-"""The claims of a token whose signature is good: for whom, by whom, until when, and whose it is."""
+"""Checks the claims of a token whose signature is valid: audience, issuer, times and user."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ DEFAULT_USER_CLAIM: Final = "sub"
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a token must say to be accepted here."""
+    """The claims that a token must have to be accepted here."""
 
     audience: str | None = None
     """`aud` must contain it; None: any."""
@@ -28,11 +28,11 @@ class Expected:
 
 
 def identity_of(claims: Mapping[str, Any], expected: Expected, now: float) -> Identity:
-    """Whom the claims prove, whatever JSON they are.
+    """The identity that the claims prove. The claims may be any JSON.
 
     Args:
-        claims: of a token whose signature is good.
-        expected: what they must say.
+        claims: of a token whose signature is valid.
+        expected: the values that they must have.
         now: Unix time in seconds.
 
     Raises:

@@ -21,7 +21,7 @@ from services.runtime.dead_letters import dead_letter
 from services.runtime.tasks import Outage, Tasks, retry_forever
 
 LONGEST_PAUSE_S: Final = 1.0
-"""Between two attempts to handle events while something is unavailable that their handler needs."""
+"""The longest pause between two attempts, while a store that the handler needs is unavailable."""
 
 EVENTS_HANDLED: Final = Counter(
     "fanout_events_handled_total", "Events that a durable consumer handled, repeats included", ["consumer"]
@@ -37,7 +37,7 @@ _Event = TypeVar("_Event")
 
 @dataclass(frozen=True)
 class Consumption(Generic[_Event]):
-    """What a service declares of its durable consumer.
+    """A service's declaration of its durable consumer.
 
     Raises:
         ValueError: the row of the stream in `fanout.streams` has no such durable consumer.
@@ -48,7 +48,7 @@ class Consumption(Generic[_Event]):
     decode: Callable[[Stored], _Event]
     """Reads one event. It raises `InvalidEvent` for one that can never be handled, which is then dead-lettered."""
     handle: Callable[[Sequence[_Event], Stored], Awaitable[None]]
-    """Does the work for the valid events of a batch, whose newest event, valid or not, is the second argument.
+    """Does the work for the valid events of a batch. The second argument is the batch's newest event, valid or not.
 
     It is idempotent, since every event may come again. It raises `Unavailable` when it cannot do the work now: then the
     whole batch comes again, later. Any other error ends the worker.
@@ -66,15 +66,17 @@ class ConsumerWorker(Generic[_Event]):
     """One of the workers that share a durable consumer."""
 
     def __init__(self, consumption: Consumption[_Event], events: Log) -> None:
-        self._of = consumption
+        self._consumption = consumption
         self._log = events
         self._outage = Outage(f"handling events of {consumption.durable}", longest_s=LONGEST_PAUSE_S)
 
     async def run(self) -> None:
         """Work until it is cancelled. Events that were not acknowledged then are delivered again, to any worker."""
-        of = self._of
-        await retry_forever(self._recall, f"comparing the log with what {of.durable} kept of it")
-        consumer = await retry_forever(partial(self._log.consume, of.stream, of.durable), f"joining {of.durable}")
+        consumption = self._consumption
+        await retry_forever(self._recall, f"comparing the log with the position of {consumption.durable}")
+        consumer = await retry_forever(
+            partial(self._log.consume, consumption.stream, consumption.durable), f"joining {consumption.durable}"
+        )
         try:
             while True:
                 await self._process(consumer, await consumer.fetch())
@@ -82,20 +84,20 @@ class ConsumerWorker(Generic[_Event]):
             await consumer.close()
 
     async def _recall(self) -> None:
-        if self._of.kept_place is not None and (place := await self._of.kept_place()) is not None:
-            await self._log.recall(self._of.stream, *place)
+        if self._consumption.kept_place is not None and (place := await self._consumption.kept_place()) is not None:
+            await self._log.recall(self._consumption.stream, *place)
 
     async def _process(self, consumer: Consumer, events: list[Stored]) -> None:
         decoded, invalid = self._decode(events)
         try:
-            await self._of.handle(decoded, max(events, key=lambda event: event.seq))
+            await self._consumption.handle(decoded, max(events, key=lambda event: event.seq))
         except Unavailable as error:
             await self._give_back(consumer, events, self._outage.failed(error))
             return
         self._outage.succeeded()
-        EVENTS_HANDLED.labels(self._of.durable).inc(len(decoded))
+        EVENTS_HANDLED.labels(self._consumption.durable).inc(len(decoded))
         for event, reason in invalid:
-            await dead_letter(self._log, self._of.stream, event, reason, reader=self._of.durable)
+            await dead_letter(self._log, self._consumption.stream, event, reason, reader=self._consumption.durable)
         await retry_forever(partial(consumer.ack, events), "acknowledging events")
 
     def _decode(self, events: list[Stored]) -> tuple[list[_Event], list[tuple[Stored, str]]]:
@@ -104,13 +106,13 @@ class ConsumerWorker(Generic[_Event]):
         invalid: list[tuple[Stored, str]] = []
         for event in events:
             try:
-                decoded.append(self._of.decode(event))
+                decoded.append(self._consumption.decode(event))
             except InvalidEvent as error:
                 invalid.append((event, str(error)))
         return decoded, invalid
 
     async def _give_back(self, consumer: Consumer, events: list[Stored], pause: float) -> None:
-        EVENTS_RETRIED.labels(self._of.durable).inc(len(events))
+        EVENTS_RETRIED.labels(self._consumption.durable).inc(len(events))
         await retry_forever(partial(consumer.retry, events, pause), "giving events back")
         await asyncio.sleep(pause)
 
@@ -122,9 +124,9 @@ async def running_consumer(
     """Run a worker for the length of the context.
 
     Args:
-        consumption: what it reads and does.
+        consumption: the stream that it reads, and its handler.
         events: the log.
-        on_failure: is told of an error that ended the worker.
+        on_failure: is called with an error that ends the worker.
     """
     async with Tasks(on_failure) as tasks:
         tasks.start(ConsumerWorker(consumption, events).run(), consumption.durable)

@@ -1,4 +1,4 @@
-"""Dead letters: an event that can never be handled is kept with the reason, counted, and passed over."""
+"""Dead letters: an event that can never be handled is kept with the reason, counted, and skipped."""
 
 from functools import partial
 from typing import Final
@@ -22,9 +22,9 @@ async def dead_letter(events: Log, stream: str, event: Stored, reason: str, *, r
     Args:
         events: the log.
         stream: the event's.
-        event: what cannot be handled.
-        reason: why, for the person who looks at it.
-        reader: who cannot handle it: the name of a durable consumer, or `fan-out`.
+        event: the event that cannot be handled.
+        reason: for the person who inspects the dead letter.
+        reader: the reader that cannot handle it: the name of a durable consumer, or `fan-out`.
     """
     EVENTS_DEAD_LETTERED.labels(reader).inc()
     log.warning(

@@ -30,7 +30,7 @@ class Response(NamedTuple):
 
 
 class Exchange:
-    """One request, and what is noted about it for the log.
+    """One request, with notes about it for the log.
 
     Args:
         scope: of ASGI.
@@ -53,7 +53,7 @@ class Exchange:
         self.user_id: str | None = None
         """Who makes the request, once that is known."""
         self.reason = ""
-        """Why the answer is 503."""
+        """The reason of a 503."""
 
     @property
     def is_safe(self) -> bool:

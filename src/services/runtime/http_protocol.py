@@ -31,7 +31,7 @@ READ_WITHIN_S: Final = 60.0
 """Seconds that a client may take to read what waits for it, even if it reads all the time."""
 
 STALLED_READERS = Counter(
-    "fanout_http_stalled_readers_total", "HTTP connections that were cut off since the client did not read its answer"
+    "fanout_http_stalled_readers_total", "HTTP connections that were closed because the client did not read its answer"
 )
 
 log = structlog.stdlib.get_logger(__name__)
@@ -131,7 +131,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._reading = None
         unread = self.transport.get_write_buffer_size()
         if unread and (unread >= before or self.loop.time() >= until):
-            self._cut_off(unread)
+            self._disconnect(unread)
         elif unread:
             self._look_again(unread, until)
 
@@ -140,9 +140,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._reading.cancel()
             self._reading = None
 
-    def _cut_off(self, unread: int) -> None:
+    def _disconnect(self, unread: int) -> None:
         STALLED_READERS.inc()
-        log.warning("client does not read its answer, cutting it off", client=self.client, unread_bytes=unread)
+        log.warning("client does not read its answer and is disconnected", client=self.client, unread_bytes=unread)
         self.transport.abort()  # closing would wait for the client
 
     def _expect(self) -> None:

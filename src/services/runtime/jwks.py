@@ -1,8 +1,8 @@
 """The public keys of a token issuer, fetched by address and kept.
 
-A key is trusted for `MAX_AGE_S` without asking the issuer again. While the issuer is away, the keys that are known go
-on verifying, and the health check says `degraded`: an outage of the issuer must not become one of the platform. A key
-that the issuer has withdrawn is refused as soon as it answers again.
+A key is trusted for `MAX_AGE_S` without asking the issuer again. While the issuer is away, the known keys
+continue to verify, and the health check says `degraded`: an outage of the issuer must not become one of the platform. A
+key that the issuer has withdrawn is refused as soon as it answers again.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ CHECK_WITHIN_S: Final = 1.0
 """How long the health check waits for an answer."""
 MAX_BYTES: Final = 1024 * 1024
 KINDS: Final = frozenset({"RSA", "EC", "OKP"})
-"""Of keys that are public. A secret that an issuer publishes by mistake verifies nothing."""
+"""The types of public keys. A secret that an issuer publishes by mistake verifies nothing."""
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ class KeySet:
         self._keys: list[VerificationKey] = []
         self._fetched = self._tried = float("-inf")
         self._failure: Unavailable | None = None
-        """Of the last fetch that ended."""
+        """The error of the last fetch that ended; None if it succeeded."""
         self._fetching: asyncio.Task[None] | None = None
 
     async def key(self, key_id: str | None) -> VerificationKey:
@@ -118,7 +118,7 @@ class KeySet:
         return self._clock() - self._fetched
 
     async def _refresh(self, *, patient: bool) -> None:
-        """Have asked the issuer a moment ago, and raise what came of it.
+        """Ask the issuer, unless it was asked a moment ago; raise the error of the last request.
 
         Args:
             patient: whether to wait for a fetch under way though the last one failed.
@@ -131,7 +131,7 @@ class KeySet:
             raise self._failure
 
     def _fetch_soon(self) -> "asyncio.Task[None]":
-        """One fetch for all who wait, which none of them cancels."""
+        """One fetch for all callers that wait, which none of them cancels."""
         if self._fetching is None:
             self._tried = self._clock()
             self._fetching = asyncio.create_task(self._fetch(), name="fetching the issuer's keys")
@@ -147,7 +147,7 @@ class KeySet:
         except TimeoutError:
             self._failure = Unavailable(f"the issuer's keys cannot be fetched: no answer within {FETCH_TIMEOUT_S:g} s")
         except Exception as error:  # noqa: BLE001 - see below
-            # What an issuer may answer has no bounds, and each of it means the same here: there are no news of keys.
+            # An issuer may answer anything, and every failure means the same here: there are no new keys.
             self._failure = Unavailable(f"the issuer's keys cannot be fetched: {_why(error)}")
             self._failure.__cause__ = error
         finally:
@@ -174,7 +174,7 @@ class KeySet:
 
 
 def _keys_of(document: bytes) -> list[VerificationKey]:
-    """The keys of a JWKS that signatures may be verified with. Those that nobody here can use are passed over."""
+    """The keys of a JWKS that signatures may be verified with. Those that this program cannot use are skipped."""
     described = json.loads(document)["keys"]
     if not isinstance(described, list):
         raise TypeError("keys is no list")

@@ -20,7 +20,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Process:
-    """What the services of a process share: the signal to stop, and the first failure."""
+    """The state that the services of a process share: the signal to stop, and the first failure."""
 
     def __init__(self) -> None:
         self.stopping = asyncio.Event()

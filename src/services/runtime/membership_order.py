@@ -35,7 +35,7 @@ class MembershipOrder:
         self._versions.loaded(user_id, self._clock())
 
     async def is_newest(self, event: MemberEvent, *, held: bool = True) -> bool:
-        """Whether an event is to be applied. Where the store has to be asked and is unavailable, this waits for it.
+        """Whether an event is to be applied. If the store has to be asked and is unavailable, this waits for it.
 
         Args:
             event: from META.

@@ -57,7 +57,7 @@ class Problem(FanoutError):  # noqa: N818 - as the tree in `fanout.errors`
 
 
 def problem_of(error: Exception, *, safe: bool = False) -> Problem | None:
-    """The problem that a client is told of an expected error; None for an unexpected one.
+    """The problem that a client gets for an expected error; None for an unexpected one.
 
     Args:
         error: what was raised.

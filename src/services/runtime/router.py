@@ -1,4 +1,4 @@
-"""From a request to the route that answers it, and from an error to the problem that the client is told."""
+"""The router: finds the route that answers a request, and turns errors into problems."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -24,7 +24,7 @@ _PROBLEM: Final = MEDIA_TYPE.encode()
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What answers a method at a path."""
+    """The handler of a method at a path."""
 
     method: str
     path: str
@@ -45,7 +45,7 @@ class _Resource:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Those that are answered, sorted: HEAD where GET is, and OPTIONS everywhere."""
+        """The methods that are answered, sorted: HEAD where GET is, and OPTIONS everywhere."""
         return tuple(sorted({*self.answers, "OPTIONS", *(["HEAD"] if "GET" in self.answers else [])}))
 
 
@@ -66,7 +66,7 @@ class Router:
         self._patterns = [(each.pattern, each) for each in self._resources.values() if "{" in each.path]
 
     async def answer(self, exchange: Exchange) -> Response:
-        """Answer a request, whatever it is. An unexpected error is logged, once, and the client is told no detail."""
+        """Answer a request, whatever it is. An unexpected error is logged, once, and the client gets no detail."""
         try:
             return await self._answer(exchange)
         except Exception as error:  # noqa: BLE001 - the last one who can answer
@@ -104,7 +104,7 @@ class Router:
 
 
 def problem_response(exchange: Exchange, error: Exception) -> Response:
-    """What a client is told of an error.
+    """The response to an error, as a problem.
 
     Args:
         exchange: gets the reason of a 503.

@@ -148,7 +148,7 @@ class Settings(BaseSettings):
     listen: ListenAddress = Address("127.0.0.1", 8080)
     ws_listen: ListenAddress = Address("127.0.0.1", 8081)
     ws_url: str = ""
-    """The WebSocket address that clients are told; see `public_ws_url`."""
+    """The WebSocket address that `realtime.connect` answers; see `public_ws_url`."""
     data_dir: Path = Path("data")
     log_format: Literal["auto", "console", "json"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -259,7 +259,7 @@ class Settings(BaseSettings):
         return self
 
     def public_ws_url(self, bound: Address | None = None) -> str:
-        """The WebSocket address that clients are told.
+        """The WebSocket address that `realtime.connect` answers.
 
         Args:
             bound: where the server really listens, which `ws_listen` does not say with port 0.
@@ -267,7 +267,7 @@ class Settings(BaseSettings):
         return self.ws_url or f"ws://{bound or self.ws_listen}/ws"
 
     def described(self) -> list[tuple[str, str]]:
-        """Each variable with its value. Of a value that may hold a secret, it says only that it is set."""
+        """Each variable with its value. A value that may hold a secret is shown only as set."""
         return [(f"{PREFIX}{name.upper()}", self._shown(name)) for name in type(self).model_fields]
 
     def _shown(self, name: str) -> str:

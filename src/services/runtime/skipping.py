@@ -26,7 +26,7 @@ _logged: Final[Tally[str]] = Tally()
 def skip(kind: str, reason: object) -> None:
     """Count a message that is not understood. The first, second, fourth, eighth ... of each kind is logged.
 
-    A peer of a newer version may send such messages all the time, so no failure may follow from one.
+    A peer of a newer version may send such messages all the time, so one must not cause a failure.
 
     Args:
         kind: of the message: the label of the metric.

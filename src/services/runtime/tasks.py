@@ -84,7 +84,7 @@ class Outage:
     def failed(self, error: Unavailable) -> float:
         """Take note of a failed attempt; returns the seconds to pause before the next one."""
         if not self._failures:
-            log.log(self._level, "cannot be done now, will go on trying", what=self._what, reason=str(error))
+            log.log(self._level, "cannot be done now, is tried again", what=self._what, reason=str(error))
         longest = LONGEST_DELAY_S if self._longest_s is None else self._longest_s
         pause = min(FIRST_DELAY_S * 2.0**self._failures, longest)
         self._failures = min(self._failures + 1, _MOST_DOUBLINGS)

@@ -39,7 +39,7 @@ _CODES: Final[tuple[tuple[type[wrong.PyJWTError], str], ...]] = (
     (wrong.DecodeError, "token_malformed"),
 )
 _SIGNATURE_ALONE: Final[Any] = {f"verify_{what}": False for what in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")}
-"""Claims are judged by `identity_of`, which takes any JSON."""
+"""`identity_of` checks the claims; it takes any JSON."""
 
 
 class TokenVerifier:
@@ -47,9 +47,9 @@ class TokenVerifier:
 
     Args:
         algorithms: those allowed.
-        secret: what HS256 and its kind are checked with.
-        keys: what the asymmetric ones are checked with.
-        expected: what the claims must say.
+        secret: verifies HS256 and similar algorithms.
+        keys: verify the asymmetric algorithms.
+        expected: the claims that a token must have.
         clock: Unix time in seconds.
 
     Raises:
@@ -77,7 +77,7 @@ class TokenVerifier:
         self._verified = VerifiedTokens()
 
     async def verify(self, token: str) -> Identity:
-        """Whose token it is; see `Authenticator.verify`."""
+        """Verify a token; see `Authenticator.verify`."""
         if not token:
             raise TokenRefused("token_missing")
         known = self._verified.get(token)
@@ -136,7 +136,7 @@ def verifier(settings: Settings, secret: str | None = None) -> TokenVerifier:
 
 
 def expected(settings: Settings) -> Expected:
-    """What tokens must say, by the settings: `any` waives an audience or an issuer."""
+    """The claims that tokens must have, by the settings: with `any` the audience or the issuer is not checked."""
     audience, issuer = (
         None if value == ANY else value or None for value in (settings.jwt_audience, settings.jwt_issuer)
     )
@@ -157,7 +157,7 @@ def sign(
         user_id: whose token.
         ttl: seconds until it expires.
         clock: Unix time in seconds.
-        says: what it is to be accepted by.
+        says: the audience, issuer and user claim that it gets.
 
     Raises:
         InvalidId: `user_id` is no id.
@@ -186,7 +186,7 @@ def embedded_secret(data_dir: Path) -> str:
 def claimed_user(token: str, claim: str = DEFAULT_USER_CLAIM) -> str | None:
     """The user that a token claims to be of, unverified; None where it cannot be read.
 
-    It lets the holder of a token hear early what the server would refuse or do for somebody else.
+    With it a client command reports early that a token is of another user.
 
     Args:
         token: as it was issued.
@@ -226,7 +226,7 @@ def _make_secret(data_dir: Path) -> None:
             file.write(secrets.token_urlsafe(48))
             file.flush()
             os.fsync(file.fileno())
-        # A link is made or is there: whoever comes second uses the secret of the first.
+        # A link is made or is there: the second process uses the secret of the first.
         os.link(draft, data_dir / SECRET_FILE)
     except FileExistsError:
         pass

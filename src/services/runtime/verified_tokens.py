@@ -1,4 +1,4 @@
-"""Tokens whose signature was found good a moment ago, so that the next call with the same token need not compute it."""
+"""Tokens whose signature was verified recently, so that the next call with the same token need not compute it again."""
 
 import hashlib
 from collections import OrderedDict
@@ -9,20 +9,20 @@ MAX_TOKENS: Final = 10_000
 
 
 class VerifiedToken(NamedTuple):
-    """A token whose signature is good."""
+    """A token whose signature is valid."""
 
     algorithm: str
     key_id: str | None
     key: Any
     """The key that the signature was checked with."""
     claims: Mapping[str, Any]
-    """What the token says. Whether that still holds depends on the time, so the caller judges it each time."""
+    """The token's claims. Whether they still hold depends on the time, so the caller checks them each time."""
 
 
 class VerifiedTokens:
     """Remembers the most recently used tokens by a digest; the tokens themselves are not kept.
 
-    A signature is good for one key alone: the caller compares the key that it would use now with the one that was
+    A signature is valid for one key alone: the caller compares the key that it would use now with the one that was
     used. A key that was replaced or withdrawn verifies nothing any more.
 
     Args:
@@ -34,7 +34,7 @@ class VerifiedTokens:
         self._known: OrderedDict[bytes, VerifiedToken] = OrderedDict()
 
     def get(self, token: str) -> VerifiedToken | None:
-        """What is known of a token; None where nothing is."""
+        """The verification of a token; None if it is not remembered."""
         digest = _digest(token)
         known = self._known.get(digest)
         if known is not None:
@@ -42,7 +42,7 @@ class VerifiedTokens:
         return known
 
     def add(self, token: str, verified: VerifiedToken) -> None:
-        """Remember a token, in place of what was known of it.
+        """Remember a token. It replaces an earlier verification of the same token.
 
         Args:
             token: as it was sent.

@@ -1,7 +1,7 @@
-//! What readers are told while others come and go: nobody who never was there, and everybody who was there all along.
+//! Answers of reads while users come and go: every user who is there all the time, and none who never was there.
 //!
-//! Each user has an instance and channels of the same letter, so that a name in the wrong place shows, though
-//! the numbers of all three go from one to another. Eve stays all along.
+//! Each user has an instance and channels of the same letter, so that a wrong name in an answer is detected, although
+//! the numbers of all three are given to others. Eve is there all the time.
 
 use super::recount::{Set, set};
 use super::{EVENT, choose, engine, explore, ids, login, together};
@@ -15,7 +15,7 @@ fn own(kind: &str, letter: char) -> String {
     format!("{kind}-{letter}")
 }
 
-/// Come online with two channels, change them, and go; twice, so that numbers are used again.
+/// Come online with two channels, change them, and go offline; twice, so that numbers are used again.
 fn come_and_go(engine: &Engine, letter: char) {
     let (user, instance, channel) = (own("user", letter), own("instance", letter), own("channel", letter));
     for _ in 0..2 {
@@ -41,7 +41,7 @@ impl Own {
         Self { user, instance, channel, all_along: letter == 'e' }
     }
 
-    /// An answer names nobody else, and whom it must.
+    /// Check that an answer names no other user, and that it names the user if it must.
     fn check(&self, answer: impl IntoIterator<Item = impl Into<String>>, most: &[&str]) {
         let (answer, most) = (set(answer), set(most.iter().copied()));
         assert!(answer.is_subset(&most), "{answer:?} beyond {most:?}");
@@ -70,7 +70,7 @@ fn ask(engine: &Engine, letter: char, questions: usize) {
     }
 }
 
-/// Answers about the channel that all share.
+/// Check the answers about the channel that all share.
 fn ask_of_all(engine: &Engine) {
     for (instance, users) in engine.members(COMMON).unwrap() {
         assert_eq!(set(users), set([instance.replace("instance", "user")]));
@@ -96,7 +96,7 @@ fn nobody_is_named_who_never_was_there() {
     ask_while_others_come_and_go(|engine| ask(engine, 'a', 3));
 }
 
-/// One question, while all numbers of one letter go to another.
+/// Ask one question, while all numbers of one letter are given to another.
 #[test]
 fn nobody_is_named_who_took_the_numbers_of_another() {
     explore(|| {
@@ -111,7 +111,7 @@ fn nobody_is_named_who_took_the_numbers_of_another() {
     });
 }
 
-/// The same, but those who come do so in the midst of the going.
+/// The same, but the new users come while the old ones go.
 #[test]
 fn no_channel_is_named_that_took_the_number_of_another() {
     explore(|| {
@@ -124,7 +124,7 @@ fn no_channel_is_named_that_took_the_number_of_another() {
 }
 
 #[test]
-fn whoever_is_there_all_along_is_named() {
+fn a_user_who_is_there_all_the_time_is_named() {
     ask_while_others_come_and_go(|engine| ask(engine, 'e', 3));
 }
 
@@ -152,7 +152,7 @@ fn a_user_who_joins_and_leaves_has_the_other_channels_all_the_while() {
 }
 
 #[test]
-fn members_of_a_crowd_are_named_while_others_come_and_go() {
+fn members_of_a_large_channel_are_named_while_others_come_and_go() {
     const BITMAP: [&str; 9] = ["m0", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8"];
     explore(|| {
         let engine = engine(0);
@@ -170,7 +170,7 @@ fn members_of_a_crowd_are_named_while_others_come_and_go() {
     });
 }
 
-/// Once a drop returned nobody is there, whatever others do, as long as nobody comes back.
+/// After a drop has returned, the instance has no user, as long as no user comes back.
 #[test]
 fn a_dropped_instance_is_named_no_more_and_gets_nothing() {
     explore(|| {

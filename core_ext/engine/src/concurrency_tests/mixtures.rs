@@ -1,4 +1,4 @@
-//! Any calls at the same time: none waits for good, none fails, and what is left is sound.
+//! Random calls at the same time: each returns, none fails, and the table is consistent afterwards.
 
 use shuttle::rand::{Rng, thread_rng};
 
@@ -11,7 +11,7 @@ const THREADS: usize = 3;
 const CALLS: usize = 4;
 const LANE: u32 = 1;
 
-/// What a call is about; every choice from bits of its own.
+/// The arguments of a call, each chosen by other bits.
 #[derive(Clone, Copy)]
 struct Subject(usize);
 
@@ -28,7 +28,7 @@ impl Subject {
         CHANNELS[(self.0 >> 16) % CHANNELS.len()]
     }
 
-    /// Some channels, in any order, some of them twice.
+    /// Some channels, in any order, some of them given twice.
     fn channels(self) -> Vec<&'static str> {
         let count = (self.0 >> 24) % (CHANNELS.len() + 2);
         CHANNELS.into_iter().cycle().skip((self.0 >> 16) % CHANNELS.len()).take(count).collect()
@@ -99,7 +99,7 @@ fn route_stored(engine: &Engine, kind: StoredKind, it: Subject, also: Option<&st
     fine_unless_lane(engine.route_stored(kind, LANE, 0, &[event], 0).map(drop))
 }
 
-/// Whether a lane is open, and where it stands, is others' doing here.
+/// Accept errors about the lane, because other threads open, close and advance it.
 fn fine_unless_lane(result: Result<(), Error>) -> Result<(), Error> {
     match result {
         Err(Error::LaneNotOpen(_) | Error::InvalidArgument(_)) => Ok(()),

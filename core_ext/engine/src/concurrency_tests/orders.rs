@@ -1,4 +1,4 @@
-//! What calls at the same time say and leave is what they would have in some order, one after the other.
+//! Calls at the same time have the answers and the final table of some order of the calls, one after the other.
 
 use super::recount::{self, Set, list_of, set};
 use super::{CHANNELS, USERS, choose, engine, explore, ids, login, together};
@@ -11,12 +11,12 @@ const CALLS: usize = 2;
 
 type Call = fn(&Engine) -> Result<usize>;
 type Script = [Call; CALLS];
-/// What each call of each thread said, in the thread's order.
+/// The answers of each thread's calls, in the thread's order.
 type Said = [Vec<Result<usize>>; THREADS];
-/// Where Ann is, her list, and whether it is cached.
+/// Ann's locations, her list, and whether it is cached.
 type Left = (Set, Option<Set>, usize);
 
-/// A drop is one of them, since nobody but Ann is there; of many users it takes one after the other.
+/// A drop is one of the calls, because Ann is the only user; a drop of several users is a call for each.
 const ABOUT_ANN: [Call; 9] = [
     |engine| engine.user_online("ann", "i0", Some(ids(&CHANNELS[..3])), 0),
     |engine| engine.user_online("ann", "i1", Some(ids(&CHANNELS[1..])), 0),
@@ -87,7 +87,7 @@ fn calls_about_a_user_whose_list_is_cached_do_what_they_do_in_some_order() {
 }
 
 #[test]
-fn whoever_the_cache_has_no_room_for_is_forgotten_once() {
+fn a_user_whom_the_cache_has_no_room_for_is_forgotten_once() {
     explore(|| {
         let engine = engine(1);
         let visit = |user: &str| {

@@ -1,4 +1,4 @@
-//! Everything the engine says, said again from its parts. Nobody changes anything meanwhile.
+//! Compares everything that the engine answers with a recount of its parts. No thread may change it meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,14 +13,14 @@ pub(super) fn set(names: impl IntoIterator<Item = impl Into<String>>) -> Set {
     names.into_iter().map(Into::into).collect()
 }
 
-/// Counts, answers and names in use agree with each other.
+/// Check that counts, answers and names in use agree with each other.
 pub(super) fn check(engine: &Engine) {
     check_memberships(engine);
     check_instances(engine);
     check_names(engine);
 }
 
-/// Nothing is left once everybody went, not even memory.
+/// Check that nothing is left after all users went offline, not even memory.
 pub(super) fn check_that_all_goes(engine: &Engine) {
     let online = stats(engine)["users"];
     let dropped: usize = INSTANCES.iter().map(|instance| engine.drop_instance(instance).unwrap()).sum();
@@ -74,7 +74,7 @@ fn check_instances(engine: &Engine) {
     assert_eq!((stats["users"], stats["instances"]), (online, occupied));
 }
 
-/// A name is held by a list or a place, and by nothing else.
+/// Check that each name is used by a list or a location, and by nothing else.
 fn check_names(engine: &Engine) {
     let lists: Vec<Set> = USERS.iter().filter_map(|user| list_of(engine, user)).collect();
     assert_eq!(engine.table.users.known(), lists.len());

@@ -1,4 +1,4 @@
-//! A user's turn: one has it at a time, others' turns are others', and who waits is woken.
+//! A user's turn: one thread has it at a time, turns of other users are independent, and a waiting thread is woken.
 
 use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use shuttle::thread;
@@ -14,7 +14,7 @@ fn id(name: &str) -> Id {
     Id::new(name, "user").unwrap()
 }
 
-/// What nobody may be in the midst of when another has the turn.
+/// Work that no thread may be doing while another has the turn.
 fn alone(_turn: &Turn, busy: &AtomicBool) {
     assert!(!busy.swap(true, Ordering::SeqCst), "two have the turn at once");
     thread::yield_now();

@@ -1,4 +1,4 @@
-//! A bulk write holds a reader up for a window of it, not for the whole.
+//! A bulk write delays a reader by one window, not by the whole write.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::{CHANNELS, engine, explore, login, together};
 use crate::engine::core::Engine;
 
-/// Whether a look into one channel after the other finds the write done and after that not done.
+/// Whether a reader of one channel after the other finds the write done in one, and not done in a later one.
 fn finds_it_half_done(engine: &Engine, written: bool) -> bool {
     let is_done = |channel: &str| engine.instances(channel).unwrap().contains(&"i0".into()) == written;
     CHANNELS.iter().skip_while(|channel| !is_done(channel)).any(|channel| !is_done(channel))
 }
 
-/// Some order must let a reader find the write half done; none would if the write kept readers out until its end.
+/// In some order a reader must find the write half done. There would be no such order if the write locked readers out
+/// until its end.
 fn check_that_a_reader_gets_in_between(prepare: fn(&Engine), write: fn(&Engine), written: bool) {
     let found = Arc::new(AtomicBool::new(false));
     let in_between = found.clone();

@@ -8,42 +8,41 @@ use crate::sync::{AtomicUsize, Mutex, Ordering};
 use crate::table::cache::Cache;
 use crate::table::core::Table;
 
-/// The least that a batch must be able to hold: an event of a kilobyte or two, with what a batch adds.
+/// The lowest limit of a batch, in bytes: it holds an event of one or two kilobytes and what a batch adds to it.
 pub const MIN_BATCH: usize = 4 << 10;
 
-/// How an engine batches and caches; times are nanoseconds.
+/// The settings of an engine; times are in nanoseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
-    /// After its first event a batch is due.
+    /// The time from the first event of a batch until the batch is due.
     pub flush_interval: u64,
-    /// With so many events a batch is due at once.
+    /// The number of events with which a batch is due at once.
     pub flush_events: usize,
-    /// The most bytes that a batch may have: what the bus carries in one message.
+    /// The most bytes of a batch: the limit of one message on the bus.
     pub max_batch: usize,
-    /// So many users' lists are cached.
+    /// The number of users whose lists are cached.
     pub cache_users: usize,
-    /// A cached list is no longer used.
+    /// The age from which a cached list is no longer used.
     pub cache_ttl: u64,
 }
 
-/// A routing table and its outgoing batches. Shared freely between threads.
+/// A routing table and the batches that wait to be sent. Threads may share it.
 ///
 /// Where a method takes `now`, it is nanoseconds since an origin that the caller chooses once.
 ///
-/// Order of the locks: the turn of snapshots, that of drops, a user's turn or that of the lanes, the outbox, the
-/// table's. Who routes holds the outbox while it reads the targets, so that a dropped instance gets nothing any more
-/// once its drop has passed the outbox.
+/// Order of the locks: the lock of snapshots, the lock of drops, a user's turn or the lock of the lanes, the outbox,
+/// the locks of the table. A thread that routes holds the outbox while it reads the targets. So a dropped instance gets
+/// nothing more after its drop has passed the outbox.
 pub struct Engine {
     pub(crate) table: Table,
     pub(crate) outbox: Mutex<Outbox>,
-    /// The most bytes of a batch. It may change, so an event is checked against the limit of a moment before.
+    /// The most bytes of a batch. Another thread may change it, so an event may be checked against the previous limit.
     pub(crate) max_batch: AtomicUsize,
-    /// A thread that drops an instance waits for this turn, so that the instance keeps its number until the drop is
-    /// done.
+    /// Held by a thread that drops an instance, so that the instance keeps its number until the drop is done.
     pub(crate) drops: Mutex<()>,
-    /// A thread that moves a lane waits for this turn, so that a bulk of stored events is routed whole.
+    /// Held by a thread that advances a lane, so that no other thread advances it between two events of one call.
     pub(crate) lanes: Mutex<()>,
-    /// A thread that writes a snapshot waits for this turn: the channels can be pinned once at a time.
+    /// Held by a thread that writes a snapshot, because only one pin of the channels can exist at a time.
     pub(crate) snapshots: Mutex<()>,
     pub(crate) snapshot_note: Vec<u8>,
 }
@@ -74,7 +73,7 @@ impl Engine {
         self.max_batch.load(Ordering::Relaxed)
     }
 
-    /// Have batches of at most so many bytes from now on. What waits already may be longer.
+    /// Set the most bytes of a batch from now on. Batches that wait already may be longer.
     pub fn set_max_batch(&self, bytes: usize) -> Result<()> {
         check_max_batch(bytes)?;
         self.max_batch.store(bytes, Ordering::Relaxed);
@@ -95,7 +94,7 @@ fn check_max_batch(bytes: usize) -> Result<()> {
     Err(Error::InvalidArgument(format!("max_batch must be at least {MIN_BATCH}")))
 }
 
-/// Batches are closed at half of what they may have: only an event that is longer by itself makes a longer one.
+/// A batch is closed at half of the limit. Only a batch with a single long event is longer.
 fn close_at(max_batch: usize) -> usize {
     max_batch / 2
 }

@@ -1,5 +1,5 @@
-//! The reads. Long answers are gathered in slices, each from where the last one ended: what was there all the while
-//! is in the answer, and no subscription holds a writer back for long.
+//! The reads. Long answers are read in parts, each of which begins where the last one ended. So an entry that exists
+//! during the whole read is in the answer, and a writer never waits long for a reader.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use crate::table::users::User;
 /// A name taken out of the table.
 pub type Name = CompactString;
 
-/// Names that are looked up under one lock.
+/// The number of names that are looked up under one lock.
 const SLICE: usize = if cfg!(shuttle) { 2 } else { 256 };
 
 impl Engine {
@@ -70,7 +70,8 @@ impl Engine {
             let ids = list.after(last);
             let slice = self.table.channels.names(&ids);
             now = self.table.users.online_list(&user);
-            // A list that is still the user's held the channels all the while; else they may be others by now.
+            // If the list is still the user's, it has held the channels in the meantime; if not, the numbers may belong
+            // to others.
             if now.as_ref().is_some_and(|now| now.is_same(&list)) {
                 if ids.is_empty() {
                     return Ok(names);
@@ -82,9 +83,16 @@ impl Engine {
         Ok(Vec::new())
     }
 
-    /// How many channels the table or the cache has of a user; what a change of the user's place will cost.
+    /// The number of channels in a user's list, in the table or the cache. It is the cost of adding or removing the
+    /// user.
     pub fn membership_count(&self, user: &str) -> Result<usize> {
         Ok(self.table.users.list_len(&Id::new(user, "user")?))
+    }
+
+    /// Whether a change of the user takes some microseconds: nobody else changes the user now, and at most so many
+    /// channels are known of the user.
+    pub fn is_brief(&self, user: &str, channels: usize) -> Result<bool> {
+        Ok(self.table.users.is_brief(&Id::new(user, "user")?, channels))
     }
 
     /// The instances on which the user is.
@@ -121,8 +129,8 @@ impl Engine {
         }
     }
 
-    /// A few of the users on the instance, in the order of their numbers, and after which number the next page begins;
-    /// None behind the last one.
+    /// A page of the users on the instance, in the order of their numbers, and the number after which the next page
+    /// begins; None after the last page.
     pub fn users_page(&self, instance: &str, after: Option<User>) -> Result<(Vec<Name>, Option<User>)> {
         let (instance, mut names) = (Id::new(instance, "instance")?, Vec::new());
         let name = |user: &User| names.extend(self.table.users.name(*user));
@@ -137,7 +145,7 @@ impl Engine {
     pub fn occupied_instances(&self) -> Vec<Name> {
         let occupied = self.table.instances.occupied();
         let names = self.table.instances.names();
-        // One that lost its last user just now may have no name any more.
+        // An instance that has just lost its last user may have no name any more.
         occupied.into_iter().map(|instance| names.name(instance)).filter(|name| !name.is_empty()).collect()
     }
 
@@ -157,7 +165,19 @@ impl Engine {
         stats
     }
 
-    /// Bytes of the batches that wait to be taken, as long as they will be.
+    /// Online users, channels with an entry, occupied instances, and events that wait: what costs little to count.
+    #[must_use]
+    pub fn summary(&self) -> [(&'static str, usize); 4] {
+        let table = &self.table;
+        [
+            ("users", table.users.online()),
+            ("channels", table.channels.occupied()),
+            ("instances", table.instances.occupied().len()),
+            ("pending_events", self.outbox.lock().pending().0),
+        ]
+    }
+
+    /// The size that the batches which wait will have when they are written, in bytes.
     #[must_use]
     pub fn pending_bytes(&self) -> usize {
         self.outbox.lock().pending().1
@@ -197,7 +217,8 @@ impl Engine {
         ]
     }
 
-    /// Name a subscription of a channel while the channel is read, so that the subscription stays who it is.
+    /// Name a subscription's user while its channel is locked for reading, so that the subscription still belongs to
+    /// that user.
     fn name_member(&self, subscription: Subscription, members: &mut BTreeMap<Name, BTreeSet<Name>>) {
         let subscriptions = self.table.instances.subscriptions();
         let instance = self.table.instances.names().name(subscriptions.instance(subscription));
@@ -205,7 +226,7 @@ impl Engine {
     }
 }
 
-/// Some subscriptions after one, or the first; and the last of them if there may be more.
+/// The next part of the subscriptions after one, or the first part; and the last of them if there may be more.
 fn slice_of(
     view: &View,
     last: Option<Subscription>,

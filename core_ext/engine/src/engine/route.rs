@@ -1,7 +1,7 @@
 //! Event -> targets -> batches.
 //!
 //! An event is checked, and its payload written, before anything is locked. Bulk calls are routed in chunks: the
-//! targets of one are looked up together, and the outbox is locked once.
+//! targets of a chunk are looked up together, and the outbox is locked once for a chunk.
 
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ use crate::events::coding::EPHEMERAL;
 use crate::events::frame::check_event_within;
 use crate::events::payloads::{PayloadRef, Payloads};
 use crate::events::stored::{StoredEvent, StoredKind};
-use crate::names::ids::{Id, Ids, check};
+use crate::names::ids::{Id, Ids, check, check_at};
 use crate::outbox::core::{Outbox, Targets};
 use crate::sync::MutexGuard;
 use crate::table::channel_rows::InstanceIds;
@@ -44,11 +44,12 @@ impl Engine {
         Ok(self.send_one(Some(channel), actor, event, now, targets))
     }
 
-    /// [`Engine::route`] for several; nothing is enqueued unless all are sound. The number of targets in all.
+    /// [`Engine::route`] for several events; nothing is enqueued unless all are valid. Returns the number of targets of
+    /// all.
     pub fn route_many(&self, events: &[(&str, &[u8])], now: u64) -> Result<usize> {
         let limit = self.max_event();
-        for (channel, event) in events {
-            check(channel, "channel")?;
+        for (index, (channel, event)) in events.iter().enumerate() {
+            check_at(channel, format_args!("events[{index}][0]"))?;
             check_event_within(limit, event)?;
         }
         let mut routed = 0;
@@ -70,7 +71,7 @@ impl Engine {
         Ok(self.send_one(None, Some(user), event, now, targets))
     }
 
-    /// Begin to route a lane that was handled elsewhere up to `position`. Lane 0 is for ephemeral events.
+    /// Begin to route a lane that another reader has handled up to `position`. Lane 0 is for ephemeral events.
     pub fn open_lane(&self, lane: u32, epoch: u64, position: u64) -> Result<()> {
         if lane == 0 {
             return Err(Error::InvalidArgument("lane 0 is for ephemeral events".to_owned()));
@@ -88,7 +89,7 @@ impl Engine {
 
     /// Route stored events of one kind, in rising seq; (seq, reason) of each that can never be delivered.
     ///
-    /// `part` is the partition that clients are told of, where the kind tells them.
+    /// `part` is the partition number that clients see, if the kind shows it.
     pub fn route_stored(
         &self,
         kind: StoredKind,
@@ -113,13 +114,19 @@ impl Engine {
         Ok(refused)
     }
 
-    /// Everything of the lane up to `seq` is handled. A seq that was passed before changes nothing.
+    /// Whether another thread moves a lane now, so that a call that moves one waits for all that it routes.
+    #[must_use]
+    pub fn lanes_are_busy(&self) -> bool {
+        self.lanes.is_locked()
+    }
+
+    /// Note that everything of the lane up to `seq` was handled. A seq at or below the lane's position changes nothing.
     pub fn advance(&self, lane: u32, seq: u64) -> Result<()> {
         let _turn = self.lanes.lock();
         self.outbox.lock().advance(lane, seq)
     }
 
-    /// Enqueue for every instance how far each open lane has come; the number of instances.
+    /// Enqueue the position of each open lane for every instance; returns the number of instances.
     pub fn mark(&self, now: u64) -> usize {
         let mut outbox = self.outbox.lock();
         let table = &self.table;
@@ -127,10 +134,11 @@ impl Engine {
         outbox.mark(targets(&instances, &|instance| name_of(table, instance)), now)
     }
 
-    /// Send an instance no stored event and no mark, because the table does not have all its users. Ephemeral events go
-    /// on.
+    /// Send an instance no stored event and no mark, because the table does not have all its users. It gets ephemeral
+    /// events.
     ///
-    /// The first event or mark after [`Engine::resume`] tells the instance that everything before it may be missing.
+    /// The `prev` of the first event or mark after [`Engine::resume`] shows the instance that it may have missed
+    /// events.
     pub fn suspend(&self, instance: &str) -> Result<()> {
         check(instance, "instance")?;
         let mut outbox = self.outbox.lock();
@@ -181,7 +189,7 @@ impl Engine {
         found.len()
     }
 
-    /// Hand out the events of a chunk with their targets, under one lock of the outbox; the number of targets.
+    /// Enqueue the events of a chunk for their targets, under one lock of the outbox; returns the number of targets.
     fn send_chunk(
         &self,
         chunk: &Chunk,
@@ -233,13 +241,13 @@ impl ManyInstances {
     }
 }
 
-// All that routing asks of the table.
+// The questions of routing to the table.
 
 fn channel_targets(table: &Table, channel: &str) -> InstanceIds {
     Id::new(channel, "channel").map_or_else(|_| InstanceIds::new(), |channel| table.channel_targets(&channel))
 }
 
-/// The instances of several events, in one pass over the channels. An event whose channel is no id has none: it is
+/// The instances of several events, in one pass over the channels. An event whose channel is no id has none; it was
 /// refused.
 fn chunk_targets(table: &Table, events: &[RoutedEvent]) -> ManyInstances {
     let mut found = ManyInstances { instances: Vec::new(), spans: Vec::new() };

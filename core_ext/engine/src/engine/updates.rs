@@ -1,4 +1,4 @@
-//! The writes: who is where, and who is a member of what. Each is one turn of its user.
+//! The writes: on which instances a user is, and in which channels. Each write holds the *turn* of its user.
 
 use crate::engine::core::Engine;
 use crate::error::{Error, Result};
@@ -9,11 +9,11 @@ use crate::table::instances::Named;
 use crate::table::membership_lists::MembershipList;
 use crate::table::users::{Location, Turn};
 
-/// Users of a dropped instance that are looked up at a time.
+/// The number of users of a dropped instance that are looked up at a time.
 const SLICE: usize = if cfg!(shuttle) { 1 } else { 256 };
 
 impl Engine {
-    /// Place a user on an instance; see `_core.pyi`. The number of (channel, instance) entries that are new.
+    /// Add a user to an instance; see `_core.pyi`. Returns the number of new (channel, instance) entries.
     pub fn user_online(&self, user: &str, instance: &str, channels: Option<Ids>, now: u64) -> Result<usize> {
         let (id, instance) = (Id::new(user, "user")?, Id::new(instance, "instance")?);
         match channels {
@@ -30,7 +30,7 @@ impl Engine {
         }
     }
 
-    /// Take a user off one instance; the number of (channel, instance) entries evicted.
+    /// Remove a user from one instance. Returns the number of (channel, instance) entries removed.
     pub fn user_offline(&self, user: &str, instance: &str) -> Result<usize> {
         let (id, instance) = (Id::new(user, "user")?, Id::new(instance, "instance")?);
         let Some(turn) = self.table.users.turn_of_known(&id) else { return Ok(0) };
@@ -38,7 +38,7 @@ impl Engine {
         Ok(Update::of(&self.table, &turn, user).evict(instance).unwrap_or_default())
     }
 
-    /// Evict an instance whole, with its undelivered batch; the number of users evicted.
+    /// Evict an instance: remove its users and its batches. Returns the number of users removed.
     pub fn drop_instance(&self, instance: &str) -> Result<usize> {
         let (id, table) = (Id::new(instance, "instance")?, &self.table);
         let _turn = self.drops.lock();
@@ -58,21 +58,21 @@ impl Engine {
         Ok(evicted)
     }
 
-    /// A user became a member; whether the user is online.
+    /// Add a channel to the user's list. Returns whether the user is online.
     pub fn join(&self, user: &str, channel: &str) -> Result<bool> {
-        let (id, channel) = (Id::new(user, "user")?, Ids::of([channel], "channel")?);
+        let (id, channel) = (Id::new(user, "user")?, Ids::one(channel, "channel")?);
         let known = self.table.users.turn_of_known(&id);
         Ok(known.is_some_and(|turn| Update::of(&self.table, &turn, user).join(channel)))
     }
 
-    /// A user is a member no more; whether the user is online.
+    /// Remove a channel from the user's list. Returns whether the user is online.
     pub fn leave(&self, user: &str, channel: &str) -> Result<bool> {
         let (id, channel) = (Id::new(user, "user")?, Id::new(channel, "channel")?);
         let known = self.table.users.turn_of_known(&id);
         Ok(known.is_some_and(|turn| Update::of(&self.table, &turn, user).leave(&channel)))
     }
 
-    /// Drop a user's list from the membership cache; an online user stays placed.
+    /// Drop a user's list from the membership cache; the table keeps an online user.
     pub fn forget(&self, user: &str) -> Result<()> {
         let id = Id::new(user, "user")?;
         if let Some(turn) = self.table.users.turn_of_known(&id) {
@@ -82,7 +82,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Drop every list from the membership cache; online users stay placed. How many were cached.
+    /// Drop every list from the membership cache and return their number; the table keeps online users.
     pub fn forget_cached(&self) -> usize {
         let mut forgotten = 0;
         loop {
@@ -106,7 +106,7 @@ impl Engine {
         None
     }
 
-    /// Cache the user's list, and let go of the one for which there is no more room.
+    /// Cache the user's list, and discard the list for which there is no more room.
     fn cache(&self, turn: Turn, now: u64) {
         let victim = self.table.cache.lock().put(turn.user(), now);
         drop(turn); // who waits for a turn has none
@@ -115,7 +115,7 @@ impl Engine {
         }
     }
 
-    /// Take the user who has a number now off an instance; whether the user was there.
+    /// Remove the user who has this number now from an instance. Returns whether the user was there.
     fn evict(&self, user: u32, instance: u32) -> bool {
         let Some(turn) = self.table.users.turn_of_number(user) else { return false };
         let name = self.table.users.name(user).unwrap_or_default();
@@ -124,7 +124,7 @@ impl Engine {
 }
 
 impl Table {
-    /// Let a list go that nobody wants any more.
+    /// Discard a user's list unless the user is online or cached.
     pub(crate) fn discard_unless_held(&self, turn: &Turn) {
         if !turn.locations().is_empty() || self.cache.lock().contains(turn.user()) {
             return;
@@ -148,7 +148,7 @@ impl<'a> Update<'a> {
         Self { table, turn, named: Named { user: turn.user(), name } }
     }
 
-    /// Give the user a new list, wherever the user is, and a place. How many entries are new.
+    /// Replace the user's list for all instances, and add the user to an instance. Returns the number of new entries.
     fn list_and_place(&self, names: Ids, instance: &Id) -> Result<usize> {
         let locations = self.turn.locations();
         if locations.is_empty() {
@@ -158,7 +158,8 @@ impl<'a> Update<'a> {
         Ok(self.follow(names, &locations, location))
     }
 
-    /// Bring a user online who is nowhere: each channel is touched once, to hold it and to enter it.
+    /// Bring a user online who is on no instance. Each channel is visited once, to count the list and to add the
+    /// subscription.
     fn begin(&self, names: Ids, instance: &Id) -> Result<usize> {
         let location = self.arrive(instance)?;
         let (ids, new) =
@@ -171,8 +172,8 @@ impl<'a> Update<'a> {
         Ok(new)
     }
 
-    /// Bring the entries of an online user at some locations from the present list to another one, which is entered at
-    /// a new place too. How many entries are new.
+    /// Replace an online user's list: change the entries at the given locations, and add those of a new location.
+    /// Returns the number of new entries.
     fn follow(&self, names: Ids, locations: &[Location], new_location: Option<Location>) -> usize {
         let (ids, _) = self.table.channels.hold(names, None, self.table.instances.subscriptions());
         let old = self.turn.list().map(|list| list.ids()).unwrap_or_default();
@@ -188,7 +189,7 @@ impl<'a> Update<'a> {
         new
     }
 
-    /// Put the user on an instance with the present list. How many entries are new.
+    /// Add the user to an instance with the present list. Returns the number of new entries.
     fn place(&self, instance: &Id) -> Result<usize> {
         if self.is_at(instance) {
             return Ok(0);
@@ -198,7 +199,7 @@ impl<'a> Update<'a> {
         Ok(self.enter(&ids, location))
     }
 
-    /// Take the user off an instance. How many entries went; None where the user was not there.
+    /// Remove the user from an instance. Returns the number of entries removed; None if the user was not there.
     fn evict(&self, instance: u32) -> Option<usize> {
         let locations = self.turn.locations();
         let location = *locations.iter().find(|location| location.instance == instance)?;
@@ -260,7 +261,7 @@ impl<'a> Update<'a> {
     }
 }
 
-/// What is in one list and not in the other; both rise, and so does the answer.
+/// The ids of one list that are not in the other. Both lists and the answer are in rising order.
 fn difference(list: &[Channel], other: &[Channel]) -> Vec<Channel> {
     let mut rest = other.iter().peekable();
     let absent = |channel: &Channel| {

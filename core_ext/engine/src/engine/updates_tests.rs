@@ -34,7 +34,7 @@ fn a_name_is_held_as_long_as_somebody_needs_it() -> Result<()> {
 }
 
 #[test]
-fn a_list_given_anew_lets_go_of_the_cached_one() -> Result<()> {
+fn a_list_that_is_given_again_replaces_the_cached_one() -> Result<()> {
     let engine = engine(1);
     engine.user_online("ann", "i1", Some(ids(["a", "b"])), 0)?;
     engine.user_offline("ann", "i1")?;

@@ -11,12 +11,12 @@
 //! channel, user = length name
 //! ```
 //!
-//! Numbers are unsigned LEB128. A `seq` is the distance from the lane's `prev`, and a stored event's seq is the next
-//! one's `prev`; a mark leaves it. So a run of events of one lane costs one header, and each some five bytes beside
-//! its names and its JSON. An ephemeral event has neither lane nor seq.
+//! Numbers are unsigned LEB128. A `seq` is written as its distance from the lane's `prev`. The seq of a stored event is
+//! the `prev` of the next one; a mark does not change `prev`. So consecutive events of one lane cost one lane record,
+//! and each event some five bytes beside its names and its JSON. An ephemeral event has neither lane nor seq.
 //!
-//! A reader steps over a record of a kind, or with a flag, that it does not know, and says so: with a stored event the
-//! lane goes on. A record that gives another meaning to those behind it needs another version.
+//! A reader skips a record with an unknown kind or flag, and reports it. An unknown stored event still has its seq, so
+//! the lane continues behind it. A new kind of record that changes the meaning of later records needs a new version.
 
 use std::sync::Arc;
 
@@ -28,42 +28,42 @@ use crate::names::ids::is_id;
 
 const VERSION: u8 = 2;
 
-/// What a record of a batch is.
+/// The kind of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RecordKind {
-    /// An event that no log has.
+    /// An event that is in no log.
     #[default]
     Ephemeral,
-    /// How far a lane has come.
+    /// The position of a lane.
     Mark,
     /// A stored event.
     Stored(StoredKind),
-    /// Something of a newer version, stepped over: it has a place in its lane if it is stored, and nothing else.
+    /// A record of a newer version, which is skipped. A stored one has its lane and seq, and nothing else.
     Unknown,
 }
 
 /// One event or mark, as `_core.pyi` describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BatchEvent<'a> {
-    /// What it is.
+    /// The kind of the record.
     pub kind: RecordKind,
     /// 0 for an ephemeral event.
     pub lane: u32,
-    /// Of the lane's opening.
+    /// The epoch with which the lane was opened.
     pub epoch: u64,
-    /// The seq before this one in this lane for this instance.
+    /// The seq of the lane's previous event for this instance.
     pub prev: u64,
     /// 0 for an ephemeral event; for a mark, the lane's position.
     pub seq: u64,
-    /// Whose readers get the event.
+    /// The channel whose readers get the event.
     pub channel: Option<&'a str>,
-    /// Of an event to a channel: whom to leave out (ephemeral) or to include (stored).
+    /// For an event to a channel: a user who does not get it (ephemeral), or who gets it too (stored).
     pub user: Option<&'a str>,
-    /// The JSON object; empty for a mark, and for what is not known.
+    /// The JSON object; empty for a mark and for an unknown kind.
     pub event: &'a [u8],
 }
 
-/// Where a lane stands in a batch: the next record of the lane is linked to the seq `prev`.
+/// The position of a lane within a batch: the next record of the lane follows the seq `prev`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ChainLink {
     pub(crate) lane: u32,
@@ -71,11 +71,11 @@ pub(crate) struct ChainLink {
     pub(crate) prev: u64,
 }
 
-/// One batch before it is written: the heads of its records, which are its instance's own, and references to the
-/// payloads, which it shares with the batches of other instances.
+/// A batch before it is written: the heads of its records, which only its instance has, and references to the payloads,
+/// which it shares with the batches of other instances.
 #[derive(Default)]
 pub struct Batch {
-    /// The version, and the head of each record: what stands before its payload.
+    /// The version, and the head of each record: the bytes before its payload.
     heads: Vec<u8>,
     spans: Vec<Span>,
     runs: Vec<Run>,
@@ -92,7 +92,7 @@ struct Span {
     end: u32,
 }
 
-/// So many spans of one block.
+/// A number of consecutive spans of one block.
 struct Run {
     block: PayloadBlock,
     spans: usize,
@@ -115,7 +115,7 @@ impl Batch {
         self.refer(payload);
     }
 
-    /// Add how far a lane has come.
+    /// Add a mark: the position of a lane.
     pub(crate) fn push_mark(&mut self, link: ChainLink, seq: u64) {
         self.enter_lane(link);
         self.heads.push(MARK);
@@ -129,18 +129,18 @@ impl Batch {
         self.heads.len() + self.payloads
     }
 
-    /// Whether nothing was added.
+    /// Whether the batch has no record.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.heads.is_empty()
     }
 
-    /// How many events and marks.
+    /// The number of events and marks.
     pub(crate) fn records(&self) -> usize {
         self.records
     }
 
-    /// Write the batch: the one copy that a target costs.
+    /// Write the batch. This is the only copy of the payloads for an instance.
     ///
     /// # Panics
     /// When `payload` is not [`Batch::len`] bytes long.
@@ -194,7 +194,7 @@ impl Batch {
     }
 }
 
-/// A body of numbers, after its length.
+/// Append a body of numbers, after its length.
 fn put_body<const COUNT: usize>(bytes: &mut Vec<u8>, numbers: [u64; COUNT]) {
     put_number(bytes, numbers.map(number_len).iter().sum::<usize>() as u64);
     for number in numbers {
@@ -202,7 +202,7 @@ fn put_body<const COUNT: usize>(bytes: &mut Vec<u8>, numbers: [u64; COUNT]) {
     }
 }
 
-/// Copy to the front of `rest`; what is left of it.
+/// Copy `bytes` to the front of `rest`. Returns the part of `rest` behind them.
 fn put<'a>(rest: &'a mut [u8], bytes: &[u8]) -> &'a mut [u8] {
     let (front, back) = rest.split_at_mut(bytes.len());
     front.copy_from_slice(bytes);
@@ -215,7 +215,7 @@ pub struct Decoder<'a> {
     link: Option<ChainLink>,
 }
 
-/// Where a decoder stands in its batch.
+/// The position of a decoder in its batch.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BatchPosition {
     /// Bytes that are left; None at the beginning.
@@ -233,7 +233,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Go on where another decoder of the same batch stood.
+    /// Continue at the position of another decoder of the same batch.
     pub fn resume(payload: &'a [u8], position: BatchPosition) -> Result<Self> {
         let decoder = Self::new(payload)?;
         match position.left {
@@ -246,13 +246,13 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Where it stands.
+    /// Its position.
     #[must_use]
     pub fn at(&self) -> BatchPosition {
         BatchPosition { left: Some(self.rest.0.len()), link: self.link }
     }
 
-    /// Whether there is no more.
+    /// Whether all records were read.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.rest.0.is_empty()
@@ -295,7 +295,7 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// A record that is stepped over.
+/// A record that is skipped.
 fn unknown<'a>() -> BatchEvent<'a> {
     BatchEvent { kind: RecordKind::Unknown, ..BatchEvent::default() }
 }
@@ -310,7 +310,7 @@ impl<'a> Fields<'a> {
         Ok(ChainLink { lane, epoch: self.number()?, prev: self.number()? })
     }
 
-    /// What all of the bytes are: an event without its place in a lane.
+    /// Read the rest of the bytes as an event, without its position in a lane.
     fn event(mut self, kind: RecordKind) -> Result<BatchEvent<'a>> {
         let flags = self.byte()?;
         if flags & !(CHANNEL | USER) != 0 {

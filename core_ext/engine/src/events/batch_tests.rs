@@ -19,7 +19,7 @@ fn encode(records: &[BatchEvent]) -> Vec<u8> {
     batch.to_vec()
 }
 
-/// What a newer version might add; its body is long enough to look like records.
+/// A record that a newer version might add; its body is long enough to look like records.
 fn push_unknown(batch: &mut Batch, record: &BatchEvent) {
     const BODY: [u8; 200] = [EPHEMERAL; 200];
     let code = 0x40 | (record.seq % 0x40) as u8;
@@ -152,7 +152,7 @@ struct Owned {
 }
 
 impl Owned {
-    /// The record nearest to these arbitrary parts that may stand in a batch.
+    /// Make a valid record from arbitrary parts, as close to them as possible.
     fn record(&self) -> BatchEvent<'_> {
         let event = if self.event.is_empty() && self.lane == 0 { b"{}" } else { self.event.as_slice() };
         let mark = event.is_empty();

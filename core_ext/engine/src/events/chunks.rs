@@ -1,17 +1,19 @@
-//! Bulk calls in chunks: the events of one are written into one block, and then routed under one lock of the outbox.
+//! Bulk calls in chunks: the events of a chunk are written into one block, and then routed under one lock of the
+//! outbox.
 
 use crate::events::coding::{EPHEMERAL, STORED};
 use crate::events::frame::ClientForm;
 use crate::events::payloads::{Payload, PayloadBlock, PayloadRef, Payloads, room};
 use crate::events::stored::{StoredEvent, StoredKind};
 
-/// Events in a chunk. Another thread that routes waits for one chunk at most.
+/// The number of events in a chunk. Another thread that routes waits for at most one chunk.
 const EVENTS: usize = 32;
 
-/// A chunk ends with the event that passes so many bytes, since a batch keeps whole blocks for what it refers to.
+/// The size in bytes at which a chunk ends, because a batch keeps the whole block of each payload that it refers to.
 const BYTES: usize = 64 << 10;
 
-/// What a message grows by when it is wrapped, but for its channel; a guess, more is allocated where it falls short.
+/// The bytes that wrapping adds to a message, without its channel. It is an estimate; more memory is allocated if
+/// needed.
 const WRAPPING: usize = 96;
 
 /// Some events of a bulk call.
@@ -20,35 +22,35 @@ pub(crate) struct Chunk<'a> {
     pub(crate) events: Vec<RoutedEvent<'a>>,
 }
 
-/// One of them.
+/// An event of a chunk.
 pub(crate) struct RoutedEvent<'a> {
     /// 0 for an ephemeral event.
     pub(crate) seq: u64,
     pub(crate) channel: &'a str,
-    /// A user who gets it beside the channel's readers.
+    /// A user who gets it too, reader of the channel or not.
     pub(crate) also: Option<&'a str>,
     /// None for an event that was refused.
     payload: Option<Payload>,
 }
 
 impl RoutedEvent<'_> {
-    /// What to send, unless it was refused.
+    /// The payload, unless the event was refused.
     pub(crate) fn payload<'a>(&self, block: &'a PayloadBlock) -> Option<PayloadRef<'a>> {
         self.payload.map(|payload| PayloadRef { block, payload })
     }
 }
 
-/// What the stored events of a call have in common.
+/// The properties that all stored events of a call share.
 #[derive(Clone, Copy)]
 pub(crate) struct Stored {
     pub(crate) kind: StoredKind,
     pub(crate) part: u32,
-    /// The most bytes that clients may get of one.
+    /// The most bytes of the JSON that clients get.
     pub(crate) limit: usize,
 }
 
 impl<'a> Chunk<'a> {
-    /// Ephemeral events, which were found sound before.
+    /// Make chunks of ephemeral events that were validated before.
     pub(crate) fn of_ephemeral(events: &[(&'a str, &[u8])]) -> Self {
         let length = events.iter().map(|(channel, event)| room(channel.len()) + room(event.len())).sum();
         Self::fill(length, events, |payloads, &(channel, event)| {
@@ -58,7 +60,8 @@ impl<'a> Chunk<'a> {
         })
     }
 
-    /// Stored events in the form that clients get. Each that is none of its kind is noted in `refused`, with the reason.
+    /// Make a chunk of stored events in the form that clients get. Events that are not of the kind go to `refused`,
+    /// with the reason.
     pub(crate) fn of_stored(stored: Stored, events: &[StoredEvent<'a>], refused: &mut Vec<(u64, String)>) -> Self {
         let Stored { kind, part, limit } = stored;
         let length = events.iter().map(|event| event.payload.len() + event.channel.len() + WRAPPING).sum();
@@ -79,7 +82,7 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// Cut events into chunks; `length` says how long one is.
+/// Divide events into chunks; `length` returns the bytes of an event.
 pub(crate) fn chunks<E>(events: &[E], length: impl Fn(&E) -> usize) -> impl Iterator<Item = &[E]> {
     let mut rest = events;
     std::iter::from_fn(move || {

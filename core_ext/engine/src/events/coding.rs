@@ -1,24 +1,24 @@
-//! How batches write numbers, texts, and what a record is. The format is described in `batch`.
+//! The coding of numbers, texts and the kinds of records in batches. `batch` describes the format.
 
-/// The kind of a record: what follows belongs to a lane.
+/// The kind of a record that names the lane of the records behind it.
 pub(crate) const LANE: u8 = 0;
 
-/// The kind of a record: how far a lane has come.
+/// The kind of a mark, a record that says up to which seq a lane was routed.
 pub(crate) const MARK: u8 = 1;
 
-/// The kind of a record: an ephemeral event.
+/// The kind of an ephemeral event.
 pub(crate) const EPHEMERAL: u8 = 2;
 
-/// The bit of a record's kind that says: a stored event, with a seq of its lane. The other bits are the event's kind.
+/// The bit that marks the kind of a stored event, which has a seq. The other bits are the code of the event's kind.
 pub(crate) const STORED: u8 = 0x80;
 
-/// The flag of an event that names a channel.
+/// The flag of an event that has a channel.
 pub(crate) const CHANNEL: u8 = 1;
 
-/// The flag of an event that names a user.
+/// The flag of an event that has a user.
 pub(crate) const USER: u8 = 2;
 
-/// An unsigned LEB128 number.
+/// Append a number as unsigned LEB128.
 pub(crate) fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number.to_le_bytes()[0] | 0x80);
@@ -27,13 +27,13 @@ pub(crate) fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number.to_le_bytes()[0]);
 }
 
-/// Bytes after their length.
+/// Append bytes after their length.
 pub(crate) fn put_text(bytes: &mut Vec<u8>, text: &[u8]) {
     put_number(bytes, text.len() as u64);
     bytes.extend_from_slice(text);
 }
 
-/// How many bytes [`put_number`] writes.
+/// The number of bytes that [`put_number`] writes.
 pub(crate) fn number_len(number: u64) -> usize {
     (u64::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize
 }

@@ -10,13 +10,14 @@ use crate::events::json::Text;
 use crate::events::json_limits::check_limits;
 use crate::names::ids::check;
 
-/// The longest batch unless an engine is told otherwise: the usual limit of the bus.
+/// The default limit of a batch, in bytes: the usual limit of a message on the bus.
 pub const MAX_BATCH: usize = 1 << 20;
 
-/// More than a batch adds to the one event that it has: two names, a lane, a seq, and the lengths.
+/// An upper bound of the bytes that a batch adds to its only event: two names, a lane, a seq, and the lengths.
 const MAX_BATCHING: usize = 1 << 10;
 
-/// The most that wrapping adds to a message: the names and marks of the members, a seq, a part and a channel.
+/// An upper bound of the bytes that wrapping adds to a message: the JSON names and punctuation, a seq, a part and a
+/// channel.
 const MAX_WRAPPING: usize = 256;
 
 /// FIN and the opcode of text, RFC 6455 section 5.2.
@@ -32,7 +33,7 @@ pub fn check_event(event: &[u8]) -> Result<()> {
     check_event_within(max_event(MAX_BATCH), event).map(drop)
 }
 
-/// The text of bytes that are one JSON object of at most `limit` bytes; others are refused.
+/// Check that the bytes are one JSON object of at most `limit` bytes, and return them as text.
 pub(crate) fn check_event_within(limit: usize, event: &[u8]) -> Result<&str> {
     if event.len() > limit {
         return Err(too_long(limit));
@@ -42,11 +43,11 @@ pub(crate) fn check_event_within(limit: usize, event: &[u8]) -> Result<&str> {
     Ok(text)
 }
 
-/// The `message.new` object for a stored message event: its message wrapped as it stands.
+/// The `message.new` object for a stored message event. The bytes of its message are copied unchanged.
 ///
-/// This is the one check of what a message event of `channel` is: `fanout.events.decode_message_event` asks it too,
-/// so that fan-out and the message writer agree. It does not depend on `seq` and `part`, and refuses what some
-/// reader further on could not take. Only an engine whose bus carries less than [`MAX_BATCH`] refuses more.
+/// This is the only check of a message event of `channel`. `fanout.events.decode_message_event` uses it too, so that
+/// fan-out and the message writer agree. The result does not depend on `seq` and `part`. JSON that some client cannot
+/// read is refused. An engine with a lower limit than [`MAX_BATCH`] refuses longer events besides.
 pub fn message_new(seq: u64, part: u32, channel: &str, payload: &[u8]) -> Result<Vec<u8>> {
     let form = ClientForm::of_message(max_event(MAX_BATCH), seq, part, channel, payload)?;
     let mut event = Vec::with_capacity(form.len());
@@ -54,7 +55,8 @@ pub fn message_new(seq: u64, part: u32, channel: &str, payload: &[u8]) -> Result
     Ok(event)
 }
 
-/// What clients get of a stored event, before it is written: JSON of the event between what is put around it.
+/// The JSON that clients get for a stored event, before it is written: JSON of the event, and the text before and after
+/// it.
 pub(crate) struct ClientForm<'a> {
     head: String,
     json: &'a str,
@@ -62,7 +64,7 @@ pub(crate) struct ClientForm<'a> {
 }
 
 impl<'a> ClientForm<'a> {
-    /// Check a stored message event, which may have `limit` bytes when it is wrapped as `message.new`.
+    /// Check a stored message event. Wrapped as `message.new`, it may have at most `limit` bytes.
     pub(crate) fn of_message(limit: usize, seq: u64, part: u32, channel: &str, payload: &'a [u8]) -> Result<Self> {
         check(channel, "channel")?;
         let json = check_message_event(channel, payload)?;
@@ -73,7 +75,7 @@ impl<'a> ClientForm<'a> {
         Ok(Self { head, json, tail: "}" })
     }
 
-    /// Check a stored event that is sent as it is, of at most `limit` bytes.
+    /// Check a stored event that clients get unchanged, of at most `limit` bytes.
     pub(crate) fn as_stored(limit: usize, channel: &str, payload: &'a [u8]) -> Result<Self> {
         check(channel, "channel")?;
         let json = check_event_within(limit, payload)?;
@@ -91,7 +93,7 @@ impl<'a> ClientForm<'a> {
     }
 }
 
-/// The message of a stored event that is one of `channel`.
+/// The message of a stored event, which must be a message event of `channel`.
 fn check_message_event<'a>(channel: &str, payload: &'a [u8]) -> Result<&'a str> {
     let text = text(payload)?;
     let envelope: Envelope = object(text)?;
@@ -151,12 +153,12 @@ struct Message<'a> {
     client_msg_id: Option<Text>,
 }
 
-/// The one check of UTF-8; what reads the text afterwards relies on it.
+/// The only check of UTF-8; all later code relies on it.
 fn text(bytes: &[u8]) -> Result<&str> {
     std::str::from_utf8(bytes).map_err(|error| invalid(&error.to_string()))
 }
 
-/// Read an object. An array of its fields in order, which serde would take too, is refused.
+/// Read a JSON object. An array of the fields in order is refused, though serde would accept it.
 fn object<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Result<T> {
     if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
         return Err(invalid("not a JSON object"));

@@ -1,16 +1,18 @@
-//! What of valid JSON every reader takes. JSON itself bounds neither depth nor numbers, and allows half a character.
+//! The limits of JSON that every client can read. JSON itself limits neither depth nor numbers, and allows half a
+//! surrogate pair.
 
 use memchr::memchr2;
 
 use crate::error::{Error, Result};
 use crate::events::json::Text;
 
-/// Containers within each other; parsers that recurse give up somewhere above it.
+/// The deepest nesting of containers. Recursive parsers fail somewhere above it.
 const MAX_DEPTH: usize = 128;
 
-/// Refuse what some reader cannot take: deeper nesting, a number beyond 64 bits, a surrogate without its other half.
+/// Refuse JSON that some client cannot read: deeper nesting, a number beyond 64 bits, a surrogate without its other
+/// half.
 ///
-/// `json` has been parsed before, so its syntax is taken for granted.
+/// `json` was parsed before, so its syntax is valid.
 pub(crate) fn check_limits(json: &str) -> Result<()> {
     let (bytes, mut position, mut depth) = (json.as_bytes(), 0, 0);
     while let Some(byte) = bytes.get(position) {

@@ -1,18 +1,18 @@
-//! The payload of a record: the part that is the same for all its targets, written once. It is the length of what
-//! follows, the flags that say which names the event has, the names, and the JSON.
+//! The payload of a record: the part that is the same for all targets, written once. It is a length, the flags that say
+//! which names the event has, the names, and the JSON.
 //!
-//! Payloads stand in blocks. A block is filled before any lock is taken, and then shared by the batches in which its
-//! payloads wait; it is freed whole with the last of them. So what waits is one payload per event, whatever the number
-//! of targets, and a batch counts itself as a holder once per block, not once per payload.
+//! Payloads are in blocks. A block is filled before any lock is taken, and then shared by the batches that refer to its
+//! payloads; it is freed with the last of these batches. So an event has one payload in memory, whatever the number of
+//! targets, and a batch counts one reference for a block, not one for each payload.
 
 use std::sync::Arc;
 
 use crate::events::coding::{CHANNEL, USER, number_len, put_number, put_text};
 
-/// Payloads, one after the other, that nobody changes any more.
+/// Payloads, one after the other, which no longer change.
 pub(crate) type PayloadBlock = Arc<Vec<u8>>;
 
-/// Where a payload stands in its block, and the kind of its record.
+/// The position of a payload in its block, and the kind of its record.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Payload {
     pub(crate) kind: u8,
@@ -20,7 +20,7 @@ pub(crate) struct Payload {
     pub(crate) end: u32,
 }
 
-/// A payload in its block: what is sent, the same to every target.
+/// A payload in its block.
 #[derive(Clone, Copy)]
 pub(crate) struct PayloadRef<'a> {
     pub(crate) block: &'a PayloadBlock,
@@ -40,7 +40,7 @@ pub(crate) struct Payloads {
 }
 
 impl Payloads {
-    /// Room for payloads of so many bytes together.
+    /// A block with capacity for payloads of `bytes` bytes together.
     pub(crate) fn with_capacity(bytes: usize) -> Self {
         Self { bytes: Vec::with_capacity(bytes) }
     }
@@ -76,7 +76,7 @@ impl Payloads {
         Payload { kind, start, end: offset(&self.bytes) }
     }
 
-    /// Fill no further.
+    /// End the block, so that it can be shared.
     pub(crate) fn share(self) -> PayloadBlock {
         Arc::new(self.bytes)
     }
@@ -87,7 +87,7 @@ fn text_len(name: Option<&str>) -> usize {
     name.map_or(0, |name| number_len(name.len() as u64) + name.len())
 }
 
-/// Bytes that suffice for so many and the number that says how many they are.
+/// The bytes that are enough for `length` bytes and the number that states their length.
 pub(crate) fn room(length: usize) -> usize {
     length + 4
 }

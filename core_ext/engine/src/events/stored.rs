@@ -10,31 +10,31 @@ use crate::names::ids::check;
 /// A stored event to route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredEvent<'a> {
-    /// Its sequence in the log.
+    /// The event's position in its stream.
     pub seq: u64,
-    /// The channel whose readers get it.
+    /// The channel whose readers get the event.
     pub channel: &'a str,
     /// The event as it is stored.
     pub payload: &'a [u8],
-    /// A user who gets it beside the channel's readers.
+    /// A user who gets the event too, reader of the channel or not.
     pub also: Option<&'a str>,
 }
 
-/// What a stored event is, which decides what clients get.
+/// The kind of a stored event. It decides how the client's JSON is made from the stored JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoredKind {
-    /// A message. Clients get it as `message.new`, with its place in the log.
+    /// A message. Clients get it as `message.new`, with its `seq` and partition.
     Message,
-    /// A change of a membership. Clients get it as it is stored.
+    /// A change of a membership. Clients get the stored JSON unchanged.
     Member,
 }
 
-/// What the engine knows of a kind.
+/// The properties of a kind.
 struct Row {
-    /// Stands in batches, so a code is never used for another kind.
+    /// The number of the kind in batches, so it is never given to another kind.
     code: u8,
     name: &'static str,
-    /// Checks an event, and says what clients get.
+    /// Checks an event and makes the client's JSON. Arguments: the most bytes, the partition number, the event.
     client_form: for<'a> fn(usize, u32, &StoredEvent<'a>) -> Result<ClientForm<'a>>,
 }
 
@@ -81,7 +81,7 @@ impl StoredKind {
         self.row().code
     }
 
-    /// Check an event of this kind, and say what clients get: at most `limit` bytes.
+    /// Check an event of this kind, and make the client's JSON, of at most `limit` bytes.
     pub(crate) fn client_form<'a>(self, limit: usize, part: u32, event: &StoredEvent<'a>) -> Result<ClientForm<'a>> {
         event.also.map_or(Ok(()), |user| check(user, "also"))?;
         (self.row().client_form)(limit, part, event)

@@ -1,7 +1,7 @@
-//! The sockets of a notification instance, and what waits to be written to each.
+//! The sockets of a notification instance, and the frames that wait to be written to each.
 //!
-//! All that waits for a socket leaves in one write. The routing table says which sockets read a channel: each socket is
-//! one of the table's "instances", and has the number of that instance here.
+//! All frames that wait for a socket leave in one write. The routing table says which sockets read a channel: each
+//! session is one of the table's "instances", and its socket has the number of that instance.
 //!
 //! The hub writes only to a socket that takes everything at once. A frame for a socket that lags, has no descriptor or
 //! is not open yet is *over budget*: the hub does not queue it and names the socket in its answer. The socket's owner,
@@ -16,12 +16,12 @@ use crate::names::ids::{Id, check};
 use crate::sync::Mutex;
 use crate::table::channel_rows::InstanceIds;
 
-/// What a flush left to do.
+/// The result of a flush.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Flushed {
-    /// How many frames went out, those of `left` included.
+    /// The number of frames that no longer wait, those of `left` included.
     pub frames: usize,
-    /// What each socket's owner has to write, in the order of the turns.
+    /// The bytes that the owner of each socket has to write, in the order in which the sockets were written.
     pub left: Vec<(Socket, Vec<u8>)>,
     /// Whether more sockets wait for their turn.
     pub more: bool,
@@ -37,14 +37,14 @@ pub struct Hub {
 pub(super) struct State {
     sockets: Vec<Option<WriteQueue>>,
     scheduler: WriteScheduler,
-    /// Frames that wait for open sockets, each counted for each.
+    /// Frames that wait for open sockets; a frame that waits for two sockets counts twice.
     pub(super) waiting: usize,
 }
 
 impl Hub {
-    /// Take a socket in; nothing is written to it before it is opened.
+    /// Add a socket; nothing is written to it before it is opened.
     ///
-    /// Its session must be no instance of the table yet, and stay one until it is removed here.
+    /// Its session must be no instance of the table yet. Once it is one, it must stay one until the socket is removed.
     pub fn add(&self, engine: &Engine, session: &str, descriptor: Option<i32>, budget: usize) -> Result<Socket> {
         let socket = engine.table.instances.reach(&Id::new(session, "session")?);
         let state = &mut *self.state.lock();
@@ -59,7 +59,7 @@ impl Hub {
         Ok(socket)
     }
 
-    /// Forget a socket and what waits for it. Twice is once.
+    /// Forget a socket and the frames that wait for it. Removing it twice has no further effect.
     pub fn remove(&self, socket: Socket) {
         let state = &mut *self.state.lock();
         if let Some(gone) = state.sockets.get_mut(socket as usize).and_then(Option::take) {
@@ -69,7 +69,7 @@ impl Hub {
 
     /// Queue a frame for the readers of a channel and for `also`, each once, but not for those of `without`.
     ///
-    /// Returns the sockets that it was not queued for, because it is over budget for them.
+    /// Returns the sockets for which it was not queued, because it is over budget there.
     pub fn deliver(
         &self,
         engine: &Engine,
@@ -84,22 +84,27 @@ impl Hub {
         Ok(self.state.lock().deliver(&targets, frame, ephemeral))
     }
 
-    /// Queue a frame whatever is there; false where there is no such socket.
+    /// Queue a frame whatever the budget; returns false if there is no such socket.
     pub fn push(&self, socket: Socket, frame: &Frame) -> bool {
         self.state.lock().push(socket, frame)
     }
 
-    /// Bytes that wait here for a socket.
+    /// Bytes that wait in the hub for a socket.
     pub fn waiting(&self, socket: Socket) -> usize {
         self.state.lock().get(socket).map_or(0, |queue| queue.bytes())
     }
 
-    /// Frames that wait for open sockets, each counted for each.
+    /// Frames that wait for open sockets; a frame that waits for two sockets counts twice.
     pub fn frames(&self) -> usize {
         self.state.lock().waiting
     }
 
-    /// Begin to write to a socket, once, `first` before all that waits.
+    /// How many sockets there are.
+    pub fn sockets(&self) -> usize {
+        self.state.lock().sockets.iter().flatten().count()
+    }
+
+    /// Begin to write to a socket: `first`, then everything that waits. Call it once.
     pub fn open(&self, socket: Socket, first: &Frame) {
         let state = &mut *self.state.lock();
         if let Some(queue) = state.get(socket) {
@@ -110,24 +115,25 @@ impl Hub {
         }
     }
 
-    /// Whether everything for a socket goes to its owner, since something else has to be written first, or nothing any
-    /// more.
+    /// Let the owner write everything for a socket, or let the hub write again. A socket is blocked while its owner has
+    /// to write something first, and when nothing more may be written.
     pub fn block(&self, socket: Socket, blocked: bool) {
         if let Some(queue) = self.state.lock().get(socket) {
             queue.block(blocked);
         }
     }
 
-    /// Queue nothing more for a socket as a reader of channels. What waits is written, and what is pushed.
+    /// Queue no more frames for a socket as a reader of channels. Frames that wait or are pushed are still written.
     ///
-    /// At once, however many channels its session reads: taking it out of the table takes longer.
+    /// This takes effect at once, however many channels the session reads; removing the session from the table takes
+    /// longer.
     pub fn mute(&self, socket: Socket) {
         if let Some(queue) = self.state.lock().get(socket) {
             queue.mute();
         }
     }
 
-    /// Write what waits, to at most so many sockets, the turns of channels alternating.
+    /// Write the frames that wait, to at most `most` sockets, in the order of the write scheduler.
     pub fn flush(&self, most: usize, wire: &mut impl Wire) -> Flushed {
         let state = &mut *self.state.lock();
         let mut flushed = Flushed::default();
@@ -139,7 +145,7 @@ impl Hub {
         flushed
     }
 
-    /// Write what waits for one socket.
+    /// Write the frames that wait for one socket.
     pub fn flush_one(&self, socket: Socket, wire: &mut impl Wire) -> Flushed {
         let state = &mut *self.state.lock();
         let mut flushed = Flushed::default();

@@ -9,7 +9,7 @@ use crate::names::ids::Ids;
 
 const BUDGET: usize = 100;
 
-/// Descriptors that take so many bytes each before they are full.
+/// A kernel whose descriptors each take a given number of bytes before they are full.
 #[derive(Default)]
 pub(in crate::hub) struct Kernel {
     room: HashMap<i32, usize>,
@@ -48,7 +48,7 @@ fn frame(text: &str) -> Frame {
     Frame::from(text.as_bytes())
 }
 
-/// A session that reads channels, opened; its descriptor is its number.
+/// Add and open a session that reads channels; its descriptor is its number.
 pub(in crate::hub) fn come(hub: &Hub, engine: &Engine, session: &str, channels: &[&str]) -> Socket {
     let descriptor = i32::try_from(engine.occupied_instances().len()).unwrap();
     let socket = hub.add(engine, session, Some(descriptor), BUDGET).unwrap();
@@ -219,8 +219,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// Six sockets: each reads the channels below its number. What was accepted for a socket is what its kernel and its
-    /// owner got, in order; and a plain count says what fits.
+    /// Six sockets, each of which reads the channels below its number. Check that the kernel and the owner of a socket
+    /// got exactly the frames that were accepted for it, in order, and that the budget is kept.
     #[test]
     fn every_socket_gets_what_was_queued_for_it_in_order(steps in steps()) {
         let (hub, engine, mut kernel) = (Hub::default(), engine(), Kernel::default());
@@ -270,7 +270,7 @@ proptest! {
                         _ => unreachable!(),
                     };
                     for (socket, left) in flushed.left {
-                        // What an owner buffers goes first: it says so.
+                        // The owner has bytes buffered, which must be sent first: it blocks the socket.
                         let at = sockets.iter().position(|&other| other == socket).unwrap();
                         owners[at].push((kernel.got(descriptor(socket)).len(), left));
                         hub.block(socket, true);

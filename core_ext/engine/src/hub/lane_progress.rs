@@ -1,19 +1,21 @@
-//! How far each lane has come at an instance: which records are next, which are stale, and before which there is a gap.
+//! The lane progress of an instance: up to which seq of each lane everything was delivered. It decides which records
+//! are next, which are stale, and before which there is a gap.
 //!
-//! A record names the seq before it for this instance. If that seq is above what was delivered, a record in between was
-//! lost. If the record's own seq is not above it, the record was delivered, from an earlier batch or from the log.
+//! A record has as `prev` the seq of the lane's previous event for this instance. If `prev` is above the progress, a
+//! record in between was lost. If the record's own seq is at or below the progress, the record was delivered, from an
+//! earlier batch or from the log.
 
 use std::collections::BTreeMap;
 
 use crate::events::batch::BatchEvent;
 use crate::hub::repeats::Repeats;
 
-/// What is to be done with a record of a lane.
+/// The result of comparing a record with the progress of its lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Check {
-    /// Nothing: it was delivered, or is of an epoch that has ended.
+    /// Drop it: it was delivered, or belongs to an epoch that has ended.
     Stale,
-    /// First deliver what is between what was delivered and the record's `prev`.
+    /// First read the events between the progress and the record's `prev` from the log.
     Gap,
     /// Deliver it.
     Next,
@@ -34,21 +36,21 @@ pub struct LaneProgress {
 }
 
 impl LaneProgress {
-    /// Everything of a lane up to `upto` was delivered, or concerns nobody here. A lane never moves back.
+    /// Note that everything of a lane up to `upto` was delivered, or concerns nobody here. A lane never goes back.
     ///
-    /// The events of a plain lane are for the readers of their channels, and nothing else.
+    /// The events of a plain lane are for the readers of their channels and change nothing else.
     pub fn advance(&mut self, lane: u32, upto: u64, plain: bool) {
         let lane = self.lanes.entry(lane).or_insert(Progress { upto, epoch: 0, plain });
         lane.upto = lane.upto.max(upto);
     }
 
-    /// Up to where everything of a lane was delivered; None where it is not known.
+    /// The seq up to which everything of a lane was delivered; None if the lane is not known.
     #[must_use]
     pub fn upto(&self, lane: u32) -> Option<u64> {
         self.lanes.get(&lane).map(|lane| lane.upto)
     }
 
-    /// Whether the message of this event was delivered before, under another seq; from now on it was.
+    /// Whether the message of this event was delivered before, under another seq. This call notes it as delivered.
     pub fn is_repeat(&mut self, event: &[u8]) -> bool {
         self.repeats.is_repeat(event)
     }
@@ -63,10 +65,10 @@ impl LaneProgress {
         self.lanes.get(&lane).is_some_and(|lane| lane.plain)
     }
 
-    /// The highest seq of a lane among records that come before any news of a lane that is not plain; whether that was
-    /// all.
+    /// The highest seq of a lane, and whether all records were scanned. Scanning stops at the first record of a lane
+    /// that is not plain (a membership event or its mark) that was not applied yet.
     ///
-    /// A mark is news too: what it shows may be that an event of its lane was lost.
+    /// A mark stops it too, because the mark may show that an event of its lane was lost.
     #[must_use]
     pub fn newest<'a>(&self, lane: u32, records: impl Iterator<Item = BatchEvent<'a>>) -> (u64, bool) {
         let mut newest = 0;
@@ -83,12 +85,12 @@ impl LaneProgress {
         record.lane != 0 && !self.is_plain(record.lane) && self.upto(record.lane).is_none_or(|upto| record.seq > upto)
     }
 
-    /// What is to be done with a record of a lane; None where the lane is not known.
+    /// Compare a record with the progress of its lane; None if the lane is not known.
     pub fn check(&mut self, record: &BatchEvent) -> Option<Check> {
         self.lanes.get_mut(&record.lane).map(|lane| lane.check(record))
     }
 
-    /// [`LaneProgress::check`] for a record of a plain lane, which then is as good as delivered if it is next.
+    /// [`LaneProgress::check`] for a record of a plain lane. If it is next, the progress advances to it.
     pub(crate) fn pass(&mut self, record: &BatchEvent) -> Option<Check> {
         let lane = self.lanes.get_mut(&record.lane)?;
         let check = lane.check(record);

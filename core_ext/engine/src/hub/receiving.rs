@@ -1,4 +1,4 @@
-//! Batches from fan-out workers on their way to the sockets.
+//! Delivers batches of the fan-out workers to the write queues of the sockets.
 
 use crate::engine::core::Engine;
 use crate::error::Result;
@@ -11,32 +11,32 @@ use crate::hub::wire::{Frame, Socket};
 /// Why a delivery stopped before the end of its batch, or at it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Pause<'a> {
-    /// There is no more.
+    /// The batch has no more records.
     Done,
-    /// As many frames wait as may.
+    /// The most frames that may wait do wait.
     Full,
-    /// The caller has to see to this record; nothing was done with it.
+    /// The caller has to handle this record; nothing was done with it.
     Look(BatchEvent<'a>),
     /// The record was delivered, but not to these sockets: it is over budget for them.
     OverBudget(BatchEvent<'a>, Vec<Socket>),
 }
 
-/// What a delivery did.
+/// The result of a delivery.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Received<'a> {
     /// Why it stopped.
     pub pause: Pause<'a>,
-    /// Events that were passed over, because they had been delivered.
+    /// The number of events that were skipped because they had been delivered.
     pub stale: usize,
-    /// Records that were stepped over, because this version does not know what they are.
+    /// The number of records that were skipped because this version does not know their kind.
     pub unknown: usize,
 }
 
 impl Hub {
-    /// Queue the events of a batch for the readers of their channels, as long as nothing needs more than that.
+    /// Queue the events of a batch for the readers of their channels, up to one that needs more than that.
     ///
-    /// The caller has to look at what is behind a gap, what is of a lane that is not plain or not known, and what
-    /// names a user. It stops, too, when more than `most` frames wait.
+    /// The caller has to handle a record that is behind a gap, names a user, or belongs to a lane that is unknown or
+    /// not plain. The delivery also stops when more than `most` frames wait.
     pub fn receive<'a>(
         &self,
         engine: &Engine,
@@ -69,7 +69,7 @@ impl Hub {
     }
 }
 
-/// Where a record goes.
+/// The sockets or the caller to which a record goes.
 enum Destination<'a> {
     Readers(&'a str),
     Nowhere,

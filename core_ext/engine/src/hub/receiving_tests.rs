@@ -13,8 +13,8 @@ fn answer(pause: Pause<'static>, stale: usize, unknown: usize) -> Received<'stat
     Received { pause, stale, unknown }
 }
 
-/// Batches of a worker: stored events 11 to 13 of a plain lane, a stored event of another, an ephemeral one, and one of
-/// a user.
+/// Batches of a worker: stored events 11 to 13 of a plain lane, a stored event of another lane, an ephemeral event, and
+/// an event to a user.
 fn batches() -> Vec<Vec<u8>> {
     let worker = engine();
     worker.user_online("ann", "i", Some(Ids::of(["c", "d"], "channel").unwrap()), 0).unwrap();

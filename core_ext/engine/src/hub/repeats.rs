@@ -1,14 +1,14 @@
-//! Messages that were delivered lately, known by what they are and not by their seq.
+//! The messages that were delivered lately, recognised by a digest of the message and not by their seq.
 //!
-//! After a log went back, what it had accepted before that was noticed is read again under new seqs. No seq says then
-//! that a message was delivered; the message itself, whose id no other has, does.
+//! After a log went back, events that it had accepted before that was detected are read again under new seqs. Then the
+//! seq does not show that a message was delivered. The message itself does, because its id is unique.
 
 use std::collections::{HashSet, VecDeque};
 
 use foldhash::fast::RandomState;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// How many messages are remembered: what an instance is sent in some seconds at its full pace.
+/// The number of messages that are remembered: those of some seconds at an instance's highest rate.
 const REMEMBERED: usize = 1 << 16;
 const MESSAGE: &[u8] = br#","message":"#;
 
@@ -31,7 +31,8 @@ impl Repeats {
         Self { order: VecDeque::new(), known: HashSet::default(), most }
     }
 
-    /// Whether this event's message was seen before; from now on it was. An event without a message never was.
+    /// Whether this event's message was seen before. This call notes it as seen. An event without a message is always
+    /// new.
     pub(crate) fn is_repeat(&mut self, event: &[u8]) -> bool {
         let Some(at) = memchr::memmem::find(event, MESSAGE) else { return false };
         let message = xxh3_64(&event[at..]);

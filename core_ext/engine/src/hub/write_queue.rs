@@ -1,4 +1,4 @@
-//! What waits for one socket, and how it is written.
+//! The write queue of one socket: the frames that wait for it.
 
 use std::io::{self, IoSlice};
 
@@ -6,27 +6,27 @@ use smallvec::SmallVec;
 
 use crate::hub::wire::{Frame, Wire};
 
-/// Slices in one write. The kernel takes a thousand; so many of the smallest frames fill a packet.
+/// The most slices in one write. The kernel takes a thousand, but 64 of the smallest frames fill a packet already.
 const MOST_SLICES: usize = 64;
 
-/// The queue side of a socket.
+/// The queue of a socket, its descriptor and its budget.
 pub(super) struct WriteQueue {
     frames: Vec<Frame>,
     bytes: usize,
     budget: usize,
-    /// Negative where there is none.
+    /// Negative if there is none.
     descriptor: i32,
     open: bool,
     blocked: bool,
     muted: bool,
 }
 
-/// What a write did.
+/// The result of a write.
 #[derive(Default)]
 pub(super) struct Written {
-    /// Frames that do not wait here any more.
+    /// The number of frames that no longer wait.
     pub(super) frames: usize,
-    /// Of those, what the owner has to write.
+    /// The bytes of these frames that the owner has to write.
     pub(super) left: Vec<u8>,
 }
 
@@ -52,7 +52,7 @@ impl WriteQueue {
         self.blocked = blocked;
     }
 
-    /// From now on channels have nothing for it.
+    /// Take no more frames as a reader of channels.
     pub(super) fn mute(&mut self) {
         self.muted = true;
     }
@@ -61,13 +61,13 @@ impl WriteQueue {
         self.muted
     }
 
-    /// Whether a frame can be queued without asking the owner. Ephemeral ones may use half of the budget.
+    /// Whether a frame can be queued without asking the owner. Ephemeral frames may use half of the budget.
     pub(super) fn fits(&self, frame: &Frame, ephemeral: bool) -> bool {
         let budget = if ephemeral { self.budget / 2 } else { self.budget };
         self.is_direct() && self.bytes + frame.len() <= budget
     }
 
-    /// Queue a frame; whether it is the first.
+    /// Queue a frame. Returns whether it is the first one.
     pub(super) fn push(&mut self, frame: &Frame) -> bool {
         self.frames.push(frame.clone());
         self.bytes += frame.len();
@@ -80,12 +80,12 @@ impl WriteQueue {
         self.open = true;
     }
 
-    /// Send what waits, all in one write, and leave to the owner what the socket did not take.
+    /// Send all frames that wait in one write. The owner writes the bytes that the socket did not take.
     pub(super) fn write(&mut self, wire: &mut impl Wire) -> Written {
         if !self.open || self.frames.is_empty() {
             return Written::default();
         }
-        // Its memory goes too: most sockets are idle at any time.
+        // The queue's memory is freed too, because most sockets are idle at any time.
         let frames = std::mem::take(&mut self.frames);
         self.bytes = 0;
         let left = if self.is_direct() { send(&frames, self.descriptor, wire) } else { frames.concat() };
@@ -97,7 +97,8 @@ impl WriteQueue {
     }
 }
 
-/// Send frames; what is left. What goes wrong is its owner's business, who finds it out by writing the rest.
+/// Send frames and return the bytes that are left. An error is not reported here: the owner gets it when it writes the
+/// rest.
 fn send(queue: &[Frame], descriptor: i32, wire: &mut impl Wire) -> Vec<u8> {
     let mut at = 0;
     while at < queue.len() {

@@ -1,22 +1,23 @@
 //! Which socket is written next: sockets wait in rounds, one round for each event, and the rounds take turns.
 //!
-//! So an event of many readers holds up one of few for no more than a short turn of each round. A socket stands in the
-//! round of the first event that waits for it, and a second time in that of an event of few readers, which would wait
-//! for a long round to pass otherwise; whichever comes first takes all that waits. A flood of events to the same many
-//! readers is one round.
+//! So an event of many readers delays an event of few by only a short turn of each round. A socket is in the round of
+//! the first event that waits for it. It is a second time in the round of an event of few readers, because that event
+//! would otherwise wait for a long round. The round that comes first writes all frames of the socket. Many events to
+//! the same large set of readers form one round.
 
 use std::collections::VecDeque;
 
 use crate::hub::wire::Socket;
 
-/// Sockets in one turn of a round; an event of no more readers has a round of its own.
+/// The number of sockets that are written in one turn of a round. An event of at most so many readers always gets a
+/// round of its own.
 const SOCKETS_IN_A_TURN: usize = 32;
 
-/// The rounds that wait, the one whose turn it is first.
+/// The rounds that wait. The first one has its turn.
 #[derive(Default)]
 pub(super) struct WriteScheduler {
     rounds: VecDeque<Round>,
-    /// How many sockets of the first round were written in this turn.
+    /// The number of sockets of the first round that were written in this turn.
     had: usize,
 }
 
@@ -33,7 +34,7 @@ pub(super) struct RoundBuilder<'a> {
 }
 
 impl WriteScheduler {
-    /// Begin the round of an event of so many readers.
+    /// Begin the round of an event with this number of readers.
     pub(super) fn begin(&mut self, readers: usize) -> RoundBuilder<'_> {
         RoundBuilder { scheduler: self, sockets: Vec::new(), small: readers <= SOCKETS_IN_A_TURN }
     }
@@ -65,7 +66,7 @@ impl WriteScheduler {
 }
 
 impl RoundBuilder<'_> {
-    /// A socket of the event; `first` when nothing else waits for it.
+    /// Add a reader of the event; `first`: nothing else waits for its socket.
     pub(super) fn add(&mut self, socket: Socket, first: bool) {
         if first || self.small {
             self.sockets.push(socket);

@@ -1,21 +1,21 @@
-//! Blocks of numbers, in a few sizes, each used again by the next that needs its size.
+//! Allocates blocks of numbers in a few sizes. A freed block is used again for the next request of its size.
 
 use crate::memory::pages::Pages;
 
-/// How many numbers a block of each class holds: steps of a third to a half, so that a quarter of it is unused at most
-/// but for the smallest.
+/// The number of numbers that a block of each class holds. Sizes rise by a third to a half, so at most a quarter of a
+/// block is unused, except in the smallest.
 const SIZES: [usize; 12] = [4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256];
 
 const NONE: u32 = u32::MAX;
 const SPARSE_FROM: usize = PAGE + 1;
 
-/// Four numbers: what all sizes are multiples of.
+/// Four numbers. All sizes are multiples of it.
 type Unit = [u32; 4];
 
 const IN_UNIT: usize = 4;
 const PAGE: usize = 128;
 
-/// Where a block is: its first unit, and its class.
+/// The position of a block: its first unit, and its class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Block {
     pub(crate) start: u32,
@@ -37,7 +37,7 @@ impl Default for Blocks {
 }
 
 impl Blocks {
-    /// A block with these numbers, at most [`SIZES`]' last.
+    /// Allocate a block with these numbers, at most as many as the largest of [`SIZES`].
     pub(crate) fn allocate(&mut self, numbers: &[u32]) -> Block {
         let block = self.take(class_for(numbers.len()));
         self.numbers_mut(block)[..numbers.len()].copy_from_slice(numbers);
@@ -60,7 +60,7 @@ impl Blocks {
         &self.units.run(block.start as usize).as_flattened()[..len]
     }
 
-    /// Ask for a block's first numbers ahead of their use.
+    /// Prefetch a block's first numbers.
     pub(crate) fn prefetch(&self, block: Block) {
         self.units.prefetch(block.start as usize);
     }
@@ -70,20 +70,21 @@ impl Blocks {
         self.numbers_mut(block)[position] = number;
     }
 
-    /// Add a number behind the first `len`; where the block is now.
+    /// Add a number behind the first `len`. Returns the block, which may have moved.
     pub(crate) fn push(&mut self, block: Block, len: usize, number: u32) -> Block {
         let block = if len < SIZES[usize::from(block.class)] { block } else { self.moved(block, len, len + 1) };
         self.set(block, len, number);
         block
     }
 
-    /// Drop the last of `len` numbers; where the block is now, None when it had only that one.
+    /// Drop the last of `len` numbers. Returns the block, which may have moved; None if it had only one number.
     pub(crate) fn pop(&mut self, block: Block, len: usize) -> Option<Block> {
         if len == 1 {
             self.free(block);
             return None;
         }
-        // A class between full and empty enough, so that one who comes and goes does not move it each time.
+        // A block shrinks only to a class that keeps some room, so that adding and removing one number does not move it
+        // each time.
         let sparse = class_for(len * 3 / 2) + 1 < block.class;
         Some(if sparse { self.moved(block, len - 1, len - 1) } else { block })
     }
@@ -121,7 +122,7 @@ impl Blocks {
         Block { start, class }
     }
 
-    /// A block behind all others. What is left of a page that has no room for it becomes smaller blocks.
+    /// Allocate a block behind all others. If the page has no room for it, the rest of the page becomes smaller blocks.
     fn extend(&mut self, class: u8) -> Block {
         let units = units_of(usize::from(class));
         while PAGE - self.units.len() % PAGE < units {
@@ -143,13 +144,13 @@ fn units_of(class: usize) -> usize {
     SIZES[class] / IN_UNIT
 }
 
-/// The smallest class that holds so many.
+/// The smallest class that holds `len` numbers.
 #[expect(clippy::cast_possible_truncation, reason = "a dozen classes")]
 fn class_for(len: usize) -> u8 {
     SIZES.iter().position(|&size| size >= len).unwrap_or(SIZES.len() - 1) as u8
 }
 
-/// The largest class that holds no more than so many, at least the smallest.
+/// The largest class that holds at most `len` numbers, or the smallest class.
 #[expect(clippy::cast_possible_truncation, reason = "a dozen classes")]
 fn class_within(len: usize) -> u8 {
     SIZES.iter().rposition(|&size| size <= len).unwrap_or_default() as u8

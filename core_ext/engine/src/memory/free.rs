@@ -1,6 +1,6 @@
-//! Numbers that are free, the lowest first.
+//! The free numbers of a table; the lowest is used first.
 
-/// A bit for each number; none at all while no number is free.
+/// A bit for each number; empty while no number is free.
 #[derive(Default)]
 pub(crate) struct FreeNumbers {
     words: Vec<u64>,
@@ -13,7 +13,7 @@ impl FreeNumbers {
         self.len
     }
 
-    /// Free a number that is not free.
+    /// Free a number that is in use.
     pub(crate) fn put(&mut self, number: u32) {
         let word = number as usize / 64;
         if self.words.len() <= word {
@@ -24,7 +24,7 @@ impl FreeNumbers {
         self.len += 1;
     }
 
-    /// Use the lowest.
+    /// Remove and return the lowest number.
     pub(crate) fn take_lowest(&mut self) -> Option<u32> {
         if self.len == 0 {
             return None;
@@ -51,7 +51,7 @@ impl FreeNumbers {
         }
     }
 
-    /// How many numbers are free without a gap just below `bound`.
+    /// The number of consecutive free numbers directly below `bound`.
     pub(crate) fn run_below(&self, bound: usize) -> usize {
         let is_free = |number: usize| self.words.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1);
         (0..bound).rev().take_while(|&number| is_free(number)).count()

@@ -14,7 +14,7 @@ struct Link {
     newer: u32,
 }
 
-/// Place 0 is the ring's anchor, so that no end is special; an id's place is one above it.
+/// Index 0 is the ring's anchor, so that the ends need no special case. The index of an id is the id plus one.
 const ANCHOR: u32 = 0;
 const APART: Link = Link { older: u32::MAX, newer: u32::MAX };
 
@@ -55,7 +55,7 @@ impl Recency {
         self.len += 1;
     }
 
-    /// Take `id` out. Whether it was in.
+    /// Remove `id`. Returns whether it was in the ring.
     pub(crate) fn remove(&mut self, id: u32) -> bool {
         let position = id as usize + 1;
         let Some(link) = self.links.get(position).copied().filter(|link| link.older != APART.older) else {

@@ -1,4 +1,4 @@
-//! Data structures that know nothing of what they hold.
+//! Data structures that are independent of their content.
 
 pub(crate) mod blocks;
 pub(crate) mod free;

@@ -1,8 +1,8 @@
 //! A growing array in small pages of one size.
 //!
-//! Thousands of tables grow side by side here. Arrays that double would hold half of what they have unused, and arrays
-//! that grow in small steps leave gaps that no other fits: both cost as much memory again as the table has (measured).
-//! Pages of one size fit wherever one was freed.
+//! Thousands of arrays grow side by side. Arrays that double leave up to half of their memory unused, and arrays that
+//! grow in small steps leave gaps in which no other array fits. Both need twice the memory of the table (measured). A
+//! page of one size fits wherever another was freed.
 
 use std::ops::{Index, IndexMut};
 
@@ -45,7 +45,7 @@ impl<T: Default + Copy, const PAGE: usize> Pages<T, PAGE> {
         }
     }
 
-    /// The items from `start` on that are in one page with it.
+    /// The items from `start` to the end of its page.
     pub(crate) fn run(&self, start: usize) -> &[T] {
         &self.pages[start / PAGE][start % PAGE..]
     }
@@ -60,13 +60,13 @@ impl<T: Default + Copy, const PAGE: usize> Pages<T, PAGE> {
         Some(&self.pages.get(index / PAGE)?[index % PAGE])
     }
 
-    /// Ask for what says where an item is, ahead of [`Pages::prefetch`].
+    /// Prefetch the pointer to an item's page. [`Pages::prefetch`] needs it.
     #[inline]
     pub(crate) fn prefetch_page(&self, index: usize) {
         prefetch(&self.pages, index / PAGE);
     }
 
-    /// Ask for an item's line ahead of its use.
+    /// Prefetch the cache line of an item.
     #[inline]
     pub(crate) fn prefetch(&self, index: usize) {
         if let Some(page) = self.pages.get(index / PAGE) {
@@ -88,14 +88,15 @@ impl<T: Default + Copy, const PAGE: usize> Pages<T, PAGE> {
     }
 }
 
-/// Room for one more, in steps of an eighth: a table of five million names must not hold room for five more.
+/// Reserve room for one more item, in steps of an eighth: a table of five million names must not reserve room for five
+/// million more.
 pub(crate) fn reserve<T>(items: &mut Vec<T>) {
     if items.len() == items.capacity() {
         items.reserve_exact(items.len() / 8 + 4);
     }
 }
 
-/// So many items, the new ones all alike, with room for an eighth more where they have to move.
+/// Extend to `len` items, the new ones being `with`. If the items have to move, room for an eighth more is reserved.
 pub(crate) fn extend_to<T: Copy>(items: &mut Vec<T>, len: usize, with: T) {
     if len > items.capacity() {
         items.reserve_exact(len + len / 8 - items.len());

@@ -1,12 +1,12 @@
-//! Asking the processor for memory ahead of its use.
+//! Prefetching: asking the processor to load memory into its cache before it is used.
 //!
-//! A plain read does this too, but holds one of the few hundred places in the processor's window until it is there, and
-//! a branch that depends on it holds up all that follows: prefetching the same places instead makes a login by name
-//! into five million channels a third faster.
+//! A plain read loads memory too. But it occupies one of the few hundred entries of the processor's reorder buffer
+//! until the memory has come, and a branch that depends on it delays everything behind it. Prefetching instead makes a
+//! login by name into five million channels a third faster.
 
 const LINE: usize = 64;
 
-/// Ask for the cache line where an item begins. An index out of range asks for nothing.
+/// Prefetch the cache line in which an item begins. An index out of range does nothing.
 #[inline]
 pub(crate) fn prefetch<T>(items: &[T], index: usize) {
     if let Some(item) = items.get(index) {
@@ -14,13 +14,13 @@ pub(crate) fn prefetch<T>(items: &[T], index: usize) {
     }
 }
 
-/// Ask for all lines of an item.
+/// Prefetch all cache lines of an item.
 #[inline]
 pub(crate) fn prefetch_whole<T>(item: &T) {
     prefetch_start(item, size_of::<T>());
 }
 
-/// Ask for the lines of an item's first bytes.
+/// Prefetch the cache lines of an item's first bytes.
 #[inline]
 pub(crate) fn prefetch_start<T>(item: &T, bytes: usize) {
     let start: *const i8 = std::ptr::from_ref(item).cast();

@@ -1,28 +1,29 @@
-//! Golomb-Rice codes: a number as its upper part in unary, as zeros before a one, and its lower bits as they are.
+//! Golomb-Rice codes: the upper part of a number is written in unary, as zeros before a one, and its lower bits
+//! unchanged.
 //!
-//! The lower bits of all numbers come first, and then the upper parts of all. In one stream, where a code begins is
-//! known only once the one before is read, which is most of the time that reading takes; in two, lower bits are where
-//! their index says, and the upper parts are the gaps between the ones of a word. No code is too long for a word
-//! either.
+//! The lower bits of all numbers come first, then the upper parts of all. In a single stream the beginning of a code is
+//! known only after the code before it was read, and that wait would be most of the reading time. In two streams the
+//! position of lower bits follows from their index, and the upper parts are the distances between the ones of a word.
+//! So no code is too long for a word either.
 
-/// Bytes of a word, as which codes are read and written.
+/// The bytes of a word, the unit in which codes are read and written.
 const WORD: usize = 8;
 
-/// How many lower bits make the codes of numbers shortest, nearly: as many as seven tenths of their mean have.
+/// The number of lower bits with which the codes are nearly shortest: as many as seven tenths of the mean have.
 pub(crate) fn low_bits(count: usize, sum: u32) -> u8 {
     #[expect(clippy::cast_possible_truncation, reason = "below 32")]
     let bits = (u64::from(sum) * 7 / (10 * count.max(1) as u64)).max(1).ilog2() as u8;
     bits
 }
 
-/// Bytes that the codes of numbers take.
+/// The bytes that the codes of the numbers need.
 pub(crate) fn size(numbers: impl ExactSizeIterator<Item = u32>, low_bits: u8) -> usize {
     let count = numbers.len();
     let zeros: u32 = numbers.map(|number| number >> low_bits).sum();
     size_of_lower(count, low_bits) + (zeros as usize + count).div_ceil(8)
 }
 
-/// Put the codes of numbers into as many bytes as they take, which are zero.
+/// Write the codes of the numbers into `bytes`, which has exactly their size and is zero.
 pub(crate) fn write(numbers: impl ExactSizeIterator<Item = u32> + Clone, low_bits: u8, bytes: &mut [u8]) {
     let (lower, upper) = bytes.split_at_mut(size_of_lower(numbers.len(), low_bits));
     write_lower(numbers.clone(), low_bits, lower);
@@ -62,14 +63,14 @@ fn put(bytes: Option<&mut [u8]>, word: u64) {
     }
 }
 
-/// The numbers whose codes these are, as many as there is room for.
+/// Decode as many numbers as `numbers` has room for.
 pub(crate) fn read(codes: &[u8], low_bits: u8, numbers: &mut [u32]) {
     let upper = &codes[size_of_lower(numbers.len(), low_bits)..];
     read_lower(codes, low_bits, numbers);
     read_upper(upper, low_bits, numbers);
 }
 
-// Neither is inlined, so that what they count with has room in registers.
+// Neither is inlined, so that their counters stay in registers.
 
 #[inline(never)]
 #[expect(clippy::cast_possible_truncation, reason = "fewer than 32 bits")]
@@ -111,7 +112,7 @@ fn word_at(bytes: &[u8], at: usize) -> u64 {
     }
 }
 
-/// The last word, with zeros where its bytes end: to pad codes would make short lists much longer.
+/// The last word, filled up with zeros. Padding the codes themselves would make short lists much longer.
 #[cold]
 #[inline(never)]
 fn word_of(bytes: &[u8]) -> u64 {

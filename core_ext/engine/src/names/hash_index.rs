@@ -1,8 +1,9 @@
-//! Numbers by the hash of their name.
+//! A hash index: finds the number of a name by the name's hash.
 //!
-//! A slot is four bytes: a number, and ten bits of the hash. Slots stand in lines of sixteen, one line of memory each,
-//! and all of a line are compared at once: a loop over slots that ends where the name is found is mispredicted for most
-//! names. A name is in the line that its hash says, or in one of the next where that is full.
+//! A slot has four bytes: a number of 22 bits, and a *tag* of ten bits of the hash. Sixteen slots are a line, which is
+//! one cache line. All slots of a line are compared at once, because the processor mispredicts a loop that ends where
+//! the name is found for most names. A name is in the line that its hash selects, or in one of the next if that line is
+//! full.
 
 use wide::u32x4;
 
@@ -12,25 +13,26 @@ use crate::names::hashed_name::HASH_BITS;
 /// A name's number in its table.
 pub(crate) type Local = u32;
 
-/// Numbers have so many bits; the others of a slot are the tag.
+/// The bits of a slot that are the number; the others are the tag.
 pub(crate) const LOCAL_BITS: u32 = 22;
 
-/// The bits of a number.
+/// Masks the number of a slot.
 pub(crate) const LOCAL_MASK: u32 = (1 << LOCAL_BITS) - 1;
 const TAG_BITS: u32 = u32::BITS - LOCAL_BITS;
 const EMPTY: u32 = u32::MAX;
-/// Held a number, and a name that was put when the line was full may be in a later one.
+/// A slot whose number was removed while its line was full: a name may be in a later line.
 const REMOVED: u32 = u32::MAX - 1;
 const IN_LINE: usize = 16;
 
-/// Lines in which a candidate is looked for: of a table that is nearly full one name of forty is in the third or a
-/// later one, and one of seven hundred behind these.
+/// The number of lines that a search for a candidate reads. In a table that is nearly full, one name of forty is in the
+/// third line or a later one, and one of seven hundred is behind these eight.
 const MOST_LINES: usize = 8;
 
-/// The highest tag is that of no name, so that neither [`EMPTY`] nor [`REMOVED`] has the tag of one.
+/// The highest tag, which no name has, so that no name has the tag of [`EMPTY`] or [`REMOVED`].
 const NO_TAG: u32 = (1 << TAG_BITS) - 1;
 
-/// The bits of a hash that choose the line, above those of the tag and below those of the shard.
+/// The lowest bit of the hash that selects the line. The bits below it are the tag's, those above the line's bits the
+/// shard's.
 const START_SHIFT: u32 = HASH_BITS - 10 - 32;
 
 #[derive(Clone, Copy)]
@@ -54,37 +56,37 @@ impl Line {
     }
 }
 
-/// Some numbers. One slot at least is empty, so that every search ends.
+/// The index. At least one slot is empty, so that every search ends.
 #[derive(Default)]
 pub(crate) struct HashIndex {
     lines: Vec<Line>,
-    /// How many slots are not empty.
+    /// The number of slots that are not empty.
     taken: usize,
 }
 
 impl HashIndex {
-    /// Slots for so many numbers, three quarters full with them.
+    /// An index that is three quarters full with this number of numbers.
     pub(crate) fn with_room(numbers: usize) -> Self {
         Self { lines: vec![Line([EMPTY; IN_LINE]); lines_for(numbers)], taken: 0 }
     }
 
-    /// Whether one more would fill more than seven eighths.
+    /// Whether one more number would fill more than seven eighths of the slots.
     pub(crate) fn is_full(&self) -> bool {
         (self.taken + 1) * 8 > self.len() * 7
     }
 
-    /// Whether so many numbers fill less than half, and others would be fewer.
+    /// Whether this number of numbers fills less than half of the slots, and an index made for them has fewer lines.
     pub(crate) fn is_sparse_with(&self, numbers: usize) -> bool {
         lines_for(numbers) < self.lines.len() && numbers * 2 < self.len()
     }
 
-    /// Whether there is room for so many in all.
+    /// Whether the index has room for this number of numbers in all.
     pub(crate) fn has_room_for(&self, numbers: usize) -> bool {
         numbers * 8 <= self.len() * 7
     }
 
-    /// The number that a name has, if it has one; nearly always. Where names of one line have the same tag the answer
-    /// is the number of one of them, and it looks into few lines.
+    /// The number that a name most likely has, if the name is in the index. The tag alone is compared, so if two names
+    /// of a line have the same tag, the answer is the number of one of them. The search ends after [`MOST_LINES`].
     #[inline]
     pub(crate) fn candidate(&self, hash: u64) -> Option<Local> {
         let (tag, mut at) = (tag_of(hash), start_of(hash, self.lines.len()));
@@ -101,7 +103,7 @@ impl HashIndex {
         None
     }
 
-    /// The number that a hash has and that is the right one.
+    /// The number of a name: one with the tag of this hash, for which `is_right` is true.
     pub(crate) fn find(&self, hash: u64, mut is_right: impl FnMut(Local) -> bool) -> Option<Local> {
         let tag = tag_of(hash);
         for line in self.lines_from(hash) {
@@ -116,7 +118,7 @@ impl HashIndex {
         None
     }
 
-    /// Add a number. There is room.
+    /// Add a number. The caller has made sure that there is room.
     pub(crate) fn put(&mut self, hash: u64, local: Local) {
         let mut at = start_of(hash, self.lines.len());
         let free = loop {
@@ -129,7 +131,7 @@ impl HashIndex {
         *free = tag_of(hash) << LOCAL_BITS | local;
     }
 
-    /// Take a number out.
+    /// Remove a number, which is in the index.
     pub(crate) fn remove(&mut self, hash: u64, local: Local) {
         let (slot, mut at) = (tag_of(hash) << LOCAL_BITS | local, start_of(hash, self.lines.len()));
         while !self.lines[at].0.contains(&slot) {
@@ -141,7 +143,7 @@ impl HashIndex {
         line.iter_mut().filter(|other| **other == slot).for_each(|slot| *slot = if was_full { REMOVED } else { EMPTY });
     }
 
-    /// Ask for the line of a name ahead of its use.
+    /// Prefetch the line of a name.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
         prefetch(&self.lines, start_of(hash, self.lines.len()));
@@ -166,19 +168,19 @@ impl HashIndex {
     }
 }
 
-/// Lines of which so many numbers fill three quarters.
+/// The number of lines of which this number of numbers fills three quarters.
 fn lines_for(numbers: usize) -> usize {
     (numbers * 4).div_ceil(3 * IN_LINE).max(1)
 }
 
-/// From 0 to one below [`NO_TAG`].
+/// The tag of a hash: from 0 to one below [`NO_TAG`].
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "cut to its bits")]
 fn tag_of(hash: u64) -> u32 {
     ((hash as u32 & NO_TAG) * NO_TAG) >> TAG_BITS
 }
 
-/// 32 bits of the hash spread over the lines.
+/// The first line for a hash: 32 bits of it, scaled to the number of lines.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "cut to its bits, and below `lines`")]
 fn start_of(hash: u64, lines: usize) -> usize {

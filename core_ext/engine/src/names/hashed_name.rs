@@ -1,22 +1,23 @@
-//! A name in sixteen bytes, its hash among them.
+//! A name in sixteen bytes, of which the first word is its hash.
 //!
-//! A name of up to 20 characters is two words of 60 bits. They are stored *mixed*: each is changed by a keyed hash of
-//! the other, one after the other (a Feistel network; H. Feistel, "Cryptography and computer privacy", 1973). Going
-//! through it backwards gives the words again, and the first mixed word is a hash of both. So no hash is stored, none
-//! is computed again when a table grows, and two short names are equal when their hashed names are.
+//! A name of up to 20 characters is two words of 60 bits. They are stored *mixed*: first one word, then the other is
+//! combined with a keyed hash of its partner (a Feistel network; H. Feistel, "Cryptography and computer privacy",
+//! 1973). Undoing the steps in reverse order restores the words, and the first mixed word is a hash of both. So the
+//! hash needs no memory of its own, a table that grows need not compute it again, and two short names are equal if
+//! their hashed names are equal.
 
 use crate::names::ids::{Head, Packed, WORD_BITS, WORD_MASK, is_long, words_of};
 use crate::sync::random;
 
-/// A hash has so many bits.
+/// The bits of a hash.
 pub(crate) const HASH_BITS: u32 = WORD_BITS;
 
-/// A name's length, its hash, and in the second word the rest of a short name, or where the words of a long one are.
+/// A name's length and hash, and a second word: the rest of a short name, or the position of a long name's words.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct HashedName(Head);
 
 impl HashedName {
-    /// How many characters the name has.
+    /// The number of characters of the name.
     pub(crate) fn length(self) -> u8 {
         self.0.length()
     }
@@ -29,23 +30,23 @@ impl HashedName {
         self.0.words()[0]
     }
 
-    /// Whether the name's words are elsewhere.
+    /// Whether the name is long, so that its words are stored elsewhere.
     pub(crate) fn is_long(self) -> bool {
         is_long(self.length())
     }
 
-    /// The words of a long name, among those of others; none of a short one.
+    /// The words of a long name, out of the words of all names; empty for a short name.
     #[inline]
     pub(crate) fn words(self, all: &[u64]) -> &[u64] {
         self.0.long(all)
     }
 
-    /// How many those are.
+    /// The number of words that are stored elsewhere.
     pub(crate) fn words_elsewhere(self) -> usize {
         if self.is_long() { words_of(self.length()) } else { 0 }
     }
 
-    /// A long name whose words begin there.
+    /// A long name whose words begin at `start`.
     pub(crate) fn at(self, start: usize) -> Self {
         Self(self.0.with_second(start as u64))
     }
@@ -57,7 +58,8 @@ impl HashedName {
     }
 }
 
-/// How a table mixes names: by random numbers of its own, so that names which collide in one table do not in another.
+/// Mixes the names of a table with random keys of its own, so that names which collide in one table do not collide in
+/// another.
 #[derive(Clone, Copy)]
 pub(crate) struct NameHasher {
     salts: [u64; 2],
@@ -66,17 +68,17 @@ pub(crate) struct NameHasher {
 
 impl NameHasher {
     pub(crate) fn random() -> Self {
-        // A factor with few bits would mix little.
+        // The highest and the lowest bit are set, because a factor with few bits would mix too little.
         let factor = || random() | 1 << 63 | 1;
         Self { salts: [random(), random()], factors: [factor(), factor()] }
     }
 
-    /// A name as a table is asked for it.
+    /// A name to look up in a table.
     pub(crate) fn key<'a>(&self, name: Packed<'a>) -> Key<'a> {
         Key { hashed: self.mixed(name.length, name.short, name.long).bare(), words: name.long }
     }
 
-    /// An id, hashed; `words` are those of all long ids, and the position of this one's is kept.
+    /// Hash an id. `words` are the words of all long ids; the position of this id's words stays as it is.
     #[inline]
     pub(crate) fn hashed(&self, head: Head, words: &[u64]) -> HashedName {
         self.mixed(head.length(), head.words(), head.long(words))
@@ -88,7 +90,7 @@ impl NameHasher {
         HashedName(Head::of(length, mixed))
     }
 
-    /// Read a name; `words` are those of a long one.
+    /// Restore a name; `words` are the words of a long name.
     pub(crate) fn name<'a>(&self, hashed: HashedName, words: &'a [u64]) -> Packed<'a> {
         let length = hashed.length();
         let short = if hashed.is_long() { [0; 2] } else { self.unmix(length, hashed.0.words()) };
@@ -111,7 +113,8 @@ impl NameHasher {
         fold(first ^ self.of_length(length), self.factors[0]) & WORD_MASK
     }
 
-    /// Folded twice: tails of names that begin alike differ in few bits, and their products go up by equal steps.
+    /// It is folded twice: the tails of names with the same beginning differ in few bits, and their products rise by
+    /// equal steps.
     #[inline]
     fn of_tail(&self, tail: u64) -> u64 {
         fold(fold(tail ^ self.salts[1], self.factors[1]), self.factors[0]) & WORD_MASK
@@ -123,15 +126,15 @@ impl NameHasher {
         self.of_tail(all)
     }
 
-    /// Characters may pack to zeros, so names of different lengths may have the same words. No bits of a word are free
-    /// for the length; a salt that is turned by it differs between any two in bits that nobody knows.
+    /// A salt for the length. Characters may pack to zeros, so names of different lengths may have the same words, and
+    /// a word has no free bits for the length. So the random salt is rotated by the length.
     #[inline]
     fn of_length(&self, length: u8) -> u64 {
         self.salts[0].rotate_left(length.into())
     }
 }
 
-/// Both halves of a product in one: every bit of `value` changes about half of them.
+/// Combine both halves of the product. Each bit of `value` changes about half of the result's bits.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
 fn fold(value: u64, factor: u64) -> u64 {
@@ -139,7 +142,7 @@ fn fold(value: u64, factor: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-/// A name as a table is asked for it.
+/// A name to look up in a table.
 #[derive(Clone, Copy)]
 pub(crate) struct Key<'a> {
     /// Without the position of a long name's words.

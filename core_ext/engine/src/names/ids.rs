@@ -1,26 +1,28 @@
-//! Ids: the check of the contract, and names packed at six bits a character.
+//! Ids: the check of their characters (contract section 1), and names packed into six bits a character.
+
+use std::fmt;
 
 use crate::error::{Error, Result};
 
 /// The longest id.
 pub(crate) const MAX_LENGTH: usize = 128;
 
-/// Characters of six bits in one word.
+/// The number of characters in one word, at six bits each.
 pub(crate) const PER_WORD: usize = 10;
 
-/// The bits of a word.
+/// The bits of a word that are used.
 pub(crate) const WORD_BITS: u32 = 60;
 
-/// All bits of a word.
+/// Masks the used bits of a word.
 pub(crate) const WORD_MASK: u64 = (1 << WORD_BITS) - 1;
 
-/// The words of the longest id.
+/// The number of words of the longest id.
 pub(crate) const MAX_WORDS: usize = MAX_LENGTH.div_ceil(PER_WORD);
 
-/// The longest id that is two words.
+/// The number of characters of the longest id that fits in two words.
 const SHORT: usize = 2 * PER_WORD;
 
-/// An id's characters are the 64 of base64url (RFC 4648 section 5), so each is a number below 64.
+/// The 64 characters of an id, those of base64url (RFC 4648 section 5). A character's code is its index.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 const FOREIGN: u8 = 0x80;
@@ -36,8 +38,8 @@ const fn codes() -> [u8; 256] {
     table
 }
 
-/// The codes of two characters at once; with [`FOREIGN_PAIR`] where either is none. Of its 128 KB the 64 characters use
-/// so few lines that they stay in the nearest cache.
+/// The codes of two characters at once, or [`FOREIGN_PAIR`] if either is not allowed. The table has 128 KB, but the 64
+/// characters use so few cache lines that these stay in the first-level cache.
 static PAIRS: [u16; 1 << 16] = pairs();
 const FOREIGN_PAIR: u16 = 0x8000;
 
@@ -56,28 +58,33 @@ const fn pairs() -> [u16; 1 << 16] {
     table
 }
 
-/// Whether `name` may be an id: `[A-Za-z0-9_-]{1,128}`.
+/// Whether `name` is a valid id: `[A-Za-z0-9_-]{1,128}`.
 #[must_use]
 pub fn is_id(name: &[u8]) -> bool {
     (1..=MAX_LENGTH).contains(&name.len()) && name.iter().fold(0, |bad, &byte| bad | CODES[byte as usize]) < FOREIGN
 }
 
-/// Refuse a name that is no id; `what` names the field in the error.
+/// Return an error if a name is no id; `what` names the field in the error.
 pub fn check(name: &str, what: &'static str) -> Result<()> {
-    if is_id(name.as_bytes()) { Ok(()) } else { Err(Error::InvalidId(what)) }
+    check_at(name, format_args!("{what}"))
 }
 
-/// One id, packed: words of ten characters, the last one of the rest; the first character in the highest bits.
+/// [`check`] for a name whose place takes more than a word to say.
+pub fn check_at(name: &str, place: fmt::Arguments) -> Result<()> {
+    if is_id(name.as_bytes()) { Ok(()) } else { Err(Error::invalid_id(place, name)) }
+}
+
+/// One packed id: words of ten characters, the last word with the rest; the first character is in the highest bits.
 #[derive(Clone, Copy)]
 pub(crate) struct Packed<'a> {
     pub(crate) length: u8,
-    /// The first two words; of a long id they are among the others.
+    /// The first two words; a long id has them in `long` too.
     pub(crate) short: [u64; 2],
-    /// All words of a long id.
+    /// All words of a long id; empty for a short one.
     pub(crate) long: &'a [u64],
 }
 
-/// Ids in one block, checked and packed: what the engine takes in bulk.
+/// Many ids in one block, checked and packed: the argument of bulk calls.
 #[derive(Debug, Default, Clone)]
 pub struct Ids {
     heads: Vec<Head>,
@@ -85,8 +92,8 @@ pub struct Ids {
     words: Vec<u64>,
 }
 
-/// From the top: 8 bits of length (0: no id), and the two words of a short id; or, in the place of the second, where
-/// those of a long one begin.
+/// From the highest bit: 8 bits of length (0: no id), then the two words of a short id. A long id has its first word
+/// and, as the second, the position of its words.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Head(u128);
 
@@ -95,7 +102,7 @@ impl Head {
         Self(u128::from(length) << (2 * WORD_BITS) | u128::from(first) << WORD_BITS | u128::from(second))
     }
 
-    /// How many characters the id has.
+    /// The number of characters of the id.
     pub(crate) fn length(self) -> u8 {
         self.0.to_be_bytes()[0]
     }
@@ -105,7 +112,7 @@ impl Head {
         [(self.0 >> WORD_BITS) as u64 & WORD_MASK, self.0 as u64 & WORD_MASK]
     }
 
-    /// The words of a long id, among those of others; none of a short one.
+    /// The words of a long id, out of the words of all ids; empty for a short id.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "an index")]
     pub(crate) fn long(self, words: &[u64]) -> &[u64] {
@@ -120,22 +127,32 @@ impl Head {
 }
 
 impl Ids {
-    /// Room for so many ids of some twenty characters.
+    /// An empty block with capacity for this number of ids of some twenty characters.
     #[must_use]
     pub fn with_capacity(ids: usize) -> Self {
         Self { heads: Vec::with_capacity(ids), words: Vec::new() }
     }
 
-    /// Several ids; `what` names the field in the error.
+    /// One id; `what` names it in the error.
+    pub fn one(name: &str, what: &'static str) -> Result<Self> {
+        check(name, what)?;
+        Self::of([name], what)
+    }
+
+    /// Pack several ids; `what` names the field in the error.
     pub fn of<'a>(names: impl IntoIterator<Item = &'a str>, what: &'static str) -> Result<Self> {
         let mut ids = Self::default();
         names.into_iter().try_for_each(|name| ids.push(name.as_bytes(), what)).map(|()| ids)
     }
 
-    /// Add one; a name that is no id is refused.
+    /// Add an id. A name that is no id is an error, which says its position in the list that `what` names.
     pub fn push(&mut self, name: &[u8], what: &'static str) -> Result<()> {
         let packed = if name.len() > SHORT { self.pack_long(name) } else { pack_short(name) };
-        self.heads.push(packed.ok_or(Error::InvalidId(what))?);
+        let Some(head) = packed else {
+            let place = format_args!("{what}[{}]", self.len());
+            return Err(Error::invalid_id(place, &String::from_utf8_lossy(name)));
+        };
+        self.heads.push(head);
         Ok(())
     }
 
@@ -203,16 +220,16 @@ pub(crate) struct Id {
 
 impl Id {
     /// A name, checked and packed.
-    pub(crate) fn new(name: &str, what: &'static str) -> Result<Self> {
-        let name = name.as_bytes();
+    pub(crate) fn new(text: &str, what: &'static str) -> Result<Self> {
+        let name = text.as_bytes();
         let mut id = Self { length: 0, short: [0; 2], long: [0; MAX_WORDS] };
         if name.len() <= SHORT {
-            let head = pack_short(name).ok_or(Error::InvalidId(what))?;
+            let head = pack_short(name).ok_or_else(|| Error::invalid_id(what, text))?;
             (id.length, id.short) = (head.length(), head.words());
             return Ok(id);
         }
         if !is_id(name) {
-            return Err(Error::InvalidId(what));
+            return Err(Error::invalid_id(what, text));
         }
         id.length = length_of(name);
         for (word, chunk) in id.long.iter_mut().zip(name.chunks(PER_WORD)) {
@@ -240,12 +257,12 @@ impl Packed<'_> {
     }
 }
 
-/// How many words an id of that length takes.
+/// The number of words of an id of this length.
 pub(crate) fn words_of(length: u8) -> usize {
     (length as usize).div_ceil(PER_WORD)
 }
 
-/// Whether an id of that length takes more than two words.
+/// Whether an id of this length has more than two words.
 pub(crate) fn is_long(length: u8) -> bool {
     length as usize > SHORT
 }
@@ -267,7 +284,8 @@ fn pack(chunk: &[u8], bad: &mut u8) -> u64 {
     }
 }
 
-/// [`pack`] without a branch: its length is known, and the characters need not wait for one another.
+/// [`pack`] for ten characters. With the length known it has no branch, and the processor packs the characters in
+/// parallel.
 #[inline]
 fn pack_whole(chunk: &[u8; PER_WORD], bad: &mut u8) -> u64 {
     let (mut word, mut foreign) = (0, 0);
@@ -299,9 +317,12 @@ mod tests {
         }
         let long = format!("{}.{}", "x".repeat(60), "x".repeat(60));
         for bad in ["", "a.b", "a b", "a:b", "*", ">", "ä", "a\n", "elevencharac.", &long, &"x".repeat(129)] {
-            assert_eq!(check(bad, "user"), Err(Error::InvalidId("user")), "{bad:?}");
-            assert_eq!(Id::new(bad, "user").err(), Some(Error::InvalidId("user")), "{bad:?}");
-            assert_eq!(Ids::default().push(bad.as_bytes(), "user"), Err(Error::InvalidId("user")), "{bad:?}");
+            let refused = Error::invalid_id("user", bad);
+            assert_eq!(check(bad, "user"), Err(refused.clone()), "{bad:?}");
+            assert_eq!(Id::new(bad, "user").err(), Some(refused.clone()), "{bad:?}");
+            assert_eq!(Ids::one(bad, "user").err(), Some(refused), "{bad:?}");
+            let second = Err(Error::invalid_id("users[1]", bad));
+            assert_eq!(Ids::of(["ann"], "users").unwrap().push(bad.as_bytes(), "users"), second, "{bad:?}");
         }
     }
 

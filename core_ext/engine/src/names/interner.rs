@@ -1,4 +1,4 @@
-//! Names of few things as numbers: one table of names with a hasher of its own.
+//! An interner for few names, such as those of instances: one table of names with its own hasher.
 
 use compact_str::CompactString;
 

@@ -1,4 +1,4 @@
-//! Names and their numbers.
+//! Names, and the numbers that stand for them in the table.
 
 pub(crate) mod hash_index;
 pub(crate) mod hashed_name;

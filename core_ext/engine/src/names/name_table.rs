@@ -1,4 +1,4 @@
-//! Names as dense numbers: one table, small enough that growing it is bounded work.
+//! A table that gives names dense numbers. It is one shard of a larger one, so growing it takes little time.
 
 use compact_str::CompactString;
 
@@ -8,17 +8,19 @@ use crate::names::hash_index::{HashIndex, LOCAL_BITS, Local};
 use crate::names::hashed_name::{HashedName, Key, NameHasher};
 use crate::names::ids::Packed;
 
-/// So many numbers there are, without the two highest: in the highest shard these are no channels.
+/// The number of numbers, without the two highest: in the highest shard, these would be values that stand for no
+/// channel.
 const MAX_NUMBERS: usize = (1 << LOCAL_BITS) - 2;
 
 const PAGE: usize = 64;
-/// Below this a page is kept, or one name that comes and goes would allocate it each time.
+/// The number of unused numbers up to which memory is kept; otherwise one name that comes and goes would allocate a
+/// page each time.
 const MIN_UNUSED: usize = 16;
 
-/// Names <-> numbers. A freed number is used again, the lowest first, so that what is above the highest can be
-/// returned.
+/// Names and their numbers. The lowest freed number is used again first, so that memory above the highest number can be
+/// freed.
 ///
-/// What every lookup needs stands first, in one or two lines of memory.
+/// The fields that every lookup reads are first, in one or two cache lines.
 #[repr(C)]
 pub(crate) struct Names<R> {
     index: HashIndex,
@@ -29,7 +31,7 @@ pub(crate) struct Names<R> {
     garbage: usize,
 }
 
-/// What a table holds of each name: the hashed name, and whatever else is wanted in the same line of memory.
+/// The record of a name: the hashed name, and other data that is needed in the same cache line.
 pub(crate) trait NameRecord: Copy + Default {
     fn hashed(&self) -> HashedName;
     fn set_hashed(&mut self, hashed: HashedName);
@@ -63,13 +65,13 @@ impl<R: NameRecord> Names<R> {
         self.index.find(key.hashed.hash(), |local| self.is(local, key))
     }
 
-    /// The number that a name has, if it has one, nearly always; reads no record.
+    /// The number that a name most likely has, if the name is in the table. It reads no record.
     #[inline]
     pub(crate) fn candidate(&self, hash: u64) -> Option<Local> {
         self.index.candidate(hash)
     }
 
-    /// Ask for what [`Names::candidate`] needs, ahead of its use.
+    /// Prefetch the memory that [`Names::candidate`] reads.
     #[inline]
     pub(crate) fn prefetch_index(&self, hash: u64) {
         self.index.prefetch(hash);
@@ -86,19 +88,19 @@ impl<R: NameRecord> Names<R> {
         }
     }
 
-    /// Ask for what says where a number's record is, ahead of [`Names::prefetch`].
+    /// Prefetch the pointer to the page of a number's record. [`Names::prefetch`] needs it.
     #[inline]
     pub(crate) fn prefetch_page(&self, local: Local) {
         self.records.prefetch_page(local as usize);
     }
 
-    /// Ask for a number's record ahead of its use.
+    /// Prefetch a number's record.
     #[inline]
     pub(crate) fn prefetch(&self, local: Local) {
         self.records.prefetch(local as usize);
     }
 
-    /// Number a name that has none.
+    /// Give a number to a name that has none.
     pub(crate) fn insert(&mut self, key: Key) -> Local {
         if self.index.is_full() {
             self.rebuild_index(self.len() + 1);
@@ -110,7 +112,7 @@ impl<R: NameRecord> Names<R> {
         local
     }
 
-    /// Make room for so many names in all, so that the table need not grow by steps.
+    /// Reserve room for this number of names in all, so that the table need not grow in steps.
     pub(crate) fn reserve(&mut self, names: usize) {
         if !self.index.has_room_for(names) {
             self.rebuild_index(names);
@@ -141,30 +143,30 @@ impl<R: NameRecord> Names<R> {
         Some(hasher.name(found, self.words(found)))
     }
 
-    /// A number's record, if there is such a number, in use or not.
+    /// A number's record, if the number exists, in use or not.
     #[inline]
     pub(crate) fn get(&self, local: Local) -> Option<&R> {
         self.records.get(local as usize)
     }
 
-    /// The record of a number that there is.
+    /// The record of a number that exists.
     #[inline]
     pub(crate) fn record(&self, local: Local) -> &R {
         &self.records[local as usize]
     }
 
-    /// [`Names::record`], to change all but its hashed name.
+    /// [`Names::record`], to change everything but its hashed name.
     #[inline]
     pub(crate) fn record_mut(&mut self, local: Local) -> &mut R {
         &mut self.records[local as usize]
     }
 
-    /// All records, those of free numbers too.
+    /// All records, including those of free numbers.
     pub(crate) fn records_mut(&mut self) -> impl Iterator<Item = &mut R> {
         self.records.iter_mut()
     }
 
-    /// Whether a number is some name's.
+    /// Whether a number belongs to a name.
     pub(crate) fn is_used(&self, local: Local) -> bool {
         self.records.get(local as usize).is_some_and(|record| !record.hashed().is_free())
     }
@@ -174,7 +176,7 @@ impl<R: NameRecord> Names<R> {
         self.records.len() - self.free.len()
     }
 
-    /// One more than the highest number in use, at least.
+    /// A number above every number in use.
     pub(crate) fn bound(&self) -> usize {
         self.records.len()
     }
@@ -184,7 +186,7 @@ impl<R: NameRecord> Names<R> {
         self.records.bytes() + self.bytes_of_tables()
     }
 
-    /// Bytes held without what the records hold beside their hashed names.
+    /// Bytes held, without the data of the records beside their hashed names.
     pub(crate) fn bytes_of_names(&self) -> usize {
         self.records.bytes() / size_of::<R>() * size_of::<HashedName>() + self.bytes_of_tables()
     }
@@ -228,9 +230,10 @@ impl<R: NameRecord> Names<R> {
         }
     }
 
-    /// Return memory that is unused. What this costs was paid for by as many removals.
+    /// Free unused memory. Its cost is proportional to the removals before it.
     fn give_back(&mut self) {
-        // Few long names among many short ones: going through all names for each would not be paid for.
+        // The second condition: with few long names among many short ones, few removals would not justify going through
+        // all names.
         if self.garbage * 2 > self.words.len() && self.garbage * 8 > self.records.len() {
             self.compact_words();
         }

@@ -1,4 +1,4 @@
-//! What waits to be sent to each instance, and for each open lane how far every instance has been told.
+//! The batches that wait for each instance, and for each open lane the last seq that was enqueued for each instance.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -14,7 +14,7 @@ pub(crate) struct Outbox {
     due: Due,
     queues: InstanceQueues,
     lanes: BTreeMap<u32, LaneState>,
-    /// By name, since an instance may be suspended before it is known; its queue says it too.
+    /// Names, because an instance may be suspended before it has a number. Its queue has the same flag.
     suspended: HashSet<CompactString>,
     pub(crate) routed: usize,
     pub(crate) flushes: usize,
@@ -24,10 +24,10 @@ pub(crate) struct Outbox {
 struct LaneState {
     epoch: u64,
     position: u64,
-    told: Vec<Option<u64>>,
+    last_seqs: Vec<Option<u64>>,
 }
 
-/// The instances to send to, and where to ask for the name of one that is new here.
+/// The instances to send to, and the table that has the name of an instance that is new in the outbox.
 #[derive(Clone, Copy)]
 pub(crate) struct Targets<'a> {
     pub(crate) instances: &'a [u32],
@@ -40,7 +40,7 @@ impl Outbox {
         Self { due, queues, lanes, suspended, routed: 0, flushes: 0, copied: 0 }
     }
 
-    /// Close the batches that are begun from now on, and those that wait, before they pass so many bytes.
+    /// Close batches, new ones and those that wait, before they grow beyond this number of bytes.
     pub(crate) fn close_at(&mut self, bytes: usize) {
         self.queues.close_at = bytes;
     }
@@ -54,7 +54,8 @@ impl Outbox {
         self.routed += targets.instances.len();
     }
 
-    /// Enqueue a stored event on each target's chain, and advance the lane. A seq that does not rise is refused.
+    /// Enqueue a stored event for each target, with the target's own `prev`, and advance the lane. A seq that does not
+    /// rise is an error.
     pub(crate) fn send_in_lane(
         &mut self,
         targets: Targets,
@@ -67,7 +68,7 @@ impl Outbox {
         let state = self.lanes.get_mut(&lane).ok_or(Error::LaneNotOpen(lane))?;
         for &instance in targets.instances {
             if !reach(&mut self.queues, &self.suspended, targets, instance).suspended {
-                let link = ChainLink { lane, epoch: state.epoch, prev: state.tell(instance, seq) };
+                let link = ChainLink { lane, epoch: state.epoch, prev: state.replace_last_seq(instance, seq) };
                 self.queues.batch(instance, payload.len(), now).push_in_lane(link, seq, payload);
                 self.routed += 1;
             }
@@ -76,7 +77,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Enqueue for each target how far each open lane has come; how many targets are told so.
+    /// Enqueue the position of each open lane for each target. Returns the number of targets.
     pub(crate) fn mark(&mut self, targets: Targets, now: u64) -> usize {
         if self.lanes.is_empty() {
             return 0;
@@ -95,21 +96,21 @@ impl Outbox {
     }
 
     pub(crate) fn open_lane(&mut self, lane: u32, epoch: u64, position: u64) {
-        self.lanes.insert(lane, LaneState { epoch, position, told: Vec::new() });
+        self.lanes.insert(lane, LaneState { epoch, position, last_seqs: Vec::new() });
     }
 
     pub(crate) fn close_lane(&mut self, lane: u32) {
         self.lanes.remove(&lane);
     }
 
-    /// Everything of the lane up to `seq` is handled. A seq that was passed before changes nothing.
+    /// Note that everything of the lane up to `seq` was handled. A seq at or below the position changes nothing.
     pub(crate) fn advance(&mut self, lane: u32, seq: u64) -> Result<()> {
         let state = self.lanes.get_mut(&lane).ok_or(Error::LaneNotOpen(lane))?;
         state.position = state.position.max(seq);
         Ok(())
     }
 
-    /// Refuse a seq that is not the lane's next.
+    /// Return an error if a seq is not above the lane's position.
     pub(crate) fn check_rises(&self, lane: u32, seq: u64) -> Result<()> {
         let position = self.lanes.get(&lane).ok_or(Error::LaneNotOpen(lane))?.position;
         if seq > position {
@@ -118,22 +119,24 @@ impl Outbox {
         Err(Error::InvalidArgument(format!("seq {seq} of lane {lane} does not rise above {position}")))
     }
 
-    /// Forget an instance: its batches, and what it was told. Its number may go to another then.
+    /// Forget an instance: its batches, and its last seq in each lane. Its number may then be given to another
+    /// instance.
     pub(crate) fn drop_instance(&mut self, instance: u32) {
         self.queues.remove(instance);
-        self.forget_told(instance);
+        self.forget_last_seqs(instance);
     }
 
-    /// Send an instance no stored event and no mark until it is resumed. Its chains start again then.
+    /// Send an instance no stored event and no mark until it is resumed. Then its `prev` in each lane begins at the
+    /// lane's position.
     pub(crate) fn suspend(&mut self, name: &str, instance: Option<u32>) {
         self.suspended.insert(name.into());
         if let Some(instance) = instance {
             self.set_suspended(instance, true);
-            self.forget_told(instance);
+            self.forget_last_seqs(instance);
         }
     }
 
-    /// Send an instance stored events and marks again; whether it was suspended.
+    /// Send an instance stored events and marks again. Returns whether it was suspended.
     pub(crate) fn resume(&mut self, name: &str, instance: Option<u32>) -> bool {
         if let Some(instance) = instance {
             self.set_suspended(instance, false);
@@ -141,7 +144,7 @@ impl Outbox {
         self.suspended.remove(name)
     }
 
-    /// Take the batches that are due, or all; in order for each instance. The caller writes each once.
+    /// Take the batches that are due, or all; those of one instance are in order.
     pub(crate) fn take(&mut self, now: u64, force: bool) -> Vec<(CompactString, Batch)> {
         let batches = self.queues.take(self.due, now, force);
         self.flushes += batches.len();
@@ -154,7 +157,7 @@ impl Outbox {
         self.queues.due_at(self.due).map(|due| due.saturating_sub(now))
     }
 
-    /// Records and bytes that wait.
+    /// The records and bytes that wait.
     pub(crate) fn pending(&self) -> (usize, usize) {
         self.queues.pending()
     }
@@ -165,16 +168,16 @@ impl Outbox {
         }
     }
 
-    fn forget_told(&mut self, instance: u32) {
+    fn forget_last_seqs(&mut self, instance: u32) {
         for lane in self.lanes.values_mut() {
-            if let Some(told) = lane.told.get_mut(instance as usize) {
-                *told = None;
+            if let Some(last) = lane.last_seqs.get_mut(instance as usize) {
+                *last = None;
             }
         }
     }
 }
 
-/// An instance's queue; one that is new has its name, and whether it is suspended, from now on.
+/// An instance's queue. A new queue gets the instance's name, and whether the instance is suspended.
 fn reach<'a>(
     queues: &'a mut InstanceQueues,
     suspended: &HashSet<CompactString>,
@@ -189,25 +192,26 @@ fn reach<'a>(
 }
 
 impl LaneState {
-    /// Note that an instance is told of `seq`; what it was told of before, or where the lane stands.
-    fn tell(&mut self, instance: u32, seq: u64) -> u64 {
+    /// Note `seq` as the last one that was enqueued for an instance. Returns the one before, or the lane's position if
+    /// there is none.
+    fn replace_last_seq(&mut self, instance: u32, seq: u64) -> u64 {
         let position = self.position;
-        self.told(instance).replace(seq).unwrap_or(position)
+        self.last_seq(instance).replace(seq).unwrap_or(position)
     }
 
-    /// A mark is the first word to an instance, or leaves its chain as it is.
+    /// A mark for an instance. It does not change the instance's last seq, and sets it if there is none.
     fn mark(&mut self, lane: u32, instance: u32) -> (ChainLink, u64) {
         let (epoch, position) = (self.epoch, self.position);
-        let prev = *self.told(instance).get_or_insert(position);
+        let prev = *self.last_seq(instance).get_or_insert(position);
         (ChainLink { lane, epoch, prev }, position)
     }
 
-    fn told(&mut self, instance: u32) -> &mut Option<u64> {
+    fn last_seq(&mut self, instance: u32) -> &mut Option<u64> {
         let index = instance as usize;
-        if self.told.len() <= index {
-            self.told.resize(index + 1, None);
+        if self.last_seqs.len() <= index {
+            self.last_seqs.resize(index + 1, None);
         }
-        &mut self.told[index]
+        &mut self.last_seqs[index]
     }
 }
 

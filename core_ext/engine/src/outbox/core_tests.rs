@@ -4,10 +4,10 @@ use crate::events::coding::{EPHEMERAL, STORED};
 use crate::events::payloads::Payloads;
 use crate::outbox::instance_queues::MAX_HEAD;
 
-/// Batches are closed before they pass this.
+/// Bytes. Batches are closed before they grow beyond this.
 const MAX_BATCH: usize = 512 << 10;
 
-/// The kind of the stored events here.
+/// The kind of the stored events in these tests.
 const EVENT: u8 = STORED | 1;
 
 const DUE: Due = Due { interval: 100, events: 3 };
@@ -43,7 +43,7 @@ impl Rig {
         self.outbox.take(now, force).into_iter().map(|(name, batch)| (name, batch.to_vec())).collect()
     }
 
-    /// (lane, epoch, prev, seq) of what waits for the first instance.
+    /// (lane, epoch, prev, seq) of the records that wait for the first instance.
     fn chain(&mut self) -> Vec<(u32, u64, u64, u64)> {
         let batches = self.drain(0, true);
         let payload = &batches.iter().find(|(name, _)| name == "a").unwrap().1;

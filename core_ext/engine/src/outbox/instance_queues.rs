@@ -4,23 +4,23 @@ use compact_str::CompactString;
 
 use crate::events::batch::Batch;
 
-/// The most that a batch adds to a payload: its version, a lane's record (kind, length, lane, epoch, seq), a kind and a
-/// seq.
+/// The most bytes that a batch adds to a payload: its version, a lane's record (kind, length, lane, epoch, seq), a kind
+/// and a seq.
 pub(crate) const MAX_HEAD: usize = 1 + (1 + 1 + 5 + 10 + 10) + (1 + 10);
 
 /// When a batch is due.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Due {
-    /// Nanoseconds after its first record.
+    /// Nanoseconds from the first record until the batch is due.
     pub(crate) interval: u64,
-    /// So many records.
+    /// The number of records with which it is due at once.
     pub(crate) events: usize,
 }
 
 /// The batches that wait for one instance.
 pub(crate) struct InstanceQueue {
     name: CompactString,
-    /// Nothing of any lane may wait here.
+    /// Whether the instance is suspended: no stored event and no mark may wait.
     pub(crate) suspended: bool,
     closed: Vec<Batch>,
     open: Batch,
@@ -29,20 +29,20 @@ pub(crate) struct InstanceQueue {
 
 /// A queue for every instance that was ever a target, until the instance is dropped.
 pub(crate) struct InstanceQueues {
-    /// A batch is closed before it passes so many bytes.
+    /// Bytes. A batch is closed before it grows beyond them.
     pub(crate) close_at: usize,
     queues: Vec<Option<InstanceQueue>>,
-    /// The instances whose queue is not empty, in no order: so nobody has to look through those that are idle.
+    /// The instances whose queue is not empty, in no order, so that nothing has to search the queues of idle instances.
     waiting: Vec<u32>,
 }
 
 impl InstanceQueues {
-    /// None yet; batches are closed before they pass so many bytes.
+    /// No queues; batches are closed before they grow beyond `close_at` bytes.
     pub(crate) fn new(close_at: usize) -> Self {
         Self { close_at, queues: Vec::new(), waiting: Vec::new() }
     }
 
-    /// The queue of an instance; `make` makes it the first time.
+    /// The queue of an instance; `make` creates it the first time.
     pub(crate) fn reach(&mut self, instance: u32, make: impl FnOnce() -> InstanceQueue) -> &mut InstanceQueue {
         let index = instance as usize;
         if self.queues.len() <= index {
@@ -56,7 +56,7 @@ impl InstanceQueues {
         self.queues.get_mut(instance as usize)?.as_mut()
     }
 
-    /// The batch that takes a record of so many bytes beside its head. The queue was reached before.
+    /// The batch to which a record of `length` bytes beside its head is added. The queue must exist.
     pub(crate) fn batch(&mut self, instance: u32, length: usize, now: u64) -> &mut Batch {
         let queue = self.queues[instance as usize].as_mut().expect("it was reached");
         if queue.is_empty() {
@@ -65,7 +65,7 @@ impl InstanceQueues {
         queue.batch(length, self.close_at, now)
     }
 
-    /// Forget an instance, and what waits for it.
+    /// Forget an instance and the batches that wait for it.
     pub(crate) fn remove(&mut self, instance: u32) {
         if let Some(queue) = self.queues.get_mut(instance as usize) {
             *queue = None;
@@ -73,7 +73,7 @@ impl InstanceQueues {
         self.waiting.retain(|&other| other != instance);
     }
 
-    /// Take the batches that are due, or all: by instance, and in order for each.
+    /// Take the batches that are due, or all, with the instance of each; those of one instance are in order.
     pub(crate) fn take(&mut self, due: Due, now: u64, force: bool) -> Vec<(CompactString, Batch)> {
         let mut batches = Vec::with_capacity(self.waiting.len());
         self.waiting.sort_unstable();
@@ -88,7 +88,7 @@ impl InstanceQueues {
         batches
     }
 
-    /// When the first batch is due, None when nothing waits.
+    /// The time at which the first batch is due; None if nothing waits.
     pub(crate) fn due_at(&self, due: Due) -> Option<u64> {
         self.waiting().map(|queue| queue.due_at(due)).min()
     }
@@ -129,7 +129,7 @@ impl InstanceQueue {
         }
     }
 
-    /// When there is a batch to take; what is closed is due at once.
+    /// The time at which a batch of the queue is due; a closed batch is due at once.
     fn due_at(&self, due: Due) -> u64 {
         if self.closed.is_empty() { self.open_due_at(due) } else { 0 }
     }

@@ -1,10 +1,10 @@
-//! Names and numbers in the bytes of a snapshot.
+//! The coding of names and numbers in a snapshot.
 
 use crate::error::Refusal;
 use crate::names::ids::Packed;
 use crate::snapshot::format::Checked;
 
-/// Add a number, in as few groups of seven bits as it needs, the lowest first.
+/// Add a number as unsigned LEB128.
 pub(super) fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number.to_le_bytes()[0] | 0x80);
@@ -24,7 +24,7 @@ pub(super) fn put_name(bytes: &mut Vec<u8>, name: &[u8]) {
     bytes.extend_from_slice(name);
 }
 
-/// Add a name as the table has it, or none, which has no characters.
+/// Add a packed name. None is written as a name without characters.
 pub(super) fn put_packed(bytes: &mut Vec<u8>, name: Option<Packed>) {
     bytes.push(name.map_or(0, |name| name.length));
     if let Some(name) = name {
@@ -41,7 +41,7 @@ impl Extend<char> for Characters<'_> {
     }
 }
 
-/// What is left to read of some bytes. Nothing here trusts them.
+/// The bytes that are still to be read. No function here assumes that they are valid.
 pub(super) struct Cursor<'a>(pub(super) &'a [u8]);
 
 impl<'a> Cursor<'a> {
@@ -72,7 +72,7 @@ impl<'a> Cursor<'a> {
         usize::try_from(self.number()?).map_err(|_| Refusal::Inconsistent("a count beyond all memory"))
     }
 
-    /// A name; whether it is an id is not asked here.
+    /// Read a name, without checking whether it is an id.
     pub(super) fn name(&mut self) -> Checked<&'a [u8]> {
         let length = self.bytes(1)?[0];
         self.bytes(length.into())

@@ -1,20 +1,20 @@
-//! What the parts of a snapshot share: its sections, and what reading them gives.
+//! The sections of a snapshot, and the types that reading and writing share.
 
 use crate::error::Refusal;
 
-/// What was read, or why it cannot be true.
+/// The value that was read, or the reason why the bytes are invalid.
 pub(super) type Checked<T> = std::result::Result<T, Refusal>;
 
 /// A point in time, by two clocks.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
-    /// The engine's, as everywhere.
+    /// Nanoseconds of the engine's clock.
     pub now: u64,
-    /// The one that goes on while no engine is there: nanoseconds since the beginning of 1970.
+    /// Nanoseconds since the beginning of 1970. This clock continues while no engine exists.
     pub unix: u64,
 }
 
-/// What a section holds.
+/// The kind of a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 #[repr(u8)]
 pub(super) enum Kind {
@@ -24,5 +24,5 @@ pub(super) enum Kind {
     Users,
 }
 
-/// A section ends with the item that passes so many bytes.
+/// A section ends with the item that exceeds this number of bytes.
 pub(super) const SECTION: usize = 256 << 10;

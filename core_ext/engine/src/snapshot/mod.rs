@@ -1,4 +1,4 @@
-//! The table in a file.
+//! Snapshots: the table in a file.
 
 pub(crate) mod coding;
 pub(crate) mod format;

@@ -1,4 +1,4 @@
-//! A snapshot's file, verified whole before any of it is used.
+//! Reads a snapshot's file. The whole file is verified before any of it is used.
 
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
@@ -13,10 +13,10 @@ use crate::snapshot::writing::{BEGIN, END, TRAILER};
 /// Bytes before the sections.
 const HEADER: usize = BEGIN.len() + size_of::<u32>();
 
-/// Bytes that are read at a time.
+/// The number of bytes that are read at a time.
 const BUFFER: usize = 1 << 20;
 
-/// The sections of a file that was found whole.
+/// The sections of a file that was verified.
 pub(super) struct Reader {
     path: PathBuf,
     sections: io::Take<BufReader<File>>,
@@ -33,7 +33,7 @@ impl Reader {
         Ok(Self { path: path.to_owned(), sections, bytes: Vec::new() })
     }
 
-    /// How many bytes of sections there are.
+    /// The bytes of sections that are still to be read.
     pub(super) fn left(&self) -> usize {
         usize::try_from(self.sections.limit()).unwrap_or(usize::MAX)
     }
@@ -69,7 +69,7 @@ impl Kind {
     }
 }
 
-/// Whether the file is what was written, all of it; how many bytes of sections follow from where it stands then.
+/// Verify the whole file, and go to its first section. Returns the number of bytes of all sections.
 fn verify(file: &mut File) -> Outcome<u64> {
     let length = file.metadata()?.len();
     let mut hashed = Hashed { file, hash: Xxh3::new() };
@@ -118,7 +118,7 @@ fn array<const N: usize>(file: &mut impl Read) -> Outcome<[u8; N]> {
     Ok(bytes)
 }
 
-/// What was read, or why it was not.
+/// The value that was read, or the reason why it could not be.
 type Outcome<T> = std::result::Result<T, Failure>;
 
 /// Why a file cannot be read.

@@ -1,4 +1,5 @@
-//! An engine out of a snapshot's file: names first, each numbered again; then the lists, many users' at a time.
+//! Restores an engine from a snapshot's file: first the names, which get new numbers; then the lists, of many users at
+//! a time.
 
 use std::path::Path;
 
@@ -14,29 +15,31 @@ use crate::table::instances::Named;
 use crate::table::membership_lists::MembershipList;
 use crate::table::users::{Turn, User};
 
-/// Names that are numbered at a time.
+/// The number of names that are numbered at a time.
 const NAMES: usize = 128 << 10;
 
-/// Memberships that are entered at a time: some thousand for each shard, in 50 MB.
+/// The number of memberships that are added at a time: some thousand for each shard, in 50 MB.
 const MEMBERSHIPS: usize = 4 << 20;
 
-/// The table has room for so many users at least, however their hashes fall, and a channel for so many lists.
+/// The most users of a file. The table has room for so many, however their hashes are distributed, and a channel can be
+/// in so many lists.
 const MOST_USERS: usize = (1 << 28) - 1;
 
-/// The table has room for so many instances at least.
+/// The most instances of a file. The table has room for so many.
 const MOST_INSTANCES: usize = 1 << 20;
 
-/// The table has room for so many channels at least, however their hashes fall.
+/// The most channels of a file. The table has room for so many, however their hashes are distributed.
 const MOST_CHANNELS: usize = 1 << 31;
 
-/// A name has a character, and its length. Who says that there are more channels than that gets no room for them.
+/// The fewest bytes of a channel's name: a length and a character. A file that claims more channels than its bytes can
+/// hold is refused before memory is reserved for them.
 const FEWEST_BYTES_OF_A_CHANNEL: usize = 2;
 
-/// Where the file names no channel.
+/// Stands for a number of the file that belongs to no channel.
 const NO_CHANNEL: Channel = Channel::MAX;
 
 impl Engine {
-    /// An engine with what a file says; see `_core.pyi`.
+    /// Restore an engine from a file; see `_core.pyi`.
     pub fn restore(path: &Path, config: Config, moment: Moment) -> Result<Self> {
         let engine = Self::new(config)?;
         let mut file = Reader::open(path)?;
@@ -54,28 +57,28 @@ impl Engine {
     }
 }
 
-/// An engine that is being filled. Nobody else has it yet.
+/// An engine that is being filled. No other thread has it yet.
 struct Restored {
     engine: Engine,
     moment: Moment,
-    /// Nanoseconds since the file was written, once its head was read; for good, if the clock went back.
+    /// Nanoseconds since the file was written, known once its head was read; the largest number if the clock went back.
     elapsed: Option<u64>,
     kind: Kind,
-    /// The file has no room for more.
+    /// The most channels that the bytes of the file can hold.
     most_channels: usize,
     instances: Vec<Id>,
-    /// The channels by their number in the file.
+    /// The channels, by their number in the file.
     channels: Vec<Channel>,
     names: Ids,
-    /// The numbers of those names in the file.
+    /// The numbers of these names in the file.
     named: Vec<usize>,
     users: usize,
     filling: Filling,
-    /// Whose lists the cache had no more room for.
+    /// The users whose lists the cache has no room for.
     victims: Vec<User>,
 }
 
-/// A user as the file has it.
+/// A user in the file.
 struct Person {
     id: Id,
     name: String,
@@ -182,7 +185,7 @@ impl Restored {
         Ok(Person { id, name, age: age.and_then(|age| self.age_now(age)), instances, channels: self.list(section)? })
     }
 
-    /// The age of a list now, unless it is too old to be used.
+    /// The present age of a list, unless the list is too old to be used.
     fn age_now(&self, age: u64) -> Option<u64> {
         let age = age.saturating_add(self.elapsed?);
         Some(age).filter(|&age| self.engine.table.cache.lock().is_fresh(age))

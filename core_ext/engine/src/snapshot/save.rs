@@ -1,13 +1,14 @@
-//! Snapshots: the table in a file, as names and numbers, whatever the table looks like inside.
+//! Writes the table to a file, as names and numbers that do not depend on the table's memory layout.
 //!
-//! The file's sections are, in this order: the head (when it was written, how many channels there are, and the caller's
+//! The file has these sections, in this order: the head (the time of writing, the number of channels, and the caller's
 //! note), the names of the instances, the names of the channels, the users. Instances and channels are numbered by
-//! their order there; a channel without characters is a number that nothing refers to. A user is a name, the age of the
-//! cached list plus one or 0, the instances, and the channels in rising order, each as its distance from the one
-//! before. Users with a cached list come in the order of last use. What numbers the table uses itself, and the keys of
-//! its hashes, are not in the file.
+//! their order in the file; a channel without characters is a number that nothing refers to. A user is a name, the age
+//! of the cached list plus one or 0, the instances, and the channels in rising order, each as its distance from the one
+//! before. Users with a cached list are in the order of last use. The table's own numbers and the keys of its hashes
+//! are not in the file.
 //!
-//! Each user is read in the user's turn, so list and locations belong together; others come and go meanwhile.
+//! Each user is read in the user's turn, so list and locations belong to the same moment. Other users may change
+//! meanwhile.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -26,7 +27,7 @@ use crate::table::membership_lists::MembershipList;
 use crate::table::users::User;
 
 impl Engine {
-    /// Write the table to a file, which replaces one that is there; see `_core.pyi`. The number of bytes.
+    /// Write the table to a file, which replaces an existing one; see `_core.pyi`. Returns the number of bytes.
     pub fn snapshot(&self, path: &Path, note: &[u8], moment: Moment) -> Result<u64> {
         let _turn = self.snapshots.lock();
         let mut file = Writer::create(path)?;
@@ -42,7 +43,7 @@ impl Engine {
         file.commit()
     }
 
-    /// What the snapshot says of a user; None of one who is neither online nor cached.
+    /// The user's data in the snapshot; None if the user is neither online nor cached.
     fn person(&self, user: User, now: u64, instances: &mut InstanceNames) -> Option<Person> {
         let turn = self.table.users.turn_of_number(user)?;
         let cached = self.table.cache.lock().cached(user, now);
@@ -57,7 +58,7 @@ impl Engine {
     }
 }
 
-/// All that is known of the users, with the lists as they were in the turn of each.
+/// All users, with their lists as they were in the turn of each.
 struct People {
     all: Vec<Person>,
     instances: InstanceNames,
@@ -70,10 +71,10 @@ struct Person {
     cached: Option<Cached>,
 }
 
-/// Instances, by their number in the file.
+/// The instances of a user, by their number in the file.
 type Locations = SmallVec<[usize; 2]>;
 
-/// The instances in the order in which they were met.
+/// The instances, numbered in the order in which users were found on them.
 #[derive(Default)]
 struct InstanceNames {
     names: Vec<CompactString>,
@@ -99,9 +100,9 @@ impl InstanceNames {
     }
 }
 
-/// The numbers of channels in the file: those of each shard follow those of the shard before.
+/// The numbers of channels in the file: the numbers of a shard follow those of the shard before it.
 struct Numbering {
-    /// Of each shard, the first number; and the one behind all.
+    /// The first number of each shard, and at the end the number of all.
     starts: Vec<usize>,
 }
 
@@ -123,13 +124,13 @@ impl Numbering {
         self.starts.last().copied().unwrap_or_default()
     }
 
-    /// How many numbers each shard has.
+    /// The number of numbers in each shard.
     fn sizes(&self) -> impl Iterator<Item = usize> {
         self.starts.windows(2).map(|pair| pair[1] - pair[0])
     }
 }
 
-/// Sections on their way to the file.
+/// Collects items into sections and writes them to the file.
 struct Sections<'a> {
     file: &'a mut Writer,
     bytes: Vec<u8>,

@@ -13,7 +13,7 @@ use crate::snapshot::writing::{BEGIN, END};
 const CONFIG: Config =
     Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users: 2, cache_ttl: 100 };
 
-/// A folder that goes with the test.
+/// A folder that is deleted at the end of the test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -67,7 +67,7 @@ fn small_engine() -> Engine {
     engine
 }
 
-/// Kind and bytes.
+/// The kind and bytes of a section.
 type Section<'a> = (u8, &'a [u8]);
 
 /// A file of version 1 around some sections.

@@ -1,10 +1,10 @@
-//! A file that is there whole, or not at all.
+//! Writes a file that replaces an existing one only when it is complete.
 //!
-//! It begins with a mark and the version. Each section is its kind, its length and its bytes. At the end stand a mark,
-//! the file's length, and a checksum of all before it. Numbers are little-endian.
+//! The file begins with a fixed mark and the version. Each section is its kind, its length and its bytes. The file ends
+//! with a second mark, the file's length, and a checksum of everything before. Numbers are little-endian.
 //!
-//! It is written under another name, brought to the disk, and renamed. One name serves one writer, so two of them at
-//! once do no harm; what a killed one left behind is removed by the next.
+//! The file is written under a temporary name, synced to the disk, and renamed. Each writer has its own temporary name,
+//! so two writers at once do no harm. A writer removes the files that a killed one left.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -17,16 +17,16 @@ use crate::error::{Error, Result, SNAPSHOT_VERSION};
 use crate::snapshot::format::Kind;
 use crate::sync::random;
 
-/// The file begins with it.
+/// The mark at the beginning of the file.
 pub(super) const BEGIN: [u8; 8] = *b"\x89fanout\n";
 
-/// The file ends with it, with its length and its checksum.
+/// The mark at the end of the sections, before the length and the checksum.
 pub(super) const END: [u8; 8] = *b"\nwhole.\n";
 
-/// Bytes behind the sections.
+/// The number of bytes behind the sections.
 pub(super) const TRAILER: usize = END.len() + 2 * size_of::<u64>();
 
-/// A snapshot in the making. Dropped before it is committed, it leaves nothing behind.
+/// A snapshot that is being written. If it is dropped before `commit`, its file is removed.
 pub(super) struct Writer {
     path: PathBuf,
     temporary: PathBuf,
@@ -36,7 +36,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Begin a file that is going to be at `path`.
+    /// Begin a file that `commit` will rename to `path`.
     pub(super) fn create(path: &Path) -> Result<Self> {
         let Some(name) = path.file_name() else {
             return Err(Error::InvalidArgument(format!("{} is no file's path", path.display())));
@@ -56,7 +56,7 @@ impl Writer {
         self.write(bytes)
     }
 
-    /// End the file, and put it in the place of the one that is there; its length.
+    /// End the file, and rename it over the existing one. Returns its length.
     pub(super) fn commit(mut self) -> Result<u64> {
         let length = self.written + TRAILER as u64;
         self.write(&[END, length.to_le_bytes()].concat())?;
@@ -81,7 +81,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // Once it was renamed there is none.
+        // After the rename there is no such file.
         let _ = fs::remove_file(&self.temporary);
     }
 }
@@ -98,7 +98,7 @@ fn temporary_name(name: &OsStr) -> OsString {
     [OsStr::new("."), name, unique.as_ref()].into_iter().collect()
 }
 
-/// Whether a file of this name was left behind by a writer of `name`.
+/// Whether `file` is a temporary name of a writer of `name`.
 fn is_temporary(file: &OsStr, name: &OsStr) -> bool {
     let middle = file.as_encoded_bytes().strip_prefix(b".").and_then(|file| file.strip_prefix(name.as_encoded_bytes()));
     let digits = middle.and_then(|rest| rest.strip_prefix(b".")?.strip_suffix(SUFFIX.as_bytes()));
@@ -115,7 +115,7 @@ fn remove_leftovers(folder: &Path, name: &OsStr) -> io::Result<()> {
     Ok(())
 }
 
-/// The names of all users are in it: nobody else may read them.
+/// Create a file that only its owner may read, because it has the names of all users.
 fn create_for_owner(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

@@ -1,5 +1,5 @@
-//! The checker's types behind the interface of `parking_lot`, which has no poisoning. A test fails with the first panic
-//! of a thread, so no other thread ever meets a poisoned lock here.
+//! The types of the checker with the interface of `parking_lot`, which has no poisoning. A test fails with the first
+//! panic of a thread, so no other thread finds a poisoned lock.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
@@ -9,7 +9,7 @@ use shuttle::sync;
 pub(crate) use shuttle::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 pub(crate) use shuttle::sync::{RwLockReadGuard, RwLockWriteGuard};
 
-/// A number that the checker chooses, so that it can run the same order again.
+/// A random number that the checker chooses, so that it can repeat a run.
 pub(crate) fn random() -> u64 {
     thread_rng().next_u64()
 }
@@ -27,6 +27,10 @@ impl<T> Mutex<T> {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         MutexGuard(Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    pub(crate) fn is_locked(&self) -> bool {
+        self.0.try_lock().is_err()
     }
 }
 
@@ -64,8 +68,8 @@ impl Condvar {
     }
 }
 
-/// Whoever waits to write keeps the door, so that nobody who comes later reads first. The real lock may do so too: who
-/// reads under a lock that is read already can wait for one who waits for the first.
+/// A thread that waits to write holds `door`, so that threads which come later do not read before it. The real lock may
+/// do the same. So a thread that locks for reading twice can wait for a writer that waits for its first lock.
 #[derive(Default)]
 pub(crate) struct RwLock<T> {
     door: sync::Mutex<()>,

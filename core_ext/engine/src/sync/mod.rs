@@ -1,9 +1,9 @@
-//! The locks and atomics of everything that threads share; nothing else in the crate names their types.
+//! The locks and atomics of the crate; no other module names their types.
 //!
-//! With `--cfg shuttle` they are those of a checker, which runs a test many times, each time with the threads taking
-//! turns in another order. It chooses orders at random and goes through few of all there are; in return it runs the
-//! engine as it is. (A checker that goes through all, like loom, ends for a few atomics, not for a table of shards.)
-//! Tables have few shards then, and windows, slices and pages are small, so that short tests cross their borders.
+//! With `--cfg shuttle` they are those of the checker shuttle. It runs a test many times, each time with another random
+//! order of the threads. It tries only few of all orders, but runs the engine unchanged. (A checker that tries all
+//! orders, like loom, finishes for a few atomics, not for a table of shards.) Tables then have few shards, and windows
+//! and pages are small, so that short tests reach their ends.
 
 #[cfg(not(shuttle))]
 pub(crate) use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -19,8 +19,8 @@ pub(crate) use checked::{
     AtomicU32, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, RwLock, RwLockReadGuard, RwLockWriteGuard, random,
 };
 
-/// A number that is another each time: of the process's addresses and the clock, so hard to guess from outside, and no
-/// secret for cryptography.
+/// A random number, made of the process's addresses and the clock. It is hard to guess from outside, but not safe for
+/// cryptography.
 #[cfg(not(shuttle))]
 pub(crate) fn random() -> u64 {
     use std::hash::BuildHasher;

@@ -1,25 +1,25 @@
-//! The subscribers of a channel that has very many, as a bitmap, with how many are on each instance.
+//! The subscriptions of a very large channel: a compressed bitmap, and the number of subscriptions on each instance.
 
 use roaring::RoaringBitmap;
 
 use crate::table::subscriptions::{Subscription, Subscriptions, index_of};
 
-/// What the bitmap has for each 65,536 numbers among which there are some: which they are, and where the others are.
+/// The bytes of a container: the bitmap has one for each range of 65,536 numbers that is not empty.
 const BYTES_OF_A_CONTAINER: usize = 40;
 
-/// With more than 4,096 of those the others are a set of bits.
+/// The bytes of a container's content if it holds more than 4,096 numbers, as a set of bits.
 const BYTES_OF_A_BITSET: usize = 8192;
 
 /// A channel's subscriptions, and their instances.
 #[derive(Default)]
 pub(crate) struct BitmapSubscribers {
-    /// By index: with their tags, subscriptions would lie in as many containers as they have tags.
+    /// The indices of the subscriptions. Whole subscriptions would be in as many containers as they have tags.
     indices: RoaringBitmap,
     counts: Vec<(u32, u32)>,
 }
 
 impl BitmapSubscribers {
-    /// A bitmap of (subscription, instance).
+    /// Make a bitmap of (subscription, instance).
     pub(crate) fn of(subscriptions: impl Iterator<Item = (Subscription, u32)>) -> Self {
         let mut bitmap = Self::default();
         subscriptions.for_each(|(subscription, instance)| bitmap.add(subscription, instance));
@@ -36,7 +36,7 @@ impl BitmapSubscribers {
         }
     }
 
-    /// Remove a subscription; whether its instance has no other.
+    /// Remove a subscription. Returns whether its instance has no other one.
     pub(crate) fn remove(&mut self, subscription: Subscription, instance: u32) -> bool {
         let Some(position) = self.position(instance).ok().filter(|_| self.indices.remove(index_of(subscription)))
         else {
@@ -65,7 +65,7 @@ impl BitmapSubscribers {
         self.counts.iter().map(|&(instance, _)| instance)
     }
 
-    /// The subscriptions after one, or all; in the order of their indices.
+    /// The subscriptions after one, or all of them, in the order of their indices.
     pub(crate) fn subscriptions_after(
         &self,
         last: Option<Subscription>,
@@ -75,21 +75,21 @@ impl BitmapSubscribers {
         self.indices.range(from..).map(|index| subscriptions.with_index(index))
     }
 
-    /// How many subscriptions.
+    /// The number of subscriptions.
     pub(crate) fn len(&self) -> usize {
         usize::try_from(self.indices.len()).unwrap_or(usize::MAX)
     }
 
-    /// How many instances.
+    /// The number of instances.
     pub(crate) fn width(&self) -> usize {
         self.counts.len()
     }
 
-    /// Bytes held, nearly.
+    /// Bytes held, estimated.
     pub(crate) fn bytes(&self) -> usize {
         let indices = self.indices.statistics();
         let [containers, bitsets] = [indices.n_containers, indices.n_bitset_containers].map(|count| count as usize);
-        // The crate says four bytes for each place of its arrays, which has two.
+        // The crate reports four bytes for each item of its arrays, which have two.
         let arrays = usize::try_from(indices.n_bytes_array_containers / 2).unwrap_or(usize::MAX);
         let bitmap = containers * BYTES_OF_A_CONTAINER + bitsets * BYTES_OF_A_BITSET + arrays;
         size_of::<Self>() + bitmap + self.counts.capacity() * size_of::<(u32, u32)>()

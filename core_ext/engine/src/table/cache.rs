@@ -1,10 +1,10 @@
-//! Whose lists are cached: the users used most recently, each until it is too old.
+//! The membership cache: which users' lists are cached. It keeps the most recently used ones, each until it is too old.
 
 use crate::memory::lru::Recency;
 use crate::memory::pages::extend_to;
 use crate::table::users::User;
 
-/// The cache, without the lists: those are the users'.
+/// The cache, without the lists themselves, which `users` holds.
 pub(crate) struct Cache {
     recency: Recency,
     times: Vec<Times>,
@@ -16,26 +16,27 @@ pub(crate) struct Cache {
 #[derive(Clone, Copy, Default)]
 struct Times {
     loaded_at: u64,
-    /// Which use of the cache was this list's last.
+    /// The number of the last use of this list.
     used: u64,
 }
 
-/// A list that counts as cached.
+/// The times of a cached list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cached {
-    /// Rises with every use of the cache: the order of last use can be told from it without a walk under the lock.
+    /// The number of its last use. It rises with every use of the cache, so it gives the order of last use without
+    /// walking the ring under the lock.
     pub(crate) used: u64,
-    /// Nanoseconds since it was loaded.
+    /// Nanoseconds since the list was loaded.
     pub(crate) age: u64,
 }
 
 impl Cache {
-    /// Args: how many lists the cache holds, and nanoseconds after which one is no longer used.
+    /// An empty cache for `capacity` lists, each of which is used for `ttl` nanoseconds.
     pub(crate) fn new(capacity: usize, ttl: u64) -> Self {
         Self { recency: Recency::default(), times: Vec::new(), uses: 0, capacity, ttl }
     }
 
-    /// Begin to count a user's list as cached, loaded at `now`. Returns whom the cache has no more room for.
+    /// Note a user's list as cached, loaded at `now`. Returns the user whose list has no more room.
     pub(crate) fn put(&mut self, user: User, now: u64) -> Option<User> {
         let position = user as usize;
         extend_to(&mut self.times, position + 1, Times::default());
@@ -46,7 +47,7 @@ impl Cache {
         Some(victim)
     }
 
-    /// Use a user's list; whether it is cached and not too old. One too old is cached no longer.
+    /// Use a user's list. Returns whether it is cached and not too old. A list that is too old is removed.
     pub(crate) fn recall(&mut self, user: User, now: u64) -> bool {
         let usable = self.cached(user, now).is_some_and(|cached| self.is_fresh(cached.age));
         if usable {
@@ -62,30 +63,30 @@ impl Cache {
         age < self.ttl
     }
 
-    /// Count a user's list as cached no longer.
+    /// Remove a user's list from the cache.
     pub(crate) fn forget(&mut self, user: User) {
         self.recency.remove(user);
     }
 
-    /// Count the list used least recently as cached no longer; whose it was.
+    /// Remove the least recently used list. Returns its user.
     pub(crate) fn pop(&mut self) -> Option<User> {
         let oldest = self.recency.oldest()?;
         self.recency.remove(oldest);
         Some(oldest)
     }
 
-    /// Whether a user's list counts as cached.
+    /// Whether a user's list is cached.
     pub(crate) fn contains(&self, user: User) -> bool {
         self.recency.contains(user)
     }
 
-    /// The times of a list that counts as cached.
+    /// The times of a user's list, if it is cached.
     pub(crate) fn cached(&self, user: User, now: u64) -> Option<Cached> {
         let times = self.times.get(user as usize).filter(|_| self.contains(user))?;
         Some(Cached { used: times.used, age: since(times.loaded_at, now) })
     }
 
-    /// How many lists are cached.
+    /// The number of cached lists.
     pub(crate) fn len(&self) -> usize {
         self.recency.len()
     }
@@ -102,8 +103,8 @@ impl Cache {
     }
 }
 
-/// How long ago a time was. One before the origin of times is a great number, and one that another thread read a little
-/// later than `now` is no time ago.
+/// The nanoseconds from a time to `now`. A time before the clock's origin is a very large number and counts as long
+/// ago. A time slightly after `now`, which another thread read, counts as 0.
 fn since(time: u64, now: u64) -> u64 {
     now.wrapping_sub(time).cast_signed().max(0).cast_unsigned()
 }

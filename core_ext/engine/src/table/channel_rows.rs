@@ -1,8 +1,8 @@
 //! A channel's subscriptions: a row of 64 bytes for each channel of a shard, and more where a channel has more.
 //!
-//! Up to eleven subscriptions stand in the row itself, beside the channel's name, so that a login touches one line of
-//! memory for most channels, found by name or not. More stand in a block behind the first nine; far more in a
-//! [`BitmapSubscribers`], which counts them by instance.
+//! Up to eleven subscriptions are in the row itself, beside the channel's name, so that a login touches one cache line
+//! for most channels. If there are more, the row has nine and a block has the others. If there are very many, they are
+//! in a [`BitmapSubscribers`], which counts them by instance.
 
 mod row;
 mod view;
@@ -16,19 +16,19 @@ use crate::memory::prefetch::prefetch_whole;
 use crate::table::bitmap_subscribers::BitmapSubscribers;
 use crate::table::subscriptions::{NO_SUBSCRIPTION, Subscription, Subscriptions};
 
-/// What a change did, over any number of channels.
+/// The result of a change, over any number of channels.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tally {
-    /// (channel, instance) entries begun or ended.
+    /// The number of (channel, instance) entries that were added or removed.
     pub(crate) entries: usize,
-    /// Channels that got their first subscription or lost their last.
+    /// The number of channels that got their first subscription or lost their last one.
     pub(crate) channels: usize,
 }
 
 const MOST_IN_BLOCK: usize = if cfg!(shuttle) { 6 } else { 256 };
 const FEWEST_IN_BITMAP: usize = if cfg!(shuttle) { 5 } else { 128 };
 
-/// What the rows of a shard do not hold themselves.
+/// The blocks and bitmaps of a shard: the subscriptions that its rows do not hold themselves.
 #[derive(Default)]
 pub(crate) struct Overflow {
     blocks: Blocks,
@@ -37,7 +37,7 @@ pub(crate) struct Overflow {
 }
 
 impl Overflow {
-    /// Ask for the block or bitmap of a row that has one; whether it has.
+    /// Prefetch the block or bitmap of a row. Returns whether the row has one.
     #[inline]
     pub(crate) fn prefetch(&self, row: &ChannelRow) -> bool {
         let has_more = row.kind() >= BLOCK;
@@ -54,7 +54,7 @@ impl Overflow {
         }
     }
 
-    /// Add a subscription; one that is there already changes nothing.
+    /// Add a subscription. One that exists already changes nothing.
     #[inline]
     pub(crate) fn add(
         &mut self,
@@ -77,7 +77,7 @@ impl Overflow {
         Tally { entries: usize::from(!beside), channels: usize::from(len == 0) }
     }
 
-    /// Remove a subscription; one that is not there changes nothing.
+    /// Remove a subscription. One that does not exist changes nothing.
     #[inline]
     pub(crate) fn remove(
         &mut self,
@@ -108,12 +108,12 @@ impl Overflow {
         }
     }
 
-    /// Whether [`Overflow::compact`] would return half of the blocks' memory.
+    /// Whether [`Overflow::compact`] would free half of the blocks' memory.
     pub(crate) fn is_sparse(&self) -> bool {
         self.blocks.is_sparse()
     }
 
-    /// Move the blocks of all rows together.
+    /// Move the blocks of all rows together, and free the memory between them.
     pub(crate) fn compact<'a>(&mut self, rows: impl Iterator<Item = &'a mut ChannelRow>) {
         let mut compact = Blocks::default();
         for row in rows.filter(|row| row.kind() == BLOCK) {
@@ -128,7 +128,7 @@ impl Overflow {
         self.blocks.bytes() + self.bitmaps.capacity() * size_of::<Option<Box<BitmapSubscribers>>>() + self.bitmap_bytes
     }
 
-    /// Add a subscription to a row that has no room of its own.
+    /// Add a subscription to a row that is full.
     #[cold]
     fn add_beyond(&mut self, row: &mut ChannelRow, subscription: Subscription, subscriptions: &Subscriptions) -> Tally {
         let (view, instance) = (self.view(row), subscriptions.instance(subscription));

@@ -1,11 +1,10 @@
 //! Channel -> subscriptions, in shards by the hash of the channel's name.
 //!
-//! A shard has all that there is of its channels behind one lock: the names, how many lists hold each, the
-//! subscriptions. A channel's id is its shard above its number there, so that a sorted list of ids is a walk from shard
-//! to shard.
+//! A shard has everything of its channels behind one lock: the names, the number of lists that *hold* (name) each
+//! channel, and the subscriptions. A channel's id has its shard in the upper bits and its number in the shard in the
+//! lower bits. So a sorted list of ids goes from shard to shard.
 //!
-//! Bulk work goes along the shards in a [`prefetch_pipeline`], which holds the locks of the shards that it is just
-//! passing.
+//! Bulk work goes through the shards in a [`prefetch_pipeline`], which locks only the shards that it is working on.
 
 pub(crate) mod filling;
 pub(crate) mod pinning;
@@ -28,7 +27,7 @@ pub(crate) type Channel = u32;
 
 const SHARDS: usize = 1 << SHARD_BITS;
 
-/// All channels that a list names.
+/// All channels that are in a membership list.
 pub(crate) struct Channels {
     hasher: NameHasher,
     shards: Box<[RwLock<Shard>]>,
@@ -38,22 +37,22 @@ pub(crate) struct Channels {
     bytes_of_rows: AtomicUsize,
 }
 
-/// What every lookup needs stands first.
+/// The fields that every lookup reads are first.
 #[derive(Default)]
 #[repr(C)]
 struct Shard {
     rows: Names<ChannelRow>,
     overflow: Overflow,
-    /// While a snapshot is written: the numbers that lists let go of, each still its channel's.
+    /// While a snapshot is written: the channels that no list holds any more, which keep their numbers.
     unheld: Option<Vec<Local>>,
 }
 
-/// What becomes of the subscriptions and the lists of some channels.
+/// The changes to some channels when a user leaves an instance or a list ends.
 #[derive(Clone, Copy)]
 pub(crate) struct Exit {
-    /// This subscription leaves.
+    /// The subscription that is removed.
     pub(crate) subscription: Option<Subscription>,
-    /// One list no longer names the channels.
+    /// Whether one list no longer holds the channels.
     pub(crate) release: bool,
 }
 
@@ -70,7 +69,8 @@ impl Channels {
         }
     }
 
-    /// Hold channels for one more list, and add a subscription to each. Their ids, sorted and each once; entries begun.
+    /// Hold channels for one more list, and add a subscription to each. Returns their ids, sorted and each once, and
+    /// the number of new entries.
     pub(crate) fn hold(
         &self,
         names: Ids,
@@ -93,14 +93,15 @@ impl Channels {
         (ids, tally.entries)
     }
 
-    /// Add a subscription to channels that a list holds, by sorted ids. The number of entries begun.
+    /// Add a subscription to channels that a list holds, given by sorted ids. Returns the number of new entries.
     pub(crate) fn enter(&self, ids: &[Channel], subscription: Subscription, subscriptions: &Subscriptions) -> usize {
         let tally = self.each(ids, |state, local| state.add(local, subscription, subscriptions));
         self.count(tally, usize::wrapping_add);
         tally.entries
     }
 
-    /// Take a subscription off channels, and end a list's hold on them, by sorted ids. The number of entries ended.
+    /// Remove a subscription from channels, given by sorted ids, and end a list's hold on them. Returns the number of
+    /// entries removed.
     pub(crate) fn exit(&self, ids: &[Channel], exit: Exit, subscriptions: &Subscriptions) -> usize {
         let tally = self.each(ids, |state, local| state.exit(local, exit, subscriptions));
         self.count(tally, usize::wrapping_sub);
@@ -114,7 +115,7 @@ impl Channels {
         self.shards[shard].read().rows.find(key).map(|local| id_of(shard, local))
     }
 
-    /// What a channel's subscriptions are asked for; None for a channel that no list holds.
+    /// Call `ask` with a channel's subscriptions while the channel is locked; None if no list holds the channel.
     pub(crate) fn read<R>(&self, name: Packed, ask: impl FnOnce(View) -> R) -> Option<R> {
         let key = self.hasher.key(name);
         let shard = self.shards[shard_of(key.hashed)].read();
@@ -137,7 +138,7 @@ impl Channels {
         });
     }
 
-    /// The names of channels, by sorted ids. One that is no longer held is left out.
+    /// The names of channels, given by sorted ids. A channel that is no longer held is left out.
     pub(crate) fn names(&self, ids: &[Channel]) -> Vec<CompactString> {
         let mut names = Vec::with_capacity(ids.len());
         self.read_each(ids, |state, _, locals| {
@@ -146,17 +147,17 @@ impl Channels {
         names
     }
 
-    /// How many (channel, instance) entries there are.
+    /// The number of (channel, instance) entries.
     pub(crate) fn entries(&self) -> usize {
         self.entries.load(Ordering::Relaxed)
     }
 
-    /// How many channels have a subscription.
+    /// The number of channels that have a subscription.
     pub(crate) fn occupied(&self) -> usize {
         self.occupied.load(Ordering::Relaxed)
     }
 
-    /// How many channels a list holds.
+    /// The number of channels that a list holds.
     #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().rows.len()).sum()
@@ -174,7 +175,7 @@ impl Channels {
         tally
     }
 
-    /// Bring ids into order, and let go of those that were named, and so held, more than once.
+    /// Sort ids, and release the channels that were given, and so held, more than once.
     fn settle(&self, ids: &mut Vec<Channel>, subscriptions: &Subscriptions) {
         let named = ids.len();
         ids.chunk_by_mut(|&a, &b| shard_of_id(a) == shard_of_id(b)).for_each(sort_run);
@@ -191,7 +192,7 @@ impl Channels {
 }
 
 impl Shard {
-    /// The number of a name that is most likely the candidate's.
+    /// The number of a name; it is most likely `candidate`.
     fn find(&self, key: Key, candidate: Local) -> Option<Local> {
         if self.rows.is(candidate, key) { Some(candidate) } else { self.rows.find(key) }
     }

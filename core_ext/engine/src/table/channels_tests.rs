@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::table::subscriptions::SubscriptionIds;
 
-/// More than the locks are held for at a time.
+/// More channels than one window.
 const MANY: usize = 5_000;
 
 fn ids(names: impl Iterator<Item = String>) -> Ids {

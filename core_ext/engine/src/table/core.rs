@@ -1,5 +1,5 @@
-//! The routing table: who reads what, and where. Each part has its own locks, and nothing waits for a whole operation
-//! but what concerns the same user.
+//! The routing table: which user reads which channel on which instance. Each part has its own locks. Only an operation
+//! on the same user waits for the whole of another operation.
 //!
 //! Order of the locks: a user's turn, the outbox, a shard of channels, the instances, a shard of users, the cache.
 
@@ -11,7 +11,7 @@ use crate::table::channels::Channels;
 use crate::table::instances::Instances;
 use crate::table::users::Users;
 
-/// Who reads what, and where.
+/// The routing table.
 pub(crate) struct Table {
     pub(crate) users: Users,
     pub(crate) channels: Channels,

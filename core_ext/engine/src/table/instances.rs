@@ -1,4 +1,4 @@
-//! Instances: their names, who is on each, and the subscriptions' numbers.
+//! Instances: their names, the users on each, and the subscription ids.
 
 use compact_str::CompactString;
 
@@ -17,7 +17,7 @@ pub(crate) struct Named<'a> {
     pub(crate) name: &'a str,
 }
 
-/// The instances that are known: those that users are on, and those that were not dropped since.
+/// The known instances: those that have had a user and were not dropped since then.
 #[derive(Default)]
 pub(crate) struct Instances {
     state: RwLock<State>,
@@ -39,7 +39,7 @@ impl State {
     }
 }
 
-/// The names of instances, while they stay as they are.
+/// The names of instances, locked so that they do not change.
 pub(crate) struct InstanceNames<'a>(RwLockReadGuard<'a, State>);
 
 impl InstanceNames<'_> {
@@ -50,7 +50,7 @@ impl InstanceNames<'_> {
 }
 
 impl Instances {
-    /// Who the subscriptions are.
+    /// The user and instance of each subscription.
     pub(crate) fn subscriptions(&self) -> &Subscriptions {
         &self.subscriptions
     }
@@ -60,7 +60,7 @@ impl Instances {
         self.state.read().names.find(name)
     }
 
-    /// The number of an instance, which is known from now on, though nobody is on it.
+    /// The number of an instance. The instance is known from now on, though it has no user.
     pub(crate) fn reach(&self, name: &Id) -> u32 {
         let state = &mut *self.state.write();
         let instance = state.names.intern(name);
@@ -68,12 +68,12 @@ impl Instances {
         instance
     }
 
-    /// The names of instances, to ask for several.
+    /// Lock the names of instances, to read several of them.
     pub(crate) fn names(&self) -> InstanceNames<'_> {
         InstanceNames(self.state.read())
     }
 
-    /// Put a user, who is not there, on an instance; an error where there is no number for one more subscription.
+    /// Add a user to an instance, where the user is not yet. It is an error if no subscription id is left.
     pub(crate) fn place(&self, instance: &Id, named: Named) -> Result<Location> {
         let state = &mut *self.state.write();
         let known = state.names.find(instance);
@@ -89,7 +89,7 @@ impl Instances {
         Ok(Location { instance, subscription })
     }
 
-    /// Take a user off an instance. No channel names the subscription any more.
+    /// Remove a user from an instance. No channel may name the subscription any more.
     pub(crate) fn withdraw(&self, location: Location, named: Named) {
         let State { presence, numbers, .. } = &mut *self.state.write();
         presence.remove(location.instance, named.user, named.name);
@@ -99,17 +99,18 @@ impl Instances {
         }
     }
 
-    /// Forget an instance, unless somebody is on it. Its number may become another's.
+    /// Forget an instance, unless it has a user. Its number may then be given to another instance.
     pub(crate) fn retire(&self, instance: u32) {
         self.state.write().retire(instance);
     }
 
-    /// At most `count` users of an instance that come after one, or the first; in rising order.
+    /// At most `count` users of an instance after a given one, or the first ones, in rising order.
     pub(crate) fn users_after(&self, instance: u32, last: Option<User>, count: usize) -> Vec<User> {
         self.state.read().presence.users_after(instance, last).take(count).collect()
     }
 
-    /// Ask about the users of an instance, by its number, while both stay who they are; None for one that is not known.
+    /// Call `ask` with the presence sets and the number of an instance, while both are locked; None if the instance is
+    /// not known.
     pub(crate) fn ask<R>(&self, instance: &Id, ask: impl FnOnce(&PresenceSets, u32) -> R) -> Option<R> {
         let State { names, presence, .. } = &*self.state.read();
         Some(ask(presence, names.find(instance)?))
@@ -120,13 +121,13 @@ impl Instances {
         self.state.read().presence.instances().collect()
     }
 
-    /// As if all numbers of subscriptions were taken.
+    /// For tests: behave as if all subscription ids were in use.
     #[cfg(test)]
     pub(crate) fn exhaust(&self) {
         self.state.write().numbers.exhaust();
     }
 
-    /// How many instances are known.
+    /// The number of known instances.
     #[cfg(test)]
     pub(crate) fn known(&self) -> usize {
         self.state.read().names.names().len()

@@ -1,12 +1,14 @@
-//! A user's channels: sorted ids in one to two bytes each, held once whether the user is online, cached or both.
+//! A user's channels: sorted ids in one to two bytes each. The list is held once, whether the user is online, cached or
+//! both.
 //!
-//! Ids are coded by their distance from the one before, as a Golomb-Rice code (R. F. Rice, "Some practical universal
-//! noiseless coding techniques", 1979): hashes spread channels evenly, so distances are geometrically distributed, for
-//! which this code is the shortest there is. Blocks keep a change from coding the whole list again.
+//! An id is coded by its distance from the one before, as a Golomb-Rice code (R. F. Rice, "Some practical universal
+//! noiseless coding techniques", 1979). Hashes spread channels evenly, so distances are geometrically distributed, and
+//! for that distribution this code is the shortest. The list has blocks, so that a change codes one block again and not
+//! the whole list.
 //!
-//! A list is one allocation, since most lists are short and an allocation takes as much as a dozen ids: a directory
-//! with an entry for each block, then the codes of all blocks. Nothing says how long these are: the last entry has a
-//! mark, and goes without the length of its block, which has what remains.
+//! A list is one allocation, because most lists are short and an allocation takes as much memory as a dozen ids. It has
+//! a directory with an entry for each block, then the codes of all blocks. The number of entries is not stored: the
+//! last entry is marked, and has no length, because its block has all the remaining bytes.
 
 use std::iter::repeat_n;
 use std::sync::Arc;
@@ -17,51 +19,51 @@ use crate::memory::rice;
 use crate::names::hash_index::LOCAL_BITS;
 use crate::table::channels::Channel;
 
-/// Ids in a block when a list is made; a block of twice as many is cut.
+/// The number of ids in a block of a new list. A block of twice as many is divided.
 const BLOCK: usize = 512;
 const LOCALS: u32 = 1 << LOCAL_BITS;
 
-/// Bytes of an entry, and of the length behind it.
+/// The bytes of an entry, with the length behind it.
 const HEAD: usize = 8;
 const LENGTH: usize = 2;
 
-/// Where an entry has what, above the first id.
+/// The position of the fields of an entry, above the first id.
 const MORE: u32 = 32;
 const LOW_BITS: u32 = 42;
 const LAST: u32 = 47;
 const SPAN: u32 = 48;
 
-/// What an `Arc` allocates in front of the bytes, and what the whole is rounded up to.
+/// The bytes that an `Arc` allocates in front of the content; the whole is rounded up to a multiple of the same.
 const COUNTS: usize = 2 * size_of::<usize>();
 const ALIGNMENT: usize = align_of::<usize>();
 
-/// Sorted ids, each once. A clone shares them until one of the two is changed.
+/// Sorted ids, each once. A clone shares the memory until one of the two is changed.
 #[derive(Default, Clone)]
 pub(crate) struct MembershipList(Arc<[u8]>);
 
-/// Some of the ids of a list.
+/// A block of a list.
 pub(crate) struct ListBlock<'a> {
     entry: Entry,
     codes: &'a [u8],
 }
 
-/// What the directory has of a block.
+/// The directory's entry of a block.
 #[derive(Clone, Copy)]
 struct Entry {
     first: Channel,
-    /// How many ids follow the first.
+    /// The number of ids after the first.
     more: u16,
-    /// Bits of a distance that are written as they are.
+    /// The number of lower bits of a distance, which are written unchanged.
     low_bits: u8,
     span: Span,
-    /// Bytes of the codes.
+    /// The bytes of the block's codes.
     length: usize,
 }
 
 type Entries = SmallVec<[Entry; 1]>;
 
-/// A bound that channels' numbers in their shards are below, as twelve bits and an exponent. Ids are counted without
-/// the numbers from there on, so that they are near each other.
+/// A bound that is above all numbers of channels in their shards, as twelve bits and an exponent. Ids are coded without
+/// the unused numbers above it, so that distances are small.
 #[derive(Clone, Copy)]
 struct Span(u16);
 
@@ -73,17 +75,17 @@ impl MembershipList {
         Self::fill(&entries, |codes| write(&entries, chunks, codes))
     }
 
-    /// How many ids.
+    /// The number of ids.
     pub(crate) fn len(&self) -> usize {
         self.blocks().map(|block| block.len()).sum()
     }
 
-    /// Whether these share their ids.
+    /// Whether two lists share their memory.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The ids in parts that are small enough to be held uncoded.
+    /// The blocks of the list.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = ListBlock<'_>> {
         let (directory, mut codes) = self.0.split_at(self.directory_size());
         directory.chunks(HEAD + LENGTH).map(move |bytes| {
@@ -94,7 +96,7 @@ impl MembershipList {
         })
     }
 
-    /// Go through the ids without a copy of all of them.
+    /// Call `work` with each id, without a copy of the whole list; `ids` is used as a buffer.
     pub(crate) fn each(&self, ids: &mut Vec<Channel>, mut work: impl FnMut(Channel)) {
         for block in self.blocks() {
             ids.clear();
@@ -112,19 +114,19 @@ impl MembershipList {
         ids
     }
 
-    /// Some of the ids after one, or the first ones; none at the end.
+    /// Some of the ids after a given one, or the first ones; none at the end.
     pub(crate) fn after(&self, last: Option<Channel>) -> Vec<Channel> {
         let (from, is_after) = (last.map_or(0, |last| self.position_of(last)), |id: &Channel| last < Some(*id));
         let mut slices = self.blocks().skip(from).map(|block| block.ids().into_iter().filter(is_after).collect());
         slices.find(|ids: &Vec<Channel>| !ids.is_empty()).unwrap_or_default()
     }
 
-    /// Add an id; whether it is new.
+    /// Add an id. Returns whether it is new.
     pub(crate) fn insert(&mut self, id: Channel) -> bool {
         self.change(id, |ids| ids.binary_search(&id).map_err(|position| ids.insert(position, id)).is_err())
     }
 
-    /// Remove an id; whether it was there.
+    /// Remove an id. Returns whether it was in the list.
     pub(crate) fn remove(&mut self, id: Channel) -> bool {
         self.change(id, |ids| ids.binary_search(&id).map(|position| ids.remove(position)).is_ok())
     }
@@ -144,12 +146,12 @@ impl MembershipList {
         changed
     }
 
-    /// The block where an id is, or would be.
+    /// The block in which an id is or would be.
     fn position_of(&self, id: Channel) -> usize {
         self.blocks().take_while(|block| block.entry.first <= id).count().saturating_sub(1)
     }
 
-    /// The list with other ids in a block. The codes of the others are copied as they are.
+    /// A copy of the list with other ids in one block. The codes of the other blocks are copied unchanged.
     fn with(&self, position: usize, ids: &[Channel]) -> Self {
         let chunks = ids.chunks(if ids.len() < 2 * BLOCK { ids.len().max(1) } else { BLOCK });
         let new: Entries = chunks.clone().map(Entry::of).collect();
@@ -166,7 +168,7 @@ impl MembershipList {
         })
     }
 
-    /// A list of the blocks that the entries say; `put` puts the codes into their bytes, which are zero.
+    /// A list with these entries; `put` writes the codes into their bytes, which are zero.
     fn fill(entries: &[Entry], put: impl FnOnce(&mut [u8])) -> Self {
         let Some((last, others)) = entries.split_last() else { return Self::default() };
         let directory_size = others.len() * (HEAD + LENGTH) + HEAD;
@@ -188,7 +190,7 @@ impl MembershipList {
 }
 
 impl ListBlock<'_> {
-    /// Add the ids to others.
+    /// Append the ids of the block to `ids`.
     pub(crate) fn read(&self, ids: &mut Vec<Channel>) {
         let Entry { first, low_bits, span, .. } = self.entry;
         let start = ids.len();
@@ -214,7 +216,7 @@ impl ListBlock<'_> {
 }
 
 impl Entry {
-    /// That of a block of ids, of which there is one at least.
+    /// The entry of a block of ids, which must not be empty.
     fn of(ids: &[Channel]) -> Self {
         let (first, last, more) = (ids[0], ids[ids.len() - 1], ids.len() - 1);
         let span = Span::over(ids.iter().fold(0, |largest, id| largest.max(id % LOCALS)));
@@ -225,7 +227,7 @@ impl Entry {
         Self { first, more, low_bits, span, length: rice::size(span.distances(ids), low_bits) }
     }
 
-    /// Of the bytes of an entry, and as many as are left for the codes of the last block.
+    /// Read an entry from its bytes. `left` is the number of bytes that remain for the codes of the last block.
     #[expect(clippy::cast_possible_truncation, reason = "the fields of a word")]
     fn read(bytes: &[u8], left: usize) -> Self {
         let (head, length) = (head(bytes), bytes[HEAD..].first_chunk());
@@ -257,7 +259,7 @@ impl Entry {
 }
 
 impl Span {
-    /// The least one above a number. It is two at least, for [`Span::ids`].
+    /// The lowest bound above a number. It is at least two, as [`Span::ids`] requires.
     fn over(local: u32) -> Self {
         let local = local.max(1);
         let exponent = (u32::BITS - local.leading_zeros()).saturating_sub(12);
@@ -270,25 +272,25 @@ impl Span {
         (u32::from(self.0 >> 4) + 1) << (self.0 % 16)
     }
 
-    /// What each shard has beyond the bound.
+    /// The number of numbers in each shard from the bound on.
     fn unused(self) -> u32 {
         LOCALS - self.bound()
     }
 
-    /// An id as counted without the unused ones.
+    /// The code of an id: the id, counted without the unused numbers.
     fn code_of(self, id: Channel) -> u32 {
         id - (id >> LOCAL_BITS) * self.unused()
     }
 
-    /// The ids by their codes. To divide is to multiply by 2^64 divided by the bound and rounded up, which is exact for
-    /// 32 bits (D. Lemire et al., "Faster remainder by direct computation", 2019).
+    /// Computes an id from its code. The division is a multiplication by 2^64 divided by the bound and rounded up,
+    /// which is exact for 32 bits (D. Lemire et al., "Faster remainder by direct computation", 2019).
     fn ids(self) -> impl Fn(u32) -> Channel {
         let (unused, inverse) = (self.unused(), u128::from(u64::MAX / u64::from(self.bound()) + 1));
         #[expect(clippy::cast_possible_truncation, reason = "the quotient is a shard")]
         move |code| code + ((u128::from(code) * inverse) >> 64) as u32 * unused
     }
 
-    /// How many codes lie between ids.
+    /// The distances between the codes of consecutive ids.
     fn distances(self, ids: &[Channel]) -> impl ExactSizeIterator<Item = u32> + Clone {
         let unused = self.unused();
         ids.windows(2).map(move |pair| {
@@ -298,7 +300,7 @@ impl Span {
     }
 }
 
-/// Put the codes of blocks where they belong.
+/// Write the codes of all blocks.
 fn write<'a>(entries: &[Entry], chunks: impl Iterator<Item = &'a [Channel]>, mut codes: &mut [u8]) {
     for (entry, ids) in entries.iter().zip(chunks) {
         let (own, rest) = codes.split_at_mut(entry.length);

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Numbers of ids next to where blocks begin and are cut.
+/// Lengths of lists close to those at which a block begins or is divided.
 const BORDERS: [usize; 14] = [0, 1, 2, 3, 511, 512, 513, 1_023, 1_024, 1_025, 1_535, 1_536, 1_537, 2_049];
 
 fn id() -> impl Strategy<Value = Channel> {
@@ -19,7 +19,7 @@ fn id() -> impl Strategy<Value = Channel> {
     ]
 }
 
-/// As a table has them: hashes choose the shard, and the numbers in the shards rise.
+/// Ids as in a table: hashes select the shard, and the numbers in a shard rise.
 fn even_ids(count: u32, seed: u32) -> BTreeSet<Channel> {
     let hashes = successors(Some(seed), |hash| Some(hash.wrapping_mul(1_664_525).wrapping_add(1_013_904_223)));
     let mixed = hashes.map(|hash| (hash ^ hash >> 15).wrapping_mul(0x2c1b_3c6d)).map(|hash| hash ^ hash >> 12);
@@ -33,7 +33,7 @@ fn even_ids(count: u32, seed: u32) -> BTreeSet<Channel> {
     ids
 }
 
-/// What every list is held against after each change.
+/// The checks of a list after each change.
 fn check(list: &MembershipList, model: &BTreeSet<Channel>) {
     let ids: Vec<Channel> = model.iter().copied().collect();
     assert_eq!(list.len(), ids.len());

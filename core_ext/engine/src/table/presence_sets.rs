@@ -1,9 +1,9 @@
-//! Instance -> the users on it, with a digest that is kept up as they come and go.
+//! The presence set of each instance, with a digest that is updated as users come and go.
 
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
 
-/// How many users, and the sum of their hashes: the same for the same users, in whatever order they came.
+/// The number of users and the sum of their hashes. It does not depend on the order in which users came.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Digest {
     /// The number of users.
@@ -13,7 +13,7 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// The digest of different users.
+    /// The digest of users, each given once.
     pub fn of<'a>(users: impl IntoIterator<Item = &'a str>) -> Self {
         let mut digest = Self::default();
         users.into_iter().for_each(|user| digest.add(user));
@@ -31,7 +31,8 @@ impl Digest {
     }
 }
 
-/// The same in every process: 64-bit FNV-1a, then the finaliser of `SplitMix64`, so that sums of like names differ.
+/// The hash of a user, the same in every process: 64-bit FNV-1a, then the finaliser of `SplitMix64`, so that sums of
+/// similar names differ.
 fn hash_of(user: &str) -> u64 {
     let mix = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     let hash = user.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, mix);
@@ -53,7 +54,7 @@ struct PresenceSet {
 }
 
 impl PresenceSets {
-    /// Make room for an instance that was just interned.
+    /// Make room for an instance that has just got its number.
     pub(crate) fn reach(&mut self, instance: u32) {
         let len = self.presence.len().max(instance as usize + 1);
         self.presence.resize_with(len, PresenceSet::default);
@@ -73,7 +74,7 @@ impl PresenceSets {
         }
     }
 
-    /// The users of an instance that come after one, or all; in rising order.
+    /// The users of an instance after a given one, or all of them, in rising order.
     pub(crate) fn users_after(&self, instance: u32, last: Option<u32>) -> impl Iterator<Item = u32> {
         let from = last.map_or(Unbounded, Excluded);
         self.presence[instance as usize].users.range((from, Unbounded)).copied()
@@ -92,7 +93,7 @@ impl PresenceSets {
         (0..).zip(&self.presence).filter(|(_, set)| !set.users.is_empty()).map(|(instance, _)| instance)
     }
 
-    /// Bytes held, nearly: the nodes of a tree are about two thirds full.
+    /// Bytes held, estimated: the nodes of a tree are about two thirds full.
     pub(crate) fn bytes(&self) -> usize {
         let users: usize = self.presence.iter().map(|set| set.users.len()).sum();
         self.presence.capacity() * size_of::<PresenceSet>() + users * size_of::<u32>() * 3 / 2

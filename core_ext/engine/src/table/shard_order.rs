@@ -1,4 +1,4 @@
-//! The order of bulk work: by shard.
+//! The shard order, in which bulk work goes through the table.
 
 use smallvec::SmallVec;
 
@@ -6,29 +6,29 @@ use crate::names::hash_index::LOCAL_BITS;
 use crate::names::hashed_name::{HASH_BITS, HashedName, Key, NameHasher};
 use crate::names::ids::Ids;
 
-/// The top bits of a hash are the shard.
+/// The number of bits that select the shard, from the top of a hash.
 pub(crate) const SHARD_BITS: u32 = if cfg!(any(shuttle, miri)) { 2 } else { u32::BITS - LOCAL_BITS };
 
 const SHARDS: usize = 1 << SHARD_BITS;
 
-/// From so many numbers on a set of bits is faster than comparing.
+/// The length of a run from which sorting by a set of bits is faster than by comparing.
 const LONG_RUN: usize = 24;
 
-/// How far apart the numbers of such a run may be, for each of them.
+/// The most bits for each number of such a run, which limits how far apart the numbers may be.
 const MOST_BITS_EACH: usize = 256;
 
-/// From so many names on counting is faster than comparing.
+/// The number of names from which a counting sort is faster than comparing.
 const MANY: usize = 128;
 
 /// Names in the order of their shards.
 ///
-/// The hashed names are moved into that order whole: reading names through an index of the order costs as many misses
-/// again as the table itself.
+/// The hashed names themselves are moved into that order: reading them through an index would cause as many cache
+/// misses as the table itself.
 pub(crate) struct ShardOrder {
-    /// Those of long names say where their words are.
+    /// The hashed name of a long name has the position of its words.
     hashed_names: Vec<HashedName>,
     words: Vec<u64>,
-    /// The index of each name, if it is wanted.
+    /// The index of each name, if it was asked for.
     indices: Vec<u32>,
 }
 
@@ -40,7 +40,7 @@ impl ShardOrder {
         Self { hashed_names, words, indices: Vec::new() }
     }
 
-    /// An order that knows the index of each name.
+    /// An order that has the index of each name.
     pub(crate) fn indexed(names: Ids, hasher: &NameHasher) -> Self {
         let (unordered, words) = mixed(names, hasher);
         let (mut hashed_names, mut indices) = (vec![HashedName::default(); unordered.len()], vec![0; unordered.len()]);
@@ -55,7 +55,7 @@ impl ShardOrder {
         &self.hashed_names
     }
 
-    /// The index of each name in that order.
+    /// The indices of the names, in the order of their shards.
     pub(crate) fn indices(&self) -> impl Iterator<Item = usize> {
         self.indices.iter().map(|&index| index as usize)
     }
@@ -72,13 +72,13 @@ pub(crate) fn shard_of(hashed: HashedName) -> usize {
     (hashed.hash() >> (HASH_BITS - SHARD_BITS)) as usize
 }
 
-/// The hashed names, in the memory where the names were, and the words of long ones.
+/// The hashed names, in the memory of the given names, and the words of long ones.
 fn mixed(names: Ids, hasher: &NameHasher) -> (Vec<HashedName>, Vec<u64>) {
     let (heads, words) = names.into_parts();
     (heads.into_iter().map(|head| hasher.hashed(head, &words)).collect(), words)
 }
 
-/// Tell for each hashed name its position in the order of the shards, its index, and itself.
+/// Call `say` for each hashed name with its position in the shard order, its index, and itself.
 fn along_shards(hashed_names: &[HashedName], mut say: impl FnMut(usize, u32, HashedName)) {
     let indexed = || (0_u32..).zip(hashed_names.iter().copied());
     if hashed_names.len() < MANY {
@@ -98,7 +98,7 @@ fn along_shards(hashed_names: &[HashedName], mut say: impl FnMut(usize, u32, Has
     }
 }
 
-/// Sort numbers of which most are near each other.
+/// Sort numbers, most of which are close to each other.
 pub(crate) fn sort_run(numbers: &mut [u32]) {
     let (first, last) = numbers.iter().fold((u32::MAX, 0), |(first, last), &n| (first.min(n), last.max(n)));
     let span = (last.saturating_sub(first)) as usize + 1;

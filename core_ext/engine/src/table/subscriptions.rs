@@ -1,12 +1,12 @@
-//! A subscription is a user on an instance, under one number for as long as the user is there.
+//! A subscription is a user on an instance. It has the same number for as long as the user is there.
 //!
-//! A channel names its subscriptions by these numbers alone, in four bytes, and who they are is looked up here. What a
-//! number means never changes while any channel names it, and is read without a lock.
+//! A channel row has only these numbers, of four bytes; this table has the user and the instance of each. The meaning
+//! of a number never changes while a channel names it, so it is read without a lock.
 //!
-//! Numbers belong to an instance by pages of 32, as long as anybody is on it, so that the instances of a hundred
-//! thousand subscriptions are a table of 12 KB: it stays in the nearest cache. A number's upper bits are a *tag* of its
-//! instance besides, so that for nearly all channels of a login a few comparisons tell that nobody on the same instance
-//! reads them. The others are its *index*.
+//! An instance gets numbers by pages of 32, and keeps them as long as it has a user. So the instances of a hundred
+//! thousand subscriptions are a table of 12 KB, which stays in the first-level cache. The upper bits of a number are a
+//! *tag* of its instance: for nearly all channels of a login, a few comparisons of tags show that no other user on the
+//! same instance reads them. The other bits are its *index*.
 
 use std::sync::OnceLock;
 
@@ -15,20 +15,20 @@ use crate::sync::{AtomicU32, Ordering};
 /// A subscription's number.
 pub(crate) type Subscription = u32;
 
-/// No subscription: stands in the unused words of rows, and is on no instance.
+/// No subscription: the value of unused words in rows.
 pub(crate) const NO_SUBSCRIPTION: Subscription = 0;
 
 const TAG_BITS: u32 = 6;
 const INDEX_BITS: u32 = u32::BITS - TAG_BITS;
-/// The bits of a number that are not its instance's tag. Subscriptions that differ in no others may be on one instance;
-/// a number that has no others is no subscription.
+/// Masks the index, the bits of a number that are not the tag. Two subscriptions with the same other bits may be on the
+/// same instance; a number without other bits is no subscription.
 pub(crate) const INDEX_MASK: u32 = (1 << INDEX_BITS) - 1;
 
 const PAGE_BITS: u32 = if cfg!(shuttle) { 1 } else { 5 };
 const PAGE: Subscription = 1 << PAGE_BITS;
 const NO_ONE: u32 = u32::MAX;
 
-/// Pages that there are numbers for, with the first, which is nobody's.
+/// The number of pages, including the first one, which belongs to no instance.
 const MOST_PAGES: u32 = 1 << (INDEX_BITS - PAGE_BITS);
 
 const FIRST_OWNERS: usize = if cfg!(shuttle) { 2 } else { 8192 };
@@ -43,12 +43,12 @@ pub(crate) struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Say whose a page of numbers is. No channel names a number of it.
+    /// Set the instance of a page. No channel may name a number of the page.
     fn set_owner(&self, page: u32, instance: u32) {
         self.owners.set(page, instance);
     }
 
-    /// Say who a subscription is. No channel names it yet.
+    /// Set the user of a subscription. No channel may name it yet.
     fn set_user(&self, subscription: Subscription, user: u32) {
         self.users.set(index_of(subscription), user);
     }
@@ -74,18 +74,18 @@ impl Subscriptions {
     }
 }
 
-/// What of a number tells one subscription from all others.
+/// The bits of a number that identify the subscription.
 #[inline]
 pub(crate) fn index_of(subscription: Subscription) -> u32 {
     subscription & INDEX_MASK
 }
 
-/// Never that of [`NO_SUBSCRIPTION`].
+/// The tag of an instance; never that of [`NO_SUBSCRIPTION`].
 fn tag_of(instance: u32) -> u32 {
     (instance % ((1 << TAG_BITS) - 1) + 1) << INDEX_BITS
 }
 
-/// The numbers in use, by instance.
+/// Allocates the numbers, by instance.
 #[derive(Default)]
 pub(crate) struct SubscriptionIds {
     pages: u32,
@@ -93,7 +93,7 @@ pub(crate) struct SubscriptionIds {
     instances: Vec<Own>,
 }
 
-/// An instance's pages, and those of its numbers that no subscription has.
+/// An instance's pages, and its numbers that are free.
 #[derive(Default)]
 struct Own {
     pages: Vec<u32>,
@@ -101,7 +101,7 @@ struct Own {
 }
 
 impl SubscriptionIds {
-    /// A number for a user on an instance; None when all are taken.
+    /// Allocate a number for a user on an instance; None if all are in use.
     pub(crate) fn take(&mut self, instance: u32, user: u32, subscriptions: &Subscriptions) -> Option<Subscription> {
         if self.instances.len() <= instance as usize {
             self.instances.resize_with(instance as usize + 1, Own::default);
@@ -114,12 +114,12 @@ impl SubscriptionIds {
         Some(subscription)
     }
 
-    /// No channel names the subscription any more.
+    /// Free the number of a subscription, which no channel names any more.
     pub(crate) fn give_back(&mut self, instance: u32, subscription: Subscription) {
         self.instances[instance as usize].free.push(subscription);
     }
 
-    /// An instance has no subscription any more; its pages may become another's.
+    /// Free all pages of an instance that has no subscription any more.
     pub(crate) fn give_back_all(&mut self, instance: u32) {
         if let Some(own) = self.instances.get_mut(instance as usize) {
             self.free_pages.extend(std::mem::take(own).pages);
@@ -145,14 +145,15 @@ impl SubscriptionIds {
         Some(self.pages)
     }
 
-    /// As if this was the last page.
+    /// For tests: behave as if this was the last page.
     #[cfg(test)]
     pub(crate) fn exhaust(&mut self) {
         self.pages = MOST_PAGES - 1;
     }
 }
 
-/// A growing array that is read without a lock: the first `FIRST` items, then pages of twice as many each.
+/// A growing array that is read without a lock: the first `FIRST` items, then pages, each twice as large as the one
+/// before.
 struct Column<const FIRST: usize> {
     first: Box<[AtomicU32]>,
     pages: [OnceLock<Box<[AtomicU32]>>; 22],

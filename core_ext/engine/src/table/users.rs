@@ -1,7 +1,7 @@
-//! Users: where each is, and the channels of each; in shards by the hash of the user's name.
+//! Users: the locations and the membership list of each, in shards by the hash of the user's name.
 //!
-//! A thread that changes a user first waits for the user's *turn*, and keeps it for the whole operation: changes of one
-//! user never interleave, and those of others never wait for them. No lock is held meanwhile.
+//! A thread that changes a user first waits for the user's *turn*, and keeps it for the whole operation. So changes of
+//! one user never interleave, and changes of other users do not wait. No lock is held meanwhile.
 
 use compact_str::CompactString;
 use smallvec::SmallVec;
@@ -59,7 +59,7 @@ struct Member {
     busy: bool,
 }
 
-/// The turn to change a user, until it is dropped. A user without list and place is forgotten then.
+/// The turn to change a user, which ends when it is dropped. A user without list and location is forgotten then.
 pub(crate) struct Turn<'a> {
     users: &'a Users,
     user: User,
@@ -72,7 +72,7 @@ impl Users {
         Self { hasher: NameHasher::random(), shards, online: zero(), bytes_names: zero(), bytes_lists: zero() }
     }
 
-    /// Wait for the turn of a user, who need not be known.
+    /// Wait for the turn of a user, known or not.
     pub(crate) fn turn(&self, name: &Id) -> Turn<'_> {
         let key = self.hasher.key(name.packed());
         self.wait(shard_of(key.hashed.hash()), |state| Some(state.intern(key))).expect("an interned user is there")
@@ -95,7 +95,7 @@ impl Users {
         self.ask_online(name, |member| member.list.clone()).flatten()
     }
 
-    /// How many channels the user's list has, online or not; none of a user who is not known.
+    /// The number of channels in the user's list, online or not; 0 if the user is not known.
     pub(crate) fn list_len(&self, name: &Id) -> usize {
         let key = self.hasher.key(name.packed());
         let state = self.shards[shard_of(key.hashed.hash())].state.lock();
@@ -103,23 +103,32 @@ impl Users {
         list.map_or(0, MembershipList::len)
     }
 
+    /// Whether nobody has the user's turn, and the user's list has at most so many channels.
+    pub(crate) fn is_brief(&self, name: &Id, channels: usize) -> bool {
+        let key = self.hasher.key(name.packed());
+        let state = self.shards[shard_of(key.hashed.hash())].state.lock();
+        let Some(local) = state.names.find(key) else { return true };
+        let member = &state.members[local as usize];
+        !member.busy && member.list.as_ref().map_or(0, MembershipList::len) <= channels
+    }
+
     /// The user's locations, if the user is online.
     pub(crate) fn locations(&self, name: &Id) -> Option<Locations> {
         self.ask_online(name, |member| member.locations.clone())
     }
 
-    /// Ask about the user's locations while they stay as they are; None for a user who is not online.
+    /// Call `ask` with the user's locations while they are locked; None if the user is not online.
     pub(crate) fn ask_locations<R>(&self, name: &Id, ask: impl FnOnce(&Locations) -> R) -> Option<R> {
         self.ask_online(name, |member| ask(&member.locations))
     }
 
-    /// The name of a user who stays known meanwhile.
+    /// The name of a user, if the user is known.
     pub(crate) fn name(&self, user: User) -> Option<CompactString> {
         let (shard, local) = split(user);
         self.shards[shard].state.lock().names.name(&self.hasher, local)
     }
 
-    /// The numbers that users may have, shard by shard; one that nobody has is among them.
+    /// The numbers that users may have, shard by shard, including some that no user has.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = User> {
         (0..SHARDS).flat_map(|shard| {
             let bound = self.shards[shard].state.lock().names.bound();
@@ -127,12 +136,12 @@ impl Users {
         })
     }
 
-    /// How many users are online.
+    /// The number of online users.
     pub(crate) fn online(&self) -> usize {
         self.online.load(Ordering::Relaxed)
     }
 
-    /// How many users are known.
+    /// The number of known users.
     #[cfg(test)]
     pub(crate) fn known(&self) -> usize {
         self.shards.iter().map(|shard| shard.state.lock().names.len()).sum()
@@ -206,12 +215,12 @@ impl Turn<'_> {
         self.user
     }
 
-    /// The user's list, which nobody else changes meanwhile.
+    /// The user's list, which no other thread changes during the turn.
     pub(crate) fn list(&self) -> Option<MembershipList> {
         self.with(|member| member.list.clone())
     }
 
-    /// Put a list in the place of the user's.
+    /// Replace the user's list.
     pub(crate) fn set_list(&self, list: Option<MembershipList>) {
         let bytes = |list: Option<&MembershipList>| list.map_or(0, MembershipList::bytes);
         let new = bytes(list.as_ref());
@@ -219,9 +228,9 @@ impl Turn<'_> {
         self.count_list(bytes(old.as_ref()), new);
     }
 
-    /// Change the user's list; what `change` says, false where there is no list.
+    /// Change the user's list. Returns the answer of `change`, or false if there is no list.
     pub(crate) fn change_list(&self, change: impl FnOnce(&mut MembershipList) -> bool) -> bool {
-        // A clone: another thread that asks meanwhile finds the old list, not none.
+        // The list is cloned, so that another thread that reads it meanwhile finds the old list, not none.
         let Some(mut list) = self.list() else { return false };
         let changed = change(&mut list);
         if changed {
@@ -234,7 +243,7 @@ impl Turn<'_> {
         self.with(|member| member.locations.clone())
     }
 
-    /// Note that the user is at a place.
+    /// Add a location of the user.
     pub(crate) fn arrive(&self, location: Location) {
         let first = self.with(|member| {
             member.locations.push(location);
@@ -243,7 +252,7 @@ impl Turn<'_> {
         self.users.online.fetch_add(usize::from(first), Ordering::Relaxed);
     }
 
-    /// Note that the user left a place.
+    /// Remove a location of the user.
     pub(crate) fn depart(&self, location: Location) {
         let last = self.with(|member| {
             member.locations.retain(|other| *other != location);
@@ -281,7 +290,7 @@ fn shard_of(hash: u64) -> usize {
     (hash >> (HASH_BITS - SHARD_BITS)) as usize
 }
 
-/// Dense, so that an array by user has few unused entries.
+/// The number of a user. Numbers are dense, so that an array by user has few unused entries.
 #[expect(clippy::cast_possible_truncation, reason = "below SHARDS")]
 fn join(shard: usize, local: Local) -> User {
     local << SHARD_BITS | shard as u32

@@ -1,4 +1,4 @@
-//! The engine against a plain model: sets of sets, and lists of records.
+//! Compares the engine with a plain model: sets of sets, and lists of records.
 
 mod reference;
 
@@ -75,7 +75,7 @@ fn calls() -> impl Strategy<Value = Call> {
 const CONFIG: Config =
     Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users: CACHE_USERS, cache_ttl: CACHE_TTL };
 
-/// The engine, and what it is to do.
+/// The engine, and the model.
 struct Pair {
     engine: Engine,
     model: Model,
@@ -182,7 +182,7 @@ fn run_lane(engine: &Engine, model: &mut Model, call: Call) {
     match call {
         Call::Open(lane) => {
             let (epoch, position) = (model.now + 7, model.now * 3);
-            model.lanes.insert(lane, Lane { epoch, position, told: BTreeMap::new() });
+            model.lanes.insert(lane, Lane { epoch, position, last_seqs: BTreeMap::new() });
             assert_eq!(engine.open_lane(lane, epoch, position), Ok(()));
         }
         Call::Close(lane) => {

@@ -1,4 +1,4 @@
-//! What the engine is to do, in sets of sets.
+//! A model of the engine, in sets of sets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ pub type Sent = (u32, u64, u64, u64, Option<String>, Option<String>);
 pub struct Lane {
     pub epoch: u64,
     pub position: u64,
-    pub told: BTreeMap<Name, u64>,
+    pub last_seqs: BTreeMap<Name, u64>,
 }
 
 #[derive(Default)]
@@ -63,7 +63,7 @@ impl Model {
         self.cache.iter().position(|(cached, _)| *cached == user)
     }
 
-    /// Use the cached list, if it is there and not too old.
+    /// Use the cached list, if there is one that is not too old.
     fn recall(&mut self, user: Name) -> bool {
         let Some(entry) = self.cached(user).map(|location| self.cache.remove(location)) else { return false };
         let fresh = self.now - entry.1 < CACHE_TTL;
@@ -114,18 +114,18 @@ impl Model {
             self.go_offline(user, instance);
         }
         self.sent.remove(instance);
-        self.forget_told(instance);
+        self.forget_last_seqs(instance);
         users.len()
     }
 
     pub fn hold(&mut self, instance: Name) {
         self.held.insert(instance);
-        self.forget_told(instance);
+        self.forget_last_seqs(instance);
     }
 
-    fn forget_told(&mut self, instance: Name) {
+    fn forget_last_seqs(&mut self, instance: Name) {
         for lane in self.lanes.values_mut() {
-            lane.told.remove(instance);
+            lane.last_seqs.remove(instance);
         }
     }
 
@@ -136,7 +136,7 @@ impl Model {
         self.online(user)
     }
 
-    /// The engine is written to a file, and read again some time later: pending batches, lanes and holds are not in it.
+    /// Restore the engine from a snapshot some time later, without pending batches, lanes and suspended instances.
     pub fn restart(&mut self, later: u64) {
         self.now += later;
         self.cache.retain(|(_, loaded)| self.now - loaded < CACHE_TTL);
@@ -162,7 +162,7 @@ impl Model {
         let lane = self.lanes.get_mut(&number)?;
         let seq = lane.position + step;
         for target in targets.difference(&self.held) {
-            let prev = lane.told.insert(target, seq).unwrap_or(lane.position);
+            let prev = lane.last_seqs.insert(target, seq).unwrap_or(lane.position);
             let sent = (number, lane.epoch, prev, seq, Some(channel.to_owned()), also.map(str::to_owned));
             self.sent.entry(target).or_default().push(sent);
         }
@@ -175,7 +175,7 @@ impl Model {
         let targets: BTreeSet<Name> = targets.difference(&self.held).copied().collect();
         for (&number, lane) in &mut self.lanes {
             for target in &targets {
-                let prev = *lane.told.entry(target).or_insert(lane.position);
+                let prev = *lane.last_seqs.entry(target).or_insert(lane.position);
                 self.sent.entry(target).or_default().push((number, lane.epoch, prev, lane.position, None, None));
             }
         }

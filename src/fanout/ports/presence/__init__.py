@@ -1,4 +1,4 @@
-"""Presence: who is connected where. Three ports, since few services need all of them. Contract section 5.
+"""Presence: which user is connected to which instance. Three ports, because few services need all. Contract section 5.
 
 `Connections` records which devices of a user are connected, and to which notification instance. `Leases` says which
 instances are alive. `Hints` tells those who listen that a user came or went.

@@ -11,7 +11,7 @@ ChangeHandler = Callable[[PresenceChange], None]
 
 
 class Hints(Protocol):
-    """Hints make the workers quick. They may be lost, so something else must repair what a lost one leaves undone."""
+    """Hints let workers react at once. They may be lost, so the reconciler repairs the table later."""
 
     async def announce(self, changes: Sequence[PresenceChange]) -> None:
         """Send changes to those who watch now.

@@ -7,18 +7,18 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What an instance tells of itself while it is alive."""
+    """The content of a lease: an instance's description of itself."""
 
     instance_id: str
     incarnation: str
-    """Another one each time that the instance starts."""
+    """Differs each time that the instance starts."""
     address: str
     """The WebSocket address that clients are sent to."""
     started_at: str
     connections: int
-    """How many clients it holds."""
+    """The number of clients that it holds."""
     capacity: int
-    """How many clients it takes."""
+    """The highest number of clients that it takes."""
 
 
 class Leases(Protocol):

@@ -1,1 +1,1 @@
-"""Embedded in the process: for one machine and for tests, with the promises of the real ones."""
+"""Adapters that run inside the process, for one machine and for tests. They keep the promises of the ports."""

@@ -4,7 +4,7 @@ This is the one module that uses private names of nats-py; `tests/adapters/test_
 needed for this:
 
 - Bytes that a lost connection left unsent are dropped: nats-py would send them after the reconnect, and an event
-  whose publisher was told "unavailable" would be stored after all.
+  whose publisher got `Unavailable` would be stored after all.
 - A request fails at once when its connection is lost, and not only when its time is up.
 - A flush that times out must not cancel its future: a late pong would then stop the reading task.
 - An `-ERR` of the server ends a connection, not the client.

@@ -110,7 +110,7 @@ class ContinuousPull:
             self.interrupt("the log went back")
 
     def interrupt(self, reason: str) -> None:
-        """Stop until `attach` is called. Of several reasons, the first is reported."""
+        """Stop until `attach` is called. If there are several reasons, the first one is reported."""
         if self._interruption is None:
             _log.debug("nats.pull_interrupted", stream=self._stream.name, consumer=self._consumer, reason=reason)
             self._interruption = reason

@@ -22,7 +22,7 @@ class StreamsFound:
     """The streams of a deployment, as a server has them."""
 
     partitions: int | None
-    """Of each partitioned stream; None where none was created yet."""
+    """The number of partitions of each partitioned stream; None if none was created yet."""
     replicas: int | None
     """The smallest number of all streams; None where no stream exists."""
     max_event: int | None

@@ -29,7 +29,7 @@ class RedisConnections(Keyspace):
         self._locations = self._script(scripts.LOCATIONS)
 
     async def connect(self, connection: DeviceConnection) -> str | None:
-        """See the port. Where the first answer was lost on the way, it may name the connection's own instance."""
+        """See the port. If the first answer was lost, it may name the connection's own instance."""
         used = self._used(connection)
         async with reaching_keys(self._client, "connect", used):
             before = await self._connect(keys=list(used), args=_values(connection, timestamp()))

@@ -1,4 +1,4 @@
-"""What the parts of presence in Redis share: the client, the keys, and the scripts' preparation."""
+"""The base of the presence ports in Redis: the client, the keys, and the preparation of scripts."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
@@ -13,7 +13,7 @@ from services.adapters.redis.scripts import prepared
 _T = TypeVar("_T")
 
 Encodable = bytes | bytearray | memoryview | str | int | float
-"""What redis-py takes as an argument of a command."""
+"""An argument of a command, as redis-py takes it."""
 
 CHUNK: Final = 100
 """Commands per pipeline. It bounds the bytes in flight, and how long other tasks and other commands wait."""

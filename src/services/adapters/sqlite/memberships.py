@@ -44,7 +44,7 @@ _TABLES: Final = (
     "INSERT INTO deleted VALUES (0)",
     *deployment.STATEMENTS,
 )
-"""`pending`: the first members, until all are told. `deleted`: the highest version of all deleted rows."""
+"""`pending`: the first members, until their events are published. `deleted`: the highest version of deleted rows."""
 
 SCHEMA: Final[Schema] = (UNRELEASED, _TABLES)
 

@@ -1,4 +1,4 @@
-"""What clients send: one module for each concern, which declares its frames and handles them. Contract section 3.
+"""The frames that clients send: one module for each concern declares and handles them. Contract section 3.
 
 A new frame is a module here, which declares a `FrameHandlers`, and a line in `concerns.py`.
 """

@@ -1,4 +1,4 @@
-"""What a module of client frames is written with: the declaration of a frame's handler, and its errors."""
+"""The parts that a module of client frames uses: the declaration of a frame's handler, and the errors of frames."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-//! One line of memory for each channel.
+//! A channel row: one cache line for each channel.
 
 use wide::u32x4;
 
@@ -13,11 +13,11 @@ pub(super) const HEAD: usize = INLINE - 2;
 #[expect(clippy::cast_possible_truncation, reason = "nine")]
 pub(super) const ONLY_HEAD: u32 = HEAD as u32;
 
-/// One line of memory for each channel, with its hashed name.
+/// A channel's hashed name and subscriptions, in one cache line.
 ///
-/// The first word counts the lists that name the channel, above four bits that say what the others hold: 0 to 11
-/// subscriptions; or nine subscriptions, the number of all of them with the size of their block, and the block; or a
-/// bitmap.
+/// The first word has the number of lists that name the channel, above four bits that give the kind of the other words:
+/// 0 to 11 subscriptions; or nine subscriptions, the number of all of them with the size of their block, and the block;
+/// or a bitmap.
 #[derive(Clone, Copy, Default, PartialEq)]
 #[repr(C, align(64))]
 pub(crate) struct ChannelRow {
@@ -27,14 +27,14 @@ pub(crate) struct ChannelRow {
 
 const KIND_BITS: u32 = 4;
 const KIND_MASK: u32 = (1 << KIND_BITS) - 1;
-/// From here on lists are no longer counted: the word would be like a subscription.
+/// The most lists that are counted; with more, the word could look like a subscription.
 const MOST_HOLDS: u32 = INDEX_MASK & !KIND_MASK;
 pub(super) const BLOCK: u32 = 12;
 pub(super) const BITMAP: u32 = 13;
 pub(super) const SIZE: usize = 10;
 pub(super) const BLOCK_START: usize = 11;
 
-/// What a row has of one subscription.
+/// The result of comparing a row with a subscription.
 pub(super) struct Likeness {
     pub(super) is_there: bool,
     /// Another subscription may be on the same instance.
@@ -65,8 +65,8 @@ impl ChannelRow {
         self.words[0] >> KIND_BITS != 0
     }
 
-    /// One list less names the channel; whether it was the last. How many there are of more than four million is not
-    /// known, so none of them is the last.
+    /// One list less names the channel. Returns whether it was the last one. A channel in more than four million lists
+    /// is never released, because their number is not known.
     #[inline]
     pub(crate) fn release(&mut self) -> bool {
         if self.words[0] < MOST_HOLDS {
@@ -94,7 +94,7 @@ impl ChannelRow {
         Block { start: self.words[BLOCK_START], class }
     }
 
-    /// How many subscriptions are in the block.
+    /// The number of subscriptions in the block.
     pub(super) fn tail(&self) -> usize {
         (self.words[SIZE] & 0xffff) as usize - HEAD
     }
@@ -109,10 +109,10 @@ impl ChannelRow {
         self.words[1] as usize
     }
 
-    /// What a row that holds all of its subscriptions itself has of one.
+    /// Compare a subscription with a row that holds all of its subscriptions itself.
     ///
-    /// All words are compared, four at a time, those too that are no subscriptions and like none: a loop that stops
-    /// early is mispredicted for nearly every row.
+    /// All words are compared, four at a time, including those that are no subscriptions and equal none: the processor
+    /// mispredicts a loop that stops early for nearly every row.
     #[inline]
     pub(super) fn compare(&self, subscription: Subscription) -> Likeness {
         let [mut is_there, mut has_like] = [u32x4::ZERO; 2];
@@ -125,7 +125,7 @@ impl ChannelRow {
         Likeness { is_there: is_there.any(), has_like: has_like.any() }
     }
 
-    /// Put the last of `len` subscriptions in the position of one of them.
+    /// Remove one of `len` subscriptions by moving the last one to its position.
     #[inline]
     pub(super) fn take_out(&mut self, len: usize, subscription: Subscription) {
         let (head, last) = (self.words[0], self.words[len]);

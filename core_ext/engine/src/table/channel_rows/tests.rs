@@ -1,4 +1,4 @@
-//! Rows against a plain model: the subscriptions of one channel, and their instances.
+//! Compares channel rows with a plain model: the subscriptions of one channel, and their instances.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,15 +11,15 @@ use crate::table::subscriptions::SubscriptionIds;
 /// Instances of which some have one tag (0, 63 and 126), and one whose number is too high to be noted as a bit.
 const INSTANCES: [u32; 6] = [0, 1, 63, 64, 126, 2_000];
 const USERS: u32 = 60;
-/// Instances with one subscription each, who may come and go while there are many others.
+/// Instances with one subscription each, which come and go while there are many others.
 const LONELY: std::ops::Range<u32> = 3_000..3_020;
 
-/// A channel, and what it is to hold.
+/// A channel, and the subscriptions that it should have.
 struct Pair {
     subscriptions: Subscriptions,
     overflow: Overflow,
     row: ChannelRow,
-    /// All subscriptions that there may be, with their instances.
+    /// All possible subscriptions, with their instances.
     all: Vec<(Subscription, u32)>,
     model: BTreeMap<Subscription, u32>,
 }
@@ -125,7 +125,7 @@ fn instances_with_one_tag_are_told_apart_across_the_border_of_the_row() {
 }
 
 #[test]
-fn crowds_of_several_channels_are_counted_and_their_places_used_again() {
+fn bitmaps_of_several_channels_are_counted_and_their_indices_used_again() {
     let Pair { subscriptions, mut overflow, all, .. } = Pair::new();
     let some: Vec<Subscription> = all.iter().map(|&(subscription, _)| subscription).collect();
     let enter = |overflow: &mut Overflow, row: &mut ChannelRow| {

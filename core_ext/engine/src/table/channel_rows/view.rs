@@ -1,4 +1,4 @@
-//! What is asked of a channel's subscriptions.
+//! The questions about a channel's subscriptions.
 
 use smallvec::SmallVec;
 
@@ -10,14 +10,14 @@ pub(crate) type InstanceIds = SmallVec<[u32; 16]>;
 
 /// The subscriptions of one channel.
 pub(crate) enum View<'a> {
-    /// Few, in no order.
+    /// Few subscriptions, in no order: those of the row and those of its block.
     Few(&'a [Subscription], &'a [Subscription]),
-    /// Many.
+    /// Many subscriptions.
     Many(&'a BitmapSubscribers),
 }
 
 impl View<'_> {
-    /// The instances of the subscriptions, each once, into `found`, which is empty.
+    /// Put the instances of the subscriptions, each once, into `found`, which must be empty.
     pub(crate) fn instances(&self, subscriptions: &Subscriptions, found: &mut InstanceIds) {
         match self {
             View::Few(head, tail) => {
@@ -27,7 +27,7 @@ impl View<'_> {
         }
     }
 
-    /// How many instances the subscriptions are on.
+    /// The number of instances that the subscriptions are on.
     pub(crate) fn width(&self, subscriptions: &Subscriptions) -> usize {
         let (head, tail) = match self {
             View::Few(head, tail) => (head, tail),
@@ -38,7 +38,7 @@ impl View<'_> {
             let Some(is_new) = seen.add(subscriptions.instance(subscription)) else {
                 return self.width_by_list(subscriptions);
             };
-            // Without a branch: which subscription shares its instance cannot be foreseen.
+            // This has no branch, because the processor could not predict which subscription shares its instance.
             width += usize::from(is_new);
         }
         width
@@ -51,7 +51,7 @@ impl View<'_> {
         found.len()
     }
 
-    /// Whether a subscription is among them.
+    /// Whether the channel has this subscription.
     pub(crate) fn contains(&self, subscription: Subscription) -> bool {
         match self {
             View::Few(head, tail) => head.contains(&subscription) || tail.contains(&subscription),
@@ -75,12 +75,12 @@ pub(super) fn is_any_on(some: &[Subscription], instance: u32, subscriptions: &Su
     some.iter().any(|&subscription| subscriptions.instance(subscription) == instance)
 }
 
-/// Which of the instances with low numbers, which nearly all have, were seen.
+/// The instances that were seen, as bits; nearly all instances have numbers that are low enough.
 #[derive(Default)]
 struct Seen([u64; 16]);
 
 impl Seen {
-    /// Note an instance; whether it is new, None where its number is too high to tell.
+    /// Note an instance. Returns whether it is new, or None if its number is too high for a bit.
     #[inline]
     fn add(&mut self, instance: u32) -> Option<bool> {
         let (word, bit) = (self.0.get_mut(instance as usize / 64)?, instance % 64);
@@ -90,7 +90,7 @@ impl Seen {
     }
 }
 
-/// Each instance once. Those whose numbers are too high to be noted are rare, and sorted.
+/// Put each instance once into `found`. Instances whose numbers are too high for a bit are rare; they are sorted.
 fn distinct(instances: impl Iterator<Item = u32>, found: &mut InstanceIds) {
     let (mut seen, mut has_high) = (Seen::default(), false);
     for instance in instances {

@@ -1,7 +1,8 @@
-//! Filling empty channels with very many lists at once, by one thread that nobody waits for.
+//! Adds very many lists to an empty table at once, by one thread while no other thread uses the table.
 //!
-//! The lists of some thousand users name nearly every channel once, all over the table. In the order of the shards they
-//! go through the table once, each shard's rows staying in the processor's cache meanwhile.
+//! The lists of some thousand users name nearly every channel once, all over the table. So they are added in the order
+//! of the shards: the work goes through the table once, and the rows of a shard stay in the processor's cache
+//! meanwhile.
 
 use super::{Channel, Channels, SHARDS, Shard, id_of, shard_of_id};
 use crate::names::hash_index::LOCAL_MASK;
@@ -11,10 +12,10 @@ use crate::table::channel_rows::Tally;
 use crate::table::shard_order::ShardOrder;
 use crate::table::subscriptions::{Subscription, Subscriptions};
 
-/// How far ahead of the work rows are asked for.
+/// The number of rows that are prefetched ahead of the work.
 const AHEAD: usize = 32;
 
-/// Lists to enter, and the subscriptions of each.
+/// The lists to add, and the subscriptions of each.
 #[derive(Default)]
 pub(crate) struct Filling {
     channels: Vec<Channel>,
@@ -22,26 +23,26 @@ pub(crate) struct Filling {
     subscriptions: Vec<Subscription>,
 }
 
-/// Where a list's channels, and its subscriptions, end; they begin where those of the list before end.
+/// The ends of a list's channels and of its subscriptions; they begin where those of the list before end.
 struct ListEnd {
     channels: usize,
     subscriptions: usize,
 }
 
 impl Filling {
-    /// Add a list that is named by these channels, each once, and read by some subscriptions or none.
+    /// Add a list of these channels, each once, and the subscriptions of its user, if any.
     pub(crate) fn push(&mut self, channels: &[Channel], subscriptions: impl Iterator<Item = Subscription>) {
         self.channels.extend_from_slice(channels);
         self.subscriptions.extend(subscriptions);
         self.lists.push(ListEnd { channels: self.channels.len(), subscriptions: self.subscriptions.len() });
     }
 
-    /// How many channels the lists name, one named twice counted twice.
+    /// The number of channels in the lists; a channel in two lists counts twice.
     pub(crate) fn len(&self) -> usize {
         self.channels.len()
     }
 
-    /// Forget all, and keep the room.
+    /// Forget all lists, and keep the memory.
     pub(crate) fn clear(&mut self) {
         self.channels.clear();
         self.lists.clear();
@@ -78,9 +79,9 @@ impl Channels {
         (0..SHARDS).for_each(|shard| self.write_shard(shard, |shard| shard.rows.reserve(names.div_ceil(SHARDS))));
     }
 
-    /// Number channels that have no number yet: `tell` gets the index of each name, and its channel. Whether all names
-    /// were new.
-    pub(crate) fn number(&self, names: Ids, mut tell: impl FnMut(usize, Channel)) -> bool {
+    /// Give numbers to new channels: `found` gets the index of each name and its channel. Returns whether all names were
+    /// new.
+    pub(crate) fn number(&self, names: Ids, mut found: impl FnMut(usize, Channel)) -> bool {
         let (order, mut new) = (ShardOrder::indexed(names, &self.hasher), true);
         let mut indices = order.indices();
         self.write(order.hashed_names(), |shard, state, hashed_names, candidates| {
@@ -88,7 +89,7 @@ impl Channels {
                 let before = state.rows.len();
                 let local = state.intern(order.key(hashed), candidate);
                 new &= state.rows.len() > before;
-                tell(index, id_of(shard, local));
+                found(index, id_of(shard, local));
             }
         });
         new

@@ -1,25 +1,26 @@
-//! Channels whose numbers stay theirs while a snapshot is written.
+//! Pins the numbers of channels while a snapshot is written.
 //!
-//! A list that was read names channels by number, and the names are read later. In between the last list could let go
-//! of a channel, and its number become another's: the list would then say what was never true. So channels that nobody
-//! holds any more stay, as long as the pin does, with their number and their name.
+//! A snapshot reads lists, which have the numbers of channels, and reads the names of these channels later. In between,
+//! the last list could release a channel, and its number could be given to another channel: the snapshot would then
+//! have a wrong membership. So while a pin exists, channels that no list holds any more keep their number and their
+//! name.
 
 use super::{Channel, Channels, shard_of_id};
 use crate::names::hash_index::LOCAL_MASK;
 use crate::names::hash_index::Local;
 use crate::names::ids::Packed;
 
-/// Names that are read under one lock.
+/// The number of names that are read under one lock.
 const SLICE: usize = 256;
 
-/// Channels that are removed under one lock.
+/// The number of channels that are removed under one lock.
 const TIDIED: usize = if cfg!(shuttle) { 2 } else { 64 };
 
-/// While it lives no channel's number becomes another's. There is one at a time.
+/// While it exists, no channel's number is given to another channel. There is at most one.
 pub(crate) struct Pin<'a>(&'a Channels);
 
 impl Channels {
-    /// Keep each channel's number what it is.
+    /// Pin the numbers of all channels.
     pub(crate) fn pin(&self) -> Pin<'_> {
         for shard in &self.shards {
             shard.write().unheld = Some(Vec::new());
@@ -27,7 +28,7 @@ impl Channels {
         Pin(self)
     }
 
-    /// Remove the channels of a shard that no list holds, at most some; whether there may be more.
+    /// Remove some channels of a shard that no list holds. Returns whether there may be more.
     fn tidy(&self, shard: usize) -> bool {
         self.write_shard(shard, |shard| {
             let Some(unheld) = &mut shard.unheld else { return false };
@@ -36,7 +37,7 @@ impl Channels {
             if !more {
                 shard.unheld = None;
             }
-            // One may be there twice, or be held again.
+            // A channel may be listed twice, or be held again.
             for local in slice {
                 if shard.rows.is_used(local) && !shard.rows.record(local).is_held() {
                     shard.rows.remove(local);
@@ -58,7 +59,7 @@ impl Pin<'_> {
         self.0.shards.iter().map(|shard| shard.read().rows.bound()).collect()
     }
 
-    /// The names of a shard's numbers below a bound, in order; none of a number which no channel has.
+    /// Call `put` with the name of each number of a shard below a bound, in order; None for a number without a channel.
     pub(crate) fn names(&self, shard: usize, bound: usize, mut put: impl FnMut(Option<Packed>)) {
         let bound = Local::try_from(bound).expect("a number for each");
         for from in (0..bound).step_by(SLICE) {

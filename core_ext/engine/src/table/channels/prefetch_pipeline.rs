@@ -1,14 +1,13 @@
-//! Bulk work on channels: along the shards, with the memory of what comes asked for ahead.
+//! Bulk work on channels: it goes through the shards, and prefetches the memory of the next channels.
 //!
-//! The work on a channel waits for its memory, some hundred nanoseconds and more than once, unless that was asked for
-//! before. So channels go through four stages in batches, and each batch is a stage ahead of the next: ask for the
-//! slots of names; look the numbers up, and ask for what says where rows are; ask for the rows; work. What one stage
-//! asked for comes while others are done for the batches around it.
+//! The work on a channel waits for its memory several times, some hundred nanoseconds each, unless the memory was
+//! prefetched. So channels go through four stages in batches, and each batch is a stage ahead of the next: prefetch the
+//! slots of names; look up the numbers, and prefetch the pointers to rows; prefetch the rows; do the work. The memory
+//! for one stage comes while other stages are done for other batches.
 //!
-//! A shard is locked when its first channel enters the first stage, and let go when its last one was worked on, some
-//! microseconds later: a lookup never waits for a bulk write, only now and then for the batches that are on their way,
-//! and for what these wait for. All threads, those that read and those that write, lock shards in rising order, so none
-//! waits in a circle.
+//! A shard is locked when its first channel enters the first stage, and unlocked some microseconds later, when the work
+//! on its last channel is done. So a lookup never waits for a whole bulk write, only for the batches that are in the
+//! pipeline. All threads, readers and writers, lock shards in rising order, so there is no deadlock.
 
 use std::ops::{Deref, Range};
 
@@ -22,38 +21,39 @@ use crate::names::hashed_name::HashedName;
 use crate::sync::{Ordering, RwLock, RwLockWriteGuard};
 use crate::table::channel_rows::Tally;
 
-/// After so many channels all shards are let go, so that a shard which has very many of them is free in between.
+/// The number of channels after which all shards are unlocked, so that other threads can use a shard that has very many
+/// of the channels.
 const WINDOW: usize = if cfg!(shuttle) { 8 } else { 1024 };
 
-/// For so many channels memory is asked for in one go: as many lines as a processor waits for at a time, and some more.
+/// The number of channels in a batch: somewhat more than the cache lines that a processor loads at the same time.
 ///
-/// In one go, since each may be in a page of memory that the processor has to look up first, and it looks up several at
-/// once only where they are near each other in the program.
+/// Their memory is prefetched together, because the processor may first have to look up the page of each, and it looks
+/// up several at the same time only if the instructions are near each other.
 const BATCH: usize = if cfg!(shuttle) { 1 } else { 16 };
 
-/// What is done for each batch, one after the other.
+/// The number of stages.
 const STAGES: usize = 4;
 
-/// Ask for shards so many batches before they are locked.
+/// The number of batches by which shards are prefetched before they are locked.
 const SHARDS_AHEAD: usize = 2;
 
-/// Bytes of a shard that are read for nearly all lookups: its lock, and where slots and rows are.
+/// The bytes of a shard that nearly all lookups read: its lock, and the pointers to slots and rows.
 const READ: usize = 80;
 
-/// Legs and shards that need no allocation: those of a change of few channels.
+/// The number of legs and shards that need no allocation: those of a change of few channels.
 const SHORT: usize = 8;
 
-/// No channel's number.
+/// The number of no channel.
 const NONE: Local = Local::MAX;
 
-/// A channel, by id or by name.
+/// A channel, given by id or by name.
 pub(super) trait Item: Copy {
     fn shard(self) -> usize;
 
-    /// The first stage: ask for what [`Item::find`] reads.
+    /// The first stage: prefetch the memory that [`Item::find`] reads.
     fn ask(items: &[Self], shard: &Shard);
 
-    /// The second: the number in the shard of each, nearly always, or none.
+    /// The second stage: the number that the item most likely has in the shard, or [`NONE`].
     fn find(self, shard: &Shard) -> Local;
 }
 
@@ -85,18 +85,18 @@ impl Item for HashedName {
     }
 }
 
-/// Items of one batch and one shard.
+/// The items of one batch and one shard.
 #[derive(Clone, Copy)]
 struct Leg {
     shard: u16,
-    /// How many shards come before.
+    /// The number of shards before it in the window.
     turn: u16,
     start: u16,
     end: u16,
 }
 
 impl Leg {
-    /// The places of its items.
+    /// The positions of its items.
     fn positions(self) -> Range<usize> {
         self.start.into()..self.end.into()
     }
@@ -106,16 +106,16 @@ impl Leg {
     }
 }
 
-/// Some items, and the legs to take along them.
+/// A part of the items, divided into legs.
 struct Window<'a, T> {
     items: &'a [T],
     legs: SmallVec<[Leg; SHORT]>,
-    /// For each batch, where its legs end.
+    /// For each batch, the end of its legs.
     batches: SmallVec<[u16; SHORT]>,
 }
 
 impl Channels {
-    /// Change channels: those of one shard at a time, and the number that each has there if it has one, nearly always.
+    /// Change channels: `work` gets the items of one shard at a time, and the number that each most likely has there.
     pub(super) fn write<T: Item>(&self, items: &[T], mut work: impl FnMut(usize, &mut Shard, &[T], &[Local])) {
         self.along(
             items,
@@ -126,7 +126,7 @@ impl Channels {
         );
     }
 
-    /// Read channels: those of one shard at a time, and the number that each has there if it has one, nearly always.
+    /// Read channels: `work` gets the items of one shard at a time, and the number that each most likely has there.
     pub(super) fn read_each<T: Item>(&self, items: &[T], mut work: impl FnMut(&Shard, &[T], &[Local])) {
         self.along(items, READ, RwLock::read, |_, shard, items, locals| work(shard, items, locals), drop);
     }
@@ -168,7 +168,7 @@ impl Channels {
     }
 }
 
-/// A shard that is being changed, and the bytes that it held before.
+/// A shard that is being changed, and the number of bytes that it held before.
 struct Writing<'a> {
     guard: RwLockWriteGuard<'a, Shard>,
     before: (usize, usize),
@@ -206,7 +206,7 @@ impl<'a, T: Item> Window<'a, T> {
         Self { items, legs, batches }
     }
 
-    /// The legs of a batch; none before the first or behind the last.
+    /// The legs of a batch; none before the first batch or after the last.
     fn legs(&self, batch: Option<usize>) -> &[Leg] {
         let end = |batch: usize| usize::from(self.batches[batch]);
         match batch {
@@ -216,13 +216,13 @@ impl<'a, T: Item> Window<'a, T> {
     }
 }
 
-/// What goes along a window: the shards that are locked just now, and what was found in them.
+/// The state of a window: the shards that are locked now, and the numbers that were found in them.
 struct PrefetchPipeline<'a, L, G> {
     channels: &'a Channels,
-    /// Bytes of a shard that will be wanted.
+    /// The bytes of a shard to prefetch.
     wanted: usize,
     lock: L,
-    /// By turn; None of those that were let go.
+    /// By `turn`; None for a shard that was unlocked.
     shards: SmallVec<[Option<G>; SHORT]>,
     left: usize,
     locals: SmallVec<[Local; BATCH]>,
@@ -297,7 +297,7 @@ impl<'a, L: Fn(&'a RwLock<Shard>) -> G, G: Deref<Target = Shard>> PrefetchPipeli
         }
     }
 
-    /// Let go of the shards before a turn.
+    /// Unlock the shards before a turn.
     fn leave(&mut self, turn: usize, unlock: &impl Fn(G)) {
         self.shards[self.left..turn].iter_mut().filter_map(Option::take).for_each(unlock);
         self.left = turn;
@@ -311,7 +311,7 @@ impl<'a, L: Fn(&'a RwLock<Shard>) -> G, G: Deref<Target = Shard>> PrefetchPipeli
 const LOCKED: &str = "a shard is locked until its last channel was worked on";
 
 impl Shard {
-    /// Work on rows: on those last that have more elsewhere, which comes meanwhile.
+    /// Do the work for rows. Rows with a block or bitmap come last, which is prefetched meanwhile.
     #[inline]
     pub(super) fn each_row(&mut self, locals: &[Local], mut work: impl FnMut(&mut Self, Local) -> Tally) -> Tally {
         let (mut late, mut tally) = (SmallVec::<[Local; BATCH]>::new(), Tally::default());
@@ -322,7 +322,7 @@ impl Shard {
         tally
     }
 
-    /// Ask for what a row has elsewhere; whether it has anything there.
+    /// Prefetch a row's block or bitmap. Returns whether it has one.
     #[inline]
     pub(super) fn prefetch_overflow(&self, local: Local) -> bool {
         self.rows.get(local).is_some_and(|row| self.overflow.prefetch(row))

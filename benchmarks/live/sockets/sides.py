@@ -1,0 +1,206 @@
+"""A server with its clients: deliveries are checked, and then servers are measured in turn.
+
+A `BenchError` is raised by each step whose clients got something else than was due to them.
+"""
+
+import resource
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+from benchmarks.apart import Progress
+from benchmarks.errors import NumbersError
+from benchmarks.live.delivery_check import check_deliveries
+from benchmarks.live.sockets.audience import FRAME_BYTES, SMALL_READERS, Audience, Event
+from benchmarks.live.sockets.servers import Server, ServerSettings, serve_plain, serve_service
+from benchmarks.live.websocket_clients import Chunk, SocketReader, frames_in, open_sockets
+from benchmarks.processes import Leader, Worker
+
+Way = Literal["service", "plain", "floor"]
+"""How events are sent: by either server, or with the least work possible, by the process of the second server."""
+NAMES: Final[dict[Way, str]] = {"service": "notification service", "plain": "bare websockets"}
+"""Of the servers."""
+_REACH_OF_LOAD: Final = {"none": "", "even": "hundred", "hot": "all"}
+_NAP_S: Final = 0.001
+"""Of the many clients: it adds at most as much to a delay. The clients of the small channel wait for each frame."""
+_WARM_UP: Final = 100
+"""Idle connections that are open before memory is first read: the first ones bring more than each one takes."""
+RESERVED: Final = 150 + _WARM_UP
+"""Descriptors of a process that are not counted as connections: libraries, databases, pipes, and the first clients."""
+_AT_A_TIME: Final = 1_000
+
+
+class IdleFigures(msgspec.Struct, frozen=True):
+    """Connections to which nothing is sent, beyond the first ones, and what they added to the server's process."""
+
+    connections: int
+    resident_bytes: int
+    server_s: float
+    """Processor time until all were admitted."""
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """Deliveries for a while: a delivery is one event to one socket."""
+
+    deliveries: int
+    server_s: float
+    """Processor time of the server's process, user and system."""
+    delays_ns: list[int]
+    """Of each round, or of each event of the small channel: until the last of its clients had the last byte."""
+
+
+Contest = dict[Way, list[Turn]]
+Players = Mapping[tuple[str, Way], Callable[[], Turn]]
+"""What makes a turn, by contest and way."""
+
+
+def connections_allowed(option: str, wanted: int, least: int) -> int:
+    """How many of the wanted connections this process, and those that it starts, may hold.
+
+    Raises:
+        NumbersError: fewer than `least`; the text says how many the option may ask for.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = max(soft, min(hard, wanted + RESERVED))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    held = min(wanted, limit - RESERVED)
+    if held < least:
+        raise NumbersError(
+            f"{option} {wanted} needs {wanted + RESERVED:,} open files in a process, and {limit:,} are allowed: raise "
+            f"the hard limit (ulimit -Hn){f', or take {option} {held}' if held > 0 else ''}"
+        )
+    return held
+
+
+class ClientSettings(NamedTuple):
+    """Which clients they are; `signals` and `nap_s` are those of `SocketReader`."""
+
+    first: int  # the number of the first one
+    audience: Audience
+    secret: str | None  # signs the tokens; None where the server expects no first frame
+    signals: str = ""
+    nap_s: float = 0.0
+
+
+def run_clients(settings: ClientSettings, leader: Leader) -> None:
+    """Serve `Clients` to the benchmark, and read the sockets meanwhile."""
+    clients = Clients(settings, leader)
+    leader.serve(clients, wait=clients.until_message)
+
+
+class Clients(SocketReader):
+    """The sockets, and what the benchmark asks of them."""
+
+    def __init__(self, settings: ClientSettings, leader: Leader) -> None:
+        super().__init__(leader, settings.signals, nap_s=settings.nap_s)
+        self._settings = settings
+        self._sockets: list[socket.socket] = []
+
+    def connect(self, port: int, count: int) -> None:
+        """Open more connections."""
+        first = self._settings.first + len(self._sockets)
+        opened = open_sockets(((number, port) for number in range(first, first + count)), self._settings.secret)
+        self._sockets += opened
+        self.add(opened)
+
+    def check(self, first: int) -> None:
+        """Compare what was kept with the rehearsal, whose first event has the number `first`."""
+        for number, each in enumerate(self._sockets, self._settings.first):
+            check_socket(number, self.kept(each), self._settings.audience.due_in_rehearsal(number, first))
+
+
+def check_socket(number: int, received: list[Chunk], due: list[Event]) -> None:
+    """Compare the bytes that a socket received with the events that were due to it.
+
+    Raises:
+        BenchError: they are something else, or in another order.
+    """
+    names = {event.client_json(): f"{event.seq} of {event.channel}" for event in due}
+    came = [names.get(payload, payload) for payload, _ in frames_in(received)]
+    check_deliveries(list(names.values()), came, f"socket {number}")
+
+
+class Side(NamedTuple):
+    """A server, its clients, and the clients of the small channel, which are a process of their own."""
+
+    audience: Audience
+    port: int
+    server: Worker
+    clients: Worker
+    small_clients: Worker
+
+    def rehearse(self) -> None:
+        """Connect all, send the script of the rehearsal, and check that each gets exactly what is due, in order."""
+        sockets = self.audience.sockets
+        processes = {self.clients: (0, sockets), self.small_clients: (sockets, SMALL_READERS)}
+        for clients, (first, count) in processes.items():
+            clients.call(Clients.connect, self.port, count)
+            due = len(self.audience.due_in_rehearsal(first))
+            clients.call(Clients.begin, count * due * FRAME_BYTES, keep=True)
+        sent_first = self.server.call_async(Server.rehearse)
+        for clients in processes:
+            clients.call(Clients.until_complete, 1)
+            clients.call(Clients.check, sent_first)
+
+    def play(self, reach: str, rounds: int, burst: int, *, floor: bool = False) -> Turn:
+        """Send rounds, each when the one before has arrived everywhere; the arguments are those of `Server.play`."""
+        deliveries = burst * self.audience.sockets
+        self.clients.call(Clients.begin, deliveries * FRAME_BYTES, keep=False)
+        sent_ns, server_s = self.server.call_async(Server.play, reach, rounds, burst, floor=floor)
+        arrived_ns = self.clients.call(Clients.until_complete, rounds)
+        return Turn(rounds * deliveries, server_s, _delays(sent_ns, arrived_ns))
+
+    def load(self, load: str, seconds: float) -> Turn:
+        """Send to the small channel at a fixed pace beside a load; the delays are the small channel's."""
+        self.clients.call(Clients.begin, self.audience.sockets * FRAME_BYTES, keep=False)
+        self.small_clients.call(Clients.begin, SMALL_READERS * FRAME_BYTES, keep=False)
+        due_ns, rounds, server_s = self.server.call_async(Server.load, _REACH_OF_LOAD[load], seconds)
+        self.clients.call(Clients.until_complete, rounds)
+        arrived_ns = self.small_clients.call(Clients.until_complete, len(due_ns))
+        return Turn(rounds * self.audience.sockets, server_s, _delays(due_ns, arrived_ns))
+
+
+def _delays(begun_ns: list[int], ended_ns: list[int]) -> list[int]:
+    return [ended - begun for begun, ended in zip(begun_ns, ended_ns, strict=True)]
+
+
+@contextmanager
+def side(server: Way, audience: Audience) -> Iterator[Side]:
+    """Run a server and the processes of its clients for the length of the context."""
+    secret = secrets.token_hex()
+    signals = f"\0fanout-bench-{secret}"  # an address without a file
+    serve, clients_secret = (serve_service, secret) if server == "service" else (serve_plain, None)
+    many = ClientSettings(0, audience, clients_secret, signals, _NAP_S)
+    few = ClientSettings(audience.sockets, audience, clients_secret)
+    with Worker(NAMES[server], serve, ServerSettings(audience, secret, signals)) as process:
+        port, name = process.receive(int), f"clients of the {NAMES[server]}"
+        with Worker(name, run_clients, many) as clients, Worker(name, run_clients, few) as small_clients:
+            yield Side(audience, port, process, clients, small_clients)
+
+
+def idle(server: Way, connections: int, channels: int, settling_s: float, progress: Progress) -> IdleFigures:
+    """Hold connections to which nothing is sent, and read what the server takes for them."""
+    with side(server, Audience(_WARM_UP + connections, channels, sends=False)) as held:
+        held.clients.call(Clients.connect, held.port, _WARM_UP)
+        cpu_s, resident = held.server.call_async(Server.usage, settling_s)
+        for opened in range(0, connections, _AT_A_TIME):
+            held.clients.call(Clients.connect, held.port, min(_AT_A_TIME, connections - opened))
+            progress(opened / connections, f"{opened:,} open")
+        cpu_s_after, resident_after = held.server.call_async(Server.usage, settling_s)
+        return IdleFigures(connections, resident_after - resident, cpu_s_after - cpu_s)
+
+
+def alternate(players: Players, turns: int, progress: Progress) -> dict[str, Contest]:
+    """Run all turn by turn, in the same minutes; each turn begins with another."""
+    contests: dict[str, Contest] = {contest: {} for contest, _ in players}
+    order = list(players)
+    for turn in range(turns):
+        for contest, way in order:
+            contests[contest].setdefault(way, []).append(players[contest, way]())
+        order = order[1:] + order[:1]
+        progress((turn + 1) / turns, f"turn {turn + 1} of {turns}")
+    return contests

@@ -1,0 +1,159 @@
+//! Lists that Python gives: ids, and events. An error says the position.
+
+use std::time::{Duration, Instant};
+
+use fanout_engine::{Ids, Result};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::list::BoundListIterator;
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+
+use crate::arguments::{bytes_of, string_of};
+use crate::gil::{released, released_unless};
+use crate::mismatch::{no_text, wrong_length, wrong_type};
+
+/// For so long the strings of a part are collected while the GIL is held. To read their lengths and to let go of them
+/// takes as long again, so that the GIL is held for some 0.6 ms: for 30,000 strings that lie in order in memory, and for
+/// a few thousand that are scattered.
+const COLLECTING: Duration = Duration::from_micros(300);
+
+/// Room for so many strings is made at once.
+const USUAL_PART: usize = 32 << 10;
+
+/// The clock is read once for so many strings.
+const STEP: usize = 512;
+
+/// So many ids are packed, and a user's change or a lookup of as many channels is done, in some ten microseconds.
+pub const FEW_IDS: usize = 64;
+
+/// An event longer than this is validated without the GIL; a shorter one costs less than handing the GIL over. Its
+/// targets do not count: they share its payload, so each costs the same few nanoseconds whatever its length.
+pub const LONG_EVENT: usize = 16 << 10;
+
+/// So many short events are routed in some ten microseconds.
+const FEW_EVENTS: usize = 8;
+
+/// Whether routing events takes so little that the GIL stays: their number, and the bytes of their payloads.
+pub fn are_few(events: usize, bytes: usize) -> bool {
+    events <= FEW_EVENTS && bytes <= LONG_EVENT
+}
+
+/// The ids of an iterable of strings, and work with them; `what` names the argument in errors.
+///
+/// The ids are read in parts. The GIL is released to pack each, and once for packing the last part and the work: each
+/// time a busy thread may take it and keep it for 5 ms. Of a list that such a thread changes meanwhile, each part is
+/// read as it is at its turn. With at most [`FEW_IDS`] and `brief` work the GIL stays.
+pub fn with_ids<T: Send>(
+    iterable: &Bound<'_, PyAny>,
+    what: &'static str,
+    brief: bool,
+    work: impl Send + FnOnce(Ids) -> Result<T>,
+) -> PyResult<T> {
+    let py = iterable.py();
+    let list = listed(iterable, what)?;
+    let (mut ids, mut items) = (Ids::with_capacity(list.len()), list.iter());
+    loop {
+        // The strings are kept: another thread may take them out of the list.
+        let (part, is_last) = next_part(&mut items);
+        let texts = texts(&part, what, ids.len())?;
+        if is_last {
+            let few = brief && list.len() <= FEW_IDS;
+            return Ok(released_unless(few, py, || work(pack(ids, &texts, what)?))?);
+        }
+        ids = released(py, || pack(ids, &texts, what))?;
+    }
+}
+
+/// Some items of a list, and whether they are the last.
+fn next_part<'py>(items: &mut BoundListIterator<'py>) -> (Vec<Bound<'py, PyAny>>, bool) {
+    let (begun, mut part) = (Instant::now(), Vec::with_capacity(items.len().min(USUAL_PART)));
+    loop {
+        part.extend(items.take(STEP));
+        let is_last = items.len() == 0;
+        if is_last || begun.elapsed() >= COLLECTING {
+            return (part, is_last);
+        }
+    }
+}
+
+fn pack(mut ids: Ids, texts: &[&str], what: &'static str) -> Result<Ids> {
+    texts.iter().try_for_each(|text| ids.push(text.as_bytes(), what)).map(|()| ids)
+}
+
+/// The ids' texts, in place; they stand in a list from position `start` on.
+fn texts<'a>(items: &'a [Bound<'_, PyAny>], what: &'static str, start: usize) -> PyResult<Vec<&'a str>> {
+    let text = |(index, item): (usize, &'a Bound<'_, PyAny>)| {
+        item.extract::<&str>().map_err(|_| not_an_id(item, what, start + index))
+    };
+    items.iter().enumerate().map(text).collect()
+}
+
+#[cold]
+fn not_an_id(item: &Bound<'_, PyAny>, what: &str, index: usize) -> PyErr {
+    let place = format_args!("{what}[{index}]");
+    match item.cast::<PyString>() {
+        Ok(string) => no_text(place, string),
+        Err(_) => wrong_type(place, "a str", item),
+    }
+}
+
+/// The items of an iterable, at once.
+fn listed<'py>(iterable: &Bound<'py, PyAny>, what: &str) -> PyResult<Bound<'py, PyList>> {
+    if let Ok(list) = iterable.cast::<PyList>() {
+        return Ok(list.clone());
+    }
+    if iterable.is_instance_of::<PyString>() {
+        return Err(PyTypeError::new_err(format!("{what} must be an iterable of ids, not one string")));
+    }
+    let items = iterable.try_iter().map_err(|_| wrong_type(what, "an iterable of ids", iterable))?;
+    Ok(iterable.py().get_type::<PyList>().call1((items,))?.cast_into()?)
+}
+
+/// The strings of an iterable.
+pub fn strings<'py>(iterable: &Bound<'py, PyAny>, what: &str) -> PyResult<Vec<Bound<'py, PyString>>> {
+    let items = listed(iterable, what)?;
+    items.iter().enumerate().map(|(index, item)| string_of(&item, format_args!("{what}[{index}]"))).collect()
+}
+
+/// What `item` makes of each item of a sequence of tuples.
+pub fn items<'py, T>(
+    sequence: &Bound<'py, PyAny>,
+    what: &str,
+    mut item: impl FnMut(usize, &Bound<'py, PyTuple>) -> PyResult<T>,
+) -> PyResult<Vec<T>> {
+    if sequence.is_instance_of::<PyString>() || sequence.is_instance_of::<PyBytes>() {
+        return Err(wrong_type(what, "a sequence of tuples", sequence));
+    }
+    let each = sequence.try_iter().map_err(|_| wrong_type(what, "a sequence of tuples", sequence))?;
+    let mut items = Vec::with_capacity(sequence.len().unwrap_or_default());
+    for (index, object) in each.enumerate() {
+        let object = object?;
+        let tuple = object.cast::<PyTuple>();
+        let tuple = tuple.map_err(|_| wrong_type(format_args!("{what}[{index}]"), "a tuple", &object))?;
+        items.push(item(index, tuple)?);
+    }
+    Ok(items)
+}
+
+/// (channel, event) as `Engine.route_many` gets it.
+pub type Event<'py> = (Bound<'py, PyString>, Bound<'py, PyBytes>);
+
+/// The events of a sequence of (channel, event).
+pub fn events<'py>(sequence: &Bound<'py, PyAny>) -> PyResult<Vec<Event<'py>>> {
+    items(sequence, "events", |index, tuple| {
+        if tuple.len() != 2 {
+            return Err(wrong_length(format_args!("events[{index}]"), "(channel, event)", tuple.len()));
+        }
+        let channel = string_of(&tuple.get_item(0)?, format_args!("events[{index}][0]"))?;
+        Ok((channel, bytes_of(&tuple.get_item(1)?, format_args!("events[{index}][1]"))?))
+    })
+}
+
+/// Events as the engine takes them.
+pub fn borrow_events<'a>(events: &'a [Event<'_>]) -> PyResult<Vec<(&'a str, &'a [u8])>> {
+    let borrow = |(index, (channel, event)): (usize, &'a Event<'_>)| {
+        let channel_text = channel.to_str().map_err(|_| no_text(format_args!("events[{index}][0]"), channel))?;
+        Ok((channel_text, event.as_bytes()))
+    };
+    events.iter().enumerate().map(borrow).collect()
+}
