@@ -90,13 +90,13 @@ def plan(population: Population, messages: float, whole: Filled, costs: Costs) -
         *_others(messages, width, costs),
     ]
     total = "Without what was not measured, and without the operating systems: one core more for each machine."
-    _, numbers, taken, _ = zip(*parts, strict=True)
-    lines: list[_Part] = [*parts, ("total", sum(numbers), (), total)]
-    columns = [[[of] for of in part] for part in taken] + [list(zip(*taken, strict=True))]
     rows = [
-        Row(name, [Figure(number, "number"), *map(_sum, _UNITS, values)], note)
-        for (name, number, _, note), values in zip(lines, columns, strict=True)
+        Row(name, [Figure(number, "number"), *map(_sum, _UNITS, ([of] for of in taken))], note)
+        for name, number, taken, note in parts
     ]
+    number = Figure(sum(number for _, number, *_ in parts), "number")
+    columns = zip(*(taken for _, _, taken, _ in parts), strict=True)
+    rows.append(Row("total", [number, *map(_sum, _UNITS, columns)], total))
     text = (
         f"{population.shape()}, {messages:,.0f} messages of {EVENT_BYTES} bytes a second, each to "
         f"{units.digits(readers)} readers on {units.digits(width)} instances on average. This run measured "
