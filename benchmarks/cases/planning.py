@@ -142,10 +142,12 @@ def _workers(messages: float, width: float, whole: Filled, costs: Costs) -> _Par
 
 def _instances(population: Population, messages: float, width: float, whole: Filled, costs: Costs) -> _Part:
     number, readers = population.instances, population.memberships / population.channels
-    table = _instance_bytes(population, whole) if tells_of_memory(population) else None
     connection, delivery = costs.instance_bytes_per_connection, costs.instance_s_per_delivery
-    ram = None if connection is None or table is None else number * table + population.users * connection
-    estimate = f"about {units.size(table)} each, an estimate: twice the formula below" if table else "not estimated"
+    ram, estimate = None, "not estimated"
+    if tells_of_memory(population):
+        table = _instance_bytes(population, whole)
+        estimate = f"about {units.size(table)} each, an estimate: twice the formula below"
+        ram = None if connection is None else number * table + population.users * connection
     note = (
         f"fanout serve notification, one core each at most. Table of its {units.digits(population.users / number)} "
         f"users, and Python: {estimate}. Connections and deliveries: {_source('sockets', connection, delivery)}."
