@@ -36,7 +36,7 @@ VISITS: Final = {
 """What is timed in each round."""
 FLOORS: Final = {"ordinary": (16, False), "wide": (32, False), "huge": (16, True)}
 """Bytes of a row, and whether huge pages are asked for."""
-SWITCH_INTERVAL_S: Final = 50e-6
+_SWITCH_INTERVAL_S: Final = 50e-6
 _INSTANCE: Final = "notif-0"
 _FIRST_DRAW: Final = 1 << 20
 _LOOKUP_DRAW: Final = 1 << 21
@@ -115,7 +115,7 @@ def beside(_: Progress, population: Population, channels: int, seconds: float) -
         single lookups; rounds of an asyncio event loop that does nothing else: a long one is a stall.
     """
     gc.disable()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     engine = Engine()
     bring_online(engine, population)
     names, visited = population.some_names(_NAMES, _LOOKUP_DRAW), population.some_names(channels, _LOOKUP_DRAW + 1)
