@@ -77,7 +77,8 @@ def event_payload(number: int, channel: str, event_id: str, size: int = EVENT_BY
 
 
 def _encoded(text: str, channel: str, event_id: str) -> bytes:
-    body = Message("msg_00000000000000000000000000", channel, "user-0000", text, "2026-01-01T00:00:00.000Z")
+    message_id = event_id.replace("evt", "msg", 1)  # of its own, since instances drop a message that they have had
+    body = Message(message_id, channel, "user-0000", text, "2026-01-01T00:00:00.000Z")
     return encode(MessageEvent(event_id, MESSAGE_NEW, channel, msgspec.Raw(encode(body))))
 
 

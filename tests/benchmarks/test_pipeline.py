@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -35,6 +36,7 @@ from tests.benchmarks.test_command import assert_complete, assert_stands_alone
 from tests.support.servers import binary_or_skip
 
 STORED = StoredEvents(events=300, channels=7)
+EVENT_ID = "evt_01K0000000000000000000000A"
 
 
 @pytest.fixture
@@ -188,7 +190,7 @@ def inbox() -> list[bytes]:
         engine.open_lane(Lane(MESSAGES, part).number, 1, 0)
     for number, at in enumerate(STORED.chosen, 1):
         channel = STORED.names[at]
-        part, event = partition_of(channel, PARTITIONS), (number, channel, event_payload(number, channel, "evt_1"))
+        part, event = partition_of(channel, PARTITIONS), (number, channel, event_payload(number, channel, EVENT_ID))
         assert not engine.route_stored("message.new", Lane(MESSAGES, part).number, part, [event])
         batches += [batch for _, batch in engine.drain(force=number % 50 == 0)]
     return batches
@@ -264,10 +266,15 @@ def test_an_audience_is_the_same_each_time_and_of_the_size_that_was_asked_for() 
 
 
 def test_an_event_is_as_the_services_store_it() -> None:
-    payload = event_payload(42, "general", "evt_1")
+    payload = event_payload(42, "general", EVENT_ID)
     assert len(payload) == EVENT_BYTES
     assert decode_message_event(payload, "general").text.startswith("0000000042")
     assert number_in(payload) == 42
+
+
+def test_the_messages_of_two_rates_are_others_even_if_the_draw_is_the_same() -> None:
+    ids = {re.search(rb"msg_\w{26}", command) for _ in range(2) for command in STORED.publish_commands()}
+    assert len({found[0] for found in ids if found}) == 2 * STORED.events
 
 
 def test_frames_are_found_however_they_are_cut() -> None:
