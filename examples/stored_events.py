@@ -42,7 +42,7 @@ def send() -> list[bytes]:
 
 
 def deliver(payload: bytes) -> None:
-    """What a client gets."""
+    """Send an event to a client."""
     print("  client gets:", json.loads(payload)["message"]["text"])
 
 

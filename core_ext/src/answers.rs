@@ -1,4 +1,4 @@
-//! What the engine answers, as Python objects.
+//! Converts answers of the engine to Python objects.
 
 use fanout_engine::{Batch, Name};
 use pyo3::prelude::*;

@@ -40,7 +40,7 @@ pub fn are_few(events: usize, bytes: usize) -> bool {
 /// GIL, at some 12 ns each, and it is released once a millisecond. To copy them and pack them without the GIL takes more
 /// time in all (a login of 100,000 channels 5.5 instead of 5.2 ms of processor time) and 14 releases instead of 2.
 ///
-/// Of a list that another thread changes meanwhile, each part is read as it is at its turn. With at most [`FEW_IDS`] and
+/// If another thread changes the list meanwhile, each part is read as it is at its turn. With at most [`FEW_IDS`] and
 /// `brief` work the GIL stays.
 pub fn with_ids<T: Send>(
     iterable: &Bound<'_, PyAny>,
@@ -90,7 +90,7 @@ pub fn strings<'py>(iterable: &Bound<'py, PyAny>, what: &str) -> PyResult<Vec<Bo
     items.iter().enumerate().map(|(index, item)| string_of(&item, format_args!("{what}[{index}]"))).collect()
 }
 
-/// What `item` makes of each item of a sequence of tuples.
+/// The results of `item` for each item of a sequence of tuples.
 pub fn items<'py, T>(
     sequence: &Bound<'py, PyAny>,
     what: &str,

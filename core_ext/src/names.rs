@@ -1,6 +1,6 @@
 //! The names of arguments as types, so that an error of a conversion can say them.
 
-/// What an argument is called.
+/// The name of an argument.
 pub trait Name {
     const NAME: &'static str;
 }

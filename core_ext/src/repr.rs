@@ -1,4 +1,4 @@
-//! What `repr` shows of the module's objects: little, whatever they hold.
+//! The short texts that `repr` returns for the module's objects, whatever they hold.
 
 use std::fmt::Display;
 
