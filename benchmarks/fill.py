@@ -11,6 +11,7 @@ from time import process_time
 from typing import Final, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from benchmarks.apart import Progress, run_apart
 from benchmarks.errors import TablesDifferError
@@ -25,67 +26,65 @@ EVENTS_PER_CALL: Final = 500
 T = TypeVar("T")
 
 
-class Snapshot(msgspec.Struct, frozen=True):
-    """A full table written to a file and restored: seconds by the clock on the wall, since the disk counts."""
-
-    file_bytes: int
-    written_seconds: float
-    written_extra_bytes: int
-    """Memory beyond the table while it is written, at most."""
-    restored_seconds: float
-    restored_bytes: int
-    """Memory beyond the empty process while it is restored, at most."""
-
-
 class Filled(msgspec.Struct, frozen=True):
-    """What a table took."""
+    """What a table took; the fields with a default are of the engine alone. Snapshots are timed by the clock."""
 
     resident_bytes: int
     """Beyond the same process before the table was made."""
-    structures: dict[str, int]
-    """Bytes by structure, as the engine counts them; empty for the other tables."""
     entries: int
     fill_seconds: float
     """In the table's own calls, names being ready."""
-    names_seconds: float
-    """Drawing the memberships and making their names."""
     lookups_per_second: float
     answers: str
     """A digest of what the table answered about some channels."""
-    events_per_second: float | None = None
-    """Routed into the batch of each instance, and the batches taken out; of the engine."""
-    snapshot: Snapshot | None = None
-    """Of the engine."""
+    events_per_second: float = 0.0
+    """Routed into the batch of each instance, and the batches taken out."""
+    structures: dict[str, int] = {}
+    """Bytes by structure, as the engine counts them."""
+    snapshot_bytes: int = 0
+    written_seconds: float = 0.0
+    written_extra_bytes: int = 0
+    """Memory beyond the table while the snapshot is written, at most."""
+    restored_seconds: float = 0.0
+    restored_bytes: int = 0
+    """Memory beyond the empty process while it is restored, at most."""
 
 
 def fill(progress: Progress, kind: Kind, population: Population, lookups: int, events: int) -> Filled:
-    """Fill a table user by user, check it, and use it.
-
-    Args:
-        progress: told when the snapshot is restored.
-        kind: which table.
-        population: what it holds.
-        lookups: how many names are looked up when the table is full.
-        events: how many events the engine routes into batches when it is full.
-    """
+    """Fill a table user by user, check it, and look up names; the engine also routes events and writes a snapshot."""
     gc.disable()  # a table's objects are all alive: looking for cycles among them would only take time
     before = resident_bytes()
     table = new_table(kind)
-    entries, fill_seconds, names_seconds = bring_online(table, population)
+    entries, fill_seconds = bring_online(table, population)
     resident = resident_bytes() - before
     check_against_population(table, population)
-    engine = table if isinstance(table, Engine) else None
-    return Filled(
-        resident_bytes=resident,
-        structures={name: held for name, held in engine.stats().items() if name[:6] == "bytes_"} if engine else {},
-        entries=entries,
-        fill_seconds=fill_seconds,
-        names_seconds=names_seconds,
-        lookups_per_second=lookup_rate(table, population, lookups),
-        answers=digest_of_answers(table, population),
-        events_per_second=event_rate(engine, population, events) if engine else None,
-        snapshot=_snapshot(engine, population, progress) if engine else None,
+    rate, answers = lookup_rate(table, population, lookups), digest_of_answers(table, population)
+    filled = Filled(resident, entries, fill_seconds, rate, answers)
+    if not isinstance(table, Engine):
+        return filled
+    structures = {name: held for name, held in table.stats().items() if name.startswith("bytes_")}
+    filled = replace(filled, structures=structures, events_per_second=event_rate(table, population, events))
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "table")
+        written_seconds, written_bytes = watched(lambda: table.snapshot(str(path)))
+        restored_seconds, restored_bytes, restored = run_apart(progress, _restore, str(path), population)
+        if restored != answers:
+            raise TablesDifferError("the restored table answers otherwise than the one that was written")
+        size = path.stat().st_size
+    return replace(
+        filled,
+        snapshot_bytes=size,
+        written_seconds=written_seconds,
+        written_extra_bytes=written_bytes,
+        restored_seconds=restored_seconds,
+        restored_bytes=restored_bytes,
     )
+
+
+def _restore(_: Progress, path: str, population: Population) -> tuple[float, int, str]:
+    engines: list[Engine] = []
+    seconds, most_bytes = watched(lambda: engines.append(Engine.restore(path)))
+    return seconds, most_bytes, digest_of_answers(engines[0], population)
 
 
 def lookup_rate(table: Table, population: Population, lookups: int) -> float:
@@ -115,20 +114,3 @@ def _rate(work: Callable[[list[T]], object], calls: Iterable[list[T]]) -> float:
         seconds += process_time() - started
         done += len(things)
     return done / seconds
-
-
-def _snapshot(engine: Engine, population: Population, progress: Progress) -> Snapshot:
-    """Write the table, and restore it in another process."""
-    with TemporaryDirectory() as folder:
-        path = str(Path(folder) / "table")
-        written_seconds, written_bytes = watched(lambda: engine.snapshot(path))
-        seconds, most_bytes, answers = run_apart(progress, _restore, path, population)
-        if answers != digest_of_answers(engine, population):
-            raise TablesDifferError("the restored table answers otherwise than the one that was written")
-        return Snapshot(Path(path).stat().st_size, written_seconds, written_bytes, seconds, most_bytes)
-
-
-def _restore(_: Progress, path: str, population: Population) -> tuple[float, int, str]:
-    engines: list[Engine] = []
-    seconds, most_bytes = watched(lambda: engines.append(Engine.restore(path)))
-    return seconds, most_bytes, digest_of_answers(engines[0], population)

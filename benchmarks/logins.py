@@ -36,12 +36,11 @@ VISITS: Final = {
 """What is timed in each round."""
 FLOORS: Final = {"ordinary": (16, False), "wide": (32, False), "huge": (16, True)}
 """Bytes of a row, and whether huge pages are asked for."""
-SWITCH_INTERVAL_S: Final = 50e-6
+_SWITCH_INTERVAL_S: Final = 50e-6
 _INSTANCE: Final = "notif-0"
 _FIRST_DRAW: Final = 1 << 20
 _LOOKUP_DRAW: Final = 1 << 21
 """Far apart, so that users and lookups have draws of their own."""
-_PERCENTILES: Final = (0.5, 0.9, 0.99, 0.999, 0.9999)
 _TURNS: Final = 3
 _BLOCK: Final = 1_000
 _NAMES: Final = 100_000
@@ -100,19 +99,7 @@ def _vanish(table: Table) -> int:
     return gone
 
 
-class Distribution(msgspec.Struct, frozen=True):
-    """Durations in seconds."""
-
-    count: int
-    percentiles: dict[str, float]
-    longest: float
-    over_ms_per_second: float
-    """How many took longer than a millisecond, for each second that was watched."""
-    curve: list[tuple[float, float]]
-    """Points (share of all, seconds)."""
-
-
-Scenes = dict[str, Distribution]
+Scenes = dict[str, Histogram]
 """By scene: nothing else at work, something else, users whose channels are cached, or are given by name."""
 
 
@@ -128,7 +115,7 @@ def beside(_: Progress, population: Population, channels: int, seconds: float) -
         single lookups; rounds of an asyncio event loop that does nothing else: a long one is a stall.
     """
     gc.disable()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     engine = Engine()
     bring_online(engine, population)
     names, visited = population.some_names(_NAMES, _LOOKUP_DRAW), population.some_names(channels, _LOOKUP_DRAW + 1)
@@ -151,7 +138,7 @@ def beside(_: Progress, population: Population, channels: int, seconds: float) -
                 _look_up(engine, _blocks(names, seconds / _TURNS), lookups[scene])
             with _repeated(work):
                 asyncio.run(_spin(_blocks(names, seconds / _TURNS), loop[scene]))
-    return _described(lookups), _described(loop)
+    return lookups, loop
 
 
 @contextmanager
@@ -200,16 +187,3 @@ def _blocks(names: list[str], seconds: float) -> Iterator[list[str]]:
     while perf_counter() < end:
         yield names[at : at + _BLOCK]
         at = (at + _BLOCK) % len(names)
-
-
-def _described(scenes: dict[str, Histogram]) -> Scenes:
-    return {
-        scene: Distribution(
-            count=counted.count,
-            percentiles={f"p{share * 100:g}": counted.percentile(share) / 1e9 for share in _PERCENTILES},
-            longest=counted.longest / 1e9,
-            over_ms_per_second=counted.longer_than(1_000_000) / (counted.total / 1e9),
-            curve=[(share, taken / 1e9) for share, taken in counted.curve()],
-        )
-        for scene, counted in scenes.items()
-    }

@@ -33,16 +33,10 @@ class Population(msgspec.Struct, frozen=True):
         Raises:
             NumbersError: it says why, with the figures and the options that gave them.
         """
-        if self.memberships < self.channels:
+        if not self.channels <= self.memberships <= self._most_memberships:
             raise NumbersError(
-                "every channel has a member, so there must be at least as many memberships as channels: "
-                f"--memberships {self.memberships} is less than --channels {self.channels}"
-            )
-        if self.memberships > self._most_memberships:
-            raise NumbersError(
-                f"a user is in a channel once, so for --users {self.users} and --channels {self.channels} at most "
-                f"--memberships {self._most_memberships} can be drawn evenly: --memberships {self.memberships} are too "
-                "many"
+                f"--memberships {self.memberships} must be from {self.channels}, since every channel has a member, to "
+                f"{self._most_memberships}, since a user is in a channel once and memberships are drawn evenly"
             )
 
     def shape(self) -> str:

@@ -21,7 +21,6 @@ _SHOWN: Final[dict[Unit, Callable[[float], str]]] = {
     "times": units.times,
     "%": lambda value: f"{units.digits(value)} %",
 }
-_LAST_NINE: Final = 6.0
 _CURVE_POINTS: Final = 200
 
 
@@ -131,9 +130,5 @@ def distribution(title: str, unit: str, curves: dict[str, list[tuple[float, floa
     lines = {}
     for name, curve in curves.items():
         seen = [*curve[: -1 : max(1, len(curve) // _CURVE_POINTS)], *curve[-1:]]
-        lines[name] = [(_nines(share), taken * scale) for share, taken in seen if taken > 0]
+        lines[name] = [(-math.log10(max(1 - share, 1e-6)), taken * scale) for share, taken in seen if taken > 0]
     return Plot(title, unit, lines)
-
-
-def _nines(share: float) -> float:
-    return min(-math.log10(1 - share), _LAST_NINE) if share < 1 else _LAST_NINE

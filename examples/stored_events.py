@@ -42,7 +42,7 @@ def send() -> list[bytes]:
 
 
 def deliver(payload: bytes) -> None:
-    """Send an event to a client."""
+    """The JSON that a client gets."""
     print("  client gets:", json.loads(payload)["message"]["text"])
 
 

@@ -27,11 +27,7 @@ class PythonTable:
         self._pending: defaultdict[str, list[bytes]] = defaultdict(list)
 
     def user_online(self, user: str, instance: str, channels: Iterable[str] | None = None) -> int:
-        """Place a user; given channels replace what was known. How many (channel, instance) pairs are new.
-
-        Raises:
-            KeyError: no channels are given and none are known.
-        """
+        """Place a user; given channels replace what was known, else it is a KeyError. How many pairs are new."""
         places = self._places.get(user, set())
         new = 0 if channels is None else self._learn(user, places, list(channels))
         if instance not in places:
@@ -105,11 +101,7 @@ class PythonTable:
         return frozenset(self._lists[user]) if user in self._places else frozenset()
 
     def route_many(self, events: Sequence[tuple[str, bytes]]) -> int:
-        """Validate each event, and append it to the batch of each instance. How many targets in all.
-
-        Raises:
-            msgspec.DecodeError: an event is not one JSON object.
-        """
+        """Validate each event (or raise a ValueError), and append it to each instance's batch. How many targets."""
         find, pending = self._rows.get, self._pending
         targets = 0
         for channel, event in events:

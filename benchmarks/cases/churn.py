@@ -5,6 +5,7 @@ import random
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import chain, islice
 from time import sleep
 from typing import Annotated, Final
@@ -159,22 +160,21 @@ def _expect(answer: object, wanted: object, about: object) -> int:
 
 
 def _perform(table: Engine | PythonTable, step: Step) -> int | None:
+    """What the call returned; None where it was refused, since the user is not known."""
     kind, user, instance, channels = step
     calls: dict[str, Callable[[], int | None]] = {
         "join": lambda: table.join(user, channels[0]),
         "leave": lambda: table.leave(user, channels[0]),
         "login": lambda: table.user_online(user, instance, channels),
-        "login known": lambda: table.user_online(user, instance),
         "logout": lambda: table.user_offline(user, instance),
         "forget": lambda: table.forget(user),
         "drop": lambda: table.drop_instance(instance),
     }
-    try:
+    if kind != "login known":
         return calls[kind]()
-    except (MembershipUnknown, KeyError):
-        if kind != "login known":
-            raise
-        return None  # the user is not known
+    with suppress(MembershipUnknown, KeyError):
+        return table.user_online(user, instance)
+    return None
 
 
 def _new_engine() -> Engine:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -77,14 +77,8 @@ def ram_bytes(whole: Filled) -> float:
     return _most_bytes(whole) * _SPARE + PROCESS_BYTES
 
 
-class _Part(NamedTuple):
-    """One kind of process: how many, and what they take together; None: not measured."""
-
-    name: str
-    number: int
-    taken: tuple[float | None, ...]
-    """Cores, RAM, disk and bandwidth."""
-    note: str
+_Part = tuple[str, int, tuple[float | None, ...], str]
+"""A kind of process: its name, how many, their cores, RAM, disk and bandwidth together (None: not measured), a note."""
 
 
 def plan(population: Population, messages: float, whole: Filled, costs: Costs) -> Table:
@@ -95,13 +89,14 @@ def plan(population: Population, messages: float, whole: Filled, costs: Costs) -
         _instances(population, messages, width, whole, costs),
         *_others(messages, width, costs),
     ]
-    rows = [
-        Row(part.name, [Figure(part.number, "number"), *map(_sum, _UNITS, ([of] for of in part.taken))], part.note)
-        for part in parts
-    ]
     total = "Without what was not measured, and without the operating systems: one core more for each machine."
-    number = Figure(sum(part.number for part in parts), "number")
-    rows.append(Row("total", [number, *map(_sum, _UNITS, zip(*(part.taken for part in parts), strict=True))], total))
+    rows = [
+        Row(name, [Figure(number, "number"), *map(_sum, _UNITS, ([of] for of in taken))], note)
+        for name, number, taken, note in parts
+    ]
+    number = Figure(sum(number for _, number, *_ in parts), "number")
+    columns = zip(*(taken for _, _, taken, _ in parts), strict=True)
+    rows.append(Row("total", [number, *map(_sum, _UNITS, columns)], total))
     text = (
         f"{population.shape()}, {messages:,.0f} messages of {EVENT_BYTES} bytes a second, each to "
         f"{units.digits(readers)} readers on {units.digits(width)} instances on average. This run measured "
@@ -128,7 +123,7 @@ def _cores(messages: float, each_s: float | None) -> float | None:
 
 
 def _workers(messages: float, width: float, whole: Filled, costs: Costs) -> _Part:
-    each_s = costs.worker_s_per_message or 1 / (whole.events_per_second or 1)
+    each_s = costs.worker_s_per_message or 1 / whole.events_per_second
     busy, alone = max(1, math.ceil(_HEADROOM * messages * each_s)), ""
     if not costs.worker_s_per_message:
         alone = " by the engine alone, so fewer (fanout bench pipeline)"
@@ -140,17 +135,19 @@ def _workers(messages: float, width: float, whole: Filled, costs: Costs) -> _Par
         "snapshot, since the new one is written beside the old one."
     )
     number = busy + _LOST
-    disk = number * 2 * whole.snapshot.file_bytes if whole.snapshot else None
+    disk = number * 2 * whole.snapshot_bytes
     taken = (number, number * ram_bytes(whole), disk, messages * EVENT_BYTES * (1 + width))
-    return _Part("fan-out workers", number, taken, note)
+    return ("fan-out workers", number, taken, note)
 
 
 def _instances(population: Population, messages: float, width: float, whole: Filled, costs: Costs) -> _Part:
     number, readers = population.instances, population.memberships / population.channels
-    table = _instance_bytes(population, whole) if tells_of_memory(population) else None
     connection, delivery = costs.instance_bytes_per_connection, costs.instance_s_per_delivery
-    ram = None if connection is None or table is None else number * table + population.users * connection
-    estimate = f"about {units.size(table)} each, an estimate: twice the formula below" if table else "not estimated"
+    ram, estimate = None, "not estimated"
+    if tells_of_memory(population):
+        table = _instance_bytes(population, whole)
+        estimate = f"about {units.size(table)} each, an estimate: twice the formula below"
+        ram = None if connection is None else number * table + population.users * connection
     note = (
         f"fanout serve notification, one core each at most. Table of its {units.digits(population.users / number)} "
         f"users, and Python: {estimate}. Connections and deliveries: {_source('sockets', connection, delivery)}."
@@ -159,7 +156,7 @@ def _instances(population: Population, messages: float, width: float, whole: Fil
         seconds = units.duration(population.users * costs.instance_s_per_connection)
         note += f" If all reconnect, that takes {seconds} of processor time."
     taken = (_cores(messages * readers, delivery), ram, 0, messages * EVENT_BYTES * (width + readers))
-    return _Part("notification instances", number, taken, note)
+    return ("notification instances", number, taken, note)
 
 
 def _others(messages: float, width: float, costs: Costs) -> list[_Part]:
@@ -171,10 +168,10 @@ def _others(messages: float, width: float, costs: Costs) -> list[_Part]:
     daily, of_log = stored * _DAY_S, stored * (_REPLICAS + 2 + 2 * width)
     replicas = f"Replicas, each with the whole log. Cores: {of_nats}."
     return [
-        _Part("gateways", 2, (gateway, None, 0, 2 * stored), f"One may be lost. Cores: {of_gateway}."),
-        _Part("message writers", 2, (None, None, daily, 2 * stored), "One may be lost. The disk is the store's."),
-        _Part("nats-server", _REPLICAS, (nats, None, _REPLICAS * daily, of_log), replicas),
-        _Part("redis-server", 2, (redis, None, None, 0), f"One and its replica. Cores: {of_redis}."),
+        ("gateways", 2, (gateway, None, 0, 2 * stored), f"One may be lost. Cores: {of_gateway}."),
+        ("message writers", 2, (None, None, daily, 2 * stored), "One may be lost. The disk is the store's."),
+        ("nats-server", _REPLICAS, (nats, None, _REPLICAS * daily, of_log), replicas),
+        ("redis-server", 2, (redis, None, None, 0), f"One and its replica. Cores: {of_redis}."),
     ]
 
 
@@ -198,9 +195,7 @@ def _instance_bytes(population: Population, whole: Filled) -> float:
 
 def _most_bytes(whole: Filled) -> int:
     """Of the table, while a snapshot is written, and while it is restored."""
-    if whole.snapshot is None:
-        return whole.resident_bytes
-    return max(whole.resident_bytes + whole.snapshot.written_extra_bytes, whole.snapshot.restored_bytes)
+    return max(whole.resident_bytes + whole.written_extra_bytes, whole.restored_bytes)
 
 
 def another_deployment(population: Population, whole: Filled) -> Table:

@@ -101,31 +101,24 @@ def _summary(population: Population, whole: Filled) -> str:
 
 def _targets(whole: Filled, *, judged: bool) -> list[Target]:
     lookups, restored = "channels looked up by name in batches, by one core", "the whole table restored from a snapshot"
-    targets = [
+    return [
         at_most("resident memory of the whole table", whole.resident_bytes, _RESIDENT_LIMIT, "bytes", judged=judged),
         at_least(lookups, whole.lookups_per_second, _LOOKUPS_LIMIT, "/s", judged=judged),
+        at_most(restored, whole.restored_seconds, _RESTORE_LIMIT_S, "s", judged=judged),
     ]
-    if whole.snapshot:
-        seconds = whole.snapshot.restored_seconds
-        targets.append(at_most(restored, seconds, _RESTORE_LIMIT_S, "s", judged=judged))
-    return targets
 
 
 def _speed(population: Population, whole: Filled) -> Table:
-    width, snapshot = units.digits(whole.entries / population.channels), whole.snapshot
+    width, file = units.digits(whole.entries / population.channels), units.size(whole.snapshot_bytes)
+    filled_in = population.memberships / whole.fill_seconds
+    events = f"Of {EVENT_BYTES} bytes, to random channels of the full table; {width} instances each, on average."
     lines: dict[str, tuple[float, Unit, str]] = {
-        "memberships filled in": (population.memberships / whole.fill_seconds, "/s", "As users come online, by names."),
+        "memberships filled in": (filled_in, "/s", "As users come online, by names."),
         "lookups by name": (whole.lookups_per_second, "/s", "Random channels, a thousand in a call."),
-        "events routed into batches": (
-            whole.events_per_second or 0,
-            "/s",
-            f"Of {EVENT_BYTES} bytes, to random channels of the full table; {width} instances each, on average.",
-        ),
+        "events routed into batches": (whole.events_per_second, "/s", events),
+        "snapshot written in": (whole.written_seconds, "s", f"Engine.snapshot, into a file of {file}."),
+        "restored in": (whole.restored_seconds, "s", "Engine.restore, in a new process."),
     }
-    if snapshot:
-        written = f"Engine.snapshot, into a file of {units.size(snapshot.file_bytes)}."
-        lines["snapshot written in"] = (snapshot.written_seconds, "s", written)
-        lines["restored in"] = (snapshot.restored_seconds, "s", "Engine.restore, in a new process.")
     rows = [Row(name, [Figure(value, unit)], note) for name, (value, unit, note) in lines.items()]
     text = (
         "Filling in, lookups and events are per second of one core's processor time. A snapshot is the whole table in "

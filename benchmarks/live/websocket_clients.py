@@ -143,7 +143,7 @@ class SocketReader:
         self._poll.register(self._leader, select.EPOLLIN)
         self._buffer = bytearray(_READ)
         self._receivers: dict[int, Callable[[bytearray], int]] = {}
-        self.begin(keep=False)
+        self.begin()
 
     def add(self, sockets: Sequence[socket.socket]) -> None:
         """Read these too."""
@@ -151,7 +151,7 @@ class SocketReader:
             self._receivers[each.fileno()] = each.recv_into
             self._poll.register(each, _EDGE)
 
-    def begin(self, round_bytes: int = 0, *, keep: bool) -> None:
+    def begin(self, round_bytes: int = 0, *, keep: bool = False) -> None:
         """Count from 0: rounds of so many bytes of all sockets, if any; all that is read is kept if `keep` says so."""
         self._round_bytes, self._total = round_bytes, 0
         self._complete_with: float = round_bytes or math.inf  # the bytes of the next round and all before

@@ -1,6 +1,7 @@
 """A report on a terminal; where there is no terminal, 160 columns wide."""
 
 import os
+import sys
 from typing import Final
 
 from rich import box
@@ -20,9 +21,8 @@ _STYLES: Final = {True: "green", False: "bold red", None: "dim"}
 
 def console() -> Console:
     """One that is wide enough where the output goes to a file; COLUMNS says otherwise."""
-    made, columns = Console(highlight=False), os.environ.get("COLUMNS", "")
-    as_it_is = made.is_terminal or (columns.isdecimal() and int(columns))
-    return made if as_it_is else Console(highlight=False, width=_PLAIN_WIDTH)
+    plain = not sys.stdout.isatty() and not os.environ.get("COLUMNS")
+    return Console(highlight=False, width=_PLAIN_WIDTH if plain else None)
 
 
 def print_report(report: Report) -> None:

@@ -6,13 +6,6 @@ from benchmarks import units
 from benchmarks.machine import Machine
 from benchmarks.report import Report, Row, Table
 
-_LONGER: Final = {1.25: "up to a third longer", 2.0: "up to twice as long"}
-"""By the load average for each core, up to which."""
-_HUGE_PAGES: Final = {
-    "always": "always (good)",
-    "madvise": "madvise (good)",
-    "never": "never (switched off, so logins are some 25 % slower)",
-}
 _ABOUT_TARGETS: Final = (
     "The project holds itself to these targets at full size, on two quiet cores of a current server. A smaller run is "
     "not judged, except by what is exact at any size. A target that is not met means that this run on this machine was "
@@ -34,16 +27,15 @@ def conditions(report: Report) -> str:
     return (
         f"Measured on {units.counted(machine.cores, 'core')} of {machine.processor}, "
         f"{units.size(machine.memory_bytes)} of memory, {machine.system}, transparent huge pages: "
-        f"{_HUGE_PAGES.get(machine.huge_pages, 'unknown')}. When the run began, {report.began}: {_load(machine)}. "
+        f"{machine.huge_pages or 'unknown'}. When the run began, {report.began}: {_load(machine)}. "
         f"It took {units.duration(report.seconds)}."
     )
 
 
 def warning(machine: Machine) -> str:
     """A sentence for a machine of which other work took more than half of the cores, else nothing."""
-    load = machine.load / machine.cores
-    longer = next((said for limit, said in _LONGER.items() if load <= limit), "several times as long")
-    return f"The machine was busy, {_load(machine)}: expect times {longer}." if load > 1 / 2 else ""
+    busy = machine.load > machine.cores / 2
+    return f"The machine was busy, {_load(machine)}: expect longer times." if busy else ""
 
 
 def settings_line(value: object) -> str:

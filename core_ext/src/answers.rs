@@ -1,4 +1,4 @@
-//! Converts answers of the engine to Python objects.
+//! Converts the engine's answers to Python objects.
 
 use fanout_engine::{Batch, Name};
 use pyo3::prelude::*;

@@ -90,7 +90,7 @@ pub fn strings<'py>(iterable: &Bound<'py, PyAny>, what: &str) -> PyResult<Vec<Bo
     items.iter().enumerate().map(|(index, item)| string_of(&item, format_args!("{what}[{index}]"))).collect()
 }
 
-/// The results of `item` for each item of a sequence of tuples.
+/// Call `item` for each item of a sequence of tuples, and collect the results.
 pub fn items<'py, T>(
     sequence: &Bound<'py, PyAny>,
     what: &str,

@@ -1,4 +1,4 @@
-//! The short texts that `repr` returns for the module's objects, whatever they hold.
+//! The `repr` of the module's objects. It is short, whatever they hold.
 
 use std::fmt::Display;
 

@@ -1,6 +1,6 @@
 """The Rust core: the routing engine, batches, and the bytes of frames.
 
-Held against the compiled module by `tests/fanout/test_stubs.py`.
+`tests/fanout/test_stubs.py` compares this file with the compiled module.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 __version__: str
-"""The version of the library, also `fanout.__version__`."""
+"""The version of the library; `fanout.__version__` is the same."""
 
 source_digest: str
 """SHA-256 of the Rust sources that this binary was built from."""
@@ -38,7 +38,7 @@ begins."""
 
 @final
 class Engine:
-    """A routing table with batches that wait to be sent: it knows which instances hold online members of a channel.
+    """A routing table, and the batches that wait to be sent: which instances hold online members of each channel.
 
     An *instance* is whatever receives batches, usually a process with client connections. Tell the engine which users
     are on which instance (`user_online`, `user_offline`) and of which channels they are members (`join`, `leave`).
@@ -803,8 +803,8 @@ class BatchEvent:
     channel: str | None
     """The channel whose members get it; None for an event to a user, and for a mark."""
     user: str | None
-    """For an event without a channel: the user who gets it. Of a channel's ephemeral event: the user whose own
-    connections do not get it. Of a stored event: a user who gets it in addition to the channel's members."""
+    """For an event without a channel: the user who gets it. For a channel's ephemeral event: the user whose own
+    connections do not get it. For a stored event: a user who gets it in addition to the channel's members."""
     event: bytes
     """The JSON object for clients; empty for a mark and for an unknown kind."""
     frame: bytes

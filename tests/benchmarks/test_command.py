@@ -92,8 +92,11 @@ def test_a_size_that_does_not_fit_is_refused_with_one_that_would(tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["sizing", "--channels", "10", "--memberships", "9"], "--memberships 9 is less than --channels 10"),
-        (["sizing", "--users", "8", "--channels", "8", "--memberships", "65"], "--memberships 64 can be drawn evenly"),
+        (["sizing", "--channels", "10", "--memberships", "9"], "--memberships 9 must be from 10, since"),
+        (
+            ["sizing", "--users", "8", "--channels", "8", "--memberships", "65"],
+            "--memberships 65 must be from 8, since every channel has a member, to 64",
+        ),
         (["sizing", "--quick", "--channels", "10", "--memberships", "9"], "--quick takes a fiftieth"),
         (["login", "--channels", "10", "--memberships", "20", "--users", "5"], "--channels 10 is less than --visit"),
     ],

@@ -104,7 +104,7 @@ def test_a_process_of_its_own_measures_less_than_is_expected(kind: Kind) -> None
     filled = run_apart(ignored, fill, kind, population, lookups=2_000, events=1_000)
     assert 0 < filled.resident_bytes < Held(kind, population).table_bytes
     assert filled.entries == len({(c, user % 10) for user in range(1_000) for c in population.numbers(user)})
-    assert (filled.events_per_second is not None) == (kind == "engine")
+    assert (filled.events_per_second > 0) == (kind == "engine")
 
 
 class Counting(PythonTable):

@@ -21,20 +21,10 @@ from benchmarks.cases.planning import Costs
 from benchmarks.cases.sockets import SocketsOptions, planning, shares
 from benchmarks.errors import BenchError, NumbersError
 from benchmarks.live import websocket_clients
+from benchmarks.live.sockets import sides
 from benchmarks.live.sockets.audience import FIRST_SEQ, FRAME_BYTES, READERS, Audience
-from benchmarks.live.sockets.sides import (
-    NAMES,
-    RESERVED,
-    Clients,
-    ClientSettings,
-    Contest,
-    IdleFigures,
-    Turn,
-    check_socket,
-    connections_allowed,
-    run_clients,
-)
-from benchmarks.live.websocket_clients import SocketReader
+from benchmarks.live.sockets.sides import NAMES, RESERVED, Clients, Contest, IdleFigures, Turn
+from benchmarks.live.websocket_clients import SocketReader, open_sockets
 from benchmarks.processes import Leader, Worker
 from fanout import text_frame
 from tests.benchmarks.test_command import assert_complete, assert_stands_alone, fanout
@@ -89,26 +79,25 @@ def test_as_many_connections_are_held_as_files_may_be_open(monkeypatch: pytest.M
     limits = [(500, 1_000)]
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
     monkeypatch.setattr(resource, "setrlimit", lambda _, limit: limits.append(limit))
-    assert connections_allowed("--connections", 700, 1) == 700
+    assert sides.connections_allowed("--connections", 700, 1) == 700
     assert limits[-1] == (700 + RESERVED, 1_000)
     room = 1_000 - RESERVED
-    assert connections_allowed("--connections", 5_000, 1) == room
+    assert sides.connections_allowed("--connections", 5_000, 1) == room
     with pytest.raises(NumbersError, match=rf"--fan-out 751 needs .* 1,000 are allowed.*take --fan-out {room}$"):
-        connections_allowed("--fan-out", 751, 751)
+        sides.connections_allowed("--fan-out", 751, 751)
     limits.append((10, 10))
     with pytest.raises(NumbersError, match=r"raise the hard limit \(ulimit -Hn\)$"):
-        connections_allowed("--connections", 1, 1)
+        sides.connections_allowed("--connections", 1, 1)
 
 
 def test_a_quick_run_takes_a_part_of_what_is_given_and_never_too_little() -> None:
-    taken = {
-        SocketsOptions(): (0, 2_000, 100),
-        SocketsOptions(20_000): (2_000, 2_000, 100),
-        SocketsOptions(300, fan_out=50): (100, 2_000, 50),
-    }
-    for options, part in taken.items():
+    for options, connections, fan_out in (
+        (SocketsOptions(), 0, 100),
+        (SocketsOptions(20_000), 2_000, 100),
+        (SocketsOptions(300, fan_out=50), 100, 50),
+    ):
         quick = sockets.quick(options)
-        assert (quick.connections, quick.wanted, quick.fan_out) == part
+        assert (quick.connections, quick.wanted, quick.fan_out) == (connections, 2_000, fan_out)
 
 
 def test_a_large_run_says_what_to_plan_with_and_a_small_one_nothing() -> None:
@@ -130,7 +119,7 @@ def test_the_99th_of_a_hundred_is_told_only_of_a_hundred() -> None:
 
 def rehearsal(number: int) -> list[bytes]:
     """The frames that are due to a socket."""
-    return [text_frame(event.client_json()) for event in AUDIENCE.due_in_rehearsal(number)]
+    return [text_frame(event.client_json()) for event in AUDIENCE.due_in_rehearsal(number, FIRST_SEQ)]
 
 
 Fault = Callable[[list[bytes]], list[bytes]]
@@ -147,23 +136,18 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-def test_what_is_due_passes_the_check() -> None:
-    assert {len(frame) for frame in rehearsal(0)} == {FRAME_BYTES}
-    check_socket(0, [(1, b"".join(rehearsal(0)))], AUDIENCE.due_in_rehearsal(0))
-
-
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_each_fault_fails_the_check(fault: Fault) -> None:
     with pytest.raises(BenchError):
-        check_socket(0, [(1, b"".join(fault(rehearsal(0))))], AUDIENCE.due_in_rehearsal(0))
+        sides.check_socket(0, [(1, b"".join(fault(rehearsal(0))))], AUDIENCE.due_in_rehearsal(0, FIRST_SEQ))
 
 
 @pytest.fixture
 def connected() -> Iterator[tuple[Worker, list[socket.socket]]]:
     """Clients as in a run, of a server that is this test."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        settings = ClientSettings(first=0, secret=None, audience=AUDIENCE)
-        with ThreadPoolExecutor(1) as thread, Worker("the clients", run_clients, settings) as clients:
+        settings = sides.ClientSettings(first=0, secret=None, audience=AUDIENCE)
+        with ThreadPoolExecutor(1) as thread, Worker("the clients", sides.run_clients, settings) as clients:
             port = listening.getsockname()[1]
             connecting = thread.submit(clients.call, Clients.connect, port, AUDIENCE.sockets)
             accepted = [listening.accept()[0] for _ in range(AUDIENCE.sockets)]
@@ -179,12 +163,13 @@ def connected() -> Iterator[tuple[Worker, list[socket.socket]]]:
 
 def send(clients: Worker, accepted: list[socket.socket], faults: list[Fault | None]) -> None:
     """Send the rehearsal, with what was planted for each client, and have the clients check it."""
+    assert {len(frame) for frame in rehearsal(0)} == {FRAME_BYTES}
     clients.call(Clients.begin, len(accepted) * len(rehearsal(0)) * FRAME_BYTES, keep=True)
     for number, (each, fault) in enumerate(zip(accepted, faults, strict=True)):
         frames = rehearsal(number)
         each.sendall(b"".join(fault(frames) if fault else frames))
     clients.call(Clients.until_complete, 1)
-    clients.call(Clients.check, FIRST_SEQ + 1)
+    clients.call(Clients.check, FIRST_SEQ)
 
 
 @pytest.mark.parametrize(
@@ -200,9 +185,22 @@ def send(clients: Worker, accepted: list[socket.socket], faults: list[Fault | No
 def test_clients_find_what_was_planted(
     connected: tuple[Worker, list[socket.socket]], faults: list[Fault | None], said: str
 ) -> None:
-    expected = pytest.raises(BenchError, match=f"the clients failed: .*{said}") if said else nullcontext()
-    with expected:
+    with pytest.raises(BenchError, match=f"the clients failed: .*{said}") if said else nullcontext():
         send(*connected, faults)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(b"HTTP/1.1 403 Forbidden\r\n\r\n", "not admitted"), (b"HTTP/1.1 101", "closed in the handshake")],
+)
+def test_a_client_that_is_refused_is_said(answer: bytes, said: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as thread:
+        opening = thread.submit(open_sockets, [(0, listening.getsockname()[1])], "secret")
+        with listening.accept()[0] as accepted:
+            accepted.recv(4096)
+            accepted.sendall(answer)
+        with pytest.raises(BenchError, match=said):
+            opening.result()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from fanout import message_frame
 READERS: Final = {"one": 1, "ten": 10, "hundred": 100, "all": sys.maxsize}
 """How many sockets at most read each of the channels to which events go: the *reach* of these channels."""
 SMALL_READERS: Final = 5
-"""Readers of the small channel, which is measured beside a load. They read none of the other channels."""
+"""Readers of the small channel, who read none of the other channels that have several readers."""
 SMALL: Final = f"few-{0:014d}"
 FRAME_BYTES: Final = 304
 """An event as a client gets it: a JSON object of 300 bytes, and the header of an unmasked frame of 126 to 65,535."""
@@ -32,8 +32,7 @@ class Audience(msgspec.Struct, frozen=True):
 
     sockets: int
     channels: int
-    sends: bool = True
-    """False where nothing is sent: all channels are drawn, from so many that two sockets read each on average."""
+    sends: bool = True  # if not, all channels are drawn, from so many that two sockets read each on average
 
     def channels_of(self, number: int) -> list[str]:
         """The channels that a socket reads."""
@@ -52,12 +51,11 @@ class Audience(msgspec.Struct, frozen=True):
         """The sockets of each channel to which events go."""
         if not self.sends:
             return {}
-        found = {
-            _channel(reach, first): list(range(first, min(first + readers, self.sockets)))
-            for reach, readers in READERS.items()
-            for first in range(0, self.sockets, readers)
-        }
-        return found | {SMALL: list(range(self.sockets, self.sockets + SMALL_READERS))}
+        found = {SMALL: list(range(self.sockets, self.sockets + SMALL_READERS))}
+        for reach, readers in READERS.items():
+            for first in range(0, self.sockets, readers):
+                found[_channel(reach, first)] = list(range(first, min(first + readers, self.sockets)))
+        return found
 
     def rehearsal(self) -> list[str]:
         """The channels of the events by which deliveries are checked before the clock: all sizes, single and bursts."""
@@ -66,7 +64,7 @@ class Audience(msgspec.Struct, frozen=True):
             script += [*self.channels_reaching(reach), *self.channels_reaching("all") * _BURST_OF_REHEARSAL, SMALL]
         return script
 
-    def due_in_rehearsal(self, number: int, first: int = FIRST_SEQ + 1) -> "list[Event]":
+    def due_in_rehearsal(self, number: int, first: int) -> "list[Event]":
         """What a socket gets in the rehearsal, whose first event has the number `first`."""
         mine = set(self.channels_of(number))
         return [event for event in events(self.rehearsal(), first) if event.channel in mine]

@@ -13,9 +13,9 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 from time import monotonic_ns, process_time
-from typing import Final, cast
+from types import SimpleNamespace
+from typing import Final, NamedTuple, cast
 
-import msgspec
 import uvloop
 from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.asyncio.server import serve as serve_websockets
@@ -53,9 +53,10 @@ Connections = dict[int, ServerConnection]
 """By the number that each client names in its request."""
 
 
-class ServerSettings(msgspec.Struct, frozen=True):
-    """Whom a server serves."""
+class ServerSettings(NamedTuple):
+    """Which server it is, and whom it serves."""
 
+    service: bool  # whether it is the notification service
     audience: Audience
     secret: str  # signs the tokens
     signals: str  # the address of a socket on which clients report complete rounds
@@ -154,29 +155,18 @@ class Server:
         self._reported.set()
 
 
-def serve_service(settings: ServerSettings, leader: Leader) -> None:
-    """Run the notification service; the first message is its port."""
-    configure_logging("json", "error", service="notification")
-    uvloop.run(_serve_service(settings, leader))
-
-
-def serve_plain(settings: ServerSettings, leader: Leader) -> None:
-    """Run the bare server; the first message is its port."""
-    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # clients that end without a close frame are no news
-    uvloop.run(_serve_plain(settings, leader))
-
-
-class _ComputedMemberships:
-    """Memberships that are computed when they are asked for, and take no memory."""
-
-    def __init__(self, audience: Audience) -> None:
-        self._audience = audience
-
-    async def channels_of(self, user_id: str) -> list[str]:
-        return self._audience.channels_of(int(user_id.rpartition("-")[2]))
+def run_server(settings: ServerSettings, leader: Leader) -> None:
+    """Run a server; the first message is its port."""
+    uvloop.run((_serve_service if settings.service else _serve_plain)(settings, leader))
 
 
 async def _serve_service(settings: ServerSettings, leader: Leader) -> None:
+    async def channels_of(user_id: str) -> list[str]:
+        return settings.audience.channels_of(int(user_id.rpartition("-")[2]))
+
+    # They are computed, and take no memory. An instance uses nothing else of them.
+    memberships = cast("Memberships", SimpleNamespace(channels_of=channels_of))
+    configure_logging("json", "error", service="notification")
     service = load_settings(
         _env_file=None,
         instance_id=_INSTANCE,
@@ -187,7 +177,6 @@ async def _serve_service(settings: ServerSettings, leader: Leader) -> None:
         drain_timeout_s=1.0,  # nobody comes back
     )
     bus, log, presence = EmbeddedBus(), await EmbeddedLog.open(None), EmbeddedPresence()
-    memberships = cast("Memberships", _ComputedMemberships(settings.audience))  # an instance uses nothing else of them
     ports = NotificationPorts(log, bus, presence, presence, presence, memberships, verifier(service))
     running = running_notification(service, ports, Health(), lambda error: leader.fail(f"the service failed: {error}"))
     async with running as bound:
@@ -217,6 +206,7 @@ def _batches(bus: EmbeddedBus, audience: Audience) -> Prepare:
 
 
 async def _serve_plain(settings: ServerSettings, leader: Leader) -> None:
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # clients that end without a close frame are no news
     connections: Connections = {}
 
     async def handler(connection: ServerConnection) -> None:

@@ -16,7 +16,7 @@ from benchmarks.apart import Progress
 from benchmarks.errors import NumbersError
 from benchmarks.live.delivery_check import check_deliveries
 from benchmarks.live.sockets.audience import FRAME_BYTES, SMALL_READERS, Audience, Event
-from benchmarks.live.sockets.servers import Server, ServerSettings, serve_plain, serve_service
+from benchmarks.live.sockets.servers import Server, ServerSettings, run_server
 from benchmarks.live.websocket_clients import Chunk, SocketReader, frames_in, open_sockets
 from benchmarks.processes import Leader, Worker
 
@@ -139,7 +139,7 @@ class Side(NamedTuple):
         processes = {self.clients: (0, sockets), self.small_clients: (sockets, SMALL_READERS)}
         for clients, (first, count) in processes.items():
             clients.call(Clients.connect, self.port, count)
-            due = len(self.audience.due_in_rehearsal(first))
+            due = len(self.audience.due_in_rehearsal(first, 0))
             clients.call(Clients.begin, count * due * FRAME_BYTES, keep=True)
         sent_first = self.server.call_async(Server.rehearse)
         for clients in processes:
@@ -149,15 +149,15 @@ class Side(NamedTuple):
     def play(self, reach: str, rounds: int, burst: int, *, floor: bool = False) -> Turn:
         """Send rounds, each when the one before has arrived everywhere; the arguments are those of `Server.play`."""
         deliveries = burst * self.audience.sockets
-        self.clients.call(Clients.begin, deliveries * FRAME_BYTES, keep=False)
+        self.clients.call(Clients.begin, deliveries * FRAME_BYTES)
         sent_ns, server_s = self.server.call_async(Server.play, reach, rounds, burst, floor=floor)
         arrived_ns = self.clients.call(Clients.until_complete, rounds)
         return Turn(rounds * deliveries, server_s, _delays(sent_ns, arrived_ns))
 
     def load(self, load: str, seconds: float) -> Turn:
         """Send to the small channel at a fixed pace beside a load; the delays are the small channel's."""
-        self.clients.call(Clients.begin, self.audience.sockets * FRAME_BYTES, keep=False)
-        self.small_clients.call(Clients.begin, SMALL_READERS * FRAME_BYTES, keep=False)
+        self.clients.call(Clients.begin, self.audience.sockets * FRAME_BYTES)
+        self.small_clients.call(Clients.begin, SMALL_READERS * FRAME_BYTES)
         due_ns, rounds, server_s = self.server.call_async(Server.load, _REACH_OF_LOAD[load], seconds)
         self.clients.call(Clients.until_complete, rounds)
         arrived_ns = self.small_clients.call(Clients.until_complete, len(due_ns))
@@ -173,10 +173,11 @@ def side(server: Way, audience: Audience) -> Iterator[Side]:
     """Run a server and the processes of its clients for the length of the context."""
     secret = secrets.token_hex()
     signals = f"\0fanout-bench-{secret}"  # an address without a file
-    serve, clients_secret = (serve_service, secret) if server == "service" else (serve_plain, None)
+    settings = ServerSettings(server == "service", audience, secret, signals)
+    clients_secret = secret if settings.service else None
     many = ClientSettings(0, audience, clients_secret, signals, _NAP_S)
     few = ClientSettings(audience.sockets, audience, clients_secret)
-    with Worker(NAMES[server], serve, ServerSettings(audience, secret, signals)) as process:
+    with Worker(NAMES[server], run_server, settings) as process:
         port, name = process.receive(int), f"clients of the {NAMES[server]}"
         with Worker(name, run_clients, many) as clients, Worker(name, run_clients, few) as small_clients:
             yield Side(audience, port, process, clients, small_clients)

@@ -50,14 +50,13 @@ Play = Callable[[StallsOptions, Leader], Coroutine[Any, Any, Stalls]]
 
 
 class Watch:
-    """Ticks on the running loop, once a millisecond while the context lasts; it can be entered many times.
+    """Ticks on the running loop, once a millisecond while the context lasts, which may be many times.
 
-    What the harness itself does stays outside: its checks hold the interpreter for longer than what is checked.
+    The checks of the harness stay outside: they hold the interpreter for longer than the steps that they check.
     """
 
     def __init__(self) -> None:
-        self._late: list[int] = []
-        self._work = 0
+        self._late, self._work = list[int](), 0
 
     async def __aenter__(self) -> None:
         self._ticking = asyncio.create_task(self._tick(), name="watching the loop")
@@ -113,8 +112,8 @@ def _play(settings: tuple[Play, StallsOptions], leader: Leader) -> Stalls:
 def run_scene(name: str, play: Play, options: StallsOptions) -> Scene:
     """Run it once; what was done and did not have its effect is a `BenchError`."""
     with (
-        Worker(name, _play, (play, options), answer_within_s=3_600) as worker,
-        Worker(f"the idle loop beside {name}", _play, (_idle, options), answer_within_s=3_600) as control,
+        Worker(name, _play, (play, options)) as worker,
+        Worker(f"the idle loop beside {name}", _play, (_idle, options)) as control,
     ):
         for each in (worker, control):
             each.receive(str)
