@@ -77,6 +77,14 @@ cdef inline int remove(Row* row, uint32_t instance) except -1 nogil:
     return 1
 
 
+cdef bint holds(User known, uint32_t channel) noexcept:
+    cdef Py_ssize_t at
+    for at in range(known.count):
+        if known.channels[at] == channel:
+            return True
+    return False
+
+
 cdef class CythonTable:
     """Channel -> instances with their users counted, user -> channels. A list of channels names each once."""
 
@@ -133,7 +141,7 @@ cdef class CythonTable:
         cdef object number = self._channels.get(channel)
         cdef User known
         for user, known in self._users.items():
-            if known.places and number in [known.channels[at] for at in range(known.count)]:
+            if number is not None and known.places and holds(known, number):
                 for instance in known.places:
                     members.setdefault(instance, []).append(user)
         return {instance: sorted(users) for instance, users in members.items()}
