@@ -12,6 +12,7 @@ from fanout import Engine, PartitionLost, Unavailable, decode_batch, partition_o
 from fanout.events import Message, MessageEvent, encode, timestamp
 from fanout.ids import new_event_id, new_message_id
 from fanout.lanes import Lane
+from fanout.ports.log import StoredBatch
 from fanout.streams import DEAD, MESSAGES, META
 from fanout.subjects import message
 from services.adapters.embedded.log import EmbeddedLog
@@ -153,6 +154,31 @@ async def test_a_release_ends_the_batch_in_hand_first(world: World) -> None:
     assert worker.told() == [1, 2, 3]
     assert worker.partitions.held() == []
     assert await world.acknowledged() == 3
+
+
+@pytest.mark.parametrize("call", ["settle", "ack"])
+async def test_an_error_while_a_release_ends_the_batch_in_hand_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    begun, released = asyncio.Event(), asyncio.Event()
+
+    async def break_down(*_: object) -> None:
+        begun.set()
+        await released.wait()
+        raise LookupError(f"{call} is broken")
+
+    worker = world.worker()
+    monkeypatch.setattr(EmbeddedPartitionReader if call == "ack" else worker.publisher, call, break_down)
+    await world.post(1)
+    await worker.partitions.claim(PART)
+    await begun.wait()
+    releasing = asyncio.create_task(worker.partitions.release(PART))
+    await asyncio.sleep(0)
+    released.set()
+    await releasing
+    assert worker.partitions.held() == []
+    await until(lambda: [str(failure) for failure in world.failures] == [f"{call} is broken"])
+    world.failures.clear()
 
 
 @pytest.mark.parametrize("turns", range(12))
@@ -339,5 +365,20 @@ class TestTwoStreams:
         await worker.partitions.claim(PART)
         await world.post(1)
         await until(lambda: len(world.failures) == 1)
+        assert worker.partitions.held() == []
+        world.failures.clear()
+
+    async def test_an_error_in_one_is_told_where_the_other_was_lost(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def fetch(reader: EmbeddedPartitionReader) -> StoredBatch:
+            if reader is next(iter(worker.partitions._held[PART].readers.values())):
+                raise PartitionLost("another worker claimed it")
+            raise LookupError("broken")
+
+        worker = world.worker()
+        monkeypatch.setattr(EmbeddedPartitionReader, "fetch", fetch)
+        await worker.partitions.claim(PART)
+        await until(lambda: [str(failure) for failure in world.failures] == ["broken"])
         assert worker.partitions.held() == []
         world.failures.clear()

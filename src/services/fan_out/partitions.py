@@ -178,8 +178,9 @@ class Partitions:
             for task in reading:
                 task.cancel()
             ended = await asyncio.gather(*reading, return_exceptions=True)
-        for error in ended:
-            if isinstance(error, Exception):
+            # Here and not behind: an error in the batch in hand counts also where a release cancelled this task.
+            errors = [error for error in ended if isinstance(error, Exception)]
+            for error in sorted(errors, key=lambda error: isinstance(error, PartitionLost)):
                 raise error
 
     async def _read_batches(self, held: _Held, lane: Lane) -> None:
