@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from msgspec import Raw
+from structlog.testing import capture_logs
 
 from fanout import Engine, PartitionLost, Unavailable, decode_batch, partition_of
 from fanout.events import Message, MessageEvent, encode, timestamp
@@ -355,6 +356,27 @@ class TestTwoStreams:
         assert worker.partitions.held() == []
         with pytest.raises(Unavailable, match="closed"):
             await given[0].fetch()
+
+    async def test_no_two_workers_route_under_the_same_epoch(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        claim, overtaken = world.log.claim, asyncio.Event()
+
+        async def claim_in_turn(stream: str, part: int, owner: str) -> EmbeddedPartitionReader:
+            if (stream, owner) == (META, "worker-1"):
+                await overtaken.wait()
+            return await claim(stream, part, owner)
+
+        monkeypatch.setattr(world.log, "claim", claim_in_turn)
+        first, second = world.worker("worker-1"), world.worker("worker-2")
+        with capture_logs() as logs:
+            claiming = asyncio.create_task(first.partitions.claim(PART))
+            await until(lambda: world.log._partitions[MESSAGES, PART].epoch == 1)
+            await second.partitions.claim(PART)
+            overtaken.set()
+            await claiming
+        epochs = [line["epoch"] for line in logs if line["event"] == "reads partition"]
+        assert len(set(epochs)) == len(epochs) == 2
 
     async def test_an_error_in_one_ends_both_and_is_told(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         async def break_down(reader: EmbeddedPartitionReader, seq: int) -> None:

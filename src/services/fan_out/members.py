@@ -8,7 +8,7 @@ from fanout.lanes import Lane
 from fanout.ports.log import Log, Stored
 from fanout.streams import META
 from fanout.subjects import channel_of
-from services.fan_out.metrics import EVENTS_REJECTED, FAN_OUT
+from services.fan_out.metrics import FAN_OUT
 from services.fan_out.partitions import Partitions
 from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.publisher import Publisher
@@ -69,7 +69,6 @@ class Members:
             if await self._order.is_newest(event):
                 await self._apply(stored, event)
         except InvalidEvent as error:
-            EVENTS_REJECTED.inc()
             await dead_letter(self._log, META, stored, str(error), reader=FAN_OUT)
 
     async def _apply(self, stored: Stored, event: MemberJoined | MemberLeft) -> None:

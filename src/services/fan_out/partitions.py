@@ -11,7 +11,7 @@ from fanout import Engine, PartitionLost
 from fanout.lanes import Lane
 from fanout.ports.log import Log, PartitionReader, StoredBatch
 from fanout.streams import MEMBERSHIP_STREAMS, META, ROUTED_STREAMS
-from services.fan_out.metrics import EVENTS_REJECTED, EVENTS_ROUTED, FAN_OUT, PARTITIONS_HELD
+from services.fan_out.metrics import EVENTS_ROUTED, FAN_OUT, PARTITIONS_HELD
 from services.fan_out.publisher import Publisher
 from services.runtime.dead_letters import dead_letter
 from services.runtime.tasks import Tasks, retry_forever
@@ -32,8 +32,12 @@ class _Held:
 
     @property
     def epoch(self) -> int:
-        """Rises with the epoch of each reader; for the lanes that have no reader of their own."""
-        return sum(reader.epoch for reader in self.readers.values())
+        """The epoch of the first stream's reader, also for the lanes that have no reader of their own.
+
+        No two workers have the same one: the log gives each reader of a partition its own epoch. A sum over several
+        streams could be equal.
+        """
+        return next(iter(self.readers.values())).epoch
 
 
 class Partitions:
@@ -212,7 +216,6 @@ class Partitions:
     async def _dead_letter(self, lane: Lane, events: StoredBatch, reasons: dict[int, str]) -> None:
         for event in events:
             if (reason := reasons.get(event.seq)) is not None:
-                EVENTS_REJECTED.inc()
                 await dead_letter(self._log, lane.stream, event, reason, reader=FAN_OUT)
 
     async def _give_up(self, part: int, held: _Held) -> None:
