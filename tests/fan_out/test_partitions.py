@@ -293,12 +293,15 @@ async def test_one_who_looks_for_idle_positions_of_a_lost_partition_only_passes_
 
 
 class TestTwoStreams:
-    """Another stream is read by partition: here META stands for it, as the table has one such stream."""
+    """Another stream is read by partition: here META stands for it, as the table has one such stream.
+
+    DEAD stands for the stream of membership changes, which is empty here.
+    """
 
     @pytest.fixture(autouse=True)
     def two_streams(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(partitions_module, "ROUTED_STREAMS", (MESSAGES, META))
-        monkeypatch.setattr(partitions_module, "MEMBERSHIP_STREAMS", ())
+        monkeypatch.setattr(partitions_module, "MEMBERSHIP_STREAM", DEAD)
         world.log._partitions |= {(META, part): Partition(part, 0, 0) for part in range(PARTS)}
 
     async def test_events_of_both_are_read_and_acknowledged(self, world: World) -> None:
