@@ -360,6 +360,24 @@ class TestTwoStreams:
         with pytest.raises(Unavailable, match="closed"):
             await given[0].fetch()
 
+    async def test_each_reader_is_closed_where_the_first_cannot_be(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        closed: list[EmbeddedPartitionReader] = []
+
+        async def close(reader: EmbeddedPartitionReader) -> None:
+            closed.append(reader)
+            raise LookupError("broken")
+
+        worker = world.worker()
+        monkeypatch.setattr(EmbeddedPartitionReader, "close", close)
+        await worker.partitions.claim(PART)
+        await asyncio.sleep(0)
+        await worker.partitions.release(PART)
+        assert len(closed) == 2
+        await until(lambda: [str(failure) for failure in world.failures] == ["broken"])
+        world.failures.clear()
+
     async def test_no_two_workers_route_under_the_same_epoch(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from functools import partial
 
@@ -232,5 +232,6 @@ class Partitions:
 
 
 async def _close(readers: Mapping[Lane, PartitionReader]) -> None:
-    for reader in readers.values():
-        await reader.close()
+    async with AsyncExitStack() as closing:  # it goes on where one of them raises
+        for reader in readers.values():
+            closing.push_async_callback(reader.close)
