@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 fn main() {
     let root = folder("CARGO_MANIFEST_DIR");
-    stub::write_docstrings(&root.join("../src/fanout/_core.pyi"), &folder("OUT_DIR"));
+    stub::write_docstrings(&root.join("../src/fanout/_core.pyi"), &folder("OUT_DIR").join("docstrings"));
     let mut sources = Vec::new();
     collect(&root, &root, &mut sources);
     sources.sort();

@@ -3,9 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-/// Write the docstring of each class, method and function of a stub to a file of its own, named `Class.method`.
+/// Write the docstring of each class, method and function of a stub to a file of its own, named `Class.method`. The
+/// folder is emptied first, so that the module cannot include a docstring that the stub has no more.
 pub fn write_docstrings(stub: &Path, folder: &Path) {
     println!("cargo::rerun-if-changed={}", stub.display());
+    if folder.exists() {
+        fs::remove_dir_all(folder).expect("cargo's folder can be written");
+    }
     fs::create_dir_all(folder).expect("cargo's folder can be written");
     let text = fs::read_to_string(stub).expect("the stub is readable");
     for (name, docstring) in docstrings(&text) {

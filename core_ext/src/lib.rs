@@ -3,7 +3,7 @@
 /// The docstring that the stub, `_core.pyi`, has of a class, a method or a function.
 macro_rules! doc {
     ($name:literal) => {
-        include_str!(concat!(env!("OUT_DIR"), "/", $name))
+        include_str!(concat!(env!("OUT_DIR"), "/docstrings/", $name))
     };
 }
 

@@ -1,5 +1,6 @@
 """Compiles the benchmarks' helpers in Cython; all else is in `pyproject.toml`."""
 
+import shutil
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -9,6 +10,10 @@ CYTHON = ("benchmarks.drawing", "benchmarks.floor", "benchmarks.baselines.cython
 TREE = Path("../..")
 GENERATED = "build/cython/in/tree"
 """Cython adds each source's path to it, the two steps up to the tree included."""
+
+# setuptools packs all that an earlier build left there, deleted modules included.
+for left_over in Path(__file__).parent.glob("build/lib*"):
+    shutil.rmtree(left_over)
 
 setup(
     ext_modules=cythonize(

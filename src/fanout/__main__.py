@@ -5,6 +5,8 @@ from importlib.metadata import entry_points
 
 from fanout import __version__
 
+REMEDY = "In the checkout: make build, or pip install ./packaging/services"
+"""No package index has the services, and what is named `fanout` there is another project."""
 NEEDS_SERVICES = 2
 """The exit code if the services are missing and the arguments need them."""
 
@@ -19,7 +21,7 @@ def main() -> int:
         run = command.load()
         return int(run() or 0)
     print(f"fanout {__version__}: the engine as a library; `import fanout` uses it.")
-    print("The services and the command `fanout` are the distribution fanout-services: pip install 'fanout[services]'")
+    print(f"The services and the command `fanout` are a distribution of their own. {REMEDY}.")
     return NEEDS_SERVICES if set(sys.argv[1:]) - {"--version"} else 0
 
 

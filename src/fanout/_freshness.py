@@ -25,7 +25,7 @@ def refuse_stale_binary(built_from: str, package: Path = Path(__file__).parent) 
 
 
 def source_digest(root: Path) -> str:
-    """SHA-256 over the Rust sources below `root`, as `core_ext/build.rs` computes it."""
+    """SHA-256 over the Rust sources below `root`, as `core_ext/build/main.rs` computes it."""
     found = {path.relative_to(root).as_posix(): path for pattern in _PATTERNS for path in root.rglob(pattern)}
     digest = hashlib.sha256()
     for name in sorted(name for name in found if "target" not in name.split("/")):

@@ -26,6 +26,9 @@ def leave() -> None:
     """Say goodbye."""
 
 
+no_command = "a text"
+
+
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
     """The entry points of the group, which a test adds to."""
@@ -51,9 +54,15 @@ def test_none_takes_the_name_of_one_of_its_own(installed: list[EntryPoint]) -> N
     assert get_command(app).list_commands(None).count("token") == 1  # type: ignore[attr-defined]
 
 
-def test_one_that_cannot_be_imported_hides_no_other(installed: list[EntryPoint]) -> None:
-    installed.append(EntryPoint("broken", "no_such_module:app", plugins.GROUP))
-    assert "token" in run("--help")
+@pytest.mark.parametrize(
+    "value", ["no_such_module:app", f"{__name__}:no_such_name", f"{__name__}:greet", f"{__name__}:no_command"]
+)
+def test_one_that_cannot_be_loaded_hides_no_other(installed: list[EntryPoint], value: str) -> None:
+    installed.append(EntryPoint("broken", value, plugins.GROUP))
+    shown = CliRunner().invoke(app, ["--help"])
+    assert shown.exit_code == 0
+    assert "token" in shown.stdout
+    assert f"the command broken cannot be loaded from {value}: " in shown.stderr
     assert CliRunner().invoke(app, ["broken"]).exit_code == 2
 
 

@@ -63,16 +63,35 @@ def test_a_misspelt_name_is_said_beside_the_error_that_it_leads_to(monkeypatch: 
     assert "weak  FANOUT_JWKS_URI: is no setting; did you mean FANOUT_JWKS_URL?" in result.stderr
 
 
-def test_a_service_says_what_it_runs_on_and_its_name_in_each_line(tmp_path: Path) -> None:
-    result = fanout("serve", "message-writer")
+def log_lines(result: Result) -> list[dict[str, object]]:
+    return [json.loads(line) for line in result.stderr.splitlines() if line.startswith("{")]
+
+
+def test_a_process_says_what_it_runs_on_and_its_name_in_each_line(
+    monkeypatch: pytest.MonkeyPatch, taken: str, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FANOUT_LISTEN", taken)  # ends the start
+    lines = log_lines(fanout("up"))
+    assert {line["service"] for line in lines} == {"up"}
+    (said,) = [line for line in lines if line["event"] == "backends"]
+    assert said["chosen"] == [
+        "log: SQLite, embedded, for one machine",
+        "memberships: SQLite, embedded, for one machine",
+        "messages: SQLite, embedded, for one machine",
+        "bus: embedded, for one machine",
+        "presence: embedded, for one machine",
+        "tokens: signed with a shared secret",
+    ]
+    assert said["data_dir"] == str(tmp_path / "data")
+
+
+@pytest.mark.parametrize("service", ["gateway", "message-writer"])
+def test_a_service_that_needs_a_server_names_no_embedded_backend(service: str) -> None:
+    result = fanout("serve", service)
     assert result.exit_code == 2
     assert "FANOUT_NATS_URL: services that run in separate processes need" in result.stderr
-    lines = [json.loads(line) for line in result.stderr.splitlines() if line.startswith("{")]
-    assert {line["service"] for line in lines} == {"message-writer"}
-    (said,) = [line for line in lines if line["event"] == "backends"]
-    expected = ["log: SQLite, embedded", "memberships: SQLite, embedded", "messages: SQLite, embedded"]
-    assert said["chosen"] == expected
-    assert said["data_dir"] == str(tmp_path / "data")
+    assert "SQLite" not in result.stderr
+    assert "backends" not in [line["event"] for line in log_lines(result)]
 
 
 def test_the_next_step_names_the_gateway_where_it_is_not_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:

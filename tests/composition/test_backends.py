@@ -106,8 +106,8 @@ async def test_one_that_a_service_can_do_without_makes_it_degraded(world: World)
 async def test_the_setting_chooses_the_remote_one(world: World) -> None:
     shelf, drawer = world.table
     settings = load_settings().model_copy(update={"mongo_url": "mongodb://127.0.0.1"})
-    assert shelf.adapter(settings).description == "warehouse"
-    assert drawer.adapter(settings).description == "box"
+    assert shelf.adapter(settings, alone=False).description == "warehouse"
+    assert drawer.adapter(settings, alone=True).description == "box"
 
 
 async def test_an_embedded_one_that_works_inside_one_process_is_refused_to_several(world: World) -> None:

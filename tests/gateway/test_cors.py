@@ -54,6 +54,16 @@ async def test_a_header_that_no_call_takes_is_refused(world: World) -> None:
     async with as_user(world, "alice") as http:
         response = await http.options("chat.sendMessage", headers=asked)
     assert (response.status_code, response.json()["code"]) == (400, "cors_refused")
+    assert response.json()["detail"] == "the page asks for a header that this call does not take"
+
+
+@pytest.mark.parametrize("path", ["chat.sendMessage", "nowhere"])
+async def test_a_method_that_the_path_does_not_take_is_named_as_the_cause(world: World, path: str) -> None:
+    world.origins = (PAGE,)
+    async with as_user(world, "alice") as http:
+        response = await preflight(http, PAGE, path, "PUT")
+    assert (response.status_code, response.json()["code"]) == (400, "cors_refused")
+    assert response.json()["detail"] == "this path does not take the method that the page asks for"
 
 
 async def test_any_other_page_is_refused(world: World) -> None:
@@ -62,6 +72,7 @@ async def test_any_other_page_is_refused(world: World) -> None:
         for origin in ("https://evil.example", "https://chatxexample", f"{PAGE}.evil.example", "null"):
             refused = await preflight(http, origin)
             assert refused.status_code == 400
+            assert refused.json()["detail"] == "a page of this origin may not make this call"
             assert "access-control-allow-origin" not in refused.headers
             assert "access-control-allow-origin" not in (await http.get(CALL, headers={"Origin": origin})).headers
 

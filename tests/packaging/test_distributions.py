@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 import zipfile
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ import fanout
 
 ROOT = Path(__file__).parents[2]
 BUILD_S = 600
+DELETED = "deleted_long_ago.py"
 LIBRARY_NEEDS = ("msgspec", "orjson")
 METADATA = (
     "Name",
@@ -38,17 +40,32 @@ def project(folder: Path) -> dict[str, Any]:
 def build(folder: Path, *command: str) -> Path:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=BUILD_S)
     assert done.returncode == 0, done.stderr
-    (wheel,) = folder.glob("fanout-*.whl")
+    (wheel,) = folder.glob("fanout*.whl")
     return wheel
+
+
+def plant_deleted_module(folder: Path, package: str) -> None:
+    """Leave what an earlier build leaves of a module that was deleted since; setuptools packs all that it finds."""
+    for platform in ("lib", f"lib.{sysconfig.get_platform()}-{sys.implementation.cache_tag}"):
+        deleted = folder / "build" / platform / package / DELETED
+        deleted.parent.mkdir(parents=True, exist_ok=True)
+        deleted.touch()
 
 
 @pytest.fixture(scope="module")
 def setuptools_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("setuptools")
-    for left_over in (ROOT / "build").glob("lib.*"):  # setuptools would pack modules that are no longer there
-        shutil.rmtree(left_over)
+    plant_deleted_module(ROOT, "fanout")
     options = ("--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder))
     return build(folder, sys.executable, "-m", "pip", "wheel", *options, ".")
+
+
+@pytest.fixture(scope="module")
+def services_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("services")
+    plant_deleted_module(ROOT / "packaging/services", "services")
+    options = ("--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder))
+    return build(folder, sys.executable, "-m", "pip", "wheel", *options, "packaging/services")
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +94,17 @@ def test_setuptools_and_maturin_build_the_same_library(setuptools_wheel: Path, m
     assert {name: ours[name] for name in METADATA} == {name: theirs[name] for name in METADATA}
     for name in METADATA_LISTS:
         assert normal(ours.get_all(name, [])) == normal(theirs.get_all(name, []))
+
+
+@pytest.mark.timeout(BUILD_S)
+@pytest.mark.parametrize(("wheel", "package"), [("setuptools_wheel", "fanout"), ("services_wheel", "services")])
+def test_a_wheel_has_its_licence_and_no_module_that_was_deleted(
+    request: pytest.FixtureRequest, wheel: str, package: str
+) -> None:
+    names = zipfile.ZipFile(request.getfixturevalue(wheel)).namelist()
+    assert f"{package}/__init__.py" in names
+    assert f"{package}/{DELETED}" not in names
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
 def normal(values: Sequence[str]) -> list[str]:
@@ -124,7 +152,8 @@ def test_without_the_services_the_command_says_how_to_get_them(
     ran = run(python, "-m", "fanout", *arguments)
     assert ran.returncode == code
     assert ran.stdout.startswith(f"fanout {fanout.__version__}")
-    assert "fanout-services" in ran.stdout
+    assert "In the checkout: make build, or pip install ./packaging/services" in ran.stdout
+    assert "fanout[" not in ran.stdout
 
 
 def test_with_the_services_the_module_is_the_command() -> None:
@@ -139,7 +168,6 @@ def test_one_version_stands_everywhere() -> None:
     crates = tomllib.loads((ROOT / "core_ext/Cargo.toml").read_text())["workspace"]["package"]["version"]
     assert fanout.__version__ == library["version"] == services["version"] == crates
     assert f"fanout=={crates}" in services["dependencies"]
-    assert library["optional-dependencies"]["services"] == [f"fanout-services=={crates}"]
 
 
 def test_the_library_depends_on_what_it_imports_and_no_more() -> None:

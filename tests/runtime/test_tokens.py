@@ -286,3 +286,20 @@ async def test_a_token_that_was_good_is_judged_again_each_time() -> None:
     assert await refusal(token, authenticator) == "token_claims"
     now = 1_000
     assert (await authenticator.verify(token)).user_id == "alice"
+
+
+async def test_only_the_claims_that_are_checked_are_remembered() -> None:
+    authenticator = TokenVerifier(("HS256",), secret=SECRET, expected=Expected(None, None, "user"))
+    token = signed({**claims(), "user": "alice", "roles": ["r" * 100] * 30})
+    assert (await authenticator.verify(token)).user_id == "alice"
+    remembered = authenticator._verified.get(token)
+    assert remembered is not None
+    assert set(remembered.claims) <= {"exp", "nbf", "iat", "aud", "iss", "user"}
+    assert (await authenticator.verify(token)).user_id == "alice"
+
+
+async def test_a_token_of_large_claims_is_verified_each_time() -> None:
+    token = signed({**claims(), "aud": ["a" * 100] * 30})
+    authenticator = hs256()
+    for _ in range(2):
+        assert (await authenticator.verify(token)).user_id == claims()["sub"]

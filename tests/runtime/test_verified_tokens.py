@@ -1,6 +1,16 @@
 """A good signature is remembered, for the key that it was checked with, and no longer than others need the room."""
 
-from services.runtime.verified_tokens import VerifiedToken, VerifiedTokens
+import pytest
+
+from services.runtime.verified_tokens import MAX_KEPT, VerifiedToken, VerifiedTokens
+
+
+def nested(depth: int) -> list[object]:
+    inner: list[object] = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
 
 GOOD = VerifiedToken("HS256", None, b"key", {"sub": "alice"})
 
@@ -28,3 +38,19 @@ def test_the_token_itself_is_not_kept() -> None:
 
 def test_any_text_is_a_token() -> None:
     VerifiedTokens().get("\ud800")
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        GOOD._replace(claims={"sub": "alice", "aud": ["a" * 100] * 11}),
+        GOOD._replace(key_id="k" * MAX_KEPT),
+        GOOD._replace(claims={"sub": "alice", "aud": nested(100_000)}),
+    ],
+    ids=["claims", "key", "depth"],
+)
+def test_large_claims_are_not_kept(large: VerifiedToken) -> None:
+    verified = VerifiedTokens()
+    verified.add("a.b.c", GOOD)
+    verified.add("a.b.c", large)
+    assert verified.get("a.b.c") is None

@@ -123,11 +123,11 @@ def _inspections_for(service: str | None) -> Attempts:
     return attempts
 
 
-def _openings(settings: Settings, backends: Backends) -> Mapping[str, Attempt]:
+def _openings(_settings: Settings, backends: Backends) -> Mapping[str, Attempt]:
     def opened(row: Backend[Any]) -> Attempt:
         async def attempt() -> Found:
             await backends.open(row.ports[0])
-            return Found(row.adapter(settings).description)
+            return Found(backends.chosen(row.ports[0]).description)
 
         return attempt
 

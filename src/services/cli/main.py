@@ -1,10 +1,10 @@
 """The command `fanout`: its own sub-commands, and those of entry points, which are imported when they are used."""
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+from fanout import __version__
 from services.cli import check, client, run
 from services.cli.plugins import PluginGroup
 
@@ -26,7 +26,7 @@ app.command()(client.listen)
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
     if wanted:
-        typer.echo(f"fanout {version('fanout')}")
+        typer.echo(f"fanout {__version__}")
         raise typer.Exit
 
 

@@ -36,7 +36,7 @@ def _points() -> "Iterable[EntryPoint]":
 def _loaded(point: EntryPoint) -> Any:
     try:
         command = typer.main.get_group(point.load())
-    except ImportError as error:  # a broken plug-in must not hide the other commands
+    except Exception as error:  # noqa: BLE001 - a broken plug-in, whatever is wrong with it, must not hide the other commands
         complain("weak", f"the command {point.name} cannot be loaded from {point.value}: {error}")
         return None
     command.name = point.name

@@ -98,8 +98,7 @@ def next_steps(settings: Settings) -> list[str]:
 def _run(settings: Settings, services: Services, *, alone: bool) -> None:
     for line in warnings_of(settings):
         log.warning(line)
-    chosen = [f"{row.name}: {row.adapter(settings).description}" for row in rows_of(services, BACKENDS)]
-    log.info("backends", chosen=chosen, data_dir=str(settings.data_dir.absolute()))
+    log.info("backends", chosen=_chosen(settings, services, alone=alone), data_dir=str(settings.data_dir.absolute()))
     grace_s = settings.drain_grace_s if any(service.serves_rest for service in services) else 0.0
     started = partial(_running, settings, services=services, alone=alone)
     spare_the_loop()
@@ -109,6 +108,14 @@ def _run(settings: Settings, services: Services, *, alone: bool) -> None:
     except FanoutError as error:
         exit_with(error)
     log.info("stopped")
+
+
+def _chosen(settings: Settings, services: Services, *, alone: bool) -> list[str]:
+    rows = rows_of(services, BACKENDS)
+    try:
+        return [f"{row.name}: {row.adapter(settings, alone=alone).description}" for row in rows]
+    except ConfigurationError as error:
+        exit_with(error)
 
 
 @asynccontextmanager

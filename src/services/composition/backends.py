@@ -85,9 +85,22 @@ class Backend(Generic[_P]):
     migrated: bool = True
     """Whether `fanout migrate` opens it, as it has something to create."""
 
-    def adapter(self, settings: Settings) -> Adapter[_P]:
-        """The adapter that the settings choose."""
-        return self.remote if self.remote is not None and getattr(settings, self.setting) else self.embedded
+    def adapter(self, settings: Settings, *, alone: bool) -> Adapter[_P]:
+        """The adapter that the settings choose.
+
+        Args:
+            settings: of the process.
+            alone: every service runs in this process.
+
+        Raises:
+            ConfigurationError: that is the embedded one, which works inside one process only, and there are several.
+        """
+        if self.remote is not None and getattr(settings, self.setting):
+            return self.remote
+        if self.server and not alone:
+            why = f"services that run in separate processes need {self.server}; set it, or use `fanout up`"
+            raise ConfigurationError([f"{PREFIX}{self.setting.upper()}: {why}"])
+        return self.embedded
 
 
 Table = tuple[Backend[Any], ...]
@@ -166,17 +179,9 @@ class Backends:
         return opened
 
     def chosen(self, port: Port[_P]) -> Adapter[_P]:
-        """The adapter that the settings choose for a port.
-
-        Raises:
-            ConfigurationError: that is the embedded one, which works inside one process only, and there are several.
-        """
+        """The adapter that the settings choose for a port; see `Backend.adapter`."""
         row: Backend[_P] = self._rows[port]
-        adapter = row.adapter(self.settings)
-        if adapter is row.embedded and row.server and not self.alone:
-            why = f"services that run in separate processes need {row.server}; set it, or use `fanout up`"
-            raise ConfigurationError([f"{PREFIX}{row.setting.upper()}: {why}"])
-        return adapter
+        return row.adapter(self.settings, alone=self.alone)
 
 
 def needed_rows(table: Table, ports: Iterable[Port[Any]]) -> list[Backend[Any]]:

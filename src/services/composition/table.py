@@ -17,11 +17,13 @@ from services.composition.backends import Adapter, Backend, Table
 from services.composition.deployment_id import MembershipStore
 from services.runtime.tokens import TokenVerifier
 
+_EMBEDDED: Final = "embedded, for one machine"
+
 _LOG: Final = Backend[Log](
     name="log",
     ports=(Log,),
     embedded=Adapter(
-        description="SQLite, embedded",
+        description=f"SQLite, {_EMBEDDED}",
         open=data_files.open_embedded_log,
         look=data_files.look_at_embedded_log,
         checks={"durability": data_files.embedded_durability},
@@ -41,7 +43,7 @@ _MEMBERSHIPS: Final = Backend[MembershipStore](
     name="memberships",
     ports=(Memberships, MembershipStore),
     embedded=Adapter(
-        description="SQLite, embedded",
+        description=f"SQLite, {_EMBEDDED}",
         open=data_files.open_memberships,
         look=data_files.looks_at_sqlite(data_files.MEMBERSHIPS_FILE, memberships.SCHEMA),
         existing_id=data_files.existing_sqlite_id,
@@ -52,7 +54,7 @@ _MESSAGES: Final = Backend[Messages](
     name="messages",
     ports=(Messages,),
     embedded=Adapter(
-        description="SQLite, embedded",
+        description=f"SQLite, {_EMBEDDED}",
         open=data_files.opens_sqlite(data_files.MESSAGES_FILE, messages.SqliteMessages),
         look=data_files.looks_at_sqlite(data_files.MESSAGES_FILE, messages.SCHEMA),
     ),
@@ -62,7 +64,7 @@ _MESSAGES: Final = Backend[Messages](
 _BUS: Final = Backend[Bus](
     name="bus",
     ports=(Bus,),
-    embedded=Adapter(description="embedded", open=in_process.open_embedded_bus, look=in_process.look_at_embedded_bus),
+    embedded=Adapter(description=_EMBEDDED, open=in_process.open_embedded_bus, look=in_process.look_at_embedded_bus),
     remote=Adapter(description="NATS", open=nats.open_nats_bus, look=nats.look_at_nats_bus),
     setting="nats_url",
     server="a nats-server with JetStream",
@@ -78,7 +80,7 @@ _PRESENCE: Final = Backend[_Presence](
     name="presence",
     ports=(Connections, Leases, Hints),
     embedded=Adapter(
-        description="embedded",
+        description=_EMBEDDED,
         open=in_process.open_embedded_presence,
         look=in_process.look_at_embedded_presence,
     ),

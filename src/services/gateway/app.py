@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
+from fanout import __version__
 from fanout.api.calls import ServedCall
 from fanout.ports.authenticator import Authenticator
 from services.gateway.callers import Callers
@@ -66,7 +66,7 @@ def _route(served: ServedCall, callers: Callers, max_body: int) -> Route:
 
 def _document(calls: Sequence[ServedCall]) -> Route:
     rows = [*(served.call for served in calls), *operations.CALLS]
-    response = Response(200, document(rows, _version()), MEDIA_TYPE.encode())
+    response = Response(200, document(rows, __version__), MEDIA_TYPE.encode())
 
     async def answer(_exchange: Exchange, _parts: Mapping[str, str]) -> Response:
         return response
@@ -79,10 +79,3 @@ def _with_cors(router: Router, origins: Sequence[str]) -> Any:
         return router.answer
     cors = Cors(router, origins, ["Authorization", "Content-Type", HEADER], [HEADER, "Retry-After", "WWW-Authenticate"])
     return cors.answer
-
-
-def _version() -> str:
-    try:
-        return version("fanout")
-    except PackageNotFoundError:
-        return "0"

@@ -1,6 +1,6 @@
 """CORS: which web pages may make which calls. A path allows exactly the methods that it has."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -47,9 +47,9 @@ class Cors:
 
     def _preflight(self, exchange: Exchange, origin: str) -> Response:
         methods = self._router.methods(exchange.path)
-        method = exchange.header(b"access-control-request-method")
-        if not self._may_call(origin) or method not in methods or not self._may_send(exchange):
-            return problem_response(exchange, Problem(CORS_REFUSED))
+        refusal = self._refusal(exchange, origin, methods)
+        if refusal is not None:
+            return problem_response(exchange, refusal)
         allowed = ", ".join(each for each in methods if each != "OPTIONS")
         return Response(
             HTTPStatus.NO_CONTENT,
@@ -60,6 +60,15 @@ class Cors:
                 (b"access-control-max-age", b"%d" % MAX_AGE_S),
             ),
         )
+
+    def _refusal(self, exchange: Exchange, origin: str, methods: Collection[str]) -> Problem | None:
+        if not self._may_call(origin):
+            return Problem(CORS_REFUSED)
+        if exchange.header(b"access-control-request-method") not in methods:
+            return Problem(CORS_REFUSED, "this path does not take the method that the page asks for")
+        if not self._may_send(exchange):
+            return Problem(CORS_REFUSED, "the page asks for a header that this call does not take")
+        return None
 
     def _may_send(self, exchange: Exchange) -> bool:
         wanted = (exchange.header(b"access-control-request-headers") or "").lower().split(",")

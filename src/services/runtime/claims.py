@@ -13,6 +13,7 @@ LEEWAY_S: Final = 5.0
 TIMES_BELOW: Final = 253_402_300_800
 """The year 10000 in seconds: a later time is a mistake, such as one in milliseconds, and would never come."""
 DEFAULT_USER_CLAIM: Final = "sub"
+_ALWAYS_READ: Final = ("exp", "nbf", "iat", "aud", "iss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,10 @@ class Expected:
     """`iss` must be it; None: any."""
     user_claim: str = DEFAULT_USER_CLAIM
     """The claim that names the user."""
+
+    def read(self, claims: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of some claims that `identity_of` reads; the others have no effect here."""
+        return {name: claims[name] for name in (*_ALWAYS_READ, self.user_claim) if name in claims}
 
 
 def identity_of(claims: Mapping[str, Any], expected: Expected, now: float) -> Identity:

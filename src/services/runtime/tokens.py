@@ -86,7 +86,8 @@ class TokenVerifier:
             raise TokenRefused("token_algorithm")
         key = await self._key(algorithm, key_id)
         if known is None or known.key is not key:
-            known = VerifiedToken(algorithm, key_id, key, _claims(token, key, algorithm))
+            claims = self._expected.read(_claims(token, key, algorithm))
+            known = VerifiedToken(algorithm, key_id, key, claims)
             self._verified.add(token, known)
         return identity_of(known.claims, self._expected, self._clock())
 
