@@ -118,8 +118,8 @@ INBOX_STREAMS: Final = tuple(row.name for row in _ROWS if row.in_inbox)
 """The streams whose events reach instances."""
 ROUTED_STREAMS: Final = tuple(row.name for row in _ROWS if row.partitioned)
 """The streams that are read by partition. The partitions of all are the same channels."""
-MEMBERSHIP_STREAMS: Final = tuple(row.name for row in _ROWS if row.changes_memberships)
-"""The streams that change memberships."""
+MEMBERSHIP_STREAM: Final = next(row.name for row in _ROWS if row.changes_memberships)
+"""The one stream that changes memberships. The workers follow its sequence, so there cannot be two."""
 
 
 def stream_of(subject: str) -> str:

@@ -348,6 +348,15 @@ class TestPartition:
         for reader in readers:
             await reader.close()
 
+    @pytest.mark.parametrize(
+        ("stream", "part"), [(MESSAGES, PARTITIONS), (MESSAGES, -1), (META, 0), (DEAD, 0), ("OTHER", 0)]
+    )
+    async def test_a_claim_of_a_partition_that_does_not_exist_is_refused(
+        self, log: Log, stream: str, part: int
+    ) -> None:
+        with pytest.raises(ValueError, match=f"{stream} has no partition {part}"):
+            await log.claim(stream, part, "worker")
+
     async def test_caught_up_where_there_is_nothing(self, log: Log) -> None:
         await append_messages(log, channel_in(1, PARTITIONS), range(3))
         reader = await log.claim(MESSAGES, 0, "worker")

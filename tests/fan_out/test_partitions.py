@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from msgspec import Raw
+from structlog.testing import capture_logs
 
 from fanout import Engine, PartitionLost, Unavailable, decode_batch, partition_of
 from fanout.events import Message, MessageEvent, encode, timestamp
 from fanout.ids import new_event_id, new_message_id
 from fanout.lanes import Lane
+from fanout.ports.log import StoredBatch
 from fanout.streams import DEAD, MESSAGES, META
 from fanout.subjects import message
 from services.adapters.embedded.log import EmbeddedLog
@@ -155,6 +157,31 @@ async def test_a_release_ends_the_batch_in_hand_first(world: World) -> None:
     assert await world.acknowledged() == 3
 
 
+@pytest.mark.parametrize("call", ["settle", "ack"])
+async def test_an_error_while_a_release_ends_the_batch_in_hand_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    begun, released = asyncio.Event(), asyncio.Event()
+
+    async def break_down(*_: object) -> None:
+        begun.set()
+        await released.wait()
+        raise LookupError(f"{call} is broken")
+
+    worker = world.worker()
+    monkeypatch.setattr(EmbeddedPartitionReader if call == "ack" else worker.publisher, call, break_down)
+    await world.post(1)
+    await worker.partitions.claim(PART)
+    await begun.wait()
+    releasing = asyncio.create_task(worker.partitions.release(PART))
+    await asyncio.sleep(0)
+    released.set()
+    await releasing
+    assert worker.partitions.held() == []
+    await until(lambda: [str(failure) for failure in world.failures] == [f"{call} is broken"])
+    world.failures.clear()
+
+
 @pytest.mark.parametrize("turns", range(12))
 async def test_a_release_at_any_moment_loses_nothing(world: World, turns: int) -> None:
     first, second = world.worker("worker-1"), world.worker("worker-2")
@@ -266,12 +293,15 @@ async def test_one_who_looks_for_idle_positions_of_a_lost_partition_only_passes_
 
 
 class TestTwoStreams:
-    """Another stream is read by partition: here META stands for it, as the table has one such stream."""
+    """Another stream is read by partition: here META stands for it, as the table has one such stream.
+
+    DEAD stands for the stream of membership changes, which is empty here.
+    """
 
     @pytest.fixture(autouse=True)
     def two_streams(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(partitions_module, "ROUTED_STREAMS", (MESSAGES, META))
-        monkeypatch.setattr(partitions_module, "MEMBERSHIP_STREAMS", ())
+        monkeypatch.setattr(partitions_module, "MEMBERSHIP_STREAM", DEAD)
         world.log._partitions |= {(META, part): Partition(part, 0, 0) for part in range(PARTS)}
 
     async def test_events_of_both_are_read_and_acknowledged(self, world: World) -> None:
@@ -330,6 +360,45 @@ class TestTwoStreams:
         with pytest.raises(Unavailable, match="closed"):
             await given[0].fetch()
 
+    async def test_each_reader_is_closed_where_the_first_cannot_be(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        closed: list[EmbeddedPartitionReader] = []
+
+        async def close(reader: EmbeddedPartitionReader) -> None:
+            closed.append(reader)
+            raise LookupError("broken")
+
+        worker = world.worker()
+        monkeypatch.setattr(EmbeddedPartitionReader, "close", close)
+        await worker.partitions.claim(PART)
+        await asyncio.sleep(0)
+        await worker.partitions.release(PART)
+        assert len(closed) == 2
+        await until(lambda: [str(failure) for failure in world.failures] == ["broken"])
+        world.failures.clear()
+
+    async def test_no_two_workers_route_under_the_same_epoch(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        claim, overtaken = world.log.claim, asyncio.Event()
+
+        async def claim_in_turn(stream: str, part: int, owner: str) -> EmbeddedPartitionReader:
+            if (stream, owner) == (META, "worker-1"):
+                await overtaken.wait()
+            return await claim(stream, part, owner)
+
+        monkeypatch.setattr(world.log, "claim", claim_in_turn)
+        first, second = world.worker("worker-1"), world.worker("worker-2")
+        with capture_logs() as logs:
+            claiming = asyncio.create_task(first.partitions.claim(PART))
+            await until(lambda: world.log._partitions[MESSAGES, PART].epoch == 1)
+            await second.partitions.claim(PART)
+            overtaken.set()
+            await claiming
+        epochs = [line["epoch"] for line in logs if line["event"] == "reads partition"]
+        assert len(set(epochs)) == len(epochs) == 2
+
     async def test_an_error_in_one_ends_both_and_is_told(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         async def break_down(reader: EmbeddedPartitionReader, seq: int) -> None:
             raise LookupError(f"broken at {reader.partition}, {seq}")
@@ -339,5 +408,20 @@ class TestTwoStreams:
         await worker.partitions.claim(PART)
         await world.post(1)
         await until(lambda: len(world.failures) == 1)
+        assert worker.partitions.held() == []
+        world.failures.clear()
+
+    async def test_an_error_in_one_is_told_where_the_other_was_lost(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def fetch(reader: EmbeddedPartitionReader) -> StoredBatch:
+            if reader is next(iter(worker.partitions._held[PART].readers.values())):
+                raise PartitionLost("another worker claimed it")
+            raise LookupError("broken")
+
+        worker = world.worker()
+        monkeypatch.setattr(EmbeddedPartitionReader, "fetch", fetch)
+        await worker.partitions.claim(PART)
+        await until(lambda: [str(failure) for failure in world.failures] == ["broken"])
         assert worker.partitions.held() == []
         world.failures.clear()

@@ -4,7 +4,7 @@ import pytest
 
 from fanout import subjects
 from fanout.lanes import MAX_CODE
-from fanout.streams import INBOX_STREAMS, MEMBERSHIP_STREAMS, ROUTED_STREAMS, STREAMS, StreamSpec, stream_of
+from fanout.streams import INBOX_STREAMS, MEMBERSHIP_STREAM, ROUTED_STREAMS, STREAMS, FanOut, StreamSpec, stream_of
 
 ROWS = list(STREAMS.values())
 
@@ -28,8 +28,12 @@ def test_a_partitioned_stream_has_one_pattern_that_ends_with_the_channel(row: St
 
 
 def test_the_lists_of_names_follow_the_rows() -> None:
-    assert (INBOX_STREAMS, ROUTED_STREAMS, MEMBERSHIP_STREAMS) == (("MESSAGES", "META"), ("MESSAGES",), ("META",))
+    assert (INBOX_STREAMS, ROUTED_STREAMS) == (("MESSAGES", "META"), ("MESSAGES",))
     assert [row.name for row in ROWS if row.has_waiting_readers] == ["MESSAGES"]
+
+
+def test_one_stream_changes_memberships() -> None:
+    assert [row.name for row in ROWS if row.fan_out is FanOut.APPLIED] == [MEMBERSHIP_STREAM] == ["META"]
 
 
 @pytest.mark.parametrize(

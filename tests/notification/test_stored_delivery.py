@@ -43,8 +43,8 @@ class Rig:
         await self.registry.subscribe(self.session, [GENERAL])
         self.registry.write_queue.open(self.session, b"")
 
-    async def deliver(self, stream: str, event: bytes) -> None:
-        await self.delivery.deliver(Lane(stream, 0), GENERAL, event, text_frame(event))
+    async def deliver(self, stream: str, event: bytes, *, channel: str = GENERAL, also: str | None = None) -> None:
+        await self.delivery.deliver(Lane(stream, 0), channel, event, text_frame(event), also=also)
         self.registry.write_queue.flush(self.session)
 
     async def change(self, kind: type[MemberJoined | MemberLeft], user_id: str) -> None:
@@ -69,6 +69,13 @@ async def test_a_message_that_comes_again_under_another_seq_is_delivered_once(ri
         await rig.deliver(MESSAGES, MESSAGE % seq)
     assert [frame["seq"] for frame in rig.client.of_type("message.new")] == [5]
     assert STALE_DROPPED._value.get() == dropped + 1
+
+
+async def test_a_user_whom_the_event_names_gets_it_too_and_once(rig: Rig) -> None:
+    await rig.deliver(MESSAGES, MESSAGE.replace(b'"m"', b'"m1"') % 5, channel="random")
+    await rig.deliver(MESSAGES, MESSAGE.replace(b'"m"', b'"m2"') % 6, channel="random", also="alice")
+    await rig.deliver(MESSAGES, MESSAGE.replace(b'"m"', b'"m3"') % 7, also="alice")
+    assert [frame["seq"] for frame in rig.client.of_type("message.new")] == [6, 7]
 
 
 async def test_who_left_is_told_and_reads_no_more(rig: Rig) -> None:

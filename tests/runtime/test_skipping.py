@@ -27,6 +27,16 @@ def test_the_log_has_the_first_of_each_kind_and_then_ever_fewer() -> None:
     assert {line["log_level"] for line in logs} == {"warning"}
 
 
+@pytest.mark.parametrize(("counts", "lines"), [((3,), 1), ((3, 2), 2), ((5, 2), 1)])
+def test_messages_that_are_skipped_together_are_counted_and_logged_at_once(counts: tuple[int, ...], lines: int) -> None:
+    before = MESSAGES_SKIPPED.labels("record")._value.get()
+    with capture_logs() as logs:
+        for count in counts:
+            skip("record", "an unknown kind", count=count)
+    assert MESSAGES_SKIPPED.labels("record")._value.get() == before + sum(counts)
+    assert len(logs) == lines
+
+
 def test_a_guarded_handler_gets_each_message_as_it_is() -> None:
     got: list[tuple[str, bytes]] = []
     guarded("a.b", lambda subject, payload: got.append((subject, payload)))("a.b", b"1")

@@ -256,6 +256,7 @@ class Log(Protocol):
             owner: the name of the claiming worker, shown to people who inspect the log.
 
         Raises:
+            ValueError: there is no such partition.
             PartitionLost: another worker claimed it at the same moment.
         """
         ...

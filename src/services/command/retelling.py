@@ -7,7 +7,7 @@ import structlog
 
 from fanout.log_record import RETOLD_S
 from fanout.ports.log import Log, Reset
-from fanout.streams import MEMBERSHIP_STREAMS, STREAMS
+from fanout.streams import MEMBERSHIP_STREAM, STREAMS
 from services.command.metrics import CHANGES_TOLD_AGAIN
 from services.command.outbox import Outbox
 from services.runtime.tasks import Tasks, retry_forever
@@ -46,12 +46,11 @@ class Retelling:
 
     async def _hear_of_missed(self) -> None:
         since = self._outbox.now() / 1e6 - RETOLD_S
-        for stream in MEMBERSHIP_STREAMS:
-            missed = await retry_forever(
-                partial(self._log.missed_reset, stream, since), "looking whether the log went back"
-            )
-            if missed is not None:
-                self.hear(missed)
+        missed = await retry_forever(
+            partial(self._log.missed_reset, MEMBERSHIP_STREAM, since), "looking whether the log went back"
+        )
+        if missed is not None:
+            self.hear(missed)
 
     async def _tell_again(self, reset: Reset) -> None:
         survived_us = max(reset.survived_ns // 1_000, self._outbox.now() - int(RETOLD_S * 1e6))

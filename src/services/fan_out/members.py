@@ -6,9 +6,9 @@ from fanout import Engine, InvalidEvent, partition_of
 from fanout.events import MemberJoined, MemberLeft, decode_member_event
 from fanout.lanes import Lane
 from fanout.ports.log import Log, Stored
-from fanout.streams import META
+from fanout.streams import MEMBERSHIP_STREAM
 from fanout.subjects import channel_of
-from services.fan_out.metrics import EVENTS_REJECTED, FAN_OUT
+from services.fan_out.metrics import FAN_OUT
 from services.fan_out.partitions import Partitions
 from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.publisher import Publisher
@@ -48,7 +48,7 @@ class Members:
 
     async def run(self, after: int) -> None:
         """Follow META from the event after the sequence `after`; cancel it to stop."""
-        tail = await retry_forever(lambda: self._log.tail(META, after=after), "reading membership changes")
+        tail = await retry_forever(lambda: self._log.tail(MEMBERSHIP_STREAM, after=after), "reading membership changes")
         self._handled(after)
         try:
             while True:
@@ -69,14 +69,13 @@ class Members:
             if await self._order.is_newest(event):
                 await self._apply(stored, event)
         except InvalidEvent as error:
-            EVENTS_REJECTED.inc()
-            await dead_letter(self._log, META, stored, str(error), reader=FAN_OUT)
+            await dead_letter(self._log, MEMBERSHIP_STREAM, stored, str(error), reader=FAN_OUT)
 
     async def _apply(self, stored: Stored, event: MemberJoined | MemberLeft) -> None:
         part = partition_of(event.channel_id, self._log.partitions)
         if self._partitions.holds(part):
             # The user gets the event too, a member of the channel or not, and so do the instances that have the user.
-            lane = Lane(META, part)
+            lane = Lane(MEMBERSHIP_STREAM, part)
             routed = (stored.seq, event.channel_id, stored.payload, event.user_id)
             if rejected := self._engine.route_stored(lane.spec.kind, lane.number, part, [routed]):
                 raise InvalidEvent(rejected[0][1])

@@ -6,7 +6,6 @@ FAN_OUT = "fan-out"
 """The name of the workers as readers of the log, in the label of the metric of dead letters."""
 
 EVENTS_ROUTED = Counter("fanout_events_routed_total", "Stored message events routed to instances")
-EVENTS_REJECTED = Counter("fanout_events_rejected_total", "Stored events sent to the dead-letter stream")
 TYPING_DROPPED = Counter(
     "fanout_typing_dropped_total",
     "Typing notices dropped because the bus takes no batch, or too many bytes wait for it",

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from fanout import Engine, PartitionLost
 from fanout.lanes import Lane
 from fanout.ports.log import Log, PartitionReader, StoredBatch
-from fanout.streams import MEMBERSHIP_STREAMS, META, ROUTED_STREAMS
-from services.fan_out.metrics import EVENTS_REJECTED, EVENTS_ROUTED, FAN_OUT, PARTITIONS_HELD
+from fanout.streams import MEMBERSHIP_STREAM, ROUTED_STREAMS
+from services.fan_out.metrics import EVENTS_ROUTED, FAN_OUT, PARTITIONS_HELD
 from services.fan_out.publisher import Publisher
 from services.runtime.dead_letters import dead_letter
 from services.runtime.tasks import Tasks, retry_forever
@@ -32,8 +33,12 @@ class _Held:
 
     @property
     def epoch(self) -> int:
-        """Rises with the epoch of each reader; for the lanes that have no reader of their own."""
-        return sum(reader.epoch for reader in self.readers.values())
+        """The epoch of the first stream's reader, also for the lanes that have no reader of their own.
+
+        No two workers have the same one: the log gives each reader of a partition its own epoch. A sum over several
+        streams could be equal.
+        """
+        return next(iter(self.readers.values())).epoch
 
 
 class Partitions:
@@ -73,8 +78,7 @@ class Partitions:
         self._meta_position = seq
         self._meta_moved.set()
         for part in self._held:
-            for stream in MEMBERSHIP_STREAMS:
-                self._engine.advance(Lane(stream, part).number, seq)
+            self._engine.advance(Lane(MEMBERSHIP_STREAM, part).number, seq)
 
     async def claim(self, part: int) -> None:
         """Become the reader of a partition, unless another worker claims it at the same moment.
@@ -135,8 +139,7 @@ class Partitions:
     def _open_lanes(self, held: _Held, lane: Lane, position: int) -> None:
         """Open the lane of a reader, and those of the membership changes with it."""
         self._engine.open_lane(lane.number, held.readers[lane].epoch, position)
-        for stream in MEMBERSHIP_STREAMS:
-            self._engine.open_lane(Lane(stream, lane.part).number, held.epoch, self._meta_position)
+        self._engine.open_lane(Lane(MEMBERSHIP_STREAM, lane.part).number, held.epoch, self._meta_position)
 
     async def _read(self, part: int, held: _Held) -> None:
         try:
@@ -152,7 +155,8 @@ class Partitions:
 
         Otherwise a user who got a `member.joined` from the last reader could miss the messages that follow.
         """
-        newest = await retry_forever(lambda: self._log.last_seq(META), "finding the end of the membership changes")
+        end = partial(self._log.last_seq, MEMBERSHIP_STREAM)
+        newest = await retry_forever(end, "finding the end of the membership changes")
         while True:
             self._meta_moved.clear()
             if not await retry_forever(lambda: self._has_changes_left(newest), "looking for membership changes"):
@@ -163,7 +167,7 @@ class Partitions:
         """Whether a change up to `upto` is not applied yet. A log that went back may hold none there."""
         if self._meta_position >= upto:
             return False
-        async with aclosing(self._log.read(META, after=self._meta_position, upto=upto)) as events:
+        async with aclosing(self._log.read(MEMBERSHIP_STREAM, after=self._meta_position, upto=upto)) as events:
             return await anext(events, None) is not None
 
     async def _read_streams(self, held: _Held) -> None:
@@ -178,8 +182,9 @@ class Partitions:
             for task in reading:
                 task.cancel()
             ended = await asyncio.gather(*reading, return_exceptions=True)
-        for error in ended:
-            if isinstance(error, Exception):
+            # Here and not behind: an error in the batch in hand counts also where a release cancelled this task.
+            errors = [error for error in ended if isinstance(error, Exception)]
+            for error in sorted(errors, key=lambda error: isinstance(error, PartitionLost)):
                 raise error
 
     async def _read_batches(self, held: _Held, lane: Lane) -> None:
@@ -211,7 +216,6 @@ class Partitions:
     async def _dead_letter(self, lane: Lane, events: StoredBatch, reasons: dict[int, str]) -> None:
         for event in events:
             if (reason := reasons.get(event.seq)) is not None:
-                EVENTS_REJECTED.inc()
                 await dead_letter(self._log, lane.stream, event, reason, reader=FAN_OUT)
 
     async def _give_up(self, part: int, held: _Held) -> None:
@@ -222,11 +226,12 @@ class Partitions:
         self._held.pop(part, None)
         self._engine.mark()  # where this worker stopped, so that instances see no gap before the next reader begins
         self._publisher.poke()
-        for lane in (*held.readers, *(Lane(stream, part) for stream in MEMBERSHIP_STREAMS)):
+        for lane in (*held.readers, Lane(MEMBERSHIP_STREAM, part)):
             self._engine.close_lane(lane.number)
         PARTITIONS_HELD.set(len(self._held))
 
 
 async def _close(readers: Mapping[Lane, PartitionReader]) -> None:
-    for reader in readers.values():
-        await reader.close()
+    async with AsyncExitStack() as closing:  # it goes on where one of them raises
+        for reader in readers.values():
+            closing.push_async_callback(reader.close)

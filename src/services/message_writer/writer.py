@@ -6,7 +6,6 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from fanout import InvalidEvent
 from fanout.events import StoredMessage, decode_message_event
 from fanout.ports.log import Log, Stored
 from fanout.ports.messages import LogPlace, Messages
@@ -15,9 +14,6 @@ from fanout.subjects import channel_of
 from services.runtime.consumer import Consumption, running_consumer
 
 MESSAGES_WRITTEN: Final = Counter("fanout_messages_written_total", "Messages written to the store, repeats included")
-MESSAGES_REJECTED: Final = Counter(
-    "fanout_messages_rejected_total", "Stored events that the writer sent to the dead letters"
-)
 
 
 class MessageWriter:
@@ -32,12 +28,8 @@ class MessageWriter:
         Raises:
             InvalidEvent: it is no message event.
         """
-        try:
-            message = decode_message_event(event.payload, channel_of(event.subject))
-            return StoredMessage.of(message, event.seq)
-        except InvalidEvent:
-            MESSAGES_REJECTED.inc()
-            raise
+        message = decode_message_event(event.payload, channel_of(event.subject))
+        return StoredMessage.of(message, event.seq)
 
     async def handle(self, messages: Sequence[StoredMessage], newest: Stored) -> None:
         """Write messages, and store the position that the writers have reached.

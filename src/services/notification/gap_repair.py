@@ -8,7 +8,7 @@ import structlog
 from fanout import InboundBatch, InvalidEvent, message_frame, text_frame
 from fanout.lanes import Lane
 from fanout.ports.log import Log, Stored
-from fanout.streams import MEMBERSHIP_STREAMS
+from fanout.streams import MEMBERSHIP_STREAM
 from fanout.subjects import channel_of
 from services.notification.delivered_lanes import DeliveredLanes
 from services.notification.metrics import GAPS_REPAIRED
@@ -52,12 +52,12 @@ class GapRepair:
 
     async def _apply_membership_changes(self, part: int) -> None:
         """Apply all membership changes of a partition: one may be missing too, and decides who gets the messages."""
-        for members in (Lane(stream, part) for stream in MEMBERSHIP_STREAMS):
-            end = partial(self._log.last_seq, members.stream)
-            newest = await retry_forever(end, "finding the end of the membership changes")
-            if newest > self._lanes.upto(members):
-                await self._read_log(members, newest)
-                self._lanes.advance(members, newest)
+        members = Lane(MEMBERSHIP_STREAM, part)
+        end = partial(self._log.last_seq, members.stream)
+        newest = await retry_forever(end, "finding the end of the membership changes")
+        if newest > self._lanes.upto(members):
+            await self._read_log(members, newest)
+            self._lanes.advance(members, newest)
 
     def _last_gap(self, lane: Lane, upto: int, waiting: Iterable[InboundBatch]) -> int:
         """The seq to read up to, so that one reading repairs all the gaps of a lane in the waiting batches.

@@ -48,7 +48,7 @@ class StoredDelivery:
             if not self._watched[user_id]:
                 del self._watched[user_id]
 
-    async def deliver(self, lane: Lane, channel: str, event: bytes, frame: bytes) -> None:
+    async def deliver(self, lane: Lane, channel: str, event: bytes, frame: bytes, *, also: str | None = None) -> None:
         """Deliver one stored event.
 
         Args:
@@ -56,6 +56,7 @@ class StoredDelivery:
             channel: of its subject.
             event: the JSON object that clients get.
             frame: the same as a WebSocket frame.
+            also: a user who gets the event too, a reader of the channel or not. A membership event names its own.
 
         Raises:
             InvalidEvent: it is a membership event that cannot be read.
@@ -65,7 +66,7 @@ class StoredDelivery:
         elif self._lanes.progress.is_repeat(event):
             STALE_DROPPED.inc()  # the log went back, and gave the message another seq
         else:
-            self._registry.deliver(channel, frame)
+            self._registry.deliver(channel, frame, also=also)
 
     async def _apply_membership(self, channel: str, event: bytes, frame: bytes) -> None:
         change = decode_member_event(event, channel)

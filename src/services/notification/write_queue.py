@@ -97,8 +97,8 @@ class WriteQueue:
             self._write_soon()  # also if the rest of the batch cannot be read
             event, over_budget, stale, unknown = self._hub.receive(batch, progress, MOST_WAITING)
             STALE_DROPPED.inc(stale)
-            for _ in range(unknown):
-                skip("record", "its kind is not known here")
+            if unknown:
+                skip("record", "its kind is not known here", count=unknown)
             if event is None:
                 continue
             if not over_budget:

@@ -23,17 +23,18 @@ HANDLERS_FAILED: Final = Counter(
 _logged: Final[Tally[str]] = Tally()
 
 
-def skip(kind: str, reason: object) -> None:
-    """Count a message that is not understood. The first, second, fourth, eighth ... of each kind is logged.
+def skip(kind: str, reason: object, *, count: int = 1) -> None:
+    """Count messages that are not understood. The first, second, fourth, eighth ... of each kind is logged.
 
     A peer of a newer version may send such messages all the time, so one must not cause a failure.
 
     Args:
         kind: of the message: the label of the metric.
         reason: why it is not understood.
+        count: how many such messages were skipped together.
     """
-    MESSAGES_SKIPPED.labels(kind).inc()
-    if _is_news(kind):
+    MESSAGES_SKIPPED.labels(kind).inc(count)
+    if _is_news(kind, count):
         log.warning("message skipped: it is malformed, or of a newer version", kind=kind, reason=str(reason))
 
 
@@ -59,7 +60,8 @@ def guarded(name: str, handler: Callable[[*_Args], None]) -> Callable[[*_Args], 
     return handle
 
 
-def _is_news(what: str) -> bool:
-    """Whether this is the first, second, fourth, eighth ...: so the log stays readable."""
-    _logged[what] += 1
-    return _logged[what].bit_count() == 1
+def _is_news(what: str, count: int = 1) -> bool:
+    """Whether the first, second, fourth, eighth ... is among these: so the log stays readable."""
+    before = _logged[what]
+    _logged[what] += count
+    return _logged[what].bit_length() > before.bit_length()

@@ -91,11 +91,13 @@ impl LaneProgress {
     }
 
     /// [`LaneProgress::check`] for a record of a plain lane. If it is next, the progress advances to it.
+    ///
+    /// None also if it is next and its event is for a user beside the readers of its channel.
     pub(crate) fn pass(&mut self, record: &BatchEvent) -> Option<Check> {
         let lane = self.lanes.get_mut(&record.lane)?;
         let check = lane.check(record);
         if check == Check::Next {
-            if !lane.plain && record.channel.is_some() {
+            if (!lane.plain || record.user.is_some()) && record.channel.is_some() {
                 return None;
             }
             lane.upto = record.seq;

@@ -71,6 +71,24 @@ fn a_batch_is_delivered_as_far_as_its_readers_are_all_it_needs() {
 }
 
 #[test]
+fn a_stored_event_that_names_a_user_is_for_the_caller() {
+    let (hub, engine, worker) = (Hub::default(), engine(), engine());
+    worker.user_online("ann", "i", Some(Ids::of(["c"], "channel").unwrap()), 0).unwrap();
+    worker.open_lane(5, 1, 10).unwrap();
+    let event = StoredEvent { seq: 11, channel: "c", payload: b"{}", also: Some("bob") };
+    worker.route_stored(StoredKind::Member, 5, 0, &[event], 0).unwrap();
+    let (_, batch) = worker.drain(0, true).remove(0);
+    let mut progress = LaneProgress::default();
+    progress.advance(5, 10, true);
+    let received = hub.receive(&engine, &mut Decoder::new(&batch).unwrap(), &mut progress, 99).unwrap();
+    assert!(matches!(received.pause, Pause::Look(record) if record.seq == 11 && record.user == Some("bob")));
+    assert_eq!(progress.upto(5), Some(10));
+    progress.advance(5, 11, true);
+    let again = hub.receive(&engine, &mut Decoder::new(&batch).unwrap(), &mut progress, 99).unwrap();
+    assert_eq!((again.pause, again.stale), (Pause::Done, 1));
+}
+
+#[test]
 fn a_socket_that_is_over_budget_is_named_with_the_record() {
     let (hub, engine) = (Hub::default(), engine());
     let (ann, bob) = (come(&hub, &engine, "ann", &["c"]), come(&hub, &engine, "bob", &["c"]));

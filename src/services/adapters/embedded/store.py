@@ -82,6 +82,9 @@ _PAGE_OF_PART: Final = """
     SELECT seq, subject, payload, at FROM events
     WHERE stream = :stream AND part = :part AND seq > :after AND seq <= :upto ORDER BY seq LIMIT :limit"""
 
+_FORGET_IDS: Final = "DELETE FROM recent WHERE +stream = ? AND at <= ?"
+"""The `+` keeps SQLite from the primary key, by which it would scan every id of the stream: few are old."""
+
 
 class NewEvent(NamedTuple):
     """An event to be stored."""
@@ -290,7 +293,7 @@ def _create_streams(connection: sqlite3.Connection, partitions: int) -> None:
 
 
 def _forget_ids(values: tuple[str, float], connection: sqlite3.Connection) -> None:
-    connection.execute("DELETE FROM recent WHERE stream = ? AND at <= ?", values)
+    connection.execute(_FORGET_IDS, values)
 
 
 def _append(connection: sqlite3.Connection, event: NewEvent) -> Appended:

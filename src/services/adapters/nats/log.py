@@ -13,7 +13,7 @@ from fanout.errors import ForeignStore, TooLarge, Unavailable
 from fanout.events import longest_event
 from fanout.ports.deployment import Deployment
 from fanout.ports.log import Appended, Reset, Stored
-from fanout.streams import KEEP_S, STREAMS, stream_of
+from fanout.streams import KEEP_S, ROUTED_STREAMS, STREAMS, stream_of
 from fanout.subjects import channel_of, dead
 from services.adapters.nats import api
 from services.adapters.nats.connection import NatsConnection
@@ -215,7 +215,14 @@ class NatsLog:
             await view.close()
 
     async def claim(self, stream: str, partition: int, owner: str) -> NatsPartitionReader:
-        """See the port."""
+        """See the port.
+
+        Raises:
+            ValueError: there is no such partition.
+            PartitionLost: see the port.
+        """
+        if stream not in ROUTED_STREAMS or not 0 <= partition < self.partitions:
+            raise ValueError(f"{stream} has no partition {partition}: it has {self.partitions} or is not partitioned")
         return await claim_partition(
             self._streams[stream], partition, owner, batch=_ORDERED_BATCH, heartbeat=self._heartbeat
         )
