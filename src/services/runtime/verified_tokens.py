@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 MAX_TOKENS: Final = 10_000
 MAX_KEPT: Final = 1024
-"""Bytes of a token's claims as JSON, its key's id included. A larger one is verified anew each time: with those of
+"""Bytes of a token's claims as JSON, its key's id included. A larger one is verified again each time: with those of
 `MAX_TOKENS`, that bounds what is remembered to 10 MB of JSON, which Python holds in a few times as much."""
 
 
