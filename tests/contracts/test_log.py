@@ -1,14 +1,13 @@
 """The contract of `fanout.ports.log`, held by every adapter."""
 
 import asyncio
-import time
 
 import pytest
 
 from fanout import partition_of, subjects
 from fanout.errors import PartitionLost, TooLarge
 from fanout.events import MAX_BATCH, longest_event
-from fanout.ports.log import Log, PartitionReader, Reset, Stored
+from fanout.ports.log import Log, PartitionReader, Stored
 from fanout.streams import DEAD, MESSAGES, META
 from tests.contracts.conftest import PARTITIONS
 from tests.support.reading import append_messages, channel_in, collect, payloads, seqs, soon, until
@@ -373,35 +372,3 @@ class TestPartition:
         await reader.ack(events[-1].seq)
         assert await _wait_until_caught_up(reader) == 3
         await reader.close()
-
-
-class TestBury:
-    async def test_keeps_the_event_once(self, log: Log) -> None:
-        await append_messages(log, "general", [5])
-        event = await log.get(MESSAGES, 1)
-        assert event is not None
-        for _ in range(2):
-            await log.dead_letter(MESSAGES, event, "no message event:\r\nbroken")
-        assert await log.last_seq(DEAD) == 1
-        dead_lettered = await log.get(DEAD, 1)
-        assert dead_lettered is not None
-        assert (dead_lettered.subject, dead_lettered.payload) == ("dead.MESSAGES.general", b"5")
-
-    async def test_events_of_two_streams_with_one_sequence_are_two(self, log: Log) -> None:
-        event = Stored(1, "channels.member.joined.general", b"x")
-        await log.dead_letter(META, event, "broken")
-        await log.dead_letter(MESSAGES, Stored(1, "messages.send.general", b"y"), "broken")
-        assert await log.last_seq(DEAD) == 2
-
-
-class TestLosses:
-    async def test_who_comes_later_hears_of_a_loss_since_a_time_and_of_none_before(self, log: Log) -> None:
-        given = await append_messages(log, "general", range(3))
-        assert await log.missed_reset(MESSAGES, 0) is None
-        before = time.time() - 60
-        newest = await log.get(MESSAGES, given[-1])
-        assert newest is not None
-        await log.recall(MESSAGES, given[-1] + 50, newest.stored_ns)
-        assert await log.missed_reset(MESSAGES, before) == Reset(MESSAGES, newest.stored_ns)
-        assert await log.missed_reset(MESSAGES, time.time() + 60) is None
-        assert await log.missed_reset(META, before) is None
