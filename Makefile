@@ -28,10 +28,16 @@ run: build  ## set up everything and run every service on 127.0.0.1:8080 (Ctrl-C
 
 test: build servers test-rust test-python  ## set up everything and run all tests
 
-# Most tests wait most of their time, so there are more processes than cores.
-JOBS ?= 4
-test-python: build servers  ## the Python tests alone, by JOBS processes; ARGS="-k name" chooses some
-	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+# Most tests wait most of their time, so there are more processes than cores. Those of whole systems start processes of
+# their own, and wait for them against the clock: they run one after another.
+JOBS ?= 3
+test-python: build servers  ## the Python tests alone, the whole systems last; ARGS="-k name" chooses some
+ifeq ($(ARGS),)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --ignore tests/system
+	$(BIN)/pytest tests/system
+else
+	$(BIN)/pytest $(ARGS)
+endif
 
 test-rust:  ## the Rust tests alone
 	cargo test --quiet --locked --manifest-path core_ext/Cargo.toml --workspace

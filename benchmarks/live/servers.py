@@ -40,10 +40,14 @@ def workplace() -> Iterator[Path]:
     disk = Path("/var/tmp")  # noqa: S108 - what is made there is new, and its owner's alone
     chosen = None if "TMPDIR" in os.environ or not os.access(disk, os.W_OK) else disk
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    folder = TemporaryDirectory(prefix="fanout-bench-", dir=chosen)
     try:
-        with TemporaryDirectory(prefix="fanout-bench-", dir=chosen) as folder:
-            yield Path(folder)
+        yield Path(folder.name)
     finally:
+        # A signal that comes now waits until the folder is gone: it would end the removal in the middle.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        folder.cleanup()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGTERM, before)
 
 
