@@ -89,7 +89,7 @@ def number_in(event: bytes) -> int:
 
 
 class EventWriter(NatsClient):
-    """Stores events: whoever uses it sends their commands, and it notes the log's answers."""
+    """Stores events. The caller sends the commands; this notes the answers of the log."""
 
     def __init__(self, port: int, stored: StoredEvents) -> None:
         super().__init__(port, self._on_answer)
