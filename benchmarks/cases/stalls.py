@@ -1,4 +1,4 @@
-"""`fanout bench stalls`: how long the event loops of a worker and of an instance stand still, beside an idle loop."""
+"""`fanout bench stalls`: how long the event loop of a worker and an instance stands still, beside an idle loop."""
 
 from typing import Final
 
@@ -8,15 +8,16 @@ from benchmarks import units
 from benchmarks.apart import Stages
 from benchmarks.case import Case, part
 from benchmarks.errors import DoesNotFitError
-from benchmarks.live.stalls.scenes import instance_presence, instance_visits, worker_presence, worker_visits
-from benchmarks.live.stalls.watch import (
+from benchmarks.live.stalls import (
     FULL_CHANNELS,
     FULL_USERS,
     LIMIT_S,
     Play,
     Scene,
     StallsOptions,
+    presence_sets,
     run_scene,
+    visits,
 )
 from benchmarks.machine import available_bytes
 from benchmarks.report import Figure, Report, Row, Table, Target, at_most, exact, figures
@@ -25,22 +26,15 @@ _USER_BYTES: Final = 8_000
 """Of a session and what belongs to it, on the safe side."""
 _CHANNEL_BYTES: Final = 2_000
 """Of a channel in the store, in the table and as a name, on the safe side."""
-SCENES: Final[dict[str, Play]] = {
-    "worker, presence sets": worker_presence,
-    "worker, visits": worker_visits,
-    "instance, presence sets": instance_presence,
-    "instance, visits": instance_visits,
-}
+SCENES: Final[dict[str, Play]] = {"presence sets": presence_sets, "visits": visits}
 _NOTES: Final = {
-    "worker, presence sets": "A worker, whose table has all users of an instance, finds half of them to be others.",
-    "worker, visits": "A worker places a user of very many channels, and takes the user off; not the first time.",
-    "instance, presence sets": "An instance tells who is here: digests each second, and its whole presence set.",
-    "instance, visits": "A user of very many channels connects to an instance, and goes.",
+    "presence sets": "The instance has other users, half of them each time, and the worker finds that out by a digest.",
+    "visits": "A user of very many channels connects to the instance, is placed by the worker, and goes.",
 }
 
 
 def run(options: StallsOptions, stages: Stages) -> Report:
-    """Watch both loops while presence is reconciled and while a user of very many channels comes and goes.
+    """Watch a loop while presence is reconciled and while a user of very many channels comes and goes.
 
     Raises:
         BenchError: it does not fit the machine, or what was done did not come to what it should.
@@ -104,7 +98,7 @@ def _table(seen: dict[str, Scene]) -> Table:
 
 CASE: Final = Case(
     "stalls",
-    "Watch the event loops of a fan-out worker and of a notification instance for stalls.\n\n"
+    "Watch an event loop with a fan-out worker and a notification instance on it for stalls.\n\n"
     "While presence is reconciled, and while a user of very many channels comes and goes; beside an idle loop in the "
     "same moments, which sees what the machine does. It needs no server, and checks that what was done had its effect.",
     StallsOptions,
@@ -113,5 +107,6 @@ CASE: Final = Case(
     stages=1,
     background="A fan-out worker and a notification instance do everything in one event loop each, so no step on it is "
     "to be longer than 5 ms, whatever its size: a worker that stands still is taken for dead after 1.6 s, and the "
-    "sockets of an instance wait. Beside it an idle loop in a process of its own sees what the machine does.",
+    "sockets of an instance wait. Here one loop has both, so that what either does shows. Beside it an idle loop in a "
+    "process of its own sees what the machine does.",
 )

@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.cases.stalls import SCENES, targets
 from benchmarks.errors import BenchError
-from benchmarks.live.stalls import scenes
-from benchmarks.live.stalls.watch import LIMIT_S, Play, Scene, Stalls, StallsOptions, Watch, run_scene
+from benchmarks.live import stalls
+from benchmarks.live.stalls import LIMIT_S, Scene, Stalls, StallsOptions, Watch, run_scene
 from benchmarks.processes import Leader
 from fanout import Engine
 
@@ -65,12 +65,8 @@ def test_each_scene_runs_beside_an_idle_loop(name: str) -> None:
     assert played.control.turns > 0
 
 
-@pytest.mark.parametrize(
-    ("play", "method"), [(scenes.worker_visits, "user_offline"), (scenes.instance_visits, "drop_instance")]
-)
-async def test_who_should_be_gone_and_is_not_gives_no_figures(
-    play: Play, method: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("method", ["user_offline", "drop_instance"])
+async def test_who_should_be_gone_and_is_not_gives_no_figures(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Keeps:
         """An engine that never lets anyone go."""
 
@@ -80,12 +76,13 @@ async def test_who_should_be_gone_and_is_not_gives_no_figures(
         def __getattr__(self, name: str) -> object:
             return (lambda *_: 0) if name == method else getattr(self.engine, name)
 
-    monkeypatch.setattr("services.fan_out.worker.Engine", Keeps)
-    monkeypatch.setattr("services.notification.registry.Engine", lambda **options: Keeps(**options).engine)
-    monkeypatch.setattr("services.notification.subscriptions.Subscriptions._drop_user", lambda *_: None)
-    monkeypatch.setattr(scenes, "WITHIN_S", 5.0)
+    if method == "user_offline":
+        monkeypatch.setattr("services.fan_out.worker.Engine", Keeps)
+    else:
+        monkeypatch.setattr("services.notification.subscriptions.Subscriptions._drop_user", lambda *_: None)
+    monkeypatch.setattr(stalls, "WITHIN_S", 5.0)
     with pytest.raises(BenchError, match="the visitor"):
-        await play(SMALL, EagerLeader())
+        await stalls.visits(SMALL, EagerLeader())
 
 
 def test_a_target_is_judged_where_the_machine_stood_by_alone() -> None:
