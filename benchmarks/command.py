@@ -38,14 +38,8 @@ Quick = Annotated[
     bool, typer.Option("--quick", help="A fiftieth of it, also of sizes that are given; targets are not judged.")
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Write all figures to this file.")]
-HtmlFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--html",
-        dir_okay=False,
-        help="Where the report goes; by default fanout-bench-NAME.html here, or -NAME-quick.html.",
-    ),
-]
+_PAGE: Final = "Where the report goes; by default fanout-bench-NAME.html here, or -NAME-quick.html."
+HtmlFile = Annotated[Path | None, typer.Option("--html", dir_okay=False, help=_PAGE)]
 
 
 def measure(
@@ -96,17 +90,17 @@ def _command(case: Case[Any]) -> Callable[..., None]:
     def run(*, quick: bool, json_file: Path | None, html_file: Path | None, **given: Any) -> None:
         measure(case, _with(case.options(), given), html_file, json_file, quick=quick)
 
-    own = (("quick", (Quick, False)), ("json_file", (JsonFile, None)), ("html_file", (HtmlFile, None)))
+    own = (("quick", Quick, False), ("json_file", JsonFile, None), ("html_file", HtmlFile, None))
     parameters = [
         Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=hint)
-        for name, (hint, default) in (*_options(case.options()), *own)
+        for name, hint, default in (*_options(case.options()), *own)
     ]
     run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
 
 
-def _options(defaults: msgspec.Struct) -> Iterator[tuple[str, tuple[Any, Any]]]:
+def _options(defaults: msgspec.Struct) -> Iterator[tuple[str, Any, Any]]:
     """An option for each field with a description; the fields of a struct within are options as well."""
     for name, hint in get_type_hints(type(defaults), include_extras=True).items():
         default = getattr(defaults, name)
@@ -114,11 +108,11 @@ def _options(defaults: msgspec.Struct) -> Iterator[tuple[str, tuple[Any, Any]]]:
             yield from _options(default)
         elif get_origin(hint) is Annotated:
             of, meta = get_args(hint)
-            yield name, (Annotated[of, typer.Option(min=meta.ge, help=meta.description)], default)
+            yield name, Annotated[of, typer.Option(min=meta.ge, help=meta.description)], default
 
 
 def _with(options: msgspec.Struct, given: dict[str, Any]) -> msgspec.Struct:
-    held = {name: getattr(options, name) for name in options.__struct_fields__}
+    held = msgspec.structs.asdict(options)
     inner = {name: _with(value, given) for name, value in held.items() if isinstance(value, msgspec.Struct)}
     return replace(options, **inner, **{name: given[name] for name in held.keys() & given.keys()})
 

@@ -15,7 +15,7 @@ _PROPOSED: Final = 0.95
 """The share of that which a proposed size takes: a moment later, less may be available."""
 PROCESS_BYTES: Final = 100_000_000
 """Memory of a process beside its table: the interpreter and the libraries."""
-_MORE_PER_CHANNEL: Final = 48
+_MORE_PER_CHANNEL: Final = 64
 """Bytes beside tables: the floors of logins, or what a snapshot takes while it is restored."""
 _FRACTIONS: Final = tuple(digits / 10**exponent for exponent in range(2, 12) for digits in range(99, 9, -1))
 """Falling, of two digits, so that the proposed size is round."""
@@ -52,12 +52,7 @@ Tables = Callable[[Population], Sequence[Held]]
 
 
 def require_room(asked: Population, tables: Tables, available: int | None = None) -> None:
-    """Refuse a benchmark of which any table does not fit this machine.
-
-    Args:
-        asked: the population as it is given by options.
-        tables: what the benchmark holds for it.
-        available: bytes; by default what the machine has.
+    """Refuse a benchmark of which any table does not fit: `available` bytes, by default what the machine has.
 
     Raises:
         BenchError: the population cannot be measured.
@@ -66,19 +61,17 @@ def require_room(asked: Population, tables: Tables, available: int | None = None
     asked.check()
     room = int((available_bytes() if available is None else available) * _USED)
     largest = max(tables(asked), key=lambda held: held.needed_bytes)
-    if largest.needed_bytes <= room:
-        return
-    smaller = (small for small in map(asked.scaled, _FRACTIONS) if _fits(small, tables, int(room * _PROPOSED)))
-    twice = ", and as much again for the copy that is restored from a snapshot" if largest.copies > 1 else ""
-    advice = "No smaller size would fit either: memory must be freed first"
-    if fits := next(smaller, None):
-        advice = f"This would fit: --users {fits.users} --channels {fits.channels} --memberships {fits.memberships}"
-    raise DoesNotFitError(
-        f"the {TITLES[largest.kind]} table of {largest.population.shape()} takes about "
-        f"{units.size(largest.table_bytes)}{twice}; with the rest of the benchmark that is "
-        f"{units.size(largest.needed_bytes)} in all, and of this machine's memory {units.size(room)} can be used. "
-        + advice
-    )
+    if largest.needed_bytes > room:
+        smaller = (small for small in map(asked.scaled, _FRACTIONS) if _fits(small, tables, int(room * _PROPOSED)))
+        advice = "No smaller size would fit either: memory must be freed first"
+        if fits := next(smaller, None):
+            advice = f"This would fit: --users {fits.users} --channels {fits.channels} --memberships {fits.memberships}"
+        raise DoesNotFitError(
+            f"the {TITLES[largest.kind]} table of {largest.population.shape()} takes about "
+            f"{units.size(largest.table_bytes)}; with the rest of the benchmark that is "
+            f"{units.size(largest.needed_bytes)} in all, and of this machine's memory {units.size(room)} can be used. "
+            + advice
+        )
 
 
 def _fits(population: Population, tables: Tables, room: int) -> bool:

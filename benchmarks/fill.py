@@ -13,11 +13,21 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from benchmarks.apart import Progress, run_apart
+from benchmarks.apart import run_apart
 from benchmarks.errors import TablesDifferError
 from benchmarks.machine import resident_bytes, watched
 from benchmarks.population import Population
-from benchmarks.tables import Kind, Table, bring_online, check_against_population, digest_of_answers, event, new_table
+from benchmarks.tables import (
+    Event,
+    Kind,
+    Measured,
+    RoutingTable,
+    bring_online,
+    digest,
+    digest_of_answers,
+    event,
+    new_table,
+)
 from fanout import Engine
 
 NAMES_PER_CALL: Final = 1_000
@@ -26,7 +36,7 @@ EVENTS_PER_CALL: Final = 500
 T = TypeVar("T")
 
 
-class Filled(msgspec.Struct, frozen=True):
+class Filled(Measured, frozen=True):
     """What a table took; the fields with a default are of the engine alone. Snapshots are timed by the clock."""
 
     resident_bytes: int
@@ -35,11 +45,9 @@ class Filled(msgspec.Struct, frozen=True):
     fill_seconds: float
     """In the table's own calls, names being ready."""
     lookups_per_second: float
-    answers: str
-    """A digest of what the table answered about some channels."""
     events_per_second: float = 0.0
     """Routed into the batch of each instance, and the batches taken out."""
-    structures: dict[str, int] = {}
+    structures: dict[str, int] = msgspec.field(default_factory=dict)
     """Bytes by structure, as the engine counts them."""
     snapshot_bytes: int = 0
     written_seconds: float = 0.0
@@ -50,16 +58,15 @@ class Filled(msgspec.Struct, frozen=True):
     """Memory beyond the empty process while it is restored, at most."""
 
 
-def fill(progress: Progress, kind: Kind, population: Population, lookups: int, events: int) -> Filled:
-    """Fill a table user by user, check it, and look up names; the engine also routes events and writes a snapshot."""
+def fill(kind: Kind, population: Population, lookups: int, events: int) -> Filled:
+    """Fill a table user by user, and look up names; the engine also routes events and writes a snapshot."""
     gc.disable()  # a table's objects are all alive: looking for cycles among them would only take time
     before = resident_bytes()
     table = new_table(kind)
     entries, fill_seconds = bring_online(table, population)
     resident = resident_bytes() - before
-    check_against_population(table, population)
     rate, answers = lookup_rate(table, population, lookups), digest_of_answers(table, population)
-    filled = Filled(resident, entries, fill_seconds, rate, answers)
+    filled = Filled(digest((entries, answers)), resident, entries, fill_seconds, rate)
     if not isinstance(table, Engine):
         return filled
     structures = {name: held for name, held in table.stats().items() if name.startswith("bytes_")}
@@ -67,42 +74,47 @@ def fill(progress: Progress, kind: Kind, population: Population, lookups: int, e
     with TemporaryDirectory() as folder:
         path = Path(folder, "table")
         written_seconds, written_bytes = watched(lambda: table.snapshot(str(path)))
-        restored_seconds, restored_bytes, restored = run_apart(progress, _restore, str(path), population)
+        restored_seconds, restored_bytes, restored = run_apart(_restore, str(path), population)
         if restored != answers:
             raise TablesDifferError("the restored table answers otherwise than the one that was written")
-        size = path.stat().st_size
-    return replace(
-        filled,
-        snapshot_bytes=size,
-        written_seconds=written_seconds,
-        written_extra_bytes=written_bytes,
-        restored_seconds=restored_seconds,
-        restored_bytes=restored_bytes,
-    )
+        return replace(
+            filled,
+            snapshot_bytes=path.stat().st_size,
+            written_seconds=written_seconds,
+            written_extra_bytes=written_bytes,
+            restored_seconds=restored_seconds,
+            restored_bytes=restored_bytes,
+        )
 
 
-def _restore(_: Progress, path: str, population: Population) -> tuple[float, int, str]:
+def _restore(path: str, population: Population) -> tuple[float, int, str]:
     engines: list[Engine] = []
     seconds, most_bytes = watched(lambda: engines.append(Engine.restore(path)))
     return seconds, most_bytes, digest_of_answers(engines[0], population)
 
 
-def lookup_rate(table: Table, population: Population, lookups: int) -> float:
+def lookup_rate(table: RoutingTable, population: Population, lookups: int) -> float:
     """Channels looked up per second of one core, in batches of names that are made beforehand."""
     draws = range(max(1, lookups // NAMES_PER_CALL))
     return _rate(table.widths, (population.some_names(NAMES_PER_CALL, draw) for draw in draws))
 
 
-def event_rate(table: Table, population: Population, events: int) -> float:
+def event_rate(table: RoutingTable, population: Population, events: int) -> float:
     """Events routed into batches per second of one core, the batches being taken out after each call."""
-
-    def route(names: list[tuple[str, bytes]]) -> None:
-        table.route_many(names)
-        table.drain()
-
     draws = range(max(1, events // EVENTS_PER_CALL))
     names = (population.some_names(EVENTS_PER_CALL, draw) for draw in draws)
-    return _rate(route, ([(name, event(number)) for number, name in enumerate(chosen)] for chosen in names))
+    return _rate(lambda chosen: route(table, chosen), map(events_to, names))
+
+
+def events_to(names: Iterable[str]) -> list[Event]:
+    """An event to each channel."""
+    return [(name, event(number)) for number, name in enumerate(names)]
+
+
+def route(table: RoutingTable, events: list[Event]) -> None:
+    """Put events into batches, and take the batches out."""
+    table.route_many(events)
+    table.drain()
 
 
 def _rate(work: Callable[[list[T]], object], calls: Iterable[list[T]]) -> float:

@@ -12,18 +12,16 @@ from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from mmap import MADV_HUGEPAGE, MAP_ANONYMOUS, MAP_PRIVATE, PAGESIZE, mmap
 from threading import Event
 from time import perf_counter, perf_counter_ns
 from typing import Final
 
-import msgspec
-
-from benchmarks.apart import Progress
 from benchmarks.drawing import channel_names
-from benchmarks.floor import Floor
+from benchmarks.floor import touch
 from benchmarks.histogram import Histogram
 from benchmarks.population import Population
-from benchmarks.tables import Kind, Table, bring_online, check_against_population, new_table
+from benchmarks.tables import Kind, Measured, RoutingTable, bring_online, digest, new_table
 from fanout import Engine
 
 VISITS: Final = {
@@ -35,7 +33,7 @@ VISITS: Final = {
 }
 """What is timed in each round."""
 FLOORS: Final = {"ordinary": (16, False), "wide": (32, False), "huge": (16, True)}
-"""Bytes of a row, and whether huge pages are asked for."""
+"""Bytes of a row, and whether huge pages are asked for, as the engine's allocator does."""
 _SWITCH_INTERVAL_S: Final = 50e-6
 _INSTANCE: Final = "notif-0"
 _FIRST_DRAW: Final = 1 << 20
@@ -48,16 +46,14 @@ _HASHED: Final = bytes(8 << 20)
 """Some milliseconds of work, as a login is."""
 
 
-class Logins(msgspec.Struct, frozen=True):
+class Logins(Measured, frozen=True):
     """Seconds of each round."""
 
     seconds: dict[str, list[float]]
     """By the keys of `VISITS`, and of one touch of each row by those of `FLOORS`."""
-    answers: str
-    """A digest of what the calls returned."""
 
 
-def logins(_: Progress, kind: Kind, population: Population, channels: int, rounds: int) -> Logins:
+def logins(kind: Kind, population: Population, channels: int, rounds: int) -> Logins:
     """Fill a table, and let users of many channels come and go.
 
     Each round does everything once, so that a slow moment of the machine affects all of it alike.
@@ -65,8 +61,7 @@ def logins(_: Progress, kind: Kind, population: Population, channels: int, round
     gc.disable()
     table = new_table(kind)
     bring_online(table, population)
-    check_against_population(table, population)
-    floors = {name: Floor(population.channels, size, huge) for name, (size, huge) in FLOORS.items()}
+    floors = {name: _floor(population.channels * size, huge=huge) for name, (size, huge) in FLOORS.items()}
     seconds: dict[str, list[float]] = {name: [] for name in (*VISITS, *FLOORS)}
     returned: list[object] = []
 
@@ -87,13 +82,23 @@ def logins(_: Progress, kind: Kind, population: Population, channels: int, round
         table.forget("by-name")  # so that the next visit has no old list to replace
         ordered = array("I", sorted(places))
         for name, floor in floors.items():
-            timed(name, floor.touch, ordered)
+            timed(name, touch, floor, FLOORS[name][0], ordered)
         timed("new", table.user_online, "new", _INSTANCE, channel_names(array("I", range(first, first + channels))))
         timed("vanishing", _vanish, table)
-    return Logins(seconds, hashlib.sha256(repr(returned).encode()).hexdigest())
+    return Logins(digest(returned), seconds)
 
 
-def _vanish(table: Table) -> int:
+def _floor(size: int, *, huge: bool) -> mmap:
+    """Memory of its own, every page of which is there."""
+    memory = mmap(-1, size, flags=MAP_PRIVATE | MAP_ANONYMOUS)
+    if huge:
+        memory.madvise(MADV_HUGEPAGE)
+    for page in range(0, size, PAGESIZE):
+        memory[page] = 0
+    return memory
+
+
+def _vanish(table: RoutingTable) -> int:
     gone = table.user_offline("new", _INSTANCE)
     table.forget("new")
     return gone
@@ -103,7 +108,7 @@ Scenes = dict[str, Histogram]
 """By scene: nothing else at work, something else, users whose channels are cached, or are given by name."""
 
 
-def beside(_: Progress, population: Population, channels: int, seconds: float) -> tuple[Scenes, Scenes]:
+def beside(population: Population, channels: int, seconds: float) -> tuple[Scenes, Scenes]:
     """Watch each scene several times in turn, so that a slow moment of the machine affects all alike.
 
     Args:
@@ -136,7 +141,6 @@ def beside(_: Progress, population: Population, channels: int, seconds: float) -
         for scene, work in works.items():
             with _repeated(work):
                 _look_up(engine, _blocks(names, seconds / _TURNS), lookups[scene])
-            with _repeated(work):
                 asyncio.run(_spin(_blocks(names, seconds / _TURNS), loop[scene]))
     return lookups, loop
 

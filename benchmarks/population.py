@@ -28,12 +28,8 @@ class Population(msgspec.Struct, frozen=True):
     skew: Annotated[float, Meta(ge=0, description="0: channels are all alike; 1: a few have most members.")] = 0.0
 
     def check(self) -> None:
-        """Refuse what cannot be drawn.
-
-        Raises:
-            NumbersError: it says why, with the figures and the options that gave them.
-        """
-        if not self.channels <= self.memberships <= self._most_memberships:
+        """Refuse what cannot be drawn: a `NumbersError` with the figures and the options that gave them."""
+        if self.drawable() != self:
             raise NumbersError(
                 f"--memberships {self.memberships} must be from {self.channels}, since every channel has a member, to "
                 f"{self._most_memberships}, since a user is in a channel once and memberships are drawn evenly"
@@ -41,16 +37,11 @@ class Population(msgspec.Struct, frozen=True):
 
     def shape(self) -> str:
         """Its numbers, in words."""
-        numbers = {"user": self.users, "channel": self.channels}
-        named = ", ".join(units.counted(number, one) for one, number in numbers.items())
-        return f"{named} and {units.counted(self.memberships, 'membership')}"
+        users, channels = units.counted(self.users, "user"), units.counted(self.channels, "channel")
+        return f"{users}, {channels} and {units.counted(self.memberships, 'membership')}"
 
     def scaled(self, fraction: float) -> "Population":
-        """The same number of channels for each user, at another size; memberships are fewer where they do not fit.
-
-        Raises:
-            NumbersError: this population cannot be drawn.
-        """
+        """The same number of channels for each user, at another size; it raises as `check`."""
         self.check()
         numbers = {name: max(1, round(getattr(self, name) * fraction)) for name in ("users", "channels", "memberships")}
         return msgspec.structs.replace(self, **numbers).drawable()
@@ -78,6 +69,10 @@ class Population(msgspec.Struct, frozen=True):
     def some_names(self, count: int, draw: int) -> list[str]:
         """Names of distinct channels, as new strings."""
         return channel_names(self.some(count, draw))
+
+    def place(self, user: int) -> tuple[str, str]:
+        """The id of a user, and the instance on which the user is."""
+        return user_name(user), instance_name(user, self.instances)
 
     @property
     def _most_memberships(self) -> int:

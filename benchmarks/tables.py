@@ -3,32 +3,44 @@
 import hashlib
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from io import BytesIO
 from time import process_time
-from typing import Final, Literal
+from typing import Concatenate, Final, Literal, ParamSpec, TypeVar
 
-from benchmarks.apart import Progress, Stages, run_apart
+import msgspec
+
+from benchmarks.apart import Stages, run_apart
 from benchmarks.baselines.cython_table import CythonTable
 from benchmarks.baselines.python_table import PythonTable
 from benchmarks.errors import TablesDifferError
-from benchmarks.population import Population, instance_name, user_name
+from benchmarks.population import Population
 from fanout import Engine, decode_batch
 
 Kind = Literal["engine", "python", "cython"]
-KINDS: Final[tuple[Kind, ...]] = ("engine", "python", "cython")
 TITLES: Final[dict[Kind, str]] = {"engine": "engine", "python": "Python dicts", "cython": "Cython"}
+KINDS: Final = tuple(TITLES)
 EVENT_BYTES: Final = 300
 """Of an event, where nothing else is said."""
 _COMPARED: Final = Population(users=300, channels=3_000, memberships=30_000, instances=20)
 
 Event = tuple[str, bytes]
 """A channel, and a JSON object."""
+RoutingTable = Engine | PythonTable | CythonTable
 
 
-Table = Engine | PythonTable | CythonTable
+class Measured(msgspec.Struct, frozen=True):
+    """Figures of a table."""
+
+    answers: str
+    """A digest of what the table answered while it was measured."""
 
 
-def new_table(kind: Kind) -> Table:
+P = ParamSpec("P")
+M = TypeVar("M", bound=Measured)
+
+
+def new_table(kind: Kind) -> RoutingTable:
     """An empty table. The engine's batches are due at once, so that `drain` takes them all."""
     return PythonTable() if kind == "python" else CythonTable() if kind == "cython" else Engine(flush_interval=0.0)
 
@@ -39,38 +51,44 @@ def event(number: int, length: int = EVENT_BYTES) -> bytes:
     return bare[:-2] + b"x" * (length - len(bare)) + bare[-2:]
 
 
-def bring_online(table: Table, population: Population) -> tuple[int, float]:
-    """All users, each on an instance: new pairs in all, and the table's processor time."""
+def bring_online(table: RoutingTable, population: Population) -> tuple[int, float]:
+    """All users, each on an instance: new pairs in all, and the table's processor time.
+
+    Raises:
+        TablesDifferError: the table does not say of some user what it was told.
+    """
     entries, in_table = 0, 0.0
     for user in range(population.users):
         names = population.names(user)
         started = process_time()
-        entries += table.user_online(user_name(user), instance_name(user, population.instances), names)
+        entries += table.user_online(*population.place(user), names)
         in_table += process_time() - started
+    _check(table, population)
     return entries, in_table
 
 
-def check_against_population(table: Table, population: Population) -> None:
-    """Some users are found in the members of their channels.
-
-    Raises:
-        TablesDifferError: one is not.
-    """
+def _check(table: RoutingTable, population: Population) -> None:
+    """Some users are found in the members of their channels."""
     for user in range(0, population.users, max(1, population.users // 50)):
-        name, instance = user_name(user), instance_name(user, population.instances)
+        name, instance = population.place(user)
         for channel in population.names(user)[-1:]:
             if name not in table.members(channel).get(instance, ()) or instance not in table.instances(channel):
                 raise TablesDifferError(f"{name} is on {instance} and in {channel}, but the table does not say so")
 
 
-def digest_of_answers(table: Table, population: Population) -> str:
+def digest(answers: object) -> str:
+    """Equal for equal answers."""
+    return hashlib.sha256(repr(answers).encode()).hexdigest()
+
+
+def digest_of_answers(table: RoutingTable, population: Population) -> str:
     """Equal for tables that answer equally about a sample of channels."""
     sample = population.some_names(20, draw=0)
     answers = [(name, sorted(table.instances(name)), sorted(table.members(name).items())) for name in sample]
-    return hashlib.sha256(repr((answers, table.widths(sample))).encode()).hexdigest()
+    return digest((answers, table.widths(sample)))
 
 
-def batches_of(table: Table, events: list[Event]) -> dict[str, list[bytes]]:
+def batches_of(table: RoutingTable, events: list[Event]) -> dict[str, list[bytes]]:
     """Route events, and read the batches back: the events for each instance."""
     table.route_many(events)
     received: defaultdict[str, list[bytes]] = defaultdict(list)
@@ -89,21 +107,27 @@ def _read_batch(payload: bytes, *, of_engine: bool) -> list[bytes]:
     return found
 
 
+def measure_each(
+    stages: Stages, what: str, measurement: Callable[Concatenate[Kind, P], M], *args: P.args, **kwargs: P.kwargs
+) -> dict[Kind, M]:
+    """Measure each table in a process of its own; a `BenchError` if it fails or they answered differently."""
+    measured = {}
+    for kind in KINDS:
+        stages(f"{TITLES[kind]}, {what}")
+        measured[kind] = run_apart(measurement, kind, *args, **kwargs)
+    if len({each.answers for each in measured.values()}) > 1:
+        raise TablesDifferError(f"{what}: the tables answered differently, so their figures are not compared")
+    return measured
+
+
 def agree_first(stages: Stages) -> None:
-    """Compare the answers of all tables, before speeds are compared.
-
-    Raises:
-        BenchError: the engine and an alternative differ.
-    """
-    run_apart(stages("checking that all tables answer alike"), agreement, _COMPARED)
+    """Compare the answers of all tables, before speeds are compared; a `BenchError` if two differ."""
+    stages("checking that all tables answer alike")
+    run_apart(agreement, _COMPARED)
 
 
-def agreement(_: Progress, population: Population) -> int:
-    """Do the same to all tables, and compare: how many answers were compared.
-
-    Raises:
-        TablesDifferError: two answered differently.
-    """
+def agreement(population: Population) -> int:
+    """Do the same to all tables, and compare: how many answers were, or a `TablesDifferError`."""
     answers = {kind: _answers(new_table(kind), population) for kind in KINDS}
     for kind in KINDS:
         for mine, engines in zip(answers[kind], answers["engine"], strict=True):
@@ -112,12 +136,11 @@ def agreement(_: Progress, population: Population) -> int:
     return len(answers["engine"])
 
 
-def _answers(table: Table, population: Population) -> list[object]:
+def _answers(table: RoutingTable, population: Population) -> list[object]:
     """What every call returned, and what the table holds at the beginning, in the middle, and at the end."""
     answers: list[object] = [bring_online(table, population)[0]]
-    check_against_population(table, population)
     events = [(name, event(number, 100)) for number, name in enumerate(population.some_names(100, draw=1))]
-    leaving = [(user_name(user), instance_name(user, population.instances)) for user in range(0, population.users, 3)]
+    leaving = [population.place(user) for user in range(0, population.users, 3)]
     answers += [digest_of_answers(table, population), batches_of(table, events)]
     answers += [table.user_offline(*who) for who in leaving]
     answers += [digest_of_answers(table, population), batches_of(table, events)]

@@ -4,18 +4,18 @@ import hashlib
 import random
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import chain, islice
 from time import sleep
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
 from benchmarks import units
-from benchmarks.apart import Progress, Stages, run_apart
+from benchmarks.apart import Stages, run_apart
 from benchmarks.baselines.python_table import PythonTable
 from benchmarks.case import QUICK, Case
 from benchmarks.costs import Held, require_room
@@ -57,8 +57,20 @@ _MOMENTS: Final = {
     "memory of the process": "Resident memory, with the interpreter's and what the allocator keeps for later.",
 }
 
-Step = tuple[str, str, str, list[str]]
-"""What is done, the user, the instance, channels."""
+
+class Step(NamedTuple):
+    """A call of a table, and what it is called in `STEPS`."""
+
+    what: str
+    method: str
+    arguments: tuple[Any, ...]
+
+    def take(self, table: Engine | PythonTable) -> int | None:
+        """What the call returned; None where it was refused, since the user is not known."""
+        with suppress(MembershipUnknown, KeyError):
+            answer: int | None = getattr(table, self.method)(*self.arguments)
+            return answer
+        return None
 
 
 class ChurnOptions(msgspec.Struct, frozen=True):
@@ -85,7 +97,7 @@ class Churned(msgspec.Struct, frozen=True):
         return (self.memory[of][-1] / self.memory[of][0] - 1) * 100
 
 
-def churn(_: Progress, population: Population, visitors: int, operations: int, *, checked: bool) -> Churned:
+def churn(population: Population, visitors: int, operations: int, *, checked: bool) -> Churned:
     """Take the steps, let all visitors leave, and look at what is left.
 
     With `checked`, all is compared with a model; memory is measured without it, since the model takes memory too.
@@ -95,7 +107,7 @@ def churn(_: Progress, population: Population, visitors: int, operations: int, *
     """
     channels, warm = int(population.channels * _ALL_CHANNELS), _new_engine()
     for step in islice(_steps(visitors, channels), _WARM_UP):
-        _perform(warm, step)  # what Python itself takes when it does this for the first time is not the engine's
+        step.take(warm)  # what Python itself takes when it does this for the first time is not the engine's
     del warm
     engine, model = _new_engine(), PythonTable() if checked else None
     bring_online(engine, population)
@@ -103,11 +115,11 @@ def churn(_: Progress, population: Population, visitors: int, operations: int, *
         bring_online(model, population)
     done, returned, compared, looks = Counter[str](), hashlib.sha256(), 0, [_settled(engine)]
     for number, step in enumerate(chain(islice(_steps(visitors, channels), operations), _farewell(visitors))):
-        answer = _perform(engine, step)
+        answer = step.take(engine)
         returned.update(repr(answer).encode())
-        done[step[0]] += 1
+        done[step.what] += 1
         if model:
-            compared += _expect(answer, _perform(model, step), step)
+            compared += _expect(answer, step.take(model), step)
         if number < operations and number % _CHECK_EVERY == 0:
             looks.append(_look(engine))
             compared += _compare(engine, model, _draws(number, channels), _draws(number, visitors))
@@ -122,18 +134,27 @@ def _steps(visitors: int, channels: int) -> Iterator[Step]:
     choice = random.Random(1)  # noqa: S311 - the same steps in each run
     kinds, weights = list(STEPS), [weight for weight, _ in STEPS.values()]
     while True:
-        [kind] = choice.choices(kinds, weights)
-        count = {"login": choice.randint(0, _LIST), "join": 1, "leave": 1}.get(kind, 0)
+        [what] = choice.choices(kinds, weights)
+        count = {"login": choice.randint(0, _LIST), "join": 1, "leave": 1}.get(what, 0)
         number = choice.randrange(visitors)
-        instance = (number + choice.randrange(_INSTANCES_OF_ONE)) % _INSTANCES
+        user, instance = f"visitor-{number}", f"visit-{(number + choice.randrange(_INSTANCES_OF_ONE)) % _INSTANCES}"
         names = channel_names(array("I", choice.sample(range(channels), count)))
-        yield kind, f"visitor-{number}", f"visit-{instance}", names
+        calls: dict[str, tuple[str, tuple[Any, ...]]] = {
+            "join": ("join", (user, *names)),
+            "leave": ("leave", (user, *names)),
+            "login": ("user_online", (user, instance, names)),
+            "login known": ("user_online", (user, instance)),
+            "logout": ("user_offline", (user, instance)),
+            "forget": ("forget", (user,)),
+            "drop": ("drop_instance", (instance,)),
+        }
+        yield Step(what, *calls[what])
 
 
 def _farewell(visitors: int) -> Iterator[Step]:
     """All leave whom the population does not hold."""
-    yield from (("drop", "", f"visit-{number}", []) for number in range(_INSTANCES))
-    yield from (("forget", f"visitor-{number}", "", []) for number in range(visitors))
+    yield from (Step("drop", "drop_instance", (f"visit-{number}",)) for number in range(_INSTANCES))
+    yield from (Step("forget", "forget", (f"visitor-{number}",)) for number in range(visitors))
 
 
 def _draws(seed: int, of: int) -> list[int]:
@@ -144,37 +165,17 @@ def _compare(engine: Engine, model: PythonTable | None, channels: Iterable[int],
     """All that is known of some channels and visitors; how many answers were compared."""
     if model is None:
         return 0
-    compared, names = 0, channel_names(array("I", channels))
-    for name in names:
-        compared += _expect(engine.members(name), model.members(name), name)
-        compared += _expect(engine.instances(name), model.instances(name), name)
-    for user in (f"visitor-{number}" for number in visitors):
-        compared += _expect(engine.channels(user), model.channels(user), user)
-    return compared
+    names, users = channel_names(array("I", channels)), [f"visitor-{number}" for number in visitors]
+    asked = [(method, name) for name in names for method in ("members", "instances")]
+    for method, name in chain(asked, (("channels", user) for user in users)):
+        _expect(getattr(engine, method)(name), getattr(model, method)(name), name)
+    return len(asked) + len(users)
 
 
 def _expect(answer: object, wanted: object, about: object) -> int:
     if answer != wanted:
         raise TablesDifferError(f"the engine says {answer!r} of {about!r}, the model {wanted!r}")
     return 1
-
-
-def _perform(table: Engine | PythonTable, step: Step) -> int | None:
-    """What the call returned; None where it was refused, since the user is not known."""
-    kind, user, instance, channels = step
-    calls: dict[str, Callable[[], int | None]] = {
-        "join": lambda: table.join(user, channels[0]),
-        "leave": lambda: table.leave(user, channels[0]),
-        "login": lambda: table.user_online(user, instance, channels),
-        "logout": lambda: table.user_offline(user, instance),
-        "forget": lambda: table.forget(user),
-        "drop": lambda: table.drop_instance(instance),
-    }
-    if kind != "login known":
-        return calls[kind]()
-    with suppress(MembershipUnknown, KeyError):
-        return table.user_online(user, instance)
-    return None
 
 
 def _new_engine() -> Engine:
@@ -204,9 +205,10 @@ def run(options: ChurnOptions, stages: Stages) -> Report:
     """
     people, visitors, operations = options.population, options.visitors, options.operations
     require_room(people, lambda population: [Held("python", population)])
-    progress = stages("the steps, compared with a plain model")
-    checked = run_apart(progress, churn, people, visitors, operations, checked=True)
-    alone = run_apart(stages("the steps alone, for memory"), churn, people, visitors, operations, checked=False)
+    stages("the steps, compared with a plain model")
+    checked = run_apart(churn, people, visitors, operations, checked=True)
+    stages("the steps alone, for memory")
+    alone = run_apart(churn, people, visitors, operations, checked=False)
     if checked.returned != alone.returned:
         raise TablesDifferError("the same steps returned something else the second time")
     judged, answers = operations >= _FULL and visitors >= people.users, f"{checked.answers_checked:,}"
@@ -220,13 +222,13 @@ def run(options: ChurnOptions, stages: Stages) -> Report:
         f"{answers} answers were those of a plain model. When all visitors had left, "
         f"the engine held {units.size(last)}, and {units.size(first)} before.",
         [*grown, exact("answers that a plain model gives too", f"all {answers}")],
-        _tables(checked, alone),
+        [_memory(alone), _done(checked)],
         {"checked": checked, "alone": alone},
     )
 
 
-def _tables(checked: Churned, alone: Churned) -> list[Table]:
-    memory = (
+def _memory(alone: Churned) -> Table:
+    text = (
         "At the beginning only those are online who stay; at the end the visitors' instances are dropped and their "
         "lists forgotten. The allocator returns after a second what is not used again: a while later is "
         f"{units.duration(_SETTLING_S)} and {_SETTLING_LOGINS:,} logins of one user later, as is the beginning."
@@ -236,12 +238,16 @@ def _tables(checked: Churned, alone: Churned) -> list[Table]:
         for of, note in _MOMENTS.items()
     ]
     columns = ["at the beginning", "at most", "at the end", "a while later", "difference"]
-    steps = (
+    return Table("Memory", text, columns, rows, bars=[0, 1, 2, 3])
+
+
+def _done(checked: Churned) -> Table:
+    text = (
         "Each step was done to the engine and to a model in Python dicts, and what both returned was compared; what "
         "both say of a sample of channels and users at every ten thousandth, and at the end of all."
     )
     done = [Row(what, figures("number", [checked.operations.get(what, 0)]), note) for what, (_, note) in STEPS.items()]
-    return [Table("Memory", memory, columns, rows, bars=[0, 1, 2, 3]), Table("What was done", steps, ["times"], done)]
+    return Table("What was done", text, ["times"], done)
 
 
 def _quick(options: ChurnOptions) -> ChurnOptions:

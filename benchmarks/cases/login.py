@@ -12,16 +12,14 @@ from benchmarks import units
 from benchmarks.apart import Stages, run_apart
 from benchmarks.case import QUICK, Case
 from benchmarks.costs import Held, require_room
-from benchmarks.errors import NumbersError, TablesDifferError
+from benchmarks.errors import NumbersError
 from benchmarks.histogram import Histogram
 from benchmarks.logins import FLOORS, VISITS, Logins, Scenes, beside, logins
 from benchmarks.population import SPEC, Population
 from benchmarks.report import Figure, Report, Row, Table, Target, at_least, at_most, distribution, figures
-from benchmarks.tables import KINDS, TITLES, Kind, agree_first
+from benchmarks.tables import KINDS, TITLES, Kind, agree_first, measure_each
 
 _FULL_VISIT: Final = 100_000
-_TELLING: Final = 10_000
-"""Channels of a visit: of fewer, most of the time is what a call takes however few they are."""
 _ALTERNATIVES: Final = 1 / 8
 """The part of the size at which the tables in Python and in Cython are compared with the engine."""
 _BEFORE_FLOOR: Final = {"cached": 3, "known": 8, "offline": 3}
@@ -64,18 +62,13 @@ def run(options: LoginOptions, stages: Stages) -> Report:
     full, visit = options.population, options.visit
     require_room(full, lambda population: tables(population, visit))
     small = _smaller(full, visit)
-
-    def measured(kind: Kind, population: Population) -> Logins:
-        progress = stages(f"{TITLES[kind]}, logins among {units.count(population.channels)} channels")
-        return run_apart(progress, logins, kind, population, visit, options.rounds)
-
     agree_first(stages)
-    whole, others = measured("engine", full), {kind: measured(kind, small) for kind in KINDS}
-    if len({each.answers for each in others.values()}) > 1:
-        raise TablesDifferError("the tables answered logins differently, so their figures are not compared")
-    progress = stages("lookups and an event loop beside logins")
-    lookups, loop = run_apart(progress, beside, full, visit, options.seconds)
-    watched = {"lookups": _figures(lookups), "loop": _figures(loop)}
+    stages(f"{TITLES['engine']}, logins among {units.count(full.channels)} channels")
+    whole = run_apart(logins, "engine", full, visit, options.rounds)
+    what = f"logins among {units.count(small.channels)} channels"
+    others = measure_each(stages, what, logins, small, visit, options.rounds)
+    stages("lookups and an event loop beside logins")
+    lookups, loop = run_apart(beside, full, visit, options.seconds)
     cached, known, offline = (units.duration(median(whole.seconds[what])) for what in ("cached", "known", "offline"))
     return Report(
         f"Logins: a user in {units.counted(visit, 'channel')} comes and goes",
@@ -84,20 +77,16 @@ def run(options: LoginOptions, stages: Stages) -> Report:
         _targets(whole, others, lookups, loop, judged=visit == _FULL_VISIT and full == SPEC),
         [
             _visits(whole),
-            _alternatives(visit, small, others),
+            _alternatives(small, others),
             _watched("Lookups beside logins", _LOOKUPS, lookups),
             _watched("An event loop beside logins", _LOOP, loop),
         ],
-        {"engine": whole, "alternatives": others, "beside": watched},
+        {"engine": whole, "alternatives": others, "beside": {"lookups": _figures(lookups), "loop": _figures(loop)}},
     )
 
 
 def tables(population: Population, visit: int) -> list[Held]:
-    """What is held, one after another, for a user of so many channels.
-
-    Raises:
-        NumbersError: there are fewer channels.
-    """
+    """What is held, one after another, for a user of so many channels; a `NumbersError` if there are fewer."""
     if visit > population.channels:
         raise NumbersError(
             f"a user is in a channel once: --channels {population.channels} is less than --visit {visit}"
@@ -111,12 +100,12 @@ def _smaller(population: Population, visit: int) -> Population:
 
 
 def _targets(whole: Logins, others: dict[Kind, Logins], lookups: Scenes, loop: Scenes, *, judged: bool) -> list[Target]:
-    targets, floor = [], median(whole.seconds["ordinary"])
+    targets = []
     for visit, limit in _BEFORE_FLOOR.items():
-        what, ratio = f"{VISITS[visit][0]}, as a multiple of the floor", median(whole.seconds[visit]) / floor
+        what, ratio = f"{VISITS[visit][0]}, as a multiple of the floor", _ratio(whole, visit, whole, "ordinary")
         targets.append(at_most(what, ratio, limit, "times", judged=judged))
     for visit, wanted in _BEFORE_PYTHON.items():
-        what, ratio = f"{VISITS[visit][0]}, faster than in Python dicts", _ratio(others, "python", visit)
+        what, ratio = f"{VISITS[visit][0]}, faster than in Python dicts", _slower(others, "python", visit)
         targets.append(at_least(what, ratio, wanted, "times", judged=judged))
     for scene, (share, extra) in product(("cached", "known"), _EXTRA_S.items()):
         more = (lookups[scene].percentile(share) - lookups["alone"].percentile(share)) / 1e9
@@ -129,8 +118,12 @@ def _targets(whole: Logins, others: dict[Kind, Logins], lookups: Scenes, loop: S
     return targets
 
 
-def _ratio(others: dict[Kind, Logins], kind: Kind, visit: str) -> float:
-    return median(others[kind].seconds[visit]) / median(others["engine"].seconds[visit])
+def _ratio(of: Logins, what: str, to: Logins, other: str) -> float:
+    return median(of.seconds[what]) / median(to.seconds[other])
+
+
+def _slower(others: dict[Kind, Logins], kind: Kind, visit: str) -> float:
+    return _ratio(others[kind], visit, others["engine"], visit)
 
 
 def _visits(whole: Logins) -> Table:
@@ -140,10 +133,8 @@ def _visits(whole: Logins) -> Table:
     }
     rows = []
     for key, (name, note) in (VISITS | floors).items():
-        of, floor = whole.seconds[key], median(whole.seconds["ordinary"])
-        rows.append(
-            Row(name, [*figures("s", (median(of), min(of), max(of))), Figure(median(of) / floor, "times")], note)
-        )
+        taken, ratio = whole.seconds[key], _ratio(whole, key, whole, "ordinary")
+        rows.append(Row(name, [*figures("s", (median(taken), min(taken), max(taken))), Figure(ratio, "times")], note))
     text = (
         "The floor is the least that a table of plain rows could do: one read and one write in a row of each of the "
         "user's channels, in rising order, measured in turn with the logins. The engine asks the operating system for "
@@ -152,15 +143,14 @@ def _visits(whole: Logins) -> Table:
     return Table("Logins beside the floor", text, ["median", "fastest", "slowest", "of the floor"], rows, bars=[0])
 
 
-def _alternatives(visit: int, population: Population, others: dict[Kind, Logins]) -> Table:
+def _alternatives(population: Population, others: dict[Kind, Logins]) -> Table:
     rows = []
     for key, (name, _) in VISITS.items():
         taken = figures("s", (median(others[kind].seconds[key]) for kind in KINDS))
-        rows.append(Row(name, [*taken, *figures("times", (_ratio(others, kind, key) for kind in KINDS[1:]))]))
-    small = "" if visit >= _TELLING else " So few channels say little: what any call takes is most of it."
+        rows.append(Row(name, [*taken, *figures("times", (_slower(others, kind, key) for kind in KINDS[1:]))]))
     text = (
         f"The median of the same visits in tables of {population.shape()}, and how many times the engine's each takes; "
-        f"all calls returned the same in each.{small}"
+        "all calls returned the same in each. Of few channels, what any call takes is most of it."
     )
     columns = [TITLES[kind] for kind in KINDS] + [f"{TITLES[kind]}, ratio" for kind in KINDS[1:]]
     return Table("The alternatives", text, columns, rows, bars=[0, 1, 2])

@@ -1,7 +1,6 @@
 """`fanout bench route`: lookups, and events into batches, per second: by width, skew and threads."""
 
 import gc
-import hashlib
 from array import array
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,15 +14,26 @@ import msgspec
 from msgspec.structs import replace
 
 from benchmarks import units
-from benchmarks.apart import Progress, Stages, run_apart
+from benchmarks.apart import Stages
 from benchmarks.case import Case
 from benchmarks.drawing import channel_names, draws
-from benchmarks.errors import TablesDifferError
-from benchmarks.fill import EVENTS_PER_CALL, NAMES_PER_CALL
+from benchmarks.fill import EVENTS_PER_CALL, NAMES_PER_CALL, events_to
+from benchmarks.fill import route as route_and_drain
 from benchmarks.population import instance_name, user_name
 from benchmarks.report import Cell, Figure, Report, Row, Table, at_least, figures
-from benchmarks.tables import EVENT_BYTES, KINDS, TITLES, Event, Kind, agree_first, batches_of, event, new_table
-from benchmarks.tables import Table as RoutingTable
+from benchmarks.tables import (
+    EVENT_BYTES,
+    KINDS,
+    TITLES,
+    Kind,
+    Measured,
+    RoutingTable,
+    agree_first,
+    batches_of,
+    digest,
+    measure_each,
+    new_table,
+)
 
 _TARGET_WIDTH: Final = 6
 _EVENTS_LIMIT: Final = 700e3
@@ -60,50 +70,51 @@ class Rates(msgspec.Struct, frozen=True):
     events: float
 
 
-def routing(_: Progress, kind: Kind, options: RouteOptions) -> tuple[list[Rates], str]:
-    """A table for each width, each combination in turn: the rates, and a digest of what came into which batch.
+class Routed(Measured, frozen=True):
+    """The answers are what came into which batch."""
+
+    rates: list[Rates]
+
+
+def routing(kind: Kind, options: RouteOptions) -> Routed:
+    """A table for each width, and each combination in turn.
 
     Two threads use the engine at once; the alternatives cannot be used so.
     """
     gc.disable()
-    rates, answers = [], hashlib.sha256()
+    rates, answers = [], []
     for width in options.widths:
         table = new_table(kind)
         for user in range(_INSTANCES):  # one on each instance; the instances of a channel are neighbours
             numbers = array("I", (c for c in range(options.channels) if (user - c) % _INSTANCES < width))
             table.user_online(user_name(user), instance_name(user, _INSTANCES), channel_names(numbers))
-        answers.update(repr(batches_of(table, _events(options.channels, 0.0, 0))).encode())
+        events = events_to(channel_names(draws(0, options.channels, EVENTS_PER_CALL, 0.0)))
+        answers.append(digest(batches_of(table, events)))
         for skew, threads in product(_SKEWS, (1, 2) if kind == "engine" else (1,)):
             rates.append(_rates(table, options, width, skew, threads))
-    return rates, answers.hexdigest()
-
-
-def _events(channels: int, skew: float, draw: int) -> list[Event]:
-    names = channel_names(draws(draw, channels, EVENTS_PER_CALL, skew))
-    return [(name, event(number)) for number, name in enumerate(names)]
+    return Routed(digest(answers), rates)
 
 
 def _rates(table: RoutingTable, options: RouteOptions, width: int, skew: float, threads: int) -> Rates:
-    def names(draw: int) -> list[str]:
-        return channel_names(draws(draw, options.channels, NAMES_PER_CALL, skew))
+    def names(count: int) -> list[list[list[str]]]:
+        """Calls of each thread."""
+        drawn = (draws(draw, options.channels, count, skew) for draw in range(threads * _CALLS))
+        return [[channel_names(next(drawn)) for _ in range(_CALLS)] for _ in range(threads)]
 
     def look_up(chosen: list[str]) -> None:
         instances = table.instances
         for name in chosen:
             instances(name)
 
-    def route(chosen: list[Event]) -> None:
-        table.route_many(chosen)
-        table.drain()
-
-    def rate(make: Callable[[int], list[T]], work: Callable[[list[T]], object]) -> float:
-        calls = [[make(thread * _CALLS + call) for call in range(_CALLS)] for thread in range(threads)]
+    def rate(work: Callable[[list[T]], object], calls: list[list[list[T]]]) -> float:
         barrier = Barrier(threads)
         with ThreadPoolExecutor(threads) as pool:
             return sum(pool.map(lambda of_thread: _rate(work, of_thread, options.seconds, barrier), calls))
 
-    events = rate(lambda draw: _events(options.channels, skew, draw), route)
-    return Rates(width, skew, threads, rate(names, table.widths), rate(names, look_up), events)
+    looked_up = names(NAMES_PER_CALL)
+    events = [[events_to(call) for call in of_thread] for of_thread in names(EVENTS_PER_CALL)]
+    routed = rate(lambda chosen: route_and_drain(table, chosen), events)
+    return Rates(width, skew, threads, rate(table.widths, looked_up), rate(look_up, looked_up), routed)
 
 
 def _rate(work: Callable[[list[T]], object], calls: list[list[T]], seconds: float, barrier: Barrier) -> float:
@@ -121,19 +132,9 @@ def _rate(work: Callable[[list[T]], object], calls: list[list[T]], seconds: floa
 
 
 def run(options: RouteOptions, stages: Stages) -> Report:
-    """The engine by one thread and two, the alternatives by one.
-
-    Raises:
-        BenchError: the tables differ.
-    """
+    """The engine by one thread and two, the alternatives by one; a `BenchError` if the tables differ."""
     agree_first(stages)
-    rates: dict[Kind, list[Rates]] = {}
-    digests = set()
-    for kind in KINDS:
-        rates[kind], digest = run_apart(stages(f"{TITLES[kind]}, lookups and routing"), routing, kind, options)
-        digests.add(digest)
-    if len(digests) > 1:
-        raise TablesDifferError("the tables routed the same events differently, so their figures are not compared")
+    rates = {kind: of.rates for kind, of in measure_each(stages, "lookups and routing", routing, options).items()}
     best = max(rates["engine"], key=lambda each: each.events * each.width)
     what = f"events routed into batches of {_TARGET_WIDTH} instances, by one thread"
     return Report(

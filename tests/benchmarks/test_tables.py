@@ -9,7 +9,7 @@ from benchmarks.baselines.python_table import PythonTable
 from benchmarks.cases import churn
 from benchmarks.errors import TablesDifferError
 from benchmarks.population import Population
-from benchmarks.tables import KINDS, Kind, Table, agreement, batches_of, event, new_table
+from benchmarks.tables import KINDS, Kind, RoutingTable, agreement, batches_of, event, new_table
 
 POPULATION = Population(users=60, channels=200, memberships=2_000, instances=7, skew=1.0)
 
@@ -19,12 +19,12 @@ def unwatched(share: float, what: str) -> None:
 
 
 @pytest.fixture(params=KINDS)
-def table(request: pytest.FixtureRequest) -> Table:
+def table(request: pytest.FixtureRequest) -> RoutingTable:
     kind: Kind = request.param
     return new_table(kind)
 
 
-def test_users_on_instances(table: Table) -> None:
+def test_users_on_instances(table: RoutingTable) -> None:
     assert table.user_online("ann", "i1", ["c1", "c2"]) == 2
     assert table.user_online("ben", "i1", ["c2", "c3"]) == 1
     assert table.user_online("cat", "i2", ["c2"]) == 1
@@ -40,7 +40,7 @@ def test_users_on_instances(table: Table) -> None:
     assert table.members("nowhere") == {}
 
 
-def test_events_reach_the_batch_of_each_instance(table: Table) -> None:
+def test_events_reach_the_batch_of_each_instance(table: RoutingTable) -> None:
     table.user_online("ann", "i1", ["c1", "c2"])
     table.user_online("ben", "i2", ["c2"])
     one, two = event(1, 100), event(2, 300)
@@ -50,7 +50,7 @@ def test_events_reach_the_batch_of_each_instance(table: Table) -> None:
 
 
 @pytest.mark.parametrize("broken", [b"", b"[1]", b'{"a":', b'{"a":1} x'])
-def test_no_table_routes_what_is_no_object(table: Table, broken: bytes) -> None:
+def test_no_table_routes_what_is_no_object(table: RoutingTable, broken: bytes) -> None:
     table.user_online("ann", "i1", ["c1"])
     with pytest.raises(ValueError, match=r".+"):
         table.route_many([("c1", broken)])
