@@ -86,8 +86,7 @@ format:  ## rewrite the sources in their format
 type: build  ## mypy --strict
 	$(BIN)/mypy
 
-bench: build servers  ## all benchmarks at a modest size, with their own checks; reports go to build/bench
-	$(BIN)/pytest benchmarks --benchmark-columns=median,iqr,ops,rounds
+bench: build servers  ## all benchmarks at a modest size; reports go to build/bench
 	@mkdir -p build/bench
 	cd build/bench && ../../$(BIN)/fanout bench all --quick
 

@@ -17,17 +17,7 @@ from benchmarks.apart import run_apart
 from benchmarks.errors import TablesDifferError
 from benchmarks.machine import resident_bytes, watched
 from benchmarks.population import Population
-from benchmarks.tables import (
-    Event,
-    Kind,
-    Measured,
-    RoutingTable,
-    bring_online,
-    digest,
-    digest_of_answers,
-    event,
-    new_table,
-)
+from benchmarks.tables import Event, Kind, Measured, RoutingTable, answers_of, bring_online, digest, event, new_table
 from fanout import Engine
 
 NAMES_PER_CALL: Final = 1_000
@@ -65,7 +55,7 @@ def fill(kind: Kind, population: Population, lookups: int, events: int) -> Fille
     table = new_table(kind)
     entries, fill_seconds = bring_online(table, population)
     resident = resident_bytes() - before
-    rate, answers = lookup_rate(table, population, lookups), digest_of_answers(table, population)
+    rate, answers = lookup_rate(table, population, lookups), answers_of(table, population)
     filled = Filled(digest((entries, answers)), resident, entries, fill_seconds, rate)
     if not isinstance(table, Engine):
         return filled
@@ -90,7 +80,7 @@ def fill(kind: Kind, population: Population, lookups: int, events: int) -> Fille
 def _restore(path: str, population: Population) -> tuple[float, int, str]:
     engines: list[Engine] = []
     seconds, most_bytes = watched(lambda: engines.append(Engine.restore(path)))
-    return seconds, most_bytes, digest_of_answers(engines[0], population)
+    return seconds, most_bytes, answers_of(engines[0], population)
 
 
 def lookup_rate(table: RoutingTable, population: Population, lookups: int) -> float:
@@ -103,7 +93,7 @@ def event_rate(table: RoutingTable, population: Population, events: int) -> floa
     """Events routed into batches per second of one core, the batches being taken out after each call."""
     draws = range(max(1, events // EVENTS_PER_CALL))
     names = (population.some_names(EVENTS_PER_CALL, draw) for draw in draws)
-    return _rate(lambda chosen: route(table, chosen), map(events_to, names))
+    return _rate(lambda chosen: route_and_drain(table, chosen), map(events_to, names))
 
 
 def events_to(names: Iterable[str]) -> list[Event]:
@@ -111,7 +101,7 @@ def events_to(names: Iterable[str]) -> list[Event]:
     return [(name, event(number)) for number, name in enumerate(names)]
 
 
-def route(table: RoutingTable, events: list[Event]) -> None:
+def route_and_drain(table: RoutingTable, events: list[Event]) -> None:
     """Put events into batches, and take the batches out."""
     table.route_many(events)
     table.drain()

@@ -83,7 +83,7 @@ def logins(kind: Kind, population: Population, channels: int, rounds: int) -> Lo
         ordered = array("I", sorted(places))
         for name, floor in floors.items():
             timed(name, touch, floor, FLOORS[name][0], ordered)
-        timed("new", table.user_online, "new", _INSTANCE, channel_names(array("I", range(first, first + channels))))
+        timed("new", table.user_online, "new", _INSTANCE, channel_names(range(first, first + channels)))
         timed("vanishing", _vanish, table)
     return Logins(digest(returned), seconds)
 

@@ -81,7 +81,7 @@ def digest(answers: object) -> str:
     return hashlib.sha256(repr(answers).encode()).hexdigest()
 
 
-def digest_of_answers(table: RoutingTable, population: Population) -> str:
+def answers_of(table: RoutingTable, population: Population) -> str:
     """Equal for tables that answer equally about a sample of channels."""
     sample = population.some_names(20, draw=0)
     answers = [(name, sorted(table.instances(name)), sorted(table.members(name).items())) for name in sample]
@@ -110,7 +110,13 @@ def _read_batch(payload: bytes, *, of_engine: bool) -> list[bytes]:
 def measure_each(
     stages: Stages, what: str, measurement: Callable[Concatenate[Kind, P], M], *args: P.args, **kwargs: P.kwargs
 ) -> dict[Kind, M]:
-    """Measure each table in a process of its own; a `BenchError` if it fails or they answered differently."""
+    """Measure each table in a process of its own, when all were found to answer alike.
+
+    Raises:
+        BenchError: one failed, or two answered differently.
+    """
+    stages("checking that all tables answer alike")
+    run_apart(agreement, _COMPARED)
     measured = {}
     for kind in KINDS:
         stages(f"{TITLES[kind]}, {what}")
@@ -118,12 +124,6 @@ def measure_each(
     if len({each.answers for each in measured.values()}) > 1:
         raise TablesDifferError(f"{what}: the tables answered differently, so their figures are not compared")
     return measured
-
-
-def agree_first(stages: Stages) -> None:
-    """Compare the answers of all tables, before speeds are compared; a `BenchError` if two differ."""
-    stages("checking that all tables answer alike")
-    run_apart(agreement, _COMPARED)
 
 
 def agreement(population: Population) -> int:
@@ -141,8 +141,8 @@ def _answers(table: RoutingTable, population: Population) -> list[object]:
     answers: list[object] = [bring_online(table, population)[0]]
     events = [(name, event(number, 100)) for number, name in enumerate(population.some_names(100, draw=1))]
     leaving = [population.place(user) for user in range(0, population.users, 3)]
-    answers += [digest_of_answers(table, population), batches_of(table, events)]
+    answers += [answers_of(table, population), batches_of(table, events)]
     answers += [table.user_offline(*who) for who in leaving]
-    answers += [digest_of_answers(table, population), batches_of(table, events)]
+    answers += [answers_of(table, population), batches_of(table, events)]
     answers += [table.user_online(*who) for who in leaving]
-    return [*answers, digest_of_answers(table, population)]
+    return [*answers, answers_of(table, population)]

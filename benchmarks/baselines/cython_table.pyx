@@ -77,14 +77,6 @@ cdef inline int remove(Row* row, uint32_t instance) except -1 nogil:
     return 1
 
 
-cdef bint holds(User known, uint32_t channel) noexcept:
-    cdef Py_ssize_t at
-    for at in range(known.count):
-        if known.channels[at] == channel:
-            return True
-    return False
-
-
 cdef class CythonTable:
     """Channel -> instances with their users counted, user -> channels. A list of channels names each once."""
 
@@ -141,7 +133,7 @@ cdef class CythonTable:
         cdef object number = self._channels.get(channel)
         cdef User known
         for user, known in self._users.items():
-            if number is not None and known.places and holds(known, number):
+            if number is not None and <uint32_t>number in known.channels[: known.count]:
                 for instance in known.places:
                     members.setdefault(instance, []).append(user)
         return {instance: sorted(users) for instance, users in members.items()}

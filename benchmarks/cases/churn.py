@@ -2,7 +2,6 @@
 
 import hashlib
 import random
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -138,7 +137,7 @@ def _steps(visitors: int, channels: int) -> Iterator[Step]:
         count = {"login": choice.randint(0, _LIST), "join": 1, "leave": 1}.get(what, 0)
         number = choice.randrange(visitors)
         user, instance = f"visitor-{number}", f"visit-{(number + choice.randrange(_INSTANCES_OF_ONE)) % _INSTANCES}"
-        names = channel_names(array("I", choice.sample(range(channels), count)))
+        names = channel_names(choice.sample(range(channels), count))
         calls: dict[str, tuple[str, tuple[Any, ...]]] = {
             "join": ("join", (user, *names)),
             "leave": ("leave", (user, *names)),
@@ -165,7 +164,7 @@ def _compare(engine: Engine, model: PythonTable | None, channels: Iterable[int],
     """All that is known of some channels and visitors; how many answers were compared."""
     if model is None:
         return 0
-    names, users = channel_names(array("I", channels)), [f"visitor-{number}" for number in visitors]
+    names, users = channel_names(channels), [f"visitor-{number}" for number in visitors]
     asked = [(method, name) for name in names for method in ("members", "instances")]
     for method, name in chain(asked, (("channels", user) for user in users)):
         _expect(getattr(engine, method)(name), getattr(model, method)(name), name)
@@ -189,7 +188,7 @@ def _look(engine: Engine) -> tuple[int, int]:
 
 def _settled(engine: Engine) -> tuple[int, int]:
     sleep(_SETTLING_S)
-    known = channel_names(array("I", range(_LIST)))
+    known = channel_names(range(_LIST))
     for _ in range(_SETTLING_LOGINS):
         engine.user_online("last", "last", known)
         engine.drop_instance("last")

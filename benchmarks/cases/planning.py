@@ -28,10 +28,7 @@ _UNITS: Final[tuple[Unit, ...]] = ("count", "bytes", "bytes", "bytes/s")
 
 
 class Costs(msgspec.Struct, frozen=True):
-    """What reports of other benchmarks say; None: none of those that were given does.
-
-    Seconds are processor time.
-    """
+    """What reports of other benchmarks say, in seconds of processor time; None: none that was given does."""
 
     instance_bytes_per_connection: float | None = None
     instance_s_per_delivery: float | None = None
@@ -51,11 +48,7 @@ class _Report(msgspec.Struct):
 
 
 def costs_of(paths: Iterable[str]) -> Costs:
-    """Read the figures of other benchmarks' reports.
-
-    Raises:
-        NumbersError: a file is no report of a benchmark.
-    """
+    """Read the figures of other benchmarks' reports; a `NumbersError` if a file is none."""
     costs = Costs()
     for path in paths:
         try:
@@ -89,23 +82,22 @@ def plan(population: Population, messages: float, whole: Filled, costs: Costs) -
         _instances(population, messages, width, whole, costs),
         *_others(messages, width, costs),
     ]
-    total = "Without what was not measured, and without the operating systems: one core more for each machine."
     rows = [
         Row(name, [Figure(number, "number"), *map(_sum, _UNITS, ([of] for of in taken))], note)
         for name, number, taken, note in parts
     ]
     number = Figure(sum(number for _, number, *_ in parts), "number")
-    columns = zip(*(taken for _, _, taken, _ in parts), strict=True)
-    rows.append(Row("total", [number, *map(_sum, _UNITS, columns)], total))
+    sums = map(_sum, _UNITS, zip(*(taken for _, _, taken, _ in parts), strict=True))
+    total = "Without what was not measured, and without the operating systems: one core more for each machine."
     text = (
         f"{population.shape()}, {messages:,.0f} messages of {EVENT_BYTES} bytes a second, each to "
-        f"{units.digits(readers)} readers on {units.digits(width)} instances on average. This run measured "
-        "the workers' memory and the engine's events; what it did not measure says so, and --figures FILE takes it "
-        "from a report that fanout bench sockets, pipeline or accepting wrote with --json. Half of each core is "
-        "left free. Bandwidth is in and out, of the events alone, by calculation; the disk of the log and of the store "
-        "is for each day that is kept."
+        f"{units.digits(readers)} readers on {units.digits(width)} instances on average. What this run did not measure "
+        "says so, and --figures FILE takes it from a report that fanout bench sockets, pipeline or accepting wrote "
+        "with --json. Half of each core is left free. Bandwidth is in and out, of the events alone, by calculation; "
+        "the disk of the log and of the store is for each day that is kept."
     )
-    return Table("What to plan for", text, ["how many", "cores", "RAM", "disk", "bandwidth"], rows)
+    columns = ["how many", "cores", "RAM", "disk", "bandwidth"]
+    return Table("What to plan for", text, columns, [*rows, Row("total", [number, *sums], total)])
 
 
 def _sum(unit: Unit, values: Sequence[float | None]) -> Cell:
@@ -124,9 +116,8 @@ def _cores(messages: float, each_s: float | None) -> float | None:
 
 def _workers(messages: float, width: float, whole: Filled, costs: Costs) -> _Part:
     each_s = costs.worker_s_per_message or 1 / whole.events_per_second
-    busy, alone = max(1, math.ceil(_HEADROOM * messages * each_s)), ""
-    if not costs.worker_s_per_message:
-        alone = " by the engine alone, so fewer (fanout bench pipeline)"
+    busy = max(1, math.ceil(_HEADROOM * messages * each_s))
+    alone = "" if costs.worker_s_per_message else " by the engine alone, so fewer (fanout bench pipeline)"
     note = (
         f"fanout serve fanout: {busy} for the load, of which a core carries {units.count(1 / each_s)} events/s{alone}; "
         f"one may be lost, and one be replaced meanwhile. RAM of each: {units.size(ram_bytes(whole))}, of which the "
@@ -202,25 +193,21 @@ def another_deployment(population: Population, whole: Filled) -> Table:
     """How to come from this size to others; of a table that is too small, that it cannot be done."""
     title = "Memory of another deployment"
     if not tells_of_memory(population):
-        small = (
-            f"A table so small says nothing about a large one: from {_TELLING:,} memberships on, there is a formula."
-        )
-        return Table(title, small)
+        return Table(title, f"There is a formula from {_TELLING:,} memberships on: so small a table says nothing.")
     each = [*_formula(population, whole), whole.resident_bytes / population.memberships]
     user, channel, _ = map(units.size, each)
-    on_top = _most_bytes(whole) / whole.resident_bytes
+    on_top = units.digits(_most_bytes(whole) / whole.resident_bytes)
     text = (
         f"table = users online x {user} + channels x {channel}. This is the table, and not the RAM to plan for, which "
-        f"is RAM = table x {units.digits(on_top)} x {_SPARE} + {units.size(PROCESS_BYTES)}: with a snapshot that is "
-        "written or restored, a quarter to spare, and Python. The formula holds where a user has about "
-        f"{units.digits(population.memberships / population.users)} channels and a channel about "
-        f"{units.digits(population.memberships / population.channels)} members, from half to twice this size; it says "
-        "too little for much smaller tables, and too much for much larger ones."
+        f"is RAM = table x {on_top} x {_SPARE} + {units.size(PROCESS_BYTES)}: with a snapshot that is written or "
+        "restored, a quarter to spare, and Python. The formula holds from half to twice this size where a user has as "
+        "many channels and a channel as many members; it says too little for much smaller tables, and too much for "
+        "much larger ones."
     )
     notes = {
         "a user": "The user's list of channels, and an entry in the cache.",
         "a channel": "Its name, where its readers are, and its share of the rest.",
         "or: a membership": "All of the memory shared out over the memberships: for this density alone.",
     }
-    rows = [Row(name, [Figure(of, "bytes")], notes[name]) for name, of in zip(notes, each, strict=True)]
+    rows = [Row(name, [Figure(of, "bytes")], note) for (name, note), of in zip(notes.items(), each, strict=True)]
     return Table(title, text, ["memory"], rows)

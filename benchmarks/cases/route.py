@@ -1,7 +1,6 @@
 """`fanout bench route`: lookups, and events into batches, per second: by width, skew and threads."""
 
 import gc
-from array import array
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, product
@@ -13,27 +12,13 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from benchmarks import units
+from benchmarks import tables, units
 from benchmarks.apart import Stages
 from benchmarks.case import Case
 from benchmarks.drawing import channel_names, draws
-from benchmarks.fill import EVENTS_PER_CALL, NAMES_PER_CALL, events_to
-from benchmarks.fill import route as route_and_drain
+from benchmarks.fill import EVENTS_PER_CALL, NAMES_PER_CALL, events_to, route_and_drain
 from benchmarks.population import instance_name, user_name
 from benchmarks.report import Cell, Figure, Report, Row, Table, at_least, figures
-from benchmarks.tables import (
-    EVENT_BYTES,
-    KINDS,
-    TITLES,
-    Kind,
-    Measured,
-    RoutingTable,
-    agree_first,
-    batches_of,
-    digest,
-    measure_each,
-    new_table,
-)
 
 _TARGET_WIDTH: Final = 6
 _EVENTS_LIMIT: Final = 700e3
@@ -70,32 +55,29 @@ class Rates(msgspec.Struct, frozen=True):
     events: float
 
 
-class Routed(Measured, frozen=True):
+class Routed(tables.Measured, frozen=True):
     """The answers are what came into which batch."""
 
     rates: list[Rates]
 
 
-def routing(kind: Kind, options: RouteOptions) -> Routed:
-    """A table for each width, and each combination in turn.
-
-    Two threads use the engine at once; the alternatives cannot be used so.
-    """
+def routing(kind: tables.Kind, options: RouteOptions) -> Routed:
+    """A table for each width, and each combination in turn; two threads cannot use the alternatives at once."""
     gc.disable()
     rates, answers = [], []
     for width in options.widths:
-        table = new_table(kind)
+        table = tables.new_table(kind)
         for user in range(_INSTANCES):  # one on each instance; the instances of a channel are neighbours
-            numbers = array("I", (c for c in range(options.channels) if (user - c) % _INSTANCES < width))
+            numbers = [c for c in range(options.channels) if (user - c) % _INSTANCES < width]
             table.user_online(user_name(user), instance_name(user, _INSTANCES), channel_names(numbers))
         events = events_to(channel_names(draws(0, options.channels, EVENTS_PER_CALL, 0.0)))
-        answers.append(digest(batches_of(table, events)))
+        answers.append(tables.digest(tables.batches_of(table, events)))
         for skew, threads in product(_SKEWS, (1, 2) if kind == "engine" else (1,)):
             rates.append(_rates(table, options, width, skew, threads))
-    return Routed(digest(answers), rates)
+    return Routed(tables.digest(answers), rates)
 
 
-def _rates(table: RoutingTable, options: RouteOptions, width: int, skew: float, threads: int) -> Rates:
+def _rates(table: tables.RoutingTable, options: RouteOptions, width: int, skew: float, threads: int) -> Rates:
     def names(count: int) -> list[list[list[str]]]:
         """Calls of each thread."""
         drawn = (draws(draw, options.channels, count, skew) for draw in range(threads * _CALLS))
@@ -133,12 +115,12 @@ def _rate(work: Callable[[list[T]], object], calls: list[list[T]], seconds: floa
 
 def run(options: RouteOptions, stages: Stages) -> Report:
     """The engine by one thread and two, the alternatives by one; a `BenchError` if the tables differ."""
-    agree_first(stages)
-    rates = {kind: of.rates for kind, of in measure_each(stages, "lookups and routing", routing, options).items()}
+    measured = tables.measure_each(stages, "lookups and routing", routing, options)
+    rates = {kind: of.rates for kind, of in measured.items()}
     best = max(rates["engine"], key=lambda each: each.events * each.width)
     what = f"events routed into batches of {_TARGET_WIDTH} instances, by one thread"
     return Report(
-        f"Routing: events of {EVENT_BYTES} bytes to channels on {', '.join(map(str, options.widths))} instances",
+        f"Routing: events of {tables.EVENT_BYTES} bytes to channels on {', '.join(map(str, options.widths))} instances",
         f"At best one engine put {units.count(best.events * best.width)} copies of events a second into batches: "
         f"{units.count(best.events)} events to {best.width} instances each, by "
         f"{units.counted(best.threads, 'thread')}.",
@@ -152,12 +134,12 @@ def run(options: RouteOptions, stages: Stages) -> Report:
     )
 
 
-def _table(options: RouteOptions, rates: dict[Kind, list[Rates]]) -> Table:
-    rows, alternatives = [], zip(rates["python"], rates["cython"], strict=True)
+def _table(options: RouteOptions, rates: dict[tables.Kind, list[Rates]]) -> Table:
+    rows, others = [], zip(rates["python"], rates["cython"], strict=True)
     for engine in rates["engine"]:
         beside: list[Cell] = [""] * 5
         if engine.threads == 1:
-            python, cython = next(alternatives)
+            python, cython = next(others)
             ratio = Figure(engine.events / python.events, "times")
             speeds = (python.events, cython.events, python.batched_lookups, cython.batched_lookups)
             beside = [ratio, *figures("/s", speeds)]
@@ -174,7 +156,8 @@ def _table(options: RouteOptions, rates: dict[Kind, list[Rates]]) -> Table:
         "A copy is an event for one instance. Figures of threads, which use one engine, are added up."
     )
     columns = ["lookups in batches", "single lookups", "events", "copies", "events, by Python dicts"]
-    columns += [f"{what}, {TITLES[kind]}" for what in ("events", "lookups in batches") for kind in KINDS[1:]]
+    alternatives = [tables.TITLES[kind] for kind in tables.KINDS[1:]]
+    columns += [f"{what}, {title}" for what in ("events", "lookups in batches") for title in alternatives]
     return Table("By width, skew and threads", text, columns, rows, bars=[2, 5, 6])
 
 
@@ -186,5 +169,5 @@ CASE: Final = Case(
     RouteOptions,
     run,
     lambda options: replace(options, channels=2_000, widths=(1, 6), seconds=0.05, judged=False),
-    stages=1 + len(KINDS),
+    stages=1 + len(tables.KINDS),
 )

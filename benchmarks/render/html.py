@@ -35,16 +35,13 @@ def html(report: Report) -> str:
 
 
 def _table(table: Table, classes: list[str] | None = None) -> str:
-    """Each cell has its heading with it, which a narrow page shows beside it."""
-    columns = [*table.columns, *(["note"] if any(row.note for row in table.rows) else [])]
+    noted = any(row.note for row in table.rows)
     lines = ""
     for row, kind in zip(table.rows, classes or ["part" if row.part else "" for row in table.rows], strict=True):
-        cells = "".join(
-            f'<td data-label="{escape(column)}">{escape(str(cell))}</td>'
-            for column, cell in zip(columns, [*row.cells, row.note], strict=False)
-        )
-        lines += f'<tr class="{kind}"><th scope="row">{escape(row.name)}</th>{cells}</tr>'
-    head = "".join(f"<th>{escape(column)}</th>" for column in ["", *columns])
+        cells = "".join(f"<td>{escape(str(cell))}</td>" for cell in row.cells)
+        note = f'<td class="note">{escape(row.note)}</td>' if noted else ""
+        lines += f'<tr class="{kind}"><th scope="row">{escape(row.name)}</th>{cells}{note}</tr>'
+    head = "".join(f"<th>{escape(column)}</th>" for column in ["", *table.columns, *(["note"] if noted else [])])
     grid = f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
     plots = "".join(f"<figure><h3>{escape(plot.title)}</h3>{svg(plot)}</figure>" for plot in table.plots)
     title = f"<h2>{escape(table.title)}</h2><p>{escape(table.text)}</p>"

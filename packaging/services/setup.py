@@ -6,7 +6,7 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-CYTHON = ("benchmarks.drawing", "benchmarks.floor", "benchmarks.baselines.cython_table")
+CYTHON = ("benchmarks.floor", "benchmarks.baselines.cython_table")
 TREE = Path("../..")
 GENERATED = "build/cython/in/tree"
 """Cython adds each source's path to it, the two steps up to the tree included."""
