@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from io import BytesIO
 from time import process_time
-from typing import Concatenate, Final, Literal, ParamSpec, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -22,7 +22,8 @@ TITLES: Final[dict[Kind, str]] = {"engine": "engine", "python": "Python dicts", 
 KINDS: Final = tuple(TITLES)
 EVENT_BYTES: Final = 300
 """Of an event, where nothing else is said."""
-_COMPARED: Final = Population(users=300, channels=3_000, memberships=30_000, instances=20)
+REHEARSED: Final = Population(users=300, channels=3_000, memberships=30_000, instances=20)
+"""What is measured in a rehearsal."""
 
 Event = tuple[str, bytes]
 """A channel, and a JSON object."""
@@ -36,7 +37,6 @@ class Measured(msgspec.Struct, frozen=True):
     """A digest of what the table answered while it was measured."""
 
 
-P = ParamSpec("P")
 M = TypeVar("M", bound=Measured)
 
 
@@ -108,41 +108,24 @@ def _read_batch(payload: bytes, *, of_engine: bool) -> list[bytes]:
 
 
 def measure_each(
-    stages: Stages, what: str, measurement: Callable[Concatenate[Kind, P], M], *args: P.args, **kwargs: P.kwargs
+    stages: Stages, what: str, measurement: Callable[..., M], rehearsal: tuple[object, ...], *settings: object
 ) -> dict[Kind, M]:
-    """Measure each table in a process of its own, when all were found to answer alike.
+    """Measure each table in a process of its own, after a small rehearsal in which all must have answered alike.
 
     Raises:
-        BenchError: one failed, or two answered differently.
+        BenchError: one failed, or two answered differently, in the rehearsal or when they were measured.
     """
     stages("checking that all tables answer alike")
-    run_apart(agreement, _COMPARED)
+    _alike({kind: run_apart(measurement, kind, *rehearsal) for kind in KINDS})
     measured = {}
     for kind in KINDS:
         stages(f"{TITLES[kind]}, {what}")
-        measured[kind] = run_apart(measurement, kind, *args, **kwargs)
-    if len({each.answers for each in measured.values()}) > 1:
-        raise TablesDifferError(f"{what}: the tables answered differently, so their figures are not compared")
+        measured[kind] = run_apart(measurement, kind, *settings)
+    return _alike(measured)
+
+
+def _alike(measured: dict[Kind, M]) -> dict[Kind, M]:
+    for kind, of in measured.items():
+        if of.answers != measured["engine"].answers:
+            raise TablesDifferError(f"{TITLES[kind]} and the engine answered differently, and are not compared")
     return measured
-
-
-def agreement(population: Population) -> int:
-    """Do the same to all tables, and compare: how many answers were, or a `TablesDifferError`."""
-    answers = {kind: _answers(new_table(kind), population) for kind in KINDS}
-    for kind in KINDS:
-        for mine, engines in zip(answers[kind], answers["engine"], strict=True):
-            if mine != engines:
-                raise TablesDifferError(f"{TITLES[kind]} and the engine differ: {mine!r:.200} and {engines!r:.200}")
-    return len(answers["engine"])
-
-
-def _answers(table: RoutingTable, population: Population) -> list[object]:
-    """What every call returned, and what the table holds at the beginning, in the middle, and at the end."""
-    answers: list[object] = [bring_online(table, population)[0]]
-    events = [(name, event(number, 100)) for number, name in enumerate(population.some_names(100, draw=1))]
-    leaving = [population.place(user) for user in range(0, population.users, 3)]
-    answers += [answers_of(table, population), batches_of(table, events)]
-    answers += [table.user_offline(*who) for who in leaving]
-    answers += [answers_of(table, population), batches_of(table, events)]
-    answers += [table.user_online(*who) for who in leaving]
-    return [*answers, answers_of(table, population)]

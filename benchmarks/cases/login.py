@@ -17,7 +17,7 @@ from benchmarks.histogram import Histogram
 from benchmarks.logins import FLOORS, VISITS, Logins, Scenes, beside, logins
 from benchmarks.population import SPEC, Population
 from benchmarks.report import Figure, Report, Row, Table, Target, at_least, at_most, distribution, figures
-from benchmarks.tables import KINDS, TITLES, Kind, measure_each
+from benchmarks.tables import KINDS, REHEARSED, TITLES, Kind, measure_each
 
 _FULL_VISIT: Final = 100_000
 _ALTERNATIVES: Final = 1 / 8
@@ -63,7 +63,7 @@ def run(options: LoginOptions, stages: Stages) -> Report:
     require_room(full, lambda population: tables(population, visit))
     small = _smaller(full, visit)
     what = f"logins among {units.count(small.channels)} channels"
-    others = measure_each(stages, what, logins, small, visit, options.rounds)
+    others = measure_each(stages, what, logins, (REHEARSED, 100, 2), small, visit, options.rounds)
     stages(f"{TITLES['engine']}, logins among {units.count(full.channels)} channels")
     whole = run_apart(logins, "engine", full, visit, options.rounds)
     stages("lookups and an event loop beside logins")

@@ -44,6 +44,9 @@ class RouteOptions(msgspec.Struct, frozen=True):
     """Whether the run is long enough to be compared with the target."""
 
 
+_REHEARSAL: Final = RouteOptions(channels=200, widths=(1, 6), seconds=0.001)
+
+
 class Rates(msgspec.Struct, frozen=True):
     """At one width, skew and number of threads; per second, of all threads together."""
 
@@ -115,7 +118,7 @@ def _rate(work: Callable[[list[T]], object], calls: list[list[T]], seconds: floa
 
 def run(options: RouteOptions, stages: Stages) -> Report:
     """The engine by one thread and two, the alternatives by one; a `BenchError` if the tables differ."""
-    measured = tables.measure_each(stages, "lookups and routing", routing, options)
+    measured = tables.measure_each(stages, "lookups and routing", routing, (_REHEARSAL,), options)
     rates = {kind: of.rates for kind, of in measured.items()}
     best = max(rates["engine"], key=lambda each: each.events * each.width)
     what = f"events routed into batches of {_TARGET_WIDTH} instances, by one thread"

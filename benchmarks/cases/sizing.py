@@ -14,7 +14,7 @@ from benchmarks.costs import Held, require_room
 from benchmarks.fill import Filled, fill
 from benchmarks.population import SPEC, Population
 from benchmarks.report import Figure, Report, Row, Table, Target, Unit, at_least, at_most, figures
-from benchmarks.tables import EVENT_BYTES, KINDS, TITLES, measure_each
+from benchmarks.tables import EVENT_BYTES, KINDS, REHEARSED, TITLES, measure_each
 
 _RESIDENT_LIMIT: Final = 450e6
 _LOOKUPS_LIMIT: Final = 5e6
@@ -50,7 +50,9 @@ def run(options: SizingOptions, stages: Stages) -> Report:
     population, smaller = options.population, options.population.scaled(_ALTERNATIVES)
     require_room(population, tables)
     costs = costs_of(options.figures)
-    compared = measure_each(stages, smaller.shape(), fill, smaller, options.lookups, options.events)
+    compared = measure_each(
+        stages, smaller.shape(), fill, (REHEARSED, 1_000, 1_000), smaller, options.lookups, options.events
+    )
     stages(f"{TITLES['engine']}, {population.shape()}")
     whole = run_apart(fill, "engine", population, options.lookups, options.events)
     small = "A quick run builds a fiftieth of the size: too little to plan from. Run it without --quick."
