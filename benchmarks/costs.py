@@ -15,7 +15,7 @@ _PROPOSED: Final = 0.95
 """The share of that which a proposed size takes: a moment later, less may be available."""
 PROCESS_BYTES: Final = 100_000_000
 """Memory of a process beside its table: the interpreter and the libraries."""
-_MORE_PER_CHANNEL: Final = 64
+_MORE_PER_CHANNEL: Final = 48
 """Bytes beside tables: the floors of logins, or what a snapshot takes while it is restored."""
 _FRACTIONS: Final = tuple(digits / 10**exponent for exponent in range(2, 12) for digits in range(99, 9, -1))
 """Falling, of two digits, so that the proposed size is round."""

@@ -61,7 +61,7 @@ def logins(kind: Kind, population: Population, channels: int, rounds: int) -> Lo
     gc.disable()
     table = new_table(kind)
     bring_online(table, population)
-    floors = {name: _floor(population.channels * size, huge=huge) for name, (size, huge) in FLOORS.items()}
+    floors = {name: empty_floor(population.channels * size, huge=huge) for name, (size, huge) in FLOORS.items()}
     seconds: dict[str, list[float]] = {name: [] for name in (*VISITS, *FLOORS)}
     returned: list[object] = []
 
@@ -88,7 +88,7 @@ def logins(kind: Kind, population: Population, channels: int, rounds: int) -> Lo
     return Logins(digest(returned), seconds)
 
 
-def _floor(size: int, *, huge: bool) -> mmap:
+def empty_floor(size: int, *, huge: bool) -> mmap:
     """Memory of its own, every page of which is there."""
     memory = mmap(-1, size, flags=MAP_PRIVATE | MAP_ANONYMOUS)
     if huge:

@@ -15,8 +15,9 @@ from benchmarks.costs import Held
 from benchmarks.drawing import channel_names, draws, sample
 from benchmarks.errors import BenchError
 from benchmarks.fill import event_rate, fill, lookup_rate
-from benchmarks.floor import Floor
+from benchmarks.floor import touch
 from benchmarks.histogram import Histogram
+from benchmarks.logins import FLOORS, empty_floor
 from benchmarks.machine import watched
 from benchmarks.population import Population
 from benchmarks.tables import KINDS, Kind
@@ -38,7 +39,7 @@ def test_a_population_is_the_same_each_time_and_other_draws_are_others() -> None
 
 
 def test_names_are_distinct_valid_and_in_no_order() -> None:
-    names = channel_names(array("I", range(100_000)))
+    names = channel_names(range(100_000))
     assert len(set(names)) == 100_000
     assert all(len(name) == 20 and name.isalnum() and name.isascii() for name in names)
     assert names != sorted(names)
@@ -62,16 +63,16 @@ def test_more_than_there_are_cannot_be_drawn() -> None:
         sample(1, 10, 11, 0.0, NONE_DEALT)
 
 
-@pytest.mark.parametrize(("row_bytes", "huge"), [(16, False), (32, False), (16, True)])
+@pytest.mark.parametrize(("row_bytes", "huge"), FLOORS.values())
 def test_the_floor_touches_each_place_once(row_bytes: int, *, huge: bool) -> None:
-    floor = Floor(1_000, row_bytes, huge)
-    floor.touch(array("I", [0, 7, 999]))
-    floor.touch(array("I", [7]))
-    counts = floor.counts()
+    floor = empty_floor(1_000 * row_bytes, huge=huge)
+    touch(floor, row_bytes, array("I", [0, 7, 999]))
+    touch(floor, row_bytes, array("I", [7]))
+    counts = memoryview(floor).cast("I")[:: row_bytes // 4].tolist()
     assert [counts[row] for row in (0, 7, 8, 999)] == [1, 2, 0, 1]
     assert sum(counts) == 4
     with pytest.raises(IndexError, match="row 1000 of 1000"):
-        floor.touch(array("I", [999, 1_000]))
+        touch(floor, row_bytes, array("I", [999, 1_000]))
 
 
 def test_percentiles_are_right_to_one_per_cent() -> None:
@@ -94,14 +95,10 @@ def test_a_curve_rises_to_all() -> None:
     assert Histogram().percentile(0.5) == 0
 
 
-def ignored(share: float, what: str) -> None:
-    pass
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_process_of_its_own_measures_less_than_is_expected(kind: Kind) -> None:
     population = Population(users=1_000, channels=50_000, memberships=300_000, instances=10)
-    filled = run_apart(ignored, fill, kind, population, lookups=2_000, events=1_000)
+    filled = run_apart(fill, kind, population, lookups=2_000, events=1_000)
     assert 0 < filled.resident_bytes < Held(kind, population).table_bytes
     assert filled.entries == len({(c, user % 10) for user in range(1_000) for c in population.numbers(user)})
     assert (filled.events_per_second > 0) == (kind == "engine")
@@ -151,11 +148,11 @@ def test_what_a_call_holds_for_a_while_is_seen_when_it_is_over() -> None:
 
 def test_a_process_that_breaks_is_no_result() -> None:
     with pytest.raises(BenchError, match=r"(?s)fill ended with code 1.*cannot be drawn"):
-        run_apart(ignored, fill, "engine", Population(1, 1, 5, 1), lookups=1_000, events=1_000)
+        run_apart(fill, "engine", Population(1, 1, 5, 1), lookups=1_000, events=1_000)
 
 
 @pytest.mark.parametrize("end", ["SIGKILL", "SIGABRT"])
 def test_a_process_that_is_killed_most_likely_ran_out_of_memory(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "_SNIPPET", f"import os, signal; os.kill(os.getpid(), signal.{end})")
     with pytest.raises(BenchError, match="without a result: most likely it ran out of memory"):
-        run_apart(ignored, fill, "engine", POPULATION, lookups=1_000, events=1_000)
+        run_apart(fill, "engine", POPULATION, lookups=1_000, events=1_000)

@@ -84,6 +84,6 @@ def test_the_formula_is_of_the_table_and_leads_to_the_ram_to_plan_for() -> None:
 def test_a_small_table_gives_no_formula() -> None:
     small = replace(SPEC, memberships=999_999, channels=1_000)
     table = another_deployment(small, FILLED)
-    assert "says nothing about a large one" in table.text
+    assert "so small a table says nothing" in table.text
     assert not table.rows
     assert cells(plan(small, 2_000, FILLED, COSTS))["notification instances"][2] == "not measured here"

@@ -102,12 +102,12 @@ def test_the_page_says_what_is_met_and_shows_markup_as_text() -> None:
     assert page.index("<h2>part</h2>") < page.index("<h2>Targets</h2>")
 
 
-def test_a_bar_is_as_long_as_its_figure_and_a_narrow_page_has_the_heading_with_each_cell() -> None:
+def test_a_bar_is_as_long_as_its_figure_and_each_cell_has_a_heading() -> None:
     page = html(report())
     longer, shorter = map(float, re.findall(r"width:([\d.]+)%", page))
     assert longer == pytest.approx(2 * shorter)
-    labels = [cell.attrib["data-label"] for cell in document(page).iter("td")]
-    assert labels == ["cell", "note"] * 3 + ["wanted", "measured", "verdict"] * 4
+    widths = [[len(row) for row in table.iter("tr")] for table in document(page).iter("table")]
+    assert widths == [[3] * 4, [4] * 5]
 
 
 def printed(monkeypatch: pytest.MonkeyPatch, width: int) -> str:
@@ -133,15 +133,6 @@ def test_nothing_is_cut_however_narrow_the_terminal(width: int, monkeypatch: pyt
     for said in (LONG, "A note.", "1 & more", "not judged at this size"):
         assert said.replace(" ", "") in together or all(word in together for word in said.split())
     assert max(map(len, shown.splitlines())) <= width
-
-
-def test_a_note_is_printed_once() -> None:
-    rows = [Row("a", [], "Same."), Row("b", [], "Same.")]
-    assert terminal._notes(Table("", "", [], rows)) == ["Same."]
-    assert terminal._notes(Table("", "", [], [*rows, Row("c", [], "Other."), Row("d", [])])) == [
-        "a; b: Same.",
-        "c: Other.",
-    ]
 
 
 @pytest.mark.parametrize(("columns", "width"), [("70", 70), ("", 160)])

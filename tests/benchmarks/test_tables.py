@@ -1,21 +1,19 @@
 """The engine and the tables that it is compared with answer alike, and what does not is found out."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 
 from benchmarks import tables
+from benchmarks.apart import Progress
 from benchmarks.baselines.python_table import PythonTable
 from benchmarks.cases import churn
 from benchmarks.errors import TablesDifferError
 from benchmarks.population import Population
-from benchmarks.tables import KINDS, Kind, RoutingTable, agreement, batches_of, event, new_table
+from benchmarks.tables import KINDS, Kind, Measured, RoutingTable, batches_of, event, new_table
 
 POPULATION = Population(users=60, channels=200, memberships=2_000, instances=7, skew=1.0)
-
-
-def unwatched(share: float, what: str) -> None:
-    pass
+SMALL = Population(users=10, channels=20, memberships=40, instances=2)
 
 
 @pytest.fixture(params=KINDS)
@@ -56,32 +54,67 @@ def test_no_table_routes_what_is_no_object(table: RoutingTable, broken: bytes) -
         table.route_many([("c1", broken)])
 
 
-def test_agreement_compares_many_answers() -> None:
-    assert agreement(unwatched, POPULATION) > 40
+class Counted(Measured, frozen=True):
+    users: int
 
 
-def test_a_table_that_answers_otherwise_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def counted(kind: Kind, population: Population) -> Counted:
+    table = tables.new_table(kind)
+    tables.bring_online(table, population)
+    return Counted(tables.answers_of(table, population), population.users)
+
+
+def here(measurement: Callable[..., Counted], *settings: object) -> Counted:
+    return measurement(*settings)
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[Kind, Counted]]:
+    """Measures all tables in this process: a small rehearsal, and then the population."""
+    monkeypatch.setattr(tables, "run_apart", here)
+    return lambda: tables.measure_each(stage, "counted", counted, (SMALL,), POPULATION)
+
+
+stages: list[str] = []
+
+
+def stage(title: str) -> Progress:
+    stages.append(title)
+    return lambda share, what: None  # noqa: ARG005
+
+
+def test_each_table_is_measured_after_a_rehearsal(measured: Callable[[], dict[Kind, Counted]]) -> None:
+    stages.clear()
+    assert [(kind, of.users) for kind, of in measured().items()] == [(kind, POPULATION.users) for kind in KINDS]
+    assert len(stages) == 1 + len(KINDS)
+
+
+@pytest.mark.parametrize("wrong_from", [SMALL.users, POPULATION.users])
+def test_a_table_that_answers_otherwise_is_found(
+    wrong_from: int, measured: Callable[[], dict[Kind, Counted]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Wrong(PythonTable):
-        def user_offline(self, user: str, instance: str) -> int:
-            return super().user_offline(user, instance) + (user == "user-0000000030")
+        def widths(self, channels: Iterable[str]) -> list[int]:
+            return [width + (len(self._places) >= wrong_from) for width in super().widths(channels)]
 
+    stages.clear()
     monkeypatch.setattr(tables, "new_table", lambda kind: Wrong() if kind == "python" else new_table(kind))
     with pytest.raises(TablesDifferError, match="Python dicts"):
-        agreement(unwatched, POPULATION)
+        measured()
+    assert (len(stages) == 1) == (wrong_from == SMALL.users)
 
 
-def test_a_user_who_is_missing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_who_is_missing_is_found() -> None:
     class Forgetful(PythonTable):
         def members(self, channel: str) -> dict[str, list[str]]:
             return {}
 
-    monkeypatch.setattr(tables, "new_table", lambda _: Forgetful())
     with pytest.raises(TablesDifferError, match="does not say so"):
-        agreement(unwatched, POPULATION)
+        tables.bring_online(Forgetful(), POPULATION)
 
 
 def test_churn_agrees_with_its_model_and_takes_the_same_steps_without_it() -> None:
-    checked, alone = (churn.churn(unwatched, POPULATION, 40, 4_000, checked=checked) for checked in (True, False))
+    checked, alone = (churn.churn(POPULATION, 40, 4_000, checked=checked) for checked in (True, False))
     assert checked.returned == alone.returned
     assert checked.operations == alone.operations
     assert set(checked.operations) == set(churn.STEPS)
@@ -96,4 +129,4 @@ def test_churn_finds_an_engine_that_forgets_a_join(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(churn, "PythonTable", Wrong)
     with pytest.raises(TablesDifferError):
-        churn.churn(unwatched, POPULATION, 40, 100, checked=True)
+        churn.churn(POPULATION, 40, 100, checked=True)
