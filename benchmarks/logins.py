@@ -109,12 +109,7 @@ Scenes = dict[str, Histogram]
 
 
 def beside(population: Population, channels: int, seconds: float) -> tuple[Scenes, Scenes]:
-    """Watch each scene several times in turn, so that a slow moment of the machine affects all alike.
-
-    Args:
-        population: what the engine holds.
-        channels: of the user who comes and goes.
-        seconds: for which each scene is watched.
+    """Watch each scene for some seconds, several times in turn, while a user of so many channels comes and goes.
 
     Returns:
         single lookups; rounds of an asyncio event loop that does nothing else: a long one is a stall.

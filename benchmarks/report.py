@@ -119,13 +119,9 @@ def exact(what: str, measured: str) -> Target:
 
 
 def distribution(title: str, unit: str, curves: dict[str, list[tuple[float, float]]], scale: float = 1.0) -> Plot:
-    """A plot of curves of points (share of all, duration); a duration of 0 is below the axis and left out.
+    """A plot of curves of points (share of all, duration), by name; `scale` turns durations into the unit.
 
-    Args:
-        title: of the plot.
-        unit: of the durations when they were multiplied by `scale`.
-        curves: by name; no more points are kept than can be seen, the last one included.
-        scale: to the unit.
+    A duration of 0 is below the axis and left out, and no more points are kept than can be seen.
     """
     lines = {}
     for name, curve in curves.items():

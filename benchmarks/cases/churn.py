@@ -197,11 +197,7 @@ def _settled(engine: Engine) -> tuple[int, int]:
 
 
 def run(options: ChurnOptions, stages: Stages) -> Report:
-    """The same steps twice: compared with a model, and alone for the sake of memory.
-
-    Raises:
-        BenchError: it cannot be drawn, does not fit the machine, or the engine and the model differ.
-    """
+    """The same steps twice, compared with a model and alone for the sake of memory; a `BenchError` if it fails."""
     people, visitors, operations = options.population, options.visitors, options.operations
     require_room(people, lambda population: [Held("python", population)])
     stages("the steps, compared with a plain model")
@@ -221,32 +217,28 @@ def run(options: ChurnOptions, stages: Stages) -> Report:
         f"{answers} answers were those of a plain model. When all visitors had left, "
         f"the engine held {units.size(last)}, and {units.size(first)} before.",
         [*grown, exact("answers that a plain model gives too", f"all {answers}")],
-        [_memory(alone), _done(checked)],
+        _tables(checked, alone),
         {"checked": checked, "alone": alone},
     )
 
 
-def _memory(alone: Churned) -> Table:
-    text = (
+def _tables(checked: Churned, alone: Churned) -> list[Table]:
+    memory = (
         "At the beginning only those are online who stay; at the end the visitors' instances are dropped and their "
         "lists forgotten. The allocator returns after a second what is not used again: a while later is "
         f"{units.duration(_SETTLING_S)} and {_SETTLING_LOGINS:,} logins of one user later, as is the beginning."
     )
-    rows = [
+    columns = ["at the beginning", "at most", "at the end", "a while later", "difference"]
+    held = [
         Row(of, [*figures("bytes", alone.memory[of]), Figure(alone.growth(of), "%")], note)
         for of, note in _MOMENTS.items()
     ]
-    columns = ["at the beginning", "at most", "at the end", "a while later", "difference"]
-    return Table("Memory", text, columns, rows, bars=[0, 1, 2, 3])
-
-
-def _done(checked: Churned) -> Table:
-    text = (
+    steps = (
         "Each step was done to the engine and to a model in Python dicts, and what both returned was compared; what "
         "both say of a sample of channels and users at every ten thousandth, and at the end of all."
     )
     done = [Row(what, figures("number", [checked.operations.get(what, 0)]), note) for what, (_, note) in STEPS.items()]
-    return Table("What was done", text, ["times"], done)
+    return [Table("Memory", memory, columns, held, bars=[0, 1, 2, 3]), Table("What was done", steps, ["times"], done)]
 
 
 def _quick(options: ChurnOptions) -> ChurnOptions:
