@@ -9,7 +9,7 @@ use crate::batch::{BatchEvent, InboundBatch, LaneProgress};
 use crate::engine::Engine;
 use crate::errors::CoreResult;
 use crate::gil::released;
-use crate::lists::Numbers;
+use crate::lists::SocketNumbers;
 use crate::names;
 use crate::repr;
 use crate::wire::Kernel;
@@ -57,7 +57,9 @@ impl Hub {
 
     #[doc = doc!("Hub.deliver")]
     #[pyo3(
-        signature = (channel, frame, *, ephemeral = false, without = Numbers::default(), also = Numbers::default()),
+        signature = (
+            channel, frame, *, ephemeral = false, without = SocketNumbers::default(), also = SocketNumbers::default()
+        ),
         text_signature = "($self, channel, frame, *, ephemeral=False, without=(), also=())"
     )]
     fn deliver(
@@ -65,8 +67,8 @@ impl Hub {
         channel: Text<names::Channel>,
         frame: Payload<'_, names::FrameBytes>,
         ephemeral: bool,
-        without: Numbers<names::Without>,
-        also: Numbers<names::Also>,
+        without: SocketNumbers<names::Without>,
+        also: SocketNumbers<names::Also>,
     ) -> CoreResult<Vec<u32>> {
         // The GIL is not released: this mostly takes a microsecond, and getting the GIL back from a busy thread takes
         // thousands.

@@ -147,16 +147,16 @@ fn collected<'py, T>(
     Ok(items)
 }
 
-/// The numbers of a sequence.
-pub struct Numbers<N>(pub Vec<u32>, PhantomData<N>);
+/// The numbers of sockets in a sequence.
+pub struct SocketNumbers<N>(pub Vec<u32>, PhantomData<N>);
 
-impl<N> Default for Numbers<N> {
+impl<N> Default for SocketNumbers<N> {
     fn default() -> Self {
         Self(Vec::new(), PhantomData)
     }
 }
 
-impl<N: Name> FromPyObject<'_, '_> for Numbers<N> {
+impl<N: Name> FromPyObject<'_, '_> for SocketNumbers<N> {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {

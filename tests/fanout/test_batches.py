@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fanout
-from fanout import BatchEvent, Engine, InvalidEvent, client_event, decode_batch, message_frame, text_frame
+from fanout import BatchEvent, Engine, InvalidEvent, decode_batch, message_frame, text_frame
 from fanout.ids import new_message_id
 from tests.support.stored import stored_message
 
@@ -313,26 +313,6 @@ def test_what_can_never_be_delivered_is_returned_and_passed() -> None:
     assert _chain(engine, "ann") == [(1, 0, 3, 4)]
     with pytest.raises(ValueError, match="rise"):
         engine.route_stored("member", 1, 0, [(5, "c", EVENT)])
-
-
-@pytest.mark.parametrize("kind", ["message.new", "member"])
-def test_who_reads_an_event_from_the_log_makes_the_bytes_that_are_in_the_batch(kind: str) -> None:
-    payload, engine = stored_message(), _engine(ann=["c"])
-    engine.open_lane(1, 0, 0)
-    engine.route_stored(kind, 1, 3, [(7, "c", payload)])
-    [(_, batch)] = engine.drain(force=True)
-    [record] = decode_batch(batch)
-    assert (record.kind, record.event) == (kind, client_event(kind, 7, 3, "c", payload))
-
-
-@pytest.mark.parametrize("kind", ["message.new", "member"])
-def test_who_reads_an_event_from_the_log_refuses_what_is_not_routed(kind: str) -> None:
-    engine = _engine(ann=["c"])
-    engine.open_lane(1, 0, 0)
-    [(_, reason)] = engine.route_stored(kind, 1, 0, [(1, "c", b"[]")])
-    with pytest.raises(InvalidEvent) as refused:
-        client_event(kind, 1, 0, "c", b"[]")
-    assert str(refused.value) == reason
 
 
 def test_a_message_is_wrapped_as_it_stands() -> None:
