@@ -95,7 +95,7 @@ build: $(CORE)  ## the virtual environment with the compiled core in it
 $(READY): requirements/dev.lock
 	@command -v cargo >/dev/null || { echo "cargo is missing: install a Rust toolchain first" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11: make PYTHON=python3.12 ..." >&2; exit 1; }
-	@echo "setting up $(VENV) (about 20 s) ..."
+	@echo "setting up $(VENV) (20 s to a minute) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/dev.lock
 	@touch $@
@@ -104,7 +104,7 @@ $(READY): requirements/dev.lock
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation
 
 $(CORE): $(READY) $(DISTRIBUTIONS) $(CYTHON_SOURCES) $(RUST_SOURCES)
-	@echo "compiling the Rust core and the benchmarks' helpers (about 40 s the first time) ..."
+	@echo "compiling the Rust core and the benchmarks' helpers (about a minute the first time) ..."
 	@$(INSTALL) --editable .
 	@$(INSTALL) --editable packaging/services
 	@touch $@

@@ -134,7 +134,12 @@ impl InboundBatch {
     }
 
     #[doc = doc!("InboundBatch.newest")]
-    fn newest(&self, py: Python<'_>, lane: Natural<u32>, progress: &LaneProgress) -> CoreResult<(u64, bool)> {
+    fn newest(
+        &self,
+        py: Python<'_>,
+        lane: Natural<names::Lane, u32>,
+        progress: &LaneProgress,
+    ) -> CoreResult<(u64, bool)> {
         let rest = Decoder::resume(self.payload.as_bytes(py), *self.position.lock())?;
         Ok(progress.progress.lock().newest(lane.0, rest.map_while(fanout_engine::Result::ok)))
     }
@@ -182,12 +187,12 @@ impl LaneProgress {
 
     #[doc = doc!("LaneProgress.advance")]
     #[pyo3(signature = (lane, upto, *, plain), text_signature = "($self, lane, upto, *, plain)")]
-    fn advance(&self, lane: Natural<u32>, upto: Natural<u64>, plain: bool) {
+    fn advance(&self, lane: Natural<names::Lane, u32>, upto: Natural<names::Upto, u64>, plain: bool) {
         self.progress.lock().advance(lane.0, upto.0, plain);
     }
 
     #[doc = doc!("LaneProgress.upto")]
-    fn upto(&self, lane: Natural<u32>) -> Option<u64> {
+    fn upto(&self, lane: Natural<names::Lane, u32>) -> Option<u64> {
         self.progress.lock().upto(lane.0)
     }
 

@@ -58,13 +58,13 @@ impl Deliveries {
         self.deliveries.len()
     }
 
-    fn __getitem__<'py>(&self, py: Python<'py>, index: Natural<usize>) -> PyResult<Fields<'py>> {
+    fn __getitem__<'py>(&self, py: Python<'py>, index: Natural<names::Index, usize>) -> PyResult<Fields<'py>> {
         let delivery = self.deliveries.get(index.0).ok_or_else(|| PyIndexError::new_err("there are fewer"))?;
         Ok(fields(py, &delivery))
     }
 
     #[doc = doc!("Deliveries.reply")]
-    fn reply(&self, index: Natural<usize>) -> PyResult<String> {
+    fn reply(&self, index: Natural<names::Index, usize>) -> PyResult<String> {
         let delivery = self.deliveries.get(index.0).ok_or_else(|| PyIndexError::new_err("there are fewer"))?;
         Ok(String::from_utf8_lossy(delivery.reply).into_owned())
     }
@@ -88,12 +88,12 @@ impl Deliveries {
     }
 
     #[doc = doc!("Deliveries.count_upto")]
-    fn count_upto(&self, seq: Natural<u64>) -> usize {
+    fn count_upto(&self, seq: Natural<names::Seq, u64>) -> usize {
         self.deliveries.count_upto(seq.0)
     }
 
     #[doc = doc!("Deliveries.after")]
-    fn after(&self, start: Natural<usize>) -> Self {
+    fn after(&self, start: Natural<names::Start, usize>) -> Self {
         let rest = self.deliveries.iter().skip(start.0);
         Self { deliveries: fanout_nats::Deliveries::of(rest.map(|one| (one.seq, one.subject, one.payload))) }
     }
@@ -141,6 +141,25 @@ fn fields<'py>(py: Python<'py>, delivery: &Delivery<'_>) -> Fields<'py> {
     (delivery.seq, text(delivery.subject), payload, delivery.attempt, text(delivery.reply), delivery.time)
 }
 
+/// (first sequence, lift) of each, an argument of `DeliveryBuffer.attach`.
+#[derive(Default)]
+struct GivenLifts(Vec<(u64, u64)>);
+
+impl FromPyObject<'_, '_> for GivenLifts {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        items(&object, "lifts", |index, tuple| {
+            if tuple.len() != 2 {
+                return Err(wrong_length(format_args!("lifts[{index}]"), "(first sequence, lift)", tuple.len()));
+            }
+            let number = |at| natural_of(&tuple.get_item(at)?, format_args!("lifts[{index}][{at}]"));
+            Ok((number(0)?, number(1)?))
+        })
+        .map(Self)
+    }
+}
+
 #[doc = doc!("DeliveryBuffer")]
 #[pyclass(frozen, module = "fanout._core")]
 pub struct DeliveryBuffer {
@@ -151,7 +170,7 @@ pub struct DeliveryBuffer {
 impl DeliveryBuffer {
     #[new]
     #[pyo3(signature = (batch, *, ordered = false), text_signature = "(batch, *, ordered=False)")]
-    fn new(batch: Natural<usize>, ordered: bool) -> Self {
+    fn new(batch: Natural<names::Batch, usize>, ordered: bool) -> Self {
         Self { buffer: Arc::new(Mutex::new(fanout_nats::DeliveryBuffer::new(batch.0, ordered))) }
     }
 
@@ -163,9 +182,9 @@ impl DeliveryBuffer {
     }
 
     #[doc = doc!("DeliveryBuffer.attach")]
-    #[pyo3(signature = (consumer, lifts = Vec::new()), text_signature = "($self, consumer, lifts=[])")]
-    fn attach(&self, consumer: Text<names::Consumer>, lifts: Vec<(u64, u64)>) {
-        self.buffer.lock().attach(consumer.as_bytes(), Lifts::new(lifts));
+    #[pyo3(signature = (consumer, lifts = GivenLifts::default()), text_signature = "($self, consumer, lifts=[])")]
+    fn attach(&self, consumer: Text<names::Consumer>, lifts: GivenLifts) {
+        self.buffer.lock().attach(consumer.as_bytes(), Lifts::new(lifts.0));
     }
 
     #[doc = doc!("DeliveryBuffer.pause")]
@@ -238,12 +257,12 @@ impl Splitter {
     }
 
     #[doc = doc!("Splitter.take")]
-    fn take(&self, sid: Natural<u64>, buffer: &DeliveryBuffer) {
+    fn take(&self, sid: Natural<names::Sid, u64>, buffer: &DeliveryBuffer) {
         self.splitter.lock().take(sid.0, buffer.buffer.clone());
     }
 
     #[doc = doc!("Splitter.leave")]
-    fn leave(&self, sid: Natural<u64>) {
+    fn leave(&self, sid: Natural<names::Sid, u64>) {
         self.splitter.lock().leave(sid.0);
     }
 

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use fanout_engine::{Config, MAX_BATCH, Moment, StoredEvent};
+use fanout_engine::{MAX_BATCH, Moment, StoredEvent};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFrozenSet};
 
 use crate::answers::{frozen_set, owned, payload};
-use crate::arguments::{Natural, Payload, Text, nanoseconds};
+use crate::arguments::{Natural, Payload, Seconds, Text};
+use crate::config::config;
 use crate::deliveries::StoredEvents;
 use crate::errors::{CoreError, CoreResult};
 use crate::gil::{released, released_unless};
@@ -62,19 +63,20 @@ impl Engine {
     #[new]
     #[pyo3(
         signature = (
-            flush_interval = 0.001, flush_events = Natural(100), cache_users = Natural(50_000), cache_ttl = 300.0,
-            max_batch = Natural(MAX_BATCH)
+            flush_interval = Seconds::of_milliseconds(1), flush_events = Natural::of(100),
+            cache_users = Natural::of(50_000), cache_ttl = Seconds::of_milliseconds(300_000),
+            max_batch = Natural::of(MAX_BATCH)
         ),
         text_signature = "(flush_interval=0.001, flush_events=100, cache_users=50000, cache_ttl=300.0, max_batch=1048576)"
     )]
     fn new(
-        flush_interval: f64,
-        flush_events: Natural<usize>,
-        cache_users: Natural<usize>,
-        cache_ttl: f64,
-        max_batch: Natural<usize>,
+        flush_interval: Seconds<names::FlushInterval>,
+        flush_events: Natural<names::FlushEvents, usize>,
+        cache_users: Natural<names::CacheUsers, usize>,
+        cache_ttl: Seconds<names::CacheTtl>,
+        max_batch: Natural<names::MaxBatch, usize>,
     ) -> PyResult<Self> {
-        let config = config(flush_interval, flush_events, cache_users, cache_ttl, max_batch)?;
+        let config = config(flush_interval, flush_events, cache_users, cache_ttl, max_batch);
         let engine = fanout_engine::Engine::new(config).map_err(CoreError::from)?;
         Ok(Self { engine, origin: Instant::now() })
     }
@@ -87,21 +89,22 @@ impl Engine {
     #[staticmethod]
     #[pyo3(
         signature = (
-            path, flush_interval = 0.001, flush_events = Natural(100), cache_users = Natural(50_000), cache_ttl = 300.0,
-            max_batch = Natural(MAX_BATCH)
+            path, flush_interval = Seconds::of_milliseconds(1), flush_events = Natural::of(100),
+            cache_users = Natural::of(50_000), cache_ttl = Seconds::of_milliseconds(300_000),
+            max_batch = Natural::of(MAX_BATCH)
         ),
         text_signature = "(path, flush_interval=0.001, flush_events=100, cache_users=50000, cache_ttl=300.0, max_batch=1048576)"
     )]
     fn restore(
         py: Python<'_>,
         path: PathBuf,
-        flush_interval: f64,
-        flush_events: Natural<usize>,
-        cache_users: Natural<usize>,
-        cache_ttl: f64,
-        max_batch: Natural<usize>,
+        flush_interval: Seconds<names::FlushInterval>,
+        flush_events: Natural<names::FlushEvents, usize>,
+        cache_users: Natural<names::CacheUsers, usize>,
+        cache_ttl: Seconds<names::CacheTtl>,
+        max_batch: Natural<names::MaxBatch, usize>,
     ) -> PyResult<Self> {
-        let config = config(flush_interval, flush_events, cache_users, cache_ttl, max_batch)?;
+        let config = config(flush_interval, flush_events, cache_users, cache_ttl, max_batch);
         let (origin, moment) = (Instant::now(), Moment { now: 0, unix: unix() });
         let engine = released(py, || fanout_engine::Engine::restore(&path, config, moment))?;
         Ok(Self { engine, origin })
@@ -227,7 +230,7 @@ impl Engine {
     fn users_page(
         &self,
         instance: Text<names::Instance>,
-        after: Option<Natural<u32>>,
+        after: Option<Natural<names::After, u32>>,
     ) -> CoreResult<(Vec<String>, Option<u32>)> {
         let (names, more) = self.engine.users_page(&instance, after.map(|after| after.0))?;
         Ok((owned(names), more))
@@ -282,15 +285,15 @@ impl Engine {
     fn open_lane(
         &self,
         py: Python<'_>,
-        lane: Natural<u32>,
-        epoch: Natural<u64>,
-        position: Natural<u64>,
+        lane: Natural<names::Lane, u32>,
+        epoch: Natural<names::Epoch, u64>,
+        position: Natural<names::Position, u64>,
     ) -> CoreResult<()> {
         released(py, || self.engine.open_lane(lane.0, epoch.0, position.0))
     }
 
     #[doc = doc!("Engine.close_lane")]
-    fn close_lane(&self, py: Python<'_>, lane: Natural<u32>) -> CoreResult<()> {
+    fn close_lane(&self, py: Python<'_>, lane: Natural<names::Lane, u32>) -> CoreResult<()> {
         released(py, || {
             self.engine.close_lane(lane.0);
             Ok(())
@@ -302,8 +305,8 @@ impl Engine {
         &self,
         py: Python<'_>,
         kind: Kind,
-        lane: Natural<u32>,
-        part: Natural<u32>,
+        lane: Natural<names::Lane, u32>,
+        part: Natural<names::Part, u32>,
         events: StoredEvents<'_>,
     ) -> PyResult<Vec<(u64, String)>> {
         let route = |events: &[StoredEvent]| {
@@ -318,7 +321,12 @@ impl Engine {
     }
 
     #[doc = doc!("Engine.advance")]
-    fn advance(&self, py: Python<'_>, lane: Natural<u32>, seq: Natural<u64>) -> CoreResult<()> {
+    fn advance(
+        &self,
+        py: Python<'_>,
+        lane: Natural<names::Lane, u32>,
+        seq: Natural<names::Seq, u64>,
+    ) -> CoreResult<()> {
         let brief = !self.engine.lanes_are_busy();
         released_unless(brief, py, || self.engine.advance(lane.0, seq.0))
     }
@@ -359,7 +367,7 @@ impl Engine {
     }
 
     #[setter]
-    fn set_max_batch(&self, py: Python<'_>, max_batch: Natural<usize>) -> CoreResult<()> {
+    fn set_max_batch(&self, py: Python<'_>, max_batch: Natural<names::MaxBatch, usize>) -> CoreResult<()> {
         released(py, || self.engine.set_max_batch(max_batch.0))
     }
 
@@ -377,20 +385,4 @@ impl Engine {
     fn stats(&self, py: Python<'_>) -> CoreResult<BTreeMap<&'static str, usize>> {
         Ok(released(py, || Ok(self.engine.stats()))?.into_iter().collect())
     }
-}
-
-fn config(
-    flush_interval: f64,
-    flush_events: Natural<usize>,
-    cache_users: Natural<usize>,
-    cache_ttl: f64,
-    max_batch: Natural<usize>,
-) -> PyResult<Config> {
-    Ok(Config {
-        flush_interval: nanoseconds(flush_interval)?,
-        flush_events: flush_events.0,
-        max_batch: max_batch.0,
-        cache_users: cache_users.0,
-        cache_ttl: nanoseconds(cache_ttl)?,
-    })
 }

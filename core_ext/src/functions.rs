@@ -6,7 +6,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use fanout_engine::{Digest, check_id_at, message_new};
+use fanout_engine::{Digest, StoredEvent, StoredKind, check_id_at};
 
 use crate::arguments::{Natural, Payload, Text};
 use crate::batch::frame;
@@ -14,6 +14,7 @@ use crate::errors::{CoreError, CoreResult};
 use crate::lists::strings;
 use crate::mismatch::no_text;
 use crate::names;
+use crate::stored::Kind;
 
 #[doc = doc!("check_event")]
 #[pyfunction]
@@ -25,12 +26,26 @@ pub fn check_event(event: Payload<'_, names::Event>) -> CoreResult<()> {
 #[pyfunction]
 pub fn message_frame<'py>(
     py: Python<'py>,
-    seq: Natural<u64>,
-    part: Natural<u32>,
+    seq: Natural<names::Seq, u64>,
+    part: Natural<names::Part, u32>,
     channel: Text<names::Channel>,
     payload: Payload<'_, names::Payload>,
 ) -> CoreResult<Bound<'py, PyBytes>> {
-    Ok(PyBytes::new(py, &message_new(seq.0, part.0, &channel, &payload)?))
+    client_event(py, Kind(StoredKind::Message), seq, part, channel, payload)
+}
+
+#[doc = doc!("client_event")]
+#[pyfunction]
+pub fn client_event<'py>(
+    py: Python<'py>,
+    kind: Kind,
+    seq: Natural<names::Seq, u64>,
+    part: Natural<names::Part, u32>,
+    channel: Text<names::Channel>,
+    payload: Payload<'_, names::Payload>,
+) -> CoreResult<Bound<'py, PyBytes>> {
+    let event = StoredEvent { seq: seq.0, channel: &channel, payload: &payload, also: None };
+    Ok(PyBytes::new(py, &kind.0.client_event(part.0, &event)?))
 }
 
 #[doc = doc!("text_frame")]
@@ -41,7 +56,7 @@ pub fn text_frame<'py>(py: Python<'py>, event: Payload<'_, names::Event>) -> PyR
 
 #[doc = doc!("partition_of")]
 #[pyfunction]
-pub fn partition_of(channel: Text<names::Channel>, partitions: Natural<u32>) -> PyResult<u32> {
+pub fn partition_of(channel: Text<names::Channel>, partitions: Natural<names::Partitions, u32>) -> PyResult<u32> {
     if partitions.0 == 0 {
         return Err(PyValueError::new_err("partitions must be at least 1"));
     }

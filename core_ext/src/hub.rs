@@ -9,6 +9,7 @@ use crate::batch::{BatchEvent, InboundBatch, LaneProgress};
 use crate::engine::Engine;
 use crate::errors::CoreResult;
 use crate::gil::released;
+use crate::lists::SocketNumbers;
 use crate::names;
 use crate::repr;
 use crate::wire::Kernel;
@@ -42,21 +43,23 @@ impl Hub {
     fn add(
         &self,
         session: Text<names::Session>,
-        descriptor: Option<Natural<i32>>,
-        budget: Natural<usize>,
+        descriptor: Option<Natural<names::Descriptor, i32>>,
+        budget: Natural<names::Budget, usize>,
     ) -> CoreResult<u32> {
         let descriptor = descriptor.map(|descriptor| descriptor.0);
         Ok(self.hub.add(self.engine.get().core(), &session, descriptor, budget.0)?)
     }
 
     #[doc = doc!("Hub.remove")]
-    fn remove(&self, socket: Natural<u32>) {
+    fn remove(&self, socket: Natural<names::Socket, u32>) {
         self.hub.remove(socket.0);
     }
 
     #[doc = doc!("Hub.deliver")]
     #[pyo3(
-        signature = (channel, frame, *, ephemeral = false, without = Vec::new(), also = Vec::new()),
+        signature = (
+            channel, frame, *, ephemeral = false, without = SocketNumbers::default(), also = SocketNumbers::default()
+        ),
         text_signature = "($self, channel, frame, *, ephemeral=False, without=(), also=())"
     )]
     fn deliver(
@@ -64,13 +67,13 @@ impl Hub {
         channel: Text<names::Channel>,
         frame: Payload<'_, names::FrameBytes>,
         ephemeral: bool,
-        without: Vec<u32>,
-        also: Vec<u32>,
+        without: SocketNumbers<names::Without>,
+        also: SocketNumbers<names::Also>,
     ) -> CoreResult<Vec<u32>> {
         // The GIL is not released: this mostly takes a microsecond, and getting the GIL back from a busy thread takes
         // thousands.
         let engine = self.engine.get().core();
-        Ok(self.hub.deliver(engine, &channel, &Frame::from(&*frame), ephemeral, &without, &also)?)
+        Ok(self.hub.deliver(engine, &channel, &Frame::from(&*frame), ephemeral, &without.0, &also.0)?)
     }
 
     #[doc = doc!("Hub.receive")]
@@ -79,7 +82,7 @@ impl Hub {
         py: Python<'_>,
         inbound: &InboundBatch,
         progress: &LaneProgress,
-        most: Natural<usize>,
+        most: Natural<names::Most, usize>,
     ) -> PyResult<(Option<BatchEvent>, Vec<u32>, usize, usize)> {
         // The GIL is not released, as in `deliver`: the caller limits by `most` how long this takes.
         let engine = self.engine.get().core();
@@ -94,12 +97,12 @@ impl Hub {
     }
 
     #[doc = doc!("Hub.push")]
-    fn push(&self, socket: Natural<u32>, frame: Payload<'_, names::FrameBytes>) -> bool {
+    fn push(&self, socket: Natural<names::Socket, u32>, frame: Payload<'_, names::FrameBytes>) -> bool {
         self.hub.push(socket.0, &Frame::from(&*frame))
     }
 
     #[doc = doc!("Hub.waiting")]
-    fn waiting(&self, socket: Natural<u32>) -> usize {
+    fn waiting(&self, socket: Natural<names::Socket, u32>) -> usize {
         self.hub.waiting(socket.0)
     }
 
@@ -110,22 +113,22 @@ impl Hub {
     }
 
     #[doc = doc!("Hub.open")]
-    fn open(&self, socket: Natural<u32>, first: Payload<'_, names::First>) {
+    fn open(&self, socket: Natural<names::Socket, u32>, first: Payload<'_, names::First>) {
         self.hub.open(socket.0, &Frame::from(&*first));
     }
 
     #[doc = doc!("Hub.block")]
-    fn block(&self, socket: Natural<u32>, blocked: bool) {
+    fn block(&self, socket: Natural<names::Socket, u32>, blocked: bool) {
         self.hub.block(socket.0, blocked);
     }
 
     #[doc = doc!("Hub.mute")]
-    fn mute(&self, socket: Natural<u32>) {
+    fn mute(&self, socket: Natural<names::Socket, u32>) {
         self.hub.mute(socket.0);
     }
 
     #[doc = doc!("Hub.flush")]
-    fn flush<'py>(&self, py: Python<'py>, most: Natural<usize>) -> PyResult<Answer<'py>> {
+    fn flush<'py>(&self, py: Python<'py>, most: Natural<names::Most, usize>) -> PyResult<Answer<'py>> {
         let flush = || self.hub.flush(most.0, &mut Kernel);
         // As in `deliver`: a few writes take less time than getting the GIL back.
         let flushed = if self.hub.frames() > FEW { released(py, || Ok(flush()))? } else { flush() };
@@ -133,7 +136,7 @@ impl Hub {
     }
 
     #[doc = doc!("Hub.flush_one")]
-    fn flush_one<'py>(&self, py: Python<'py>, socket: Natural<u32>) -> Answer<'py> {
+    fn flush_one<'py>(&self, py: Python<'py>, socket: Natural<names::Socket, u32>) -> Answer<'py> {
         answer(py, self.hub.flush_one(socket.0, &mut Kernel))
     }
 }

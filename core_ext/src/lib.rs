@@ -10,6 +10,7 @@ macro_rules! doc {
 mod answers;
 mod arguments;
 mod batch;
+mod config;
 mod deliveries;
 mod engine;
 mod errors;
@@ -46,6 +47,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<batch::BatchEvent>()?;
     module.add_function(wrap_pyfunction!(batch::decode_batch, module)?)?;
     module.add_function(wrap_pyfunction!(functions::check_event, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::client_event, module)?)?;
     module.add_function(wrap_pyfunction!(functions::message_frame, module)?)?;
     module.add_function(wrap_pyfunction!(functions::partition_of, module)?)?;
     module.add_function(wrap_pyfunction!(functions::presence_digest, module)?)?;

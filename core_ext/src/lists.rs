@@ -1,5 +1,6 @@
 //! Lists that Python gives: ids, and events. An error says the position.
 
+use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 use fanout_engine::{Ids, Result};
@@ -7,10 +8,11 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
-use crate::arguments::{bytes_of, string_of};
+use crate::arguments::{bytes_of, natural_of, string_of};
 use crate::errors::CoreError;
 use crate::gil::{give_way, released_unless};
-use crate::mismatch::{no_text, wrong_length, wrong_type};
+use crate::mismatch::{changed_size, no_text, or_wrong_type, wrong_length, wrong_type};
+use crate::names::Name;
 
 /// After a list was read for so long, other threads get the GIL once: after 70,000 ids that lie in order in memory.
 const READING: Duration = Duration::from_micros(900);
@@ -40,8 +42,8 @@ pub fn are_few(events: usize, bytes: usize) -> bool {
 /// GIL, at some 12 ns each, and it is released once a millisecond. To copy them and pack them without the GIL takes more
 /// time in all (a login of 100,000 channels 5.5 instead of 5.2 ms of processor time) and 14 releases instead of 2.
 ///
-/// If another thread changes the list meanwhile, each part is read as it is at its turn. With at most [`FEW_IDS`] and
-/// `brief` work the GIL stays.
+/// If another thread replaces items of the list meanwhile, each part is read as it is at its turn. With at most
+/// [`FEW_IDS`] and `brief` work the GIL stays.
 pub fn with_ids<T: Send>(
     iterable: &Bound<'_, PyAny>,
     what: &'static str,
@@ -49,16 +51,17 @@ pub fn with_ids<T: Send>(
     work: impl Send + FnOnce(Ids) -> Result<T>,
 ) -> PyResult<T> {
     let py = iterable.py();
-    let list = listed(iterable, what)?;
+    let list = listed_strings(iterable, what)?;
     let (mut ids, mut begun) = (Ids::with_capacity(list.len()), Instant::now());
-    for item in list.iter() {
-        let text = item.extract::<&str>().map_err(|_| not_an_id(&item, what, ids.len()))?;
+    each(&list, what, |index, item| {
+        let text = item.extract::<&str>().map_err(|_| not_an_id(&item, what, index))?;
         ids.push(text.as_bytes(), what).map_err(CoreError::from)?;
         if ids.len().is_multiple_of(STEP) && begun.elapsed() >= READING {
             give_way(py, || ());
             begun = Instant::now();
         }
-    }
+        Ok(())
+    })?;
     let few = brief && ids.len() <= FEW_IDS;
     Ok(released_unless(few, py, || work(ids))?)
 }
@@ -72,21 +75,45 @@ fn not_an_id(item: &Bound<'_, PyAny>, what: &str, index: usize) -> PyErr {
     }
 }
 
-/// The items of an iterable, at once.
-fn listed<'py>(iterable: &Bound<'py, PyAny>, what: &str) -> PyResult<Bound<'py, PyList>> {
-    if let Ok(list) = iterable.cast::<PyList>() {
-        return Ok(list.clone());
-    }
+/// The items of an iterable that is not one string, at once.
+fn listed_strings<'py>(iterable: &Bound<'py, PyAny>, what: &str) -> PyResult<Bound<'py, PyList>> {
     if iterable.is_instance_of::<PyString>() {
         return Err(PyTypeError::new_err(format!("{what} must be an iterable of ids, not one string")));
     }
-    let items = iterable.try_iter().map_err(|_| wrong_type(what, "an iterable of ids", iterable))?;
-    Ok(iterable.py().get_type::<PyList>().call1((items,))?.cast_into()?)
+    listed(iterable, what, "an iterable of ids")
+}
+
+/// The items of an iterable, at once: before other threads run, unless the iterable itself lets them.
+fn listed<'py>(iterable: &Bound<'py, PyAny>, what: &str, expected: &str) -> PyResult<Bound<'py, PyList>> {
+    if let Ok(list) = iterable.cast::<PyList>() {
+        return Ok(list.clone());
+    }
+    let items = iterable.try_iter().map_err(|error| or_wrong_type(error, what, expected, iterable))?;
+    // `list(items)` would first take memory for as many items as the iterable says that it has.
+    let list = PyList::empty(iterable.py());
+    for item in items {
+        list.append(item?)?;
+    }
+    Ok(list)
+}
+
+/// Call `item` for each item of a list, with its index.
+///
+/// Other threads run where `item` lets them or calls Python code. If the list is then made longer or shorter, items may
+/// be missed or come twice, so that is an error.
+fn each<'py>(
+    list: &Bound<'py, PyList>,
+    what: &str,
+    mut item: impl FnMut(usize, Bound<'py, PyAny>) -> PyResult<()>,
+) -> PyResult<()> {
+    let length = list.len();
+    list.iter().enumerate().try_for_each(|(index, object)| item(index, object))?;
+    if list.len() == length { Ok(()) } else { Err(changed_size(what)) }
 }
 
 /// The strings of an iterable.
 pub fn strings<'py>(iterable: &Bound<'py, PyAny>, what: &str) -> PyResult<Vec<Bound<'py, PyString>>> {
-    let items = listed(iterable, what)?;
+    let items = listed_strings(iterable, what)?;
     items.iter().enumerate().map(|(index, item)| string_of(&item, format_args!("{what}[{index}]"))).collect()
 }
 
@@ -99,15 +126,43 @@ pub fn items<'py, T>(
     if sequence.is_instance_of::<PyString>() || sequence.is_instance_of::<PyBytes>() {
         return Err(wrong_type(what, "a sequence of tuples", sequence));
     }
-    let each = sequence.try_iter().map_err(|_| wrong_type(what, "a sequence of tuples", sequence))?;
-    let mut items = Vec::with_capacity(sequence.len().unwrap_or_default());
-    for (index, object) in each.enumerate() {
-        let object = object?;
+    collected(sequence, what, "a sequence of tuples", |index, object| {
         let tuple = object.cast::<PyTuple>();
-        let tuple = tuple.map_err(|_| wrong_type(format_args!("{what}[{index}]"), "a tuple", &object))?;
-        items.push(item(index, tuple)?);
-    }
+        item(index, tuple.map_err(|_| wrong_type(format_args!("{what}[{index}]"), "a tuple", &object))?)
+    })
+}
+
+fn collected<'py, T>(
+    sequence: &Bound<'py, PyAny>,
+    what: &str,
+    expected: &str,
+    mut item: impl FnMut(usize, Bound<'py, PyAny>) -> PyResult<T>,
+) -> PyResult<Vec<T>> {
+    let list = listed(sequence, what, expected)?;
+    let mut items = Vec::with_capacity(list.len());
+    each(&list, what, |index, object| {
+        items.push(item(index, object)?);
+        Ok(())
+    })?;
     Ok(items)
+}
+
+/// The numbers of sockets in a sequence.
+pub struct SocketNumbers<N>(pub Vec<u32>, PhantomData<N>);
+
+impl<N> Default for SocketNumbers<N> {
+    fn default() -> Self {
+        Self(Vec::new(), PhantomData)
+    }
+}
+
+impl<N: Name> FromPyObject<'_, '_> for SocketNumbers<N> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        let number = |index, item: Bound<'_, PyAny>| natural_of(&item, format_args!("{}[{index}]", N::NAME));
+        Ok(Self(collected(&object, N::NAME, "a sequence of ints", number)?, PhantomData))
+    }
 }
 
 /// (channel, event) as `Engine.route_many` gets it.

@@ -15,7 +15,11 @@ macro_rules! names {
 }
 
 names! {
-    Actor "actor", Channel "channel", Consumer "consumer", Data "data", Event "event", Exclude "exclude",
-    First "first", FrameBytes "frame", Instance "instance", Note "note", Payload "payload", Session "session",
-    User "user",
+    Actor "actor", After "after", Also "also", Batch "batch", Budget "budget", CacheTtl "cache_ttl",
+    CacheUsers "cache_users", Channel "channel", Consumer "consumer", Data "data", Descriptor "descriptor",
+    Epoch "epoch", Event "event", Exclude "exclude", First "first", FlushEvents "flush_events",
+    FlushInterval "flush_interval", FrameBytes "frame", Index "index", Instance "instance", Lane "lane",
+    MaxBatch "max_batch", Most "most", Note "note", Part "part", Partitions "partitions", Payload "payload",
+    Position "position", Seq "seq", Session "session", Sid "sid", Socket "socket", Start "start", Upto "upto",
+    User "user", Without "without",
 }

@@ -64,7 +64,7 @@ impl FromPyObject<'_, '_> for Kind {
 
     fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
         let name = string_of(&object, format_args!("kind"))?;
-        let name = name.to_str()?;
+        let name = &*name.to_string_lossy();
         let unknown = || {
             let (name, known) = (shortened(name), StoredKind::ALL.map(StoredKind::name).join(", "));
             PyValueError::new_err(format!("no kind of stored events is named {name}; known are {known}"))

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import Literal, Self, TypeAlias, final
 
+from typing_extensions import Buffer
+
 __all__ = [
     "BatchEvent",
     "Deliveries",
@@ -18,6 +20,7 @@ __all__ = [
     "Splitter",
     "__version__",
     "check_event",
+    "client_event",
     "decode_batch",
     "message_frame",
     "partition_of",
@@ -32,9 +35,10 @@ __version__: str
 source_digest: str
 """SHA-256 of the Rust sources that this binary was built from."""
 
-_BytesLike: TypeAlias = bytes | bytearray | memoryview
-"""Bytes of an event, a frame or a batch. `bytes` are used in place; the others are copied once, when the call
-begins."""
+_BytesLike: TypeAlias = Buffer
+"""The bytes of an event, a frame or a batch: `bytes`, or any other object with a buffer, such as `bytearray`,
+`memoryview`, `array.array` or `mmap`, whatever the format of its items. `bytes` are used in place; the bytes of the
+others, as `bytes(memoryview(x))` has them, are copied once, when the call begins."""
 
 @final
 class Engine:
@@ -51,7 +55,11 @@ class Engine:
     Ids (of users, channels, instances) are strings of 1 to 128 characters of `A-Z a-z 0-9 _ -`. Each call raises
     `InvalidId`, a `ValueError`, for any other string, and `TypeError` for a value of another type. The error names the
     argument, the position in a list (`channels[3]`), and the start of the value. An unknown user, channel or instance
-    is no error: the answer is empty, 0 or False. Events may be `bytes`, `bytearray` or `memoryview`.
+    is no error: the answer is empty, 0 or False. Events may be any bytes-like object: `bytes`, `bytearray`,
+    `memoryview`, `array.array` and whatever else has a buffer.
+
+    A list that becomes longer or shorter while a call reads it, by another thread or by an item's own code, is a
+    `RuntimeError`; the call changed nothing.
 
     An *entry* is a (channel, instance) pair. It exists while the instance holds an online member of the channel.
 
@@ -76,11 +84,11 @@ class Engine:
         cache_users: number of users whose channel lists the membership cache keeps after they went offline. The least
             recently used is dropped first.
         cache_ttl: seconds after which a cached list is no longer used.
-        max_batch: bytes of the longest batch, the longest message that your transport carries; at least 4,096. A batch
-            is closed before it passes half of that. An event that no batch can hold is refused.
+        max_batch: bytes of the longest batch, the longest message that your transport carries; from 4,096 to 2^30. A
+            batch is closed before it passes half of that. An event that no batch can hold is refused.
 
     Raises:
-        ValueError: a time is negative or not finite, `flush_events` is 0, or `max_batch` is too small.
+        ValueError: a time is negative or not finite, `flush_events` is 0, or `max_batch` is out of its range.
     """
 
     def __new__(
@@ -346,6 +354,7 @@ class Engine:
         "message"}`, with the bytes of `message` unchanged; `message_frame` returns it, and says what is refused.
 
         The stored format of a "member", a change of a membership, is any one JSON object. Clients get it unchanged.
+        `client_event` returns what clients get, for an event of any kind.
 
         While the call runs, other threads' calls for any lane wait.
 
@@ -355,7 +364,8 @@ class Engine:
             part: a number that clients get with each message, such as the partition.
             events: (seq, channel, payload as stored) of each, in rising order of `seq`. A fourth item is the id of a
                 user whose instances get the event too, whether the user is a member of the channel or not; None for
-                nobody. Or `Deliveries` of a log: the channel is the last token of the subject.
+                nobody. The event has to name this user as well, for receivers that read it from the log. Or
+                `Deliveries` of a log: the channel is the last token of the subject.
 
         Returns:
             (seq, reason) of each event that can never be delivered: it is not an event of its kind, its channel or
@@ -415,7 +425,7 @@ class Engine:
         Batches that wait already are not cut again, and may be longer than a limit that was lowered.
 
         Raises:
-            ValueError: it is set below 4,096.
+            ValueError: it is set below 4,096 or above 2^30.
         """
     @max_batch.setter
     def max_batch(self, max_batch: int) -> None: ...
@@ -716,7 +726,7 @@ class DeliveryBuffer:
     """
 
     def __new__(cls, batch: int, *, ordered: bool = False) -> Self: ...
-    def attach(self, consumer: str, lifts: list[tuple[int, int]] = []) -> None:
+    def attach(self, consumer: str, lifts: Sequence[tuple[int, int]] = []) -> None:
         """Accept what a consumer delivers from now on, from its first delivery, and nothing of other consumers.
 
         Args:
@@ -828,15 +838,13 @@ def check_event(event: _BytesLike) -> None:
         InvalidEvent: the event is not one JSON object, or is longer than 1 MiB less 1 KiB.
     """
 
-def message_frame(seq: int, part: int, channel: str, payload: _BytesLike) -> bytes:
-    """The `message.new` object that clients get for a stored message: what `Engine.route_stored` adds to batches.
+def client_event(kind: str, seq: int, part: int, channel: str, payload: _BytesLike) -> bytes:
+    """The JSON object that clients get for a stored event: what `Engine.route_stored` adds to batches.
 
-    An event is refused if it has not the stored format that `Engine.route_stored` describes, or if some reader could
-    not take it: a field that is there twice, containers nested deeper than 128, a number beyond 64 bits, half of a
-    surrogate pair, or a message of more than 1 MiB less 1,280 bytes. Whether it is refused does not depend on `seq` and
-    `part`.
+    A receiver that reads an event from the log, because a batch was lost, makes the same bytes with it.
 
     Args:
+        kind: "message.new" or "member", as for `Engine.route_stored`.
         seq: the event's position in the log.
         part: a number for clients, such as the partition.
         channel: the channel of the event.
@@ -847,7 +855,17 @@ def message_frame(seq: int, part: int, channel: str, payload: _BytesLike) -> byt
 
     Raises:
         InvalidId: `channel` is no id.
-        InvalidEvent: the payload is no message event of the channel; the text says why.
+        InvalidEvent: the payload is no event of that kind; the text says why.
+        ValueError: the kind is not known.
+    """
+
+def message_frame(seq: int, part: int, channel: str, payload: _BytesLike) -> bytes:
+    """`client_event` of the kind "message.new", with the same arguments and errors.
+
+    An event is refused if it has not the stored format that `Engine.route_stored` describes, or if some reader could
+    not take it: a field that is there twice, containers nested deeper than 128, a number beyond 64 bits, half of a
+    surrogate pair, or a message of more than 1 MiB less 1,280 bytes. Whether it is refused does not depend on `seq` and
+    `part`.
     """
 
 def text_frame(event: _BytesLike) -> bytes:

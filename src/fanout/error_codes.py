@@ -109,6 +109,8 @@ class CloseCode(IntEnum):
         member.text = text
         return member
 
+    PROTOCOL_ERROR = 1002, "a frame of the client breaks the rules of RFC 6455"
+    NOT_TEXT = 1007, "a text message of the client is not UTF-8"
     TOO_BIG = 1009, "a message of the client is larger than the server takes"
     INTERNAL_ERROR = 1011, "an unexpected error of the server"
     DRAINING = 1012, "the instance starts or stops"

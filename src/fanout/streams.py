@@ -42,12 +42,11 @@ class StreamSpec:
     """Patterns of the subjects as they are published. The wildcard is the last token; `>` stands for several tokens."""
     fan_out: FanOut = FanOut.IGNORED
     kind: str = ""
-    """The kind of stored event by which the engine routes the events; empty where they are not routed."""
+    """The kind of stored event: it says what the engine routes, and what an instance makes of an event that it reads
+    from the log. Empty where the events are not routed."""
     lane_code: int = 0
     """Marks the stream in the number of a lane, from 1 to `fanout.lanes.MAX_CODE`; never given to another stream. 0:
     the events are not sent to instances."""
-    sequenced: bool = False
-    """Clients get the event's `seq` and `part`, and resume by them."""
     durables: tuple[str, ...] = ()
     """The durable consumers whose workers share the stream's events."""
     keep_s: float | None = None
@@ -99,7 +98,6 @@ _ROWS: Final = (
         FanOut.ROUTED,
         kind="message.new",
         lane_code=1,
-        sequenced=True,
         durables=(MESSAGE_WRITER,),
     ),
     StreamSpec(

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from fanout.errors import FanoutError, PartitionLost, Unavailable
+from fanout.log_record import LogRecord
 from fanout.ports.log import PartitionReader, Stored, StoredBatch, Tail
 from fanout.streams import DEAD, DEDUP_S, KEEP_S, MESSAGES, META
 from services.adapters.embedded import durable
+from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.embedded.log import EmbeddedLog, InUse, is_in_use
 from services.adapters.embedded.stream import Stream
 
@@ -89,6 +91,17 @@ asyncio.run(main())
     stored = await (await opened()).get(MESSAGES, 1)
     assert stored is not None
     assert stored.payload == b"kept"
+
+
+async def test_a_log_that_could_not_be_opened_can_be_opened_later(path: Path) -> None:
+    class Away(EmbeddedDeployment):
+        async def log_record(self, stream: str) -> LogRecord | None:
+            raise Unavailable(f"the record of {stream} cannot be read")
+
+    with pytest.raises(Unavailable, match="cannot be read"):
+        await EmbeddedLog.open(path, deployment=Away("deployment"))
+    assert not is_in_use(path)
+    await (await EmbeddedLog.open(path, deployment=EmbeddedDeployment("deployment"))).close()
 
 
 async def test_an_id_is_remembered_over_a_restart(opened: Open) -> None:

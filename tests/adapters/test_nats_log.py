@@ -12,7 +12,7 @@ from fanout.errors import FanoutError, PartitionLost, StorageFull, TooLarge, Una
 from fanout.ports.log import Appended, Stored
 from fanout.streams import DEAD, MESSAGES, META, STREAMS
 from services.adapters.embedded.deployment import EmbeddedDeployment
-from services.adapters.nats import NatsConnection, NatsLog, api, continuous_pull, fencing, streams, work_queue
+from services.adapters.nats import NatsConnection, NatsLog, api, continuous_pull, fencing, work_queue
 from services.adapters.nats import log as log_module
 from services.adapters.nats.continuous_pull import ContinuousPull
 from services.adapters.nats.delivery import batch_of, events_of
@@ -62,7 +62,6 @@ class TestStreams:
                 raise refusal
             return await call(nc, verb, body)
 
-        monkeypatch.setattr(streams, "_TRIES_AFTER_S", (0.0, 0.0))
         monkeypatch.setattr(api, "call", refusing)
         await NatsLog.open(nc, EmbeddedDeployment("test"), partitions=3)
         assert next(refusals, None) is None

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.server import ServerProtocol
 
 from fanout import text_frame
+from fanout.error_codes import CloseCode
 from fanout.ports.socket import Socket, SocketClosed
 from services.adapters.websocket import READ_AT_ONCE, serving_websockets
 from services.adapters.websocket.connection import CLOSE_WITHIN_S, MOST_FRAGMENTS
@@ -178,15 +179,15 @@ async def test_a_client_in_the_handshake_does_not_hold_up_the_end() -> None:
 @pytest.mark.parametrize(
     ("frames", "code"),
     [
-        (b"\x81\x82\0\0\0\0\xff\xff", 1007),
-        (b"\x01\x81\0\0\0\0x\x81\x81\0\0\0\0y", 1002),
-        (b"\x80\x81\0\0\0\0x", 1002),
-        (b"\x81\x01x", 1002),
-        (b"\x81\xff\0\0\0\0\0\x01\0\x01\0\0\0\0", 1009),
+        (b"\x81\x82\0\0\0\0\xff\xff", CloseCode.NOT_TEXT),
+        (b"\x01\x81\0\0\0\0x\x81\x81\0\0\0\0y", CloseCode.PROTOCOL_ERROR),
+        (b"\x80\x81\0\0\0\0x", CloseCode.PROTOCOL_ERROR),
+        (b"\x81\x01x", CloseCode.PROTOCOL_ERROR),
+        (b"\x81\xff\0\0\0\0\0\x01\0\x01\0\0\0\0", CloseCode.TOO_BIG),
     ],
     ids=["no text", "a message within another", "a fragment of nothing", "unmasked", "too long"],
 )
-async def test_what_the_protocol_forbids_ends_the_connection_with_its_code(frames: bytes, code: int) -> None:
+async def test_what_the_protocol_forbids_ends_the_connection_with_its_code(frames: bytes, code: CloseCode) -> None:
     handler = Handler()
     async with serving(handler) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

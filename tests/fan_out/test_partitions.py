@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from fanout import PartitionLost, Unavailable
+from fanout.ports.log import Stored
 from fanout.streams import DEAD
 from services.adapters.embedded.readers import EmbeddedPartitionReader
 from services.runtime import tasks as tasks_module
@@ -174,6 +176,31 @@ async def test_nothing_is_read_before_the_membership_changes_that_the_last_reade
     assert worker.told() == []
     worker.partitions.meta_handled(1)
     await until(lambda: worker.told() == [1])
+
+
+async def test_partitions_that_wait_for_membership_changes_do_not_miss_each_other_s_news(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, may_answer = asyncio.Event(), asyncio.Event()
+    read = world.log.read
+
+    async def slow_read(*arguments: Any, **options: Any) -> AsyncIterator[Stored]:
+        async for event in read(*arguments, **options):
+            looked.set()
+            await may_answer.wait()
+            yield event
+
+    monkeypatch.setattr(world.log, "read", slow_read)
+    worker = world.worker()
+    await world.log.append("channels.member.joined.general", b"{}", msg_id="joined")
+    await world.post(1)
+    await worker.partitions.claim(PART)
+    await looked.wait()  # the change is not applied: this partition is going to wait for that
+    worker.partitions.meta_handled(1)
+    await worker.partitions.claim(1 - PART)
+    await asyncio.sleep(0.01)
+    may_answer.set()
+    await until(lambda: worker.told() == [1], within_s=5)
 
 
 async def test_quiet_partitions_say_how_far_they_have_come(world: World) -> None:

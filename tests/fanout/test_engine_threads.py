@@ -3,16 +3,18 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
-from fanout import Engine, MembershipUnknown, decode_batch, presence_digest
+from fanout import Engine, Hub, MembershipUnknown, decode_batch, presence_digest
 
 EVENT = b'{"type":"hello"}'
 USERS = [f"user-{number}" for number in range(6)]
 INSTANCES = ["i1", "i2", "i3"]
 CHANNELS = [f"channel-{number}" for number in range(600)]
 HUGE_LIST = [f"huge-{number}" for number in range(100_000)]
+CHANGED = "channels changed size during the call"
 
 
 def _together(*jobs: Callable[[], object]) -> None:
@@ -182,3 +184,75 @@ def test_a_lane_that_is_opened_again_gets_no_part_of_what_is_being_routed() -> N
         records = [record for _, payload in engine.drain(force=True) for record in decode_batch(payload)]
         assert [(record.prev, record.seq) for record in records] == [(seq - 1, seq) for seq, *_ in events]
         assert len({record.epoch for record in records}) == 1
+
+
+def _changing(by: Callable[[], object], read: Callable[[], object]) -> list[object]:
+    """Read a list again and again while another thread changes it; returns the answers, and the texts of errors."""
+    answers: list[object] = []
+    with _counting(by):
+        for _ in range(60):
+            try:
+                answers.append(read())
+            except RuntimeError as error:
+                answers.append(str(error))
+    return answers
+
+
+def test_a_list_that_another_thread_changes_is_read_whole_or_refused() -> None:
+    engine, channels = Engine(), list(HUGE_LIST)
+
+    def shrink_or_grow() -> None:
+        if len(channels) == len(HUGE_LIST):
+            del channels[50_000:]
+        else:
+            channels.extend(HUGE_LIST[50_000:])
+
+    lengths = set(_changing(shrink_or_grow, lambda: len(engine.widths(channels))))
+    assert CHANGED in lengths, "no change came during a call"
+    assert lengths <= {CHANGED, 50_000, 100_000}
+
+
+def test_a_login_whose_list_changes_is_done_whole_or_not_at_all() -> None:
+    engine, channels = Engine(), list(HUGE_LIST)
+
+    def shrink_or_grow() -> None:
+        if len(channels) == len(HUGE_LIST):
+            channels.pop()
+        else:
+            channels.append(HUGE_LIST[-1])
+
+    def login() -> int:
+        engine.drop_instance("i")
+        engine.user_online("u", "i", channels)
+        return engine.membership_count("u")
+
+    assert set(_changing(shrink_or_grow, login)) <= {CHANGED, 99_999, 100_000}
+    assert len(engine.channels("u")) in {0, 99_999, 100_000}
+
+
+class Meddling:
+    """A seq that changes the list in which it stands when it is read."""
+
+    def __init__(self, seq: int, meddle: Callable[[], object]) -> None:
+        self._seq, self._meddle = seq, meddle
+
+    def __index__(self) -> int:
+        self._meddle()
+        return self._seq
+
+
+@pytest.mark.parametrize("meddle", [list.clear, list.pop, lambda events: events.append(events[0])])
+def test_a_list_that_an_item_changes_is_refused(meddle: Callable[[list[Any]], object]) -> None:
+    engine, events = Engine(), list[Any]()
+    engine.open_lane(1, 0, 0)
+    events += [(Meddling(1, lambda: meddle(events)), "c", EVENT), (2, "c", EVENT), (3, "c", EVENT)]
+    with pytest.raises(RuntimeError, match="events changed size during the call"):
+        engine.route_stored("member", 1, 0, events)
+    assert engine.route_stored("member", 1, 0, [(1, "c", EVENT)]) == [], "nothing was routed"
+
+
+def test_a_list_of_sockets_that_an_item_changes_is_refused() -> None:
+    hub, sockets = Hub(Engine()), list[Any]()
+    sockets += [Meddling(1, sockets.clear), 2]
+    with pytest.raises(RuntimeError, match="also changed size during the call"):
+        hub.deliver("c", b"", also=sockets)

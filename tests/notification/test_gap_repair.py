@@ -1,17 +1,19 @@
 """Gaps are repaired from the log: what is missing is delivered in order, after the membership changes."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import cast
 
 import pytest
 from msgspec import Raw
 
+from fanout import lanes
 from fanout.events import MemberLeft, Message, MessageEvent, encode, timestamp
 from fanout.ids import new_event_id, new_message_id
 from fanout.lanes import Lane
 from fanout.membership_versions import CLOCK_SKEW_US
 from fanout.ports.memberships import Memberships
-from fanout.streams import MESSAGES, META
+from fanout.streams import MESSAGES, META, STREAMS
 from fanout.subjects import member_left, message
 from services.notification.delivered_lanes import DeliveredLanes
 from services.notification.gap_repair import GapRepair
@@ -84,6 +86,26 @@ async def test_an_event_that_cannot_be_delivered_does_not_stop_the_others(rig: R
     await rig.log.append(message(GENERAL), b'{"type":"message.new"}', msg_id="bad")
     await rig.store("2")
     assert await rig.repair(3) == ["0", "2"]
+
+
+async def test_an_event_of_a_channel_that_is_none_does_not_stop_the_others(rig: Rig) -> None:
+    await rig.store("0")
+    await rig.log.append(message("gen\u00e9ral"), b"{}", msg_id="bad")
+    await rig.store("2")
+    assert await rig.repair(3) == ["0", "2"]
+
+
+async def test_the_kind_in_the_row_of_the_stream_says_what_clients_get(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.store("wrapped", "as it is stored")
+    assert await rig.repair(1) == ["wrapped"]
+    of_another_kind = replace(STREAMS[MESSAGES], kind="member")
+    monkeypatch.setattr(lanes, "STREAMS", {**STREAMS, MESSAGES: of_another_kind})
+    await rig.repair(2)
+    [first, second] = cast("Client", rig.session.socket).frames
+    assert list(first) == ["type", "seq", "part", "channel_id", "message"]
+    assert list(second) == ["event_id", "type", "channel_id", "message"]
 
 
 async def test_membership_changes_come_first(rig: Rig) -> None:

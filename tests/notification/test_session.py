@@ -5,14 +5,7 @@ from prometheus_client import REGISTRY
 
 from fanout.error_codes import CloseCode
 from services.notification import session as module
-from services.notification.session import (
-    FRAMES_AT_ONCE,
-    FRAMES_PER_S,
-    TYPING_AT_ONCE,
-    TYPING_PER_S,
-    Ending,
-    Session,
-)
+from services.notification.session import FRAMES, TYPING, Ending, Session
 from tests.support.sessions import session_of
 
 
@@ -68,20 +61,20 @@ def test_sessions_are_told_apart_by_identity() -> None:
 
 def test_a_burst_is_read_at_once_and_then_at_the_long_run_rate(clock: Clock) -> None:
     busy = session_of("alice")
-    assert [busy.pace() for _ in range(FRAMES_AT_ONCE)] == pytest.approx([0.0] * FRAMES_AT_ONCE)
-    assert busy.pace() == pytest.approx(1 / FRAMES_PER_S)
-    clock.now += 1 / FRAMES_PER_S
-    assert busy.pace() == pytest.approx(1 / FRAMES_PER_S)
-    clock.now += FRAMES_AT_ONCE / FRAMES_PER_S + 1
-    assert [busy.pace() for _ in range(FRAMES_AT_ONCE)] == pytest.approx([0.0] * FRAMES_AT_ONCE), "quiet for a while"
+    assert [busy.pace() for _ in range(FRAMES.at_once)] == pytest.approx([0.0] * FRAMES.at_once)
+    assert busy.pace() == pytest.approx(1 / FRAMES.per_s)
+    clock.now += 1 / FRAMES.per_s
+    assert busy.pace() == pytest.approx(1 / FRAMES.per_s)
+    clock.now += FRAMES.at_once / FRAMES.per_s + 1
+    assert [busy.pace() for _ in range(FRAMES.at_once)] == pytest.approx([0.0] * FRAMES.at_once), "quiet for a while"
 
 
 def test_typing_beyond_its_rate_is_not_passed_on_and_comes_back(clock: Clock) -> None:
     typist = session_of("alice")
-    passed = [typist.may_type() for _ in range(3 * TYPING_AT_ONCE)]
-    assert TYPING_AT_ONCE <= passed.count(True) <= TYPING_AT_ONCE + 1
+    passed = [typist.may_type() for _ in range(3 * TYPING.at_once)]
+    assert passed.count(True) == TYPING.at_once, "as docs/protocol.md says"
     assert passed == sorted(passed, reverse=True)
     assert not typist.may_type()
-    clock.now += 1 / TYPING_PER_S
+    clock.now += 1 / TYPING.per_s
     assert typist.may_type()
     assert not typist.may_type()

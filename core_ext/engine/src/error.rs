@@ -86,10 +86,21 @@ const SHOWN: usize = 40;
 /// The start of a text in quotes, in ASCII: the text may be a stranger's, and the error goes to logs and headers.
 #[must_use]
 pub fn shortened(text: &str) -> String {
-    let mut characters = text.chars();
-    let shown: String = characters.by_ref().take(SHOWN).flat_map(char::escape_default).collect();
-    let rest = if characters.next().is_some() { "..." } else { "" };
+    let (shown, rest) = beginning(text);
     format!("'{shown}'{rest}")
+}
+
+/// [`shortened`] without the quotes, for what stands for a value that is no text, such as a number.
+#[must_use]
+pub fn shortened_value(text: &str) -> String {
+    let (shown, rest) = beginning(text);
+    shown + rest
+}
+
+fn beginning(text: &str) -> (String, &'static str) {
+    let mut characters = text.chars();
+    let shown = characters.by_ref().take(SHOWN).flat_map(char::escape_default).collect();
+    (shown, if characters.next().is_some() { "..." } else { "" })
 }
 
 /// The code for an input or output error without a code of the operating system, such as a write that took no bytes.
@@ -109,5 +120,12 @@ mod tests {
         assert_eq!(text("b c"), format!("channels[3] is 'b c', {charset}"));
         assert_eq!(text("\u{e9}\n"), format!("channels[3] is '\\u{{e9}}\\n', {charset}"));
         assert_eq!(text(&"x".repeat(129)), format!("channels[3] is '{}'..., {charset}", "x".repeat(40)));
+    }
+
+    #[test]
+    fn a_value_is_cut_between_characters_and_has_no_quotes() {
+        assert_eq!(shortened_value("-17"), "-17");
+        assert_eq!(shortened_value(&"1".repeat(41)), format!("{}...", "1".repeat(40)));
+        assert_eq!(shortened_value(&format!("x{}", "\u{20ac}".repeat(40))), format!("x{}...", "\\u{20ac}".repeat(39)));
     }
 }

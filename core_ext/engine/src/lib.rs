@@ -29,9 +29,9 @@ mod concurrency_tests;
 
 pub use engine::core::{Config, Engine, MIN_BATCH};
 pub use engine::queries::Name;
-pub use error::{Error, Refusal, Result, shortened};
+pub use error::{Error, Refusal, Result, shortened, shortened_value};
 pub use events::batch::{Batch, BatchEvent, BatchPosition, Decoder, RecordKind};
-pub use events::frame::{MAX_BATCH, check_event, message_new, text_frame_head};
+pub use events::frame::{MAX_BATCH, check_event, text_frame_head};
 pub use events::partition::partition_of;
 pub use events::stored::{StoredEvent, StoredKind};
 pub use hub::core::{Flushed, Hub};

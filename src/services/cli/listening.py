@@ -10,6 +10,7 @@ from rich.text import Text
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
+from fanout.error_codes import CloseCode
 from fanout.events import timestamp
 from fanout.ids import new_device_id
 from services.cli.rest import ClientError, Rest
@@ -22,9 +23,9 @@ LONGEST_DELAY_S: Final = 5.0
 
 MISSED: Final = "messages sent during the interruption are not shown: read them with channels.history"
 
-_FINAL: Final = {
-    4401: "the server refused the token",
-    4409: "this device was deregistered, or replaced by a newer connection",
+_FINAL: Final[dict[int, str]] = {
+    CloseCode.UNAUTHENTICATED: "the server refused the token",
+    CloseCode.REPLACED: "this device was deregistered, or replaced by a newer connection",
 }
 
 

@@ -64,6 +64,7 @@ class Partitions:
         self._held: dict[int, _Held] = {}
         self._meta_position = 0
         self._meta_moved = asyncio.Event()
+        """Set when `_meta_position` rises, and then replaced. No waiter clears it, because several partitions wait."""
 
     def held(self) -> list[int]:
         """The partitions that this worker reads now, sorted."""
@@ -77,6 +78,7 @@ class Partitions:
         """Note that each membership event up to `seq` was applied, and routed where this worker reads its partition."""
         self._meta_position = seq
         self._meta_moved.set()
+        self._meta_moved = asyncio.Event()
         for part in self._held:
             self._engine.advance(Lane(MEMBERSHIP_STREAM, part).number, seq)
 
@@ -158,10 +160,10 @@ class Partitions:
         end = partial(self._log.last_seq, MEMBERSHIP_STREAM)
         newest = await retry_forever(end, "finding the end of the membership changes")
         while True:
-            self._meta_moved.clear()
+            moved = self._meta_moved  # before the look: a change that is applied during the look ends the wait
             if not await retry_forever(lambda: self._has_changes_left(newest), "looking for membership changes"):
                 return
-            await self._meta_moved.wait()
+            await moved.wait()
 
     async def _has_changes_left(self, upto: int) -> bool:
         """Whether a change up to `upto` is not applied yet. A log that went back may hold none there."""

@@ -166,7 +166,8 @@ class Reconciler:
         finally:
             self._evicting.discard(instance_id)
         INSTANCES_EVICTED.inc()
-        log.warning("instance is gone", instance=instance_id, users=users, stopped=bool(stopped))
+        gone = log.info if stopped else log.warning  # an instance that was stopped has said so
+        gone("instance is gone", instance=instance_id, users=users, stopped=bool(stopped))
 
     def _hear_hint(self, change: PresenceChange) -> None:
         if change.instance_id in self._evicting:

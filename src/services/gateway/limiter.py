@@ -5,15 +5,16 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from services.runtime.rates import Rate
+
 MAX_USERS: Final = 100_000
-_ROUNDING: Final = 1e-9
 
 
 class RateLimiter:
     """Lets each user make `burst` calls at once and `rate` a second in the long run.
 
-    A bucket is one float: the time at which it will be full again (the generic cell rate algorithm). Beyond
-    `max_users`, the users that made no call for longest are forgotten; their buckets are full when they come back.
+    A bucket is one float; see `Rate`. Beyond `max_users`, the users that made no call for longest are forgotten; their
+    buckets are full when they come back.
 
     Args:
         rate: calls per second and user.
@@ -30,8 +31,7 @@ class RateLimiter:
         max_users: int = MAX_USERS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._interval = 1.0 / rate
-        self._capacity = burst * self._interval
+        self._rate = Rate(rate, burst)
         self._max_users = max_users
         self._clock = clock
         self._full_at: OrderedDict[str, float] = OrderedDict()
@@ -42,10 +42,8 @@ class RateLimiter:
         Returns:
             0 if the bucket had one, otherwise the seconds until it will have one.
         """
-        now = self._clock()
-        full_at = max(self._full_at.get(user_id, now), now) + self._interval
-        wait = full_at - now - self._capacity
-        if wait > _ROUNDING:
+        full_at, wait = self._rate.spend(self._full_at.get(user_id, 0.0), self._clock())
+        if wait:
             return wait
         self._full_at[user_id] = full_at
         self._full_at.move_to_end(user_id)

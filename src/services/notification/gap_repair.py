@@ -5,7 +5,7 @@ from functools import partial
 
 import structlog
 
-from fanout import InboundBatch, InvalidEvent, message_frame, text_frame
+from fanout import InboundBatch, InvalidEvent, InvalidId, client_event, text_frame
 from fanout.lanes import Lane
 from fanout.ports.log import Log, Stored
 from fanout.streams import MEMBERSHIP_STREAM
@@ -90,10 +90,8 @@ class GapRepair:
     async def _deliver(self, lane: Lane, stored: Stored) -> None:
         channel = channel_of(stored.subject)
         try:
-            event = stored.payload
-            if lane.spec.sequenced:
-                event = message_frame(stored.seq, lane.part, channel, stored.payload)
+            event = client_event(lane.spec.kind, stored.seq, lane.part, channel, stored.payload)
             await self._delivery.deliver(lane, channel, event, text_frame(event))
-        except InvalidEvent as error:
+        except (InvalidEvent, InvalidId) as error:
             # The worker that routes the event, or the message writer, stores it as a dead letter.
             log.warning("event cannot be delivered", lane=lane, seq=stored.seq, reason=str(error))

@@ -59,12 +59,7 @@ class NotificationInstance:
     """
 
     def __init__(
-        self,
-        limits: InstanceLimits,
-        ports: NotificationPorts,
-        tasks: Tasks,
-        *,
-        heartbeat_timeout_s: float,
+        self, limits: InstanceLimits, ports: NotificationPorts, tasks: Tasks, *, heartbeat_timeout_s: float
     ) -> None:
         instance_id = limits.instance_id
         self.registry = Registry()
@@ -79,11 +74,7 @@ class NotificationInstance:
             instance_id, self._control.incarnation, self.registry, ports.leases, capacity=limits.capacity
         )
         self._housekeeping = Housekeeping(
-            self.registry,
-            self._control,
-            self._lease_keeper,
-            ports.connections,
-            heartbeat_timeout_s=heartbeat_timeout_s,
+            self.registry, self._control, self._lease_keeper, ports.connections, heartbeat_timeout_s=heartbeat_timeout_s
         )
         self._admission = Admission(
             limits,

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 import structlog
 
@@ -13,16 +14,14 @@ from fanout.ports.authenticator import Identity
 from fanout.ports.presence import DeviceConnection
 from fanout.ports.socket import Socket
 from services.notification.metrics import CONNECTIONS_CLOSED
+from services.runtime.rates import Rate
 
 log = structlog.get_logger(__name__)
 
-FRAMES_PER_S = 50.0
-"""The rate that one client may send at in the long run."""
-FRAMES_AT_ONCE = 100
-"""Frames that a client that was quiet may send at once."""
-TYPING_PER_S = 5.0
-TYPING_AT_ONCE = 10
-"""Typing notices of a client that was quiet which are passed on at once. Those above the rate are dropped."""
+FRAMES: Final = Rate(per_s=50.0, at_once=100)
+"""Frames of one client. Those above the rate are read later."""
+TYPING: Final = Rate(per_s=5.0, at_once=10)
+"""Typing notices of one client that are passed on. Those above the rate are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +52,8 @@ class Session:
     number: int = -1
     """The number of its socket in the write queue, while the session is in the registry."""
     _on_end: "Callable[[Session, Ending], None] | None" = None
-    _paced_until: float = 0.0
-    _typing_until: float = 0.0
+    _frames: float = 0.0
+    _typing: float = 0.0
 
     @property
     def user_id(self) -> str:
@@ -92,17 +91,15 @@ class Session:
     def pace(self) -> float:
         """Seconds to wait before the client's next frame is read, so that one client cannot keep the instance busy.
 
-        TCP then slows a client that sends faster. The state is one number for each connection: this is the generic cell
-        rate algorithm (ITU-T I.371) as a virtual schedule.
+        TCP then slows a client that sends faster.
         """
-        now = time.monotonic()
-        self._paced_until = max(self._paced_until, now) + 1 / FRAMES_PER_S
-        return max(0.0, self._paced_until - now - FRAMES_AT_ONCE / FRAMES_PER_S)
+        self._frames, wait = FRAMES.spend(self._frames, time.monotonic())
+        return wait
 
     def may_type(self) -> bool:
         """Whether a typing notice is passed on now: the rate is limited, as each is a frame for every reader."""
-        now = time.monotonic()
-        if self._typing_until - now > TYPING_AT_ONCE / TYPING_PER_S:
+        without, wait = TYPING.spend(self._typing, time.monotonic())
+        if wait:
             return False
-        self._typing_until = max(self._typing_until, now) + 1 / TYPING_PER_S
+        self._typing = without
         return True

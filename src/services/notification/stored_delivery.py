@@ -56,7 +56,8 @@ class StoredDelivery:
             channel: of its subject.
             event: the JSON object that clients get.
             frame: the same as a WebSocket frame.
-            also: a user who gets the event too, a reader of the channel or not. A membership event names its own.
+            also: a user who gets the event too, a reader of the channel or not. A membership event names its own, which
+                holds for an event that was read from the log, too.
 
         Raises:
             InvalidEvent: it is a membership event that cannot be read.

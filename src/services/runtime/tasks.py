@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -130,12 +132,35 @@ async def retry_forever(
     Returns:
         what `work` returns. To give up, cancel it.
     """
-    outage = Outage(what, longest_s=longest_s, level=level)
+    return await _retry(work, Outage(what, longest_s=longest_s, level=level), math.inf)
+
+
+async def retry_within(seconds: float, work: Callable[[], Awaitable[_T]], what: str) -> _T:
+    """`retry_forever` that gives up.
+
+    Args:
+        seconds: after them no attempt begins.
+        work: what to do.
+        what: its name in the log.
+
+    Returns:
+        what `work` returns.
+
+    Raises:
+        Unavailable: the last attempt failed.
+    """
+    return await _retry(work, Outage(what), time.monotonic() + seconds)
+
+
+async def _retry(work: Callable[[], Awaitable[_T]], outage: Outage, until: float) -> _T:
     while True:
         try:
             done = await work()
         except Unavailable as error:
-            await asyncio.sleep(outage.failed(error))
+            pause = outage.failed(error)
+            if time.monotonic() + pause > until:
+                raise
+            await asyncio.sleep(pause)
         else:
             outage.succeeded()
             return done

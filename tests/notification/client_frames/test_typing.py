@@ -7,7 +7,7 @@ import pytest
 
 from fanout.events import Typing, decode_typing
 from services.notification.client_frames.handlers import BadFrame
-from services.notification.session import TYPING_AT_ONCE
+from services.notification.session import TYPING
 from tests.support.client_frames import Room
 
 
@@ -42,6 +42,6 @@ async def test_while_the_bus_is_away_the_readers_here_still_get_it(room: Room) -
 
 async def test_typing_above_its_rate_is_dropped(room: Room) -> None:
     alice, bob = await room.enter("alice", "general"), await room.enter("bob", "general")
-    for _ in range(3 * TYPING_AT_ONCE):
+    for _ in range(3 * TYPING.at_once):
         await room.send(alice, typing())
-    assert TYPING_AT_ONCE <= len(room.received(bob)) < 3 * TYPING_AT_ONCE
+    assert TYPING.at_once <= len(room.received(bob)) < 3 * TYPING.at_once

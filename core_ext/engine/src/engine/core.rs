@@ -11,6 +11,10 @@ use crate::table::core::Table;
 /// The lowest limit of a batch, in bytes: it holds an event of one or two kilobytes and what a batch adds to it.
 pub const MIN_BATCH: usize = 4 << 10;
 
+/// The highest limit of a batch, in bytes: positions in a block of payloads, which may hold an event of that length, have
+/// 32 bits.
+const HIGHEST_MAX_BATCH: usize = 1 << 30;
+
 /// The settings of an engine; times are in nanoseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
@@ -88,10 +92,10 @@ impl Engine {
 }
 
 fn check_max_batch(bytes: usize) -> Result<()> {
-    if bytes >= MIN_BATCH {
+    if (MIN_BATCH..=HIGHEST_MAX_BATCH).contains(&bytes) {
         return Ok(());
     }
-    Err(Error::InvalidArgument(format!("max_batch must be at least {MIN_BATCH}")))
+    Err(Error::InvalidArgument(format!("max_batch must be from {MIN_BATCH} to {HIGHEST_MAX_BATCH}")))
 }
 
 /// A batch is closed at half of the limit. Only a batch with a single long event is longer.

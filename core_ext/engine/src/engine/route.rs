@@ -381,6 +381,7 @@ mod tests {
         assert!(engine.route("c", event.as_bytes(), None, None, 0).is_err());
         assert!(engine.set_max_batch(MIN_BATCH - 1).is_err());
         assert!(engine_of(MIN_BATCH - 1).is_err());
+        assert!(engine_of(1 << 30).is_ok() && engine_of((1 << 30) + 1).is_err());
     }
 
     #[test]

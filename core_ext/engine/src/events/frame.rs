@@ -43,18 +43,6 @@ pub(crate) fn check_event_within(limit: usize, event: &[u8]) -> Result<&str> {
     Ok(text)
 }
 
-/// The `message.new` object for a stored message event. The bytes of its message are copied unchanged.
-///
-/// This is the only check of a message event of `channel`. `fanout.events.decode_message_event` uses it too, so that
-/// fan-out and the message writer agree. The result does not depend on `seq` and `part`. JSON that some client cannot
-/// read is refused. An engine with a lower limit than [`MAX_BATCH`] refuses longer events besides.
-pub fn message_new(seq: u64, part: u32, channel: &str, payload: &[u8]) -> Result<Vec<u8>> {
-    let form = ClientForm::of_message(max_event(MAX_BATCH), seq, part, channel, payload)?;
-    let mut event = Vec::with_capacity(form.len());
-    form.write(&mut event);
-    Ok(event)
-}
-
 /// The JSON that clients get for a stored event, before it is written: JSON of the event, and the text before and after
 /// it.
 pub(crate) struct ClientForm<'a> {
@@ -64,7 +52,12 @@ pub(crate) struct ClientForm<'a> {
 }
 
 impl<'a> ClientForm<'a> {
-    /// Check a stored message event. Wrapped as `message.new`, it may have at most `limit` bytes.
+    /// Check a stored message event, and wrap it as `message.new`, of at most `limit` bytes. The bytes of its message stay
+    /// as they are.
+    ///
+    /// This is the only check of a message event of `channel`: `fanout.events.decode_message_event` uses it too, so that
+    /// fan-out and the message writer agree. The result does not depend on `seq` and `part`. JSON that some client cannot
+    /// read is refused.
     pub(crate) fn of_message(limit: usize, seq: u64, part: u32, channel: &str, payload: &'a [u8]) -> Result<Self> {
         check(channel, "channel")?;
         let json = check_message_event(channel, payload)?;
@@ -90,6 +83,12 @@ impl<'a> ClientForm<'a> {
         bytes.extend_from_slice(self.head.as_bytes());
         bytes.extend_from_slice(self.json.as_bytes());
         bytes.extend_from_slice(self.tail.as_bytes());
+    }
+
+    pub(crate) fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.len());
+        self.write(&mut bytes);
+        bytes
     }
 }
 
@@ -191,6 +190,10 @@ mod tests {
 
     const MAX_EVENT: usize = MAX_BATCH - MAX_BATCHING;
     const ID: &str = "msg_01ARZ3NDEKTSV4RRFFQ69G5FAV";
+
+    fn message_new(seq: u64, part: u32, channel: &str, payload: &[u8]) -> Result<Vec<u8>> {
+        Ok(ClientForm::of_message(MAX_EVENT, seq, part, channel, payload)?.to_vec())
+    }
 
     fn stored(message: &str) -> String {
         format!(r#"{{"event_id":"evt_1","type":"message.new","channel_id":"c","message":{message}}}"#)

@@ -4,7 +4,7 @@
 //! else in the engine depends on which kinds there are.
 
 use crate::error::Result;
-use crate::events::frame::ClientForm;
+use crate::events::frame::{ClientForm, MAX_BATCH, max_event};
 use crate::names::ids::check;
 
 /// A stored event to route.
@@ -16,7 +16,8 @@ pub struct StoredEvent<'a> {
     pub channel: &'a str,
     /// The event as it is stored.
     pub payload: &'a [u8],
-    /// A user who gets the event too, reader of the channel or not.
+    /// A user who gets the event too, reader of the channel or not. The event has to name this user as well: who reads
+    /// it from the log has nothing else.
     pub also: Option<&'a str>,
 }
 
@@ -81,6 +82,12 @@ impl StoredKind {
         self.row().code
     }
 
+    /// Check an event of this kind, and make the JSON that clients get, as an engine with the limit [`MAX_BATCH`] routes
+    /// it. An engine with a lower limit refuses longer events besides.
+    pub fn client_event(self, part: u32, event: &StoredEvent) -> Result<Vec<u8>> {
+        Ok(self.client_form(max_event(MAX_BATCH), part, event)?.to_vec())
+    }
+
     /// Check an event of this kind, and make the client's JSON, of at most `limit` bytes.
     pub(crate) fn client_form<'a>(self, limit: usize, part: u32, event: &StoredEvent<'a>) -> Result<ClientForm<'a>> {
         event.also.map_or(Ok(()), |user| check(user, "also"))?;
@@ -117,14 +124,13 @@ mod tests {
         ]
         .concat();
         let event = StoredEvent { seq: 7, channel: "c", payload: &message, also: None };
-        let written = |kind: StoredKind, event| {
-            let (form, mut bytes) = (kind.client_form(10_000, 3, &event).unwrap(), Vec::new());
-            form.write(&mut bytes);
-            assert_eq!(form.len(), bytes.len());
+        let written = |kind: StoredKind| {
+            let (form, bytes) = (kind.client_form(10_000, 3, &event).unwrap(), kind.client_event(3, &event).unwrap());
+            assert_eq!((form.len(), form.to_vec()), (bytes.len(), bytes.clone()));
             bytes
         };
-        assert!(written(StoredKind::Message, event).starts_with(br#"{"type":"message.new","seq":7,"part":3,"#));
-        assert_eq!(written(StoredKind::Member, event), message);
+        assert!(written(StoredKind::Message).starts_with(br#"{"type":"message.new","seq":7,"part":3,"#));
+        assert_eq!(written(StoredKind::Member), message);
     }
 
     #[test]

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::events::batch::Decoder;
 use crate::events::coding::{EPHEMERAL, STORED};
@@ -298,4 +300,50 @@ fn the_longest_names_and_numbers_take_no_more_than_is_kept_for_them() {
     rig.outbox.send_in_lane(to(&[0]), u32::MAX, u64::MAX, payload, 0).unwrap();
     assert!(rig.outbox.pending().1 - payload.len() <= MAX_HEAD);
     assert!(block.capacity() <= MAX_BATCH + 2 * 128 + 12);
+}
+
+/// Numbers of every length in a batch, and those around which the length changes.
+fn numbers() -> impl Strategy<Value = u64> {
+    (0..=64_u32, -1..=1_i64).prop_map(|(bits, step)| {
+        let power = 1_u64.checked_shl(bits).unwrap_or(u64::MAX);
+        power.saturating_add_signed(step)
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_head_takes_more_than_is_kept_for_it(
+        lane in numbers(), epoch in numbers(), position in numbers(), distance in numbers(), is_mark in any::<bool>(),
+    ) {
+        let lane = u32::try_from(lane).unwrap_or(u32::MAX).max(1);
+        let seq = position.saturating_add(distance.max(1));
+        prop_assume!(seq > position);
+        let mut rig = Rig::new();
+        rig.outbox.open_lane(lane, epoch, position);
+        let payload = if is_mark {
+            rig.mark(0);
+            rig.drain(0, true);
+            rig.outbox.advance(lane, seq).unwrap();
+            rig.mark(0);
+            0
+        } else {
+            let (block, payload) = Payloads::of_one(EVENT, Some("c"), None, b"{}");
+            let payload = PayloadRef { block: &block, payload };
+            rig.outbox.send_in_lane(to(&[0]), lane, seq, payload, 0).unwrap();
+            payload.len()
+        };
+        prop_assert!(rig.outbox.pending().1 - payload <= MAX_HEAD);
+        prop_assert_eq!(rig.chain(), [(lane, epoch, position, seq)]);
+    }
+}
+
+#[test]
+fn the_longest_head_is_that_of_a_mark_far_behind_an_event() {
+    let mut rig = Rig::new();
+    rig.outbox.open_lane(u32::MAX, u64::MAX, (1 << 63) - 1);
+    rig.mark(0);
+    rig.drain(0, true);
+    rig.outbox.advance(u32::MAX, u64::MAX).unwrap();
+    rig.mark(0);
+    assert_eq!(rig.outbox.pending().1, MAX_HEAD);
 }

@@ -45,7 +45,6 @@ class EmbeddedLog:
     def __init__(
         self,
         store: EventStore,
-        resources: AsyncExitStack,
         *,
         faults: Faults,
         ack_wait: float,
@@ -54,7 +53,7 @@ class EmbeddedLog:
         longest: int,
     ) -> None:
         self._store = store
-        self._resources = resources
+        self._resources = AsyncExitStack()
         self._deployment = deployment
         self._listeners: dict[Callable[[Reset], None], None] = {}
         self._faults = faults
@@ -100,27 +99,21 @@ class EmbeddedLog:
             InUse: another process has the file open.
             Unavailable: the file cannot be opened.
         """
-        deployment = deployment or EmbeddedDeployment("embedded")
+        owner, faults = deployment or EmbeddedDeployment("embedded"), faults or Faults()
         async with AsyncExitStack() as opened:
-            if path is not None:
-                opened.enter_context(_lock(path))
-            store = await EventStore.open(path, partitions)
-            opened.push_async_callback(store.close)
-            await store.claim_for(deployment, adopt=adopt)
+            store = await _opened(opened, path, partitions)
+            await store.claim_for(owner, adopt=adopt)
             await store.prune(clock())
-            log = cls(
-                store,
-                opened.pop_all(),
-                faults=faults or Faults(),
-                ack_wait=ack_wait,
-                clock=clock,
-                deployment=deployment,
-                longest=longest,
-            )
+            log = cls(store, faults=faults, ack_wait=ack_wait, clock=clock, deployment=owner, longest=longest)
             await log._recognise()
-        log._tasks.start(periodic(_SAVE_EVERY_S, log._save, "keeping the log's positions"), "log-save")
-        log._tasks.start(periodic(_PRUNE_EVERY_S, log._prune, "pruning the log"), "log-prune")
+            log._begin(opened.pop_all())
         return log
+
+    def _begin(self, resources: AsyncExitStack) -> None:
+        """Begin the background work. From now on the resources are the log's, which closes them."""
+        self._resources = resources
+        self._tasks.start(periodic(_SAVE_EVERY_S, self._save, "keeping the log's positions"), "log-save")
+        self._tasks.start(periodic(_PRUNE_EVERY_S, self._prune, "pruning the log"), "log-prune")
 
     async def close(self) -> None:
         """End every reader, save the positions, and close the file."""
@@ -306,6 +299,14 @@ class EmbeddedLog:
     def _check_sound(self) -> None:
         if self._failure is not None:
             raise Unavailable(f"the log has failed: {self._failure}") from self._failure
+
+
+async def _opened(resources: AsyncExitStack, path: Path | None, partitions: int) -> EventStore:
+    if path is not None:
+        resources.enter_context(_lock(path))
+    store = await EventStore.open(path, partitions)
+    resources.push_async_callback(store.close)
+    return store
 
 
 def is_in_use(path: Path) -> bool:

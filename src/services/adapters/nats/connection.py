@@ -20,12 +20,10 @@ needed for this:
 import asyncio
 import os
 import random
-import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
-from urllib.parse import ParseResult, unquote, urlsplit
 
 import structlog
 from nats import errors
@@ -37,6 +35,7 @@ from nats.aio.transport import TcpTransport
 from fanout import DeliveryBuffer
 from fanout.errors import FanoutError, OutcomeUnknown, TooLarge, Unavailable
 from services.adapters.nats.splitting import SplittingParser
+from services.adapters.nats.urls import credentials_of, without_credentials
 from services.runtime.certificates import untrusted
 
 ANSWER_WITHIN_S: Final = 2.0
@@ -347,33 +346,17 @@ async def connect(url: str, *, name: str) -> NatsConnection:
         why = "; ".join(connection.troubles) or str(error)
         raise Unavailable(f"no NATS server accepts the connection at {without_credentials(url)}: {why}") from error
     connection.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1}
+    await _refuse_short_messages(connection)
+    return connection
+
+
+async def _refuse_short_messages(connection: NatsConnection) -> None:
     if connection.max_payload < LEAST_PAYLOAD:
         await connection.close()
         raise FanoutError(
             f"the NATS server accepts only messages of up to {connection.max_payload:,} bytes: "
             f"set its max_payload to at least {LEAST_PAYLOAD:,}, better to 1MB"
         )
-    return connection
-
-
-def credentials_of(uri: ParseResult) -> dict[str, str | None]:
-    """The credentials before the `@` of a URL, percent-decoded: a user and a password, or one word, which is a token.
-
-    Returns:
-        `user`, `password` and `token`, as nats-py calls them, None where they are missing; empty for a URL without any.
-    """
-    if uri.username is None:
-        return {}
-    first = unquote(uri.username)
-    if uri.password is None:
-        return {"user": None, "password": None, "token": first}
-    return {"user": first, "password": unquote(uri.password), "token": None}
-
-
-def without_credentials(url: str) -> str:
-    """The URLs without credentials."""
-    parts = [urlsplit(one) for one in url.split(",")]
-    return ",".join(part._replace(netloc=re.sub(r".*@", "", part.netloc)).geturl() for part in parts)
 
 
 def _without_text(error: Exception) -> str:

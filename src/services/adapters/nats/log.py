@@ -81,21 +81,11 @@ class NatsLog:
             FanoutError: a stream that should have partitions exists without, or two have different numbers of them.
             Unavailable: JetStream or the membership store cannot be reached.
         """
-        settings = StreamSettings(
-            partitions=partitions,
-            replicas=replicas,
-            keep_s=keep_s,
-            deployment=await _deployment_id(nc, deployment, names, adopt=adopt),
-            names=names,
-            adopt=adopt,
+        owner = await _deployment_id(nc, deployment, names, adopt=adopt)
+        wanted = StreamSettings(
+            partitions=partitions, replicas=replicas, keep_s=keep_s, deployment=owner, names=names, adopt=adopt
         )
-        for stream, spec in STREAMS.items():
-            known = await deployment.log_record(names.stream(stream)) is not None
-            config = (await ensured(nc, settings, stream, known=known))["config"]
-            if spec.partitioned:
-                settings = replace(settings, partitions=_partitions(config, settings.partitions))
-        # A stream that replaces one of these later belongs to this deployment, even if it carries no id.
-        settings = replace(settings, adopt=True)
+        settings = await _ensured_streams(nc, wanted, deployment)
         streams = {stream: NatsStream(nc, stream, settings, deployment) for stream in STREAMS}
         log = cls(nc, settings, streams, heartbeat=heartbeat)
         await log._look()
@@ -308,6 +298,18 @@ async def _deployment_id(nc: NatsConnection, deployment: Deployment, names: Name
             "deployment with a new store, `fanout migrate --adopt` takes the id over"
         )
     return known or await deployment.make_id()
+
+
+async def _ensured_streams(nc: NatsConnection, wanted: StreamSettings, deployment: Deployment) -> StreamSettings:
+    """Create or update all streams. Returns the settings for streams that replace one of these later."""
+    settings = wanted
+    for stream, spec in STREAMS.items():
+        known = await deployment.log_record(settings.names.stream(stream)) is not None
+        config = (await ensured(nc, settings, stream, known=known))["config"]
+        if spec.partitioned:
+            settings = replace(settings, partitions=_partitions(config, settings.partitions))
+    # A stream that replaces one of these belongs to this deployment, even if it carries no id.
+    return replace(settings, adopt=True)
 
 
 def _partitions(config: dict[str, object], configured: int) -> int:

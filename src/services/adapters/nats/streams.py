@@ -5,20 +5,19 @@ Publishers need not know the partitions: a partitioned stream itself maps, say, 
 the stream's config says how many partitions it has. The stream's metadata contains the id of the deployment.
 """
 
-import asyncio
 import re
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
-import structlog
-
-from fanout.errors import FanoutError, ForeignStore, Unavailable
+from fanout.errors import FanoutError, ForeignStore
 from fanout.streams import STREAMS
 from services.adapters.nats import api
 from services.adapters.nats.connection import NatsConnection
 from services.adapters.nats.foreign import refuse_foreign, refuse_overlap
 from services.adapters.nats.names import Names
+from services.runtime.tasks import retry_within
 
 DEPLOYMENT: Final = "fanout_deployment"
 """The key of the deployment's id in a stream's metadata."""
@@ -26,10 +25,8 @@ DEPLOYMENT: Final = "fanout_deployment"
 _PARTITION: Final = re.compile(r"\{\{\s*partition\(\s*(\d+)\s*,\s*1\s*\)\s*\}\}")
 _STREAM_EXISTS: Final = 10058
 _SUBJECTS_OVERLAP: Final = 10065
-_TRIES_AFTER_S: Final = (0.5, 1.0, 2.0)
+_ENSURED_WITHIN_S: Final = 4.0
 _ADOPT: Final = "`fanout migrate --adopt` takes it over"
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +57,8 @@ async def ensured(nc: NatsConnection, settings: StreamSettings, stream: str, *, 
     """
     # There is a connection, so a failure should pass soon: several processes that start at once create the same
     # streams, a disk may be slow, and the server removes a deleted stream's directory after it has answered.
-    for patience in _TRIES_AFTER_S:
-        try:
-            return await ensured_at_once(nc, settings, stream, known=known)
-        except Unavailable as error:
-            _log.warning("nats.stream_not_ready", stream=stream, reason=str(error))
-            await asyncio.sleep(patience)
-    return await ensured_at_once(nc, settings, stream, known=known)
+    attempt = partial(ensured_at_once, nc, settings, stream, known=known)
+    return await retry_within(_ENSURED_WITHIN_S, attempt, f"opening the stream {stream}")
 
 
 async def ensured_at_once(nc: NatsConnection, settings: StreamSettings, stream: str, *, known: bool) -> dict[str, Any]:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 import structlog
-from websockets.frames import CloseCode, Frame, Opcode
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from fanout.error_codes import CloseCode
 from fanout.ports.socket import SocketClosed
 
 log = structlog.get_logger(__name__)
@@ -266,14 +267,14 @@ class WebSocketConnection(asyncio.BufferedProtocol):
             self._partial = None
             self._receive(bytes(partial))
         elif self._fragments >= MOST_FRAGMENTS:
-            self._protocol.fail(CloseCode.MESSAGE_TOO_BIG, f"a message of more than {MOST_FRAGMENTS} fragments")
+            self._protocol.fail(CloseCode.TOO_BIG, f"a message of more than {MOST_FRAGMENTS} fragments")
 
     def _bound(self, size: int) -> bool:
         """Return whether a message may have so many bytes now; if not, close the connection with 1009."""
         if self._max_message is None or size <= self._max_message:
             return True
         if self._protocol.state is State.OPEN:
-            self._protocol.fail(CloseCode.MESSAGE_TOO_BIG, f"more than {self._max_message} bytes before auth.ok")
+            self._protocol.fail(CloseCode.TOO_BIG, f"more than {self._max_message} bytes before auth.ok")
             self._send()
         return False
 
@@ -283,7 +284,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         try:
             message: str | bytes = whole.decode() if self._kind is Opcode.TEXT else whole
         except UnicodeDecodeError as error:
-            self._protocol.fail(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
+            self._protocol.fail(CloseCode.NOT_TEXT, f"{error.reason} at position {error.start}")
             return
         self._messages = self._messages or []
         self._messages.append(message)
