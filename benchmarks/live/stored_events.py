@@ -51,13 +51,19 @@ class StoredEvents(msgspec.Struct, frozen=True, dict=True):
         """The channel of each event, as an index into `names`."""
         return draws(self.draw, self.channels, self.events, 0.0)
 
+    def numbers_by_channel(self) -> list[list[int]]:
+        """The numbers of the events of each channel, rising."""
+        numbers: list[list[int]] = [[] for _ in range(self.channels)]
+        for number, channel in enumerate(self.chosen, 1):
+            numbers[channel].append(number)
+        return numbers
+
     def numbers_by_partition(self) -> dict[int, list[int]]:
         """The numbers of the events of each partition, rising."""
-        partition_of_channel = [partition_of(name, PARTITIONS) for name in self.names]
         numbers: dict[int, list[int]] = {partition: [] for partition in range(PARTITIONS)}
-        for number, channel in enumerate(self.chosen, 1):
-            numbers[partition_of_channel[channel]].append(number)
-        return numbers
+        for name, of_channel in zip(self.names, self.numbers_by_channel(), strict=True):
+            numbers[partition_of(name, PARTITIONS)] += of_channel
+        return {partition: sorted(found) for partition, found in numbers.items()}
 
     def publish_commands(self) -> Iterator[bytes]:
         """The command that stores each event, whose answer goes to the inbox of an `EventWriter`."""
@@ -69,10 +75,10 @@ class StoredEvents(msgspec.Struct, frozen=True, dict=True):
             yield b"%b\r\n%b%b\r\n" % (words.encode(), headers, payload)
 
 
-def event_payload(number: int, channel: str, event_id: str, size: int = EVENT_BYTES) -> bytes:
-    """A `message.new` of a given size as the command service stores it, whose text begins with its number."""
+def event_payload(number: int, channel: str, event_id: str) -> bytes:
+    """A `message.new` as the command service stores it, whose text begins with its number."""
     text = f"{number:0{_NUMBER_DIGITS}d}"
-    missing = size - len(_encoded(text, channel, event_id))
+    missing = EVENT_BYTES - len(_encoded(text, channel, event_id))
     return _encoded(text + "x" * missing, channel, event_id)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import cache, partial
 from pathlib import Path
 from statistics import median
@@ -17,7 +17,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from benchmarks.apart import Progress
-from benchmarks.live.delivery_check import check_deliveries
+from benchmarks.live.delivery_check import check_groups
 from benchmarks.live.nats_client import NatsClient
 from benchmarks.live.pipeline import PipelineOptions
 from benchmarks.live.processor_time import Stopwatch
@@ -45,8 +45,9 @@ _DURABLE: Final = "naive"
 
 
 class DrainSettings(NamedTuple):
-    """What is drained, to which instances, and the ids of processes whose processor time is read, by name."""
+    """A stream and how it is drained, to which instances, and the processes whose processor time is read, by name."""
 
+    way: str
     url: str
     stored: StoredEvents
     instances: list[str]
@@ -65,11 +66,6 @@ class Drained(msgspec.Struct, frozen=True):
     def rate(self) -> float:
         """Events per second."""
         return self.events / self.seconds
-
-
-def _drain(settings: DrainSettings, _leader: Leader) -> Drained:
-    configure_logging("json", "warning", service="fanout")
-    return uvloop.run(_drain_as_worker(settings))
 
 
 async def _drain_as_worker(settings: DrainSettings) -> Drained:
@@ -112,10 +108,6 @@ class _Event(msgspec.Struct, frozen=True):
     type: str
     channel_id: str
     message: dict[str, Any]
-
-
-def _drain_naively(settings: DrainSettings, _leader: Leader, *, ack_per_fetch: bool) -> Drained:
-    return uvloop.run(_fetch_and_publish(settings, ack_per_fetch=ack_per_fetch))
 
 
 async def _fetch_and_publish(settings: DrainSettings, *, ack_per_fetch: bool) -> Drained:
@@ -165,7 +157,7 @@ def in_batches(batches: Iterable[bytes]) -> Iterator[Numbered]:
                 yield partition_of_lane(event.lane), _same(event.seq, number_in(event.event))
 
 
-class _Numbers(msgspec.Struct, frozen=True):
+class _Position(msgspec.Struct, frozen=True):
     seq: int
     part: int
 
@@ -173,8 +165,8 @@ class _Numbers(msgspec.Struct, frozen=True):
 def in_frames(frames: Iterable[bytes]) -> Iterator[Numbered]:
     """The events in an inbox of single frames for clients, in order."""
     for frame in frames:
-        numbers = msgspec.json.decode(frame, type=_Numbers)
-        yield numbers.part, _same(numbers.seq, number_in(frame))
+        position = msgspec.json.decode(frame, type=_Position)
+        yield position.part, _same(position.seq, number_in(frame))
 
 
 def _same(seq: int, number: int) -> int:
@@ -182,20 +174,22 @@ def _same(seq: int, number: int) -> int:
 
 
 def check_inbox(received: Iterable[Numbered], stored: StoredEvents, instance: str) -> None:
-    """Compare what one instance got with the events of each partition, as `check_deliveries`."""
-    by_partition: dict[int, list[int]] = {partition: [] for partition in range(PARTITIONS)}
-    for partition, number in received:
-        by_partition[partition].append(number)
-    for partition, numbers in stored.numbers_by_partition().items():
-        check_deliveries(numbers, by_partition[partition], f"partition {partition} at {instance}")
+    """Compare what one instance got with the events of each partition, as `check_groups`."""
+    check_groups(stored.numbers_by_partition(), received, f"partition {{}} at {instance}")
 
 
-_WAYS: Final[dict[str, tuple[Callable[[DrainSettings, Leader], Drained], Callable[..., Iterator[Numbered]]]]] = {
-    "worker": (_drain, in_batches),
-    "plain": (partial(_drain_naively, ack_per_fetch=False), in_frames),
-    "joined": (partial(_drain_naively, ack_per_fetch=True), in_frames),
+_Way = tuple[Callable[[DrainSettings], Coroutine[Any, Any, Drained]], Callable[..., Iterator[Numbered]]]
+_WAYS: Final[dict[str, _Way]] = {
+    "worker": (_drain_as_worker, in_batches),
+    "plain": (partial(_fetch_and_publish, ack_per_fetch=False), in_frames),
+    "joined": (partial(_fetch_and_publish, ack_per_fetch=True), in_frames),
 }
-"""What drains, and how the inboxes are read after it."""
+"""The function that drains, and how the inboxes are read after it."""
+
+
+def _drain(settings: DrainSettings, _leader: Leader) -> Drained:
+    configure_logging("json", "warning", service="fanout")
+    return uvloop.run(_WAYS[settings.way][0](settings))
 
 
 class Drains(msgspec.Struct, frozen=True):
@@ -228,7 +222,7 @@ def drains(options: PipelineOptions, folder: Path, progress: Progress) -> Drains
 def _drain_once(way: str, options: PipelineOptions, server: Server) -> Drained:
     """Drain the stream once from its start; this process has the inboxes of the instances, and checks them after."""
     asyncio.run(_delete_consumers(server.url))
-    function, read = _WAYS[way]
+    _, read = _WAYS[way]
     events = options.events if way == "worker" else max(1, round(options.events * options.plain_share))
     stored = StoredEvents(events, options.channels)
     instances = [instance_name(at, options.targets) for at in range(options.targets)]
@@ -236,8 +230,8 @@ def _drain_once(way: str, options: PipelineOptions, server: Server) -> Drained:
     client = NatsClient(server.port, lambda subject, payload: inboxes[subject].append(payload))
     client.subscribe(map(instance_events, instances))
     watched = {"worker": 0, "nats-server": server.pid, "sink": os.getpid()}
-    settings = DrainSettings(server.url, stored, instances, watched)
-    with Worker(f"the {way} that drains", function, settings) as worker:
+    settings = DrainSettings(way, server.url, stored, instances, watched)
+    with Worker(f"the {way} that drains", _drain, settings) as worker:
         client.read_until_message(worker)
         drained = worker.receive(Drained)
     client.flush()  # what the server had for this connection comes before its answer

@@ -12,10 +12,12 @@ import msgspec
 from benchmarks.apart import Progress
 from benchmarks.histogram import Histogram
 from benchmarks.live.pipeline import PipelineOptions
-from benchmarks.live.pipeline.readers import Audience, Deliveries, ReaderSettings, read_deliveries
+from benchmarks.live.pipeline.readers import Deliveries, checked_deliveries
 from benchmarks.live.pipeline.tier import Tier, tier
 from benchmarks.live.processor_time import Stopwatch
 from benchmarks.live.stored_events import EventWriter, StoredEvents
+from benchmarks.live.websocket_clients import Clients, ClientSettings, run_clients
+from benchmarks.population import Population
 from benchmarks.processes import READY, Leader, Worker
 
 KEPT_UP_S: Final = 0.1
@@ -24,6 +26,8 @@ counted from when its message was due: what falls behind falls behind further wi
 _NS: Final = 1_000_000_000
 _LEAD_S: Final = 0.5
 """Until the first message is due."""
+_QUIET_S: Final = 1.0
+"""After the last delivery."""
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -71,30 +75,31 @@ class Latencies(msgspec.Struct, frozen=True):
 
 def latencies(options: PipelineOptions, folder: Path, progress: Progress) -> Latencies:
     """Start the tier, and try one rate after another; a `BenchError` if events were lost, doubled or swapped."""
-    readers = options.deliveries / options.rate
+    readers, tried = options.deliveries / options.rate, list[AtRate]()
     clients = max(options.clients, math.ceil(2 * readers))
-    audience, tried = Audience(clients, options.channels, readers), list[AtRate]()
+    population = Population(clients, options.channels, round(options.channels * readers), 1)
+    population.check()
     progress(0.0, "the tier starts")
-    with tier(folder, audience) as running:
+    with (
+        tier(folder, population) as running,
+        Worker("the clients", run_clients, ClientSettings(secret=running.secret)) as reading,
+    ):
+        reading.call(Clients.connect, running.port, clients)
         for at, multiple in enumerate(options.multiples, 1):
             rate = options.rate * multiple
             progress(at / (len(options.multiples) + 1), f"{rate:,.0f} messages a second")
-            tried.append(_at_rate(options, rate, audience, running))
+            tried.append(_at_rate(options, rate, population, running, reading))
             if multiple >= 1 and not tried[-1].kept_up:
                 break
-    return Latencies(tried, clients, sum(map(len, audience.members)))
+    return Latencies(tried, clients, population.memberships)
 
 
-def _at_rate(options: PipelineOptions, rate: float, audience: Audience, running: Tier) -> AtRate:
+def _at_rate(options: PipelineOptions, rate: float, population: Population, running: Tier, clients: Worker) -> AtRate:
     """Send at a rate to a tier that runs, and see when it arrives."""
     warm = round(rate * options.warm_up_seconds)
     stored = StoredEvents(warm + round(rate * options.seconds), options.channels, draw=round(rate))
-    reading = ReaderSettings(running.port, running.secret, audience, stored)
-    with (
-        Worker("the clients", read_deliveries, reading) as clients,
-        Worker("the generator", _generate_load, (running.nats_port, stored, rate)) as generator,
-    ):
-        clients.receive(str)
+    clients.call(Clients.begin, keep=True)
+    with Worker("the generator", _generate_load, (running.nats_port, stored, rate)) as generator:
         generator.receive(str)
         start = time.monotonic_ns() + int(_LEAD_S * _NS)
         generator.send(start)
@@ -102,10 +107,12 @@ def _at_rate(options: PipelineOptions, rate: float, audience: Audience, running:
         stopwatch = Stopwatch(running.pids | {"generator": generator.pid, "clients": clients.pid})
         _sleep_until(_planned_at(start, stored.events, rate))
         busy, published = stopwatch.busy(), generator.receive(Published)
-        clients.send(published.refused())
-        moments = moments_of(published, clients.receive(Deliveries), start, rate, warm)
+    refused = published.refused()
+    clients.call(Clients.until_quiet, _QUIET_S)
+    deliveries = clients.call(Clients.apply, checked_deliveries, population, stored, refused)
+    moments = moments_of(published, deliveries, start, rate, warm)
     delivered = moments["from_plan"].count / options.seconds
-    return AtRate(rate, delivered, stored.events - warm, len(published.refused()), moments, busy)
+    return AtRate(rate, delivered, stored.events - warm, len(refused), moments, busy)
 
 
 def _sleep_until(moment: int) -> None:

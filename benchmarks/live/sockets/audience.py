@@ -8,15 +8,13 @@ import msgspec
 
 from benchmarks.live.stored_events import event_payload
 from benchmarks.population import Population
-from fanout import message_frame
+from fanout import message_frame, text_frame
 
 READERS: Final = {"one": 1, "ten": 10, "hundred": 100, "all": sys.maxsize}
 """How many sockets at most read each of the channels to which events go: the *reach* of these channels."""
 SMALL_READERS: Final = 5
 """Readers of the small channel, who read none of the other channels that have several readers."""
 SMALL: Final = f"few-{0:014d}"
-FRAME_BYTES: Final = 304
-"""An event as a client gets it: a JSON object of 300 bytes, and the header of an unmasked frame of 126 to 65,535."""
 FIRST_SEQ: Final = 1_000_000_000
 """All sequences have as many digits, and so all frames as many bytes."""
 _BURST_OF_REHEARSAL: Final = 3
@@ -65,7 +63,7 @@ class Audience(msgspec.Struct, frozen=True):
         return script
 
     def due_in_rehearsal(self, number: int, first: int) -> "list[Event]":
-        """What a socket gets in the rehearsal, whose first event has the number `first`."""
+        """The events that a socket gets in the rehearsal, whose first event has the number `first`."""
         mine = set(self.channels_of(number))
         return [event for event in events(self.rehearsal(), first) if event.channel in mine]
 
@@ -89,11 +87,10 @@ class Event(NamedTuple):
 def events(channels: Sequence[str], first: int) -> list[Event]:
     """An event for each channel; the first has the sequence `first`, which is the text of its message too."""
     return [
-        Event(number, channel, event_payload(number, channel, _EVENT_ID, _PAYLOAD_BYTES))
+        Event(number, channel, event_payload(number, channel, _EVENT_ID))
         for number, channel in enumerate(channels, first)
     ]
 
 
-_SAMPLE: Final = Event(FIRST_SEQ, SMALL, event_payload(FIRST_SEQ, SMALL, _EVENT_ID))
-_PAYLOAD_BYTES: Final = FRAME_BYTES - 4 + len(_SAMPLE.payload) - len(_SAMPLE.client_json())
-"""Of a stored event whose frame for clients, with a header of 4 bytes, has the wanted size."""
+FRAME_BYTES: Final = len(text_frame(events([SMALL], FIRST_SEQ)[0].client_json()))
+"""The size of an event as a client gets it, which is the same for all channels and numbers."""

@@ -63,7 +63,7 @@ class ServerSettings(NamedTuple):
 
 
 class Server:
-    """What the benchmark asks of a server, which sends in its own way, or in the one with the least work."""
+    """Sends when the benchmark asks, in the server's own way, or in the one with the least work."""
 
     def __init__(self, settings: ServerSettings, own: Prepare, floor: Prepare) -> None:
         self._audience, self._own, self._floor = settings.audience, own, floor
@@ -178,8 +178,7 @@ async def _serve_service(settings: ServerSettings, leader: Leader) -> None:
     )
     bus, log, presence = EmbeddedBus(), await EmbeddedLog.open(None), EmbeddedPresence()
     ports = NotificationPorts(log, bus, presence, presence, presence, memberships, verifier(service))
-    running = running_notification(service, ports, Health(), lambda error: leader.fail(f"the service failed: {error}"))
-    async with running as bound:
+    async with running_notification(service, ports, Health(), leader.fail) as bound:
         batches = _batches(bus, settings.audience)
         served = Server(settings, batches, batches)
         leader.send(bound.port)

@@ -5,7 +5,6 @@ A `BenchError` is raised by each step whose clients got something else than was 
 
 import resource
 import secrets
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, Literal, NamedTuple
@@ -15,10 +14,10 @@ import msgspec
 from benchmarks.apart import Progress
 from benchmarks.errors import NumbersError
 from benchmarks.live.delivery_check import check_deliveries
-from benchmarks.live.sockets.audience import FRAME_BYTES, SMALL_READERS, Audience, Event
+from benchmarks.live.sockets.audience import FRAME_BYTES, SMALL_READERS, Audience
 from benchmarks.live.sockets.servers import Server, ServerSettings, run_server
-from benchmarks.live.websocket_clients import Chunk, SocketReader, frames_in, open_sockets
-from benchmarks.processes import Leader, Worker
+from benchmarks.live.websocket_clients import Chunk, Clients, ClientSettings, frames_in, run_clients
+from benchmarks.processes import Worker
 
 Way = Literal["service", "plain", "floor"]
 """How events are sent: by either server, or with the least work possible, by the process of the second server."""
@@ -76,52 +75,17 @@ def connections_allowed(option: str, wanted: int, least: int) -> int:
     return held
 
 
-class ClientSettings(NamedTuple):
-    """Which clients they are; `signals` and `nap_s` are those of `SocketReader`."""
-
-    first: int  # the number of the first one
-    audience: Audience
-    secret: str | None  # signs the tokens; None where the server expects no first frame
-    signals: str = ""
-    nap_s: float = 0.0
-
-
-def run_clients(settings: ClientSettings, leader: Leader) -> None:
-    """Serve `Clients` to the benchmark, and read the sockets meanwhile."""
-    clients = Clients(settings, leader)
-    leader.serve(clients, wait=clients.until_message)
-
-
-class Clients(SocketReader):
-    """The sockets, and what the benchmark asks of them."""
-
-    def __init__(self, settings: ClientSettings, leader: Leader) -> None:
-        super().__init__(leader, settings.signals, nap_s=settings.nap_s)
-        self._settings = settings
-        self._sockets: list[socket.socket] = []
-
-    def connect(self, port: int, count: int) -> None:
-        """Open more connections."""
-        first = self._settings.first + len(self._sockets)
-        opened = open_sockets(((number, port) for number in range(first, first + count)), self._settings.secret)
-        self._sockets += opened
-        self.add(opened)
-
-    def check(self, first: int) -> None:
-        """Compare what was kept with the rehearsal, whose first event has the number `first`."""
-        for number, each in enumerate(self._sockets, self._settings.first):
-            check_socket(number, self.kept(each), self._settings.audience.due_in_rehearsal(number, first))
-
-
-def check_socket(number: int, received: list[Chunk], due: list[Event]) -> None:
-    """Compare the bytes that a socket received with the events that were due to it.
+def check_sockets(received: list[list[Chunk]], first_socket: int, audience: Audience, first: int) -> None:
+    """Compare the bytes that sockets received with the rehearsal, whose first event has the number `first`.
 
     Raises:
-        BenchError: they are something else, or in another order.
+        BenchError: a socket got something else than was due to it, or in another order.
     """
-    names = {event.client_json(): f"{event.seq} of {event.channel}" for event in due}
-    came = [names.get(payload, payload) for payload, _ in frames_in(received)]
-    check_deliveries(list(names.values()), came, f"socket {number}")
+    for number, chunks in enumerate(received, first_socket):
+        due = audience.due_in_rehearsal(number, first)
+        names = {event.client_json(): f"{event.seq} of {event.channel}" for event in due}
+        came = [names.get(payload, payload) for payload, _ in frames_in(chunks)]
+        check_deliveries(list(names.values()), came, f"socket {number}")
 
 
 class Side(NamedTuple):
@@ -142,9 +106,9 @@ class Side(NamedTuple):
             due = len(self.audience.due_in_rehearsal(first, 0))
             clients.call(Clients.begin, count * due * FRAME_BYTES, keep=True)
         sent_first = self.server.call_async(Server.rehearse)
-        for clients in processes:
+        for clients, (first, _) in processes.items():
             clients.call(Clients.until_complete, 1)
-            clients.call(Clients.check, sent_first)
+            clients.call(Clients.apply, check_sockets, first, self.audience, sent_first)
 
     def play(self, reach: str, rounds: int, burst: int, *, floor: bool = False) -> Turn:
         """Send rounds, each when the one before has arrived everywhere; the arguments are those of `Server.play`."""
@@ -175,8 +139,8 @@ def side(server: Way, audience: Audience) -> Iterator[Side]:
     signals = f"\0fanout-bench-{secret}"  # an address without a file
     settings = ServerSettings(server == "service", audience, secret, signals)
     clients_secret = secret if settings.service else None
-    many = ClientSettings(0, audience, clients_secret, signals, _NAP_S)
-    few = ClientSettings(audience.sockets, audience, clients_secret)
+    many = ClientSettings(0, clients_secret, signals, _NAP_S)
+    few = ClientSettings(audience.sockets, clients_secret)
     with Worker(NAMES[server], run_server, settings) as process:
         port, name = process.receive(int), f"clients of the {NAMES[server]}"
         with Worker(name, run_clients, many) as clients, Worker(name, run_clients, few) as small_clients:

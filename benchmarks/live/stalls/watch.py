@@ -9,7 +9,7 @@ import msgspec
 import uvloop
 from msgspec import Meta
 
-from benchmarks.processes import GO, READY, Leader, Worker
+from benchmarks.processes import READY, Leader, Worker
 from services.runtime.lifecycle import spare_the_loop
 
 FULL_USERS: Final = 50_000
@@ -118,7 +118,7 @@ def run_scene(name: str, play: Play, options: StallsOptions) -> Scene:
         for each in (worker, control):
             each.receive(str)
         for each in (control, worker):
-            each.send(GO)
+            each.send(READY)
         loop = worker.receive(Stalls)
-        control.send(GO)
+        control.send(READY)
         return Scene(loop, control.receive(Stalls))
