@@ -131,8 +131,6 @@ class ClientSettings(NamedTuple):
     """The number of the first client; the others follow it."""
     secret: str | None = None
     """Signs the tokens; None where the server expects no first frame."""
-    signals: str = ""
-    """The address of a socket that gets a datagram for each complete round."""
     nap_s: float = 0.0
     """Seconds to sleep after each look at the sockets. A client that waits for every single frame is woken for it by
     the server's own system call; clients on other machines do not cost the server that."""
@@ -154,9 +152,6 @@ class Clients:
 
     def __init__(self, settings: ClientSettings, leader: Leader) -> None:
         self._settings, self._leader, self._poll = settings, leader.fileno(), select.epoll()
-        self._signals = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        if settings.signals:
-            self._signals.connect(settings.signals)
         self._poll.register(self._leader, select.EPOLLIN)
         self._buffer = bytearray(_READ)
         self._sockets: dict[int, socket.socket] = {}
@@ -192,22 +187,30 @@ class Clients:
             pass
 
     def until_complete(self, rounds: int) -> list[int]:
-        """Read until all rounds are complete, and a moment longer; when each was, in nanoseconds of CLOCK_MONOTONIC.
+        """Read until so many rounds are complete; when each was, in nanoseconds of CLOCK_MONOTONIC.
 
         Raises:
-            BenchError: something is missing, or a socket got more or less than the others.
+            BenchError: nothing more came for a while.
         """
         due = rounds * self._round_bytes
         while self._total < due:
             if not self._read_more(STALLED_AFTER_S):
                 raise BenchError(f"of {due:,} bytes that were due {self._total:,} came, and no more in a while")
+        return self._complete_at
+
+    def check_complete(self, rounds: int) -> None:
+        """Read for a moment, and check that no more came than these rounds, and that each socket got as much.
+
+        Raises:
+            BenchError: a socket got more or less than the others.
+        """
+        due = rounds * self._round_bytes
         self._take(_QUIET_S)
         if self._total > due:
             raise BenchError(f"{due:,} bytes were due, and {self._total:,} came: something came twice")
         for each, count in self._counts.items():
             if count * len(self._counts) != due:
                 raise BenchError(f"as many bytes were due to each socket, and one ({each}) got {count:,} of {due:,}")
-        return self._complete_at
 
     def apply(self, function: Callable[Concatenate[list[list[Chunk]], P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a function with what each socket got since `begin`, which was kept."""
@@ -238,14 +241,9 @@ class Clients:
             if kept is not None:
                 kept[descriptor].append((clock(), bytes(memoryview(buffer)[:count])))
             while total >= self._complete_with:
-                self._complete()
+                self._complete_at.append(clock())
+                self._complete_with += self._round_bytes
         self._total = total
         if self._settings.nap_s and not asked:
             time.sleep(self._settings.nap_s)
         return asked
-
-    def _complete(self) -> None:
-        self._complete_at.append(time.monotonic_ns())
-        self._complete_with += self._round_bytes
-        if self._settings.signals:
-            self._signals.send(b".")

@@ -10,11 +10,11 @@ from typing import Final, NamedTuple
 import msgspec
 
 from benchmarks.apart import Progress
-from benchmarks.histogram import Histogram
 from benchmarks.live.pipeline import PipelineOptions
 from benchmarks.live.pipeline.readers import Deliveries, checked_deliveries
 from benchmarks.live.pipeline.tier import Tier, tier
 from benchmarks.live.processor_time import Stopwatch
+from benchmarks.live.spread import Spread, spread
 from benchmarks.live.stored_events import EventWriter, StoredEvents
 from benchmarks.live.websocket_clients import Clients, ClientSettings, run_clients
 from benchmarks.population import Population
@@ -28,16 +28,6 @@ _LEAD_S: Final = 0.5
 """Until the first message is due."""
 _QUIET_S: Final = 1.0
 """After the last delivery."""
-
-
-class Spread(msgspec.Struct, frozen=True):
-    """Durations in seconds."""
-
-    count: int
-    percentiles: dict[str, float]
-    longest: float
-    curve: list[tuple[float, float]]
-    """Points (share of all, seconds)."""
 
 
 class AtRate(msgspec.Struct, frozen=True):
@@ -172,12 +162,4 @@ def moments_of(published: Published, deliveries: Deliveries, start: int, rate: f
         "lateness": [sent[index] - planned[index] for index in range(warm, len(sent))],
         "late_half": [moment - planned[index] for index, moment in on_clock if index >= middle],
     }
-    return {name: _spread(nanoseconds) for name, nanoseconds in durations.items()}
-
-
-def _spread(nanoseconds: list[int]) -> Spread:
-    counted = Histogram()
-    counted.record(nanoseconds)
-    percentiles = {f"p{share * 100:g}": counted.percentile(share) / _NS for share in (0.5, 0.9, 0.99, 0.999)}
-    curve = [(share, each / _NS) for share, each in counted.curve()]
-    return Spread(counted.count, percentiles, counted.longest / _NS, curve)
+    return {name: spread(nanoseconds) for name, nanoseconds in durations.items()}

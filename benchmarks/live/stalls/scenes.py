@@ -1,16 +1,17 @@
-"""What is done on the loops of a worker and of an instance; each scene checks that it had its effect."""
+"""Work on the loops of a worker and of an instance; each scene checks that it had its effect."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from prometheus_client import REGISTRY
 
 from benchmarks.errors import BenchError
+from benchmarks.live.memberships import create_channels
 from benchmarks.live.stalls.watch import Stalls, StallsOptions, Watch, begin, repeat
 from benchmarks.processes import Leader
 from fanout import presence_digest, workers
@@ -18,7 +19,6 @@ from fanout.events import timestamp
 from fanout.ids import new_device_id
 from fanout.keys import PresenceChange
 from fanout.ports.authenticator import Identity
-from fanout.ports.memberships import Channel
 from fanout.ports.presence import Lease
 from fanout.ports.socket import SocketClosed
 from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
@@ -28,25 +28,27 @@ from services.adapters.embedded.presence import EmbeddedPresence
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.fan_out.worker import FanOutPorts, FanOutWorker, running_worker
 from services.notification.admission import InstanceLimits
+from services.notification.control import Control
 from services.notification.instance import NotificationInstance, NotificationPorts
+from services.notification.registry import Registry
+from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Session
 from services.runtime.tasks import Tasks, periodic
 
 VISITOR: Final = "visitor"
-"""Who is in very many channels."""
+"""The user of very many channels."""
 INSTANCE: Final = "notif-1"
 WORKER: Final = "worker-1"
 _ADDRESS: Final = "ws://127.0.0.1:1/ws"
-_INCARNATION: Final = "1"
-_PAGE_USERS: Final = 4_000
 _DIGEST_EVERY_S: Final = 0.1
 _BUDGET: Final = 1 << 20
-_CREATED_AT_ONCE: Final = 500
 WITHIN_S: Final = 120.0
+
+Stores = tuple[EmbeddedLog, EmbeddedBus, EmbeddedPresence, SqliteMemberships]
 
 
 async def until(holds: Callable[[], bool], what: str) -> None:
-    """Wait for what a service brings about; without it, how long the loop stood still says nothing."""
+    """Wait for the effect of what is done; without it, how long the loop stood still says nothing."""
     try:
         async with asyncio.timeout(WITHIN_S):
             while not holds():  # noqa: ASYNC110 - what is looked at has no event
@@ -61,19 +63,13 @@ def require(holds: object, otherwise: str) -> None:
         raise BenchError(otherwise)
 
 
-Stores = tuple[EmbeddedLog, EmbeddedBus, EmbeddedPresence, SqliteMemberships]
-
-
 @asynccontextmanager
 async def _stores(channels: int) -> AsyncIterator[tuple[Stores, Tasks]]:
     """Open all in memory; nobody but the visitor has channels. A service's part that fails ends the scene."""
     failures: list[BaseException] = []
     memberships = await SqliteMemberships.open(None)
     stores = await EmbeddedLog.open(None, partitions=4), EmbeddedBus(), EmbeddedPresence(), memberships
-    for start in range(0, channels, _CREATED_AT_ONCE):
-        names = [channel_name(number) for number in range(start, min(start + _CREATED_AT_ONCE, channels))]
-        created = [Channel(name, name, private=False, created_by=VISITOR, created_at=timestamp()) for name in names]
-        await asyncio.gather(*(memberships.create(channel, [VISITOR]) for channel in created))
+    await create_channels(memberships, {channel_name(number): [VISITOR] for number in range(channels)})
     async with AsyncExitStack() as stack:
         for store in stores:
             stack.push_async_callback(store.close)
@@ -83,7 +79,7 @@ async def _stores(channels: int) -> AsyncIterator[tuple[Stores, Tasks]]:
 
 
 def channel_name(number: int) -> str:
-    """Of the visitor's channels; neighbours in number are none in name."""
+    """The name of one of the visitor's channels; neighbours in number are none in name."""
     return f"channel-{number * 2_654_435_761 % 2**32:010d}-{number}"
 
 
@@ -91,14 +87,15 @@ def _user_names(count: int) -> list[str]:
     return [f"user-{number:07d}" for number in range(count)]
 
 
-class _FakeInstance:
-    """An instance as a worker knows it: a lease, digests, and its users for a worker that asks."""
+class _InstanceStub:
+    """The part of an instance that workers know, with users who have no sessions: a lease, and its control messages."""
 
     def __init__(self, bus: EmbeddedBus, presence: EmbeddedPresence, tasks: Tasks) -> None:
-        self._bus, self._presence, self._tasks = bus, presence, tasks
+        self._presence = presence
         self._users: list[str] = []
         self._digest = (0, 0)
         self.placed: set[str] = set()
+        self.control = Control(INSTANCE, bus, cast("Registry", self), cast("RoutingBarrier", self), tasks)
 
     async def hold(self, users: Sequence[str]) -> None:
         """Have these users from now on; the worker learns it from the next digest."""
@@ -112,32 +109,26 @@ class _FakeInstance:
         await self._presence.announce([PresenceChange(VISITOR, online, INSTANCE)])
 
     async def publish_digest(self) -> None:
-        await self._presence.lease(Lease(INSTANCE, _INCARNATION, _ADDRESS, timestamp(), len(self._users), 1_000_000))
-        digest = workers.PresenceDigest(INSTANCE, _INCARNATION, *self._digest)
-        await self._bus.publish(PRESENCE_DIGESTS, msgspec.json.encode(digest))
+        incarnation = self.control.incarnation
+        await self._presence.lease(Lease(INSTANCE, incarnation, _ADDRESS, timestamp(), len(self._users), 1_000_000))
+        await self.control.publish_digest()
 
-    def on_control(self, _subject: str, payload: bytes) -> None:
-        match workers.decode_control(payload):
-            case workers.PresenceSetRequest() as request:
-                self._tasks.start(self._send(request), "sending the presence set")
-            case workers.RoutingConfirmed(users=users):
-                self.placed.update(users)
+    def users(self) -> list[str]:
+        return self._users
 
-    async def _send(self, request: workers.PresenceSetRequest) -> None:
-        users = self._users
-        for number, start in enumerate(range(0, len(users) or 1, _PAGE_USERS)):
-            end = start + _PAGE_USERS
-            last, part = end >= len(users), users[start:end]
-            page = workers.PresenceSetPage(INSTANCE, _INCARNATION, request.request, number, last=last, users=part)
-            await self._bus.publish(worker_inbox(request.worker), msgspec.json.encode(page))
+    def digest(self) -> tuple[int, int]:
+        return self._digest
+
+    def confirm(self, confirmed: workers.RoutingConfirmed) -> None:
+        self.placed.update(confirmed.users)
 
 
 @asynccontextmanager
-async def _worker(channels: int) -> AsyncIterator[tuple[_FakeInstance, FanOutWorker]]:
+async def _worker(channels: int) -> AsyncIterator[tuple[_InstanceStub, FanOutWorker]]:
     failures: list[BaseException] = []
     async with _stores(channels) as ((log, bus, presence, memberships), tasks):
-        instance = _FakeInstance(bus, presence, tasks)
-        await bus.subscribe(instance_control(INSTANCE), instance.on_control)
+        instance = _InstanceStub(bus, presence, tasks)
+        await instance.control.listen()
         tasks.start(periodic(_DIGEST_EVERY_S, instance.publish_digest, "publishing the digest"), "digest")
         ports = FanOutPorts(log, bus, presence, presence, memberships)
         async with running_worker(WORKER, ports, failures.append) as worker:
