@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -17,17 +17,15 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from benchmarks.apart import Progress
-from benchmarks.live.delivery_check import check_groups
 from benchmarks.live.nats_client import NatsClient
 from benchmarks.live.pipeline import PipelineOptions
 from benchmarks.live.processor_time import Stopwatch
 from benchmarks.live.servers import Server, running
-from benchmarks.live.stored_events import PARTITIONS, StoredEvents, number_in, store_events
+from benchmarks.live.stored_events import PARTITIONS, StoredEvents, check_groups, number_in, store_events
 from benchmarks.population import instance_name
 from benchmarks.processes import Leader, Worker
-from fanout import Engine, decode_batch
+from fanout import Engine, decode_batch, partition_of
 from fanout.events import encode
-from fanout.lanes import Lane
 from fanout.streams import MESSAGES
 from fanout.subjects import channel_of, instance_events
 from services.adapters.embedded.deployment import EmbeddedDeployment
@@ -144,45 +142,26 @@ async def _fetch_and_publish(settings: DrainSettings, *, ack_per_fetch: bool) ->
     return Drained(settings.stored.events, seconds, processor)
 
 
-Numbered = tuple[int, int]
-"""The partition of an event, and its number; 0, which no event has, where its sequence is another."""
-
-
-def in_batches(batches: Iterable[bytes]) -> Iterator[Numbered]:
-    """The events in an inbox of the engine's batches, in order."""
-    partition_of_lane = cache(lambda lane: Lane.of_number(lane).part)
+def in_batches(batches: Iterable[bytes]) -> Iterator[int]:
+    """The numbers of the events in an inbox of the engine's batches, in order."""
     for batch in batches:
         for event in decode_batch(batch):
             if event.channel is not None:  # a mark says how far a lane has come, and carries no event
-                yield partition_of_lane(event.lane), _same(event.seq, number_in(event.event))
+                yield number_in(event.event)
 
 
-class _Position(msgspec.Struct, frozen=True):
-    seq: int
-    part: int
-
-
-def in_frames(frames: Iterable[bytes]) -> Iterator[Numbered]:
-    """The events in an inbox of single frames for clients, in order."""
-    for frame in frames:
-        position = msgspec.json.decode(frame, type=_Position)
-        yield position.part, _same(position.seq, number_in(frame))
-
-
-def _same(seq: int, number: int) -> int:
-    return number if number == seq else 0
-
-
-def check_inbox(received: Iterable[Numbered], stored: StoredEvents, instance: str) -> None:
+def check_inbox(received: Iterable[int], stored: StoredEvents, instance: str) -> None:
     """Compare what one instance got with the events of each partition, as `check_groups`."""
-    check_groups(stored.numbers_by_partition(), received, f"partition {{}} at {instance}")
+    partitions = [partition_of(name, PARTITIONS) for name in stored.names]
+    numbered = ((partitions[stored.chosen[number - 1]], number) for number in received)
+    check_groups(stored.numbers_by(partitions), numbered, f"partition {{}} at {instance}")
 
 
-_Way = tuple[Callable[[DrainSettings], Coroutine[Any, Any, Drained]], Callable[..., Iterator[Numbered]]]
+_Way = tuple[Callable[[DrainSettings], Coroutine[Any, Any, Drained]], Callable[[Iterable[bytes]], Iterable[int]]]
 _WAYS: Final[dict[str, _Way]] = {
     "worker": (_drain_as_worker, in_batches),
-    "plain": (partial(_fetch_and_publish, ack_per_fetch=False), in_frames),
-    "joined": (partial(_fetch_and_publish, ack_per_fetch=True), in_frames),
+    "plain": (partial(_fetch_and_publish, ack_per_fetch=False), partial(map, number_in)),
+    "joined": (partial(_fetch_and_publish, ack_per_fetch=True), partial(map, number_in)),
 }
 """The function that drains, and how the inboxes are read after it."""
 
@@ -222,7 +201,6 @@ def drains(options: PipelineOptions, folder: Path, progress: Progress) -> Drains
 def _drain_once(way: str, options: PipelineOptions, server: Server) -> Drained:
     """Drain the stream once from its start; this process has the inboxes of the instances, and checks them after."""
     asyncio.run(_delete_consumers(server.url))
-    _, read = _WAYS[way]
     events = options.events if way == "worker" else max(1, round(options.events * options.plain_share))
     stored = StoredEvents(events, options.channels)
     instances = [instance_name(at, options.targets) for at in range(options.targets)]
@@ -230,13 +208,12 @@ def _drain_once(way: str, options: PipelineOptions, server: Server) -> Drained:
     client = NatsClient(server.port, lambda subject, payload: inboxes[subject].append(payload))
     client.subscribe(map(instance_events, instances))
     watched = {"worker": 0, "nats-server": server.pid, "sink": os.getpid()}
-    settings = DrainSettings(way, server.url, stored, instances, watched)
-    with Worker(f"the {way} that drains", _drain, settings) as worker:
+    with Worker(f"the {way} that drains", _drain, DrainSettings(way, server.url, stored, instances, watched)) as worker:
         client.read_until_message(worker)
         drained = worker.receive(Drained)
     client.flush()  # what the server had for this connection comes before its answer
     for instance in instances:
-        check_inbox(read(inboxes[instance_events(instance).encode()]), stored, instance)
+        check_inbox(_WAYS[way][1](inboxes[instance_events(instance).encode()]), stored, instance)
     client.close()
     return drained
 

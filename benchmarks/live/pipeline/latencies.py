@@ -4,6 +4,7 @@ import gc
 import math
 import time
 from array import array
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -11,12 +12,11 @@ import msgspec
 
 from benchmarks.apart import Progress
 from benchmarks.live.pipeline import PipelineOptions
-from benchmarks.live.pipeline.readers import Deliveries, checked_deliveries
 from benchmarks.live.pipeline.tier import Tier, tier
 from benchmarks.live.processor_time import Stopwatch
 from benchmarks.live.spread import Spread, spread
-from benchmarks.live.stored_events import EventWriter, StoredEvents
-from benchmarks.live.websocket_clients import Clients, ClientSettings, run_clients
+from benchmarks.live.stored_events import EventWriter, StoredEvents, check_groups, number_in
+from benchmarks.live.websocket_clients import Chunk, Clients, ClientSettings, frames_in, run_clients
 from benchmarks.population import Population
 from benchmarks.processes import READY, Leader, Worker
 
@@ -144,6 +144,45 @@ def _generate_load(settings: tuple[int, StoredEvents, float], leader: Leader) ->
             writer.send(b"".join(commands[begin:done]))
     writer.await_answers(stored.events)
     return Published(sent, writer.accepted)
+
+
+Delivery = tuple[int, int]
+"""An event's number, and when its frame was whole, in nanoseconds."""
+
+
+class Deliveries(NamedTuple):
+    """Every delivery; each client got every event of its channels, once and in order."""
+
+    numbers: "array[int]"
+    moments: "array[int]"
+
+
+def checked_deliveries(
+    received: list[list[Chunk]], population: Population, stored: StoredEvents, refused: list[int]
+) -> Deliveries:
+    """The deliveries to all clients; a `BenchError` if a client did not get what was stored and not refused."""
+    deliveries = [list(deliveries_in(chunks)) for chunks in received]
+    check_clients(deliveries, population, stored, set(refused))
+    numbers = array("I", (number for each in deliveries for number, _ in each))
+    return Deliveries(numbers, array("q", (moment for each in deliveries for _, moment in each)))
+
+
+def deliveries_in(chunks: Iterable[Chunk]) -> Iterator[Delivery]:
+    """The events that a client read; a `BenchError` if the server closed the connection."""
+    new = b'{"type":"message.new"'
+    return ((number_in(payload), moment) for payload, moment in frames_in(chunks) if payload.startswith(new))
+
+
+def check_clients(
+    deliveries: list[list[Delivery]], population: Population, stored: StoredEvents, refused: set[int]
+) -> None:
+    """Compare what each client got in each of its channels with what was sent there and not refused."""
+    stored_in = stored.numbers_by(range(stored.channels))
+    sent = {channel: [each for each in numbers if each not in refused] for channel, numbers in stored_in.items()}
+    for client, mine in enumerate(deliveries):
+        expected = {channel: sent[channel] for channel in population.numbers(client)}
+        received = ((stored.chosen[number - 1], number) for number, _ in mine)
+        check_groups(expected, received, f"channel {{}} at client {client}")
 
 
 def moments_of(published: Published, deliveries: Deliveries, start: int, rate: float, warm: int) -> dict[str, Spread]:

@@ -14,10 +14,10 @@ import msgspec
 
 from benchmarks.apart import Progress
 from benchmarks.errors import NumbersError
-from benchmarks.live.delivery_check import check_deliveries
 from benchmarks.live.processor_time import processor_seconds
 from benchmarks.live.sockets.audience import FRAME_BYTES, SMALL_READERS, Audience, IdleAudience
 from benchmarks.live.sockets.servers import Server, ServerSettings, run_server
+from benchmarks.live.stored_events import check_deliveries
 from benchmarks.live.websocket_clients import Chunk, Clients, ClientSettings, frames_in, run_clients
 from benchmarks.processes import Worker
 
