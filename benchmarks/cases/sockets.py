@@ -18,7 +18,7 @@ from benchmarks.cases.planning import Costs
 from benchmarks.live.sockets import sides
 from benchmarks.live.sockets.audience import Audience
 from benchmarks.live.sockets.sides import NAMES, Contest, IdleFigures, Players, Side, Turn, Way
-from benchmarks.live.spread import PERCENTILES, Spread, spread
+from benchmarks.live.spread import TOLD, Spread, spread
 from benchmarks.report import Cell, Figure, Report, Row, Table, Target, at_least, at_most, distribution, figures
 
 _CONNECTIONS: Final = 20_000
@@ -138,15 +138,12 @@ def _each_kib(idle: IdleFigures) -> float:
 
 
 def _summary(options: SocketsOptions, idle: IdleFigures, measured: dict[str, Contest]) -> str:
-    each, last = (
-        units.digits(_each_kib(idle)),
-        units.duration(_delays(measured["single"]["service"]).percentiles["p50"]),
-    )
+    each, delays = units.digits(_each_kib(idle)), _delays(measured["single"]["service"])
     single, bursts = (units.times(_ratio(measured[contest])) for contest in ("single", "bursts"))
     return (
         f"An idle connection takes {each} KiB of the service. One event to {options.fan_out:,} sockets reaches the "
-        f"last after {last}. Per second of processor time the service makes {single} as many deliveries of single "
-        f"events as websockets.broadcast, and {bursts} as many in bursts of {_BURST}."
+        f"last after {units.duration(delays.median)}. Per second of processor time the service makes {single} as many "
+        f"deliveries of single events as websockets.broadcast, and {bursts} as many in bursts of {_BURST}."
     )
 
 
@@ -163,7 +160,7 @@ def planning(options: SocketsOptions, idle: IdleFigures, measured: dict[str, Con
 
 def _targets(options: SocketsOptions, idle: IdleFigures, measured: dict[str, Contest]) -> list[Target]:
     fans, beside = options.fan_out >= _FAN_OUT, "beside websockets.broadcast"
-    last = _delays(measured["single"]["service"]).percentiles["p50"]
+    last = _delays(measured["single"]["service"]).median
     hot, even = (_delays(measured[load]["service"]).percentiles for load in ("hot", "even"))
     fairness = "delay of a small channel beside a hot one, divided by that beside the same load on even channels"
     many = idle.connections >= _TELLING
@@ -232,12 +229,9 @@ def _delivery_cells(contest: Contest) -> list[Cell]:
 
 def _delay_table(title: str, text: str, lines: dict[str, list[Turn]]) -> Table:
     delays = {name: _delays(turns) for name, turns in lines.items()}
-    rows = [
-        Row(name, [*figures("s", (*of.percentiles.values(), of.longest)), Figure(of.count, "number")])
-        for name, of in delays.items()
-    ]
+    rows = [Row(name, [*figures("s", of.told()), Figure(of.count, "number")]) for name, of in delays.items()]
     plot = distribution(title, "ms", {name: of.curve for name, of in delays.items()}, 1e3)
-    return Table(title, text, [*PERCENTILES, "longest", "events"], rows, plots=[plot])
+    return Table(title, text, [*TOLD, "events"], rows, plots=[plot])
 
 
 def quick(options: SocketsOptions) -> SocketsOptions:

@@ -9,7 +9,9 @@ from benchmarks.histogram import Histogram
 
 _NS: Final = 1_000_000_000
 _SHARES: Final = (0.5, 0.9, 0.99, 0.999)
-PERCENTILES: Final = [f"p{share * 100:g}" for share in _SHARES]
+_PERCENTILES: Final = [f"p{share * 100:g}" for share in _SHARES]
+TOLD: Final = [*_PERCENTILES, "longest"]
+"""The headings of what is told of a spread."""
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -21,6 +23,15 @@ class Spread(msgspec.Struct, frozen=True):
     curve: list[tuple[float, float]]
     """Points (share of all, seconds)."""
 
+    @property
+    def median(self) -> float:
+        """The duration that half of them do not exceed."""
+        return self.percentiles["p50"]
+
+    def told(self) -> list[float]:
+        """The durations that a table tells, as `TOLD`."""
+        return [*self.percentiles.values(), self.longest]
+
 
 def spread(nanoseconds: Iterable[int]) -> Spread:
     """The spread of durations, to one per cent."""
@@ -28,4 +39,4 @@ def spread(nanoseconds: Iterable[int]) -> Spread:
     counted.record(nanoseconds)
     values = (counted.percentile(share) / _NS for share in _SHARES)
     curve = [(share, each / _NS) for share, each in counted.curve()]
-    return Spread(counted.count, dict(zip(PERCENTILES, values, strict=True)), counted.longest / _NS, curve)
+    return Spread(counted.count, dict(zip(_PERCENTILES, values, strict=True)), counted.longest / _NS, curve)

@@ -89,7 +89,7 @@ def _await(connected: socket.socket, wanted: bytes, end: bytes) -> None:
     answer = b""
     while not answer.endswith(end) and (came := connected.recv(_EVENTS)):
         answer += came
-    if wanted not in answer:
+    if wanted not in answer or not answer.endswith(end):
         raise BenchError(f"a client was not admitted: {answer!r}")
 
 

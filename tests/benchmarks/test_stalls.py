@@ -60,7 +60,7 @@ async def test_a_thread_at_work_and_what_is_done_outside_are_no_work_of_the_loop
 
 @pytest.mark.parametrize("name", SCENES)
 def test_each_scene_runs_beside_an_idle_loop(name: str) -> None:
-    played = run_scene(name, SCENES[name], SMALL)
+    played = run_scene(name, SCENES[name][0], SMALL)
     assert played.loop.turns > 0
     assert played.control.turns > 0
 

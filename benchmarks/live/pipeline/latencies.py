@@ -65,10 +65,8 @@ class Latencies(msgspec.Struct, frozen=True):
 
 def latencies(options: PipelineOptions, folder: Path, progress: Progress) -> Latencies:
     """Start the tier, and try one rate after another; a `BenchError` if events were lost, doubled or swapped."""
-    readers, tried = options.deliveries / options.rate, list[AtRate]()
-    clients = max(options.clients, math.ceil(2 * readers))
-    population = Population(clients, options.channels, round(options.channels * readers), 1)
-    population.check()
+    clients, tried = max(options.clients, math.ceil(2 * options.readers)), list[AtRate]()
+    population = Population(clients, options.channels, round(options.channels * options.readers), 1)
     progress(0.0, "the tier starts")
     with (
         tier(folder, population) as running,

@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY
 from benchmarks.errors import BenchError
 from benchmarks.live.memberships import create_channels
 from benchmarks.live.stalls.watch import Stalls, StallsOptions, Watch, begin, repeat
+from benchmarks.population import user_name
 from benchmarks.processes import Leader
 from fanout import presence_digest, workers
 from fanout.events import timestamp
@@ -83,10 +84,6 @@ def channel_name(number: int) -> str:
     return f"channel-{number * 2_654_435_761 % 2**32:010d}-{number}"
 
 
-def _user_names(count: int) -> list[str]:
-    return [f"user-{number:07d}" for number in range(count)]
-
-
 class _InstanceStub:
     """The part of an instance that workers know, with users who have no sessions: a lease, and its control messages."""
 
@@ -139,7 +136,7 @@ async def _worker(channels: int) -> AsyncIterator[tuple[_InstanceStub, FanOutWor
 
 async def worker_presence(options: StallsOptions, leader: Leader) -> Stalls:
     """Load the users of an instance, then replace half of them, of which no hint comes."""
-    users, half, watch = _user_names(options.users * 3 // 2), options.users // 2, Watch()
+    users, half, watch = list(map(user_name, range(options.users * 3 // 2))), options.users // 2, Watch()
     presence_sets = [users[: options.users], users[half : half + options.users]]
     async with _worker(channels=0) as (instance, worker):
 
@@ -219,7 +216,7 @@ async def _instance(channels: int, capacity: int) -> AsyncIterator[tuple[Notific
 
 async def instance_presence(options: StallsOptions, leader: Leader) -> Stalls:
     """Ask an instance with very many users for all of them, while it publishes digests."""
-    users, watch = _user_names(options.users), Watch()
+    users, watch = list(map(user_name, range(options.users))), Watch()
     digests: list[workers.PresenceDigest] = []
     pages: list[workers.PresenceSetPage] = []
     async with _instance(0, options.users + 1) as (instance, bus):

@@ -46,7 +46,7 @@ class Scene(msgspec.Struct, frozen=True):
 
 
 Play = Callable[[StallsOptions, Leader], Coroutine[Any, Any, Stalls]]
-"""What is done on a loop that is watched: a function of a module."""
+"""Works on a loop that is watched: a function of a module."""
 
 
 class Watch:
@@ -73,7 +73,7 @@ class Watch:
             self._work = max(self._work, work() - worked)
 
     def result(self) -> Stalls:
-        """What was seen."""
+        """The turns that were seen."""
         over_limit = sum(late > LIMIT_S * 1e9 for late in self._late)
         return Stalls(len(self._late), max(self._late, default=0) / 1e9, over_limit, self._work / 1e9)
 
