@@ -7,25 +7,8 @@ from msgspec.structs import replace
 from benchmarks import units
 from benchmarks.apart import Stages
 from benchmarks.case import Case, part
-from benchmarks.live.stalls.scenes import instance_presence, instance_visits, worker_presence, worker_visits
-from benchmarks.live.stalls.watch import FULL_CHANNELS, FULL_USERS, LIMIT_S, Play, Scene, StallsOptions, run_scene
+from benchmarks.live.stalls import FULL_CHANNELS, FULL_USERS, LIMIT_S, SCENES, Scene, StallsOptions, run_scene
 from benchmarks.report import Figure, Report, Row, Table, Target, at_most, exact, figures
-
-SCENES: Final[dict[str, tuple[Play, str]]] = {
-    "worker, presence sets": (
-        worker_presence,
-        "A worker, whose table has all users of an instance, finds half of them to be others.",
-    ),
-    "worker, visits": (
-        worker_visits,
-        "A worker places a user of very many channels, and takes the user off; not the first time.",
-    ),
-    "instance, presence sets": (
-        instance_presence,
-        "An instance tells who is here: digests each second, and its whole presence set.",
-    ),
-    "instance, visits": (instance_visits, "A user of very many channels connects to an instance, and goes."),
-}
 
 
 def run(options: StallsOptions, stages: Stages) -> Report:

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from benchmarks.cases.stalls import SCENES, targets
+from benchmarks.cases.stalls import targets
 from benchmarks.errors import BenchError
-from benchmarks.live.stalls import scenes
-from benchmarks.live.stalls.watch import LIMIT_S, Play, Scene, Stalls, StallsOptions, Watch, run_scene
+from benchmarks.live import stalls
+from benchmarks.live.stalls import LIMIT_S, SCENES, Play, Scene, Stalls, StallsOptions, Watch, run_scene
 from benchmarks.processes import Leader
 from fanout import Engine
 
@@ -66,7 +66,7 @@ def test_each_scene_runs_beside_an_idle_loop(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("play", "method"), [(scenes.worker_visits, "user_offline"), (scenes.instance_visits, "drop_instance")]
+    ("play", "method"), [(stalls.worker_visits, "user_offline"), (stalls.instance_visits, "drop_instance")]
 )
 async def test_who_should_be_gone_and_is_not_gives_no_figures(
     play: Play, method: str, monkeypatch: pytest.MonkeyPatch
@@ -83,7 +83,7 @@ async def test_who_should_be_gone_and_is_not_gives_no_figures(
     monkeypatch.setattr("services.fan_out.worker.Engine", Keeps)
     monkeypatch.setattr("services.notification.registry.Engine", lambda **options: Keeps(**options).engine)
     monkeypatch.setattr("services.notification.subscriptions.Subscriptions._drop_user", lambda *_: None)
-    monkeypatch.setattr(scenes, "WITHIN_S", 5.0)
+    monkeypatch.setattr(stalls, "WITHIN_S", 5.0)
     with pytest.raises(BenchError, match="the visitor"):
         await play(SMALL, EagerLeader())
 

@@ -1,20 +1,24 @@
-"""Work on the loops of a worker and of an instance; each scene checks that it had its effect."""
+"""Stalls of the loops of a worker and of an instance, beside an idle loop in another process in the same moments.
+
+Each scene does its work on a loop with a timer, and checks that the work had its effect.
+"""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Final, cast
+from typing import Annotated, Any, Final, cast
 
 import msgspec
+import uvloop
+from msgspec import Meta
 from prometheus_client import REGISTRY
 
 from benchmarks.errors import BenchError
 from benchmarks.live.memberships import create_channels
-from benchmarks.live.stalls.watch import Stalls, StallsOptions, Watch, begin, repeat
 from benchmarks.population import user_name
-from benchmarks.processes import Leader
+from benchmarks.processes import READY, Leader, Worker
 from fanout import presence_digest, workers
 from fanout.events import timestamp
 from fanout.ids import new_device_id
@@ -34,8 +38,14 @@ from services.notification.instance import NotificationInstance, NotificationPor
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Session
+from services.runtime.lifecycle import spare_the_loop
 from services.runtime.tasks import Tasks, periodic
 
+FULL_USERS: Final = 50_000
+FULL_CHANNELS: Final = 100_000
+LIMIT_S: Final = 0.005
+"""No step on a loop is to be longer."""
+_TICK_NS: Final = 1_000_000
 VISITOR: Final = "visitor"
 """The user of very many channels."""
 INSTANCE: Final = "notif-1"
@@ -45,7 +55,113 @@ _DIGEST_EVERY_S: Final = 0.1
 _BUDGET: Final = 1 << 20
 WITHIN_S: Final = 120.0
 
-Stores = tuple[EmbeddedLog, EmbeddedBus, EmbeddedPresence, SqliteMemberships]
+
+_Stores = tuple[EmbeddedLog, EmbeddedBus, EmbeddedPresence, SqliteMemberships]
+
+
+class StallsOptions(msgspec.Struct, frozen=True):
+    """How much there is to do."""
+
+    users: Annotated[int, Meta(ge=1, description="Users of an instance.")] = FULL_USERS
+    channels: Annotated[int, Meta(ge=1, description="Channels of the user who comes and goes.")] = FULL_CHANNELS
+    rounds: Annotated[int, Meta(ge=1, description="How often each is tried.")] = 10
+
+
+class Stalls(msgspec.Struct, frozen=True):
+    """Turns of a loop, in seconds beyond the millisecond after which each was due."""
+
+    turns: int
+    longest: float
+    over_limit: int
+    """How many were later than 5 ms."""
+    longest_work: float
+    """The most processor time that the loop's own thread took from one turn to the next, other threads not included."""
+
+
+class Scene(msgspec.Struct, frozen=True):
+    """A loop and the idle one beside it."""
+
+    loop: Stalls
+    control: Stalls
+
+
+Play = Callable[[StallsOptions, Leader], Coroutine[Any, Any, Stalls]]
+"""Works on a loop that is watched: a function of a module."""
+
+
+class Watch:
+    """Ticks on the running loop, once a millisecond while the context lasts, which may be many times.
+
+    The checks of the harness stay outside: they hold the interpreter for longer than the steps that they check.
+    """
+
+    def __init__(self) -> None:
+        self._late, self._work = list[int](), 0
+
+    async def __aenter__(self) -> None:
+        self._ticking = asyncio.create_task(self._tick(), name="watching the loop")
+
+    async def __aexit__(self, *_: object) -> None:
+        self._ticking.cancel()
+
+    async def _tick(self) -> None:
+        clock, work = time.perf_counter_ns, time.thread_time_ns
+        while True:
+            began, worked = clock(), work()
+            await asyncio.sleep(_TICK_NS / 1e9)
+            self._late.append(max(0, clock() - began - _TICK_NS))
+            self._work = max(self._work, work() - worked)
+
+    def result(self) -> Stalls:
+        """The turns that were seen."""
+        over_limit = sum(late > LIMIT_S * 1e9 for late in self._late)
+        return Stalls(len(self._late), max(self._late, default=0) / 1e9, over_limit, self._work / 1e9)
+
+
+async def _begin(leader: Leader) -> None:
+    """Wait until the idle loop is there too."""
+    leader.send(READY)
+    await leader.receive_async()
+
+
+async def _repeat(visit: Callable[[], Awaitable[None]], options: StallsOptions, leader: Leader) -> Stalls:
+    """Watch visits after a first one, whose memory is new to the process: the machine has to give it."""
+    watch = Watch()
+    await visit()
+    await _begin(leader)
+    async with watch:
+        for _ in range(options.rounds):
+            await visit()
+    return watch.result()
+
+
+async def _idle(_options: StallsOptions, leader: Leader) -> Stalls:
+    await _begin(leader)
+    watch = Watch()
+    async with watch:
+        await leader.receive_async()
+    return watch.result()
+
+
+def _play(settings: tuple[Play, StallsOptions], leader: Leader) -> Stalls:
+    play, options = settings
+    spare_the_loop()
+    return uvloop.run(play(options, leader))
+
+
+def run_scene(name: str, play: Play, options: StallsOptions) -> Scene:
+    """Run it once; what was done and did not have its effect is a `BenchError`."""
+    with (
+        Worker(name, _play, (play, options)) as worker,
+        Worker(f"the idle loop beside {name}", _play, (_idle, options)) as control,
+    ):
+        for each in (worker, control):
+            each.receive(str)
+        for each in (control, worker):
+            each.send(READY)
+        loop = worker.receive(Stalls)
+        control.send(READY)
+        return Scene(loop, control.receive(Stalls))
 
 
 async def until(holds: Callable[[], bool], what: str) -> None:
@@ -65,7 +181,7 @@ def require(holds: object, otherwise: str) -> None:
 
 
 @asynccontextmanager
-async def _stores(channels: int) -> AsyncIterator[tuple[Stores, Tasks]]:
+async def _stores(channels: int) -> AsyncIterator[tuple[_Stores, Tasks]]:
     """Open all in memory; nobody but the visitor has channels. A service's part that fails ends the scene."""
     failures: list[BaseException] = []
     memberships = await SqliteMemberships.open(None)
@@ -146,7 +262,7 @@ async def worker_presence(options: StallsOptions, leader: Leader) -> Stalls:
                 await until(lambda: len(instance.placed) == coming, "the users are reconciled")
             await until(lambda: worker.users_on(INSTANCE) == present, "the table has exactly these users")
 
-        await begin(leader)
+        await _begin(leader)
         await reconcile(presence_sets[0], options.users)
         for turn in range(1, 2 * options.rounds):
             await reconcile(presence_sets[turn % 2], half)
@@ -165,7 +281,7 @@ async def worker_visits(options: StallsOptions, leader: Leader) -> Stalls:
             await until(lambda: not REGISTRY.get_sample_value("fanout_users_placed"), "the visitor is taken off")
             require(not worker.users_on(INSTANCE), "the table has the visitor, who has gone")
 
-        return await repeat(visit, options, leader)
+        return await _repeat(visit, options, leader)
 
 
 class _FakeSocket:
@@ -226,7 +342,7 @@ async def instance_presence(options: StallsOptions, leader: Leader) -> Stalls:
             instance.registry.add(Session(_FakeSocket(user), Identity(user, 4e9), "phone", INSTANCE, budget=_BUDGET))
             await asyncio.sleep(0)
         due = await asyncio.to_thread(presence_digest, users)
-        await begin(leader)
+        await _begin(leader)
         for number in range(2 * options.rounds):
             digests.clear()
             pages.clear()
@@ -257,4 +373,22 @@ async def instance_visits(options: StallsOptions, leader: Leader) -> Stalls:
             require(not len(registry), "the visitor has gone, and is still here")
             require(not any(map(reads, some)), "the visitor has gone, and still reads channels")
 
-        return await repeat(visit, options, leader)
+        return await _repeat(visit, options, leader)
+
+
+SCENES: Final[dict[str, tuple[Play, str]]] = {
+    "worker, presence sets": (
+        worker_presence,
+        "A worker, whose table has all users of an instance, finds half of them to be others.",
+    ),
+    "worker, visits": (
+        worker_visits,
+        "A worker places a user of very many channels, and takes the user off; not the first time.",
+    ),
+    "instance, presence sets": (
+        instance_presence,
+        "An instance tells who is here: digests each second, and its whole presence set.",
+    ),
+    "instance, visits": (instance_visits, "A user of very many channels connects to an instance, and goes."),
+}
+"""The work on each loop, and a note about it."""

@@ -1,1 +1,0 @@
-"""How long the event loops of a worker and of an instance stand still."""
