@@ -17,9 +17,7 @@ from typing import Any, Final, NamedTuple, Self, TypeVar, cast
 from benchmarks.errors import BenchError
 
 READY: Final = "ready"
-"""Sent by a worker that can begin."""
-GO: Final = "go"
-"""Sent to a worker that waits to go on."""
+"""Sent by a worker that can begin, and to a worker that waits to go on."""
 _LOG_BYTES: Final = 2_000
 _OUT_OF_MEMORY: Final = (-signal.SIGKILL, -signal.SIGABRT)
 """The system kills a process that takes too much; the engine aborts when it is refused more."""
@@ -81,7 +79,7 @@ class Program:
 
 
 class _Failure(NamedTuple):
-    """Sent instead of an answer: the run cannot go on."""
+    """Sent by a worker instead of an answer: the run cannot go on."""
 
     why: str
 
@@ -98,9 +96,9 @@ class Leader:
         """Send a message."""
         self._connection.send(message)
 
-    def fail(self, why: str) -> None:
+    def fail(self, error: BaseException) -> None:
         """Tell the benchmark that the run cannot go on."""
-        self.send(_Failure(why))
+        self.send(_Failure(str(error)))
 
     def receive(self) -> Any:
         """Wait for the next message; EOFError is raised when the benchmark has gone."""
@@ -108,13 +106,7 @@ class Leader:
 
     async def receive_async(self) -> Any:
         """`receive`, while the event loop runs on."""
-        readable, loop = asyncio.Event(), asyncio.get_running_loop()
-        loop.add_reader(self.fileno(), readable.set)
-        try:
-            await readable.wait()
-        finally:
-            loop.remove_reader(self.fileno())
-        return self.receive()
+        return await asyncio.to_thread(self.receive)
 
     def serve(self, served: object, wait: Callable[[], object]) -> None:
         """Answer calls of an object's methods until the benchmark has gone; `wait` returns when a message waits."""
@@ -186,8 +178,7 @@ def main() -> None:
     function, settings = leader.receive()
     with suppress(EOFError, ConnectionError):
         try:
-            result = function(settings, leader)
+            if (result := function(settings, leader)) is not None:
+                leader.send(result)
         except BenchError as error:
-            result = _Failure(str(error))
-        if result is not None:
-            leader.send(result)
+            leader.fail(error)

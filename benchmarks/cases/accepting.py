@@ -23,8 +23,7 @@ class AcceptingOptions(msgspec.Struct, frozen=True):
     """How often."""
 
     messages: Annotated[int, Meta(ge=8, description="Messages to each, in each round.")] = 4_000
-    rounds: int = 5
-    """Of each, in turn, after one that is not counted."""
+    rounds: int = 5  # of each, in turn, after one that is not counted
 
 
 def run(options: AcceptingOptions, stages: Stages) -> Report:

@@ -1,11 +1,11 @@
 """`fanout bench sockets`: the notification service with real clients, beside bare websockets."""
 
-import math
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from itertools import product
 from statistics import median
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -18,6 +18,7 @@ from benchmarks.cases.planning import Costs
 from benchmarks.live.sockets import sides
 from benchmarks.live.sockets.audience import Audience
 from benchmarks.live.sockets.sides import NAMES, Contest, IdleFigures, Players, Side, Turn, Way
+from benchmarks.live.spread import TOLD, Spread, spread
 from benchmarks.report import Cell, Figure, Report, Row, Table, Target, at_least, at_most, distribution, figures
 
 _CONNECTIONS: Final = 20_000
@@ -25,22 +26,32 @@ _FAN_OUT: Final = 4_000
 _BURST: Final = 8
 """Events that are sent to the same sockets at once."""
 _TELLING: Final = 10_000
-"""Idle connections: of fewer, what each takes is told too high, with a share of what the process takes anyway."""
-_HUNDRED: Final = 100
+"""Idle connections: of fewer, the memory of each is too high, with a share of what the process takes anyway."""
+
+
+class _Deliveries(NamedTuple):
+    """Deliveries that are compared: channels, and how many rounds of events there are in a turn."""
+
+    title: str
+    reach: str
+    rounds_share: float
+    burst: int = 1
+    floor: bool = False
+
+
 _CONTESTS: Final = {
-    "single": "single events",
-    "bursts": f"bursts of {_BURST}",
-    "one": "channels of one reader",
-    "ten": "channels of ten readers",
-    "hundred": "channels of a hundred readers",
+    "single": _Deliveries("single events", "all", 1, floor=True),
+    "bursts": _Deliveries(f"bursts of {_BURST}", "all", 1 / 5, _BURST, floor=True),
+    "one": _Deliveries("channels of one reader", "one", 1 / 10),
+    "ten": _Deliveries("channels of ten readers", "ten", 1 / 10),
+    "hundred": _Deliveries("channels of a hundred readers", "hundred", 1 / 10),
 }
-"""Those of which deliveries are compared."""
 _LOADS: Final = {
     "none": "beside nothing",
     "even": "beside channels of a hundred readers",
     "hot": "beside a channel that all read",
 }
-"""Those of the small channel."""
+"""The loads beside the small channel."""
 
 
 class SocketsOptions(msgspec.Struct, frozen=True):
@@ -54,7 +65,6 @@ class SocketsOptions(msgspec.Struct, frozen=True):
     rounds: int = 30  # single events of a turn; of others there are fewer
     load_s: float = 1.0  # of a turn beside a load
     settling_s: float = 1.5  # before memory is read: allocators give back after a second what they do not need
-    judged: bool = True  # whether the run is large enough for the targets
 
 
 def run(options: SocketsOptions, stages: Stages) -> Report:
@@ -83,41 +93,31 @@ def run(options: SocketsOptions, stages: Stages) -> Report:
 
 def _measured(options: SocketsOptions, stages: Stages) -> dict[str, Contest]:
     connecting = stages(f"{options.fan_out:,} sockets of each server, and whether each gets just what is due to it")
+    audience = Audience(options.fan_out, options.channels)
     with ExitStack() as stack:
-        audience = Audience(options.fan_out, options.channels)
         both = {server: stack.enter_context(sides.side(server, audience)) for server in NAMES}
         for each in both.values():
-            each.rehearse()
+            each.rehearse(audience)
         connecting(1.0, "")
         measured: dict[str, Contest] = {}
-        for title, players in _players(options, both).items():
+        for title, players in _players(options, audience, both):
             measured |= sides.alternate(players, options.turns, stages(title))
         return measured
 
 
-def _players(options: SocketsOptions, both: dict[Way, Side]) -> dict[str, Players]:
-    """What is measured in the same minutes, by title."""
-    rounds, few = options.rounds, max(2, options.rounds // 10)
-
-    def play(contest: str, reach: str, rounds: int, burst: int = 1) -> Players:
-        return {(contest, way): partial(both[way].play, reach, rounds, burst) for way in NAMES}
-
-    def play_with_floor(contest: str, rounds: int, burst: int) -> Players:
-        floor = partial(both["plain"].play, "all", rounds, burst, floor=True)
-        return {**play(contest, "all", rounds, burst), (contest, "floor"): floor}
-
-    return {
-        "single events": play_with_floor("single", rounds, 1),
-        f"bursts of {_BURST}": play_with_floor("bursts", max(2, rounds // 5), _BURST),
-        "events to many channels": {
-            **play("one", "one", few),
-            **play("ten", "ten", few),
-            **play("hundred", "hundred", few),
-        },
-        "a small channel beside a load": {
-            (load, way): partial(both[way].load, load, options.load_s) for load, way in product(_LOADS, NAMES)
-        },
-    }
+def _players(options: SocketsOptions, audience: Audience, both: dict[Way, Side]) -> Iterator[tuple[str, Players]]:
+    """The measurements that are made in the same minutes, with their title."""
+    for contest, (title, reach, rounds_share, burst, floor) in _CONTESTS.items():
+        sent = (audience, reach, max(2, round(options.rounds * rounds_share)), burst)
+        players = {(contest, way): partial(both[way].play, *sent) for way in NAMES}
+        if floor:
+            players[contest, "floor"] = partial(both["plain"].play, *sent, floor=True)
+        yield title, players
+    loads = product(_LOADS, NAMES)
+    yield (
+        "a small channel beside a load",
+        {(load, way): partial(both[way].load, audience, load, options.load_s) for load, way in loads},
+    )
 
 
 def _rate(turns: list[Turn]) -> float:
@@ -129,20 +129,8 @@ def _ratio(contest: Contest) -> float:
     return _rate(contest["service"]) / _rate(contest["plain"])
 
 
-def _delays(turns: list[Turn]) -> list[int]:
-    return sorted(delay for turn in turns for delay in turn.delays_ns)
-
-
-def _delay_s(turns: list[Turn], share: float = 0.5) -> float:
-    """The delay that a share of the events does not exceed."""
-    delays = _delays(turns)
-    return delays[max(0, math.ceil(share * len(delays)) - 1)] / 1e9
-
-
-def shares(*contests: list[Turn]) -> dict[str, float]:
-    """Of the delays that are told: the 99th of a hundred only where there are as many."""
-    enough = all(len(_delays(turns)) >= _HUNDRED for turns in contests)
-    return {"median": 0.5, **({"99 of 100": 0.99} if enough else {}), "longest": 1.0}
+def _delays(turns: list[Turn]) -> Spread:
+    return spread(delay for turn in turns for delay in turn.delays_ns)
 
 
 def _each_kib(idle: IdleFigures) -> float:
@@ -150,18 +138,18 @@ def _each_kib(idle: IdleFigures) -> float:
 
 
 def _summary(options: SocketsOptions, idle: IdleFigures, measured: dict[str, Contest]) -> str:
-    each, last = units.digits(_each_kib(idle)), units.duration(_delay_s(measured["single"]["service"]))
+    each, delays = units.digits(_each_kib(idle)), _delays(measured["single"]["service"])
     single, bursts = (units.times(_ratio(measured[contest])) for contest in ("single", "bursts"))
     return (
         f"An idle connection takes {each} KiB of the service. One event to {options.fan_out:,} sockets reaches the "
-        f"last after {last}. Per second of processor time the service makes {single} as many deliveries of single "
-        f"events as websockets.broadcast, and {bursts} as many in bursts of {_BURST}."
+        f"last after {units.duration(delays.median)}. Per second of processor time the service makes {single} as many "
+        f"deliveries of single events as websockets.broadcast, and {bursts} as many in bursts of {_BURST}."
     )
 
 
 def planning(options: SocketsOptions, idle: IdleFigures, measured: dict[str, Contest]) -> Costs:
-    """What a connection and a delivery of single events take; of a smaller run, nothing."""
-    if not options.judged or options.fan_out < _FAN_OUT or idle.connections < _TELLING:
+    """The costs of a connection and of a delivery of single events; of a smaller run, none."""
+    if options.fan_out < _FAN_OUT or idle.connections < _TELLING:
         return Costs()
     return Costs(
         instance_bytes_per_connection=idle.resident_bytes / idle.connections,
@@ -171,19 +159,17 @@ def planning(options: SocketsOptions, idle: IdleFigures, measured: dict[str, Con
 
 
 def _targets(options: SocketsOptions, idle: IdleFigures, measured: dict[str, Contest]) -> list[Target]:
-    fans = options.judged and options.fan_out >= _FAN_OUT
-    many = options.judged and idle.connections >= _TELLING
-    last, beside = _delay_s(measured["single"]["service"]), "beside websockets.broadcast"
-    hot, even = measured["hot"]["service"], measured["even"]["service"]
+    fans, beside = options.fan_out >= _FAN_OUT, "beside websockets.broadcast"
+    last = _delays(measured["single"]["service"]).median
+    hot, even = (_delays(measured[load]["service"]).percentiles for load in ("hot", "even"))
     fairness = "delay of a small channel beside a hot one, divided by that beside the same load on even channels"
-    ratios = {what: _delay_s(hot, share) / _delay_s(even, share) for what, share in shares(hot, even).items()}
-    del ratios["longest"]
+    many = idle.connections >= _TELLING
     return [
         at_most("resident memory for an idle connection", _each_kib(idle), 16, "KiB", judged=many),
         at_most(f"one event to {options.fan_out:,} sockets: the last, median", last, 60e-3, "s", judged=fans),
         at_least(f"deliveries of single events {beside}", _ratio(measured["single"]), 1.6, "times", judged=fans),
         at_least(f"deliveries in bursts of {_BURST} {beside}", _ratio(measured["bursts"]), 8, "times", judged=fans),
-        *(at_most(f"{fairness}: {what}", ratio, 2, "times", judged=fans) for what, ratio in ratios.items()),
+        *(at_most(f"{fairness}: {of}", hot[of] / even[of], 2, "times", judged=fans) for of in ("p50", "p99")),
     ]
 
 
@@ -219,7 +205,7 @@ def _tables(fan_out: int, measured: dict[str, Contest]) -> list[Table]:
             "service's by the other's. The floor is one os.write for each socket from a loop in Python: nearly what "
             "the kernel takes. Medians of turns.",
             [*NAMES.values(), "the floor", "ratio"],
-            [Row(name, _delivery_cells(measured[contest])) for contest, name in _CONTESTS.items()],
+            [Row(of.title, _delivery_cells(measured[contest])) for contest, of in _CONTESTS.items()],
             bars=[0, 1, 2],
         ),
         _delay_table(
@@ -242,18 +228,16 @@ def _delivery_cells(contest: Contest) -> list[Cell]:
 
 
 def _delay_table(title: str, text: str, lines: dict[str, list[Turn]]) -> Table:
-    told, rows, curves = shares(*lines.values()), list[Row](), dict[str, list[tuple[float, float]]]()
-    for name, turns in lines.items():
-        delays = _delays(turns)
-        rows.append(Row(name, [*figures("s", (_delay_s(turns, share) for share in told.values())), f"{len(delays):,}"]))
-        curves[name] = [(at / len(delays), float(delay)) for at, delay in enumerate(delays, 1)]
-    return Table(title, text, [*told, "events"], rows, plots=[distribution(title, "ms", curves, 1e-6)])
+    delays = {name: _delays(turns) for name, turns in lines.items()}
+    rows = [Row(name, [*figures("s", of.told()), Figure(of.count, "number")]) for name, of in delays.items()]
+    plot = distribution(title, "ms", {name: of.curve for name, of in delays.items()}, 1e3)
+    return Table(title, text, [*TOLD, "events"], rows, plots=[plot])
 
 
 def quick(options: SocketsOptions) -> SocketsOptions:
-    """Of idle connections a tenth: with fewer, the memory of each says nothing."""
+    """A fiftieth of the sockets, and a tenth of the idle connections: with fewer, the memory of each says nothing."""
     connections, wanted = part(options.connections, 1 / 10), part(options.wanted, 1 / 10)
-    smaller = replace(options, connections=connections, wanted=wanted, fan_out=part(options.fan_out), judged=False)
+    smaller = replace(options, connections=connections, wanted=wanted, fan_out=part(options.fan_out))
     return replace(smaller, turns=2, rounds=10, load_s=0.2, settling_s=0.2)
 
 
@@ -265,7 +249,7 @@ CASE: Final = Case(
     SocketsOptions,
     run,
     quick,
-    stages=7,
+    stages=3 + len(_CONTESTS) + 1,
     background="Fanout passes chat messages on to those who are online. Clients hold a WebSocket to an instance of the "
     "notification service; fan-out workers send the instance each event once, in batches, and it writes the event to "
     "the sockets of all who read its channel. A delivery is one event to one socket. Server and clients run on this "

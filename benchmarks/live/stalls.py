@@ -12,12 +12,11 @@ import uvloop
 from msgspec import Meta
 
 from benchmarks.errors import BenchError
-from benchmarks.processes import GO, READY, Leader, Worker
+from benchmarks.live.memberships import create_channels
+from benchmarks.processes import READY, Leader, Worker
 from fanout import workers
-from fanout.events import timestamp
 from fanout.ids import new_device_id
 from fanout.ports.authenticator import Identity
-from fanout.ports.memberships import Channel
 from fanout.ports.socket import SocketClosed
 from fanout.subjects import instance_control
 from services.adapters.embedded.bus import EmbeddedBus
@@ -41,7 +40,6 @@ VISITOR: Final = "visitor"
 _TICK_NS: Final = 1_000_000
 _INSTANCE: Final = "notif-1"
 _BUDGET: Final = 1 << 20
-_CREATED_AT_ONCE: Final = 500
 
 
 class StallsOptions(msgspec.Struct, frozen=True):
@@ -112,9 +110,9 @@ def run_scene(name: str, play: Play, options: StallsOptions) -> Scene:
         for each in (worker, control):
             each.receive(str)
         for each in (control, worker):
-            each.send(GO)
+            each.send(READY)
         loop = worker.receive(Stalls)
-        control.send(GO)
+        control.send(READY)
         return Scene(loop, control.receive(Stalls))
 
 
@@ -214,7 +212,7 @@ async def _deployment(channels: int, capacity: int) -> AsyncIterator[_Tier]:
         bus, presence = EmbeddedBus(), EmbeddedPresence()
         for store in (log, memberships, bus, presence):
             stack.push_async_callback(store.close)
-        await _create_channels(memberships, channels)
+        await create_channels(memberships, {_channel_name(number): [VISITOR] for number in range(channels)})
         tasks = await stack.enter_async_context(Tasks(failures.append))
         await bus.subscribe(instance_control(_INSTANCE), lambda _, message: placed.update(_confirmed(message)))
         ports = FanOutPorts(log, bus, presence, presence, memberships)
@@ -225,13 +223,6 @@ async def _deployment(channels: int, capacity: int) -> AsyncIterator[_Tier]:
         await instance.start("ws://127.0.0.1:1/ws")
         yield _Tier(worker, instance, placed)
     _require(not failures, f"a service failed: {failures}")
-
-
-async def _create_channels(memberships: SqliteMemberships, count: int) -> None:
-    for start in range(0, count, _CREATED_AT_ONCE):
-        names = [_channel_name(number) for number in range(start, min(start + _CREATED_AT_ONCE, count))]
-        created = [Channel(name, name, private=False, created_by=VISITOR, created_at=timestamp()) for name in names]
-        await asyncio.gather(*(memberships.create(channel, [VISITOR], told=True) for channel in created))
 
 
 def _channel_name(number: int) -> str:

@@ -1,8 +1,9 @@
-"""Message events as the command service stores them, numbered, and a stream that holds them."""
+"""Numbered message events as the command service stores them, a stream that holds them, and a check of deliveries."""
 
 import asyncio
 from array import array
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import Final
@@ -12,7 +13,6 @@ import msgspec
 from benchmarks.drawing import channel_names, draws
 from benchmarks.errors import BenchError
 from benchmarks.live.nats_client import NatsClient
-from fanout import partition_of
 from fanout.events import MESSAGE_NEW, Message, MessageEvent, encode
 from fanout.ids import new_event_id
 from fanout.streams import MESSAGES
@@ -51,12 +51,11 @@ class StoredEvents(msgspec.Struct, frozen=True, dict=True):
         """The channel of each event, as an index into `names`."""
         return draws(self.draw, self.channels, self.events, 0.0)
 
-    def numbers_by_partition(self) -> dict[int, list[int]]:
-        """The numbers of the events of each partition, rising."""
-        partition_of_channel = [partition_of(name, PARTITIONS) for name in self.names]
-        numbers: dict[int, list[int]] = {partition: [] for partition in range(PARTITIONS)}
+    def numbers_by(self, groups: Sequence[int]) -> dict[int, list[int]]:
+        """The numbers of the events, rising, by group: `groups` has the group of each channel."""
+        numbers: dict[int, list[int]] = {group: [] for group in groups}
         for number, channel in enumerate(self.chosen, 1):
-            numbers[partition_of_channel[channel]].append(number)
+            numbers[groups[channel]].append(number)
         return numbers
 
     def publish_commands(self) -> Iterator[bytes]:
@@ -69,10 +68,10 @@ class StoredEvents(msgspec.Struct, frozen=True, dict=True):
             yield b"%b\r\n%b%b\r\n" % (words.encode(), headers, payload)
 
 
-def event_payload(number: int, channel: str, event_id: str, size: int = EVENT_BYTES) -> bytes:
-    """A `message.new` of a given size as the command service stores it, whose text begins with its number."""
+def event_payload(number: int, channel: str, event_id: str) -> bytes:
+    """A `message.new` as the command service stores it, whose text begins with its number."""
     text = f"{number:0{_NUMBER_DIGITS}d}"
-    missing = size - len(_encoded(text, channel, event_id))
+    missing = EVENT_BYTES - len(_encoded(text, channel, event_id))
     return _encoded(text + "x" * missing, channel, event_id)
 
 
@@ -86,6 +85,48 @@ def number_in(event: bytes) -> int:
     """The number of an event, as it is stored or as clients get it."""
     begin = event.index(_TEXT) + len(_TEXT)
     return int(event[begin : begin + _NUMBER_DIGITS])
+
+
+class WrongDeliveriesError(BenchError):
+    """An event was lost, came twice or out of order, so no figure counts."""
+
+
+def check_deliveries(expected: Sequence[Hashable], received: Sequence[Hashable], where: str) -> None:
+    """Compare events by their numbers, or by anything else that tells them apart; each is expected once.
+
+    Raises:
+        WrongDeliveriesError: they differ; the text says how and `where`, and names an event.
+    """
+    if list(received) == list(expected):
+        return
+    came = Counter(received)
+    lost = [event for event in expected if event not in came]
+    foreign = came.keys() - set(expected)
+    twice = [event for event, times in came.items() if times > 1]
+    if lost:
+        how = f"{lost[0]} was lost, as were {len(lost) - 1} others of {len(expected)}"
+    elif foreign:
+        how = f"{foreign.pop()} came, which is for others"
+    elif twice:
+        how = f"{twice[0]} came more than once, as did {len(twice) - 1} others of {len(expected)}"
+    else:
+        how = f"{next(event for event, due in zip(received, expected, strict=True) if event != due)} came out of order"
+    raise WrongDeliveriesError(f"{where}: event {how}")
+
+
+def check_groups(expected: Mapping[int, Sequence[int]], received: Iterable[tuple[int, int]], where: str) -> None:
+    """Compare the events of each group, which have an order only within it; raises as `check_deliveries`.
+
+    Args:
+        expected: the events by group.
+        received: the group of each event, and the event.
+        where: `{}` in it stands for the group.
+    """
+    by_group: dict[int, list[int]] = {group: [] for group in expected}
+    for group, event in received:
+        by_group.setdefault(group, []).append(event)
+    for group, events in by_group.items():
+        check_deliveries(expected.get(group, ()), events, where.format(group))
 
 
 class EventWriter(NatsClient):

@@ -1,12 +1,12 @@
 """Many WebSockets in one process: opening them, and reading them with as little work as Python allows."""
 
+import gc
 import math
 import select
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Final
+from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 from websockets.frames import Frame, Opcode
@@ -37,42 +37,45 @@ _EVENTS: Final = 4096
 _EDGE: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 """The kernel reports bytes once. Otherwise it would be asked again for each socket until that is empty."""
 _QUIET_S: Final = 0.03
-"""After the last byte that was due: what was sent twice would have come by then."""
+"""After the last byte that was due: a byte that was sent twice would have come by then."""
 
 Chunk = tuple[int, bytes]
 """When it was read, in nanoseconds, and what."""
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def open_sockets(clients: Iterable[tuple[int, int]], secret: str | None) -> list[socket.socket]:
+def open_sockets(numbers: Sequence[int], port: int, secret: str | None) -> list[socket.socket]:
     """Open a WebSocket for each client; all are admitted.
 
     Args:
-        clients: the number of each, and the port of its server on 127.0.0.1.
+        numbers: one for each client.
+        port: of the server on 127.0.0.1.
         secret: signs the tokens; None where the server expects no first frame.
 
     Raises:
         BenchError: one was refused, or there is no descriptor or port for it.
     """
-    left, opened = iter(clients), list[socket.socket]()
-    while batch := list(islice(left, AT_ONCE)):
+    opened: list[socket.socket] = []
+    for start in range(0, len(numbers), AT_ONCE):
         try:
-            opened += _open_batch(batch, secret)
+            opened += _open_batch(numbers[start : start + AT_ONCE], port, secret)
         except OSError as error:
             raise BenchError(f"no more than {len(opened)} connections were opened: {error}") from error
     return opened
 
 
-def _open_batch(clients: Sequence[tuple[int, int]], secret: str | None) -> list[socket.socket]:
-    sockets = [_request(number, port) for number, port in clients]
-    for (number, _), each in zip(clients, sockets, strict=True):
-        _await(each, b"HTTP/1.1 101 ", lambda came: b"\r\n\r\n" in came)
+def _open_batch(numbers: Sequence[int], port: int, secret: str | None) -> list[socket.socket]:
+    sockets = [_request(number, port) for number in numbers]
+    for number, each in zip(numbers, sockets, strict=True):
+        _await(each, b"HTTP/1.1 101 ", b"\r\n\r\n")
         if secret:
             token = sign(secret, user_name(number), _TOKEN_TTL_S)
             auth = msgspec.json.encode({"type": "auth", "token": token, "device_id": f"dev_web_{number:026d}"})
             each.sendall(Frame(Opcode.TEXT, auth).serialize(mask=True))
     for each in sockets:
         if secret:
-            _await(each, b'{"type":"auth.ok"', lambda came: _payload_bounds(came, 0)[1] <= len(came))
+            _await(each, b'{"type":"auth.ok"', b"}")
         each.settimeout(0)
     return sockets
 
@@ -88,13 +91,11 @@ def _request(number: int, port: int) -> socket.socket:
     return connected
 
 
-def _await(connected: socket.socket, wanted: bytes, complete: Callable[[bytes], bool]) -> None:
+def _await(connected: socket.socket, wanted: bytes, end: bytes) -> None:
     answer = b""
-    while not complete(answer):
-        if not (came := connected.recv(_EVENTS)):
-            raise BenchError(f"a connection was closed in the handshake, after {answer!r}")
+    while not answer.endswith(end) and (came := connected.recv(_EVENTS)):
         answer += came
-    if wanted not in answer:
+    if wanted not in answer or not answer.endswith(end):
         raise BenchError(f"a client was not admitted: {answer!r}")
 
 
@@ -129,32 +130,48 @@ def _payload_bounds(buffer: bytes, at: int) -> tuple[int, int]:
     return begin, begin + length
 
 
-class SocketReader:
+class ClientSettings(NamedTuple):
+    """The clients of a process, and how it reads their sockets."""
+
+    first: int = 0
+    """The number of the first client; the others follow it."""
+    secret: str | None = None
+    """Signs the tokens; None where the server expects no first frame."""
+    nap_s: float = 0.0
+    """Seconds to sleep after each look at the sockets. A client that waits for every single frame is woken for it by
+    the server's own system call; clients on other machines do not cost the server that."""
+
+
+def run_clients(settings: ClientSettings, leader: Leader) -> None:
+    """Serve `Clients` to the benchmark, and read the sockets meanwhile."""
+    gc.disable()
+    clients = Clients(settings, leader)
+    leader.serve(clients, wait=clients.until_message)
+
+
+class Clients:
     """Counts bytes by socket, notes when each round of them is complete, and keeps them where they are checked later.
 
-    Reading raises a `BenchError` when a connection was closed, and an `EOFError` when the benchmark has gone.
-
-    Args:
-        leader: reading ends when it has sent a message.
-        signals: the address of a socket that gets a datagram for each complete round.
-        nap_s: seconds to sleep after each look at the sockets. A client that waits for every single frame is woken for
-            it by the server's own system call; clients on other machines do not cost the server that.
+    Reading raises a `BenchError` when a connection was closed, and an `EOFError` when the benchmark has gone or has
+    sent a message.
     """
 
-    def __init__(self, leader: Leader, signals: str = "", *, nap_s: float = 0.0) -> None:
-        self._signals = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if signals else None
-        if self._signals:
-            self._signals.connect(signals)
-        self._nap_s, self._leader, self._poll = nap_s, leader.fileno(), select.epoll()
+    def __init__(self, settings: ClientSettings, leader: Leader) -> None:
+        self._settings, self._leader, self._poll = settings, leader.fileno(), select.epoll()
         self._poll.register(self._leader, select.EPOLLIN)
         self._buffer = bytearray(_READ)
-        self._receivers: dict[int, Callable[[bytearray], int]] = {}
+        self._sockets: dict[int, socket.socket] = {}
         self.begin()
 
+    def connect(self, port: int, count: int) -> None:
+        """Open more connections to a server."""
+        first = self._settings.first + len(self._sockets)
+        self.add(open_sockets(range(first, first + count), port, self._settings.secret))
+
     def add(self, sockets: Sequence[socket.socket]) -> None:
-        """Read these too."""
+        """Read these too, after the next `begin`."""
         for each in sockets:
-            self._receivers[each.fileno()] = each.recv_into
+            self._sockets[each.fileno()] = each
             self._poll.register(each, _EDGE)
 
     def begin(self, round_bytes: int = 0, *, keep: bool = False) -> None:
@@ -162,8 +179,8 @@ class SocketReader:
         self._round_bytes, self._total = round_bytes, 0
         self._complete_with: float = round_bytes or math.inf  # the bytes of the next round and all before
         self._complete_at: list[int] = []
-        self._counts = dict.fromkeys(self._receivers, 0)
-        self._kept: dict[int, list[Chunk]] | None = {each: [] for each in self._receivers} if keep else None
+        self._counts = dict.fromkeys(self._sockets, 0)
+        self._kept: dict[int, list[Chunk]] | None = {each: [] for each in self._sockets} if keep else None
 
     def until_message(self) -> None:
         """Read until the benchmark sends a message."""
@@ -172,40 +189,49 @@ class SocketReader:
 
     def until_quiet(self, quiet_s: float) -> None:
         """Read until nothing has come for some seconds."""
-        before = -1
-        while self._total != before:
-            before = self._total
-            if self._take(quiet_s):
-                raise EOFError
+        while self._read_more(quiet_s):
+            pass
 
     def until_complete(self, rounds: int) -> list[int]:
-        """Read until all rounds are complete, and a moment longer; when each was, in nanoseconds of CLOCK_MONOTONIC.
+        """Read until so many rounds are complete; when each was, in nanoseconds of CLOCK_MONOTONIC.
 
         Raises:
-            BenchError: something is missing, or a socket got more or less than the others.
+            BenchError: nothing more came for a while.
         """
         due = rounds * self._round_bytes
         while self._total < due:
-            before = self._total
-            if self._take(STALLED_AFTER_S):
-                raise EOFError
-            if self._total == before:
-                raise BenchError(f"of {due:,} bytes that were due {before:,} came, and no more in a while")
+            if not self._read_more(STALLED_AFTER_S):
+                raise BenchError(f"of {due:,} bytes that were due {self._total:,} came, and no more in a while")
+        return self._complete_at
+
+    def check_complete(self, rounds: int) -> None:
+        """Read for a moment, and check that no more came than these rounds, and that each socket got as much.
+
+        Raises:
+            BenchError: a socket got more or less than the others.
+        """
+        due = rounds * self._round_bytes
         self._take(_QUIET_S)
         if self._total > due:
             raise BenchError(f"{due:,} bytes were due, and {self._total:,} came: something came twice")
         for each, count in self._counts.items():
             if count * len(self._counts) != due:
                 raise BenchError(f"as many bytes were due to each socket, and one ({each}) got {count:,} of {due:,}")
-        return self._complete_at
 
-    def kept(self, of: socket.socket) -> list[Chunk]:
-        """What a socket got since `begin`, where it was kept."""
-        return (self._kept or {})[of.fileno()]
+    def apply(self, function: Callable[Concatenate[list[list[Chunk]], P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a function with what each socket got since `begin`, which was kept."""
+        return function(list((self._kept or {}).values()), *args, **kwargs)
+
+    def _read_more(self, within_s: float) -> bool:
+        """Read what is there, or wait for it; whether anything came in time."""
+        before = self._total
+        if self._take(within_s):
+            raise EOFError
+        return self._total > before
 
     def _take(self, within_s: float) -> bool:
         """Read what is there, or wait for it; whether the benchmark has sent a message."""
-        receivers, counts, buffer, kept, total = self._receivers, self._counts, self._buffer, self._kept, self._total
+        sockets, counts, buffer, kept, total = self._sockets, self._counts, self._buffer, self._kept, self._total
         asked, clock = False, time.monotonic_ns
         for descriptor, event in self._poll.poll(within_s, _EVENTS):
             if descriptor == self._leader:
@@ -213,7 +239,7 @@ class SocketReader:
                 continue
             if event != select.EPOLLIN:
                 raise BenchError("the server closed a connection")
-            count = receivers[descriptor](buffer)
+            count = sockets[descriptor].recv_into(buffer)
             if count == _READ:
                 self._poll.modify(descriptor, _EDGE)  # there may be more, which the kernel would not report
             counts[descriptor] += count
@@ -221,14 +247,9 @@ class SocketReader:
             if kept is not None:
                 kept[descriptor].append((clock(), bytes(memoryview(buffer)[:count])))
             while total >= self._complete_with:
-                self._complete()
+                self._complete_at.append(clock())
+                self._complete_with += self._round_bytes
         self._total = total
-        if self._nap_s and not asked:
-            time.sleep(self._nap_s)
+        if self._settings.nap_s and not asked:
+            time.sleep(self._settings.nap_s)
         return asked
-
-    def _complete(self) -> None:
-        self._complete_at.append(time.monotonic_ns())
-        self._complete_with += self._round_bytes
-        if self._signals:
-            self._signals.send(b".")

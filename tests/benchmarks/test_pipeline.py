@@ -18,16 +18,23 @@ from typer.testing import CliRunner, Result
 
 from benchmarks.errors import BenchError
 from benchmarks.live import nats_client
-from benchmarks.live.delivery_check import WrongDeliveriesError, check_deliveries
 from benchmarks.live.nats_client import NatsClient, cut
-from benchmarks.live.pipeline.drains import check_inbox, filled_engine, in_batches, in_frames
-from benchmarks.live.pipeline.latencies import Published, moments_of
-from benchmarks.live.pipeline.readers import Audience, Deliveries, Delivery, check_clients, deliveries_in
+from benchmarks.live.pipeline.drains import check_inbox, filled_engine, in_batches
+from benchmarks.live.pipeline.latencies import Deliveries, Delivery, Published, check_clients, deliveries_in, moments_of
 from benchmarks.live.processor_time import processor_seconds
 from benchmarks.live.servers import find_program
-from benchmarks.live.stored_events import EVENT_BYTES, PARTITIONS, StoredEvents, event_payload, number_in
+from benchmarks.live.stored_events import (
+    EVENT_BYTES,
+    PARTITIONS,
+    StoredEvents,
+    WrongDeliveriesError,
+    check_deliveries,
+    event_payload,
+    number_in,
+)
+from benchmarks.population import Population
 from benchmarks.processes import Program, Worker
-from fanout import decode_batch, partition_of, text_frame
+from fanout import partition_of, text_frame
 from fanout.events import decode_message_event, encode
 from fanout.lanes import Lane
 from fanout.streams import MESSAGES
@@ -160,12 +167,6 @@ def test_a_server_that_does_not_start_shows_its_log(monkeypatch: pytest.MonkeyPa
     assert "--quick takes" not in result.stderr
 
 
-def test_fewer_deliveries_than_messages_are_refused_in_words() -> None:
-    result = fanout("--rate", "10", "--deliveries", "5")
-    assert result.exit_code == 1
-    assert "--deliveries 5 is less than --rate 10" in " ".join(result.stderr.split())
-
-
 LOST, TWICE, SWAPPED, FOREIGN = "was lost", "came more than once", "came out of order", "which is for others"
 PLANTED: dict[str, tuple[Callable[[list[Any]], object], str]] = {
     "lost": (lambda arrived: arrived.pop(4), LOST),
@@ -200,9 +201,10 @@ def inbox() -> list[bytes]:
 def test_the_inboxes_are_seen_through(plant: Callable[[list[Any]], object], said: str) -> None:
     arrivals, part = list(in_batches(inbox())), partition_of(STORED.names[0], PARTITIONS)
     check_inbox(arrivals, STORED, "notif-0")
-    of_one = [arrival for arrival in arrivals if arrival[0] == part]
+    in_part = [partition_of(STORED.names[channel], PARTITIONS) == part for channel in STORED.chosen]
+    of_one = [number for number in arrivals if in_part[number - 1]]
     plant(of_one)
-    others = [arrival for arrival in arrivals if arrival[0] != part]
+    others = [number for number in arrivals if not in_part[number - 1]]
     with pytest.raises(WrongDeliveriesError, match=f"^partition {part} at notif-0: .*{said}"):
         check_inbox(others + of_one, STORED, "notif-0")
 
@@ -215,54 +217,43 @@ def test_a_batch_that_is_lost_or_comes_twice_is_seen() -> None:
         check_inbox(in_batches([first, first, *others]), STORED, "notif-0")
 
 
-def test_an_event_under_the_sequence_of_another_is_seen() -> None:
-    frames = [record.event for batch in inbox() for record in decode_batch(batch)]
-    check_inbox(in_frames(frames), STORED, "notif-0")
-    frames[3] = re.sub(rb'"seq":\d+', b'"seq":999', frames[3])
-    with pytest.raises(WrongDeliveriesError, match=LOST):
-        check_inbox(in_frames(frames), STORED, "notif-0")
-
-
-AUDIENCE = Audience(clients=6, channels=STORED.channels, readers=2)
+POPULATION = Population(users=6, channels=STORED.channels, memberships=14, instances=1)
 
 
 def heard() -> list[list[Delivery]]:
     """What each client should get, with the same moment for all."""
     return [
-        [(number, 5) for number, channel in enumerate(STORED.chosen, 1) if client in AUDIENCE.members[channel]]
-        for client in range(AUDIENCE.clients)
+        [(number, 5) for number, channel in enumerate(STORED.chosen, 1) if channel in POPULATION.numbers(client)]
+        for client in range(POPULATION.users)
     ]
 
 
+def members_of(channel: int) -> list[int]:
+    return [client for client in range(POPULATION.users) if channel in POPULATION.numbers(client)]
+
+
 def test_clients_who_got_everything_pass_and_refused_messages_are_not_missed() -> None:
-    check_clients(heard(), AUDIENCE, STORED, set())
+    check_clients(heard(), POPULATION, STORED, set())
     less = [[(number, at) for number, at in each if number != 17] for each in heard()]
-    check_clients(less, AUDIENCE, STORED, {17})
+    check_clients(less, POPULATION, STORED, {17})
 
 
 @planted
 def test_the_clients_are_seen_through(plant: Callable[[list[Any]], object], said: str) -> None:
     deliveries = heard()
-    channel, client = STORED.chosen[0], AUDIENCE.members[STORED.chosen[0]][0]
+    channel, client = STORED.chosen[0], members_of(STORED.chosen[0])[0]
     of_one = [each for each in deliveries[client] if STORED.chosen[each[0] - 1] == channel]
     plant(of_one)
     deliveries[client] = [each for each in deliveries[client] if STORED.chosen[each[0] - 1] != channel] + of_one
-    with pytest.raises(WrongDeliveriesError, match=f"^channel {STORED.names[channel]} at client {client}: .*{said}"):
-        check_clients(deliveries, AUDIENCE, STORED, set())
+    with pytest.raises(WrongDeliveriesError, match=f"^channel {channel} at client {client}: .*{said}"):
+        check_clients(deliveries, POPULATION, STORED, set())
 
 
 def test_a_message_for_others_is_seen() -> None:
-    deliveries, members = heard(), AUDIENCE.members[STORED.chosen[0]]
-    deliveries[next(client for client in range(AUDIENCE.clients) if client not in members)].append((1, 5))
+    deliveries, members = heard(), members_of(STORED.chosen[0])
+    deliveries[next(client for client in range(POPULATION.users) if client not in members)].append((1, 5))
     with pytest.raises(WrongDeliveriesError, match=FOREIGN):
-        check_clients(deliveries, AUDIENCE, STORED, set())
-
-
-def test_an_audience_is_the_same_each_time_and_of_the_size_that_was_asked_for() -> None:
-    asked = Audience(clients=50, channels=2_000, readers=10)
-    assert asked.members == Audience(clients=50, channels=2_000, readers=10).members
-    assert all(len(set(members)) == len(members) >= 1 for members in asked.members)
-    assert sum(map(len, asked.members)) == pytest.approx(20_000, rel=0.05)
+        check_clients(deliveries, POPULATION, STORED, set())
 
 
 def test_an_event_is_as_the_services_store_it() -> None:

@@ -11,16 +11,12 @@ class PipelineOptions(msgspec.Struct, frozen=True):
 
     events: Annotated[int, Meta(ge=1, description="Events in the stream that is drained.")] = 200_000
     targets: Annotated[int, Meta(ge=1, description="Instances that each of them goes to.")] = 6
-    channels: Annotated[int, Meta(ge=1, description="Channels, drawn at random.")] = 2_000
+    channels: Annotated[int, Meta(ge=2, description="Channels, drawn at random.")] = 2_000
     rate: Annotated[float, Meta(ge=1, description="Messages per second through the tier.")] = 2_000.0
-    deliveries: Annotated[float, Meta(ge=1, description="Deliveries per second at that rate.")] = 20_000.0
+    readers: Annotated[float, Meta(ge=1, description="Deliveries of a message, on average.")] = 10.0
     seconds: Annotated[float, Meta(ge=0.5, description="Of each rate, on the clock.")] = 10.0
     warm_up_seconds: float = 3.0
-    multiples: tuple[float, ...] = (0.25, 1.0, 2.0, 4.0)
-    """Of the rate: what is tried, rising. From the rate itself on, what follows a rate that the tier does not keep up
-    with is not tried."""
-    rounds: int = 3
-    """Of draining, by each way."""
-    plain_share: float = 1 / 8
-    """Of the events, as many as the straightforward ways drain."""
+    multiples: tuple[float, ...] = (0.25, 1.0, 2.0, 4.0)  # of the rate: they are tried until the tier does not keep up
+    rounds: int = 3  # of draining, by each way
+    plain_share: float = 1 / 8  # of the events, as many as the straightforward ways drain
     clients: int = 400

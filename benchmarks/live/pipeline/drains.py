@@ -3,8 +3,8 @@
 import asyncio
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from functools import cache, partial
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -17,17 +17,15 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from benchmarks.apart import Progress
-from benchmarks.live.delivery_check import check_deliveries
 from benchmarks.live.nats_client import NatsClient
 from benchmarks.live.pipeline import PipelineOptions
 from benchmarks.live.processor_time import Stopwatch
 from benchmarks.live.servers import Server, running
-from benchmarks.live.stored_events import PARTITIONS, StoredEvents, number_in, store_events
+from benchmarks.live.stored_events import PARTITIONS, StoredEvents, check_groups, number_in, store_events
 from benchmarks.population import instance_name
 from benchmarks.processes import Leader, Worker
-from fanout import Engine, decode_batch
+from fanout import Engine, decode_batch, partition_of
 from fanout.events import encode
-from fanout.lanes import Lane
 from fanout.streams import MESSAGES
 from fanout.subjects import channel_of, instance_events
 from services.adapters.embedded.deployment import EmbeddedDeployment
@@ -45,8 +43,9 @@ _DURABLE: Final = "naive"
 
 
 class DrainSettings(NamedTuple):
-    """What is drained, to which instances, and the ids of processes whose processor time is read, by name."""
+    """A stream and how it is drained, to which instances, and the processes whose processor time is read, by name."""
 
+    way: str
     url: str
     stored: StoredEvents
     instances: list[str]
@@ -65,11 +64,6 @@ class Drained(msgspec.Struct, frozen=True):
     def rate(self) -> float:
         """Events per second."""
         return self.events / self.seconds
-
-
-def _drain(settings: DrainSettings, _leader: Leader) -> Drained:
-    configure_logging("json", "warning", service="fanout")
-    return uvloop.run(_drain_as_worker(settings))
 
 
 async def _drain_as_worker(settings: DrainSettings) -> Drained:
@@ -114,10 +108,6 @@ class _Event(msgspec.Struct, frozen=True):
     message: dict[str, Any]
 
 
-def _drain_naively(settings: DrainSettings, _leader: Leader, *, ack_per_fetch: bool) -> Drained:
-    return uvloop.run(_fetch_and_publish(settings, ack_per_fetch=ack_per_fetch))
-
-
 async def _fetch_and_publish(settings: DrainSettings, *, ack_per_fetch: bool) -> Drained:
     """Fetch, decode, look up, encode, publish to each target, acknowledge each event, or the last of each fetch."""
     nc = await nats.connect(settings.url)
@@ -152,50 +142,33 @@ async def _fetch_and_publish(settings: DrainSettings, *, ack_per_fetch: bool) ->
     return Drained(settings.stored.events, seconds, processor)
 
 
-Numbered = tuple[int, int]
-"""The partition of an event, and its number; 0, which no event has, where its sequence is another."""
-
-
-def in_batches(batches: Iterable[bytes]) -> Iterator[Numbered]:
-    """The events in an inbox of the engine's batches, in order."""
-    partition_of_lane = cache(lambda lane: Lane.of_number(lane).part)
+def in_batches(batches: Iterable[bytes]) -> Iterator[int]:
+    """The numbers of the events in an inbox of the engine's batches, in order."""
     for batch in batches:
         for event in decode_batch(batch):
             if event.channel is not None:  # a mark says how far a lane has come, and carries no event
-                yield partition_of_lane(event.lane), _same(event.seq, number_in(event.event))
+                yield number_in(event.event)
 
 
-class _Numbers(msgspec.Struct, frozen=True):
-    seq: int
-    part: int
+def check_inbox(received: Iterable[int], stored: StoredEvents, instance: str) -> None:
+    """Compare what one instance got with the events of each partition, as `check_groups`."""
+    partitions = [partition_of(name, PARTITIONS) for name in stored.names]
+    numbered = ((partitions[stored.chosen[number - 1]], number) for number in received)
+    check_groups(stored.numbers_by(partitions), numbered, f"partition {{}} at {instance}")
 
 
-def in_frames(frames: Iterable[bytes]) -> Iterator[Numbered]:
-    """The events in an inbox of single frames for clients, in order."""
-    for frame in frames:
-        numbers = msgspec.json.decode(frame, type=_Numbers)
-        yield numbers.part, _same(numbers.seq, number_in(frame))
-
-
-def _same(seq: int, number: int) -> int:
-    return number if number == seq else 0
-
-
-def check_inbox(received: Iterable[Numbered], stored: StoredEvents, instance: str) -> None:
-    """Compare what one instance got with the events of each partition, as `check_deliveries`."""
-    by_partition: dict[int, list[int]] = {partition: [] for partition in range(PARTITIONS)}
-    for partition, number in received:
-        by_partition[partition].append(number)
-    for partition, numbers in stored.numbers_by_partition().items():
-        check_deliveries(numbers, by_partition[partition], f"partition {partition} at {instance}")
-
-
-_WAYS: Final[dict[str, tuple[Callable[[DrainSettings, Leader], Drained], Callable[..., Iterator[Numbered]]]]] = {
-    "worker": (_drain, in_batches),
-    "plain": (partial(_drain_naively, ack_per_fetch=False), in_frames),
-    "joined": (partial(_drain_naively, ack_per_fetch=True), in_frames),
+_Way = tuple[Callable[[DrainSettings], Coroutine[Any, Any, Drained]], Callable[[Iterable[bytes]], Iterable[int]]]
+_WAYS: Final[dict[str, _Way]] = {
+    "worker": (_drain_as_worker, in_batches),
+    "plain": (partial(_fetch_and_publish, ack_per_fetch=False), partial(map, number_in)),
+    "joined": (partial(_fetch_and_publish, ack_per_fetch=True), partial(map, number_in)),
 }
-"""What drains, and how the inboxes are read after it."""
+"""The function that drains, and how the inboxes are read after it."""
+
+
+def _drain(settings: DrainSettings, _leader: Leader) -> Drained:
+    configure_logging("json", "warning", service="fanout")
+    return uvloop.run(_WAYS[settings.way][0](settings))
 
 
 class Drains(msgspec.Struct, frozen=True):
@@ -228,7 +201,6 @@ def drains(options: PipelineOptions, folder: Path, progress: Progress) -> Drains
 def _drain_once(way: str, options: PipelineOptions, server: Server) -> Drained:
     """Drain the stream once from its start; this process has the inboxes of the instances, and checks them after."""
     asyncio.run(_delete_consumers(server.url))
-    function, read = _WAYS[way]
     events = options.events if way == "worker" else max(1, round(options.events * options.plain_share))
     stored = StoredEvents(events, options.channels)
     instances = [instance_name(at, options.targets) for at in range(options.targets)]
@@ -236,13 +208,12 @@ def _drain_once(way: str, options: PipelineOptions, server: Server) -> Drained:
     client = NatsClient(server.port, lambda subject, payload: inboxes[subject].append(payload))
     client.subscribe(map(instance_events, instances))
     watched = {"worker": 0, "nats-server": server.pid, "sink": os.getpid()}
-    settings = DrainSettings(server.url, stored, instances, watched)
-    with Worker(f"the {way} that drains", function, settings) as worker:
+    with Worker(f"the {way} that drains", _drain, DrainSettings(way, server.url, stored, instances, watched)) as worker:
         client.read_until_message(worker)
         drained = worker.receive(Drained)
     client.flush()  # what the server had for this connection comes before its answer
     for instance in instances:
-        check_inbox(read(inboxes[instance_events(instance).encode()]), stored, instance)
+        check_inbox(_WAYS[way][1](inboxes[instance_events(instance).encode()]), stored, instance)
     client.close()
     return drained
 

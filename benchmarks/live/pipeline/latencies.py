@@ -4,18 +4,20 @@ import gc
 import math
 import time
 from array import array
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
 from benchmarks.apart import Progress
-from benchmarks.histogram import Histogram
 from benchmarks.live.pipeline import PipelineOptions
-from benchmarks.live.pipeline.readers import Audience, Deliveries, ReaderSettings, read_deliveries
 from benchmarks.live.pipeline.tier import Tier, tier
 from benchmarks.live.processor_time import Stopwatch
-from benchmarks.live.stored_events import EventWriter, StoredEvents
+from benchmarks.live.spread import Spread, spread
+from benchmarks.live.stored_events import EventWriter, StoredEvents, check_groups, number_in
+from benchmarks.live.websocket_clients import Chunk, Clients, ClientSettings, frames_in, run_clients
+from benchmarks.population import Population
 from benchmarks.processes import READY, Leader, Worker
 
 KEPT_UP_S: Final = 0.1
@@ -24,16 +26,8 @@ counted from when its message was due: what falls behind falls behind further wi
 _NS: Final = 1_000_000_000
 _LEAD_S: Final = 0.5
 """Until the first message is due."""
-
-
-class Spread(msgspec.Struct, frozen=True):
-    """Durations in seconds."""
-
-    count: int
-    percentiles: dict[str, float]
-    longest: float
-    curve: list[tuple[float, float]]
-    """Points (share of all, seconds)."""
+_QUIET_S: Final = 1.0
+"""After the last delivery."""
 
 
 class AtRate(msgspec.Struct, frozen=True):
@@ -71,30 +65,29 @@ class Latencies(msgspec.Struct, frozen=True):
 
 def latencies(options: PipelineOptions, folder: Path, progress: Progress) -> Latencies:
     """Start the tier, and try one rate after another; a `BenchError` if events were lost, doubled or swapped."""
-    readers = options.deliveries / options.rate
-    clients = max(options.clients, math.ceil(2 * readers))
-    audience, tried = Audience(clients, options.channels, readers), list[AtRate]()
+    clients, tried = max(options.clients, math.ceil(2 * options.readers)), list[AtRate]()
+    population = Population(clients, options.channels, round(options.channels * options.readers), 1)
     progress(0.0, "the tier starts")
-    with tier(folder, audience) as running:
+    with (
+        tier(folder, population) as running,
+        Worker("the clients", run_clients, ClientSettings(secret=running.secret)) as reading,
+    ):
+        reading.call(Clients.connect, running.port, clients)
         for at, multiple in enumerate(options.multiples, 1):
             rate = options.rate * multiple
             progress(at / (len(options.multiples) + 1), f"{rate:,.0f} messages a second")
-            tried.append(_at_rate(options, rate, audience, running))
+            tried.append(_at_rate(options, rate, population, running, reading))
             if multiple >= 1 and not tried[-1].kept_up:
                 break
-    return Latencies(tried, clients, sum(map(len, audience.members)))
+    return Latencies(tried, clients, population.memberships)
 
 
-def _at_rate(options: PipelineOptions, rate: float, audience: Audience, running: Tier) -> AtRate:
+def _at_rate(options: PipelineOptions, rate: float, population: Population, running: Tier, clients: Worker) -> AtRate:
     """Send at a rate to a tier that runs, and see when it arrives."""
     warm = round(rate * options.warm_up_seconds)
     stored = StoredEvents(warm + round(rate * options.seconds), options.channels, draw=round(rate))
-    reading = ReaderSettings(running.port, running.secret, audience, stored)
-    with (
-        Worker("the clients", read_deliveries, reading) as clients,
-        Worker("the generator", _generate_load, (running.nats_port, stored, rate)) as generator,
-    ):
-        clients.receive(str)
+    clients.call(Clients.begin, keep=True)
+    with Worker("the generator", _generate_load, (running.nats_port, stored, rate)) as generator:
         generator.receive(str)
         start = time.monotonic_ns() + int(_LEAD_S * _NS)
         generator.send(start)
@@ -102,10 +95,12 @@ def _at_rate(options: PipelineOptions, rate: float, audience: Audience, running:
         stopwatch = Stopwatch(running.pids | {"generator": generator.pid, "clients": clients.pid})
         _sleep_until(_planned_at(start, stored.events, rate))
         busy, published = stopwatch.busy(), generator.receive(Published)
-        clients.send(published.refused())
-        moments = moments_of(published, clients.receive(Deliveries), start, rate, warm)
+    refused = published.refused()
+    clients.call(Clients.until_quiet, _QUIET_S)
+    deliveries = clients.call(Clients.apply, checked_deliveries, population, stored, refused)
+    moments = moments_of(published, deliveries, start, rate, warm)
     delivered = moments["from_plan"].count / options.seconds
-    return AtRate(rate, delivered, stored.events - warm, len(published.refused()), moments, busy)
+    return AtRate(rate, delivered, stored.events - warm, len(refused), moments, busy)
 
 
 def _sleep_until(moment: int) -> None:
@@ -149,6 +144,45 @@ def _generate_load(settings: tuple[int, StoredEvents, float], leader: Leader) ->
     return Published(sent, writer.accepted)
 
 
+Delivery = tuple[int, int]
+"""An event's number, and when its frame was whole, in nanoseconds."""
+
+
+class Deliveries(NamedTuple):
+    """Every delivery; each client got every event of its channels, once and in order."""
+
+    numbers: "array[int]"
+    moments: "array[int]"
+
+
+def checked_deliveries(
+    received: list[list[Chunk]], population: Population, stored: StoredEvents, refused: list[int]
+) -> Deliveries:
+    """The deliveries to all clients; a `BenchError` if a client did not get what was stored and not refused."""
+    deliveries = [list(deliveries_in(chunks)) for chunks in received]
+    check_clients(deliveries, population, stored, set(refused))
+    numbers = array("I", (number for each in deliveries for number, _ in each))
+    return Deliveries(numbers, array("q", (moment for each in deliveries for _, moment in each)))
+
+
+def deliveries_in(chunks: Iterable[Chunk]) -> Iterator[Delivery]:
+    """The events that a client read; a `BenchError` if the server closed the connection."""
+    new = b'{"type":"message.new"'
+    return ((number_in(payload), moment) for payload, moment in frames_in(chunks) if payload.startswith(new))
+
+
+def check_clients(
+    deliveries: list[list[Delivery]], population: Population, stored: StoredEvents, refused: set[int]
+) -> None:
+    """Compare what each client got in each of its channels with what was sent there and not refused."""
+    stored_in = stored.numbers_by(range(stored.channels))
+    sent = {channel: [each for each in numbers if each not in refused] for channel, numbers in stored_in.items()}
+    for client, mine in enumerate(deliveries):
+        expected = {channel: sent[channel] for channel in population.numbers(client)}
+        received = ((stored.chosen[number - 1], number) for number, _ in mine)
+        check_groups(expected, received, f"channel {{}} at client {client}")
+
+
 def moments_of(published: Published, deliveries: Deliveries, start: int, rate: float, warm: int) -> dict[str, Spread]:
     """The durations of a run on the clock, after the first `warm` events; the first was due at `start`, in nanoseconds.
 
@@ -165,12 +199,4 @@ def moments_of(published: Published, deliveries: Deliveries, start: int, rate: f
         "lateness": [sent[index] - planned[index] for index in range(warm, len(sent))],
         "late_half": [moment - planned[index] for index, moment in on_clock if index >= middle],
     }
-    return {name: _spread(nanoseconds) for name, nanoseconds in durations.items()}
-
-
-def _spread(nanoseconds: list[int]) -> Spread:
-    counted = Histogram()
-    counted.record(nanoseconds)
-    percentiles = {f"p{share * 100:g}": counted.percentile(share) / _NS for share in (0.5, 0.9, 0.99, 0.999)}
-    curve = [(share, each / _NS) for share, each in counted.curve()]
-    return Spread(counted.count, percentiles, counted.longest / _NS, curve)
+    return {name: spread(nanoseconds) for name, nanoseconds in durations.items()}

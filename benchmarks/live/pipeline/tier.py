@@ -10,20 +10,16 @@ from typing import Final, NamedTuple
 
 import nats
 
-from benchmarks.live.pipeline.readers import Audience
-from benchmarks.live.servers import await_answer, free_port, running
+from benchmarks.live.memberships import create_channels
+from benchmarks.live.servers import READY_WITHIN_S, await_answer, free_port, running
 from benchmarks.live.stored_events import PARTITIONS
-from benchmarks.population import user_name
+from benchmarks.population import Population, user_name
 from benchmarks.processes import Program
-from fanout.events import timestamp
-from fanout.ports.memberships import Channel
 from fanout.streams import MESSAGES
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.composition.data_files import MEMBERSHIPS_FILE
 
 _FANOUT: Final = [sys.executable, "-P", "-c", "from services.cli.main import app; app()"]
-_READY_WITHIN_S: Final = 60.0
-_CREATED_AT_ONCE: Final = 1_000
 
 
 class Tier(NamedTuple):
@@ -31,16 +27,16 @@ class Tier(NamedTuple):
 
     nats_port: int
     port: int
-    """Of the notification instance."""
+    """The notification instance listens on it."""
     secret: str
     """Signs the tokens."""
     pids: dict[str, int]
 
 
 @contextmanager
-def tier(folder: Path, audience: Audience) -> Iterator[Tier]:
-    """Run a worker and an instance for the length of the context, with their servers and the audience's memberships."""
-    asyncio.run(_store_memberships(audience, folder / MEMBERSHIPS_FILE))
+def tier(folder: Path, population: Population) -> Iterator[Tier]:
+    """Run a worker and an instance for the length of the context, with their servers and a population's memberships."""
+    asyncio.run(_store_memberships(population, folder / MEMBERSHIPS_FILE))
     ports, secret = {}, secrets.token_urlsafe(48)
     with ExitStack() as stack:
         servers = {name: stack.enter_context(running(name, folder)) for name in ("nats-server", "redis-server")}
@@ -65,24 +61,19 @@ def tier(folder: Path, audience: Audience) -> Iterator[Tier]:
         yield Tier(servers["nats-server"].port, ports["notification"], secret, pids)
 
 
-async def _store_memberships(audience: Audience, path: Path) -> None:
-    memberships, created_at = await SqliteMemberships.open(path), timestamp()
-    creations = [
-        memberships.create(
-            Channel(name, name, private=False, created_by=user_name(0), created_at=created_at),
-            list(map(user_name, members)),
-            told=True,
-        )
-        for name, members in zip(audience.names, audience.members, strict=True)
-    ]
-    for start in range(0, len(creations), _CREATED_AT_ONCE):
-        await asyncio.gather(*creations[start : start + _CREATED_AT_ONCE])
+async def _store_memberships(population: Population, path: Path) -> None:
+    members: dict[str, list[str]] = {}
+    for user in range(population.users):
+        for channel in population.names(user):
+            members.setdefault(channel, []).append(user_name(user))
+    memberships = await SqliteMemberships.open(path)
+    await create_channels(memberships, members)
     await memberships.close()
 
 
 async def _until_partitions_are_read(url: str) -> None:
     nc = await nats.connect(url)
-    async with asyncio.timeout(_READY_WITHIN_S):
+    async with asyncio.timeout(READY_WITHIN_S):
         while len(await nc.jetstream().consumers_info(MESSAGES)) < PARTITIONS:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await nc.close()

@@ -1,6 +1,7 @@
-"""Who reads which channel, and the events of those channels: the same for both servers and for the clients."""
+"""Which socket reads which channel, and the events of those channels: the same for both servers and for the clients."""
 
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -8,70 +9,17 @@ import msgspec
 
 from benchmarks.live.stored_events import event_payload
 from benchmarks.population import Population
-from fanout import message_frame
+from fanout import message_frame, text_frame
 
 READERS: Final = {"one": 1, "ten": 10, "hundred": 100, "all": sys.maxsize}
 """How many sockets at most read each of the channels to which events go: the *reach* of these channels."""
 SMALL_READERS: Final = 5
 """Readers of the small channel, who read none of the other channels that have several readers."""
 SMALL: Final = f"few-{0:014d}"
-FRAME_BYTES: Final = 304
-"""An event as a client gets it: a JSON object of 300 bytes, and the header of an unmasked frame of 126 to 65,535."""
 FIRST_SEQ: Final = 1_000_000_000
 """All sequences have as many digits, and so all frames as many bytes."""
 _BURST_OF_REHEARSAL: Final = 3
 _EVENT_ID: Final = "evt_00000000000000000000000000"
-
-
-class Audience(msgspec.Struct, frozen=True):
-    """Sockets by number, and the channels that each reads.
-
-    The first `sockets` all read one channel; each hundred, each ten and each one of them have a channel too. A few more
-    sockets read only the small channel. Each has channels of its own beside these, to make `channels` in all.
-    """
-
-    sockets: int
-    channels: int
-    sends: bool = True  # if not, all channels are drawn, from so many that two sockets read each on average
-
-    def channels_of(self, number: int) -> list[str]:
-        """The channels that a socket reads."""
-        if not self.sends:
-            memberships = self.sockets * self.channels
-            drawn = Population(self.sockets, max(self.channels, memberships // 2), memberships, 1)
-            return drawn.names(number % self.sockets)
-        common = [_channel(reach, number) for reach in READERS] if number < self.sockets else [SMALL]
-        return common + [f"own-{at:04d}{number:010d}" for at in range(self.channels - len(common))]
-
-    def channels_reaching(self, reach: str) -> list[str]:
-        """Channels that together reach each of the sockets exactly once."""
-        return [_channel(reach, number) for number in range(0, self.sockets, READERS[reach])]
-
-    def members(self) -> dict[str, list[int]]:
-        """The sockets of each channel to which events go."""
-        if not self.sends:
-            return {}
-        found = {SMALL: list(range(self.sockets, self.sockets + SMALL_READERS))}
-        for reach, readers in READERS.items():
-            for first in range(0, self.sockets, readers):
-                found[_channel(reach, first)] = list(range(first, min(first + readers, self.sockets)))
-        return found
-
-    def rehearsal(self) -> list[str]:
-        """The channels of the events by which deliveries are checked before the clock: all sizes, single and bursts."""
-        script: list[str] = []
-        for reach in READERS:
-            script += [*self.channels_reaching(reach), *self.channels_reaching("all") * _BURST_OF_REHEARSAL, SMALL]
-        return script
-
-    def due_in_rehearsal(self, number: int, first: int) -> "list[Event]":
-        """What a socket gets in the rehearsal, whose first event has the number `first`."""
-        mine = set(self.channels_of(number))
-        return [event for event in events(self.rehearsal(), first) if event.channel in mine]
-
-
-def _channel(reach: str, number: int) -> str:
-    return f"{reach[:3]}-{number - number % READERS[reach]:014d}"
 
 
 class Event(NamedTuple):
@@ -88,12 +36,72 @@ class Event(NamedTuple):
 
 def events(channels: Sequence[str], first: int) -> list[Event]:
     """An event for each channel; the first has the sequence `first`, which is the text of its message too."""
-    return [
-        Event(number, channel, event_payload(number, channel, _EVENT_ID, _PAYLOAD_BYTES))
-        for number, channel in enumerate(channels, first)
-    ]
+    return [Event(seq, channel, event_payload(seq, channel, _EVENT_ID)) for seq, channel in enumerate(channels, first)]
 
 
-_SAMPLE: Final = Event(FIRST_SEQ, SMALL, event_payload(FIRST_SEQ, SMALL, _EVENT_ID))
-_PAYLOAD_BYTES: Final = FRAME_BYTES - 4 + len(_SAMPLE.payload) - len(_SAMPLE.client_json())
-"""Of a stored event whose frame for clients, with a header of 4 bytes, has the wanted size."""
+FRAME_BYTES: Final = len(text_frame(events([SMALL], FIRST_SEQ)[0].client_json()))
+"""The size of an event as a client gets it, which is the same for all channels and sequences."""
+
+
+class Audience(msgspec.Struct, frozen=True):
+    """Sockets by number, and the channels that each reads.
+
+    The first `sockets` all read one channel; each hundred, each ten and each one of them have a channel too. A few more
+    sockets read only the small channel. Each has channels of its own beside these, to make `channels` in all.
+    """
+
+    sockets: int
+    channels: int
+
+    def channels_of(self, number: int) -> list[str]:
+        """The channels that a socket reads."""
+        shared = self._shared(number)
+        return shared + [f"own-{at:04d}{number:010d}" for at in range(self.channels - len(shared))]
+
+    def channels_reaching(self, reach: str) -> list[str]:
+        """Channels that together reach each of the sockets exactly once."""
+        return [_channel(reach, number) for number in range(0, self.sockets, READERS[reach])]
+
+    def members(self) -> dict[str, list[int]]:
+        """The sockets of each channel to which events go."""
+        found: defaultdict[str, list[int]] = defaultdict(list)
+        for number in range(self.sockets + SMALL_READERS):
+            for channel in self._shared(number):
+                found[channel].append(number)
+        return found
+
+    def rehearsal(self) -> list[str]:
+        """The channels of the events by which deliveries are checked before the clock: all sizes, single and bursts."""
+        script: list[str] = []
+        for reach in READERS:
+            script += [*self.channels_reaching(reach), *self.channels_reaching("all") * _BURST_OF_REHEARSAL, SMALL]
+        return script
+
+    def due_in_rehearsal(self, number: int, first: int) -> list[Event]:
+        """The events that a socket gets in the rehearsal, whose first event has the number `first`."""
+        mine = set(self.channels_of(number))
+        return [event for event in events(self.rehearsal(), first) if event.channel in mine]
+
+    def _shared(self, number: int) -> list[str]:
+        return [_channel(reach, number) for reach in READERS] if number < self.sockets else [SMALL]
+
+
+class IdleAudience(msgspec.Struct, frozen=True):
+    """Sockets to which nothing is sent. Their channels are drawn; each is read by two sockets on average."""
+
+    sockets: int
+    channels: int
+
+    def channels_of(self, number: int) -> list[str]:
+        """The channels that a socket reads."""
+        memberships = self.sockets * self.channels
+        drawn = Population(self.sockets, max(self.channels, memberships // 2), memberships, 1)
+        return drawn.names(number % self.sockets)
+
+    def members(self) -> dict[str, list[int]]:
+        """No events go to any channel."""
+        return {}
+
+
+def _channel(reach: str, number: int) -> str:
+    return f"{reach[:3]}-{number - number % READERS[reach]:014d}"

@@ -8,11 +8,10 @@ import asyncio
 import gc
 import logging
 import os
-import socket
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
-from time import monotonic_ns, process_time
+from time import monotonic_ns
 from types import SimpleNamespace
 from typing import Final, NamedTuple, cast
 
@@ -21,7 +20,7 @@ from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.asyncio.server import serve as serve_websockets
 
 from benchmarks.errors import BenchError
-from benchmarks.live.sockets.audience import FIRST_SEQ, SMALL, SMALL_READERS, Audience, Event, events
+from benchmarks.live.sockets.audience import FIRST_SEQ, SMALL, SMALL_READERS, Audience, Event, IdleAudience, events
 from benchmarks.machine import resident_bytes
 from benchmarks.processes import Leader
 from fanout import Engine, text_frame
@@ -39,10 +38,7 @@ from services.runtime.logging import configure_logging
 from services.runtime.settings import Address, load_settings
 from services.runtime.tokens import verifier
 
-_ROUNDS_AHEAD: Final = 2
-"""Rounds of a load that are under way at once: the server always has work, and never more than it can do soon."""
 _SMALL_EVERY_NS: Final = 20_000_000
-_ARRIVED_WITHIN_S: Final = 20.0
 _INSTANCE: Final = "notif-1"
 _LANE: Final = Lane(MESSAGES, 0)
 
@@ -54,75 +50,50 @@ Connections = dict[int, ServerConnection]
 
 
 class ServerSettings(NamedTuple):
-    """Which server it is, and whom it serves."""
+    """Which server it is, and the clients that it serves."""
 
     service: bool  # whether it is the notification service
-    audience: Audience
+    audience: Audience | IdleAudience
     secret: str  # signs the tokens
-    signals: str  # the address of a socket on which clients report complete rounds
 
 
 class Server:
-    """What the benchmark asks of a server, which sends in its own way, or in the one with the least work."""
+    """Sends when the benchmark asks, in the server's own way, or in the one with the least work."""
 
-    def __init__(self, settings: ServerSettings, own: Prepare, floor: Prepare) -> None:
-        self._audience, self._own, self._floor = settings.audience, own, floor
+    def __init__(self, own: Prepare, floor: Prepare) -> None:
+        self._own, self._floor = own, floor
         self._next = FIRST_SEQ + 1
-        self._sent = self._complete = 0  # rounds in all, each of which the clients report
-        self._reported = asyncio.Event()
-        self._signals = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._signals.bind(settings.signals)
-        asyncio.get_running_loop().add_reader(self._signals, self._read_signals)
+        self._prepared: list[Send] = []
 
-    async def usage(self, settling_s: float) -> tuple[float, int]:
-        """Processor time of this process; its resident memory some time after a garbage collection."""
-        cpu_s = process_time()
+    async def resident_bytes(self, settling_s: float) -> int:
+        """The memory of this process some time after a garbage collection."""
         gc.collect()
         await asyncio.sleep(settling_s)
-        return cpu_s, resident_bytes()
+        return resident_bytes()
 
-    async def rehearse(self) -> int:
-        """Send the script of the rehearsal, all at once; the number of its first event."""
+    async def send(self, channels: Sequence[str]) -> int:
+        """Send an event to each channel; the number of the first event."""
         first = self._next
-        await self._send(self._prepared(self._audience.rehearsal()))
+        await self._round(channels, self._own)()
         return first
 
-    async def play(self, reach: str, rounds: int, burst: int, *, floor: bool) -> tuple[list[int], float]:
-        """Send rounds that were made before, each when the one before has arrived everywhere.
+    async def prepare(self, channels: Sequence[str], rounds: int, *, floor: bool = False) -> None:
+        """Make rounds of an event to each channel, which are sent with the least work possible if `floor` says so."""
+        self._prepared = [self._round(channels, self._floor if floor else self._own) for _ in range(rounds)]
 
-        Each has `burst` events for each channel of the reach, sent with the least work possible if `floor` says so.
+    async def send_prepared(self) -> int:
+        """Send the next round; when this began, on CLOCK_MONOTONIC."""
+        began = monotonic_ns()
+        await self._prepared.pop(0)()
+        return began
 
-        Returns:
-            When each was sent, on CLOCK_MONOTONIC; seconds of processor time.
-        """
-        channels = self._audience.channels_reaching(reach) * burst
-        prepared = [self._prepared(channels, floor=floor) for _ in range(rounds)]
-        sent, cpu_s = list[int](), process_time()
-        for send in prepared:
-            sent.append(monotonic_ns())
-            await self._send(send)
-            await self._arrived(self._sent)
-        return sent, process_time() - cpu_s
+    async def begin_small(self, seconds: float) -> None:
+        """Begin to send to the small channel when that is due."""
+        self._small = asyncio.create_task(self._send_small(monotonic_ns() + round(seconds * 1e9)))
 
-    async def load(self, reach: str, seconds: float) -> tuple[list[int], int, float]:
-        """Keep rounds of a load under way, which may be none, and send to the small channel when that is due.
-
-        Returns:
-            When each event of the small channel was due; rounds of the load; seconds of processor time.
-        """
-        until, cpu_s = monotonic_ns() + round(seconds * 1e9), process_time()
-        rounds, due = await asyncio.gather(self._send_load(reach, until), self._send_small(until))
-        return due, rounds, process_time() - cpu_s
-
-    async def _send_load(self, reach: str, until: int) -> int:
-        if not reach:
-            return 0
-        before = self._sent
-        while monotonic_ns() < until:
-            await self._send(self._prepared(self._audience.channels_reaching(reach)))
-            await self._arrived(self._sent - _ROUNDS_AHEAD + 1)
-        await self._arrived(self._sent)
-        return self._sent - before
+    async def end_small(self) -> list[int]:
+        """Wait until all is sent to the small channel; when each event was due."""
+        return await self._small
 
     async def _send_small(self, until: int) -> list[int]:
         """Keep the pace: an event that had to wait for the server counts from when it was due."""
@@ -131,28 +102,14 @@ class Server:
             if (early := at - monotonic_ns()) > 0:
                 await asyncio.sleep(early / 1e9)
             due.append(min(at, monotonic_ns()))
-            await self._prepared([SMALL])()
+            await self.send([SMALL])
             at += _SMALL_EVERY_NS
         return due
 
-    def _prepared(self, channels: Sequence[str], *, floor: bool = False) -> Send:
+    def _round(self, channels: Sequence[str], prepare: Prepare) -> Send:
         first = self._next
         self._next += len(channels)
-        return (self._floor if floor else self._own)(events(channels, first))
-
-    async def _send(self, send: Send) -> None:
-        self._sent += 1
-        await send()
-
-    async def _arrived(self, rounds: int) -> None:
-        async with asyncio.timeout(_ARRIVED_WITHIN_S):
-            while self._complete < rounds:
-                self._reported.clear()
-                await self._reported.wait()
-
-    def _read_signals(self) -> None:
-        self._complete += len(self._signals.recv(1))
-        self._reported.set()
+        return prepare(events(channels, first))
 
 
 def run_server(settings: ServerSettings, leader: Leader) -> None:
@@ -178,15 +135,13 @@ async def _serve_service(settings: ServerSettings, leader: Leader) -> None:
     )
     bus, log, presence = EmbeddedBus(), await EmbeddedLog.open(None), EmbeddedPresence()
     ports = NotificationPorts(log, bus, presence, presence, presence, memberships, verifier(service))
-    running = running_notification(service, ports, Health(), lambda error: leader.fail(f"the service failed: {error}"))
-    async with running as bound:
+    async with running_notification(service, ports, Health(), leader.fail) as bound:
         batches = _batches(bus, settings.audience)
-        served = Server(settings, batches, batches)
         leader.send(bound.port)
-        await leader.serve_async(served)
+        await leader.serve_async(Server(batches, batches))
 
 
-def _batches(bus: EmbeddedBus, audience: Audience) -> Prepare:
+def _batches(bus: EmbeddedBus, audience: Audience | IdleAudience) -> Prepare:
     """Do the fan-out worker's part: route events into batches, which the bus takes to the instance."""
 
     @cache  # where nothing is sent, its memory is not in the process
@@ -208,19 +163,18 @@ def _batches(bus: EmbeddedBus, audience: Audience) -> Prepare:
 async def _serve_plain(settings: ServerSettings, leader: Leader) -> None:
     logging.getLogger("websockets").setLevel(logging.CRITICAL)  # clients that end without a close frame are no news
     connections: Connections = {}
+    members = settings.audience.members()
 
     async def handler(connection: ServerConnection) -> None:
-        if settings.audience.sends and connection.request:
+        if members and connection.request:
             connections[int(connection.request.path.rpartition("=")[2])] = connection
         await connection.recv()
 
     async with serve_websockets(
         handler, "127.0.0.1", 0, compression=None, ping_interval=None, server_header=None, backlog=4096
     ) as server:
-        members = settings.audience.members()
-        served = Server(settings, _broadcasts(connections, members), _writes(connections, members))
         leader.send(server.sockets[0].getsockname()[1])
-        await leader.serve_async(served)
+        await leader.serve_async(Server(_broadcasts(connections, members), _writes(connections, members)))
 
 
 def _broadcasts(connections: Connections, members: dict[str, list[int]]) -> Prepare:

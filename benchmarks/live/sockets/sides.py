@@ -5,7 +5,7 @@ A `BenchError` is raised by each step whose clients got something else than was 
 
 import resource
 import secrets
-import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, Literal, NamedTuple
@@ -14,19 +14,20 @@ import msgspec
 
 from benchmarks.apart import Progress
 from benchmarks.errors import NumbersError
-from benchmarks.live.delivery_check import check_deliveries
-from benchmarks.live.sockets.audience import FRAME_BYTES, SMALL_READERS, Audience, Event
+from benchmarks.live.processor_time import processor_seconds
+from benchmarks.live.sockets.audience import FRAME_BYTES, SMALL_READERS, Audience, IdleAudience
 from benchmarks.live.sockets.servers import Server, ServerSettings, run_server
-from benchmarks.live.websocket_clients import Chunk, SocketReader, frames_in, open_sockets
-from benchmarks.processes import Leader, Worker
+from benchmarks.live.stored_events import check_deliveries
+from benchmarks.live.websocket_clients import Chunk, Clients, ClientSettings, frames_in, run_clients
+from benchmarks.processes import Worker
 
 Way = Literal["service", "plain", "floor"]
 """How events are sent: by either server, or with the least work possible, by the process of the second server."""
 NAMES: Final[dict[Way, str]] = {"service": "notification service", "plain": "bare websockets"}
-"""Of the servers."""
+"""The servers."""
 _REACH_OF_LOAD: Final = {"none": "", "even": "hundred", "hot": "all"}
 _NAP_S: Final = 0.001
-"""Of the many clients: it adds at most as much to a delay. The clients of the small channel wait for each frame."""
+"""Adds at most as much to a delay of the many clients. The clients of the small channel wait for each frame."""
 _WARM_UP: Final = 100
 """Idle connections that are open before memory is first read: the first ones bring more than each one takes."""
 RESERVED: Final = 150 + _WARM_UP
@@ -50,12 +51,12 @@ class Turn(msgspec.Struct, frozen=True):
     server_s: float
     """Processor time of the server's process, user and system."""
     delays_ns: list[int]
-    """Of each round, or of each event of the small channel: until the last of its clients had the last byte."""
+    """For each round, or each event of the small channel: until the last of its clients had the last byte."""
 
 
 Contest = dict[Way, list[Turn]]
 Players = Mapping[tuple[str, Way], Callable[[], Turn]]
-"""What makes a turn, by contest and way."""
+"""Makes a turn, by contest and way."""
 
 
 def connections_allowed(option: str, wanted: int, least: int) -> int:
@@ -76,123 +77,104 @@ def connections_allowed(option: str, wanted: int, least: int) -> int:
     return held
 
 
-class ClientSettings(NamedTuple):
-    """Which clients they are; `signals` and `nap_s` are those of `SocketReader`."""
-
-    first: int  # the number of the first one
-    audience: Audience
-    secret: str | None  # signs the tokens; None where the server expects no first frame
-    signals: str = ""
-    nap_s: float = 0.0
-
-
-def run_clients(settings: ClientSettings, leader: Leader) -> None:
-    """Serve `Clients` to the benchmark, and read the sockets meanwhile."""
-    clients = Clients(settings, leader)
-    leader.serve(clients, wait=clients.until_message)
-
-
-class Clients(SocketReader):
-    """The sockets, and what the benchmark asks of them."""
-
-    def __init__(self, settings: ClientSettings, leader: Leader) -> None:
-        super().__init__(leader, settings.signals, nap_s=settings.nap_s)
-        self._settings = settings
-        self._sockets: list[socket.socket] = []
-
-    def connect(self, port: int, count: int) -> None:
-        """Open more connections."""
-        first = self._settings.first + len(self._sockets)
-        opened = open_sockets(((number, port) for number in range(first, first + count)), self._settings.secret)
-        self._sockets += opened
-        self.add(opened)
-
-    def check(self, first: int) -> None:
-        """Compare what was kept with the rehearsal, whose first event has the number `first`."""
-        for number, each in enumerate(self._sockets, self._settings.first):
-            check_socket(number, self.kept(each), self._settings.audience.due_in_rehearsal(number, first))
-
-
-def check_socket(number: int, received: list[Chunk], due: list[Event]) -> None:
-    """Compare the bytes that a socket received with the events that were due to it.
+def check_sockets(received: list[list[Chunk]], first_socket: int, audience: Audience, first: int) -> None:
+    """Compare the bytes that sockets received with the rehearsal, whose first event has the number `first`.
 
     Raises:
-        BenchError: they are something else, or in another order.
+        BenchError: a socket got something else than was due to it, or in another order.
     """
-    names = {event.client_json(): f"{event.seq} of {event.channel}" for event in due}
-    came = [names.get(payload, payload) for payload, _ in frames_in(received)]
-    check_deliveries(list(names.values()), came, f"socket {number}")
+    for number, chunks in enumerate(received, first_socket):
+        due = audience.due_in_rehearsal(number, first)
+        names = {event.client_json(): f"{event.seq} of {event.channel}" for event in due}
+        came = [names.get(payload, payload) for payload, _ in frames_in(chunks)]
+        check_deliveries(list(names.values()), came, f"socket {number}")
 
 
 class Side(NamedTuple):
     """A server, its clients, and the clients of the small channel, which are a process of their own."""
 
-    audience: Audience
     port: int
     server: Worker
     clients: Worker
     small_clients: Worker
 
-    def rehearse(self) -> None:
+    def rehearse(self, audience: Audience) -> None:
         """Connect all, send the script of the rehearsal, and check that each gets exactly what is due, in order."""
-        sockets = self.audience.sockets
-        processes = {self.clients: (0, sockets), self.small_clients: (sockets, SMALL_READERS)}
+        processes = {self.clients: (0, audience.sockets), self.small_clients: (audience.sockets, SMALL_READERS)}
         for clients, (first, count) in processes.items():
             clients.call(Clients.connect, self.port, count)
-            due = len(self.audience.due_in_rehearsal(first, 0))
+            due = len(audience.due_in_rehearsal(first, 0))
             clients.call(Clients.begin, count * due * FRAME_BYTES, keep=True)
-        sent_first = self.server.call_async(Server.rehearse)
-        for clients in processes:
+        sent_first = self.server.call_async(Server.send, audience.rehearsal())
+        for clients, (first, _) in processes.items():
             clients.call(Clients.until_complete, 1)
-            clients.call(Clients.check, sent_first)
+            clients.call(Clients.check_complete, 1)
+            clients.call(Clients.apply, check_sockets, first, audience, sent_first)
 
-    def play(self, reach: str, rounds: int, burst: int, *, floor: bool = False) -> Turn:
-        """Send rounds, each when the one before has arrived everywhere; the arguments are those of `Server.play`."""
-        deliveries = burst * self.audience.sockets
+    def play(self, audience: Audience, reach: str, rounds: int, burst: int, *, floor: bool = False) -> Turn:
+        """Send rounds that were made before, each when the one before has arrived everywhere.
+
+        Each has `burst` events for each channel of the reach, sent with the least work possible if `floor` says so.
+        """
+        deliveries, delays = burst * audience.sockets, list[int]()
         self.clients.call(Clients.begin, deliveries * FRAME_BYTES)
-        sent_ns, server_s = self.server.call_async(Server.play, reach, rounds, burst, floor=floor)
-        arrived_ns = self.clients.call(Clients.until_complete, rounds)
-        return Turn(rounds * deliveries, server_s, _delays(sent_ns, arrived_ns))
+        self.server.call_async(Server.prepare, audience.channels_reaching(reach) * burst, rounds, floor=floor)
+        before = processor_seconds(self.server.pid)
+        for complete in range(1, rounds + 1):
+            sent = self.server.call_async(Server.send_prepared)
+            delays.append(self.clients.call(Clients.until_complete, complete)[-1] - sent)
+        server_s = processor_seconds(self.server.pid) - before
+        self.clients.call(Clients.check_complete, rounds)
+        return Turn(rounds * deliveries, server_s, delays)
 
-    def load(self, load: str, seconds: float) -> Turn:
-        """Send to the small channel at a fixed pace beside a load; the delays are the small channel's."""
-        self.clients.call(Clients.begin, self.audience.sockets * FRAME_BYTES)
+    def load(self, audience: Audience, load: str, seconds: float) -> Turn:
+        """Send to the small channel at a fixed pace beside a load; the delays are the small channel's.
+
+        Two rounds of the load are under way at once: the server always has work, and never more than it can do soon.
+        """
+        self.clients.call(Clients.begin, audience.sockets * FRAME_BYTES)
         self.small_clients.call(Clients.begin, SMALL_READERS * FRAME_BYTES)
-        due_ns, rounds, server_s = self.server.call_async(Server.load, _REACH_OF_LOAD[load], seconds)
+        channels = audience.channels_reaching(_REACH_OF_LOAD[load]) if load != "none" else []
+        before, until, rounds = processor_seconds(self.server.pid), time.monotonic() + seconds, 0
+        self.server.call_async(Server.begin_small, seconds)
+        while channels and time.monotonic() < until:
+            self.server.call_async(Server.send, channels)
+            self.clients.call(Clients.until_complete, rounds)
+            rounds += 1
+        due = self.server.call_async(Server.end_small)
         self.clients.call(Clients.until_complete, rounds)
-        arrived_ns = self.small_clients.call(Clients.until_complete, len(due_ns))
-        return Turn(rounds * self.audience.sockets, server_s, _delays(due_ns, arrived_ns))
-
-
-def _delays(begun_ns: list[int], ended_ns: list[int]) -> list[int]:
-    return [ended - begun for begun, ended in zip(begun_ns, ended_ns, strict=True)]
+        arrived = self.small_clients.call(Clients.until_complete, len(due))
+        server_s = processor_seconds(self.server.pid) - before
+        self.clients.call(Clients.check_complete, rounds)
+        self.small_clients.call(Clients.check_complete, len(due))
+        delays = [ended - begun for begun, ended in zip(due, arrived, strict=True)]
+        return Turn(rounds * audience.sockets, server_s, delays)
 
 
 @contextmanager
-def side(server: Way, audience: Audience) -> Iterator[Side]:
+def side(server: Way, audience: Audience | IdleAudience) -> Iterator[Side]:
     """Run a server and the processes of its clients for the length of the context."""
-    secret = secrets.token_hex()
-    signals = f"\0fanout-bench-{secret}"  # an address without a file
-    settings = ServerSettings(server == "service", audience, secret, signals)
-    clients_secret = secret if settings.service else None
-    many = ClientSettings(0, audience, clients_secret, signals, _NAP_S)
-    few = ClientSettings(audience.sockets, audience, clients_secret)
+    settings = ServerSettings(server == "service", audience, secrets.token_hex())
+    secret = settings.secret if settings.service else None
+    many, few = ClientSettings(0, secret, _NAP_S), ClientSettings(audience.sockets, secret)
     with Worker(NAMES[server], run_server, settings) as process:
         port, name = process.receive(int), f"clients of the {NAMES[server]}"
         with Worker(name, run_clients, many) as clients, Worker(name, run_clients, few) as small_clients:
-            yield Side(audience, port, process, clients, small_clients)
+            yield Side(port, process, clients, small_clients)
 
 
 def idle(server: Way, connections: int, channels: int, settling_s: float, progress: Progress) -> IdleFigures:
     """Hold connections to which nothing is sent, and read what the server takes for them."""
-    with side(server, Audience(_WARM_UP + connections, channels, sends=False)) as held:
+    with side(server, IdleAudience(_WARM_UP + connections, channels)) as held:
         held.clients.call(Clients.connect, held.port, _WARM_UP)
-        cpu_s, resident = held.server.call_async(Server.usage, settling_s)
+        resident = held.server.call_async(Server.resident_bytes, settling_s)
+        before = processor_seconds(held.server.pid)
         for opened in range(0, connections, _AT_A_TIME):
             held.clients.call(Clients.connect, held.port, min(_AT_A_TIME, connections - opened))
             progress(opened / connections, f"{opened:,} open")
-        cpu_s_after, resident_after = held.server.call_async(Server.usage, settling_s)
-        return IdleFigures(connections, resident_after - resident, cpu_s_after - cpu_s)
+        server_s = processor_seconds(held.server.pid) - before
+        resident = held.server.call_async(Server.resident_bytes, settling_s) - resident
+        return IdleFigures(connections, resident, server_s)
 
 
 def alternate(players: Players, turns: int, progress: Progress) -> dict[str, Contest]:
