@@ -9,7 +9,7 @@ from msgspec import Raw
 from fanout import InvalidEvent, Unavailable
 from fanout.events import Message, MessageEvent, StoredMessage, encode, timestamp
 from fanout.ids import new_event_id, new_message_id
-from fanout.ports.log import Stored
+from fanout.ports.log import StoredEvent
 from fanout.ports.messages import LogPlace, Page, Position
 from fanout.subjects import message
 from services.adapters.embedded.deployment import EmbeddedDeployment
@@ -181,4 +181,4 @@ DEEP = b'{"event_id":"e","type":"message.new","channel_id":"general","message":'
 @pytest.mark.parametrize("payload", [b"not json", b"[]", DEEP], ids=["text", "list", "deep"])
 def test_an_event_that_is_no_message_is_invalid(messages: CountedMessages, payload: bytes) -> None:
     with pytest.raises(InvalidEvent):
-        MessageWriter(messages).decode(Stored(1, message("general"), payload))
+        MessageWriter(messages).decode(StoredEvent(1, message("general"), payload))

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from fanout import InvalidEvent, Unavailable
-from fanout.ports.log import Stored
+from fanout.ports.log import StoredEvent
 from fanout.ports.messages import LogPlace
 from fanout.streams import DEAD, MESSAGE_WRITER, MESSAGES, META
 from fanout.subjects import message
@@ -33,12 +33,12 @@ class Handler:
     def consumption(self) -> Consumption[bytes]:
         return Consumption(MESSAGES, MESSAGE_WRITER, self.decode, self.handle, self.kept_place)
 
-    def decode(self, event: Stored) -> bytes:
+    def decode(self, event: StoredEvent) -> bytes:
         if event.payload.startswith(b"bad"):
             raise InvalidEvent("it is bad")
         return event.payload
 
-    async def handle(self, events: Sequence[bytes], newest: Stored) -> None:
+    async def handle(self, events: Sequence[bytes], newest: StoredEvent) -> None:
         if self.error is not None:
             raise self.error
         if self.away:
@@ -189,7 +189,7 @@ async def test_the_log_is_compared_with_the_kept_place_before_the_worker_joins(
 async def test_a_worker_that_is_cancelled_in_its_handler_leaves_the_consumer(log: EmbeddedLog) -> None:
     handler, entered = Handler(), asyncio.Event()
 
-    async def wait(_events: Sequence[bytes], _newest: Stored) -> None:
+    async def wait(_events: Sequence[bytes], _newest: StoredEvent) -> None:
         entered.set()
         await asyncio.Event().wait()
 

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from fanout.errors import Unavailable
 from fanout.membership_versions import now_us
-from fanout.ports.log import Stored
+from fanout.ports.log import StoredEvent
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.presence import EmbeddedPresence
@@ -111,7 +111,7 @@ class FaultyLog(Faults, EmbeddedLog):
         """Take no event of more bytes from now on."""
         self._longest = longest
 
-    async def stored(self, stream: str) -> list[Stored]:
+    async def stored(self, stream: str) -> list[StoredEvent]:
         """Every event that a stream holds, read past the faults."""
         return [event async for event in EmbeddedLog.read(self, stream, after=0, upto=1 << 62)]
 
