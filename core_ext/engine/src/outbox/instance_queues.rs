@@ -4,7 +4,7 @@ use compact_str::CompactString;
 
 use crate::events::batch::Batch;
 
-/// The most bytes that a batch adds to a payload: its version, a lane's record (kind, length, lane, epoch, seq), a kind
+/// The most bytes that a batch adds to a body: its version, a lane's record (kind, length, lane, epoch, seq), a kind
 /// and a seq.
 pub(crate) const MAX_HEAD: usize = 1 + (1 + 1 + 5 + 10 + 10) + (1 + 10);
 
