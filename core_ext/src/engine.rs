@@ -9,14 +9,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFrozenSet};
 
 use crate::answers::{frozen_set, owned, payload};
-use crate::arguments::{Natural, Payload, Text, nanoseconds};
-use crate::deliveries::StoredEvents;
+use crate::arguments::{BytesLike, Natural, Text, nanoseconds};
+use crate::deliveries::EventsArgument;
 use crate::errors::{CoreError, CoreResult};
 use crate::gil::{released, released_unless};
 use crate::lists::{self, FEW_IDS, LONG_EVENT, are_few, borrow_events, with_ids};
 use crate::names;
 use crate::repr;
-use crate::stored::{Kind, borrow_given};
+use crate::stored::{KindArgument, borrow_given};
 
 /// Batches of so many bytes in all are taken out in some ten microseconds.
 const FEW_PENDING: usize = 16 << 10;
@@ -109,7 +109,7 @@ impl Engine {
 
     #[doc = doc!("Engine.snapshot")]
     #[pyo3(signature = (path, note = None), text_signature = "($self, path, note=b'')")]
-    fn snapshot(&self, py: Python<'_>, path: PathBuf, note: Option<Payload<'_, names::Note>>) -> CoreResult<u64> {
+    fn snapshot(&self, py: Python<'_>, path: PathBuf, note: Option<BytesLike<'_, names::Note>>) -> CoreResult<u64> {
         let note = note.as_deref().unwrap_or_default();
         released(py, || self.engine.snapshot(&path, note, self.moment()))
     }
@@ -250,7 +250,7 @@ impl Engine {
         &self,
         py: Python<'_>,
         channel: Text<names::Channel>,
-        event: Payload<'_, names::Event>,
+        event: BytesLike<'_, names::Event>,
         exclude: Option<Text<names::Exclude>>,
         actor: Option<Text<names::Actor>>,
     ) -> CoreResult<usize> {
@@ -272,7 +272,7 @@ impl Engine {
         &self,
         py: Python<'_>,
         user: Text<names::User>,
-        event: Payload<'_, names::Event>,
+        event: BytesLike<'_, names::Event>,
     ) -> CoreResult<usize> {
         let (user, event) = (&*user, &*event);
         released_unless(event.len() <= LONG_EVENT, py, || self.engine.route_user(user, event, self.now()))
@@ -301,10 +301,10 @@ impl Engine {
     fn route_stored(
         &self,
         py: Python<'_>,
-        kind: Kind,
+        kind: KindArgument,
         lane: Natural<u32>,
         part: Natural<u32>,
-        events: StoredEvents<'_>,
+        events: EventsArgument<'_>,
     ) -> PyResult<Vec<(u64, String)>> {
         let route = |events: &[StoredEvent]| {
             let few = are_few(events.len(), events.iter().map(|event| event.payload.len()).sum());
@@ -312,8 +312,8 @@ impl Engine {
             released_unless(brief, py, || self.engine.route_stored(kind.0, lane.0, part.0, events, self.now()))
         };
         Ok(match events {
-            StoredEvents::Delivered(deliveries) => route(&deliveries.get().events())?,
-            StoredEvents::Given(events) => route(&borrow_given(&events)?)?,
+            EventsArgument::Delivered(deliveries) => route(&deliveries.get().events())?,
+            EventsArgument::Given(events) => route(&borrow_given(&events)?)?,
         })
     }
 

@@ -8,7 +8,7 @@ use pyo3::types::{PyBytes, PyString};
 
 use fanout_engine::{Digest, check_id_at, message_new};
 
-use crate::arguments::{Natural, Payload, Text};
+use crate::arguments::{BytesLike, Natural, Text};
 use crate::batch::frame;
 use crate::errors::{CoreError, CoreResult};
 use crate::lists::strings;
@@ -17,7 +17,7 @@ use crate::names;
 
 #[doc = doc!("check_event")]
 #[pyfunction]
-pub fn check_event(event: Payload<'_, names::Event>) -> CoreResult<()> {
+pub fn check_event(event: BytesLike<'_, names::Event>) -> CoreResult<()> {
     Ok(fanout_engine::check_event(&event)?)
 }
 
@@ -28,14 +28,14 @@ pub fn message_frame<'py>(
     seq: Natural<u64>,
     part: Natural<u32>,
     channel: Text<names::Channel>,
-    payload: Payload<'_, names::Payload>,
+    payload: BytesLike<'_, names::Payload>,
 ) -> CoreResult<Bound<'py, PyBytes>> {
     Ok(PyBytes::new(py, &message_new(seq.0, part.0, &channel, &payload)?))
 }
 
 #[doc = doc!("text_frame")]
 #[pyfunction]
-pub fn text_frame<'py>(py: Python<'py>, event: Payload<'_, names::Event>) -> PyResult<Bound<'py, PyBytes>> {
+pub fn text_frame<'py>(py: Python<'py>, event: BytesLike<'_, names::Event>) -> PyResult<Bound<'py, PyBytes>> {
     frame(py, &event)
 }
 
