@@ -13,7 +13,7 @@ from fanout.ports.log import StoredEvent
 from fanout.ports.messages import LogPlace, Page, Position
 from fanout.subjects import message
 from services.adapters.embedded.deployment import EmbeddedDeployment
-from services.adapters.embedded.faults import Faults
+from services.adapters.embedded.faults import FaultInjection
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.sqlite.messages import SqliteMessages
 from services.message_writer.writer import MessageWriter, running_writer
@@ -69,7 +69,7 @@ async def messages() -> AsyncIterator[CountedMessages]:
     await store.close()
 
 
-async def open_log(faults: Faults | None = None) -> EmbeddedLog:
+async def open_log(faults: FaultInjection | None = None) -> EmbeddedLog:
     return await EmbeddedLog.open(None, faults=faults, ack_wait=0.3)
 
 
@@ -90,11 +90,11 @@ async def stored(messages: CountedMessages) -> list[str]:
     "faults",
     [
         pytest.param(None, id="none"),
-        pytest.param(Faults(redeliver=0.3, duplicate=0.3), id="twice"),
-        pytest.param(Faults(lose_ack=0.3, delay=0.5), id="acks lost, late"),
+        pytest.param(FaultInjection(redeliver=0.3, duplicate=0.3), id="twice"),
+        pytest.param(FaultInjection(lose_ack=0.3, delay=0.5), id="acks lost, late"),
     ],
 )
-async def test_every_message_is_stored_once(messages: CountedMessages, faults: Faults | None) -> None:
+async def test_every_message_is_stored_once(messages: CountedMessages, faults: FaultInjection | None) -> None:
     log = await open_log(faults)
     failures: list[BaseException] = []
     async with running_writer(log, messages, failures.append):

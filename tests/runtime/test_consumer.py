@@ -11,7 +11,7 @@ from fanout.ports.log import StoredEvent
 from fanout.ports.messages import LogPlace
 from fanout.streams import DEAD, MESSAGE_WRITER, MESSAGES, META
 from fanout.subjects import message
-from services.adapters.embedded.faults import Faults
+from services.adapters.embedded.faults import FaultInjection
 from services.adapters.embedded.log import EmbeddedLog
 from services.runtime import consumer as consumer_module
 from services.runtime import tasks as tasks_module
@@ -145,7 +145,7 @@ async def test_what_was_not_acknowledged_goes_to_the_next_worker(log: EmbeddedLo
 
 
 async def test_an_event_may_come_twice_and_none_is_left_out() -> None:
-    log = await EmbeddedLog.open(None, faults=Faults(redeliver=0.3, duplicate=0.3, lose_ack=0.3), ack_wait=0.05)
+    log = await EmbeddedLog.open(None, faults=FaultInjection(redeliver=0.3, duplicate=0.3, lose_ack=0.3), ack_wait=0.05)
     handler, payloads = Handler(), [b"%d" % number for number in range(100)]
     async with running_consumer(handler.consumption(), log, fail):
         await post(log, *payloads)

@@ -8,7 +8,7 @@ from typing import Final
 
 from fanout.errors import Unavailable
 from fanout.ports.log import StoredEvent
-from services.adapters.embedded.faults import Faults
+from services.adapters.embedded.faults import FaultInjection
 from services.adapters.embedded.stream import Cursor, Stream
 from services.adapters.embedded.suspension import suspending
 
@@ -30,7 +30,7 @@ class DurableQueue:
     Every event up to the cursor is in flight or done, so the floor is just below the first event in flight.
     """
 
-    def __init__(self, stream: Stream, floor: int, *, ack_wait: float, faults: Faults) -> None:
+    def __init__(self, stream: Stream, floor: int, *, ack_wait: float, faults: FaultInjection) -> None:
         self._stream = stream
         self._cursor = Cursor(stream, after=floor)
         self._ack_wait = ack_wait

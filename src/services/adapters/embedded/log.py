@@ -18,7 +18,7 @@ from fanout.streams import ROUTED_STREAMS, STREAMS, stream_of
 from fanout.subjects import channel_of, dead
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.embedded.durable import DurableQueue, EmbeddedConsumer
-from services.adapters.embedded.faults import Faults
+from services.adapters.embedded.faults import FaultInjection
 from services.adapters.embedded.readers import EmbeddedPartitionReader, EmbeddedTail, Partition
 from services.adapters.embedded.store import EventStore, Floor, NewEvent
 from services.adapters.embedded.stream import Stream
@@ -47,7 +47,7 @@ class EmbeddedLog:
         store: EventStore,
         resources: AsyncExitStack,
         *,
-        faults: Faults,
+        faults: FaultInjection,
         ack_wait: float,
         clock: Callable[[], float],
         deployment: Deployment,
@@ -78,7 +78,7 @@ class EmbeddedLog:
         deployment: Deployment | None = None,
         adopt: bool = False,
         partitions: int = 1,
-        faults: Faults | None = None,
+        faults: FaultInjection | None = None,
         ack_wait: float = ACK_WAIT_S,
         clock: Callable[[], float] = time.time,
         longest: int = longest_event(MAX_BATCH),
@@ -111,7 +111,7 @@ class EmbeddedLog:
             log = cls(
                 store,
                 opened.pop_all(),
-                faults=faults or Faults(),
+                faults=faults or FaultInjection(),
                 ack_wait=ack_wait,
                 clock=clock,
                 deployment=deployment,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fanout import Deliveries
 from fanout.errors import PartitionLost, Unavailable
 from fanout.ports.log import PartitionEvents, StoredEvent
-from services.adapters.embedded.faults import Faults
+from services.adapters.embedded.faults import FaultInjection
 from services.adapters.embedded.stream import Cursor, Stream
 from services.adapters.embedded.suspension import suspending
 
@@ -14,7 +14,7 @@ from services.adapters.embedded.suspension import suspending
 class EmbeddedTail:
     """`fanout.ports.log.Tail`."""
 
-    def __init__(self, stream: Stream, after: int, faults: Faults) -> None:
+    def __init__(self, stream: Stream, after: int, faults: FaultInjection) -> None:
         self._stream = stream
         self._cursor = Cursor(stream, after=after)
         self._faults = faults
@@ -54,7 +54,7 @@ class Partition:
 class EmbeddedPartitionReader:
     """`fanout.ports.log.PartitionReader`."""
 
-    def __init__(self, stream: Stream, partition: Partition, faults: Faults) -> None:
+    def __init__(self, stream: Stream, partition: Partition, faults: FaultInjection) -> None:
         self.partition = partition.number
         self.epoch = partition.epoch
         self.position = partition.position
