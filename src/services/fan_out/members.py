@@ -8,7 +8,7 @@ from fanout.lanes import Lane
 from fanout.ports.log import Log, StoredEvent
 from fanout.streams import MEMBERSHIP_STREAM
 from fanout.subjects import channel_of
-from services.fan_out.metrics import FAN_OUT
+from services.fan_out.metrics import READER_NAME
 from services.fan_out.partitions import Partitions
 from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.publisher import Publisher
@@ -69,7 +69,7 @@ class Members:
             if await self._order.is_newest(event):
                 await self._apply(stored, event)
         except InvalidEvent as error:
-            await dead_letter(self._log, MEMBERSHIP_STREAM, stored, str(error), reader=FAN_OUT)
+            await dead_letter(self._log, MEMBERSHIP_STREAM, stored, str(error), reader=READER_NAME)
 
     async def _apply(self, stored: StoredEvent, event: MemberJoined | MemberLeft) -> None:
         part = partition_of(event.channel_id, self._log.partitions)

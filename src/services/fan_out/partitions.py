@@ -12,7 +12,7 @@ from fanout import Engine, PartitionLost
 from fanout.lanes import Lane
 from fanout.ports.log import Log, PartitionEvents, PartitionReader
 from fanout.streams import MEMBERSHIP_STREAM, ROUTED_STREAMS
-from services.fan_out.metrics import EVENTS_ROUTED, FAN_OUT, PARTITIONS_HELD
+from services.fan_out.metrics import EVENTS_ROUTED, PARTITIONS_HELD, READER_NAME
 from services.fan_out.publisher import Publisher
 from services.runtime.dead_letters import dead_letter
 from services.runtime.tasks import Tasks, retry_forever
@@ -216,7 +216,7 @@ class Partitions:
     async def _dead_letter(self, lane: Lane, events: PartitionEvents, reasons: dict[int, str]) -> None:
         for event in events:
             if (reason := reasons.get(event.seq)) is not None:
-                await dead_letter(self._log, lane.stream, event, reason, reader=FAN_OUT)
+                await dead_letter(self._log, lane.stream, event, reason, reader=READER_NAME)
 
     async def _give_up(self, part: int, held: _Held) -> None:
         self._forget(part, held)
