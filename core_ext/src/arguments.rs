@@ -36,9 +36,9 @@ impl<'a, 'py, N: Name> FromPyObject<'a, 'py> for Text<'a, N> {
 }
 
 /// The bytes of an event, a frame or a batch: `bytes` as they are, those of any other buffer copied.
-pub struct Payload<'py, N>(pub Bound<'py, PyBytes>, PhantomData<N>);
+pub struct BytesLike<'py, N>(pub Bound<'py, PyBytes>, PhantomData<N>);
 
-impl<N> Deref for Payload<'_, N> {
+impl<N> Deref for BytesLike<'_, N> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -46,7 +46,7 @@ impl<N> Deref for Payload<'_, N> {
     }
 }
 
-impl<'py, N: Name> FromPyObject<'_, 'py> for Payload<'py, N> {
+impl<'py, N: Name> FromPyObject<'_, 'py> for BytesLike<'py, N> {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {

@@ -6,7 +6,7 @@ use pyo3::exceptions::PyLookupError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use crate::arguments::{Natural, Payload};
+use crate::arguments::{BytesLike, Natural};
 use crate::errors::CoreResult;
 use crate::gil::released_unless;
 use crate::names;
@@ -112,7 +112,7 @@ pub struct InboundBatch {
 #[pymethods]
 impl InboundBatch {
     #[new]
-    fn new(payload: Payload<'_, names::Payload>) -> CoreResult<Self> {
+    fn new(payload: BytesLike<'_, names::Payload>) -> CoreResult<Self> {
         Decoder::new(&payload)?;
         Ok(Self { payload: payload.0.unbind(), position: Mutex::default() })
     }
@@ -197,7 +197,7 @@ impl LaneProgress {
     }
 
     #[doc = doc!("LaneProgress.is_repeat")]
-    fn is_repeat(&self, event: Payload<'_, names::Event>) -> bool {
+    fn is_repeat(&self, event: BytesLike<'_, names::Event>) -> bool {
         self.progress.lock().is_repeat(&event)
     }
 
@@ -224,7 +224,7 @@ const SHORT_BATCH: usize = 16 << 10;
 
 #[doc = doc!("decode_batch")]
 #[pyfunction]
-pub fn decode_batch(py: Python<'_>, payload: Payload<'_, names::Payload>) -> PyResult<Vec<BatchEvent>> {
+pub fn decode_batch(py: Python<'_>, payload: BytesLike<'_, names::Payload>) -> PyResult<Vec<BatchEvent>> {
     let payload = &*payload;
     let brief = payload.len() <= SHORT_BATCH;
     let records: CoreResult<Vec<_>> = released_unless(brief, py, || Decoder::new(payload)?.collect());

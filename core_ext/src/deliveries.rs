@@ -9,7 +9,7 @@ use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use crate::arguments::{Natural, Payload, Text, bytes_of, natural_of, string_of};
+use crate::arguments::{BytesLike, Natural, Text, bytes_of, natural_of, string_of};
 use crate::lists::items;
 use crate::mismatch::wrong_length;
 use crate::names;
@@ -117,14 +117,14 @@ impl Deliveries {
 }
 
 /// The events of a log that `Engine.route_stored` gets.
-pub enum StoredEvents<'py> {
+pub enum EventsArgument<'py> {
     /// Deliveries of a server.
     Delivered(Bound<'py, Deliveries>),
     /// A sequence of tuples.
     Given(Vec<GivenEvent<'py>>),
 }
 
-impl<'py> FromPyObject<'_, 'py> for StoredEvents<'py> {
+impl<'py> FromPyObject<'_, 'py> for EventsArgument<'py> {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
@@ -272,7 +272,7 @@ impl Splitter {
     }
 
     #[doc = doc!("Splitter.feed")]
-    fn feed<'py>(&self, py: Python<'py>, data: Payload<'_, names::Data>) -> (Bound<'py, PyBytes>, Vec<u64>) {
+    fn feed<'py>(&self, py: Python<'py>, data: BytesLike<'_, names::Data>) -> (Bound<'py, PyBytes>, Vec<u64>) {
         let Fed { rest, touched } = self.splitter.lock().feed(&data);
         (PyBytes::new(py, &rest), touched)
     }

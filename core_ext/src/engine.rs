@@ -9,15 +9,15 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFrozenSet};
 
 use crate::answers::{frozen_set, owned, payload};
-use crate::arguments::{Natural, Payload, Seconds, Text};
+use crate::arguments::{BytesLike, Natural, Seconds, Text};
 use crate::config::config;
-use crate::deliveries::StoredEvents;
+use crate::deliveries::EventsArgument;
 use crate::errors::{CoreError, CoreResult};
 use crate::gil::{released, released_unless};
 use crate::lists::{self, FEW_IDS, LONG_EVENT, are_few, borrow_events, with_ids};
 use crate::names;
 use crate::repr;
-use crate::stored::{Kind, borrow_given};
+use crate::stored::{KindArgument, borrow_given};
 
 /// Batches of so many bytes in all are taken out in some ten microseconds.
 const FEW_PENDING: usize = 16 << 10;
@@ -112,7 +112,7 @@ impl Engine {
 
     #[doc = doc!("Engine.snapshot")]
     #[pyo3(signature = (path, note = None), text_signature = "($self, path, note=b'')")]
-    fn snapshot(&self, py: Python<'_>, path: PathBuf, note: Option<Payload<'_, names::Note>>) -> CoreResult<u64> {
+    fn snapshot(&self, py: Python<'_>, path: PathBuf, note: Option<BytesLike<'_, names::Note>>) -> CoreResult<u64> {
         let note = note.as_deref().unwrap_or_default();
         released(py, || self.engine.snapshot(&path, note, self.moment()))
     }
@@ -253,7 +253,7 @@ impl Engine {
         &self,
         py: Python<'_>,
         channel: Text<names::Channel>,
-        event: Payload<'_, names::Event>,
+        event: BytesLike<'_, names::Event>,
         exclude: Option<Text<names::Exclude>>,
         actor: Option<Text<names::Actor>>,
     ) -> CoreResult<usize> {
@@ -275,7 +275,7 @@ impl Engine {
         &self,
         py: Python<'_>,
         user: Text<names::User>,
-        event: Payload<'_, names::Event>,
+        event: BytesLike<'_, names::Event>,
     ) -> CoreResult<usize> {
         let (user, event) = (&*user, &*event);
         released_unless(event.len() <= LONG_EVENT, py, || self.engine.route_user(user, event, self.now()))
@@ -304,10 +304,10 @@ impl Engine {
     fn route_stored(
         &self,
         py: Python<'_>,
-        kind: Kind,
+        kind: KindArgument,
         lane: Natural<names::Lane, u32>,
         part: Natural<names::Part, u32>,
-        events: StoredEvents<'_>,
+        events: EventsArgument<'_>,
     ) -> PyResult<Vec<(u64, String)>> {
         let route = |events: &[StoredEvent]| {
             let few = are_few(events.len(), events.iter().map(|event| event.payload.len()).sum());
@@ -315,8 +315,8 @@ impl Engine {
             released_unless(brief, py, || self.engine.route_stored(kind.0, lane.0, part.0, events, self.now()))
         };
         Ok(match events {
-            StoredEvents::Delivered(deliveries) => route(&deliveries.get().events())?,
-            StoredEvents::Given(events) => route(&borrow_given(&events)?)?,
+            EventsArgument::Delivered(deliveries) => route(&deliveries.get().events())?,
+            EventsArgument::Given(events) => route(&borrow_given(&events)?)?,
         })
     }
 

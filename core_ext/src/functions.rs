@@ -8,17 +8,17 @@ use pyo3::types::{PyBytes, PyString};
 
 use fanout_engine::{Digest, StoredEvent, StoredKind, check_id_at};
 
-use crate::arguments::{Natural, Payload, Text};
+use crate::arguments::{BytesLike, Natural, Text};
 use crate::batch::frame;
 use crate::errors::{CoreError, CoreResult};
 use crate::lists::strings;
 use crate::mismatch::no_text;
 use crate::names;
-use crate::stored::Kind;
+use crate::stored::KindArgument;
 
 #[doc = doc!("check_event")]
 #[pyfunction]
-pub fn check_event(event: Payload<'_, names::Event>) -> CoreResult<()> {
+pub fn check_event(event: BytesLike<'_, names::Event>) -> CoreResult<()> {
     Ok(fanout_engine::check_event(&event)?)
 }
 
@@ -29,20 +29,20 @@ pub fn message_frame<'py>(
     seq: Natural<names::Seq, u64>,
     part: Natural<names::Part, u32>,
     channel: Text<names::Channel>,
-    payload: Payload<'_, names::Payload>,
+    payload: BytesLike<'_, names::Payload>,
 ) -> CoreResult<Bound<'py, PyBytes>> {
-    client_event(py, Kind(StoredKind::Message), seq, part, channel, payload)
+    client_event(py, KindArgument(StoredKind::Message), seq, part, channel, payload)
 }
 
 #[doc = doc!("client_event")]
 #[pyfunction]
 pub fn client_event<'py>(
     py: Python<'py>,
-    kind: Kind,
+    kind: KindArgument,
     seq: Natural<names::Seq, u64>,
     part: Natural<names::Part, u32>,
     channel: Text<names::Channel>,
-    payload: Payload<'_, names::Payload>,
+    payload: BytesLike<'_, names::Payload>,
 ) -> CoreResult<Bound<'py, PyBytes>> {
     let event = StoredEvent { seq: seq.0, channel: &channel, payload: &payload, also: None };
     Ok(PyBytes::new(py, &kind.0.client_event(part.0, &event)?))
@@ -50,7 +50,7 @@ pub fn client_event<'py>(
 
 #[doc = doc!("text_frame")]
 #[pyfunction]
-pub fn text_frame<'py>(py: Python<'py>, event: Payload<'_, names::Event>) -> PyResult<Bound<'py, PyBytes>> {
+pub fn text_frame<'py>(py: Python<'py>, event: BytesLike<'_, names::Event>) -> PyResult<Bound<'py, PyBytes>> {
     frame(py, &event)
 }
 

@@ -4,7 +4,7 @@ use fanout_engine::{Flushed, Frame, Pause};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::arguments::{Natural, Payload, Text};
+use crate::arguments::{BytesLike, Natural, Text};
 use crate::batch::{BatchEvent, InboundBatch, LaneProgress};
 use crate::engine::Engine;
 use crate::errors::CoreResult;
@@ -65,7 +65,7 @@ impl Hub {
     fn deliver(
         &self,
         channel: Text<names::Channel>,
-        frame: Payload<'_, names::FrameBytes>,
+        frame: BytesLike<'_, names::FrameBytes>,
         ephemeral: bool,
         without: SocketNumbers<names::Without>,
         also: SocketNumbers<names::Also>,
@@ -97,7 +97,7 @@ impl Hub {
     }
 
     #[doc = doc!("Hub.push")]
-    fn push(&self, socket: Natural<names::Socket, u32>, frame: Payload<'_, names::FrameBytes>) -> bool {
+    fn push(&self, socket: Natural<names::Socket, u32>, frame: BytesLike<'_, names::FrameBytes>) -> bool {
         self.hub.push(socket.0, &Frame::from(&*frame))
     }
 
@@ -113,7 +113,7 @@ impl Hub {
     }
 
     #[doc = doc!("Hub.open")]
-    fn open(&self, socket: Natural<names::Socket, u32>, first: Payload<'_, names::First>) {
+    fn open(&self, socket: Natural<names::Socket, u32>, first: BytesLike<'_, names::First>) {
         self.hub.open(socket.0, &Frame::from(&*first));
     }
 

@@ -57,9 +57,9 @@ fn string_or_none<'py>(object: &Bound<'py, PyAny>, index: usize) -> PyResult<Opt
 }
 
 /// A kind of stored events, by its name.
-pub struct Kind(pub StoredKind);
+pub struct KindArgument(pub StoredKind);
 
-impl FromPyObject<'_, '_> for Kind {
+impl FromPyObject<'_, '_> for KindArgument {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {

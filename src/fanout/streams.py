@@ -25,7 +25,7 @@ DEDUP_S: Final = 120.0
 _DEAD_KEEP_S: Final = 30 * 86_400.0
 
 
-class FanOut(Enum):
+class FanOutMode(Enum):
     """How the fan-out workers handle a stream's events."""
 
     IGNORED = "no worker reads them"
@@ -40,7 +40,7 @@ class StreamSpec:
     name: str
     subjects: tuple[str, ...]
     """Patterns of the subjects as they are published. The wildcard is the last token; `>` stands for several tokens."""
-    fan_out: FanOut = FanOut.IGNORED
+    fan_out: FanOutMode = FanOutMode.IGNORED
     kind: str = ""
     """The kind of stored event: it says what the engine routes, and what an instance makes of an event that it reads
     from the log. Empty where the events are not routed."""
@@ -56,7 +56,7 @@ class StreamSpec:
     @property
     def in_inbox(self) -> bool:
         """Whether instances receive the events, and so repair gaps in them from the log."""
-        return self.fan_out is not FanOut.IGNORED
+        return self.fan_out is not FanOutMode.IGNORED
 
     @property
     def partitioned(self) -> bool:
@@ -64,7 +64,7 @@ class StreamSpec:
 
         A partitioned stream has one pattern of subjects, whose wildcard is the channel.
         """
-        return self.fan_out is FanOut.ROUTED
+        return self.fan_out is FanOutMode.ROUTED
 
     @property
     def changes_memberships(self) -> bool:
@@ -73,7 +73,7 @@ class StreamSpec:
         Then no event of another lane may overtake them, the workers' tables depend on them, and those that the log lost
         are published again from the membership store.
         """
-        return self.fan_out is FanOut.APPLIED
+        return self.fan_out is FanOutMode.APPLIED
 
     @property
     def plain(self) -> bool:
@@ -95,7 +95,7 @@ _ROWS: Final = (
     StreamSpec(
         MESSAGES,
         ("messages.send.*",),
-        FanOut.ROUTED,
+        FanOutMode.ROUTED,
         kind="message.new",
         lane_code=1,
         durables=(MESSAGE_WRITER,),
@@ -103,7 +103,7 @@ _ROWS: Final = (
     StreamSpec(
         META,
         ("channels.member.joined.*", "channels.member.left.*"),
-        FanOut.APPLIED,
+        FanOutMode.APPLIED,
         kind="member",
         lane_code=2,
     ),

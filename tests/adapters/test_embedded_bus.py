@@ -6,7 +6,7 @@ import pytest
 
 from fanout.errors import Unavailable
 from services.adapters.embedded.bus import MAX_UNDELIVERED, EmbeddedBus
-from services.adapters.embedded.faults import Faults
+from services.adapters.embedded.faults import FaultInjection
 from services.adapters.embedded.subjects import matches
 
 
@@ -66,7 +66,7 @@ async def test_a_message_on_its_way_is_not_given_to_a_closed_subscription() -> N
 
 
 async def test_a_lossy_bus_drops_some_and_keeps_the_order_of_the_rest() -> None:
-    bus, heard = EmbeddedBus(faults=Faults(drop=0.5)), list[int]()
+    bus, heard = EmbeddedBus(faults=FaultInjection(drop=0.5)), list[int]()
     await bus.subscribe("a", lambda _, payload: heard.append(int(payload)))
     await bus.publish_many([("a", b"%d" % number) for number in range(500)])
     await asyncio.sleep(0)

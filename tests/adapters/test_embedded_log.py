@@ -11,7 +11,7 @@ import pytest
 
 from fanout.errors import FanoutError, PartitionLost, Unavailable
 from fanout.log_record import LogRecord
-from fanout.ports.log import PartitionReader, Stored, StoredBatch, Tail
+from fanout.ports.log import PartitionEvents, PartitionReader, StoredEvent, Tail
 from fanout.streams import DEAD, DEDUP_S, KEEP_S, MESSAGES, META
 from services.adapters.embedded import durable
 from services.adapters.embedded.deployment import EmbeddedDeployment
@@ -60,7 +60,7 @@ async def _append(log: EmbeddedLog, count: int, channel: str = "general") -> Non
     await asyncio.gather(*(log.append(f"messages.send.{channel}", b"%d" % n, msg_id=f"id-{n}") for n in numbers))
 
 
-async def _seqs(fetching: Awaitable[Sequence[Stored]]) -> list[int]:
+async def _seqs(fetching: Awaitable[Sequence[StoredEvent]]) -> list[int]:
     async with asyncio.timeout(10):
         return [event.seq for event in await fetching]
 
@@ -284,7 +284,7 @@ async def test_a_page_that_arrives_after_the_partition_was_lost_is_not_handed_ou
     reader = await log.claim(MESSAGES, 0, "worker-1")
     page = Stream.page
 
-    async def page_during_a_claim(stream: Stream, **bounds: int) -> list[Stored]:
+    async def page_during_a_claim(stream: Stream, **bounds: int) -> list[StoredEvent]:
         events = await page(stream, **bounds)
         await log.claim(MESSAGES, 0, "worker-2")
         return events
@@ -311,7 +311,7 @@ async def test_of_two_who_claim_at_the_same_moment_one_reads(opened: Open) -> No
     claims = await asyncio.gather(*both, return_exceptions=True)
     readers = [claim for claim in claims if not isinstance(claim, BaseException)]
     results = await asyncio.gather(*(reader.fetch() for reader in readers), return_exceptions=True)
-    assert sum(isinstance(result, StoredBatch) for result in results) == 1
+    assert sum(isinstance(result, PartitionEvents) for result in results) == 1
 
 
 async def test_old_events_are_pruned_when_it_opens(opened: Open, clock: Clock) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from fanout.errors import Unavailable
-from fanout.ports.log import Stored
+from fanout.ports.log import StoredEvent
 from fanout.streams import MESSAGES, META
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.nats import work_queue
@@ -28,7 +28,7 @@ async def test_an_embedded_log_that_fails_ends_its_readers_and_is_unavailable_to
     log = await EmbeddedLog.open(None)
     consumer, tail = await log.consume(MESSAGES, "writer"), await log.tail(MESSAGES, after=0)
     reader = await log.claim(MESSAGES, 0, "worker-1")
-    fetching: list[asyncio.Task[Sequence[Stored]]] = [
+    fetching: list[asyncio.Task[Sequence[StoredEvent]]] = [
         asyncio.create_task(consumer.fetch()),
         asyncio.create_task(tail.fetch()),
         asyncio.create_task(reader.fetch()),
@@ -51,7 +51,7 @@ async def test_a_nats_log_that_is_compared_no_more_ends_its_readers_and_is_unava
         log = await open_log(nc, 1)
         consumer, tail = await log.consume(MESSAGES, "writer"), await log.tail(MESSAGES, after=0)
         reader = await log.claim(MESSAGES, 0, "worker-1")
-        fetching: list[asyncio.Task[Sequence[Stored]]] = [
+        fetching: list[asyncio.Task[Sequence[StoredEvent]]] = [
             asyncio.create_task(consumer.fetch()),
             asyncio.create_task(tail.fetch()),
             asyncio.create_task(reader.fetch()),

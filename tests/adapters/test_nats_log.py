@@ -9,7 +9,7 @@ import pytest
 
 from fanout import Deliveries, partition_of, subjects
 from fanout.errors import FanoutError, PartitionLost, StorageFull, TooLarge, Unavailable
-from fanout.ports.log import Appended, Stored
+from fanout.ports.log import Appended, StoredEvent
 from fanout.streams import DEAD, MESSAGES, META, STREAMS
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats import NatsConnection, NatsLog, api, continuous_pull, fencing, work_queue
@@ -139,7 +139,7 @@ class TestErrors:
 class TestBury:
     async def test_says_why_and_whence_on_one_line_each(self, nc: NatsConnection) -> None:
         log = await open_log(nc, 1)
-        event = Stored(7, "messages.send.general", b"broken")
+        event = StoredEvent(7, "messages.send.general", b"broken")
         await log.dead_letter(MESSAGES, event, "bad\r\nFanout-Seq: 9\x00" + "x" * 5_000)
         headers = (await nc.jsm().get_msg(DEAD, 1)).headers
         assert headers is not None
@@ -153,7 +153,7 @@ class TestBury:
 class TestDelivery:
     def test_has_the_subject_as_published(self) -> None:
         deliveries = Deliveries.of([(31, "messages.send.0.general", b"x"), (32, "messages.send.7.random", b"y")])
-        expected = [Stored(31, "messages.send.general", b"x"), Stored(32, "messages.send.random", b"y")]
+        expected = [StoredEvent(31, "messages.send.general", b"x"), StoredEvent(32, "messages.send.random", b"y")]
         assert events_of(deliveries, Names()) == expected
         batch = batch_of(deliveries, Names())
         assert (len(batch), batch[-1], batch[:1], batch.last_seq) == (2, expected[1], expected[:1], 32)

@@ -7,7 +7,7 @@ import pytest
 
 from fanout import subjects
 from fanout.errors import PartitionLost, Unavailable
-from fanout.ports.log import Stored
+from fanout.ports.log import StoredEvent
 from fanout.streams import MESSAGES
 from services.adapters.nats import NatsConnection, NatsLog, api
 from services.adapters.nats.fencing import consumer_name
@@ -133,7 +133,7 @@ class TestOutages:
         self, nats_server: NatsServer, nc: NatsConnection, log: NatsLog, outage: Outage
     ) -> None:
         reader = await log.claim(MESSAGES, 0, "worker")
-        seen: list[Stored] = []
+        seen: list[StoredEvent] = []
 
         async def work() -> None:
             while len(seen) < _IN_ALL:

@@ -21,7 +21,7 @@ class Struck:
     restarts: int = 0
 
 
-class Faults:
+class FaultInjector:
     """Strikes a stage at random, in turns: a worker that starts while NATS is away would only refuse to.
 
     Args:

@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.client import JetStreamContext
 
-from fanout.ports.log import Stored
+from fanout.ports.log import StoredEvent
 from fanout.streams import MESSAGES
 from services.adapters.nats import NatsLog
 from services.adapters.nats.names import Names
@@ -86,7 +86,7 @@ class TimedReader(ABC):
 
 
 class _Source(Protocol):
-    async def fetch(self) -> Sequence[Stored]: ...
+    async def fetch(self) -> Sequence[StoredEvent]: ...
 
     async def close(self) -> None: ...
 
@@ -103,7 +103,7 @@ class Ours(TimedReader):
     def __init__(
         self,
         kind: str,
-        source: Callable[[], Awaitable[tuple[_Source, Callable[[Sequence[Stored]], Awaitable[None]] | None]]],
+        source: Callable[[], Awaitable[tuple[_Source, Callable[[Sequence[StoredEvent]], Awaitable[None]] | None]]],
         part: int | None = None,
     ) -> None:
         super().__init__(part)
@@ -127,7 +127,7 @@ class Ours(TimedReader):
 def partition_reader(log: NatsLog, part: int) -> Ours:
     """What a fan-out worker reads by."""
 
-    async def opened() -> tuple[_Source, Callable[[Sequence[Stored]], Awaitable[None]]]:
+    async def opened() -> tuple[_Source, Callable[[Sequence[StoredEvent]], Awaitable[None]]]:
         reader = await log.claim(MESSAGES, part, "timed")
         return reader, lambda events: reader.ack(events[-1].seq)
 
@@ -146,7 +146,7 @@ def tail(log: NatsLog) -> Ours:
 def work_queue(log: NatsLog) -> Ours:
     """What message writers read by."""
 
-    async def opened() -> tuple[_Source, Callable[[Sequence[Stored]], Awaitable[None]]]:
+    async def opened() -> tuple[_Source, Callable[[Sequence[StoredEvent]], Awaitable[None]]]:
         consumer = await log.consume(MESSAGES, "timed")
         return consumer, consumer.ack
 

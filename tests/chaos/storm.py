@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos.faults import Faults, Struck
+from tests.chaos.faults import FaultInjector, Struck
 from tests.chaos.options import read
 from tests.chaos.programs import ROOT
 from tests.chaos.publisher import Publisher, publishing
@@ -99,7 +99,7 @@ class Storm:
         self._stage = stage
         self._publisher = publisher
         self._say = say
-        self._faults = Faults(scenario, stage, lambda: self.outcome.accepted, say)
+        self._faults = FaultInjector(scenario, stage, lambda: self.outcome.accepted, say)
 
     async def rage(self) -> None:
         """Publish everything under blows, and wait until the clients have it."""

@@ -7,13 +7,13 @@ import pytest
 from fanout import partition_of, subjects
 from fanout.errors import PartitionLost, TooLarge
 from fanout.events import MAX_BATCH, longest_event
-from fanout.ports.log import Log, PartitionReader, Stored
+from fanout.ports.log import Log, PartitionReader, StoredEvent
 from fanout.streams import DEAD, MESSAGES, META
 from tests.contracts.conftest import PARTITIONS
 from tests.support.reading import append_messages, channel_in, collect, payloads, seqs, soon, until
 
 
-async def _read(log: Log, stream: str, after: int, upto: int, part: int | None = None) -> list[Stored]:
+async def _read(log: Log, stream: str, after: int, upto: int, part: int | None = None) -> list[StoredEvent]:
     return [event async for event in log.read(stream, after=after, upto=upto, part=part)]
 
 

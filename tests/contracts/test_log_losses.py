@@ -2,7 +2,7 @@
 
 import time
 
-from fanout.ports.log import Log, Reset, Stored
+from fanout.ports.log import Log, Reset, StoredEvent
 from fanout.streams import DEAD, MESSAGES, META
 from tests.support.reading import append_messages
 
@@ -20,9 +20,9 @@ class TestDeadLetters:
         assert (dead_lettered.subject, dead_lettered.payload) == ("dead.MESSAGES.general", b"5")
 
     async def test_events_of_two_streams_with_one_sequence_are_two(self, log: Log) -> None:
-        event = Stored(1, "channels.member.joined.general", b"x")
+        event = StoredEvent(1, "channels.member.joined.general", b"x")
         await log.dead_letter(META, event, "broken")
-        await log.dead_letter(MESSAGES, Stored(1, "messages.send.general", b"y"), "broken")
+        await log.dead_letter(MESSAGES, StoredEvent(1, "messages.send.general", b"y"), "broken")
         assert await log.last_seq(DEAD) == 2
 
 

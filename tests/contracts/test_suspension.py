@@ -11,7 +11,7 @@ import pytest
 from fanout.events import StoredMessage
 from fanout.keys import PresenceChange
 from fanout.ports import authenticator, bus, log, memberships, messages, presence
-from fanout.ports.log import Stored
+from fanout.ports.log import StoredEvent
 from fanout.ports.memberships import Channel
 from fanout.ports.presence import DeviceConnection, Lease
 from fanout.streams import MESSAGES
@@ -27,7 +27,7 @@ NOW = "2026-02-01T10:00:00.000Z"
 MESSAGE = StoredMessage("msg_1", "general", "alice", "Hello", NOW, seq=1)
 CONNECTION = DeviceConnection("alice", "dev_web_1", "notif-1", NOW)
 LEASE = Lease("notif-1", "1", "ws://127.0.0.1:8081/ws", NOW, 0, 10)
-STORED = Stored(1, "messages.send.general", b"{}")
+STORED = StoredEvent(1, "messages.send.general", b"{}")
 
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Authenticator.verify": ("user:alice",),

@@ -13,7 +13,7 @@ from fanout import Engine, decode_batch
 from fanout.events import MemberJoined, MemberLeft, timestamp
 from fanout.lanes import Lane
 from fanout.membership_versions import now_us
-from fanout.ports.log import Stored
+from fanout.ports.log import StoredEvent
 from fanout.ports.memberships import Channel
 from fanout.streams import META
 from fanout.subjects import member_joined
@@ -33,7 +33,7 @@ class Meta:
 
     def __init__(self, *events: MemberJoined | MemberLeft) -> None:
         self._events = [
-            Stored(seq, member_joined(event.channel_id), msgspec.json.encode(event))
+            StoredEvent(seq, member_joined(event.channel_id), msgspec.json.encode(event))
             for seq, event in enumerate(events, 1)
         ]
 
@@ -41,7 +41,7 @@ class Meta:
         assert after == 0
         return self
 
-    async def fetch(self) -> list[Stored]:
+    async def fetch(self) -> list[StoredEvent]:
         events, self._events = self._events, []
         if not events:
             await asyncio.Event().wait()

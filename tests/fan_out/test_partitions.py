@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fanout import PartitionLost, Unavailable
-from fanout.ports.log import Stored
+from fanout.ports.log import StoredEvent
 from fanout.streams import DEAD
 from services.adapters.embedded.readers import EmbeddedPartitionReader
 from services.runtime import tasks as tasks_module
@@ -184,7 +184,7 @@ async def test_partitions_that_wait_for_membership_changes_do_not_miss_each_othe
     looked, may_answer = asyncio.Event(), asyncio.Event()
     read = world.log.read
 
-    async def slow_read(*arguments: Any, **options: Any) -> AsyncIterator[Stored]:
+    async def slow_read(*arguments: Any, **options: Any) -> AsyncIterator[StoredEvent]:
         async for event in read(*arguments, **options):
             looked.set()
             await may_answer.wait()

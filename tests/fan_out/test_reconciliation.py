@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from fanout import Engine, partition_of
 from fanout.events import MAX_BATCH
 from fanout.keys import PresenceChange
-from fanout.ports.log import Log, Stored, Tail
+from fanout.ports.log import Log, StoredEvent, Tail
 from fanout.workers import RoutingConfirmed, decode_control
 from services.fan_out import liveness
 from services.fan_out.presence_applier import PresenceApplier
@@ -88,7 +88,7 @@ class LateTail:
         self._tail = tail
         self._opened = opened
 
-    async def fetch(self) -> list[Stored]:
+    async def fetch(self) -> list[StoredEvent]:
         events = await self._tail.fetch()
         await self._opened.wait()
         return events

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from fanout import Engine, Unavailable
 from fanout.events import timestamp
-from fanout.ports.log import Log, Stored
+from fanout.ports.log import Log, StoredEvent
 from fanout.ports.memberships import Memberships
 from fanout.streams import META
 from services.adapters.embedded.log import EmbeddedLog
@@ -195,7 +195,7 @@ class Forgetful:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)
 
-    async def get(self, stream: str, seq: int) -> Stored | None:
+    async def get(self, stream: str, seq: int) -> StoredEvent | None:
         if self.away:
             raise Unavailable("it is away")
         return None if seq <= self.forgotten else await self._log.get(stream, seq)

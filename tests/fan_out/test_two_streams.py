@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from fanout import PartitionLost, Unavailable
-from fanout.ports.log import StoredBatch
+from fanout.ports.log import PartitionEvents
 from fanout.streams import DEAD, MESSAGES, META
 from services.adapters.embedded.readers import EmbeddedPartitionReader, Partition
 from services.fan_out import partitions as partitions_module
@@ -151,7 +151,7 @@ class TestTwoStreams:
     async def test_an_error_in_one_is_told_where_the_other_was_lost(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async def fetch(reader: EmbeddedPartitionReader) -> StoredBatch:
+        async def fetch(reader: EmbeddedPartitionReader) -> PartitionEvents:
             if reader is next(iter(worker.partitions._held[PART].readers.values())):
                 raise PartitionLost("another worker claimed it")
             raise LookupError("broken")

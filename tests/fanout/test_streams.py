@@ -4,7 +4,7 @@ import pytest
 
 from fanout import subjects
 from fanout.lanes import MAX_CODE
-from fanout.streams import INBOX_STREAMS, MEMBERSHIP_STREAM, ROUTED_STREAMS, STREAMS, FanOut, StreamSpec, stream_of
+from fanout.streams import INBOX_STREAMS, MEMBERSHIP_STREAM, ROUTED_STREAMS, STREAMS, FanOutMode, StreamSpec, stream_of
 
 ROWS = list(STREAMS.values())
 
@@ -33,7 +33,7 @@ def test_the_lists_of_names_follow_the_rows() -> None:
 
 
 def test_one_stream_changes_memberships() -> None:
-    assert [row.name for row in ROWS if row.fan_out is FanOut.APPLIED] == [MEMBERSHIP_STREAM] == ["META"]
+    assert [row.name for row in ROWS if row.fan_out is FanOutMode.APPLIED] == [MEMBERSHIP_STREAM] == ["META"]
 
 
 @pytest.mark.parametrize(

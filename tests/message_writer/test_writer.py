@@ -9,11 +9,11 @@ from msgspec import Raw
 from fanout import InvalidEvent, Unavailable
 from fanout.events import Message, MessageEvent, StoredMessage, encode, timestamp
 from fanout.ids import new_event_id, new_message_id
-from fanout.ports.log import Stored
+from fanout.ports.log import StoredEvent
 from fanout.ports.messages import LogPlace, Page, Position
 from fanout.subjects import message
 from services.adapters.embedded.deployment import EmbeddedDeployment
-from services.adapters.embedded.faults import Faults
+from services.adapters.embedded.faults import FaultInjection
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.sqlite.messages import SqliteMessages
 from services.message_writer.writer import MessageWriter, running_writer
@@ -69,7 +69,7 @@ async def messages() -> AsyncIterator[CountedMessages]:
     await store.close()
 
 
-async def open_log(faults: Faults | None = None) -> EmbeddedLog:
+async def open_log(faults: FaultInjection | None = None) -> EmbeddedLog:
     return await EmbeddedLog.open(None, faults=faults, ack_wait=0.3)
 
 
@@ -90,11 +90,11 @@ async def stored(messages: CountedMessages) -> list[str]:
     "faults",
     [
         pytest.param(None, id="none"),
-        pytest.param(Faults(redeliver=0.3, duplicate=0.3), id="twice"),
-        pytest.param(Faults(lose_ack=0.3, delay=0.5), id="acks lost, late"),
+        pytest.param(FaultInjection(redeliver=0.3, duplicate=0.3), id="twice"),
+        pytest.param(FaultInjection(lose_ack=0.3, delay=0.5), id="acks lost, late"),
     ],
 )
-async def test_every_message_is_stored_once(messages: CountedMessages, faults: Faults | None) -> None:
+async def test_every_message_is_stored_once(messages: CountedMessages, faults: FaultInjection | None) -> None:
     log = await open_log(faults)
     failures: list[BaseException] = []
     async with running_writer(log, messages, failures.append):
@@ -181,4 +181,4 @@ DEEP = b'{"event_id":"e","type":"message.new","channel_id":"general","message":'
 @pytest.mark.parametrize("payload", [b"not json", b"[]", DEEP], ids=["text", "list", "deep"])
 def test_an_event_that_is_no_message_is_invalid(messages: CountedMessages, payload: bytes) -> None:
     with pytest.raises(InvalidEvent):
-        MessageWriter(messages).decode(Stored(1, message("general"), payload))
+        MessageWriter(messages).decode(StoredEvent(1, message("general"), payload))

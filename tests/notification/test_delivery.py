@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fanout.ports.log import Stored
+from fanout.ports.log import StoredEvent
 from services.notification import write_queue
 from tests.support.harness import Client, Harness
 from tests.support.observing import until
@@ -188,7 +188,7 @@ async def test_one_reading_of_the_log_repairs_the_gaps_of_all_waiting_batches(
     readings: list[tuple[int, int]] = []
     read, may_read = harness.log.read, asyncio.Event()
 
-    async def slowly(stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncIterator[Stored]:
+    async def slowly(stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncIterator[StoredEvent]:
         readings.append((after, upto))
         await may_read.wait()
         async for event in read(stream, after=after, upto=upto, part=part):

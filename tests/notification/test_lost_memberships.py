@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from fanout.ports.log import Stored
+from fanout.ports.log import StoredEvent
 from tests.support.harness import Client, Harness
 from tests.support.observing import until
 
@@ -19,7 +19,7 @@ async def _lose(harness: Harness, change: str) -> Client:
     alice, bob = [await harness.connect(instance, user) for user in ("alice", "bob")]
     read, may_read = harness.log.read, asyncio.Event()
 
-    async def slowly(stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncGenerator[Stored]:
+    async def slowly(stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncGenerator[StoredEvent]:
         await may_read.wait()
         async for event in read(stream, after=after, upto=upto, part=part):
             yield event

@@ -15,7 +15,7 @@ from fanout.api.realtime import NoInstance
 from fanout.errors import CallRejected, InvalidId, Unavailable
 from fanout.events import StoredMessage, encode
 from fanout.ids import new_message_id
-from fanout.ports.log import Consumer, Stored
+from fanout.ports.log import Consumer, StoredEvent
 from fanout.ports.memberships import Channel
 from fanout.ports.presence import Lease
 from fanout.streams import MESSAGE_WRITER, MESSAGES
@@ -43,7 +43,7 @@ class World:
     memberships: FaultyMemberships
     messages: FaultyMessages
     writer: Consumer
-    _taken: dict[int, Stored] = field(default_factory=dict)
+    _taken: dict[int, StoredEvent] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.queries = QueryService(self.log, self.memberships, self.messages, FaultyPresence())

@@ -7,11 +7,11 @@ import pytest
 from prometheus_client import REGISTRY
 
 from fanout import InvalidEvent, Unavailable
-from fanout.ports.log import Stored
+from fanout.ports.log import StoredEvent
 from fanout.ports.messages import LogPlace
 from fanout.streams import DEAD, MESSAGE_WRITER, MESSAGES, META
 from fanout.subjects import message
-from services.adapters.embedded.faults import Faults
+from services.adapters.embedded.faults import FaultInjection
 from services.adapters.embedded.log import EmbeddedLog
 from services.runtime import consumer as consumer_module
 from services.runtime import tasks as tasks_module
@@ -33,12 +33,12 @@ class Handler:
     def consumption(self) -> Consumption[bytes]:
         return Consumption(MESSAGES, MESSAGE_WRITER, self.decode, self.handle, self.kept_place)
 
-    def decode(self, event: Stored) -> bytes:
+    def decode(self, event: StoredEvent) -> bytes:
         if event.payload.startswith(b"bad"):
             raise InvalidEvent("it is bad")
         return event.payload
 
-    async def handle(self, events: Sequence[bytes], newest: Stored) -> None:
+    async def handle(self, events: Sequence[bytes], newest: StoredEvent) -> None:
         if self.error is not None:
             raise self.error
         if self.away:
@@ -145,7 +145,7 @@ async def test_what_was_not_acknowledged_goes_to_the_next_worker(log: EmbeddedLo
 
 
 async def test_an_event_may_come_twice_and_none_is_left_out() -> None:
-    log = await EmbeddedLog.open(None, faults=Faults(redeliver=0.3, duplicate=0.3, lose_ack=0.3), ack_wait=0.05)
+    log = await EmbeddedLog.open(None, faults=FaultInjection(redeliver=0.3, duplicate=0.3, lose_ack=0.3), ack_wait=0.05)
     handler, payloads = Handler(), [b"%d" % number for number in range(100)]
     async with running_consumer(handler.consumption(), log, fail):
         await post(log, *payloads)
@@ -189,7 +189,7 @@ async def test_the_log_is_compared_with_the_kept_place_before_the_worker_joins(
 async def test_a_worker_that_is_cancelled_in_its_handler_leaves_the_consumer(log: EmbeddedLog) -> None:
     handler, entered = Handler(), asyncio.Event()
 
-    async def wait(_events: Sequence[bytes], _newest: Stored) -> None:
+    async def wait(_events: Sequence[bytes], _newest: StoredEvent) -> None:
         entered.set()
         await asyncio.Event().wait()
 

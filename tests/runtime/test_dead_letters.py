@@ -6,14 +6,14 @@ import pytest
 from prometheus_client import REGISTRY
 
 from fanout import Unavailable
-from fanout.ports.log import Stored
+from fanout.ports.log import StoredEvent
 from fanout.streams import DEAD, MESSAGES
 from fanout.subjects import message
 from services.adapters.embedded.log import EmbeddedLog
 from services.runtime import tasks as tasks_module
 from services.runtime.dead_letters import dead_letter
 
-EVENT = Stored(7, message("general"), b"no event")
+EVENT = StoredEvent(7, message("general"), b"no event")
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ async def test_it_waits_for_a_log_that_is_away(log: EmbeddedLog, monkeypatch: py
     monkeypatch.setattr(tasks_module, "FIRST_DELAY_S", 0.001)
     keep, refusals = log.dead_letter, iter([Unavailable("away")] * 3)
 
-    async def failing(stream: str, event: Stored, reason: str) -> None:
+    async def failing(stream: str, event: StoredEvent, reason: str) -> None:
         if (refusal := next(refusals, None)) is not None:
             raise refusal
         await keep(stream, event, reason)

@@ -1,7 +1,7 @@
 """A stand-in for the verification of tokens."""
 
 from fanout.ports.authenticator import Identity, TokenRefused
-from tests.support.faulty import Faults, faulty
+from tests.support.faulty import FaultSwitches, faulty
 
 
 class _ReadableTokens:
@@ -15,5 +15,5 @@ class _ReadableTokens:
 
 
 @faulty
-class StubAuthenticator(Faults, _ReadableTokens):
+class StubAuthenticator(FaultSwitches, _ReadableTokens):
     """Takes the token `user:{user_id}` for that user, and refuses any other."""

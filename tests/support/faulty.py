@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from fanout.errors import Unavailable
 from fanout.membership_versions import now_us
-from fanout.ports.log import Stored
+from fanout.ports.log import StoredEvent
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.presence import EmbeddedPresence
@@ -25,7 +25,7 @@ _PAST_THE_SWITCHES: Final = frozenset({"arrive", "close", "stored"})
 """Methods for the test itself."""
 
 
-class Faults:
+class FaultSwitches:
     """The switches of an adapter. Each call passes them before it takes effect.
 
     Attributes:
@@ -71,7 +71,7 @@ class Faults:
 
 
 def faulty(adapter: _Class) -> _Class:
-    """Let each call of an adapter that has `Faults` pass its switches. What subclasses override is theirs."""
+    """Let each call of an adapter that has `FaultSwitches` pass its switches. What subclasses override is theirs."""
     for name, method in inspect.getmembers(adapter, inspect.isfunction):
         if name.startswith("_") or name in _PAST_THE_SWITCHES:
             continue
@@ -84,7 +84,7 @@ def faulty(adapter: _Class) -> _Class:
 
 def _faulty_call(name: str, method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
     @functools.wraps(method)
-    async def call(self: Faults, *arguments: Any, **options: Any) -> Any:
+    async def call(self: FaultSwitches, *arguments: Any, **options: Any) -> Any:
         await self._pass(name)
         if name in self.outcomes:
             return self.outcomes[name]
@@ -95,7 +95,7 @@ def _faulty_call(name: str, method: Callable[..., Coroutine[Any, Any, Any]]) -> 
 
 def _faulty_reading(name: str, method: Callable[..., AsyncIterator[Any]]) -> Callable[..., Any]:
     @functools.wraps(method)
-    async def call(self: Faults, *arguments: Any, **options: Any) -> Any:
+    async def call(self: FaultSwitches, *arguments: Any, **options: Any) -> Any:
         await self._pass(name)
         async for item in method(self, *arguments, **options):
             yield item
@@ -104,35 +104,35 @@ def _faulty_reading(name: str, method: Callable[..., AsyncIterator[Any]]) -> Cal
 
 
 @faulty
-class FaultyLog(Faults, EmbeddedLog):
+class FaultyLog(FaultSwitches, EmbeddedLog):
     """An embedded log with faults, which tests can read whatever its faults."""
 
     def limit(self, longest: int) -> None:
         """Take no event of more bytes from now on."""
         self._longest = longest
 
-    async def stored(self, stream: str) -> list[Stored]:
+    async def stored(self, stream: str) -> list[StoredEvent]:
         """Every event that a stream holds, read past the faults."""
         return [event async for event in EmbeddedLog.read(self, stream, after=0, upto=1 << 62)]
 
 
 @faulty
-class FaultyPresence(Faults, EmbeddedPresence):
+class FaultyPresence(FaultSwitches, EmbeddedPresence):
     """Embedded presence with faults."""
 
 
 @faulty
-class FaultyMemberships(Faults, SqliteMemberships):
+class FaultyMemberships(FaultSwitches, SqliteMemberships):
     """A membership store with faults."""
 
 
 @faulty
-class FaultyMessages(Faults, SqliteMessages):
+class FaultyMessages(FaultSwitches, SqliteMessages):
     """A message store with faults."""
 
 
 @faulty
-class FaultyBus(Faults, EmbeddedBus):
+class FaultyBus(FaultSwitches, EmbeddedBus):
     """An embedded bus with faults, which loses messages and has a limit that may change.
 
     Attributes:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fanout.errors import Unavailable
-from fanout.ports.log import Log, Reset, Stored
+from fanout.ports.log import Log, Reset, StoredEvent
 from fanout.streams import MESSAGES
 from fanout.subjects import message
 from services.adapters.embedded.deployment import EmbeddedDeployment
@@ -47,8 +47,10 @@ class World:
 class Reading:
     """What a reader was given, as long as the test lasts."""
 
-    def __init__(self, fetch: Callable[[], "asyncio.Future[Sequence[Stored]]"], done: Callable[..., object]) -> None:
-        self.events: list[Stored] = []
+    def __init__(
+        self, fetch: Callable[[], "asyncio.Future[Sequence[StoredEvent]]"], done: Callable[..., object]
+    ) -> None:
+        self.events: list[StoredEvent] = []
         self._fetch, self._done = fetch, done
         self._task = asyncio.create_task(self._run())
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from fanout import partition_of, subjects
-from fanout.ports.log import Log, Stored
+from fanout.ports.log import Log, StoredEvent
 
 PATIENCE_S = 20.0
 """Far longer than anything takes; reached only by a test that fails."""
@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 
 
 class Fetches(Protocol):
-    async def fetch(self) -> Sequence[Stored]: ...
+    async def fetch(self) -> Sequence[StoredEvent]: ...
 
 
 async def soon(result: Awaitable[_T]) -> _T:
@@ -23,9 +23,9 @@ async def soon(result: Awaitable[_T]) -> _T:
         return await result
 
 
-async def collect(reader: Fetches, count: int) -> list[Stored]:
+async def collect(reader: Fetches, count: int) -> list[StoredEvent]:
     """Fetch until there are `count` events."""
-    events: list[Stored] = []
+    events: list[StoredEvent] = []
     async with asyncio.timeout(PATIENCE_S):
         while len(events) < count:
             events += await reader.fetch()
@@ -52,10 +52,10 @@ def channel_in(partition: int, partitions: int) -> str:
     return next(name for name in names if partition_of(name, partitions) == partition)
 
 
-def seqs(events: Iterable[Stored]) -> list[int]:
+def seqs(events: Iterable[StoredEvent]) -> list[int]:
     return [event.seq for event in events]
 
 
-def payloads(events: Iterable[Stored]) -> list[int]:
+def payloads(events: Iterable[StoredEvent]) -> list[int]:
     """What `append_messages` put into them."""
     return [int(event.payload) for event in events]

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol, overload
 from fanout._core import Deliveries
 
 
-class Stored(NamedTuple):
+class StoredEvent(NamedTuple):
     """An event as the log holds it."""
 
     seq: int
@@ -22,7 +22,7 @@ class Stored(NamedTuple):
     """When it was stored, by the log's clock, in nanoseconds since 1970; 0 if that is not known."""
 
 
-class StoredBatch(Sequence[Stored]):
+class PartitionEvents(Sequence[StoredEvent]):
     """Events of one partition, in order. They stay bytes in the core; an event becomes an object when it is read.
 
     Args:
@@ -44,17 +44,17 @@ class StoredBatch(Sequence[Stored]):
         return len(self.deliveries)
 
     @overload
-    def __getitem__(self, index: int) -> Stored: ...
+    def __getitem__(self, index: int) -> StoredEvent: ...
 
     @overload
-    def __getitem__(self, index: slice) -> list[Stored]: ...
+    def __getitem__(self, index: slice) -> list[StoredEvent]: ...
 
-    def __getitem__(self, index: int | slice) -> Stored | list[Stored]:
+    def __getitem__(self, index: int | slice) -> StoredEvent | list[StoredEvent]:
         places = range(len(self))[index]
         if isinstance(places, range):
             return [self[at] for at in places]
         seq, subject, payload, delivery, token, stored_ns = self.deliveries[places]
-        return Stored(seq, self._published(subject), payload, delivery, token, stored_ns)
+        return StoredEvent(seq, self._published(subject), payload, delivery, token, stored_ns)
 
 
 class Appended(NamedTuple):
@@ -79,7 +79,7 @@ class Reset(NamedTuple):
 class Consumer(Protocol):
     """A durable work queue. Its workers share the events; an event is redelivered until a worker acknowledges it."""
 
-    async def fetch(self) -> list[Stored]:
+    async def fetch(self) -> list[StoredEvent]:
         """Wait for at least one event, and return those that are there, up to the batch size.
 
         Answer each event by `ack` or `retry`: a live worker may hold unanswered events indefinitely.
@@ -88,11 +88,11 @@ class Consumer(Protocol):
         """
         ...
 
-    async def ack(self, events: Sequence[Stored]) -> None:
+    async def ack(self, events: Sequence[StoredEvent]) -> None:
         """The work for these events is done: they are not delivered again. Does not wait for the server."""
         ...
 
-    async def retry(self, events: Sequence[Stored], delay: float) -> None:
+    async def retry(self, events: Sequence[StoredEvent], delay: float) -> None:
         """The work could not be done now: have these events delivered again, after `delay` seconds."""
         ...
 
@@ -104,7 +104,7 @@ class Consumer(Protocol):
 class Tail(Protocol):
     """One reader's own view of a stream: every event after a point, in order, none twice, never acknowledged."""
 
-    async def fetch(self) -> list[Stored]:
+    async def fetch(self) -> list[StoredEvent]:
         """Wait for at least one event, and return those that are there, in order. Survives restarts of the server."""
         ...
 
@@ -122,7 +122,7 @@ class PartitionReader(Protocol):
     position: int
     """Every event of the partition up to this sequence was acknowledged before this reader began."""
 
-    async def fetch(self) -> StoredBatch:
+    async def fetch(self) -> PartitionEvents:
         """Wait for at least one event; in order, none twice.
 
         Raises:
@@ -171,7 +171,7 @@ class Log(Protocol):
         """
         ...
 
-    async def get(self, stream: str, seq: int) -> Stored | None:
+    async def get(self, stream: str, seq: int) -> StoredEvent | None:
         """The event at a sequence, or None if the stream holds none there. There is none at 0."""
         ...
 
@@ -236,7 +236,7 @@ class Log(Protocol):
         """Follow a stream from the event after the sequence `after`, without end."""
         ...
 
-    def read(self, stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncGenerator[Stored]:
+    def read(self, stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncGenerator[StoredEvent]:
         """Read the events that a stream holds in a range, in order, and stop.
 
         Args:
@@ -261,7 +261,7 @@ class Log(Protocol):
         """
         ...
 
-    async def dead_letter(self, stream: str, event: Stored, reason: str) -> None:
+    async def dead_letter(self, stream: str, event: StoredEvent, reason: str) -> None:
         """Keep an event that can never succeed in DEAD, with the reason in the header `Fanout-Reason`.
 
         An event dead-lettered twice within the dedup window is kept once. If the event is longer than the log accepts

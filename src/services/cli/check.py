@@ -11,7 +11,7 @@ import structlog
 import typer
 
 from fanout import FanoutError
-from services.cli.lines import Kind, say
+from services.cli.lines import Severity, say
 from services.cli.run import EXIT_FAILED, EXIT_SETTINGS, settings_or_exit, warnings_of
 from services.composition.backends import Backend, Backends, Found, inspections
 from services.composition.running import Services, rows_of
@@ -22,7 +22,7 @@ from services.runtime.health import Health
 from services.runtime.settings import ConfigurationError, Settings
 
 CHECK_WITHIN_S: Final = 15.0
-_WORST_FIRST: Final[tuple[Kind, ...]] = ("bad", "weak", "ok")
+_WORST_FIRST: Final[tuple[Severity, ...]] = ("bad", "weak", "ok")
 _NAME_WIDTH: Final = 12
 
 log = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ Attempts = Callable[[Settings, Backends], Mapping[str, Attempt]]
 class Line(NamedTuple):
     """A line of the output."""
 
-    kind: Kind
+    severity: Severity
     text: str
 
 
@@ -102,8 +102,8 @@ async def _try_each(
 def _report(about: list[Line], tried: list[tuple[int, list[Line]]]) -> None:
     """Print the lines, the worst first, and end with the worst exit code."""
     lines = about + [line for _, found in tried for line in found]
-    for line in sorted(lines, key=lambda line: _WORST_FIRST.index(line.kind)):
-        say(line.kind, line.text)
+    for line in sorted(lines, key=lambda line: _WORST_FIRST.index(line.severity)):
+        say(line.severity, line.text)
     if code := max(code for code, _ in tried):
         raise typer.Exit(code)
 

@@ -5,24 +5,24 @@ from typing import Final, Literal
 from rich.console import Console
 from rich.text import Text
 
-Kind = Literal["ok", "weak", "bad", "error"]
+Severity = Literal["ok", "weak", "bad", "error"]
 
-_STYLES: Final[dict[Kind, str]] = {"ok": "green", "weak": "yellow", "bad": "red", "error": "red"}
+_STYLES: Final[dict[Severity, str]] = {"ok": "green", "weak": "yellow", "bad": "red", "error": "red"}
 _WIDTH: Final = 6
 
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(highlight=False, soft_wrap=True, stderr=True)
 
 
-def say(kind: Kind, text: str) -> None:
+def say(severity: Severity, text: str) -> None:
     """Print a line to standard output."""
-    _out.print(_line(kind, text))
+    _out.print(_line(severity, text))
 
 
-def complain(kind: Kind, text: str) -> None:
+def complain(severity: Severity, text: str) -> None:
     """Print a line to standard error."""
-    _err.print(_line(kind, text))
+    _err.print(_line(severity, text))
 
 
-def _line(kind: Kind, text: str) -> Text:
-    return Text.assemble((kind.ljust(_WIDTH), _STYLES[kind]), text)
+def _line(severity: Severity, text: str) -> Text:
+    return Text.assemble((severity.ljust(_WIDTH), _STYLES[severity]), text)

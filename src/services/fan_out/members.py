@@ -5,10 +5,10 @@ import asyncio
 from fanout import Engine, InvalidEvent, partition_of
 from fanout.events import MemberJoined, MemberLeft, decode_member_event
 from fanout.lanes import Lane
-from fanout.ports.log import Log, Stored
+from fanout.ports.log import Log, StoredEvent
 from fanout.streams import MEMBERSHIP_STREAM
 from fanout.subjects import channel_of
-from services.fan_out.metrics import FAN_OUT
+from services.fan_out.metrics import READER_NAME
 from services.fan_out.partitions import Partitions
 from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.publisher import Publisher
@@ -63,15 +63,15 @@ class Members:
         self._position = seq
         self._partitions.meta_handled(seq)
 
-    async def _handle(self, stored: Stored) -> None:
+    async def _handle(self, stored: StoredEvent) -> None:
         try:
             event = decode_member_event(stored.payload, channel_of(stored.subject))
             if await self._order.is_newest(event):
                 await self._apply(stored, event)
         except InvalidEvent as error:
-            await dead_letter(self._log, MEMBERSHIP_STREAM, stored, str(error), reader=FAN_OUT)
+            await dead_letter(self._log, MEMBERSHIP_STREAM, stored, str(error), reader=READER_NAME)
 
-    async def _apply(self, stored: Stored, event: MemberJoined | MemberLeft) -> None:
+    async def _apply(self, stored: StoredEvent, event: MemberJoined | MemberLeft) -> None:
         part = partition_of(event.channel_id, self._log.partitions)
         if self._partitions.holds(part):
             # The user gets the event too, a member of the channel or not, and so do the instances that have the user.

@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge
 
-FAN_OUT = "fan-out"
+READER_NAME = "fan-out"
 """The name of the workers as readers of the log, in the label of the metric of dead letters."""
 
 EVENTS_ROUTED = Counter("fanout_events_routed_total", "Stored message events routed to instances")

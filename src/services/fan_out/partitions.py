@@ -10,9 +10,9 @@ import structlog
 
 from fanout import Engine, PartitionLost
 from fanout.lanes import Lane
-from fanout.ports.log import Log, PartitionReader, StoredBatch
+from fanout.ports.log import Log, PartitionEvents, PartitionReader
 from fanout.streams import MEMBERSHIP_STREAM, ROUTED_STREAMS
-from services.fan_out.metrics import EVENTS_ROUTED, FAN_OUT, PARTITIONS_HELD
+from services.fan_out.metrics import EVENTS_ROUTED, PARTITIONS_HELD, READER_NAME
 from services.fan_out.publisher import Publisher
 from services.runtime.dead_letters import dead_letter
 from services.runtime.tasks import Tasks, retry_forever
@@ -207,7 +207,7 @@ class Partitions:
                 raise
             position = events.last_seq
 
-    async def _handle(self, lane: Lane, reader: PartitionReader, events: StoredBatch) -> None:
+    async def _handle(self, lane: Lane, reader: PartitionReader, events: PartitionEvents) -> None:
         rejected = self._engine.route_stored(lane.spec.kind, lane.number, lane.part, events.deliveries)
         EVENTS_ROUTED.inc(len(events) - len(rejected))
         if rejected:
@@ -215,10 +215,10 @@ class Partitions:
         await self._publisher.settle()
         await retry_forever(lambda: reader.ack(events.last_seq), "acknowledging routed events")
 
-    async def _dead_letter(self, lane: Lane, events: StoredBatch, reasons: dict[int, str]) -> None:
+    async def _dead_letter(self, lane: Lane, events: PartitionEvents, reasons: dict[int, str]) -> None:
         for event in events:
             if (reason := reasons.get(event.seq)) is not None:
-                await dead_letter(self._log, lane.stream, event, reason, reader=FAN_OUT)
+                await dead_letter(self._log, lane.stream, event, reason, reader=READER_NAME)
 
     async def _give_up(self, part: int, held: _Held) -> None:
         self._forget(part, held)

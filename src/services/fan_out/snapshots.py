@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from fanout import Engine, SnapshotRefused, Unavailable
-from fanout.ports.log import Log, Stored
+from fanout.ports.log import Log, StoredEvent
 from fanout.streams import META
 from services.fan_out.metrics import SNAPSHOT_BYTES, SNAPSHOT_SECONDS, SNAPSHOTS_FAILED
 from services.runtime.tasks import retry_forever
@@ -136,5 +136,5 @@ class Snapshots:
         return ""
 
 
-def _digest(event: Stored | None) -> str:
+def _digest(event: StoredEvent | None) -> str:
     return hashlib.sha256(event.payload).hexdigest() if event else ""

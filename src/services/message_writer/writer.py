@@ -7,7 +7,7 @@ from typing import Final
 from prometheus_client import Counter
 
 from fanout.events import StoredMessage, decode_message_event
-from fanout.ports.log import Log, Stored
+from fanout.ports.log import Log, StoredEvent
 from fanout.ports.messages import LogPlace, Messages
 from fanout.streams import MESSAGE_WRITER, MESSAGES
 from fanout.subjects import channel_of
@@ -22,7 +22,7 @@ class MessageWriter:
     def __init__(self, messages: Messages) -> None:
         self._messages = messages
 
-    def decode(self, event: Stored) -> StoredMessage:
+    def decode(self, event: StoredEvent) -> StoredMessage:
         """The message of an event, with its position in the log.
 
         Raises:
@@ -31,7 +31,7 @@ class MessageWriter:
         message = decode_message_event(event.payload, channel_of(event.subject))
         return StoredMessage.of(message, event.seq)
 
-    async def handle(self, messages: Sequence[StoredMessage], newest: Stored) -> None:
+    async def handle(self, messages: Sequence[StoredMessage], newest: StoredEvent) -> None:
         """Write messages, and store the position that the writers have reached.
 
         Raises:

@@ -7,7 +7,7 @@ import structlog
 
 from fanout import InboundBatch, InvalidEvent, InvalidId, client_event, text_frame
 from fanout.lanes import Lane
-from fanout.ports.log import Log, Stored
+from fanout.ports.log import Log, StoredEvent
 from fanout.streams import MEMBERSHIP_STREAM
 from fanout.subjects import channel_of
 from services.notification.delivered_lanes import DeliveredLanes
@@ -87,7 +87,7 @@ class GapRepair:
             self._lanes.advance(lane, stored.seq)
             await self._write_queue.room()
 
-    async def _deliver(self, lane: Lane, stored: Stored) -> None:
+    async def _deliver(self, lane: Lane, stored: StoredEvent) -> None:
         channel = channel_of(stored.subject)
         try:
             event = client_event(lane.spec.kind, stored.seq, lane.part, channel, stored.payload)

@@ -9,7 +9,7 @@ from fanout import partition_of
 from fanout.error_codes import UNKNOWN_MESSAGE
 from fanout.errors import CallRejected, FanoutError, InvalidEvent, Unavailable
 from fanout.events import decode_message_event
-from fanout.ports.log import Log, Stored
+from fanout.ports.log import Log, StoredEvent
 from fanout.ports.messages import Messages, Position
 from fanout.streams import MESSAGE_WRITER, MESSAGES
 from fanout.subjects import channel_of
@@ -89,7 +89,7 @@ class Positions:
         raise CallRejected(UNKNOWN_MESSAGE)
 
 
-def _is(event: Stored, channel_id: str, message_id: str) -> bool:
+def _is(event: StoredEvent, channel_id: str, message_id: str) -> bool:
     if channel_of(event.subject) != channel_id:
         return False
     try:

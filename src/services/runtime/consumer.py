@@ -14,7 +14,7 @@ from typing import Final, Generic, TypeVar
 from prometheus_client import Counter
 
 from fanout.errors import InvalidEvent, Unavailable
-from fanout.ports.log import Consumer, Log, Stored
+from fanout.ports.log import Consumer, Log, StoredEvent
 from fanout.ports.messages import LogPlace
 from fanout.streams import STREAMS
 from services.runtime.dead_letters import dead_letter
@@ -45,9 +45,9 @@ class Consumption(Generic[_Event]):
 
     stream: str
     durable: str
-    decode: Callable[[Stored], _Event]
+    decode: Callable[[StoredEvent], _Event]
     """Reads one event. It raises `InvalidEvent` for one that can never be handled, which is then dead-lettered."""
-    handle: Callable[[Sequence[_Event], Stored], Awaitable[None]]
+    handle: Callable[[Sequence[_Event], StoredEvent], Awaitable[None]]
     """Does the work for the valid events of a batch. The second argument is the batch's newest event, valid or not.
 
     It is idempotent, since every event may come again. It raises `Unavailable` when it cannot do the work now: then the
@@ -87,7 +87,7 @@ class ConsumerWorker(Generic[_Event]):
         if self._consumption.kept_place is not None and (place := await self._consumption.kept_place()) is not None:
             await self._log.recall(self._consumption.stream, *place)
 
-    async def _process(self, consumer: Consumer, events: list[Stored]) -> None:
+    async def _process(self, consumer: Consumer, events: list[StoredEvent]) -> None:
         decoded, invalid = self._decode(events)
         try:
             await self._consumption.handle(decoded, max(events, key=lambda event: event.seq))
@@ -100,10 +100,10 @@ class ConsumerWorker(Generic[_Event]):
             await dead_letter(self._log, self._consumption.stream, event, reason, reader=self._consumption.durable)
         await retry_forever(partial(consumer.ack, events), "acknowledging events")
 
-    def _decode(self, events: list[Stored]) -> tuple[list[_Event], list[tuple[Stored, str]]]:
+    def _decode(self, events: list[StoredEvent]) -> tuple[list[_Event], list[tuple[StoredEvent, str]]]:
         """The valid events of a batch, and the invalid ones with their reasons."""
         decoded: list[_Event] = []
-        invalid: list[tuple[Stored, str]] = []
+        invalid: list[tuple[StoredEvent, str]] = []
         for event in events:
             try:
                 decoded.append(self._consumption.decode(event))
@@ -111,7 +111,7 @@ class ConsumerWorker(Generic[_Event]):
                 invalid.append((event, str(error)))
         return decoded, invalid
 
-    async def _give_back(self, consumer: Consumer, events: list[Stored], pause: float) -> None:
+    async def _give_back(self, consumer: Consumer, events: list[StoredEvent], pause: float) -> None:
         EVENTS_RETRIED.labels(self._consumption.durable).inc(len(events))
         await retry_forever(partial(consumer.retry, events, pause), "giving events back")
         await asyncio.sleep(pause)

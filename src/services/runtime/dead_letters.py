@@ -6,7 +6,7 @@ from typing import Final
 import structlog
 from prometheus_client import Counter
 
-from fanout.ports.log import Log, Stored
+from fanout.ports.log import Log, StoredEvent
 from services.runtime.tasks import retry_forever
 
 log = structlog.get_logger(__name__)
@@ -16,7 +16,7 @@ EVENTS_DEAD_LETTERED: Final = Counter(
 )
 
 
-async def dead_letter(events: Log, stream: str, event: Stored, reason: str, *, reader: str) -> None:
+async def dead_letter(events: Log, stream: str, event: StoredEvent, reason: str, *, reader: str) -> None:
     """Keep an event in DEAD; return when the log has it.
 
     Args:

@@ -1,6 +1,6 @@
 //! Event -> targets -> batches.
 //!
-//! An event is checked, and its payload written, before anything is locked. Bulk calls are routed in chunks: the
+//! An event is checked, and its body written, before anything is locked. Bulk calls are routed in chunks: the
 //! targets of a chunk are looked up together, and the outbox is locked once for a chunk.
 
 use std::ops::Range;
@@ -10,10 +10,10 @@ use compact_str::CompactString;
 use crate::engine::core::Engine;
 use crate::error::{Error, Result};
 use crate::events::batch::Batch;
-use crate::events::chunks::{Chunk, RoutedEvent, Stored, chunks};
+use crate::events::bodies::{BlockWriter, BodyRef};
+use crate::events::chunks::{Chunk, ClientFormOptions, RoutedEvent, chunks};
 use crate::events::coding::EPHEMERAL;
 use crate::events::frame::check_event_within;
-use crate::events::payloads::{PayloadRef, Payloads};
 use crate::events::stored::{StoredEvent, StoredKind};
 use crate::names::ids::{Id, Ids, check, check_at};
 use crate::outbox::core::{Outbox, Targets};
@@ -56,7 +56,7 @@ impl Engine {
         for events in chunks(events, |(_, event)| event.len()) {
             let chunk = Chunk::of_ephemeral(events);
             routed += self.send_chunk(&chunk, |outbox, routed, targets| {
-                routed.payload(&chunk.block).into_iter().for_each(|payload| outbox.send(targets, payload, now));
+                routed.body(&chunk.block).into_iter().for_each(|body| outbox.send(targets, body, now));
                 Ok(())
             })?;
         }
@@ -100,14 +100,14 @@ impl Engine {
     ) -> Result<Vec<(u64, String)>> {
         check_each_rises(events)?;
         let mut refused = Vec::new();
-        let stored = Stored { kind, part, limit: self.max_event() };
-        let write = |events| Chunk::of_stored(stored, events, &mut refused);
+        let options = ClientFormOptions { kind, part, limit: self.max_event() };
+        let write = |events| Chunk::of_stored(options, events, &mut refused);
         let written: Vec<_> = chunks(events, |event| event.payload.len()).map(write).collect();
         let _turn = self.lanes.lock();
         self.outbox.lock().check_rises(lane, events.first().map_or(u64::MAX, |event| event.seq))?;
         for chunk in &written {
-            self.send_chunk(chunk, |outbox, routed, targets| match routed.payload(&chunk.block) {
-                Some(payload) => outbox.send_in_lane(targets, lane, routed.seq, payload, now),
+            self.send_chunk(chunk, |outbox, routed, targets| match routed.body(&chunk.block) {
+                Some(body) => outbox.send_in_lane(targets, lane, routed.seq, body, now),
                 None => outbox.advance(lane, routed.seq),
             })?;
         }
@@ -170,7 +170,7 @@ impl Engine {
         self.outbox.lock().next_due(now)
     }
 
-    /// Write the payload of an ephemeral event, then send it under one lock of the outbox; the number of its targets.
+    /// Write the body of an ephemeral event, then send it under one lock of the outbox; the number of its targets.
     fn send_one(
         &self,
         channel: Option<&str>,
@@ -179,13 +179,13 @@ impl Engine {
         now: u64,
         find: impl FnOnce(&Table) -> InstanceIds,
     ) -> usize {
-        let (block, payload) = Payloads::of_one(EPHEMERAL, channel, user, event);
+        let (block, range) = BlockWriter::of_one(EPHEMERAL, channel, user, event);
         let mut outbox = self.outbox.lock();
         let table = &self.table;
         let found = find(table);
         outbox.copied += block.len();
         let name = |instance| name_of(table, instance);
-        outbox.send(targets(&found, &name), PayloadRef { block: &block, payload }, now);
+        outbox.send(targets(&found, &name), BodyRef { block: &block, range }, now);
         found.len()
     }
 
@@ -325,7 +325,7 @@ mod tests {
             });
             for chunk in [Chunk::of_ephemeral(&BULK), Chunk::of_ephemeral(&BULK)] {
                 let send = |outbox: &mut Outbox, routed: &RoutedEvent, targets: Targets| {
-                    outbox.send(targets, routed.payload(&chunk.block).unwrap(), 0);
+                    outbox.send(targets, routed.body(&chunk.block).unwrap(), 0);
                     if !begun.swap(true, Ordering::AcqRel) {
                         thread::sleep(Duration::from_millis(20)); // by now the other waits for the outbox
                     }

@@ -3,7 +3,8 @@
 //! ```text
 //! batch     = version record*
 //! version   = one byte, 2
-//! record    = kind [seq] length body          kind: one byte; length: bytes of the body
+//! record    = kind [seq] body                 kind: one byte
+//! body      = length (lane | mark | event)    length: bytes of what follows in the body
 //! kind      = 0 a lane | 1 a mark | 2 an ephemeral event | 0x80 + code: a stored event, with a seq
 //! lane      = lane epoch prev                 what follows belongs to this lane
 //! mark      = seq
@@ -21,8 +22,8 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::events::bodies::{BodyBlock, BodyRange, BodyRef};
 use crate::events::coding::{CHANNEL, EPHEMERAL, LANE, MARK, STORED, USER, number_len, put_number};
-use crate::events::payloads::{Payload, PayloadBlock, PayloadRef};
 use crate::events::stored::StoredKind;
 use crate::names::ids::is_id;
 
@@ -71,20 +72,21 @@ pub(crate) struct ChainLink {
     pub(crate) prev: u64,
 }
 
-/// A batch before it is written: the heads of its records, which only its instance has, and references to the payloads,
+/// A batch before it is written: the heads of its records, which only its instance has, and references to the bodies,
 /// which it shares with the batches of other instances.
 #[derive(Default)]
 pub struct Batch {
-    /// The version, and the head of each record: the bytes before its payload.
+    /// The version, and the head of each record: the bytes before its body.
     heads: Vec<u8>,
     spans: Vec<Span>,
     runs: Vec<Run>,
-    payloads: usize,
+    /// Bytes of the bodies.
+    bodies: usize,
     records: usize,
     link: Option<ChainLink>,
 }
 
-/// A payload that follows the heads up to `head`.
+/// A body that follows the heads up to `head`.
 #[derive(Clone, Copy)]
 struct Span {
     head: u32,
@@ -94,25 +96,25 @@ struct Span {
 
 /// A number of consecutive spans of one block.
 struct Run {
-    block: PayloadBlock,
+    block: BodyBlock,
     spans: usize,
 }
 
 impl Batch {
     /// Add an ephemeral event.
-    pub(crate) fn push(&mut self, payload: PayloadRef) {
+    pub(crate) fn push(&mut self, body: BodyRef) {
         self.begin();
-        self.heads.push(payload.payload.kind);
-        self.refer(payload);
+        self.heads.push(body.range.kind);
+        self.refer(body);
     }
 
     /// Add a stored event of a lane. Its `seq` is not below the `prev` of its link.
-    pub(crate) fn push_in_lane(&mut self, link: ChainLink, seq: u64, payload: PayloadRef) {
+    pub(crate) fn push_in_lane(&mut self, link: ChainLink, seq: u64, body: BodyRef) {
         self.enter_lane(link);
-        self.heads.push(payload.payload.kind);
+        self.heads.push(body.range.kind);
         put_number(&mut self.heads, seq - link.prev);
         self.link = Some(ChainLink { prev: seq, ..link });
-        self.refer(payload);
+        self.refer(body);
     }
 
     /// Add a mark: the position of a lane.
@@ -126,7 +128,7 @@ impl Batch {
     /// Bytes of the batch when it is written.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.heads.len() + self.payloads
+        self.heads.len() + self.bodies
     }
 
     /// Whether the batch has no record.
@@ -140,7 +142,7 @@ impl Batch {
         self.records
     }
 
-    /// Write the batch. This is the only copy of the payloads for an instance.
+    /// Write the batch. This is the only copy of the bodies for an instance.
     ///
     /// # Panics
     /// When `payload` is not [`Batch::len`] bytes long.
@@ -181,15 +183,15 @@ impl Batch {
         }
     }
 
-    fn refer(&mut self, payload: PayloadRef) {
-        let Payload { start, end, .. } = payload.payload;
+    fn refer(&mut self, body: BodyRef) {
+        let BodyRange { start, end, .. } = body.range;
         #[expect(clippy::cast_possible_truncation, reason = "a batch is closed long before its heads pass 4 GiB")]
         self.spans.push(Span { head: self.heads.len() as u32, start, end });
         match self.runs.last_mut() {
-            Some(run) if Arc::ptr_eq(&run.block, payload.block) => run.spans += 1,
-            _ => self.runs.push(Run { block: payload.block.clone(), spans: 1 }),
+            Some(run) if Arc::ptr_eq(&run.block, body.block) => run.spans += 1,
+            _ => self.runs.push(Run { block: body.block.clone(), spans: 1 }),
         }
-        self.payloads += payload.len();
+        self.bodies += body.len();
         self.records += 1;
     }
 }

@@ -3,8 +3,8 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::events::bodies::BlockWriter;
 use crate::events::coding::put_text;
-use crate::events::payloads::Payloads;
 
 fn decode(payload: &[u8]) -> Result<Vec<BatchEvent<'_>>> {
     Decoder::new(payload)?.collect()
@@ -39,12 +39,12 @@ fn push_unknown(batch: &mut Batch, record: &BatchEvent) {
 
 fn push(batch: &mut Batch, record: &BatchEvent) {
     let kind = if record.lane == 0 { EPHEMERAL } else { STORED | StoredKind::Member.code() };
-    let (block, payload) = Payloads::of_one(kind, record.channel, record.user, record.event);
+    let (block, range) = BlockWriter::of_one(kind, record.channel, record.user, record.event);
     let link = ChainLink { lane: record.lane, epoch: record.epoch, prev: record.prev };
     match (record.lane, record.event) {
-        (0, _) => batch.push(PayloadRef { block: &block, payload }),
+        (0, _) => batch.push(BodyRef { block: &block, range }),
         (_, b"") => batch.push_mark(link, record.seq),
-        _ => batch.push_in_lane(link, record.seq, PayloadRef { block: &block, payload }),
+        _ => batch.push_in_lane(link, record.seq, BodyRef { block: &block, range }),
     }
 }
 

@@ -1,15 +1,15 @@
 //! Bulk calls in chunks: the events of a chunk are written into one block, and then routed under one lock of the
 //! outbox.
 
+use crate::events::bodies::{BlockWriter, BodyBlock, BodyRange, BodyRef, room};
 use crate::events::coding::{EPHEMERAL, STORED};
 use crate::events::frame::ClientForm;
-use crate::events::payloads::{Payload, PayloadBlock, PayloadRef, Payloads, room};
 use crate::events::stored::{StoredEvent, StoredKind};
 
 /// The number of events in a chunk. Another thread that routes waits for at most one chunk.
 const EVENTS: usize = 32;
 
-/// The size in bytes at which a chunk ends, because a batch keeps the whole block of each payload that it refers to.
+/// The size in bytes at which a chunk ends, because a batch keeps the whole block of each body that it refers to.
 const BYTES: usize = 64 << 10;
 
 /// The bytes that wrapping adds to a message, without its channel. It is an estimate; more memory is allocated if
@@ -18,7 +18,7 @@ const WRAPPING: usize = 96;
 
 /// Some events of a bulk call.
 pub(crate) struct Chunk<'a> {
-    pub(crate) block: PayloadBlock,
+    pub(crate) block: BodyBlock,
     pub(crate) events: Vec<RoutedEvent<'a>>,
 }
 
@@ -30,19 +30,19 @@ pub(crate) struct RoutedEvent<'a> {
     /// A user who gets it too, reader of the channel or not.
     pub(crate) also: Option<&'a str>,
     /// None for an event that was refused.
-    payload: Option<Payload>,
+    body: Option<BodyRange>,
 }
 
 impl RoutedEvent<'_> {
-    /// The payload, unless the event was refused.
-    pub(crate) fn payload<'a>(&self, block: &'a PayloadBlock) -> Option<PayloadRef<'a>> {
-        self.payload.map(|payload| PayloadRef { block, payload })
+    /// The body, unless the event was refused.
+    pub(crate) fn body<'a>(&self, block: &'a BodyBlock) -> Option<BodyRef<'a>> {
+        self.body.map(|range| BodyRef { block, range })
     }
 }
 
-/// The properties that all stored events of a call share.
+/// How the stored events of a call become the JSON that clients get.
 #[derive(Clone, Copy)]
-pub(crate) struct Stored {
+pub(crate) struct ClientFormOptions {
     pub(crate) kind: StoredKind,
     pub(crate) part: u32,
     /// The most bytes of the JSON that clients get.
@@ -53,32 +53,36 @@ impl<'a> Chunk<'a> {
     /// Make chunks of ephemeral events that were validated before.
     pub(crate) fn of_ephemeral(events: &[(&'a str, &[u8])]) -> Self {
         let length = events.iter().map(|(channel, event)| room(channel.len()) + room(event.len())).sum();
-        Self::fill(length, events, |payloads, &(channel, event)| {
+        Self::fill(length, events, |writer, &(channel, event)| {
             let write = |bytes: &mut Vec<u8>| bytes.extend_from_slice(event);
-            let payload = payloads.put(EPHEMERAL, Some(channel), None, event.len(), write);
-            RoutedEvent { seq: 0, channel, also: None, payload: Some(payload) }
+            let body = writer.put(EPHEMERAL, Some(channel), None, event.len(), write);
+            RoutedEvent { seq: 0, channel, also: None, body: Some(body) }
         })
     }
 
     /// Make a chunk of stored events in the form that clients get. Events that are not of the kind go to `refused`,
     /// with the reason.
-    pub(crate) fn of_stored(stored: Stored, events: &[StoredEvent<'a>], refused: &mut Vec<(u64, String)>) -> Self {
-        let Stored { kind, part, limit } = stored;
+    pub(crate) fn of_stored(
+        options: ClientFormOptions,
+        events: &[StoredEvent<'a>],
+        refused: &mut Vec<(u64, String)>,
+    ) -> Self {
+        let ClientFormOptions { kind, part, limit } = options;
         let length = events.iter().map(|event| event.payload.len() + event.channel.len() + WRAPPING).sum();
-        Self::fill(length, events, |payloads, event| {
+        Self::fill(length, events, |writer, event| {
             let &StoredEvent { seq, channel, also, .. } = event;
             let form = kind.client_form(limit, part, event).map_err(|reason| refused.push((seq, reason.to_string())));
             let put = |form: ClientForm| {
-                payloads.put(STORED | kind.code(), Some(channel), also, form.len(), |bytes| form.write(bytes))
+                writer.put(STORED | kind.code(), Some(channel), also, form.len(), |bytes| form.write(bytes))
             };
-            RoutedEvent { seq, channel, also, payload: form.map(put).ok() }
+            RoutedEvent { seq, channel, also, body: form.map(put).ok() }
         })
     }
 
-    fn fill<E>(length: usize, events: &[E], routed: impl FnMut(&mut Payloads, &E) -> RoutedEvent<'a>) -> Self {
-        let (mut payloads, mut routed) = (Payloads::with_capacity(length), routed);
-        let events = events.iter().map(|event| routed(&mut payloads, event)).collect();
-        Self { block: payloads.share(), events }
+    fn fill<E>(length: usize, events: &[E], routed: impl FnMut(&mut BlockWriter, &E) -> RoutedEvent<'a>) -> Self {
+        let (mut writer, mut routed) = (BlockWriter::with_capacity(length), routed);
+        let events = events.iter().map(|event| routed(&mut writer, event)).collect();
+        Self { block: writer.share(), events }
     }
 }
 
@@ -107,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_ends_with_its_count_or_with_the_event_that_passes_its_bytes() {
+    fn a_chunk_ends_with_its_count_or_with_the_event_that_passes_its_bytes() {
         assert_eq!(cut(&[]), [] as [usize; 0]);
         assert_eq!(cut(&[1; EVENTS]), [EVENTS]);
         assert_eq!(cut(&[1; 2 * EVENTS + 3]), [EVENTS, EVENTS, 3]);

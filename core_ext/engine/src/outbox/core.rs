@@ -6,7 +6,7 @@ use compact_str::CompactString;
 
 use crate::error::{Error, Result};
 use crate::events::batch::{Batch, ChainLink};
-use crate::events::payloads::PayloadRef;
+use crate::events::bodies::BodyRef;
 use crate::outbox::instance_queues::{Due, InstanceQueue, InstanceQueues};
 
 /// The batches and the lanes.
@@ -46,10 +46,10 @@ impl Outbox {
     }
 
     /// Enqueue an ephemeral event.
-    pub(crate) fn send(&mut self, targets: Targets, payload: PayloadRef, now: u64) {
+    pub(crate) fn send(&mut self, targets: Targets, body: BodyRef, now: u64) {
         for &instance in targets.instances {
             reach(&mut self.queues, &self.suspended, targets, instance);
-            self.queues.batch(instance, payload.len(), now).push(payload);
+            self.queues.batch(instance, body.len(), now).push(body);
         }
         self.routed += targets.instances.len();
     }
@@ -61,7 +61,7 @@ impl Outbox {
         targets: Targets,
         lane: u32,
         seq: u64,
-        payload: PayloadRef,
+        body: BodyRef,
         now: u64,
     ) -> Result<()> {
         self.check_rises(lane, seq)?;
@@ -69,7 +69,7 @@ impl Outbox {
         for &instance in targets.instances {
             if !reach(&mut self.queues, &self.suspended, targets, instance).suspended {
                 let link = ChainLink { lane, epoch: state.epoch, prev: state.replace_last_seq(instance, seq) };
-                self.queues.batch(instance, payload.len(), now).push_in_lane(link, seq, payload);
+                self.queues.batch(instance, body.len(), now).push_in_lane(link, seq, body);
                 self.routed += 1;
             }
         }

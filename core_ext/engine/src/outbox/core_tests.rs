@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::events::batch::Decoder;
+use crate::events::bodies::BlockWriter;
 use crate::events::coding::{EPHEMERAL, STORED};
-use crate::events::payloads::Payloads;
 use crate::outbox::instance_queues::MAX_HEAD;
 
 /// Bytes. Batches are closed before they grow beyond this.
@@ -24,8 +24,8 @@ impl Rig {
     }
 
     fn send(&mut self, instance: u32, event: &[u8], now: u64) {
-        let (block, payload) = Payloads::of_one(EPHEMERAL, Some("c"), None, event);
-        self.outbox.send(to(&[instance]), PayloadRef { block: &block, payload }, now);
+        let (block, range) = BlockWriter::of_one(EPHEMERAL, Some("c"), None, event);
+        self.outbox.send(to(&[instance]), BodyRef { block: &block, range }, now);
     }
 
     fn send_in_lane(&mut self, lane: u32, seq: u64, instances: &[u32]) {
@@ -33,8 +33,8 @@ impl Rig {
     }
 
     fn send_long_in_lane(&mut self, lane: u32, seq: u64, instances: &[u32], event: &[u8]) {
-        let (block, payload) = Payloads::of_one(EVENT, Some("c"), None, event);
-        self.outbox.send_in_lane(to(instances), lane, seq, PayloadRef { block: &block, payload }, 0).unwrap();
+        let (block, range) = BlockWriter::of_one(EVENT, Some("c"), None, event);
+        self.outbox.send_in_lane(to(instances), lane, seq, BodyRef { block: &block, range }, 0).unwrap();
     }
 
     fn mark(&mut self, instance: u32) -> bool {
@@ -201,11 +201,11 @@ fn a_batch_that_was_split_names_its_lane_again() {
 #[test]
 fn a_seq_that_does_not_rise_is_enqueued_nowhere() {
     let mut rig = Rig::new();
-    let (block, payload) = Payloads::of_one(EVENT, Some("c"), None, b"{}");
-    let payload = PayloadRef { block: &block, payload };
-    assert_eq!(rig.outbox.send_in_lane(to(&[0]), 1, 5, payload, 0), Err(Error::LaneNotOpen(1)));
+    let (block, range) = BlockWriter::of_one(EVENT, Some("c"), None, b"{}");
+    let body = BodyRef { block: &block, range };
+    assert_eq!(rig.outbox.send_in_lane(to(&[0]), 1, 5, body, 0), Err(Error::LaneNotOpen(1)));
     rig.outbox.open_lane(1, 0, 5);
-    assert!(matches!(rig.outbox.send_in_lane(to(&[0]), 1, 5, payload, 0), Err(Error::InvalidArgument(_))));
+    assert!(matches!(rig.outbox.send_in_lane(to(&[0]), 1, 5, body, 0), Err(Error::InvalidArgument(_))));
     assert_eq!(rig.outbox.pending(), (0, 0));
 }
 
@@ -217,10 +217,10 @@ fn the_name_is_asked_for_once_until_the_instance_is_dropped() {
         asked.set(asked.get() + 1);
         CompactString::new("a")
     };
-    let (block, payload) = Payloads::of_one(EPHEMERAL, Some("c"), None, b"{}");
+    let (block, range) = BlockWriter::of_one(EPHEMERAL, Some("c"), None, b"{}");
     for dropped in [false, true, false] {
         for _ in 0..3 {
-            rig.outbox.send(Targets { instances: &[4], name: &name }, PayloadRef { block: &block, payload }, 0);
+            rig.outbox.send(Targets { instances: &[4], name: &name }, BodyRef { block: &block, range }, 0);
             rig.outbox.take(0, true);
         }
         if dropped {
@@ -278,11 +278,11 @@ fn batches_come_by_instance_in_whatever_order_they_were_begun() {
 }
 
 #[test]
-fn the_payloads_of_a_block_are_freed_with_the_last_batch_that_holds_one() {
+fn the_bodies_of_a_block_are_freed_with_the_last_batch_that_holds_one() {
     let mut rig = Rig::new();
-    let (block, payload) = Payloads::of_one(EPHEMERAL, Some("c"), None, b"{}");
-    rig.outbox.send(to(&[0, 1, 2]), PayloadRef { block: &block, payload }, 0);
-    rig.outbox.send(to(&[0, 1]), PayloadRef { block: &block, payload }, 0);
+    let (block, range) = BlockWriter::of_one(EPHEMERAL, Some("c"), None, b"{}");
+    rig.outbox.send(to(&[0, 1, 2]), BodyRef { block: &block, range }, 0);
+    rig.outbox.send(to(&[0, 1]), BodyRef { block: &block, range }, 0);
     assert_eq!(std::sync::Arc::strong_count(&block), 4);
     rig.outbox.drop_instance(1);
     assert_eq!(std::sync::Arc::strong_count(&block), 3);
@@ -295,10 +295,10 @@ fn the_longest_names_and_numbers_take_no_more_than_is_kept_for_them() {
     let mut rig = Rig::new();
     let name = "n".repeat(128);
     rig.outbox.open_lane(u32::MAX, u64::MAX, 1 << 63);
-    let (block, payload) = Payloads::of_one(EVENT, Some(&name), Some(&name), &vec![b'x'; MAX_BATCH]);
-    let payload = PayloadRef { block: &block, payload };
-    rig.outbox.send_in_lane(to(&[0]), u32::MAX, u64::MAX, payload, 0).unwrap();
-    assert!(rig.outbox.pending().1 - payload.len() <= MAX_HEAD);
+    let (block, range) = BlockWriter::of_one(EVENT, Some(&name), Some(&name), &vec![b'x'; MAX_BATCH]);
+    let body = BodyRef { block: &block, range };
+    rig.outbox.send_in_lane(to(&[0]), u32::MAX, u64::MAX, body, 0).unwrap();
+    assert!(rig.outbox.pending().1 - body.len() <= MAX_HEAD);
     assert!(block.capacity() <= MAX_BATCH + 2 * 128 + 12);
 }
 
@@ -320,19 +320,19 @@ proptest! {
         prop_assume!(seq > position);
         let mut rig = Rig::new();
         rig.outbox.open_lane(lane, epoch, position);
-        let payload = if is_mark {
+        let body = if is_mark {
             rig.mark(0);
             rig.drain(0, true);
             rig.outbox.advance(lane, seq).unwrap();
             rig.mark(0);
             0
         } else {
-            let (block, payload) = Payloads::of_one(EVENT, Some("c"), None, b"{}");
-            let payload = PayloadRef { block: &block, payload };
-            rig.outbox.send_in_lane(to(&[0]), lane, seq, payload, 0).unwrap();
-            payload.len()
+            let (block, range) = BlockWriter::of_one(EVENT, Some("c"), None, b"{}");
+            let body = BodyRef { block: &block, range };
+            rig.outbox.send_in_lane(to(&[0]), lane, seq, body, 0).unwrap();
+            body.len()
         };
-        prop_assert!(rig.outbox.pending().1 - payload <= MAX_HEAD);
+        prop_assert!(rig.outbox.pending().1 - body <= MAX_HEAD);
         prop_assert_eq!(rig.chain(), [(lane, epoch, position, seq)]);
     }
 }

@@ -4,7 +4,7 @@ use compact_str::CompactString;
 
 use crate::events::batch::Batch;
 
-/// The most bytes that a batch adds to a payload, or takes for a mark: its version; a lane's record (kind, length, lane,
+/// The most bytes that a batch adds to a body, or takes for a mark: its version; a lane's record (kind, length, lane,
 /// epoch); the kind and the length of a mark; the lane's `prev` and the distance of the seq from it. One of these two
 /// has ten bytes at most, because both together are a `u64`.
 pub(crate) const MAX_HEAD: usize = 1 + (1 + 1 + 5 + 10) + (1 + 1) + (10 + 9);

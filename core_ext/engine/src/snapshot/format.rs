@@ -17,7 +17,7 @@ pub struct Moment {
 /// The kind of a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 #[repr(u8)]
-pub(super) enum Kind {
+pub(super) enum SectionKind {
     Head = 1,
     Instances,
     Channels,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{Error, Refusal, Result, SNAPSHOT_VERSION};
-use crate::snapshot::format::{Checked, Kind};
+use crate::snapshot::format::{Checked, SectionKind};
 use crate::snapshot::writing::{BEGIN, END, TRAILER};
 
 /// Bytes before the sections.
@@ -39,7 +39,7 @@ impl Reader {
     }
 
     /// The next section.
-    pub(super) fn next(&mut self) -> Result<Option<(Kind, &[u8])>> {
+    pub(super) fn next(&mut self) -> Result<Option<(SectionKind, &[u8])>> {
         if self.sections.limit() == 0 {
             return Ok(None);
         }
@@ -47,9 +47,9 @@ impl Reader {
         Ok(Some((kind, &self.bytes)))
     }
 
-    fn read(&mut self) -> Outcome<Kind> {
+    fn read(&mut self) -> Outcome<SectionKind> {
         let [kind] = array(&mut self.sections)?;
-        let kind = Kind::of(kind).ok_or(Refusal::Inconsistent("a section of no kind"))?;
+        let kind = SectionKind::of(kind).ok_or(Refusal::Inconsistent("a section of no kind"))?;
         let length = u64::from_le_bytes(array(&mut self.sections)?);
         if length > self.sections.limit() {
             return Err(Refusal::Inconsistent("a section longer than the file").into());
@@ -63,7 +63,7 @@ impl Reader {
     }
 }
 
-impl Kind {
+impl SectionKind {
     fn of(byte: u8) -> Option<Self> {
         [Self::Head, Self::Instances, Self::Channels, Self::Users].into_iter().find(|&kind| kind as u8 == byte)
     }

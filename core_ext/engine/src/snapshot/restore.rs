@@ -7,7 +7,7 @@ use crate::engine::core::{Config, Engine};
 use crate::error::{Refusal, Result};
 use crate::names::ids::{Id, Ids};
 use crate::snapshot::coding::Cursor;
-use crate::snapshot::format::{Checked, Kind, Moment};
+use crate::snapshot::format::{Checked, Moment, SectionKind};
 use crate::snapshot::reading::Reader;
 use crate::table::channels::Channel;
 use crate::table::channels::filling::Filling;
@@ -63,7 +63,7 @@ struct Restored {
     moment: Moment,
     /// Nanoseconds since the file was written, known once its head was read; the largest number if the clock went back.
     elapsed: Option<u64>,
-    kind: Kind,
+    kind: SectionKind,
     /// The most channels that the bytes of the file can hold.
     most_channels: usize,
     instances: Vec<Id>,
@@ -93,7 +93,7 @@ impl Restored {
             engine,
             moment,
             elapsed: None,
-            kind: Kind::Head,
+            kind: SectionKind::Head,
             most_channels,
             instances: Vec::new(),
             channels: Vec::new(),
@@ -105,16 +105,16 @@ impl Restored {
         }
     }
 
-    fn section(&mut self, kind: Kind, mut section: Cursor) -> Checked<()> {
-        if kind < self.kind || (kind == Kind::Head) != self.elapsed.is_none() {
+    fn section(&mut self, kind: SectionKind, mut section: Cursor) -> Checked<()> {
+        if kind < self.kind || (kind == SectionKind::Head) != self.elapsed.is_none() {
             return Err(Refusal::Inconsistent("sections out of order"));
         }
         self.kind = kind;
         match kind {
-            Kind::Head => self.head(&mut section)?,
-            Kind::Instances => while_any(&mut section, |section| self.instance(section))?,
-            Kind::Channels => while_any(&mut section, |section| self.channel(section))?,
-            Kind::Users => {
+            SectionKind::Head => self.head(&mut section)?,
+            SectionKind::Instances => while_any(&mut section, |section| self.instance(section))?,
+            SectionKind::Channels => while_any(&mut section, |section| self.channel(section))?,
+            SectionKind::Users => {
                 self.number_channels()?;
                 while_any(&mut section, |section| self.user(section))?;
             }

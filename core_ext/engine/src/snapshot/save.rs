@@ -19,7 +19,7 @@ use smallvec::SmallVec;
 use crate::engine::core::Engine;
 use crate::error::Result;
 use crate::snapshot::coding::{put_count, put_name, put_number, put_packed};
-use crate::snapshot::format::{Kind, Moment, SECTION};
+use crate::snapshot::format::{Moment, SECTION, SectionKind};
 use crate::snapshot::writing::Writer;
 use crate::table::cache::Cached;
 use crate::table::channels::pinning::Pin;
@@ -141,22 +141,22 @@ impl Sections<'_> {
         put_number(&mut self.bytes, moment.unix);
         put_count(&mut self.bytes, numbering.len());
         self.bytes.extend_from_slice(note);
-        self.end(Kind::Head)
+        self.end(SectionKind::Head)
     }
 
     fn instances(&mut self, instances: &InstanceNames) -> Result<()> {
         for name in &instances.names {
             put_name(&mut self.bytes, name.as_bytes());
         }
-        self.end(Kind::Instances)
+        self.end(SectionKind::Instances)
     }
 
     fn channels(&mut self, pin: &Pin, numbering: &Numbering) -> Result<()> {
         for (shard, size) in numbering.sizes().enumerate() {
             pin.names(shard, size, |name| put_packed(&mut self.bytes, name));
-            self.end_if_long(Kind::Channels)?;
+            self.end_if_long(SectionKind::Channels)?;
         }
-        self.end(Kind::Channels)
+        self.end(SectionKind::Channels)
     }
 
     fn users(&mut self, people: &[Person], numbering: &Numbering) -> Result<()> {
@@ -173,16 +173,16 @@ impl Sections<'_> {
                 put_count(&mut self.bytes, number - next);
                 next = number + 1;
             });
-            self.end_if_long(Kind::Users)?;
+            self.end_if_long(SectionKind::Users)?;
         }
-        self.end(Kind::Users)
+        self.end(SectionKind::Users)
     }
 
-    fn end_if_long(&mut self, kind: Kind) -> Result<()> {
+    fn end_if_long(&mut self, kind: SectionKind) -> Result<()> {
         if self.bytes.len() >= SECTION { self.end(kind) } else { Ok(()) }
     }
 
-    fn end(&mut self, kind: Kind) -> Result<()> {
+    fn end(&mut self, kind: SectionKind) -> Result<()> {
         self.file.section(kind, &self.bytes)?;
         self.bytes.clear();
         Ok(())

@@ -262,7 +262,7 @@ fn a_write_that_fails_leaves_the_former_file() {
     let folder = Folder::new();
     small_engine().snapshot(&folder.file(), b"first", at(0)).unwrap();
     let mut writer = Writer::create(&folder.file()).unwrap();
-    writer.section(Kind::Head, b"half").unwrap();
+    writer.section(SectionKind::Head, b"half").unwrap();
     assert_eq!(folder.names().len(), 2);
     drop(writer);
     assert_eq!(folder.names().len(), 1);

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{Error, Result, SNAPSHOT_VERSION};
-use crate::snapshot::format::Kind;
+use crate::snapshot::format::SectionKind;
 use crate::sync::random;
 
 /// The mark at the beginning of the file.
@@ -50,7 +50,7 @@ impl Writer {
     }
 
     /// Add a section.
-    pub(super) fn section(&mut self, kind: Kind, bytes: &[u8]) -> Result<()> {
+    pub(super) fn section(&mut self, kind: SectionKind, bytes: &[u8]) -> Result<()> {
         self.write(&[kind as u8])?;
         self.write(&(bytes.len() as u64).to_le_bytes())?;
         self.write(bytes)

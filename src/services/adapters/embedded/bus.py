@@ -6,7 +6,7 @@ from typing import Final
 
 from fanout.errors import TooLarge, Unavailable
 from fanout.ports.bus import Handler
-from services.adapters.embedded.faults import Faults
+from services.adapters.embedded.faults import FaultInjection
 from services.adapters.embedded.subjects import matches
 from services.adapters.embedded.suspension import suspending
 from services.runtime.skipping import guarded
@@ -27,8 +27,8 @@ class EmbeddedBus:
         faults: the odds that a message is dropped; none by default.
     """
 
-    def __init__(self, *, faults: Faults | None = None) -> None:
-        self._faults = faults or Faults()
+    def __init__(self, *, faults: FaultInjection | None = None) -> None:
+        self._faults = faults or FaultInjection()
         self._subscriptions: dict[_Subscription, None] = {}  # a set that keeps its order
         self._undelivered = 0
         self._closed = False

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from fanout.errors import Unavailable
-from fanout.ports.log import Stored
-from services.adapters.embedded.faults import Faults
+from fanout.ports.log import StoredEvent
+from services.adapters.embedded.faults import FaultInjection
 from services.adapters.embedded.stream import Cursor, Stream
 from services.adapters.embedded.suspension import suspending
 
@@ -18,7 +18,7 @@ MAX_IN_FLIGHT: Final = 2_000
 
 @dataclass(slots=True)
 class _InFlight:
-    event: Stored
+    event: StoredEvent
     worker: "EmbeddedConsumer"
     due: float
     """When it is delivered again, by the loop's clock."""
@@ -30,7 +30,7 @@ class DurableQueue:
     Every event up to the cursor is in flight or done, so the floor is just below the first event in flight.
     """
 
-    def __init__(self, stream: Stream, floor: int, *, ack_wait: float, faults: Faults) -> None:
+    def __init__(self, stream: Stream, floor: int, *, ack_wait: float, faults: FaultInjection) -> None:
         self._stream = stream
         self._cursor = Cursor(stream, after=floor)
         self._ack_wait = ack_wait
@@ -44,7 +44,7 @@ class DurableQueue:
         """Every event up to here is done."""
         return next(iter(self._in_flight), self._cursor.seq + 1) - 1
 
-    async def take(self, worker: "EmbeddedConsumer", limit: int) -> list[Stored]:
+    async def take(self, worker: "EmbeddedConsumer", limit: int) -> list[StoredEvent]:
         """Wait for at least one event that is due or new. The worker holds the events until the ack wait ends."""
         await self._faults.hold_back()
         while True:
@@ -55,7 +55,7 @@ class DurableQueue:
             elif taken := await self._next(worker, limit):
                 return self._with_duplicates(taken, limit)
 
-    def ack(self, events: Iterable[Stored]) -> None:
+    def ack(self, events: Iterable[StoredEvent]) -> None:
         """Remove events from the queue, unless a fault is injected."""
         for event in events:
             if event.seq not in self._in_flight or self._faults.loses_ack():
@@ -66,7 +66,7 @@ class DurableQueue:
                 del self._in_flight[event.seq]
         self._stream.bell.ring()
 
-    def retry(self, events: Iterable[Stored], delay: float) -> None:
+    def retry(self, events: Iterable[StoredEvent], delay: float) -> None:
         """Have events delivered again after `delay` seconds."""
         for event in events:
             if event.seq in self._in_flight:
@@ -84,7 +84,7 @@ class DurableQueue:
     def _patience(self) -> float | None:
         return None if math.isinf(self._first_due) else max(self._first_due - _now(), 0.0)
 
-    async def _next(self, worker: "EmbeddedConsumer", limit: int) -> list[Stored]:
+    async def _next(self, worker: "EmbeddedConsumer", limit: int) -> list[StoredEvent]:
         async with self._turn:
             if due := self._due(limit):
                 return [self._deliver(held.event, held.event.delivery + 1, worker) for held in due]
@@ -103,7 +103,7 @@ class DurableQueue:
             self._first_due = now
         return due[:limit]
 
-    def _deliver(self, event: Stored, delivery: int, worker: "EmbeddedConsumer") -> Stored:
+    def _deliver(self, event: StoredEvent, delivery: int, worker: "EmbeddedConsumer") -> StoredEvent:
         event = event._replace(delivery=delivery)
         self._in_flight[event.seq] = _InFlight(event, worker, math.inf)
         self._postpone(event.seq, 0.0 if self._faults.redelivers() else self._ack_wait)
@@ -114,7 +114,7 @@ class DurableQueue:
         self._in_flight[seq].due = due
         self._first_due = min(self._first_due, due)
 
-    def _with_duplicates(self, events: list[Stored], limit: int) -> list[Stored]:
+    def _with_duplicates(self, events: list[StoredEvent], limit: int) -> list[StoredEvent]:
         twice = [event for event in events if self._faults.duplicates()]
         return [*events, *twice][:limit]
 
@@ -128,15 +128,15 @@ class EmbeddedConsumer:
         self._batch = batch
         self._closed = False
 
-    async def fetch(self) -> list[Stored]:
+    async def fetch(self) -> list[StoredEvent]:
         """See the port."""
         return await self._queue.take(self, self._batch)
 
-    async def ack(self, events: Sequence[Stored]) -> None:
+    async def ack(self, events: Sequence[StoredEvent]) -> None:
         """See the port."""
         self._queue.ack(events)
 
-    async def retry(self, events: Sequence[Stored], delay: float) -> None:
+    async def retry(self, events: Sequence[StoredEvent], delay: float) -> None:
         """See the port."""
         self._queue.retry(events, delay)
 

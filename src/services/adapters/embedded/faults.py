@@ -4,7 +4,7 @@ import asyncio
 import random
 
 
-class Faults:
+class FaultInjection:
     """The odds of each fault. The same seed and the same calls give the same faults.
 
     Only durable consumers see events again and lose acknowledgements, and only the bus drops messages. Tails and

@@ -13,12 +13,12 @@ from fanout.errors import PartitionLost, TooLarge, Unavailable
 from fanout.events import MAX_BATCH, longest_event
 from fanout.log_record import LogRecord
 from fanout.ports.deployment import Deployment
-from fanout.ports.log import Appended, Reset, Stored
+from fanout.ports.log import Appended, Reset, StoredEvent
 from fanout.streams import ROUTED_STREAMS, STREAMS, stream_of
 from fanout.subjects import channel_of, dead
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.embedded.durable import DurableQueue, EmbeddedConsumer
-from services.adapters.embedded.faults import Faults
+from services.adapters.embedded.faults import FaultInjection
 from services.adapters.embedded.readers import EmbeddedPartitionReader, EmbeddedTail, Partition
 from services.adapters.embedded.store import EventStore, Floor, NewEvent
 from services.adapters.embedded.stream import Stream
@@ -46,7 +46,7 @@ class EmbeddedLog:
         self,
         store: EventStore,
         *,
-        faults: Faults,
+        faults: FaultInjection,
         ack_wait: float,
         clock: Callable[[], float],
         deployment: Deployment,
@@ -77,7 +77,7 @@ class EmbeddedLog:
         deployment: Deployment | None = None,
         adopt: bool = False,
         partitions: int = 1,
-        faults: Faults | None = None,
+        faults: FaultInjection | None = None,
         ack_wait: float = ACK_WAIT_S,
         clock: Callable[[], float] = time.time,
         longest: int = longest_event(MAX_BATCH),
@@ -99,7 +99,7 @@ class EmbeddedLog:
             InUse: another process has the file open.
             Unavailable: the file cannot be opened.
         """
-        owner, faults = deployment or EmbeddedDeployment("embedded"), faults or Faults()
+        owner, faults = deployment or EmbeddedDeployment("embedded"), faults or FaultInjection()
         async with AsyncExitStack() as opened:
             store = await _opened(opened, path, partitions)
             await store.claim_for(owner, adopt=adopt)
@@ -141,7 +141,7 @@ class EmbeddedLog:
             raise TooLarge(f"the event has {len(payload)} bytes; the log takes {self._longest}")
         return await self._append(stream_of(subject), subject, payload, msg_id)
 
-    async def get(self, stream: str, seq: int) -> Stored | None:
+    async def get(self, stream: str, seq: int) -> StoredEvent | None:
         """See the port."""
         page = await self._stream(stream).page(after=seq - 1, upto=seq)
         return page[0] if page else None
@@ -200,7 +200,7 @@ class EmbeddedLog:
         """See the port."""
         return EmbeddedTail(self._stream(stream), after, self._faults)
 
-    async def read(self, stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncGenerator[Stored]:
+    async def read(self, stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncGenerator[StoredEvent]:
         """See the port."""
         while page := await self._stream(stream).page(after=after, upto=upto, part=part):
             for event in page:
@@ -225,7 +225,7 @@ class EmbeddedLog:
         events.bell.ring()
         return EmbeddedPartitionReader(events, state, self._faults)
 
-    async def dead_letter(self, stream: str, event: Stored, reason: str) -> None:
+    async def dead_letter(self, stream: str, event: StoredEvent, reason: str) -> None:
         """See the port."""
         subject = dead(stream, channel_of(event.subject))
         await self._append(stream_of(subject), subject, event.payload, f"{stream}:{event.seq}", reason)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from fanout import Deliveries
 from fanout.errors import PartitionLost, Unavailable
-from fanout.ports.log import Stored, StoredBatch
-from services.adapters.embedded.faults import Faults
+from fanout.ports.log import PartitionEvents, StoredEvent
+from services.adapters.embedded.faults import FaultInjection
 from services.adapters.embedded.stream import Cursor, Stream
 from services.adapters.embedded.suspension import suspending
 
@@ -14,13 +14,13 @@ from services.adapters.embedded.suspension import suspending
 class EmbeddedTail:
     """`fanout.ports.log.Tail`."""
 
-    def __init__(self, stream: Stream, after: int, faults: Faults) -> None:
+    def __init__(self, stream: Stream, after: int, faults: FaultInjection) -> None:
         self._stream = stream
         self._cursor = Cursor(stream, after=after)
         self._faults = faults
         self._closed = False
 
-    async def fetch(self) -> list[Stored]:
+    async def fetch(self) -> list[StoredEvent]:
         """See the port."""
         await self._faults.hold_back()
         while True:
@@ -54,7 +54,7 @@ class Partition:
 class EmbeddedPartitionReader:
     """`fanout.ports.log.PartitionReader`."""
 
-    def __init__(self, stream: Stream, partition: Partition, faults: Faults) -> None:
+    def __init__(self, stream: Stream, partition: Partition, faults: FaultInjection) -> None:
         self.partition = partition.number
         self.epoch = partition.epoch
         self.position = partition.position
@@ -64,7 +64,7 @@ class EmbeddedPartitionReader:
         self._faults = faults
         self._closed = False
 
-    async def fetch(self) -> StoredBatch:
+    async def fetch(self) -> PartitionEvents:
         """See the port."""
         await self._faults.hold_back()
         while True:
@@ -75,7 +75,7 @@ class EmbeddedPartitionReader:
             events = await self._cursor.advance()
             self._check_held()
             if events:
-                return StoredBatch(Deliveries.of([event[:3] for event in events]))
+                return PartitionEvents(Deliveries.of([event[:3] for event in events]))
 
     async def ack(self, seq: int) -> None:
         """See the port. It has no effect after the reader has lost the partition."""

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from fanout.errors import ForeignStore
 from fanout.ids import new_ulid
 from fanout.ports.deployment import Deployment
-from fanout.ports.log import Appended, Stored
+from fanout.ports.log import Appended, StoredEvent
 from fanout.streams import KEEP_S, STREAMS
 from services.adapters.sqlite import ownership
 from services.adapters.sqlite.database import UNRELEASED, Database, Schema
@@ -164,14 +164,18 @@ class EventStore:
         """Store an event in the next transaction, unless one with its id was stored within the dedup window."""
         return self._database.submit(lambda connection: _append(connection, event))
 
-    async def page(self, stream: str, *, after: int, upto: int, limit: int, part: int | None = None) -> list[Stored]:
+    async def page(
+        self, stream: str, *, after: int, upto: int, limit: int, part: int | None = None
+    ) -> list[StoredEvent]:
         """Up to `limit` events after `after`, up to and with `upto`, of one partition or all, in order."""
         query = _PAGE if part is None else _PAGE_OF_PART
         values = {"stream": stream, "after": after, "upto": upto, "limit": limit, "part": part}
 
-        def work(connection: sqlite3.Connection) -> list[Stored]:
+        def work(connection: sqlite3.Connection) -> list[StoredEvent]:
             rows = connection.execute(query, values)
-            return [Stored(seq, subject, payload, stored_ns=_nanoseconds(at)) for seq, subject, payload, at in rows]
+            return [
+                StoredEvent(seq, subject, payload, stored_ns=_nanoseconds(at)) for seq, subject, payload, at in rows
+            ]
 
         return await self._database.read(work)
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 from fanout.errors import Unavailable
-from fanout.ports.log import Appended, Stored
+from fanout.ports.log import Appended, StoredEvent
 from services.adapters.embedded.store import EventStore
 
 PAGE: Final = 500
@@ -73,7 +73,7 @@ class Stream:
         if self._closed:
             raise Unavailable("the log is closed")
 
-    async def page(self, *, after: int, upto: int, limit: int = PAGE, part: int | None = None) -> list[Stored]:
+    async def page(self, *, after: int, upto: int, limit: int = PAGE, part: int | None = None) -> list[StoredEvent]:
         """Up to `limit` events after `after`, up to and with `upto`, in order."""
         self.check_open()
         return await self._store.page(self.name, after=after, upto=upto, limit=limit, part=part)
@@ -96,7 +96,7 @@ class Cursor:
         """Whether the stream has events after `seq`."""
         return self.seq < self._stream.last_seq
 
-    async def advance(self, limit: int = PAGE) -> list[Stored]:
+    async def advance(self, limit: int = PAGE) -> list[StoredEvent]:
         """The next events; empty if the stream holds none of the partition up to its end."""
         upto = self._stream.last_seq
         page = await self._stream.page(after=self.seq, upto=upto, limit=limit, part=self._part)

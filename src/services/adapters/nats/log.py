@@ -12,7 +12,7 @@ from fanout import partition_of
 from fanout.errors import ForeignStore, TooLarge, Unavailable
 from fanout.events import longest_event
 from fanout.ports.deployment import Deployment
-from fanout.ports.log import Appended, Reset, Stored
+from fanout.ports.log import Appended, Reset, StoredEvent
 from fanout.streams import KEEP_S, ROUTED_STREAMS, STREAMS, stream_of
 from fanout.subjects import channel_of, dead
 from services.adapters.nats import api
@@ -117,7 +117,7 @@ class NatsLog:
             return Appended(stream.record.position(answer.seq), duplicate=True)
         return Appended(stream.published(answer.seq, msg_id), duplicate=False)
 
-    async def get(self, stream: str, seq: int) -> Stored | None:
+    async def get(self, stream: str, seq: int) -> StoredEvent | None:
         """See the port."""
         found = self._stream(stream)
         await found.verified()
@@ -127,7 +127,7 @@ class NatsLog:
         if message is None:
             return None
         subject = self._settings.names.published(message.subject)
-        return Stored(seq, subject, message.payload, stored_ns=message.stored_ns)
+        return StoredEvent(seq, subject, message.payload, stored_ns=message.stored_ns)
 
     async def last_seq(self, stream: str) -> int:
         """See the port."""
@@ -184,7 +184,7 @@ class NatsLog:
         """See the port."""
         return NatsTail(await self._view(stream, after, None))
 
-    async def read(self, stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncGenerator[Stored]:
+    async def read(self, stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncGenerator[StoredEvent]:
         """See the port.
 
         Raises:
@@ -217,7 +217,7 @@ class NatsLog:
             self._streams[stream], partition, owner, batch=_ORDERED_BATCH, heartbeat=self._heartbeat
         )
 
-    async def dead_letter(self, stream: str, event: Stored, reason: str) -> None:
+    async def dead_letter(self, stream: str, event: StoredEvent, reason: str) -> None:
         """See the port."""
         headers = {
             Header.MSG_ID.value: f"{stream}:{event.seq}",
@@ -264,7 +264,7 @@ class NatsLog:
             answer = api.checked(reply.data)
         return Appended(answer["seq"], bool(answer.get("duplicate", False)))
 
-    def _part_of(self, event: Stored) -> int:
+    def _part_of(self, event: StoredEvent) -> int:
         return partition_of(channel_of(event.subject), self.partitions)
 
     async def _view(self, stream: str, after: int, subject: str | None) -> OrderedView:
@@ -275,7 +275,7 @@ class NatsLog:
         return view
 
 
-async def _next_of(view: OrderedView) -> list[Stored]:
+async def _next_of(view: OrderedView) -> list[StoredEvent]:
     try:
         async with asyncio.timeout(_READ_STALLED_S):
             return await view.fetch()

@@ -7,7 +7,7 @@ import structlog
 
 from fanout import Deliveries
 from fanout.errors import PartitionLost, Unavailable
-from fanout.ports.log import StoredBatch
+from fanout.ports.log import PartitionEvents
 from services.adapters.nats import api, fencing
 from services.adapters.nats.continuous_pull import ContinuousPull, Interrupted
 from services.adapters.nats.delivery import batch_of
@@ -50,7 +50,7 @@ class NatsPartitionReader:
         """
         await self._pull.attach(fencing.consumer_name(self.partition, self.epoch), generation)
 
-    async def fetch(self) -> StoredBatch:
+    async def fetch(self) -> PartitionEvents:
         """See the port. Read `epoch` again after each call."""
         while True:
             await self._acks.flush()
@@ -104,7 +104,7 @@ class NatsPartitionReader:
         except Unavailable as error:
             _log.debug("nats.closed_without_answer", partition=self.partition, error=str(error))
 
-    def _admit(self, deliveries: Deliveries) -> StoredBatch:
+    def _admit(self, deliveries: Deliveries) -> PartitionEvents:
         """Return those of the deliveries that `fetch` did not return before. They are in order, and none is missing."""
         self._outstanding.append(deliveries)
         known = deliveries.count_upto(self._last)

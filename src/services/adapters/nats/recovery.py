@@ -40,7 +40,7 @@ class Acknowledger:
         """Answer deliveries with the next `flush`.
 
         Args:
-            tokens: `Stored.token` of each.
+            tokens: `StoredEvent.token` of each.
             answer: empty for an acknowledgement, else another answer of JetStream's protocol.
         """
         self._unsent += _commands(tokens, answer)

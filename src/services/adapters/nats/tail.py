@@ -6,7 +6,7 @@ from typing import Final
 import structlog
 
 from fanout.errors import Unavailable
-from fanout.ports.log import Stored
+from fanout.ports.log import StoredEvent
 from services.adapters.nats import api
 from services.adapters.nats.continuous_pull import ContinuousPull, Interrupted
 from services.adapters.nats.delivery import events_of
@@ -58,7 +58,7 @@ class OrderedView:
         self.pending = created["num_pending"]
         await self._pull.attach(name, generation)
 
-    async def fetch(self) -> list[Stored]:
+    async def fetch(self) -> list[StoredEvent]:
         """Wait for at least one event, and return what is there."""
         while True:
             try:
@@ -104,7 +104,7 @@ class NatsTail:
     def __init__(self, view: OrderedView) -> None:
         self._view = view
 
-    async def fetch(self) -> list[Stored]:
+    async def fetch(self) -> list[StoredEvent]:
         """See the port."""
         return await self._view.fetch()
 

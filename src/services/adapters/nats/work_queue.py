@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from fanout.errors import Unavailable
-from fanout.ports.log import Stored
+from fanout.ports.log import StoredEvent
 from services.adapters.nats import api
 from services.adapters.nats.continuous_pull import ContinuousPull, Interrupted
 from services.adapters.nats.delivery import events_of
@@ -84,7 +84,7 @@ class NatsConsumer:
             # Another worker created it first, and saw other acknowledgements.
             _log.debug("nats.consumer_exists", durable=self._durable)
 
-    async def fetch(self) -> list[Stored]:
+    async def fetch(self) -> list[StoredEvent]:
         """See the port."""
         while True:
             if self._failure is not None:
@@ -102,11 +102,11 @@ class NatsConsumer:
                 self._held.update((event.seq, event.token) for event in events)
                 return events
 
-    async def ack(self, events: Sequence[Stored]) -> None:
+    async def ack(self, events: Sequence[StoredEvent]) -> None:
         """See the port. Without a connection it is sent after the reconnect, if the stream has not gone back."""
         await self._answer(events, b"")
 
-    async def retry(self, events: Sequence[Stored], delay: float) -> None:
+    async def retry(self, events: Sequence[StoredEvent], delay: float) -> None:
         """See the port."""
         await self._answer(events, b'-NAK {"delay":%d}' % int(delay * api.NANOSECONDS))
 
@@ -122,7 +122,7 @@ class NatsConsumer:
         except Unavailable as error:
             _log.info("nats.closed_without_answer", durable=self._durable, error=str(error))
 
-    async def _answer(self, events: Sequence[Stored], answer: bytes) -> None:
+    async def _answer(self, events: Sequence[StoredEvent], answer: bytes) -> None:
         held = [event.token for event in events if self._held.pop(event.seq, None) is not None]
         self._acks.add(held, answer)
         await self._flush()

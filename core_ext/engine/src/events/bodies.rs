@@ -1,59 +1,59 @@
-//! The payload of a record: the part that is the same for all targets, written once. It is a length, the flags that say
-//! which names the event has, the names, and the JSON.
+//! The body of an event's record: the part that is the same for all targets, written once. It is a length, the flags that
+//! say which names the event has, the names, and the JSON.
 //!
-//! Payloads are in blocks. A block is filled before any lock is taken, and then shared by the batches that refer to its
-//! payloads; it is freed with the last of these batches. So an event has one payload in memory, whatever the number of
-//! targets, and a batch counts one reference for a block, not one for each payload.
+//! Bodies are in blocks. A block is filled before any lock is taken, and then shared by the batches that refer to its
+//! bodies; it is freed with the last of these batches. So an event has one body in memory, whatever the number of
+//! targets, and a batch counts one reference for a block, not one for each body.
 
 use std::sync::Arc;
 
 use crate::events::coding::{CHANNEL, USER, number_len, put_number, put_text};
 
-/// Payloads, one after the other, which no longer change.
-pub(crate) type PayloadBlock = Arc<Vec<u8>>;
+/// Bodies, one after the other, which no longer change.
+pub(crate) type BodyBlock = Arc<Vec<u8>>;
 
-/// The position of a payload in its block, and the kind of its record.
+/// The position of a body in its block, and the kind of its record.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Payload {
+pub(crate) struct BodyRange {
     pub(crate) kind: u8,
     pub(crate) start: u32,
     pub(crate) end: u32,
 }
 
-/// A payload in its block.
+/// A body in its block.
 #[derive(Clone, Copy)]
-pub(crate) struct PayloadRef<'a> {
-    pub(crate) block: &'a PayloadBlock,
-    pub(crate) payload: Payload,
+pub(crate) struct BodyRef<'a> {
+    pub(crate) block: &'a BodyBlock,
+    pub(crate) range: BodyRange,
 }
 
-impl PayloadRef<'_> {
-    /// Bytes of the payload.
+impl BodyRef<'_> {
+    /// Bytes of the body.
     pub(crate) fn len(&self) -> usize {
-        (self.payload.end - self.payload.start) as usize
+        (self.range.end - self.range.start) as usize
     }
 }
 
-/// A block that is being filled.
-pub(crate) struct Payloads {
+/// Fills a block.
+pub(crate) struct BlockWriter {
     bytes: Vec<u8>,
 }
 
-impl Payloads {
-    /// A block with capacity for payloads of `bytes` bytes together.
+impl BlockWriter {
+    /// A block with capacity for bodies of `bytes` bytes together.
     pub(crate) fn with_capacity(bytes: usize) -> Self {
         Self { bytes: Vec::with_capacity(bytes) }
     }
 
     /// A block of one event.
-    pub(crate) fn of_one(kind: u8, channel: Option<&str>, user: Option<&str>, event: &[u8]) -> (PayloadBlock, Payload) {
+    pub(crate) fn of_one(kind: u8, channel: Option<&str>, user: Option<&str>, event: &[u8]) -> (BodyBlock, BodyRange) {
         let names = [channel, user].into_iter().flatten().map(|name| room(name.len())).sum::<usize>();
-        let mut payloads = Self::with_capacity(names + room(event.len()));
-        let payload = payloads.put(kind, channel, user, event.len(), |bytes| bytes.extend_from_slice(event));
-        (payloads.share(), payload)
+        let mut writer = Self::with_capacity(names + room(event.len()));
+        let range = writer.put(kind, channel, user, event.len(), |bytes| bytes.extend_from_slice(event));
+        (writer.share(), range)
     }
 
-    /// Add the payload of a record of a kind. Its JSON is `length` bytes long, and written by `write`.
+    /// Add the body of a record of a kind. Its JSON is `length` bytes long, and written by `write`.
     ///
     /// # Panics
     /// When the block passes 4 GiB; a chunk of a bulk call ends long before.
@@ -64,7 +64,7 @@ impl Payloads {
         user: Option<&str>,
         length: usize,
         write: impl FnOnce(&mut Vec<u8>),
-    ) -> Payload {
+    ) -> BodyRange {
         let start = offset(&self.bytes);
         let flag = |name: Option<&str>, flag: u8| if name.is_some() { flag } else { 0 };
         put_number(&mut self.bytes, (1 + text_len(channel) + text_len(user) + length) as u64);
@@ -73,11 +73,11 @@ impl Payloads {
             put_text(&mut self.bytes, name.as_bytes());
         }
         write(&mut self.bytes);
-        Payload { kind, start, end: offset(&self.bytes) }
+        BodyRange { kind, start, end: offset(&self.bytes) }
     }
 
     /// End the block, so that it can be shared.
-    pub(crate) fn share(self) -> PayloadBlock {
+    pub(crate) fn share(self) -> BodyBlock {
         Arc::new(self.bytes)
     }
 }
