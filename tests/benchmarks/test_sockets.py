@@ -22,7 +22,7 @@ from benchmarks.cases.sockets import SocketsOptions, planning
 from benchmarks.errors import BenchError, NumbersError
 from benchmarks.live import websocket_clients
 from benchmarks.live.sockets import sides
-from benchmarks.live.sockets.audience import FIRST_SEQ, FRAME_BYTES, READERS, Audience
+from benchmarks.live.sockets.audience import FIRST_SEQ, FRAME_BYTES, READERS, Audience, events
 from benchmarks.live.sockets.sides import NAMES, RESERVED, Contest, IdleFigures, Turn
 from benchmarks.live.websocket_clients import Clients, ClientSettings, open_sockets, run_clients
 from benchmarks.processes import Leader, Worker
@@ -113,7 +113,8 @@ def test_a_large_run_says_what_to_plan_with_and_a_small_one_nothing() -> None:
 
 def rehearsal(number: int) -> list[bytes]:
     """The frames that are due to a socket."""
-    return [text_frame(event.client_json()) for event in AUDIENCE.due_in_rehearsal(number, FIRST_SEQ)]
+    sent = events(AUDIENCE.rehearsal(), FIRST_SEQ)
+    return [text_frame(event.client_json()) for event in AUDIENCE.due(number, sent)]
 
 
 Fault = Callable[[list[bytes]], list[bytes]]

@@ -77,10 +77,10 @@ class Audience(msgspec.Struct, frozen=True):
             script += [*self.channels_reaching(reach), *self.channels_reaching("all") * _BURST_OF_REHEARSAL, SMALL]
         return script
 
-    def due_in_rehearsal(self, number: int, first: int) -> list[Event]:
-        """The events that a socket gets in the rehearsal, whose first event has the number `first`."""
+    def due(self, number: int, sent: Sequence[Event]) -> list[Event]:
+        """The events that a socket gets of those that were sent."""
         mine = set(self.channels_of(number))
-        return [event for event in events(self.rehearsal(), first) if event.channel in mine]
+        return [event for event in sent if event.channel in mine]
 
     def _shared(self, number: int) -> list[str]:
         return [_channel(reach, number) for reach in READERS] if number < self.sockets else [SMALL]

@@ -15,7 +15,7 @@ import msgspec
 from benchmarks.apart import Progress
 from benchmarks.errors import NumbersError
 from benchmarks.live.processor_time import processor_seconds
-from benchmarks.live.sockets.audience import FRAME_BYTES, SMALL_READERS, Audience, IdleAudience
+from benchmarks.live.sockets.audience import FRAME_BYTES, SMALL_READERS, Audience, IdleAudience, events
 from benchmarks.live.sockets.servers import Server, ServerSettings, run_server
 from benchmarks.live.stored_events import check_deliveries
 from benchmarks.live.websocket_clients import Chunk, Clients, ClientSettings, frames_in, run_clients
@@ -83,8 +83,9 @@ def check_sockets(received: list[list[Chunk]], first_socket: int, audience: Audi
     Raises:
         BenchError: a socket got something else than was due to it, or in another order.
     """
+    sent = events(audience.rehearsal(), first)
     for number, chunks in enumerate(received, first_socket):
-        due = audience.due_in_rehearsal(number, first)
+        due = audience.due(number, sent)
         names = {event.client_json(): f"{event.seq} of {event.channel}" for event in due}
         came = [names.get(payload, payload) for payload, _ in frames_in(chunks)]
         check_deliveries(list(names.values()), came, f"socket {number}")
@@ -103,8 +104,8 @@ class Side(NamedTuple):
         processes = {self.clients: (0, audience.sockets), self.small_clients: (audience.sockets, SMALL_READERS)}
         for clients, (first, count) in processes.items():
             clients.call(Clients.connect, self.port, count)
-            due = len(audience.due_in_rehearsal(first, 0))
-            clients.call(Clients.begin, count * due * FRAME_BYTES, keep=True)
+            due = audience.due(first, events(audience.rehearsal(), 0))
+            clients.call(Clients.begin, count * len(due) * FRAME_BYTES, keep=True)
         sent_first = self.server.call_async(Server.send, audience.rehearsal())
         for clients, (first, _) in processes.items():
             clients.call(Clients.until_complete, 1)
