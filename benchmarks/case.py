@@ -1,4 +1,4 @@
-"""What a benchmark case is: the command line, the runner and the report are made from this."""
+"""The form of a benchmark case: the command line, the runner and the report are made from this."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Case(Generic[O]):
     stages: int
     """How often `run` begins a stage."""
     background: str = _ENGINE
-    """What a reader of the report needs to know who has never heard of Fanout."""
+    """A text for a reader of the report who has never heard of Fanout."""
 
     def measure(self, options: O, stages: Stages) -> Report:
         """Run it, and add the conditions under which it ran; raises a `BenchError` where there are no figures."""

@@ -16,7 +16,7 @@ from rich.text import Text
 from benchmarks.apart import Progress
 from benchmarks.case import Case
 from benchmarks.cases import accepting, churn, login, pipeline, route, sizing, sockets, stalls
-from benchmarks.errors import BenchError, NumbersError
+from benchmarks.errors import BenchError, NumberError
 from benchmarks.render.html import html
 from benchmarks.render.terminal import print_report
 
@@ -35,7 +35,7 @@ app = typer.Typer(
 )
 
 Quick = Annotated[
-    bool, typer.Option("--quick", help="A fiftieth of it, also of sizes that are given; targets are not judged.")
+    bool, typer.Option("--quick", help="A fiftieth of it, also of sizes that are given; there are no targets.")
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Write all figures to this file.")]
 _PAGE: Final = "Where the report goes; by default fanout-bench-NAME.html here, or -NAME-quick.html."
@@ -65,7 +65,7 @@ def measure(
         print_report(report)
         Console(highlight=False, soft_wrap=True).print(Text(f"written: {page.resolve()}", style="green"))
     except (BenchError, OSError) as error:
-        _fail(f"{error}{_QUICK_HINT if quick and isinstance(error, NumbersError) else ''}", _FAILED)
+        _fail(f"{error}{_QUICK_HINT if quick and isinstance(error, NumberError) else ''}", _FAILED)
     except KeyboardInterrupt:
         _fail("interrupted, no report was written", _INTERRUPTED)
 

@@ -1,4 +1,4 @@
-"""What a table will take in memory, by experience: a table that does not fit is refused before it is filled."""
+"""The memory that a table will take, by experience: a table that does not fit is refused before it is filled."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
@@ -24,7 +24,7 @@ _BYTES: Final[dict[Kind, tuple[int, int, int, int]]] = {
     "python": (1_500, 300, 160, 0),
     "cython": (500, 250, 20, 0),
 }
-"""Of a user, of a channel, of a membership, and of an empty table; rounded up."""
+"""The bytes of a user, of a channel, of a membership, and of an empty table; rounded up."""
 
 
 class Held(NamedTuple):

@@ -5,11 +5,11 @@ class BenchError(Exception):
     """A benchmark cannot go on; the text is for the person who started it."""
 
 
-class NumbersError(BenchError):
+class NumberError(BenchError):
     """The numbers that were asked for cannot be; the text has them as they were taken."""
 
 
-class DoesNotFitError(NumbersError):
+class DoesNotFitError(NumberError):
     """The machine has too little memory for what was asked."""
 
 

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Filled(Measured, frozen=True):
-    """What a table took; the fields with a default are of the engine alone. Snapshots are timed by the clock."""
+    """Time and memory of a table; fields with a default are the engine's alone. Snapshots are timed by the clock."""
 
     resident_bytes: int
     """Beyond the same process before the table was made."""

@@ -31,7 +31,7 @@ VISITS: Final = {
     "offline": ("offline", "After the first two."),
     "vanishing": ("offline and forgotten, of new names", "The channels have no other users, so that they go too."),
 }
-"""What is timed in each round."""
+"""The calls that are timed in each round."""
 FLOORS: Final = {"ordinary": (16, False), "wide": (32, False), "huge": (16, True)}
 """Bytes of a row, and whether huge pages are asked for, as the engine's allocator does."""
 _SWITCH_INTERVAL_S: Final = 50e-6

@@ -12,7 +12,7 @@ import msgspec
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """What the figures depend on."""
+    """The properties of the machine that the figures depend on."""
 
     processor: str
     cores: int

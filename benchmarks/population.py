@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from benchmarks import units
 from benchmarks.drawing import channel_names, sample
-from benchmarks.errors import NumbersError
+from benchmarks.errors import NumberError
 
 _SEED_OF_USERS: Final = 1 << 32
 _SEED_OF_DRAWS: Final = (1 << 64) - 1 - _SEED_OF_USERS
@@ -28,9 +28,9 @@ class Population(msgspec.Struct, frozen=True):
     skew: Annotated[float, Meta(ge=0, description="0: channels are all alike; 1: a few have most members.")] = 0.0
 
     def check(self) -> None:
-        """Refuse what cannot be drawn: a `NumbersError` with the figures and the options that gave them."""
+        """Refuse what cannot be drawn: a `NumberError` with the figures and the options that gave them."""
         if self.drawable() != self:
-            raise NumbersError(
+            raise NumberError(
                 f"--memberships {self.memberships} must be from {self.channels}, since every channel has a member, to "
                 f"{self._most_memberships}, since a user is in a channel once and memberships are drawn evenly"
             )

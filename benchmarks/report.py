@@ -1,4 +1,4 @@
-"""What a benchmark case says: targets, and tables of figures with notes and plots. `benchmarks.render` shows it."""
+"""The report of a benchmark case: targets, and tables of figures with notes and plots. `benchmarks.render` shows it."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -101,15 +101,15 @@ class Report(msgspec.Struct, frozen=True):
     seconds: float = 0.0
 
 
-def at_most(what: str, measured: float, limit: float, unit: Unit, *, judged: bool) -> Target:
+def at_most(what: str, measured: float, limit: float, unit: Unit, *, full: bool) -> Target:
     """A target that is met from below."""
-    met = measured <= limit if judged else None
+    met = measured <= limit if full else None
     return Target(what, f"at most {Figure(limit, unit)}", str(Figure(measured, unit)), met)
 
 
-def at_least(what: str, measured: float, limit: float, unit: Unit, *, judged: bool) -> Target:
+def at_least(what: str, measured: float, limit: float, unit: Unit, *, full: bool) -> Target:
     """A target that is met from above."""
-    met = measured >= limit if judged else None
+    met = measured >= limit if full else None
     return Target(what, f"at least {Figure(limit, unit)}", str(Figure(measured, unit)), met)
 
 

@@ -21,9 +21,9 @@ Kind = Literal["engine", "python", "cython"]
 TITLES: Final[dict[Kind, str]] = {"engine": "engine", "python": "Python dicts", "cython": "Cython"}
 KINDS: Final = tuple(TITLES)
 EVENT_BYTES: Final = 300
-"""Of an event, where nothing else is said."""
+"""Bytes of an event, where nothing else is said."""
 REHEARSED: Final = Population(users=300, channels=3_000, memberships=30_000, instances=20)
-"""What is measured in a rehearsal."""
+"""The size that is measured in a rehearsal."""
 
 Event = tuple[str, bytes]
 """A channel, and a JSON object."""

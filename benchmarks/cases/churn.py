@@ -65,7 +65,7 @@ class Step(NamedTuple):
     arguments: tuple[Any, ...]
 
     def take(self, table: Engine | PythonTable) -> int | None:
-        """What the call returned; None where it was refused, since the user is not known."""
+        """The result of the call; None where it was refused, since the user is not known."""
         with suppress(MembershipUnknown, KeyError):
             answer: int | None = getattr(table, self.method)(*self.arguments)
             return answer
@@ -82,7 +82,7 @@ class ChurnOptions(msgspec.Struct, frozen=True):
 
 
 class Churned(msgspec.Struct, frozen=True):
-    """What was done, and what was seen."""
+    """The steps that were taken, and their results."""
 
     operations: dict[str, int]
     returned: str
@@ -129,7 +129,7 @@ def churn(population: Population, visitors: int, operations: int, *, checked: bo
 
 
 def _steps(visitors: int, channels: int) -> Iterator[Step]:
-    """What happens, without end, by a fixed seed."""
+    """The steps, without end, by a fixed seed."""
     choice = random.Random(1)  # noqa: S311 - the same steps in each run
     kinds, weights = list(STEPS), [weight for weight, _ in STEPS.values()]
     while True:
@@ -206,11 +206,10 @@ def run(options: ChurnOptions, stages: Stages) -> Report:
     alone = run_apart(churn, people, visitors, operations, checked=False)
     if checked.returned != alone.returned:
         raise TablesDifferError("the same steps returned something else the second time")
-    judged, answers = operations >= _FULL and visitors >= people.users, f"{checked.answers_checked:,}"
+    full, answers = operations >= _FULL and visitors >= people.users, f"{checked.answers_checked:,}"
     first, *_, last = alone.memory["memory of the engine"]
     grown = [
-        at_most(f"{of}, more than at the beginning", alone.growth(of), _GROWTH_LIMIT, "%", judged=judged)
-        for of in _MOMENTS
+        at_most(f"{of}, more than at the beginning", alone.growth(of), _GROWTH_LIMIT, "%", full=full) for of in _MOMENTS
     ]
     return Report(
         f"Churn: {operations:,} random joins, leaves, logins and drops",

@@ -12,7 +12,7 @@ from benchmarks import units
 from benchmarks.apart import Stages, run_apart
 from benchmarks.case import QUICK, Case
 from benchmarks.costs import Held, require_room
-from benchmarks.errors import NumbersError
+from benchmarks.errors import NumberError
 from benchmarks.histogram import Histogram
 from benchmarks.logins import FLOORS, VISITS, Logins, Scenes, beside, logins
 from benchmarks.population import SPEC, Population
@@ -73,7 +73,7 @@ def run(options: LoginOptions, stages: Stages) -> Report:
         f"Logins: a user in {units.counted(visit, 'channel')} comes and goes",
         f"In a table of {units.counted(full.channels, 'channel')}, a user of {visit:,} comes online in "
         f"{cached} when the memberships are cached and in {known} when they come by name, and leaves in {offline}.",
-        _targets(whole, others, lookups, loop, judged=visit == _FULL_VISIT and full == SPEC),
+        _targets(whole, others, lookups, loop, full=visit == _FULL_VISIT and full == SPEC),
         [
             _visits(whole),
             _alternatives(small, others),
@@ -85,11 +85,9 @@ def run(options: LoginOptions, stages: Stages) -> Report:
 
 
 def tables(population: Population, visit: int) -> list[Held]:
-    """What is held, one after another, for a user of so many channels; a `NumbersError` if there are fewer."""
+    """The tables, one after another, for a user of so many channels; a `NumberError` if there are fewer."""
     if visit > population.channels:
-        raise NumbersError(
-            f"a user is in a channel once: --channels {population.channels} is less than --visit {visit}"
-        )
+        raise NumberError(f"a user is in a channel once: --channels {population.channels} is less than --visit {visit}")
     return [Held("engine", population), *(Held(kind, _smaller(population, visit)) for kind in KINDS)]
 
 
@@ -98,22 +96,22 @@ def _smaller(population: Population, visit: int) -> Population:
     return population.scaled(max(_ALTERNATIVES, min(1.0, 2 * visit / population.channels)))
 
 
-def _targets(whole: Logins, others: dict[Kind, Logins], lookups: Scenes, loop: Scenes, *, judged: bool) -> list[Target]:
+def _targets(whole: Logins, others: dict[Kind, Logins], lookups: Scenes, loop: Scenes, *, full: bool) -> list[Target]:
     targets = []
     for visit, limit in _BEFORE_FLOOR.items():
         what, ratio = f"{VISITS[visit][0]}, as a multiple of the floor", _ratio(whole, visit, whole, "ordinary")
-        targets.append(at_most(what, ratio, limit, "times", judged=judged))
+        targets.append(at_most(what, ratio, limit, "times", full=full))
     for visit, wanted in _BEFORE_PYTHON.items():
         what, ratio = f"{VISITS[visit][0]}, faster than in Python dicts", _slower(others, "python", visit)
-        targets.append(at_least(what, ratio, wanted, "times", judged=judged))
+        targets.append(at_least(what, ratio, wanted, "times", full=full))
     for scene, (share, extra) in product(("cached", "known"), _EXTRA_S.items()):
         more = (lookups[scene].percentile(share) - lookups["alone"].percentile(share)) / 1e9
         what = f"lookups {_SCENES[scene]}, p{share * 100:g} above alone"
-        targets.append(at_most(what, more, extra, "s", judged=judged))
+        targets.append(at_most(what, more, extra, "s", full=full))
     seen = ", ".join(f"{_SCENES[scene]} {units.duration(loop[scene].longest / 1e9)}" for scene in ("alone", "busy"))
     for scene in ("cached", "known"):
         what = f"longest stall of an event loop {_SCENES[scene]} ({seen})"
-        targets.append(at_most(what, loop[scene].longest / 1e9, _STALL_S, "s", judged=judged))
+        targets.append(at_most(what, loop[scene].longest / 1e9, _STALL_S, "s", full=full))
     return targets
 
 

@@ -80,10 +80,10 @@ def _targets(options: PipelineOptions, drained: Drains, through: Latencies, late
     to_clients = sum(each.moments["from_plan"].count for each in through.at_rates)
     arrived = "events that came once and in order to every instance, and to every client"
     return [
-        at_least(f"{what}, per second", rate, 60e3, "/s", judged=drains_full),
-        at_least(f"{what}, beside the straightforward way", rate / plain, 5, "times", judged=drains_full),
-        at_most(f"{load}, p50", late["p50"], 3e-3, "s", judged=load_full),
-        at_most(f"{load}, p99", late["p99"], 10e-3, "s", judged=load_full),
+        at_least(f"{what}, per second", rate, 60e3, "/s", full=drains_full),
+        at_least(f"{what}, beside the straightforward way", rate / plain, 5, "times", full=drains_full),
+        at_most(f"{load}, p50", late["p50"], 3e-3, "s", full=load_full),
+        at_most(f"{load}, p99", late["p99"], 10e-3, "s", full=load_full),
         exact(arrived, f"all {to_instances:,} and {to_clients:,}"),
     ]
 

@@ -1,4 +1,4 @@
-"""What hardware a deployment of the measured size takes, and one of another size."""
+"""The hardware that a deployment of the measured size takes, and one of another size."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ import msgspec
 
 from benchmarks import units
 from benchmarks.costs import PROCESS_BYTES
-from benchmarks.errors import NumbersError
+from benchmarks.errors import NumberError
 from benchmarks.fill import Filled
 from benchmarks.population import Population
 from benchmarks.report import Cell, Figure, Row, Table, Unit
@@ -28,7 +28,7 @@ _UNITS: Final[tuple[Unit, ...]] = ("count", "bytes", "bytes", "bytes/s")
 
 
 class Costs(msgspec.Struct, frozen=True):
-    """What reports of other benchmarks say, in seconds of processor time; None: none that was given does."""
+    """The figures of other benchmarks' reports, in seconds of processor time; None: none that was given does."""
 
     instance_bytes_per_connection: float | None = None
     instance_s_per_delivery: float | None = None
@@ -48,13 +48,13 @@ class _Report(msgspec.Struct):
 
 
 def costs_of(paths: Iterable[str]) -> Costs:
-    """Read the figures of other benchmarks' reports; a `NumbersError` if a file is none."""
+    """Read the figures of other benchmarks' reports; a `NumberError` if a file is none."""
     costs = Costs()
     for path in paths:
         try:
             report = msgspec.json.decode(Path(path).read_bytes(), type=_Report)
         except (OSError, msgspec.DecodeError) as error:
-            raise NumbersError(f"--figures {path} is not a file that a benchmark wrote by --json: {error}") from error
+            raise NumberError(f"--figures {path} is not a file that a benchmark wrote by --json: {error}") from error
         known = {name: value for name, value in msgspec.structs.asdict(report.figures.planning).items() if value}
         costs = msgspec.structs.replace(costs, **known)
     return costs
@@ -185,7 +185,7 @@ def _instance_bytes(population: Population, whole: Filled) -> float:
 
 
 def _most_bytes(whole: Filled) -> int:
-    """Of the table, while a snapshot is written, and while it is restored."""
+    """The bytes of the table, while a snapshot is written, and while it is restored."""
     return max(whole.resident_bytes + whole.written_extra_bytes, whole.restored_bytes)
 
 

@@ -27,20 +27,20 @@ _SKEWS: Final = (0.0, 1.0)
 _CALLS: Final = 20
 """Different ones, made before the clock starts."""
 _SLICES: Final = 5
-"""Of the time of a figure, which is their median, since machines have slow moments."""
+"""Slices of the time of a figure, which is their median, since machines have slow moments."""
 
 T = TypeVar("T")
 
 
 class RouteOptions(msgspec.Struct, frozen=True):
-    """What is routed."""
+    """The events that are routed."""
 
     channels: int = 20_000
     widths: tuple[int, ...] = (1, 6, 20, 100)
     """How many instances each channel has: a table for each."""
     seconds: float = 1.0
-    """Of each figure."""
-    judged: bool = True
+    """The time of each figure."""
+    full: bool = True
     """Whether the run is long enough to be compared with the target."""
 
 
@@ -128,7 +128,7 @@ def run(options: RouteOptions, stages: Stages) -> Report:
         f"{units.count(best.events)} events to {best.width} instances each, by "
         f"{units.counted(best.threads, 'thread')}.",
         [
-            at_least(f"{what}, skew {each.skew:g}", each.events, _EVENTS_LIMIT, "/s", judged=options.judged)
+            at_least(f"{what}, skew {each.skew:g}", each.events, _EVENTS_LIMIT, "/s", full=options.full)
             for each in rates["engine"]
             if (each.width, each.threads) == (_TARGET_WIDTH, 1)
         ],
@@ -171,6 +171,6 @@ CASE: Final = Case(
     "dicts and in Cython.",
     RouteOptions,
     run,
-    lambda options: replace(options, channels=2_000, widths=(1, 6), seconds=0.05, judged=False),
+    lambda options: replace(options, channels=2_000, widths=(1, 6), seconds=0.05, full=False),
     stages=1 + len(tables.KINDS),
 )

@@ -22,12 +22,12 @@ _RESTORE_LIMIT_S: Final = 5
 _ALTERNATIVES: Final = 1 / 8
 """The share of the size at which the tables in Python and in Cython are built."""
 _SPEC_BYTES: Final = {"channels": 1_500_000_000, "memberships": 500_000_000, "users": 200_000_000}
-"""What the specification expects of the channel index, the users' lists and the cache, by what makes each grow."""
+"""Bytes that the specification expects of the channel index, the users' lists and the cache, by what they grow with."""
 _PARTS: Final = {"names", "locations"}
 
 
 class SizingOptions(msgspec.Struct, frozen=True):
-    """What to build."""
+    """The table to build."""
 
     population: Population = SPEC
     messages: Annotated[float, Meta(ge=0, description="Messages per second that the deployment accepts.")] = 2_000.0
@@ -59,7 +59,7 @@ def run(options: SizingOptions, stages: Stages) -> Report:
     return Report(
         f"Sizing: {population.shape()}",
         _summary(population, whole),
-        _targets(whole, judged=population == SPEC),
+        _targets(whole, full=population == SPEC),
         [
             plan(population, options.messages, whole, costs) if options.planned else Table("What to plan for", small),
             _speed(population, whole),
@@ -72,13 +72,13 @@ def run(options: SizingOptions, stages: Stages) -> Report:
 
 
 def tables(population: Population) -> list[Held]:
-    """What is held, one after another. The engine's second copy is restored from the first one's snapshot."""
+    """The tables, one after another. The engine's second copy is restored from the first one's snapshot."""
     smaller = population.scaled(_ALTERNATIVES)
     return [Held("engine", population, copies=2), *(Held(kind, smaller) for kind in KINDS[1:])]
 
 
 def _expected_bytes(population: Population) -> dict[str, int]:
-    """What the platform's specification expects, in proportion to its size."""
+    """The memory that the platform's specification expects, in proportion to its size."""
     return {what: round(size * getattr(population, what) / getattr(SPEC, what)) for what, size in _SPEC_BYTES.items()}
 
 
@@ -92,12 +92,12 @@ def _summary(population: Population, whole: Filled) -> str:
     )
 
 
-def _targets(whole: Filled, *, judged: bool) -> list[Target]:
+def _targets(whole: Filled, *, full: bool) -> list[Target]:
     lookups, restored = "channels looked up by name in batches, by one core", "the whole table restored from a snapshot"
     return [
-        at_most("resident memory of the whole table", whole.resident_bytes, _RESIDENT_LIMIT, "bytes", judged=judged),
-        at_least(lookups, whole.lookups_per_second, _LOOKUPS_LIMIT, "/s", judged=judged),
-        at_most(restored, whole.restored_seconds, _RESTORE_LIMIT_S, "s", judged=judged),
+        at_most("resident memory of the whole table", whole.resident_bytes, _RESIDENT_LIMIT, "bytes", full=full),
+        at_least(lookups, whole.lookups_per_second, _LOOKUPS_LIMIT, "/s", full=full),
+        at_most(restored, whole.restored_seconds, _RESTORE_LIMIT_S, "s", full=full),
     ]
 
 

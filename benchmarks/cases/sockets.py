@@ -165,11 +165,11 @@ def _targets(options: SocketsOptions, idle: IdleFigures, measured: dict[str, Con
     fairness = "delay of a small channel beside a hot one, divided by that beside the same load on even channels"
     many = idle.connections >= _TELLING
     return [
-        at_most("resident memory for an idle connection", _each_kib(idle), 16, "KiB", judged=many),
-        at_most(f"one event to {options.fan_out:,} sockets: the last, median", last, 60e-3, "s", judged=fans),
-        at_least(f"deliveries of single events {beside}", _ratio(measured["single"]), 1.6, "times", judged=fans),
-        at_least(f"deliveries in bursts of {_BURST} {beside}", _ratio(measured["bursts"]), 8, "times", judged=fans),
-        *(at_most(f"{fairness}: {of}", hot[of] / even[of], 2, "times", judged=fans) for of in ("p50", "p99")),
+        at_most("resident memory for an idle connection", _each_kib(idle), 16, "KiB", full=many),
+        at_most(f"one event to {options.fan_out:,} sockets: the last, median", last, 60e-3, "s", full=fans),
+        at_least(f"deliveries of single events {beside}", _ratio(measured["single"]), 1.6, "times", full=fans),
+        at_least(f"deliveries in bursts of {_BURST} {beside}", _ratio(measured["bursts"]), 8, "times", full=fans),
+        *(at_most(f"{fairness}: {of}", hot[of] / even[of], 2, "times", full=fans) for of in ("p50", "p99")),
     ]
 
 

@@ -23,9 +23,9 @@ from benchmarks.machine import available_bytes
 from benchmarks.report import Figure, Report, Row, Table, Target, at_most, exact, figures
 
 _USER_BYTES: Final = 8_000
-"""Of a session and what belongs to it, on the safe side."""
+"""Bytes of a session and what belongs to it, on the safe side."""
 _CHANNEL_BYTES: Final = 2_000
-"""Of a channel in the store, in the table and as a name, on the safe side."""
+"""Bytes of a channel in the store, in the table and as a name, on the safe side."""
 SCENES: Final[dict[str, Play]] = {"presence sets": presence_sets, "visits": visits}
 _NOTES: Final = {
     "presence sets": "The instance has other users, half of them each time, and the worker finds that out by a digest.",
@@ -69,15 +69,15 @@ def run(options: StallsOptions, stages: Stages) -> Report:
 
 
 def targets(options: StallsOptions, name: str, scene: Scene) -> list[Target]:
-    """Of one scene. Where the idle loop stood still too, the machine did, and the longest stall is not judged."""
+    """The targets of one scene. The longest stall has none where the idle loop stood still too: the machine did."""
     full = options.users >= FULL_USERS and options.channels >= FULL_CHANNELS
     steady = scene.control.longest <= LIMIT_S
-    stall = at_most(f"{name}: the longest stall", scene.loop.longest, LIMIT_S, "s", judged=full and steady)
+    stall = at_most(f"{name}: the longest stall", scene.loop.longest, LIMIT_S, "s", full=full and steady)
     if not steady:
         idle = units.duration(scene.control.longest)
         stall = replace(stall, measured=f"{stall.measured}; the idle loop beside it {idle}")
     work = f"{name}: the most work in one turn"
-    return [stall, at_most(work, scene.loop.longest_work, LIMIT_S, "s", judged=full)]
+    return [stall, at_most(work, scene.loop.longest_work, LIMIT_S, "s", full=full)]
 
 
 def _table(seen: dict[str, Scene]) -> Table:

@@ -69,7 +69,7 @@ class Scene(msgspec.Struct, frozen=True):
 
 
 Play = Callable[[StallsOptions, Leader], Coroutine[Any, Any, Stalls]]
-"""What is done on a loop that is watched: a function of a module."""
+"""A function of a module, which does something on a loop that is watched."""
 
 
 class Watch:
@@ -96,7 +96,7 @@ class Watch:
             self._work = max(self._work, work() - worked)
 
     def result(self) -> Stalls:
-        """What was seen."""
+        """The turns that were seen."""
         over_limit = sum(late > LIMIT_S * 1e9 for late in self._late)
         return Stalls(len(self._late), max(self._late, default=0) / 1e9, over_limit, self._work / 1e9)
 
@@ -226,7 +226,7 @@ async def _deployment(channels: int, capacity: int) -> AsyncIterator[_Tier]:
 
 
 def _channel_name(number: int) -> str:
-    """Of the visitor's channels; neighbours in number are none in name."""
+    """The name of one of the visitor's channels; neighbours in number are none in name."""
     return f"channel-{number * 2_654_435_761 % 2**32:010d}-{number}"
 
 

@@ -13,7 +13,7 @@ from benchmarks.report import Figure, Plot, Report, Table
 _CLASSES: Final = {True: "met", False: "missed", None: "quiet"}
 _COLOURS: Final = 5
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _BOTTOM, _LINE = 480, 240, 56, 16, 44, 20
-"""Of a plot: small, so that letters stay readable on a phone."""
+"""The size of a plot is small, so that letters stay readable on a phone."""
 _TICKS: Final = ("0 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %")
 _SHARE: Final = "share that was at least as fast"
 

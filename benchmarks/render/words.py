@@ -1,4 +1,4 @@
-"""What a page and a terminal both say of a run, in sentences."""
+"""The sentences about a run that a page and a terminal share."""
 
 from typing import Final
 
@@ -8,21 +8,21 @@ from benchmarks.report import Report, Row, Table
 
 _ABOUT_TARGETS: Final = (
     "The project holds itself to these targets at full size, on two quiet cores of a current server. A smaller run is "
-    "not judged, except by what is exact at any size. A target that is not met means that this run on this machine was "
-    "slower or took more. On a machine that is shared with others, figures differ by more than a third from run to "
-    "run: repeat the run, with nothing beside it, before you draw a conclusion."
+    "held to none of them, except to what is exact at any size. A target that is not met means that this run on this "
+    "machine was slower or took more. On a machine that is shared with others, figures differ by more than a third "
+    "from run to run: repeat the run, with nothing beside it, before you draw a conclusion."
 )
-_VERDICTS: Final = {True: "met", False: "not met", None: "not judged at this size"}
+_RESULTS: Final = {True: "met", False: "not met", None: "no target at this size"}
 
 
 def targets(report: Report) -> Table:
     """The targets as a table, whose last column says whether they are met."""
-    rows = [Row(each.what, [each.wanted, each.measured, _VERDICTS[each.met]]) for each in report.targets]
-    return Table("Targets", _ABOUT_TARGETS, ["wanted", "measured", "verdict"], rows)
+    rows = [Row(each.what, [each.wanted, each.measured, _RESULTS[each.met]]) for each in report.targets]
+    return Table("Targets", _ABOUT_TARGETS, ["wanted", "measured", "result"], rows)
 
 
 def conditions(report: Report) -> str:
-    """What the figures depend on."""
+    """The conditions that the figures depend on."""
     machine = report.machine
     return (
         f"Measured on {units.counted(machine.cores, 'core')} of {machine.processor}, "

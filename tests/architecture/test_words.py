@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SUFFIXES = {".py", ".pyi", ".rs", ".md", ".toml", ".service"}
-PLACES = ["src", "core_ext", "docs", "examples", "deploy", "packaging", "README.md", "CHANGELOG.md"]
+PLACES = ["src", "core_ext", "benchmarks", "docs", "examples", "deploy", "packaging", "README.md", "CHANGELOG.md"]
 
 
 def files_in(place: Path) -> Iterator[Path]:

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from benchmarks.cases.planning import Costs, another_deployment, costs_of, plan, ram_bytes
-from benchmarks.errors import NumbersError
+from benchmarks.errors import NumberError
 from benchmarks.fill import Filled
 from benchmarks.population import SPEC
 from benchmarks.report import Table
@@ -65,7 +65,7 @@ def test_a_file_that_is_no_report_is_refused(content: str | None, tmp_path: Path
     path = tmp_path / "figures.json"
     if content:
         path.write_text(content)
-    with pytest.raises(NumbersError, match=r"--figures .*figures\.json"):
+    with pytest.raises(NumberError, match=r"--figures .*figures\.json"):
         costs_of([str(path)])
 
 

@@ -1,4 +1,4 @@
-"""How a report looks: figures, axes, plots, verdicts, and the bars of what is under way."""
+"""How a report looks: figures, axes, plots, results, and the bars of what is under way."""
 
 import re
 import sys
@@ -30,9 +30,9 @@ def report() -> Report:
         title="A & B",
         summary="In <short>.",
         targets=[
-            at_most("held", 1e6, 2e6, "bytes", judged=True),
-            at_least("done", 1, 2, "/s", judged=True),
-            at_least("small", 1, 2, "times", judged=False),
+            at_most("held", 1e6, 2e6, "bytes", full=True),
+            at_least("done", 1, 2, "/s", full=True),
+            at_least("small", 1, 2, "times", full=False),
             exact("answers", "all 7"),
         ],
         tables=[Table("part", "A text.", ["cell"], rows, bars=[0], plots=[LINES]), Table("words", "No rows.")],
@@ -117,12 +117,12 @@ def printed(monkeypatch: pytest.MonkeyPatch, width: int) -> str:
     return out.getvalue()
 
 
-def test_the_tables_are_printed_with_their_verdicts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tables_are_printed_with_their_results(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = printed(monkeypatch, 160)
     assert re.search(r"<name> +1 MB +A note\.", shown)
     assert "\n   inner " in shown
-    for verdict in (" met", "not met", "not judged at this size"):
-        assert verdict in shown
+    for result in (" met", "not met", "no target at this size"):
+        assert result in shown
 
 
 @pytest.mark.parametrize("width", [160, 80, 50, 30])
@@ -130,7 +130,7 @@ def test_nothing_is_cut_however_narrow_the_terminal(width: int, monkeypatch: pyt
     shown = printed(monkeypatch, width)
     assert "…" not in shown
     together = re.sub(r"\s+", "", shown)
-    for said in (LONG, "A note.", "1 & more", "not judged at this size"):
+    for said in (LONG, "A note.", "1 & more", "no target at this size"):
         assert said.replace(" ", "") in together or all(word in together for word in said.split())
     assert max(map(len, shown.splitlines())) <= width
 
@@ -153,5 +153,11 @@ def test_a_busy_machine_is_warned_of(load: float, monkeypatch: pytest.MonkeyPatc
 
 
 def test_how_it_was_run_is_said_in_words_and_figures() -> None:
-    settings = {"plain_share": 1 / 2, "multiples": (0.25, 1.0), "judged": True, "rate": 2_000.0, "of": {"users": 1_000}}
-    assert settings_line(settings) == "plain share 0.5; multiples 0.25, 1.0; judged True; rate 2,000.0; of users 1,000"
+    settings = {
+        "plain_share": 1 / 2,
+        "multiples": (0.25, 1.0),
+        "full": True,
+        "rate": 2_000.0,
+        "of": {"users": 1_000},
+    }
+    assert settings_line(settings) == "plain share 0.5; multiples 0.25, 1.0; full True; rate 2,000.0; of users 1,000"

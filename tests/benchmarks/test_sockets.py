@@ -19,7 +19,7 @@ import pytest
 from benchmarks.cases import sockets
 from benchmarks.cases.planning import Costs
 from benchmarks.cases.sockets import SocketsOptions, planning
-from benchmarks.errors import BenchError, NumbersError
+from benchmarks.errors import BenchError, NumberError
 from benchmarks.live import websocket_clients
 from benchmarks.live.sockets import sides
 from benchmarks.live.sockets.audience import FIRST_SEQ, FRAME_BYTES, READERS, Audience, events
@@ -83,10 +83,10 @@ def test_as_many_connections_are_held_as_files_may_be_open(monkeypatch: pytest.M
     assert limits[-1] == (700 + RESERVED, 1_000)
     room = 1_000 - RESERVED
     assert sides.connections_allowed("--connections", 5_000, 1) == room
-    with pytest.raises(NumbersError, match=rf"--fan-out 751 needs .* 1,000 are allowed.*take --fan-out {room}$"):
+    with pytest.raises(NumberError, match=rf"--fan-out 751 needs .* 1,000 are allowed.*take --fan-out {room}$"):
         sides.connections_allowed("--fan-out", 751, 751)
     limits.append((10, 10))
-    with pytest.raises(NumbersError, match=r"raise the hard limit \(ulimit -Hn\)$"):
+    with pytest.raises(NumberError, match=r"raise the hard limit \(ulimit -Hn\)$"):
         sides.connections_allowed("--connections", 1, 1)
 
 

@@ -85,7 +85,7 @@ async def test_who_should_be_gone_and_is_not_gives_no_figures(method: str, monke
         await stalls.visits(SMALL, EagerLeader())
 
 
-def test_a_target_is_judged_where_the_machine_stood_by_alone() -> None:
+def test_a_target_applies_where_the_machine_stood_by_alone() -> None:
     for options, played, met in (
         (StallsOptions(), Scene(STEADY, STEADY), True),
         (StallsOptions(), Scene(STOOD_STILL, STEADY), False),

@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from benchmarks.apart import Progress
-from benchmarks.errors import NumbersError
+from benchmarks.errors import NumberError
 from benchmarks.live.processor_time import processor_seconds
 from benchmarks.live.sockets.audience import FRAME_BYTES, SMALL_READERS, Audience, IdleAudience, events
 from benchmarks.live.sockets.servers import Server, ServerSettings, run_server
@@ -63,14 +63,14 @@ def connections_allowed(option: str, wanted: int, least: int) -> int:
     """How many of the wanted connections this process, and those that it starts, may hold.
 
     Raises:
-        NumbersError: fewer than `least`; the text says how many the option may ask for.
+        NumberError: fewer than `least`; the text says how many the option may ask for.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = max(soft, min(hard, wanted + RESERVED))
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
     held = min(wanted, limit - RESERVED)
     if held < least:
-        raise NumbersError(
+        raise NumberError(
             f"{option} {wanted} needs {wanted + RESERVED:,} open files in a process, and {limit:,} are allowed: raise "
             f"the hard limit (ulimit -Hn){f', or take {option} {held}' if held > 0 else ''}"
         )
