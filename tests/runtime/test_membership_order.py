@@ -109,7 +109,7 @@ async def test_nobody_is_asked_where_no_list_can_be_spoilt(
 ) -> None:
     joined, _ = await bob(store), await leave(store, clock)
     store.down = True
-    assert await order.is_newest(event(joined), held=False)
+    assert await order.is_newest(event(joined), has_list=False)
 
 
 async def test_a_check_waits_for_a_store_that_is_away(

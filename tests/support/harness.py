@@ -172,7 +172,7 @@ class Harness:
         """Wait until every partition has a reader."""
         wanted = set(range(self.log.partitions))
         await until(
-            lambda: wanted == {part for worker in self.workers for part in worker.partitions.held()},
+            lambda: wanted == {part for worker in self.workers for part in worker.partitions.claimed()},
             "all partitions read",
         )
 
