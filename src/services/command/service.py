@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from fanout import subjects
-from fanout.api.channels import ChannelAnswer, ChannelRequest, CreateChannel, InviteRequest
+from fanout.api.channels import ChannelRequest, ChannelResponse, CreateChannel, InviteRequest
 from fanout.api.messages import SendMessage, SentMessage
 from fanout.error_codes import NOT_A_MEMBER, THREADS_UNAVAILABLE
 from fanout.errors import CallRejected, ChannelExists, ChannelNotFound, Unavailable
@@ -64,7 +64,7 @@ class CommandService:
         message_id = await self._store(message, correlation_id)
         return SentMessage(message_id, correlation_id)
 
-    async def create_channel(self, user_id: str, request: CreateChannel) -> ChannelAnswer:
+    async def create_channel(self, user_id: str, request: CreateChannel) -> ChannelResponse:
         """Create a channel; see `ChannelCalls.create_channel`.
 
         If a creation failed halfway, its repeat by the creator finishes it, with the members of the first call. A
@@ -80,9 +80,9 @@ class CommandService:
                 raise
         else:
             await self._outbox.finish_creation(channel_id)
-        return ChannelAnswer(channel_id)
+        return ChannelResponse(channel_id)
 
-    async def join(self, user_id: str, request: ChannelRequest) -> ChannelAnswer:
+    async def join(self, user_id: str, request: ChannelRequest) -> ChannelResponse:
         """Make the user a member; see `ChannelCalls.join`."""
         if not await self._is_hidden(request.channel):
             return await self._add(request.channel, [user_id])
@@ -90,22 +90,22 @@ class CommandService:
         if membership is None or membership.left_at is not None:
             raise _not_found(request.channel)
         await self._outbox.tell([membership])
-        return ChannelAnswer(request.channel)
+        return ChannelResponse(request.channel)
 
-    async def invite(self, user_id: str, request: InviteRequest) -> ChannelAnswer:
+    async def invite(self, user_id: str, request: InviteRequest) -> ChannelResponse:
         """Make others members; see `ChannelCalls.invite`."""
         if not await self._memberships.is_member(request.channel, user_id):
             raise CallRejected(NOT_A_MEMBER)
         return await self._add(request.channel, list(dict.fromkeys(request.user_ids)))
 
-    async def leave(self, user_id: str, request: ChannelRequest) -> ChannelAnswer:
+    async def leave(self, user_id: str, request: ChannelRequest) -> ChannelResponse:
         """End the user's membership; see `ChannelCalls.leave`. A repeat appends what the first call could not."""
         ended = await self._memberships.remove(request.channel, user_id, timestamp(self._now()))
         if ended is not None:
             await self._outbox.tell([ended])
         elif await self._is_hidden(request.channel):
             raise _not_found(request.channel)
-        return ChannelAnswer(request.channel)
+        return ChannelResponse(request.channel)
 
     async def _store(self, message: Message, correlation_id: str) -> str:
         event_id = new_event_id()
@@ -131,9 +131,9 @@ class CommandService:
         channel = await self._memberships.channel(channel_id)
         return channel is None or channel.private
 
-    async def _add(self, channel_id: str, user_ids: list[str]) -> ChannelAnswer:
+    async def _add(self, channel_id: str, user_ids: list[str]) -> ChannelResponse:
         await self._outbox.tell(await self._memberships.add(channel_id, user_ids, timestamp(self._now())))
-        return ChannelAnswer(channel_id)
+        return ChannelResponse(channel_id)
 
 
 def _not_found(channel_id: str) -> ChannelNotFound:
