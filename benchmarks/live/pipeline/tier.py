@@ -71,7 +71,7 @@ async def _store_memberships(audience: Audience, path: Path) -> None:
         memberships.create(
             Channel(name, name, private=False, created_by=user_name(0), created_at=created_at),
             list(map(user_name, members)),
-            told=True,
+            published=True,
         )
         for name, members in zip(audience.names, audience.members, strict=True)
     ]
