@@ -19,7 +19,7 @@ async def create_channels(memberships: SqliteMemberships, members: Mapping[str, 
             memberships.create(
                 Channel(name, name, private=False, created_by=members[name][0], created_at=created_at),
                 members[name],
-                told=True,
+                published=True,
             )
             for name in names[start : start + _CREATED_AT_ONCE]
         )

@@ -17,7 +17,7 @@ LIFTED: Final = 10**15
 """A stream whose first sequence is at least this was created with a lift: microseconds since 1970, in 2001."""
 
 
-RETOLD_S: Final = 3_000.0
+REPUBLISHED_S: Final = 3_000.0
 """Seconds: membership changes that are lost and at most so old are published again; older ones are read from the store.
 
 It is less than the hour for which a store keeps ended memberships, because the log may be away for a part of it.

@@ -63,19 +63,19 @@ async def _notes(database: Database) -> list[str]:
     return await database.read(work)
 
 
-class Held:
-    """Keeps the writer busy until it is let go."""
+class BusyWriter:
+    """Keeps the writer busy until it is released."""
 
     def __init__(self, database: Database) -> None:
         self._free = threading.Event()
         self._busy = threading.Event()
         self._done = database.submit(self._work)
 
-    async def begun(self) -> "Held":
+    async def begun(self) -> "BusyWriter":
         assert await asyncio.to_thread(self._busy.wait, 10)
         return self
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         self._free.set()
         await self._done
 
@@ -92,10 +92,10 @@ async def test_what_was_written_is_read(database: Database) -> None:
 async def test_the_database_is_durable_by_group_commit(database: Database) -> None:
     statements: list[str] = []
     await database.write(lambda connection: connection.set_trace_callback(statements.append))
-    held = await Held(database).begun()
+    busy = await BusyWriter(database).begun()
     statements.clear()
     writes = [database.submit(partial(_insert, text=str(number))) for number in range(100)]
-    await held.let_go()
+    await busy.release()
     await asyncio.gather(*writes)
     assert statements.count("COMMIT") == 2
     assert len(await _notes(database)) == 100
@@ -108,11 +108,11 @@ async def test_work_that_fails_is_undone_alone(database: Database) -> None:
         _insert(connection, "half")
         raise LookupError("changed my mind")
 
-    held = await Held(database).begun()
+    busy = await BusyWriter(database).begun()
     before, failing, after = _note(database, "a"), database.write(half_done), _note(database, "b")
     writes = asyncio.gather(before, failing, after, return_exceptions=True)
     await asyncio.sleep(0)
-    await held.let_go()
+    await busy.release()
     assert [type(result) for result in await writes] == [type(None), LookupError, type(None)]
     assert await _notes(database) == ["a", "b"]
 
@@ -209,11 +209,11 @@ async def test_a_file_locked_by_another_is_unavailable_and_then_is_not(
 
 
 async def test_a_write_whose_caller_went_away_is_done(database: Database) -> None:
-    held = await Held(database).begun()
+    busy = await BusyWriter(database).begun()
     writing = asyncio.create_task(_note(database, "a"))
     await asyncio.sleep(0)
     writing.cancel()
-    await held.let_go()
+    await busy.release()
     await _note(database, "b")
     assert await _notes(database) == ["a", "b"]
     assert writing.cancelled()
@@ -221,9 +221,9 @@ async def test_a_write_whose_caller_went_away_is_done(database: Database) -> Non
 
 async def test_reads_do_not_wait_for_a_long_write(database: Database) -> None:
     await _note(database, "a")
-    held = await Held(database).begun()
+    busy = await BusyWriter(database).begun()
     assert await _notes(database) == ["a"]
-    await held.let_go()
+    await busy.release()
 
 
 async def test_a_short_read_does_not_wait_for_a_long_one(database: Database) -> None:
@@ -243,20 +243,20 @@ async def test_a_short_read_does_not_wait_for_a_long_one(database: Database) -> 
 
 async def test_what_waits_is_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_WAITING", 3)
-    held = await Held(database).begun()
+    busy = await BusyWriter(database).begun()
     waiting = [database.submit(partial(_insert, text=str(number))) for number in range(3)]
     with pytest.raises(Unavailable, match="overloaded"):
         await _note(database, "one too many")
-    await held.let_go()
+    await busy.release()
     await asyncio.gather(*waiting)
 
 
 async def test_closing_finishes_what_was_submitted(path: Path, database: Database) -> None:
-    held = await Held(database).begun()
+    busy = await BusyWriter(database).begun()
     writes = [asyncio.create_task(_note(database, str(number))) for number in range(3)]
     await asyncio.sleep(0)
     closing = asyncio.create_task(database.close())
-    await held.let_go()
+    await busy.release()
     await closing
     await asyncio.gather(*writes)
     await database.close()

@@ -90,7 +90,7 @@ class Stage:
             members = list(self.layout.members().items())
             for start in range(0, len(members), CREATE_AT_ONCE):
                 some = members[start : start + CREATE_AT_ONCE]
-                await asyncio.gather(*(store.create(_channel(name), users, told=True) for name, users in some))
+                await asyncio.gather(*(store.create(_channel(name), users, published=True) for name, users in some))
         finally:
             await store.close()
 

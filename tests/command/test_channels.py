@@ -14,7 +14,7 @@ from fanout.ports.log import Appended, Log
 from fanout.ports.memberships import Membership
 from fanout.streams import META
 from fanout.subjects import channel_of
-from services.command.outbox import Outbox
+from services.command.membership_publisher import MembershipPublisher
 from services.command.service import CommandService
 from tests.support.faulty import FaultyLog, FaultyMemberships, faulty_log, faulty_memberships
 
@@ -52,8 +52,8 @@ def commands(log: FaultyLog, memberships: FaultyMemberships, clock: Clock) -> Co
 
 
 @pytest.fixture
-def outbox(log: FaultyLog, memberships: FaultyMemberships) -> Outbox:
-    return Outbox(log, memberships)
+def publisher(log: FaultyLog, memberships: FaultyMemberships) -> MembershipPublisher:
+    return MembershipPublisher(log, memberships)
 
 
 async def events(log: FaultyLog) -> list[MemberJoined | MemberLeft]:
@@ -65,7 +65,7 @@ async def events(log: FaultyLog) -> list[MemberJoined | MemberLeft]:
     return decoded
 
 
-async def told(log: FaultyLog) -> list[str]:
+async def published(log: FaultyLog) -> list[str]:
     """The member events in the log, as `+user` and `-user`."""
     return [("+" if isinstance(event, MemberJoined) else "-") + event.user_id for event in await events(log)]
 
@@ -83,7 +83,7 @@ async def test_a_channel_has_its_creator_and_first_members(
     answer = await commands.create_channel("alice", creation(members=["bob", "alice", "bob"]))
     assert answer.channel_id == "general"
     assert await memberships.members_of("general") == ["alice", "bob"]
-    assert await told(log) == ["+alice", "+bob"]
+    assert await published(log) == ["+alice", "+bob"]
 
 
 async def test_the_platform_makes_an_id_where_none_is_given(
@@ -99,7 +99,7 @@ async def test_a_channel_is_created_once(commands: CommandService, log: FaultyLo
     await commands.create_channel("alice", creation())
     with pytest.raises(ChannelExists):
         await commands.create_channel(user, creation())
-    assert await told(log) == ["+alice"]
+    assert await published(log) == ["+alice"]
 
 
 async def test_a_creation_that_failed_half_way_is_completed_by_its_repeat(
@@ -109,9 +109,9 @@ async def test_a_creation_that_failed_half_way_is_completed_by_its_repeat(
     wanted = creation(members=["bob", "carol"])
     with pytest.raises(Unavailable):
         await commands.create_channel("alice", wanted)
-    assert await told(log) == ["+alice"]
+    assert await published(log) == ["+alice"]
     assert (await commands.create_channel("alice", wanted)).channel_id == "general"
-    assert await told(log) == ["+alice", "+bob", "+carol"]
+    assert await published(log) == ["+alice", "+bob", "+carol"]
     with pytest.raises(ChannelExists):
         await commands.create_channel("alice", wanted)
 
@@ -124,7 +124,7 @@ async def test_a_repeated_creation_has_the_members_of_the_first_call(
         await commands.create_channel("alice", creation(members=["bob"]))
     log.down = False
     await commands.create_channel("alice", creation(members=["carol"]))
-    assert await told(log) == ["+alice", "+bob"]
+    assert await published(log) == ["+alice", "+bob"]
     assert await memberships.members_of("general") == ["alice", "bob"]
 
 
@@ -137,18 +137,18 @@ async def test_what_is_no_repeat_completes_nothing(
         await commands.create_channel("alice", creation())
     with pytest.raises(ChannelExists):
         await commands.create_channel(user, creation(**fields))
-    assert await told(log) == []
+    assert await published(log) == []
 
 
 async def test_a_creation_that_the_sweep_has_finished_cannot_be_repeated(
-    commands: CommandService, log: FaultyLog, outbox: Outbox
+    commands: CommandService, log: FaultyLog, publisher: MembershipPublisher
 ) -> None:
     log.down = True
     with pytest.raises(Unavailable):
         await commands.create_channel("alice", creation(members=["bob"]))
     log.down = False
-    await outbox.sweep()
-    assert await told(log) == ["+alice", "+bob"]
+    await publisher.sweep()
+    assert await published(log) == ["+alice", "+bob"]
     with pytest.raises(ChannelExists):
         await commands.create_channel("alice", creation(members=["bob"]))
 
@@ -167,7 +167,7 @@ async def test_a_creator_who_left_does_not_get_back_in_by_repeating_the_creation
     with pytest.raises(ChannelExists) if finished else contextlib.nullcontext():
         await commands.create_channel("alice", wanted)
     assert await memberships.members_of("general") == ["bob"]
-    assert (await told(log))[-2:] == (["+bob", "-alice"] if finished else ["-alice", "+bob"])
+    assert (await published(log))[-2:] == (["+bob", "-alice"] if finished else ["-alice", "+bob"])
 
 
 async def test_joining_and_leaving(commands: CommandService, log: FaultyLog, memberships: FaultyMemberships) -> None:
@@ -176,11 +176,13 @@ async def test_joining_and_leaving(commands: CommandService, log: FaultyLog, mem
     await commands.leave("bob", GENERAL)
     await commands.leave("bob", GENERAL)
     await commands.join("bob", GENERAL)
-    assert await told(log) == ["+alice", "+bob", "-bob", "+bob"]
+    assert await published(log) == ["+alice", "+bob", "-bob", "+bob"]
     assert await memberships.is_member("general", "bob")
 
 
-async def test_a_join_that_was_not_told_is_told_by_its_repeat_once(commands: CommandService, log: FaultyLog) -> None:
+async def test_a_join_that_was_not_published_is_published_by_its_repeat_once(
+    commands: CommandService, log: FaultyLog
+) -> None:
     await commands.create_channel("alice", creation())
     log.down = True
     with pytest.raises(Unavailable):
@@ -188,10 +190,10 @@ async def test_a_join_that_was_not_told_is_told_by_its_repeat_once(commands: Com
     log.down = False
     await commands.join("bob", GENERAL)
     await commands.join("bob", GENERAL)
-    assert await told(log) == ["+alice", "+bob"]
+    assert await published(log) == ["+alice", "+bob"]
 
 
-async def test_a_leave_that_was_not_told_stands_and_its_repeat_tells_it_once(
+async def test_a_leave_that_was_not_published_stands_and_its_repeat_publishes_it_once(
     commands: CommandService, log: FaultyLog, memberships: FaultyMemberships
 ) -> None:
     await commands.create_channel("alice", creation(members=["bob"]))
@@ -202,18 +204,18 @@ async def test_a_leave_that_was_not_told_stands_and_its_repeat_tells_it_once(
     log.down = False
     await commands.leave("bob", GENERAL)
     await commands.leave("bob", GENERAL)
-    assert await told(log) == ["+alice", "+bob", "-bob"]
+    assert await published(log) == ["+alice", "+bob", "-bob"]
 
 
 @pytest.mark.parametrize("call", ["create", "join", "leave"])
 @pytest.mark.parametrize("at", range(4))
 async def test_a_call_that_failed_anywhere_is_completed_by_the_sweep_or_undone(
-    log: FaultyLog, memberships: FaultyMemberships, outbox: Outbox, call: str, at: int
+    log: FaultyLog, memberships: FaultyMemberships, publisher: MembershipPublisher, call: str, at: int
 ) -> None:
     commands = CommandService(log, memberships)
     if call != "create":
         await commands.create_channel("alice", creation(members=["bob"] if call == "leave" else []))
-    before = await told(log)
+    before = await published(log)
     calls: dict[str, Callable[[], Awaitable[object]]] = {
         "create": lambda: commands.create_channel("alice", creation(members=["bob"])),
         "join": lambda: commands.join("bob", GENERAL),
@@ -223,14 +225,14 @@ async def test_a_call_that_failed_anywhere_is_completed_by_the_sweep_or_undone(
     with contextlib.suppress(Unavailable):
         await calls[call]()
     memberships.fail_after = None
-    await outbox.sweep()
-    news = (await told(log))[len(before) :]
+    await publisher.sweep()
+    news = (await published(log))[len(before) :]
     is_member = await memberships.is_member("general", "bob")
     if call == "leave":
         assert news == ([] if is_member else ["-bob"])
     else:
         assert (news[-1:] == ["+bob"]) == is_member
-    assert await memberships.count_untold() == 0
+    assert await memberships.count_unpublished() == 0
     assert await memberships.unfinished(10) == []
 
 
@@ -248,7 +250,7 @@ class SlowPath:
 
 
 @pytest.mark.parametrize("member", [True, False])
-async def test_the_newest_version_told_is_what_the_store_holds(
+async def test_the_newest_version_published_is_what_the_store_holds(
     commands: CommandService, log: FaultyLog, memberships: FaultyMemberships, clock: Clock, *, member: bool
 ) -> None:
     """Two gateways change a membership in turn, and the log hears of it the other way round."""
@@ -266,7 +268,7 @@ async def test_the_newest_version_told_is_what_the_store_holds(
     assert isinstance(newest, MemberJoined) == member
 
 
-async def test_two_gateways_that_change_a_membership_within_one_millisecond_tell_each_change(log: FaultyLog) -> None:
+async def test_two_gateways_that_change_a_membership_within_one_millisecond_publish_each_change(log: FaultyLog) -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     async with faulty_memberships(lambda: 1_000) as memberships:
         one, other = [CommandService(log, memberships, lambda: moment) for _ in range(2)]
@@ -274,27 +276,27 @@ async def test_two_gateways_that_change_a_membership_within_one_millisecond_tell
         for _ in range(2):
             await one.join("bob", GENERAL)
             await other.leave("bob", GENERAL)
-    assert await told(log) == ["+alice", "+bob", "-bob", "+bob", "-bob"]
+    assert await published(log) == ["+alice", "+bob", "-bob", "+bob", "-bob"]
     versions = [event.version for event in await events(log) if event.user_id == "bob"]
     assert versions == sorted(set(versions))
 
 
 async def test_a_membership_that_came_back_is_news_to_the_log(commands: CommandService, log: FaultyLog) -> None:
-    """The answer to a leave may be lost though the event is stored: a join after it must be told."""
+    """The answer to a leave may be lost though the event is stored: a join after it must be published."""
     await commands.create_channel("alice", creation(members=["bob"]))
     log.down = True
     with pytest.raises(Unavailable):
         await commands.leave("bob", GENERAL)
     log.down = False
     await commands.join("bob", GENERAL)
-    assert await told(log) == ["+alice", "+bob", "+bob"]
+    assert await published(log) == ["+alice", "+bob", "+bob"]
 
 
 async def test_a_private_channel_is_entered_by_invitation_only(commands: CommandService, log: FaultyLog) -> None:
     await commands.create_channel("alice", creation(private=True))
     await commands.invite("alice", InviteRequest("general", ["bob", "carol", "bob"]))
     await commands.join("bob", GENERAL)
-    assert await told(log) == ["+alice", "+bob", "+carol"]
+    assert await published(log) == ["+alice", "+bob", "+carol"]
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -310,7 +312,7 @@ async def test_to_an_outsider_a_private_channel_and_none_answer_alike(
     with pytest.raises(CallRejected) as refused:
         await commands.invite("bob", InviteRequest("general", ["carol"]))
     assert refused.value.error_code.code == "not_a_member"
-    assert await told(log) == (["+alice"] if there else [])
+    assert await published(log) == (["+alice"] if there else [])
 
 
 async def test_who_left_a_private_channel_cannot_join_it_again(commands: CommandService, log: FaultyLog) -> None:
@@ -319,7 +321,7 @@ async def test_who_left_a_private_channel_cannot_join_it_again(commands: Command
     with pytest.raises(ChannelNotFound):
         await commands.join("bob", GENERAL)
     await commands.leave("bob", GENERAL)
-    assert await told(log) == ["+alice", "+bob", "-bob"]
+    assert await published(log) == ["+alice", "+bob", "-bob"]
 
 
 async def test_a_member_who_joins_a_private_channel_while_leaving_it_stays_out(
@@ -344,4 +346,4 @@ async def test_only_members_invite(commands: CommandService, log: FaultyLog) -> 
     with pytest.raises(CallRejected) as caught:
         await commands.invite("bob", InviteRequest("general", ["bob"]))
     assert caught.value.error_code.code == "not_a_member"
-    assert await told(log) == ["+alice"]
+    assert await published(log) == ["+alice"]

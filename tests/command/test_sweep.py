@@ -10,20 +10,20 @@ from services.command.sweep import running_sweep
 from tests.support.reading import until
 
 
-async def test_a_change_that_no_call_has_told_is_told() -> None:
+async def test_a_change_that_no_call_has_published_is_published() -> None:
     log, memberships = await EmbeddedLog.open(None), await SqliteMemberships.open(None)
     failures: list[BaseException] = []
     await memberships.create(Channel("general", "General", private=False, created_by="ann", created_at="t0"), ["ann"])
 
-    async def nothing_is_untold() -> bool | None:
-        return await memberships.count_untold() == 0 or None
+    async def nothing_is_unpublished() -> bool | None:
+        return await memberships.count_unpublished() == 0 or None
 
     try:
         async with running_sweep(log, memberships, failures.append):
-            await until(nothing_is_untold)
-        told = await log.get(META, 1)
-        assert told is not None
-        assert decode_member_event(told.payload, channel_of(told.subject)).user_id == "ann"
+            await until(nothing_is_unpublished)
+        published = await log.get(META, 1)
+        assert published is not None
+        assert decode_member_event(published.payload, channel_of(published.subject)).user_id == "ann"
         assert not failures
     finally:
         await log.close()

@@ -127,9 +127,9 @@ async def test_a_membership_ends_once_and_a_repeat_says_how(memberships: Members
     await memberships.create(GENERAL, ["alice"])
     results = await asyncio.gather(*(left(memberships, "alice") for _ in range(10)))
     assert len(set(results)) == 1
-    await memberships.told(results[:1])
+    await memberships.mark_published(results[:1])
     repeated = await memberships.remove("general", "alice", "2026-02-01T12:00:00.000Z")
-    assert repeated == replace(results[0], untold=False)
+    assert repeated == replace(results[0], unpublished=False)
 
 
 async def test_who_left_and_joins_again_has_a_new_membership(memberships: Memberships) -> None:
@@ -162,57 +162,57 @@ async def test_a_version_rises_also_after_the_document_has_gone_and_the_clock_we
 ) -> None:
     await memberships.create(GENERAL, ["alice"])
     ended = await left(memberships, "alice")
-    await memberships.told([ended])
+    await memberships.mark_published([ended])
     clock.now += HOUR_US
     assert await memberships.prune(10) == 1
     clock.now -= 2 * HOUR_US
     assert (await memberships.add("general", ["alice"], LATER))[0].version > ended.version
 
 
-async def test_each_change_is_untold_until_it_was_told(memberships: Memberships, clock: Clock) -> None:
+async def test_each_change_is_unpublished_until_it_was_published(memberships: Memberships, clock: Clock) -> None:
     created = await memberships.create(GENERAL, ["alice", "bob"])
-    assert all(each.untold for each in created)
-    assert await memberships.untold(10) == created
+    assert all(each.unpublished for each in created)
+    assert await memberships.unpublished(10) == created
     clock.now += 1
     ended = await left(memberships, "alice")
-    assert await memberships.untold(10) == [created[1], ended]
-    assert await memberships.untold(1) == created[1:]
-    assert await memberships.count_untold() == 2
-    await memberships.told([created[1], ended])
-    assert await memberships.untold(10) == []
-    assert await memberships.count_untold() == 0
-    assert (await memberships.add("general", ["bob"], LATER))[0].untold is False
+    assert await memberships.unpublished(10) == [created[1], ended]
+    assert await memberships.unpublished(1) == created[1:]
+    assert await memberships.count_unpublished() == 2
+    await memberships.mark_published([created[1], ended])
+    assert await memberships.unpublished(10) == []
+    assert await memberships.count_unpublished() == 0
+    assert (await memberships.add("general", ["bob"], LATER))[0].unpublished is False
 
 
-async def test_telling_an_older_change_tells_not_the_newer_one(memberships: Memberships) -> None:
+async def test_publishing_an_older_change_leaves_the_newer_one_unpublished(memberships: Memberships) -> None:
     created = await memberships.create(GENERAL, ["alice"])
     ended = await left(memberships, "alice")
-    await memberships.told(created)
-    assert await memberships.untold(10) == [ended]
+    await memberships.mark_published(created)
+    assert await memberships.unpublished(10) == [ended]
 
 
-async def test_a_channel_from_before_the_services_ran_has_nothing_to_tell(memberships: Memberships) -> None:
-    [created] = await memberships.create(GENERAL, ["alice"], told=True)
-    assert not created.untold
-    assert await memberships.untold(10) == []
+async def test_a_channel_from_before_the_services_ran_has_nothing_to_publish(memberships: Memberships) -> None:
+    [created] = await memberships.create(GENERAL, ["alice"], published=True)
+    assert not created.unpublished
+    assert await memberships.unpublished(10) == []
     assert await memberships.unfinished(10) == []
     assert await memberships.is_member("general", "alice")
 
 
-async def test_an_untold_change_gets_a_new_version(memberships: Memberships, clock: Clock) -> None:
+async def test_an_unpublished_change_gets_a_new_version(memberships: Memberships, clock: Clock) -> None:
     alice, bob = await memberships.create(GENERAL, ["alice", "bob"])
-    await memberships.told([bob])
+    await memberships.mark_published([bob])
     clock.now += 7
     assert await memberships.renew([alice, bob]) == [replace(alice, version=clock.now)]
     assert await memberships.renew([alice]) == [], "it has another version by now"
-    assert await memberships.untold(10) == [replace(alice, version=clock.now)]
+    assert await memberships.unpublished(10) == [replace(alice, version=clock.now)]
 
 
-async def test_a_creation_is_unfinished_until_its_members_were_told(memberships: Memberships) -> None:
+async def test_a_creation_is_unfinished_until_its_members_were_published(memberships: Memberships) -> None:
     created = await memberships.create(GENERAL, ["alice", "bob"])
     assert await memberships.unfinished(10) == ["general"]
     assert await memberships.resume_creation("general") == created
-    await memberships.creation_told("general")
+    await memberships.creation_published("general")
     assert await memberships.unfinished(10) == []
     assert await memberships.resume_creation("general") is None
     assert await memberships.resume_creation("nowhere") is None
@@ -234,31 +234,33 @@ async def test_a_document_is_found_also_of_a_membership_that_ended(memberships: 
     assert await memberships.membership("general", "bob") is None
 
 
-async def test_an_ended_membership_is_deleted_an_hour_after_it_was_told(memberships: Memberships, clock: Clock) -> None:
-    await memberships.create(GENERAL, ["alice", "bob", "carol"], told=True)
+async def test_an_ended_membership_is_deleted_an_hour_after_it_was_published(
+    memberships: Memberships, clock: Clock
+) -> None:
+    await memberships.create(GENERAL, ["alice", "bob", "carol"], published=True)
     ended = [await left(memberships, user) for user in ("alice", "bob")]
     clock.now += HOUR_US
-    await memberships.told(ended[:1])
+    await memberships.mark_published(ended[:1])
     clock.now += HOUR_US - 1
     assert await memberships.prune(10) == 0
     clock.now += 1
     assert await memberships.prune(10) == 1
     assert await memberships.membership("general", "alice") is None
-    assert await memberships.membership("general", "bob") == ended[1], "it is still to be told"
+    assert await memberships.membership("general", "bob") == ended[1], "it is still to be published"
     assert await memberships.members_of("general") == ["carol"]
 
 
 async def test_who_came_back_is_not_deleted(memberships: Memberships, clock: Clock) -> None:
-    await memberships.create(GENERAL, ["alice"], told=True)
-    await memberships.told([await left(memberships, "alice")])
-    await memberships.told(await memberships.add("general", ["alice"], LATER))
+    await memberships.create(GENERAL, ["alice"], published=True)
+    await memberships.mark_published([await left(memberships, "alice")])
+    await memberships.mark_published(await memberships.add("general", ["alice"], LATER))
     clock.now += 2 * HOUR_US
     assert await memberships.prune(10) == 0
     assert await memberships.is_member("general", "alice")
 
 
 async def test_changes_are_listed_from_a_version_on_in_pages(memberships: Memberships, clock: Clock) -> None:
-    await memberships.create(GENERAL, ["zoe"], told=True)
+    await memberships.create(GENERAL, ["zoe"], published=True)
     clock.now += 10
     since = clock.now
     await memberships.add("general", ["alice", "bob", "carol", "dora", "emil"], LATER)

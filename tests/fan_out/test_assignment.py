@@ -13,14 +13,14 @@ workers = st.sets(st.sampled_from("abcdefgh"), max_size=8)
 @st.composite
 def situations(draw: st.DrawFn) -> Situation:
     partitions = draw(st.integers(1, 64))
-    held = draw(st.dictionaries(st.integers(0, partitions - 1), st.sampled_from("abcdefghxyz")))
-    return partitions, held, draw(workers)
+    current = draw(st.dictionaries(st.integers(0, partitions - 1), st.sampled_from("abcdefghxyz")))
+    return partitions, current, draw(workers)
 
 
 @given(situations())
 def test_every_partition_has_one_reader_and_shares_differ_by_one_at_most(situation: Situation) -> None:
-    partitions, held, ready = situation
-    share = assign(partitions, held, ready)
+    partitions, current, ready = situation
+    share = assign(partitions, current, ready)
     if not ready:
         assert share == {}
         return
@@ -33,24 +33,24 @@ def test_every_partition_has_one_reader_and_shares_differ_by_one_at_most(situati
 
 @given(situations())
 def test_the_plan_is_stable_once_it_is_reached(situation: Situation) -> None:
-    partitions, held, ready = situation
-    share = assign(partitions, held, ready)
+    partitions, current, ready = situation
+    share = assign(partitions, current, ready)
     assert assign(partitions, share, ready) == share
 
 
 @given(situations())
 def test_no_partition_moves_that_need_not(situation: Situation) -> None:
-    partitions, held, ready = situation
-    share = assign(partitions, held, ready)
+    partitions, current, ready = situation
+    share = assign(partitions, current, ready)
     for worker in ready:
-        had = {part for part, holder in held.items() if holder == worker}
+        had = {part for part, holder in current.items() if holder == worker}
         has = {part for part, holder in share.items() if holder == worker}
         assert had <= has or has <= had
 
 
 def test_the_order_in_which_workers_are_known_does_not_matter() -> None:
-    held = {0: "b", 1: "b", 2: "a"}
-    assert assign(8, held, ["a", "b", "c"]) == assign(8, held, ["c", "b", "a"])
+    current = {0: "b", 1: "b", 2: "a"}
+    assert assign(8, current, ["a", "b", "c"]) == assign(8, current, ["c", "b", "a"])
 
 
 def test_partitions_of_a_dead_worker_are_shared_out() -> None:

@@ -1,4 +1,4 @@
-"""What a worker does when the log of membership changes went back further than they are told again."""
+"""What a worker does when the log of membership changes went back further than they are published again."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -6,7 +6,7 @@ from typing import cast
 
 from fanout import Engine
 from fanout.events import timestamp
-from fanout.log_record import RETOLD_S
+from fanout.log_record import REPUBLISHED_S
 from fanout.ports.log import Reset
 from fanout.streams import MESSAGES, META
 from services.fan_out.log_resets import LogResets
@@ -81,11 +81,11 @@ async def test_users_of_a_large_instance_are_reloaded_page_by_page(tmp_path: Pat
         assert pages.longest < len(users) / 2
 
 
-async def test_what_is_told_again_needs_no_loading(tmp_path: Path) -> None:
+async def test_what_is_published_again_needs_no_loading(tmp_path: Path) -> None:
     async with running_harness(tmp_path) as harness:
         worker = await harness.add_worker("worker-1")
         started = len(worker._tasks._tasks)
         resets = LogResets(worker._engine, worker.presence_applier, worker._tasks, clock=lambda: NOW_S)
-        resets.hear(Reset(META, int((NOW_S - RETOLD_S + 1) * 1e9)))
+        resets.hear(Reset(META, int((NOW_S - REPUBLISHED_S + 1) * 1e9)))
         resets.hear(Reset(MESSAGES, 0))
         assert len(worker._tasks._tasks) == started

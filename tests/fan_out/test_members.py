@@ -87,7 +87,7 @@ class OwnPartitions:
     def __init__(self, engine: Engine) -> None:
         engine.open_lane(Lane(META, 0).number, 1, 0)
 
-    def holds(self, _part: int) -> bool:
+    def is_claimed(self, _part: int) -> bool:
         return True
 
     def meta_handled(self, _seq: int) -> None:
@@ -98,7 +98,7 @@ def follow(
     engine: Any, meta: Meta, applier: PresenceApplier, order: MembershipOrder, partitions: Any = None
 ) -> Members:
     """Membership changes on their way into an engine."""
-    nobody = SimpleNamespace(holds=lambda _: False, meta_handled=lambda _: None, poke=lambda: None)
+    nobody = SimpleNamespace(is_claimed=lambda _: False, meta_handled=lambda _: None, poke=lambda: None)
     parts = (engine, meta, applier, partitions or nobody, nobody, order)
     return Members(*(cast("Any", each) for each in parts))
 

@@ -52,7 +52,7 @@ async def test_nothing_is_acknowledged_that_the_bus_has_not_taken(world: World) 
 
 async def test_a_release_ends_the_batch_in_hand_first(world: World) -> None:
     worker = world.worker()
-    worker.bus.held = True
+    worker.bus.blocked = True
     await world.post(3)
     await worker.partitions.claim(PART)
     await until(lambda: worker.bus.offered == 1)
@@ -60,10 +60,10 @@ async def test_a_release_ends_the_batch_in_hand_first(world: World) -> None:
     again = asyncio.create_task(worker.partitions.release(PART))
     await asyncio.sleep(0.01)
     assert not releasing.done()
-    worker.bus.held = False
+    worker.bus.blocked = False
     await asyncio.gather(releasing, again)
     assert worker.told() == [1, 2, 3]
-    assert worker.partitions.held() == []
+    assert worker.partitions.claimed() == []
     assert await world.acknowledged() == 3
 
 
@@ -87,7 +87,7 @@ async def test_an_error_while_a_release_ends_the_batch_in_hand_is_told(
     await asyncio.sleep(0)
     released.set()
     await releasing
-    assert worker.partitions.held() == []
+    assert worker.partitions.claimed() == []
     await until(lambda: [str(failure) for failure in world.failures] == [f"{call} is broken"])
     world.failures.clear()
 
@@ -100,7 +100,7 @@ async def test_a_release_at_any_moment_loses_nothing(world: World, turns: int) -
     for _ in range(turns):
         await asyncio.sleep(0)
     await first.partitions.release(PART)
-    assert first.partitions.held() == []
+    assert first.partitions.claimed() == []
     await second.partitions.claim(PART)
     await until(lambda: sorted(first.told() + second.told()) == [1, 2, 3, 4, 5])
 
@@ -110,11 +110,11 @@ async def test_one_who_loses_a_partition_gives_it_up_and_keeps_the_others(world:
     for part in range(PARTS):
         await first.partitions.claim(part)
     await second.partitions.claim(PART)
-    await until(lambda: first.partitions.held() == [1 - PART])
+    await until(lambda: first.partitions.claimed() == [1 - PART])
     await world.post(3)
     await until(lambda: second.told() == [1, 2, 3])
     assert first.told() == []
-    assert not first.partitions.holds(PART)
+    assert not first.partitions.is_claimed(PART)
 
 
 async def test_of_two_who_claim_at_once_one_reads(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,9 +125,9 @@ async def test_of_two_who_claim_at_once_one_reads(world: World, monkeypatch: pyt
     with monkeypatch.context() as losing:
         losing.setattr(world.log, "claim", lose)
         await worker.partitions.claim(PART)
-    assert worker.partitions.held() == []
+    assert worker.partitions.claimed() == []
     await worker.partitions.claim(PART)
-    assert worker.partitions.held() == [PART]
+    assert worker.partitions.claimed() == [PART]
 
 
 async def test_a_claim_while_the_log_is_away_leaves_nothing_behind(
@@ -137,9 +137,9 @@ async def test_a_claim_while_the_log_is_away_leaves_nothing_behind(
     failing(monkeypatch, world.log, "claim", times=1)
     with pytest.raises(Unavailable):
         await worker.partitions.claim(PART)
-    assert worker.partitions.held() == []
+    assert worker.partitions.claimed() == []
     await worker.partitions.claim(PART)
-    assert worker.partitions.held() == [PART]
+    assert worker.partitions.claimed() == [PART]
 
 
 @pytest.mark.parametrize("call", ["ack", "dead_letter", "last_seq"])
@@ -224,4 +224,4 @@ async def test_one_who_looks_for_idle_positions_of_a_lost_partition_only_passes_
     for _ in range(20):
         await first.partitions.find_idle_positions()
     await taking
-    await until(lambda: first.partitions.held() == [1 - PART])
+    await until(lambda: first.partitions.claimed() == [1 - PART])

@@ -78,7 +78,7 @@ async def test_a_poke_publishes_what_is_due_without_anyone_waiting(
 async def test_events_keep_their_order_while_the_bus_takes_its_time(
     publisher: Publisher, engine: Engine, bus: FaultyBus
 ) -> None:
-    bus.held = True
+    bus.blocked = True
     _route(engine, 0)
     settled = [asyncio.create_task(publisher.settle())]
     await until(lambda: bus.offered == 1)
@@ -87,7 +87,7 @@ async def test_events_keep_their_order_while_the_bus_takes_its_time(
         settled.append(asyncio.create_task(publisher.settle()))
     await asyncio.sleep(0)
     assert not any(task.done() for task in settled)
-    bus.held = False
+    bus.blocked = False
     await asyncio.gather(*settled)
     assert _got(bus, "notif-1") == [b'{"n":%d}' % number for number in range(50)]
 
@@ -109,23 +109,23 @@ async def test_a_batch_that_the_bus_refused_is_published_again_before_anything_n
 
 
 async def test_one_who_gave_up_waiting_holds_up_nobody(publisher: Publisher, engine: Engine, bus: FaultyBus) -> None:
-    bus.held = True
+    bus.blocked = True
     _route(engine, 1)
     gave_up, waits = asyncio.create_task(publisher.settle()), asyncio.create_task(publisher.settle())
     await until(lambda: bus.offered == 1)
     gave_up.cancel()
-    bus.held = False
+    bus.blocked = False
     await waits
     assert _got(bus, "notif-1") == [b'{"n":1}']
 
 
 async def test_a_batch_on_its_way_is_no_congestion(publisher: Publisher, engine: Engine, bus: FaultyBus) -> None:
-    bus.held = True
+    bus.blocked = True
     _route(engine, 1)
     publisher.poke()
     await until(lambda: bus.offered == 1)
     assert not publisher.congested
-    bus.held = False
+    bus.blocked = False
 
 
 async def test_a_bus_that_refuses_is_congestion_until_it_takes_something(
@@ -143,12 +143,12 @@ async def test_more_that_waits_than_may_is_congestion_until_it_is_on_its_way(
     publisher: Publisher, engine: Engine, bus: FaultyBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher_module, "MOST_WAITING_BYTES", 1_000)
-    bus.held = True
+    bus.blocked = True
     _route(engine, 1)
     publisher.poke()
     await until(lambda: bus.offered == 1)
     _route(engine, *range(2, 60))
     assert publisher.congested
-    bus.held = False
+    bus.blocked = False
     await publisher.settle()
     assert not publisher.congested

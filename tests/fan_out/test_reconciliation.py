@@ -56,13 +56,13 @@ async def test_two_workers_share_the_partitions_and_hand_over(harness: Harness) 
     for number in range(8):
         await harness.create(f"channel-{number}", "alice")
     first, second = [await harness.add_worker(name) for name in ("worker-1", "worker-2")]
-    await until(lambda: len(first.partitions.held()) == len(second.partitions.held()) == 2, "an even share")
+    await until(lambda: len(first.partitions.claimed()) == len(second.partitions.claimed()) == 2, "an even share")
     instance = await harness.add_instance("notif-1")
     alice = await harness.connect(instance, "alice")
     for number in range(40):
         await harness.say(f"channel-{number % 8}", str(number))
     await first.stop()
-    await until(lambda: len(second.partitions.held()) == 4, "the rest is taken over")
+    await until(lambda: len(second.partitions.claimed()) == 4, "the rest is taken over")
     for number in range(40, 80):
         await harness.say(f"channel-{number % 8}", str(number))
     await until(lambda: len(alice.texts()) >= 80)
@@ -101,16 +101,16 @@ async def test_who_takes_a_partition_over_knows_the_members_that_were_told(harne
     first = await harness.add_worker("worker-1")
     late = LateMembers(harness.log)
     second = await harness.add_worker("worker-2", log=cast("Log", late))
-    await until(lambda: len(first.partitions.held()) == len(second.partitions.held()) == 2, "an even share")
+    await until(lambda: len(first.partitions.claimed()) == len(second.partitions.claimed()) == 2, "an even share")
     channels = [f"channel-{number}" for number in range(20)]
-    channel = next(name for name in channels if first.partitions.holds(partition_of(name, harness.log.partitions)))
+    channel = next(name for name in channels if first.partitions.is_claimed(partition_of(name, harness.log.partitions)))
     await harness.create(channel, "owner")
     instance = await harness.add_instance("notif-1")
     alice = await harness.connect(instance, "alice")
     await harness.join(channel, "alice")
     await until(lambda: bool(alice.of_type("member.joined")))
     await first.stop()
-    await until(lambda: len(second.partitions.held()) == 4, "the rest is taken over")
+    await until(lambda: len(second.partitions.claimed()) == 4, "the rest is taken over")
     await asyncio.sleep(1.5 * MARK_EVERY_S)  # what comes before the first mark shows as a gap
     await harness.say(channel, "welcome")
     await asyncio.sleep(0.2)
@@ -124,7 +124,7 @@ async def test_a_partition_released_at_once_after_its_claim_is_free(harness: Har
     await worker.partitions.release(0)
     await worker.partitions.claim(0)
     await worker.partitions.release(0)
-    assert worker.partitions.held() == [1, 2, 3]
+    assert worker.partitions.claimed() == [1, 2, 3]
     await harness.settle_partitions()
 
 

@@ -89,7 +89,9 @@ async def test_a_restarted_worker_has_the_lists_of_now_and_asks_for_none(harness
     assert table.channels("bob") == set()
 
 
-async def test_a_change_that_is_told_late_undoes_nothing_that_the_snapshot_has(harness: Harness, path: Path) -> None:
+async def test_a_change_that_is_published_late_undoes_nothing_that_the_snapshot_has(
+    harness: Harness, path: Path
+) -> None:
     await harness.create("general", "alice")
     first, _ = await _restart(harness, path)
     instance = await harness.add_instance("notif-1")
@@ -98,7 +100,7 @@ async def test_a_change_that_is_told_late_undoes_nothing_that_the_snapshot_has(h
     await harness.leave("general", "bob")
     await until(lambda: first._members.position == 1)
     await first.stop()
-    await harness._outbox._tell(joined)
+    await harness._publisher._publish_and_mark(joined)
     second, _ = await _restart(harness, path)
     await until(lambda: second._members.position == 2)
     assert second._engine.channels("bob") == frozenset()

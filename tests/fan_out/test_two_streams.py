@@ -55,16 +55,16 @@ class TestTwoStreams:
 
     async def test_who_loses_one_gives_up_the_other_after_the_batch_in_hand(self, world: World) -> None:
         worker = world.worker()
-        worker.bus.held = True
+        worker.bus.blocked = True
         await world.post(3)
         await worker.partitions.claim(PART)
         await until(lambda: worker.bus.offered == 1)
         await world.log.claim(META, PART, "takes")
         for _ in range(20):
             await asyncio.sleep(0)
-        assert worker.partitions.held() == [PART]
-        worker.bus.held = False
-        await until(lambda: worker.partitions.held() == [])
+        assert worker.partitions.claimed() == [PART]
+        worker.bus.blocked = False
+        await until(lambda: worker.partitions.claimed() == [])
         assert worker.told() == [1, 2, 3]
         assert await world.acknowledged() == 3
 
@@ -76,7 +76,7 @@ class TestTwoStreams:
         for _ in range(turns):
             await asyncio.sleep(0)
         await first.partitions.release(PART)
-        assert first.partitions.held() == []
+        assert first.partitions.claimed() == []
         await second.partitions.claim(PART)
         await until(lambda: sorted(first.told() + second.told()) == [1, 2, 3, 4, 5])
 
@@ -93,7 +93,7 @@ class TestTwoStreams:
         with monkeypatch.context() as losing:
             losing.setattr(world.log, "claim", lose)
             await worker.partitions.claim(PART)
-        assert worker.partitions.held() == []
+        assert worker.partitions.claimed() == []
         with pytest.raises(Unavailable, match="closed"):
             await given[0].fetch()
 
@@ -145,14 +145,14 @@ class TestTwoStreams:
         await worker.partitions.claim(PART)
         await world.post(1)
         await until(lambda: len(world.failures) == 1)
-        assert worker.partitions.held() == []
+        assert worker.partitions.claimed() == []
         world.failures.clear()
 
     async def test_an_error_in_one_is_told_where_the_other_was_lost(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def fetch(reader: EmbeddedPartitionReader) -> PartitionEvents:
-            if reader is next(iter(worker.partitions._held[PART].readers.values())):
+            if reader is next(iter(worker.partitions._claims[PART].readers.values())):
                 raise PartitionLost("another worker claimed it")
             raise LookupError("broken")
 
@@ -160,5 +160,5 @@ class TestTwoStreams:
         monkeypatch.setattr(EmbeddedPartitionReader, "fetch", fetch)
         await worker.partitions.claim(PART)
         await until(lambda: [str(failure) for failure in world.failures] == ["broken"])
-        assert worker.partitions.held() == []
+        assert worker.partitions.claimed() == []
         world.failures.clear()

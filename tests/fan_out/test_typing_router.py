@@ -28,12 +28,12 @@ class World:
     def __init__(self) -> None:
         self.bus = FaultyBus()
         self.engine = Engine()
-        self.held = set(range(PARTS))
+        self.claimed = set(range(PARTS))
         self.publisher = SimpleNamespace(congested=False, poked=0)
         self.publisher.poke = self._poke
         self.engine.user_online("alice", "notif-1", ["general"])
         self.engine.user_online("bob", "notif-2", ["general"])
-        partitions = SimpleNamespace(holds=lambda part: part in self.held)
+        partitions = SimpleNamespace(is_claimed=lambda part: part in self.claimed)
         self.router = TypingRouter(
             self.engine, self.bus, cast("Partitions", partitions), cast("Publisher", self.publisher), PARTS
         )
@@ -65,7 +65,7 @@ async def test_goes_to_the_other_instances_of_the_channel_and_not_to_the_origin(
 
 
 async def test_is_routed_by_the_reader_of_the_channels_partition_alone(world: World) -> None:
-    world.held.discard(partition_of("general", PARTS))
+    world.claimed.discard(partition_of("general", PARTS))
     dropped = TYPING_DROPPED._value.get()
     world.publisher.congested = True
     await world.hear(NOTICE)
@@ -115,15 +115,15 @@ async def test_is_routed_while_a_batch_is_on_its_way() -> None:
     world = World()
     async with Tasks(lambda error: pytest.fail(str(error))) as tasks:
         publisher = Publisher(world.engine, world.bus)
-        partitions = cast("Partitions", SimpleNamespace(holds=lambda _: True))
+        partitions = cast("Partitions", SimpleNamespace(is_claimed=lambda _: True))
         await TypingRouter(world.engine, world.bus, partitions, publisher, PARTS).listen()
         tasks.start(publisher.run(), "publisher")
-        world.bus.held = True
+        world.bus.blocked = True
         world.engine.route("general", b"{}")
         settled = asyncio.create_task(publisher.settle())
         await until(lambda: world.bus.offered == 1)
         await world.hear(NOTICE)
-        world.bus.held = False
+        world.bus.blocked = False
         await settled
         await publisher.settle()
     told = [record.event for _, batch in world.bus.published for record in decode_batch(batch)]

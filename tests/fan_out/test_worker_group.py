@@ -34,7 +34,7 @@ class Claims:
         self.free = asyncio.Event()
         self.free.set()
 
-    def held(self) -> list[int]:
+    def claimed(self) -> list[int]:
         return sorted(self.mine)
 
     async def claim(self, part: int) -> None:
@@ -49,7 +49,7 @@ class Claims:
         self.mine.discard(part)
 
     async def release_all(self) -> None:
-        for part in self.held():
+        for part in self.claimed():
             await self.release(part)
 
 
@@ -96,7 +96,7 @@ async def test_nothing_is_claimed_before_the_table_is_complete(world: World) -> 
 
 async def test_one_alone_claims_all_after_it_said_that_it_is_ready(world: World) -> None:
     world.ready.set()
-    await until(lambda: world.claims.held() == list(range(PARTS)))
+    await until(lambda: world.claims.claimed() == list(range(PARTS)))
     assert [notice for notice in world.said() if notice.ready]
     await until(lambda: world.said()[-1].partitions == list(range(PARTS)))
 
@@ -113,7 +113,7 @@ async def test_nothing_is_claimed_before_its_own_word_came_back(world: World) ->
 async def test_what_a_live_worker_holds_is_left_to_it(world: World) -> None:
     await world.hears("other", partitions=[0, 1])
     world.ready.set()
-    await until(lambda: world.claims.held() == [2, 3])
+    await until(lambda: world.claims.claimed() == [2, 3])
     await world.notices()
     assert set(world.claims.asked) == {2, 3}
 
@@ -133,7 +133,7 @@ async def test_half_is_released_to_one_who_comes_and_taken_back_when_it_falls_si
 async def test_one_who_is_not_ready_counts_for_what_it_holds_and_gets_nothing(world: World) -> None:
     await world.hears("other", ready=False, partitions=[0])
     world.ready.set()
-    await until(lambda: world.claims.held() == [1, 2, 3])
+    await until(lambda: world.claims.claimed() == [1, 2, 3])
     await world.hears("other", ready=False, partitions=[])
     await until(lambda: len(world.claims.mine) == PARTS)
 
@@ -142,7 +142,7 @@ async def test_a_partition_that_cannot_be_had_now_is_asked_for_again(world: Worl
     world.claims.refused = {2}
     world.ready.set()
     await until(lambda: world.claims.asked.count(2) >= 3)
-    assert world.claims.held() == [0, 1, 3]
+    assert world.claims.claimed() == [0, 1, 3]
     world.claims.refused.clear()
     await until(lambda: len(world.claims.mine) == PARTS)
 
@@ -150,7 +150,7 @@ async def test_a_partition_that_cannot_be_had_now_is_asked_for_again(world: Worl
 async def test_while_the_bus_is_away_nobody_is_taken_for_dead(world: World) -> None:
     await world.hears("other", partitions=[0, 1])
     world.ready.set()
-    await until(lambda: world.claims.held() == [2, 3])
+    await until(lambda: world.claims.claimed() == [2, 3])
     world.bus.down = True
     offered = world.bus.offered
     await until(lambda: world.bus.offered > offered)
@@ -158,7 +158,7 @@ async def test_while_the_bus_is_away_nobody_is_taken_for_dead(world: World) -> N
     await until(lambda: world.bus.offered > offered + 3)
     world.bus.down = False
     await world.notices(1)
-    assert world.claims.held() == [2, 3]
+    assert world.claims.claimed() == [2, 3]
 
 
 async def test_leaving_releases_all_says_so_and_claims_nothing_more(world: World) -> None:
@@ -168,7 +168,7 @@ async def test_leaving_releases_all_says_so_and_claims_nothing_more(world: World
     assert world.said()[-1] == WorkerNotice("me", ready=False, partitions=[])
     asked = len(world.claims.asked)
     await world.notices()
-    assert (world.claims.held(), len(world.claims.asked)) == ([], asked)
+    assert (world.claims.claimed(), len(world.claims.asked)) == ([], asked)
     assert {notice.ready for notice in world.said()[-3:]} == {False}
 
 
@@ -181,7 +181,7 @@ async def test_what_is_being_claimed_while_it_leaves_is_released_too(world: Worl
     world.claims.free.set()
     await leaving
     await world.notices()
-    assert world.claims.held() == []
+    assert world.claims.claimed() == []
     assert world.said()[-1] == WorkerNotice("me", ready=False, partitions=[])
 
 
@@ -190,7 +190,7 @@ async def test_leaving_ends_though_the_bus_is_away(world: World) -> None:
     await until(lambda: len(world.claims.mine) == PARTS)
     world.bus.down = True
     await world.worker_group.leave()
-    assert world.claims.held() == []
+    assert world.claims.claimed() == []
 
 
 async def test_a_word_that_is_none_is_skipped_and_counted(world: World) -> None:

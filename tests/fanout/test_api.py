@@ -73,7 +73,7 @@ def test_rows_are_named_by_their_resource_and_say_what_they_do() -> None:
         for row in module.CALLS:
             assert row.name.partition(".")[0] in {module.__name__.rpartition(".")[2], "chat", "channels"}
             assert row.summary
-            assert row.answered.endswith(".")
+            assert row.meaning.endswith(".")
 
 
 def test_a_client_may_read_why_there_is_no_instance() -> None:

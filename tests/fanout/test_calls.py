@@ -18,10 +18,10 @@ def row(method: Method = "POST", **more: Any) -> Call[Any, Any]:
         name="channels.create",
         method=method,
         request=NoFields,
-        answer=NoFields,
+        response=NoFields,
         handler=handler,
         summary="",
-        answered="",
+        meaning="",
         **more,
     )
 

@@ -57,7 +57,14 @@ def test_a_query_may_not_say_it_again() -> None:
 @pytest.mark.parametrize(("limit", "taken"), [(None, True), (10, False), (1_000, True)])
 async def test_a_row_may_take_less_than_the_deployment_and_never_more(limit: int | None, taken: bool) -> None:  # noqa: FBT001
     call = Call[Any, Draft](
-        name="x", method="PUT", request=Draft, answer=NoFields, handler=handler, summary="", answered="", max_body=limit
+        name="x",
+        method="PUT",
+        request=Draft,
+        response=NoFields,
+        handler=handler,
+        summary="",
+        meaning="",
+        max_body=limit,
     )
     body = b'{"text": "hello"}'
     if taken:

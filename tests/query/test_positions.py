@@ -72,7 +72,7 @@ async def test_a_log_that_does_not_answer_does_not_hold_up_the_history(
 ) -> None:
     monkeypatch.setattr(positions_module, "LOG_ANSWERS_WITHIN_S", 0.01)
     await fill(log, 1)
-    log.held = True
+    log.blocked = True
     assert await Positions(messages, log).stored_upto() == 0
 
 

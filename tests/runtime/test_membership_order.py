@@ -86,7 +86,7 @@ async def test_an_event_from_before_the_reader_began_is_checked_against_the_stor
 async def test_an_event_from_before_a_list_was_loaded_is_checked_against_the_store(
     store: FaultyMemberships, clock: Clock, order: MembershipOrder
 ) -> None:
-    await store.told([await leave(store, clock, later=2 * CLOCK_SKEW_US)])
+    await store.mark_published([await leave(store, clock, later=2 * CLOCK_SKEW_US)])
     ended = await bob(store)
     [again] = await store.add("c", ["bob"], "t")
     clock.now += 2 * CLOCK_SKEW_US
@@ -109,7 +109,7 @@ async def test_nobody_is_asked_where_no_list_can_be_spoilt(
 ) -> None:
     joined, _ = await bob(store), await leave(store, clock)
     store.down = True
-    assert await order.is_newest(event(joined), held=False)
+    assert await order.is_newest(event(joined), has_list=False)
 
 
 async def test_a_check_waits_for_a_store_that_is_away(

@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry
 from fanout.api.calls import WithStatus
 from fanout.errors import Unavailable
 from services.runtime.health import Health, Readiness
-from services.runtime.operations import CALLS, Operations, operation_routes, respond
+from services.runtime.operations import CALLS, Operations, operation_routes, response_to
 from tests.runtime.test_exchange import exchange
 
 
@@ -22,7 +22,7 @@ async def test_readiness_has_the_status_and_the_reason_of_its_report() -> None:
     assert isinstance(answer, WithStatus)
     assert (answer.status, answer.reason) == (503, "log: Unavailable")
     asked = exchange()
-    assert (respond(CALLS[1], asked, answer).status, asked.reason) == (503, "log: Unavailable")
+    assert (response_to(CALLS[1], asked, answer).status, asked.reason) == (503, "log: Unavailable")
 
 
 def test_each_call_has_a_route_and_none_needs_a_token() -> None:

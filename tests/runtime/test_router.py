@@ -10,7 +10,7 @@ import structlog
 from fanout.error_codes import NOT_A_MEMBER
 from fanout.errors import CallRejected, OutcomeUnknown, Unavailable
 from services.runtime.exchange import Exchange, Response
-from services.runtime.router import Answering, Route, Router
+from services.runtime.router import Responder, Route, Router
 
 
 def exchange(method: str, path: str) -> Exchange:
@@ -20,18 +20,18 @@ def exchange(method: str, path: str) -> Exchange:
     return Exchange({"method": method, "path": path, "query_string": b"", "headers": []}, receive, "corr-1")
 
 
-def saying(text: str) -> Answering:
-    async def answer(_exchange: Exchange, parts: Mapping[str, str]) -> Response:
+def saying(text: str) -> Responder:
+    async def respond(_exchange: Exchange, parts: Mapping[str, str]) -> Response:
         return Response(200, f"{text} {dict(parts)}".encode(), b"text/plain")
 
-    return answer
+    return respond
 
 
-def failing(error: Exception) -> Answering:
-    async def answer(_exchange: Exchange, _parts: Mapping[str, str]) -> Response:
+def failing(error: Exception) -> Responder:
+    async def respond(_exchange: Exchange, _parts: Mapping[str, str]) -> Response:
         raise error
 
-    return answer
+    return respond
 
 
 ROUTER = Router(
@@ -61,7 +61,7 @@ ROUTER = Router(
 )
 async def test_a_route_is_found(method: str, path: str, answer: str, route: str) -> None:
     asked = exchange(method, path)
-    response = await ROUTER.answer(asked)
+    response = await ROUTER.respond(asked)
     assert (response.status, response.body.decode(), asked.route) == (200, answer, route)
 
 
@@ -71,7 +71,7 @@ async def test_a_route_is_found(method: str, path: str, answer: str, route: str)
 )
 async def test_nothing_else_is_found(path: str) -> None:
     asked = exchange("GET", path)
-    assert ((await ROUTER.answer(asked)).status, asked.route, ROUTER.methods(path)) == (404, "", ())
+    assert ((await ROUTER.respond(asked)).status, asked.route, ROUTER.methods(path)) == (404, "", ())
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ async def test_nothing_else_is_found(path: str) -> None:
     ],
 )
 async def test_what_a_path_takes_is_said(path: str, allow: bytes) -> None:
-    options = await ROUTER.answer(exchange("OPTIONS", path))
+    options = await ROUTER.respond(exchange("OPTIONS", path))
     assert options == Response(204, headers=((b"allow", allow),))
-    refused = await ROUTER.answer(exchange("DELETE", path))
+    refused = await ROUTER.respond(exchange("DELETE", path))
     assert (refused.status, dict(refused.headers)[b"allow"]) == (405, allow)
     assert ", ".join(ROUTER.methods(path)).encode() == allow
 
@@ -110,7 +110,7 @@ async def test_errors_are_problems(method: str, error: Exception, status: int, c
     asked = exchange(method, "/")
     router = Router([Route(method, "", failing(error))])
     with structlog.testing.capture_logs() as logs:
-        response = await router.answer(asked)
+        response = await router.respond(asked)
     body = msgspec.json.decode(response.body)
     assert (response.status, body["code"], body["correlation_id"]) == (status, code, "corr-1")
     assert (response.media_type, asked.reason) == (b"application/problem+json", reason)

@@ -31,7 +31,7 @@ class FaultSwitches:
     Attributes:
         down: every call raises `Unavailable`.
         fail_after: so many more calls succeed; the next one raises `Unavailable`, and those after it succeed.
-        held: a call waits until this is False again.
+        blocked: a call waits while this is True.
         outcomes: by method: an exception that the call raises, or what it returns, in place of its effect.
         calls: by method: how many calls were made, whatever came of them.
     """
@@ -47,12 +47,12 @@ class FaultSwitches:
         self._free.set()
 
     @property
-    def held(self) -> bool:
+    def blocked(self) -> bool:
         return not self._free.is_set()
 
-    @held.setter
-    def held(self, held: bool) -> None:
-        (self._free.clear if held else self._free.set)()
+    @blocked.setter
+    def blocked(self, blocked: bool) -> None:
+        (self._free.clear if blocked else self._free.set)()
 
     async def _pass(self, method: str) -> None:
         """Let a call take effect, or raise the fault that is switched on."""

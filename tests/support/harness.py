@@ -19,7 +19,7 @@ from fanout.ports.socket import SocketClosed
 from fanout.subjects import PRESENCE_DIGESTS, message
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.sqlite.memberships import SqliteMemberships
-from services.command.outbox import Outbox
+from services.command.membership_publisher import MembershipPublisher
 from services.fan_out.snapshots import Snapshots
 from services.fan_out.worker import FanOutPorts, FanOutWorker, running_worker
 from services.notification.admission import InstanceLimits
@@ -118,7 +118,7 @@ class Harness:
         self.bus = FaultyBus()
         self.presence = FaultyPresence()
         self.memberships = memberships
-        self._outbox = Outbox(log, memberships)
+        self._publisher = MembershipPublisher(log, memberships)
         self._stack = stack
         self.workers: list[FanOutWorker] = []
         self.failures: list[BaseException] = []
@@ -172,7 +172,7 @@ class Harness:
         """Wait until every partition has a reader."""
         wanted = set(range(self.log.partitions))
         await until(
-            lambda: wanted == {part for worker in self.workers for part in worker.partitions.held()},
+            lambda: wanted == {part for worker in self.workers for part in worker.partitions.claimed()},
             "all partitions read",
         )
 
@@ -189,9 +189,9 @@ class Harness:
         return client
 
     async def create(self, channel: str, *members: str) -> None:
-        """Create a channel as before any service ran: nobody is told."""
+        """Create a channel as before any service ran: nothing is published."""
         document = Channel(channel, channel, private=False, created_by=members[0], created_at=timestamp())
-        await self.memberships.create(document, members, told=True)
+        await self.memberships.create(document, members, published=True)
 
     async def say(self, channel: str, text: str) -> int:
         body = Message(new_message_id(), channel, "somebody", text, timestamp())
@@ -199,12 +199,12 @@ class Harness:
         return (await self.log.append(message(channel), encode(event), msg_id=event.event_id)).seq
 
     async def join(self, channel: str, user_id: str) -> None:
-        await self._outbox.tell(await self.memberships.add(channel, [user_id], timestamp()))
+        await self._publisher.publish(await self.memberships.add(channel, [user_id], timestamp()))
 
     async def leave(self, channel: str, user_id: str) -> None:
         ended = await self.memberships.remove(channel, user_id, timestamp())
         assert ended is not None
-        await self._outbox.tell([ended])
+        await self._publisher.publish([ended])
 
 
 @asynccontextmanager

@@ -44,14 +44,14 @@ async def test_one_call_fails(log: FaultyLog) -> None:
     assert log.calls["append"] == 3
 
 
-async def test_a_call_waits_while_it_is_held(log: FaultyLog) -> None:
-    log.held = True
+async def test_a_call_waits_while_it_is_blocked(log: FaultyLog) -> None:
+    log.blocked = True
     appending = asyncio.create_task(log.append(SUBJECT, b"1", msg_id="1"))
     for _ in range(10):
         await asyncio.sleep(0)
     assert not appending.done()
     assert log.calls["append"] == 1
-    log.held = False
+    log.blocked = False
     await soon(appending)
 
 

@@ -37,9 +37,9 @@ class Caller(NamedTuple):
 
 
 class WithStatus(NamedTuple):
-    """An answer whose status is not that of the row, but one of its `other_statuses`."""
+    """A response whose status is not that of the row, but one of its `other_statuses`."""
 
-    answer: Any
+    response: Any
     status: int
     reason: str = ""
     """The reason, for the log."""
@@ -54,14 +54,14 @@ class Call(Generic[PortT, RequestT]):
     method: Method
     request: type[RequestT]
     """The type to which the body or, for a call without one, the query is decoded. Parts of the path are fields too."""
-    answer: Any
-    """The type of the answer, for the documents."""
+    response: Any
+    """The type of the response, for the documents."""
     handler: Callable[[PortT, Caller, RequestT], Awaitable[Any]]
     """Calls the method of the service."""
     summary: str
     """The effect of the call, in a few words."""
-    answered: str
-    """The meaning of the answer."""
+    meaning: str
+    """The meaning of the success status, for the documents."""
     description: str = ""
     """Further facts that a client needs to know."""
     errors: tuple[ErrorCode, ...] = ()
@@ -73,7 +73,7 @@ class Call(Generic[PortT, RequestT]):
     path: str = ""
     """The whole path if it does not follow from the name; a part in braces, as `{channel_id}`, is a field."""
     media_type: str = JSON
-    """The media type of the answer. An answer of bytes is sent unchanged."""
+    """The media type of the response. A response of bytes is sent unchanged."""
     max_body: int | None = None
     """The most bytes of a body, if the call takes less than the deployment does."""
     public: bool = False

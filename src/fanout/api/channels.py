@@ -54,7 +54,7 @@ class InviteRequest(Request, frozen=True):
             check_id(user, "user_ids")
 
 
-class ChannelAnswer(msgspec.Struct, frozen=True):
+class ChannelResponse(msgspec.Struct, frozen=True):
     """The channel that the call was about."""
 
     channel_id: Id
@@ -63,7 +63,7 @@ class ChannelAnswer(msgspec.Struct, frozen=True):
 class ChannelCalls(Protocol):
     """Handles the calls of this module. Each may raise `fanout.Unavailable`, and can then be repeated."""
 
-    async def create_channel(self, user_id: str, request: CreateChannel) -> ChannelAnswer:
+    async def create_channel(self, user_id: str, request: CreateChannel) -> ChannelResponse:
         """Create a channel; the user is its first member.
 
         Raises:
@@ -71,7 +71,7 @@ class ChannelCalls(Protocol):
         """
         ...
 
-    async def join(self, user_id: str, request: ChannelRequest) -> ChannelAnswer:
+    async def join(self, user_id: str, request: ChannelRequest) -> ChannelResponse:
         """Make the user a member.
 
         Raises:
@@ -79,7 +79,7 @@ class ChannelCalls(Protocol):
         """
         ...
 
-    async def leave(self, user_id: str, request: ChannelRequest) -> ChannelAnswer:
+    async def leave(self, user_id: str, request: ChannelRequest) -> ChannelResponse:
         """End the user's membership, if there is one.
 
         Raises:
@@ -87,7 +87,7 @@ class ChannelCalls(Protocol):
         """
         ...
 
-    async def invite(self, user_id: str, request: InviteRequest) -> ChannelAnswer:
+    async def invite(self, user_id: str, request: InviteRequest) -> ChannelResponse:
         """Make others members.
 
         Raises:
@@ -101,11 +101,11 @@ CALLS: Final = (
         name="channels.create",
         method="POST",
         request=CreateChannel,
-        answer=ChannelAnswer,
+        response=ChannelResponse,
         status=201,
         errors=(CHANNEL_EXISTS,),
         summary="Create a channel",
-        answered="The channel is there.",
+        meaning="The channel is there.",
         description="The caller is its first member.",
         handler=lambda port, caller, request: port.create_channel(caller.user_id, request),
     ),
@@ -113,10 +113,10 @@ CALLS: Final = (
         name="channels.join",
         method="POST",
         request=ChannelRequest,
-        answer=ChannelAnswer,
+        response=ChannelResponse,
         errors=(CHANNEL_NOT_FOUND,),
         summary="Join a channel",
-        answered="The caller is a member.",
+        meaning="The caller is a member.",
         description="A private channel is entered by a member's invitation only: to others it is as if it did not "
         "exist.",
         handler=lambda port, caller, request: port.join(caller.user_id, request),
@@ -125,10 +125,10 @@ CALLS: Final = (
         name="channels.leave",
         method="POST",
         request=ChannelRequest,
-        answer=ChannelAnswer,
+        response=ChannelResponse,
         errors=(CHANNEL_NOT_FOUND,),
         summary="Leave a channel",
-        answered="The caller is no member.",
+        meaning="The caller is no member.",
         description="Leaving a channel that one is not in changes nothing; a private one is as if it did not exist.",
         handler=lambda port, caller, request: port.leave(caller.user_id, request),
     ),
@@ -136,10 +136,10 @@ CALLS: Final = (
         name="channels.invite",
         method="POST",
         request=InviteRequest,
-        answer=ChannelAnswer,
+        response=ChannelResponse,
         errors=(NOT_A_MEMBER,),
         summary="Make others members",
-        answered="They are members.",
+        meaning="They are members.",
         description="The caller is a member; who is one already stays one.",
         handler=lambda port, caller, request: port.invite(caller.user_id, request),
     ),

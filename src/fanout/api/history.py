@@ -108,10 +108,10 @@ CALLS: Final = (
         name="channels.history",
         method="GET",
         request=HistoryRequest,
-        answer=History,
+        response=History,
         errors=(BAD_CURSOR, UNKNOWN_MESSAGE, NOT_A_MEMBER),
         summary="Read a channel",
-        answered="A page of messages.",
+        meaning="A page of messages.",
         description="""\
 Messages in the order of the log, newest first.
 

@@ -1,8 +1,8 @@
 """The membership store: channels, their members, and the changes that the log still lacks. Contract sections 4 and 6.
 
-There is one document for each user and channel. A change of it is *told* when its event has been appended to the log;
-until then it is *untold*. The change and its mark `untold` are one write, so no change is forgotten, even if the caller
-dies before it appends the event. No method needs a transaction over several documents.
+There is one document for each user and channel. A change of it is *published* when its event has been appended to the
+log. The change and its mark `unpublished` (in documents and tables: `untold`) are one write, so no change is forgotten,
+even if the caller dies before it appends the event. No method needs a transaction over several documents.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 ENDED_KEPT_S: Final = 3_600
-"""Seconds for which the document of an ended membership is kept after the end was told."""
+"""Seconds for which the document of an ended membership is kept after the end was published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Membership:
             deleted, and is at least the time of the change in microseconds since 1970.
         joined_at: when the membership began.
         left_at: when it ended; None while it lasts.
-        untold: whether the event of the newest change is not on the log yet.
+        unpublished: whether the event of the newest change is not on the log yet.
     """
 
     channel_id: str
@@ -43,23 +43,23 @@ class Membership:
     version: int
     joined_at: str
     left_at: str | None = None
-    untold: bool = True
+    unpublished: bool = True
 
 
 class Memberships(Protocol):
     """Channels and their members. Each call may raise `Unavailable`."""
 
-    async def create(self, channel: Channel, members: Sequence[str], *, told: bool = False) -> list[Membership]:
+    async def create(self, channel: Channel, members: Sequence[str], *, published: bool = False) -> list[Membership]:
         """Create a channel with its first members.
 
-        The channel's document holds the first members until `creation_told`. A store that writes the channel and its
-        members separately writes the channel first; if the call ends before the members are written,
+        The channel's document holds the first members until `creation_published`. A store that writes the channel and
+        its members separately writes the channel first; if the call ends before the members are written,
         `resume_creation` writes them.
 
         Args:
             channel: the document.
             members: the first members, each once.
-            told: write the changes as told, for a store that is filled before any service runs.
+            published: write the changes as published, for a store that is filled before any service runs.
 
         Returns:
             the memberships, in the order given.
@@ -74,7 +74,7 @@ class Memberships(Protocol):
         ...
 
     async def unfinished(self, limit: int) -> list[str]:
-        """Return the ids of up to `limit` channels for which `creation_told` was not called yet."""
+        """Return the ids of up to `limit` channels for which `creation_published` was not called yet."""
         ...
 
     async def resume_creation(self, channel_id: str) -> list[Membership] | None:
@@ -87,8 +87,8 @@ class Memberships(Protocol):
         """
         ...
 
-    async def creation_told(self, channel_id: str) -> None:
-        """Remove the first members from the channel's document, as all of them were told."""
+    async def creation_published(self, channel_id: str) -> None:
+        """Remove the first members from the channel's document, as all of them were published."""
         ...
 
     async def add(self, channel_id: str, user_ids: Sequence[str], joined_at: str) -> list[Membership]:
@@ -96,7 +96,7 @@ class Memberships(Protocol):
 
         Returns:
             the memberships of all these users, old and new, in the order given. The caller appends the events of those
-            that are `untold`.
+            that are `unpublished`.
 
         Raises:
             ChannelNotFound: there is no such channel.
@@ -107,7 +107,7 @@ class Memberships(Protocol):
         """End a membership.
 
         Returns:
-            the membership that ended, now or earlier; if it is `untold`, the caller appends its event. None if the
+            the membership that ended, now or earlier; if it is `unpublished`, the caller appends its event. None if the
             store has no document of this user and channel.
         """
         ...
@@ -128,24 +128,24 @@ class Memberships(Protocol):
         """Return the ids of the channel's members, sorted."""
         ...
 
-    async def untold(self, limit: int) -> list[Membership]:
-        """Return up to `limit` memberships whose newest change is untold, by rising version."""
+    async def unpublished(self, limit: int) -> list[Membership]:
+        """Return up to `limit` memberships whose newest change is unpublished, by rising version."""
         ...
 
-    async def count_untold(self) -> int:
-        """Return the number of memberships whose newest change is untold."""
+    async def count_unpublished(self) -> int:
+        """Return the number of memberships whose newest change is unpublished."""
         ...
 
     async def renew(self, memberships: Sequence[Membership]) -> list[Membership]:
-        """Give untold changes a new version, made from the current time.
+        """Give unpublished changes a new version, made from the current time.
 
         Returns:
-            the documents with their new versions, without those that were changed or told in the meantime.
+            the documents with their new versions, without those that were changed or published in the meantime.
         """
         ...
 
-    async def told(self, memberships: Sequence[Membership]) -> None:
-        """Mark changes as told. A document that has another version by now stays as it is."""
+    async def mark_published(self, memberships: Sequence[Membership]) -> None:
+        """Mark changes as published. A document that has another version by now stays as it is."""
         ...
 
     async def changed_since(self, version: int, *, limit: int, after: Membership | None = None) -> list[Membership]:
@@ -162,7 +162,7 @@ class Memberships(Protocol):
         ...
 
     async def prune(self, limit: int) -> int:
-        """Delete up to `limit` documents of memberships whose end was told `ENDED_KEPT_S` ago; return their number."""
+        """Delete up to `limit` documents of memberships whose end was published `ENDED_KEPT_S` ago. Return how many."""
         ...
 
     async def ping(self) -> None:

@@ -1,7 +1,7 @@
 """The command service: it handles the calls that change something. It uses only ports.
 
 A change of a membership is written to the membership store first, marked as not yet on the log, and then appended to
-the log. If the log cannot be reached, the caller gets `Unavailable`, the change stands, and the outbox appends it
+the log. If the log cannot be reached, the caller gets `Unavailable`, the change stands, and the publisher appends it
 later.
 """
 
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from fanout import subjects
-from fanout.api.channels import ChannelAnswer, ChannelRequest, CreateChannel, InviteRequest
+from fanout.api.channels import ChannelRequest, ChannelResponse, CreateChannel, InviteRequest
 from fanout.api.messages import SendMessage, SentMessage
 from fanout.error_codes import NOT_A_MEMBER, THREADS_UNAVAILABLE
 from fanout.errors import CallRejected, ChannelExists, ChannelNotFound, Unavailable
@@ -28,7 +28,7 @@ from fanout.ids import new_event_id, new_message_id, new_ulid
 from fanout.ports.log import Log
 from fanout.ports.memberships import Channel, Memberships
 from fanout.streams import MESSAGES
-from services.command.outbox import Outbox
+from services.command.membership_publisher import MembershipPublisher
 
 
 def _utc_now() -> datetime:
@@ -47,7 +47,7 @@ class CommandService:
     def __init__(self, log: Log, memberships: Memberships, now: Callable[[], datetime] = _utc_now) -> None:
         self._log = log
         self._memberships = memberships
-        self._outbox = Outbox(log, memberships)
+        self._publisher = MembershipPublisher(log, memberships)
         self._now = now
 
     async def send_message(self, user_id: str, request: SendMessage, correlation_id: str) -> SentMessage:
@@ -64,7 +64,7 @@ class CommandService:
         message_id = await self._store(message, correlation_id)
         return SentMessage(message_id, correlation_id)
 
-    async def create_channel(self, user_id: str, request: CreateChannel) -> ChannelAnswer:
+    async def create_channel(self, user_id: str, request: CreateChannel) -> ChannelResponse:
         """Create a channel; see `ChannelCalls.create_channel`.
 
         If a creation failed halfway, its repeat by the creator finishes it, with the members of the first call. A
@@ -76,36 +76,36 @@ class CommandService:
         try:
             await self._memberships.create(channel, members)
         except ChannelExists:
-            if not await self._is_repeat(channel) or not await self._outbox.finish_creation(channel_id):
+            if not await self._is_repeat(channel) or not await self._publisher.finish_creation(channel_id):
                 raise
         else:
-            await self._outbox.finish_creation(channel_id)
-        return ChannelAnswer(channel_id)
+            await self._publisher.finish_creation(channel_id)
+        return ChannelResponse(channel_id)
 
-    async def join(self, user_id: str, request: ChannelRequest) -> ChannelAnswer:
+    async def join(self, user_id: str, request: ChannelRequest) -> ChannelResponse:
         """Make the user a member; see `ChannelCalls.join`."""
         if not await self._is_hidden(request.channel):
             return await self._add(request.channel, [user_id])
         membership = await self._memberships.membership(request.channel, user_id)
         if membership is None or membership.left_at is not None:
             raise _not_found(request.channel)
-        await self._outbox.tell([membership])
-        return ChannelAnswer(request.channel)
+        await self._publisher.publish([membership])
+        return ChannelResponse(request.channel)
 
-    async def invite(self, user_id: str, request: InviteRequest) -> ChannelAnswer:
+    async def invite(self, user_id: str, request: InviteRequest) -> ChannelResponse:
         """Make others members; see `ChannelCalls.invite`."""
         if not await self._memberships.is_member(request.channel, user_id):
             raise CallRejected(NOT_A_MEMBER)
         return await self._add(request.channel, list(dict.fromkeys(request.user_ids)))
 
-    async def leave(self, user_id: str, request: ChannelRequest) -> ChannelAnswer:
+    async def leave(self, user_id: str, request: ChannelRequest) -> ChannelResponse:
         """End the user's membership; see `ChannelCalls.leave`. A repeat appends what the first call could not."""
         ended = await self._memberships.remove(request.channel, user_id, timestamp(self._now()))
         if ended is not None:
-            await self._outbox.tell([ended])
+            await self._publisher.publish([ended])
         elif await self._is_hidden(request.channel):
             raise _not_found(request.channel)
-        return ChannelAnswer(request.channel)
+        return ChannelResponse(request.channel)
 
     async def _store(self, message: Message, correlation_id: str) -> str:
         event_id = new_event_id()
@@ -131,9 +131,9 @@ class CommandService:
         channel = await self._memberships.channel(channel_id)
         return channel is None or channel.private
 
-    async def _add(self, channel_id: str, user_ids: list[str]) -> ChannelAnswer:
-        await self._outbox.tell(await self._memberships.add(channel_id, user_ids, timestamp(self._now())))
-        return ChannelAnswer(channel_id)
+    async def _add(self, channel_id: str, user_ids: list[str]) -> ChannelResponse:
+        await self._publisher.publish(await self._memberships.add(channel_id, user_ids, timestamp(self._now())))
+        return ChannelResponse(channel_id)
 
 
 def _not_found(channel_id: str) -> ChannelNotFound:

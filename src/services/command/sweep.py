@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
-from services.command.outbox import PRUNE_EVERY_S, SWEEP_EVERY_S, Outbox
-from services.command.retelling import Retelling
+from services.command.membership_publisher import PRUNE_EVERY_S, SWEEP_EVERY_S, MembershipPublisher
+from services.command.republishing import Republisher
 from services.runtime.tasks import Tasks, periodic
 
 
@@ -23,12 +23,12 @@ async def running_sweep(
         memberships: the store with the unpublished changes; old documents of ended memberships are deleted there.
         on_failure: is called with an error that ends the sweep.
     """
-    outbox = Outbox(log, memberships)
+    publisher = MembershipPublisher(log, memberships)
     async with Tasks(on_failure) as tasks:
-        retelling = Retelling(log, outbox, tasks)
-        forget = log.on_reset(retelling.hear)
-        retelling.begin()
-        tasks.start(periodic(SWEEP_EVERY_S, outbox.sweep, "publishing changes of memberships"), "membership-sweep")
-        tasks.start(periodic(PRUNE_EVERY_S, outbox.prune, "deleting ended memberships"), "membership-prune")
+        republisher = Republisher(log, publisher, tasks)
+        forget = log.on_reset(republisher.hear)
+        republisher.begin()
+        tasks.start(periodic(SWEEP_EVERY_S, publisher.sweep, "publishing changes of memberships"), "membership-sweep")
+        tasks.start(periodic(PRUNE_EVERY_S, publisher.prune, "deleting ended memberships"), "membership-prune")
         yield
         forget()

@@ -6,12 +6,12 @@ So no worker has to lead.
 from collections.abc import Collection, Mapping
 
 
-def assign(partitions: int, held: Mapping[int, str], workers: Collection[str]) -> dict[int, str]:
+def assign(partitions: int, current: Mapping[int, str], workers: Collection[str]) -> dict[int, str]:
     """Distribute the partitions evenly over the workers, and move as few as possible.
 
     Args:
         partitions: the number of partitions.
-        held: the worker that reads each partition now. Without the partitions that nobody reads.
+        current: the worker that reads each partition now. Partitions without a reader are left out.
         workers: the workers that are ready, in any order.
 
     Returns:
@@ -20,21 +20,21 @@ def assign(partitions: int, held: Mapping[int, str], workers: Collection[str]) -
     """
     if not workers:
         return {}
-    holdings: dict[str, list[int]] = {worker: [] for worker in workers}
+    parts_of: dict[str, list[int]] = {worker: [] for worker in workers}
     for part in range(partitions):
-        if held.get(part) in holdings:
-            holdings[held[part]].append(part)
-    shares = _shares(partitions, holdings)
-    kept = {part: worker for worker, parts in holdings.items() for part in parts[: shares[worker]]}
+        if current.get(part) in parts_of:
+            parts_of[current[part]].append(part)
+    shares = _shares(partitions, parts_of)
+    kept = {part: worker for worker, parts in parts_of.items() for part in parts[: shares[worker]]}
     free = [part for part in range(partitions) if part not in kept]
     vacancies = [
-        worker for worker in sorted(holdings) for _ in range(shares[worker] - len(holdings[worker][: shares[worker]]))
+        worker for worker in sorted(parts_of) for _ in range(shares[worker] - len(parts_of[worker][: shares[worker]]))
     ]
     return kept | dict(zip(free, vacancies, strict=True))
 
 
-def _shares(partitions: int, holdings: Mapping[str, list[int]]) -> dict[str, int]:
-    """The number of partitions of each worker. The larger shares go to the workers that hold most, then by name."""
-    share, larger = divmod(partitions, len(holdings))
-    by_holding = sorted(holdings, key=lambda worker: (-len(holdings[worker]), worker))
-    return {worker: share + (rank < larger) for rank, worker in enumerate(by_holding)}
+def _shares(partitions: int, parts_of: Mapping[str, list[int]]) -> dict[str, int]:
+    """The number of partitions of each worker. The larger shares go to the workers that read most now, then by name."""
+    share, larger = divmod(partitions, len(parts_of))
+    most_first = sorted(parts_of, key=lambda worker: (-len(parts_of[worker]), worker))
+    return {worker: share + (rank < larger) for rank, worker in enumerate(most_first)}

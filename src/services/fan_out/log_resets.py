@@ -1,6 +1,6 @@
 """The answer to a log of membership changes that went back a long way. Contract section 4.
 
-The gateways publish again the changes that are at most `RETOLD_S` old. If the log has lost older ones, the
+The gateways publish again the changes that are at most `REPUBLISHED_S` old. If the log has lost older ones, the
 table is loaded from the membership store.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 import structlog
 
 from fanout import Engine
-from fanout.log_record import RETOLD_S
+from fanout.log_record import REPUBLISHED_S
 from fanout.ports.log import Reset
 from fanout.streams import STREAMS
 from services.fan_out.presence_applier import PresenceApplier
@@ -36,7 +36,7 @@ class LogResets:
     def hear(self, reset: Reset) -> None:
         """Handle a reset of the log, as the listener of `Log.on_reset`."""
         spec = STREAMS[reset.stream]
-        if spec.changes_memberships and self._clock() - reset.survived_ns / 1e9 > RETOLD_S:
+        if spec.changes_memberships and self._clock() - reset.survived_ns / 1e9 > REPUBLISHED_S:
             self._tasks.start(self._load_again(), "loading the table again")
 
     async def _load_again(self) -> None:

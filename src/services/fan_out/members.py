@@ -73,7 +73,7 @@ class Members:
 
     async def _apply(self, stored: StoredEvent, event: MemberJoined | MemberLeft) -> None:
         part = partition_of(event.channel_id, self._log.partitions)
-        if self._partitions.holds(part):
+        if self._partitions.is_claimed(part):
             # The user gets the event too, a member of the channel or not, and so do the instances that have the user.
             lane = Lane(MEMBERSHIP_STREAM, part)
             routed = (stored.seq, event.channel_id, stored.payload, event.user_id)

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True, eq=False)
-class _Held:
+class _Claim:
     """A partition that this worker reads."""
 
     readers: dict[Lane, PartitionReader]
@@ -61,25 +61,25 @@ class Partitions:
         self._log = events
         self._publisher = publisher
         self._tasks = tasks
-        self._held: dict[int, _Held] = {}
+        self._claims: dict[int, _Claim] = {}
         self._meta_position = 0
         self._meta_moved = asyncio.Event()
         """Set when `_meta_position` rises, and then replaced. No waiter clears it, because several partitions wait."""
 
-    def held(self) -> list[int]:
+    def claimed(self) -> list[int]:
         """The partitions that this worker reads now, sorted."""
-        return sorted(self._held)
+        return sorted(self._claims)
 
-    def holds(self, part: int) -> bool:
+    def is_claimed(self, part: int) -> bool:
         """Whether this worker reads the partition."""
-        return part in self._held
+        return part in self._claims
 
     def meta_handled(self, seq: int) -> None:
         """Note that each membership event up to `seq` was applied, and routed where this worker reads its partition."""
         self._meta_position = seq
         self._meta_moved.set()
         self._meta_moved = asyncio.Event()
-        for part in self._held:
+        for part in self._claims:
             self._engine.advance(Lane(MEMBERSHIP_STREAM, part).number, seq)
 
     async def claim(self, part: int) -> None:
@@ -89,16 +89,16 @@ class Partitions:
             Unavailable: the log does not answer.
         """
         try:
-            held = _Held(await self._claim_streams(part))
+            claim = _Claim(await self._claim_streams(part))
         except PartitionLost:
             log.info("another worker claimed the partition first", partition=part)
             return
-        for lane, reader in held.readers.items():
-            self._open_lanes(held, lane, reader.position)
-        self._held[part] = held
-        PARTITIONS_HELD.set(len(self._held))
-        held.reading = self._tasks.start(self._read(part, held), f"partition-{part}")
-        log.info("reads partition", partition=part, epoch=held.epoch)
+        for lane, reader in claim.readers.items():
+            self._open_lanes(claim, lane, reader.position)
+        self._claims[part] = claim
+        PARTITIONS_HELD.set(len(self._claims))
+        claim.reading = self._tasks.start(self._read(part, claim), f"partition-{part}")
+        log.info("reads partition", partition=part, epoch=claim.epoch)
 
     async def _claim_streams(self, part: int) -> dict[Lane, PartitionReader]:
         readers: dict[Lane, PartitionReader] = {}
@@ -112,45 +112,45 @@ class Partitions:
 
     async def release(self, part: int) -> None:
         """Finish the batch in hand, then stop reading a partition, so that another worker can take it."""
-        held = self._held.get(part)
-        if held is None or held.reading is None or held.released:
+        claim = self._claims.get(part)
+        if claim is None or claim.reading is None or claim.released:
             return
-        held.released = held.stopping = True
-        held.reading.cancel()
-        await asyncio.wait([held.reading])
-        if self._held.get(part) is held:  # a task that is cancelled before its first step cannot clean up
-            await self._give_up(part, held)
+        claim.released = claim.stopping = True
+        claim.reading.cancel()
+        await asyncio.wait([claim.reading])
+        if self._claims.get(part) is claim:  # a task that is cancelled before its first step cannot clean up
+            await self._give_up(part, claim)
 
     async def release_all(self) -> None:
         """Release every partition."""
-        await asyncio.gather(*(self.release(part) for part in self.held()))
+        await asyncio.gather(*(self.release(part) for part in self.claimed()))
 
     async def find_idle_positions(self) -> None:
         """Advance the lanes of idle partitions, so that instances learn that they have missed nothing."""
-        lanes = [(held, lane) for held in self._held.values() for lane in held.readers]
-        await asyncio.gather(*(self._advance_if_idle(held, lane) for held, lane in lanes))
+        lanes = [(claim, lane) for claim in self._claims.values() for lane in claim.readers]
+        await asyncio.gather(*(self._advance_if_idle(claim, lane) for claim, lane in lanes))
 
-    async def _advance_if_idle(self, held: _Held, lane: Lane) -> None:
+    async def _advance_if_idle(self, claim: _Claim, lane: Lane) -> None:
         try:
-            position = await held.readers[lane].caught_up()
+            position = await claim.readers[lane].caught_up()
         except PartitionLost:
             return  # the task that reads the partition finds the same and cleans up
-        if position is not None and self._held.get(lane.part) is held:
+        if position is not None and self._claims.get(lane.part) is claim:
             self._engine.advance(lane.number, position)
 
-    def _open_lanes(self, held: _Held, lane: Lane, position: int) -> None:
+    def _open_lanes(self, claim: _Claim, lane: Lane, position: int) -> None:
         """Open the lane of a reader, and those of the membership changes with it."""
-        self._engine.open_lane(lane.number, held.readers[lane].epoch, position)
-        self._engine.open_lane(Lane(MEMBERSHIP_STREAM, lane.part).number, held.epoch, self._meta_position)
+        self._engine.open_lane(lane.number, claim.readers[lane].epoch, position)
+        self._engine.open_lane(Lane(MEMBERSHIP_STREAM, lane.part).number, claim.epoch, self._meta_position)
 
-    async def _read(self, part: int, held: _Held) -> None:
+    async def _read(self, part: int, claim: _Claim) -> None:
         try:
             await self._follow_members()
-            await self._read_streams(held)
+            await self._read_streams(claim)
         except PartitionLost:
-            log.info("lost partition", partition=part, epoch=held.epoch)
+            log.info("lost partition", partition=part, epoch=claim.epoch)
         finally:
-            await self._give_up(part, held)
+            await self._give_up(part, claim)
 
     async def _follow_members(self) -> None:
         """Wait until each membership change is applied that the last reader may have routed.
@@ -172,13 +172,13 @@ class Partitions:
         async with aclosing(self._log.read(MEMBERSHIP_STREAM, after=self._meta_position, upto=upto)) as events:
             return await anext(events, None) is not None
 
-    async def _read_streams(self, held: _Held) -> None:
+    async def _read_streams(self, claim: _Claim) -> None:
         """Read all streams; where one reader ends, the others finish their batches in hand and end too."""
-        reading = [asyncio.create_task(self._read_batches(held, lane)) for lane in held.readers]
+        reading = [asyncio.create_task(self._read_batches(claim, lane)) for lane in claim.readers]
         try:
             await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            held.stopping = True
+            claim.stopping = True
             # Each is cancelled once, so that it finishes its batch. A further cancellation of this task reaches them
             # through `gather`, and ends a batch that cannot be finished.
             for task in reading:
@@ -189,15 +189,15 @@ class Partitions:
             for error in sorted(errors, key=lambda error: isinstance(error, PartitionLost)):
                 raise error
 
-    async def _read_batches(self, held: _Held, lane: Lane) -> None:
-        reader = held.readers[lane]
+    async def _read_batches(self, claim: _Claim, lane: Lane) -> None:
+        reader = claim.readers[lane]
         epoch, position = reader.epoch, reader.position
         # The library that waits for events may lose a cancellation that comes in the same turn of the loop as events.
-        while not held.stopping:
+        while not claim.stopping:
             events = await reader.fetch()
             if reader.epoch != epoch:
                 epoch = reader.epoch
-                self._open_lanes(held, lane, position)
+                self._open_lanes(claim, lane, position)
             # A cancellation does not interrupt a batch: `release` waits until the batch is acknowledged.
             batch = asyncio.ensure_future(self._handle(lane, reader, events))
             try:
@@ -220,17 +220,17 @@ class Partitions:
             if (reason := reasons.get(event.seq)) is not None:
                 await dead_letter(self._log, lane.stream, event, reason, reader=READER_NAME)
 
-    async def _give_up(self, part: int, held: _Held) -> None:
-        self._forget(part, held)
-        await _close(held.readers)
+    async def _give_up(self, part: int, claim: _Claim) -> None:
+        self._forget(part, claim)
+        await _close(claim.readers)
 
-    def _forget(self, part: int, held: _Held) -> None:
-        self._held.pop(part, None)
+    def _forget(self, part: int, claim: _Claim) -> None:
+        self._claims.pop(part, None)
         self._engine.mark()  # where this worker stopped, so that instances see no gap before the next reader begins
         self._publisher.poke()
-        for lane in (*held.readers, Lane(MEMBERSHIP_STREAM, part)):
+        for lane in (*claim.readers, Lane(MEMBERSHIP_STREAM, part)):
             self._engine.close_lane(lane.number)
-        PARTITIONS_HELD.set(len(self._held))
+        PARTITIONS_HELD.set(len(self._claims))
 
 
 async def _close(readers: Mapping[Lane, PartitionReader]) -> None:

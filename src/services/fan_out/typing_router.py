@@ -39,7 +39,7 @@ class TypingRouter:
         except ValueError as error:
             skip("typing", error)
             return
-        if not self._partitions.holds(partition_of(channel, self._partition_count)):
+        if not self._partitions.is_claimed(partition_of(channel, self._partition_count)):
             return
         if self._publisher.congested:
             TYPING_DROPPED.inc()  # a notice is out of date within seconds, so none is kept

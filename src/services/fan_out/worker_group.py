@@ -79,7 +79,7 @@ class WorkerGroup:
             await self._take_share()
 
     async def _announce(self) -> bool:
-        notice = WorkerNotice(self._worker_id, self._ready, self._partitions.held())
+        notice = WorkerNotice(self._worker_id, self._ready, self._partitions.claimed())
         try:
             await self._bus.publish(WORKERS, msgspec.json.encode(notice))
         except Unavailable:
@@ -104,15 +104,17 @@ class WorkerGroup:
 
     async def _take_share(self) -> None:
         live = self._live()
-        live[self._worker_id] = WorkerNotice(self._worker_id, self._ready, self._partitions.held())
-        held = {part: worker for worker, notice in live.items() for part in notice.partitions}
+        live[self._worker_id] = WorkerNotice(self._worker_id, self._ready, self._partitions.claimed())
+        readers_by_part = {part: worker for worker, notice in live.items() for part in notice.partitions}
         readers = [worker for worker, notice in live.items() if notice.ready]
-        share = assign(self._log.partitions, held, readers)
+        share = assign(self._log.partitions, readers_by_part, readers)
         mine = {part for part, worker in share.items() if worker == self._worker_id}
-        await asyncio.gather(*(self._partitions.release(part) for part in self._partitions.held() if part not in mine))
+        await asyncio.gather(
+            *(self._partitions.release(part) for part in self._partitions.claimed() if part not in mine)
+        )
         if self._heard.get(self._worker_id) is None:
             return  # its own first notice has not come back: notices of the others may be missing too
-        claims = [part for part in sorted(mine) if part not in held]
+        claims = [part for part in sorted(mine) if part not in readers_by_part]
         await asyncio.gather(*(self._claim(part) for part in claims))
 
     async def _claim(self, part: int) -> None:

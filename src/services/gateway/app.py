@@ -18,7 +18,7 @@ from services.gateway.requests import reading
 from services.runtime import operations
 from services.runtime.exchange import ASGIApp, Exchange, Response
 from services.runtime.health import Health
-from services.runtime.operations import Operations, operation_routes, respond
+from services.runtime.operations import Operations, operation_routes, response_to
 from services.runtime.router import Route, Router
 
 OPENAPI: Final = "/openapi.json"
@@ -56,26 +56,26 @@ def gateway_app(gateway: Gateway) -> ASGIApp:
 def _route(served: ServedCall, callers: Callers, max_body: int) -> Route:
     call, port, read = served.call, served.port, reading(served.call, max_body)
 
-    async def answer(exchange: Exchange, parts: Mapping[str, str]) -> Response:
+    async def respond(exchange: Exchange, parts: Mapping[str, str]) -> Response:
         caller = await callers.identify(exchange)
         request = await read(exchange, parts)
-        return respond(call, exchange, await call.handler(port, caller, request))
+        return response_to(call, exchange, await call.handler(port, caller, request))
 
-    return Route(call.method, call.route, answer)
+    return Route(call.method, call.route, respond)
 
 
 def _document(calls: Sequence[ServedCall]) -> Route:
     rows = [*(served.call for served in calls), *operations.CALLS]
     response = Response(200, document(rows, __version__), MEDIA_TYPE.encode())
 
-    async def answer(_exchange: Exchange, _parts: Mapping[str, str]) -> Response:
+    async def respond(_exchange: Exchange, _parts: Mapping[str, str]) -> Response:
         return response
 
-    return Route("GET", OPENAPI, answer)
+    return Route("GET", OPENAPI, respond)
 
 
 def _with_cors(router: Router, origins: Sequence[str]) -> Any:
     if not origins:
-        return router.answer
+        return router.respond
     cors = Cors(router, origins, ["Authorization", "Content-Type", HEADER], [HEADER, "Retry-After", "WWW-Authenticate"])
-    return cors.answer
+    return cors.respond

@@ -11,14 +11,14 @@ from services.runtime.router import Router, problem_response
 
 ANY_ORIGIN: Final = "*"
 MAX_AGE_S: Final = 600
-"""How long a browser may keep the answer to a preflight request."""
+"""How long a browser may keep the response to a preflight request."""
 
 _SAFELISTED: Final = ("Accept", "Accept-Language", "Content-Language")
 """Headers that a page may send anyway (Fetch, section 2.2.2). A browser asks for them when their values are unusual."""
 
 
 class Cors:
-    """Answers preflight requests, and says in every answer which page may read it.
+    """Answers preflight requests, and says in every response which page may read it.
 
     Args:
         router: answers the requests.
@@ -35,14 +35,14 @@ class Cors:
         self._request_headers = (*_SAFELISTED, *request_headers)
         self._exposed = (b"access-control-expose-headers", ", ".join(response_headers).encode())
 
-    async def answer(self, exchange: Exchange) -> Response:
-        """Answer a request; see `Router.answer`."""
+    async def respond(self, exchange: Exchange) -> Response:
+        """Answer a request; see `Router.respond`."""
         origin = exchange.header(b"origin")
         if origin is None:
-            return await self._router.answer(exchange)
+            return await self._router.respond(exchange)
         if exchange.method == "OPTIONS" and exchange.header(b"access-control-request-method") is not None:
             return self._preflight(exchange, origin)
-        response = await self._router.answer(exchange)
+        response = await self._router.respond(exchange)
         return response._replace(headers=(*response.headers, *self._readable(origin)))
 
     def _preflight(self, exchange: Exchange, origin: str) -> Response:

@@ -28,12 +28,12 @@ class Edge:
     """The gateway as an ASGI application.
 
     Args:
-        answer: answers a request, whatever it is.
+        respond: answers a request, whatever it is.
         registry: where the figures go.
     """
 
-    def __init__(self, answer: Callable[[Exchange], Awaitable[Response]], registry: CollectorRegistry) -> None:
-        self._answer = answer
+    def __init__(self, respond: Callable[[Exchange], Awaitable[Response]], registry: CollectorRegistry) -> None:
+        self._respond = respond
         self._log: structlog.stdlib.BoundLogger = log.bind()  # once, since it takes as long as a line
         self._figures: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._requests = Counter(
@@ -44,7 +44,7 @@ class Edge:
         )
         self._seconds = Histogram(
             "fanout_http_request_seconds",
-            "Time from a request's head to the end of its answer",
+            "Time from a request's head to the end of its response",
             ["method", "route"],
             buckets=_BUCKETS,
             registry=registry,
@@ -56,7 +56,7 @@ class Edge:
         status, begin = _UNANSWERED, time.perf_counter()
         with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
             try:
-                response = await self._answer(exchange)
+                response = await self._respond(exchange)
                 status = response.status
                 await send_response(send, response, (_HEADER, correlation_id.encode()))
             finally:

@@ -19,7 +19,7 @@ The REST API of the real-time tier. A call under `/api/v1` needs a token in `Aut
 
 Errors are RFC 9457 problems: programs read the `code`, people the `detail`. Each call lists the codes that it can \
 give. In addition, an unknown path is 404 `not_found`, a method that a path does not take is 405 `method_not_allowed` \
-with `Allow`, and an unexpected error is 500 `internal`. Every answer has `X-Correlation-ID`: that of the request, \
+with `Allow`, and an unexpected error is 500 `internal`. Every response has `X-Correlation-ID`: that of the request, \
 where the request has one of 1 to 128 characters of A-Z a-z 0-9 _ . -, or a new one.
 
 Unknown fields and unknown query parameters are errors. Times are RFC 3339, UTC, with milliseconds.
@@ -42,7 +42,7 @@ def document(calls: Sequence[Call[Any, Any]], version: str) -> bytes:
         calls: the rows.
         version: of the API.
     """
-    types = [ProblemDetails, *(call.answer for call in calls), *(call.request for call in calls if call.takes_body)]
+    types = [ProblemDetails, *(call.response for call in calls), *(call.request for call in calls if call.takes_body)]
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     schema_of = dict(zip(map(str, types), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
@@ -63,14 +63,14 @@ def document(calls: Sequence[Call[Any, Any]], version: str) -> bytes:
 
 def _operation(call: Call[Any, Any], schema_of: dict[str, Any]) -> dict[str, Any]:
     """The description of a call."""
-    answer = {"content": {call.media_type: {"schema": schema_of[str(call.answer)]}}}
+    response = {"content": {call.media_type: {"schema": schema_of[str(call.response)]}}}
     operation: dict[str, Any] = {
         "tags": [call.tag],
         "summary": call.summary,
         "operationId": call.name,
         "responses": {
-            str(int(call.status)): {"description": call.answered, **answer},
-            **{str(status): {"description": meaning, **answer} for status, meaning in call.other_statuses.items()},
+            str(int(call.status)): {"description": call.meaning, **response},
+            **{str(status): {"description": meaning, **response} for status, meaning in call.other_statuses.items()},
             **_problems(call.all_errors, schema_of[str(ProblemDetails)]),
         },
     }

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from fanout.log_record import RETOLD_S
+from fanout.log_record import REPUBLISHED_S
 from fanout.ports.log import Reset
 from fanout.ports.memberships import Memberships
 from fanout.streams import STREAMS
@@ -62,7 +62,7 @@ class LogResets:
         if now - self._told_at > JOINED_S:
             self._told_at = now
             self._tasks.start(self._tell_clients(), "telling clients that the log went back")
-        if spec.changes_memberships and now - reset.survived_ns / 1e9 > RETOLD_S:
+        if spec.changes_memberships and now - reset.survived_ns / 1e9 > REPUBLISHED_S:
             self._tasks.start(self._load_again(), "loading memberships again")
 
     async def _tell_clients(self) -> None:
@@ -74,7 +74,7 @@ class LogResets:
                 await asyncio.sleep(0)
 
     async def _load_again(self) -> None:
-        """Load memberships from the store: the log gets recent changes again (`RETOLD_S`), and no older ones."""
+        """Load memberships from the store: the log gets recent changes again (`REPUBLISHED_S`), and no older ones."""
         for session in self._registry.sessions():
             if session.ending is None:
                 again = partial(subscribe, session, self._registry, self._inbox, self._memberships)

@@ -72,7 +72,7 @@ class StoredDelivery:
     async def _apply_membership(self, channel: str, event: bytes, frame: bytes) -> None:
         change = decode_member_event(event, channel)
         user_id = change.user_id
-        if not await self._order.is_newest(change, held=bool(self._registry.sessions_of(user_id))):
+        if not await self._order.is_newest(change, has_list=bool(self._registry.sessions_of(user_id))):
             return
         for changes in self._watched.get(user_id, ()):
             changes.count += 1

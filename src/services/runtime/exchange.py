@@ -35,7 +35,7 @@ class Exchange:
     Args:
         scope: of ASGI.
         receive: of ASGI.
-        correlation_id: names the request in logs and answers.
+        correlation_id: names the request in logs and responses.
     """
 
     __slots__ = ("_headers", "_receive", "correlation_id", "method", "path", "query", "reason", "route", "user_id")

@@ -31,7 +31,8 @@ READ_WITHIN_S: Final = 60.0
 """Seconds that a client may take to read what waits for it, even if it reads all the time."""
 
 STALLED_READERS = Counter(
-    "fanout_http_stalled_readers_total", "HTTP connections that were closed because the client did not read its answer"
+    "fanout_http_stalled_readers_total",
+    "HTTP connections that were closed because the client did not read its response",
 )
 
 log = structlog.stdlib.get_logger(__name__)
@@ -142,7 +143,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _disconnect(self, unread: int) -> None:
         STALLED_READERS.inc()
-        log.warning("client does not read its answer and is disconnected", client=self.client, unread_bytes=unread)
+        log.warning("client does not read its response and is disconnected", client=self.client, unread_bytes=unread)
         self.transport.abort()  # closing would wait for the client
 
     def _expect(self) -> None:

@@ -34,16 +34,16 @@ class MembershipOrder:
         """Note that the user's list is loaded from the store now: an older event must not change it unchecked."""
         self._versions.loaded(user_id, self._clock())
 
-    async def is_newest(self, event: MemberEvent, *, held: bool = True) -> bool:
+    async def is_newest(self, event: MemberEvent, *, has_list: bool = True) -> bool:
         """Whether an event is to be applied. If the store has to be asked and is unavailable, this waits for it.
 
         Args:
             event: from META.
-            held: whether the reader has a list of this user, which an outdated event would make wrong.
+            has_list: whether the reader has a list of this user, which an outdated event would make wrong.
         """
         user_id, channel_id = event.user_id, event.channel_id
         age = self._versions.age(user_id, channel_id, event.version, self._clock())
-        if age is Age.OLDER or (age is Age.UNKNOWN and held and not await self._is_in_store(event)):
+        if age is Age.OLDER or (age is Age.UNKNOWN and has_list and not await self._is_in_store(event)):
             OUTDATED.inc()
             return False
         self._versions.seen(user_id, channel_id, event.version)

@@ -55,9 +55,9 @@ CALLS: Final = (
         path="/healthz",
         public=True,
         request=NoFields,
-        answer=dict[str, str],
+        response=dict[str, str],
         summary="Is the process alive",
-        answered="It is.",
+        meaning="It is.",
         handler=lambda port, _caller, _request: port.alive(),
     ),
     Call[Operations, NoFields](
@@ -66,10 +66,10 @@ CALLS: Final = (
         path="/readyz",
         public=True,
         request=NoFields,
-        answer=Readiness,
+        response=Readiness,
         other_statuses={503: "It is not: something that it needs is not good."},
         summary="Is the process ready, with each thing that it depends on",
-        answered="It is; `degraded` where it does without something that is away.",
+        meaning="It is; `degraded` where it does without something that is away.",
         handler=lambda port, _caller, _request: port.ready(),
     ),
     Call[Operations, NoFields](
@@ -78,10 +78,10 @@ CALLS: Final = (
         path="/metrics",
         public=True,
         request=NoFields,
-        answer=str,
+        response=str,
         media_type=metrics.CONTENT_TYPE,
         summary="Figures in Prometheus' text format",
-        answered="The figures.",
+        meaning="The figures.",
         handler=lambda port, _caller, _request: port.figures(),
     ),
 )
@@ -96,24 +96,24 @@ def operation_routes(operations: Operations) -> list[Route]:
     return [_route(call, operations) for call in CALLS]
 
 
-def respond(call: Call[Any, Any], exchange: Exchange, answer: Any) -> Response:
+def response_to(call: Call[Any, Any], exchange: Exchange, result: Any) -> Response:
     """The response to a call that was handled.
 
     Args:
         call: the row.
         exchange: gets the reason of a `WithStatus`.
-        answer: of the handler.
+        result: the return value of the handler.
     """
     status = call.status
-    if isinstance(answer, WithStatus):
-        exchange.reason = answer.reason
-        answer, status = answer.answer, answer.status
-    body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
+    if isinstance(result, WithStatus):
+        exchange.reason = result.reason
+        result, status = result.response, result.status
+    body = result if isinstance(result, bytes) else msgspec.json.encode(result)
     return Response(status, body, call.media_type.encode())
 
 
 def _route(call: Call[Operations, NoFields], operations: Operations) -> Route:
-    async def answer(exchange: Exchange, _parts: Mapping[str, str]) -> Response:
-        return respond(call, exchange, await call.handler(operations, _NOBODY, _NOTHING))
+    async def respond(exchange: Exchange, _parts: Mapping[str, str]) -> Response:
+        return response_to(call, exchange, await call.handler(operations, _NOBODY, _NOTHING))
 
-    return Route(call.method, call.route, answer)
+    return Route(call.method, call.route, respond)

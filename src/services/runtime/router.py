@@ -13,7 +13,7 @@ from fanout.error_codes import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND
 from services.runtime.exchange import Exchange, Response
 from services.runtime.problems import MEDIA_TYPE, Problem, problem_of
 
-Answering = Callable[[Exchange, Mapping[str, str]], Awaitable[Response]]
+Responder = Callable[[Exchange, Mapping[str, str]], Awaitable[Response]]
 """Answers a request; the mapping has the parts of the path by name."""
 
 log = structlog.stdlib.get_logger(__name__)
@@ -29,7 +29,7 @@ class Route:
     method: str
     path: str
     """A part in braces, as `{channel_id}`, matches everything up to the next slash."""
-    answer: Answering
+    respond: Responder
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class _Resource:
     """The methods of one path."""
 
     path: str
-    answers: dict[str, Answering] = field(default_factory=dict)
+    responders: dict[str, Responder] = field(default_factory=dict)
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -46,7 +46,7 @@ class _Resource:
     @property
     def methods(self) -> tuple[str, ...]:
         """The methods that are answered, sorted: HEAD where GET is, and OPTIONS everywhere."""
-        return tuple(sorted({*self.answers, "OPTIONS", *(["HEAD"] if "GET" in self.answers else [])}))
+        return tuple(sorted({*self.responders, "OPTIONS", *(["HEAD"] if "GET" in self.responders else [])}))
 
 
 class Router:
@@ -60,12 +60,12 @@ class Router:
         self._resources: dict[str, _Resource] = {}
         for route in routes:
             resource = self._resources.setdefault(route.path, _Resource(route.path))
-            if route.method in resource.answers:
+            if route.method in resource.responders:
                 raise ValueError(f"{route.method} {route.path} has two routes")
-            resource.answers[route.method] = route.answer
+            resource.responders[route.method] = route.respond
         self._patterns = [(each.pattern, each) for each in self._resources.values() if "{" in each.path]
 
-    async def answer(self, exchange: Exchange) -> Response:
+    async def respond(self, exchange: Exchange) -> Response:
         """Answer a request, whatever it is. An unexpected error is logged, once, and the client gets no detail."""
         try:
             return await self._answer(exchange)
@@ -83,9 +83,9 @@ class Router:
             raise Problem(NOT_FOUND)
         resource, parts = found
         exchange.route = resource.path
-        answer = resource.answers.get("GET" if exchange.method == "HEAD" else exchange.method)
-        if answer is not None:
-            return await answer(exchange, parts)
+        respond = resource.responders.get("GET" if exchange.method == "HEAD" else exchange.method)
+        if respond is not None:
+            return await respond(exchange, parts)
         allow = ", ".join(resource.methods)
         if exchange.method == "OPTIONS":
             return Response(HTTPStatus.NO_CONTENT, headers=((b"allow", allow.encode()),))

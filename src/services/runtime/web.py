@@ -19,6 +19,6 @@ def health_app(health: Health, registry: CollectorRegistry) -> ASGIApp:
     router = Router(operation_routes(Operations(health, registry)))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await send_response(send, await router.answer(Exchange(scope, receive, new_ulid())))
+        await send_response(send, await router.respond(Exchange(scope, receive, new_ulid())))
 
     return app

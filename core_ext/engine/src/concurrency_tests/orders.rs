@@ -98,7 +98,7 @@ fn a_user_whom_the_cache_has_no_room_for_is_forgotten_once() {
         };
         together(&[&|| visit(USERS[0]), &|| visit(USERS[1]), &|| visit(USERS[2])]);
         assert_eq!(engine.table.users.known(), 1, "the one who is cached");
-        assert_eq!(engine.table.channels.held(), 3);
+        assert_eq!(engine.table.channels.referenced(), 3);
         recount::check_that_all_goes(&engine);
     });
 }

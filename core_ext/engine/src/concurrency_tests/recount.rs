@@ -28,7 +28,7 @@ pub(super) fn check_that_all_goes(engine: &Engine) {
     assert!(USERS.iter().all(|user| engine.forget(user).is_ok()));
     check(engine);
     let table = &engine.table;
-    assert_eq!([table.users.known(), table.channels.held(), table.instances.known()], [0; 3], "names in use");
+    assert_eq!([table.users.known(), table.channels.referenced(), table.instances.known()], [0; 3], "names in use");
     let (left, none) = (stats(engine), stats(&super::engine(0)));
     for count in ["users", "channels", "instances", "entries", "cached_users", "bytes_ids", "bytes_memberships"] {
         assert_eq!(left[count], none[count], "{count}");
@@ -78,5 +78,5 @@ fn check_instances(engine: &Engine) {
 fn check_names(engine: &Engine) {
     let lists: Vec<Set> = USERS.iter().filter_map(|user| list_of(engine, user)).collect();
     assert_eq!(engine.table.users.known(), lists.len());
-    assert_eq!(engine.table.channels.held(), lists.into_iter().flatten().collect::<Set>().len());
+    assert_eq!(engine.table.channels.referenced(), lists.into_iter().flatten().collect::<Set>().len());
 }

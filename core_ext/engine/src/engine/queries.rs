@@ -70,7 +70,7 @@ impl Engine {
             let ids = list.after(last);
             let slice = self.table.channels.names(&ids);
             now = self.table.users.online_list(&user);
-            // If the list is still the user's, it has held the channels in the meantime; if not, the numbers may belong
+            // If the list is still the user's, it has named the channels in the meantime; if not, the numbers may belong
             // to others.
             if now.as_ref().is_some_and(|now| now.is_same(&list)) {
                 if ids.is_empty() {
@@ -155,7 +155,7 @@ impl Engine {
         Ok(digest.unwrap_or_default())
     }
 
-    /// Counts, and bytes held by structure, by the names of `_core.pyi`.
+    /// Counts, and bytes by structure, by the names of `_core.pyi`.
     #[must_use]
     pub fn stats(&self) -> Vec<(&'static str, usize)> {
         let mut stats = self.outbox_stats();

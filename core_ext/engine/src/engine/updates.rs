@@ -77,7 +77,7 @@ impl Engine {
         let id = Id::new(user, "user")?;
         if let Some(turn) = self.table.users.turn_of_known(&id) {
             self.table.cache.lock().forget(turn.user());
-            self.table.discard_unless_held(&turn);
+            self.table.discard_unless_online_or_cached(&turn);
         }
         Ok(())
     }
@@ -90,7 +90,7 @@ impl Engine {
             let Some(user) = popped else { return forgotten };
             forgotten += 1;
             if let Some(turn) = self.table.users.turn_of_number(user) {
-                self.table.discard_unless_held(&turn);
+                self.table.discard_unless_online_or_cached(&turn);
             }
         }
     }
@@ -102,7 +102,7 @@ impl Engine {
         if usable || !turn.locations().is_empty() {
             return Some(turn);
         }
-        self.table.discard_unless_held(&turn);
+        self.table.discard_unless_online_or_cached(&turn);
         None
     }
 
@@ -111,7 +111,7 @@ impl Engine {
         let victim = self.table.cache.lock().put(turn.user(), now);
         drop(turn); // who waits for a turn has none
         if let Some(turn) = victim.and_then(|victim| self.table.users.turn_of_number(victim)) {
-            self.table.discard_unless_held(&turn);
+            self.table.discard_unless_online_or_cached(&turn);
         }
     }
 
@@ -125,12 +125,16 @@ impl Engine {
 
 impl Table {
     /// Discard a user's list unless the user is online or cached.
-    pub(crate) fn discard_unless_held(&self, turn: &Turn) {
+    pub(crate) fn discard_unless_online_or_cached(&self, turn: &Turn) {
         if !turn.locations().is_empty() || self.cache.lock().contains(turn.user()) {
             return;
         }
         if let Some(list) = turn.list() {
-            self.channels.exit(&list.ids(), Exit { subscription: None, release: true }, self.instances.subscriptions());
+            self.channels.exit(
+                &list.ids(),
+                Exit { subscription: None, remove_reference: true },
+                self.instances.subscriptions(),
+            );
             turn.set_list(None);
         }
     }
@@ -162,8 +166,11 @@ impl<'a> Update<'a> {
     /// subscription.
     fn begin(&self, names: Ids, instance: &Id) -> Result<usize> {
         let location = self.arrive(instance)?;
-        let (ids, new) =
-            self.table.channels.hold(names, Some(location.subscription), self.table.instances.subscriptions());
+        let (ids, new) = self.table.channels.add_references(
+            names,
+            Some(location.subscription),
+            self.table.instances.subscriptions(),
+        );
         let old = self.turn.list();
         self.turn.set_list(Some(MembershipList::of(&ids)));
         if let Some(old) = old {
@@ -175,7 +182,7 @@ impl<'a> Update<'a> {
     /// Replace an online user's list: change the entries at the given locations, and add those of a new location.
     /// Returns the number of new entries.
     fn follow(&self, names: Ids, locations: &[Location], new_location: Option<Location>) -> usize {
-        let (ids, _) = self.table.channels.hold(names, None, self.table.instances.subscriptions());
+        let (ids, _) = self.table.channels.add_references(names, None, self.table.instances.subscriptions());
         let old = self.turn.list().map(|list| list.ids()).unwrap_or_default();
         let (added, removed) = (difference(&ids, &old), difference(&old, &ids));
         let mut new = 0;
@@ -216,7 +223,7 @@ impl<'a> Update<'a> {
 
     fn join(&self, channel: Ids) -> bool {
         let locations = self.turn.locations();
-        let (ids, _) = self.table.channels.hold(channel, None, self.table.instances.subscriptions());
+        let (ids, _) = self.table.channels.add_references(channel, None, self.table.instances.subscriptions());
         if self.turn.change_list(|list| list.insert(ids[0])) {
             for &location in &locations {
                 self.enter(&ids, location);
@@ -255,8 +262,8 @@ impl<'a> Update<'a> {
         self.table.channels.enter(ids, location.subscription, self.table.instances.subscriptions())
     }
 
-    fn exit(&self, ids: &[Channel], location: Option<Location>, release: bool) -> usize {
-        let exit = Exit { subscription: location.map(|location| location.subscription), release };
+    fn exit(&self, ids: &[Channel], location: Option<Location>, remove_reference: bool) -> usize {
+        let exit = Exit { subscription: location.map(|location| location.subscription), remove_reference };
         self.table.channels.exit(ids, exit, self.table.instances.subscriptions())
     }
 }

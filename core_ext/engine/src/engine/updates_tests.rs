@@ -11,11 +11,11 @@ fn ids<const N: usize>(names: [&str; N]) -> Ids {
 
 fn names_in_use(engine: &Engine) -> [usize; 3] {
     let table = &engine.table;
-    [table.users.known(), table.channels.held(), table.instances.known()]
+    [table.users.known(), table.channels.referenced(), table.instances.known()]
 }
 
 #[test]
-fn a_name_is_held_as_long_as_somebody_needs_it() -> Result<()> {
+fn a_name_is_kept_as_long_as_it_is_needed() -> Result<()> {
     let engine = engine(1);
     engine.user_online("ann", "i1", Some(ids(["a", "b", "a"])), 0)?;
     engine.user_online("ann", "i2", Some(ids(["b", "c"])), 0)?;
@@ -46,7 +46,7 @@ fn a_list_that_is_given_again_replaces_the_cached_one() -> Result<()> {
 }
 
 #[test]
-fn membership_changes_hold_and_release_the_channel() -> Result<()> {
+fn membership_changes_add_and_remove_references_of_the_channel() -> Result<()> {
     let engine = engine(1);
     engine.user_online("ann", "i1", Some(ids(["a"])), 0)?;
     for _ in 0..2 {

@@ -94,7 +94,7 @@ impl Blocks {
         self.units.len() >= SPARSE_FROM && self.unused * 2 > self.units.len()
     }
 
-    /// Bytes held.
+    /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
         self.units.bytes()
     }

@@ -57,7 +57,7 @@ impl FreeNumbers {
         (0..bound).rev().take_while(|&number| is_free(number)).count()
     }
 
-    /// Bytes held.
+    /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
         self.words.capacity() * size_of::<u64>()
     }

@@ -82,7 +82,7 @@ impl<T: Default + Copy, const PAGE: usize> Pages<T, PAGE> {
         self.pages.iter_mut().flat_map(|page| page.iter_mut()).take(self.len)
     }
 
-    /// Bytes held.
+    /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
         self.pages.len() * PAGE * size_of::<T>() + self.pages.capacity() * size_of::<Box<[T; PAGE]>>()
     }

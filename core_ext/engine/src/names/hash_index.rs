@@ -149,7 +149,7 @@ impl HashIndex {
         prefetch(&self.lines, start_of(hash, self.lines.len()));
     }
 
-    /// Bytes held.
+    /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
         self.lines.capacity() * size_of::<Line>()
     }

@@ -181,12 +181,12 @@ impl<R: NameRecord> Names<R> {
         self.records.len()
     }
 
-    /// Bytes held.
+    /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
         self.records.bytes() + self.bytes_of_tables()
     }
 
-    /// Bytes held, without the data of the records beside their hashed names.
+    /// Bytes of memory, without the data of the records beside their hashed names.
     pub(crate) fn bytes_of_names(&self) -> usize {
         self.records.bytes() / size_of::<R>() * size_of::<HashedName>() + self.bytes_of_tables()
     }

@@ -243,7 +243,7 @@ impl Restored {
         let Self { engine, elapsed, victims, .. } = self;
         for victim in victims {
             if let Some(turn) = engine.table.users.turn_of_number(victim) {
-                engine.table.discard_unless_held(&turn);
+                engine.table.discard_unless_online_or_cached(&turn);
             }
         }
         engine.table.channels.sweep();

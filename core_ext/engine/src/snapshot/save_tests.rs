@@ -201,7 +201,7 @@ fn channels_and_users_that_nobody_needs_leave_nothing_behind() {
 }
 
 fn restored_counts(engine: &Engine) -> (usize, usize) {
-    (engine.table.users.known(), engine.table.channels.held())
+    (engine.table.users.known(), engine.table.channels.referenced())
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn a_number_stays_its_channels_while_a_snapshot_is_written() {
     engine.leave("ben", "b").unwrap();
     engine.join("ben", "b").unwrap();
     drop(pin);
-    assert_eq!((channels.held(), channels.names(&[number]).len()), (1, 0));
+    assert_eq!((channels.referenced(), channels.names(&[number]).len()), (1, 0));
     assert_eq!(engine.instances("b").unwrap(), ["i1"]);
 }
 

@@ -85,7 +85,7 @@ impl BitmapSubscribers {
         self.counts.len()
     }
 
-    /// Bytes held, estimated.
+    /// Bytes of memory, estimated.
     pub(crate) fn bytes(&self) -> usize {
         let indices = self.indices.statistics();
         let [containers, bitsets] = [indices.n_containers, indices.n_bitset_containers].map(|count| count as usize);

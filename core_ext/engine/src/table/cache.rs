@@ -91,7 +91,7 @@ impl Cache {
         self.recency.len()
     }
 
-    /// Bytes held.
+    /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
         self.recency.bytes() + self.times.capacity() * size_of::<Times>()
     }

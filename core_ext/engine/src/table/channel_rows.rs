@@ -123,7 +123,7 @@ impl Overflow {
         self.blocks = compact;
     }
 
-    /// Bytes held.
+    /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
         self.blocks.bytes() + self.bitmaps.capacity() * size_of::<Option<Box<BitmapSubscribers>>>() + self.bitmap_bytes
     }

@@ -1,6 +1,6 @@
 //! Channel -> subscriptions, in shards by the hash of the channel's name.
 //!
-//! A shard has everything of its channels behind one lock: the names, the number of lists that *hold* (name) each
+//! A shard has everything of its channels behind one lock: the names, the number of lists that name each
 //! channel, and the subscriptions. A channel's id has its shard in the upper bits and its number in the shard in the
 //! lower bits. So a sorted list of ids goes from shard to shard.
 //!
@@ -43,8 +43,8 @@ pub(crate) struct Channels {
 struct Shard {
     rows: Names<ChannelRow>,
     overflow: Overflow,
-    /// While a snapshot is written: the channels that no list holds any more, which keep their numbers.
-    unheld: Option<Vec<Local>>,
+    /// While a snapshot is written: the channels that no list names any more, which keep their numbers.
+    unreferenced: Option<Vec<Local>>,
 }
 
 /// The changes to some channels when a user leaves an instance or a list ends.
@@ -52,8 +52,8 @@ struct Shard {
 pub(crate) struct Exit {
     /// The subscription that is removed.
     pub(crate) subscription: Option<Subscription>,
-    /// Whether one list no longer holds the channels.
-    pub(crate) release: bool,
+    /// Whether one list no longer names the channels.
+    pub(crate) remove_reference: bool,
 }
 
 impl Channels {
@@ -69,9 +69,9 @@ impl Channels {
         }
     }
 
-    /// Hold channels for one more list, and add a subscription to each. Returns their ids, sorted and each once, and
+    /// Add the references of one more list to channels, and add a subscription to each. Returns their ids, sorted and each once, and
     /// the number of new entries.
-    pub(crate) fn hold(
+    pub(crate) fn add_references(
         &self,
         names: Ids,
         subscription: Option<Subscription>,
@@ -93,14 +93,14 @@ impl Channels {
         (ids, tally.entries)
     }
 
-    /// Add a subscription to channels that a list holds, given by sorted ids. Returns the number of new entries.
+    /// Add a subscription to channels that a list names, given by sorted ids. Returns the number of new entries.
     pub(crate) fn enter(&self, ids: &[Channel], subscription: Subscription, subscriptions: &Subscriptions) -> usize {
         let tally = self.each(ids, |state, local| state.add(local, subscription, subscriptions));
         self.count(tally, usize::wrapping_add);
         tally.entries
     }
 
-    /// Remove a subscription from channels, given by sorted ids, and end a list's hold on them. Returns the number of
+    /// Remove a subscription from channels, given by sorted ids, and end a list's references to them. Returns the number of
     /// entries removed.
     pub(crate) fn exit(&self, ids: &[Channel], exit: Exit, subscriptions: &Subscriptions) -> usize {
         let tally = self.each(ids, |state, local| state.exit(local, exit, subscriptions));
@@ -108,14 +108,14 @@ impl Channels {
         tally.entries
     }
 
-    /// The id of a channel that a list holds.
+    /// The id of a channel that a list names.
     pub(crate) fn find(&self, name: Packed) -> Option<Channel> {
         let key = self.hasher.key(name);
         let shard = shard_of(key.hashed);
         self.shards[shard].read().rows.find(key).map(|local| id_of(shard, local))
     }
 
-    /// Call `ask` with a channel's subscriptions while the channel is locked; None if no list holds the channel.
+    /// Call `ask` with a channel's subscriptions while the channel is locked; None if no list names the channel.
     pub(crate) fn read<R>(&self, name: Packed, ask: impl FnOnce(View) -> R) -> Option<R> {
         let key = self.hasher.key(name);
         let shard = self.shards[shard_of(key.hashed)].read();
@@ -138,7 +138,7 @@ impl Channels {
         });
     }
 
-    /// The names of channels, given by sorted ids. A channel that is no longer held is left out.
+    /// The names of channels, given by sorted ids. A channel that is no longer named is left out.
     pub(crate) fn names(&self, ids: &[Channel]) -> Vec<CompactString> {
         let mut names = Vec::with_capacity(ids.len());
         self.read_each(ids, |state, _, locals| {
@@ -157,13 +157,13 @@ impl Channels {
         self.occupied.load(Ordering::Relaxed)
     }
 
-    /// The number of channels that a list holds.
+    /// The number of channels that a list names.
     #[cfg(test)]
-    pub(crate) fn held(&self) -> usize {
+    pub(crate) fn referenced(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().rows.len()).sum()
     }
 
-    /// Bytes held for names, and for subscriptions.
+    /// Bytes of memory for names, and for subscriptions.
     pub(crate) fn bytes(&self) -> (usize, usize) {
         let shards = self.shards.len() * size_of::<RwLock<Shard>>();
         (self.bytes_of_names.load(Ordering::Relaxed), self.bytes_of_rows.load(Ordering::Relaxed) + shards)
@@ -175,14 +175,14 @@ impl Channels {
         tally
     }
 
-    /// Sort ids, and release the channels that were given, and so held, more than once.
+    /// Sort ids, and remove the references of channels that were given, and so referenced, more than once.
     fn settle(&self, ids: &mut Vec<Channel>, subscriptions: &Subscriptions) {
         let named = ids.len();
         ids.chunk_by_mut(|&a, &b| shard_of_id(a) == shard_of_id(b)).for_each(sort_run);
         let doubles: Vec<Channel> = ids.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
         ids.dedup();
         debug_assert_eq!(named, ids.len() + doubles.len());
-        self.exit(&doubles, Exit { subscription: None, release: true }, subscriptions);
+        self.exit(&doubles, Exit { subscription: None, remove_reference: true }, subscriptions);
     }
 
     fn count(&self, tally: Tally, change: impl Fn(usize, usize) -> usize) {
@@ -210,7 +210,7 @@ impl Shard {
     }
 
     fn enter(&mut self, local: Local, subscription: Option<Subscription>, subscriptions: &Subscriptions) -> Tally {
-        self.rows.record_mut(local).hold();
+        self.rows.record_mut(local).add_reference();
         subscription.map_or_else(Tally::default, |subscription| self.add(local, subscription, subscriptions))
     }
 
@@ -219,9 +219,9 @@ impl Shard {
         let tally = exit
             .subscription
             .map_or_else(Tally::default, |subscription| self.overflow.remove(row, subscription, subscriptions));
-        if exit.release && row.release() {
-            match &mut self.unheld {
-                Some(unheld) => unheld.push(local),
+        if exit.remove_reference && row.remove_reference() {
+            match &mut self.unreferenced {
+                Some(unreferenced) => unreferenced.push(local),
                 None => self.rows.remove(local),
             }
         }

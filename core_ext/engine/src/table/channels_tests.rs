@@ -18,7 +18,7 @@ fn recounted(channels: &Channels) -> (usize, usize) {
 }
 
 #[test]
-fn very_many_channels_are_held_and_let_go_and_each_byte_is_counted() {
+fn very_many_channels_come_and_go_and_each_byte_is_counted() {
     let (channels, subscriptions, mut numbers) =
         (Channels::new(), Subscriptions::default(), SubscriptionIds::default());
     let empty = channels.bytes();
@@ -27,31 +27,32 @@ fn very_many_channels_are_held_and_let_go_and_each_byte_is_counted() {
     let position = |user| (user, numbers.take(user % 2 * 63, user, &subscriptions).unwrap());
     let placed: Vec<(u32, Subscription)> = (0..14).map(position).collect();
     for &(user, subscription) in &placed {
-        let (held, entries) = channels.hold(all.clone(), Some(subscription), &subscriptions);
-        assert!(held.is_sorted() && held.iter().collect::<BTreeSet<_>>().len() == MANY);
+        let (ids, entries) = channels.add_references(all.clone(), Some(subscription), &subscriptions);
+        assert!(ids.is_sorted() && ids.iter().collect::<BTreeSet<_>>().len() == MANY);
         assert_eq!((entries, channels.bytes()), (if user < 2 { MANY } else { 0 }, recounted(&channels)));
     }
-    assert_eq!((channels.entries(), channels.occupied(), channels.held()), (2 * MANY, MANY, MANY));
+    assert_eq!((channels.entries(), channels.occupied(), channels.referenced()), (2 * MANY, MANY, MANY));
     let found: BTreeSet<Channel> = all.iter().map(|name| channels.find(name).unwrap()).collect();
-    let held: Vec<Channel> = found.into_iter().collect();
+    let ids: Vec<Channel> = found.into_iter().collect();
     let mut widths = vec![0; MANY];
     channels.read_many(all, |index, view| widths[index] = view.width(&subscriptions));
-    assert!(held.len() == MANY && widths.iter().all(|&width| width == 2));
+    assert!(ids.len() == MANY && widths.iter().all(|&width| width == 2));
     for &(user, subscription) in &placed {
-        let gone = channels.exit(&held, Exit { subscription: Some(subscription), release: true }, &subscriptions);
+        let gone =
+            channels.exit(&ids, Exit { subscription: Some(subscription), remove_reference: true }, &subscriptions);
         assert_eq!((gone, channels.bytes()), (if user < 12 { 0 } else { MANY }, recounted(&channels)));
     }
-    assert_eq!((channels.held(), channels.bytes()), (0, empty));
+    assert_eq!((channels.referenced(), channels.bytes()), (0, empty));
 }
 
 #[test]
-fn names_that_come_twice_are_held_once() {
+fn names_that_come_twice_are_referenced_once() {
     let (channels, subscriptions) = (Channels::new(), Subscriptions::default());
     let twice = ids((0..MANY).chain(0..MANY).map(|n| format!("channel-{n}")));
-    let (held, _) = channels.hold(twice, None, &subscriptions);
-    assert_eq!((held.len(), channels.held()), (MANY, MANY));
-    channels.exit(&held, Exit { subscription: None, release: true }, &subscriptions);
-    assert_eq!(channels.held(), 0);
+    let (ids, _) = channels.add_references(twice, None, &subscriptions);
+    assert_eq!((ids.len(), channels.referenced()), (MANY, MANY));
+    channels.exit(&ids, Exit { subscription: None, remove_reference: true }, &subscriptions);
+    assert_eq!(channels.referenced(), 0);
 }
 
 #[test]
@@ -60,12 +61,12 @@ fn blocks_that_are_half_free_are_moved_together() {
         (Channels::new(), Subscriptions::default(), SubscriptionIds::default());
     let all = ids((0..20 * MANY).map(|n| format!("channel-{n}")));
     let placed: Vec<Subscription> = (0..16).map(|user| numbers.take(user % 3, user, &subscriptions).unwrap()).collect();
-    let held: Vec<Vec<Channel>> =
-        placed.iter().map(|&r| channels.hold(all.clone(), Some(r), &subscriptions).0).collect();
+    let ids: Vec<Vec<Channel>> =
+        placed.iter().map(|&r| channels.add_references(all.clone(), Some(r), &subscriptions).0).collect();
     let full = channels.bytes().1;
-    let most: Vec<Channel> = held[0].iter().enumerate().filter(|(at, _)| at % 5 < 4).map(|(_, &id)| id).collect();
+    let most: Vec<Channel> = ids[0].iter().enumerate().filter(|(at, _)| at % 5 < 4).map(|(_, &id)| id).collect();
     for &subscription in &placed {
-        channels.exit(&most, Exit { subscription: Some(subscription), release: false }, &subscriptions);
+        channels.exit(&most, Exit { subscription: Some(subscription), remove_reference: false }, &subscriptions);
         assert!(channels.shards.iter().all(|shard| !shard.read().overflow.is_sparse()));
     }
     assert!(channels.bytes().1 < full, "{} of {full}", channels.bytes().1);

@@ -133,7 +133,7 @@ impl Instances {
         self.state.read().names.names().len()
     }
 
-    /// Bytes held for names, and for presence and subscriptions.
+    /// Bytes of memory for names, and for presence and subscriptions.
     pub(crate) fn bytes(&self) -> (usize, usize) {
         let state = self.state.read();
         (state.names.names().bytes(), state.presence.bytes() + state.numbers.bytes() + self.subscriptions.bytes())

@@ -1,4 +1,4 @@
-//! A user's channels: sorted ids in one to two bytes each. The list is held once, whether the user is online, cached or
+//! A user's channels: sorted ids in one to two bytes each. The list is stored once, whether the user is online, cached or
 //! both.
 //!
 //! An id is coded by its distance from the one before, as a Golomb-Rice code (R. F. Rice, "Some practical universal

@@ -93,7 +93,7 @@ impl PresenceSets {
         (0..).zip(&self.presence).filter(|(_, set)| !set.users.is_empty()).map(|(instance, _)| instance)
     }
 
-    /// Bytes held, estimated: the nodes of a tree are about two thirds full.
+    /// Bytes of memory, estimated: the nodes of a tree are about two thirds full.
     pub(crate) fn bytes(&self) -> usize {
         let users: usize = self.presence.iter().map(|set| set.users.len()).sum();
         self.presence.capacity() * size_of::<PresenceSet>() + users * size_of::<u32>() * 3 / 2

@@ -147,7 +147,7 @@ impl Users {
         self.shards.iter().map(|shard| shard.state.lock().names.len()).sum()
     }
 
-    /// Bytes held for names, and for lists and locations.
+    /// Bytes of memory for names, and for lists and locations.
     pub(crate) fn bytes(&self) -> (usize, usize) {
         let shards = self.shards.len() * size_of::<Shard>();
         (self.bytes_names.load(Ordering::Relaxed), self.bytes_lists.load(Ordering::Relaxed) + shards)

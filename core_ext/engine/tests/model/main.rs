@@ -37,8 +37,8 @@ enum Call {
     Close(u32),
     Stored(u32, u64, Name, Option<Name>),
     Advance(u32, u64),
-    Hold(Name),
-    Release(Name),
+    Suspend(Name),
+    Resume(Name),
     Mark,
     Drain,
     Restart(u64),
@@ -64,8 +64,8 @@ fn calls() -> impl Strategy<Value = Call> {
         1 => (1..3_u32).prop_map(Call::Close),
         8 => (1..3_u32, 1..4_u64, channel(), option::of(user())).prop_map(|(l, s, c, u)| Call::Stored(l, s, c, u)),
         1 => (1..3_u32, 0..4_u64).prop_map(|(l, s)| Call::Advance(l, s)),
-        1 => instance().prop_map(Call::Hold),
-        2 => instance().prop_map(Call::Release),
+        1 => instance().prop_map(Call::Suspend),
+        2 => instance().prop_map(Call::Resume),
         1 => Just(Call::Mark),
         1 => Just(Call::Drain),
         1 => (0..15_u64).prop_map(Call::Restart),
@@ -204,11 +204,11 @@ fn run_lane(engine: &Engine, model: &mut Model, call: Call) {
             let expected = seq.map(|_| ()).ok_or(Error::LaneNotOpen(lane));
             assert_eq!(engine.advance(lane, seq.unwrap_or(step)), expected);
         }
-        Call::Hold(instance) => {
-            model.hold(instance);
+        Call::Suspend(instance) => {
+            model.suspend(instance);
             assert_eq!(engine.suspend(instance), Ok(()));
         }
-        Call::Release(instance) => assert_eq!(engine.resume(instance), Ok(model.held.remove(instance))),
+        Call::Resume(instance) => assert_eq!(engine.resume(instance), Ok(model.suspended.remove(instance))),
         other => unreachable!("{other:?} is no call of a lane"),
     }
 }

@@ -21,7 +21,7 @@ pub struct Model {
     pub locations: BTreeMap<Name, BTreeSet<Name>>,
     pub cache: Vec<(Name, u64)>,
     pub lanes: BTreeMap<u32, Lane>,
-    pub held: BTreeSet<Name>,
+    pub suspended: BTreeSet<Name>,
     pub sent: BTreeMap<Name, Vec<Sent>>,
 }
 
@@ -77,8 +77,8 @@ impl Model {
         while self.cache.len() > CACHE_USERS {
             self.cache.remove(0);
         }
-        let held: Vec<Name> = USERS.into_iter().filter(|u| self.online(u) || self.cached(u).is_some()).collect();
-        self.lists.retain(|user, _| held.contains(user));
+        let kept: Vec<Name> = USERS.into_iter().filter(|u| self.online(u) || self.cached(u).is_some()).collect();
+        self.lists.retain(|user, _| kept.contains(user));
     }
 
     pub fn go_online(&mut self, user: Name, instance: Name, channels: Option<&[Name]>) -> Option<usize> {
@@ -118,8 +118,8 @@ impl Model {
         users.len()
     }
 
-    pub fn hold(&mut self, instance: Name) {
-        self.held.insert(instance);
+    pub fn suspend(&mut self, instance: Name) {
+        self.suspended.insert(instance);
         self.forget_last_seqs(instance);
     }
 
@@ -141,7 +141,7 @@ impl Model {
         self.now += later;
         self.cache.retain(|(_, loaded)| self.now - loaded < CACHE_TTL);
         self.tidy();
-        (self.lanes, self.held, self.sent) = Default::default();
+        (self.lanes, self.suspended, self.sent) = Default::default();
     }
 
     pub fn forget(&mut self, user: Name) {
@@ -161,7 +161,7 @@ impl Model {
         targets.extend(also.into_iter().flat_map(|user| self.locations(user)));
         let lane = self.lanes.get_mut(&number)?;
         let seq = lane.position + step;
-        for target in targets.difference(&self.held) {
+        for target in targets.difference(&self.suspended) {
             let prev = lane.last_seqs.insert(target, seq).unwrap_or(lane.position);
             let sent = (number, lane.epoch, prev, seq, Some(channel.to_owned()), also.map(str::to_owned));
             self.sent.entry(target).or_default().push(sent);
@@ -172,7 +172,7 @@ impl Model {
 
     pub fn mark(&mut self) -> usize {
         let targets: BTreeSet<Name> = self.locations.values().flatten().copied().collect();
-        let targets: BTreeSet<Name> = targets.difference(&self.held).copied().collect();
+        let targets: BTreeSet<Name> = targets.difference(&self.suspended).copied().collect();
         for (&number, lane) in &mut self.lanes {
             for target in &targets {
                 let prev = *lane.last_seqs.entry(target).or_insert(lane.position);

@@ -84,18 +84,18 @@ class SqliteDeployment:
         return await self._database.write(work)
 
 
-def check_prefix(held: str | None, prefix: str) -> None:
+def check_prefix(bound: str | None, prefix: str) -> None:
     """Refuse a membership store that is bound to another prefix.
 
     Args:
-        held: the prefix that the store is bound to; None if there is none yet.
+        bound: the prefix that the store is bound to; None if there is none yet.
         prefix: the one of the settings.
 
     Raises:
         ForeignStore: they differ.
     """
-    if held not in {None, prefix}:
-        was, now = (f"FANOUT_PREFIX={one}" if one else "no FANOUT_PREFIX" for one in (held, prefix))
+    if bound not in {None, prefix}:
+        was, now = (f"FANOUT_PREFIX={one}" if one else "no FANOUT_PREFIX" for one in (bound, prefix))
         raise ForeignStore(
             f"the membership store belongs to the deployment with {was}, and this process has {now}: "
             "give each deployment its own FANOUT_DATA_DIR"

@@ -89,12 +89,12 @@ class SqliteMemberships(SqliteStore):
         self.deployment = SqliteDeployment(database)
         """The deployment, which the same file keeps."""
 
-    async def create(self, channel: Channel, members: Sequence[str], *, told: bool = False) -> list[Membership]:
+    async def create(self, channel: Channel, members: Sequence[str], *, published: bool = False) -> list[Membership]:
         """See the port. One transaction writes everything."""
 
         def work(connection: sqlite3.Connection) -> list[Membership]:
-            _insert_channel(connection, channel, None if told else _json(members))
-            return self._add(connection, channel.channel_id, members, channel.created_at, told=told)
+            _insert_channel(connection, channel, None if published else _json(members))
+            return self._add(connection, channel.channel_id, members, channel.created_at, published=published)
 
         return await self._database.write(work)
 
@@ -115,7 +115,7 @@ class SqliteMemberships(SqliteStore):
 
         return await self._database.read(work)
 
-    async def creation_told(self, channel_id: str) -> None:
+    async def creation_published(self, channel_id: str) -> None:
         """See the port."""
         await self._database.write(
             lambda connection: connection.execute(
@@ -171,12 +171,12 @@ class SqliteMemberships(SqliteStore):
             "SELECT user_id FROM memberships WHERE channel_id = ? AND left_at IS NULL ORDER BY user_id", channel_id
         )
 
-    async def untold(self, limit: int) -> list[Membership]:
+    async def unpublished(self, limit: int) -> list[Membership]:
         """See the port."""
         query = f"{_SELECT} WHERE untold = 1 ORDER BY version LIMIT ?"
         return await self._database.read(lambda connection: _memberships(connection, query, limit))
 
-    async def count_untold(self) -> int:
+    async def count_unpublished(self) -> int:
         """See the port."""
         query = "SELECT count(*) FROM memberships WHERE untold = 1"
         return await self._database.read(lambda connection: int(connection.execute(query).fetchone()[0]))
@@ -192,7 +192,7 @@ class SqliteMemberships(SqliteStore):
 
         return await self._database.write(work)
 
-    async def told(self, memberships: Sequence[Membership]) -> None:
+    async def mark_published(self, memberships: Sequence[Membership]) -> None:
         """See the port."""
 
         def work(connection: sqlite3.Connection) -> None:
@@ -216,8 +216,8 @@ class SqliteMemberships(SqliteStore):
         """See the port."""
 
         def work(connection: sqlite3.Connection) -> int:
-            told_before = self._clock() - ENDED_KEPT_S * 1_000_000
-            rows = connection.execute(_PRUNED, (told_before, limit)).fetchall()
+            published_before = self._clock() - ENDED_KEPT_S * 1_000_000
+            rows = connection.execute(_PRUNED, (published_before, limit)).fetchall()
             if rows:
                 highest = max(version for _, _, version in rows)
                 connection.execute("UPDATE deleted SET version = max(version, ?)", (highest,))
@@ -235,7 +235,7 @@ class SqliteMemberships(SqliteStore):
         user_ids: Sequence[str],
         joined_at: str,
         *,
-        told: bool = False,
+        published: bool = False,
     ) -> list[Membership]:
         now = self._clock()
         (deleted,) = connection.execute("SELECT version FROM deleted").fetchone()
@@ -244,8 +244,8 @@ class SqliteMemberships(SqliteStore):
             "members": _json([(user_id, new_membership_id()) for user_id in user_ids]),
             "version": max(now, deleted + 1),
             "joined_at": joined_at,
-            "untold": not told,
-            "told_at": now if told else None,
+            "untold": not published,
+            "told_at": now if published else None,
         }
         connection.execute(_ADD, values)
         return _memberships(connection, _OF_USERS, _json(user_ids), channel_id)

@@ -28,7 +28,7 @@ pub(crate) struct ChannelRow {
 const KIND_BITS: u32 = 4;
 const KIND_MASK: u32 = (1 << KIND_BITS) - 1;
 /// The most lists that are counted; with more, the word could look like a subscription.
-const MOST_HOLDS: u32 = INDEX_MASK & !KIND_MASK;
+const MOST_REFERENCES: u32 = INDEX_MASK & !KIND_MASK;
 pub(super) const BLOCK: u32 = 12;
 pub(super) const BITMAP: u32 = 13;
 pub(super) const SIZE: usize = 10;
@@ -54,22 +54,22 @@ impl NameRecord for ChannelRow {
 impl ChannelRow {
     /// One more list names the channel.
     #[inline]
-    pub(crate) fn hold(&mut self) {
-        if self.words[0] < MOST_HOLDS {
+    pub(crate) fn add_reference(&mut self) {
+        if self.words[0] < MOST_REFERENCES {
             self.words[0] += 1 << KIND_BITS;
         }
     }
 
     /// Whether a list names the channel.
-    pub(crate) fn is_held(&self) -> bool {
+    pub(crate) fn is_referenced(&self) -> bool {
         self.words[0] >> KIND_BITS != 0
     }
 
     /// One list less names the channel. Returns whether it was the last one. A channel in more than four million lists
-    /// is never released, because their number is not known.
+    /// is never removed, because their number is not known.
     #[inline]
-    pub(crate) fn release(&mut self) -> bool {
-        if self.words[0] < MOST_HOLDS {
+    pub(crate) fn remove_reference(&mut self) -> bool {
+        if self.words[0] < MOST_REFERENCES {
             self.words[0] -= 1 << KIND_BITS;
         }
         self.words[0] >> KIND_BITS == 0
@@ -149,14 +149,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_channel_that_very_many_lists_named_stays_held() {
+    fn a_channel_that_very_many_lists_named_stays_referenced() {
         let mut row = ChannelRow::default();
-        row.words[0] = MOST_HOLDS - (2 << KIND_BITS);
-        row.hold();
-        assert!(!row.release() && row.words[0] == MOST_HOLDS - (2 << KIND_BITS));
-        (0..9).for_each(|_| row.hold());
+        row.words[0] = MOST_REFERENCES - (2 << KIND_BITS);
+        row.add_reference();
+        assert!(!row.remove_reference() && row.words[0] == MOST_REFERENCES - (2 << KIND_BITS));
+        (0..9).for_each(|_| row.add_reference());
         assert!(
-            !row.release() && row.words[0] == MOST_HOLDS && row.words[0] <= INDEX_MASK,
+            !row.remove_reference() && row.words[0] == MOST_REFERENCES && row.words[0] <= INDEX_MASK,
             "still like no subscription"
         );
     }

@@ -95,7 +95,7 @@ impl Channels {
         new
     }
 
-    /// Hold the channels for these lists, and add the subscriptions of each.
+    /// Add the references of these lists, and add the subscriptions of each.
     pub(crate) fn fill(&self, filling: &Filling, subscriptions: &Subscriptions) {
         let sorted = filling.by_shard();
         for entered in sorted.chunk_by(|a, b| shard_of_id(a.0) == shard_of_id(b.0)) {
@@ -105,7 +105,7 @@ impl Channels {
         }
     }
 
-    /// Remove the channels that no list holds.
+    /// Remove the channels that no list names.
     pub(crate) fn sweep(&self) {
         (0..SHARDS).for_each(|shard| self.write_shard(shard, Shard::sweep));
     }
@@ -119,7 +119,7 @@ impl Shard {
                 self.rows.prefetch(ahead & LOCAL_MASK);
             }
             let local = channel & LOCAL_MASK;
-            self.rows.record_mut(local).hold();
+            self.rows.record_mut(local).add_reference();
             for &subscription in filling.subscriptions_of(list as usize) {
                 tally += self.add(local, subscription, subscriptions);
             }
@@ -129,9 +129,9 @@ impl Shard {
 
     fn sweep(&mut self) {
         let all = 0..Local::try_from(self.rows.bound()).expect("a number for each");
-        let is_unheld = |&local: &Local| self.rows.is_used(local) && !self.rows.record(local).is_held();
-        let unheld: Vec<Local> = all.filter(is_unheld).collect();
-        for local in unheld {
+        let is_unreferenced = |&local: &Local| self.rows.is_used(local) && !self.rows.record(local).is_referenced();
+        let unreferenced: Vec<Local> = all.filter(is_unreferenced).collect();
+        for local in unreferenced {
             self.rows.remove(local);
         }
     }

@@ -1,8 +1,8 @@
 //! Pins the numbers of channels while a snapshot is written.
 //!
 //! A snapshot reads lists, which have the numbers of channels, and reads the names of these channels later. In between,
-//! the last list could release a channel, and its number could be given to another channel: the snapshot would then
-//! have a wrong membership. So while a pin exists, channels that no list holds any more keep their number and their
+//! a channel could lose its last reference, and its number could be given to another channel: the snapshot would then
+//! have a wrong membership. So while a pin exists, channels that no list names any more keep their number and their
 //! name.
 
 use super::{Channel, Channels, shard_of_id};
@@ -23,23 +23,23 @@ impl Channels {
     /// Pin the numbers of all channels.
     pub(crate) fn pin(&self) -> Pin<'_> {
         for shard in &self.shards {
-            shard.write().unheld = Some(Vec::new());
+            shard.write().unreferenced = Some(Vec::new());
         }
         Pin(self)
     }
 
-    /// Remove some channels of a shard that no list holds. Returns whether there may be more.
+    /// Remove some channels of a shard that no list names. Returns whether there may be more.
     fn tidy(&self, shard: usize) -> bool {
         self.write_shard(shard, |shard| {
-            let Some(unheld) = &mut shard.unheld else { return false };
-            let slice = unheld.split_off(unheld.len().saturating_sub(TIDIED));
-            let more = !unheld.is_empty();
+            let Some(unreferenced) = &mut shard.unreferenced else { return false };
+            let slice = unreferenced.split_off(unreferenced.len().saturating_sub(TIDIED));
+            let more = !unreferenced.is_empty();
             if !more {
-                shard.unheld = None;
+                shard.unreferenced = None;
             }
-            // A channel may be listed twice, or be held again.
+            // A channel may be listed twice, or be referenced again.
             for local in slice {
-                if shard.rows.is_used(local) && !shard.rows.record(local).is_held() {
+                if shard.rows.is_used(local) && !shard.rows.record(local).is_referenced() {
                     shard.rows.remove(local);
                 }
             }

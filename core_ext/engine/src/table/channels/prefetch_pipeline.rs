@@ -168,7 +168,7 @@ impl Channels {
     }
 }
 
-/// A shard that is being changed, and the number of bytes that it held before.
+/// A shard that is being changed, and the number of bytes that it had before.
 struct Writing<'a> {
     guard: RwLockWriteGuard<'a, Shard>,
     before: (usize, usize),
@@ -328,7 +328,7 @@ impl Shard {
         self.rows.get(local).is_some_and(|row| self.overflow.prefetch(row))
     }
 
-    /// Bytes held for names, and for subscriptions.
+    /// Bytes of memory for names, and for subscriptions.
     pub(super) fn bytes(&self) -> (usize, usize) {
         let names = self.rows.bytes_of_names();
         (names, self.rows.bytes() - names + self.overflow.bytes())

@@ -1,8 +1,8 @@
-"""The outbox: publishes on the log the membership changes that the store holds.
+"""Publishes on the log the membership changes that the store holds. The store is a transactional outbox.
 
-The store marks each change as *untold*, in the same write as the change, until it is published. The call that makes a
-change publishes it at once. A sweep of any gateway publishes what such a call did not. Both may publish the same
-change: the message id is derived from the change, so the log drops the repeat, and a repeat after the log's dedup
+The store marks each change as *unpublished*, in the same write as the change, until it is published. The call that
+makes a change publishes it at once. A sweep of any gateway publishes what such a call did not. Both may publish the
+same change: the message id is derived from the change, so the log drops the repeat, and a repeat after the log's dedup
 window changes nothing. Two changes never have the same id. A change may be published after a newer one; readers ignore
 it because of its version.
 """
@@ -18,7 +18,7 @@ from fanout.ids import new_event_id
 from fanout.membership_versions import now_us
 from fanout.ports.log import Log
 from fanout.ports.memberships import Membership, Memberships
-from services.command.metrics import CHANGES_TOLD_LATE, CHANGES_UNTOLD
+from services.command.metrics import CHANGES_PUBLISHED_LATE, CHANGES_UNPUBLISHED
 
 SWEEP_EVERY_S: Final = 2.0
 PRUNE_EVERY_S: Final = 60.0
@@ -40,8 +40,8 @@ def _made() -> Iterator[None]:
         raise OutcomeUnknown(f"the change is made, and not published yet: {error}") from error
 
 
-class Outbox:
-    """Publishes membership changes, and then marks them in the store as told, which means published.
+class MembershipPublisher:
+    """Publishes membership changes, and then marks them in the store as published.
 
     Args:
         log: where they are published.
@@ -58,8 +58,8 @@ class Outbox:
         """The time in microseconds since 1970, the unit of versions."""
         return self._clock()
 
-    async def tell(self, memberships: Sequence[Membership]) -> int:
-        """Publish the newest change of each membership that is untold.
+    async def publish(self, memberships: Sequence[Membership]) -> int:
+        """Publish the newest change of each membership that is unpublished.
 
         Returns:
             how many of them the log did not hold.
@@ -68,8 +68,8 @@ class Outbox:
             OutcomeUnknown: some may not be published yet; the sweep publishes them.
         """
         with _made():
-            untold = [membership for membership in memberships if membership.untold]
-            return await self._tell(await self._renewed(untold))
+            unpublished = [membership for membership in memberships if membership.unpublished]
+            return await self._publish_and_mark(await self._renewed(unpublished))
 
     async def finish_creation(self, channel_id: str) -> bool:
         """Finish the creation of a channel: write its first members and publish that they joined.
@@ -84,24 +84,24 @@ class Outbox:
             first_members = await self._memberships.resume_creation(channel_id)
             if first_members is None:
                 return False
-            await self.tell(first_members)
-            await self._memberships.creation_told(channel_id)
+            await self.publish(first_members)
+            await self._memberships.creation_published(channel_id)
             return True
 
     async def sweep(self) -> None:
         """Publish the changes that the calls which made them did not publish.
 
         Raises:
-            Unavailable: the store or the log is unavailable; the rest stays untold in the store.
+            Unavailable: the store or the log is unavailable; the rest stays unpublished in the store.
         """
-        CHANGES_UNTOLD.set(await self._memberships.count_untold())
+        CHANGES_UNPUBLISHED.set(await self._memberships.count_unpublished())
         unfinished = await self._memberships.unfinished(_PAGE)
         for channel_id in unfinished:
             await self._memberships.resume_creation(channel_id)
-        while await self._tell_page() == _PAGE:
+        while await self._publish_page() == _PAGE:
             pass
         for channel_id in unfinished:
-            await self._memberships.creation_told(channel_id)
+            await self._memberships.creation_published(channel_id)
 
     async def prune(self) -> None:
         """Delete the documents of memberships that ended and were published long ago.
@@ -112,7 +112,7 @@ class Outbox:
         while await self._memberships.prune(_PAGE) == _PAGE:
             pass
 
-    async def tell_again_since(self, version: int) -> int:
+    async def republish_since(self, version: int) -> int:
         """Publish every change of this version or a newer one again, as the store holds it now.
 
         This repairs a log that has lost its newest events. Begin a minute before the first lost event: a change may be
@@ -131,14 +131,14 @@ class Outbox:
         news, last = 0, None
         while True:
             page = await self._memberships.changed_since(version, limit=_PAGE, after=last)
-            news += await self._tell(page)
+            news += await self._publish_and_mark(page)
             if len(page) < _PAGE:
                 return news
             last = page[-1]
 
-    async def _tell_page(self) -> int:
-        page = await self._memberships.untold(_PAGE)
-        CHANGES_TOLD_LATE.inc(await self.tell(page))
+    async def _publish_page(self) -> int:
+        page = await self._memberships.unpublished(_PAGE)
+        CHANGES_PUBLISHED_LATE.inc(await self.publish(page))
         return len(page)
 
     async def _renewed(self, memberships: Sequence[Membership]) -> list[Membership]:
@@ -147,16 +147,16 @@ class Outbox:
         fresh = [membership for membership in memberships if membership.version >= fresh_from]
         return fresh + (await self._memberships.renew(late) if late else [])
 
-    async def _tell(self, memberships: Sequence[Membership]) -> int:
-        """Publish changes and mark them as told. Return how many the log did not hold."""
+    async def _publish_and_mark(self, memberships: Sequence[Membership]) -> int:
+        """Publish changes and mark them as published. Return how many the log did not hold."""
         news = 0
         for start in range(0, len(memberships), _MARKED_AT_ONCE):
             some = memberships[start : start + _MARKED_AT_ONCE]
-            news += sum([await self._publish(membership) for membership in some])
-            await self._memberships.told(some)
+            news += sum([await self._publish_one(membership) for membership in some])
+            await self._memberships.mark_published(some)
         return news
 
-    async def _publish(self, membership: Membership) -> bool:
+    async def _publish_one(self, membership: Membership) -> bool:
         """Publish the newest change. Return whether the log did not hold it."""
         channel_id, user_id, version = membership.channel_id, membership.user_id, membership.version
         event: MemberJoined | MemberLeft

@@ -16,7 +16,7 @@ from fanout.events import timestamp
 from fanout.ports.log import Log
 from fanout.ports.memberships import Channel, Memberships
 from services.adapters.sqlite.memberships import SqliteMemberships
-from services.command.outbox import SWEEP_EVERY_S, Outbox
+from services.command.membership_publisher import SWEEP_EVERY_S, MembershipPublisher
 from services.command.service import CommandService
 from services.composition.data_files import MEMBERSHIPS_FILE
 from services.notification.instance import NotificationInstance
@@ -45,7 +45,7 @@ class Gateway:
     def __init__(self, log: Log, memberships: Memberships) -> None:
         self._commands = CommandService(log, memberships)
         self._running: set[asyncio.Task[Any]] = set()
-        self.start(periodic(SWEEP_EVERY_S, Outbox(log, memberships).sweep, "sweeping"))
+        self.start(periodic(SWEEP_EVERY_S, MembershipPublisher(log, memberships).sweep, "sweeping"))
 
     def start(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         task = asyncio.create_task(work)
@@ -162,7 +162,7 @@ async def test_store_and_tables_agree_though_gateways_are_killed_at_random(
         async def agree() -> bool:
             nonlocal wrong
             wrong = await _differences(harness, instances)
-            return not wrong and await harness.memberships.count_untold() == 0
+            return not wrong and await harness.memberships.count_unpublished() == 0
 
         try:
             await eventually(agree, WITHIN_S)
@@ -172,10 +172,10 @@ async def test_store_and_tables_agree_though_gateways_are_killed_at_random(
         assert len(await harness.memberships.changed_since(0, limit=CHANGES)) > len(CHANNELS), "changes were made"
 
 
-async def test_what_a_gateway_that_died_did_not_tell_is_told_by_one_that_runs(
+async def test_what_a_gateway_that_died_did_not_publish_is_published_by_one_that_runs(
     up: Service, caller: Caller, tmp_path: Path
 ) -> None:
-    """The store of the running system is changed as by a gateway that died before it told: in the store alone."""
+    """The store of the running system is changed as by a gateway that died before it published: in the store alone."""
     await caller.create("alice", "general", "bob")
     store = await SqliteMemberships.open(Cluster(tmp_path).data / MEMBERSHIPS_FILE)
     try:
@@ -186,9 +186,9 @@ async def test_what_a_gateway_that_died_did_not_tell_is_told_by_one_that_runs(
             assert await bob.receives("member.joined", channel_id="late", user_id="bob")
 
         async def nothing_left() -> bool:
-            return await store.count_untold() == 0 and await store.unfinished(1) == []
+            return await store.count_unpublished() == 0 and await store.unfinished(1) == []
 
         await eventually(nothing_left, WITHIN_S)
     finally:
         await store.close()
-    assert await metric(up.url, "fanout_membership_changes_told_late_total") >= 2
+    assert await metric(up.url, "fanout_membership_changes_published_late_total") >= 2
