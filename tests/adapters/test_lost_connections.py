@@ -119,12 +119,13 @@ def test_a_lost_connection_to_redis_is_replaced(loop: Loop, redis_server: RedisS
     async def main() -> None:
         client = make_client(redis_server.url)
         await client.set("a", "1")
-        connection = cast("Connection", await client.connection_pool.get_connection())
+        pool = client.connection_pool
+        connection = cast("Connection", await pool.get_connection())  # type: ignore[no-untyped-call]  # redis-py's own
         assert connection._writer is not None
         connection._writer.transport.abort()
         for _ in range(turns):
             await asyncio.sleep(0)
-        await client.connection_pool.release(connection)
+        await pool.release(connection)
         async with asyncio.timeout(PATIENCE_S):
             assert await client.get("a") == "1"
         await client.aclose()
