@@ -204,19 +204,19 @@ class TestStandingPull:
 
     async def test_a_partition_keeps_its_order_over_a_loss(self, nc: NatsConnection) -> None:
         log = await open_log(nc, 1)
-        reader = await log.claim(MESSAGES, 0, "worker")
+        claimed = (reader := await log.claim(MESSAGES, 0, "worker")).epoch
         fetching = asyncio.create_task(collect(reader, 3))
         await self._lose(log, reader._pull, "general")
         await append_messages(log, "general", range(1, 3))
         assert seqs(await fetching) == [1, 2, 3]
-        assert reader.epoch > 1
+        assert reader.epoch > claimed
         await reader.close()
 
     async def test_who_asks_whether_it_has_caught_up_does_not_move_the_epoch_that_is_being_taken(
         self, nc: NatsConnection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         log = await open_log(nc, 1)
-        reader = await log.claim(MESSAGES, 0, "worker")
+        claimed = (reader := await log.claim(MESSAGES, 0, "worker")).epoch
         take, taken, go_on = fencing.take, asyncio.Event(), asyncio.Event()
 
         async def slowly(stream: NatsStream, claimant: Claimant, epoch: int, after: int) -> None:
@@ -230,11 +230,11 @@ class TestStandingPull:
         reader._pull.interrupt("as after a reconnect")
         await soon(taken.wait())
         assert await reader.caught_up() is None
-        assert reader.epoch == 1
+        assert reader.epoch == claimed
         go_on.set()
         await append_messages(log, "general", [1])
         assert seqs(await fetching) == [1]
-        assert (reader.epoch, await fencing.epochs(reader._stream, 0)) == (2, [2])
+        assert [claimed] < await fencing.epochs(reader._stream, 0) == [reader.epoch]
         await reader.close()
 
     async def test_a_partition_passes_over_what_the_server_delivers_again(self, nc: NatsConnection) -> None:
@@ -313,7 +313,7 @@ class TestStandingPull:
         log = await open_log(nc, 1, heartbeat=UNHURRIED_S)
         for number in range(20):
             await log.append(subjects.message("general"), bytes(900_000), msg_id=f"{number}")
-        reader = await log.claim(MESSAGES, 0, "worker")
+        claimed = (reader := await log.claim(MESSAGES, 0, "worker")).epoch
         events = list(await soon(reader.fetch()))
 
         async def standing() -> bool | None:
@@ -324,7 +324,7 @@ class TestStandingPull:
         assert 0 < reader._pull._buffer.bytes <= 4 * 2 * nc.max_payload
         events += await collect(reader, 20 - len(events))
         assert seqs(events) == list(range(1, 21))
-        assert reader.epoch == 1
+        assert reader.epoch == claimed
         await reader.close()
 
     async def test_a_fetch_ends_when_its_reader_is_closed(self, nc: NatsConnection) -> None:
@@ -371,12 +371,13 @@ class TestFencing:
         stored = await append_messages(log, "general", range(5))
         reader = await log.claim(MESSAGES, 0, "worker")
         # A claim whose answer was lost: its consumer exists, and nobody reads it.
-        config = {"name": "fan-out-0-2", "durable_name": "fan-out-0-2", "filter_subject": "messages.send.0.*"}
+        name = fencing.consumer_name(0, unread := reader.epoch + 3_600_000)
+        config = {"name": name, "durable_name": name, "filter_subject": "messages.send.0.*"}
         await api.create_consumer(nc, MESSAGES, config | {"ack_policy": "explicit"})
         await reader.ack((await collect(reader, 5))[-1].seq)
         await reader.close()
         successor = await log.claim(MESSAGES, 0, "successor")
-        assert (successor.epoch, successor.position) == (3, stored[-1])
+        assert (successor.epoch, successor.position) == (unread + 1, stored[-1])
         await successor.close()
 
     async def test_a_reader_goes_on_from_its_own_claim_without_an_answer(self, nc: NatsConnection) -> None:
@@ -384,10 +385,10 @@ class TestFencing:
         stored = await append_messages(log, "general", range(3))
         reader = await log.claim(MESSAGES, 0, "worker")
         await reader.ack((await collect(reader, 3))[0].seq)
-        await fencing.take(reader._stream, reader._claimant, 2, stored[0])
+        await fencing.take(reader._stream, reader._claimant, claimed := reader.epoch + 1, stored[0])
         await append_messages(log, "general", [3])
         assert seqs(await soon(reader.fetch())) == [4]
-        assert reader.epoch == 3
+        assert reader.epoch > claimed
         await reader.close()
 
     async def test_an_epoch_shows_its_owner(self, nc: NatsConnection) -> None:

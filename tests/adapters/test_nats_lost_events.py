@@ -269,3 +269,20 @@ async def test_a_restart_that_loses_nothing_is_no_reset(world: World) -> None:
     assert await again(log, range(10, 12)) == [given[-1] + 1, given[-1] + 2]
     await soon(log.ping())
     assert not world.resets
+
+
+async def test_epochs_rise_also_where_the_log_lost_its_consumers_and_no_event(world: World) -> None:
+    """Instances drop what comes with a lower epoch than they know. Nothing says that such a log went back."""
+    log = await world.log()
+    await append_messages(log, "general", range(3))
+    saved = await world.save(log)
+    given = []
+    for worker in ("first", "second", "third"):
+        reader = await log.claim(MESSAGES, 0, worker)
+        given.append(reader.epoch)
+        await reader.close()
+    world.server.lose_all_since(saved)
+    reader = await soon(retry_forever(lambda: log.claim(MESSAGES, 0, "fourth"), "claiming"))
+    assert [*given, reader.epoch] == sorted({*given, reader.epoch})
+    assert not world.resets
+    await reader.close()

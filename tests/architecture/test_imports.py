@@ -68,6 +68,7 @@ def allowed_services(module: Path) -> set[str]:
     if room == "adapters":
         return {
             "services.runtime.certificates",
+            "services.runtime.lost_connections",
             "services.runtime.skipping",
             "services.runtime.tasks",
             f"services.adapters.{rest[0].removesuffix('.py')}",

@@ -12,15 +12,14 @@ needed for this:
 - Deliveries of consumers bypass nats-py's parser.
 - User, password and token of a URL are percent-decoded, and are also sent to servers that another server announced.
 - A server whose URL begins with `tls://` is never used without encryption.
+- A write to a connection that uvloop has closed is a lost connection, not a failure of the program.
 - A connection whose TLS handshake failed is closed without waiting for it: asyncio would wait without end.
 """
 
 # ruff: noqa: SLF001 - see above
 
 import asyncio
-import os
 import random
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -35,6 +34,7 @@ from nats.aio.transport import TcpTransport
 from fanout import DeliveryBuffer
 from fanout.errors import FanoutError, OutcomeUnknown, TooLarge, Unavailable
 from services.adapters.nats.splitting import SplittingParser
+from services.adapters.nats.transport import LossyTransport, bound_unsent_time
 from services.adapters.nats.urls import credentials_of, without_credentials
 from services.runtime.certificates import untrusted
 
@@ -49,7 +49,6 @@ _FIRST_RECONNECT_WAIT_S: Final = 0.02
 _RECONNECT_WAIT_S: Final = 0.25
 _PING_INTERVAL_S: Final = 5
 _UNSENT_LIMIT: Final = 8 * 1024 * 1024
-_UNSENT_FOR_MS: Final = 10_000
 _PER_HEADER: Final = 4
 _PER_HEADERS: Final = 16
 """Bytes beside names and values: a colon, a space and the line's end of each header; the version and an empty line."""
@@ -179,11 +178,11 @@ class NatsConnection(Client):
     async def retire(self, subscription: Subscription) -> None:
         """End a subscription after the messages that were on their way have been handled."""
         try:
-            if self.is_connected:
-                await self._send_unsubscribe(subscription._id)
-                await self.ping()
-                async with asyncio.timeout(ANSWER_WITHIN_S):
-                    await subscription._pending_queue.join()
+            self._refuse_unless_ready()
+            await self._send_unsubscribe(subscription._id)
+            await self.ping()
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await subscription._pending_queue.join()
         except (Unavailable, TimeoutError) as error:
             _log.debug("nats.unsubscribed_without_answer", subject=subscription.subject, error=str(error))
         finally:
@@ -202,13 +201,17 @@ class NatsConnection(Client):
             _log.warning("nats.closed_with_unsent", bytes=self.pending_data_size, error=str(error))
             self._drop_unsent()
             self._abort()
-        if not self.is_connected:
+        if self._is_away():
             self._forget_transport()
         await super().close()
 
     @property
     def _writer(self) -> asyncio.StreamWriter | None:
         return self._transport._io_writer if isinstance(self._transport, TcpTransport) else None
+
+    def _is_away(self) -> bool:
+        """Whether there is no connection. nats-py learns of the loss of one some turns of the loop later."""
+        return not self.is_connected or ((writer := self._writer) is not None and writer.transport.is_closing())
 
     def _abort(self) -> None:
         if (writer := self._writer) is not None:
@@ -232,7 +235,7 @@ class NatsConnection(Client):
         self._pongs.clear()
 
     def _refuse_unless_ready(self) -> None:
-        if not self.is_connected:
+        if self._is_away():
             raise Unavailable("there is no connection to NATS")
         if self.pending_data_size > _UNSENT_LIMIT:
             raise Unavailable("the NATS server reads nothing from the connection")
@@ -254,8 +257,10 @@ class NatsConnection(Client):
 
     async def _connect_to_server(self, s: Srv) -> None:
         await super()._connect_to_server(s)
+        if type(self._transport) is TcpTransport:
+            self._transport = LossyTransport(self._transport)
         if (writer := self._writer) is not None:
-            _bound_unsent_time(writer.get_extra_info("socket").fileno())
+            bound_unsent_time(writer.get_extra_info("socket").fileno())
 
     def _connect_command(self) -> bytes:
         if (server := self._current_server) is not None:
@@ -369,13 +374,3 @@ def _next_server(servers: list[Server], _info: dict[str, Any]) -> tuple[Server, 
     server = random.choice(servers)  # noqa: S311 - spreads load, guards nothing
     wait = _RECONNECT_WAIT_S if server.reconnects else _FIRST_RECONNECT_WAIT_S
     return server, wait * random.uniform(1, 2)  # noqa: S311
-
-
-def _bound_unsent_time(fd: int) -> None:
-    """Let the kernel end a connection whose peer reads nothing.
-
-    Closing a connection waits until its buffer is sent, so a frozen server would delay the reconnect without end.
-    """
-    if option := getattr(socket, "TCP_USER_TIMEOUT", None):
-        with socket.socket(fileno=os.dup(fd)) as same_socket:
-            same_socket.setsockopt(socket.IPPROTO_TCP, option, _UNSENT_FOR_MS)

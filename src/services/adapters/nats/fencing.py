@@ -9,10 +9,13 @@ The position of an epoch is the sequence up to which its reader acknowledged eve
 acknowledgements of an earlier one ended, so the highest position of all epochs is the position of the partition. A
 consumer carries the generation of the stream's record by which it was read: events renumbered since count as not read.
 
-Epochs also rise when the server has lost all consumers: the generation gives the number above which they begin.
+Epochs also rise when the server has lost consumers. When it has lost events too, the generation of the record is a new
+one, and its epochs are above those of the one before. It may have lost consumers alone: their epochs are then given by
+the time, so that a worker does not give one again that another has had.
 """
 
 import re
+import time
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,7 +26,8 @@ from services.adapters.nats.stream import NatsStream
 _NAME: Final = re.compile(r"fan-out-(\d+)-(\d+)")
 _ACK_WAIT_S: Final = 60
 _MAX_ACK_PENDING: Final = 10_000
-_EPOCHS_OF_A_GENERATION: Final = 1 << 32
+_EPOCHS_OF_A_GENERATION: Final = 1 << 42
+"""One for each millisecond since 1970, until the year 2109."""
 
 
 GENERATION: Final = "generation"
@@ -56,8 +60,9 @@ class Claimant:
 
 
 def following(stream: NatsStream, existing: list[int]) -> int:
-    """The epoch after those that exist, and after all of earlier generations."""
-    return max([(stream.record.generation - 1) * _EPOCHS_OF_A_GENERATION, *existing]) + 1
+    """The epoch after those that exist, all of earlier generations, and those that were given before now."""
+    now_ms = time.time_ns() // 1_000_000
+    return max([(stream.record.generation - 1) * _EPOCHS_OF_A_GENERATION + now_ms, *existing]) + 1
 
 
 async def epochs(stream: NatsStream, partition: int) -> list[int]:

@@ -12,6 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
 from fanout.errors import ForeignStore, Unavailable
+from services.adapters.redis.transports import LOSSY
 from services.runtime.certificates import untrusted
 
 TIMEOUT_S: Final = 2.0
@@ -74,6 +75,7 @@ def make_client(url: str) -> Redis:
         socket_connect_timeout=TIMEOUT_S,
         retry=Retry(ConstantBackoff(0), 1, supported_errors=(exceptions.ConnectionError,)),
     )
+    pool.connection_class = LOSSY[pool.connection_class]
     return Redis.from_pool(pool)
 
 
