@@ -39,6 +39,7 @@ REPLACED = {
     "outgoing": "write queue, or batches that wait to be sent",
     "placements?": "presence applier, or location",
     "portable": "JSON limits",
+    "retell(?:s|ing)?|retold": "republish",
     "riddles?": "the case itself",
     "rosters?": "presence set",
     "standing pull": "continuous pull",
@@ -46,7 +47,9 @@ REPLACED = {
     "waves?": "round",
     "whoever": "the subject itself",
     "wish(?:es)?": "desired state",
-    "(?:class|struct|enum|trait) (?:Chains|Course|Letter|Numbers|Post|Readers|Slots|Terms)": "see docs/glossary.md",
+    "(?:class|struct|enum|trait) (?:Chains|Course|Faults|Kind|Letter|Numbers|Payloads?|Post|Readers|Slots|Stored|Terms)": (
+        "see docs/glossary.md"
+    ),
 }
 """The words that are not used any more, as patterns, each with what to say. Lower case is found in capitals too."""
 
