@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Annotated, Any, Final, NamedTuple
@@ -144,11 +144,11 @@ async def presence_sets(options: StallsOptions, leader: Leader) -> Stalls:
         await _begin(leader)
         for turn in range(2 * options.rounds):
             wanted = users[: options.users] if turn % 2 == 0 else users[half : half + options.users]
+            going, coming = set(present).difference(wanted), sorted(set(wanted).difference(present))
             tier.placed.clear()
             async with watch:
-                await tier.replace(present, wanted)
-                coming = len(set(wanted).difference(present))
-                await _until(partial(tier.has_placed, coming), "the users are reconciled")
+                await tier.replace(going, coming)
+                await _until(partial(tier.has_placed, len(coming)), "the users are reconciled")
             _require(tier.worker.users_on(_INSTANCE) == wanted, "the table does not have exactly these users")
             present = wanted
     return watch.result()
@@ -190,13 +190,13 @@ class _Tier(NamedTuple):
     def has_placed(self, count: int) -> bool:
         return len(self.placed) >= count
 
-    async def replace(self, present: Sequence[str], wanted: Sequence[str]) -> None:
+    async def replace(self, going: Iterable[str], coming: Sequence[str]) -> None:
         """Give the instance other users; no hint tells the worker."""
-        registry, going = self.instance.registry, set(present).difference(wanted)
-        for session in registry.sessions():
-            if session.user_id in going:
+        registry = self.instance.registry
+        for user in going:
+            for session in registry.sessions_of(user):
                 await registry.remove(session)
-        for user in sorted(set(wanted).difference(present)):
+        for user in coming:
             registry.add(Session(_Socket(user), Identity(user, 4e9), "phone", _INSTANCE, budget=_BUDGET))
             await asyncio.sleep(0)
 

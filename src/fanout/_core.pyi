@@ -317,7 +317,7 @@ class Engine:
     def open_lane(self, lane: int, epoch: int, position: int) -> None:
         """Begin to route a lane: one ordered part of a log, such as one partition of one stream.
 
-        Each stored event of the lane tells its receiver the `seq` of the lane's event before it *for that receiver*, as
+        Each stored event of the lane carries the `seq` of the lane's event before it *for that receiver*, as
         `BatchEvent.prev`. So a receiver sees when an event was lost. For the first event or mark that an instance gets
         of the lane, `prev` is the position of the lane at that time. A lane that is opened again begins as if new.
 

@@ -8,7 +8,7 @@ WORKERS: Final = "fanout.workers"
 """Fan-out workers publish here that they are alive, and which partitions they hold."""
 
 PRESENCE_DIGESTS: Final = "fanout.digests"
-"""Notification instances tell the workers here which users they hold, as a digest."""
+"""Notification instances publish the digests of their presence sets here, for the workers."""
 
 
 def message(channel_id: str) -> str:

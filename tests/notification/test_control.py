@@ -101,7 +101,7 @@ async def test_without_the_bus_the_last_word_is_left_out(rig: Rig) -> None:
     rig.bus.down = True
     with capture_logs() as logs:
         await rig.control.say_stopped()
-    assert [entry["event"] for entry in logs] == ["workers are not told that the instance stops"]
+    assert [entry["event"] for entry in logs] == ["workers could not be notified that the instance stops"]
 
 
 @pytest.mark.parametrize(("users", "lengths"), [(0, [0]), (1, [1]), (3, [3]), (7, [3, 3, 1])])

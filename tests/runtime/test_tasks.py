@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 from fanout import Unavailable
 from services.runtime import tasks as tasks_module
 from services.runtime.keyed_lock import KeyedLock
-from services.runtime.tasks import Outage, Tasks, periodic, retry_forever, retry_within
+from services.runtime.tasks import Outage, Tasks, periodic, retry_forever, retry_times
 from tests.support.observing import until
 
 
@@ -66,14 +66,12 @@ async def test_retries_go_on_while_it_is_unavailable() -> None:
     assert work.calls == 6
 
 
-async def test_retries_within_a_time_end_with_the_last_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert await retry_within(1.0, Flaky(5), "work") == "done"
-    monkeypatch.setattr(tasks_module, "FIRST_DELAY_S", 0.02)
-    monkeypatch.setattr(tasks_module, "LONGEST_DELAY_S", 0.02)
+async def test_so_many_attempts_end_with_the_last_failure() -> None:
+    assert await retry_times(6, Flaky(5), "work") == "done"
     work = Flaky(1_000)
     with pytest.raises(Unavailable, match="away"):
-        await retry_within(0.07, work, "work")
-    assert 2 <= work.calls <= 4
+        await retry_times(6, work, "work")
+    assert work.calls == 6
 
 
 async def test_retries_hide_no_other_error() -> None:

@@ -1,4 +1,4 @@
-"""The call that tells clients the address of the WebSocket."""
+"""The call that returns the address of the WebSocket."""
 
 from typing import Annotated, Final, Protocol
 

@@ -70,7 +70,7 @@ def migrate(
         bool,
         typer.Option(
             "--adopt",
-            help="Also take over stores and streams that hold data but carry no deployment's id; and where the "
+            help="Also take over stores and streams that have data but carry no deployment's id; and where the "
             "membership store is new, give it the id that the streams carry. A store that carries another id is "
             "refused in any case.",
         ),

@@ -182,7 +182,7 @@ def _reason(closed: ConnectionClosed) -> str:
         raise ClientError(f"{_FINAL[code]} ({code})") from closed
     if code is None or closed.rcvd is None:
         return "the connection dropped"
-    # The text after the semicolon tells a client what to do, which this one does by itself.
+    # The text after the semicolon says what a client should do, which this one does by itself.
     why = printable(closed.rcvd.reason.partition(";")[0])
     return f"{why or 'the connection dropped'} ({code})"
 

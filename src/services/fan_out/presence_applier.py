@@ -24,7 +24,7 @@ INLINE_CHANNELS = 2_000
 
 
 class PresenceApplier:
-    """Applies the desired state of each user, one user at a time, and tells the instance when it is done.
+    """Applies the desired state of each user, one user at a time, and confirms to the instance when it is done.
 
     Hints may come in bursts, twice, or while the user's channels are being loaded. So a hint only sets the desired
     state of a user: on which instances the user is to be. One task for each pending user brings the table to it. A

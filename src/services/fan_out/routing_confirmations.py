@@ -34,7 +34,7 @@ class RoutingConfirmations:
         self._collected: defaultdict[str, list[str]] = defaultdict(list)
 
     def confirm(self, user_id: str, instance_id: str) -> None:
-        """Tell an instance that its user's messages are routed to it, at the end of this turn of the loop."""
+        """Confirm to an instance that its user's messages are routed to it, at the end of this turn of the loop."""
         if not self._collected:
             asyncio.get_running_loop().call_soon(self._send)
         self._collected[instance_id].append(user_id)

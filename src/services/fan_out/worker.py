@@ -111,7 +111,7 @@ class FanOutWorker:
             raise Unavailable("the routing table is being loaded")
 
     async def stop(self) -> None:
-        """Finish the batches in hand, release the partitions, tell the other workers, and write a snapshot."""
+        """Finish the batches in hand, release the partitions, notify the other workers, and write a snapshot."""
         was_complete = self.ready.is_set()
         self.ready.clear()
         await self.worker_group.leave()

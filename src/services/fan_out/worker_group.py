@@ -65,7 +65,7 @@ class WorkerGroup:
             await asyncio.sleep(ANNOUNCE_EVERY_S)
 
     async def leave(self) -> None:
-        """Release all partitions, claim no other one, and tell the group at once."""
+        """Release all partitions, claim no other one, and notify the group at once."""
         self._left = True
         async with self._turn:  # a partition that is being claimed now is released too
             self._ready = False

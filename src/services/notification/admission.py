@@ -166,5 +166,5 @@ class Admission:
             if last:
                 await self._routing_barrier.announce_departure(session.user_id)
         except Unavailable as error:
-            # The record ends by itself, and the next digest tells the workers.
+            # The record ends by itself, and the next digest shows it to the workers.
             log.warning("the end of a session is not recorded in presence", user_id=session.user_id, reason=str(error))

@@ -56,7 +56,7 @@ class Control:
             await self._publish_digest()
 
     async def say_stopped(self) -> None:
-        """Tell the workers that no user is here any more, so that they need not wait for the lease to end.
+        """Notify the workers that no user is here any more, so that they need not wait for the lease to end.
 
         If the bus is away, they notice that the digests stop.
         """
@@ -64,7 +64,7 @@ class Control:
         try:
             await self._publish_digest()
         except Unavailable as error:
-            log.warning("workers are not told that the instance stops", reason=str(error))
+            log.warning("workers could not be notified that the instance stops", reason=str(error))
 
     async def _publish_digest(self) -> None:
         users, digest = self._registry.digest()

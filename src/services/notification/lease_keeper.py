@@ -32,7 +32,7 @@ class LeaseKeeper:
 
     Args:
         instance_id: whose lease.
-        incarnation: tells this start of the instance from others.
+        incarnation: distinguishes this start of the instance from others.
         registry: has the sessions, whose number the lease says.
         leases: the store.
         capacity: the number of sessions that the instance takes.

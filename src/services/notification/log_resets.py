@@ -1,4 +1,4 @@
-"""After the log went back, this tells clients to refresh, and loads memberships again. Contract section 4."""
+"""After the log went back, this asks clients to refresh, and loads memberships again. Contract section 4."""
 
 import asyncio
 import random
@@ -24,14 +24,14 @@ log = structlog.get_logger(__name__)
 
 SPREAD_MS: Final = 30_000
 """Clients refresh at a random time within so many milliseconds, not all at once."""
-TOLD_AT_ONCE: Final = 500
+NOTIFIED_AT_ONCE: Final = 500
 """The number of sessions that get the frame before the event loop continues."""
 JOINED_S: Final = 5.0
 """Seconds within which several streams that went back cause one refresh."""
 
 
 class LogResets:
-    """Tells each client to refresh, and loads the channels of each session if the log has lost membership changes.
+    """Asks each client to refresh, and loads the channels of each session if the log has lost membership changes.
 
     Sockets stay open. Events that the log has lost are not delivered; those accepted since are.
     """
@@ -50,7 +50,7 @@ class LogResets:
         self._inbox = inbox
         self._tasks = tasks
         self._clock = clock
-        self._told_at = float("-inf")
+        self._notified_at = float("-inf")
 
     def hear(self, reset: Reset) -> None:
         """Handle the news that a stream went back; to be given to `Log.on_reset`."""
@@ -59,18 +59,18 @@ class LogResets:
             return
         LOG_RESETS.labels(reset.stream).inc()
         now = self._clock()
-        if now - self._told_at > JOINED_S:
-            self._told_at = now
-            self._tasks.start(self._tell_clients(), "telling clients that the log went back")
+        if now - self._notified_at > JOINED_S:
+            self._notified_at = now
+            self._tasks.start(self._notify_clients(), "notifying clients that the log went back")
         if spec.changes_memberships and now - reset.survived_ns / 1e9 > REPUBLISHED_S:
             self._tasks.start(self._load_again(), "loading memberships again")
 
-    async def _tell_clients(self) -> None:
+    async def _notify_clients(self) -> None:
         for number, session in enumerate(self._registry.sessions(), 1):
             after_ms = random.randrange(SPREAD_MS)  # noqa: S311 - spreads load, guards nothing
             frame = server_frame("full_refresh_required", tier=4, reason="log_reset", after_ms=after_ms)
             self._registry.write_queue.queue(session, frame)
-            if number % TOLD_AT_ONCE == 0:
+            if number % NOTIFIED_AT_ONCE == 0:
                 await asyncio.sleep(0)
 
     async def _load_again(self) -> None:

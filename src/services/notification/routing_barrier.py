@@ -70,7 +70,7 @@ class RoutingBarrier:
                 waiting.changed.set()
 
     async def announce_until_confirmed(self, user_id: str) -> None:
-        """Tell the workers of a user's first connection here, and wait for their confirmations.
+        """Notify the workers of a user's first connection here, and wait for their confirmations.
 
         Raises:
             Unavailable: the presence store does not answer.
@@ -87,7 +87,7 @@ class RoutingBarrier:
         log.warning("user admitted before every worker confirmed the routing", user_id=user_id)
 
     async def announce_departure(self, user_id: str) -> None:
-        """Tell the workers that a user's last connection here has gone. Nothing waits for their answer.
+        """Notify the workers that a user's last connection here has gone. Nothing waits for their answer.
 
         Raises:
             Unavailable: the presence store does not answer.

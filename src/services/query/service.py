@@ -20,8 +20,8 @@ class QueryService:
     """Handles the calls that only read: those of `fanout.api.history` and `fanout.api.realtime`.
 
     Args:
-        log: tells how far the message writer has come, and holds the messages that are not stored yet.
-        memberships: tells who may read which channel.
+        log: knows how far the message writer has come, and holds the messages that are not stored yet.
+        memberships: says who may read which channel.
         messages: the message store.
         leases: the leases of the notification instances.
     """

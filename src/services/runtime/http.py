@@ -22,7 +22,7 @@ _CANCEL_GRACE_S: Final = 1.0
 
 
 class _Server(uvicorn.Server):
-    """Installs no signal handlers, which are the process's own, and tells when it has started."""
+    """Installs no signal handlers, which are the process's own, and signals when it has started."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

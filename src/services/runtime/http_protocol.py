@@ -64,10 +64,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._expect()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timers, and tell the request that is being answered."""
+        """Stop the timers, and notify the request that is being answered."""
         self._arrived()
         self._was_read()
-        if self._answering is not None:  # uvicorn tells the newest request alone, which may wait for this one
+        if self._answering is not None:  # uvicorn notifies the newest request alone, which may wait for this one
             self._answering.disconnected = True
             self._answering.message_event.set()
         super().connection_lost(exc)

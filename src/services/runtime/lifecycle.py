@@ -26,18 +26,18 @@ class Process:
         self.stopping = asyncio.Event()
         self.failure: BaseException | None = None
         self._failed = asyncio.Event()
-        self._told: list[Callable[[], None]] = []
+        self._stop_listeners: list[Callable[[], None]] = []
 
-    def on_stop(self, told: Callable[[], None]) -> None:
-        """Call `told` when the process is asked to stop, before its services drain."""
-        self._told.append(told)
+    def on_stop(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when the process is asked to stop, before its services drain."""
+        self._stop_listeners.append(listener)
 
     def stop(self) -> None:
         """Ask the process to drain and to end."""
         if not self.stopping.is_set():
             self.stopping.set()
-            for told in self._told:
-                told()
+            for listener in self._stop_listeners:
+                listener()
 
     def fail(self, error: BaseException) -> None:
         """Stop the process, since a part of it has failed. The first failure is kept."""

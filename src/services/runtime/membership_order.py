@@ -15,7 +15,7 @@ OUTDATED = Counter(
 
 
 class MembershipOrder:
-    """Tells a reader of META which events it must ignore, because a newer change of the same membership is known.
+    """Decides which events a reader of META must ignore, because a newer change of the same membership is known.
 
     Args:
         memberships: the store. It is asked where the versions of recent changes do not decide.

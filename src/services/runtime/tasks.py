@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import math
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -135,11 +134,11 @@ async def retry_forever(
     return await _retry(work, Outage(what, longest_s=longest_s, level=level), math.inf)
 
 
-async def retry_within(seconds: float, work: Callable[[], Awaitable[_T]], what: str) -> _T:
-    """`retry_forever` that gives up.
+async def retry_times(attempts: int, work: Callable[[], Awaitable[_T]], what: str) -> _T:
+    """`retry_forever` that gives up. Attempts count and not seconds: an attempt may fail at once, or by a timeout.
 
     Args:
-        seconds: after them no attempt begins.
+        attempts: the most that are made.
         work: what to do.
         what: its name in the log.
 
@@ -149,16 +148,16 @@ async def retry_within(seconds: float, work: Callable[[], Awaitable[_T]], what: 
     Raises:
         Unavailable: the last attempt failed.
     """
-    return await _retry(work, Outage(what), time.monotonic() + seconds)
+    return await _retry(work, Outage(what), attempts)
 
 
-async def _retry(work: Callable[[], Awaitable[_T]], outage: Outage, until: float) -> _T:
+async def _retry(work: Callable[[], Awaitable[_T]], outage: Outage, attempts: float) -> _T:
     while True:
         try:
             done = await work()
         except Unavailable as error:
-            pause = outage.failed(error)
-            if time.monotonic() + pause > until:
+            pause, attempts = outage.failed(error), attempts - 1
+            if not attempts:
                 raise
             await asyncio.sleep(pause)
         else:

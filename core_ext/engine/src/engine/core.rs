@@ -60,14 +60,14 @@ impl Engine {
         check_max_batch(config.max_batch)?;
         let due = Due { interval: config.flush_interval, events: config.flush_events };
         let table = Table::new(Cache::new(config.cache_users, config.cache_ttl));
-        let turn = || Mutex::new(());
+        let lock = || Mutex::new(());
         Ok(Self {
             table,
             outbox: Mutex::new(Outbox::new(due, close_at(config.max_batch))),
             max_batch: AtomicUsize::new(config.max_batch),
-            drops: turn(),
-            lanes: turn(),
-            snapshots: turn(),
+            drops: lock(),
+            lanes: lock(),
+            snapshots: lock(),
             snapshot_note: Vec::new(),
         })
     }

@@ -49,7 +49,7 @@ fn frame(text: &str) -> Frame {
 }
 
 /// Add and open a session that reads channels; its descriptor is its number.
-pub(in crate::hub) fn come(hub: &Hub, engine: &Engine, session: &str, channels: &[&str]) -> Socket {
+pub(in crate::hub) fn connect(hub: &Hub, engine: &Engine, session: &str, channels: &[&str]) -> Socket {
     let descriptor = i32::try_from(engine.occupied_instances().len()).unwrap();
     let socket = hub.add(engine, session, Some(descriptor), BUDGET).unwrap();
     engine.user_online(session, session, Some(Ids::of(channels.iter().copied(), "channel").unwrap()), 0).unwrap();
@@ -68,8 +68,8 @@ pub(in crate::hub) fn descriptor(socket: Socket) -> i32 {
 #[test]
 fn all_that_waits_for_a_socket_leaves_in_one_write() {
     let (hub, engine, mut kernel) = (Hub::default(), engine(), Kernel::default());
-    let ann = come(&hub, &engine, "ann", &["c", "d"]);
-    let bob = come(&hub, &engine, "bob", &["c"]);
+    let ann = connect(&hub, &engine, "ann", &["c", "d"]);
+    let bob = connect(&hub, &engine, "bob", &["c"]);
     for (channel, text) in [("c", "1"), ("d", "2"), ("c", "3")] {
         assert!(deliver(&hub, &engine, channel, text).is_empty());
     }
@@ -81,8 +81,8 @@ fn all_that_waits_for_a_socket_leaves_in_one_write() {
 #[test]
 fn a_muted_socket_gets_what_waits_and_what_is_its_own_and_nothing_of_channels() {
     let (hub, engine, mut kernel) = (Hub::default(), engine(), Kernel::default());
-    let ann = come(&hub, &engine, "ann", &["c"]);
-    let bob = come(&hub, &engine, "bob", &["c"]);
+    let ann = connect(&hub, &engine, "ann", &["c"]);
+    let bob = connect(&hub, &engine, "bob", &["c"]);
     deliver(&hub, &engine, "c", "1");
     hub.mute(ann);
     assert!(deliver(&hub, &engine, "c", "2").is_empty());
@@ -111,7 +111,7 @@ fn more_frames_than_one_write_takes_arrive_in_order() {
 fn what_the_kernel_does_not_take_is_left_to_the_owner() {
     for room in 0..=6 {
         let (hub, engine, mut kernel) = (Hub::default(), engine(), Kernel::default());
-        let ann = come(&hub, &engine, "ann", &["c"]);
+        let ann = connect(&hub, &engine, "ann", &["c"]);
         kernel.room.insert(descriptor(ann), room);
         for text in ["ab", "cd", "ef"] {
             deliver(&hub, &engine, "c", text);
@@ -128,7 +128,7 @@ fn what_the_kernel_does_not_take_is_left_to_the_owner() {
 #[test]
 fn a_socket_that_is_not_open_or_blocked_or_full_or_without_descriptor_is_its_owners_business() {
     let (hub, engine, mut kernel) = (Hub::default(), engine(), Kernel::default());
-    let open = come(&hub, &engine, "open", &["c"]);
+    let open = connect(&hub, &engine, "open", &["c"]);
     let closed = hub.add(&engine, "closed", Some(7), BUDGET).unwrap();
     let bare = hub.add(&engine, "bare", None, BUDGET).unwrap();
     for session in ["closed", "bare"] {
@@ -155,8 +155,8 @@ fn a_socket_that_is_not_open_or_blocked_or_full_or_without_descriptor_is_its_own
 #[test]
 fn a_socket_that_is_named_gets_it_or_does_not() {
     let (hub, engine, mut kernel) = (Hub::default(), engine(), Kernel::default());
-    let sockets: Vec<_> = ["ann", "bob", "eve"].map(|name| come(&hub, &engine, name, &["c"])).into();
-    let other = come(&hub, &engine, "joe", &["d"]);
+    let sockets: Vec<_> = ["ann", "bob", "eve"].map(|name| connect(&hub, &engine, name, &["c"])).into();
+    let other = connect(&hub, &engine, "joe", &["d"]);
     hub.deliver(&engine, "c", &frame("x"), false, &sockets[1..2], &[other, sockets[0]]).unwrap();
     hub.flush(9, &mut kernel);
     let got = [sockets[0], sockets[1], sockets[2], other].map(|socket| kernel.got(descriptor(socket)).len());
@@ -166,13 +166,13 @@ fn a_socket_that_is_named_gets_it_or_does_not() {
 #[test]
 fn a_removed_socket_gets_nothing_and_its_number_may_be_anothers() {
     let (hub, engine, mut kernel) = (Hub::default(), engine(), Kernel::default());
-    let ann = come(&hub, &engine, "ann", &["c"]);
+    let ann = connect(&hub, &engine, "ann", &["c"]);
     deliver(&hub, &engine, "c", "x");
     hub.remove(ann);
     hub.remove(ann);
     assert_eq!((hub.frames(), hub.push(ann, &frame("x"))), (0, false));
     engine.drop_instance("ann").unwrap();
-    assert_eq!(come(&hub, &engine, "bob", &["d"]), ann);
+    assert_eq!(connect(&hub, &engine, "bob", &["d"]), ann);
     hub.flush(9, &mut kernel);
     assert_eq!(kernel.got(descriptor(ann)), b"");
 }
@@ -182,7 +182,7 @@ fn an_event_of_few_readers_waits_for_a_turn_and_not_for_a_round() {
     let (hub, engine, mut kernel) = (Hub::default(), engine(), Kernel::default());
     let names: Vec<_> = (0..1_000).map(|number| format!("s{number}")).collect();
     for name in &names {
-        come(&hub, &engine, name, if name == "s999" { &["hot", "cold"] } else { &["hot"] });
+        connect(&hub, &engine, name, if name == "s999" { &["hot", "cold"] } else { &["hot"] });
     }
     hub.flush(usize::MAX, &mut kernel);
     kernel.order.clear();
@@ -226,7 +226,7 @@ proptest! {
         let (hub, engine, mut kernel) = (Hub::default(), engine(), Kernel::default());
         let channels = ["c0", "c1", "c2", "c3"];
         let sockets: Vec<_> = (0..6)
-            .map(|number| come(&hub, &engine, &format!("s{number}"), &channels[..number.min(4)]))
+            .map(|number| connect(&hub, &engine, &format!("s{number}"), &channels[..number.min(4)]))
             .collect();
         hub.flush(9, &mut kernel);
         let mut queued = vec![Vec::new(); 6];

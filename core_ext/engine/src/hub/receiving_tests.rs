@@ -1,7 +1,7 @@
 use super::*;
 use crate::events::batch::BatchPosition;
 use crate::events::stored::{StoredEvent, StoredKind};
-use crate::hub::core::tests::{Kernel, come, descriptor, engine};
+use crate::hub::core::tests::{Kernel, connect, descriptor, engine};
 use crate::names::ids::Ids;
 
 fn route_stored(worker: &Engine, lane: u32, seq: u64, event: &str) {
@@ -36,7 +36,7 @@ fn batches() -> Vec<Vec<u8>> {
 #[test]
 fn a_batch_is_delivered_as_far_as_its_readers_are_all_it_needs() {
     let (hub, engine, mut kernel) = (Hub::default(), engine(), Kernel::default());
-    let ann = come(&hub, &engine, "ann", &["c", "d"]);
+    let ann = connect(&hub, &engine, "ann", &["c", "d"]);
     hub.flush(9, &mut kernel);
     let [first, second, third, mixed] = <[Vec<u8>; 4]>::try_from(batches()).unwrap();
     let [first, second, third, mixed]: [&'static [u8]; 4] = [first, second, third, mixed].map(|batch| &*batch.leak());
@@ -91,7 +91,7 @@ fn a_stored_event_that_names_a_user_is_for_the_caller() {
 #[test]
 fn a_socket_that_is_over_budget_is_named_with_the_record() {
     let (hub, engine) = (Hub::default(), engine());
-    let (ann, bob) = (come(&hub, &engine, "ann", &["c"]), come(&hub, &engine, "bob", &["c"]));
+    let (ann, bob) = (connect(&hub, &engine, "ann", &["c"]), connect(&hub, &engine, "bob", &["c"]));
     hub.block(bob, true);
     let first = batches().remove(0);
     let mut progress = LaneProgress::default();
@@ -106,7 +106,7 @@ fn a_socket_that_is_over_budget_is_named_with_the_record() {
 #[test]
 fn what_is_not_known_is_stepped_over_and_its_lane_goes_on() {
     let (hub, engine, mut kernel) = (Hub::default(), engine(), Kernel::default());
-    let ann = come(&hub, &engine, "ann", &["c"]);
+    let ann = connect(&hub, &engine, "ann", &["c"]);
     hub.flush(9, &mut kernel);
     // An unknown record without a lane, and in lane 5 behind seq 10: event 11 of an unknown kind, and 12 of a known one.
     let batch: &'static [u8] =

@@ -38,7 +38,7 @@ impl Recency {
         self.link(ANCHOR).newer.checked_sub(1)
     }
 
-    /// Whether `id` is in.
+    /// Whether `id` is in the ring.
     pub(crate) fn contains(&self, id: u32) -> bool {
         self.links.get(id as usize + 1).is_some_and(|link| link.older != APART.older)
     }

@@ -7,7 +7,7 @@ use crate::names::hashed_name::{HashedName, NameHasher};
 use crate::names::ids::Id;
 use crate::names::name_table::Names;
 
-/// The names.
+/// Gives each name a small number.
 #[derive(Default)]
 pub(crate) struct Interner {
     hasher: Option<NameHasher>,
@@ -20,23 +20,23 @@ impl Interner {
         self.names.find(self.hasher.as_ref()?.key(id.packed()))
     }
 
-    /// The number of a name, new or not.
+    /// The number of a name; a new name gets one.
     pub(crate) fn intern(&mut self, id: &Id) -> Local {
         let key = self.hasher.get_or_insert_with(NameHasher::random).key(id.packed());
         self.names.find(key).unwrap_or_else(|| self.names.insert(key))
     }
 
-    /// Free a number.
+    /// Remove a name, given its number, which another name may then get.
     pub(crate) fn remove(&mut self, local: Local) {
         self.names.remove(local);
     }
 
-    /// The name of a number, if it is in use.
+    /// The name that has a number, if one has.
     pub(crate) fn name(&self, local: Local) -> Option<CompactString> {
         self.names.name(self.hasher.as_ref()?, local)
     }
 
-    /// The names.
+    /// The table of the names.
     pub(crate) fn names(&self) -> &Names<HashedName> {
         &self.names
     }

@@ -56,7 +56,7 @@ fn memory_is_given_back() {
 }
 
 #[test]
-fn names_take_their_cells_and_some_slots() {
+fn names_take_their_hashed_names_and_some_index_slots() {
     let mut names = Names::<HashedName>::default();
     let (hasher, count) = (NameHasher::random(), 3_000);
     names.reserve(count);
@@ -71,7 +71,7 @@ fn names_take_their_cells_and_some_slots() {
 }
 
 #[test]
-fn slots_grow_by_little() {
+fn the_index_grows_by_little() {
     let mut names = Interner::default();
     for n in 0..3_000 {
         names.intern(&id(&format!("channel-{n}")));

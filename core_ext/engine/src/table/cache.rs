@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_last_use_can_be_told() {
+    fn the_order_of_last_use_is_known() {
         let mut cache = Cache::new(3, 10);
         assert!((0..3).all(|user| cache.put(user, 0).is_none()));
         cache.recall(1, 0);

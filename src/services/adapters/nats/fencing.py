@@ -11,7 +11,9 @@ consumer carries the generation of the stream's record by which it was read: eve
 
 Epochs also rise when the server has lost consumers. When it has lost events too, the generation of the record is a new
 one, and its epochs are above those of the one before. It may have lost consumers alone: their epochs are then given by
-the time, so that a worker does not give one again that another has had.
+the time, so that a worker does not give one again that another has had. This holds while the workers' clocks are apart
+by less than a partition stays with its reader. Otherwise instances drop the batches of the lower epoch
+(`fanout_stale_events_dropped_total` counts them) until a claim has a higher one.
 """
 
 import re

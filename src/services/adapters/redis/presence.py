@@ -103,7 +103,7 @@ class RedisPresence(RedisConnections, RedisLeases, RedisHints):
         if policy == "noeviction":
             return []
         if policy == "unknown":
-            return ["Redis does not tell its maxmemory-policy; make sure that it is noeviction"]
+            return ["Redis does not report its maxmemory-policy; make sure that it is noeviction"]
         lost = "leases and connections of those who are there would go"
         return [
             f"Redis evicts keys when it is full (maxmemory-policy {policy}): {lost}; set maxmemory-policy noeviction"

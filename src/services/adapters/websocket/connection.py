@@ -199,11 +199,11 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """The transport has begun to buffer bytes."""
-        self._tell(may_send=False)
+        self._notify_owner(may_send=False)
 
     def resume_writing(self) -> None:
         """The transport has no bytes buffered any more."""
-        self._tell(may_send=True)
+        self._notify_owner(may_send=True)
 
     # Used by both.
 
@@ -308,10 +308,10 @@ class WebSocketConnection(asyncio.BufferedProtocol):
             self._receiving.set_result(None)
 
     def _release_descriptor(self) -> None:
-        """Tell the one who acquired the descriptor that nothing may be sent on it any more."""
-        self._tell(may_send=False)
+        """Notify the owner of the acquired descriptor that nothing may be sent on it any more."""
+        self._notify_owner(may_send=False)
         self._on_change = None
 
-    def _tell(self, *, may_send: bool) -> None:
+    def _notify_owner(self, *, may_send: bool) -> None:
         if self._on_change is not None:
             self._on_change(may_send)

@@ -1,4 +1,4 @@
-"""`heartbeat`: keeps the connection and its presence record alive, and tells the client how far delivery has come."""
+"""`heartbeat`: keeps the connection and its presence record alive, and reports how far delivery has come."""
 
 import time
 from typing import Literal

@@ -91,7 +91,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 128 }))]
 
     #[test]
-    fn what_begins_and_ends_is_told_as_readers_come_and_go(visits in visits()) {
+    fn the_begin_and_end_of_entries_are_returned_as_readers_come_and_go(visits in visits()) {
         let mut pair = Pair::new();
         for (step, &subscription) in visits.iter().enumerate() {
             pair.toggle(subscription);
@@ -109,7 +109,7 @@ proptest! {
 }
 
 #[test]
-fn instances_with_one_tag_are_told_apart_across_the_border_of_the_row() {
+fn instances_with_one_tag_are_distinguished_across_the_border_of_the_row() {
     for count in 0..=15 {
         let mut pair = Pair::new();
         let of = |pair: &Pair, instance: u32| -> Vec<usize> {

@@ -1,36 +1,23 @@
-"""A connection that the event loop has closed is a lost one at once, also before the client library knows it.
+"""A connection to NATS that the event loop has closed is a lost one at once, also before the client library knows it.
 
 The services run on uvloop, where a write to such a connection is a `RuntimeError`: it would end the process, or the
 task that connects again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 import pytest
-import uvloop
-from redis.asyncio import Connection
 
 from fanout import subjects
 from fanout.errors import Unavailable
 from services.adapters.nats import NatsBus, NatsConnection
-from services.adapters.redis.client import make_client
+from tests.support.loops import LOOPS, TURNS, Loop, run_on
 from tests.support.nats import connected, open_log
-from tests.support.reading import PATIENCE_S, soon
-from tests.support.servers import NatsServer, RedisServer
-
-LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-TURNS = 6
-"""More turns of the loop than pass between the loss of a connection and its notice."""
-
-Loop = Callable[[], asyncio.AbstractEventLoop]
-
-
-def _run(loop: Loop, main: Coroutine[Any, Any, None]) -> None:
-    with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(main)
+from tests.support.reading import soon
+from tests.support.servers import NatsServer
 
 
 async def _lose(nc: NatsConnection, turns: int) -> None:
@@ -73,7 +60,7 @@ def test_what_is_asked_of_nats_while_the_loss_is_not_noticed_is_unavailable(
                             await soon(attempt())
             await soon(bus.ping())
 
-    _run(loop, main())
+    run_on(loop, main())
 
 
 @LOOPS
@@ -97,7 +84,7 @@ def test_nats_is_reconnected_though_the_new_connection_is_lost_at_once(
             await soon(nc.ping())
             assert len(lost) == TURNS
 
-    _run(loop, main())
+    run_on(loop, main())
 
 
 @LOOPS
@@ -110,24 +97,4 @@ def test_a_lost_connection_to_nats_closes(loop: Loop, nats_server: NatsServer, t
             await soon(subscription.close())
             await soon(nc.close())
 
-    _run(loop, main())
-
-
-@LOOPS
-@pytest.mark.parametrize("turns", range(TURNS))
-def test_a_lost_connection_to_redis_is_replaced(loop: Loop, redis_server: RedisServer, turns: int) -> None:
-    async def main() -> None:
-        client = make_client(redis_server.url)
-        await client.set("a", "1")
-        pool = client.connection_pool
-        connection = cast("Connection", await pool.get_connection())  # type: ignore[no-untyped-call]  # redis-py's own
-        assert connection._writer is not None
-        connection._writer.transport.abort()
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        await pool.release(connection)
-        async with asyncio.timeout(PATIENCE_S):
-            assert await client.get("a") == "1"
-        await client.aclose()
-
-    _run(loop, main())
+    run_on(loop, main())
