@@ -140,11 +140,15 @@ async def presence_sets(options: StallsOptions, leader: Leader) -> Stalls:
     """Let the worker find by digests that an instance has other users: first all of them, then half of them."""
     users, half, watch = [f"user-{number:07d}" for number in range(options.users * 3 // 2)], options.users // 2, Watch()
     present: list[str] = []
+    # Made before the clock starts, and left out of garbage collections: on a server, sessions come one by one.
+    sessions = {user: Session(_Socket(user), Identity(user, 4e9), "phone", _INSTANCE, budget=_BUDGET) for user in users}
     async with _deployment(0, options.users + 1) as tier:
+        spare_the_loop()
         await _begin(leader)
         for turn in range(2 * options.rounds):
             wanted = users[: options.users] if turn % 2 == 0 else users[half : half + options.users]
-            going, coming = set(present).difference(wanted), sorted(set(wanted).difference(present))
+            going = [sessions[user] for user in set(present).difference(wanted)]
+            coming = [sessions[user] for user in sorted(set(wanted).difference(present))]
             tier.placed.clear()
             async with watch:
                 await tier.replace(going, coming)
@@ -190,14 +194,13 @@ class _Tier(NamedTuple):
     def has_placed(self, count: int) -> bool:
         return len(self.placed) >= count
 
-    async def replace(self, going: Iterable[str], coming: Sequence[str]) -> None:
+    async def replace(self, going: Iterable[Session], coming: Iterable[Session]) -> None:
         """Give the instance other users; no hint tells the worker."""
-        registry = self.instance.registry
-        for user in going:
-            for session in registry.sessions_of(user):
-                await registry.remove(session)
-        for user in coming:
-            registry.add(Session(_Socket(user), Identity(user, 4e9), "phone", _INSTANCE, budget=_BUDGET))
+        for session in going:
+            await self.instance.registry.remove(session)
+            await asyncio.sleep(0)
+        for session in coming:
+            self.instance.registry.add(session)
             await asyncio.sleep(0)
 
 
