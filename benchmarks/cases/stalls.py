@@ -1,4 +1,4 @@
-"""`fanout bench stalls`: how long the event loop of a worker and an instance stands still, beside an idle loop."""
+"""`fanout bench stalls`: how long the event loops of a worker and of an instance stand still, beside an idle loop."""
 
 from typing import Final
 
@@ -8,17 +8,7 @@ from benchmarks import units
 from benchmarks.apart import Stages
 from benchmarks.case import Case, part
 from benchmarks.errors import DoesNotFitError
-from benchmarks.live.stalls import (
-    FULL_CHANNELS,
-    FULL_USERS,
-    LIMIT_S,
-    Play,
-    Scene,
-    StallsOptions,
-    presence_sets,
-    run_scene,
-    visits,
-)
+from benchmarks.live.stalls import FULL_CHANNELS, FULL_USERS, LIMIT_S, SCENES, Scene, StallsOptions, run_scene
 from benchmarks.machine import available_bytes
 from benchmarks.report import Figure, Report, Row, Table, Target, at_most, exact, figures
 
@@ -26,15 +16,10 @@ _USER_BYTES: Final = 8_000
 """Bytes of a session and what belongs to it, on the safe side."""
 _CHANNEL_BYTES: Final = 2_000
 """Bytes of a channel in the store, in the table and as a name, on the safe side."""
-SCENES: Final[dict[str, Play]] = {"presence sets": presence_sets, "visits": visits}
-_NOTES: Final = {
-    "presence sets": "The instance has other users, half of them each time, and the worker finds that out by a digest.",
-    "visits": "A user of very many channels connects to the instance, is placed by the worker, and goes.",
-}
 
 
 def run(options: StallsOptions, stages: Stages) -> Report:
-    """Watch a loop while presence is reconciled and while a user of very many channels comes and goes.
+    """Watch both loops while presence is reconciled and while a user of very many channels comes and goes.
 
     Raises:
         BenchError: it does not fit the machine, or what was done did not come to what it should.
@@ -47,7 +32,7 @@ def run(options: StallsOptions, stages: Stages) -> Report:
         )
     size = f"presence sets of {options.users:,} users, and a user of {options.channels:,} channels"
     progress, seen = stages(size), dict[str, Scene]()
-    for name, play in SCENES.items():
+    for name, (play, _) in SCENES.items():
         progress(len(seen) / len(SCENES), name)
         seen[name] = run_scene(name, play, options)
     progress(1.0, "")
@@ -69,7 +54,7 @@ def run(options: StallsOptions, stages: Stages) -> Report:
 
 
 def targets(options: StallsOptions, name: str, scene: Scene) -> list[Target]:
-    """The targets of one scene. The longest stall has none where the idle loop stood still too: the machine did."""
+    """The targets of one scene. The longest stall has no result where the idle loop stood still: the machine did."""
     full = options.users >= FULL_USERS and options.channels >= FULL_CHANNELS
     steady = scene.control.longest <= LIMIT_S
     stall = at_most(f"{name}: the longest stall", scene.loop.longest, LIMIT_S, "s", full=full and steady)
@@ -83,7 +68,7 @@ def targets(options: StallsOptions, name: str, scene: Scene) -> list[Target]:
 def _table(seen: dict[str, Scene]) -> Table:
     rows = []
     for name, scene in seen.items():
-        for what, stalls, note in ((name, scene.loop, _NOTES[name]), (f"{name}: idle loop", scene.control, "")):
+        for what, stalls, note in ((name, scene.loop, SCENES[name][1]), (f"{name}: idle loop", scene.control, "")):
             counts = figures("number", (stalls.over_limit, stalls.turns))
             rows.append(Row(what, [Figure(stalls.longest, "s"), *counts, Figure(stalls.longest_work, "s")], note))
     return Table(
@@ -98,7 +83,7 @@ def _table(seen: dict[str, Scene]) -> Table:
 
 CASE: Final = Case(
     "stalls",
-    "Watch an event loop with a fan-out worker and a notification instance on it for stalls.\n\n"
+    "Watch the event loops of a fan-out worker and of a notification instance for stalls.\n\n"
     "While presence is reconciled, and while a user of very many channels comes and goes; beside an idle loop in the "
     "same moments, which sees what the machine does. It needs no server, and checks that what was done had its effect.",
     StallsOptions,
@@ -107,6 +92,5 @@ CASE: Final = Case(
     stages=1,
     background="A fan-out worker and a notification instance do everything in one event loop each, so no step on it is "
     "to be longer than 5 ms, whatever its size: a worker that stands still is taken for dead after 1.6 s, and the "
-    "sockets of an instance wait. Here one loop has both, so that what either does shows. Beside it an idle loop in a "
-    "process of its own sees what the machine does.",
+    "sockets of an instance wait. Beside it an idle loop in a process of its own sees what the machine does.",
 )

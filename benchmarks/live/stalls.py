@@ -1,45 +1,62 @@
-"""How long an event loop with a fan-out worker and an instance on it stands still, beside an idle loop."""
+"""Stalls of the loops of a worker and of an instance, beside an idle loop in another process in the same moments.
+
+Each scene does its work on a loop with a timer, and checks that the work had its effect.
+"""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 import uvloop
 from msgspec import Meta
+from prometheus_client import REGISTRY
 
 from benchmarks.errors import BenchError
 from benchmarks.live.memberships import create_channels
+from benchmarks.population import user_name
 from benchmarks.processes import READY, Leader, Worker
-from fanout import workers
+from fanout import presence_digest, workers
+from fanout.events import timestamp
 from fanout.ids import new_device_id
+from fanout.keys import PresenceChange
 from fanout.ports.authenticator import Identity
+from fanout.ports.presence import Lease
 from fanout.ports.socket import SocketClosed
-from fanout.subjects import instance_control
+from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.presence import EmbeddedPresence
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.fan_out.worker import FanOutPorts, FanOutWorker, running_worker
 from services.notification.admission import InstanceLimits
+from services.notification.control import Control
 from services.notification.instance import NotificationInstance, NotificationPorts
+from services.notification.registry import Registry
+from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Session
 from services.runtime.lifecycle import spare_the_loop
-from services.runtime.tasks import Tasks
+from services.runtime.tasks import Tasks, periodic
 
 FULL_USERS: Final = 50_000
 FULL_CHANNELS: Final = 100_000
 LIMIT_S: Final = 0.005
 """No step on a loop is to be longer."""
-WITHIN_S: Final = 120.0
+_TICK_NS: Final = 1_000_000
 VISITOR: Final = "visitor"
 """The user of very many channels."""
-_TICK_NS: Final = 1_000_000
-_INSTANCE: Final = "notif-1"
+INSTANCE: Final = "notif-1"
+WORKER: Final = "worker-1"
+_ADDRESS: Final = "ws://127.0.0.1:1/ws"
+_DIGEST_EVERY_S: Final = 0.1
 _BUDGET: Final = 1 << 20
+WITHIN_S: Final = 120.0
+
+
+_Stores = tuple[EmbeddedLog, EmbeddedBus, EmbeddedPresence, SqliteMemberships]
 
 
 class StallsOptions(msgspec.Struct, frozen=True):
@@ -69,7 +86,7 @@ class Scene(msgspec.Struct, frozen=True):
 
 
 Play = Callable[[StallsOptions, Leader], Coroutine[Any, Any, Stalls]]
-"""A function of a module, which does something on a loop that is watched."""
+"""Works on a loop that is watched: a function of a module."""
 
 
 class Watch:
@@ -101,6 +118,37 @@ class Watch:
         return Stalls(len(self._late), max(self._late, default=0) / 1e9, over_limit, self._work / 1e9)
 
 
+async def _begin(leader: Leader) -> None:
+    """Wait until the idle loop is there too."""
+    leader.send(READY)
+    await leader.receive_async()
+
+
+async def _repeat(visit: Callable[[], Awaitable[None]], options: StallsOptions, leader: Leader) -> Stalls:
+    """Watch visits after a first one, whose memory is new to the process: the machine has to give it."""
+    watch = Watch()
+    await visit()
+    await _begin(leader)
+    async with watch:
+        for _ in range(options.rounds):
+            await visit()
+    return watch.result()
+
+
+async def _idle(_options: StallsOptions, leader: Leader) -> Stalls:
+    await _begin(leader)
+    watch = Watch()
+    async with watch:
+        await leader.receive_async()
+    return watch.result()
+
+
+def _play(settings: tuple[Play, StallsOptions], leader: Leader) -> Stalls:
+    play, options = settings
+    spare_the_loop()
+    return uvloop.run(play(options, leader))
+
+
 def run_scene(name: str, play: Play, options: StallsOptions) -> Scene:
     """Run it once; what was done and did not have its effect is a `BenchError`."""
     with (
@@ -116,129 +164,127 @@ def run_scene(name: str, play: Play, options: StallsOptions) -> Scene:
         return Scene(loop, control.receive(Stalls))
 
 
-def _play(settings: tuple[Play, StallsOptions], leader: Leader) -> Stalls:
-    play, options = settings
-    spare_the_loop()
-    return uvloop.run(play(options, leader))
+async def until(holds: Callable[[], bool], what: str) -> None:
+    """Wait for the effect of what is done; without it, how long the loop stood still says nothing."""
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            while not holds():  # noqa: ASYNC110 - what is looked at has no event
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise BenchError(f"not within {WITHIN_S:g} s: {what}") from None
 
 
-async def _begin(leader: Leader) -> None:
-    """Wait until the idle loop is there too."""
-    leader.send(READY)
-    await leader.receive_async()
-
-
-async def _idle(_options: StallsOptions, leader: Leader) -> Stalls:
-    await _begin(leader)
-    watch = Watch()
-    async with watch:
-        await leader.receive_async()
-    return watch.result()
-
-
-async def presence_sets(options: StallsOptions, leader: Leader) -> Stalls:
-    """Let the worker find by digests that an instance has other users: first all of them, then half of them."""
-    users, half, watch = [f"user-{number:07d}" for number in range(options.users * 3 // 2)], options.users // 2, Watch()
-    present: list[str] = []
-    # Made before the clock starts, and left out of garbage collections: on a server, sessions come one by one.
-    sessions = {user: Session(_Socket(user), Identity(user, 4e9), "phone", _INSTANCE, budget=_BUDGET) for user in users}
-    async with _deployment(0, options.users + 1) as tier:
-        spare_the_loop()
-        await _begin(leader)
-        for turn in range(2 * options.rounds):
-            wanted = users[: options.users] if turn % 2 == 0 else users[half : half + options.users]
-            going = [sessions[user] for user in set(present).difference(wanted)]
-            coming = [sessions[user] for user in sorted(set(wanted).difference(present))]
-            tier.placed.clear()
-            async with watch:
-                await tier.replace(going, coming)
-                await _until(partial(tier.has_placed, len(coming)), "the users are reconciled")
-            _require(tier.worker.users_on(_INSTANCE) == wanted, "the table does not have exactly these users")
-            present = wanted
-    return watch.result()
-
-
-async def visits(options: StallsOptions, leader: Leader) -> Stalls:
-    """Let a user of very many channels connect and go, after a first time, for which the machine gives the memory."""
-    some = [_channel_name(number) for number in range(0, options.channels, max(1, options.channels // 10))]
-    async with _deployment(options.channels, 10) as tier:
-        watch = Watch()
-        await _visit(tier, some)
-        await _begin(leader)
-        async with watch:
-            for _ in range(options.rounds):
-                await _visit(tier, some)
-    return watch.result()
-
-
-async def _visit(tier: "_Tier", some: list[str]) -> None:
-    registry, client = tier.instance.registry, _Socket(VISITOR)
-    serving = asyncio.create_task(tier.instance.serve(client))
-    await _until(lambda: client.bytes_read > 0 or serving.done(), "the visitor is admitted")
-    _require(tier.worker.users_on(_INSTANCE) == [VISITOR], "the table does not have the visitor, who was admitted")
-    _require(all(registry.is_member(VISITOR, name) for name in some), "the visitor does not read all channels")
-    await client.close()
-    await serving
-    await _until(lambda: not tier.worker.users_on(_INSTANCE), "the table no longer has the visitor, who has gone")
-    _require(not len(registry), "the visitor has gone, and is still here")
-    _require(not any(registry.is_member(VISITOR, name) for name in some), "the visitor has gone, and still reads")
-
-
-class _Tier(NamedTuple):
-    """A worker and an instance on this loop, and the users of whom the worker said that their events are routed."""
-
-    worker: FanOutWorker
-    instance: NotificationInstance
-    placed: set[str]
-
-    def has_placed(self, count: int) -> bool:
-        return len(self.placed) >= count
-
-    async def replace(self, going: Iterable[Session], coming: Iterable[Session]) -> None:
-        """Give the instance other users; no hint tells the worker."""
-        for session in going:
-            await self.instance.registry.remove(session)
-            await asyncio.sleep(0)
-        for session in coming:
-            self.instance.registry.add(session)
-            await asyncio.sleep(0)
+def require(holds: object, otherwise: str) -> None:
+    """Check the effect of what was done."""
+    if not holds:
+        raise BenchError(otherwise)
 
 
 @asynccontextmanager
-async def _deployment(channels: int, capacity: int) -> AsyncIterator[_Tier]:
-    """Run both over stores in memory. The visitor alone has channels. A part of them that fails ends the scene."""
+async def _stores(channels: int) -> AsyncIterator[tuple[_Stores, Tasks]]:
+    """Open all in memory; nobody but the visitor has channels. A service's part that fails ends the scene."""
     failures: list[BaseException] = []
-    placed: set[str] = set()
-    limits = InstanceLimits(_INSTANCE, capacity, auth_timeout_s=10, heartbeat_s=30, socket_budget=_BUDGET)
+    memberships = await SqliteMemberships.open(None)
+    stores = await EmbeddedLog.open(None, partitions=4), EmbeddedBus(), EmbeddedPresence(), memberships
+    await create_channels(memberships, {channel_name(number): [VISITOR] for number in range(channels)})
     async with AsyncExitStack() as stack:
-        log, memberships = await EmbeddedLog.open(None, partitions=4), await SqliteMemberships.open(None)
-        bus, presence = EmbeddedBus(), EmbeddedPresence()
-        for store in (log, memberships, bus, presence):
+        for store in stores:
             stack.push_async_callback(store.close)
-        await create_channels(memberships, {_channel_name(number): [VISITOR] for number in range(channels)})
         tasks = await stack.enter_async_context(Tasks(failures.append))
-        await bus.subscribe(instance_control(_INSTANCE), lambda _, message: placed.update(_confirmed(message)))
-        ports = FanOutPorts(log, bus, presence, presence, memberships)
-        worker = await stack.enter_async_context(running_worker("worker-1", ports, failures.append))
-        await _until(worker.ready.is_set, "the worker is ready")
-        sockets = NotificationPorts(log, bus, presence, presence, presence, memberships, _AnyToken())
-        instance = NotificationInstance(limits, sockets, tasks, heartbeat_timeout_s=3_600)
-        await instance.start("ws://127.0.0.1:1/ws")
-        yield _Tier(worker, instance, placed)
-    _require(not failures, f"a service failed: {failures}")
+        yield stores, tasks
+    require(not failures, f"the service failed: {failures}")
 
 
-def _channel_name(number: int) -> str:
+def channel_name(number: int) -> str:
     """The name of one of the visitor's channels; neighbours in number are none in name."""
     return f"channel-{number * 2_654_435_761 % 2**32:010d}-{number}"
 
 
-def _confirmed(message: bytes) -> Sequence[str]:
-    control = workers.decode_control(message)
-    return control.users if isinstance(control, workers.RoutingConfirmed) else ()
+class _InstanceStub:
+    """The part of an instance that workers know, with users who have no sessions: a lease, and its control messages."""
+
+    def __init__(self, bus: EmbeddedBus, presence: EmbeddedPresence, tasks: Tasks) -> None:
+        self._presence = presence
+        self._users: list[str] = []
+        self._digest = (0, 0)
+        self.placed: set[str] = set()
+        self.control = Control(INSTANCE, bus, cast("Registry", self), cast("RoutingBarrier", self), tasks)
+
+    async def hold(self, users: Sequence[str]) -> None:
+        """Have these users from now on; the worker learns it from the next digest."""
+        digest = await asyncio.to_thread(presence_digest, users)  # the instance's work, and not the worker's
+        self.placed.clear()
+        self._users, self._digest = list(users), digest
+
+    async def announce(self, *, online: bool) -> None:
+        """Publish that the visitor comes or goes; the digest says the same."""
+        await self.hold([VISITOR] if online else [])
+        await self._presence.announce([PresenceChange(VISITOR, online, INSTANCE)])
+
+    async def publish_digest(self) -> None:
+        incarnation = self.control.incarnation
+        await self._presence.lease(Lease(INSTANCE, incarnation, _ADDRESS, timestamp(), len(self._users), 1_000_000))
+        await self.control.publish_digest()
+
+    def users(self) -> list[str]:
+        return self._users
+
+    def digest(self) -> tuple[int, int]:
+        return self._digest
+
+    def confirm(self, confirmed: workers.RoutingConfirmed) -> None:
+        self.placed.update(confirmed.users)
 
 
-class _Socket:
+@asynccontextmanager
+async def _worker(channels: int) -> AsyncIterator[tuple[_InstanceStub, FanOutWorker]]:
+    failures: list[BaseException] = []
+    async with _stores(channels) as ((log, bus, presence, memberships), tasks):
+        instance = _InstanceStub(bus, presence, tasks)
+        await instance.control.listen()
+        tasks.start(periodic(_DIGEST_EVERY_S, instance.publish_digest, "publishing the digest"), "digest")
+        ports = FanOutPorts(log, bus, presence, presence, memberships)
+        async with running_worker(WORKER, ports, failures.append) as worker:
+            await until(worker.ready.is_set, "the worker is ready")
+            yield instance, worker
+    require(not failures, f"the worker failed: {failures}")
+
+
+async def worker_presence(options: StallsOptions, leader: Leader) -> Stalls:
+    """Load the users of an instance, then replace half of them, of which no hint comes."""
+    users, half, watch = list(map(user_name, range(options.users * 3 // 2))), options.users // 2, Watch()
+    presence_sets = [users[: options.users], users[half : half + options.users]]
+    async with _worker(channels=0) as (instance, worker):
+
+        async def reconcile(present: list[str], coming: int) -> None:
+            await instance.hold(present)
+            async with watch:
+                await until(lambda: len(instance.placed) == coming, "the users are reconciled")
+            await until(lambda: worker.users_on(INSTANCE) == present, "the table has exactly these users")
+
+        await _begin(leader)
+        await reconcile(presence_sets[0], options.users)
+        for turn in range(1, 2 * options.rounds):
+            await reconcile(presence_sets[turn % 2], half)
+    return watch.result()
+
+
+async def worker_visits(options: StallsOptions, leader: Leader) -> Stalls:
+    """Let a user of very many channels come and go."""
+    async with _worker(options.channels) as (instance, worker):
+
+        async def visit() -> None:
+            await instance.announce(online=True)
+            await until(lambda: VISITOR in instance.placed, "the visitor is placed")
+            require(worker.users_on(INSTANCE) == [VISITOR], "the table does not have the visitor, who was placed")
+            await instance.announce(online=False)
+            await until(lambda: not REGISTRY.get_sample_value("fanout_users_placed"), "the visitor is taken off")
+            require(not worker.users_on(INSTANCE), "the table has the visitor, who has gone")
+
+        return await _repeat(visit, options, leader)
+
+
+class _FakeSocket:
     """The socket port without a network: it reads everything at once, and closes when it is told to."""
 
     authorization = None
@@ -273,17 +319,76 @@ class _AnyToken:
         return Identity(token, time.time() + 3_600)
 
 
-async def _until(holds: Callable[[], bool], what: str) -> None:
-    """Wait for what a service brings about; without it, how long the loop stood still says nothing."""
-    try:
-        async with asyncio.timeout(WITHIN_S):
-            while not holds():  # noqa: ASYNC110 - what is looked at has no event
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise BenchError(f"not within {WITHIN_S:g} s: {what}") from None
+@asynccontextmanager
+async def _instance(channels: int, capacity: int) -> AsyncIterator[tuple[NotificationInstance, EmbeddedBus]]:
+    """Run an instance that knows no worker, whose confirmation clients would wait for."""
+    limits = InstanceLimits(INSTANCE, capacity, auth_timeout_s=10, heartbeat_s=30, socket_budget=_BUDGET)
+    async with _stores(channels) as ((log, bus, presence, memberships), tasks):
+        ports = NotificationPorts(log, bus, presence, presence, presence, memberships, _AnyToken())
+        instance = NotificationInstance(limits, ports, tasks, heartbeat_timeout_s=3_600)
+        await instance.start(_ADDRESS)
+        yield instance, bus
 
 
-def _require(holds: object, otherwise: str) -> None:
-    """Check the effect of what was done."""
-    if not holds:
-        raise BenchError(otherwise)
+async def instance_presence(options: StallsOptions, leader: Leader) -> Stalls:
+    """Ask an instance with very many users for all of them, while it publishes digests."""
+    users, watch = list(map(user_name, range(options.users))), Watch()
+    digests: list[workers.PresenceDigest] = []
+    pages: list[workers.PresenceSetPage] = []
+    async with _instance(0, options.users + 1) as (instance, bus):
+        await bus.subscribe(worker_inbox(WORKER), lambda _, page: pages.append(workers.decode_presence_set_page(page)))
+        await bus.subscribe(PRESENCE_DIGESTS, lambda _, digest: digests.append(workers.decode_digest(digest)))
+        for user in users:
+            instance.registry.add(Session(_FakeSocket(user), Identity(user, 4e9), "phone", INSTANCE, budget=_BUDGET))
+            await asyncio.sleep(0)
+        due = await asyncio.to_thread(presence_digest, users)
+        await _begin(leader)
+        for number in range(2 * options.rounds):
+            digests.clear()
+            pages.clear()
+            async with watch:
+                request = msgspec.json.encode(workers.PresenceSetRequest(WORKER, str(number)))
+                await bus.publish(instance_control(INSTANCE), request)
+                await until(lambda: bool(digests and pages and pages[-1].last), "the presence set and a digest come")
+            sent = sorted(user for page in pages for user in page.users)
+            require(sent == users, "the presence set does not have the users who are here")
+            require((digests[-1].users, digests[-1].digest) == due, "the digest is not that of the users who are here")
+    return watch.result()
+
+
+async def instance_visits(options: StallsOptions, leader: Leader) -> Stalls:
+    """Let a user of very many channels connect and go."""
+    some = [channel_name(number) for number in range(0, options.channels, max(1, options.channels // 10))]
+    async with _instance(options.channels, 10) as (instance, _):
+        registry = instance.registry
+        reads = partial(registry.is_member, VISITOR)
+
+        async def visit() -> None:
+            client = _FakeSocket(VISITOR)
+            serving = asyncio.create_task(instance.serve(client))
+            await until(lambda: client.bytes_read > 0 or serving.done(), "the visitor is admitted")
+            require(all(map(reads, some)), "the visitor does not read all channels")
+            await client.close()
+            await serving
+            require(not len(registry), "the visitor has gone, and is still here")
+            require(not any(map(reads, some)), "the visitor has gone, and still reads channels")
+
+        return await _repeat(visit, options, leader)
+
+
+SCENES: Final[dict[str, tuple[Play, str]]] = {
+    "worker, presence sets": (
+        worker_presence,
+        "A worker, whose table has all users of an instance, finds half of them to be others.",
+    ),
+    "worker, visits": (
+        worker_visits,
+        "A worker places a user of very many channels, and takes the user off; not the first time.",
+    ),
+    "instance, presence sets": (
+        instance_presence,
+        "An instance tells who is here: digests each second, and its whole presence set.",
+    ),
+    "instance, visits": (instance_visits, "A user of very many channels connects to an instance, and goes."),
+}
+"""The work on each loop, and a note about it."""

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from benchmarks.cases.stalls import SCENES, targets
+from benchmarks.cases.stalls import targets
 from benchmarks.errors import BenchError
 from benchmarks.live import stalls
-from benchmarks.live.stalls import LIMIT_S, Scene, Stalls, StallsOptions, Watch, run_scene
+from benchmarks.live.stalls import LIMIT_S, SCENES, Play, Scene, Stalls, StallsOptions, Watch, run_scene
 from benchmarks.processes import Leader
 from fanout import Engine
 
@@ -60,13 +60,17 @@ async def test_a_thread_at_work_and_what_is_done_outside_are_no_work_of_the_loop
 
 @pytest.mark.parametrize("name", SCENES)
 def test_each_scene_runs_beside_an_idle_loop(name: str) -> None:
-    played = run_scene(name, SCENES[name], SMALL)
+    played = run_scene(name, SCENES[name][0], SMALL)
     assert played.loop.turns > 0
     assert played.control.turns > 0
 
 
-@pytest.mark.parametrize("method", ["user_offline", "drop_instance"])
-async def test_who_should_be_gone_and_is_not_gives_no_figures(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("play", "method"), [(stalls.worker_visits, "user_offline"), (stalls.instance_visits, "drop_instance")]
+)
+async def test_who_should_be_gone_and_is_not_gives_no_figures(
+    play: Play, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Keeps:
         """An engine that never lets anyone go."""
 
@@ -76,16 +80,15 @@ async def test_who_should_be_gone_and_is_not_gives_no_figures(method: str, monke
         def __getattr__(self, name: str) -> object:
             return (lambda *_: 0) if name == method else getattr(self.engine, name)
 
-    if method == "user_offline":
-        monkeypatch.setattr("services.fan_out.worker.Engine", Keeps)
-    else:
-        monkeypatch.setattr("services.notification.subscriptions.Subscriptions._drop_user", lambda *_: None)
+    monkeypatch.setattr("services.fan_out.worker.Engine", Keeps)
+    monkeypatch.setattr("services.notification.registry.Engine", lambda **options: Keeps(**options).engine)
+    monkeypatch.setattr("services.notification.subscriptions.Subscriptions._drop_user", lambda *_: None)
     monkeypatch.setattr(stalls, "WITHIN_S", 5.0)
     with pytest.raises(BenchError, match="the visitor"):
-        await stalls.visits(SMALL, EagerLeader())
+        await play(SMALL, EagerLeader())
 
 
-def test_a_target_applies_where_the_machine_stood_by_alone() -> None:
+def test_a_target_is_judged_where_the_machine_stood_by_alone() -> None:
     for options, played, met in (
         (StallsOptions(), Scene(STEADY, STEADY), True),
         (StallsOptions(), Scene(STOOD_STILL, STEADY), False),
