@@ -8,8 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, Pipe
 from tempfile import TemporaryFile
 from typing import Any, Final, NamedTuple, Self, TypeVar, cast
@@ -23,17 +23,43 @@ _OUT_OF_MEMORY: Final = (-signal.SIGKILL, -signal.SIGABRT)
 """The system kills a process that takes too much; the engine aborts when it is refused more."""
 _TETHER: Final = """
 import ctypes, os, signal, sys
+signal.pthread_sigmask(signal.SIG_SETMASK, [])
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 if os.getppid() != int(sys.argv[1]):
     sys.exit(1)
 os.execv(sys.argv[2], sys.argv[2:])
 """
-"""Asks the kernel to kill this process when its parent ends (prctl 1 is PR_SET_PDEATHSIG, which outlives the exec), and
-becomes the command. If the parent is another process already, the parent ended before the request."""
+"""Blocks no signal, asks the kernel to kill this process when its parent ends (prctl 1 is PR_SET_PDEATHSIG, which
+outlives the exec), and becomes the command. If the parent is another process already, the parent ended before the
+request."""
 _SNIPPET: Final = "from benchmarks.processes import main; main()"
+_RUNNING: Final[set[subprocess.Popen[bytes]]] = set()
+"""Those that were started and have not been waited for. A signal may come before the context of one is entered."""
 
 R = TypeVar("R")
 S = TypeVar("S")
+
+
+@contextmanager
+def signals_blocked() -> Iterator[None]:
+    """Let SIGINT and SIGTERM wait until the context ends."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_all() -> None:
+    """Kill every process that still runs, and wait for its end."""
+    for process in list(_RUNNING):
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()  # its data are of no more use
+    process.wait()
+    _RUNNING.discard(process)
 
 
 class Program:
@@ -48,23 +74,24 @@ class Program:
     ) -> None:
         self.name = name
         self._log = TemporaryFile()  # noqa: SIM115 - as long as the process, and closed with it
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, and programs that were looked for
-            [sys.executable, "-ISc", _TETHER, str(os.getpid()), *command],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            env={key: value for key, value in os.environ.items() if not key.startswith("FANOUT_")} | dict(settings),
-            pass_fds=inherited,
-            start_new_session=True,
-        )
+        with signals_blocked():
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, and programs that were looked for
+                [sys.executable, "-ISc", _TETHER, str(os.getpid()), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                env={key: value for key, value in os.environ.items() if not key.startswith("FANOUT_")} | dict(settings),
+                pass_fds=inherited,
+                start_new_session=True,
+            )
+            _RUNNING.add(self._process)
         self.pid = self._process.pid
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()  # its data are of no more use
-        self._process.wait()
+        _end(self._process)
         self._log.close()
 
     def running(self) -> bool:

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 from benchmarks.errors import BenchError
-from benchmarks.processes import Program
+from benchmarks.processes import Program, end_all, signals_blocked
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 READY_WITHIN_S: Final = 60.0
@@ -44,10 +44,11 @@ def workplace() -> Iterator[Path]:
     try:
         yield Path(folder.name)
     finally:
-        # A signal that comes now waits until the folder is gone: it would end the removal in the middle.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        folder.cleanup()
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        # A signal that comes now waits until the folder is gone: it would end the removal in the middle. And no process
+        # may still run that would put files there again.
+        with signals_blocked():
+            end_all()
+            folder.cleanup()
         signal.signal(signal.SIGTERM, before)
 
 

@@ -22,7 +22,7 @@ from benchmarks.live.nats_client import NatsClient, cut
 from benchmarks.live.pipeline.drains import check_inbox, filled_engine, in_batches
 from benchmarks.live.pipeline.latencies import Deliveries, Delivery, Published, check_clients, deliveries_in, moments_of
 from benchmarks.live.processor_time import processor_seconds
-from benchmarks.live.servers import find_program
+from benchmarks.live.servers import find_program, workplace
 from benchmarks.live.stored_events import (
     EVENT_BYTES,
     PARTITIONS,
@@ -324,6 +324,30 @@ def test_what_was_late_counts_and_what_came_before_its_accept_took_no_time() -> 
     assert moments["from_plan"].longest == moments["late_half"].percentiles["p50"] == 4.0
     assert (moments["late_half"].count, moments["lateness"].longest) == (1, 2.0)
     assert (moments["accept"].count, moments["accept"].longest) == (2, 3.0)
+
+
+def test_a_program_that_a_signal_kept_from_its_context_ends_before_its_folder_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    with workplace() as folder:
+        makes_its_folder = f"import os\nwhile True: os.makedirs({str(folder / 'again')!r}, exist_ok=True)"
+        program = Program("busy", [sys.executable, "-c", makes_its_folder])  # never entered
+        until((folder / "again").exists)
+    assert not program.running()
+    time.sleep(0.05)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_program_starts_with_no_signal_blocked(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    shows = (
+        f"import signal, sys; open({str(seen)!r}, 'w').write(str(set(signal.pthread_sigmask(signal.SIG_BLOCK, []))))"
+    )
+    with Program("shows", [sys.executable, "-c", shows]) as program:
+        until(lambda: not program.running())
+    assert seen.read_text() == "set()"
 
 
 def test_a_program_ends_with_its_context_and_is_watched() -> None:
