@@ -1,6 +1,7 @@
 """A notification instance with its WebSocket server."""
 
 from contextlib import AsyncExitStack
+from functools import partial
 
 import pytest
 from websockets.asyncio.client import connect
@@ -8,7 +9,7 @@ from websockets.exceptions import ConnectionClosed
 
 from fanout.error_codes import CloseCode
 from services.composition.backends import Backends
-from services.composition.notification import running_notification
+from services.composition.notification import running_notification, serving_sockets
 from services.composition.table import BACKENDS
 from services.notification.instance import NotificationPorts
 from services.runtime.health import Health
@@ -21,7 +22,9 @@ async def test_it_is_found_while_it_serves_and_sends_clients_away_when_it_stops(
         settings, health = load_settings(), Health()
         backends = Backends(BACKENDS, settings, health, stack, alone=True)
         ports = await backends.open_all(NotificationPorts)
-        async with running_notification(settings, ports, health, failures.append) as bound:
+        async with running_notification(
+            settings, ports, health, failures.append, partial(serving_sockets, settings)
+        ) as bound:
             (lease,) = (await ports.leases.leases()).values()
             assert lease.address == settings.public_ws_url(bound)
             assert (await health.report()).checks["lease"] == "ok"

@@ -10,7 +10,7 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from time import monotonic_ns
 from types import SimpleNamespace
 from typing import Final, NamedTuple, cast
@@ -31,7 +31,7 @@ from fanout.subjects import instance_events
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.presence import EmbeddedPresence
-from services.composition.notification import running_notification
+from services.composition.notification import running_notification, serving_sockets
 from services.notification.instance import NotificationPorts
 from services.runtime.health import Health
 from services.runtime.logging import configure_logging
@@ -135,7 +135,8 @@ async def _serve_service(settings: ServerSettings, leader: Leader) -> None:
     )
     bus, log, presence = EmbeddedBus(), await EmbeddedLog.open(None), EmbeddedPresence()
     ports = NotificationPorts(log, bus, presence, presence, presence, memberships, verifier(service))
-    async with running_notification(service, ports, Health(), leader.fail) as bound:
+    serving = partial(serving_sockets, service)
+    async with running_notification(service, ports, Health(), leader.fail, serving) as bound:
         batches = _batches(bus, settings.audience)
         leader.send(bound.port)
         await leader.serve_async(Server(batches, batches))

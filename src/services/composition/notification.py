@@ -1,8 +1,9 @@
 """A notification instance with its WebSocket server."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from fanout.ports.socket import SocketHandler
 from services.adapters.websocket import BACKLOG, serving_websockets
 from services.notification.admission import InstanceLimits
 from services.notification.instance import NotificationInstance, NotificationPorts
@@ -16,10 +17,17 @@ SPREAD = 0.75
 ANSWERS = 64 * 1024
 """Bytes that may wait for a client beyond its budget: pongs, and close frames."""
 
+ServingSockets = Callable[[SocketHandler], AbstractAsyncContextManager[Address]]
+"""Serves WebSockets while its context lasts, and yields the address where it listens."""
+
 
 @asynccontextmanager
 async def running_notification(
-    settings: Settings, ports: NotificationPorts, health: Health, on_failure: Callable[[BaseException], None]
+    settings: Settings,
+    ports: NotificationPorts,
+    health: Health,
+    on_failure: Callable[[BaseException], None],
+    serving: ServingSockets,
 ) -> AsyncIterator[Address]:
     """Run an instance with its WebSocket server while the context lasts, and drain it at the end.
 
@@ -28,6 +36,7 @@ async def running_notification(
         ports: opened and closed by the caller.
         health: gets a check of the instance's lease.
         on_failure: is called with an error that ends a part of the instance.
+        serving: serves the WebSockets.
 
     Yields:
         the address where the server listens.
@@ -46,7 +55,7 @@ async def running_notification(
     )
     async with Tasks(on_failure) as tasks:
         instance = NotificationInstance(limits, ports, tasks, heartbeat_timeout_s=settings.heartbeat_timeout_s)
-        async with _serving(instance, settings) as bound:
+        async with serving(instance.serve) as bound:
             await instance.start(settings.public_ws_url(bound))
             health.add("lease", instance.check_lease)
             yield bound
@@ -54,8 +63,20 @@ async def running_notification(
 
 
 @asynccontextmanager
-async def _serving(instance: NotificationInstance, settings: Settings) -> AsyncIterator[Address]:
+async def serving_sockets(settings: Settings, handler: SocketHandler) -> AsyncIterator[Address]:
+    """Serve WebSockets at `FANOUT_WS_LISTEN` while the context lasts.
+
+    Args:
+        settings: the address, and the limits of frames and of what waits for a client.
+        handler: serves one connection.
+
+    Yields:
+        the address where the server listens.
+
+    Raises:
+        ConfigurationError: the address cannot be listened on.
+    """
     listener = listen_on(settings.ws_listen, "WS_LISTEN", BACKLOG)
     unread = settings.socket_budget + ANSWERS
-    async with serving_websockets(instance.serve, listener, max_frame=settings.max_frame, max_unread=unread) as port:
+    async with serving_websockets(handler, listener, max_frame=settings.max_frame, max_unread=unread) as port:
         yield Address(settings.ws_listen.host, port)

@@ -8,7 +8,9 @@ from typing import Any, Generic, TypeVar, get_type_hints
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from fanout.ports.socket import SocketHandler
 from services.composition.backends import Backend, Backends, Port, Table, needed_rows
+from services.composition.notification import serving_sockets
 from services.composition.this_machine import LocalCheck
 from services.runtime.health import Health
 from services.runtime.http import serve_http
@@ -40,6 +42,10 @@ class ServiceContext:
     async def serve(self, app: Any) -> Address:
         """Serve an ASGI application at `FANOUT_LISTEN`; the address where it really listens."""
         return await self.enter(serve_http(app, self.settings.listen, on_failure=self.process.fail))
+
+    def serving_sockets(self, handler: SocketHandler) -> AbstractAsyncContextManager[Address]:
+        """Serve WebSockets at `FANOUT_WS_LISTEN` while the context lasts; it yields where it really listens."""
+        return serving_sockets(self.settings, handler)
 
 
 @dataclass(frozen=True, kw_only=True)

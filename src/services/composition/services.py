@@ -69,7 +69,9 @@ def _snapshots(settings: Settings, events: Log) -> Snapshots | None:
 
 
 async def _start_notification(context: ServiceContext, ports: NotificationPorts) -> None:
-    running = running_notification(context.settings, ports, context.health, context.process.fail)
+    running = running_notification(
+        context.settings, ports, context.health, context.process.fail, context.serving_sockets
+    )
     bound = await context.enter(running)
     log.info("serves WebSockets", url=context.settings.public_ws_url(bound))
 
