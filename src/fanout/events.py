@@ -11,6 +11,7 @@ import msgspec
 import orjson
 from msgspec import Meta
 
+from fanout import machine
 from fanout._core import check_event, message_frame
 from fanout.errors import InvalidEvent
 from fanout.ids import check_id
@@ -32,7 +33,7 @@ Timestamp = Annotated[str, Meta(description="RFC 3339, UTC, milliseconds", extra
 
 def timestamp(moment: datetime | None = None) -> str:
     """RFC 3339, UTC, milliseconds, as every time on the wire."""
-    moment = datetime.now(UTC) if moment is None else moment.astimezone(UTC)
+    moment = machine.utc_now() if moment is None else moment.astimezone(UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 

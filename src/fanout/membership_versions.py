@@ -4,11 +4,12 @@ There are tens of millions of memberships, so the versions of recent changes alo
 may be older than a forgotten one is `UNKNOWN`; then the membership store has to be asked.
 """
 
-import time
 from collections import OrderedDict
 from collections.abc import Hashable
 from enum import Enum
 from typing import Final, TypeVar
+
+from fanout import machine
 
 CAPACITY: Final = 50_000
 """Versions that are kept: they take at most 20 MB."""
@@ -20,7 +21,7 @@ _K = TypeVar("_K", bound=Hashable)
 
 def now_us() -> int:
     """The lowest version of a change that is made now: microseconds since 1970."""
-    return time.time_ns() // 1_000
+    return machine.wall_ns() // 1_000
 
 
 class Age(Enum):

@@ -13,7 +13,7 @@ def stream(generation: int = 1) -> Any:
 
 
 def at(monkeypatch: pytest.MonkeyPatch, milliseconds: int) -> None:
-    monkeypatch.setattr("services.adapters.nats.fencing.time.time_ns", lambda: milliseconds * 1_000_000)
+    monkeypatch.setattr("services.adapters.nats.fencing.machine.wall_ns", lambda: milliseconds * 1_000_000)
 
 
 def test_an_epoch_is_above_those_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:

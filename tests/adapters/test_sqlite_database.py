@@ -14,6 +14,7 @@ import pytest
 
 from fanout.errors import FanoutError, OutcomeUnknown, StorageFull, Unavailable
 from services.adapters.sqlite import database as module
+from services.adapters.sqlite import threads
 from services.adapters.sqlite.database import Database, inspect
 from tests.support.reading import soon
 
@@ -185,7 +186,7 @@ class FailsToCommit(sqlite3.Connection):
 async def test_a_commit_that_fails_says_whether_anything_may_have_been_done(code: int, kind: type[Unavailable]) -> None:
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None, factory=FailsToCommit)) as connection:
         connection.code = code
-        job = module._Job(lambda connection: connection.execute("CREATE TABLE x (y)"), asyncio.Future())
+        job = threads.Job(lambda connection: connection.execute("CREATE TABLE x (y)"), asyncio.Future())
         module._run_in_transaction(connection, [job])
         assert type(job.error) is kind
         assert not connection.in_transaction
@@ -242,7 +243,7 @@ async def test_a_short_read_does_not_wait_for_a_long_one(database: Database) -> 
 
 
 async def test_what_waits_is_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_WAITING", 3)
+    monkeypatch.setattr(threads, "MAX_WAITING", 3)
     busy = await BusyWriter(database).begun()
     waiting = [database.submit(partial(_insert, text=str(number))) for number in range(3)]
     with pytest.raises(Unavailable, match="overloaded"):

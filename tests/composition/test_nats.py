@@ -124,7 +124,7 @@ class TestStreams:
             await nc.call("messages.send.general", b"{}")
         assert weak((await asyncio.to_thread(check, "gateway"))[1], "log") == []
         later = time.time_ns() + 4 * 86_400 * 10**9
-        monkeypatch.setattr("services.adapters.nats.inspection.time.time_ns", lambda: later)
+        monkeypatch.setattr("services.adapters.nats.inspection.machine.wall_ns", lambda: later)
         code, said = await asyncio.to_thread(check, "gateway")
         assert code == 0
         assert weak(said, "log") == [

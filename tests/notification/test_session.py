@@ -12,14 +12,14 @@ from tests.support.sessions import session_of
 class Clock:
     now = 1000.0
 
-    def monotonic(self) -> float:
+    def monotonic_s(self) -> float:
         return self.now
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(module, "machine", clock)
     return clock
 
 

@@ -1,7 +1,6 @@
 """A client that listens over a WebSocket, and reconnects when the connection drops."""
 
 import asyncio
-import random
 from typing import Any, Final, NoReturn
 
 import orjson
@@ -10,6 +9,7 @@ from rich.text import Text
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
+from fanout import machine
 from fanout.error_codes import CloseCode
 from fanout.events import timestamp
 from fanout.ids import new_device_id
@@ -35,7 +35,7 @@ def backoff(attempt: int) -> float:
     Args:
         attempt: the number of failures in a row before this try, from 0.
     """
-    return random.uniform(0.5, 1.0) * min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(attempt, 10))  # noqa: S311
+    return machine.random_between(0.5, 1.0) * min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(attempt, 10))
 
 
 class Position:

@@ -7,11 +7,11 @@ later.
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
-from fanout import subjects
+from fanout import machine, subjects
 from fanout.api.channels import ChannelRequest, ChannelResponse, CreateChannel, InviteRequest
 from fanout.api.messages import SendMessage, SentMessage
 from fanout.error_codes import NOT_A_MEMBER, THREADS_UNAVAILABLE
@@ -31,10 +31,6 @@ from fanout.streams import MESSAGES
 from services.command.membership_publisher import MembershipPublisher
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class CommandService:
     """Handles the calls that change something: those of `fanout.api.messages` and `fanout.api.channels`.
 
@@ -44,7 +40,7 @@ class CommandService:
         now: the time, with a zone.
     """
 
-    def __init__(self, log: Log, memberships: Memberships, now: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, log: Log, memberships: Memberships, now: Callable[[], datetime] = machine.utc_now) -> None:
         self._log = log
         self._memberships = memberships
         self._publisher = MembershipPublisher(log, memberships)

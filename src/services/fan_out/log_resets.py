@@ -5,12 +5,11 @@ table is loaded from the membership store.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 
 import structlog
 
-from fanout import Engine
+from fanout import Engine, machine
 from fanout.log_record import REPUBLISHED_S
 from fanout.ports.log import Reset
 from fanout.streams import STREAMS
@@ -25,7 +24,12 @@ class LogResets:
     """Loads the whole table from the membership store where the log no longer holds all that the table lacks."""
 
     def __init__(
-        self, engine: Engine, presence_applier: PresenceApplier, tasks: Tasks, *, clock: Callable[[], float] = time.time
+        self,
+        engine: Engine,
+        presence_applier: PresenceApplier,
+        tasks: Tasks,
+        *,
+        clock: Callable[[], float] = machine.wall_s,
     ) -> None:
         self._engine = engine
         self._presence_applier = presence_applier

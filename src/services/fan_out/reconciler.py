@@ -7,13 +7,12 @@ instances that are dead.
 
 import asyncio
 import itertools
-import time
 from collections.abc import Callable
 
 import msgspec
 import structlog
 
-from fanout import Engine, Unavailable
+from fanout import Engine, Unavailable, machine
 from fanout.keys import PresenceChange
 from fanout.ports.bus import Bus
 from fanout.ports.presence import Hints, Leases
@@ -56,7 +55,7 @@ class Reconciler:
         bus: Bus,
         tasks: Tasks,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = machine.monotonic_s,
     ) -> None:
         self._worker_id = worker_id
         self._engine = engine

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from fanout import Engine, SnapshotRefused, Unavailable
+from fanout import Engine, SnapshotRefused, Unavailable, machine
 from fanout.ports.log import Log, StoredEvent
 from fanout.streams import META
 from services.fan_out.metrics import SNAPSHOT_BYTES, SNAPSHOT_SECONDS, SNAPSHOTS_FAILED
@@ -64,7 +63,7 @@ class Snapshots:
     """
 
     def __init__(
-        self, path: Path, events: Log, *, every_s: float = EVERY_S, clock: Callable[[], float] = time.time
+        self, path: Path, events: Log, *, every_s: float = EVERY_S, clock: Callable[[], float] = machine.wall_s
     ) -> None:
         self._path = path
         self._log = events
@@ -102,7 +101,7 @@ class Snapshots:
             engine: has the table.
             position: each membership change up to this sequence of META was applied.
         """
-        began = time.perf_counter()
+        began = machine.precise_s()
         try:
             # There is one attempt only: a worker that is drained while the log is away must not wait for it.
             note = Note(position, _digest(await self._log.get(META, position)), self._clock())
@@ -111,7 +110,7 @@ class Snapshots:
             SNAPSHOTS_FAILED.inc()
             log.warning("snapshot cannot be written", path=str(self._path), reason=str(error))
             return
-        SNAPSHOT_SECONDS.set(time.perf_counter() - began)
+        SNAPSHOT_SECONDS.set(machine.precise_s() - began)
         SNAPSHOT_BYTES.set(written)
 
     def _put_aside(self, reason: str) -> None:

@@ -1,13 +1,12 @@
 """The worker group: workers that hear each other's notices, and assign the partitions by the same rule."""
 
 import asyncio
-import time
 from collections.abc import Callable
 
 import msgspec
 import structlog
 
-from fanout import Unavailable
+from fanout import Unavailable, machine
 from fanout.ports.bus import Bus
 from fanout.ports.log import Log
 from fanout.subjects import WORKERS
@@ -44,7 +43,7 @@ class WorkerGroup:
         events: Log,
         partitions: Partitions,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = machine.monotonic_s,
     ) -> None:
         self._worker_id = worker_id
         self._bus = bus

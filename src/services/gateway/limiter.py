@@ -1,10 +1,10 @@
 """A token bucket per user, in this process."""
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from fanout import machine
 from services.runtime.rates import Rate
 
 MAX_USERS: Final = 100_000
@@ -29,7 +29,7 @@ class RateLimiter:
         burst: int,
         *,
         max_users: int = MAX_USERS,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = machine.monotonic_s,
     ) -> None:
         self._rate = Rate(rate, burst)
         self._max_users = max_users

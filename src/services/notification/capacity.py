@@ -1,11 +1,11 @@
 """Limits of the number of sockets: of unauthenticated clients, of one user, and of the instance."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
+from fanout import machine
 from services.notification.metrics import UNAUTHENTICATED
 from services.notification.refusals import Refused, not_now
 from services.notification.registry import Registry
@@ -37,7 +37,7 @@ class Capacity:
         sockets: int,
         unauthenticated: int,
         of_one_user: int,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = machine.monotonic_s,
     ) -> None:
         self._registry = registry
         self._sockets = sockets

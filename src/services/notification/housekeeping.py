@@ -1,8 +1,6 @@
 """Housekeeping: the periodic work of an instance for all its sessions, so that an idle one needs no task of its own."""
 
-import time
-
-from fanout import Unavailable
+from fanout import Unavailable, machine
 from fanout.error_codes import CloseCode
 from fanout.ports.presence import Connections
 from services.notification.control import Control
@@ -72,8 +70,8 @@ class Housekeeping:
 
     async def _sweep(self) -> None:
         """End the sessions of clients that are silent, and those whose token has expired."""
-        silent_since = time.monotonic() - self._heartbeat_timeout_s
-        now = time.time()
+        silent_since = machine.monotonic_s() - self._heartbeat_timeout_s
+        now = machine.wall_s()
         turn = TimeSlice()
         for session in self._registry.sessions():
             if session not in self._registry:

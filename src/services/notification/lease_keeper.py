@@ -1,12 +1,11 @@
 """The lease of an instance: while it has one, clients are sent to it and the workers count on it."""
 
 import asyncio
-import time
 from collections.abc import Callable
 
 import structlog
 
-from fanout import FanoutError, Unavailable
+from fanout import FanoutError, Unavailable, machine
 from fanout.events import timestamp
 from fanout.keys import LEASE_TTL_S
 from fanout.ports.presence import Lease, Leases
@@ -47,7 +46,7 @@ class LeaseKeeper:
         leases: Leases,
         *,
         capacity: int,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = machine.monotonic_s,
     ) -> None:
         self.address = ""
         """The WebSocket address that clients are sent to. Set it before the first `renew`."""

@@ -1,14 +1,13 @@
 """After the log went back, this asks clients to refresh, and loads memberships again. Contract section 4."""
 
 import asyncio
-import random
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 import structlog
 
+from fanout import machine
 from fanout.log_record import REPUBLISHED_S
 from fanout.ports.log import Reset
 from fanout.ports.memberships import Memberships
@@ -43,7 +42,7 @@ class LogResets:
         inbox: Inbox,
         tasks: Tasks,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = machine.wall_s,
     ) -> None:
         self._registry = registry
         self._memberships = memberships
@@ -67,7 +66,7 @@ class LogResets:
 
     async def _notify_clients(self) -> None:
         for number, session in enumerate(self._registry.sessions(), 1):
-            after_ms = random.randrange(SPREAD_MS)  # noqa: S311 - spreads load, guards nothing
+            after_ms = machine.random_below(SPREAD_MS)
             frame = server_frame("full_refresh_required", tier=4, reason="log_reset", after_ms=after_ms)
             self._registry.write_queue.queue(session, frame)
             if number % NOTIFIED_AT_ONCE == 0:

@@ -1,8 +1,8 @@
 """Refusals of clients whose session is not opened. The close codes are in `fanout.error_codes`."""
 
-import random
 from typing import Final
 
+from fanout import machine
 from fanout.error_codes import CloseCode
 
 SOONEST_RETRY_MS: Final = 1_000
@@ -31,5 +31,5 @@ def not_now(why: str, cause: str) -> Refused:
         why: the reason, in words.
         cause: one word for the metrics.
     """
-    wait = random.randint(SOONEST_RETRY_MS, LATEST_RETRY_MS)  # noqa: S311 - spreads load, guards nothing
+    wait = SOONEST_RETRY_MS + machine.random_below(LATEST_RETRY_MS - SOONEST_RETRY_MS + 1)
     return Refused(CloseCode.TRY_AGAIN_LATER, f"{why}; retry_after_ms={wait}", cause)

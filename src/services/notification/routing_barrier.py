@@ -1,13 +1,13 @@
 """The routing barrier: a user is admitted when every fan-out worker routes the user's messages to this instance."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
 import structlog
 
+from fanout import machine
 from fanout.keys import PresenceChange
 from fanout.ports.bus import Bus
 from fanout.ports.presence import Hints
@@ -43,7 +43,7 @@ class RoutingBarrier:
     """
 
     def __init__(
-        self, instance_id: str, hints: Hints, bus: Bus, *, clock: Callable[[], float] = time.monotonic
+        self, instance_id: str, hints: Hints, bus: Bus, *, clock: Callable[[], float] = machine.monotonic_s
     ) -> None:
         self._instance_id = instance_id
         self._hints = hints

@@ -1,12 +1,12 @@
 """A session: one authenticated connection."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
+from fanout import machine
 from fanout.error_codes import CloseCode
 from fanout.events import timestamp
 from fanout.ids import new_session_id
@@ -44,7 +44,7 @@ class Session:
     """Bytes that may wait for this client; ephemeral frames may use half of it."""
     session_id: str = field(default_factory=new_session_id)
     connected_at: str = field(default_factory=timestamp)
-    heard_at: float = field(default_factory=time.monotonic)
+    heard_at: float = field(default_factory=machine.monotonic_s)
     client_state: str = "active"
     focused_channel: str | None = None
     ending: Ending | None = None
@@ -93,12 +93,12 @@ class Session:
 
         TCP then slows a client that sends faster.
         """
-        self._frames, wait = FRAMES.spend(self._frames, time.monotonic())
+        self._frames, wait = FRAMES.spend(self._frames, machine.monotonic_s())
         return wait
 
     def may_type(self) -> bool:
         """Whether a typing notice is passed on now: the rate is limited, as each is a frame for every reader."""
-        without, wait = TYPING.spend(self._typing, time.monotonic())
+        without, wait = TYPING.spend(self._typing, machine.monotonic_s())
         if wait:
             return False
         self._typing = without

@@ -1,7 +1,6 @@
 """The query service: it handles the calls that only read. It uses only ports."""
 
-import random
-
+from fanout import machine
 from fanout.api.history import MAX_PAGE_BYTES, History, HistoryRequest
 from fanout.api.realtime import NoInstance, RealtimeAddress
 from fanout.error_codes import NOT_A_MEMBER
@@ -52,7 +51,7 @@ class QueryService:
     async def connect(self) -> RealtimeAddress:
         """The address of the instance with most room; see `RealtimeCalls.connect`. Chance picks among equals."""
         leases = (await self._leases.leases()).values()
-        roomiest = max(leases, key=lambda lease: (_room(lease), random.random()), default=None)  # noqa: S311
+        roomiest = max(leases, key=lambda lease: (_room(lease), machine.random_share()), default=None)
         if roomiest is None:
             raise NoInstance("no notification instance takes connections now; try again")
         if _room(roomiest) <= 0:

@@ -8,7 +8,6 @@ key that the issuer has withdrawn is refused as soon as it answers again.
 import asyncio
 import json
 import ssl
-import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -16,6 +15,7 @@ import httpx
 import jwt
 import structlog
 
+from fanout import machine
 from fanout.errors import Unavailable
 from fanout.ports.authenticator import TokenRefused
 from services.runtime.certificates import untrusted
@@ -57,7 +57,7 @@ class KeySet:
         clock: monotonic seconds.
     """
 
-    def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, url: str, clock: Callable[[], float] = machine.monotonic_s) -> None:
         self._url = url
         self._clock = clock
         self._keys: list[VerificationKey] = []

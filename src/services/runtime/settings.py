@@ -5,7 +5,6 @@ secret.
 """
 
 import errno
-import os
 import re
 import socket
 from collections.abc import Iterable
@@ -17,6 +16,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from fanout import machine
 from fanout.errors import FanoutError
 from fanout.ids import check_id
 
@@ -108,7 +108,7 @@ def _words(value: object) -> object:
 
 def _default_instance_id() -> str:
     host = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in socket.gethostname())
-    return f"{host[:_HOSTNAME_LENGTH]}-{os.urandom(4).hex()}"
+    return f"{host[:_HOSTNAME_LENGTH]}-{machine.random_token(4)}"
 
 
 ListenAddress = Annotated[Address, NoDecode, BeforeValidator(_address)]

@@ -1,9 +1,10 @@
 """Time slices: long work on the event loop gives other tasks a turn after each slice."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Final
+
+from fanout import machine
 
 SLICE_S: Final = 0.001
 """The length of a slice. The step that exceeds it is finished first, so each step must be short."""
@@ -20,7 +21,7 @@ class TimeSlice:
         clock: seconds, from any fixed point; it must not step back.
     """
 
-    def __init__(self, seconds: float = SLICE_S, *, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, seconds: float = SLICE_S, *, clock: Callable[[], float] = machine.precise_s) -> None:
         self._seconds = seconds
         self._clock = clock
         self._ends = clock() + seconds

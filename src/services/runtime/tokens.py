@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +9,7 @@ from typing import Any, Final
 import jwt
 from jwt import exceptions as wrong
 
+from fanout import machine
 from fanout.ids import check_id
 from fanout.ports.authenticator import Identity, TokenRefused
 from services.runtime.claims import DEFAULT_USER_CLAIM, Expected, identity_of
@@ -63,7 +63,7 @@ class TokenVerifier:
         secret: str | None = None,
         keys: KeySet | None = None,
         expected: Expected = Expected(),  # noqa: B008 - it cannot be changed
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = machine.wall_s,
     ) -> None:
         if secret is None and SHARED_SECRET_ALGORITHMS.intersection(algorithms):
             raise ConfigurationError(["FANOUT_JWT_SECRET: set the secret that the tokens are signed with"])
@@ -148,7 +148,7 @@ def sign(
     secret: str,
     user_id: str,
     ttl: float,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] = machine.wall_s,
     says: Expected = Expected(),  # noqa: B008 - it cannot be changed
 ) -> str:
     """A token, signed with HS256.

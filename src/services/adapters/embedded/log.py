@@ -2,13 +2,13 @@
 
 import asyncio
 import fcntl
-import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import IO, Final, Self
 
 import fanout
+from fanout import machine
 from fanout.errors import PartitionLost, TooLarge, Unavailable
 from fanout.events import MAX_BATCH, longest_event
 from fanout.log_record import LogRecord
@@ -79,7 +79,7 @@ class EmbeddedLog:
         partitions: int = 1,
         faults: FaultInjection | None = None,
         ack_wait: float = ACK_WAIT_S,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = machine.wall_s,
         longest: int = longest_event(MAX_BATCH),
     ) -> Self:
         """Open or create the log.

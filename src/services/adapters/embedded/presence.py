@@ -1,9 +1,9 @@
 """Presence inside one process."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fanout import machine
 from fanout.keys import CONNECTION_TTL_S, LEASE_TTL_S, PRESENCE_CHANGES, PresenceChange
 from fanout.ports.bus import Subscription
 from fanout.ports.presence import ChangeHandler, DeviceConnection, Lease
@@ -31,7 +31,7 @@ class EmbeddedPresence:
         clock: seconds since any fixed point. It must not go back.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, clock: Callable[[], float] = machine.monotonic_s) -> None:
         self._clock = clock
         self._users: dict[str, _User] = {}
         self._leases: dict[str, tuple[Lease, float]] = {}

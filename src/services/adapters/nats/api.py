@@ -5,13 +5,13 @@ The requests are made directly, because nats-py lacks the one that fencing needs
 
 import base64
 import re
-import secrets
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
 from nats.errors import NoRespondersError
 
+from fanout import machine
 from fanout.errors import FanoutError, OutcomeUnknown, StorageFull, TooLarge, Unavailable
 from services.adapters.nats.connection import NatsConnection
 from services.adapters.nats.times import nanoseconds, text_of
@@ -164,7 +164,7 @@ async def stored_message(nc: NatsConnection, stream: str, seq: int) -> Found | N
 async def first_after(nc: NatsConnection, stream: str, stored_ns: int) -> int:
     """The first sequence stored after a time in nanoseconds since 1970; the next sequence where there is none."""
     config = {
-        "name": f"look-{secrets.token_hex(8)}",
+        "name": f"look-{machine.random_token(8)}",
         "deliver_policy": "by_start_time",
         "opt_start_time": text_of(stored_ns + 1),
         "ack_policy": "none",

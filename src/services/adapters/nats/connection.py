@@ -19,7 +19,6 @@ needed for this:
 # ruff: noqa: SLF001 - see above
 
 import asyncio
-import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -31,7 +30,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 
-from fanout import DeliveryBuffer
+from fanout import DeliveryBuffer, machine
 from fanout.errors import FanoutError, OutcomeUnknown, TooLarge, Unavailable
 from services.adapters.nats.splitting import SplittingParser
 from services.adapters.nats.transport import LossyTransport, bound_unsent_time
@@ -371,6 +370,6 @@ def _without_text(error: Exception) -> str:
 
 
 def _next_server(servers: list[Server], _info: dict[str, Any]) -> tuple[Server, float]:
-    server = random.choice(servers)  # noqa: S311 - spreads load, guards nothing
+    server = machine.random_choice(servers)
     wait = _RECONNECT_WAIT_S if server.reconnects else _FIRST_RECONNECT_WAIT_S
-    return server, wait * random.uniform(1, 2)  # noqa: S311
+    return server, wait * machine.random_between(1, 2)

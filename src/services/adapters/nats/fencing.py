@@ -17,10 +17,10 @@ by less than a partition stays with its reader. Otherwise instances drop the bat
 """
 
 import re
-import time
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fanout import machine
 from fanout.errors import PartitionLost
 from services.adapters.nats import api
 from services.adapters.nats.stream import NatsStream
@@ -63,7 +63,7 @@ class Claimant:
 
 def following(stream: NatsStream, existing: list[int]) -> int:
     """The epoch after those that exist, all of earlier generations, and those that were given before now."""
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = machine.wall_ns() // 1_000_000
     return max([(stream.record.generation - 1) * _EPOCHS_OF_A_GENERATION + now_ms, *existing]) + 1
 
 

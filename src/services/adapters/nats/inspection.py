@@ -1,10 +1,10 @@
 """Inspects the streams for `fanout check`: finds what would stop a service that opens them, and creates nothing."""
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fanout import machine
 from fanout.errors import ForeignStore
 from fanout.streams import ROUTED_STREAMS, STREAMS
 from services.adapters.nats import api
@@ -102,7 +102,7 @@ async def _oldest_unread(nc: NatsConnection, stream: str, consumer: str) -> int:
     seq = await api.next_seq(nc, stream, subject, after=info["ack_floor"]["stream_seq"])
     if seq is None or (oldest := await api.stored_message(nc, stream, seq)) is None:
         return 0
-    return time.time_ns() - oldest.stored_ns
+    return machine.wall_ns() - oldest.stored_ns
 
 
 def _days(duration_ns: int) -> str:

@@ -1,11 +1,10 @@
 """The one reader of a partition of a stream."""
 
-import secrets
 from collections import deque
 
 import structlog
 
-from fanout import Deliveries
+from fanout import Deliveries, machine
 from fanout.errors import PartitionLost, Unavailable
 from fanout.ports.log import PartitionEvents
 from services.adapters.nats import api, fencing
@@ -153,7 +152,7 @@ async def claim_partition(
     generation = stream.record.generation
     existing = await fencing.epochs(stream, partition)
     position = await fencing.position(stream, partition, existing)
-    claimant = Claimant(partition, owner, secrets.token_hex(8))
+    claimant = Claimant(partition, owner, machine.random_token(8))
     epoch = fencing.following(stream, existing)
     await fencing.take(stream, claimant, epoch, position)
     reader = NatsPartitionReader(stream, claimant, epoch, position, batch=batch, heartbeat=heartbeat)

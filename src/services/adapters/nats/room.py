@@ -1,10 +1,10 @@
 """Whether JetStream has room. It answers every request while it refuses to store events."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
+from fanout import machine
 from fanout.errors import StorageFull
 
 TRY_AGAIN_AFTER_S: Final = 30.0
@@ -21,7 +21,7 @@ class Room:
         clock: monotonic seconds.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = machine.monotonic_s) -> None:
         self._clock = clock
         self._refusal: StorageFull | None = None
         self._refused_at = 0.0

@@ -8,12 +8,12 @@ then on, and all others adopt that record. See `fanout.log_record`.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import structlog
 
+from fanout import machine
 from fanout.errors import FanoutError, Unavailable
 from fanout.log_record import LogRecord
 from fanout.ports.deployment import Deployment
@@ -237,7 +237,7 @@ class NatsStream:
         self, record: LogRecord, known: _Known | None, published: _Published | None
     ) -> LogRecord | None:
         """The next record, if the stream has lost events or was replaced; else None."""
-        now_us, given = time.time_ns() // 1_000, max((one.position for one in (known, published) if one), default=0)
+        now_us, given = machine.wall_ns() // 1_000, max((one.position for one in (known, published) if one), default=0)
         created, first_seq = self._info["created"], self._info["config"].get("first_seq", 0)
         if created != record.created:
             return record.replaced(created, first_seq, now_us=now_us, given=given)

@@ -6,11 +6,11 @@ the stream's config says how many partitions it has. The stream's metadata conta
 """
 
 import re
-import time
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from fanout import machine
 from fanout.errors import FanoutError, ForeignStore
 from fanout.streams import STREAMS
 from services.adapters.nats import api
@@ -68,7 +68,7 @@ async def ensured_at_once(nc: NatsConnection, settings: StreamSettings, stream: 
     try:
         found = await api.stream_info(nc, name)
     except api.NoStream:
-        first = {"first_seq": time.time_ns() // 1_000} if known else {}
+        first = {"first_seq": machine.wall_ns() // 1_000} if known else {}
         found = await _created(nc, name, _config(stream, settings) | first)
     changes = lacking(found, settings, stream)
     return await _updated(nc, found, changes) if changes else found

@@ -1,10 +1,10 @@
 """One reader's ordered view of a stream. After any fault it replaces its consumer by a new one."""
 
-import secrets
 from typing import Final
 
 import structlog
 
+from fanout import machine
 from fanout.errors import Unavailable
 from fanout.ports.log import StoredEvent
 from services.adapters.nats import api
@@ -52,7 +52,7 @@ class OrderedView:
         await self._stream.verified()
         generation = self._stream.record.generation
         await self._forget()
-        name = f"tail-{secrets.token_hex(8)}"
+        name = f"tail-{machine.random_token(8)}"
         created = await api.create_consumer(self._nc, self._stream.name, self._config(name))
         self._consumer = name
         self.pending = created["num_pending"]

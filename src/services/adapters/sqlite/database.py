@@ -6,28 +6,23 @@ wait for it. With WAL, readers and other processes continue while one writes.
 
 import asyncio
 import contextlib
-import queue
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from fanout.errors import FanoutError, StorageFull, Unavailable
 from services.adapters.sqlite.failures import code_of, not_opened, refused_by_the_disk, translated, uncertain
+from services.adapters.sqlite.threads import Job, Threads, Work
 
 BUSY_TIMEOUT_S: Final = 5.0
 """Seconds for which a statement waits for the lock of another process."""
 
 MAX_GROUP: Final = 512
-MAX_WAITING: Final = 20_000
 READERS: Final = 2
 
 _T = TypeVar("_T")
-Work = Callable[[sqlite3.Connection], _T]
-"""A function that uses a connection, in a thread of the database. It must not begin or end a transaction."""
 
 Schema = Sequence[Sequence[str]]
 """Statements by version: the first group creates version 1, and each further group the next version."""
@@ -36,26 +31,10 @@ UNRELEASED: Final[Sequence[str]] = ()
 """Stands in a schema for a version that was never released. A file of that version is refused."""
 
 
-@dataclass(slots=True)
-class _Job:
-    work: Work[Any]
-    done: asyncio.Future[Any]
-    result: Any = None
-    error: BaseException | None = None
-
-    def settle(self) -> None:
-        if self.done.done():
-            return
-        if self.error is None:
-            self.done.set_result(self.result)
-        else:
-            self.done.set_exception(self.error)
-
-
 class Database:
     """One SQLite file. Every method is called in the event loop that opened it."""
 
-    def __init__(self, writer: "_Threads", reader: "_Threads") -> None:
+    def __init__(self, writer: Threads, reader: Threads) -> None:
         self._writer = writer
         self._reader = reader
         self._unwritable = False
@@ -76,10 +55,10 @@ class Database:
             FanoutError: it is not a database, or a newer or an unreleased version of the program wrote it.
         """
         connection, readers = await asyncio.to_thread(_connect_all, path, schema)
-        writer = _Threads([connection], _run_in_transaction, name="sqlite-writer", group=MAX_GROUP)
+        writer = Threads([connection], _run_in_transaction, name="sqlite-writer", group=MAX_GROUP)
         if path is None:
             return cls(writer, writer)
-        return cls(writer, _Threads(readers, _run_each, name="sqlite-reader", group=1))
+        return cls(writer, Threads(readers, _run_each, name="sqlite-reader", group=1))
 
     def submit(self, work: Work[_T]) -> asyncio.Future[_T]:
         """Queue `work` for the next transaction, which other jobs may share. If it fails, it alone is rolled back.
@@ -163,76 +142,12 @@ def look_into(path: Path, look: Callable[[sqlite3.Connection], _T]) -> _T:
         raise not_opened(path, error) from error
 
 
-class _Threads:
-    """Threads with one connection each, and the queue of their jobs. A thread takes up to `group` jobs at once."""
-
-    def __init__(
-        self,
-        connections: Sequence[sqlite3.Connection],
-        run: Callable[[sqlite3.Connection, Sequence[_Job]], None],
-        *,
-        name: str,
-        group: int,
-    ) -> None:
-        self._group = group
-        self._loop = asyncio.get_running_loop()
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._run = run
-        self._closed = False
-        self._threads = [
-            threading.Thread(target=self._work, args=(connection,), name=name, daemon=True)
-            for connection in connections
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def put(self, work: Work[_T]) -> asyncio.Future[_T]:
-        if self._closed:
-            raise Unavailable("the database is closed")
-        if self._jobs.qsize() >= MAX_WAITING:
-            raise Unavailable("the database is overloaded")
-        done: asyncio.Future[_T] = self._loop.create_future()
-        self._jobs.put(_Job(work, done))
-        return done
-
-    async def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            for _ in self._threads:
-                self._jobs.put(None)
-        for thread in self._threads:
-            await asyncio.to_thread(thread.join)
-
-    def _work(self, connection: sqlite3.Connection) -> None:
-        with contextlib.closing(connection):
-            while (job := self._jobs.get()) is not None:
-                group = [job, *self._waiting()]
-                self._run(connection, group)
-                self._loop.call_soon_threadsafe(_settle, group)
-
-    def _waiting(self) -> Iterator[_Job]:
-        for _ in range(self._group - 1):
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                return
-            if job is None:
-                self._jobs.put(None)
-                return
-            yield job
-
-
-def _settle(group: Sequence[_Job]) -> None:
-    for job in group:
-        job.settle()
-
-
-def _run_each(connection: sqlite3.Connection, group: Sequence[_Job]) -> None:
+def _run_each(connection: sqlite3.Connection, group: Sequence[Job]) -> None:
     for job in group:
         _attempt(connection, job)
 
 
-def _run_in_transaction(connection: sqlite3.Connection, group: Sequence[_Job]) -> None:
+def _run_in_transaction(connection: sqlite3.Connection, group: Sequence[Job]) -> None:
     committing = False
     try:
         if connection.in_transaction:  # the disk failed the last rollback
@@ -251,7 +166,7 @@ def _run_in_transaction(connection: sqlite3.Connection, group: Sequence[_Job]) -
             job.error = failure
 
 
-def _run_undoable(connection: sqlite3.Connection, job: _Job) -> None:
+def _run_undoable(connection: sqlite3.Connection, job: Job) -> None:
     """Do one job of a transaction. If it fails, the other jobs of the transaction are kept."""
     connection.execute("SAVEPOINT job")
     _attempt(connection, job)
@@ -263,7 +178,7 @@ def _run_undoable(connection: sqlite3.Connection, job: _Job) -> None:
     connection.execute("RELEASE job")
 
 
-def _attempt(connection: sqlite3.Connection, job: _Job) -> None:
+def _attempt(connection: sqlite3.Connection, job: Job) -> None:
     try:
         job.result = job.work(connection)
     except sqlite3.Error as error:
@@ -306,7 +221,7 @@ def _connect(path: Path | None) -> sqlite3.Connection:
             ":memory:" if path is None else path,
             timeout=BUSY_TIMEOUT_S,
             isolation_level=None,
-            check_same_thread=False,  # opened in one thread, used by one other
+            check_same_thread=False,  # used by one thread at a time, not always the same
         )
         _use_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")

@@ -1,12 +1,12 @@
 """The message store in SQLite."""
 
-import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import orjson
 
+from fanout import machine
 from fanout.events import StoredMessage, encode
 from fanout.ports.messages import LogPlace, Page, Position
 from services.adapters.sqlite import ownership
@@ -129,7 +129,7 @@ class SqliteMessages(SqliteStore):
 
     async def cursor_key(self) -> bytes:
         """See the port."""
-        made = secrets.token_bytes(_KEY_BYTES)
+        made = machine.random_bytes(_KEY_BYTES)
 
         def make(connection: sqlite3.Connection) -> None:
             connection.execute("INSERT OR IGNORE INTO secrets (name, value) VALUES ('cursors', ?)", (made,))

@@ -1,10 +1,10 @@
 """`heartbeat`: keeps the connection and its presence record alive, and reports how far delivery has come."""
 
-import time
 from typing import Literal
 
 import msgspec
 
+from fanout import machine
 from fanout.error_codes import WRONG_DEVICE, CloseCode
 from fanout.ids import check_id
 from services.notification.client_frames.handlers import BadFrame, FrameContext, FrameHandlers
@@ -36,7 +36,7 @@ async def renew_session(context: FrameContext, session: Session, frame: Heartbea
     """
     if frame.device_id not in {None, session.device_id}:
         raise BadFrame.of(frame, WRONG_DEVICE, "the heartbeat names another device than this connection's")
-    if session.identity.expires_at <= time.time():
+    if session.identity.expires_at <= machine.wall_s():
         session.end(CloseCode.UNAUTHENTICATED, "the token has expired")
         return
     session.client_state = frame.state

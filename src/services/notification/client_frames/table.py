@@ -1,12 +1,11 @@
 """From a client's bytes to the handler of the frame's type."""
 
-import time
 from collections.abc import Iterable
 from typing import Any, Union
 
 import msgspec
 
-from fanout import InvalidId
+from fanout import InvalidId, machine
 from fanout.error_codes import INVALID_FRAME, INVALID_ID, UNKNOWN_TYPE
 from services.notification.client_frames.handlers import (
     BadFrame,
@@ -71,7 +70,7 @@ class FrameTable:
             MalformedFrame: the connection must be closed.
             BadFrame: to be answered by `error`.
         """
-        session.heard_at = time.monotonic()
+        session.heard_at = machine.monotonic_s()
         frame = self.decode(raw)
         await self._handlers[type(frame)](context, session, frame)
 
