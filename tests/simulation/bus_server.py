@@ -1,0 +1,76 @@
+"""The bus as processes reach it: what is sent while a connection is broken is lost, and subscriptions outlive it."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+from fanout.errors import Unavailable
+from fanout.ports.bus import Handler
+from services.adapters.embedded.bus import EmbeddedBus
+from services.runtime.skipping import guarded
+from tests.simulation.links import Link
+
+
+class LinkedBus:
+    """`fanout.ports.bus.Bus` for one process, over its link.
+
+    Args:
+        link: to the server.
+        server: the bus.
+    """
+
+    def __init__(self, link: Link, server: EmbeddedBus) -> None:
+        self._link = link
+        self._server = server
+
+    @property
+    def max_payload(self) -> int:
+        return self._server.max_payload
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        """As with NATS, no answer is awaited: what is under way when the connection breaks may be lost."""
+        await asyncio.sleep(0)
+        if self._link.is_cut:
+            raise Unavailable("no connection to the bus")
+        self._link.carry(partial(self._server._send, subject, payload), forth=True)
+
+    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        await self._link.call(partial(self._server.publish_many, messages), "publish_many")
+
+    async def subscribe(self, subject: str, handler: Handler) -> "LinkedSubscription":
+        subscription = LinkedSubscription(self._link, guarded(subject, handler))
+        await self._link.call(partial(subscription.open, self._server, subject), "subscribe")
+        return subscription
+
+    async def ping(self) -> None:
+        await self._link.call(self._server.ping, "ping")
+
+
+class LinkedSubscription:
+    """A subscription of one process at the bus.
+
+    Args:
+        link: of the process.
+        handler: gets the messages, in the process.
+    """
+
+    def __init__(self, link: Link, handler: Handler) -> None:
+        self._link = link
+        self._handler = handler
+        self._is_open = True
+
+    async def open(self, server: EmbeddedBus, subject: str) -> None:
+        """Subscribe; the server does this."""
+        await server.subscribe(subject, self._forward)
+
+    async def close(self) -> None:
+        self._is_open = False
+        await asyncio.sleep(0)
+
+    def _forward(self, subject: str, payload: bytes) -> None:
+        if self._is_open and not self._link.client.dead:
+            self._link.carry(partial(self._arrive, subject, payload), forth=False)
+
+    def _arrive(self, subject: str, payload: bytes) -> None:
+        if self._is_open:
+            self._handler(subject, payload)

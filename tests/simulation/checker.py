@@ -1,0 +1,267 @@
+"""The checker: the promises of the contract, held against the whole history of a run."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from tests.simulation.history import Entry, History
+from tests.simulation.plan import Plan
+from tests.simulation.rest import Found
+from tests.simulation.timeline import NEVER, Timeline
+
+TOLD_WITHIN_S: Final = 6.0
+"""Seconds after the server is back within which a client is told that the log went back; 2 are promised to a process
+that is connected, and a process may have to connect again first."""
+LEFT_WITHIN_S: Final = 6.0
+"""Seconds after a leave was answered after which nothing of the channel is delivered, if nothing goes wrong."""
+RECOVERED_S: Final = 20.0
+"""Seconds after a fault in which its effects may still be seen."""
+ALLOWED_FAILURES: Final = ("InstanceReplaced",)
+"""Errors with which a process may end: two of one name met."""
+
+
+class Broken(NamedTuple):
+    """A promise that was broken."""
+
+    promise: str
+    what: str
+    """What happened, in the words of the domain."""
+
+
+@dataclass
+class Session:
+    """One session of a device, as the device saw it."""
+
+    device: str
+    user: str
+    instance: str
+    opened: float
+    closed: float = NEVER
+    frames: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return f"{self.device} on {self.instance} (since {self.opened:.2f} s)"
+
+    def messages(self, channel: str | None = None) -> Iterator[tuple[float, dict[str, Any]]]:
+        """The messages that it got, each with its time."""
+        for at, frame in self.frames:
+            if frame["type"] == "message.new" and channel in (None, frame["channel_id"]):
+                yield at, frame
+
+
+def check(plan: Plan, history: History, found: Found | None) -> list[Broken]:
+    """Every promise that a history breaks.
+
+    Args:
+        plan: of the run.
+        history: of the run.
+        found: what log and stores hold at the end; None where the run did not come to its end.
+    """
+    checks = _Checks(plan, history, found)
+    return [
+        *checks.processes(),
+        *checks.once_and_in_order(),
+        *checks.only_what_is_theirs(),
+        *checks.nothing_missed(),
+        *checks.heartbeats(),
+        *checks.told(),
+        *checks.stored(),
+    ]
+
+
+class _Checks:
+    def __init__(self, plan: Plan, history: History, found: Found | None) -> None:
+        self._plan = plan
+        self._history = history
+        self._found = found
+        self._sessions = _sessions(history)
+        self._timeline = Timeline(plan, history)
+        self._posted = {entry.about["message"]: entry for entry in history.of("posts")}
+        self._rested = max((entry.at for entry in history.of("at rest")), default=NEVER)
+
+    def processes(self) -> Iterator[Broken]:
+        """A process ends only when it is asked to."""
+        for entry in self._history.of("ended"):
+            failure = entry.about["failure"]
+            if failure and not failure.startswith(ALLOWED_FAILURES):
+                yield Broken("alive", f"at {entry.at:.2f} s {entry.about['process']} ended by itself: {failure}")
+
+    def once_and_in_order(self) -> Iterator[Broken]:
+        """A session sees each message once, and the seq of a channel rises."""
+        for session in self._sessions:
+            seen: set[str] = set()
+            newest: dict[str, int] = {}
+            for at, frame in session.messages():
+                name, channel = frame["message"]["client_msg_id"], frame["channel_id"]
+                if name in seen:
+                    yield Broken("once", f"at {at:.2f} s {session.name} got {name} a second time")
+                if frame["seq"] <= newest.get(channel, 0):
+                    yield Broken("order", f"at {at:.2f} s {session.name} got {name} of {channel} out of order")
+                seen.add(name)
+                newest[channel] = frame["seq"]
+
+    def only_what_is_theirs(self) -> Iterator[Broken]:
+        """Nobody gets a message of a channel of which he was never a member, or which he left long before."""
+        for session in self._sessions:
+            for at, frame in session.messages():
+                channel, name = frame["channel_id"], frame["message"]["client_msg_id"]
+                left = self._timeline.left(session.user, channel, self._posted[name].at - LEFT_WITHIN_S)
+                if self._timeline.first(session.user, channel) > at:
+                    yield Broken("theirs", f"at {at:.2f} s {session.name} got {name} of {channel}, and never joined it")
+                elif left < NEVER and self._is_calm(left, at):
+                    yield Broken(
+                        "theirs",
+                        f"at {at:.2f} s {session.name} got {name} of {channel}, which {session.user} left at {left:.2f} s",
+                    )
+
+    def nothing_missed(self) -> Iterator[Broken]:
+        """A session misses no message of a channel between two that it got, nor any that was posted after it opened."""
+        if self._found is None:
+            return
+        for session in self._sessions:
+            for channel in sorted(set(self._found.channels.values())):
+                yield from self._missed(session, channel)
+
+    def _missed(self, session: Session, channel: str) -> Iterator[Broken]:
+        assert self._found is not None
+        begin = self._since(session, channel)
+        until = self._timeline.until(session.user, channel, begin)
+        got = {frame["seq"]: at for at, frame in session.messages(channel) if begin <= at < until}
+        newest, oldest = max(got, default=0), min(got, default=1 << 62)
+        open_at_the_end = session.closed == NEVER and self._rested < NEVER
+        for seq, name in self._found.held.items():
+            if self._found.channels[seq] != channel or seq in got:
+                continue
+            posted = self._posted[name].at
+            is_between = oldest < seq < newest
+            is_due = posted > begin and (seq < newest or (open_at_the_end and until == NEVER))
+            if posted < until and (is_between or is_due) and not self._before(session, seq, begin):
+                yield Broken(
+                    "missed",
+                    f"{session.name} never got {name} of {channel} (seq {seq}, posted at {posted:.2f} s), "
+                    f"and got {len(got)} others",
+                )
+
+    def _before(self, session: Session, seq: int, begin: float) -> bool:
+        """Whether a message came to a session before the time from which it is counted."""
+        return any(frame["seq"] == seq for at, frame in session.messages() if at < begin)
+
+    def heartbeats(self) -> Iterator[Broken]:
+        """What `heartbeat.ok` says was delivered was delivered."""
+        if self._found is None:
+            return
+        for session in self._sessions:
+            for at, frame in session.frames:
+                if frame["type"] == "heartbeat.ok":
+                    yield from self._promised(session, at, frame["seq"])
+
+    def _promised(self, session: Session, at: float, upto: int) -> Iterator[Broken]:
+        assert self._found is not None
+        got = {frame["seq"] for when, frame in session.messages() if when <= at}
+        for seq, name in self._found.held.items():
+            channel = self._found.channels[seq]
+            if seq > upto or seq in got:
+                continue
+            begin = self._since(session, channel)
+            if begin < self._posted[name].at < at < self._timeline.until(session.user, channel, begin):
+                yield Broken(
+                    "heartbeat",
+                    f"at {at:.2f} s {session.name} was told that all up to {upto} was delivered, "
+                    f"and had not got {name} of {channel} (seq {seq})",
+                )
+
+    def told(self) -> Iterator[Broken]:
+        """Who is connected while the log loses messages is told."""
+        for entry in self._history.of("lost"):
+            if not entry.about["events"] and not self._history.of("stored"):
+                continue
+            for session in self._sessions:
+                if session.opened < entry.at and session.closed > entry.at + RECOVERED_S and self._is_calm(entry.at):
+                    told = [at for at, frame in session.frames if frame["type"] == "full_refresh_required"]
+                    if not any(entry.at - TOLD_WITHIN_S <= at <= entry.at + TOLD_WITHIN_S for at in told):
+                        yield Broken(
+                            "told",
+                            f"at {entry.at:.2f} s the log lost events of {entry.about['stream']}, "
+                            f"and {session.name} was never told",
+                        )
+
+    def stored(self) -> Iterator[Broken]:
+        """Each message is stored once, in the log and in the message store; none that was accepted is lost in silence."""
+        if self._found is None:
+            return
+        names = list(self._found.held.values())
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            if not self._history.of("lost"):  # the log loses the ids of messages with them
+                yield Broken("once", f"the log holds {name} twice")
+        stored = {entry.about["key"] for entry in self._history.of("stored")}
+        for entry in self._history.of("accepted"):
+            if entry.about["message"] not in stored:
+                yield Broken("accepted", f"{entry.about['message']} was accepted, and the log never stored it")
+        if self._found.dead:
+            yield Broken("accepted", f"{self._found.dead} events are dead letters")
+        if self._rested < NEVER:
+            yield from self._in_the_store()
+
+    def _in_the_store(self) -> Iterator[Broken]:
+        assert self._found is not None
+        for channel, messages in self._found.history.items():
+            rows = [(message.seq, message.client_msg_id) for message in messages]
+            names = [name for _, name in rows]
+            for name in sorted({str(name) for name in names if names.count(name) > 1}):
+                if not self._history.of("lost"):
+                    yield Broken("store", f"the message store has {name} of {channel} twice")
+            known = set(rows)
+            for seq, name in self._found.held.items():
+                if self._found.channels[seq] == channel and (seq, name) not in known and name not in names:
+                    yield Broken("store", f"the message store lacks {name} of {channel}, which the log holds")
+
+    def _since(self, session: Session, channel: str) -> float:
+        joined = [
+            at
+            for at, frame in session.frames
+            if frame["type"] == "member.joined"
+            and (frame["channel_id"], frame["user_id"]) == (channel, session.user)
+        ]
+        return self._timeline.since(session.user, channel, session.opened, joined)
+
+    def _is_calm(self, begin: float, end: float | None = None) -> bool:
+        """Whether no other fault was at work in a time, nor had been shortly before."""
+        end = begin if end is None else end
+        open_faults: dict[tuple[str, ...], float] = {}
+        times: list[tuple[float, float]] = []
+        for entry in self._history.of("fault", "mended"):
+            key = (entry.about["fault"], entry.about["on"], entry.about["to"])
+            if entry.what == "fault":
+                open_faults[key] = entry.at
+            else:
+                times.append((open_faults.pop(key, entry.at), entry.at))
+        times += [(at, NEVER) for at in open_faults.values()]
+        return all(
+            stop + RECOVERED_S < begin or start > end + RECOVERED_S
+            for start, stop in times
+            if not (start <= begin <= stop + 1e-3 and end == begin and self._is_the_loss(stop, begin))
+        )
+
+    def _is_the_loss(self, stop: float, at: float) -> bool:
+        return abs(stop - at) < 1.0  # noqa: PLR2004 - the loss itself ends with what it lost
+
+
+def _sessions(history: History) -> list[Session]:
+    sessions: dict[tuple[str, int], Session] = {}
+    for entry in history.of("opened", "frame", "closed"):
+        about = entry.about
+        key = about["device"], about["session"]
+        if entry.what == "opened":
+            sessions[key] = Session(about["device"], about["user"], about["instance"], entry.at)
+        elif key in sessions:
+            _continue(sessions[key], entry)
+    return list(sessions.values())
+
+
+def _continue(session: Session, entry: Entry) -> None:
+    if entry.what == "closed":
+        session.closed = entry.at
+    else:
+        session.frames.append((entry.at, entry.about["frame"]))
+

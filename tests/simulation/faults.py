@@ -1,0 +1,145 @@
+"""Faults: what goes wrong, to which process or server, and how it ends."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from tests.simulation.links import SILENCE_S, Link
+from tests.simulation.plan import Fault
+from tests.simulation.world import World
+
+SLOWNESS_S: Final = 0.4
+"""Seconds that each way takes longer over a slow link."""
+
+
+class Striker:
+    """Lets faults strike, and ends them.
+
+    Args:
+        world: that they strike.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._faults: dict[str, Callable[[Fault], Awaitable[None]]] = {
+            "kill": self._kill,
+            "stop": self._stop,
+            "pause": self._pause,
+            "clock jumps": self._clock_jumps,
+            "cut": self._cut,
+            "stall": self._stall,
+            "slow": self._slow,
+            "away": self._away,
+            "stand still": self._stand_still,
+            "empty": self._empty,
+            "refuse": self._refuse,
+            "lose newest": self._lose_newest,
+        }
+
+    async def strike(self, fault: Fault) -> None:
+        """Let a fault strike; returns when it has ended."""
+        about = {"fault": fault.what, "on": fault.on, "to": fault.to}
+        self._world.note("fault", **about, seconds=round(fault.seconds, 2))
+        await self._faults[fault.what](fault)
+        self._world.note("mended", **about)
+
+    async def _kill(self, fault: Fault) -> None:
+        process = self._world.processes[fault.on]
+        process.kill()
+        await asyncio.sleep(fault.seconds)
+        process.start()
+
+    async def _stop(self, fault: Fault) -> None:
+        process = self._world.processes[fault.on]
+        process.stop()
+        await asyncio.sleep(fault.seconds)
+        process.start()
+
+    async def _pause(self, fault: Fault) -> None:
+        host = self._world.processes[fault.on].host
+        if host.dead or host.paused:
+            return
+        self._world.loop.pause(host)
+        await asyncio.sleep(fault.seconds)
+        self._world.loop.resume(host)
+
+    async def _clock_jumps(self, fault: Fault) -> None:
+        process = self._world.processes[fault.on]
+        before = process.skew_s
+        process.skew_s = process.host.machine.skew_s = before + fault.amount
+        await asyncio.sleep(fault.seconds)
+        process.skew_s = process.host.machine.skew_s = before
+
+    async def _cut(self, fault: Fault) -> None:
+        links = self._world.servers.links_of(fault.to, fault.on)
+        await self._cut_for(links, fault.seconds)
+
+    async def _stall(self, fault: Fault) -> None:
+        links = self._world.servers.links_of(fault.to, fault.on)
+        for link in links:
+            link.stall()
+        await asyncio.sleep(min(fault.seconds, SILENCE_S))
+        if fault.seconds > SILENCE_S:  # by then the client has broken the connection off
+            await self._cut_for(links, fault.seconds - SILENCE_S)
+        for link in links:
+            link.flow()
+
+    async def _slow(self, fault: Fault) -> None:
+        links = self._world.servers.links_of(fault.to, fault.on)
+        for link in links:
+            link.slowness += SLOWNESS_S
+        await asyncio.sleep(fault.seconds)
+        for link in links:
+            link.slowness -= SLOWNESS_S
+
+    async def _away(self, fault: Fault) -> None:
+        """The server is stopped and started again. What it holds on a disk is there again."""
+        await self._paused_and_cut(fault)
+
+    async def _empty(self, fault: Fault) -> None:
+        """Redis is stopped, and comes back without its keys."""
+        await self._paused_and_cut(fault)
+        self._world.servers.empty_redis()
+
+    async def _stand_still(self, fault: Fault) -> None:
+        host = self._world.servers.hosts[fault.on]
+        if host.paused:
+            return
+        self._world.loop.pause(host)
+        await asyncio.sleep(min(fault.seconds, SILENCE_S))
+        if fault.seconds > SILENCE_S:
+            await self._cut_for(self._world.servers.links_of(fault.on), fault.seconds - SILENCE_S)
+        self._world.loop.resume(host)
+
+    async def _refuse(self, fault: Fault) -> None:
+        full = self._world.servers.full
+        full.add(fault.on)
+        await asyncio.sleep(fault.seconds)
+        full.discard(fault.on)
+
+    async def _lose_newest(self, fault: Fault) -> None:
+        """NATS loses power, and comes back without what its disk had not taken."""
+        servers = self._world.servers
+        links = servers.links_of("nats")
+        for link in links:
+            link.cut()
+        await asyncio.sleep(fault.seconds)
+        lost = await servers.asked("nats", lambda: servers.log.lose_newest(fault.to, fault.amount))
+        self._world.note("lost", stream=fault.to, events=lost)
+        for link in links:
+            link.mend()
+
+    async def _paused_and_cut(self, fault: Fault) -> None:
+        host = self._world.servers.hosts[fault.on]
+        if host.paused:
+            return
+        self._world.loop.pause(host)
+        await self._cut_for(self._world.servers.links_of(fault.on), fault.seconds)
+        self._world.loop.resume(host)
+
+    async def _cut_for(self, links: list[Link], seconds: float) -> None:
+        for link in links:
+            link.cut()
+        await asyncio.sleep(seconds)
+        for link in links:
+            link.mend()

@@ -1,0 +1,233 @@
+"""The log's server, which can lose its newest events, and the log as processes reach it."""
+
+import itertools
+import sqlite3
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
+from typing import Any, Final
+
+from fanout.errors import PartitionLost
+from fanout.ports.log import Appended, Reset, StoredEvent
+from fanout.streams import MESSAGE_WRITER, MESSAGES
+from services.adapters.embedded.log import EmbeddedLog
+from services.adapters.embedded.readers import EmbeddedPartitionReader
+from tests.simulation.hosts import Draw
+from tests.simulation.links import Link, Refuse
+from tests.simulation.log_readers import LinkedConsumer, LinkedReader, LinkedTail
+
+NOTICED_WITHIN_S: Final = 1.5
+"""Seconds within which a process that is connected notices that the log went back; contract section 4 says 2."""
+_LOOK_AGAIN_S: Final = 0.4
+_PAGE: Final = 8
+
+
+class SimulatedLog(EmbeddedLog):
+    """An embedded log that stands for a JetStream server.
+
+    As with the adapter of JetStream, positions rise also when the log goes back, and a process notices before it is
+    given anything that was stored after the loss.
+
+    Attributes:
+        resets: each loss, the oldest first.
+    """
+
+    stored: Callable[[str, int, str, bytes], None]
+    """Called with stream, seq, subject and payload of each event that was stored."""
+
+    def begin(self, stored: Callable[[str, int, str, bytes], None]) -> None:
+        """Get ready; call this once, after the log was opened."""
+        self.stored = stored
+        self.resets: list[Reset] = []
+        self._watching: list[LinkedLog] = []
+        self._holders: dict[tuple[str, int], tuple[int, int]] = {}
+        self.on_reset(self._tell)
+
+    def watch(self, linked: "LinkedLog") -> None:
+        """Let a process notice losses."""
+        self._watching.append(linked)
+
+    async def lose_newest(self, stream: str, count: int) -> int:
+        """Go back: lose the newest events of a stream. Returns how many were lost."""
+
+        def work(connection: sqlite3.Connection) -> tuple[int, int]:
+            row = connection.execute(
+                "SELECT seq FROM events WHERE stream = ? ORDER BY seq DESC LIMIT 1 OFFSET ?", (stream, count)
+            ).fetchone()
+            end = row[0] if row else 0
+            lost = connection.execute("DELETE FROM events WHERE stream = ? AND seq > ?", (stream, end)).rowcount
+            connection.execute("DELETE FROM recent WHERE stream = ? AND seq > ?", (stream, end))
+            return end, lost
+
+        end, lost = await self._store._database.write(work)
+        for (of, _), queue in self._queues.items():
+            if of == stream:
+                for seq in [seq for seq in queue._in_flight if seq > end]:
+                    del queue._in_flight[seq]
+        await self._go_back(stream)
+        return int(lost)
+
+    async def _go_back(self, stream: str) -> None:
+        record = await self._deployment.log_record(stream)
+        assert record is not None
+        given = self._stream(stream).last_seq
+        survived_ns = await self._store.last_stored_ns(stream)
+        restored = record.restored(given + 1, survived_ns, now_us=int(self._clock() * 1e6), given=given)
+        await self._renumber(stream, restored)
+
+    async def page(self, stream: str, after: int, upto: int, part: int | None) -> list[StoredEvent]:
+        """A few events of a range, in order."""
+        return await self._stream(stream).page(after=after, upto=upto, part=part, limit=_PAGE)
+
+    async def claim_as(self, holder: int, stream: str, part: int, owner: str) -> EmbeddedPartitionReader:
+        """Claim a partition, and note who holds it."""
+        reader = await self.claim(stream, part, owner)
+        if reader.epoch >= self._holders.get((stream, part), (0, 0))[0]:
+            self._holders[stream, part] = reader.epoch, holder
+        return reader
+
+    async def claim_again(self, holder: int, stream: str, part: int, owner: str) -> EmbeddedPartitionReader:
+        """Claim a partition again, unless another reader has claimed it."""
+        epoch, held_by = self._holders[stream, part]
+        if held_by != holder or epoch != self._partitions[stream, part].epoch:
+            raise PartitionLost(f"partition {part} has another reader")
+        return await self.claim_as(holder, stream, part, owner)
+
+    async def held(self, stream: str) -> list[StoredEvent]:
+        """Every event that a stream holds."""
+        return [event async for event in self.read(stream, after=0, upto=1 << 62)]
+
+    async def lag(self) -> int:
+        """How many events of MESSAGES the writers have not acknowledged, and the readers of the partitions neither."""
+        end = await self.last_seq(MESSAGES)
+        unwritten = await self._unread(await self.acknowledged(MESSAGES, MESSAGE_WRITER), end, None)
+        parts = [(part, state.position) for (stream, part), state in self._partitions.items() if stream == MESSAGES]
+        return unwritten + sum([await self._unread(position, end, part) for part, position in parts])
+
+    async def _unread(self, after: int, upto: int, part: int | None) -> int:
+        return len(await self._stream(MESSAGES).page(after=after, upto=upto, part=part))
+
+    async def _append(
+        self, name: str, subject: str, payload: bytes, msg_id: str, reason: str | None = None
+    ) -> Appended:
+        appended = await super()._append(name, subject, payload, msg_id, reason)
+        if not appended.duplicate:
+            self.stored(name, appended.seq, subject, payload)
+        return appended
+
+    def _tell(self, reset: Reset) -> None:
+        self.resets.append(reset)
+        self._watching = [linked for linked in self._watching if linked.is_alive]
+        for linked in self._watching:
+            linked.look_soon()
+
+
+class LinkedLog:
+    """`fanout.ports.log.Log` for one process, over its link.
+
+    Args:
+        link: to the server.
+        server: the log.
+        refuse: says which calls the server refuses now.
+        draw: the chance of the run.
+    """
+
+    _holders = itertools.count(1)
+
+    def __init__(self, link: Link, server: SimulatedLog, refuse: Refuse, draw: Draw) -> None:
+        self.link = link
+        self.server = server
+        self._refuse = refuse
+        self._draw = draw
+        self._noticed = len(server.resets)
+        self._listeners: dict[Callable[[Reset], None], None] = {}
+        server.watch(self)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process was not killed."""
+        return not self.link.client.dead
+
+    @property
+    def partitions(self) -> int:
+        return self.server.partitions
+
+    def on_reset(self, listener: Callable[[Reset], None]) -> Callable[[], None]:
+        self._listeners[listener] = None
+        return partial(self._listeners.pop, listener, None)
+
+    def look_soon(self) -> None:
+        """Notice a loss soon, if the server is reached then."""
+        self._look_in(self._draw.between(0.0, NOTICED_WITHIN_S))
+
+    def notice(self) -> None:
+        """Call the listeners with the losses that they have not heard of. Call this before anything is handed on."""
+        while self._noticed < len(self.server.resets):
+            reset = self.server.resets[self._noticed]
+            self._noticed += 1
+            for listener in list(self._listeners):
+                listener(reset)
+
+    async def append(self, subject: str, payload: bytes, *, msg_id: str) -> Appended:
+        return await self._call("append", subject, payload, msg_id=msg_id)  # type: ignore[no-any-return]
+
+    async def get(self, stream: str, seq: int) -> StoredEvent | None:
+        return await self._call("get", stream, seq)  # type: ignore[no-any-return]
+
+    async def last_seq(self, stream: str) -> int:
+        return await self._call("last_seq", stream)  # type: ignore[no-any-return]
+
+    async def recall(self, stream: str, seq: int, stored_ns: int) -> None:
+        """A loss is noticed with the answer, as with every call."""
+        await self._call("get", stream, seq)
+
+    async def missed_reset(self, stream: str, since: float) -> Reset | None:
+        return await self._call("missed_reset", stream, since)  # type: ignore[no-any-return]
+
+    async def acknowledged(self, stream: str, durable: str) -> int:
+        return await self._call("acknowledged", stream, durable)  # type: ignore[no-any-return]
+
+    async def dead_letter(self, stream: str, event: StoredEvent, reason: str) -> None:
+        await self._call("dead_letter", stream, event, reason)
+
+    async def ping(self) -> None:
+        await self._call("ping")
+
+    async def read(self, stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncGenerator[StoredEvent]:
+        while page := await self._call("page", stream, after, upto, part):
+            for event in page:
+                yield event
+            after = page[-1].seq
+
+    async def consume(self, stream: str, durable: str, *, batch: int = 200) -> LinkedConsumer:
+        consumer = LinkedConsumer(self, partial(self.server.consume, stream, durable, batch=batch))
+        await consumer.join()
+        return consumer
+
+    async def tail(self, stream: str, *, after: int) -> LinkedTail:
+        await self._call("last_seq", stream)
+        return LinkedTail(self, stream, after)
+
+    async def claim(self, stream: str, partition: int, owner: str) -> LinkedReader:
+        holder = next(self._holders)
+        claimed = await self._call("claim_as", holder, stream, partition, owner)
+        return LinkedReader(self, claimed, partial(self.server.claim_again, holder, stream, partition, owner))
+
+    async def _call(self, name: str, *args: Any, **options: Any) -> Any:
+        answer = await self.link.call(partial(self._served, name, *args, **options), name)
+        self.notice()
+        return answer
+
+    async def _served(self, name: str, *args: Any, **options: Any) -> Any:
+        if (refusal := self._refuse(name)) is not None:
+            raise refusal
+        return await getattr(self.server, name)(*args, **options)
+
+    def _look_in(self, seconds: float) -> None:
+        loop = self.link._loop
+        loop.call_later(seconds, self._look, context=self.link.client.context)
+
+    def _look(self) -> None:
+        if self.link.is_silent or self.link.server.paused:
+            self._look_in(_LOOK_AGAIN_S)
+        else:
+            self.notice()

@@ -1,0 +1,183 @@
+"""The plan of a run: who lives in it, what people do and which faults strike. All of it follows from the seed."""
+
+from typing import Final
+
+import msgspec
+
+from tests.simulation.hosts import Draw
+
+ACTIVE_S: Final = 30.0
+"""Seconds in which people act and faults begin."""
+FIRST_FAULT_S: Final = 3.0
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """How the tier is set up."""
+
+    gateways: int = 2
+    workers: int = 2
+    instances: int = 2
+    writers: int = 1
+    partitions: int = 2
+    snapshots: bool = False
+    redeliver: float = 0.0
+    """Odds that the log delivers an event again at once."""
+    lose_ack: float = 0.0
+    """Odds that the log loses an acknowledgement."""
+    skew_s: float = 0.0
+    """Seconds by which the clocks of two processes may differ."""
+
+
+class Action(msgspec.Struct, frozen=True):
+    """Something that a user does."""
+
+    at: float
+    what: str
+    """`connect`, `disconnect`, `post`, `join`, `leave`, `invite`, `create`, `type`, `stop reading`, `lose network`."""
+    who: str
+    """A device for `connect`, `disconnect`, `type`, `stop reading` and `lose network`; else a user."""
+    channel: str = ""
+    whom: str = ""
+    """The user who is invited, or is a first member."""
+    seconds: float = 0.0
+    """How long the device does not read, or has no network."""
+    length: int = 0
+    """Characters of the message beyond its name."""
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """Something that goes wrong."""
+
+    at: float
+    what: str
+    """A name in `tests.simulation.faults`."""
+    on: str
+    """A process or a server."""
+    to: str = ""
+    """The server at the other end, where a link is struck."""
+    seconds: float = 1.0
+    """How long it lasts."""
+    amount: int = 0
+    """How many events the log loses, for example."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Everything that a run begins with."""
+
+    seed: int
+    shape: Shape
+    devices: dict[str, str]
+    """The user of each device."""
+    channels: dict[str, list[str]]
+    """The members of each channel that is there from the beginning."""
+    actions: list[Action]
+    faults: list[Fault]
+
+    def processes(self) -> list[str]:
+        """The names of the processes."""
+        shape = self.shape
+        counts = {"gateway": shape.gateways, "worker": shape.workers, "instance": shape.instances}
+        return [f"{kind}{n}" for kind, count in {**counts, "writer": shape.writers}.items() for n in range(1, count + 1)]
+
+
+SERVERS: Final = ("nats", "redis", "stores")
+
+
+def drawn(seed: int) -> Plan:
+    """Draw the plan of a seed."""
+    draw = Draw(seed)
+    users = [f"user{n}" for n in range(1, 3 + draw.below(3))]
+    devices = {f"{user}-{kind}": user for user in users for kind in ("phone", "desk") if draw.happens(0.75)}
+    devices = devices or {"user1-phone": "user1"}
+    channels = {f"room{n}": draw.sample(users, 2 + draw.below(len(users) - 1)) for n in range(1, 2 + draw.below(3))}
+    plan = Plan(seed, _shape(draw), devices, channels, [], [])
+    actions = sorted(_actions(draw, plan, users), key=lambda action: action.at)
+    faults = sorted(_faults(draw, plan), key=lambda fault: fault.at)
+    return msgspec.structs.replace(plan, actions=actions, faults=faults)
+
+
+def _shape(draw: Draw) -> Shape:
+    bumpy = draw.happens(0.3)
+    return Shape(
+        gateways=1 + draw.below(2),
+        workers=1 + draw.below(3),
+        instances=1 + draw.below(3),
+        writers=1 + draw.below(2),
+        partitions=1 + draw.below(3),
+        snapshots=draw.happens(0.3),
+        redeliver=0.1 if bumpy else 0.0,
+        lose_ack=0.1 if bumpy else 0.0,
+        skew_s=draw.choice((0.0, 0.0, 0.2, 2.0)),
+    )
+
+
+def _actions(draw: Draw, plan: Plan, users: list[str]) -> list[Action]:
+    actions = []
+    for device in plan.devices:
+        actions.append(Action(draw.between(0.0, 4.0), "connect", device))
+        actions += _life(draw, device)
+    channels = list(plan.channels)
+    for _ in range(10 + draw.below(25)):
+        long = draw.below(20_000) if draw.happens(0.05) else 0
+        at, who = draw.between(1.0, ACTIVE_S), draw.choice(users)
+        actions.append(Action(at, "post", who, draw.choice(channels), length=long))
+    for number in range(draw.below(6)):
+        actions.append(_change(draw, users, channels, number))
+    return actions
+
+
+def _life(draw: Draw, device: str) -> list[Action]:
+    """What happens to a device beside being connected."""
+    life = []
+    if draw.happens(0.3):
+        leaves = draw.between(5.0, ACTIVE_S)
+        life.append(Action(leaves, "disconnect", device))
+        if draw.happens(0.7):
+            life.append(Action(leaves + draw.between(0.1, 8.0), "connect", device))
+    if draw.happens(0.25):
+        life.append(Action(draw.between(3.0, ACTIVE_S), "lose network", device, seconds=draw.between(0.5, 12.0)))
+    if draw.happens(0.15):
+        life.append(Action(draw.between(3.0, ACTIVE_S), "stop reading", device, seconds=draw.between(1.0, 10.0)))
+    if draw.happens(0.2):
+        life.append(Action(draw.between(3.0, ACTIVE_S), "type", device, "room1"))
+    return life
+
+
+def _change(draw: Draw, users: list[str], channels: list[str], number: int) -> Action:
+    at, who, channel, whom = draw.between(2.0, ACTIVE_S), draw.choice(users), draw.choice(channels), draw.choice(users)
+    what = draw.choice(("join", "leave", "leave", "invite", "create"))
+    if what == "create":
+        return Action(at, what, who, f"new{number}", whom)
+    return Action(at, what, who, channel, whom if what == "invite" else "")
+
+
+def _faults(draw: Draw, plan: Plan) -> list[Fault]:
+    count = 0 if draw.happens(0.05) else 1 + draw.below(6)
+    return [_fault(draw, plan, draw.between(FIRST_FAULT_S, ACTIVE_S)) for _ in range(count)]
+
+
+def _fault(draw: Draw, plan: Plan, at: float) -> Fault:
+    process, server = draw.choice(plan.processes()), draw.choice(SERVERS)
+    brief, long = draw.between(0.1, 3.0), draw.between(2.0, 14.0)
+    seconds = draw.choice((brief, long))
+    match draw.choice(_KINDS):
+        case ("kill" | "stop" | "pause" | "clock jumps") as what:
+            return Fault(at, what, process, seconds=seconds, amount=draw.below(7) - 3)
+        case ("cut" | "stall" | "slow") as what:
+            return Fault(at, what, process, server, seconds)
+        case ("away" | "stand still") as what:
+            return Fault(at, what, server, seconds=seconds)
+        case "empty":
+            return Fault(at, "empty", "redis", seconds=seconds)
+        case "refuse":
+            return Fault(at, "refuse", server, seconds=draw.between(1.0, 16.0))
+        case what:
+            return Fault(at, what, "nats", draw.choice(("MESSAGES", "META")), seconds, draw.choice((1, 2, 3, 5, 1000)))
+
+
+_KINDS: Final = (
+    *("kill", "kill", "kill", "stop", "stop", "pause", "pause", "clock jumps"),
+    *("cut", "cut", "cut", "stall", "stall", "slow"),
+    *("away", "away", "stand still", "empty", "refuse", "refuse", "lose newest"),
+)
+"""Each kind of fault, as often as it is to be drawn."""

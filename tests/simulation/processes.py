@@ -1,0 +1,224 @@
+"""The processes of the tier: rows of the product's table of services, each on a host of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar, get_type_hints
+
+from prometheus_client import CollectorRegistry
+
+from fanout.ports.socket import SocketHandler
+from services.composition.running import ServiceContext
+from services.composition.services import SERVICES
+from services.fan_out.worker import FanOutWorker
+from services.notification.instance import NotificationInstance
+from services.runtime.health import Health, Readiness
+from services.runtime.lifecycle import Process
+from services.runtime.settings import Address, Settings
+from tests.simulation.history import History
+from tests.simulation.hosts import Host, VirtualMachine
+from tests.simulation.servers import Servers
+from tests.simulation.sockets import Wire
+
+_T = TypeVar("_T")
+
+KINDS: Final = {"gateway": "gateway", "worker": "fanout", "instance": "notification", "writer": "message-writer"}
+"""The service of each kind of process."""
+RESTART_S: Final = 1.0
+"""Seconds after which a process that has failed is started again, as systemd would."""
+HEARTBEAT_S: Final = 5.0
+
+
+@dataclass(frozen=True)
+class SimulatedContext(ServiceContext):
+    """What the services of a simulated process share. It serves no sockets: people reach it through the world."""
+
+    simulated: "SimulatedProcess"
+
+    async def enter(self, running: AbstractAsyncContextManager[_T]) -> _T:
+        entered = await super().enter(running)
+        if isinstance(entered, FanOutWorker):
+            self.simulated.worker = entered
+        return entered
+
+    async def serve(self, app: Any) -> Address:
+        return await self.enter(self.simulated.serving_app(app))
+
+    def serving_sockets(self, handler: SocketHandler) -> AbstractAsyncContextManager[Address]:
+        return self.simulated.serving_sockets(handler)
+
+
+class SimulatedProcess:
+    """A process: it is started, stopped, killed and started again under its name.
+
+    Args:
+        name: of the process; its instance id too.
+        servers: that it is connected to.
+        history: gets its starts and ends.
+        settings: of every process.
+        loop: of the simulation.
+
+    Attributes:
+        host: of its newest start.
+        hosts: of every start.
+        app: answers REST calls while it serves.
+        instance: the notification instance while it serves.
+        worker: the newest fan-out worker.
+        tasks_at_start: how many tasks it had when it had started.
+    """
+
+    def __init__(self, name: str, servers: Servers, history: History, settings: Settings, loop: Any) -> None:
+        self.name = name
+        self.kind = name.rstrip("0123456789")
+        self.skew_s = 0.0
+        self.app: Any = None
+        self.instance: NotificationInstance | None = None
+        self.worker: FanOutWorker | None = None
+        self.wires: list[Wire] = []
+        self.health: Health | None = None
+        self.tasks_at_start = 0
+        self._servers = servers
+        self._history = history
+        self._settings = settings.model_copy(update={"instance_id": name})
+        self._loop = loop
+        self._process: Process | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._wanted = False
+        self.hosts: list[Host] = []
+        self.host = self._new_host()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process has started, and lives."""
+        return self.health is not None and not self.host.dead
+
+    def start(self) -> None:
+        """Start it, unless it runs."""
+        self._wanted = True
+        if self._running is None:
+            self.host = self._new_host()
+            self._running = self.host.start(self._run(), self.name)
+
+    def kill(self) -> None:
+        """End it at once, wherever it is."""
+        self._wanted = False
+        self._loop.kill(self.host)
+        self._gone()
+        self._history.note("killed", process=self.name)
+
+    def stop(self) -> None:
+        """Ask it to drain and to end."""
+        self._wanted = False
+        if self._process is not None:
+            self.host.context.run(self._process.stop)
+
+    def connected(self, wire: Wire) -> None:
+        """Serve a connection."""
+        assert self.instance is not None
+        self.wires.append(wire)
+        self.host.start(self._serve(wire), "serving a socket")
+
+    async def report(self) -> Readiness | None:
+        """What `/readyz` answers; None if the process does not run."""
+        if self.health is None or self.host.dead:
+            return None
+        return await self.host.start(self.health.report(), "readyz")
+
+    @asynccontextmanager
+    async def serving_app(self, app: Any) -> AsyncIterator[Address]:
+        """Answer REST calls while the context lasts."""
+        self.app = app
+        yield Address(self.name, 8080)
+        self.app = None
+
+    @asynccontextmanager
+    async def serving_sockets(self, handler: SocketHandler) -> AsyncIterator[Address]:
+        """Serve WebSockets while the context lasts."""
+        self.instance = handler.__self__  # type: ignore[attr-defined]
+        yield Address(self.name, 8081)
+        self.instance = None
+
+    def _new_host(self) -> Host:
+        host = Host(self.name, VirtualMachine(self._loop.virtual, self._servers._draw))
+        host.machine.skew_s = self.skew_s
+        self.hosts.append(host)
+        return host
+
+    async def _run(self) -> None:
+        self._process = process = Process()
+        service = SERVICES[KINDS[self.kind]]
+        available = self._servers.ports_of(self.host)
+        ports = {name: available[port] for name, port in get_type_hints(service.ports).items()}
+        health, registry = Health(), CollectorRegistry()
+        for name, port in ports.items():
+            if hasattr(port, "ping"):
+                required = get_type_hints(service.ports)[name] not in service.degraded_without
+                health.add(name, port.ping, required=required)
+        try:
+            async with AsyncExitStack() as stack:
+                context = SimulatedContext(self._settings, health, registry, process, stack, simulated=self)
+                with health.starting():
+                    await service.start(context, service.ports(**ports))
+                process.on_stop(health.drain)
+                self.health = health
+                self.tasks_at_start = len(self.host.tasks)
+                self._history.note("ready", process=self.name)
+                await process.stopped(0.0)
+        except Exception as error:  # noqa: BLE001 - the process ends with it, which the checker sees
+            process.fail(error)
+        self._ended(process.failure)
+
+    async def _serve(self, wire: Wire) -> None:
+        assert self.instance is not None
+        try:
+            await self.instance.serve(wire.socket)
+        finally:
+            await wire.socket.close(1011, "the connection is served no more")
+
+    def _ended(self, failure: BaseException | None) -> None:
+        self._history.note(
+            "ended", process=self.name, failure=f"{type(failure).__name__}: {failure}" if failure else ""
+        )
+        wanted = self._wanted
+        self._loop.kill(self.host)
+        self._gone()
+        if wanted:
+            outside = self._servers.hosts["stores"].context
+            self._wanted = True
+            self._loop.call_later(RESTART_S, self._start_again, context=outside)
+
+    def _start_again(self) -> None:
+        if self._wanted:
+            self.start()
+
+    def _gone(self) -> None:
+        self.app = self.instance = self.health = self.worker = None
+        self._process = self._running = None
+        wires, self.wires = self.wires, []
+        for wire in wires:
+            wire.break_off()
+        self._servers.links_of("")
+
+
+def settings(folder: Path, *, snapshots: bool) -> Settings:
+    """The settings of every process.
+
+    Args:
+        folder: for snapshots.
+        snapshots: whether workers write them.
+    """
+    return Settings(
+        _env_file=None,
+        data_dir=folder,
+        snapshot=Path("table.snapshot") if snapshots else None,
+        snapshot_every_s=4.0,
+        heartbeat_s=HEARTBEAT_S,
+        heartbeat_timeout_s=3 * HEARTBEAT_S,
+        auth_timeout_s=5.0,
+        socket_budget=64 * 1024,
+        rate_limit=1_000.0,
+        rate_burst=1_000,
+        drain_timeout_s=1.0,
+    )

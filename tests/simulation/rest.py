@@ -1,0 +1,170 @@
+"""Rest: once nothing goes wrong any more, everything agrees, and nothing is left over."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from fanout.events import StoredMessage
+from fanout.ports.log import StoredEvent
+from fanout.streams import DEAD, MESSAGES
+from fanout.subjects import channel_of
+from tests.simulation.people import People
+from tests.simulation.processes import SimulatedProcess
+from tests.simulation.world import World
+
+TASKS_MORE: Final = 12
+"""How many more tasks than at its start a process may have at rest, beside those of its connections."""
+TASKS_OF_A_CONNECTION: Final = 4
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the log and the stores hold at the end."""
+
+    held: dict[int, str]
+    """The name of each message that the log holds, by seq."""
+    channels: dict[int, str]
+    """Its channel."""
+    dead: int
+    """How many dead letters there are."""
+    history: dict[str, list[StoredMessage]]
+    """The messages of each channel in the message store, the newest first."""
+    members: dict[str, list[str]]
+
+
+async def look(world: World) -> Found:
+    """Look at what the servers hold, past every link."""
+    servers = world.servers
+    events: list[StoredEvent] = await servers.asked("nats", lambda: servers.log.held(MESSAGES))
+    dead = await servers.asked("nats", lambda: servers.log.held(DEAD))
+    channels = sorted({channel_of(event.subject) for event in events} | set(world.plan.channels))
+    history, members = {}, {}
+    for channel in channels:
+        page = await servers.asked("stores", lambda c=channel: servers.messages.history(c, limit=100_000))
+        history[channel] = page.messages
+        members[channel] = await servers.asked("stores", lambda c=channel: servers.memberships.members_of(c))
+    return Found(
+        {event.seq: msgspec.json.decode(event.payload)["message"]["client_msg_id"] for event in events},
+        {event.seq: channel_of(event.subject) for event in events},
+        len(dead),
+        history,
+        members,
+    )
+
+
+async def unrest(world: World, people: People) -> list[str]:
+    """What is not at rest, a sentence each; empty where everything is."""
+    stopped = [name for name, process in world.processes.items() if not process.is_running]
+    if stopped:
+        return [f"{', '.join(stopped)} not started"]
+    problems = await _not_ready(world)
+    away = [name for name, device in people.devices.items() if device.wanted and device.session is None]
+    problems += [f"{name} is not connected" for name in away]
+    if problems:
+        return problems
+    return [*await _unfinished(world), *await _disagreements(world, people), *_left_over(world)]
+
+
+async def _not_ready(world: World) -> list[str]:
+    problems = []
+    for name, process in world.processes.items():
+        report = await process.report()
+        if report is None:
+            problems.append(f"{name} has ended")
+        elif not report.ready or report.degraded:
+            wrong = {check: text for check, text in report.checks.items() if text != "ok"}
+            problems.append(f"{name} is not ready: {wrong}")
+    return problems
+
+
+async def _unfinished(world: World) -> list[str]:
+    servers, problems = world.servers, []
+    if lag := await servers.asked("nats", servers.log.lag):
+        problems.append(f"{lag} events of the log are not handled")
+    if unpublished := await servers.asked("stores", servers.memberships.count_unpublished):
+        problems.append(f"{unpublished} changes of memberships are not published")
+    return problems
+
+
+async def _disagreements(world: World, people: People) -> list[str]:
+    """Where tables, instances, presence and the stores differ from what is so."""
+    servers = world.servers
+    users, devices = _connected(world, people)
+    channels = {}
+    for user in sorted({user for there in users.values() for user in there}):
+        channels[user] = await servers.asked("stores", lambda u=user: servers.memberships.channels_of(u))
+    problems = []
+    for process in world.of_kind("worker"):
+        problems += _table_differs(process, users, channels)
+    for process in world.of_kind("instance"):
+        problems += _instance_differs(process, users[process.name], channels)
+    leases = sorted(await servers.asked("redis", servers.presence.leases))
+    if leases != sorted(users):
+        problems.append(f"the leases are of {leases}")
+    for user in sorted(set(world.plan.devices.values())):
+        recorded = await servers.asked("redis", lambda u=user: servers.presence.connections_of(u))
+        if len(recorded) != devices[user]:
+            problems.append(f"presence records {len(recorded)} devices of {user}, who has {devices[user]}")
+    return problems
+
+
+def _connected(world: World, people: People) -> tuple[dict[str, set[str]], Mapping[str, int]]:
+    """The users who are connected to each instance, and the number of connected devices of each user."""
+    users: dict[str, set[str]] = {process.name: set() for process in world.of_kind("instance")}
+    devices: defaultdict[str, int] = defaultdict(int)
+    for device in people.devices.values():
+        if device.session is not None:
+            users.setdefault(device.instance, set()).add(device.user)
+            devices[device.user] += 1
+    return users, devices
+
+
+def _table_differs(
+    process: SimulatedProcess, users: Mapping[str, set[str]], channels: Mapping[str, list[str]]
+) -> list[str]:
+    worker, problems = process.worker, []
+    assert worker is not None
+    engine = worker._engine
+    if gone := sorted(set(engine.occupied_instances()) - set(users)):
+        problems.append(f"{process.name} routes to {gone}, which do not run")
+    for instance, there in users.items():
+        if (held := set(worker.users_on(instance))) != there:
+            problems.append(f"{process.name} has {sorted(held)} on {instance}, where {sorted(there)} are connected")
+    for user, own in channels.items():
+        if (held_channels := sorted(engine.channels(user))) != own:
+            problems.append(f"{process.name} has {user} in {held_channels}, who is a member of {own}")
+    if suspended := [instance for instance in users if worker.reconciler.is_suspended(instance)]:
+        problems.append(f"{process.name} sends nothing to {suspended}")
+    return problems
+
+
+def _instance_differs(process: SimulatedProcess, there: set[str], channels: Mapping[str, list[str]]) -> list[str]:
+    instance, problems = process.instance, []
+    if instance is None:
+        return [f"{process.name} serves no WebSockets"]
+    registry = instance.registry
+    if (held := set(registry.users())) != there:
+        problems.append(f"{process.name} holds {sorted(held)}, and {sorted(there)} are connected to it")
+    every = sorted({channel for own in channels.values() for channel in own})
+    for user in sorted(held & there):
+        read = [channel for channel in every if registry.is_member(user, channel)]
+        if read != channels[user]:
+            problems.append(f"on {process.name} {user} reads {read}, and is a member of {channels[user]}")
+    return problems
+
+
+def _left_over(world: World) -> list[str]:
+    """Processes that keep tasks which they should have ended."""
+    problems = []
+    for name, process in world.processes.items():
+        connections = len(process.instance.registry) if process.instance else 0
+        alive = sum(not task.done() for task in process.host.tasks)
+        if alive > process.tasks_at_start + TASKS_MORE + TASKS_OF_A_CONNECTION * connections:
+            problems.append(f"{name} has {alive} tasks, and had {process.tasks_at_start} when it started")
+    return problems
+
+

@@ -1,0 +1,174 @@
+"""A run: a world is opened, people act and faults strike, everything is mended, and the promises are checked."""
+
+import asyncio
+import gc
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from tests.simulation.checker import Broken, check
+from tests.simulation.faults import Striker
+from tests.simulation.history import History
+from tests.simulation.hosts import Draw
+from tests.simulation.loop import SimulationLoop, Stuck, run
+from tests.simulation.people import People
+from tests.simulation.plan import ACTIVE_S, Plan
+from tests.simulation.rest import Found, look, unrest
+from tests.simulation.world import World
+
+READY_WITHIN_S: Final = 15.0
+"""Seconds within which every process is ready at the beginning."""
+REST_WITHIN_S: Final = 60.0
+"""Seconds after the last fault within which the tier is at rest."""
+DELIVERED_WITHIN_S: Final = 10.0
+"""Seconds within which the last messages, posted at rest, are delivered and stored."""
+_CLOSINGS: Final = 50
+
+
+@dataclass
+class Outcome:
+    """What came of a run."""
+
+    plan: Plan
+    history: History
+    broken: list[Broken]
+    seconds: float
+    """Virtual seconds."""
+    steps: int
+    """Callbacks that ran."""
+    digest: str
+    """A hash of everything that happened."""
+
+
+def simulate(plan: Plan) -> Outcome:
+    """Run a plan to its end.
+
+    Args:
+        plan: which one; the same plan always gives the same history.
+    """
+    draw = Draw(plan.seed)
+    loop = SimulationLoop(draw)
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        world = World(loop, draw, plan, Path(folder))
+        director = _Director(world)
+        try:
+            run(loop, world.outside, director.direct())
+        except Stuck as stuck:
+            director.broken.append(Broken("rest", f"nothing could run any more: {stuck}"))
+        broken = director.broken + check(plan, world.history, director.found)
+        digest = f"{world.history.digest()}-{draw.state() & 0xFFFFFFFF:08x}"
+        outcome = Outcome(plan, world.history, broken, loop.time(), loop.steps, digest)
+        _forget(world)
+    return outcome
+
+
+class _Director:
+    """Lets a run happen."""
+
+    def __init__(self, world: World) -> None:
+        self.broken: list[Broken] = []
+        self.found: Found | None = None
+        self._world = world
+        self._people = People(world)
+        self._striker = Striker(world)
+
+    async def direct(self) -> None:
+        async with AsyncExitStack() as stack:
+            await self._world.open(stack)
+            if await self._settled("the start", READY_WITHIN_S):
+                await self._active()
+                await self._mend()
+                if await self._settled("the last fault", REST_WITHIN_S):
+                    await self._last_words()
+            self.found = await look(self._world)
+
+    async def _active(self) -> None:
+        """Let everything of the plan happen, each at its time."""
+        plan, begin = self._world.plan, self._world.loop.time()
+        things = [(action.at, self._people.act, action) for action in plan.actions]
+        things += [(fault.at, self._striker.strike, fault) for fault in plan.faults]
+        tasks = [asyncio.ensure_future(_at(begin + at, work, what)) for at, work, what in things]
+        await asyncio.sleep(ACTIVE_S)
+        await asyncio.gather(*tasks)
+
+    async def _mend(self) -> None:
+        self._world.note("all mended")
+        for process in self._world.processes.values():
+            process.start()
+        for device in self._people.devices.values():
+            device.heal()
+
+    async def _settled(self, since: str, within_s: float) -> bool:
+        """Wait until the tier is at rest."""
+        until = self._world.loop.time() + within_s
+        while problems := await unrest(self._world, self._people):
+            if self._world.loop.time() > until:
+                said = "; ".join(problems)
+                self.broken.append(Broken("rest", f"{within_s:g} s after {since} the tier is not at rest: {said}"))
+                return False
+            await asyncio.sleep(1.0)
+        self._world.note("at rest")
+        return True
+
+    async def _last_words(self) -> None:
+        """Somebody says something in each channel, which must reach every member."""
+        for channel in await self._world.servers.asked("stores", self._channels):
+            members = await self._world.servers.asked(
+                "stores", lambda c=channel: self._world.servers.memberships.members_of(c)
+            )
+            if members:
+                await self._people.post(members[0], channel)
+        await asyncio.sleep(DELIVERED_WITHIN_S)
+
+    async def _channels(self) -> list[str]:
+        rows: Any = await self._world.servers.memberships._strings("SELECT channel_id FROM channels WHERE 1 LIMIT ?", 99)
+        return sorted(rows)
+
+
+async def _at(when: float, work: Any, what: Any) -> None:
+    await asyncio.sleep(when - asyncio.get_running_loop().time())
+    await work(what)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what the services log, and what Python says of tasks that were killed."""
+    logging.disable(logging.CRITICAL)
+    known, hook = structlog.get_config(), sys.unraisablehook
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    sys.unraisablehook = lambda _: None
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        sys.unraisablehook = hook
+        structlog.configure(**known)
+        logging.disable(logging.NOTSET)
+
+
+def _forget(world: World) -> None:
+    """Close what still waits, so that nothing of a run lives on in the next one."""
+    hosts = [world.outside, *world.servers.hosts.values(), *world.hosts]
+    for host in hosts:
+        for task in [*host.tasks, *host.corpses]:
+            _close(task.get_coro())
+        host.ready.clear()
+    gc.collect()
+
+
+def _close(coroutine: Any) -> None:
+    # What a process that ends does in `finally` cannot be done here: there is no loop. So it ends step by step.
+    for _ in range(_CLOSINGS):
+        try:
+            coroutine.close()
+        except Exception:  # noqa: BLE001, S112 - it was in the middle of something
+            continue
+        return

@@ -1,0 +1,95 @@
+"""When a user was a member of a channel, as far as the history makes it certain."""
+
+from typing import Final, NamedTuple
+
+from tests.simulation.history import History
+from tests.simulation.plan import Plan
+
+NEVER: Final = float("inf")
+_REFUSED: Final = range(400, 500)
+
+
+class Change(NamedTuple):
+    """A change of a membership. It took effect at some time between the two."""
+
+    asked: float
+    answered: float
+    """`NEVER` where no answer says whether it was done."""
+    joins: bool
+
+
+class Timeline:
+    """The changes of each membership.
+
+    Args:
+        plan: has the first members.
+        history: has the changes.
+    """
+
+    def __init__(self, plan: Plan, history: History) -> None:
+        self._plan = plan
+        self._changes: dict[tuple[str, str], list[Change]] = {}
+        answers = {entry.about["call"]: (entry.at, entry.about["status"]) for entry in history.of("answered")}
+        for entry in history.of("asks"):
+            at, status = answers.get(entry.about["call"], (NEVER, 0))
+            if status in _REFUSED:
+                continue
+            change = Change(entry.at, at if status in (200, 201) else NEVER, entry.about["to"] != "leave")
+            for user in entry.about["users"]:
+                self._changes.setdefault((user, entry.about["channel"]), []).append(change)
+
+    def first(self, user: str, channel: str) -> float:
+        """When the user was first made a member, or somebody first asked for it."""
+        if self._is_first_member(user, channel):
+            return 0.0
+        return min((change.asked for change in self._of(user, channel) if change.joins), default=NEVER)
+
+    def left(self, user: str, channel: str, at: float) -> float:
+        """When the user had surely left for good before a time; `NEVER` if that is not so."""
+        changes = [change for change in self._of(user, channel) if change.asked <= at]
+        leaves = [change for change in changes if not change.joins and change.answered < at]
+        if not leaves:
+            return NEVER
+        newest = max(leaves, key=lambda change: change.asked)
+        came_back = any(change.joins and change.answered > newest.asked for change in changes)
+        return NEVER if came_back else newest.answered
+
+    def since(self, user: str, channel: str, opened: float, joined: list[float]) -> float:
+        """From when a session is to get every message of a channel; `NEVER` where that is not certain.
+
+        Args:
+            user: of the session.
+            channel: which one.
+            opened: when the session opened.
+            joined: when it got an event that its user joined the channel.
+        """
+        changes = self._of(user, channel)
+        before = [change for change in changes if change.asked <= opened]
+        if self._was_member(user, channel, before, opened):
+            return opened
+        for at in joined:
+            if all(change.joins for change in changes if change.asked <= at):
+                return at
+        return NEVER
+
+    def until(self, user: str, channel: str, since: float) -> float:
+        """Until when it is: until somebody asks that the user leaves."""
+        return min(
+            (change.asked for change in self._of(user, channel) if not change.joins and change.answered >= since),
+            default=NEVER,
+        )
+
+    def _was_member(self, user: str, channel: str, before: list[Change], opened: float) -> bool:
+        if not before:
+            return self._is_first_member(user, channel)
+        if any(change.answered >= opened for change in before):
+            return self._is_first_member(user, channel) and all(change.joins for change in before)
+        newest = max(before, key=lambda change: change.asked)
+        apart = all(change is newest or change.answered < newest.asked for change in before)
+        return newest.joins and apart
+
+    def _is_first_member(self, user: str, channel: str) -> bool:
+        return user in self._plan.channels.get(channel, ())
+
+    def _of(self, user: str, channel: str) -> list[Change]:
+        return self._changes.get((user, channel), [])
