@@ -3,7 +3,7 @@
 use fanout_engine::Config;
 
 use crate::arguments::{Natural, Seconds};
-use crate::names::{CacheTtl, CacheUsers, FlushEvents, FlushInterval, MaxBatch};
+use crate::names::{CacheTtl, CacheUsers, FlushEvents, FlushInterval, MaxBatch, Seed};
 
 /// The settings.
 pub fn config(
@@ -12,6 +12,7 @@ pub fn config(
     cache_users: Natural<CacheUsers, usize>,
     cache_ttl: Seconds<CacheTtl>,
     max_batch: Natural<MaxBatch, usize>,
+    seed: Option<Natural<Seed, u64>>,
 ) -> Config {
     Config {
         flush_interval: flush_interval.0,
@@ -19,5 +20,6 @@ pub fn config(
         max_batch: max_batch.0,
         cache_users: cache_users.0,
         cache_ttl: cache_ttl.0,
+        seed: seed.map(|seed| seed.0),
     }
 }

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use fanout_engine::{MAX_BATCH, Moment, StoredEvent};
+use fanout_engine::{MAX_BATCH, StoredEvent};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFrozenSet};
 
 use crate::answers::{frozen_set, owned, payload};
 use crate::arguments::{BytesLike, Natural, Seconds, Text};
+use crate::clock::Clock;
 use crate::config::config;
 use crate::deliveries::EventsArgument;
 use crate::errors::{CoreError, CoreResult};
@@ -29,7 +30,7 @@ const STRETCH: usize = 512 << 10;
 #[pyclass(frozen, module = "fanout._core")]
 pub struct Engine {
     engine: fanout_engine::Engine,
-    origin: Instant,
+    clock: Clock,
 }
 
 impl Engine {
@@ -39,23 +40,13 @@ impl Engine {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        self.clock.now()
     }
 
     /// Whether a change of a user takes so little that the GIL stays.
     fn is_brief(&self, user: &str) -> CoreResult<bool> {
         Ok(self.engine.is_brief(user, FEW_IDS)?)
     }
-
-    fn moment(&self) -> Moment {
-        Moment { now: self.now(), unix: unix() }
-    }
-}
-
-/// Nanoseconds since the beginning of 1970, by a clock that may be set.
-fn unix() -> u64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[pymethods]
@@ -65,9 +56,9 @@ impl Engine {
         signature = (
             flush_interval = Seconds::of_milliseconds(1), flush_events = Natural::of(100),
             cache_users = Natural::of(50_000), cache_ttl = Seconds::of_milliseconds(300_000),
-            max_batch = Natural::of(MAX_BATCH)
+            max_batch = Natural::of(MAX_BATCH), clock = None, seed = None
         ),
-        text_signature = "(flush_interval=0.001, flush_events=100, cache_users=50000, cache_ttl=300.0, max_batch=1048576)"
+        text_signature = "(flush_interval=0.001, flush_events=100, cache_users=50000, cache_ttl=300.0, max_batch=1048576, clock=None, seed=None)"
     )]
     fn new(
         flush_interval: Seconds<names::FlushInterval>,
@@ -75,10 +66,13 @@ impl Engine {
         cache_users: Natural<names::CacheUsers, usize>,
         cache_ttl: Seconds<names::CacheTtl>,
         max_batch: Natural<names::MaxBatch, usize>,
+        clock: Option<Clock>,
+        seed: Option<Natural<names::Seed, u64>>,
     ) -> PyResult<Self> {
-        let config = config(flush_interval, flush_events, cache_users, cache_ttl, max_batch);
+        let clock = clock.unwrap_or_default();
+        let config = config(flush_interval, flush_events, cache_users, cache_ttl, max_batch, seed);
         let engine = fanout_engine::Engine::new(config).map_err(CoreError::from)?;
-        Ok(Self { engine, origin: Instant::now() })
+        Ok(Self { engine, clock })
     }
 
     fn __repr__(&self) -> String {
@@ -86,14 +80,15 @@ impl Engine {
     }
 
     #[doc = doc!("Engine.restore")]
+    #[expect(clippy::too_many_arguments, reason = "Python has names for them")]
     #[staticmethod]
     #[pyo3(
         signature = (
             path, flush_interval = Seconds::of_milliseconds(1), flush_events = Natural::of(100),
             cache_users = Natural::of(50_000), cache_ttl = Seconds::of_milliseconds(300_000),
-            max_batch = Natural::of(MAX_BATCH)
+            max_batch = Natural::of(MAX_BATCH), clock = None, seed = None
         ),
-        text_signature = "(path, flush_interval=0.001, flush_events=100, cache_users=50000, cache_ttl=300.0, max_batch=1048576)"
+        text_signature = "(path, flush_interval=0.001, flush_events=100, cache_users=50000, cache_ttl=300.0, max_batch=1048576, clock=None, seed=None)"
     )]
     fn restore(
         py: Python<'_>,
@@ -103,18 +98,20 @@ impl Engine {
         cache_users: Natural<names::CacheUsers, usize>,
         cache_ttl: Seconds<names::CacheTtl>,
         max_batch: Natural<names::MaxBatch, usize>,
+        clock: Option<Clock>,
+        seed: Option<Natural<names::Seed, u64>>,
     ) -> PyResult<Self> {
-        let config = config(flush_interval, flush_events, cache_users, cache_ttl, max_batch);
-        let (origin, moment) = (Instant::now(), Moment { now: 0, unix: unix() });
-        let engine = released(py, || fanout_engine::Engine::restore(&path, config, moment))?;
-        Ok(Self { engine, origin })
+        let clock = clock.unwrap_or_default();
+        let config = config(flush_interval, flush_events, cache_users, cache_ttl, max_batch, seed);
+        let engine = released(py, || fanout_engine::Engine::restore(&path, config, clock.moment()))?;
+        Ok(Self { engine, clock })
     }
 
     #[doc = doc!("Engine.snapshot")]
     #[pyo3(signature = (path, note = None), text_signature = "($self, path, note=b'')")]
     fn snapshot(&self, py: Python<'_>, path: PathBuf, note: Option<BytesLike<'_, names::Note>>) -> CoreResult<u64> {
         let note = note.as_deref().unwrap_or_default();
-        released(py, || self.engine.snapshot(&path, note, self.moment()))
+        released(py, || self.engine.snapshot(&path, note, self.clock.moment()))
     }
 
     #[doc = doc!("Engine.snapshot_note")]

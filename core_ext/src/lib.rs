@@ -10,6 +10,7 @@ macro_rules! doc {
 mod answers;
 mod arguments;
 mod batch;
+mod clock;
 mod config;
 mod deliveries;
 mod engine;
@@ -38,6 +39,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("source_digest", env!("FANOUT_SOURCE_DIGEST"))?;
     module.add_class::<engine::Engine>()?;
+    module.add_class::<clock::ManualClock>()?;
     module.add_class::<hub::Hub>()?;
     module.add_class::<deliveries::Deliveries>()?;
     module.add_class::<deliveries::DeliveryBuffer>()?;

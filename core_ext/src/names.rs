@@ -19,7 +19,7 @@ names! {
     CacheUsers "cache_users", Channel "channel", Consumer "consumer", Data "data", Descriptor "descriptor",
     Epoch "epoch", Event "event", Exclude "exclude", First "first", FlushEvents "flush_events",
     FlushInterval "flush_interval", FrameBytes "frame", Index "index", Instance "instance", Lane "lane",
-    MaxBatch "max_batch", Most "most", Note "note", Part "part", Partitions "partitions", Payload "payload",
-    Position "position", Seq "seq", Session "session", Sid "sid", Socket "socket", Start "start", Upto "upto",
-    User "user", Without "without",
+    MaxBatch "max_batch", MonotonicNs "monotonic_ns", Most "most", Note "note", Part "part",
+    Partitions "partitions", Payload "payload", Position "position", Seed "seed", Seq "seq", Session "session",
+    Sid "sid", Socket "socket", Start "start", UnixNs "unix_ns", Upto "upto", User "user", Without "without",
 }

@@ -17,6 +17,7 @@ __all__ = [
     "Hub",
     "InboundBatch",
     "LaneProgress",
+    "ManualClock",
     "Splitter",
     "__version__",
     "check_event",
@@ -86,6 +87,11 @@ class Engine:
         cache_ttl: seconds after which a cached list is no longer used.
         max_batch: bytes of the longest batch, the longest message that your transport carries; from 4,096 to 2^30. A
             batch is closed before it passes half of that. An event that no batch can hold is refused.
+        clock: what `flush_interval`, `cache_ttl`, `next_due` and the age of a snapshot are measured by; None: the
+            machine's clocks.
+        seed: determines the keys of the table's hashes, from 0 to 2^64 - 1. With the same seed, the same calls, one
+            after the other, give the same answers and files, the order in `users_page` included. None: random keys.
+            Take those where ids come from strangers: who knows the keys can choose ids that make the table slow.
 
     Raises:
         ValueError: a time is negative or not finite, `flush_events` is 0, or `max_batch` is out of its range.
@@ -98,6 +104,8 @@ class Engine:
         cache_users: int = 50_000,
         cache_ttl: float = 300.0,
         max_batch: int = 1_048_576,
+        clock: ManualClock | None = None,
+        seed: int | None = None,
     ) -> Self: ...
     @staticmethod
     def restore(
@@ -107,6 +115,8 @@ class Engine:
         cache_users: int = 50_000,
         cache_ttl: float = 300.0,
         max_batch: int = 1_048_576,
+        clock: ManualClock | None = None,
+        seed: int | None = None,
     ) -> Engine:
         """Make an engine from a file that `snapshot` wrote. The settings are not in the file: give them here.
 
@@ -123,6 +133,8 @@ class Engine:
             cache_users: as in the constructor.
             cache_ttl: seconds, as in the constructor.
             max_batch: bytes, as in the constructor.
+            clock: as in the constructor.
+            seed: as in the constructor. The file does not depend on it.
 
         Returns:
             a new engine, without batches, lanes and suspended instances.
@@ -449,6 +461,30 @@ class Engine:
         """
 
 @final
+class ManualClock:
+    """The clocks of engines in a simulation or a test: they stand still until they are set. Engines may share one.
+
+    Args:
+        monotonic_ns: nanoseconds since an origin of your choice.
+        unix_ns: nanoseconds since 1970. Snapshots have their age by them.
+
+    Raises:
+        ValueError: a number is negative or above 2^64 - 1.
+    """
+
+    def __new__(cls, monotonic_ns: int = 0, unix_ns: int = 0) -> Self: ...
+    def set(self, monotonic_ns: int, unix_ns: int) -> None:
+        """Set the clocks.
+
+        Args:
+            monotonic_ns: nanoseconds since the same origin, at least those that it was set to before.
+            unix_ns: nanoseconds since 1970. They may go back, as those of a machine's clock that is set.
+
+        Raises:
+            ValueError: `monotonic_ns` goes back, or a number is negative or above 2^64 - 1; nothing was changed.
+        """
+
+@final
 class Hub:
     """Queues WebSocket frames for the sockets of one process, and writes them with few system calls.
 
@@ -487,10 +523,8 @@ class Hub:
             InvalidId: `session` is no id.
             ValueError: the session has a socket already.
         """
-
     def remove(self, socket: int) -> None:
         """Remove a socket with everything that waits for it. For an unknown number this does nothing."""
-
     def deliver(
         self,
         channel: str,
@@ -515,7 +549,6 @@ class Hub:
         Raises:
             InvalidId: `channel` is no id.
         """
-
     def receive(
         self, inbound: InboundBatch, progress: LaneProgress, most: int
     ) -> tuple[BatchEvent | None, list[int], int, int]:
@@ -540,21 +573,17 @@ class Hub:
         Raises:
             ValueError: the rest of the batch cannot be read.
         """
-
     def push(self, socket: int, frame: _BytesLike) -> bool:
         """Queue a frame for one socket, whatever its budget.
 
         Returns:
             False if there is no such socket.
         """
-
     def waiting(self, socket: int) -> int:
         """Bytes that wait in the hub for a socket."""
-
     @property
     def frames(self) -> int:
         """Number of frames that wait for opened sockets. A frame for ten sockets counts ten times."""
-
     def open(self, socket: int, first: _BytesLike) -> None:
         """Begin to write to a socket: `first`, then what waits, then what comes. Call it once for each socket.
 
@@ -562,20 +591,17 @@ class Hub:
             socket: its number.
             first: one frame, for example the answer to the client's authentication.
         """
-
     def block(self, socket: int, blocked: bool) -> None:
         """Leave all writing for a socket to its owner, or take it back.
 
         Call it with True as soon as the owner has bytes buffered or begins to close the connection: frames that the hub
         wrote then would overtake the buffered bytes. Call it with False when the buffer is empty.
         """
-
     def mute(self, socket: int) -> None:
         """Queue no more frames of channels for a socket. What waits is still written, and `push` still works.
 
         This takes effect at once, while removing a session with many channels from the engine takes longer.
         """
-
     def flush(self, most: int) -> tuple[int, list[tuple[int, bytes]], bool]:
         """Write what waits to at most `most` sockets. Call it until nothing waits. It never blocks.
 
@@ -585,7 +611,6 @@ class Hub:
             three values. The number of frames that no longer wait. (socket, bytes) that the owner has to write now,
             where the kernel did not take everything; the bytes may begin inside a frame. Whether more sockets wait.
         """
-
     def flush_one(self, socket: int) -> tuple[int, list[tuple[int, bytes]], bool]:
         """Write what waits for one socket, before its turn. Returns the same as `flush`."""
 
@@ -608,7 +633,6 @@ class InboundBatch:
     @property
     def is_done(self) -> bool:
         """Whether everything in it was delivered."""
-
     def newest(self, lane: int, progress: LaneProgress) -> tuple[int, bool]:
         """The highest `seq` of a lane in the part that was not delivered yet. Nothing is delivered by the call.
 
@@ -641,10 +665,8 @@ class LaneProgress:
             plain: whether `Hub.receive` may deliver the lane's events by itself, because they are for the members of
                 their channels and nothing else is to be done. Only the first call for a lane decides.
         """
-
     def upto(self, lane: int) -> int | None:
         """The `seq` up to which everything of a lane was delivered; None if the lane is not known."""
-
     def is_repeat(self, event: _BytesLike) -> bool:
         """Whether an event with the same message was seen by an earlier call, under any `seq`. Remembers it.
 
@@ -654,10 +676,8 @@ class LaneProgress:
         Args:
             event: a "message.new" as clients get it, such as `BatchEvent.event`.
         """
-
     def lanes(self) -> list[int]:
         """The numbers of the known lanes, rising."""
-
     def check(self, record: BatchEvent) -> Literal["next", "gap", "stale"]:
         """Find out what to do with an event or mark of a lane.
 
@@ -690,27 +710,21 @@ class Deliveries:
         Args:
             events: (seq, subject, payload) of each. The last token of the subject, behind the last dot, is the channel.
         """
-
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> tuple[int, str, bytes, int, str, int]: ...
     def reply(self, index: int) -> str:
         """The reply subject of one of them: where NATS expects its acknowledgement."""
-
     @property
     def last_seq(self) -> int:
         """The `seq` of the last event, 0 if there is none."""
-
     @property
     def last_time(self) -> int:
         """When the last event was stored, in nanoseconds since 1970; 0 if that is not known."""
-
     @property
     def pending(self) -> int:
         """Number of events that still waited for the consumer when the last event was sent."""
-
     def count_upto(self, seq: int) -> int:
         """The number of events whose `seq` is at most this one. The events must be in rising order of `seq`."""
-
     def after(self, start: int) -> Deliveries:
         """The events from an index on, without their reply subjects: they cannot be acknowledged."""
 
@@ -734,33 +748,25 @@ class DeliveryBuffer:
             lifts: (first sequence of the stream, number added to it and to all later ones). The deliveries have the
                 sums as `seq`, so that `seq` goes on rising after a stream began again at 1.
         """
-
     def pause(self) -> None:
         """Accept nothing until `attach` is called again."""
-
     def clear(self) -> None:
         """Drop the deliveries that wait."""
-
     def take(self) -> Deliveries | None:
         """Take the deliveries that wait, at most `batch`; None if none waits."""
-
     def __len__(self) -> int: ...
     @property
     def bytes(self) -> int:
         """Bytes of the payloads that wait."""
-
     @property
     def order(self) -> int:
         """The number, within the consumer, of the last delivery that was accepted."""
-
     @property
     def error(self) -> str | None:
         """Why nothing more is accepted; None if there is no error."""
-
     @property
     def received(self) -> int:
         """The number of deliveries that have come from the attached consumers since the beginning, accepted or not."""
-
     def replies(self) -> list[str]:
         """The reply subject of each delivery that waits."""
 
@@ -780,13 +786,10 @@ class Splitter:
             sid: the subscription's id on this connection.
             buffer: an attached buffer.
         """
-
     def leave(self, sid: int) -> None:
         """Let a subscription's deliveries go to the library again."""
-
     def reset(self) -> None:
         """Forget an incomplete operation: the connection is a new one."""
-
     def feed(self, data: _BytesLike) -> tuple[bytes, list[int]]:
         """Split the next bytes from the server.
 

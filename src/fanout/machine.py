@@ -12,11 +12,19 @@ import time
 from collections.abc import Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypedDict, TypeVar
 
+from fanout._core import ManualClock
 from fanout.ulids import UlidFactory
 
 _T = TypeVar("_T")
+
+
+class EngineOptions(TypedDict):
+    """What an engine takes from the machine; see `fanout.Engine`."""
+
+    clock: ManualClock | None
+    seed: int | None
 
 
 class Machine:
@@ -49,13 +57,9 @@ class Machine:
         """A random number from 0 to below 1. It guards nothing."""
         return random.random()  # noqa: S311 - spreads load, guards nothing
 
-    def engine_clock(self) -> Any | None:
-        """The clock of the engines of a simulated process, a `fanout.ManualClock`.
-
-        Returns:
-            None: engines read the clock of the operating system.
-        """
-        return None
+    def engine_options(self) -> EngineOptions:
+        """The clock and the seed of a new engine: those of the operating system."""
+        return {"clock": None, "seed": None}
 
 
 _current: ContextVar[Machine] = ContextVar("machine", default=Machine())  # noqa: B039 - one for the whole process
@@ -143,10 +147,6 @@ def random_choice(sequence: Sequence[_T]) -> _T:
     return sequence[random_below(len(sequence))]
 
 
-def engine_clock() -> Any | None:
-    """The clock of the engines of a simulated process, a `fanout.ManualClock`.
-
-    Returns:
-        None: engines read the clock of the operating system.
-    """
-    return _current.get().engine_clock()
+def engine_options() -> EngineOptions:
+    """The clock and the seed of a new engine, as arguments of `fanout.Engine` and of `Engine.restore`."""
+    return _current.get().engine_options()

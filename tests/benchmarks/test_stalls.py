@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -74,7 +75,7 @@ async def test_who_should_be_gone_and_is_not_gives_no_figures(
     class Keeps:
         """An engine that never lets anyone go."""
 
-        def __init__(self, **options: int) -> None:
+        def __init__(self, **options: Any) -> None:
             self.engine = Engine(**options)
 
         def __getattr__(self, name: str) -> object:

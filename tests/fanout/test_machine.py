@@ -12,7 +12,7 @@ import pytest
 from fanout import machine
 from fanout.events import timestamp
 from fanout.ids import new_message_id, new_ulid
-from fanout.machine import Machine
+from fanout.machine import EngineOptions, Machine
 
 _T = TypeVar("_T")
 NOW_NS = 1_700_000_000_123_456_000
@@ -42,8 +42,8 @@ class Simulated(Machine):
     def random_share(self) -> float:
         return self.share
 
-    def engine_clock(self) -> str:
-        return f"the clock of {self.name}"
+    def engine_options(self) -> EngineOptions:
+        return {"clock": None, "seed": len(self.name)}
 
 
 def on(one: Machine, call: Callable[[], _T]) -> _T:
@@ -66,7 +66,7 @@ def simulated() -> Iterator[Simulated]:
 
 def test_the_default_machine_is_that_of_the_operating_system() -> None:
     assert type(machine.current()) is Machine
-    assert machine.engine_clock() is None
+    assert machine.engine_options() == {"clock": None, "seed": None}
     assert abs(machine.wall_ns() - time.time_ns()) < 10**9
     assert abs(machine.wall_s() - time.time()) < 1
     assert abs(machine.monotonic_s() - time.monotonic()) < 1
@@ -94,7 +94,7 @@ def test_all_functions_ask_the_current_machine(simulated: Simulated) -> None:
     assert machine.random_between(1, 2) == 1.5
     assert machine.random_below(7) == 3
     assert machine.random_choice("abc") == "b"
-    assert machine.engine_clock() == "the clock of "
+    assert machine.engine_options() == {"clock": None, "seed": 0}
     assert timestamp() == "2023-11-14T22:13:20.123Z"
 
 
@@ -126,16 +126,16 @@ def test_a_machine_is_set_for_a_context_alone() -> None:
 
 
 async def test_tasks_and_threads_have_the_machine_of_those_that_started_them() -> None:
-    async def process(name: str) -> list[str | None]:
+    async def process(name: str) -> list[int | None]:
         machine.set_current(Simulated(name))
         await asyncio.sleep(0)
-        inner = asyncio.create_task(asyncio.to_thread(machine.engine_clock))
-        return [machine.engine_clock(), await inner]
+        inner = asyncio.create_task(asyncio.to_thread(machine.engine_options))
+        return [machine.engine_options()["seed"], (await inner)["seed"]]
 
-    one, two = await asyncio.gather(process("one"), process("two"))
-    assert one == ["the clock of one"] * 2
-    assert two == ["the clock of two"] * 2
-    assert machine.engine_clock() is None
+    one, two = await asyncio.gather(process("one"), process("second"))
+    assert one == [3] * 2
+    assert two == [6] * 2
+    assert machine.engine_options()["seed"] is None
 
 
 def test_each_machine_has_ulids_of_its_own() -> None:

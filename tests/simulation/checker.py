@@ -41,6 +41,7 @@ class Session:
 
     @property
     def name(self) -> str:
+        """The session, for people."""
         return f"{self.device} on {self.instance} (since {self.opened:.2f} s)"
 
     def messages(self, channel: str | None = None) -> Iterator[tuple[float, dict[str, Any]]]:
@@ -77,6 +78,7 @@ class _Checks:
         self._found = found
         self._sessions = _sessions(history)
         self._timeline = Timeline(plan, history)
+        self._faults = _faults(history)
         self._posted = {entry.about["message"]: entry for entry in history.of("posts")}
         self._rested = max((entry.at for entry in history.of("at rest")), default=NEVER)
 
@@ -106,13 +108,13 @@ class _Checks:
         for session in self._sessions:
             for at, frame in session.messages():
                 channel, name = frame["channel_id"], frame["message"]["client_msg_id"]
-                left = self._timeline.left(session.user, channel, self._posted[name].at - LEFT_WITHIN_S)
+                left = self._timeline.left(session.user, channel, self._posted[name].at - LEFT_WITHIN_S, at)
                 if self._timeline.first(session.user, channel) > at:
                     yield Broken("theirs", f"at {at:.2f} s {session.name} got {name} of {channel}, and never joined it")
                 elif left < NEVER and self._is_calm(left, at):
                     yield Broken(
                         "theirs",
-                        f"at {at:.2f} s {session.name} got {name} of {channel}, which {session.user} left at {left:.2f} s",
+                        f"at {at:.2f} s {session.name} got {name} of {channel}, which they left at {left:.2f} s",
                     )
 
     def nothing_missed(self) -> Iterator[Broken]:
@@ -174,20 +176,26 @@ class _Checks:
     def told(self) -> Iterator[Broken]:
         """Who is connected while the log loses messages is told."""
         for entry in self._history.of("lost"):
-            if not entry.about["events"] and not self._history.of("stored"):
-                continue
             for session in self._sessions:
-                if session.opened < entry.at and session.closed > entry.at + RECOVERED_S and self._is_calm(entry.at):
+                if session.opened < entry.at and session.closed > entry.at + RECOVERED_S and self._may_wait(entry.at):
                     told = [at for at, frame in session.frames if frame["type"] == "full_refresh_required"]
-                    if not any(entry.at - TOLD_WITHIN_S <= at <= entry.at + TOLD_WITHIN_S for at in told):
+                    late = self._read_again(session.device, entry.at) + TOLD_WITHIN_S
+                    if not any(entry.at <= at <= late for at in told):
                         yield Broken(
                             "told",
                             f"at {entry.at:.2f} s the log lost events of {entry.about['stream']}, "
-                            f"and {session.name} was never told",
+                            f"and {session.name} was not told",
                         )
 
+    def _read_again(self, device: str, at: float) -> float:
+        """When a device that did not read at a time read again; the time itself if it did."""
+        for entry in self._history.of("stops reading"):
+            if entry.about["device"] == device and entry.at <= at + TOLD_WITHIN_S:
+                at = max(at, entry.at + entry.about["seconds"])
+        return at
+
     def stored(self) -> Iterator[Broken]:
-        """Each message is stored once, in the log and in the message store; none that was accepted is lost in silence."""
+        """Each message is stored once, in the log and in the message store; none that was accepted is lost."""
         if self._found is None:
             return
         names = list(self._found.held.values())
@@ -225,26 +233,30 @@ class _Checks:
         ]
         return self._timeline.since(session.user, channel, session.opened, joined)
 
-    def _is_calm(self, begin: float, end: float | None = None) -> bool:
-        """Whether no other fault was at work in a time, nor had been shortly before."""
-        end = begin if end is None else end
-        open_faults: dict[tuple[str, ...], float] = {}
-        times: list[tuple[float, float]] = []
-        for entry in self._history.of("fault", "mended"):
-            key = (entry.about["fault"], entry.about["on"], entry.about["to"])
-            if entry.what == "fault":
-                open_faults[key] = entry.at
-            else:
-                times.append((open_faults.pop(key, entry.at), entry.at))
-        times += [(at, NEVER) for at in open_faults.values()]
+    def _may_wait(self, at: float) -> bool:
+        """Whether nothing but the loss of events is at work at a time: other faults delay what is told."""
+        return self._is_calm(at, at + TOLD_WITHIN_S, but="lose newest")
+
+    def _is_calm(self, begin: float, end: float, but: str = "") -> bool:
+        """Whether no fault was at work in a time, nor had been shortly before, but for those of one kind."""
         return all(
-            stop + RECOVERED_S < begin or start > end + RECOVERED_S
-            for start, stop in times
-            if not (start <= begin <= stop + 1e-3 and end == begin and self._is_the_loss(stop, begin))
+            stop + RECOVERED_S < begin or start > end
+            for what, start, stop in self._faults
+            if what != but
         )
 
-    def _is_the_loss(self, stop: float, at: float) -> bool:
-        return abs(stop - at) < 1.0  # noqa: PLR2004 - the loss itself ends with what it lost
+
+def _faults(history: History) -> list[tuple[str, float, float]]:
+    """Each fault: what it was, when it struck and when it ended."""
+    struck: dict[tuple[str, ...], list[float]] = {}
+    faults = []
+    for entry in history.of("fault", "mended"):
+        key = (entry.about["fault"], entry.about["on"], entry.about["to"])
+        if entry.what == "fault":
+            struck.setdefault(key, []).append(entry.at)
+        else:
+            faults.append((key[0], struck[key].pop(0), entry.at))
+    return faults + [(key[0], at, NEVER) for key, times in struck.items() for at in times]
 
 
 def _sessions(history: History) -> list[Session]:

@@ -27,10 +27,16 @@ class History:
     def __init__(self, time: VirtualTime) -> None:
         self.entries: list[Entry] = []
         self._time = time
+        self._is_closed = False
 
     def note(self, what: str, **about: Any) -> None:
         """Add an entry, now."""
-        self.entries.append(Entry(self._time.now, what, about))
+        if not self._is_closed:
+            self.entries.append(Entry(self._time.now, what, about))
+
+    def close(self) -> None:
+        """Take no further entry: the run has ended."""
+        self._is_closed = True
 
     def of(self, *kinds: str) -> list[Entry]:
         """The entries of some kinds, in order."""

@@ -8,13 +8,8 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from fanout import machine
-try:
-    from fanout import ManualClock
-except ImportError:
-    class ManualClock:
-        def set(self, a, b): pass
-from fanout.machine import Machine
+from fanout import ManualClock, machine
+from fanout.machine import EngineOptions, Machine
 
 _T = TypeVar("_T")
 
@@ -55,8 +50,8 @@ class VirtualMachine(Machine):
     def random_share(self) -> float:
         return self._random.share()
 
-    def engine_clock(self) -> ManualClock:
-        return self._clock
+    def engine_options(self) -> EngineOptions:
+        return {"clock": self._clock, "seed": self._random.below(1 << 32)}
 
     def tick(self) -> None:
         """Let the clock of the machine's engines follow."""

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextvars import Context
 from functools import partial
 from typing import Any, Final
 
@@ -46,7 +45,7 @@ class Link:
         self._connection = 0
         self._held: list[tuple[bool, Callable[[], None]]] = []
         self._unanswered: dict[asyncio.Future[Any], None] = {}
-        self._on_mend: list[Callable[[], None]] = []
+        self._waiting_there: dict[asyncio.Future[Any], asyncio.Task[Any]] = {}
 
     @property
     def is_cut(self) -> bool:
@@ -67,13 +66,12 @@ class Link:
             if not reply.done():
                 self._loop.call_soon(_fail, reply, context=self.client.context)
         self._unanswered.clear()
+        for task in list(self._waiting_there.values()):
+            self._loop.call_soon(task.cancel, context=self.server.context)
 
     def mend(self) -> None:
         """End one cut."""
         self._cuts -= 1
-        if not self._cuts:
-            for listener in self._on_mend:
-                listener()
 
     def stall(self) -> None:
         """Let nothing arrive, until `flow` is called as often. A client that hears nothing for long breaks it off."""
@@ -86,10 +84,6 @@ class Link:
             held, self._held = self._held, []
             for forth, deliver in held:
                 self.carry(deliver, forth=forth)
-
-    def on_mend(self, listener: Callable[[], None]) -> None:
-        """Call `listener` each time that the connection is there again."""
-        self._on_mend.append(listener)
 
     def carry(self, deliver: Callable[[], None], *, forth: bool) -> None:
         """Call `deliver` at the other end when it arrives there, or never.
@@ -135,7 +129,7 @@ class Link:
             raise Unavailable(f"no connection to {self.server.name} for {what}")
         reply: asyncio.Future[Any] = self._loop.create_future()
         of = HOST.get().machine if as_client else None
-        self.carry(partial(self._serve, work, reply, of), forth=True)
+        self.carry(partial(self._serve, work, reply, of, patient), forth=True)
         self._unanswered[reply] = None
         timer = self._loop.call_later(SILENCE_S if patient else TIMEOUT_S, self._expire, reply, patient)
         try:
@@ -143,6 +137,8 @@ class Link:
         finally:
             timer.cancel()
             self._unanswered.pop(reply, None)
+            if reply.cancelled():
+                self.carry(partial(self._give_up, reply), forth=True)
 
     def _expire(self, reply: "asyncio.Future[Any]", patient: bool) -> None:  # noqa: FBT001
         if reply.done():
@@ -153,9 +149,23 @@ class Link:
             return
         _fail(reply)
 
-    def _serve(self, work: Callable[[], Awaitable[Any]], reply: "asyncio.Future[Any]", of: Any) -> None:
+    def _serve(
+        self,
+        work: Callable[[], Awaitable[Any]],
+        reply: "asyncio.Future[Any]",
+        of: machine.Machine | None,
+        patient: bool,  # noqa: FBT001
+    ) -> None:
         task = self._loop.create_task(_done(work, of), name="serving")
         task.add_done_callback(partial(self._answer, reply, self._connection))
+        if patient:
+            self._waiting_there[reply] = task
+            task.add_done_callback(lambda _: self._waiting_there.pop(reply, None))
+
+    def _give_up(self, reply: "asyncio.Future[Any]") -> None:
+        """The process waits no more for an answer."""
+        if (task := self._waiting_there.get(reply)) is not None:
+            task.cancel()
 
     def _answer(self, reply: "asyncio.Future[Any]", connection: int, task: "asyncio.Task[Any]") -> None:
         if connection == self._connection and not task.cancelled():

@@ -29,7 +29,7 @@ class Device:
         self.user = user
         self.wanted = False
         self.session: int | None = None
-        self._device_id = f"dev_desktop_{number:026d}"
+        self.device_id = f"dev_desktop_{number:026d}"
         self._world = world
         self._wire: Wire | None = None
         self._closed = asyncio.Event()
@@ -65,6 +65,7 @@ class Device:
 
     async def lose_network(self, seconds: float) -> None:
         """Have no network for a while. Nobody is told."""
+        self._world.note("loses network", device=self.name, seconds=round(seconds, 2))
         self._network.clear()
         if self._wire is not None:
             self._wire.go_silent()
@@ -74,20 +75,21 @@ class Device:
 
     async def stop_reading(self, seconds: float) -> None:
         """Read nothing for a while."""
+        self._world.note("stops reading", device=self.name, seconds=round(seconds, 2))
         self._reads = False
         if (wire := self._wire) is not None:
-            wire.read(False)
+            wire.read(reading=False)
         await asyncio.sleep(seconds)
         self._reads = True
         if (wire := self._wire) is not None:
-            wire.read(True)
+            wire.read(reading=True)
 
     def heal(self) -> None:
         """Read again, and have a network again."""
         self._network.set()
         self._reads = True
         if self._wire is not None:
-            self._wire.read(True)
+            self._wire.read(reading=True)
 
     async def _live(self) -> None:
         while self.wanted:
@@ -111,8 +113,8 @@ class Device:
             return False
         self._sessions = number
         self._heard_at = self._world.loop.time()
-        self._wire.read(self._reads)
-        self._wire.send("auth", token=self.user, device_id=self._device_id)
+        self._wire.read(reading=self._reads)
+        self._wire.send("auth", token=self.user, device_id=self.device_id)
         return True
 
     async def _attend(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar, get_type_hints
 
 from prometheus_client import CollectorRegistry
 
+from fanout.errors import Unavailable
 from fanout.ports.socket import SocketHandler
 from services.composition.running import ServiceContext
 from services.composition.services import SERVICES
@@ -178,9 +179,9 @@ class SimulatedProcess:
             await wire.socket.close(1011, "the connection is served no more")
 
     def _ended(self, failure: BaseException | None) -> None:
-        self._history.note(
-            "ended", process=self.name, failure=f"{type(failure).__name__}: {failure}" if failure else ""
-        )
+        said = f"{type(failure).__name__}: {failure}" if failure else ""
+        gave_up = self.health is None and isinstance(failure, Unavailable)  # what it needs to start was away
+        self._history.note("ended", process=self.name, failure="" if gave_up else said)
         wanted = self._wanted
         self._loop.kill(self.host)
         self._gone()
@@ -199,7 +200,7 @@ class SimulatedProcess:
         wires, self.wires = self.wires, []
         for wire in wires:
             wire.break_off()
-        self._servers.links_of("")
+        self._servers.disconnect(self.host)
 
 
 def settings(folder: Path, *, snapshots: bool) -> Settings:

@@ -62,6 +62,7 @@ def simulate(plan: Plan) -> Outcome:
             run(loop, world.outside, director.direct())
         except Stuck as stuck:
             director.broken.append(Broken("rest", f"nothing could run any more: {stuck}"))
+        world.history.close()
         broken = director.broken + check(plan, world.history, director.found)
         digest = f"{world.history.digest()}-{draw.state() & 0xFFFFFFFF:08x}"
         outcome = Outcome(plan, world.history, broken, loop.time(), loop.steps, digest)
@@ -92,7 +93,7 @@ class _Director:
     async def _active(self) -> None:
         """Let everything of the plan happen, each at its time."""
         plan, begin = self._world.plan, self._world.loop.time()
-        things = [(action.at, self._people.act, action) for action in plan.actions]
+        things: list[tuple[float, Any, Any]] = [(action.at, self._people.act, action) for action in plan.actions]
         things += [(fault.at, self._striker.strike, fault) for fault in plan.faults]
         tasks = [asyncio.ensure_future(_at(begin + at, work, what)) for at, work, what in things]
         await asyncio.sleep(ACTIVE_S)

@@ -105,9 +105,15 @@ class Servers:
             Authenticator: AnyToken(),
         }
 
+    def disconnect(self, client: Host) -> None:
+        """Break the connections of a process that has gone."""
+        for link in self.links:
+            if link.client is client:
+                link.cut()
+        self.links = [link for link in self.links if link.client is not client]
+
     def links_of(self, server: str, client: str = "") -> list[Link]:
         """The links to a server, of all living processes or of one."""
-        self.links = [link for link in self.links if not link.client.dead]
         return [link for link in self.links if link.server.name == server and client in ("", link.client.name)]
 
     def empty_redis(self) -> None:

@@ -62,13 +62,13 @@ class Wire:
         """Send a frame to the instance."""
         text = json.dumps({"type": kind, **fields})
         if not self._silent:
-            self._later(True, lambda: self.socket.arrive(text))
+            self._later(lambda: self.socket.arrive(text), forth=True)
 
     def hang_up(self) -> None:
         """Close the connection from the device."""
         self._ended = True
         if not self._silent:
-            self._later(True, lambda: self.socket.arrive(None))
+            self._later(lambda: self.socket.arrive(None), forth=True)
 
     def go_silent(self) -> None:
         """The device has lost its network: neither end hears anything from now on, nor that the other is gone."""
@@ -76,9 +76,9 @@ class Wire:
 
     def break_off(self) -> None:
         """The instance's process has gone: the device is told by its operating system, in a while."""
-        self._later(False, lambda: self._end(ABNORMAL, "the connection broke"))
+        self._later(lambda: self._end(ABNORMAL, "the connection broke"), forth=False)
 
-    def read(self, reading: bool) -> None:  # noqa: FBT001
+    def read(self, *, reading: bool) -> None:
         """Let the device read, or stop reading."""
         self._reading = reading
         if reading:
@@ -92,11 +92,11 @@ class Wire:
             self._unread.append(frames)
             self._unread_bytes += len(frames)
         else:
-            self._later(False, lambda: self._take(frames))
+            self._later(lambda: self._take(frames), forth=False)
 
     def close(self, code: int, reason: str) -> None:
         """Close the connection from the instance."""
-        self._later(False, lambda: self._end(code, reason))
+        self._later(lambda: self._end(code, reason), forth=False)
 
     def _take(self, frames: bytes) -> None:
         for payload in text_payloads(frames):
@@ -108,7 +108,7 @@ class Wire:
             self._ended = True
             self._on_close(code, reason)
 
-    def _later(self, forth: bool, deliver: Callable[[], None]) -> None:  # noqa: FBT001
+    def _later(self, deliver: Callable[[], None], *, forth: bool) -> None:
         at = max(self._arrivals[forth], self._loop.time() + self._draw.between(*WAY_S))
         self._arrivals[forth] = at
         context = (self._server if forth else self._client).context
@@ -134,7 +134,7 @@ class ServerSocket:
         if not self._closed:
             self._wire.write(frames)
 
-    def acquire_descriptor(self, on_change: Callable[[bool], None]) -> int | None:  # noqa: ARG002
+    def acquire_descriptor(self, on_change: Callable[[bool], None]) -> int | None:
         return None
 
     def allow_large_messages(self) -> None:

@@ -6,7 +6,8 @@ from tests.simulation.history import History
 from tests.simulation.plan import Plan
 
 NEVER: Final = float("inf")
-_REFUSED: Final = range(400, 500)
+_REFUSED: Final = frozenset({400, 403, 404})
+"""The statuses of a call that did nothing. A channel that exists (409) may be that of an earlier try."""
 
 
 class Change(NamedTuple):
@@ -44,10 +45,17 @@ class Timeline:
             return 0.0
         return min((change.asked for change in self._of(user, channel) if change.joins), default=NEVER)
 
-    def left(self, user: str, channel: str, at: float) -> float:
-        """When the user had surely left for good before a time; `NEVER` if that is not so."""
+    def left(self, user: str, channel: str, before: float, at: float) -> float:
+        """When the user had surely left, before a time, and not come back until another; `NEVER` if that is not so.
+
+        Args:
+            user: whose membership.
+            channel: of which channel.
+            before: when the leave was answered, at the latest.
+            at: when the user is to be away still.
+        """
         changes = [change for change in self._of(user, channel) if change.asked <= at]
-        leaves = [change for change in changes if not change.joins and change.answered < at]
+        leaves = [change for change in changes if not change.joins and change.answered < before]
         if not leaves:
             return NEVER
         newest = max(leaves, key=lambda change: change.asked)

@@ -61,7 +61,8 @@ fn message(number: usize, channel: &str) -> String {
 
 /// An engine in which every channel has a reader on each of its targets.
 fn engine() -> Engine {
-    let config = Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users: 0, cache_ttl: 0 };
+    let config =
+        Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users: 0, cache_ttl: 0, seed: None };
     let engine = Engine::new(config).expect("the configuration is sound");
     for instance in 0..INSTANCES {
         let reads = |number: &usize| (number + instance * 7) % INSTANCES < TARGETS;

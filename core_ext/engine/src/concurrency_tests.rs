@@ -54,7 +54,15 @@ fn together(jobs: &[&(dyn Fn() + Sync)]) {
 }
 
 fn engine(cache_users: usize) -> Engine {
-    Engine::new(Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users, cache_ttl: 10 }).unwrap()
+    Engine::new(Config {
+        flush_interval: 0,
+        flush_events: 1,
+        max_batch: 1 << 20,
+        cache_users,
+        cache_ttl: 10,
+        seed: None,
+    })
+    .unwrap()
 }
 
 /// Let the checker choose one of some items.

@@ -9,7 +9,7 @@ use fanout_engine::{Config, Engine, Ids, Moment};
 const USERS: usize = 40;
 const SNAPSHOTS: usize = 25;
 const CONFIG: Config =
-    Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users: 5, cache_ttl: 1 << 60 };
+    Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users: 5, cache_ttl: 1 << 60, seed: None };
 const MOMENT: Moment = Moment { now: 0, unix: 0 };
 
 /// Channels that only this user is in, and two more that exist only during a visit, so that their numbers are used

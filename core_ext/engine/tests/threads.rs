@@ -38,9 +38,15 @@ const JOBS: [Job; 9] = [
 
 #[test]
 fn no_mixture_of_calls_waits_for_ever() {
-    let engine =
-        Engine::new(Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users: 1, cache_ttl: 10 })
-            .unwrap();
+    let engine = Engine::new(Config {
+        flush_interval: 0,
+        flush_events: 1,
+        max_batch: 1 << 20,
+        cache_users: 1,
+        cache_ttl: 10,
+        seed: None,
+    })
+    .unwrap();
     engine.open_lane(1, 1, 0).unwrap();
     let (engine, start, (done, finished)) = (Arc::new(engine), Arc::new(Barrier::new(JOBS.len())), channel());
     for job in JOBS {

@@ -77,7 +77,7 @@ class Snapshots:
             the table; None where the snapshot cannot be used, and the table has to be loaded from the stores.
         """
         try:
-            engine = await asyncio.to_thread(Engine.restore, self._path)
+            engine = await asyncio.to_thread(Engine.restore, self._path, **machine.engine_options())
             note = msgspec.json.decode(engine.snapshot_note, type=Note)
         except FileNotFoundError:
             return None

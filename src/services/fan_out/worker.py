@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from fanout import Engine, Unavailable
+from fanout import Engine, Unavailable, machine
 from fanout.ports.bus import Bus
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
@@ -62,7 +62,7 @@ class FanOutWorker:
         start: Start | None = None,
         snapshots: Snapshots | None = None,
     ) -> None:
-        engine = start.engine if start else Engine()
+        engine = start.engine if start else Engine(**machine.engine_options())
         self._ports = ports
         self._engine = engine
         self._start = start

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 
-from fanout import Engine, presence_digest
+from fanout import Engine, machine, presence_digest
 from fanout.error_codes import CloseCode
 from services.notification.metrics import CONNECTIONS
 from services.notification.session import Session
@@ -16,7 +16,7 @@ class Registry:
     """The sessions by id and by user. `Subscriptions` says which of them read a channel."""
 
     def __init__(self) -> None:
-        self._engine = Engine(cache_users=1)
+        self._engine = Engine(cache_users=1, **machine.engine_options())
         self._subscriptions = Subscriptions(self._engine)
         self._sessions: dict[str, Session] = {}
         self._by_user: defaultdict[str, dict[str, Session]] = defaultdict(dict)

@@ -4,6 +4,7 @@ use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use shuttle::thread;
 
 use super::{explore, together};
+use crate::names::hashed_name::NameHasher;
 use crate::names::ids::Id;
 use crate::table::membership_lists::MembershipList;
 use crate::table::users::{Turn, Users};
@@ -24,7 +25,7 @@ fn alone(_turn: &Turn, busy: &AtomicBool) {
 #[test]
 fn one_has_a_users_turn_at_a_time_however_it_was_asked_for() {
     explore(|| {
-        let (users, busy) = (Users::new(), AtomicBool::new(false));
+        let (users, busy) = (Users::new(NameHasher::random()), AtomicBool::new(false));
         let first = users.turn(&id("ann"));
         first.set_list(Some(MembershipList::of(&[1])));
         let number = first.user();
@@ -40,7 +41,7 @@ fn one_has_a_users_turn_at_a_time_however_it_was_asked_for() {
 #[test]
 fn who_waits_for_a_user_who_is_forgotten_gets_the_turn_of_a_new_one() {
     explore(|| {
-        let (users, busy, ended) = (Users::new(), AtomicBool::new(false), AtomicUsize::new(0));
+        let (users, busy, ended) = (Users::new(NameHasher::random()), AtomicBool::new(false), AtomicUsize::new(0));
         let come_and_go = || {
             for _ in 0..2 {
                 let turn = users.turn(&id("ann"));
@@ -59,7 +60,7 @@ fn who_waits_for_a_user_who_is_forgotten_gets_the_turn_of_a_new_one() {
 #[test]
 fn a_turn_holds_nobody_up_but_who_wants_the_same_one() {
     explore(|| {
-        let users = Users::new();
+        let users = Users::new(NameHasher::random());
         let turn = users.turn(&id("ann"));
         let others = || MANY.iter().for_each(|other| drop(users.turn(&id(other))));
         together(&[&others, &others]);

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::events::frame::max_event;
+use crate::names::hashed_name::Keys;
 use crate::outbox::core::Outbox;
 use crate::outbox::instance_queues::Due;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
@@ -28,6 +29,9 @@ pub struct Config {
     pub cache_users: usize,
     /// The age from which a cached list is no longer used.
     pub cache_ttl: u64,
+    /// Determines the keys of the hashes, on which some orders and the places in memory depend. None: random keys, which
+    /// nobody can guess.
+    pub seed: Option<u64>,
 }
 
 /// A routing table and the batches that wait to be sent. Threads may share it.
@@ -59,7 +63,7 @@ impl Engine {
         }
         check_max_batch(config.max_batch)?;
         let due = Due { interval: config.flush_interval, events: config.flush_events };
-        let table = Table::new(Cache::new(config.cache_users, config.cache_ttl));
+        let table = Table::new(Cache::new(config.cache_users, config.cache_ttl), Keys::of(config.seed));
         let lock = || Mutex::new(());
         Ok(Self {
             table,

@@ -312,6 +312,7 @@ mod tests {
             max_batch: 1 << 20,
             cache_users: 0,
             cache_ttl: 0,
+            seed: None,
         })
         .unwrap();
         engine.user_online("ann", "i1", Some(Ids::of(["c"], "channel").unwrap()), 0).unwrap();
@@ -339,8 +340,14 @@ mod tests {
     }
 
     fn engine_of(max_batch: usize) -> Result<Engine> {
-        let engine =
-            Engine::new(Config { flush_interval: 0, flush_events: 1, max_batch, cache_users: 0, cache_ttl: 0 })?;
+        let engine = Engine::new(Config {
+            flush_interval: 0,
+            flush_events: 1,
+            max_batch,
+            cache_users: 0,
+            cache_ttl: 0,
+            seed: None,
+        })?;
         engine.user_online("ann", "i1", Some(Ids::of(["c"], "channel").unwrap()), 0).unwrap();
         Ok(engine)
     }

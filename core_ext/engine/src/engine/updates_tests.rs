@@ -2,7 +2,15 @@ use super::*;
 use crate::engine::core::Config;
 
 fn engine(cache_users: usize) -> Engine {
-    Engine::new(Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users, cache_ttl: 10 }).unwrap()
+    Engine::new(Config {
+        flush_interval: 0,
+        flush_events: 1,
+        max_batch: 1 << 20,
+        cache_users,
+        cache_ttl: 10,
+        seed: None,
+    })
+    .unwrap()
 }
 
 fn ids<const N: usize>(names: [&str; N]) -> Ids {

@@ -40,8 +40,15 @@ impl Wire for Kernel {
 }
 
 pub(in crate::hub) fn engine() -> Engine {
-    Engine::new(Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users: 1, cache_ttl: 0 })
-        .unwrap()
+    Engine::new(Config {
+        flush_interval: 0,
+        flush_events: 1,
+        max_batch: 1 << 20,
+        cache_users: 1,
+        cache_ttl: 0,
+        seed: None,
+    })
+    .unwrap()
 }
 
 fn frame(text: &str) -> Frame {

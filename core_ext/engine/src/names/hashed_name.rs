@@ -9,6 +9,9 @@
 use crate::names::ids::{Head, Packed, WORD_BITS, WORD_MASK, is_long, words_of};
 use crate::sync::random;
 
+/// The constants of wyrand (W. Yi, "wyhash", 2019), whose output passes the usual tests of randomness.
+const WYRAND: [u64; 2] = [0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db];
+
 /// The bits of a hash.
 pub(crate) const HASH_BITS: u32 = WORD_BITS;
 
@@ -58,7 +61,25 @@ impl HashedName {
     }
 }
 
-/// Mixes the names of a table with random keys of its own, so that names which collide in one table do not collide in
+/// Where the keys of hashers come from. Nobody outside can guess random keys; those of a seed are always the same.
+pub(crate) enum Keys {
+    Random,
+    Seeded(u64),
+}
+
+impl Keys {
+    pub(crate) fn of(seed: Option<u64>) -> Self {
+        seed.map_or(Self::Random, Self::Seeded)
+    }
+
+    fn next(&mut self) -> u64 {
+        let Self::Seeded(state) = self else { return random() };
+        *state = state.wrapping_add(WYRAND[0]);
+        fold(*state, *state ^ WYRAND[1])
+    }
+}
+
+/// Mixes the names of a table with keys of its own, so that names which collide in one table do not collide in
 /// another.
 #[derive(Clone, Copy)]
 pub(crate) struct NameHasher {
@@ -67,10 +88,17 @@ pub(crate) struct NameHasher {
 }
 
 impl NameHasher {
-    pub(crate) fn random() -> Self {
+    pub(crate) fn new(keys: &mut Keys) -> Self {
         // The highest and the lowest bit are set, because a factor with few bits would mix too little.
-        let factor = || random() | 1 << 63 | 1;
-        Self { salts: [random(), random()], factors: [factor(), factor()] }
+        let mut factor = || keys.next() | 1 << 63 | 1;
+        let factors = [factor(), factor()];
+        Self { salts: [keys.next(), keys.next()], factors }
+    }
+
+    /// For tests: a hasher with random keys.
+    #[cfg(test)]
+    pub(crate) fn random() -> Self {
+        Self::new(&mut Keys::Random)
     }
 
     /// A name to look up in a table.
@@ -127,7 +155,7 @@ impl NameHasher {
     }
 
     /// A salt for the length. Characters may pack to zeros, so names of different lengths may have the same words, and
-    /// a word has no free bits for the length. So the random salt is rotated by the length.
+    /// a word has no free bits for the length. So the salt is rotated by the length.
     #[inline]
     fn of_length(&self, length: u8) -> u64 {
         self.salts[0].rotate_left(length.into())
@@ -169,8 +197,24 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_gives_the_same_keys_each_time_and_each_table_others() {
+        let first_two = |seed| {
+            let mut keys = Keys::of(seed);
+            [NameHasher::new(&mut keys), NameHasher::new(&mut keys)].map(|hasher| (hasher.salts, hasher.factors))
+        };
+        assert_eq!(first_two(Some(7)), first_two(Some(7)));
+        let all: HashSet<_> = [Some(0), Some(7), Some(8), None, None].into_iter().flat_map(first_two).collect();
+        assert_eq!(all.len(), 10);
+    }
+
+    #[test]
     fn names_that_differ_little_are_spread_evenly() {
-        let hasher = NameHasher::random();
+        for keys in [Keys::Random, Keys::Seeded(0)] {
+            check_spread(&NameHasher::new(&mut { keys }));
+        }
+    }
+
+    fn check_spread(hasher: &NameHasher) {
         for pattern in ["{}", "channel-0000000-{}", "{}-channel-0000000", "a-name-of-more-than-twenty-{}"] {
             let names: Vec<String> = (0..4096).map(|n| pattern.replace("{}", &format!("{n:04}"))).collect();
             let ids = Ids::of(names.iter().map(String::as_str), "channel").unwrap();

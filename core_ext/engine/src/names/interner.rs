@@ -8,21 +8,24 @@ use crate::names::ids::Id;
 use crate::names::name_table::Names;
 
 /// Gives each name a small number.
-#[derive(Default)]
 pub(crate) struct Interner {
-    hasher: Option<NameHasher>,
+    hasher: NameHasher,
     names: Names<HashedName>,
 }
 
 impl Interner {
+    pub(crate) fn new(hasher: NameHasher) -> Self {
+        Self { hasher, names: Names::default() }
+    }
+
     /// The number of a name.
     pub(crate) fn find(&self, id: &Id) -> Option<Local> {
-        self.names.find(self.hasher.as_ref()?.key(id.packed()))
+        self.names.find(self.hasher.key(id.packed()))
     }
 
     /// The number of a name; a new name gets one.
     pub(crate) fn intern(&mut self, id: &Id) -> Local {
-        let key = self.hasher.get_or_insert_with(NameHasher::random).key(id.packed());
+        let key = self.hasher.key(id.packed());
         self.names.find(key).unwrap_or_else(|| self.names.insert(key))
     }
 
@@ -33,7 +36,7 @@ impl Interner {
 
     /// The name that has a number, if one has.
     pub(crate) fn name(&self, local: Local) -> Option<CompactString> {
-        self.names.name(self.hasher.as_ref()?, local)
+        self.names.name(&self.hasher, local)
     }
 
     /// The table of the names.

@@ -8,7 +8,7 @@ fn id(name: &str) -> Id {
 
 #[test]
 fn one_name_has_one_number_until_it_is_removed() {
-    let mut names = Interner::default();
+    let mut names = Interner::new(NameHasher::random());
     assert_eq!(names.find(&id("a")), None);
     let (a, b) = (names.intern(&id("a")), names.intern(&id("b")));
     assert_ne!(a, b);
@@ -19,7 +19,7 @@ fn one_name_has_one_number_until_it_is_removed() {
 
 #[test]
 fn the_lowest_free_number_is_used_again() {
-    let mut names = Interner::default();
+    let mut names = Interner::new(NameHasher::random());
     for name in ["a", "b", "c"] {
         names.intern(&id(name));
     }
@@ -31,7 +31,7 @@ fn the_lowest_free_number_is_used_again() {
 
 #[test]
 fn names_of_every_length_stay_apart_through_growth_and_removal() {
-    let mut names = Interner::default();
+    let mut names = Interner::new(NameHasher::random());
     let name = |n: usize| format!("{n}{}", "x".repeat(n % 124));
     let numbers: Vec<Local> = (0..5_000).map(|n| names.intern(&id(&name(n)))).collect();
     for n in (0..5_000).filter(|n| n % 3 != 0) {
@@ -46,7 +46,7 @@ fn names_of_every_length_stay_apart_through_growth_and_removal() {
 
 #[test]
 fn memory_is_given_back() {
-    let mut names = Interner::default();
+    let mut names = Interner::new(NameHasher::random());
     let numbers: Vec<Local> = (0..2_000).map(|n| names.intern(&id(&format!("{n:0>40}")))).collect();
     let full = names.names().bytes();
     for local in numbers {
@@ -72,7 +72,7 @@ fn names_take_their_hashed_names_and_some_index_slots() {
 
 #[test]
 fn the_index_grows_by_little() {
-    let mut names = Interner::default();
+    let mut names = Interner::new(NameHasher::random());
     for n in 0..3_000 {
         names.intern(&id(&format!("channel-{n}")));
         assert!(names.names().index.bytes() <= (n + 64) * size_of::<Local>() * 3 / 2, "{n}");
@@ -81,7 +81,7 @@ fn the_index_grows_by_little() {
 
 #[test]
 fn memory_is_given_back_while_names_are_left() {
-    let mut names = Interner::default();
+    let mut names = Interner::new(NameHasher::random());
     let numbers: Vec<Local> = (0..2_000).map(|n| names.intern(&id(&format!("{n:0>40}")))).collect();
     let full = names.names().bytes();
     let (kept, gone) = numbers.split_at(100);
@@ -95,7 +95,7 @@ fn memory_is_given_back_while_names_are_left() {
 
 #[test]
 fn one_long_name_that_comes_and_goes_does_not_move_all_names_each_time() {
-    let (mut names, long) = (Interner::default(), id(&"x".repeat(40)));
+    let (mut names, long) = (Interner::new(NameHasher::random()), id(&"x".repeat(40)));
     for n in 0..1_000 {
         names.intern(&id(&n.to_string()));
     }
@@ -111,7 +111,7 @@ fn one_long_name_that_comes_and_goes_does_not_move_all_names_each_time() {
 
 #[test]
 fn a_prefix_is_another_name() {
-    let mut names = Interner::default();
+    let mut names = Interner::new(NameHasher::random());
     let all: Vec<Id> = (1..=60).map(|length| id(&"A".repeat(length))).collect();
     let mut numbers: Vec<Local> = all.iter().map(|id| names.intern(id)).collect();
     numbers.dedup();

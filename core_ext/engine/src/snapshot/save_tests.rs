@@ -11,7 +11,7 @@ use crate::names::ids::Ids;
 use crate::snapshot::writing::{BEGIN, END};
 
 const CONFIG: Config =
-    Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users: 2, cache_ttl: 100 };
+    Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users: 2, cache_ttl: 100, seed: None };
 
 /// A folder that is deleted at the end of the test.
 struct Folder(PathBuf);

@@ -77,6 +77,10 @@ pub(crate) struct RwLock<T> {
 }
 
 impl<T> RwLock<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self { door: sync::Mutex::new(()), inner: sync::RwLock::new(value) }
+    }
+
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
         let _door = self.door.lock();
         self.inner.read().unwrap_or_else(PoisonError::into_inner)

@@ -57,10 +57,10 @@ pub(crate) struct Exit {
 }
 
 impl Channels {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(hasher: NameHasher) -> Self {
         let zero = || AtomicUsize::new(0);
         Self {
-            hasher: NameHasher::random(),
+            hasher,
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             entries: zero(),
             occupied: zero(),

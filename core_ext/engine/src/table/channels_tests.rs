@@ -20,7 +20,7 @@ fn recounted(channels: &Channels) -> (usize, usize) {
 #[test]
 fn very_many_channels_come_and_go_and_each_byte_is_counted() {
     let (channels, subscriptions, mut numbers) =
-        (Channels::new(), Subscriptions::default(), SubscriptionIds::default());
+        (Channels::new(NameHasher::random()), Subscriptions::default(), SubscriptionIds::default());
     let empty = channels.bytes();
     let all = ids((0..MANY).map(|n| format!("channel-{n}")));
     // Every second subscription is on one of two instances with the same tag.
@@ -47,7 +47,7 @@ fn very_many_channels_come_and_go_and_each_byte_is_counted() {
 
 #[test]
 fn names_that_come_twice_are_referenced_once() {
-    let (channels, subscriptions) = (Channels::new(), Subscriptions::default());
+    let (channels, subscriptions) = (Channels::new(NameHasher::random()), Subscriptions::default());
     let twice = ids((0..MANY).chain(0..MANY).map(|n| format!("channel-{n}")));
     let (ids, _) = channels.add_references(twice, None, &subscriptions);
     assert_eq!((ids.len(), channels.referenced()), (MANY, MANY));
@@ -58,7 +58,7 @@ fn names_that_come_twice_are_referenced_once() {
 #[test]
 fn blocks_that_are_half_free_are_moved_together() {
     let (channels, subscriptions, mut numbers) =
-        (Channels::new(), Subscriptions::default(), SubscriptionIds::default());
+        (Channels::new(NameHasher::random()), Subscriptions::default(), SubscriptionIds::default());
     let all = ids((0..20 * MANY).map(|n| format!("channel-{n}")));
     let placed: Vec<Subscription> = (0..16).map(|user| numbers.take(user % 3, user, &subscriptions).unwrap()).collect();
     let ids: Vec<Vec<Channel>> =

@@ -3,6 +3,7 @@
 //!
 //! Order of the locks: a user's turn, the outbox, a shard of channels, the instances, a shard of users, the cache.
 
+use crate::names::hashed_name::{Keys, NameHasher};
 use crate::names::ids::Id;
 use crate::sync::Mutex;
 use crate::table::cache::Cache;
@@ -20,11 +21,12 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(cache: Cache) -> Self {
+    pub(crate) fn new(cache: Cache, mut keys: Keys) -> Self {
+        let mut hasher = || NameHasher::new(&mut keys);
         Self {
-            users: Users::new(),
-            channels: Channels::new(),
-            instances: Instances::default(),
+            users: Users::new(hasher()),
+            channels: Channels::new(hasher()),
+            instances: Instances::new(hasher()),
             cache: Mutex::new(cache),
         }
     }

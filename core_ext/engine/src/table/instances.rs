@@ -3,6 +3,7 @@
 use compact_str::CompactString;
 
 use crate::error::{Error, Result};
+use crate::names::hashed_name::NameHasher;
 use crate::names::ids::Id;
 use crate::names::interner::Interner;
 use crate::sync::{RwLock, RwLockReadGuard};
@@ -18,13 +19,11 @@ pub(crate) struct Named<'a> {
 }
 
 /// The known instances: those that have had a user and were not dropped since then.
-#[derive(Default)]
 pub(crate) struct Instances {
     state: RwLock<State>,
     subscriptions: Subscriptions,
 }
 
-#[derive(Default)]
 struct State {
     names: Interner,
     presence: PresenceSets,
@@ -50,6 +49,12 @@ impl InstanceNames<'_> {
 }
 
 impl Instances {
+    pub(crate) fn new(hasher: NameHasher) -> Self {
+        let (presence, numbers) = (PresenceSets::default(), SubscriptionIds::default());
+        let state = State { names: Interner::new(hasher), presence, numbers };
+        Self { state: RwLock::new(state), subscriptions: Subscriptions::default() }
+    }
+
     /// The user and instance of each subscription.
     pub(crate) fn subscriptions(&self) -> &Subscriptions {
         &self.subscriptions

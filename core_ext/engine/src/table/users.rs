@@ -66,10 +66,10 @@ pub(crate) struct Turn<'a> {
 }
 
 impl Users {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(hasher: NameHasher) -> Self {
         let zero = || AtomicUsize::new(0);
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Self { hasher: NameHasher::random(), shards, online: zero(), bytes_names: zero(), bytes_lists: zero() }
+        Self { hasher, shards, online: zero(), bytes_names: zero(), bytes_lists: zero() }
     }
 
     /// Wait for the turn of a user, known or not.
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_turn_waits_for_that_of_the_same_user_only() {
-        let users = Users::new();
+        let users = Users::new(NameHasher::random());
         let ended = AtomicBool::new(false);
         thread::scope(|scope| {
             let turn = users.turn(&id("ann"));
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn a_panic_ends_the_turn() {
-        let users = Users::new();
+        let users = Users::new(NameHasher::random());
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             let turn = users.turn(&id("ann"));
             turn.with(|_| panic!("in the midst of a change"));
@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_user_without_list_and_place_is_forgotten() {
-        let users = Users::new();
+        let users = Users::new(NameHasher::random());
         let turn = users.turn(&id("ann"));
         turn.set_list(Some(MembershipList::of(&[1, 2])));
         drop(turn);
@@ -357,7 +357,7 @@ mod tests {
 
     #[test]
     fn online_is_who_has_a_place() {
-        let users = Users::new();
+        let users = Users::new(NameHasher::random());
         let (turn, location) = (users.turn(&id("ann")), Location { instance: 1, subscription: 2 });
         assert_eq!(users.locations(&id("ann")), None);
         turn.arrive(location);

@@ -72,8 +72,14 @@ fn calls() -> impl Strategy<Value = Call> {
     ]
 }
 
-const CONFIG: Config =
-    Config { flush_interval: 0, flush_events: 1, max_batch: 1 << 20, cache_users: CACHE_USERS, cache_ttl: CACHE_TTL };
+const CONFIG: Config = Config {
+    flush_interval: 0,
+    flush_events: 1,
+    max_batch: 1 << 20,
+    cache_users: CACHE_USERS,
+    cache_ttl: CACHE_TTL,
+    seed: None,
+};
 
 /// The engine, and the model.
 struct Pair {
