@@ -21,7 +21,7 @@ _T = TypeVar("_T")
 
 
 class EngineOptions(TypedDict):
-    """What an engine takes from the machine; see `fanout.Engine`."""
+    """The clock and the seed of an engine; see `fanout.Engine`."""
 
     clock: ManualClock | None
     seed: int | None

@@ -152,7 +152,8 @@ def _all_planted(first: int, count: int, jobs: int) -> int:
         begin = time.monotonic()
         for tried, ran in enumerate(_run_all(range(first, first + count), jobs, name), 1):
             if ran.promises:
-                print(f"{name}: found by seed {ran.seed}, the {tried}., after {time.monotonic() - begin:.0f} s", flush=True)
+                seconds = time.monotonic() - begin
+                print(f"{name}: found by seed {ran.seed}, after {tried} seeds and {seconds:.0f} s", flush=True)
                 print(f"    planted: {fault.what}\n    found: {ran.promises[0]}", flush=True)
                 break
         else:

@@ -16,6 +16,7 @@ LEFT_WITHIN_S: Final = 6.0
 """Seconds after a leave was answered after which nothing of the channel is delivered, if nothing goes wrong."""
 RECOVERED_S: Final = 20.0
 """Seconds after a fault in which its effects may still be seen."""
+_AT_ONCE_S: Final = 1e-3
 ALLOWED_FAILURES: Final = ("InstanceReplaced",)
 """Errors with which a process may end: two of one name met."""
 
@@ -38,6 +39,12 @@ class Session:
     opened: float
     closed: float = NEVER
     frames: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+
+    @property
+    def refreshed(self) -> float:
+        """When it was last told that it may have missed something, and was to read its channels again."""
+        told = [at for at, frame in self.frames if frame.get("reason") == "gap"]
+        return max(told, default=0.0)
 
     @property
     def name(self) -> str:
@@ -131,13 +138,14 @@ class _Checks:
         until = self._timeline.until(session.user, channel, begin)
         got = {frame["seq"]: at for at, frame in session.messages(channel) if begin <= at < until}
         newest, oldest = max(got, default=0), min(got, default=1 << 62)
+        settled = max(self._timeline.settled(session.user, channel, session.opened), session.refreshed)
         open_at_the_end = session.closed == NEVER and self._rested < NEVER
         for seq, name in self._found.held.items():
             if self._found.channels[seq] != channel or seq in got:
                 continue
             posted = self._posted[name].at
-            is_between = oldest < seq < newest
-            is_due = posted > begin and (seq < newest or (open_at_the_end and until == NEVER))
+            is_between = oldest < seq < newest and posted > settled
+            is_due = posted > max(begin, session.refreshed) and (seq < newest or (open_at_the_end and until == NEVER))
             if posted < until and (is_between or is_due) and not self._before(session, seq, begin):
                 yield Broken(
                     "missed",
@@ -166,7 +174,12 @@ class _Checks:
             if seq > upto or seq in got:
                 continue
             begin = self._since(session, channel)
-            if begin < self._posted[name].at < at < self._timeline.until(session.user, channel, begin):
+            if (
+                max(begin, session.refreshed if session.refreshed < at else 0.0)
+                < self._posted[name].at
+                < at
+                < self._timeline.until(session.user, channel, begin)
+            ):
                 yield Broken(
                     "heartbeat",
                     f"at {at:.2f} s {session.name} was told that all up to {upto} was delivered, "
@@ -177,7 +190,7 @@ class _Checks:
         """Who is connected while the log loses messages is told."""
         for entry in self._history.of("lost"):
             for session in self._sessions:
-                if session.opened < entry.at and session.closed > entry.at + RECOVERED_S and self._may_wait(entry.at):
+                if session.opened < entry.at and session.closed > entry.at + RECOVERED_S and self._is_alone(entry.at):
                     told = [at for at, frame in session.frames if frame["type"] == "full_refresh_required"]
                     late = self._read_again(session.device, entry.at) + TOLD_WITHIN_S
                     if not any(entry.at <= at <= late for at in told):
@@ -228,26 +241,23 @@ class _Checks:
         joined = [
             at
             for at, frame in session.frames
-            if frame["type"] == "member.joined"
-            and (frame["channel_id"], frame["user_id"]) == (channel, session.user)
+            if frame["type"] == "member.joined" and (frame["channel_id"], frame["user_id"]) == (channel, session.user)
         ]
         return self._timeline.since(session.user, channel, session.opened, joined)
 
-    def _may_wait(self, at: float) -> bool:
-        """Whether nothing but the loss of events is at work at a time: other faults delay what is told."""
-        return self._is_calm(at, at + TOLD_WITHIN_S, but="lose newest")
+    def _is_alone(self, at: float) -> bool:
+        """Whether nothing but the loss that happens at a time is at work: other faults delay what is told."""
+        return self._is_calm(at, at + TOLD_WITHIN_S, but=at)
 
-    def _is_calm(self, begin: float, end: float, but: str = "") -> bool:
-        """Whether no fault was at work in a time, nor had been shortly before, but for those of one kind."""
+    def _is_calm(self, begin: float, end: float, but: float = NEVER) -> bool:
+        """Whether no fault was at work in a time, nor had been shortly before, except one that ended at `but`."""
         return all(
-            stop + RECOVERED_S < begin or start > end
-            for what, start, stop in self._faults
-            if what != but
+            stop + RECOVERED_S < begin or start > end for start, stop in self._faults if abs(stop - but) > _AT_ONCE_S
         )
 
 
-def _faults(history: History) -> list[tuple[str, float, float]]:
-    """Each fault: what it was, when it struck and when it ended."""
+def _faults(history: History) -> list[tuple[float, float]]:
+    """When each fault struck, and when it ended."""
     struck: dict[tuple[str, ...], list[float]] = {}
     faults = []
     for entry in history.of("fault", "mended"):
@@ -255,8 +265,8 @@ def _faults(history: History) -> list[tuple[str, float, float]]:
         if entry.what == "fault":
             struck.setdefault(key, []).append(entry.at)
         else:
-            faults.append((key[0], struck[key].pop(0), entry.at))
-    return faults + [(key[0], at, NEVER) for key, times in struck.items() for at in times]
+            faults.append((struck[key].pop(0), entry.at))
+    return faults + [(at, NEVER) for times in struck.values() for at in times]
 
 
 def _sessions(history: History) -> list[Session]:
@@ -276,4 +286,3 @@ def _continue(session: Session, entry: Entry) -> None:
         session.closed = entry.at
     else:
         session.frames.append((entry.at, entry.about["frame"]))
-

@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeVar
 from weakref import WeakSet
@@ -83,7 +83,7 @@ class Draw:
     def between(self, low: float, high: float) -> float:
         return low + (high - low) * self.share()
 
-    def choice(self, items: Any) -> Any:
+    def choice(self, items: Sequence[_T]) -> _T:
         return items[self.below(len(items))]
 
     def sample(self, items: list[_T], count: int) -> list[_T]:

@@ -58,7 +58,10 @@ class Link:
         return self._cuts > 0 or self._stalls > 0
 
     def cut(self) -> None:
-        """Break the connection, until `mend` is called as often. What was not answered fails; what is under way may arrive."""
+        """Break the connection, until `mend` is called as often.
+
+        What was not answered fails. What is under way to the server may still arrive.
+        """
         self._cuts += 1
         self._connection += 1
         self._held.clear()

@@ -5,10 +5,14 @@ import heapq
 import itertools
 from asyncio import events
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
 from contextvars import Context
-from typing import Any, Final
+from typing import Any, Final, TypeVar, TypeVarTuple
 
 from tests.simulation.hosts import HOST, Draw, Host, VirtualTime
+
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 
 STEP_S: Final = 10e-6
 """Seconds that each callback takes."""
@@ -43,30 +47,34 @@ class SimulationLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self.virtual.now
 
-    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> Any:
-        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)
+    def create_task(self, coro: Any, *, name: object = None, context: Context | None = None) -> Any:
+        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)  # type: ignore[arg-type]
         (HOST.get() if context is None else context[HOST]).tasks.add(task)
         return task
 
-    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(
+        self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
+    ) -> asyncio.Handle:
         handle = events.Handle(callback, args, self, context)
         self._make_ready(handle)
         return handle
 
     def call_soon_threadsafe(
-        self, callback: Callable[..., Any], *args: Any, context: Context | None = None
+        self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.Handle:
         return self.call_soon(callback, *args, context=context)
 
     def call_at(
-        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+        self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         timer = events.TimerHandle(when, callback, args, self, context)
         heapq.heappush(self._timers, (when, next(self._numbers), timer))
         return timer
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
-        done: asyncio.Future[Any] = self.create_future()
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*_Ts], _T], *args: *_Ts
+    ) -> "asyncio.Future[_T]":
+        done: asyncio.Future[_T] = self.create_future()
         self.call_later(self._draw.share() * LONGEST_WORK_S, _work, done, func, args)
         return done
 

@@ -160,8 +160,7 @@ class People:
     def __init__(self, world: World) -> None:
         self._world = world
         self.devices = {
-            name: Device(world, name, user, number)
-            for number, (name, user) in enumerate(world.plan.devices.items(), 1)
+            name: Device(world, name, user, number) for number, (name, user) in enumerate(world.plan.devices.items(), 1)
         }
         self._posts = 0
         self._calls = 0

@@ -76,8 +76,13 @@ class Plan(msgspec.Struct, frozen=True):
     def processes(self) -> list[str]:
         """The names of the processes."""
         shape = self.shape
-        counts = {"gateway": shape.gateways, "worker": shape.workers, "instance": shape.instances}
-        return [f"{kind}{n}" for kind, count in {**counts, "writer": shape.writers}.items() for n in range(1, count + 1)]
+        counts = {
+            "gateway": shape.gateways,
+            "worker": shape.workers,
+            "instance": shape.instances,
+            "writer": shape.writers,
+        }
+        return [f"{kind}{number}" for kind, count in counts.items() for number in range(1, count + 1)]
 
 
 SERVERS: Final = ("nats", "redis", "stores")
@@ -91,9 +96,13 @@ def drawn(seed: int) -> Plan:
     devices = devices or {"user1-phone": "user1"}
     channels = {f"room{n}": draw.sample(users, 2 + draw.below(len(users) - 1)) for n in range(1, 2 + draw.below(3))}
     plan = Plan(seed, _shape(draw), devices, channels, [], [])
-    actions = sorted(_actions(draw, plan, users), key=lambda action: action.at)
-    faults = sorted(_faults(draw, plan), key=lambda fault: fault.at)
-    return msgspec.structs.replace(plan, actions=actions, faults=faults)
+    faults = _faults(draw, plan)
+    actions = _actions(draw, plan, users, faults)
+    return msgspec.structs.replace(
+        plan,
+        actions=sorted(actions, key=lambda action: action.at),
+        faults=sorted(faults, key=lambda fault: fault.at),
+    )
 
 
 def _shape(draw: Draw) -> Shape:
@@ -111,28 +120,38 @@ def _shape(draw: Draw) -> Shape:
     )
 
 
-def _actions(draw: Draw, plan: Plan, users: list[str]) -> list[Action]:
+def _actions(draw: Draw, plan: Plan, users: list[str], faults: list[Fault]) -> list[Action]:
     actions = []
     for device in plan.devices:
         actions.append(Action(draw.between(0.0, 4.0), "connect", device))
         actions += _life(draw, device)
+    # Most faults show only in what happens at the same time, so half of all happens close to something else.
+    times = [action.at for action in actions]
+    times += [at for fault in faults for at in (fault.at, fault.at, fault.at + fault.seconds)]
     channels = list(plan.channels)
-    for _ in range(10 + draw.below(25)):
+    for number in range(draw.below(8)):
+        changes = _changes(draw, _time(draw, times), users, channels, number)
+        times += [change.at for change in changes]
+        actions += changes
+    for _ in range(10 + draw.below(30)):
         long = draw.below(20_000) if draw.happens(0.05) else 0
-        at, who = draw.between(1.0, ACTIVE_S), draw.choice(users)
-        actions.append(Action(at, "post", who, draw.choice(channels), length=long))
-    for number in range(draw.below(6)):
-        actions.append(_change(draw, users, channels, number))
+        actions.append(Action(_time(draw, times), "post", draw.choice(users), draw.choice(channels), length=long))
     return actions
+
+
+def _time(draw: Draw, times: list[float]) -> float:
+    if draw.happens(0.5):
+        return draw.between(1.0, ACTIVE_S)
+    return min(max(0.5, draw.choice(times) + draw.between(-0.2, 1.0)), ACTIVE_S)
 
 
 def _life(draw: Draw, device: str) -> list[Action]:
     """What happens to a device beside being connected."""
     life = []
-    if draw.happens(0.3):
+    for _ in range(draw.below(3)):
         leaves = draw.between(5.0, ACTIVE_S)
         life.append(Action(leaves, "disconnect", device))
-        if draw.happens(0.7):
+        if draw.happens(0.8):
             life.append(Action(leaves + draw.between(0.1, 8.0), "connect", device))
     if draw.happens(0.25):
         life.append(Action(draw.between(3.0, ACTIVE_S), "lose network", device, seconds=draw.between(0.5, 12.0)))
@@ -143,17 +162,28 @@ def _life(draw: Draw, device: str) -> list[Action]:
     return life
 
 
-def _change(draw: Draw, users: list[str], channels: list[str], number: int) -> Action:
-    at, who, channel, whom = draw.between(2.0, ACTIVE_S), draw.choice(users), draw.choice(channels), draw.choice(users)
-    what = draw.choice(("join", "leave", "leave", "invite", "create"))
-    if what == "create":
-        return Action(at, what, who, f"new{number}", whom)
-    return Action(at, what, who, channel, whom if what == "invite" else "")
+def _changes(draw: Draw, at: float, users: list[str], channels: list[str], number: int) -> list[Action]:
+    """A change of a membership, or one and its opposite soon after."""
+    who, channel, whom = draw.choice(users), draw.choice(channels), draw.choice(users)
+    match draw.choice(("join", "leave", "leave and join", "leave and join", "join and leave", "invite", "create")):
+        case "create":
+            return [Action(at, "create", who, f"new{number}", whom)]
+        case "invite":
+            return [Action(at, "invite", who, channel, whom)]
+        case what:
+            soon = draw.choice((draw.between(0.01, 0.3), draw.between(0.3, 4.0)))
+            return [Action(at + n * soon, kind, who, channel) for n, kind in enumerate(what.split(" and "))]
 
 
 def _faults(draw: Draw, plan: Plan) -> list[Fault]:
     count = 0 if draw.happens(0.05) else 1 + draw.below(6)
-    return [_fault(draw, plan, draw.between(FIRST_FAULT_S, ACTIVE_S)) for _ in range(count)]
+    faults: list[Fault] = []
+    for _ in range(count):
+        at = draw.between(FIRST_FAULT_S, ACTIVE_S)
+        if faults and draw.happens(0.5):  # together with another one
+            at = min(draw.choice(faults).at + draw.between(0.0, 3.0), ACTIVE_S)
+        faults.append(_fault(draw, plan, at))
+    return faults
 
 
 def _fault(draw: Draw, plan: Plan, at: float) -> Fault:
@@ -177,7 +207,7 @@ def _fault(draw: Draw, plan: Plan, at: float) -> Fault:
 
 _KINDS: Final = (
     *("kill", "kill", "kill", "stop", "stop", "pause", "pause", "clock jumps"),
-    *("cut", "cut", "cut", "stall", "stall", "slow"),
+    *("cut", "cut", "cut", "stall", "stall", "slow", "slow", "slow"),
     *("away", "away", "stand still", "empty", "refuse", "refuse", "lose newest"),
 )
 """Each kind of fault, as often as it is to be drawn."""

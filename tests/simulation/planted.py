@@ -217,9 +217,7 @@ PLANTED: Final[dict[str, Planted]] = {
         "a membership that changes while a user's channels are loaded is overwritten",
         [(PresenceApplier, "membership_changed", _nothing)],
     ),
-    "the dead are kept": Planted(
-        "a worker never evicts an instance that is dead", [(Liveness, "dead", _never_dead)]
-    ),
+    "the dead are kept": Planted("a worker never evicts an instance that is dead", [(Liveness, "dead", _never_dead)]),
     "members are not followed": Planted(
         "a worker reads a partition before it has applied the membership changes that the last reader routed",
         [(Partitions, "_follow_members", _do_nothing)],

@@ -17,7 +17,7 @@ from services.fan_out.worker import FanOutWorker
 from services.notification.instance import NotificationInstance
 from services.runtime.health import Health, Readiness
 from services.runtime.lifecycle import Process
-from services.runtime.settings import Address, Settings
+from services.runtime.settings import Address, Settings, load_settings
 from tests.simulation.history import History
 from tests.simulation.hosts import Host, VirtualMachine
 from tests.simulation.servers import Servers
@@ -210,8 +210,7 @@ def settings(folder: Path, *, snapshots: bool) -> Settings:
         folder: for snapshots.
         snapshots: whether workers write them.
     """
-    return Settings(
-        _env_file=None,
+    return load_settings(
         data_dir=folder,
         snapshot=Path("table.snapshot") if snapshots else None,
         snapshot_every_s=4.0,

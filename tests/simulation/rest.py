@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -38,14 +39,14 @@ class Found:
 async def look(world: World) -> Found:
     """Look at what the servers hold, past every link."""
     servers = world.servers
-    events: list[StoredEvent] = await servers.asked("nats", lambda: servers.log.held(MESSAGES))
-    dead = await servers.asked("nats", lambda: servers.log.held(DEAD))
+    events: list[StoredEvent] = await servers.asked("nats", partial(servers.log.held, MESSAGES))
+    dead = await servers.asked("nats", partial(servers.log.held, DEAD))
     channels = sorted({channel_of(event.subject) for event in events} | set(world.plan.channels))
     history, members = {}, {}
     for channel in channels:
-        page = await servers.asked("stores", lambda c=channel: servers.messages.history(c, limit=100_000))
+        page = await servers.asked("stores", partial(servers.messages.history, channel, limit=100_000))
         history[channel] = page.messages
-        members[channel] = await servers.asked("stores", lambda c=channel: servers.memberships.members_of(c))
+        members[channel] = await servers.asked("stores", partial(servers.memberships.members_of, channel))
     return Found(
         {event.seq: msgspec.json.decode(event.payload)["message"]["client_msg_id"] for event in events},
         {event.seq: channel_of(event.subject) for event in events},
@@ -95,7 +96,7 @@ async def _disagreements(world: World, people: People) -> list[str]:
     users, devices = _connected(world, people)
     channels = {}
     for user in sorted({user for there in users.values() for user in there}):
-        channels[user] = await servers.asked("stores", lambda u=user: servers.memberships.channels_of(u))
+        channels[user] = await servers.asked("stores", partial(servers.memberships.channels_of, user))
     problems = []
     for process in world.of_kind("worker"):
         problems += _table_differs(process, users, channels)
@@ -105,7 +106,7 @@ async def _disagreements(world: World, people: People) -> list[str]:
     if leases != sorted(users):
         problems.append(f"the leases are of {leases}")
     for user, own in devices.items():
-        recorded = await servers.asked("redis", lambda u=user: servers.presence.connections_of(u))
+        recorded = await servers.asked("redis", partial(servers.presence.connections_of, user))
         # The record of a device that has gone may stay until it ends by itself.
         if lacking := own - {connection.device_id for connection in recorded}:
             problems.append(f"presence has no record of {sorted(lacking)}, which are connected")
@@ -166,5 +167,3 @@ def _left_over(world: World) -> list[str]:
         if alive > process.tasks_at_start + TASKS_MORE + TASKS_OF_A_CONNECTION * connections:
             problems.append(f"{name} has {alive} tasks, and had {process.tasks_at_start} when it started")
     return problems
-
-

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -120,17 +121,16 @@ class _Director:
 
     async def _last_words(self) -> None:
         """Somebody says something in each channel, which must reach every member."""
-        for channel in await self._world.servers.asked("stores", self._channels):
-            members = await self._world.servers.asked(
-                "stores", lambda c=channel: self._world.servers.memberships.members_of(c)
-            )
+        servers = self._world.servers
+        for channel in await servers.asked("stores", self._channels):
+            members = await servers.asked("stores", partial(servers.memberships.members_of, channel))
             if members:
                 await self._people.post(members[0], channel)
         await asyncio.sleep(DELIVERED_WITHIN_S)
 
     async def _channels(self) -> list[str]:
-        rows: Any = await self._world.servers.memberships._strings("SELECT channel_id FROM channels WHERE 1 LIMIT ?", 99)
-        return sorted(rows)
+        every = "SELECT channel_id FROM channels WHERE 1 LIMIT ?"
+        return sorted(await self._world.servers.memberships._strings(every, 1_000))
 
 
 async def _at(when: float, work: Any, what: Any) -> None:

@@ -33,10 +33,13 @@ def shrink(outcome: Outcome, said: Callable[[str], None] = lambda _: None) -> Ou
             tried = simulate(smaller)
             if any(broken.promise == promise for broken in tried.broken):
                 outcome, again = tried, True
-                plan = outcome.plan
-                said(f"{len(plan.faults)} faults, {len(plan.actions)} actions, {len(plan.devices)} devices ({runs} runs)")
+                said(f"{_size(tried.plan)} ({runs} runs)")
                 break
     return outcome
+
+
+def _size(plan: Plan) -> str:
+    return f"{len(plan.faults)} faults, {len(plan.actions)} actions, {len(plan.devices)} devices"
 
 
 def _smaller(plan: Plan) -> Iterator[Plan]:

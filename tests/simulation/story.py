@@ -52,7 +52,8 @@ def _frame(about: dict[str, Any]) -> str:
         case "member.joined" | "member.left" as what:
             return f"{device} hears that {frame['user_id']} {what.partition('.')[2]} {frame['channel_id']}"
         case "full_refresh_required":
-            return f"{device} is told to read its channels again: the log went back"
+            why = "the log went back" if frame["reason"] == "log_reset" else "something may have been missed"
+            return f"{device} is told to read its channels again: {why}"
         case other:
             return f"{device} gets {other}"
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -63,8 +64,8 @@ class World:
         await self.servers.open(self.plan.shape, self.plan.seed, stack)
         for channel, members in self.plan.channels.items():
             document = Channel(channel, channel, private=False, created_by=members[0], created_at=timestamp())
-            create = self.servers.memberships.create
-            await self.servers.asked("stores", lambda c=document, m=members: create(c, m, published=True))
+            create = partial(self.servers.memberships.create, document, members, published=True)
+            await self.servers.asked("stores", create)
         for process in self.processes.values():
             process.start()
 

@@ -21,9 +21,9 @@ class Room:
         self.registry = Registry()
         self.bus = EmbeddedBus()
         self.renewed: list[Session] = []
-        inbox = SimpleNamespace(delivered_upto=lambda: DELIVERED)
+        user_routing = SimpleNamespace(delivered_upto=lambda _user_id: DELIVERED)
         housekeeping = SimpleNamespace(renew_soon=self.renewed.append)
-        self.context = FrameContext(self.registry, cast("Any", inbox), cast("Any", housekeeping), self.bus)
+        self.context = FrameContext(self.registry, cast("Any", user_routing), cast("Any", housekeeping), self.bus)
 
     async def enter(self, user_id: str, *channels: str, expires_at: float = 4e9) -> Session:
         """Add a session that was told `auth.ok` and reads channels."""

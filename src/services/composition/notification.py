@@ -58,6 +58,7 @@ async def running_notification(
         async with serving(instance.serve) as bound:
             await instance.start(settings.public_ws_url(bound))
             health.add("lease", instance.check_lease)
+            health.add("routing", instance.check_routing, required=False)
             yield bound
             await instance.drain(settings.drain_timeout_s * SPREAD)
 

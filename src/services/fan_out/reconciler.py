@@ -97,21 +97,29 @@ class Reconciler:
         Raises:
             Unavailable: the leases cannot be read, or the bus does not answer.
         """
-        leases = await self._liveness.leases()
-        for instance_id, lease in leases.items():
-            await self._see_lease(instance_id, lease.incarnation)
-        note_leases(leases, self._instances)
-        for instance_id, instance in await self._liveness.dead(self._instances):
-            await self._evict(instance_id, instance)
-        for instance_id, instance in list(self._instances.items()):
-            if instance.is_due(self._clock()):
-                self._ask(instance_id, instance)
+        try:
+            await self._evict_the_dead()
+        finally:
+            self._ask_for_due()  # digests come by the bus: they repair the table also while the leases cannot be read
         self._leases_read = True
         self._check_complete()
 
     def is_suspended(self, instance_id: str) -> bool:
         """Whether the instance gets no stored event, because the table may lack some of its users."""
         return instance_id in self._suspensions
+
+    async def _evict_the_dead(self) -> None:
+        leases = await self._liveness.leases()
+        for instance_id, lease in leases.items():
+            await self._see_lease(instance_id, lease.incarnation)
+        note_leases(leases, self._instances)
+        for instance_id, instance in await self._liveness.dead(self._instances):
+            await self._evict(instance_id, instance)
+
+    def _ask_for_due(self) -> None:
+        for instance_id, instance in list(self._instances.items()):
+            if instance.is_due(self._clock()):
+                self._ask(instance_id, instance)
 
     async def _see_lease(self, instance_id: str, incarnation: str) -> None:
         known = self._instances.get(instance_id)

@@ -21,10 +21,10 @@ from services.notification.capacity import Capacity
 from services.notification.inbox import Inbox
 from services.notification.refusals import not_now
 from services.notification.registry import Registry
-from services.notification.routing_barrier import RoutingBarrier
 from services.notification.server_frames import server_frame
 from services.notification.session import Session
 from services.notification.subscribing import subscribe
+from services.notification.user_routing import UserRouting
 from services.runtime.keyed_lock import KeyedLock
 
 log = structlog.get_logger(__name__)
@@ -57,7 +57,7 @@ class Admission:
         limits: InstanceLimits,
         registry: Registry,
         inbox: Inbox,
-        routing_barrier: RoutingBarrier,
+        user_routing: UserRouting,
         *,
         authenticator: Authenticator,
         connections: Connections,
@@ -67,7 +67,7 @@ class Admission:
         self._limits = limits
         self._registry = registry
         self._inbox = inbox
-        self._routing_barrier = routing_barrier
+        self._user_routing = user_routing
         self._connections = connections
         self._memberships = memberships
         self._bus = bus
@@ -132,7 +132,7 @@ class Admission:
         if previous is not None and previous != session.instance_id:
             await self._end_older_session_on(previous, session)
         if not others:
-            await self._routing_barrier.announce_until_confirmed(session.user_id)
+            await self._user_routing.announce_arrival(session.user_id)
 
     async def _add_to_registry(self, session: Session, place: ExitStack) -> None:
         async with self._first_user:
@@ -161,10 +161,12 @@ class Admission:
             return
         await self._registry.remove(session)
         last = not self._registry.sessions_of(session.user_id)
+        if last:
+            self._user_routing.forget(session.user_id)
         try:
             await self._connections.disconnect(session.connection(), last=last)
             if last:
-                await self._routing_barrier.announce_departure(session.user_id)
+                await self._user_routing.announce_departure(session.user_id)
         except Unavailable as error:
             # The record ends by itself, and the next digest shows it to the workers.
             log.warning("the end of a session is not recorded in presence", user_id=session.user_id, reason=str(error))

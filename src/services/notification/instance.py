@@ -25,6 +25,7 @@ from services.notification.refusals import Refused
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Ending, Session
+from services.notification.user_routing import UserRouting
 from services.runtime.membership_order import MembershipOrder
 from services.runtime.tasks import Tasks, retry_forever
 
@@ -76,18 +77,19 @@ class NotificationInstance:
         self._housekeeping = Housekeeping(
             self.registry, self._control, self._lease_keeper, ports.connections, heartbeat_timeout_s=heartbeat_timeout_s
         )
+        self._user_routing = UserRouting(self.registry, self._inbox, self._routing_barrier, ports.memberships, tasks)
         self._admission = Admission(
             limits,
             self.registry,
             self._inbox,
-            self._routing_barrier,
+            self._user_routing,
             authenticator=ports.authenticator,
             connections=ports.connections,
             memberships=ports.memberships,
             bus=ports.bus,
         )
         self._log_resets = LogResets(self.registry, ports.memberships, self._inbox, tasks)
-        self._frame_context = FrameContext(self.registry, self._inbox, self._housekeeping, ports.bus)
+        self._frame_context = FrameContext(self.registry, self._user_routing, self._housekeeping, ports.bus)
         self._accepting = False
         self._entering: set[Socket] = set()
 
@@ -135,6 +137,10 @@ class NotificationInstance:
     async def check_lease(self) -> None:
         """See `LeaseKeeper.check`."""
         await self._lease_keeper.check()
+
+    async def check_routing(self) -> None:
+        """See `UserRouting.check`."""
+        await self._user_routing.check()
 
     async def serve(self, socket: Socket) -> None:
         """Serve one client until the connection ends."""

@@ -13,7 +13,6 @@ from fanout.ports.bus import Bus
 from fanout.ports.presence import Hints
 from fanout.subjects import WORKERS
 from fanout.workers import RoutingConfirmed, decode_notice
-from services.notification.metrics import ROUTING_UNCONFIRMED
 from services.runtime.skipping import skip
 from services.runtime.tasks import retry_forever
 
@@ -23,7 +22,7 @@ FIRST_NOTICE_WITHIN_S = 1.0
 SILENT_AFTER_S = 1.6
 ANNOUNCE_AGAIN_AFTER_S = (0.25, 0.5, 1.0, 1.5)
 """Seconds. A hint may be lost, so it is repeated. After the last of these the client is admitted without the
-confirmation, and the digests repair the tables of the workers."""
+confirmation, which `UserRouting` then waits for."""
 
 
 @dataclass(eq=False)
@@ -69,8 +68,11 @@ class RoutingBarrier:
                 waiting.confirmed.add(notice.worker)
                 waiting.changed.set()
 
-    async def announce_until_confirmed(self, user_id: str) -> None:
-        """Notify the workers of a user's first connection here, and wait for their confirmations.
+    async def announce_until_confirmed(self, user_id: str) -> bool:
+        """Notify the workers of a user's first connection here, and wait some seconds for their confirmations.
+
+        Returns:
+            whether every worker has confirmed.
 
         Raises:
             Unavailable: the presence store does not answer.
@@ -80,11 +82,10 @@ class RoutingBarrier:
             for patience in ANNOUNCE_AGAIN_AFTER_S:
                 await self._announce(user_id, online=True)
                 if await self._confirmed(waiting, patience):
-                    return
+                    return True
         finally:
             del self._waiting[user_id]
-        ROUTING_UNCONFIRMED.inc()
-        log.warning("user admitted before every worker confirmed the routing", user_id=user_id)
+        return False
 
     async def announce_departure(self, user_id: str) -> None:
         """Notify the workers that a user's last connection here has gone. Nothing waits for their answer.

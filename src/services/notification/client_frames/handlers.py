@@ -10,10 +10,10 @@ from fanout.error_codes import ErrorCode
 from fanout.ids import check_id
 from fanout.ports.bus import Bus
 from services.notification.housekeeping import Housekeeping
-from services.notification.inbox import Inbox
 from services.notification.registry import Registry
 from services.notification.server_frames import server_frame
 from services.notification.session import Session
+from services.notification.user_routing import UserRouting
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class FrameContext:
     """The parts of an instance that handlers of frames use."""
 
     registry: Registry
-    inbox: Inbox
+    user_routing: UserRouting
     housekeeping: Housekeeping
     bus: Bus
 

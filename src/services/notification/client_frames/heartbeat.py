@@ -42,5 +42,5 @@ async def renew_session(context: FrameContext, session: Session, frame: Heartbea
     session.client_state = frame.state
     session.focused_channel = frame.focused_channel
     context.housekeeping.renew_soon(session)
-    delivered = context.inbox.delivered_upto()
+    delivered = context.user_routing.delivered_upto(session.user_id)
     context.registry.write_queue.answer(session, server_frame("heartbeat.ok", seq=delivered))
