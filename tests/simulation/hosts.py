@@ -26,6 +26,7 @@ class VirtualMachine(Machine):
 
     Attributes:
         skew_s: seconds by which the wall clock is ahead of the right time. It may be changed while services run.
+        has_engines: whether `tick` is to be called before each callback.
     """
 
     def __init__(self, time: "VirtualTime", random: "Draw") -> None:
@@ -34,6 +35,7 @@ class VirtualMachine(Machine):
         self._time = time
         self._random = random
         self._clock = ManualClock()
+        self.has_engines = False
 
     def wall_ns(self) -> int:
         return EPOCH_NS + int((self._time.now + self.skew_s) * 1e9)
@@ -51,6 +53,8 @@ class VirtualMachine(Machine):
         return self._random.share()
 
     def engine_options(self) -> EngineOptions:
+        self.has_engines = True
+        self.tick()
         return {"clock": self._clock, "seed": self._random.below(1 << 32)}
 
     def tick(self) -> None:

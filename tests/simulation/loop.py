@@ -123,7 +123,8 @@ class SimulationLoop(asyncio.BaseEventLoop):
             hosts[at] = hosts[-1]
             hosts.pop()
         if not handle._cancelled:
-            host.machine.tick()
+            if host.machine.has_engines:
+                host.machine.tick()
             handle._run()
         while timers and timers[0][0] <= virtual.now:
             self._ring(heapq.heappop(timers)[2])

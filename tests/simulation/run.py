@@ -68,6 +68,7 @@ def simulate(plan: Plan) -> Outcome:
         digest = f"{world.history.digest()}-{draw.state() & 0xFFFFFFFF:08x}"
         outcome = Outcome(plan, world.history, broken, loop.time(), loop.steps, digest)
         _forget(world)
+        gc.freeze()  # what is left now is of Python and the modules, and need not be searched again
     return outcome
 
 
