@@ -18,7 +18,7 @@ DISTRIBUTIONS := pyproject.toml setup.py packaging/services/pyproject.toml packa
 RUST_SOURCES := src/fanout/_core.pyi \
 	$(shell find core_ext -mindepth 1 -path "*/target" -prune -o \( -type d -o -name "*.rs" -o -name "Cargo.*" \) -print)
 
-.PHONY: help run test test-python test-rust check-shuttle check-miri check-tsan chaos lint format type bench build docs servers wheels lock clean
+.PHONY: help run test test-python test-rust check-shuttle check-miri check-tsan chaos simulate lint format type bench build docs servers wheels lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -71,6 +71,11 @@ chaos: build servers  ## what clients receive of a million messages while worker
 	$(BIN)/python -m tests.chaos.storm $(CHAOS) --drop 0.01 $(ARGS)
 	@echo "how long readers of the log wait after faults:"
 	$(BIN)/python -m tests.chaos.stalls
+
+# Each seed is a run of half a minute to two minutes of virtual time, in a quarter of a second of one core.
+SEEDS ?= 1000
+simulate: build  ## the whole tier, its servers, people and faults in one process, from seeds; SEEDS=10000, ARGS="--from 1001"
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
 lint: build  ## ruff, rustfmt and clippy
 	$(BIN)/ruff check
