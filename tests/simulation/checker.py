@@ -71,8 +71,10 @@ def check(plan: Plan, history: History, found: Found | None) -> list[Broken]:
         *checks.processes(),
         *checks.once_and_in_order(),
         *checks.only_what_is_theirs(),
+        *checks.only_of_their_channels(),
         *checks.nothing_missed(),
         *checks.heartbeats(),
+        *checks.histories(),
         *checks.told(),
         *checks.stored(),
     ]
@@ -123,6 +125,15 @@ class _Checks:
                         "theirs",
                         f"at {at:.2f} s {session.name} got {name} of {channel}, which they left at {left:.2f} s",
                     )
+
+    def only_of_their_channels(self) -> Iterator[Broken]:
+        """Nobody hears who types in a channel, or who comes and goes there, and was never a member."""
+        for session in self._sessions:
+            for at, frame in session.frames:
+                if frame["type"] in {"typing", "member.joined", "member.left"}:
+                    channel = frame["channel_id"]
+                    if self._timeline.first(session.user, channel) > at:
+                        yield Broken("theirs", f"at {at:.2f} s {session.name} got {frame['type']} of {channel}")
 
     def nothing_missed(self) -> Iterator[Broken]:
         """A session misses no message of a channel between two that it got, nor any that was posted after it opened."""
@@ -185,6 +196,23 @@ class _Checks:
                     f"at {at:.2f} s {session.name} was told that all up to {upto} was delivered, "
                     f"and had not got {name} of {channel} (seq {seq})",
                 )
+
+    def histories(self) -> Iterator[Broken]:
+        """A page of the history has everything up to its `upto_seq` that the log holds."""
+        held = self._found.held if self._found else {}
+        for entry in self._history.of("history"):
+            about = entry.about
+            for seq, name in held.items():
+                if seq <= about["upto"] and seq not in about["seqs"] and self._channel_of(seq) == about["channel"]:
+                    yield Broken(
+                        "history",
+                        f"at {entry.at:.2f} s {about['device']} read a history of {about['channel']} that is said to "
+                        f"be complete up to seq {about['upto']}, and lacks {name} (seq {seq})",
+                    )
+
+    def _channel_of(self, seq: int) -> str:
+        assert self._found is not None
+        return self._found.channels[seq]
 
     def told(self) -> Iterator[Broken]:
         """Who is connected while the log loses messages is told."""

@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
+from tests.simulation.hosts import VirtualMachine
 from tests.simulation.links import SILENCE_S, Link
 from tests.simulation.plan import Fault
+from tests.simulation.processes import SimulatedProcess
 from tests.simulation.world import World
 
 SLOWNESS_S: Final = 0.4
@@ -23,6 +26,7 @@ class Striker:
         self._world = world
         self._faults: dict[str, Callable[[Fault], Awaitable[None]]] = {
             "kill": self._kill,
+            "kill without files": self._kill_without_files,
             "stop": self._stop,
             "pause": self._pause,
             "clock jumps": self._clock_jumps,
@@ -34,6 +38,7 @@ class Striker:
             "empty": self._empty,
             "refuse": self._refuse,
             "lose newest": self._lose_newest,
+            "another": self._another,
         }
 
     async def strike(self, fault: Fault) -> None:
@@ -48,6 +53,11 @@ class Striker:
         process.kill()
         await asyncio.sleep(fault.seconds)
         process.start()
+
+    async def _kill_without_files(self, fault: Fault) -> None:
+        """The process comes back on another machine."""
+        self._world.processes[fault.on].lose_files()
+        await self._kill(fault)
 
     async def _stop(self, fault: Fault) -> None:
         process = self._world.processes[fault.on]
@@ -64,11 +74,14 @@ class Striker:
         self._world.loop.resume(host)
 
     async def _clock_jumps(self, fault: Fault) -> None:
-        process = self._world.processes[fault.on]
-        before = process.skew_s
-        process.skew_s = process.host.machine.skew_s = before + fault.amount
+        clock: SimulatedProcess | VirtualMachine = (
+            self._world.servers.hosts[fault.on].machine
+            if fault.on in self._world.servers.hosts
+            else self._world.processes[fault.on]
+        )
+        clock.skew_s += fault.amount
         await asyncio.sleep(fault.seconds)
-        process.skew_s = process.host.machine.skew_s = before
+        clock.skew_s -= fault.amount
 
     async def _cut(self, fault: Fault) -> None:
         links = self._world.servers.links_of(fault.to, fault.on)
@@ -119,12 +132,20 @@ class Striker:
 
     async def _lose_newest(self, fault: Fault) -> None:
         """NATS loses power, and comes back without what its disk had not taken."""
+        log = self._world.servers.log
+        await self._away_to_lose(fault, partial(log.lose_newest, fault.to, fault.amount))
+
+    async def _another(self, fault: Fault) -> None:
+        """NATS comes back with another stream in the place of one, which is empty."""
+        await self._away_to_lose(fault, partial(self._world.servers.log.become_another, fault.to))
+
+    async def _away_to_lose(self, fault: Fault, lose: Callable[[], Awaitable[int]]) -> None:
         servers = self._world.servers
         links = servers.links_of("nats")
         for link in links:
             link.cut()
         await asyncio.sleep(fault.seconds)
-        lost = await servers.asked("nats", lambda: servers.log.lose_newest(fault.to, fault.amount))
+        lost = await servers.asked("nats", lose)
         self._world.note("lost", stream=fault.to, events=lost)
         for link in links:
             link.mend()

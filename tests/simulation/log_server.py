@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from fanout.errors import PartitionLost
+from fanout.ids import new_ulid
 from fanout.ports.log import Appended, Reset, StoredEvent
 from fanout.streams import MESSAGE_WRITER, MESSAGES
 from services.adapters.embedded.log import EmbeddedLog
@@ -59,20 +60,36 @@ class SimulatedLog(EmbeddedLog):
             return end, lost
 
         end, lost = await self._store._database.write(work)
+        self._drop_undelivered(stream, end)
+        record = await self._deployment.log_record(stream)
+        assert record is not None
+        survived_ns = await self._store.last_stored_ns(stream)
+        given, now_us = self._stream(stream).last_seq, int(self._clock() * 1e6)
+        await self._renumber(stream, record.restored(given + 1, survived_ns, now_us=now_us, given=given))
+        return int(lost)
+
+    async def become_another(self, stream: str) -> int:
+        """Come back as a new stream, which holds nothing. Returns how many events were lost."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            lost = connection.execute("DELETE FROM events WHERE stream = ?", (stream,)).rowcount
+            connection.execute("DELETE FROM recent WHERE stream = ?", (stream,))
+            return lost
+
+        lost = await self._store._database.write(work)
+        self._drop_undelivered(stream, 0)
+        record = await self._deployment.log_record(stream)
+        assert record is not None
+        given, now_us = self._stream(stream).last_seq, int(self._clock() * 1e6)
+        await self._renumber(stream, record.replaced(new_ulid(), 0, now_us=now_us, given=given))
+        return int(lost)
+
+    def _drop_undelivered(self, stream: str, end: int) -> None:
+        """Drop what durable consumers hold of the events above `end`, which the stream has lost."""
         for (of, _), queue in self._queues.items():
             if of == stream:
                 for seq in [seq for seq in queue._in_flight if seq > end]:
                     del queue._in_flight[seq]
-        await self._go_back(stream)
-        return int(lost)
-
-    async def _go_back(self, stream: str) -> None:
-        record = await self._deployment.log_record(stream)
-        assert record is not None
-        given = self._stream(stream).last_seq
-        survived_ns = await self._store.last_stored_ns(stream)
-        restored = record.restored(given + 1, survived_ns, now_us=int(self._clock() * 1e6), given=given)
-        await self._renumber(stream, restored)
 
     async def page(self, stream: str, after: int, upto: int, part: int | None) -> list[StoredEvent]:
         """A few events of a range, in order."""

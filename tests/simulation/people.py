@@ -39,6 +39,7 @@ class Device:
         self._heard_at = 0.0
         self._sessions = 0
         self._living: asyncio.Task[None] | None = None
+        self._reading_history: asyncio.Task[None] | None = None
 
     @property
     def instance(self) -> str:
@@ -138,8 +139,24 @@ class Device:
         if frame["type"] == "auth.ok":
             self.session = number
             self._world.note("opened", device=self.name, session=number, user=self.user, instance=self.instance)
+            self._catch_up()
         else:
             self._world.note("frame", device=self.name, session=number, frame=frame)
+            if frame["type"] == "full_refresh_required":
+                self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Read a channel's history, as a client does that may have missed something."""
+        channels = list(self._world.plan.channels)
+        channel = self._world.draw.choice(channels)
+        self._reading_history = asyncio.ensure_future(self._read_history(channel))
+
+    async def _read_history(self, channel: str) -> None:
+        answer = await self._world.call(self.user, "GET", f"channels.history?channel={channel}&limit=200")
+        if answer is not None and answer.status == 200:
+            seqs = sorted(message["seq"] for message in answer.body["messages"])
+            about = {"channel": channel, "upto": answer.body["upto_seq"], "seqs": seqs}
+            self._world.note("history", device=self.name, **about)
 
     def _end(self, code: int, reason: str, number: int = 0) -> None:
         if self._wire is None or number not in (0, self._sessions):

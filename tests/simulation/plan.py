@@ -187,27 +187,27 @@ def _faults(draw: Draw, plan: Plan) -> list[Fault]:
 
 
 def _fault(draw: Draw, plan: Plan, at: float) -> Fault:
-    process, server = draw.choice(plan.processes()), draw.choice(SERVERS)
-    brief, long = draw.between(0.1, 3.0), draw.between(2.0, 14.0)
-    seconds = draw.choice((brief, long))
-    match draw.choice(_KINDS):
-        case ("kill" | "stop" | "pause" | "clock jumps") as what:
-            return Fault(at, what, process, seconds=seconds, amount=draw.below(7) - 3)
-        case ("cut" | "stall" | "slow") as what:
-            return Fault(at, what, process, server, seconds)
-        case ("away" | "stand still") as what:
-            return Fault(at, what, server, seconds=seconds)
-        case "empty":
-            return Fault(at, "empty", "redis", seconds=seconds)
-        case "refuse":
-            return Fault(at, "refuse", server, seconds=draw.between(1.0, 16.0))
-        case what:
-            return Fault(at, what, "nats", draw.choice(("MESSAGES", "META")), seconds, draw.choice((1, 2, 3, 5, 1000)))
+    process, server, what = draw.choice(plan.processes()), draw.choice(SERVERS), draw.choice(_KINDS)
+    seconds = draw.choice((draw.between(0.1, 3.0), draw.between(2.0, 14.0)))
+    stream = draw.choice(("MESSAGES", "META"))
+    on, to, amount = {
+        "clock jumps": (draw.choice((process, process, "nats", "stores")), "", draw.choice((-3, -1, 1, 3, 40))),
+        "cut": (process, server, 0),
+        "stall": (process, server, 0),
+        "slow": (process, server, 0),
+        "away": (server, "", 0),
+        "stand still": (server, "", 0),
+        "refuse": (server, "", 0),
+        "empty": ("redis", "", 0),
+        "another": ("nats", stream, 0),
+        "lose newest": ("nats", stream, draw.choice((1, 2, 3, 5, 1000))),
+    }.get(what, (process, "", 0))
+    return Fault(at, what, on, to, seconds, amount)
 
 
 _KINDS: Final = (
-    *("kill", "kill", "kill", "stop", "stop", "pause", "pause", "clock jumps"),
+    *("kill", "kill", "kill", "kill without files", "stop", "stop", "pause", "pause", "clock jumps"),
     *("cut", "cut", "cut", "stall", "stall", "slow", "slow", "slow"),
-    *("away", "away", "stand still", "empty", "refuse", "refuse", "lose newest"),
+    *("away", "away", "stand still", "empty", "refuse", "refuse", "lose newest", "another"),
 )
 """Each kind of fault, as often as it is to be drawn."""

@@ -94,13 +94,6 @@ async def _acknowledge_first(self: ConsumerWorker[Any], consumer: Any, events: l
         return
 
 
-async def _acknowledge_unpublished(self: Partitions, lane: Lane, reader: PartitionReader, events: Any) -> None:
-    assert isinstance(events, PartitionEvents)
-    await retry_forever(lambda: reader.ack(events.last_seq), "acknowledging")
-    self._engine.route_stored(lane.spec.kind, lane.number, lane.part, events.deliveries)
-    self._publisher.poke()
-
-
 async def _always_newest(_self: MembershipOrder, _event: Any, **_options: Any) -> bool:
     return True
 
@@ -130,13 +123,6 @@ def _resume_nothing(self: Suspensions, instance_id: str) -> None:
     self._stopped.pop(instance_id, None)
 
 
-async def _publish_once(self: Publisher, batches: list[tuple[str, bytes]]) -> None:
-    try:
-        await self._offer([(f"instance.events.{instance}", payload) for instance, payload in batches])
-    except Unavailable:
-        return
-
-
 async def _evict_twice(self: Reconciler, instance_id: str, _instance: KnownInstance, *, stopped: str = "") -> None:
     del self._instances[instance_id]
     self._evicting.add(instance_id)
@@ -153,14 +139,6 @@ def _keep_slow(_self: Registry, _session: Any) -> None:
 
 async def _leave_nothing(_self: Registry, _user_id: str, _channel_id: str) -> None:
     """Let the sessions of a user who has left read on."""
-
-
-def _forget_what_was_asked(self: Reconciler, change: PresenceChange) -> None:
-    if change.instance_id in self._evicting:
-        return
-    if self._instances.get(change.instance_id) is None and change.online:
-        self._meet(change.instance_id)
-    self._presence_applier.change(change)
 
 
 async def _store_again(self: CommandService, message: Any, correlation_id: str) -> str:
@@ -187,12 +165,10 @@ PLANTED: Final[dict[str, Planted]] = {
         "the message writer acknowledges events before it has written them",
         [(ConsumerWorker, "_process", _acknowledge_first)],
     ),
-    "acknowledged before published": Planted(
-        "a worker acknowledges events before the bus has taken their batches",
+    "a worker acknowledges events before the bus has taken their batches",
         [(Partitions, "_handle", _acknowledge_unpublished), (Publisher, "_publish", _publish_once)],
     ),
-    "batches are published once": Planted(
-        "a worker drops the batches that the bus does not take", [(Publisher, "_publish", _publish_once)]
+    "a worker drops the batches that the bus does not take", [(Publisher, "_publish", _publish_once)]
     ),
     "member events in any order": Planted(
         "an older change of a membership undoes a newer one", [(MembershipOrder, "is_newest", _always_newest)]

@@ -73,7 +73,7 @@ class SimulatedProcess:
     def __init__(self, name: str, servers: Servers, history: History, settings: Settings, loop: Any) -> None:
         self.name = name
         self.kind = name.rstrip("0123456789")
-        self.skew_s = 0.0
+        self._skew_s = 0.0
         self.app: Any = None
         self.instance: NotificationInstance | None = None
         self.worker: FanOutWorker | None = None
@@ -82,13 +82,24 @@ class SimulatedProcess:
         self.tasks_at_start = 0
         self._servers = servers
         self._history = history
-        self._settings = settings.model_copy(update={"instance_id": name})
+        folder = settings.data_dir / name
+        folder.mkdir()
+        self._settings = settings.model_copy(update={"instance_id": name, "data_dir": folder})
         self._loop = loop
         self._process: Process | None = None
         self._running: asyncio.Task[None] | None = None
         self._wanted = False
         self.hosts: list[Host] = []
         self.host = self._new_host()
+
+    @property
+    def skew_s(self) -> float:
+        """Seconds by which its clock is ahead, of this start and of those that follow."""
+        return self._skew_s
+
+    @skew_s.setter
+    def skew_s(self, seconds: float) -> None:
+        self._skew_s = self.host.machine.skew_s = seconds
 
     @property
     def is_running(self) -> bool:
@@ -108,6 +119,11 @@ class SimulatedProcess:
         self._loop.kill(self.host)
         self._gone()
         self._history.note("killed", process=self.name)
+
+    def lose_files(self) -> None:
+        """Lose the files that it has written."""
+        for file in self._settings.data_dir.iterdir():
+            file.unlink()
 
     def stop(self) -> None:
         """Ask it to drain and to end."""
@@ -143,7 +159,7 @@ class SimulatedProcess:
 
     def _new_host(self) -> Host:
         host = Host(self.name, VirtualMachine(self._loop.virtual, self._servers._draw))
-        host.machine.skew_s = self.skew_s
+        host.machine.skew_s = self._skew_s
         self.hosts.append(host)
         return host
 
@@ -207,7 +223,7 @@ def settings(folder: Path, *, snapshots: bool) -> Settings:
     """The settings of every process.
 
     Args:
-        folder: for snapshots.
+        folder: has one of each process, for its files.
         snapshots: whether workers write them.
     """
     return load_settings(

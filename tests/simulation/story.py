@@ -75,6 +75,7 @@ def _fault(about: dict[str, Any]) -> str:
     on, to, seconds = about["on"], about["to"], about["seconds"]
     return {
         "kill": f"{on} is killed, and is started again {seconds} s later",
+        "kill without files": f"{on} is killed, loses its files, and is started again {seconds} s later",
         "stop": f"{on} is asked to stop, and is started again {seconds} s later",
         "pause": f"{on} stands still for {seconds} s",
         "clock jumps": f"the clock of {on} jumps, and jumps back after {seconds} s",
@@ -86,6 +87,7 @@ def _fault(about: dict[str, Any]) -> str:
         "empty": f"{on} is away for {seconds} s, and comes back empty",
         "refuse": f"{on} is full for {seconds} s, and refuses writes",
         "lose newest": f"{on} loses its power for {seconds} s",
+        "another": f"{on} is away for {seconds} s, and comes back with a new, empty stream",
     }[about["fault"]]
 
 
@@ -108,4 +110,8 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "answered": lambda about: f"call {about['call']} is answered: {about['status'] or 'not at all'}",
     "stored": _stored,
     "frame": _frame,
+    "history": lambda about: (
+        f"{about['device']} reads the history of {about['channel']}: {len(about['seqs'])} messages, "
+        f"complete up to seq {about['upto']}"
+    ),
 }
