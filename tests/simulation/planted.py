@@ -10,9 +10,8 @@ from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
 from fanout.errors import PartitionLost, Unavailable
-from fanout.keys import PresenceChange
 from fanout.lanes import Lane
-from fanout.ports.log import PartitionEvents, PartitionReader, StoredEvent
+from fanout.ports.log import StoredEvent
 from services.command.membership_publisher import MembershipPublisher
 from services.command.republishing import Republisher
 from services.command.service import CommandService
@@ -20,7 +19,6 @@ from services.fan_out.known_instance import KnownInstance
 from services.fan_out.liveness import Liveness
 from services.fan_out.partitions import Partitions
 from services.fan_out.presence_applier import PresenceApplier
-from services.fan_out.publisher import Publisher
 from services.fan_out.reconciler import Reconciler
 from services.fan_out.snapshots import Snapshots
 from services.fan_out.suspensions import Suspensions
@@ -164,11 +162,6 @@ PLANTED: Final[dict[str, Planted]] = {
     "acknowledged before written": Planted(
         "the message writer acknowledges events before it has written them",
         [(ConsumerWorker, "_process", _acknowledge_first)],
-    ),
-    "a worker acknowledges events before the bus has taken their batches",
-        [(Partitions, "_handle", _acknowledge_unpublished), (Publisher, "_publish", _publish_once)],
-    ),
-    "a worker drops the batches that the bus does not take", [(Publisher, "_publish", _publish_once)]
     ),
     "member events in any order": Planted(
         "an older change of a membership undoes a newer one", [(MembershipOrder, "is_newest", _always_newest)]
