@@ -22,15 +22,17 @@ from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.reconciler import Reconciler
 from services.fan_out.snapshots import Snapshots
 from services.fan_out.suspensions import Suspensions
+from services.fan_out.worker import LOOK_AT_LEASES_EVERY_S, MARK_EVERY_S, FanOutWorker
 from services.notification.delivered_lanes import DeliveredLanes
 from services.notification.gap_repair import GapRepair
 from services.notification.housekeeping import Housekeeping
 from services.notification.log_resets import LogResets
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
+from services.notification.user_routing import UserRouting
 from services.runtime.consumer import ConsumerWorker
 from services.runtime.membership_order import MembershipOrder
-from services.runtime.tasks import retry_forever
+from services.runtime.tasks import periodic, retry_forever
 
 
 class Planted(NamedTuple):
@@ -105,8 +107,9 @@ async def _mark_to_the_end(self: Partitions, claim: Any, lane: Lane) -> None:
         self._engine.advance(lane.number, position)
 
 
-async def _announce_once(self: RoutingBarrier, user_id: str) -> None:
+async def _announce_once(self: RoutingBarrier, user_id: str) -> bool:
     await self._announce(user_id, online=True)
+    return True
 
 
 def _agree(_self: Reconciler, digest: Any, instance: KnownInstance) -> None:
@@ -149,6 +152,32 @@ async def _store_again(self: CommandService, message: Any, correlation_id: str) 
 
 async def _use_any_snapshot(_self: Snapshots, _note: Any) -> str:
     return ""
+
+
+async def _find_the_end_late(self: FanOutWorker) -> None:
+    self.presence_applier.start()
+    self.reconciler.adopt()
+    await self.reconciler.listen()
+    await self._typing.listen()
+    self._ports.log.on_reset(self._log_resets.hear)
+    after = self._start.after if self._start else await self._newest_change()
+    self._tasks.start(self.publisher.run(), "publisher")
+    self._tasks.start(self._members.run(after), "members")
+    self._tasks.start(periodic(LOOK_AT_LEASES_EVERY_S, self.reconciler.follow_leases, "following leases"), "leases")
+    self._tasks.start(periodic(MARK_EVERY_S, self._mark, "marking positions"), "marks")
+    self._tasks.start(self.worker_group.run(self.ready), "worker group")
+    self._tasks.start(self._become_ready(), "loading the table")
+
+
+async def _ask_after_the_leases(self: Reconciler) -> None:
+    await self._evict_the_dead()
+    self._ask_for_due()
+    self._leases_read = True
+    self._check_complete()
+
+
+async def _admit_unconfirmed(self: UserRouting, user_id: str) -> None:
+    await self._routing_barrier.announce_until_confirmed(user_id)
 
 
 PLANTED: Final[dict[str, Planted]] = {
@@ -207,6 +236,18 @@ PLANTED: Final[dict[str, Planted]] = {
     "changes are not published again": Planted(
         "the gateways do not publish again the membership changes that the log has lost",
         [(Republisher, "_republish", _do_nothing)],
+    ),
+    "the end is found late": Planted(
+        "a worker that starts loads memberships first, and then asks from where on it is to follow their changes",
+        [(FanOutWorker, "start", _find_the_end_late)],
+    ),
+    "presence sets wait for the leases": Planted(
+        "a worker asks for no presence set while it cannot read the leases",
+        [(Reconciler, "follow_leases", _ask_after_the_leases)],
+    ),
+    "nobody is told of late routing": Planted(
+        "a client that was admitted before a worker routed to it is not told that it may have missed something",
+        [(UserRouting, "announce_arrival", _admit_unconfirmed)],
     ),
     "any snapshot is used": Planted(
         "a worker starts from a snapshot that the log has outrun", [(Snapshots, "_why_not", _use_any_snapshot)]
