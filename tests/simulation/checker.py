@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from fanout.streams import MESSAGES
 from tests.simulation.history import Entry, History
 from tests.simulation.plan import Plan
 from tests.simulation.rest import Found
@@ -40,10 +41,9 @@ class Session:
     closed: float = NEVER
     frames: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
 
-    @property
-    def refreshed(self) -> float:
-        """When it was last told that it may have missed something, and was to read its channels again."""
-        told = [at for at, frame in self.frames if frame.get("reason") == "gap"]
+    def refreshed(self, before: float) -> float:
+        """When it was last told, before a time, that it may have missed something; 0 if it was not."""
+        told = [at for at, frame in self.frames if frame.get("reason") == "gap" and at < before]
         return max(told, default=0.0)
 
     @property
@@ -89,6 +89,9 @@ class _Checks:
         self._timeline = Timeline(plan, history)
         self._faults = _faults(history)
         self._posted = {entry.about["message"]: entry for entry in history.of("posts")}
+        self._stored = {
+            entry.about["seq"]: entry.at for entry in history.of("stored") if entry.about["stream"] == MESSAGES
+        }
         self._rested = max((entry.at for entry in history.of("at rest")), default=NEVER)
 
     def processes(self) -> Iterator[Broken]:
@@ -136,7 +139,10 @@ class _Checks:
                         yield Broken("theirs", f"at {at:.2f} s {session.name} got {frame['type']} of {channel}")
 
     def nothing_missed(self) -> Iterator[Broken]:
-        """A session misses no message of a channel between two that it got, nor any that was posted after it opened."""
+        """A session misses no message that the log stored after it opened, or after it was told of a gap.
+
+        What was stored before is in the history, which a client reads then.
+        """
         if self._found is None:
             return
         for session in self._sessions:
@@ -145,28 +151,27 @@ class _Checks:
 
     def _missed(self, session: Session, channel: str) -> Iterator[Broken]:
         assert self._found is not None
-        begin = self._since(session, channel)
+        begin = max(self._since(session, channel), session.refreshed(NEVER))
         until = self._timeline.until(session.user, channel, begin)
-        got = {frame["seq"]: at for at, frame in session.messages(channel) if begin <= at < until}
-        newest, oldest = max(got, default=0), min(got, default=1 << 62)
-        settled = max(self._timeline.settled(session.user, channel, session.opened), session.refreshed)
-        open_at_the_end = session.closed == NEVER and self._rested < NEVER
-        for seq, name in self._found.held.items():
-            if self._found.channels[seq] != channel or seq in got:
-                continue
-            posted = self._posted[name].at
-            is_between = oldest < seq < newest and posted > settled
-            is_due = posted > max(begin, session.refreshed) and (seq < newest or (open_at_the_end and until == NEVER))
-            if posted < until and (is_between or is_due) and not self._before(session, seq, begin):
+        got = {frame["seq"] for at, frame in session.messages(channel) if at < until}
+        newest = max(got, default=0)
+        # What is due at last comes at rest; before, only a later message shows that an earlier one was missed.
+        waits_for_all = session.closed == NEVER == until and self._rested < NEVER
+        for seq, name in self._held_in(channel):
+            is_due = begin < self._stored[seq] < until and (seq < newest or waits_for_all)
+            if is_due and seq not in got:
                 yield Broken(
                     "missed",
-                    f"{session.name} never got {name} of {channel} (seq {seq}, posted at {posted:.2f} s), "
+                    f"{session.name} never got {name} of {channel} (seq {seq}, stored at {self._stored[seq]:.2f} s), "
                     f"and got {len(got)} others",
                 )
 
-    def _before(self, session: Session, seq: int, begin: float) -> bool:
-        """Whether a message came to a session before the time from which it is counted."""
-        return any(frame["seq"] == seq for at, frame in session.messages() if at < begin)
+    def _held_in(self, channel: str) -> Iterator[tuple[int, str]]:
+        """The messages of a channel that the log holds at the end."""
+        assert self._found is not None
+        for seq, name in self._found.held.items():
+            if self._found.channels[seq] == channel:
+                yield seq, name
 
     def heartbeats(self) -> Iterator[Broken]:
         """What `heartbeat.ok` says was delivered was delivered."""
@@ -180,39 +185,28 @@ class _Checks:
     def _promised(self, session: Session, at: float, upto: int) -> Iterator[Broken]:
         assert self._found is not None
         got = {frame["seq"] for when, frame in session.messages() if when <= at}
-        for seq, name in self._found.held.items():
-            channel = self._found.channels[seq]
-            if seq > upto or seq in got:
-                continue
-            begin = self._since(session, channel)
-            if (
-                max(begin, session.refreshed if session.refreshed < at else 0.0)
-                < self._posted[name].at
-                < at
-                < self._timeline.until(session.user, channel, begin)
-            ):
-                yield Broken(
-                    "heartbeat",
-                    f"at {at:.2f} s {session.name} was told that all up to {upto} was delivered, "
-                    f"and had not got {name} of {channel} (seq {seq})",
-                )
+        for channel in sorted(set(self._found.channels.values())):
+            begin = max(self._since(session, channel), session.refreshed(at))
+            until = self._timeline.until(session.user, channel, begin)
+            for seq, name in self._held_in(channel):
+                if seq <= upto and seq not in got and begin < self._stored[seq] < at < until:
+                    yield Broken(
+                        "heartbeat",
+                        f"at {at:.2f} s {session.name} was told that all up to {upto} was delivered, "
+                        f"and had not got {name} of {channel} (seq {seq})",
+                    )
 
     def histories(self) -> Iterator[Broken]:
         """A page of the history has everything up to its `upto_seq` that the log holds."""
-        held = self._found.held if self._found else {}
-        for entry in self._history.of("history"):
+        for entry in self._history.of("history") if self._found else ():
             about = entry.about
-            for seq, name in held.items():
-                if seq <= about["upto"] and seq not in about["seqs"] and self._channel_of(seq) == about["channel"]:
+            for seq, name in self._held_in(about["channel"]):
+                if seq <= about["upto"] and seq not in about["seqs"]:
                     yield Broken(
                         "history",
                         f"at {entry.at:.2f} s {about['device']} read a history of {about['channel']} that is said to "
                         f"be complete up to seq {about['upto']}, and lacks {name} (seq {seq})",
                     )
-
-    def _channel_of(self, seq: int) -> str:
-        assert self._found is not None
-        return self._found.channels[seq]
 
     def told(self) -> Iterator[Broken]:
         """Who is connected while the log loses messages is told."""

@@ -80,11 +80,6 @@ class Timeline:
                 return at
         return NEVER
 
-    def settled(self, user: str, channel: str, opened: float) -> float:
-        """When the last change of a membership was done before a session opened."""
-        changes = [change for change in self._of(user, channel) if change.asked <= opened]
-        return max((change.answered for change in changes), default=0.0)
-
     def until(self, user: str, channel: str, since: float) -> float:
         """Until when it is: until somebody asks that the user leaves."""
         return min(
