@@ -129,11 +129,11 @@ def _actions(draw: Draw, plan: Plan, users: list[str], faults: list[Fault]) -> l
     times = [action.at for action in actions]
     times += [at for fault in faults for at in (fault.at, fault.at, fault.at + fault.seconds)]
     channels = list(plan.channels)
-    for number in range(draw.below(8)):
+    for number in range(2 + draw.below(10)):
         changes = _changes(draw, _time(draw, times), users, channels, number)
         times += [change.at for change in changes]
         actions += changes
-    for _ in range(10 + draw.below(30)):
+    for _ in range(20 + draw.below(50)):
         long = draw.below(20_000) if draw.happens(0.05) else 0
         actions.append(Action(_time(draw, times), "post", draw.choice(users), draw.choice(channels), length=long))
     return actions
@@ -176,7 +176,7 @@ def _changes(draw: Draw, at: float, users: list[str], channels: list[str], numbe
 
 
 def _faults(draw: Draw, plan: Plan) -> list[Fault]:
-    count = 0 if draw.happens(0.05) else 1 + draw.below(6)
+    count = 0 if draw.happens(0.03) else 2 + draw.below(6)
     faults: list[Fault] = []
     for _ in range(count):
         at = draw.between(FIRST_FAULT_S, ACTIVE_S)
