@@ -54,7 +54,7 @@ async def _nats_log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
 
 
 @asynccontextmanager
-async def _simulated_log(_: pytest.FixtureRequest) -> AsyncIterator[Log]:
+async def _simulated_log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
     async with SimulatedTier.opened(PARTITIONS) as tier:
         yield tier.log()
 

@@ -36,6 +36,7 @@ class _Reading:
         self._log = log
         self._remote: Any = None
         self._closed = False
+        self._forget = log.link.on_cut(self._broken)
 
     async def _open(self) -> Any:
         raise NotImplementedError
@@ -62,6 +63,9 @@ class _Reading:
     def _opened(self) -> None:
         """The reader was opened again."""
 
+    def _broken(self) -> None:
+        self._remote = None
+
     def _send(self, work: Callable[[], Awaitable[None]]) -> None:
         """Have the server do something; nothing waits for it."""
         self._log.link.carry(partial(_start, work), forth=True)
@@ -69,6 +73,7 @@ class _Reading:
     async def close(self) -> None:
         """Return when the server has everything that was sent before, or cannot be reached."""
         self._closed = True
+        self._forget()
         if self._remote is not None:
             with suppress(Unavailable):
                 await self._log.link.call(self._remote.close, "closing a reader")

@@ -31,7 +31,7 @@ from tests.simulation.presence_server import LinkedPresence
 ACK_WAIT_S: Final = 6.0
 TOKEN_S: Final = 3_600.0
 RECONNECTS_IN: Final = {"nats": (0.02, 0.5)}
-"""Seconds after which a client tries again to connect: those of nats-py, as it is configured. Others connect with the next call."""
+"""Seconds after which a client is connected again: those of nats-py, as configured. Others are with their next call."""
 
 _REFUSED: Final = {
     "nats": ({"append", "dead_letter"}, StorageFull("the stream has no room")),
