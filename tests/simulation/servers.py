@@ -33,10 +33,15 @@ TOKEN_S: Final = 3_600.0
 RECONNECTS_IN: Final = {"nats": (0.02, 0.5)}
 """Seconds after which a client is connected again: those of nats-py, as configured. Others are with their next call."""
 
-_REFUSED: Final = {
+STORES_WRITE: Final = {
+    *("write", "create", "resume_creation", "creation_published"),
+    *("add", "remove", "renew", "mark_published", "prune"),
+}
+"""The calls of the stores that write."""
+_REFUSED: Final[dict[str, tuple[set[str], Exception]]] = {
     "nats": ({"append", "dead_letter"}, StorageFull("the stream has no room")),
     "redis": ({"connect", "renew", "lease"}, Unavailable("OOM command not allowed when used memory > 'maxmemory'")),
-    "stores": ({"write", "add", "remove", "create"}, StorageFull("the disk is full")),
+    "stores": (STORES_WRITE, StorageFull("the disk is full")),
 }
 """The calls that a server which is full refuses, and how. Redis still publishes and deletes, as a real one does."""
 
