@@ -13,7 +13,7 @@ from nats.aio.transport import TcpTransport
 from nats.protocol.parser import Parser
 
 from fanout import subjects
-from fanout.errors import FanoutError, OutcomeUnknown, TooLarge, Unavailable
+from fanout.errors import FanoutError, TooLarge, Unavailable
 from fanout.streams import MESSAGES
 from services.adapters.nats import NatsBus, NatsConnection, connect, connection
 from tests.support.nats import connected, connected_again, open_log
@@ -65,29 +65,6 @@ def test_only_who_failed_to_reconnect_waits_for_long(failed: int, at_least: floa
 
 
 class TestOutage:
-    async def test_nothing_is_kept_to_be_sent_later(self, nats_server: NatsServer) -> None:
-        async with connected(nats_server.url) as nc:
-            log, bus = await open_log(nc, 1), NatsBus(nc)
-            heard: list[bytes] = []
-            await bus.subscribe("a.b", lambda _, payload: heard.append(payload))
-            nats_server.kill()
-            await _notices_the_loss(nc)
-            for attempt in (
-                log.append(subjects.message("general"), b"lost", msg_id="lost"),
-                bus.publish("a.b", b"lost"),
-                bus.publish_many([("a.b", b"lost")]),
-                bus.ping(),
-                log.ping(),
-            ):
-                with pytest.raises(Unavailable):
-                    await soon(attempt)
-            nats_server.start()
-            await connected_again(nc)
-            await bus.publish("a.b", b"after")
-            await bus.ping()
-            assert await log.last_seq(MESSAGES) == 0
-            assert heard == [b"after"]
-
     async def test_bytes_that_the_lost_connection_left_unsent_are_dropped(self, nats_server: NatsServer) -> None:
         async with connected(nats_server.url) as nc:
             log = await open_log(nc, 1)
@@ -98,26 +75,6 @@ class TestOutage:
             nats_server.start()
             await connected_again(nc)
             assert await log.last_seq(MESSAGES) == 0
-
-    async def test_an_event_that_was_sent_and_not_answered_may_be_stored(self, nats_server: NatsServer) -> None:
-        async with connected(nats_server.url) as nc:
-            log = await open_log(nc, 1)
-            nats_server.pause()
-            with pytest.raises(OutcomeUnknown):
-                await soon(log.append(subjects.message("general"), b"sent", msg_id="one"))
-            nats_server.resume()
-            await connected_again(nc)
-            repeated = await soon(log.append(subjects.message("general"), b"sent", msg_id="one"))
-            assert (repeated.seq, await log.last_seq(MESSAGES)) == (1, 1)
-
-    async def test_what_was_never_sent_was_not_done(self, nats_server: NatsServer) -> None:
-        async with connected(nats_server.url) as nc:
-            log = await open_log(nc, 1)
-            nats_server.kill()
-            await _notices_the_loss(nc)
-            with pytest.raises(Unavailable) as caught:
-                await soon(log.append(subjects.message("general"), b"lost", msg_id="lost"))
-            assert not isinstance(caught.value, OutcomeUnknown)
 
     async def test_whoever_waits_for_an_answer_is_told_when_the_connection_is_lost(
         self, nats_server: NatsServer

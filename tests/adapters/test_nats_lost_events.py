@@ -1,15 +1,14 @@
 """A log that went back: contract section 4, "When the log goes back", at the log's own edge."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
 import pytest
 
 from fanout.errors import FanoutError, Unavailable
-from fanout.ports.log import Log, Reset
-from fanout.streams import DEAD, MESSAGES, META
+from fanout.ports.log import Log
+from fanout.streams import MESSAGES
 from services.adapters.nats import NatsConnection, api
 from services.runtime.tasks import retry_forever
 from tests.support.log_worlds import READERS, Reading, World, again, published, tail
@@ -21,27 +20,6 @@ from tests.support.servers import NatsServer
 async def world(nats_server: NatsServer) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         yield World(nats_server, stack)
-
-
-@pytest.mark.parametrize("reader", READERS)
-async def test_what_is_accepted_after_the_newest_events_were_lost_is_read_once_above_all_that_was_given(
-    world: World, reader: Callable[[Log], "asyncio.Future[Reading]"]
-) -> None:
-    log = await world.log()
-    given = await append_messages(log, "general", range(10))
-    saved = await world.save(log)
-    reading = await reader(log)
-    given += await again(log, range(10, 60))
-    await reading.has(*range(60))
-    world.server.lose_all_since(saved)
-    new = await again(log, range(60, 70))
-    await reading.has(*range(60, 70))
-    assert min(new) > max(given)
-    assert new == sorted(set(new))
-    came = [event for event in reading.events if int(event.payload) >= 60]
-    assert (payloads(came), seqs(came)) == (list(range(60, 70)), new)
-    assert {reset.stream for reset in world.resets} == {MESSAGES}
-    reading.stop()
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -105,25 +83,6 @@ async def test_a_stream_that_is_deleted_under_a_living_connection_is_created_aga
     assert min(new) > max(given)
     assert payloads(reading.events) == list(range(20))
     assert seqs(reading.events) == sorted(seqs(reading.events))
-    reading.stop()
-
-
-@pytest.mark.parametrize("reader", READERS)
-async def test_an_empty_disk_loses_nothing_that_is_accepted_later(
-    world: World, reader: Callable[[Log], "asyncio.Future[Reading]"]
-) -> None:
-    log = await world.log()
-    given = await append_messages(log, "general", range(10))
-    reading = await reader(log)
-    await reading.has(*range(10))
-    world.server.lose_everything()
-    new = await again(log, range(10, 20))
-    await reading.has(*range(10, 20))
-    assert min(new) > max(given)
-    assert payloads(reading.events) == list(range(20))
-    await soon(log.ping())
-    assert await log.last_seq(META) >= 0
-    assert await log.last_seq(DEAD) >= 0
     reading.stop()
 
 
@@ -216,19 +175,6 @@ async def test_who_has_yet_to_notice_reads_all_up_to_a_position_that_another_was
     assert (payloads(events), seqs(events)) == (list(range(100, 110)), new)
 
 
-async def test_who_did_not_notice_takes_over_what_another_found(world: World) -> None:
-    one, other = await world.log(), await world.log()
-    await append_messages(one, "general", range(10))
-    saved = await world.save(one)
-    await again(one, range(10, 20))
-    world.server.lose_all_since(saved)
-    new = await again(one, range(20, 25))
-    await until(lambda: asyncio.sleep(0, len(world.resets) == 2 or None))
-    assert world.resets[0] == world.resets[1]
-    ends = await one.last_seq(MESSAGES), await other.last_seq(MESSAGES)
-    assert ends == (new[-1], new[-1])
-
-
 async def test_an_answer_that_comes_late_is_none_to_the_new_event_in_the_old_place(world: World) -> None:
     log, other = await world.log(), await world.log()
     await append_messages(log, "general", range(10))
@@ -247,42 +193,3 @@ async def test_an_answer_that_comes_late_is_none_to_the_new_event_in_the_old_pla
     reading = Reading(late.fetch, late.ack)  # type: ignore[arg-type]
     await reading.has(*range(100, 120))
     reading.stop()
-
-
-async def test_who_comes_later_hears_of_what_was_lost(world: World) -> None:
-    log = await world.log()
-    await append_messages(log, "general", range(10))
-    before = time.time()
-    assert await log.missed_reset(MESSAGES, before) is None
-    world.server.lose_everything()
-    await again(log, range(10, 20))
-    other = await world.log()
-    assert await other.missed_reset(MESSAGES, before) == Reset(MESSAGES, 0)
-    assert await other.missed_reset(MESSAGES, time.time() + 60) is None
-    assert (await other.missed_reset(DEAD, before - 60)) == Reset(DEAD, 0)
-
-
-async def test_a_restart_that_loses_nothing_is_no_reset(world: World) -> None:
-    log = await world.log()
-    given = await append_messages(log, "general", range(10))
-    world.server.restart()
-    assert await again(log, range(10, 12)) == [given[-1] + 1, given[-1] + 2]
-    await soon(log.ping())
-    assert not world.resets
-
-
-async def test_epochs_rise_also_where_the_log_lost_its_consumers_and_no_event(world: World) -> None:
-    """Instances drop what comes with a lower epoch than they know. Nothing says that such a log went back."""
-    log = await world.log()
-    await append_messages(log, "general", range(3))
-    saved = await world.save(log)
-    given = []
-    for worker in ("first", "second", "third"):
-        reader = await log.claim(MESSAGES, 0, worker)
-        given.append(reader.epoch)
-        await reader.close()
-    world.server.lose_all_since(saved)
-    reader = await soon(retry_forever(lambda: log.claim(MESSAGES, 0, "fourth"), "claiming"))
-    assert [*given, reader.epoch] == sorted({*given, reader.epoch})
-    assert not world.resets
-    await reader.close()

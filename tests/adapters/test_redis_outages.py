@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -73,25 +72,6 @@ async def test_a_server_of_another_kind_is_unavailable_and_no_password_is_quoted
 async def test_a_url_of_something_else_is_an_error() -> None:
     with pytest.raises(ValueError, match="scheme"):
         await RedisPresence.open("http://127.0.0.1")
-
-
-async def test_while_the_server_is_down_every_call_says_so(presence: RedisPresence, redis_server: RedisServer) -> None:
-    redis_server.kill()
-    calls = [
-        presence.connect(CONNECTION),
-        presence.renew([CONNECTION]),
-        presence.disconnect(CONNECTION, last=True),
-        presence.announce([CAME]),
-        presence.watch(lambda _: None),
-        presence.connections_of("alice"),
-        presence.locations_of("alice"),
-        presence.lease(LEASE),
-        presence.release("notif-1"),
-        presence.leases(),
-        presence.ping(),
-    ]
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    assert [type(result) for result in results] == [Unavailable] * len(calls)
 
 
 async def test_a_server_that_takes_no_writes_for_now_is_unavailable(
@@ -167,37 +147,12 @@ async def test_after_a_restart_the_next_call_succeeds(presence: RedisPresence, r
     assert await presence.leases() == {"notif-1": LEASE}
 
 
-async def test_scripts_and_data_that_a_new_server_lacks_come_back(
-    presence: RedisPresence, redis_server: RedisServer
-) -> None:
-    await presence.lease(LEASE)
-    await presence.connect(CONNECTION)
-    redis_server.kill()
-    shutil.rmtree(redis_server.folder / "appendonlydir")
-    redis_server.start()
-    await presence.lease(LEASE)
-    assert await presence.connections_of("alice") == []
-    await presence.renew([CONNECTION])
-    assert await presence.connections_of("alice") == [CONNECTION]
-    assert await presence.locations_of("alice") == {"notif-1"}
-
-
 async def test_a_watch_hears_again_after_a_restart(presence: RedisPresence, redis_server: RedisServer) -> None:
     heard: asyncio.Queue[PresenceChange] = asyncio.Queue()
     watching = await presence.watch(heard.put_nowait)
     redis_server.restart()
     assert await _announce_until_heard(presence, heard) == CAME
     await watching.close()
-
-
-async def test_a_watch_can_be_closed_while_the_server_is_down(
-    presence: RedisPresence, redis_server: RedisServer
-) -> None:
-    watching = await presence.watch(lambda _: None)
-    redis_server.kill()
-    with pytest.raises(Unavailable):
-        await presence.ping()
-    await soon(watching.close())
 
 
 async def test_a_frozen_server_is_unavailable_within_the_timeout_and_back_after(

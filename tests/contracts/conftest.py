@@ -1,6 +1,7 @@
-"""The adapters that the contract suites of the log and the bus run over."""
+"""The adapters that the contract suites of the log and the bus run over, and the event loop of simulated ones."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,19 @@ from services.adapters.nats import NatsBus
 from tests.support.faulty import FaultyBus, FaultyLog
 from tests.support.nats import connected, open_log
 from tests.support.servers import NatsServer
+from tests.support.simulated_worlds import SIMULATED, SimulatedTier, is_simulated, simulation_loop
 
 PARTITIONS = 4
+
+
+@pytest.fixture
+def _asyncio_loop_factory(request: pytest.FixtureRequest) -> Iterator[Callable[[], asyncio.AbstractEventLoop] | None]:
+    """The fixture of pytest-asyncio by which it makes the event loop of a test."""
+    if not is_simulated(request):
+        yield None
+        return
+    with simulation_loop() as loop:
+        yield lambda: loop
 
 
 class _Opener(Protocol):
@@ -41,10 +53,17 @@ async def _nats_log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
         yield await open_log(nc, PARTITIONS)
 
 
+@asynccontextmanager
+async def _simulated_log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
+    async with SimulatedTier.opened(PARTITIONS) as tier:
+        yield tier.log()
+
+
 _LOGS: dict[str, _Opener] = {
     "embedded": _embedded_log,
     "faulty": partial(_embedded_log, adapter=FaultyLog),
     "nats": _nats_log,
+    SIMULATED: _simulated_log,
 }
 
 
@@ -54,11 +73,15 @@ async def log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
         yield opened
 
 
-@pytest.fixture(params=["embedded", "faulty", "nats"])
+@pytest.fixture(params=["embedded", "faulty", "nats", SIMULATED])
 async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
     if request.param == "nats":
         async with connected(request.getfixturevalue("nats_url")) as nc:
             yield NatsBus(nc)
+        return
+    if request.param == SIMULATED:
+        async with SimulatedTier.opened() as tier:
+            yield tier.bus()
         return
     embedded = FaultyBus() if request.param == "faulty" else EmbeddedBus()
     yield embedded

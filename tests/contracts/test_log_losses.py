@@ -1,7 +1,6 @@
 """The contract of `fanout.ports.log` about dead letters and lost events, held by every adapter."""
 
-import time
-
+from fanout import machine
 from fanout.ports.log import Log, Reset, StoredEvent
 from fanout.streams import DEAD, MESSAGES, META
 from tests.support.reading import append_messages
@@ -30,10 +29,10 @@ class TestLosses:
     async def test_who_comes_later_hears_of_a_loss_since_a_time_and_of_none_before(self, log: Log) -> None:
         given = await append_messages(log, "general", range(3))
         assert await log.missed_reset(MESSAGES, 0) is None
-        before = time.time() - 60
+        before = machine.wall_s() - 60
         newest = await log.get(MESSAGES, given[-1])
         assert newest is not None
         await log.recall(MESSAGES, given[-1] + 50, newest.stored_ns)
         assert await log.missed_reset(MESSAGES, before) == Reset(MESSAGES, newest.stored_ns)
-        assert await log.missed_reset(MESSAGES, time.time() + 60) is None
+        assert await log.missed_reset(MESSAGES, machine.wall_s() + 60) is None
         assert await log.missed_reset(META, before) is None

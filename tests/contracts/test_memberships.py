@@ -12,6 +12,7 @@ from fanout.ports.memberships import ENDED_KEPT_S, Channel, Membership, Membersh
 from services.adapters.sqlite.database import Database
 from services.adapters.sqlite.memberships import SqliteMemberships
 from tests.support.faulty import faulty_memberships
+from tests.support.simulated_worlds import SIMULATED, SimulatedTier
 
 CREATED = "2026-02-01T10:00:00.000Z"
 LATER = "2026-02-01T11:00:00.000Z"
@@ -36,11 +37,15 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["sqlite", "faulty"])
+@pytest.fixture(params=["sqlite", "faulty", SIMULATED])
 async def memberships(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Memberships]:
     if request.param == "faulty":
         async with faulty_memberships(clock) as faulty:
             yield faulty
+        return
+    if request.param == SIMULATED:
+        async with SimulatedTier.opened() as tier:
+            yield tier.linked(SqliteMemberships(tier.servers.memberships._database, clock))
         return
     store = SqliteMemberships(await Database.open(tmp_path / "memberships.db", SqliteMemberships.schema), clock)
     yield store

@@ -12,11 +12,16 @@ from fanout.ids import new_message_id
 from fanout.ports.messages import LogPlace, Messages, Page, Position
 from services.adapters.sqlite.messages import SqliteMessages
 from tests.support.faulty import FaultyMessages
+from tests.support.simulated_worlds import SIMULATED, SimulatedTier
 from tests.support.stored import in_history
 
 
-@pytest.fixture(params=[SqliteMessages, FaultyMessages])
+@pytest.fixture(params=[SqliteMessages, FaultyMessages, SIMULATED])
 async def messages(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Messages]:
+    if request.param == SIMULATED:
+        async with SimulatedTier.opened() as tier:
+            yield tier.ports()[Messages]
+        return
     adapter: type[SqliteMessages] = request.param
     store = await adapter.open(tmp_path / "messages.db")
     yield store

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
-from fanout.errors import Unavailable
+from fanout.errors import TooLarge, Unavailable
 from fanout.ports.bus import Handler
 from services.adapters.embedded.bus import EmbeddedBus
 from services.runtime.skipping import guarded
-from tests.simulation.links import Link
+from tests.simulation.links import Link, no_more_is_known
 
 
 class LinkedBus:
@@ -29,21 +29,42 @@ class LinkedBus:
 
     async def publish(self, subject: str, payload: bytes) -> None:
         """As with NATS, no answer is awaited: what is under way when the connection breaks may be lost."""
+        self._check_length(payload)
         await asyncio.sleep(0)
+        self._write(subject, payload)
+
+    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        """As with NATS, the first ones may be heard and the others lost when the connection breaks."""
+        for _, payload in messages:
+            self._check_length(payload)
+        await asyncio.sleep(0)
+        for message in messages:
+            self._write(*message)
+        if messages:
+            await self.ping()
+
+    async def subscribe(self, subject: str, handler: Handler) -> "LinkedSubscription":
+        subscription = LinkedSubscription(self._link, guarded(subject, handler))
+        try:
+            with no_more_is_known():
+                await self._link.call(partial(subscription.open, self._server, subject), "subscribe")
+        except BaseException:
+            subscription.end()
+            raise
+        return subscription
+
+    async def ping(self) -> None:
+        with no_more_is_known():
+            await self._link.call(self._server.ping, "ping")
+
+    def _write(self, subject: str, payload: bytes) -> None:
         if self._link.is_cut:
             raise Unavailable("no connection to the bus")
         self._link.carry(partial(self._server._send, subject, payload), forth=True)
 
-    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        await self._link.call(partial(self._server.publish_many, messages), "publish_many")
-
-    async def subscribe(self, subject: str, handler: Handler) -> "LinkedSubscription":
-        subscription = LinkedSubscription(self._link, guarded(subject, handler))
-        await self._link.call(partial(subscription.open, self._server, subject), "subscribe")
-        return subscription
-
-    async def ping(self) -> None:
-        await self._link.call(self._server.ping, "ping")
+    def _check_length(self, payload: bytes) -> None:
+        if len(payload) > self.max_payload:
+            raise TooLarge(f"{len(payload)} bytes; the bus accepts {self.max_payload}")
 
 
 class LinkedSubscription:
@@ -64,8 +85,12 @@ class LinkedSubscription:
         await server.subscribe(subject, self._forward)
 
     async def close(self) -> None:
-        self._is_open = False
+        self.end()
         await asyncio.sleep(0)
+
+    def end(self) -> None:
+        """Hear nothing more."""
+        self._is_open = False
 
     def _forward(self, subject: str, payload: bytes) -> None:
         if self._is_open and not self._link.client.dead:

@@ -13,6 +13,8 @@ from tests.simulation.world import World
 
 SLOWNESS_S: Final = 0.4
 """Seconds that each way takes longer over a slow link."""
+MOST_ACKS: Final = 5
+"""Fewer acknowledgements than these are lost with the newest events, beside those of the lost events."""
 
 
 class Striker:
@@ -106,13 +108,17 @@ class Striker:
             link.slowness -= SLOWNESS_S
 
     async def _away(self, fault: Fault) -> None:
-        """The server is stopped and started again. What it holds on a disk is there again."""
-        await self._paused_and_cut(fault)
+        """The server is killed and started again. What it holds on a disk is there again."""
+        if self._world.servers.down(fault.on):
+            await asyncio.sleep(fault.seconds)
+            self._world.servers.up(fault.on)
 
     async def _empty(self, fault: Fault) -> None:
-        """Redis is stopped, and comes back without its keys."""
-        await self._paused_and_cut(fault)
-        self._world.servers.empty_redis()
+        """Redis is killed, and comes back without its keys."""
+        if self._world.servers.down(fault.on):
+            await asyncio.sleep(fault.seconds)
+            self._world.servers.empty_redis()
+            self._world.servers.up(fault.on)
 
     async def _stand_still(self, fault: Fault) -> None:
         host = self._world.servers.hosts[fault.on]
@@ -133,7 +139,8 @@ class Striker:
     async def _lose_newest(self, fault: Fault) -> None:
         """NATS loses power, and comes back without what its disk had not taken."""
         log = self._world.servers.log
-        await self._away_to_lose(fault, partial(log.lose_newest, fault.to, fault.amount))
+        acks = self._world.draw.below(MOST_ACKS)
+        await self._away_to_lose(fault, partial(log.lose_newest, fault.to, fault.amount, acks))
 
     async def _another(self, fault: Fault) -> None:
         """NATS comes back with another stream in the place of one, which is empty."""
@@ -149,14 +156,6 @@ class Striker:
         self._world.note("lost", stream=fault.to, events=lost)
         for link in links:
             link.mend()
-
-    async def _paused_and_cut(self, fault: Fault) -> None:
-        host = self._world.servers.hosts[fault.on]
-        if host.paused:
-            return
-        self._world.loop.pause(host)
-        await self._cut_for(self._world.servers.links_of(fault.on), fault.seconds)
-        self._world.loop.resume(host)
 
     async def _cut_for(self, links: list[Link], seconds: float) -> None:
         for link in links:

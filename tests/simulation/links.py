@@ -1,7 +1,8 @@
 """Links: the connections between processes and servers, which delay, lose and break."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ SILENCE_S: Final = 4.0
 """Seconds of silence after which a client takes its connection for broken."""
 USUAL_S: Final = (0.0002, 0.002)
 """The shortest and the longest usual time from one end to the other."""
+AT_ONCE: Final = (0.0, 0.0)
 
 Refuse = Callable[[str], Exception | None]
 """By a method's name: the error with which a server refuses it now."""
@@ -28,12 +30,21 @@ class Link:
         draw: the chance of the run.
         client: the process.
         server: the server.
+        reconnects_in: the shortest and the longest time in seconds after which the client is connected again when the
+            server can be reached again.
 
     Attributes:
         slowness: seconds that are added to each way.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, draw: Draw, client: Host, server: Host) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        draw: Draw,
+        client: Host,
+        server: Host,
+        reconnects_in: tuple[float, float] = AT_ONCE,
+    ) -> None:
         self.client = client
         self.server = server
         self.slowness = 0.0
@@ -43,6 +54,10 @@ class Link:
         self._stalls = 0
         self._arrivals = [0.0, 0.0]
         self._connection = 0
+        self._dropped = -1
+        """The newest broken connection of which something was lost on its way to the server: what followed is lost."""
+        self._reconnects_in = reconnects_in
+        self._on_cut: dict[Callable[[], None], None] = {}
         self._held: list[tuple[bool, Callable[[], None]]] = []
         self._unanswered: dict[asyncio.Future[Any], None] = {}
         self._waiting_there: dict[asyncio.Future[Any], asyncio.Task[Any]] = {}
@@ -57,10 +72,15 @@ class Link:
         """Whether nothing arrives."""
         return self._cuts > 0 or self._stalls > 0
 
+    def on_cut(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` each time that the connection breaks; the function returned ends that."""
+        self._on_cut[listener] = None
+        return partial(self._on_cut.pop, listener, None)
+
     def cut(self) -> None:
         """Break the connection, until `mend` is called as often.
 
-        What was not answered fails. What is under way to the server may still arrive.
+        What was not answered fails. Of what is under way to the server, the first part may still arrive.
         """
         self._cuts += 1
         self._connection += 1
@@ -71,9 +91,18 @@ class Link:
         self._unanswered.clear()
         for task in list(self._waiting_there.values()):
             self._loop.call_soon(task.cancel, context=self.server.context)
+        for listener in list(self._on_cut):
+            listener()
 
     def mend(self) -> None:
-        """End one cut."""
+        """End one cut. The client is connected again a moment later."""
+        if self._reconnects_in == AT_ONCE:
+            self._mended()
+        else:
+            wait = self._draw.between(*self._reconnects_in)
+            self._loop.call_later(wait, self._mended, context=self.client.context)
+
+    def _mended(self) -> None:
         self._cuts -= 1
 
     def stall(self) -> None:
@@ -83,7 +112,7 @@ class Link:
     def flow(self) -> None:
         """End one stall: what was held arrives."""
         self._stalls -= 1
-        if not self.is_silent:
+        if not self._stalls:
             held, self._held = self._held, []
             for forth, deliver in held:
                 self.carry(deliver, forth=forth)
@@ -106,11 +135,20 @@ class Link:
         self._loop.call_at(at, self._arrive, self._connection, deliver, forth, context=context)
 
     def _arrive(self, connection: int, deliver: Callable[[], None], forth: bool) -> None:  # noqa: FBT001
-        if connection == self._connection or (forth and self._draw.happens(0.5)):
+        if connection == self._connection or (forth and self._still_arrives(connection)):
             if self._stalls:
                 self._held.append((forth, deliver))
             else:
                 deliver()
+
+    def _still_arrives(self, connection: int) -> bool:
+        """Whether the next of what a broken connection carried arrives. Nothing arrives after what was lost of it."""
+        if connection <= self._dropped:
+            return False
+        if self._draw.happens(0.5):
+            return True
+        self._dropped = connection
+        return False
 
     async def call(
         self, work: Callable[[], Awaitable[Any]], what: str, *, patient: bool = False, as_client: bool = False
@@ -183,6 +221,15 @@ async def _done(work: Callable[[], Awaitable[Any]], of: machine.Machine | None) 
     return await work()
 
 
+@contextmanager
+def no_more_is_known() -> Iterator[None]:
+    """Raise `Unavailable` alone for a call whose outcome is unknown, as adapters do whose calls may be done twice."""
+    try:
+        yield
+    except OutcomeUnknown as error:
+        raise Unavailable(str(error)) from error
+
+
 def _fail(reply: "asyncio.Future[Any]") -> None:
     if not reply.done():
         reply.set_exception(OutcomeUnknown("the connection broke, or no answer came"))
@@ -223,7 +270,10 @@ class Linked:
             return await method(*args, **options)
 
         async def call(*args: Any, **options: Any) -> Any:
-            return await self._link.call(partial(work, *args, **options), name, as_client=self._as_client)
+            return await self._reach(partial(work, *args, **options), name)
 
         setattr(self, name, call)
         return call
+
+    async def _reach(self, work: Callable[[], Awaitable[Any]], name: str) -> Any:
+        return await self._link.call(work, name, as_client=self._as_client)

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Protocol
 
 from fanout import Deliveries
-from fanout.errors import Unavailable
+from fanout.errors import PartitionLost, Unavailable
 from fanout.ports.log import PartitionEvents, StoredEvent
 from services.adapters.embedded.durable import EmbeddedConsumer
 from services.adapters.embedded.readers import EmbeddedPartitionReader, EmbeddedTail
@@ -34,12 +35,16 @@ class _Reading:
     def __init__(self, log: Reached) -> None:
         self._log = log
         self._remote: Any = None
+        self._closed = False
+        self._forget = log.link.on_cut(self._broken)
 
     async def _open(self) -> Any:
         raise NotImplementedError
 
     async def _fetch(self) -> Any:
         while True:
+            if self._closed:
+                raise Unavailable("this reader of the log is closed")
             try:
                 if self._remote is None:
                     self._remote = await self._log.link.call(self._open, "opening a reader")
@@ -58,13 +63,20 @@ class _Reading:
     def _opened(self) -> None:
         """The reader was opened again."""
 
+    def _broken(self) -> None:
+        self._remote = None
+
     def _send(self, work: Callable[[], Awaitable[None]]) -> None:
         """Have the server do something; nothing waits for it."""
         self._log.link.carry(partial(_start, work), forth=True)
 
     async def close(self) -> None:
+        """Return when the server has everything that was sent before, or cannot be reached."""
+        self._closed = True
+        self._forget()
         if self._remote is not None:
-            self._send(self._remote.close)
+            with suppress(Unavailable):
+                await self._log.link.call(self._remote.close, "closing a reader")
         await asyncio.sleep(0)
 
 
@@ -128,6 +140,7 @@ class LinkedReader(_Reading):
         self._again = again
         self._last = claimed.position
         self._acked = claimed.position
+        self._lost = False
 
     async def _open(self) -> EmbeddedPartitionReader:
         return await self._again()
@@ -137,8 +150,13 @@ class LinkedReader(_Reading):
         self._acknowledge()
 
     async def fetch(self) -> PartitionEvents:
+        self._check_held()
         while True:
-            fetched: PartitionEvents = await self._fetch()
+            try:
+                fetched: PartitionEvents = await self._fetch()
+            except PartitionLost:
+                self._lost = True
+                raise
             events = [event[:3] for event in fetched if event.seq > self._last]
             if events:
                 self._last = fetched.last_seq
@@ -150,12 +168,17 @@ class LinkedReader(_Reading):
         await asyncio.sleep(0)
 
     async def caught_up(self) -> int | None:
+        self._check_held()
         remote = self._remote
         if remote is None:
             raise Unavailable("the reader is being opened again")
         upto: int | None = await self._log.link.call(remote.caught_up, "caught_up")
         self._log.notice()
         return upto
+
+    def _check_held(self) -> None:
+        if self._lost:
+            raise PartitionLost(f"partition {self.partition} has another reader")
 
     def _acknowledge(self) -> None:
         if self._remote is not None:

@@ -6,10 +6,11 @@ from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import Any, Final
 
-from fanout.errors import PartitionLost
+from fanout.errors import PartitionLost, StorageFull
 from fanout.ids import new_ulid
 from fanout.ports.log import Appended, Reset, StoredEvent
 from fanout.streams import MESSAGE_WRITER, MESSAGES
+from services.adapters.embedded.durable import DurableQueue
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.readers import EmbeddedPartitionReader
 from tests.simulation.hosts import Draw
@@ -20,6 +21,7 @@ NOTICED_WITHIN_S: Final = 1.5
 """Seconds within which a process that is connected notices that the log went back; contract section 4 says 2."""
 _LOOK_AGAIN_S: Final = 0.4
 _PAGE: Final = 8
+_NO_END: Final = 1 << 62
 
 
 class SimulatedLog(EmbeddedLog):
@@ -41,35 +43,51 @@ class SimulatedLog(EmbeddedLog):
         self.resets: list[Reset] = []
         self._watching: list[LinkedLog] = []
         self._holders: dict[tuple[str, int], tuple[int, int]] = {}
+        self._gaps: dict[str, list[range]] = {}
         self.on_reset(self._tell)
 
     def watch(self, linked: "LinkedLog") -> None:
         """Let a process notice losses."""
         self._watching.append(linked)
 
-    async def lose_newest(self, stream: str, count: int) -> int:
-        """Go back: lose the newest events of a stream. Returns how many were lost."""
+    def crash(self) -> None:
+        """Lose the acknowledgements of the last moment, which nats-server writes down later than it takes them.
 
-        def work(connection: sqlite3.Connection) -> tuple[int, int]:
-            row = connection.execute(
-                "SELECT seq FROM events WHERE stream = ? ORDER BY seq DESC LIMIT 1 OFFSET ?", (stream, count)
-            ).fetchone()
-            end = row[0] if row else 0
+        Call this while every connection is broken.
+        """
+        for stream in self._streams:
+            self._forget_acks(stream, _NO_END)
+
+    async def lose_newest(self, stream: str, count: int, acks: int = 0) -> int:
+        """Go back: lose the newest events of a stream. Call this while every connection is broken.
+
+        Args:
+            stream: which.
+            count: how many events.
+            acks: how many of the events that remain may be delivered again though they were acknowledged.
+
+        Returns:
+            how many were lost.
+        """
+
+        def work(connection: sqlite3.Connection) -> tuple[int, int, int]:
+            end, acked = (_seq_behind(connection, stream, newest) for newest in (count, count + acks))
             lost = connection.execute("DELETE FROM events WHERE stream = ? AND seq > ?", (stream, end)).rowcount
             connection.execute("DELETE FROM recent WHERE stream = ? AND seq > ?", (stream, end))
-            return end, lost
+            return end, acked, lost
 
-        end, lost = await self._store._database.write(work)
-        self._drop_undelivered(stream, end)
-        record = await self._deployment.log_record(stream)
-        assert record is not None
-        survived_ns = await self._store.last_stored_ns(stream)
-        given, now_us = self._stream(stream).last_seq, int(self._clock() * 1e6)
-        await self._renumber(stream, record.restored(given + 1, survived_ns, now_us=now_us, given=given))
+        end, acked, lost = await self._store._database.write(work)
+        self._gaps.setdefault(stream, []).append(range(end + 1, self._stream(stream).last_seq + 1))
+        self._forget_acks(stream, acked)
+        await self._go_back(stream)
         return int(lost)
 
     async def become_another(self, stream: str) -> int:
-        """Come back as a new stream, which holds nothing. Returns how many events were lost."""
+        """Come back as a new stream, which holds nothing. Call this while every connection is broken.
+
+        Returns:
+            how many events were lost.
+        """
 
         def work(connection: sqlite3.Connection) -> int:
             lost = connection.execute("DELETE FROM events WHERE stream = ?", (stream,)).rowcount
@@ -77,19 +95,39 @@ class SimulatedLog(EmbeddedLog):
             return lost
 
         lost = await self._store._database.write(work)
-        self._drop_undelivered(stream, 0)
+        given = self._stream(stream).last_seq
+        self._gaps.setdefault(stream, []).append(range(1, given + 1))
+        self._forget_acks(stream, 0)
         record = await self._deployment.log_record(stream)
         assert record is not None
-        given, now_us = self._stream(stream).last_seq, int(self._clock() * 1e6)
+        now_us = int(self._clock() * 1e6)
         await self._renumber(stream, record.replaced(new_ulid(), 0, now_us=now_us, given=given))
         return int(lost)
 
-    def _drop_undelivered(self, stream: str, end: int) -> None:
-        """Drop what durable consumers hold of the events above `end`, which the stream has lost."""
-        for (of, _), queue in self._queues.items():
-            if of == stream:
-                for seq in [seq for seq in queue._in_flight if seq > end]:
-                    del queue._in_flight[seq]
+    def _forget_acks(self, stream: str, upto: int) -> None:
+        """Deliver again what was not written down as acknowledged, and what is above `upto`."""
+        for key, queue in self._queues.items():
+            if key[0] == stream:
+                floor = min(queue.floor, self._saved_floors.get(key, 0), upto)
+                self._queues[key] = DurableQueue(
+                    self._stream(stream), floor, ack_wait=self._ack_wait, faults=self._faults
+                )
+        for lane, state in self._partitions.items():
+            if lane[0] == stream:
+                state.position = min(state.position, self._saved_positions[lane], upto)
+
+    async def recall(self, stream: str, seq: int, stored_ns: int) -> None:
+        """See the port. What was lost and noticed is not noticed again."""
+        if not any(seq in gap for gap in self._gaps.get(stream, ())):
+            await super().recall(stream, seq, stored_ns)
+
+    async def _go_back(self, stream: str) -> None:
+        record = await self._deployment.log_record(stream)
+        assert record is not None
+        given = self._stream(stream).last_seq
+        survived_ns = await self._store.last_stored_ns(stream)
+        restored = record.restored(given + 1, survived_ns, now_us=int(self._clock() * 1e6), given=given)
+        await self._renumber(stream, restored)
 
     async def page(self, stream: str, after: int, upto: int, part: int | None) -> list[StoredEvent]:
         """A few events of a range, in order."""
@@ -156,6 +194,7 @@ class LinkedLog:
         self._refuse = refuse
         self._draw = draw
         self._noticed = len(server.resets)
+        self._refused = False
         self._listeners: dict[Callable[[Reset], None], None] = {}
         server.watch(self)
 
@@ -185,7 +224,7 @@ class LinkedLog:
                 listener(reset)
 
     async def append(self, subject: str, payload: bytes, *, msg_id: str) -> Appended:
-        return await self._call("append", subject, payload, msg_id=msg_id)  # type: ignore[no-any-return]
+        return await self._store("append", subject, payload, msg_id=msg_id)  # type: ignore[no-any-return]
 
     async def get(self, stream: str, seq: int) -> StoredEvent | None:
         return await self._call("get", stream, seq)  # type: ignore[no-any-return]
@@ -194,8 +233,7 @@ class LinkedLog:
         return await self._call("last_seq", stream)  # type: ignore[no-any-return]
 
     async def recall(self, stream: str, seq: int, stored_ns: int) -> None:
-        """A loss is noticed with the answer, as with every call."""
-        await self._call("get", stream, seq)
+        await self._call("recall", stream, seq, stored_ns)
 
     async def missed_reset(self, stream: str, since: float) -> Reset | None:
         return await self._call("missed_reset", stream, since)  # type: ignore[no-any-return]
@@ -204,9 +242,12 @@ class LinkedLog:
         return await self._call("acknowledged", stream, durable)  # type: ignore[no-any-return]
 
     async def dead_letter(self, stream: str, event: StoredEvent, reason: str) -> None:
-        await self._call("dead_letter", stream, event, reason)
+        await self._store("dead_letter", stream, event, reason)
 
     async def ping(self) -> None:
+        """As with JetStream, a log that has refused an event for want of room is not well until it has room again."""
+        if self._refused:
+            await self._call("ping", as_="append")
         await self._call("ping")
 
     async def read(self, stream: str, *, after: int, upto: int, part: int | None = None) -> AsyncGenerator[StoredEvent]:
@@ -229,13 +270,23 @@ class LinkedLog:
         claimed = await self._call("claim_as", holder, stream, partition, owner)
         return LinkedReader(self, claimed, partial(self.server.claim_again, holder, stream, partition, owner))
 
-    async def _call(self, name: str, *args: Any, **options: Any) -> Any:
-        answer = await self.link.call(partial(self._served, name, *args, **options), name)
+    async def _store(self, name: str, *args: Any, **options: Any) -> Any:
+        try:
+            answer = await self._call(name, *args, **options)
+        except StorageFull:
+            self._refused = True
+            raise
+        self._refused = False
+        return answer
+
+    async def _call(self, name: str, *args: Any, as_: str = "", **options: Any) -> Any:
+        answer = await self.link.call(partial(self._served, name, as_ or name, *args, **options), name)
         self.notice()
         return answer
 
-    async def _served(self, name: str, *args: Any, **options: Any) -> Any:
-        if (refusal := self._refuse(name)) is not None:
+    async def _served(self, name: str, as_: str, *args: Any, **options: Any) -> Any:
+        """Have the server do something, unless it refuses what is named `as_`."""
+        if (refusal := self._refuse(as_)) is not None:
             raise refusal
         return await getattr(self.server, name)(*args, **options)
 
@@ -248,3 +299,11 @@ class LinkedLog:
             self._look_in(_LOOK_AGAIN_S)
         else:
             self.notice()
+
+
+def _seq_behind(connection: sqlite3.Connection, stream: str, newest: int) -> int:
+    """The last event before the newest ones; 0 if there is none."""
+    row = connection.execute(
+        "SELECT seq FROM events WHERE stream = ? ORDER BY seq DESC LIMIT 1 OFFSET ?", (stream, newest)
+    ).fetchone()
+    return row[0] if row else 0

@@ -9,11 +9,11 @@ import msgspec
 from fanout import machine
 from fanout.errors import StorageFull, Unavailable
 from fanout.ports.authenticator import Authenticator, Identity
-from fanout.ports.bus import Bus, Subscription
+from fanout.ports.bus import Bus
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
-from fanout.ports.presence import ChangeHandler, Connections, Hints, Leases
+from fanout.ports.presence import Connections, Hints, Leases
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.embedded.faults import FaultInjection
@@ -23,17 +23,25 @@ from services.adapters.sqlite.messages import SqliteMessages
 from tests.simulation.bus_server import LinkedBus
 from tests.simulation.history import History
 from tests.simulation.hosts import Draw, Host, VirtualMachine, VirtualTime
-from tests.simulation.links import Link, Linked
+from tests.simulation.links import AT_ONCE, Link, Linked
 from tests.simulation.log_server import LinkedLog, SimulatedLog
 from tests.simulation.plan import SERVERS, Shape
+from tests.simulation.presence_server import LinkedPresence
 
 ACK_WAIT_S: Final = 6.0
 TOKEN_S: Final = 3_600.0
+RECONNECTS_IN: Final = {"nats": (0.02, 0.5)}
+"""Seconds after which a client is connected again: those of nats-py, as configured. Others are with their next call."""
 
-_REFUSED: Final = {
+STORES_WRITE: Final = {
+    *("write", "create", "resume_creation", "creation_published"),
+    *("add", "remove", "renew", "mark_published", "prune"),
+}
+"""The calls of the stores that write."""
+_REFUSED: Final[dict[str, tuple[set[str], Exception]]] = {
     "nats": ({"append", "dead_letter"}, StorageFull("the stream has no room")),
     "redis": ({"connect", "renew", "lease"}, Unavailable("OOM command not allowed when used memory > 'maxmemory'")),
-    "stores": ({"write", "add", "remove", "create"}, StorageFull("the disk is full")),
+    "stores": (STORES_WRITE, StorageFull("the disk is full")),
 }
 """The calls that a server which is full refuses, and how. Redis still publishes and deletes, as a real one does."""
 
@@ -59,6 +67,8 @@ class Servers:
         self.hosts = {name: Host(name, VirtualMachine(time, draw)) for name in SERVERS}
         self.links: list[Link] = []
         self.full: set[str] = set()
+        self._cut: dict[str, list[Link]] = {}
+        """The links that are cut because their server is down."""
         self._loop = loop
         self._draw = draw
         self._history = history
@@ -116,6 +126,24 @@ class Servers:
         """The links to a server, of all living processes or of one."""
         return [link for link in self.links if link.server.name == server and client in ("", link.client.name)]
 
+    def down(self, server: str) -> bool:
+        """Kill a server, and break its connections, until `up` is called. False if it does not run, or stands still."""
+        if self.hosts[server].paused:
+            return False
+        self._loop.pause(self.hosts[server])
+        self._cut[server] = self.links_of(server)
+        for link in self._cut[server]:
+            link.cut()
+        return True
+
+    def up(self, server: str) -> None:
+        """Start a server that is down."""
+        if server == "nats":
+            self.log.crash()
+        self._loop.resume(self.hosts[server])
+        for link in self._cut.pop(server):
+            link.mend()
+
     def empty_redis(self) -> None:
         """Lose every key, as a Redis without persistence does when it is started again."""
         self.presence._users.clear()
@@ -129,8 +157,11 @@ class Servers:
         return await self.hosts[name].start(make(), "opening")
 
     def _link(self, client: Host, server: str) -> Link:
-        link = Link(self._loop, self._draw, client, self.hosts[server])
+        link = Link(self._loop, self._draw, client, self.hosts[server], RECONNECTS_IN.get(server, AT_ONCE))
         self.links.append(link)
+        if server in self._cut:
+            link.cut()
+            self._cut[server].append(link)
         return link
 
     def _refusing(self, server: str) -> Callable[[str], Exception | None]:
@@ -143,18 +174,3 @@ class Servers:
         self._history.note(
             "stored", stream=stream, seq=seq, subject=subject, key=message.get("client_msg_id") or event["event_id"]
         )
-
-
-class LinkedPresence(Linked):
-    """The ports of presence for one process. Hints that are sent while the link is broken are lost."""
-
-    async def watch(self, handler: ChangeHandler) -> Subscription:
-        """See the port."""
-        link = self._link
-
-        def forward(change: Any) -> None:
-            if not link.client.dead:
-                link.carry(lambda: handler(change), forth=False)
-
-        subscription: Subscription = await link.call(lambda: self._target.watch(forward), "watch")
-        return subscription
