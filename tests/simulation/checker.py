@@ -43,7 +43,11 @@ class Session:
     @property
     def refreshed(self) -> float:
         """When it was last told that it may have missed something, and was to read its channels again."""
-        told = [at for at, frame in self.frames if frame.get("reason") == "gap"]
+        return self.refreshed_before(NEVER)
+
+    def refreshed_before(self, end: float) -> float:
+        """When it was last told so before a time."""
+        told = [at for at, frame in self.frames if at < end and frame.get("reason") == "gap"]
         return max(told, default=0.0)
 
     @property
@@ -175,7 +179,7 @@ class _Checks:
                 continue
             begin = self._since(session, channel)
             if (
-                max(begin, session.refreshed if session.refreshed < at else 0.0)
+                max(begin, session.refreshed_before(at))
                 < self._posted[name].at
                 < at
                 < self._timeline.until(session.user, channel, begin)
@@ -249,7 +253,7 @@ class _Checks:
         """Whether nothing but the loss that happens at a time is at work: other faults delay what is told."""
         return self._is_calm(at, at + TOLD_WITHIN_S, but=at)
 
-    def _is_calm(self, begin: float, end: float, but: float = NEVER) -> bool:
+    def _is_calm(self, begin: float, end: float, but: float = -NEVER) -> bool:
         """Whether no fault was at work in a time, nor had been shortly before, except one that ended at `but`."""
         return all(
             stop + RECOVERED_S < begin or start > end for start, stop in self._faults if abs(stop - but) > _AT_ONCE_S
