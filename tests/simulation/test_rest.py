@@ -3,6 +3,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from fanout.events import timestamp
 from tests.simulation.people import People
 from tests.simulation.plan import Action
 from tests.simulation.rest import TASKS_MORE, look, unrest
@@ -68,11 +69,11 @@ async def forget_the_user(world: World, _people: People) -> None:
     await asyncio.sleep(0)
     worker = world.processes["worker1"].worker
     assert worker is not None
-    worker._engine.disconnect("ann", "instance1")
+    worker._engine.user_offline("ann", "instance1")
 
 
 async def change_a_membership(world: World, _people: People) -> None:
-    await world.servers.asked("stores", lambda: world.servers.memberships.remove("room1", "ann"))
+    await world.servers.asked("stores", lambda: world.servers.memberships.remove("room1", "ann", timestamp()))
 
 
 async def empty_redis(world: World, _people: People) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.simulation import run
+from tests.simulation import rest, run
+from tests.simulation.people import People
 from tests.simulation.plan import Action, Fault
-from tests.simulation.run import REST_WITHIN_S, simulate
+from tests.simulation.run import READY_WITHIN_S, REST_WITHIN_S, simulate
 from tests.simulation.story import story
+from tests.simulation.world import World
 from tests.support.simulated import SMALL
 
 PLAN = msgspec.structs.replace(
@@ -45,22 +47,27 @@ def test_the_same_plan_gives_the_same_history_and_another_seed_another_one() -> 
     assert simulate(msgspec.structs.replace(PLAN, seed=2)).digest != first.digest
 
 
+def broken_rest(monkeypatch: pytest.MonkeyPatch, *, once_active: bool) -> str:
+    """What is said of a tier that does not come to rest, from the beginning or once people have acted."""
+
+    async def unrest(world: World, people: People) -> list[str]:
+        is_active = bool(world.history.of("posts"))
+        return ["ann sulks"] if is_active >= once_active else await rest.unrest(world, people)
+
+    monkeypatch.setattr("tests.simulation.run.unrest", unrest)
+    (broken,) = simulate(msgspec.structs.replace(PLAN, faults=[])).broken
+    assert broken.promise == "rest"
+    return broken.what
+
+
 def test_a_tier_that_does_not_come_to_rest_breaks_a_promise(monkeypatch: pytest.MonkeyPatch) -> None:
-    at_rest = run.unrest
-    looks = 0
+    said = broken_rest(monkeypatch, once_active=True)
+    assert said == f"{REST_WITHIN_S:g} s after the last fault the tier is not at rest: ann sulks"
 
-    async def unrest(*args: object) -> list[str]:
-        nonlocal looks
-        looks += 1
-        return (await at_rest(*args)) or (["ann sulks"] if looks > 5 else [])  # type: ignore[arg-type]
 
-    monkeypatch.setattr(run, "unrest", unrest)
-    plan = msgspec.structs.replace(PLAN, faults=[])
-    looks = 5 - 2
-    outcome = simulate(plan)
-    assert [broken.promise for broken in outcome.broken] == ["rest"]
-    assert f"{REST_WITHIN_S:g} s after" in outcome.broken[0].what or "after the start" in outcome.broken[0].what
-    assert outcome.broken[0].what.endswith("the tier is not at rest: ann sulks")
+def test_a_tier_that_does_not_start_breaks_a_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = broken_rest(monkeypatch, once_active=False)
+    assert said == f"{READY_WITHIN_S:g} s after the start the tier is not at rest: ann sulks"
 
 
 def test_a_run_in_which_nothing_is_left_to_happen_breaks_a_promise(monkeypatch: pytest.MonkeyPatch) -> None:

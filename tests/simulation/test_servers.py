@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from fanout.errors import StorageFull, Unavailable
+from fanout.events import timestamp
 from fanout.keys import PresenceChange
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
@@ -13,7 +14,6 @@ from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
 from fanout.ports.presence import Connections, Hints, Leases
 from fanout.streams import MESSAGES
-from services.command.service import CommandService
 from tests.simulation.hosts import Host, VirtualMachine
 from tests.simulation.plan import SERVERS
 from tests.simulation.servers import _REFUSED, TOKEN_S
@@ -83,7 +83,7 @@ def test_a_server_that_is_full_refuses_writes_and_answers_reads() -> None:
         with pytest.raises(Unavailable):
             await host.start(lease(), "leasing")
         with pytest.raises(StorageFull):
-            await host.start(ports[Memberships].add("room1", ["eve"]), "adding")
+            await host.start(ports[Memberships].add("room1", ["eve"], timestamp()), "adding")
         assert await host.start(ports[Log].last_seq(MESSAGES), "asking") == 0
         assert await host.start(leases(), "asking")
         assert await host.start(ports[Memberships].channels_of("eve"), "asking") == []
@@ -141,7 +141,7 @@ def test_hints_that_are_sent_without_a_connection_are_lost_and_the_subscription_
         (link,) = world.servers.links_of("redis", "reader")
 
         async def announce(user: str) -> None:
-            change = PresenceChange(user, "instance9", online=True)
+            change = PresenceChange(user, True, "instance9")  # noqa: FBT003 - as the notice has it
             await sender.start(ports[Hints].announce([change]), "announcing")
             await asyncio.sleep(0.5)
 
@@ -160,10 +160,11 @@ def test_hints_that_are_sent_without_a_connection_are_lost_and_the_subscription_
 
 def test_memberships_work_by_the_clock_of_the_process() -> None:
     async def work(world: World) -> None:
-        host, ports = client_of(world)
-        host.machine.skew_s = 50.0
-        assert ports[Memberships]._as_client
-        assert not ports[Messages]._as_client
-        assert CommandService
+        ahead, ports = client_of(world)
+        ahead.machine.skew_s = 50.0
+        late, others = client_of(world, "late")
+        (first,) = await ahead.start(ports[Memberships].add("room1", ["eve"], timestamp()), "adding")
+        (second,) = await late.start(others[Memberships].add("room1", ["zoe"], timestamp()), "adding")
+        assert first.version > second.version
 
     in_world(work)

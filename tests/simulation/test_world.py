@@ -10,10 +10,9 @@ from tests.support.simulated import SMALL, in_world
 
 def test_the_first_channels_and_their_members_are_there() -> None:
     async def work(world: World) -> None:
-        answer = await world.call("ann", "GET", "channels.list")
-        assert answer is not None
-        assert answer.status == 200
-        assert [channel["channel_id"] for channel in answer.body["channels"]] == ["room1"]
+        memberships = world.servers.memberships
+        assert await world.servers.asked("stores", lambda: memberships.members_of("room1")) == ["ann", "bob"]
+        assert await world.servers.asked("stores", memberships.count_unpublished) == 0
 
     in_world(work)
 
@@ -33,8 +32,11 @@ def test_a_call_has_the_status_of_its_answer() -> None:
     async def work(world: World) -> None:
         answer = await world.call("eve", "POST", "channels.leave", {"channel": "nowhere"})
         assert answer is not None
-        assert 400 <= answer.status < 500
-        assert answer.body
+        assert (answer.status, answer.body["code"]) == (404, "channel_not_found")
+        answer = await world.call("ann", "GET", "realtime.connect")
+        assert answer is not None
+        assert answer.status == 200
+        assert answer.body["url"].startswith("ws://instance1:8081")
 
     in_world(work)
 
@@ -42,7 +44,7 @@ def test_a_call_has_the_status_of_its_answer() -> None:
 def test_a_call_is_not_answered_while_no_gateway_serves() -> None:
     async def work(world: World) -> None:
         world.processes["gateway1"].kill()
-        assert await world.call("ann", "GET", "channels.list") is None
+        assert await world.call("ann", "GET", "realtime.connect") is None
         assert world.loop.time() < 3.5
 
     in_world(work)
@@ -52,7 +54,7 @@ def test_a_call_is_not_answered_while_no_gateway_serves() -> None:
 def test_a_call_is_given_up_when_its_gateway_stops_meanwhile(how: str) -> None:
     async def work(world: World) -> None:
         gateway = world.processes["gateway1"]
-        calling = asyncio.ensure_future(world.call("ann", "GET", "channels.list"))
+        calling = asyncio.ensure_future(world.call("ann", "GET", "realtime.connect"))
         await asyncio.sleep(0)
         if how == "pause":
             world.loop.pause(gateway.host)
