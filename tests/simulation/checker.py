@@ -271,7 +271,7 @@ class _Checks:
         """Whether nothing but the loss that happens at a time is at work: other faults delay what is told."""
         return self._is_calm(at, at + TOLD_WITHIN_S, but=at)
 
-    def _is_calm(self, begin: float, end: float, but: float = NEVER) -> bool:
+    def _is_calm(self, begin: float, end: float, but: float = -NEVER) -> bool:
         """Whether no fault was at work in a time, nor had been shortly before, except one that ended at `but`."""
         return all(
             stop + RECOVERED_S < begin or start > end for start, stop in self._faults if abs(stop - but) > _AT_ONCE_S

@@ -21,7 +21,7 @@ from tests.simulation.hosts import Draw
 from tests.simulation.loop import SimulationLoop, Stuck, run
 from tests.simulation.people import People
 from tests.simulation.plan import ACTIVE_S, Plan
-from tests.simulation.rest import Found, look, unrest
+from tests.simulation.rest import Found, every_channel, look, unrest
 from tests.simulation.world import World
 
 READY_WITHIN_S: Final = 15.0
@@ -123,15 +123,11 @@ class _Director:
     async def _last_words(self) -> None:
         """Somebody says something in each channel, which must reach every member."""
         servers = self._world.servers
-        for channel in await servers.asked("stores", self._channels):
+        for channel in await every_channel(self._world):
             members = await servers.asked("stores", partial(servers.memberships.members_of, channel))
             if members:
                 await self._people.post(members[0], channel)
         await asyncio.sleep(DELIVERED_WITHIN_S)
-
-    async def _channels(self) -> list[str]:
-        every = "SELECT channel_id FROM channels WHERE 1 LIMIT ?"
-        return sorted(await self._world.servers.memberships._strings(every, 1_000))
 
 
 async def _at(when: float, work: Any, what: Any) -> None:

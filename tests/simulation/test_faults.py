@@ -1,0 +1,169 @@
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from tests.simulation.faults import SLOWNESS_S, Striker
+from tests.simulation.links import SILENCE_S
+from tests.simulation.plan import _KINDS, Fault
+from tests.simulation.world import World
+from tests.support.simulated import in_world
+
+BRIEF_S, LONG_S = 1.0, SILENCE_S + 2.0
+
+
+def link_of(world: World, server: str) -> tuple[bool, bool, float]:
+    """Whether the link of the worker to a server is cut, whether it is silent, and how much slower it is."""
+    (link,) = world.servers.links_of(server, "worker1")
+    return link.is_cut, link.is_silent, link.slowness
+
+
+UNTOUCHED = False, False, 0.0
+
+
+def is_untouched(world: World) -> bool:
+    servers = world.servers
+    links = all(link_of(world, name) == UNTOUCHED for name in servers.hosts)
+    return links and not servers.full and not any(host.paused for host in [*servers.hosts.values(), *world.hosts])
+
+
+STRIKES: list[tuple[Fault, float, Callable[[World], bool]]] = [
+    (Fault(0.0, "kill", "worker1"), 0.5, lambda world: not world.processes["worker1"].is_running),
+    (Fault(0.0, "stop", "worker1", seconds=9.0), 8.0, lambda world: not world.processes["worker1"].is_running),
+    (Fault(0.0, "pause", "worker1"), 0.5, lambda world: world.processes["worker1"].host.paused),
+    (Fault(0.0, "cut", "worker1", "nats"), 0.5, lambda world: link_of(world, "nats") == (True, True, 0.0)),
+    (Fault(0.0, "stall", "worker1", "nats"), 0.5, lambda world: link_of(world, "nats") == (False, True, 0.0)),
+    (
+        Fault(0.0, "stall", "worker1", "nats", LONG_S),
+        SILENCE_S + 1.0,
+        lambda world: link_of(world, "nats") == (True, True, 0.0),
+    ),
+    (Fault(0.0, "slow", "worker1", "nats"), 0.5, lambda world: link_of(world, "nats") == (False, False, SLOWNESS_S)),
+    (Fault(0.0, "away", "nats"), 0.5, lambda world: world.servers.hosts["nats"].paused and link_of(world, "nats")[0]),
+    (
+        Fault(0.0, "stand still", "nats"),
+        0.5,
+        lambda world: world.servers.hosts["nats"].paused and not link_of(world, "nats")[0],
+    ),
+    (
+        Fault(0.0, "stand still", "nats", seconds=LONG_S),
+        SILENCE_S + 1.0,
+        lambda world: world.servers.hosts["nats"].paused and link_of(world, "nats")[0],
+    ),
+    (Fault(0.0, "empty", "redis"), 0.5, lambda world: link_of(world, "redis")[0]),
+    (Fault(0.0, "refuse", "stores"), 0.5, lambda world: world.servers.full == {"stores"}),
+    (Fault(0.0, "lose newest", "nats", "META", amount=2), 0.5, lambda world: link_of(world, "nats")[0]),
+    (Fault(0.0, "clock jumps", "worker1", amount=2), 0.5, lambda world: world.processes["worker1"].skew_s == 2.0),
+]
+
+
+def test_each_kind_of_fault_can_strike_and_is_tried_here() -> None:
+    def kinds(world: World) -> set[str]:
+        return set(Striker(world)._faults)
+
+    async def work(world: World) -> set[str]:
+        await asyncio.sleep(0)
+        return kinds(world)
+
+    assert in_world(work) == set(_KINDS) == {fault.what for fault, _, _ in STRIKES}
+
+
+@pytest.mark.parametrize(
+    ("fault", "after", "is_struck"), STRIKES, ids=[f"{fault.what}-{fault.seconds:g}s" for fault, _, _ in STRIKES]
+)
+def test_a_fault_strikes_what_it_is_to_and_leaves_nothing_behind(
+    fault: Fault, after: float, is_struck: Callable[[World], bool]
+) -> None:
+    async def work(world: World) -> None:
+        assert is_untouched(world)
+        assert not is_struck(world)
+        striking = asyncio.ensure_future(Striker(world).strike(fault))
+        await asyncio.sleep(after)
+        assert is_struck(world)
+        assert not striking.done()
+        await striking
+        assert world.loop.time() == pytest.approx(3.0 + fault.seconds, abs=0.05)
+        await asyncio.sleep(5.0)
+        assert world.processes["worker1"].is_running
+        assert not is_struck(world)
+        assert is_untouched(world)
+        noted = [(entry.what, entry.about["fault"]) for entry in world.history.of("fault", "mended")]
+        assert noted == [("fault", fault.what), ("mended", fault.what)]
+
+    in_world(work)
+
+
+def test_only_the_link_that_is_struck_is_cut() -> None:
+    async def work(world: World) -> None:
+        striking = asyncio.ensure_future(Striker(world).strike(Fault(0.0, "cut", "worker1", "nats")))
+        await asyncio.sleep(0.5)
+        cut = [(link.client.name, link.server.name) for link in world.servers.links if link.is_cut]
+        assert cut == [("worker1", "nats")]
+        await striking
+
+    in_world(work)
+
+
+def test_a_process_that_does_not_run_is_not_paused() -> None:
+    async def work(world: World) -> None:
+        world.processes["worker1"].kill()
+        await Striker(world).strike(Fault(0.0, "pause", "worker1", seconds=9.0))
+        assert world.loop.time() < 3.1
+
+    in_world(work)
+
+
+def test_two_faults_of_one_server_at_a_time_leave_nothing_behind() -> None:
+    async def work(world: World) -> None:
+        striker = Striker(world)
+        faults = [
+            Fault(0.0, "away", "nats", seconds=2.0),
+            Fault(0.0, "lose newest", "nats", "META", 1.0, 1),
+            Fault(0.0, "stall", "worker1", "nats", LONG_S),
+            Fault(0.0, "slow", "worker1", "nats", 1.5),
+            Fault(0.0, "cut", "worker1", "nats", 3.0),
+            Fault(0.0, "stand still", "nats", seconds=1.0),
+        ]
+        await asyncio.gather(*map(striker.strike, faults))
+        assert is_untouched(world)
+
+    in_world(work)
+
+
+def test_a_clock_that_jumps_stays_so_when_its_process_is_started_again() -> None:
+    async def work(world: World) -> None:
+        process = world.processes["worker1"]
+        striking = asyncio.ensure_future(Striker(world).strike(Fault(0.0, "clock jumps", "worker1", "", 6.0, -3)))
+        await asyncio.sleep(1.0)
+        assert world.outside.machine.wall_ns() - process.host.machine.wall_ns() == pytest.approx(3e9)
+        process.kill()
+        process.start()
+        await asyncio.sleep(1.0)
+        assert world.outside.machine.wall_ns() - process.host.machine.wall_ns() == pytest.approx(3e9)
+        await striking
+        assert world.outside.machine.wall_ns() == process.host.machine.wall_ns()
+
+    in_world(work)
+
+
+def test_what_the_log_has_lost_is_noted() -> None:
+    async def work(world: World) -> None:
+        for _ in range(3):
+            await world.call("ann", "POST", "chat.sendMessage", {"channel": "room1", "text": "hello"})
+        await Striker(world).strike(Fault(0.0, "lose newest", "nats", "MESSAGES", 1.0, 2))
+        assert [entry.about for entry in world.history.of("lost")] == [{"stream": "MESSAGES", "events": 2}]
+        assert len(await world.servers.asked("nats", lambda: world.servers.log.held("MESSAGES"))) == 1
+
+    in_world(work)
+
+
+def test_redis_comes_back_empty() -> None:
+    async def work(world: World) -> None:
+        assert world.servers.presence._leases
+        striking = asyncio.ensure_future(Striker(world).strike(Fault(0.0, "empty", "redis")))
+        await asyncio.sleep(0.5)
+        assert world.servers.presence._leases
+        await striking
+        assert not world.servers.presence._leases
+
+    in_world(work)

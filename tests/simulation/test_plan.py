@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.simulation import faults, people
+from tests.simulation.plan import _KINDS, ACTIVE_S, FIRST_FAULT_S, SERVERS, Plan, Shape, drawn
+
+SEEDS = range(1, 301)
+PLANS = [drawn(seed) for seed in SEEDS]
+
+
+def test_the_plan_of_a_seed_is_always_the_same() -> None:
+    assert [drawn(seed) for seed in SEEDS] == PLANS
+    assert len({msgspec.json.encode(plan) for plan in PLANS}) == len(PLANS)
+
+
+def test_a_plan_is_the_same_after_it_was_written_to_a_file() -> None:
+    for plan in PLANS:
+        assert msgspec.json.decode(msgspec.json.format(msgspec.json.encode(plan)), type=Plan) == plan
+
+
+def test_the_processes_have_names_by_their_kind() -> None:
+    plan = Plan(1, Shape(gateways=1, workers=2, instances=3, writers=1), {}, {}, [], [])
+    names = ["gateway1", "worker1", "worker2", "instance1", "instance2", "instance3", "writer1"]
+    assert plan.processes() == names
+
+
+@pytest.mark.parametrize("kind", sorted(set(_KINDS)))
+def test_each_kind_of_fault_is_drawn_and_strikes_what_exists(kind: str) -> None:
+    struck = [(fault, plan) for plan in PLANS for fault in plan.faults if fault.what == kind]
+    assert struck
+    for fault, plan in struck:
+        servers = {"away", "stand still", "empty", "refuse", "lose newest"}
+        assert fault.on in (SERVERS if kind in servers else plan.processes())
+        if kind in {"cut", "stall", "slow"}:
+            assert fault.to in SERVERS
+        if kind == "lose newest":
+            assert (fault.on, fault.to in {"MESSAGES", "META"}) == ("nats", True)
+            assert fault.amount > 0
+
+
+def test_faults_come_in_order_once_the_tier_has_started() -> None:
+    for plan in PLANS:
+        times = [fault.at for fault in plan.faults]
+        assert times == sorted(times)
+        assert all(FIRST_FAULT_S <= at <= ACTIVE_S for at in times)
+        assert all(fault.seconds > 0.0 for fault in plan.faults)
+
+
+def test_every_kind_of_fault_is_one_that_can_strike() -> None:
+    source = Path(faults.__file__).read_text()
+    assert all(f'"{kind}": self.' in source for kind in _KINDS)
+
+
+def test_people_do_what_they_can_with_what_exists() -> None:
+    devices_do = {"connect", "disconnect", "lose network", "stop reading", "type"}
+    done = set()
+    for plan in PLANS:
+        users = set(plan.devices.values()) | {user for members in plan.channels.values() for user in members}
+        assert [action.at for action in plan.actions] == sorted(action.at for action in plan.actions)
+        for action in plan.actions:
+            done.add(action.what)
+            assert 0.0 <= action.at <= ACTIVE_S + 10.0
+            if action.what in devices_do:
+                assert action.who in plan.devices
+            if action.what == "create":
+                assert action.channel.startswith("new")
+            elif action.channel:
+                assert action.channel in plan.channels
+        assert {action.who for action in plan.actions if action.what == "connect"} == set(plan.devices)
+        assert users
+    assert done == devices_do | {"post", "join", "leave", "invite", "create"}
+    assert all(f'case "{what}"' in Path(people.__file__).read_text() for what in devices_do | {"post"})
+
+
+def test_the_first_members_are_different_users() -> None:
+    for plan in PLANS:
+        assert all(len(set(members)) == len(members) >= 2 for members in plan.channels.values())
+
+
+def test_shapes_and_runs_without_a_fault_are_drawn_too() -> None:
+    shapes = [plan.shape for plan in PLANS]
+    assert {shape.workers for shape in shapes} == {1, 2, 3}
+    assert {shape.instances for shape in shapes} == {1, 2, 3}
+    assert {shape.partitions for shape in shapes} == {1, 2, 3}
+    assert {shape.snapshots for shape in shapes} == {True, False}
+    assert {shape.lose_ack > 0 for shape in shapes} == {True, False}
+    assert {shape.skew_s for shape in shapes} == {0.0, 0.2, 2.0}
+    assert any(not plan.faults for plan in PLANS)
+    assert any(len(plan.faults) > 4 for plan in PLANS)

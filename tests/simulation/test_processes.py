@@ -1,0 +1,125 @@
+import asyncio
+
+import pytest
+
+from tests.simulation.processes import KINDS, RESTART_S
+from tests.simulation.world import World
+from tests.support.simulated import in_world
+
+
+def test_a_process_of_each_kind_starts_and_is_ready() -> None:
+    async def work(world: World) -> None:
+        assert {process.kind for process in world.processes.values()} == set(KINDS)
+        for name, process in world.processes.items():
+            report = await process.report()
+            assert report is not None
+            assert report.ready, (name, report)
+            assert process.is_running
+            assert process.tasks_at_start > 0
+        assert world.processes["gateway1"].app is not None
+        assert world.processes["instance1"].instance is not None
+        assert world.processes["worker1"].worker is not None
+        assert sorted(entry.about["process"] for entry in world.history.of("ready")) == sorted(world.processes)
+
+    in_world(work)
+
+
+@pytest.mark.parametrize("name", ["gateway1", "instance1", "worker1", "writer1"])
+def test_a_process_that_was_killed_runs_again_once_it_was_started(name: str) -> None:
+    async def work(world: World) -> None:
+        process = world.processes[name]
+        before = process.host
+        process.kill()
+        assert before.dead
+        assert await process.report() is None
+        assert (process.app, process.instance, process.worker) == (None, None, None)
+        await asyncio.sleep(5.0)
+        assert not process.is_running
+        process.start()
+        process.start()
+        await asyncio.sleep(5.0)
+        assert process.is_running
+        assert process.host is not before
+        assert len([host for host in process.hosts if not host.dead]) >= 1
+        assert len(world.history.of("killed")) == 1
+        assert world.history.of("ended") == []
+
+    in_world(work)
+
+
+@pytest.mark.parametrize("name", ["gateway1", "instance1", "worker1", "writer1"])
+def test_a_process_that_is_asked_to_stop_ends_without_a_failure_and_stays_away(name: str) -> None:
+    async def work(world: World) -> None:
+        process = world.processes[name]
+        process.stop()
+        await asyncio.sleep(15.0)
+        assert not process.is_running
+        assert [entry.about for entry in world.history.of("ended")] == [{"process": name, "failure": ""}]
+
+    in_world(work)
+
+
+def test_a_process_that_is_started_while_it_stops_runs_again() -> None:
+    async def work(world: World) -> None:
+        process = world.processes["worker1"]
+        process.stop()
+        await asyncio.sleep(0.01)
+        process.start()
+        await asyncio.sleep(15.0)
+        assert process.is_running
+        assert len(world.history.of("ended")) == 1
+
+    in_world(work)
+
+
+def test_a_process_that_fails_is_noted_and_started_again() -> None:
+    async def work(world: World) -> None:
+        process = world.processes["worker1"]
+        assert process._process is not None
+        process.host.context.run(process._process.fail, KeyError("a"))
+        await asyncio.sleep(0.5 * RESTART_S)
+        assert not process.is_running
+        assert [entry.about["failure"] for entry in world.history.of("ended")] == ["KeyError: 'a'"]
+        await asyncio.sleep(RESTART_S + 3.0)
+        assert process.is_running
+
+    in_world(work)
+
+
+def test_a_process_that_cannot_reach_what_it_needs_to_start_tries_again_without_a_failure() -> None:
+    async def work(world: World) -> None:
+        process = world.processes["worker1"]
+        process.kill()
+        process.start()
+        for link in world.servers.links_of("nats", "worker1"):
+            link.cut()
+        await asyncio.sleep(10.0)
+        assert process.is_running
+        assert all(entry.about["failure"] == "" for entry in world.history.of("ended"))
+
+    in_world(work)
+
+
+def test_the_clocks_of_processes_differ_by_their_skew() -> None:
+    async def work(world: World) -> None:
+        process = world.processes["worker1"]
+        process.kill()
+        process.skew_s = 1.5
+        process.start()
+        await asyncio.sleep(0)
+        assert process.host.machine.wall_ns() - world.outside.machine.wall_ns() == pytest.approx(1.5e9)
+
+    in_world(work)
+
+
+def test_the_connections_of_an_instance_break_with_it() -> None:
+    async def work(world: World) -> None:
+        closed: list[int] = []
+        wire = world.connect("ws://instance1:8081/", lambda _: None, lambda code, _: closed.append(code))
+        assert wire is not None
+        assert world.processes["instance1"].wires == [wire]
+        world.processes["instance1"].kill()
+        await asyncio.sleep(1.0)
+        assert closed == [1006]
+
+    in_world(work)

@@ -1,0 +1,92 @@
+import asyncio
+import gc
+import logging
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.simulation import rest, run
+from tests.simulation.people import People
+from tests.simulation.plan import Action, Fault
+from tests.simulation.run import READY_WITHIN_S, REST_WITHIN_S, simulate
+from tests.simulation.story import story
+from tests.simulation.world import World
+from tests.support.simulated import SMALL
+
+PLAN = msgspec.structs.replace(
+    SMALL,
+    actions=[
+        Action(1.0, "connect", "ann-phone"),
+        Action(5.0, "post", "bob", "room1"),
+        Action(8.0, "post", "bob", "room1"),
+    ],
+    faults=[Fault(7.0, "kill", "worker1")],
+)
+
+
+def test_a_run_does_what_the_plan_says_and_ends_at_rest() -> None:
+    outcome = simulate(PLAN)
+    assert not outcome.broken, story(outcome)
+    assert outcome.plan is PLAN
+    assert outcome.seconds > 40.0
+    assert outcome.steps > 1_000
+    history = outcome.history
+    assert [entry.about["message"] for entry in history.of("accepted")] == ["m1", "m2", "m3"]
+    begin = history.of("at rest")[0].at
+    assert history.of("fault")[0].at - begin == pytest.approx(7.0, abs=0.01)
+    assert history.of("posts")[0].at - begin == pytest.approx(5.0, abs=0.01)
+    assert [entry.what for entry in history.of("all mended", "at rest")] == ["at rest", "all mended", "at rest"]
+
+
+def test_the_same_plan_gives_the_same_history_and_another_seed_another_one() -> None:
+    first, again = simulate(PLAN), simulate(PLAN)
+    assert (first.digest, first.steps, first.seconds) == (again.digest, again.steps, again.seconds)
+    assert first.history.entries == again.history.entries
+    assert simulate(msgspec.structs.replace(PLAN, seed=2)).digest != first.digest
+
+
+def broken_rest(monkeypatch: pytest.MonkeyPatch, *, once_active: bool) -> str:
+    """What is said of a tier that does not come to rest, from the beginning or once people have acted."""
+
+    async def unrest(world: World, people: People) -> list[str]:
+        is_active = bool(world.history.of("posts"))
+        return ["ann sulks"] if is_active >= once_active else await rest.unrest(world, people)
+
+    monkeypatch.setattr("tests.simulation.run.unrest", unrest)
+    (broken,) = simulate(msgspec.structs.replace(PLAN, faults=[])).broken
+    assert broken.promise == "rest"
+    return broken.what
+
+
+def test_a_tier_that_does_not_come_to_rest_breaks_a_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = broken_rest(monkeypatch, once_active=True)
+    assert said == f"{REST_WITHIN_S:g} s after the last fault the tier is not at rest: ann sulks"
+
+
+def test_a_tier_that_does_not_start_breaks_a_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = broken_rest(monkeypatch, once_active=False)
+    assert said == f"{READY_WITHIN_S:g} s after the start the tier is not at rest: ann sulks"
+
+
+def test_a_run_in_which_nothing_is_left_to_happen_breaks_a_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def wait(_self: object) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(run._Director, "direct", wait)
+    (broken,) = simulate(PLAN).broken
+    assert broken.promise == "rest"
+    assert broken.what.startswith("nothing could run any more")
+
+
+def test_a_run_leaves_the_interpreter_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    hook, level = sys.unraisablehook, logging.root.manager.disable
+    simulate(PLAN)
+    assert gc.isenabled()
+    assert sys.unraisablehook is hook
+    assert logging.root.manager.disable == level
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(RuntimeError):
+        asyncio.get_running_loop()

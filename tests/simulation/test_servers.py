@@ -1,0 +1,170 @@
+import asyncio
+from functools import partial
+from typing import Any
+
+import pytest
+
+from fanout.errors import StorageFull, Unavailable
+from fanout.events import timestamp
+from fanout.keys import PresenceChange
+from fanout.ports.authenticator import Authenticator
+from fanout.ports.bus import Bus
+from fanout.ports.log import Log
+from fanout.ports.memberships import Memberships
+from fanout.ports.messages import Messages
+from fanout.ports.presence import Connections, Hints, Leases
+from fanout.streams import MESSAGES
+from tests.simulation.hosts import Host, VirtualMachine
+from tests.simulation.plan import SERVERS
+from tests.simulation.servers import _REFUSED, TOKEN_S
+from tests.simulation.world import World
+from tests.support.simulated import in_world
+from tests.support.stored import stored_message
+
+
+def client_of(world: World, name: str = "client") -> tuple[Host, dict[Any, Any]]:
+    """A process of its own with its ports."""
+    host = Host(name, VirtualMachine(world.loop.virtual, world.draw))
+    return host, world.servers.ports_of(host)
+
+
+def test_a_process_has_every_port_over_links_of_its_own() -> None:
+    async def work(world: World) -> None:
+        await asyncio.sleep(0)
+        before = len(world.servers.links)
+        host, ports = client_of(world)
+        assert set(ports) == {Log, Bus, Connections, Leases, Hints, Memberships, Messages, Authenticator}
+        assert len(world.servers.links) == before + len(SERVERS)
+        for name in SERVERS:
+            assert [link.client for link in world.servers.links_of(name, "client")] == [host]
+            assert len(world.servers.links_of(name)) == len(world.processes) + 1
+
+    in_world(work)
+
+
+def test_the_ports_reach_what_the_servers_hold() -> None:
+    async def work(world: World) -> None:
+        host, ports = client_of(world)
+        assert await host.start(ports[Memberships].channels_of("ann"), "asking") == ["room1"]
+        append = ports[Log].append("messages.send.room1", stored_message("room1"), msg_id="msg_1")
+        appended = await host.start(append, "appending")
+        (event,) = await world.servers.asked("nats", partial(world.servers.log.held, MESSAGES))
+        assert event.seq == appended.seq
+        identity = await host.start(ports[Authenticator].verify("ann"), "verifying")
+        assert identity.user_id == "ann"
+        assert identity.expires_at == pytest.approx(host.machine.wall_ns() / 1e9 + TOKEN_S, abs=1.0)
+
+    in_world(work)
+
+
+def test_what_the_log_stores_is_noted_by_the_name_of_the_message() -> None:
+    async def work(world: World) -> None:
+        body = {"channel": "room1", "text": "hello", "client_msg_id": "m1"}
+        answer = await world.call("ann", "POST", "chat.sendMessage", body)
+        assert answer is not None
+        assert answer.status == 202
+        await world.call("eve", "POST", "channels.join", {"channel": "room1"})
+        await asyncio.sleep(2.0)
+        message, change = (entry.about for entry in world.history.of("stored"))
+        assert (message["stream"], message["key"], message["subject"]) == ("MESSAGES", "m1", "messages.send.room1")
+        assert (change["stream"], change["key"][:4]) == ("META", "evt_")
+
+    in_world(work)
+
+
+def test_a_server_that_is_full_refuses_writes_and_answers_reads() -> None:
+    async def work(world: World) -> None:
+        host, ports = client_of(world)
+        append = partial(ports[Log].append, "messages.send.room1", stored_message("room1"), msg_id="msg_1")
+        lease, leases = partial(ports[Leases].lease, "instance9", "", 1.0), ports[Leases].leases
+        world.servers.full.update(SERVERS)
+        with pytest.raises(StorageFull):
+            await host.start(append(), "appending")
+        with pytest.raises(Unavailable):
+            await host.start(lease(), "leasing")
+        with pytest.raises(StorageFull):
+            await host.start(ports[Memberships].add("room1", ["eve"], timestamp()), "adding")
+        assert await host.start(ports[Log].last_seq(MESSAGES), "asking") == 0
+        assert await host.start(leases(), "asking")
+        assert await host.start(ports[Memberships].channels_of("eve"), "asking") == []
+        world.servers.full.clear()
+        await host.start(append(), "appending")
+
+    in_world(work)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_the_methods_that_a_full_server_refuses_exist(server: str) -> None:
+    async def work(world: World) -> set[str]:
+        await asyncio.sleep(0)
+        servers = world.servers
+        ports: dict[str, list[object]] = {
+            "nats": [servers.log],
+            "redis": [servers.presence],
+            "stores": [servers.memberships, servers.messages],
+        }
+        return {name for name in _REFUSED[server][0] if not any(hasattr(port, name) for port in ports[server])}
+
+    assert in_world(work) == set()
+
+
+def test_the_connections_of_a_process_that_has_gone_break() -> None:
+    async def work(world: World) -> None:
+        host, ports = client_of(world)
+        waiting = host.start(ports[Log].tail(MESSAGES, after=0), "opening")
+        world.servers.disconnect(host)
+        assert not any(link.client is host for link in world.servers.links)
+        with pytest.raises(Unavailable):
+            await waiting
+        with pytest.raises(Unavailable):
+            await host.start(ports[Memberships].channels_of("ann"), "asking")
+
+    in_world(work)
+
+
+def test_redis_loses_every_key() -> None:
+    async def work(world: World) -> None:
+        host, ports = client_of(world)
+        assert await host.start(ports[Leases].leases(), "asking")
+        world.servers.empty_redis()
+        assert not await host.start(ports[Leases].leases(), "asking")
+
+    in_world(work)
+
+
+def test_hints_that_are_sent_without_a_connection_are_lost_and_the_subscription_is_not() -> None:
+    async def work(world: World) -> None:
+        sender, ports = client_of(world, "sender")
+        reader, readers = client_of(world, "reader")
+        got: list[str] = []
+        await reader.start(readers[Hints].watch(lambda change: got.append(change.user_id)), "watching")
+        (link,) = world.servers.links_of("redis", "reader")
+
+        async def announce(user: str) -> None:
+            change = PresenceChange(user, True, "instance9")  # noqa: FBT003 - as the notice has it
+            await sender.start(ports[Hints].announce([change]), "announcing")
+            await asyncio.sleep(0.5)
+
+        await announce("one")
+        link.cut()
+        await announce("two")
+        link.mend()
+        await announce("three")
+        assert [user for user in got if user in {"one", "two", "three"}] == ["one", "three"]
+        world.loop.kill(reader)
+        await announce("four")
+        assert "four" not in got
+
+    in_world(work)
+
+
+def test_memberships_work_by_the_clock_of_the_process() -> None:
+    async def work(world: World) -> None:
+        ahead, ports = client_of(world)
+        ahead.machine.skew_s = 50.0
+        late, others = client_of(world, "late")
+        (first,) = await ahead.start(ports[Memberships].add("room1", ["eve"], timestamp()), "adding")
+        (second,) = await late.start(others[Memberships].add("room1", ["zoe"], timestamp()), "adding")
+        assert first.version > second.version
+
+    in_world(work)

@@ -1,0 +1,139 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.checker import Broken
+from tests.simulation.plan import _KINDS, Plan, Shape, drawn
+from tests.simulation.run import Outcome, simulate
+from tests.simulation.story import _SENTENCES, story
+from tests.support.chronicle import PLAN, Chronicle
+
+FOLDER = Path(__file__).parent
+NOT_TOLD = {"killed"}
+"""What explains nothing that the fault itself does not."""
+
+
+def told(chronicle: Chronicle) -> list[str]:
+    """The sentences of a history, with their times."""
+    outcome = Outcome(PLAN, chronicle.history, [], 0.0, 0, "")
+    text = story(outcome)
+    return [line.strip() for line in text.splitlines() if re.match(r" +\d+\.\d{3} s ", line)]
+
+
+def test_a_story_has_a_beginning_what_happened_and_what_does_not_hold() -> None:
+    plan = Plan(7, Shape(1, 2, 1, 1, 3, snapshots=True), {"ann-phone": "ann"}, {"room": ["bob", "ann"]}, [], [])
+    chronicle = Chronicle()
+    chronicle.opens(1.0)
+    chronicle.posts(12.3456, "m1", 4)
+    tier = (
+        "A tier of 1 gateway, 2 fan-out workers, 1 notification instance and 1 message writer; "
+        "3 partitions, with snapshots."
+    )
+    outcome = Outcome(plan, chronicle.history, [Broken("missed", "ann-phone never got m1")], 50.0, 9, "abc")
+    assert story(outcome).splitlines() == [
+        f"Seed 7. {tier}",
+        "ann, bob are members of room.",
+        "",
+        "   1.000 s  ann-phone is connected to instance1",
+        "  12.346 s  bob posts m1 to room",
+        "  12.346 s  the log stores m1 as seq 4",
+        "  12.346 s  m1 is accepted",
+        "",
+        "What was promised and does not hold:",
+        "  missed: ann-phone never got m1",
+    ]
+    outcome.broken.clear()
+    assert story(outcome).splitlines()[-1] == "Every promise holds."
+
+
+def test_frames_are_told() -> None:
+    chronicle = Chronicle()
+    chronicle.opens(1.0)
+    chronicle.gets(2.0, "m1", 4)
+    chronicle.frame(3.0, "heartbeat.ok", seq=4)
+    chronicle.frame(4.0, "member.joined", user_id="eve", channel_id="room")
+    chronicle.frame(5.0, "member.left", user_id="eve", channel_id="room")
+    chronicle.frame(6.0, "full_refresh_required", reason="log_reset")
+    chronicle.frame(7.0, "full_refresh_required", reason="gap")
+    chronicle.frame(8.0, "typing.update")
+    assert told(chronicle)[1:] == [
+        "2.000 s  ann-phone gets m1 of room (seq 4)",
+        "3.000 s  ann-phone is told that everything up to seq 4 was delivered to it",
+        "4.000 s  ann-phone hears that eve joined room",
+        "5.000 s  ann-phone hears that eve left room",
+        "6.000 s  ann-phone is told to read its channels again: the log went back",
+        "7.000 s  ann-phone is told to read its channels again: something may have been missed",
+        "8.000 s  ann-phone gets typing.update",
+    ]
+
+
+def test_what_people_ask_for_is_told() -> None:
+    chronicle = Chronicle()
+    chronicle.asks(1.0, "leave", "ann", 1.5)
+    chronicle.asks(2.0, "join", "eve")
+    for at, to, users in ((3.0, "invite", ["eve"]), (4.0, "create", ["ann", "eve"]), (5.0, "create", ["ann"])):
+        chronicle.note(at, "asks", call=9, to=to, user="ann", channel="room", users=users)
+    chronicle.note(6.0, "answered", call=9, status=0)
+    assert told(chronicle) == [
+        "1.000 s  ann asks to leave room (call 1)",
+        "1.500 s  call 1 is answered: 200",
+        "2.000 s  eve asks to join room (call 2)",
+        "3.000 s  ann asks to invite eve to room (call 9)",
+        "4.000 s  ann asks to create room with eve (call 9)",
+        "5.000 s  ann asks to create room (call 9)",
+        "6.000 s  call 9 is answered: not at all",
+    ]
+
+
+def test_a_change_of_members_that_is_stored_is_told() -> None:
+    chronicle = Chronicle()
+    chronicle.note(1.0, "stored", stream="META", seq=3, subject="channels.member.added.room", key="evt_1")
+    assert told(chronicle) == ["1.000 s  the log stores a change of the members of room (seq 3)"]
+
+
+def test_a_loss_and_the_end_of_a_fault_are_told() -> None:
+    chronicle = Chronicle()
+    chronicle.posts(1.0, "m1", 1)
+    chronicle.loses(5.0, "m1")
+    chronicle.fault(6.0, 7.0, "kill", "worker1", "")
+    assert told(chronicle)[3:] == [
+        "4.500 s  nats loses its power for 0.5 s",
+        "5.000 s  the log comes back without its 1 newest events of MESSAGES",
+        "5.000 s  (lose newest of nats MESSAGES has ended)",
+        "6.000 s  worker1 is killed, and is started again 1.0 s later",
+        "7.000 s  (kill of worker1 has ended)",
+    ]
+
+
+@pytest.mark.parametrize("kind", sorted(set(_KINDS)))
+def test_each_fault_is_told_with_who_it_strikes_and_for_how_long(kind: str) -> None:
+    chronicle = Chronicle()
+    chronicle.fault(2.0, 9.5, kind, "worker7", "redis")
+    sentence = told(chronicle)[0]
+    assert "worker7" in sentence
+    assert "7.5 s" in sentence
+    assert ("redis" in sentence) == (kind in {"cut", "stall", "slow"})
+
+
+def noted() -> set[str]:
+    """The kinds of entries that the modules of the simulation write."""
+    modules = [file.read_text() for file in FOLDER.glob("*.py") if not file.name.startswith("test_")]
+    return {kind for text in modules for kind in re.findall(r'note\(\s*"([^"]+)"', text)}
+
+
+def test_each_kind_of_entry_is_told_or_left_out_on_purpose() -> None:
+    assert noted() == set(_SENTENCES) | NOT_TOLD
+    assert not set(_SENTENCES) & NOT_TOLD
+
+
+def test_what_is_left_out_has_no_line() -> None:
+    chronicle = Chronicle()
+    chronicle.note(1.0, "killed", process="worker1")
+    assert told(chronicle) == []
+
+
+def test_each_entry_of_a_run_is_told() -> None:
+    outcome = simulate(drawn(3))
+    lines = [line for line in story(outcome).splitlines() if re.match(r" +\d+\.\d{3} s  \S", line)]
+    assert len(lines) == len([entry for entry in outcome.history.entries if entry.what not in NOT_TOLD])

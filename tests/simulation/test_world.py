@@ -1,0 +1,89 @@
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.simulation.world import ANSWER_WITHIN_S, World
+from tests.support.simulated import SMALL, in_world
+
+
+def test_the_first_channels_and_their_members_are_there() -> None:
+    async def work(world: World) -> None:
+        memberships = world.servers.memberships
+        assert await world.servers.asked("stores", lambda: memberships.members_of("room1")) == ["ann", "bob"]
+        assert await world.servers.asked("stores", memberships.count_unpublished) == 0
+
+    in_world(work)
+
+
+def test_the_clocks_of_processes_differ_as_the_plan_says() -> None:
+    async def work(world: World) -> list[float]:
+        await asyncio.sleep(0)
+        return [process.skew_s for process in world.processes.values()]
+
+    assert set(in_world(work)) == {0.0}
+    skewed = in_world(work, msgspec.structs.replace(SMALL, shape=msgspec.structs.replace(SMALL.shape, skew_s=2.0)))
+    assert len(set(skewed)) == len(skewed)
+    assert all(-1.0 <= skew <= 1.0 for skew in skewed)
+
+
+def test_a_call_has_the_status_of_its_answer() -> None:
+    async def work(world: World) -> None:
+        answer = await world.call("eve", "POST", "channels.leave", {"channel": "nowhere"})
+        assert answer is not None
+        assert (answer.status, answer.body["code"]) == (404, "channel_not_found")
+        answer = await world.call("ann", "GET", "realtime.connect")
+        assert answer is not None
+        assert answer.status == 200
+        assert answer.body["url"].startswith("ws://instance1:8081")
+
+    in_world(work)
+
+
+def test_a_call_is_not_answered_while_no_gateway_serves() -> None:
+    async def work(world: World) -> None:
+        world.processes["gateway1"].kill()
+        assert await world.call("ann", "GET", "realtime.connect") is None
+        assert world.loop.time() < 3.5
+
+    in_world(work)
+
+
+@pytest.mark.parametrize("how", ["pause", "kill"])
+def test_a_call_is_given_up_when_its_gateway_stops_meanwhile(how: str) -> None:
+    async def work(world: World) -> None:
+        gateway = world.processes["gateway1"]
+        calling = asyncio.ensure_future(world.call("ann", "GET", "realtime.connect"))
+        await asyncio.sleep(0)
+        if how == "pause":
+            world.loop.pause(gateway.host)
+        else:
+            gateway.kill()
+        assert await calling is None
+        assert world.loop.time() == pytest.approx(3.0 + ANSWER_WITHIN_S, abs=0.1)
+
+    in_world(work)
+
+
+def test_a_client_connects_and_is_served() -> None:
+    async def work(world: World) -> None:
+        frames: list[dict[str, Any]] = []
+        wire = world.connect("ws://instance1:8081/", frames.append, lambda _code, _reason: None)
+        assert wire is not None
+        wire.send("auth", token="ann", device_id="dev_desktop_00000000000000000000000001")
+        await asyncio.sleep(2.0)
+        assert [frame["type"] for frame in frames] == ["auth.ok"]
+
+    in_world(work)
+
+
+def test_nobody_listens_where_no_instance_serves() -> None:
+    async def work(world: World) -> None:
+        await asyncio.sleep(0)
+        for url in ("ws://instance9:8081/", "ws://worker1:8081/", "nonsense"):
+            assert world.connect(url, lambda _: None, lambda _code, _reason: None) is None
+        world.processes["instance1"].kill()
+        assert world.connect("ws://instance1:8081/", lambda _: None, lambda _code, _reason: None) is None
+
+    in_world(work)

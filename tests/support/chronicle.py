@@ -1,0 +1,111 @@
+"""Histories of a simulation that are written by hand, and what log and stores then hold."""
+
+from typing import Any
+
+from fanout.events import StoredMessage
+from tests.simulation.checker import Broken, check
+from tests.simulation.history import History
+from tests.simulation.hosts import VirtualTime
+from tests.simulation.plan import Plan, Shape
+from tests.simulation.rest import Found
+
+ROOM = "room"
+PLAN = Plan(0, Shape(), {"ann-phone": "ann", "bob-phone": "bob", "eve-phone": "eve"}, {ROOM: ["ann", "bob"]}, [], [])
+"""Ann and Bob are members of the room from the beginning; Eve is not."""
+
+
+class Chronicle:
+    """A history, entry by entry. What is written later may have happened before.
+
+    Attributes:
+        dead: how many dead letters there are at the end.
+        rows: of the room in the message store; what the log holds, if nothing else is said.
+    """
+
+    def __init__(self) -> None:
+        self._time = VirtualTime()
+        self.history = History(self._time)
+        self.dead = 0
+        self.rows: list[tuple[int, str]] | None = None
+        self._held: dict[int, str] = {}
+        self._channels: dict[int, str] = {}
+        self._sessions: dict[str, int] = {}
+        self._calls = 0
+
+    def note(self, at: float, what: str, **about: Any) -> None:
+        self._time.now = at
+        self.history.note(what, **about)
+        self.history.entries.sort(key=lambda entry: entry.at)
+
+    def opens(self, at: float, device: str = "ann-phone") -> None:
+        self._sessions[device] = self._sessions.get(device, 0) + 1
+        about = {"device": device, "session": self._sessions[device], "instance": "instance1"}
+        self.note(at, "opened", user=PLAN.devices[device], **about)
+
+    def closes(self, at: float, device: str = "ann-phone") -> None:
+        about = {"device": device, "session": self._sessions[device]}
+        self.note(at, "closed", code=1000, reason="the user has closed it", **about)
+
+    def posts(self, at: float, name: str, seq: int | None = None, channel: str = ROOM) -> None:
+        """A message is posted; with `seq`, it is stored and accepted at once."""
+        self.note(at, "posts", user="bob", channel=channel, message=name)
+        if seq is not None:
+            self.stores(at, name, seq, channel)
+            self.accepts(at, name)
+
+    def stores(self, at: float, name: str, seq: int, channel: str = ROOM) -> None:
+        self.note(at, "stored", stream="MESSAGES", seq=seq, subject=f"messages.send.{channel}", key=name)
+        self._held[seq], self._channels[seq] = name, channel
+
+    def accepts(self, at: float, name: str) -> None:
+        self.note(at, "accepted", user="bob", message=name, message_id=f"msg_{name}")
+
+    def frame(self, at: float, kind: str, device: str = "ann-phone", **fields: Any) -> None:
+        about = {"device": device, "session": self._sessions[device]}
+        self.note(at, "frame", frame={"type": kind, **fields}, **about)
+
+    def gets(self, at: float, name: str, seq: int, device: str = "ann-phone", channel: str = ROOM) -> None:
+        message = {"client_msg_id": name}
+        self.frame(at, "message.new", device, channel_id=channel, seq=seq, message=message)
+
+    def asks(
+        self, at: float, to: str, user: str, answered: float | None = None, status: int = 200, channel: str = ROOM
+    ) -> None:
+        """A user asks for a change of his membership; without `answered` no answer comes."""
+        self._calls += 1
+        self.note(at, "asks", call=self._calls, to=to, user=user, channel=channel, users=[user])
+        if answered is not None:
+            self.note(answered, "answered", call=self._calls, status=status)
+
+    def fault(self, at: float, until: float, what: str = "cut", on: str = "worker1", to: str = "nats") -> None:
+        """A fault strikes and ends, with nothing in between."""
+        self.note(at, "fault", fault=what, on=on, to=to, seconds=until - at)
+        self.note(until, "mended", fault=what, on=on, to=to)
+
+    def loses(self, at: float, *names: str) -> None:
+        """The log loses messages."""
+        about = {"fault": "lose newest", "on": "nats", "to": "MESSAGES"}
+        self.note(at - 0.5, "fault", seconds=0.5, **about)
+        self.note(at, "lost", stream="MESSAGES", events=len(names))
+        self.note(at, "mended", **about)
+        for seq in [seq for seq, name in self._held.items() if name in names]:
+            del self._held[seq], self._channels[seq]
+
+    def rests(self, at: float) -> None:
+        self.note(at, "at rest")
+
+    def found(self) -> Found:
+        rows = list(self._held.items()) if self.rows is None else self.rows
+        page = [_row(seq, name) for seq, name in rows if self._channels.get(seq, ROOM) == ROOM]
+        return Found(dict(self._held), dict(self._channels), self.dead, {ROOM: page}, {ROOM: ["ann", "bob"]})
+
+    def broken(self, *, ended: bool = True) -> list[Broken]:
+        return check(PLAN, self.history, self.found() if ended else None)
+
+    def promises(self, *, ended: bool = True) -> list[str]:
+        """The promises that are broken."""
+        return [broken.promise for broken in self.broken(ended=ended)]
+
+
+def _row(seq: int, name: str) -> StoredMessage:
+    return StoredMessage(f"msg_{name}", ROOM, "bob", name, "2030-01-01T00:00:00.000Z", seq=seq, client_msg_id=name)
