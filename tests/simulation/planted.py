@@ -114,8 +114,9 @@ async def _mark_to_the_end(self: Partitions, claim: Any, lane: Lane) -> None:
         self._engine.advance(lane.number, position)
 
 
-async def _announce_once(self: RoutingBarrier, user_id: str) -> None:
+async def _announce_once(self: RoutingBarrier, user_id: str) -> bool:
     await self._announce(user_id, online=True)
+    return True
 
 
 def _agree(_self: Reconciler, digest: Any, instance: KnownInstance) -> None:
