@@ -190,6 +190,14 @@ async def test_it_ends_when_it_is_cancelled() -> None:
         ({"type": "typing", "channel_id": "g", "user_id": "bob", "typing": False}, None),
         ({"type": "member.joined", "channel_id": "g", "user_id": "bob"}, "#g bob joined"),
         ({"type": "member.left", "channel_id": "g", "user_id": "bob"}, "#g bob left"),
+        (
+            {"type": "full_refresh_required", "tier": 4, "reason": "log_reset", "after_ms": 7},
+            "the log lost messages, or was replaced: read the channels again with channels.history",
+        ),
+        (
+            {"type": "full_refresh_required", "tier": 4, "reason": "gap"},
+            "something may have been missed: read the channels again with channels.history",
+        ),
         ({"type": "error", "code": "c", "message": "no"}, "no (c)"),
         ({"type": "heartbeat.ok", "seq": 1}, None),
         ({"type": "of.another.version"}, None),

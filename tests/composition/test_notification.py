@@ -27,7 +27,8 @@ async def test_it_is_found_while_it_serves_and_sends_clients_away_when_it_stops(
         ) as bound:
             (lease,) = (await ports.leases.leases()).values()
             assert lease.address == settings.public_ws_url(bound)
-            assert (await health.report()).checks["lease"] == "ok"
+            checks = (await health.report()).checks
+            assert (checks["lease"], checks["routing"]) == ("ok", "ok")
             client = await stack.enter_async_context(connect(lease.address))
         assert await ports.leases.leases() == {}
         with pytest.raises(ConnectionClosed) as closed:

@@ -8,7 +8,7 @@ import pytest
 from fanout import Engine, Unavailable
 from fanout.keys import LEASE_TTL_S
 from fanout.subjects import PRESENCE_DIGESTS, worker_inbox
-from services.fan_out.known_instance import ASK_AGAIN_AFTER_S
+from services.fan_out.known_instance import ASK_AGAIN_AFTER_S, MISMATCHES_BEFORE_REPAIR
 from tests.support.following import SECOND, Rig, rig_without_start
 from tests.support.observing import until
 
@@ -63,6 +63,18 @@ async def test_while_redis_is_away_nobody_is_evicted_and_for_a_lease_after(rig: 
     assert rig.users() == ["alice"]
     await rig.pass_time(3)
     assert rig.users() == []
+
+
+async def test_while_redis_is_away_digests_repair_the_table(rig: Rig) -> None:
+    instance = await rig.placed("alice")
+    rig.presence.down = True
+    instance.users = ["alice", "bob"]
+    for _ in range(MISMATCHES_BEFORE_REPAIR):
+        rig.now += 1
+        await instance.digest()
+        with pytest.raises(Unavailable):
+            await rig.look()
+    await until(lambda: rig.users() == ["alice", "bob"], "its presence set was asked for")
 
 
 async def test_while_the_bus_is_away_nobody_is_evicted_and_for_a_lease_after(rig: Rig) -> None:

@@ -3,12 +3,15 @@
 import asyncio
 
 import msgspec
+import pytest
 
 from fanout.subjects import WORKERS
 from fanout.workers import RoutingConfirmed, WorkerNotice
 from services.adapters.embedded.bus import EmbeddedBus
-from services.adapters.embedded.presence import EmbeddedPresence
+from services.notification import routing_barrier
 from services.notification.routing_barrier import SILENT_AFTER_S, RoutingBarrier
+from tests.support.faulty import FaultyPresence
+from tests.support.observing import until
 
 
 class Harness:
@@ -17,7 +20,8 @@ class Harness:
     def __init__(self) -> None:
         self.now = 0.0
         self.bus = EmbeddedBus()
-        self.routing_barrier = RoutingBarrier("notif-1", EmbeddedPresence(), self.bus, clock=lambda: self.now)
+        self.presence = FaultyPresence()
+        self.routing_barrier = RoutingBarrier("notif-1", self.presence, self.bus, clock=lambda: self.now)
 
     async def hear(self, worker: str, *, ready: bool = True) -> None:
         await self.bus.publish(WORKERS, msgspec.json.encode(WorkerNotice(worker, ready, [])))
@@ -69,3 +73,53 @@ async def test_nobody_is_waited_for_where_nobody_reads() -> None:
     harness = await listening("one")
     await harness.hear("one", ready=False)
     assert await harness.is_admitted()
+
+
+async def test_after_all_announcements_a_user_is_not_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing_barrier, "ANNOUNCE_AGAIN_AFTER_S", (0.01, 0.01))
+    harness = await listening("one")
+    assert not await harness.routing_barrier.announce_until_confirmed("alice")
+    assert harness.presence.calls["announce"] == 2
+
+
+async def test_who_was_admitted_is_announced_with_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All users of an instance may be late at once, and their hints come to every worker."""
+    monkeypatch.setattr(routing_barrier, "ANNOUNCE_LATE_AFTER_S", (0.0, 0.1))
+    harness = await listening("one")
+    late = asyncio.create_task(harness.routing_barrier.announce_until_confirmed_late("alice"))
+    await asyncio.sleep(0.35)
+    assert 2 <= harness.presence.calls["announce"] <= 5
+    harness.routing_barrier.confirm(RoutingConfirmed("one", ["alice"]))
+    async with asyncio.timeout(1):
+        await late
+
+
+async def test_who_was_admitted_is_waited_for_while_the_presence_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing_barrier, "ANNOUNCE_LATE_AFTER_S", (0.01,))
+    harness = await listening("one", "two")
+    harness.presence.down = True
+    late = asyncio.create_task(harness.routing_barrier.announce_until_confirmed_late("alice"))
+    for worker in ("one", "two"):
+        await asyncio.sleep(0.03)
+        assert not late.done()
+        harness.routing_barrier.confirm(RoutingConfirmed(worker, ["alice"]))
+    async with asyncio.timeout(1):
+        await late
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+async def test_a_worker_that_goes_is_waited_for_no_more_at_once(
+    monkeypatch: pytest.MonkeyPatch, *, says_so: bool
+) -> None:
+    monkeypatch.setattr(routing_barrier, "ANNOUNCE_LATE_AFTER_S", (60.0,))
+    harness = await listening("one", "two")
+    late = asyncio.create_task(harness.routing_barrier.announce_until_confirmed_late("alice"))
+    await until(lambda: harness.presence.calls["announce"] == 1, "announced")
+    harness.routing_barrier.confirm(RoutingConfirmed("one", ["alice"]))
+    if says_so:
+        await harness.hear("two", ready=False)
+    else:
+        harness.now += SILENT_AFTER_S + 0.1
+        await harness.hear("one")
+    async with asyncio.timeout(1):
+        await late

@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import suppress
 
 import pytest
 from structlog.testing import capture_logs
@@ -45,6 +46,24 @@ async def test_leaving_the_group_cancels_and_awaits_its_tasks() -> None:
         tasks.start(work(), "work")
         await asyncio.sleep(0)
     assert ended.is_set()
+
+
+async def test_one_task_is_stopped_also_if_it_loses_a_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks_module, "CANCEL_AGAIN_AFTER_S", 0.01)
+    lost = asyncio.Event()
+
+    async def work() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        lost.set()
+        await asyncio.Event().wait()
+
+    async with Tasks(lambda error: pytest.fail(str(error))) as tasks:
+        stopped, other = tasks.start(work(), "work"), tasks.start(work(), "other work")
+        await asyncio.sleep(0)
+        await tasks.stop(stopped)
+        assert (lost.is_set(), stopped.cancelled(), other.done()) == (True, True, False)
+        await tasks.stop(stopped)
 
 
 async def test_a_failure_is_told_to_the_owner() -> None:

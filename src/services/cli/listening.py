@@ -214,7 +214,8 @@ def describe(frame: dict[str, Any]) -> Text | None:
     if kind in {"member.joined", "member.left"}:
         return Text(f"#{channel} {user} {'joined' if kind == 'member.joined' else 'left'}", style="italic")
     if kind == "full_refresh_required":
-        lost = "the log lost messages, or was replaced" if frame.get("reason") == "log_reset" else "away for too long"
+        is_reset = frame.get("reason") == "log_reset"
+        lost = "the log lost messages, or was replaced" if is_reset else "something may have been missed"
         return Text(f"{lost}: read the channels again with channels.history", style="yellow")
     if kind == "error":
         return Text(f"{printable(str(message))} ({printable(str(frame.get('code')))})", style="red")

@@ -88,12 +88,12 @@ class FanOutWorker:
 
     async def start(self) -> None:
         """Find the end of the changes, subscribe, load the table, then read partitions: so no change is missed."""
+        self._ports.log.on_reset(self._log_resets.hear)
         after = self._start.after if self._start else await self._newest_change()
         self.presence_applier.start()
         self.reconciler.adopt()
         await self.reconciler.listen()
         await self._typing.listen()
-        self._ports.log.on_reset(self._log_resets.hear)
         self._tasks.start(self.publisher.run(), "publisher")
         self._tasks.start(self._members.run(after), "members")
         self._tasks.start(periodic(LOOK_AT_LEASES_EVERY_S, self.reconciler.follow_leases, "following leases"), "leases")

@@ -162,7 +162,7 @@ class Admission:
         await self._registry.remove(session)
         last = not self._registry.sessions_of(session.user_id)
         if last:
-            self._user_routing.forget(session.user_id)
+            await self._user_routing.forget(session.user_id)
         try:
             await self._connections.disconnect(session.connection(), last=last)
             if last:

@@ -72,6 +72,10 @@ class Inbox:
         """Count the membership events of a user that are applied within the context."""
         return self._delivery.watching(user_id)
 
+    def missed_changes(self, user_id: str) -> None:
+        """Changes of a user's memberships may not have come here: a list that is being loaded now is loaded again."""
+        self._delivery.count_change(user_id)
+
     async def run(self) -> None:
         """Deliver batches until cancelled."""
         while True:

@@ -1,18 +1,20 @@
 """The routing barrier: a user is admitted when every fan-out worker routes the user's messages to this instance."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 
 import msgspec
 import structlog
 
-from fanout import machine
+from fanout import Unavailable, machine
 from fanout.keys import PresenceChange
 from fanout.ports.bus import Bus
 from fanout.ports.presence import Hints
 from fanout.subjects import WORKERS
-from fanout.workers import RoutingConfirmed, decode_notice
+from fanout.workers import RoutingConfirmed, WorkerNotice, decode_notice
 from services.runtime.skipping import skip
 from services.runtime.tasks import retry_forever
 
@@ -23,6 +25,9 @@ SILENT_AFTER_S = 1.6
 ANNOUNCE_AGAIN_AFTER_S = (0.25, 0.5, 1.0, 1.5)
 """Seconds. A hint may be lost, so it is repeated. After the last of these the client is admitted without the
 confirmation, which `UserRouting` then waits for."""
+ANNOUNCE_LATE_AFTER_S = (2.0, 4.0, 8.0)
+"""Seconds, the last of them without end. They are long because all users of an instance may be late at once: a worker
+that gets its stores back applies what it has heard and confirms by itself, and digests replace a lost hint."""
 
 
 @dataclass(eq=False)
@@ -77,15 +82,23 @@ class RoutingBarrier:
         Raises:
             Unavailable: the presence store does not answer.
         """
-        waiting = self._waiting[user_id] = _Waiting()
-        try:
+        with self._expecting(user_id) as waiting:
             for patience in ANNOUNCE_AGAIN_AFTER_S:
                 await self._announce(user_id, online=True)
                 if await self._confirmed(waiting, patience):
                     return True
-        finally:
-            del self._waiting[user_id]
         return False
+
+    async def announce_until_confirmed_late(self, user_id: str) -> None:
+        """Notify the workers of a user who was admitted without their confirmations, until every worker has confirmed.
+
+        Confirmations come by the bus, so it waits for them also while the presence store is away.
+        """
+        with self._expecting(user_id) as waiting:
+            for patience in chain(ANNOUNCE_LATE_AFTER_S, repeat(ANNOUNCE_LATE_AFTER_S[-1])):
+                await self._announce_if_possible(user_id)
+                if await self._confirmed(waiting, patience):
+                    return
 
     async def announce_departure(self, user_id: str) -> None:
         """Notify the workers that a user's last connection here has gone. Nothing waits for their answer.
@@ -98,6 +111,20 @@ class RoutingBarrier:
     async def _announce(self, user_id: str, *, online: bool) -> None:
         await self._hints.announce([PresenceChange(user_id, online, self._instance_id)])
 
+    async def _announce_if_possible(self, user_id: str) -> None:
+        try:
+            await self._announce(user_id, online=True)
+        except Unavailable as error:
+            log.debug("user cannot be announced now; is announced again", user_id=user_id, reason=str(error))
+
+    @contextmanager
+    def _expecting(self, user_id: str) -> Iterator[_Waiting]:
+        waiting = self._waiting[user_id] = _Waiting()
+        try:
+            yield waiting
+        finally:
+            del self._waiting[user_id]
+
     async def _confirmed(self, waiting: _Waiting, patience: float) -> bool:
         try:
             async with asyncio.timeout(patience):
@@ -109,11 +136,12 @@ class RoutingBarrier:
         return True
 
     def _readers(self) -> set[str]:
-        oldest = self._clock() - SILENT_AFTER_S
-        heard = {worker: at for worker, at in self._workers.items() if at >= oldest}
         # Workers that stop say so. If all are silent, it is more likely that this process or the bus is the cause.
-        self._workers = heard or self._workers
-        return set(self._workers)
+        return set(self._heard_lately() or self._workers)
+
+    def _heard_lately(self) -> dict[str, float]:
+        oldest = self._clock() - SILENT_AFTER_S
+        return {worker: at for worker, at in self._workers.items() if at >= oldest}
 
     def _hear(self, _subject: str, payload: bytes) -> None:
         try:
@@ -122,7 +150,15 @@ class RoutingBarrier:
             skip("worker_notice", error)
             return
         self._heard.set()
+        known = set(self._workers)
+        self._note(notice)
+        if not known <= self._workers.keys():
+            for waiting in self._waiting.values():
+                waiting.changed.set()  # the worker that has gone may be the only one that had not confirmed
+
+    def _note(self, notice: WorkerNotice) -> None:
         if notice.ready:
             self._workers[notice.worker] = self._clock()
+            self._workers = self._heard_lately()
         else:
             self._workers.pop(notice.worker, None)

@@ -48,6 +48,11 @@ class StoredDelivery:
             if not self._watched[user_id]:
                 del self._watched[user_id]
 
+    def count_change(self, user_id: str) -> None:
+        """Count a change of a user's memberships, so that a list that is being loaded now is loaded again."""
+        for changes in self._watched.get(user_id, ()):
+            changes.count += 1
+
     async def deliver(self, lane: Lane, channel: str, event: bytes, frame: bytes, *, also: str | None = None) -> None:
         """Deliver one stored event.
 
@@ -74,8 +79,7 @@ class StoredDelivery:
         user_id = change.user_id
         if not await self._order.is_newest(change, has_list=bool(self._registry.sessions_of(user_id))):
             return
-        for changes in self._watched.get(user_id, ()):
-            changes.count += 1
+        self.count_change(user_id)
         if isinstance(change, MemberLeft):
             await self._registry.leave(user_id, channel)
         else:

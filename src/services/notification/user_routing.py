@@ -7,7 +7,9 @@ channels again when the worker confirms, and before that no heartbeat says that 
 """
 
 import asyncio
+from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import structlog
 
@@ -17,11 +19,22 @@ from services.notification.metrics import ROUTING_UNCONFIRMED, USERS_UNCONFIRMED
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.server_frames import server_frame
+from services.notification.session import Session
 from services.notification.subscribing import subscribe
 from services.runtime.health import Degraded
 from services.runtime.tasks import Tasks, retry_forever
 
 log = structlog.get_logger(__name__)
+
+RELOADED_AT_ONCE: Final = 32
+"""Sessions whose channels are loaded at a time: all users of an instance may be confirmed at the same moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unconfirmed:
+    upto: int
+    """The seq up to which everything was delivered when the user was admitted."""
+    waiting: "asyncio.Task[None]"
 
 
 class UserRouting:
@@ -48,9 +61,8 @@ class UserRouting:
         self._routing_barrier = routing_barrier
         self._memberships = memberships
         self._tasks = tasks
-        self._upto: dict[str, int] = {}
-        """By user: the seq up to which everything was delivered when the user was admitted."""
-        self._waiting: dict[str, asyncio.Task[None]] = {}
+        self._unconfirmed: dict[str, _Unconfirmed] = {}
+        self._loading = asyncio.Semaphore(RELOADED_AT_ONCE)
 
     async def announce_arrival(self, user_id: str) -> None:
         """Announce a user's first connection here. Returns when the workers have confirmed it, or after some seconds.
@@ -62,15 +74,19 @@ class UserRouting:
             return
         ROUTING_UNCONFIRMED.inc()
         log.warning("user admitted before every worker confirmed the routing", user_id=user_id)
-        self._upto[user_id] = self._inbox.delivered_upto()
-        self._waiting[user_id] = self._tasks.start(self._confirm(user_id), "confirming routing late")
-        USERS_UNCONFIRMED.set(len(self._upto))
+        waiting = self._tasks.start(self._confirm(user_id), "confirming routing late")
+        self._unconfirmed[user_id] = _Unconfirmed(self._inbox.delivered_upto(), waiting)
+        self._count()
 
-    def forget(self, user_id: str) -> None:
-        """Wait no more for the confirmations of a user whose last session has ended."""
-        if (waiting := self._waiting.pop(user_id, None)) is not None:
-            waiting.cancel()
-            self._end(user_id)
+    async def forget(self, user_id: str) -> None:
+        """Wait no more for the confirmations of a user whose last session has ended.
+
+        When this returns, nothing announces the user any more: an arrival that follows the departure would stay in
+        the tables of the workers.
+        """
+        if (unconfirmed := self._unconfirmed.pop(user_id, None)) is not None:
+            self._count()
+            await self._tasks.stop(unconfirmed.waiting)
 
     async def announce_departure(self, user_id: str) -> None:
         """Announce that a user's last connection here has gone.
@@ -83,7 +99,8 @@ class UserRouting:
     def delivered_upto(self, user_id: str) -> int:
         """The seq of MESSAGES up to which every event that concerns the user's clients was delivered."""
         upto = self._inbox.delivered_upto()
-        return min(upto, self._upto.get(user_id, upto))
+        unconfirmed = self._unconfirmed.get(user_id)
+        return min(upto, unconfirmed.upto) if unconfirmed is not None else upto
 
     async def check(self) -> None:
         """Return if every user is confirmed.
@@ -91,22 +108,24 @@ class UserRouting:
         Raises:
             Degraded: some are not.
         """
-        if self._upto:
-            raise Degraded(f"fan-out workers have not confirmed {len(self._upto)} users")
+        if self._unconfirmed:
+            raise Degraded(f"users whom not every fan-out worker has confirmed: {len(self._unconfirmed)}")
 
     async def _confirm(self, user_id: str) -> None:
-        announce = partial(self._routing_barrier.announce_until_confirmed, user_id)
-        while not await retry_forever(announce, "announcing a user again"):
-            pass
+        await self._routing_barrier.announce_until_confirmed_late(user_id)
+        self._inbox.missed_changes(user_id)
         for session in self._registry.sessions_of(user_id):
-            again = partial(subscribe, session, self._registry, self._inbox, self._memberships)
-            await retry_forever(again, "loading memberships again")
-            refresh = server_frame("full_refresh_required", tier=4, reason="gap")
-            self._registry.write_queue.queue(session, refresh)
+            if session.ending is None:
+                await self._refresh(session)
         log.info("routing is confirmed late; the clients read their channels again", user_id=user_id)
-        self._waiting.pop(user_id, None)
-        self._end(user_id)
+        self._unconfirmed.pop(user_id, None)
+        self._count()
 
-    def _end(self, user_id: str) -> None:
-        self._upto.pop(user_id, None)
-        USERS_UNCONFIRMED.set(len(self._upto))
+    async def _refresh(self, session: Session) -> None:
+        again = partial(subscribe, session, self._registry, self._inbox, self._memberships)
+        async with self._loading:
+            await retry_forever(again, "loading memberships again")
+        self._registry.write_queue.queue(session, server_frame("full_refresh_required", tier=4, reason="gap"))
+
+    def _count(self) -> None:
+        USERS_UNCONFIRMED.set(len(self._unconfirmed))

@@ -50,12 +50,13 @@ class Tasks:
 
     async def cancel(self) -> None:
         """Cancel every task, and wait until each has ended."""
-        # Once may not be enough: on Python 3.11 a cancellation that comes in the same turn of the loop as the result
-        # of `asyncio.wait_for` is lost, and the task goes on.
         while self._tasks:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.wait(list(self._tasks), timeout=CANCEL_AGAIN_AFTER_S)
+            await _cancel_once(self._tasks)
+
+    async def stop(self, task: "asyncio.Task[None]") -> None:
+        """Cancel one task, and wait until it has ended."""
+        while not task.done():
+            await _cancel_once({task})
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -63,6 +64,17 @@ class Tasks:
             return
         log.error("task failed", task=task.get_name(), exc_info=error)
         self._on_failure(error)
+
+
+async def _cancel_once(tasks: "set[asyncio.Task[None]]") -> None:
+    """Cancel tasks and wait for them, a second at most.
+
+    Once may not be enough: on Python 3.11 a cancellation that comes in the same turn of the loop as the result of
+    `asyncio.wait_for` is lost, and the task goes on.
+    """
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(list(tasks), timeout=CANCEL_AGAIN_AFTER_S)
 
 
 class Outage:

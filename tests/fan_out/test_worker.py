@@ -1,0 +1,65 @@
+"""A worker that starts while a part of what it needs is away."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from fanout import Unavailable
+from fanout.events import timestamp
+from fanout.ports.log import Reset
+from fanout.streams import META
+from services.fan_out.worker import FanOutPorts, FanOutWorker
+from services.runtime.tasks import Tasks
+from tests.support.harness import Harness, running_harness
+from tests.support.observing import until
+
+
+@pytest.fixture
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with running_harness(tmp_path) as built:
+        yield built
+
+
+@asynccontextmanager
+async def starting_without_hints(harness: Harness) -> AsyncIterator[FanOutWorker]:
+    """A worker that cannot watch for hints, and has alice from the presence set of her instance."""
+    harness.presence.outcomes["watch"] = Unavailable("redis is away")
+    ports = FanOutPorts(harness.log, harness.bus, harness.presence, harness.presence, harness.memberships)
+    async with Tasks(harness.failures.append) as tasks:
+        worker = FanOutWorker("worker-1", ports, tasks)
+        tasks.start(worker.start(), "starting")
+        await until(lambda: worker.users_on("notif-1") == ["alice"], "loaded by her instance's digest")
+        yield worker
+        await worker.stop()
+
+
+async def test_changes_between_the_load_and_the_end_of_the_start_are_applied(harness: Harness) -> None:
+    await harness.create("general", "bob")
+    await harness.create("left", "alice", "bob")
+    instance = await harness.add_instance("notif-1")
+    alice = await harness.connect(instance, "alice")
+    async with starting_without_hints(harness) as worker:
+        await harness.join("general", "alice")
+        await harness.leave("left", "alice")
+        assert worker._engine.channels("alice") == {"left"}
+        harness.presence.outcomes.clear()
+        await until(worker.ready.is_set, "it reads")
+        await until(lambda: worker._engine.channels("alice") == {"general"}, "the changes are applied")
+        await until(lambda: instance.registry.is_member("alice", "general"), "her instance has them too")
+        await harness.say("general", "hello")
+        await until(lambda: alice.texts() == ["hello"], "it comes")
+
+
+async def test_a_log_that_went_back_is_heard_of_before_the_start_has_ended(harness: Harness) -> None:
+    await harness.create("general", "bob")
+    instance = await harness.add_instance("notif-1")
+    await harness.connect(instance, "alice")
+    async with starting_without_hints(harness) as worker:
+        await harness.memberships.add("general", ["alice"], timestamp())  # the log has lost the event of it
+        for listener in harness.log._listeners:  # type: ignore[attr-defined]
+            listener(Reset(META, 0))
+        await until(lambda: worker._engine.channels("alice") == {"general"}, "loaded again")
+        harness.presence.outcomes.clear()
+        await until(worker.ready.is_set, "it reads")
