@@ -107,5 +107,14 @@ class Chronicle:
         return [broken.promise for broken in self.broken(ended=ended)]
 
 
+def lived() -> Chronicle:
+    """Ann is connected, and three messages were posted and stored; she has got none so far."""
+    chronicle = Chronicle()
+    chronicle.opens(1.0)
+    for seq, name in enumerate(("m1", "m2", "m3"), 1):
+        chronicle.posts(1.0 + seq, name, seq)
+    return chronicle
+
+
 def _row(seq: int, name: str) -> StoredMessage:
     return StoredMessage(f"msg_{name}", ROOM, "bob", name, "2030-01-01T00:00:00.000Z", seq=seq, client_msg_id=name)

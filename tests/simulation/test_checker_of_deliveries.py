@@ -1,0 +1,225 @@
+"""What sessions are to get: no message is missed, and heartbeats do not say too much."""
+
+import pytest
+
+from tests.support.chronicle import Chronicle, lived
+
+# missed
+
+
+def test_a_message_that_is_missed_between_two_others_is_seen_though_the_session_was_closed() -> None:
+    chronicle = lived()
+    chronicle.gets(5.0, "m1", 1)
+    chronicle.gets(6.0, "m3", 3)
+    chronicle.closes(7.0)
+    (broken,) = chronicle.broken()
+    assert broken.promise == "missed"
+    assert "never got m2 of room (seq 2, posted at 3.00 s), and got 2 others" in broken.what
+
+
+def test_the_first_message_after_a_session_opened_is_missed_once_a_later_one_came() -> None:
+    chronicle = lived()
+    chronicle.gets(5.0, "m2", 2)
+    chronicle.closes(7.0)
+    assert chronicle.promises() == ["missed"]
+
+
+def test_the_last_message_is_missed_by_a_session_that_is_open_at_the_end() -> None:
+    chronicle = lived()
+    chronicle.gets(5.0, "m1", 1)
+    chronicle.gets(6.0, "m2", 2)
+    assert chronicle.promises() == []
+    chronicle.rests(50.0)
+    assert chronicle.promises() == ["missed"]
+
+
+def test_a_session_that_got_nothing_at_all_has_missed_everything() -> None:
+    chronicle = lived()
+    chronicle.rests(50.0)
+    assert chronicle.promises() == ["missed"] * 3
+
+
+def test_the_last_messages_are_not_missed_by_a_session_that_was_closed() -> None:
+    chronicle = lived()
+    chronicle.gets(5.0, "m1", 1)
+    chronicle.closes(6.0)
+    chronicle.rests(50.0)
+    assert chronicle.promises() == []
+
+
+def test_what_was_posted_before_a_session_opened_is_not_missed() -> None:
+    chronicle = Chronicle()
+    chronicle.posts(1.0, "m1", 1)
+    chronicle.opens(2.0)
+    chronicle.posts(3.0, "m2", 2)
+    chronicle.gets(4.0, "m2", 2)
+    chronicle.rests(50.0)
+    assert chronicle.promises() == []
+
+
+def test_what_was_posted_before_a_session_opened_is_missed_between_two_that_it_got() -> None:
+    chronicle = Chronicle()
+    chronicle.posts(1.0, "m1", 1)
+    chronicle.posts(1.1, "m2", 2)
+    chronicle.opens(2.0)
+    chronicle.posts(3.0, "m3", 3)
+    chronicle.gets(3.0, "m1", 1)
+    chronicle.gets(4.0, "m3", 3)
+    assert chronicle.promises() == ["missed"]
+
+
+def test_what_the_log_has_lost_is_not_missed() -> None:
+    chronicle = lived()
+    chronicle.gets(5.0, "m1", 1)
+    chronicle.loses(6.0, "m2", "m3")
+    chronicle.frame(7.0, "full_refresh_required", reason="log_reset")
+    chronicle.posts(8.0, "m4", 10)
+    chronicle.gets(9.0, "m4", 10)
+    chronicle.rests(50.0)
+    assert chronicle.promises() == []
+
+
+@pytest.mark.parametrize(("reason", "promises"), [("gap", []), ("log_reset", ["missed"])])
+def test_who_was_told_of_a_gap_has_not_missed_what_was_posted_before(reason: str, promises: list[str]) -> None:
+    chronicle = lived()
+    chronicle.gets(5.0, "m1", 1)
+    chronicle.frame(5.5, "full_refresh_required", reason=reason)
+    chronicle.gets(6.0, "m3", 3)
+    chronicle.rests(50.0)
+    assert chronicle.promises() == promises
+
+
+def test_who_was_told_of_a_gap_misses_what_is_posted_later() -> None:
+    chronicle = Chronicle()
+    chronicle.opens(1.0)
+    chronicle.frame(2.0, "full_refresh_required", reason="gap")
+    chronicle.posts(3.0, "m1", 1)
+    chronicle.rests(50.0)
+    assert chronicle.promises() == ["missed"]
+
+
+@pytest.mark.parametrize("answered", [4.6, None])
+def test_nothing_is_missed_once_somebody_has_asked_to_leave(answered: float | None) -> None:
+    chronicle = lived()
+    chronicle.gets(4.1, "m1", 1)
+    chronicle.asks(4.5, "leave", "ann", answered)
+    chronicle.posts(5.0, "m4", 4)
+    chronicle.rests(50.0)
+    assert chronicle.promises() == []
+
+
+def test_what_is_missed_between_two_messages_before_a_leave_is_seen() -> None:
+    chronicle = lived()
+    chronicle.gets(4.1, "m1", 1)
+    chronicle.gets(4.2, "m3", 3)
+    chronicle.asks(4.5, "leave", "ann", 4.6)
+    chronicle.rests(50.0)
+    assert chronicle.promises() == ["missed"]
+
+
+def test_a_stranger_misses_nothing() -> None:
+    chronicle = Chronicle()
+    chronicle.opens(1.0, "eve-phone")
+    chronicle.posts(2.0, "m1", 1)
+    chronicle.rests(50.0)
+    assert chronicle.promises() == []
+
+
+def joined(told: float) -> Chronicle:
+    """Eve, who is connected, has joined, and hears of it; m1 was posted before that, and m2 later."""
+    chronicle = Chronicle()
+    chronicle.opens(1.0, "eve-phone")
+    chronicle.asks(2.0, "join", "eve", 2.5)
+    chronicle.posts(2.6, "m1", 1)
+    chronicle.frame(told, "member.joined", "eve-phone", channel_id="room", user_id="eve")
+    chronicle.posts(4.0, "m2", 2)
+    return chronicle
+
+
+def test_who_has_joined_misses_messages_from_when_he_was_told() -> None:
+    chronicle = joined(told=3.0)
+    chronicle.rests(50.0)
+    assert chronicle.promises() == ["missed"]
+    assert "m2" in chronicle.broken()[0].what
+
+
+def test_who_has_joined_does_not_miss_what_was_posted_before_he_was_told() -> None:
+    chronicle = joined(told=3.0)
+    chronicle.gets(5.0, "m2", 2, "eve-phone")
+    chronicle.rests(50.0)
+    assert chronicle.promises() == []
+
+
+def test_a_message_that_came_before_the_user_was_told_that_he_joined_is_not_missed() -> None:
+    chronicle = Chronicle()
+    chronicle.opens(1.0, "eve-phone")
+    chronicle.asks(2.0, "join", "eve", 2.5)
+    chronicle.posts(2.6, "m1", 1)
+    chronicle.gets(2.8, "m1", 1, "eve-phone")
+    chronicle.frame(3.0, "member.joined", "eve-phone", channel_id="room", user_id="eve")
+    chronicle.posts(4.0, "m2", 2)
+    chronicle.gets(5.0, "m2", 2, "eve-phone")
+    chronicle.rests(50.0)
+    assert chronicle.promises() == []
+
+
+# heartbeat
+
+
+def heartbeat(upto: int) -> Chronicle:
+    """Ann gets m2 only after a heartbeat was answered."""
+    chronicle = lived()
+    chronicle.gets(4.1, "m1", 1)
+    chronicle.frame(5.0, "heartbeat.ok", seq=upto)
+    chronicle.gets(6.0, "m2", 2)
+    chronicle.gets(6.1, "m3", 3)
+    chronicle.rests(50.0)
+    return chronicle
+
+
+def test_a_heartbeat_that_says_too_much_is_seen() -> None:
+    chronicle = heartbeat(upto=2)
+    assert chronicle.promises() == ["heartbeat"]
+    assert "all up to 2 was delivered, and had not got m2 of room (seq 2)" in chronicle.broken()[0].what
+
+
+def test_a_heartbeat_may_say_that_nothing_more_was_delivered() -> None:
+    assert heartbeat(upto=1).promises() == []
+
+
+def test_a_heartbeat_speaks_for_neither_strangers_nor_what_was_before() -> None:
+    chronicle = Chronicle()
+    chronicle.posts(0.5, "m1", 1)
+    for device in ("ann-phone", "eve-phone"):
+        chronicle.opens(1.0, device)
+    chronicle.posts(2.0, "m2", 2)
+    chronicle.gets(2.5, "m2", 2)
+    for device in ("ann-phone", "eve-phone"):
+        chronicle.frame(5.0, "heartbeat.ok", device, seq=2)
+    assert chronicle.promises() == []
+
+
+def test_a_heartbeat_does_not_speak_for_who_has_asked_to_leave_before_the_message() -> None:
+    chronicle = Chronicle()
+    chronicle.opens(1.0)
+    chronicle.asks(2.0, "leave", "ann", 2.5)
+    chronicle.posts(3.0, "m1", 1)
+    chronicle.frame(5.0, "heartbeat.ok", seq=1)
+    assert chronicle.promises() == []
+
+
+@pytest.mark.parametrize(
+    ("told", "promises"),
+    [([4.5], []), ([4.5, 7.0], []), ([7.0], ["heartbeat"]), ([2.5], ["heartbeat"]), ([], ["heartbeat"])],
+)
+def test_a_heartbeat_does_not_speak_for_what_was_posted_before_the_client_was_told_of_a_gap(
+    told: list[float], promises: list[str]
+) -> None:
+    chronicle = Chronicle()
+    chronicle.opens(1.0)
+    chronicle.posts(3.0, "m1", 1)
+    chronicle.frame(5.0, "heartbeat.ok", seq=1)
+    chronicle.gets(8.0, "m1", 1)
+    for at in told:
+        chronicle.frame(at, "full_refresh_required", reason="gap")
+    assert chronicle.promises() == promises
