@@ -127,7 +127,9 @@ class Striker:
         self._world.loop.pause(host)
         await asyncio.sleep(min(fault.seconds, SILENCE_S))
         if fault.seconds > SILENCE_S:
-            await self._cut_for(self._world.servers.links_of(fault.on), fault.seconds - SILENCE_S)
+            self._world.servers.cut_off(fault.on)
+            await asyncio.sleep(fault.seconds - SILENCE_S)
+            self._world.servers.reconnect(fault.on)
         self._world.loop.resume(host)
 
     async def _refuse(self, fault: Fault) -> None:
@@ -148,14 +150,11 @@ class Striker:
 
     async def _away_to_lose(self, fault: Fault, lose: Callable[[], Awaitable[int]]) -> None:
         servers = self._world.servers
-        links = servers.links_of("nats")
-        for link in links:
-            link.cut()
+        servers.cut_off("nats")
         await asyncio.sleep(fault.seconds)
         lost = await servers.asked("nats", lose)
         self._world.note("lost", stream=fault.to, events=lost)
-        for link in links:
-            link.mend()
+        servers.reconnect("nats")
 
     async def _cut_for(self, links: list[Link], seconds: float) -> None:
         for link in links:

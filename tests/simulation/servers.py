@@ -1,5 +1,6 @@
 """The servers of the simulation, and the ports by which a process reaches them."""
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any, Final
@@ -67,8 +68,8 @@ class Servers:
         self.hosts = {name: Host(name, VirtualMachine(time, draw)) for name in SERVERS}
         self.links: list[Link] = []
         self.full: set[str] = set()
-        self._cut: dict[str, list[Link]] = {}
-        """The links that are cut because their server is down."""
+        self._away: Counter[str] = Counter()
+        """How many faults keep every connection to a server broken."""
         self._loop = loop
         self._draw = draw
         self._history = history
@@ -131,9 +132,7 @@ class Servers:
         if self.hosts[server].paused:
             return False
         self._loop.pause(self.hosts[server])
-        self._cut[server] = self.links_of(server)
-        for link in self._cut[server]:
-            link.cut()
+        self.cut_off(server)
         return True
 
     def up(self, server: str) -> None:
@@ -141,7 +140,18 @@ class Servers:
         if server == "nats":
             self.log.crash()
         self._loop.resume(self.hosts[server])
-        for link in self._cut.pop(server):
+        self.reconnect(server)
+
+    def cut_off(self, server: str) -> None:
+        """Break every connection to a server, also those that are made until `reconnect` is called as often."""
+        self._away[server] += 1
+        for link in self.links_of(server):
+            link.cut()
+
+    def reconnect(self, server: str) -> None:
+        """End what `cut_off` began."""
+        self._away[server] -= 1
+        for link in self.links_of(server):
             link.mend()
 
     def empty_redis(self) -> None:
@@ -159,6 +169,8 @@ class Servers:
     def _link(self, client: Host, server: str) -> Link:
         link = Link(self._loop, self._draw, client, self.hosts[server], RECONNECTS_IN.get(server, AT_ONCE))
         self.links.append(link)
+        for _ in range(self._away[server]):
+            link.cut()
         if server in self._cut:
             link.cut()
             self._cut[server].append(link)
