@@ -171,9 +171,6 @@ class Servers:
         self.links.append(link)
         for _ in range(self._away[server]):
             link.cut()
-        if server in self._cut:
-            link.cut()
-            self._cut[server].append(link)
         return link
 
     def _refusing(self, server: str) -> Callable[[str], Exception | None]:
