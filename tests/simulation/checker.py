@@ -151,8 +151,8 @@ class _Checks:
 
     def _missed(self, session: Session, channel: str) -> Iterator[Broken]:
         assert self._found is not None
-        begin = max(self._since(session, channel), session.refreshed(NEVER))
-        until = self._timeline.until(session.user, channel, begin)
+        since = self._since(session, channel)
+        begin, until = max(since, session.refreshed(NEVER)), self._timeline.until(session.user, channel, since)
         got = {frame["seq"] for at, frame in session.messages(channel) if at < until}
         newest = max(got, default=0)
         # What is due at last comes at rest; before, only a later message shows that an earlier one was missed.
@@ -186,8 +186,8 @@ class _Checks:
         assert self._found is not None
         got = {frame["seq"] for when, frame in session.messages() if when <= at}
         for channel in sorted(set(self._found.channels.values())):
-            begin = max(self._since(session, channel), session.refreshed(at))
-            until = self._timeline.until(session.user, channel, begin)
+            since = self._since(session, channel)
+            begin, until = max(since, session.refreshed(at)), self._timeline.until(session.user, channel, since)
             for seq, name in self._held_in(channel):
                 if seq <= upto and seq not in got and begin < self._stored[seq] < at < until:
                     yield Broken(
