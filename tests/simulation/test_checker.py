@@ -9,7 +9,7 @@ from tests.simulation import checker
 from tests.simulation.checker import LEFT_WITHIN_S, RECOVERED_S, TOLD_WITHIN_S
 from tests.support.chronicle import Chronicle, lived
 
-SHOWN = {"alive", "once", "order", "theirs", "missed", "heartbeat", "told", "accepted", "store"}
+SHOWN = {"alive", "once", "order", "theirs", "missed", "heartbeat", "history", "told", "accepted", "store"}
 """The promises that are shown broken here and in `test_checker_of_deliveries`."""
 
 

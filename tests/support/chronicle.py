@@ -68,6 +68,10 @@ class Chronicle:
         message = {"client_msg_id": name}
         self.frame(at, "message.new", device, channel_id=channel, seq=seq, message=message)
 
+    def reads(self, at: float, upto: int, *seqs: int, device: str = "ann-phone", channel: str = ROOM) -> None:
+        """A device reads a page of the history, which has these seqs and is said to be complete up to a seq."""
+        self.note(at, "history", device=device, channel=channel, upto=upto, seqs=list(seqs))
+
     def asks(
         self, at: float, to: str, user: str, answered: float | None = None, status: int = 200, channel: str = ROOM
     ) -> None:
