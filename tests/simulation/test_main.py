@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from tests.simulation import __main__ as command
-from tests.simulation.checker import Broken
+from tests.simulation.evidence import Broken
 from tests.simulation.history import History
 from tests.simulation.hosts import VirtualTime
 from tests.simulation.plan import _KINDS, SERVERS, Action, Fault, Plan, Shape, drawn

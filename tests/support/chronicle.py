@@ -3,7 +3,8 @@
 from typing import Any
 
 from fanout.events import StoredMessage
-from tests.simulation.checker import Broken, check
+from tests.simulation.checker import check
+from tests.simulation.evidence import Broken
 from tests.simulation.history import History
 from tests.simulation.hosts import VirtualTime
 from tests.simulation.plan import Plan, Shape

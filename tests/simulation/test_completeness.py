@@ -1,4 +1,4 @@
-"""What sessions are to get: no message is missed, and heartbeats do not say too much."""
+"""Nothing is missing: in what sessions get, by what heartbeats say, and in the pages of the history."""
 
 import pytest
 
