@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import structlog
 
-from tests.simulation.checker import Broken, check
+from tests.simulation.checker import check
+from tests.simulation.evidence import Broken
 from tests.simulation.faults import Striker
 from tests.simulation.history import History
 from tests.simulation.hosts import Draw

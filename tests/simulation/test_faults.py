@@ -6,6 +6,7 @@ import pytest
 from tests.simulation.faults import SLOWNESS_S, Striker
 from tests.simulation.links import SILENCE_S
 from tests.simulation.plan import _KINDS, Fault
+from tests.simulation.servers import RECONNECTS_IN
 from tests.simulation.world import World
 from tests.support.simulated import in_world
 
@@ -29,6 +30,7 @@ def is_untouched(world: World) -> bool:
 
 STRIKES: list[tuple[Fault, float, Callable[[World], bool]]] = [
     (Fault(0.0, "kill", "worker1"), 0.5, lambda world: not world.processes["worker1"].is_running),
+    (Fault(0.0, "kill without files", "worker1"), 0.5, lambda world: not world.processes["worker1"].is_running),
     (Fault(0.0, "stop", "worker1", seconds=9.0), 8.0, lambda world: not world.processes["worker1"].is_running),
     (Fault(0.0, "pause", "worker1"), 0.5, lambda world: world.processes["worker1"].host.paused),
     (Fault(0.0, "cut", "worker1", "nats"), 0.5, lambda world: link_of(world, "nats") == (True, True, 0.0)),
@@ -53,7 +55,13 @@ STRIKES: list[tuple[Fault, float, Callable[[World], bool]]] = [
     (Fault(0.0, "empty", "redis"), 0.5, lambda world: link_of(world, "redis")[0]),
     (Fault(0.0, "refuse", "stores"), 0.5, lambda world: world.servers.full == {"stores"}),
     (Fault(0.0, "lose newest", "nats", "META", amount=2), 0.5, lambda world: link_of(world, "nats")[0]),
+    (Fault(0.0, "another", "nats", "META"), 0.5, lambda world: link_of(world, "nats")[0]),
     (Fault(0.0, "clock jumps", "worker1", amount=2), 0.5, lambda world: world.processes["worker1"].skew_s == 2.0),
+    (
+        Fault(0.0, "clock jumps", "nats", amount=-3),
+        0.5,
+        lambda world: world.servers.hosts["nats"].machine.skew_s == -3.0,
+    ),
 ]
 
 
@@ -69,7 +77,9 @@ def test_each_kind_of_fault_can_strike_and_is_tried_here() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "after", "is_struck"), STRIKES, ids=[f"{fault.what}-{fault.seconds:g}s" for fault, _, _ in STRIKES]
+    ("fault", "after", "is_struck"),
+    STRIKES,
+    ids=[f"{fault.what} {fault.on} {fault.seconds:g}s" for fault, _, _ in STRIKES],
 )
 def test_a_fault_strikes_what_it_is_to_and_leaves_nothing_behind(
     fault: Fault, after: float, is_struck: Callable[[World], bool]
@@ -125,6 +135,7 @@ def test_two_faults_of_one_server_at_a_time_leave_nothing_behind() -> None:
             Fault(0.0, "stand still", "nats", seconds=1.0),
         ]
         await asyncio.gather(*map(striker.strike, faults))
+        await asyncio.sleep(RECONNECTS_IN["nats"][1])
         assert is_untouched(world)
 
     in_world(work)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from tests.simulation import __main__ as command
-from tests.simulation.checker import Broken
+from tests.simulation.evidence import Broken
 from tests.simulation.history import History
 from tests.simulation.hosts import VirtualTime
 from tests.simulation.plan import _KINDS, SERVERS, Action, Fault, Plan, Shape, drawn
@@ -25,7 +25,8 @@ DIGEST = re.compile(r"[0-9a-f]{64}-[0-9a-f]{8}")
 def everything() -> Plan:
     """A plan with snapshots, in which every kind of fault strikes."""
     aims = {"away": ("redis", ""), "stand still": ("stores", ""), "empty": ("redis", ""), "refuse": ("nats", "")}
-    aims |= {"lose newest": ("nats", "MESSAGES")} | dict.fromkeys(("cut", "stall", "slow"), ("worker1", "nats"))
+    aims |= {"lose newest": ("nats", "MESSAGES"), "another": ("nats", "META")}
+    aims |= dict.fromkeys(("cut", "stall", "slow"), ("worker1", "nats"))
     kinds = sorted(set(_KINDS))
     faults = [
         Fault(3.0 + 2 * n, kind, *aims.get(kind, ("instance1", "")), seconds=1.0 + n % 3, amount=2)

@@ -31,13 +31,21 @@ def test_each_kind_of_fault_is_drawn_and_strikes_what_exists(kind: str) -> None:
     struck = [(fault, plan) for plan in PLANS for fault in plan.faults if fault.what == kind]
     assert struck
     for fault, plan in struck:
-        servers = {"away", "stand still", "empty", "refuse", "lose newest"}
-        assert fault.on in (SERVERS if kind in servers else plan.processes())
+        servers = {"away", "stand still", "empty", "refuse", "lose newest", "another"}
+        can_jump = ("nats", "stores") if kind == "clock jumps" else ()
+        assert fault.on in (SERVERS if kind in servers else (*plan.processes(), *can_jump))
         if kind in {"cut", "stall", "slow"}:
             assert fault.to in SERVERS
-        if kind == "lose newest":
+        if kind in {"lose newest", "another"}:
             assert (fault.on, fault.to in {"MESSAGES", "META"}) == ("nats", True)
-            assert fault.amount > 0
+        assert (fault.amount > 0) == (kind == "lose newest") or kind == "clock jumps"
+
+
+def test_the_clocks_of_processes_and_of_servers_jump_to_either_side() -> None:
+    jumps = [(fault.on, fault.amount > 0) for plan in PLANS for fault in plan.faults if fault.what == "clock jumps"]
+    assert {("nats", True), ("nats", False), ("stores", True), ("stores", False)} < set(jumps)
+    assert {ahead for on, ahead in jumps if on not in SERVERS} == {True, False}
+    assert all(fault.amount for plan in PLANS for fault in plan.faults if fault.what == "clock jumps")
 
 
 def test_faults_come_in_order_once_the_tier_has_started() -> None:

@@ -149,6 +149,7 @@ def test_hints_that_are_sent_without_a_connection_are_lost_and_the_subscription_
         link.cut()
         await announce("two")
         link.mend()
+        await asyncio.sleep(5.0)
         await announce("three")
         assert [user for user in got if user in {"one", "two", "three"}] == ["one", "three"]
         world.loop.kill(reader)

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from tests.simulation import shrinking
-from tests.simulation.checker import Broken
+from tests.simulation.evidence import Broken
 from tests.simulation.history import History
 from tests.simulation.hosts import VirtualTime
 from tests.simulation.plan import Action, Fault, Plan, Shape

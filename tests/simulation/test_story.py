@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.checker import Broken
+from tests.simulation.evidence import Broken
 from tests.simulation.plan import _KINDS, Plan, Shape, drawn
 from tests.simulation.run import Outcome, simulate
 from tests.simulation.story import _SENTENCES, story

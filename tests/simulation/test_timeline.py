@@ -33,7 +33,9 @@ def test_a_call_that_was_refused_has_changed_nothing(status: int) -> None:
 @pytest.mark.parametrize("status", [0, 409, 500, 503])
 def test_a_call_that_failed_may_have_been_done_at_any_time(status: int) -> None:
     assert timeline((5.0, "join", "eve", 6.0, status)).first("eve", ROOM) == 5.0
-    assert timeline((5.0, "join", "eve", 6.0, status)).settled("eve", ROOM, 9.0) == NEVER
+    assert timeline((5.0, "join", "eve", 6.0, status)).since("eve", ROOM, 9.0, []) == NEVER
+    assert timeline((5.0, "leave", "ann", 6.0, status)).left("ann", ROOM, before=9.0, at=9.0) == NEVER
+    assert timeline((5.0, "leave", "ann", 6.0, status)).until("ann", ROOM, 9.0) == 5.0
 
 
 def test_somebody_has_left_when_his_leave_was_answered() -> None:
@@ -92,13 +94,6 @@ def test_of_two_changes_at_a_time_none_is_surely_the_newer_one() -> None:
     assert both.since("ann", ROOM, 3.0, []) == NEVER
 
 
-def test_the_changes_before_a_session_are_settled_when_the_last_one_was_answered() -> None:
-    changed = timeline((1.0, "leave", "ann", 2.0), (2.5, "join", "ann", 4.0), (6.0, "leave", "ann", 7.0))
-    assert changed.settled("ann", ROOM, 5.0) == 4.0
-    assert changed.settled("ann", ROOM, 2.0) == 2.0
-    assert timeline().settled("ann", ROOM, 5.0) == 0.0
-
-
 def test_a_member_is_to_get_everything_until_somebody_asks_that_he_leaves() -> None:
     left = timeline((1.0, "leave", "ann", 2.0), (3.0, "join", "ann", 4.0), (6.0, "leave", "ann", 7.0))
     assert left.until("ann", ROOM, 5.0) == 6.0
@@ -113,4 +108,5 @@ def test_an_invitation_changes_the_membership_of_the_guest() -> None:
     chronicle.note(1.2, "answered", call=1, status=200)
     invited = Timeline(PLAN, chronicle.history)
     assert invited.since("eve", ROOM, 3.0, []) == 3.0
-    assert invited.settled("ann", ROOM, 3.0) == 0.0
+    assert invited.first("eve", ROOM) == 1.0
+    assert invited.first("zoe", ROOM) == NEVER

@@ -3,7 +3,8 @@
 from typing import Any
 
 from fanout.events import StoredMessage
-from tests.simulation.checker import Broken, check
+from tests.simulation.checker import check
+from tests.simulation.evidence import Broken
 from tests.simulation.history import History
 from tests.simulation.hosts import VirtualTime
 from tests.simulation.plan import Plan, Shape
@@ -67,6 +68,10 @@ class Chronicle:
     def gets(self, at: float, name: str, seq: int, device: str = "ann-phone", channel: str = ROOM) -> None:
         message = {"client_msg_id": name}
         self.frame(at, "message.new", device, channel_id=channel, seq=seq, message=message)
+
+    def reads(self, at: float, upto: int, *seqs: int, device: str = "ann-phone", channel: str = ROOM) -> None:
+        """A device reads a page of the history, which has these seqs and is said to be complete up to a seq."""
+        self.note(at, "history", device=device, channel=channel, upto=upto, seqs=list(seqs))
 
     def asks(
         self, at: float, to: str, user: str, answered: float | None = None, status: int = 200, channel: str = ROOM

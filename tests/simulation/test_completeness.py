@@ -1,4 +1,4 @@
-"""What sessions are to get: no message is missed, and heartbeats do not say too much."""
+"""Nothing is missing: in what sessions get, by what heartbeats say, and in the pages of the history."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def test_a_message_that_is_missed_between_two_others_is_seen_though_the_session_
     chronicle.closes(7.0)
     (broken,) = chronicle.broken()
     assert broken.promise == "missed"
-    assert "never got m2 of room (seq 2, posted at 3.00 s), and got 2 others" in broken.what
+    assert "never got m2 of room (seq 2, stored at 3.00 s), and got 2 others" in broken.what
 
 
 def test_the_first_message_after_a_session_opened_is_missed_once_a_later_one_came() -> None:
@@ -57,7 +57,7 @@ def test_what_was_posted_before_a_session_opened_is_not_missed() -> None:
     assert chronicle.promises() == []
 
 
-def test_what_was_posted_before_a_session_opened_is_missed_between_two_that_it_got() -> None:
+def test_what_was_stored_before_a_session_opened_is_not_missed_between_two_that_it_got() -> None:
     chronicle = Chronicle()
     chronicle.posts(1.0, "m1", 1)
     chronicle.posts(1.1, "m2", 2)
@@ -65,7 +65,20 @@ def test_what_was_posted_before_a_session_opened_is_missed_between_two_that_it_g
     chronicle.posts(3.0, "m3", 3)
     chronicle.gets(3.0, "m1", 1)
     chronicle.gets(4.0, "m3", 3)
-    assert chronicle.promises() == ["missed"]
+    chronicle.rests(50.0)
+    assert chronicle.promises() == []
+
+
+@pytest.mark.parametrize(("stored", "promises"), [(1.9, []), (2.1, ["missed"])])
+def test_what_counts_is_when_the_log_stored_a_message_that_was_posted_before_a_session_opened(
+    stored: float, promises: list[str]
+) -> None:
+    chronicle = Chronicle()
+    chronicle.posts(1.0, "m1")
+    chronicle.opens(2.0)
+    chronicle.stores(stored, "m1", 1)
+    chronicle.rests(50.0)
+    assert chronicle.promises() == promises
 
 
 def test_what_the_log_has_lost_is_not_missed() -> None:
@@ -223,3 +236,60 @@ def test_a_heartbeat_does_not_speak_for_what_was_posted_before_the_client_was_to
     for at in told:
         chronicle.frame(at, "full_refresh_required", reason="gap")
     assert chronicle.promises() == promises
+
+
+# history
+
+
+@pytest.mark.parametrize(
+    ("upto", "seqs", "promises"),
+    [
+        (3, [1, 2, 3], []),
+        (2, [1, 2], []),
+        (2, [1, 2, 3], []),
+        (0, [], []),
+        (2, [1, 3], ["history"]),
+        (3, [1], ["history", "history"]),
+    ],
+)
+def test_a_page_of_the_history_has_everything_up_to_where_it_is_said_to_be_complete(
+    upto: int, seqs: list[int], promises: list[str]
+) -> None:
+    chronicle = lived()
+    chronicle.reads(6.0, upto, *seqs)
+    assert chronicle.promises() == promises
+
+
+def test_what_a_page_of_the_history_lacks_is_said() -> None:
+    chronicle = lived()
+    chronicle.reads(6.0, 2, 1)
+    (broken,) = chronicle.broken()
+    assert broken.what == (
+        "at 6.00 s ann-phone read a history of room that is said to be complete up to seq 2, and lacks m2 (seq 2)"
+    )
+
+
+def test_a_page_of_the_history_need_not_have_what_the_log_has_lost() -> None:
+    chronicle = lived()
+    chronicle.loses(5.0, "m2")
+    chronicle.frame(5.5, "full_refresh_required", reason="log_reset")
+    chronicle.reads(6.0, 3, 1, 3)
+    assert chronicle.promises() == []
+
+
+def test_what_was_lost_and_stored_again_is_to_be_in_a_page_under_its_new_seq() -> None:
+    chronicle = lived()
+    chronicle.loses(5.0, "m3")
+    chronicle.frame(5.5, "full_refresh_required", reason="log_reset")
+    chronicle.stores(6.0, "m3", 10)
+    chronicle.reads(7.0, 10, 1, 2, 10)
+    assert chronicle.promises() == []
+    chronicle.reads(8.0, 10, 1, 2, 3)
+    assert chronicle.promises() == ["history"]
+
+
+def test_a_page_of_the_history_has_nothing_of_other_channels() -> None:
+    chronicle = lived()
+    chronicle.posts(4.5, "m4", 4, channel="new1")
+    chronicle.reads(6.0, 4, 1, 2, 3)
+    assert chronicle.promises() == []

@@ -1,0 +1,81 @@
+"""The promises that nothing is missing: to sessions, by what heartbeats say, and in a page of the history."""
+
+from collections.abc import Iterator
+
+from tests.simulation.evidence import Broken, Evidence
+from tests.simulation.sessions import Session
+from tests.simulation.timeline import NEVER
+
+
+def completeness(evidence: Evidence) -> Iterator[Broken]:
+    """Every promise that nothing is missing that is broken.
+
+    Args:
+        evidence: of the run.
+    """
+    checks = _Completeness(evidence)
+    yield from checks.nothing_missed()
+    yield from checks.heartbeats()
+    yield from checks.histories()
+
+
+class _Completeness:
+    def __init__(self, evidence: Evidence) -> None:
+        self._of = evidence
+
+    def nothing_missed(self) -> Iterator[Broken]:
+        """A session misses no message that the log stored after it opened, or after it was told of a gap.
+
+        What was stored before is in the history, which a client reads then.
+        """
+        for session in self._of.sessions:
+            for channel in self._of.channels():
+                yield from self._missed(session, channel)
+
+    def _missed(self, session: Session, channel: str) -> Iterator[Broken]:
+        since = self._of.since(session, channel)
+        begin, until = max(since, session.refreshed(NEVER)), self._of.timeline.until(session.user, channel, since)
+        got = {frame["seq"] for at, frame in session.messages(channel) if at < until}
+        newest = max(got, default=0)
+        # What is due at last comes at rest; before, only a later message shows that an earlier one was missed.
+        waits_for_all = session.closed == NEVER == until and self._of.rested < NEVER
+        for seq, name in self._of.held_in(channel):
+            is_due = begin < self._of.stored[seq] < until and (seq < newest or waits_for_all)
+            if is_due and seq not in got:
+                stored = f"stored at {self._of.stored[seq]:.2f} s"
+                yield Broken(
+                    "missed",
+                    f"{session.name} never got {name} of {channel} (seq {seq}, {stored}), and got {len(got)} others",
+                )
+
+    def heartbeats(self) -> Iterator[Broken]:
+        """What `heartbeat.ok` says was delivered was delivered."""
+        for session in self._of.sessions:
+            for at, frame in session.frames:
+                if frame["type"] == "heartbeat.ok":
+                    yield from self._promised(session, at, frame["seq"])
+
+    def _promised(self, session: Session, at: float, upto: int) -> Iterator[Broken]:
+        got = {frame["seq"] for when, frame in session.messages() if when <= at}
+        for channel in self._of.channels():
+            since = self._of.since(session, channel)
+            begin, until = max(since, session.refreshed(at)), self._of.timeline.until(session.user, channel, since)
+            for seq, name in self._of.held_in(channel):
+                if seq <= upto and seq not in got and begin < self._of.stored[seq] < at < until:
+                    yield Broken(
+                        "heartbeat",
+                        f"at {at:.2f} s {session.name} was told that all up to {upto} was delivered, "
+                        f"and had not got {name} of {channel} (seq {seq})",
+                    )
+
+    def histories(self) -> Iterator[Broken]:
+        """A page of the history has everything up to its `upto_seq` that the log holds."""
+        for entry in self._of.history.of("history"):
+            about = entry.about
+            for seq, name in self._of.held_in(about["channel"]):
+                if seq <= about["upto"] and seq not in about["seqs"]:
+                    yield Broken(
+                        "history",
+                        f"at {entry.at:.2f} s {about['device']} read a history of {about['channel']} that is said to "
+                        f"be complete up to seq {about['upto']}, and lacks {name} (seq {seq})",
+                    )

@@ -1,0 +1,93 @@
+"""The evidence: what the history of a run says, in the form in which the promises need it."""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from fanout.streams import MESSAGES
+from tests.simulation.history import History
+from tests.simulation.plan import Plan
+from tests.simulation.rest import Found
+from tests.simulation.sessions import Session, sessions_of
+from tests.simulation.timeline import NEVER, Timeline
+
+RECOVERED_S: Final = 20.0
+"""Seconds after a fault in which its effects may still be seen."""
+_AT_ONCE_S: Final = 1e-3
+
+
+class Broken(NamedTuple):
+    """A promise that was broken."""
+
+    promise: str
+    what: str
+    """What happened, in the words of the domain."""
+
+
+class Evidence:
+    """What is known of a run.
+
+    Args:
+        plan: of the run.
+        history: of the run.
+        found: what log and stores hold at the end; None where the run did not come to its end.
+
+    Attributes:
+        history: of the run.
+        found: as above.
+        sessions: every session, as its device saw it.
+        timeline: who was a member when.
+        posted: when each message was posted, by its name.
+        stored: when the log stored each message, by seq.
+        rested: when the tier was last at rest; `NEVER` where it never was.
+    """
+
+    def __init__(self, plan: Plan, history: History, found: Found | None) -> None:
+        self.history = history
+        self.found = found
+        self.sessions = sessions_of(history)
+        self.timeline = Timeline(plan, history)
+        self.posted = {entry.about["message"]: entry.at for entry in history.of("posts")}
+        self.stored = {
+            entry.about["seq"]: entry.at for entry in history.of("stored") if entry.about["stream"] == MESSAGES
+        }
+        self.rested = max((entry.at for entry in history.of("at rest")), default=NEVER)
+        self._faults = _faults(history)
+
+    def channels(self) -> list[str]:
+        """The channels of which the log holds a message at the end."""
+        return sorted(set(self.found.channels.values())) if self.found else []
+
+    def held_in(self, channel: str) -> Iterator[tuple[int, str]]:
+        """Seq and name of each message of a channel that the log holds at the end."""
+        if self.found is not None:
+            for seq, name in self.found.held.items():
+                if self.found.channels[seq] == channel:
+                    yield seq, name
+
+    def since(self, session: Session, channel: str) -> float:
+        """From when a session is to get every message of a channel; `NEVER` where that is not certain."""
+        joined = [
+            at
+            for at, frame in session.frames
+            if frame["type"] == "member.joined" and (frame["channel_id"], frame["user_id"]) == (channel, session.user)
+        ]
+        return self.timeline.since(session.user, channel, session.opened, joined)
+
+    def is_calm(self, begin: float, end: float, but: float = -NEVER) -> bool:
+        """Whether no fault was at work in a time, nor had been shortly before, except one that ended at `but`."""
+        return all(
+            stop + RECOVERED_S < begin or start > end for start, stop in self._faults if abs(stop - but) > _AT_ONCE_S
+        )
+
+
+def _faults(history: History) -> list[tuple[float, float]]:
+    """When each fault struck, and when it ended."""
+    struck: dict[tuple[str, ...], list[float]] = {}
+    faults = []
+    for entry in history.of("fault", "mended"):
+        key = (entry.about["fault"], entry.about["on"], entry.about["to"])
+        if entry.what == "fault":
+            struck.setdefault(key, []).append(entry.at)
+        else:
+            faults.append((struck[key].pop(0), entry.at))
+    return faults + [(at, NEVER) for times in struck.values() for at in times]

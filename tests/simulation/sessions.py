@@ -1,0 +1,60 @@
+"""The sessions of a history, each as its device saw it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.simulation.history import Entry, History
+from tests.simulation.timeline import NEVER
+
+
+@dataclass
+class Session:
+    """One session of a device, as the device saw it."""
+
+    device: str
+    user: str
+    instance: str
+    opened: float
+    closed: float = NEVER
+    frames: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+
+    def refreshed(self, before: float) -> float:
+        """When it was last told, before a time, that it may have missed something; 0 if it was not."""
+        told = [at for at, frame in self.frames if frame.get("reason") == "gap" and at < before]
+        return max(told, default=0.0)
+
+    @property
+    def name(self) -> str:
+        """The session, for people."""
+        return f"{self.device} on {self.instance} (since {self.opened:.2f} s)"
+
+    def messages(self, channel: str | None = None) -> Iterator[tuple[float, dict[str, Any]]]:
+        """The messages that it got, each with its time."""
+        for at, frame in self.frames:
+            if frame["type"] == "message.new" and channel in (None, frame["channel_id"]):
+                yield at, frame
+
+
+def sessions_of(history: History) -> list[Session]:
+    """Every session of a history, in the order in which they opened.
+
+    Args:
+        history: of a run.
+    """
+    sessions: dict[tuple[str, int], Session] = {}
+    for entry in history.of("opened", "frame", "closed"):
+        about = entry.about
+        key = about["device"], about["session"]
+        if entry.what == "opened":
+            sessions[key] = Session(about["device"], about["user"], about["instance"], entry.at)
+        elif key in sessions:
+            _continue(sessions[key], entry)
+    return list(sessions.values())
+
+
+def _continue(session: Session, entry: Entry) -> None:
+    if entry.what == "closed":
+        session.closed = entry.at
+    else:
+        session.frames.append((entry.at, entry.about["frame"]))

@@ -1,0 +1,87 @@
+import pytest
+
+from tests.simulation.evidence import RECOVERED_S, Evidence
+from tests.simulation.timeline import NEVER
+from tests.support.chronicle import PLAN, Chronicle, lived
+
+
+def evidence(chronicle: Chronicle, *, ended: bool = True) -> Evidence:
+    return Evidence(PLAN, chronicle.history, chronicle.found() if ended else None)
+
+
+def test_messages_were_posted_once_and_stored_when_the_log_stored_them() -> None:
+    chronicle = Chronicle()
+    chronicle.posts(1.0, "m1")
+    chronicle.stores(2.5, "m1", 7)
+    chronicle.note(3.0, "stored", stream="META", seq=8, subject="channels.member.added.room", key="evt_1")
+    known = evidence(chronicle)
+    assert known.posted == {"m1": 1.0}
+    assert known.stored == {7: 2.5}
+
+
+def test_what_the_log_holds_is_known_by_channel() -> None:
+    chronicle = lived()
+    chronicle.posts(5.0, "m4", 4, channel="new1")
+    chronicle.loses(6.0, "m2")
+    known = evidence(chronicle)
+    assert known.channels() == ["new1", "room"]
+    assert list(known.held_in("room")) == [(1, "m1"), (3, "m3")]
+    assert list(known.held_in("elsewhere")) == []
+
+
+def test_of_a_run_that_did_not_come_to_its_end_nothing_is_held() -> None:
+    known = evidence(lived(), ended=False)
+    assert known.channels() == []
+    assert list(known.held_in("room")) == []
+
+
+def test_the_tier_was_at_rest_when_it_last_was() -> None:
+    chronicle = Chronicle()
+    assert evidence(chronicle).rested == NEVER
+    chronicle.rests(2.0)
+    chronicle.rests(50.0)
+    assert evidence(chronicle).rested == 50.0
+
+
+def test_a_session_gets_everything_from_when_it_was_told_that_its_user_joined() -> None:
+    chronicle = Chronicle()
+    chronicle.opens(1.0, "eve-phone")
+    chronicle.asks(2.0, "join", "eve", 4.0)
+    assert evidence(chronicle).since(evidence(chronicle).sessions[0], "room") == NEVER
+    chronicle.frame(2.5, "member.joined", "eve-phone", channel_id="room", user_id="bob")
+    chronicle.frame(2.6, "member.joined", "eve-phone", channel_id="new1", user_id="eve")
+    chronicle.frame(3.0, "member.joined", "eve-phone", channel_id="room", user_id="eve")
+    assert evidence(chronicle).since(evidence(chronicle).sessions[0], "room") == 3.0
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "calm"),
+    [
+        (1.0, 9.9, True),
+        (1.0, 10.1, False),
+        (11.0, 12.0, False),
+        (20.0 + RECOVERED_S - 0.1, 99.0, False),
+        (20.0 + RECOVERED_S + 0.1, 99.0, True),
+    ],
+)
+def test_it_is_calm_where_no_fault_is_at_work_nor_was_shortly_before(begin: float, end: float, *, calm: bool) -> None:
+    chronicle = Chronicle()
+    chronicle.fault(10.0, 20.0)
+    assert evidence(chronicle).is_calm(begin, end) == calm
+
+
+def test_one_fault_may_be_left_out() -> None:
+    chronicle = Chronicle()
+    chronicle.fault(10.0, 20.0)
+    assert evidence(chronicle).is_calm(20.0, 26.0, but=20.0)
+    chronicle.fault(5.0, 19.0, "pause", "worker1", "")
+    assert not evidence(chronicle).is_calm(20.0, 26.0, but=20.0)
+
+
+def test_two_faults_of_a_kind_end_in_the_order_in_which_they_struck_and_one_may_never_end() -> None:
+    chronicle = Chronicle()
+    about = {"fault": "slow", "on": "worker1", "to": "nats"}
+    for at in (10.0, 12.0):
+        chronicle.note(at, "fault", seconds=9.0, **about)
+    chronicle.note(15.0, "mended", **about)
+    assert evidence(chronicle)._faults == [(10.0, 15.0), (12.0, NEVER)]
