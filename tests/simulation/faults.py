@@ -148,14 +148,11 @@ class Striker:
 
     async def _away_to_lose(self, fault: Fault, lose: Callable[[], Awaitable[int]]) -> None:
         servers = self._world.servers
-        links = servers.links_of("nats")
-        for link in links:
-            link.cut()
+        outage = servers.cut_off("nats")
         await asyncio.sleep(fault.seconds)
         lost = await servers.asked("nats", lose)
         self._world.note("lost", stream=fault.to, events=lost)
-        for link in links:
-            link.mend()
+        servers.mend("nats", outage)
 
     async def _cut_for(self, links: list[Link], seconds: float) -> None:
         for link in links:

@@ -67,8 +67,10 @@ class Servers:
         self.hosts = {name: Host(name, VirtualMachine(time, draw)) for name in SERVERS}
         self.links: list[Link] = []
         self.full: set[str] = set()
-        self._cut: dict[str, list[Link]] = {}
-        """The links that are cut because their server is down."""
+        self._outages: dict[str, list[list[Link]]] = {name: [] for name in SERVERS}
+        """For each outage of a server: the links that are cut by it."""
+        self._down: dict[str, list[Link]] = {}
+        """The outages of the servers that were killed."""
         self._loop = loop
         self._draw = draw
         self._history = history
@@ -131,9 +133,7 @@ class Servers:
         if self.hosts[server].paused:
             return False
         self._loop.pause(self.hosts[server])
-        self._cut[server] = self.links_of(server)
-        for link in self._cut[server]:
-            link.cut()
+        self._down[server] = self.cut_off(server)
         return True
 
     def up(self, server: str) -> None:
@@ -141,7 +141,24 @@ class Servers:
         if server == "nats":
             self.log.crash()
         self._loop.resume(self.hosts[server])
-        for link in self._cut.pop(server):
+        self.mend(server, self._down.pop(server))
+
+    def cut_off(self, server: str) -> list[Link]:
+        """Break every connection to a server, and those that processes make meanwhile, until `mend` is called.
+
+        Returns:
+            the links that are cut, for `mend`; those of later processes are added.
+        """
+        outage = self.links_of(server)
+        for link in outage:
+            link.cut()
+        self._outages[server].append(outage)
+        return outage
+
+    def mend(self, server: str, outage: list[Link]) -> None:
+        """End what `cut_off` began."""
+        self._outages[server] = [other for other in self._outages[server] if other is not outage]
+        for link in outage:
             link.mend()
 
     def empty_redis(self) -> None:
@@ -159,9 +176,9 @@ class Servers:
     def _link(self, client: Host, server: str) -> Link:
         link = Link(self._loop, self._draw, client, self.hosts[server], RECONNECTS_IN.get(server, AT_ONCE))
         self.links.append(link)
-        if server in self._cut:
+        for outage in self._outages[server]:
             link.cut()
-            self._cut[server].append(link)
+            outage.append(link)
         return link
 
     def _refusing(self, server: str) -> Callable[[str], Exception | None]:
