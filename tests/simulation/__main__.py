@@ -146,12 +146,12 @@ def _explain(seed: int, fault: str) -> None:
 
 
 def _all_planted(first: int, count: int, jobs: int) -> int:
-    """Find each planted fault; 1 if one is not found."""
+    """Find each planted fault, by seeds that break no promise without it; 1 if one is not found."""
     missed = 0
     for name, fault in PLANTED.items():
         begin = time.monotonic()
         for tried, ran in enumerate(_run_all(range(first, first + count), jobs, name), 1):
-            if ran.promises:
+            if ran.promises and not _run("", ran.seed).promises:
                 seconds = time.monotonic() - begin
                 print(f"{name}: found by seed {ran.seed}, after {tried} seeds and {seconds:.0f} s", flush=True)
                 print(f"    planted: {fault.what}\n    found: {ran.promises[0]}", flush=True)

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from tests.simulation.faults import SLOWNESS_S, Striker
@@ -8,7 +9,7 @@ from tests.simulation.links import SILENCE_S
 from tests.simulation.plan import _KINDS, Fault
 from tests.simulation.servers import RECONNECTS_IN
 from tests.simulation.world import World
-from tests.support.simulated import in_world
+from tests.support.simulated import SMALL, in_world
 
 BRIEF_S, LONG_S = 1.0, SILENCE_S + 2.0
 
@@ -164,6 +165,75 @@ def test_what_the_log_has_lost_is_noted() -> None:
         await Striker(world).strike(Fault(0.0, "lose newest", "nats", "MESSAGES", 1.0, 2))
         assert [entry.about for entry in world.history.of("lost")] == [{"stream": "MESSAGES", "events": 2}]
         assert len(await world.servers.asked("nats", lambda: world.servers.log.held("MESSAGES"))) == 1
+
+    in_world(work)
+
+
+def test_nats_comes_back_with_an_empty_stream_in_the_place_of_one() -> None:
+    async def work(world: World) -> None:
+        for _ in range(3):
+            await world.call("ann", "POST", "chat.sendMessage", {"channel": "room1", "text": "hello"})
+        await world.call("eve", "POST", "channels.join", {"channel": "room1"})
+        await Striker(world).strike(Fault(0.0, "another", "nats", "MESSAGES", 1.0))
+        assert [entry.about for entry in world.history.of("lost")] == [{"stream": "MESSAGES", "events": 3}]
+        assert await world.servers.asked("nats", lambda: world.servers.log.held("MESSAGES")) == []
+        assert len(await world.servers.asked("nats", lambda: world.servers.log.held("META"))) == 1
+
+    in_world(work)
+
+
+@pytest.mark.parametrize("kind", ["lose newest", "another"])
+def test_a_writer_that_starts_while_nats_is_away_writes_what_is_stored_after_the_loss(kind: str) -> None:
+    async def work(world: World) -> None:
+        body = {"channel": "room1", "text": "hello"}
+        await world.call("ann", "POST", "chat.sendMessage", body)
+        striking = asyncio.ensure_future(Striker(world).strike(Fault(0.0, kind, "nats", "MESSAGES", 3.0, 1)))
+        await asyncio.sleep(1.0)
+        world.processes["writer1"].kill()
+        world.processes["writer1"].start()
+        await striking
+        await asyncio.sleep(1.0)
+        answer = await world.call("ann", "POST", "chat.sendMessage", body)
+        assert answer is not None
+        assert answer.status == 202
+        await asyncio.sleep(5.0)
+        assert await world.servers.asked("nats", world.servers.log.lag) == 0
+
+    in_world(work)
+
+
+@pytest.mark.parametrize(("kind", "has_snapshot"), [("kill", True), ("kill without files", False)])
+def test_a_worker_that_is_killed_has_its_snapshot_unless_it_comes_back_without_files(
+    kind: str, *, has_snapshot: bool
+) -> None:
+    async def work(world: World) -> None:
+        snapshot = world.processes["worker1"]._settings.data_dir / "table.snapshot"
+        await asyncio.sleep(6.0)
+        assert snapshot.exists()
+        striking = asyncio.ensure_future(Striker(world).strike(Fault(0.0, kind, "worker1")))
+        await asyncio.sleep(0.5)
+        assert snapshot.exists() == has_snapshot
+        await striking
+        await asyncio.sleep(1.0)
+        assert world.processes["worker1"].is_running
+
+    in_world(work, msgspec.structs.replace(SMALL, shape=msgspec.structs.replace(SMALL.shape, snapshots=True)))
+
+
+@pytest.mark.parametrize("server", ["nats", "stores"])
+def test_the_clock_of_a_server_jumps_and_jumps_back(server: str) -> None:
+    async def work(world: World) -> None:
+        def ahead() -> dict[str, float]:
+            right = world.outside.machine.wall_ns()
+            return {name: (host.machine.wall_ns() - right) / 1e9 for name, host in world.servers.hosts.items()}
+
+        right = dict.fromkeys(world.servers.hosts, 0.0)
+        striking = asyncio.ensure_future(Striker(world).strike(Fault(0.0, "clock jumps", server, "", 2.0, 40)))
+        await asyncio.sleep(1.0)
+        assert ahead() == right | {server: 40.0}
+        assert {process.skew_s for process in world.processes.values()} == {0.0}
+        await striking
+        assert ahead() == right
 
     in_world(work)
 

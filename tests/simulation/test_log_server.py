@@ -208,6 +208,112 @@ def test_a_process_that_starts_after_a_loss_does_not_hear_of_it_nor_one_that_was
     on_log(work)
 
 
+async def become_another(stage: LogStage) -> int:
+    """Put another stream in the place of that of the messages."""
+    lost: int = await stage.at_server(partial(stage.server_log.become_another, MESSAGES))
+    return lost
+
+
+def test_a_log_that_comes_back_as_another_holds_nothing_and_gives_higher_positions() -> None:
+    async def work(stage: LogStage) -> None:
+        before = await stage.append(5)
+        assert await become_another(stage) == 5
+        assert await stage.at_client(seqs_read(stage)) == []
+        after = await stage.append(3)
+        assert after == sorted(after)
+        assert after[0] > before[-1]
+        assert await stage.at_client(seqs_read(stage)) == after
+
+    on_log(work)
+
+
+def test_another_log_knows_no_message_id_of_the_one_before() -> None:
+    async def work(stage: LogStage) -> None:
+        append = partial(stage.log.append, "messages.send.room1", stored_message("room1"), msg_id="msg_1")
+        first = await stage.at_client(append())
+        await become_another(stage)
+        again = await stage.at_client(append())
+        assert not again.duplicate
+        assert again.seq > first.seq
+
+    on_log(work)
+
+
+def test_another_log_is_noticed_once_also_by_who_remembers_an_event_of_the_one_before() -> None:
+    async def work(stage: LogStage) -> None:
+        noticed: list[Reset] = []
+        stage.log.on_reset(noticed.append)
+        (seq,) = await stage.append(1)
+        event = await stage.at_client(stage.log.get(MESSAGES, seq))
+        since = stage.server.machine.wall_ns() / 1e9
+        await asyncio.sleep(1.0)
+        await become_another(stage)
+        await asyncio.sleep(NOTICED_WITHIN_S + 0.1)
+        await stage.at_client(stage.log.recall(MESSAGES, seq, event.stored_ns))
+        assert [reset.stream for reset in noticed] == [MESSAGES]
+        assert await stage.at_client(stage.log.missed_reset(MESSAGES, since)) == noticed[0]
+
+    on_log(work)
+
+
+def test_another_log_is_read_on_by_the_readers_of_the_one_before() -> None:
+    async def work(stage: LogStage) -> None:
+        before = await stage.append(4)
+        got: dict[str, list[int]] = {"consumer": [], "reader": [], "tail": []}
+        consumer = await stage.at_client(stage.log.consume(MESSAGES, MESSAGE_WRITER))
+        reader = await stage.at_client(stage.log.claim(MESSAGES, 0, "worker1"))
+        tail = await stage.at_client(stage.log.tail(MESSAGES, after=0))
+
+        async def read(name: str, source: Any) -> None:
+            while True:
+                events = await source.fetch()
+                got[name] += [event.seq for event in events]
+                if name == "consumer":
+                    await source.ack(events)
+
+        for name, source in (("consumer", consumer), ("reader", reader), ("tail", tail)):
+            stage.client.start(read(name, source), name)
+        await asyncio.sleep(1.0)
+        stage.link.cut()
+        await become_another(stage)
+        stage.link.mend()
+        after = await stage.append(2)
+        await asyncio.sleep(5.0)
+        assert got == dict.fromkeys(got, before + after)
+
+    on_log(work)
+
+
+async def delivered(stage: LogStage) -> list[int]:
+    """What a worker is given that joins now."""
+    consumer = await stage.at_client(stage.log.consume(MESSAGES, MESSAGE_WRITER))
+    return [event.seq for event in await stage.at_client(consumer.fetch())]
+
+
+@pytest.mark.parametrize(("before_s", "again"), [(0.01, [1, 2, 3]), (1.0, [])])
+def test_a_log_that_was_killed_has_lost_the_acknowledgements_of_the_last_moment(
+    before_s: float, again: list[int]
+) -> None:
+    async def work(stage: LogStage) -> None:
+        await asyncio.sleep(0.55)  # between two times at which it writes them down
+        await stage.append(3)
+        consumer = await stage.at_client(stage.log.consume(MESSAGES, MESSAGE_WRITER))
+        reader = await stage.at_client(stage.log.claim(MESSAGES, 0, "worker1"))
+        await stage.at_client(consumer.ack(await stage.at_client(consumer.fetch())))
+        await stage.at_client(reader.ack(3))
+        await asyncio.sleep(before_s)
+        stage.link.cut()
+        stage.server_log.crash()
+        stage.link.mend()
+        (newest,) = await stage.append(1)
+        assert await delivered(stage) == [*again, newest]
+        claimed = await stage.at_client(stage.log.claim(MESSAGES, 0, "worker2"))
+        assert claimed.position == (0 if again else 3)
+        assert stage.server_log.resets == []
+
+    on_log(work)
+
+
 def test_the_lag_counts_what_neither_writer_nor_reader_has_acknowledged() -> None:
     async def work(stage: LogStage) -> None:
         assert await stage.at_server(stage.server_log.lag) == 0

@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -77,21 +79,33 @@ def test_a_plan_with_every_kind_of_fault_gives_the_same_run_in_every_process(tmp
 
 
 class Simulated:
-    """Runs no plan; some seeds break a promise."""
+    """Runs no plan; some seeds break a promise, and others do so while a fault is planted."""
 
-    def __init__(self, *breaks: int) -> None:
+    def __init__(self, breaks: Collection[int], when_planted: Collection[int]) -> None:
         self.plans: list[Plan] = []
         self._breaks = breaks
+        self._when_planted = when_planted
+        self._planted = ""
+
+    @contextmanager
+    def plant(self, name: str) -> Iterator[None]:
+        self._planted = name
+        yield
+        self._planted = ""
 
     def __call__(self, plan: Plan) -> Outcome:
         self.plans.append(plan)
-        broken = [Broken("missed", "ann missed m1")] if plan.seed in self._breaks else []
+        breaks = plan.seed in self._breaks or (self._planted and plan.seed in self._when_planted)
+        broken = [Broken("missed", "ann missed m1")] if breaks else []
         return Outcome(plan, History(VirtualTime()), broken, 36.0, 9, "abc")
 
 
-def simulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *breaks: int) -> Simulated:
+def simulated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *breaks: int, when_planted: Collection[int] = ()
+) -> Simulated:
     """Have the command run nothing, in a folder of its own."""
-    fake = Simulated(*breaks)
+    fake = Simulated(breaks, when_planted)
+    monkeypatch.setattr(command, "planted", fake.plant)
     monkeypatch.setattr(command, "simulate", fake)
     monkeypatch.setattr(command, "shrink", lambda outcome, _said: outcome)
     monkeypatch.chdir(tmp_path)
@@ -152,7 +166,7 @@ def test_the_first_seed_that_breaks_a_promise_is_shrunk_told_and_kept(
 def test_each_planted_fault_is_looked_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    simulated(monkeypatch, tmp_path, 3)
+    simulated(monkeypatch, tmp_path, when_planted=(3, 4))
     assert command.main(["--planted", "all", "--seeds", "5", "--jobs", "1"]) == 0
     printed = capsys.readouterr().out
     for name, fault in PLANTED.items():
@@ -166,6 +180,14 @@ def test_a_planted_fault_that_is_not_found_is_said(
     simulated(monkeypatch, tmp_path)
     assert command.main(["--planted", "all", "--seeds", "2", "--jobs", "1"]) == 1
     assert capsys.readouterr().out.count("NOT FOUND in 2 seeds") == len(PLANTED)
+
+
+def test_a_planted_fault_is_not_found_by_a_seed_that_breaks_a_promise_without_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulated(monkeypatch, tmp_path, 2, when_planted=(4,))
+    assert command.main(["--planted", "all", "--seeds", "5", "--jobs", "1"]) == 0
+    assert capsys.readouterr().out.count("found by seed 4, after 4 seeds") == len(PLANTED)
 
 
 def test_an_unknown_fault_cannot_be_planted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,6 +43,23 @@ def test_a_device_connects_gets_messages_and_sends_heartbeats() -> None:
     in_world(work)
 
 
+def test_a_device_reads_a_history_when_it_is_connected_and_when_it_is_told_that_it_may_have_missed_something() -> None:
+    async def work(world: World) -> None:
+        people = People(world)
+        await people.post("bob", "room1")
+        await asyncio.sleep(3.0)
+        await people.act(Action(0.0, "connect", "ann-phone"))
+        await asyncio.sleep(3.0)
+        (stored,) = of(world, "stored")
+        about = {"device": "ann-phone", "channel": "room1", "upto": stored["seq"], "seqs": [stored["seq"]]}
+        assert of(world, "history") == [about]
+        people.devices["ann-phone"]._take(1, {"type": "full_refresh_required", "reason": "gap"})
+        await asyncio.sleep(1.0)
+        assert of(world, "history") == [about, about]
+
+    in_world(work)
+
+
 def test_a_device_that_disconnects_stays_away_until_it_connects() -> None:
     async def work(world: World) -> None:
         people = await connected(world)

@@ -112,6 +112,25 @@ def test_the_clocks_of_processes_differ_by_their_skew() -> None:
     in_world(work)
 
 
+def test_each_process_has_a_folder_of_its_own_whose_files_it_keeps_until_it_loses_them() -> None:
+    async def work(world: World) -> None:
+        await asyncio.sleep(0)
+        folders = {name: process._settings.data_dir for name, process in world.processes.items()}
+        assert len(set(folders.values())) == len(folders)
+        assert all(folder.is_dir() and folder.name == name for name, folder in folders.items())
+        process, folder = world.processes["worker1"], folders["worker1"]
+        (folder / "kept").write_text("a")
+        (folders["gateway1"] / "kept").write_text("a")
+        process.kill()
+        process.start()
+        assert (folder / "kept").exists()
+        process.lose_files()
+        assert list(folder.iterdir()) == []
+        assert (folders["gateway1"] / "kept").exists()
+
+    in_world(work)
+
+
 def test_the_connections_of_an_instance_break_with_it() -> None:
     async def work(world: World) -> None:
         closed: list[int] = []

@@ -1,12 +1,10 @@
 import asyncio
 from functools import partial
-from typing import Any
 
 import pytest
 
 from fanout.errors import StorageFull, Unavailable
 from fanout.events import timestamp
-from fanout.keys import PresenceChange
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
 from fanout.ports.log import Log
@@ -14,18 +12,11 @@ from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
 from fanout.ports.presence import Connections, Hints, Leases
 from fanout.streams import MESSAGES
-from tests.simulation.hosts import Host, VirtualMachine
 from tests.simulation.plan import SERVERS
 from tests.simulation.servers import _REFUSED, TOKEN_S
 from tests.simulation.world import World
-from tests.support.simulated import in_world
+from tests.support.simulated import client_of, in_world
 from tests.support.stored import stored_message
-
-
-def client_of(world: World, name: str = "client") -> tuple[Host, dict[Any, Any]]:
-    """A process of its own with its ports."""
-    host = Host(name, VirtualMachine(world.loop.virtual, world.draw))
-    return host, world.servers.ports_of(host)
 
 
 def test_a_process_has_every_port_over_links_of_its_own() -> None:
@@ -122,39 +113,48 @@ def test_the_connections_of_a_process_that_has_gone_break() -> None:
     in_world(work)
 
 
+def is_cut(world: World, client: str) -> bool:
+    (link,) = world.servers.links_of("nats", client)
+    return link.is_cut
+
+
+def test_a_process_that_starts_during_an_outage_of_a_server_is_connected_after_it() -> None:
+    async def work(world: World) -> None:
+        first = world.servers.cut_off("nats")
+        client_of(world, "client")
+        second = world.servers.cut_off("nats")
+        client_of(world, "later")
+        world.servers.mend("nats", first)
+        await asyncio.sleep(1.0)
+        assert [is_cut(world, name) for name in ("worker1", "client", "later")] == [True] * 3
+        world.servers.mend("nats", second)
+        client_of(world, "last")
+        await asyncio.sleep(1.0)
+        assert [is_cut(world, name) for name in ("worker1", "client", "later", "last")] == [False] * 4
+
+    in_world(work)
+
+
+def test_a_process_that_starts_while_a_server_is_down_is_connected_when_it_is_up() -> None:
+    async def work(world: World) -> None:
+        assert world.servers.down("nats")
+        client_of(world)
+        await asyncio.sleep(1.0)
+        assert is_cut(world, "client")
+        assert not world.servers.down("nats")
+        world.servers.up("nats")
+        await asyncio.sleep(1.0)
+        assert not is_cut(world, "client")
+
+    in_world(work)
+
+
 def test_redis_loses_every_key() -> None:
     async def work(world: World) -> None:
         host, ports = client_of(world)
         assert await host.start(ports[Leases].leases(), "asking")
         world.servers.empty_redis()
         assert not await host.start(ports[Leases].leases(), "asking")
-
-    in_world(work)
-
-
-def test_hints_that_are_sent_without_a_connection_are_lost_and_the_subscription_is_not() -> None:
-    async def work(world: World) -> None:
-        sender, ports = client_of(world, "sender")
-        reader, readers = client_of(world, "reader")
-        got: list[str] = []
-        await reader.start(readers[Hints].watch(lambda change: got.append(change.user_id)), "watching")
-        (link,) = world.servers.links_of("redis", "reader")
-
-        async def announce(user: str) -> None:
-            change = PresenceChange(user, True, "instance9")  # noqa: FBT003 - as the notice has it
-            await sender.start(ports[Hints].announce([change]), "announcing")
-            await asyncio.sleep(0.5)
-
-        await announce("one")
-        link.cut()
-        await announce("two")
-        link.mend()
-        await asyncio.sleep(5.0)
-        await announce("three")
-        assert [user for user in got if user in {"one", "two", "three"}] == ["one", "three"]
-        world.loop.kill(reader)
-        await announce("four")
-        assert "four" not in got
 
     in_world(work)
 
@@ -167,5 +167,34 @@ def test_memberships_work_by_the_clock_of_the_process() -> None:
         (first,) = await ahead.start(ports[Memberships].add("room1", ["eve"], timestamp()), "adding")
         (second,) = await late.start(others[Memberships].add("room1", ["zoe"], timestamp()), "adding")
         assert first.version > second.version
+
+    in_world(work)
+
+
+def test_the_log_counts_time_by_its_own_clock() -> None:
+    async def work(world: World) -> None:
+        host, ports = client_of(world)
+        ahead = []
+        for skew_s in (0.0, 40.0, -3.0):
+            world.servers.hosts["nats"].machine.skew_s = skew_s
+            append = ports[Log].append("messages.send.room1", stored_message("room1"), msg_id=f"msg_{skew_s}")
+            appended = await host.start(append, "appending")
+            event = await host.start(ports[Log].get(MESSAGES, appended.seq), "getting")
+            ahead.append((event.stored_ns - host.machine.wall_ns()) / 1e9)
+        assert ahead == [pytest.approx(skew_s, abs=0.01) for skew_s in (0.0, 40.0, -3.0)]
+
+    in_world(work)
+
+
+def test_nats_alone_forgets_its_newest_acknowledgements_when_it_is_killed() -> None:
+    async def work(world: World) -> None:
+        await asyncio.sleep(0)
+        crashed: list[bool] = []
+        host = world.servers.hosts["nats"]
+        world.servers.log.crash = lambda: crashed.append(host.paused)  # type: ignore[method-assign]
+        for server in SERVERS:
+            assert world.servers.down(server)
+            world.servers.up(server)
+        assert crashed == [True]
 
     in_world(work)

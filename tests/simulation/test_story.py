@@ -92,6 +92,12 @@ def test_a_change_of_members_that_is_stored_is_told() -> None:
     assert told(chronicle) == ["1.000 s  the log stores a change of the members of room (seq 3)"]
 
 
+def test_a_history_that_is_read_is_told() -> None:
+    chronicle = Chronicle()
+    chronicle.reads(1.0, 7, 2, 7)
+    assert told(chronicle) == ["1.000 s  ann-phone reads the history of room: 2 messages, complete up to seq 7"]
+
+
 def test_a_loss_and_the_end_of_a_fault_are_told() -> None:
     chronicle = Chronicle()
     chronicle.posts(1.0, "m1", 1)

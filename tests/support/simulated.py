@@ -131,3 +131,9 @@ def in_world(work: Callable[[World], Awaitable[Any]], plan: Plan = SMALL) -> Any
             return run(loop, world.outside, live())
         finally:
             _forget(world)
+
+
+def client_of(world: World, name: str = "client") -> tuple[Host, dict[Any, Any]]:
+    """A process of its own with its ports."""
+    host = Host(name, VirtualMachine(world.loop.virtual, world.draw))
+    return host, world.servers.ports_of(host)
