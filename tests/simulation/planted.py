@@ -107,8 +107,7 @@ async def _mark_to_the_end(self: Partitions, claim: Any, lane: Lane) -> None:
         self._engine.advance(lane.number, position)
 
 
-async def _announce_once(self: RoutingBarrier, user_id: str) -> bool:
-    await self._announce(user_id, online=True)
+async def _announce_nothing(_self: RoutingBarrier, _user_id: str) -> bool:
     return True
 
 
@@ -200,8 +199,8 @@ PLANTED: Final[dict[str, Planted]] = {
         [(Partitions, "_advance_if_idle", _mark_to_the_end)],
     ),
     "auth.ok does not wait": Planted(
-        "a client is admitted before the workers route to it",
-        [(RoutingBarrier, "announce_until_confirmed", _announce_once)],
+        "a client is admitted before the workers route to it, and they learn of it by the digests alone",
+        [(RoutingBarrier, "announce_until_confirmed", _announce_nothing)],
     ),
     "presence sets are not compared": Planted(
         "a worker never asks for the presence set of an instance whose digest differs from its table",
