@@ -120,14 +120,14 @@ def is_cut(world: World, client: str) -> bool:
 
 def test_a_process_that_starts_during_an_outage_of_a_server_is_connected_after_it() -> None:
     async def work(world: World) -> None:
-        first = world.servers.cut_off("nats")
+        world.servers.cut_off("nats")
         client_of(world, "client")
-        second = world.servers.cut_off("nats")
+        world.servers.cut_off("nats")
         client_of(world, "later")
-        world.servers.mend("nats", first)
+        world.servers.reconnect("nats")
         await asyncio.sleep(1.0)
         assert [is_cut(world, name) for name in ("worker1", "client", "later")] == [True] * 3
-        world.servers.mend("nats", second)
+        world.servers.reconnect("nats")
         client_of(world, "last")
         await asyncio.sleep(1.0)
         assert [is_cut(world, name) for name in ("worker1", "client", "later", "last")] == [False] * 4
