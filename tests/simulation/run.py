@@ -55,22 +55,29 @@ def simulate(plan: Plan) -> Outcome:
     Args:
         plan: which one; the same plan always gives the same history.
     """
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        outcome = _run(plan, Path(folder))
+        # What is left after this is of Python and the modules, and need not be searched again. The world of the run
+        # must not be in reach any more: frozen, it would stay for good.
+        gc.collect()
+        gc.freeze()
+    return outcome
+
+
+def _run(plan: Plan, folder: Path) -> Outcome:
     draw = Draw(plan.seed)
     loop = SimulationLoop(draw)
-    with tempfile.TemporaryDirectory() as folder, _quiet():
-        world = World(loop, draw, plan, Path(folder))
-        director = _Director(world)
-        try:
-            run(loop, world.outside, director.direct())
-        except Stuck as stuck:
-            director.broken.append(Broken("rest", f"nothing could run any more: {stuck}"))
-        world.history.close()
-        broken = director.broken + check(plan, world.history, director.found)
-        digest = f"{world.history.digest()}-{draw.state() & 0xFFFFFFFF:08x}"
-        outcome = Outcome(plan, world.history, broken, loop.time(), loop.steps, digest)
-        _forget(world)
-        gc.freeze()  # what is left now is of Python and the modules, and need not be searched again
-    return outcome
+    world = World(loop, draw, plan, folder)
+    director = _Director(world)
+    try:
+        run(loop, world.outside, director.direct())
+    except Stuck as stuck:
+        director.broken.append(Broken("rest", f"nothing could run any more: {stuck}"))
+    world.history.close()
+    broken = director.broken + check(plan, world.history, director.found)
+    digest = f"{world.history.digest()}-{draw.state() & 0xFFFFFFFF:08x}"
+    _forget(world)
+    return Outcome(plan, world.history, broken, loop.time(), loop.steps, digest)
 
 
 class _Director:
@@ -160,7 +167,6 @@ def _forget(world: World) -> None:
         for task in [*host.tasks, *host.corpses]:
             _close(task.get_coro())
         host.ready.clear()
-    gc.collect()
 
 
 def _close(coroutine: Any) -> None:

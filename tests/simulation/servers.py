@@ -39,12 +39,12 @@ STORES_WRITE: Final = {
     *("add", "remove", "renew", "mark_published", "prune"),
 }
 """The calls of the stores that write."""
-_REFUSED: Final[dict[str, tuple[set[str], Exception]]] = {
-    "nats": ({"append", "dead_letter"}, StorageFull("the stream has no room")),
-    "redis": ({"connect", "renew", "lease"}, Unavailable("OOM command not allowed when used memory > 'maxmemory'")),
-    "stores": (STORES_WRITE, StorageFull("the disk is full")),
+_REFUSED: Final[dict[str, tuple[set[str], type[Exception], str]]] = {
+    "nats": ({"append", "dead_letter"}, StorageFull, "the stream has no room"),
+    "redis": ({"connect", "renew", "lease"}, Unavailable, "OOM command not allowed when used memory > 'maxmemory'"),
+    "stores": (STORES_WRITE, StorageFull, "the disk is full"),
 }
-"""The calls that a server which is full refuses, and how. Redis still publishes and deletes, as a real one does."""
+"""The calls that a server which is full refuses, and the error of each. Redis still publishes and deletes, as a real one does."""
 
 
 class AnyToken:
@@ -174,8 +174,8 @@ class Servers:
         return link
 
     def _refusing(self, server: str) -> Callable[[str], Exception | None]:
-        methods, error = _REFUSED[server]
-        return lambda method: error if server in self.full and method in methods else None
+        methods, error, text = _REFUSED[server]
+        return lambda method: error(text) if server in self.full and method in methods else None
 
     def _stored(self, stream: str, seq: int, subject: str, payload: bytes) -> None:
         event = msgspec.json.decode(payload)
