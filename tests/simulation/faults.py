@@ -29,6 +29,7 @@ class Striker:
         self._faults: dict[str, Callable[[Fault], Awaitable[None]]] = {
             "kill": self._kill,
             "kill without files": self._kill_without_files,
+            "remove": self._remove,
             "stop": self._stop,
             "pause": self._pause,
             "clock jumps": self._clock_jumps,
@@ -45,6 +46,8 @@ class Striker:
 
     async def strike(self, fault: Fault) -> None:
         """Let a fault strike; returns when it has ended."""
+        if fault.on not in self._world.processes and fault.on not in self._world.servers.hosts:
+            return  # it was removed
         about = {"fault": fault.what, "on": fault.on, "to": fault.to}
         self._world.note("fault", **about, seconds=round(fault.seconds, 2))
         await self._faults[fault.what](fault)
@@ -60,6 +63,11 @@ class Striker:
         """The process comes back on another machine."""
         self._world.processes[fault.on].lose_files()
         await self._kill(fault)
+
+    async def _remove(self, fault: Fault) -> None:
+        """The machine is lost, and nothing comes in its place."""
+        self._world.remove(fault.on)
+        await asyncio.sleep(0)
 
     async def _stop(self, fault: Fault) -> None:
         process = self._world.processes[fault.on]

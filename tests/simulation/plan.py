@@ -9,6 +9,7 @@ from tests.simulation.hosts import Draw
 ACTIVE_S: Final = 30.0
 """Seconds in which people act and faults begin."""
 FIRST_FAULT_S: Final = 3.0
+_SLOW_S: Final = (0.02, 0.1, 0.4)
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -72,6 +73,8 @@ class Plan(msgspec.Struct, frozen=True):
     """The members of each channel that is there from the beginning."""
     actions: list[Action]
     faults: list[Fault]
+    slow: dict[str, float] = {}
+    """The connections that are slow from the beginning, as `worker1 redis`: seconds that are added to each way."""
 
     def processes(self) -> list[str]:
         """The names of the processes."""
@@ -96,12 +99,19 @@ def drawn(seed: int) -> Plan:
     devices = devices or {"user1-phone": "user1"}
     channels = {f"room{n}": draw.sample(users, 2 + draw.below(len(users) - 1)) for n in range(1, 2 + draw.below(3))}
     plan = Plan(seed, _shape(draw), devices, channels, [], [])
+    slow = {
+        f"{process} {server}": draw.choice(_SLOW_S)
+        for process in plan.processes()
+        for server in SERVERS
+        if draw.happens(0.15)
+    }
     faults = _faults(draw, plan)
     actions = _actions(draw, plan, users, faults)
     return msgspec.structs.replace(
         plan,
         actions=sorted(actions, key=lambda action: action.at),
         faults=sorted(faults, key=lambda fault: fault.at),
+        slow=slow,
     )
 
 
@@ -134,7 +144,7 @@ def _actions(draw: Draw, plan: Plan, users: list[str], faults: list[Fault]) -> l
         times += [change.at for change in changes]
         actions += changes
     for _ in range(20 + draw.below(50)):
-        long = draw.below(20_000) if draw.happens(0.05) else 0
+        long = draw.below(38_000) if draw.happens(0.15) else 0
         actions.append(Action(_time(draw, times), "post", draw.choice(users), draw.choice(channels), length=long))
     return actions
 
@@ -155,7 +165,7 @@ def _life(draw: Draw, device: str) -> list[Action]:
             life.append(Action(leaves + draw.between(0.1, 8.0), "connect", device))
     if draw.happens(0.25):
         life.append(Action(draw.between(3.0, ACTIVE_S), "lose network", device, seconds=draw.between(0.5, 12.0)))
-    if draw.happens(0.15):
+    if draw.happens(0.25):
         life.append(Action(draw.between(3.0, ACTIVE_S), "stop reading", device, seconds=draw.between(1.0, 10.0)))
     if draw.happens(0.2):
         life.append(Action(draw.between(3.0, ACTIVE_S), "type", device, "room1"))
@@ -206,7 +216,7 @@ def _fault(draw: Draw, plan: Plan, at: float) -> Fault:
 
 
 _KINDS: Final = (
-    *("kill", "kill", "kill", "kill without files", "stop", "stop", "pause", "pause", "clock jumps"),
+    *("kill", "kill", "kill", "kill without files", "remove", "stop", "stop", "pause", "pause", "clock jumps"),
     *("cut", "cut", "cut", "stall", "stall", "slow", "slow", "slow"),
     *("away", "away", "stand still", "empty", "refuse", "refuse", "lose newest", "another"),
 )

@@ -21,7 +21,6 @@ from services.fan_out.partitions import Partitions
 from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.reconciler import Reconciler
 from services.fan_out.snapshots import Snapshots
-from services.fan_out.suspensions import Suspensions
 from services.fan_out.worker import LOOK_AT_LEASES_EVERY_S, MARK_EVERY_S, FanOutWorker
 from services.notification.delivered_lanes import DeliveredLanes
 from services.notification.gap_repair import GapRepair
@@ -115,14 +114,6 @@ def _agree(_self: Reconciler, digest: Any, instance: KnownInstance) -> None:
     instance.hear(digest, _self._clock(), agrees=True)
 
 
-def _never_suspend(self: Suspensions, instance_id: str, *, stopped: str = "") -> None:
-    self._stopped.setdefault(instance_id, stopped)
-
-
-def _resume_nothing(self: Suspensions, instance_id: str) -> None:
-    self._stopped.pop(instance_id, None)
-
-
 async def _evict_twice(self: Reconciler, instance_id: str, _instance: KnownInstance, *, stopped: str = "") -> None:
     del self._instances[instance_id]
     self._evicting.add(instance_id)
@@ -206,19 +197,11 @@ PLANTED: Final[dict[str, Planted]] = {
         "a worker never asks for the presence set of an instance whose digest differs from its table",
         [(Reconciler, "_compare", _agree)],
     ),
-    "instances are never suspended": Planted(
-        "a worker routes to an instance of which it knows only a part of the users",
-        [(Suspensions, "suspend", _never_suspend), (Suspensions, "resume", _resume_nothing)],
-    ),
     "memberships are loaded once": Planted(
         "a membership that changes while a user's channels are loaded is overwritten",
         [(PresenceApplier, "membership_changed", _nothing)],
     ),
     "the dead are kept": Planted("a worker never evicts an instance that is dead", [(Liveness, "dead", _never_dead)]),
-    "members are not followed": Planted(
-        "a worker reads a partition before it has applied the membership changes that the last reader routed",
-        [(Partitions, "_follow_members", _do_nothing)],
-    ),
     "slow readers are kept": Planted(
         "a client that reads too slowly loses a message and keeps its connection",
         [(Registry, "_close_slow", _keep_slow)],

@@ -67,6 +67,7 @@ class SimulatedProcess:
         app: answers REST calls while it serves.
         instance: the notification instance while it serves.
         worker: the newest fan-out worker.
+        removed: whether it is never to be started again.
         tasks_at_start: how many tasks it had when it had started.
     """
 
@@ -80,6 +81,7 @@ class SimulatedProcess:
         self.wires: list[Wire] = []
         self.health: Health | None = None
         self.tasks_at_start = 0
+        self.removed = False
         self._servers = servers
         self._history = history
         folder = settings.data_dir / name
@@ -107,7 +109,9 @@ class SimulatedProcess:
         return self.health is not None and not self.host.dead
 
     def start(self) -> None:
-        """Start it, unless it runs."""
+        """Start it, unless it runs or was removed."""
+        if self.removed:
+            return
         self._wanted = True
         if self._running is None:
             self.host = self._new_host()

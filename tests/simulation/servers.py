@@ -1,7 +1,7 @@
 """The servers of the simulation, and the ports by which a process reaches them."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -44,7 +44,7 @@ _REFUSED: Final[dict[str, tuple[set[str], type[Exception], str]]] = {
     "redis": ({"connect", "renew", "lease"}, Unavailable, "OOM command not allowed when used memory > 'maxmemory'"),
     "stores": (STORES_WRITE, StorageFull, "the disk is full"),
 }
-"""The calls that a server which is full refuses, and the error of each. Redis still publishes and deletes, as a real one does."""
+"""The calls that a server which is full refuses, and the error of each. A full Redis still publishes and deletes."""
 
 
 class AnyToken:
@@ -68,6 +68,8 @@ class Servers:
         self.hosts = {name: Host(name, VirtualMachine(time, draw)) for name in SERVERS}
         self.links: list[Link] = []
         self.full: set[str] = set()
+        self.slow: Mapping[str, float] = {}
+        """See `Plan.slow`."""
         self._away: Counter[str] = Counter()
         """How many faults keep every connection to a server broken."""
         self._loop = loop
@@ -168,6 +170,7 @@ class Servers:
 
     def _link(self, client: Host, server: str) -> Link:
         link = Link(self._loop, self._draw, client, self.hosts[server], RECONNECTS_IN.get(server, AT_ONCE))
+        link.slowness = self.slow.get(f"{client.name} {server}", 0.0)
         self.links.append(link)
         for _ in range(self._away[server]):
             link.cut()

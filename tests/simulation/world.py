@@ -47,6 +47,9 @@ class World:
         self.history = History(loop.virtual)
         self.outside = Host("outside", VirtualMachine(loop.virtual, draw))
         self.servers = Servers(loop, draw, loop.virtual, self.history)
+        self.servers.slow = plan.slow
+        self.gone: list[SimulatedProcess] = []
+        """Those that were removed."""
         common = settings(folder, snapshots=plan.shape.snapshots)
         self.processes = {
             name: SimulatedProcess(name, self.servers, self.history, common, loop) for name in plan.processes()
@@ -57,7 +60,7 @@ class World:
     @property
     def hosts(self) -> list[Host]:
         """The host of each start of each process."""
-        return [host for process in self.processes.values() for host in process.hosts]
+        return [host for process in [*self.processes.values(), *self.gone] for host in process.hosts]
 
     async def open(self, stack: AsyncExitStack) -> None:
         """Open the servers, create the first channels, and start every process."""
@@ -68,6 +71,14 @@ class World:
             await self.servers.asked("stores", create)
         for process in self.processes.values():
             process.start()
+
+    def remove(self, name: str) -> None:
+        """Kill a process for good, unless it is the last one of its kind."""
+        process = self.processes.get(name)
+        if process is not None and sum(other.kind == process.kind for other in self.processes.values()) > 1:
+            process.kill()
+            process.removed = True
+            self.gone.append(self.processes.pop(name))
 
     def of_kind(self, kind: str) -> list[SimulatedProcess]:
         """The processes of a kind that run."""
