@@ -18,6 +18,18 @@ def test_one_that_is_not_loaded_is_due_until_it_is_asked() -> None:
     assert instance.is_due(10.1 + ASK_AGAIN_AFTER_S), "no page came"
 
 
+def test_each_request_in_a_row_waits_twice_as_long_for_its_first_page() -> None:
+    instance, now = KnownInstance("1", heard_at=0.0), 0.0
+    for patience in (1, 2, 4, 8, 16, 16):
+        instance.ask("7", now)
+        assert not instance.is_due(now + patience)
+        now += patience + 0.1
+        assert instance.is_due(now)
+    instance.end_transfer()
+    instance.ask("8", now)
+    assert instance.is_due(now + 1.1)
+
+
 def test_one_whose_pages_have_come_is_not_due() -> None:
     instance = KnownInstance("1", heard_at=0.0)
     instance.ask("7", now=0.0)

@@ -33,11 +33,13 @@ class _Deliveries:
             newest: dict[str, int] = {}
             for at, frame in session.messages():
                 name, channel = frame["message"]["client_msg_id"], frame["channel_id"]
-                if name in seen:
+                # A log that lost a message has lost its id too: its repeat by the user is another message.
+                identity = frame["message"]["message_id"] if self._of.history.of("lost") else name
+                if identity in seen:
                     yield Broken("once", f"at {at:.2f} s {session.name} got {name} a second time")
                 if frame["seq"] <= newest.get(channel, 0):
                     yield Broken("order", f"at {at:.2f} s {session.name} got {name} of {channel} out of order")
-                seen.add(name)
+                seen.add(identity)
                 newest[channel] = frame["seq"]
 
     def only_what_is_theirs(self) -> Iterator[Broken]:

@@ -1,5 +1,6 @@
 """The log's server, which can lose its newest events, and the log as processes reach it."""
 
+import asyncio
 import itertools
 import sqlite3
 from collections.abc import AsyncGenerator, Callable
@@ -42,6 +43,7 @@ class SimulatedLog(EmbeddedLog):
         self.stored = stored
         self.resets: list[Reset] = []
         self._watching: list[LinkedLog] = []
+        self._claiming = asyncio.Lock()
         self._holders: dict[tuple[str, int], tuple[int, int]] = {}
         self._gaps: dict[str, list[range]] = {}
         self.on_reset(self._tell)
@@ -135,17 +137,21 @@ class SimulatedLog(EmbeddedLog):
 
     async def claim_as(self, holder: int, stream: str, part: int, owner: str) -> EmbeddedPartitionReader:
         """Claim a partition, and note who holds it."""
-        reader = await self.claim(stream, part, owner)
-        if reader.epoch >= self._holders.get((stream, part), (0, 0))[0]:
-            self._holders[stream, part] = reader.epoch, holder
-        return reader
+        async with self._claiming:
+            return await self._claim(holder, stream, part, owner)
 
     async def claim_again(self, holder: int, stream: str, part: int, owner: str) -> EmbeddedPartitionReader:
         """Claim a partition again, unless another reader has claimed it."""
-        epoch, held_by = self._holders[stream, part]
-        if held_by != holder or epoch != self._partitions[stream, part].epoch:
-            raise PartitionLost(f"partition {part} has another reader")
-        return await self.claim_as(holder, stream, part, owner)
+        async with self._claiming:  # as a compare-and-swap
+            epoch, held_by = self._holders[stream, part]
+            if held_by != holder or epoch != self._partitions[stream, part].epoch:
+                raise PartitionLost(f"partition {part} has another reader")
+            return await self._claim(holder, stream, part, owner)
+
+    async def _claim(self, holder: int, stream: str, part: int, owner: str) -> EmbeddedPartitionReader:
+        reader = await self.claim(stream, part, owner)
+        self._holders[stream, part] = reader.epoch, holder
+        return reader
 
     async def held(self, stream: str) -> list[StoredEvent]:
         """Every event that a stream holds."""

@@ -6,7 +6,10 @@ from fanout.workers import PresenceDigest
 from services.fan_out.presence_set import PresenceSetTransfer
 
 ASK_AGAIN_AFTER_S = 1.0
-"""Seconds without a page after which the worker sends its request again."""
+"""Seconds without a page after which the worker asks again. They double with each request in a row, since
+the pages of an earlier request do not count: over a slow connection none would come in time."""
+LONGEST_PATIENCE_S = 16.0
+"""The longest time without a page."""
 MISMATCHES_BEFORE_REPAIR = 2
 """A digest and a hint may cross on their way. The same difference twice means that a hint was lost."""
 
@@ -23,6 +26,7 @@ class KnownInstance:
         transfer: the presence set that the worker asked for; None where none is on its way.
         mismatches: how many digests in a row differed from the table.
         loaded: whether its presence set was applied to the table once.
+        requests: how many requests in a row were not answered completely.
     """
 
     incarnation: str
@@ -32,17 +36,24 @@ class KnownInstance:
     transfer: PresenceSetTransfer | None = None
     mismatches: int = 0
     loaded: bool = False
+    requests: int = 0
 
     def is_due(self, now: float) -> bool:
         """Whether the worker has to ask for the presence set now."""
         if self.transfer is None:
             return not self.loaded or self.mismatches >= MISMATCHES_BEFORE_REPAIR
-        return not self.transfer.complete and now - self.transfer.progressed_at > ASK_AGAIN_AFTER_S
+        patience = min(ASK_AGAIN_AFTER_S * 2.0 ** (self.requests - 1), LONGEST_PATIENCE_S)
+        return not self.transfer.complete and now - self.transfer.progressed_at > patience
 
     def ask(self, request: str, now: float) -> None:
         """Begin a transfer; what came of an earlier one is dropped."""
         self.transfer = PresenceSetTransfer(request, now)
         self.mismatches = 0
+        self.requests += 1
+
+    def end_transfer(self) -> None:
+        """Note that the presence set was applied to the table."""
+        self.loaded, self.transfer, self.requests = True, None, 0
 
     def hear(self, digest: PresenceDigest, now: float, *, agrees: bool) -> None:
         """Note a digest of this incarnation.

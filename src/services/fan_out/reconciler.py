@@ -238,7 +238,7 @@ class Reconciler:
         if instance.loaded and differences:
             PRESENCE_SETS_REPAIRED.inc()
             log.info("presence set repaired", instance=instance_id, differences=differences)
-        instance.loaded, instance.transfer = True, None
+        instance.end_transfer()
         if instance_id in self._suspensions:
             self._tasks.start(self._resume_when_applied(instance_id, instance), "resuming an instance")
         self._check_complete()
