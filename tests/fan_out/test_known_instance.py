@@ -1,7 +1,12 @@
 """When a worker asks an instance for its presence set, and which incarnation of it counts."""
 
 from fanout.workers import PresenceDigest, PresenceSetPage
-from services.fan_out.known_instance import ASK_AGAIN_AFTER_S, MISMATCHES_BEFORE_REPAIR, KnownInstance
+from services.fan_out.known_instance import (
+    ASK_AGAIN_AFTER_S,
+    MISMATCHES_BEFORE_REPAIR,
+    SILENT_AFTER_S,
+    KnownInstance,
+)
 
 DIGEST = PresenceDigest("notif-1", "1", 2, 3)
 
@@ -28,6 +33,25 @@ def test_each_request_in_a_row_waits_twice_as_long_for_its_first_page() -> None:
     instance.end_transfer()
     instance.ask("8", now)
     assert instance.is_due(now + 1.1)
+
+
+def test_one_that_is_heard_after_a_silence_is_asked_at_once() -> None:
+    instance = KnownInstance("1", heard_at=0.0)
+    for now in (0.0, 1.1, 3.2):
+        instance.ask("7", now)
+    instance.hear(DIGEST, SILENT_AFTER_S + 1.5, agrees=False)
+    assert instance.is_due(SILENT_AFTER_S + 1.5)
+    instance.ask("8", SILENT_AFTER_S + 1.5)
+    assert not instance.is_due(SILENT_AFTER_S + 3.4)
+
+
+def test_one_that_was_heard_all_the_time_is_given_its_time() -> None:
+    instance = KnownInstance("1", heard_at=0.0)
+    for now in (0.0, 1.1, 3.2):
+        instance.hear(DIGEST, now, agrees=False)
+        instance.ask("7", now)
+    instance.hear(DIGEST, 3.2 + SILENT_AFTER_S, agrees=False)
+    assert not instance.is_due(3.2 + SILENT_AFTER_S)
 
 
 def test_one_whose_pages_have_come_is_not_due() -> None:

@@ -28,18 +28,18 @@ class _Deliveries:
 
     def once_and_in_order(self) -> Iterator[Broken]:
         """A session sees each message once, and the seq of a channel rises."""
+        # A log that lost a message has lost its id too: its repeat by the user is another message.
+        identity = "message_id" if self._of.history.of("lost") else "client_msg_id"
         for session in self._of.sessions:
             seen: set[str] = set()
             newest: dict[str, int] = {}
             for at, frame in session.messages():
                 name, channel = frame["message"]["client_msg_id"], frame["channel_id"]
-                # A log that lost a message has lost its id too: its repeat by the user is another message.
-                identity = frame["message"]["message_id"] if self._of.history.of("lost") else name
-                if identity in seen:
+                if frame["message"][identity] in seen:
                     yield Broken("once", f"at {at:.2f} s {session.name} got {name} a second time")
                 if frame["seq"] <= newest.get(channel, 0):
                     yield Broken("order", f"at {at:.2f} s {session.name} got {name} of {channel} out of order")
-                seen.add(identity)
+                seen.add(frame["message"][identity])
                 newest[channel] = frame["seq"]
 
     def only_what_is_theirs(self) -> Iterator[Broken]:

@@ -27,6 +27,17 @@ def test_a_message_may_come_again_in_another_session_and_on_another_device() -> 
     assert chronicle.promises(ended=False) == []
 
 
+def test_a_repeat_of_a_message_that_the_log_has_lost_is_another_message() -> None:
+    chronicle = lived()
+    chronicle.gets(5.0, "m3", 3)
+    chronicle.gets(9.0, "m3", 4, message_id="msg_again")
+    assert chronicle.promises(ended=False) == ["once"]
+    chronicle.loses(8.0, "m3")
+    assert "once" not in chronicle.promises(ended=False)
+    chronicle.gets(10.0, "m3", 5, message_id="msg_again")
+    assert "once" in chronicle.promises(ended=False)
+
+
 def test_a_message_out_of_order_is_seen() -> None:
     chronicle = lived()
     chronicle.gets(5.0, "m2", 2)

@@ -9,7 +9,7 @@ from tests.simulation.links import SILENCE_S
 from tests.simulation.plan import _KINDS, Fault
 from tests.simulation.servers import RECONNECTS_IN
 from tests.simulation.world import World
-from tests.support.simulated import SMALL, in_world
+from tests.support.simulated import SMALL, TWO_WORKERS, in_world
 
 BRIEF_S, LONG_S = 1.0, SILENCE_S + 2.0
 
@@ -74,7 +74,7 @@ def test_each_kind_of_fault_can_strike_and_is_tried_here() -> None:
         await asyncio.sleep(0)
         return kinds(world)
 
-    assert in_world(work) == set(_KINDS) == {fault.what for fault, _, _ in STRIKES}
+    assert in_world(work) == set(_KINDS) == {fault.what for fault, _, _ in STRIKES} | {"remove"}  # which has no end
 
 
 @pytest.mark.parametrize(
@@ -156,6 +156,26 @@ def test_a_clock_that_jumps_stays_so_when_its_process_is_started_again() -> None
         assert world.outside.machine.wall_ns() == process.host.machine.wall_ns()
 
     in_world(work)
+
+
+def test_a_process_that_is_removed_is_struck_no_more_and_never_starts_again() -> None:
+    async def work(world: World) -> None:
+        striker, worker = Striker(world), world.processes["worker1"]
+        others = [Fault(0.0, "kill", "worker1"), Fault(0.0, "clock jumps", "worker1", amount=2)]
+        striking = [asyncio.ensure_future(striker.strike(fault)) for fault in others]
+        await asyncio.sleep(0.5)
+        await striker.strike(Fault(0.0, "remove", "worker1", seconds=9.0))
+        await asyncio.gather(*striking)
+        await striker.strike(Fault(0.0, "stop", "worker1"))
+        await asyncio.sleep(5.0)
+        assert "worker1" not in world.processes
+        assert not worker.is_running
+        assert world.processes["worker2"].is_running
+        struck = [entry.about["fault"] for entry in world.history.of("fault")]
+        assert struck == ["kill", "clock jumps", "remove"]
+        assert len(world.history.of("mended")) == len(struck)
+
+    in_world(work, TWO_WORKERS)
 
 
 def test_what_the_log_has_lost_is_noted() -> None:

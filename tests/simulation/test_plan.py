@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from tests.simulation import faults, people
-from tests.simulation.plan import _KINDS, ACTIVE_S, FIRST_FAULT_S, SERVERS, Plan, Shape, drawn
+from tests.simulation.plan import _KINDS, _SLOW_S, ACTIVE_S, FIRST_FAULT_S, SERVERS, Plan, Shape, drawn
 
 SEEDS = range(1, 301)
 PLANS = [drawn(seed) for seed in SEEDS]
@@ -59,6 +59,13 @@ def test_faults_come_in_order_once_the_tier_has_started() -> None:
 def test_every_kind_of_fault_is_one_that_can_strike() -> None:
     source = Path(faults.__file__).read_text()
     assert all(f'"{kind}": self.' in source for kind in _KINDS)
+
+
+def test_some_connections_are_slow_from_the_beginning() -> None:
+    for plan in PLANS:
+        assert set(plan.slow) <= {f"{process} {server}" for process in plan.processes() for server in SERVERS}
+    assert {seconds for plan in PLANS for seconds in plan.slow.values()} == set(_SLOW_S)
+    assert any(not plan.slow for plan in PLANS)
 
 
 def test_people_do_what_they_can_with_what_exists() -> None:

@@ -1,6 +1,7 @@
 import asyncio
 from functools import partial
 
+import msgspec
 import pytest
 
 from fanout.errors import StorageFull, Unavailable
@@ -15,7 +16,7 @@ from fanout.streams import MESSAGES
 from tests.simulation.plan import SERVERS
 from tests.simulation.servers import _REFUSED, TOKEN_S
 from tests.simulation.world import World
-from tests.support.simulated import client_of, in_world
+from tests.support.simulated import SMALL, client_of, in_world
 from tests.support.stored import stored_message
 
 
@@ -147,6 +148,25 @@ def test_a_process_that_starts_while_a_server_is_down_is_connected_when_it_is_up
         assert not is_cut(world, "client")
 
     in_world(work)
+
+
+def test_the_connections_that_the_plan_says_are_slow_whenever_they_are_made() -> None:
+    async def work(world: World) -> None:
+        def slow() -> dict[str, float]:
+            return {f"{link.client.name} {link.server.name}": link.slowness for link in world.servers.links}
+
+        expected = dict.fromkeys(slow(), 0.0) | {"worker1 redis": 0.4}
+        assert slow() == expected
+        world.processes["worker1"].kill()
+        world.processes["worker1"].start()
+        await asyncio.sleep(3.0)
+        assert slow() == expected
+        client, ports = client_of(world, "worker1")
+        before = world.loop.time()
+        await client.start(ports[Leases].leases(), "asking")
+        assert 0.8 < world.loop.time() - before < 1.0
+
+    in_world(work, msgspec.structs.replace(SMALL, slow={"worker1 redis": 0.4}))
 
 
 def test_redis_loses_every_key() -> None:

@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from tests.simulation.world import ANSWER_WITHIN_S, World
-from tests.support.simulated import SMALL, in_world
+from tests.support.simulated import SMALL, TWO_WORKERS, in_world
 
 
 def test_the_first_channels_and_their_members_are_there() -> None:
@@ -26,6 +26,24 @@ def test_the_clocks_of_processes_differ_as_the_plan_says() -> None:
     skewed = in_world(work, msgspec.structs.replace(SMALL, shape=msgspec.structs.replace(SMALL.shape, skew_s=2.0)))
     assert len(set(skewed)) == len(skewed)
     assert all(-1.0 <= skew <= 1.0 for skew in skewed)
+
+
+def test_all_but_the_last_process_of_a_kind_can_be_removed() -> None:
+    async def work(world: World) -> None:
+        worker = world.processes["worker1"]
+        hosts = world.hosts
+        world.remove("worker1")
+        for name in ("worker1", "worker2", "gateway1", "nats"):
+            world.remove(name)
+        assert set(world.processes) == {"worker2", "gateway1", "instance1", "writer1"}
+        assert (world.gone, worker.removed) == ([worker], True)
+        assert set(world.hosts) == set(hosts)
+        worker.start()
+        await asyncio.sleep(3.0)
+        assert not worker.is_running
+        assert [process.name for process in world.of_kind("worker")] == ["worker2"]
+
+    in_world(work, TWO_WORKERS)
 
 
 def test_a_call_has_the_status_of_its_answer() -> None:

@@ -65,8 +65,10 @@ class Chronicle:
         about = {"device": device, "session": self._sessions[device]}
         self.note(at, "frame", frame={"type": kind, **fields}, **about)
 
-    def gets(self, at: float, name: str, seq: int, device: str = "ann-phone", channel: str = ROOM) -> None:
-        message = {"client_msg_id": name}
+    def gets(
+        self, at: float, name: str, seq: int, device: str = "ann-phone", channel: str = ROOM, message_id: str = ""
+    ) -> None:
+        message = {"client_msg_id": name, "message_id": message_id or f"msg_{name}"}
         self.frame(at, "message.new", device, channel_id=channel, seq=seq, message=message)
 
     def reads(self, at: float, upto: int, *seqs: int, device: str = "ann-phone", channel: str = ROOM) -> None:

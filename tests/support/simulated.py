@@ -7,6 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+import msgspec
+
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from tests.simulation.hosts import Draw, Host, VirtualMachine
 from tests.simulation.links import Link
@@ -21,6 +23,7 @@ SMALL: Final = Plan(
     1, Shape(gateways=1, workers=1, instances=1, partitions=1), {"ann-phone": "ann"}, {"room1": ["ann", "bob"]}, [], []
 )
 """One process of each kind, two users, one device."""
+TWO_WORKERS: Final = msgspec.structs.replace(SMALL, shape=msgspec.structs.replace(SMALL.shape, workers=2))
 STARTED_S: Final = 3.0
 """Seconds after which every process of a small tier has started."""
 
