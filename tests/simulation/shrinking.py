@@ -55,6 +55,9 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
         devices = {name: user for name, user in plan.devices.items() if name != device}
         actions = [action for action in plan.actions if action.who != device]
         yield msgspec.structs.replace(plan, devices=devices, actions=actions)
+    for link in plan.slow:
+        slow = {name: seconds for name, seconds in plan.slow.items() if name != link}
+        yield msgspec.structs.replace(plan, slow=slow)
     for count in ("gateways", "workers", "instances", "writers", "partitions"):
         if getattr(plan.shape, count) > 1:
             shape = msgspec.structs.replace(plan.shape, **{count: getattr(plan.shape, count) - 1})

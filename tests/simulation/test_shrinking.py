@@ -109,3 +109,10 @@ def test_the_search_ends_after_many_runs(monkeypatch: pytest.MonkeyPatch) -> Non
     outcome, runs, _ = shrunk(monkeypatch, lambda plan: ["missed"] if len(plan.actions) == 400 else [], many)
     assert len(outcome.plan.actions) == 400
     assert runs == MOST_RUNS
+
+
+def test_only_the_slow_connections_that_are_needed_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = {"worker1 redis": 0.4, "worker1 nats": 0.1, "gateway1 stores": 0.02}
+    plan = msgspec.structs.replace(PLAN, slow=slow)
+    outcome, _, _ = shrunk(monkeypatch, lambda plan: ["missed"] if "worker1 nats" in plan.slow else [], plan)
+    assert outcome.plan.slow == {"worker1 nats": 0.1}

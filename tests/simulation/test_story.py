@@ -22,7 +22,8 @@ def told(chronicle: Chronicle) -> list[str]:
 
 
 def test_a_story_has_a_beginning_what_happened_and_what_does_not_hold() -> None:
-    plan = Plan(7, Shape(1, 2, 1, 1, 3, snapshots=True), {"ann-phone": "ann"}, {"room": ["bob", "ann"]}, [], [])
+    shape, slow = Shape(1, 2, 1, 1, 3, snapshots=True), {"worker1 redis": 0.4}
+    plan = Plan(7, shape, {"ann-phone": "ann"}, {"room": ["bob", "ann"]}, [], [], slow)
     chronicle = Chronicle()
     chronicle.opens(1.0)
     chronicle.posts(12.3456, "m1", 4)
@@ -34,6 +35,7 @@ def test_a_story_has_a_beginning_what_happened_and_what_does_not_hold() -> None:
     assert story(outcome).splitlines() == [
         f"Seed 7. {tier}",
         "ann, bob are members of room.",
+        "worker1 reaches redis slowly: each way takes 0.4 s longer.",
         "",
         "   1.000 s  ann-phone is connected to instance1",
         "  12.346 s  bob posts m1 to room",
