@@ -4,17 +4,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from services.notification.log_resets import JOINED_S
 from tests.simulation.completeness import completeness
 from tests.simulation.deliveries import deliveries
 from tests.simulation.evidence import RECOVERED_S, Broken, Evidence
 from tests.simulation.history import History
 from tests.simulation.plan import Plan
 from tests.simulation.rest import Found
+from tests.simulation.sessions import Session
 from tests.simulation.timeline import NEVER
 
 TOLD_WITHIN_S: Final = 6.0
 """Seconds after the server is back within which a client is told that the log went back; 2 are promised to a process
 that is connected, and a process may have to connect again first."""
+_AT_ONCE_S: Final = 1e-3
 ALLOWED_FAILURES: Final = ("InstanceReplaced",)
 """Errors with which a process may end: two of one name met."""
 
@@ -44,25 +47,26 @@ class _Checks:
                 yield Broken("alive", f"at {entry.at:.2f} s {entry.about['process']} ended by itself: {failure}")
 
     def told(self) -> Iterator[Broken]:
-        """Who is connected while the log loses messages is told."""
+        """Who is connected while the log loses messages is told: soon if nothing else goes wrong, and in any case."""
         for entry in self._of.history.of("lost"):
             for session in self._of.sessions:
-                if session.opened < entry.at and session.closed > entry.at + RECOVERED_S and self._is_alone(entry.at):
-                    told = [at for at, frame in session.frames if frame["type"] == "full_refresh_required"]
-                    late = self._read_again(session.device, entry.at) + TOLD_WITHIN_S
-                    if not any(entry.at <= at <= late for at in told):
-                        yield Broken(
-                            "told",
-                            f"at {entry.at:.2f} s the log lost events of {entry.about['stream']}, "
-                            f"and {session.name} was not told",
-                        )
+                since, until = self._told_between(session, entry.at)
+                told = [at for at, frame in session.frames if frame.get("reason") == "log_reset"]
+                if since <= until and not any(since <= at <= until for at in told):
+                    yield Broken(
+                        "told",
+                        f"at {entry.at:.2f} s the log lost events of {entry.about['stream']}, "
+                        f"and {session.name} was not told",
+                    )
 
-    def _read_again(self, device: str, at: float) -> float:
-        """When a device that did not read at a time read again; the time itself if it did."""
-        for entry in self._of.history.of("stops reading"):
-            if entry.about["device"] == device and entry.at <= at + TOLD_WITHIN_S:
-                at = max(at, entry.at + entry.about["seconds"])
-        return at
+    def _told_between(self, session: Session, lost: float) -> tuple[float, float]:
+        """When a session is to be told of a loss; an empty time where it need not be."""
+        soon = self._of.read_again(session.device, lost, TOLD_WITHIN_S) + TOLD_WITHIN_S
+        if session.opened < lost and session.closed > lost + RECOVERED_S and self._is_alone(lost):
+            return lost, soon
+        if session.opened < lost and session.closed == NEVER and self._of.rested < NEVER:
+            return lost - JOINED_S, NEVER  # one frame tells of several losses in a row
+        return NEVER, 0.0
 
     def stored(self) -> Iterator[Broken]:
         """Each message is stored once, in the log and in the message store; none that was accepted is lost."""
@@ -91,7 +95,7 @@ class _Checks:
 
     def _is_alone(self, at: float) -> bool:
         """Whether nothing but the loss that happens at a time is at work: other faults delay what is told."""
-        return self._of.is_calm(at, at + TOLD_WITHIN_S, but=at)
+        return self._of.is_calm(at, at + TOLD_WITHIN_S, lambda fault: abs(fault.ended - at) < _AT_ONCE_S)
 
 
 def _repeated(names: Iterable[str]) -> list[str]:

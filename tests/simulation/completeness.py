@@ -1,10 +1,14 @@
 """The promises that nothing is missing: to sessions, by what heartbeats say, and in a page of the history."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from tests.simulation.evidence import Broken, Evidence
 from tests.simulation.sessions import Session
 from tests.simulation.timeline import NEVER
+
+AT_ONCE_S: Final = 5.0
+"""Seconds within which a message is delivered while nothing goes wrong."""
 
 
 def completeness(evidence: Evidence) -> Iterator[Broken]:
@@ -15,6 +19,7 @@ def completeness(evidence: Evidence) -> Iterator[Broken]:
     """
     checks = _Completeness(evidence)
     yield from checks.nothing_missed()
+    yield from checks.timely()
     yield from checks.heartbeats()
     yield from checks.histories()
 
@@ -47,6 +52,26 @@ class _Completeness:
                     "missed",
                     f"{session.name} never got {name} of {channel} (seq {seq}, {stored}), and got {len(got)} others",
                 )
+
+    def timely(self) -> Iterator[Broken]:
+        """While nothing goes wrong, or only Redis refuses writes, a message is delivered at once."""
+        for session in self._of.sessions:
+            for channel in self._of.channels():
+                since = self._of.since(session, channel)
+                until = min(session.closed, self._of.timeline.until(session.user, channel, since))
+                got = {frame["seq"]: at for at, frame in session.messages(channel)}
+                for seq, name in self._of.held_in(channel):
+                    stored = self._of.stored[seq]
+                    late = self._of.read_again(session.device, stored, AT_ONCE_S) + AT_ONCE_S
+                    if since < stored and late < until and got.get(seq, NEVER) > late and self._is_calm(stored):
+                        yield Broken(
+                            "timely",
+                            f"{session.name} did not get {name} of {channel} (seq {seq}) within {AT_ONCE_S:g} s: it was "
+                            f"stored at {stored:.2f} s",
+                        )
+
+    def _is_calm(self, stored: float) -> bool:
+        return self._of.is_calm(stored, stored + AT_ONCE_S, lambda fault: (fault.what, fault.on) == ("refuse", "redis"))
 
     def heartbeats(self) -> Iterator[Broken]:
         """What `heartbeat.ok` says was delivered was delivered."""

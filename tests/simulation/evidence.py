@@ -1,6 +1,6 @@
 """The evidence: what the history of a run says, in the form in which the promises need it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from fanout.streams import MESSAGES
@@ -12,7 +12,6 @@ from tests.simulation.timeline import NEVER, Timeline
 
 RECOVERED_S: Final = 20.0
 """Seconds after a fault in which its effects may still be seen."""
-_AT_ONCE_S: Final = 1e-3
 
 
 class Broken(NamedTuple):
@@ -38,7 +37,7 @@ class Evidence:
         timeline: who was a member when.
         posted: when each message was posted, by its name.
         stored: when the log stored each message, by seq.
-        rested: when the tier was last at rest; `NEVER` where it never was.
+        rested: when the tier was at rest after the last fault; `NEVER` where it never was.
     """
 
     def __init__(self, plan: Plan, history: History, found: Found | None) -> None:
@@ -50,7 +49,8 @@ class Evidence:
         self.stored = {
             entry.about["seq"]: entry.at for entry in history.of("stored") if entry.about["stream"] == MESSAGES
         }
-        self.rested = max((entry.at for entry in history.of("at rest")), default=NEVER)
+        mended = min((entry.at for entry in history.of("all mended")), default=NEVER)
+        self.rested = min((entry.at for entry in history.of("at rest") if entry.at >= mended), default=NEVER)
         self._faults = _faults(history)
 
     def channels(self) -> list[str]:
@@ -73,15 +73,34 @@ class Evidence:
         ]
         return self.timeline.since(session.user, channel, session.opened, joined)
 
-    def is_calm(self, begin: float, end: float, but: float = -NEVER) -> bool:
-        """Whether no fault was at work in a time, nor had been shortly before, except one that ended at `but`."""
-        return all(
-            stop + RECOVERED_S < begin or start > end for start, stop in self._faults if abs(stop - but) > _AT_ONCE_S
-        )
+    def is_calm(self, begin: float, end: float, spare: Callable[["Struck"], bool] = lambda _: False) -> bool:
+        """Whether no fault was at work in a time, nor had been shortly before.
+
+        Args:
+            begin: of the time.
+            end: of the time.
+            spare: says which faults do not count.
+        """
+        return all(fault.ended + RECOVERED_S < begin or fault.began > end for fault in self._faults if not spare(fault))
+
+    def read_again(self, device: str, at: float, within_s: float) -> float:
+        """When a device that stopped reading before a time and `within_s` after it read again; the time if it did not."""
+        for entry in self.history.of("stops reading"):
+            if entry.about["device"] == device and entry.at <= at + within_s:
+                at = max(at, entry.at + entry.about["seconds"])
+        return at
 
 
-def _faults(history: History) -> list[tuple[float, float]]:
-    """When each fault struck, and when it ended."""
+class Struck(NamedTuple):
+    """A fault of a run."""
+
+    what: str
+    on: str
+    began: float
+    ended: float
+
+
+def _faults(history: History) -> list[Struck]:
     struck: dict[tuple[str, ...], list[float]] = {}
     faults = []
     for entry in history.of("fault", "mended"):
@@ -89,5 +108,5 @@ def _faults(history: History) -> list[tuple[float, float]]:
         if entry.what == "fault":
             struck.setdefault(key, []).append(entry.at)
         else:
-            faults.append((struck[key].pop(0), entry.at))
-    return faults + [(at, NEVER) for times in struck.values() for at in times]
+            faults.append(Struck(*key[:2], struck[key].pop(0), entry.at))
+    return faults + [Struck(*key[:2], at, NEVER) for key, times in struck.items() for at in times]

@@ -30,6 +30,7 @@ class Striker:
             "kill": self._kill,
             "kill without files": self._kill_without_files,
             "remove": self._remove,
+            "deploy": self._deploy,
             "stop": self._stop,
             "pause": self._pause,
             "clock jumps": self._clock_jumps,
@@ -46,7 +47,7 @@ class Striker:
 
     async def strike(self, fault: Fault) -> None:
         """Let a fault strike; returns when it has ended."""
-        if fault.on not in self._world.processes and fault.on not in self._world.servers.hosts:
+        if fault.on and fault.on not in self._world.processes and fault.on not in self._world.servers.hosts:
             return  # it was removed
         about = {"fault": fault.what, "on": fault.on, "to": fault.to}
         self._world.note("fault", **about, seconds=round(fault.seconds, 2))
@@ -68,6 +69,15 @@ class Striker:
         """The machine is lost, and nothing comes in its place."""
         self._world.remove(fault.on)
         await asyncio.sleep(0)
+
+    async def _deploy(self, fault: Fault) -> None:
+        """Every process is asked to stop, and is started again."""
+        processes = list(self._world.processes.values())
+        for process in processes:
+            process.stop()
+        await asyncio.sleep(fault.seconds)
+        for process in processes:
+            process.start()
 
     async def _stop(self, fault: Fault) -> None:
         process = self._world.processes[fault.on]

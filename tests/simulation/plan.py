@@ -123,7 +123,7 @@ def _shape(draw: Draw) -> Shape:
         instances=1 + draw.below(3),
         writers=1 + draw.below(2),
         partitions=1 + draw.below(3),
-        snapshots=draw.happens(0.3),
+        snapshots=draw.happens(0.5),
         redeliver=0.1 if bumpy else 0.0,
         lose_ack=0.1 if bumpy else 0.0,
         skew_s=draw.choice((0.0, 0.0, 0.2, 2.0)),
@@ -186,7 +186,7 @@ def _changes(draw: Draw, at: float, users: list[str], channels: list[str], numbe
 
 
 def _faults(draw: Draw, plan: Plan) -> list[Fault]:
-    count = 0 if draw.happens(0.03) else 2 + draw.below(6)
+    count = draw.choice((0, 1, 1, 2, 3, 4, 5, 6, 7))
     faults: list[Fault] = []
     for _ in range(count):
         at = draw.between(FIRST_FAULT_S, ACTIVE_S)
@@ -207,17 +207,32 @@ def _fault(draw: Draw, plan: Plan, at: float) -> Fault:
         "slow": (process, server, 0),
         "away": (server, "", 0),
         "stand still": (server, "", 0),
-        "refuse": (server, "", 0),
+        "refuse": (draw.choice((server, "redis")), "", 0),
+        "deploy": ("", "", 0),
         "empty": ("redis", "", 0),
         "another": ("nats", stream, 0),
         "lose newest": ("nats", stream, draw.choice((1, 2, 3, 5, 1000))),
     }.get(what, (process, "", 0))
-    return Fault(at, what, on, to, seconds, amount)
+    # Redis has to refuse for longer than a lease lasts, or nothing is seen of it.
+    return Fault(at, what, on, to, draw.between(3.0, 18.0) if what == "refuse" else seconds, amount)
 
 
 _KINDS: Final = (
-    *("kill", "kill", "kill", "kill without files", "remove", "stop", "stop", "pause", "pause", "clock jumps"),
+    *(
+        "kill",
+        "kill",
+        "kill",
+        "kill without files",
+        "remove",
+        "deploy",
+        "deploy",
+        "stop",
+        "stop",
+        "pause",
+        "pause",
+        "clock jumps",
+    ),
     *("cut", "cut", "cut", "stall", "stall", "slow", "slow", "slow"),
-    *("away", "away", "stand still", "empty", "refuse", "refuse", "lose newest", "another"),
+    *("away", "away", "stand still", "empty", "refuse", "refuse", "refuse", "lose newest", "another"),
 )
 """Each kind of fault, as often as it is to be drawn."""

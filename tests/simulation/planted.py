@@ -16,11 +16,9 @@ from services.command.membership_publisher import MembershipPublisher
 from services.command.republishing import Republisher
 from services.command.service import CommandService
 from services.fan_out.known_instance import KnownInstance
-from services.fan_out.liveness import Liveness
+from services.fan_out.liveness import SILENT_AFTER_S, Liveness
 from services.fan_out.partitions import Partitions
-from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.reconciler import Reconciler
-from services.fan_out.snapshots import Snapshots
 from services.fan_out.worker import LOOK_AT_LEASES_EVERY_S, MARK_EVERY_S, FanOutWorker
 from services.notification.delivered_lanes import DeliveredLanes
 from services.notification.gap_repair import GapRepair
@@ -77,8 +75,12 @@ async def _rebase_one_too_far(self: DeliveredLanes) -> None:
 
 
 async def _dead_without_lease(self: Liveness, instances: Any) -> list[tuple[str, KnownInstance]]:
-    dead = [(name, instance) for name, instance in instances.items() if instance.digest_heard and not instance.leased]
-    return [] if self._clock() < self._spared_until else dead
+    silent_since = self._clock() - SILENT_AFTER_S
+    return [
+        (name, instance)
+        for name, instance in instances.items()
+        if not instance.leased and (instance.digest_heard or instance.heard_at < silent_since)
+    ]
 
 
 async def _never_dead(_self: Liveness, _instances: Any) -> list[tuple[str, KnownInstance]]:
@@ -140,10 +142,6 @@ async def _store_again(self: CommandService, message: Any, correlation_id: str) 
     return str(message.message_id)
 
 
-async def _use_any_snapshot(_self: Snapshots, _note: Any) -> str:
-    return ""
-
-
 async def _find_the_end_late(self: FanOutWorker) -> None:
     self.presence_applier.start()
     self.reconciler.adopt()
@@ -197,10 +195,6 @@ PLANTED: Final[dict[str, Planted]] = {
         "a worker never asks for the presence set of an instance whose digest differs from its table",
         [(Reconciler, "_compare", _agree)],
     ),
-    "memberships are loaded once": Planted(
-        "a membership that changes while a user's channels are loaded is overwritten",
-        [(PresenceApplier, "membership_changed", _nothing)],
-    ),
     "the dead are kept": Planted("a worker never evicts an instance that is dead", [(Liveness, "dead", _never_dead)]),
     "slow readers are kept": Planted(
         "a client that reads too slowly loses a message and keeps its connection",
@@ -223,16 +217,9 @@ PLANTED: Final[dict[str, Planted]] = {
         "a worker that starts loads memberships first, and then asks from where on it is to follow their changes",
         [(FanOutWorker, "start", _find_the_end_late)],
     ),
-    "presence sets wait for the leases": Planted(
-        "a worker asks for no presence set while it cannot read the leases",
-        [(Reconciler, "follow_leases", _ask_after_the_leases)],
-    ),
-    "nobody is told of late routing": Planted(
-        "a client that was admitted before a worker routed to it is not told that it may have missed something",
-        [(UserRouting, "announce_arrival", _admit_unconfirmed)],
-    ),
-    "any snapshot is used": Planted(
-        "a worker starts from a snapshot that the log has outrun", [(Snapshots, "_why_not", _use_any_snapshot)]
+    "late routing is hidden": Planted(
+        "a worker without Redis asks for no presence set, and who it does not route to is admitted and not told",
+        [(Reconciler, "follow_leases", _ask_after_the_leases), (UserRouting, "announce_arrival", _admit_unconfirmed)],
     ),
     "the snapshot crash": Planted(
         "two tasks of a worker evict the same instance, and the second one fails",

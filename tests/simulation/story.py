@@ -79,6 +79,7 @@ def _fault(about: dict[str, Any]) -> str:
         "kill": f"{on} is killed, and is started again {seconds} s later",
         "kill without files": f"{on} is killed, loses its files, and is started again {seconds} s later",
         "remove": f"{on} is killed, and nothing comes in its place",
+        "deploy": f"every process is asked to stop, and is started again {seconds} s later",
         "stop": f"{on} is asked to stop, and is started again {seconds} s later",
         "pause": f"{on} stands still for {seconds} s",
         "clock jumps": f"the clock of {on} jumps, and jumps back after {seconds} s",
