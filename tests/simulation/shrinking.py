@@ -55,6 +55,11 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
         devices = {name: user for name, user in plan.devices.items() if name != device}
         actions = [action for action in plan.actions if action.who != device]
         yield msgspec.structs.replace(plan, devices=devices, actions=actions)
+    yield from _simpler_tiers(plan)
+
+
+def _simpler_tiers(plan: Plan) -> Iterator[Plan]:
+    """The same faults and actions in a tier that has something less."""
     for link in plan.slow:
         slow = {name: seconds for name, seconds in plan.slow.items() if name != link}
         yield msgspec.structs.replace(plan, slow=slow)
