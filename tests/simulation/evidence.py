@@ -44,6 +44,7 @@ class Evidence:
         self.history = history
         self.found = found
         self.sessions = sessions_of(history)
+        self.plan = plan
         self.timeline = Timeline(plan, history)
         self.posted = {entry.about["message"]: entry.at for entry in history.of("posts")}
         self.stored = {
@@ -83,8 +84,17 @@ class Evidence:
         """
         return all(fault.ended + RECOVERED_S < begin or fault.began > end for fault in self._faults if not spare(fault))
 
+    def gone(self, session: Session) -> float:
+        """When a session ended, or its device lost its network, which nobody is told."""
+        lost = [
+            entry.at
+            for entry in self.history.of("loses network")
+            if entry.about["device"] == session.device and entry.at >= session.opened
+        ]
+        return min([session.closed, *lost])
+
     def read_again(self, device: str, at: float, within_s: float) -> float:
-        """When a device that stopped reading before a time and `within_s` after it read again; the time if it did not."""
+        """When a device read again that stops reading up to `within_s` after a time; else the time itself."""
         for entry in self.history.of("stops reading"):
             if entry.about["device"] == device and entry.at <= at + within_s:
                 at = max(at, entry.at + entry.about["seconds"])

@@ -206,7 +206,7 @@ class People:
         name = f"m{self._posts}"
         body = {"channel": channel, "text": f"{name} {'x' * length}", "client_msg_id": name}
         self._world.note("posts", user=user, channel=channel, message=name)
-        answer = await self._insist(user, "POST", "chat.sendMessage", body)
+        answer, _ = await self._insist(user, "POST", "chat.sendMessage", body)
         if answer is not None and answer.status == 202:
             self._world.note("accepted", user=user, message=name, message_id=answer.body["message_id"])
         else:
@@ -224,14 +224,15 @@ class People:
             body["user_ids"] = [action.whom]
         users = sorted({action.whom, action.who} if action.what == "create" else {action.whom or action.who})
         self._world.note("asks", call=call, to=action.what, user=action.who, channel=channel, users=users)
-        answer = await self._insist(action.who, "POST", f"channels.{action.what}", body)
-        self._world.note("answered", call=call, status=answer.status if answer else 0)
+        answer, tries = await self._insist(action.who, "POST", f"channels.{action.what}", body)
+        self._world.note("answered", call=call, status=answer.status if answer else 0, tries=tries)
 
-    async def _insist(self, user: str, method: str, path: str, body: dict[str, Any]) -> Answer | None:
+    async def _insist(self, user: str, method: str, path: str, body: dict[str, Any]) -> tuple[Answer | None, int]:
+        """Make a call, and repeat it until it is answered. Returns the answer, and how often the call was made."""
         answer = None
-        for _ in range(TRIES):
+        for tries in range(1, TRIES + 1):
             answer = await self._world.call(user, method, path, body)
             if answer is not None and answer.status != 503:
-                return answer
+                return answer, tries
             await asyncio.sleep(self._world.draw.between(*PAUSE_S))
-        return answer
+        return answer, TRIES

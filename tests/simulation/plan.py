@@ -99,12 +99,7 @@ def drawn(seed: int) -> Plan:
     devices = devices or {"user1-phone": "user1"}
     channels = {f"room{n}": draw.sample(users, 2 + draw.below(len(users) - 1)) for n in range(1, 2 + draw.below(3))}
     plan = Plan(seed, _shape(draw), devices, channels, [], [])
-    slow = {
-        f"{process} {server}": draw.choice(_SLOW_S)
-        for process in plan.processes()
-        for server in SERVERS
-        if draw.happens(0.15)
-    }
+    slow = _slow_links(draw, plan) if draw.happens(0.4) else {}
     faults = _faults(draw, plan)
     actions = _actions(draw, plan, users, faults)
     return msgspec.structs.replace(
@@ -113,6 +108,11 @@ def drawn(seed: int) -> Plan:
         faults=sorted(faults, key=lambda fault: fault.at),
         slow=slow,
     )
+
+
+def _slow_links(draw: Draw, plan: Plan) -> dict[str, float]:
+    links = [f"{process} {server}" for process in plan.processes() for server in SERVERS]
+    return {link: draw.choice(_SLOW_S) for link in links if draw.happens(0.2)}
 
 
 def _shape(draw: Draw) -> Shape:

@@ -105,7 +105,7 @@ def test_a_member_is_to_get_everything_until_somebody_asks_that_he_leaves() -> N
 def test_an_invitation_changes_the_membership_of_the_guest() -> None:
     chronicle = Chronicle()
     chronicle.note(1.0, "asks", call=1, to="invite", user="ann", channel=ROOM, users=["eve"])
-    chronicle.note(1.2, "answered", call=1, status=200)
+    chronicle.note(1.2, "answered", call=1, status=200, tries=1)
     invited = Timeline(PLAN, chronicle.history)
     assert invited.since("eve", ROOM, 3.0, []) == 3.0
     assert invited.first("eve", ROOM) == 1.0

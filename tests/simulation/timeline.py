@@ -7,7 +7,8 @@ from tests.simulation.plan import Plan
 
 NEVER: Final = float("inf")
 _REFUSED: Final = frozenset({400, 403, 404})
-"""The statuses of a call that did nothing. A channel that exists (409) may be that of an earlier try."""
+"""The statuses of a call that did nothing, if it was not repeated: an earlier try may have been done. A channel that
+exists (409) may be that of an earlier process."""
 
 
 class Change(NamedTuple):
@@ -30,10 +31,11 @@ class Timeline:
     def __init__(self, plan: Plan, history: History) -> None:
         self._plan = plan
         self._changes: dict[tuple[str, str], list[Change]] = {}
-        answers = {entry.about["call"]: (entry.at, entry.about["status"]) for entry in history.of("answered")}
+        answers = {entry.about["call"]: entry for entry in history.of("answered")}
         for entry in history.of("asks"):
-            at, status = answers.get(entry.about["call"], (NEVER, 0))
-            if status in _REFUSED:
+            answer = answers.get(entry.about["call"])
+            at, status = (answer.at, answer.about["status"]) if answer else (NEVER, 0)
+            if answer and status in _REFUSED and answer.about["tries"] == 1:
                 continue
             change = Change(entry.at, at if status in (200, 201) else NEVER, entry.about["to"] != "leave")
             for user in entry.about["users"]:

@@ -82,7 +82,7 @@ class Chronicle:
         self._calls += 1
         self.note(at, "asks", call=self._calls, to=to, user=user, channel=channel, users=[user])
         if answered is not None:
-            self.note(answered, "answered", call=self._calls, status=status)
+            self.note(answered, "answered", call=self._calls, status=status, tries=1)
 
     def fault(self, at: float, until: float, what: str = "cut", on: str = "worker1", to: str = "nats") -> None:
         """A fault strikes and ends, with nothing in between."""
