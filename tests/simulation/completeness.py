@@ -54,7 +54,7 @@ class _Completeness:
                 )
 
     def timely(self) -> Iterator[Broken]:
-        """While nothing goes wrong, or only Redis refuses writes, a message is delivered at once."""
+        """While nothing goes wrong, or only Redis refuses writes, a message that is delivered is delivered at once."""
         if self._of.plan.slow:
             return
         for session in self._of.sessions:
@@ -65,11 +65,11 @@ class _Completeness:
                 for seq, name in self._of.held_in(channel):
                     stored = self._of.stored[seq]
                     late = self._of.read_again(session.device, stored, AT_ONCE_S) + AT_ONCE_S
-                    if since < stored and late < until and got.get(seq, NEVER) > late and self._is_calm(stored):
+                    if since < stored and late < got.get(seq, 0.0) < until and self._is_calm(stored):
                         yield Broken(
                             "timely",
-                            f"{session.name} did not get {name} of {channel} (seq {seq}) within {AT_ONCE_S:g} s; "
-                            f"it was stored at {stored:.2f} s",
+                            f"{session.name} got {name} of {channel} (seq {seq}) at {got[seq]:.2f} s, "
+                            f"and it was stored at {stored:.2f} s",
                         )
 
     def _is_calm(self, stored: float) -> bool:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.simulation.completeness import AT_ONCE_S
 from tests.support.chronicle import Chronicle, lived
 
 # missed
@@ -292,4 +293,45 @@ def test_a_page_of_the_history_has_nothing_of_other_channels() -> None:
     chronicle = lived()
     chronicle.posts(4.5, "m4", 4, channel="new1")
     chronicle.reads(6.0, 4, 1, 2, 3)
+    assert chronicle.promises() == []
+
+
+# timely
+
+
+LATE = AT_ONCE_S + 0.1
+
+
+def late_by(seconds: float) -> Chronicle:
+    chronicle = Chronicle()
+    chronicle.opens(2.0)
+    chronicle.posts(30.0, "m1", 1)
+    chronicle.gets(30.0 + seconds, "m1", 1)
+    chronicle.rests(70.0)
+    return chronicle
+
+
+@pytest.mark.parametrize(("seconds", "promises"), [(AT_ONCE_S - 0.1, []), (LATE, ["timely"])])
+def test_while_nothing_goes_wrong_a_message_is_delivered_at_once(seconds: float, promises: list[str]) -> None:
+    assert late_by(seconds).promises() == promises
+
+
+@pytest.mark.parametrize(
+    ("what", "on", "promises"), [("refuse", "redis", ["timely"]), ("refuse", "stores", []), ("cut", "worker1", [])]
+)
+def test_a_redis_that_refuses_delays_nothing_and_other_faults_may(what: str, on: str, promises: list[str]) -> None:
+    chronicle = late_by(LATE)
+    chronicle.fault(20.0, 40.0, what, on, "")
+    assert chronicle.promises() == promises
+
+
+def test_who_does_not_read_gets_a_message_later() -> None:
+    chronicle = late_by(LATE)
+    chronicle.note(29.0, "stops reading", device="ann-phone", seconds=4.0)
+    assert chronicle.promises() == []
+
+
+def test_who_has_lost_the_network_gets_nothing_in_time() -> None:
+    chronicle = late_by(LATE)
+    chronicle.note(29.0, "loses network", device="ann-phone", seconds=9.0)
     assert chronicle.promises() == []

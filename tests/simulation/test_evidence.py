@@ -1,6 +1,6 @@
 import pytest
 
-from tests.simulation.evidence import RECOVERED_S, Evidence
+from tests.simulation.evidence import RECOVERED_S, Evidence, Struck
 from tests.simulation.timeline import NEVER
 from tests.support.chronicle import PLAN, Chronicle, lived
 
@@ -35,12 +35,33 @@ def test_of_a_run_that_did_not_come_to_its_end_nothing_is_held() -> None:
     assert list(known.held_in("room")) == []
 
 
-def test_the_tier_was_at_rest_when_it_last_was() -> None:
+def test_the_tier_is_at_rest_after_the_last_fault_and_not_at_its_start() -> None:
     chronicle = Chronicle()
     assert evidence(chronicle).rested == NEVER
-    chronicle.rests(2.0)
+    chronicle.note(2.0, "at rest")
+    assert evidence(chronicle).rested == NEVER
     chronicle.rests(50.0)
     assert evidence(chronicle).rested == 50.0
+
+
+def test_a_session_is_gone_when_its_device_lost_its_network_though_nobody_was_told() -> None:
+    chronicle = Chronicle()
+    chronicle.opens(2.0)
+    (session,) = evidence(chronicle).sessions
+    assert evidence(chronicle).gone(session) == NEVER
+    chronicle.note(5.0, "loses network", device=session.device, seconds=3.0)
+    chronicle.closes(8.0)
+    (session,) = evidence(chronicle).sessions
+    assert evidence(chronicle).gone(session) == 5.0
+
+
+def test_a_device_that_stops_reading_reads_again_later() -> None:
+    chronicle = Chronicle()
+    chronicle.note(5.0, "stops reading", device="ann-phone", seconds=3.0)
+    known = evidence(chronicle)
+    assert known.read_again("ann-phone", 4.0, 2.0) == 8.0
+    assert known.read_again("ann-phone", 2.0, 2.0) == 2.0
+    assert known.read_again("bob-phone", 4.0, 2.0) == 4.0
 
 
 def test_a_session_gets_everything_from_when_it_was_told_that_its_user_joined() -> None:
@@ -73,9 +94,9 @@ def test_it_is_calm_where_no_fault_is_at_work_nor_was_shortly_before(begin: floa
 def test_one_fault_may_be_left_out() -> None:
     chronicle = Chronicle()
     chronicle.fault(10.0, 20.0)
-    assert evidence(chronicle).is_calm(20.0, 26.0, but=20.0)
+    assert evidence(chronicle).is_calm(20.0, 26.0, lambda fault: fault.ended == 20.0)
     chronicle.fault(5.0, 19.0, "pause", "worker1", "")
-    assert not evidence(chronicle).is_calm(20.0, 26.0, but=20.0)
+    assert not evidence(chronicle).is_calm(20.0, 26.0, lambda fault: fault.ended == 20.0)
 
 
 def test_two_faults_of_a_kind_end_in_the_order_in_which_they_struck_and_one_may_never_end() -> None:
@@ -84,4 +105,7 @@ def test_two_faults_of_a_kind_end_in_the_order_in_which_they_struck_and_one_may_
     for at in (10.0, 12.0):
         chronicle.note(at, "fault", seconds=9.0, **about)
     chronicle.note(15.0, "mended", **about)
-    assert evidence(chronicle)._faults == [(10.0, 15.0), (12.0, NEVER)]
+    assert evidence(chronicle)._faults == [
+        Struck("slow", "worker1", 10.0, 15.0),
+        Struck("slow", "worker1", 12.0, NEVER),
+    ]

@@ -33,6 +33,11 @@ STRIKES: list[tuple[Fault, float, Callable[[World], bool]]] = [
     (Fault(0.0, "kill", "worker1"), 0.5, lambda world: not world.processes["worker1"].is_running),
     (Fault(0.0, "kill without files", "worker1"), 0.5, lambda world: not world.processes["worker1"].is_running),
     (Fault(0.0, "stop", "worker1", seconds=9.0), 8.0, lambda world: not world.processes["worker1"].is_running),
+    (
+        Fault(0.0, "deploy", "", seconds=9.0),
+        8.0,
+        lambda world: not any(process.is_running for process in world.processes.values()),
+    ),
     (Fault(0.0, "pause", "worker1"), 0.5, lambda world: world.processes["worker1"].host.paused),
     (Fault(0.0, "cut", "worker1", "nats"), 0.5, lambda world: link_of(world, "nats") == (True, True, 0.0)),
     (Fault(0.0, "stall", "worker1", "nats"), 0.5, lambda world: link_of(world, "nats") == (False, True, 0.0)),

@@ -99,6 +99,7 @@ class Chronicle:
             del self._held[seq], self._channels[seq]
 
     def rests(self, at: float) -> None:
+        self.note(at - 1.0, "all mended")
         self.note(at, "at rest")
 
     def found(self) -> Found:
