@@ -111,12 +111,12 @@ class Struck(NamedTuple):
 
 
 def _faults(history: History) -> list[Struck]:
-    struck: dict[tuple[str, ...], list[float]] = {}
+    struck: dict[tuple[str, str, str], list[float]] = {}
     faults = []
     for entry in history.of("fault", "mended"):
         key = (entry.about["fault"], entry.about["on"], entry.about["to"])
         if entry.what == "fault":
             struck.setdefault(key, []).append(entry.at)
         else:
-            faults.append(Struck(*key[:2], struck[key].pop(0), entry.at))
-    return faults + [Struck(*key[:2], at, NEVER) for key, times in struck.items() for at in times]
+            faults.append(Struck(key[0], key[1], struck[key].pop(0), entry.at))
+    return faults + [Struck(what, on, at, NEVER) for (what, on, _), times in struck.items() for at in times]
