@@ -15,7 +15,7 @@ from fanout.ports.log import StoredEvent
 from services.command.membership_publisher import MembershipPublisher
 from services.command.republishing import Republisher
 from services.command.service import CommandService
-from services.fan_out.known_instance import KnownInstance
+from services.fan_out.known_instance import ASK_AGAIN_AFTER_S, MISMATCHES_BEFORE_REPAIR, KnownInstance
 from services.fan_out.liveness import SILENT_AFTER_S, Liveness
 from services.fan_out.partitions import Partitions
 from services.fan_out.reconciler import Reconciler
@@ -164,6 +164,12 @@ async def _ask_after_the_leases(self: Reconciler) -> None:
     self._check_complete()
 
 
+def _due_every_second(self: KnownInstance, now: float) -> bool:
+    if self.transfer is None:
+        return not self.loaded or self.mismatches >= MISMATCHES_BEFORE_REPAIR
+    return not self.transfer.complete and now - self.transfer.progressed_at > ASK_AGAIN_AFTER_S
+
+
 async def _admit_unconfirmed(self: UserRouting, user_id: str) -> None:
     await self._routing_barrier.announce_until_confirmed(user_id)
 
@@ -216,6 +222,10 @@ PLANTED: Final[dict[str, Planted]] = {
     "the end is found late": Planted(
         "a worker that starts loads memberships first, and then asks from where on it is to follow their changes",
         [(FanOutWorker, "start", _find_the_end_late)],
+    ),
+    "no patience": Planted(
+        "a worker asks for a presence set again each second, and takes no page of an earlier request",
+        [(KnownInstance, "is_due", _due_every_second)],
     ),
     "late routing is hidden": Planted(
         "a worker without Redis asks for no presence set, and who it does not route to is admitted and not told",
