@@ -128,7 +128,7 @@ def random_below(n: int) -> int:
     """A random whole number from 0 to `n - 1`, each as likely as the others. It guards nothing.
 
     Args:
-        n: how many numbers there are; at most 2^53.
+        n: how many numbers there are. Above 2^53 not every number can come.
 
     Raises:
         ValueError: there are none.

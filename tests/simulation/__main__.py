@@ -61,7 +61,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--planted", default="", choices=["", "all", *PLANTED], metavar="NAME",
         help=f"plant a fault in the product: all, or one of {', '.join(PLANTED)}",
     )  # fmt: skip
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.planted == "all" and (options.plan is not None or options.seed is not None):
+        parser.error("--planted all takes many seeds: name one fault with --seed or --plan")
+    return options
 
 
 def _one(plan: Plan, fault: str) -> int:

@@ -158,7 +158,7 @@ async def _find_the_end_late(self: FanOutWorker) -> None:
 
 
 async def _ask_after_the_leases(self: Reconciler) -> None:
-    await self._evict_the_dead()
+    await self._follow_liveness()
     self._ask_for_due()
     self._leases_read = True
     self._check_complete()

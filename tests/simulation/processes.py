@@ -60,6 +60,7 @@ class SimulatedProcess:
         history: gets its starts and ends.
         settings: of every process.
         loop: of the simulation.
+        outside: the host that starts it again when it has failed.
 
     Attributes:
         host: of its newest start.
@@ -71,7 +72,9 @@ class SimulatedProcess:
         tasks_at_start: how many tasks it had when it had started.
     """
 
-    def __init__(self, name: str, servers: Servers, history: History, settings: Settings, loop: Any) -> None:
+    def __init__(
+        self, name: str, servers: Servers, history: History, settings: Settings, loop: Any, outside: Host
+    ) -> None:
         self.name = name
         self.kind = name.rstrip("0123456789")
         self._skew_s = 0.0
@@ -88,6 +91,7 @@ class SimulatedProcess:
         folder.mkdir()
         self._settings = settings.model_copy(update={"instance_id": name, "data_dir": folder})
         self._loop = loop
+        self._outside = outside
         self._process: Process | None = None
         self._running: asyncio.Task[None] | None = None
         self._wanted = False
@@ -206,9 +210,7 @@ class SimulatedProcess:
         self._loop.kill(self.host)
         self._gone()
         if wanted:
-            outside = self._servers.hosts["stores"].context
-            self._wanted = True
-            self._loop.call_later(RESTART_S, self._start_again, context=outside)
+            self._loop.call_later(RESTART_S, self._start_again, context=self._outside.context)
 
     def _start_again(self) -> None:
         if self._wanted:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tests.simulation.plan import Plan
+from tests.simulation.plan import Plan, Shape
 from tests.simulation.run import Outcome, simulate
 
 MOST_RUNS: Final = 250
@@ -70,7 +70,8 @@ def _simpler_tiers(plan: Plan) -> Iterator[Plan]:
                 yield msgspec.structs.replace(plan, shape=shape)
     for name in ("snapshots", "redeliver", "lose_ack", "skew_s"):
         if getattr(plan.shape, name):
-            yield msgspec.structs.replace(plan, shape=msgspec.structs.replace(plan.shape, **{name: 0}))
+            shape = msgspec.structs.replace(plan.shape, **{name: getattr(Shape(), name)})
+            yield msgspec.structs.replace(plan, shape=shape)
 
 
 def _processes_of(plan: Plan) -> list[str]:

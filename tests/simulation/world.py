@@ -52,7 +52,8 @@ class World:
         """Those that were removed."""
         common = settings(folder, snapshots=plan.shape.snapshots)
         self.processes = {
-            name: SimulatedProcess(name, self.servers, self.history, common, loop) for name in plan.processes()
+            name: SimulatedProcess(name, self.servers, self.history, common, loop, self.outside)
+            for name in plan.processes()
         }
         for process in self.processes.values():
             process.skew_s = draw.between(-0.5, 0.5) * plan.shape.skew_s

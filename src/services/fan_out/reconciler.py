@@ -98,9 +98,11 @@ class Reconciler:
             Unavailable: the leases cannot be read, or the bus does not answer.
         """
         try:
-            await self._evict_the_dead()
-        finally:
+            await self._follow_liveness()
+        except Unavailable:
             self._ask_for_due()  # digests come by the bus: they repair the table also while the leases cannot be read
+            raise
+        self._ask_for_due()
         self._leases_read = True
         self._check_complete()
 
@@ -108,7 +110,7 @@ class Reconciler:
         """Whether the instance gets no stored event, because the table may lack some of its users."""
         return instance_id in self._suspensions
 
-    async def _evict_the_dead(self) -> None:
+    async def _follow_liveness(self) -> None:
         leases = await self._liveness.leases()
         for instance_id, lease in leases.items():
             await self._see_lease(instance_id, lease.incarnation)

@@ -159,10 +159,10 @@ class Admission:
     async def _remove(self, session: Session) -> None:
         if session not in self._registry.sessions_of(session.user_id):
             return
-        await self._registry.remove(session)
-        last = not self._registry.sessions_of(session.user_id)
+        last = self._registry.sessions_of(session.user_id) == [session]
         if last:
-            await self._user_routing.forget(session.user_id)
+            await self._user_routing.forget(session.user_id)  # first: it may be about to subscribe the session again
+        await self._registry.remove(session)
         try:
             await self._connections.disconnect(session.connection(), last=last)
             if last:

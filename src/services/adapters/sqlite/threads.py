@@ -110,13 +110,18 @@ class Threads:
         self._executor.shutdown(wait=False)
 
     def _start(self, connection: sqlite3.Connection) -> None:
-        in_context = contextvars.copy_context().run  # as asyncio.to_thread does
+        # As `asyncio.to_thread` does. Jobs that are put while the thread works run in this context, too.
+        in_context = contextvars.copy_context().run
         self._loop.run_in_executor(self._executor, in_context, self._work, connection)
 
     def _work(self, connection: sqlite3.Connection) -> None:
         while (job := self._next()) is not None:
             group = [job, *self._waiting()]
-            self._run(connection, group)
+            try:
+                self._run(connection, group)
+            except BaseException as error:  # noqa: BLE001 - raised where the jobs are awaited
+                for failed in group:
+                    failed.error = failed.error or error
             self._loop.call_soon_threadsafe(_settle, group)
         self._loop.call_soon_threadsafe(self._finished, connection)
 
