@@ -141,3 +141,13 @@ def test_a_loop_may_run_the_jobs_itself(tmp_path: Path, monkeypatch: pytest.Monk
     with asyncio.Runner(loop_factory=WithoutThreads) as runner:
         assert runner.run(main()) == ["a", "b"]
     assert threading.active_count() == before
+
+
+async def test_an_error_outside_the_jobs_reaches_those_who_wait_and_the_thread_goes_on() -> None:
+    def fail(_connection: sqlite3.Connection) -> None:
+        raise MemoryError("outside")
+
+    async with asyncio.timeout(10), threads_of(1) as threads:
+        with pytest.raises(MemoryError, match="outside"):
+            await threads.put(fail)
+        assert await threads.put(lambda _: "done") == "done"
