@@ -56,6 +56,14 @@ async def test_no_job_is_left_when_a_thread_gives_its_connection_back(impatient:
         await asyncio.gather(*map(several, range(4)))
 
 
+async def test_threads_that_wait_for_the_same_jobs_give_their_connections_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LINGER_S", 0.0002)
+    async with asyncio.timeout(60), threads_of(2) as threads:
+        for _ in range(2_000):
+            await asyncio.gather(threads.put(lambda _: None), threads.put(lambda _: None))
+        await until(lambda: len(threads._free) == 2)
+
+
 async def test_jobs_after_a_pause_are_done_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LINGER_S", 0.001)
     async with threads_of(1) as threads:

@@ -66,7 +66,7 @@ class Threads:
         self._group = group
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.Queue[Job | None] | queue.SimpleQueue[Job | None] = _queue_for(len(connections))
         """None tells one thread that the database is closed."""
         self._run = run
         self._connections = connections
@@ -151,6 +151,12 @@ class Threads:
         self._free.append(connection)
         if self._closing is not None and len(self._free) == len(self._connections):
             self._all_free.set()
+
+
+def _queue_for(readers: int) -> "queue.Queue[Job | None] | queue.SimpleQueue[Job | None]":
+    # `SimpleQueue` takes half the time. But with several readers its `get` may wait for good on Python 3.11: where
+    # another reader took the item and the timeout has passed, the time that is left is negative, which is no limit.
+    return queue.SimpleQueue() if readers == 1 else queue.Queue()
 
 
 def _settle(group: Sequence[Job]) -> None:
