@@ -1,9 +1,9 @@
-"""The clocks and the chance of the machine that a process runs on.
+"""The clocks and the randomness of the machine that a process runs on.
 
-Everything in Fanout that reads a clock or takes a random number does so by the functions of this module, which ask the
-current `Machine`. A process has one, of the operating system. A simulation of several processes in one interpreter
-gives each of them a machine of its own: `set_current` sets it for the current context and for the tasks that are
-started in it.
+What reads a clock or takes a random number does so by the functions of this module, but for a few places with reasons
+(`tests/architecture/test_machine.py`). The functions ask the current `Machine`. A process has one, of the operating
+system. A simulation of several processes in one interpreter gives each of them a machine of its own: `set_current` sets
+it for the current context and for the tasks that are started in it.
 """
 
 import os
@@ -28,7 +28,7 @@ class EngineOptions(TypedDict):
 
 
 class Machine:
-    """The clocks and the chance of the operating system. A subclass, which calls `super().__init__()`, replaces them.
+    """The clocks and the randomness of the operating system. A subclass that calls `super().__init__()` replaces them.
 
     Attributes:
         ulids: makes the ULIDs of the process. They increase strictly within one machine.
@@ -74,7 +74,7 @@ def set_current(machine: Machine) -> None:
     """Set the machine of this context and of those that are copied from it: new tasks, and `asyncio.to_thread`.
 
     Args:
-        machine: the clocks and the chance of what runs in the context.
+        machine: the clocks and the randomness of what runs in the context.
     """
     _current.set(machine)
 

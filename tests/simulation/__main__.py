@@ -1,6 +1,7 @@
 """The simulation from the command line: `python -m tests.simulation --seeds 10000`."""
 
 import argparse
+import hashlib
 import multiprocessing
 import os
 import sys
@@ -82,7 +83,7 @@ def _many(first: int, count: int, jobs: int, fault: str) -> int:
         if ran.promises:
             print(f"\nseed {ran.seed}: {ran.promises[0]}", flush=True)
         progress.show(tally.text())
-    print(f"\n{tally.text()}\nfaults: {_listed(tally.faults)}\npeople: {_listed(tally.people)}")
+    print(f"\n{tally.text()}\nfaults: {_listed(tally.faults)}\npeople: {_listed(tally.people)}\nhash: {tally.digest()}")
     if tally.broken:
         _explain(tally.broken[0], fault)
     return 1 if tally.broken else 0
@@ -103,15 +104,21 @@ class Tally:
         self._begin = time.monotonic()
         self._done = 0
         self._seconds = 0.0
+        self._digest = hashlib.sha256()
 
     def add(self, ran: Ran) -> None:
         """Count a seed."""
         self._done += 1
         self._seconds += ran.seconds
+        self._digest.update(ran.digest.encode())
         self.faults.update(ran.faults)
         self.people.update(ran.people)
         if ran.promises:
             self.broken.append(ran.seed)
+
+    def digest(self) -> str:
+        """A hash of everything that happened: the same seeds give the same one in every process."""
+        return self._digest.hexdigest()
 
     def text(self) -> str:
         """The figures in a line."""

@@ -50,8 +50,8 @@ class Evidence:
         self.stored = {
             entry.about["seq"]: entry.at for entry in history.of("stored") if entry.about["stream"] == MESSAGES
         }
-        mended = min((entry.at for entry in history.of("all mended")), default=NEVER)
-        self.rested = min((entry.at for entry in history.of("at rest") if entry.at >= mended), default=NEVER)
+        ended = min((entry.at for entry in history.of("faults ended")), default=NEVER)
+        self.rested = min((entry.at for entry in history.of("at rest") if entry.at >= ended), default=NEVER)
         self._faults = _faults(history)
 
     def channels(self) -> list[str]:
@@ -113,7 +113,7 @@ class Struck(NamedTuple):
 def _faults(history: History) -> list[Struck]:
     struck: dict[tuple[str, str, str], list[float]] = {}
     faults = []
-    for entry in history.of("fault", "mended"):
+    for entry in history.of("fault", "fault ended"):
         key = (entry.about["fault"], entry.about["on"], entry.about["to"])
         if entry.what == "fault":
             struck.setdefault(key, []).append(entry.at)

@@ -52,7 +52,7 @@ class Striker:
         about = {"fault": fault.what, "on": fault.on, "to": fault.to}
         self._world.note("fault", **about, seconds=round(fault.seconds, 2))
         await self._faults[fault.what](fault)
-        self._world.note("mended", **about)
+        self._world.note("fault ended", **about)
 
     async def _kill(self, fault: Fault) -> None:
         process = self._world.processes[fault.on]
@@ -179,4 +179,4 @@ class Striker:
             link.cut()
         await asyncio.sleep(seconds)
         for link in links:
-            link.mend()
+            link.repair()

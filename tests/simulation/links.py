@@ -78,7 +78,7 @@ class Link:
         return partial(self._on_cut.pop, listener, None)
 
     def cut(self) -> None:
-        """Break the connection, until `mend` is called as often.
+        """Break the connection, until `repair` is called as often.
 
         What was not answered fails. Of what is under way to the server, the first part may still arrive.
         """
@@ -94,7 +94,7 @@ class Link:
         for listener in list(self._on_cut):
             listener()
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """End one cut. The client is connected again a moment later."""
         if self._reconnects_in == AT_ONCE:
             self._mended()

@@ -1,4 +1,4 @@
-"""A run: a world is opened, people act and faults strike, everything is mended, and the promises are checked."""
+"""A run: a world is opened, people act and faults strike, every fault is ended, and the promises are checked."""
 
 import asyncio
 import gc
@@ -95,7 +95,7 @@ class _Director:
             await self._world.open(stack)
             if await self._settled("the start", READY_WITHIN_S):
                 await self._active()
-                await self._mend()
+                await self._end_faults()
                 if await self._settled("the last fault", REST_WITHIN_S):
                     await self._last_words()
             self.found = await look(self._world)
@@ -109,8 +109,8 @@ class _Director:
         await asyncio.sleep(ACTIVE_S)
         await asyncio.gather(*tasks)
 
-    async def _mend(self) -> None:
-        self._world.note("all mended")
+    async def _end_faults(self) -> None:
+        self._world.note("faults ended")
         for process in self._world.processes.values():
             process.start()
         for device in self._people.devices.values():

@@ -154,7 +154,7 @@ class Servers:
         """End what `cut_off` began."""
         self._away[server] -= 1
         for link in self.links_of(server):
-            link.mend()
+            link.repair()
 
     def empty_redis(self) -> None:
         """Lose every key, as a Redis without persistence does when it is started again."""

@@ -99,9 +99,11 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "ready": lambda about: f"{about['process']} is ready",
     "ended": lambda about: f"{about['process']} has ended{': ' if about['failure'] else ''}{about['failure']}",
     "fault": _fault,
-    "mended": lambda about: f"({about['fault']} of {' '.join(filter(None, (about['on'], about['to'])))} has ended)",
+    "fault ended": lambda about: (
+        f"({about['fault']} of {' '.join(filter(None, (about['on'], about['to'])))} has ended)"
+    ),
     "lost": lambda about: f"the log comes back without its {about['events']} newest events of {about['stream']}",
-    "all mended": lambda _: "from now on nothing goes wrong any more",
+    "faults ended": lambda _: "from now on nothing goes wrong any more",
     "at rest": lambda _: "everything agrees",
     "opened": lambda about: f"{about['device']} is connected to {about['instance']}",
     "closed": lambda about: f"{about['device']} is disconnected ({about['code']}: {about['reason']})",

@@ -67,7 +67,7 @@ def test_what_the_subscriber_is_sent_without_a_connection_is_lost_and_its_subscr
         await stage.publish(1)
         stage.readers_link.cut()
         await stage.publish(2)
-        stage.readers_link.mend()
+        stage.readers_link.repair()
         await stage.publish(3)
         assert stage.numbers() == [1, 3]
 
@@ -82,7 +82,7 @@ def test_nothing_is_published_without_a_connection() -> None:
             await stage.publish(1)
         with pytest.raises(Unavailable):
             await stage.client.start(stage.publisher.publish_many([("news.a", b"2")]), "publishing")
-        stage.link.mend()
+        stage.link.repair()
         await asyncio.sleep(1.0)
         assert stage.got == []
 

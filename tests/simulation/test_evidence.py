@@ -104,7 +104,7 @@ def test_two_faults_of_a_kind_end_in_the_order_in_which_they_struck_and_one_may_
     about = {"fault": "slow", "on": "worker1", "to": "nats"}
     for at in (10.0, 12.0):
         chronicle.note(at, "fault", seconds=9.0, **about)
-    chronicle.note(15.0, "mended", **about)
+    chronicle.note(15.0, "fault ended", **about)
     assert evidence(chronicle)._faults == [
         Struck("slow", "worker1", 10.0, 15.0),
         Struck("slow", "worker1", 12.0, NEVER),

@@ -103,8 +103,8 @@ def test_a_fault_strikes_what_it_is_to_and_leaves_nothing_behind(
         assert world.processes["worker1"].is_running
         assert not is_struck(world)
         assert is_untouched(world)
-        noted = [(entry.what, entry.about["fault"]) for entry in world.history.of("fault", "mended")]
-        assert noted == [("fault", fault.what), ("mended", fault.what)]
+        noted = [(entry.what, entry.about["fault"]) for entry in world.history.of("fault", "fault ended")]
+        assert noted == [("fault", fault.what), ("fault ended", fault.what)]
 
     in_world(work)
 
@@ -178,7 +178,7 @@ def test_a_process_that_is_removed_is_struck_no_more_and_never_starts_again() ->
         assert world.processes["worker2"].is_running
         struck = [entry.about["fault"] for entry in world.history.of("fault")]
         assert struck == ["kill", "clock jumps", "remove"]
-        assert len(world.history.of("mended")) == len(struck)
+        assert len(world.history.of("fault ended")) == len(struck)
 
     in_world(work, TWO_WORKERS)
 

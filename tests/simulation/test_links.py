@@ -115,11 +115,11 @@ def test_a_cut_link_is_mended_as_often_as_it_was_cut() -> None:
     async def work() -> None:
         stage.link.cut()
         stage.link.cut()
-        stage.link.mend()
+        stage.link.repair()
         assert stage.link.is_cut
         with pytest.raises(Unavailable):
             await call(stage, taking(0.0))
-        stage.link.mend()
+        stage.link.repair()
         assert not stage.link.is_cut
         assert await call(stage, taking(0.0)) == "answer"
 
@@ -134,7 +134,7 @@ def arrived_of(seed: int, *, forth: bool) -> list[int]:
         for number in range(20):
             stage.link.carry(lambda n=number: arrived.append(n), forth=forth)  # type: ignore[misc]
         stage.link.cut()
-        stage.link.mend()
+        stage.link.repair()
         await asyncio.sleep(1.0)
 
     stage.run(work)
@@ -158,7 +158,7 @@ def test_nothing_is_sent_over_a_link_that_is_cut() -> None:
     async def work() -> None:
         stage.link.cut()
         stage.link.carry(lambda: arrived.append(1), forth=True)
-        stage.link.mend()
+        stage.link.repair()
         await asyncio.sleep(1.0)
 
     stage.run(work)

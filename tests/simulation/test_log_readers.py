@@ -34,7 +34,7 @@ async def trouble(stage: LogStage, link: Link) -> None:
         link.cut()
         await stage.append(3)
         await asyncio.sleep(stage.draw.between(0.0, 1.0))
-        link.mend()
+        link.repair()
         link.stall()
         await stage.append(2)
         await asyncio.sleep(stage.draw.between(0.0, 6.0))
@@ -99,7 +99,7 @@ def test_a_reader_whose_partition_was_claimed_while_it_had_no_connection_does_no
         stage.link.cut()
         newer = await other.start(others_log.claim(MESSAGES, 0, "worker2"), "claiming")
         await asyncio.sleep(1.0)
-        stage.link.mend()
+        stage.link.repair()
         await stage.append(1)
         with pytest.raises(PartitionLost):
             await (reading or stage.at_client(reader.fetch()))
@@ -132,7 +132,7 @@ def test_what_was_acknowledged_without_a_connection_is_acknowledged_when_there_i
         stage.link.cut()
         await asyncio.sleep(0.1)
         await stage.at_client(reader.ack(4))
-        stage.link.mend()
+        stage.link.repair()
         await asyncio.sleep(1.0)
         assert stage.server_log._partitions[MESSAGES, 0].position == 4
         reading.cancel()

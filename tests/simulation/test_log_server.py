@@ -75,7 +75,7 @@ def test_an_append_without_a_connection_is_not_done_and_one_that_is_not_answered
         with pytest.raises(Unavailable) as raised:
             await stage.at_client(append())
         assert not isinstance(raised.value, OutcomeUnknown)
-        stage.link.mend()
+        stage.link.repair()
         appending = stage.client.start(append(), "appending")
         await asyncio.sleep(0.002)
         stage.link.stall()
@@ -135,7 +135,7 @@ def test_a_process_without_a_connection_notices_a_loss_when_it_has_one_again(sil
         await stage.append(3)
         await lose(stage, 1)
         faults: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
-            "cut": (stage.link.cut, stage.link.mend),
+            "cut": (stage.link.cut, stage.link.repair),
             "stalled": (stage.link.stall, stage.link.flow),
             "server paused": (partial(stage.loop.pause, stage.server), partial(stage.loop.resume, stage.server)),
         }
@@ -276,7 +276,7 @@ def test_another_log_is_read_on_by_the_readers_of_the_one_before() -> None:
         await asyncio.sleep(1.0)
         stage.link.cut()
         await become_another(stage)
-        stage.link.mend()
+        stage.link.repair()
         after = await stage.append(2)
         await asyncio.sleep(5.0)
         assert got == dict.fromkeys(got, before + after)
@@ -304,7 +304,7 @@ def test_a_log_that_was_killed_has_lost_the_acknowledgements_of_the_last_moment(
         await asyncio.sleep(before_s)
         stage.link.cut()
         stage.server_log.crash()
-        stage.link.mend()
+        stage.link.repair()
         (newest,) = await stage.append(1)
         assert await delivered(stage) == [*again, newest]
         claimed = await stage.at_client(stage.log.claim(MESSAGES, 0, "worker2"))

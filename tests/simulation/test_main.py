@@ -67,6 +67,12 @@ def test_a_seed_gives_the_same_run_in_every_process(seed: int) -> None:
     assert DIGEST.fullmatch(first.splitlines()[-1])
 
 
+def test_many_seeds_give_the_same_runs_in_every_process() -> None:
+    first, second = (text.splitlines()[-1] for text in run_twice("--seeds", "12", "--from", "13", "--jobs", "1"))
+    assert first == second
+    assert first.startswith("hash: ")
+
+
 def test_a_plan_with_every_kind_of_fault_gives_the_same_run_in_every_process(tmp_path: Path) -> None:
     plan = everything()
     assert {fault.what for fault in plan.faults} == set(_KINDS)

@@ -58,7 +58,7 @@ def test_hints_are_lost_until_the_watch_has_subscribed_again() -> None:
         await watching.announce("one")
         watching.link.cut()
         await watching.announce("two")
-        watching.link.mend()
+        watching.link.repair()
         await asyncio.sleep(WATCHES_AGAIN_S)
         await watching.announce("three")
         assert watching.got == ["one", "three"]
@@ -73,7 +73,7 @@ def test_a_watch_that_was_broken_often_hears_each_hint_once() -> None:
         for seconds in (0.0, 0.01, 3.0):
             watching.link.cut()
             await asyncio.sleep(seconds)
-            watching.link.mend()
+            watching.link.repair()
         await asyncio.sleep(WATCHES_AGAIN_S)
         await watching.announce("one")
         assert watching.got == ["one"]
@@ -91,7 +91,7 @@ def test_a_watch_that_was_closed_hears_nothing_and_subscribes_no_more(*, is_cut:
             watching.link.cut()
         await watching.reader.start(watch.close(), "closing")
         if is_cut:
-            watching.link.mend()
+            watching.link.repair()
         await asyncio.sleep(WATCHES_AGAIN_S)
         await watching.announce("one")
         assert watching.got == []
@@ -117,7 +117,7 @@ def test_who_cannot_reach_it_cannot_begin_to_watch() -> None:
         watching.link.cut()
         with pytest.raises(Unavailable):
             await watching.watch()
-        watching.link.mend()
+        watching.link.repair()
         await asyncio.sleep(WATCHES_AGAIN_S)
         assert len(world.servers.presence._hints._subscriptions) == before
 

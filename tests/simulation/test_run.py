@@ -37,7 +37,7 @@ def test_a_run_does_what_the_plan_says_and_ends_at_rest() -> None:
     begin = history.of("at rest")[0].at
     assert history.of("fault")[0].at - begin == pytest.approx(7.0, abs=0.01)
     assert history.of("posts")[0].at - begin == pytest.approx(5.0, abs=0.01)
-    assert [entry.what for entry in history.of("all mended", "at rest")] == ["at rest", "all mended", "at rest"]
+    assert [entry.what for entry in history.of("faults ended", "at rest")] == ["at rest", "faults ended", "at rest"]
 
 
 def test_the_same_plan_gives_the_same_history_and_another_seed_another_one() -> None:

@@ -87,19 +87,19 @@ class Chronicle:
     def fault(self, at: float, until: float, what: str = "cut", on: str = "worker1", to: str = "nats") -> None:
         """A fault strikes and ends, with nothing in between."""
         self.note(at, "fault", fault=what, on=on, to=to, seconds=until - at)
-        self.note(until, "mended", fault=what, on=on, to=to)
+        self.note(until, "fault ended", fault=what, on=on, to=to)
 
     def loses(self, at: float, *names: str) -> None:
         """The log loses messages."""
         about = {"fault": "lose newest", "on": "nats", "to": "MESSAGES"}
         self.note(at - 0.5, "fault", seconds=0.5, **about)
         self.note(at, "lost", stream="MESSAGES", events=len(names))
-        self.note(at, "mended", **about)
+        self.note(at, "fault ended", **about)
         for seq in [seq for seq, name in self._held.items() if name in names]:
             del self._held[seq], self._channels[seq]
 
     def rests(self, at: float) -> None:
-        self.note(at - 1.0, "all mended")
+        self.note(at - 1.0, "faults ended")
         self.note(at, "at rest")
 
     def found(self) -> Found:

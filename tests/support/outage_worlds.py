@@ -216,7 +216,7 @@ class SimulatedWorld(LogWorld[dict[str, int]]):
     async def break_connection(self, process: Process) -> None:
         link: Link = process.connection
         link.cut()
-        link.mend()
+        link.repair()
 
     async def break_connections(self) -> None:
         for process in self.processes:
@@ -242,7 +242,7 @@ class SimulatedWorld(LogWorld[dict[str, int]]):
             if lost := sum(event.seq > seq for event in held):
                 await self._servers.asked("nats", partial(log.lose_newest, stream, lost, len(held)))
         for link in links:
-            link.mend()
+            link.repair()
 
     async def lose_everything(self) -> None:
         await self.lose_all_since(dict.fromkeys(STREAMS, -1))

@@ -12,14 +12,14 @@ class PresenceSetTransfer:
     Attributes:
         request: the id of the request.
         progressed_at: when the request was sent, or the last page came, in seconds of the worker's clock.
-        users: the users of the pages that came. A repair takes users out of it.
+        users: the users of the pages that came, in order. A repair takes users out of it.
         hinted: users of whom a hint came since the request was sent. The hint is newer than the presence set.
         complete: the last page came.
     """
 
     request: str
     progressed_at: float
-    users: set[str] = field(default_factory=set)
+    users: dict[str, None] = field(default_factory=dict)
     hinted: set[str] = field(default_factory=set)
     complete: bool = False
     _next_page: int = 0
@@ -40,6 +40,6 @@ class PresenceSetTransfer:
             return False
         self._next_page += 1
         self.progressed_at = now
-        self.users.update(page.users)
+        self.users.update(dict.fromkeys(page.users))
         self.complete = page.last
         return self.complete

@@ -86,7 +86,7 @@ class Reconciler:
 
     def adopt(self) -> None:
         """Note the instances that the table has users of, so that those that are gone are evicted."""
-        for instance_id in self._engine.occupied_instances():
+        for instance_id in sorted(self._engine.occupied_instances()):
             self._instances.setdefault(instance_id, KnownInstance("", self._clock()))
 
     async def follow_leases(self) -> None:

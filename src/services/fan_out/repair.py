@@ -39,7 +39,7 @@ class Repair:
             differences = len(departed) + len(arrived)
             while departed or arrived:
                 online = not departed
-                user_id = arrived.pop() if online else departed.pop()
+                user_id = arrived.popitem()[0] if online else departed.pop()
                 if not is_current():
                     break
                 if user_id not in transfer.hinted:
@@ -47,7 +47,7 @@ class Repair:
                 await self._slice.breathe()
             return differences
 
-    async def _only_in_the_table(self, instance_id: str, presence_set: set[str]) -> list[str]:
+    async def _only_in_the_table(self, instance_id: str, presence_set: dict[str, None]) -> list[str]:
         """The users that only the table has on the instance. Users that both have are taken out of the set."""
         departed: list[str] = []
         after: int | None = None
@@ -55,7 +55,7 @@ class Repair:
             users, after = self._engine.users_page(instance_id, after)
             for user_id in users:
                 if user_id in presence_set:
-                    presence_set.remove(user_id)
+                    del presence_set[user_id]
                 else:
                     departed.append(user_id)
             if after is None:

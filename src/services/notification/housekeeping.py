@@ -1,5 +1,7 @@
 """Housekeeping: the periodic work of an instance for all its sessions, so that an idle one needs no task of its own."""
 
+from itertools import islice
+
 from fanout import Unavailable, machine
 from fanout.error_codes import CloseCode
 from fanout.ports.presence import Connections
@@ -43,7 +45,7 @@ class Housekeeping:
         self._lease_keeper = lease_keeper
         self._connections = connections
         self._heartbeat_timeout_s = heartbeat_timeout_s
-        self._to_renew: set[Session] = set()
+        self._to_renew: dict[Session, None] = {}  # a set that keeps its order
 
     def start(self, tasks: Tasks) -> None:
         """Start the periodic tasks."""
@@ -57,15 +59,17 @@ class Housekeeping:
 
     def renew_soon(self, session: Session) -> None:
         """Renew the record of a session's connection with the next batch."""
-        self._to_renew.add(session)
+        self._to_renew[session] = None
 
     async def _renew_connections(self) -> None:
         for _ in range(0, len(self._to_renew), RENEWED_AT_ONCE):
-            some = [self._to_renew.pop() for _ in range(min(RENEWED_AT_ONCE, len(self._to_renew)))]
+            some = list(islice(self._to_renew, RENEWED_AT_ONCE))
+            for session in some:
+                del self._to_renew[session]
             try:
                 await self._connections.renew([session.connection() for session in some if session.ending is None])
             except Unavailable:
-                self._to_renew.update(some)
+                self._to_renew.update(dict.fromkeys(some))
                 raise
 
     async def _sweep(self) -> None:

@@ -91,7 +91,7 @@ class NotificationInstance:
         self._log_resets = LogResets(self.registry, ports.memberships, self._inbox, tasks)
         self._frame_context = FrameContext(self.registry, self._user_routing, self._housekeeping, ports.bus)
         self._accepting = False
-        self._entering: set[Socket] = set()
+        self._entering: dict[Socket, None] = {}  # a set that keeps its order
 
     async def start(self, address: str) -> None:
         """Start everything. The lease is taken last, so that clients come when all else runs.
@@ -118,7 +118,7 @@ class NotificationInstance:
         """
         self._accepting = False
         await self._lease_keeper.end()  # first: clients that reconnect are sent to the instance with most room
-        for socket in self._entering:
+        for socket in list(self._entering):
             self._tasks.start(socket.close(CloseCode.DRAINING, STOPPING), "closing a socket")
         await self._send_away(spread_s)
         await self.registry.empty.wait()
@@ -152,7 +152,7 @@ class NotificationInstance:
             await self._attend(session)
 
     async def _admit(self, socket: Socket) -> Session | None:
-        self._entering.add(socket)
+        self._entering[socket] = None
         try:
             return await self._admission.admit(socket)
         except Refused as refusal:
@@ -162,7 +162,7 @@ class NotificationInstance:
         except SocketClosed:
             pass  # it has gone before its session was open
         finally:
-            self._entering.discard(socket)
+            self._entering.pop(socket, None)
         return None
 
     async def _attend(self, session: Session) -> None:

@@ -31,7 +31,7 @@ class Tasks:
 
     def __init__(self, on_failure: Callable[[BaseException], None]) -> None:
         self._on_failure = on_failure
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}  # a set that keeps its order
 
     async def __aenter__(self) -> Self:
         return self
@@ -44,29 +44,29 @@ class Tasks:
     def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run `work` until it ends or the group does."""
         task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
+        self._tasks[task] = None
         task.add_done_callback(self._ended)
         return task
 
     async def cancel(self) -> None:
         """Cancel every task, and wait until each has ended."""
         while self._tasks:
-            await _cancel_once(self._tasks)
+            await _cancel_once(list(self._tasks))
 
     async def stop(self, task: "asyncio.Task[None]") -> None:
         """Cancel one task, and wait until it has ended."""
         while not task.done():
-            await _cancel_once({task})
+            await _cancel_once([task])
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if task.cancelled() or (error := task.exception()) is None:
             return
         log.error("task failed", task=task.get_name(), exc_info=error)
         self._on_failure(error)
 
 
-async def _cancel_once(tasks: "set[asyncio.Task[None]]") -> None:
+async def _cancel_once(tasks: "list[asyncio.Task[None]]") -> None:
     """Cancel tasks and wait for them, a second at most.
 
     Once may not be enough: on Python 3.11 a cancellation that comes in the same turn of the loop as the result of
@@ -74,7 +74,7 @@ async def _cancel_once(tasks: "set[asyncio.Task[None]]") -> None:
     """
     for task in tasks:
         task.cancel()
-    await asyncio.wait(list(tasks), timeout=CANCEL_AGAIN_AFTER_S)
+    await asyncio.wait(tasks, timeout=CANCEL_AGAIN_AFTER_S)
 
 
 class Outage:

@@ -50,7 +50,8 @@ class Threads:
 
     Args:
         connections: one for each thread. They are closed by `close`.
-        run: does some jobs with a connection, in a thread, and notes the results in them. It raises nothing.
+        run: does some jobs with a connection, in a thread, and notes the results in them. An error that it raises is
+            that of each of them.
         name: the prefix of the threads' names.
         group: the most jobs that `run` gets at once.
     """
