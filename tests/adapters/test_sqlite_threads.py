@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -159,3 +160,21 @@ async def test_an_error_outside_the_jobs_reaches_those_who_wait_and_the_thread_g
         with pytest.raises(MemoryError, match="outside"):
             await threads.put(fail)
         assert await threads.put(lambda _: "done") == "done"
+
+
+async def test_each_job_runs_in_the_context_in_which_it_was_queued() -> None:
+    told = contextvars.ContextVar("told", default="nobody")
+    go_on = threading.Event()
+
+    def work(_: sqlite3.Connection) -> str:
+        go_on.wait(30)
+        return told.get()
+
+    def queued(name: str) -> "asyncio.Future[str]":
+        told.set(name)
+        return threads.put(work)
+
+    async with asyncio.timeout(30), threads_of(1, group=8) as threads:
+        first, *others = [contextvars.copy_context().run(queued, name) for name in ("first", "second", "third")]
+        go_on.set()
+        assert await asyncio.gather(first, *others) == ["first", "second", "third"]

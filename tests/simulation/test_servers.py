@@ -218,3 +218,17 @@ def test_nats_alone_forgets_its_newest_acknowledgements_when_it_is_killed() -> N
         assert crashed == [True]
 
     in_world(work)
+
+
+def test_a_change_of_memberships_has_the_time_of_the_process_that_makes_it() -> None:
+    async def work(world: World) -> None:
+        versions = []
+        for skew_s in (0.0, 100.0):
+            host, ports = client_of(world, f"client{skew_s:g}")
+            host.machine.skew_s = skew_s
+            versions.append(host.start(ports[Memberships].add("room1", [f"eve{skew_s:g}"], timestamp()), "adding"))
+        # Both are in one transaction, which one thread does.
+        (first,), (second,) = await asyncio.gather(*versions)
+        assert (second.version - first.version) / 1e6 == pytest.approx(100.0, abs=1.0)
+
+    in_world(work)

@@ -78,7 +78,7 @@ class Threads:
         """Set after the last job of a database that is being closed."""
 
     def put(self, work: Work[_T]) -> asyncio.Future[_T]:
-        """Queue `work`.
+        """Queue `work`. It runs in the context of the caller.
 
         Returns:
             a future of its result. Cancelling the future does not stop `work`.
@@ -91,7 +91,8 @@ class Threads:
         if self._jobs.qsize() >= MAX_WAITING:
             raise Unavailable("the database is overloaded")
         done: asyncio.Future[_T] = self._loop.create_future()
-        self._jobs.put(Job(work, done))
+        context = contextvars.copy_context()  # as `asyncio.to_thread` does
+        self._jobs.put(Job(lambda connection: context.run(work, connection), done))
         if self._free:
             self._start(self._free.pop())
         return done
@@ -111,9 +112,7 @@ class Threads:
         self._executor.shutdown(wait=False)
 
     def _start(self, connection: sqlite3.Connection) -> None:
-        # As `asyncio.to_thread` does. Jobs that are put while the thread works run in this context, too.
-        in_context = contextvars.copy_context().run
-        self._loop.run_in_executor(self._executor, in_context, self._work, connection)
+        self._loop.run_in_executor(self._executor, self._work, connection)
 
     def _work(self, connection: sqlite3.Connection) -> None:
         while (job := self._next()) is not None:
