@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -37,6 +38,8 @@ class Ran(NamedTuple):
     faults: dict[str, int]
     people: dict[str, int]
     """How often each thing was done."""
+    crashed: bool = False
+    """Whether the simulation itself failed, so that nothing is known of the product."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,7 +89,7 @@ def _many(first: int, count: int, jobs: int, fault: str) -> int:
     print(f"\n{tally.text()}\nfaults: {_listed(tally.faults)}\npeople: {_listed(tally.people)}\nhash: {tally.digest()}")
     if tally.broken:
         _explain(tally.broken[0], fault)
-    return 1 if tally.broken else 0
+    return 1 if tally.broken or tally.crashed else 0
 
 
 class Tally:
@@ -98,6 +101,7 @@ class Tally:
 
     def __init__(self, count: int) -> None:
         self.broken: list[int] = []
+        self.crashed: list[int] = []
         self.faults: Counter[str] = Counter()
         self.people: Counter[str] = Counter()
         self._count = count
@@ -113,7 +117,9 @@ class Tally:
         self._digest.update(ran.digest.encode())
         self.faults.update(ran.faults)
         self.people.update(ran.people)
-        if ran.promises:
+        if ran.crashed:
+            self.crashed.append(ran.seed)
+        elif ran.promises:
             self.broken.append(ran.seed)
 
     def digest(self) -> str:
@@ -125,7 +131,7 @@ class Tally:
         rate = self._done / (time.monotonic() - self._begin)
         return (
             f"{self._done} of {self._count} seeds, {rate:.1f} a second, {self._seconds / 3600:.1f} virtual hours, "
-            f"{len(self.broken)} with a broken promise"
+            f"{len(self.broken) + len(self.crashed)} with a broken promise"
         )
 
 
@@ -161,7 +167,7 @@ def _all_planted(first: int, count: int, jobs: int) -> int:
     for name, fault in PLANTED.items():
         begin = time.monotonic()
         for tried, ran in enumerate(_run_all(range(first, first + count), jobs, name), 1):
-            if ran.promises and not _run("", ran.seed).promises:
+            if ran.promises and not ran.crashed and not _run("", ran.seed).promises:
                 seconds = time.monotonic() - begin
                 print(f"{name}: found by seed {ran.seed}, after {tried} seeds and {seconds:.0f} s", flush=True)
                 print(f"    planted: {fault.what}\n    found: {ran.promises[0]}", flush=True)
@@ -181,8 +187,11 @@ def _run_all(seeds: Sequence[int], jobs: int, fault: str) -> Iterator[Ran]:
 
 
 def _run(fault: str, seed: int) -> Ran:
-    with planted(fault):
-        outcome = simulate(drawn(seed))
+    try:
+        with planted(fault):
+            outcome = simulate(drawn(seed))
+    except Exception:  # noqa: BLE001 - it is told, and the other seeds are run
+        return Ran(seed, [f"the simulation failed: {traceback.format_exc()}"], "", 0.0, {}, {}, crashed=True)
     return _summary(seed, outcome)
 
 

@@ -11,7 +11,7 @@ from tests.simulation.evidence import RECOVERED_S, Broken, Evidence
 from tests.simulation.history import History
 from tests.simulation.plan import Plan
 from tests.simulation.rest import Found
-from tests.simulation.sessions import Session
+from tests.simulation.sessions import Session, unopened
 from tests.simulation.timeline import NEVER
 
 TOLD_WITHIN_S: Final = 6.0
@@ -32,7 +32,15 @@ def check(plan: Plan, history: History, found: Found | None) -> list[Broken]:
     """
     evidence = Evidence(plan, history, found)
     checks = _Checks(evidence)
-    return [*checks.processes(), *deliveries(evidence), *completeness(evidence), *checks.told(), *checks.stored()]
+    return [
+        *checks.processes(),
+        *checks.errors(),
+        *checks.opened(),
+        *deliveries(evidence),
+        *completeness(evidence),
+        *checks.told(),
+        *checks.stored(),
+    ]
 
 
 class _Checks:
@@ -45,6 +53,17 @@ class _Checks:
             failure = entry.about["failure"]
             if failure and not failure.startswith(ALLOWED_FAILURES):
                 yield Broken("alive", f"at {entry.at:.2f} s {entry.about['process']} ended by itself: {failure}")
+
+    def errors(self) -> Iterator[Broken]:
+        """Every error is handled."""
+        for entry in self._of.history.of("error"):
+            yield Broken("errors", f"at {entry.at:.2f} s {entry.about['process']}: {entry.about['error']}")
+
+    def opened(self) -> Iterator[Broken]:
+        """The first frame of a session is `auth.ok`."""
+        for entry in unopened(self._of.history):
+            device, kind = entry.about["device"], entry.about["frame"]["type"]
+            yield Broken("opened", f"at {entry.at:.2f} s {device} got {kind} before auth.ok")
 
     def told(self) -> Iterator[Broken]:
         """Who is connected while the log loses messages is told: soon if nothing else goes wrong, and in any case."""

@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import itertools
+import traceback
 from asyncio import events
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
@@ -24,6 +25,12 @@ class Stuck(Exception):  # noqa: N818 - what happened, in a word
     """Nothing is left to run, and something still waits."""
 
 
+class HostTask(asyncio.Task[Any]):
+    """A task that knows its host."""
+
+    host: Host
+
+
 class SimulationLoop(asyncio.BaseEventLoop):
     """Runs the callbacks of many hosts, one after the other.
 
@@ -33,10 +40,14 @@ class SimulationLoop(asyncio.BaseEventLoop):
 
     Args:
         draw: the chance of the run.
+
+    Attributes:
+        on_error: is told of each error that nobody handles, and of its host, unless the host was killed.
     """
 
     def __init__(self, draw: Draw) -> None:
         super().__init__()
+        self.on_error: Callable[[Host, str], None] = lambda _host, _error: None
         self.virtual = VirtualTime()
         self.steps = 0
         self._draw = draw
@@ -48,8 +59,9 @@ class SimulationLoop(asyncio.BaseEventLoop):
         return self.virtual.now
 
     def create_task(self, coro: Any, *, name: object = None, context: Context | None = None) -> Any:
-        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)  # type: ignore[arg-type]
-        (HOST.get() if context is None else context[HOST]).tasks.add(task)
+        task = HostTask(coro, loop=self, name=name, context=context)  # type: ignore[arg-type]
+        task.host = HOST.get() if context is None else context[HOST]
+        task.host.tasks.add(task)
         return task
 
     def call_soon(
@@ -77,6 +89,19 @@ class SimulationLoop(asyncio.BaseEventLoop):
         done: asyncio.Future[_T] = self.create_future()
         self.call_later(self._draw.share() * LONGEST_WORK_S, _work, done, func, args)
         return done
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        host = _host_of(context)
+        if host is not None and not host.dead:
+            error = context.get("exception")
+            self.on_error(host, context["message"] if error is None else _described(error))
+
+    def report_failed_tasks(self, host: Host) -> None:
+        """Tell `on_error` of the tasks of a host that failed, of which nobody has asked why."""
+        failed = [task for task in host.tasks if task.done() and task._log_traceback]
+        errors = [error for task in failed if (error := task.exception()) is not None]
+        for said in sorted(map(_described, errors)):
+            self.on_error(host, said)
 
     def kill(self, host: Host) -> None:
         """Run nothing of a host any more: neither a callback nor the end of a task."""
@@ -156,6 +181,21 @@ def _work(done: "asyncio.Future[Any]", func: Callable[..., Any], args: tuple[Any
             done.set_result(result)
 
 
+def _host_of(context: dict[str, Any]) -> Host | None:
+    """The host of an error that nobody handles; None for one that is found after the run."""
+    if (handle := context.get("handle")) is not None:
+        of_callback: Host = handle._context[HOST]
+        return of_callback
+    task = context.get("task") or context.get("future")
+    return task.host if isinstance(task, HostTask) else HOST.get(None)
+
+
+def _described(error: BaseException) -> str:
+    """An error and the functions that it came through, without what differs from process to process."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{error!r} in {' > '.join(frame.name for frame in frames)}"
+
+
 def run(loop: SimulationLoop, outside: Host, work: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine on a host until it ends, as `asyncio.run` does; then forget all that still waits.
 
@@ -164,7 +204,6 @@ def run(loop: SimulationLoop, outside: Host, work: Coroutine[Any, Any, Any]) -> 
         outside: the host of the coroutine.
         work: the coroutine.
     """
-    loop.set_exception_handler(lambda *_: None)  # a task that was killed is not an error
     try:
         return outside.context.copy().run(loop.run_until_complete, work)
     finally:

@@ -19,6 +19,7 @@ from services.fan_out.known_instance import ASK_AGAIN_AFTER_S, MISMATCHES_BEFORE
 from services.fan_out.liveness import SILENT_AFTER_S, Liveness
 from services.fan_out.partitions import Partitions
 from services.fan_out.reconciler import Reconciler
+from services.fan_out.typing_router import TypingRouter
 from services.fan_out.worker import LOOK_AT_LEASES_EVERY_S, MARK_EVERY_S, FanOutWorker
 from services.notification.delivered_lanes import DeliveredLanes
 from services.notification.gap_repair import GapRepair
@@ -110,6 +111,10 @@ async def _mark_to_the_end(self: Partitions, claim: Any, lane: Lane) -> None:
 
 async def _announce_nothing(_self: RoutingBarrier, _user_id: str) -> bool:
     return True
+
+
+def _fail(_self: TypingRouter, _subject: str, _payload: bytes) -> None:
+    raise KeyError("planted")
 
 
 def _agree(_self: Reconciler, digest: Any, instance: KnownInstance) -> None:
@@ -234,6 +239,10 @@ PLANTED: Final[dict[str, Planted]] = {
     "the snapshot crash": Planted(
         "two tasks of a worker evict the same instance, and the second one fails",
         [(Reconciler, "_evict", _evict_twice)],
+    ),
+    "a handler that fails": Planted(
+        "a worker fails at each typing notice, which is then lost, and says so by a metric alone",
+        [(TypingRouter, "_hear", _fail)],
     ),
     "the log that went back": Planted(
         "nobody tells the clients that the log has lost messages", [(LogResets, "hear", _nothing)]

@@ -1,6 +1,7 @@
 """The processes of the tier: rows of the product's table of services, each on a host of its own."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ KINDS: Final = {"gateway": "gateway", "worker": "fanout", "instance": "notificat
 RESTART_S: Final = 1.0
 """Seconds after which a process that has failed is started again, as systemd would."""
 HEARTBEAT_S: Final = 5.0
+SERVER_ERROR: Final = 1011
+"""The close code of a WebSocket that ends by an error of the server's own."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class SimulatedProcess:
         instance: the notification instance while it serves.
         worker: the newest fan-out worker.
         removed: whether it is never to be started again.
-        tasks_at_start: how many tasks it had when it had started.
+        tasks_at_start: the tasks that it had when it had started.
     """
 
     def __init__(
@@ -83,7 +86,7 @@ class SimulatedProcess:
         self.worker: FanOutWorker | None = None
         self.wires: list[Wire] = []
         self.health: Health | None = None
-        self.tasks_at_start = 0
+        self.tasks_at_start: Counter[str] = Counter()
         self.removed = False
         self._servers = servers
         self._history = history
@@ -151,6 +154,10 @@ class SimulatedProcess:
             return None
         return await self.host.start(self.health.report(), "readyz")
 
+    def tasks(self) -> Counter[str]:
+        """How many tasks it has, by the coroutine that each runs."""
+        return Counter(task.get_coro().__qualname__ for task in self.host.tasks if not task.done())  # type: ignore[union-attr]
+
     @asynccontextmanager
     async def serving_app(self, app: Any) -> AsyncIterator[Address]:
         """Answer REST calls while the context lasts."""
@@ -188,7 +195,7 @@ class SimulatedProcess:
                     await service.start(context, service.ports(**ports))
                 process.on_stop(health.drain)
                 self.health = health
-                self.tasks_at_start = len(self.host.tasks)
+                self.tasks_at_start = self.tasks()
                 self._history.note("ready", process=self.name)
                 await process.stopped(0.0)
         except Exception as error:  # noqa: BLE001 - the process ends with it, which the checker sees
@@ -197,16 +204,21 @@ class SimulatedProcess:
 
     async def _serve(self, wire: Wire) -> None:
         assert self.instance is not None
+        code = SERVER_ERROR
         try:
             await self.instance.serve(wire.socket)
+            code = 1000
         finally:
-            await wire.socket.close(1011, "the connection is served no more")
+            await wire.socket.close(code, "")
+            if wire.socket.close_code == SERVER_ERROR:
+                self._history.note("error", process=self.name, error="a WebSocket was closed with 1011")
 
     def _ended(self, failure: BaseException | None) -> None:
         said = f"{type(failure).__name__}: {failure}" if failure else ""
         gave_up = self.health is None and isinstance(failure, Unavailable)  # what it needs to start was away
         self._history.note("ended", process=self.name, failure="" if gave_up else said)
         wanted = self._wanted
+        self._loop.report_failed_tasks(self.host)
         self._loop.kill(self.host)
         self._gone()
         if wanted:

@@ -1,10 +1,9 @@
 """Rest: once nothing goes wrong any more, everything agrees, and nothing is left over."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 import msgspec
 
@@ -15,10 +14,6 @@ from fanout.subjects import channel_of
 from tests.simulation.people import People
 from tests.simulation.processes import SimulatedProcess
 from tests.simulation.world import World
-
-TASKS_MORE: Final = 12
-"""How many more tasks than at its start a process may have at rest, beside those of its connections."""
-TASKS_OF_A_CONNECTION: Final = 4
 
 
 @dataclass(frozen=True)
@@ -170,8 +165,19 @@ def _left_over(world: World) -> list[str]:
     """Processes that keep tasks which they should have ended."""
     problems = []
     for name, process in world.processes.items():
-        connections = len(process.instance.registry) if process.instance else 0
-        alive = sum(not task.done() for task in process.host.tasks)
-        if alive > process.tasks_at_start + TASKS_MORE + TASKS_OF_A_CONNECTION * connections:
-            problems.append(f"{name} has {alive} tasks, and had {process.tasks_at_start} when it started")
+        more = process.tasks() - process.tasks_at_start - _tasks_of_what_it_has(process)
+        if more:
+            said = ", ".join(f"{count} of {task}" for task, count in sorted(more.items()))
+            problems.append(f"{name} keeps tasks that it had not when it started: {said}")
     return problems
+
+
+def _tasks_of_what_it_has(process: SimulatedProcess) -> Counter[str]:
+    """The tasks that belong to the connections of an instance and to the partitions of a worker."""
+    if process.instance is not None:
+        return Counter({"SimulatedProcess._serve": len(process.instance.registry)})
+    if process.worker is not None:
+        claims = process.worker.partitions._claims.values()
+        lanes = sum(len(claim.readers) for claim in claims)
+        return Counter({"Partitions._read": len(claims), "Partitions._read_batches": lanes})
+    return Counter()

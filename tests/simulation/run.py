@@ -15,6 +15,7 @@ from typing import Any, Final
 import structlog
 
 from tests.simulation.checker import check
+from tests.simulation.error_counts import ErrorCounts
 from tests.simulation.evidence import Broken
 from tests.simulation.faults import Striker
 from tests.simulation.history import History
@@ -68,15 +69,18 @@ def _run(plan: Plan, folder: Path) -> Outcome:
     draw = Draw(plan.seed)
     loop = SimulationLoop(draw)
     world = World(loop, draw, plan, folder)
-    director = _Director(world)
+    director, errors = _Director(world), ErrorCounts()
     try:
         run(loop, world.outside, director.direct())
     except Stuck as stuck:
         director.broken.append(Broken("rest", f"nothing could run any more: {stuck}"))
-    world.history.close()
+    finally:
+        for counted in errors.counted():
+            world.note("error", process="the tier", error=counted)
+        world.history.close()
+        digest = f"{world.history.digest()}-{draw.state() & 0xFFFFFFFF:08x}"
+        _forget(world)
     broken = director.broken + check(plan, world.history, director.found)
-    digest = f"{world.history.digest()}-{draw.state() & 0xFFFFFFFF:08x}"
-    _forget(world)
     return Outcome(plan, world.history, broken, loop.time(), loop.steps, digest)
 
 
@@ -99,6 +103,7 @@ class _Director:
                 if await self._settled("the last fault", REST_WITHIN_S):
                     await self._last_words()
             self.found = await look(self._world)
+            self._world.report_failed_tasks()
 
     async def _active(self) -> None:
         """Let everything of the plan happen, each at its time."""

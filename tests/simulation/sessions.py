@@ -53,6 +53,22 @@ def sessions_of(history: History) -> list[Session]:
     return list(sessions.values())
 
 
+def unopened(history: History) -> list[Entry]:
+    """The frames that came on a connection before it was a session.
+
+    Args:
+        history: of a run.
+    """
+    opened, early = set(), []
+    for entry in history.of("opened", "frame"):
+        key = entry.about["device"], entry.about["session"]
+        if entry.what == "opened":
+            opened.add(key)
+        elif key not in opened:
+            early.append(entry)
+    return early
+
+
 def _continue(session: Session, entry: Entry) -> None:
     if entry.what == "closed":
         session.closed = entry.at

@@ -30,7 +30,10 @@ def shrink(outcome: Outcome, said: Callable[[str], None] = lambda _: None) -> Ou
             if runs == MOST_RUNS:
                 return outcome
             runs += 1
-            tried = simulate(smaller)
+            try:
+                tried = simulate(smaller)
+            except Exception:  # noqa: BLE001, S112 - a plan with which the simulation itself fails explains nothing
+                continue
             if any(broken.promise == promise for broken in tried.broken):
                 outcome, again = tried, True
                 said(f"{_size(tried.plan)} ({runs} runs)")

@@ -116,11 +116,16 @@ class Wire:
 
 
 class ServerSocket:
-    """`fanout.ports.socket.Socket`: the instance's end of a wire."""
+    """`fanout.ports.socket.Socket`: the instance's end of a wire.
+
+    Attributes:
+        close_code: with which the instance has closed it; 0 if it has not.
+    """
 
     authorization: str | None = None
 
     def __init__(self, wire: Wire) -> None:
+        self.close_code = 0
         self._wire = wire
         self._arrived: deque[str | None] = deque()
         self._waiting: asyncio.Future[None] | None = None
@@ -154,7 +159,7 @@ class ServerSocket:
 
     async def close(self, code: int, reason: str) -> None:
         if not self._closed:
-            self._closed = True
+            self._closed, self.close_code = True, code
             self._wire.close(code, reason)
             self._wake()
         await asyncio.sleep(0)

@@ -98,6 +98,7 @@ def _fault(about: dict[str, Any]) -> str:
 _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "ready": lambda about: f"{about['process']} is ready",
     "ended": lambda about: f"{about['process']} has ended{': ' if about['failure'] else ''}{about['failure']}",
+    "error": lambda about: f"{about['process']} makes an error: {about['error']}",
     "fault": _fault,
     "fault ended": lambda about: (
         f"({about['fault']} of {' '.join(filter(None, (about['on'], about['to'])))} has ended)"

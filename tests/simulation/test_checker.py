@@ -12,7 +12,7 @@ from tests.simulation.evidence import RECOVERED_S
 from tests.support.chronicle import Chronicle, lived
 
 PROMISES = {
-    checker: {"alive", "once", "told", "accepted", "store"},
+    checker: {"alive", "errors", "opened", "once", "told", "accepted", "store"},
     deliveries: {"once", "order", "theirs"},
     completeness: {"missed", "timely", "heartbeat", "history"},
 }
@@ -55,6 +55,27 @@ def test_a_process_ends_only_when_it_is_asked_to(failure: str, promises: list[st
     chronicle = Chronicle()
     chronicle.note(3.0, "ended", process="worker1", failure=failure)
     assert chronicle.promises() == promises
+
+
+# errors and opened
+
+
+def test_an_error_that_nobody_handles_is_told() -> None:
+    chronicle = Chronicle()
+    chronicle.note(2.0, "error", process="worker1", error="KeyError('a') in _evict")
+    assert chronicle.promises() == ["errors"]
+    assert chronicle.broken()[0].what == "at 2.00 s worker1: KeyError('a') in _evict"
+
+
+def test_auth_ok_is_the_first_frame() -> None:
+    chronicle = Chronicle()
+    chronicle.opens(2.0)
+    chronicle.frame(3.0, "typing", channel_id="room", user_id="bob")
+    assert chronicle.promises() == []
+    frame = {"type": "typing", "channel_id": "room", "user_id": "bob"}
+    chronicle.note(1.0, "frame", device="ann-phone", session=1, frame=frame)
+    assert chronicle.promises() == ["opened"]
+    assert chronicle.broken()[0].what == "at 1.00 s ann-phone got typing before auth.ok"
 
 
 # told

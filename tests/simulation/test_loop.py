@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -248,3 +248,95 @@ def test_a_loop_in_which_nothing_is_left_to_happen_is_stuck() -> None:
     with pytest.raises(Stuck):
         stage.run(work)
     assert stage.loop.is_closed()
+
+
+def reported(work: Callable[[Stage], Coroutine[Any, Any, Any]]) -> list[tuple[str, str]]:
+    """The errors that a loop tells of, each with its host."""
+    stage = Stage()
+    errors: list[tuple[str, str]] = []
+    stage.loop.on_error = lambda host, error: errors.append((host.name, error))
+    stage.run(lambda: work(stage))
+    return errors
+
+
+def fail_at_once() -> None:
+    raise KeyError("a")
+
+
+async def fail() -> None:
+    await asyncio.sleep(0.1)
+    raise KeyError("a")
+
+
+def test_the_failure_of_a_task_that_nobody_asks_is_an_error_of_its_host() -> None:
+    async def work(stage: Stage) -> None:
+        stage.client.start(fail(), "failing")
+        await asyncio.sleep(1.0)
+
+    assert reported(work) == [("client", "KeyError('a') in fail")]
+
+
+def test_the_failure_of_a_task_that_is_kept_is_found_in_the_end() -> None:
+    async def work(stage: Stage) -> None:
+        kept = [stage.client.start(fail(), "failing") for _ in range(2)]
+        asked = stage.server.start(fail(), "failing")
+        await asyncio.sleep(1.0)
+        assert isinstance(asked.exception(), KeyError)
+        for _ in range(2):
+            for host in stage.hosts:
+                stage.loop.report_failed_tasks(host)
+        assert len(kept) == 2
+
+    assert reported(work) == [("client", "KeyError('a') in fail")] * 2
+
+
+def test_a_callback_that_fails_is_an_error_of_its_host() -> None:
+    async def work(stage: Stage) -> None:
+        stage.loop.call_soon(fail_at_once, context=stage.client.context)
+        await asyncio.sleep(1.0)
+
+    ((host, error),) = reported(work)
+    assert host == "client"
+    assert error == "KeyError('a') in _run > fail_at_once"
+
+
+def test_a_future_that_fails_unseen_is_an_error() -> None:
+    async def lose(stage: Stage) -> None:
+        await asyncio.sleep(0.1)
+        stage.loop.create_future().set_exception(KeyError("a"))
+
+    async def work(stage: Stage) -> None:
+        stage.client.start(lose(stage), "losing")
+        await asyncio.sleep(1.0)
+
+    assert reported(work) == [("client", "KeyError('a') in ")]
+
+
+def test_what_is_no_exception_is_told_by_its_message() -> None:
+    async def work(stage: Stage) -> None:
+        await asyncio.sleep(0)
+        stage.loop.call_exception_handler({"message": "something was lost"})
+
+    assert reported(work) == [("outside", "something was lost")]
+
+
+def test_errors_of_a_host_that_was_killed_do_not_count() -> None:
+    async def work(stage: Stage) -> None:
+        failed = stage.client.start(fail(), "failing")
+        await asyncio.sleep(1.0)
+        stage.loop.kill(stage.client)
+        stage.client.corpses.clear()
+        del failed
+        await asyncio.sleep(1.0)
+
+    assert reported(work) == []
+
+
+def test_a_task_that_was_cancelled_or_has_ended_is_no_error() -> None:
+    async def work(stage: Stage) -> None:
+        stage.client.start(asyncio.sleep(0.1), "ending")
+        stage.client.start(asyncio.sleep(9.0), "cancelled").cancel()
+        await asyncio.sleep(1.0)
+        stage.loop.report_failed_tasks(stage.client)
+
+    assert reported(work) == []

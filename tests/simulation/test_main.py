@@ -89,6 +89,7 @@ class Simulated:
 
     def __init__(self, breaks: Collection[int], when_planted: Collection[int]) -> None:
         self.plans: list[Plan] = []
+        self.crashes: set[int] = set()
         self._breaks = breaks
         self._when_planted = when_planted
         self._planted = ""
@@ -101,6 +102,8 @@ class Simulated:
 
     def __call__(self, plan: Plan) -> Outcome:
         self.plans.append(plan)
+        if plan.seed in self.crashes:
+            raise KeyError("gremlin")
         breaks = plan.seed in self._breaks or (self._planted and plan.seed in self._when_planted)
         broken = [Broken("missed", "ann missed m1")] if breaks else []
         return Outcome(plan, History(VirtualTime()), broken, 36.0, 9, "abc")
@@ -167,6 +170,30 @@ def test_the_first_seed_that_breaks_a_promise_is_shrunk_told_and_kept(
     assert msgspec.json.decode(kept.read_bytes(), type=Plan) == drawn(2)
     assert "shrinking seed 2" in printed
     assert "build/simulation/2.json" in printed
+
+
+def test_a_seed_with_which_the_simulation_fails_is_told_and_the_others_are_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = simulated(monkeypatch, tmp_path, 3)
+    fake.crashes = {2}
+    assert command.main(["--seeds", "5", "--jobs", "1"]) == 1
+    printed = capsys.readouterr().out
+    assert "seed 2: the simulation failed: Traceback" in printed
+    assert "KeyError: 'gremlin'" in printed
+    assert "5 of 5 seeds" in printed
+    assert "2 with a broken promise" in printed
+    assert "shrinking seed 3" in printed
+
+
+def test_seeds_with_which_the_simulation_fails_alone_are_not_shrunk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulated(monkeypatch, tmp_path).crashes = {2}
+    assert command.main(["--seeds", "3", "--jobs", "1"]) == 1
+    assert "shrinking" not in capsys.readouterr().out
+    assert command.main(["--planted", "all", "--seeds", "3", "--jobs", "1"]) == 1
+    assert capsys.readouterr().out.count("NOT FOUND in 3 seeds") == len(PLANTED)
 
 
 def test_each_planted_fault_is_looked_for(

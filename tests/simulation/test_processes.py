@@ -1,8 +1,10 @@
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
-from tests.simulation.processes import KINDS, RESTART_S
+from tests.simulation.processes import KINDS, RESTART_S, SERVER_ERROR
 from tests.simulation.world import World
 from tests.support.simulated import in_world
 
@@ -15,7 +17,7 @@ def test_a_process_of_each_kind_starts_and_is_ready() -> None:
             assert report is not None
             assert report.ready, (name, report)
             assert process.is_running
-            assert process.tasks_at_start > 0
+            assert process.tasks_at_start["SimulatedProcess._run"] == 1
         assert world.processes["gateway1"].app is not None
         assert world.processes["instance1"].instance is not None
         assert world.processes["worker1"].worker is not None
@@ -84,6 +86,58 @@ def test_a_process_that_fails_is_noted_and_started_again() -> None:
         assert process.is_running
 
     in_world(work)
+
+
+def test_a_task_that_failed_unseen_is_noted_when_its_process_ends() -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise KeyError("a")
+
+    async def work(world: World) -> None:
+        process = world.processes["worker1"]
+        kept = process.host.start(fail(), "failing")
+        await asyncio.sleep(1.0)
+        assert world.history.of("error") == []
+        process.stop()
+        await asyncio.sleep(15.0)
+        assert [entry.about["process"] for entry in world.history.of("error")] == ["worker1"]
+        assert kept.done()
+
+    in_world(work)
+
+
+def closed_by(serve: Callable[[Any], Awaitable[None]]) -> tuple[list[int], list[str]]:
+    """The close codes at the device, and the errors that are noted, of a connection that is served so."""
+
+    async def work(world: World) -> tuple[list[int], list[str]]:
+        closed: list[int] = []
+        instance = world.processes["instance1"].instance
+        instance.serve = serve  # type: ignore[method-assign, union-attr]
+        world.connect("ws://instance1:8081/", lambda _: None, lambda code, _: closed.append(code))
+        await asyncio.sleep(1.0)
+        return closed, [entry.about["error"] for entry in world.history.of("error")]
+
+    return in_world(work)  # type: ignore[no-any-return]
+
+
+def test_a_connection_that_is_served_to_its_end_is_closed_by_1000() -> None:
+    async def serve(_socket: Any) -> None:
+        await asyncio.sleep(0)
+
+    assert closed_by(serve) == ([1000], [])
+
+
+def test_a_connection_that_is_closed_by_an_error_of_the_server_is_noted() -> None:
+    async def close(socket: Any) -> None:
+        await socket.close(SERVER_ERROR, "it failed")
+
+    async def fail(_socket: Any) -> None:
+        await asyncio.sleep(0)
+        raise KeyError("a")
+
+    said = "a WebSocket was closed with 1011"
+    assert closed_by(close) == ([1011], [said])
+    assert closed_by(fail) == ([1011], [said, "KeyError('a') in _serve > fail"])
 
 
 def test_a_process_that_cannot_reach_what_it_needs_to_start_tries_again_without_a_failure() -> None:

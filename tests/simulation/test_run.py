@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from services.runtime.skipping import skip
 from tests.simulation import rest, run
 from tests.simulation.people import People
 from tests.simulation.plan import Action, Fault
@@ -78,6 +79,45 @@ def test_a_run_in_which_nothing_is_left_to_happen_breaks_a_promise(monkeypatch: 
     (broken,) = simulate(PLAN).broken
     assert broken.promise == "rest"
     assert broken.what.startswith("nothing could run any more")
+
+
+def test_what_the_metrics_count_of_errors_breaks_a_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def skip_something(_self: object) -> None:
+        await asyncio.sleep(0.1)
+        skip("test-run", "it is malformed")
+
+    monkeypatch.setattr(run._Director, "direct", skip_something)
+    for _ in range(2):
+        (broken,) = simulate(PLAN).broken
+        assert broken == ("errors", "at 0.10 s the tier: fanout_messages_skipped_total{kind=test-run} counts 1")
+
+
+def test_a_task_that_failed_unseen_breaks_a_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise KeyError("a")
+
+    async def look(world: World) -> None:
+        world.processes["worker1"].failed = world.processes["worker1"].host.start(fail(), "failing")  # type: ignore[attr-defined]
+        await asyncio.sleep(0.1)
+
+    monkeypatch.setattr("tests.simulation.run.look", look)
+    (broken,) = simulate(msgspec.structs.replace(PLAN, faults=[])).broken
+    assert broken.promise == "errors"
+    assert broken.what.endswith("worker1: KeyError('a') in fail")
+
+
+def test_a_run_in_which_the_simulation_fails_raises_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    forgotten: list[World] = []
+
+    async def fail(_self: object) -> None:
+        raise KeyError("a")
+
+    monkeypatch.setattr(run._Director, "direct", fail)
+    monkeypatch.setattr(run, "_forget", forgotten.append)
+    with pytest.raises(KeyError):
+        simulate(PLAN)
+    assert len(forgotten) == 1
 
 
 def test_a_run_leaves_the_interpreter_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

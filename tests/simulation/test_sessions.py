@@ -1,6 +1,6 @@
 import pytest
 
-from tests.simulation.sessions import Session, sessions_of
+from tests.simulation.sessions import Session, sessions_of, unopened
 from tests.simulation.timeline import NEVER
 from tests.support.chronicle import Chronicle
 
@@ -41,6 +41,17 @@ def test_what_comes_without_a_session_is_of_none() -> None:
     chronicle = Chronicle()
     chronicle.note(1.0, "closed", device="ann-phone", session=7, code=1006, reason="gone")
     assert sessions_of(chronicle.history) == []
+
+
+def test_frames_that_come_before_the_session_are_found() -> None:
+    chronicle = Chronicle()
+    chronicle.opens(1.0)
+    chronicle.frame(2.0, "typing")
+    assert unopened(chronicle.history) == []
+    for at, session in ((3.0, 1), (4.0, 2), (6.0, 2)):
+        chronicle.note(at, "frame", device="ann-phone", session=session, frame={"type": "typing"})
+    chronicle.opens(5.0)
+    assert [entry.at for entry in unopened(chronicle.history)] == [4.0]
 
 
 def test_messages_are_those_of_one_channel_if_that_is_asked_for() -> None:

@@ -46,6 +46,16 @@ def shrunk(monkeypatch: pytest.MonkeyPatch, breaks: Breaks, plan: Plan = PLAN) -
     return outcome, simulated.runs - 1, said
 
 
+def test_plans_with_which_the_simulation_fails_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(plan: Plan) -> list[str]:
+        if not plan.actions:
+            raise KeyError("a")
+        return ["missed"]
+
+    outcome, _, _ = shrunk(monkeypatch, breaks)
+    assert (len(outcome.plan.faults), len(outcome.plan.actions)) == (0, 1)
+
+
 def test_a_failure_that_needs_two_of_eight_faults_is_shrunk_to_these(monkeypatch: pytest.MonkeyPatch) -> None:
     needed = [PLAN.faults[1], PLAN.faults[6]]
 

@@ -94,6 +94,12 @@ def test_a_change_of_members_that_is_stored_is_told() -> None:
     assert told(chronicle) == ["1.000 s  the log stores a change of the members of room (seq 3)"]
 
 
+def test_an_error_is_told_with_its_process() -> None:
+    chronicle = Chronicle()
+    chronicle.note(1.0, "error", process="worker1", error="KeyError('a') in _evict")
+    assert told(chronicle) == ["1.000 s  worker1 makes an error: KeyError('a') in _evict"]
+
+
 def test_a_history_that_is_read_is_told() -> None:
     chronicle = Chronicle()
     chronicle.reads(1.0, 7, 2, 7)

@@ -84,6 +84,58 @@ def test_a_call_is_given_up_when_its_gateway_stops_meanwhile(how: str) -> None:
     in_world(work)
 
 
+def errors_of(world: World) -> list[tuple[str, str]]:
+    return [(entry.about["process"], entry.about["error"]) for entry in world.history.of("error")]
+
+
+@pytest.mark.parametrize(("status", "is_error"), [(200, False), (404, False), (500, True), (503, False), (504, True)])
+def test_an_answer_that_tells_of_an_error_of_the_server_is_noted(status: int, is_error: bool) -> None:  # noqa: FBT001
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": status})
+        await send({"type": "http.response.body"})
+
+    async def work(world: World) -> None:
+        world.processes["gateway1"].app = app
+        answer = await world.call("ann", "GET", "channels.list?limit=3")
+        assert answer == (status, {})
+        said = [("gateway1", f"GET /api/v1/channels.list was answered {status}")]
+        assert errors_of(world) == (said if is_error else [])
+
+    in_world(work)
+
+
+def test_a_call_that_ends_by_an_error_is_noted_and_not_answered() -> None:
+    async def app(*_: Any) -> None:
+        raise KeyError("a")
+
+    async def work(world: World) -> None:
+        world.processes["gateway1"].app = app
+        assert await world.call("ann", "GET", "channels.list") is None
+        assert errors_of(world) == [("gateway1", "GET /api/v1/channels.list was not answered: KeyError('a')")]
+
+    in_world(work)
+
+
+async def fail() -> None:
+    await asyncio.sleep(0.1)
+    raise KeyError("a")
+
+
+def test_errors_that_nobody_handles_are_noted_unless_their_host_was_killed() -> None:
+    async def work(world: World) -> None:
+        worker, gateway = world.processes["worker1"].host, world.processes["gateway1"]
+        kept = [worker.start(fail(), "failing"), gateway.host.start(fail(), "failing")]
+        gateway.host.start(fail(), "failing")
+        await asyncio.sleep(1.0)
+        assert errors_of(world) == [("gateway1", "KeyError('a') in fail")]
+        gateway.kill()
+        world.report_failed_tasks()
+        assert errors_of(world)[1:] == [("worker1", "KeyError('a') in fail")]
+        assert len(kept) == 2
+
+    in_world(work)
+
+
 def test_a_client_connects_and_is_served() -> None:
     async def work(world: World) -> None:
         frames: list[dict[str, Any]] = []

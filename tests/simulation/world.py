@@ -19,6 +19,8 @@ from tests.simulation.processes import SimulatedProcess, settings
 from tests.simulation.servers import Servers
 from tests.simulation.sockets import WAY_S, Wire
 
+INTERNAL_ERROR: Final = 500
+UNAVAILABLE: Final = 503
 ANSWER_WITHIN_S: Final = 6.0
 """Seconds after which a device gives up waiting for an answer."""
 
@@ -45,6 +47,7 @@ class World:
         self.draw = draw
         self.plan = plan
         self.history = History(loop.virtual)
+        loop.on_error = lambda host, error: self.note("error", process=host.name, error=error)
         self.outside = Host("outside", VirtualMachine(loop.virtual, draw))
         self.servers = Servers(loop, draw, loop.virtual, self.history)
         self.servers.slow = plan.slow
@@ -72,6 +75,12 @@ class World:
             await self.servers.asked("stores", create)
         for process in self.processes.values():
             process.start()
+
+    def report_failed_tasks(self) -> None:
+        """Note the tasks of all that lives which failed, and of which nobody has asked why."""
+        for host in [self.outside, *self.servers.hosts.values(), *self.hosts]:
+            if not host.dead:
+                self.loop.report_failed_tasks(host)
 
     def remove(self, name: str) -> None:
         """Kill a process for good, unless it is the last one of its kind."""
@@ -135,6 +144,7 @@ class _Request:
         answer: "asyncio.Future[Answer]",
     ) -> None:
         self._world = world
+        self._gateway = gateway.name
         self._app = gateway.app
         self._payload = b"" if body is None else json.dumps(body).encode()
         self._answer = answer
@@ -171,9 +181,19 @@ class _Request:
             self._body += message.get("body", b"")
 
     def _answered(self, task: "asyncio.Future[None]") -> None:
-        if not task.cancelled() and task.exception() is None:
-            way = self._world.draw.between(*WAY_S)
-            self._world.loop.call_later(way, self._settle, context=self._world.outside.context)
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            self._fail(f"was not answered: {error!r}")
+            return
+        if self._status >= INTERNAL_ERROR and self._status != UNAVAILABLE:
+            self._fail(f"was answered {self._status}")
+        way = self._world.draw.between(*WAY_S)
+        self._world.loop.call_later(way, self._settle, context=self._world.outside.context)
+
+    def _fail(self, what: str) -> None:
+        call = f"{self._scope['method']} {self._scope['path']}"
+        self._world.note("error", process=self._gateway, error=f"{call} {what}")
 
     def _settle(self) -> None:
         if not self._answer.done():
