@@ -209,10 +209,11 @@ class Link:
             task.cancel()
 
     def _answer(self, reply: "asyncio.Future[Any]", connection: int, task: "asyncio.Task[Any]") -> None:
-        if connection == self._connection and not task.cancelled():
+        if task.cancelled():
+            return
+        task.exception()  # an error is an answer like any other, also if it does not arrive
+        if connection == self._connection:
             self.carry(partial(_settle, reply, task), forth=False)
-        elif not task.cancelled():
-            task.exception()  # nobody hears of it
 
 
 async def _done(work: Callable[[], Awaitable[Any]], of: machine.Machine | None) -> Any:

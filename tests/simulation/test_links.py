@@ -306,6 +306,25 @@ def test_a_server_that_works_as_the_client_has_its_clock() -> None:
     stage.run(work)
 
 
+def test_an_error_whose_answer_is_lost_is_no_error_of_the_server() -> None:
+    stage = Stage()
+    errors: list[str] = []
+    stage.loop.on_error = lambda _host, error: errors.append(error)
+
+    async def fail() -> None:
+        stage.loop.call_soon(stage.link.cut, context=stage.outside.context)
+        raise StorageFull("it is full")
+
+    async def work() -> None:
+        waiting = call(stage, fail)
+        await asyncio.wait([waiting])
+        assert isinstance(waiting.exception(), OutcomeUnknown)
+        await asyncio.sleep(1.0)
+
+    stage.run(work)
+    assert errors == []
+
+
 def test_the_client_of_a_call_that_was_killed_gets_nothing_and_the_work_is_done() -> None:
     stage = Stage()
     did: list[str] = []
