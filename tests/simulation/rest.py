@@ -179,5 +179,6 @@ def _tasks_of_what_it_has(process: SimulatedProcess) -> Counter[str]:
     if process.worker is not None:
         claims = process.worker.partitions._claims.values()
         lanes = sum(len(claim.readers) for claim in claims)
-        return Counter({"Partitions._read": len(claims), "Partitions._read_batches": lanes})
+        idle = {"Partitions._advance_if_idle": lanes}  # every second; over a slow connection it is always under way
+        return Counter({"Partitions._read": len(claims), "Partitions._read_batches": lanes} | idle)
     return Counter()
