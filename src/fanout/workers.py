@@ -11,6 +11,9 @@ import msgspec
 
 from fanout.ids import MAX_ID_LENGTH
 
+WORKER_SILENT_AFTER_S: Final = 1.6
+"""Seconds without a notice after which a worker counts as gone: instances do not wait for its confirmations, and the
+other workers take its partitions."""
 MAX_USERS: Final = 1_000
 """The most users that one message carries, whatever the bus takes: a longer one would block the receiver's event loop
 while it is decoded."""
@@ -34,11 +37,13 @@ class WorkerNotice(msgspec.Struct, frozen=True):
         ready: its routing table is complete: it reads its share of the partitions, and sends a `RoutingConfirmed` for
             each user that it routes to.
         partitions: the partitions that it reads.
+        notice_id: by which the worker knows the notice when it comes back to it; empty where it is not ready.
     """
 
     worker: _Id
     ready: bool
     partitions: list[int]
+    notice_id: str = ""
 
 
 class PresenceDigest(msgspec.Struct, frozen=True, tag="digest"):
@@ -69,6 +74,7 @@ class PresenceSetPage(msgspec.Struct, frozen=True, tag="presence_set.page"):
         page: the number of the page, from 0.
         last: no page follows.
         users: the users of the page.
+        unchanged: the presence set is the one that the worker knows, so this only page has no users.
     """
 
     instance: _Id
@@ -77,6 +83,7 @@ class PresenceSetPage(msgspec.Struct, frozen=True, tag="presence_set.page"):
     page: int
     last: bool
     users: list[str]
+    unchanged: bool = False
 
 
 class RoutingConfirmed(msgspec.Struct, frozen=True, tag="routing.confirmed"):
@@ -92,15 +99,18 @@ class RoutingConfirmed(msgspec.Struct, frozen=True, tag="routing.confirmed"):
 
 
 class PresenceSetRequest(msgspec.Struct, frozen=True, tag="presence_set.request"):
-    """Asks an instance for its whole presence set. Published on the instance's control subject.
+    """Asks an instance for its presence set. Published on the instance's control subject.
 
     Attributes:
         worker: the id of the worker that asks, and that the pages are sent to.
         request: an id that the pages repeat.
+        known: the number of users that the worker's table has on the instance, and their digest. An instance that has
+            the same ones answers by one page that says so.
     """
 
     worker: _Id
     request: str
+    known: tuple[int, int] | None = None
 
 
 class Replaced(msgspec.Struct, frozen=True, tag="replaced"):

@@ -18,7 +18,7 @@ def _loaded() -> KnownInstance:
 def test_one_that_is_not_loaded_is_due_until_it_is_asked() -> None:
     instance = KnownInstance("1", heard_at=0.0)
     assert instance.is_due(0.0)
-    instance.ask("7", now=10.0)
+    instance.ask("7", 10.0, contact=1)
     assert not instance.is_due(10.0 + ASK_AGAIN_AFTER_S)
     assert instance.is_due(10.1 + ASK_AGAIN_AFTER_S), "no page came"
 
@@ -26,22 +26,22 @@ def test_one_that_is_not_loaded_is_due_until_it_is_asked() -> None:
 def test_each_request_in_a_row_waits_twice_as_long_for_its_first_page() -> None:
     instance, now = KnownInstance("1", heard_at=0.0), 0.0
     for patience in (1, 2, 4, 8, 16, 16):
-        instance.ask("7", now)
+        instance.ask("7", now, contact=1)
         assert not instance.is_due(now + patience)
         now += patience + 0.1
         assert instance.is_due(now)
     instance.end_transfer()
-    instance.ask("8", now)
+    instance.ask("8", now, contact=1)
     assert instance.is_due(now + 1.1)
 
 
 def test_one_that_is_heard_after_a_silence_is_asked_at_once() -> None:
     instance = KnownInstance("1", heard_at=0.0)
     for now in (0.0, 1.1, 3.2):
-        instance.ask("7", now)
+        instance.ask("7", now, contact=1)
     instance.hear(DIGEST, SILENT_AFTER_S + 1.5, agrees=False)
     assert instance.is_due(SILENT_AFTER_S + 1.5)
-    instance.ask("8", SILENT_AFTER_S + 1.5)
+    instance.ask("8", SILENT_AFTER_S + 1.5, contact=1)
     assert not instance.is_due(SILENT_AFTER_S + 3.4)
 
 
@@ -49,14 +49,14 @@ def test_one_that_was_heard_all_the_time_is_given_its_time() -> None:
     instance = KnownInstance("1", heard_at=0.0)
     for now in (0.0, 1.1, 3.2):
         instance.hear(DIGEST, now, agrees=False)
-        instance.ask("7", now)
+        instance.ask("7", now, contact=1)
     instance.hear(DIGEST, 3.2 + SILENT_AFTER_S, agrees=False)
     assert not instance.is_due(3.2 + SILENT_AFTER_S)
 
 
 def test_one_whose_pages_have_come_is_not_due() -> None:
     instance = KnownInstance("1", heard_at=0.0)
-    instance.ask("7", now=0.0)
+    instance.ask("7", 0.0, contact=1)
     assert instance.transfer is not None
     instance.transfer.add(PresenceSetPage("notif-1", "1", "7", 0, last=True, users=[]), now=0.0)
     assert not instance.is_due(100.0)
@@ -76,7 +76,7 @@ def test_only_differences_in_a_row_lead_to_a_repair() -> None:
 
 def test_differences_during_a_transfer_do_not_count() -> None:
     instance = _loaded()
-    instance.ask("7", now=0.0)
+    instance.ask("7", 0.0, contact=1)
     for _ in range(2 * MISMATCHES_BEFORE_REPAIR):
         instance.hear(DIGEST, 1.0, agrees=False)
     assert instance.mismatches == 0

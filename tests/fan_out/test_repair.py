@@ -37,7 +37,7 @@ def _repair(changes: Changes, *in_the_table: str) -> Repair:
 
 
 def _transfer(*users: str, hinted: str = "") -> PresenceSetTransfer:
-    return PresenceSetTransfer("7", 0.0, users=dict.fromkeys(users), hinted={hinted} - {""}, complete=True)
+    return PresenceSetTransfer("7", 1, 0.0, users=dict.fromkeys(users), hinted={hinted} - {""}, complete=True)
 
 
 async def test_each_difference_is_one_change(changes: Changes) -> None:

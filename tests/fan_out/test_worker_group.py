@@ -11,10 +11,11 @@ import pytest
 from fanout import Unavailable
 from fanout.ports.log import Log
 from fanout.subjects import WORKERS
-from fanout.workers import WorkerNotice, decode_notice
+from fanout.workers import WORKER_SILENT_AFTER_S, WorkerNotice, decode_notice
 from services.fan_out import worker_group as group_module
+from services.fan_out.contact import Contact
 from services.fan_out.partitions import Partitions
-from services.fan_out.worker_group import SILENT_AFTER_S, WorkerGroup
+from services.fan_out.worker_group import WorkerGroup
 from services.runtime import tasks as tasks_module
 from services.runtime.skipping import MESSAGES_SKIPPED
 from services.runtime.tasks import Tasks
@@ -61,8 +62,11 @@ class World:
         self.claims = Claims()
         self.now = 100.0
         self.ready = asyncio.Event()
+        self.contact = Contact(clock=lambda: self.now)
         log = cast("Log", SimpleNamespace(partitions=PARTS))
-        self.worker_group = WorkerGroup("me", self.bus, log, cast("Partitions", self.claims), clock=lambda: self.now)
+        self.worker_group = WorkerGroup(
+            "me", self.bus, log, cast("Partitions", self.claims), self.contact, clock=lambda: self.now
+        )
 
     def said(self) -> list[WorkerNotice]:
         return [decode_notice(payload) for subject, payload in self.bus.published if subject == WORKERS]
@@ -123,10 +127,10 @@ async def test_half_is_released_to_one_who_comes_and_taken_back_when_it_falls_si
     await until(lambda: len(world.claims.mine) == PARTS)
     await world.hears("other")
     await until(lambda: len(world.claims.mine) == PARTS // 2)
-    world.now += SILENT_AFTER_S / 2
+    world.now += WORKER_SILENT_AFTER_S / 2
     await world.notices()
     assert len(world.claims.mine) == PARTS // 2
-    world.now += SILENT_AFTER_S
+    world.now += WORKER_SILENT_AFTER_S
     await until(lambda: len(world.claims.mine) == PARTS)
 
 
@@ -154,7 +158,7 @@ async def test_while_the_bus_is_away_nobody_is_taken_for_dead(world: World) -> N
     world.bus.down = True
     offered = world.bus.offered
     await until(lambda: world.bus.offered > offered)
-    world.now += 100 * SILENT_AFTER_S
+    world.now += 100 * WORKER_SILENT_AFTER_S
     await until(lambda: world.bus.offered > offered + 3)
     world.bus.down = False
     await world.notices(1)

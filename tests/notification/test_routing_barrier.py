@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from fanout.subjects import WORKERS
-from fanout.workers import RoutingConfirmed, WorkerNotice
+from fanout.workers import WORKER_SILENT_AFTER_S, RoutingConfirmed, WorkerNotice
 from services.adapters.embedded.bus import EmbeddedBus
 from services.notification import routing_barrier
-from services.notification.routing_barrier import SILENT_AFTER_S, RoutingBarrier
+from services.notification.routing_barrier import RoutingBarrier
 from tests.support.faulty import FaultyPresence
 from tests.support.observing import until
 
@@ -57,14 +57,14 @@ async def test_every_worker_that_reads_is_waited_for() -> None:
 async def test_a_worker_that_stopped_or_fell_silent_is_not_waited_for() -> None:
     harness = await listening("one", "two", "three")
     await harness.hear("two", ready=False)
-    harness.now += SILENT_AFTER_S + 0.1
+    harness.now += WORKER_SILENT_AFTER_S + 0.1
     await harness.hear("one")
     assert await harness.is_admitted("one")
 
 
 async def test_a_silence_of_all_is_no_sign_that_nobody_reads() -> None:
     harness = await listening("one")
-    harness.now += SILENT_AFTER_S + 0.1
+    harness.now += WORKER_SILENT_AFTER_S + 0.1
     assert not await harness.is_admitted()
     assert await harness.is_admitted("one")
 
@@ -119,7 +119,7 @@ async def test_a_worker_that_goes_is_waited_for_no_more_at_once(
     if says_so:
         await harness.hear("two", ready=False)
     else:
-        harness.now += SILENT_AFTER_S + 0.1
+        harness.now += WORKER_SILENT_AFTER_S + 0.1
         await harness.hear("one")
     async with asyncio.timeout(1):
         await late

@@ -124,7 +124,7 @@ def _agree(_self: Reconciler, digest: Any, instance: KnownInstance) -> None:
 async def _evict_twice(self: Reconciler, instance_id: str, _instance: KnownInstance, *, stopped: str = "") -> None:
     del self._instances[instance_id]
     self._evicting.add(instance_id)
-    self._suspensions.suspend(instance_id, stopped=stopped)
+    self._suspensions.forget(instance_id, stopped=stopped)
     try:
         await self._presence_applier.drop_instance(instance_id)
     finally:

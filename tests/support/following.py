@@ -11,8 +11,10 @@ from fanout.keys import PresenceChange
 from fanout.ports.presence import Lease
 from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
 from fanout.workers import PresenceDigest, PresenceSetPage, PresenceSetRequest, decode_control
+from services.fan_out.contact import Contact
 from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.reconciler import Reconciler
+from services.fan_out.suspensions import Suspensions
 from services.runtime.tasks import Tasks
 from tests.support.faulty import FaultyBus, FaultyMemberships, FaultyPresence, faulty_memberships
 from tests.support.observing import until
@@ -39,14 +41,21 @@ class Instance:
         message = decode_control(payload)
         if isinstance(message, PresenceSetRequest) and self.answers:
             self.asked += 1
-            self.rig.tasks.start(self.send_presence_set(message.request), "presence set")
+            unchanged = message.known == presence_digest(self.users)
+            self.rig.tasks.start(self.send_presence_set(message.request, unchanged=unchanged), "presence set")
 
-    async def send_presence_set(self, request: str) -> None:
+    async def send_presence_set(self, request: str, *, unchanged: bool = False) -> None:
+        if unchanged:
+            whole = PresenceSetPage(self.name, self.incarnation, request, 0, last=True, users=[], unchanged=True)
+            await self._send_page(whole)
+            return
         pages = [self.users[at : at + 3] for at in range(0, len(self.users), 3)] or [[]]
         for number, page in enumerate(pages):
             last = number == len(pages) - 1
-            sent = PresenceSetPage(self.name, self.incarnation, request, number, last, page)
-            await self.rig.bus.publish(worker_inbox("worker-1"), msgspec.json.encode(sent))
+            await self._send_page(PresenceSetPage(self.name, self.incarnation, request, number, last, page))
+
+    async def _send_page(self, page: PresenceSetPage) -> None:
+        await self.rig.bus.publish(worker_inbox("worker-1"), msgspec.json.encode(page))
 
     async def digest(self, *, stopped: bool = False) -> None:
         users, digest = presence_digest(self.users)
@@ -63,18 +72,22 @@ class Rig:
 
     def __init__(self, tasks: Tasks, memberships: FaultyMemberships) -> None:
         self.now = 1_000.0
+        self.silent = False
+        """Whether the instances do not hear this worker."""
         self.tasks = tasks
         self.bus = FaultyBus()
         self.presence = FaultyPresence(clock=lambda: self.now)
         self.engine = Engine()
         self.memberships = memberships
         self.presence_applier = PresenceApplier("worker-1", self.engine, self.memberships, self.bus, tasks)
+        self.contact = Contact(clock=lambda: self.now)
+        self.suspensions = Suspensions(self.engine, self.contact)
         self.reconciler = Reconciler(
             "worker-1",
             self.engine,
             self.presence_applier,
+            self.suspensions,
             leases=self.presence,
-            hints=self.presence,
             bus=self.bus,
             tasks=tasks,
             clock=lambda: self.now,
@@ -84,8 +97,12 @@ class Rig:
         self.presence_applier.start()
         self.reconciler.adopt()
         await self.reconciler.listen()
+        await self.presence.watch(self.reconciler.hear_hint)
 
     async def look(self) -> None:
+        notice_id = self.contact.sign()
+        if not self.silent:
+            self.contact.hear(notice_id)
         await self.reconciler.follow_leases()
         await settle()
 

@@ -14,8 +14,10 @@ from fanout.lanes import Lane
 from fanout.streams import MESSAGES
 from fanout.subjects import message
 from services.adapters.embedded.log import EmbeddedLog
+from services.fan_out.contact import Contact
 from services.fan_out.partitions import Partitions
 from services.fan_out.publisher import Publisher
+from services.fan_out.suspensions import Suspensions
 from services.runtime.tasks import Tasks
 from tests.support.faulty import FaultyBus
 
@@ -32,7 +34,7 @@ class Worker:
         self.engine = Engine()
         self.engine.user_online("alice", "notif-1", [CHANNEL])
         self.publisher = Publisher(self.engine, self.bus)
-        self.partitions = Partitions(name, self.engine, log, self.publisher, tasks)
+        self.partitions = Partitions(name, self.engine, log, self.publisher, tasks, Suspensions(self.engine, Contact()))
         tasks.start(self.publisher.run(), "publisher")
 
     def told(self) -> list[int]:

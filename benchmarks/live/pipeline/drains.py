@@ -32,8 +32,10 @@ from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats.bus import NatsBus
 from services.adapters.nats.connection import connect
 from services.adapters.nats.log import NatsLog
+from services.fan_out.contact import Contact
 from services.fan_out.partitions import Partitions
 from services.fan_out.publisher import Publisher
+from services.fan_out.suspensions import Suspensions
 from services.runtime.logging import configure_logging
 from services.runtime.tasks import Tasks
 
@@ -73,7 +75,7 @@ async def _drain_as_worker(settings: DrainSettings) -> Drained:
     log = await NatsLog.open(nc, EmbeddedDeployment("bench"), partitions=PARTITIONS)
     publisher, failures = Publisher(engine, NatsBus(nc)), list[BaseException]()
     async with Tasks(failures.append) as tasks:
-        partitions = Partitions("bench", engine, log, publisher, tasks)
+        partitions = Partitions("bench", engine, log, publisher, tasks, Suspensions(engine, Contact()))
         tasks.start(publisher.run(), "publisher")
         stopwatch = Stopwatch(settings.watched)
         await asyncio.gather(*map(partitions.claim, range(log.partitions)))

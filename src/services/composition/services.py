@@ -60,6 +60,7 @@ async def _start_fan_out(context: ServiceContext, ports: FanOutPorts) -> None:
     snapshots = _snapshots(context.settings, ports.log)
     worker = await context.enter(running_worker(worker_id, ports, context.process.fail, snapshots=snapshots))
     context.health.add("routing_table", worker.check_ready)
+    context.health.add("instances", worker.reconciler.check_contact)
 
 
 def _snapshots(settings: Settings, events: Log) -> Snapshots | None:

@@ -47,9 +47,9 @@ class KnownInstance:
         patience = min(ASK_AGAIN_AFTER_S * 2.0 ** (self.requests - 1), LONGEST_PATIENCE_S)
         return not self.transfer.complete and now - self.transfer.progressed_at > patience
 
-    def ask(self, request: str, now: float) -> None:
+    def ask(self, request: str, now: float, contact: int | None) -> None:
         """Begin a transfer; what came of an earlier one is dropped."""
-        self.transfer = PresenceSetTransfer(request, now)
+        self.transfer = PresenceSetTransfer(request, contact, now)
         self.mismatches = 0
         self.requests += 1
 

@@ -77,7 +77,7 @@ class Members:
             # The user gets the event too, a member of the channel or not, and so do the instances that have the user.
             lane = Lane(MEMBERSHIP_STREAM, part)
             routed = (stored.seq, event.channel_id, stored.payload, event.user_id)
-            if rejected := self._engine.route_stored(lane.spec.kind, lane.number, part, [routed]):
+            if rejected := self._partitions.route(lane, [routed]):
                 raise InvalidEvent(rejected[0][1])
         # Before the change, because a list that is being loaded may be applied while the change waits.
         self._presence_applier.membership_changed(event.user_id)

@@ -1,19 +1,20 @@
 """Reading partitions: each event is read, routed, published and acknowledged, in the order of its partition."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
-from fanout import Engine, PartitionLost
+from fanout import Deliveries, Engine, PartitionLost
 from fanout.lanes import Lane
 from fanout.ports.log import Log, PartitionEvents, PartitionReader
 from fanout.streams import MEMBERSHIP_STREAM, ROUTED_STREAMS
 from services.fan_out.metrics import EVENTS_ROUTED, PARTITIONS_HELD, READER_NAME
 from services.fan_out.publisher import Publisher
+from services.fan_out.suspensions import Suspensions
 from services.runtime.dead_letters import dead_letter
 from services.runtime.tasks import Tasks, retry_forever
 
@@ -53,14 +54,24 @@ class Partitions:
         events: the log.
         publisher: puts what was routed on the bus.
         tasks: runs the readers.
+        suspensions: of the instances that the table may lack users of.
     """
 
-    def __init__(self, worker_id: str, engine: Engine, events: Log, publisher: Publisher, tasks: Tasks) -> None:
+    def __init__(
+        self,
+        worker_id: str,
+        engine: Engine,
+        events: Log,
+        publisher: Publisher,
+        tasks: Tasks,
+        suspensions: Suspensions,
+    ) -> None:
         self._worker_id = worker_id
         self._engine = engine
         self._log = events
         self._publisher = publisher
         self._tasks = tasks
+        self._suspensions = suspensions
         self._claims: dict[int, _Claim] = {}
         self._meta_position = 0
         self._meta_moved = asyncio.Event()
@@ -208,12 +219,19 @@ class Partitions:
             position = events.last_seq
 
     async def _handle(self, lane: Lane, reader: PartitionReader, events: PartitionEvents) -> None:
-        rejected = self._engine.route_stored(lane.spec.kind, lane.number, lane.part, events.deliveries)
+        rejected = self.route(lane, events.deliveries)
         EVENTS_ROUTED.inc(len(events) - len(rejected))
         if rejected:
             await self._dead_letter(lane, events, dict(rejected))
         await self._publisher.settle()
         await retry_forever(lambda: reader.ack(events.last_seq), "acknowledging routed events")
+
+    def route(
+        self, lane: Lane, events: Deliveries | Sequence[tuple[int, str, bytes, str | None]]
+    ) -> list[tuple[int, str]]:
+        """Route stored events of a lane; returns those that are refused, as `Engine.route_stored` does."""
+        self._suspensions.follow_contact()
+        return self._engine.route_stored(lane.spec.kind, lane.number, lane.part, events)
 
     async def _dead_letter(self, lane: Lane, events: PartitionEvents, reasons: dict[int, str]) -> None:
         for event in events:
@@ -226,7 +244,8 @@ class Partitions:
 
     def _forget(self, part: int, claim: _Claim) -> None:
         self._claims.pop(part, None)
-        self._engine.mark()  # where this worker stopped, so that instances see no gap before the next reader begins
+        # Where this worker stopped, so that instances see no gap before the next reader begins.
+        self._suspensions.mark()
         self._publisher.poke()
         for lane in (*claim.readers, Lane(MEMBERSHIP_STREAM, part)):
             self._engine.close_lane(lane.number)

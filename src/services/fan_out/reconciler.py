@@ -15,7 +15,7 @@ import structlog
 from fanout import Engine, Unavailable, machine
 from fanout.keys import PresenceChange
 from fanout.ports.bus import Bus
-from fanout.ports.presence import Hints, Leases
+from fanout.ports.presence import Leases
 from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
 from fanout.workers import PresenceDigest, PresenceSetRequest, decode_digest, decode_presence_set_page
 from services.fan_out.known_instance import KnownInstance
@@ -25,6 +25,7 @@ from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.presence_set import PresenceSetTransfer
 from services.fan_out.repair import Repair
 from services.fan_out.suspensions import Suspensions
+from services.runtime.health import Degraded
 from services.runtime.skipping import skip
 from services.runtime.tasks import Tasks, retry_forever
 
@@ -38,8 +39,8 @@ class Reconciler:
         worker_id: this worker, to which the instances send their presence sets.
         engine: has the table.
         presence_applier: makes the changes.
+        suspensions: of the instances that the table may lack users of.
         leases: of the notification instances.
-        hints: of presence changes.
         bus: carries digests and presence sets.
         tasks: runs what takes long.
         clock: seconds, from any fixed point; it must not step back.
@@ -50,8 +51,8 @@ class Reconciler:
         worker_id: str,
         engine: Engine,
         presence_applier: PresenceApplier,
+        suspensions: Suspensions,
         leases: Leases,
-        hints: Hints,
         bus: Bus,
         tasks: Tasks,
         *,
@@ -60,13 +61,12 @@ class Reconciler:
         self._worker_id = worker_id
         self._engine = engine
         self._presence_applier = presence_applier
-        self._hints = hints
         self._bus = bus
         self._tasks = tasks
         self._clock = clock
         self._liveness = Liveness(leases, bus, clock)
         self._repair = Repair(engine, presence_applier)
-        self._suspensions = Suspensions(engine)
+        self._suspensions = suspensions
         self._instances: dict[str, KnownInstance] = {}
         self._evicting: set[str] = set()
         """Instances whose users are being taken out of the table. No user is added there before that is done."""
@@ -74,20 +74,20 @@ class Reconciler:
         self._leases_read = False
         self.complete = asyncio.Event()
         """Set when the presence set of each instance that has a lease, or gave a digest, was loaded once. A silent
-        instance is not waited for; it is suspended until its presence set is loaded."""
+        instance is not waited for."""
+        suspensions.contact.on_begin(self._ask_for_due)
 
     async def listen(self) -> None:
-        """Subscribe to presence sets, digests and hints."""
+        """Subscribe to presence sets and digests."""
         await retry_forever(
             lambda: self._bus.subscribe(worker_inbox(self._worker_id), self._hear_page), "listening to presence sets"
         )
         await retry_forever(lambda: self._bus.subscribe(PRESENCE_DIGESTS, self._hear_digest), "listening to digests")
-        await retry_forever(lambda: self._hints.watch(self._hear_hint), "listening to presence changes")
 
     def adopt(self) -> None:
         """Note the instances that the table has users of, so that those that are gone are evicted."""
         for instance_id in sorted(self._engine.occupied_instances()):
-            self._instances.setdefault(instance_id, KnownInstance("", self._clock()))
+            self._know(instance_id, "")
 
     async def follow_leases(self) -> None:
         """Read the leases once: evict the instances that are dead, and ask for the presence sets that are due.
@@ -110,6 +110,15 @@ class Reconciler:
         """Whether the instance gets no stored event, because the table may lack some of its users."""
         return instance_id in self._suspensions
 
+    async def check_contact(self) -> None:
+        """Return if every instance gets the events as they are routed.
+
+        Raises:
+            Degraded: some read the log instead.
+        """
+        if count := self._suspensions.count():
+            raise Degraded(f"instances that read the log until their presence sets are compared: {count}")
+
     async def _follow_liveness(self) -> None:
         leases = await self._liveness.leases()
         for instance_id, lease in leases.items():
@@ -120,8 +129,16 @@ class Reconciler:
 
     def _ask_for_due(self) -> None:
         for instance_id, instance in list(self._instances.items()):
-            if instance.is_due(self._clock()):
+            if self._is_to_agree(instance_id, instance):
+                instance.requests = 0  # those before the silence may not have arrived
                 self._ask(instance_id, instance)
+            elif instance.is_due(self._clock()):
+                self._ask(instance_id, instance)
+
+    def _is_to_agree(self, instance_id: str, instance: KnownInstance) -> bool:
+        """Whether the instance is to be asked because it has not agreed in the contact that lasts."""
+        asked_in = instance.transfer.contact if instance.transfer is not None else None
+        return self._suspensions.contact.current() not in {None, asked_in, self._suspensions.agreed_in(instance_id)}
 
     async def _see_lease(self, instance_id: str, incarnation: str) -> None:
         known = self._instances.get(instance_id)
@@ -137,24 +154,25 @@ class Reconciler:
         expected = [instance for instance in self._instances.values() if self._liveness.is_expected(instance)]
         if self.complete.is_set() or not self._leases_read or not all(instance.loaded for instance in expected):
             return
-        for instance_id, instance in self._instances.items():
-            if not instance.loaded:
-                self._suspensions.suspend(instance_id)
         self.complete.set()
 
     def _may_meet(self, instance_id: str, incarnation: str) -> bool:
         return instance_id not in self._evicting and not self._suspensions.has_stopped(instance_id, incarnation)
 
     def _meet(self, instance_id: str, incarnation: str = "") -> KnownInstance:
-        instance = self._instances[instance_id] = KnownInstance(incarnation, self._clock())
-        if self.complete.is_set():
-            self._suspensions.suspend(instance_id)  # it may have users that the table lacks
+        instance = self._know(instance_id, incarnation)
         self._ask(instance_id, instance)
         return instance
 
+    def _know(self, instance_id: str, incarnation: str) -> KnownInstance:
+        instance = self._instances[instance_id] = KnownInstance(incarnation, self._clock())
+        self._suspensions.know(instance_id)
+        return instance
+
     def _ask(self, instance_id: str, instance: KnownInstance) -> None:
-        request = PresenceSetRequest(self._worker_id, str(next(self._request_ids)))
-        instance.ask(request.request, self._clock())
+        known = self._engine.digest(instance_id)
+        request = PresenceSetRequest(self._worker_id, str(next(self._request_ids)), known)
+        instance.ask(request.request, self._clock(), self._suspensions.contact.current())
         self._tasks.start(self._send(instance_id, request), "asking for a presence set")
 
     async def _send(self, instance_id: str, request: PresenceSetRequest) -> None:
@@ -169,7 +187,7 @@ class Reconciler:
             return  # a lease and a digest may both have led to this
         del self._instances[instance_id]
         self._evicting.add(instance_id)
-        self._suspensions.suspend(instance_id, stopped=stopped)
+        self._suspensions.forget(instance_id, stopped=stopped)
         try:
             users = await self._presence_applier.drop_instance(instance_id)
         finally:
@@ -178,7 +196,8 @@ class Reconciler:
         gone = log.info if stopped else log.warning  # an instance that was stopped has said so
         gone("instance is gone", instance=instance_id, users=users, stopped=bool(stopped))
 
-    def _hear_hint(self, change: PresenceChange) -> None:
+    def hear_hint(self, change: PresenceChange) -> None:
+        """Take a hint of a presence change."""
         if change.instance_id in self._evicting:
             return  # a hint that the user came is sent again, and the eviction removes a user who left
         instance = self._instances.get(change.instance_id)
@@ -232,20 +251,22 @@ class Reconciler:
 
     async def _reconcile(self, instance_id: str, instance: KnownInstance, transfer: PresenceSetTransfer) -> None:
         """Bring the table to a presence set that came completely."""
-        differences = await self._repair.run(
-            instance_id, transfer, is_current=lambda: self._instances.get(instance_id) is instance
-        )
-        if self._instances.get(instance_id) is not instance:
-            return  # it was evicted meanwhile
+        differences = 0
+        if not transfer.unchanged:
+            differences = await self._repair.run(
+                instance_id, transfer, is_current=lambda: self._instances.get(instance_id) is instance
+            )
+        if self._instances.get(instance_id) is not instance or instance.transfer is not transfer:
+            return  # it was evicted, or asked again, meanwhile
         if instance.loaded and differences:
             PRESENCE_SETS_REPAIRED.inc()
             log.info("presence set repaired", instance=instance_id, differences=differences)
         instance.end_transfer()
-        if instance_id in self._suspensions:
-            self._tasks.start(self._resume_when_applied(instance_id, instance), "resuming an instance")
+        agreement = self._agree_when_applied(instance_id, instance, transfer.contact)
+        self._tasks.start(agreement, "agreeing with an instance")
         self._check_complete()
 
-    async def _resume_when_applied(self, instance_id: str, instance: KnownInstance) -> None:
+    async def _agree_when_applied(self, instance_id: str, instance: KnownInstance, contact: int | None) -> None:
         await self._presence_applier.settled()
-        if self._instances.get(instance_id) is instance and instance_id in self._suspensions:
-            self._suspensions.resume(instance_id)
+        if self._instances.get(instance_id) is instance:
+            self._suspensions.agree(instance_id, contact)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -13,6 +14,7 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.presence import Hints, Leases
 from fanout.streams import META
+from services.fan_out.contact import Contact
 from services.fan_out.log_resets import LogResets
 from services.fan_out.members import Members
 from services.fan_out.partitions import Partitions
@@ -20,6 +22,7 @@ from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.publisher import Publisher
 from services.fan_out.reconciler import Reconciler
 from services.fan_out.snapshots import Snapshots, Start
+from services.fan_out.suspensions import Suspensions
 from services.fan_out.typing_router import TypingRouter
 from services.fan_out.worker_group import WorkerGroup
 from services.runtime.membership_order import MembershipOrder
@@ -68,12 +71,14 @@ class FanOutWorker:
         self._start = start
         self._snapshots = snapshots
         self.publisher = Publisher(engine, ports.bus)
-        self.partitions = Partitions(worker_id, engine, ports.log, self.publisher, tasks)
+        contact = Contact()
+        self._suspensions = Suspensions(engine, contact)
         self.presence_applier = PresenceApplier(worker_id, engine, ports.memberships, ports.bus, tasks)
         self.reconciler = Reconciler(
-            worker_id, engine, self.presence_applier, ports.leases, ports.hints, ports.bus, tasks
+            worker_id, engine, self.presence_applier, self._suspensions, ports.leases, ports.bus, tasks
         )
-        self.worker_group = WorkerGroup(worker_id, ports.bus, ports.log, self.partitions)
+        self.partitions = Partitions(worker_id, engine, ports.log, self.publisher, tasks, self._suspensions)
+        self.worker_group = WorkerGroup(worker_id, ports.bus, ports.log, self.partitions, contact)
         order = MembershipOrder(ports.memberships, known_at=start.taken_at if start else None)
         self._members = Members(engine, ports.log, self.presence_applier, self.partitions, self.publisher, order)
         self._typing = TypingRouter(engine, ports.bus, self.partitions, self.publisher, ports.log.partitions)
@@ -93,6 +98,8 @@ class FanOutWorker:
         self.presence_applier.start()
         self.reconciler.adopt()
         await self.reconciler.listen()
+        watch = partial(self._ports.hints.watch, self.reconciler.hear_hint)
+        await retry_forever(watch, "listening to presence changes")
         await self._typing.listen()
         self._tasks.start(self.publisher.run(), "publisher")
         self._tasks.start(self._members.run(after), "members")
@@ -137,7 +144,7 @@ class FanOutWorker:
 
     async def _mark(self) -> None:
         await self.partitions.find_idle_positions()
-        if self._engine.mark():
+        if self._suspensions.mark():
             self.publisher.poke()
 
 

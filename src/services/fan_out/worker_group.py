@@ -10,8 +10,9 @@ from fanout import Unavailable, machine
 from fanout.ports.bus import Bus
 from fanout.ports.log import Log
 from fanout.subjects import WORKERS
-from fanout.workers import WorkerNotice, decode_notice
+from fanout.workers import WORKER_SILENT_AFTER_S, WorkerNotice, decode_notice
 from services.fan_out.assignment import assign
+from services.fan_out.contact import Contact
 from services.fan_out.partitions import Partitions
 from services.runtime.skipping import skip
 from services.runtime.tasks import retry_forever
@@ -19,7 +20,6 @@ from services.runtime.tasks import retry_forever
 log = structlog.get_logger(__name__)
 
 ANNOUNCE_EVERY_S = 0.4
-SILENT_AFTER_S = 1.6
 
 
 class WorkerGroup:
@@ -33,6 +33,7 @@ class WorkerGroup:
         bus: carries the notices.
         events: the log; it has the number of partitions.
         partitions: claims and releases partitions.
+        contact: gets the notices of this worker that come back.
         clock: seconds, from any fixed point; it must not step back.
     """
 
@@ -42,6 +43,7 @@ class WorkerGroup:
         bus: Bus,
         events: Log,
         partitions: Partitions,
+        contact: Contact,
         *,
         clock: Callable[[], float] = machine.monotonic_s,
     ) -> None:
@@ -49,6 +51,7 @@ class WorkerGroup:
         self._bus = bus
         self._log = events
         self._partitions = partitions
+        self._contact = contact
         self._clock = clock
         self._heard: dict[str, tuple[float, WorkerNotice]] = {}
         self._ready = False
@@ -78,7 +81,8 @@ class WorkerGroup:
             await self._take_share()
 
     async def _announce(self) -> bool:
-        notice = WorkerNotice(self._worker_id, self._ready, self._partitions.claimed())
+        notice_id = self._contact.sign() if self._ready else ""
+        notice = WorkerNotice(self._worker_id, self._ready, self._partitions.claimed(), notice_id)
         try:
             await self._bus.publish(WORKERS, msgspec.json.encode(notice))
         except Unavailable:
@@ -95,9 +99,11 @@ class WorkerGroup:
             skip("worker_notice", error)
             return
         self._heard[notice.worker] = (self._clock(), notice)
+        if notice.worker == self._worker_id:
+            self._contact.hear(notice.notice_id)
 
     def _live(self) -> dict[str, WorkerNotice]:
-        oldest = self._clock() - SILENT_AFTER_S
+        oldest = self._clock() - WORKER_SILENT_AFTER_S
         self._heard = {worker: seen for worker, seen in self._heard.items() if seen[0] >= oldest}
         return {worker: notice for worker, (_, notice) in self._heard.items()}
 
@@ -111,8 +117,8 @@ class WorkerGroup:
         await asyncio.gather(
             *(self._partitions.release(part) for part in self._partitions.claimed() if part not in mine)
         )
-        if self._heard.get(self._worker_id) is None:
-            return  # its own first notice has not come back: notices of the others may be missing too
+        if self._contact.current() is None:
+            return  # its own notices do not come back: notices of the others may be missing too
         claims = [part for part in sorted(mine) if part not in readers_by_part]
         await asyncio.gather(*(self._claim(part) for part in claims))
 

@@ -1,7 +1,7 @@
 """Control messages: the requests of workers and other instances to this instance, beside events."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import structlog
@@ -92,22 +92,31 @@ class Control:
 
     async def _send_presence_set(self, request: PresenceSetRequest) -> None:
         # The event loop continues between two pages.
-        users = self._registry.users()
-        pages = list(user_pages(users, self._bus.max_payload)) or [[]]
         subject = worker_inbox(request.worker)
         try:
-            for number, page in enumerate(pages):
-                await self._bus.publish(subject, msgspec.json.encode(self._page(request, number, len(pages), page)))
+            for page in self._pages(request):
+                await self._bus.publish(subject, msgspec.json.encode(page))
                 await asyncio.sleep(0)
         except (Unavailable, TooLarge) as error:
             log.warning("presence set not sent; the worker asks again", reason=str(error))
 
-    def _page(self, request: PresenceSetRequest, number: int, pages: int, users: Sequence[str]) -> PresenceSetPage:
+    def _pages(self, request: PresenceSetRequest) -> Iterator[PresenceSetPage]:
+        if request.known is not None and request.known == self._registry.digest():
+            yield self._page(request, 0, [], last=True, unchanged=True)
+            return
+        pages = list(user_pages(self._registry.users(), self._bus.max_payload)) or [[]]
+        for number, users in enumerate(pages):
+            yield self._page(request, number, users, last=number == len(pages) - 1)
+
+    def _page(
+        self, request: PresenceSetRequest, number: int, users: Sequence[str], *, last: bool, unchanged: bool = False
+    ) -> PresenceSetPage:
         return PresenceSetPage(
             instance=self._instance_id,
             incarnation=self.incarnation,
             request=request.request,
             page=number,
-            last=number == pages - 1,
+            last=last,
             users=list(users),
+            unchanged=unchanged,
         )

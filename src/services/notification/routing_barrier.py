@@ -14,14 +14,13 @@ from fanout.keys import PresenceChange
 from fanout.ports.bus import Bus
 from fanout.ports.presence import Hints
 from fanout.subjects import WORKERS
-from fanout.workers import RoutingConfirmed, WorkerNotice, decode_notice
+from fanout.workers import WORKER_SILENT_AFTER_S, RoutingConfirmed, WorkerNotice, decode_notice
 from services.runtime.skipping import skip
 from services.runtime.tasks import retry_forever
 
 log = structlog.get_logger(__name__)
 
 FIRST_NOTICE_WITHIN_S = 1.0
-SILENT_AFTER_S = 1.6
 ANNOUNCE_AGAIN_AFTER_S = (0.25, 0.5, 1.0, 1.5)
 """Seconds. A hint may be lost, so it is repeated. After the last of these the client is admitted without the
 confirmation, which `UserRouting` then waits for."""
@@ -140,7 +139,7 @@ class RoutingBarrier:
         return set(self._heard_lately() or self._workers)
 
     def _heard_lately(self) -> dict[str, float]:
-        oldest = self._clock() - SILENT_AFTER_S
+        oldest = self._clock() - WORKER_SILENT_AFTER_S
         return {worker: at for worker, at in self._workers.items() if at >= oldest}
 
     def _hear(self, _subject: str, payload: bytes) -> None:
