@@ -68,7 +68,7 @@ class TestService:
             backends = Backends(BACKENDS, settings, health, stack, alone=service == "up")
             context = ServiceContext(settings, health, CollectorRegistry(), Process(), stack)
             await start_all(CHECKED[service], context, backends)
-        assert watched.keys() - {"routing_table", "lease", "routing"} == needed_by(service) - {"tokens"}
+        assert watched.keys() - {"routing_table", "instances", "lease", "routing"} == needed_by(service) - {"tokens"}
         degrading = {"presence"} if service in {"gateway", "up"} else set()
         if "routing" in watched:
             degrading.add("routing")

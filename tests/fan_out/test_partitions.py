@@ -9,6 +9,7 @@ import pytest
 from fanout import PartitionLost, Unavailable
 from fanout.ports.log import StoredEvent
 from fanout.streams import DEAD
+from fanout.workers import WORKER_SILENT_AFTER_S
 from services.adapters.embedded.readers import EmbeddedPartitionReader
 from services.runtime import tasks as tasks_module
 from tests.support.observing import until
@@ -214,6 +215,25 @@ async def test_quiet_partitions_say_how_far_they_have_come(world: World) -> None
     worker.engine.mark()
     await worker.publisher.settle()
     assert worker.marked_upto(1 - PART) == 2
+
+
+async def test_an_instance_that_may_not_have_heard_the_worker_gets_no_event_and_reads_the_log(
+    world: World,
+) -> None:
+    worker = world.worker()
+    worker.suspensions.know("notif-1")
+    worker.contact.hear(worker.contact.sign())
+    worker.suspensions.agree("notif-1", worker.contact.current())
+    await world.post(1)
+    await worker.partitions.claim(PART)
+    await until(lambda: worker.told() == [1])
+    worker.now += WORKER_SILENT_AFTER_S
+    await world.post(2)
+    while worker.marked_upto() < 3:
+        worker.suspensions.mark()
+        await worker.publisher.settle()
+        await asyncio.sleep(0.01)
+    assert worker.told() == [1]
 
 
 async def test_one_who_looks_for_idle_positions_of_a_lost_partition_only_passes_over_it(world: World) -> None:

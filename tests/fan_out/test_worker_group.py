@@ -114,6 +114,19 @@ async def test_nothing_is_claimed_before_its_own_word_came_back(world: World) ->
     await until(lambda: len(world.claims.mine) == PARTS)
 
 
+async def test_its_notices_that_come_back_show_that_the_instances_hear_it(world: World) -> None:
+    await world.notices()
+    assert world.contact.current() is None, "no instance waits for a worker that is not ready"
+    world.ready.set()
+    await until(lambda: world.contact.current() == 1)
+    world.bus.share = 1.0
+    await world.notices()
+    world.now += WORKER_SILENT_AFTER_S
+    assert world.contact.current() is None
+    world.bus.share = 0.0
+    await until(lambda: world.contact.current() == 2)
+
+
 async def test_what_a_live_worker_holds_is_left_to_it(world: World) -> None:
     await world.hears("other", partitions=[0, 1])
     world.ready.set()

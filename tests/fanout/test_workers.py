@@ -18,12 +18,14 @@ from fanout.workers import (
 )
 
 CASES: list[tuple[Callable[[bytes], msgspec.Struct], msgspec.Struct]] = [
-    (decode_notice, WorkerNotice("worker-1", ready=True, partitions=[1, 2])),
+    (decode_notice, WorkerNotice("worker-1", ready=True, partitions=[1, 2], notice_id="n1")),
     (decode_digest, PresenceDigest("notif-1", "1", 2, 3)),
     (decode_presence_set_page, PresenceSetPage("notif-1", "1", "7", 0, last=True, users=["alice", "Bob_-9"])),
     (decode_presence_set_page, PresenceSetPage("notif-1", "1", "7", 0, last=True, users=[])),
     (decode_control, RoutingConfirmed("worker-1", ["alice"])),
     (decode_control, PresenceSetRequest("worker-1", "7")),
+    (decode_control, PresenceSetRequest("worker-1", "7", (2, 2**64 - 1))),
+    (decode_presence_set_page, PresenceSetPage("notif-1", "1", "7", 0, last=True, users=[], unchanged=True)),
 ]
 
 

@@ -122,6 +122,16 @@ async def test_the_presence_set_comes_in_pages(
     assert sorted(user for page in rig.pages for user in page.users) == [f"user-{number}" for number in range(users)]
 
 
+async def test_a_worker_that_knows_the_presence_set_is_only_told_so(rig: Rig) -> None:
+    rig.session("alice")
+    await rig.tell(PresenceSetRequest("w", "7", presence_digest(["alice"])))
+    await until(lambda: bool(rig.pages), "the only page")
+    assert [(page.unchanged, page.last, page.users) for page in rig.pages] == [(True, True, [])]
+    await rig.tell(PresenceSetRequest("w", "8", presence_digest(["bob"])))
+    await until(lambda: len(rig.pages) == 2, "the whole set")
+    assert (rig.pages[1].unchanged, rig.pages[1].users) == (False, ["alice"])
+
+
 async def test_a_presence_set_that_cannot_be_sent_is_given_up(rig: Rig) -> None:
     rig.session("alice")
     with capture_logs() as logs:

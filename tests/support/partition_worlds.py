@@ -34,7 +34,10 @@ class Worker:
         self.engine = Engine()
         self.engine.user_online("alice", "notif-1", [CHANNEL])
         self.publisher = Publisher(self.engine, self.bus)
-        self.partitions = Partitions(name, self.engine, log, self.publisher, tasks, Suspensions(self.engine, Contact()))
+        self.now = 0.0
+        self.contact = Contact(clock=lambda: self.now)
+        self.suspensions = Suspensions(self.engine, self.contact)
+        self.partitions = Partitions(name, self.engine, log, self.publisher, tasks, self.suspensions)
         tasks.start(self.publisher.run(), "publisher")
 
     def told(self) -> list[int]:

@@ -19,6 +19,10 @@ INSTANCES_EVICTED = Counter(
 INSTANCES_WITHOUT_LEASE = Gauge(
     "fanout_instances_without_lease", "Instances in the routing table that have no lease in Redis"
 )
+INSTANCES_SUSPENDED = Gauge(
+    "fanout_instances_suspended",
+    "Instances that this worker sends no stored event until their presence sets are compared; they read the log",
+)
 SNAPSHOT_BYTES = Gauge("fanout_snapshot_bytes", "Length of the last snapshot of the routing table")
 SNAPSHOT_SECONDS = Gauge("fanout_snapshot_seconds", "Seconds that the last snapshot of the routing table took to write")
 SNAPSHOTS_FAILED = Counter("fanout_snapshots_failed_total", "Snapshots of the routing table that could not be written")

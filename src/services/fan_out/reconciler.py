@@ -20,7 +20,7 @@ from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
 from fanout.workers import PresenceDigest, PresenceSetRequest, decode_digest, decode_presence_set_page
 from services.fan_out.known_instance import KnownInstance
 from services.fan_out.liveness import Liveness, note_leases
-from services.fan_out.metrics import INSTANCES_EVICTED, PRESENCE_SETS_REPAIRED
+from services.fan_out.metrics import INSTANCES_EVICTED, INSTANCES_SUSPENDED, PRESENCE_SETS_REPAIRED
 from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.presence_set import PresenceSetTransfer
 from services.fan_out.repair import Repair
@@ -105,6 +105,7 @@ class Reconciler:
         self._ask_for_due()
         self._leases_read = True
         self._check_complete()
+        INSTANCES_SUSPENDED.set(self._suspensions.count())
 
     def is_suspended(self, instance_id: str) -> bool:
         """Whether the instance gets no stored event, because the table may lack some of its users."""
