@@ -4,7 +4,7 @@ from fanout.workers import PresenceDigest, PresenceSetPage
 from services.fan_out.known_instance import (
     ASK_AGAIN_AFTER_S,
     MISMATCHES_BEFORE_REPAIR,
-    SILENT_AFTER_S,
+    INSTANCE_UNREACHABLE_AFTER_S,
     KnownInstance,
 )
 
@@ -39,10 +39,10 @@ def test_one_that_is_heard_after_a_silence_is_asked_at_once() -> None:
     instance = KnownInstance("1", heard_at=0.0)
     for now in (0.0, 1.1, 3.2):
         instance.ask("7", now, contact=1)
-    instance.hear(DIGEST, SILENT_AFTER_S + 1.5, agrees=False)
-    assert instance.is_due(SILENT_AFTER_S + 1.5)
-    instance.ask("8", SILENT_AFTER_S + 1.5, contact=1)
-    assert not instance.is_due(SILENT_AFTER_S + 3.4)
+    instance.hear(DIGEST, INSTANCE_UNREACHABLE_AFTER_S + 1.5, agrees=False)
+    assert instance.is_due(INSTANCE_UNREACHABLE_AFTER_S + 1.5)
+    instance.ask("8", INSTANCE_UNREACHABLE_AFTER_S + 1.5, contact=1)
+    assert not instance.is_due(INSTANCE_UNREACHABLE_AFTER_S + 3.4)
 
 
 def test_one_that_was_heard_all_the_time_is_given_its_time() -> None:
@@ -50,8 +50,8 @@ def test_one_that_was_heard_all_the_time_is_given_its_time() -> None:
     for now in (0.0, 1.1, 3.2):
         instance.hear(DIGEST, now, agrees=False)
         instance.ask("7", now, contact=1)
-    instance.hear(DIGEST, 3.2 + SILENT_AFTER_S, agrees=False)
-    assert not instance.is_due(3.2 + SILENT_AFTER_S)
+    instance.hear(DIGEST, 3.2 + INSTANCE_UNREACHABLE_AFTER_S, agrees=False)
+    assert not instance.is_due(3.2 + INSTANCE_UNREACHABLE_AFTER_S)
 
 
 def test_one_whose_pages_have_come_is_not_due() -> None:

@@ -163,7 +163,7 @@ async def test_all_users_of_an_instance_are_confirmed_in_messages_that_the_bus_t
 async def test_an_instance_without_lease_and_digests_is_evicted(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(liveness, "SILENT_AFTER_S", SHORT_S)
+    monkeypatch.setattr(liveness, "INSTANCE_SILENT_AFTER_S", SHORT_S)
     await harness.create("general", "alice")
     worker = await harness.add_worker("worker-1")
     instance = await harness.add_instance("notif-1")
@@ -227,7 +227,7 @@ async def test_an_instance_that_comes_back_misses_nothing_of_the_time_between(
         return await load(user_id)
 
     monkeypatch.setattr(harness.memberships, "channels_of", slow_for_bob)
-    monkeypatch.setattr(liveness, "SILENT_AFTER_S", SHORT_S)
+    monkeypatch.setattr(liveness, "INSTANCE_SILENT_AFTER_S", SHORT_S)
     await harness.cut_off("notif-1")
     await until(lambda: worker.users_on("notif-1") == [], "evicted")
     monkeypatch.undo()

@@ -107,7 +107,7 @@ async def test_a_change_that_is_published_late_undoes_nothing_that_the_snapshot_
 
 
 async def test_instances_that_died_meanwhile_go(harness: Harness, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(liveness, "SILENT_AFTER_S", 0.3)
+    monkeypatch.setattr(liveness, "INSTANCE_SILENT_AFTER_S", 0.3)
     await harness.create("general", "alice")
     first, _ = await _restart(harness, path)
     instance = await harness.add_instance("notif-1")

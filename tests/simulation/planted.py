@@ -16,7 +16,7 @@ from services.command.membership_publisher import MembershipPublisher
 from services.command.republishing import Republisher
 from services.command.service import CommandService
 from services.fan_out.known_instance import ASK_AGAIN_AFTER_S, MISMATCHES_BEFORE_REPAIR, KnownInstance
-from services.fan_out.liveness import SILENT_AFTER_S, Liveness
+from services.fan_out.liveness import INSTANCE_SILENT_AFTER_S, Liveness
 from services.fan_out.partitions import Partitions
 from services.fan_out.reconciler import Reconciler
 from services.fan_out.typing_router import TypingRouter
@@ -76,7 +76,7 @@ async def _rebase_one_too_far(self: DeliveredLanes) -> None:
 
 
 async def _dead_without_lease(self: Liveness, instances: Any) -> list[tuple[str, KnownInstance]]:
-    silent_since = self._clock() - SILENT_AFTER_S
+    silent_since = self._clock() - INSTANCE_SILENT_AFTER_S
     return [
         (name, instance)
         for name, instance in instances.items()

@@ -10,7 +10,7 @@ ASK_AGAIN_AFTER_S = 1.0
 the pages of an earlier request do not count: over a slow connection none would come in time."""
 LONGEST_PATIENCE_S = 16.0
 """The longest time without a page."""
-SILENT_AFTER_S = 3.0
+INSTANCE_UNREACHABLE_AFTER_S = 3.0
 """Seconds without a digest after which the instance, or the worker, had no connection: requests were lost too."""
 MISMATCHES_BEFORE_REPAIR = 2
 """A digest and a hint may cross on their way. The same difference twice means that a hint was lost."""
@@ -66,7 +66,7 @@ class KnownInstance:
             agrees: whether the table has the same users.
         """
         self.incarnation = digest.incarnation
-        if now - self.heard_at > SILENT_AFTER_S:
+        if now - self.heard_at > INSTANCE_UNREACHABLE_AFTER_S:
             self.requests = min(self.requests, 1)  # the connection was away, so nothing shows that it is slow
         self.digest_heard, self.heard_at = True, now
         if self.transfer is None:

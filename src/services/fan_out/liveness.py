@@ -17,7 +17,7 @@ from services.fan_out.metrics import INSTANCES_WITHOUT_LEASE
 
 log = structlog.get_logger(__name__)
 
-SILENT_AFTER_S = float(LEASE_TTL_S)
+INSTANCE_SILENT_AFTER_S = float(LEASE_TTL_S)
 """Seconds without a digest after which an instance is silent."""
 PAUSED_AFTER_S = 4.0
 """The leases are read every half second. If the last time is longer ago, this process itself was stopped."""
@@ -61,7 +61,7 @@ class Liveness:
         Raises:
             Unavailable: the bus does not answer. No instance counts as dead for the length of a lease.
         """
-        silent_since = self._clock() - SILENT_AFTER_S
+        silent_since = self._clock() - INSTANCE_SILENT_AFTER_S
         dead = [
             (instance_id, instance)
             for instance_id, instance in instances.items()
@@ -79,12 +79,12 @@ class Liveness:
     def is_expected(self, instance: KnownInstance) -> bool:
         """Whether its presence set is to be expected. A silent instance may have lost its connection to the bus."""
         now = self._clock()
-        is_silent = now >= self._spared_until and instance.heard_at < now - SILENT_AFTER_S
+        is_silent = now >= self._spared_until and instance.heard_at < now - INSTANCE_SILENT_AFTER_S
         return (instance.leased or instance.digest_heard) and not is_silent
 
     def _spare_all(self) -> None:
         """Give every instance the length of a lease to show that it is alive."""
-        self._spared_until = self._clock() + SILENT_AFTER_S
+        self._spared_until = self._clock() + INSTANCE_SILENT_AFTER_S
 
 
 def note_leases(leases: Mapping[str, Lease], instances: Mapping[str, KnownInstance]) -> None:
