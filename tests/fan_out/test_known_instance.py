@@ -3,8 +3,8 @@
 from fanout.workers import PresenceDigest, PresenceSetPage
 from services.fan_out.known_instance import (
     ASK_AGAIN_AFTER_S,
-    MISMATCHES_BEFORE_REPAIR,
     INSTANCE_UNREACHABLE_AFTER_S,
+    MISMATCHES_BEFORE_REPAIR,
     KnownInstance,
 )
 

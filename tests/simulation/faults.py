@@ -1,18 +1,16 @@
 """Faults: what goes wrong, to which process or server, and how it ends."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
 from tests.simulation.hosts import VirtualMachine
-from tests.simulation.links import SILENCE_S, Link
-from tests.simulation.plan import Fault
+from tests.simulation.links import SILENCE_S
+from tests.simulation.plan import SERVERS, Fault
 from tests.simulation.processes import SimulatedProcess
 from tests.simulation.world import World
 
-SLOWNESS_S: Final = 0.4
-"""Seconds that each way takes longer over a slow link."""
 MOST_ACKS: Final = 5
 """Fewer acknowledgements than these are lost with the newest events, beside those of the lost events."""
 
@@ -26,6 +24,7 @@ class Striker:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._network = world.servers.network
         self._faults: dict[str, Callable[[Fault], Awaitable[None]]] = {
             "kill": self._kill,
             "kill without files": self._kill_without_files,
@@ -37,6 +36,8 @@ class Striker:
             "cut": self._cut,
             "stall": self._stall,
             "slow": self._slow,
+            "isolate": self._cut,
+            "isolate silently": self._stall,
             "away": self._away,
             "stand still": self._stand_still,
             "empty": self._empty,
@@ -46,13 +47,28 @@ class Striker:
         }
 
     async def strike(self, fault: Fault) -> None:
-        """Let a fault strike; returns when it has ended."""
-        if fault.on and fault.on not in self._world.processes and fault.on not in self._world.servers.hosts:
-            return  # it was removed
+        """Let a fault strike, if it finds something to strike; returns when it has ended."""
+        if not self._finds_something(fault):
+            return  # a note in the history would excuse what goes wrong without it
         about = {"fault": fault.what, "on": fault.on, "to": fault.to}
         self._world.note("fault", **about, seconds=round(fault.seconds, 2))
         await self._faults[fault.what](fault)
         self._world.note("fault ended", **about)
+
+    def _finds_something(self, fault: Fault) -> bool:
+        process, server = self._world.processes.get(fault.on), self._world.servers.hosts.get(fault.on)
+        match fault.what:
+            case "deploy":
+                return any(process.is_alive for process in self._world.processes.values())
+            case "remove":
+                return self._world.can_remove(fault.on)
+            case "kill" | "kill without files" | "stop":
+                return process is not None and process.is_alive
+            case "pause":
+                return process is not None and process.is_alive and not process.host.paused
+            case "away" | "empty" | "stand still":
+                return server is not None and not server.paused
+        return process is not None or server is not None
 
     async def _kill(self, fault: Fault) -> None:
         process = self._world.processes[fault.on]
@@ -87,8 +103,6 @@ class Striker:
 
     async def _pause(self, fault: Fault) -> None:
         host = self._world.processes[fault.on].host
-        if host.dead or host.paused:
-            return
         self._world.loop.pause(host)
         await asyncio.sleep(fault.seconds)
         self._world.loop.resume(host)
@@ -104,57 +118,50 @@ class Striker:
         clock.skew_s -= fault.amount
 
     async def _cut(self, fault: Fault) -> None:
-        links = self._world.servers.links_of(fault.to, fault.on)
-        await self._cut_for(links, fault.seconds)
+        await self._cut_for(fault, fault.seconds)
 
     async def _stall(self, fault: Fault) -> None:
-        links = self._world.servers.links_of(fault.to, fault.on)
-        for link in links:
-            link.stall()
+        for server in _ends(fault):
+            self._network.stall(server, fault.on)
         await asyncio.sleep(min(fault.seconds, SILENCE_S))
         if fault.seconds > SILENCE_S:  # by then the client has broken the connection off
-            await self._cut_for(links, fault.seconds - SILENCE_S)
-        for link in links:
-            link.flow()
+            await self._cut_for(fault, fault.seconds - SILENCE_S)
+        for server in _ends(fault):
+            self._network.flow(server, fault.on)
 
     async def _slow(self, fault: Fault) -> None:
-        links = self._world.servers.links_of(fault.to, fault.on)
-        for link in links:
-            link.slowness += SLOWNESS_S
+        self._network.slow_down(fault.to, fault.on)
         await asyncio.sleep(fault.seconds)
-        for link in links:
-            link.slowness -= SLOWNESS_S
+        self._network.speed_up(fault.to, fault.on)
 
     async def _away(self, fault: Fault) -> None:
         """The server is killed and started again. What it holds on a disk is there again."""
-        if self._world.servers.down(fault.on):
-            await asyncio.sleep(fault.seconds)
-            self._world.servers.up(fault.on)
+        self._world.servers.down(fault.on)
+        await asyncio.sleep(fault.seconds)
+        self._world.servers.up(fault.on)
 
     async def _empty(self, fault: Fault) -> None:
         """Redis is killed, and comes back without its keys."""
-        if self._world.servers.down(fault.on):
-            await asyncio.sleep(fault.seconds)
-            self._world.servers.empty_redis()
-            self._world.servers.up(fault.on)
+        self._world.servers.down(fault.on)
+        await asyncio.sleep(fault.seconds)
+        self._world.servers.empty_redis()
+        self._world.servers.up(fault.on)
 
     async def _stand_still(self, fault: Fault) -> None:
         host = self._world.servers.hosts[fault.on]
-        if host.paused:
-            return
         self._world.loop.pause(host)
         await asyncio.sleep(min(fault.seconds, SILENCE_S))
         if fault.seconds > SILENCE_S:
-            self._world.servers.cut_off(fault.on)
+            self._network.cut(fault.on)
             await asyncio.sleep(fault.seconds - SILENCE_S)
-            self._world.servers.reconnect(fault.on)
+            self._network.repair(fault.on)
         self._world.loop.resume(host)
 
     async def _refuse(self, fault: Fault) -> None:
         full = self._world.servers.full
-        full.add(fault.on)
+        full[fault.on] += 1
         await asyncio.sleep(fault.seconds)
-        full.discard(fault.on)
+        full[fault.on] -= 1
 
     async def _lose_newest(self, fault: Fault) -> None:
         """NATS loses power, and comes back without what its disk had not taken."""
@@ -167,16 +174,20 @@ class Striker:
         await self._away_to_lose(fault, partial(self._world.servers.log.become_another, fault.to))
 
     async def _away_to_lose(self, fault: Fault, lose: Callable[[], Awaitable[int]]) -> None:
-        servers = self._world.servers
-        servers.cut_off("nats")
+        self._network.cut("nats")
         await asyncio.sleep(fault.seconds)
-        lost = await servers.asked("nats", lose)
+        lost = await self._world.servers.asked("nats", lose)
         self._world.note("lost", stream=fault.to, events=lost)
-        servers.reconnect("nats")
+        self._network.repair("nats")
 
-    async def _cut_for(self, links: list[Link], seconds: float) -> None:
-        for link in links:
-            link.cut()
+    async def _cut_for(self, fault: Fault, seconds: float) -> None:
+        for server in _ends(fault):
+            self._network.cut(server, fault.on)
         await asyncio.sleep(seconds)
-        for link in links:
-            link.repair()
+        for server in _ends(fault):
+            self._network.repair(server, fault.on)
+
+
+def _ends(fault: Fault) -> Sequence[str]:
+    """The servers to which a fault strikes the connections of a process: one, or all where it names none."""
+    return (fault.to,) if fault.to else SERVERS

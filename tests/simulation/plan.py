@@ -55,7 +55,7 @@ class Fault(msgspec.Struct, frozen=True):
     on: str
     """A process or a server."""
     to: str = ""
-    """The server at the other end, where a link is struck."""
+    """The server at the other end, where one connection of a process is struck."""
     seconds: float = 1.0
     """How long it lasts."""
     amount: int = 0
@@ -197,8 +197,10 @@ def _faults(draw: Draw, plan: Plan) -> list[Fault]:
 
 
 def _fault(draw: Draw, plan: Plan, at: float) -> Fault:
-    process, server, what = draw.choice(plan.processes()), draw.choice(SERVERS), draw.choice(_KINDS)
-    seconds = draw.choice((draw.between(0.1, 3.0), draw.between(2.0, 14.0)))
+    processes = plan.processes()
+    process, server, what = draw.choice(processes), draw.choice(SERVERS), draw.choice(_KINDS)
+    workers = [name for name in processes if name.startswith("worker")]
+    isolated = draw.choice(processes + workers)  # most depends on workers, so they are struck twice as often
     stream = draw.choice(("MESSAGES", "META"))
     on, to, amount = {
         "clock jumps": (draw.choice((process, process, "nats", "stores")), "", draw.choice((-3, -1, 1, 3, 40))),
@@ -207,14 +209,24 @@ def _fault(draw: Draw, plan: Plan, at: float) -> Fault:
         "slow": (process, server, 0),
         "away": (server, "", 0),
         "stand still": (server, "", 0),
+        "isolate": (isolated, "", 0),
+        "isolate silently": (isolated, "", 0),
         "refuse": (draw.choice((server, "redis")), "", 0),
         "deploy": ("", "", 0),
         "empty": ("redis", "", 0),
         "another": ("nats", stream, 0),
         "lose newest": ("nats", stream, draw.choice((1, 2, 3, 5, 1000))),
     }.get(what, (process, "", 0))
-    # Redis has to refuse for longer than a lease lasts, or nothing is seen of it.
-    return Fault(at, what, on, to, draw.between(3.0, 18.0) if what == "refuse" else seconds, amount)
+    return Fault(at, what, on, to, _seconds(draw, what), amount)
+
+
+def _seconds(draw: Draw, what: str) -> float:
+    """How long a fault lasts."""
+    if what == "refuse":  # Redis has to refuse for longer than a lease lasts, or nothing is seen of it
+        return draw.between(3.0, 18.0)
+    if what.startswith("isolate"):
+        return draw.between(0.5, 14.0)
+    return draw.choice((draw.between(0.1, 3.0), draw.between(2.0, 14.0)))
 
 
 _KINDS: Final = (
@@ -232,7 +244,7 @@ _KINDS: Final = (
         "pause",
         "clock jumps",
     ),
-    *("cut", "cut", "cut", "stall", "stall", "slow", "slow", "slow"),
+    *("cut", "cut", "cut", "stall", "stall", "slow", "slow", "slow", "isolate", "isolate silently"),
     *("away", "away", "stand still", "empty", "refuse", "refuse", "refuse", "lose newest", "another"),
 )
 """Each kind of fault, as often as it is to be drawn."""

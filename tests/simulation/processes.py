@@ -111,6 +111,11 @@ class SimulatedProcess:
         self._skew_s = self.host.machine.skew_s = seconds
 
     @property
+    def is_alive(self) -> bool:
+        """Whether the process was started, and has not ended."""
+        return self._running is not None
+
+    @property
     def is_running(self) -> bool:
         """Whether the process has started, and lives."""
         return self.health is not None and not self.host.dead
@@ -234,7 +239,7 @@ class SimulatedProcess:
         wires, self.wires = self.wires, []
         for wire in wires:
             wire.break_off()
-        self._servers.disconnect(self.host)
+        self._servers.network.disconnect(self.host)
 
 
 def settings(folder: Path, *, snapshots: bool) -> Settings:

@@ -1,7 +1,7 @@
 """The servers of the simulation, and the ports by which a process reaches them."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -24,16 +24,14 @@ from services.adapters.sqlite.messages import SqliteMessages
 from tests.simulation.bus_server import LinkedBus
 from tests.simulation.history import History
 from tests.simulation.hosts import Draw, Host, VirtualMachine, VirtualTime
-from tests.simulation.links import AT_ONCE, Link, Linked
+from tests.simulation.links import Linked
 from tests.simulation.log_server import LinkedLog, SimulatedLog
+from tests.simulation.network import Network
 from tests.simulation.plan import SERVERS, Shape
 from tests.simulation.presence_server import LinkedPresence
 
 ACK_WAIT_S: Final = 6.0
 TOKEN_S: Final = 3_600.0
-RECONNECTS_IN: Final = {"nats": (0.02, 0.5)}
-"""Seconds after which a client is connected again: those of nats-py, as configured. Others are with their next call."""
-
 STORES_WRITE: Final = {
     *("write", "create", "resume_creation", "creation_published"),
     *("add", "remove", "renew", "mark_published", "prune"),
@@ -66,12 +64,9 @@ class Servers:
 
     def __init__(self, loop: Any, draw: Draw, time: VirtualTime, history: History) -> None:
         self.hosts = {name: Host(name, VirtualMachine(time, draw)) for name in SERVERS}
-        self.links: list[Link] = []
-        self.full: set[str] = set()
-        self.slow: Mapping[str, float] = {}
-        """See `Plan.slow`."""
-        self._away: Counter[str] = Counter()
-        """How many faults keep every connection to a server broken."""
+        self.network = Network(loop, draw, self.hosts)
+        self.full: Counter[str] = Counter()
+        """How many faults fill a server."""
         self._loop = loop
         self._draw = draw
         self._history = history
@@ -93,7 +88,7 @@ class Servers:
         )
         self.log.begin(self._stored)
         self.bus = EmbeddedBus()
-        self.presence = EmbeddedPresence(clock=clock.monotonic_s)
+        self.presence = EmbeddedPresence(clock=self.hosts["redis"].machine.monotonic_s)
         self.memberships: SqliteMemberships = await self._made("stores", lambda: SqliteMemberships.open(None))
         self.messages: SqliteMessages = await self._made("stores", lambda: SqliteMessages.open(None))
         stack.push_async_callback(self.close)
@@ -105,7 +100,7 @@ class Servers:
 
     def ports_of(self, client: Host) -> dict[Any, Any]:
         """The ports of a process, each over the link to its server."""
-        nats, redis, stores = (self._link(client, name) for name in SERVERS)
+        nats, redis, stores = (self.network.connect(client, name) for name in SERVERS)
         presence = LinkedPresence(redis, self.presence, self._refusing("redis"))
         return {
             Log: LinkedLog(nats, self.log, self._refusing("nats"), self._draw),
@@ -118,43 +113,17 @@ class Servers:
             Authenticator: AnyToken(),
         }
 
-    def disconnect(self, client: Host) -> None:
-        """Break the connections of a process that has gone."""
-        for link in self.links:
-            if link.client is client:
-                link.cut()
-        self.links = [link for link in self.links if link.client is not client]
-
-    def links_of(self, server: str, client: str = "") -> list[Link]:
-        """The links to a server, of all living processes or of one."""
-        return [link for link in self.links if link.server.name == server and client in ("", link.client.name)]
-
-    def down(self, server: str) -> bool:
-        """Kill a server, and break its connections, until `up` is called. False if it does not run, or stands still."""
-        if self.hosts[server].paused:
-            return False
+    def down(self, server: str) -> None:
+        """Kill a server that runs, and break its connections, until `up` is called."""
         self._loop.pause(self.hosts[server])
-        self.cut_off(server)
-        return True
+        self.network.cut(server)
 
     def up(self, server: str) -> None:
         """Start a server that is down."""
         if server == "nats":
             self.log.crash()
         self._loop.resume(self.hosts[server])
-        self.reconnect(server)
-
-    def cut_off(self, server: str) -> None:
-        """Break every connection to a server, also those that are made until `reconnect` is called as often."""
-        self._away[server] += 1
-        for link in self.links_of(server):
-            link.cut()
-
-    def reconnect(self, server: str) -> None:
-        """End what `cut_off` began."""
-        self._away[server] -= 1
-        for link in self.links_of(server):
-            link.repair()
+        self.network.repair(server)
 
     def empty_redis(self) -> None:
         """Lose every key, as a Redis without persistence does when it is started again."""
@@ -168,17 +137,9 @@ class Servers:
     async def _made(self, name: str, make: Callable[[], Any]) -> Any:
         return await self.hosts[name].start(make(), "opening")
 
-    def _link(self, client: Host, server: str) -> Link:
-        link = Link(self._loop, self._draw, client, self.hosts[server], RECONNECTS_IN.get(server, AT_ONCE))
-        link.slowness = self.slow.get(f"{client.name} {server}", 0.0)
-        self.links.append(link)
-        for _ in range(self._away[server]):
-            link.cut()
-        return link
-
     def _refusing(self, server: str) -> Callable[[str], Exception | None]:
         methods, error, text = _REFUSED[server]
-        return lambda method: error(text) if server in self.full and method in methods else None
+        return lambda method: error(text) if self.full[server] and method in methods else None
 
     def _stored(self, stream: str, seq: int, subject: str, payload: bytes) -> None:
         event = msgspec.json.decode(payload)

@@ -86,6 +86,8 @@ def _fault(about: dict[str, Any]) -> str:
         "cut": f"the connection of {on} to {to} is broken for {seconds} s",
         "stall": f"nothing passes between {on} and {to} for {seconds} s",
         "slow": f"the connection of {on} to {to} is slow for {seconds} s",
+        "isolate": f"every connection of {on} to a server is broken for {seconds} s",
+        "isolate silently": f"nothing passes between {on} and any server for {seconds} s",
         "away": f"{on} is away for {seconds} s",
         "stand still": f"{on} stands still for {seconds} s",
         "empty": f"{on} is away for {seconds} s, and comes back empty",

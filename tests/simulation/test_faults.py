@@ -4,10 +4,10 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from tests.simulation.faults import SLOWNESS_S, Striker
+from tests.simulation.faults import Striker
 from tests.simulation.links import SILENCE_S
-from tests.simulation.plan import _KINDS, Fault
-from tests.simulation.servers import RECONNECTS_IN
+from tests.simulation.network import RECONNECTS_IN, SLOWNESS_S
+from tests.simulation.plan import _KINDS, SERVERS, Fault
 from tests.simulation.world import World
 from tests.support.simulated import SMALL, TWO_WORKERS, in_world
 
@@ -16,8 +16,13 @@ BRIEF_S, LONG_S = 1.0, SILENCE_S + 2.0
 
 def link_of(world: World, server: str) -> tuple[bool, bool, float]:
     """Whether the link of the worker to a server is cut, whether it is silent, and how much slower it is."""
-    (link,) = world.servers.links_of(server, "worker1")
+    (link,) = world.servers.network.links_of(server, "worker1")
     return link.is_cut, link.is_silent, link.slowness
+
+
+def links_of(world: World) -> set[tuple[bool, bool, float]]:
+    """The same of its links to every server."""
+    return {link_of(world, server) for server in SERVERS}
 
 
 UNTOUCHED = False, False, 0.0
@@ -25,8 +30,8 @@ UNTOUCHED = False, False, 0.0
 
 def is_untouched(world: World) -> bool:
     servers = world.servers
-    links = all(link_of(world, name) == UNTOUCHED for name in servers.hosts)
-    return links and not servers.full and not any(host.paused for host in [*servers.hosts.values(), *world.hosts])
+    is_paused = any(host.paused for host in [*servers.hosts.values(), *world.hosts])
+    return links_of(world) == {UNTOUCHED} and not servers.full.total() and not is_paused
 
 
 STRIKES: list[tuple[Fault, float, Callable[[World], bool]]] = [
@@ -47,6 +52,13 @@ STRIKES: list[tuple[Fault, float, Callable[[World], bool]]] = [
         lambda world: link_of(world, "nats") == (True, True, 0.0),
     ),
     (Fault(0.0, "slow", "worker1", "nats"), 0.5, lambda world: link_of(world, "nats") == (False, False, SLOWNESS_S)),
+    (Fault(0.0, "isolate", "worker1"), 0.5, lambda world: links_of(world) == {(True, True, 0.0)}),
+    (Fault(0.0, "isolate silently", "worker1"), 0.5, lambda world: links_of(world) == {(False, True, 0.0)}),
+    (
+        Fault(0.0, "isolate silently", "worker1", seconds=LONG_S),
+        SILENCE_S + 1.0,
+        lambda world: links_of(world) == {(True, True, 0.0)},
+    ),
     (Fault(0.0, "away", "nats"), 0.5, lambda world: world.servers.hosts["nats"].paused and link_of(world, "nats")[0]),
     (
         Fault(0.0, "stand still", "nats"),
@@ -59,7 +71,7 @@ STRIKES: list[tuple[Fault, float, Callable[[World], bool]]] = [
         lambda world: world.servers.hosts["nats"].paused and link_of(world, "nats")[0],
     ),
     (Fault(0.0, "empty", "redis"), 0.5, lambda world: link_of(world, "redis")[0]),
-    (Fault(0.0, "refuse", "stores"), 0.5, lambda world: world.servers.full == {"stores"}),
+    (Fault(0.0, "refuse", "stores"), 0.5, lambda world: world.servers.full == {"stores": 1}),
     (Fault(0.0, "lose newest", "nats", "META", amount=2), 0.5, lambda world: link_of(world, "nats")[0]),
     (Fault(0.0, "another", "nats", "META"), 0.5, lambda world: link_of(world, "nats")[0]),
     (Fault(0.0, "clock jumps", "worker1", amount=2), 0.5, lambda world: world.processes["worker1"].skew_s == 2.0),
@@ -113,18 +125,81 @@ def test_only_the_link_that_is_struck_is_cut() -> None:
     async def work(world: World) -> None:
         striking = asyncio.ensure_future(Striker(world).strike(Fault(0.0, "cut", "worker1", "nats")))
         await asyncio.sleep(0.5)
-        cut = [(link.client.name, link.server.name) for link in world.servers.links if link.is_cut]
+        cut = [(link.client.name, link.server.name) for link in world.servers.network.links if link.is_cut]
         assert cut == [("worker1", "nats")]
         await striking
 
     in_world(work)
 
 
-def test_a_process_that_does_not_run_is_not_paused() -> None:
+def faults_on_dead(world: World) -> list[Fault]:
+    """Faults that find nothing to strike."""
+    world.processes["worker1"].kill()
+    kinds = ("kill", "kill without files", "stop", "pause")
+    return [Fault(0.0, kind, "worker1", seconds=9.0) for kind in kinds]
+
+
+def faults_on_paused(world: World) -> list[Fault]:
+    world.loop.pause(world.processes["worker1"].host)
+    return [Fault(0.0, "pause", "worker1", seconds=9.0)]
+
+
+def faults_on_down(world: World) -> list[Fault]:
+    world.servers.down("redis")
+    return [Fault(0.0, kind, "redis", seconds=9.0) for kind in ("away", "empty", "stand still")]
+
+
+def faults_on_all_dead(world: World) -> list[Fault]:
+    for process in world.processes.values():
+        process.kill()
+    return [Fault(0.0, "deploy", "", seconds=9.0)]
+
+
+def faults_on_last(_world: World) -> list[Fault]:
+    return [Fault(0.0, "remove", "worker1", seconds=9.0), Fault(0.0, "cut", "worker9", "nats", seconds=9.0)]
+
+
+@pytest.mark.parametrize(
+    "prepare", [faults_on_dead, faults_on_paused, faults_on_down, faults_on_all_dead, faults_on_last]
+)
+def test_a_fault_that_finds_nothing_to_strike_does_nothing_and_is_not_noted(
+    prepare: Callable[[World], list[Fault]],
+) -> None:
     async def work(world: World) -> None:
-        world.processes["worker1"].kill()
-        await Striker(world).strike(Fault(0.0, "pause", "worker1", seconds=9.0))
+        for fault in prepare(world):
+            await Striker(world).strike(fault)
         assert world.loop.time() < 3.1
+        assert world.history.of("fault", "fault ended") == []
+
+    in_world(work)
+
+
+@pytest.mark.parametrize("kind", ["cut", "stall", "slow", "isolate", "isolate silently"])
+def test_a_process_that_is_started_again_is_struck_until_the_fault_has_ended(kind: str) -> None:
+    async def work(world: World) -> None:
+        to = "" if kind.startswith("isolate") else "nats"
+        striking = asyncio.ensure_future(Striker(world).strike(Fault(0.0, kind, "worker1", to, LONG_S)))
+        await asyncio.sleep(0.1)
+        before = links_of(world)
+        await Striker(world).strike(Fault(0.0, "kill", "worker1", seconds=0.5))
+        await asyncio.sleep(0.1)
+        assert links_of(world) == before != {UNTOUCHED}
+        await striking
+        await asyncio.sleep(5.0)
+        assert world.processes["worker1"].is_running
+        assert links_of(world) == {UNTOUCHED}
+
+    in_world(work)
+
+
+def test_a_server_that_two_faults_fill_is_full_until_the_later_one_ends() -> None:
+    async def work(world: World) -> None:
+        striker = Striker(world)
+        striking = [asyncio.ensure_future(striker.strike(Fault(0.0, "refuse", "redis", "", s))) for s in (1.0, 3.0)]
+        await asyncio.sleep(2.0)
+        assert world.servers.full["redis"]
+        await asyncio.gather(*striking)
+        assert not world.servers.full["redis"]
 
     in_world(work)
 

@@ -150,7 +150,7 @@ def test_a_device_heals_at_once() -> None:
 def test_a_user_repeats_a_message_until_it_is_accepted() -> None:
     async def work(world: World) -> None:
         people = await connected(world)
-        world.servers.full.add("nats")
+        world.servers.full["nats"] += 1
         posting = asyncio.ensure_future(people.post("bob", "room1"))
         await asyncio.sleep(3.0)
         assert of(world, "accepted") == []

@@ -39,6 +39,9 @@ def test_each_kind_of_fault_is_drawn_and_strikes_what_exists(kind: str) -> None:
             assert fault.on in (SERVERS if kind in servers else (*plan.processes(), *can_jump))
         if kind in {"cut", "stall", "slow"}:
             assert fault.to in SERVERS
+        if kind.startswith("isolate"):
+            assert not fault.to
+            assert 0.5 <= fault.seconds <= 14.0
         if kind in {"lose newest", "another"}:
             assert (fault.on, fault.to in {"MESSAGES", "META"}) == ("nats", True)
         assert (fault.amount > 0) == (kind == "lose newest") or kind == "clock jumps"
@@ -49,6 +52,13 @@ def test_the_clocks_of_processes_and_of_servers_jump_to_either_side() -> None:
     assert {("nats", True), ("nats", False), ("stores", True), ("stores", False)} < set(jumps)
     assert {ahead for on, ahead in jumps if on not in SERVERS} == {True, False}
     assert all(fault.amount for plan in PLANS for fault in plan.faults if fault.what == "clock jumps")
+
+
+def test_workers_are_isolated_more_often_than_other_processes() -> None:
+    isolated = [(fault.on, plan) for plan in PLANS for fault in plan.faults if fault.what.startswith("isolate")]
+    shares = [(plan.shape.workers, len(plan.processes())) for _, plan in isolated]
+    expected = sum(2 * workers / (processes + workers) for workers, processes in shares)
+    assert sum(on.startswith("worker") for on, _ in isolated) == pytest.approx(expected, rel=0.2)
 
 
 def test_faults_come_in_order_once_the_tier_has_started() -> None:

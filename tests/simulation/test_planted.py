@@ -6,7 +6,7 @@ from tests.simulation.run import Outcome, simulate
 from tests.simulation.story import story
 
 FOUND_BY = {
-    "gaps are skipped": range(19, 23),
+    "gaps are skipped": range(17, 21),
     "off by one": range(1, 30),
     "acknowledged before written": range(1, 30),
     "a handler that fails": range(2, 6),

@@ -24,7 +24,7 @@ class Watching:
         self.got: list[str] = []
         self.sender, self._ports = client_of(world, "sender")
         self.reader, self._readers = client_of(world, "reader")
-        (self.link,) = world.servers.links_of("redis", "reader")
+        (self.link,) = world.servers.network.links_of("redis", "reader")
         self.heard_on: set[str] = set()
 
     async def watch(self) -> Any:
@@ -127,7 +127,7 @@ def test_who_cannot_reach_it_cannot_begin_to_watch() -> None:
 def test_a_call_that_may_have_been_done_is_unavailable_and_no_more_is_known() -> None:
     async def work(world: World) -> None:
         host, ports = client_of(world)
-        (link,) = world.servers.links_of("redis", "client")
+        (link,) = world.servers.network.links_of("redis", "client")
         link.stall()
         for call in (ports[Leases].leases(), ports[Hints].watch(lambda _: None)):
             with pytest.raises(Unavailable) as raised:

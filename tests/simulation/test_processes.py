@@ -145,7 +145,7 @@ def test_a_process_that_cannot_reach_what_it_needs_to_start_tries_again_without_
         process = world.processes["worker1"]
         process.kill()
         process.start()
-        for link in world.servers.links_of("nats", "worker1"):
+        for link in world.servers.network.links_of("nats", "worker1"):
             link.cut()
         await asyncio.sleep(10.0)
         assert process.is_running

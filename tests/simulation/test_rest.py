@@ -60,7 +60,7 @@ async def drop_a_device(_world: World, people: People) -> None:
 
 
 async def cut_nats(world: World, _people: People) -> None:
-    for link in world.servers.links_of("nats", "writer1"):
+    for link in world.servers.network.links_of("nats", "writer1"):
         link.cut()
     await asyncio.sleep(3.0)
 

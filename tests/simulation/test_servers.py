@@ -1,35 +1,37 @@
 import asyncio
 from functools import partial
 
-import msgspec
 import pytest
 
-from fanout.errors import StorageFull, Unavailable
+from fanout.errors import OutcomeUnknown, StorageFull, Unavailable
 from fanout.events import timestamp
+from fanout.keys import LEASE_TTL_S
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
-from fanout.ports.presence import Connections, Hints, Leases
+from fanout.ports.presence import Connections, Hints, Lease, Leases
 from fanout.streams import MESSAGES
 from tests.simulation.plan import SERVERS
 from tests.simulation.servers import _REFUSED, TOKEN_S
 from tests.simulation.world import World
-from tests.support.simulated import SMALL, client_of, in_world
+from tests.support.simulated import client_of, in_world
 from tests.support.stored import stored_message
+
+LEASE = Lease("instance9", "1", "ws://instance9:8081", "2030-01-01T00:00:00.000Z", 0, 10)
 
 
 def test_a_process_has_every_port_over_links_of_its_own() -> None:
     async def work(world: World) -> None:
         await asyncio.sleep(0)
-        before = len(world.servers.links)
+        before = len(world.servers.network.links)
         host, ports = client_of(world)
         assert set(ports) == {Log, Bus, Connections, Leases, Hints, Memberships, Messages, Authenticator}
-        assert len(world.servers.links) == before + len(SERVERS)
+        assert len(world.servers.network.links) == before + len(SERVERS)
         for name in SERVERS:
-            assert [link.client for link in world.servers.links_of(name, "client")] == [host]
-            assert len(world.servers.links_of(name)) == len(world.processes) + 1
+            assert [link.client for link in world.servers.network.links_of(name, "client")] == [host]
+            assert len(world.servers.network.links_of(name)) == len(world.processes) + 1
 
     in_world(work)
 
@@ -68,7 +70,7 @@ def test_a_server_that_is_full_refuses_writes_and_answers_reads() -> None:
     async def work(world: World) -> None:
         host, ports = client_of(world)
         append = partial(ports[Log].append, "messages.send.room1", stored_message("room1"), msg_id="msg_1")
-        lease, leases = partial(ports[Leases].lease, "instance9", "", 1.0), ports[Leases].leases
+        lease, leases = partial(ports[Leases].lease, LEASE), ports[Leases].leases
         world.servers.full.update(SERVERS)
         with pytest.raises(StorageFull):
             await host.start(append(), "appending")
@@ -100,73 +102,69 @@ def test_the_methods_that_a_full_server_refuses_exist(server: str) -> None:
     assert in_world(work) == set()
 
 
-def test_the_connections_of_a_process_that_has_gone_break() -> None:
-    async def work(world: World) -> None:
-        host, ports = client_of(world)
-        waiting = host.start(ports[Log].tail(MESSAGES, after=0), "opening")
-        world.servers.disconnect(host)
-        assert not any(link.client is host for link in world.servers.links)
-        with pytest.raises(Unavailable):
-            await waiting
-        with pytest.raises(Unavailable):
-            await host.start(ports[Memberships].channels_of("ann"), "asking")
-
-    in_world(work)
-
-
-def is_cut(world: World, client: str) -> bool:
-    (link,) = world.servers.links_of("nats", client)
-    return link.is_cut
-
-
-def test_a_process_that_starts_during_an_outage_of_a_server_is_connected_after_it() -> None:
-    async def work(world: World) -> None:
-        world.servers.cut_off("nats")
-        client_of(world, "client")
-        world.servers.cut_off("nats")
-        client_of(world, "later")
-        world.servers.reconnect("nats")
-        await asyncio.sleep(1.0)
-        assert [is_cut(world, name) for name in ("worker1", "client", "later")] == [True] * 3
-        world.servers.reconnect("nats")
-        client_of(world, "last")
-        await asyncio.sleep(1.0)
-        assert [is_cut(world, name) for name in ("worker1", "client", "later", "last")] == [False] * 4
-
-    in_world(work)
-
-
 def test_a_process_that_starts_while_a_server_is_down_is_connected_when_it_is_up() -> None:
     async def work(world: World) -> None:
-        assert world.servers.down("nats")
-        client_of(world)
+        world.servers.down("nats")
+        host, _ = client_of(world)
+        (link,) = [link for link in world.servers.network.links_of("nats") if link.client is host]
         await asyncio.sleep(1.0)
-        assert is_cut(world, "client")
-        assert not world.servers.down("nats")
+        assert link.is_cut
         world.servers.up("nats")
         await asyncio.sleep(1.0)
-        assert not is_cut(world, "client")
+        assert not link.is_cut
 
     in_world(work)
 
 
-def test_the_connections_that_the_plan_says_are_slow_whenever_they_are_made() -> None:
+def test_a_process_that_starts_while_a_server_stands_still_is_answered_when_it_goes_on() -> None:
     async def work(world: World) -> None:
-        def slow() -> dict[str, float]:
-            return {f"{link.client.name} {link.server.name}": link.slowness for link in world.servers.links}
+        world.loop.pause(world.servers.hosts["nats"])
+        host, ports = client_of(world)
+        with pytest.raises(OutcomeUnknown):
+            await host.start(ports[Log].last_seq(MESSAGES), "asking")
+        world.loop.resume(world.servers.hosts["nats"])
+        assert await host.start(ports[Log].last_seq(MESSAGES), "asking") == 0
 
-        expected = dict.fromkeys(slow(), 0.0) | {"worker1 redis": 0.4}
-        assert slow() == expected
-        world.processes["worker1"].kill()
-        world.processes["worker1"].start()
-        await asyncio.sleep(3.0)
-        assert slow() == expected
-        client, ports = client_of(world, "worker1")
-        before = world.loop.time()
-        await client.start(ports[Leases].leases(), "asking")
-        assert 0.8 < world.loop.time() - before < 1.0
+    in_world(work)
 
-    in_world(work, msgspec.structs.replace(SMALL, slow={"worker1 redis": 0.4}))
+
+def test_a_server_is_full_until_everything_that_fills_it_has_ended() -> None:
+    async def work(world: World) -> None:
+        host, ports = client_of(world)
+        lease = partial(ports[Leases].lease, LEASE)
+        world.servers.full["redis"] += 2
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                await host.start(lease(), "leasing")
+            world.servers.full["redis"] -= 1
+        await host.start(lease(), "leasing")
+
+    in_world(work)
+
+
+@pytest.mark.parametrize("skew_s", [-3.0, 40.0])
+def test_a_lease_lasts_by_a_clock_of_redis_that_does_not_jump(skew_s: float) -> None:
+    async def work(world: World) -> None:
+        host, ports = client_of(world)
+        await host.start(ports[Leases].lease(LEASE), "leasing")
+        for server in SERVERS:
+            world.servers.hosts[server].machine.skew_s = skew_s
+        await asyncio.sleep(LEASE_TTL_S - 0.5)
+        assert "instance9" in await host.start(ports[Leases].leases(), "asking")
+        await asyncio.sleep(1.0)
+        assert "instance9" not in await host.start(ports[Leases].leases(), "asking")
+
+    in_world(work)
+
+
+def test_each_server_has_a_clock_of_its_own() -> None:
+    async def work(world: World) -> None:
+        await asyncio.sleep(0)
+        hosts = world.servers.hosts
+        assert len({id(host.machine) for host in hosts.values()}) == len(SERVERS)
+        assert world.servers.presence._clock == hosts["redis"].machine.monotonic_s
+
+    in_world(work)
 
 
 def test_redis_loses_every_key() -> None:
@@ -213,7 +211,7 @@ def test_nats_alone_forgets_its_newest_acknowledgements_when_it_is_killed() -> N
         host = world.servers.hosts["nats"]
         world.servers.log.crash = lambda: crashed.append(host.paused)  # type: ignore[method-assign]
         for server in SERVERS:
-            assert world.servers.down(server)
+            world.servers.down(server)
             world.servers.up(server)
         assert crashed == [True]
 

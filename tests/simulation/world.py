@@ -50,7 +50,7 @@ class World:
         loop.on_error = lambda host, error: self.note("error", process=host.name, error=error)
         self.outside = Host("outside", VirtualMachine(loop.virtual, draw))
         self.servers = Servers(loop, draw, loop.virtual, self.history)
-        self.servers.slow = plan.slow
+        self.servers.network.slow = plan.slow
         self.gone: list[SimulatedProcess] = []
         """Those that were removed."""
         common = settings(folder, snapshots=plan.shape.snapshots)
@@ -82,13 +82,17 @@ class World:
             if not host.dead:
                 self.loop.report_failed_tasks(host)
 
-    def remove(self, name: str) -> None:
-        """Kill a process for good, unless it is the last one of its kind."""
+    def can_remove(self, name: str) -> bool:
+        """Whether there is the process, and another one of its kind."""
         process = self.processes.get(name)
-        if process is not None and sum(other.kind == process.kind for other in self.processes.values()) > 1:
-            process.kill()
-            process.removed = True
-            self.gone.append(self.processes.pop(name))
+        return process is not None and sum(other.kind == process.kind for other in self.processes.values()) > 1
+
+    def remove(self, name: str) -> None:
+        """Kill a process for good."""
+        process = self.processes.pop(name)
+        process.kill()
+        process.removed = True
+        self.gone.append(process)
 
     def of_kind(self, kind: str) -> list[SimulatedProcess]:
         """The processes of a kind that run."""

@@ -202,7 +202,7 @@ class SimulatedWorld(LogWorld[dict[str, int]]):
 
     async def kill(self) -> None:
         self.resume()
-        assert self._servers.down("nats")
+        self._servers.down("nats")
 
     async def start(self) -> None:
         self._servers.up("nats")
@@ -233,25 +233,23 @@ class SimulatedWorld(LogWorld[dict[str, int]]):
         return {stream: await self._servers.log.last_seq(stream) for stream in STREAMS}
 
     async def lose_all_since(self, saved: dict[str, int]) -> None:
-        links, log = self._servers.links_of("nats"), self._servers.log
-        for link in links:
-            link.cut()
+        log = self._servers.log
+        self._servers.network.cut("nats")
         await asyncio.sleep(0.5)
         for stream, seq in saved.items():
             held = await self._servers.asked("nats", partial(log.held, stream))
             if lost := sum(event.seq > seq for event in held):
                 await self._servers.asked("nats", partial(log.lose_newest, stream, lost, len(held)))
-        for link in links:
-            link.repair()
+        self._servers.network.repair("nats")
 
     async def lose_everything(self) -> None:
         await self.lose_all_since(dict.fromkeys(STREAMS, -1))
 
     async def fill(self) -> None:
-        self._servers.full.add("nats")
+        self._servers.full["nats"] += 1
 
     async def make_room(self) -> None:
-        self._servers.full.discard("nats")
+        self._servers.full["nats"] -= 1
 
 
 @asynccontextmanager

@@ -84,12 +84,12 @@ class SimulatedTier:
 
     def presence(self) -> LinkedPresence:
         """Presence of a further process."""
-        link = self.servers._link(HOST.get(), "redis")
+        link = self.servers.network.connect(HOST.get(), "redis")
         return LinkedPresence(link, self.servers.presence, self.servers._refusing("redis"))
 
     def linked(self, store: Any) -> Any:
         """A store as a process reaches it."""
-        link: Link = self.servers._link(HOST.get(), "stores")
+        link: Link = self.servers.network.connect(HOST.get(), "stores")
         return Linked(link, store, self.servers._refusing("stores"), as_client=True)
 
 
