@@ -21,6 +21,17 @@ async def test_each_client_is_told_once_to_refresh_and_keeps_its_socket(harness:
         assert client.close_code is None
 
 
+async def test_a_client_that_connected_after_the_others_were_told_is_told_of_the_next_loss(harness: Harness) -> None:
+    instance = await harness.add_instance("notif-1")
+    alice = await harness.connect(instance, "alice")
+    instance._log_resets.hear(Reset(META, 0))
+    await until(lambda: bool(alice.of_type("full_refresh_required")), "alice is told")
+    bob = await harness.connect(instance, "bob")
+    instance._log_resets.hear(Reset(MESSAGES, 0))
+    await until(lambda: bool(bob.of_type("full_refresh_required")), "bob is told")
+    assert len(alice.of_type("full_refresh_required")) == 1
+
+
 async def test_channels_are_loaded_from_the_store_where_changes_are_not_told_again(harness: Harness) -> None:
     instance = await harness.add_instance("notif-1")
     await harness.create("general", "bob")

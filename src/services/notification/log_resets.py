@@ -16,6 +16,7 @@ from services.notification.inbox import Inbox
 from services.notification.metrics import LOG_RESETS
 from services.notification.registry import Registry
 from services.notification.server_frames import server_frame
+from services.notification.session import Session
 from services.notification.subscribing import subscribe
 from services.runtime.tasks import Tasks, retry_forever
 
@@ -26,7 +27,7 @@ SPREAD_MS: Final = 30_000
 NOTIFIED_AT_ONCE: Final = 500
 """The number of sessions that get the frame before the event loop continues."""
 JOINED_S: Final = 5.0
-"""Seconds within which several streams that went back cause one refresh."""
+"""Seconds within which several streams that went back cause one refresh of a client."""
 
 
 class LogResets:
@@ -49,7 +50,6 @@ class LogResets:
         self._inbox = inbox
         self._tasks = tasks
         self._clock = clock
-        self._notified_at = float("-inf")
 
     def hear(self, reset: Reset) -> None:
         """Handle the news that a stream went back; to be given to `Log.on_reset`."""
@@ -57,20 +57,23 @@ class LogResets:
         if not spec.in_inbox:
             return
         LOG_RESETS.labels(reset.stream).inc()
-        now = self._clock()
-        if now - self._notified_at > JOINED_S:
-            self._notified_at = now
-            self._tasks.start(self._notify_clients(), "notifying clients that the log went back")
-        if spec.changes_memberships and now - reset.survived_ns / 1e9 > REPUBLISHED_S:
+        self._tasks.start(self._notify_clients(), "notifying clients that the log went back")
+        if spec.changes_memberships and self._clock() - reset.survived_ns / 1e9 > REPUBLISHED_S:
             self._tasks.start(self._load_again(), "loading memberships again")
 
     async def _notify_clients(self) -> None:
+        now = machine.monotonic_s()
         for number, session in enumerate(self._registry.sessions(), 1):
-            after_ms = machine.random_below(SPREAD_MS)
-            frame = server_frame("full_refresh_required", tier=4, reason="log_reset", after_ms=after_ms)
-            self._registry.write_queue.queue(session, frame)
+            if now - session.reset_told_at > JOINED_S:
+                self._tell(session, now)
             if number % NOTIFIED_AT_ONCE == 0:
                 await asyncio.sleep(0)
+
+    def _tell(self, session: Session, now: float) -> None:
+        session.reset_told_at = now
+        after_ms = machine.random_below(SPREAD_MS)
+        frame = server_frame("full_refresh_required", tier=4, reason="log_reset", after_ms=after_ms)
+        self._registry.write_queue.queue(session, frame)
 
     async def _load_again(self) -> None:
         """Load memberships from the store: the log gets recent changes again (`REPUBLISHED_S`), and no older ones."""
