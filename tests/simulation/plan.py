@@ -95,7 +95,7 @@ def drawn(seed: int) -> Plan:
     """Draw the plan of a seed."""
     draw = Draw(seed)
     users = [f"user{n}" for n in range(1, 3 + draw.below(3))]
-    devices = {f"{user}-{kind}": user for user in users for kind in ("phone", "desk") if draw.happens(0.75)}
+    devices = {f"{user}-{kind}": user for user in users for kind in ("phone", "desk") if draw.happens(0.65)}
     devices = devices or {"user1-phone": "user1"}
     channels = {f"room{n}": draw.sample(users, 2 + draw.below(len(users) - 1)) for n in range(1, 2 + draw.below(3))}
     plan = Plan(seed, _shape(draw), devices, channels, [], [])
@@ -131,13 +131,13 @@ def _shape(draw: Draw) -> Shape:
 
 
 def _actions(draw: Draw, plan: Plan, users: list[str], faults: list[Fault]) -> list[Action]:
+    # Most faults show only in what happens at the same time, so half of all happens close to something else.
+    times = [at for fault in faults for at in (fault.at, fault.at, fault.at + fault.seconds)]
     actions = []
     for device in plan.devices:
         actions.append(Action(draw.between(0.0, 4.0), "connect", device))
-        actions += _life(draw, device)
-    # Most faults show only in what happens at the same time, so half of all happens close to something else.
-    times = [action.at for action in actions]
-    times += [at for fault in faults for at in (fault.at, fault.at, fault.at + fault.seconds)]
+        actions += _life(draw, device, times)
+    times += [action.at for action in actions]
     channels = list(plan.channels)
     for number in range(2 + draw.below(10)):
         changes = _changes(draw, _time(draw, times), users, channels, number)
@@ -150,19 +150,19 @@ def _actions(draw: Draw, plan: Plan, users: list[str], faults: list[Fault]) -> l
 
 
 def _time(draw: Draw, times: list[float]) -> float:
-    if draw.happens(0.5):
+    if not times or draw.happens(0.5):
         return draw.between(1.0, ACTIVE_S)
     return min(max(0.5, draw.choice(times) + draw.between(-0.2, 1.0)), ACTIVE_S)
 
 
-def _life(draw: Draw, device: str) -> list[Action]:
+def _life(draw: Draw, device: str, times: list[float]) -> list[Action]:
     """What happens to a device beside being connected."""
     life = []
     for _ in range(draw.below(3)):
-        leaves = draw.between(5.0, ACTIVE_S)
-        life.append(Action(leaves, "disconnect", device))
+        comes = _time(draw, times)
+        life.append(Action(max(comes - draw.between(0.1, 8.0), 1.0), "disconnect", device))
         if draw.happens(0.8):
-            life.append(Action(leaves + draw.between(0.1, 8.0), "connect", device))
+            life.append(Action(comes, "connect", device))
     if draw.happens(0.25):
         life.append(Action(draw.between(3.0, ACTIVE_S), "lose network", device, seconds=draw.between(0.5, 12.0)))
     if draw.happens(0.25):

@@ -15,6 +15,7 @@ from fanout.ports.log import StoredEvent
 from services.command.membership_publisher import MembershipPublisher
 from services.command.republishing import Republisher
 from services.command.service import CommandService
+from services.fan_out.contact import Contact
 from services.fan_out.known_instance import ASK_AGAIN_AFTER_S, MISMATCHES_BEFORE_REPAIR, KnownInstance
 from services.fan_out.liveness import INSTANCE_SILENT_AFTER_S, Liveness
 from services.fan_out.partitions import Partitions
@@ -179,6 +180,10 @@ async def _admit_unconfirmed(self: UserRouting, user_id: str) -> None:
     await self._routing_barrier.announce_until_confirmed(user_id)
 
 
+def _never_silent(self: Contact) -> int | None:
+    return self._number or None
+
+
 PLANTED: Final[dict[str, Planted]] = {
     "gaps are skipped": Planted(
         "an instance does not read from the log what the bus has lost", [(GapRepair, "repair", _skip_the_gap)]
@@ -235,6 +240,10 @@ PLANTED: Final[dict[str, Planted]] = {
     "late routing is hidden": Planted(
         "a worker without Redis asks for no presence set, and who it does not route to is admitted and not told",
         [(Reconciler, "follow_leases", _ask_after_the_leases), (UserRouting, "announce_arrival", _admit_unconfirmed)],
+    ),
+    "a silent worker routes on": Planted(
+        "a worker that was silent routes to the instances as if they had waited for it",
+        [(Contact, "current", _never_silent)],
     ),
     "the snapshot crash": Planted(
         "two tasks of a worker evict the same instance, and the second one fails",
