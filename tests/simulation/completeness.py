@@ -7,7 +7,7 @@ from tests.simulation.evidence import Broken, Evidence
 from tests.simulation.sessions import Session
 from tests.simulation.timeline import NEVER
 
-AT_ONCE_S: Final = 5.0
+AT_ONCE_S: Final = 0.5
 """Seconds within which a message is delivered while nothing goes wrong."""
 
 

@@ -10,6 +10,8 @@ ACTIVE_S: Final = 30.0
 """Seconds in which people act and faults begin."""
 FIRST_FAULT_S: Final = 3.0
 _SLOW_S: Final = (0.02, 0.1, 0.4)
+_COINCIDENCE: Final = 0.2
+"""The share of the plans that have one of `_COINCIDENCES`."""
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -101,12 +103,13 @@ def drawn(seed: int) -> Plan:
     plan = Plan(seed, _shape(draw), devices, channels, [], [])
     slow = _slow_links(draw, plan) if draw.happens(0.4) else {}
     faults = _faults(draw, plan)
-    actions = _actions(draw, plan, users, faults)
+    plan = msgspec.structs.replace(plan, actions=_actions(draw, plan, users, faults), faults=faults, slow=slow)
+    if draw.happens(_COINCIDENCE):
+        plan = draw.choice(_COINCIDENCES)(draw, plan)
     return msgspec.structs.replace(
         plan,
-        actions=sorted(actions, key=lambda action: action.at),
-        faults=sorted(faults, key=lambda fault: fault.at),
-        slow=slow,
+        actions=sorted(plan.actions, key=lambda action: action.at),
+        faults=sorted(plan.faults, key=lambda fault: fault.at),
     )
 
 
@@ -248,3 +251,43 @@ _KINDS: Final = (
     *("away", "away", "stand still", "empty", "refuse", "refuse", "refuse", "lose newest", "another"),
 )
 """Each kind of fault, as often as it is to be drawn."""
+
+
+def _full_redis(draw: Draw, plan: Plan) -> Plan:
+    """Nothing goes wrong, but Redis refuses writes for much longer than a lease lasts."""
+    refuse = Fault(draw.between(FIRST_FAULT_S, 8.0), "refuse", "redis", "", draw.between(18.0, 24.0))
+    return msgspec.structs.replace(plan, faults=[refuse], slow={})
+
+
+def _unread_loss(draw: Draw, plan: Plan) -> Plan:
+    """The log loses a change of a membership that a process has not read, and keeps the change before it."""
+    process = draw.choice([name for name in plan.processes() if name.startswith(("worker", "instance"))])
+    at, channel = draw.between(FIRST_FAULT_S + 3.0, ACTIVE_S - 5.0), draw.choice(list(plan.channels))
+    kept, lost = draw.sample(plan.channels[channel], 2)
+    leaves = [Action(at - draw.between(0.5, 3.0), "leave", kept, channel), Action(at + 0.5, "leave", lost, channel)]
+    what = draw.choice(("cut", "stall", "pause", "kill"))
+    behind = Fault(at, what, process, "nats" if what in {"cut", "stall"} else "", draw.between(3.0, 8.0))
+    loss = Fault(at + draw.between(0.6, 2.0), "lose newest", "nats", "META", draw.between(0.1, 2.0), 1)
+    return msgspec.structs.replace(plan, actions=[*plan.actions, *leaves], faults=[*plan.faults, behind, loss])
+
+
+def _unheard_arrival(draw: Draw, plan: Plan) -> Plan:
+    """A device connects while no worker has Redis, and so none hears of it.
+
+    Its user is in a channel with a guest who has no device, so nobody else's messages cover those that it misses there.
+    """
+    at, device = draw.between(FIRST_FAULT_S + 2.0, ACTIVE_S - 12.0), draw.choice(list(plan.devices))
+    what, seconds = draw.choice(("cut", "stall")), draw.between(8.0, 14.0)
+    cuts = [Fault(at, what, name, "redis", seconds) for name in plan.processes() if name.startswith("worker")]
+    actions = [Action(at - 1.0, "disconnect", device), Action(at + draw.between(0.1, 2.0), "connect", device)]
+    actions += [Action(at + draw.between(5.0, 8.0), "post", "guest", "aside") for _ in range(3)]
+    return msgspec.structs.replace(
+        plan,
+        channels=plan.channels | {"aside": [plan.devices[device], "guest"]},
+        actions=plan.actions + actions,
+        faults=plan.faults + cuts,
+    )
+
+
+_COINCIDENCES: Final = (_full_redis, _unread_loss, _unheard_arrival)
+"""What has to come together for a fault of the product to be seen, and seldom does by chance."""

@@ -1,27 +1,33 @@
 """Faults of the product, to be planted one by one: the simulation must find each of them.
 
 A planted fault takes a repair out of the product as it stands, or a precaution. `python -m tests.simulation --planted
-NAME` shows how one is found.
+NAME` shows how one is found. What replaces a method calls the method that it replaces, where it can, and changes one
+thing: a copy would not follow the product.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import copy
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
-from fanout.errors import PartitionLost, Unavailable
+from fanout.ids import new_event_id
 from fanout.lanes import Lane
-from fanout.ports.log import StoredEvent
+from fanout.streams import META
 from services.command.membership_publisher import MembershipPublisher
 from services.command.republishing import Republisher
 from services.command.service import CommandService
+from services.fan_out import known_instance, reconciler
 from services.fan_out.contact import Contact
-from services.fan_out.known_instance import ASK_AGAIN_AFTER_S, MISMATCHES_BEFORE_REPAIR, KnownInstance
-from services.fan_out.liveness import INSTANCE_SILENT_AFTER_S, Liveness
+from services.fan_out.known_instance import ASK_AGAIN_AFTER_S, KnownInstance
+from services.fan_out.liveness import Liveness, note_leases
+from services.fan_out.members import Members
 from services.fan_out.partitions import Partitions
 from services.fan_out.reconciler import Reconciler
 from services.fan_out.typing_router import TypingRouter
-from services.fan_out.worker import LOOK_AT_LEASES_EVERY_S, MARK_EVERY_S, FanOutWorker
+from services.fan_out.worker import FanOutWorker
 from services.notification.delivered_lanes import DeliveredLanes
 from services.notification.gap_repair import GapRepair
 from services.notification.housekeeping import Housekeeping
@@ -31,7 +37,15 @@ from services.notification.routing_barrier import RoutingBarrier
 from services.notification.user_routing import UserRouting
 from services.runtime.consumer import ConsumerWorker
 from services.runtime.membership_order import MembershipOrder
-from services.runtime.tasks import periodic, retry_forever
+from services.runtime.tasks import retry_forever
+
+_REBASE: Final = DeliveredLanes.rebase
+_PROCESS: Final = ConsumerWorker._process
+_EVICT: Final = Reconciler._evict
+_FOLLOW_LEASES: Final = Reconciler.follow_leases
+_STORE: Final = CommandService._store
+_RUN_MEMBERS: Final = Members.run
+_UNKNOWN: Final = -1
 
 
 class Planted(NamedTuple):
@@ -39,8 +53,8 @@ class Planted(NamedTuple):
 
     what: str
     """What the product then does, in a sentence."""
-    patches: Sequence[tuple[type, str, Callable[..., Any]]]
-    """What is replaced: the class, the name, and by what."""
+    patches: Sequence[tuple[Any, str, Any]]
+    """What is replaced: the class or module, the name, and by what."""
 
 
 @contextmanager
@@ -64,37 +78,26 @@ async def _do_nothing(*_args: Any, **_options: Any) -> None:
     """Do nothing."""
 
 
-async def _skip_the_gap(self: GapRepair, lane: Lane, upto: int, _waiting: Any) -> None:
-    self._lanes.advance(lane, upto)
-
-
 async def _rebase_one_too_far(self: DeliveredLanes) -> None:
+    await _REBASE(self)
     for stream in self._baseline:
-        self._baseline[stream] = await self._log.last_seq(stream) + 1
-    for number in self.progress.lanes():
-        lane = Lane.of_number(number)
-        self.advance(lane, self._baseline[lane.stream])
+        self._baseline[stream] += 1
 
 
-async def _dead_without_lease(self: Liveness, instances: Any) -> list[tuple[str, KnownInstance]]:
-    silent_since = self._clock() - INSTANCE_SILENT_AFTER_S
-    return [
-        (name, instance)
-        for name, instance in instances.items()
-        if not instance.leased and (instance.digest_heard or instance.heard_at < silent_since)
-    ]
+def _forget_digests(leases: Any, instances: Any) -> None:
+    note_leases(leases, instances)
+    for instance in instances.values():
+        if instance.digest_heard and not instance.leased:
+            instance.heard_at = -math.inf
 
 
 async def _never_dead(_self: Liveness, _instances: Any) -> list[tuple[str, KnownInstance]]:
     return []
 
 
-async def _acknowledge_first(self: ConsumerWorker[Any], consumer: Any, events: list[StoredEvent]) -> None:
-    await retry_forever(lambda: consumer.ack(events), "acknowledging")
-    try:
-        await self._consumption.handle(self._decode(events)[0], max(events, key=lambda event: event.seq))
-    except Unavailable:
-        return
+async def _acknowledge_first(self: ConsumerWorker[Any], consumer: Any, events: Any) -> None:
+    await retry_forever(partial(consumer.ack, events), "acknowledging")
+    await _PROCESS(self, consumer, events)
 
 
 async def _always_newest(_self: MembershipOrder, _event: Any, **_options: Any) -> bool:
@@ -102,10 +105,7 @@ async def _always_newest(_self: MembershipOrder, _event: Any, **_options: Any) -
 
 
 async def _mark_to_the_end(self: Partitions, claim: Any, lane: Lane) -> None:
-    try:
-        position = await self._log.last_seq(lane.stream)
-    except PartitionLost:
-        return
+    position = await self._log.last_seq(lane.stream)
     if self._claims.get(lane.part) is claim:
         self._engine.advance(lane.number, position)
 
@@ -118,62 +118,43 @@ def _fail(_self: TypingRouter, _subject: str, _payload: bytes) -> None:
     raise KeyError("planted")
 
 
-def _agree(_self: Reconciler, digest: Any, instance: KnownInstance) -> None:
-    instance.hear(digest, _self._clock(), agrees=True)
+def _agree(self: Reconciler, digest: Any, instance: KnownInstance) -> None:
+    instance.hear(digest, self._clock(), agrees=True)
 
 
-async def _evict_twice(self: Reconciler, instance_id: str, _instance: KnownInstance, *, stopped: str = "") -> None:
-    del self._instances[instance_id]
-    self._evicting.add(instance_id)
-    self._suspensions.forget(instance_id, stopped=stopped)
-    try:
-        await self._presence_applier.drop_instance(instance_id)
-    finally:
-        self._evicting.discard(instance_id)
+async def _evict_whoever_is_known(self: Reconciler, instance_id: str, _instance: Any, **options: Any) -> None:
+    await _EVICT(self, instance_id, self._instances[instance_id], **options)
 
 
-def _keep_slow(_self: Registry, _session: Any) -> None:
-    """Keep a session that has lost a frame."""
+class _Forgetful:
+    """A log that does not know a repeat."""
 
+    def __init__(self, log: Any) -> None:
+        self._log = log
 
-async def _leave_nothing(_self: Registry, _user_id: str, _channel_id: str) -> None:
-    """Let the sessions of a user who has left read on."""
+    async def append(self, subject: str, payload: bytes, *, msg_id: str) -> Any:
+        return await self._log.append(subject, payload, msg_id=f"{msg_id}:{new_event_id()}")
 
 
 async def _store_again(self: CommandService, message: Any, correlation_id: str) -> str:
-    from services.command.service import _payload  # noqa: PLC0415 - of this fault alone
-
-    payload = _payload(f"evt_{message.message_id[4:]}", message, correlation_id)
-    await self._log.append(f"messages.send.{message.channel_id}", payload, msg_id=message.message_id)
-    return str(message.message_id)
+    forgetful: Any = copy.copy(self)
+    forgetful._log = _Forgetful(self._log)
+    return await _STORE(forgetful, message, correlation_id)
 
 
-async def _find_the_end_late(self: FanOutWorker) -> None:
-    self.presence_applier.start()
-    self.reconciler.adopt()
-    await self.reconciler.listen()
-    await self._typing.listen()
-    self._ports.log.on_reset(self._log_resets.hear)
-    after = self._start.after if self._start else await self._newest_change()
-    self._tasks.start(self.publisher.run(), "publisher")
-    self._tasks.start(self._members.run(after), "members")
-    self._tasks.start(periodic(LOOK_AT_LEASES_EVERY_S, self.reconciler.follow_leases, "following leases"), "leases")
-    self._tasks.start(periodic(MARK_EVERY_S, self._mark, "marking positions"), "marks")
-    self._tasks.start(self.worker_group.run(self.ready), "worker group")
-    self._tasks.start(self._become_ready(), "loading the table")
+async def _find_no_end(_self: FanOutWorker) -> int:
+    return _UNKNOWN
+
+
+async def _find_the_end_late(self: Members, after: int) -> None:
+    if after == _UNKNOWN:
+        after = await retry_forever(partial(self._log.last_seq, META), "finding the end of the membership changes")
+    await _RUN_MEMBERS(self, after)
 
 
 async def _ask_after_the_leases(self: Reconciler) -> None:
-    await self._follow_liveness()
-    self._ask_for_due()
-    self._leases_read = True
-    self._check_complete()
-
-
-def _due_every_second(self: KnownInstance, now: float) -> bool:
-    if self.transfer is None:
-        return not self.loaded or self.mismatches >= MISMATCHES_BEFORE_REPAIR
-    return not self.transfer.complete and now - self.transfer.progressed_at > ASK_AGAIN_AFTER_S
+    await self._liveness.leases()
+    await _FOLLOW_LEASES(self)
 
 
 async def _admit_unconfirmed(self: UserRouting, user_id: str) -> None:
@@ -186,7 +167,7 @@ def _never_silent(self: Contact) -> int | None:
 
 PLANTED: Final[dict[str, Planted]] = {
     "gaps are skipped": Planted(
-        "an instance does not read from the log what the bus has lost", [(GapRepair, "repair", _skip_the_gap)]
+        "an instance does not read from the log what the bus has lost", [(GapRepair, "_read_log", _do_nothing)]
     ),
     "off by one": Planted(
         "an instance that gets its first client takes the next event for one that it has had",
@@ -214,13 +195,13 @@ PLANTED: Final[dict[str, Planted]] = {
     "the dead are kept": Planted("a worker never evicts an instance that is dead", [(Liveness, "dead", _never_dead)]),
     "slow readers are kept": Planted(
         "a client that reads too slowly loses a message and keeps its connection",
-        [(Registry, "_close_slow", _keep_slow)],
+        [(Registry, "_close_slow", _nothing)],
     ),
     "silent clients are kept": Planted(
         "an instance never ends the session of a client that is gone", [(Housekeeping, "_sweep", _do_nothing)]
     ),
     "those who left read on": Planted(
-        "an instance delivers to users who have left", [(Registry, "leave", _leave_nothing)]
+        "an instance delivers to users who have left", [(Registry, "leave", _do_nothing)]
     ),
     "repeats are stored": Planted(
         "the gateway stores a message again when the user repeats it", [(CommandService, "_store", _store_again)]
@@ -231,11 +212,11 @@ PLANTED: Final[dict[str, Planted]] = {
     ),
     "the end is found late": Planted(
         "a worker that starts loads memberships first, and then asks from where on it is to follow their changes",
-        [(FanOutWorker, "start", _find_the_end_late)],
+        [(FanOutWorker, "_newest_change", _find_no_end), (Members, "run", _find_the_end_late)],
     ),
     "no patience": Planted(
         "a worker asks for a presence set again each second, and takes no page of an earlier request",
-        [(KnownInstance, "is_due", _due_every_second)],
+        [(known_instance, "LONGEST_PATIENCE_S", ASK_AGAIN_AFTER_S)],
     ),
     "late routing is hidden": Planted(
         "a worker without Redis asks for no presence set, and who it does not route to is admitted and not told",
@@ -247,7 +228,7 @@ PLANTED: Final[dict[str, Planted]] = {
     ),
     "the snapshot crash": Planted(
         "two tasks of a worker evict the same instance, and the second one fails",
-        [(Reconciler, "_evict", _evict_twice)],
+        [(Reconciler, "_evict", _evict_whoever_is_known)],
     ),
     "a handler that fails": Planted(
         "a worker fails at each typing notice, which is then lost, and says so by a metric alone",
@@ -262,7 +243,7 @@ PLANTED: Final[dict[str, Planted]] = {
     ),
     "Redis that refuses": Planted(
         "an instance that cannot renew its lease is evicted, though its digests come",
-        [(Liveness, "dead", _dead_without_lease)],
+        [(reconciler, "note_leases", _forget_digests)],
     ),
 }
 """Each planted fault by its name."""
