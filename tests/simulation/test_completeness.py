@@ -3,7 +3,8 @@
 import pytest
 
 from tests.simulation.completeness import AT_ONCE_S
-from tests.support.chronicle import Chronicle, lived
+from tests.simulation.plan import Plan
+from tests.support.chronicle import PLAN, SLOW, Chronicle, lived
 
 # missed
 
@@ -302,8 +303,8 @@ def test_a_page_of_the_history_has_nothing_of_other_channels() -> None:
 LATE = AT_ONCE_S + 0.1
 
 
-def late_by(seconds: float) -> Chronicle:
-    chronicle = Chronicle()
+def late_by(seconds: float, plan: Plan = PLAN) -> Chronicle:
+    chronicle = Chronicle(plan)
     chronicle.opens(2.0)
     chronicle.posts(30.0, "m1", 1)
     chronicle.gets(30.0 + seconds, "m1", 1)
@@ -314,6 +315,10 @@ def late_by(seconds: float) -> Chronicle:
 @pytest.mark.parametrize(("seconds", "promises"), [(AT_ONCE_S - 0.1, []), (LATE, ["timely"])])
 def test_while_nothing_goes_wrong_a_message_is_delivered_at_once(seconds: float, promises: list[str]) -> None:
     assert late_by(seconds).promises() == promises
+
+
+def test_over_a_slow_connection_a_message_may_come_later() -> None:
+    assert late_by(LATE, SLOW).promises() == []
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from fanout.keys import LEASE_TTL_S
 from tests.simulation import faults, people
 from tests.simulation.plan import _KINDS, _SLOW_S, ACTIVE_S, FIRST_FAULT_S, SERVERS, Plan, Shape, drawn
 
@@ -79,6 +80,40 @@ def test_some_connections_are_slow_from_the_beginning() -> None:
         assert set(plan.slow) <= {f"{process} {server}" for process in plan.processes() for server in SERVERS}
     assert {seconds for plan in PLANS for seconds in plan.slow.values()} == set(_SLOW_S)
     assert any(not plan.slow for plan in PLANS)
+
+
+def test_in_some_plans_only_a_redis_that_refuses_writes_for_long_goes_wrong() -> None:
+    alone = [plan for plan in PLANS if [(fault.what, fault.on) for fault in plan.faults] == [("refuse", "redis")]]
+    assert any(plan.faults[0].seconds > 1.5 * LEASE_TTL_S and not plan.slow for plan in alone)
+
+
+def test_in_some_plans_a_process_is_behind_when_the_log_loses_a_change_and_keeps_the_one_before() -> None:
+    def is_lost_unread(plan: Plan) -> bool:
+        losses = [fault for fault in plan.faults if (fault.what, fault.to, fault.amount) == ("lose newest", "META", 1)]
+        leaves = [action.at for action in plan.actions if action.what == "leave"]
+        return any(
+            behind.at < left < loss.at < behind.at + behind.seconds and any(before < behind.at for before in leaves)
+            for loss in losses
+            for behind in plan.faults
+            for left in leaves
+            if behind.on.startswith(("worker", "instance"))
+        )
+
+    assert sum(map(is_lost_unread, PLANS)) > len(PLANS) // 50
+
+
+def test_in_some_plans_a_device_connects_while_no_worker_has_redis_and_a_guest_posts_after_it() -> None:
+    met = [plan for plan in PLANS if "aside" in plan.channels]
+    assert met
+    for plan in met:
+        user = next(iter(set(plan.channels["aside"]) - {"guest"}))
+        workers = {name for name in plan.processes() if name.startswith("worker")}
+        begins = {fault.at for fault in plan.faults if fault.to == "redis" and fault.on in workers}
+        for post in (action for action in plan.actions if action.channel == "aside" and action.who == "guest"):
+            cuts = [at for at in begins if {f.on for f in plan.faults if (f.at, f.to) == (at, "redis")} >= workers]
+            assert any(at + 5.0 <= post.at <= at + 8.0 for at in cuts)
+        assert "guest" not in plan.devices.values()
+        assert user in plan.devices.values()
 
 
 def test_people_do_what_they_can_with_what_exists() -> None:

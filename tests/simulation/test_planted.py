@@ -1,6 +1,13 @@
+import re
+from collections.abc import Callable
+from inspect import Parameter, iscoroutinefunction, signature
+from pathlib import Path
+from typing import Any
+
+import msgspec
 import pytest
 
-from tests.simulation.plan import drawn
+from tests.simulation.plan import Plan, drawn
 from tests.simulation.planted import PLANTED, planted
 from tests.simulation.run import Outcome, simulate
 from tests.simulation.story import story
@@ -12,6 +19,42 @@ FOUND_BY = {
     "a handler that fails": range(2, 6),
 }
 """Seeds of which one finds a planted fault; for the rarest one only those close to it are run."""
+
+
+STORIES = Path(__file__).parent / "stories"
+KEPT = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|", (STORIES / "README.md").read_text(), re.MULTILINE)
+"""Each kept plan, and the planted fault with which it breaks a promise."""
+PATCHES = [(name, *patch) for name, fault in PLANTED.items() for patch in fault.patches]
+
+
+def takes(replacement: Callable[..., Any], original: Callable[..., Any]) -> bool:
+    """Whether a function can be called as another one is."""
+    parameters = signature(original).parameters.values()
+    positional = [None for parameter in parameters if parameter.kind is not Parameter.KEYWORD_ONLY]
+    named = {parameter.name: None for parameter in parameters if parameter.kind is Parameter.KEYWORD_ONLY}
+    try:
+        signature(replacement).bind(*positional, **named)
+    except TypeError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("name", "owner", "attribute", "replacement"), PATCHES)
+def test_what_is_replaced_is_there_and_is_called_alike(name: str, owner: Any, attribute: str, replacement: Any) -> None:
+    original = vars(owner).get(attribute)
+    assert type(original) is type(replacement), f"{name}: {owner.__name__} has no such {attribute} any more"
+    if callable(original):
+        assert iscoroutinefunction(original) == iscoroutinefunction(replacement)
+        assert takes(replacement, original)
+
+
+def test_a_function_that_takes_less_or_more_is_not_called_alike() -> None:
+    def original(_self: Any, _user: str, *, _stopped: str = "") -> None: ...
+    def less(_self: Any, _user: str) -> None: ...
+    def more(_self: Any, _user: str, _channel: str, *, _stopped: str) -> None: ...
+    def anything(*_args: Any, **_options: Any) -> None: ...
+
+    assert [takes(other, original) for other in (original, anything, less, more)] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("name", PLANTED)
@@ -43,3 +86,13 @@ def test_a_planted_fault_is_found(name: str) -> None:
     assert found is not None
     healthy = simulate(found.plan)
     assert not healthy.broken, story(healthy)
+
+
+def test_the_table_of_the_kept_plans_names_each_of_them() -> None:
+    assert sorted(plan for plan, _ in KEPT) == sorted(file.stem for file in STORIES.glob("*.json"))
+
+
+@pytest.mark.parametrize(("plan", "name"), KEPT)
+def test_a_kept_plan_breaks_a_promise_with_its_fault(plan: str, name: str) -> None:
+    with planted(name):
+        assert simulate(msgspec.json.decode((STORIES / f"{plan}.json").read_bytes(), type=Plan)).broken

@@ -1,6 +1,8 @@
 """Histories of a simulation that are written by hand, and what log and stores then hold."""
 
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from fanout.events import StoredMessage
 from tests.simulation.checker import check
@@ -13,17 +15,23 @@ from tests.simulation.rest import Found
 ROOM = "room"
 PLAN = Plan(0, Shape(), {"ann-phone": "ann", "bob-phone": "bob", "eve-phone": "eve"}, {ROOM: ["ann", "bob"]}, [], [])
 """Ann and Bob are members of the room from the beginning; Eve is not."""
+SLOW: Final = msgspec.structs.replace(PLAN, slow={"worker1 redis": 0.4})
+"""The same over a slow connection, so that no message is late."""
 
 
 class Chronicle:
     """A history, entry by entry. What is written later may have happened before.
+
+    Args:
+        plan: of the run.
 
     Attributes:
         dead: how many dead letters there are at the end.
         rows: of the room in the message store; what the log holds, if nothing else is said.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, plan: Plan = SLOW) -> None:
+        self._plan = plan
         self._time = VirtualTime()
         self.history = History(self._time)
         self.dead = 0
@@ -108,7 +116,7 @@ class Chronicle:
         return Found(dict(self._held), dict(self._channels), self.dead, {ROOM: page}, {ROOM: ["ann", "bob"]})
 
     def broken(self, *, ended: bool = True) -> list[Broken]:
-        return check(PLAN, self.history, self.found() if ended else None)
+        return check(self._plan, self.history, self.found() if ended else None)
 
     def promises(self, *, ended: bool = True) -> list[str]:
         """The promises that are broken."""
