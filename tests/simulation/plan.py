@@ -10,7 +10,7 @@ ACTIVE_S: Final = 30.0
 """Seconds in which people act and faults begin."""
 FIRST_FAULT_S: Final = 3.0
 _SLOW_S: Final = (0.02, 0.1, 0.4)
-_COINCIDENCE: Final = 0.2
+_COINCIDENCE: Final = 0.25
 """The share of the plans that have one of `_COINCIDENCES`."""
 
 
@@ -289,5 +289,20 @@ def _unheard_arrival(draw: Draw, plan: Plan) -> Plan:
     )
 
 
-_COINCIDENCES: Final = (_full_redis, _unread_loss, _unheard_arrival)
+def _start_without_redis(draw: Draw, plan: Plan) -> Plan:
+    """A worker starts while Redis is away, and the memberships of a user who is connected change until it is back."""
+    at, device = draw.between(FIRST_FAULT_S + 2.0, ACTIVE_S - 15.0), draw.choice(list(plan.devices))
+    user, channel = plan.devices[device], draw.choice(list(plan.channels))
+    worker = draw.choice([name for name in plan.processes() if name.startswith("worker")])
+    times = sorted(draw.between(at + 3.0, at + 10.0) for _ in range(4))
+    changes = [Action(when, what, user, channel) for when, what in zip(times, ("leave", "join") * 2, strict=True)]
+    faults = [Fault(at, "away", "redis", "", 12.0), Fault(at + 1.0, "kill", worker, "", draw.between(0.2, 1.0))]
+    return msgspec.structs.replace(
+        plan,
+        actions=[*plan.actions, Action(at - 2.0, "connect", device), *changes[draw.below(3) :]],
+        faults=plan.faults + faults,
+    )
+
+
+_COINCIDENCES: Final = (_full_redis, _unread_loss, _unheard_arrival, _start_without_redis)
 """What has to come together for a fault of the product to be seen, and seldom does by chance."""

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
+from fanout import machine
 from fanout.ids import new_event_id
 from fanout.lanes import Lane
 from fanout.streams import META
@@ -31,7 +32,7 @@ from services.fan_out.worker import FanOutWorker
 from services.notification.delivered_lanes import DeliveredLanes
 from services.notification.gap_repair import GapRepair
 from services.notification.housekeeping import Housekeeping
-from services.notification.log_resets import LogResets
+from services.notification.log_resets import JOINED_S, LogResets
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.user_routing import UserRouting
@@ -43,6 +44,7 @@ _REBASE: Final = DeliveredLanes.rebase
 _PROCESS: Final = ConsumerWorker._process
 _EVICT: Final = Reconciler._evict
 _FOLLOW_LEASES: Final = Reconciler.follow_leases
+_NOTIFY_CLIENTS: Final = LogResets._notify_clients
 _STORE: Final = CommandService._store
 _RUN_MEMBERS: Final = Members.run
 _UNKNOWN: Final = -1
@@ -161,6 +163,14 @@ async def _admit_unconfirmed(self: UserRouting, user_id: str) -> None:
     await self._routing_barrier.announce_until_confirmed(user_id)
 
 
+async def _tell_once(self: LogResets) -> None:
+    resets: Any = self
+    now = machine.monotonic_s()
+    if now - getattr(resets, "told_at", -math.inf) > JOINED_S:
+        resets.told_at = now
+        await _NOTIFY_CLIENTS(self)
+
+
 def _never_silent(self: Contact) -> int | None:
     return self._number or None
 
@@ -221,6 +231,10 @@ PLANTED: Final[dict[str, Planted]] = {
     "late routing is hidden": Planted(
         "a worker without Redis asks for no presence set, and who it does not route to is admitted and not told",
         [(Reconciler, "follow_leases", _ask_after_the_leases), (UserRouting, "announce_arrival", _admit_unconfirmed)],
+    ),
+    "losses are told once": Planted(
+        "an instance tells its clients once of losses within 5 s, also those who connected in between",
+        [(LogResets, "_notify_clients", _tell_once)],
     ),
     "a silent worker routes on": Planted(
         "a worker that was silent routes to the instances as if they had waited for it",

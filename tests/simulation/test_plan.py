@@ -152,3 +152,16 @@ def test_shapes_and_runs_without_a_fault_are_drawn_too() -> None:
     assert {shape.skew_s for shape in shapes} == {0.0, 0.2, 2.0}
     assert any(not plan.faults for plan in PLANS)
     assert any(len(plan.faults) > 4 for plan in PLANS)
+
+
+def test_in_some_plans_a_worker_starts_while_redis_is_away_and_a_user_comes_and_goes_in_a_channel() -> None:
+    def is_met(plan: Plan) -> bool:
+        changes = [action.at for action in plan.actions if action.what in {"leave", "join"}]
+        return any(
+            away.at < kill.at and any(kill.at + kill.seconds < at < away.at + away.seconds for at in changes)
+            for away in plan.faults
+            for kill in plan.faults
+            if (away.what, away.on, away.seconds, kill.what) == ("away", "redis", 12.0, "kill")
+        )
+
+    assert sum(map(is_met, PLANS)) > len(PLANS) // 50
