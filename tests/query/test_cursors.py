@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fanout.errors import CallRejected, Unavailable
 from fanout.ports.messages import Position
-from services.query.cursors import Cursors, Scope, Start
+from services.query.cursors import Cursors, Direction, Scope, Start
 from tests.support.faulty import FaultyMessages, faulty_messages
 
 SCOPE = Scope("alice", "channels.history", "general")
@@ -26,9 +26,10 @@ async def refused(messages: FaultyMessages, cursor: str, scope: Scope = SCOPE) -
 
 
 @pytest.mark.parametrize("direction", ["before", "after"])
-async def test_what_is_given_is_taken(messages: FaultyMessages, direction: str) -> None:
-    cursor = await Cursors(messages).give(SCOPE, direction, POSITION)  # type: ignore[arg-type]
-    assert await Cursors(messages).take(SCOPE, cursor) == Start(direction, POSITION)  # type: ignore[arg-type]
+@pytest.mark.parametrize("gap_after", [None, 0, 7])
+async def test_what_is_given_is_taken(messages: FaultyMessages, direction: Direction, gap_after: int | None) -> None:
+    cursor = await Cursors(messages).give(SCOPE, direction, POSITION, gap_after)
+    assert await Cursors(messages).take(SCOPE, cursor) == Start(direction, POSITION, gap_after)
 
 
 @pytest.mark.parametrize(

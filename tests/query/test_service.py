@@ -215,6 +215,31 @@ async def test_a_page_forward_that_is_cut_claims_no_more_than_it_shows(world: Wo
     assert ([each.seq for each in page.messages], page.upto_seq) == ([7], 7)
 
 
+async def test_who_walks_on_by_the_cursor_is_not_told_to_have_what_was_stored_late_behind_it(world: World) -> None:
+    """The first page shows messages above one that is not stored yet; it is stored before the next page is read."""
+    posted = [new_message_id() for _ in range(5)]
+    for number, message_id in enumerate(posted, 1):
+        await world.post(message_id, stored=number != 2)
+    page = await world.page(after="0", limit=2)
+    assert ([each.seq for each in page.messages], page.upto_seq) == ([3, 1], 1)
+    await world.store(posted[1], 2)
+    for seq in (4, 5):
+        page = await world.page(cursor=page.cursor, limit=1)
+        assert ([each.seq for each in page.messages], page.upto_seq) == ([seq], 1)
+    page = await world.page(after="1")
+    assert ([each.seq for each in page.messages], page.upto_seq) == ([5, 4, 3, 2], 5)
+
+
+async def test_a_cursor_backward_claims_all_that_is_stored(world: World, ids: list[str]) -> None:
+    await world.post(new_message_id(), stored=False)
+    later = new_message_id()
+    await world.post(later)
+    page = await world.page(limit=1)
+    assert ([each.message_id for each in page.messages], page.upto_seq) == ([later], 7)
+    page = await world.page(cursor=page.cursor)
+    assert ([each.seq for each in page.messages], page.upto_seq) == ([7, 6, 5, 4, 3, 2, 1], 7)
+
+
 async def test_what_is_stored_after_the_log_was_asked_is_not_claimed(world: World) -> None:
     """The log is asked before the store is read, so that nothing comes between."""
     read = world.messages.history

@@ -77,7 +77,8 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
         int,
         Meta(
             description="The page misses no message that it asks for and that the log held up to here. It may have "
-            "newer ones. Ask again with `after` this to miss none."
+            "newer ones. Ask again with `after` this to miss none. By the cursors of `after`, it does not rise any "
+            "more once a page had newer ones: one in between may be stored later."
         ),
     ]
     cursor: Annotated[str, Meta(description="Leads on to the next page; left out on the last.")] | None = None

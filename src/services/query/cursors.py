@@ -21,6 +21,8 @@ class Start(NamedTuple):
     direction: Direction
     position: Position | None
     """None: the end that `direction` comes from."""
+    gap_after: int | None = None
+    """The pages before may miss messages above this `seq`, which the writer stores late; None: they miss none."""
 
 
 class Scope(NamedTuple):
@@ -45,14 +47,15 @@ class Cursors:
         self._messages = messages
         self._key: bytes | None = None
 
-    async def give(self, scope: Scope, direction: Direction, position: Position) -> str:
-        """The cursor for the page that follows `position`.
+    async def give(self, scope: Scope, direction: Direction, position: Position, gap_after: int | None = None) -> str:
+        """The cursor for the page that follows `position`; see `Start`.
 
         Raises:
             Unavailable: the store cannot be asked for its key.
         """
-        start = f"{direction[0]}{position.seq}.{position.message_id}".encode()
-        return urlsafe_b64encode(await self._signature(scope, start) + start).decode().rstrip("=")
+        gap = "" if gap_after is None else f".{gap_after}"
+        payload = f"{direction[0]}{position.seq}.{position.message_id}{gap}".encode()
+        return urlsafe_b64encode(await self._signature(scope, payload) + payload).decode().rstrip("=")
 
     async def take(self, scope: Scope, cursor: str) -> Start:
         """Check a cursor, and return where its page begins.
@@ -65,14 +68,18 @@ class Cursors:
             decoded = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         except ValueError as error:
             raise CallRejected(BAD_CURSOR) from error
-        signature, start = decoded[:_SIGNATURE_BYTES], decoded[_SIGNATURE_BYTES:]
-        if not hmac.compare_digest(signature, await self._signature(scope, start)):
+        signature, payload = decoded[:_SIGNATURE_BYTES], decoded[_SIGNATURE_BYTES:]
+        if not hmac.compare_digest(signature, await self._signature(scope, payload)):
             raise CallRejected(BAD_CURSOR)
-        seq, _, message_id = start[1:].decode().partition(".")
-        return Start(_DIRECTIONS[chr(start[0])], Position(int(seq), message_id))
+        return _decode(payload)
 
-    async def _signature(self, scope: Scope, start: bytes) -> bytes:
+    async def _signature(self, scope: Scope, payload: bytes) -> bytes:
         if self._key is None:
             self._key = await self._messages.cursor_key()
-        signed = b"\0".join([*(part.encode() for part in scope), start])  # no id has a zero byte
+        signed = b"\0".join([*(part.encode() for part in scope), payload])  # no id has a zero byte
         return hmac.digest(self._key, signed, hashlib.sha256)[:_SIGNATURE_BYTES]
+
+
+def _decode(payload: bytes) -> Start:
+    seq, message_id, *gap_after = payload[1:].decode().split(".")
+    return Start(_DIRECTIONS[chr(payload[0])], Position(int(seq), message_id), *map(int, gap_after))

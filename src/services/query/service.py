@@ -38,15 +38,16 @@ class QueryService:
             raise CallRejected(NOT_A_MEMBER)
         scope = Scope(user_id, HISTORY, request.channel)
         stored = await self._positions.stored_upto()  # before the store is read: the page holds at least that
-        direction, position = await self._start(scope, request, stored)
+        start = await self._start(scope, request, stored)
         page = await self._messages.history(
             request.channel,
-            before=position if direction == "before" else None,
-            after=position if direction == "after" else None,
+            before=start.position if start.direction == "before" else None,
+            after=start.position if start.direction == "after" else None,
             limit=request.limit,
             max_bytes=MAX_PAGE_BYTES,
         )
-        return History(page.messages, _complete_upto(page, direction, stored), await self._next(scope, page, direction))
+        upto = _complete_upto(page, start, stored)
+        return History(page.messages, upto, await self._next(scope, page, start.direction, upto))
 
     async def connect(self) -> RealtimeAddress:
         """The address of the instance with most room; see `RealtimeCalls.connect`. Chance picks among equals."""
@@ -73,16 +74,23 @@ class QueryService:
         # Below every message of this `seq` or, to begin after it, of the next.
         return Position(int(bound) + (direction == "after"))
 
-    async def _next(self, scope: Scope, page: Page, direction: Direction) -> str | None:
+    async def _next(self, scope: Scope, page: Page, direction: Direction, upto: int) -> str | None:
         if page.next_seq is None:
             return None
         last = page.messages[-1 if direction == "before" else 0]
-        return await self._cursors.give(scope, direction, Position(last.seq, last.message_id))
+        gap_after = upto if direction == "after" and upto < last.seq else None
+        return await self._cursors.give(scope, direction, Position(last.seq, last.message_id), gap_after)
 
 
-def _complete_upto(page: Page, direction: Direction, stored: int) -> int:
-    """The `seq` up to which the page misses nothing. A page of `after` that continues ends before its next one."""
-    if direction == "after" and page.next_seq is not None:
+def _complete_upto(page: Page, start: Start, stored: int) -> int:
+    """The `seq` up to which the page, and those before it, miss nothing.
+
+    A page of `after` that continues ends before its next one. Where it shows messages above one that is not stored
+    yet, the pages that follow never show that one, so they claim no more than the first page did.
+    """
+    if start.gap_after is not None:
+        return start.gap_after
+    if start.direction == "after" and page.next_seq is not None:
         return min(stored, page.next_seq - 1)
     return stored
 
