@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from services.notification.log_resets import JOINED_S
+from tests.simulation.caught_up import caught_up
 from tests.simulation.completeness import completeness
 from tests.simulation.deliveries import deliveries
 from tests.simulation.evidence import RECOVERED_S, Broken, Evidence
@@ -38,6 +39,7 @@ def check(plan: Plan, history: History, found: Found | None) -> list[Broken]:
         *checks.opened(),
         *deliveries(evidence),
         *completeness(evidence),
+        *caught_up(evidence),
         *checks.told(),
         *checks.stored(),
     ]

@@ -29,9 +29,9 @@ class _Completeness:
         self._of = evidence
 
     def nothing_missed(self) -> Iterator[Broken]:
-        """A session misses no message that the log stored after it opened, or after it was told of a gap.
+        """A session misses no message that the log stored after it opened.
 
-        What was stored before is in the history, which a client reads then.
+        What was stored before it was told of a gap is in the history, which the device reads then.
         """
         for session in self._of.sessions:
             for channel in self._of.channels():
@@ -39,19 +39,31 @@ class _Completeness:
 
     def _missed(self, session: Session, channel: str) -> Iterator[Broken]:
         since = self._of.since(session, channel)
-        begin, until = max(since, session.refreshed(NEVER)), self._of.timeline.until(session.user, channel, since)
+        until = self._of.timeline.until(session.user, channel, since)
         got = {frame["seq"] for at, frame in session.messages(channel) if at < until}
         newest = max(got, default=0)
         # What is due at last comes at rest; before, only a later message shows that an earlier one was missed.
         waits_for_all = session.closed == NEVER == until and self._of.rested < NEVER
         for seq, name in self._of.held_in(channel):
-            is_due = begin < self._of.stored[seq] < until and (seq < newest or waits_for_all)
-            if is_due and seq not in got:
+            is_due = since < self._of.stored[seq] < until and (seq < newest or waits_for_all)
+            if is_due and seq not in got and not self._was_read(session, channel, seq, NEVER):
                 stored = f"stored at {self._of.stored[seq]:.2f} s"
                 yield Broken(
                     "missed",
                     f"{session.name} never got {name} of {channel} (seq {seq}, {stored}), and got {len(got)} others",
                 )
+
+    def _was_read(self, session: Session, channel: str, seq: int, before: float) -> bool:
+        """Whether a session that was told of a gap, before a time, had its device read a message in the history.
+
+        It need not if it ended, or its user left: whether the device knows the message is seen at rest.
+        """
+        told = session.refreshed(before)
+        if self._of.stored[seq] >= told:
+            return False
+        left = self._of.timeline.until(session.user, channel, self._of.since(session, channel))
+        is_over = session.closed < NEVER or left < NEVER or self._of.rested == NEVER
+        return is_over or self._of.known[session.device].was_read(channel, seq, told)
 
     def timely(self) -> Iterator[Broken]:
         """While nothing goes wrong, or only Redis refuses writes, a message that is delivered is delivered at once."""
@@ -86,9 +98,10 @@ class _Completeness:
         got = {frame["seq"] for when, frame in session.messages() if when <= at}
         for channel in self._of.channels():
             since = self._of.since(session, channel)
-            begin, until = max(since, session.refreshed(at)), self._of.timeline.until(session.user, channel, since)
+            until = self._of.timeline.until(session.user, channel, since)
             for seq, name in self._of.held_in(channel):
-                if seq <= upto and seq not in got and begin < self._of.stored[seq] < at < until:
+                is_due = seq <= upto and since < self._of.stored[seq] < at < until
+                if is_due and seq not in got and not self._was_read(session, channel, seq, at):
                     yield Broken(
                         "heartbeat",
                         f"at {at:.2f} s {session.name} was told that all up to {upto} was delivered, "
@@ -97,12 +110,12 @@ class _Completeness:
 
     def histories(self) -> Iterator[Broken]:
         """A page of the history has everything up to its `upto_seq` that the log holds."""
-        for entry in self._of.history.of("history"):
-            about = entry.about
-            for seq, name in self._of.held_in(about["channel"]):
-                if seq <= about["upto"] and seq not in about["seqs"]:
-                    yield Broken(
-                        "history",
-                        f"at {entry.at:.2f} s {about['device']} read a history of {about['channel']} that is said to "
-                        f"be complete up to seq {about['upto']}, and lacks {name} (seq {seq})",
-                    )
+        for device, known in self._of.known.items():
+            for read in known.reads:
+                for seq, name in self._of.held_in(read.channel):
+                    if read.covers(seq) and seq not in read.seqs:
+                        yield Broken(
+                            "history",
+                            f"at {read.at:.2f} s {device} read a history of {read.channel} that is said to "
+                            f"be complete up to seq {read.upto}, and lacks {name} (seq {seq})",
+                        )

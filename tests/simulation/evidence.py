@@ -1,10 +1,11 @@
 """The evidence: what the history of a run says, in the form in which the promises need it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from fanout.streams import MESSAGES
 from tests.simulation.history import History
+from tests.simulation.knowledge import knowledge_of
 from tests.simulation.plan import Plan
 from tests.simulation.rest import Found
 from tests.simulation.sessions import Session, sessions_of
@@ -34,6 +35,7 @@ class Evidence:
         history: of the run.
         found: as above.
         sessions: every session, as its device saw it.
+        known: what each device knows at the end.
         timeline: who was a member when.
         posted: when each message was posted, by its name.
         stored: when the log stored each message, by seq.
@@ -44,6 +46,7 @@ class Evidence:
         self.history = history
         self.found = found
         self.sessions = sessions_of(history)
+        self.known = knowledge_of(history)
         self.plan = plan
         self.timeline = Timeline(plan, history)
         self.posted = {entry.about["message"]: entry.at for entry in history.of("posts")}
@@ -53,17 +56,15 @@ class Evidence:
         ended = min((entry.at for entry in history.of("faults ended")), default=NEVER)
         self.rested = min((entry.at for entry in history.of("at rest") if entry.at >= ended), default=NEVER)
         self._faults = _faults(history)
+        self._held = _held_in_each(found) if found else {}
 
     def channels(self) -> list[str]:
         """The channels of which the log holds a message at the end."""
-        return sorted(set(self.found.channels.values())) if self.found else []
+        return sorted(self._held)
 
-    def held_in(self, channel: str) -> Iterator[tuple[int, str]]:
+    def held_in(self, channel: str) -> list[tuple[int, str]]:
         """Seq and name of each message of a channel that the log holds at the end."""
-        if self.found is not None:
-            for seq, name in self.found.held.items():
-                if self.found.channels[seq] == channel:
-                    yield seq, name
+        return self._held.get(channel, [])
 
     def since(self, session: Session, channel: str) -> float:
         """From when a session is to get every message of a channel; `NEVER` where that is not certain."""
@@ -108,6 +109,13 @@ class Struck(NamedTuple):
     on: str
     began: float
     ended: float
+
+
+def _held_in_each(found: Found) -> dict[str, list[tuple[int, str]]]:
+    held: dict[str, list[tuple[int, str]]] = {}
+    for seq, name in found.held.items():
+        held.setdefault(found.channels[seq], []).append((seq, name))
+    return held
 
 
 def _faults(history: History) -> list[Struck]:

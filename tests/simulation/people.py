@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any, Final
 
+from tests.simulation.catching_up import PAUSE_S, CatchingUp
 from tests.simulation.plan import Action
 from tests.simulation.processes import HEARTBEAT_S
 from tests.simulation.sockets import Wire
@@ -10,8 +11,6 @@ from tests.simulation.world import Answer, World
 
 TRIES: Final = 12
 """How often a user repeats a call that was not answered, or was answered by 503."""
-PAUSE_S: Final = (0.2, 1.5)
-"""The shortest and the longest time before a repeat, and before a device connects again."""
 GIVES_UP_AFTER_S: Final = 2.5 * HEARTBEAT_S
 """Seconds without a frame after which a device takes its connection for dead."""
 
@@ -22,6 +21,7 @@ class Device:
     Attributes:
         wanted: whether it is to be connected.
         session: the number of its session that is open; None while none is.
+        catching_up: reads the history for it.
     """
 
     def __init__(self, world: World, name: str, user: str, number: int) -> None:
@@ -29,6 +29,7 @@ class Device:
         self.user = user
         self.wanted = False
         self.session: int | None = None
+        self.catching_up = CatchingUp(world, name, user)
         self.device_id = f"dev_desktop_{number:026d}"
         self._world = world
         self._wire: Wire | None = None
@@ -39,7 +40,6 @@ class Device:
         self._heard_at = 0.0
         self._sessions = 0
         self._living: asyncio.Task[None] | None = None
-        self._reading_history: asyncio.Task[None] | None = None
 
     @property
     def instance(self) -> str:
@@ -130,7 +130,12 @@ class Device:
                         self._wire.hang_up()
                     self._end(1006, "nothing was heard for long")
                 else:
-                    self.send("heartbeat")
+                    self._beat()
+
+    def _beat(self) -> None:
+        if self.session is not None:
+            self.send("heartbeat")
+            self.catching_up.ask_again()
 
     def _take(self, number: int, frame: dict[str, Any]) -> None:
         if number != self._sessions or self._wire is None:
@@ -139,30 +144,18 @@ class Device:
         if frame["type"] == "auth.ok":
             self.session = number
             self._world.note("opened", device=self.name, session=number, user=self.user, instance=self.instance)
-            self._catch_up()
+            self.catching_up.begin()
         else:
             self._world.note("frame", device=self.name, session=number, frame=frame)
-            if frame["type"] == "full_refresh_required":
-                self._catch_up()
-
-    def _catch_up(self) -> None:
-        """Read a channel's history, as a client does that may have missed something."""
-        channels = list(self._world.plan.channels)
-        channel = self._world.draw.choice(channels)
-        self._reading_history = asyncio.ensure_future(self._read_history(channel))
-
-    async def _read_history(self, channel: str) -> None:
-        answer = await self._world.call(self.user, "GET", f"channels.history?channel={channel}&limit=200")
-        if answer is not None and answer.status == 200:
-            seqs = sorted(message["seq"] for message in answer.body["messages"])
-            about = {"channel": channel, "upto": answer.body["upto_seq"], "seqs": seqs}
-            self._world.note("history", device=self.name, **about)
+            if self.session is not None:
+                self.catching_up.take(frame)
 
     def _end(self, code: int, reason: str, number: int = 0) -> None:
         if self._wire is None or number not in (0, self._sessions):
             return
         if self.session is not None:
             self._world.note("closed", device=self.name, session=self.session, code=code, reason=reason)
+            self.catching_up.end()
         self._wire, self.session = None, None
         self._closed.set()
 

@@ -16,6 +16,7 @@ from unittest.mock import patch
 from fanout import machine
 from fanout.ids import new_event_id
 from fanout.lanes import Lane
+from fanout.ports.messages import Position
 from fanout.streams import META
 from services.command.membership_publisher import MembershipPublisher
 from services.command.republishing import Republisher
@@ -36,6 +37,7 @@ from services.notification.log_resets import JOINED_S, LogResets
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.user_routing import UserRouting
+from services.query.cursors import Cursors, Direction, Scope
 from services.runtime.consumer import ConsumerWorker
 from services.runtime.membership_order import MembershipOrder
 from services.runtime.tasks import retry_forever
@@ -45,6 +47,7 @@ _PROCESS: Final = ConsumerWorker._process
 _EVICT: Final = Reconciler._evict
 _FOLLOW_LEASES: Final = Reconciler.follow_leases
 _NOTIFY_CLIENTS: Final = LogResets._notify_clients
+_GIVE: Final = Cursors.give
 _STORE: Final = CommandService._store
 _RUN_MEMBERS: Final = Members.run
 _UNKNOWN: Final = -1
@@ -159,6 +162,10 @@ async def _ask_after_the_leases(self: Reconciler) -> None:
     await _FOLLOW_LEASES(self)
 
 
+async def _give_without_gap(self: Cursors, scope: Scope, direction: Direction, position: Position, _gap: Any = None) -> str:
+    return await _GIVE(self, scope, direction, position, None)
+
+
 async def _admit_unconfirmed(self: UserRouting, user_id: str) -> None:
     await self._routing_barrier.announce_until_confirmed(user_id)
 
@@ -254,6 +261,10 @@ PLANTED: Final[dict[str, Planted]] = {
     "the change not told": Planted(
         "what a gateway changed in the membership store and did not publish is never published",
         [(MembershipPublisher, "sweep", _do_nothing)],
+    ),
+    "cursors skip": Planted(
+        "a page by a cursor says that it is complete, though a message behind it was stored late",
+        [(Cursors, "give", _give_without_gap)],
     ),
     "Redis that refuses": Planted(
         "an instance that cannot renew its lease is evicted, though its digests come",

@@ -32,6 +32,8 @@ REST_WITHIN_S: Final = 60.0
 """Seconds after the last fault within which the tier is at rest."""
 DELIVERED_WITHIN_S: Final = 10.0
 """Seconds within which the last messages, posted at rest, are delivered and stored."""
+CAUGHT_UP_WITHIN_S: Final = 15
+"""Seconds more within which every device has caught up."""
 _CLOSINGS: Final = 50
 
 
@@ -141,6 +143,16 @@ class _Director:
             if members:
                 await self._people.post(members[0], channel)
         await asyncio.sleep(DELIVERED_WITHIN_S)
+        await self._caught_up()
+
+    async def _caught_up(self) -> None:
+        """Wait until no device reads the history any more. Whether it knows all then is for the checker."""
+        for _ in range(CAUGHT_UP_WITHIN_S):
+            if all(
+                device.catching_up.is_done for device in self._people.devices.values() if device.session is not None
+            ):
+                return
+            await asyncio.sleep(1.0)
 
 
 async def _at(when: float, work: Any, what: Any) -> None:

@@ -73,6 +73,13 @@ def _stored(about: dict[str, Any]) -> str:
     return f"the log stores {about['key']} as seq {about['seq']}"
 
 
+def _history(about: dict[str, Any]) -> str:
+    between = f" after seq {about['above']}" if about["above"] else ""
+    between += f" before seq {about['below']}" if about["below"] else ""
+    what = f"{about['device']} reads the history of {about['channel']}{between}"
+    return f"{what}: {_count(len(about['messages']), 'message')}, complete up to seq {about['upto']}"
+
+
 def _fault(about: dict[str, Any]) -> str:
     on, to, seconds = about["on"], about["to"], about["seconds"]
     return {
@@ -119,8 +126,5 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "answered": lambda about: f"call {about['call']} is answered: {about['status'] or 'not at all'}",
     "stored": _stored,
     "frame": _frame,
-    "history": lambda about: (
-        f"{about['device']} reads the history of {about['channel']}: {len(about['seqs'])} messages, "
-        f"complete up to seq {about['upto']}"
-    ),
+    "history": _history,
 }

@@ -94,14 +94,44 @@ def test_what_the_log_has_lost_is_not_missed() -> None:
     assert chronicle.promises() == []
 
 
-@pytest.mark.parametrize(("reason", "promises"), [("gap", []), ("log_reset", ["missed"])])
-def test_who_was_told_of_a_gap_has_not_missed_what_was_posted_before(reason: str, promises: list[str]) -> None:
+def told(reason: str = "gap", *, at: float = 5.5) -> Chronicle:
+    """Ann got m1 and m3, and was told in between to read the history."""
     chronicle = lived()
     chronicle.gets(5.0, "m1", 1)
-    chronicle.frame(5.5, "full_refresh_required", reason=reason)
+    chronicle.frame(at, "full_refresh_required", reason=reason)
     chronicle.gets(6.0, "m3", 3)
+    return chronicle
+
+
+@pytest.mark.parametrize(("reason", "promises"), [("gap", []), ("log_reset", ["missed"])])
+def test_who_was_told_of_a_gap_and_read_the_history_has_not_missed_what_was_posted_before(
+    reason: str, promises: list[str]
+) -> None:
+    chronicle = told(reason)
+    chronicle.reads(6.5, 3, 1, 2, 3)
     chronicle.rests(50.0)
     assert chronicle.promises() == promises
+
+
+@pytest.mark.parametrize(
+    ("at", "upto", "above"), [(5.4, 3, 0), (6.5, 1, 0), (6.5, 3, 2)], ids=["too early", "not so far", "not from there"]
+)
+def test_what_no_page_after_the_gap_covers_is_missed(at: float, upto: int, above: int) -> None:
+    chronicle = told()
+    chronicle.reads(at, upto, 1, 2, 3, above=above)
+    chronicle.rests(50.0)
+    assert chronicle.promises() == ["missed"]
+
+
+def test_who_was_told_of_a_gap_reads_it_later_if_the_session_ends_or_the_user_leaves() -> None:
+    chronicle = told()
+    chronicle.closes(7.0)
+    chronicle.rests(50.0)
+    assert chronicle.promises() == []
+    chronicle = told()
+    chronicle.asks(6.5, "leave", "ann", 6.6)
+    chronicle.rests(50.0)
+    assert chronicle.promises() == []
 
 
 def test_who_was_told_of_a_gap_misses_what_is_posted_later() -> None:
@@ -110,6 +140,7 @@ def test_who_was_told_of_a_gap_misses_what_is_posted_later() -> None:
     chronicle.frame(2.0, "full_refresh_required", reason="gap")
     chronicle.posts(3.0, "m1", 1)
     chronicle.rests(50.0)
+    chronicle.reads(49.0, 1, 1)
     assert chronicle.promises() == ["missed"]
 
 
@@ -235,8 +266,22 @@ def test_a_heartbeat_does_not_speak_for_what_was_posted_before_the_client_was_to
     chronicle.posts(3.0, "m1", 1)
     chronicle.frame(5.0, "heartbeat.ok", seq=1)
     chronicle.gets(8.0, "m1", 1)
+    chronicle.reads(9.0, 1, 1)
     for at in told:
         chronicle.frame(at, "full_refresh_required", reason="gap")
+    chronicle.rests(50.0)
+    assert chronicle.promises() == promises
+
+
+@pytest.mark.parametrize(("upto", "promises"), [(2, ["heartbeat"]), (3, [])])
+def test_a_heartbeat_speaks_for_what_the_device_did_not_read_after_a_gap(upto: int, promises: list[str]) -> None:
+    chronicle = lived()
+    chronicle.frame(4.5, "full_refresh_required", reason="gap")
+    chronicle.frame(5.0, "heartbeat.ok", seq=3)
+    for seq in (1, 2, 3):
+        chronicle.gets(6.0, f"m{seq}", seq)
+    chronicle.reads(7.0, upto, 1, 2, 3)
+    chronicle.rests(50.0)
     assert chronicle.promises() == promises
 
 
@@ -260,6 +305,15 @@ def test_a_page_of_the_history_has_everything_up_to_where_it_is_said_to_be_compl
     chronicle = lived()
     chronicle.reads(6.0, upto, *seqs)
     assert chronicle.promises() == promises
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "lacks"), [(0, 0, [1, 2, 3]), (1, 0, [2, 3]), (0, 3, [1, 2]), (1, 3, [2]), (3, 0, [])]
+)
+def test_a_page_of_the_history_has_everything_between_its_bounds(above: int, below: int, lacks: list[int]) -> None:
+    chronicle = lived()
+    chronicle.reads(6.0, 3, above=above, below=below)
+    assert chronicle.promises() == ["history"] * len(lacks)
 
 
 def test_what_a_page_of_the_history_lacks_is_said() -> None:

@@ -25,14 +25,14 @@ def test_what_the_log_holds_is_known_by_channel() -> None:
     chronicle.loses(6.0, "m2")
     known = evidence(chronicle)
     assert known.channels() == ["new1", "room"]
-    assert list(known.held_in("room")) == [(1, "m1"), (3, "m3")]
-    assert list(known.held_in("elsewhere")) == []
+    assert known.held_in("room") == [(1, "m1"), (3, "m3")]
+    assert known.held_in("elsewhere") == []
 
 
 def test_of_a_run_that_did_not_come_to_its_end_nothing_is_held() -> None:
     known = evidence(lived(), ended=False)
     assert known.channels() == []
-    assert list(known.held_in("room")) == []
+    assert known.held_in("room") == []
 
 
 def test_the_tier_is_at_rest_after_the_last_fault_and_not_at_its_start() -> None:

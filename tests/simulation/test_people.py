@@ -43,19 +43,44 @@ def test_a_device_connects_gets_messages_and_sends_heartbeats() -> None:
     in_world(work)
 
 
-def test_a_device_reads_a_history_when_it_is_connected_and_when_it_is_told_that_it_may_have_missed_something() -> None:
+def test_a_device_reads_its_channels_when_it_is_connected_and_told_and_with_heartbeats() -> None:
     async def work(world: World) -> None:
         people = People(world)
         await people.post("bob", "room1")
         await asyncio.sleep(3.0)
         await people.act(Action(0.0, "connect", "ann-phone"))
         await asyncio.sleep(3.0)
-        (stored,) = of(world, "stored")
-        about = {"device": "ann-phone", "channel": "room1", "upto": stored["seq"], "seqs": [stored["seq"]]}
-        assert of(world, "history") == [about]
-        people.devices["ann-phone"]._take(1, {"type": "full_refresh_required", "reason": "gap"})
+        device = people.devices["ann-phone"]
+        (read,) = of(world, "history")
+        assert (read["device"], read["channel"], [name for _, name, _ in read["messages"]]) == (
+            "ann-phone",
+            "room1",
+            ["m1"],
+        )
+        device._take(1, {"type": "full_refresh_required", "reason": "gap"})
         await asyncio.sleep(1.0)
-        assert of(world, "history") == [about, about]
+        assert of(world, "history") == [read, read]
+        await asyncio.sleep(HEARTBEAT_S)
+        assert len(of(world, "history")) == 3
+        await people.post("bob", "room1")
+        await asyncio.sleep(3 * HEARTBEAT_S)
+        assert len(of(world, "history")) == 3
+        assert device.catching_up.is_done
+
+    in_world(work)
+
+
+def test_a_device_whose_session_has_ended_reads_no_more() -> None:
+    async def work(world: World) -> None:
+        people = await connected(world)
+        world.processes["gateway1"].kill()
+        await asyncio.sleep(HEARTBEAT_S)
+        assert not people.devices["ann-phone"].catching_up.is_done
+        await people.act(Action(0.0, "disconnect", "ann-phone"))
+        world.processes["gateway1"].start()
+        read = of(world, "history")
+        await asyncio.sleep(3 * HEARTBEAT_S)
+        assert of(world, "history") == read
 
     in_world(work)
 

@@ -9,9 +9,10 @@ import pytest
 
 from services.runtime.skipping import skip
 from tests.simulation import rest, run
+from tests.simulation.catching_up import CatchingUp
 from tests.simulation.people import People
 from tests.simulation.plan import Action, Fault
-from tests.simulation.run import READY_WITHIN_S, REST_WITHIN_S, simulate
+from tests.simulation.run import CAUGHT_UP_WITHIN_S, READY_WITHIN_S, REST_WITHIN_S, simulate
 from tests.simulation.story import story
 from tests.simulation.world import World
 from tests.support.simulated import SMALL
@@ -46,6 +47,24 @@ def test_the_same_plan_gives_the_same_history_and_another_seed_another_one() -> 
     assert (first.digest, first.steps, first.seconds) == (again.digest, again.steps, again.seconds)
     assert first.history.entries == again.history.entries
     assert simulate(msgspec.structs.replace(PLAN, seed=2)).digest != first.digest
+
+
+@pytest.mark.parametrize("asks", [1, 3, 100])
+def test_a_run_waits_a_while_for_devices_that_read_the_history(monkeypatch: pytest.MonkeyPatch, asks: int) -> None:
+    asked: list[CatchingUp] = []
+
+    def is_done(self: CatchingUp) -> bool:
+        asked.append(self)
+        return len(asked) >= asks
+
+    monkeypatch.setattr(CatchingUp, "is_done", property(is_done))
+    plan = msgspec.structs.replace(PLAN, faults=[], devices={"ann-phone": "ann"})
+    seconds = simulate(plan).seconds
+    assert len(asked) == min(asks, CAUGHT_UP_WITHIN_S)
+    asked.clear()
+    monkeypatch.setattr(CatchingUp, "is_done", property(lambda _: True))
+    waited = min(asks - 1, CAUGHT_UP_WITHIN_S)
+    assert seconds - simulate(plan).seconds == pytest.approx(waited, abs=0.9)
 
 
 def broken_rest(monkeypatch: pytest.MonkeyPatch, *, once_active: bool) -> str:

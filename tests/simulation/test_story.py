@@ -103,7 +103,13 @@ def test_an_error_is_told_with_its_process() -> None:
 def test_a_history_that_is_read_is_told() -> None:
     chronicle = Chronicle()
     chronicle.reads(1.0, 7, 2, 7)
-    assert told(chronicle) == ["1.000 s  ann-phone reads the history of room: 2 messages, complete up to seq 7"]
+    chronicle.reads(2.0, 7, 8, above=5)
+    chronicle.reads(3.0, 7, below=5)
+    assert told(chronicle) == [
+        "1.000 s  ann-phone reads the history of room: 2 messages, complete up to seq 7",
+        "2.000 s  ann-phone reads the history of room after seq 5: 1 message, complete up to seq 7",
+        "3.000 s  ann-phone reads the history of room before seq 5: 0 messages, complete up to seq 7",
+    ]
 
 
 def test_a_loss_and_the_end_of_a_fault_are_told() -> None:

@@ -79,9 +79,21 @@ class Chronicle:
         message = {"client_msg_id": name, "message_id": message_id or f"msg_{name}"}
         self.frame(at, "message.new", device, channel_id=channel, seq=seq, message=message)
 
-    def reads(self, at: float, upto: int, *seqs: int, device: str = "ann-phone", channel: str = ROOM) -> None:
+    def reads(
+        self,
+        at: float,
+        upto: int,
+        *seqs: int,
+        device: str = "ann-phone",
+        channel: str = ROOM,
+        above: int = 0,
+        below: int = 0,
+    ) -> None:
         """A device reads a page of the history, which has these seqs and is said to be complete up to a seq."""
-        self.note(at, "history", device=device, channel=channel, upto=upto, seqs=list(seqs))
+        names = [(seq, self._held.get(seq, "lost")) for seq in seqs]
+        messages = [[seq, name, f"msg_{name}"] for seq, name in names]
+        about = {"channel": channel, "above": above, "below": below, "upto": upto, "messages": messages}
+        self.note(at, "history", device=device, **about)
 
     def asks(
         self, at: float, to: str, user: str, answered: float | None = None, status: int = 200, channel: str = ROOM
@@ -106,9 +118,14 @@ class Chronicle:
         for seq in [seq for seq, name in self._held.items() if name in names]:
             del self._held[seq], self._channels[seq]
 
-    def rests(self, at: float) -> None:
+    def rests(self, at: float, *, caught_up: bool = True) -> None:
+        """The tier is at rest. With `caught_up`, every device then reads all that the log holds."""
         self.note(at - 1.0, "faults ended")
         self.note(at, "at rest")
+        for device in self._sessions if caught_up else ():
+            for channel in sorted(set(self._channels.values())):
+                seqs = [seq for seq, its in self._channels.items() if its == channel]
+                self.reads(at + 1.0, 0, *seqs, device=device, channel=channel)
 
     def found(self) -> Found:
         rows = list(self._held.items()) if self.rows is None else self.rows
