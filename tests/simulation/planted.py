@@ -162,7 +162,9 @@ async def _ask_after_the_leases(self: Reconciler) -> None:
     await _FOLLOW_LEASES(self)
 
 
-async def _give_without_gap(self: Cursors, scope: Scope, direction: Direction, position: Position, _gap: Any = None) -> str:
+async def _give_without_gap(
+    self: Cursors, scope: Scope, direction: Direction, position: Position, _gap: Any = None
+) -> str:
     return await _GIVE(self, scope, direction, position, None)
 
 
