@@ -71,6 +71,7 @@ class SimulatedProcess:
         app: answers REST calls while it serves.
         instance: the notification instance while it serves.
         worker: the newest fan-out worker.
+        calls: how many REST calls wait for its answer.
         removed: whether it is never to be started again.
         tasks_at_start: the tasks that it had when it had started.
     """
@@ -85,6 +86,7 @@ class SimulatedProcess:
         self.instance: NotificationInstance | None = None
         self.worker: FanOutWorker | None = None
         self.wires: list[Wire] = []
+        self.calls = 0
         self.health: Health | None = None
         self.tasks_at_start: Counter[str] = Counter()
         self.removed = False

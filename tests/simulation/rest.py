@@ -173,7 +173,7 @@ def _left_over(world: World) -> list[str]:
 
 
 def _tasks_of_what_it_has(process: SimulatedProcess) -> Counter[str]:
-    """The tasks that belong to the connections of an instance and to the partitions of a worker."""
+    """The tasks of the connections of an instance, of the partitions of a worker and of the calls of a gateway."""
     if process.instance is not None:
         return Counter({"SimulatedProcess._serve": len(process.instance.registry)})
     if process.worker is not None:
@@ -181,4 +181,4 @@ def _tasks_of_what_it_has(process: SimulatedProcess) -> Counter[str]:
         lanes = sum(len(claim.readers) for claim in claims)
         idle = {"Partitions._advance_if_idle": lanes}  # every second; over a slow connection it is always under way
         return Counter({"Partitions._read": len(claims), "Partitions._read_batches": lanes} | idle)
-    return Counter()
+    return Counter({"Edge.__call__": process.calls})

@@ -49,6 +49,20 @@ def test_what_log_and_stores_hold_is_found() -> None:
     in_world(work)
 
 
+def test_a_call_may_be_under_way() -> None:
+    async def work(world: World) -> None:
+        people = await settled(world)
+        for link in world.servers.network.links_of("stores", "gateway1"):
+            link.slowness += 0.4
+        call = asyncio.ensure_future(world.call("ann", "GET", "channels.history?channel=room1"))
+        await asyncio.sleep(0.1)
+        assert await unrest(world, people) == []
+        assert not call.done()
+        assert await call is not None
+
+    in_world(work)
+
+
 async def kill_a_worker(world: World, _people: People) -> None:
     await asyncio.sleep(0)
     world.processes["worker1"].kill()

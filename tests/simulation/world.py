@@ -112,11 +112,14 @@ class World:
         answer: asyncio.Future[Answer] = self.loop.create_future()
         request = _Request(self, gateway, user, method, path, body, answer)
         self.loop.call_later(self.draw.between(*WAY_S), request.arrive, context=gateway.host.context)
+        gateway.calls += 1
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 return await answer
         except TimeoutError:
             return None
+        finally:
+            gateway.calls -= 1
 
     def connect(
         self, url: str, on_frame: Callable[[dict[str, Any]], None], on_close: Callable[[int, str], None]
