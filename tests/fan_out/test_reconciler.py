@@ -335,7 +335,7 @@ async def test_a_presence_set_that_was_asked_for_during_a_silence_does_not_count
     rig.silent = True
     instance.users = ["alice", "bob"]
     await rig.pass_time(4, instance)  # the same difference twice
-    assert rig.users() == ["alice", "bob"]
+    await until(lambda: rig.users() == ["alice", "bob"], "the table is repaired")
     asked = instance.asked
     rig.suspensions.follow_contact()
     assert rig.reconciler.is_suspended("notif-1")
@@ -367,3 +367,39 @@ async def test_a_presence_set_that_comes_after_a_further_silence_does_not_count(
     await settle()
     rig.suspensions.follow_contact()
     assert rig.reconciler.is_suspended("notif-1")
+
+
+async def test_an_instance_is_not_asked_again_while_its_agreement_waits_for_the_membership_store(rig: Rig) -> None:
+    instance = await rig.placed("alice")
+    other = await rig.instance(name="notif-2")
+    rig.memberships.down = True
+    await rig.hint("bob", "notif-2")
+    rig.now += WORKER_SILENT_AFTER_S
+    await rig.look()
+    asked = instance.asked
+    await rig.pass_time(4, instance, other)
+    assert instance.asked == asked
+    rig.suspensions.follow_contact()
+    assert rig.reconciler.is_suspended("notif-1")
+    rig.memberships.down = False
+    await until(lambda: not rig.reconciler.is_suspended("notif-1"), "it gets events again")
+
+
+async def test_a_presence_set_that_is_on_its_way_is_not_dropped_by_a_new_contact(rig: Rig) -> None:
+    instance = await rig.placed("alice")
+    instance.users = ["alice", "bob"]
+    instance.answers = False
+    for _ in range(MISMATCHES_BEFORE_REPAIR):
+        await instance.digest()
+    await rig.look()
+    transfer = rig.reconciler._instances["notif-1"].transfer
+    assert transfer is not None
+    rig.now += WORKER_SILENT_AFTER_S
+    notice = rig.contact.sign()
+    transfer.progressed_at = rig.now
+    rig.contact.hear(notice)
+    assert rig.reconciler._instances["notif-1"].transfer is transfer
+    await instance.send_presence_set(transfer.request)
+    await until(lambda: rig.users() == ["alice", "bob"], "the table is repaired")
+    rig.suspensions.follow_contact()
+    assert rig.reconciler.is_suspended("notif-1"), "it was asked in an earlier contact"

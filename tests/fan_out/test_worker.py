@@ -10,7 +10,7 @@ from fanout import Unavailable
 from fanout.events import timestamp
 from fanout.ports.log import Reset
 from fanout.streams import META
-from services.fan_out.worker import FanOutPorts, FanOutWorker
+from services.fan_out.worker import FanOutPorts, FanOutWorker, running_worker
 from services.runtime.tasks import Tasks
 from tests.support.harness import Harness, running_harness
 from tests.support.observing import until
@@ -63,3 +63,24 @@ async def test_a_log_that_went_back_is_heard_of_before_the_start_has_ended(harne
         await until(lambda: worker._engine.channels("alice") == {"general"}, "loaded again")
         harness.presence.outcomes.clear()
         await until(worker.ready.is_set, "it reads")
+
+
+async def test_a_stream_that_does_not_answer_holds_up_no_mark(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await harness.create("general", "alice")
+    instance = await harness.add_instance("notif-1")
+    await harness.connect(instance, "alice")
+    ports = FanOutPorts(harness.log, harness.bus, harness.presence, harness.presence, harness.memberships)
+    async with running_worker("worker-1", ports, harness.failures.append) as worker:
+        await until(worker.ready.is_set, "it reads")
+        marks: list[bool] = []
+        monkeypatch.setattr(worker._suspensions, "mark", lambda: marks.append(True))
+
+        async def fail() -> None:
+            raise Unavailable("no leader")
+
+        monkeypatch.setattr(worker.partitions, "find_idle_positions", fail)
+        with pytest.raises(Unavailable):
+            await worker._mark()
+        assert marks

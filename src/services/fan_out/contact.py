@@ -32,7 +32,7 @@ class Contact:
         self._begun: list[Callable[[], None]] = []
 
     def on_begin(self, listener: Callable[[], None]) -> None:
-        """Call `listener` each time that the instances hear this worker, who did not before."""
+        """Call `listener` each time that a contact begins."""
         self._begun.append(listener)
 
     def current(self) -> int | None:

@@ -29,6 +29,8 @@ class KnownInstance:
         mismatches: how many digests in a row differed from the table.
         loaded: whether its presence set was applied to the table once.
         requests: how many requests in a row were not answered completely.
+        agreeing_in: the contact in which the newest complete presence set was asked for. The instance agrees as soon as
+            all users of the table are placed.
     """
 
     incarnation: str
@@ -39,6 +41,7 @@ class KnownInstance:
     mismatches: int = 0
     loaded: bool = False
     requests: int = 0
+    agreeing_in: int | None = None
 
     def is_due(self, now: float) -> bool:
         """Whether the worker has to ask for the presence set now."""
@@ -55,6 +58,8 @@ class KnownInstance:
 
     def end_transfer(self) -> None:
         """Note that the presence set was applied to the table."""
+        if self.transfer is not None:
+            self.agreeing_in = self.transfer.contact
         self.loaded, self.transfer, self.requests = True, None, 0
 
     def hear(self, digest: PresenceDigest, now: float, *, agrees: bool) -> None:

@@ -20,7 +20,7 @@ from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
 from fanout.workers import PresenceDigest, PresenceSetRequest, decode_digest, decode_presence_set_page
 from services.fan_out.known_instance import KnownInstance
 from services.fan_out.liveness import Liveness, note_leases
-from services.fan_out.metrics import INSTANCES_EVICTED, INSTANCES_SUSPENDED, PRESENCE_SETS_REPAIRED
+from services.fan_out.metrics import INSTANCES_EVICTED, PRESENCE_SETS_REPAIRED
 from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.presence_set import PresenceSetTransfer
 from services.fan_out.repair import Repair
@@ -105,7 +105,6 @@ class Reconciler:
         self._ask_for_due()
         self._leases_read = True
         self._check_complete()
-        INSTANCES_SUSPENDED.set(self._suspensions.count())
 
     def is_suspended(self, instance_id: str) -> bool:
         """Whether the instance gets no stored event, because the table may lack some of its users."""
@@ -130,16 +129,16 @@ class Reconciler:
 
     def _ask_for_due(self) -> None:
         for instance_id, instance in list(self._instances.items()):
-            if self._is_to_agree(instance_id, instance):
-                instance.requests = 0  # those before the silence may not have arrived
-                self._ask(instance_id, instance)
-            elif instance.is_due(self._clock()):
+            if instance.is_due(self._clock()) or self._is_to_agree(instance):
                 self._ask(instance_id, instance)
 
-    def _is_to_agree(self, instance_id: str, instance: KnownInstance) -> bool:
-        """Whether the instance is to be asked because it has not agreed in the contact that lasts."""
-        asked_in = instance.transfer.contact if instance.transfer is not None else None
-        return self._suspensions.contact.current() not in {None, asked_in, self._suspensions.agreed_in(instance_id)}
+    def _is_to_agree(self, instance: KnownInstance) -> bool:
+        """Whether the instance is to be asked because it has not agreed in the contact that lasts.
+
+        A presence set that is on its way is waited for: where contacts are short, none would come else.
+        """
+        contact = self._suspensions.contact.current()
+        return instance.transfer is None and contact is not None and contact != instance.agreeing_in
 
     async def _see_lease(self, instance_id: str, incarnation: str) -> None:
         known = self._instances.get(instance_id)

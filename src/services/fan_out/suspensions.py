@@ -2,6 +2,7 @@
 
 from fanout import Engine
 from services.fan_out.contact import Contact
+from services.fan_out.metrics import INSTANCES_SUSPENDED
 
 REMEMBERED = 10_000
 """The most suspended instances. An instance that is gone for good does not come back under its name, so the oldest one
@@ -23,7 +24,7 @@ class Suspensions:
     def __init__(self, engine: Engine, contact: Contact) -> None:
         self.contact = contact
         self._engine = engine
-        self._stopped: dict[str, str] = {}
+        self._suspended: dict[str, str] = {}
         """By suspended instance, the longest suspended first: the incarnation that said it has stopped, or empty."""
         self._agreed_in: dict[str, int | None] = {}
         """By known instance: the contact in which it agreed last."""
@@ -32,7 +33,7 @@ class Suspensions:
 
     def __contains__(self, instance_id: str) -> bool:
         """Whether the instance is suspended."""
-        return instance_id in self._stopped
+        return instance_id in self._suspended
 
     def know(self, instance_id: str) -> None:
         """Route no stored event to an instance that is new here, until it agrees."""
@@ -63,17 +64,13 @@ class Suspensions:
         if contact == self._followed and instance_id in self:
             self._resume(instance_id)
 
-    def agreed_in(self, instance_id: str) -> int | None:
-        """The newest contact in which the instance agreed; None if it never did."""
-        return self._agreed_in.get(instance_id)
-
     def count(self) -> int:
         """How many known instances are suspended."""
         return sum(instance_id in self for instance_id in self._agreed_in)
 
     def has_stopped(self, instance_id: str, incarnation: str) -> bool:
         """Whether this incarnation said that it has stopped: its lease may still be there."""
-        return bool(incarnation) and self._stopped.get(instance_id) == incarnation
+        return bool(incarnation) and self._suspended.get(instance_id) == incarnation
 
     def follow_contact(self) -> None:
         """Suspend the instances that may have admitted users without this worker. Call it before an event is routed."""
@@ -86,27 +83,29 @@ class Suspensions:
                 self._suspend(instance_id)
 
     def mark(self) -> bool:
-        """Tell every instance how far each lane was routed; returns whether there is one that is told.
+        """Tell each instance that has users in the table how far each lane was routed; returns whether there is one.
 
         The first mark after a suspension shows a gap up to its position. So an instance that is suspended reads the
         log, and waits neither for the table nor for this worker.
         """
         self.follow_contact()
-        for instance_id in self._stopped:
+        suspended = [instance_id for instance_id in self._agreed_in if instance_id in self]
+        INSTANCES_SUSPENDED.set(len(suspended))
+        for instance_id in suspended:
             self._engine.resume(instance_id)
         try:
             return self._engine.mark() > 0
         finally:
-            for instance_id in self._stopped:
+            for instance_id in suspended:
                 self._engine.suspend(instance_id)
 
     def _suspend(self, instance_id: str, *, stopped: str = "") -> None:
         self._engine.suspend(instance_id)
-        self._stopped.pop(instance_id, None)
-        self._stopped[instance_id] = stopped
-        if len(self._stopped) > REMEMBERED:
-            self._resume(next(iter(self._stopped)))
+        self._suspended.pop(instance_id, None)
+        self._suspended[instance_id] = stopped
+        if len(self._suspended) > REMEMBERED:
+            self._resume(next(iter(self._suspended)))
 
     def _resume(self, instance_id: str) -> None:
-        del self._stopped[instance_id]
+        del self._suspended[instance_id]
         self._engine.resume(instance_id)

@@ -143,9 +143,11 @@ class FanOutWorker:
             await snapshots.write(self._engine, self._members.position)
 
     async def _mark(self) -> None:
-        await self.partitions.find_idle_positions()
-        if self._suspensions.mark():
-            self.publisher.poke()
+        try:
+            await self.partitions.find_idle_positions()
+        finally:  # a stream that does not answer holds up no mark of the others
+            if self._suspensions.mark():
+                self.publisher.poke()
 
 
 def _sizes(engine: Engine) -> dict[str, int]:

@@ -117,8 +117,8 @@ class WorkerGroup:
         await asyncio.gather(
             *(self._partitions.release(part) for part in self._partitions.claimed() if part not in mine)
         )
-        if self._contact.current() is None:
-            return  # its own notices do not come back: notices of the others may be missing too
+        if self._heard.get(self._worker_id) is None:
+            return  # its own first notice has not come back: notices of the others may be missing too
         claims = [part for part in sorted(mine) if part not in readers_by_part]
         await asyncio.gather(*(self._claim(part) for part in claims))
 

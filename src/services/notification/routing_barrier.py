@@ -157,6 +157,9 @@ class RoutingBarrier:
 
     def _note(self, notice: WorkerNotice) -> None:
         if notice.ready:
+            if not self._heard_lately():
+                # Nobody was heard, so this instance had no connection. The other workers are given time to be heard.
+                self._workers = dict.fromkeys(self._workers, self._clock())
             self._workers[notice.worker] = self._clock()
             self._workers = self._heard_lately()
         else:
