@@ -128,6 +128,7 @@ async def test_the_bytes_of_a_page_are_said_and_true(document: dict[str, Any]) -
 async def test_the_history_says_its_places(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     assert {"messages", "upto_seq"} == set(schemas["History"]["required"])
+    assert {"messages", "upto_seq", "newest_seq", "cursor"} == set(schemas["History"]["properties"])
     assert "seq" in schemas["StoredMessage"]["required"]
 
 

@@ -9,7 +9,7 @@ from fanout.ports.messages import Position
 from fanout.streams import MESSAGE_WRITER, MESSAGES
 from fanout.subjects import message
 from services.query import positions as positions_module
-from services.query.positions import Positions
+from services.query.positions import Ends, Positions
 from tests.support.faulty import FaultyLog, FaultyMessages, faulty_log, faulty_messages
 from tests.support.reading import collect
 from tests.support.stored import in_history, stored_message
@@ -73,29 +73,76 @@ async def test_a_log_that_does_not_answer_does_not_hold_up_the_history(
     monkeypatch.setattr(positions_module, "LOG_ANSWERS_WITHIN_S", 0.01)
     await fill(log, 1)
     log.blocked = True
-    assert await Positions(messages, log).stored_upto() == 0
+    assert await Positions(messages, log).ends() == Ends(0, None)
 
 
-async def test_what_the_log_said_last_holds_while_it_is_away(log: FaultyLog, messages: FaultyMessages) -> None:
+async def test_what_the_log_said_last_of_the_store_holds_while_it_is_away(
+    log: FaultyLog, messages: FaultyMessages
+) -> None:
     await fill(log, 9)
     positions = Positions(messages, log)
     for acknowledged, stored in ((4, 4), (7, 7), (0, 7)):  # 0: the writers' consumer was made again
         log.outcomes["acknowledged"] = acknowledged
-        assert await positions.stored_upto() == stored
+        assert await positions.ends() == Ends(stored, 9)
     log.down = True
-    assert await positions.stored_upto() == 7
+    assert await positions.ends() == Ends(7, None)
+    log.down = False
+    assert await positions.ends() == Ends(7, 9)
 
 
-async def test_those_who_ask_at_the_same_time_share_one_question(log: FaultyLog, messages: FaultyMessages) -> None:
+async def test_those_who_ask_at_the_same_time_share_the_questions(log: FaultyLog, messages: FaultyMessages) -> None:
     writer = await log.consume(MESSAGES, MESSAGE_WRITER)
     await fill(log, 4)
     *three, last = await collect(writer, 4)
     await writer.ack(three)
     positions = Positions(messages, log)
-    first, *rest = [asyncio.create_task(positions.stored_upto()) for _ in range(50)]
+    first, *rest = [asyncio.create_task(positions.ends()) for _ in range(50)]
     await asyncio.sleep(0)
     first.cancel()
-    assert await asyncio.gather(*rest) == [3] * 49
-    assert log.calls["acknowledged"] == 1
+    assert await asyncio.gather(*rest) == [Ends(3, 4)] * 49
+    assert (log.calls["acknowledged"], log.calls["last_seq"]) == (1, 1)
     await writer.ack([last])
-    assert await positions.stored_upto() == 4
+    assert await positions.ends() == Ends(4, 4)
+
+
+async def test_who_asks_while_the_log_is_asked_hears_of_what_it_has_stored_since(
+    log: FaultyLog, messages: FaultyMessages
+) -> None:
+    """The log has answered the first question, and its answer is under way."""
+    asked, answer = asyncio.Event(), asyncio.Event()
+    acknowledged = log.acknowledged
+
+    async def slowly(stream: str, durable: str) -> int:
+        asked.set()
+        await answer.wait()
+        return await acknowledged(stream, durable)
+
+    log.acknowledged = slowly  # type: ignore[method-assign]
+    await fill(log, 1)
+    positions = Positions(messages, log)
+    first = asyncio.create_task(positions.ends())
+    await asked.wait()
+    await asyncio.sleep(0.01)
+    await fill(log, 1)
+    rest = [asyncio.create_task(positions.ends()) for _ in range(50)]
+    await asyncio.sleep(0.01)
+    assert log.calls["last_seq"] == 1
+    answer.set()
+    assert (await first).newest == 1
+    assert [ends.newest for ends in await asyncio.gather(*rest)] == [2] * 50
+    assert log.calls["last_seq"] == 2
+
+
+async def test_who_asks_while_a_silent_log_is_asked_is_answered_without_it(
+    log: FaultyLog, messages: FaultyMessages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(positions_module, "LOG_ANSWERS_WITHIN_S", 0.05)
+    positions = Positions(messages, log)
+    log.blocked = True
+    first = asyncio.create_task(positions.ends())
+    await asyncio.sleep(0.01)
+    assert log.calls["last_seq"] == 1
+    second = asyncio.create_task(positions.ends())
+    assert [await first, await second] == [Ends(0, None)] * 2
+    log.blocked = False
+    assert await positions.ends() == Ends(0, 0)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -254,6 +255,29 @@ async def test_what_is_stored_after_the_log_was_asked_is_not_claimed(world: Worl
     assert (page.messages, page.upto_seq) == ([], 0)
 
 
+async def test_each_page_says_what_the_log_held_when_it_was_asked_for(world: World, ids: list[str]) -> None:
+    await world.post(new_message_id(), "random")
+    await world.post(new_message_id(), stored=False)
+    page = await world.page(limit=2)
+    assert (page.upto_seq, page.newest_seq) == (8, 9)
+    await world.post(new_message_id(), "random", stored=False)
+    page = await world.page(cursor=page.cursor)
+    assert (page.upto_seq, page.newest_seq) == (8, 10)
+
+
+async def test_what_the_log_stores_while_the_store_is_read_is_not_what_it_held(world: World) -> None:
+    """It comes over the socket: a client that waited for it would wait for more than it asked for."""
+    read = world.messages.history
+
+    async def history(*args: object, **bounds: object) -> object:
+        await world.post(new_message_id())
+        return await read(*args, **bounds)  # type: ignore[arg-type]
+
+    world.messages.history = history  # type: ignore[method-assign, assignment]
+    page = await world.page()
+    assert ([each.seq for each in page.messages], page.upto_seq, page.newest_seq) == ([1], 0, 0)
+
+
 async def test_a_message_that_is_not_stored_yet_is_known(world: World, ids: list[str]) -> None:
     await world.post("msg_" + "0" * 26, "random", stored=False)
     unstored = new_message_id()
@@ -278,10 +302,13 @@ async def test_the_history_is_read_without_the_log_and_claims_what_it_knew(world
     world.log.down = True
     page = await world.page()
     assert ([each.seq for each in page.messages], page.upto_seq) == ([7, 6, 5, 4, 3, 2, 1], 0)
+    assert "newest_seq" not in msgspec.to_builtins(page)
     world.log.down = False
-    assert (await world.page()).upto_seq == 7
+    page = await world.page()
+    assert (page.upto_seq, page.newest_seq) == (7, 7)
     world.log.down = True
-    assert (await world.page(after=ids[3])).upto_seq == 7
+    page = await world.page(after=ids[3])
+    assert (page.upto_seq, page.newest_seq) == (7, None)
     with pytest.raises(Unavailable):
         await world.page(after=new_message_id())
 

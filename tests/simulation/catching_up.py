@@ -20,35 +20,43 @@ class Progress:
     Attributes:
         upto: it has every message up to this `seq`; None where it has not read the channel. The document's `K`.
         is_live: whether what comes over the socket continues what it has.
+        period: rises when the socket may miss what was posted before. Then pages that were asked for earlier do not
+            say any more what has to be read.
     """
 
     def __init__(self) -> None:
         self.upto: int | None = None
         self.is_live = False
+        self.period = 0
         self._upto_at_opening: int | None = None
-        self._first = 0
+        self._end: int | None = None
         self._newest = 0
 
     def open(self) -> None:
         """A session has opened: what was posted before it is in the history alone."""
         self._upto_at_opening = self.upto
-        self._await_first()
+        self._begin_period()
 
     def refresh(self) -> None:
         """The session may have missed something: what it got does not say that it has everything before."""
         self.upto = self._upto_at_opening
-        self._await_first()
+        self._begin_period()
 
     def forget(self) -> None:
         """The channel is to be read from its beginning."""
         self.upto = self._upto_at_opening = None
-        self.is_live = False
+        self._begin_period()
 
     def hear(self, seq: int) -> None:
         """A message has come over the socket."""
-        self._first = self._first or seq
         self._newest = seq
         self._join()
+
+    def learn_end(self, period: int, newest: int | None) -> None:
+        """A page that was asked for in a period says up to where the log held messages, if it knows: `E`."""
+        if self._end is None and period == self.period:
+            self._end = newest
+            self._join()
 
     def read(self, after: int, upto: int) -> None:
         """Everything after a `seq` and up to another one was read."""
@@ -56,12 +64,13 @@ class Progress:
             self.upto = max(self.upto or 0, upto)
             self._join()
 
-    def _await_first(self) -> None:
+    def _begin_period(self) -> None:
+        self.period += 1
         self.is_live = False
-        self._first = self._newest = 0
+        self._end = None
 
     def _join(self) -> None:
-        if self.upto is not None and (self.is_live or 0 < self._first <= self.upto + 1):
+        if self.upto is not None and self._end is not None and self.upto >= self._end:
             self.is_live = True
             self.upto = max(self.upto, self._newest)
 
@@ -70,7 +79,7 @@ class CatchingUp:
     """Reads the channels of a device until nothing is missing between the history and the socket.
 
     A channel is read if the plan has it, or if the device has heard of it. One that is refused is forgotten, because
-    the user is no member.
+    the user is no member; whether that is so is for the checker.
 
     Args:
         world: has the history.
@@ -215,19 +224,27 @@ class CatchingUp:
     async def _page(self, channel: str, progress: Progress, query: str) -> dict[str, Any] | None:
         """A page of the history; None where it is refused. A call that fails is repeated."""
         while True:
+            period, asked = progress.period, self._world.loop.time()
             answer = await self._world.call(self._user, "GET", f"channels.history?channel={channel}&{query}")
             if answer is not None and answer.status == 200:
-                return answer.body
+                progress.learn_end(period, answer.body.get("newest_seq"))
+                return answer.body | {"asked": asked}
             if answer is not None and answer.status != 503:
-                if self._channels.get(channel) is progress:
-                    del self._channels[channel]
+                self._forget(channel, progress, asked, answer.status)
                 return None
             await asyncio.sleep(self._world.draw.between(*PAUSE_S))
+
+    def _forget(self, channel: str, progress: Progress, asked: float, status: int) -> None:
+        about = {"user": self._user, "channel": channel, "asked": asked, "status": status}
+        self._world.note("refused", device=self._device, **about)
+        if self._channels.get(channel) is progress:
+            del self._channels[channel]
 
     def _note(self, channel: str, page: dict[str, Any], above: int, below: int) -> None:
         """Note a page, and between which two `seq` it has the messages; 0 for no bound."""
         messages = [[message["seq"], message["client_msg_id"], message["message_id"]] for message in page["messages"]]
         about = {"channel": channel, "above": above, "below": below, "upto": page["upto_seq"], "messages": messages}
+        about |= {"asked": page["asked"], "newest": page.get("newest_seq")}
         self._world.note("history", device=self._device, **about)
 
 

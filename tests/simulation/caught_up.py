@@ -49,4 +49,4 @@ def _is_member(evidence: Evidence, session: Session, channel: str) -> bool:
 
 def _has_heard_of(evidence: Evidence, known: Knowledge, channel: str) -> bool:
     """Whether a device can know that there is a channel: no call says so yet to one that was not connected."""
-    return channel in evidence.plan.channels or channel in known.channels()
+    return channel in evidence.plan.channels or channel in known.channels

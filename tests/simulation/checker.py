@@ -10,6 +10,7 @@ from tests.simulation.completeness import completeness
 from tests.simulation.deliveries import deliveries
 from tests.simulation.evidence import RECOVERED_S, Broken, Evidence
 from tests.simulation.history import History
+from tests.simulation.pages import pages
 from tests.simulation.plan import Plan
 from tests.simulation.rest import Found
 from tests.simulation.sessions import Session, unopened
@@ -39,6 +40,7 @@ def check(plan: Plan, history: History, found: Found | None) -> list[Broken]:
         *checks.opened(),
         *deliveries(evidence),
         *completeness(evidence),
+        *pages(evidence),
         *caught_up(evidence),
         *checks.told(),
         *checks.stored(),

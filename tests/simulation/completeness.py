@@ -1,4 +1,4 @@
-"""The promises that nothing is missing: to sessions, by what heartbeats say, and in a page of the history."""
+"""The promises that nothing is missing: to sessions, and by what heartbeats say."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -21,7 +21,6 @@ def completeness(evidence: Evidence) -> Iterator[Broken]:
     yield from checks.nothing_missed()
     yield from checks.timely()
     yield from checks.heartbeats()
-    yield from checks.histories()
 
 
 class _Completeness:
@@ -107,15 +106,3 @@ class _Completeness:
                         f"at {at:.2f} s {session.name} was told that all up to {upto} was delivered, "
                         f"and had not got {name} of {channel} (seq {seq})",
                     )
-
-    def histories(self) -> Iterator[Broken]:
-        """A page of the history has everything up to its `upto_seq` that the log holds."""
-        for device, known in self._of.known.items():
-            for read in known.reads:
-                for seq, name in self._of.held_in(read.channel):
-                    if read.covers(seq) and seq not in read.seqs:
-                        yield Broken(
-                            "history",
-                            f"at {read.at:.2f} s {device} read a history of {read.channel} that is said to "
-                            f"be complete up to seq {read.upto}, and lacks {name} (seq {seq})",
-                        )

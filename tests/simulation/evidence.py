@@ -68,12 +68,13 @@ class Evidence:
 
     def since(self, session: Session, channel: str) -> float:
         """From when a session is to get every message of a channel; `NEVER` where that is not certain."""
-        joined = [
-            at
-            for at, frame in session.frames
-            if frame["type"] == "member.joined" and (frame["channel_id"], frame["user_id"]) == (channel, session.user)
-        ]
-        return self.timeline.since(session.user, channel, session.opened, joined)
+        return self.timeline.since(session.user, channel, session.opened, session.joined(channel))
+
+    def is_member(self, user: str, channel: str, begin: float, end: float) -> bool:
+        """Whether a user was a member of a channel all through a time, for certain."""
+        told = [at for session in self.sessions if session.user == user for at in session.joined(channel)]
+        since = self.timeline.since(user, channel, begin, [at for at in told if at <= begin])
+        return since <= begin and self.timeline.until(user, channel, since) > end
 
     def is_calm(self, begin: float, end: float, spare: Callable[["Struck"], bool] = lambda _: False) -> bool:
         """Whether no fault was at work in a time, nor had been shortly before.

@@ -27,6 +27,10 @@ class Read(NamedTuple):
     upto: int
     """It is said to be complete up to this seq."""
     seqs: frozenset[int]
+    asked: float
+    """When it was asked for."""
+    newest: int | None
+    """The newest seq that the log is said to have held; None where that was not known."""
 
     def covers(self, seq: int) -> bool:
         """Whether the page is said to have the message of a seq, if there is one."""
@@ -39,15 +43,13 @@ class Knowledge:
     Attributes:
         messages: each message as often as the device learned of it in another place, in the order in which it did.
         reads: the pages that it read.
+        channels: those that it has heard of, in the order in which it did.
     """
 
     def __init__(self) -> None:
         self.messages: dict[Known, None] = {}
         self.reads: list[Read] = []
-
-    def channels(self) -> set[str]:
-        """The channels of which it read a page."""
-        return {read.channel for read in self.reads}
+        self.channels: dict[str, None] = {}
 
     def in_channel(self, channel: str) -> dict[int, str]:
         """The name of each message of a channel that it knows, by seq."""
@@ -67,9 +69,14 @@ def knowledge_of(history: History) -> dict[str, Knowledge]:
         history: of a run.
     """
     devices: dict[str, Knowledge] = {}
+    users: dict[str, str] = {}
     for entry in history.of("opened", "frame", "history"):
-        knowledge = devices.setdefault(entry.about["device"], Knowledge())
+        device = entry.about["device"]
+        if entry.what == "opened":
+            users[device] = entry.about["user"]
+        knowledge = devices.setdefault(device, Knowledge())
         knowledge.messages |= dict.fromkeys(_messages(entry))
+        knowledge.channels |= dict.fromkeys(_channels(entry, users.get(device, "")))
         if entry.what == "history":
             knowledge.reads.append(_read(entry))
     return devices
@@ -84,7 +91,20 @@ def _messages(entry: Entry) -> Iterator[Known]:
         yield Known(frame["channel_id"], frame["seq"], message["client_msg_id"], message["message_id"])
 
 
+def _channels(entry: Entry, user: str) -> Iterator[str]:
+    """The channel that an entry tells a device of: by a page, a message, or a change that makes its user a member."""
+    about = entry.about
+    match about.get("frame", about):
+        case {"type": "message.new", "channel_id": channel}:
+            yield channel
+        case {"type": "member.joined", "channel_id": channel, "user_id": joined} if joined == user:
+            yield channel
+        case {"channel": channel}:
+            yield channel
+
+
 def _read(entry: Entry) -> Read:
     about = entry.about
     seqs = frozenset(seq for seq, _, _ in about["messages"])
-    return Read(entry.at, about["channel"], about["above"], about["below"], about["upto"], seqs)
+    bounds = about["above"], about["below"], about["upto"]
+    return Read(entry.at, about["channel"], *bounds, seqs, about["asked"], about["newest"])

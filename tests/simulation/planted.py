@@ -14,6 +14,9 @@ from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
 from fanout import machine
+from fanout.api.history import History, HistoryRequest
+from fanout.error_codes import NOT_A_MEMBER
+from fanout.errors import CallRejected
 from fanout.ids import new_event_id
 from fanout.lanes import Lane
 from fanout.ports.messages import Position
@@ -38,6 +41,8 @@ from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.user_routing import UserRouting
 from services.query.cursors import Cursors, Direction, Scope
+from services.query.positions import Ends, Positions
+from services.query.service import QueryService
 from services.runtime.consumer import ConsumerWorker
 from services.runtime.membership_order import MembershipOrder
 from services.runtime.tasks import retry_forever
@@ -48,6 +53,8 @@ _EVICT: Final = Reconciler._evict
 _FOLLOW_LEASES: Final = Reconciler.follow_leases
 _NOTIFY_CLIENTS: Final = LogResets._notify_clients
 _GIVE: Final = Cursors.give
+_ENDS: Final = Positions.ends
+_HISTORY: Final = QueryService.history
 _STORE: Final = CommandService._store
 _RUN_MEMBERS: Final = Members.run
 _UNKNOWN: Final = -1
@@ -168,6 +175,16 @@ async def _give_without_gap(
     return await _GIVE(self, scope, direction, position, None)
 
 
+async def _find_the_log_empty(self: Positions) -> Ends:
+    return (await _ENDS(self))._replace(newest=0)
+
+
+async def _refuse_created(self: QueryService, user_id: str, request: HistoryRequest) -> History:
+    if request.channel.startswith("new"):
+        raise CallRejected(NOT_A_MEMBER)
+    return await _HISTORY(self, user_id, request)
+
+
 async def _admit_unconfirmed(self: UserRouting, user_id: str) -> None:
     await self._routing_barrier.announce_until_confirmed(user_id)
 
@@ -267,6 +284,14 @@ PLANTED: Final[dict[str, Planted]] = {
     "cursors skip": Planted(
         "a page by a cursor says that it is complete, though a message behind it was stored late",
         [(Cursors, "give", _give_without_gap)],
+    ),
+    "the log seems empty": Planted(
+        "a page says that the log held nothing when it was asked for, so a client reads no further",
+        [(Positions, "ends", _find_the_log_empty)],
+    ),
+    "new channels are refused": Planted(
+        "the history of a channel that was created later is refused to its members",
+        [(QueryService, "history", _refuse_created)],
     ),
     "Redis that refuses": Planted(
         "an instance that cannot renew its lease is evicted, though its digests come",

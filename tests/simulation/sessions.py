@@ -29,6 +29,11 @@ class Session:
         """The session, for people."""
         return f"{self.device} on {self.instance} (since {self.opened:.2f} s)"
 
+    def joined(self, channel: str) -> list[float]:
+        """When it got an event that its user joined a channel."""
+        event = "member.joined", channel, self.user
+        return [at for at, frame in self.frames if _subject(frame) == event]
+
     def messages(self, channel: str | None = None) -> Iterator[tuple[float, dict[str, Any]]]:
         """The messages that it got, each with its time."""
         for at, frame in self.frames:
@@ -67,6 +72,10 @@ def unopened(history: History) -> list[Entry]:
         elif key not in opened:
             early.append(entry)
     return early
+
+
+def _subject(frame: dict[str, Any]) -> tuple[str, str, str]:
+    return frame["type"], frame.get("channel_id", ""), frame.get("user_id", "")
 
 
 def _continue(session: Session, entry: Entry) -> None:

@@ -77,7 +77,9 @@ def _history(about: dict[str, Any]) -> str:
     between = f" after seq {about['above']}" if about["above"] else ""
     between += f" before seq {about['below']}" if about["below"] else ""
     what = f"{about['device']} reads the history of {about['channel']}{between}"
-    return f"{what}: {_count(len(about['messages']), 'message')}, complete up to seq {about['upto']}"
+    end = "is not known" if about["newest"] is None else f"is at seq {about['newest']}"
+    shown = _count(len(about["messages"]), "message")
+    return f"{what}: {shown}, complete up to seq {about['upto']}; the end of the log {end}"
 
 
 def _fault(about: dict[str, Any]) -> str:
@@ -127,4 +129,7 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "stored": _stored,
     "frame": _frame,
     "history": _history,
+    "refused": lambda about: (
+        f"{about['device']} is refused the history of {about['channel']} (status {about['status']})"
+    ),
 }

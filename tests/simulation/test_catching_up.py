@@ -21,7 +21,7 @@ def progress(*steps: tuple[Any, ...]) -> tuple[int | None, bool]:
 
 
 READ = ("open",), ("read", 0, 5)
-LIVE = *READ, ("hear", 6)
+LIVE = *READ, ("learn_end", 1, 5)
 
 
 @pytest.mark.parametrize(
@@ -29,23 +29,35 @@ LIVE = *READ, ("hear", 6)
     [
         ([("open",), ("hear", 6)], (None, False)),
         (READ, (5, False)),
-        (LIVE, (6, True)),
-        ([*READ, ("hear", 7)], (5, False)),
-        ([*READ, ("hear", 7), ("read", 5, 6)], (7, True)),
-        ([*READ, ("hear", 7), ("hear", 9), ("read", 5, 6)], (9, True)),
-        ([*READ, ("hear", 7), ("hear", 9), ("read", 6, 8)], (5, False)),
-        ([*READ, ("hear", 3), ("hear", 9)], (9, True)),
+        ([*READ, ("hear", 6)], (5, False)),
+        (LIVE, (5, True)),
+        ([("open",), ("learn_end", 1, 5), ("read", 0, 5)], (5, True)),
+        ([("open",), ("learn_end", 1, 0), ("read", 0, 0)], (0, True)),
+        ([("open",), ("learn_end", 1, 5), ("hear", 8)], (None, False)),
+        ([*READ, ("learn_end", 1, 6)], (5, False)),
+        ([*READ, ("learn_end", 1, 6), ("hear", 7), ("read", 5, 6)], (7, True)),
+        ([*READ, ("learn_end", 1, 6), ("hear", 7), ("hear", 9), ("read", 5, 6)], (9, True)),
+        ([*READ, ("learn_end", 1, 6), ("read", 6, 8)], (5, False)),
+        ([*READ, ("hear", 1), ("hear", 9), ("learn_end", 1, 6)], (5, False)),
+        ([*READ, ("learn_end", 1, None)], (5, False)),
+        ([*READ, ("learn_end", 1, None), ("learn_end", 1, 5)], (5, True)),
+        ([*READ, ("learn_end", 1, 6), ("learn_end", 1, 9), ("read", 5, 6)], (6, True)),
+        ([*READ, ("learn_end", 0, 5)], (5, False)),
         ([*LIVE, ("hear", 9)], (9, True)),
-        ([*LIVE, ("read", 6, 4)], (6, True)),
-        ([*LIVE, ("open",)], (6, False)),
-        ([*LIVE, ("open",), ("hear", 8)], (6, False)),
-        ([*LIVE, ("open",), ("hear", 8), ("read", 6, 7)], (8, True)),
+        ([*LIVE, ("read", 5, 4)], (5, True)),
+        ([*LIVE, ("open",)], (5, False)),
+        ([*LIVE, ("hear", 8), ("open",)], (8, False)),
+        ([*LIVE, ("open",), ("hear", 8)], (5, False)),
+        ([*LIVE, ("open",), ("learn_end", 1, 5)], (5, False)),
+        ([*LIVE, ("open",), ("learn_end", 2, 5)], (5, True)),
         ([*LIVE, ("refresh",)], (None, False)),
-        ([*LIVE, ("open",), ("hear", 7), ("refresh",)], (6, False)),
-        ([*LIVE, ("open",), ("hear", 7), ("refresh",), ("read", 7, 9)], (6, False)),
-        ([*LIVE, ("open",), ("hear", 7), ("refresh",), ("read", 6, 9), ("hear", 12)], (9, False)),
+        ([*LIVE, ("hear", 6), ("open",), ("learn_end", 2, 6), ("hear", 7), ("refresh",)], (6, False)),
+        ([*LIVE, ("open",), ("hear", 7), ("refresh",), ("read", 7, 9)], (5, False)),
+        ([*LIVE, ("refresh",), ("learn_end", 1, 5), ("read", 0, 5)], (5, False)),
+        ([*LIVE, ("refresh",), ("learn_end", 2, 5), ("read", 0, 5)], (5, True)),
         ([*LIVE, ("forget",)], (None, False)),
-        ([*LIVE, ("forget",), ("hear", 9), ("read", 0, 8)], (9, True)),
+        ([*LIVE, ("forget",), ("hear", 9), ("read", 0, 8)], (8, False)),
+        ([*LIVE, ("forget",), ("hear", 9), ("learn_end", 2, 8), ("read", 0, 8)], (9, True)),
         ([*LIVE, ("forget",), ("refresh",)], (None, False)),
     ],
 )
@@ -62,6 +74,7 @@ class Gateway:
     Attributes:
         seqs: of the messages that are stored.
         upto: what the pages say.
+        newest: the end of the log, by the pages; None for `upto`.
         fails: answers that come first.
         queries: of the calls so far.
     """
@@ -69,6 +82,7 @@ class Gateway:
     def __init__(self, world: World) -> None:
         self.seqs: list[int] = []
         self.upto = 0
+        self.newest: int | None = None
         self.fails: list[Answer | None] = []
         self.queries: list[str] = []
         world.call = self._call  # type: ignore[method-assign]
@@ -95,7 +109,7 @@ class Gateway:
             left = [seq for seq in self.seqs if seq < int(bound)][::-1]
             shown, upto = left[:limit][::-1], self.upto
         messages = [{"seq": seq, "client_msg_id": f"m{seq}", "message_id": f"msg_{seq}"} for seq in shown[::-1]]
-        page = {"messages": messages, "upto_seq": upto}
+        page = {"messages": messages, "upto_seq": upto, "newest_seq": self.upto if self.newest is None else self.newest}
         return page | ({"cursor": f"{way}-{shown[-1 if way == 'after' else 0]}"} if left[limit:] else {})
 
 
@@ -135,9 +149,9 @@ async def lived(catching: CatchingUp, gateway: Gateway, seqs: list[int]) -> None
     gateway.seqs, gateway.upto = seqs, seqs[-1]
     catching.begin()
     await asyncio.sleep(30.0)
+    assert catching.is_done
     catching.take(message(seqs[-1] + 1))
     gateway.queries.clear()
-    assert catching.is_done
 
 
 def test_a_channel_is_read_back_to_its_beginning_and_then_on_from_there() -> None:
@@ -159,13 +173,14 @@ def test_a_channel_is_read_back_to_its_beginning_and_then_on_from_there() -> Non
     device(work)
 
 
-def test_a_device_asks_again_until_the_socket_continues_what_it_has() -> None:
+def test_a_device_asks_again_until_it_has_what_the_log_held_when_it_asked_first() -> None:
     async def work(catching: CatchingUp, gateway: Gateway, _: World) -> None:
+        gateway.newest = 4
         catching.begin()
         await asyncio.sleep(1.0)
         assert not catching.is_done
-        catching.take(message(5))
-        gateway.seqs, gateway.upto = [5], 3
+        catching.take(message(1))
+        gateway.seqs, gateway.newest = [1, 4], 9
         for upto, done in ((3, False), (4, True)):
             gateway.upto = upto
             catching.ask_again()
@@ -179,10 +194,37 @@ def test_a_device_asks_again_until_the_socket_continues_what_it_has() -> None:
     device(work)
 
 
+def test_a_device_asks_again_while_the_log_does_not_answer() -> None:
+    async def work(catching: CatchingUp, gateway: Gateway, world: World) -> None:
+        gateway.fails = [Answer(200, {"messages": [], "upto_seq": 0})]
+        catching.begin()
+        await asyncio.sleep(1.0)
+        assert not catching.is_done
+        catching.ask_again()
+        await asyncio.sleep(1.0)
+        assert catching.is_done
+        assert [entry.about["newest"] for entry in world.history.of("history")] == [None, 0]
+
+    device(work)
+
+
+def test_a_page_that_was_asked_for_before_a_gap_says_nothing_of_what_came_after_it() -> None:
+    async def work(catching: CatchingUp, gateway: Gateway, _: World) -> None:
+        catching.begin()
+        await asyncio.sleep(0.005)
+        catching.take(GAP)
+        gateway.newest = 7
+        await asyncio.sleep(1.0)
+        assert gateway.queries == ["channel room1", "channel room1 after 0"]
+        assert not catching.is_done
+
+    device(work)
+
+
 @pytest.mark.parametrize("failure", [None, Answer(503, {})])
 def test_a_call_that_fails_is_repeated_while_the_session_lasts(failure: Answer | None) -> None:
     async def work(catching: CatchingUp, gateway: Gateway, world: World) -> None:
-        gateway.fails = [failure] * 3
+        gateway.fails, gateway.newest = [failure] * 3, 1
         catching.begin()
         await asyncio.sleep(10.0)
         assert (len(gateway.queries), len(reads(world))) == (4, 1)
@@ -204,6 +246,14 @@ def test_a_channel_that_is_refused_is_not_asked_for_until_a_session_opens_or_the
             again()
             await asyncio.sleep(1.0)
             assert (len(gateway.queries), reads(world)) == (1, [])
+        (refused,) = world.history.of("refused")
+        assert refused.about == {
+            "device": "ann-phone",
+            "user": "ann",
+            "channel": "room1",
+            "asked": pytest.approx(refused.at - 0.01, abs=1e-3),
+            "status": 403,
+        }
         for number, again in enumerate((catching.begin, lambda: catching.take(GAP)), 2):
             gateway.fails = [Answer(403, {})]
             again()
@@ -223,6 +273,9 @@ def test_who_joins_reads_the_channel_from_its_beginning_and_who_leaves_forgets_i
         catching.take(member("joined", version=3, user="bob"))
         await asyncio.sleep(1.0)
         assert gateway.queries == ["channel room1"]
+        gateway.newest = 9
+        catching.take(member("joined", version=2))
+        await asyncio.sleep(1.0)
         assert not catching.is_done
         catching.take(member("left", version=1))
         assert not catching.is_done
@@ -253,6 +306,7 @@ def test_after_a_gap_a_device_reads_from_where_it_was_when_the_session_opened() 
             catching.take(message(seq))
         assert catching.is_done
         gateway.queries.clear()
+        gateway.newest = 9
         catching.take(GAP)
         await asyncio.sleep(1.0)
         assert gateway.queries == ["channel room1 after 3"]

@@ -85,15 +85,18 @@ def test_only_a_member_is_to_have_caught_up(asked: list[tuple[str, float]], prom
     assert chronicle.promises() == promises
 
 
-@pytest.mark.parametrize(("reads", "promises"), [([4.0], ["caught up"]), ([], [])])
-def test_a_device_is_to_have_caught_up_in_a_later_channel_if_it_has_heard_of_it(
-    reads: list[float], promises: list[str]
-) -> None:
+@pytest.mark.parametrize(("by", "count"), [("page", 2), ("message", 1), ("joined", 2), ("left", 0), ("", 0)])
+def test_a_device_is_to_have_caught_up_in_a_later_channel_if_it_has_heard_of_it(by: str, count: int) -> None:
     chronicle = Chronicle()
     chronicle.asks(1.0, "create", "ann", 1.5, 201, "new1")
     chronicle.posts(2.0, "m1", 1, channel="new1")
+    chronicle.posts(2.5, "m2", 2, channel="new1")
     chronicle.opens(3.0)
-    for at in reads:
-        chronicle.reads(at, 0, channel="new1")
+    if by == "page":
+        chronicle.reads(4.0, 0, channel="new1")
+    elif by == "message":
+        chronicle.gets(4.0, "m2", 2, channel="new1")
+    elif by:
+        chronicle.frame(4.0, f"member.{by}", channel_id="new1", user_id="ann")
     chronicle.rests(50.0, caught_up=False)
-    assert chronicle.promises() == promises
+    assert chronicle.promises() == ["caught up"] * count

@@ -1,4 +1,4 @@
-"""Nothing is missing: in what sessions get, by what heartbeats say, and in the pages of the history."""
+"""Nothing is missing in what sessions get, and by what heartbeats say."""
 
 import pytest
 
@@ -283,72 +283,6 @@ def test_a_heartbeat_speaks_for_what_the_device_did_not_read_after_a_gap(upto: i
     chronicle.reads(7.0, upto, 1, 2, 3)
     chronicle.rests(50.0)
     assert chronicle.promises() == promises
-
-
-# history
-
-
-@pytest.mark.parametrize(
-    ("upto", "seqs", "promises"),
-    [
-        (3, [1, 2, 3], []),
-        (2, [1, 2], []),
-        (2, [1, 2, 3], []),
-        (0, [], []),
-        (2, [1, 3], ["history"]),
-        (3, [1], ["history", "history"]),
-    ],
-)
-def test_a_page_of_the_history_has_everything_up_to_where_it_is_said_to_be_complete(
-    upto: int, seqs: list[int], promises: list[str]
-) -> None:
-    chronicle = lived()
-    chronicle.reads(6.0, upto, *seqs)
-    assert chronicle.promises() == promises
-
-
-@pytest.mark.parametrize(
-    ("above", "below", "lacks"), [(0, 0, [1, 2, 3]), (1, 0, [2, 3]), (0, 3, [1, 2]), (1, 3, [2]), (3, 0, [])]
-)
-def test_a_page_of_the_history_has_everything_between_its_bounds(above: int, below: int, lacks: list[int]) -> None:
-    chronicle = lived()
-    chronicle.reads(6.0, 3, above=above, below=below)
-    assert chronicle.promises() == ["history"] * len(lacks)
-
-
-def test_what_a_page_of_the_history_lacks_is_said() -> None:
-    chronicle = lived()
-    chronicle.reads(6.0, 2, 1)
-    (broken,) = chronicle.broken()
-    assert broken.what == (
-        "at 6.00 s ann-phone read a history of room that is said to be complete up to seq 2, and lacks m2 (seq 2)"
-    )
-
-
-def test_a_page_of_the_history_need_not_have_what_the_log_has_lost() -> None:
-    chronicle = lived()
-    chronicle.loses(5.0, "m2")
-    chronicle.frame(5.5, "full_refresh_required", reason="log_reset")
-    chronicle.reads(6.0, 3, 1, 3)
-    assert chronicle.promises() == []
-
-
-def test_what_was_lost_and_stored_again_is_to_be_in_a_page_under_its_new_seq() -> None:
-    chronicle = lived()
-    chronicle.loses(5.0, "m3")
-    chronicle.frame(5.5, "full_refresh_required", reason="log_reset")
-    chronicle.stores(6.0, "m3", 10)
-    chronicle.reads(7.0, 10, 1, 2, 10)
-    assert chronicle.promises() == []
-    chronicle.reads(8.0, 10, 1, 2, 3)
-    assert chronicle.promises() == ["history"]
-
-
-def test_a_page_of_the_history_has_nothing_of_other_channels() -> None:
-    chronicle = lived()
-    chronicle.posts(4.5, "m4", 4, channel="new1")
-    chronicle.reads(6.0, 4, 1, 2, 3)
-    assert chronicle.promises() == []
 
 
 # timely

@@ -76,6 +76,40 @@ def test_a_session_gets_everything_from_when_it_was_told_that_its_user_joined() 
 
 
 @pytest.mark.parametrize(
+    ("begin", "end", "member"),
+    [
+        (1.0, 1.9, False),
+        (2.5, 2.9, False),
+        (3.1, 4.0, False),  # he may have joined at 3.5 only
+        (4.1, 5.9, True),
+        (4.1, 6.1, False),
+        (5.9, 6.1, False),
+        (6.1, 6.2, False),
+        (7.1, 99.0, False),
+    ],
+)
+def test_a_member_is_one_for_certain_from_the_answer_to_a_join_until_a_leave_is_asked_for(
+    begin: float, end: float, *, member: bool
+) -> None:
+    chronicle = Chronicle()
+    chronicle.asks(2.0, "join", "eve", 4.0)
+    chronicle.asks(6.0, "leave", "eve", 7.0)
+    assert evidence(chronicle).is_member("eve", "room", begin, end) == member
+
+
+@pytest.mark.parametrize(("begin", "member"), [(2.9, False), (3.1, True)])
+def test_who_was_told_that_he_joined_is_a_member_though_the_call_was_not_answered(
+    begin: float, *, member: bool
+) -> None:
+    chronicle = Chronicle()
+    chronicle.asks(2.0, "join", "eve")
+    chronicle.opens(1.0, "eve-phone")
+    chronicle.frame(3.0, "member.joined", "eve-phone", channel_id="room", user_id="eve")
+    assert evidence(chronicle).is_member("eve", "room", begin, 9.0) == member
+    assert not evidence(chronicle).is_member("bob", "new1", begin, 9.0)
+
+
+@pytest.mark.parametrize(
     ("begin", "end", "calm"),
     [
         (1.0, 9.9, True),

@@ -57,15 +57,22 @@ def test_a_device_reads_its_channels_when_it_is_connected_and_told_and_with_hear
             "room1",
             ["m1"],
         )
+        assert device.catching_up.is_done
+        world.processes["writer1"].kill()
+        await people.post("bob", "room1")
         device._take(1, {"type": "full_refresh_required", "reason": "gap"})
         await asyncio.sleep(1.0)
-        assert of(world, "history") == [read, read]
-        await asyncio.sleep(HEARTBEAT_S)
-        assert len(of(world, "history")) == 3
-        await people.post("bob", "room1")
-        await asyncio.sleep(3 * HEARTBEAT_S)
-        assert len(of(world, "history")) == 3
+        again = of(world, "history")[-1]
+        assert (again["messages"], again["newest"]) == (read["messages"], 2)
+        await asyncio.sleep(2 * HEARTBEAT_S)
+        assert len(of(world, "history")) == 4
+        assert not device.catching_up.is_done
+        world.processes["writer1"].start()
+        await asyncio.sleep(4 * HEARTBEAT_S)
         assert device.catching_up.is_done
+        count = len(of(world, "history"))
+        await asyncio.sleep(3 * HEARTBEAT_S)
+        assert len(of(world, "history")) == count
 
     in_world(work)
 
@@ -74,6 +81,7 @@ def test_a_device_whose_session_has_ended_reads_no_more() -> None:
     async def work(world: World) -> None:
         people = await connected(world)
         world.processes["gateway1"].kill()
+        people.devices["ann-phone"]._take(1, {"type": "full_refresh_required", "reason": "gap"})
         await asyncio.sleep(HEARTBEAT_S)
         assert not people.devices["ann-phone"].catching_up.is_done
         await people.act(Action(0.0, "disconnect", "ann-phone"))

@@ -13,7 +13,13 @@ from tests.simulation.planted import PLANTED, planted
 from tests.simulation.run import Outcome, simulate
 from tests.simulation.story import story
 
-FOUND_SOON = ("off by one", "auth.ok does not wait", "those who left read on", "a handler that fails")
+FOUND_SOON = (
+    "off by one",
+    "auth.ok does not wait",
+    "those who left read on",
+    "a handler that fails",
+    "new channels are refused",
+)
 """Planted faults that one of the first seeds finds; which one changes with every change of the product."""
 SEEDS = range(1, 31)
 VARIATIONS = 40

@@ -54,6 +54,21 @@ def test_frames_that_come_before_the_session_are_found() -> None:
     assert [entry.at for entry in unopened(chronicle.history)] == [4.0]
 
 
+def test_a_session_knows_when_its_user_joined_a_channel() -> None:
+    chronicle = Chronicle()
+    chronicle.opens(1.0)
+    for at, kind, channel, user in (
+        (2.0, "joined", "room", "ann"),
+        (3.0, "left", "room", "ann"),
+        (4.0, "joined", "room", "bob"),
+        (5.0, "joined", "new1", "ann"),
+        (6.0, "joined", "room", "ann"),
+    ):
+        chronicle.frame(at, f"member.{kind}", channel_id=channel, user_id=user)
+    chronicle.gets(7.0, "m1", 1)
+    assert only(chronicle).joined("room") == [2.0, 6.0]
+
+
 def test_messages_are_those_of_one_channel_if_that_is_asked_for() -> None:
     chronicle = Chronicle()
     chronicle.opens(1.0)

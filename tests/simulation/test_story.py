@@ -104,11 +104,14 @@ def test_a_history_that_is_read_is_told() -> None:
     chronicle = Chronicle()
     chronicle.reads(1.0, 7, 2, 7)
     chronicle.reads(2.0, 7, 8, above=5)
-    chronicle.reads(3.0, 7, below=5)
+    chronicle.reads(3.0, 7, below=5, newest=9)
+    chronicle.note(4.0, "refused", device="ann-phone", user="ann", channel="room", asked=3.9, status=403)
+    read, unknown = "ann-phone reads the history of room", "complete up to seq 7; the end of the log is not known"
     assert told(chronicle) == [
-        "1.000 s  ann-phone reads the history of room: 2 messages, complete up to seq 7",
-        "2.000 s  ann-phone reads the history of room after seq 5: 1 message, complete up to seq 7",
-        "3.000 s  ann-phone reads the history of room before seq 5: 0 messages, complete up to seq 7",
+        f"1.000 s  {read}: 2 messages, {unknown}",
+        f"2.000 s  {read} after seq 5: 1 message, {unknown}",
+        f"3.000 s  {read} before seq 5: 0 messages, complete up to seq 7; the end of the log is at seq 9",
+        "4.000 s  ann-phone is refused the history of room (status 403)",
     ]
 
 

@@ -88,12 +88,14 @@ class Chronicle:
         channel: str = ROOM,
         above: int = 0,
         below: int = 0,
+        asked: float | None = None,
+        newest: int | None = None,
     ) -> None:
         """A device reads a page of the history, which has these seqs and is said to be complete up to a seq."""
         names = [(seq, self._held.get(seq, "lost")) for seq in seqs]
         messages = [[seq, name, f"msg_{name}"] for seq, name in names]
         about = {"channel": channel, "above": above, "below": below, "upto": upto, "messages": messages}
-        self.note(at, "history", device=device, **about)
+        self.note(at, "history", device=device, asked=at if asked is None else asked, newest=newest, **about)
 
     def asks(
         self, at: float, to: str, user: str, answered: float | None = None, status: int = 200, channel: str = ROOM

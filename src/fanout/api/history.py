@@ -81,6 +81,17 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
             "more once a page had newer ones: one in between may be stored later."
         ),
     ]
+    newest_seq: (
+        Annotated[
+            int,
+            Meta(
+                description="The newest `seq` of any channel that the log held after the page was asked for. Messages "
+                "above it come over the WebSocket if a session was open when the client asked. So the client has "
+                "everything once an `upto_seq` has reached it. It is left out if the log did not answer: ask again."
+            ),
+        ]
+        | None
+    ) = None
     cursor: Annotated[str, Meta(description="Leads on to the next page; left out on the last.")] | None = None
 
 

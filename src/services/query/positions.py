@@ -1,7 +1,7 @@
-"""Positions in the log, for the history: up to which `seq` the store is complete, and where a message is."""
+"""Positions in the log, for the history: how far the store and the log have come, and where a message is."""
 
 import asyncio
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -23,6 +23,16 @@ LOG_ANSWERS_WITHIN_S: Final = 2.0
 """Seconds. If the log has not answered by then, the history is answered without it."""
 
 
+class Ends(NamedTuple):
+    """How far the store and the log have come. Read the store after it: then the store has at least that."""
+
+    stored: int
+    """A `seq` up to which the store holds every message that the log held. It never falls: if the log does not answer,
+    this is its last answer, or 0 if there was none, because stored messages stay stored."""
+    newest: int | None
+    """The newest `seq` that the log held after it was asked for; None if the log did not answer."""
+
+
 class Positions:
     """Finds positions in the log.
 
@@ -35,31 +45,42 @@ class Positions:
         self._messages = messages
         self._log = events
         self._stored = 0
-        self._asking: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[int | None] | None = None
+        self._next: asyncio.Task[int | None] | None = None
         self._answered = True
 
-    async def stored_upto(self) -> int:
-        """A `seq` up to which the store holds every message that the log held; read the store after it.
+    async def ends(self) -> Ends:
+        """How far the store and the log have come, asked for after this call began.
 
-        It never falls. While the log does not answer, this is its last answer, or 0 if there was none: stored messages
-        stay stored. Calls at the same time share one request to the log.
+        Calls share a round of requests to the log that has not begun. A round under way is of no use: the log may have
+        answered it already, and a message that was stored since would be newer than its `newest`.
         """
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask(), name="asking how far the message writer has come")
-        await asyncio.shield(self._asking)
-        return self._stored
+        if self._next is None or self._next.done():
+            self._next = asyncio.create_task(self._ask_after(self._asking), name="asking for the ends of the log")
+        newest = await asyncio.shield(self._next)
+        return Ends(self._stored, newest)
 
-    async def _ask(self) -> None:
+    async def _ask_after(self, earlier: asyncio.Task[int | None] | None) -> int | None:
+        """Ask once the round before is over, within the time limit in all; returns the newest `seq`."""
         try:
             async with asyncio.timeout(LOG_ANSWERS_WITHIN_S):
-                acknowledged = await self._log.acknowledged(MESSAGES, MESSAGE_WRITER)
+                if earlier is not None:
+                    await asyncio.wait((earlier,))
+                self._asking, self._next = self._next, None
+                return await self._ask()
         except (FanoutError, TimeoutError) as error:
             if self._answered:
                 log.warning("the log does not say how far the writer has come", reason=str(error) or "no answer")
             self._answered = False
-        else:
-            self._stored = max(self._stored, acknowledged)
-            self._answered = True
+            return None
+
+    async def _ask(self) -> int:
+        newest, acknowledged = await asyncio.gather(
+            self._log.last_seq(MESSAGES), self._log.acknowledged(MESSAGES, MESSAGE_WRITER)
+        )
+        self._stored = max(self._stored, acknowledged)
+        self._answered = True
+        return newest
 
     async def find(self, channel_id: str, message_id: str, stored: int) -> Position:
         """The position of a message of a channel, from the store or, if it is not stored yet, from the log.
@@ -67,7 +88,7 @@ class Positions:
         Args:
             channel_id: the channel that the message must be of.
             message_id: the message to find.
-            stored: an earlier answer of `stored_upto`.
+            stored: `Ends.stored` of an earlier answer.
 
         Raises:
             CallRejected: neither holds such a message of this channel.

@@ -37,8 +37,8 @@ class QueryService:
         if not await self._memberships.is_member(request.channel, user_id):
             raise CallRejected(NOT_A_MEMBER)
         scope = Scope(user_id, HISTORY, request.channel)
-        stored = await self._positions.stored_upto()  # before the store is read: the page holds at least that
-        start = await self._start(scope, request, stored)
+        ends = await self._positions.ends()  # before the store is read: the page holds at least that
+        start = await self._start(scope, request, ends.stored)
         page = await self._messages.history(
             request.channel,
             before=start.position if start.direction == "before" else None,
@@ -46,8 +46,8 @@ class QueryService:
             limit=request.limit,
             max_bytes=MAX_PAGE_BYTES,
         )
-        upto = _complete_upto(page, start, stored)
-        return History(page.messages, upto, await self._next(scope, page, start.direction, upto))
+        upto = _complete_upto(page, start, ends.stored)
+        return History(page.messages, upto, ends.newest, await self._next(scope, page, start.direction, upto))
 
     async def connect(self) -> RealtimeAddress:
         """The address of the instance with most room; see `RealtimeCalls.connect`. Chance picks among equals."""
