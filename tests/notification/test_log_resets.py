@@ -1,11 +1,20 @@
 """What an instance does when the log went back."""
 
+import pytest
+
+from fanout import machine
 from fanout.events import timestamp
 from fanout.ports.log import Reset
 from fanout.streams import DEAD, MESSAGES, META
 from services.notification import log_resets
 from tests.support.harness import Harness
 from tests.support.observing import until
+
+
+@pytest.fixture(autouse=True)
+def _refreshes_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let clients wait as long as they may, so that none has refreshed before the next loss by chance."""
+    monkeypatch.setattr(machine, "random_below", lambda n: n - 1)
 
 
 async def test_each_client_is_told_once_to_refresh_and_keeps_its_socket(harness: Harness) -> None:
@@ -30,6 +39,20 @@ async def test_a_client_that_connected_after_the_others_were_told_is_told_of_the
     instance._log_resets.hear(Reset(MESSAGES, 0))
     await until(lambda: bool(bob.of_type("full_refresh_required")), "bob is told")
     assert len(alice.of_type("full_refresh_required")) == 1
+
+
+@pytest.mark.parametrize(("after_s", "times"), [(0, 2), (20, 1)])
+async def test_a_client_that_has_refreshed_is_told_of_the_next_loss_and_one_that_is_still_to_is_not(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, after_s: int, times: int
+) -> None:
+    instance = await harness.add_instance("notif-1")
+    alice = await harness.connect(instance, "alice")
+    monkeypatch.setattr(machine, "random_below", lambda _n: after_s * 1_000)
+    await instance._log_resets._notify_clients()
+    await instance._log_resets._notify_clients()
+    alice.send("heartbeat")
+    await until(lambda: bool(alice.of_type("heartbeat.ok")), "alice has got all that was sent before")
+    assert len(alice.of_type("full_refresh_required")) == times
 
 
 async def test_channels_are_loaded_from_the_store_where_changes_are_not_told_again(harness: Harness) -> None:

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from services.notification.log_resets import JOINED_S
 from tests.simulation.caught_up import caught_up
 from tests.simulation.completeness import completeness
 from tests.simulation.deliveries import deliveries
@@ -73,23 +72,21 @@ class _Checks:
         """Who is connected while the log loses messages is told: soon if nothing else goes wrong, and in any case."""
         for entry in self._of.history.of("lost"):
             for session in self._of.sessions:
-                since, until = self._told_between(session, entry.at)
-                told = [at for at, frame in session.frames if frame.get("reason") == "log_reset"]
-                if since <= until and not any(since <= at <= until for at in told):
+                until = self._told_until(session, entry.at)
+                if until is not None and not _is_told(session, entry.at, until):
                     yield Broken(
                         "told",
                         f"at {entry.at:.2f} s the log lost events of {entry.about['stream']}, "
                         f"and {session.name} was not told",
                     )
 
-    def _told_between(self, session: Session, lost: float) -> tuple[float, float]:
-        """When a session is to be told of a loss; an empty time where it need not be."""
-        soon = self._of.read_again(session.device, lost, TOLD_WITHIN_S) + TOLD_WITHIN_S
+    def _told_until(self, session: Session, lost: float) -> float | None:
+        """Until when a session is to be told of a loss; None where it need not be."""
         if session.opened < lost and session.closed > lost + RECOVERED_S and self._is_alone(lost):
-            return lost, soon
+            return self._of.read_again(session.device, lost, TOLD_WITHIN_S) + TOLD_WITHIN_S
         if session.opened < lost and session.closed == NEVER and self._of.rested < NEVER:
-            return lost - JOINED_S, NEVER  # one frame tells of several losses in a row
-        return NEVER, 0.0
+            return NEVER
+        return None
 
     def stored(self) -> Iterator[Broken]:
         """Each message is stored once, in the log and in the message store; none that was accepted is lost."""
@@ -119,6 +116,12 @@ class _Checks:
     def _is_alone(self, at: float) -> bool:
         """Whether nothing but the loss that happens at a time is at work: other faults delay what is told."""
         return self._of.is_calm(at, at + TOLD_WITHIN_S, lambda fault: abs(fault.ended - at) < _AT_ONCE_S)
+
+
+def _is_told(session: Session, lost: float, until: float) -> bool:
+    """Whether a frame until then makes the client read after a loss; it may be one that told of the loss before."""
+    told = ((at, frame) for at, frame in session.frames if frame.get("reason") == "log_reset" and at <= until)
+    return any(at + frame["after_ms"] / 1_000 > lost for at, frame in told)
 
 
 def _repeated(names: Iterable[str]) -> list[str]:

@@ -36,7 +36,7 @@ from services.fan_out.worker import FanOutWorker
 from services.notification.delivered_lanes import DeliveredLanes
 from services.notification.gap_repair import GapRepair
 from services.notification.housekeeping import Housekeeping
-from services.notification.log_resets import JOINED_S, LogResets
+from services.notification.log_resets import LogResets
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.user_routing import UserRouting
@@ -58,6 +58,7 @@ _HISTORY: Final = QueryService.history
 _STORE: Final = CommandService._store
 _RUN_MEMBERS: Final = Members.run
 _UNKNOWN: Final = -1
+_JOINED_S: Final = 5.0
 
 
 class Planted(NamedTuple):
@@ -192,7 +193,7 @@ async def _admit_unconfirmed(self: UserRouting, user_id: str) -> None:
 async def _tell_once(self: LogResets) -> None:
     resets: Any = self
     now = machine.monotonic_s()
-    if now - getattr(resets, "told_at", -math.inf) > JOINED_S:
+    if now - getattr(resets, "told_at", -math.inf) > _JOINED_S:
         resets.told_at = now
         await _NOTIFY_CLIENTS(self)
 

@@ -99,7 +99,7 @@ def losing(at: float = 10.0) -> Chronicle:
 def test_who_is_connected_is_told_soon_that_the_log_has_lost_messages(after: float | None, promises: list[str]) -> None:
     chronicle = losing()
     if after is not None:
-        chronicle.frame(10.0 + after, "full_refresh_required", reason="log_reset")
+        chronicle.frame(10.0 + after, "full_refresh_required", reason="log_reset", after_ms=1)
     assert chronicle.promises() == promises
 
 
@@ -145,7 +145,21 @@ def test_who_does_not_read_is_to_be_told_after_he_reads_again(told: float, promi
     chronicle.note(9.0, "stops reading", device="bob-phone", seconds=90.0)
     chronicle.loses(10.0, "m1")
     chronicle.note(12.0, "stops reading", device="ann-phone", seconds=8.0)
-    chronicle.frame(told, "full_refresh_required", reason="log_reset")
+    chronicle.frame(told, "full_refresh_required", reason="log_reset", after_ms=0)
+    assert chronicle.promises() == promises
+
+
+@pytest.mark.parametrize("second", [13.0, 33.0])
+@pytest.mark.parametrize(("later_s", "promises"), [(-0.1, ["told"]), (0.1, [])])
+def test_who_was_told_of_one_loss_need_not_be_told_of_the_next_if_the_refresh_is_still_to_come(
+    second: float, later_s: float, promises: list[str]
+) -> None:
+    chronicle = losing()
+    chronicle.posts(10.5, "m2", 2)
+    chronicle.loses(second, "m2")
+    after_ms = round((second + later_s - 11.0) * 1_000)
+    chronicle.frame(11.0, "full_refresh_required", reason="log_reset", after_ms=after_ms)
+    chronicle.rests(70.0)
     assert chronicle.promises() == promises
 
 
@@ -171,7 +185,7 @@ def test_a_message_that_was_not_accepted_need_not_be_stored_and_may_be() -> None
 
 def test_a_message_that_was_stored_and_lost_was_not_accepted_wrongly() -> None:
     chronicle = losing()
-    chronicle.frame(11.0, "full_refresh_required", reason="log_reset")
+    chronicle.frame(11.0, "full_refresh_required", reason="log_reset", after_ms=0)
     chronicle.rests(50.0)
     assert chronicle.promises() == []
 

@@ -26,8 +26,6 @@ SPREAD_MS: Final = 30_000
 """Clients refresh at a random time within so many milliseconds, not all at once."""
 NOTIFIED_AT_ONCE: Final = 500
 """The number of sessions that get the frame before the event loop continues."""
-JOINED_S: Final = 5.0
-"""Seconds within which several streams that went back cause one refresh of a client."""
 
 
 class LogResets:
@@ -64,14 +62,14 @@ class LogResets:
     async def _notify_clients(self) -> None:
         now = machine.monotonic_s()
         for number, session in enumerate(self._registry.sessions(), 1):
-            if now - session.reset_told_at > JOINED_S:
+            if session.refreshes_at <= now:  # one that is still to come reads after this loss, too
                 self._tell(session, now)
             if number % NOTIFIED_AT_ONCE == 0:
                 await asyncio.sleep(0)
 
     def _tell(self, session: Session, now: float) -> None:
-        session.reset_told_at = now
         after_ms = machine.random_below(SPREAD_MS)
+        session.refreshes_at = now + after_ms / 1_000
         frame = server_frame("full_refresh_required", tier=4, reason="log_reset", after_ms=after_ms)
         self._registry.write_queue.queue(session, frame)
 

@@ -47,8 +47,8 @@ class Session:
     heard_at: float = field(default_factory=machine.monotonic_s)
     client_state: str = "active"
     focused_channel: str | None = None
-    reset_told_at: float = float("-inf")
-    """When the client was told last that the log went back, in seconds of the monotonic clock."""
+    refreshes_at: float = float("-inf")
+    """When the client refreshes, as it was told because the log went back; in seconds of the monotonic clock."""
     ending: Ending | None = None
     """Set when the server ends the session; None before."""
     number: int = -1
