@@ -77,8 +77,9 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
         int,
         Meta(
             description="The page misses no message that it asks for and that the log held up to here. It may have "
-            "newer ones. Ask again with `after` this to miss none. By the cursors of `after`, it does not rise any "
-            "more once a page had newer ones: one in between may be stored later."
+            "newer ones. Ask again with `after` this to miss none. If a page of `after` has messages above its "
+            "`upto_seq`, its cursor leads to pages with the same `upto_seq`: a message between those that were shown "
+            "may be stored later."
         ),
     ]
     newest_seq: (
