@@ -9,8 +9,13 @@ from tests.simulation.hosts import Draw
 ACTIVE_S: Final = 30.0
 """Seconds in which people act and faults begin."""
 FIRST_FAULT_S: Final = 3.0
-_SLOW_S: Final = (0.02, 0.1, 0.4)
-_COINCIDENCE: Final = 0.25
+LEAST_SLOW_S: Final = 0.01
+"""The least by which a connection is slower from the beginning, in seconds each way."""
+MOST_SLOW_S: Final = {"nats": 0.59, "redis": 0.8, "stores": 0.8}
+"""The most, by server. A worker's notice, one each 0.4 s, has to come back by NATS within 1.6 s of the one before."""
+GUEST: Final = "guest"
+"""A user without a device, who is in the rooms of users that have one of their own."""
+_COINCIDENCE: Final = 0.33
 """The share of the plans that have one of `_COINCIDENCES`."""
 
 
@@ -101,6 +106,8 @@ def drawn(seed: int) -> Plan:
     devices = devices or {"user1-phone": "user1"}
     channels = {f"room{n}": draw.sample(users, 2 + draw.below(len(users) - 1)) for n in range(1, 2 + draw.below(3))}
     plan = Plan(seed, _shape(draw), devices, channels, [], [])
+    if draw.happens(0.5):
+        plan = _with_own_rooms(plan)
     slow = _slow_links(draw, plan) if draw.happens(0.4) else {}
     faults = _faults(draw, plan)
     plan = msgspec.structs.replace(plan, actions=_actions(draw, plan, users, faults), faults=faults, slow=slow)
@@ -114,8 +121,31 @@ def drawn(seed: int) -> Plan:
 
 
 def _slow_links(draw: Draw, plan: Plan) -> dict[str, float]:
-    links = [f"{process} {server}" for process in plan.processes() for server in SERVERS]
-    return {link: draw.choice(_SLOW_S) for link in links if draw.happens(0.2)}
+    links = [(process, server) for process in plan.processes() for server in SERVERS]
+    return {f"{process} {server}": _slowness(draw, server) for process, server in links if draw.happens(0.2)}
+
+
+def _slowness(draw: Draw, server: str, least: float = LEAST_SLOW_S) -> float:
+    """Seconds by which each way takes longer. It is as likely to be twice as long at any length."""
+    return float(least * (MOST_SLOW_S[server] / least) ** draw.share())
+
+
+def _with_own_rooms(plan: Plan) -> Plan:
+    """Give each user who has a device a room with a guest.
+
+    Deliveries in a room of several users with devices hide one who is missing in a routing table: their instance gets
+    the message for another one of them.
+    """
+    own = {f"own-{user}": [user, GUEST] for user in plan.devices.values()}
+    return msgspec.structs.replace(plan, channels=plan.channels | own)
+
+
+def _shared(plan: Plan) -> list[str]:
+    return [channel for channel, members in plan.channels.items() if GUEST not in members]
+
+
+def _of_kind(plan: Plan, *kinds: str) -> list[str]:
+    return [name for name in plan.processes() if name.startswith(kinds)]
 
 
 def _shape(draw: Draw) -> Shape:
@@ -143,13 +173,22 @@ def _actions(draw: Draw, plan: Plan, users: list[str], faults: list[Fault]) -> l
     times += [action.at for action in actions]
     channels = list(plan.channels)
     for number in range(2 + draw.below(10)):
-        changes = _changes(draw, _time(draw, times), users, channels, number)
+        channel = draw.choice(channels)
+        changes = _changes(draw, _time(draw, times), _people(plan, channel, users), channel, number)
         times += [change.at for change in changes]
         actions += changes
     for _ in range(20 + draw.below(50)):
         long = draw.below(38_000) if draw.happens(0.15) else 0
-        actions.append(Action(_time(draw, times), "post", draw.choice(users), draw.choice(channels), length=long))
+        channel = draw.choice(channels)
+        who = draw.choice(_people(plan, channel, users))
+        actions.append(Action(_time(draw, times), "post", who, channel, length=long))
     return actions
+
+
+def _people(plan: Plan, channel: str, users: list[str]) -> list[str]:
+    """Who does something in a channel: only the members in a room of one user, else anyone."""
+    members = plan.channels[channel]
+    return members if GUEST in members else users
 
 
 def _time(draw: Draw, times: list[float]) -> float:
@@ -175,9 +214,9 @@ def _life(draw: Draw, device: str, times: list[float]) -> list[Action]:
     return life
 
 
-def _changes(draw: Draw, at: float, users: list[str], channels: list[str], number: int) -> list[Action]:
+def _changes(draw: Draw, at: float, users: list[str], channel: str, number: int) -> list[Action]:
     """A change of a membership, or one and its opposite soon after."""
-    who, channel, whom = draw.choice(users), draw.choice(channels), draw.choice(users)
+    who, whom = draw.choice(users), draw.choice(users)
     match draw.choice(("join", "leave", "leave and join", "leave and join", "join and leave", "invite", "create")):
         case "create":
             return [Action(at, "create", who, f"new{number}", whom)]
@@ -202,8 +241,8 @@ def _faults(draw: Draw, plan: Plan) -> list[Fault]:
 def _fault(draw: Draw, plan: Plan, at: float) -> Fault:
     processes = plan.processes()
     process, server, what = draw.choice(processes), draw.choice(SERVERS), draw.choice(_KINDS)
-    workers = [name for name in processes if name.startswith("worker")]
-    isolated = draw.choice(processes + workers)  # most depends on workers, so they are struck twice as often
+    # Most depends on workers, so they are struck twice as often.
+    isolated = draw.choice(processes + _of_kind(plan, "worker"))
     stream = draw.choice(("MESSAGES", "META"))
     on, to, amount = {
         "clock jumps": (draw.choice((process, process, "nats", "stores")), "", draw.choice((-3, -1, 1, 3, 40))),
@@ -261,8 +300,8 @@ def _full_redis(draw: Draw, plan: Plan) -> Plan:
 
 def _unread_loss(draw: Draw, plan: Plan) -> Plan:
     """The log loses a change of a membership that a process has not read, and keeps the change before it."""
-    process = draw.choice([name for name in plan.processes() if name.startswith(("worker", "instance"))])
-    at, channel = draw.between(FIRST_FAULT_S + 3.0, ACTIVE_S - 5.0), draw.choice(list(plan.channels))
+    process = draw.choice(_of_kind(plan, "worker", "instance"))
+    at, channel = draw.between(FIRST_FAULT_S + 3.0, ACTIVE_S - 5.0), draw.choice(_shared(plan))
     kept, lost = draw.sample(plan.channels[channel], 2)
     leaves = [Action(at - draw.between(0.5, 3.0), "leave", kept, channel), Action(at + 0.5, "leave", lost, channel)]
     what = draw.choice(("cut", "stall", "pause", "kill"))
@@ -272,28 +311,26 @@ def _unread_loss(draw: Draw, plan: Plan) -> Plan:
 
 
 def _unheard_arrival(draw: Draw, plan: Plan) -> Plan:
-    """A device connects while no worker has Redis, and so none hears of it.
-
-    Its user is in a channel with a guest who has no device, so nobody else's messages cover those that it misses there.
-    """
+    """A device connects while no worker has Redis, and so none hears of it."""
+    plan = _with_own_rooms(plan)
     at, device = draw.between(FIRST_FAULT_S + 2.0, ACTIVE_S - 12.0), draw.choice(list(plan.devices))
     what, seconds = draw.choice(("cut", "stall")), draw.between(8.0, 14.0)
-    cuts = [Fault(at, what, name, "redis", seconds) for name in plan.processes() if name.startswith("worker")]
+    cuts = [Fault(at, what, worker, "redis", seconds) for worker in _of_kind(plan, "worker")]
     actions = [Action(at - 1.0, "disconnect", device), Action(at + draw.between(0.1, 2.0), "connect", device)]
-    actions += [Action(at + draw.between(5.0, 8.0), "post", "guest", "aside") for _ in range(3)]
-    return msgspec.structs.replace(
-        plan,
-        channels=plan.channels | {"aside": [plan.devices[device], "guest"]},
-        actions=plan.actions + actions,
-        faults=plan.faults + cuts,
-    )
+    actions += _guest_posts(draw, [plan.devices[device]], at + 5.0, at + 8.0, 3)
+    return msgspec.structs.replace(plan, actions=plan.actions + actions, faults=plan.faults + cuts)
+
+
+def _guest_posts(draw: Draw, users: list[str], begin: float, end: float, count: int) -> list[Action]:
+    """Messages of a time to users, each in a room of their own."""
+    return [Action(draw.between(begin, end), "post", GUEST, f"own-{draw.choice(users)}") for _ in range(count)]
 
 
 def _start_without_redis(draw: Draw, plan: Plan) -> Plan:
     """A worker starts while Redis is away, and the memberships of a user who is connected change until it is back."""
     at, device = draw.between(FIRST_FAULT_S + 2.0, ACTIVE_S - 15.0), draw.choice(list(plan.devices))
-    user, channel = plan.devices[device], draw.choice(list(plan.channels))
-    worker = draw.choice([name for name in plan.processes() if name.startswith("worker")])
+    user, channel = plan.devices[device], draw.choice(_shared(plan))
+    worker = draw.choice(_of_kind(plan, "worker"))
     times = sorted(draw.between(at + 3.0, at + 10.0) for _ in range(4))
     changes = [Action(when, what, user, channel) for when, what in zip(times, ("leave", "join") * 2, strict=True)]
     faults = [Fault(at, "away", "redis", "", 12.0), Fault(at + 1.0, "kill", worker, "", draw.between(0.2, 1.0))]
@@ -304,5 +341,57 @@ def _start_without_redis(draw: Draw, plan: Plan) -> Plan:
     )
 
 
-_COINCIDENCES: Final = (_full_redis, _unread_loss, _unheard_arrival, _start_without_redis)
+def _crowded(plan: Plan) -> Plan:
+    """One instance with six more users, at least two workers, and no faults: what comes then strikes few users."""
+    more = {f"more{number}-desk": f"more{number}" for number in range(1, 7)}
+    shape = msgspec.structs.replace(plan.shape, workers=max(2, plan.shape.workers), instances=1)
+    return _with_own_rooms(msgspec.structs.replace(plan, shape=shape, devices=plan.devices | more, faults=[], slow={}))
+
+
+def _arrivals_after_silence(draw: Draw, plan: Plan) -> Plan:
+    """An instance has no bus for some seconds, and users come within the second after. The stores of a worker are slow.
+
+    The instance hears one worker before the other ones.
+    """
+    plan = _crowded(plan)
+    at, seconds = draw.between(FIRST_FAULT_S + 2.0, ACTIVE_S - 10.0), draw.between(2.0, 4.0)
+    back, what = at + seconds, draw.choice(("cut", "isolate"))
+    silence = Fault(at, what, "instance1", "nats" if what == "cut" else "", seconds)
+    slow = {f"{draw.choice(_of_kind(plan, 'worker'))} stores": _slowness(draw, "stores", 0.1)}
+    actions = _guest_posts(draw, list(plan.devices.values()), back, back + 3.0, 60)
+    for device in plan.devices:
+        actions.append(Action(at - draw.between(0.5, 1.0), "disconnect", device))
+        actions.append(Action(back + draw.between(0.1, 1.0), "connect", device))
+    return msgspec.structs.replace(plan, actions=plan.actions + actions, faults=[silence], slow=slow)
+
+
+def _unheard_return(draw: Draw, plan: Plan) -> Plan:
+    """A worker has no bus for some seconds, Redis is slow for it, and users come back who it has not heard leaving."""
+    plan = _crowded(plan)
+    at, seconds = draw.between(FIRST_FAULT_S + 2.0, ACTIVE_S - 10.0), draw.between(2.0, 4.0)
+    worker, back, users = draw.choice(_of_kind(plan, "worker")), at + seconds, list(plan.devices.values())
+    actions = _guest_posts(draw, users, back, back + 3.0, 60)
+    leave = {user: back + draw.between(-0.8, 0.4) for user in users}
+    for device, user in plan.devices.items():
+        actions += [Action(1.0, "connect", device), Action(leave[user], "disconnect", device)]
+    other = {f"{user}-tablet": user for user in users}
+    actions += [Action(leave[user] + draw.between(0.05, 0.5), "connect", device) for device, user in other.items()]
+    slower = [Fault(at - 1.0, "slow", worker, "redis", seconds + 4.0)] * draw.choice((1, 2))
+    return msgspec.structs.replace(
+        plan,
+        devices=plan.devices | other,
+        actions=plan.actions + actions,
+        faults=[*slower, Fault(at, "cut", worker, "nats", seconds)],
+        slow={f"{worker} redis": _slowness(draw, "redis", 0.2)},
+    )
+
+
+_COINCIDENCES: Final = (
+    _full_redis,
+    _unread_loss,
+    _unheard_arrival,
+    _start_without_redis,
+    _arrivals_after_silence,
+    _unheard_return,
+)
 """What has to come together for a fault of the product to be seen, and seldom does by chance."""

@@ -31,7 +31,7 @@ def _beginning(plan: Plan) -> Iterator[str]:
     for channel, members in plan.channels.items():
         yield f"{', '.join(sorted(members))} are members of {channel}."
     for link, seconds in plan.slow.items():
-        yield f"{link.replace(' ', ' reaches ')} slowly: each way takes {seconds} s longer."
+        yield f"{link.replace(' ', ' reaches ')} slowly: each way takes {seconds:.2g} s longer."
 
 
 def _count(count: int, noun: str) -> str:

@@ -5,7 +5,18 @@ import pytest
 
 from fanout.keys import LEASE_TTL_S
 from tests.simulation import faults, people
-from tests.simulation.plan import _KINDS, _SLOW_S, ACTIVE_S, FIRST_FAULT_S, SERVERS, Plan, Shape, drawn
+from tests.simulation.plan import (
+    _KINDS,
+    ACTIVE_S,
+    FIRST_FAULT_S,
+    GUEST,
+    LEAST_SLOW_S,
+    MOST_SLOW_S,
+    SERVERS,
+    Plan,
+    Shape,
+    drawn,
+)
 
 SEEDS = range(1, 301)
 PLANS = [drawn(seed) for seed in SEEDS]
@@ -78,8 +89,34 @@ def test_every_kind_of_fault_is_one_that_can_strike() -> None:
 def test_some_connections_are_slow_from_the_beginning() -> None:
     for plan in PLANS:
         assert set(plan.slow) <= {f"{process} {server}" for process in plan.processes() for server in SERVERS}
-    assert {seconds for plan in PLANS for seconds in plan.slow.values()} == set(_SLOW_S)
     assert any(not plan.slow for plan in PLANS)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_slow_connections_differ_by_all_that_the_tier_can_bear(server: str) -> None:
+    links = [(link, seconds) for plan in PLANS for link, seconds in plan.slow.items()]
+    slow = sorted(seconds for link, seconds in links if link.endswith(server))
+    middle = (LEAST_SLOW_S * MOST_SLOW_S[server]) ** 0.5
+    assert len(set(slow)) == len(slow)
+    assert LEAST_SLOW_S <= slow[0] < 1.2 * LEAST_SLOW_S
+    assert 0.8 * MOST_SLOW_S[server] < slow[-1] <= MOST_SLOW_S[server]
+    assert sum(seconds < middle for seconds in slow) / len(slow) == pytest.approx(0.5, abs=0.1)
+
+
+def test_in_half_of_the_plans_each_user_has_a_room_that_nobody_elses_device_is_in() -> None:
+    own = [plan for plan in PLANS if any(GUEST in members for members in plan.channels.values())]
+    assert len(PLANS) * 0.45 < len(own) < len(PLANS) * 0.7
+    for plan in own:
+        rooms = {channel: members for channel, members in plan.channels.items() if GUEST in members}
+        users = set(plan.devices.values())
+        assert GUEST not in users
+        assert users <= {member for members in rooms.values() for member in members}
+        assert all(len(members) == 2 for members in rooms.values())
+        acts = [action for action in plan.actions if action.channel in rooms and action.what != "create"]
+        assert all(action.who in rooms[action.channel] for action in acts if action.what != "type")
+        assert all(action.whom in rooms[action.channel] for action in acts if action.what == "invite")
+    posts = [action for plan in own for action in plan.actions if action.channel.startswith("own-")]
+    assert {action.what for action in posts} >= {"post", "leave", "join"}
 
 
 def test_in_some_plans_only_a_redis_that_refuses_writes_for_long_goes_wrong() -> None:
@@ -103,17 +140,22 @@ def test_in_some_plans_a_process_is_behind_when_the_log_loses_a_change_and_keeps
 
 
 def test_in_some_plans_a_device_connects_while_no_worker_has_redis_and_a_guest_posts_after_it() -> None:
-    met = [plan for plan in PLANS if "aside" in plan.channels]
-    assert met
-    for plan in met:
-        user = next(iter(set(plan.channels["aside"]) - {"guest"}))
+    def is_met(plan: Plan) -> bool:
         workers = {name for name in plan.processes() if name.startswith("worker")}
-        begins = {fault.at for fault in plan.faults if fault.to == "redis" and fault.on in workers}
-        for post in (action for action in plan.actions if action.channel == "aside" and action.who == "guest"):
-            cuts = [at for at in begins if {f.on for f in plan.faults if (f.at, f.to) == (at, "redis")} >= workers]
-            assert any(at + 5.0 <= post.at <= at + 8.0 for at in cuts)
-        assert "guest" not in plan.devices.values()
-        assert user in plan.devices.values()
+        cuts = [fault for fault in plan.faults if fault.to == "redis" and fault.seconds >= 8.0]
+        posts = [(action.at, action.channel) for action in plan.actions if (action.what, action.who) == ("post", GUEST)]
+        comes = [(action.at, plan.devices[action.who]) for action in plan.actions if action.what == "connect"]
+        return any(
+            {fault.on for fault in cuts if fault.at == cut.at} == workers
+            and any(
+                cut.at < came < cut.at + 2.0 and cut.at + 5.0 <= at <= cut.at + 8.0 and channel == f"own-{user}"
+                for came, user in comes
+                for at, channel in posts
+            )
+            for cut in cuts
+        )
+
+    assert sum(map(is_met, PLANS)) > len(PLANS) // 50
 
 
 def test_people_do_what_they_can_with_what_exists() -> None:
@@ -162,6 +204,41 @@ def test_in_some_plans_a_worker_starts_while_redis_is_away_and_a_user_comes_and_
             for away in plan.faults
             for kill in plan.faults
             if (away.what, away.on, away.seconds, kill.what) == ("away", "redis", 12.0, "kill")
+        )
+
+    assert sum(map(is_met, PLANS)) > len(PLANS) // 50
+
+
+def _come(plan: Plan, begin: float, end: float) -> set[str]:
+    """The users of whom a device connects in a time."""
+    connects = [action for action in plan.actions if action.what == "connect"]
+    return {plan.devices[action.who] for action in connects if begin < action.at < end}
+
+
+def test_in_some_plans_users_come_within_a_second_after_an_instance_had_no_bus_and_a_worker_is_slow() -> None:
+    def is_met(plan: Plan) -> bool:
+        return plan.shape.workers > 1 and any(
+            2.0 <= fault.seconds <= 4.0
+            and (fault.what, fault.to) in {("cut", "nats"), ("isolate", "")}
+            and fault.on.startswith("instance")
+            and len(_come(plan, fault.at + fault.seconds, fault.at + fault.seconds + 1.0)) > 6
+            and any(link.endswith("stores") and seconds >= 0.1 for link, seconds in plan.slow.items())
+            for fault in plan.faults
+        )
+
+    assert sum(map(is_met, PLANS)) > len(PLANS) // 50
+
+
+def test_in_some_plans_users_leave_and_come_back_while_a_worker_has_no_bus_and_redis_is_slow_for_it() -> None:
+    def is_met(plan: Plan) -> bool:
+        silences = [fault for fault in plan.faults if (fault.what, fault.to) == ("cut", "nats")]
+        slower = [(fault.on, fault.at) for fault in plan.faults if (fault.what, fault.to) == ("slow", "redis")]
+        return any(
+            2.0 <= fault.seconds <= 4.0
+            and (fault.on, fault.at - 1.0) in slower
+            and plan.slow.get(f"{fault.on} redis", 0.0) >= 0.2
+            and len(_come(plan, fault.at + fault.seconds - 1.0, fault.at + fault.seconds + 1.0)) > 6
+            for fault in silences
         )
 
     assert sum(map(is_met, PLANS)) > len(PLANS) // 50

@@ -11,7 +11,7 @@ from services.runtime.skipping import skip
 from tests.simulation import rest, run
 from tests.simulation.catching_up import CatchingUp
 from tests.simulation.people import People
-from tests.simulation.plan import Action, Fault
+from tests.simulation.plan import MOST_SLOW_S, Action, Fault
 from tests.simulation.run import CAUGHT_UP_WITHIN_S, READY_WITHIN_S, REST_WITHIN_S, simulate
 from tests.simulation.story import story
 from tests.simulation.world import World
@@ -71,6 +71,21 @@ def test_a_device_that_never_catches_up_breaks_a_promise(monkeypatch: pytest.Mon
     (broken,) = simulate(PLAN).broken
     said = f"{CAUGHT_UP_WITHIN_S} s after the last messages ann-phone has not caught up"
     assert broken == ("caught up", said)
+
+
+@pytest.mark.parametrize("server", MOST_SLOW_S)
+def test_over_the_slowest_connections_the_tier_comes_to_rest_though_later(server: str) -> None:
+    slow = {f"{process} {server}": MOST_SLOW_S[server] for process in SMALL.processes()}
+    outcome = simulate(msgspec.structs.replace(PLAN, faults=[], slow=slow))
+    assert not outcome.broken, story(outcome)
+
+
+def test_over_slower_connections_to_nats_a_worker_suspends_every_instance() -> None:
+    slow = {"worker1 nats": MOST_SLOW_S["nats"] + 0.02}
+    [broken] = simulate(msgspec.structs.replace(PLAN, faults=[], slow=slow)).broken
+    assert broken.promise == "rest"
+    assert f"{REST_WITHIN_S:g} s after the start" in broken.what
+    assert "instances that read the log until their presence sets are compared" in broken.what
 
 
 def broken_rest(monkeypatch: pytest.MonkeyPatch, *, once_active: bool) -> str:
