@@ -365,33 +365,11 @@ def _arrivals_after_silence(draw: Draw, plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, actions=plan.actions + actions, faults=[silence], slow=slow)
 
 
-def _unheard_return(draw: Draw, plan: Plan) -> Plan:
-    """A worker has no bus for some seconds, Redis is slow for it, and users come back who it has not heard leaving."""
-    plan = _crowded(plan)
-    at, seconds = draw.between(FIRST_FAULT_S + 2.0, ACTIVE_S - 10.0), draw.between(2.0, 4.0)
-    worker, back, users = draw.choice(_of_kind(plan, "worker")), at + seconds, list(plan.devices.values())
-    actions = _guest_posts(draw, users, back, back + 3.0, 60)
-    leave = {user: back + draw.between(-0.8, 0.4) for user in users}
-    for device, user in plan.devices.items():
-        actions += [Action(1.0, "connect", device), Action(leave[user], "disconnect", device)]
-    other = {f"{user}-tablet": user for user in users}
-    actions += [Action(leave[user] + draw.between(0.05, 0.5), "connect", device) for device, user in other.items()]
-    slower = [Fault(at - 1.0, "slow", worker, "redis", seconds + 4.0)] * draw.choice((1, 2))
-    return msgspec.structs.replace(
-        plan,
-        devices=plan.devices | other,
-        actions=plan.actions + actions,
-        faults=[*slower, Fault(at, "cut", worker, "nats", seconds)],
-        slow={f"{worker} redis": _slowness(draw, "redis", 0.2)},
-    )
-
-
 _COINCIDENCES: Final = (
     _full_redis,
     _unread_loss,
     _unheard_arrival,
     _start_without_redis,
     _arrivals_after_silence,
-    _unheard_return,
 )
 """What has to come together for a fault of the product to be seen, and seldom does by chance."""
