@@ -227,18 +227,3 @@ def test_in_some_plans_users_come_within_a_second_after_an_instance_had_no_bus_a
         )
 
     assert sum(map(is_met, PLANS)) > len(PLANS) // 50
-
-
-def test_in_some_plans_users_leave_and_come_back_while_a_worker_has_no_bus_and_redis_is_slow_for_it() -> None:
-    def is_met(plan: Plan) -> bool:
-        silences = [fault for fault in plan.faults if (fault.what, fault.to) == ("cut", "nats")]
-        slower = [(fault.on, fault.at) for fault in plan.faults if (fault.what, fault.to) == ("slow", "redis")]
-        return any(
-            2.0 <= fault.seconds <= 4.0
-            and (fault.on, fault.at - 1.0) in slower
-            and plan.slow.get(f"{fault.on} redis", 0.0) >= 0.2
-            and len(_come(plan, fault.at + fault.seconds - 1.0, fault.at + fault.seconds + 1.0)) > 6
-            for fault in silences
-        )
-
-    assert sum(map(is_met, PLANS)) > len(PLANS) // 50
