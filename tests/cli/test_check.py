@@ -103,11 +103,11 @@ def test_what_may_be_secret_is_said_to_be_set_and_no_more(monkeypatch: pytest.Mo
 
 def test_settings_that_cannot_be_run_with_are_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FANOUT_LISTEN", "nowhere")
-    monkeypatch.setenv("FANOUT_MONGO_URL", "mongodb://127.0.0.1")
+    monkeypatch.setenv("FANOUT_MONGO_URL", "127.0.0.1")
     code, output = run("check")
     assert code == 2
     assert "FANOUT_LISTEN: must be host:port" in output
-    assert "FANOUT_MONGO_URL: there is no adapter" in output
+    assert "FANOUT_MONGO_URL: must begin with mongodb://" in output
 
 
 def test_a_misspelt_name_is_weak(monkeypatch: pytest.MonkeyPatch) -> None:

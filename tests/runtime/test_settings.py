@@ -90,7 +90,10 @@ def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, origin
         ("CORS_ORIGINS", "chat.example", "https://chat.example,"),
         ("CORS_ORIGINS", "https://*.example", "https://chat.example,"),
         ("CORS_ORIGINS", "null", "https://chat.example,"),
-        ("MONGO_URL", "mongodb://localhost", "unset it"),
+        ("MONGO_URL", "localhost:27017", "mongodb+srv://"),
+        ("MONGO_URL", "mongodb://", "name a host"),
+        ("MONGO_URL", "mongodb://user:password@/fanout", "name a host"),
+        ("MONGO_URL", "mongodb://user:pass/word@localhost", "percent-encode"),
         ("CASSANDRA_HOSTS", "a,b", "unset it"),
         ("PARTITIONS", "0", "greater than or equal to 1"),
         ("LOG_FORMAT", "xml", "json"),
@@ -107,6 +110,8 @@ def test_each_error_names_its_variable_and_the_remedy(
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
+        ("MONGO_URL", "mongodb://user:p%2Fss@one:27017,two:27017/chat?replicaSet=rs0"),
+        ("MONGO_URL", "mongodb+srv://cluster.example"),
         ("NATS_URL", "nats://user:p%2Fss@localhost,tls://[::1]:4222"),
         ("REDIS_URL", "unix:///run/redis.sock"),
         ("REDIS_URL", "rediss://:p%40ss@redis.example:6380/2"),
@@ -162,7 +167,7 @@ def test_no_secret_shows_in_a_repr_or_an_error(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("FANOUT_NATS_URL", "nats://user:hunter2@localhost")
     monkeypatch.setenv("FANOUT_REDIS_URL", "redis://:hunter2@localhost")
     assert "hunter2" not in repr(load_settings())
-    lines = lines_of(monkeypatch, MONGO_URL="mongodb://u:hunter2@h", NATS_URL="hunter2")
+    lines = lines_of(monkeypatch, MONGO_URL="mongodb://u:hunter2@/h", NATS_URL="hunter2")
     assert "hunter2" not in "".join(lines)
 
 

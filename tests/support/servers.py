@@ -12,7 +12,14 @@ from typing import ClassVar
 import pytest
 
 from benchmarks.errors import BenchError
-from benchmarks.live.servers import exchange, find_program, nats_command, redis_command
+from benchmarks.live.servers import (
+    MONGO_PING,
+    exchange,
+    ferretdb_command,
+    find_program,
+    nats_command,
+    redis_command,
+)
 
 _READY_WITHIN_S = 60.0
 _STOP_WITHIN_S = 30.0
@@ -223,6 +230,19 @@ class RedisServer(Server):
 
     def answers(self) -> bool:
         return exchange(self.port, b"PING\r\n").startswith(b"+PONG")
+
+
+class MongoServer(Server):
+    """FerretDB, which speaks MongoDB's protocol. What it has acknowledged survives a kill."""
+
+    program = "ferretdb"
+    scheme = "mongodb"
+
+    def command(self) -> list[str]:
+        return ferretdb_command(str(self.binary), self.port, self.folder)
+
+    def answers(self) -> bool:
+        return bool(exchange(self.port, MONGO_PING))
 
 
 def _state(thread: Path) -> str:

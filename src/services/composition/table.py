@@ -12,7 +12,7 @@ from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
 from fanout.ports.presence import Connections, Hints, Leases
 from services.adapters.sqlite import memberships, messages
-from services.composition import data_files, in_process, nats, redis, tokens
+from services.composition import data_files, in_process, mongo, nats, redis, tokens
 from services.composition.backends import Adapter, Backend, Table
 from services.composition.deployment_id import MembershipStore
 from services.runtime.tokens import TokenVerifier
@@ -48,6 +48,13 @@ _MEMBERSHIPS: Final = Backend[MembershipStore](
         look=data_files.looks_at_sqlite(data_files.MEMBERSHIPS_FILE, memberships.SCHEMA),
         existing_id=data_files.existing_sqlite_id,
     ),
+    remote=Adapter(
+        description="MongoDB",
+        open=mongo.open_mongo_memberships,
+        look=mongo.look_at_mongo_memberships,
+        existing_id=mongo.existing_mongo_id,
+    ),
+    setting="mongo_url",
 )
 
 _MESSAGES: Final = Backend[Messages](

@@ -31,6 +31,7 @@ _MAX_PORT: Final = 65_535
 _HOSTNAME_LENGTH: Final = 60
 _WILDCARDS: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognised here, never bound
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[a-z0-9.-]+(:[0-9]{1,5})?|[a-z]+://\[[0-9a-f:]+\](:[0-9]{1,5})?")
+_MONGO_FORM: Final = re.compile(r"mongodb(\+srv)?://([^/?#@]*@)?[^/?#@]+(/[^?#@]*)?(\?.*)?")
 ANY: Final = "any"
 """The audience or the issuer for which every token is accepted."""
 _NOT_BUILT: Final = "there is no adapter for it in this version; unset it, and the store is a file of FANOUT_DATA_DIR"
@@ -130,6 +131,7 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(default=None, repr=False)
     """Presence; None: the embedded one."""
     mongo_url: str | None = Field(default=None, repr=False)
+    """Memberships; None: the embedded store."""
     cassandra_hosts: Words = ()
 
     jwt_secret: SecretStr | None = None
@@ -216,7 +218,17 @@ class Settings(BaseSettings):
     def _ws_scheme(cls, value: str) -> str:
         return _with_scheme(value, ("ws://", "wss://")) or ""
 
-    @field_validator("mongo_url", "cassandra_hosts")
+    @field_validator("mongo_url")
+    @classmethod
+    def _mongo_scheme(cls, value: str | None) -> str | None:
+        if value and not _MONGO_FORM.fullmatch(value):
+            raise ValueError(
+                "must begin with mongodb:// or mongodb+srv://, and name a host; percent-encode such as / ? # @ in a "
+                "password"
+            )
+        return value
+
+    @field_validator("cassandra_hosts")
     @classmethod
     def _not_built(cls, value: object) -> object:
         # A store that is named and not used would hide where the data is.

@@ -1,0 +1,267 @@
+"""The membership store in MongoDB."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Self, cast
+
+import bson
+from pymongo import AsyncMongoClient, DeleteOne, UpdateOne
+from pymongo.errors import DuplicateKeyError
+from pymongo.read_concern import ReadConcern
+
+from fanout.errors import ChannelExists
+from fanout.membership_versions import now_us
+from fanout.ports.memberships import ENDED_KEPT_S, Channel, Membership
+from services.adapters.mongo.client import (
+    Database,
+    Document,
+    begun,
+    database_of,
+    make_client,
+    opening,
+    reading,
+    writing,
+)
+from services.adapters.mongo.deployment import MongoDeployment
+from services.adapters.mongo.documents import (
+    change_of,
+    channel_document,
+    channel_of,
+    key,
+    key_of,
+    membership_of,
+)
+from services.adapters.mongo.membership_writer import BATCH, MembershipWriter, in_batches
+from services.adapters.mongo.schema import CHANNELS, MEMBERSHIPS, check_schema, create_schema
+
+_UNPUBLISHED: Final = {"untold": {"$gt": 0}}
+_MAJORITY: Final = ReadConcern("majority")
+"""What is published from the store must not be undone when another replica becomes primary."""
+
+
+class Inspected(NamedTuple):
+    """What `MongoMemberships.look` found."""
+
+    database: str
+    created: bool
+    """Whether the collections and indexes are there."""
+    deployment: str | None
+    """The deployment's id, if one was made."""
+    weak: tuple[str, ...]
+    """What works but should be changed, a sentence each."""
+
+
+class MongoMemberships:
+    """`fanout.ports.memberships.Memberships` in a database of MongoDB.
+
+    Args:
+        client: is closed with the store.
+        database: with the collections.
+        clock: returns microseconds since 1970.
+    """
+
+    def __init__(
+        self, client: AsyncMongoClient[Document], database: Database, clock: Callable[[], int] = now_us
+    ) -> None:
+        self._client = client
+        self._database = database
+        self._channels = database[CHANNELS]
+        self._documents = database[MEMBERSHIPS]
+        self._writer = MembershipWriter(database, clock)
+        self._clock = clock
+        self.deployment = MongoDeployment(database)
+        """The deployment, which the same database keeps."""
+
+    @classmethod
+    async def open(
+        cls, url: str, *, prefix: str = "", clock: Callable[[], int] = now_us, timeout_s: float | None = None
+    ) -> Self:
+        """Connect to a server, and create collections and indexes that are missing.
+
+        Args:
+            url: `mongodb://` or `mongodb+srv://`; the database is the one that it names, or else `fanout`.
+            prefix: keeps deployments apart on one server: without a name in the URL, the database is `prefix_fanout`.
+            clock: returns microseconds since 1970.
+            timeout_s: seconds for one command.
+
+        Raises:
+            Unavailable: no server that takes writes answers.
+            ForeignStore: the database belongs to another deployment or program.
+            ValueError: the URL has an error.
+        """
+        client = make_client(url, timeout_s)
+        try:
+            database = database_of(client, prefix)
+            with opening(url):
+                await database.command("ping")
+            await create_schema(database, prefix)
+        except BaseException:
+            await client.close()
+            raise
+        return cls(client, database, clock)
+
+    @classmethod
+    async def look(cls, url: str, *, prefix: str = "") -> Inspected:
+        """Check as `open` does, but write nothing.
+
+        Raises:
+            Unavailable, ForeignStore, ValueError: as `open`.
+        """
+        client = make_client(url)
+        try:
+            database = database_of(client, prefix)
+            with opening(url):
+                hello = await database.command("hello")
+            created = await check_schema(database, prefix)
+            deployment = await MongoDeployment(database).existing_id()
+        finally:
+            await client.close()
+        return Inspected(database.name, created, deployment, _weak(hello))
+
+    async def create(self, channel: Channel, members: Sequence[str], *, published: bool = False) -> list[Membership]:
+        """See the port."""
+        document = channel_document(channel, None if published else members)
+        with writing("creating a channel"):
+            try:
+                await self._channels.insert_one(document)
+            except DuplicateKeyError as error:
+                raise ChannelExists(f"there is a channel {channel.channel_id} already") from error
+        with begun("creating a channel"):
+            return await self._writer.admit(
+                channel.channel_id, members, channel.created_at, readmit=False, published=published
+            )
+
+    async def channel(self, channel_id: str) -> Channel | None:
+        """See the port."""
+        with reading("a channel"):
+            document = await self._channels.find_one({"_id": channel_id}, {"pending": 0})
+        return None if document is None else channel_of(document)
+
+    async def unfinished(self, limit: int) -> list[str]:
+        """See the port."""
+        channels = self._channels.with_options(read_concern=_MAJORITY)
+        with reading("unfinished channels"):
+            found = await channels.find({"unfinished": True}, {"_id": 1}).limit(limit).to_list()
+        return [str(document["_id"]) for document in found]
+
+    async def resume_creation(self, channel_id: str) -> list[Membership] | None:
+        """See the port."""
+        with reading("a channel"):
+            document = await self._channels.find_one({"_id": channel_id})
+        if document is None or "unfinished" not in document:
+            return None
+        return await self._writer.admit(channel_id, document["pending"], document["created_at"], readmit=False)
+
+    async def creation_published(self, channel_id: str) -> None:
+        """See the port."""
+        with writing("finishing a creation"):
+            await self._channels.update_one({"_id": channel_id}, {"$unset": {"unfinished": "", "pending": ""}})
+
+    async def add(self, channel_id: str, user_ids: Sequence[str], joined_at: str) -> list[Membership]:
+        """See the port."""
+        return await self._writer.admit(channel_id, user_ids, joined_at, readmit=True)
+
+    async def remove(self, channel_id: str, user_id: str, left_at: str) -> Membership | None:
+        """See the port."""
+        return await self._writer.end(channel_id, user_id, left_at)
+
+    async def membership(self, channel_id: str, user_id: str) -> Membership | None:
+        """See the port."""
+        return await self._writer.find(channel_id, user_id)
+
+    async def is_member(self, channel_id: str, user_id: str) -> bool:
+        """See the port."""
+        with reading("a membership"):
+            found = await self._documents.find_one({"_id": key(channel_id, user_id)}, {"_id": 0, "active": 1})
+        return found is not None and bool(found["active"])
+
+    async def channels_of(self, user_id: str) -> list[str]:
+        """See the port."""
+        return await self._ids({"user_id": user_id, "active": True}, "channel_id")
+
+    async def members_of(self, channel_id: str) -> list[str]:
+        """See the port."""
+        return await self._ids({"channel_id": channel_id, "active": True}, "user_id")
+
+    async def unpublished(self, limit: int) -> list[Membership]:
+        """See the port."""
+        return await self._memberships(_UNPUBLISHED, [("untold", 1)], limit)
+
+    async def count_unpublished(self) -> int:
+        """See the port."""
+        with reading("unpublished changes"):
+            return await self._documents.count_documents(_UNPUBLISHED)
+
+    async def renew(self, memberships: Sequence[Membership]) -> list[Membership]:
+        """See the port."""
+        return await self._writer.renew(memberships)
+
+    async def mark_published(self, memberships: Sequence[Membership]) -> None:
+        """See the port."""
+        now = self._clock()
+        for some in in_batches(memberships, BATCH):
+            with writing("marking changes as published"):
+                await self._documents.bulk_write([_published(each, now) for each in some], ordered=False)
+
+    async def changed_since(self, version: int, *, limit: int, after: Membership | None = None) -> list[Membership]:
+        """See the port."""
+        query: Document = {"version": {"$gte": version}}
+        if after is not None:
+            later = {"version": {"$gt": after.version}}
+            query = {"$or": [later, {"version": after.version, "_id": {"$gt": key_of(after)}}]}
+        return await self._memberships(query, [("version", 1), ("_id", 1)], limit)
+
+    async def prune(self, limit: int) -> int:
+        """See the port. The highest deleted version is kept in the channel's document, before the first deletion."""
+        published_before = self._clock() - ENDED_KEPT_S * 1_000_000
+        ended = await self._memberships({"told_at": {"$lte": published_before}}, [("told_at", 1)], limit)
+        if ended:
+            floors: dict[str, int] = {}
+            for each in ended:
+                floors[each.channel_id] = max(each.version, floors.get(each.channel_id, 0))
+            with writing("deleting ended memberships"):
+                await self._channels.bulk_write(
+                    [UpdateOne({"_id": channel}, {"$max": {"pruned": floor}}) for channel, floor in floors.items()],
+                    ordered=False,
+                )
+                await self._documents.bulk_write([DeleteOne(change_of(each)) for each in ended], ordered=False)
+        return len(ended)
+
+    async def ping(self) -> None:
+        """See the port."""
+        with reading("a ping"):
+            await self._database.command("ping")
+
+    async def close(self) -> None:
+        """Close the connections to the server."""
+        await self._client.close()
+
+    async def _ids(self, query: Document, field: str) -> list[str]:
+        """One field of the documents that match, sorted; an index covers the query."""
+        ids: list[str] = []
+        with reading("memberships"):
+            # The batches of an ordinary cursor are decoded and handed out without a pause.
+            cursor = self._documents.find_raw_batches(query, {"_id": 0, field: 1}, sort=[(field, 1)], batch_size=BATCH)
+            async with cursor:
+                async for batch in cursor:
+                    ids += [document[field] for document in bson.decode_all(cast("bytes", batch))]
+                    await asyncio.sleep(0)
+        return ids
+
+    async def _memberships(self, query: Document, order: list[tuple[str, int]], limit: int) -> list[Membership]:
+        documents = self._documents.with_options(read_concern=_MAJORITY)
+        with reading("memberships"):
+            return [membership_of(each) for each in await documents.find(query).sort(order).limit(limit).to_list()]
+
+
+def _published(membership: Membership, now: int) -> UpdateOne:
+    update: Document = {"$unset": {"untold": ""}}
+    if membership.left_at is not None:
+        update["$set"] = {"told_at": now}
+    return UpdateOne(change_of(membership), update)
+
+
+def _weak(hello: Mapping[str, Any]) -> tuple[str, ...]:
+    if "setName" in hello or hello.get("msg") == "isdbgrid":
+        return ()
+    return ("the server is no replica set: what it acknowledged is lost with its disk, and nothing replaces it",)
