@@ -15,12 +15,12 @@ from rich.text import Text
 
 from benchmarks.apart import Progress
 from benchmarks.case import Case
-from benchmarks.cases import accepting, churn, login, pipeline, route, sizing, sockets, stalls
+from benchmarks.cases import accepting, churn, login, memberships, pipeline, route, sizing, sockets, stalls
 from benchmarks.errors import BenchError, NumberError
 from benchmarks.render.html import html
 from benchmarks.render.terminal import print_report
 
-_MODULES: Final = (sizing, login, route, churn, accepting, sockets, pipeline, stalls)
+_MODULES: Final = (sizing, login, route, churn, accepting, sockets, pipeline, stalls, memberships)
 CASES: Final[tuple[Case[Any], ...]] = tuple(module.CASE for module in _MODULES)
 """In the order in which `fanout bench all` runs them."""
 _QUICK_HINT: Final = " (of the numbers given, --quick takes a fiftieth, of some a tenth)"
@@ -28,7 +28,7 @@ _FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
 """Exit statuses: typer's own for options that cannot be, and the shells' for an interruption."""
 
 app = typer.Typer(
-    help="Measure Fanout on this machine: what a size costs, logins, routing, memory, sockets, the pipeline, stalls.",
+    help="Measure Fanout on this machine: what a size costs, logins, routing, memory, sockets, stalls, stores.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -78,13 +78,14 @@ MONGO_PING: Final = struct.pack("<iiiiIB", 21 + len(_PING_BODY), 1, 0, _OP_MSG, 
 _SERVERS: Final[dict[str, tuple[Callable[[str, int, Path], list[str]], bytes, bytes]]] = {
     "nats-server": (nats_command, b"", b"INFO "),
     "redis-server": (redis_command, b"PING\r\n", b"+PONG"),
+    "ferretdb": (ferretdb_command, MONGO_PING, b"\x26\0\0\0"),
 }
 """The command line of each, what it is asked, and how its answer begins."""
 
 
 @contextmanager
 def running(name: str, folder: Path) -> Iterator[Server]:
-    """A `nats-server` or `redis-server` whose files are in a folder; a `BenchError` if it does not start."""
+    """A server whose files are in a folder, by the name of its program; a `BenchError` if it does not start."""
     command, request, answer = _SERVERS[name]
     port = free_port()
     with Program(name, command(find_program(name), port, folder)) as program:

@@ -26,14 +26,22 @@ from tests.support.servers import NatsServer
 Opener = Callable[..., Backends]
 
 
-@pytest.fixture
-async def opened(tmp_path: Path, nats_server: NatsServer, redis_url: str) -> AsyncIterator[Opener]:
-    """Backends of a process, by its data folder and prefix."""
+@pytest.fixture(params=["sqlite", "mongo"])
+async def opened(
+    request: pytest.FixtureRequest, tmp_path: Path, nats_server: NatsServer, redis_url: str
+) -> AsyncIterator[Opener]:
+    """Backends of a process, by the name of its data folder and its MongoDB database, and its prefix."""
+    mongo_url = request.getfixturevalue("mongo_url") if request.param == "mongo" else None
     async with AsyncExitStack() as stack:
 
         def backends(folder: str, prefix: str = "", *, adopt: bool = False) -> Backends:
             settings = load_settings(
-                nats_url=nats_server.url, redis_url=redis_url, data_dir=tmp_path / folder, prefix=prefix, partitions=2
+                nats_url=nats_server.url,
+                redis_url=redis_url,
+                mongo_url=mongo_url and f"{mongo_url}_{folder}",
+                data_dir=tmp_path / folder,
+                prefix=prefix,
+                partitions=2,
             )
             return Backends(BACKENDS, settings, Health(), stack, alone=False, adopt=adopt)
 

@@ -279,7 +279,9 @@ async def test_a_creation_is_resumed_by_several_at_once_and_beside_leaves(member
 
 async def test_a_document_is_found_also_of_a_membership_that_ended(memberships: Memberships) -> None:
     [created] = await memberships.create(GENERAL, ["alice"])
-    assert await memberships.membership("general", "alice") == created
+    found = await memberships.membership("general", "alice")
+    assert found == created
+    assert type(found.version) is int, "it goes into JSON"
     ended = await left(memberships, "alice")
     assert await memberships.membership("general", "alice") == ended
     assert await memberships.membership("general", "bob") is None

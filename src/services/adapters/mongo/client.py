@@ -25,9 +25,9 @@ Document = dict[str, Any]
 Database = AsyncDatabase[Document]
 
 TIMEOUT_S: Final = 3.0
-"""Seconds for one command, with the wait for a connection and the driver's own retries."""
-SELECTION_S: Final = 2.0
-"""Seconds to wait for a server that takes writes."""
+"""Seconds to wait for the answer to a command."""
+CONNECTING_S: Final = 2.0
+"""Seconds to wait for a server that takes writes, for a free connection, and for a new connection."""
 MAX_CONNECTIONS: Final = 32
 DATABASE: Final = "fanout"
 
@@ -48,28 +48,35 @@ def make_client(url: str, timeout_s: float | None = None) -> AsyncMongoClient[Do
     repeats once what a lost connection interrupted: reads always, and writes where the server is a replica set, which
     recognises a repeat. The options here take precedence over those of the URL.
 
+    Each wait has a bound of its own, and `timeoutMS`, a bound for the whole call, is not used. With it, a call that had
+    waited for a server to come back had no time left to connect; the driver took that for an outage, and closed all
+    connections again.
+
     Args:
         url: `mongodb://` or `mongodb+srv://`.
-        timeout_s: seconds for one command; by default `TIMEOUT_S`.
+        timeout_s: seconds to wait for the answer to a command; by default `TIMEOUT_S`.
 
     Raises:
         ValueError: the URL has an error. The text does not quote it, since it may contain a password.
     """
-    allowed = timeout_s or TIMEOUT_S
+    answer_ms = int((timeout_s or TIMEOUT_S) * 1_000)
+    connecting_ms = min(answer_ms, int(CONNECTING_S * 1_000))
     try:
         return AsyncMongoClient(
             _with_plus(url),
             appname="fanout",
-            connectTimeoutMS=int(allowed * 1_000),
+            connectTimeoutMS=connecting_ms,
             maxPoolSize=MAX_CONNECTIONS,
             readPreference="primary",
             retryReads=True,
             retryWrites=True,
-            serverSelectionTimeoutMS=int(min(allowed, SELECTION_S) * 1_000),
-            timeoutMS=int(allowed * 1_000),  # the wait for a connection of the pool and for an answer, too
+            serverSelectionTimeoutMS=connecting_ms,
+            socketTimeoutMS=answer_ms,
+            timeoutMS=None,
+            waitQueueTimeoutMS=connecting_ms,
             w="majority",
         )
-    except (PyMongoError, ValueError, TypeError):
+    except (PyMongoError, ValueError, TypeError, OSError):
         raise ValueError("the MongoDB client does not understand this address or one of its options") from None
 
 

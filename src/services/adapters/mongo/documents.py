@@ -53,7 +53,7 @@ def membership_of(document: Document) -> Membership:
         document["channel_id"],
         document["user_id"],
         document["membership_id"],
-        document["version"],
+        int(document["version"]),  # the driver has a class of its own for long integers, which JSON has not
         document["joined_at"],
         document.get("left_at"),
         "untold" in document,

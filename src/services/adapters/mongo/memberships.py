@@ -82,7 +82,7 @@ class MongoMemberships:
             url: `mongodb://` or `mongodb+srv://`; the database is the one that it names, or else `fanout`.
             prefix: keeps deployments apart on one server: without a name in the URL, the database is `prefix_fanout`.
             clock: returns microseconds since 1970.
-            timeout_s: seconds for one command.
+            timeout_s: seconds to wait for the answer to a command.
 
         Raises:
             Unavailable: no server that takes writes answers.

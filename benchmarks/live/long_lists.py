@@ -1,0 +1,118 @@
+"""A user's channels read from MongoDB: by the adapter, and by PyMongo alone, of the same server in the same run."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+from pymongo import AsyncMongoClient
+
+from benchmarks.errors import BenchError
+from benchmarks.live.servers import running, workplace
+from benchmarks.live.stalls import Stalls, Watch
+from fanout.events import timestamp
+from fanout.ports.memberships import Membership
+from services.adapters.mongo.documents import membership_document
+from services.adapters.mongo.memberships import MongoMemberships
+from services.runtime.lifecycle import spare_the_loop
+
+FULL_CHANNELS: Final = 100_000
+_INSERTED_AT_ONCE: Final = 1_000
+_READ_AT_ONCE: Final = 1_000
+_USER: Final = "visitor"
+_DATABASE: Final = "bench"
+_ANSWER_WITHIN_S: Final = 300.0
+"""The server of a benchmark may sort all documents before it answers: it uses no index."""
+
+
+class ListOptions(msgspec.Struct, frozen=True):
+    """How much there is to read."""
+
+    channels: Annotated[int, Meta(ge=1, description="Channels of the user.")] = FULL_CHANNELS
+    rounds: Annotated[int, Meta(ge=1, description="How often each reads them, in turn.")] = 3
+
+
+class Reader(msgspec.Struct, frozen=True):
+    """One way to read."""
+
+    seconds: list[float]
+    """Of each round."""
+    stalls: Stalls
+    """Of the loop that it read on."""
+
+    @property
+    def best(self) -> float:
+        """Seconds of the fastest round."""
+        return min(self.seconds)
+
+
+class Lists(msgspec.Struct, frozen=True):
+    """What was measured."""
+
+    adapter: Reader
+    bare: Reader
+
+
+async def read_lists(options: ListOptions) -> Lists:
+    """Start a server with the memberships of one user, and read the user's channels in both ways.
+
+    Raises:
+        BenchError: the server did not start, or one of the two read something else than the user's channels.
+    """
+    spare_the_loop()
+    with workplace() as folder, running("ferretdb", folder) as server:
+        return await _read_from(f"mongodb://127.0.0.1:{server.port}/{_DATABASE}", options)
+
+
+async def _read_from(url: str, options: ListOptions) -> Lists:
+    names = [f"channel-{number:07}" for number in range(options.channels)]
+    store = await MongoMemberships.open(url, timeout_s=_ANSWER_WITHIN_S)
+    async with AsyncMongoClient[dict[str, Any]](url) as client:
+        documents = client[_DATABASE]["memberships"]
+
+        async def bare() -> list[str]:
+            wanted = {"user_id": _USER, "active": True}
+            cursor = documents.find(wanted, {"_id": 0, "channel_id": 1}).sort("channel_id").batch_size(_READ_AT_ONCE)
+            return [document["channel_id"] async for document in cursor]
+
+        try:
+            for start in range(0, len(names), _INSERTED_AT_ONCE):
+                await documents.insert_many([_document(name) for name in names[start : start + _INSERTED_AT_ONCE]])
+            return await _in_turn(lambda: store.channels_of(_USER), bare, names, options.rounds)
+        finally:
+            await store.close()
+
+
+def _document(channel_id: str) -> dict[str, Any]:
+    return membership_document(Membership(channel_id, _USER, f"mem_{channel_id}", 1, timestamp(), unpublished=False))
+
+
+async def _in_turn(
+    adapter: Callable[[], Awaitable[list[str]]],
+    bare: Callable[[], Awaitable[list[str]]],
+    names: list[str],
+    rounds: int,
+) -> Lists:
+    """Each reads once before the clock runs, and is checked: what was read wrongly has no figure."""
+    ways = (adapter, bare)
+    seconds: tuple[list[float], list[float]] = ([], [])
+    watches = (Watch(), Watch())
+    for read in ways:
+        if await read() != names:
+            raise BenchError("a reader did not get the channels of the user, sorted")
+    for _ in range(rounds):
+        for read, taken, watch in zip(ways, seconds, watches, strict=True):
+            async with watch:
+                began = time.perf_counter()
+                found = await read()
+                taken.append(time.perf_counter() - began)
+            if found != names:
+                raise BenchError("a reader did not get the channels of the user, sorted")
+    return Lists(*(Reader(taken, watch.result()) for taken, watch in zip(seconds, watches, strict=True)))
+
+
+def run_lists(options: ListOptions) -> Lists:
+    """`read_lists` on a loop of its own."""
+    return asyncio.run(read_lists(options))
