@@ -38,9 +38,9 @@ class Reader(msgspec.Struct, frozen=True):
     """One way to read."""
 
     seconds: list[float]
-    """Of each round."""
+    """The duration of each round."""
     stalls: Stalls
-    """Of the loop that it read on."""
+    """The stalls of the loop on which it read."""
 
     @property
     def best(self) -> float:
@@ -49,7 +49,7 @@ class Reader(msgspec.Struct, frozen=True):
 
 
 class Lists(msgspec.Struct, frozen=True):
-    """What was measured."""
+    """The result: both ways to read."""
 
     adapter: Reader
     bare: Reader

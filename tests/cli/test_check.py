@@ -228,3 +228,28 @@ def test_the_help_says_the_exit_codes(command: str) -> None:
     said = " ".join(result.output.split())
     assert "0 " in said
     assert "2 the settings are wrong" in said
+
+
+def test_memberships_in_mongodb_are_created_by_migrate_and_not_by_check(
+    monkeypatch: pytest.MonkeyPatch, mongo_url: str
+) -> None:
+    monkeypatch.setenv("FANOUT_MONGO_URL", mongo_url)
+    name = mongo_url.rpartition("/")[2]
+    code, output = run("check")
+    assert code == 0
+    assert f"MongoDB, database {name}; its indexes are created at the first start" in output
+    assert "no replica set" in output
+    code, output = run("migrate")
+    assert code == 0
+    assert line_of(output, "memberships").startswith("ok memberships MongoDB")
+    code, output = run("check")
+    assert code == 0
+    assert f"MongoDB, database {name}\n" in output
+
+
+def test_a_mongodb_that_is_away_is_named_and_no_password_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FANOUT_MONGO_URL", f"mongodb://user:{SECRET}@127.0.0.1:{free_port()}/?authSource={SECRET}")
+    code, output = run("check")
+    assert code == 1
+    assert line_of(output, "memberships").startswith("bad memberships FANOUT_MONGO_URL: no MongoDB server lets us in")
+    assert SECRET not in output

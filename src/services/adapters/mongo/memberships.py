@@ -36,11 +36,11 @@ from services.adapters.mongo.schema import CHANNELS, MEMBERSHIPS, check_schema, 
 
 _UNPUBLISHED: Final = {"untold": {"$gt": 0}}
 _MAJORITY: Final = ReadConcern("majority")
-"""What is published from the store must not be undone when another replica becomes primary."""
+"""For reads of what is then published: a change of another primary must not undo it."""
 
 
 class Inspected(NamedTuple):
-    """What `MongoMemberships.look` found."""
+    """The result of `MongoMemberships.look`."""
 
     database: str
     created: bool
@@ -48,7 +48,7 @@ class Inspected(NamedTuple):
     deployment: str | None
     """The deployment's id, if one was made."""
     weak: tuple[str, ...]
-    """What works but should be changed, a sentence each."""
+    """Settings that work but should be changed, a sentence each."""
 
 
 class MongoMemberships:
