@@ -10,8 +10,7 @@ from fanout.api.channels import CreateChannel
 from fanout.errors import ChannelExists, OutcomeUnknown, Unavailable
 from fanout.ports.memberships import Channel
 from services.adapters.mongo.documents import channel_document
-from services.adapters.mongo.membership_writer import BATCH
-from services.adapters.mongo.memberships import MongoMemberships
+from services.adapters.mongo.memberships import READ_AT_ONCE, MongoMemberships
 from services.command.service import CommandService
 from tests.support.faulty import faulty_log
 
@@ -114,7 +113,7 @@ async def test_a_version_is_above_that_of_a_document_that_is_deleted_while_the_u
 async def test_a_long_list_is_read_in_batches_with_a_turn_of_the_loop_after_each(
     store: MongoMemberships, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    users = [f"user-{number:05}" for number in range(3 * BATCH + 1)]
+    users = [f"user-{number:05}" for number in range(3 * READ_AT_ONCE + 1)]
     await store.create(GENERAL, users, published=True)
     turns, decoded = 0, list[tuple[int, int]]()
 
@@ -133,5 +132,5 @@ async def test_a_long_list_is_read_in_batches_with_a_turn_of_the_loop_after_each
     counting = asyncio.create_task(count_turns())
     assert await store.members_of("general") == users
     counting.cancel()
-    assert [count for count, _ in decoded] == [BATCH, BATCH, BATCH, 1]
+    assert [count for count, _ in decoded] == [*[READ_AT_ONCE] * 3, 1]
     assert len({turn for _, turn in decoded}) == len(decoded), "two batches are decoded in one turn"

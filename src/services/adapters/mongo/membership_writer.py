@@ -18,7 +18,7 @@ from services.adapters.mongo.documents import change_of, key, membership_documen
 from services.adapters.mongo.schema import CHANNELS, MEMBERSHIPS
 
 BATCH: Final = 1_000
-"""Documents that are read or written at once: the event loop waits while they are encoded or decoded."""
+"""Documents that are written at once: the event loop waits while they are encoded."""
 _AT_ONCE: Final = 16
 """Changes of single documents that run at the same time: fewer than there are connections."""
 

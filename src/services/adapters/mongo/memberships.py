@@ -35,6 +35,8 @@ from services.adapters.mongo.membership_writer import BATCH, MembershipWriter, i
 from services.adapters.mongo.schema import CHANNELS, MEMBERSHIPS, check_schema, create_schema
 
 _UNPUBLISHED: Final = {"untold": {"$gt": 0}}
+READ_AT_ONCE: Final = 500
+"""Ids of one batch of a long list: the loop waits while a batch is received and decoded, for 1 to 4 ms."""
 _MAJORITY: Final = ReadConcern("majority")
 """For reads of what is then published: a change of another primary must not undo it."""
 
@@ -241,7 +243,9 @@ class MongoMemberships:
         ids: list[str] = []
         with reading("memberships"):
             # The batches of an ordinary cursor are decoded and handed out without a pause.
-            cursor = self._documents.find_raw_batches(query, {"_id": 0, field: 1}, sort=[(field, 1)], batch_size=BATCH)
+            cursor = self._documents.find_raw_batches(
+                query, {"_id": 0, field: 1}, sort=[(field, 1)], batch_size=READ_AT_ONCE
+            )
             async with cursor:
                 async for batch in cursor:
                     ids += [document[field] for document in bson.decode_all(cast("bytes", batch))]
