@@ -13,6 +13,7 @@ from services.adapters.mongo.documents import channel_document
 from services.adapters.mongo.memberships import READ_AT_ONCE, MongoMemberships
 from services.command.service import CommandService
 from tests.support.faulty import faulty_log
+from tests.support.reading import PATIENCE_S
 
 NOW = 1_770_000_000_000_000
 CREATED = "2026-02-01T10:00:00.000Z"
@@ -22,7 +23,7 @@ GENERAL = Channel("general", "General", private=False, created_by="alice", creat
 
 @pytest.fixture
 async def store(mongo_url: str) -> AsyncIterator[MongoMemberships]:
-    opened = await MongoMemberships.open(mongo_url, clock=lambda: NOW)
+    opened = await MongoMemberships.open(mongo_url, clock=lambda: NOW, timeout_s=PATIENCE_S)
     yield opened
     await opened.close()
 
