@@ -129,7 +129,7 @@ async def test_a_long_list_is_read_in_batches_with_a_turn_of_the_loop_after_each
         decoded.append((len(documents), turns))
         return documents
 
-    monkeypatch.setattr("services.adapters.mongo.memberships.bson.decode_all", decode)
+    monkeypatch.setattr("services.adapters.mongo.memberships.decode_all", decode)
     counting = asyncio.create_task(count_turns())
     assert await store.members_of("general") == users
     counting.cancel()

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Self, cast
 
-import bson
+from bson import decode_all
 from pymongo import AsyncMongoClient, DeleteOne, UpdateOne
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
@@ -248,7 +248,7 @@ class MongoMemberships:
             )
             async with cursor:
                 async for batch in cursor:
-                    ids += [document[field] for document in bson.decode_all(cast("bytes", batch))]
+                    ids += [document[field] for document in decode_all(cast("bytes", batch))]
                     await asyncio.sleep(0)
         return ids
 
