@@ -73,7 +73,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _one(plan: Plan, fault: str) -> int:
     with planted(fault):
-        outcome = simulate(plan)
+        outcome = simulate(plan, traced=True)
     print(story(outcome))
     print(f"\n{outcome.digest}")
     return 1 if outcome.broken else 0
@@ -155,10 +155,11 @@ def _explain(seed: int, fault: str) -> None:
     print(f"shrinking seed {seed} ...")
     with planted(fault):
         outcome = shrink(simulate(drawn(seed)), Progress().show)
+        told = story(simulate(outcome.plan, traced=True))
     KEPT_IN.mkdir(parents=True, exist_ok=True)
     kept = KEPT_IN / f"{seed}.json"
     kept.write_bytes(msgspec.json.format(msgspec.json.encode(outcome.plan)))
-    print(f"\n\n{story(outcome)}\n\nkept in {kept}: run it again by --plan {kept}")
+    print(f"\n\n{told}\n\nkept in {kept}: run it again by --plan {kept}")
 
 
 def _all_planted(first: int, count: int, jobs: int) -> int:

@@ -46,10 +46,11 @@ class _Completeness:
         for seq, name in self._of.held_in(channel):
             is_due = since < self._of.stored[seq] < until and (seq < newest or waits_for_all)
             if is_due and seq not in got and not self._was_read(session, channel, seq, NEVER):
-                stored = f"stored at {self._of.stored[seq]:.2f} s"
+                others = f"{len(got)} other message{'' if len(got) == 1 else 's'} of {channel}"
                 yield Broken(
                     "missed",
-                    f"{session.name} never got {name} of {channel} (seq {seq}, {stored}), and got {len(got)} others",
+                    f"{session.name} never got {name} of {channel} over its socket (seq {seq}, stored at "
+                    f"{self._of.stored[seq]:.2f} s), and got {others}",
                 )
 
     def _was_read(self, session: Session, channel: str, seq: int, before: float) -> bool:

@@ -1,7 +1,7 @@
 """Rest: once nothing goes wrong any more, everything agrees, and nothing is left over."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -106,12 +106,12 @@ async def _disagreements(world: World, people: People) -> list[str]:
         problems += _instance_differs(process, users[process.name], channels, every)
     leases = sorted(await servers.asked("redis", servers.presence.leases))
     if leases != sorted(users):
-        problems.append(f"the leases are of {leases}")
+        problems.append(f"the leases are of {_names(leases)}")
     for user, own in devices.items():
         recorded = await servers.asked("redis", partial(servers.presence.connections_of, user))
         # The record of a device that has gone may stay until it ends by itself.
         if lacking := own - {connection.device_id for connection in recorded}:
-            problems.append(f"presence has no record of {sorted(lacking)}, which are connected")
+            problems.append(f"presence has no record of {_names(lacking)}, which are connected")
     return problems
 
 
@@ -133,15 +133,15 @@ def _table_differs(
     assert worker is not None
     engine = worker._engine
     if gone := sorted(set(engine.occupied_instances()) - set(users)):
-        problems.append(f"{process.name} routes to {gone}, which do not run")
+        problems.append(f"{process.name} routes to {_names(gone)}, which do not run")
     for instance, there in users.items():
         if (held := set(worker.users_on(instance))) != there:
-            problems.append(f"{process.name} has {sorted(held)} on {instance}, where {sorted(there)} are connected")
+            problems.append(f"{process.name} has {_names(held)} on {instance}, and connected there: {_names(there)}")
     for user, own in channels.items():
         if (held_channels := sorted(engine.channels(user))) != own:
-            problems.append(f"{process.name} has {user} in {held_channels}, who is a member of {own}")
+            problems.append(f"{process.name} has {user} in {_names(held_channels)}, who is in {_names(own)}")
     if suspended := [instance for instance in users if worker.reconciler.is_suspended(instance)]:
-        problems.append(f"{process.name} sends nothing to {suspended}")
+        problems.append(f"{process.name} sends nothing to {_names(suspended)}")
     return problems
 
 
@@ -153,12 +153,16 @@ def _instance_differs(
         return [f"{process.name} serves no WebSockets"]
     registry = instance.registry
     if (held := set(registry.users())) != there:
-        problems.append(f"{process.name} holds {sorted(held)}, and {sorted(there)} are connected to it")
+        problems.append(f"{process.name} holds {_names(held)}, and connected to it: {_names(there)}")
     for user in sorted(held & there):
         read = [channel for channel in every if registry.is_member(user, channel)]
         if read != channels[user]:
-            problems.append(f"on {process.name} {user} reads {read}, and is a member of {channels[user]}")
+            problems.append(f"{process.name} has {user} in {_names(read)}, who is in {_names(channels[user])}")
     return problems
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
 
 
 def _left_over(world: World) -> list[str]:

@@ -6,7 +6,7 @@ import logging
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from tests.simulation.loop import SimulationLoop, Stuck, run
 from tests.simulation.people import People
 from tests.simulation.plan import ACTIVE_S, Plan
 from tests.simulation.rest import Found, every_channel, look, unrest
+from tests.simulation.trace import Trace, tracing
 from tests.simulation.world import World
 
 READY_WITHIN_S: Final = 15.0
@@ -50,16 +51,19 @@ class Outcome:
     """Callbacks that ran."""
     digest: str
     """A hash of everything that happened."""
+    trace: Trace | None = None
+    """What the processes did inside, if the run was traced."""
 
 
-def simulate(plan: Plan) -> Outcome:
+def simulate(plan: Plan, *, traced: bool = False) -> Outcome:
     """Run a plan to its end.
 
     Args:
         plan: which one; the same plan always gives the same history.
+        traced: whether the outcome has a trace. The run takes longer with one, and is the same.
     """
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        outcome = _run(plan, Path(folder))
+        outcome = _run(plan, Path(folder), traced=traced)
         # What is left after this is of Python and the modules, and need not be searched again. The world of the run
         # must not be in reach any more: frozen, it would stay for good.
         gc.collect()
@@ -67,13 +71,15 @@ def simulate(plan: Plan) -> Outcome:
     return outcome
 
 
-def _run(plan: Plan, folder: Path) -> Outcome:
+def _run(plan: Plan, folder: Path, *, traced: bool) -> Outcome:
     draw = Draw(plan.seed)
     loop = SimulationLoop(draw)
     world = World(loop, draw, plan, folder)
     director, errors = _Director(world), ErrorCounts()
+    trace = None
     try:
-        run(loop, world.outside, director.direct())
+        with tracing(world) if traced else nullcontext() as trace:
+            run(loop, world.outside, director.direct())
     except Stuck as stuck:
         director.broken.append(Broken("rest", f"nothing could run any more: {stuck}"))
     finally:
@@ -83,7 +89,7 @@ def _run(plan: Plan, folder: Path) -> Outcome:
         digest = f"{world.history.digest()}-{draw.state() & 0xFFFFFFFF:08x}"
         _forget(world)
     broken = director.broken + check(plan, world.history, director.found)
-    return Outcome(plan, world.history, broken, loop.time(), loop.steps, digest)
+    return Outcome(plan, world.history, broken, loop.time(), loop.steps, digest, trace)
 
 
 class _Director:

@@ -1,24 +1,86 @@
 """Stories: what happened in a run, told in the words of the domain, for people who have not seen the code."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from heapq import merge
 from typing import Any
 
+from fanout.streams import META
+from tests.simulation.fault_sentences import STREAMS, fault_begins, fault_ends
+from tests.simulation.focus import Focus
 from tests.simulation.history import Entry
 from tests.simulation.plan import Plan
+from tests.simulation.repeats import Line, collapsed, grouped
 from tests.simulation.run import Outcome
+from tests.simulation.timeline import NEVER
+from tests.simulation.trace_sentences import TRACE_SENTENCES, listed
+from tests.simulation.words import words_of
 
 
 def story(outcome: Outcome) -> str:
-    """The story of a run.
+    """The story of a run. It tells what the processes did inside only if the run was traced.
 
     Args:
         outcome: of the run.
     """
-    lines = [*_beginning(outcome.plan), ""]
-    lines += [f"{entry.at:8.3f} s  {text}" for entry in outcome.history.entries if (text := _told(entry))]
+    focus = Focus(outcome.plan, outcome.history, outcome.broken)
+    lines = [line.text for line in collapsed(_lines(outcome, focus))]
     lines += ["", "What was promised and does not hold:" if outcome.broken else "Every promise holds."]
-    lines += [f"  {broken.promise}: {broken.what}" for broken in outcome.broken]
-    return "\n".join(lines)
+    lines += [f"  {text}" for text in grouped(outcome.broken)]
+    lines += _wrong(outcome, focus)
+    words = [f"  {line}." for line in words_of("\n".join(lines))]
+    return "\n".join([*_beginning(outcome.plan), "", *(["Words:", *words, ""] if words else []), *lines])
+
+
+def _lines(outcome: Outcome, focus: Focus) -> Iterator[Line]:
+    """What happened, an entry each, in order; of the trace what concerns the promises that are broken."""
+    traced, changes = list(_traced(outcome, focus)), outcome.trace.changes if outcome.trace else {}
+    for entry in merge(_with_names(outcome.history.entries, changes), traced, key=lambda entry: entry.at):
+        if text := _told(entry):
+            yield Line(f"{entry.at:8.3f} s  {text}", entry)
+
+
+def _traced(outcome: Outcome, focus: Focus) -> Iterator[Entry]:
+    started = _started(outcome)
+    for entry in outcome.trace.entries if outcome.trace else ():
+        if focus.has(entry.about["of"]) and (entry.at > started or entry.what == "begins to read"):
+            yield entry
+
+
+def _started(outcome: Outcome) -> float:
+    """When the tier was at rest for the first time; 0 if it never was. How it starts is told in short."""
+    return min((entry.at for entry in outcome.history.of("at rest")), default=0.0)
+
+
+def _with_names(entries: list[Entry], changes: dict[int, str]) -> Iterator[Entry]:
+    """The entries of a history; those of the log with the names of what it stores and loses."""
+    held: defaultdict[str, list[str]] = defaultdict(list)
+    for entry in entries:
+        about = entry.about
+        if entry.what == "stored":
+            change = changes.get(about["seq"], "") if about["stream"] == META else ""
+            name = f"{change or about['key']} (seq {about['seq']})"
+            held[about["stream"]].append(name)
+            yield entry._replace(about={**about, "change": change})
+        elif entry.what == "lost":
+            count, names = about["events"], held[about["stream"]]
+            lost = names[len(names) - count :]
+            del names[len(names) - count :]
+            yield entry._replace(about={**about, "names": lost})
+        else:
+            yield entry
+
+
+def _wrong(outcome: Outcome, focus: Focus) -> Iterator[str]:
+    """Where tables were wrong, and since when."""
+    started, every = _started(outcome), outcome.trace.wrong if outcome.trace else []
+    wrong = [wrong for wrong in every if focus.has(wrong.of) and wrong.until > started]
+    if wrong:
+        yield ""
+        yield "What the tables had wrong for more than a second, and since when:"
+    for found in wrong:
+        until = "to the end" if found.until == NEVER else f"to {found.until:.3f} s"
+        yield f"  from {found.since:.3f} s {until}: {found.what}"
 
 
 def _beginning(plan: Plan) -> Iterator[str]:
@@ -40,7 +102,7 @@ def _count(count: int, noun: str) -> str:
 
 def _told(entry: Entry) -> str:
     """An entry as a sentence; empty for one that explains nothing."""
-    tell = _SENTENCES.get(entry.what)
+    tell = _SENTENCES.get(entry.what) or TRACE_SENTENCES.get(entry.what)
     return tell(entry.about) if tell else ""
 
 
@@ -68,55 +130,38 @@ def _asks(about: dict[str, Any]) -> str:
 
 
 def _stored(about: dict[str, Any]) -> str:
-    if about["stream"] != "MESSAGES":
-        return f"the log stores a change of the members of {about['subject'].rpartition('.')[2]} (seq {about['seq']})"
-    return f"the log stores {about['key']} as seq {about['seq']}"
+    if about["stream"] != META:
+        return f"the log stores {about['key']} as seq {about['seq']}"
+    if about["change"]:
+        return f"the log stores the change that {about['change']} (seq {about['seq']})"
+    return f"the log stores a change of the members of {about['subject'].rpartition('.')[2]} (seq {about['seq']})"
 
 
 def _history(about: dict[str, Any]) -> str:
     between = f" after seq {about['above']}" if about["above"] else ""
     between += f" before seq {about['below']}" if about["below"] else ""
     what = f"{about['device']} reads the history of {about['channel']}{between}"
+    names = [f"{name} (seq {seq})" for seq, name, _ in about["messages"]]
     end = "is not known" if about["newest"] is None else f"is at seq {about['newest']}"
-    shown = _count(len(about["messages"]), "message")
-    return f"{what}: {shown}, complete up to seq {about['upto']}; the end of the log {end}"
+    shown = listed(names, "no message")
+    return f"{what}: {shown}; complete up to seq {about['upto']}; the end of the log {end}"
 
 
-def _fault(about: dict[str, Any]) -> str:
-    on, to, seconds = about["on"], about["to"], about["seconds"]
-    return {
-        "kill": f"{on} is killed, and is started again {seconds} s later",
-        "kill without files": f"{on} is killed, loses its files, and is started again {seconds} s later",
-        "remove": f"{on} is killed, and nothing comes in its place",
-        "deploy": f"every process is asked to stop, and is started again {seconds} s later",
-        "stop": f"{on} is asked to stop, and is started again {seconds} s later",
-        "pause": f"{on} stands still for {seconds} s",
-        "clock jumps": f"the clock of {on} jumps, and jumps back after {seconds} s",
-        "cut": f"the connection of {on} to {to} is broken for {seconds} s",
-        "stall": f"nothing passes between {on} and {to} for {seconds} s",
-        "slow": f"the connection of {on} to {to} is slow for {seconds} s",
-        "isolate": f"every connection of {on} to a server is broken for {seconds} s",
-        "isolate silently": f"nothing passes between {on} and any server for {seconds} s",
-        "away": f"{on} is away for {seconds} s",
-        "stand still": f"{on} stands still for {seconds} s",
-        "empty": f"{on} is away for {seconds} s, and comes back empty",
-        "refuse": f"{on} is full for {seconds} s, and refuses writes",
-        "lose newest": f"{on} loses its power for {seconds} s",
-        "another": f"{on} is away for {seconds} s, and comes back with a new, empty stream",
-    }[about["fault"]]
+def _lost(about: dict[str, Any]) -> str:
+    return f"the log has lost {STREAMS[about['stream']]}: {listed(about['names'], 'none')}"
 
 
 _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "ready": lambda about: f"{about['process']} is ready",
     "ended": lambda about: f"{about['process']} has ended{': ' if about['failure'] else ''}{about['failure']}",
     "error": lambda about: f"{about['process']} makes an error: {about['error']}",
-    "fault": _fault,
-    "fault ended": lambda about: (
-        f"({about['fault']} of {' '.join(filter(None, (about['on'], about['to'])))} has ended)"
-    ),
-    "lost": lambda about: f"the log comes back without its {about['events']} newest events of {about['stream']}",
+    "fault": fault_begins,
+    "fault ended": fault_ends,
+    "lost": _lost,
     "faults ended": lambda _: "from now on nothing goes wrong any more",
-    "at rest": lambda _: "everything agrees",
+    "at rest": lambda _: (
+        "the tier is at rest: every process is ready, and all tables agree with the stores and with who is connected"
+    ),
     "opened": lambda about: f"{about['device']} is connected to {about['instance']}",
     "closed": lambda about: f"{about['device']} is disconnected ({about['code']}: {about['reason']})",
     "loses network": lambda about: f"{about['device']} has no network for {about['seconds']} s",

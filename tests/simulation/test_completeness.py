@@ -16,7 +16,10 @@ def test_a_message_that_is_missed_between_two_others_is_seen_though_the_session_
     chronicle.closes(7.0)
     (broken,) = chronicle.broken()
     assert broken.promise == "missed"
-    assert "never got m2 of room (seq 2, stored at 3.00 s), and got 2 others" in broken.what
+    assert (
+        "never got m2 of room over its socket (seq 2, stored at 3.00 s), and got 2 other messages of room"
+        in broken.what
+    )
 
 
 def test_the_first_message_after_a_session_opened_is_missed_once_a_later_one_came() -> None:

@@ -1,17 +1,29 @@
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.simulation.evidence import Broken
+from tests.simulation.focus import Focus
+from tests.simulation.history import Entry
 from tests.simulation.plan import _KINDS, Plan, Shape, drawn
 from tests.simulation.run import Outcome, simulate
-from tests.simulation.story import _SENTENCES, story
+from tests.simulation.story import _SENTENCES, _lines, story
+from tests.simulation.tables import Wrong
+from tests.simulation.trace_sentences import TRACE_SENTENCES
+from tests.simulation.words import words_of
 from tests.support.chronicle import PLAN, Chronicle
 
 FOLDER = Path(__file__).parent
 NOT_TOLD = {"killed"}
 """What explains nothing that the fault itself does not."""
+
+
+def traced(*entries: tuple[float, str, dict[str, Any]]) -> Any:
+    """A trace with some entries."""
+    return SimpleNamespace(entries=[Entry(*entry) for entry in entries], changes={}, wrong=[])
 
 
 def told(chronicle: Chronicle) -> list[str]:
@@ -36,6 +48,9 @@ def test_a_story_has_a_beginning_what_happened_and_what_does_not_hold() -> None:
         f"Seed 7. {tier}",
         "ann, bob are members of room.",
         "worker1 reaches redis slowly: each way takes 0.4 s longer.",
+        "",
+        "Words:",
+        *(f"  {line}." for line in words_of("instance1 the log seq 4\n  missed:")),
         "",
         "   1.000 s  ann-phone is connected to instance1",
         "  12.346 s  bob posts m1 to room",
@@ -102,15 +117,17 @@ def test_an_error_is_told_with_its_process() -> None:
 
 def test_a_history_that_is_read_is_told() -> None:
     chronicle = Chronicle()
+    chronicle.posts(0.5, "m1", 2)
+    chronicle.posts(0.6, "m2", 7)
     chronicle.reads(1.0, 7, 2, 7)
     chronicle.reads(2.0, 7, 8, above=5)
     chronicle.reads(3.0, 7, below=5, newest=9)
     chronicle.note(4.0, "refused", device="ann-phone", user="ann", channel="room", asked=3.9, status=403)
     read, unknown = "ann-phone reads the history of room", "complete up to seq 7; the end of the log is not known"
-    assert told(chronicle) == [
-        f"1.000 s  {read}: 2 messages, {unknown}",
-        f"2.000 s  {read} after seq 5: 1 message, {unknown}",
-        f"3.000 s  {read} before seq 5: 0 messages, complete up to seq 7; the end of the log is at seq 9",
+    assert told(chronicle)[6:] == [
+        f"1.000 s  {read}: m1 (seq 2), m2 (seq 7); {unknown}",
+        f"2.000 s  {read} after seq 5: lost (seq 8); {unknown}",
+        f"3.000 s  {read} before seq 5: no message; complete up to seq 7; the end of the log is at seq 9",
         "4.000 s  ann-phone is refused the history of room (status 403)",
     ]
 
@@ -122,10 +139,10 @@ def test_a_loss_and_the_end_of_a_fault_are_told() -> None:
     chronicle.fault(6.0, 7.0, "kill", "worker1", "")
     assert told(chronicle)[3:] == [
         "4.500 s  nats loses its power for 0.5 s",
-        "5.000 s  the log comes back without its 1 newest events of MESSAGES",
-        "5.000 s  (lose newest of nats MESSAGES has ended)",
+        "5.000 s  the log has lost messages: m1 (seq 1)",
+        "5.000 s  nats is back, without what it has lost",
         "6.000 s  worker1 is killed, and is started again 1.0 s later",
-        "7.000 s  (kill of worker1 has ended)",
+        "7.000 s  worker1 is started again",
     ]
 
 
@@ -147,7 +164,7 @@ def noted() -> set[str]:
 
 def test_each_kind_of_entry_is_told_or_left_out_on_purpose() -> None:
     assert noted() == set(_SENTENCES) | NOT_TOLD
-    assert not set(_SENTENCES) & NOT_TOLD
+    assert not set(_SENTENCES) & (NOT_TOLD | set(TRACE_SENTENCES))
 
 
 def test_what_is_left_out_has_no_line() -> None:
@@ -158,5 +175,52 @@ def test_what_is_left_out_has_no_line() -> None:
 
 def test_each_entry_of_a_run_is_told() -> None:
     outcome = simulate(drawn(3))
-    lines = [line for line in story(outcome).splitlines() if re.match(r" +\d+\.\d{3} s  \S", line)]
+    lines = list(_lines(outcome, Focus(outcome.plan, outcome.history, [])))
     assert len(lines) == len([entry for entry in outcome.history.entries if entry.what not in NOT_TOLD])
+
+
+def test_what_processes_did_is_told_where_it_happened_once_the_tier_has_started() -> None:
+    chronicle = Chronicle()
+    chronicle.note(2.0, "at rest")
+    chronicle.opens(5.0)
+    trace = traced(
+        (1.0, "resumes", {"of": [], "process": "worker1", "instance": "instance1"}),
+        (1.5, "begins to read", {"of": [], "process": "worker1", "part": "0"}),
+        (4.0, "removed", {"of": ["ann"], "process": "worker1", "user": "ann", "instance": "instance1"}),
+    )
+    text = story(Outcome(PLAN, chronicle.history, [], 9.0, 0, "", trace)).splitlines()
+    assert [line.strip() for line in text if " s  " in line and "at rest" not in line] == [
+        "1.500 s  worker1 begins to read partition 0",
+        "4.000 s  worker1 no longer has ann on instance1",
+        "5.000 s  ann-phone is connected to instance1",
+    ]
+
+
+def test_a_trace_is_told_as_far_as_it_concerns_the_broken_promises() -> None:
+    about = {"process": "worker1", "instance": "instance1"}
+    trace = traced(
+        (4.0, "removed", {"of": ["ann"], "user": "ann", **about}),
+        (4.0, "removed", {"of": ["bob"], "user": "bob", **about}),
+    )
+    trace.wrong.append(Wrong(["ann"], "worker1 did not have ann", 4.0))
+    trace.wrong.append(Wrong(["ann"], "worker2 did not have ann", 4.0, 6.5))
+    trace.wrong.append(Wrong(["bob"], "worker1 did not have bob", 4.0))
+    text = story(Outcome(PLAN, Chronicle().history, [Broken("rest", "ann is lost")], 9.0, 0, "", trace))
+    assert "has ann" in text
+    assert "has bob" not in text
+    assert text.splitlines()[-3:] == [
+        "What the tables had wrong for more than a second, and since when:",
+        "  from 4.000 s to the end: worker1 did not have ann",
+        "  from 4.000 s to 6.500 s: worker2 did not have ann",
+    ]
+
+
+def test_a_change_of_members_is_named_where_there_is_a_trace() -> None:
+    chronicle = Chronicle()
+    chronicle.note(1.0, "stored", stream="META", seq=3, subject="channels.member.left.room", key="evt_1")
+    chronicle.note(2.0, "lost", stream="META", events=1)
+    trace = traced()
+    trace.changes[3] = "ann left room"
+    text = story(Outcome(PLAN, chronicle.history, [], 9.0, 0, "", trace))
+    assert "1.000 s  the log stores the change that ann left room (seq 3)" in text
+    assert "2.000 s  the log has lost changes of members: ann left room (seq 3)" in text
