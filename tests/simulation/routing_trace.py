@@ -73,5 +73,6 @@ class RoutingTrace:
 
     def _passed_over(self, process: str, to: str, lane: Lane, seqs: range) -> list[_Message]:
         """The messages of a lane that the worker was given, and did not publish to an instance."""
-        given = [seq for seq in seqs if seq in self._messages and to not in self._sent.get((process, seq), [to])]
+        # A log that went back may continue far above: the range can be much longer than there are messages.
+        given = [seq for seq in self._messages if seq in seqs and to not in self._sent.get((process, seq), [to])]
         return [message for seq in given if (message := self._messages[seq]).part == lane.part]

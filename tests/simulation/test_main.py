@@ -89,6 +89,7 @@ class Simulated:
 
     def __init__(self, breaks: Collection[int], when_planted: Collection[int]) -> None:
         self.plans: list[Plan] = []
+        self.traced: list[Plan] = []
         self.crashes: set[int] = set()
         self._breaks = breaks
         self._when_planted = when_planted
@@ -100,8 +101,8 @@ class Simulated:
         yield
         self._planted = ""
 
-    def __call__(self, plan: Plan) -> Outcome:
-        self.plans.append(plan)
+    def __call__(self, plan: Plan, *, traced: bool = False) -> Outcome:
+        (self.traced if traced else self.plans).append(plan)
         if plan.seed in self.crashes:
             raise KeyError("gremlin")
         breaks = plan.seed in self._breaks or (self._planted and plan.seed in self._when_planted)
@@ -124,7 +125,7 @@ def simulated(
 def test_one_seed_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fake = simulated(monkeypatch, tmp_path, 8)
     assert command.main(["--seed", "7"]) == 0
-    assert fake.plans == [drawn(7)]
+    assert fake.traced == [drawn(7)]
     printed = capsys.readouterr().out
     assert printed.startswith("Seed 7. ")
     assert printed.endswith("Every promise holds.\n\nabc\n")
@@ -138,7 +139,7 @@ def test_the_plan_of_a_file_is_told(
     fake = simulated(monkeypatch, tmp_path)
     (tmp_path / "plan.json").write_bytes(msgspec.json.encode(SMALL))
     assert command.main(["--plan", "plan.json"]) == 0
-    assert fake.plans == [SMALL]
+    assert fake.traced == [SMALL]
     assert capsys.readouterr().out.startswith("Seed 1. ")
 
 

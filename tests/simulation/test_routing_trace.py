@@ -51,3 +51,9 @@ def test_changes_of_members_are_not_told_here() -> None:
     told.trace.stored("META", 1, "room", b"{}")
     told.trace.sent("worker1", "instance1", "mark", Lane("META", 0), 2)
     assert not told.entries
+
+
+def test_a_mark_far_above_a_log_that_went_back_is_told_at_once() -> None:
+    told = Told()
+    told.trace.sent("worker1", "instance1", "mark", LANE, 1 << 50)
+    assert [about["messages"] for _, about in told.entries] == [["m1", "m2"]]
