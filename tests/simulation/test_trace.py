@@ -77,6 +77,14 @@ def test_who_reads_which_partition_and_follows_which_changes_is_traced() -> None
     assert 2 <= kinds.count("presence set") <= kinds.count("asks for users")
 
 
+def test_a_log_line_does_not_name_the_folder_of_the_run() -> None:
+    shape = msgspec.structs.replace(SMALL.shape, snapshots=True)
+    faults = [Fault(5.0, "stop", "worker1", seconds=2.0)]
+    entries = traced(msgspec.structs.replace(SMALL, shape=shape, faults=faults))
+    (restored,) = [entry for entry in entries if entry.about.get("event") == "snapshot restored"]
+    assert restored.about["fields"]["path"] == "worker1/table.snapshot"
+
+
 def test_who_notices_that_the_log_went_back_is_traced_and_log_lines_are() -> None:
     plan = msgspec.structs.replace(PLAN, faults=[Fault(8.0, "lose newest", "nats", "META", 1.0, 1)])
     entries = traced(plan)

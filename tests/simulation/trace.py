@@ -171,7 +171,9 @@ class Trace:
         if host is not None and is_told:
             of = [str(line["user_id"])] if "user_id" in line else []
             line.pop("exc_info", None)
-            self.tell("logs", of, process=host.name, event=event, fields={key: str(line[key]) for key in line})
+            # The folder is another one in each run, and a story is not.
+            fields = {key: str(value).replace(f"{self._world.folder}/", "") for key, value in line.items()}
+            self.tell("logs", of, process=host.name, event=event, fields=fields)
         raise structlog.DropEvent
 
 

@@ -44,6 +44,7 @@ class World:
 
     def __init__(self, loop: SimulationLoop, draw: Draw, plan: Plan, folder: Path) -> None:
         self.loop = loop
+        self.folder = folder
         self.draw = draw
         self.plan = plan
         self.history = History(loop.virtual)
