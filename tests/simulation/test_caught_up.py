@@ -68,7 +68,7 @@ def test_a_message_that_was_lost_and_stored_again_is_known_once() -> None:
     chronicle = caught_up()
     chronicle.reads(4.5, 0, 1, 2)
     chronicle.loses(7.0, "m2")
-    chronicle.frame(8.0, "full_refresh_required", reason="log_reset")
+    chronicle.frame(8.0, "full_refresh_required", reason="log_reset", after_ms=0)
     chronicle.stores(9.0, "m2", 10)
     chronicle.gets(9.5, "m2", 10)
     chronicle.rests(50.0, caught_up=False)

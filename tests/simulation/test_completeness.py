@@ -90,7 +90,7 @@ def test_what_the_log_has_lost_is_not_missed() -> None:
     chronicle = lived()
     chronicle.gets(5.0, "m1", 1)
     chronicle.loses(6.0, "m2", "m3")
-    chronicle.frame(7.0, "full_refresh_required", reason="log_reset")
+    chronicle.frame(7.0, "full_refresh_required", reason="log_reset", after_ms=0)
     chronicle.posts(8.0, "m4", 10)
     chronicle.gets(9.0, "m4", 10)
     chronicle.rests(50.0)

@@ -45,7 +45,7 @@ def test_what_a_page_of_the_history_lacks_is_said() -> None:
 def test_a_page_of_the_history_need_not_have_what_the_log_has_lost() -> None:
     chronicle = lived()
     chronicle.loses(5.0, "m2")
-    chronicle.frame(5.5, "full_refresh_required", reason="log_reset")
+    chronicle.frame(5.5, "full_refresh_required", reason="log_reset", after_ms=0)
     chronicle.reads(6.0, 3, 1, 3)
     assert chronicle.promises() == []
 
@@ -53,7 +53,7 @@ def test_a_page_of_the_history_need_not_have_what_the_log_has_lost() -> None:
 def test_what_was_lost_and_stored_again_is_to_be_in_a_page_under_its_new_seq() -> None:
     chronicle = lived()
     chronicle.loses(5.0, "m3")
-    chronicle.frame(5.5, "full_refresh_required", reason="log_reset")
+    chronicle.frame(5.5, "full_refresh_required", reason="log_reset", after_ms=0)
     chronicle.stores(6.0, "m3", 10)
     chronicle.reads(7.0, 10, 1, 2, 10)
     assert chronicle.promises() == []

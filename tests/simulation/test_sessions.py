@@ -86,7 +86,7 @@ def test_a_session_was_refreshed_when_it_was_last_told_of_a_gap(before: float, r
     chronicle = Chronicle()
     chronicle.opens(1.0)
     chronicle.frame(2.0, "full_refresh_required", reason="gap")
-    chronicle.frame(3.0, "full_refresh_required", reason="log_reset")
+    chronicle.frame(3.0, "full_refresh_required", reason="log_reset", after_ms=0)
     chronicle.frame(4.0, "full_refresh_required", reason="gap")
     assert only(chronicle).refreshed(before) == refreshed
 
@@ -94,5 +94,5 @@ def test_a_session_was_refreshed_when_it_was_last_told_of_a_gap(before: float, r
 def test_a_session_that_was_never_told_was_never_refreshed() -> None:
     chronicle = Chronicle()
     chronicle.opens(1.0)
-    chronicle.frame(3.0, "full_refresh_required", reason="log_reset")
+    chronicle.frame(3.0, "full_refresh_required", reason="log_reset", after_ms=0)
     assert only(chronicle).refreshed(NEVER) == 0.0

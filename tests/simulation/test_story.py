@@ -71,7 +71,7 @@ def test_frames_are_told() -> None:
     chronicle.frame(3.0, "heartbeat.ok", seq=4)
     chronicle.frame(4.0, "member.joined", user_id="eve", channel_id="room")
     chronicle.frame(5.0, "member.left", user_id="eve", channel_id="room")
-    chronicle.frame(6.0, "full_refresh_required", reason="log_reset")
+    chronicle.frame(6.0, "full_refresh_required", reason="log_reset", after_ms=0)
     chronicle.frame(7.0, "full_refresh_required", reason="gap")
     chronicle.frame(8.0, "typing.update")
     assert told(chronicle)[1:] == [

@@ -30,8 +30,9 @@ WORDS: Final = {
     r"\bpartition \d": "partition: a share of the channels; one worker at a time is to read the messages of each",
     r"reads? the history": (
         "reads the history: a device asks for stored messages when it connects, when it is told to, and with "
-        "each heartbeat until a message over the socket continues what it has"
+        "each heartbeat until it has everything up to where the log ended when it began to read"
     ),
+    r"the end of the log": "the end of the log: the seq of the newest message of all channels when the answer was given",
     r"complete up to seq": (
         "complete up to seq N: this answer of the history, with those that it continues, has every message up"
         " to N that was asked for"
