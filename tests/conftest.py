@@ -1,6 +1,7 @@
 """Servers for every test that asks for one.
 
 `nats_url` and `redis_url` are shared by the whole run: for tests that keep nothing in NATS. Redis is emptied for each.
+`cassandra` is shared too, also by the workers of pytest-xdist; `keyspace_prefix` makes a keyspace a test's own.
 `nats_server` and `redis_server` are a test's own: to be killed, restarted and frozen, or for streams that are new.
 """
 
@@ -12,7 +13,9 @@ from typing import TypeVar
 import pytest
 
 from benchmarks.live.servers import exchange
+from fanout import machine
 from tests.support.servers import ConfiguredNats, NatsServer, RedisServer, Server
+from tests.support.shared_servers import shared_cassandra
 
 _S = TypeVar("_S", bound=Server)
 
@@ -63,3 +66,16 @@ def small_nats(tmp_path: Path) -> Iterator[ConfiguredNats]:
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     with _running(RedisServer(tmp_path / "redis")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The host and port of a Cassandra."""
+    with shared_cassandra(tmp_path_factory) as host:
+        yield host
+
+
+@pytest.fixture
+def keyspace_prefix() -> str:
+    """A `FANOUT_PREFIX` that no other test has."""
+    return f"t{machine.random_token(6)}"

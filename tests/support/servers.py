@@ -17,6 +17,8 @@ from benchmarks.live.servers import exchange, find_program, nats_command, redis_
 _READY_WITHIN_S = 60.0
 _STOP_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.005
+_CQL_OPTIONS = bytes.fromhex("040000000500000000")
+_CQL_RESPONSE = b"\x84"
 
 
 class ServerError(Exception):
@@ -71,6 +73,7 @@ class Server:
 
     program: ClassVar[str]
     scheme: ClassVar[str]
+    ready_within_s: ClassVar[float] = _READY_WITHIN_S
 
     def __init__(self, folder: Path, binary: Path | None = None) -> None:
         self.binary = binary or binary_or_skip(self.program)
@@ -135,7 +138,7 @@ class Server:
             self._process = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
             )
-        deadline = time.monotonic() + _READY_WITHIN_S
+        deadline = time.monotonic() + self.ready_within_s
         while not self.answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
@@ -223,6 +226,29 @@ class RedisServer(Server):
 
     def answers(self) -> bool:
         return exchange(self.port, b"PING\r\n").startswith(b"+PONG")
+
+
+class CassandraServer(Server):
+    """Cassandra, of one node with 512 MB of heap."""
+
+    program = "cassandra-server"
+    scheme = "cassandra"
+    ready_within_s = 110.0
+
+    def __init__(self, folder: Path, binary: Path | None = None) -> None:
+        super().__init__(folder, binary)
+        self._held_storage = reserved_port()
+
+    def command(self) -> list[str]:
+        ports = self.port, self._held_storage.getsockname()[1]
+        return [str(self.binary), str(self.folder), *map(str, ports)]
+
+    def close(self) -> None:
+        super().close()
+        self._held_storage.close()
+
+    def answers(self) -> bool:
+        return exchange(self.port, _CQL_OPTIONS).startswith(_CQL_RESPONSE)
 
 
 def _state(thread: Path) -> str:
