@@ -234,6 +234,7 @@ class CassandraServer(Server):
     program = "cassandra-server"
     scheme = "cassandra"
     ready_within_s = 110.0
+    options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, folder: Path, binary: Path | None = None) -> None:
         super().__init__(folder, binary)
@@ -241,7 +242,7 @@ class CassandraServer(Server):
 
     def command(self) -> list[str]:
         ports = self.port, self._held_storage.getsockname()[1]
-        return [str(self.binary), str(self.folder), *map(str, ports)]
+        return [str(self.binary), str(self.folder), *map(str, ports), *self.options]
 
     def close(self) -> None:
         super().close()
@@ -249,6 +250,12 @@ class CassandraServer(Server):
 
     def answers(self) -> bool:
         return exchange(self.port, _CQL_OPTIONS).startswith(_CQL_RESPONSE)
+
+
+class ForgetfulCassandra(CassandraServer):
+    """A Cassandra that makes tables faster, and loses them when it is killed."""
+
+    options = ("-Dcassandra.unsafesystem=true",)
 
 
 def _state(thread: Path) -> str:

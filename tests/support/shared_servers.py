@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers import CassandraServer
+from tests.support.servers import ForgetfulCassandra
 
 
 @contextmanager
@@ -37,8 +37,8 @@ def shared_cassandra(factory: pytest.TempPathFactory) -> Iterator[str]:
                     started.close()
 
 
-def _started(folder: Path) -> CassandraServer:
-    server = CassandraServer(folder)
+def _started(folder: Path) -> ForgetfulCassandra:
+    server = ForgetfulCassandra(folder)
     try:
         server.start()
     except BaseException:

@@ -130,7 +130,8 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(default=None, repr=False)
     """Presence; None: the embedded one."""
     mongo_url: str | None = Field(default=None, repr=False)
-    cassandra_hosts: Words = ()
+    cassandra_hosts: Words = Field(default=(), repr=False)
+    """The message store; empty: the embedded one. The first may have the user and the password before it."""
 
     jwt_secret: SecretStr | None = None
     jwks_url: str | None = Field(default=None, repr=False)
@@ -216,7 +217,17 @@ class Settings(BaseSettings):
     def _ws_scheme(cls, value: str) -> str:
         return _with_scheme(value, ("ws://", "wss://")) or ""
 
-    @field_validator("mongo_url", "cassandra_hosts")
+    @field_validator("cassandra_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_is_address(f"cassandra://{host}") and not {"/", "?", "#"}.intersection(host) for host in value):
+            raise ValueError(
+                "must be hosts, each with its port by number, as in 10.0.0.1,user:password@10.0.0.2:9042; "
+                "percent-encode such as / ? # @ , in a password"
+            )
+        return value
+
+    @field_validator("mongo_url")
     @classmethod
     def _not_built(cls, value: object) -> object:
         # A store that is named and not used would hide where the data is.
