@@ -12,13 +12,19 @@ from typing import ClassVar
 import pytest
 
 from benchmarks.errors import BenchError
-from benchmarks.live.servers import exchange, find_program, nats_command, redis_command
+from benchmarks.live.servers import (
+    CQL_OPTIONS,
+    CQL_RESPONSE,
+    cassandra_command,
+    exchange,
+    find_program,
+    nats_command,
+    redis_command,
+)
 
 _READY_WITHIN_S = 60.0
 _STOP_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.005
-_CQL_OPTIONS = bytes.fromhex("040000000500000000")
-_CQL_RESPONSE = b"\x84"
 
 
 class ServerError(Exception):
@@ -241,15 +247,15 @@ class CassandraServer(Server):
         self._held_storage = reserved_port()
 
     def command(self) -> list[str]:
-        ports = self.port, self._held_storage.getsockname()[1]
-        return [str(self.binary), str(self.folder), *map(str, ports), *self.options]
+        storage_port = self._held_storage.getsockname()[1]
+        return [*cassandra_command(str(self.binary), self.port, self.folder, storage_port), *self.options]
 
     def close(self) -> None:
         super().close()
         self._held_storage.close()
 
     def answers(self) -> bool:
-        return exchange(self.port, _CQL_OPTIONS).startswith(_CQL_RESPONSE)
+        return exchange(self.port, CQL_OPTIONS).startswith(CQL_RESPONSE)
 
 
 class ForgetfulCassandra(CassandraServer):

@@ -1,7 +1,7 @@
 """Buckets: the parts of a channel's history, each a partition in Cassandra.
 
 The bucket of a message follows from its `seq` alone, so it is the same whenever the message comes again, and rises with
-`seq` whatever the clocks of the log's servers do. See `docs/adr/0022-buckets-by-position.md`.
+`seq` whatever the clocks of the log's servers do. See `docs/adr/0023-buckets-by-position.md`.
 """
 
 from collections import OrderedDict

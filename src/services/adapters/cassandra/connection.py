@@ -112,7 +112,27 @@ async def connect(
     Raises:
         Unavailable: no node lets us in.
     """
-    cluster = Cluster(
+    cluster = new_cluster(hosts, timeout_s)
+    try:
+        session = await asyncio.to_thread(cluster.connect)
+    except CAN_SUCCEED_LATER as error:
+        await asyncio.to_thread(cluster.shutdown)
+        raise Unavailable(f"no Cassandra node lets us in at {hosts}: {error}") from error
+    except BaseException:
+        await asyncio.to_thread(cluster.shutdown)
+        raise
+    session.default_fetch_size = None  # a further page would be fetched on the thread that reads it
+    return CassandraConnection(cluster, session, Bridge(session, patience_s=timeout_s, max_in_flight=max_in_flight))
+
+
+def new_cluster(hosts: Hosts, timeout_s: float = TIMEOUT_S) -> Cluster:
+    """Make the driver's object for a cluster, with every setting that is not left to its defaults.
+
+    Args:
+        hosts: the nodes that are asked first, and the credentials.
+        timeout_s: seconds for each wait.
+    """
+    return Cluster(
         contact_points=list(hosts.contact_points),
         auth_provider=None if hosts.user is None else PlainTextAuthProvider(hosts.user, hosts.password),
         protocol_version=_PROTOCOL,
@@ -126,13 +146,3 @@ async def connect(
         compression=False,
         monitor_reporting_enabled=False,
     )
-    try:
-        session = await asyncio.to_thread(cluster.connect)
-    except CAN_SUCCEED_LATER as error:
-        await asyncio.to_thread(cluster.shutdown)
-        raise Unavailable(f"no Cassandra node lets us in at {hosts}: {error}") from error
-    except BaseException:
-        await asyncio.to_thread(cluster.shutdown)
-        raise
-    session.default_fetch_size = None  # a further page would be fetched on the thread that reads it
-    return CassandraConnection(cluster, session, Bridge(session, patience_s=timeout_s, max_in_flight=max_in_flight))
