@@ -1,7 +1,8 @@
 """Servers for every test that asks for one.
 
 `nats_url` and `redis_url` are shared by the whole run: for tests that keep nothing in NATS. Redis is emptied for each.
-`mongo_url` is shared too, and names a database of the test's own.
+`mongo_url` is shared too, and names a database of the test's own. `cassandra` is shared also by the workers of
+pytest-xdist; `keyspace_prefix` makes a keyspace a test's own.
 `nats_server`, `redis_server` and `mongo_server` are a test's own: to be killed, restarted and frozen, or for streams
 that are new.
 """
@@ -15,7 +16,9 @@ from typing import TypeVar
 import pytest
 
 from benchmarks.live.servers import exchange
+from fanout import machine
 from tests.support.servers import ConfiguredNats, MongoServer, NatsServer, RedisServer, Server
+from tests.support.shared_servers import shared_cassandra
 
 _DATABASES = itertools.count(1)
 _S = TypeVar("_S", bound=Server)
@@ -84,3 +87,16 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 def mongo_server(tmp_path: Path) -> Iterator[MongoServer]:
     with _running(MongoServer(tmp_path / "mongo")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The host and port of a Cassandra."""
+    with shared_cassandra(tmp_path_factory) as host:
+        yield host
+
+
+@pytest.fixture
+def keyspace_prefix() -> str:
+    """A `FANOUT_PREFIX` that no other test has."""
+    return f"t{machine.random_token(6)}"

@@ -30,7 +30,7 @@ BENCHMARKS = sorted((ROOT / "benchmarks").rglob("*.py"))
 LIVE = ROOT / "benchmarks" / "live"
 """What measures services that run: it composes them, and has the client libraries as the alternative."""
 BENCHMARK_LIBRARIES = {"msgspec", "rich", "typer", "pytest", "pytest_benchmark"}
-LIVE_LIBRARIES = {"msgspec", "nats", "prometheus_client", "pymongo", "uvloop", "websockets"}
+LIVE_LIBRARIES = {"cassandra", "msgspec", "nats", "prometheus_client", "pymongo", "uvloop", "websockets"}
 
 
 def imports_of(module: Path) -> Iterator[str]:
@@ -128,7 +128,7 @@ def test_each_client_library_is_used_by_one_adapter() -> None:
         if module.parts[:2] == ("services", "adapters"):
             for library in third_party(module) - BEHAVIOUR_LIBRARIES:
                 users.setdefault(library, set()).add(module.parts[2].removesuffix(".py"))
-    assert users.keys() >= {"nats", "redis", "sqlite3", "websockets"}
+    assert users.keys() >= {"cassandra", "nats", "redis", "sqlite3", "websockets"}
     assert {library: rooms for library, rooms in users.items() if len(rooms) > 1} == SHARED_CLIENTS
 
 

@@ -11,13 +11,19 @@ from fanout.events import StoredMessage, encode
 from fanout.ids import new_message_id
 from fanout.ports.messages import LogPlace, Messages, Page, Position
 from services.adapters.sqlite.messages import SqliteMessages
+from tests.support.cassandra import opened_cassandra
 from tests.support.faulty import FaultyMessages
 from tests.support.simulated_worlds import SIMULATED, SimulatedTier
 from tests.support.stored import in_history
 
 
-@pytest.fixture(params=[SqliteMessages, FaultyMessages, SIMULATED])
+@pytest.fixture(params=[SqliteMessages, FaultyMessages, SIMULATED, "cassandra"])
 async def messages(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Messages]:
+    if request.param == "cassandra":
+        host, prefix = (request.getfixturevalue(name) for name in ("cassandra", "keyspace_prefix"))
+        async with opened_cassandra(host, prefix) as cassandra:
+            yield cassandra
+        return
     if request.param == SIMULATED:
         async with SimulatedTier.opened() as tier:
             yield tier.ports()[Messages]
@@ -224,6 +230,33 @@ async def test_many_writers_at_once_lose_nothing(messages: Messages) -> None:
     written = _series(200)
     await asyncio.gather(*(messages.write([message]) for message in written))
     assert await _history(messages) == written[::-1]
+
+
+async def test_a_message_that_two_writers_write_under_two_numbers_at_once_ends_once(messages: Messages) -> None:
+    written = _series(20)
+    moved = [msgspec.structs.replace(message, seq=message.seq + 100) for message in written]
+    await asyncio.gather(*(messages.write([message]) for pair in zip(written, moved, strict=True) for message in pair))
+    assert await _history(messages) == moved[::-1]
+    assert await messages.position_of("general", written[0].message_id) == _at(moved[0])
+
+
+async def test_pages_find_what_is_far_apart_in_the_log(messages: Messages) -> None:
+    far = 20_000_000
+    written = [in_history(part * far + number) for part in range(1, 11) for number in range(12)]
+    await messages.write(written)
+    seen: list[StoredMessage] = []
+    while page := await messages.history("general", before=_at(seen[-1]) if seen else None, limit=25):
+        seen += page.messages
+        if page.next_seq is None:
+            break
+        assert len(page.messages) == 25
+    assert seen == written[::-1]
+    caught_up = [written[0]]
+    while (page := await messages.history("general", after=_at(caught_up[-1]), limit=25)).messages:
+        caught_up += page.messages[::-1]
+    assert caught_up == written
+    assert await messages.history("general", before=_at(written[0])) == Page([])
+    assert await messages.history("general", before=Position(far // 2)) == Page([])
 
 
 async def test_an_open_store_answers(messages: Messages) -> None:

@@ -16,6 +16,10 @@ from benchmarks.live.servers import (
     MONGO_PING,
     exchange,
     ferretdb_command,
+    CQL_OPTIONS,
+    CQL_RESPONSE,
+    cassandra_command,
+    exchange,
     find_program,
     nats_command,
     redis_command,
@@ -78,6 +82,7 @@ class Server:
 
     program: ClassVar[str]
     scheme: ClassVar[str]
+    ready_within_s: ClassVar[float] = _READY_WITHIN_S
 
     def __init__(self, folder: Path, binary: Path | None = None) -> None:
         self.binary = binary or binary_or_skip(self.program)
@@ -142,7 +147,7 @@ class Server:
             self._process = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
             )
-        deadline = time.monotonic() + _READY_WITHIN_S
+        deadline = time.monotonic() + self.ready_within_s
         while not self.answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
@@ -243,6 +248,36 @@ class MongoServer(Server):
 
     def answers(self) -> bool:
         return bool(exchange(self.port, MONGO_PING))
+
+
+class CassandraServer(Server):
+    """Cassandra, of one node with 512 MB of heap."""
+
+    program = "cassandra-server"
+    scheme = "cassandra"
+    ready_within_s = 110.0
+    options: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, folder: Path, binary: Path | None = None) -> None:
+        super().__init__(folder, binary)
+        self._held_storage = reserved_port()
+
+    def command(self) -> list[str]:
+        storage_port = self._held_storage.getsockname()[1]
+        return [*cassandra_command(str(self.binary), self.port, self.folder, storage_port), *self.options]
+
+    def close(self) -> None:
+        super().close()
+        self._held_storage.close()
+
+    def answers(self) -> bool:
+        return exchange(self.port, CQL_OPTIONS).startswith(CQL_RESPONSE)
+
+
+class ForgetfulCassandra(CassandraServer):
+    """A Cassandra that makes tables faster, and loses them when it is killed."""
+
+    options = ("-Dcassandra.unsafesystem=true",)
 
 
 def _state(thread: Path) -> str:

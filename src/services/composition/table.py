@@ -12,7 +12,7 @@ from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
 from fanout.ports.presence import Connections, Hints, Leases
 from services.adapters.sqlite import memberships, messages
-from services.composition import data_files, in_process, mongo, nats, redis, tokens
+from services.composition import cassandra, data_files, in_process, mongo, nats, redis, tokens
 from services.composition.backends import Adapter, Backend, Table
 from services.composition.deployment_id import MembershipStore
 from services.runtime.tokens import TokenVerifier
@@ -65,6 +65,12 @@ _MESSAGES: Final = Backend[Messages](
         open=data_files.opens_sqlite(data_files.MESSAGES_FILE, messages.SqliteMessages),
         look=data_files.looks_at_sqlite(data_files.MESSAGES_FILE, messages.SCHEMA),
     ),
+    remote=Adapter(
+        description="Cassandra",
+        open=cassandra.open_cassandra_messages,
+        look=cassandra.look_at_cassandra_messages,
+    ),
+    setting="cassandra_hosts",
     rests_on=(Log, MembershipStore),
 )
 

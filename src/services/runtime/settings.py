@@ -34,7 +34,6 @@ _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://[a-z0-9.-]+(:[0-9]{1,5})?|[
 _MONGO_FORM: Final = re.compile(r"mongodb(\+srv)?://([^/?#@]*@)?[^/?#@]+(/[^?#@]*)?(\?.*)?")
 ANY: Final = "any"
 """The audience or the issuer for which every token is accepted."""
-_NOT_BUILT: Final = "there is no adapter for it in this version; unset it, and the store is a file of FANOUT_DATA_DIR"
 
 
 class ConfigurationError(FanoutError):
@@ -132,7 +131,8 @@ class Settings(BaseSettings):
     """Presence; None: the embedded one."""
     mongo_url: str | None = Field(default=None, repr=False)
     """Memberships; None: the embedded store."""
-    cassandra_hosts: Words = ()
+    cassandra_hosts: Words = Field(default=(), repr=False)
+    """The message store; empty: the embedded one. The first may have the user and the password before it."""
 
     jwt_secret: SecretStr | None = None
     jwks_url: str | None = Field(default=None, repr=False)
@@ -230,10 +230,12 @@ class Settings(BaseSettings):
 
     @field_validator("cassandra_hosts")
     @classmethod
-    def _not_built(cls, value: object) -> object:
-        # A store that is named and not used would hide where the data is.
-        if value:
-            raise ValueError(_NOT_BUILT)
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_is_address(f"cassandra://{host}") and not {"/", "?", "#"}.intersection(host) for host in value):
+            raise ValueError(
+                "must be hosts, each with its port by number, as in 10.0.0.1,user:password@10.0.0.2:9042; "
+                "percent-encode such as / ? # @ , in a password"
+            )
         return value
 
     @field_validator("jwt_algorithms")

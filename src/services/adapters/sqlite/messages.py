@@ -1,13 +1,14 @@
 """The message store in SQLite."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
 
 from fanout import machine
-from fanout.events import StoredMessage, encode
+from fanout.events import StoredMessage
+from fanout.pages import cut
 from fanout.ports.messages import LogPlace, Page, Position
 from services.adapters.sqlite import ownership
 from services.adapters.sqlite.database import UNRELEASED, Schema
@@ -120,7 +121,7 @@ class SqliteMessages(SqliteStore):
         def work(connection: sqlite3.Connection) -> Page:
             rows = connection.execute(query, parameters)
             try:
-                return _cut(map(_message, rows), limit, max_bytes)
+                return cut(map(_message, rows), limit, max_bytes)
             finally:
                 rows.close()
 
@@ -149,19 +150,6 @@ def _page(channel_id: str, before: Position | None, after: Position | None, limi
     way = "DESC" if after is None else "ASC"
     # One row more than the page holds shows what follows it.
     return f"{query} ORDER BY seq {way}, message_id {way} LIMIT ?", [*parameters, limit + 1 if limit > 0 else 0]
-
-
-def _cut(messages: Iterator[StoredMessage], limit: int, max_bytes: int | None) -> Page:
-    """The first of `messages` that fit in a page. At most one row more is read."""
-    taken: list[StoredMessage] = []
-    left = max_bytes
-    for message in messages:
-        size = 0 if left is None else len(encode(message)) + 1  # and a comma
-        if len(taken) == limit or (taken and left is not None and size > left):
-            return Page(taken, message.seq)
-        taken.append(message)
-        left = None if left is None else left - size
-    return Page(taken)
 
 
 def _cursor_key(connection: sqlite3.Connection) -> bytes | None:
