@@ -76,10 +76,7 @@ _PING_BODY: Final = b"\x1e\0\0\0\x10ping\0\1\0\0\0\x02$db\0\6\0\0\0admin\0\0"
 MONGO_PING: Final = struct.pack("<iiiiIB", 21 + len(_PING_BODY), 1, 0, _OP_MSG, 0, 0) + _PING_BODY
 """The command `ping`: length, request, response to, code; flags, kind of the section, and the section in BSON."""
 
-_SERVERS: Final[dict[str, tuple[Callable[[str, int, Path], list[str]], bytes, bytes]]] = {
-    "nats-server": (nats_command, b"", b"INFO "),
-    "redis-server": (redis_command, b"PING\r\n", b"+PONG"),
-    "ferretdb": (ferretdb_command, MONGO_PING, b"\x26\0\0\0"),
+
 def cassandra_command(program: str, port: int, folder: Path, storage_port: int | None = None) -> list[str]:
     """The command line of a Cassandra of one node, `tools/servers/cassandra/cassandra-server`."""
     return [program, str(folder), str(port), str(storage_port or free_port())]
@@ -89,9 +86,11 @@ CQL_OPTIONS: Final = bytes.fromhex("040000000500000000")
 """A request of CQL's protocol that needs no login."""
 CQL_RESPONSE: Final = b"\x84"
 """The first byte of the answer."""
+
 _SERVERS: Final[dict[str, tuple[Callable[[str, int, Path], list[str]], bytes, bytes]]] = {
     "nats-server": (nats_command, b"", b"INFO "),
     "redis-server": (redis_command, b"PING\r\n", b"+PONG"),
+    "ferretdb": (ferretdb_command, MONGO_PING, b"\x26\0\0\0"),
     "cassandra-server": (cassandra_command, CQL_OPTIONS, CQL_RESPONSE),
 }
 """The command line of each, what it is asked, and how its answer begins."""
@@ -100,7 +99,6 @@ _SERVERS: Final[dict[str, tuple[Callable[[str, int, Path], list[str]], bytes, by
 @contextmanager
 def running(name: str, folder: Path) -> Iterator[Server]:
     """A server whose files are in a folder, by the name of its program; a `BenchError` if it does not start."""
-    """A server, by its name, whose files are in a folder; a `BenchError` if it does not start."""
     command, request, answer = _SERVERS[name]
     port = free_port()
     with Program(name, command(find_program(name), port, folder)) as program:
@@ -111,8 +109,8 @@ def running(name: str, folder: Path) -> Iterator[Server]:
 def find_program(name: str) -> str:
     """A server's program: by its variable, where the working tree keeps them, beside the interpreter, or on the PATH.
 
-    The variables are FANOUT_BENCH_NATS_SERVER, FANOUT_BENCH_REDIS_SERVER, FANOUT_BENCH_CASSANDRA_SERVER. A `BenchError`
-    says how it can be had.
+    The variables are FANOUT_BENCH_NATS_SERVER, FANOUT_BENCH_REDIS_SERVER, FANOUT_BENCH_FERRETDB and
+    FANOUT_BENCH_CASSANDRA_SERVER. A `BenchError` says how the program can be had.
     """
     variable = f"FANOUT_BENCH_{name.replace('-', '_').upper()}"
     if named := os.environ.get(variable):

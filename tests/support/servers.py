@@ -13,13 +13,12 @@ import pytest
 
 from benchmarks.errors import BenchError
 from benchmarks.live.servers import (
-    MONGO_PING,
-    exchange,
-    ferretdb_command,
     CQL_OPTIONS,
     CQL_RESPONSE,
+    MONGO_PING,
     cassandra_command,
     exchange,
+    ferretdb_command,
     find_program,
     nats_command,
     redis_command,
