@@ -32,9 +32,7 @@ WORDS: Final = {
         "reads the history: a device asks for stored messages when it connects, when it is told to, and with "
         "each heartbeat until it has everything up to where the log ended when it began to read"
     ),
-    r"the end of the log": (
-        "the end of the log: the seq of its newest message, of any channel, at the time of the answer"
-    ),
+    r"the end of the log": "the end of the log: the seq of its newest message when the answer was given",
     r"complete up to seq": (
         "complete up to seq N: this answer of the history, with those that it continues, has every message up"
         " to N that was asked for"
