@@ -74,7 +74,7 @@ class Bench:
     """A store in a Cassandra that has just been started."""
 
     def __init__(self, store: CassandraMessages, recorder: _Recorder) -> None:
-        self._store = store
+        self.store: Final = store
         self._recorder = recorder
         self._seq = 0
 
@@ -84,7 +84,7 @@ class Bench:
         self._recorder.statements.clear()
         began = perf_counter()
         for at in range(0, messages, _IN_A_WRITE):
-            await self._store.write(written[at : at + _IN_A_WRITE])
+            await self.store.write(written[at : at + _IN_A_WRITE])
         adapter = perf_counter() - began
         statements = list(self._recorder.statements)
         await self._check(written)
@@ -100,16 +100,16 @@ class Bench:
         """Write a channel of ten buckets and walk through it; a `BenchError` if a message is missed."""
         firsts = [bucket * (_EMPTY_BETWEEN + 1) * BUCKET_EVENTS for bucket in range(_BUCKETS)]
         written = [_message(first + number, channel) for first in firsts for number in range(_IN_A_BUCKET)]
-        await self._store.write(written)
+        await self.store.write(written)
         in_order = written if upwards else written[::-1]
         seen, read = in_order[:1] if upwards else [], Read([], [])
         while len(seen) < len(written):
             last = Position(seen[-1].seq, seen[-1].message_id) if seen else None
             before, after = (None, last) if upwards else (last, None)
-            trips, began = self._store.reading.round_trips, perf_counter()
-            page = await self._store.history(channel, before=before, after=after, limit=_IN_A_PAGE)
+            trips, began = self.store.reading.round_trips, perf_counter()
+            page = await self.store.history(channel, before=before, after=after, limit=_IN_A_PAGE)
             read.seconds.append(perf_counter() - began)
-            read.round_trips.append(self._store.reading.round_trips - trips)
+            read.round_trips.append(self.store.reading.round_trips - trips)
             seen += page.messages[::-1] if upwards else page.messages
             if seen != in_order[: len(seen)] or not page.messages:
                 raise BenchError("the pages are not what was written")
@@ -118,45 +118,45 @@ class Bench:
     async def empty(self) -> None:
         """Remove the messages. The buckets stay, which the store knows to be registered."""
         for table in ("messages", "message_index"):
-            await self._store.connection.change_schema(f"TRUNCATE {self._store.keyspace}.{table}")
+            await self.store.connection.change_schema(f"TRUNCATE {self.store.keyspace}.{table}")
 
     def _messages(self, number: int, channels: int) -> list[StoredMessage]:
         self._seq += number
         return [_message(self._seq - number + each, f"c-{each % channels}") for each in range(number)]
 
     async def _check(self, written: list[StoredMessage]) -> None:
-        query = f"SELECT message_id FROM {self._store.keyspace}.messages"  # noqa: S608 - constants
-        rows = await self._store.connection.execute("checking", query)
+        query = f"SELECT message_id FROM {self.store.keyspace}.messages"  # noqa: S608 - constants
+        rows = await self.store.connection.execute("checking", query)
         if sorted(each for (each,) in rows) != sorted(message.message_id for message in written):
             raise BenchError(f"{len(rows):,} rows are stored of {len(written):,} messages")
 
 
 @asynccontextmanager
-async def running_bench(folder: Path) -> AsyncIterator[Bench]:
-    """Start a Cassandra and open a store in it; a `BenchError` if there is none."""
-    with running("cassandra-server", folder) as server:
-        cluster = new_cluster(Hosts((("127.0.0.1", server.port),)), _WAIT_S)
-        session = await asyncio.to_thread(cluster.connect)
-        session.default_fetch_size = None
-        recorder = _Recorder(session)
-        connection = CassandraConnection(cluster, recorder, Bridge(recorder, patience_s=_WAIT_S))
-        try:
-            await schema.create(connection, "bench")
-            store = CassandraMessages(connection, await Statements.prepare(connection, "bench"), "bench")
-            yield Bench(store, recorder)
-        finally:
-            await connection.close()
+async def opened_bench(port: int, keyspace: str = "bench") -> AsyncIterator[Bench]:
+    """Open a store in a keyspace of its own, which is created in the Cassandra on a port of 127.0.0.1."""
+    cluster = new_cluster(Hosts((("127.0.0.1", port),)), _WAIT_S)
+    session = await asyncio.to_thread(cluster.connect)
+    session.default_fetch_size = None
+    recorder = _Recorder(session)
+    connection = CassandraConnection(cluster, recorder, Bridge(recorder, patience_s=_WAIT_S))
+    try:
+        await schema.create(connection, keyspace)
+        store = CassandraMessages(connection, await Statements.prepare(connection, keyspace), keyspace)
+        yield Bench(store, recorder)
+    finally:
+        await connection.close()
 
 
 async def measure(folder: Path, messages: int, channels: int, rounds: int) -> tuple[list[Written], dict[str, Read]]:
-    """Write in turns, after one that is not counted, and walk both ways."""
-    async with running_bench(folder) as bench:
-        await bench.write(min(messages, 5_000), channels)
-        written = [await bench.write(messages, channels) for _ in range(rounds)]
-        return written, {
-            "towards the oldest": await bench.read("downwards", upwards=False),
-            "towards the newest": await bench.read("upwards", upwards=True),
-        }
+    """Start a Cassandra, write in turns after one that is not counted, and walk both ways."""
+    with running("cassandra-server", folder) as server:
+        async with opened_bench(server.port) as bench:
+            await bench.write(min(messages, 5_000), channels)
+            written = [await bench.write(messages, channels) for _ in range(rounds)]
+            return written, {
+                "towards the oldest": await bench.read("downwards", upwards=False),
+                "towards the newest": await bench.read("upwards", upwards=True),
+            }
 
 
 def ratio(written: list[Written]) -> float:

@@ -10,7 +10,6 @@ A writer that dies anywhere in between leaves a message that is not acknowledged
 shows what is left to do.
 """
 
-import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -27,11 +26,6 @@ from services.adapters.cassandra.statements import Statements
 MAX_BATCH_ROWS: Final = 100
 MAX_BATCH_CHARACTERS: Final = 64 * 1024
 """The length of the texts in a batch, which holds one message at least. Cassandra refuses a batch of 16 MiB."""
-
-_AT_ONCE: Final = 4
-"""Groups of messages whose steps run side by side, so that one group sends while another waits."""
-_GROUP: Final = 125
-"""Messages from which on a further group is worth its requests."""
 
 _Key = tuple[str, str]
 _Partition = tuple[str, int]
@@ -52,18 +46,13 @@ class MessageWriting:
 
     async def write(self, messages: Sequence[StoredMessage]) -> None:
         """Write messages; see `fanout.ports.messages.Messages.write`."""
-        groups = _groups(_highest(messages))
-        done = await asyncio.gather(*map(self._write, groups), return_exceptions=True)
-        for error in filter(None, done):
-            raise error
-
-    async def _write(self, written: list[StoredMessage]) -> None:
+        written = _highest(messages)
         await self._announce(written)
         positions, stored = await self._look(written)
         behind = [message for message in written if message.seq < max(positions[_key(message)])]
         if behind:
             # The writer that announced the higher position may have died before it wrote the row.
-            await self._write([_moved(message, max(positions[_key(message)])) for message in behind])
+            await self.write([_moved(message, max(positions[_key(message)])) for message in behind])
         ahead = [message for message in written if message.seq == max(positions[_key(message)])]
         new = [message for message in ahead if (message.seq, message.message_id) not in stored]
         lower = [(message, seq) for message in ahead for seq in sorted(set(positions[_key(message)]) - {message.seq})]
@@ -163,13 +152,6 @@ def _highest(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
         if message.seq > first.seq:
             highest[_key(message)] = _moved(first, message.seq)
     return list(highest.values())
-
-
-def _groups(messages: list[StoredMessage]) -> list[list[StoredMessage]]:
-    """The messages in groups of about one size. Those of a partition stand together."""
-    ordered = [message for _, group in _by_partition(messages) for message in group]
-    size = max(_GROUP, -(-len(ordered) // _AT_ONCE))
-    return [ordered[at : at + size] for at in range(0, len(ordered), size)]
 
 
 def _by_partition(messages: Iterable[StoredMessage]) -> list[tuple[_Partition, list[StoredMessage]]]:
