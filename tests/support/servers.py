@@ -95,6 +95,11 @@ class Server:
         """Where clients connect."""
         return f"{self.scheme}://127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._running().pid
+
     def start(self) -> None:
         """Start, and return when it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
