@@ -16,7 +16,6 @@ from tests.simulation.story import story
 FOUND_SOON = (
     "off by one",
     "auth.ok does not wait",
-    "those who left read on",
     "a handler that fails",
     "new channels are refused",
 )
