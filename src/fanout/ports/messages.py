@@ -42,8 +42,7 @@ class Messages(Protocol):
 
         Args:
             messages: to store.
-            newest: the newest event of the log that was read so far. It is stored with the messages or after them, never
-                without them.
+            newest: the newest event of the log that was read so far. It is stored with the messages, or after them.
 
         Raises:
             Unavailable: the store cannot be reached. Some of the messages may be stored; write all of them again.
