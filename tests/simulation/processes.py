@@ -31,6 +31,7 @@ KINDS: Final = {"gateway": "gateway", "worker": "fanout", "instance": "notificat
 RESTART_S: Final = 1.0
 """Seconds after which a process that has failed is started again, as systemd would."""
 HEARTBEAT_S: Final = 5.0
+REPORTS_WITHIN_S: Final = 10.0
 SERVER_ERROR: Final = 1011
 """The close code of a WebSocket that ends by an error of the server's own."""
 
@@ -156,10 +157,12 @@ class SimulatedProcess:
         self.host.start(self._serve(wire), "serving a socket")
 
     async def report(self) -> Readiness | None:
-        """What `/readyz` answers; None if the process does not run."""
+        """What `/readyz` answers; None if the process does not run, or ends before it has answered."""
         if self.health is None or self.host.dead:
             return None
-        return await self.host.start(self.health.report(), "readyz")
+        answer = self.host.start(self.health.report(), "readyz")
+        await asyncio.wait([answer], timeout=REPORTS_WITHIN_S)
+        return answer.result() if answer.done() else None
 
     def tasks(self) -> Counter[str]:
         """How many tasks it has, by the coroutine that each runs."""

@@ -26,6 +26,17 @@ def test_a_process_of_each_kind_starts_and_is_ready() -> None:
     in_world(work)
 
 
+def test_a_process_that_is_killed_while_it_reports_has_no_report() -> None:
+    async def work(world: World) -> None:
+        process = world.processes["worker1"]
+        report = asyncio.ensure_future(process.report())
+        await asyncio.sleep(0)
+        process.kill()
+        assert await report is None
+
+    in_world(work)
+
+
 @pytest.mark.parametrize("name", ["gateway1", "instance1", "worker1", "writer1"])
 def test_a_process_that_was_killed_runs_again_once_it_was_started(name: str) -> None:
     async def work(world: World) -> None:
