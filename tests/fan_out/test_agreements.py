@@ -1,5 +1,6 @@
 """When an instance agrees with a worker: its presence set was compared in the contact that lasts."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -111,3 +112,21 @@ async def test_a_presence_set_that_is_on_its_way_is_not_dropped_by_a_new_contact
     await until(lambda: rig.users() == ["alice", "bob"], "the table is repaired")
     rig.suspensions.follow_contact()
     assert rig.reconciler.is_suspended("notif-1"), "it was asked in an earlier contact"
+
+
+async def test_of_an_instance_one_agreement_waits_at_most(rig: Rig) -> None:
+    """While the membership store is away, each silence leads to a presence set, and none of them can be applied."""
+    instance = await rig.placed("alice")
+    rig.memberships.down = True
+    await rig.hint("bob", "notif-1")
+    instance.users = ["alice", "bob"]
+    for silences in range(1, 6):
+        rig.now += WORKER_SILENT_AFTER_S
+        await rig.look()
+        await until(lambda wanted=1 + silences: instance.asked >= wanted, "it is asked")  # type: ignore[misc]
+        await rig.pass_time(1, instance)
+    waiting = [task for task in asyncio.all_tasks() if task.get_name() == "agreeing with an instance"]
+    assert len(waiting) == 1
+    rig.memberships.down = False
+    await until(lambda: not rig.reconciler.is_suspended("notif-1"), "it gets events again")
+    assert rig.users() == ["alice", "bob"]

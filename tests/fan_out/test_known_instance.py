@@ -1,5 +1,7 @@
 """When a worker asks an instance for its presence set, and which incarnation of it counts."""
 
+import asyncio
+
 from fanout.workers import PresenceDigest, PresenceSetPage
 from services.fan_out.known_instance import (
     ASK_AGAIN_AFTER_S,
@@ -94,3 +96,15 @@ def test_a_newer_incarnation_replaces_a_known_one() -> None:
     assert not KnownInstance("2", 0.0).is_replaced_by("1")
     assert not KnownInstance("1", 0.0).is_replaced_by("1")
     assert not KnownInstance("", 0.0).is_replaced_by("1"), "it is that one, as far as anybody knows"
+
+
+async def test_only_the_newest_agreement_is_waited_for() -> None:
+    instance = _loaded()
+    earlier, newest = (asyncio.create_task(asyncio.sleep(60)) for _ in range(2))
+    instance.await_agreement(earlier)
+    instance.await_agreement(newest)
+    await asyncio.wait([earlier])
+    assert (earlier.cancelled(), newest.done()) == (True, False)
+    instance.await_agreement(None)
+    await asyncio.wait([newest])
+    assert newest.cancelled()

@@ -1,5 +1,6 @@
 """The state of one notification instance, as a worker knows it."""
 
+import asyncio
 from dataclasses import dataclass
 
 from fanout.workers import PresenceDigest
@@ -31,6 +32,7 @@ class KnownInstance:
         requests: how many requests in a row were not answered completely.
         agreeing_in: the contact in which the newest complete presence set was asked for. The instance agrees as soon as
             all users of the table are placed.
+        agreement: waits for that; None where nothing waited yet.
     """
 
     incarnation: str
@@ -42,6 +44,7 @@ class KnownInstance:
     loaded: bool = False
     requests: int = 0
     agreeing_in: int | None = None
+    agreement: asyncio.Task[None] | None = None
 
     def is_due(self, now: float) -> bool:
         """Whether the worker has to ask for the presence set now."""
@@ -61,6 +64,12 @@ class KnownInstance:
         if self.transfer is not None:
             self.agreeing_in = self.transfer.contact
         self.loaded, self.transfer, self.requests = True, None, 0
+
+    def await_agreement(self, agreement: asyncio.Task[None] | None) -> None:
+        """Note what waits for the newest agreement, and end what waits for an earlier one; None where nothing waits."""
+        if self.agreement is not None:
+            self.agreement.cancel()
+        self.agreement = agreement
 
     def hear(self, digest: PresenceDigest, now: float, *, agrees: bool) -> None:
         """Note a digest of this incarnation.

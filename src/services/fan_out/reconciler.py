@@ -186,6 +186,7 @@ class Reconciler:
         if self._instances.get(instance_id) is not instance:
             return  # a lease and a digest may both have led to this
         del self._instances[instance_id]
+        instance.await_agreement(None)
         self._evicting.add(instance_id)
         self._suspensions.forget(instance_id, stopped=stopped)
         try:
@@ -263,7 +264,7 @@ class Reconciler:
             log.info("presence set repaired", instance=instance_id, differences=differences)
         instance.end_transfer()
         agreement = self._agree_when_applied(instance_id, instance, transfer.contact)
-        self._tasks.start(agreement, "agreeing with an instance")
+        instance.await_agreement(self._tasks.start(agreement, "agreeing with an instance"))
         self._check_complete()
 
     async def _agree_when_applied(self, instance_id: str, instance: KnownInstance, contact: int | None) -> None:
