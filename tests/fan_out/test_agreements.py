@@ -127,6 +127,8 @@ async def test_of_an_instance_one_agreement_waits_at_most(rig: Rig) -> None:
         await rig.pass_time(1, instance)
     waiting = [task for task in asyncio.all_tasks() if task.get_name() == "agreeing with an instance"]
     assert len(waiting) == 1
+    rig.suspensions.follow_contact()
+    assert rig.reconciler.is_suspended("notif-1")
     rig.memberships.down = False
     await until(lambda: not rig.reconciler.is_suspended("notif-1"), "it gets events again")
     assert rig.users() == ["alice", "bob"]
