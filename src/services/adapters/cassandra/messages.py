@@ -5,6 +5,7 @@ from typing import Final, NamedTuple, Self
 
 from fanout import machine
 from fanout.events import StoredMessage
+from fanout.message_rows import message_of
 from fanout.pages import cut
 from fanout.ports.messages import LogPlace, Page, Position
 from services.adapters.cassandra import ownership, schema
@@ -13,7 +14,6 @@ from services.adapters.cassandra.connection import TIMEOUT_S, CassandraConnectio
 from services.adapters.cassandra.hosts import Hosts
 from services.adapters.cassandra.joined_reads import JoinedReads
 from services.adapters.cassandra.reading import HistoryReading, Span
-from services.adapters.cassandra.rows import message_of
 from services.adapters.cassandra.statements import Statements
 from services.adapters.cassandra.writing import MessageWriting
 

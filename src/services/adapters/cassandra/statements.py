@@ -2,8 +2,8 @@
 
 from typing import Any, Final, NamedTuple, Self
 
+from fanout.message_rows import COLUMNS
 from services.adapters.cassandra.connection import CassandraConnection
-from services.adapters.cassandra.rows import COLUMNS
 
 _CQL: Final = {
     # A row of a message carries its `seq` as its timestamp: what a later position deletes stays deleted, whenever it

@@ -14,13 +14,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
-from cassandra.query import BatchStatement, BatchType
+from cassandra.query import UNSET_VALUE, BatchStatement, BatchType
 
 from fanout.events import StoredMessage
+from fanout.message_rows import message_of, values_of
 from services.adapters.cassandra.bridge import Request
 from services.adapters.cassandra.buckets import KnownBuckets, bucket_of
 from services.adapters.cassandra.connection import CassandraConnection
-from services.adapters.cassandra.rows import message_of, row_of
 from services.adapters.cassandra.statements import Statements
 
 MAX_BATCH_ROWS: Final = 100
@@ -103,7 +103,7 @@ class MessageWriting:
         await self._connection.execute_all("storing messages", [Request(batch) for batch in batches])
 
     def _batch(self, messages: list[StoredMessage]) -> Any:
-        rows = [self._cql.message.bind((*_partition(message), *row_of(message), message.seq)) for message in messages]
+        rows = [self._cql.message.bind((*_partition(each), *_without_nulls(each), each.seq)) for each in messages]
         if len(rows) == 1:
             return rows[0]
         batch = BatchStatement(BatchType.UNLOGGED)
@@ -138,6 +138,11 @@ def _partition(message: StoredMessage) -> _Partition:
 
 def _row_key(message: StoredMessage, seq: int) -> tuple[str, int, int, str]:
     return message.channel_id, bucket_of(seq), seq, message.message_id
+
+
+def _without_nulls(message: StoredMessage) -> list[Any]:
+    """The values of a row. What a message lacks stays unset, because a null would be a tombstone."""
+    return [UNSET_VALUE if value is None else value for value in values_of(message)]
 
 
 def _moved(message: StoredMessage, seq: int) -> StoredMessage:

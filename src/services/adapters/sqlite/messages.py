@@ -2,21 +2,18 @@
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, Final
-
-import orjson
+from typing import Final
 
 from fanout import machine
 from fanout.events import StoredMessage
+from fanout.message_rows import COLUMNS, message_of, values_of
 from fanout.pages import cut
 from fanout.ports.messages import LogPlace, Page, Position
 from services.adapters.sqlite import ownership
 from services.adapters.sqlite.database import UNRELEASED, Schema
 from services.adapters.sqlite.store import SqliteStore
 
-_COLUMNS: Final = (
-    "channel_id, seq, message_id, sender_id, text, sent_at, thread_id, mentions, attachments, client_msg_id"
-)
+_COLUMNS: Final = ", ".join(("channel_id", *COLUMNS))
 _KEY_BYTES: Final = 32
 
 SCHEMA: Final[Schema] = (
@@ -77,7 +74,7 @@ class SqliteMessages(SqliteStore):
 
     async def write(self, messages: Sequence[StoredMessage], newest: LogPlace | None = None) -> None:
         """See the port. One transaction writes all of `messages`."""
-        rows = [_row(message) for message in messages]
+        rows = [(message.channel_id, *values_of(message)) for message in messages]
 
         def work(connection: sqlite3.Connection) -> None:
             connection.executemany(_INSERT, rows)
@@ -121,7 +118,7 @@ class SqliteMessages(SqliteStore):
         def work(connection: sqlite3.Connection) -> Page:
             rows = connection.execute(query, parameters)
             try:
-                return cut(map(_message, rows), limit, max_bytes)
+                return cut((message_of(channel_id, row[1:]) for row in rows), limit, max_bytes)
             finally:
                 rows.close()
 
@@ -155,42 +152,3 @@ def _page(channel_id: str, before: Position | None, after: Position | None, limi
 def _cursor_key(connection: sqlite3.Connection) -> bytes | None:
     row = connection.execute("SELECT value FROM secrets WHERE name = 'cursors'").fetchone()
     return None if row is None else bytes(row[0])
-
-
-def _row(message: StoredMessage) -> tuple[str | int | None, ...]:
-    return (
-        message.channel_id,
-        message.seq,
-        message.message_id,
-        message.sender_id,
-        message.text,
-        message.sent_at,
-        message.thread_id,
-        _to_json(message.mentions),
-        _to_json(message.attachments),
-        message.client_msg_id,
-    )
-
-
-def _message(row: tuple[Any, ...]) -> StoredMessage:
-    channel_id, seq, message_id, sender_id, text, sent_at, thread_id, mentions, attachments, client_msg_id = row
-    return StoredMessage(
-        message_id=message_id,
-        channel_id=channel_id,
-        sender_id=sender_id,
-        text=text,
-        sent_at=sent_at,
-        thread_id=thread_id,
-        mentions=_from_json(mentions),
-        attachments=_from_json(attachments),
-        client_msg_id=client_msg_id,
-        seq=seq,
-    )
-
-
-def _to_json(value: list[Any] | None) -> str | None:
-    return None if value is None else orjson.dumps(value).decode()
-
-
-def _from_json(text: str | None) -> Any:
-    return None if text is None else orjson.loads(text)

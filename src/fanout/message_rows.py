@@ -1,9 +1,8 @@
-"""Messages as rows."""
+"""Messages as rows of a table, the same for each store of tables."""
 
 from typing import Any, Final
 
 import orjson
-from cassandra.query import UNSET_VALUE
 
 from fanout.events import StoredMessage
 
@@ -18,12 +17,12 @@ COLUMNS: Final = (
     "attachments",
     "client_msg_id",
 )
-"""The columns that a message is read from, beside those of its partition."""
+"""The columns of a message beside those that name its channel."""
 
 
-def row_of(message: StoredMessage) -> tuple[Any, ...]:
-    """The values of `COLUMNS`. What a message lacks stays unset, for a null would be a tombstone."""
-    values = (
+def values_of(message: StoredMessage) -> tuple[str | int | None, ...]:
+    """The values of `COLUMNS`. Mentions and attachments are JSON; what a message lacks is None."""
+    return (
         message.seq,
         message.message_id,
         message.sender_id,
@@ -34,12 +33,11 @@ def row_of(message: StoredMessage) -> tuple[Any, ...]:
         _to_json(message.attachments),
         message.client_msg_id,
     )
-    return tuple(UNSET_VALUE if value is None else value for value in values)
 
 
-def message_of(channel_id: str, row: tuple[Any, ...]) -> StoredMessage:
-    """The message of a row of `COLUMNS`."""
-    seq, message_id, sender_id, text, sent_at, thread_id, mentions, attachments, client_msg_id = row
+def message_of(channel_id: str, values: tuple[Any, ...]) -> StoredMessage:
+    """The message of a channel that has these values of `COLUMNS`."""
+    seq, message_id, sender_id, text, sent_at, thread_id, mentions, attachments, client_msg_id = values
     return StoredMessage(
         message_id=message_id,
         channel_id=channel_id,
