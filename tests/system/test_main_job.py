@@ -14,7 +14,7 @@ from tests.support.cluster import Cluster
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
-MESSAGES = int(os.environ.get("FANOUT_TEST_MESSAGES", "6000"))
+MESSAGES = int(os.environ.get("FANOUT_TEST_MESSAGES", "20000"))
 USERS = 300
 CHANNELS = 50
 CHANNELS_PER_USER = 5
