@@ -22,11 +22,10 @@ from benchmarks.processes import READY, Leader, Worker
 from fanout import presence_digest, workers
 from fanout.events import timestamp
 from fanout.ids import new_device_id
-from fanout.keys import PresenceChange
 from fanout.ports.authenticator import Identity
 from fanout.ports.presence import Lease
 from fanout.ports.socket import SocketClosed
-from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
+from fanout.subjects import PRESENCE_DIGESTS, PRESENCE_HINTS, instance_control, worker_inbox
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.presence import EmbeddedPresence
@@ -50,6 +49,7 @@ VISITOR: Final = "visitor"
 """The user of very many channels."""
 INSTANCE: Final = "notif-1"
 WORKER: Final = "worker-1"
+_INCARNATION: Final = "01HZ0000000000000000000001"
 _ADDRESS: Final = "ws://127.0.0.1:1/ws"
 _DIGEST_EVERY_S: Final = 0.1
 _BUDGET: Final = 1 << 20
@@ -185,13 +185,13 @@ async def _stores(channels: int) -> AsyncIterator[tuple[_Stores, Tasks]]:
     """Open all in memory; nobody but the visitor has channels. A service's part that fails ends the scene."""
     failures: list[BaseException] = []
     memberships = await SqliteMemberships.open(None)
-    stores = await EmbeddedLog.open(None, partitions=4), EmbeddedBus(), EmbeddedPresence(), memberships
+    log, bus = await EmbeddedLog.open(None, partitions=4), EmbeddedBus()
     await create_channels(memberships, {channel_name(number): [VISITOR] for number in range(channels)})
     async with AsyncExitStack() as stack:
-        for store in stores:
+        for store in (log, bus, memberships):
             stack.push_async_callback(store.close)
         tasks = await stack.enter_async_context(Tasks(failures.append))
-        yield stores, tasks
+        yield (log, bus, EmbeddedPresence(), memberships), tasks
     require(not failures, f"the service failed: {failures}")
 
 
@@ -204,11 +204,13 @@ class _InstanceStub:
     """The part of an instance that workers know, with users who have no sessions: a lease, and its control messages."""
 
     def __init__(self, bus: EmbeddedBus, presence: EmbeddedPresence, tasks: Tasks) -> None:
+        self._bus = bus
         self._presence = presence
+        self.announced = 0
         self._users: list[str] = []
         self._digest = (0, 0)
         self.placed: set[str] = set()
-        self.control = Control(INSTANCE, bus, cast("Registry", self), cast("RoutingBarrier", self), tasks)
+        self.control = Control(INSTANCE, _INCARNATION, bus, cast("Registry", self), cast("RoutingBarrier", self), tasks)
 
     async def hold(self, users: Sequence[str]) -> None:
         """Have these users from now on; the worker learns it from the next digest."""
@@ -219,11 +221,12 @@ class _InstanceStub:
     async def announce(self, *, online: bool) -> None:
         """Publish that the visitor comes or goes; the digest says the same."""
         await self.hold([VISITOR] if online else [])
-        await self._presence.announce([PresenceChange(VISITOR, online, INSTANCE)])
+        self.announced += 1
+        change = workers.PresenceChange(VISITOR, online, INSTANCE, _INCARNATION, self.announced)
+        await self._bus.publish(PRESENCE_HINTS, msgspec.json.encode(change))
 
     async def publish_digest(self) -> None:
-        incarnation = self.control.incarnation
-        await self._presence.lease(Lease(INSTANCE, incarnation, _ADDRESS, timestamp(), len(self._users), 1_000_000))
+        await self._presence.lease(Lease(INSTANCE, _INCARNATION, _ADDRESS, timestamp(), len(self._users), 1_000_000))
         await self.control.publish_digest()
 
     def users(self) -> list[str]:
@@ -243,7 +246,7 @@ async def _worker(channels: int) -> AsyncIterator[tuple[_InstanceStub, FanOutWor
         instance = _InstanceStub(bus, presence, tasks)
         await instance.control.listen()
         tasks.start(periodic(_DIGEST_EVERY_S, instance.publish_digest, "publishing the digest"), "digest")
-        ports = FanOutPorts(log, bus, presence, presence, memberships)
+        ports = FanOutPorts(log, bus, presence, memberships)
         async with running_worker(WORKER, ports, failures.append) as worker:
             await until(worker.ready.is_set, "the worker is ready")
             yield instance, worker
@@ -324,7 +327,7 @@ async def _instance(channels: int, capacity: int) -> AsyncIterator[tuple[Notific
     """Run an instance that knows no worker, whose confirmation clients would wait for."""
     limits = InstanceLimits(INSTANCE, capacity, auth_timeout_s=10, heartbeat_s=30, socket_budget=_BUDGET)
     async with _stores(channels) as ((log, bus, presence, memberships), tasks):
-        ports = NotificationPorts(log, bus, presence, presence, presence, memberships, _AnyToken())
+        ports = NotificationPorts(log, bus, presence, presence, memberships, _AnyToken())
         instance = NotificationInstance(limits, ports, tasks, heartbeat_timeout_s=3_600)
         await instance.start(_ADDRESS)
         yield instance, bus

@@ -1,8 +1,8 @@
-"""The keys of Redis, and the text of its pub/sub notices. Contract section 5."""
+"""The keys and the pub/sub channel of Redis. Contract section 5."""
 
 import re
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 PRESENCE_CHANGES: Final = "presence:changes"
 
@@ -19,30 +19,6 @@ LEASE_TTL_S: Final = 10
 """Seconds after which `instance:` expires without a renewal."""
 
 _PREFIX: Final = re.compile(r"[a-z0-9]{1,16}")
-
-
-class PresenceChange(NamedTuple):
-    """One notice of the pub/sub channel: a user's first connection on an instance came, or the last one went."""
-
-    user_id: str
-    online: bool
-    instance_id: str
-
-    def encode(self) -> str:
-        """The notice as published: `{user_id}:online:{instance_id}` or `{user_id}:offline:{instance_id}`."""
-        return f"{self.user_id}:{'online' if self.online else 'offline'}:{self.instance_id}"
-
-    @classmethod
-    def decode(cls, text: str) -> "PresenceChange":
-        """Read a notice.
-
-        Raises:
-            ValueError: the text has another form.
-        """
-        user_id, state, instance_id = text.split(":")
-        if state not in {"online", "offline"}:
-            raise ValueError(f"unknown presence state {state!r}")
-        return cls(user_id, state == "online", instance_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +41,7 @@ class Keys:
 
     @property
     def presence_changes(self) -> str:
-        """The pub/sub channel of `PresenceChange`."""
+        """The pub/sub channel on which it is published that a user came to an instance or left it."""
         return self.named(PRESENCE_CHANGES)
 
     @property

@@ -7,6 +7,9 @@ TYPING: Final = "client.typing.*"
 WORKERS: Final = "fanout.workers"
 """Fan-out workers publish here that they are alive, and which partitions they hold."""
 
+PRESENCE_HINTS: Final = "fanout.presence"
+"""Notification instances publish here which users come to them and leave them, for the workers."""
+
 PRESENCE_DIGESTS: Final = "fanout.digests"
 """Notification instances publish the digests of their presence sets here, for the workers."""
 

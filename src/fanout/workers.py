@@ -19,8 +19,8 @@ MAX_USERS: Final = 1_000
 while it is decoded."""
 _ENVELOPE: Final = 1_024
 """An upper bound of the bytes that a message has beside its users."""
-_QUOTING: Final = 3
-"""Two quotes and a comma."""
+_BESIDE_ID: Final = 24
+"""An upper bound of the bytes beside each user: two quotes, a colon, a number and a comma."""
 
 _Id = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{1,128}\Z")]
 """An id of contract section 1. It becomes part of a subject or an argument of the engine, so the decoder checks it."""
@@ -44,6 +44,26 @@ class WorkerNotice(msgspec.Struct, frozen=True):
     ready: bool
     partitions: list[int]
     notice_id: str = ""
+
+
+class PresenceChange(msgspec.Struct, frozen=True, tag="presence.change"):
+    """A user's first connection on an instance came, or the last one went. Published on `fanout.presence`.
+
+    This is a hint: it may be lost, and the digests show then that it was.
+
+    Attributes:
+        user_id: who came or went.
+        online: whether the user is there now.
+        instance_id: where.
+        incarnation: of the instance.
+        number: higher than that of every earlier change that this incarnation has announced.
+    """
+
+    user_id: _Id
+    online: bool
+    instance_id: _Id
+    incarnation: str
+    number: int
 
 
 class PresenceDigest(msgspec.Struct, frozen=True, tag="digest"):
@@ -74,6 +94,8 @@ class PresenceSetPage(msgspec.Struct, frozen=True, tag="presence_set.page"):
         page: the number of the page, from 0.
         last: no page follows.
         users: the users of the page.
+        announced: the number of the newest `PresenceChange` when the presence set was read. The set is newer than
+            that change.
         unchanged: the presence set is the one that the worker knows, so this only page has no users.
     """
 
@@ -83,6 +105,7 @@ class PresenceSetPage(msgspec.Struct, frozen=True, tag="presence_set.page"):
     page: int
     last: bool
     users: list[str]
+    announced: int
     unchanged: bool = False
 
 
@@ -91,11 +114,14 @@ class RoutingConfirmed(msgspec.Struct, frozen=True, tag="routing.confirmed"):
 
     Attributes:
         worker: the worker's id. The confirmation is for the partitions that this worker reads.
-        users: the users.
+        incarnation: of the instance.
+        users: by user: the number of the newest `PresenceChange` that the worker has applied. A user who came with a
+            later one is not confirmed.
     """
 
     worker: str
-    users: list[str]
+    incarnation: str
+    users: dict[str, int]
 
 
 class PresenceSetRequest(msgspec.Struct, frozen=True, tag="presence_set.request"):
@@ -137,7 +163,7 @@ def user_pages(users: Sequence[str], max_payload: int) -> Iterator[Sequence[str]
     Returns:
         the pages, none of which is empty.
     """
-    fitting = (max_payload - _ENVELOPE) // (MAX_ID_LENGTH + _QUOTING)
+    fitting = (max_payload - _ENVELOPE) // (MAX_ID_LENGTH + _BESIDE_ID)
     size = max(1, min(MAX_USERS, fitting))
     return (users[at : at + size] for at in range(0, len(users), size))
 
@@ -149,6 +175,7 @@ _Message = TypeVar("_Message")
 
 _notice = msgspec.json.Decoder(WorkerNotice)
 _control: msgspec.json.Decoder[Any] = msgspec.json.Decoder(ControlMessage)
+_change = msgspec.json.Decoder(PresenceChange)
 _digest = msgspec.json.Decoder(PresenceDigest)
 _page = msgspec.json.Decoder(PresenceSetPage)
 
@@ -177,6 +204,15 @@ def decode_control(payload: bytes) -> ControlMessage:
     """
     message: ControlMessage = _decoded(_control, payload)
     return message
+
+
+def decode_presence_change(payload: bytes) -> PresenceChange:
+    """Decode an instance's hint of a presence change.
+
+    Raises:
+        msgspec.DecodeError: the payload is none.
+    """
+    return _decoded(_change, payload)
 
 
 def decode_digest(payload: bytes) -> PresenceDigest:

@@ -1,9 +1,6 @@
 """What embedded presence promises beyond the contract of the port."""
 
-import pytest
-
-from fanout.errors import Unavailable
-from fanout.keys import CONNECTION_TTL_S, PresenceChange
+from fanout.keys import CONNECTION_TTL_S
 from fanout.ports.presence import DeviceConnection
 from services.adapters.embedded.presence import EmbeddedPresence
 
@@ -29,12 +26,3 @@ async def test_asking_for_strangers_or_disconnecting_leaves_nothing_behind() -> 
     await presence.connect(_connection("alice"))
     await presence.disconnect(_connection("alice"), last=True)
     assert presence._users == {}
-
-
-async def test_closed_it_takes_no_hints() -> None:
-    presence = EmbeddedPresence()
-    await presence.close()
-    with pytest.raises(Unavailable):
-        await presence.announce([PresenceChange("alice", online=True, instance_id="notif-1")])
-    with pytest.raises(Unavailable):
-        await presence.ping()

@@ -1,28 +1,23 @@
 """Presence through the outages of its server: refused, killed, frozen, restarted, emptied."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
 from redis.exceptions import ResponseError
-from structlog.testing import capture_logs
 
 from fanout.errors import Unavailable
-from fanout.keys import PresenceChange
 from fanout.ports.presence import DeviceConnection, Lease
-from services.adapters.redis import client, watch
+from services.adapters.redis import client
 from services.adapters.redis.presence import RedisPresence
-from tests.support.reading import PATIENCE_S, soon, until
+from tests.support.reading import PATIENCE_S, until
 from tests.support.servers import RedisServer, free_port
 
 DEVICE = "dev_desktop_01HZ0000000000000000000000"
 CONNECTION = DeviceConnection("alice", DEVICE, "notif-1", "2026-02-01T10:30:00.000Z")
 LEASE = Lease("notif-1", "incarnation", "ws://127.0.0.1:8081/ws", "2026-02-01T10:00:00.000Z", 0, 10)
-CAME = PresenceChange("alice", online=True, instance_id="notif-1")
 IMPATIENT_S = 0.5
 """Soon over where the server is frozen, and enough for one that is not."""
 
@@ -32,15 +27,6 @@ async def presence(redis_server: RedisServer) -> AsyncIterator[RedisPresence]:
     opened = await RedisPresence.open(redis_server.url)
     yield opened
     await opened.close()
-
-
-async def _announce_until_heard(presence: RedisPresence, heard: asyncio.Queue[PresenceChange]) -> PresenceChange:
-    async with asyncio.timeout(PATIENCE_S):
-        while heard.empty():
-            with contextlib.suppress(Unavailable):
-                await presence.announce([CAME])
-            await asyncio.sleep(0.02)
-        return heard.get_nowait()
 
 
 async def _answers(presence: RedisPresence) -> bool | None:
@@ -147,14 +133,6 @@ async def test_after_a_restart_the_next_call_succeeds(presence: RedisPresence, r
     assert await presence.leases() == {"notif-1": LEASE}
 
 
-async def test_a_watch_hears_again_after_a_restart(presence: RedisPresence, redis_server: RedisServer) -> None:
-    heard: asyncio.Queue[PresenceChange] = asyncio.Queue()
-    watching = await presence.watch(heard.put_nowait)
-    redis_server.restart()
-    assert await _announce_until_heard(presence, heard) == CAME
-    await watching.close()
-
-
 async def test_a_frozen_server_is_unavailable_within_the_timeout_and_back_after(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,87 +147,3 @@ async def test_a_frozen_server_is_unavailable_within_the_timeout_and_back_after(
     redis_server.resume()
     await until(lambda: _answers(presence))
     await presence.close()
-
-
-async def test_a_watch_notices_that_the_server_froze_and_hears_again(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(client, "TIMEOUT_S", IMPATIENT_S)
-    monkeypatch.setattr(watch, "TIMEOUT_S", IMPATIENT_S)
-    monkeypatch.setattr(watch, "QUIET_S", 0.05)
-    presence = await RedisPresence.open(redis_server.url)
-    heard: asyncio.Queue[PresenceChange] = asyncio.Queue()
-    watching = await presence.watch(heard.put_nowait)
-    tries_again = asyncio.Event()
-
-    subscribe = watch.Watch._subscribe
-
-    async def noted(self: watch.Watch) -> PubSub:
-        tries_again.set()
-        return await subscribe(self)
-
-    monkeypatch.setattr(watch.Watch, "_subscribe", noted)
-    redis_server.pause()
-    await soon(tries_again.wait())
-    redis_server.resume()
-    assert await _announce_until_heard(presence, heard) == CAME
-    await watching.close()
-    await presence.close()
-
-
-async def test_a_watch_hears_again_after_an_error_that_nobody_expected(
-    presence: RedisPresence, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watch, "PAUSE_S", 0.01)
-    hear, subscribe = PubSub.get_message, PubSub.subscribe
-    wrong = iter([RuntimeError("a bug while hearing")])
-    refused = iter([LookupError("a bug while subscribing")])
-
-    async def get_message(self: PubSub, *args: object, **kwargs: object) -> object:
-        if self.subscribed and (error := next(wrong, None)):
-            raise error
-        return await hear(self, *args, **kwargs)  # type: ignore[arg-type]
-
-    async def failing_once(self: PubSub, channel: str) -> None:
-        if error := next(refused, None):
-            raise error
-        await subscribe(self, channel)
-
-    heard: asyncio.Queue[PresenceChange] = asyncio.Queue()
-    watching = await presence.watch(heard.put_nowait)
-    await presence.announce([CAME])
-    assert await soon(heard.get()) == CAME
-    monkeypatch.setattr(PubSub, "get_message", get_message)
-    monkeypatch.setattr(PubSub, "subscribe", failing_once)
-    with capture_logs() as logs:
-        await presence.announce([CAME])
-        async with asyncio.timeout(PATIENCE_S):
-            while not any(entry["event"] == "hints of presence are received again" for entry in logs):
-                await presence.announce([CAME])
-                await asyncio.sleep(0.02)
-    said = [entry for entry in logs if entry["log_level"] == "error"]
-    assert [entry["event"] for entry in said] == ["no hints of presence are received for now: unexpected error"]
-    while not heard.empty():
-        heard.get_nowait()
-    assert await _announce_until_heard(presence, heard) == CAME
-    await watching.close()
-
-
-async def test_a_quiet_watch_stays_subscribed(presence: RedisPresence, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "QUIET_S", 0.01)
-    answered = asyncio.Event()
-    answer = watch._answer
-
-    async def noted(pubsub: PubSub) -> dict[str, object]:
-        message = await answer(pubsub)
-        if message["type"] == "pong":
-            answered.set()
-        return message
-
-    monkeypatch.setattr(watch, "_answer", noted)
-    heard: asyncio.Queue[PresenceChange] = asyncio.Queue()
-    watching = await presence.watch(heard.put_nowait)
-    await soon(answered.wait())
-    await presence.announce([CAME])
-    assert await soon(heard.get()) == CAME
-    await watching.close()

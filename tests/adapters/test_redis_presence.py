@@ -6,13 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
-from fanout.keys import CONNECTION_TTL_S, INSTANCES, LEASE_TTL_S, PRESENCE_CHANGES, PresenceChange
+from fanout.keys import CONNECTION_TTL_S, INSTANCES, LEASE_TTL_S, PRESENCE_CHANGES, Keys
 from fanout.ports.presence import DeviceConnection, Lease
 from services.adapters.redis.presence import RedisPresence
-from tests.support.reading import PATIENCE_S, soon
+from tests.support.reading import PATIENCE_S
 
 LAPTOP = "dev_desktop_01HZ0000000000000000000000"
 PHONE = "dev_ios_01HZ0000000000000000000000"
@@ -189,36 +188,40 @@ async def test_ids_of_ended_leases_do_not_pile_up(presence: RedisPresence, redis
     assert await redis.exists(INSTANCES, "instance:notif-2") == 0
 
 
-async def test_a_hint_is_this_text(presence: RedisPresence, redis: Redis) -> None:
+@pytest.mark.parametrize("prefix", ["", "blue"])
+async def test_who_comes_to_an_instance_and_leaves_it_is_published(redis: Redis, redis_url: str, prefix: str) -> None:
+    presence = await RedisPresence.open(redis_url, prefix=prefix)
+    tablet = replace(AT_LAPTOP, device_id=f"{AT_LAPTOP.device_id[:-1]}1")
+    channel = Keys(prefix).presence_changes
+    async with redis.pubsub() as pubsub:
+        await pubsub.psubscribe("*")
+        await pubsub.get_message(timeout=PATIENCE_S)
+        await presence.connect(AT_LAPTOP)
+        await presence.connect(tablet)
+        await presence.renew([AT_LAPTOP, tablet])
+        await presence.disconnect(AT_LAPTOP, last=False)
+        await presence.disconnect(tablet, last=True)
+        await presence.connect(replace(AT_LAPTOP, user_id="bob"))
+        notices = [await pubsub.get_message(timeout=PATIENCE_S) for _ in range(3)]
+    await presence.close()
+    assert [(notice["channel"], notice["data"]) for notice in notices] == [
+        (channel, "alice:online:notif-1"),
+        (channel, "alice:offline:notif-1"),
+        (channel, "bob:online:notif-1"),
+    ]
+
+
+async def test_who_comes_after_the_record_of_a_crash_ended_is_published_again(
+    presence: RedisPresence, redis: Redis
+) -> None:
+    await presence.connect(AT_LAPTOP)
+    await redis.hset("presence:user:alice", "on:notif-1", "1")
     async with redis.pubsub() as pubsub:
         await pubsub.subscribe(PRESENCE_CHANGES)
         await pubsub.get_message(timeout=PATIENCE_S)
-        await presence.announce(
-            [
-                PresenceChange("alice", online=True, instance_id="notif-1"),
-                PresenceChange("alice", online=False, instance_id="notif-1"),
-            ]
-        )
-        notices = [await pubsub.get_message(timeout=PATIENCE_S) for _ in range(2)]
-    assert [notice["data"] for notice in notices] == ["alice:online:notif-1", "alice:offline:notif-1"]
-
-
-def _skipped_hints() -> float:
-    return REGISTRY.get_sample_value("fanout_messages_skipped_total", {"kind": "presence_change"}) or 0.0
-
-
-async def test_malformed_hints_are_skipped_and_counted(presence: RedisPresence, redis: Redis) -> None:
-    heard: asyncio.Queue[PresenceChange] = asyncio.Queue()
-    skipped = _skipped_hints()
-    watch = await presence.watch(heard.put_nowait)
-    for notice in (b"", b"alice", b"alice:asleep:notif-1", b"a b:online:notif-1", b"al:ice:online:n", b"\xff:online:n"):
-        await redis.publish(PRESENCE_CHANGES, notice)
-    await redis.publish(PRESENCE_CHANGES, "alice:online:notif-1")
-    change = await soon(heard.get())
-    assert change == PresenceChange("alice", online=True, instance_id="notif-1")
-    assert heard.empty()
-    assert _skipped_hints() == skipped + 6
-    await watch.close()
+        await presence.connect(AT_LAPTOP)
+        notice = await pubsub.get_message(timeout=PATIENCE_S)
+    assert notice["data"] == "alice:online:notif-1"
 
 
 async def test_the_keyspace_is_never_walked(presence: RedisPresence, redis: Redis) -> None:
@@ -234,14 +237,10 @@ async def test_the_keyspace_is_never_walked(presence: RedisPresence, redis: Redi
     assert not used & {"keys", "scan"}
 
 
-async def test_closing_ends_the_watches_and_every_connection(redis: Redis, redis_url: str) -> None:
+async def test_closing_ends_every_connection(redis: Redis, redis_url: str) -> None:
     presence = await RedisPresence.open(redis_url)
-    watch = await presence.watch(lambda _: None)
     await presence.connect(AT_LAPTOP)
     await presence.close()
-    assert not any(task.get_name() == "presence-watch" for task in asyncio.all_tasks())
-    await watch.close()
     async with asyncio.timeout(PATIENCE_S):
         while len(await redis.client_list()) > 1:  # noqa: ASYNC110 - the server gives no notice of it
             await asyncio.sleep(0.01)
-    assert dict(await redis.pubsub_numsub(PRESENCE_CHANGES)) == {PRESENCE_CHANGES: 0}

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from fanout.events import StoredMessage
-from fanout.keys import PresenceChange
 from fanout.ports import authenticator, bus, log, memberships, messages, presence
 from fanout.ports.log import StoredEvent
 from fanout.ports.memberships import Channel
@@ -67,7 +66,6 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Messages.position_of": ("general", "msg_1"),
     "Messages.write": ([MESSAGE],),
     "PartitionReader.ack": (1,),
-    "Hints.announce": ([PresenceChange("alice", online=True, instance_id="notif-1")],),
     "Connections.connect": (CONNECTION,),
     "Connections.connections_of": ("alice",),
     "Connections.disconnect": (CONNECTION,),
@@ -75,7 +73,6 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Connections.locations_of": ("alice",),
     "Leases.release": ("notif-1",),
     "Connections.renew": ([CONNECTION],),
-    "Hints.watch": (lambda _: None,),
 }
 KEYWORDS: dict[str, dict[str, Any]] = {
     "Log.append": {"msg_id": "1"},
@@ -161,15 +158,10 @@ async def test_each_call_of_the_embedded_bus_suspends(adapter: type[EmbeddedBus]
     assert await _suspensions(part, port, method)
 
 
-@pytest.mark.parametrize(("port", "method"), _calls(presence.Connections, presence.Leases, presence.Hints), ids=_named)
+@pytest.mark.parametrize(("port", "method"), _calls(presence.Connections, presence.Leases), ids=_named)
 @pytest.mark.parametrize("adapter", [EmbeddedPresence, FaultyPresence])
 async def test_each_call_of_embedded_presence_suspends(adapter: type, port: type, method: str) -> None:
     assert await _suspensions(adapter(), port, method)
-
-
-async def test_the_end_of_a_watch_suspends() -> None:
-    watch = await EmbeddedPresence().watch(lambda _: None)
-    assert await _suspensions(watch, bus.Subscription, "close")
 
 
 @pytest.mark.parametrize("method", _methods(memberships.Memberships))

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fanout.workers import PresenceDigest, PresenceSetPage
+from fanout.workers import PresenceChange, PresenceDigest, PresenceSetPage
 from services.fan_out.known_instance import (
     ASK_AGAIN_AFTER_S,
     INSTANCE_UNREACHABLE_AFTER_S,
@@ -60,7 +60,7 @@ def test_one_whose_pages_have_come_is_not_due() -> None:
     instance = KnownInstance("1", heard_at=0.0)
     instance.ask("7", 0.0, contact=1)
     assert instance.transfer is not None
-    instance.transfer.add(PresenceSetPage("notif-1", "1", "7", 0, last=True, users=[]), now=0.0)
+    instance.transfer.add(PresenceSetPage("notif-1", "1", "7", 0, last=True, users=[], announced=0), now=0.0)
     assert not instance.is_due(100.0)
 
 
@@ -108,3 +108,28 @@ async def test_only_the_newest_agreement_is_waited_for() -> None:
     instance.await_agreement(None)
     await asyncio.wait([newest])
     assert newest.cancelled()
+
+
+def _hint(number: int) -> PresenceChange:
+    return PresenceChange("alice", online=True, instance_id="notif-1", incarnation="1", number=number)
+
+
+def test_a_hint_counts_where_no_complete_presence_set_contains_it() -> None:
+    instance = _loaded()
+    assert instance.take(_hint(1))
+    instance.ask("7", 1.0, contact=1)
+    assert instance.transfer is not None
+    instance.transfer.add(PresenceSetPage("notif-1", "1", "7", 0, last=False, users=[], announced=3), 2.0)
+    assert instance.take(_hint(2)), "the other pages may not come"
+    instance.transfer.add(PresenceSetPage("notif-1", "1", "7", 1, last=True, users=[], announced=3), 3.0)
+    assert not instance.take(_hint(3))
+    instance.end_transfer()
+    assert not instance.take(_hint(3))
+    assert instance.take(_hint(4))
+
+
+def test_the_incarnation_that_is_heard_first_is_the_known_one() -> None:
+    instance = KnownInstance("", heard_at=0.0)
+    assert instance.hear_incarnation("1")
+    assert instance.hear_incarnation("1")
+    assert not instance.hear_incarnation("0")

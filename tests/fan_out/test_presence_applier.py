@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from fanout import Engine, TableFull
-from fanout.keys import PresenceChange
+from fanout.workers import PresenceChange
 from services.fan_out import presence_applier as module
 from services.fan_out.metrics import USERS_REFUSED
 from services.fan_out.presence_applier import PresenceApplier
@@ -81,7 +81,7 @@ async def applier(slow: SlowEngine) -> AsyncIterator[PresenceApplier]:
 
 
 def come(instance: str, *, online: bool = True) -> PresenceChange:
-    return PresenceChange(user_id="ann", online=online, instance_id=instance)
+    return PresenceChange("ann", online, instance, "first", 1)
 
 
 async def test_a_long_list_comes_and_goes_beside_the_loop(applier: PresenceApplier, slow: SlowEngine) -> None:
@@ -153,10 +153,10 @@ async def test_who_comes_later_is_not_waited_for(applier: PresenceApplier, monke
         return ["c1"]
 
     monkeypatch.setattr(applier._memberships, "channels_of", load)
-    applier.change(PresenceChange("early", online=True, instance_id="i1"))
+    applier.change(PresenceChange("early", online=True, instance_id="i1", incarnation="first", number=1))
     settled = asyncio.create_task(applier.settled())
     await asyncio.sleep(0.01)
-    applier.change(PresenceChange("late", online=True, instance_id="i1"))
+    applier.change(PresenceChange("late", online=True, instance_id="i1", incarnation="first", number=2))
     await asyncio.sleep(0.01)
     assert not settled.done()
     loads["early"].set()

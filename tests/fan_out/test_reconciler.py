@@ -7,9 +7,10 @@ import pytest
 
 from fanout import Engine, Unavailable
 from fanout.keys import LEASE_TTL_S
-from fanout.subjects import PRESENCE_DIGESTS, worker_inbox
+from fanout.subjects import PRESENCE_DIGESTS, PRESENCE_HINTS, worker_inbox
+from fanout.workers import WORKER_SILENT_AFTER_S
 from services.fan_out.known_instance import ASK_AGAIN_AFTER_S, MISMATCHES_BEFORE_REPAIR
-from tests.support.following import SECOND, Rig, rig_without_start
+from tests.support.following import SECOND, Rig, rig_without_start, settle
 from tests.support.observing import until
 
 
@@ -260,11 +261,69 @@ async def test_a_presence_set_of_many_pages_is_reconciled_and_a_hint_that_is_new
     await rig.pass_time(2, instance)  # the same difference twice
     transfer = rig.reconciler._instances["notif-1"].transfer
     assert transfer is not None
+    instance.announced = rig.hints
     await rig.hint("user-7", "notif-1", online=False)
     await rig.hint("user-3", "notif-1")
     await instance.send_presence_set(transfer.request)
     expected = sorted({*instance.users, "user-3"} - {"user-7"})
     await until(lambda: rig.users() == expected, "reconciled")
+
+
+async def test_a_hint_that_is_older_than_the_presence_set_changes_nothing(rig: Rig) -> None:
+    """The bus carries both in order, and yet the worker may take them in another order."""
+    instance = await rig.placed("alice")
+    instance.users, instance.answers = ["alice", "bob"], False
+    await rig.pass_time(2, instance)  # the same difference twice
+    transfer = rig.reconciler._instances["notif-1"].transfer
+    assert transfer is not None
+    instance.announced = rig.hints + 2
+    await instance.send_presence_set(transfer.request)
+    await until(lambda: rig.users() == ["alice", "bob"], "reconciled")
+    await rig.hint("alice", "notif-1", online=False)
+    await rig.hint("carol", "notif-1")
+    await settle()
+    assert rig.users() == ["alice", "bob"]
+    await rig.hint("bob", "notif-1", online=False)
+    await until(lambda: rig.users() == ["alice"], "a newer one counts")
+
+
+async def test_a_hint_that_came_before_the_presence_set_gives_way_to_it(rig: Rig) -> None:
+    instance = await rig.placed("alice")
+    instance.users, instance.answers = ["alice", "bob"], False
+    await rig.pass_time(2, instance)
+    transfer = rig.reconciler._instances["notif-1"].transfer
+    assert transfer is not None
+    await rig.hint("alice", "notif-1", online=False)
+    await instance.send_presence_set(transfer.request)
+    await until(lambda: rig.users() == ["alice", "bob"], "alice has returned, and that hint was lost")
+
+
+async def test_an_unchanged_presence_set_does_not_count_where_a_hint_came_meanwhile(rig: Rig) -> None:
+    """Of two hints, that alice left and that she returned, the second one was lost."""
+    instance = await rig.placed("alice")
+    instance.answers = False
+    rig.now += WORKER_SILENT_AFTER_S
+    await rig.look()
+    transfer = rig.reconciler._instances["notif-1"].transfer
+    assert transfer is not None
+    await rig.hint("alice", "notif-1", online=False)
+    instance.answers = True
+    await instance.send_presence_set(transfer.request, unchanged=True)
+    rig.suspensions.follow_contact()
+    assert rig.reconciler.is_suspended("notif-1")
+    await until(lambda: rig.users() == ["alice"], "the whole set was asked for")
+    await until(lambda: not rig.reconciler.is_suspended("notif-1"), "it gets events again")
+
+
+async def test_a_hint_of_a_newer_incarnation_replaces_the_instance(rig: Rig) -> None:
+    before = await rig.placed("alice")
+    before.answers = False
+    await rig.instance("bob", incarnation=SECOND)
+    await rig.hint("bob", "notif-1", incarnation=SECOND)
+    await until(lambda: rig.users() == ["bob"], "known by its own presence set")
+    await rig.hint("alice", "notif-1")
+    await settle()
+    assert rig.users() == ["bob"], "a hint of the earlier incarnation counts no more"
 
 
 async def test_an_instance_evicted_while_it_is_reconciled_leaves_nobody_behind(rig: Rig) -> None:
@@ -296,12 +355,14 @@ async def test_while_an_instance_is_evicted_nobody_is_placed_there(rig: Rig, mon
     go_on.set()
     await until(lambda: rig.users() == [] and not rig.reconciler._evicting, "evicted")
     await rig.hint("carol", "notif-1")
-    await until(lambda: rig.users() == ["carol"], "the repeated hint")
+    assert rig.users() == [], "it has said that it stopped"
+    await rig.hint("carol", "notif-1", incarnation=SECOND)
+    await until(lambda: rig.users() == ["carol"], "it runs again")
 
 
 async def test_what_is_malformed_changes_nothing(rig: Rig) -> None:
     instance = await rig.placed("alice")
-    for subject in (PRESENCE_DIGESTS, worker_inbox("worker-1")):
+    for subject in (PRESENCE_DIGESTS, PRESENCE_HINTS, worker_inbox("worker-1")):
         await rig.bus.publish(subject, b"not json")
         await rig.bus.publish(subject, b'{"type":"digest"}')
     await rig.pass_time(3, instance)

@@ -10,9 +10,9 @@ from structlog.testing import capture_logs
 
 from fanout import Engine, partition_of
 from fanout.events import MAX_BATCH
-from fanout.keys import PresenceChange
 from fanout.ports.log import Log, StoredEvent, Tail
-from fanout.workers import RoutingConfirmed, decode_control
+from fanout.subjects import PRESENCE_HINTS
+from fanout.workers import PresenceChange, RoutingConfirmed, decode_control
 from services.fan_out import liveness
 from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.worker import MARK_EVERY_S
@@ -34,7 +34,7 @@ async def test_lost_arrivals_and_departures_are_repaired_by_digests(harness: Har
     await harness.create("general", "alice", "bob")
     worker = await harness.add_worker("worker-1")
     instance = await harness.add_instance("notif-1")
-    harness.presence.outcomes["announce"] = None
+    harness.bus.prefix, harness.bus.share = PRESENCE_HINTS, 1.0
     alice = await harness.connect(instance, "alice")
     await until(lambda: worker.users_on("notif-1") == ["alice"], "the arrival is repaired")
     await harness.say("general", "hello")
@@ -154,7 +154,7 @@ async def test_all_users_of_an_instance_are_confirmed_in_messages_that_the_bus_t
         applier = PresenceApplier("worker-1", engine, harness.memberships, harness.bus, tasks)
         await harness.bus.subscribe("instance.control.notif-1", hear)
         for user in users:
-            applier.change(PresenceChange(user, online=True, instance_id="notif-1"))
+            applier.change(PresenceChange(user, online=True, instance_id="notif-1", incarnation="first", number=1))
         await until(lambda: len(confirmed) == len(users) or bool(harness.failures), "all confirmed")
     assert not harness.failures
     assert confirmed == users

@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 
 from fanout import Engine
-from fanout.keys import PresenceChange
+from fanout.workers import PresenceChange, PresenceSetPage
 from services.fan_out.presence_set import PresenceSetTransfer
 from services.fan_out.repair import Repair
 
@@ -36,15 +36,21 @@ def _repair(changes: Changes, *in_the_table: str) -> Repair:
     return Repair(engine, cast("Any", changes))
 
 
-def _transfer(*users: str, hinted: str = "") -> PresenceSetTransfer:
-    return PresenceSetTransfer("7", 1, 0.0, users=dict.fromkeys(users), hinted={hinted} - {""}, complete=True)
+ANNOUNCED = 7
+
+
+def _transfer(*users: str, hinted: dict[str, int] | None = None) -> PresenceSetTransfer:
+    transfer = PresenceSetTransfer("7", 1, 0.0, hinted=hinted or {})
+    transfer.add(PresenceSetPage("notif-1", "first", "7", 0, last=True, users=list(users), announced=ANNOUNCED), 1.0)
+    return transfer
 
 
 async def test_each_difference_is_one_change(changes: Changes) -> None:
     repair = _repair(changes, "alice", "bob")
     assert await repair.run("notif-1", _transfer("bob", "carol"), lambda: True) == 2
     assert changes.named() == {"-alice", "+carol"}
-    assert {change.instance_id for change in changes.made} == {"notif-1"}
+    said = {(change.instance_id, change.incarnation, change.number) for change in changes.made}
+    assert said == {("notif-1", "first", ANNOUNCED)}
 
 
 async def test_where_both_agree_nothing_is_changed(changes: Changes) -> None:
@@ -52,8 +58,9 @@ async def test_where_both_agree_nothing_is_changed(changes: Changes) -> None:
     assert changes.made == []
 
 
-async def test_a_newer_hint_wins(changes: Changes) -> None:
-    assert await _repair(changes, "alice").run("notif-1", _transfer("bob", hinted="alice"), lambda: True) == 2
+async def test_a_newer_hint_wins_and_an_older_one_does_not(changes: Changes) -> None:
+    transfer = _transfer("bob", hinted={"alice": ANNOUNCED + 1, "bob": ANNOUNCED})
+    assert await _repair(changes, "alice").run("notif-1", transfer, lambda: True) == 2
     assert changes.named() == {"+bob"}
 
 

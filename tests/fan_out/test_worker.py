@@ -1,5 +1,6 @@
 """A worker that starts while a part of what it needs is away."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,28 +24,38 @@ async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
 
 
 @asynccontextmanager
-async def starting_without_hints(harness: Harness) -> AsyncIterator[FanOutWorker]:
-    """A worker that cannot watch for hints, and has alice from the presence set of her instance."""
-    harness.presence.outcomes["watch"] = Unavailable("redis is away")
-    ports = FanOutPorts(harness.log, harness.bus, harness.presence, harness.presence, harness.memberships)
+async def starting(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[FanOutWorker, asyncio.Event]]:
+    """A worker that has alice from the presence set of her instance, and goes on to start when the event is set."""
+    ports = FanOutPorts(harness.log, harness.bus, harness.presence, harness.memberships)
     async with Tasks(harness.failures.append) as tasks:
-        worker = FanOutWorker("worker-1", ports, tasks)
+        worker, go_on = FanOutWorker("worker-1", ports, tasks), asyncio.Event()
+        listen = worker._typing.listen
+
+        async def listen_late() -> None:
+            await go_on.wait()
+            await listen()
+
+        monkeypatch.setattr(worker._typing, "listen", listen_late)
         tasks.start(worker.start(), "starting")
         await until(lambda: worker.users_on("notif-1") == ["alice"], "loaded by her instance's digest")
-        yield worker
+        yield worker, go_on
         await worker.stop()
 
 
-async def test_changes_between_the_load_and_the_end_of_the_start_are_applied(harness: Harness) -> None:
+async def test_changes_between_the_load_and_the_end_of_the_start_are_applied(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await harness.create("general", "bob")
     await harness.create("left", "alice", "bob")
     instance = await harness.add_instance("notif-1")
     alice = await harness.connect(instance, "alice")
-    async with starting_without_hints(harness) as worker:
+    async with starting(harness, monkeypatch) as (worker, go_on):
         await harness.join("general", "alice")
         await harness.leave("left", "alice")
         assert worker._engine.channels("alice") == {"left"}
-        harness.presence.outcomes.clear()
+        go_on.set()
         await until(worker.ready.is_set, "it reads")
         await until(lambda: worker._engine.channels("alice") == {"general"}, "the changes are applied")
         await until(lambda: instance.registry.is_member("alice", "general"), "her instance has them too")
@@ -52,16 +63,18 @@ async def test_changes_between_the_load_and_the_end_of_the_start_are_applied(har
         await until(lambda: alice.texts() == ["hello"], "it comes")
 
 
-async def test_a_log_that_went_back_is_heard_of_before_the_start_has_ended(harness: Harness) -> None:
+async def test_a_log_that_went_back_is_heard_of_before_the_start_has_ended(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await harness.create("general", "bob")
     instance = await harness.add_instance("notif-1")
     await harness.connect(instance, "alice")
-    async with starting_without_hints(harness) as worker:
+    async with starting(harness, monkeypatch) as (worker, go_on):
         await harness.memberships.add("general", ["alice"], timestamp())  # the log has lost the event of it
         for listener in harness.log._listeners:  # type: ignore[attr-defined]
             listener(Reset(META, 0))
         await until(lambda: worker._engine.channels("alice") == {"general"}, "loaded again")
-        harness.presence.outcomes.clear()
+        go_on.set()
         await until(worker.ready.is_set, "it reads")
 
 
@@ -71,7 +84,7 @@ async def test_a_stream_that_does_not_answer_holds_up_no_mark(
     await harness.create("general", "alice")
     instance = await harness.add_instance("notif-1")
     await harness.connect(instance, "alice")
-    ports = FanOutPorts(harness.log, harness.bus, harness.presence, harness.presence, harness.memberships)
+    ports = FanOutPorts(harness.log, harness.bus, harness.presence, harness.memberships)
     async with running_worker("worker-1", ports, harness.failures.append) as worker:
         await until(worker.ready.is_set, "it reads")
         marks: list[bool] = []

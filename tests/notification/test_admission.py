@@ -1,31 +1,31 @@
 """From an open socket to a session, while stores fail and users come and go."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from fanout import Unavailable
-from fanout.keys import PresenceChange
+from fanout.ports.presence import DeviceConnection
 from tests.support.faulty import FaultyPresence
 from tests.support.harness import Client, Harness, running_harness
 from tests.support.observing import until
 
 
-class FirstHintFails(FaultyPresence):
-    """Takes its time to fail the first hint, and gives all others."""
+class FirstConnectionFails(FaultyPresence):
+    """Takes its time to fail to record the first connection, and records all others."""
 
     def __init__(self) -> None:
         super().__init__()
         self.failed = False
 
-    async def announce(self, changes: Sequence[PresenceChange]) -> None:
+    async def connect(self, connection: DeviceConnection) -> str | None:
         if not self.failed:
             self.failed = True
             await asyncio.sleep(0.05)
             raise Unavailable("for a moment")
-        await super().announce(changes)
+        return await super().connect(connection)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
 
 
 async def test_a_device_that_fails_does_not_stand_in_for_the_next(harness: Harness) -> None:
-    harness.presence = FirstHintFails()
+    harness.presence = FirstConnectionFails()
     await harness.create("general", "alice")
     worker = await harness.add_worker("worker-1")
     instance = await harness.add_instance("notif-1")

@@ -26,7 +26,7 @@ from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Session
 from services.runtime.tasks import Tasks
-from tests.support.faulty import FaultyBus, FaultyPresence
+from tests.support.faulty import FaultyBus
 from tests.support.harness import Client
 from tests.support.observing import until
 
@@ -35,8 +35,8 @@ class Rig:
     def __init__(self, tasks: Tasks) -> None:
         self.bus = FaultyBus()
         self.registry = Registry()
-        self.routing_barrier = RoutingBarrier("notif-1", FaultyPresence(), self.bus)
-        self.control = Control("notif-1", self.bus, self.registry, self.routing_barrier, tasks)
+        self.routing_barrier = RoutingBarrier("notif-1", "first", self.bus)
+        self.control = Control("notif-1", "first", self.bus, self.registry, self.routing_barrier, tasks)
         self.digests: list[PresenceDigest] = []
         self.pages: list[PresenceSetPage] = []
 
@@ -85,7 +85,7 @@ async def test_a_digest_says_who_is_here_as_they_come_and_go(rig: Rig) -> None:
     expected = [presence_digest(users) for users in ([], ["alice", "bob"], ["alice"], [])]
     assert [(digest.users, digest.digest) for digest in rig.digests] == expected
     assert {(digest.instance, digest.incarnation, digest.stopped) for digest in rig.digests} == {
-        ("notif-1", rig.control.incarnation, False)
+        ("notif-1", "first", False)
     }
 
 
@@ -116,20 +116,20 @@ async def test_the_presence_set_comes_in_pages(
     assert [len(page.users) for page in rig.pages] == lengths
     assert [page.page for page in rig.pages] == list(range(len(lengths)))
     assert [page.last for page in rig.pages] == [False] * (len(lengths) - 1) + [True]
-    assert {(page.instance, page.incarnation, page.request) for page in rig.pages} == {
-        ("notif-1", rig.control.incarnation, "7")
-    }
+    assert {(page.instance, page.incarnation, page.request) for page in rig.pages} == {("notif-1", "first", "7")}
     assert sorted(user for page in rig.pages for user in page.users) == [f"user-{number}" for number in range(users)]
 
 
 async def test_a_worker_that_knows_the_presence_set_is_only_told_so(rig: Rig) -> None:
     rig.session("alice")
+    await rig.routing_barrier.announce_departure("bob")
     await rig.tell(PresenceSetRequest("w", "7", presence_digest(["alice"])))
     await until(lambda: bool(rig.pages), "the only page")
     assert [(page.unchanged, page.last, page.users) for page in rig.pages] == [(True, True, [])]
     await rig.tell(PresenceSetRequest("w", "8", presence_digest(["bob"])))
     await until(lambda: len(rig.pages) == 2, "the whole set")
     assert (rig.pages[1].unchanged, rig.pages[1].users) == (False, ["alice"])
+    assert [page.announced for page in rig.pages] == [1, 1]
 
 
 async def test_a_presence_set_that_cannot_be_sent_is_given_up(rig: Rig) -> None:
@@ -155,8 +155,8 @@ async def test_only_older_connections_of_the_device_are_replaced(rig: Rig) -> No
 async def test_the_confirmation_of_a_worker_is_handed_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     confirmed: list[RoutingConfirmed] = []
     monkeypatch.setattr(rig.routing_barrier, "confirm", confirmed.append)
-    await rig.tell(RoutingConfirmed("w", ["alice"]))
-    await until(lambda: confirmed == [RoutingConfirmed("w", ["alice"])], "handed on")
+    await rig.tell(RoutingConfirmed("w", "first", {"alice": 1}))
+    await until(lambda: confirmed == [RoutingConfirmed("w", "first", {"alice": 1})], "handed on")
 
 
 async def test_what_is_malformed_is_skipped(rig: Rig) -> None:

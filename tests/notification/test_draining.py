@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fanout.subjects import PRESENCE_HINTS
 from services.notification import instance as module
 from tests.support.harness import Client, Harness, running_harness
 from tests.support.observing import until
@@ -33,7 +34,7 @@ async def test_a_client_that_is_not_admitted_yet_holds_up_nothing(harness: Harne
 
 async def test_a_client_that_is_being_admitted_is_sent_away(harness: Harness) -> None:
     instance = await harness.add_instance("notif-1")
-    harness.presence.outcomes["announce"] = None  # so that the workers do not confirm it soon
+    harness.bus.prefix, harness.bus.share = PRESENCE_HINTS, 1.0  # so that the workers do not confirm it soon
     client = Client("alice")
     serving = harness.open(instance, client)
     await until(lambda: len(instance.registry) == 1)

@@ -39,8 +39,8 @@ class Rig:
         self.presence = Presence()
         self.registry = Registry()
         bus = EmbeddedBus()
-        control = Control("notif-1", bus, self.registry, RoutingBarrier("notif-1", self.presence, bus), tasks)
-        lease_keeper = LeaseKeeper("notif-1", control.incarnation, self.registry, self.presence, capacity=10)
+        control = Control("notif-1", "first", bus, self.registry, RoutingBarrier("notif-1", "first", bus), tasks)
+        lease_keeper = LeaseKeeper("notif-1", "first", self.registry, self.presence, capacity=10)
         self.housekeeping = Housekeeping(self.registry, control, lease_keeper, self.presence, heartbeat_timeout_s=90)
 
     def session(self, user_id: str, *, expires_in: float = 3_600.0) -> Session:

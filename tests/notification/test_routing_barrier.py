@@ -5,12 +5,11 @@ import asyncio
 import msgspec
 import pytest
 
-from fanout.subjects import WORKERS
-from fanout.workers import WORKER_SILENT_AFTER_S, RoutingConfirmed, WorkerNotice
-from services.adapters.embedded.bus import EmbeddedBus
+from fanout.subjects import PRESENCE_HINTS, WORKERS
+from fanout.workers import WORKER_SILENT_AFTER_S, PresenceChange, RoutingConfirmed, WorkerNotice, decode_presence_change
 from services.notification import routing_barrier
 from services.notification.routing_barrier import RoutingBarrier
-from tests.support.faulty import FaultyPresence
+from tests.support.faulty import FaultyBus
 from tests.support.observing import until
 
 
@@ -19,9 +18,17 @@ class Harness:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.bus = EmbeddedBus()
-        self.presence = FaultyPresence()
-        self.routing_barrier = RoutingBarrier("notif-1", self.presence, self.bus, clock=lambda: self.now)
+        self.bus = FaultyBus()
+        self.routing_barrier = RoutingBarrier("notif-1", "first", self.bus, clock=lambda: self.now)
+
+    def hints(self) -> list[PresenceChange]:
+        """The hints that were published."""
+        return [decode_presence_change(payload) for subject, payload in self.bus.published if subject == PRESENCE_HINTS]
+
+    def confirm(self, worker: str, *, number: int | None = None, incarnation: str = "first") -> None:
+        """A worker has applied alice's hint of this number, or the newest one."""
+        number = self.routing_barrier.announced if number is None else number
+        self.routing_barrier.confirm(RoutingConfirmed(worker, incarnation, {"alice": number}))
 
     async def hear(self, worker: str, *, ready: bool = True) -> None:
         await self.bus.publish(WORKERS, msgspec.json.encode(WorkerNotice(worker, ready, [])))
@@ -32,7 +39,7 @@ class Harness:
         waiting = asyncio.create_task(self.routing_barrier.announce_until_confirmed("alice"))
         await asyncio.sleep(0.01)
         for worker in confirmed_by:
-            self.routing_barrier.confirm(RoutingConfirmed(worker, ["alice"]))
+            self.confirm(worker)
         await asyncio.sleep(0.01)
         waiting.cancel()
         return waiting.done()
@@ -82,6 +89,37 @@ async def test_after_a_silence_of_all_each_worker_is_given_time_to_be_heard() ->
     assert await harness.is_admitted("one")
 
 
+async def test_a_confirmation_of_an_earlier_arrival_does_not_count() -> None:
+    harness = await listening("one")
+    assert await harness.is_admitted("one")
+    await harness.routing_barrier.announce_departure("alice")
+    before = harness.routing_barrier.announced
+    again = asyncio.create_task(harness.routing_barrier.announce_until_confirmed("alice"))
+    await until(lambda: len(harness.hints()) == before + 1, "announced")
+    harness.confirm("one", number=before)
+    harness.confirm("one", incarnation="zeroth")
+    await asyncio.sleep(0.01)
+    assert not again.done()
+    harness.confirm("one")
+    async with asyncio.timeout(1):
+        assert await again
+    assert [(hint.user_id, hint.online) for hint in harness.hints()] == [
+        ("alice", True),
+        ("alice", False),
+        ("alice", True),
+    ]
+
+
+async def test_a_repeated_hint_is_confirmed_by_each_of_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing_barrier, "ANNOUNCE_AGAIN_AFTER_S", (0.01, 60.0))
+    harness = await listening("one")
+    waiting = asyncio.create_task(harness.routing_barrier.announce_until_confirmed("alice"))
+    await until(lambda: len(harness.hints()) == 2, "announced again")
+    harness.confirm("one", number=1)
+    async with asyncio.timeout(1):
+        assert await waiting
+
+
 async def test_nobody_is_waited_for_where_nobody_reads() -> None:
     harness = await listening("one")
     await harness.hear("one", ready=False)
@@ -92,7 +130,7 @@ async def test_after_all_announcements_a_user_is_not_confirmed(monkeypatch: pyte
     monkeypatch.setattr(routing_barrier, "ANNOUNCE_AGAIN_AFTER_S", (0.01, 0.01))
     harness = await listening("one")
     assert not await harness.routing_barrier.announce_until_confirmed("alice")
-    assert harness.presence.calls["announce"] == 2
+    assert [hint.number for hint in harness.hints()] == [1, 2]
 
 
 async def test_who_was_admitted_is_announced_with_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,21 +139,21 @@ async def test_who_was_admitted_is_announced_with_long_pauses(monkeypatch: pytes
     harness = await listening("one")
     late = asyncio.create_task(harness.routing_barrier.announce_until_confirmed_late("alice"))
     await asyncio.sleep(0.35)
-    assert 2 <= harness.presence.calls["announce"] <= 5
-    harness.routing_barrier.confirm(RoutingConfirmed("one", ["alice"]))
+    assert 2 <= len(harness.hints()) <= 5
+    harness.confirm("one")
     async with asyncio.timeout(1):
         await late
 
 
-async def test_who_was_admitted_is_waited_for_while_the_presence_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_was_admitted_is_waited_for_while_the_bus_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routing_barrier, "ANNOUNCE_LATE_AFTER_S", (0.01,))
     harness = await listening("one", "two")
-    harness.presence.down = True
+    harness.bus.down = True
     late = asyncio.create_task(harness.routing_barrier.announce_until_confirmed_late("alice"))
     for worker in ("one", "two"):
         await asyncio.sleep(0.03)
         assert not late.done()
-        harness.routing_barrier.confirm(RoutingConfirmed(worker, ["alice"]))
+        harness.confirm(worker)
     async with asyncio.timeout(1):
         await late
 
@@ -127,8 +165,8 @@ async def test_a_worker_that_goes_is_waited_for_no_more_at_once(
     monkeypatch.setattr(routing_barrier, "ANNOUNCE_LATE_AFTER_S", (60.0,))
     harness = await listening("one", "two")
     late = asyncio.create_task(harness.routing_barrier.announce_until_confirmed_late("alice"))
-    await until(lambda: harness.presence.calls["announce"] == 1, "announced")
-    harness.routing_barrier.confirm(RoutingConfirmed("one", ["alice"]))
+    await until(lambda: len(harness.hints()) == 1, "announced")
+    harness.confirm("one")
     if says_so:
         await harness.hear("two", ready=False)
     else:

@@ -1,7 +1,7 @@
 """Users who were admitted before every worker routed to this instance."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,6 @@ import pytest
 from fanout import Unavailable
 from fanout.events import Message, MessageEvent, encode, timestamp
 from fanout.ids import new_event_id, new_message_id
-from fanout.keys import PresenceChange
 from fanout.ports.memberships import Channel, Memberships
 from fanout.subjects import WORKERS, message
 from fanout.workers import RoutingConfirmed, WorkerNotice
@@ -28,7 +27,7 @@ from services.runtime import tasks as tasks_module
 from services.runtime.health import Degraded
 from services.runtime.membership_order import MembershipOrder
 from services.runtime.tasks import Tasks
-from tests.support.faulty import FaultyBus, FaultyLog, FaultyMemberships, FaultyPresence, faulty_log, faulty_memberships
+from tests.support.faulty import FaultyBus, FaultyLog, FaultyMemberships, faulty_log, faulty_memberships
 from tests.support.harness import Client, Harness, running_harness
 from tests.support.observing import until
 from tests.support.sessions import session_of
@@ -44,10 +43,9 @@ class Rig:
         self.memberships = memberships
         self.tasks = tasks
         self.bus = FaultyBus()
-        self.presence = FaultyPresence()
         self.registry = Registry()
         self.inbox = Inbox("notif-1", self.bus, log, self.registry, MembershipOrder(memberships))
-        self.barrier = RoutingBarrier("notif-1", self.presence, self.bus, clock=lambda: 0.0)
+        self.barrier = RoutingBarrier("notif-1", "first", self.bus, clock=lambda: 0.0)
         self.user_routing = UserRouting(self.registry, self.inbox, self.barrier, memberships, tasks)
 
     async def start(self) -> None:
@@ -76,7 +74,7 @@ class Rig:
             await self.user_routing.forget(session.user_id)
 
     def confirm(self, *users: str) -> None:
-        self.barrier.confirm(RoutingConfirmed("worker-1", list(users)))
+        self.barrier.confirm(RoutingConfirmed("worker-1", "first", dict.fromkeys(users, self.barrier.announced)))
 
     async def change_unheard(self, *users: str) -> None:
         """Users join, and the event of it does not come to this instance."""
@@ -160,20 +158,20 @@ async def test_until_then_no_heartbeat_says_that_anything_new_was_delivered(rig:
 
 async def test_who_is_not_confirmed_is_announced_again(rig: Rig) -> None:
     await rig.enter("alice")
-    announced = rig.presence.calls["announce"]
-    await until(lambda: rig.presence.calls["announce"] > announced + 2, "announced again and again")
+    announced = rig.barrier.announced
+    await until(lambda: rig.barrier.announced > announced + 2, "announced again and again")
     assert rig.waiting() == 1
 
 
 async def test_who_leaves_is_announced_no_more(rig: Rig) -> None:
     alice = await rig.enter("alice")
     await rig.leave(alice)
-    announced = rig.presence.calls["announce"]
+    announced = rig.barrier.announced
     assert (await rig.is_degraded(), rig.waiting(), USERS_UNCONFIRMED._value.get()) == (False, 0, 0)
     await rig.deliver_everything()
     assert rig.user_routing.delivered_upto("alice") == rig.inbox.delivered_upto()
     await asyncio.sleep(0.1)
-    assert rig.presence.calls["announce"] == announced
+    assert rig.barrier.announced == announced
 
 
 async def test_nothing_announces_a_user_after_the_departure_also_if_a_cancellation_is_lost(
@@ -182,17 +180,17 @@ async def test_nothing_announces_a_user_after_the_departure_also_if_a_cancellati
     """As `asyncio.wait_for` may lose it on Python 3.11."""
     monkeypatch.setattr(tasks_module, "CANCEL_AGAIN_AFTER_S", 0.02)
     alice = await rig.enter("alice")
-    announce, lost = rig.presence.announce, asyncio.Event()
+    publish, lost = rig.bus.publish, asyncio.Event()
 
-    async def deaf(changes: Sequence[PresenceChange]) -> None:
+    async def deaf(subject: str, payload: bytes) -> None:
         if not lost.is_set():
             try:
                 await asyncio.sleep(60)
             except asyncio.CancelledError:
                 lost.set()
-        await announce(changes)
+        await publish(subject, payload)
 
-    monkeypatch.setattr(rig.presence, "announce", deaf)
+    monkeypatch.setattr(rig.bus, "publish", deaf)
     await asyncio.sleep(0.05)
     await rig.leave(alice)
     assert lost.is_set()
@@ -241,15 +239,6 @@ async def test_while_the_membership_store_is_away_nobody_is_told_to_read_what_is
     rig.memberships.down = False
     await rig.all_confirmed()
     assert (rig.frames(alice), rig.registry.is_member("alice", "general")) == ([REFRESH], True)
-
-
-async def test_a_confirmation_counts_also_while_the_presence_store_is_away(rig: Rig) -> None:
-    alice = await rig.enter("alice")
-    rig.presence.down = True
-    await asyncio.sleep(0.05)
-    rig.confirm("alice")
-    await rig.all_confirmed()
-    assert rig.frames(alice) == [REFRESH]
 
 
 async def test_a_list_that_is_being_loaded_when_the_routing_is_confirmed_is_loaded_again(

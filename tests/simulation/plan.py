@@ -310,14 +310,14 @@ def _unread_loss(draw: Draw, plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, actions=[*plan.actions, *leaves], faults=[*plan.faults, behind, loss])
 
 
-def _unheard_arrival(draw: Draw, plan: Plan) -> Plan:
-    """A device connects while no worker has Redis, and so none hears of it."""
-    plan = _with_own_rooms(plan)
-    at, device = draw.between(FIRST_FAULT_S + 2.0, ACTIVE_S - 12.0), draw.choice(list(plan.devices))
+def _unplaced_arrival(draw: Draw, plan: Plan) -> Plan:
+    """A user connects for the first time while no worker has the membership store, and so none can place the user."""
+    plan = _with_own_rooms(msgspec.structs.replace(plan, devices=plan.devices | {"late-desk": "late"}))
+    at = draw.between(FIRST_FAULT_S + 2.0, ACTIVE_S - 12.0)
     what, seconds = draw.choice(("cut", "stall")), draw.between(8.0, 14.0)
-    cuts = [Fault(at, what, worker, "redis", seconds) for worker in _of_kind(plan, "worker")]
-    actions = [Action(at - 1.0, "disconnect", device), Action(at + draw.between(0.1, 2.0), "connect", device)]
-    actions += _guest_posts(draw, [plan.devices[device]], at + 5.0, at + 8.0, 3)
+    cuts = [Fault(at, what, worker, "stores", seconds) for worker in _of_kind(plan, "worker")]
+    actions = [Action(at + draw.between(0.1, 2.0), "connect", "late-desk")]
+    actions += _guest_posts(draw, ["late"], at + 5.0, at + 8.0, 3)
     return msgspec.structs.replace(plan, actions=plan.actions + actions, faults=plan.faults + cuts)
 
 
@@ -326,18 +326,18 @@ def _guest_posts(draw: Draw, users: list[str], begin: float, end: float, count: 
     return [Action(draw.between(begin, end), "post", GUEST, f"own-{draw.choice(users)}") for _ in range(count)]
 
 
-def _start_without_redis(draw: Draw, plan: Plan) -> Plan:
-    """A worker starts while Redis is away, and the memberships of a user who is connected change until it is back."""
-    at, device = draw.between(FIRST_FAULT_S + 2.0, ACTIVE_S - 15.0), draw.choice(list(plan.devices))
+def _changes_at_a_start(draw: Draw, plan: Plan) -> Plan:
+    """A worker starts without a snapshot, and the memberships of a user who is connected change meanwhile."""
+    at, device = draw.between(FIRST_FAULT_S + 2.0, ACTIVE_S - 8.0), draw.choice(list(plan.devices))
     user, channel = plan.devices[device], draw.choice(_shared(plan))
-    worker = draw.choice(_of_kind(plan, "worker"))
-    times = sorted(draw.between(at + 3.0, at + 10.0) for _ in range(4))
-    changes = [Action(when, what, user, channel) for when, what in zip(times, ("leave", "join") * 2, strict=True)]
-    faults = [Fault(at, "away", "redis", "", 12.0), Fault(at + 1.0, "kill", worker, "", draw.between(0.2, 1.0))]
+    times = sorted(draw.between(at + 0.2, at + 4.0) for _ in range(6))
+    changes = [Action(when, what, user, channel) for when, what in zip(times, ("leave", "join") * 3, strict=True)]
+    kill = Fault(at, "kill", draw.choice(_of_kind(plan, "worker")), "", draw.between(0.2, 1.0))
     return msgspec.structs.replace(
         plan,
+        shape=msgspec.structs.replace(plan.shape, snapshots=False),
         actions=[*plan.actions, Action(at - 2.0, "connect", device), *changes[draw.below(3) :]],
-        faults=plan.faults + faults,
+        faults=[*plan.faults, kill],
     )
 
 
@@ -365,11 +365,29 @@ def _arrivals_after_silence(draw: Draw, plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, actions=plan.actions + actions, faults=[silence], slow=slow)
 
 
+def _quick_returns(draw: Draw, plan: Plan) -> Plan:
+    """Users leave as soon as they are admitted, and come again at once. The connection of the instance to NATS is slow.
+
+    What a worker confirms of the first arrival reaches the instance after the second one.
+    """
+    plan = _crowded(plan)
+    at = draw.between(FIRST_FAULT_S, ACTIVE_S - 10.0)
+    actions = _guest_posts(draw, list(plan.devices.values()), at + 1.0, at + 5.0, 80)
+    for device in plan.devices:
+        comes = at + draw.between(0.0, 1.0)
+        goes = comes + draw.between(0.7, 2.0)
+        actions += [Action(at - 1.0, "disconnect", device), Action(comes, "connect", device)]
+        actions += [Action(goes, "disconnect", device), Action(goes + draw.between(0.05, 0.4), "connect", device)]
+    slow = {"instance1 nats": draw.between(0.3, MOST_SLOW_S["nats"])}
+    return msgspec.structs.replace(plan, actions=plan.actions + actions, slow=slow)
+
+
 _COINCIDENCES: Final = (
     _full_redis,
     _unread_loss,
-    _unheard_arrival,
-    _start_without_redis,
+    _unplaced_arrival,
+    _changes_at_a_start,
     _arrivals_after_silence,
+    _quick_returns,
 )
 """What has to come together for a fault of the product to be seen, and seldom does by chance."""

@@ -5,6 +5,7 @@ NAME` shows how one is found. What replaces a method calls the method that it re
 thing: a copy would not follow the product.
 """
 
+import asyncio
 import copy
 import math
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,8 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
+
+import msgspec
 
 from fanout import machine
 from fanout.api.history import History, HistoryRequest
@@ -21,6 +24,7 @@ from fanout.ids import new_event_id
 from fanout.lanes import Lane
 from fanout.ports.messages import Position
 from fanout.streams import META
+from fanout.workers import RoutingConfirmed
 from services.command.membership_publisher import MembershipPublisher
 from services.command.republishing import Republisher
 from services.command.service import CommandService
@@ -50,14 +54,15 @@ from services.runtime.tasks import retry_forever
 _REBASE: Final = DeliveredLanes.rebase
 _PROCESS: Final = ConsumerWorker._process
 _EVICT: Final = Reconciler._evict
-_FOLLOW_LEASES: Final = Reconciler.follow_leases
 _NOTIFY_CLIENTS: Final = LogResets._notify_clients
 _GIVE: Final = Cursors.give
 _ENDS: Final = Positions.ends
 _HISTORY: Final = QueryService.history
 _STORE: Final = CommandService._store
 _RUN_MEMBERS: Final = Members.run
+_CONFIRM: Final = RoutingBarrier.confirm
 _UNKNOWN: Final = -1
+_LATE_S: Final = 1.0
 _JOINED_S: Final = 5.0
 
 
@@ -127,6 +132,10 @@ async def _announce_nothing(_self: RoutingBarrier, _user_id: str) -> bool:
     return True
 
 
+def _confirm_every_arrival(self: RoutingBarrier, notice: RoutingConfirmed) -> None:
+    _CONFIRM(self, msgspec.structs.replace(notice, users=dict.fromkeys(notice.users, self.announced)))
+
+
 def _fail(_self: TypingRouter, _subject: str, _payload: bytes) -> None:
     raise KeyError("planted")
 
@@ -161,13 +170,9 @@ async def _find_no_end(_self: FanOutWorker) -> int:
 
 async def _find_the_end_late(self: Members, after: int) -> None:
     if after == _UNKNOWN:
+        await asyncio.sleep(_LATE_S)
         after = await retry_forever(partial(self._log.last_seq, META), "finding the end of the membership changes")
     await _RUN_MEMBERS(self, after)
-
-
-async def _ask_after_the_leases(self: Reconciler) -> None:
-    await self._liveness.leases()
-    await _FOLLOW_LEASES(self)
 
 
 async def _give_without_gap(
@@ -248,7 +253,7 @@ PLANTED: Final[dict[str, Planted]] = {
         [(Republisher, "_republish", _do_nothing)],
     ),
     "the end is found late": Planted(
-        "a worker that starts loads memberships first, and then asks from where on it is to follow their changes",
+        "a worker that starts loads memberships first, and asks a second later from where on it is to follow changes",
         [(FanOutWorker, "_newest_change", _find_no_end), (Members, "run", _find_the_end_late)],
     ),
     "no patience": Planted(
@@ -256,8 +261,12 @@ PLANTED: Final[dict[str, Planted]] = {
         [(known_instance, "LONGEST_PATIENCE_S", ASK_AGAIN_AFTER_S)],
     ),
     "late routing is hidden": Planted(
-        "a worker without Redis asks for no presence set, and who it does not route to is admitted and not told",
-        [(Reconciler, "follow_leases", _ask_after_the_leases), (UserRouting, "announce_arrival", _admit_unconfirmed)],
+        "a client whom a worker does not route to in time is admitted and not told",
+        [(UserRouting, "announce_arrival", _admit_unconfirmed)],
+    ),
+    "earlier arrivals are confirmed": Planted(
+        "an instance takes the confirmation of a user's earlier arrival for that of the newest one",
+        [(RoutingBarrier, "confirm", _confirm_every_arrival)],
     ),
     "losses are told once": Planted(
         "an instance tells its clients once of losses within 5 s, also those who connected in between",

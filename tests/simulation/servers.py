@@ -14,7 +14,7 @@ from fanout.ports.bus import Bus
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
-from fanout.ports.presence import Connections, Hints, Leases
+from fanout.ports.presence import Connections, Leases
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.embedded.faults import FaultInjection
@@ -107,7 +107,6 @@ class Servers:
             Bus: LinkedBus(nats, self.bus),
             Connections: presence,
             Leases: presence,
-            Hints: presence,
             Memberships: Linked(stores, self.memberships, self._refusing("stores"), as_client=True),
             Messages: Linked(stores, self.messages, self._refusing("stores")),
             Authenticator: AnyToken(),

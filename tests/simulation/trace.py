@@ -18,8 +18,8 @@ from fanout.events import MemberEvent, decode_member_event
 from fanout.lanes import Lane
 from fanout.ports.memberships import Membership
 from fanout.streams import META
-from fanout.subjects import channel_of, instance_control, instance_events, worker_inbox
-from fanout.workers import PresenceSetRequest, decode_control, decode_presence_set_page
+from fanout.subjects import PRESENCE_HINTS, channel_of, instance_control, instance_events, worker_inbox
+from fanout.workers import PresenceSetRequest, decode_control, decode_presence_change, decode_presence_set_page
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.fan_out.worker import FanOutWorker
 from services.runtime.membership_order import MembershipOrder
@@ -92,7 +92,6 @@ class Trace:
         after(LinkedBus, "_write", lambda _bus, _none, subject, payload: self._published(subject, payload))
         before(LinkedSubscription, "_arrive", lambda _subscription, subject, payload: self._arrived(subject, payload))
         after(MembershipOrder, "is_newest", self._judged)
-        before(Linked, "_reach", self._asked)
         after(Linked, "_reach", self._answered)
         for change in ("create", "resume_creation", "add", "remove"):
             after(SqliteMemberships, change, self._changed)
@@ -129,6 +128,10 @@ class Trace:
                     self._routing.sent(process, to, event.kind, Lane.of_number(event.lane), event.seq)
         elif subject == instance_control(to) and isinstance(decode_control(payload), PresenceSetRequest):
             self.tell("asks for users", process=process, to=to)
+        elif subject == PRESENCE_HINTS:
+            hint = decode_presence_change(payload)
+            about: dict[str, Any] = {"user": hint.user_id, "online": hint.online, "instance": hint.instance_id}
+            self.tell("announces", [hint.user_id], process=process, **about)
 
     def _arrived(self, subject: str, payload: bytes) -> None:
         process = _process()
@@ -141,11 +144,6 @@ class Trace:
         about = {"change": _said(event), "seq": self._ids.get(event.event_id, 0)}
         what = "applies" if is_newest else "skips"
         self.tell(what, [event.user_id, event.channel_id], process=_process(), **about)
-
-    def _asked(self, linked: Linked, work: Any, name: str) -> None:
-        for change in work.args[0] if name == "announce" else ():
-            about: dict[str, Any] = {"user": change.user_id, "online": change.online, "instance": change.instance_id}
-            self.tell("announces", [change.user_id], process=linked._link.client.name, **about)
 
     def _answered(self, linked: Linked, answer: Any, work: Any, name: str) -> None:
         process = linked._link.client.name

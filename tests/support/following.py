@@ -7,10 +7,9 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from fanout import Engine, presence_digest
-from fanout.keys import PresenceChange
 from fanout.ports.presence import Lease
-from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
-from fanout.workers import PresenceDigest, PresenceSetPage, PresenceSetRequest, decode_control
+from fanout.subjects import PRESENCE_DIGESTS, PRESENCE_HINTS, instance_control, worker_inbox
+from fanout.workers import PresenceChange, PresenceDigest, PresenceSetPage, PresenceSetRequest, decode_control
 from services.fan_out.contact import Contact
 from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.reconciler import Reconciler
@@ -31,6 +30,8 @@ class Instance:
         self.users = users
         self.incarnation = incarnation
         self.answers = True
+        self.announced: int | None = None
+        """The newest hint that its presence sets contain; None for the newest one that the rig published."""
         self.asked = 0
 
     async def start(self) -> "Instance":
@@ -46,13 +47,23 @@ class Instance:
 
     async def send_presence_set(self, request: str, *, unchanged: bool = False) -> None:
         if unchanged:
-            whole = PresenceSetPage(self.name, self.incarnation, request, 0, last=True, users=[], unchanged=True)
+            whole = PresenceSetPage(
+                self.name,
+                self.incarnation,
+                request,
+                0,
+                last=True,
+                users=[],
+                announced=self._newest_hint(),
+                unchanged=True,
+            )
             await self._send_page(whole)
             return
+        newest = self._newest_hint()
         pages = [self.users[at : at + 3] for at in range(0, len(self.users), 3)] or [[]]
         for number, page in enumerate(pages):
             last = number == len(pages) - 1
-            await self._send_page(PresenceSetPage(self.name, self.incarnation, request, number, last, page))
+            await self._send_page(PresenceSetPage(self.name, self.incarnation, request, number, last, page, newest))
 
     async def _send_page(self, page: PresenceSetPage) -> None:
         await self.rig.bus.publish(worker_inbox("worker-1"), msgspec.json.encode(page))
@@ -62,6 +73,9 @@ class Instance:
         notice = PresenceDigest(self.name, self.incarnation, users, digest, stopped)
         await self.rig.bus.publish(PRESENCE_DIGESTS, msgspec.json.encode(notice))
         await settle()
+
+    def _newest_hint(self) -> int:
+        return self.rig.hints if self.announced is None else self.announced
 
     async def lease(self) -> None:
         await self.rig.presence.lease(Lease(self.name, self.incarnation, "ws://", "2026", 0, 10))
@@ -74,6 +88,8 @@ class Rig:
         self.now = 1_000.0
         self.silent = False
         """Whether the instances do not hear this worker."""
+        self.hints = 0
+        """The number of the newest hint, of whichever instance."""
         self.tasks = tasks
         self.bus = FaultyBus()
         self.presence = FaultyPresence(clock=lambda: self.now)
@@ -97,7 +113,6 @@ class Rig:
         self.presence_applier.start()
         self.reconciler.adopt()
         await self.reconciler.listen()
-        await self.presence.watch(self.reconciler.hear_hint)
 
     async def look(self) -> None:
         notice_id = self.contact.sign()
@@ -114,8 +129,10 @@ class Rig:
                 await instance.digest()
             await self.look()
 
-    async def hint(self, user_id: str, instance: str, *, online: bool = True) -> None:
-        await self.presence.announce([PresenceChange(user_id, online, instance)])
+    async def hint(self, user_id: str, instance: str, *, online: bool = True, incarnation: str = FIRST) -> None:
+        self.hints += 1
+        change = PresenceChange(user_id, online, instance, incarnation, self.hints)
+        await self.bus.publish(PRESENCE_HINTS, msgspec.json.encode(change))
         await settle()
 
     def users(self, instance: str = "notif-1") -> list[str]:

@@ -131,7 +131,7 @@ class Harness:
         memberships: Memberships | None = None,
         snapshots: Snapshots | None = None,
     ) -> FanOutWorker:
-        ports = FanOutPorts(log or self.log, self.bus, self.presence, self.presence, memberships or self.memberships)
+        ports = FanOutPorts(log or self.log, self.bus, self.presence, memberships or self.memberships)
         running = running_worker(name, ports, self.failures.append, snapshots=snapshots)
         worker = await self._stack.enter_async_context(running)
         self.workers.append(worker)
@@ -148,7 +148,6 @@ class Harness:
             bus=self.bus,
             connections=self.presence,
             leases=self.presence,
-            hints=self.presence,
             memberships=self.memberships,
             authenticator=AnyToken(),
         )

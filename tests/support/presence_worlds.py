@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 from redis.asyncio import Redis
 
-from fanout.ports.presence import Connections, DeviceConnection, Hints, Lease, Leases
+from fanout.ports.presence import Connections, DeviceConnection, Lease, Leases
 from services.adapters.embedded.presence import EmbeddedPresence
 from services.adapters.redis.presence import RedisPresence
 
@@ -21,7 +21,6 @@ class World(ABC):
 
     connections: Connections
     leases: Leases
-    hints: Hints
 
     @abstractmethod
     async def elapse(self, seconds: float) -> None: ...
@@ -34,13 +33,13 @@ class EmbeddedWorld(World):
     def __init__(self, adapter: type[EmbeddedPresence]) -> None:
         self._now = 1_000.0
         self._presence = adapter(clock=lambda: self._now)
-        self.connections = self.leases = self.hints = self._presence
+        self.connections = self.leases = self._presence
 
     async def elapse(self, seconds: float) -> None:
         self._now += seconds
 
     async def close(self) -> None:
-        await self._presence.close()
+        """Nothing is open."""
 
 
 class RedisWorld(World):
@@ -49,7 +48,7 @@ class RedisWorld(World):
     def __init__(self, presence: RedisPresence, client: Redis) -> None:
         self._presence = presence
         self._client = client
-        self.connections = self.leases = self.hints = presence
+        self.connections = self.leases = presence
 
     @classmethod
     async def open(cls, url: str, prefix: str) -> "RedisWorld":

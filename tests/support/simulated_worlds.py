@@ -99,7 +99,7 @@ class SimulatedPresenceWorld(World):
     def __init__(self, tier: SimulatedTier, stack: AsyncExitStack) -> None:
         self._stack = stack
         presence: Any = tier.presence()
-        self.connections = self.leases = self.hints = presence
+        self.connections = self.leases = presence
 
     @classmethod
     async def open(cls) -> "SimulatedPresenceWorld":

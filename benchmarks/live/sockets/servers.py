@@ -134,7 +134,7 @@ async def _serve_service(settings: ServerSettings, leader: Leader) -> None:
         drain_timeout_s=1.0,  # nobody comes back
     )
     bus, log, presence = EmbeddedBus(), await EmbeddedLog.open(None), EmbeddedPresence()
-    ports = NotificationPorts(log, bus, presence, presence, presence, memberships, verifier(service))
+    ports = NotificationPorts(log, bus, presence, presence, memberships, verifier(service))
     serving = partial(serving_sockets, service)
     async with running_notification(service, ports, Health(), leader.fail, serving) as bound:
         batches = _batches(bus, settings.audience)

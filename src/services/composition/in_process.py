@@ -17,9 +17,9 @@ async def look_at_embedded_bus(backends: Backends) -> Found:
     return await look_at_bus("embedded", await backends.open(Bus))
 
 
-async def open_embedded_presence(backends: Backends) -> EmbeddedPresence:
+async def open_embedded_presence(_: Backends) -> EmbeddedPresence:
     """Make presence for the services of this process."""
-    return backends.close_at_end(EmbeddedPresence())
+    return EmbeddedPresence()
 
 
 async def look_at_embedded_presence(_: Backends) -> Found:

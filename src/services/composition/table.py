@@ -10,7 +10,7 @@ from fanout.ports.bus import Bus
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
-from fanout.ports.presence import Connections, Hints, Leases
+from fanout.ports.presence import Connections, Leases
 from services.adapters.sqlite import memberships, messages
 from services.composition import cassandra, data_files, in_process, mongo, nats, redis, tokens
 from services.composition.backends import Adapter, Backend, Table
@@ -85,13 +85,13 @@ _BUS: Final = Backend[Bus](
 )
 
 
-class _Presence(Connections, Leases, Hints, Protocol):
-    """Presence, as one backend serves its three ports."""
+class _Presence(Connections, Leases, Protocol):
+    """Presence, as one backend serves its two ports."""
 
 
 _PRESENCE: Final = Backend[_Presence](
     name="presence",
-    ports=(Connections, Leases, Hints),
+    ports=(Connections, Leases),
     embedded=Adapter(
         description=_EMBEDDED,
         open=in_process.open_embedded_presence,

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from fanout.workers import PresenceDigest
+from fanout.workers import PresenceChange, PresenceDigest
 from services.fan_out.presence_set import PresenceSetTransfer
 
 ASK_AGAIN_AFTER_S = 1.0
@@ -14,7 +14,7 @@ LONGEST_PATIENCE_S = 16.0
 INSTANCE_UNREACHABLE_AFTER_S = 3.0
 """Seconds without a digest after which the instance, or the worker, had no connection: requests were lost too."""
 MISMATCHES_BEFORE_REPAIR = 2
-"""A digest and a hint may cross on their way. The same difference twice means that a hint was lost."""
+"""A digest and a hint may cross in the worker. The same difference twice means that a hint was lost."""
 
 
 @dataclass
@@ -29,6 +29,7 @@ class KnownInstance:
         transfer: the presence set that the worker asked for; None where none is on its way.
         mismatches: how many digests in a row differed from the table.
         loaded: whether its presence set was applied to the table once.
+        announced: the number of the newest presence change that the presence set of the table contains.
         requests: how many requests in a row were not answered completely.
         agreeing_in: the contact in which the newest complete presence set was asked for. The instance agrees as soon as
             all users of the table are placed.
@@ -42,6 +43,7 @@ class KnownInstance:
     transfer: PresenceSetTransfer | None = None
     mismatches: int = 0
     loaded: bool = False
+    announced: int = 0
     requests: int = 0
     agreeing_in: int | None = None
     agreement: asyncio.Task[None] | None = None
@@ -63,6 +65,7 @@ class KnownInstance:
         """Note that the presence set was applied to the table."""
         if self.transfer is not None:
             self.agreeing_in = self.transfer.contact
+            self.announced = max(self.announced, self.transfer.announced)
         self.loaded, self.transfer, self.requests = True, None, 0
 
     def await_agreement(self, agreement: asyncio.Task[None] | None) -> None:
@@ -85,6 +88,20 @@ class KnownInstance:
         self.digest_heard, self.heard_at = True, now
         if self.transfer is None:
             self.mismatches = 0 if agrees else self.mismatches + 1
+
+    def take(self, change: PresenceChange) -> bool:
+        """Note a hint of this incarnation; returns whether it says more than the newest complete presence set."""
+        complete = self.transfer.announced if self.transfer is not None and self.transfer.complete else 0
+        if change.number <= max(self.announced, complete):
+            return False
+        if self.transfer is not None:
+            self.transfer.hinted[change.user_id] = change.number
+        return True
+
+    def hear_incarnation(self, incarnation: str) -> bool:
+        """Note which incarnation runs, where none is known; returns whether it is the known one."""
+        self.incarnation = self.incarnation or incarnation
+        return self.incarnation == incarnation
 
     def is_replaced_by(self, incarnation: str) -> bool:
         """Whether an incarnation is newer than the known one."""

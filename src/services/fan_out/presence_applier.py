@@ -7,9 +7,9 @@ from typing import Any
 import structlog
 
 from fanout import Engine, MembershipUnknown, TableFull
-from fanout.keys import PresenceChange
 from fanout.ports.bus import Bus
 from fanout.ports.memberships import Memberships
+from fanout.workers import PresenceChange
 from services.fan_out.metrics import USERS_PLACED, USERS_REFUSED
 from services.fan_out.pending_users import PendingUsers
 from services.fan_out.routing_confirmations import RoutingConfirmations
@@ -43,8 +43,8 @@ class PresenceApplier:
         self._memberships = memberships
         self._confirmations = RoutingConfirmations(worker_id, bus, tasks)
         self._tasks = tasks
-        self._desired: dict[str, dict[str, bool]] = {}
-        """By user and instance: whether the user is to be there. Without what was applied already."""
+        self._desired: dict[str, dict[str, PresenceChange]] = {}
+        """By user and instance: the newest change. Without what was applied already."""
         self._pending = PendingUsers()
         self._moving: set[str] = set()
         self._stale: set[str] = set()
@@ -60,7 +60,7 @@ class PresenceApplier:
 
     def change(self, change: PresenceChange) -> None:
         """Set the desired state of a user on an instance; the table follows soon."""
-        self._desired.setdefault(change.user_id, {})[change.instance_id] = change.online
+        self._desired.setdefault(change.user_id, {})[change.instance_id] = change
         if change.user_id not in self._pending:
             self._begin(change.user_id)
 
@@ -120,37 +120,37 @@ class PresenceApplier:
     def _apply_without_loading(self, user_id: str) -> bool:
         """Apply what needs no store: departures, and users whose channels are known. Return whether that was all."""
         desired = self._desired[user_id]
-        for instance_id, online in list(desired.items()):
+        for instance_id, change in list(desired.items()):
             try:
-                self._apply(user_id, instance_id, online=online)
+                self._apply(change)
             except (MembershipUnknown, TableFull):
                 continue
             del desired[instance_id]
         return not desired
 
-    def _apply(self, user_id: str, instance_id: str, *, online: bool) -> None:
-        if online:
-            self._engine.user_online(user_id, instance_id)
-            self._confirmations.confirm(user_id, instance_id)
+    def _apply(self, change: PresenceChange) -> None:
+        if change.online:
+            self._engine.user_online(change.user_id, change.instance_id)
+            self._confirmations.confirm(change)
         else:
-            self._engine.user_offline(user_id, instance_id)
+            self._engine.user_offline(change.user_id, change.instance_id)
 
     async def _apply_in_a_thread(self, user_id: str) -> bool:
         """Do the same for a user of many channels, whose desired state may change meanwhile."""
         desired = self._desired[user_id]
         while (first := next(iter(desired.items()), None)) is not None:
-            instance_id, online = first
-            move = self._engine.user_online if online else self._engine.user_offline
+            instance_id, change = first
+            move = self._engine.user_online if change.online else self._engine.user_offline
             try:
                 await self._move(move, user_id, instance_id)
             except MembershipUnknown:
                 return False
             if instance_id not in desired:
                 await self._move(self._engine.user_offline, user_id, instance_id)  # it was dropped meanwhile
-            elif desired[instance_id] == online:
-                del desired[instance_id]
-                if online:
-                    self._confirmations.confirm(user_id, instance_id)
+            elif desired[instance_id].online == change.online:
+                newest = desired.pop(instance_id)
+                if newest.online:
+                    self._confirmations.confirm(newest)
         return True
 
     async def _move(self, move: Callable[..., int], user_id: str, *where: Any) -> None:
@@ -220,7 +220,7 @@ class PresenceApplier:
         state has changed, removes the user.
         """
         desired = self._desired[user_id]
-        instance_id = next((instance for instance, online in desired.items() if online), None)
+        instance_id = next((instance for instance, change in desired.items() if change.online), None)
         if instance_id is None:
             return
         if len(channels) <= INLINE_CHANNELS:

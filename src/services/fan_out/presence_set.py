@@ -14,7 +14,9 @@ class PresenceSetTransfer:
         contact: the contact in which it was sent; None where the instance may not have heard this worker then.
         progressed_at: when the request was sent, or the last page came, in seconds of the worker's clock.
         users: the users of the pages that came, in order. A repair takes users out of it.
-        hinted: users of whom a hint came since the request was sent. The hint is newer than the presence set.
+        incarnation: of the instance that sent the pages.
+        announced: the number of the newest presence change that the presence set contains; 0 until a page of it came.
+        hinted: by user: the number of the newest hint that came since the request was sent.
         complete: the last page came.
         unchanged: the presence set is the one that the table had when the request was sent.
     """
@@ -23,7 +25,9 @@ class PresenceSetTransfer:
     contact: int | None
     progressed_at: float
     users: dict[str, None] = field(default_factory=dict)
-    hinted: set[str] = field(default_factory=set)
+    incarnation: str = ""
+    announced: int = 0
+    hinted: dict[str, int] = field(default_factory=dict)
     complete: bool = False
     unchanged: bool = False
     _next_page: int = 0
@@ -46,4 +50,11 @@ class PresenceSetTransfer:
         self.progressed_at = now
         self.users.update(dict.fromkeys(page.users))
         self.complete, self.unchanged = page.last, page.unchanged
+        self.incarnation = page.incarnation
+        if not page.unchanged:
+            self.announced = page.announced
         return self.complete
+
+    def is_news_of(self, user_id: str) -> bool:
+        """Whether no hint of the user that has come is newer than the presence set."""
+        return self.hinted.get(user_id, 0) <= self.announced

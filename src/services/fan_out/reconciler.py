@@ -13,11 +13,16 @@ import msgspec
 import structlog
 
 from fanout import Engine, Unavailable, machine
-from fanout.keys import PresenceChange
 from fanout.ports.bus import Bus
 from fanout.ports.presence import Leases
-from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
-from fanout.workers import PresenceDigest, PresenceSetRequest, decode_digest, decode_presence_set_page
+from fanout.subjects import PRESENCE_DIGESTS, PRESENCE_HINTS, instance_control, worker_inbox
+from fanout.workers import (
+    PresenceDigest,
+    PresenceSetRequest,
+    decode_digest,
+    decode_presence_change,
+    decode_presence_set_page,
+)
 from services.fan_out.known_instance import KnownInstance
 from services.fan_out.liveness import Liveness, note_leases
 from services.fan_out.metrics import INSTANCES_EVICTED, PRESENCE_SETS_REPAIRED
@@ -41,7 +46,7 @@ class Reconciler:
         presence_applier: makes the changes.
         suspensions: of the instances that the table may lack users of.
         leases: of the notification instances.
-        bus: carries digests and presence sets.
+        bus: carries hints, digests and presence sets.
         tasks: runs what takes long.
         clock: seconds, from any fixed point; it must not step back.
     """
@@ -78,10 +83,11 @@ class Reconciler:
         suspensions.contact.on_begin(self._ask_for_due)
 
     async def listen(self) -> None:
-        """Subscribe to presence sets and digests."""
+        """Subscribe to presence sets, hints and digests."""
         await retry_forever(
             lambda: self._bus.subscribe(worker_inbox(self._worker_id), self._hear_page), "listening to presence sets"
         )
+        await retry_forever(lambda: self._bus.subscribe(PRESENCE_HINTS, self._hear_change), "listening to hints")
         await retry_forever(lambda: self._bus.subscribe(PRESENCE_DIGESTS, self._hear_digest), "listening to digests")
 
     def adopt(self) -> None:
@@ -143,12 +149,11 @@ class Reconciler:
     async def _see_lease(self, instance_id: str, incarnation: str) -> None:
         known = self._instances.get(instance_id)
         if known is not None and known.is_replaced_by(incarnation):
-            await self._evict(instance_id, known)
-            known = self._instances.get(instance_id)
-        if known is None and self._may_meet(instance_id, incarnation):
+            await self._replace(instance_id, incarnation, known)
+        elif known is None and self._may_meet(instance_id, incarnation):
             self._meet(instance_id, incarnation)
-        elif known is not None and not known.incarnation:
-            known.incarnation = incarnation
+        elif known is not None:
+            known.hear_incarnation(incarnation)
 
     def _check_complete(self) -> None:
         expected = [instance for instance in self._instances.values() if self._liveness.is_expected(instance)]
@@ -169,8 +174,8 @@ class Reconciler:
         self._suspensions.know(instance_id)
         return instance
 
-    def _ask(self, instance_id: str, instance: KnownInstance) -> None:
-        known = self._engine.digest(instance_id)
+    def _ask(self, instance_id: str, instance: KnownInstance, *, whole: bool = False) -> None:
+        known = None if whole else self._engine.digest(instance_id)
         request = PresenceSetRequest(self._worker_id, str(next(self._request_ids)), known)
         instance.ask(request.request, self._clock(), self._suspensions.contact.current())
         self._tasks.start(self._send(instance_id, request), "asking for a presence set")
@@ -197,16 +202,21 @@ class Reconciler:
         gone = log.info if stopped else log.warning  # an instance that was stopped has said so
         gone("instance is gone", instance=instance_id, users=users, stopped=bool(stopped))
 
-    def hear_hint(self, change: PresenceChange) -> None:
-        """Take a hint of a presence change."""
-        if change.instance_id in self._evicting:
-            return  # a hint that the user came is sent again, and the eviction removes a user who left
+    def _hear_change(self, _subject: str, payload: bytes) -> None:
+        try:
+            change = decode_presence_change(payload)
+        except msgspec.DecodeError as error:
+            skip("presence_change", error)
+            return
         instance = self._instances.get(change.instance_id)
-        if instance is None and change.online:
-            instance = self._meet(change.instance_id)
-        if instance is not None and instance.transfer is not None:
-            instance.transfer.hinted.add(change.user_id)
-        self._presence_applier.change(change)
+        if instance is not None and instance.is_replaced_by(change.incarnation):
+            replacement = self._replace(change.instance_id, change.incarnation, instance)
+            self._tasks.start(replacement, "replacing an instance")
+            return  # the presence set that is asked for then has the user
+        if instance is None and self._may_meet(change.instance_id, change.incarnation):
+            instance = self._meet(change.instance_id, change.incarnation)
+        if instance is not None and instance.hear_incarnation(change.incarnation) and instance.take(change):
+            self._presence_applier.change(change)
 
     def _hear_digest(self, _subject: str, payload: bytes) -> None:
         try:
@@ -221,19 +231,26 @@ class Reconciler:
             if self._may_meet(digest.instance, digest.incarnation):
                 self._compare(digest, self._meet(digest.instance, digest.incarnation))
         elif instance.is_replaced_by(digest.incarnation):
-            self._tasks.start(self._replace(digest, instance), "replacing an instance")
-        elif instance.incarnation in {"", digest.incarnation}:
+            self._tasks.start(self._compare_replaced(digest, instance), "replacing an instance")
+        elif instance.hear_incarnation(digest.incarnation):
             self._compare(digest, instance)
 
     def _hear_stopped(self, digest: PresenceDigest, instance: KnownInstance | None) -> None:
-        if instance is not None and instance.incarnation in {"", digest.incarnation}:
+        if instance is not None and instance.hear_incarnation(digest.incarnation):
             eviction = self._evict(digest.instance, instance, stopped=digest.incarnation)
             self._tasks.start(eviction, "evicting an instance that stopped")
 
-    async def _replace(self, digest: PresenceDigest, instance: KnownInstance) -> None:
-        await self._evict(digest.instance, instance)
-        if digest.instance not in self._instances and self._may_meet(digest.instance, digest.incarnation):
-            self._compare(digest, self._meet(digest.instance, digest.incarnation))
+    async def _compare_replaced(self, digest: PresenceDigest, instance: KnownInstance) -> None:
+        await self._replace(digest.instance, digest.incarnation, instance)
+        newer = self._instances.get(digest.instance)
+        if newer is not None and newer.incarnation == digest.incarnation:
+            self._compare(digest, newer)
+
+    async def _replace(self, instance_id: str, incarnation: str, instance: KnownInstance) -> None:
+        """Evict an instance, and meet the one that runs under its id now."""
+        await self._evict(instance_id, instance)
+        if instance_id not in self._instances and self._may_meet(instance_id, incarnation):
+            self._meet(instance_id, incarnation)
 
     def _compare(self, digest: PresenceDigest, instance: KnownInstance) -> None:
         agrees = self._engine.digest(digest.instance) == (digest.users, digest.digest)
@@ -247,7 +264,12 @@ class Reconciler:
             return
         instance = self._instances.get(page.instance)
         transfer = instance.transfer if instance is not None else None
-        if instance is not None and transfer is not None and transfer.add(page, self._clock()):
+        if instance is None or transfer is None or not transfer.add(page, self._clock()):
+            return
+        if transfer.unchanged and transfer.hinted:
+            # The table has changed since the request. What the hints said may be less than what the instance compared.
+            self._ask(page.instance, instance, whole=True)
+        else:
             self._tasks.start(self._reconcile(page.instance, instance, transfer), "reconciling a presence set")
 
     async def _reconcile(self, instance_id: str, instance: KnownInstance, transfer: PresenceSetTransfer) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from fanout import Engine
-from fanout.keys import PresenceChange
+from fanout.workers import PresenceChange
 from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.presence_set import PresenceSetTransfer
 from services.runtime.time_slice import TimeSlice
@@ -23,7 +23,7 @@ class Repair:
         self._slice = TimeSlice()
 
     async def run(self, instance_id: str, transfer: PresenceSetTransfer, is_current: Callable[[], bool]) -> int:
-        """Hand every difference to the presence applier. Users with a newer hint stay as they are.
+        """Hand every difference to the presence applier. Users of whom there is a newer hint stay as they are.
 
         Args:
             instance_id: whose presence set it is.
@@ -42,8 +42,9 @@ class Repair:
                 user_id = arrived.popitem()[0] if online else departed.pop()
                 if not is_current():
                     break
-                if user_id not in transfer.hinted:
-                    self._presence_applier.change(PresenceChange(user_id, online, instance_id))
+                if transfer.is_news_of(user_id):
+                    change = PresenceChange(user_id, online, instance_id, transfer.incarnation, transfer.announced)
+                    self._presence_applier.change(change)
                 await self._slice.breathe()
             return differences
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
 
 import msgspec
 import structlog
@@ -10,7 +9,7 @@ import structlog
 from fanout import Unavailable
 from fanout.ports.bus import Bus
 from fanout.subjects import instance_control
-from fanout.workers import RoutingConfirmed, user_pages
+from fanout.workers import PresenceChange, RoutingConfirmed, user_pages
 from services.runtime.tasks import Tasks
 
 log = structlog.get_logger(__name__)
@@ -31,28 +30,29 @@ class RoutingConfirmations:
         self._worker_id = worker_id
         self._bus = bus
         self._tasks = tasks
-        self._collected: defaultdict[str, list[str]] = defaultdict(list)
+        self._collected: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+        """By instance and incarnation: the users, each with the number of the newest change."""
 
-    def confirm(self, user_id: str, instance_id: str) -> None:
+    def confirm(self, arrival: PresenceChange) -> None:
         """Confirm to an instance that its user's messages are routed to it, at the end of this turn of the loop."""
         if not self._collected:
             asyncio.get_running_loop().call_soon(self._send)
-        self._collected[instance_id].append(user_id)
+        self._collected[arrival.instance_id, arrival.incarnation][arrival.user_id] = arrival.number
 
     def _send(self) -> None:
-        confirmed, self._collected = self._collected, defaultdict(list)
+        confirmed, self._collected = self._collected, defaultdict(dict)
         self._tasks.start(self._publish(confirmed), "confirming routing")
 
-    async def _publish(self, confirmed: dict[str, list[str]]) -> None:
+    async def _publish(self, confirmed: dict[tuple[str, str], dict[str, int]]) -> None:
         messages = [
-            (instance_control(instance_id), self._encoded(page))
-            for instance_id, users in confirmed.items()
-            for page in user_pages(users, self._bus.max_payload)
+            (instance_control(instance_id), self._encoded(incarnation, {user: users[user] for user in page}))
+            for (instance_id, incarnation), users in confirmed.items()
+            for page in user_pages(list(users), self._bus.max_payload)
         ]
         try:
             await self._bus.publish_many(messages)
         except Unavailable as error:
             log.warning("routing is not confirmed; instances announce the users again", reason=str(error))
 
-    def _encoded(self, users: Sequence[str]) -> bytes:
-        return msgspec.json.encode(RoutingConfirmed(self._worker_id, list(users)))
+    def _encoded(self, incarnation: str, users: dict[str, int]) -> bytes:
+        return msgspec.json.encode(RoutingConfirmed(self._worker_id, incarnation, users))

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import structlog
 
@@ -12,7 +11,7 @@ from fanout import Engine, Unavailable, machine
 from fanout.ports.bus import Bus
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
-from fanout.ports.presence import Hints, Leases
+from fanout.ports.presence import Leases
 from fanout.streams import META
 from services.fan_out.contact import Contact
 from services.fan_out.log_resets import LogResets
@@ -41,7 +40,6 @@ class FanOutPorts:
     log: Log
     bus: Bus
     leases: Leases
-    hints: Hints
     memberships: Memberships
 
 
@@ -98,8 +96,6 @@ class FanOutWorker:
         self.presence_applier.start()
         self.reconciler.adopt()
         await self.reconciler.listen()
-        watch = partial(self._ports.hints.watch, self.reconciler.hear_hint)
-        await retry_forever(watch, "listening to presence changes")
         await self._typing.listen()
         self._tasks.start(self.publisher.run(), "publisher")
         self._tasks.start(self._members.run(after), "members")

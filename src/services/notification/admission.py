@@ -163,10 +163,10 @@ class Admission:
         if last:
             await self._user_routing.forget(session.user_id)  # first: it may be about to subscribe the session again
         await self._registry.remove(session)
+        if last:
+            await self._user_routing.announce_departure(session.user_id)
         try:
             await self._connections.disconnect(session.connection(), last=last)
-            if last:
-                await self._user_routing.announce_departure(session.user_id)
         except Unavailable as error:
-            # The record ends by itself, and the next digest shows it to the workers.
+            # The record ends by itself.
             log.warning("the end of a session is not recorded in presence", user_id=session.user_id, reason=str(error))

@@ -1,14 +1,14 @@
 """Control messages: the requests of workers and other instances to this instance, beside events."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from fanout import TooLarge, Unavailable
 from fanout.error_codes import CloseCode
-from fanout.ids import new_ulid
 from fanout.ports.bus import Bus
 from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
 from fanout.workers import (
@@ -32,11 +32,16 @@ class Control:
     """Says which users are connected here, and ends sessions whose device has connected elsewhere."""
 
     def __init__(
-        self, instance_id: str, bus: Bus, registry: Registry, routing_barrier: RoutingBarrier, tasks: Tasks
+        self,
+        instance_id: str,
+        incarnation: str,
+        bus: Bus,
+        registry: Registry,
+        routing_barrier: RoutingBarrier,
+        tasks: Tasks,
     ) -> None:
-        self.incarnation = new_ulid()
-        """Differs each time that the instance starts."""
         self._instance_id = instance_id
+        self._incarnation = incarnation
         self._bus = bus
         self._registry = registry
         self._routing_barrier = routing_barrier
@@ -68,7 +73,7 @@ class Control:
 
     async def _publish_digest(self) -> None:
         users, digest = self._registry.digest()
-        notice = PresenceDigest(self._instance_id, self.incarnation, users, digest, stopped=self._stopped)
+        notice = PresenceDigest(self._instance_id, self._incarnation, users, digest, stopped=self._stopped)
         await self._bus.publish(PRESENCE_DIGESTS, msgspec.json.encode(notice))
 
     def _hear(self, _subject: str, payload: bytes) -> None:
@@ -101,22 +106,18 @@ class Control:
             log.warning("presence set not sent; the worker asks again", reason=str(error))
 
     def _pages(self, request: PresenceSetRequest) -> Iterator[PresenceSetPage]:
+        page = PresenceSetPage(
+            instance=self._instance_id,
+            incarnation=self._incarnation,
+            request=request.request,
+            page=0,
+            last=True,
+            users=[],
+            announced=self._routing_barrier.announced,
+        )
         if request.known is not None and request.known == self._registry.digest():
-            yield self._page(request, 0, [], last=True, unchanged=True)
+            yield replace(page, unchanged=True)
             return
         pages = list(user_pages(self._registry.users(), self._bus.max_payload)) or [[]]
         for number, users in enumerate(pages):
-            yield self._page(request, number, users, last=number == len(pages) - 1)
-
-    def _page(
-        self, request: PresenceSetRequest, number: int, users: Sequence[str], *, last: bool, unchanged: bool = False
-    ) -> PresenceSetPage:
-        return PresenceSetPage(
-            instance=self._instance_id,
-            incarnation=self.incarnation,
-            request=request.request,
-            page=number,
-            last=last,
-            users=list(users),
-            unchanged=unchanged,
-        )
+            yield replace(page, page=number, last=number == len(pages) - 1, users=list(users))

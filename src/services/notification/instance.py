@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import structlog
 
 from fanout.error_codes import CloseCode
+from fanout.ids import new_ulid
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
-from fanout.ports.presence import Connections, Hints, Leases
+from fanout.ports.presence import Connections, Leases
 from fanout.ports.socket import Socket, SocketClosed
 from services.notification.admission import Admission, InstanceLimits
 from services.notification.client_frames.concerns import CLIENT_FRAMES
@@ -44,7 +45,6 @@ class NotificationPorts:
     bus: Bus
     connections: Connections
     leases: Leases
-    hints: Hints
     memberships: Memberships
     authenticator: Authenticator
 
@@ -62,17 +62,17 @@ class NotificationInstance:
     def __init__(
         self, limits: InstanceLimits, ports: NotificationPorts, tasks: Tasks, *, heartbeat_timeout_s: float
     ) -> None:
-        instance_id = limits.instance_id
+        instance_id, incarnation = limits.instance_id, new_ulid()
         self.registry = Registry()
         self._ports = ports
         self._instance_id = instance_id
         self._tasks = tasks
         order = MembershipOrder(ports.memberships)
         self._inbox = Inbox(instance_id, ports.bus, ports.log, self.registry, order)
-        self._routing_barrier = RoutingBarrier(instance_id, ports.hints, ports.bus)
-        self._control = Control(instance_id, ports.bus, self.registry, self._routing_barrier, tasks)
+        self._routing_barrier = RoutingBarrier(instance_id, incarnation, ports.bus)
+        self._control = Control(instance_id, incarnation, ports.bus, self.registry, self._routing_barrier, tasks)
         self._lease_keeper = LeaseKeeper(
-            instance_id, self._control.incarnation, self.registry, ports.leases, capacity=limits.capacity
+            instance_id, incarnation, self.registry, ports.leases, capacity=limits.capacity
         )
         self._housekeeping = Housekeeping(
             self.registry, self._control, self._lease_keeper, ports.connections, heartbeat_timeout_s=heartbeat_timeout_s

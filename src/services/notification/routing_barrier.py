@@ -10,11 +10,9 @@ import msgspec
 import structlog
 
 from fanout import Unavailable, machine
-from fanout.keys import PresenceChange
 from fanout.ports.bus import Bus
-from fanout.ports.presence import Hints
-from fanout.subjects import WORKERS
-from fanout.workers import WORKER_SILENT_AFTER_S, RoutingConfirmed, WorkerNotice, decode_notice
+from fanout.subjects import PRESENCE_HINTS, WORKERS
+from fanout.workers import WORKER_SILENT_AFTER_S, PresenceChange, RoutingConfirmed, WorkerNotice, decode_notice
 from services.runtime.skipping import skip
 from services.runtime.tasks import retry_forever
 
@@ -31,6 +29,8 @@ that gets its stores back applies what it has heard and confirms by itself, and 
 
 @dataclass(eq=False)
 class _Waiting:
+    number: int
+    """Of the first hint. What confirms an earlier one may be older than a departure in between."""
     confirmed: set[str] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -40,16 +40,18 @@ class RoutingBarrier:
 
     Args:
         instance_id: this instance.
-        hints: reach the workers.
-        bus: carries the notices by which workers show that they are alive.
+        incarnation: distinguishes this start of the instance from others.
+        bus: carries the hints, and the notices by which workers show that they are alive.
         clock: monotonic seconds.
     """
 
     def __init__(
-        self, instance_id: str, hints: Hints, bus: Bus, *, clock: Callable[[], float] = machine.monotonic_s
+        self, instance_id: str, incarnation: str, bus: Bus, *, clock: Callable[[], float] = machine.monotonic_s
     ) -> None:
+        self.announced = 0
+        """The number of the newest hint."""
         self._instance_id = instance_id
-        self._hints = hints
+        self._incarnation = incarnation
         self._bus = bus
         self._clock = clock
         self._workers: dict[str, float] = {}
@@ -67,8 +69,10 @@ class RoutingBarrier:
 
     def confirm(self, notice: RoutingConfirmed) -> None:
         """Take the confirmation of a worker that it routes to this instance for some users."""
-        for user_id in notice.users:
-            if (waiting := self._waiting.get(user_id)) is not None:
+        if notice.incarnation != self._incarnation:
+            return
+        for user_id, number in notice.users.items():
+            if (waiting := self._waiting.get(user_id)) is not None and waiting.number <= number:
                 waiting.confirmed.add(notice.worker)
                 waiting.changed.set()
 
@@ -77,9 +81,6 @@ class RoutingBarrier:
 
         Returns:
             whether every worker has confirmed.
-
-        Raises:
-            Unavailable: the presence store does not answer.
         """
         with self._expecting(user_id) as waiting:
             for patience in ANNOUNCE_AGAIN_AFTER_S:
@@ -89,36 +90,29 @@ class RoutingBarrier:
         return False
 
     async def announce_until_confirmed_late(self, user_id: str) -> None:
-        """Notify the workers of a user who was admitted without their confirmations, until every worker has confirmed.
-
-        Confirmations come by the bus, so it waits for them also while the presence store is away.
-        """
+        """Notify the workers of a user who was admitted without their confirmations, until all have confirmed."""
         with self._expecting(user_id) as waiting:
             for patience in chain(ANNOUNCE_LATE_AFTER_S, repeat(ANNOUNCE_LATE_AFTER_S[-1])):
-                await self._announce_if_possible(user_id)
+                await self._announce(user_id, online=True)
                 if await self._confirmed(waiting, patience):
                     return
 
     async def announce_departure(self, user_id: str) -> None:
-        """Notify the workers that a user's last connection here has gone. Nothing waits for their answer.
-
-        Raises:
-            Unavailable: the presence store does not answer.
-        """
+        """Notify the workers that a user's last connection here has gone. Nothing waits for their answer."""
         await self._announce(user_id, online=False)
 
     async def _announce(self, user_id: str, *, online: bool) -> None:
-        await self._hints.announce([PresenceChange(user_id, online, self._instance_id)])
-
-    async def _announce_if_possible(self, user_id: str) -> None:
+        self.announced += 1
+        change = PresenceChange(user_id, online, self._instance_id, self._incarnation, self.announced)
         try:
-            await self._announce(user_id, online=True)
+            await self._bus.publish(PRESENCE_HINTS, msgspec.json.encode(change))
         except Unavailable as error:
-            log.debug("user cannot be announced now; is announced again", user_id=user_id, reason=str(error))
+            # An arrival is announced again, and the next digest shows a departure to the workers.
+            log.debug("workers cannot be notified of a user now", user_id=user_id, reason=str(error))
 
     @contextmanager
     def _expecting(self, user_id: str) -> Iterator[_Waiting]:
-        waiting = self._waiting[user_id] = _Waiting()
+        waiting = self._waiting[user_id] = _Waiting(self.announced + 1)
         try:
             yield waiting
         finally:

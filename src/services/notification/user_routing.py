@@ -65,11 +65,7 @@ class UserRouting:
         self._loading = asyncio.Semaphore(RELOADED_AT_ONCE)
 
     async def announce_arrival(self, user_id: str) -> None:
-        """Announce a user's first connection here. Returns when the workers have confirmed it, or after some seconds.
-
-        Raises:
-            Unavailable: the presence store does not answer.
-        """
+        """Announce a user's first connection here, and wait some seconds for the confirmations of the workers."""
         if await self._routing_barrier.announce_until_confirmed(user_id):
             return
         ROUTING_UNCONFIRMED.inc()
@@ -89,11 +85,7 @@ class UserRouting:
             await self._tasks.stop(unconfirmed.waiting)
 
     async def announce_departure(self, user_id: str) -> None:
-        """Announce that a user's last connection here has gone.
-
-        Raises:
-            Unavailable: the presence store does not answer.
-        """
+        """Announce that a user's last connection here has gone."""
         await self._routing_barrier.announce_departure(user_id)
 
     def delivered_upto(self, user_id: str) -> int:

@@ -2,19 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from fanout.errors import Unavailable
-from fanout.keys import PresenceChange
 from tests.support.presence_outages import PresenceServer, RealRedis, SimulatedRedis
 from tests.support.presence_worlds import AT_LAPTOP, AT_PHONE, lease_of
-from tests.support.reading import PATIENCE_S, soon, until
+from tests.support.reading import soon, until
 from tests.support.simulated_worlds import SIMULATED, SimulatedTier
 
-CAME = PresenceChange("alice", online=True, instance_id="notif-1")
 LEASE = lease_of("notif-1")
 
 
@@ -41,8 +38,6 @@ def other_calls(presence: Any) -> dict[str, Awaitable[Any]]:
     return {
         "disconnect": presence.disconnect(AT_LAPTOP, last=True),
         "release": presence.release("notif-1"),
-        "announce": presence.announce([CAME]),
-        "watch": presence.watch(lambda _: None),
         "connections_of": presence.connections_of("alice"),
         "locations_of": presence.locations_of("alice"),
         "leases": presence.leases(),
@@ -55,15 +50,6 @@ async def refused(calls: dict[str, Awaitable[Any]]) -> dict[str, type]:
     results = await asyncio.gather(*calls.values(), return_exceptions=True)
     named = zip(calls, results, strict=True)
     return {name: type(result) for name, result in named if isinstance(result, BaseException)}
-
-
-async def announced_until_heard(presence: Any, heard: list[PresenceChange]) -> None:
-    heard.clear()
-    async with asyncio.timeout(PATIENCE_S):
-        while not heard:
-            with suppress(Unavailable):
-                await presence.announce([CAME])
-            await asyncio.sleep(0.02)
 
 
 async def test_while_it_is_down_every_call_says_so(server: PresenceServer) -> None:
@@ -119,21 +105,3 @@ async def test_an_emptied_one_has_nothing_until_it_is_written_again(server: Pres
     await server.presence.renew([AT_LAPTOP])
     assert await server.presence.connections_of("alice") == [AT_LAPTOP]
     assert await server.presence.locations_of("alice") == {"notif-1"}
-
-
-async def test_a_watch_hears_again_after_a_restart(server: PresenceServer) -> None:
-    heard: list[PresenceChange] = []
-    watching = await server.presence.watch(heard.append)
-    server.kill()
-    server.start()
-    await announced_until_heard(server.presence, heard)
-    assert heard[0] == CAME
-    await watching.close()
-
-
-async def test_a_watch_can_be_closed_while_it_is_down(server: PresenceServer) -> None:
-    watching = await server.presence.watch(lambda _: None)
-    server.kill()
-    with pytest.raises(Unavailable):
-        await server.presence.ping()
-    await soon(watching.close())

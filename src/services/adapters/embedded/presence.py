@@ -4,10 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fanout import machine
-from fanout.keys import CONNECTION_TTL_S, LEASE_TTL_S, PRESENCE_CHANGES, PresenceChange
-from fanout.ports.bus import Subscription
-from fanout.ports.presence import ChangeHandler, DeviceConnection, Lease
-from services.adapters.embedded.bus import EmbeddedBus
+from fanout.keys import CONNECTION_TTL_S, LEASE_TTL_S
+from fanout.ports.presence import DeviceConnection, Lease
 from services.adapters.embedded.suspension import suspending
 
 
@@ -25,7 +23,7 @@ class _User:
 
 @suspending
 class EmbeddedPresence:
-    """The three ports of `fanout.ports.presence`, for services of the same process.
+    """The two ports of `fanout.ports.presence`, for services of the same process.
 
     Args:
         clock: seconds since any fixed point. It must not go back.
@@ -35,12 +33,7 @@ class EmbeddedPresence:
         self._clock = clock
         self._users: dict[str, _User] = {}
         self._leases: dict[str, tuple[Lease, float]] = {}
-        self._hints = EmbeddedBus()
         self._next_sweep = clock() + CONNECTION_TTL_S
-
-    async def close(self) -> None:
-        """End all subscriptions to hints."""
-        await self._hints.close()
 
     async def connect(self, connection: DeviceConnection) -> str | None:
         """See the port."""
@@ -68,16 +61,6 @@ class EmbeddedPresence:
         if not user.devices and not user.instances:
             self._users.pop(connection.user_id, None)
 
-    async def announce(self, changes: Sequence[PresenceChange]) -> None:
-        """See the port."""
-        await self._hints.publish_many([(PRESENCE_CHANGES, change.encode().encode()) for change in changes])
-
-    async def watch(self, handler: ChangeHandler) -> Subscription:
-        """See the port."""
-        return await self._hints.subscribe(
-            PRESENCE_CHANGES, lambda _, notice: handler(PresenceChange.decode(notice.decode()))
-        )
-
     async def connections_of(self, user_id: str) -> list[DeviceConnection]:
         """See the port."""
         devices = self._user(user_id).devices
@@ -101,7 +84,6 @@ class EmbeddedPresence:
 
     async def ping(self) -> None:
         """See the port."""
-        await self._hints.ping()
 
     def _live(self) -> dict[str, Lease]:
         now = self._clock()

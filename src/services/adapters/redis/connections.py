@@ -17,6 +17,7 @@ _Values = list[Encodable]
 class RedisConnections(Keyspace):
     """`fanout.ports.presence.Connections`.
 
+    `connect` publishes that a user came to an instance, and `disconnect` that the user left it, for other programs.
     `disconnect` relies on the caller to say which connection was the last. The field `on:{instance_id}` of a user's
     presence hash holds the Unix time, by the server's clock, from which it no longer counts.
     """
@@ -56,6 +57,7 @@ class RedisConnections(Keyspace):
             connection.device_id,
             int(last),
             timestamp(),
+            connection.user_id,
         ]
         used = self._used(connection)
         async with reaching_keys(self._client, "disconnect", used):

@@ -1,4 +1,4 @@
-"""Presence in Redis or Valkey: one connection to the server for its three ports. Contract section 5."""
+"""Presence in Redis or Valkey: one connection to the server for its two ports. Contract section 5."""
 
 import structlog
 from redis.exceptions import ResponseError
@@ -7,14 +7,13 @@ from fanout.keys import Keys
 from services.adapters.redis.client import make_client, opening, reaching
 from services.adapters.redis.connections import RedisConnections
 from services.adapters.redis.deployment import claim, look
-from services.adapters.redis.hints import RedisHints
 from services.adapters.redis.leases import RedisLeases
 
 log = structlog.get_logger(__name__)
 
 
-class RedisPresence(RedisConnections, RedisLeases, RedisHints):
-    """The three ports of `fanout.ports.presence`. `close` closes the client, too."""
+class RedisPresence(RedisConnections, RedisLeases):
+    """The two ports of `fanout.ports.presence`. `close` closes the client, too."""
 
     @classmethod
     async def open(cls, url: str, *, prefix: str = "", deployment: str = "") -> "RedisPresence":
@@ -110,6 +109,5 @@ class RedisPresence(RedisConnections, RedisLeases, RedisHints):
         ]
 
     async def close(self) -> None:
-        """Close every subscription, and the connections to the server."""
-        await self.close_watches()
+        """Close the connections to the server."""
         await self._client.aclose()

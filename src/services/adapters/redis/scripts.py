@@ -10,7 +10,7 @@ from fanout.ids import check_id
 from fanout.keys import DEPLOYMENT, Keys
 
 _HEAD: Final = """
-local prefix, deployment, deployment_key = '%s', '%s', '%s'
+local prefix, deployment, deployment_key, changes = '%s', '%s', '%s', '%s'
 
 -- The error where the store is of another deployment: its code, the id there, the id here. Then the id there.
 local function foreign()
@@ -43,7 +43,7 @@ def prepared(script: str, keys: Keys, deployment: str) -> str:
     """
     if deployment:
         check_id(deployment, "deployment")
-    return _HEAD % (keys.named(""), deployment, keys.named(DEPLOYMENT)) + script
+    return _HEAD % (keys.named(""), deployment, keys.named(DEPLOYMENT), keys.presence_changes) + script
 
 
 _GUARD: Final = """
@@ -71,6 +71,11 @@ local function present(key)
   return instances
 end
 
+-- Publish that a user came to an instance ('online') or left it ('offline').
+local function publish(user, state, instance)
+  redis.call('PUBLISH', changes, user .. ':' .. state .. ':' .. instance)
+end
+
 -- KEYS: conn, conns, presence. ARGV: ttl, now as text, user, device, then the fields of the conn hash.
 local function hold()
   local ttl, instance = tonumber(ARGV[1]), ARGV[5]
@@ -94,6 +99,9 @@ for _, device in ipairs(redis.call('SMEMBERS', KEYS[2])) do
     redis.call('SREM', KEYS[2], device)
   end
 end
+if (tonumber(redis.call('HGET', KEYS[3], 'on:' .. ARGV[5])) or 0) <= now() then
+  publish(ARGV[3], 'online', ARGV[5])
+end
 hold()
 redis.call('HSET', KEYS[3], 'instance', ARGV[5])
 local fields = redis.call('HGETALL', KEYS[3])
@@ -105,7 +113,7 @@ end
 return before
 """
 )
-"""Record a connection, and return the instance that held the device before.
+"""Record a connection, and return the instance that held the device before. A user's first one here is published.
 
 It also removes what lost connections have left: device ids, and instances that crashed and whose time is over. The hash
 of a user who stays online never expires, so each crash would otherwise leave a field in it.
@@ -129,7 +137,7 @@ DISCONNECT: Final = (
     _GUARD
     + _SHARED
     + """
--- KEYS: conn, conns, presence. ARGV: instance, connected_at, device, whether it was the last, now as text.
+-- KEYS: conn, conns, presence. ARGV: instance, connected_at, device, whether it was the last, now as text, user.
 local held = redis.call('HMGET', KEYS[1], 'instance_id', 'connected_at')
 if held[1] == ARGV[1] and held[2] == ARGV[2] then
   redis.call('DEL', KEYS[1])
@@ -138,6 +146,7 @@ end
 if ARGV[4] == '0' then
   return
 end
+publish(ARGV[6], 'offline', ARGV[1])
 redis.call('HDEL', KEYS[3], 'on:' .. ARGV[1])
 local rest = present(KEYS[3])
 if #rest == 0 then
@@ -148,7 +157,10 @@ elseif redis.call('HGET', KEYS[3], 'instance') == ARGV[1] then
 end
 """
 )
-"""Delete a connection, unless the device has connected elsewhere since, and update where the user is."""
+"""Delete a connection, unless the device has connected elsewhere since, and update where the user is.
+
+That the last one has gone is published.
+"""
 
 LOCATIONS: Final = _SHARED + "return foreign() or present(KEYS[1])"
 """Return the instances that a user is connected to."""
