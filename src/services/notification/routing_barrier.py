@@ -30,7 +30,7 @@ that gets its stores back applies what it has heard and confirms by itself, and 
 @dataclass(eq=False)
 class _Waiting:
     number: int
-    """Of the first hint. What confirms an earlier one may be older than a departure in between."""
+    """The number of the first hint. A confirmation of an earlier one may be older than a departure in between."""
     confirmed: set[str] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
