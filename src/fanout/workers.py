@@ -36,13 +36,16 @@ class WorkerNotice(msgspec.Struct, frozen=True):
         worker: the worker's id.
         ready: its routing table is complete: it reads its share of the partitions, and sends a `RoutingConfirmed` for
             each user that it routes to.
-        partitions: the partitions that it reads.
+        partitions: the partitions that it reads, each with the epoch of its claim. Of two workers that name a
+            partition, the one with the higher epoch reads it.
+        members_upto: the worker has applied every membership change up to this position of META.
         notice_id: by which the worker knows the notice when it comes back to it; empty where it is not ready.
     """
 
     worker: _Id
     ready: bool
-    partitions: list[int]
+    partitions: dict[int, int]
+    members_upto: int = 0
     notice_id: str = ""
 
 
@@ -117,11 +120,13 @@ class RoutingConfirmed(msgspec.Struct, frozen=True, tag="routing.confirmed"):
         incarnation: of the instance.
         users: by user: the number of the newest `PresenceChange` that the worker has applied. A user who came with a
             later one is not confirmed.
+        members_upto: the worker has applied every membership change up to this position of META.
     """
 
     worker: str
     incarnation: str
     users: dict[str, int]
+    members_upto: int
 
 
 class PresenceSetRequest(msgspec.Struct, frozen=True, tag="presence_set.request"):

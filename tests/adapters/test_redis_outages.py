@@ -97,6 +97,22 @@ async def test_permissions_that_were_taken_away_are_an_outage(
     await presence.lease(LEASE)
 
 
+async def test_without_a_permission_for_the_channel_all_is_recorded_and_nothing_published(
+    presence: RedisPresence, redis_server: RedisServer
+) -> None:
+    admin: Any
+    async with Redis.from_url(redis_server.url) as admin:
+        await admin.execute_command("ACL", "SETUSER", "admin", "on", ">secret", "~*", "&*", "+@all")
+        await admin.execute_command("ACL", "SETUSER", "default", "resetchannels")
+        await presence.connect(CONNECTION)
+        await presence.lease(LEASE)
+        assert await presence.locations_of("alice") == {"notif-1"}
+        await presence.disconnect(CONNECTION, last=True)
+        assert await presence.locations_of("alice") == frozenset()
+        await admin.execute_command("AUTH", "admin", "secret")
+        await admin.execute_command("ACL", "SETUSER", "default", "allchannels")
+
+
 async def test_a_password_that_was_changed_is_an_outage(presence: RedisPresence, redis_server: RedisServer) -> None:
     admin: Any
     async with Redis.from_url(redis_server.url) as admin:

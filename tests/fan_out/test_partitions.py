@@ -245,3 +245,12 @@ async def test_one_who_looks_for_idle_positions_of_a_lost_partition_only_passes_
         await first.partitions.find_idle_positions()
     await taking
     await until(lambda: first.partitions.claimed() == [1 - PART])
+
+
+async def test_it_says_with_which_epochs_it_reads_and_how_far_the_membership_changes_are_applied(world: World) -> None:
+    worker = world.worker()
+    assert (worker.partitions.epochs(), worker.partitions.members_upto) == ({}, 0)
+    worker.partitions.meta_handled(3)
+    await worker.partitions.claim(PART)
+    claim = worker.partitions._claims[PART]
+    assert (worker.partitions.epochs(), worker.partitions.members_upto) == ({PART: claim.epoch}, 3)

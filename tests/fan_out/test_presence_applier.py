@@ -12,6 +12,7 @@ from fanout.workers import PresenceChange
 from services.fan_out import presence_applier as module
 from services.fan_out.metrics import USERS_REFUSED
 from services.fan_out.presence_applier import PresenceApplier
+from services.fan_out.routing_confirmations import RoutingConfirmations
 from services.runtime.tasks import Tasks
 from tests.support.observing import until
 
@@ -74,7 +75,8 @@ async def slow(monkeypatch: pytest.MonkeyPatch) -> SlowEngine:
 @pytest.fixture
 async def applier(slow: SlowEngine) -> AsyncIterator[PresenceApplier]:
     async with Tasks(lambda error: pytest.fail(str(error))) as tasks:
-        built = PresenceApplier("worker-1", cast("Any", slow), cast("Any", Store()), cast("Any", SilentBus()), tasks)
+        confirmations = RoutingConfirmations("worker-1", cast("Any", SilentBus()), tasks, lambda: 0)
+        built = PresenceApplier(cast("Any", slow), cast("Any", Store()), confirmations, tasks)
         built.start()
         yield built
         slow.gate.set()

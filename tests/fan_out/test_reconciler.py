@@ -326,6 +326,58 @@ async def test_a_hint_of_a_newer_incarnation_replaces_the_instance(rig: Rig) -> 
     assert rig.users() == ["bob"], "a hint of the earlier incarnation counts no more"
 
 
+async def test_a_departure_that_comes_after_the_hint_of_the_return_changes_nothing(rig: Rig) -> None:
+    await rig.placed("alice")
+    rig.hints += 1
+    await rig.hint("alice", "notif-1")
+    await rig.hint("alice", "notif-1", online=False, number=rig.hints - 1)
+    assert rig.users() == ["alice"]
+    await rig.hint("alice", "notif-1", online=False)
+    await until(lambda: rig.users() == [], "a newer departure counts")
+
+
+async def test_pages_of_an_earlier_incarnation_are_ignored(rig: Rig) -> None:
+    before = await rig.placed("alice")
+    before.answers = False
+    now = await rig.instance("bob", incarnation=SECOND)
+    now.answers = False
+    await now.digest()
+    known = rig.reconciler._instances
+    await until(lambda: "notif-1" in known and known["notif-1"].incarnation == SECOND, "replaced")
+    transfer = rig.reconciler._instances["notif-1"].transfer
+    assert transfer is not None
+    before.announced = 100_000
+    await before.send_presence_set(transfer.request)
+    await settle()
+    assert rig.users() == []
+    await rig.hint("bob", "notif-1", incarnation=SECOND)
+    await until(lambda: rig.users() == ["bob"], "its hints count, though their numbers are lower")
+
+
+@pytest.mark.parametrize("unchanged", [True, False])
+async def test_a_departure_that_is_not_applied_yet_gives_way_to_a_presence_set_that_is_newer(
+    rig: Rig, *, unchanged: bool
+) -> None:
+    """The hint of the return was lost, or came after the presence set, which contains it."""
+    instance = await rig.placed("alice")
+    instance.answers = unchanged
+    rig.memberships.blocked = True
+    rig.presence_applier.reload("alice")
+    await settle()
+    await rig.hint("alice", "notif-1", online=False)
+    rig.hints += 1
+    rig.now += WORKER_SILENT_AFTER_S
+    await rig.look()
+    if not unchanged:
+        transfer = rig.reconciler._instances["notif-1"].transfer
+        assert transfer is not None
+        await instance.send_presence_set(transfer.request)
+    rig.memberships.blocked = False
+    rig.suspensions.follow_contact()
+    await until(lambda: not rig.reconciler.is_suspended("notif-1"), "it agrees")
+    assert rig.users() == ["alice"]
+
+
 async def test_an_instance_evicted_while_it_is_reconciled_leaves_nobody_behind(rig: Rig) -> None:
     instance = await rig.instance(*(f"user-{number}" for number in range(30_000)))
     await instance.lease()

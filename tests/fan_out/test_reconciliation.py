@@ -15,6 +15,7 @@ from fanout.subjects import PRESENCE_HINTS
 from fanout.workers import PresenceChange, RoutingConfirmed, decode_control
 from services.fan_out import liveness
 from services.fan_out.presence_applier import PresenceApplier
+from services.fan_out.routing_confirmations import RoutingConfirmations
 from services.fan_out.worker import MARK_EVERY_S
 from services.runtime.tasks import Tasks
 from tests.support.harness import Harness, running_harness
@@ -151,7 +152,9 @@ async def test_all_users_of_an_instance_are_confirmed_in_messages_that_the_bus_t
     for user in users:
         engine.user_online(user, "elsewhere", ["general"])
     async with Tasks(harness.failures.append) as tasks:
-        applier = PresenceApplier("worker-1", engine, harness.memberships, harness.bus, tasks)
+        applier = PresenceApplier(
+            engine, harness.memberships, RoutingConfirmations("worker-1", harness.bus, tasks, lambda: 0), tasks
+        )
         await harness.bus.subscribe("instance.control.notif-1", hear)
         for user in users:
             applier.change(PresenceChange(user, online=True, instance_id="notif-1", incarnation="first", number=1))

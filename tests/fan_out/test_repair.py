@@ -15,9 +15,13 @@ class Changes:
 
     def __init__(self) -> None:
         self.made: list[PresenceChange] = []
+        self.pending: set[str] = set()
 
     def change(self, change: PresenceChange) -> None:
         self.made.append(change)
+
+    def is_pending(self, user_id: str) -> bool:
+        return user_id in self.pending
 
     def named(self) -> set[str]:
         return {("+" if change.online else "-") + change.user_id for change in self.made}
@@ -68,3 +72,9 @@ async def test_it_ends_where_the_instance_is_gone(changes: Changes) -> None:
     users = [f"user-{number}" for number in range(100)]
     await _repair(changes).run("notif-1", _transfer(*users), lambda: len(changes.made) < 3)
     assert len(changes.made) == 3
+
+
+async def test_a_user_whose_last_change_is_not_applied_yet_is_a_difference(changes: Changes) -> None:
+    changes.pending = {"alice"}
+    assert await _repair(changes, "alice", "bob").run("notif-1", _transfer("alice", "bob"), lambda: True) == 1
+    assert changes.named() == {"+alice"}

@@ -26,7 +26,7 @@ def bus() -> FaultyBus:
 async def confirmations(bus: FaultyBus) -> AsyncIterator[RoutingConfirmations]:
     failures: list[BaseException] = []
     async with Tasks(failures.append) as tasks:
-        yield RoutingConfirmations("worker-1", bus, tasks)
+        yield RoutingConfirmations("worker-1", bus, tasks, lambda: 17)
     assert not failures
 
 
@@ -37,8 +37,8 @@ async def test_the_users_of_one_turn_share_a_message(confirmations: RoutingConfi
     await until(lambda: len(bus.published) == 2)
     assert bus.offered == 1, "they are published together"
     assert [(subject, decode_control(payload)) for subject, payload in bus.published] == [
-        (instance_control("notif-1"), RoutingConfirmed("worker-1", "first", {"alice": 4, "carol": 3})),
-        (instance_control("notif-2"), RoutingConfirmed("worker-1", "first", {"bob": 2})),
+        (instance_control("notif-1"), RoutingConfirmed("worker-1", "first", {"alice": 4, "carol": 3}, 17)),
+        (instance_control("notif-2"), RoutingConfirmed("worker-1", "first", {"bob": 2}, 17)),
     ]
     confirmations.confirm(arrival("dave", "notif-2"))
     await until(lambda: len(bus.published) == 3)

@@ -23,12 +23,14 @@ from tests.support.faulty import FaultyBus
 from tests.support.observing import until
 
 PARTS = 4
+MY_EPOCH = 7
 
 
 class Claims:
     """Partitions that are claimed at once, or when they may be; some cannot be had."""
 
     def __init__(self) -> None:
+        self.members_upto = 0
         self.mine: set[int] = set()
         self.refused: set[int] = set()
         self.asked: list[int] = []
@@ -37,6 +39,9 @@ class Claims:
 
     def claimed(self) -> list[int]:
         return sorted(self.mine)
+
+    def epochs(self) -> dict[int, int]:
+        return dict.fromkeys(self.claimed(), MY_EPOCH)
 
     async def claim(self, part: int) -> None:
         self.asked.append(part)
@@ -71,8 +76,10 @@ class World:
     def said(self) -> list[WorkerNotice]:
         return [decode_notice(payload) for subject, payload in self.bus.published if subject == WORKERS]
 
-    async def hears(self, worker: str, *, ready: bool = True, partitions: Any = ()) -> None:
-        await self.bus.arrive(WORKERS, msgspec.json.encode(WorkerNotice(worker, ready, list(partitions))))
+    async def hears(self, worker: str, *, ready: bool = True, partitions: Any = (), epoch: int = MY_EPOCH - 1) -> None:
+        await self.bus.arrive(
+            WORKERS, msgspec.json.encode(WorkerNotice(worker, ready, dict.fromkeys(partitions, epoch)))
+        )
 
     async def notices(self, more: int = 3) -> None:
         """Wait until so many more were given."""
@@ -102,7 +109,7 @@ async def test_one_alone_claims_all_after_it_said_that_it_is_ready(world: World)
     world.ready.set()
     await until(lambda: world.claims.claimed() == list(range(PARTS)))
     assert [notice for notice in world.said() if notice.ready]
-    await until(lambda: world.said()[-1].partitions == list(range(PARTS)))
+    await until(lambda: world.said()[-1].partitions == dict.fromkeys(range(PARTS), MY_EPOCH))
 
 
 async def test_nothing_is_claimed_before_its_own_word_came_back(world: World) -> None:
@@ -135,6 +142,24 @@ async def test_what_a_live_worker_holds_is_left_to_it(world: World) -> None:
     assert set(world.claims.asked) == {2, 3}
 
 
+async def test_a_notice_of_a_worker_that_has_lost_a_partition_takes_it_from_nobody(world: World) -> None:
+    """The log gave the partition to this worker, and the other one has not noticed yet."""
+    world.ready.set()
+    await until(lambda: len(world.claims.mine) == PARTS)
+    await world.hears("other")
+    await until(lambda: world.claims.claimed() == [0, 1])
+    await world.hears("other", partitions=[0, 1], epoch=MY_EPOCH - 1)
+    await world.notices()
+    assert world.claims.claimed() == [0, 1]
+    await world.hears("other", partitions=[0, 1], epoch=MY_EPOCH + 1)
+    await until(lambda: world.claims.claimed() == [2, 3], "it has lost them itself, and takes the others")
+
+
+async def test_its_notices_say_how_far_the_membership_changes_are_applied(world: World) -> None:
+    world.claims.members_upto = 9
+    await until(lambda: world.said()[-1:] != [] and world.said()[-1].members_upto == 9)
+
+
 async def test_half_is_released_to_one_who_comes_and_taken_back_when_it_falls_silent(world: World) -> None:
     world.ready.set()
     await until(lambda: len(world.claims.mine) == PARTS)
@@ -151,7 +176,7 @@ async def test_one_who_is_not_ready_counts_for_what_it_holds_and_gets_nothing(wo
     await world.hears("other", ready=False, partitions=[0])
     world.ready.set()
     await until(lambda: world.claims.claimed() == [1, 2, 3])
-    await world.hears("other", ready=False, partitions=[])
+    await world.hears("other", ready=False, partitions={})
     await until(lambda: len(world.claims.mine) == PARTS)
 
 
@@ -182,7 +207,7 @@ async def test_leaving_releases_all_says_so_and_claims_nothing_more(world: World
     world.ready.set()
     await until(lambda: len(world.claims.mine) == PARTS)
     await world.worker_group.leave()
-    assert world.said()[-1] == WorkerNotice("me", ready=False, partitions=[])
+    assert world.said()[-1] == WorkerNotice("me", ready=False, partitions={})
     asked = len(world.claims.asked)
     await world.notices()
     assert (world.claims.claimed(), len(world.claims.asked)) == ([], asked)
@@ -199,7 +224,7 @@ async def test_what_is_being_claimed_while_it_leaves_is_released_too(world: Worl
     await leaving
     await world.notices()
     assert world.claims.claimed() == []
-    assert world.said()[-1] == WorkerNotice("me", ready=False, partitions=[])
+    assert world.said()[-1] == WorkerNotice("me", ready=False, partitions={})
 
 
 async def test_leaving_ends_though_the_bus_is_away(world: World) -> None:

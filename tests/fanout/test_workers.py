@@ -20,7 +20,7 @@ from fanout.workers import (
 )
 
 CASES: list[tuple[Callable[[bytes], msgspec.Struct], msgspec.Struct]] = [
-    (decode_notice, WorkerNotice("worker-1", ready=True, partitions=[1, 2], notice_id="n1")),
+    (decode_notice, WorkerNotice("worker-1", ready=True, partitions={1: 5, 2: 6}, members_upto=9, notice_id="n1")),
     (decode_presence_change, PresenceChange("alice", online=True, instance_id="notif-1", incarnation="1", number=7)),
     (decode_digest, PresenceDigest("notif-1", "1", 2, 3)),
     (
@@ -28,7 +28,7 @@ CASES: list[tuple[Callable[[bytes], msgspec.Struct], msgspec.Struct]] = [
         PresenceSetPage("notif-1", "1", "7", 0, last=True, users=["alice", "Bob_-9"], announced=4),
     ),
     (decode_presence_set_page, PresenceSetPage("notif-1", "1", "7", 0, last=True, users=[], announced=4)),
-    (decode_control, RoutingConfirmed("worker-1", "1", {"alice": 7})),
+    (decode_control, RoutingConfirmed("worker-1", "1", {"alice": 7}, members_upto=9)),
     (decode_control, PresenceSetRequest("worker-1", "7")),
     (decode_control, PresenceSetRequest("worker-1", "7", (2, 2**64 - 1))),
     (
@@ -63,7 +63,7 @@ def test_anything_else_is_refused_by_one_error(decode: Callable[[bytes], msgspec
 @pytest.mark.parametrize(
     ("decode", "message"),
     [
-        (decode_notice, WorkerNotice("worker 1", ready=True, partitions=[])),
+        (decode_notice, WorkerNotice("worker 1", ready=True, partitions={})),
         (decode_digest, PresenceDigest("notif.1", "1", 2, 3)),
         (decode_presence_change, PresenceChange("a.b", online=True, instance_id="notif-1", incarnation="1", number=7)),
         (

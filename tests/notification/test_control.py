@@ -155,8 +155,8 @@ async def test_only_older_connections_of_the_device_are_replaced(rig: Rig) -> No
 async def test_the_confirmation_of_a_worker_is_handed_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     confirmed: list[RoutingConfirmed] = []
     monkeypatch.setattr(rig.routing_barrier, "confirm", confirmed.append)
-    await rig.tell(RoutingConfirmed("w", "first", {"alice": 1}))
-    await until(lambda: confirmed == [RoutingConfirmed("w", "first", {"alice": 1})], "handed on")
+    await rig.tell(RoutingConfirmed("w", "first", {"alice": 1}, 0))
+    await until(lambda: confirmed == [RoutingConfirmed("w", "first", {"alice": 1}, 0)], "handed on")
 
 
 async def test_what_is_malformed_is_skipped(rig: Rig) -> None:

@@ -1,6 +1,7 @@
 """Whose word an instance waits for."""
 
 import asyncio
+import math
 
 import msgspec
 import pytest
@@ -25,13 +26,15 @@ class Harness:
         """The hints that were published."""
         return [decode_presence_change(payload) for subject, payload in self.bus.published if subject == PRESENCE_HINTS]
 
-    def confirm(self, worker: str, *, number: int | None = None, incarnation: str = "first") -> None:
+    def confirm(
+        self, worker: str, *, number: int | None = None, incarnation: str = "first", members_upto: int = 0
+    ) -> None:
         """A worker has applied alice's hint of this number, or the newest one."""
         number = self.routing_barrier.announced if number is None else number
-        self.routing_barrier.confirm(RoutingConfirmed(worker, incarnation, {"alice": number}))
+        self.routing_barrier.confirm(RoutingConfirmed(worker, incarnation, {"alice": number}, members_upto))
 
-    async def hear(self, worker: str, *, ready: bool = True) -> None:
-        await self.bus.publish(WORKERS, msgspec.json.encode(WorkerNotice(worker, ready, [])))
+    async def hear(self, worker: str, *, ready: bool = True, members_upto: int = 0) -> None:
+        await self.bus.publish(WORKERS, msgspec.json.encode(WorkerNotice(worker, ready, {}, members_upto)))
         await asyncio.sleep(0)
 
     async def is_admitted(self, *confirmed_by: str) -> bool:
@@ -135,9 +138,9 @@ async def test_after_all_announcements_a_user_is_not_confirmed(monkeypatch: pyte
 
 async def test_who_was_admitted_is_announced_with_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """All users of an instance may be late at once, and their hints come to every worker."""
-    monkeypatch.setattr(routing_barrier, "ANNOUNCE_LATE_AFTER_S", (0.0, 0.1))
+    monkeypatch.setattr(routing_barrier, "ANNOUNCE_LATE_AFTER_S", (0.0, 0.1, 60.0))
     harness = await listening("one")
-    late = asyncio.create_task(harness.routing_barrier.announce_until_confirmed_late("alice"))
+    late = asyncio.create_task(harness.routing_barrier.announce_until_confirmed("alice", late=True))
     await asyncio.sleep(0.35)
     assert 2 <= len(harness.hints()) <= 5
     harness.confirm("one")
@@ -146,10 +149,10 @@ async def test_who_was_admitted_is_announced_with_long_pauses(monkeypatch: pytes
 
 
 async def test_who_was_admitted_is_waited_for_while_the_bus_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routing_barrier, "ANNOUNCE_LATE_AFTER_S", (0.01,))
+    monkeypatch.setattr(routing_barrier, "ANNOUNCE_LATE_AFTER_S", (0.01, 60.0))
     harness = await listening("one", "two")
     harness.bus.down = True
-    late = asyncio.create_task(harness.routing_barrier.announce_until_confirmed_late("alice"))
+    late = asyncio.create_task(harness.routing_barrier.announce_until_confirmed("alice", late=True))
     for worker in ("one", "two"):
         await asyncio.sleep(0.03)
         assert not late.done()
@@ -164,7 +167,7 @@ async def test_a_worker_that_goes_is_waited_for_no_more_at_once(
 ) -> None:
     monkeypatch.setattr(routing_barrier, "ANNOUNCE_LATE_AFTER_S", (60.0,))
     harness = await listening("one", "two")
-    late = asyncio.create_task(harness.routing_barrier.announce_until_confirmed_late("alice"))
+    late = asyncio.create_task(harness.routing_barrier.announce_until_confirmed("alice", late=True))
     await until(lambda: len(harness.hints()) == 1, "announced")
     harness.confirm("one")
     if says_so:
@@ -175,3 +178,50 @@ async def test_a_worker_that_goes_is_waited_for_no_more_at_once(
             await harness.hear("one")
     async with asyncio.timeout(1):
         await late
+
+
+async def test_a_confirmation_counts_when_each_worker_has_applied_the_membership_changes() -> None:
+    harness = await listening("one", "two")
+    waiting = asyncio.create_task(harness.routing_barrier.announce_until_confirmed("alice", 7))
+    await asyncio.sleep(0.01)
+    harness.confirm("one", members_upto=7)
+    harness.confirm("two", members_upto=6)
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    await harness.hear("two", members_upto=8)
+    async with asyncio.timeout(1):
+        assert await waiting
+    assert harness.routing_barrier.members_upto() == 7
+
+
+async def test_what_a_worker_had_applied_before_it_started_again_does_not_count() -> None:
+    harness = await listening("one")
+    await harness.hear("one", members_upto=8)
+    await harness.hear("one", ready=False)
+    assert harness.routing_barrier.members_upto() == math.inf, "nobody reads"
+    await harness.hear("one", members_upto=5)
+    assert harness.routing_barrier.members_upto() == 5
+
+
+async def test_a_worker_that_is_gone_holds_up_nobody_by_what_it_has_not_applied() -> None:
+    harness = await listening("one", "two")
+    waiting = asyncio.create_task(harness.routing_barrier.announce_until_confirmed("alice", 7))
+    await asyncio.sleep(0.01)
+    harness.confirm("one", members_upto=7)
+    harness.confirm("two")
+    await harness.hear("two", ready=False)
+    async with asyncio.timeout(1):
+        assert await waiting
+
+
+async def test_a_user_may_be_waited_for_twice_at_a_time() -> None:
+    harness = await listening("one")
+    both = [asyncio.create_task(harness.routing_barrier.announce_until_confirmed("alice", upto)) for upto in (0, 7)]
+    await asyncio.sleep(0.01)
+    harness.confirm("one", members_upto=6)
+    await asyncio.sleep(0.01)
+    assert [task.done() for task in both] == [True, False]
+    harness.confirm("one", members_upto=7)
+    async with asyncio.timeout(1):
+        assert await asyncio.gather(*both) == [True, True]
+    assert harness.routing_barrier._waiting == {}

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from fanout import Unavailable
-from fanout.events import Message, MessageEvent, encode, timestamp
+from fanout.events import MemberJoined, Message, MessageEvent, encode, timestamp
 from fanout.ids import new_event_id, new_message_id
 from fanout.ports.memberships import Channel, Memberships
-from fanout.subjects import WORKERS, message
+from fanout.subjects import WORKERS, member_joined, message
 from fanout.workers import RoutingConfirmed, WorkerNotice
 from services.notification import routing_barrier
 from services.notification.inbox import Inbox
@@ -46,23 +46,23 @@ class Rig:
         self.registry = Registry()
         self.inbox = Inbox("notif-1", self.bus, log, self.registry, MembershipOrder(memberships))
         self.barrier = RoutingBarrier("notif-1", "first", self.bus, clock=lambda: 0.0)
-        self.user_routing = UserRouting(self.registry, self.inbox, self.barrier, memberships, tasks)
+        self.user_routing = UserRouting(self.registry, self.inbox, self.barrier, memberships, log, tasks)
 
     async def start(self) -> None:
         listening = asyncio.create_task(self.barrier.listen())
         await asyncio.sleep(0)
-        await self.bus.publish(WORKERS, msgspec.json.encode(WorkerNotice("worker-1", ready=True, partitions=[])))
+        await self.bus.publish(WORKERS, msgspec.json.encode(WorkerNotice("worker-1", ready=True, partitions={})))
         await listening
         await self.memberships.create(
             Channel("general", "general", private=False, created_by="owner", created_at=timestamp()), ["owner"]
         )
 
-    async def enter(self, user_id: str) -> Session:
+    async def enter(self, user_id: str, *, confirmed: bool = False) -> Session:
         """Add a session that was told `auth.ok`, and announce its user if it is the first one."""
         session = session_of(user_id)
         first = not self.registry.sessions_of(user_id)
         self.registry.add(session)
-        if first:
+        if first and not confirmed:
             await self.user_routing.announce_arrival(user_id)
         await subscribe(session, self.registry, self.inbox, self.memberships)
         self.registry.write_queue.open(session, b"")
@@ -73,8 +73,15 @@ class Rig:
         if not self.registry.sessions_of(session.user_id):
             await self.user_routing.forget(session.user_id)
 
-    def confirm(self, *users: str) -> None:
-        self.barrier.confirm(RoutingConfirmed("worker-1", "first", dict.fromkeys(users, self.barrier.announced)))
+    def confirm(self, *users: str, members_upto: int = 0) -> None:
+        self.barrier.confirm(
+            RoutingConfirmed("worker-1", "first", dict.fromkeys(users, self.barrier.announced), members_upto)
+        )
+
+    def is_told_when_applied(self, seq: int) -> bool:
+        """Confirm everybody by a worker that has applied the changes up to there; returns whether nobody waits."""
+        self.confirm(*self.barrier._waiting, members_upto=seq)
+        return not self.user_routing._unconfirmed
 
     async def change_unheard(self, *users: str) -> None:
         """Users join, and the event of it does not come to this instance."""
@@ -349,3 +356,59 @@ async def test_an_instance_drains_with_users_who_are_not_confirmed(harness: Harn
     assert [client.close_code for client in clients] == [1012, 1012]
     await until(lambda: not instance._user_routing._unconfirmed, "forgotten")
     await instance.check_routing()
+
+
+async def change_told(rig: Rig, user_id: str) -> int:
+    """A user joins, and the event of it is in the log; returns its seq."""
+    joined = MemberJoined(new_event_id(), "general", user_id, timestamp(), 1)
+    stored = await rig.log.append(member_joined("general"), encode(joined), msg_id=joined.event_id)
+    return stored.seq
+
+
+async def test_a_session_waits_until_the_workers_have_applied_the_changes_that_it_has_loaded(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routing_barrier, "ANNOUNCE_AGAIN_AFTER_S", (60.0,))
+    seq = await change_told(rig, "alice")
+    waiting = asyncio.create_task(rig.user_routing.await_members("alice"))
+    await until(lambda: "alice" in rig.barrier._waiting, "asked for")
+    rig.confirm("alice", members_upto=seq - 1)
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    rig.confirm("alice", members_upto=seq)
+    async with asyncio.timeout(1):
+        await waiting
+    announced = rig.barrier.announced
+    await rig.user_routing.await_members("bob")
+    assert rig.barrier.announced == announced, "nothing is asked for where all is applied"
+    assert not await rig.is_degraded()
+
+
+async def test_where_a_worker_lags_the_client_is_told_when_it_has_caught_up(rig: Rig) -> None:
+    alice = await rig.enter("alice", confirmed=True)
+    seq = await change_told(rig, "alice")
+    await rig.user_routing.await_members("alice")
+    assert (await rig.is_degraded(), rig.frames(alice)) == (True, [])
+    rig.confirm("alice")
+    await asyncio.sleep(0.05)
+    assert await rig.is_degraded(), "it is routed, and the change is not applied"
+    await until(lambda: rig.is_told_when_applied(seq), "the worker has caught up")
+    await rig.all_confirmed()
+    assert rig.frames(alice) == [REFRESH]
+
+
+async def test_a_log_that_went_back_and_holds_no_change_up_to_its_end_holds_up_nobody(rig: Rig) -> None:
+    rig.log.outcomes["last_seq"] = 1_000
+    await rig.user_routing.await_members("alice")
+    assert not await rig.is_degraded()
+
+
+async def test_a_log_that_does_not_answer_holds_up_nobody_and_the_client_is_told_later(rig: Rig) -> None:
+    alice = await rig.enter("alice", confirmed=True)
+    rig.log.outcomes["last_seq"] = Unavailable("no leader")
+    await rig.user_routing.await_members("alice")
+    assert await rig.is_degraded()
+    rig.log.outcomes.clear()
+    await until(lambda: rig.is_told_when_applied(0), "the log answers")
+    await rig.all_confirmed()
+    assert rig.frames(alice) == [REFRESH]

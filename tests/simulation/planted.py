@@ -28,7 +28,7 @@ from fanout.workers import RoutingConfirmed
 from services.command.membership_publisher import MembershipPublisher
 from services.command.republishing import Republisher
 from services.command.service import CommandService
-from services.fan_out import known_instance, reconciler
+from services.fan_out import known_instance, reconciler, worker_group
 from services.fan_out.contact import Contact
 from services.fan_out.known_instance import ASK_AGAIN_AFTER_S, KnownInstance
 from services.fan_out.liveness import Liveness, note_leases
@@ -128,7 +128,7 @@ async def _mark_to_the_end(self: Partitions, claim: Any, lane: Lane) -> None:
         self._engine.advance(lane.number, position)
 
 
-async def _announce_nothing(_self: RoutingBarrier, _user_id: str) -> bool:
+async def _announce_nothing(_self: RoutingBarrier, *_args: Any, **_options: Any) -> bool:
     return True
 
 
@@ -191,8 +191,8 @@ async def _refuse_created(self: QueryService, user_id: str, request: HistoryRequ
     return await _HISTORY(self, user_id, request)
 
 
-async def _admit_unconfirmed(self: UserRouting, user_id: str) -> None:
-    await self._routing_barrier.announce_until_confirmed(user_id)
+def _any_who_claims(notices: Any) -> dict[int, str]:
+    return {part: worker for worker, notice in notices.items() for part in notice.partitions}
 
 
 async def _tell_once(self: LogResets) -> None:
@@ -262,11 +262,19 @@ PLANTED: Final[dict[str, Planted]] = {
     ),
     "late routing is hidden": Planted(
         "a client whom a worker does not route to in time is admitted and not told",
-        [(UserRouting, "announce_arrival", _admit_unconfirmed)],
+        [(UserRouting, "_wait_late", _nothing)],
     ),
     "earlier arrivals are confirmed": Planted(
         "an instance takes the confirmation of a user's earlier arrival for that of the newest one",
         [(RoutingBarrier, "confirm", _confirm_every_arrival)],
+    ),
+    "loaded memberships are not awaited": Planted(
+        "a client is admitted with memberships that a worker has not applied yet",
+        [(UserRouting, "await_members", _do_nothing)],
+    ),
+    "old claims count": Planted(
+        "a worker releases a partition that another one names, who has lost it and not noticed",
+        [(worker_group, "_readers", _any_who_claims)],
     ),
     "losses are told once": Planted(
         "an instance tells its clients once of losses within 5 s, also those who connected in between",

@@ -151,6 +151,7 @@ def _instance_differs(
     instance, problems = process.instance, []
     if instance is None:
         return [f"{process.name} serves no WebSockets"]
+    problems += undelivered(process)
     registry = instance.registry
     if (held := set(registry.users())) != there:
         problems.append(f"{process.name} holds {_names(held)}, and connected to it: {_names(there)}")
@@ -159,6 +160,14 @@ def _instance_differs(
         if read != channels[user]:
             problems.append(f"{process.name} has {user} in {_names(read)}, who is in {_names(channels[user])}")
     return problems
+
+
+def undelivered(process: SimulatedProcess) -> list[str]:
+    """What an instance has heard of workers and not delivered yet, because it reads the log first."""
+    instance = process.instance
+    if instance is None or not (waiting := len(instance._inbox._batches)):
+        return []
+    return [f"{process.name} has not delivered {waiting} batches that it has"]
 
 
 def _names(names: Iterable[str]) -> str:

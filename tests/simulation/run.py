@@ -23,7 +23,7 @@ from tests.simulation.hosts import Draw
 from tests.simulation.loop import SimulationLoop, Stuck, run
 from tests.simulation.people import People
 from tests.simulation.plan import ACTIVE_S, Plan
-from tests.simulation.rest import Found, every_channel, look, unrest
+from tests.simulation.rest import Found, every_channel, look, undelivered, unrest
 from tests.simulation.trace import Trace, tracing
 from tests.simulation.world import World
 
@@ -149,7 +149,18 @@ class _Director:
             if members:
                 await self._people.post(members[0], channel)
         await asyncio.sleep(DELIVERED_WITHIN_S)
+        if self._world.plan.slow:
+            await self._delivered()
         await self._caught_up()
+
+    async def _delivered(self) -> None:
+        """Wait until no instance reads the log before it delivers what it has heard: each reading takes seconds."""
+        until = self._world.loop.time() + REST_WITHIN_S
+        while late := [what for process in self._world.of_kind("instance") for what in undelivered(process)]:
+            if self._world.loop.time() >= until:
+                self.broken += [Broken("rest", f"{REST_WITHIN_S:g} s after the last messages {what}") for what in late]
+                return
+            await asyncio.sleep(1.0)
 
     async def _caught_up(self) -> None:
         """Wait until no device reads the history any more. Whether it knows all then is for the checker."""

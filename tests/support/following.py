@@ -13,6 +13,7 @@ from fanout.workers import PresenceChange, PresenceDigest, PresenceSetPage, Pres
 from services.fan_out.contact import Contact
 from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.reconciler import Reconciler
+from services.fan_out.routing_confirmations import RoutingConfirmations
 from services.fan_out.suspensions import Suspensions
 from services.runtime.tasks import Tasks
 from tests.support.faulty import FaultyBus, FaultyMemberships, FaultyPresence, faulty_memberships
@@ -95,7 +96,9 @@ class Rig:
         self.presence = FaultyPresence(clock=lambda: self.now)
         self.engine = Engine()
         self.memberships = memberships
-        self.presence_applier = PresenceApplier("worker-1", self.engine, self.memberships, self.bus, tasks)
+        self.presence_applier = PresenceApplier(
+            self.engine, self.memberships, RoutingConfirmations("worker-1", self.bus, tasks, lambda: 0), tasks
+        )
         self.contact = Contact(clock=lambda: self.now)
         self.suspensions = Suspensions(self.engine, self.contact)
         self.reconciler = Reconciler(
@@ -129,9 +132,11 @@ class Rig:
                 await instance.digest()
             await self.look()
 
-    async def hint(self, user_id: str, instance: str, *, online: bool = True, incarnation: str = FIRST) -> None:
-        self.hints += 1
-        change = PresenceChange(user_id, online, instance, incarnation, self.hints)
+    async def hint(
+        self, user_id: str, instance: str, *, online: bool = True, incarnation: str = FIRST, number: int | None = None
+    ) -> None:
+        self.hints += number is None
+        change = PresenceChange(user_id, online, instance, incarnation, number or self.hints)
         await self.bus.publish(PRESENCE_HINTS, msgspec.json.encode(change))
         await settle()
 

@@ -30,6 +30,7 @@ class KnownInstance:
         mismatches: how many digests in a row differed from the table.
         loaded: whether its presence set was applied to the table once.
         announced: the number of the newest presence change that the presence set of the table contains.
+        hinted: the number of the newest hint.
         requests: how many requests in a row were not answered completely.
         agreeing_in: the contact in which the newest complete presence set was asked for. The instance agrees as soon as
             all users of the table are placed.
@@ -44,6 +45,7 @@ class KnownInstance:
     mismatches: int = 0
     loaded: bool = False
     announced: int = 0
+    hinted: int = 0
     requests: int = 0
     agreeing_in: int | None = None
     agreement: asyncio.Task[None] | None = None
@@ -90,12 +92,17 @@ class KnownInstance:
             self.mismatches = 0 if agrees else self.mismatches + 1
 
     def take(self, change: PresenceChange) -> bool:
-        """Note a hint of this incarnation; returns whether it says more than the newest complete presence set."""
+        """Note a hint of this incarnation; returns whether it is to be applied.
+
+        It is not where the newest complete presence set contains it. Nor is a departure that comes after a newer hint,
+        which may be of the same user's return: the digests show a departure that was left out.
+        """
         complete = self.transfer.announced if self.transfer is not None and self.transfer.complete else 0
-        if change.number <= max(self.announced, complete):
+        is_late, self.hinted = change.number < self.hinted, max(change.number, self.hinted)
+        if change.number <= max(self.announced, complete) or (is_late and not change.online):
             return False
         if self.transfer is not None:
-            self.transfer.hinted[change.user_id] = change.number
+            self.transfer.hint(change)
         return True
 
     def hear_incarnation(self, incarnation: str) -> bool:

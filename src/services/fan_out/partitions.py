@@ -81,6 +81,15 @@ class Partitions:
         """The partitions that this worker reads now, sorted."""
         return sorted(self._claims)
 
+    def epochs(self) -> dict[int, int]:
+        """The partitions that this worker reads now, each with the epoch of its claim."""
+        return {part: self._claims[part].epoch for part in self.claimed()}
+
+    @property
+    def members_upto(self) -> int:
+        """Each membership change up to this position of META was applied."""
+        return self._meta_position
+
     def is_claimed(self, part: int) -> bool:
         """Whether this worker reads the partition."""
         return part in self._claims

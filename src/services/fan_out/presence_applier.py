@@ -7,7 +7,6 @@ from typing import Any
 import structlog
 
 from fanout import Engine, MembershipUnknown, TableFull
-from fanout.ports.bus import Bus
 from fanout.ports.memberships import Memberships
 from fanout.workers import PresenceChange
 from services.fan_out.metrics import USERS_PLACED, USERS_REFUSED
@@ -31,17 +30,18 @@ class PresenceApplier:
     membership that changes during a load makes the task load the channels again.
 
     Args:
-        worker_id: this worker.
         engine: has the table.
         memberships: the store, from which unknown channels are loaded.
-        bus: carries the confirmations to instances.
+        confirmations: to the instances.
         tasks: runs the loads.
     """
 
-    def __init__(self, worker_id: str, engine: Engine, memberships: Memberships, bus: Bus, tasks: Tasks) -> None:
+    def __init__(
+        self, engine: Engine, memberships: Memberships, confirmations: RoutingConfirmations, tasks: Tasks
+    ) -> None:
         self._engine = engine
         self._memberships = memberships
-        self._confirmations = RoutingConfirmations(worker_id, bus, tasks)
+        self._confirmations = confirmations
         self._tasks = tasks
         self._desired: dict[str, dict[str, PresenceChange]] = {}
         """By user and instance: the newest change. Without what was applied already."""
@@ -63,6 +63,14 @@ class PresenceApplier:
         self._desired.setdefault(change.user_id, {})[change.instance_id] = change
         if change.user_id not in self._pending:
             self._begin(change.user_id)
+
+    def is_pending(self, user_id: str) -> bool:
+        """Whether the table does not have the user as desired yet."""
+        return user_id in self._pending
+
+    def is_changing(self, instance_id: str) -> bool:
+        """Whether a change of a user on this instance is not applied yet."""
+        return any(instance_id in desired for desired in self._desired.values())
 
     def is_moving(self, user_id: str) -> bool:
         """Whether a thread adds or removes the user now. The engine blocks a change of the user meanwhile."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from fanout.workers import PresenceSetPage
+from fanout.workers import PresenceChange, PresenceSetPage
 
 
 @dataclass
@@ -54,6 +54,10 @@ class PresenceSetTransfer:
         if not page.unchanged:
             self.announced = page.announced
         return self.complete
+
+    def hint(self, change: PresenceChange) -> None:
+        """Note a hint that comes while the pages are on their way."""
+        self.hinted[change.user_id] = max(change.number, self.hinted.get(change.user_id, 0))
 
     def is_news_of(self, user_id: str) -> bool:
         """Whether no hint of the user that has come is newer than the presence set."""

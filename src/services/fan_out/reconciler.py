@@ -175,6 +175,8 @@ class Reconciler:
         return instance
 
     def _ask(self, instance_id: str, instance: KnownInstance, *, whole: bool = False) -> None:
+        if self._presence_applier.is_changing(instance_id):
+            whole = True  # the table is about to differ from what is compared
         known = None if whole else self._engine.digest(instance_id)
         request = PresenceSetRequest(self._worker_id, str(next(self._request_ids)), known)
         instance.ask(request.request, self._clock(), self._suspensions.contact.current())
@@ -210,9 +212,9 @@ class Reconciler:
             return
         instance = self._instances.get(change.instance_id)
         if instance is not None and instance.is_replaced_by(change.incarnation):
+            # The presence set that is asked for then has the user.
             replacement = self._replace(change.instance_id, change.incarnation, instance)
             self._tasks.start(replacement, "replacing an instance")
-            return  # the presence set that is asked for then has the user
         if instance is None and self._may_meet(change.instance_id, change.incarnation):
             instance = self._meet(change.instance_id, change.incarnation)
         if instance is not None and instance.hear_incarnation(change.incarnation) and instance.take(change):
@@ -264,7 +266,9 @@ class Reconciler:
             return
         instance = self._instances.get(page.instance)
         transfer = instance.transfer if instance is not None else None
-        if instance is None or transfer is None or not transfer.add(page, self._clock()):
+        if instance is None or transfer is None or not instance.hear_incarnation(page.incarnation):
+            return
+        if not transfer.add(page, self._clock()):
             return
         if transfer.unchanged and transfer.hinted:
             # The table has changed since the request. What the hints said may be less than what the instance compared.

@@ -25,6 +25,8 @@ class Repair:
     async def run(self, instance_id: str, transfer: PresenceSetTransfer, is_current: Callable[[], bool]) -> int:
         """Hand every difference to the presence applier. Users of whom there is a newer hint stay as they are.
 
+        A user of the presence set whose last change is not applied yet counts as a difference: it may be a departure.
+
         Args:
             instance_id: whose presence set it is.
             transfer: the complete presence set; its users are consumed.
@@ -49,14 +51,15 @@ class Repair:
             return differences
 
     async def _only_in_the_table(self, instance_id: str, presence_set: dict[str, None]) -> list[str]:
-        """The users that only the table has on the instance. Users that both have are taken out of the set."""
+        """The users that only the table has on the instance. Those that both have and keep are taken out of the set."""
         departed: list[str] = []
         after: int | None = None
         while True:
             users, after = self._engine.users_page(instance_id, after)
             for user_id in users:
                 if user_id in presence_set:
-                    del presence_set[user_id]
+                    if not self._presence_applier.is_pending(user_id):
+                        del presence_set[user_id]
                 else:
                     departed.append(user_id)
             if after is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 
 import msgspec
 import structlog
@@ -24,12 +25,14 @@ class RoutingConfirmations:
         worker_id: this worker.
         bus: carries the confirmations.
         tasks: runs the publication.
+        members_upto: the position of META up to which every membership change was applied.
     """
 
-    def __init__(self, worker_id: str, bus: Bus, tasks: Tasks) -> None:
+    def __init__(self, worker_id: str, bus: Bus, tasks: Tasks, members_upto: Callable[[], int]) -> None:
         self._worker_id = worker_id
         self._bus = bus
         self._tasks = tasks
+        self._members_upto = members_upto
         self._collected: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
         """By instance and incarnation: the users, each with the number of the newest change."""
 
@@ -55,4 +58,4 @@ class RoutingConfirmations:
             log.warning("routing is not confirmed; instances announce the users again", reason=str(error))
 
     def _encoded(self, incarnation: str, users: dict[str, int]) -> bytes:
-        return msgspec.json.encode(RoutingConfirmed(self._worker_id, incarnation, users))
+        return msgspec.json.encode(RoutingConfirmed(self._worker_id, incarnation, users, self._members_upto()))

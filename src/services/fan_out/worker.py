@@ -20,6 +20,7 @@ from services.fan_out.partitions import Partitions
 from services.fan_out.presence_applier import PresenceApplier
 from services.fan_out.publisher import Publisher
 from services.fan_out.reconciler import Reconciler
+from services.fan_out.routing_confirmations import RoutingConfirmations
 from services.fan_out.snapshots import Snapshots, Start
 from services.fan_out.suspensions import Suspensions
 from services.fan_out.typing_router import TypingRouter
@@ -71,11 +72,12 @@ class FanOutWorker:
         self.publisher = Publisher(engine, ports.bus)
         contact = Contact()
         self._suspensions = Suspensions(engine, contact)
-        self.presence_applier = PresenceApplier(worker_id, engine, ports.memberships, ports.bus, tasks)
+        self.partitions = Partitions(worker_id, engine, ports.log, self.publisher, tasks, self._suspensions)
+        confirmations = RoutingConfirmations(worker_id, ports.bus, tasks, lambda: self.partitions.members_upto)
+        self.presence_applier = PresenceApplier(engine, ports.memberships, confirmations, tasks)
         self.reconciler = Reconciler(
             worker_id, engine, self.presence_applier, self._suspensions, ports.leases, ports.bus, tasks
         )
-        self.partitions = Partitions(worker_id, engine, ports.log, self.publisher, tasks, self._suspensions)
         self.worker_group = WorkerGroup(worker_id, ports.bus, ports.log, self.partitions, contact)
         order = MembershipOrder(ports.memberships, known_at=start.taken_at if start else None)
         self._members = Members(engine, ports.log, self.presence_applier, self.partitions, self.publisher, order)

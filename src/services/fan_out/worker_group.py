@@ -1,7 +1,7 @@
 """The worker group: workers that hear each other's notices, and assign the partitions by the same rule."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 import structlog
@@ -82,7 +82,7 @@ class WorkerGroup:
 
     async def _announce(self) -> bool:
         notice_id = self._contact.sign() if self._ready else ""
-        notice = WorkerNotice(self._worker_id, self._ready, self._partitions.claimed(), notice_id)
+        notice = msgspec.structs.replace(self._notice(), notice_id=notice_id)
         try:
             await self._bus.publish(WORKERS, msgspec.json.encode(notice))
         except Unavailable:
@@ -91,6 +91,9 @@ class WorkerGroup:
             self._heard = {worker: (now, notice) for worker, (_, notice) in self._heard.items()}
             return False
         return True
+
+    def _notice(self) -> WorkerNotice:
+        return WorkerNotice(self._worker_id, self._ready, self._partitions.epochs(), self._partitions.members_upto)
 
     def _hear(self, _subject: str, payload: bytes) -> None:
         try:
@@ -109,8 +112,8 @@ class WorkerGroup:
 
     async def _take_share(self) -> None:
         live = self._live()
-        live[self._worker_id] = WorkerNotice(self._worker_id, self._ready, self._partitions.claimed())
-        readers_by_part = {part: worker for worker, notice in live.items() for part in notice.partitions}
+        live[self._worker_id] = self._notice()
+        readers_by_part = _readers(live)
         readers = [worker for worker, notice in live.items() if notice.ready]
         share = assign(self._log.partitions, readers_by_part, readers)
         mine = {part for part, worker in share.items() if worker == self._worker_id}
@@ -127,3 +130,13 @@ class WorkerGroup:
             await self._partitions.claim(part)
         except Unavailable as error:
             log.warning("partition cannot be claimed now", partition=part, reason=str(error))
+
+
+def _readers(notices: Mapping[str, WorkerNotice]) -> dict[int, str]:
+    """The worker that reads each partition: the one with the highest epoch.
+
+    Another one that names the partition has not noticed yet, when it gave its notice, that it lost it. If that counted,
+    the new reader would release the partition, and the two could exchange partitions without end.
+    """
+    claims = [(epoch, part, worker) for worker, notice in notices.items() for part, epoch in notice.partitions.items()]
+    return {part: worker for _, part, worker in sorted(claims)}

@@ -106,7 +106,8 @@ class Admission:
 
     async def _open(self, session: Session, place: ExitStack) -> None:
         # In this order: presence, the routing barrier, memberships. The barrier and the memberships are then read
-        # after the user is known to be here, so no change of either is missed, and every message after `auth.ok` comes.
+        # after the user is known to be here, so no change of either is missed. At last the workers know each membership
+        # that was loaded, so every message after `auth.ok` comes.
         async with self._user_lock(session.user_id):
             try:
                 await self._record_presence(session, place)
@@ -117,6 +118,7 @@ class Admission:
                 raise
         try:
             await subscribe(session, self._registry, self._inbox, self._memberships)
+            await self._user_routing.await_members(session.user_id)
         except BaseException:
             await self.dismiss(session)
             raise

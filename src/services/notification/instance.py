@@ -77,7 +77,9 @@ class NotificationInstance:
         self._housekeeping = Housekeeping(
             self.registry, self._control, self._lease_keeper, ports.connections, heartbeat_timeout_s=heartbeat_timeout_s
         )
-        self._user_routing = UserRouting(self.registry, self._inbox, self._routing_barrier, ports.memberships, tasks)
+        self._user_routing = UserRouting(
+            self.registry, self._inbox, self._routing_barrier, ports.memberships, ports.log, tasks
+        )
         self._admission = Admission(
             limits,
             self.registry,

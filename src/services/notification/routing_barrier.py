@@ -1,10 +1,11 @@
 """The routing barrier: a user is admitted when every fan-out worker routes the user's messages to this instance."""
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain, repeat
+from itertools import chain
 
 import msgspec
 import structlog
@@ -23,7 +24,7 @@ ANNOUNCE_AGAIN_AFTER_S = (0.25, 0.5, 1.0, 1.5)
 """Seconds. A hint may be lost, so it is repeated. After the last of these the client is admitted without the
 confirmation, which `UserRouting` then waits for."""
 ANNOUNCE_LATE_AFTER_S = (2.0, 4.0, 8.0)
-"""Seconds, the last of them without end. They are long because all users of an instance may be late at once: a worker
+"""Seconds. They are long because all users of an instance may be late at once: a worker
 that gets its stores back applies what it has heard and confirms by itself, and digests replace a lost hint."""
 
 
@@ -31,6 +32,8 @@ that gets its stores back applies what it has heard and confirms by itself, and 
 class _Waiting:
     number: int
     """The number of the first hint. A confirmation of an earlier one may be older than a departure in between."""
+    members_upto: int = 0
+    """The position of META up to which each worker must have applied the membership changes."""
     confirmed: set[str] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -55,8 +58,10 @@ class RoutingBarrier:
         self._bus = bus
         self._clock = clock
         self._workers: dict[str, float] = {}
+        self._members_upto: dict[str, int] = {}
+        """By worker of `_workers`: the position of META up to which it has applied the membership changes."""
         self._heard = asyncio.Event()
-        self._waiting: dict[str, _Waiting] = {}
+        self._waiting: dict[str, list[_Waiting]] = {}
 
     async def listen(self) -> None:
         """Subscribe to the notices of the workers, and wait up to a second for the first one."""
@@ -72,30 +77,33 @@ class RoutingBarrier:
         if notice.incarnation != self._incarnation:
             return
         for user_id, number in notice.users.items():
-            if (waiting := self._waiting.get(user_id)) is not None and waiting.number <= number:
-                waiting.confirmed.add(notice.worker)
-                waiting.changed.set()
+            for waiting in self._waiting.get(user_id, ()):
+                if waiting.number <= number:
+                    waiting.confirmed.add(notice.worker)
+                    waiting.changed.set()
+        self._note_members(notice.worker, notice.members_upto)
 
-    async def announce_until_confirmed(self, user_id: str) -> bool:
-        """Notify the workers of a user's first connection here, and wait some seconds for their confirmations.
+    def members_upto(self) -> float:
+        """The position of META up to which every worker is known to have applied the changes; infinity without any."""
+        return min((self._members_upto.get(worker, 0) for worker in self._readers()), default=math.inf)
+
+    async def announce_until_confirmed(self, user_id: str, members_upto: int = 0, *, late: bool = False) -> bool:
+        """Notify the workers that a user is here, and wait some seconds for their confirmations.
+
+        Args:
+            user_id: who.
+            members_upto: the position of META up to which each worker must have applied the changes.
+            late: whether the user is admitted already, so that the pauses between the hints may be long.
 
         Returns:
             whether every worker has confirmed.
         """
-        with self._expecting(user_id) as waiting:
-            for patience in ANNOUNCE_AGAIN_AFTER_S:
+        with self._expecting(user_id, members_upto) as waiting:
+            for patience in ANNOUNCE_LATE_AFTER_S if late else ANNOUNCE_AGAIN_AFTER_S:
                 await self._announce(user_id, online=True)
                 if await self._confirmed(waiting, patience):
                     return True
         return False
-
-    async def announce_until_confirmed_late(self, user_id: str) -> None:
-        """Notify the workers of a user who was admitted without their confirmations, until all have confirmed."""
-        with self._expecting(user_id) as waiting:
-            for patience in chain(ANNOUNCE_LATE_AFTER_S, repeat(ANNOUNCE_LATE_AFTER_S[-1])):
-                await self._announce(user_id, online=True)
-                if await self._confirmed(waiting, patience):
-                    return
 
     async def announce_departure(self, user_id: str) -> None:
         """Notify the workers that a user's last connection here has gone. Nothing waits for their answer."""
@@ -111,22 +119,28 @@ class RoutingBarrier:
             log.debug("workers cannot be notified of a user now", user_id=user_id, reason=str(error))
 
     @contextmanager
-    def _expecting(self, user_id: str) -> Iterator[_Waiting]:
-        waiting = self._waiting[user_id] = _Waiting(self.announced + 1)
+    def _expecting(self, user_id: str, members_upto: int) -> Iterator[_Waiting]:
+        waiting = _Waiting(self.announced + 1, members_upto)
+        self._waiting.setdefault(user_id, []).append(waiting)
         try:
             yield waiting
         finally:
-            del self._waiting[user_id]
+            self._waiting[user_id].remove(waiting)
+            if not self._waiting[user_id]:
+                del self._waiting[user_id]
 
     async def _confirmed(self, waiting: _Waiting, patience: float) -> bool:
         try:
             async with asyncio.timeout(patience):
-                while not self._readers() <= waiting.confirmed:
+                while not self._is_confirmed(waiting):
                     waiting.changed.clear()
                     await waiting.changed.wait()
         except TimeoutError:
-            return self._readers() <= waiting.confirmed
+            return self._is_confirmed(waiting)
         return True
+
+    def _is_confirmed(self, waiting: _Waiting) -> bool:
+        return self._readers() <= waiting.confirmed and waiting.members_upto <= self.members_upto()
 
     def _readers(self) -> set[str]:
         # Workers that stop say so. If all are silent, it is more likely that this process or the bus is the cause.
@@ -146,8 +160,18 @@ class RoutingBarrier:
         known = set(self._workers)
         self._note(notice)
         if not known <= self._workers.keys():
-            for waiting in self._waiting.values():
+            self._members_upto = {worker: self._members_upto.get(worker, 0) for worker in self._workers}
+            for waiting in chain.from_iterable(self._waiting.values()):
                 waiting.changed.set()  # the worker that has gone may be the only one that had not confirmed
+        self._note_members(notice.worker, notice.members_upto)
+
+    def _note_members(self, worker: str, members_upto: int) -> None:
+        if worker not in self._workers or members_upto <= self._members_upto.get(worker, 0):
+            return
+        self._members_upto[worker] = members_upto
+        for waiting in chain.from_iterable(self._waiting.values()):
+            if waiting.members_upto:
+                waiting.changed.set()
 
     def _note(self, notice: WorkerNotice) -> None:
         if notice.ready:

@@ -1,19 +1,26 @@
 """The routing of users to this instance: every worker is to know who is here, and to confirm it.
 
-A worker that does not confirm in time may lack its connection to the presence store or to the membership store. The
-user is admitted all the same, or one such worker would keep everybody out. What the user misses until then leaves no
-gap in a lane, because the worker does not know that the instance needs it. So the clients are told to read their
-channels again when the worker confirms, and before that no heartbeat says that anything new was delivered.
+A worker also has to apply every membership change that a session has loaded here: else it does not route what is posted
+to a channel that the client takes for one of its own.
+
+A worker that does not confirm in time may lack its connection to the membership store. The user is admitted all the
+same, or one such worker would keep everybody out. What the user misses until then leaves no gap in a lane, because the
+worker does not know that the instance needs it. So the clients are told to read their channels again when the worker
+confirms, and before that no heartbeat says that anything new was delivered.
 """
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import structlog
 
+from fanout import Unavailable
+from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
+from fanout.streams import MEMBERSHIP_STREAM
 from services.notification.inbox import Inbox
 from services.notification.metrics import ROUTING_UNCONFIRMED, USERS_UNCONFIRMED
 from services.notification.registry import Registry
@@ -22,12 +29,14 @@ from services.notification.server_frames import server_frame
 from services.notification.session import Session
 from services.notification.subscribing import subscribe
 from services.runtime.health import Degraded
+from services.runtime.shared_rounds import SharedRounds
 from services.runtime.tasks import Tasks, retry_forever
 
 log = structlog.get_logger(__name__)
 
 RELOADED_AT_ONCE: Final = 32
 """Sessions whose channels are loaded at a time: all users of an instance may be confirmed at the same moment."""
+_REFRESH: Final = server_frame("full_refresh_required", tier=4, reason="gap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,7 @@ class UserRouting:
         inbox: says how far delivery has come.
         routing_barrier: announces the users again.
         memberships: the store, from which the channels of a session are loaded again.
+        events: the log, which has the membership changes.
         tasks: runs the waiting.
     """
 
@@ -54,6 +64,7 @@ class UserRouting:
         inbox: Inbox,
         routing_barrier: RoutingBarrier,
         memberships: Memberships,
+        events: Log,
         tasks: Tasks,
     ) -> None:
         self._registry = registry
@@ -61,13 +72,33 @@ class UserRouting:
         self._routing_barrier = routing_barrier
         self._memberships = memberships
         self._tasks = tasks
+        self._log = events
+        self._newest_change = SharedRounds(self._ask_for_newest_change, "finding the end of the membership changes")
         self._unconfirmed: dict[str, _Unconfirmed] = {}
         self._loading = asyncio.Semaphore(RELOADED_AT_ONCE)
 
     async def announce_arrival(self, user_id: str) -> None:
         """Announce a user's first connection here, and wait some seconds for the confirmations of the workers."""
-        if await self._routing_barrier.announce_until_confirmed(user_id):
+        if not await self._routing_barrier.announce_until_confirmed(user_id):
+            self._wait_late(user_id)
+
+    async def await_members(self, user_id: str) -> None:
+        """Wait until the workers have applied each membership change that a session has loaded, or some seconds.
+
+        Call it when the session has loaded its channels, before the client hears that it is admitted.
+        """
+        try:
+            end = await self._newest_change.ask()
+        except Unavailable as error:
+            log.warning("the log does not say how far the membership changes go", user_id=user_id, reason=str(error))
+            self._wait_late(user_id)
             return
+        if end and not await self._routing_barrier.announce_until_confirmed(user_id, end):
+            self._wait_late(user_id)
+
+    def _wait_late(self, user_id: str) -> None:
+        if user_id in self._unconfirmed:
+            return  # what waits for the user refreshes each session of the user
         ROUTING_UNCONFIRMED.inc()
         log.warning("user admitted before every worker confirmed the routing", user_id=user_id)
         waiting = self._tasks.start(self._confirm(user_id), "confirming routing late")
@@ -104,20 +135,45 @@ class UserRouting:
             raise Degraded(f"users whom not every fan-out worker has confirmed: {len(self._unconfirmed)}")
 
     async def _confirm(self, user_id: str) -> None:
-        await self._routing_barrier.announce_until_confirmed_late(user_id)
-        self._inbox.missed_changes(user_id)
-        for session in self._registry.sessions_of(user_id):
-            if session.ending is None:
-                await self._refresh(session)
+        """Refresh the sessions of a user when the workers route everything that the sessions have loaded."""
+        refreshed: list[Session] = []
+        await self._routed(user_id, 0)
+        while sessions := [session for session in self._registry.sessions_of(user_id) if session not in refreshed]:
+            self._inbox.missed_changes(user_id)
+            for session in sessions:
+                await self._load(session)
+            if end := await self._end_of_changes():
+                await self._routed(user_id, end)
+            for session in sessions:
+                if session.ending is None:
+                    self._registry.write_queue.queue(session, _REFRESH)
+            refreshed += sessions
         log.info("routing is confirmed late; the clients read their channels again", user_id=user_id)
         self._unconfirmed.pop(user_id, None)
         self._count()
 
-    async def _refresh(self, session: Session) -> None:
-        again = partial(subscribe, session, self._registry, self._inbox, self._memberships)
-        async with self._loading:
-            await retry_forever(again, "loading memberships again")
-        self._registry.write_queue.queue(session, server_frame("full_refresh_required", tier=4, reason="gap"))
+    async def _routed(self, user_id: str, members_upto: int) -> None:
+        while not await self._routing_barrier.announce_until_confirmed(user_id, members_upto, late=True):
+            # Asked for again, because the log may have lost the changes up to there.
+            members_upto = members_upto and await self._end_of_changes()
+
+    async def _load(self, session: Session) -> None:
+        if session.ending is None:
+            again = partial(subscribe, session, self._registry, self._inbox, self._memberships)
+            async with self._loading:
+                await retry_forever(again, "loading memberships again")
+
+    async def _end_of_changes(self) -> int:
+        return await retry_forever(self._newest_change.ask, "finding the end of the membership changes")
+
+    async def _ask_for_newest_change(self) -> int:
+        """The position of the newest change that a worker may not have applied; 0 where each has applied all."""
+        end, applied = await self._log.last_seq(MEMBERSHIP_STREAM), self._routing_barrier.members_upto()
+        if applied >= end:
+            return 0
+        # A log that went back may hold no event up to its end, and then no worker comes that far.
+        async with aclosing(self._log.read(MEMBERSHIP_STREAM, after=int(applied), upto=end)) as events:
+            return 0 if await anext(events, None) is None else end
 
     def _count(self) -> None:
         USERS_UNCONFIRMED.set(len(self._unconfirmed))

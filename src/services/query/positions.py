@@ -13,6 +13,7 @@ from fanout.ports.log import Log, StoredEvent
 from fanout.ports.messages import Messages, Position
 from fanout.streams import MESSAGE_WRITER, MESSAGES
 from fanout.subjects import channel_of
+from services.runtime.shared_rounds import SharedRounds
 
 log = structlog.get_logger(__name__)
 
@@ -45,34 +46,20 @@ class Positions:
         self._messages = messages
         self._log = events
         self._stored = 0
-        self._asking: asyncio.Task[int | None] | None = None
-        self._next: asyncio.Task[int | None] | None = None
+        self._rounds = SharedRounds(self._ask, "asking for the ends of the log")
         self._answered = True
 
     async def ends(self) -> Ends:
-        """How far the store and the log have come, asked for after this call began.
-
-        Calls share a round of requests to the log that has not begun. A round under way is of no use: the log may have
-        answered it already, and a message that was stored since would be newer than its `newest`.
-        """
-        if self._next is None or self._next.done():
-            self._next = asyncio.create_task(self._ask_after(self._asking), name="asking for the ends of the log")
-        newest = await asyncio.shield(self._next)
-        return Ends(self._stored, newest)
-
-    async def _ask_after(self, earlier: asyncio.Task[int | None] | None) -> int | None:
-        """Ask once the round before is over, within the time limit in all; returns the newest `seq`."""
+        """How far the store and the log have come, asked for after this call began."""
         try:
             async with asyncio.timeout(LOG_ANSWERS_WITHIN_S):
-                if earlier is not None:
-                    await asyncio.wait((earlier,))
-                self._asking, self._next = self._next, None
-                return await self._ask()
+                newest = await self._rounds.ask()
+                return Ends(self._stored, newest)
         except (FanoutError, TimeoutError) as error:
             if self._answered:
                 log.warning("the log does not say how far the writer has come", reason=str(error) or "no answer")
             self._answered = False
-            return None
+            return Ends(self._stored, None)
 
     async def _ask(self) -> int:
         newest, acknowledged = await asyncio.gather(

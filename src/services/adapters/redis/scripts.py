@@ -7,10 +7,10 @@ cannot run them. Times that are compared come from the server's own clock, so th
 from typing import Final
 
 from fanout.ids import check_id
-from fanout.keys import DEPLOYMENT, Keys
+from fanout.keys import DEPLOYMENT, PRESENCE_CHANGES, Keys
 
 _HEAD: Final = """
-local prefix, deployment, deployment_key, changes = '%s', '%s', '%s', '%s'
+local prefix, deployment, deployment_key = '%s', '%s', '%s'
 
 -- The error where the store is of another deployment: its code, the id there, the id here. Then the id there.
 local function foreign()
@@ -43,7 +43,7 @@ def prepared(script: str, keys: Keys, deployment: str) -> str:
     """
     if deployment:
         check_id(deployment, "deployment")
-    return _HEAD % (keys.named(""), deployment, keys.named(DEPLOYMENT), keys.presence_changes) + script
+    return _HEAD % (keys.named(""), deployment, keys.named(DEPLOYMENT)) + script
 
 
 _GUARD: Final = """
@@ -71,11 +71,6 @@ local function present(key)
   return instances
 end
 
--- Publish that a user came to an instance ('online') or left it ('offline').
-local function publish(user, state, instance)
-  redis.call('PUBLISH', changes, user .. ':' .. state .. ':' .. instance)
-end
-
 -- KEYS: conn, conns, presence. ARGV: ttl, now as text, user, device, then the fields of the conn hash.
 local function hold()
   local ttl, instance = tonumber(ARGV[1]), ARGV[5]
@@ -89,9 +84,18 @@ local function hold()
 end
 """
 
+_PUBLISH: Final = f"""
+-- Publish that a user came to an instance ('online') or left it ('offline'). It is for other programs, so nothing else
+-- is refused where Redis gives no permission for the channel.
+local function publish(user, state, instance)
+  redis.pcall('PUBLISH', prefix .. '{PRESENCE_CHANGES}', user .. ':' .. state .. ':' .. instance)
+end
+"""
+
 CONNECT: Final = (
     _GUARD
     + _SHARED
+    + _PUBLISH
     + """
 local before = redis.call('HGET', KEYS[1], 'instance_id')
 for _, device in ipairs(redis.call('SMEMBERS', KEYS[2])) do
@@ -99,9 +103,7 @@ for _, device in ipairs(redis.call('SMEMBERS', KEYS[2])) do
     redis.call('SREM', KEYS[2], device)
   end
 end
-if (tonumber(redis.call('HGET', KEYS[3], 'on:' .. ARGV[5])) or 0) <= now() then
-  publish(ARGV[3], 'online', ARGV[5])
-end
+local is_first = (tonumber(redis.call('HGET', KEYS[3], 'on:' .. ARGV[5])) or 0) <= now()
 hold()
 redis.call('HSET', KEYS[3], 'instance', ARGV[5])
 local fields = redis.call('HGETALL', KEYS[3])
@@ -109,6 +111,9 @@ for i = 1, #fields, 2 do
   if string.sub(fields[i], 1, 3) == 'on:' and (tonumber(fields[i + 1]) or 0) <= now() then
     redis.call('HDEL', KEYS[3], fields[i])
   end
+end
+if is_first then
+  publish(ARGV[3], 'online', ARGV[5])
 end
 return before
 """
@@ -136,6 +141,7 @@ end
 DISCONNECT: Final = (
     _GUARD
     + _SHARED
+    + _PUBLISH
     + """
 -- KEYS: conn, conns, presence. ARGV: instance, connected_at, device, whether it was the last, now as text, user.
 local held = redis.call('HMGET', KEYS[1], 'instance_id', 'connected_at')
@@ -146,14 +152,16 @@ end
 if ARGV[4] == '0' then
   return
 end
-publish(ARGV[6], 'offline', ARGV[1])
-redis.call('HDEL', KEYS[3], 'on:' .. ARGV[1])
+local was_there = redis.call('HDEL', KEYS[3], 'on:' .. ARGV[1]) == 1
 local rest = present(KEYS[3])
 if #rest == 0 then
   redis.call('DEL', KEYS[3])
   redis.call('HSET', KEYS[3], 'status', 'offline', 'instance', ARGV[1], 'last_seen', ARGV[5])
 elseif redis.call('HGET', KEYS[3], 'instance') == ARGV[1] then
   redis.call('HSET', KEYS[3], 'instance', rest[1])
+end
+if was_there then
+  publish(ARGV[6], 'offline', ARGV[1])
 end
 """
 )
