@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from fanout import Engine, TableFull
@@ -113,6 +114,24 @@ async def test_who_comes_back_during_the_departure_is_there(applier: PresenceApp
     slow.gate.set()
     await applier.settled()
     assert slow.engine.instances("c0") == {"i1"}
+
+
+async def test_what_is_confirmed_is_the_newest_hint_of_those_that_came_meanwhile(
+    applier: PresenceApplier, slow: SlowEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    confirmed: list[int] = []
+    monkeypatch.setattr(applier._confirmations, "confirm", lambda arrival: confirmed.append(arrival.number))
+    applier.change(come("i1"))
+    await applier.settled()
+    confirmed.clear()
+    slow.moving.clear()
+    slow.gate.clear()
+    applier.change(come("i2"))
+    await until(slow.moving.is_set, "a thread adds the user")
+    applier.change(msgspec.structs.replace(come("i2"), number=5))
+    slow.gate.set()
+    await applier.settled()
+    assert confirmed == [5]
 
 
 async def test_an_instance_dropped_during_the_arrival_stays_dropped(applier: PresenceApplier, slow: SlowEngine) -> None:

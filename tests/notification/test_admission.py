@@ -8,6 +8,8 @@ import pytest
 
 from fanout import Unavailable
 from fanout.ports.presence import DeviceConnection
+from fanout.subjects import PRESENCE_HINTS
+from fanout.workers import decode_presence_change
 from tests.support.faulty import FaultyPresence
 from tests.support.harness import Client, Harness, running_harness
 from tests.support.observing import until
@@ -45,6 +47,25 @@ async def test_a_device_that_fails_does_not_stand_in_for_the_next(harness: Harne
     await until(lambda: bool(desktop.frames))
     assert phone.close_code == 1013
     assert worker.users_on("notif-1") == ["alice"], "admitted, and no worker knows"
+
+
+async def test_the_first_connection_and_the_end_of_the_last_one_are_announced(harness: Harness) -> None:
+    await harness.create("general", "alice")
+    await harness.add_worker("worker-1")
+    instance = await harness.add_instance("notif-1")
+    phone, desktop = await harness.connect(instance, "alice"), await harness.connect(instance, "alice")
+    for client in (phone, desktop):
+        client.hang_up()
+    await until(lambda: not len(instance.registry), "both have gone")
+    await until(lambda: [online for online, _ in announced(harness)] == [True, False], "announced")
+    assert {user for _, user in announced(harness)} == {"alice"}
+
+
+def announced(harness: Harness) -> list[tuple[bool, str]]:
+    """The hints that were published, without those that were repeated."""
+    hints = [decode_presence_change(payload) for subject, payload in harness.bus.published if subject == PRESENCE_HINTS]
+    said = [(hint.online, hint.user_id) for hint in hints]
+    return [hint for number, hint in enumerate(said) if said[number - 1 : number] != [hint]]
 
 
 async def test_clients_that_come_at_once_do_not_exceed_the_capacity(

@@ -5,7 +5,7 @@ import pytest
 from fanout import Engine, partition_of, subjects
 from fanout.lanes import Lane
 from fanout.streams import MESSAGES
-from fanout.subjects import PRESENCE_DIGESTS, WORKERS
+from fanout.subjects import PRESENCE_DIGESTS, PRESENCE_HINTS, WORKERS
 from services.runtime.skipping import HANDLERS_FAILED, MESSAGES_SKIPPED
 from tests.support.harness import Client, Harness
 from tests.support.observing import until
@@ -27,6 +27,7 @@ def _failures() -> float:
     [
         (WORKERS, "worker_notice", 2),
         (PRESENCE_DIGESTS, "digest", 1),
+        (PRESENCE_HINTS, "presence_change", 1),
         (subjects.worker_inbox("worker-1"), "presence_set_page", 1),
         (subjects.instance_control("notif-1"), "control", 1),
         (subjects.instance_events("notif-1"), "batch", 1),

@@ -2,131 +2,31 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
 import pytest
 
 from fanout import Unavailable
-from fanout.events import MemberJoined, Message, MessageEvent, encode, timestamp
-from fanout.ids import new_event_id, new_message_id
-from fanout.ports.memberships import Channel, Memberships
-from fanout.subjects import WORKERS, member_joined, message
-from fanout.workers import RoutingConfirmed, WorkerNotice
-from services.notification import routing_barrier
-from services.notification.inbox import Inbox
+from fanout.ports.memberships import Memberships
 from services.notification.metrics import USERS_UNCONFIRMED
-from services.notification.registry import Registry
-from services.notification.routing_barrier import RoutingBarrier
-from services.notification.session import Session
-from services.notification.subscribing import subscribe
-from services.notification.user_routing import RELOADED_AT_ONCE, UserRouting
+from services.notification.user_routing import RELOADED_AT_ONCE
 from services.runtime import tasks as tasks_module
 from services.runtime.health import Degraded
-from services.runtime.membership_order import MembershipOrder
-from services.runtime.tasks import Tasks
-from tests.support.faulty import FaultyBus, FaultyLog, FaultyMemberships, faulty_log, faulty_memberships
-from tests.support.harness import Client, Harness, running_harness
+from tests.support.harness import Harness, running_harness
 from tests.support.observing import until
-from tests.support.sessions import session_of
-
-REFRESH = {"type": "full_refresh_required", "tier": 4, "reason": "gap"}
-
-
-class Rig:
-    """UserRouting in an instance without sockets; one worker reads, and confirms when the test says so."""
-
-    def __init__(self, log: FaultyLog, memberships: FaultyMemberships, tasks: Tasks) -> None:
-        self.log = log
-        self.memberships = memberships
-        self.tasks = tasks
-        self.bus = FaultyBus()
-        self.registry = Registry()
-        self.inbox = Inbox("notif-1", self.bus, log, self.registry, MembershipOrder(memberships))
-        self.barrier = RoutingBarrier("notif-1", "first", self.bus, clock=lambda: 0.0)
-        self.user_routing = UserRouting(self.registry, self.inbox, self.barrier, memberships, log, tasks)
-
-    async def start(self) -> None:
-        listening = asyncio.create_task(self.barrier.listen())
-        await asyncio.sleep(0)
-        await self.bus.publish(WORKERS, msgspec.json.encode(WorkerNotice("worker-1", ready=True, partitions={})))
-        await listening
-        await self.memberships.create(
-            Channel("general", "general", private=False, created_by="owner", created_at=timestamp()), ["owner"]
-        )
-
-    async def enter(self, user_id: str, *, confirmed: bool = False) -> Session:
-        """Add a session that was told `auth.ok`, and announce its user if it is the first one."""
-        session = session_of(user_id)
-        first = not self.registry.sessions_of(user_id)
-        self.registry.add(session)
-        if first and not confirmed:
-            await self.user_routing.announce_arrival(user_id)
-        await subscribe(session, self.registry, self.inbox, self.memberships)
-        self.registry.write_queue.open(session, b"")
-        return session
-
-    async def leave(self, session: Session) -> None:
-        await self.registry.remove(session)
-        if not self.registry.sessions_of(session.user_id):
-            await self.user_routing.forget(session.user_id)
-
-    def confirm(self, *users: str, members_upto: int = 0) -> None:
-        self.barrier.confirm(
-            RoutingConfirmed("worker-1", "first", dict.fromkeys(users, self.barrier.announced), members_upto)
-        )
-
-    def is_told_when_applied(self, seq: int) -> bool:
-        """Confirm everybody by a worker that has applied the changes up to there; returns whether nobody waits."""
-        self.confirm(*self.barrier._waiting, members_upto=seq)
-        return not self.user_routing._unconfirmed
-
-    async def change_unheard(self, *users: str) -> None:
-        """Users join, and the event of it does not come to this instance."""
-        await self.memberships.add("general", list(users), timestamp())
-
-    async def deliver_everything(self) -> None:
-        """One event more is stored, and delivery has come to the end of the log."""
-        body = Message(new_message_id(), "general", "owner", "text", timestamp())
-        event = MessageEvent(new_event_id(), "message.new", "general", msgspec.Raw(encode(body)))
-        await self.log.append(message("general"), encode(event), msg_id=event.event_id)
-        await self.inbox.rebase()
-
-    async def is_degraded(self) -> bool:
-        with suppress(Degraded):
-            await self.user_routing.check()
-            return False
-        return True
-
-    async def all_confirmed(self) -> None:
-        await until(lambda: not self.user_routing._unconfirmed, "everybody is confirmed")
-
-    def waiting(self) -> int:
-        """How many tasks wait for confirmations."""
-        return sum(task.get_name() == "confirming routing late" for task in asyncio.all_tasks())
-
-    def frames(self, session: Session) -> list[dict[str, Any]]:
-        self.registry.write_queue.flush(session)
-        return cast("Client", session.socket).frames
+from tests.support.user_routing import REFRESH, Rig, be_impatient, opened_rig
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routing_barrier, "ANNOUNCE_AGAIN_AFTER_S", (0.01, 0.01))
-    monkeypatch.setattr(routing_barrier, "ANNOUNCE_LATE_AFTER_S", (0.02,))
-    monkeypatch.setattr(tasks_module, "LONGEST_DELAY_S", 0.02)
+    be_impatient(monkeypatch)
 
 
 @pytest.fixture
 async def rig() -> AsyncIterator[Rig]:
-    failures: list[BaseException] = []
-    async with faulty_log(partitions=1) as log, faulty_memberships() as memberships, Tasks(failures.append) as tasks:
-        built = Rig(log, memberships, tasks)
-        await built.start()
+    async with opened_rig() as built:
         yield built
-    assert not failures
 
 
 async def test_who_is_confirmed_late_reads_channels_again(rig: Rig) -> None:
@@ -356,59 +256,3 @@ async def test_an_instance_drains_with_users_who_are_not_confirmed(harness: Harn
     assert [client.close_code for client in clients] == [1012, 1012]
     await until(lambda: not instance._user_routing._unconfirmed, "forgotten")
     await instance.check_routing()
-
-
-async def change_told(rig: Rig, user_id: str) -> int:
-    """A user joins, and the event of it is in the log; returns its seq."""
-    joined = MemberJoined(new_event_id(), "general", user_id, timestamp(), 1)
-    stored = await rig.log.append(member_joined("general"), encode(joined), msg_id=joined.event_id)
-    return stored.seq
-
-
-async def test_a_session_waits_until_the_workers_have_applied_the_changes_that_it_has_loaded(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(routing_barrier, "ANNOUNCE_AGAIN_AFTER_S", (60.0,))
-    seq = await change_told(rig, "alice")
-    waiting = asyncio.create_task(rig.user_routing.await_members("alice"))
-    await until(lambda: "alice" in rig.barrier._waiting, "asked for")
-    rig.confirm("alice", members_upto=seq - 1)
-    await asyncio.sleep(0.01)
-    assert not waiting.done()
-    rig.confirm("alice", members_upto=seq)
-    async with asyncio.timeout(1):
-        await waiting
-    announced = rig.barrier.announced
-    await rig.user_routing.await_members("bob")
-    assert rig.barrier.announced == announced, "nothing is asked for where all is applied"
-    assert not await rig.is_degraded()
-
-
-async def test_where_a_worker_lags_the_client_is_told_when_it_has_caught_up(rig: Rig) -> None:
-    alice = await rig.enter("alice", confirmed=True)
-    seq = await change_told(rig, "alice")
-    await rig.user_routing.await_members("alice")
-    assert (await rig.is_degraded(), rig.frames(alice)) == (True, [])
-    rig.confirm("alice")
-    await asyncio.sleep(0.05)
-    assert await rig.is_degraded(), "it is routed, and the change is not applied"
-    await until(lambda: rig.is_told_when_applied(seq), "the worker has caught up")
-    await rig.all_confirmed()
-    assert rig.frames(alice) == [REFRESH]
-
-
-async def test_a_log_that_went_back_and_holds_no_change_up_to_its_end_holds_up_nobody(rig: Rig) -> None:
-    rig.log.outcomes["last_seq"] = 1_000
-    await rig.user_routing.await_members("alice")
-    assert not await rig.is_degraded()
-
-
-async def test_a_log_that_does_not_answer_holds_up_nobody_and_the_client_is_told_later(rig: Rig) -> None:
-    alice = await rig.enter("alice", confirmed=True)
-    rig.log.outcomes["last_seq"] = Unavailable("no leader")
-    await rig.user_routing.await_members("alice")
-    assert await rig.is_degraded()
-    rig.log.outcomes.clear()
-    await until(lambda: rig.is_told_when_applied(0), "the log answers")
-    await rig.all_confirmed()
-    assert rig.frames(alice) == [REFRESH]

@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from tests.simulation.plan import Plan, drawn
+from tests.simulation.drawing import drawn
+from tests.simulation.plan import Plan
 from tests.simulation.planted import PLANTED, planted
 from tests.simulation.run import Outcome, simulate
 from tests.simulation.shrinking import shrink

@@ -265,8 +265,8 @@ PLANTED: Final[dict[str, Planted]] = {
         [(UserRouting, "_wait_late", _nothing)],
     ),
     "earlier arrivals are confirmed": Planted(
-        "an instance takes the confirmation of a user's earlier arrival for that of the newest one",
-        [(RoutingBarrier, "confirm", _confirm_every_arrival)],
+        "an instance takes the confirmation of a user's earlier arrival for that of the newest one, and admits at once",
+        [(RoutingBarrier, "confirm", _confirm_every_arrival), (UserRouting, "await_members", _do_nothing)],
     ),
     "loaded memberships are not awaited": Planted(
         "a client is admitted with memberships that a worker has not applied yet",

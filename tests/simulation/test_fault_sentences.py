@@ -1,7 +1,7 @@
 import pytest
 
+from tests.simulation.drawing import _KINDS
 from tests.simulation.fault_sentences import _BEGINS, _ENDS, fault_begins, fault_ends
-from tests.simulation.plan import _KINDS
 
 ABOUT = {"on": "worker7", "to": "redis", "seconds": 7.5}
 

@@ -4,10 +4,11 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from tests.simulation.drawing import _KINDS
 from tests.simulation.faults import Striker
 from tests.simulation.links import SILENCE_S
 from tests.simulation.network import RECONNECTS_IN, SLOWNESS_S
-from tests.simulation.plan import _KINDS, SERVERS, Fault
+from tests.simulation.plan import SERVERS, Fault
 from tests.simulation.world import World
 from tests.support.simulated import SMALL, TWO_WORKERS, in_world
 

@@ -12,10 +12,11 @@ import msgspec
 import pytest
 
 from tests.simulation import __main__ as command
+from tests.simulation.drawing import _KINDS, drawn
 from tests.simulation.evidence import Broken
 from tests.simulation.history import History
 from tests.simulation.hosts import VirtualTime
-from tests.simulation.plan import _KINDS, SERVERS, Action, Fault, Plan, Shape, drawn
+from tests.simulation.plan import SERVERS, Action, Fault, Plan, Shape
 from tests.simulation.planted import PLANTED
 from tests.simulation.run import Outcome
 from tests.support.simulated import SMALL

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tests.simulation.plan import Plan, drawn
+from tests.simulation.drawing import drawn
+from tests.simulation.plan import Plan
 from tests.simulation.planted import PLANTED, planted
 from tests.simulation.run import Outcome, simulate
 from tests.simulation.story import story

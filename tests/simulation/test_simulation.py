@@ -5,7 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.simulation.plan import Plan, drawn
+from tests.simulation.drawing import drawn
+from tests.simulation.plan import Plan
 from tests.simulation.run import simulate
 from tests.simulation.story import story
 

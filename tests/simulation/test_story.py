@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from tests.simulation.drawing import _KINDS, drawn
 from tests.simulation.evidence import Broken
 from tests.simulation.focus import Focus
 from tests.simulation.history import Entry
-from tests.simulation.plan import _KINDS, Plan, Shape, drawn
+from tests.simulation.plan import Plan, Shape
 from tests.simulation.run import Outcome, simulate
 from tests.simulation.story import _SENTENCES, _lines, story
 from tests.simulation.tables import Wrong

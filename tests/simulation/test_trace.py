@@ -3,9 +3,10 @@ import pytest
 import structlog
 
 from services.fan_out.worker import FanOutWorker
+from tests.simulation.drawing import drawn
 from tests.simulation.history import Entry
 from tests.simulation.links import Linked
-from tests.simulation.plan import Action, Fault, drawn
+from tests.simulation.plan import Action, Fault
 from tests.simulation.run import simulate
 from tests.support.simulated import SMALL, TWO_WORKERS
 

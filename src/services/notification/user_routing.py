@@ -1,7 +1,7 @@
 """The routing of users to this instance: every worker is to know who is here, and to confirm it.
 
-A worker also has to apply every membership change that a session has loaded here: else it does not route what is posted
-to a channel that the client takes for one of its own.
+A worker also has to apply every membership change that a session has loaded here. Otherwise it does not route what is
+posted to a channel that the client takes for one of its own.
 
 A worker that does not confirm in time may lack its connection to the membership store. The user is admitted all the
 same, or one such worker would keep everybody out. What the user misses until then leaves no gap in a lane, because the
