@@ -29,6 +29,7 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Channel, Memberships
 from fanout.streams import MESSAGES
 from services.command.membership_publisher import MembershipPublisher
+from services.runtime.membership_cache import MembershipCache
 
 
 class CommandService:
@@ -36,13 +37,21 @@ class CommandService:
 
     Args:
         log: stores messages and member events.
-        memberships: channels and their members.
+        memberships: channels and their members. Calls that change them ask nothing else.
+        cache: says who may send messages.
         now: the time, with a zone.
     """
 
-    def __init__(self, log: Log, memberships: Memberships, now: Callable[[], datetime] = machine.utc_now) -> None:
+    def __init__(
+        self,
+        log: Log,
+        memberships: Memberships,
+        cache: MembershipCache,
+        now: Callable[[], datetime] = machine.utc_now,
+    ) -> None:
         self._log = log
         self._memberships = memberships
+        self._cache = cache
         self._publisher = MembershipPublisher(log, memberships)
         self._now = now
 
@@ -54,7 +63,7 @@ class CommandService:
         """
         if request.thread_id is not None or request.also_send_to_channel:
             raise CallRejected(THREADS_UNAVAILABLE)
-        if not await self._memberships.is_member(request.channel, user_id):
+        if not await self._cache.is_member(request.channel, user_id):
             raise CallRejected(NOT_A_MEMBER)
         message = _message(user_id, request, timestamp(self._now()))
         message_id = await self._store(message, correlation_id)
@@ -96,7 +105,10 @@ class CommandService:
 
     async def leave(self, user_id: str, request: ChannelRequest) -> ChannelResponse:
         """End the user's membership; see `ChannelCalls.leave`. A repeat appends what the first call could not."""
-        ended = await self._memberships.remove(request.channel, user_id, timestamp(self._now()))
+        try:
+            ended = await self._memberships.remove(request.channel, user_id, timestamp(self._now()))
+        finally:  # it may have been done, if the store did not answer
+            self._cache.changed(request.channel, user_id)
         if ended is not None:
             await self._publisher.publish([ended])
         elif await self._is_hidden(request.channel):
