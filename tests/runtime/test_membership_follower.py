@@ -19,6 +19,10 @@ from tests.support.faulty import FaultyLog, FaultyMemberships, faulty_log, fault
 from tests.support.observing import until
 
 
+def fail(error: BaseException) -> None:
+    raise error
+
+
 class World(NamedTuple):
     """A log, a store in which bob is a member of general, and two caches: each is of another gateway."""
 
@@ -67,7 +71,7 @@ async def test_a_change_of_another_gateway_is_heard(world: World) -> None:
 
 async def test_what_was_published_before_is_not_read_again(world: World) -> None:
     await world.keep()
-    async with following_memberships(world.log, world.store, pytest.fail) as (cache, _):
+    async with following_memberships(world.log, world.store, fail) as (cache, _):
         await until(lambda: cache.is_current, "followed")
         assert await cache.is_member("general", "bob")
 
@@ -121,7 +125,7 @@ class Lagging:
 
 
 async def test_a_reader_that_lags_proves_nothing() -> None:
-    async with opened_world() as world, Tasks(pytest.fail) as tasks:
+    async with opened_world() as world, Tasks(fail) as tasks:
         lagging = Lagging()
         cache = MembershipCache(world.store)
         MembershipFollower(cast("Any", lagging), cache).start(tasks)
@@ -137,7 +141,7 @@ async def test_a_reader_that_lags_proves_nothing() -> None:
 
 
 async def test_a_log_that_went_back_empties_the_cache_which_is_followed_again_though_nothing_comes() -> None:
-    async with opened_world() as world, Tasks(pytest.fail) as tasks:
+    async with opened_world() as world, Tasks(fail) as tasks:
         lagging = Lagging()
         cache = MembershipCache(world.store)
         follower = MembershipFollower(cast("Any", lagging), cache)
@@ -169,7 +173,7 @@ async def test_a_long_silence_shows_in_the_health() -> None:
         now += SILENT_AFTER_S + 0.1
         with pytest.raises(Degraded):
             await follower.check_ready()
-        async with Tasks(pytest.fail) as tasks:
+        async with Tasks(fail) as tasks:
             follower.start(tasks)
             await until(lambda: cache.is_current, "followed")
         await follower.check_ready()
@@ -178,7 +182,7 @@ async def test_a_long_silence_shows_in_the_health() -> None:
 async def test_nothing_is_used_after_the_end() -> None:
     async with faulty_log() as log, faulty_memberships() as store:
         await store.create(Channel("general", "g", private=False, created_by="bob", created_at="t"), ["bob"])
-        async with following_memberships(log, store, pytest.fail) as (cache, _):
+        async with following_memberships(log, store, fail) as (cache, _):
             await until(lambda: cache.is_current, "followed")
             assert await cache.is_member("general", "bob")
         assert (len(cache), cache.is_current) == (0, False)

@@ -10,7 +10,7 @@ from fanout.errors import InvalidEvent
 from fanout.events import decode_member_event
 from fanout.ports.log import Log, Reset, StoredEvent
 from fanout.ports.memberships import Memberships
-from fanout.streams import MEMBERSHIP_STREAM
+from fanout.streams import MEMBERSHIP_STREAM, STREAMS
 from fanout.subjects import channel_of
 from services.runtime.health import Degraded
 from services.runtime.membership_cache import MembershipCache
@@ -51,7 +51,7 @@ class MembershipFollower:
 
     def hear(self, reset: Reset) -> None:
         """Handle a reset of the log, as the listener of `Log.on_reset`: what the log has lost is not heard."""
-        if reset.stream == MEMBERSHIP_STREAM:
+        if STREAMS[reset.stream].changes_memberships:
             self._cache.clear()
             self._begins = True
             self._advanced.set()
