@@ -46,7 +46,7 @@ class Cost(msgspec.Struct, frozen=True):
 
     clock: float
     processor: float
-    """Of this process, all threads: a server's own is not in it."""
+    """All threads of this process: a server's own time is not in it."""
 
 
 class _Pair(NamedTuple):

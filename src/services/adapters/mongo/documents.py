@@ -73,12 +73,12 @@ def channel_document(channel: Channel, pending: Sequence[str] | None) -> Documen
         "private": channel.private,
         "created_by": channel.created_by,
         "created_at": channel.created_at,
+        "kind": channel.kind,
     }
     return document if pending is None else {**document, "unfinished": True, "pending": list(pending)}
 
 
 def channel_of(document: Document) -> Channel:
     """The channel of a document."""
-    return Channel(
-        document["_id"], document["name"], document["private"], document["created_by"], document["created_at"]
-    )
+    fields = ("_id", "name", "private", "created_by", "created_at", "kind")
+    return Channel(*(document[field] for field in fields))
