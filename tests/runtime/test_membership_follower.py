@@ -1,22 +1,37 @@
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple, cast
+from unittest.mock import patch
 
 import pytest
 
+from fanout.api.channels import ChannelRequest
+from fanout.api.history import HistoryRequest
+from fanout.api.messages import SendMessage
+from fanout.error_codes import NOT_A_MEMBER
+from fanout.errors import CallRejected
 from fanout.events import encode, timestamp
 from fanout.ports.log import Reset
 from fanout.ports.memberships import Channel
 from fanout.streams import MESSAGES, META
 from fanout.subjects import member_left
 from services.command.membership_publisher import MembershipPublisher
+from services.command.service import CommandService
+from services.query.service import QueryService
 from services.runtime.health import Degraded
 from services.runtime.membership_cache import MAX_LAG_S, MembershipCache
 from services.runtime.membership_follower import SILENT_AFTER_S, MembershipFollower, following_memberships
 from services.runtime.tasks import Tasks
-from tests.support.faulty import FaultyLog, FaultyMemberships, faulty_log, faulty_memberships
-from tests.support.observing import until
+from tests.support.faulty import (
+    FaultyLog,
+    FaultyMemberships,
+    FaultyPresence,
+    faulty_log,
+    faulty_memberships,
+    faulty_messages,
+)
+from tests.support.observing import eventually, until
 
 
 def fail(error: BaseException) -> None:
@@ -187,3 +202,108 @@ async def test_nothing_is_used_after_the_end() -> None:
             assert await cache.is_member("general", "bob")
         assert (len(cache), cache.is_current) == (0, False)
     assert MAX_LAG_S < 1.0, "one second is promised"
+
+
+class Held:
+    """A store whose answers to checks are of the moment at which it was asked, and can be held on their way."""
+
+    def __init__(self, store: FaultyMemberships) -> None:
+        self._store = store
+        self.held = 0
+        self.arrive = asyncio.Event()
+        self.arrive.set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def is_member(self, channel_id: str, user_id: str) -> bool:
+        answer = await self._store.is_member(channel_id, user_id)
+        self.held += 1
+        await self.arrive.wait()
+        self.held -= 1
+        return answer
+
+
+class Gateway(NamedTuple):
+    """The parts of a gateway that check memberships and change them."""
+
+    cache: MembershipCache
+    commands: CommandService
+    queries: QueryService
+
+
+@asynccontextmanager
+async def two_gateways() -> AsyncIterator[tuple[Any, list[Gateway]]]:
+    """Two gateways over one log and one store, in which alice has created general."""
+    gateways = []
+    async with faulty_log() as log, faulty_memberships() as memberships, faulty_messages() as messages:
+        store: Any = Held(memberships)
+        await store.create(Channel("general", "g", private=False, created_by="alice", created_at="t"), ["alice", "bob"])
+        async with AsyncExitStack() as stack:
+            for _ in range(2):
+                cache, _ = await stack.enter_async_context(following_memberships(log, store, fail))
+                await until(lambda cache=cache: cache.is_current, "followed")  # type: ignore[misc]
+                queries = QueryService(log, cache, messages, FaultyPresence())
+                gateways.append(Gateway(cache, CommandService(log, store, cache), queries))
+            yield store, gateways
+
+
+def calls_of_bob(gateway: Gateway) -> list[Coroutine[Any, Any, Any]]:
+    return [
+        gateway.commands.send_message("bob", SendMessage("general", "hello"), "c"),
+        gateway.queries.history("bob", HistoryRequest("general")),
+    ]
+
+
+async def test_answers_under_way_while_the_user_is_removed_by_another_gateway_let_nobody_in() -> None:
+    async with two_gateways() as (store, [one, other]):
+        store.arrive.clear()
+        under_way = [asyncio.ensure_future(call) for call in calls_of_bob(one)]
+        await until(lambda: store.held == 2, "asked")
+        heard = asyncio.Event()
+        changed = one.cache.changed
+
+        def hear(channel_id: str, user_id: str) -> None:
+            changed(channel_id, user_id)
+            heard.set()
+
+        with patch.object(one.cache, "changed", hear):
+            removal = asyncio.ensure_future(other.commands.leave("bob", ChannelRequest("general")))
+            await removal
+            await heard.wait()
+        store.arrive.set()
+        for call in [*under_way, *calls_of_bob(one), *calls_of_bob(other)]:
+            with pytest.raises(CallRejected) as caught:
+                await call
+            assert caught.value.error_code == NOT_A_MEMBER
+        assert len(one.cache) == 0
+
+
+async def test_caches_agree_with_the_store_after_joins_beside_leaves() -> None:
+    async with two_gateways() as (store, gateways):
+        general = ChannelRequest("general")
+
+        async def check(gateway: Gateway) -> None:
+            for _ in range(200):
+                await gateway.cache.is_member("general", "bob")
+                await asyncio.sleep(0)
+
+        changes = [
+            change("bob", general)
+            for number in range(50)
+            for change in (gateways[number % 2].commands.join, gateways[number % 2 - 1].commands.leave)
+        ]
+        await asyncio.gather(*changes, *(check(gateway) for gateway in gateways))
+        last = await store.membership("general", "bob")
+
+        async def agree() -> bool:
+            answers = [await gateway.cache.is_member("general", "bob") for gateway in gateways]
+            return answers == [last.left_at is None] * 2
+
+        await eventually(agree, 10.0)
+        await gateways[0].commands.leave("bob", general)
+        await eventually(lambda: refused(gateways[1]), 10.0)
+
+
+async def refused(gateway: Gateway) -> bool:
+    return not await gateway.cache.is_member("general", "bob")
