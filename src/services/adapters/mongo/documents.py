@@ -9,7 +9,7 @@ in which they are published. `told_at` is there when the end of a membership was
 from collections.abc import Sequence
 
 from fanout.ids import new_membership_id
-from fanout.ports.memberships import Channel, Membership
+from fanout.ports.memberships import CHANNEL, Channel, Membership
 from services.adapters.mongo.client import Document
 
 
@@ -80,5 +80,5 @@ def channel_document(channel: Channel, pending: Sequence[str] | None) -> Documen
 
 def channel_of(document: Document) -> Channel:
     """The channel of a document."""
-    fields = ("_id", "name", "private", "created_by", "created_at", "kind")
-    return Channel(*(document[field] for field in fields))
+    fields = ("_id", "name", "private", "created_by", "created_at")
+    return Channel(*(document[field] for field in fields), kind=document.get("kind", CHANNEL))

@@ -23,7 +23,6 @@ _TABLES: Final = (
         private INTEGER NOT NULL,
         created_by TEXT NOT NULL,
         created_at TEXT NOT NULL,
-        kind TEXT NOT NULL,
         pending TEXT
     ) STRICT, WITHOUT ROWID""",
     "CREATE INDEX channels_unfinished ON channels (channel_id) WHERE pending IS NOT NULL",
@@ -48,7 +47,9 @@ _TABLES: Final = (
 )
 """`pending`: the first members, until their events are published. `deleted`: the highest version of deleted rows."""
 
-SCHEMA: Final[Schema] = (UNRELEASED, _TABLES)
+_KINDS: Final = ("ALTER TABLE channels ADD COLUMN kind TEXT NOT NULL DEFAULT 'channel'",)
+
+SCHEMA: Final[Schema] = (UNRELEASED, _TABLES, _KINDS)
 
 _CHANNEL_COLUMNS: Final = "channel_id, name, private, created_by, created_at, kind"
 _COLUMNS: Final = "channel_id, user_id, membership_id, version, joined_at, left_at, untold"
