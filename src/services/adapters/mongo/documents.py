@@ -80,5 +80,5 @@ def channel_document(channel: Channel, pending: Sequence[str] | None) -> Documen
 
 def channel_of(document: Document) -> Channel:
     """The channel of a document."""
-    fields = ("_id", "name", "private", "created_by", "created_at")
-    return Channel(*(document[field] for field in fields), kind=document.get("kind", CHANNEL))
+    name, private, created_by, created_at = (document[each] for each in ("name", "private", "created_by", "created_at"))
+    return Channel(document["_id"], name, private, created_by, created_at, document.get("kind", CHANNEL))
