@@ -54,6 +54,13 @@ async def test_the_document_of_a_membership_through_its_life(store: MongoMembers
     assert await _document(store, "general:alice") == again
 
 
+async def test_a_document_without_a_kind_is_an_ordinary_channel(store: MongoMemberships) -> None:
+    document = channel_document(GENERAL, None)
+    del document["kind"]
+    await store._channels.insert_one(document)
+    assert await store.channel("general") == GENERAL
+
+
 async def test_the_first_members_are_in_the_channels_document_until_they_are_published(store: MongoMemberships) -> None:
     await store.create(GENERAL, ["alice", "bob"])
     document = await store._channels.find_one({"_id": "general"})
