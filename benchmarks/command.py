@@ -15,12 +15,24 @@ from rich.text import Text
 
 from benchmarks.apart import Progress
 from benchmarks.case import Case
-from benchmarks.cases import accepting, churn, login, memberships, pipeline, route, sizing, sockets, stalls, storing
+from benchmarks.cases import (
+    accepting,
+    checks,
+    churn,
+    login,
+    memberships,
+    pipeline,
+    route,
+    sizing,
+    sockets,
+    stalls,
+    storing,
+)
 from benchmarks.errors import BenchError, NumberError
 from benchmarks.render.html import html
 from benchmarks.render.terminal import print_report
 
-_MODULES: Final = (sizing, login, route, churn, accepting, sockets, pipeline, stalls, memberships, storing)
+_MODULES: Final = (sizing, login, route, churn, accepting, checks, sockets, pipeline, stalls, memberships, storing)
 CASES: Final[tuple[Case[Any], ...]] = tuple(module.CASE for module in _MODULES)
 """In the order in which `fanout bench all` runs them."""
 _QUICK_HINT: Final = " (of the numbers given, --quick takes a fiftieth, of some a tenth)"

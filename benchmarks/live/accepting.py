@@ -30,6 +30,7 @@ from services.runtime.exchange import Receive, Response, Scope, Send, send_respo
 from services.runtime.health import Health
 from services.runtime.http import serve_http
 from services.runtime.logging import configure_logging
+from services.runtime.membership_cache import MembershipCache
 from services.runtime.settings import Address
 from services.runtime.tokens import TokenVerifier, sign
 
@@ -51,7 +52,7 @@ class _Stores:
 
 def _gateway() -> Any:
     stores = cast("Any", _Stores())
-    calls = table(CommandService(stores, stores), cast("Any", None))
+    calls = table(CommandService(stores, stores, MembershipCache(stores)), cast("Any", None))
     verifier, limiter = TokenVerifier(("HS256",), secret=_SECRET), RateLimiter(_LIMIT, _LIMIT)
     return gateway_app(Gateway(calls, verifier, limiter, Health(), CollectorRegistry(), max_body=1 << 20))
 

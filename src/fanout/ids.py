@@ -3,6 +3,7 @@
 Contract section 1. An id becomes a NATS token and a part of a Redis key, so no other character may pass.
 """
 
+import hashlib
 import re
 from typing import Final
 
@@ -16,6 +17,7 @@ _ULID = r"[0-7][0-9A-HJKMNP-TV-Z]{25}"
 _UUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 _DEVICE = re.compile(rf"dev_(ios|android|web|desktop)_(?:{_ULID}|{_UUID})")
 _MESSAGE = re.compile(rf"msg_{_ULID}")
+_DM = re.compile(r"dm_[0-9a-f]{40}")
 
 
 def check_id(value: str, what: str) -> str:
@@ -53,6 +55,22 @@ def check_message_id(value: str, what: str = "message_id") -> str:
     if not _MESSAGE.fullmatch(value):
         raise InvalidId(f"{what} must be msg_ followed by a ULID")
     return value
+
+
+def dm_channel_id(one: str, other: str) -> str:
+    """The id of the channel of a direct message: the same for the same two users, in any order.
+
+    Args:
+        one: a user.
+        other: another user. No id has a colon, so no other two users give the same text.
+    """
+    pair = ":".join(sorted((one, other)))
+    return f"dm_{hashlib.sha256(pair.encode()).hexdigest()[:40]}"
+
+
+def is_dm_channel_id(value: str) -> bool:
+    """Whether an id has the form that only the channel of a direct message may have."""
+    return _DM.fullmatch(value) is not None
 
 
 def new_ulid() -> str:

@@ -12,6 +12,7 @@ from fanout.ports.memberships import Channel
 from services.adapters.mongo.documents import channel_document
 from services.adapters.mongo.memberships import READ_AT_ONCE, MongoMemberships
 from services.command.service import CommandService
+from services.runtime.membership_cache import MembershipCache
 from tests.support.faulty import faulty_log
 from tests.support.reading import PATIENCE_S
 
@@ -53,6 +54,13 @@ async def test_the_document_of_a_membership_through_its_life(store: MongoMembers
     assert await _document(store, "general:alice") == again
 
 
+async def test_a_document_without_a_kind_is_an_ordinary_channel(store: MongoMemberships) -> None:
+    document = channel_document(GENERAL, None)
+    del document["kind"]
+    await store._channels.insert_one(document)
+    assert await store.channel("general") == GENERAL
+
+
 async def test_the_first_members_are_in_the_channels_document_until_they_are_published(store: MongoMemberships) -> None:
     await store.create(GENERAL, ["alice", "bob"])
     document = await store._channels.find_one({"_id": "general"})
@@ -67,7 +75,7 @@ async def test_a_creation_that_ended_between_channel_and_members_is_finished_by_
     await store._channels.insert_one(channel_document(GENERAL, ["alice", "bob"]))  # all that the killed gateway did
     request = CreateChannel("General", "general", ["bob"])
     async with faulty_log() as log:
-        commands = CommandService(log, store)
+        commands = CommandService(log, store, MembershipCache(store))
         with pytest.raises(ChannelExists):
             await commands.create_channel("eve", request)
         assert await store.members_of("general") == []

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fanout.errors import ChannelExists, FanoutError, ForeignStore, Unavailable
-from fanout.ports.memberships import Channel
-from services.adapters.sqlite.database import inspect
+from fanout.ports.memberships import CHANNEL, Channel
+from services.adapters.sqlite.database import Database, inspect
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.adapters.sqlite.messages import SqliteMessages
 from tests.support.stored import in_history
@@ -162,6 +162,23 @@ async def test_memberships_of_an_unreleased_layout_are_refused(tmp_path: Path) -
         old.execute("PRAGMA user_version = 1")
     with pytest.raises(FanoutError, match=rf"{path} .*before its first release.*move the file away"):
         await SqliteMemberships.open(path)
+
+
+async def test_channels_of_the_layout_before_direct_messages_are_channels(tmp_path: Path) -> None:
+    path = tmp_path / "memberships.db"
+    before = SqliteMemberships.schema[:2]
+    database = await Database.open(path, before)
+    await database.write(
+        lambda connection: connection.execute(
+            "INSERT INTO channels VALUES ('general', 'general', 0, 'alice', 't', NULL)"
+        )
+    )
+    await database.close()
+    store = await SqliteMemberships.open(path)
+    found = await store.channel("general")
+    await store.close()
+    assert found is not None
+    assert (found.created_by, found.kind) == ("alice", CHANNEL)
 
 
 async def test_all_of_a_write_is_stored_or_nothing(tmp_path: Path) -> None:

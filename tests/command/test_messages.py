@@ -12,6 +12,7 @@ from fanout.ids import check_message_id
 from fanout.ports.memberships import Channel
 from fanout.streams import MESSAGES
 from services.command.service import CommandService
+from services.runtime.membership_cache import MembershipCache
 from tests.support.faulty import FaultyLog, FaultyMemberships, faulty_log, faulty_memberships
 
 
@@ -32,7 +33,7 @@ async def memberships() -> AsyncIterator[FaultyMemberships]:
 
 @pytest.fixture
 def commands(log: FaultyLog, memberships: FaultyMemberships) -> CommandService:
-    return CommandService(log, memberships)
+    return CommandService(log, memberships, MembershipCache(memberships))
 
 
 def request(**fields: object) -> SendMessage:
@@ -58,7 +59,9 @@ async def test_the_log_holds_what_was_sent(commands: CommandService, log: Faulty
 async def test_any_text_comes_through_whole(text: str) -> None:
     async with faulty_log() as log, faulty_memberships() as memberships:
         await memberships.create(Channel("general", "g", private=False, created_by="alice", created_at="t"), ["alice"])
-        await CommandService(log, memberships).send_message("alice", request(text=text), "c")
+        await CommandService(log, memberships, MembershipCache(memberships)).send_message(
+            "alice", request(text=text), "c"
+        )
         [stored] = await log.stored(MESSAGES)
     assert decode_message_event(stored.payload, "general").text == text
 
@@ -66,7 +69,7 @@ async def test_any_text_comes_through_whole(text: str) -> None:
 async def test_a_repeat_is_the_same_message_through_any_gateway(
     commands: CommandService, log: FaultyLog, memberships: FaultyMemberships
 ) -> None:
-    other = CommandService(log, memberships)
+    other = CommandService(log, memberships, MembershipCache(memberships))
     first = await commands.send_message("alice", request(client_msg_id="c-1"), "one")
     again = await other.send_message("alice", request(client_msg_id="c-1"), "two")
     assert first.message_id == again.message_id

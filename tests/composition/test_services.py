@@ -20,6 +20,9 @@ from services.runtime.settings import load_settings
 from tests.support.checking import check, problems
 from tests.support.servers import NatsServer, free_port
 
+OWN_CHECKS = {"routing_table", "instances", "lease", "routing", "membership_changes"}
+"""Checks of what a service itself does, beside those of the stores that it needs."""
+
 
 def needed_by(service: str) -> set[str]:
     return {row.name for row in rows_of(CHECKED[service], BACKENDS)}
@@ -68,7 +71,7 @@ class TestService:
             backends = Backends(BACKENDS, settings, health, stack, alone=service == "up")
             context = ServiceContext(settings, health, CollectorRegistry(), Process(), stack)
             await start_all(CHECKED[service], context, backends)
-        assert watched.keys() - {"routing_table", "instances", "lease", "routing"} == needed_by(service) - {"tokens"}
+        assert watched.keys() - OWN_CHECKS == needed_by(service) - {"tokens"}
         degrading = {"presence"} if service in {"gateway", "up"} else set()
         if "routing" in watched:
             degrading.add("routing")

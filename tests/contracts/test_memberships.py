@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fanout.errors import ChannelExists, ChannelNotFound
-from fanout.ports.memberships import ENDED_KEPT_S, Channel, Membership, Memberships
+from fanout.ports.memberships import DM, ENDED_KEPT_S, Channel, Membership, Memberships
 from services.adapters.mongo.memberships import MongoMemberships
 from services.adapters.sqlite.database import Database
 from services.adapters.sqlite.memberships import SqliteMemberships
@@ -78,7 +78,7 @@ async def test_a_channel_is_created_with_its_first_members(memberships: Membersh
     assert await memberships.members_of("general") == ["alice", "bob"]
 
 
-@pytest.mark.parametrize("channel", [GENERAL, SECRET])
+@pytest.mark.parametrize("channel", [GENERAL, SECRET, replace(SECRET, name="", kind=DM)])
 async def test_a_channel_is_found_whole(memberships: Memberships, channel: Channel) -> None:
     await memberships.create(channel, [])
     assert await memberships.channel(channel.channel_id) == channel
@@ -143,6 +143,16 @@ async def test_a_membership_ends_once_and_a_repeat_says_how(memberships: Members
     await memberships.mark_published(results[:1])
     repeated = await memberships.remove("general", "alice", "2026-02-01T12:00:00.000Z")
     assert repeated == replace(results[0], unpublished=False)
+
+
+async def test_many_memberships_of_a_channel_end_at_the_same_time(memberships: Memberships) -> None:
+    users = [f"user-{number:02}" for number in range(30)]
+    await memberships.create(GENERAL, ["alice", *users])
+    ended = await asyncio.gather(*(left(memberships, user_id) for user_id in users))
+    assert [each.user_id for each in ended] == users
+    assert await memberships.members_of("general") == ["alice"]
+    unpublished = {each.user_id for each in await memberships.unpublished(100) if each.left_at is not None}
+    assert unpublished == set(users)
 
 
 async def test_who_left_and_joins_again_has_a_new_membership(memberships: Memberships) -> None:

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import pytest
 from structlog.testing import capture_logs
 
-from fanout import Engine, partition_of
+from fanout import Engine, Unavailable, partition_of
 from fanout.events import MAX_BATCH
 from fanout.ports.log import Log, StoredEvent, Tail
 from fanout.subjects import PRESENCE_HINTS
@@ -117,6 +117,27 @@ async def test_who_takes_a_partition_over_knows_the_members_that_were_told(harne
     await asyncio.sleep(0.2)
     late.opened.set()
     await until(lambda: alice.texts() == ["welcome"])
+
+
+async def test_a_joining_that_was_applied_before_the_claim_comes_before_the_messages_after_it(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any) -> NoReturn:
+        raise Unavailable("no leader")
+
+    claim = harness.log.claim
+    monkeypatch.setattr(harness.log, "claim", fail)
+    worker = await harness.add_worker("worker-1")
+    await harness.create("general", "bob")
+    instance = await harness.add_instance("notif-1")
+    alice = await harness.connect(instance, "alice")
+    await harness.join("general", "alice")
+    await until(lambda: worker._engine.channels("alice") == {"general"}, "applied")
+    for number in range(3):
+        await harness.say("general", str(number))
+    monkeypatch.setattr(harness.log, "claim", claim)
+    await until(lambda: alice.texts() == ["0", "1", "2"], "what was said after she joined")
+    assert bool(alice.of_type("member.joined"))
 
 
 async def test_a_partition_released_at_once_after_its_claim_is_free(harness: Harness) -> None:

@@ -14,6 +14,7 @@ from services.gateway.limiter import RateLimiter
 from services.gateway.table import table
 from services.query.service import QueryService
 from services.runtime.health import Health
+from services.runtime.membership_cache import MembershipCache
 from tests.support.authenticator import StubAuthenticator
 from tests.support.faulty import (
     FaultyLog,
@@ -50,10 +51,11 @@ class World:
     origins: tuple[str, ...] = ()
 
     def gateway(self) -> Gateway:
+        cache = MembershipCache(self.memberships)
         return Gateway(
             calls=table(
-                CommandService(self.log, self.memberships),
-                QueryService(self.log, self.memberships, self.messages, self.presence),
+                CommandService(self.log, self.memberships, cache),
+                QueryService(self.log, cache, self.messages, self.presence),
             ),
             authenticator=self.authenticator,
             limiter=RateLimiter(2.0, 5, clock=self.clock),

@@ -175,6 +175,38 @@ async def test_joining_inviting_and_leaving(http: httpx.AsyncClient, world: Worl
     assert await world.memberships.members_of(channel) == ["bob"]
 
 
+async def test_removing_others(http: httpx.AsyncClient, world: World, channel: str) -> None:
+    await http.post("channels.invite", json={"channel": channel, "user_ids": ["bob", "carol"]})
+    body = {"channel": channel, "user_ids": ["bob", "nobody"]}
+    for _ in range(2):
+        response = await http.post("channels.remove", json=body)
+        assert (response.status_code, response.json()) == (200, {"channel_id": channel})
+    assert await world.memberships.members_of(channel) == ["alice", "carol"]
+    body["user_ids"] = ["dave"]
+    for user, code in (("carol", "not_the_creator"), ("bob", "not_a_member")):
+        refused = await http.post("channels.remove", json=body, headers={"Authorization": f"Bearer user:{user}"})
+        assert problem(refused) == (403, code)
+
+
+async def test_a_direct_message(http: httpx.AsyncClient) -> None:
+    first = await http.post("channels.create", json={"kind": "dm", "members": ["bob"]})
+    again = await http.post("channels.create", json={"kind": "dm", "members": ["alice", "bob"], "name": "us"})
+    bob = {"Authorization": "Bearer user:bob"}
+    other = await http.post("channels.create", json={"kind": "dm", "members": ["alice"]}, headers=bob)
+    assert [answer.status_code for answer in (first, again, other)] == [201, 200, 200]
+    assert first.json() == again.json() == other.json()
+    channel = first.json()["channel_id"]
+    sent = await http.post("chat.sendMessage", json={"channel": channel, "text": "hello"})
+    assert sent.status_code == 202
+    assert problem(await http.post("channels.leave", json={"channel": channel})) == (400, "dm_members_fixed")
+
+
+@pytest.mark.parametrize("mention", ["a.b", "", "bob\n"])
+async def test_a_mention_that_is_no_id(http: httpx.AsyncClient, channel: str, mention: str) -> None:
+    body = {"channel": channel, "text": "hello", "mentions": ["bob", mention]}
+    assert problem(await http.post("chat.sendMessage", json=body)) == (400, "invalid_request")
+
+
 async def test_channels_that_are_there_or_not(http: httpx.AsyncClient, world: World, channel: str) -> None:
     again = await http.post("channels.create", json={"channel_id": channel, "name": "General"})
     assert problem(again) == (409, "channel_exists")

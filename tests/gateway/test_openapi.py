@@ -26,6 +26,7 @@ BODY = {
     413: {"body_too_large"},
     503: {"unavailable", "outcome_unknown"},
 }
+FIXED = {400: {*BODY[400], "dm_members_fixed"}}
 CALLS: dict[tuple[str, str], tuple[int, dict[int, set[str]]]] = {
     ("chat.sendMessage", "post"): (
         202,
@@ -38,8 +39,9 @@ CALLS: dict[tuple[str, str], tuple[int, dict[int, set[str]]]] = {
     ),
     ("channels.create", "post"): (201, {**BODY, 409: {"channel_exists"}}),
     ("channels.join", "post"): (200, {**BODY, 404: {"channel_not_found"}}),
-    ("channels.leave", "post"): (200, {**BODY, 404: {"channel_not_found"}}),
-    ("channels.invite", "post"): (200, {**BODY, 403: {"not_a_member"}}),
+    ("channels.leave", "post"): (200, {**BODY, **FIXED, 404: {"channel_not_found"}}),
+    ("channels.invite", "post"): (200, {**BODY, **FIXED, 403: {"not_a_member"}}),
+    ("channels.remove", "post"): (200, {**BODY, **FIXED, 403: {"not_a_member", "not_the_creator"}}),
     ("channels.history", "get"): (
         200,
         {400: {"invalid_request", "bad_cursor", "unknown_message"}, 403: {"not_a_member"}},
@@ -77,6 +79,11 @@ async def test_operations_are_named_as_the_calls_are(document: dict[str, Any]) -
         assert operation["summary"]
 
 
+async def test_a_direct_message_that_is_there_already_is_described(document: dict[str, Any]) -> None:
+    assert {"200", "201"} <= set(document["paths"]["/api/v1/channels.create"]["post"]["responses"])
+    assert document["components"]["schemas"]["CreateChannel"].get("required", []) == []
+
+
 @pytest.mark.parametrize(("name", "method"), CALLS)
 async def test_each_call_names_the_codes_that_it_can_give(document: dict[str, Any], name: str, method: str) -> None:
     success, own = CALLS[name, method]
@@ -84,6 +91,8 @@ async def test_each_call_names_the_codes_that_it_can_give(document: dict[str, An
     answer = responses.pop(str(success))
     assert "$ref" in answer["content"]["application/json"]["schema"]
     assert answer["description"] != HTTPStatus(success).description
+    for status in [status for status in responses if status.startswith("2")]:
+        assert responses.pop(status)["content"] == answer["content"]
     described = {int(status): set(re.findall(r"`(\w+)`", told["description"])) for status, told in responses.items()}
     assert described == {**EVERY, **own}
     for told in responses.values():

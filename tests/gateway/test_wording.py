@@ -6,7 +6,7 @@ import httpx
 import msgspec
 import pytest
 
-from fanout.api.channels import ChannelRequest, CreateChannel, InviteRequest
+from fanout.api.channels import ChannelRequest, CreateChannel, InviteRequest, RemoveRequest
 from fanout.api.common import Request
 from fanout.api.history import HistoryRequest
 from fanout.api.messages import SendMessage
@@ -16,7 +16,9 @@ ID = "1 to 128 characters of A-Z, a-z, 0-9, '_' or '-'"
 GOOD = {"channel": "general", "text": "hello"}
 
 
-@pytest.mark.parametrize("kind", [SendMessage, CreateChannel, ChannelRequest, InviteRequest, HistoryRequest])
+@pytest.mark.parametrize(
+    "kind", [SendMessage, CreateChannel, ChannelRequest, InviteRequest, RemoveRequest, HistoryRequest]
+)
 def test_there_are_words_for_every_field(kind: type[Request]) -> None:
     for field in msgspec.structs.fields(kind):
         assert form(msgspec.inspect.type_info(field.type))
@@ -52,6 +54,27 @@ def test_a_type_without_words_is_noticed() -> None:
 async def test_what_a_body_must_be(http: httpx.AsyncClient, fields: dict[str, Any], detail: str) -> None:
     response = await http.post("chat.sendMessage", json={**GOOD, **fields})
     assert (response.status_code, response.json()["detail"]) == (400, detail)
+
+
+@pytest.mark.parametrize(
+    ("fields", "detail"),
+    [
+        ({"kind": "group"}, "kind must be 'channel' or 'dm'"),
+        ({"members": ["bob"]}, "name is missing"),
+        ({"name": ""}, "name must be 1 to 200 characters"),
+        ({"name": "x", "channel_id": f"dm_{'0' * 40}"}, "channel_id has the form of a direct message's, which the"),
+        ({"kind": "dm"}, "members must name exactly one user beside the caller"),
+        ({"kind": "dm", "members": ["alice"]}, "members must name exactly one user beside the caller"),
+        ({"kind": "dm", "members": ["bob", "carol"]}, "members must name exactly one user beside the caller"),
+        (
+            {"kind": "dm", "members": ["bob"], "channel_id": "us"},
+            "the platform makes the channel_id of a direct",
+        ),
+    ],
+)
+async def test_what_a_new_channel_must_be(http: httpx.AsyncClient, fields: dict[str, Any], detail: str) -> None:
+    response = await http.post("channels.create", json=fields)
+    assert (response.status_code, response.json()["detail"][: len(detail)]) == (400, detail)
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ import pytest
 from msgspec import Raw
 
 from fanout import lanes
-from fanout.events import MemberLeft, Message, MessageEvent, encode, timestamp
+from fanout.events import MemberJoined, MemberLeft, Message, MessageEvent, encode, timestamp
 from fanout.ids import new_event_id, new_message_id
 from fanout.lanes import Lane
 from fanout.membership_versions import CLOCK_SKEW_US
 from fanout.ports.memberships import Memberships
 from fanout.streams import MESSAGES, META, STREAMS
-from fanout.subjects import member_left, message
+from fanout.subjects import member_joined, member_left, message
 from services.notification.delivered_lanes import DeliveredLanes
 from services.notification.gap_repair import GapRepair
 from services.notification.metrics import GAPS_REPAIRED
@@ -38,7 +38,10 @@ class Rig:
         self.registry = Registry()
         order = MembershipOrder(cast("Memberships", None), known_at=0)
         delivery = StoredDelivery(self.registry, self.lanes, order)
-        self.gap_repair = GapRepair(log, self.lanes, delivery, self.registry.write_queue)
+        self.gap_repair = GapRepair(
+            log, self.lanes, delivery, self.registry.write_queue, lambda user, seq: self.early.append((user, seq))
+        )
+        self.early: list[tuple[str, int]] = []
         self.session = session_of("alice")
 
     async def enter(self) -> None:
@@ -114,3 +117,13 @@ async def test_membership_changes_come_first(rig: Rig) -> None:
     await rig.log.append(member_left(GENERAL), encode(left), msg_id=left.event_id)
     assert await rig.repair(1) == []
     assert rig.lanes.upto(Lane(META, 0)) == 1
+
+
+async def test_a_joining_that_no_worker_has_routed_is_told_of_before_it_is_applied(rig: Rig) -> None:
+    for change in (MemberJoined, MemberLeft):
+        event = change(new_event_id(), GENERAL, "carol", timestamp(), 1)
+        subject = (member_joined if change is MemberJoined else member_left)(GENERAL)
+        await rig.log.append(subject, encode(event), msg_id=event.event_id)
+    await rig.store("one")
+    await rig.repair(1)
+    assert rig.early == [("carol", 1)]

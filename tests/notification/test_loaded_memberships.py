@@ -79,3 +79,37 @@ async def test_a_log_that_does_not_answer_holds_up_nobody_and_the_client_is_told
     await until(lambda: rig.is_told_when_applied(0), "the log answers")
     await rig.all_confirmed()
     assert rig.frames(alice) == [REFRESH]
+
+
+async def test_a_joining_that_is_read_from_the_log_waits_for_the_workers_too(rig: Rig) -> None:
+    alice = await rig.enter("alice", confirmed=True)
+    seq = await change_told(rig, "alice")
+    rig.inbox._hear_early_join("stranger", seq)
+    assert not await rig.is_degraded(), "who is not here needs nothing"
+    rig.inbox._hear_early_join("alice", seq)
+    assert (await rig.is_degraded(), rig.frames(alice)) == (True, [])
+    await until(lambda: rig.is_told_when_applied(seq), "the worker has caught up")
+    assert rig.frames(alice) == [REFRESH]
+    rig.inbox._hear_early_join("alice", seq)
+    assert not await rig.is_degraded(), "each worker has applied it"
+
+
+async def test_a_joining_that_comes_while_the_sessions_are_refreshed_refreshes_them_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = await rig.enter("alice", confirmed=True)
+    seq = await change_told(rig, "alice")
+    rig.inbox._hear_early_join("alice", seq)
+    load, loading, may_return = rig.memberships.channels_of, asyncio.Event(), asyncio.Event()
+
+    async def slow(user_id: str) -> list[str]:
+        loading.set()
+        await may_return.wait()
+        return await load(user_id)
+
+    monkeypatch.setattr(rig.memberships, "channels_of", slow)
+    await until(lambda: rig.is_told_when_applied(seq) or loading.is_set(), "it is routed, and loads")
+    rig.inbox._hear_early_join("alice", seq + 1)
+    may_return.set()
+    await until(lambda: rig.is_told_when_applied(seq + 1), "the worker has caught up")
+    assert rig.frames(alice) == [REFRESH, REFRESH]

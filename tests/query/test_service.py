@@ -22,6 +22,7 @@ from fanout.ports.presence import Lease
 from fanout.streams import MESSAGE_WRITER, MESSAGES
 from fanout.subjects import message
 from services.query.service import QueryService
+from services.runtime.membership_cache import MembershipCache
 from tests.support.faulty import (
     FaultyLog,
     FaultyMemberships,
@@ -47,7 +48,7 @@ class World:
     _taken: dict[int, StoredEvent] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.queries = QueryService(self.log, self.memberships, self.messages, FaultyPresence())
+        self.queries = QueryService(self.log, MembershipCache(self.memberships), self.messages, FaultyPresence())
 
     async def post(self, message_id: str, channel: str = "general", *, text: str = "hi", stored: bool = True) -> int:
         """Append a message to the log, and have the writer store it."""
@@ -324,7 +325,7 @@ async def test_a_cursor_is_good_for_its_caller_and_channel_only(world: World, id
 
 async def test_a_cursor_is_good_at_every_gateway(world: World, ids: list[str]) -> None:
     cursor = (await world.page(limit=2)).cursor
-    world.queries = QueryService(world.log, world.memberships, world.messages, FaultyPresence())
+    world.queries = QueryService(world.log, MembershipCache(world.memberships), world.messages, FaultyPresence())
     assert [each.seq for each in (await world.page(cursor=cursor)).messages] == [5, 4, 3, 2, 1]
 
 
@@ -372,7 +373,9 @@ async def connected(*leases: Lease) -> str:
     for held in leases:
         await presence.lease(held)
     async with opened_world() as world:
-        return (await QueryService(world.log, world.memberships, world.messages, presence).connect()).url
+        return (
+            await QueryService(world.log, MembershipCache(world.memberships), world.messages, presence).connect()
+        ).url
 
 
 async def test_the_instance_with_most_room() -> None:

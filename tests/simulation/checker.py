@@ -11,6 +11,7 @@ from tests.simulation.evidence import RECOVERED_S, Broken, Evidence
 from tests.simulation.history import History
 from tests.simulation.pages import pages
 from tests.simulation.plan import Plan
+from tests.simulation.refusals import refusals
 from tests.simulation.rest import Found
 from tests.simulation.sessions import Session, unopened
 from tests.simulation.timeline import NEVER
@@ -40,6 +41,7 @@ def check(plan: Plan, history: History, found: Found | None) -> list[Broken]:
         *deliveries(evidence),
         *completeness(evidence),
         *pages(evidence),
+        *refusals(evidence),
         *caught_up(evidence),
         *checks.told(),
         *checks.stored(),

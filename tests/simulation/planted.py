@@ -48,6 +48,7 @@ from services.query.cursors import Cursors, Direction, Scope
 from services.query.positions import Ends, Positions
 from services.query.service import QueryService
 from services.runtime.consumer import ConsumerWorker
+from services.runtime.membership_cache import MembershipCache
 from services.runtime.membership_order import MembershipOrder
 from services.runtime.tasks import retry_forever
 
@@ -61,6 +62,7 @@ _HISTORY: Final = QueryService.history
 _STORE: Final = CommandService._store
 _RUN_MEMBERS: Final = Members.run
 _CONFIRM: Final = RoutingBarrier.confirm
+_CHANGED: Final = MembershipCache.changed
 _UNKNOWN: Final = -1
 _LATE_S: Final = 1.0
 _JOINED_S: Final = 5.0
@@ -203,6 +205,16 @@ async def _tell_once(self: LogResets) -> None:
         await _NOTIFY_CLIENTS(self)
 
 
+def _drop_what_is_kept(self: MembershipCache, channel_id: str, user_id: str) -> None:
+    reads, self._reads = self._reads, {}
+    _CHANGED(self, channel_id, user_id)
+    self._reads = reads
+
+
+def _is_followed(self: MembershipCache) -> bool:
+    return self._heard_up_to > -math.inf
+
+
 def _never_silent(self: Contact) -> int | None:
     return self._number or None
 
@@ -298,6 +310,14 @@ PLANTED: Final[dict[str, Planted]] = {
     "the change not told": Planted(
         "what a gateway changed in the membership store and did not publish is never published",
         [(MembershipPublisher, "sweep", _do_nothing)],
+    ),
+    "an old answer is kept": Planted(
+        "the cache of a gateway keeps an answer that was under way while the user left",
+        [(MembershipCache, "changed", _drop_what_is_kept)],
+    ),
+    "silence is trusted": Planted(
+        "a gateway that hears no changes of memberships takes its cache for true",
+        [(MembershipCache, "is_current", property(_is_followed))],
     ),
     "cursors skip": Planted(
         "a page by a cursor says that it is complete, though a message behind it was stored late",

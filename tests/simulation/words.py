@@ -75,6 +75,7 @@ WORDS: Final = {
     r"^  theirs:": "theirs: nobody is to get what is of a channel that he is no member of",
     r"^  (once|order):": "once, order: a session gets each message once, with rising seq",
     r"^  store:": "store: the message store is to have each message of the log once",
+    r"^  refused:": "refused: who has left a channel is to be refused there, from a second later on",
     r"^  told:": "told: a device that is connected while the log loses something is to be told to read again",
     r"^  accepted:": "accepted: a message that was accepted is to be in the log",
     r"^  alive:": "alive: no process is to end by itself",

@@ -20,6 +20,7 @@ from services.command.membership_publisher import SWEEP_EVERY_S, MembershipPubli
 from services.command.service import CommandService
 from services.composition.data_files import MEMBERSHIPS_FILE
 from services.notification.instance import NotificationInstance
+from services.runtime.membership_cache import MembershipCache
 from services.runtime.tasks import periodic
 from tests.support.clients import Caller, listening
 from tests.support.cluster import Cluster, Service
@@ -43,7 +44,7 @@ class Gateway:
     """The part of a gateway that changes memberships. It can be killed: all that it does ends where it stands."""
 
     def __init__(self, log: Log, memberships: Memberships) -> None:
-        self._commands = CommandService(log, memberships)
+        self._commands = CommandService(log, memberships, MembershipCache(memberships))
         self._running: set[asyncio.Task[Any]] = set()
         self.start(periodic(SWEEP_EVERY_S, MembershipPublisher(log, memberships).sweep, "sweeping"))
 

@@ -7,10 +7,16 @@ even if the caller dies before it appends the event. No method needs a transacti
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 ENDED_KEPT_S: Final = 3_600
 """Seconds for which the document of an ended membership is kept after the end was published."""
+
+
+ChannelKind = Literal["channel", "dm"]
+CHANNEL: Final = "channel"
+DM: Final = "dm"
+"""A direct message: its two members never change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,7 @@ class Channel:
     private: bool
     created_by: str
     created_at: str
+    kind: ChannelKind = CHANNEL
 
 
 @dataclass(frozen=True, slots=True)

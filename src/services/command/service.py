@@ -5,16 +5,18 @@ the log. If the log cannot be reached, the caller gets `Unavailable`, the change
 later.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
 from fanout import machine, subjects
-from fanout.api.channels import ChannelRequest, ChannelResponse, CreateChannel, InviteRequest
+from fanout.api.channels import ChannelRequest, ChannelResponse, CreateChannel, InviteRequest, OpenedDm, RemoveRequest
 from fanout.api.messages import SendMessage, SentMessage
-from fanout.error_codes import NOT_A_MEMBER, THREADS_UNAVAILABLE
+from fanout.error_codes import DM_MEMBERS_FIXED, INVALID_REQUEST, NOT_A_MEMBER, NOT_THE_CREATOR, THREADS_UNAVAILABLE
 from fanout.errors import CallRejected, ChannelExists, ChannelNotFound, Unavailable
 from fanout.events import (
     MESSAGE_NEW,
@@ -26,9 +28,14 @@ from fanout.events import (
 )
 from fanout.ids import new_event_id, new_message_id, new_ulid
 from fanout.ports.log import Log
-from fanout.ports.memberships import Channel, Memberships
+from fanout.ports.memberships import Channel, Membership, Memberships
 from fanout.streams import MESSAGES
+from services.command.direct_messages import direct_message, is_dm
 from services.command.membership_publisher import MembershipPublisher
+from services.runtime.membership_cache import MembershipCache
+
+_ENDED_AT_ONCE: Final = 16
+"""Memberships that end at the same time: fewer than a store has connections."""
 
 
 class CommandService:
@@ -36,13 +43,21 @@ class CommandService:
 
     Args:
         log: stores messages and member events.
-        memberships: channels and their members.
+        memberships: channels and their members. Calls that change them ask nothing else.
+        cache: says who may send messages.
         now: the time, with a zone.
     """
 
-    def __init__(self, log: Log, memberships: Memberships, now: Callable[[], datetime] = machine.utc_now) -> None:
+    def __init__(
+        self,
+        log: Log,
+        memberships: Memberships,
+        cache: MembershipCache,
+        now: Callable[[], datetime] = machine.utc_now,
+    ) -> None:
         self._log = log
         self._memberships = memberships
+        self._cache = cache
         self._publisher = MembershipPublisher(log, memberships)
         self._now = now
 
@@ -54,7 +69,7 @@ class CommandService:
         """
         if request.thread_id is not None or request.also_send_to_channel:
             raise CallRejected(THREADS_UNAVAILABLE)
-        if not await self._memberships.is_member(request.channel, user_id):
+        if not await self._cache.is_member(request.channel, user_id):
             raise CallRejected(NOT_A_MEMBER)
         message = _message(user_id, request, timestamp(self._now()))
         message_id = await self._store(message, correlation_id)
@@ -67,7 +82,7 @@ class CommandService:
         member who has left since then is not added again.
         """
         channel_id = request.channel_id or f"chan_{new_ulid()}"
-        channel = Channel(channel_id, request.name, request.private, user_id, timestamp(self._now()))
+        channel = Channel(channel_id, request.name or "", request.private, user_id, timestamp(self._now()))
         members = list(dict.fromkeys([user_id, *request.members]))
         try:
             await self._memberships.create(channel, members)
@@ -77,6 +92,20 @@ class CommandService:
         else:
             await self._publisher.finish_creation(channel_id)
         return ChannelResponse(channel_id)
+
+    async def open_dm(self, user_id: str, request: CreateChannel) -> OpenedDm:
+        """Create or find the direct message of two users; see `ChannelCalls.open_dm`."""
+        channel, members = direct_message(user_id, request, timestamp(self._now()))
+        response = ChannelResponse(channel.channel_id)
+        try:
+            await self._memberships.create(channel, members)
+        except ChannelExists:
+            # Either of the two finishes what is unfinished: both are members when this call is answered.
+            finished = await self._publisher.finish_creation(channel.channel_id)
+            found = await self._memberships.channel(channel.channel_id)
+            return OpenedDm(response, finished and found is not None and found.created_by == user_id)
+        await self._publisher.finish_creation(channel.channel_id)
+        return OpenedDm(response, is_new=True)
 
     async def join(self, user_id: str, request: ChannelRequest) -> ChannelResponse:
         """Make the user a member; see `ChannelCalls.join`."""
@@ -90,18 +119,56 @@ class CommandService:
 
     async def invite(self, user_id: str, request: InviteRequest) -> ChannelResponse:
         """Make others members; see `ChannelCalls.invite`."""
-        if not await self._memberships.is_member(request.channel, user_id):
-            raise CallRejected(NOT_A_MEMBER)
+        await self._check_member(request.channel, user_id)
+        if is_dm(await self._memberships.channel(request.channel)):
+            raise CallRejected(DM_MEMBERS_FIXED)
         return await self._add(request.channel, list(dict.fromkeys(request.user_ids)))
+
+    async def remove(self, user_id: str, request: RemoveRequest) -> ChannelResponse:
+        """End the memberships of others; see `ChannelCalls.remove`. A repeat appends what the first call could not."""
+        if user_id in request.user_ids:
+            raise CallRejected(INVALID_REQUEST, "user_ids must not name the caller; channels.leave ends one's own")
+        await self._check_member(request.channel, user_id)
+        channel = await self._memberships.channel(request.channel)
+        if is_dm(channel):
+            raise CallRejected(DM_MEMBERS_FIXED)
+        if channel is None or channel.created_by != user_id:
+            raise CallRejected(NOT_THE_CREATOR)
+        await self._end(request.channel, list(dict.fromkeys(request.user_ids)))
+        return ChannelResponse(request.channel)
 
     async def leave(self, user_id: str, request: ChannelRequest) -> ChannelResponse:
         """End the user's membership; see `ChannelCalls.leave`. A repeat appends what the first call could not."""
-        ended = await self._memberships.remove(request.channel, user_id, timestamp(self._now()))
-        if ended is not None:
-            await self._publisher.publish([ended])
-        elif await self._is_hidden(request.channel):
+        channel = await self._memberships.channel(request.channel)
+        if is_dm(channel) and await self._memberships.is_member(request.channel, user_id):
+            raise CallRejected(DM_MEMBERS_FIXED)
+        if not await self._end(request.channel, [user_id]) and (channel is None or channel.private):
             raise _not_found(request.channel)
         return ChannelResponse(request.channel)
+
+    async def _check_member(self, channel_id: str, user_id: str) -> None:
+        if not await self._memberships.is_member(channel_id, user_id):
+            raise CallRejected(NOT_A_MEMBER)
+
+    async def _end(self, channel_id: str, user_ids: list[str]) -> bool:
+        """End memberships. Return whether the store has a document of any."""
+        ended: list[Membership] = []
+        for start in range(0, len(user_ids), _ENDED_AT_ONCE):
+            ending = (self._end_one(channel_id, user_id) for user_id in user_ids[start : start + _ENDED_AT_ONCE])
+            results = await asyncio.gather(*ending, return_exceptions=True)  # none goes on after this call
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
+                if result is not None:
+                    ended.append(result)
+        await self._publisher.publish(ended)
+        return bool(ended)
+
+    async def _end_one(self, channel_id: str, user_id: str) -> Membership | None:
+        try:
+            return await self._memberships.remove(channel_id, user_id, timestamp(self._now()))
+        finally:  # it may have ended, if the store did not answer
+            self._cache.changed(channel_id, user_id)
 
     async def _store(self, message: Message, correlation_id: str) -> str:
         event_id = new_event_id()

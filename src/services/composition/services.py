@@ -26,6 +26,8 @@ from services.gateway.table import table
 from services.message_writer.writer import running_writer
 from services.notification.instance import NotificationPorts
 from services.query.service import QueryService
+from services.runtime.membership_cache import MembershipCache
+from services.runtime.membership_follower import following_memberships
 from services.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -82,16 +84,19 @@ async def _start_gateway(context: ServiceContext, ports: GatewayPorts) -> None:
     if (place := await ports.messages.newest_place()) is not None:
         # Before the first call is served: a log that lost events must not give their numbers to new ones.
         await ports.log.recall(MESSAGES, *place)
-    bound = await context.serve(gateway_app(_gateway(context, ports)))
+    following = following_memberships(ports.log, ports.memberships, context.process.fail)
+    cache, follower = await context.enter(following)
+    context.health.add("membership_changes", follower.check_ready)
+    bound = await context.serve(gateway_app(_gateway(context, ports, cache)))
     log.info("serves REST", url=f"http://{bound}")
 
 
-def _gateway(context: ServiceContext, ports: GatewayPorts) -> Gateway:
+def _gateway(context: ServiceContext, ports: GatewayPorts, cache: MembershipCache) -> Gateway:
     settings = context.settings
     return Gateway(
         calls=table(
-            CommandService(ports.log, ports.memberships),
-            QueryService(ports.log, ports.memberships, ports.messages, ports.leases),
+            CommandService(ports.log, ports.memberships, cache),
+            QueryService(ports.log, cache, ports.messages, ports.leases),
         ),
         authenticator=ports.authenticator,
         limiter=RateLimiter(settings.rate_limit, settings.rate_burst),

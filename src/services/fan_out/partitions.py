@@ -166,6 +166,9 @@ class Partitions:
     async def _read(self, part: int, claim: _Claim) -> None:
         try:
             await self._follow_members()
+            # The changes that were applied before the claim were routed by nobody. Each instance learns of them by the
+            # mark of their lane, before it gets a message that follows them.
+            self._mark()
             await self._read_streams(claim)
         except PartitionLost:
             log.info("lost partition", partition=part, epoch=claim.epoch)
@@ -251,11 +254,13 @@ class Partitions:
         self._forget(part, claim)
         await _close(claim.readers)
 
-    def _forget(self, part: int, claim: _Claim) -> None:
-        self._claims.pop(part, None)
-        # Where this worker stopped, so that instances see no gap before the next reader begins.
+    def _mark(self) -> None:
         self._suspensions.mark()
         self._publisher.poke()
+
+    def _forget(self, part: int, claim: _Claim) -> None:
+        self._claims.pop(part, None)
+        self._mark()  # where this worker stopped, so that instances see no gap before the next reader begins
         for lane in (*claim.readers, Lane(MEMBERSHIP_STREAM, part)):
             self._engine.close_lane(lane.number)
         PARTITIONS_HELD.set(len(self._claims))

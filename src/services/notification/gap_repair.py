@@ -1,11 +1,12 @@
 """Repair of gaps: events that the bus has lost are read from the log."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import structlog
 
 from fanout import InboundBatch, InvalidEvent, InvalidId, client_event, text_frame
+from fanout.events import MemberJoined, decode_member_event
 from fanout.lanes import Lane
 from fanout.ports.log import Log, StoredEvent
 from fanout.streams import MEMBERSHIP_STREAM
@@ -18,6 +19,14 @@ from services.runtime.tasks import retry_forever
 
 log = structlog.get_logger(__name__)
 
+EarlyJoin = Callable[[str, int], None]
+_Before = Callable[[StoredEvent, bytes], None]
+"""Called with an event of the log and the JSON object that clients get of it, before it is delivered."""
+
+
+def _nothing(_stored: StoredEvent, _event: bytes) -> None:
+    pass
+
 
 class GapRepair:
     """Reads from the log what is missing in a lane, and delivers it. It retries until the log answers.
@@ -27,13 +36,23 @@ class GapRepair:
         lanes: how far each lane was delivered.
         delivery: delivers the events.
         write_queue: says when there is room for more frames.
+        on_early_join: called with the user and the seq of a joining that is about to be applied, and that the worker
+            which routes the channel's messages may not have applied yet.
     """
 
-    def __init__(self, events: Log, lanes: DeliveredLanes, delivery: StoredDelivery, write_queue: WriteQueue) -> None:
+    def __init__(
+        self,
+        events: Log,
+        lanes: DeliveredLanes,
+        delivery: StoredDelivery,
+        write_queue: WriteQueue,
+        on_early_join: EarlyJoin,
+    ) -> None:
         self._log = events
         self._lanes = lanes
         self._delivery = delivery
         self._write_queue = write_queue
+        self._on_early_join = on_early_join
 
     async def repair(self, lane: Lane, upto: int, waiting: Iterable[InboundBatch]) -> None:
         """Deliver the events of a lane that are missing before the next event of a batch.
@@ -56,8 +75,13 @@ class GapRepair:
         end = partial(self._log.last_seq, members.stream)
         newest = await retry_forever(end, "finding the end of the membership changes")
         if newest > self._lanes.upto(members):
-            await self._read_log(members, newest)
+            await self._read_log(members, newest, before=self._note_early_join)
             self._lanes.advance(members, newest)
+
+    def _note_early_join(self, stored: StoredEvent, event: bytes) -> None:
+        change = decode_member_event(event, channel_of(stored.subject))
+        if isinstance(change, MemberJoined):
+            self._on_early_join(change.user_id, stored.seq)
 
     def _last_gap(self, lane: Lane, upto: int, waiting: Iterable[InboundBatch]) -> int:
         """The seq to read up to, so that one reading repairs all the gaps of a lane in the waiting batches.
@@ -76,21 +100,22 @@ class GapRepair:
         log.info("gap in the inbox: reading the log", lane=lane, after=self._lanes.upto(lane), upto=upto)
         await self._read_log(lane, upto)
 
-    async def _read_log(self, lane: Lane, upto: int) -> None:
-        await retry_forever(lambda: self._replay(lane, upto), "reading what the inbox missed")
+    async def _read_log(self, lane: Lane, upto: int, before: _Before = _nothing) -> None:
+        await retry_forever(lambda: self._replay(lane, upto, before), "reading what the inbox missed")
 
-    async def _replay(self, lane: Lane, upto: int) -> None:
+    async def _replay(self, lane: Lane, upto: int, before: _Before) -> None:
         async for stored in self._log.read(lane.stream, after=self._lanes.upto(lane), upto=upto, part=lane.part):
             if stored.seq <= self._lanes.upto(lane):
                 continue  # meanwhile the last user has gone, and those who came since begin at a later seq
-            await self._deliver(lane, stored)
+            await self._deliver(lane, stored, before)
             self._lanes.advance(lane, stored.seq)
             await self._write_queue.room()
 
-    async def _deliver(self, lane: Lane, stored: StoredEvent) -> None:
+    async def _deliver(self, lane: Lane, stored: StoredEvent, before: _Before) -> None:
         channel = channel_of(stored.subject)
         try:
             event = client_event(lane.spec.kind, stored.seq, lane.part, channel, stored.payload)
+            before(stored, event)
             await self._delivery.deliver(lane, channel, event, text_frame(event))
         except (InvalidEvent, InvalidId) as error:
             # The worker that routes the event, or the message writer, stores it as a dead letter.

@@ -15,7 +15,7 @@ from fanout.ports.bus import Bus
 from fanout.ports.log import Log
 from fanout.subjects import instance_events
 from services.notification.delivered_lanes import DeliveredLanes
-from services.notification.gap_repair import GapRepair
+from services.notification.gap_repair import EarlyJoin, GapRepair
 from services.notification.metrics import INBOX_OVERFLOWS, STALE_DROPPED
 from services.notification.registry import Registry
 from services.notification.stored_delivery import MembershipChanges, StoredDelivery
@@ -44,7 +44,10 @@ class Inbox:
         self._registry = registry
         self._lanes: Final = DeliveredLanes(events)
         self._delivery: Final = StoredDelivery(registry, self._lanes, order)
-        self._gap_repair: Final = GapRepair(events, self._lanes, self._delivery, registry.write_queue)
+        self._gap_repair: Final = GapRepair(
+            events, self._lanes, self._delivery, registry.write_queue, self._hear_early_join
+        )
+        self._early_joins: list[EarlyJoin] = []
         self._batches: deque[InboundBatch] = deque()
         self._backlog = 0
         self._arrived = asyncio.Event()
@@ -55,6 +58,13 @@ class Inbox:
             lambda: self._bus.subscribe(instance_events(self._instance_id), self._hear),
             "listening to the inbox",
         )
+
+    def on_early_join(self, listener: EarlyJoin) -> None:
+        """Call `listener` with the user and the seq of a joining that is read from the log, before it is applied.
+
+        The worker that routes the messages of the channel may not have applied it yet.
+        """
+        self._early_joins.append(listener)
 
     async def rebase(self) -> None:
         """Begin at the end of the streams. Call it before the first session of an instance that has none.
@@ -85,6 +95,10 @@ class Inbox:
                 await self._deliver(self._batches[0])
                 self._backlog -= len(self._batches.popleft())
                 await asyncio.sleep(0)  # the frames of one batch leave in one write for each socket
+
+    def _hear_early_join(self, user_id: str, seq: int) -> None:
+        for listener in self._early_joins:
+            listener(user_id, seq)
 
     def _hear(self, _subject: str, payload: bytes) -> None:
         if self._backlog + len(payload) > BACKLOG_BYTES:

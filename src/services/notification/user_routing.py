@@ -39,11 +39,13 @@ RELOADED_AT_ONCE: Final = 32
 _REFRESH: Final = server_frame("full_refresh_required", tier=4, reason="gap")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Unconfirmed:
     upto: int
     """The seq up to which everything was delivered when the user was admitted."""
     waiting: "asyncio.Task[None]"
+    again: bool = False
+    """Whether the sessions are to be refreshed once more: they have something that they had not when it began."""
 
 
 class UserRouting:
@@ -76,6 +78,7 @@ class UserRouting:
         self._newest_change = SharedRounds(self._ask_for_newest_change, "finding the end of the membership changes")
         self._unconfirmed: dict[str, _Unconfirmed] = {}
         self._loading = asyncio.Semaphore(RELOADED_AT_ONCE)
+        inbox.on_early_join(self._hear_early_join)
 
     async def announce_arrival(self, user_id: str) -> None:
         """Announce a user's first connection here, and wait some seconds for the confirmations of the workers."""
@@ -96,11 +99,17 @@ class UserRouting:
         if end and not await self._routing_barrier.announce_until_confirmed(user_id, end):
             self._wait_late(user_id)
 
+    def _hear_early_join(self, user_id: str, seq: int) -> None:
+        """Take a joining that was read from the log: a worker that lags would not route the channel's messages here."""
+        if seq > self._routing_barrier.members_upto() and self._registry.sessions_of(user_id):
+            self._wait_late(user_id)
+
     def _wait_late(self, user_id: str) -> None:
-        if user_id in self._unconfirmed:
-            return  # what waits for the user refreshes each session of the user
+        if (unconfirmed := self._unconfirmed.get(user_id)) is not None:
+            unconfirmed.again = True
+            return
         ROUTING_UNCONFIRMED.inc()
-        log.warning("user admitted before every worker confirmed the routing", user_id=user_id)
+        log.warning("a user's clients are served before every worker confirmed the routing", user_id=user_id)
         waiting = self._tasks.start(self._confirm(user_id), "confirming routing late")
         self._unconfirmed[user_id] = _Unconfirmed(self._inbox.delivered_upto(), waiting)
         self._count()
@@ -138,7 +147,7 @@ class UserRouting:
         """Refresh the sessions of a user when the workers route everything that the sessions have loaded."""
         refreshed: list[Session] = []
         await self._routed(user_id, 0)
-        while sessions := [session for session in self._registry.sessions_of(user_id) if session not in refreshed]:
+        while sessions := self._to_refresh(user_id, refreshed):
             self._inbox.missed_changes(user_id)
             for session in sessions:
                 await self._load(session)
@@ -151,6 +160,13 @@ class UserRouting:
         log.info("routing is confirmed late; the clients read their channels again", user_id=user_id)
         self._unconfirmed.pop(user_id, None)
         self._count()
+
+    def _to_refresh(self, user_id: str, refreshed: list[Session]) -> list[Session]:
+        unconfirmed = self._unconfirmed.get(user_id)
+        if unconfirmed is not None and unconfirmed.again:
+            unconfirmed.again = False
+            refreshed.clear()
+        return [session for session in self._registry.sessions_of(user_id) if session not in refreshed]
 
     async def _routed(self, user_id: str, members_upto: int) -> None:
         while not await self._routing_barrier.announce_until_confirmed(user_id, members_upto, late=True):

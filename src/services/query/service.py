@@ -6,11 +6,11 @@ from fanout.api.realtime import NoInstance, RealtimeAddress
 from fanout.error_codes import NOT_A_MEMBER
 from fanout.errors import CallRejected
 from fanout.ports.log import Log
-from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages, Page, Position
 from fanout.ports.presence import Lease, Leases
 from services.query.cursors import Cursors, Direction, Scope, Start
 from services.query.positions import Positions
+from services.runtime.membership_cache import MembershipCache
 
 HISTORY = "channels.history"
 
@@ -20,13 +20,13 @@ class QueryService:
 
     Args:
         log: knows how far the message writer has come, and holds the messages that are not stored yet.
-        memberships: says who may read which channel.
+        cache: says who may read which channel.
         messages: the message store.
         leases: the leases of the notification instances.
     """
 
-    def __init__(self, log: Log, memberships: Memberships, messages: Messages, leases: Leases) -> None:
-        self._memberships = memberships
+    def __init__(self, log: Log, cache: MembershipCache, messages: Messages, leases: Leases) -> None:
+        self._cache = cache
         self._messages = messages
         self._leases = leases
         self._positions = Positions(messages, log)
@@ -34,7 +34,7 @@ class QueryService:
 
     async def history(self, user_id: str, request: HistoryRequest) -> History:
         """A page of a channel; see `HistoryCalls.history`."""
-        if not await self._memberships.is_member(request.channel, user_id):
+        if not await self._cache.is_member(request.channel, user_id):
             raise CallRejected(NOT_A_MEMBER)
         scope = Scope(user_id, HISTORY, request.channel)
         ends = await self._positions.ends()  # before the store is read: the page holds at least that

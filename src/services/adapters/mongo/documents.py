@@ -9,7 +9,7 @@ in which they are published. `told_at` is there when the end of a membership was
 from collections.abc import Sequence
 
 from fanout.ids import new_membership_id
-from fanout.ports.memberships import Channel, Membership
+from fanout.ports.memberships import CHANNEL, Channel, Membership
 from services.adapters.mongo.client import Document
 
 
@@ -73,12 +73,12 @@ def channel_document(channel: Channel, pending: Sequence[str] | None) -> Documen
         "private": channel.private,
         "created_by": channel.created_by,
         "created_at": channel.created_at,
+        "kind": channel.kind,
     }
     return document if pending is None else {**document, "unfinished": True, "pending": list(pending)}
 
 
 def channel_of(document: Document) -> Channel:
     """The channel of a document."""
-    return Channel(
-        document["_id"], document["name"], document["private"], document["created_by"], document["created_at"]
-    )
+    name, private, created_by, created_at = (document[each] for each in ("name", "private", "created_by", "created_at"))
+    return Channel(document["_id"], name, private, created_by, created_at, document.get("kind", CHANNEL))

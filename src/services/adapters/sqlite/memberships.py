@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import astuple
 from typing import Any, Final
 
 import orjson
@@ -46,8 +47,11 @@ _TABLES: Final = (
 )
 """`pending`: the first members, until their events are published. `deleted`: the highest version of deleted rows."""
 
-SCHEMA: Final[Schema] = (UNRELEASED, _TABLES)
+_KINDS: Final = ("ALTER TABLE channels ADD COLUMN kind TEXT NOT NULL DEFAULT 'channel'",)
 
+SCHEMA: Final[Schema] = (UNRELEASED, _TABLES, _KINDS)
+
+_CHANNEL_COLUMNS: Final = "channel_id, name, private, created_by, created_at, kind"
 _COLUMNS: Final = "channel_id, user_id, membership_id, version, joined_at, left_at, untold"
 _SELECT: Final = f"SELECT {_COLUMNS} FROM memberships"  # noqa: S608 - constants
 
@@ -264,9 +268,8 @@ def _json(values: Sequence[Any]) -> str:
 def _insert_channel(connection: sqlite3.Connection, channel: Channel, pending: str | None) -> None:
     try:
         connection.execute(
-            """INSERT INTO channels (channel_id, name, private, created_by, created_at, pending)
-               VALUES (?, ?, ?, ?, ?, ?)""",
-            (channel.channel_id, channel.name, channel.private, channel.created_by, channel.created_at, pending),
+            f"INSERT INTO channels ({_CHANNEL_COLUMNS}, pending) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
+            (*astuple(channel), pending),
         )
     except sqlite3.IntegrityError as error:
         raise ChannelExists(f"there is a channel {channel.channel_id} already") from error
@@ -274,13 +277,13 @@ def _insert_channel(connection: sqlite3.Connection, channel: Channel, pending: s
 
 def _channel(connection: sqlite3.Connection, channel_id: str) -> Channel | None:
     row = connection.execute(
-        "SELECT channel_id, name, private, created_by, created_at FROM channels WHERE channel_id = ?",
+        f"SELECT {_CHANNEL_COLUMNS} FROM channels WHERE channel_id = ?",  # noqa: S608 - constants
         (channel_id,),
     ).fetchone()
     if row is None:
         return None
-    found, name, private, created_by, created_at = row
-    return Channel(found, name, bool(private), created_by, created_at)
+    found, name, private, created_by, created_at, kind = row
+    return Channel(found, name, bool(private), created_by, created_at, kind)
 
 
 def _membership(connection: sqlite3.Connection, channel_id: str, user_id: str) -> Membership | None:
