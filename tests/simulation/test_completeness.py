@@ -133,7 +133,7 @@ def test_who_was_told_of_a_gap_reads_it_later_if_the_session_ends_or_the_user_le
     assert chronicle.promises() == []
     chronicle = told()
     chronicle.asks(6.5, "leave", "ann", 6.6)
-    chronicle.rests(50.0)
+    chronicle.rests(50.0, caught_up=False)
     assert chronicle.promises() == []
 
 
@@ -153,7 +153,7 @@ def test_nothing_is_missed_once_somebody_has_asked_to_leave(answered: float | No
     chronicle.gets(4.1, "m1", 1)
     chronicle.asks(4.5, "leave", "ann", answered)
     chronicle.posts(5.0, "m4", 4)
-    chronicle.rests(50.0)
+    chronicle.rests(50.0, caught_up=False)
     assert chronicle.promises() == []
 
 
@@ -162,7 +162,7 @@ def test_what_is_missed_between_two_messages_before_a_leave_is_seen() -> None:
     chronicle.gets(4.1, "m1", 1)
     chronicle.gets(4.2, "m3", 3)
     chronicle.asks(4.5, "leave", "ann", 4.6)
-    chronicle.rests(50.0)
+    chronicle.rests(50.0, caught_up=False)
     assert chronicle.promises() == ["missed"]
 
 

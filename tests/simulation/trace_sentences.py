@@ -72,7 +72,7 @@ LOG_SENTENCES: Final = {
     "snapshot restored": "begins with a snapshot of its table (users: {users})",
     "the table was loaded again, because the log went back": "has loaded its table again (users: {users}), because the "
     "log went back",
-    "user admitted before every worker confirmed the routing": "admits {user_id}, though not every "
+    "a user's clients are served before every worker confirmed the routing": "serves {user_id}, though not every "
     "worker has said that it routes to that user",
 }
 """How a log line is told, by its text; any other is told as it stands."""
