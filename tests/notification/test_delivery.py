@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from fanout.error_codes import CloseCode
 from fanout.ports.log import StoredEvent
 from services.notification import write_queue
 from tests.support.harness import Client, Harness
@@ -206,3 +207,23 @@ async def test_one_reading_of_the_log_repairs_the_gaps_of_all_waiting_batches(
     await until(lambda: len(alice.texts()) >= 60, "everything delivered")
     assert alice.texts() == [str(number) for number in range(60)]
     assert len(readings) <= 3
+
+
+async def test_a_session_that_ends_is_told_of_no_delivery(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The frames that wait in its socket are read after its last event was delivered."""
+
+    async def stay_open(_code: int, _reason: str) -> None:
+        pass
+
+    await harness.create("general", "alice", "bob")
+    await harness.add_worker("worker-1")
+    instance = await harness.add_instance("notif-1")
+    alice, bob = await harness.connect(instance, "alice"), await harness.connect(instance, "bob")
+    monkeypatch.setattr(alice, "close", stay_open)
+    (session,) = instance.registry.sessions_of("alice")
+    session.end(CloseCode.HEARTBEAT_TIMEOUT, "no heartbeat in time")
+    await harness.say("general", "hello")
+    await until(lambda: bob.texts() == ["hello"])
+    alice.send("heartbeat")
+    await until(lambda: session not in instance.registry or bool(alice.of_type("heartbeat.ok")), "read")
+    assert (alice.texts(), alice.of_type("heartbeat.ok")) == ([], [])

@@ -184,7 +184,10 @@ class NotificationInstance:
         while True:
             await asyncio.sleep(session.pace())
             try:
-                await CLIENT_FRAMES.handle(self._frame_context, session, await session.socket.receive())
+                frame = await session.socket.receive()
+                if session.ending is not None:
+                    return  # it gets no more events, so a heartbeat that is answered now would say too much
+                await CLIENT_FRAMES.handle(self._frame_context, session, frame)
             except BadFrame as error:
                 FRAMES_REFUSED.labels(error.code).inc()
                 self.registry.write_queue.answer(session, error.answer())
