@@ -46,6 +46,12 @@ class ImportScreen:
         if self._bar is not None:
             self._bar.stop()
 
+    def resumed(self, tally: Tally) -> None:
+        """See `Watcher`."""
+        ended = f"goes on after {tally.lines:,}, where an earlier run ended"
+        done = "the file was imported before, and nothing is written; --restart imports it again"
+        self._print(styled("ok", done if tally.finished else ended))
+
     def remark(self, number: int, text: str) -> None:
         """See `Watcher`."""
         self._print(styled("weak", f"{number}: {text}"))
@@ -64,8 +70,6 @@ class ImportScreen:
         now = self._clock()
         if self._began is None:
             self._began = (now, tally.lines)
-            if tally.lines:
-                self._print(styled("ok", f"goes on after {tally.lines:,}, where an earlier run ended"))
         text = self._described(tally, now)
         if self._bar is not None:
             self._bar.update(self._task, description=text, completed=share or 0.0, total=None if share is None else 1.0)

@@ -27,6 +27,10 @@ class ImportStopped(FanoutError):  # noqa: N818 - the condition, as elsewhere
 class Watcher(Protocol):
     """Sees what an import does."""
 
+    def resumed(self, tally: Tally) -> None:
+        """An earlier run has come as far as `tally` says."""
+        ...
+
     def remark(self, number: int, text: str) -> None:
         """Something is unusual about a record that was read."""
         ...
@@ -87,10 +91,8 @@ class Importer(Generic[R]):
         """
         self._check_fields()
         if not restart and self._name:
-            self._tally = await kept_tally(self._imports, self._name) or self._tally
+            await self._resume(self._name)
         if not self._tally.finished:
-            if self._tally.lines:
-                await asyncio.to_thread(self._records.start, self._tally.position)
             await self._import_all()
         self._watcher.settling()
         await self._target.settle()
@@ -102,6 +104,15 @@ class Importer(Generic[R]):
                 self._target.rows.check_fields(self._records.fields)
         except BadRow as error:
             raise ImportStopped(f"the file {error}") from error
+
+    async def _resume(self, name: str) -> None:
+        kept = await kept_tally(self._imports, name)
+        if kept is None:
+            return
+        self._tally = kept
+        self._watcher.resumed(kept)
+        if not kept.finished:
+            await asyncio.to_thread(self._records.start, kept.position)
 
     async def _import_all(self) -> None:
         self._watcher.progress(self._tally, self._records.share())

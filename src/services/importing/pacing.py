@@ -12,8 +12,11 @@ from fanout import machine
 from fanout.errors import FanoutError
 from fanout.ports.memberships import Memberships
 
-MAX_UNPUBLISHED: Final = 1_000
-"""Changes that may wait to be published: those of calls wait behind them if their gateway dies."""
+MIN_UNPUBLISHED: Final = 1_000
+MAX_UNPUBLISHED: Final = 5_000
+"""Changes that may wait to be published: those of a gateway that died wait behind them."""
+_SWEEPS_APART_S: Final = 3.0
+"""Somewhat longer than gateways rest between two sweeps: the changes of this time wait for the next one."""
 STALLED_AFTER_S: Final = 30.0
 """Seconds without a published change after which nobody seems to publish."""
 _LOOK_EVERY_S: Final = 0.1
@@ -45,6 +48,7 @@ class Pacer:
         self._clock = clock
         self._sleep = sleep
         self._free_at = clock()
+        self._limit = min(MAX_UNPUBLISHED, max(MIN_UNPUBLISHED, int(per_second * _SWEEPS_APART_S)))
 
     async def before(self, rows: int) -> None:
         """Wait until so many rows may be written.
@@ -54,7 +58,7 @@ class Pacer:
             Unavailable: the store does not answer.
         """
         await self._sleep(max(0.0, self._free_at - self._clock()))
-        await self._until(max(0, MAX_UNPUBLISHED - rows))
+        await self._until(max(0, self._limit - rows))
 
     def after(self, began: int) -> None:
         """Take note of memberships that began."""

@@ -128,7 +128,8 @@ class JsonLines:
             remark = CRLF
         if line.startswith(_BOM):
             line, remark = line[len(_BOM) :], BOM
-        return Record(end, line, remark=remark) if line.strip() else Record(end, None, remark=BLANK)
+        line = line.strip()
+        return Record(end, line, remark=remark) if line else Record(end, None, remark=BLANK)
 
     def _discard_line(self) -> int:
         """Read up to the end of the line, and return how many bytes that were."""
