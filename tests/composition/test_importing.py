@@ -18,7 +18,7 @@ from services.composition.importing import (
     STDIN,
     Format,
     ImportOptions,
-    Kind,
+    RowKind,
     check_nothing_runs,
     open_records,
     run_import,
@@ -101,7 +101,7 @@ async def test_an_instance_with_a_lease_runs(on_servers: NatsServer, backends: B
 
 async def test_a_file_is_imported_into_the_store_of_the_settings(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path, ROWS)
-    options = ImportOptions(kind=Kind.MEMBERSHIPS, file=path, offline=True, owner="alice")
+    options = ImportOptions(kind=RowKind.MEMBERSHIPS, file=path, offline=True, owner="alice")
     tally = await run_import(load_settings(), options, RecordingWatcher())
     assert (tally.new, tally.finished) == (1, True)
     assert (tmp_path / "data" / "memberships.db").exists()
@@ -111,7 +111,7 @@ async def test_an_offline_import_beside_services_writes_nothing(tmp_path: Path) 
     path = write_jsonl(tmp_path, ROWS)
     async with AsyncExitStack() as stack:
         await Backends(BACKENDS, load_settings(), Health(), stack, alone=True).open(Log)
-        options = ImportOptions(kind=Kind.MEMBERSHIPS, file=path, offline=True, owner="alice")
+        options = ImportOptions(kind=RowKind.MEMBERSHIPS, file=path, offline=True, owner="alice")
         with pytest.raises(FanoutError, match="leave out --offline"):
             await run_import(load_settings(), options, RecordingWatcher())
     assert (await run_import(load_settings(), options, RecordingWatcher())).new == 1

@@ -224,10 +224,10 @@ async def test_an_import_beside_services_on_servers_is_delivered_by_them(
         await cluster.start_all({"message-writer": 1, "fanout": 1, "notification": 1, "gateway": 1})
         async with listening(cluster.services["notification-1"].ws_url, "user-3") as [three]:
             assert (await run(cluster, "channels", str(write_channels(tmp_path))))[0] == 0
-            code, _, err = await run(cluster, "memberships", str(write_memberships(tmp_path, 700)))
+            code, _, err = await run(cluster, "memberships", str(write_memberships(tmp_path, 60)))
             assert code == 0, err
             caller = Caller(cluster.services["gateway-1"].url)
-            await caller.say("user-103", "channel-3", "Welcome")
+            await caller.say("user-3", "channel-3", "Welcome")
             await three.until(lambda: three.texts() == ["Welcome"])
             await caller.close()
     finally:

@@ -23,7 +23,7 @@ class Record(NamedTuple):
     problem: str = ""
     """Why it cannot be read, if it cannot."""
     remark: str = ""
-    """What is unusual about it, though it can be read."""
+    """Something unusual about it, though it can be read."""
 
 
 class Records(Protocol):

@@ -1,4 +1,4 @@
-"""What an import shows: a progress bar on a terminal, and a line from time to time elsewhere."""
+"""The output of an import: a progress bar on a terminal, and a line from time to time elsewhere."""
 
 from collections.abc import Callable
 from typing import Final, Self
@@ -87,7 +87,7 @@ class ImportScreen:
 
 
 def counts(tally: Tally) -> str:
-    """What became of the records, in words."""
+    """Say what became of the records."""
     parts = [f"{tally.lines:,} read", f"{tally.new:,} new", f"{tally.present:,} present before"]
     if tally.skipped:
         parts.append(f"{tally.skipped:,} skipped")

@@ -12,7 +12,7 @@ from fanout.ids import check_id
 from services.cli.import_screen import ImportScreen, counts
 from services.cli.lines import complain, say
 from services.cli.run import exit_with, settings_or_exit
-from services.composition.importing import STDIN, Format, ImportOptions, Kind, run_import
+from services.composition.importing import STDIN, Format, ImportOptions, RowKind, run_import
 from services.importing.importer import ImportStopped
 from services.importing.pacing import NothingPublishes
 
@@ -46,7 +46,7 @@ def channels(
 
     Exit code: 0 everything was imported, or skipped as asked; 1 it was not; 2 the settings are wrong.
     """
-    _run(ImportOptions(kind=Kind.CHANNELS, file=file, format=file_format, skip=skip_errors, restart=restart))
+    _run(ImportOptions(kind=RowKind.CHANNELS, file=file, format=file_format, skip=skip_errors, restart=restart))
 
 
 @app.command()
@@ -85,7 +85,7 @@ def memberships(
         exit_with(error)
     _run(
         ImportOptions(
-            kind=Kind.MEMBERSHIPS,
+            kind=RowKind.MEMBERSHIPS,
             file=file,
             format=file_format,
             skip=skip_errors,

@@ -1,4 +1,4 @@
-"""An import: the file, the membership store, and what holds the import back while services run."""
+"""An import: the file, the membership store, and the pace while services run."""
 
 import asyncio
 import sys
@@ -31,8 +31,8 @@ STDIN: Final = Path("-")
 _SUFFIXES: Final = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
 
 
-class Kind(StrEnum):
-    """What the rows of a file are."""
+class RowKind(StrEnum):
+    """The kind of the rows of a file."""
 
     CHANNELS = "channels"
     MEMBERSHIPS = "memberships"
@@ -49,7 +49,7 @@ class Format(StrEnum):
 class ImportOptions:
     """The choices of one import."""
 
-    kind: Kind
+    kind: RowKind
     file: Path
     """`-` is standard input."""
     format: Format | None = None
@@ -125,7 +125,7 @@ def _importer(
     options: ImportOptions, store: MembershipStore, records: Records, watcher: Watcher
 ) -> Importer[ChannelRow] | Importer[MembershipRow]:
     now = timestamp()
-    if options.kind is Kind.CHANNELS:
+    if options.kind is RowKind.CHANNELS:
         return Importer(records, Channels(store.imports, now), store.imports, watcher, skip=options.skip)
     pacer = None if options.offline else Pacer(store, options.per_second)
     target = MembersOfChannels(store.imports, now, pacer, options.owner)

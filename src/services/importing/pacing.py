@@ -17,7 +17,7 @@ MAX_UNPUBLISHED: Final = 5_000
 """Changes that may wait to be published: those of a gateway that died wait behind them."""
 _SWEEPS_APART_S: Final = 3.0
 """Somewhat longer than gateways rest between two sweeps: the changes of this time wait for the next one."""
-STALLED_AFTER_S: Final = 30.0
+STALLED_AFTER_S: Final = 60.0
 """Seconds without a published change after which nobody seems to publish."""
 _LOOK_EVERY_S: Final = 0.1
 

@@ -18,7 +18,7 @@ class BadRow(Exception):  # noqa: N818 - the condition, as elsewhere
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What every row has. An unknown field is an error, so a misspelt one is noticed."""
+    """The base of all rows. An unknown field is an error, so a misspelt one is noticed."""
 
     channel_id: str
 

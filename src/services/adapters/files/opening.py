@@ -1,4 +1,4 @@
-"""What the adapters of files share: errors with the file's name, and the identity of a file."""
+"""Shared by the adapters of files: errors with the file's name, and the identity of a file."""
 
 import hashlib
 import os
