@@ -91,7 +91,7 @@ async def test_nobody_who_publishes_is_an_error_after_some_time() -> None:
 
 
 async def test_slow_publishing_is_none() -> None:
-    world = World(unpublished=3_000, published_per_second=0.1)
+    world = World(unpublished=3_000, published_per_second=0.05)
     pacer = world.pacer(1_000)
     world._unpublished = 2_510
     await pacer.before(500)
