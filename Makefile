@@ -124,7 +124,7 @@ wheels: $(READY)  ## build/wheels: the library for CPython 3.11 and later, and t
 lock: $(READY)  ## pin the dependencies, those that are pinned as they are; ARGS=--upgrade takes the newest
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile $(LOCKED) $(ARGS) -o requirements/runtime.lock
-	$(BIN)/uv pip compile $(LOCKED) $(ARGS) --group dev -o requirements/dev.lock
+	$(BIN)/uv pip compile $(LOCKED) $(ARGS) --extra parquet --group dev -o requirements/dev.lock
 	$(BIN)/uv pip compile $(LOCKED) $(ARGS) --group wheels -o requirements/wheels.lock
 
 docs: build  ## check that what the documents show still runs

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from bson import decode_all
@@ -109,9 +110,9 @@ async def test_a_version_is_above_that_of_a_document_that_is_deleted_while_the_u
     await store.create(GENERAL, [])
     insert = store._writer._insert
 
-    async def insert_after_deletion(*arguments: object) -> object:
+    async def insert_after_deletion(*arguments: Any, **options: Any) -> object:
         await store._channels.update_one({"_id": "general"}, {"$max": {"pruned": NOW + 500}})
-        return await insert(*arguments)  # type: ignore[arg-type]
+        return await insert(*arguments, **options)
 
     monkeypatch.setattr(store._writer, "_insert", insert_after_deletion)
     [membership] = await store.add("general", ["alice"], LATER)

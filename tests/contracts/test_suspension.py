@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fanout.events import StoredMessage
-from fanout.ports import authenticator, bus, log, memberships, messages, presence
+from fanout.ports import authenticator, bus, imports, log, memberships, messages, presence
 from fanout.ports.log import StoredEvent
 from fanout.ports.memberships import Channel
 from fanout.ports.presence import DeviceConnection, Lease
@@ -46,6 +46,11 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Log.recall": (MESSAGES, 1, 0),
     "Log.read": (MESSAGES,),
     "Log.tail": (MESSAGES,),
+    "Imports.add_memberships": ([],),
+    "Imports.create_channels": ([],),
+    "Imports.keep_progress": ("name", "10"),
+    "Imports.missing_channels": (["general"],),
+    "Imports.progress": ("name",),
     "Memberships.add": ("general", ["bob"], NOW),
     "Memberships.channel": ("general",),
     "Memberships.channels_of": ("alice",),
@@ -170,6 +175,13 @@ async def test_each_call_of_memberships_suspends(adapter: type[SqliteMemberships
     store = await adapter.open(None)
     await store.create(Channel("general", "General", private=False, created_by="alice", created_at=NOW), ["alice"])
     assert await _suspensions(store, memberships.Memberships, method)
+    await store.close()
+
+
+@pytest.mark.parametrize("method", _methods(imports.Imports))
+async def test_each_call_of_imports_suspends(method: str) -> None:
+    store = await SqliteMemberships.open(None)
+    assert await _suspensions(store.imports, imports.Imports, method)
     await store.close()
 
 

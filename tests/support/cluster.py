@@ -139,6 +139,12 @@ class Cluster:
         self.services[name] = service
         return await service.start()
 
+    async def command(self, *arguments: str, **settings: str) -> asyncio.subprocess.Process:
+        """Start a command that ends by itself, with pipes; `arguments` is the command line after `fanout`."""
+        pipe = asyncio.subprocess.PIPE
+        env = self._env("command", settings)
+        return await asyncio.create_subprocess_exec(COMMAND, *arguments, env=env, stdin=pipe, stdout=pipe, stderr=pipe)
+
     async def start_all(self, counts: Mapping[str, int]) -> None:
         """Start so many of each service of `fanout serve`, side by side."""
         names = [(f"{kind}-{number}", kind) for kind, count in counts.items() for number in range(1, count + 1)]

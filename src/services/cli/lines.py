@@ -16,13 +16,14 @@ _err = Console(highlight=False, soft_wrap=True, stderr=True)
 
 def say(severity: Severity, text: str) -> None:
     """Print a line to standard output."""
-    _out.print(_line(severity, text))
+    _out.print(styled(severity, text))
 
 
 def complain(severity: Severity, text: str) -> None:
     """Print a line to standard error."""
-    _err.print(_line(severity, text))
+    _err.print(styled(severity, text))
 
 
-def _line(severity: Severity, text: str) -> Text:
+def styled(severity: Severity, text: str) -> Text:
+    """A line that begins with the word for its severity."""
     return Text.assemble((severity.ljust(_WIDTH), _STYLES[severity]), text)

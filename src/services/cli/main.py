@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from fanout import __version__
-from services.cli import check, client, run
+from services.cli import check, client, importing, run
 from services.cli.plugins import PluginGroup
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app.command()(run.up)
 app.command()(run.serve)
 app.command()(check.check)
 app.command()(check.migrate)
+app.add_typer(importing.app, name="import")
 app.command()(client.token)
 app.command()(client.send)
 app.command()(client.listen)

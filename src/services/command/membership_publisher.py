@@ -7,6 +7,7 @@ window changes nothing. Two changes never have the same id. A change may be publ
 it because of its version.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -148,11 +149,18 @@ class MembershipPublisher:
         return fresh + (await self._memberships.renew(late) if late else [])
 
     async def _publish_and_mark(self, memberships: Sequence[Membership]) -> int:
-        """Publish changes and mark them as published. Return how many the log did not hold."""
+        """Publish changes and mark them as published. Return how many the log did not hold.
+
+        Some are published at the same time, since each is of another user or channel.
+        """
         news = 0
         for start in range(0, len(memberships), _MARKED_AT_ONCE):
             some = memberships[start : start + _MARKED_AT_ONCE]
-            news += sum([await self._publish_one(membership) for membership in some])
+            answers = await asyncio.gather(*map(self._publish_one, some), return_exceptions=True)
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    raise answer
+                news += answer
             await self._memberships.mark_published(some)
         return news
 

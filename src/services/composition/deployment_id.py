@@ -3,17 +3,23 @@
 from typing import Protocol
 
 from fanout.ports.deployment import Deployment
+from fanout.ports.imports import Imports
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from services.composition.backends import Backends
 
 
 class MembershipStore(Memberships, Protocol):
-    """A membership store with the deployment that it keeps."""
+    """A membership store with the deployment that it keeps, and with its bulk writes."""
 
     @property
     def deployment(self) -> Deployment:
         """The deployment: its id, and its records of the log."""
+        ...
+
+    @property
+    def imports(self) -> Imports:
+        """Bulk writes to the store."""
         ...
 
 

@@ -9,6 +9,7 @@ in which they are published. `told_at` is there when the end of a membership was
 from collections.abc import Sequence
 
 from fanout.ids import new_membership_id
+from fanout.ports.imports import NewMembership
 from fanout.ports.memberships import CHANNEL, Channel, Membership
 from services.adapters.mongo.client import Document
 
@@ -28,9 +29,11 @@ def change_of(membership: Membership) -> Document:
     return {"_id": key_of(membership), "version": membership.version}
 
 
-def new_membership(channel_id: str, user_id: str, version: int, joined_at: str, *, published: bool) -> Membership:
+def new_membership(new: NewMembership, version: int, *, published: bool) -> Membership:
     """A membership that begins."""
-    return Membership(channel_id, user_id, new_membership_id(), version, joined_at, unpublished=not published)
+    return Membership(
+        new.channel_id, new.user_id, new_membership_id(), version, new.joined_at, unpublished=not published
+    )
 
 
 def membership_document(membership: Membership) -> Document:

@@ -5,16 +5,25 @@ none needs a transaction.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from pymongo import ReturnDocument
 from pymongo.errors import BulkWriteError
 
 from fanout.errors import ChannelNotFound
+from fanout.ids import new_membership_id
+from fanout.ports.imports import NewMembership
 from fanout.ports.memberships import Membership
 from services.adapters.mongo.client import DUPLICATE_KEY, Database, Document, begun, reading, writing
-from services.adapters.mongo.documents import change_of, key, membership_document, membership_of, new_membership
+from services.adapters.mongo.documents import (
+    change_of,
+    key,
+    key_of,
+    membership_document,
+    membership_of,
+    new_membership,
+)
 from services.adapters.mongo.schema import CHANNELS, MEMBERSHIPS
 
 BATCH: Final = 1_000
@@ -58,21 +67,32 @@ class MembershipWriter:
             OutcomeUnknown: some may be written.
             Unavailable: the server could not be asked for the channel.
         """
-        floor = await self._floor(channel_id)
+        floors = await self._floors({channel_id})
         members: list[Membership] = []
-        with begun("adding members"):
-            for some in in_batches(user_ids, BATCH):
-                admitted: dict[str, Membership] = {}
-                while missing := [user_id for user_id in some if user_id not in admitted]:
-                    version = max(self._clock(), floor + 1)
-                    new = [
-                        new_membership(channel_id, user, version, joined_at, published=published) for user in missing
-                    ]
-                    admitted |= await self._insert(new)
-                    present = [user_id for user_id in missing if user_id not in admitted]
-                    admitted |= await self._admitted(channel_id, present, joined_at if readmit else None)
-                members += [admitted[user_id] for user_id in some]
+        for some in in_batches(user_ids, BATCH):
+            new = [NewMembership(channel_id, user_id, joined_at) for user_id in some]
+            found, _ = await self._admit_some(new, floors, readmit=readmit, published=published)
+            members += [found[key(channel_id, user_id)] for user_id in some]
         return members
+
+    async def admit_all(self, new: Sequence[NewMembership], *, published: bool) -> int:
+        """Begin the memberships that there are not, in any number of channels.
+
+        Args:
+            new: each user and channel once.
+            published: write new documents as published.
+
+        Returns:
+            how many began.
+
+        Raises:
+            ChannelNotFound, OutcomeUnknown, Unavailable: as `admit`.
+        """
+        floors = await self._floors({each.channel_id for each in new})
+        began = 0
+        for some in in_batches(new, BATCH):
+            began += (await self._admit_some(some, floors, readmit=True, published=published))[1]
+        return began
 
     async def end(self, channel_id: str, user_id: str, left_at: str) -> Membership | None:
         """End a membership; see `Memberships.remove`."""
@@ -98,56 +118,76 @@ class MembershipWriter:
             document = await self._documents.find_one({"_id": key(channel_id, user_id)})
         return None if document is None else membership_of(document)
 
-    async def _insert(self, memberships: Sequence[Membership]) -> dict[str, Membership]:
+    async def _admit_some(
+        self, new: Sequence[NewMembership], floors: Mapping[str, int], *, readmit: bool, published: bool
+    ) -> tuple[dict[str, Membership], int]:
+        """The documents of these users and channels by their keys, and how many of the memberships began here."""
+        missing = {key(each.channel_id, each.user_id): each for each in new}
+        admitted: dict[str, Membership] = {}
+        began = 0
+        with begun("adding members"):
+            while missing:
+                made = await self._insert(list(missing.values()), floors, published=published)
+                present = {name: each for name, each in missing.items() if name not in made}
+                found, again = await self._admitted(present, readmit=readmit)
+                admitted |= made | found
+                began += len(made) + again
+                missing = {name: each for name, each in present.items() if name not in found}
+        return admitted, began
+
+    async def _insert(
+        self, new: Sequence[NewMembership], floors: Mapping[str, int], *, published: bool
+    ) -> dict[str, Membership]:
         """Insert documents, and return the memberships of those users that had none."""
-        documents = [membership_document(each) for each in memberships]
+        now = self._clock()
+        memberships = [new_membership(each, max(now, floors[each.channel_id] + 1), published=published) for each in new]
         refused: set[int] = set()
         with writing("adding members"):
             try:
-                await self._documents.insert_many(documents, ordered=False)
+                await self._documents.insert_many(map(membership_document, memberships), ordered=False)
             except BulkWriteError as error:
-                refused = _duplicates(error)
+                refused = duplicates(error)
         made = [each for at, each in enumerate(memberships) if at not in refused]
-        return {each.user_id: each for each in await self._above_floor(made)}
+        return {key_of(each): each for each in await self._above_floors(made)}
 
     async def _admitted(
-        self, channel_id: str, user_ids: Sequence[str], readmitted_at: str | None
-    ) -> dict[str, Membership]:
-        """Read documents, and begin new memberships where they have ended.
+        self, wanted: Mapping[str, NewMembership], *, readmit: bool
+    ) -> tuple[dict[str, Membership], int]:
+        """Read documents, and begin new memberships where they have ended. Return how many those are, too.
 
         A document that another call changes or deletes meanwhile is left out.
         """
-        members = await self._found(channel_id, user_ids)
-        if readmitted_at is None:
-            return members
-        ended = [each for each in members.values() if each.left_at is not None]
+        members = await self._found(list(wanted))
+        began = 0
+        ended = [name for name, each in members.items() if each.left_at is not None and readmit]
         for some in in_batches(ended, _AT_ONCE):
-            again = await asyncio.gather(*(self._readmit(each, readmitted_at) for each in some))
-            for before, after in zip(some, again, strict=True):
-                del members[before.user_id]
+            again = await asyncio.gather(*(self._readmit(members[name], wanted[name].joined_at) for name in some))
+            for name, after in zip(some, again, strict=True):
+                del members[name]
                 if after is not None:
-                    members[before.user_id] = after
-        return members
+                    members[name] = after
+                    began += 1
+        return members, began
 
-    async def _found(self, channel_id: str, user_ids: Sequence[str]) -> dict[str, Membership]:
-        if not user_ids:
+    async def _found(self, keys: Sequence[str]) -> dict[str, Membership]:
+        if not keys:
             return {}
-        keys = [key(channel_id, user_id) for user_id in user_ids]
         with reading("memberships"):
             documents = await self._documents.find({"_id": {"$in": keys}}).to_list()
-        return {each.user_id: each for each in map(membership_of, documents)}
+        return {key_of(each): each for each in map(membership_of, documents)}
 
     async def _readmit(self, ended: Membership, joined_at: str) -> Membership | None:
-        new = new_membership(ended.channel_id, ended.user_id, 0, joined_at, published=False)
-        fields = {"membership_id": new.membership_id, "joined_at": joined_at, "active": True}
+        fields = {"membership_id": new_membership_id(), "joined_at": joined_at, "active": True}
         return await self._change(ended, {"$set": fields, "$unset": {"left_at": ""}})
 
-    async def _above_floor(self, made: list[Membership]) -> list[Membership]:
-        """Lift versions above those of documents that were deleted since the floor was read."""
-        if not made:
-            return made
-        floor = await self._floor(made[0].channel_id)
-        return [await self._lifted(each, floor) if each.version <= floor else each for each in made]
+    async def _above_floors(self, made: list[Membership]) -> list[Membership]:
+        """Lift versions above those of documents that were deleted since the floors were read."""
+        floors = await self._floors({each.channel_id for each in made})
+        lifted = []
+        for each in made:
+            floor = floors[each.channel_id]
+            lifted.append(await self._lifted(each, floor) if each.version <= floor else each)
+        return lifted
 
     async def _lifted(self, membership: Membership, floor: int) -> Membership:
         newest: Membership | None = membership
@@ -157,17 +197,20 @@ class MembershipWriter:
             )
         return newest or membership
 
-    async def _floor(self, channel_id: str) -> int:
-        """The highest version of the channel's deleted documents.
+    async def _floors(self, channel_ids: Collection[str]) -> dict[str, int]:
+        """The highest version of the deleted documents of each channel.
 
         Raises:
-            ChannelNotFound: there is no such channel.
+            ChannelNotFound: one of the channels does not exist.
         """
-        with reading("a channel"):
-            channel = await self._channels.find_one({"_id": channel_id}, {"pruned": 1})
-        if channel is None:
-            raise ChannelNotFound(f"there is no channel {channel_id}")
-        return int(channel.get("pruned", 0))
+        floors: dict[str, int] = {}
+        for some in in_batches(list(channel_ids), BATCH):
+            with reading("channels"):
+                found = await self._channels.find({"_id": {"$in": some}}, {"pruned": 1}).to_list()
+            floors |= {str(each["_id"]): int(each.get("pruned", 0)) for each in found}
+        if missing := set(channel_ids) - floors.keys():
+            raise ChannelNotFound(f"there is no channel {min(missing)}")
+        return floors
 
     async def _change(
         self, old: Membership, update: Mapping[str, Document], *, above: int = 0, only: Document | None = None
@@ -201,7 +244,7 @@ def in_batches(values: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
         yield values[start : start + size]
 
 
-def _duplicates(error: BulkWriteError) -> set[int]:
+def duplicates(error: BulkWriteError) -> set[int]:
     """The places of the documents whose key exists already.
 
     Raises:

@@ -31,6 +31,7 @@ from services.adapters.mongo.documents import (
     key_of,
     membership_of,
 )
+from services.adapters.mongo.imports import MongoImports
 from services.adapters.mongo.membership_writer import BATCH, MembershipWriter, in_batches
 from services.adapters.mongo.schema import CHANNELS, MEMBERSHIPS, check_schema, create_schema
 
@@ -73,6 +74,8 @@ class MongoMemberships:
         self._clock = clock
         self.deployment = MongoDeployment(database)
         """The deployment, which the same database keeps."""
+        self.imports = MongoImports(database, self._writer)
+        """Bulk writes to the same database."""
 
     @classmethod
     async def open(

@@ -12,6 +12,7 @@ from services.adapters.mongo.client import Database, Document, reading, writing
 CHANNELS: Final = "channels"
 MEMBERSHIPS: Final = "memberships"
 DEPLOYMENT: Final = "deployment"
+IMPORTS: Final = "imports"
 
 VERSION: Final = 1
 _STORE: Final = "store"

@@ -5,15 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from typing import Any, Final
 
-import orjson
-
 from fanout.errors import ChannelExists, ChannelNotFound
-from fanout.ids import new_membership_id
 from fanout.membership_versions import now_us
+from fanout.ports.imports import NewMembership
 from fanout.ports.memberships import ENDED_KEPT_S, Channel, Membership
-from services.adapters.sqlite import deployment
+from services.adapters.sqlite import deployment, imports
 from services.adapters.sqlite.database import UNRELEASED, Database, Schema
 from services.adapters.sqlite.deployment import SqliteDeployment
+from services.adapters.sqlite.imports import SqliteImports
+from services.adapters.sqlite.membership_rows import COLUMNS, OF_USERS, SELECT, add, as_json, read
 from services.adapters.sqlite.store import SqliteStore
 
 _TABLES: Final = (
@@ -49,28 +49,9 @@ _TABLES: Final = (
 
 _KINDS: Final = ("ALTER TABLE channels ADD COLUMN kind TEXT NOT NULL DEFAULT 'channel'",)
 
-SCHEMA: Final[Schema] = (UNRELEASED, _TABLES, _KINDS)
+SCHEMA: Final[Schema] = (UNRELEASED, _TABLES, _KINDS, imports.STATEMENTS)
 
 _CHANNEL_COLUMNS: Final = "channel_id, name, private, created_by, created_at, kind"
-_COLUMNS: Final = "channel_id, user_id, membership_id, version, joined_at, left_at, untold"
-_SELECT: Final = f"SELECT {_COLUMNS} FROM memberships"  # noqa: S608 - constants
-
-_ADD: Final = """
-    INSERT INTO memberships (channel_id, user_id, membership_id, version, joined_at, untold, told_at)
-    SELECT :channel, value ->> 0, value ->> 1, :version, :joined_at, :untold, :told_at
-    FROM json_each(:members) WHERE true
-    ON CONFLICT DO UPDATE SET
-        membership_id = excluded.membership_id,
-        version = max(excluded.version, version + 1),
-        joined_at = excluded.joined_at,
-        left_at = NULL,
-        untold = excluded.untold,
-        told_at = excluded.told_at
-    WHERE left_at IS NOT NULL"""
-
-_OF_USERS: Final = f"""
-    SELECT {", ".join(f"m.{name}" for name in _COLUMNS.split(", "))} FROM json_each(?) AS asked
-    JOIN memberships AS m ON m.channel_id = ? AND m.user_id = asked.value ORDER BY asked.key"""  # noqa: S608 - constants
 
 _PRUNED: Final = """
     SELECT channel_id, user_id, version FROM memberships
@@ -92,12 +73,14 @@ class SqliteMemberships(SqliteStore):
         self._clock = clock
         self.deployment = SqliteDeployment(database)
         """The deployment, which the same file keeps."""
+        self.imports = SqliteImports(database, clock)
+        """Bulk writes to the same file."""
 
     async def create(self, channel: Channel, members: Sequence[str], *, published: bool = False) -> list[Membership]:
         """See the port. One transaction writes everything."""
 
         def work(connection: sqlite3.Connection) -> list[Membership]:
-            _insert_channel(connection, channel, None if published else _json(members))
+            _insert_channel(connection, channel, None if published else as_json(members))
             return self._add(connection, channel.channel_id, members, channel.created_at, published=published)
 
         return await self._database.write(work)
@@ -115,7 +98,7 @@ class SqliteMemberships(SqliteStore):
 
         def work(connection: sqlite3.Connection) -> list[Membership] | None:
             row = connection.execute("SELECT pending FROM channels WHERE channel_id = ?", (channel_id,)).fetchone()
-            return None if row is None or row[0] is None else _memberships(connection, _OF_USERS, row[0], channel_id)
+            return None if row is None or row[0] is None else read(connection, OF_USERS, row[0], channel_id)
 
         return await self._database.read(work)
 
@@ -177,8 +160,8 @@ class SqliteMemberships(SqliteStore):
 
     async def unpublished(self, limit: int) -> list[Membership]:
         """See the port."""
-        query = f"{_SELECT} WHERE untold = 1 ORDER BY version LIMIT ?"
-        return await self._database.read(lambda connection: _memberships(connection, query, limit))
+        query = f"{SELECT} WHERE untold = 1 ORDER BY version LIMIT ?"
+        return await self._database.read(lambda connection: read(connection, query, limit))
 
     async def count_unpublished(self) -> int:
         """See the port."""
@@ -190,9 +173,9 @@ class SqliteMemberships(SqliteStore):
 
         def work(connection: sqlite3.Connection) -> list[Membership]:
             query = f"""UPDATE memberships SET version = max(?, version + 1)
-                        WHERE channel_id = ? AND user_id = ? AND version = ? AND untold = 1 RETURNING {_COLUMNS}"""  # noqa: S608 - constants
+                        WHERE channel_id = ? AND user_id = ? AND version = ? AND untold = 1 RETURNING {COLUMNS}"""  # noqa: S608 - constants
             now = self._clock()
-            return [found for each in memberships for found in _memberships(connection, query, now, *_change(each))]
+            return [found for each in memberships for found in read(connection, query, now, *_change(each))]
 
         return await self._database.write(work)
 
@@ -212,9 +195,9 @@ class SqliteMemberships(SqliteStore):
     async def changed_since(self, version: int, *, limit: int, after: Membership | None = None) -> list[Membership]:
         """See the port."""
         start = (version, "", "") if after is None else (after.version, after.channel_id, after.user_id)
-        query = f"""{_SELECT} WHERE (version, channel_id, user_id) > (?, ?, ?)
+        query = f"""{SELECT} WHERE (version, channel_id, user_id) > (?, ?, ?)
                     ORDER BY version, channel_id, user_id LIMIT ?"""
-        return await self._database.read(lambda connection: _memberships(connection, query, *start, limit))
+        return await self._database.read(lambda connection: read(connection, query, *start, limit))
 
     async def prune(self, limit: int) -> int:
         """See the port."""
@@ -241,28 +224,15 @@ class SqliteMemberships(SqliteStore):
         *,
         published: bool = False,
     ) -> list[Membership]:
-        now = self._clock()
-        (deleted,) = connection.execute("SELECT version FROM deleted").fetchone()
-        values = {
-            "channel": channel_id,
-            "members": _json([(user_id, new_membership_id()) for user_id in user_ids]),
-            "version": max(now, deleted + 1),
-            "joined_at": joined_at,
-            "untold": not published,
-            "told_at": now if published else None,
-        }
-        connection.execute(_ADD, values)
-        return _memberships(connection, _OF_USERS, _json(user_ids), channel_id)
+        rows = [NewMembership(channel_id, user_id, joined_at) for user_id in user_ids]
+        add(connection, rows, self._clock(), published=published)
+        return read(connection, OF_USERS, as_json(user_ids), channel_id)
 
     async def _strings(self, query: str, *parameters: Any) -> list[str]:
         def work(connection: sqlite3.Connection) -> list[str]:
             return [value for (value,) in connection.execute(query, parameters)]
 
         return await self._database.read(work)
-
-
-def _json(values: Sequence[Any]) -> str:
-    return orjson.dumps(list(values)).decode()  # one parameter, however many users
 
 
 def _insert_channel(connection: sqlite3.Connection, channel: Channel, pending: str | None) -> None:
@@ -287,17 +257,8 @@ def _channel(connection: sqlite3.Connection, channel_id: str) -> Channel | None:
 
 
 def _membership(connection: sqlite3.Connection, channel_id: str, user_id: str) -> Membership | None:
-    query = f"{_SELECT} WHERE channel_id = ? AND user_id = ?"
-    return next(iter(_memberships(connection, query, channel_id, user_id)), None)
-
-
-def _memberships(connection: sqlite3.Connection, query: str, *parameters: Any) -> list[Membership]:
-    return [
-        Membership(channel_id, user_id, membership_id, version, joined_at, left_at, bool(untold))
-        for channel_id, user_id, membership_id, version, joined_at, left_at, untold in connection.execute(
-            query, parameters
-        )
-    ]
+    query = f"{SELECT} WHERE channel_id = ? AND user_id = ?"
+    return next(iter(read(connection, query, channel_id, user_id)), None)
 
 
 def _change(membership: Membership) -> tuple[str, str, int]:

@@ -1,0 +1,1 @@
+"""Files with rows to import: JSON Lines and Parquet."""

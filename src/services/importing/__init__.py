@@ -1,0 +1,1 @@
+"""Imports of channels and memberships into the membership store."""
