@@ -1,60 +1,90 @@
-"""Messages as rows of a table, the same for each store of tables."""
+"""Messages as rows of tables, the same for each store of tables.
 
+There are two tables: that of channels, and that of threads. A message is in one of them, or in both.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from fanout.events import StoredMessage
 
-COLUMNS: Final = (
-    "seq",
-    "message_id",
-    "sender_id",
-    "text",
-    "sent_at",
-    "thread_id",
-    "mentions",
-    "attachments",
-    "client_msg_id",
+_JSON: Final = frozenset({"mentions", "attachments"})
+
+
+@dataclass(frozen=True)
+class RowForm:
+    """The form of the rows of one table.
+
+    Attributes:
+        owner: the column that names the channel or the thread that a row belongs to.
+        columns: the others that hold the message, first `seq` and `message_id`.
+    """
+
+    owner: str
+    columns: tuple[str, ...]
+
+    def owner_of(self, message: StoredMessage) -> str:
+        """The channel or thread of a message of this table."""
+        owner: str = getattr(message, self.owner)
+        return owner
+
+    def values_of(self, message: StoredMessage) -> tuple[str | int | None, ...]:
+        """The values of `columns`. Mentions and attachments are JSON; what a message lacks is None."""
+        return tuple(self._values(message))
+
+    def message_of(self, owner: str, values: tuple[Any, ...]) -> StoredMessage:
+        """The message that has these values of `columns`, in a channel or thread."""
+        fields = dict(zip(self.columns, values, strict=True), **{self.owner: owner})
+        for name in _JSON:
+            fields[name] = None if fields[name] is None else orjson.loads(fields[name])
+        if fields["also_send_to_channel"] is not None:
+            fields["also_send_to_channel"] = bool(fields["also_send_to_channel"])
+        return StoredMessage(**fields)
+
+    def _values(self, message: StoredMessage) -> Iterator[str | int | None]:
+        for name in self.columns:
+            value = getattr(message, name)
+            yield orjson.dumps(value).decode() if name in _JSON and value is not None else value
+
+
+IN_CHANNELS: Final = RowForm(
+    "channel_id",
+    (
+        "seq",
+        "message_id",
+        "sender_id",
+        "text",
+        "sent_at",
+        "thread_id",
+        "mentions",
+        "attachments",
+        "client_msg_id",
+        "also_send_to_channel",
+    ),
 )
-"""The columns of a message beside those that name its channel."""
+IN_THREADS: Final = RowForm(
+    "thread_id",
+    (
+        "seq",
+        "message_id",
+        "channel_id",
+        "sender_id",
+        "text",
+        "sent_at",
+        "mentions",
+        "attachments",
+        "client_msg_id",
+        "also_send_to_channel",
+    ),
+)
+FORMS: Final = (IN_CHANNELS, IN_THREADS)
 
 
-def values_of(message: StoredMessage) -> tuple[str | int | None, ...]:
-    """The values of `COLUMNS`. Mentions and attachments are JSON; what a message lacks is None."""
-    return (
-        message.seq,
-        message.message_id,
-        message.sender_id,
-        message.text,
-        message.sent_at,
-        message.thread_id,
-        _to_json(message.mentions),
-        _to_json(message.attachments),
-        message.client_msg_id,
-    )
-
-
-def message_of(channel_id: str, values: tuple[Any, ...]) -> StoredMessage:
-    """The message of a channel that has these values of `COLUMNS`."""
-    seq, message_id, sender_id, text, sent_at, thread_id, mentions, attachments, client_msg_id = values
-    return StoredMessage(
-        message_id=message_id,
-        channel_id=channel_id,
-        sender_id=sender_id,
-        text=text,
-        sent_at=sent_at,
-        thread_id=thread_id,
-        mentions=_from_json(mentions),
-        attachments=_from_json(attachments),
-        client_msg_id=client_msg_id,
-        seq=seq,
-    )
-
-
-def _to_json(value: list[Any] | None) -> str | None:
-    return None if value is None else orjson.dumps(value).decode()
-
-
-def _from_json(text: str | None) -> Any:
-    return None if text is None else orjson.loads(text)
+def forms_of(message: StoredMessage) -> tuple[RowForm, ...]:
+    """The forms of the tables that a message belongs to."""
+    if message.thread_id is None:
+        return (IN_CHANNELS,)
+    return (IN_THREADS,) if message.is_only_in_thread else FORMS

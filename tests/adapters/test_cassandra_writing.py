@@ -13,7 +13,7 @@ from fanout.ports.messages import LogPlace
 from services.adapters.cassandra.bridge import Request, Rows
 from services.adapters.cassandra.buckets import BUCKET_EVENTS
 from services.adapters.cassandra.messages import CassandraMessages
-from services.adapters.cassandra.writing import MAX_BATCH_CHARACTERS, MAX_BATCH_ROWS
+from services.adapters.cassandra.row_table import MAX_BATCH_CHARACTERS, MAX_BATCH_ROWS
 from tests.support.cassandra import opened_cassandra
 from tests.support.stored import in_history
 
