@@ -50,9 +50,14 @@ def check_message_id(value: str, what: str = "message_id") -> str:
     Raises:
         InvalidId: it is not.
     """
-    if not _MESSAGE.fullmatch(value):
+    if not is_message_id(value):
         raise InvalidId(f"{what} must be msg_ followed by a ULID")
     return value
+
+
+def is_message_id(value: str) -> bool:
+    """Whether a value is `msg_` and a ULID."""
+    return _MESSAGE.fullmatch(value) is not None
 
 
 def new_ulid() -> str:

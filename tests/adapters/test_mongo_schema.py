@@ -46,7 +46,7 @@ async def test_a_server_that_is_no_replica_set_is_weak(mongo_url: str) -> None:
     assert "no replica set" in line
 
 
-@pytest.mark.parametrize("name", [schema.CHANNELS, schema.MEMBERSHIPS])
+@pytest.mark.parametrize("name", [schema.CHANNELS, schema.MEMBERSHIPS, schema.FOLLOWERS])
 async def test_documents_of_another_program_are_refused(mongo_url: str, database: Database, name: str) -> None:
     await database[name].insert_one({"_id": "theirs"})
     for call in (MongoMemberships.open(mongo_url), MongoMemberships.look(mongo_url)):

@@ -372,8 +372,10 @@ async def test_the_index_says_where_a_message_is_and_of_which_thread(messages: M
     alone, both = _replies(root.message_id, range(3, 5))
     both = msgspec.structs.replace(both, also_send_to_channel=True)
     await messages.write([root, elsewhere, alone, both])
-    assert await messages.index_entry(root.message_id) == IndexEntry("general", _at(root))
-    assert await messages.index_entry(elsewhere.message_id) == IndexEntry("random", _at(elsewhere))
+    assert await messages.index_entry(root.message_id) == IndexEntry("general", _at(root), None, "alice")
+    assert await messages.index_entry(elsewhere.message_id) == IndexEntry("random", _at(elsewhere), None, "alice")
     for reply in (alone, both):
-        assert await messages.index_entry(reply.message_id) == IndexEntry("general", _at(reply), root.message_id)
+        assert await messages.index_entry(reply.message_id) == IndexEntry(
+            "general", _at(reply), root.message_id, "alice"
+        )
     assert await messages.index_entry(new_message_id()) is None

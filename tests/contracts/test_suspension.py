@@ -10,7 +10,7 @@ import pytest
 
 from fanout.events import StoredMessage
 from fanout.keys import PresenceChange
-from fanout.ports import authenticator, bus, log, memberships, messages, presence
+from fanout.ports import authenticator, bus, followers, log, memberships, messages, presence
 from fanout.ports.log import StoredEvent
 from fanout.ports.memberships import Channel
 from fanout.ports.presence import DeviceConnection, Lease
@@ -63,6 +63,8 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Memberships.mark_published": ([],),
     "Memberships.unfinished": (10,),
     "Memberships.unpublished": (10,),
+    "Followers.follow": ("general", "msg_1", ["alice"]),
+    "Followers.followers_of": ("msg_1",),
     "Messages.history": ("general",),
     "Messages.index_entry": ("msg_1",),
     "Messages.replies": ("msg_1",),
@@ -181,6 +183,14 @@ async def test_each_call_of_memberships_suspends(adapter: type[SqliteMemberships
     store = await adapter.open(None)
     await store.create(Channel("general", "General", private=False, created_by="alice", created_at=NOW), ["alice"])
     assert await _suspensions(store, memberships.Memberships, method)
+    await store.close()
+
+
+@pytest.mark.parametrize("method", _methods(followers.Followers))
+@pytest.mark.parametrize("adapter", [SqliteMemberships, FaultyMemberships])
+async def test_each_call_of_followers_suspends(adapter: type[SqliteMemberships], method: str) -> None:
+    store = await adapter.open(None)
+    assert await _suspensions(store, followers.Followers, method)
     await store.close()
 
 

@@ -52,7 +52,7 @@ class World:
     def gateway(self) -> Gateway:
         return Gateway(
             calls=table(
-                CommandService(self.log, self.memberships),
+                CommandService(self.log, self.memberships, self.messages, self.memberships),
                 QueryService(self.log, self.memberships, self.messages, self.presence),
             ),
             authenticator=self.authenticator,

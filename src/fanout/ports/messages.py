@@ -32,6 +32,8 @@ class IndexEntry(NamedTuple):
     position: Position
     thread_id: str | None = None
     """The thread that the message is a reply of; None if it is no reply."""
+    sender_id: str | None = None
+    """Who sent it; None of a message that was stored by a version that did not note it in the index."""
 
 
 class Page(NamedTuple):

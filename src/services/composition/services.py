@@ -8,6 +8,7 @@ import structlog
 
 from fanout.ids import new_ulid
 from fanout.ports.authenticator import Authenticator
+from fanout.ports.followers import Followers
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
@@ -45,6 +46,7 @@ class GatewayPorts:
 
     log: Log
     memberships: Memberships
+    followers: Followers
     messages: Messages
     leases: Leases
     authenticator: Authenticator
@@ -90,7 +92,7 @@ def _gateway(context: ServiceContext, ports: GatewayPorts) -> Gateway:
     settings = context.settings
     return Gateway(
         calls=table(
-            CommandService(ports.log, ports.memberships),
+            CommandService(ports.log, ports.memberships, ports.messages, ports.followers),
             QueryService(ports.log, ports.memberships, ports.messages, ports.leases),
         ),
         authenticator=ports.authenticator,

@@ -128,8 +128,8 @@ class CassandraMessages:
         rows = await self.connection.execute("reading where a message is", self._statements.entry, message_id)
         if not rows:
             return None
-        channel_id, seq, thread_id = rows[0]
-        return IndexEntry(channel_id, Position(seq, message_id), thread_id)
+        channel_id, seq, thread_id, sender_id = rows[0]
+        return IndexEntry(channel_id, Position(seq, message_id), thread_id, sender_id)
 
     async def history(
         self,

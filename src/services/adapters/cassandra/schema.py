@@ -59,7 +59,7 @@ TABLES: Final = (
     ),
     Table(
         "message_index",
-        {"message_id": "text", "channel_id": "text", "seq": "bigint", "thread_id": "text"},
+        {"message_id": "text", "channel_id": "text", "seq": "bigint", "thread_id": "text", "sender_id": "text"},
         key="message_id, channel_id, seq",
         order="channel_id ASC, seq DESC",
     ),

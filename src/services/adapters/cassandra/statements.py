@@ -31,9 +31,10 @@ _OF_ROWS: Final = {
     "WHERE {owner} = ? AND bucket <= ? AND bucket >= ? ORDER BY bucket ASC LIMIT ?",
 }
 _CQL: Final = {
-    "index": "INSERT INTO {keyspace}.message_index (message_id, channel_id, seq, thread_id) VALUES (?, ?, ?, ?) "
+    "index": "INSERT INTO {keyspace}.message_index (message_id, channel_id, seq, thread_id, sender_id) "
+    "VALUES (?, ?, ?, ?, ?) "
     "USING TIMESTAMP ?",
-    "entry": "SELECT channel_id, seq, thread_id FROM {keyspace}.message_index WHERE message_id = ? LIMIT 1",
+    "entry": "SELECT channel_id, seq, thread_id, sender_id FROM {keyspace}.message_index WHERE message_id = ? LIMIT 1",
     "positions": "SELECT seq FROM {keyspace}.message_index WHERE message_id = ? AND channel_id = ? LIMIT 1000",
     "unindex": "DELETE FROM {keyspace}.message_index USING TIMESTAMP ? "
     "WHERE message_id = ? AND channel_id = ? AND seq = ?",

@@ -73,7 +73,8 @@ class MessageWriting:
 
     def _entry(self, message: StoredMessage) -> Request:
         thread = UNSET_VALUE if message.thread_id is None else message.thread_id
-        return Request(self._cql.index, (message.message_id, message.channel_id, message.seq, thread, message.seq))
+        values = (message.message_id, message.channel_id, message.seq, thread, message.sender_id, message.seq)
+        return Request(self._cql.index, values)
 
     async def _look(self, messages: list[StoredMessage]) -> tuple[dict[_Key, list[int]], set[Found]]:
         """The announced positions of each message, and the rows that are there at those of `messages`."""

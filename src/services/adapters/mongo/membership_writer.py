@@ -106,7 +106,7 @@ class MembershipWriter:
             try:
                 await self._documents.insert_many(documents, ordered=False)
             except BulkWriteError as error:
-                refused = _duplicates(error)
+                refused = duplicates(error)
         made = [each for at, each in enumerate(memberships) if at not in refused]
         return {each.user_id: each for each in await self._above_floor(made)}
 
@@ -201,7 +201,7 @@ def in_batches(values: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
         yield values[start : start + size]
 
 
-def _duplicates(error: BulkWriteError) -> set[int]:
+def duplicates(error: BulkWriteError) -> set[int]:
     """The places of the documents whose key exists already.
 
     Raises:

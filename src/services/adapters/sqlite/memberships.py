@@ -10,10 +10,10 @@ from fanout.errors import ChannelExists, ChannelNotFound
 from fanout.ids import new_membership_id
 from fanout.membership_versions import now_us
 from fanout.ports.memberships import ENDED_KEPT_S, Channel, Membership
-from services.adapters.sqlite import deployment
+from services.adapters.sqlite import deployment, followers
 from services.adapters.sqlite.database import UNRELEASED, Database, Schema
 from services.adapters.sqlite.deployment import SqliteDeployment
-from services.adapters.sqlite.store import SqliteStore
+from services.adapters.sqlite.followers import SqliteFollowers, remove_follower
 
 _TABLES: Final = (
     """CREATE TABLE channels (
@@ -46,7 +46,7 @@ _TABLES: Final = (
 )
 """`pending`: the first members, until their events are published. `deleted`: the highest version of deleted rows."""
 
-SCHEMA: Final[Schema] = (UNRELEASED, _TABLES)
+SCHEMA: Final[Schema] = (UNRELEASED, _TABLES, followers.STATEMENTS)
 
 _COLUMNS: Final = "channel_id, user_id, membership_id, version, joined_at, left_at, untold"
 _SELECT: Final = f"SELECT {_COLUMNS} FROM memberships"  # noqa: S608 - constants
@@ -73,8 +73,10 @@ _PRUNED: Final = """
     WHERE left_at IS NOT NULL AND untold = 0 AND told_at <= ? ORDER BY told_at LIMIT ?"""
 
 
-class SqliteMemberships(SqliteStore):
+class SqliteMemberships(SqliteFollowers):
     """`fanout.ports.memberships.Memberships` in a file that several processes of one machine may share.
+
+    It also has the followers of threads.
 
     Args:
         database: the file.
@@ -221,6 +223,8 @@ class SqliteMemberships(SqliteStore):
             if rows:
                 highest = max(version for _, _, version in rows)
                 connection.execute("UPDATE deleted SET version = max(version, ?)", (highest,))
+                for channel_id, user_id, _ in rows:
+                    remove_follower(connection, channel_id, user_id)
                 connection.executemany(
                     "DELETE FROM memberships WHERE channel_id = ? AND user_id = ? AND version = ?", rows
                 )

@@ -90,8 +90,8 @@ def _select(form: RowForm) -> str:
 _INSERTS: Final = {form: _insert(form) for form in FORMS}
 _SELECTS: Final = {form: _select(form) for form in FORMS}
 _WHERE: Final = """
-    SELECT channel_id, seq, thread_id FROM messages WHERE message_id = ?1
-    UNION ALL SELECT channel_id, seq, thread_id FROM thread_messages WHERE message_id = ?1 LIMIT 1"""
+    SELECT channel_id, seq, thread_id, sender_id FROM messages WHERE message_id = ?1
+    UNION ALL SELECT channel_id, seq, thread_id, sender_id FROM thread_messages WHERE message_id = ?1 LIMIT 1"""
 _KEEP_PLACE: Final = """
     INSERT INTO log_place (one, seq, stored_ns) VALUES (1, ?, ?)
     ON CONFLICT DO UPDATE SET seq = excluded.seq, stored_ns = excluded.stored_ns WHERE excluded.seq > seq"""
@@ -148,7 +148,7 @@ class SqliteMessages(SqliteStore):
 
         def work(connection: sqlite3.Connection) -> IndexEntry | None:
             row = connection.execute(_WHERE, (message_id,)).fetchone()
-            return None if row is None else IndexEntry(row[0], Position(row[1], message_id), row[2])
+            return None if row is None else IndexEntry(row[0], Position(row[1], message_id), *row[2:])
 
         return await self._database.read(work)
 
