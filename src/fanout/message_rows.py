@@ -3,28 +3,28 @@
 There are two tables: that of channels, and that of threads. A message is in one of them, or in both.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from operator import attrgetter, itemgetter
 from typing import Any, Final
 
 import orjson
 
 from fanout.events import StoredMessage
 
-_JSON: Final = frozenset({"mentions", "attachments"})
 
-
-@dataclass(frozen=True)
 class RowForm:
     """The form of the rows of one table.
 
-    Attributes:
+    Args:
         owner: the column that names the channel or the thread that a row belongs to.
-        columns: the others that hold the message, first `seq` and `message_id`.
+        columns: the others that hold the message, in their order.
     """
 
-    owner: str
-    columns: tuple[str, ...]
+    def __init__(self, owner: str, columns: tuple[str, ...]) -> None:
+        self.owner: Final = owner
+        self.columns: Final = columns
+        self._of_message = attrgetter(*columns)
+        in_row = (owner, *columns)
+        self._in_order = itemgetter(*map(in_row.index, StoredMessage.__struct_fields__))
 
     def owner_of(self, message: StoredMessage) -> str:
         """The channel or thread of a message of this table."""
@@ -33,21 +33,28 @@ class RowForm:
 
     def values_of(self, message: StoredMessage) -> tuple[str | int | None, ...]:
         """The values of `columns`. Mentions and attachments are JSON; what a message lacks is None."""
-        return tuple(self._values(message))
+        values: tuple[Any, ...] = self._of_message(message)
+        if message.mentions is None and message.attachments is None:
+            return values
+        return tuple(orjson.dumps(value).decode() if isinstance(value, list) else value for value in values)
 
     def message_of(self, owner: str, values: tuple[Any, ...]) -> StoredMessage:
         """The message that has these values of `columns`, in a channel or thread."""
-        fields = dict(zip(self.columns, values, strict=True), **{self.owner: owner})
-        for name in _JSON:
-            fields[name] = None if fields[name] is None else orjson.loads(fields[name])
-        if fields["also_send_to_channel"] is not None:
-            fields["also_send_to_channel"] = bool(fields["also_send_to_channel"])
-        return StoredMessage(**fields)
-
-    def _values(self, message: StoredMessage) -> Iterator[str | int | None]:
-        for name in self.columns:
-            value = getattr(message, name)
-            yield orjson.dumps(value).decode() if name in _JSON and value is not None else value
+        message_id, channel_id, sender_id, text, sent_at, thread_id, *others = self._in_order((owner, *values))
+        mentions, attachments, client_msg_id, also_sent, seq = others
+        return StoredMessage(
+            message_id,
+            channel_id,
+            sender_id,
+            text,
+            sent_at,
+            thread_id,
+            None if mentions is None else orjson.loads(mentions),
+            None if attachments is None else orjson.loads(attachments),
+            client_msg_id,
+            None if also_sent is None else bool(also_sent),
+            seq=seq,
+        )
 
 
 IN_CHANNELS: Final = RowForm(

@@ -74,6 +74,20 @@ async def test_a_file_of_before_threads_gets_their_tables_and_keeps_its_messages
     await store.close()
 
 
+async def test_memberships_of_before_threads_get_the_table_of_followers(tmp_path: Path) -> None:
+    path, before = tmp_path / "memberships.db", SqliteMemberships.schema[:2]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for statement in before[1]:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(before)}")
+        connection.commit()
+    store = await SqliteMemberships.open(path)
+    await store.create(_channel("general"), ["alice"])
+    await store.follow("general", "msg_1", ["alice"])
+    assert await store.followers_of("msg_1") == ["alice"]
+    await store.close()
+
+
 async def test_two_who_share_the_file_of_messages_sign_with_one_key(tmp_path: Path) -> None:
     one, other = [await SqliteMessages.open(tmp_path / "messages.db") for _ in range(2)]
     keys = await asyncio.gather(*(store.cursor_key() for store in (one, other, one)))

@@ -122,6 +122,27 @@ async def test_one_event_is_one_frame_and_only_what_was_sent_to_the_channel_is_i
     assert [message["message_id"] for message in history["messages"]] == [both, root]
 
 
+async def test_a_follower_who_has_left_gets_no_reply_and_no_mention(up: Service, caller: Caller) -> None:
+    await caller.create("alice", "private", "bob", private=True)
+    await caller.create("alice", "general", "bob")
+    url = (await caller.get("bob", "realtime.connect")).json()["url"]
+    async with listening(url, "bob") as (bob,):
+        root = await caller.say("alice", "private", "root")
+        await caller.say("bob", "private", "reply", thread_id=root)
+        await bob.receives("thread.reply")
+        assert (await caller.post("bob", "channels.leave", channel="private")).status_code == 200
+        await bob.receives("member.left", user_id="bob")
+        for also in (False, True):
+            more = {"thread_id": root, "also_send_to_channel": also, "mentions": ["bob"]}
+            await caller.say("alice", "private", "after", **more)
+        await caller.say("alice", "general", "marker")
+        await bob.receives("message.new", channel_id="general")
+        assert "after" not in [frame["message"]["text"] for frame in bob.frames if "message" in frame]
+    assert await refused(caller, "bob", "private", root) == (403, "not_a_member")
+    response = await caller.get("bob", "threads.replies", thread_id=root)
+    assert (response.status_code, response.json()["code"]) == (403, "not_a_member")
+
+
 async def test_a_thread_of_another_channel_and_who_is_no_member(up: Service, caller: Caller) -> None:
     await caller.create("alice", "general", "bob")
     await caller.create("alice", "random", "bob")
