@@ -379,3 +379,14 @@ async def test_the_index_says_where_a_message_is_and_of_which_thread(messages: M
             "general", _at(reply), root.message_id, "alice"
         )
     assert await messages.index_entry(new_message_id()) is None
+
+
+async def test_replies_are_counted_between_two_numbers(messages: Messages) -> None:
+    root, far = in_history(1), 9_000_000
+    seqs = [2, 3, 4, far, far + 1, 3 * far]
+    await messages.write([root, *(in_history(seq, thread_id=root.message_id) for seq in seqs)])
+    for after in (-1, 0, 2, 3, far, 3 * far, 4 * far):
+        assert await messages.reply_count(root.message_id, after=after) == sum(seq > after for seq in seqs)
+        for upto in (0, 3, 4, far, 2 * far, 3 * far):
+            expected = sum(after < seq <= upto for seq in seqs)
+            assert await messages.reply_count(root.message_id, after=after, upto=upto) == expected

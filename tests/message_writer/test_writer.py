@@ -52,8 +52,8 @@ class CountedMessages:
     ) -> Page:
         return await self._store.replies(thread_id, after=after, limit=limit, max_bytes=max_bytes)
 
-    async def reply_count(self, thread_id: str) -> int:
-        return await self._store.reply_count(thread_id)
+    async def reply_count(self, thread_id: str, *, after: int = -1, upto: int | None = None) -> int:
+        return await self._store.reply_count(thread_id, after=after, upto=upto)
 
     async def history(
         self,

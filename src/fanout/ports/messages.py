@@ -108,8 +108,14 @@ class Messages(Protocol):
         """
         ...
 
-    async def reply_count(self, thread_id: str) -> int:
-        """Return the number of replies that are stored: a reply that is written again counts once."""
+    async def reply_count(self, thread_id: str, *, after: int = -1, upto: int | None = None) -> int:
+        """Return the number of replies that are stored: a reply that is written again counts once.
+
+        Args:
+            thread_id: the thread.
+            after: only replies above this `seq`.
+            upto: only replies up to this `seq`; None for no bound.
+        """
         ...
 
     async def cursor_key(self) -> bytes:

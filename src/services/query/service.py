@@ -15,6 +15,7 @@ from fanout.ports.messages import Messages, Page, Position
 from fanout.ports.presence import Lease, Leases
 from services.query.cursors import Cursors, Direction, Scope, Start
 from services.query.positions import Positions
+from services.query.reply_counts import ReplyCounts
 from services.runtime.accepted_messages import AcceptedMessages
 
 HISTORY = "channels.history"
@@ -37,6 +38,7 @@ class QueryService:
         self._leases = leases
         self._accepted = AcceptedMessages(messages, log)
         self._positions = Positions(log, self._accepted)
+        self._counts = ReplyCounts(messages)
         self._cursors = Cursors(messages)
 
     async def history(self, user_id: str, request: HistoryRequest) -> History:
@@ -71,7 +73,7 @@ class QueryService:
             self._messages.replies(
                 request.thread_id, after=start.position, limit=request.limit, max_bytes=MAX_PAGE_BYTES
             ),
-            self._messages.reply_count(request.thread_id),
+            self._counts.count(request.thread_id, ends.stored),
         )
         upto = _complete_upto(page, start, ends.stored)
         last = page.messages[-1] if page.messages else None

@@ -156,9 +156,10 @@ class CassandraMessages:
         span = Span.of(thread_id, None, after, upwards=True)
         return await self._pages.get(_PageKey(IN_THREADS, span, limit, max_bytes))
 
-    async def reply_count(self, thread_id: str) -> int:
-        """See the port. It is counted from the rows, so nothing that a writer leaves out or repeats makes it wrong."""
-        return await self._counts.get(thread_id)
+    async def reply_count(self, thread_id: str, *, after: int = -1, upto: int | None = None) -> int:
+        """See the port. Identical reads are joined."""
+        below = None if upto is None else Position(upto)
+        return await self._counts.get(Span.of(thread_id, below, Position(after), upwards=True))
 
     async def cursor_key(self) -> bytes:
         """See the port."""

@@ -28,7 +28,7 @@ class Span(NamedTuple):
 
     @classmethod
     def of(cls, owner: str, before: Position | None, after: Position | None, *, upwards: bool) -> "Span":
-        """What lies below `before` and above `after`; None for no bound."""
+        """The span below `before` and above `after`; None for no bound."""
         return cls(owner, before or _HIGHEST, after or _LOWEST, upwards=upwards)
 
     @property
@@ -77,14 +77,14 @@ class RowReading:
                 return found[:wanted]
             (listed,) = await self._together([self._list(span, window, beyond=buckets[-1].number)])
 
-    async def count(self, owner: str) -> int:
-        """The number of rows of an owner. Each bucket is counted where its rows are."""
+    async def count(self, span: Span) -> int:
+        """The number of rows above `span.after` and up to `span.before`, by their `seq` alone, bucket by bucket."""
         counted = 0
-        span = Span.of(owner, None, None, upwards=True)
         beyond: int | None = None
         while True:
             (listed,) = await self._together([self._list(span, _COUNTED_TOGETHER, beyond)])
-            requests = [Request(self._cql.count, (owner, number)) for number, _ in listed]
+            bounds = span.after.seq, span.before.seq
+            requests = [Request(self._cql.count, (span.owner, number, *bounds)) for number, _ in listed]
             counted += sum(int(rows[0][0]) for rows in await self._together(requests))
             if len(listed) < _COUNTED_TOGETHER:
                 return counted

@@ -24,7 +24,8 @@ _OF_ROWS: Final = {
     "AND (seq, message_id) < (?, ?) AND (seq, message_id) > (?, ?) ORDER BY seq DESC, message_id DESC LIMIT ?",
     "oldest_first": "SELECT {columns} FROM {keyspace}.{rows} WHERE {owner} = ? AND bucket = ? "
     "AND (seq, message_id) < (?, ?) AND (seq, message_id) > (?, ?) ORDER BY seq ASC, message_id ASC LIMIT ?",
-    "count": "SELECT count(seq) FROM {keyspace}.{rows} WHERE {owner} = ? AND bucket = ? LIMIT 1",
+    "count": "SELECT count(seq) FROM {keyspace}.{rows} "
+    "WHERE {owner} = ? AND bucket = ? AND seq > ? AND seq <= ? LIMIT 1",
     "buckets_down": "SELECT bucket, at_least FROM {keyspace}.{buckets} "
     "WHERE {owner} = ? AND bucket <= ? AND bucket >= ? ORDER BY bucket DESC LIMIT ?",
     "buckets_up": "SELECT bucket, at_least FROM {keyspace}.{buckets} "

@@ -93,7 +93,7 @@ class MessageWriting:
         return positions, {row for table, part in parts for row in table.found(found[part])}
 
     async def _first_content(self, lower: _Lower) -> dict[_Key, StoredMessage]:
-        """What is stored of messages at lower positions, at their new ones."""
+        """The stored content of messages at lower positions, moved to their new ones."""
         if not lower:
             return {}
         asked = [(message, seq, form) for message, seq in lower for form in forms_of(message)]

@@ -14,6 +14,7 @@ from services.adapters.sqlite.database import UNRELEASED, Schema
 from services.adapters.sqlite.store import SqliteStore
 
 _KEY_BYTES: Final = 32
+_HIGHEST: Final = (1 << 63) - 1
 _TABLES: Final = {IN_CHANNELS: "messages", IN_THREADS: "thread_messages"}
 
 _THREADS: Final = (
@@ -32,15 +33,6 @@ _THREADS: Final = (
         also_send_to_channel INTEGER,
         PRIMARY KEY (thread_id, seq, message_id)
     ) STRICT, WITHOUT ROWID""",
-    """CREATE TABLE thread_summary (
-        thread_id TEXT PRIMARY KEY,
-        reply_count INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID""",
-    # In the transaction that inserts the row. A repeated write updates the row, or nothing, and inserts none.
-    """CREATE TRIGGER replies_are_counted AFTER INSERT ON thread_messages BEGIN
-        INSERT INTO thread_summary (thread_id, reply_count) VALUES (new.thread_id, 1)
-        ON CONFLICT DO UPDATE SET reply_count = reply_count + 1;
-    END""",
 )
 
 SCHEMA: Final[Schema] = (
@@ -172,15 +164,11 @@ class SqliteMessages(SqliteStore):
         """See the port."""
         return await self._page(IN_THREADS, thread_id, None, after, limit, max_bytes, upwards=True)
 
-    async def reply_count(self, thread_id: str) -> int:
+    async def reply_count(self, thread_id: str, *, after: int = -1, upto: int | None = None) -> int:
         """See the port."""
-        query = "SELECT reply_count FROM thread_summary WHERE thread_id = ?"
-
-        def work(connection: sqlite3.Connection) -> int:
-            row = connection.execute(query, (thread_id,)).fetchone()
-            return 0 if row is None else int(row[0])
-
-        return await self._database.read(work)
+        query = "SELECT count(*) FROM thread_messages WHERE thread_id = ? AND seq > ? AND seq <= ?"
+        parameters = (thread_id, after, _HIGHEST if upto is None else upto)
+        return await self._database.read(lambda connection: int(connection.execute(query, parameters).fetchone()[0]))
 
     async def cursor_key(self) -> bytes:
         """See the port."""
