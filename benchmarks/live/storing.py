@@ -19,6 +19,7 @@ from benchmarks.errors import BenchError
 from benchmarks.live.servers import running
 from fanout.events import StoredMessage
 from fanout.ids import new_message_id
+from fanout.message_rows import IN_CHANNELS
 from fanout.ports.messages import Position
 from services.adapters.cassandra import schema
 from services.adapters.cassandra.bridge import MAX_IN_FLIGHT, Bridge
@@ -106,10 +107,10 @@ class Bench:
         while len(seen) < len(written):
             last = Position(seen[-1].seq, seen[-1].message_id) if seen else None
             before, after = (None, last) if upwards else (last, None)
-            trips, began = self.store.reading.round_trips, perf_counter()
+            trips, began = self.store.reading[IN_CHANNELS].round_trips, perf_counter()
             page = await self.store.history(channel, before=before, after=after, limit=_IN_A_PAGE)
             read.seconds.append(perf_counter() - began)
-            read.round_trips.append(self.store.reading.round_trips - trips)
+            read.round_trips.append(self.store.reading[IN_CHANNELS].round_trips - trips)
             seen += page.messages[::-1] if upwards else page.messages
             if seen != in_order[: len(seen)] or not page.messages:
                 raise BenchError("the pages are not what was written")

@@ -361,8 +361,10 @@ class Engine:
 
         All of these fields must be there. All are strings but `message`. `message_id` is `msg_` and a ULID in capitals.
         Both `channel_id` name the channel that the event is routed to. Optional: `correlation_id` beside `event_id`; in
-        the message `thread_id` and `client_msg_id` (strings), `mentions` (an array of strings) and `attachments` (an
-        array). Further fields are allowed. Clients get `{"type": "message.new", "seq", "part", "channel_id",
+        the message `thread_id` (an id), `also_send_to_channel` (true or false), `client_msg_id` (a string), `mentions`
+        (an array of strings) and `attachments` (an array). Further fields are allowed. Clients get `{"type":
+        "message.new", "seq", "part", "channel_id", "message"}` or, where the message has a `thread_id` and
+        `also_send_to_channel` is not true, `{"type": "thread.reply", "seq", "part", "channel_id", "thread_id",
         "message"}`, with the bytes of `message` unchanged; `message_frame` returns it, and says what is refused.
 
         The stored format of a "member", a change of a membership, is any one JSON object. Clients get it unchanged.
@@ -674,7 +676,7 @@ class LaneProgress:
         recognised by the bytes of their message. The last 65,536 messages are remembered.
 
         Args:
-            event: a "message.new" as clients get it, such as `BatchEvent.event`.
+            event: a "message.new" or "thread.reply" as clients get it, such as `BatchEvent.event`.
         """
     def lanes(self) -> list[int]:
         """The numbers of the known lanes, rising."""
@@ -867,7 +869,7 @@ def message_frame(seq: int, part: int, channel: str, payload: _BytesLike) -> byt
 
     An event is refused if it has not the stored format that `Engine.route_stored` describes, or if some reader could
     not take it: a field that is there twice, containers nested deeper than 128, a number beyond 64 bits, half of a
-    surrogate pair, or a message of more than 1 MiB less 1,280 bytes. Whether it is refused does not depend on `seq` and
+    surrogate pair, or a message of more than 1 MiB less 1,536 bytes. Whether it is refused does not depend on `seq` and
     `part`.
     """
 

@@ -28,7 +28,6 @@ INVALID_REQUEST: Final = ErrorCode("invalid_request", "a field is missing, unkno
 MALFORMED_JSON: Final = ErrorCode("malformed_json", "the body is not JSON that this server reads", 400)
 BAD_CURSOR: Final = ErrorCode("bad_cursor", "the cursor was not given to this caller for this call and channel", 400)
 UNKNOWN_MESSAGE: Final = ErrorCode("unknown_message", "the channel has no message of that id", 400)
-THREADS_UNAVAILABLE: Final = ErrorCode("threads_unavailable", "this version has no threads", 400)
 DM_MEMBERS_FIXED: Final = ErrorCode("dm_members_fixed", "the two members of a direct message never change", 400)
 DISCONNECTED: Final = ErrorCode("disconnected", "the client went away before its request was complete", 400)
 CORS_REFUSED: Final = ErrorCode("cors_refused", "a page of this origin may not make this call", 400)
@@ -37,6 +36,9 @@ NOT_THE_CREATOR: Final = ErrorCode("not_the_creator", "only the creator of the c
 NOT_FOUND: Final = ErrorCode("not_found", "there is nothing at this path", 404)
 CHANNEL_NOT_FOUND: Final = ErrorCode(
     "channel_not_found", "there is no such channel, or it is private and the caller is not in it", 404
+)
+UNKNOWN_THREAD: Final = ErrorCode(
+    "unknown_thread", "the id is not that of the first message of a thread, or it is of another channel", 404
 )
 METHOD_NOT_ALLOWED: Final = ErrorCode("method_not_allowed", "this path does not take this method", 405)
 CHANNEL_EXISTS: Final = ErrorCode("channel_exists", "there is a channel of that id", 409)

@@ -21,7 +21,7 @@ MAX_BATCH: Final = 1 << 20
 """Bytes of the longest batch, even if the bus takes more."""
 MIN_BATCH: Final = 4_096
 """Bytes that the longest batch must be able to have."""
-EVENT_OVERHEAD: Final = 1_280
+EVENT_OVERHEAD: Final = 1_536
 """An upper bound of the bytes that a stored message or a batch adds to an event: headers, names, a lane and a seq."""
 MESSAGE_NEW: Final = "message.new"
 MEMBER_JOINED: Final = "member.joined"
@@ -47,17 +47,31 @@ def longest_event(max_payload: int) -> int:
 
 
 class Message(msgspec.Struct, omit_defaults=True, frozen=True):
-    """A message as clients see it, contract section 3."""
+    """A message as clients see it, contract section 3.
+
+    A message with a `thread_id` is a reply. It belongs to the thread, and to the channel too only with
+    `also_send_to_channel`.
+    """
 
     message_id: str
     channel_id: str
     sender_id: str
     text: str
     sent_at: Timestamp
-    thread_id: str | None = None
+    thread_id: Annotated[
+        str | None, Meta(description="Of a reply: the `message_id` of the first message of its thread.")
+    ] = None
     mentions: list[str] | None = None
     attachments: list[Any] | None = None
     client_msg_id: str | None = None
+    also_send_to_channel: Annotated[
+        bool | None, Meta(description="Of a reply: whether it was sent to the channel too.")
+    ] = None
+
+    @property
+    def is_only_in_thread(self) -> bool:
+        """Whether it is a reply that was not sent to the channel too."""
+        return self.thread_id is not None and not self.also_send_to_channel
 
 
 class StoredMessage(Message, omit_defaults=True, frozen=True, kw_only=True):

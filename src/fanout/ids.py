@@ -52,7 +52,7 @@ def check_message_id(value: str, what: str = "message_id") -> str:
     Raises:
         InvalidId: it is not.
     """
-    if not _MESSAGE.fullmatch(value):
+    if not is_message_id(value):
         raise InvalidId(f"{what} must be msg_ followed by a ULID")
     return value
 
@@ -71,6 +71,11 @@ def dm_channel_id(one: str, other: str) -> str:
 def is_dm_channel_id(value: str) -> bool:
     """Whether an id has the form that only the channel of a direct message may have."""
     return _DM.fullmatch(value) is not None
+
+
+def is_message_id(value: str) -> bool:
+    """Whether a value is `msg_` and a ULID."""
+    return _MESSAGE.fullmatch(value) is not None
 
 
 def new_ulid() -> str:

@@ -1,4 +1,4 @@
-"""Pages of a channel's history, cut from the messages that a store finds."""
+"""Pages of a channel's history or of a thread, cut from the messages that a store finds."""
 
 from collections.abc import Iterator
 

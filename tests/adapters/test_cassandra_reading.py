@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from fanout.events import StoredMessage
+from fanout.message_rows import IN_CHANNELS
 from fanout.ports.messages import Position
 from services.adapters.cassandra.buckets import BUCKET_EVENTS
 from services.adapters.cassandra.messages import CassandraMessages
@@ -40,9 +41,9 @@ async def test_a_page_is_one_round_trip_and_the_first_one_two(store: CassandraMe
     seen: list[StoredMessage] = []
     trips = []
     while len(seen) < len(written):
-        before = store.reading.round_trips
+        before = store.reading[IN_CHANNELS].round_trips
         seen += (await store.history("general", before=_at(seen[-1]) if seen else None, limit=limit)).messages
-        trips.append(store.reading.round_trips - before)
+        trips.append(store.reading[IN_CHANNELS].round_trips - before)
     assert seen == written[::-1]
     assert trips == [2, *[1] * (len(trips) - 1)]
 
@@ -53,9 +54,9 @@ async def test_pages_towards_the_newest_cost_the_same(store: CassandraMessages) 
     seen = [written[0]]
     trips = []
     while len(seen) < len(written):
-        before = store.reading.round_trips
+        before = store.reading[IN_CHANNELS].round_trips
         seen += (await store.history("general", after=_at(seen[-1]), limit=25)).messages[::-1]
-        trips.append(store.reading.round_trips - before)
+        trips.append(store.reading[IN_CHANNELS].round_trips - before)
     assert seen == written
     assert trips == [2, *[1] * (len(trips) - 1)]
 
@@ -63,10 +64,10 @@ async def test_pages_towards_the_newest_cost_the_same(store: CassandraMessages) 
 async def test_before_the_first_message_there_is_nothing_and_it_costs_one(store: CassandraMessages) -> None:
     written = _written()
     await store.write(written[IN_A_BUCKET:])
-    before = store.reading.round_trips
+    before = store.reading[IN_CHANNELS].round_trips
     assert (await store.history("general", before=_at(written[IN_A_BUCKET - 1]))).messages == []
     assert (await store.history("nowhere")).messages == []
-    assert store.reading.round_trips - before == 2
+    assert store.reading[IN_CHANNELS].round_trips - before == 2
 
 
 async def test_a_bucket_that_another_process_opens_is_seen_by_the_next_page(

@@ -80,6 +80,34 @@ async def test_a_column_is_added_under_readers_and_writers(
         assert (await store.history("general", limit=200)).messages == written[:-201:-1]
 
 
+def _before_threads(table: schema.Table) -> schema.Table:
+    added = {"messages": "also_send_to_channel", "message_index": "thread_id"}.get(table.name)
+    return table._replace(columns={name: kind for name, kind in table.columns.items() if name != added})
+
+
+async def test_a_keyspace_of_before_threads_gets_their_tables_and_keeps_its_messages(
+    cassandra: str, keyspace_prefix: str, connection: CassandraConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyspace, message = schema.keyspace_of(keyspace_prefix), in_history(1)
+    with monkeypatch.context() as patched:
+        earlier = [_before_threads(each) for each in schema.TABLES if not each.name.startswith("thread_")]
+        patched.setattr(schema, "TABLES", earlier)
+        await schema.create(connection, keyspace)
+    values = f"VALUES ('general', 0, 1, '{message.message_id}', 'alice', 'hello', '{message.sent_at}')"
+    columns = "(channel_id, bucket, seq, message_id, sender_id, text, sent_at)"
+    insert = f"INSERT INTO {keyspace}.messages {columns} {values} USING TIMESTAMP 1"
+    register = f"INSERT INTO {keyspace}.channel_buckets (channel_id, bucket) VALUES ('general', 0)"  # noqa: S608 - constants
+    for statement in (insert, register):
+        await connection.execute("writing", statement)
+    assert len(await schema.missing(connection, keyspace)) == 4
+    async with opened_cassandra(cassandra, keyspace_prefix) as store:
+        assert await schema.missing(connection, keyspace) == []
+        reply = in_history(2, thread_id=message.message_id, also_send_to_channel=True)
+        await store.write([reply])
+        assert (await store.history("general")).messages == [reply, message]
+        assert (await store.replies(message.message_id)).messages == [reply]
+
+
 async def test_a_keyspace_of_the_operator_keeps_its_replication(
     connection: CassandraConnection, keyspace_prefix: str
 ) -> None:

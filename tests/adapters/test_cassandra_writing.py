@@ -13,7 +13,7 @@ from fanout.ports.messages import LogPlace
 from services.adapters.cassandra.bridge import Request, Rows
 from services.adapters.cassandra.buckets import BUCKET_EVENTS
 from services.adapters.cassandra.messages import CassandraMessages
-from services.adapters.cassandra.writing import MAX_BATCH_CHARACTERS, MAX_BATCH_ROWS
+from services.adapters.cassandra.row_table import MAX_BATCH_CHARACTERS, MAX_BATCH_ROWS
 from tests.support.cassandra import opened_cassandra
 from tests.support.stored import in_history
 
@@ -33,8 +33,8 @@ async def _table(store: CassandraMessages, table: str, columns: str) -> Rows:
     return sorted(await store.connection.execute("reading", query))
 
 
-async def _places(store: CassandraMessages) -> list[tuple[int, str]]:
-    return await _table(store, "messages", "seq, message_id")
+async def _places(store: CassandraMessages, table: str = "messages") -> list[tuple[int, str]]:
+    return await _table(store, table, "seq, message_id")
 
 
 def _moved(message: StoredMessage, seq: int) -> StoredMessage:
@@ -74,6 +74,34 @@ async def test_a_writer_that_dies_between_two_steps_leaves_one_row_when_the_mess
     assert await _places(store) == sorted((each.seq, each.message_id) for each in moved)
     assert await _table(store, "message_index", "seq, message_id") == await _places(store)
     assert (await store.history("general")).messages == sorted(moved, key=lambda each: -each.seq)
+
+
+@pytest.mark.parametrize("calls", range(7))
+@pytest.mark.parametrize("also", [False, True])
+async def test_a_writer_that_dies_between_two_steps_leaves_replies_that_count_once(
+    store: CassandraMessages,
+    monkeypatch: pytest.MonkeyPatch,
+    calls: int,
+    also: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    root = in_history(1)
+    replies = [in_history(seq, thread_id=root.message_id, also_send_to_channel=also) for seq in range(2, 5)]
+    await store.write([root, *replies[:2]])
+    moved = [_moved(replies[0], 11), _moved(replies[1], BUCKET_EVENTS + 12), replies[2]]
+    with monkeypatch.context() as patched:
+        _dies_after(store, patched, calls)
+        try:
+            await store.write(moved)
+        except Died:
+            assert calls < 6
+    await store.write(moved)
+    rows = sorted((each.seq, each.message_id) for each in moved)
+    of_root = (root.seq, root.message_id)
+    assert await _places(store, "thread_messages") == rows
+    assert await _places(store) == sorted([of_root, *rows] if also else [of_root])
+    assert await _places(store, "message_index") == sorted([of_root, *rows])
+    assert await store.reply_count(root.message_id) == 3
+    assert (await store.replies(root.message_id)).messages == sorted(moved, key=lambda each: each.seq)
 
 
 async def test_what_a_dead_writer_announced_is_done_by_the_next(

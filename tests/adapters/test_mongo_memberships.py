@@ -14,7 +14,7 @@ from services.adapters.mongo.documents import channel_document
 from services.adapters.mongo.memberships import READ_AT_ONCE, MongoMemberships
 from services.command.service import CommandService
 from services.runtime.membership_cache import MembershipCache
-from tests.support.faulty import faulty_log
+from tests.support.faulty import NO_FOLLOWERS, NO_MESSAGES, faulty_log
 from tests.support.reading import PATIENCE_S
 
 NOW = 1_770_000_000_000_000
@@ -76,7 +76,7 @@ async def test_a_creation_that_ended_between_channel_and_members_is_finished_by_
     await store._channels.insert_one(channel_document(GENERAL, ["alice", "bob"]))  # all that the killed gateway did
     request = CreateChannel("General", "general", ["bob"])
     async with faulty_log() as log:
-        commands = CommandService(log, store, MembershipCache(store))
+        commands = CommandService(log, store, MembershipCache(store), NO_MESSAGES, NO_FOLLOWERS)
         with pytest.raises(ChannelExists):
             await commands.create_channel("eve", request)
         assert await store.members_of("general") == []

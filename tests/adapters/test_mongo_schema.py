@@ -33,6 +33,13 @@ async def test_indexes_are_created_by_any_number_of_processes_at_once(mongo_url:
         }
 
 
+async def test_a_database_of_before_threads_gets_the_indexes_of_followers(mongo_url: str, database: Database) -> None:
+    await _open(mongo_url)
+    await database.drop_collection(schema.FOLLOWERS)
+    await _open(mongo_url)
+    assert set(await database[schema.FOLLOWERS].index_information()) == {"_id_", "by_thread", "by_member"}
+
+
 async def test_looking_creates_nothing(mongo_url: str, database: Database) -> None:
     found = await MongoMemberships.look(mongo_url)
     assert (found.database, found.created, found.deployment) == (database.name, False, None)
@@ -46,7 +53,7 @@ async def test_a_server_that_is_no_replica_set_is_weak(mongo_url: str) -> None:
     assert "no replica set" in line
 
 
-@pytest.mark.parametrize("name", [schema.CHANNELS, schema.MEMBERSHIPS])
+@pytest.mark.parametrize("name", [schema.CHANNELS, schema.MEMBERSHIPS, schema.FOLLOWERS])
 async def test_documents_of_another_program_are_refused(mongo_url: str, database: Database, name: str) -> None:
     await database[name].insert_one({"_id": "theirs"})
     for call in (MongoMemberships.open(mongo_url), MongoMemberships.look(mongo_url)):

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import re
 import sqlite3
 from pathlib import Path
 
 import pytest
 
 from fanout.errors import ChannelExists, FanoutError, ForeignStore, Unavailable
+from fanout.events import StoredMessage
 from fanout.ports.memberships import CHANNEL, Channel
 from services.adapters.sqlite.database import Database, inspect
 from services.adapters.sqlite.memberships import SqliteMemberships
@@ -50,6 +52,40 @@ async def test_messages_of_before_the_first_release_are_refused(tmp_path: Path) 
         await SqliteMessages.open(path)
     with pytest.raises(FanoutError, match="before its first release"):
         inspect(path, SqliteMessages.schema)
+
+
+async def test_a_file_of_before_threads_gets_their_tables_and_keeps_its_messages(tmp_path: Path) -> None:
+    path, before = tmp_path / "messages.db", SqliteMessages.schema[:2]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for statement in before[1]:
+            connection.execute(statement)
+        connection.execute(
+            "INSERT INTO messages (channel_id, seq, message_id, sender_id, text, sent_at) VALUES (?, ?, ?, ?, ?, ?)",
+            ("general", 1, "msg_1", "alice", "Hi", CREATED),
+        )
+        connection.execute(f"PRAGMA user_version = {len(before)}")
+        connection.commit()
+    store = await SqliteMessages.open(path)
+    message = StoredMessage("msg_1", "general", "alice", "Hi", CREATED, seq=1)
+    reply = in_history(2, thread_id="msg_1", also_send_to_channel=True)
+    await store.write([reply])
+    assert (await store.history("general")).messages == [reply, message]
+    assert (await store.replies("msg_1")).messages == [reply]
+    await store.close()
+
+
+async def test_memberships_of_before_threads_get_the_table_of_followers(tmp_path: Path) -> None:
+    path, before = tmp_path / "memberships.db", SqliteMemberships.schema[:2]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for statement in before[1]:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(before)}")
+        connection.commit()
+    store = await SqliteMemberships.open(path)
+    await store.create(_channel("general"), ["alice"])
+    await store.follow("general", "msg_1", ["alice"])
+    assert await store.followers_of("msg_1") == ["alice"]
+    await store.close()
 
 
 async def test_two_who_share_the_file_of_messages_sign_with_one_key(tmp_path: Path) -> None:
@@ -123,7 +159,9 @@ async def test_lists_are_read_from_an_index_and_not_sorted(tmp_path: Path, query
     [
         "SELECT * FROM messages WHERE channel_id = '' AND (seq, message_id) < (5, '') ORDER BY 2 DESC, 3 DESC",
         "SELECT * FROM messages WHERE channel_id = '' AND (seq, message_id) > (5, '') ORDER BY 2, 3",
-        "SELECT seq FROM messages WHERE message_id = 'm' AND channel_id = 'g'",
+        "SELECT channel_id FROM messages WHERE message_id = 'm'",
+        "SELECT * FROM thread_messages WHERE thread_id = '' AND (seq, message_id) > (5, '') ORDER BY 2, 3",
+        "SELECT channel_id FROM thread_messages WHERE message_id = 'm'",
     ],
 )
 async def test_pages_and_places_are_read_from_an_index_and_not_sorted(tmp_path: Path, query: str) -> None:
@@ -133,7 +171,7 @@ async def test_pages_and_places_are_read_from_an_index_and_not_sorted(tmp_path: 
     )
     await store.close()
     assert len(plan) == 1
-    assert plan[0].startswith("SEARCH messages USING")
+    assert re.match("SEARCH (thread_)?messages USING", plan[0])
 
 
 @pytest.mark.parametrize(

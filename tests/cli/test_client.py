@@ -112,6 +112,15 @@ def test_sending(gateway: tuple[FakeGateway, str]) -> None:
     assert (body["channel"], body["text"], bool(body["client_msg_id"])) == ("general", "hello", True)
 
 
+def test_replying(gateway: tuple[FakeGateway, str]) -> None:
+    fake, url = gateway
+    arguments = ("send", "general", "hello", "--as", "alice", "--url", url, "--token", "t", "--thread")
+    assert fanout(*arguments, "msg_0").exit_code == 0
+    assert fanout(*arguments, "a.b").exit_code == 1
+    ((_, _, body),) = fake.requests
+    assert body["thread_id"] == "msg_0"
+
+
 def test_a_problem_is_shown_in_its_words(gateway: tuple[FakeGateway, str]) -> None:
     fake, url = gateway
     fake.status = 403

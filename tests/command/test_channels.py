@@ -17,7 +17,7 @@ from fanout.subjects import channel_of
 from services.command.membership_publisher import MembershipPublisher
 from services.command.service import CommandService
 from services.runtime.membership_cache import MembershipCache
-from tests.support.faulty import FaultyLog, FaultyMemberships, faulty_log, faulty_memberships
+from tests.support.faulty import NO_FOLLOWERS, NO_MESSAGES, FaultyLog, FaultyMemberships, faulty_log, faulty_memberships
 
 
 class Clock:
@@ -49,7 +49,7 @@ async def memberships() -> AsyncIterator[FaultyMemberships]:
 
 @pytest.fixture
 def commands(log: FaultyLog, memberships: FaultyMemberships, clock: Clock) -> CommandService:
-    return CommandService(log, memberships, MembershipCache(memberships), clock)
+    return CommandService(log, memberships, MembershipCache(memberships), NO_MESSAGES, NO_FOLLOWERS, clock)
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ async def test_a_leave_that_was_not_published_stands_and_its_repeat_publishes_it
 async def test_a_call_that_failed_anywhere_is_completed_by_the_sweep_or_undone(
     log: FaultyLog, memberships: FaultyMemberships, publisher: MembershipPublisher, call: str, at: int
 ) -> None:
-    commands = CommandService(log, memberships, MembershipCache(memberships))
+    commands = CommandService(log, memberships, MembershipCache(memberships), NO_MESSAGES, NO_FOLLOWERS)
     if call != "create":
         await commands.create_channel("alice", creation(members=["bob"] if call == "leave" else []))
     before = await published(log)
@@ -257,7 +257,9 @@ async def test_the_newest_version_published_is_what_the_store_holds(
     """Two gateways change a membership in turn, and the log hears of it the other way round."""
     await commands.create_channel("alice", creation(members=["bob"] if member else []))
     path = SlowPath(log)
-    elsewhere = CommandService(cast("Log", path), memberships, MembershipCache(memberships), clock)
+    elsewhere = CommandService(
+        cast("Log", path), memberships, MembershipCache(memberships), NO_MESSAGES, NO_FOLLOWERS, clock
+    )
     first, second = (elsewhere.leave, commands.join) if member else (elsewhere.join, commands.leave)
     changing = asyncio.create_task(first("bob", GENERAL))
     await path.reached.wait()
@@ -272,7 +274,10 @@ async def test_the_newest_version_published_is_what_the_store_holds(
 async def test_two_gateways_that_change_a_membership_within_one_millisecond_publish_each_change(log: FaultyLog) -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     async with faulty_memberships(lambda: 1_000) as memberships:
-        one, other = [CommandService(log, memberships, MembershipCache(memberships), lambda: moment) for _ in range(2)]
+        one, other = [
+            CommandService(log, memberships, MembershipCache(memberships), NO_MESSAGES, NO_FOLLOWERS, lambda: moment)
+            for _ in range(2)
+        ]
         await one.create_channel("alice", creation())
         for _ in range(2):
             await one.join("bob", GENERAL)

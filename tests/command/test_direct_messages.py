@@ -11,7 +11,7 @@ from fanout.streams import META
 from services.command.membership_publisher import MembershipPublisher
 from services.command.service import CommandService
 from services.runtime.membership_cache import MembershipCache
-from tests.support.faulty import FaultyLog, FaultyMemberships, faulty_log, faulty_memberships
+from tests.support.faulty import NO_FOLLOWERS, NO_MESSAGES, FaultyLog, FaultyMemberships, faulty_log, faulty_memberships
 
 DIRECT = dm_channel_id("alice", "bob")
 
@@ -31,7 +31,7 @@ async def memberships() -> AsyncIterator[FaultyMemberships]:
 @pytest.fixture
 def gateways(log: FaultyLog, memberships: FaultyMemberships) -> list[CommandService]:
     """Two gateways over one store and one log."""
-    return [CommandService(log, memberships, MembershipCache(memberships)) for _ in range(2)]
+    return [CommandService(log, memberships, MembershipCache(memberships), NO_MESSAGES, NO_FOLLOWERS) for _ in range(2)]
 
 
 def direct(*members: str, channel_id: str | None = None) -> CreateChannel:

@@ -8,12 +8,24 @@ from hypothesis import strategies as st
 from fanout.api.messages import SendMessage
 from fanout.errors import CallRejected, TooLarge, Unavailable
 from fanout.events import MessageEvent, decode_message_event
-from fanout.ids import check_message_id
+from fanout.ids import check_message_id, new_message_id
 from fanout.ports.memberships import Channel
 from fanout.streams import MESSAGES
 from services.command.service import CommandService
 from services.runtime.membership_cache import MembershipCache
-from tests.support.faulty import FaultyLog, FaultyMemberships, faulty_log, faulty_memberships
+from tests.support.faulty import (
+    NO_FOLLOWERS,
+    NO_MESSAGES,
+    FaultyLog,
+    FaultyMemberships,
+    FaultyMessages,
+    faulty_log,
+    faulty_memberships,
+    faulty_messages,
+)
+from tests.support.stored import in_history
+
+UNKNOWN = "msg_01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
 
 @pytest.fixture
@@ -32,8 +44,14 @@ async def memberships() -> AsyncIterator[FaultyMemberships]:
 
 
 @pytest.fixture
-def commands(log: FaultyLog, memberships: FaultyMemberships) -> CommandService:
-    return CommandService(log, memberships, MembershipCache(memberships))
+async def messages() -> AsyncIterator[FaultyMessages]:
+    async with faulty_messages() as messages:
+        yield messages
+
+
+@pytest.fixture
+def commands(log: FaultyLog, memberships: FaultyMemberships, messages: FaultyMessages) -> CommandService:
+    return CommandService(log, memberships, MembershipCache(memberships), messages, memberships)
 
 
 def request(**fields: object) -> SendMessage:
@@ -59,7 +77,7 @@ async def test_the_log_holds_what_was_sent(commands: CommandService, log: Faulty
 async def test_any_text_comes_through_whole(text: str) -> None:
     async with faulty_log() as log, faulty_memberships() as memberships:
         await memberships.create(Channel("general", "g", private=False, created_by="alice", created_at="t"), ["alice"])
-        await CommandService(log, memberships, MembershipCache(memberships)).send_message(
+        await CommandService(log, memberships, MembershipCache(memberships), NO_MESSAGES, NO_FOLLOWERS).send_message(
             "alice", request(text=text), "c"
         )
         [stored] = await log.stored(MESSAGES)
@@ -69,7 +87,7 @@ async def test_any_text_comes_through_whole(text: str) -> None:
 async def test_a_repeat_is_the_same_message_through_any_gateway(
     commands: CommandService, log: FaultyLog, memberships: FaultyMemberships
 ) -> None:
-    other = CommandService(log, memberships, MembershipCache(memberships))
+    other = CommandService(log, memberships, MembershipCache(memberships), NO_MESSAGES, NO_FOLLOWERS)
     first = await commands.send_message("alice", request(client_msg_id="c-1"), "one")
     again = await other.send_message("alice", request(client_msg_id="c-1"), "two")
     assert first.message_id == again.message_id
@@ -103,13 +121,104 @@ async def test_only_members_may_send(commands: CommandService, log: FaultyLog) -
     assert await log.stored(MESSAGES) == []
 
 
-@pytest.mark.parametrize("fields", [{"thread_id": "msg_x"}, {"also_send_to_channel": True}])
-async def test_threads_are_refused_rather_than_half_done(
-    commands: CommandService, log: FaultyLog, fields: dict[str, object]
+async def test_a_reply_is_in_the_log_with_its_thread(
+    commands: CommandService, log: FaultyLog, messages: FaultyMessages
 ) -> None:
+    root = in_history(1)
+    await messages.write([root])
+    for also in (False, True):
+        await commands.send_message("bob", request(thread_id=root.message_id, also_send_to_channel=also), "c")
+    alone, both = [decode_message_event(event.payload, "general") for event in await log.stored(MESSAGES)]
+    assert {alone.thread_id, both.thread_id} == {root.message_id}
+    assert (alone.is_only_in_thread, both.is_only_in_thread) == (True, False)
+
+
+async def test_a_message_without_a_thread_is_no_reply(commands: CommandService, log: FaultyLog) -> None:
+    await commands.send_message("bob", request(also_send_to_channel=True), "c")
+    (event,) = await log.stored(MESSAGES)
+    assert b"also_send_to_channel" not in event.payload
+
+
+async def test_a_reply_to_a_message_that_the_writer_has_not_stored_is_accepted(
+    commands: CommandService, log: FaultyLog
+) -> None:
+    root = await commands.send_message("alice", request(), "one")
+    reply = await commands.send_message("bob", request(thread_id=root.message_id), "two")
+    with pytest.raises(CallRejected):  # a reply is no thread, stored or not
+        await commands.send_message("bob", request(thread_id=reply.message_id), "three")
+    assert len(await log.stored(MESSAGES)) == 2
+
+
+@pytest.mark.parametrize("thread_id", ["made-up", UNKNOWN, "of another channel", "of a reply", "of both"])
+async def test_an_unknown_thread_is_refused_and_nothing_is_stored(
+    commands: CommandService, log: FaultyLog, messages: FaultyMessages, thread_id: str
+) -> None:
+    root, elsewhere = in_history(1), in_history(2, "random")
+    reply = in_history(3, thread_id=root.message_id)
+    both = in_history(4, thread_id=root.message_id, also_send_to_channel=True)
+    await messages.write([root, elsewhere, reply, both])
+    there = {"of another channel": elsewhere, "of a reply": reply, "of both": both}
+    wanted = there[thread_id].message_id if thread_id in there else thread_id
     with pytest.raises(CallRejected) as caught:
-        await commands.send_message("alice", request(**fields), "c")
-    assert caught.value.error_code.code == "threads_unavailable"
+        await commands.send_message("alice", request(thread_id=wanted), "c")
+    assert (caught.value.error_code.code, caught.value.error_code.status) == ("unknown_thread", 404)
+    assert await log.stored(MESSAGES) == []
+
+
+async def test_who_is_no_member_is_not_told_whether_a_thread_exists(
+    commands: CommandService, messages: FaultyMessages
+) -> None:
+    root = in_history(1)
+    await messages.write([root])
+    for thread_id in (root.message_id, new_message_id()):
+        with pytest.raises(CallRejected) as caught:
+            await commands.send_message("mallory", request(thread_id=thread_id), "c")
+        assert caught.value.error_code.code == "not_a_member"
+
+
+async def test_who_replies_who_began_the_thread_and_who_is_mentioned_follow(
+    commands: CommandService, memberships: FaultyMemberships, messages: FaultyMessages
+) -> None:
+    await memberships.add("general", ["carol", "dave"], "2026-01-01T00:00:00.000Z")
+    root = in_history(1)  # by alice
+    await messages.write([root])
+    for _ in range(2):
+        await commands.send_message("bob", request(thread_id=root.message_id, mentions=["carol", "eve"]), "c")
+    assert await memberships.followers_of(root.message_id) == ["alice", "bob", "carol"]
+    unstored = await commands.send_message("dave", request(mentions=["carol"]), "c")
+    assert await memberships.followers_of(unstored.message_id) == []  # a message is no thread before its first reply
+    await commands.send_message("bob", request(thread_id=unstored.message_id), "c")
+    assert await memberships.followers_of(unstored.message_id) == ["bob", "dave"]
+
+
+async def test_a_follower_who_has_left_is_not_made_one_anew_by_a_mention(
+    commands: CommandService, memberships: FaultyMemberships, messages: FaultyMessages
+) -> None:
+    root = in_history(1)
+    await messages.write([root])
+    await commands.send_message("bob", request(thread_id=root.message_id), "c")
+    await memberships.remove("general", "bob", "2026-01-01T00:00:00.000Z")
+    await commands.send_message("alice", request(thread_id=root.message_id, mentions=["bob"]), "c")
+    assert await memberships.followers_of(root.message_id) == ["alice"]
+
+
+async def test_a_reply_whose_followers_cannot_be_noted_is_not_sent(
+    commands: CommandService, log: FaultyLog, memberships: FaultyMemberships, messages: FaultyMessages
+) -> None:
+    root = in_history(1)
+    await messages.write([root])
+    memberships.outcomes["follow"] = Unavailable("away")
+    with pytest.raises(Unavailable):
+        await commands.send_message("bob", request(thread_id=root.message_id), "c")
+    assert await log.stored(MESSAGES) == []
+
+
+async def test_a_reply_cannot_be_sent_while_the_store_is_away(
+    commands: CommandService, log: FaultyLog, messages: FaultyMessages
+) -> None:
+    messages.down = True
+    with pytest.raises(Unavailable):
+        await commands.send_message("alice", request(thread_id=new_message_id()), "c")
     assert await log.stored(MESSAGES) == []
 
 

@@ -11,7 +11,7 @@ from fanout.streams import META
 from fanout.subjects import channel_of
 from services.command.service import CommandService
 from services.runtime.membership_cache import MembershipCache
-from tests.support.faulty import FaultyLog, FaultyMemberships, faulty_log, faulty_memberships
+from tests.support.faulty import NO_FOLLOWERS, NO_MESSAGES, FaultyLog, FaultyMemberships, faulty_log, faulty_memberships
 
 GENERAL = ChannelRequest("general")
 
@@ -30,7 +30,7 @@ async def memberships() -> AsyncIterator[FaultyMemberships]:
 
 @pytest.fixture
 def commands(log: FaultyLog, memberships: FaultyMemberships) -> CommandService:
-    return CommandService(log, memberships, MembershipCache(memberships))
+    return CommandService(log, memberships, MembershipCache(memberships), NO_MESSAGES, NO_FOLLOWERS)
 
 
 def creation(members: list[str]) -> CreateChannel:
@@ -123,7 +123,7 @@ async def test_what_this_gateway_has_ended_is_out_of_its_cache_at_once(
 ) -> None:
     cache = MembershipCache(memberships, clock=lambda: 0.0)
     cache.heard_up_to(0.0)
-    commands = CommandService(log, memberships, cache)
+    commands = CommandService(log, memberships, cache, NO_MESSAGES, NO_FOLLOWERS)
     await commands.create_channel("alice", creation(members=["bob"]))
     assert await cache.is_member("general", "bob")
     log.down = True

@@ -13,7 +13,7 @@ from services.adapters.embedded.bus import EmbeddedBus
 from services.command.service import CommandService
 from services.composition.limits import EVERY_MESSAGE_FITS, look_at_bus
 from services.runtime.membership_cache import MembershipCache
-from tests.support.faulty import faulty_log, faulty_memberships
+from tests.support.faulty import NO_FOLLOWERS, NO_MESSAGES, faulty_log, faulty_memberships
 
 
 async def test_a_bus_that_does_not_answer_is_a_problem() -> None:
@@ -36,7 +36,7 @@ async def test_every_message_that_rest_takes_fits_where_the_check_is_silent() ->
     channel = Channel("c" * MAX_ID_LENGTH, "c", private=False, created_by="a" * MAX_ID_LENGTH, created_at="t")
     async with faulty_log() as log, faulty_memberships() as memberships:
         await memberships.create(channel, ["a" * MAX_ID_LENGTH])
-        await CommandService(log, memberships, MembershipCache(memberships)).send_message(
+        await CommandService(log, memberships, MembershipCache(memberships), NO_MESSAGES, NO_FOLLOWERS).send_message(
             "a" * MAX_ID_LENGTH, msgspec.convert(longest, SendMessage), "i" * 128
         )
         [stored] = await log.stored(MESSAGES)

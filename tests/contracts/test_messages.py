@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from fanout.events import StoredMessage, encode
 from fanout.ids import new_message_id
-from fanout.ports.messages import LogPlace, Messages, Page, Position
+from fanout.ports.messages import IndexEntry, LogPlace, Messages, Page, Position
 from services.adapters.sqlite.messages import SqliteMessages
 from tests.support.cassandra import opened_cassandra
 from tests.support.faulty import FaultyMessages
@@ -58,10 +59,12 @@ async def test_a_message_is_found_whole(messages: Messages) -> None:
         mentions=["bob", "carol"],
         attachments=[{"url": "https://example.org/a.png", "size": 3}, None, 1.5],
         client_msg_id="c-1",
+        also_send_to_channel=True,
         seq=(1 << 53) - 1,
     )
     await messages.write([message])
     assert await messages.history("general") == Page([message])
+    assert await messages.replies(str(message.thread_id)) == Page([message])
 
 
 async def test_what_a_message_lacks_it_lacks_when_it_is_found(messages: Messages) -> None:
@@ -269,3 +272,121 @@ async def test_the_newest_place_of_the_log_is_kept_with_the_messages(messages: M
     await messages.write([in_history(3)], LogPlace(3, 1))  # comes again
     await messages.write([in_history(8)])
     assert await messages.newest_place() == LogPlace(7, 1_700_000_000_000_000_001)
+
+
+def _replies(thread_id: str, seqs: range, **fields: Any) -> list[StoredMessage]:
+    """Replies to a thread, in the order of the log."""
+    return [in_history(seq, text=f"reply {seq}", thread_id=thread_id, **fields) for seq in seqs]
+
+
+async def test_a_reply_of_a_thread_alone_is_in_no_history(messages: Messages) -> None:
+    root, later = in_history(1), in_history(5)
+    replies = _replies(root.message_id, range(2, 5))
+    await messages.write([root, *replies, later])
+    assert await _history(messages) == [later, root]
+    assert await messages.replies(root.message_id) == Page(replies)
+    assert await messages.reply_count(root.message_id) == 3
+
+
+async def test_a_reply_that_was_sent_to_the_channel_too_is_in_both(messages: Messages) -> None:
+    root = in_history(1)
+    (alone,) = _replies(root.message_id, range(2, 3))
+    (both,) = _replies(root.message_id, range(3, 4), also_send_to_channel=True)
+    await messages.write([root, alone, both])
+    assert await _history(messages) == [both, root]
+    assert await messages.replies(root.message_id) == Page([alone, both])
+    assert await messages.reply_count(root.message_id) == 2
+
+
+async def test_a_thread_that_nobody_replied_to_is_empty(messages: Messages) -> None:
+    root = in_history(1)
+    await messages.write([root])
+    assert await messages.replies(root.message_id) == Page([])
+    assert await messages.reply_count(root.message_id) == await messages.reply_count(new_message_id()) == 0
+
+
+async def test_replies_that_come_again_count_once(messages: Messages) -> None:
+    root = in_history(1)
+    replies = _replies(root.message_id, range(2, 22)) + _replies(
+        root.message_id, range(22, 42), also_send_to_channel=True
+    )
+    await messages.write([root, *replies])
+    await messages.write(replies[10:30])
+    await messages.write([replies[0], replies[0]])
+    await asyncio.gather(*(messages.write([reply]) for reply in replies))
+    assert (await messages.replies(root.message_id)).messages == replies
+    assert await messages.reply_count(root.message_id) == 40
+
+
+async def test_a_reply_moves_to_a_higher_place_and_counts_once(messages: Messages) -> None:
+    root = in_history(1)
+    alone, both = _replies(root.message_id, range(2, 3))[0], _replies(root.message_id, range(3, 4))[0]
+    both = msgspec.structs.replace(both, also_send_to_channel=True)
+    await messages.write([root, alone, both])
+    moved = [msgspec.structs.replace(each, seq=each.seq + 10_000_000) for each in (both, alone)]
+    await asyncio.gather(*(messages.write([each]) for each in (*moved, alone, both)))
+    in_order = sorted(moved, key=_at)
+    assert (await messages.replies(root.message_id)).messages == in_order
+    assert await _history(messages) == [moved[0], root]
+    assert await messages.reply_count(root.message_id) == 2
+    assert await messages.position_of("general", alone.message_id) == _at(moved[1])
+
+
+async def test_replies_of_several_writers_at_once_are_all_counted(messages: Messages) -> None:
+    root = in_history(1)
+    replies = _replies(root.message_id, range(2, 202))
+    await messages.write([root])
+    await asyncio.gather(*(messages.write([reply]) for reply in replies for _ in range(2)))
+    assert await messages.reply_count(root.message_id) == 200
+    assert (await messages.replies(root.message_id, limit=1_000)).messages == replies
+
+
+async def test_pages_of_a_thread_go_on_to_the_end(messages: Messages) -> None:
+    root, other = in_history(1), in_history(2)
+    starts = [part * 9_000_000 + 3 for part in range(5)]
+    replies = [reply for start in starts for reply in _replies(root.message_id, range(start, start + 7))]
+    await messages.write([root, other, *replies, *_replies(other.message_id, range(60, 65))])
+    seen: list[StoredMessage] = []
+    while page := await messages.replies(root.message_id, after=_at(seen[-1]) if seen else None, limit=4):
+        seen += page.messages
+        if page.next_seq is None:
+            break
+        assert (len(page.messages), page.next_seq) == (4, replies[len(seen)].seq)
+    assert seen == replies
+    assert await messages.replies(root.message_id, after=_at(replies[-1])) == Page([])
+    assert await messages.replies(root.message_id, limit=0) == Page([])
+    assert await messages.reply_count(root.message_id) == len(replies)
+
+
+async def test_a_page_of_a_thread_holds_at_most_the_bytes(messages: Messages) -> None:
+    root = in_history(1)
+    replies = _replies(root.message_id, range(2, 6))
+    await messages.write([root, *replies])
+    two = sum(len(encode(reply)) + 1 for reply in replies[:2])
+    assert await messages.replies(root.message_id, max_bytes=two) == Page(replies[:2], next_seq=replies[2].seq)
+    assert await messages.replies(root.message_id, max_bytes=1) == Page(replies[:1], next_seq=replies[1].seq)
+
+
+async def test_the_index_says_where_a_message_is_and_of_which_thread(messages: Messages) -> None:
+    root, elsewhere = in_history(1), in_history(2, "random")
+    alone, both = _replies(root.message_id, range(3, 5))
+    both = msgspec.structs.replace(both, also_send_to_channel=True)
+    await messages.write([root, elsewhere, alone, both])
+    assert await messages.index_entry(root.message_id) == IndexEntry("general", _at(root), None, "alice")
+    assert await messages.index_entry(elsewhere.message_id) == IndexEntry("random", _at(elsewhere), None, "alice")
+    for reply in (alone, both):
+        assert await messages.index_entry(reply.message_id) == IndexEntry(
+            "general", _at(reply), root.message_id, "alice"
+        )
+    assert await messages.index_entry(new_message_id()) is None
+
+
+async def test_replies_are_counted_between_two_numbers(messages: Messages) -> None:
+    root, far = in_history(1), 9_000_000
+    seqs = [2, 3, 4, far, far + 1, 3 * far]
+    await messages.write([root, *(in_history(seq, thread_id=root.message_id) for seq in seqs)])
+    for after in (-1, 0, 2, 3, far, 3 * far, 4 * far):
+        assert await messages.reply_count(root.message_id, after=after) == sum(seq > after for seq in seqs)
+        for upto in (0, 3, 4, far, 2 * far, 3 * far):
+            expected = sum(after < seq <= upto for seq in seqs)
+            assert await messages.reply_count(root.message_id, after=after, upto=upto) == expected

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fanout.events import StoredMessage
-from fanout.ports import authenticator, bus, imports, log, memberships, messages, presence
+from fanout.ports import authenticator, bus, followers, imports, log, memberships, messages, presence
 from fanout.ports.log import StoredEvent
 from fanout.ports.memberships import Channel
 from fanout.ports.presence import DeviceConnection, Lease
@@ -67,7 +67,12 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Memberships.mark_published": ([],),
     "Memberships.unfinished": (10,),
     "Memberships.unpublished": (10,),
+    "Followers.follow": ("general", "msg_1", ["alice"]),
+    "Followers.followers_of": ("msg_1",),
     "Messages.history": ("general",),
+    "Messages.index_entry": ("msg_1",),
+    "Messages.replies": ("msg_1",),
+    "Messages.reply_count": ("msg_1",),
     "Messages.position_of": ("general", "msg_1"),
     "Messages.write": ([MESSAGE],),
     "PartitionReader.ack": (1,),
@@ -182,6 +187,14 @@ async def test_each_call_of_memberships_suspends(adapter: type[SqliteMemberships
 async def test_each_call_of_imports_suspends(method: str) -> None:
     store = await SqliteMemberships.open(None)
     assert await _suspensions(store.imports, imports.Imports, method)
+    await store.close()
+
+
+@pytest.mark.parametrize("method", _methods(followers.Followers))
+@pytest.mark.parametrize("adapter", [SqliteMemberships, FaultyMemberships])
+async def test_each_call_of_followers_suspends(adapter: type[SqliteMemberships], method: str) -> None:
+    store = await adapter.open(None)
+    assert await _suspensions(store, followers.Followers, method)
     await store.close()
 
 

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fanout
-from fanout import BatchEvent, Engine, InvalidEvent, decode_batch, message_frame, text_frame
-from fanout.ids import new_message_id
+from fanout import BatchEvent, Engine, InvalidEvent, client_event, decode_batch, message_frame, text_frame
 from tests.support.stored import stored_message
 
 EVENT = b'{"type":"hello"}'
@@ -315,11 +314,21 @@ def test_what_can_never_be_delivered_is_returned_and_passed() -> None:
         engine.route_stored("member", 1, 0, [(5, "c", EVENT)])
 
 
-def test_a_message_is_wrapped_as_it_stands() -> None:
-    payload = stored_message(attachments=[{"size": 1.50}], thread_id=new_message_id())
+@pytest.mark.parametrize(
+    ("fields", "kind", "thread"),
+    [
+        ({}, b"message.new", b""),
+        ({"thread_id": "msg_1"}, b"thread.reply", b'"thread_id":"msg_1",'),
+        ({"thread_id": "msg_1", "also_send_to_channel": True}, b"message.new", b""),
+    ],
+)
+def test_a_message_is_wrapped_as_it_stands(fields: dict[str, Any], kind: bytes, thread: bytes) -> None:
+    """For its batch, and from the log where the batch was lost, alike."""
+    payload = stored_message(attachments=[{"size": 1.50}], **fields)
     wrapped = message_frame(7, 3, "c", payload)
     inner = bytes(msgspec.json.decode(payload, type=dict[str, msgspec.Raw])["message"])
-    assert wrapped == b'{"type":"message.new","seq":7,"part":3,"channel_id":"c","message":' + inner + b"}"
+    head = b'{"type":"%s","seq":7,"part":3,"channel_id":"c",%s"message":' % (kind, thread)
+    assert wrapped == client_event("message.new", 7, 3, "c", payload) == head + inner + b"}"
     engine = _engine(ann=["c"])
     engine.open_lane(1, 0, 0)
     engine.route_stored("message.new", 1, 3, [(7, "c", payload)])

@@ -92,7 +92,11 @@ def _around(more: bytes) -> bytes:
         stored_message(mentions=["ann", 2]),
         stored_message(mentions=[]),
         stored_message(attachments={}),
-        stored_message(thread_id=None, client_msg_id=None, later=[]),
+        stored_message(thread_id=None, client_msg_id=None, also_send_to_channel=None, later=[]),
+        stored_message(thread_id="a.b"),
+        stored_message(thread_id="msg_1", also_send_to_channel=True),
+        stored_message(thread_id="msg_1", also_send_to_channel="true"),
+        stored_message(also_send_to_channel=1),
         stored_message("d"),
         stored_message().replace(b'"event_id"', b'"other"'),
         stored_message().replace(b'"evt_1"', b"1"),
@@ -134,6 +138,7 @@ def _assert_judged_alike(payload: bytes) -> None:
             message_frame(1, 0, "c", payload)
     else:
         frame = orjson.loads(message_frame(1, 0, "c", payload))
+        assert (frame["type"] == "thread.reply") == message.is_only_in_thread == ("thread_id" in frame)
         assert msgspec.convert(frame["message"], Message) == message
         assert orjson.loads(encode(message))
 

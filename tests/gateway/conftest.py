@@ -54,7 +54,7 @@ class World:
         cache = MembershipCache(self.memberships)
         return Gateway(
             calls=table(
-                CommandService(self.log, self.memberships, cache),
+                CommandService(self.log, self.memberships, cache, self.messages, self.memberships),
                 QueryService(self.log, cache, self.messages, self.presence),
             ),
             authenticator=self.authenticator,

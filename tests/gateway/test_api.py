@@ -159,9 +159,39 @@ async def test_who_is_not_a_member(http: httpx.AsyncClient) -> None:
     assert problem(response) == (403, "not_a_member")
 
 
-async def test_threads_are_said_to_be_missing(http: httpx.AsyncClient, channel: str) -> None:
-    body = {"channel": channel, "text": "hello", "thread_id": "msg_1"}
-    assert problem(await http.post("chat.sendMessage", json=body)) == (400, "threads_unavailable")
+async def test_a_reply_and_the_page_of_its_thread(http: httpx.AsyncClient, world: World, channel: str) -> None:
+    body = {"channel": channel, "text": "hello"}
+    thread = (await http.post("chat.sendMessage", json=body)).json()["message_id"]
+    sent = await http.post("chat.sendMessage", json={**body, "thread_id": thread, "also_send_to_channel": True})
+    assert sent.status_code == 202
+    response = await http.get("threads.replies", params={"thread_id": thread, "limit": 2})
+    nothing_yet = {"replies": [], "reply_count": 0, "upto_seq": 0, "newest_seq": 2}
+    assert (response.status_code, response.json()) == (200, nothing_yet)
+    (_, event) = await world.log.stored(MESSAGES)
+    reply = StoredMessage.of(decode_message_event(event.payload, channel), event.seq)
+    await world.messages.write([reply])
+    found = (await http.get("threads.replies", params={"thread_id": thread})).json()
+    assert (found["reply_count"], [each["message_id"] for each in found["replies"]]) == (1, [sent.json()["message_id"]])
+    assert found["replies"][0]["also_send_to_channel"] is True
+
+
+async def test_an_unknown_thread(http: httpx.AsyncClient, channel: str) -> None:
+    body = {"channel": channel, "text": "hello", "thread_id": "made-up"}
+    assert problem(await http.post("chat.sendMessage", json=body)) == (404, "unknown_thread")
+    for thread in ("made-up", new_message_id()):
+        assert problem(await http.get("threads.replies", params={"thread_id": thread})) == (404, "unknown_thread")
+    assert problem(await http.get("threads.replies", params={"thread_id": "a.b"})) == (400, "invalid_request")
+
+
+async def test_who_is_no_member_of_the_channel_reads_no_thread(http: httpx.AsyncClient, channel: str) -> None:
+    thread = (await http.post("chat.sendMessage", json={"channel": channel, "text": "hi"})).json()["message_id"]
+    for cursor in ({}, {"cursor": "anything"}):
+        response = await http.get(
+            "threads.replies",
+            params={"thread_id": thread, **cursor},
+            headers={"Authorization": "Bearer user:mallory"},
+        )
+        assert problem(response) == (403, "not_a_member")
 
 
 async def test_joining_inviting_and_leaving(http: httpx.AsyncClient, world: World, channel: str) -> None:

@@ -31,8 +31,9 @@ CALLS: dict[tuple[str, str], tuple[int, dict[int, set[str]]]] = {
     ("chat.sendMessage", "post"): (
         202,
         {
-            400: {"invalid_request", "malformed_json", "threads_unavailable"},
+            400: {"invalid_request", "malformed_json"},
             403: {"not_a_member"},
+            404: {"unknown_thread"},
             413: {"body_too_large", "message_too_large"},
             503: BODY[503],
         },
@@ -45,6 +46,10 @@ CALLS: dict[tuple[str, str], tuple[int, dict[int, set[str]]]] = {
     ("channels.history", "get"): (
         200,
         {400: {"invalid_request", "bad_cursor", "unknown_message"}, 403: {"not_a_member"}},
+    ),
+    ("threads.replies", "get"): (
+        200,
+        {400: {"invalid_request", "bad_cursor"}, 403: {"not_a_member"}, 404: {"unknown_thread"}},
     ),
     ("realtime.connect", "get"): (200, {}),
 }

@@ -10,7 +10,7 @@ from fanout import InvalidEvent, Unavailable
 from fanout.events import Message, MessageEvent, StoredMessage, encode, timestamp
 from fanout.ids import new_event_id, new_message_id
 from fanout.ports.log import StoredEvent
-from fanout.ports.messages import LogPlace, Page, Position
+from fanout.ports.messages import IndexEntry, LogPlace, Page, Position
 from fanout.subjects import message
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.embedded.faults import FaultInjection
@@ -43,6 +43,17 @@ class CountedMessages:
 
     async def position_of(self, channel_id: str, message_id: str) -> Position | None:
         return await self._store.position_of(channel_id, message_id)
+
+    async def index_entry(self, message_id: str) -> IndexEntry | None:
+        return await self._store.index_entry(message_id)
+
+    async def replies(
+        self, thread_id: str, *, after: Position | None = None, limit: int = 50, max_bytes: int | None = None
+    ) -> Page:
+        return await self._store.replies(thread_id, after=after, limit=limit, max_bytes=max_bytes)
+
+    async def reply_count(self, thread_id: str, *, after: int = -1, upto: int | None = None) -> int:
+        return await self._store.reply_count(thread_id, after=after, upto=upto)
 
     async def history(
         self,

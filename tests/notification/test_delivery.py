@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from fanout.error_codes import CloseCode
+from fanout.ids import new_message_id
 from fanout.ports.log import StoredEvent
 from services.notification import write_queue
 from tests.support.harness import Client, Harness
@@ -39,6 +41,29 @@ async def test_lost_batches_show_and_are_read_from_the_log(harness: Harness, sha
             mine = [frame["seq"] for frame in client.of_type("message.new") if frame["channel_id"] == channel]
             assert mine == sorted(set(mine))
     assert harness.bus.lost > 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+async def test_replies_reach_the_members_of_the_channel_in_its_order(harness: Harness, share: float) -> None:
+    """Also where batches are lost, and read from the log."""
+    thread = new_message_id()
+    await harness.create("general", "alice")
+    await harness.create("random", "bob")
+    instance = await harness.add_instance("notif-1")
+    alice, bob = await harness.connect(instance, "alice"), await harness.connect(instance, "bob")
+    harness.bus.prefix, harness.bus.share = "instance.events.", share
+    kinds: list[dict[str, Any]] = [{}, {"thread_id": thread}, {"thread_id": thread, "also_send_to_channel": True}]
+    for number in range(60):
+        await harness.say("general", str(number), **kinds[number % 3])
+
+    def received() -> list[dict[str, Any]]:
+        return [frame for frame in alice.frames if "message" in frame]
+
+    await until(lambda: len(received()) >= 60)
+    assert [frame["message"]["text"] for frame in received()] == [str(number) for number in range(60)]
+    assert [frame["type"] for frame in received()] == ["message.new", "thread.reply", "message.new"] * 20
+    assert {frame["thread_id"] for frame in alice.of_type("thread.reply")} == {thread}
+    assert not [frame for frame in bob.frames if "message" in frame]
 
 
 async def test_a_lost_last_batch_is_noticed_by_the_mark(harness: Harness) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from msgspec import Raw
@@ -49,9 +49,9 @@ class Rig:
         await self.registry.subscribe(self.session, [GENERAL])
         self.registry.write_queue.open(self.session, b"")
 
-    async def store(self, *texts: str) -> None:
+    async def store(self, *texts: str, **fields: Any) -> None:
         for text in texts:
-            body = Message(new_message_id(), GENERAL, "bob", text, timestamp())
+            body = Message(new_message_id(), GENERAL, "bob", text, timestamp(), **fields)
             event = MessageEvent(new_event_id(), "message.new", GENERAL, Raw(encode(body)))
             await self.log.append(message(GENERAL), encode(event), msg_id=event.event_id)
 
@@ -76,6 +76,19 @@ async def test_what_is_missing_is_delivered_and_nothing_beyond_it(rig: Rig) -> N
     assert await rig.repair(3) == ["1", "2"]
     assert rig.lanes.upto(LANE) == 3
     assert GAPS_REPAIRED._value.get() == repaired + 1
+
+
+async def test_a_reply_becomes_the_frame_that_a_batch_would_have_brought(rig: Rig) -> None:
+    thread = new_message_id()
+    await rig.store("alone", thread_id=thread)
+    await rig.store("both", thread_id=thread, also_send_to_channel=True)
+    assert await rig.repair(2) == ["both"]
+    client = cast("Client", rig.session.socket)
+    (alone,), (both,) = client.of_type("thread.reply"), client.of_type("message.new")
+    assert list(alone) == ["type", "seq", "part", "channel_id", "thread_id", "message"]
+    assert (alone["thread_id"], alone["message"]["text"], alone["message"]["thread_id"]) == (thread, "alone", thread)
+    assert "thread_id" not in both
+    assert both["message"]["thread_id"] == thread
 
 
 async def test_the_reading_is_tried_again_until_it_succeeds(rig: Rig) -> None:

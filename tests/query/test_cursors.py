@@ -37,7 +37,7 @@ async def test_what_is_given_is_taken(messages: FaultyMessages, direction: Direc
     [
         SCOPE._replace(user_id="bob"),
         SCOPE._replace(call="threads.replies"),
-        SCOPE._replace(channel_id="random"),
+        SCOPE._replace(about="random"),
         Scope("alicechannels.history", "", "general"),
     ],
 )

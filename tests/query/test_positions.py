@@ -3,13 +3,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fanout.errors import CallRejected, Unavailable
+from fanout.errors import CallRejected
 from fanout.ids import new_message_id
 from fanout.ports.messages import Position
 from fanout.streams import MESSAGE_WRITER, MESSAGES
 from fanout.subjects import message
 from services.query import positions as positions_module
 from services.query.positions import Ends, Positions
+from services.runtime.accepted_messages import AcceptedMessages
 from tests.support.faulty import FaultyLog, FaultyMessages, faulty_log, faulty_messages
 from tests.support.reading import collect
 from tests.support.stored import in_history, stored_message
@@ -27,6 +28,10 @@ async def messages() -> AsyncIterator[FaultyMessages]:
         yield messages
 
 
+def positions_of(messages: FaultyMessages, log: FaultyLog) -> Positions:
+    return Positions(log, AcceptedMessages(messages, log))
+
+
 async def fill(log: FaultyLog, count: int) -> list[str]:
     """Append so many messages of a channel, none of which is stored; their ids."""
     ids = [new_message_id() for _ in range(count)]
@@ -35,36 +40,16 @@ async def fill(log: FaultyLog, count: int) -> list[str]:
     return ids
 
 
-async def test_a_stored_message_is_found_without_the_log(log: FaultyLog, messages: FaultyMessages) -> None:
-    stored = in_history(5)
+async def test_a_message_is_found_in_its_channel_stored_or_not(log: FaultyLog, messages: FaultyMessages) -> None:
+    positions, stored = positions_of(messages, log), in_history(5)
     await messages.write([stored])
-    log.down = True
-    assert await Positions(messages, log).find("general", stored.message_id, 0) == Position(5, stored.message_id)
-
-
-async def test_a_message_that_is_not_stored_is_found_in_the_log(log: FaultyLog, messages: FaultyMessages) -> None:
-    ids = await fill(log, 3)
-    assert await Positions(messages, log).find("general", ids[1], 0) == Position(2, ids[1])
-
-
-async def test_an_event_that_cannot_be_read_is_passed_over(log: FaultyLog, messages: FaultyMessages) -> None:
-    await log.append(message("general"), b"not json", msg_id="x")
-    message_id = new_message_id()
-    await log.append(message("general"), stored_message("general", message_id=message_id), msg_id="y")
-    assert await Positions(messages, log).find("general", message_id, 0) == Position(2, message_id)
-
-
-async def test_the_search_of_the_log_is_bounded_and_then_claims_nothing(
-    log: FaultyLog, messages: FaultyMessages, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(positions_module, "MAX_TAIL", 3)
-    ids = await fill(log, 4)
-    positions = Positions(messages, log)
-    assert await positions.find("general", ids[2], 0) == Position(3, ids[2])
-    with pytest.raises(Unavailable, match="behind"):
-        await positions.find("general", ids[3], 0)
-    with pytest.raises(CallRejected):
-        await positions.find("general", new_message_id(), 2)
+    (unstored,) = await fill(log, 1)
+    assert await positions.find("general", stored.message_id) == Position(5, stored.message_id)
+    assert await positions.find("general", unstored) == Position(1, unstored)
+    for channel, message_id in (("random", stored.message_id), ("random", unstored), ("general", new_message_id())):
+        with pytest.raises(CallRejected) as caught:
+            await positions.find(channel, message_id)
+        assert caught.value.error_code.code == "unknown_message"
 
 
 async def test_a_log_that_does_not_answer_does_not_hold_up_the_history(
@@ -73,14 +58,14 @@ async def test_a_log_that_does_not_answer_does_not_hold_up_the_history(
     monkeypatch.setattr(positions_module, "LOG_ANSWERS_WITHIN_S", 0.01)
     await fill(log, 1)
     log.blocked = True
-    assert await Positions(messages, log).ends() == Ends(0, None)
+    assert await positions_of(messages, log).ends() == Ends(0, None)
 
 
 async def test_what_the_log_said_last_of_the_store_holds_while_it_is_away(
     log: FaultyLog, messages: FaultyMessages
 ) -> None:
     await fill(log, 9)
-    positions = Positions(messages, log)
+    positions = positions_of(messages, log)
     for acknowledged, stored in ((4, 4), (7, 7), (0, 7)):  # 0: the writers' consumer was made again
         log.outcomes["acknowledged"] = acknowledged
         assert await positions.ends() == Ends(stored, 9)
@@ -95,7 +80,7 @@ async def test_those_who_ask_at_the_same_time_share_the_questions(log: FaultyLog
     await fill(log, 4)
     *three, last = await collect(writer, 4)
     await writer.ack(three)
-    positions = Positions(messages, log)
+    positions = positions_of(messages, log)
     first, *rest = [asyncio.create_task(positions.ends()) for _ in range(50)]
     await asyncio.sleep(0)
     first.cancel()
@@ -119,7 +104,7 @@ async def test_who_asks_while_the_log_is_asked_hears_of_what_it_has_stored_since
 
     log.acknowledged = slowly  # type: ignore[method-assign]
     await fill(log, 1)
-    positions = Positions(messages, log)
+    positions = positions_of(messages, log)
     first = asyncio.create_task(positions.ends())
     await asked.wait()
     await asyncio.sleep(0.01)
@@ -137,7 +122,7 @@ async def test_who_asks_while_a_silent_log_is_asked_is_answered_without_it(
     log: FaultyLog, messages: FaultyMessages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(positions_module, "LOG_ANSWERS_WITHIN_S", 0.05)
-    positions = Positions(messages, log)
+    positions = positions_of(messages, log)
     log.blocked = True
     first = asyncio.create_task(positions.ends())
     await asyncio.sleep(0.01)

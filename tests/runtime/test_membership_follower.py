@@ -24,6 +24,8 @@ from services.runtime.membership_cache import MAX_LAG_S, MembershipCache
 from services.runtime.membership_follower import SILENT_AFTER_S, MembershipFollower, following_memberships
 from services.runtime.tasks import Tasks
 from tests.support.faulty import (
+    NO_FOLLOWERS,
+    NO_MESSAGES,
     FaultyLog,
     FaultyMemberships,
     FaultyPresence,
@@ -244,7 +246,7 @@ async def two_gateways() -> AsyncIterator[tuple[Any, list[Gateway]]]:
                 cache, _ = await stack.enter_async_context(following_memberships(log, store, fail))
                 await until(lambda cache=cache: cache.is_current, "followed")  # type: ignore[misc]
                 queries = QueryService(log, cache, messages, FaultyPresence())
-                gateways.append(Gateway(cache, CommandService(log, store, cache), queries))
+                gateways.append(Gateway(cache, CommandService(log, store, cache, NO_MESSAGES, NO_FOLLOWERS), queries))
             yield store, gateways
 
 

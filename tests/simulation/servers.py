@@ -11,6 +11,7 @@ from fanout import machine
 from fanout.errors import StorageFull, Unavailable
 from fanout.ports.authenticator import Authenticator, Identity
 from fanout.ports.bus import Bus
+from fanout.ports.followers import Followers
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
@@ -34,7 +35,7 @@ ACK_WAIT_S: Final = 6.0
 TOKEN_S: Final = 3_600.0
 STORES_WRITE: Final = {
     *("write", "create", "resume_creation", "creation_published"),
-    *("add", "remove", "renew", "mark_published", "prune"),
+    *("add", "remove", "renew", "mark_published", "prune", "follow"),
 }
 """The calls of the stores that write."""
 _REFUSED: Final[dict[str, tuple[set[str], type[Exception], str]]] = {
@@ -102,12 +103,14 @@ class Servers:
         """The ports of a process, each over the link to its server."""
         nats, redis, stores = (self.network.connect(client, name) for name in SERVERS)
         presence = LinkedPresence(redis, self.presence, self._refusing("redis"))
+        memberships = Linked(stores, self.memberships, self._refusing("stores"), as_client=True)
         return {
             Log: LinkedLog(nats, self.log, self._refusing("nats"), self._draw),
             Bus: LinkedBus(nats, self.bus),
             Connections: presence,
             Leases: presence,
-            Memberships: Linked(stores, self.memberships, self._refusing("stores"), as_client=True),
+            Memberships: memberships,
+            Followers: memberships,
             Messages: Linked(stores, self.messages, self._refusing("stores")),
             Authenticator: AnyToken(),
         }

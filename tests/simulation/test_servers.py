@@ -8,6 +8,7 @@ from fanout.events import timestamp
 from fanout.keys import LEASE_TTL_S
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
+from fanout.ports.followers import Followers
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
@@ -27,7 +28,7 @@ def test_a_process_has_every_port_over_links_of_its_own() -> None:
         await asyncio.sleep(0)
         before = len(world.servers.network.links)
         host, ports = client_of(world)
-        assert set(ports) == {Log, Bus, Connections, Leases, Memberships, Messages, Authenticator}
+        assert set(ports) == {Log, Bus, Connections, Leases, Memberships, Followers, Messages, Authenticator}
         assert len(world.servers.network.links) == before + len(SERVERS)
         for name in SERVERS:
             assert [link.client for link in world.servers.network.links_of(name, "client")] == [host]

@@ -21,6 +21,11 @@ from services.adapters.sqlite.messages import SqliteMessages
 
 _Class = TypeVar("_Class", bound=type)
 
+NO_MESSAGES: Final[Any] = None
+"""The message store of a command service that is sent no replies."""
+NO_FOLLOWERS: Final[Any] = None
+"""What such a service has as the followers of threads."""
+
 _PAST_THE_SWITCHES: Final = frozenset({"arrive", "close", "stored"})
 """Methods for the test itself."""
 

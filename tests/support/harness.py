@@ -192,8 +192,8 @@ class Harness:
         document = Channel(channel, channel, private=False, created_by=members[0], created_at=timestamp())
         await self.memberships.create(document, members, published=True)
 
-    async def say(self, channel: str, text: str) -> int:
-        body = Message(new_message_id(), channel, "somebody", text, timestamp())
+    async def say(self, channel: str, text: str, **fields: Any) -> int:
+        body = Message(new_message_id(), channel, "somebody", text, timestamp(), **fields)
         event = MessageEvent(new_event_id(), "message.new", channel, Raw(encode(body)))
         return (await self.log.append(message(channel), encode(event), msg_id=event.event_id)).seq
 

@@ -21,6 +21,6 @@ def stored_message(channel: str = "c", **changes: Any) -> bytes:
     return orjson.dumps(event)
 
 
-def in_history(seq: int, channel: str = "general", text: str = "hello") -> StoredMessage:
+def in_history(seq: int, channel: str = "general", text: str = "hello", **fields: Any) -> StoredMessage:
     """A message as the store holds it."""
-    return StoredMessage(new_message_id(), channel, "alice", text, "2026-02-01T10:00:00.000Z", seq=seq)
+    return StoredMessage(new_message_id(), channel, "alice", text, "2026-02-01T10:00:00.000Z", **fields, seq=seq)

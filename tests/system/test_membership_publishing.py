@@ -24,6 +24,7 @@ from services.runtime.membership_cache import MembershipCache
 from services.runtime.tasks import periodic
 from tests.support.clients import Caller, listening
 from tests.support.cluster import Cluster, Service
+from tests.support.faulty import NO_FOLLOWERS, NO_MESSAGES
 from tests.support.harness import Harness, harness_over, running_harness
 from tests.support.nats import connected, open_log
 from tests.support.observing import eventually, metric
@@ -44,7 +45,7 @@ class Gateway:
     """The part of a gateway that changes memberships. It can be killed: all that it does ends where it stands."""
 
     def __init__(self, log: Log, memberships: Memberships) -> None:
-        self._commands = CommandService(log, memberships, MembershipCache(memberships))
+        self._commands = CommandService(log, memberships, MembershipCache(memberships), NO_MESSAGES, NO_FOLLOWERS)
         self._running: set[asyncio.Task[Any]] = set()
         self.start(periodic(SWEEP_EVERY_S, MembershipPublisher(log, memberships).sweep, "sweeping"))
 

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from fanout.api.calls import Call
 from fanout.api.common import Id, MessageId, Request, written
-from fanout.error_codes import MESSAGE_TOO_LARGE, NOT_A_MEMBER, THREADS_UNAVAILABLE
+from fanout.error_codes import MESSAGE_TOO_LARGE, NOT_A_MEMBER, UNKNOWN_THREAD
 from fanout.events import MAX_TEXT, encode
 from fanout.ids import check_id
 
@@ -43,8 +43,19 @@ class SendMessage(Request, frozen=True):
 
     channel: Annotated[Id, Meta(description="The channel to send to; the caller is a member.")]
     text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
-    thread_id: Annotated[Id, Meta(description="Not in this version: `threads_unavailable`.")] | None = None
-    also_send_to_channel: Annotated[bool, Meta(description="Not in this version: `threads_unavailable`.")] = False
+    thread_id: (
+        Annotated[
+            Id,
+            Meta(
+                description="Makes the message a reply: the `message_id` of the first message of a thread of the same "
+                "channel. That message is no reply itself."
+            ),
+        ]
+        | None
+    ) = None
+    also_send_to_channel: Annotated[
+        bool, Meta(description="Of a reply: send it to the channel too. Otherwise it is in its thread alone.")
+    ] = False
     mentions: Mentions | None = None
     attachments: Attachments | None = None
     client_msg_id: ClientMessageId | None = None
@@ -52,6 +63,8 @@ class SendMessage(Request, frozen=True):
     def __post_init__(self) -> None:
         """Check what a pattern cannot: in Python, `$` also matches before a trailing newline."""
         check_id(self.channel, "channel")
+        if self.thread_id is not None:
+            check_id(self.thread_id, "thread_id")
         for user in self.mentions or ():
             check_id(user, "mentions")
         if self.client_msg_id is not None and self.client_msg_id.endswith("\n"):
@@ -73,7 +86,7 @@ class MessageCalls(Protocol):
         """Store a message in the log.
 
         Raises:
-            CallRejected: the user is not a member of the channel, or the request asks for threads.
+            CallRejected: the user is not a member of the channel, or the channel has no such thread.
             TooLarge: the message is longer than the log or the bus takes.
         """
         ...
@@ -115,10 +128,14 @@ CALLS: Final = (
         request=SendMessage,
         response=SentMessage,
         status=202,
-        errors=(THREADS_UNAVAILABLE, NOT_A_MEMBER, MESSAGE_TOO_LARGE),
+        errors=(NOT_A_MEMBER, UNKNOWN_THREAD, MESSAGE_TOO_LARGE),
         summary="Send a message",
         meaning="The log holds the message.",
-        description="Answered once the log holds the message; it is delivered after that.",
+        description="""\
+Answered once the log holds the message; it is delivered after that.
+
+A message with a `thread_id` is a reply. Members of the channel get it as `thread.reply`, and it is in `threads.replies`
+but not in the history of the channel. With `also_send_to_channel` they get it as `message.new`, and it is in both.""",
         handler=lambda port, caller, request: port.send_message(caller.user_id, request, caller.correlation_id),
     ),
 )

@@ -1,4 +1,7 @@
-"""The message store: the history of channels. Contract section 6."""
+"""The message store: the history of channels, and threads. Contract section 6.
+
+A reply belongs to its thread, and to its channel too only if it was sent there. A reply that was not is in no history.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -22,11 +25,22 @@ class LogPlace(NamedTuple):
     """When the log stored it, in nanoseconds since 1970."""
 
 
+class IndexEntry(NamedTuple):
+    """Where a message is."""
+
+    channel_id: str
+    position: Position
+    thread_id: str | None = None
+    """The thread that the message is a reply of; None if it is no reply."""
+    sender_id: str | None = None
+    """Who sent it; None of a message that was stored by a version that did not note it in the index."""
+
+
 class Page(NamedTuple):
-    """One page of a channel's history."""
+    """One page of a channel's history, or of a thread."""
 
     messages: list[StoredMessage]
-    """Newest first."""
+    """Newest first in a channel, oldest first in a thread."""
     next_seq: int | None = None
     """The `seq` of the message that follows the page in the direction of reading; None at the end."""
 
@@ -54,7 +68,11 @@ class Messages(Protocol):
         ...
 
     async def position_of(self, channel_id: str, message_id: str) -> Position | None:
-        """Return the position of a message, or None if the channel does not have it."""
+        """Return the position of a message, replies included, or None if the channel does not have it."""
+        ...
+
+    async def index_entry(self, message_id: str) -> IndexEntry | None:
+        """Return where a message is, whatever its channel; None if it is not stored."""
         ...
 
     async def history(
@@ -74,6 +92,29 @@ class Messages(Protocol):
             after: only messages above this position; the page then holds the oldest ones above it.
             limit: the maximum number of messages.
             max_bytes: the maximum length of the messages' JSON, in bytes. One message is returned however long it is.
+        """
+        ...
+
+    async def replies(
+        self, thread_id: str, *, after: Position | None = None, limit: int = 50, max_bytes: int | None = None
+    ) -> Page:
+        """Read a page of a thread, oldest first. A thread that nobody replied to has an empty one.
+
+        Args:
+            thread_id: the thread.
+            after: only replies above this position.
+            limit: the maximum number of replies.
+            max_bytes: as of `history`.
+        """
+        ...
+
+    async def reply_count(self, thread_id: str, *, after: int = -1, upto: int | None = None) -> int:
+        """Return the number of replies that are stored: a reply that is written again counts once.
+
+        Args:
+            thread_id: the thread.
+            after: only replies above this `seq`.
+            upto: only replies up to this `seq`; None for no bound.
         """
         ...
 

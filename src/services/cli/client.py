@@ -104,11 +104,14 @@ def send(
     user: Annotated[str, typer.Option("--as", help="The id of the user who sends it.")],
     url: Url = DEFAULT_URL,
     token: Token = "",
+    thread: Annotated[str, typer.Option(help="Reply in a thread: the id of its first message.")] = "",
 ) -> None:
     """Send a message to a channel, and print its id."""
     check_id(channel, "the channel id")
+    if thread:
+        check_id(thread, "the thread id")
     rest = Rest(url, tokens_of(user, token))
-    typer.echo(asyncio.run(rest.send_message(channel, text)))
+    typer.echo(asyncio.run(rest.send_message(channel, text, thread)))
 
 
 @shows_errors

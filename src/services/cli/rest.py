@@ -38,13 +38,20 @@ class Rest:
         self._url = _checked(url)
         self.token = token
 
-    async def send_message(self, channel: str, text: str) -> str:
+    async def send_message(self, channel: str, text: str, thread: str = "") -> str:
         """Send a message, and return its id.
+
+        Args:
+            channel: to send it to.
+            text: of the message.
+            thread: the thread that it is a reply of; empty if it is none.
 
         Raises:
             ClientError: the gateway refused it, or cannot be reached.
         """
         body = {"channel": channel, "text": text, "client_msg_id": new_ulid()}
+        if thread:
+            body["thread_id"] = thread
         return str((await self._call("POST", "chat.sendMessage", body))["message_id"])
 
     async def websocket_url(self) -> str:

@@ -16,7 +16,7 @@ import msgspec
 from fanout import machine, subjects
 from fanout.api.channels import ChannelRequest, ChannelResponse, CreateChannel, InviteRequest, OpenedDm, RemoveRequest
 from fanout.api.messages import SendMessage, SentMessage
-from fanout.error_codes import DM_MEMBERS_FIXED, INVALID_REQUEST, NOT_A_MEMBER, NOT_THE_CREATOR, THREADS_UNAVAILABLE
+from fanout.error_codes import DM_MEMBERS_FIXED, INVALID_REQUEST, NOT_A_MEMBER, NOT_THE_CREATOR, UNKNOWN_THREAD
 from fanout.errors import CallRejected, ChannelExists, ChannelNotFound, Unavailable
 from fanout.events import (
     MESSAGE_NEW,
@@ -27,11 +27,14 @@ from fanout.events import (
     timestamp,
 )
 from fanout.ids import new_event_id, new_message_id, new_ulid
+from fanout.ports.followers import Followers
 from fanout.ports.log import Log
 from fanout.ports.memberships import Channel, Membership, Memberships
+from fanout.ports.messages import Messages
 from fanout.streams import MESSAGES
 from services.command.direct_messages import direct_message, is_dm
 from services.command.membership_publisher import MembershipPublisher
+from services.runtime.accepted_messages import AcceptedMessages
 from services.runtime.membership_cache import MembershipCache
 
 _ENDED_AT_ONCE: Final = 16
@@ -45,6 +48,8 @@ class CommandService:
         log: stores messages and member events.
         memberships: channels and their members. Calls that change them ask nothing else.
         cache: says who may send messages.
+        messages: the message store, which knows the threads.
+        followers: of threads.
         now: the time, with a zone.
     """
 
@@ -53,12 +58,16 @@ class CommandService:
         log: Log,
         memberships: Memberships,
         cache: MembershipCache,
+        messages: Messages,
+        followers: Followers,
         now: Callable[[], datetime] = machine.utc_now,
     ) -> None:
         self._log = log
+        self._accepted = AcceptedMessages(messages, log)
         self._memberships = memberships
         self._cache = cache
         self._publisher = MembershipPublisher(log, memberships)
+        self._followers = followers
         self._now = now
 
     async def send_message(self, user_id: str, request: SendMessage, correlation_id: str) -> SentMessage:
@@ -67,10 +76,10 @@ class CommandService:
         A repeat with a `client_msg_id` that the user sent before, within the dedup window, is answered with the id of
         the message that was stored then, whatever else it holds: by the id, the client says that it is the same.
         """
-        if request.thread_id is not None or request.also_send_to_channel:
-            raise CallRejected(THREADS_UNAVAILABLE)
         if not await self._cache.is_member(request.channel, user_id):
             raise CallRejected(NOT_A_MEMBER)
+        if request.thread_id is not None:
+            await self._enter_thread(user_id, request, request.thread_id)
         message = _message(user_id, request, timestamp(self._now()))
         message_id = await self._store(message, correlation_id)
         return SentMessage(message_id, correlation_id)
@@ -170,6 +179,17 @@ class CommandService:
         finally:  # it may have ended, if the store did not answer
             self._cache.changed(channel_id, user_id)
 
+    async def _enter_thread(self, user_id: str, request: SendMessage, thread_id: str) -> None:
+        """Check that a message of the channel, itself no reply, has this id, and note who follows the thread now.
+
+        They follow before the reply is stored, so none of a reply that is stored is ever missing.
+        """
+        root = await self._accepted.find(thread_id, request.channel)
+        if root is None or root.channel_id != request.channel or root.thread_id is not None:
+            raise CallRejected(UNKNOWN_THREAD)
+        users = [user_id, *([root.sender_id] if root.sender_id else ()), *(request.mentions or ())]
+        await self._followers.follow(request.channel, thread_id, list(dict.fromkeys(users)))
+
     async def _store(self, message: Message, correlation_id: str) -> str:
         event_id = new_event_id()
         # No event id has a colon, so what the client chose can never be taken for one of ours.
@@ -213,6 +233,8 @@ def _message(user_id: str, request: SendMessage, sent_at: str) -> Message:
         mentions=request.mentions or None,
         attachments=request.attachments or None,
         client_msg_id=request.client_msg_id,
+        thread_id=request.thread_id,
+        also_send_to_channel=(request.thread_id is not None and request.also_send_to_channel) or None,
     )
 
 

@@ -8,6 +8,7 @@ import structlog
 
 from fanout.ids import new_ulid
 from fanout.ports.authenticator import Authenticator
+from fanout.ports.followers import Followers
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
@@ -47,6 +48,7 @@ class GatewayPorts:
 
     log: Log
     memberships: Memberships
+    followers: Followers
     messages: Messages
     leases: Leases
     authenticator: Authenticator
@@ -95,7 +97,7 @@ def _gateway(context: ServiceContext, ports: GatewayPorts, cache: MembershipCach
     settings = context.settings
     return Gateway(
         calls=table(
-            CommandService(ports.log, ports.memberships, cache),
+            CommandService(ports.log, ports.memberships, cache, ports.messages, ports.followers),
             QueryService(ports.log, cache, ports.messages, ports.leases),
         ),
         authenticator=ports.authenticator,

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
+from fanout.ports.followers import Followers
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
@@ -39,9 +40,14 @@ _LOG: Final = Backend[Log](
     rests_on=(MembershipStore,),
 )
 
-_MEMBERSHIPS: Final = Backend[MembershipStore](
+
+class _MembershipStore(MembershipStore, Followers, Protocol):
+    """The membership store, as one backend serves its ports."""
+
+
+_MEMBERSHIPS: Final = Backend[_MembershipStore](
     name="memberships",
-    ports=(Memberships, MembershipStore),
+    ports=(Memberships, MembershipStore, Followers),
     embedded=Adapter(
         description=f"SQLite, {_EMBEDDED}",
         open=data_files.open_memberships,

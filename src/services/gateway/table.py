@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from fanout.api import channels, history, messages, realtime
+from fanout.api import channels, history, messages, realtime, threads
 from fanout.api.calls import ServedCall, served
 
 
@@ -10,7 +10,7 @@ class Commands(messages.MessageCalls, channels.ChannelCalls, Protocol):
     """Handles the calls that change something."""
 
 
-class Queries(history.HistoryCalls, realtime.RealtimeCalls, Protocol):
+class Queries(history.HistoryCalls, threads.ThreadCalls, realtime.RealtimeCalls, Protocol):
     """Handles the calls that only read."""
 
 
@@ -25,5 +25,6 @@ def table(commands: Commands, queries: Queries) -> tuple[ServedCall, ...]:
         *served(messages.CALLS, commands),
         *served(channels.CALLS, commands),
         *served(history.CALLS, queries),
+        *served(threads.CALLS, queries),
         *served(realtime.CALLS, queries),
     )

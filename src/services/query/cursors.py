@@ -1,4 +1,4 @@
-"""Cursors: signed positions of the next page, valid only for the caller, call and channel they were made for."""
+"""Cursors: signed positions of the next page. Each is valid only for one user, call, and channel or thread."""
 
 import hashlib
 import hmac
@@ -26,11 +26,12 @@ class Start(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """The user, call and channel for which a cursor is valid."""
+    """The user, call, and channel or thread for which a cursor is valid."""
 
     user_id: str
     call: str
-    channel_id: str
+    about: str
+    """The channel or thread."""
 
 
 class Cursors:

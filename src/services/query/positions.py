@@ -5,20 +5,15 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from fanout import partition_of
 from fanout.error_codes import UNKNOWN_MESSAGE
-from fanout.errors import CallRejected, FanoutError, InvalidEvent, Unavailable
-from fanout.events import decode_message_event
-from fanout.ports.log import Log, StoredEvent
-from fanout.ports.messages import Messages, Position
+from fanout.errors import CallRejected, FanoutError
+from fanout.ports.log import Log
+from fanout.ports.messages import Position
 from fanout.streams import MESSAGE_WRITER, MESSAGES
-from fanout.subjects import channel_of
+from services.runtime.accepted_messages import AcceptedMessages
 from services.runtime.shared_rounds import SharedRounds
 
 log = structlog.get_logger(__name__)
-
-MAX_TAIL: Final = 10_000
-"""Events of a partition that are searched for a message that is not stored yet."""
 
 LOG_ANSWERS_WITHIN_S: Final = 2.0
 """Seconds. If the log has not answered by then, the history is answered without it."""
@@ -38,13 +33,13 @@ class Positions:
     """Finds positions in the log.
 
     Args:
-        messages: the store that the message writer fills.
-        events: the log, which also holds what the writer has not stored yet.
+        events: the log.
+        accepted: finds messages, stored or not.
     """
 
-    def __init__(self, messages: Messages, events: Log) -> None:
-        self._messages = messages
+    def __init__(self, events: Log, accepted: AcceptedMessages) -> None:
         self._log = events
+        self._accepted = accepted
         self._stored = 0
         self._rounds = SharedRounds(self._ask, "asking for the ends of the log")
         self._answered = True
@@ -69,38 +64,18 @@ class Positions:
         self._answered = True
         return newest
 
-    async def find(self, channel_id: str, message_id: str, stored: int) -> Position:
+    async def find(self, channel_id: str, message_id: str) -> Position:
         """The position of a message of a channel, from the store or, if it is not stored yet, from the log.
 
         Args:
             channel_id: the channel that the message must be of.
             message_id: the message to find.
-            stored: `Ends.stored` of an earlier answer.
 
         Raises:
             CallRejected: neither holds such a message of this channel.
             Unavailable: one of them cannot be read, or the writer is too far behind to search what it has to store.
         """
-        position = await self._messages.position_of(channel_id, message_id)
-        return position or await self._find_in_log(channel_id, message_id, stored)
-
-    async def _find_in_log(self, channel_id: str, message_id: str, stored: int) -> Position:
-        upto = await self._log.last_seq(MESSAGES)
-        searched = 0
-        part = partition_of(channel_id, self._log.partitions)
-        async for event in self._log.read(MESSAGES, after=stored, upto=upto, part=part):
-            if _is(event, channel_id, message_id):
-                return Position(event.seq, message_id)
-            searched += 1
-            if searched >= MAX_TAIL:
-                raise Unavailable("the message writer is behind, and the message may not be stored yet; try again")
-        raise CallRejected(UNKNOWN_MESSAGE)
-
-
-def _is(event: StoredEvent, channel_id: str, message_id: str) -> bool:
-    if channel_of(event.subject) != channel_id:
-        return False
-    try:
-        return decode_message_event(event.payload, channel_id).message_id == message_id
-    except InvalidEvent:
-        return False
+        entry = await self._accepted.find(message_id, channel_id)
+        if entry is None or entry.channel_id != channel_id:
+            raise CallRejected(UNKNOWN_MESSAGE)
+        return entry.position

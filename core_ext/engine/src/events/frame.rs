@@ -16,9 +16,9 @@ pub const MAX_BATCH: usize = 1 << 20;
 /// An upper bound of the bytes that a batch adds to its only event: two names, a lane, a seq, and the lengths.
 const MAX_BATCHING: usize = 1 << 10;
 
-/// An upper bound of the bytes that wrapping adds to a message: the JSON names and punctuation, a seq, a part and a
-/// channel.
-const MAX_WRAPPING: usize = 256;
+/// An upper bound of the bytes that wrapping adds to a message: the JSON names and punctuation, a seq, a part, a channel
+/// and a thread.
+const MAX_WRAPPING: usize = 512;
 
 /// FIN and the opcode of text, RFC 6455 section 5.2.
 const FINAL_TEXT: u8 = 0x81;
@@ -52,19 +52,24 @@ pub(crate) struct ClientForm<'a> {
 }
 
 impl<'a> ClientForm<'a> {
-    /// Check a stored message event, and wrap it as `message.new`, of at most `limit` bytes. The bytes of its message stay
-    /// as they are.
+    /// Check a stored message event, and wrap it, of at most `limit` bytes. The bytes of its message stay as they are.
+    ///
+    /// A reply that belongs to its thread alone becomes `thread.reply`, any other message `message.new`.
     ///
     /// This is the only check of a message event of `channel`: `fanout.events.decode_message_event` uses it too, so that
     /// fan-out and the message writer agree. The result does not depend on `seq` and `part`. JSON that some client cannot
     /// read is refused.
     pub(crate) fn of_message(limit: usize, seq: u64, part: u32, channel: &str, payload: &'a [u8]) -> Result<Self> {
         check(channel, "channel")?;
-        let json = check_message_event(channel, payload)?;
+        let CheckedMessage { json, only_thread } = check_message_event(channel, payload)?;
         if json.len() > limit - MAX_WRAPPING {
             return Err(too_long(limit));
         }
-        let head = format!(r#"{{"type":"message.new","seq":{seq},"part":{part},"channel_id":"{channel}","message":"#);
+        let place = format!(r#""seq":{seq},"part":{part},"channel_id":"{channel}""#);
+        let head = match only_thread {
+            None => format!(r#"{{"type":"message.new",{place},"message":"#),
+            Some(thread) => format!(r#"{{"type":"thread.reply",{place},"thread_id":"{thread}","message":"#),
+        };
         Ok(Self { head, json, tail: "}" })
     }
 
@@ -92,8 +97,15 @@ impl<'a> ClientForm<'a> {
     }
 }
 
+/// A message that was checked.
+struct CheckedMessage<'a> {
+    json: &'a str,
+    /// The thread of a reply that was not sent to the channel too.
+    only_thread: Option<Cow<'a, str>>,
+}
+
 /// The message of a stored event, which must be a message event of `channel`.
-fn check_message_event<'a>(channel: &str, payload: &'a [u8]) -> Result<&'a str> {
+fn check_message_event<'a>(channel: &str, payload: &'a [u8]) -> Result<CheckedMessage<'a>> {
     let text = text(payload)?;
     let envelope: Envelope = object(text)?;
     check_limits(text)?;
@@ -104,7 +116,11 @@ fn check_message_event<'a>(channel: &str, payload: &'a [u8]) -> Result<&'a str> 
     if envelope.channel_id != channel || message.channel_id != channel {
         return Err(invalid("the event, its message and its subject do not name the same channel"));
     }
-    Ok(envelope.message.get())
+    if message.thread_id.as_deref().is_some_and(|thread| check(thread, "thread_id").is_err()) {
+        return Err(invalid("thread_id must be an id"));
+    }
+    let only_thread = message.thread_id.filter(|_| message.also_send_to_channel != Some(true));
+    Ok(CheckedMessage { json: envelope.message.get(), only_thread })
 }
 
 /// The head of an unmasked, final text frame around `length` bytes.
@@ -146,7 +162,9 @@ struct Message<'a> {
     sender_id: Text,
     text: Text,
     sent_at: Text,
-    thread_id: Option<Text>,
+    #[serde(borrow)]
+    thread_id: Option<Cow<'a, str>>,
+    also_send_to_channel: Option<bool>,
     mentions: Option<Vec<Text>>,
     attachments: Option<Vec<IgnoredAny>>,
     client_msg_id: Option<Text>,
@@ -212,6 +230,24 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_of_a_thread_alone_names_the_thread_and_one_sent_to_the_channel_too_is_a_message() {
+        let wrapped = |more: &str| {
+            let inner = message(more);
+            let event = String::from_utf8(message_new(7, 3, "c", stored(&inner).as_bytes()).unwrap()).unwrap();
+            event.strip_suffix(&format!(r#","message":{inner}}}"#)).expect("the message is as stored").to_owned()
+        };
+        let place = r#""seq":7,"part":3,"channel_id":"c""#;
+        let reply = format!(r#"{{"type":"thread.reply",{place},"thread_id":"msg_1""#);
+        for more in ["", r#","also_send_to_channel":false"#, r#","also_send_to_channel":null"#] {
+            assert_eq!(wrapped(&format!(r#","thread_id":"msg_1"{more}"#)), reply);
+        }
+        let message = format!(r#"{{"type":"message.new",{place}"#);
+        assert_eq!(wrapped(r#","thread_id":"msg_1","also_send_to_channel":true"#), message);
+        assert_eq!(wrapped(r#","thread_id":null"#), message);
+        assert_eq!(wrapped(r#","also_send_to_channel":true"#), message);
+    }
+
+    #[test]
     fn an_escaped_channel_is_the_same_channel() {
         let payload = stored(&message("")).replace(r#""channel_id":"c""#, r#""channel_id":"\u0063""#);
         assert!(message_new(1, 0, "c", payload.as_bytes()).is_ok());
@@ -229,6 +265,9 @@ mod tests {
             (stored(r#""text""#), "not a JSON object"),
             (stored("[]"), "not a JSON object"),
             (stored(&message(r#","mentions":[1]"#)), "expected a string"),
+            (stored(&message(r#","thread_id":1"#)), "expected a string"),
+            (stored(&message(r#","thread_id":"a.b""#)), "thread_id must be"),
+            (stored(&message(r#","also_send_to_channel":"true""#)), "expected a boolean"),
             (stored(&message(r#","attachments":[1e999]"#)), "beyond 64 bits"),
             (good.replace("hé", "\\ud800"), "surrogate"),
             (good.replacen('{', r#"{"type":"x","#, 1), "duplicate field"),
@@ -257,7 +296,7 @@ mod tests {
     #[test]
     fn wrapping_adds_no_more_than_is_kept_for_it() {
         let channel = "c".repeat(128);
-        let inner = message("").replace(r#""c""#, &format!("{channel:?}"));
+        let inner = message(&format!(r#","thread_id":"{channel}""#)).replace(r#""c""#, &format!("{channel:?}"));
         let payload = stored(&inner).replace(r#""c""#, &format!("{channel:?}"));
         let event = message_new(u64::MAX, u32::MAX, &channel, payload.as_bytes()).unwrap();
         assert!(event.len() - inner.len() <= MAX_WRAPPING);

@@ -24,7 +24,7 @@ pub struct StoredEvent<'a> {
 /// The kind of a stored event. It decides how the client's JSON is made from the stored JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoredKind {
-    /// A message. Clients get it as `message.new`, with its `seq` and partition.
+    /// A message. Clients get it as `message.new` or `thread.reply`, with its `seq` and partition.
     Message,
     /// A change of a membership. Clients get the stored JSON unchanged.
     Member,

@@ -5,15 +5,15 @@ from typing import Final, NamedTuple, Self
 
 from fanout import machine
 from fanout.events import StoredMessage
-from fanout.message_rows import message_of
+from fanout.message_rows import FORMS, IN_CHANNELS, IN_THREADS, RowForm
 from fanout.pages import cut
-from fanout.ports.messages import LogPlace, Page, Position
+from fanout.ports.messages import IndexEntry, LogPlace, Page, Position
 from services.adapters.cassandra import ownership, schema
 from services.adapters.cassandra.bridge import MAX_IN_FLIGHT
 from services.adapters.cassandra.connection import TIMEOUT_S, CassandraConnection, connect
 from services.adapters.cassandra.hosts import Hosts
 from services.adapters.cassandra.joined_reads import JoinedReads
-from services.adapters.cassandra.reading import HistoryReading, Span
+from services.adapters.cassandra.reading import RowReading, Span
 from services.adapters.cassandra.statements import Statements
 from services.adapters.cassandra.writing import MessageWriting
 
@@ -21,6 +21,7 @@ _KEY_BYTES: Final = 32
 
 
 class _PageKey(NamedTuple):
+    form: RowForm
     span: Span
     limit: int
     max_bytes: int | None
@@ -31,11 +32,12 @@ class CassandraMessages:
 
     def __init__(self, connection: CassandraConnection, statements: Statements, keyspace: str) -> None:
         self.connection: Final = connection
-        self.reading: Final = HistoryReading(connection, statements)
+        self.reading: Final = {form: RowReading(connection, statements.rows[form]) for form in FORMS}
         self._statements = statements
         self.keyspace: Final = keyspace
         self._writing = MessageWriting(connection, statements)
         self._pages = JoinedReads(self._page)
+        self._counts = JoinedReads(self.reading[IN_THREADS].count)
 
     @classmethod
     async def open(
@@ -121,6 +123,14 @@ class CassandraMessages:
         )
         return Position(max(seq for (seq,) in rows), message_id) if rows else None
 
+    async def index_entry(self, message_id: str) -> IndexEntry | None:
+        """See the port."""
+        rows = await self.connection.execute("reading where a message is", self._statements.entry, message_id)
+        if not rows:
+            return None
+        channel_id, seq, thread_id, sender_id = rows[0]
+        return IndexEntry(channel_id, Position(seq, message_id), thread_id, sender_id)
+
     async def history(
         self,
         channel_id: str,
@@ -133,7 +143,23 @@ class CassandraMessages:
         """See the port. Identical reads are joined."""
         if limit <= 0:
             return Page([])
-        return await self._pages.get(_PageKey(Span.of(channel_id, before, after), limit, max_bytes))
+        span = Span.of(channel_id, before, after, upwards=after is not None)
+        page = await self._pages.get(_PageKey(IN_CHANNELS, span, limit, max_bytes))
+        return page._replace(messages=page.messages[::-1]) if span.upwards else page
+
+    async def replies(
+        self, thread_id: str, *, after: Position | None = None, limit: int = 50, max_bytes: int | None = None
+    ) -> Page:
+        """See the port. Identical reads are joined."""
+        if limit <= 0:
+            return Page([])
+        span = Span.of(thread_id, None, after, upwards=True)
+        return await self._pages.get(_PageKey(IN_THREADS, span, limit, max_bytes))
+
+    async def reply_count(self, thread_id: str, *, after: int = -1, upto: int | None = None) -> int:
+        """See the port. Identical reads are joined."""
+        below = None if upto is None else Position(upto)
+        return await self._counts.get(Span.of(thread_id, below, Position(after), upwards=True))
 
     async def cursor_key(self) -> bytes:
         """See the port."""
@@ -151,7 +177,7 @@ class CassandraMessages:
         await self.connection.close()
 
     async def _page(self, key: _PageKey) -> Page:
+        """A page, in the order of reading."""
         # One row more than the page holds shows what follows it.
-        rows = await self.reading.rows(key.span, key.limit + 1)
-        page = cut((message_of(key.span.channel_id, row) for row in rows), key.limit, key.max_bytes)
-        return page._replace(messages=page.messages[::-1]) if key.span.upwards else page
+        rows = await self.reading[key.form].rows(key.span, key.limit + 1)
+        return cut((key.form.message_of(key.span.owner, row) for row in rows), key.limit, key.max_bytes)

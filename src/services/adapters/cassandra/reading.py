@@ -1,4 +1,4 @@
-"""Reading pages of a channel's history across its buckets."""
+"""Reading pages of channels, or of threads, across their buckets, and counting the rows there."""
 
 from collections import OrderedDict
 from typing import Final, NamedTuple
@@ -7,26 +7,29 @@ from fanout.ports.messages import Position
 from services.adapters.cassandra.bridge import Request, Rows
 from services.adapters.cassandra.buckets import Bucket, bucket_of, covering
 from services.adapters.cassandra.connection import CassandraConnection
-from services.adapters.cassandra.statements import Statements
+from services.adapters.cassandra.statements import RowStatements
 
 _LOWEST: Final = Position(-1)
 _HIGHEST: Final = Position((1 << 63) - 1)
-_REMEMBERED_CHANNELS: Final = 10_000
+_REMEMBERED_OWNERS: Final = 10_000
 _REMEMBERED_BUCKETS: Final = 1_000
+_COUNTED_TOGETHER: Final = 1_000
+"""Buckets whose rows are counted at a time."""
 
 
 class Span(NamedTuple):
     """The positions between two others, in a direction of reading."""
 
-    channel_id: str
+    owner: str
+    """The channel or thread."""
     before: Position
     after: Position
     upwards: bool
 
     @classmethod
-    def of(cls, channel_id: str, before: Position | None, after: Position | None) -> "Span":
-        """The part of a channel that the port's `history` describes. With `after` it is read upwards."""
-        return cls(channel_id, before or _HIGHEST, after or _LOWEST, upwards=after is not None)
+    def of(cls, owner: str, before: Position | None, after: Position | None, *, upwards: bool) -> "Span":
+        """The span below `before` and above `after`; None for no bound."""
+        return cls(owner, before or _HIGHEST, after or _LOWEST, upwards=upwards)
 
     @property
     def first_bucket(self) -> int:
@@ -34,18 +37,18 @@ class Span(NamedTuple):
         return bucket_of(self.after.seq if self.upwards else self.before.seq)
 
 
-class HistoryReading:
-    """Reads pages, of one round trip each where the channel's buckets are as they were.
+class RowReading:
+    """Reads the rows of one table, a page in one round trip where the buckets of its owner are as they were.
 
     The list of buckets and the buckets that it probably names are read at the same time. The list decides: what it
     names beyond them is read after it.
 
     Args:
         connection: to the cluster.
-        statements: of the keyspace.
+        statements: of the table.
     """
 
-    def __init__(self, connection: CassandraConnection, statements: Statements) -> None:
+    def __init__(self, connection: CassandraConnection, statements: RowStatements) -> None:
         self._connection = connection
         self._cql = statements
         self._lists: OrderedDict[str, dict[int, Bucket]] = OrderedDict()
@@ -68,11 +71,24 @@ class HistoryReading:
         found: Rows = []
         while True:
             buckets = [Bucket(number, hint or 1) for number, hint in listed]
-            self._remember(span.channel_id, buckets)
+            self._remember(span.owner, buckets)
             found = await self._from(span, buckets, found, wanted, read)
             if len(found) >= wanted or len(listed) < window:
                 return found[:wanted]
             (listed,) = await self._together([self._list(span, window, beyond=buckets[-1].number)])
+
+    async def count(self, span: Span) -> int:
+        """The number of rows above `span.after` and up to `span.before`, by their `seq` alone, bucket by bucket."""
+        counted = 0
+        beyond: int | None = None
+        while True:
+            (listed,) = await self._together([self._list(span, _COUNTED_TOGETHER, beyond)])
+            bounds = span.after.seq, span.before.seq
+            requests = [Request(self._cql.count, (span.owner, number, *bounds)) for number, _ in listed]
+            counted += sum(int(rows[0][0]) for rows in await self._together(requests))
+            if len(listed) < _COUNTED_TOGETHER:
+                return counted
+            beyond = listed[-1][0]
 
     async def _from(self, span: Span, buckets: list[Bucket], found: Rows, wanted: int, read: dict[int, Rows]) -> Rows:
         """`found`, continued with the rows of some buckets."""
@@ -99,23 +115,23 @@ class HistoryReading:
         if beyond is not None:
             low, high = (beyond + 1, high) if span.upwards else (low, beyond - 1)
         statement = self._cql.buckets_up if span.upwards else self._cql.buckets_down
-        return Request(statement, (span.channel_id, high, low, window))
+        return Request(statement, (span.owner, high, low, window))
 
     def _bucket(self, span: Span, number: int, wanted: int) -> Request:
         statement = self._cql.oldest_first if span.upwards else self._cql.newest_first
-        return Request(statement, (span.channel_id, number, *span.before, *span.after, wanted))
+        return Request(statement, (span.owner, number, *span.before, *span.after, wanted))
 
     def _expected(self, span: Span) -> list[Bucket]:
         """The buckets of a span that were in the lists read lately, in the direction of reading."""
         low, high = bucket_of(span.after.seq), bucket_of(span.before.seq)
-        known = self._lists.get(span.channel_id, {})
+        known = self._lists.get(span.owner, {})
         return [known[number] for number in sorted(known, reverse=not span.upwards) if low <= number <= high]
 
-    def _remember(self, channel_id: str, buckets: list[Bucket]) -> None:
-        known = self._lists.setdefault(channel_id, {})
+    def _remember(self, owner: str, buckets: list[Bucket]) -> None:
+        known = self._lists.setdefault(owner, {})
         if len(known) > _REMEMBERED_BUCKETS:
             known.clear()
         known.update((each.number, each) for each in buckets)
-        self._lists.move_to_end(channel_id)
-        if len(self._lists) > _REMEMBERED_CHANNELS:
+        self._lists.move_to_end(owner)
+        if len(self._lists) > _REMEMBERED_OWNERS:
             self._lists.popitem(last=False)

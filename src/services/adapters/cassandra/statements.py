@@ -2,34 +2,43 @@
 
 from typing import Any, Final, NamedTuple, Self
 
-from fanout.message_rows import COLUMNS
+from fanout.message_rows import IN_CHANNELS, IN_THREADS, RowForm
 from services.adapters.cassandra.connection import CassandraConnection
 
+_TABLES: Final = {IN_CHANNELS: ("messages", "channel_buckets"), IN_THREADS: ("thread_messages", "thread_summary")}
+"""The table of the rows of a form, and the one that says in which buckets an owner has rows."""
+
+# A row of a message carries its `seq` as its timestamp: what a later position deletes stays deleted, whenever it is
+# written.
+_OF_ROWS: Final = {
+    "register": "INSERT INTO {keyspace}.{buckets} ({owner}, bucket) VALUES (?, ?)",
+    "hint": "INSERT INTO {keyspace}.{buckets} ({owner}, bucket, at_least) VALUES (?, ?, ?) USING TIMESTAMP ?",
+    "insert": "INSERT INTO {keyspace}.{rows} ({owner}, bucket, {columns}) VALUES (?, ?, {marks}) USING TIMESTAMP ?",
+    "remove": "DELETE FROM {keyspace}.{rows} USING TIMESTAMP ? "
+    "WHERE {owner} = ? AND bucket = ? AND seq = ? AND message_id = ?",
+    "stored": "SELECT seq, message_id FROM {keyspace}.{rows} "
+    "WHERE {owner} = ? AND bucket = ? AND seq IN ? LIMIT 100000",
+    "one": "SELECT {columns} FROM {keyspace}.{rows} "
+    "WHERE {owner} = ? AND bucket = ? AND seq = ? AND message_id = ? LIMIT 1",
+    "newest_first": "SELECT {columns} FROM {keyspace}.{rows} WHERE {owner} = ? AND bucket = ? "
+    "AND (seq, message_id) < (?, ?) AND (seq, message_id) > (?, ?) ORDER BY seq DESC, message_id DESC LIMIT ?",
+    "oldest_first": "SELECT {columns} FROM {keyspace}.{rows} WHERE {owner} = ? AND bucket = ? "
+    "AND (seq, message_id) < (?, ?) AND (seq, message_id) > (?, ?) ORDER BY seq ASC, message_id ASC LIMIT ?",
+    "count": "SELECT count(seq) FROM {keyspace}.{rows} "
+    "WHERE {owner} = ? AND bucket = ? AND seq > ? AND seq <= ? LIMIT 1",
+    "buckets_down": "SELECT bucket, at_least FROM {keyspace}.{buckets} "
+    "WHERE {owner} = ? AND bucket <= ? AND bucket >= ? ORDER BY bucket DESC LIMIT ?",
+    "buckets_up": "SELECT bucket, at_least FROM {keyspace}.{buckets} "
+    "WHERE {owner} = ? AND bucket <= ? AND bucket >= ? ORDER BY bucket ASC LIMIT ?",
+}
 _CQL: Final = {
-    # A row of a message carries its `seq` as its timestamp: what a later position deletes stays deleted, whenever it
-    # is written.
-    "index": "INSERT INTO {keyspace}.message_index (message_id, channel_id, seq) VALUES (?, ?, ?) USING TIMESTAMP ?",
+    "index": "INSERT INTO {keyspace}.message_index (message_id, channel_id, seq, thread_id, sender_id) "
+    "VALUES (?, ?, ?, ?, ?) "
+    "USING TIMESTAMP ?",
+    "entry": "SELECT channel_id, seq, thread_id, sender_id FROM {keyspace}.message_index WHERE message_id = ? LIMIT 1",
     "positions": "SELECT seq FROM {keyspace}.message_index WHERE message_id = ? AND channel_id = ? LIMIT 1000",
     "unindex": "DELETE FROM {keyspace}.message_index USING TIMESTAMP ? "
     "WHERE message_id = ? AND channel_id = ? AND seq = ?",
-    "register": "INSERT INTO {keyspace}.channel_buckets (channel_id, bucket) VALUES (?, ?)",
-    "hint": "INSERT INTO {keyspace}.channel_buckets (channel_id, bucket, at_least) VALUES (?, ?, ?) USING TIMESTAMP ?",
-    "message": "INSERT INTO {keyspace}.messages (channel_id, bucket, {columns}) VALUES (?, ?, {marks}) "
-    "USING TIMESTAMP ?",
-    "remove": "DELETE FROM {keyspace}.messages USING TIMESTAMP ? "
-    "WHERE channel_id = ? AND bucket = ? AND seq = ? AND message_id = ?",
-    "stored": "SELECT seq, message_id FROM {keyspace}.messages "
-    "WHERE channel_id = ? AND bucket = ? AND seq IN ? LIMIT 100000",
-    "one": "SELECT {columns} FROM {keyspace}.messages "
-    "WHERE channel_id = ? AND bucket = ? AND seq = ? AND message_id = ? LIMIT 1",
-    "newest_first": "SELECT {columns} FROM {keyspace}.messages WHERE channel_id = ? AND bucket = ? "
-    "AND (seq, message_id) < (?, ?) AND (seq, message_id) > (?, ?) LIMIT ?",
-    "oldest_first": "SELECT {columns} FROM {keyspace}.messages WHERE channel_id = ? AND bucket = ? "
-    "AND (seq, message_id) < (?, ?) AND (seq, message_id) > (?, ?) ORDER BY seq ASC, message_id ASC LIMIT ?",
-    "buckets_down": "SELECT bucket, at_least FROM {keyspace}.channel_buckets "
-    "WHERE channel_id = ? AND bucket <= ? AND bucket >= ? LIMIT ?",
-    "buckets_up": "SELECT bucket, at_least FROM {keyspace}.channel_buckets "
-    "WHERE channel_id = ? AND bucket <= ? AND bucket >= ? ORDER BY bucket ASC LIMIT ?",
     "keep_place": "INSERT INTO {keyspace}.log_place (one, seq, stored_ns) VALUES (1, ?, ?) USING TIMESTAMP ?",
     "place": "SELECT seq, stored_ns FROM {keyspace}.log_place WHERE one = 1 LIMIT 1",
     "value": "SELECT value FROM {keyspace}.store_values WHERE name = ? LIMIT 1",
@@ -38,22 +47,30 @@ _CQL: Final = {
 }
 
 
-class Statements(NamedTuple):
-    """The prepared statements, by what they do."""
+class RowStatements(NamedTuple):
+    """The prepared statements for the rows of one form, by what they do."""
 
-    index: Any
-    positions: Any
-    unindex: Any
     register: Any
     hint: Any
-    message: Any
+    insert: Any
     remove: Any
     stored: Any
     one: Any
     newest_first: Any
     oldest_first: Any
+    count: Any
     buckets_down: Any
     buckets_up: Any
+
+
+class Statements(NamedTuple):
+    """The prepared statements, by what they do."""
+
+    rows: dict[RowForm, RowStatements]
+    index: Any
+    entry: Any
+    positions: Any
+    unindex: Any
     keep_place: Any
     place: Any
     value: Any
@@ -67,6 +84,17 @@ class Statements(NamedTuple):
         Raises:
             Unavailable: the cluster cannot do it now.
         """
-        marks = ", ".join("?" * len(COLUMNS))
-        texts = [_CQL[name].format(keyspace=keyspace, columns=", ".join(COLUMNS), marks=marks) for name in cls._fields]
-        return cls(*await connection.prepare(texts))
+        rows = {form: RowStatements(*await connection.prepare(_texts_of(form, keyspace))) for form in _TABLES}
+        texts = [_CQL[name].format(keyspace=keyspace) for name in cls._fields if name in _CQL]
+        return cls(rows, *await connection.prepare(texts))
+
+
+def _texts_of(form: RowForm, keyspace: str) -> list[str]:
+    rows, buckets = _TABLES[form]
+    columns, marks = ", ".join(form.columns), ", ".join("?" * len(form.columns))
+    return [
+        _OF_ROWS[name].format(
+            keyspace=keyspace, rows=rows, buckets=buckets, owner=form.owner, columns=columns, marks=marks
+        )
+        for name in RowStatements._fields
+    ]

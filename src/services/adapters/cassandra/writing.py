@@ -6,29 +6,26 @@
 4. Rows of lower positions are removed. The removal carries the higher `seq` as its timestamp, so that a row that a
    slower writer adds to a lower position later stays removed.
 
-A writer that dies anywhere in between leaves a message that is not acknowledged: it comes again, and what is announced
-shows what is left to do.
+A message has a row in the table of channels, in that of threads, or in both. A writer that dies anywhere in between
+leaves a message that is not acknowledged: it comes again, and what is announced shows what is left to do.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from cassandra.query import UNSET_VALUE, BatchStatement, BatchType
+from cassandra.query import UNSET_VALUE
 
 from fanout.events import StoredMessage
-from fanout.message_rows import message_of, values_of
+from fanout.message_rows import FORMS, RowForm, forms_of
 from services.adapters.cassandra.bridge import Request
-from services.adapters.cassandra.buckets import KnownBuckets, bucket_of
 from services.adapters.cassandra.connection import CassandraConnection
+from services.adapters.cassandra.row_table import Found, RowTable
 from services.adapters.cassandra.statements import Statements
 
-MAX_BATCH_ROWS: Final = 100
-MAX_BATCH_CHARACTERS: Final = 64 * 1024
-"""The length of the texts in a batch, which holds one message at least. Cassandra refuses a batch of 16 MiB."""
-
 _Key = tuple[str, str]
-_Partition = tuple[str, int]
+_Lower = list[tuple[StoredMessage, int]]
+"""Messages, each with a position below its own at which it was announced."""
 
 
 class MessageWriting:
@@ -42,7 +39,7 @@ class MessageWriting:
     def __init__(self, connection: CassandraConnection, statements: Statements) -> None:
         self._connection = connection
         self._cql = statements
-        self._known = KnownBuckets()
+        self._tables: Final = {form: RowTable(form, statements.rows[form]) for form in FORMS}
 
     async def write(self, messages: Sequence[StoredMessage]) -> None:
         """Write messages; see `fanout.ports.messages.Messages.write`."""
@@ -54,95 +51,78 @@ class MessageWriting:
             # The writer that announced the higher position may have died before it wrote the row.
             await self.write([_moved(message, max(positions[_key(message)])) for message in behind])
         ahead = [message for message in written if message.seq == max(positions[_key(message)])]
-        new = [message for message in ahead if (message.seq, message.message_id) not in stored]
         lower = [(message, seq) for message in ahead for seq in sorted(set(positions[_key(message)]) - {message.seq})]
-        await self._insert(await self._with_first_content(new, lower))
+        first = await self._first_content(lower)
+        new = {
+            form: [
+                first.get(_key(each), each) for each in group if Found(form, each.seq, each.message_id) not in stored
+            ]
+            for form, group in _by_form(ahead)
+        }
+        await self._insert(new)
         await self._remove(lower)
         await self._hint(new)
 
     async def _announce(self, messages: list[StoredMessage]) -> None:
-        buckets = self._known.unknown(map(_partition, messages))
-        requests = [Request(self._cql.register, bucket) for bucket in buckets]
-        requests += [
-            Request(self._cql.index, (each.message_id, each.channel_id, each.seq, each.seq)) for each in messages
-        ]
+        partitions = {form: self._tables[form].unregistered(group) for form, group in _by_form(messages)}
+        requests = [request for form, some in partitions.items() for request in self._tables[form].register(some)]
+        requests += map(self._entry, messages)
         await self._connection.execute_all("announcing messages", requests)
-        self._known.registered(buckets)
+        for form, some in partitions.items():
+            self._tables[form].registered(some)
 
-    async def _look(self, messages: list[StoredMessage]) -> tuple[dict[_Key, list[int]], set[tuple[int, str]]]:
+    def _entry(self, message: StoredMessage) -> Request:
+        thread = UNSET_VALUE if message.thread_id is None else message.thread_id
+        values = (message.message_id, message.channel_id, message.seq, thread, message.sender_id, message.seq)
+        return Request(self._cql.index, values)
+
+    async def _look(self, messages: list[StoredMessage]) -> tuple[dict[_Key, list[int]], set[Found]]:
         """The announced positions of each message, and the rows that are there at those of `messages`."""
-        indexed = [Request(self._cql.positions, _key(message)) for message in messages]
-        rows = [
-            Request(self._cql.stored, (*partition, [message.seq for message in group]))
-            for partition, group in _by_partition(messages)
-        ]
-        found = await self._connection.execute_all("reading what is stored", indexed + rows)
+        requests = [Request(self._cql.positions, _key(message)) for message in messages]
+        parts: list[tuple[RowTable, slice]] = []
+        for form, group in _by_form(messages):
+            table = self._tables[form]
+            looks = table.look(group)
+            parts.append((table, slice(len(requests), len(requests) + len(looks))))
+            requests += looks
+        found = await self._connection.execute_all("reading what is stored", requests)
         positions = {
             _key(message): [message.seq, *(seq for (seq,) in announced)]
             for message, announced in zip(messages, found[: len(messages)], strict=True)
         }
-        return positions, {(seq, message_id) for there in found[len(messages) :] for seq, message_id in there}
+        return positions, {row for table, part in parts for row in table.found(found[part])}
 
-    async def _with_first_content(
-        self, messages: list[StoredMessage], lower: list[tuple[StoredMessage, int]]
-    ) -> list[StoredMessage]:
-        """The messages, with what is stored of them at lower positions."""
+    async def _first_content(self, lower: _Lower) -> dict[_Key, StoredMessage]:
+        """The stored content of messages at lower positions, moved to their new ones."""
         if not lower:
-            return messages
-        requests = [Request(self._cql.one, _row_key(message, seq)) for message, seq in lower]
+            return {}
+        asked = [(message, seq, form) for message, seq in lower for form in forms_of(message)]
+        requests = [self._tables[form].read(message, seq) for message, seq, form in asked]
         found = await self._connection.execute_all("reading what moves", requests)
-        first = {
-            _key(message): _moved(message_of(message.channel_id, rows[0]), message.seq)
-            for (message, _), rows in zip(lower, found, strict=True)
+        return {
+            _key(message): _moved(form.message_of(form.owner_of(message), rows[0]), message.seq)
+            for (message, _, form), rows in zip(asked, found, strict=True)
             if rows
         }
-        return [first.get(_key(message), message) for message in messages]
 
-    async def _insert(self, messages: list[StoredMessage]) -> None:
-        batches = [self._batch(batch) for _, group in _by_partition(messages) for batch in _batches(group)]
-        await self._connection.execute_all("storing messages", [Request(batch) for batch in batches])
+    async def _insert(self, rows: dict[RowForm, list[StoredMessage]]) -> None:
+        batches = [batch for form, messages in rows.items() for batch in self._tables[form].insert(messages)]
+        await self._connection.execute_all("storing messages", batches)
 
-    def _batch(self, messages: list[StoredMessage]) -> Any:
-        rows = [self._cql.message.bind((*_partition(each), *_without_nulls(each), each.seq)) for each in messages]
-        if len(rows) == 1:
-            return rows[0]
-        batch = BatchStatement(BatchType.UNLOGGED)
-        batch.is_idempotent = True
-        for row in rows:
-            batch.add(row)
-        return batch
-
-    async def _remove(self, lower: list[tuple[StoredMessage, int]]) -> None:
+    async def _remove(self, lower: _Lower) -> None:
         """Remove rows at lower positions, and then what announced them: a repetition finds the rows by it."""
-        rows = [Request(self._cql.remove, (message.seq, *_row_key(message, seq))) for message, seq in lower]
+        rows = [self._tables[form].remove(message, seq) for message, seq in lower for form in forms_of(message)]
         await self._connection.execute_all("removing messages that moved", rows)
         announced = [Request(self._cql.unindex, (message.seq, *_key(message), seq)) for message, seq in lower]
         await self._connection.execute_all("removing positions of messages that moved", announced)
 
-    async def _hint(self, messages: list[StoredMessage]) -> None:
-        hints = [
-            Request(self._cql.hint, (*partition, hint, hint))
-            for partition, group in _by_partition(messages)
-            if (hint := self._known.written(partition, len(group))) is not None
-        ]
+    async def _hint(self, rows: dict[RowForm, list[StoredMessage]]) -> None:
+        hints = [hint for form, messages in rows.items() for hint in self._tables[form].hint(messages)]
         await self._connection.execute_all("counting messages", hints)
 
 
 def _key(message: StoredMessage) -> _Key:
     return message.message_id, message.channel_id
-
-
-def _partition(message: StoredMessage) -> _Partition:
-    return message.channel_id, bucket_of(message.seq)
-
-
-def _row_key(message: StoredMessage, seq: int) -> tuple[str, int, int, str]:
-    return message.channel_id, bucket_of(seq), seq, message.message_id
-
-
-def _without_nulls(message: StoredMessage) -> list[Any]:
-    """The values of a row. What a message lacks stays unset, because a null would be a tombstone."""
-    return [UNSET_VALUE if value is None else value for value in values_of(message)]
 
 
 def _moved(message: StoredMessage, seq: int) -> StoredMessage:
@@ -159,22 +139,10 @@ def _highest(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
     return list(highest.values())
 
 
-def _by_partition(messages: Iterable[StoredMessage]) -> list[tuple[_Partition, list[StoredMessage]]]:
-    partitions: dict[_Partition, list[StoredMessage]] = {}
+def _by_form(messages: Iterable[StoredMessage]) -> Iterator[tuple[RowForm, list[StoredMessage]]]:
+    """The messages of each table that has some."""
+    groups: dict[RowForm, list[StoredMessage]] = {}
     for message in messages:
-        partitions.setdefault(_partition(message), []).append(message)
-    return list(partitions.items())
-
-
-def _batches(messages: list[StoredMessage]) -> Iterator[list[StoredMessage]]:
-    batch: list[StoredMessage] = []
-    characters = 0
-    for message in messages:
-        size = len(message.text) + (len(str(message.attachments)) if message.attachments else 0)
-        if batch and (len(batch) == MAX_BATCH_ROWS or characters + size > MAX_BATCH_CHARACTERS):
-            yield batch
-            batch, characters = [], 0
-        batch.append(message)
-        characters += size
-    if batch:
-        yield batch
+        for form in forms_of(message):
+            groups.setdefault(form, []).append(message)
+    return iter(groups.items())

@@ -31,6 +31,7 @@ from services.adapters.mongo.documents import (
     key_of,
     membership_of,
 )
+from services.adapters.mongo.followers import MongoFollowers
 from services.adapters.mongo.imports import MongoImports
 from services.adapters.mongo.membership_writer import BATCH, MembershipWriter, in_batches
 from services.adapters.mongo.schema import CHANNELS, MEMBERSHIPS, check_schema, create_schema
@@ -54,8 +55,8 @@ class Inspected(NamedTuple):
     """Settings that work but should be changed, a sentence each."""
 
 
-class MongoMemberships:
-    """`fanout.ports.memberships.Memberships` in a database of MongoDB.
+class MongoMemberships(MongoFollowers):
+    """`fanout.ports.memberships.Memberships` in a database of MongoDB, with the followers of threads.
 
     Args:
         client: is closed with the store.
@@ -66,8 +67,8 @@ class MongoMemberships:
     def __init__(
         self, client: AsyncMongoClient[Document], database: Database, clock: Callable[[], int] = now_us
     ) -> None:
+        super().__init__(database)
         self._client = client
-        self._database = database
         self._channels = database[CHANNELS]
         self._documents = database[MEMBERSHIPS]
         self._writer = MembershipWriter(database, clock)
@@ -217,13 +218,18 @@ class MongoMemberships:
         return await self._memberships(query, [("version", 1), ("_id", 1)], limit)
 
     async def prune(self, limit: int) -> int:
-        """See the port. The highest deleted version is kept in the channel's document, before the first deletion."""
+        """See the port.
+
+        The highest deleted version is kept in the channel's document, before the first deletion. Followers are deleted
+        before the memberships, which a repetition finds them by.
+        """
         published_before = self._clock() - ENDED_KEPT_S * 1_000_000
         ended = await self._memberships({"told_at": {"$lte": published_before}}, [("told_at", 1)], limit)
         if ended:
             floors: dict[str, int] = {}
             for each in ended:
                 floors[each.channel_id] = max(each.version, floors.get(each.channel_id, 0))
+            await self.remove_followers(ended)
             with writing("deleting ended memberships"):
                 await self._channels.bulk_write(
                     [UpdateOne({"_id": channel}, {"$max": {"pruned": floor}}) for channel, floor in floors.items()],

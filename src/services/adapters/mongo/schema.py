@@ -11,6 +11,7 @@ from services.adapters.mongo.client import Database, Document, reading, writing
 
 CHANNELS: Final = "channels"
 MEMBERSHIPS: Final = "memberships"
+FOLLOWERS: Final = "thread_followers"
 DEPLOYMENT: Final = "deployment"
 IMPORTS: Final = "imports"
 
@@ -29,6 +30,10 @@ INDEXES: Final[dict[str, tuple[IndexModel, ...]]] = {
         # These two hold the few documents alone that have the field.
         IndexModel([("untold", 1)], name="untold", sparse=True),
         IndexModel([("told_at", 1)], name="ended", sparse=True),
+    ),
+    FOLLOWERS: (
+        IndexModel([("thread_id", 1), ("user_id", 1)], name="by_thread"),
+        IndexModel([("channel_id", 1), ("user_id", 1)], name="by_member"),
     ),
 }
 
@@ -84,7 +89,7 @@ async def _store(database: Database) -> Document | None:
 
 
 async def _check_empty(database: Database) -> None:
-    for name in (CHANNELS, MEMBERSHIPS):
+    for name in (CHANNELS, MEMBERSHIPS, FOLLOWERS):
         with reading("the database's collections"):
             found = await database[name].find_one({}, {"_id": 1})
         # The document may be of another process that has just claimed the database.

@@ -9,12 +9,12 @@ from fanout.errors import ChannelExists, ChannelNotFound
 from fanout.membership_versions import now_us
 from fanout.ports.imports import NewMembership
 from fanout.ports.memberships import ENDED_KEPT_S, Channel, Membership
-from services.adapters.sqlite import deployment, imports
+from services.adapters.sqlite import deployment, followers, imports
 from services.adapters.sqlite.database import UNRELEASED, Database, Schema
 from services.adapters.sqlite.deployment import SqliteDeployment
+from services.adapters.sqlite.followers import SqliteFollowers, remove_follower
 from services.adapters.sqlite.imports import SqliteImports
 from services.adapters.sqlite.membership_rows import COLUMNS, OF_USERS, SELECT, add, as_json, read
-from services.adapters.sqlite.store import SqliteStore
 
 _TABLES: Final = (
     """CREATE TABLE channels (
@@ -49,7 +49,7 @@ _TABLES: Final = (
 
 _KINDS: Final = ("ALTER TABLE channels ADD COLUMN kind TEXT NOT NULL DEFAULT 'channel'",)
 
-SCHEMA: Final[Schema] = (UNRELEASED, _TABLES, _KINDS, imports.STATEMENTS)
+SCHEMA: Final[Schema] = (UNRELEASED, _TABLES, _KINDS, imports.STATEMENTS, followers.STATEMENTS)
 
 _CHANNEL_COLUMNS: Final = "channel_id, name, private, created_by, created_at, kind"
 
@@ -58,8 +58,10 @@ _PRUNED: Final = """
     WHERE left_at IS NOT NULL AND untold = 0 AND told_at <= ? ORDER BY told_at LIMIT ?"""
 
 
-class SqliteMemberships(SqliteStore):
+class SqliteMemberships(SqliteFollowers):
     """`fanout.ports.memberships.Memberships` in a file that several processes of one machine may share.
+
+    It also has the followers of threads.
 
     Args:
         database: the file.
@@ -208,6 +210,8 @@ class SqliteMemberships(SqliteStore):
             if rows:
                 highest = max(version for _, _, version in rows)
                 connection.execute("UPDATE deleted SET version = max(version, ?)", (highest,))
+                for channel_id, user_id, _ in rows:
+                    remove_follower(connection, channel_id, user_id)
                 connection.executemany(
                     "DELETE FROM memberships WHERE channel_id = ? AND user_id = ? AND version = ?", rows
                 )
