@@ -1,18 +1,30 @@
 """Whatever a client sends, it gets the documented answer, and the service goes on."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from fanout.ids import new_device_id
 from tests.support.clients import Caller, listening, open_listener, open_raw
-from tests.support.cluster import Service, token
+from tests.support.cluster import Cluster, Service, token
 
 pytestmark = pytest.mark.system
 
 ALG_NONE = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiJhbGljZSIsImV4cCI6NDEwMjQ0NDgwMH0."
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_up(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    """Every service in one process, for tests that leave nothing behind: no channel, and nobody connected."""
+    cluster = Cluster(tmp_path_factory.mktemp("shared_up"))
+    try:
+        yield await cluster.start("up", "up")
+    finally:
+        await cluster.kill()
 
 
 def auth(**fields: Any) -> str:
@@ -39,14 +51,14 @@ async def close_code(up: Service, first: str | bytes) -> int | None:
         pytest.param(None, id="missing"),
     ],
 )
-async def test_a_bad_token_is_refused_everywhere_and_never_logged(up: Service, bad: str | None) -> None:
-    assert await close_code(up, auth(token=bad)) == 4401
+async def test_a_bad_token_is_refused_everywhere_and_never_logged(shared_up: Service, bad: str | None) -> None:
+    assert await close_code(shared_up, auth(token=bad)) == 4401
     async with httpx.AsyncClient() as client:
         headers = {"Authorization": f"Bearer {bad}"} if bad else {}
-        response = await client.get(f"{up.url}/api/v1/realtime.connect", headers=headers)
+        response = await client.get(f"{shared_up.url}/api/v1/realtime.connect", headers=headers)
     assert response.status_code == 401
     assert response.headers["content-type"].startswith("application/problem+json")
-    assert bad is None or bad not in up.text()
+    assert bad is None or bad not in shared_up.text()
 
 
 @pytest.mark.parametrize(
@@ -64,8 +76,8 @@ async def test_a_bad_token_is_refused_everywhere_and_never_logged(up: Service, b
         pytest.param(json.dumps({"type": "auth", "padding": "x" * 16_400}), 1009, id="too big"),
     ],
 )
-async def test_a_bad_first_frame_closes_with_its_code(up: Service, first: str | bytes, code: int) -> None:
-    assert await close_code(up, first) == code
+async def test_a_bad_first_frame_closes_with_its_code(shared_up: Service, first: str | bytes, code: int) -> None:
+    assert await close_code(shared_up, first) == code
 
 
 @pytest.mark.parametrize(
@@ -83,9 +95,9 @@ async def test_a_bad_first_frame_closes_with_its_code(up: Service, first: str | 
     ],
 )
 async def test_a_bad_frame_is_answered_and_the_connection_lives_on(
-    up: Service, frame: dict[str, Any], code: str, kind: str
+    shared_up: Service, frame: dict[str, Any], code: str, kind: str
 ) -> None:
-    async with listening(up.ws_url, "alice") as [alice]:
+    async with listening(shared_up.ws_url, "alice") as [alice]:
         await alice.connection.send(json.dumps(frame))
         error = await alice.receives("error")
         assert (error["code"], error["offending_type"]) == (code, kind)
@@ -94,8 +106,8 @@ async def test_a_bad_frame_is_answered_and_the_connection_lives_on(
         await alice.receives("pong")
 
 
-async def test_malformed_and_oversized_frames_close_an_open_connection(up: Service) -> None:
-    async with listening(up.ws_url, "alice", "bob", "carol") as listeners:
+async def test_malformed_and_oversized_frames_close_an_open_connection(shared_up: Service) -> None:
+    async with listening(shared_up.ws_url, "alice", "bob", "carol") as listeners:
         frames: list[str | bytes] = ["{", b"binary", "x" * 700_000]
         for listener, frame in zip(listeners, frames, strict=True):
             await listener.connection.send(frame)
@@ -112,10 +124,10 @@ async def test_a_heartbeat_is_answered_with_what_was_delivered(up: Service, call
         assert answer["seq"] >= frame["seq"]
 
 
-async def test_a_device_that_connects_again_replaces_its_connection(up: Service) -> None:
+async def test_a_device_that_connects_again_replaces_its_connection(shared_up: Service) -> None:
     device = new_device_id()
-    old = await open_listener(up.ws_url, "alice", device_id=device)
-    async with listening(up.ws_url, "alice", device_id=device) as [new]:
+    old = await open_listener(shared_up.ws_url, "alice", device_id=device)
+    async with listening(shared_up.ws_url, "alice", device_id=device) as [new]:
         assert await old.is_closed() == 4409
         await new.send("ping")
         await new.receives("pong")
