@@ -16,7 +16,7 @@ from fanout.ids import new_device_id
 from fanout.ports.messages import Position
 from services.adapters.sqlite.messages import SqliteMessages
 from tests.chaos.check import check
-from tests.chaos.clients import Client
+from tests.chaos.clients import OPEN_AT_ONCE, Client
 from tests.support.clients import Caller
 from tests.support.cluster import Cluster, token
 from tests.support.observing import until
@@ -91,8 +91,9 @@ async def listening_clients(cluster: Cluster, members: dict[str, list[str]], jou
         )
         for number, user in enumerate(f"user-{number}" for number in range(USERS))
     ]
-    await asyncio.gather(*(client.open() for client in clients))
-    assert all(client.admitted for client in clients)
+    for start in range(0, USERS, OPEN_AT_ONCE):
+        await asyncio.gather(*(client.open() for client in clients[start : start + OPEN_AT_ONCE]))
+    assert [client.why_closed for client in clients] == [None] * USERS
     return clients
 
 
