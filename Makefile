@@ -26,7 +26,10 @@ help:  ## list the targets
 run: build  ## set up everything and run every service on 127.0.0.1:8080 (Ctrl-C stops)
 	@$(BIN)/fanout up
 
-test: build servers test-rust test-python  ## set up everything and run all tests
+# Compilers and downloads go on beside each other, since those wait for the network; each tells its output at its end.
+test:  ## set up everything and run all tests
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync=line build servers test-rust
+	@$(MAKE) --no-print-directory test-python
 
 # Most tests wait most of their time, so there are more processes than cores. Those of whole systems start processes of
 # their own, and wait for them against the clock: they run one after another.
@@ -39,8 +42,10 @@ else
 	$(BIN)/pytest $(ARGS)
 endif
 
+# Of a make that runs jobs side by side, cargo would look for a job server, which only other makes are given.
+NO_JOB_SERVER := env -u MAKEFLAGS -u MFLAGS
 test-rust:  ## the Rust tests alone
-	cargo test --quiet --locked --manifest-path core_ext/Cargo.toml --workspace
+	$(NO_JOB_SERVER) cargo test --quiet --locked --manifest-path core_ext/Cargo.toml --workspace
 
 # Each has flags of its own for all that it compiles, so a folder of its own, and takes a minute or two the first time.
 ENGINE := --quiet --locked --manifest-path core_ext/Cargo.toml -p fanout-engine
@@ -81,7 +86,7 @@ lint: build  ## ruff, rustfmt and clippy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	cargo fmt --manifest-path core_ext/Cargo.toml --all --check
-	cargo clippy --quiet --locked --manifest-path core_ext/Cargo.toml --workspace --all-targets -- -D warnings
+	$(NO_JOB_SERVER) cargo clippy --quiet --locked --manifest-path core_ext/Cargo.toml --workspace --all-targets -- -D warnings
 
 format:  ## rewrite the sources in their format
 	$(BIN)/ruff check --fix
@@ -106,7 +111,7 @@ $(READY): requirements/dev.lock
 	@touch $@
 
 # One after the other: an older `fanout` that brought the command itself is removed, with the command, before it is installed.
-INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation
+INSTALL := $(NO_JOB_SERVER) $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation
 
 $(CORE): $(READY) $(DISTRIBUTIONS) $(CYTHON_SOURCES) $(RUST_SOURCES)
 	@echo "compiling the Rust core and the benchmarks' helpers (about a minute the first time) ..."
