@@ -31,15 +31,13 @@ test:  ## set up everything and run all tests
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync=line build servers test-rust
 	@$(MAKE) --no-print-directory test-python
 
-# Most tests wait most of their time, so there are more processes than cores. Those of whole systems start up to ten
-# processes of their own: two of them at a time, each handed out when another has ended. Files go in the order of their
-# names: by the number of their tests, the files with a few long ones would come last, and the other processes idle.
-JOBS ?= 4
-SYSTEM_JOBS ?= 2
+# Most tests wait most of their time, so there are more processes than cores. Those of whole systems start processes of
+# their own, and wait for them against the clock: they run one after another.
+JOBS ?= 3
 test-python: build servers  ## the Python tests alone, the whole systems last; ARGS="-k name" chooses some
 ifeq ($(ARGS),)
-	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore tests/system
-	$(BIN)/pytest -n $(SYSTEM_JOBS) --dist load --maxschedchunk 1 tests/system
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --ignore tests/system
+	$(BIN)/pytest tests/system
 else
 	$(BIN)/pytest $(ARGS)
 endif
