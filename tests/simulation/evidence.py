@@ -68,7 +68,7 @@ class Evidence:
 
     def since(self, session: Session, channel: str) -> float:
         """From when a session is to get every message of a channel; `NEVER` where that is not certain."""
-        return self.timeline.since(session.user, channel, session.opened, session.joined(channel))
+        return self.timeline.since(session.user, channel, session.admitted, session.joined(channel))
 
     def is_member(self, user: str, channel: str, begin: float, end: float) -> bool:
         """Whether a user was a member of a channel all through a time, for certain."""

@@ -143,7 +143,8 @@ class Device:
         self._heard_at = self._world.loop.time()
         if frame["type"] == "auth.ok":
             self.session = number
-            self._world.note("opened", device=self.name, session=number, user=self.user, instance=self.instance)
+            about = {"device": self.name, "session": number, "user": self.user, "instance": self.instance}
+            self._world.note("opened", **about, admitted=self._wire.written_at)
             self.catching_up.begin()
         else:
             self._world.note("frame", device=self.name, session=number, frame=frame)

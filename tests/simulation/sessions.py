@@ -16,6 +16,9 @@ class Session:
     user: str
     instance: str
     opened: float
+    """When the device read `auth.ok`."""
+    admitted: float
+    """When the instance wrote it. A device that reads nothing reads it later."""
     closed: float = NEVER
     frames: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
 
@@ -52,7 +55,7 @@ def sessions_of(history: History) -> list[Session]:
         about = entry.about
         key = about["device"], about["session"]
         if entry.what == "opened":
-            sessions[key] = Session(about["device"], about["user"], about["instance"], entry.at)
+            sessions[key] = Session(about["device"], about["user"], about["instance"], entry.at, about["admitted"])
         elif key in sessions:
             _continue(sessions[key], entry)
     return list(sessions.values())

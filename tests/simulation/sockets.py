@@ -40,6 +40,8 @@ class Wire:
         on_close: Callable[[int, str], None],
     ) -> None:
         self.socket = ServerSocket(self)
+        self.written_at: float | None = None
+        """When the instance wrote to the device first."""
         self._loop = loop
         self._draw = draw
         self._server = server
@@ -88,6 +90,8 @@ class Wire:
 
     def write(self, frames: bytes) -> None:
         """Write frames to the device."""
+        if self.written_at is None:
+            self.written_at = self._loop.time()
         if self._silent or not self._reading:
             self._unread.append(frames)
             self._unread_bytes += len(frames)

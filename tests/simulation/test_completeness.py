@@ -331,3 +331,15 @@ def test_who_has_lost_the_network_gets_nothing_in_time() -> None:
     chronicle = late_by(LATE)
     chronicle.note(29.0, "loses network", device="ann-phone", seconds=9.0)
     assert chronicle.promises() == []
+
+
+@pytest.mark.parametrize(("joined", "promises"), [(1.0, ["missed"]), (3.0, [])])
+def test_a_device_that_reads_late_that_it_is_admitted_hears_of_what_changed_since(
+    joined: float, promises: list[str]
+) -> None:
+    chronicle = Chronicle()
+    chronicle.asks(joined, "join", "eve", joined + 0.1)
+    chronicle.opens(5.0, "eve-phone", admitted=2.0)
+    chronicle.posts(6.0, "m1", 1)
+    chronicle.rests(50.0)
+    assert chronicle.promises() == promises

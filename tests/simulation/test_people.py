@@ -32,7 +32,9 @@ async def connected(world: World) -> People:
 def test_a_device_connects_gets_messages_and_sends_heartbeats() -> None:
     async def work(world: World) -> None:
         people = await connected(world)
-        assert of(world, "opened") == [{"device": "ann-phone", "session": 1, "user": "ann", "instance": "instance1"}]
+        (opened,) = of(world, "opened")
+        assert 0.0 < opened.pop("admitted") < world.loop.time()
+        assert opened == {"device": "ann-phone", "session": 1, "user": "ann", "instance": "instance1"}
         assert await people.post("bob", "room1", 100) == "m1"
         await asyncio.sleep(2 * HEARTBEAT_S)
         assert messages(world) == ["m1"]

@@ -46,10 +46,10 @@ class Chronicle:
         self.history.note(what, **about)
         self.history.entries.sort(key=lambda entry: entry.at)
 
-    def opens(self, at: float, device: str = "ann-phone") -> None:
+    def opens(self, at: float, device: str = "ann-phone", *, admitted: float | None = None) -> None:
         self._sessions[device] = self._sessions.get(device, 0) + 1
         about = {"device": device, "session": self._sessions[device], "instance": "instance1"}
-        self.note(at, "opened", user=PLAN.devices[device], **about)
+        self.note(at, "opened", user=PLAN.devices[device], admitted=at if admitted is None else admitted, **about)
 
     def closes(self, at: float, device: str = "ann-phone") -> None:
         about = {"device": device, "session": self._sessions[device]}
