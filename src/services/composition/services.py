@@ -12,10 +12,12 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
 from fanout.ports.presence import Leases
+from fanout.ports.unread import UnreadCounts
 from fanout.streams import MESSAGES
 from services.command.service import CommandService
 from services.command.sweep import running_sweep
 from services.composition.notification import running_notification
+from services.composition.reading import read_marker, read_positions, unread_queries
 from services.composition.running import Service, ServiceContext, Services
 from services.composition.this_machine import SNAPSHOT, WS_LISTEN
 from services.fan_out.snapshots import Snapshots
@@ -23,6 +25,7 @@ from services.fan_out.worker import FanOutPorts, running_worker
 from services.gateway.app import Gateway, gateway_app
 from services.gateway.limiter import RateLimiter
 from services.gateway.table import table
+from services.message_writer.unread_counter import running_unread_counter
 from services.message_writer.writer import running_writer
 from services.notification.instance import NotificationPorts
 from services.query.service import QueryService
@@ -37,6 +40,7 @@ class MessageWriterPorts:
 
     log: Log
     messages: Messages
+    unread: UnreadCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +51,23 @@ class GatewayPorts:
     memberships: Memberships
     messages: Messages
     leases: Leases
+    unread: UnreadCounts
     authenticator: Authenticator
 
 
+@dataclass(frozen=True)
+class InstancePorts(NotificationPorts):
+    """The ports of a notification instance, and of the command service, which handles its clients' commands there."""
+
+    messages: Messages
+    unread: UnreadCounts
+
+
 async def _start_message_writer(context: ServiceContext, ports: MessageWriterPorts) -> None:
-    await context.enter(running_writer(ports.log, ports.messages, context.process.fail))
+    fail = context.process.fail
+    positions = read_positions(ports.log, ports.messages)
+    await context.enter(running_writer(ports.log, ports.messages, fail))
+    await context.enter(running_unread_counter(ports.log, ports.unread, positions, fail))
 
 
 async def _start_fan_out(context: ServiceContext, ports: FanOutPorts) -> None:
@@ -69,9 +85,10 @@ def _snapshots(settings: Settings, events: Log) -> Snapshots | None:
     return Snapshots(settings.data_dir / settings.snapshot, events, every_s=settings.snapshot_every_s)
 
 
-async def _start_notification(context: ServiceContext, ports: NotificationPorts) -> None:
+async def _start_notification(context: ServiceContext, ports: InstancePorts) -> None:
+    commands = read_marker(ports.log, ports.memberships, ports.messages, ports.unread)
     running = running_notification(
-        context.settings, ports, context.health, context.process.fail, context.serving_sockets
+        context.settings, ports, commands, context.health, context.process.fail, context.serving_sockets
     )
     bound = await context.enter(running)
     log.info("serves WebSockets", url=context.settings.public_ws_url(bound))
@@ -92,6 +109,7 @@ def _gateway(context: ServiceContext, ports: GatewayPorts) -> Gateway:
         calls=table(
             CommandService(ports.log, ports.memberships),
             QueryService(ports.log, ports.memberships, ports.messages, ports.leases),
+            unread_queries(ports.log, ports.memberships, ports.messages, ports.unread),
         ),
         authenticator=ports.authenticator,
         limiter=RateLimiter(settings.rate_limit, settings.rate_burst),
@@ -105,9 +123,10 @@ def _gateway(context: ServiceContext, ports: GatewayPorts) -> Gateway:
 EVERY_SERVICE: Final[Services] = (
     Service(
         name="message-writer",
-        help="writes the messages of the log to the message store",
+        help="writes the messages of the log to the message store, and counts what is unread",
         ports=MessageWriterPorts,
         start=_start_message_writer,
+        degraded_without=(UnreadCounts,),  # messages are written without it
     ),
     Service(
         name="fanout",
@@ -119,8 +138,9 @@ EVERY_SERVICE: Final[Services] = (
     Service(
         name="notification",
         help="holds the WebSockets of clients",
-        ports=NotificationPorts,
+        ports=InstancePorts,
         start=_start_notification,
+        degraded_without=(Messages, UnreadCounts),  # clients get their messages without them
         checks=(WS_LISTEN,),
     ),
     Service(
@@ -128,7 +148,7 @@ EVERY_SERVICE: Final[Services] = (
         help="serves the REST API",
         ports=GatewayPorts,
         start=_start_gateway,
-        degraded_without=(Leases,),  # only `realtime.connect` needs it
+        degraded_without=(Leases, UnreadCounts),  # few calls need them
         serves_rest=True,
     ),
 )

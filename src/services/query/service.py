@@ -10,7 +10,7 @@ from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages, Page, Position
 from fanout.ports.presence import Lease, Leases
 from services.query.cursors import Cursors, Direction, Scope, Start
-from services.query.positions import Positions
+from services.runtime.positions import Positions
 
 HISTORY = "channels.history"
 

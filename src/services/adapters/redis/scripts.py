@@ -46,7 +46,7 @@ def prepared(script: str, keys: Keys, deployment: str) -> str:
     return _HEAD % (keys.named(""), deployment, keys.named(DEPLOYMENT), keys.presence_changes) + script
 
 
-_GUARD: Final = """
+GUARD: Final = """
 local refusal = not_ours()
 if refusal then
   return refusal
@@ -90,7 +90,7 @@ end
 """
 
 CONNECT: Final = (
-    _GUARD
+    GUARD
     + _SHARED
     + """
 local before = redis.call('HGET', KEYS[1], 'instance_id')
@@ -120,7 +120,7 @@ of a user who stays online never expires, so each crash would otherwise leave a 
 """
 
 RENEW: Final = (
-    _GUARD
+    GUARD
     + _SHARED
     + """
 local held = redis.call('HMGET', KEYS[1], 'instance_id', 'connected_at')
@@ -134,7 +134,7 @@ end
 """Write a connection again, unless the device has connected elsewhere since."""
 
 DISCONNECT: Final = (
-    _GUARD
+    GUARD
     + _SHARED
     + """
 -- KEYS: conn, conns, presence. ARGV: instance, connected_at, device, whether it was the last, now as text, user.
@@ -166,7 +166,7 @@ LOCATIONS: Final = _SHARED + "return foreign() or present(KEYS[1])"
 """Return the instances that a user is connected to."""
 
 LEASE: Final = (
-    _GUARD
+    GUARD
     + """
 -- KEYS: the lease, instances. ARGV: ttl, instance, then the fields of the lease by name and value.
 redis.call('HSET', KEYS[1], unpack(ARGV, 3))
@@ -177,7 +177,7 @@ redis.call('SADD', KEYS[2], ARGV[2])
 """Take or renew a lease."""
 
 RELEASE: Final = (
-    _GUARD
+    GUARD
     + """
 redis.call('DEL', KEYS[1])
 redis.call('SREM', KEYS[2], ARGV[1])

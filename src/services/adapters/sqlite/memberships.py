@@ -68,6 +68,10 @@ _OF_USERS: Final = f"""
     SELECT {", ".join(f"m.{name}" for name in _COLUMNS.split(", "))} FROM json_each(?) AS asked
     JOIN memberships AS m ON m.channel_id = ? AND m.user_id = asked.value ORDER BY asked.key"""  # noqa: S608 - constants
 
+_PAGE_OF_CHANNELS: Final = """
+    SELECT channel_id, name, private, created_by, created_at FROM memberships JOIN channels USING (channel_id)
+    WHERE user_id = ? AND left_at IS NULL AND channel_id > ? ORDER BY channel_id LIMIT ?"""
+
 _PRUNED: Final = """
     SELECT channel_id, user_id, version FROM memberships
     WHERE left_at IS NOT NULL AND untold = 0 AND told_at <= ? ORDER BY told_at LIMIT ?"""
@@ -164,6 +168,15 @@ class SqliteMemberships(SqliteStore):
         return await self._strings(
             "SELECT channel_id FROM memberships WHERE user_id = ? AND left_at IS NULL ORDER BY channel_id", user_id
         )
+
+    async def channels_page(self, user_id: str, after: str, limit: int) -> list[Channel]:
+        """See the port."""
+
+        def work(connection: sqlite3.Connection) -> list[Channel]:
+            rows = connection.execute(_PAGE_OF_CHANNELS, (user_id, after, limit)).fetchall()
+            return [_channel_of(row) for row in rows]
+
+        return await self._database.read(work)
 
     async def members_of(self, channel_id: str) -> list[str]:
         """See the port."""
@@ -277,10 +290,12 @@ def _channel(connection: sqlite3.Connection, channel_id: str) -> Channel | None:
         "SELECT channel_id, name, private, created_by, created_at FROM channels WHERE channel_id = ?",
         (channel_id,),
     ).fetchone()
-    if row is None:
-        return None
-    found, name, private, created_by, created_at = row
-    return Channel(found, name, bool(private), created_by, created_at)
+    return None if row is None else _channel_of(row)
+
+
+def _channel_of(row: tuple[Any, ...]) -> Channel:
+    channel_id, name, private, created_by, created_at = row
+    return Channel(channel_id, name, bool(private), created_by, created_at)
 
 
 def _membership(connection: sqlite3.Connection, channel_id: str, user_id: str) -> Membership | None:

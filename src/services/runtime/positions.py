@@ -60,6 +60,14 @@ class Positions:
         newest = await asyncio.shield(self._next)
         return Ends(self._stored, newest)
 
+    async def stored(self, wanted: int) -> int:
+        """A `seq` up to which the store holds every message, at least `wanted` if that is so.
+
+        Args:
+            wanted: the log is asked only if the store was not known to have come so far.
+        """
+        return self._stored if self._stored >= wanted else (await self.ends()).stored
+
     async def _ask_after(self, earlier: asyncio.Task[int | None] | None) -> int | None:
         """Ask once the round before is over, within the time limit in all; returns the newest `seq`."""
         try:
@@ -81,6 +89,15 @@ class Positions:
         self._stored = max(self._stored, acknowledged)
         self._answered = True
         return newest
+
+    async def locate(self, channel_id: str, message_id: str) -> Position:
+        """As `find`, for a caller that has not asked how far the store has come. A stored message is one read.
+
+        Raises:
+            CallRejected, Unavailable: as `find`.
+        """
+        position = await self._messages.position_of(channel_id, message_id)
+        return position or await self._find_in_log(channel_id, message_id, (await self.ends()).stored)
 
     async def find(self, channel_id: str, message_id: str, stored: int) -> Position:
         """The position of a message of a channel, from the store or, if it is not stored yet, from the log.

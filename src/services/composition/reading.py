@@ -1,0 +1,48 @@
+"""What several services use to know what was read, put together."""
+
+from fanout.ports.log import Log
+from fanout.ports.memberships import Memberships
+from fanout.ports.messages import Messages
+from fanout.ports.unread import UnreadCounts
+from services.command.read_marker import ReadMarker
+from services.query.cursors import Cursors
+from services.query.unread import UnreadQueries
+from services.runtime.channel_messages import ChannelMessages
+from services.runtime.positions import Positions
+from services.runtime.read_positions import ReadPositions
+
+
+def read_positions(events: Log, messages: Messages) -> ReadPositions:
+    """What computes the counts at a position of a channel.
+
+    Args:
+        events: the log.
+        messages: the message store.
+    """
+    return ReadPositions(ChannelMessages(messages, events, Positions(messages, events)))
+
+
+def unread_queries(events: Log, memberships: Memberships, messages: Messages, counts: UnreadCounts) -> UnreadQueries:
+    """What handles the calls about unread messages.
+
+    Args:
+        events: the log.
+        memberships: the membership store.
+        messages: the message store.
+        counts: the unread store.
+    """
+    channel_messages = ChannelMessages(messages, events, Positions(messages, events))
+    return UnreadQueries(events, memberships, counts, channel_messages, Cursors(messages))
+
+
+def read_marker(events: Log, memberships: Memberships, messages: Messages, counts: UnreadCounts) -> ReadMarker:
+    """What marks messages as read.
+
+    Args:
+        events: the log.
+        memberships: the membership store.
+        messages: the message store.
+        counts: the unread store.
+    """
+    positions = Positions(messages, events)
+    return ReadMarker(memberships, counts, positions, ChannelMessages(messages, events, positions))
