@@ -1,16 +1,18 @@
 """The table of services. `fanout up` runs them together, and `fanout serve` one by one."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 
+from fanout.errors import Unavailable
 from fanout.ids import new_ulid
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
-from fanout.ports.messages import Messages
+from fanout.ports.messages import LogPlace, Messages
 from fanout.ports.presence import Leases
 from fanout.ports.unread import UnreadCounts
 from fanout.streams import MESSAGES
@@ -96,11 +98,19 @@ async def _start_notification(context: ServiceContext, ports: InstancePorts) -> 
 
 async def _start_gateway(context: ServiceContext, ports: GatewayPorts) -> None:
     await context.enter(running_sweep(ports.log, ports.memberships, context.process.fail))
-    if (place := await ports.messages.newest_place()) is not None:
+    for place in await _known_places(ports):
         # Before the first call is served: a log that lost events must not give their numbers to new ones.
         await ports.log.recall(MESSAGES, *place)
     bound = await context.serve(gateway_app(_gateway(context, ports)))
     log.info("serves REST", url=f"http://{bound}")
+
+
+async def _known_places(ports: GatewayPorts) -> list[LogPlace]:
+    """The newest events that the readers of MESSAGES have handled, by what they keep in stores of their own."""
+    places = [await ports.messages.newest_place()]
+    with suppress(Unavailable):  # the gateway serves without unread counts, too
+        places.append(await ports.unread.place())
+    return [place for place in places if place is not None and place.stored_ns]
 
 
 def _gateway(context: ServiceContext, ports: GatewayPorts) -> Gateway:

@@ -62,6 +62,7 @@ class UnreadQueries:
         Raises:
             Unavailable: a store or the log cannot be read, or the counter or the message writer is far behind.
         """
+        await self._channel_messages.check()  # also where the log has everything that is unread
         await self._until_counted(await self._log.last_seq(MESSAGES))
         channel_ids = await self._memberships.channels_of(user_id)
         for some in _parts(channel_ids, _AT_ONCE):

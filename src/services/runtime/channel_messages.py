@@ -50,6 +50,14 @@ class ChannelMessages:
         self._log = events
         self._positions = positions
 
+    async def check(self) -> None:
+        """Return when the message store answers.
+
+        Raises:
+            Unavailable: it does not.
+        """
+        await self._messages.ping()
+
     async def between(self, channel_id: str, after: int, upto: int) -> AsyncIterator[CountedMessage]:
         """The messages of a channel in a range, in the order of the log.
 
