@@ -8,9 +8,12 @@ from msgspec import Meta
 from fanout.api.calls import Call
 from fanout.api.common import Id, Request, Users
 from fanout.error_codes import CHANNEL_EXISTS, CHANNEL_NOT_FOUND, NOT_A_MEMBER
+from fanout.errors import InvalidId
 from fanout.ids import check_id
 
 MAX_NAME: Final = 200
+_RESERVED: Final = frozenset({"_total", "_mentions"})
+"""Names of fields beside those of channels."""
 
 
 class CreateChannel(Request, frozen=True):
@@ -27,6 +30,8 @@ class CreateChannel(Request, frozen=True):
         """Check the ids."""
         if self.channel_id is not None:
             check_id(self.channel_id, "channel_id")
+            if self.channel_id in _RESERVED:
+                raise InvalidId(f"channel_id must not be {self.channel_id}, which is reserved")
         for user in self.members:
             check_id(user, "members")
 

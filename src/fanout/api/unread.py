@@ -1,4 +1,4 @@
-"""What a user has not read, and the list of the user's channels."""
+"""Unread counts of a user, and the list of the user's channels."""
 
 from typing import Annotated, Final, Protocol
 
@@ -13,7 +13,7 @@ MAX_PAGE: Final = 200
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """What is unread."""
+    """Unread messages and mentions."""
 
     channels: Annotated[
         dict[str, int],
@@ -59,7 +59,7 @@ class UnreadCalls(Protocol):
     """Handles the calls of this module. Each may raise `fanout.Unavailable`."""
 
     async def counts(self, user_id: str) -> Counts:
-        """What the user has not read."""
+        """The unread messages and mentions of the user."""
         ...
 
     async def recalculate(self, user_id: str) -> Counts:

@@ -16,7 +16,7 @@ MENTIONS_KEPT: Final = 1_000
 
 
 class CountedMessage(NamedTuple):
-    """What unread counts need to know about a message."""
+    """A message, as unread counts need to know it."""
 
     seq: int
     channel_id: str
@@ -70,7 +70,7 @@ class ChannelState:
 
 
 class Unread(NamedTuple):
-    """What is unread in one channel."""
+    """The unread messages and mentions of one channel."""
 
     messages: int
     mentions: int

@@ -1,4 +1,4 @@
-"""What several services use to know what was read, put together."""
+"""Parts that several services use to know what was read, put together."""
 
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
@@ -13,7 +13,7 @@ from services.runtime.read_positions import ReadPositions
 
 
 def read_positions(events: Log, messages: Messages) -> ReadPositions:
-    """What computes the counts at a position of a channel.
+    """Make the part that computes the counts at a position of a channel.
 
     Args:
         events: the log.
@@ -23,7 +23,7 @@ def read_positions(events: Log, messages: Messages) -> ReadPositions:
 
 
 def unread_queries(events: Log, memberships: Memberships, messages: Messages, counts: UnreadCounts) -> UnreadQueries:
-    """What handles the calls about unread messages.
+    """Make the part that handles the calls about unread messages.
 
     Args:
         events: the log.
@@ -36,7 +36,7 @@ def unread_queries(events: Log, memberships: Memberships, messages: Messages, co
 
 
 def read_marker(events: Log, memberships: Memberships, messages: Messages, counts: UnreadCounts) -> ReadMarker:
-    """What marks messages as read.
+    """Make the part that marks messages as read.
 
     Args:
         events: the log.

@@ -53,7 +53,7 @@ class UnreadQueries:
         self._cursors = cursors
 
     async def counts(self, user_id: str) -> Counts:
-        """What the user has not read; see `UnreadCalls.counts`."""
+        """The unread messages and mentions of the user; see `UnreadCalls.counts`."""
         return await self._counts_of(user_id, await self._memberships.channels_of(user_id))
 
     async def recalculate(self, user_id: str) -> Counts:

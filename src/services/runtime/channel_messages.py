@@ -26,7 +26,7 @@ _type_decoder = msgspec.json.Decoder(_Typed)
 
 
 def counted_message(event: StoredEvent) -> CountedMessage:
-    """What unread counts need of an event of MESSAGES.
+    """The message of an event of MESSAGES, as unread counts need to know it.
 
     Raises:
         InvalidEvent: it is no message event.
