@@ -386,3 +386,15 @@ async def test_very_many_members_are_added_and_listed(memberships: Memberships) 
 
 async def test_an_open_store_answers(memberships: Memberships) -> None:
     await memberships.ping()
+
+
+async def test_the_channels_of_a_user_are_read_page_by_page(memberships: Memberships) -> None:
+    channels = [replace(GENERAL, channel_id=f"c{number}", name=f"n{number}") for number in range(5)]
+    for channel in reversed(channels):
+        await memberships.create(channel, ["alice", "bob"])
+    await memberships.create(SECRET, ["bob"])
+    await memberships.remove("c1", "alice", LATER)
+    assert await memberships.channels_page("alice", "", 2) == [channels[0], channels[2]]
+    assert await memberships.channels_page("alice", "c2", 9) == channels[3:]
+    assert await memberships.channels_page("alice", "c4", 9) == []
+    assert await memberships.channels_page("stranger", "", 9) == []

@@ -387,6 +387,6 @@ def test_any_order_of_steps_gives_what_a_plain_model_gives(adapter: str, request
             return await _redis(url) if url else await SqliteUnread.open(None)
 
     profile = settings(
-        max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
     run_state_machine_as_test(Machine, settings=profile)
