@@ -1,5 +1,6 @@
 """Counts, counting again from the messages, and the list of channels, as callers of the query service get them."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -202,3 +203,19 @@ async def test_a_cursor_of_another_user_is_refused(world: World) -> None:
         with pytest.raises(CallRejected) as caught:
             await world.queries.list_channels(user, ListRequest(text))
         assert caught.value.error_code is BAD_CURSOR
+
+
+async def test_a_user_of_very_many_channels_is_counted_in_bounded_steps_beside_a_recount(world: World) -> None:
+    channels = sorted(f"c{number}" for number in range(5_000))
+    world.memberships.outcomes["channels_of"] = channels
+    for channel in channels[::250]:
+        await world.post(3, channel)
+    await world.count()
+    await world.store()
+    recounted, *counted = await asyncio.gather(
+        world.queries.recalculate("alice"), *(world.queries.counts("alice") for _ in range(3))
+    )
+    assert recounted == Counts(dict.fromkeys(channels[::250], 3), 60, 0)
+    assert counted == [recounted] * 3
+    assert world.counts.calls["unread"] == 4 * 10
+    assert world.counts.calls["states"] == 10
