@@ -328,7 +328,7 @@ async def _instance(channels: int, capacity: int) -> AsyncIterator[tuple[Notific
     limits = InstanceLimits(INSTANCE, capacity, auth_timeout_s=10, heartbeat_s=30, socket_budget=_BUDGET)
     async with _stores(channels) as ((log, bus, presence, memberships), tasks):
         ports = NotificationPorts(log, bus, presence, presence, memberships, _AnyToken())
-        instance = NotificationInstance(limits, ports, tasks, heartbeat_timeout_s=3_600)
+        instance = NotificationInstance(limits, ports, cast("Any", None), tasks, heartbeat_timeout_s=3_600)
         await instance.start(_ADDRESS)
         yield instance, bus
 

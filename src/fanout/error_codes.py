@@ -90,8 +90,10 @@ FRAME_ERRORS: Final = (
     INVALID_FRAME,
     INVALID_ID,
     NOT_A_MEMBER,
+    UNKNOWN_MESSAGE,
     WRONG_DEVICE,
     ALREADY_AUTHENTICATED,
+    UNAVAILABLE,
 )
 """The errors that a frame of a WebSocket client can be answered with."""
 

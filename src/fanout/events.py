@@ -112,8 +112,13 @@ class MemberEvent(msgspec.Struct, frozen=True, tag_field="type"):
     version: Annotated[int, Meta(ge=1, le=2**63 - 1)]
 
 
-class MemberJoined(MemberEvent, frozen=True, tag=MEMBER_JOINED):
-    """The payload of `channels.member.joined.{channel_id}`."""
+class MemberJoined(MemberEvent, frozen=True, omit_defaults=True, tag=MEMBER_JOINED):
+    """The payload of `channels.member.joined.{channel_id}`.
+
+    `messages_seq` is the end of MESSAGES when the event was published: what is up to there is read for the new member.
+    """
+
+    messages_seq: int | None = None
 
 
 class MemberLeft(MemberEvent, frozen=True, tag=MEMBER_LEFT):

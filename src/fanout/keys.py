@@ -69,3 +69,20 @@ class Keys:
     def lease(self, instance_id: str) -> str:
         """The hash of an instance's lease."""
         return self.named(f"instance:{instance_id}")
+
+    @property
+    def unread_place(self) -> str:
+        """The hash of the position in the log up to which messages are counted."""
+        return self.named("unread-place")
+
+    def read_pointer(self, user_id: str, channel_id: str) -> str:
+        """The hash of a user's read pointer in a channel."""
+        return self.named(f"read-pointer:{user_id}:{channel_id}")
+
+    def mentions(self, user_id: str, channel_id: str) -> str:
+        """The sorted set of a user's unread mentions in a channel."""
+        return self.named(f"mentions:{user_id}:{channel_id}")
+
+    def channel_latest(self, channel_id: str) -> str:
+        """The hash of the newest message of a channel, and the number of its messages."""
+        return self.named(f"channel-latest:{channel_id}")

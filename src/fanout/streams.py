@@ -16,6 +16,9 @@ DEAD: Final = "DEAD"
 
 MESSAGE_WRITER: Final = "message-writer"
 """The durable consumer of `MESSAGES` whose workers write the message store."""
+UNREAD_COUNTER: Final = "unread-counter"
+"""The durable consumer of `MESSAGES` that counts what is unread, and that of `META` that begins and ends memberships
+for it."""
 
 KEEP_S: Final = 7 * 86_400.0
 """Seconds that a stream keeps its events, unless its row or the configuration says otherwise."""
@@ -98,7 +101,7 @@ _ROWS: Final = (
         FanOutMode.ROUTED,
         kind="message.new",
         lane_code=1,
-        durables=(MESSAGE_WRITER,),
+        durables=(MESSAGE_WRITER, UNREAD_COUNTER),
     ),
     StreamSpec(
         META,
@@ -106,6 +109,7 @@ _ROWS: Final = (
         FanOutMode.APPLIED,
         kind="member",
         lane_code=2,
+        durables=(UNREAD_COUNTER,),
     ),
     StreamSpec(DEAD, ("dead.>",), keep_s=_DEAD_KEEP_S),
 )

@@ -18,7 +18,7 @@ from tests.support.issuer import new_key, running_issuer
 from tests.support.servers import NatsServer, free_port
 
 SECRET = "never-to-be-printed-not-even-by-accident"
-DEPENDENCIES = ("log", "bus", "presence", "memberships", "messages", "tokens")
+DEPENDENCIES = ("log", "bus", "presence", "memberships", "messages", "unread", "tokens")
 
 
 @pytest.fixture(autouse=True)

@@ -80,6 +80,7 @@ def test_a_process_says_what_it_runs_on_and_its_name_in_each_line(
         "messages: SQLite, embedded, for one machine",
         "bus: embedded, for one machine",
         "presence: embedded, for one machine",
+        "unread: SQLite, embedded, for one machine",
         "tokens: signed with a shared secret",
     ]
     assert said["data_dir"] == str(tmp_path / "data")

@@ -63,7 +63,7 @@ async def test_no_more_than_an_hour_is_republished() -> None:
 
 
 async def test_a_log_that_is_away_meanwhile_is_waited_for() -> None:
-    assert await _republished_after(Reset(META, 0), age_s=10, down_first=True) == ["new", "old"]
+    assert await _republished_after(Reset(META, 0), age_s=10, down_first=True) == ["old", "new"]
 
 
 async def test_what_was_lost_before_a_gateway_began_is_republished() -> None:

@@ -35,7 +35,7 @@ async def test_every_message_that_rest_takes_fits_where_the_check_is_silent() ->
     }
     channel = Channel("c" * MAX_ID_LENGTH, "c", private=False, created_by="a" * MAX_ID_LENGTH, created_at="t")
     async with faulty_log() as log, faulty_memberships() as memberships:
-        await memberships.create(channel, ["a" * MAX_ID_LENGTH])
+        await memberships.create(channel, ["a" * MAX_ID_LENGTH, *mentions])
         await CommandService(log, memberships, MembershipCache(memberships), NO_MESSAGES, NO_FOLLOWERS).send_message(
             "a" * MAX_ID_LENGTH, msgspec.convert(longest, SendMessage), "i" * 128
         )

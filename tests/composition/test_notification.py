@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack
 from functools import partial
+from typing import Any, cast
 
 import pytest
 from websockets.asyncio.client import connect
@@ -23,7 +24,7 @@ async def test_it_is_found_while_it_serves_and_sends_clients_away_when_it_stops(
         backends = Backends(BACKENDS, settings, health, stack, alone=True)
         ports = await backends.open_all(NotificationPorts)
         async with running_notification(
-            settings, ports, health, failures.append, partial(serving_sockets, settings)
+            settings, ports, cast("Any", None), health, failures.append, partial(serving_sockets, settings)
         ) as bound:
             (lease,) = (await ports.leases.leases()).values()
             assert lease.address == settings.public_ws_url(bound)

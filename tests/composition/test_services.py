@@ -35,8 +35,8 @@ class TestService:
         monkeypatch.setenv("FANOUT_REDIS_URL", f"redis://127.0.0.1:{free_port()}")
         monkeypatch.delenv("FANOUT_JWT_SECRET")
         code, said = check("message-writer")
-        assert (code, problems(said)) == (0, {})
-        assert set(said) == {"log", "durability", "memberships", "messages", "listen"}
+        assert (code, set(problems(said))) == (1, {"unread"})
+        assert set(said) == {"log", "durability", "memberships", "messages", "unread", "listen"}
         code, said = check("fanout")
         assert (code, set(problems(said))) == (1, {"presence"})
 
@@ -73,6 +73,8 @@ class TestService:
             await start_all(CHECKED[service], context, backends)
         assert watched.keys() - OWN_CHECKS == needed_by(service) - {"tokens"}
         degrading = {"presence"} if service in {"gateway", "up"} else set()
+        degrading |= {"messages"} if service == "notification" else set()
+        degrading |= {"unread"} & watched.keys()
         if "routing" in watched:
             degrading.add("routing")
         assert {name for name, required in watched.items() if not required} == degrading

@@ -12,6 +12,7 @@ from fanout.ports.memberships import DM, ENDED_KEPT_S, Channel, Membership, Memb
 from services.adapters.mongo.memberships import MongoMemberships
 from services.adapters.sqlite.database import Database
 from services.adapters.sqlite.memberships import SqliteMemberships
+from tests.support.clocks import Clock
 from tests.support.faulty import faulty_memberships
 from tests.support.reading import PATIENCE_S
 from tests.support.simulated_worlds import SIMULATED, SimulatedTier
@@ -20,18 +21,7 @@ CREATED = "2026-02-01T10:00:00.000Z"
 LATER = "2026-02-01T11:00:00.000Z"
 GENERAL = Channel("general", "General", private=False, created_by="alice", created_at=CREATED)
 SECRET = Channel("secret", "Secret", private=True, created_by="bob", created_at=CREATED)
-
-
 HOUR_US = ENDED_KEPT_S * 1_000_000
-
-
-class Clock:
-    """Stands still until it is set."""
-
-    now = 1_770_000_000_000_000
-
-    def __call__(self) -> int:
-        return self.now
 
 
 @pytest.fixture
@@ -396,3 +386,15 @@ async def test_very_many_members_are_added_and_listed(memberships: Memberships) 
 
 async def test_an_open_store_answers(memberships: Memberships) -> None:
     await memberships.ping()
+
+
+async def test_the_channels_of_a_user_are_read_page_by_page(memberships: Memberships) -> None:
+    channels = [replace(GENERAL, channel_id=f"c{number}", name=f"n{number}") for number in range(5)]
+    for channel in reversed(channels):
+        await memberships.create(channel, ["alice", "bob"])
+    await memberships.create(SECRET, ["bob"])
+    await memberships.remove("c1", "alice", LATER)
+    assert await memberships.channels_page("alice", "", 2) == [channels[0], channels[2]]
+    assert await memberships.channels_page("alice", "c2", 9) == channels[3:]
+    assert await memberships.channels_page("alice", "c4", 9) == []
+    assert await memberships.channels_page("stranger", "", 9) == []

@@ -9,18 +9,20 @@ from typing import Any
 import pytest
 
 from fanout.events import StoredMessage
-from fanout.ports import authenticator, bus, followers, imports, log, memberships, messages, presence
+from fanout.ports import authenticator, bus, followers, imports, log, memberships, messages, presence, unread
 from fanout.ports.log import StoredEvent
 from fanout.ports.memberships import Channel
 from fanout.ports.presence import DeviceConnection, Lease
+from fanout.ports.unread import CountedMessage, ReadPosition
 from fanout.streams import MESSAGES
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.presence import EmbeddedPresence
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.adapters.sqlite.messages import SqliteMessages
+from services.adapters.sqlite.unread import SqliteUnread
 from tests.support.authenticator import StubAuthenticator
-from tests.support.faulty import FaultyBus, FaultyLog, FaultyMemberships, FaultyMessages, FaultyPresence
+from tests.support.faulty import FaultyBus, FaultyLog, FaultyMemberships, FaultyMessages, FaultyPresence, FaultyUnread
 
 NOW = "2026-02-01T10:00:00.000Z"
 MESSAGE = StoredMessage("msg_1", "general", "alice", "Hello", NOW, seq=1)
@@ -54,6 +56,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Memberships.add": ("general", ["bob"], NOW),
     "Memberships.channel": ("general",),
     "Memberships.channels_of": ("alice",),
+    "Memberships.channels_page": ("alice", "", 10),
     "Memberships.create": (Channel("second", "Second", private=False, created_by="alice", created_at=NOW), ["alice"]),
     "Memberships.is_member": ("general", "alice"),
     "Memberships.members_of": ("general",),
@@ -76,6 +79,13 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Messages.position_of": ("general", "msg_1"),
     "Messages.write": ([MESSAGE],),
     "PartitionReader.ack": (1,),
+    "UnreadCounts.correct": ("alice", "general", ReadPosition(), []),
+    "UnreadCounts.count": ([CountedMessage(1, "general", "msg_1", "alice")],),
+    "UnreadCounts.joined": ("alice", "general", 1, ReadPosition()),
+    "UnreadCounts.left": ("alice", "general", 1),
+    "UnreadCounts.mark_read": ("alice", "general", ReadPosition(1, 1)),
+    "UnreadCounts.states": ("alice", ["general"]),
+    "UnreadCounts.unread": ("alice", ["general"]),
     "Connections.connect": (CONNECTION,),
     "Connections.connections_of": ("alice",),
     "Connections.disconnect": (CONNECTION,),
@@ -90,6 +100,7 @@ KEYWORDS: dict[str, dict[str, Any]] = {
     "Log.tail": {"after": 0},
     "Memberships.changed_since": {"limit": 10},
     "Connections.disconnect": {"last": True},
+    "UnreadCounts.count": {"after": 0},
 }
 
 
@@ -203,6 +214,14 @@ async def test_each_call_of_followers_suspends(adapter: type[SqliteMemberships],
 async def test_each_call_of_messages_suspends(adapter: type[SqliteMessages], method: str) -> None:
     store = await adapter.open(None)
     assert await _suspensions(store, messages.Messages, method)
+    await store.close()
+
+
+@pytest.mark.parametrize("method", _methods(unread.UnreadCounts))
+@pytest.mark.parametrize("adapter", [SqliteUnread, FaultyUnread])
+async def test_each_call_of_unread_counts_suspends(adapter: type[SqliteUnread], method: str) -> None:
+    store = await adapter.open(None)
+    assert await _suspensions(store, unread.UnreadCounts, method)
     await store.close()
 
 

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.command.service import CommandService
+from services.composition.reading import unread_queries
 from services.gateway.app import Gateway, gateway_app
 from services.gateway.limiter import RateLimiter
 from services.gateway.table import table
@@ -21,9 +22,11 @@ from tests.support.faulty import (
     FaultyMemberships,
     FaultyMessages,
     FaultyPresence,
+    FaultyUnread,
     faulty_log,
     faulty_memberships,
     faulty_messages,
+    faulty_unread,
 )
 
 MAX_BODY = 100_000
@@ -43,6 +46,7 @@ class World:
     log: FaultyLog
     memberships: FaultyMemberships
     messages: FaultyMessages
+    unread: FaultyUnread
     presence: FaultyPresence = field(default_factory=FaultyPresence)
     authenticator: StubAuthenticator = field(default_factory=StubAuthenticator)
     health: Health = field(default_factory=Health)
@@ -56,6 +60,7 @@ class World:
             calls=table(
                 CommandService(self.log, self.memberships, cache, self.messages, self.memberships),
                 QueryService(self.log, cache, self.messages, self.presence),
+                unread_queries(self.log, self.memberships, self.messages, self.unread),
             ),
             authenticator=self.authenticator,
             limiter=RateLimiter(2.0, 5, clock=self.clock),
@@ -72,8 +77,9 @@ async def world() -> AsyncIterator[World]:
         faulty_log() as log,
         faulty_memberships() as memberships,
         faulty_messages() as messages,
+        faulty_unread() as unread,
     ):
-        yield World(log, memberships, messages)
+        yield World(log, memberships, messages, unread)
 
 
 @pytest.fixture

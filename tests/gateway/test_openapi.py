@@ -54,7 +54,7 @@ CALLS: dict[tuple[str, str], tuple[int, dict[int, set[str]]]] = {
     ("realtime.connect", "get"): (200, {}),
 }
 ID = "^[A-Za-z0-9_-]{1,128}$"
-TABLE = table(cast("Any", None), cast("Any", None))
+TABLE = table(cast("Any", None), cast("Any", None), cast("Any", None))
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import msgspec
 
-from fanout.api import channels, history, messages, realtime
+from fanout.api import channels, history, messages, realtime, unread
 from services.gateway.table import table
 from services.runtime import operations
 
 ROOT = Path(__file__).parents[2]
-SERVED = table(cast("Any", "commands"), cast("Any", "queries"))
+SERVED = table(cast("Any", "commands"), cast("Any", "queries"), cast("Any", "unread"))
 ROWS = [served.call for served in SERVED]
 
 
@@ -19,6 +19,7 @@ def test_every_resource_is_served_by_the_service_that_handles_it() -> None:
     ports = {served.call.name: served.port for served in SERVED}
     assert {ports[row.name] for row in (*messages.CALLS, *channels.CALLS)} == {"commands"}
     assert {ports[row.name] for row in (*history.CALLS, *realtime.CALLS)} == {"queries"}
+    assert {ports[row.name] for row in unread.CALLS} == {"unread"}
 
 
 def test_names_and_paths_are_unique() -> None:
@@ -41,6 +42,6 @@ def test_every_error_that_a_call_can_give_has_a_status() -> None:
 
 def test_the_contract_names_no_call_that_there_is_not() -> None:
     section = (ROOT / "docs/contract.md").read_text().partition("## 2. REST")[2].partition("\n## ")[0]
-    named = set(re.findall(r"`((?:chat|channels|realtime)\.\w+)`", section))
+    named = set(re.findall(r"`((?:chat|channels|realtime|unread)\.\w+)`", section))
     assert named
     assert named <= {row.name for row in ROWS}

@@ -45,11 +45,11 @@ from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.user_routing import UserRouting
 from services.query.cursors import Cursors, Direction, Scope
-from services.query.positions import Ends, Positions
 from services.query.service import QueryService
 from services.runtime.consumer import ConsumerWorker
 from services.runtime.membership_cache import MembershipCache
 from services.runtime.membership_order import MembershipOrder
+from services.runtime.positions import Ends, Positions
 from services.runtime.tasks import retry_forever
 
 _REBASE: Final = DeliveredLanes.rebase

@@ -16,12 +16,14 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
 from fanout.ports.presence import Connections, Leases
+from fanout.ports.unread import UnreadCounts
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.embedded.faults import FaultInjection
 from services.adapters.embedded.presence import EmbeddedPresence
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.adapters.sqlite.messages import SqliteMessages
+from services.adapters.sqlite.unread import SqliteUnread
 from tests.simulation.bus_server import LinkedBus
 from tests.simulation.history import History
 from tests.simulation.hosts import Draw, Host, VirtualMachine, VirtualTime
@@ -92,11 +94,13 @@ class Servers:
         self.presence = EmbeddedPresence(clock=self.hosts["redis"].machine.monotonic_s)
         self.memberships: SqliteMemberships = await self._made("stores", lambda: SqliteMemberships.open(None))
         self.messages: SqliteMessages = await self._made("stores", lambda: SqliteMessages.open(None))
+        self.unread: SqliteUnread = await self._made("redis", lambda: SqliteUnread.open(None))
         stack.push_async_callback(self.close)
 
     async def close(self) -> None:
         """Close what was opened."""
-        for name, opened in (("nats", self.log), ("stores", self.memberships), ("stores", self.messages)):
+        stores = (("nats", self.log), ("stores", self.memberships), ("stores", self.messages), ("redis", self.unread))
+        for name, opened in stores:
             await self.hosts[name].start(opened.close(), "closing")
 
     def ports_of(self, client: Host) -> dict[Any, Any]:
@@ -112,6 +116,7 @@ class Servers:
             Memberships: memberships,
             Followers: memberships,
             Messages: Linked(stores, self.messages, self._refusing("stores")),
+            UnreadCounts: Linked(redis, self.unread, self._refusing("redis")),
             Authenticator: AnyToken(),
         }
 

@@ -13,6 +13,7 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
 from fanout.ports.presence import Connections, Lease, Leases
+from fanout.ports.unread import UnreadCounts
 from fanout.streams import MESSAGES
 from tests.simulation.plan import SERVERS
 from tests.simulation.servers import _REFUSED, TOKEN_S
@@ -28,7 +29,8 @@ def test_a_process_has_every_port_over_links_of_its_own() -> None:
         await asyncio.sleep(0)
         before = len(world.servers.network.links)
         host, ports = client_of(world)
-        assert set(ports) == {Log, Bus, Connections, Leases, Memberships, Followers, Messages, Authenticator}
+        kinds = {Log, Bus, Connections, Leases, Memberships, Followers, Messages, UnreadCounts, Authenticator}
+        assert set(ports) == kinds
         assert len(world.servers.network.links) == before + len(SERVERS)
         for name in SERVERS:
             assert [link.client for link in world.servers.network.links_of(name, "client")] == [host]

@@ -8,7 +8,7 @@ from services.notification.client_frames.concerns import CLIENT_FRAMES
 from services.notification.client_frames.handlers import FrameContext
 from services.notification.registry import Registry
 from services.notification.session import Session
-from tests.support.harness import Client
+from tests.support.harness import Client, RecordedCommands
 from tests.support.sessions import session_of
 
 DELIVERED = 7
@@ -20,10 +20,13 @@ class Room:
     def __init__(self) -> None:
         self.registry = Registry()
         self.bus = EmbeddedBus()
+        self.commands = RecordedCommands()
         self.renewed: list[Session] = []
         user_routing = SimpleNamespace(delivered_upto=lambda _user_id: DELIVERED)
         housekeeping = SimpleNamespace(renew_soon=self.renewed.append)
-        self.context = FrameContext(self.registry, cast("Any", user_routing), cast("Any", housekeeping), self.bus)
+        self.context = FrameContext(
+            self.registry, cast("Any", user_routing), cast("Any", housekeeping), self.bus, self.commands
+        )
 
     async def enter(self, user_id: str, *channels: str, expires_at: float = 4e9) -> Session:
         """Add a session that was told `auth.ok` and reads channels."""

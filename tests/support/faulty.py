@@ -18,6 +18,7 @@ from services.adapters.embedded.presence import EmbeddedPresence
 from services.adapters.sqlite.database import Database
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.adapters.sqlite.messages import SqliteMessages
+from services.adapters.sqlite.unread import SqliteUnread
 
 _Class = TypeVar("_Class", bound=type)
 
@@ -137,6 +138,11 @@ class FaultyMessages(FaultSwitches, SqliteMessages):
 
 
 @faulty
+class FaultyUnread(FaultSwitches, SqliteUnread):
+    """Unread counts with faults."""
+
+
+@faulty
 class FaultyBus(FaultSwitches, EmbeddedBus):
     """An embedded bus with faults, which loses messages and has a limit that may change.
 
@@ -209,6 +215,16 @@ async def faulty_memberships(clock: Callable[[], int] = now_us) -> AsyncIterator
 async def faulty_messages() -> AsyncIterator[FaultyMessages]:
     """A message store in memory."""
     store = await FaultyMessages.open(None)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def faulty_unread() -> AsyncIterator[FaultyUnread]:
+    """Unread counts in memory."""
+    store = await FaultyUnread.open(None)
     try:
         yield store
     finally:

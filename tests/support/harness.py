@@ -16,6 +16,7 @@ from fanout.ports.authenticator import Identity
 from fanout.ports.log import Log
 from fanout.ports.memberships import Channel, Memberships
 from fanout.ports.socket import SocketClosed
+from fanout.ports.unread import ReadPosition
 from fanout.subjects import PRESENCE_DIGESTS, message
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.sqlite.memberships import SqliteMemberships
@@ -34,6 +35,20 @@ class AnyToken:
 
     async def verify(self, token: str) -> Identity:
         return Identity(token, time.time() + 3600)
+
+
+class RecordedCommands:
+    """Takes every command, and does nothing."""
+
+    def __init__(self) -> None:
+        self.marked: list[tuple[str, str, str]] = []
+        self.failure: Exception | None = None
+
+    async def mark_read(self, user_id: str, channel_id: str, message_id: str) -> ReadPosition | None:
+        if self.failure is not None:
+            raise self.failure
+        self.marked.append((user_id, channel_id, message_id))
+        return None
 
 
 class Client:
@@ -118,6 +133,7 @@ class Harness:
         self.bus = FaultyBus()
         self.presence = FaultyPresence()
         self.memberships = memberships
+        self.commands = RecordedCommands()
         self._publisher = MembershipPublisher(log, memberships)
         self._stack = stack
         self.workers: list[FanOutWorker] = []
@@ -151,7 +167,7 @@ class Harness:
             memberships=self.memberships,
             authenticator=AnyToken(),
         )
-        instance = NotificationInstance(terms, ports, tasks, heartbeat_timeout_s=90)
+        instance = NotificationInstance(terms, ports, self.commands, tasks, heartbeat_timeout_s=90)
         await instance.start(f"ws://{name}/ws")
         self._stack.push_async_callback(instance.drain)
         return instance

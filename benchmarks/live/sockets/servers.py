@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import cache, partial
 from time import monotonic_ns
 from types import SimpleNamespace
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 import uvloop
 from websockets.asyncio.server import ServerConnection, broadcast
@@ -136,7 +136,7 @@ async def _serve_service(settings: ServerSettings, leader: Leader) -> None:
     bus, log, presence = EmbeddedBus(), await EmbeddedLog.open(None), EmbeddedPresence()
     ports = NotificationPorts(log, bus, presence, presence, memberships, verifier(service))
     serving = partial(serving_sockets, service)
-    async with running_notification(service, ports, Health(), leader.fail, serving) as bound:
+    async with running_notification(service, ports, cast("Any", None), Health(), leader.fail, serving) as bound:
         batches = _batches(bus, settings.audience)
         leader.send(bound.port)
         await leader.serve_async(Server(batches, batches))

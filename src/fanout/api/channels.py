@@ -9,10 +9,13 @@ from msgspec import Meta
 from fanout.api.calls import Call, Caller, WithStatus
 from fanout.api.common import Id, Request, Users
 from fanout.error_codes import CHANNEL_EXISTS, CHANNEL_NOT_FOUND, DM_MEMBERS_FIXED, NOT_A_MEMBER, NOT_THE_CREATOR
+from fanout.errors import InvalidId
 from fanout.ids import check_id, is_dm_channel_id
 from fanout.ports.memberships import CHANNEL, DM, ChannelKind
 
 MAX_NAME: Final = 200
+_RESERVED: Final = frozenset({"_total", "_mentions"})
+"""Names of fields beside those of channels."""
 
 
 class CreateChannel(Request, frozen=True):
@@ -38,6 +41,8 @@ class CreateChannel(Request, frozen=True):
         """Check the ids, and that only a direct message lacks a name or has such an id."""
         if self.channel_id is not None:
             check_id(self.channel_id, "channel_id")
+            if self.channel_id in _RESERVED:
+                raise InvalidId(f"channel_id must not be {self.channel_id}, which is reserved")
         for user in self.members:
             check_id(user, "members")
         if self.kind == CHANNEL and self.name is None:

@@ -131,6 +131,10 @@ class Memberships(Protocol):
         """Return the ids of the user's channels, sorted."""
         ...
 
+    async def channels_page(self, user_id: str, after: str, limit: int) -> list[Channel]:
+        """Return up to `limit` of the user's channels whose ids are above `after`, sorted by id."""
+        ...
+
     async def members_of(self, channel_id: str) -> list[str]:
         """Return the ids of the channel's members, sorted."""
         ...

@@ -19,6 +19,7 @@ from fanout.ids import new_event_id
 from fanout.membership_versions import now_us
 from fanout.ports.log import Log
 from fanout.ports.memberships import Membership, Memberships
+from fanout.streams import MESSAGES
 from services.command.metrics import CHANGES_PUBLISHED_LATE, CHANGES_UNPUBLISHED
 
 SWEEP_EVERY_S: Final = 2.0
@@ -156,7 +157,10 @@ class MembershipPublisher:
         news = 0
         for start in range(0, len(memberships), _MARKED_AT_ONCE):
             some = memberships[start : start + _MARKED_AT_ONCE]
-            answers = await asyncio.gather(*map(self._publish_one, some), return_exceptions=True)
+            joined = any(membership.left_at is None for membership in some)
+            messages_seq = await self._log.last_seq(MESSAGES) if joined else 0
+            publishing = (self._publish_one(membership, messages_seq) for membership in some)
+            answers = await asyncio.gather(*publishing, return_exceptions=True)
             for answer in answers:
                 if isinstance(answer, BaseException):
                     raise answer
@@ -164,13 +168,18 @@ class MembershipPublisher:
             await self._memberships.mark_published(some)
         return news
 
-    async def _publish_one(self, membership: Membership) -> bool:
-        """Publish the newest change. Return whether the log did not hold it."""
+    async def _publish_one(self, membership: Membership, messages_seq: int) -> bool:
+        """Publish the newest change. Return whether the log did not hold it.
+
+        Args:
+            membership: with the change.
+            messages_seq: the end of MESSAGES: what is up to there is read for a user who joins.
+        """
         channel_id, user_id, version = membership.channel_id, membership.user_id, membership.version
         event: MemberJoined | MemberLeft
         if membership.left_at is None:
             kind, subject = "joined", subjects.member_joined(channel_id)
-            event = MemberJoined(new_event_id(), channel_id, user_id, membership.joined_at, version)
+            event = MemberJoined(new_event_id(), channel_id, user_id, membership.joined_at, version, messages_seq)
         else:
             kind, subject = "left", subjects.member_left(channel_id)
             event = MemberLeft(new_event_id(), channel_id, user_id, membership.left_at, version)

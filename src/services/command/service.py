@@ -80,7 +80,8 @@ class CommandService:
             raise CallRejected(NOT_A_MEMBER)
         if request.thread_id is not None:
             await self._enter_thread(user_id, request, request.thread_id)
-        message = _message(user_id, request, timestamp(self._now()))
+        mentions = await self._mentioned(user_id, request)
+        message = _message(user_id, request, mentions, timestamp(self._now()))
         message_id = await self._store(message, correlation_id)
         return SentMessage(message_id, correlation_id)
 
@@ -190,6 +191,12 @@ class CommandService:
         users = [user_id, *([root.sender_id] if root.sender_id else ()), *(request.mentions or ())]
         await self._followers.follow(request.channel, thread_id, list(dict.fromkeys(users)))
 
+    async def _mentioned(self, user_id: str, request: SendMessage) -> list[str]:
+        """The members of the channel that a message mentions, each once, without the sender."""
+        others = [user for user in dict.fromkeys(request.mentions or ()) if user != user_id]
+        members = await asyncio.gather(*(self._memberships.is_member(request.channel, user) for user in others))
+        return [user for user, is_member in zip(others, members, strict=True) if is_member]
+
     async def _store(self, message: Message, correlation_id: str) -> str:
         event_id = new_event_id()
         # No event id has a colon, so what the client chose can never be taken for one of ours.
@@ -223,14 +230,14 @@ def _not_found(channel_id: str) -> ChannelNotFound:
     return ChannelNotFound(f"there is no channel {channel_id}")
 
 
-def _message(user_id: str, request: SendMessage, sent_at: str) -> Message:
+def _message(user_id: str, request: SendMessage, mentions: list[str], sent_at: str) -> Message:
     return Message(
         message_id=new_message_id(),
         channel_id=request.channel,
         sender_id=user_id,
         text=request.text,
         sent_at=sent_at,
-        mentions=request.mentions or None,
+        mentions=mentions or None,
         attachments=request.attachments or None,
         client_msg_id=request.client_msg_id,
         thread_id=request.thread_id,

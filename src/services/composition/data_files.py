@@ -21,6 +21,7 @@ IN_USE_REMEDY: Final = "stop the other `fanout up`, or set another FANOUT_DATA_D
 LOG_FILE: Final = "log.db"
 MEMBERSHIPS_FILE: Final = "memberships.db"
 MESSAGES_FILE: Final = "messages.db"
+UNREAD_FILE: Final = "unread.db"
 READYZ_WITHIN_S: Final = 3.0
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from fanout.ports.commands import ClientCommands
 from fanout.ports.socket import SocketHandler
 from services.adapters.websocket import BACKLOG, serving_websockets
 from services.notification.admission import InstanceLimits
@@ -25,6 +26,7 @@ ServingSockets = Callable[[SocketHandler], AbstractAsyncContextManager[Address]]
 async def running_notification(
     settings: Settings,
     ports: NotificationPorts,
+    commands: ClientCommands,
     health: Health,
     on_failure: Callable[[BaseException], None],
     serving: ServingSockets,
@@ -34,6 +36,7 @@ async def running_notification(
     Args:
         settings: the addresses, and the limits for clients.
         ports: opened and closed by the caller.
+        commands: handles the commands of clients.
         health: gets a check of the instance's lease.
         on_failure: is called with an error that ends a part of the instance.
         serving: serves the WebSockets.
@@ -54,7 +57,9 @@ async def running_notification(
         max_user_sockets=settings.max_user_sockets,
     )
     async with Tasks(on_failure) as tasks:
-        instance = NotificationInstance(limits, ports, tasks, heartbeat_timeout_s=settings.heartbeat_timeout_s)
+        instance = NotificationInstance(
+            limits, ports, commands, tasks, heartbeat_timeout_s=settings.heartbeat_timeout_s
+        )
         async with serving(instance.serve) as bound:
             await instance.start(settings.public_ws_url(bound))
             health.add("lease", instance.check_lease)

@@ -1,15 +1,30 @@
-"""Presence in Redis."""
+"""Presence and unread counts in Redis."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
+from services.adapters.redis.keyspace import Keyspace
 from services.adapters.redis.presence import RedisPresence
+from services.adapters.redis.unread import RedisUnread
 from services.composition.backends import Backends, Found, naming
 from services.composition.deployment_id import deployment_id, existing_id
 from services.runtime.settings import ConfigurationError
 
+_S = TypeVar("_S", bound=Keyspace)
+
 
 async def open_redis_presence(backends: Backends) -> RedisPresence:
+    """Connect to Redis for presence; see `_open`."""
+    return await _open(backends, RedisPresence)
+
+
+async def open_redis_unread(backends: Backends) -> RedisUnread:
+    """Connect to Redis for unread counts; see `_open`."""
+    return await _open(backends, RedisUnread)
+
+
+async def _open(backends: Backends, kind: type[_S]) -> _S:
     """Connect to Redis, and let its keys carry the deployment's id.
 
     Raises:
@@ -20,11 +35,11 @@ async def open_redis_presence(backends: Backends) -> RedisPresence:
     with _naming_redis():
         if backends.adopt:
             await RedisPresence.adopt(url, prefix=prefix, deployment=deployment)
-        opened = await RedisPresence.open(url, prefix=prefix, deployment=deployment)
+        opened = await kind.open(url, prefix=prefix, deployment=deployment)
     return backends.close_at_end(opened)
 
 
-async def look_at_redis_presence(backends: Backends) -> Found:
+async def look_at_redis(backends: Backends) -> Found:
     """Check that Redis answers and is this deployment's, and how it is configured."""
     url, prefix = str(backends.settings.redis_url), backends.settings.prefix
     with _naming_redis():

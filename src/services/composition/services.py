@@ -1,22 +1,26 @@
 """The table of services. `fanout up` runs them together, and `fanout serve` one by one."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 
+from fanout.errors import Unavailable
 from fanout.ids import new_ulid
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.followers import Followers
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
-from fanout.ports.messages import Messages
+from fanout.ports.messages import LogPlace, Messages
 from fanout.ports.presence import Leases
+from fanout.ports.unread import UnreadCounts
 from fanout.streams import MESSAGES
 from services.command.service import CommandService
 from services.command.sweep import running_sweep
 from services.composition.notification import running_notification
+from services.composition.reading import read_marker, read_positions, unread_queries
 from services.composition.running import Service, ServiceContext, Services
 from services.composition.this_machine import SNAPSHOT, WS_LISTEN
 from services.fan_out.snapshots import Snapshots
@@ -24,6 +28,7 @@ from services.fan_out.worker import FanOutPorts, running_worker
 from services.gateway.app import Gateway, gateway_app
 from services.gateway.limiter import RateLimiter
 from services.gateway.table import table
+from services.message_writer.unread_counter import running_unread_counter
 from services.message_writer.writer import running_writer
 from services.notification.instance import NotificationPorts
 from services.query.service import QueryService
@@ -40,6 +45,7 @@ class MessageWriterPorts:
 
     log: Log
     messages: Messages
+    unread: UnreadCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +57,23 @@ class GatewayPorts:
     followers: Followers
     messages: Messages
     leases: Leases
+    unread: UnreadCounts
     authenticator: Authenticator
 
 
+@dataclass(frozen=True)
+class InstancePorts(NotificationPorts):
+    """The ports of a notification instance, and of the command service, which handles its clients' commands there."""
+
+    messages: Messages
+    unread: UnreadCounts
+
+
 async def _start_message_writer(context: ServiceContext, ports: MessageWriterPorts) -> None:
-    await context.enter(running_writer(ports.log, ports.messages, context.process.fail))
+    fail = context.process.fail
+    positions = read_positions(ports.log, ports.messages)
+    await context.enter(running_writer(ports.log, ports.messages, fail))
+    await context.enter(running_unread_counter(ports.log, ports.unread, positions, fail))
 
 
 async def _start_fan_out(context: ServiceContext, ports: FanOutPorts) -> None:
@@ -73,9 +91,10 @@ def _snapshots(settings: Settings, events: Log) -> Snapshots | None:
     return Snapshots(settings.data_dir / settings.snapshot, events, every_s=settings.snapshot_every_s)
 
 
-async def _start_notification(context: ServiceContext, ports: NotificationPorts) -> None:
+async def _start_notification(context: ServiceContext, ports: InstancePorts) -> None:
+    commands = read_marker(ports.log, ports.memberships, ports.messages, ports.unread)
     running = running_notification(
-        context.settings, ports, context.health, context.process.fail, context.serving_sockets
+        context.settings, ports, commands, context.health, context.process.fail, context.serving_sockets
     )
     bound = await context.enter(running)
     log.info("serves WebSockets", url=context.settings.public_ws_url(bound))
@@ -83,7 +102,7 @@ async def _start_notification(context: ServiceContext, ports: NotificationPorts)
 
 async def _start_gateway(context: ServiceContext, ports: GatewayPorts) -> None:
     await context.enter(running_sweep(ports.log, ports.memberships, context.process.fail))
-    if (place := await ports.messages.newest_place()) is not None:
+    for place in await _known_places(ports):
         # Before the first call is served: a log that lost events must not give their numbers to new ones.
         await ports.log.recall(MESSAGES, *place)
     following = following_memberships(ports.log, ports.memberships, context.process.fail)
@@ -93,12 +112,21 @@ async def _start_gateway(context: ServiceContext, ports: GatewayPorts) -> None:
     log.info("serves REST", url=f"http://{bound}")
 
 
+async def _known_places(ports: GatewayPorts) -> list[LogPlace]:
+    """The newest events that the readers of MESSAGES have handled, by what they keep in stores of their own."""
+    places = [await ports.messages.newest_place()]
+    with suppress(Unavailable):  # the gateway serves without unread counts, too
+        places.append(await ports.unread.place())
+    return [place for place in places if place is not None and place.stored_ns]
+
+
 def _gateway(context: ServiceContext, ports: GatewayPorts, cache: MembershipCache) -> Gateway:
     settings = context.settings
     return Gateway(
         calls=table(
             CommandService(ports.log, ports.memberships, cache, ports.messages, ports.followers),
             QueryService(ports.log, cache, ports.messages, ports.leases),
+            unread_queries(ports.log, ports.memberships, ports.messages, ports.unread),
         ),
         authenticator=ports.authenticator,
         limiter=RateLimiter(settings.rate_limit, settings.rate_burst),
@@ -112,9 +140,10 @@ def _gateway(context: ServiceContext, ports: GatewayPorts, cache: MembershipCach
 EVERY_SERVICE: Final[Services] = (
     Service(
         name="message-writer",
-        help="writes the messages of the log to the message store",
+        help="writes the messages of the log to the message store, and counts what is unread",
         ports=MessageWriterPorts,
         start=_start_message_writer,
+        degraded_without=(UnreadCounts,),  # messages are written without it
     ),
     Service(
         name="fanout",
@@ -126,8 +155,9 @@ EVERY_SERVICE: Final[Services] = (
     Service(
         name="notification",
         help="holds the WebSockets of clients",
-        ports=NotificationPorts,
+        ports=InstancePorts,
         start=_start_notification,
+        degraded_without=(Messages, UnreadCounts),  # clients get their messages without them
         checks=(WS_LISTEN,),
     ),
     Service(
@@ -135,7 +165,7 @@ EVERY_SERVICE: Final[Services] = (
         help="serves the REST API",
         ports=GatewayPorts,
         start=_start_gateway,
-        degraded_without=(Leases,),  # only `realtime.connect` needs it
+        degraded_without=(Leases, UnreadCounts),  # few calls need them
         serves_rest=True,
     ),
 )

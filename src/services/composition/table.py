@@ -12,7 +12,8 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
 from fanout.ports.presence import Connections, Leases
-from services.adapters.sqlite import memberships, messages
+from fanout.ports.unread import UnreadCounts
+from services.adapters.sqlite import memberships, messages, unread
 from services.composition import cassandra, data_files, in_process, mongo, nats, redis, tokens
 from services.composition.backends import Adapter, Backend, Table
 from services.composition.deployment_id import MembershipStore
@@ -103,9 +104,22 @@ _PRESENCE: Final = Backend[_Presence](
         open=in_process.open_embedded_presence,
         look=in_process.look_at_embedded_presence,
     ),
-    remote=Adapter(description="Redis", open=redis.open_redis_presence, look=redis.look_at_redis_presence),
+    remote=Adapter(description="Redis", open=redis.open_redis_presence, look=redis.look_at_redis),
     setting="redis_url",
     server="a redis-server",
+    rests_on=(Log, MembershipStore),
+)
+
+_UNREAD: Final = Backend[UnreadCounts](
+    name="unread",
+    ports=(UnreadCounts,),
+    embedded=Adapter(
+        description=f"SQLite, {_EMBEDDED}",
+        open=data_files.opens_sqlite(data_files.UNREAD_FILE, unread.SqliteUnread),
+        look=data_files.looks_at_sqlite(data_files.UNREAD_FILE, unread.SCHEMA),
+    ),
+    remote=Adapter(description="Redis", open=redis.open_redis_unread, look=redis.look_at_redis),
+    setting="redis_url",
     rests_on=(Log, MembershipStore),
 )
 
@@ -125,5 +139,5 @@ _TOKENS: Final = Backend[TokenVerifier](
     setting="jwks_url",
 )
 
-BACKENDS: Final[Table] = (_LOG, _MEMBERSHIPS, _MESSAGES, _BUS, _PRESENCE, _TOKENS)
+BACKENDS: Final[Table] = (_LOG, _MEMBERSHIPS, _MESSAGES, _BUS, _PRESENCE, _UNREAD, _TOKENS)
 """In the order of the lines of `fanout check` and `fanout migrate`."""

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from fanout.api import channels, history, messages, realtime, threads
+from fanout.api import channels, history, messages, realtime, threads, unread
 from fanout.api.calls import ServedCall, served
 
 
@@ -14,12 +14,13 @@ class Queries(history.HistoryCalls, threads.ThreadCalls, realtime.RealtimeCalls,
     """Handles the calls that only read."""
 
 
-def table(commands: Commands, queries: Queries) -> tuple[ServedCall, ...]:
+def table(commands: Commands, queries: Queries, unread_calls: unread.UnreadCalls) -> tuple[ServedCall, ...]:
     """Every call, with the service that handles it.
 
     Args:
         commands: the command service.
         queries: the query service.
+        unread_calls: the part of the query service that knows what is unread.
     """
     return (
         *served(messages.CALLS, commands),
@@ -27,4 +28,5 @@ def table(commands: Commands, queries: Queries) -> tuple[ServedCall, ...]:
         *served(history.CALLS, queries),
         *served(threads.CALLS, queries),
         *served(realtime.CALLS, queries),
+        *served(unread.CALLS, unread_calls),
     )

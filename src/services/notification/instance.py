@@ -9,6 +9,7 @@ from fanout.error_codes import CloseCode
 from fanout.ids import new_ulid
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
+from fanout.ports.commands import ClientCommands
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.presence import Connections, Leases
@@ -55,12 +56,19 @@ class NotificationInstance:
     Args:
         limits: its id, and what it grants clients.
         ports: what it is connected to.
+        commands: handles the commands of clients.
         tasks: run its background work.
         heartbeat_timeout_s: seconds after which a client that has sent no frame is disconnected.
     """
 
     def __init__(
-        self, limits: InstanceLimits, ports: NotificationPorts, tasks: Tasks, *, heartbeat_timeout_s: float
+        self,
+        limits: InstanceLimits,
+        ports: NotificationPorts,
+        commands: ClientCommands,
+        tasks: Tasks,
+        *,
+        heartbeat_timeout_s: float,
     ) -> None:
         instance_id, incarnation = limits.instance_id, new_ulid()
         self.registry = Registry()
@@ -91,7 +99,7 @@ class NotificationInstance:
             bus=ports.bus,
         )
         self._log_resets = LogResets(self.registry, ports.memberships, self._inbox, tasks)
-        self._frame_context = FrameContext(self.registry, self._user_routing, self._housekeeping, ports.bus)
+        self._frame_context = FrameContext(self.registry, self._user_routing, self._housekeeping, ports.bus, commands)
         self._accepting = False
         self._entering: dict[Socket, None] = {}  # a set that keeps its order
 

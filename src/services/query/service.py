@@ -13,10 +13,10 @@ from fanout.ports.log import Log
 from fanout.ports.messages import Messages, Page, Position
 from fanout.ports.presence import Lease, Leases
 from services.query.cursors import Cursors, Direction, Scope, Start
-from services.query.positions import Positions
 from services.query.reply_counts import ReplyCounts
 from services.runtime.accepted_messages import AcceptedMessages
 from services.runtime.membership_cache import MembershipCache
+from services.runtime.positions import Positions
 
 HISTORY = "channels.history"
 REPLIES = "threads.replies"

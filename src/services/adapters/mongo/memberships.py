@@ -185,6 +185,15 @@ class MongoMemberships(MongoFollowers):
         """See the port."""
         return await self._ids({"user_id": user_id, "active": True}, "channel_id")
 
+    async def channels_page(self, user_id: str, after: str, limit: int) -> list[Channel]:
+        """See the port."""
+        query = {"user_id": user_id, "active": True, "channel_id": {"$gt": after}}
+        with reading("channels"):
+            memberships = self._documents.find(query, {"_id": 0, "channel_id": 1}).sort([("channel_id", 1)])
+            ids = [document["channel_id"] for document in await memberships.limit(limit).to_list()]
+            found = self._channels.find({"_id": {"$in": ids}}, {"pending": 0}).sort([("_id", 1)])
+            return [channel_of(document) for document in await found.to_list()]
+
     async def members_of(self, channel_id: str) -> list[str]:
         """See the port."""
         return await self._ids({"channel_id": channel_id, "active": True}, "user_id")

@@ -9,8 +9,11 @@ from fanout.keys import Keys
 from services.adapters.redis.client import REMEDY, ForeignData, another_deployment, check_kinds
 
 SCANNED_AT_ONCE: Final = 1_000
-_OURS: Final = re.compile(r"instances|conn:[^:]+:dev_.+|conns:[^:]+|presence:user:[^:]+|instance:[^:]+")
-_LIKE_OURS: Final = "[cpi]*"
+_OURS: Final = re.compile(
+    r"instances|conn:[^:]+:dev_.+|conns:[^:]+|presence:user:[^:]+|instance:[^:]+"
+    r"|unread-place|channel-latest:[^:]+|(read-pointer|mentions):[^:]+:[^:]+"
+)
+_LIKE_OURS: Final = "[cimpru]*"
 
 
 async def claim(client: Redis, keys: Keys, deployment: str, *, adopt: bool = False) -> None:

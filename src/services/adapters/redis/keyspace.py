@@ -1,13 +1,14 @@
-"""The base of the presence ports in Redis: the client, the keys, and the preparation of scripts."""
+"""The base of the ports in Redis: the client, the keys, and the preparation of scripts."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
 from fanout.keys import Keys
-from services.adapters.redis.client import reaching
+from services.adapters.redis.client import make_client, opening, reaching
+from services.adapters.redis.deployment import claim
 from services.adapters.redis.scripts import prepared
 
 _T = TypeVar("_T")
@@ -32,6 +33,37 @@ class Keyspace:
         self._client = client
         self._keys = keys
         self._deployment = deployment
+
+    @classmethod
+    async def open(cls, url: str, *, prefix: str = "", deployment: str = "") -> Self:
+        """Connect to a server, and check that the store belongs to this deployment.
+
+        Args:
+            url: `redis://`, `rediss://` or `unix://`.
+            prefix: keeps deployments apart on one server: keys and channels begin with it and a colon.
+            deployment: the deployment's id. It is written to a store that has no id and no key of Fanout, and again to
+                one that loses it while this process runs.
+
+        Raises:
+            Unavailable: the server does not answer, or it is no Redis, or it does not have what the URL names.
+            ForeignStore: the store belongs to another deployment, or another program uses a key of the same name.
+            ValueError: the URL has another scheme, or the prefix or the id has a wrong form.
+        """
+        client = make_client(url)
+        try:
+            keys = Keys(prefix)
+            opened = cls(client, keys, deployment)
+            with opening(url):
+                await client.ping()
+                await claim(client, keys, deployment)
+        except BaseException:
+            await client.aclose()
+            raise
+        return opened
+
+    async def close(self) -> None:
+        """Close the connections to the server."""
+        await self._client.aclose()
 
     async def ping(self) -> None:
         """See the port."""

@@ -1,5 +1,7 @@
 """Presence in Redis or Valkey: one connection to the server for its two ports. Contract section 5."""
 
+from typing import Self
+
 import structlog
 from redis.exceptions import ResponseError
 
@@ -16,30 +18,14 @@ class RedisPresence(RedisConnections, RedisLeases):
     """The two ports of `fanout.ports.presence`. `close` closes the client, too."""
 
     @classmethod
-    async def open(cls, url: str, *, prefix: str = "", deployment: str = "") -> "RedisPresence":
-        """Connect to a server, and check that the store belongs to this deployment.
-
-        Args:
-            url: `redis://`, `rediss://` or `unix://`.
-            prefix: keeps deployments apart on one server: keys and channels begin with it and a colon.
-            deployment: the deployment's id. It is written to a store that has no id and no key of Fanout, and again to
-                one that loses it while this process runs.
-
-        Raises:
-            Unavailable: the server does not answer, or it is no Redis, or it does not have what the URL names.
-            ForeignStore: the store belongs to another deployment, or another program uses a key of the same name.
-            ValueError: the URL has another scheme, or the prefix or the id has a wrong form.
-        """
-        client = make_client(url)
+    async def open(cls, url: str, *, prefix: str = "", deployment: str = "") -> Self:
+        """See `Keyspace.open`. Settings of the server that should be changed are logged."""
+        presence = await super().open(url, prefix=prefix, deployment=deployment)
         try:
-            presence = cls(client, Keys(prefix), deployment)
-            with opening(url):
-                await client.ping()
-                await claim(client, presence._keys, deployment)
             for line in await presence.warnings():
                 log.warning(line)
         except BaseException:
-            await client.aclose()
+            await presence.close()
             raise
         return presence
 
@@ -107,7 +93,3 @@ class RedisPresence(RedisConnections, RedisLeases):
         return [
             f"Redis evicts keys when it is full (maxmemory-policy {policy}): {lost}; set maxmemory-policy noeviction"
         ]
-
-    async def close(self) -> None:
-        """Close the connections to the server."""
-        await self._client.aclose()

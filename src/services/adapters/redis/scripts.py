@@ -46,7 +46,7 @@ def prepared(script: str, keys: Keys, deployment: str) -> str:
     return _HEAD % (keys.named(""), deployment, keys.named(DEPLOYMENT)) + script
 
 
-_GUARD: Final = """
+GUARD: Final = """
 local refusal = not_ours()
 if refusal then
   return refusal
@@ -93,7 +93,7 @@ end
 """
 
 CONNECT: Final = (
-    _GUARD
+    GUARD
     + _SHARED
     + _PUBLISH
     + """
@@ -125,7 +125,7 @@ of a user who stays online never expires, so each crash would otherwise leave a 
 """
 
 RENEW: Final = (
-    _GUARD
+    GUARD
     + _SHARED
     + """
 local held = redis.call('HMGET', KEYS[1], 'instance_id', 'connected_at')
@@ -139,7 +139,7 @@ end
 """Write a connection again, unless the device has connected elsewhere since."""
 
 DISCONNECT: Final = (
-    _GUARD
+    GUARD
     + _SHARED
     + _PUBLISH
     + """
@@ -174,7 +174,7 @@ LOCATIONS: Final = _SHARED + "return foreign() or present(KEYS[1])"
 """Return the instances that a user is connected to."""
 
 LEASE: Final = (
-    _GUARD
+    GUARD
     + """
 -- KEYS: the lease, instances. ARGV: ttl, instance, then the fields of the lease by name and value.
 redis.call('HSET', KEYS[1], unpack(ARGV, 3))
@@ -185,7 +185,7 @@ redis.call('SADD', KEYS[2], ARGV[2])
 """Take or renew a lease."""
 
 RELEASE: Final = (
-    _GUARD
+    GUARD
     + """
 redis.call('DEL', KEYS[1])
 redis.call('SREM', KEYS[2], ARGV[1])

@@ -53,6 +53,10 @@ SCHEMA: Final[Schema] = (UNRELEASED, _TABLES, _KINDS, imports.STATEMENTS, follow
 
 _CHANNEL_COLUMNS: Final = "channel_id, name, private, created_by, created_at, kind"
 
+_PAGE_OF_CHANNELS: Final = f"""
+    SELECT {_CHANNEL_COLUMNS} FROM memberships JOIN channels USING (channel_id)
+    WHERE user_id = ? AND left_at IS NULL AND channel_id > ? ORDER BY channel_id LIMIT ?"""  # noqa: S608 - constants
+
 _PRUNED: Final = """
     SELECT channel_id, user_id, version FROM memberships
     WHERE left_at IS NOT NULL AND untold = 0 AND told_at <= ? ORDER BY told_at LIMIT ?"""
@@ -154,6 +158,15 @@ class SqliteMemberships(SqliteFollowers):
             "SELECT channel_id FROM memberships WHERE user_id = ? AND left_at IS NULL ORDER BY channel_id", user_id
         )
 
+    async def channels_page(self, user_id: str, after: str, limit: int) -> list[Channel]:
+        """See the port."""
+
+        def work(connection: sqlite3.Connection) -> list[Channel]:
+            rows = connection.execute(_PAGE_OF_CHANNELS, (user_id, after, limit)).fetchall()
+            return [_channel_of(row) for row in rows]
+
+        return await self._database.read(work)
+
     async def members_of(self, channel_id: str) -> list[str]:
         """See the port."""
         return await self._strings(
@@ -254,10 +267,12 @@ def _channel(connection: sqlite3.Connection, channel_id: str) -> Channel | None:
         f"SELECT {_CHANNEL_COLUMNS} FROM channels WHERE channel_id = ?",  # noqa: S608 - constants
         (channel_id,),
     ).fetchone()
-    if row is None:
-        return None
-    found, name, private, created_by, created_at, kind = row
-    return Channel(found, name, bool(private), created_by, created_at, kind)
+    return None if row is None else _channel_of(row)
+
+
+def _channel_of(row: tuple[Any, ...]) -> Channel:
+    channel_id, name, private, created_by, created_at, kind = row
+    return Channel(channel_id, name, bool(private), created_by, created_at, kind)
 
 
 def _membership(connection: sqlite3.Connection, channel_id: str, user_id: str) -> Membership | None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from services.notification.client_frames import auth, heartbeat, ping, typing
+from services.notification.client_frames import auth, heartbeat, ping, reading, typing
 from services.notification.client_frames.table import FrameTable
 
 CLIENT_FRAMES: Final = FrameTable(
@@ -10,6 +10,7 @@ CLIENT_FRAMES: Final = FrameTable(
         auth.handlers,
         heartbeat.handlers,
         ping.handlers,
+        reading.handlers,
         typing.handlers,
     )
 )

@@ -9,6 +9,7 @@ import msgspec
 from fanout.error_codes import ErrorCode
 from fanout.ids import check_id
 from fanout.ports.bus import Bus
+from fanout.ports.commands import ClientCommands
 from services.notification.housekeeping import Housekeeping
 from services.notification.registry import Registry
 from services.notification.server_frames import server_frame
@@ -24,6 +25,7 @@ class FrameContext:
     user_routing: UserRouting
     housekeeping: Housekeeping
     bus: Bus
+    commands: ClientCommands
 
 
 FrameHandler = Callable[[FrameContext, Session, Any], Awaitable[None]]

@@ -56,6 +56,14 @@ class Positions:
             self._answered = False
             return Ends(self._stored, None)
 
+    async def stored(self, wanted: int) -> int:
+        """A `seq` up to which the store holds every message, at least `wanted` if that is so.
+
+        Args:
+            wanted: the log is asked only if the store was not known to have come so far.
+        """
+        return self._stored if self._stored >= wanted else (await self.ends()).stored
+
     async def _ask(self) -> int:
         newest, acknowledged = await asyncio.gather(
             self._log.last_seq(MESSAGES), self._log.acknowledged(MESSAGES, MESSAGE_WRITER)

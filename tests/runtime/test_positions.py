@@ -8,9 +8,9 @@ from fanout.ids import new_message_id
 from fanout.ports.messages import Position
 from fanout.streams import MESSAGE_WRITER, MESSAGES
 from fanout.subjects import message
-from services.query import positions as positions_module
-from services.query.positions import Ends, Positions
+from services.runtime import positions as positions_module
 from services.runtime.accepted_messages import AcceptedMessages
+from services.runtime.positions import Ends, Positions
 from tests.support.faulty import FaultyLog, FaultyMessages, faulty_log, faulty_messages
 from tests.support.reading import collect
 from tests.support.stored import in_history, stored_message

@@ -1,0 +1,66 @@
+"""Moves read pointers: `mark_read`."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from fanout import machine
+from fanout.error_codes import NOT_A_MEMBER
+from fanout.errors import CallRejected
+from fanout.events import timestamp
+from fanout.ports.memberships import Memberships
+from fanout.ports.unread import ChannelState, ReadPosition, UnreadCounts
+from services.runtime.channel_messages import ChannelMessages
+from services.runtime.positions import Positions
+from services.runtime.read_positions import ReadPositions
+
+
+class ReadMarker:
+    """`fanout.ports.commands.ClientCommands`.
+
+    Args:
+        memberships: says who may mark what.
+        counts: the unread store.
+        positions: find messages.
+        channel_messages: reads messages between positions.
+        now: the time, with a zone.
+    """
+
+    def __init__(
+        self,
+        memberships: Memberships,
+        counts: UnreadCounts,
+        positions: Positions,
+        channel_messages: ChannelMessages,
+        now: Callable[[], datetime] = machine.utc_now,
+    ) -> None:
+        self._memberships = memberships
+        self._counts = counts
+        self._positions = positions
+        self._channel_messages = channel_messages
+        self._read_positions = ReadPositions(channel_messages)
+        self._now = now
+
+    async def mark_read(self, user_id: str, channel_id: str, message_id: str) -> ReadPosition | None:
+        """See the port."""
+        if not await self._memberships.is_member(channel_id, user_id):
+            raise CallRejected(NOT_A_MEMBER)
+        (state,) = await self._counts.states(user_id, [channel_id])
+        seq = await self._seq_of(channel_id, message_id, state)
+        if seq <= state.pointer.seq:
+            return None
+        counted = await self._read_positions.at(user_id, channel_id, seq, state)
+        position = replace(counted, message_id=message_id, read_at=timestamp(self._now()))
+        older = await self._older_mentions(user_id, channel_id, seq, state)
+        moved = await self._counts.mark_read(user_id, channel_id, position, older_mentions=older)
+        return position if moved else None
+
+    async def _seq_of(self, channel_id: str, message_id: str, state: ChannelState) -> int:
+        if message_id == state.latest_id:
+            return state.latest_seq
+        return (await self._positions.find(channel_id, message_id)).seq
+
+    async def _older_mentions(self, user_id: str, channel_id: str, seq: int, state: ChannelState) -> int:
+        """The mentions after a position that the unread store does not know by their positions."""
+        between = self._channel_messages.between(channel_id, seq, state.mentions_from - 1)
+        return sum([user_id in message.mentions async for message in between])
