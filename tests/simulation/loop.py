@@ -21,8 +21,12 @@ LONGEST_WORK_S: Final = 3e-3
 """Seconds after which the work of a thread is done, at the latest."""
 
 
+LONGEST_RUN_S: Final = 3_600.0
+"""Virtual seconds after which a run is stuck. It would go on for ever, and fill the memory with its history."""
+
+
 class Stuck(Exception):  # noqa: N818 - what happened, in a word
-    """Nothing is left to run, and something still waits."""
+    """Something waits for what never comes: nothing is left to run, or the run goes on for an hour of virtual time."""
 
 
 class HostTask(asyncio.Task[Any]):
@@ -160,6 +164,8 @@ class SimulationLoop(asyncio.BaseEventLoop):
                 raise Stuck("no callback is ready, and no timer is set")
             when, _, timer = heapq.heappop(self._timers)
             self.virtual.now = max(self.virtual.now, when)
+            if self.virtual.now > LONGEST_RUN_S:
+                raise Stuck(f"the run has not ended within {LONGEST_RUN_S:g} s")
             self._ring(timer)
 
     def _ring(self, timer: asyncio.TimerHandle) -> None:

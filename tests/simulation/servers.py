@@ -101,6 +101,8 @@ class Servers:
         """Close what was opened."""
         stores = (("nats", self.log), ("stores", self.memberships), ("stores", self.messages), ("redis", self.unread))
         for name, opened in stores:
+            if self.hosts[name].paused:
+                self._loop.resume(self.hosts[name])
             await self.hosts[name].start(opened.close(), "closing")
 
     def ports_of(self, client: Host) -> dict[Any, Any]:
