@@ -255,7 +255,7 @@ class MongoServer(Server):
 
 
 class CassandraServer(Server):
-    """Cassandra, of one node with 512 MB of heap."""
+    """Cassandra, of one node. Each test has a keyspace of its own, and each table takes about a MB of its heap."""
 
     program = "cassandra-server"
     scheme = "cassandra"
