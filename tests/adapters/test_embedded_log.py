@@ -17,6 +17,7 @@ from services.adapters.embedded import durable
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.embedded.log import EmbeddedLog, InUse, is_in_use
 from services.adapters.embedded.stream import Stream
+from tests.support.observing import until
 
 Open = Callable[..., Awaitable[EmbeddedLog]]
 DAY_S = 86_400.0
@@ -342,8 +343,7 @@ async def test_a_consumer_goes_on_past_what_was_pruned(opened: Open, clock: Cloc
     log = await opened()
     consumer = await log.consume(MESSAGES, "writer")
     waiting = asyncio.create_task(consumer.fetch())
-    await _settle(log)
-    assert log._queues[MESSAGES, "writer"].floor == 3
+    await until(lambda: log._queues[MESSAGES, "writer"].floor == 3, "it has looked at what was pruned")
     await _append(log, 1)
     assert await _seqs(waiting) == [4]
 

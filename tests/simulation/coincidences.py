@@ -126,6 +126,18 @@ def _slow_group(draw: Draw, plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, faults=[pause, away], slow=slow)
 
 
+def _changes_out_of_order(draw: Draw, plan: Plan) -> Plan:
+    """Users leave and join again at once, and one of two gateways publishes late: the log has the joining first."""
+    plan = msgspec.structs.replace(plan, shape=msgspec.structs.replace(plan.shape, gateways=2), faults=[])
+    actions = []
+    for _ in range(8):
+        at, channel = draw.between(FIRST_FAULT_S, ACTIVE_S - 2.0), draw.choice(plan.shared())
+        user = draw.choice(plan.channels[channel])
+        actions += [Action(at, "leave", user, channel), Action(at + draw.between(0.1, 0.5), "join", user, channel)]
+    slow = {"gateway1 nats": draw.between(0.3, MOST_SLOW_S["nats"])}
+    return msgspec.structs.replace(plan, actions=plan.actions + actions, slow=slow)
+
+
 COINCIDENCES: Final = (
     _full_redis,
     _unread_loss,
@@ -135,5 +147,6 @@ COINCIDENCES: Final = (
     _quick_returns,
     _unapplied_membership,
     _slow_group,
+    _changes_out_of_order,
 )
 """What has to come together for a fault of the product to be seen, and seldom does by chance."""

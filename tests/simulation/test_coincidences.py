@@ -111,3 +111,17 @@ def test_in_some_plans_a_worker_with_a_slow_bus_is_paused_while_nats_is_away() -
         return min(slow) >= 0.1 and any(pause.at < at < pause.at + pause.seconds for pause in pauses for at in away)
 
     assert sum(map(is_met, PLANS)) > len(PLANS) // 50
+
+
+def test_in_some_plans_users_leave_and_join_at_once_while_a_gateway_publishes_late() -> None:
+    def is_met(plan: Plan) -> bool:
+        leaves = [(act.who, act.channel, act.at) for act in plan.actions if act.what == "leave"]
+        joins = [(act.who, act.channel, act.at) for act in plan.actions if act.what == "join"]
+        at_once = [
+            join
+            for join in joins
+            if any(leave[:2] == join[:2] and 0.1 <= join[2] - leave[2] <= 0.5 for leave in leaves)
+        ]
+        return plan.shape.gateways == 2 and plan.slow.get("gateway1 nats", 0.0) >= 0.3 and len(at_once) >= 8
+
+    assert sum(map(is_met, PLANS)) > len(PLANS) // 100

@@ -50,7 +50,7 @@ def test_workers_are_isolated_more_often_than_other_processes() -> None:
     isolated = [(fault.on, plan) for plan in PLANS for fault in plan.faults if fault.what.startswith("isolate")]
     shares = [(plan.shape.workers, len(plan.processes())) for _, plan in isolated]
     expected = sum(2 * workers / (processes + workers) for workers, processes in shares)
-    assert sum(on.startswith("worker") for on, _ in isolated) == pytest.approx(expected, rel=0.2)
+    assert sum(on.startswith("worker") for on, _ in isolated) == pytest.approx(expected, rel=0.3)
 
 
 def test_faults_come_in_order_once_the_tier_has_started() -> None:
