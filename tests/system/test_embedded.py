@@ -52,6 +52,7 @@ async def test_a_member_begins_and_ceases_to_get_messages_at_once(up: Service, c
     await caller.create("alice", "general")
     async with listening(up.ws_url, "alice", "carol") as [alice, carol]:
         await caller.say("alice", "general", "before")
+        await alice.until(lambda: "before" in alice.texts())  # what is routed after she has joined may reach her
         assert (await caller.post("carol", "channels.join", channel="general")).status_code == 200
         for listener in (alice, carol):
             assert await listener.receives("member.joined", channel_id="general", user_id="carol")
