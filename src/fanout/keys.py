@@ -40,11 +40,6 @@ class Keys:
         return f"{self.prefix}:{name}" if self.prefix else name
 
     @property
-    def presence_changes(self) -> str:
-        """The pub/sub channel on which it is published that a user came to an instance or left it."""
-        return self.named(PRESENCE_CHANGES)
-
-    @property
     def instances(self) -> str:
         """The set of the ids of instances that took a lease."""
         return self.named(INSTANCES)

@@ -192,7 +192,7 @@ async def test_ids_of_ended_leases_do_not_pile_up(presence: RedisPresence, redis
 async def test_who_comes_to_an_instance_and_leaves_it_is_published(redis: Redis, redis_url: str, prefix: str) -> None:
     presence = await RedisPresence.open(redis_url, prefix=prefix)
     tablet = replace(AT_LAPTOP, device_id=f"{AT_LAPTOP.device_id[:-1]}1")
-    channel = Keys(prefix).presence_changes
+    channel = Keys(prefix).named(PRESENCE_CHANGES)
     async with redis.pubsub() as pubsub:
         await pubsub.psubscribe("*")
         await pubsub.get_message(timeout=PATIENCE_S)

@@ -22,7 +22,7 @@ LONGEST_WORK_S: Final = 3e-3
 
 
 LONGEST_RUN_S: Final = 3_600.0
-"""Virtual seconds after which a run is stuck. It would go on for ever, and fill the memory with its history."""
+"""Virtual seconds after which a run is stuck. It would never end, and fill the memory with its history."""
 
 
 class Stuck(Exception):  # noqa: N818 - what happened, in a word

@@ -4,7 +4,7 @@ from fanout.keys import LEASE_TTL_S
 from tests.simulation.drawing import drawn
 from tests.simulation.plan import GUEST, Plan
 
-PLANS = [drawn(seed) for seed in range(1, 301)]
+PLANS = [drawn(seed) for seed in range(1, 1001)]
 
 
 def test_in_some_plans_only_a_redis_that_refuses_writes_for_long_goes_wrong() -> None:
@@ -124,4 +124,4 @@ def test_in_some_plans_users_leave_and_join_at_once_while_a_gateway_publishes_la
         ]
         return plan.shape.gateways == 2 and plan.slow.get("gateway1 nats", 0.0) >= 0.3 and len(at_once) >= 8
 
-    assert sum(map(is_met, PLANS)) > len(PLANS) // 100
+    assert sum(map(is_met, PLANS)) > len(PLANS) // 50

@@ -9,7 +9,7 @@ from tests.simulation import faults, people
 from tests.simulation.drawing import _KINDS, drawn
 from tests.simulation.plan import ACTIVE_S, FIRST_FAULT_S, GUEST, LEAST_SLOW_S, MOST_SLOW_S, SERVERS
 
-SEEDS = range(1, 301)
+SEEDS = range(1, 1001)
 PLANS = [drawn(seed) for seed in SEEDS]
 
 
@@ -50,7 +50,7 @@ def test_workers_are_isolated_more_often_than_other_processes() -> None:
     isolated = [(fault.on, plan) for plan in PLANS for fault in plan.faults if fault.what.startswith("isolate")]
     shares = [(plan.shape.workers, len(plan.processes())) for _, plan in isolated]
     expected = sum(2 * workers / (processes + workers) for workers, processes in shares)
-    assert sum(on.startswith("worker") for on, _ in isolated) == pytest.approx(expected, rel=0.3)
+    assert sum(on.startswith("worker") for on, _ in isolated) == pytest.approx(expected, rel=0.2)
 
 
 def test_faults_come_in_order_once_the_tier_has_started() -> None:
@@ -81,8 +81,8 @@ def test_slow_connections_differ_by_all_that_the_tier_can_bear(server: str) -> N
     assert LEAST_SLOW_S <= slow[0] < 1.2 * LEAST_SLOW_S
     assert 0.8 * MOST_SLOW_S[server] < slow[-1] <= MOST_SLOW_S[server]
     # Those of the other processes are slower in coincidences.
-    quicker = [seconds < middle for link, seconds in links if link.startswith(("gateway", "writer"))]
-    assert sum(quicker) / len(quicker) == pytest.approx(0.5, abs=0.2)
+    quicker = [seconds < middle for link, seconds in links if link.startswith(("gateway2", "writer"))]
+    assert sum(quicker) / len(quicker) == pytest.approx(0.5, abs=0.1)
 
 
 def test_in_half_of_the_plans_each_user_has_a_room_that_nobody_elses_device_is_in() -> None:

@@ -47,7 +47,7 @@ class CommandService:
     Args:
         log: stores messages and member events.
         memberships: channels and their members. Calls that change them ask nothing else.
-        cache: says who may send messages.
+        cache: says who may send messages, and whom they may mention.
         messages: the message store, which knows the threads.
         followers: of threads.
         now: the time, with a zone.
@@ -194,7 +194,7 @@ class CommandService:
     async def _mentioned(self, user_id: str, request: SendMessage) -> list[str]:
         """The members of the channel that a message mentions, each once, without the sender."""
         others = [user for user in dict.fromkeys(request.mentions or ()) if user != user_id]
-        members = await asyncio.gather(*(self._memberships.is_member(request.channel, user) for user in others))
+        members = await asyncio.gather(*(self._cache.is_member(request.channel, user) for user in others))
         return [user for user, is_member in zip(others, members, strict=True) if is_member]
 
     async def _store(self, message: Message, correlation_id: str) -> str:

@@ -30,7 +30,7 @@ class KnownInstance:
         mismatches: how many digests in a row differed from the table.
         loaded: whether its presence set was applied to the table once.
         announced: the number of the newest presence change that the presence set of the table contains.
-        hinted: the number of the newest hint.
+        newest_hint: the number of the newest hint.
         requests: how many requests in a row were not answered completely.
         agreeing_in: the contact in which the newest complete presence set was asked for. The instance agrees as soon as
             all users of the table are placed.
@@ -45,7 +45,7 @@ class KnownInstance:
     mismatches: int = 0
     loaded: bool = False
     announced: int = 0
-    hinted: int = 0
+    newest_hint: int = 0
     requests: int = 0
     agreeing_in: int | None = None
     agreement: asyncio.Task[None] | None = None
@@ -98,7 +98,8 @@ class KnownInstance:
         which may be of the same user's return: the digests show a departure that was left out.
         """
         complete = self.transfer.announced if self.transfer is not None and self.transfer.complete else 0
-        is_late, self.hinted = change.number < self.hinted, max(change.number, self.hinted)
+        is_late = change.number < self.newest_hint
+        self.newest_hint = max(change.number, self.newest_hint)
         if change.number <= max(self.announced, complete) or (is_late and not change.online):
             return False
         if self.transfer is not None:
