@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,14 +13,16 @@ from fanout.ids import new_event_id, new_message_id
 from fanout.ports.memberships import Channel
 from fanout.ports.messages import LogPlace
 from fanout.ports.unread import CountedMessage, ReadPosition, Unread
-from fanout.streams import MESSAGES, UNREAD_COUNTER
+from fanout.streams import MESSAGE_WRITER, MESSAGES, UNREAD_COUNTER
 from fanout.subjects import member_joined, member_left, message
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.embedded.faults import FaultInjection
 from services.adapters.embedded.log import EmbeddedLog
 from services.composition.reading import read_marker, read_positions
-from services.message_writer.unread_counter import UnreadCounter, running_unread_counter
+from services.message_writer.unread_counter import MembershipCounter, UnreadCounter, running_unread_counter
+from services.message_writer.writer import MessageWriter
 from services.runtime.channel_messages import counted_message
+from services.runtime.read_positions import ReadPositions
 from tests.support.faulty import FaultyUnread, faulty_memberships, faulty_messages, faulty_unread
 from tests.support.observing import WITHIN_S, eventually, until
 from tests.support.stored import stored_message
@@ -231,3 +234,86 @@ async def test_a_member_who_has_left_gets_nothing_back_by_late_events() -> None:
         await world.settled()
         assert (await world.unread()).mentions == 0
         assert not await world.counts.mark_read("alice", "c", ReadPosition(9, 9))
+
+
+@pytest.mark.parametrize("counted", ["before the leave", "after the leave"])
+@pytest.mark.parametrize("thread", [None, "msg_root"])
+async def test_a_mention_after_a_join_is_unread_though_it_is_counted_before_the_join(
+    counted: str, thread: str | None
+) -> None:
+    async with opened() as world, faulty_messages() as messages:
+        memberships = MembershipCounter(world.counts, read_positions(world.log, messages))
+        await world.post()
+        await world.post("c", "bob", "alice", thread_id=thread)
+        await world.post("c", "bob", "eve")
+        await world.post("other", "bob", "alice")
+        events = [event async for event in world.log.read(MESSAGES, after=0, upto=4)]
+        if counted == "after the leave":
+            await world.counts.left("alice", "c", 10)
+        await UnreadCounter(world.log, world.counts).handle([counted_message(event) for event in events], events[-1])
+        await world.counts.left("alice", "c", 10)
+        joined = MemberJoined(new_event_id(), "c", "alice", "t", 11, 1)
+        for _ in range(2):  # the event may come again
+            await memberships.handle([joined], events[-1])
+            assert await world.unread() == Unread(1 if thread else 2, 1)
+        await world.counts.mark_read("alice", "c", ReadPosition(3, 3))
+        await memberships.handle([joined], events[-1])
+        assert (await world.unread()).mentions == 0
+
+
+@pytest.mark.parametrize("since", [0, 1])
+async def test_a_late_event_of_a_join_brings_no_mention_back_to_who_has_left(since: int) -> None:
+    async with opened() as world, faulty_messages() as messages:
+        memberships = MembershipCounter(world.counts, read_positions(world.log, messages))
+        await world.post()
+        await world.post("c", "bob", "alice")
+        events = [event async for event in world.log.read(MESSAGES, after=0, upto=2)]
+        await UnreadCounter(world.log, world.counts).handle([counted_message(event) for event in events], events[-1])
+        await world.counts.left("alice", "c", 12)
+        await memberships.handle([MemberJoined(new_event_id(), "c", "alice", "t", 11, since)], events[-1])
+        assert (await world.unread()).mentions == 0
+        (state,) = await world.counts.states("alice", ["c"])
+        assert state.pointer.seq == 0
+
+
+async def test_the_pointer_moves_while_the_mentions_of_a_join_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened() as world, faulty_messages() as messages:
+        positions = read_positions(world.log, messages)
+        mentions = ReadPositions.mentions
+
+        async def mark_meanwhile(self: ReadPositions, *arguments: Any) -> list[int]:
+            found = await mentions(self, *arguments)
+            await world.counts.mark_read("alice", "c", ReadPosition(2, 2))
+            return found
+
+        monkeypatch.setattr(ReadPositions, "mentions", mark_meanwhile)
+        for _ in range(3):
+            await world.post("c", "bob", "alice")
+        events = [event async for event in world.log.read(MESSAGES, after=0, upto=3)]
+        await world.counts.left("alice", "c", 10)
+        await UnreadCounter(world.log, world.counts).handle([counted_message(event) for event in events], events[-1])
+        joined = MemberJoined(new_event_id(), "c", "alice", "t", 11, 1)
+        await MembershipCounter(world.counts, positions).handle([joined], events[-1])
+        assert await world.unread() == Unread(1, 1)
+
+
+@pytest.mark.parametrize("stored", [0, 2, 4])
+@pytest.mark.parametrize("since", [0, 1, 2, 3])
+async def test_a_join_names_the_newest_message_of_its_time_though_later_ones_are_counted(
+    stored: int, since: int
+) -> None:
+    async with opened() as world, faulty_messages() as messages:
+        ids = ["", *[await world.post() for _ in range(2)]]
+        await world.post(thread_id=ids[1])
+        await world.post()
+        events = [event async for event in world.log.read(MESSAGES, after=0, upto=4)]
+        if stored:
+            consumer = await world.log.consume(MESSAGES, MESSAGE_WRITER, batch=stored)
+            writer = MessageWriter(messages)
+            await writer.handle([writer.decode(event) for event in events[:stored]], events[stored - 1])
+            await consumer.ack(await consumer.fetch())
+        await UnreadCounter(world.log, world.counts).handle([counted_message(event) for event in events], events[-1])
+        memberships = MembershipCounter(world.counts, read_positions(world.log, messages))
+        await memberships.handle([MemberJoined(new_event_id(), "c", "alice", "t", 10, since)], events[-1])
+        (state,) = await world.counts.states("alice", ["c"])
+        assert (state.pointer.seq, state.pointer.message_id) == (since, ids[min(since, 2)])

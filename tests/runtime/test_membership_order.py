@@ -83,6 +83,19 @@ async def test_an_event_from_before_the_reader_began_is_checked_against_the_stor
     assert await order.is_newest(event(ended))
 
 
+async def test_a_reader_that_began_later_than_it_was_made_has_missed_the_events_between(
+    store: FaultyMemberships, clock: Clock, order: MembershipOrder
+) -> None:
+    clock.now += 2 * CLOCK_SKEW_US
+    await store.remove("c", "bob", "t")
+    joined = await store.add("c", ["bob"], "t")
+    await store.remove("c", "bob", "t")
+    clock.now += CLOCK_SKEW_US // 2
+    order.begin()
+    assert not await order.is_newest(event(joined[0]))
+    assert await order.is_newest(event(await bob(store)))
+
+
 async def test_an_event_from_before_a_list_was_loaded_is_checked_against_the_store(
     store: FaultyMemberships, clock: Clock, order: MembershipOrder
 ) -> None:

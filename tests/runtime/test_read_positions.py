@@ -7,6 +7,7 @@ from fanout.ports.unread import ReadPosition
 from fanout.streams import MESSAGES
 from fanout.subjects import message
 from services.composition.reading import read_positions
+from services.runtime import read_positions as read_positions_module
 from services.runtime.channel_messages import counted_message
 from tests.support.faulty import faulty_log, faulty_messages, faulty_unread
 from tests.support.stored import stored_message
@@ -46,3 +47,17 @@ async def test_at_the_newest_counted_message_nothing_is_read() -> None:
         (state,) = await counts.states("alice", ["c"])
         for seq in (1, 2):
             assert (await read_positions(log, messages).at("alice", "c", seq, state)).count == 1
+
+
+@pytest.mark.parametrize("longest", [100, 1])
+async def test_the_mentions_of_a_range(monkeypatch: pytest.MonkeyPatch, longest: int) -> None:
+    monkeypatch.setattr(read_positions_module, "MAX_TAIL", longest)
+    async with faulty_log() as log, faulty_messages() as messages:
+        for number, mentions in enumerate((["alice"], ["bob"], ["alice", "bob"], ["alice"])):
+            payload = stored_message("c", mentions=mentions, message_id=new_message_id())
+            await log.append(message("c"), payload, msg_id=str(number))
+        positions = read_positions(log, messages)
+        assert await positions.mentions("alice", "c", 0, 4) == [1, 3, 4]
+        assert await positions.mentions("alice", "c", 1, 3) == [3]
+        assert await positions.mentions("alice", "c", 4, 4) == []
+        assert await positions.mentions("alice", "other", 0, 4) == []

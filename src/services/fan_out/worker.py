@@ -79,8 +79,8 @@ class FanOutWorker:
             worker_id, engine, self.presence_applier, self._suspensions, ports.leases, ports.bus, tasks
         )
         self.worker_group = WorkerGroup(worker_id, ports.bus, ports.log, self.partitions, contact)
-        order = MembershipOrder(ports.memberships, known_at=start.taken_at if start else None)
-        self._members = Members(engine, ports.log, self.presence_applier, self.partitions, self.publisher, order)
+        self._order = MembershipOrder(ports.memberships, known_at=start.taken_at if start else None)
+        self._members = Members(engine, ports.log, self.presence_applier, self.partitions, self.publisher, self._order)
         self._typing = TypingRouter(engine, ports.bus, self.partitions, self.publisher, ports.log.partitions)
         self._log_resets = LogResets(engine, self.presence_applier, tasks)
         self._tasks = tasks
@@ -94,7 +94,11 @@ class FanOutWorker:
     async def start(self) -> None:
         """Find the end of the changes, subscribe, load the table, then read partitions: so no change is missed."""
         self._ports.log.on_reset(self._log_resets.hear)
-        after = self._start.after if self._start else await self._newest_change()
+        if self._start is not None:
+            after = self._start.after
+        else:
+            after = await self._newest_change()
+            self._order.begin()  # the log may have been away for long
         self.presence_applier.start()
         self.reconciler.adopt()
         await self.reconciler.listen()

@@ -129,8 +129,26 @@ class MembershipCounter:
             return
         (state,) = await self._counts.states(change.user_id, [change.channel_id])
         seq = change.messages_seq or 0
-        position = await self._read_positions.at(change.user_id, change.channel_id, seq, state)
+        position = await self._read_positions.at_join(change.user_id, change.channel_id, seq, state)
         await self._counts.joined(change.user_id, change.channel_id, change.version, position)
+        await self._restore_mentions(change.user_id, change.channel_id, seq)
+
+    async def _restore_mentions(self, user_id: str, channel_id: str, since: int) -> None:
+        """Count the mentions of a new member that were dropped, because their messages were counted before the join.
+
+        The counter of messages does not wait for changes of memberships. It takes a user who joins again for one who
+        has left until the event of the join is handled, and the event of the leave ends all mentions before it.
+        """
+        tried = -1
+        while True:
+            (state,) = await self._counts.states(user_id, [channel_id])
+            pointer, place = state.pointer, state.place
+            if not max(since, tried + 1) <= pointer.seq < place:
+                return  # nothing was counted since, or the membership has ended: else a pointer only rises
+            mentions = await self._read_positions.mentions(user_id, channel_id, pointer.seq, place)
+            if len(mentions) <= state.mentions or await self._counts.correct(user_id, channel_id, pointer, mentions):
+                return
+            tried = pointer.seq
 
 
 @asynccontextmanager

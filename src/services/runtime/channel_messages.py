@@ -70,6 +70,23 @@ class ChannelMessages:
         async for message in self.in_log(channel_id, max(after, stored), upto):
             yield message
 
+    async def newest(self, channel_id: str, upto: int) -> str:
+        """The id of the newest message of a channel up to a position; empty if there is none.
+
+        Args:
+            channel_id: the channel.
+            upto: the last `seq` that counts.
+
+        Raises:
+            Unavailable: the store or the log cannot be read, or the message writer is too far behind.
+        """
+        stored = min(upto, await self._positions.stored(upto))
+        found = [message async for message in self.in_log(channel_id, stored, upto) if message.in_channel]
+        if found:
+            return found[-1].message_id
+        page = await self._messages.history(channel_id, before=Position(stored + 1), limit=1)
+        return page.messages[0].message_id if page.messages else ""
+
     async def in_log(self, channel_id: str, after: int, upto: int) -> AsyncIterator[CountedMessage]:
         """As `between`, from the log alone, which must still hold the range.
 

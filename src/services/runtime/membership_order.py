@@ -30,6 +30,13 @@ class MembershipOrder:
         self._clock = clock
         self._versions = MembershipVersions(clock() if known_at is None else known_at)
 
+    def begin(self) -> None:
+        """Note that the reader reads from the end of META on, and has just found it: it reads no event of before.
+
+        A newer change than an event that it will read may be among those.
+        """
+        self._versions = MembershipVersions(self._clock())
+
     def loading(self, user_id: str) -> None:
         """Note that the user's list is loaded from the store now: an older event must not change it unchecked."""
         self._versions.loaded(user_id, self._clock())

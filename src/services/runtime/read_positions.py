@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from fanout.ports.unread import ChannelState, CountedMessage, ReadPosition
+from services.runtime.accepted_messages import MAX_TAIL
 from services.runtime.channel_messages import ChannelMessages
 
 
@@ -26,7 +27,7 @@ class ReadPositions:
             state: what the store knows.
 
         Returns:
-            the position, with the newest message that was met on the way.
+            the position, with the newest message there if it was met on the way.
 
         Raises:
             Unavailable: messages between cannot be read now.
@@ -42,6 +43,37 @@ class ReadPositions:
             return await self._before(user_id, channel_id, seq, latest)
         found = [message async for message in newer if message.in_channel]
         return _moved(begin, found, user_id, seq)
+
+    async def at_join(self, user_id: str, channel_id: str, seq: int, state: ChannelState) -> ReadPosition:
+        """As `at`, with the newest message of the channel at the position: up to there a new member has read.
+
+        Raises:
+            Unavailable: messages cannot be read now.
+        """
+        position = await self.at(user_id, channel_id, seq, state)
+        if position.message_id or not position.count:
+            return position
+        return replace(position, message_id=await self._channel_messages.newest(channel_id, seq))
+
+    async def mentions(self, user_id: str, channel_id: str, after: int, upto: int) -> list[int]:
+        """The positions in a range of a channel at which a user is mentioned.
+
+        Args:
+            user_id: the user.
+            channel_id: the channel.
+            after: the range begins after this `seq`.
+            upto: the last `seq` of the range.
+
+        Returns:
+            the positions, rising. Of a range that is too long for the log, those of replies that are in their threads
+            alone are not among them.
+
+        Raises:
+            Unavailable: the messages cannot be read now.
+        """
+        is_short = upto - after <= MAX_TAIL
+        read = self._channel_messages.in_log if is_short else self._channel_messages.between
+        return [message.seq async for message in read(channel_id, after, upto) if user_id in message.mentions]
 
     async def _before(self, user_id: str, channel_id: str, seq: int, latest: ReadPosition) -> ReadPosition:
         later = self._channel_messages.between(channel_id, seq, latest.seq)
