@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
+from tests.simulation.known_messages import KnownMessages
 from tests.simulation.world import World
 
 PAUSE_S: Final = (0.2, 1.5)
@@ -85,9 +86,13 @@ class CatchingUp:
         world: has the history.
         device: the name of the device.
         user: of the device.
+
+    Attributes:
+        known: the messages that the device knows.
     """
 
     def __init__(self, world: World, device: str, user: str) -> None:
+        self.known = KnownMessages()
         self._world = world
         self._device = device
         self._user = user
@@ -123,6 +128,8 @@ class CatchingUp:
 
     def take(self, frame: dict[str, Any]) -> None:
         """Take a frame of the session."""
+        if "message" in frame and "seq" in frame:
+            self.known.hear(frame)
         match frame:
             case {"type": "message.new", "channel_id": channel, "seq": seq}:
                 if channel not in self._channels:
@@ -243,6 +250,7 @@ class CatchingUp:
     def _note(self, channel: str, page: dict[str, Any], above: int, below: int) -> None:
         """Note a page, and between which two `seq` it has the messages; 0 for no bound."""
         messages = [[message["seq"], message["client_msg_id"], message["message_id"]] for message in page["messages"]]
+        self.known.read(channel, messages)
         about = {"channel": channel, "above": above, "below": below, "upto": page["upto_seq"], "messages": messages}
         about |= {"asked": page["asked"], "newest": page.get("newest_seq")}
         self._world.note("history", device=self._device, **about)

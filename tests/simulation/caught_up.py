@@ -27,7 +27,7 @@ def caught_up(evidence: Evidence) -> Iterator[Broken]:
 
 
 def _unknown(evidence: Evidence, session: Session, channel: str, known: dict[int, str]) -> Iterator[Broken]:
-    for seq, name in evidence.held_in(channel):
+    for seq, name in evidence.in_history(channel):
         if known.get(seq) != name:
             stored = f"seq {seq}, stored at {evidence.stored[seq]:.2f} s"
             yield Broken("caught up", f"at rest {session.device} does not know {name} of {channel} ({stored})")

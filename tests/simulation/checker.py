@@ -14,7 +14,9 @@ from tests.simulation.plan import Plan
 from tests.simulation.refusals import refusals
 from tests.simulation.rest import Found
 from tests.simulation.sessions import Session, unopened
+from tests.simulation.thread_promises import thread_promises
 from tests.simulation.timeline import NEVER
+from tests.simulation.unread_promises import unread_promises
 
 TOLD_WITHIN_S: Final = 6.0
 """Seconds after the server is back within which a client is told that the log went back; 2 are promised to a process
@@ -43,6 +45,8 @@ def check(plan: Plan, history: History, found: Found | None) -> list[Broken]:
         *pages(evidence),
         *refusals(evidence),
         *caught_up(evidence),
+        *thread_promises(evidence),
+        *unread_promises(evidence),
         *checks.told(),
         *checks.stored(),
     ]
@@ -111,7 +115,7 @@ class _Checks:
             names = [str(message.client_msg_id) for message in messages]
             for name in _repeated(names) if not self._of.history.of("lost") else ():
                 yield Broken("store", f"the message store has {name} of {channel} twice")
-            for _, name in self._of.held_in(channel):
+            for _, name in self._of.in_history(channel):
                 if name not in names:
                     yield Broken("store", f"the message store lacks {name} of {channel}, which the log holds")
 

@@ -63,6 +63,8 @@ class _Completeness:
             return False
         left = self._of.timeline.until(session.user, channel, self._of.since(session, channel))
         is_over = session.closed < NEVER or left < NEVER or self._of.rested == NEVER
+        if self._of.is_only_in_thread(seq):  # it is in no history; what `threads.replies` has is checked apart
+            return True
         return is_over or self._of.known[session.device].was_read(channel, seq, told)
 
     def timely(self) -> Iterator[Broken]:

@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from tests.simulation.coincidences import COINCIDENCES
+from tests.simulation.drawn_conversations import with_conversations
 from tests.simulation.hosts import Draw
 from tests.simulation.plan import ACTIVE_S, FIRST_FAULT_S, GUEST, SERVERS, Action, Fault, Plan, Shape, slowness
 
@@ -27,6 +28,7 @@ def drawn(seed: int) -> Plan:
     plan = msgspec.structs.replace(plan, actions=_actions(draw, plan, users, faults), faults=faults, slow=slow)
     if draw.happens(_COINCIDENCE):
         plan = draw.choice(COINCIDENCES)(draw, plan)
+    plan = with_conversations(plan)
     return msgspec.structs.replace(
         plan,
         actions=sorted(plan.actions, key=lambda action: action.at),

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from fanout.streams import MESSAGES
+from fanout.events import Message
+from fanout.streams import MESSAGES, META
 from tests.simulation.history import History
 from tests.simulation.knowledge import knowledge_of
 from tests.simulation.plan import Plan
@@ -66,6 +67,31 @@ class Evidence:
         """Seq and name of each message of a channel that the log holds at the end."""
         return self._held.get(channel, [])
 
+    def in_history(self, channel: str) -> list[tuple[int, str]]:
+        """Those of `held_in` that the history of the channel is to have: not the replies that are in threads alone."""
+        return [(seq, name) for seq, name in self.held_in(channel) if not self.is_only_in_thread(seq)]
+
+    def is_only_in_thread(self, seq: int) -> bool:
+        """Whether the log holds a reply there that is not in the channel."""
+        message = self.found.messages.get(seq) if self.found else None
+        return message is not None and only_in_thread(message)
+
+    def begins_at(self, user: str, channel: str) -> tuple[int, float]:
+        """The lowest and the highest `seq` at which the newest membership of a user may begin.
+
+        A membership begins at the end of the log when its event was published, which is between the call and its
+        answer; one that is there from the beginning, before the first message.
+        """
+        asked, answered = self.timeline.joined(user, channel)
+        least = max((seq for seq, at in self.stored.items() if at < asked), default=0)
+        if answered == NEVER or self.has_lost(META):
+            return least, NEVER
+        return least, max((seq for seq, at in self.stored.items() if at <= answered), default=0)
+
+    def has_lost(self, stream: str) -> bool:
+        """Whether the log has lost events of a stream."""
+        return any(entry.about["stream"] == stream for entry in self.history.of("lost"))
+
     def since(self, session: Session, channel: str) -> float:
         """From when a session is to get every message of a channel; `NEVER` where that is not certain."""
         return self.timeline.since(session.user, channel, session.admitted, session.joined(channel))
@@ -101,6 +127,11 @@ class Evidence:
             if entry.about["device"] == device and entry.at <= at + within_s:
                 at = max(at, entry.at + entry.about["seconds"])
         return at
+
+
+def only_in_thread(message: Message) -> bool:
+    """Whether a message is a reply that was not sent to the channel too, said apart from the product."""
+    return message.thread_id is not None and not message.also_send_to_channel
 
 
 class Struck(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any, Final
 from fanout.errors import PartitionLost, StorageFull
 from fanout.ids import new_ulid
 from fanout.ports.log import Appended, Reset, StoredEvent
-from fanout.streams import MESSAGE_WRITER, MESSAGES
+from fanout.streams import MESSAGES, STREAMS
 from services.adapters.embedded.durable import DurableQueue
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.readers import EmbeddedPartitionReader
@@ -158,14 +158,20 @@ class SimulatedLog(EmbeddedLog):
         return [event async for event in self.read(stream, after=0, upto=1 << 62)]
 
     async def lag(self) -> int:
-        """How many events of MESSAGES the writers have not acknowledged, and the readers of the partitions neither."""
+        """How many events the consumers have not acknowledged, and the readers of the partitions neither."""
         end = await self.last_seq(MESSAGES)
-        unwritten = await self._unread(await self.acknowledged(MESSAGES, MESSAGE_WRITER), end, None)
         parts = [(part, state.position) for (stream, part), state in self._partitions.items() if stream == MESSAGES]
-        return unwritten + sum([await self._unread(position, end, part) for part, position in parts])
+        unrouted = sum([await self._unread(MESSAGES, position, end, part) for part, position in parts])
+        return unrouted + sum(
+            [await self._unacknowledged(row.name, name) for row in STREAMS.values() for name in row.durables]
+        )
 
-    async def _unread(self, after: int, upto: int, part: int | None) -> int:
-        return len(await self._stream(MESSAGES).page(after=after, upto=upto, part=part))
+    async def _unacknowledged(self, stream: str, consumer: str) -> int:
+        end = await self.last_seq(stream)
+        return await self._unread(stream, await self.acknowledged(stream, consumer), end, None)
+
+    async def _unread(self, stream: str, after: int, upto: int, part: int | None) -> int:
+        return len(await self._stream(stream).page(after=after, upto=upto, part=part))
 
     async def _append(
         self, name: str, subject: str, payload: bytes, msg_id: str, reason: str | None = None

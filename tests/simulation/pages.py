@@ -16,6 +16,7 @@ def pages(evidence: Evidence) -> Iterator[Broken]:
         evidence: of the run.
     """
     yield from _complete(evidence)
+    yield from _without_threads(evidence)
     yield from _ends(evidence)
     yield from _refusals(evidence)
 
@@ -24,7 +25,7 @@ def _complete(evidence: Evidence) -> Iterator[Broken]:
     """A page of the history has everything up to its `upto_seq` that the log holds."""
     for device, known in evidence.known.items():
         for read in known.reads:
-            for seq, name in evidence.held_in(read.channel):
+            for seq, name in evidence.in_history(read.channel):
                 if read.covers(seq) and seq not in read.seqs:
                     yield Broken(
                         "history",
@@ -33,11 +34,24 @@ def _complete(evidence: Evidence) -> Iterator[Broken]:
                     )
 
 
+def _without_threads(evidence: Evidence) -> Iterator[Broken]:
+    """A page of the history has no reply that is in its thread alone."""
+    for device, known in evidence.known.items():
+        for read in known.reads:
+            for seq in sorted(read.seqs):
+                if evidence.is_only_in_thread(seq):
+                    yield Broken(
+                        "history",
+                        f"at {read.at:.2f} s {device} read in a history of {read.channel} the reply of seq {seq}, "
+                        "which is in its thread alone",
+                    )
+
+
 def _ends(evidence: Evidence) -> Iterator[Broken]:
     """The `newest_seq` of a page covers every message that the log stored before the page was asked for."""
     for device, known in evidence.known.items():
         for read in known.reads:
-            for seq, name in evidence.held_in(read.channel):
+            for seq, name in evidence.in_history(read.channel):
                 if read.newest is not None and seq > read.newest and evidence.stored[seq] < read.asked:
                     yield Broken(
                         "history",

@@ -1,16 +1,17 @@
 """People: what users and their devices do, as a client that follows the protocol does it."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 
+from tests.simulation.calls import insist
 from tests.simulation.catching_up import PAUSE_S, CatchingUp
-from tests.simulation.plan import Action
+from tests.simulation.conversations import Conversations, Reply
+from tests.simulation.plan import CHANGES, Action
 from tests.simulation.processes import HEARTBEAT_S
 from tests.simulation.sockets import Wire
-from tests.simulation.world import Answer, World
+from tests.simulation.world import World
 
-TRIES: Final = 12
-"""How often a user repeats a call that was not answered, or was answered by 503."""
 GIVES_UP_AFTER_S: Final = 2.5 * HEARTBEAT_S
 """Seconds without a frame after which a device takes its connection for dead."""
 
@@ -63,6 +64,22 @@ class Device:
         """Send a frame, if a session is open."""
         if self._wire is not None and self.session is not None:
             self._wire.send(kind, **fields)
+
+    def mark_read(self, channel: str, nth: int = 0, *, elsewhere: bool = False) -> None:
+        """Mark a channel as read up to a message that it knows, if a session is open.
+
+        Args:
+            channel: which one.
+            nth: the message, counted from the newest one.
+            elsewhere: whether the message is to be one of another channel.
+        """
+        known = self.catching_up.known
+        message = known.elsewhere(channel, nth) if elsewhere else known.in_channel(channel, nth)
+        if self.session is not None and message is not None:
+            about = {"message": message.name, "message_id": message.message_id, "seq": message.seq}
+            about |= {"device": self.name, "session": self.session, "user": self.user, "channel": channel}
+            self._world.note("marks read", **about, elsewhere=elsewhere)
+            self.send("mark_read", channel_id=channel, message_id=message.message_id)
 
     async def lose_network(self, seconds: float) -> None:
         """Have no network for a while. Nobody is told."""
@@ -173,36 +190,63 @@ class People:
         self.devices = {
             name: Device(world, name, user, number) for number, (name, user) in enumerate(world.plan.devices.items(), 1)
         }
+        self.conversations = Conversations(world)
         self._posts = 0
         self._calls = 0
 
     async def act(self, action: Action) -> None:
         """Do what an action says, until it is done."""
+        if action.who in self.devices:
+            await self._act_on(self.devices[action.who], action)
+        elif action.what in CHANGES:
+            await self._change(action)
+        else:
+            await self._converse(action)
+
+    async def _act_on(self, device: Device, action: Action) -> None:
         match action.what:
             case "connect":
-                self.devices[action.who].connect()
+                device.connect()
             case "disconnect":
-                self.devices[action.who].disconnect()
+                device.disconnect()
             case "lose network":
-                await self.devices[action.who].lose_network(action.seconds)
+                await device.lose_network(action.seconds)
             case "stop reading":
-                await self.devices[action.who].stop_reading(action.seconds)
+                await device.stop_reading(action.seconds)
             case "type":
-                self.devices[action.who].send("typing.start", channel_id=action.channel)
-            case "post":
-                await self.post(action.who, action.channel, action.length)
-            case _:
-                await self._change(action)
+                device.send("typing.start", channel_id=action.channel)
+            case "mark" | "mark elsewhere":
+                device.mark_read(action.channel, action.nth, elsewhere=action.what != "mark")
 
-    async def post(self, user: str, channel: str, length: int = 0) -> str:
+    async def _converse(self, action: Action) -> None:
+        match action.what:
+            case "post":
+                await self.post(action.who, action.channel, action.length, mentions=action.mentions)
+            case "list":
+                await self.conversations.list_channels(action.who)
+            case "read thread":
+                await self.conversations.read_thread_of(action)
+            case _:
+                if (reply := self.conversations.reply(action)) is not None:
+                    await self.post(action.who, action.channel, action.length, reply, action.mentions)
+
+    async def post(
+        self, user: str, channel: str, length: int = 0, reply: Reply | None = None, mentions: Sequence[str] = ()
+    ) -> str:
         """Post a message, and repeat it until it is accepted or refused. Returns its name."""
         self._posts += 1
         name = f"m{self._posts}"
-        body = {"channel": channel, "text": f"{name} {'x' * length}", "client_msg_id": name}
-        self._world.note("posts", user=user, channel=channel, message=name)
-        answer, _ = await self._insist(user, "POST", "chat.sendMessage", body)
+        more: dict[str, Any] = {"mentions": list(mentions)} if mentions else {}
+        body = {"channel": channel, "text": f"{name} {'x' * length}", "client_msg_id": name, **more}
+        if reply is not None:
+            body |= reply.fields()
+            more |= reply.about()
+        self._world.note("posts", user=user, channel=channel, message=name, **more)
+        answer, _ = await insist(self._world, user, "POST", "chat.sendMessage", body)
         if answer is not None and answer.status == 202:
-            self._world.note("accepted", user=user, message=name, message_id=answer.body["message_id"])
+            message_id = answer.body["message_id"]
+            self._world.note("accepted", user=user, message=name, message_id=message_id)
+            self.conversations.accept(channel, name, message_id, reply)
         else:
             self._world.note("not accepted", user=user, message=name, status=answer.status if answer else 0)
         return name
@@ -214,19 +258,9 @@ class People:
         body: dict[str, Any] = {"channel": channel}
         if action.what == "create":
             body = {"channel_id": channel, "name": channel, "members": [action.whom]}
-        elif action.what == "invite":
+        elif action.what in {"invite", "remove"}:
             body["user_ids"] = [action.whom]
         users = sorted({action.whom, action.who} if action.what == "create" else {action.whom or action.who})
         self._world.note("asks", call=call, to=action.what, user=action.who, channel=channel, users=users)
-        answer, tries = await self._insist(action.who, "POST", f"channels.{action.what}", body)
+        answer, tries = await insist(self._world, action.who, "POST", f"channels.{action.what}", body)
         self._world.note("answered", call=call, status=answer.status if answer else 0, tries=tries)
-
-    async def _insist(self, user: str, method: str, path: str, body: dict[str, Any]) -> tuple[Answer | None, int]:
-        """Make a call, and repeat it until it is answered. Returns the answer, and how often the call was made."""
-        answer = None
-        for tries in range(1, TRIES + 1):
-            answer = await self._world.call(user, method, path, body)
-            if answer is not None and answer.status != 503:
-                return answer, tries
-            await asyncio.sleep(self._world.draw.between(*PAUSE_S))
-        return answer, TRIES

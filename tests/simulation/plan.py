@@ -16,6 +16,14 @@ MOST_SLOW_S: Final = {"nats": 0.59, "redis": 0.8, "stores": 0.8}
 GUEST: Final = "guest"
 """A user without a device, who is in the rooms of users that have one of their own."""
 
+CHANGES: Final = ("join", "leave", "invite", "remove", "create")
+"""The actions that change memberships."""
+REPLIES: Final = ("reply", "reply elsewhere", "reply to a reply")
+"""The actions that post a reply: to a message of the channel, of another channel, and to a reply. The last two have to
+be refused."""
+MARKS: Final = ("mark", "mark elsewhere")
+"""The actions that mark a channel as read: up to a message of it, and of another channel, which has to be refused."""
+
 
 class Shape(msgspec.Struct, frozen=True):
     """How the tier is set up."""
@@ -39,16 +47,23 @@ class Action(msgspec.Struct, frozen=True):
 
     at: float
     what: str
-    """`connect`, `disconnect`, `post`, `join`, `leave`, `invite`, `create`, `type`, `stop reading`, `lose network`."""
+    """`connect`, `disconnect`, `post`, `join`, `leave`, `invite`, `remove`, `create`, `type`, `stop reading`,
+    `lose network`, `list`, `read thread`, and those of `REPLIES` and `MARKS`."""
     who: str
-    """A device for `connect`, `disconnect`, `type`, `stop reading` and `lose network`; else a user."""
+    """A device for `connect`, `disconnect`, `type`, `stop reading`, `lose network` and `MARKS`; else a user."""
     channel: str = ""
     whom: str = ""
-    """The user who is invited, or is a first member."""
+    """The user who is invited, is removed, or is a first member."""
     seconds: float = 0.0
     """How long the device does not read, or has no network."""
     length: int = 0
     """Characters of the message beyond its name."""
+    nth: int = 0
+    """Which message is replied to, marked as read, or the first one of a thread that is read: 0 for the newest."""
+    also: bool = False
+    """Whether a reply is sent to the channel too."""
+    mentions: list[str] = []
+    """The users that the message mentions."""
 
 
 class Fault(msgspec.Struct, frozen=True):

@@ -51,6 +51,7 @@ from services.runtime.membership_cache import MembershipCache
 from services.runtime.membership_order import MembershipOrder
 from services.runtime.positions import Ends, Positions
 from services.runtime.tasks import retry_forever
+from tests.simulation.planted_conversations import CONVERSATIONS
 
 _REBASE: Final = DeliveredLanes.rebase
 _PROCESS: Final = ConsumerWorker._process
@@ -268,6 +269,10 @@ PLANTED: Final[dict[str, Planted]] = {
         "a worker that starts loads memberships first, and asks a second later from where on it is to follow changes",
         [(FanOutWorker, "_newest_change", _find_no_end), (Members, "run", _find_the_end_late)],
     ),
+    "known since the process began": Planted(
+        "a worker takes the time at which it was made for that from which on it reads changes of memberships",
+        [(MembershipOrder, "begin", _nothing)],
+    ),
     "no patience": Planted(
         "a worker asks for a presence set again each second, and takes no page of an earlier request",
         [(known_instance, "LONGEST_PATIENCE_S", ASK_AGAIN_AFTER_S)],
@@ -335,5 +340,6 @@ PLANTED: Final[dict[str, Planted]] = {
         "an instance that cannot renew its lease is evicted, though its digests come",
         [(reconciler, "note_leases", _forget_digests)],
     ),
+    **{name: Planted(*fault) for name, fault in CONVERSATIONS.items()},
 }
 """Each planted fault by its name."""

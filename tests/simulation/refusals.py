@@ -22,21 +22,21 @@ def refusals(evidence: Evidence) -> Iterator[Broken]:
     for device, known in evidence.known.items():
         user = evidence.plan.devices[device]
         for read in known.reads:
-            if (left := _left(evidence, user, read.channel, read.asked, read.at)) < NEVER:
+            if (left := left_before(evidence, user, read.channel, read.asked, read.at)) < NEVER:
                 about = f"{device} read a history of {read.channel}, which {user} had left at {left:.2f} s"
                 yield Broken("refused", f"at {read.at:.2f} s {about}")
     accepted = {entry.about["message"]: entry.at for entry in evidence.history.of("accepted")}
     for entry in evidence.history.of("posts"):
         user, channel, name = entry.about["user"], entry.about["channel"], entry.about["message"]
         at = accepted.get(name, NEVER)
-        if at < NEVER and (left := _left(evidence, user, channel, entry.at, at)) < NEVER:
+        if at < NEVER and (left := left_before(evidence, user, channel, entry.at, at)) < NEVER:
             yield Broken(
                 "refused",
                 f"{name} of {user} to {channel} was accepted at {at:.2f} s; {user} had left at {left:.2f} s",
             )
 
 
-def _left(evidence: Evidence, user: str, channel: str, asked: float, answered: float) -> float:
+def left_before(evidence: Evidence, user: str, channel: str, asked: float, answered: float) -> float:
     """When a user had left, so that a call had to be refused; `NEVER` if it need not have been."""
     left = evidence.timeline.left(user, channel, asked - REFUSED_AFTER_S, answered)
     lost = evidence.history.of("lost")

@@ -2,13 +2,13 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
-import msgspec
-
-from fanout.events import StoredMessage
+from fanout.events import Message, StoredMessage, decode_message_event
 from fanout.ports.log import StoredEvent
+from fanout.ports.messages import Page
+from fanout.ports.unread import ReadPosition
 from fanout.streams import DEAD, MESSAGES
 from fanout.subjects import channel_of
 from tests.simulation.people import People
@@ -29,6 +29,12 @@ class Found:
     history: dict[str, list[StoredMessage]]
     """The messages of each channel in the message store, the newest first."""
     members: dict[str, list[str]]
+    messages: dict[int, Message] = field(default_factory=dict)
+    """Each message that the log holds, by seq."""
+    threads: dict[str, list[StoredMessage]] = field(default_factory=dict)
+    """The replies of each thread in the message store, the oldest first."""
+    pointers: dict[tuple[str, str], ReadPosition] = field(default_factory=dict)
+    """Up to where each member has read, by user and channel."""
 
 
 async def look(world: World) -> Found:
@@ -42,13 +48,36 @@ async def look(world: World) -> Found:
         page = await servers.asked("stores", partial(servers.messages.history, channel, limit=100_000))
         history[channel] = page.messages
         members[channel] = await servers.asked("stores", partial(servers.memberships.members_of, channel))
+    messages = {event.seq: decode_message_event(event.payload, channel_of(event.subject)) for event in events}
     return Found(
-        {event.seq: msgspec.json.decode(event.payload)["message"]["client_msg_id"] for event in events},
-        {event.seq: channel_of(event.subject) for event in events},
+        {seq: message.client_msg_id or "" for seq, message in messages.items()},
+        {seq: message.channel_id for seq, message in messages.items()},
         len(dead),
         history,
         members,
+        messages,
+        await _threads(world, sorted({message.thread_id for message in messages.values() if message.thread_id})),
+        await _pointers(world, members),
     )
+
+
+async def _threads(world: World, thread_ids: Iterable[str]) -> dict[str, list[StoredMessage]]:
+    threads = {}
+    for thread_id in thread_ids:
+        page: Page = await world.servers.asked(
+            "stores", partial(world.servers.messages.replies, thread_id, limit=100_000)
+        )
+        threads[thread_id] = page.messages
+    return threads
+
+
+async def _pointers(world: World, members: Mapping[str, list[str]]) -> dict[tuple[str, str], ReadPosition]:
+    pointers: dict[tuple[str, str], ReadPosition] = {}
+    for user in sorted({user for there in members.values() for user in there}):
+        channels = [channel for channel, there in members.items() if user in there]
+        states = await world.servers.asked("redis", partial(world.servers.unread.states, user, channels))
+        pointers |= {(user, channel): state.pointer for channel, state in zip(channels, states, strict=True)}
+    return pointers
 
 
 async def every_channel(world: World) -> list[str]:

@@ -20,6 +20,7 @@ from tests.simulation.evidence import Broken
 from tests.simulation.faults import Striker
 from tests.simulation.history import History
 from tests.simulation.hosts import Draw
+from tests.simulation.last_looks import last_looks
 from tests.simulation.loop import SimulationLoop, Stuck, run
 from tests.simulation.people import People
 from tests.simulation.plan import ACTIVE_S, Plan
@@ -152,6 +153,7 @@ class _Director:
         if self._world.plan.slow:
             await self._delivered()
         await self._caught_up()
+        self.broken += await last_looks(self._world, self._people, REST_WITHIN_S)
 
     async def _delivered(self) -> None:
         """Wait until no instance reads the log before it delivers what it has heard: each reading takes seconds."""

@@ -40,12 +40,17 @@ STORES_WRITE: Final = {
     *("add", "remove", "renew", "mark_published", "prune", "follow"),
 }
 """The calls of the stores that write."""
+REDIS_WRITES: Final = {
+    *("connect", "renew", "lease"),
+    *("count", "mark_read", "joined", "left", "correct"),
+}
+"""The calls of Redis that need memory. A full one still publishes and deletes."""
 _REFUSED: Final[dict[str, tuple[set[str], type[Exception], str]]] = {
     "nats": ({"append", "dead_letter"}, StorageFull, "the stream has no room"),
-    "redis": ({"connect", "renew", "lease"}, Unavailable, "OOM command not allowed when used memory > 'maxmemory'"),
+    "redis": (REDIS_WRITES, Unavailable, "OOM command not allowed when used memory > 'maxmemory'"),
     "stores": (STORES_WRITE, StorageFull, "the disk is full"),
 }
-"""The calls that a server which is full refuses, and the error of each. A full Redis still publishes and deletes."""
+"""The calls that a server which is full refuses, and the error of each."""
 
 
 class AnyToken:

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from tests.simulation.history import Entry, History
 from tests.simulation.timeline import NEVER
+
+MESSAGES_OF_CHANNELS: Final = ("message.new", "thread.reply")
+"""The frames that carry a message."""
 
 
 @dataclass
@@ -38,9 +41,9 @@ class Session:
         return [at for at, frame in self.frames if _subject(frame) == event]
 
     def messages(self, channel: str | None = None) -> Iterator[tuple[float, dict[str, Any]]]:
-        """The messages that it got, each with its time."""
+        """The messages and replies that it got, each with its time."""
         for at, frame in self.frames:
-            if frame["type"] == "message.new" and channel in (None, frame["channel_id"]):
+            if frame["type"] in MESSAGES_OF_CHANNELS and channel in (None, frame["channel_id"]):
                 yield at, frame
 
 

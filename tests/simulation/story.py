@@ -6,6 +6,7 @@ from heapq import merge
 from typing import Any
 
 from fanout.streams import META
+from tests.simulation.conversation_sentences import CONVERSATION_SENTENCES, FRAME_SENTENCES
 from tests.simulation.fault_sentences import STREAMS, fault_begins, fault_ends
 from tests.simulation.focus import Focus
 from tests.simulation.history import Entry
@@ -119,12 +120,13 @@ def _frame(about: dict[str, Any]) -> str:
             why = "the log went back" if frame["reason"] == "log_reset" else "something may have been missed"
             return f"{device} is told to read its channels again: {why}"
         case other:
-            return f"{device} gets {other}"
+            return FRAME_SENTENCES[other](about) if other in FRAME_SENTENCES else f"{device} gets {other}"
 
 
 def _asks(about: dict[str, Any]) -> str:
     others = [user for user in about["users"] if user != about["user"]]
-    whom = f" {', '.join(others)} to" if about["to"] == "invite" else ""
+    way = {"invite": "to", "remove": "from"}.get(about["to"], "")
+    whom = f" {', '.join(others)} {way}" if way else ""
     of = f" with {', '.join(others)}" if about["to"] == "create" and others else ""
     return f"{about['user']} asks to {about['to']}{whom} {about['channel']}{of} (call {about['call']})"
 
@@ -151,7 +153,7 @@ def _lost(about: dict[str, Any]) -> str:
     return f"the log has lost {STREAMS[about['stream']]}: {listed(about['names'], 'none')}"
 
 
-_SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
+_SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = CONVERSATION_SENTENCES | {
     "ready": lambda about: f"{about['process']} is ready",
     "ended": lambda about: f"{about['process']} has ended{': ' if about['failure'] else ''}{about['failure']}",
     "error": lambda about: f"{about['process']} makes an error: {about['error']}",
@@ -166,7 +168,6 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "closed": lambda about: f"{about['device']} is disconnected ({about['code']}: {about['reason']})",
     "loses network": lambda about: f"{about['device']} has no network for {about['seconds']} s",
     "stops reading": lambda about: f"{about['device']} reads nothing for {about['seconds']} s",
-    "posts": lambda about: f"{about['user']} posts {about['message']} to {about['channel']}",
     "accepted": lambda about: f"{about['message']} is accepted",
     "not accepted": lambda about: f"{about['message']} is not accepted (status {about['status']})",
     "asks": _asks,

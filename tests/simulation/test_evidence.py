@@ -143,3 +143,33 @@ def test_two_faults_of_a_kind_end_in_the_order_in_which_they_struck_and_one_may_
         Struck("slow", "worker1", 10.0, 15.0),
         Struck("slow", "worker1", 12.0, NEVER),
     ]
+
+
+def test_a_history_is_to_have_what_is_not_in_a_thread_alone() -> None:
+    chronicle = Chronicle()
+    chronicle.says(1.0, "m1", 1)
+    chronicle.says(2.0, "m2", 2, to="m1")
+    chronicle.says(3.0, "m3", 3, to="m1", also=True)
+    known = evidence(chronicle)
+    assert known.held_in("room") == [(1, "m1"), (2, "m2"), (3, "m3")]
+    assert known.in_history("room") == [(1, "m1"), (3, "m3")]
+    assert [known.is_only_in_thread(seq) for seq in (1, 2, 3, 9)] == [False, True, False, False]
+    assert not evidence(chronicle, ended=False).is_only_in_thread(2)
+
+
+def test_a_membership_begins_at_a_position_between_the_call_and_its_answer() -> None:
+    chronicle = lived()
+    assert evidence(chronicle).begins_at("ann", "room") == (0, 0)
+    chronicle.asks(2.5, "join", "eve", 3.5)
+    chronicle.asks(2.5, "join", "joe", None)
+    assert evidence(chronicle).begins_at("eve", "room") == (1, 2)
+    assert evidence(chronicle).begins_at("joe", "room") == (1, NEVER)
+    chronicle.note(9.0, "lost", stream="META", events=1)
+    assert evidence(chronicle).begins_at("eve", "room") == (1, NEVER)
+
+
+def test_it_is_known_which_stream_has_lost_something() -> None:
+    chronicle = lived()
+    chronicle.loses(6.0, "m2")
+    assert evidence(chronicle).has_lost("MESSAGES")
+    assert not evidence(chronicle).has_lost("META")

@@ -7,7 +7,7 @@ import pytest
 
 from fanout.errors import OutcomeUnknown, StorageFull, Unavailable
 from fanout.ports.log import Reset
-from fanout.streams import MESSAGE_WRITER, MESSAGES
+from fanout.streams import MESSAGE_WRITER, MESSAGES, UNREAD_COUNTER
 from tests.simulation.log_server import NOTICED_WITHIN_S
 from tests.support.simulated import LogStage
 from tests.support.stored import stored_message
@@ -318,13 +318,14 @@ def test_the_lag_counts_what_neither_writer_nor_reader_has_acknowledged() -> Non
     async def work(stage: LogStage) -> None:
         assert await stage.at_server(stage.server_log.lag) == 0
         await stage.append(3)
-        assert await stage.at_server(stage.server_log.lag) == 6
+        assert await stage.at_server(stage.server_log.lag) == 9
         reader = await stage.at_client(stage.log.claim(MESSAGES, 0, "worker1"))
         await stage.at_client(reader.ack(2))
         await asyncio.sleep(0.1)
-        assert await stage.at_server(stage.server_log.lag) == 4
-        consumer = await stage.at_client(stage.log.consume(MESSAGES, MESSAGE_WRITER))
-        await stage.at_client(consumer.ack(await stage.at_client(consumer.fetch())))
+        assert await stage.at_server(stage.server_log.lag) == 7
+        for durable in (MESSAGE_WRITER, UNREAD_COUNTER):
+            consumer = await stage.at_client(stage.log.consume(MESSAGES, durable))
+            await stage.at_client(consumer.ack(await stage.at_client(consumer.fetch())))
         await stage.at_client(reader.ack(3))
         await asyncio.sleep(0.1)
         assert await stage.at_server(stage.server_log.lag) == 0

@@ -19,6 +19,9 @@ FOUND_SOON = (
     "auth.ok does not wait",
     "a handler that fails",
     "new channels are refused",
+    "marks clear everything",
+    "joiners have a backlog",
+    "own messages count",
 )
 """Planted faults that one of the first seeds finds; which one changes with every change of the product."""
 SEEDS = range(1, 31)

@@ -13,7 +13,7 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
 from fanout.ports.presence import Connections, Lease, Leases
-from fanout.ports.unread import UnreadCounts
+from fanout.ports.unread import ReadPosition, UnreadCounts
 from fanout.streams import MESSAGES
 from tests.simulation.plan import SERVERS
 from tests.simulation.servers import _REFUSED, TOKEN_S
@@ -81,6 +81,10 @@ def test_a_server_that_is_full_refuses_writes_and_answers_reads() -> None:
             await host.start(lease(), "leasing")
         with pytest.raises(StorageFull):
             await host.start(ports[Memberships].add("room1", ["eve"], timestamp()), "adding")
+        mark = partial(ports[UnreadCounts].mark_read, "ann", "room1", ReadPosition(1, 1))
+        with pytest.raises(Unavailable):
+            await host.start(mark(), "marking")
+        assert await host.start(ports[UnreadCounts].unread("ann", ["room1"]), "asking") == {}
         assert await host.start(ports[Log].last_seq(MESSAGES), "asking") == 0
         assert await host.start(leases(), "asking")
         assert await host.start(ports[Memberships].channels_of("eve"), "asking") == []
@@ -97,7 +101,7 @@ def test_the_methods_that_a_full_server_refuses_exist(server: str) -> None:
         servers = world.servers
         ports: dict[str, list[object]] = {
             "nats": [servers.log],
-            "redis": [servers.presence],
+            "redis": [servers.presence, servers.unread],
             "stores": [servers.memberships, servers.messages],
         }
         return {name for name in _REFUSED[server][0] if not any(hasattr(port, name) for port in ports[server])}

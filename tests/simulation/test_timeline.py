@@ -110,3 +110,29 @@ def test_an_invitation_changes_the_membership_of_the_guest() -> None:
     assert invited.since("eve", ROOM, 3.0, []) == 3.0
     assert invited.first("eve", ROOM) == 1.0
     assert invited.first("zoe", ROOM) == NEVER
+
+
+def test_who_is_removed_has_left() -> None:
+    removed = timeline((5.0, "remove", "ann", 6.0))
+    assert removed.left("ann", ROOM, before=7.0, at=9.0) == 6.0
+    assert removed.until("ann", ROOM, 0.0) == 5.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "user", "bounds"),
+    [
+        ([], "ann", (0.0, 0.0)),
+        ([(5.0, "join", "eve", 6.0)], "eve", (5.0, 6.0)),
+        ([(5.0, "join", "eve", None)], "eve", (5.0, NEVER)),
+        ([(5.0, "join", "ann", 6.0)], "ann", (0.0, 6.0)),
+        ([(5.0, "leave", "ann", 6.0), (7.0, "join", "ann", 8.0)], "ann", (7.0, 8.0)),
+        ([(5.0, "leave", "ann", None), (7.0, "join", "ann", 8.0)], "ann", (0.0, NEVER)),
+        ([(5.0, "leave", "ann", 6.0), (5.5, "join", "ann", 8.0)], "ann", (0.0, 8.0)),
+        ([(5.0, "join", "eve", 6.0), (6.5, "remove", "eve", 7.0), (8.0, "invite", "eve", 9.0)], "eve", (8.0, 9.0)),
+        ([(5.0, "join", "eve", 6.0), (8.0, "join", "eve", 9.0)], "eve", (5.0, 9.0)),
+    ],
+)
+def test_the_newest_membership_began_between_two_times(
+    changes: list[tuple[float, str, str, float | None]], user: str, bounds: tuple[float, float]
+) -> None:
+    assert timeline(*changes).joined(user, ROOM) == bounds

@@ -6,6 +6,8 @@ from tests.simulation.history import History
 from tests.simulation.plan import Plan
 
 NEVER: Final = float("inf")
+_ENDS: Final = frozenset({"leave", "remove"})
+"""The calls that end a membership."""
 _REFUSED: Final = frozenset({400, 403, 404})
 """The statuses of a call that did nothing, if it was not repeated: an earlier try may have been done. A channel that
 exists (409) may be that of an earlier process."""
@@ -37,7 +39,7 @@ class Timeline:
             at, status = (answer.at, answer.about["status"]) if answer else (NEVER, 0)
             if answer and status in _REFUSED and answer.about["tries"] == 1:
                 continue
-            change = Change(entry.at, at if status in (200, 201) else NEVER, entry.about["to"] != "leave")
+            change = Change(entry.at, at if status in (200, 201) else NEVER, entry.about["to"] not in _ENDS)
             for user in entry.about["users"]:
                 self._changes.setdefault((user, entry.about["channel"]), []).append(change)
 
@@ -46,6 +48,24 @@ class Timeline:
         if self._is_first_member(user, channel):
             return 0.0
         return min((change.asked for change in self._of(user, channel) if change.joins), default=NEVER)
+
+    def joined(self, user: str, channel: str) -> tuple[float, float]:
+        """Between when and when the newest membership began, at the end: the bounds of all calls that may have done so.
+
+        A call that may have found a member, and so changed nothing, is one of them, but for those before the last
+        leave that is certain. `NEVER` as the second one says that this is not known.
+        """
+        changes = self._of(user, channel)
+        joins = [change for change in changes if change.joins]
+        gone = max((leave.asked for leave in changes if self._ends_all(leave, changes)), default=0.0)
+        later = [join for join in joins if join.asked >= gone]
+        if not gone and self._is_first_member(user, channel):
+            asked = 0.0
+        else:
+            asked = min((join.asked for join in later), default=0.0)
+        if not changes:
+            return 0.0, 0.0
+        return asked, max((change.answered for change in changes), default=0.0)
 
     def left(self, user: str, channel: str, before: float, at: float) -> float:
         """When the user had surely left, before a time, and not come back until another; `NEVER` if that is not so.
@@ -97,6 +117,13 @@ class Timeline:
         newest = max(before, key=lambda change: change.asked)
         apart = all(change is newest or change.answered < newest.asked for change in before)
         return newest.joins and apart
+
+    @staticmethod
+    def _ends_all(leave: Change, changes: list[Change]) -> bool:
+        """Whether a leave is certain, and apart from every join."""
+        if leave.joins or leave.answered == NEVER:
+            return False
+        return all(not join.joins or join.answered < leave.asked or join.asked > leave.answered for join in changes)
 
     def _is_first_member(self, user: str, channel: str) -> bool:
         return user in self._plan.channels.get(channel, ())

@@ -41,6 +41,16 @@ WORDS: Final = {
         "is told that everything up to seq N was delivered: the answer to a heartbeat; it speaks of what was "
         "stored since the device connected"
     ),
+    r"\bthread\b": (
+        "thread: a message and the replies to it; a reply is in its thread alone, and so in no history of the"
+        " channel, or in the channel too"
+    ),
+    r"says that \S+ has read": (
+        "has read: a device says up to which message its user has read a channel; what others posted after that "
+        "is unread"
+    ),
+    r"pointer": "pointer: up to where a user has read a channel; it only rises",
+    r"mention": "mentions: a message may name members of its channel, for whom it is counted apart until it is read",
     r"now has": "now has: a worker has put a user in its table; what it reads from then on, it routes to the user too",
     r"follow the changes": (
         "follows the changes: a worker loads the channels of a user once, and then applies each change of "
@@ -75,7 +85,16 @@ WORDS: Final = {
     r"^  theirs:": "theirs: nobody is to get what is of a channel that he is no member of",
     r"^  (once|order):": "once, order: a session gets each message once, with rising seq",
     r"^  store:": "store: the message store is to have each message of the log once",
-    r"^  refused:": "refused: who has left a channel is to be refused there, from a second later on",
+    r"^  refused:": (
+        "refused: who has left a channel, or was removed from it, is to be refused there, from a second later on"
+    ),
+    r"^  threads:": (
+        "threads: a reply is to reach each member as one, and to be in its thread once, for members alone"
+    ),
+    r"^  unread:": (
+        "unread: at rest a user is to be told of as many unread messages and mentions as the log has after the "
+        "user's pointer"
+    ),
     r"^  told:": "told: a device that is connected while the log loses something is to be told to read again",
     r"^  accepted:": "accepted: a message that was accepted is to be in the log",
     r"^  alive:": "alive: no process is to end by itself",

@@ -1,10 +1,12 @@
 """Histories of a simulation that are written by hand, and what log and stores then hold."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
-from fanout.events import StoredMessage
+from fanout.events import Message, StoredMessage
+from fanout.ports.unread import ReadPosition
 from tests.simulation.checker import check
 from tests.simulation.evidence import Broken
 from tests.simulation.history import History
@@ -28,6 +30,8 @@ class Chronicle:
     Attributes:
         dead: how many dead letters there are at the end.
         rows: of the room in the message store; what the log holds, if nothing else is said.
+        pointers: up to where members have read the room; up to nothing, if nothing else is said.
+        thread_rows: the names of the replies in the message store; those that the log holds, if nothing else is said.
     """
 
     def __init__(self, plan: Plan = SLOW) -> None:
@@ -36,6 +40,9 @@ class Chronicle:
         self.history = History(self._time)
         self.dead = 0
         self.rows: list[tuple[int, str]] | None = None
+        self.pointers: dict[str, int] = {}
+        self.thread_rows: list[str] | None = None
+        self._messages: dict[int, StoredMessage] = {}
         self._held: dict[int, str] = {}
         self._channels: dict[int, str] = {}
         self._sessions: dict[str, int] = {}
@@ -61,6 +68,18 @@ class Chronicle:
         if seq is not None:
             self.stores(at, name, seq, channel)
             self.accepts(at, name)
+
+    def says(
+        self, at: float, name: str, seq: int, *, to: str = "", also: bool = False, mentions: Sequence[str] = ()
+    ) -> None:
+        """Bob posts a message to the room, or with `to` a reply, which is stored and accepted at once."""
+        message = _row(seq, name)
+        thread: dict[str, Any] = {"thread_id": f"msg_{to}", "also_send_to_channel": also} if to else {}
+        self._messages[seq] = msgspec.structs.replace(message, mentions=list(mentions), **thread)
+        about = {"to": to, "thread_id": f"msg_{to}", "also": also, "astray": False} if to else {}
+        self.note(at, "posts", user="bob", channel=ROOM, message=name, **about)
+        self.stores(at, name, seq)
+        self.accepts(at, name)
 
     def stores(self, at: float, name: str, seq: int, channel: str = ROOM) -> None:
         self.note(at, "stored", stream="MESSAGES", seq=seq, subject=f"messages.send.{channel}", key=name)
@@ -132,7 +151,30 @@ class Chronicle:
     def found(self) -> Found:
         rows = list(self._held.items()) if self.rows is None else self.rows
         page = [_row(seq, name) for seq, name in rows if self._channels.get(seq, ROOM) == ROOM]
-        return Found(dict(self._held), dict(self._channels), self.dead, {ROOM: page}, {ROOM: ["ann", "bob"]})
+        messages: dict[int, Message] = {seq: message for seq, message in self._messages.items() if seq in self._held}
+        return Found(
+            dict(self._held),
+            dict(self._channels),
+            self.dead,
+            {ROOM: [row for row in page if not _is_only_in_thread(messages.get(row.seq))]},
+            {ROOM: ["ann", "bob"]},
+            messages,
+            self._threads(),
+            {(user, ROOM): self._pointer(seq) for user, seq in self.pointers.items()},
+        )
+
+    def _threads(self) -> dict[str, list[StoredMessage]]:
+        threads: dict[str, list[StoredMessage]] = {}
+        for seq, message in self._messages.items():
+            if message.thread_id is not None and seq in self._held:
+                threads.setdefault(message.thread_id, []).append(message)
+        if self.thread_rows is None:
+            return threads
+        rows = {reply.client_msg_id: reply for replies in threads.values() for reply in replies}
+        return {thread: [rows[name] for name in self.thread_rows] for thread in threads}
+
+    def _pointer(self, seq: int) -> ReadPosition:
+        return ReadPosition(seq, message_id=self._messages[seq].message_id if seq in self._messages else "")
 
     def broken(self, *, ended: bool = True) -> list[Broken]:
         return check(self._plan, self.history, self.found() if ended else None)
@@ -149,6 +191,10 @@ def lived() -> Chronicle:
     for seq, name in enumerate(("m1", "m2", "m3"), 1):
         chronicle.posts(1.0 + seq, name, seq)
     return chronicle
+
+
+def _is_only_in_thread(message: Message | None) -> bool:
+    return message is not None and message.thread_id is not None and not message.also_send_to_channel
 
 
 def _row(seq: int, name: str) -> StoredMessage:
