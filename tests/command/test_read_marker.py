@@ -10,7 +10,7 @@ from fanout.errors import CallRejected, Unavailable
 from fanout.ids import new_message_id
 from fanout.ports import unread as port
 from fanout.ports.memberships import Channel
-from fanout.ports.unread import Unread
+from fanout.ports.unread import ReadPosition, Unread
 from fanout.streams import MESSAGES
 from fanout.subjects import message
 from services.adapters.sqlite import unread as sqlite_unread
@@ -118,6 +118,17 @@ async def test_only_members_mark(world: World) -> None:
     with pytest.raises(CallRejected) as caught:
         await world.marker.mark_read("bob", "general", message_id)
     assert caught.value.error_code is NOT_A_MEMBER
+
+
+async def test_who_has_joined_again_is_told_when_the_counter_does_not_know_it_yet(world: World) -> None:
+    ids = [await world.post() for _ in range(2)]
+    await world.count()
+    await world.counts.left("alice", "general", 1)
+    with pytest.raises(Unavailable):
+        await world.marker.mark_read("alice", "general", ids[0])
+    await world.counts.joined("alice", "general", 2, ReadPosition())
+    assert await world.marker.mark_read("alice", "general", ids[0])
+    assert await world.marker.mark_read("alice", "general", ids[0]) is None
 
 
 async def test_the_newest_message_is_marked_without_the_message_store_and_the_log(world: World) -> None:

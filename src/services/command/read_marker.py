@@ -6,7 +6,7 @@ from datetime import datetime
 
 from fanout import machine
 from fanout.error_codes import NOT_A_MEMBER
-from fanout.errors import CallRejected
+from fanout.errors import CallRejected, Unavailable
 from fanout.events import timestamp
 from fanout.ports.memberships import Memberships
 from fanout.ports.unread import ChannelState, ReadPosition, UnreadCounts
@@ -53,7 +53,19 @@ class ReadMarker:
         position = replace(counted, message_id=message_id, read_at=timestamp(self._now()))
         older = await self._older_mentions(user_id, channel_id, seq, state)
         moved = await self._counts.mark_read(user_id, channel_id, position, older_mentions=older)
+        if not moved:
+            await self._check_membership(user_id, channel_id, seq)
         return position if moved else None
+
+    async def _check_membership(self, user_id: str, channel_id: str, seq: int) -> None:
+        """Tell a lower pointer from one that was further: it does not move until a new membership is counted.
+
+        Raises:
+            Unavailable: the counter has not handled the event of the join yet.
+        """
+        (state,) = await self._counts.states(user_id, [channel_id])
+        if state.pointer.seq < seq:
+            raise Unavailable("the membership is not counted yet; try again")
 
     async def _seq_of(self, channel_id: str, message_id: str, state: ChannelState) -> int:
         if message_id == state.latest_id:
