@@ -25,9 +25,12 @@ class Session:
     closed: float = NEVER
     frames: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
 
-    def refreshed(self, before: float) -> float:
-        """When it was last told, before a time, that it may have missed something; 0 if it was not."""
-        told = [at for at, frame in self.frames if frame.get("reason") == "gap" and at < before]
+    def refreshed(self, upto: float) -> float:
+        """When it was last told, up to a time, that it may have missed something; 0 if it was not.
+
+        Frames that are written together arrive at the same time.
+        """
+        told = [at for at, frame in self.frames if frame.get("reason") == "gap" and at <= upto]
         return max(told, default=0.0)
 
     @property
