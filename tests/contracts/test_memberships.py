@@ -74,6 +74,13 @@ async def test_a_channel_is_found_whole(memberships: Memberships, channel: Chann
     assert await memberships.channel(channel.channel_id) == channel
 
 
+async def test_the_members_are_counted_up_to_a_limit(memberships: Memberships) -> None:
+    await memberships.create(GENERAL, ["alice", "bob", "carol"])
+    await left(memberships, "bob")
+    assert [await memberships.member_count("general", limit) for limit in (1, 2, 3)] == [1, 2, 2]
+    assert await memberships.member_count("nowhere", 3) == 0
+
+
 async def test_no_channel_is_none(memberships: Memberships) -> None:
     assert await memberships.channel("nowhere") is None
 

@@ -17,7 +17,7 @@ from fanout.subjects import member_joined, member_left, message
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.embedded.faults import FaultInjection
 from services.adapters.embedded.log import EmbeddedLog
-from services.composition.reading import read_marker, read_positions
+from services.composition.reading import client_commands, read_positions
 from services.message_writer.unread_counter import UnreadCounter, running_unread_counter
 from services.runtime.channel_messages import counted_message
 from tests.support.faulty import FaultyUnread, faulty_memberships, faulty_messages, faulty_unread
@@ -96,7 +96,7 @@ async def test_reading_while_the_next_message_comes_leaves_exactly_that_one_unre
         faulty_memberships() as memberships,
         await world.run_counter(),
     ):
-        marker = read_marker(world.log, memberships, messages, world.counts)
+        marker = client_commands(world.log, memberships, messages, world.counts)
         channels = [f"c{number}" for number in range(100)]
         for channel in channels:
             document = Channel(channel, channel, private=False, created_by="alice", created_at="t")

@@ -16,7 +16,7 @@ from services.runtime.read_positions import ReadPositions
 
 
 class ReadMarker:
-    """`fanout.ports.commands.ClientCommands`.
+    """Moves read pointers.
 
     Args:
         memberships: says who may mark what.
@@ -42,7 +42,7 @@ class ReadMarker:
         self._now = now
 
     async def mark_read(self, user_id: str, channel_id: str, message_id: str) -> ReadPosition | None:
-        """See the port."""
+        """Move a read pointer; see `ClientCommands.mark_read`."""
         if not await self._memberships.is_member(channel_id, user_id):
             raise CallRejected(NOT_A_MEMBER)
         (state,) = await self._counts.states(user_id, [channel_id])
@@ -58,7 +58,7 @@ class ReadMarker:
     async def _seq_of(self, channel_id: str, message_id: str, state: ChannelState) -> int:
         if message_id == state.latest_id:
             return state.latest_seq
-        return (await self._positions.find(channel_id, message_id)).seq
+        return (await self._positions.find(channel_id, message_id)).position.seq
 
     async def _older_mentions(self, user_id: str, channel_id: str, seq: int, state: ChannelState) -> int:
         """The mentions after a position that the unread store does not know by their positions."""

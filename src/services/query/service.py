@@ -101,7 +101,7 @@ class QueryService:
 
     async def _position(self, scope: Scope, bound: str, direction: Direction) -> Position:
         if not bound.isdecimal():
-            return await self._positions.find(scope.about, bound)
+            return (await self._positions.find(scope.about, bound)).position
         # Below every message of this `seq` or, to begin after it, of the next.
         return Position(int(bound) + (direction == "after"))
 

@@ -1,4 +1,7 @@
-"""`mark_read`: the client has shown a channel up to a message."""
+"""`mark_read` and `message.read`: the client has shown a channel up to a message, or a message."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fanout.error_codes import UNAVAILABLE
 from fanout.errors import CallRejected, Unavailable
@@ -9,9 +12,7 @@ from services.notification.session import Session
 handlers = FrameHandlers()
 
 
-class MarkRead(ChannelFrame, frozen=True, tag="mark_read"):
-    """Everything up to a message of the channel is read."""
-
+class _OfMessage(ChannelFrame, frozen=True):
     message_id: str
 
     def __post_init__(self) -> None:
@@ -20,14 +21,36 @@ class MarkRead(ChannelFrame, frozen=True, tag="mark_read"):
         check_message_id(self.message_id)
 
 
+class MarkRead(_OfMessage, frozen=True, tag="mark_read"):
+    """Everything up to a message of the channel is read."""
+
+
+class MessageRead(_OfMessage, frozen=True, tag="message.read"):
+    """A message of the channel is read: a read receipt."""
+
+
 @handlers.handles(MarkRead)
 async def mark_read(context: FrameContext, session: Session, frame: MarkRead) -> None:
     """Move the user's read pointer. There is no answer.
 
     The pointer is stored when the command returns it, so the user's other devices can be told from here.
     """
-    try:
+    with _refusals_of(frame):
         await context.commands.mark_read(session.user_id, frame.channel_id, frame.message_id)
+
+
+@handlers.handles(MessageRead)
+async def message_read(context: FrameContext, session: Session, frame: MessageRead) -> None:
+    """Note that the user has read a message. There is no answer; the members of a small channel get `receipt.read`."""
+    with _refusals_of(frame):
+        await context.commands.message_read(session.user_id, frame.channel_id, frame.message_id)
+
+
+@contextmanager
+def _refusals_of(frame: ChannelFrame) -> Iterator[None]:
+    """Turn what a command is refused with into the error of its frame."""
+    try:
+        yield
     except CallRejected as error:
         raise BadFrame.of(frame, error.error_code, str(error)) from error
     except Unavailable as error:
