@@ -233,7 +233,7 @@ def describe(frame: dict[str, Any]) -> Text | None:
 
 
 def _about_members(frame: dict[str, Any]) -> Text | None:
-    """What members of a channel do."""
+    """A frame about members of a channel as text; None for one that people need not see."""
     kind, readers = frame.get("type"), frame.get("read_by")
     channel, user = printable(str(frame.get("channel_id"))), printable(str(frame.get("user_id")))
     if kind == "typing" and frame.get("typing"):

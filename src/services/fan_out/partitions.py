@@ -8,7 +8,7 @@ from functools import partial
 
 import structlog
 
-from fanout import Deliveries, Engine, PartitionLost
+from fanout import Deliveries, Engine, PartitionLost, Unavailable
 from fanout.lanes import Lane
 from fanout.ports.log import Log, PartitionEvents, PartitionReader
 from fanout.streams import MEMBERSHIP_STREAM, ROUTED_STREAMS
@@ -155,6 +155,10 @@ class Partitions:
             position = await claim.readers[lane].caught_up()
         except PartitionLost:
             return  # the task that reads the partition finds the same and cleans up
+        except Unavailable:
+            if self._claims.get(lane.part) is claim:
+                raise
+            return  # the partition was given up meanwhile, and its readers were closed
         if position is not None and self._claims.get(lane.part) is claim:
             self._engine.advance(lane.number, position)
 
