@@ -4,6 +4,7 @@ The envelope of a stored message keeps the client's `message` object whole, so t
 without decoding them (see `fanout.message_frame`).
 """
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
 
@@ -147,6 +148,7 @@ class Typing(msgspec.Struct, frozen=True):
 _message_event = msgspec.json.Decoder(MessageEvent)
 _message = msgspec.json.Decoder(Message)
 _member_event: msgspec.json.Decoder[MemberJoined | MemberLeft] = msgspec.json.Decoder(MemberJoined | MemberLeft)
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _receipt_event = msgspec.json.Decoder(ReceiptRead)
 _typing = msgspec.json.Decoder(Typing)
 
@@ -199,6 +201,7 @@ def decode_receipt_event(payload: bytes, channel_id: str) -> ReceiptRead:
         check_message_id(event.message_id)
         for user_id in event.read_by:
             check_id(user_id, "read_by")
+        _check_timestamp(event.read_at)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"not a read receipt: {error}") from error
     return _of_channel(event, channel_id)
@@ -217,6 +220,12 @@ def decode_typing(payload: bytes) -> Typing:
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"not a typing notice: {error}") from error
     return notice
+
+
+def _check_timestamp(text: str) -> None:
+    if _TIMESTAMP.fullmatch(text) is None:
+        raise ValueError("read_at is not RFC 3339, UTC, with milliseconds")
+    datetime.fromisoformat(text)  # such a day and time there is
 
 
 _OfChannel = TypeVar("_OfChannel", MemberJoined | MemberLeft, ReceiptRead)

@@ -12,12 +12,15 @@ from fanout.errors import CallRejected, Unavailable
 from fanout.events import ReceiptRead, decode_receipt_event
 from fanout.ids import new_message_id
 from fanout.ports.memberships import Channel
+from fanout.ports.messages import IndexEntry
 from fanout.ports.receipts import MAX_MEMBERS
 from fanout.ports.unread import UnreadCounts
 from fanout.streams import RECEIPTS
 from fanout.subjects import channel_of, message
 from services.command.read_receipts import ReadReceipts
 from services.composition.reading import client_commands
+from services.runtime.membership_cache import MembershipCache
+from services.runtime.positions import Positions
 from tests.support.faulty import (
     FaultyLog,
     FaultyMemberships,
@@ -40,7 +43,9 @@ class World:
     counts: UnreadCounts
 
     def __post_init__(self) -> None:
-        self.handlers = client_commands(self.log, self.memberships, self.messages, self.counts)
+        self.handlers = client_commands(
+            self.log, self.memberships, MembershipCache(self.memberships), self.messages, self.counts
+        )
         self.receipts: ReadReceipts = self.handlers._receipts
         self.receipts._now = lambda: NOW
 
@@ -134,6 +139,27 @@ async def test_only_members_read_and_only_messages_of_the_channel(world: World, 
         with pytest.raises(CallRejected) as caught:
             await world.receipts.message_read(user, "general", message_id)
         assert caught.value.error_code is code
+    assert not await world.events()
+    assert not await world.pointer("bob", "general")
+
+
+@pytest.mark.parametrize("members", [2, MAX_MEMBERS + 1])
+async def test_who_leaves_while_the_message_is_looked_for_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch, members: int
+) -> None:
+    await world.fill("general", members)
+    read = await world.post("general", "alice")
+    find = Positions.find
+
+    async def find_late(positions: Positions, channel_id: str, message_id: str) -> IndexEntry:
+        found = await find(positions, channel_id, message_id)
+        await world.memberships.remove("general", "bob", "t")
+        return found
+
+    monkeypatch.setattr(Positions, "find", find_late)
+    with pytest.raises(CallRejected) as caught:
+        await world.receipts.message_read("bob", "general", read)
+    assert caught.value.error_code is NOT_A_MEMBER
     assert not await world.events()
     assert not await world.pointer("bob", "general")
 

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from fanout import PartitionLost, Unavailable
-from fanout.events import ReceiptRead, encode
+from fanout.events import ReceiptRead, encode, timestamp
 from fanout.ids import new_event_id, new_message_id
 from fanout.lanes import Lane
 from fanout.ports.log import PartitionEvents
@@ -37,7 +37,7 @@ async def world() -> AsyncIterator[World]:
 
 
 async def read(world: World) -> None:
-    event = ReceiptRead(new_event_id(), CHANNEL, new_message_id(), ["bob"], "t")
+    event = ReceiptRead(new_event_id(), CHANNEL, new_message_id(), ["bob"], timestamp())
     await world.log.append(receipt(CHANNEL), encode(event), msg_id=event.event_id)
 
 

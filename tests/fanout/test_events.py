@@ -227,6 +227,8 @@ def test_a_receipt_is_what_the_engine_takes_and_what_clients_get() -> None:
         {"read_by": ["a.b"]},
         {"read_by": "ann"},
         {"read_at": 7},
+        {"read_at": "2030-01-01"},
+        {"read_at": "2030-02-31T00:00:00.000Z"},
     ],
 )
 def test_what_is_no_receipt_of_the_channel_is_refused(changes: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from fanout.errors import CallRejected, Unavailable
 from fanout.events import StoredMessage
 from fanout.ids import new_message_id
 from fanout.ports.memberships import Channel
-from fanout.ports.receipts import MAX_MEMBERS, Receipt, StoredReceipt
+from fanout.ports.receipts import MAX_MEMBERS, MessageReceipt, Receipt
 from fanout.subjects import message
 from services.composition.reading import receipt_queries
 from services.query import receipts as queries_module
@@ -41,9 +41,7 @@ class World:
         self.queries = receipt_queries(self.log, self.memberships, cache, self.messages, self.messages)
 
     async def read(self, message_id: str, *users: str) -> None:
-        await self.messages.write_receipts(
-            [StoredReceipt("general", message_id, Receipt(user, AT), seq) for seq, user in enumerate(users, 1)]
-        )
+        await self.messages.write_receipts([MessageReceipt("general", message_id, Receipt(user, AT)) for user in users])
 
     async def receipts(self, message_id: str, channel: str = "general", user: str = "alice") -> MessageReceipts:
         return await self.queries.receipts(user, ReceiptsRequest(channel, message_id))

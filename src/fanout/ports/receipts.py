@@ -15,21 +15,19 @@ class Receipt(NamedTuple):
     """RFC 3339, UTC, milliseconds."""
 
 
-class StoredReceipt(NamedTuple):
-    """A receipt as the log has it."""
+class MessageReceipt(NamedTuple):
+    """A receipt of a message."""
 
     channel_id: str
     message_id: str
     receipt: Receipt
-    seq: int
-    """The position of its event in the log."""
 
 
 class Receipts(Protocol):
-    """The receipt store. There is one receipt for each message and reader: the first in the order of the log."""
+    """The receipt store. There is one receipt for each message and reader: the one with the lowest `read_at`."""
 
-    async def write_receipts(self, receipts: Sequence[StoredReceipt]) -> None:
-        """Store receipts durably. Of one message and reader, the receipt with the lowest `seq` stays.
+    async def write_receipts(self, receipts: Sequence[MessageReceipt]) -> None:
+        """Store receipts durably. Of one message and reader the one with the lowest `read_at` stays.
 
         Raises:
             Unavailable: the store cannot be reached. Some of the receipts may be stored; write all of them again.

@@ -5,12 +5,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from fanout import machine
-from fanout.error_codes import NOT_A_MEMBER
-from fanout.errors import CallRejected
 from fanout.events import timestamp
-from fanout.ports.memberships import Memberships
 from fanout.ports.unread import ChannelState, ReadPosition, UnreadCounts
 from services.runtime.channel_messages import ChannelMessages
+from services.runtime.membership_cache import MembershipCache
 from services.runtime.positions import Positions
 from services.runtime.read_positions import ReadPositions
 
@@ -19,7 +17,7 @@ class ReadMarker:
     """Moves read pointers.
 
     Args:
-        memberships: says who may mark what.
+        cache: says who may mark what.
         counts: the unread store.
         positions: find messages.
         channel_messages: reads messages between positions.
@@ -28,13 +26,13 @@ class ReadMarker:
 
     def __init__(
         self,
-        memberships: Memberships,
+        cache: MembershipCache,
         counts: UnreadCounts,
         positions: Positions,
         channel_messages: ChannelMessages,
         now: Callable[[], datetime] = machine.utc_now,
     ) -> None:
-        self._memberships = memberships
+        self._cache = cache
         self._counts = counts
         self._positions = positions
         self._channel_messages = channel_messages
@@ -43,8 +41,7 @@ class ReadMarker:
 
     async def mark_read(self, user_id: str, channel_id: str, message_id: str) -> ReadPosition | None:
         """Move a read pointer; see `ClientCommands.mark_read`."""
-        if not await self._memberships.is_member(channel_id, user_id):
-            raise CallRejected(NOT_A_MEMBER)
+        await self._cache.check(channel_id, user_id)
         (state,) = await self._counts.states(user_id, [channel_id])
         seq = await self._seq_of(channel_id, message_id, state)
         if seq <= state.pointer.seq:
@@ -52,6 +49,7 @@ class ReadMarker:
         counted = await self._read_positions.at(user_id, channel_id, seq, state)
         position = replace(counted, message_id=message_id, read_at=timestamp(self._now()))
         older = await self._older_mentions(user_id, channel_id, seq, state)
+        await self._cache.check(channel_id, user_id)  # once more: finding the message may have taken long
         moved = await self._counts.mark_read(user_id, channel_id, position, older_mentions=older)
         return position if moved else None
 

@@ -4,14 +4,13 @@ from collections.abc import Callable
 from datetime import datetime
 
 from fanout import machine, subjects
-from fanout.error_codes import NOT_A_MEMBER
-from fanout.errors import CallRejected
 from fanout.events import ReceiptRead, encode, timestamp
 from fanout.ids import new_event_id
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.receipts import MAX_MEMBERS
 from services.command.read_marker import ReadMarker
+from services.runtime.membership_cache import MembershipCache
 from services.runtime.positions import Positions
 
 
@@ -20,7 +19,8 @@ class ReadReceipts:
 
     Args:
         log: stores the receipts until they are written.
-        memberships: says who may read what, and how large a channel is.
+        memberships: says how large a channel is.
+        cache: says who may read what.
         positions: find messages.
         marker: moves the pointers.
         now: the time, with a zone.
@@ -30,12 +30,14 @@ class ReadReceipts:
         self,
         log: Log,
         memberships: Memberships,
+        cache: MembershipCache,
         positions: Positions,
         marker: ReadMarker,
         now: Callable[[], datetime] = machine.utc_now,
     ) -> None:
         self._log = log
         self._memberships = memberships
+        self._cache = cache
         self._positions = positions
         self._marker = marker
         self._now = now
@@ -45,10 +47,10 @@ class ReadReceipts:
         if await self._memberships.member_count(channel_id, MAX_MEMBERS + 1) > MAX_MEMBERS:
             await self._marker.mark_read(user_id, channel_id, message_id)
             return
-        if not await self._memberships.is_member(channel_id, user_id):
-            raise CallRejected(NOT_A_MEMBER)
+        await self._cache.check(channel_id, user_id)
         message = await self._positions.find(channel_id, message_id)
         if message.sender_id != user_id:
+            await self._cache.check(channel_id, user_id)  # once more: finding the message may have taken long
             await self._append(user_id, channel_id, message_id)
 
     async def _append(self, user_id: str, channel_id: str, message_id: str) -> None:

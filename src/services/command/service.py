@@ -77,8 +77,7 @@ class CommandService:
         A repeat with a `client_msg_id` that the user sent before, within the dedup window, is answered with the id of
         the message that was stored then, whatever else it holds: by the id, the client says that it is the same.
         """
-        if not await self._cache.is_member(request.channel, user_id):
-            raise CallRejected(NOT_A_MEMBER)
+        await self._cache.check(request.channel, user_id)
         if request.thread_id is not None:
             await self._enter_thread(user_id, request, request.thread_id)
         mentions = await self._mentioned(user_id, request)

@@ -56,18 +56,21 @@ def receipt_queries(
     return ReceiptQueries(memberships, cache, _positions(events, messages), receipts)
 
 
-def client_commands(events: Log, memberships: Memberships, messages: Messages, counts: UnreadCounts) -> CommandHandlers:
+def client_commands(
+    events: Log, memberships: Memberships, cache: MembershipCache, messages: Messages, counts: UnreadCounts
+) -> CommandHandlers:
     """Make the part that handles the commands of WebSocket clients.
 
     Args:
         events: the log.
         memberships: the membership store.
+        cache: of membership checks.
         messages: the message store.
         counts: the unread store.
     """
     positions = _positions(events, messages)
-    marker = ReadMarker(memberships, counts, positions, ChannelMessages(messages, events, positions))
-    return CommandHandlers(marker, ReadReceipts(events, memberships, positions, marker))
+    marker = ReadMarker(cache, counts, positions, ChannelMessages(messages, events, positions))
+    return CommandHandlers(marker, ReadReceipts(events, memberships, cache, positions, marker))
 
 
 def _positions(events: Log, messages: Messages) -> Positions:

@@ -100,6 +100,14 @@ async def _start_fan_out(context: ServiceContext, ports: FanOutPorts) -> None:
     context.health.add("instances", worker.reconciler.check_contact)
 
 
+async def _following_memberships(
+    context: ServiceContext, events: Log, memberships: Memberships, *, required: bool
+) -> MembershipCache:
+    cache, follower = await context.enter(following_memberships(events, memberships, context.process.fail))
+    context.health.add("membership_changes", follower.check_ready, required=required)
+    return cache
+
+
 def _snapshots(settings: Settings, events: Log) -> Snapshots | None:
     if settings.snapshot is None:
         return None
@@ -107,7 +115,8 @@ def _snapshots(settings: Settings, events: Log) -> Snapshots | None:
 
 
 async def _start_notification(context: ServiceContext, ports: InstancePorts) -> None:
-    commands = client_commands(ports.log, ports.memberships, ports.messages, ports.unread)
+    cache = await _following_memberships(context, ports.log, ports.memberships, required=False)
+    commands = client_commands(ports.log, ports.memberships, cache, ports.messages, ports.unread)
     running = running_notification(
         context.settings, ports, commands, context.health, context.process.fail, context.serving_sockets
     )
@@ -120,9 +129,7 @@ async def _start_gateway(context: ServiceContext, ports: GatewayPorts) -> None:
     for place in await _known_places(ports):
         # Before the first call is served: a log that lost events must not give their numbers to new ones.
         await ports.log.recall(MESSAGES, *place)
-    following = following_memberships(ports.log, ports.memberships, context.process.fail)
-    cache, follower = await context.enter(following)
-    context.health.add("membership_changes", follower.check_ready)
+    cache = await _following_memberships(context, ports.log, ports.memberships, required=True)
     bound = await context.serve(gateway_app(_gateway(context, ports, cache)))
     log.info("serves REST", url=f"http://{bound}")
 

@@ -1,7 +1,7 @@
 """The call that reads the receipts of a message."""
 
 from fanout.api.receipts import MAX_RECEIPTS, MessageReceipts, ReceiptMode, ReceiptsRequest, UserReceipt
-from fanout.error_codes import MESSAGE_NOT_FOUND, NOT_A_MEMBER, UNKNOWN_MESSAGE
+from fanout.error_codes import MESSAGE_NOT_FOUND, UNKNOWN_MESSAGE
 from fanout.errors import CallRejected
 from fanout.ports.memberships import Memberships
 from fanout.ports.receipts import MAX_MEMBERS, Receipts
@@ -27,8 +27,7 @@ class ReceiptQueries:
 
     async def receipts(self, user_id: str, request: ReceiptsRequest) -> MessageReceipts:
         """The receipts of a message; see `ReceiptCalls.receipts`."""
-        if not await self._cache.is_member(request.channel, user_id):
-            raise CallRejected(NOT_A_MEMBER)
+        await self._cache.check(request.channel, user_id)
         await self._check_message(request)
         found = await self._store.receipts_of(request.channel, request.message_id, MAX_RECEIPTS + 1)
         receipts = [UserReceipt(*receipt) for receipt in found[:MAX_RECEIPTS]]

@@ -8,7 +8,7 @@ from prometheus_client import Counter
 
 from fanout.events import decode_receipt_event
 from fanout.ports.log import Log, StoredEvent
-from fanout.ports.receipts import Receipt, Receipts, StoredReceipt
+from fanout.ports.receipts import MessageReceipt, Receipt, Receipts
 from fanout.streams import RECEIPT_WRITER, RECEIPTS
 from fanout.subjects import channel_of
 from services.runtime.consumer import Consumption, running_consumer
@@ -26,7 +26,7 @@ class ReceiptWriter:
     def __init__(self, receipts: Receipts) -> None:
         self._receipts = receipts
 
-    def decode(self, event: StoredEvent) -> list[StoredReceipt]:
+    def decode(self, event: StoredEvent) -> list[MessageReceipt]:
         """The receipts of an event, one for each reader.
 
         Raises:
@@ -34,11 +34,10 @@ class ReceiptWriter:
         """
         read = decode_receipt_event(event.payload, channel_of(event.subject))
         return [
-            StoredReceipt(read.channel_id, read.message_id, Receipt(user_id, read.read_at), event.seq)
-            for user_id in read.read_by
+            MessageReceipt(read.channel_id, read.message_id, Receipt(user_id, read.read_at)) for user_id in read.read_by
         ]
 
-    async def handle(self, decoded: Sequence[list[StoredReceipt]], _newest: StoredEvent) -> None:
+    async def handle(self, decoded: Sequence[list[MessageReceipt]], _newest: StoredEvent) -> None:
         """Write receipts.
 
         Raises:

@@ -1,12 +1,17 @@
 """`mark_read` and `message.read`: handed on to the command service; what it refuses is an `error`."""
 
+import asyncio
 import json
 
 import pytest
 
+from fanout import machine
 from fanout.error_codes import UNKNOWN_MESSAGE
 from fanout.errors import CallRejected, Unavailable
+from services.notification import session as session_module
+from services.notification.client_frames import reading
 from services.notification.client_frames.handlers import BadFrame
+from services.runtime.rates import Rate
 from tests.support.client_frames import Room
 
 MESSAGE = "msg_01ARZ3NDEKTSV4RRFFQ69G5FAV"
@@ -28,6 +33,28 @@ async def test_each_is_handed_on_and_not_answered(room: Room) -> None:
     await room.send(alice, read())
     assert (room.commands.marked, room.commands.read) == ([], [("alice", "general", MESSAGE)])
     assert not room.received(alice)
+
+
+async def test_a_command_that_gives_no_answer_is_an_error_in_time(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(*_about: str) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(reading, "ANSWERED_WITHIN_S", 0.01)
+    monkeypatch.setattr(room.commands, "message_read", hang)
+    alice = await room.enter("alice", "general")
+    with pytest.raises(BadFrame) as caught:
+        await room.send(alice, read())
+    assert caught.value.code == "unavailable"
+
+
+async def test_receipts_above_the_rate_are_handled_later(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "RECEIPTS", Rate(per_s=50.0, at_once=2))
+    alice = await room.enter("alice", "general")
+    began = machine.monotonic_s()
+    for _ in range(4):
+        await room.send(alice, read())
+    assert len(room.commands.read) == 4
+    assert machine.monotonic_s() - began >= 2 / 50
 
 
 @pytest.mark.parametrize("frame", [mark(), read()])

@@ -39,7 +39,7 @@ _CQL: Final = {
     "positions": "SELECT seq FROM {keyspace}.message_index WHERE message_id = ? AND channel_id = ? LIMIT 1000",
     "unindex": "DELETE FROM {keyspace}.message_index USING TIMESTAMP ? "
     "WHERE message_id = ? AND channel_id = ? AND seq = ?",
-    # The first receipt stays, so the timestamp falls as `seq` rises. It is negative, so that an operator can delete it.
+    # The first receipt stays, so its timestamp is its time, negative. So an operator can delete the row, too.
     "keep_receipt": "INSERT INTO {keyspace}.message_receipts (channel_id, message_id, user_id, read_at) "
     "VALUES (?, ?, ?, ?) USING TIMESTAMP ?",
     "receipts": "SELECT user_id, read_at FROM {keyspace}.message_receipts "

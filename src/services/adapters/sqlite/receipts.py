@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from fanout.ports.receipts import Receipt, StoredReceipt
+from fanout.ports.receipts import MessageReceipt, Receipt
 from services.adapters.sqlite.store import SqliteStore
 
 STATEMENTS: Final = (
@@ -13,15 +13,14 @@ STATEMENTS: Final = (
         message_id TEXT NOT NULL,
         user_id TEXT NOT NULL,
         read_at TEXT NOT NULL,
-        seq INTEGER NOT NULL,
         PRIMARY KEY (channel_id, message_id, user_id)
     ) STRICT, WITHOUT ROWID""",
 )
 """The table, a part of the message store's schema."""
 
 _INSERT: Final = """
-    INSERT INTO message_receipts (channel_id, message_id, user_id, read_at, seq) VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET read_at = excluded.read_at, seq = excluded.seq WHERE excluded.seq < seq"""
+    INSERT INTO message_receipts (channel_id, message_id, user_id, read_at) VALUES (?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET read_at = excluded.read_at WHERE excluded.read_at < read_at"""
 _OF_MESSAGE: Final = """
     SELECT user_id, read_at FROM message_receipts WHERE channel_id = ? AND message_id = ? ORDER BY user_id LIMIT ?"""
 
@@ -29,9 +28,9 @@ _OF_MESSAGE: Final = """
 class SqliteReceipts(SqliteStore):
     """`fanout.ports.receipts.Receipts`, as a part of the message store."""
 
-    async def write_receipts(self, receipts: Sequence[StoredReceipt]) -> None:
+    async def write_receipts(self, receipts: Sequence[MessageReceipt]) -> None:
         """See the port. One transaction writes all of them."""
-        rows = [(each.channel_id, each.message_id, *each.receipt, each.seq) for each in receipts]
+        rows = [(each.channel_id, each.message_id, *each.receipt) for each in receipts]
 
         def work(connection: sqlite3.Connection) -> None:
             connection.executemany(_INSERT, rows)

@@ -1,7 +1,9 @@
 """`mark_read` and `message.read`: the client has shown a channel up to a message, or a message."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
 
 from fanout.error_codes import UNAVAILABLE
 from fanout.errors import CallRejected, Unavailable
@@ -10,6 +12,9 @@ from services.notification.client_frames.handlers import BadFrame, ChannelFrame,
 from services.notification.session import Session
 
 handlers = FrameHandlers()
+
+ANSWERED_WITHIN_S: Final = 10.0
+"""Seconds for a command. The client's heartbeats wait behind it, so it ends long before they are missed."""
 
 
 class _OfMessage(ChannelFrame, frozen=True):
@@ -35,23 +40,25 @@ async def mark_read(context: FrameContext, session: Session, frame: MarkRead) ->
 
     The pointer is stored when the command returns it, so the user's other devices can be told from here.
     """
-    with _refusals_of(frame):
+    async with _refusals_of(frame):
         await context.commands.mark_read(session.user_id, frame.channel_id, frame.message_id)
 
 
 @handlers.handles(MessageRead)
 async def message_read(context: FrameContext, session: Session, frame: MessageRead) -> None:
     """Note that the user has read a message. There is no answer; the members of a small channel get `receipt.read`."""
-    with _refusals_of(frame):
+    await asyncio.sleep(session.pace_of_receipts())
+    async with _refusals_of(frame):
         await context.commands.message_read(session.user_id, frame.channel_id, frame.message_id)
 
 
-@contextmanager
-def _refusals_of(frame: ChannelFrame) -> Iterator[None]:
-    """Turn what a command is refused with into the error of its frame."""
+@asynccontextmanager
+async def _refusals_of(frame: ChannelFrame) -> AsyncIterator[None]:
+    """Turn what a command is refused with into the error of its frame; a command may take `ANSWERED_WITHIN_S`."""
     try:
-        yield
+        async with asyncio.timeout(ANSWERED_WITHIN_S):
+            yield
     except CallRejected as error:
         raise BadFrame.of(frame, error.error_code, str(error)) from error
-    except Unavailable as error:
+    except (Unavailable, TimeoutError) as error:
         raise BadFrame.of(frame, UNAVAILABLE, UNAVAILABLE.text) from error
