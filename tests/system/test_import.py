@@ -31,6 +31,7 @@ BAD = {
     "UTF-8": b'{"channel_id":"channel-1","user_id":"\xff\xfe"}\n',
     "user_id must be": b'{"channel_id":"channel-1","user_id":"a.b"}\n',
     "there is no channel nowhere": b'{"channel_id":"nowhere","user_id":"bob"}\n',
+    "direct message": b'{"channel_id":"dm_%s","user_id":"bob"}\n' % (b"0" * 40),
     "longer than": b"x" * (50 * MIB) + b"\n",
 }
 REMARKED = {
