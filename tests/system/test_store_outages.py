@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 
 import pytest
 from redis.asyncio import Redis
@@ -13,6 +14,7 @@ from fanout.subjects import message
 from services.adapters.cassandra.messages import CassandraMessages
 from tests.support import soak
 from tests.support.cassandra import opened_cassandra
+from tests.support.observing import eventually
 from tests.support.servers import CassandraServer, NatsServer
 from tests.support.soak import Outage, Traffic, progress
 from tests.support.store_worlds import StoreWorld, some_at_once, store_world
@@ -21,6 +23,8 @@ from tests.support.traffic import WholeRun
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
 TIMEOUT_S = 1.0
+TIMEOUT_TO_CREATE_S = 30.0
+"""Tables take far longer than rows."""
 PATIENCE_S = 300.0
 """Reached only by a test that fails."""
 PATIENCE_OF_SOAK_S = 1_500.0
@@ -40,7 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CassandraServer
 @pytest.fixture
 async def messages(server: CassandraServer, keyspace_prefix: str) -> AsyncIterator[CassandraMessages]:
     host = f"127.0.0.1:{server.port}"
-    async with opened_cassandra(host, keyspace_prefix) as made:  # new tables may take longer
+    async with opened_cassandra(host, keyspace_prefix, timeout_s=TIMEOUT_TO_CREATE_S) as made:
         await made.ping()
     async with opened_cassandra(host, keyspace_prefix, timeout_s=TIMEOUT_S) as opened:
         yield opened
@@ -57,6 +61,18 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
     client = Redis.from_url(redis_url)
     yield client
     await client.aclose()
+
+
+async def _is_back(world: StoreWorld) -> None:
+    """Wait until the message store answers, so that rows which are missing are seen to be missing."""
+
+    async def answers() -> bool:
+        with suppress(Unavailable):
+            await world.messages.ping()
+            return True
+        return False
+
+    await eventually(answers, PATIENCE_S)
 
 
 async def test_counting_again_needs_the_store_and_never_gives_less_than_the_truth(
@@ -119,6 +135,7 @@ async def test_a_store_that_was_away_gets_every_message_once_and_only_the_poison
     finally:
         await asyncio.to_thread(server.start)
     await world.caught_up(PATIENCE_S)
+    await _is_back(world)
     dead = [event async for event in world.log.read(DEAD, after=0, upto=await world.log.last_seq(DEAD))]
     assert [event.payload for event in dead] == [POISON]
     assert await world.log.get(MESSAGES, poisonous.seq) is not None
@@ -148,6 +165,7 @@ async def test_all_rows_reply_counts_and_unread_counts_are_exact_though_every_ev
         group.create_task(run.post_and_read())
     progress("all %s messages are accepted", traffic.messages)
     await world.caught_up(PATIENCE_OF_SOAK_S)
+    await _is_back(world)
     run.every_event_came_twice()
     for check in (run.rows_are_there_once, run.reply_counts_are_exact, run.unread_counts_are_exact):
         progress("checking: %s", check.__name__)
