@@ -84,6 +84,30 @@ async def test_who_joins_a_large_channel_with_a_long_history_has_what_comes_then
     assert await world.queries.counts("user-1") == Counts({"large": BACKLOG + 1}, BACKLOG + 1, 0)
 
 
+async def test_after_leaving_nothing_comes_back_by_events_that_come_again_or_late(world: StoreWorld) -> None:
+    for channel in ("general", "other"):
+        await world.create(channel, "alice", "bob")
+    await start_writers(world)
+    await world.post("other")
+    for number in range(7):
+        await world.post("general", "bob", *(["alice"] if number < 2 else []))
+    await world.caught_up(PATIENCE_S)
+    assert await world.queries.counts("alice") == Counts({"general": 7, "other": 1}, 8, 2)
+    late = asyncio.create_task(world.post("general", "bob", "alice"))
+    await world.commands.leave("alice", ChannelRequest("general"))
+    await late
+    await world.post("general", "bob", "alice")
+    await world.caught_up(PATIENCE_S)
+    assert await world.queries.counts("alice") == Counts({"other": 1}, 1, 0)
+    await world.commands.join("alice", ChannelRequest("general"))
+    await world.caught_up(PATIENCE_S)
+    assert await world.queries.counts("alice") == Counts({"other": 1}, 1, 0)
+    await world.post("general", "bob", "alice")
+    await world.caught_up(PATIENCE_S)
+    assert await world.queries.counts("alice") == Counts({"general": 1, "other": 1}, 2, 1)
+    assert came_twice(world, 11)
+
+
 @pytest.mark.parametrize("members", [3, LARGE], ids=["small channel", "large channel"])
 async def test_a_reply_in_its_thread_alone_is_no_message_of_the_channel(world: StoreWorld, members: int) -> None:
     users = [f"user-{number}" for number in range(members)]
