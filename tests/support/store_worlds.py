@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
+from fanout.errors import Unavailable
 from fanout.ids import new_message_id
 from fanout.ports.log import Log
 from fanout.ports.memberships import Channel
@@ -27,6 +28,7 @@ from tests.support.stored import stored_message
 PARTITIONS = 4
 PAGE = 500
 AT_ONCE = 32
+ATTEMPTS = 20
 READERS = ((MESSAGES, MESSAGE_WRITER), (MESSAGES, UNREAD_COUNTER), (META, UNREAD_COUNTER))
 
 
@@ -105,11 +107,14 @@ class StoreWorld:
     async def post(
         self, channel: str, sender: str = "bob", *mentions: str, message_id: str | None = None, **fields: object
     ) -> Position:
-        """Append a message; its id and its place in the log."""
+        """Append a message, again where the log does not answer in time; its place in the log."""
         message_id = message_id or new_message_id()
         payload = stored_message(channel, sender_id=sender, mentions=list(mentions), message_id=message_id, **fields)
-        appended = await self.log.append(message(channel), payload, msg_id=message_id)
-        return Position(appended.seq, message_id)
+        for _ in range(ATTEMPTS):
+            with suppress(Unavailable):
+                appended = await self.log.append(message(channel), payload, msg_id=message_id)
+                return Position(appended.seq, message_id)
+        raise AssertionError("the log takes nothing")
 
     async def is_caught_up(self) -> bool:
         """Whether the writers have acknowledged everything."""
