@@ -18,7 +18,7 @@ DISTRIBUTIONS := pyproject.toml setup.py packaging/services/pyproject.toml packa
 RUST_SOURCES := src/fanout/_core.pyi \
 	$(shell find core_ext -mindepth 1 -path "*/target" -prune -o \( -type d -o -name "*.rs" -o -name "Cargo.*" \) -print)
 
-.PHONY: help run test test-python test-rust check-shuttle check-miri check-tsan chaos simulate lint format type bench build docs servers wheels lock clean
+.PHONY: help run test test-python test-rust soak check-shuttle check-miri check-tsan chaos simulate lint format type bench build docs servers wheels lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -41,6 +41,12 @@ ifeq ($(ARGS),)
 else
 	$(BIN)/pytest $(ARGS)
 endif
+
+# One after the other, and shown as they go on: some of them wait for minutes, while the driver would tell of each attempt.
+SOAK := -m soak --verbose -o log_cli=true -o log_cli_level=INFO -o "log_cli_format=%(asctime)s %(message)s" \
+	$(addprefix --log-disable=cassandra.,cluster connection policies pool)
+soak: build servers  ## the tests that `make test` shortens, at full size: long outages, large files (an hour); ARGS="-k import" chooses some
+	$(BIN)/pytest $(SOAK) $(ARGS)
 
 # Of a make that runs jobs side by side, cargo would look for a job server, which only other makes are given.
 NO_JOB_SERVER := env -u MAKEFLAGS -u MFLAGS

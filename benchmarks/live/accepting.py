@@ -52,9 +52,9 @@ class _Stores:
 
 def _gateway() -> Any:
     stores = cast("Any", _Stores())
-    calls = table(
-        CommandService(stores, stores, MembershipCache(stores), stores, stores), cast("Any", None), cast("Any", None)
-    )
+    unused = cast("Any", None)
+    commands = CommandService(stores, stores, MembershipCache(stores), stores, stores)
+    calls = table(commands, unused, unused, unused)
     verifier, limiter = TokenVerifier(("HS256",), secret=_SECRET), RateLimiter(_LIMIT, _LIMIT)
     return gateway_app(Gateway(calls, verifier, limiter, Health(), CollectorRegistry(), max_body=1 << 20))
 

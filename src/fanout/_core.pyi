@@ -367,7 +367,8 @@ class Engine:
         `also_send_to_channel` is not true, `{"type": "thread.reply", "seq", "part", "channel_id", "thread_id",
         "message"}`, with the bytes of `message` unchanged; `message_frame` returns it, and says what is refused.
 
-        The stored format of a "member", a change of a membership, is any one JSON object. Clients get it unchanged.
+        The stored format of a "member", a change of a membership, and of a "receipt.read", a read receipt, is any one
+        JSON object. Clients get it unchanged.
         `client_event` returns what clients get, for an event of any kind.
 
         While the call runs, other threads' calls for any lane wait.
@@ -849,7 +850,7 @@ def client_event(kind: str, seq: int, part: int, channel: str, payload: _BytesLi
     A receiver that reads an event from the log, because a batch was lost, makes the same bytes with it.
 
     Args:
-        kind: "message.new" or "member", as for `Engine.route_stored`.
+        kind: "message.new", "member" or "receipt.read", as for `Engine.route_stored`.
         seq: the event's position in the log.
         part: a number for clients, such as the partition.
         channel: the channel of the event.

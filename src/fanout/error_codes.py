@@ -34,6 +34,7 @@ CORS_REFUSED: Final = ErrorCode("cors_refused", "a page of this origin may not m
 NOT_A_MEMBER: Final = ErrorCode("not_a_member", "the caller is not a member of the channel", 403)
 NOT_THE_CREATOR: Final = ErrorCode("not_the_creator", "only the creator of the channel may do this", 403)
 NOT_FOUND: Final = ErrorCode("not_found", "there is nothing at this path", 404)
+MESSAGE_NOT_FOUND: Final = ErrorCode("message_not_found", "the channel has no message of that id", 404)
 CHANNEL_NOT_FOUND: Final = ErrorCode(
     "channel_not_found", "there is no such channel, or it is private and the caller is not in it", 404
 )

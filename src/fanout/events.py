@@ -4,8 +4,9 @@ The envelope of a stored message keeps the client's `message` object whole, so t
 without decoding them (see `fanout.message_frame`).
 """
 
+import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 import orjson
@@ -14,7 +15,7 @@ from msgspec import Meta
 from fanout import machine
 from fanout._core import check_event, message_frame
 from fanout.errors import InvalidEvent
-from fanout.ids import check_id
+from fanout.ids import check_id, check_message_id
 
 MAX_TEXT: Final = 40_000
 MAX_BATCH: Final = 1 << 20
@@ -26,6 +27,7 @@ EVENT_OVERHEAD: Final = 1_536
 MESSAGE_NEW: Final = "message.new"
 MEMBER_JOINED: Final = "member.joined"
 MEMBER_LEFT: Final = "member.left"
+RECEIPT_READ: Final = "receipt.read"
 
 
 Timestamp = Annotated[str, Meta(description="RFC 3339, UTC, milliseconds", extra_json_schema={"format": "date-time"})]
@@ -125,6 +127,16 @@ class MemberLeft(MemberEvent, frozen=True, tag=MEMBER_LEFT):
     """The payload of `channels.member.left.{channel_id}`."""
 
 
+class ReceiptRead(msgspec.Struct, frozen=True, tag_field="type", tag=RECEIPT_READ):
+    """The payload of `receipts.read.{channel_id}`: users who have read a message, at a time."""
+
+    event_id: str
+    channel_id: str
+    message_id: str
+    read_by: Annotated[list[str], Meta(min_length=1)]
+    read_at: Timestamp
+
+
 class Typing(msgspec.Struct, frozen=True):
     """The payload of `client.typing.{channel_id}`."""
 
@@ -136,6 +148,8 @@ class Typing(msgspec.Struct, frozen=True):
 _message_event = msgspec.json.Decoder(MessageEvent)
 _message = msgspec.json.Decoder(Message)
 _member_event: msgspec.json.Decoder[MemberJoined | MemberLeft] = msgspec.json.Decoder(MemberJoined | MemberLeft)
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+_receipt_event = msgspec.json.Decoder(ReceiptRead)
 _typing = msgspec.json.Decoder(Typing)
 
 
@@ -171,9 +185,26 @@ def decode_member_event(payload: bytes, channel_id: str) -> MemberJoined | Membe
         check_id(event.channel_id, "channel_id")
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"not a member event: {error}") from error
-    if event.channel_id != channel_id:
-        raise InvalidEvent("the event and its subject do not name the same channel")
-    return event
+    return _of_channel(event, channel_id)
+
+
+def decode_receipt_event(payload: bytes, channel_id: str) -> ReceiptRead:
+    """The read receipt inside a stored event.
+
+    Raises:
+        InvalidEvent: the bytes are no receipt of that channel, or none that the engine would route.
+    """
+    try:
+        check_event(payload)
+        event = _receipt_event.decode(payload)
+        check_id(event.channel_id, "channel_id")
+        check_message_id(event.message_id)
+        for user_id in event.read_by:
+            check_id(user_id, "read_by")
+        _check_timestamp(event.read_at)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise InvalidEvent(f"not a read receipt: {error}") from error
+    return _of_channel(event, channel_id)
 
 
 def decode_typing(payload: bytes) -> Typing:
@@ -189,6 +220,21 @@ def decode_typing(payload: bytes) -> Typing:
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"not a typing notice: {error}") from error
     return notice
+
+
+def _check_timestamp(text: str) -> None:
+    if _TIMESTAMP.fullmatch(text) is None:
+        raise ValueError("read_at is not RFC 3339, UTC, with milliseconds")
+    datetime.fromisoformat(text)  # such a day and time there is
+
+
+_OfChannel = TypeVar("_OfChannel", MemberJoined | MemberLeft, ReceiptRead)
+
+
+def _of_channel(event: _OfChannel, channel_id: str) -> _OfChannel:
+    if event.channel_id != channel_id:
+        raise InvalidEvent("the event and its subject do not name the same channel")
+    return event
 
 
 def encode(event: msgspec.Struct | dict[str, Any]) -> bytes:

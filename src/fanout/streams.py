@@ -12,6 +12,7 @@ from typing import Final
 
 MESSAGES: Final = "MESSAGES"
 META: Final = "META"
+RECEIPTS: Final = "RECEIPTS"
 DEAD: Final = "DEAD"
 
 MESSAGE_WRITER: Final = "message-writer"
@@ -19,6 +20,9 @@ MESSAGE_WRITER: Final = "message-writer"
 UNREAD_COUNTER: Final = "unread-counter"
 """The durable consumer of `MESSAGES` that counts what is unread, and that of `META` that begins and ends memberships
 for it."""
+
+RECEIPT_WRITER: Final = "receipt-writer"
+"""The durable consumer of `RECEIPTS` whose workers store read receipts."""
 
 KEEP_S: Final = 7 * 86_400.0
 """Seconds that a stream keeps its events, unless its row or the configuration says otherwise."""
@@ -110,6 +114,14 @@ _ROWS: Final = (
         kind="member",
         lane_code=2,
         durables=(UNREAD_COUNTER,),
+    ),
+    StreamSpec(
+        RECEIPTS,
+        ("receipts.read.*",),
+        FanOutMode.ROUTED,
+        kind="receipt.read",
+        lane_code=3,
+        durables=(RECEIPT_WRITER,),
     ),
     StreamSpec(DEAD, ("dead.>",), keep_s=_DEAD_KEEP_S),
 )

@@ -29,6 +29,11 @@ def member_left(channel_id: str) -> str:
     return f"channels.member.left.{channel_id}"
 
 
+def receipt(channel_id: str) -> str:
+    """The subject under which a read receipt of a message of the channel is published."""
+    return f"receipts.read.{channel_id}"
+
+
 def typing(channel_id: str) -> str:
     """The subject under which typing in the channel is published."""
     return f"client.typing.{channel_id}"

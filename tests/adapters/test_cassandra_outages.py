@@ -1,6 +1,7 @@
 """A Cassandra that is killed, or stands still, while messages are written."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 
@@ -10,9 +11,11 @@ from fanout.errors import Unavailable
 from fanout.events import StoredMessage
 from fanout.ports.messages import LogPlace
 from services.adapters.cassandra.messages import CassandraMessages
+from tests.support import soak
 from tests.support.cassandra import opened_cassandra
-from tests.support.observing import eventually
+from tests.support.observing import LOOK_EVERY_S, eventually
 from tests.support.servers import CassandraServer, free_port
+from tests.support.soak import progress
 from tests.support.stored import in_history
 
 TIMEOUT_S = 1.0
@@ -58,7 +61,8 @@ class Writers:
         while not self.stopping:
             messages = [in_history(first + number, channel) for number in range(IN_A_WRITE)]
             first += IN_A_WRITE
-            await eventually(partial(self._attempt, messages), PATIENCE_S)
+            while not await self._attempt(messages):  # noqa: ASYNC110 - as long as the server is away
+                await asyncio.sleep(LOOK_EVERY_S)
             self.written += messages
 
     async def _attempt(self, messages: list[StoredMessage]) -> bool:
@@ -86,32 +90,53 @@ async def _failed_more(writers: Writers, than: int) -> bool:
     return writers.failures > than
 
 
-async def test_writes_go_on_when_a_killed_server_is_back(server: CassandraServer, store: CassandraMessages) -> None:
+async def _kill_for(server: CassandraServer, seconds: float, writers: Writers) -> None:
+    server.kill()
+    progress("the server is killed, for %.0f s", seconds)
+    try:
+        await eventually(partial(_failed_more, writers, writers.failures), PATIENCE_S)
+        await asyncio.sleep(seconds)
+    finally:
+        await asyncio.to_thread(server.start)
+
+
+@pytest.mark.parametrize("each_for_s", soak.NODE_KILLED_FOR_S)
+async def test_writes_go_on_each_time_that_a_killed_server_is_back(
+    server: CassandraServer, store: CassandraMessages, each_for_s: list[float]
+) -> None:
     writers = Writers(store)
     running = asyncio.create_task(writers.run())
     await _wrote_more(writers)
-    server.kill()
-    await eventually(partial(_failed_more, writers, writers.failures), PATIENCE_S)
-    with pytest.raises(Unavailable):
-        await store.history("channel-0")
-    await asyncio.to_thread(server.start)
-    await _wrote_more(writers)
+    for seconds in each_for_s:
+        killing = asyncio.create_task(_kill_for(server, seconds, writers))
+        await eventually(partial(_failed_more, writers, writers.failures), PATIENCE_S)
+        with pytest.raises(Unavailable):
+            await store.history("channel-0")
+        await killing
+        await _wrote_more(writers)
     writers.stopping = True
     await running
     await writers.stored_once()
     assert writers.most_in_flight <= IN_FLIGHT
 
 
-async def test_a_server_that_stands_still_hangs_nobody(server: CassandraServer, store: CassandraMessages) -> None:
+@pytest.mark.parametrize("at_least_s", soak.NODE_STANDS_STILL_S)
+async def test_a_server_that_stands_still_hangs_nobody(
+    server: CassandraServer, store: CassandraMessages, at_least_s: float
+) -> None:
     writers = Writers(store)
     running = asyncio.create_task(writers.run(20))
     await _wrote_more(writers)
     server.pause()
+    ends = time.monotonic() + at_least_s
     try:
-        for _ in range(3):
+        reads = 0
+        while reads < 3 or time.monotonic() < ends:
             async with asyncio.timeout(10 * TIMEOUT_S):  # it ends after about one
                 with pytest.raises(Unavailable):
                     await store.history("channel-0")
+            reads += 1
+            progress("the server stands still; %s reads were refused", reads)
         async with asyncio.timeout(10 * TIMEOUT_S):
             with pytest.raises(Unavailable):
                 await store.ping()

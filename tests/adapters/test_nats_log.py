@@ -10,7 +10,7 @@ import pytest
 from fanout import Deliveries, partition_of, subjects
 from fanout.errors import FanoutError, PartitionLost, StorageFull, TooLarge, Unavailable
 from fanout.ports.log import Appended, StoredEvent
-from fanout.streams import DEAD, MESSAGES, META, STREAMS
+from fanout.streams import DEAD, MESSAGES, META, RECEIPTS, STREAMS
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats import NatsConnection, NatsLog, api, continuous_pull, fencing, work_queue
 from services.adapters.nats import log as log_module
@@ -48,7 +48,8 @@ class TestStreams:
         await NatsLog.open(nc, EmbeddedDeployment("test"), partitions=3, keep_s=600)
         found = {info.config.name: info.config for info in await nc.jsm().streams_info()}
         assert all(tuple(config.subjects or ()) == STREAMS[str(name)].subjects for name, config in found.items())
-        assert {name: config.max_age for name, config in found.items()} == {MESSAGES: 600, META: 600, DEAD: 30 * 86_400}
+        ages = {name: config.max_age for name, config in found.items()}
+        assert ages == dict.fromkeys((MESSAGES, META, RECEIPTS), 600) | {DEAD: 30 * 86_400}
         assert {(config.storage, config.num_replicas) for config in found.values()} == {("file", 1)}
         assert {config.duplicate_window for config in found.values()} == {120}
 
@@ -318,7 +319,7 @@ class TestStandingPull:
 
         async def standing() -> bool | None:
             info = await api.consumer_info(nc, MESSAGES, fencing.consumer_name(0, reader.epoch))
-            return True if info["num_waiting"] == 0 else None
+            return True if info["num_waiting"] == 0 and reader._pull._buffer.bytes else None
 
         await until(standing)
         assert 0 < reader._pull._buffer.bytes <= 4 * 2 * nc.max_payload

@@ -46,7 +46,7 @@ class Shown:
 
 
 @asynccontextmanager
-async def listening_to(*scripts: Script, shown: Shown) -> Any:
+async def listening_to(*scripts: Script, shown: Shown, reads: bool = False) -> Any:
     """A listener whose n-th connection meets the n-th script."""
     left = list(scripts)
 
@@ -56,7 +56,7 @@ async def listening_to(*scripts: Script, shown: Shown) -> Any:
 
     async with serve(handler, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        yield Listener(FakeRest(f"ws://127.0.0.1:{port}/ws"), shown.screen)
+        yield Listener(FakeRest(f"ws://127.0.0.1:{port}/ws"), shown.screen, reads=reads)
 
 
 async def send(socket: ServerConnection, *frames: dict[str, Any]) -> None:
@@ -71,6 +71,22 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def deregistered(socket: ServerConnection, auth: dict[str, Any]) -> None:
     await socket.close(4409)
+
+
+@pytest.mark.parametrize(("reads", "sent"), [(True, ["mark_read", "message.read"]), (False, [])])
+async def test_it_says_what_is_read_where_it_is_asked_to(*, reads: bool, sent: list[str]) -> None:
+    said: list[dict[str, Any]] = []
+
+    async def script(socket: ServerConnection, auth: dict[str, Any]) -> None:
+        await send(socket, WELCOME | {"heartbeat_s": 0.05}, MESSAGE, {"type": "message.new", "message": "of later"})
+        while (frame := json.loads(await socket.recv()))["type"] != "heartbeat":
+            said.append(frame)
+        await socket.close(4409)
+
+    async with listening_to(script, shown=Shown(), reads=reads) as listener:
+        with pytest.raises(ClientError):
+            await listener.run()
+    assert said == [{"type": kind, "channel_id": "general", "message_id": "m"} for kind in sent]
 
 
 async def test_it_resumes_exactly_where_it_was_after_a_drop() -> None:
@@ -190,6 +206,11 @@ async def test_it_ends_when_it_is_cancelled() -> None:
         ({"type": "typing", "channel_id": "g", "user_id": "bob", "typing": False}, None),
         ({"type": "member.joined", "channel_id": "g", "user_id": "bob"}, "#g bob joined"),
         ({"type": "member.left", "channel_id": "g", "user_id": "bob"}, "#g bob left"),
+        (
+            {"type": "receipt.read", "channel_id": "g", "message_id": "msg_1", "read_by": ["bob", "a\x1b"]},
+            "#g bob, a\N{REPLACEMENT CHARACTER} has read msg_1",
+        ),
+        ({"type": "receipt.read", "channel_id": "g", "message_id": "msg_1"}, None),
         (
             {"type": "full_refresh_required", "tier": 4, "reason": "log_reset", "after_ms": 7},
             "the log lost messages, or was replaced: read the channels again with channels.history",

@@ -14,9 +14,10 @@ from fanout.ports.unread import ReadPosition, Unread
 from fanout.streams import MESSAGES
 from fanout.subjects import message
 from services.adapters.sqlite import unread as sqlite_unread
-from services.command.read_marker import ReadMarker
-from services.composition.reading import read_marker
+from services.command.client_commands import CommandHandlers
+from services.composition.reading import client_commands
 from services.runtime.channel_messages import counted_message
+from services.runtime.membership_cache import MembershipCache
 from tests.support.faulty import (
     FaultyLog,
     FaultyMemberships,
@@ -38,7 +39,9 @@ class World:
     counts: FaultyUnread
 
     def __post_init__(self) -> None:
-        self.marker: ReadMarker = read_marker(self.log, self.memberships, self.messages, self.counts)
+        self.marker: CommandHandlers = client_commands(
+            self.log, self.memberships, MembershipCache(self.memberships), self.messages, self.counts
+        )
 
     async def post(self, channel: str = "general", *mentions: str) -> str:
         message_id = new_message_id()

@@ -73,7 +73,7 @@ class TestService:
             await start_all(CHECKED[service], context, backends)
         assert watched.keys() - OWN_CHECKS == needed_by(service) - {"tokens"}
         degrading = {"presence"} if service in {"gateway", "up"} else set()
-        degrading |= {"messages"} if service == "notification" else set()
+        degrading |= {"messages", "membership_changes"} if service == "notification" else set()
         degrading |= {"unread"} & watched.keys()
         if "routing" in watched:
             degrading.add("routing")

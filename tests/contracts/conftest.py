@@ -1,4 +1,4 @@
-"""The adapters that the contract suites of the log and the bus run over, and the event loop of simulated ones."""
+"""The adapters that several contract suites run over, and the event loop of simulated ones."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -10,12 +10,19 @@ from typing import Protocol
 import pytest
 
 from fanout.ports.bus import Bus
+from fanout.ports.followers import Followers
 from fanout.ports.log import Log
+from fanout.ports.memberships import Memberships
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
+from services.adapters.mongo.memberships import MongoMemberships
 from services.adapters.nats import NatsBus
-from tests.support.faulty import FaultyBus, FaultyLog
+from services.adapters.sqlite.database import Database
+from services.adapters.sqlite.memberships import SqliteMemberships
+from tests.support.clocks import Clock
+from tests.support.faulty import FaultyBus, FaultyLog, faulty_memberships
 from tests.support.nats import connected, open_log
+from tests.support.reading import PATIENCE_S
 from tests.support.servers import NatsServer
 from tests.support.simulated_worlds import SIMULATED, SimulatedTier, is_simulated, simulation_loop
 
@@ -30,6 +37,10 @@ def _asyncio_loop_factory(request: pytest.FixtureRequest) -> Iterator[Callable[[
         return
     with simulation_loop() as loop:
         yield lambda: loop
+
+
+class MembershipStore(Memberships, Followers, Protocol):
+    """A membership store."""
 
 
 class _Opener(Protocol):
@@ -71,6 +82,33 @@ _LOGS: dict[str, _Opener] = {
 async def log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
     async with _LOGS[request.param](request) as opened:
         yield opened
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The clock of `memberships`."""
+    return Clock()
+
+
+@pytest.fixture(params=["sqlite", "faulty", "mongo", SIMULATED])
+async def memberships(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[MembershipStore]:
+    """A membership store, with the followers of threads that it has."""
+    if request.param == "faulty":
+        async with faulty_memberships(clock) as faulty:
+            yield faulty
+        return
+    if request.param == SIMULATED:
+        async with SimulatedTier.opened() as tier:
+            yield tier.linked(SqliteMemberships(tier.servers.memberships._database, clock))
+        return
+    opened: MongoMemberships | SqliteMemberships
+    if request.param == "mongo":
+        url = request.getfixturevalue("mongo_url")
+        opened = await MongoMemberships.open(url, clock=clock, timeout_s=PATIENCE_S)
+    else:
+        opened = SqliteMemberships(await Database.open(tmp_path / "memberships.db", SqliteMemberships.schema), clock)
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture(params=["embedded", "faulty", "nats", SIMULATED])

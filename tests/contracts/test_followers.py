@@ -1,74 +1,27 @@
 """The contract of `fanout.ports.followers.Followers`, over every adapter: they are parts of the membership stores."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Protocol
 
 import pytest
 
 from fanout.ids import new_message_id
-from fanout.ports.followers import Followers
-from fanout.ports.memberships import ENDED_KEPT_S, Channel, Memberships
-from services.adapters.mongo.memberships import MongoMemberships
-from services.adapters.sqlite.database import Database
-from services.adapters.sqlite.memberships import SqliteMemberships
-from tests.support.faulty import faulty_memberships
-from tests.support.reading import PATIENCE_S
-from tests.support.simulated_worlds import SIMULATED, SimulatedTier
+from fanout.ports.memberships import ENDED_KEPT_S, Channel
+from tests.contracts.conftest import MembershipStore
+from tests.support.clocks import Clock
 
 AT = "2026-02-01T10:00:00.000Z"
 THREAD, OTHER = new_message_id(), new_message_id()
 
 
-class Store(Memberships, Followers, Protocol):
-    """A membership store."""
-
-
-class Clock:
-    """Stands still until it is set."""
-
-    now = 1_770_000_000_000_000
-
-    def __call__(self) -> int:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+async def store(memberships: MembershipStore) -> MembershipStore:
+    for name in ("general", "random"):
+        channel = Channel(name, name, private=True, created_by="alice", created_at=AT)
+        await memberships.create(channel, ["alice", "bob", "carol"])
+    return memberships
 
 
-@pytest.fixture(params=["sqlite", "faulty", "mongo", SIMULATED])
-async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
-    async with opened(request, tmp_path, clock) as store:
-        for name in ("general", "random"):
-            channel = Channel(name, name, private=True, created_by="alice", created_at=AT)
-            await store.create(channel, ["alice", "bob", "carol"])
-        yield store
-
-
-@asynccontextmanager
-async def opened(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
-    if request.param == "faulty":
-        async with faulty_memberships(clock) as faulty:
-            yield faulty
-    elif request.param == SIMULATED:
-        async with SimulatedTier.opened() as tier:
-            yield tier.linked(SqliteMemberships(tier.servers.memberships._database, clock))
-    elif request.param == "mongo":
-        mongo = await MongoMemberships.open(request.getfixturevalue("mongo_url"), clock=clock, timeout_s=PATIENCE_S)
-        yield mongo
-        await mongo.close()
-    else:
-        database = await Database.open(tmp_path / "memberships.db", SqliteMemberships.schema)
-        sqlite = SqliteMemberships(database, clock)
-        yield sqlite
-        await sqlite.close()
-
-
-async def test_who_follows_is_listed_once_and_sorted(store: Store) -> None:
+async def test_who_follows_is_listed_once_and_sorted(store: MembershipStore) -> None:
     assert await store.followers_of(THREAD) == []
     await store.follow("general", THREAD, ["bob"])
     await store.follow("general", THREAD, ["bob", "alice", "bob"])
@@ -77,7 +30,7 @@ async def test_who_follows_is_listed_once_and_sorted(store: Store) -> None:
     assert await store.followers_of(OTHER) == []
 
 
-async def test_only_members_of_the_channel_follow(store: Store) -> None:
+async def test_only_members_of_the_channel_follow(store: MembershipStore) -> None:
     await store.follow("general", THREAD, ["alice", "mallory"])
     await store.follow("nowhere", OTHER, ["alice"])
     assert await store.followers_of(THREAD) == ["alice"]
@@ -86,7 +39,7 @@ async def test_only_members_of_the_channel_follow(store: Store) -> None:
     assert await store.followers_of(THREAD) == ["alice"]  # joining is not following
 
 
-async def test_who_leaves_follows_no_more_and_not_anew(store: Store) -> None:
+async def test_who_leaves_follows_no_more_and_not_anew(store: MembershipStore) -> None:
     await store.follow("general", THREAD, ["alice", "bob"])
     await store.follow("random", OTHER, ["bob"])
     await store.remove("general", "bob", AT)
@@ -96,7 +49,7 @@ async def test_who_leaves_follows_no_more_and_not_anew(store: Store) -> None:
     assert await store.followers_of(OTHER) == ["bob"]
 
 
-async def test_who_comes_back_follows_again_only_by_what_happens_then(store: Store) -> None:
+async def test_who_comes_back_follows_again_only_by_what_happens_then(store: MembershipStore) -> None:
     await store.follow("general", THREAD, ["bob"])
     await store.remove("general", "bob", AT)
     await store.add("general", ["bob"], AT)
@@ -105,14 +58,14 @@ async def test_who_comes_back_follows_again_only_by_what_happens_then(store: Sto
     assert await store.followers_of(THREAD) == ["bob"]
 
 
-async def test_many_who_follow_at_once_all_do(store: Store) -> None:
+async def test_many_who_follow_at_once_all_do(store: MembershipStore) -> None:
     users = [f"user-{number:03}" for number in range(60)]
     await store.add("general", users, AT)
     await asyncio.gather(*(store.follow("general", THREAD, users[start : start + 30]) for start in (0, 10, 20, 30, 30)))
     assert await store.followers_of(THREAD) == users
 
 
-async def test_what_ended_memberships_followed_is_deleted_with_them(store: Store, clock: Clock) -> None:
+async def test_what_ended_memberships_followed_is_deleted_with_them(store: MembershipStore, clock: Clock) -> None:
     await store.follow("general", THREAD, ["alice", "bob", "carol"])
     ended = [await store.remove("general", user, AT) for user in ("bob", "carol")]
     await store.mark_published([each for each in ended if each is not None])

@@ -1,53 +1,21 @@
 """The contract of `fanout.ports.memberships.Memberships`, over every adapter."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from fanout.errors import ChannelExists, ChannelNotFound
 from fanout.ports.memberships import DM, ENDED_KEPT_S, Channel, Membership, Memberships
 from services.adapters.mongo.memberships import MongoMemberships
-from services.adapters.sqlite.database import Database
-from services.adapters.sqlite.memberships import SqliteMemberships
 from tests.support.clocks import Clock
-from tests.support.faulty import faulty_memberships
-from tests.support.reading import PATIENCE_S
-from tests.support.simulated_worlds import SIMULATED, SimulatedTier
 
 CREATED = "2026-02-01T10:00:00.000Z"
 LATER = "2026-02-01T11:00:00.000Z"
 GENERAL = Channel("general", "General", private=False, created_by="alice", created_at=CREATED)
 SECRET = Channel("secret", "Secret", private=True, created_by="bob", created_at=CREATED)
 HOUR_US = ENDED_KEPT_S * 1_000_000
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=["sqlite", "faulty", "mongo", SIMULATED])
-async def memberships(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Memberships]:
-    if request.param == "faulty":
-        async with faulty_memberships(clock) as faulty:
-            yield faulty
-        return
-    if request.param == SIMULATED:
-        async with SimulatedTier.opened() as tier:
-            yield tier.linked(SqliteMemberships(tier.servers.memberships._database, clock))
-        return
-    if request.param == "mongo":
-        url = request.getfixturevalue("mongo_url")
-        opened = await MongoMemberships.open(url, clock=clock, timeout_s=PATIENCE_S)
-        yield opened
-        await opened.close()
-        return
-    store = SqliteMemberships(await Database.open(tmp_path / "memberships.db", SqliteMemberships.schema), clock)
-    yield store
-    await store.close()
 
 
 def joined(memberships: Sequence[Membership]) -> list[tuple[str, str]]:
@@ -72,6 +40,13 @@ async def test_a_channel_is_created_with_its_first_members(memberships: Membersh
 async def test_a_channel_is_found_whole(memberships: Memberships, channel: Channel) -> None:
     await memberships.create(channel, [])
     assert await memberships.channel(channel.channel_id) == channel
+
+
+async def test_the_members_are_counted_up_to_a_limit(memberships: Memberships) -> None:
+    await memberships.create(GENERAL, ["alice", "bob", "carol"])
+    await left(memberships, "bob")
+    assert [await memberships.member_count("general", limit) for limit in (1, 2, 3)] == [1, 2, 2]
+    assert await memberships.member_count("nowhere", 3) == 0
 
 
 async def test_no_channel_is_none(memberships: Memberships) -> None:

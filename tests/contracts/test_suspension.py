@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fanout.events import StoredMessage
-from fanout.ports import authenticator, bus, followers, imports, log, memberships, messages, presence, unread
+from fanout.ports import authenticator, bus, followers, imports, log, memberships, messages, presence, receipts, unread
 from fanout.ports.log import StoredEvent
 from fanout.ports.memberships import Channel
 from fanout.ports.presence import DeviceConnection, Lease
@@ -60,6 +60,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Memberships.create": (Channel("second", "Second", private=False, created_by="alice", created_at=NOW), ["alice"]),
     "Memberships.is_member": ("general", "alice"),
     "Memberships.members_of": ("general",),
+    "Memberships.member_count": ("general", 2),
     "Memberships.changed_since": (0,),
     "Memberships.creation_published": ("general",),
     "Memberships.membership": ("general", "alice"),
@@ -78,6 +79,8 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Messages.reply_count": ("msg_1",),
     "Messages.position_of": ("general", "msg_1"),
     "Messages.write": ([MESSAGE],),
+    "Receipts.receipts_of": ("general", "msg_1", 10),
+    "Receipts.write_receipts": ([],),
     "PartitionReader.ack": (1,),
     "UnreadCounts.correct": ("alice", "general", ReadPosition(), []),
     "UnreadCounts.count": ([CountedMessage(1, "general", "msg_1", "alice")],),
@@ -214,6 +217,14 @@ async def test_each_call_of_followers_suspends(adapter: type[SqliteMemberships],
 async def test_each_call_of_messages_suspends(adapter: type[SqliteMessages], method: str) -> None:
     store = await adapter.open(None)
     assert await _suspensions(store, messages.Messages, method)
+    await store.close()
+
+
+@pytest.mark.parametrize("method", _methods(receipts.Receipts))
+@pytest.mark.parametrize("adapter", [SqliteMessages, FaultyMessages])
+async def test_each_call_of_receipts_suspends(adapter: type[SqliteMessages], method: str) -> None:
+    store = await adapter.open(None)
+    assert await _suspensions(store, receipts.Receipts, method)
     await store.close()
 
 

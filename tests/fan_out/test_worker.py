@@ -11,7 +11,10 @@ from fanout import Unavailable
 from fanout.events import timestamp
 from fanout.ports.log import Reset
 from fanout.streams import META
-from services.fan_out.worker import FanOutPorts, FanOutWorker, running_worker
+from services.fan_out import worker as worker_module
+from services.fan_out.partitions import Partitions
+from services.fan_out.suspensions import Suspensions
+from services.fan_out.worker import FanOutPorts, FanOutWorker
 from services.runtime.tasks import Tasks
 from tests.support.harness import Harness, running_harness
 from tests.support.observing import until
@@ -81,19 +84,29 @@ async def test_a_log_that_went_back_is_heard_of_before_the_start_has_ended(
 async def test_a_stream_that_does_not_answer_holds_up_no_mark(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await harness.create("general", "alice")
-    instance = await harness.add_instance("notif-1")
-    await harness.connect(instance, "alice")
-    ports = FanOutPorts(harness.log, harness.bus, harness.presence, harness.memberships)
-    async with running_worker("worker-1", ports, harness.failures.append) as worker:
-        await until(worker.ready.is_set, "it reads")
-        marks: list[bool] = []
-        monkeypatch.setattr(worker._suspensions, "mark", lambda: marks.append(True))
+    never, marks = asyncio.Event(), list[bool]()
 
-        async def fail() -> None:
-            raise Unavailable("no leader")
+    async def hang(_partitions: Partitions) -> None:
+        await never.wait()
 
-        monkeypatch.setattr(worker.partitions, "find_idle_positions", fail)
-        with pytest.raises(Unavailable):
-            await worker._mark()
-        assert marks
+    monkeypatch.setattr(worker_module, "MARK_EVERY_S", 0.01)
+    monkeypatch.setattr(Partitions, "find_idle_positions", hang)
+    monkeypatch.setattr(Suspensions, "mark", lambda _suspensions: marks.append(True))
+    await harness.add_worker("worker-1")
+    before = len(marks)
+    await until(lambda: len(marks) > before + 2, "marks go on")
+
+
+async def test_idle_positions_are_marked_also_where_one_cannot_be_found(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail() -> None:
+        raise Unavailable("no leader")
+
+    marks: list[bool] = []
+    worker = await harness.add_worker("worker-1")
+    monkeypatch.setattr(worker.partitions, "find_idle_positions", fail)
+    monkeypatch.setattr(worker._suspensions, "mark", lambda: marks.append(True))
+    with pytest.raises(Unavailable):
+        await worker._find_idle_positions()
+    assert marks

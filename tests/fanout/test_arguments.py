@@ -168,11 +168,11 @@ def test_a_wrong_type_is_named_with_its_place_and_no_payload(engine: Engine, cal
         ),
         (
             lambda engine: engine.route_stored("new\nkind", 1, 0, []),
-            r"no kind of stored events is named 'new\nkind'; known are message.new, member",
+            r"no kind of stored events is named 'new\nkind'; known are message.new, member, receipt.read",
         ),
         (
             lambda engine: engine.route_stored("\ud800", 1, 0, []),
-            r"no kind of stored events is named '\u{fffd}\u{fffd}\u{fffd}'; known are message.new, member",
+            r"no kind of stored events is named '\u{fffd}\u{fffd}\u{fffd}'; known are message.new, member,",
         ),
         (lambda engine: engine.open_lane(2**32, 0, 0), "lane is negative or too large: 4294967296"),
         (lambda engine: engine.open_lane(1, -1, 0), "epoch is negative or too large: -1"),

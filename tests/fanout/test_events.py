@@ -7,9 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanout import Engine, InvalidEvent, message_frame
+from fanout import Engine, InvalidEvent, client_event, message_frame
 from fanout._core import check_event
-from fanout.events import Message, decode_member_event, decode_message_event, encode
+from fanout.events import (
+    Message,
+    ReceiptRead,
+    decode_member_event,
+    decode_message_event,
+    decode_receipt_event,
+    encode,
+)
 from tests.support.stored import stored_message
 
 VALUES = [
@@ -196,6 +203,37 @@ def test_a_member_event_is_what_the_engine_takes() -> None:
     assert engine.join(event.user_id, event.channel_id)
     assert engine.route_stored("member", 1, 0, [(1, event.channel_id, _member(later=[]))]) == []
     assert engine.stats()["routed"] == 1
+
+
+def _receipt(**changes: Any) -> bytes:
+    event = ReceiptRead("evt_1", "c", "msg_01ARZ3NDEKTSV4RRFFQ69G5FAV", ["ann"], "2030-01-01T00:00:00.000Z")
+    return orjson.dumps(orjson.loads(encode(event)) | changes)
+
+
+def test_a_receipt_is_what_the_engine_takes_and_what_clients_get() -> None:
+    event = decode_receipt_event(_receipt(later=[]), "c")
+    assert (event.message_id, event.read_by) == ("msg_01ARZ3NDEKTSV4RRFFQ69G5FAV", ["ann"])
+    assert client_event("receipt.read", 7, 3, "c", _receipt()) == _receipt()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"type": "member.left"},
+        {"channel_id": "d"},
+        {"channel_id": "a.b"},
+        {"message_id": "msg_1"},
+        {"read_by": []},
+        {"read_by": ["a.b"]},
+        {"read_by": "ann"},
+        {"read_at": 7},
+        {"read_at": "2030-01-01"},
+        {"read_at": "2030-02-31T00:00:00.000Z"},
+    ],
+)
+def test_what_is_no_receipt_of_the_channel_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(InvalidEvent):
+        decode_receipt_event(_receipt(**changes), "c")
 
 
 @pytest.mark.parametrize("event", [b"", b"[]", b'{"a":"\xff"}', b'{"a":"%s"}' % (b"x" * (1024 * 1024))])

@@ -28,8 +28,8 @@ def test_a_partitioned_stream_has_one_pattern_that_ends_with_the_channel(row: St
 
 
 def test_the_lists_of_names_follow_the_rows() -> None:
-    assert (INBOX_STREAMS, ROUTED_STREAMS) == (("MESSAGES", "META"), ("MESSAGES",))
-    assert [row.name for row in ROWS if row.has_waiting_readers] == ["MESSAGES", "META"]
+    assert (INBOX_STREAMS, ROUTED_STREAMS) == (("MESSAGES", "META", "RECEIPTS"), ("MESSAGES", "RECEIPTS"))
+    assert [row.name for row in ROWS if row.has_waiting_readers] == ["MESSAGES", "META", "RECEIPTS"]
 
 
 def test_one_stream_changes_memberships() -> None:

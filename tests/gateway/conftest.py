@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.command.service import CommandService
-from services.composition.reading import unread_queries
+from services.composition.reading import receipt_queries, unread_queries
 from services.gateway.app import Gateway, gateway_app
 from services.gateway.limiter import RateLimiter
 from services.gateway.table import table
@@ -61,6 +61,7 @@ class World:
                 CommandService(self.log, self.memberships, cache, self.messages, self.memberships),
                 QueryService(self.log, cache, self.messages, self.presence),
                 unread_queries(self.log, self.memberships, self.messages, self.unread),
+                receipt_queries(self.log, self.memberships, cache, self.messages, self.messages),
             ),
             authenticator=self.authenticator,
             limiter=RateLimiter(2.0, 5, clock=self.clock),

@@ -51,10 +51,14 @@ CALLS: dict[tuple[str, str], tuple[int, dict[int, set[str]]]] = {
         200,
         {400: {"invalid_request", "bad_cursor"}, 403: {"not_a_member"}, 404: {"unknown_thread"}},
     ),
+    ("messages.receipts", "get"): (
+        200,
+        {400: {"invalid_request"}, 403: {"not_a_member"}, 404: {"message_not_found"}},
+    ),
     ("realtime.connect", "get"): (200, {}),
 }
 ID = "^[A-Za-z0-9_-]{1,128}$"
-TABLE = table(cast("Any", None), cast("Any", None), cast("Any", None))
+TABLE = table(cast("Any", None), cast("Any", None), cast("Any", None), cast("Any", None))
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import msgspec
 
-from fanout.api import channels, history, messages, realtime, unread
+from fanout.api import channels, history, messages, realtime, receipts, unread
 from services.gateway.table import table
 from services.runtime import operations
 
 ROOT = Path(__file__).parents[2]
-SERVED = table(cast("Any", "commands"), cast("Any", "queries"), cast("Any", "unread"))
+SERVED = table(cast("Any", "commands"), cast("Any", "queries"), cast("Any", "unread"), cast("Any", "receipts"))
 ROWS = [served.call for served in SERVED]
 
 
@@ -20,6 +20,7 @@ def test_every_resource_is_served_by_the_service_that_handles_it() -> None:
     assert {ports[row.name] for row in (*messages.CALLS, *channels.CALLS)} == {"commands"}
     assert {ports[row.name] for row in (*history.CALLS, *realtime.CALLS)} == {"queries"}
     assert {ports[row.name] for row in unread.CALLS} == {"unread"}
+    assert {ports[row.name] for row in receipts.CALLS} == {"receipts"}
 
 
 def test_names_and_paths_are_unique() -> None:

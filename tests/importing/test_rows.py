@@ -4,9 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from fanout.ids import dm_channel_id
 from services.importing.rows import BadRow, ChannelRow, MembershipRow, RowReader
 
 CHANNELS, MEMBERSHIPS = RowReader(ChannelRow), RowReader(MembershipRow)
+DM = dm_channel_id("alice", "bob").encode()
 
 
 def test_a_channel_with_all_and_with_the_fewest_fields() -> None:
@@ -65,6 +67,22 @@ def test_a_membership_that_is_none(text: bytes, reason: str) -> None:
 def test_a_channel_that_is_none(text: bytes) -> None:
     with pytest.raises(BadRow):
         CHANNELS.read(text)
+
+
+@pytest.mark.parametrize(
+    ("reader", "text"),
+    [
+        (CHANNELS, b'{"channel_id":"%s","name":"General","created_by":"alice"}'),
+        (MEMBERSHIPS, b'{"channel_id":"%s","user_id":"carol"}'),
+    ],
+    ids=["channel", "membership"],
+)
+def test_the_ids_of_direct_messages_are_not_imported(
+    reader: RowReader[ChannelRow] | RowReader[MembershipRow], text: bytes
+) -> None:
+    with pytest.raises(BadRow, match="channel_id has the form of a direct message"):
+        reader.read(text % DM)
+    assert reader.read(text % DM[:-1]).channel_id == DM[:-1].decode()
 
 
 def test_a_reason_has_no_control_characters_of_the_file() -> None:

@@ -18,10 +18,11 @@ from fanout.subjects import member_joined, member_left, message
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.embedded.faults import FaultInjection
 from services.adapters.embedded.log import EmbeddedLog
-from services.composition.reading import read_marker, read_positions
+from services.composition.reading import client_commands, read_positions
 from services.message_writer.unread_counter import MembershipCounter, UnreadCounter, running_unread_counter
 from services.message_writer.writer import MessageWriter
 from services.runtime.channel_messages import counted_message
+from services.runtime.membership_cache import MembershipCache
 from services.runtime.read_positions import ReadPositions
 from tests.support.faulty import FaultyUnread, faulty_memberships, faulty_messages, faulty_unread
 from tests.support.observing import WITHIN_S, eventually, until
@@ -99,7 +100,7 @@ async def test_reading_while_the_next_message_comes_leaves_exactly_that_one_unre
         faulty_memberships() as memberships,
         await world.run_counter(),
     ):
-        marker = read_marker(world.log, memberships, messages, world.counts)
+        marker = client_commands(world.log, memberships, MembershipCache(memberships), messages, world.counts)
         channels = [f"c{number}" for number in range(100)]
         for channel in channels:
             document = Channel(channel, channel, private=False, created_by="alice", created_at="t")

@@ -9,13 +9,15 @@ import pytest
 from fanout.api.channels import ChannelRequest
 from fanout.api.history import HistoryRequest
 from fanout.api.messages import SendMessage
+from fanout.api.threads import RepliesRequest
 from fanout.error_codes import NOT_A_MEMBER
 from fanout.errors import CallRejected
 from fanout.events import encode, timestamp
+from fanout.ids import new_message_id
 from fanout.ports.log import Reset
 from fanout.ports.memberships import Channel
 from fanout.streams import MESSAGES, META
-from fanout.subjects import member_left
+from fanout.subjects import member_left, message
 from services.command.membership_publisher import MembershipPublisher
 from services.command.service import CommandService
 from services.query.service import QueryService
@@ -34,6 +36,9 @@ from tests.support.faulty import (
     faulty_messages,
 )
 from tests.support.observing import eventually, until
+from tests.support.stored import stored_message
+
+ROOT = new_message_id()
 
 
 def fail(error: BaseException) -> None:
@@ -241,6 +246,7 @@ async def two_gateways() -> AsyncIterator[tuple[Any, list[Gateway]]]:
     async with faulty_log() as log, faulty_memberships() as memberships, faulty_messages() as messages:
         store: Any = Held(memberships)
         await store.create(Channel("general", "g", private=False, created_by="alice", created_at="t"), ["alice", "bob"])
+        await log.append(message("general"), stored_message("general", message_id=ROOT), msg_id=ROOT)
         async with AsyncExitStack() as stack:
             for _ in range(2):
                 cache, _ = await stack.enter_async_context(following_memberships(log, store, fail))
@@ -254,6 +260,8 @@ def calls_of_bob(gateway: Gateway) -> list[Coroutine[Any, Any, Any]]:
     return [
         gateway.commands.send_message("bob", SendMessage("general", "hello"), "c"),
         gateway.queries.history("bob", HistoryRequest("general")),
+        gateway.commands.send_message("bob", SendMessage("general", "hello", thread_id=ROOT), "c"),
+        gateway.queries.replies("bob", RepliesRequest(ROOT)),
     ]
 
 
@@ -261,7 +269,7 @@ async def test_answers_under_way_while_the_user_is_removed_by_another_gateway_le
     async with two_gateways() as (store, [one, other]):
         store.arrive.clear()
         under_way = [asyncio.ensure_future(call) for call in calls_of_bob(one)]
-        await until(lambda: store.held == 2, "asked")
+        await until(lambda: store.held == len(under_way), "asked")
         heard = asyncio.Event()
         changed = one.cache.changed
 

@@ -44,8 +44,8 @@ async def test_a_message_is_found_in_its_channel_stored_or_not(log: FaultyLog, m
     positions, stored = positions_of(messages, log), in_history(5)
     await messages.write([stored])
     (unstored,) = await fill(log, 1)
-    assert await positions.find("general", stored.message_id) == Position(5, stored.message_id)
-    assert await positions.find("general", unstored) == Position(1, unstored)
+    assert (await positions.find("general", stored.message_id)).position == Position(5, stored.message_id)
+    assert (await positions.find("general", unstored)).position == Position(1, unstored)
     for channel, message_id in (("random", stored.message_id), ("random", unstored), ("general", new_message_id())):
         with pytest.raises(CallRejected) as caught:
             await positions.find(channel, message_id)

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 from fanout import Unavailable
 from services.runtime import tasks as tasks_module
 from services.runtime.keyed_lock import KeyedLock
-from services.runtime.tasks import Outage, Tasks, periodic, retry_forever, retry_times
+from services.runtime.tasks import Outage, Tasks, all_ended, periodic, retry_forever, retry_times
 from tests.support.observing import until
 
 
@@ -125,6 +125,23 @@ def test_the_log_says_when_an_outage_begins_and_when_it_ends() -> None:
         ("cannot be done now, is tried again", "warning"),
         ("works again", "info"),
     ]
+
+
+async def test_an_error_is_raised_when_the_rest_has_ended_too() -> None:
+    ended: list[int] = []
+
+    async def work(number: int) -> int:
+        await asyncio.sleep(number / 1000)
+        ended.append(number)
+        if number in {1, 2}:
+            raise LookupError(f"{number}")
+        return number
+
+    assert await all_ended(map(work, [5, 3, 4])) == [5, 3, 4]
+    ended.clear()
+    with pytest.raises(LookupError, match="2"):
+        await all_ended(map(work, [3, 2, 1]))
+    assert ended == [1, 2, 3]
 
 
 async def test_a_chore_survives_an_outage() -> None:

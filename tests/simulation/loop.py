@@ -120,7 +120,9 @@ class SimulationLoop(asyncio.BaseEventLoop):
         host.paused = True
 
     def resume(self, host: Host) -> None:
-        """Let a paused host go on."""
+        """Let a host go on, if it is paused."""
+        if not host.paused:
+            return  # it is runnable already, and must not be so twice
         host.paused = False
         if host.ready and not host.dead:
             self._runnable.append(host)

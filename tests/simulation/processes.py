@@ -154,7 +154,7 @@ class SimulatedProcess:
         """Serve a connection."""
         assert self.instance is not None
         self.wires.append(wire)
-        self.host.start(self._serve(wire), "serving a socket")
+        self.host.start(self._serve(self.instance, wire), "serving a socket")
 
     async def report(self) -> Readiness | None:
         """What `/readyz` answers; None if the process does not run, or ends before it has answered."""
@@ -212,11 +212,10 @@ class SimulatedProcess:
             process.fail(error)
         self._ended(process.failure)
 
-    async def _serve(self, wire: Wire) -> None:
-        assert self.instance is not None
+    async def _serve(self, instance: NotificationInstance, wire: Wire) -> None:
         code = SERVER_ERROR
         try:
-            await self.instance.serve(wire.socket)
+            await instance.serve(wire.socket)
             code = 1000
         finally:
             await wire.socket.close(code, "")

@@ -16,6 +16,7 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
 from fanout.ports.presence import Connections, Leases
+from fanout.ports.receipts import Receipts
 from fanout.ports.unread import UnreadCounts
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.deployment import EmbeddedDeployment
@@ -36,7 +37,7 @@ from tests.simulation.presence_server import LinkedPresence
 ACK_WAIT_S: Final = 6.0
 TOKEN_S: Final = 3_600.0
 STORES_WRITE: Final = {
-    *("write", "create", "resume_creation", "creation_published"),
+    *("write", "write_receipts", "create", "resume_creation", "creation_published"),
     *("add", "remove", "renew", "mark_published", "prune", "follow"),
 }
 """The calls of the stores that write."""
@@ -114,6 +115,7 @@ class Servers:
         """The ports of a process, each over the link to its server."""
         nats, redis, stores = (self.network.connect(client, name) for name in SERVERS)
         presence = LinkedPresence(redis, self.presence, self._refusing("redis"))
+        messages = Linked(stores, self.messages, self._refusing("stores"))
         memberships = Linked(stores, self.memberships, self._refusing("stores"), as_client=True)
         return {
             Log: LinkedLog(nats, self.log, self._refusing("nats"), self._draw),
@@ -122,7 +124,8 @@ class Servers:
             Leases: presence,
             Memberships: memberships,
             Followers: memberships,
-            Messages: Linked(stores, self.messages, self._refusing("stores")),
+            Messages: messages,
+            Receipts: messages,
             UnreadCounts: Linked(redis, self.unread, self._refusing("redis")),
             Authenticator: AnyToken(),
         }

@@ -126,6 +126,20 @@ def test_a_paused_host_runs_nothing_and_then_goes_on_with_what_has_waited() -> N
     assert all(at >= 5.05 for _, at in sent)
 
 
+def test_a_host_that_is_not_paused_is_not_resumed() -> None:
+    stage = Stage()
+    ran: list[int] = []
+
+    async def work() -> None:
+        for number in range(3):
+            stage.loop.call_soon(ran.append, number, context=stage.client.context)
+            stage.loop.resume(stage.client)
+        await asyncio.sleep(1.0)
+
+    stage.run(work)
+    assert ran == [0, 1, 2]
+
+
 def test_the_other_hosts_go_on_while_one_is_paused() -> None:
     stage = Stage()
     ran: list[str] = []

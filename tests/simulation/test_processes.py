@@ -72,6 +72,19 @@ def test_a_process_that_is_asked_to_stop_ends_without_a_failure_and_stays_away(n
     in_world(work)
 
 
+def test_a_connection_that_comes_while_an_instance_stops_is_no_error_of_the_instance() -> None:
+    async def work(world: World) -> None:
+        process = world.processes["instance1"]
+        closed: list[int] = []
+        assert world.connect("ws://instance1/ws", lambda _frame: None, lambda code, _reason: closed.append(code))
+        process.instance = None  # as where its sockets are closed before the connection is served
+        await asyncio.sleep(15.0)
+        assert closed
+        assert not world.history.of("error")
+
+    in_world(work)
+
+
 def test_a_process_that_is_started_while_it_stops_runs_again() -> None:
     async def work(world: World) -> None:
         process = world.processes["worker1"]

@@ -156,7 +156,7 @@ class Cluster:
         return [service for name, service in self.services.items() if name.startswith(kind)]
 
     async def stop(self) -> None:
-        for kind in ("gateway", "notification", "fanout", "message-writer", "up"):
+        for kind in ("gateway", "notification", "fanout", "message-writer", "receipt-writer", "up"):
             await asyncio.gather(*(service.stop() for service in self.all(kind) if service.running))
 
     async def kill(self) -> None:

@@ -42,6 +42,7 @@ class RecordedCommands:
 
     def __init__(self) -> None:
         self.marked: list[tuple[str, str, str]] = []
+        self.read: list[tuple[str, str, str]] = []
         self.failure: Exception | None = None
 
     async def mark_read(self, user_id: str, channel_id: str, message_id: str) -> ReadPosition | None:
@@ -49,6 +50,11 @@ class RecordedCommands:
             raise self.failure
         self.marked.append((user_id, channel_id, message_id))
         return None
+
+    async def message_read(self, user_id: str, channel_id: str, message_id: str) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.read.append((user_id, channel_id, message_id))
 
 
 class Client:

@@ -45,6 +45,19 @@ async def statuses(gateways: list[Caller], user: str) -> set[int]:
     return {answer.status_code for answer in answers}
 
 
+async def check_refused(gateways: list[Caller], listener: Listener, message_id: str) -> None:
+    """Every way to read the channel, or to note that it was read, is refused."""
+    for caller in gateways:
+        for call, query in (
+            ("threads.replies", {"thread_id": message_id}),
+            ("messages.receipts", {"channel": "general", "message_id": message_id}),
+        ):
+            assert (await caller.get(listener.user_id, call, **query)).status_code == 403
+    for kind in ("mark_read", "message.read"):
+        await listener.send(kind, channel_id="general", message_id=message_id)
+        await listener.receives("error", offending_type=kind, code="not_a_member")
+
+
 async def fill_caches(cluster: Cluster, gateways: list[Caller], user: str) -> None:
     """Have the cache of each gateway answer for the user."""
 
@@ -65,10 +78,12 @@ async def test_who_is_removed_is_refused_everywhere_and_hears_nothing_more(
 ) -> None:
     async with listening(cluster.services["notification-1"].ws_url, "alice", "bob", "carol") as [alice, bob, carol]:
         await fill_caches(cluster, gateways, "bob")
+        root = await gateways[0].say("alice", "general", "with bob")
         answer = await gateways[0].post("alice", "channels.remove", channel="general", user_ids=["bob", "nobody"])
         assert (answer.status_code, answer.json()) == (200, {"channel_id": "general"})
         await asyncio.sleep(PROMISED_S)
         assert await statuses(gateways, "bob") == {403}
+        await check_refused(gateways, bob, root)
         for listener in (alice, bob, carol):
             await listener.receives("member.left", channel_id="general", user_id="bob")
         before = heard(bob)

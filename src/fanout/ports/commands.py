@@ -24,3 +24,19 @@ class ClientCommands(Protocol):
                 of this channel. Nothing has changed.
         """
         ...
+
+    async def message_read(self, user_id: str, channel_id: str, message_id: str) -> None:
+        """Note that the user has read a message.
+
+        In a channel of up to `fanout.ports.receipts.MAX_MEMBERS` members this is a receipt, which the other members get
+        and which is stored; there is none of a user's own message. In a larger channel it moves the read pointer.
+
+        Args:
+            user_id: a member of the channel.
+            channel_id: the channel.
+            message_id: a message of the channel.
+
+        Raises:
+            CallRejected: as of `mark_read`.
+        """
+        ...

@@ -139,6 +139,10 @@ class Memberships(Protocol):
         """Return the ids of the channel's members, sorted."""
         ...
 
+    async def member_count(self, channel_id: str, limit: int) -> int:
+        """Return the number of the channel's members, or `limit` if there are more."""
+        ...
+
     async def unpublished(self, limit: int) -> list[Membership]:
         """Return up to `limit` memberships whose newest change is unpublished, by rising version."""
         ...

@@ -121,10 +121,11 @@ def listen(
     token: Token = "",
     *,
     json: Annotated[bool, typer.Option("--json", help="Print each frame as one line of JSON.")] = False,
+    read: Annotated[bool, typer.Option("--read", help="Say that the user has read each message that comes.")] = False,
 ) -> None:
     """Print the events of a user's channels until Ctrl-C."""
     rest = Rest(url, tokens_of(user, token))
-    listener = Listener(rest, Screen(Console(highlight=False), Console(stderr=True), raw=json))
+    listener = Listener(rest, Screen(Console(highlight=False), Console(stderr=True), raw=json), reads=read)
     try:
         asyncio.run(listener.run())
     except KeyboardInterrupt:

@@ -23,6 +23,7 @@ LONGEST_DELAY_S: Final = 5.0
 
 MISSED: Final = "messages sent during the interruption are not shown: read them with channels.history"
 
+_WITH_MESSAGE: Final = {"message.new", "thread.reply"}
 _FINAL: Final[dict[int, str]] = {
     CloseCode.UNAUTHENTICATED: "the server refused the token",
     CloseCode.REPLACED: "this device was deregistered, or replaced by a newer connection",
@@ -97,10 +98,12 @@ class Listener:
     Args:
         rest: asks for the WebSocket address, and gives the tokens.
         screen: prints the frames.
+        reads: whether to tell the server that the user has read each message that comes.
     """
 
-    def __init__(self, rest: Rest, screen: Screen) -> None:
+    def __init__(self, rest: Rest, screen: Screen, *, reads: bool = False) -> None:
         self._rest = rest
+        self._reads = reads
         self._screen = screen
         self._device_id = new_device_id("desktop")
         self._position = Position()
@@ -152,10 +155,13 @@ class Listener:
                 await socket.send(orjson.dumps(self._heartbeat()).decode())
                 due = clock() + self._heartbeat_s
             else:
-                due = min(due, clock() + self._take(str(text)))
+                frame = self._take(str(text))
+                due = min(due, clock() + self._heartbeat_s)
+                for answer in _read(frame) if self._reads else ():
+                    await socket.send(orjson.dumps(answer).decode())
 
-    def _take(self, text: str) -> float:
-        """Handle a frame, and return the seconds between heartbeats."""
+    def _take(self, text: str) -> dict[str, Any]:
+        """Handle a frame, and return it."""
         frame = _decoded(text)
         if frame.get("type") == "auth.ok":
             self._welcomed = True
@@ -166,7 +172,7 @@ class Listener:
             self._connected_before = True
         self._position.see(frame)
         self._screen.frame(text, frame)
-        return self._heartbeat_s
+        return frame
 
     def _auth(self) -> dict[str, Any]:
         identity = {"type": "auth", "token": self._rest.token(), "device_id": self._device_id}
@@ -174,6 +180,15 @@ class Listener:
 
     def _heartbeat(self) -> dict[str, Any]:
         return {"type": "heartbeat", "device_id": self._device_id, "state": "active"}
+
+
+def _read(frame: dict[str, Any]) -> list[dict[str, Any]]:
+    """The frames that say that the message of a frame is read; none where it has no message."""
+    message = frame.get("message")
+    if frame.get("type") not in _WITH_MESSAGE or not isinstance(message, dict):
+        return []
+    about = {"channel_id": frame.get("channel_id"), "message_id": message.get("message_id")}
+    return [{"type": "mark_read", **about}, {"type": "message.read", **about}]
 
 
 def _reason(closed: ConnectionClosed) -> str:
@@ -206,19 +221,28 @@ def describe(frame: dict[str, Any]) -> Text | None:
     """A frame as text for people, or None for one that they need not see."""
     kind = frame.get("type")
     message = frame.get("message")
-    if kind in {"message.new", "thread.reply"} and isinstance(message, dict):
+    if kind in _WITH_MESSAGE and isinstance(message, dict):
         return _message(message)
-    channel, user = printable(str(frame.get("channel_id"))), printable(str(frame.get("user_id")))
-    if kind == "typing" and frame.get("typing"):
-        return Text(f"#{channel} {user} is typing", style="dim")
-    if kind in {"member.joined", "member.left"}:
-        return Text(f"#{channel} {user} {'joined' if kind == 'member.joined' else 'left'}", style="italic")
     if kind == "full_refresh_required":
         is_reset = frame.get("reason") == "log_reset"
         lost = "the log lost messages, or was replaced" if is_reset else "something may have been missed"
         return Text(f"{lost}: read the channels again with channels.history", style="yellow")
     if kind == "error":
         return Text(f"{printable(str(message))} ({printable(str(frame.get('code')))})", style="red")
+    return _about_members(frame)
+
+
+def _about_members(frame: dict[str, Any]) -> Text | None:
+    """A frame about members of a channel as text; None for one that people need not see."""
+    kind, readers = frame.get("type"), frame.get("read_by")
+    channel, user = printable(str(frame.get("channel_id"))), printable(str(frame.get("user_id")))
+    if kind == "typing" and frame.get("typing"):
+        return Text(f"#{channel} {user} is typing", style="dim")
+    if kind in {"member.joined", "member.left"}:
+        return Text(f"#{channel} {user} {'joined' if kind == 'member.joined' else 'left'}", style="italic")
+    if kind == "receipt.read" and isinstance(readers, list):
+        who = ", ".join(printable(str(reader)) for reader in readers)
+        return Text(f"#{channel} {who} has read {printable(str(frame.get('message_id')))}", style="dim")
     return None
 
 

@@ -7,7 +7,6 @@ window changes nothing. Two changes never have the same id. A change may be publ
 it because of its version.
 """
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -21,6 +20,7 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Membership, Memberships
 from fanout.streams import MESSAGES
 from services.command.metrics import CHANGES_PUBLISHED_LATE, CHANGES_UNPUBLISHED
+from services.runtime.tasks import all_ended
 
 SWEEP_EVERY_S: Final = 2.0
 PRUNE_EVERY_S: Final = 60.0
@@ -160,11 +160,7 @@ class MembershipPublisher:
             joined = any(membership.left_at is None for membership in some)
             messages_seq = await self._log.last_seq(MESSAGES) if joined else 0
             publishing = (self._publish_one(membership, messages_seq) for membership in some)
-            answers = await asyncio.gather(*publishing, return_exceptions=True)
-            for answer in answers:
-                if isinstance(answer, BaseException):
-                    raise answer
-                news += answer
+            news += sum(await all_ended(publishing))
             await self._memberships.mark_published(some)
         return news
 

@@ -5,21 +5,20 @@ from dataclasses import replace
 from datetime import datetime
 
 from fanout import machine
-from fanout.error_codes import NOT_A_MEMBER
-from fanout.errors import CallRejected, Unavailable
+from fanout.errors import Unavailable
 from fanout.events import timestamp
-from fanout.ports.memberships import Memberships
 from fanout.ports.unread import ChannelState, ReadPosition, UnreadCounts
 from services.runtime.channel_messages import ChannelMessages
+from services.runtime.membership_cache import MembershipCache
 from services.runtime.positions import Positions
 from services.runtime.read_positions import ReadPositions
 
 
 class ReadMarker:
-    """`fanout.ports.commands.ClientCommands`.
+    """Moves read pointers.
 
     Args:
-        memberships: says who may mark what.
+        cache: says who may mark what.
         counts: the unread store.
         positions: find messages.
         channel_messages: reads messages between positions.
@@ -28,13 +27,13 @@ class ReadMarker:
 
     def __init__(
         self,
-        memberships: Memberships,
+        cache: MembershipCache,
         counts: UnreadCounts,
         positions: Positions,
         channel_messages: ChannelMessages,
         now: Callable[[], datetime] = machine.utc_now,
     ) -> None:
-        self._memberships = memberships
+        self._cache = cache
         self._counts = counts
         self._positions = positions
         self._channel_messages = channel_messages
@@ -42,9 +41,8 @@ class ReadMarker:
         self._now = now
 
     async def mark_read(self, user_id: str, channel_id: str, message_id: str) -> ReadPosition | None:
-        """See the port."""
-        if not await self._memberships.is_member(channel_id, user_id):
-            raise CallRejected(NOT_A_MEMBER)
+        """Move a read pointer; see `ClientCommands.mark_read`."""
+        await self._cache.check(channel_id, user_id)
         (state,) = await self._counts.states(user_id, [channel_id])
         seq = await self._seq_of(channel_id, message_id, state)
         if seq <= state.pointer.seq:
@@ -52,6 +50,7 @@ class ReadMarker:
         counted = await self._read_positions.at(user_id, channel_id, seq, state)
         position = replace(counted, message_id=message_id, read_at=timestamp(self._now()))
         older = await self._older_mentions(user_id, channel_id, seq, state)
+        await self._cache.check(channel_id, user_id)  # once more: finding the message may have taken long
         moved = await self._counts.mark_read(user_id, channel_id, position, older_mentions=older)
         if not moved:
             await self._check_membership(user_id, channel_id, seq)
@@ -70,7 +69,7 @@ class ReadMarker:
     async def _seq_of(self, channel_id: str, message_id: str, state: ChannelState) -> int:
         if message_id == state.latest_id:
             return state.latest_seq
-        return (await self._positions.find(channel_id, message_id)).seq
+        return (await self._positions.find(channel_id, message_id)).position.seq
 
     async def _older_mentions(self, user_id: str, channel_id: str, seq: int, state: ChannelState) -> int:
         """The mentions after a position that the unread store does not know by their positions."""

@@ -36,6 +36,7 @@ from services.command.direct_messages import direct_message, is_dm
 from services.command.membership_publisher import MembershipPublisher
 from services.runtime.accepted_messages import AcceptedMessages
 from services.runtime.membership_cache import MembershipCache
+from services.runtime.tasks import all_ended
 
 _ENDED_AT_ONCE: Final = 16
 """Memberships that end at the same time: fewer than a store has connections."""
@@ -76,8 +77,7 @@ class CommandService:
         A repeat with a `client_msg_id` that the user sent before, within the dedup window, is answered with the id of
         the message that was stored then, whatever else it holds: by the id, the client says that it is the same.
         """
-        if not await self._cache.is_member(request.channel, user_id):
-            raise CallRejected(NOT_A_MEMBER)
+        await self._cache.check(request.channel, user_id)
         if request.thread_id is not None:
             await self._enter_thread(user_id, request, request.thread_id)
         mentions = await self._mentioned(user_id, request)
@@ -165,12 +165,7 @@ class CommandService:
         ended: list[Membership] = []
         for start in range(0, len(user_ids), _ENDED_AT_ONCE):
             ending = (self._end_one(channel_id, user_id) for user_id in user_ids[start : start + _ENDED_AT_ONCE])
-            results = await asyncio.gather(*ending, return_exceptions=True)  # none goes on after this call
-            for result in results:
-                if isinstance(result, BaseException):
-                    raise result
-                if result is not None:
-                    ended.append(result)
+            ended += [membership for membership in await all_ended(ending) if membership is not None]
         await self._publisher.publish(ended)
         return bool(ended)
 

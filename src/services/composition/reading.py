@@ -3,12 +3,17 @@
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
+from fanout.ports.receipts import Receipts
 from fanout.ports.unread import UnreadCounts
+from services.command.client_commands import CommandHandlers
 from services.command.read_marker import ReadMarker
+from services.command.read_receipts import ReadReceipts
 from services.query.cursors import Cursors
+from services.query.receipts import ReceiptQueries
 from services.query.unread import UnreadQueries
 from services.runtime.accepted_messages import AcceptedMessages
 from services.runtime.channel_messages import ChannelMessages
+from services.runtime.membership_cache import MembershipCache
 from services.runtime.positions import Positions
 from services.runtime.read_positions import ReadPositions
 
@@ -36,17 +41,36 @@ def unread_queries(events: Log, memberships: Memberships, messages: Messages, co
     return UnreadQueries(events, memberships, counts, channel_messages, Cursors(messages))
 
 
-def read_marker(events: Log, memberships: Memberships, messages: Messages, counts: UnreadCounts) -> ReadMarker:
-    """Make the part that marks messages as read.
+def receipt_queries(
+    events: Log, memberships: Memberships, cache: MembershipCache, messages: Messages, receipts: Receipts
+) -> ReceiptQueries:
+    """Make the part that handles the calls about read receipts.
 
     Args:
         events: the log.
         memberships: the membership store.
+        cache: of membership checks.
+        messages: the message store.
+        receipts: the receipt store.
+    """
+    return ReceiptQueries(memberships, cache, _positions(events, messages), receipts)
+
+
+def client_commands(
+    events: Log, memberships: Memberships, cache: MembershipCache, messages: Messages, counts: UnreadCounts
+) -> CommandHandlers:
+    """Make the part that handles the commands of WebSocket clients.
+
+    Args:
+        events: the log.
+        memberships: the membership store.
+        cache: of membership checks.
         messages: the message store.
         counts: the unread store.
     """
     positions = _positions(events, messages)
-    return ReadMarker(memberships, counts, positions, ChannelMessages(messages, events, positions))
+    marker = ReadMarker(cache, counts, positions, ChannelMessages(messages, events, positions))
+    return CommandHandlers(marker, ReadReceipts(events, memberships, cache, positions, marker))
 
 
 def _positions(events: Log, messages: Messages) -> Positions:

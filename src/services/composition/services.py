@@ -15,12 +15,13 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import LogPlace, Messages
 from fanout.ports.presence import Leases
+from fanout.ports.receipts import Receipts
 from fanout.ports.unread import UnreadCounts
 from fanout.streams import MESSAGES
 from services.command.service import CommandService
 from services.command.sweep import running_sweep
 from services.composition.notification import running_notification
-from services.composition.reading import read_marker, read_positions, unread_queries
+from services.composition.reading import client_commands, read_positions, receipt_queries, unread_queries
 from services.composition.running import Service, ServiceContext, Services
 from services.composition.this_machine import SNAPSHOT, WS_LISTEN
 from services.fan_out.snapshots import Snapshots
@@ -32,6 +33,7 @@ from services.message_writer.unread_counter import running_unread_counter
 from services.message_writer.writer import running_writer
 from services.notification.instance import NotificationPorts
 from services.query.service import QueryService
+from services.receipt_writer.writer import running_receipt_writer
 from services.runtime.membership_cache import MembershipCache
 from services.runtime.membership_follower import following_memberships
 from services.runtime.settings import Settings
@@ -49,6 +51,14 @@ class MessageWriterPorts:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiptWriterPorts:
+    """The ports of a receipt writer."""
+
+    log: Log
+    receipts: Receipts
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayPorts:
     """The ports of the gateway, and of command and query, which run inside it."""
 
@@ -56,6 +66,7 @@ class GatewayPorts:
     memberships: Memberships
     followers: Followers
     messages: Messages
+    receipts: Receipts
     leases: Leases
     unread: UnreadCounts
     authenticator: Authenticator
@@ -76,6 +87,10 @@ async def _start_message_writer(context: ServiceContext, ports: MessageWriterPor
     await context.enter(running_unread_counter(ports.log, ports.unread, positions, fail))
 
 
+async def _start_receipt_writer(context: ServiceContext, ports: ReceiptWriterPorts) -> None:
+    await context.enter(running_receipt_writer(ports.log, ports.receipts, context.process.fail))
+
+
 async def _start_fan_out(context: ServiceContext, ports: FanOutPorts) -> None:
     # Two workers of one name would take each other's messages for their own.
     worker_id = f"{context.settings.instance_id}-{new_ulid()[-8:]}"
@@ -85,6 +100,14 @@ async def _start_fan_out(context: ServiceContext, ports: FanOutPorts) -> None:
     context.health.add("instances", worker.reconciler.check_contact)
 
 
+async def _following_memberships(
+    context: ServiceContext, events: Log, memberships: Memberships, *, required: bool
+) -> MembershipCache:
+    cache, follower = await context.enter(following_memberships(events, memberships, context.process.fail))
+    context.health.add("membership_changes", follower.check_ready, required=required)
+    return cache
+
+
 def _snapshots(settings: Settings, events: Log) -> Snapshots | None:
     if settings.snapshot is None:
         return None
@@ -92,7 +115,8 @@ def _snapshots(settings: Settings, events: Log) -> Snapshots | None:
 
 
 async def _start_notification(context: ServiceContext, ports: InstancePorts) -> None:
-    commands = read_marker(ports.log, ports.memberships, ports.messages, ports.unread)
+    cache = await _following_memberships(context, ports.log, ports.memberships, required=False)
+    commands = client_commands(ports.log, ports.memberships, cache, ports.messages, ports.unread)
     running = running_notification(
         context.settings, ports, commands, context.health, context.process.fail, context.serving_sockets
     )
@@ -105,9 +129,7 @@ async def _start_gateway(context: ServiceContext, ports: GatewayPorts) -> None:
     for place in await _known_places(ports):
         # Before the first call is served: a log that lost events must not give their numbers to new ones.
         await ports.log.recall(MESSAGES, *place)
-    following = following_memberships(ports.log, ports.memberships, context.process.fail)
-    cache, follower = await context.enter(following)
-    context.health.add("membership_changes", follower.check_ready)
+    cache = await _following_memberships(context, ports.log, ports.memberships, required=True)
     bound = await context.serve(gateway_app(_gateway(context, ports, cache)))
     log.info("serves REST", url=f"http://{bound}")
 
@@ -127,6 +149,7 @@ def _gateway(context: ServiceContext, ports: GatewayPorts, cache: MembershipCach
             CommandService(ports.log, ports.memberships, cache, ports.messages, ports.followers),
             QueryService(ports.log, cache, ports.messages, ports.leases),
             unread_queries(ports.log, ports.memberships, ports.messages, ports.unread),
+            receipt_queries(ports.log, ports.memberships, cache, ports.messages, ports.receipts),
         ),
         authenticator=ports.authenticator,
         limiter=RateLimiter(settings.rate_limit, settings.rate_burst),
@@ -144,6 +167,12 @@ EVERY_SERVICE: Final[Services] = (
         ports=MessageWriterPorts,
         start=_start_message_writer,
         degraded_without=(UnreadCounts,),  # messages are written without it
+    ),
+    Service(
+        name="receipt-writer",
+        help="writes the read receipts of the log to the receipt store",
+        ports=ReceiptWriterPorts,
+        start=_start_receipt_writer,
     ),
     Service(
         name="fanout",

@@ -12,6 +12,7 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
 from fanout.ports.presence import Connections, Leases
+from fanout.ports.receipts import Receipts
 from fanout.ports.unread import UnreadCounts
 from services.adapters.sqlite import memberships, messages, unread
 from services.composition import cassandra, data_files, in_process, mongo, nats, redis, tokens
@@ -64,9 +65,14 @@ _MEMBERSHIPS: Final = Backend[_MembershipStore](
     setting="mongo_url",
 )
 
-_MESSAGES: Final = Backend[Messages](
+
+class _MessageStore(Messages, Receipts, Protocol):
+    """The message store, as one backend serves its ports."""
+
+
+_MESSAGES: Final = Backend[_MessageStore](
     name="messages",
-    ports=(Messages,),
+    ports=(Messages, Receipts),
     embedded=Adapter(
         description=f"SQLite, {_EMBEDDED}",
         open=data_files.opens_sqlite(data_files.MESSAGES_FILE, messages.SqliteMessages),

@@ -10,7 +10,7 @@ TYPING_DROPPED = Counter(
     "fanout_typing_dropped_total",
     "Typing notices dropped because the bus takes no batch, or too many bytes wait for it",
 )
-PARTITIONS_HELD = Gauge("fanout_partitions_held", "Partitions of MESSAGES that this worker reads")
+PARTITIONS_HELD = Gauge("fanout_partitions_held", "Partitions that this worker reads")
 USERS_PLACED = Gauge("fanout_users_placed", "Online users in the routing table")
 USERS_REFUSED = Counter("fanout_users_refused_total", "Users for whom the routing table had no room")
 INSTANCES_EVICTED = Counter(

@@ -8,7 +8,7 @@ from functools import partial
 
 import structlog
 
-from fanout import Deliveries, Engine, PartitionLost
+from fanout import Deliveries, Engine, PartitionLost, Unavailable
 from fanout.lanes import Lane
 from fanout.ports.log import Log, PartitionEvents, PartitionReader
 from fanout.streams import MEMBERSHIP_STREAM, ROUTED_STREAMS
@@ -20,13 +20,18 @@ from services.runtime.tasks import Tasks, retry_forever
 
 log = structlog.get_logger(__name__)
 
+CLAIM_AGAIN_AFTER_S = 0.5
+"""Seconds after the loss of a further stream of a partition: by then a worker that took it has noticed its mistake."""
+
 
 @dataclass(slots=True, eq=False)
 class _Claim:
     """A partition that this worker reads."""
 
+    first: Lane
+    """The lane of the first stream that is read by partition. Who reads it reads the partition."""
     readers: dict[Lane, PartitionReader]
-    """One for each stream that is read by partition."""
+    """One for each stream that is read by partition, as soon as it is claimed."""
     reading: asyncio.Task[None] | None = None
     stopping: bool = False
     """No further batch may begin."""
@@ -36,17 +41,16 @@ class _Claim:
     def epoch(self) -> int:
         """The epoch of the first stream's reader, also for the lanes that have no reader of their own.
 
-        No two workers have the same one: the log gives each reader of a partition its own epoch. A sum over several
-        streams could be equal.
+        No two workers have the same one: the log gives each reader of a partition its own epoch.
         """
-        return next(iter(self.readers.values())).epoch
+        return self.readers[self.first].epoch
 
 
 class Partitions:
     """The partitions that this worker reads, each in a task of its own.
 
-    A worker reads a partition of all streams or of none: it claims them together, and where it loses one of them to
-    another worker it gives up the others.
+    The first stream that is read by partition says who reads a partition. The same worker reads the partition of the
+    other streams beside it, so a stream that is away holds up no other one.
 
     Args:
         worker_id: this worker.
@@ -108,27 +112,18 @@ class Partitions:
         Raises:
             Unavailable: the log does not answer.
         """
+        first = Lane(ROUTED_STREAMS[0], part)
         try:
-            claim = _Claim(await self._claim_streams(part))
+            reader = await self._log.claim(first.stream, part, self._worker_id)
         except PartitionLost:
             log.info("another worker claimed the partition first", partition=part)
             return
-        for lane, reader in claim.readers.items():
-            self._open_lanes(claim, lane, reader.position)
+        claim = _Claim(first, {first: reader})
+        self._open_lanes(claim, first, reader.position)
         self._claims[part] = claim
         PARTITIONS_HELD.set(len(self._claims))
         claim.reading = self._tasks.start(self._read(part, claim), f"partition-{part}")
         log.info("reads partition", partition=part, epoch=claim.epoch)
-
-    async def _claim_streams(self, part: int) -> dict[Lane, PartitionReader]:
-        readers: dict[Lane, PartitionReader] = {}
-        try:
-            for stream in ROUTED_STREAMS:
-                readers[Lane(stream, part)] = await self._log.claim(stream, part, self._worker_id)
-        except BaseException:
-            await _close(readers)
-            raise
-        return readers
 
     async def release(self, part: int) -> None:
         """Finish the batch in hand, then stop reading a partition, so that another worker can take it."""
@@ -151,17 +146,26 @@ class Partitions:
         await asyncio.gather(*(self._advance_if_idle(claim, lane) for claim, lane in lanes))
 
     async def _advance_if_idle(self, claim: _Claim, lane: Lane) -> None:
+        reader = claim.readers[lane]
         try:
-            position = await claim.readers[lane].caught_up()
+            position = await reader.caught_up()
         except PartitionLost:
             return  # the task that reads the partition finds the same and cleans up
-        if position is not None and self._claims.get(lane.part) is claim:
+        except Unavailable:
+            if self._is_open(claim, lane, reader):
+                raise
+            return  # it was closed meanwhile
+        if position is not None and self._is_open(claim, lane, reader):
             self._engine.advance(lane.number, position)
 
+    def _is_open(self, claim: _Claim, lane: Lane, reader: PartitionReader) -> bool:
+        return self._claims.get(lane.part) is claim and claim.readers.get(lane) is reader
+
     def _open_lanes(self, claim: _Claim, lane: Lane, position: int) -> None:
-        """Open the lane of a reader, and those of the membership changes with it."""
+        """Open the lane of a reader, and with the first one that of the membership changes."""
         self._engine.open_lane(lane.number, claim.readers[lane].epoch, position)
-        self._engine.open_lane(Lane(MEMBERSHIP_STREAM, lane.part).number, claim.epoch, self._meta_position)
+        if lane == claim.first:
+            self._engine.open_lane(Lane(MEMBERSHIP_STREAM, lane.part).number, claim.epoch, self._meta_position)
 
     async def _read(self, part: int, claim: _Claim) -> None:
         try:
@@ -196,8 +200,10 @@ class Partitions:
             return await anext(events, None) is not None
 
     async def _read_streams(self, claim: _Claim) -> None:
-        """Read all streams; where one reader ends, the others finish their batches in hand and end too."""
-        reading = [asyncio.create_task(self._read_batches(claim, lane)) for lane in claim.readers]
+        """Read all streams; where one ends, the others finish their batches in hand and end too."""
+        others = (Lane(stream, claim.first.part) for stream in ROUTED_STREAMS[1:])
+        readings = [self._read_batches(claim, claim.first), *(self._read_beside(claim, lane) for lane in others)]
+        reading = [asyncio.create_task(each) for each in readings]
         try:
             await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -211,6 +217,36 @@ class Partitions:
             errors = [error for error in ended if isinstance(error, Exception)]
             for error in sorted(errors, key=lambda error: isinstance(error, PartitionLost)):
                 raise error
+
+    async def _read_beside(self, claim: _Claim, lane: Lane) -> None:
+        """Read the partition of a further stream, until the reading of the first one ends.
+
+        A worker that has not noticed yet that it lost the partition may take this stream from its reader. The reader
+        then claims it again.
+        """
+        while not claim.stopping:
+            try:
+                claim.readers[lane] = reader = await self._claim_beside(lane)
+                self._open_lanes(claim, lane, reader.position)
+                await self._read_batches(claim, lane)
+            except PartitionLost:
+                log.info("lost a stream of a partition", stream=lane.stream, partition=lane.part)
+            finally:
+                await self._give_up_lane(claim, lane)
+            await asyncio.sleep(CLAIM_AGAIN_AFTER_S)
+
+    async def _claim_beside(self, lane: Lane) -> PartitionReader:
+        return await retry_forever(
+            lambda: self._log.claim(lane.stream, lane.part, self._worker_id), f"claiming {lane.stream}"
+        )
+
+    async def _give_up_lane(self, claim: _Claim, lane: Lane) -> None:
+        """Close the lane of a further stream and its reader, unless that is done with those of the whole claim."""
+        if claim.stopping or (reader := claim.readers.pop(lane, None)) is None:
+            return
+        self._mark()
+        self._engine.close_lane(lane.number)
+        await reader.close()
 
     async def _read_batches(self, claim: _Claim, lane: Lane) -> None:
         reader = claim.readers[lane]

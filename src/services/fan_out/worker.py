@@ -107,6 +107,7 @@ class FanOutWorker:
         self._tasks.start(self._members.run(after), "members")
         self._tasks.start(periodic(LOOK_AT_LEASES_EVERY_S, self.reconciler.follow_leases, "following leases"), "leases")
         self._tasks.start(periodic(MARK_EVERY_S, self._mark, "marking positions"), "marks")
+        self._tasks.start(periodic(MARK_EVERY_S, self._find_idle_positions, "finding idle positions"), "idle positions")
         self._tasks.start(self.worker_group.run(self.ready), "worker group")
         self._tasks.start(self._become_ready(), "loading the table")
 
@@ -145,11 +146,15 @@ class FanOutWorker:
             await snapshots.write(self._engine, self._members.position)
 
     async def _mark(self) -> None:
+        if self._suspensions.mark():
+            self.publisher.poke()
+
+    async def _find_idle_positions(self) -> None:
+        """Find them, and mark them at once. It is apart from the other marks: a stream may not answer for long."""
         try:
             await self.partitions.find_idle_positions()
-        finally:  # a stream that does not answer holds up no mark of the others
-            if self._suspensions.mark():
-                self.publisher.poke()
+        finally:
+            await self._mark()
 
 
 def _sizes(engine: Engine) -> dict[str, int]:

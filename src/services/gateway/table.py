@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from fanout.api import channels, history, messages, realtime, threads, unread
+from fanout.api import channels, history, messages, realtime, receipts, threads, unread
 from fanout.api.calls import ServedCall, served
 
 
@@ -14,13 +14,16 @@ class Queries(history.HistoryCalls, threads.ThreadCalls, realtime.RealtimeCalls,
     """Handles the calls that only read."""
 
 
-def table(commands: Commands, queries: Queries, unread_calls: unread.UnreadCalls) -> tuple[ServedCall, ...]:
+def table(
+    commands: Commands, queries: Queries, unread_calls: unread.UnreadCalls, receipt_calls: receipts.ReceiptCalls
+) -> tuple[ServedCall, ...]:
     """Every call, with the service that handles it.
 
     Args:
         commands: the command service.
         queries: the query service.
         unread_calls: the part of the query service that knows what is unread.
+        receipt_calls: the part of the query service that knows who has read what.
     """
     return (
         *served(messages.CALLS, commands),
@@ -29,4 +32,5 @@ def table(commands: Commands, queries: Queries, unread_calls: unread.UnreadCalls
         *served(threads.CALLS, queries),
         *served(realtime.CALLS, queries),
         *served(unread.CALLS, unread_calls),
+        *served(receipts.CALLS, receipt_calls),
     )

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from fanout.api.channels import MAX_NAME
-from fanout.ids import check_id
+from fanout.ids import check_id, is_dm_channel_id
 
 Moment = Annotated[datetime, Meta(tz=True)]
 
@@ -22,6 +22,12 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     channel_id: str
 
+    def __post_init__(self) -> None:
+        """Check the id of the channel. The two members of a direct message are never changed, so none is imported."""
+        check_id(self.channel_id, "channel_id")
+        if is_dm_channel_id(self.channel_id):
+            raise ValueError("channel_id has the form of a direct message, which cannot be imported")
+
 
 class ChannelRow(Row, frozen=True):
     """A channel."""
@@ -33,7 +39,7 @@ class ChannelRow(Row, frozen=True):
 
     def __post_init__(self) -> None:
         """Check the ids."""
-        check_id(self.channel_id, "channel_id")
+        super().__post_init__()
         check_id(self.created_by, "created_by")
 
 
@@ -45,7 +51,7 @@ class MembershipRow(Row, frozen=True):
 
     def __post_init__(self) -> None:
         """Check the ids."""
-        check_id(self.channel_id, "channel_id")
+        super().__post_init__()
         check_id(self.user_id, "user_id")
 
 

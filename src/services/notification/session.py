@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 FRAMES: Final = Rate(per_s=50.0, at_once=100)
 """Frames of one client. Those above the rate are read later."""
+RECEIPTS: Final = Rate(per_s=10.0, at_once=100)
+"""Read receipts of one client. Those above the rate are handled later, and so are the frames behind them."""
 TYPING: Final = Rate(per_s=5.0, at_once=10)
 """Typing notices of one client that are passed on. Those above the rate are dropped."""
 
@@ -55,6 +57,7 @@ class Session:
     """The number of its socket in the write queue, while the session is in the registry."""
     _on_end: "Callable[[Session, Ending], None] | None" = None
     _frames: float = 0.0
+    _receipts: float = 0.0
     _typing: float = 0.0
 
     @property
@@ -96,6 +99,11 @@ class Session:
         TCP then slows a client that sends faster.
         """
         self._frames, wait = FRAMES.spend(self._frames, machine.monotonic_s())
+        return wait
+
+    def pace_of_receipts(self) -> float:
+        """Seconds to wait before a receipt is handled, as each may be a frame for every member of its channel."""
+        self._receipts, wait = RECEIPTS.spend(self._receipts, machine.monotonic_s())
         return wait
 
     def may_type(self) -> bool:

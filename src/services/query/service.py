@@ -6,7 +6,7 @@ from fanout import machine
 from fanout.api.history import MAX_PAGE_BYTES, History, HistoryRequest
 from fanout.api.realtime import NoInstance, RealtimeAddress
 from fanout.api.threads import Replies, RepliesRequest
-from fanout.error_codes import NOT_A_MEMBER, UNKNOWN_THREAD
+from fanout.error_codes import UNKNOWN_THREAD
 from fanout.errors import CallRejected
 from fanout.events import StoredMessage
 from fanout.ports.log import Log
@@ -43,8 +43,7 @@ class QueryService:
 
     async def history(self, user_id: str, request: HistoryRequest) -> History:
         """A page of a channel; see `HistoryCalls.history`."""
-        if not await self._cache.is_member(request.channel, user_id):
-            raise CallRejected(NOT_A_MEMBER)
+        await self._cache.check(request.channel, user_id)
         scope = Scope(user_id, HISTORY, request.channel)
         ends = await self._positions.ends()  # before the store is read: the page holds at least that
         start = await self._start(scope, request)
@@ -64,8 +63,7 @@ class QueryService:
         root = await self._accepted.find(request.thread_id)
         if root is None or root.thread_id is not None:
             raise CallRejected(UNKNOWN_THREAD)
-        if not await self._cache.is_member(root.channel_id, user_id):
-            raise CallRejected(NOT_A_MEMBER)
+        await self._cache.check(root.channel_id, user_id)
         scope = Scope(user_id, REPLIES, request.thread_id)
         ends = await self._positions.ends()  # before the store is read: the page holds at least that
         start = Start("after", None) if request.cursor is None else await self._cursors.take(scope, request.cursor)
@@ -101,7 +99,7 @@ class QueryService:
 
     async def _position(self, scope: Scope, bound: str, direction: Direction) -> Position:
         if not bound.isdecimal():
-            return await self._positions.find(scope.about, bound)
+            return (await self._positions.find(scope.about, bound)).position
         # Below every message of this `seq` or, to begin after it, of the next.
         return Position(int(bound) + (direction == "after"))
 

@@ -13,6 +13,8 @@ from typing import Final
 from prometheus_client import Counter, Gauge
 
 from fanout import machine
+from fanout.error_codes import NOT_A_MEMBER
+from fanout.errors import CallRejected
 from fanout.ports.memberships import Memberships
 
 CAPACITY: Final = 100_000
@@ -108,6 +110,16 @@ class MembershipCache:
         if is_member and not read.cleared and self.is_current:
             self._keep(key, read.began)
         return is_member
+
+    async def check(self, channel_id: str, user_id: str) -> None:
+        """Return if the user is a member.
+
+        Raises:
+            CallRejected: the user is none.
+            Unavailable: as of `is_member`.
+        """
+        if not await self.is_member(channel_id, user_id):
+            raise CallRejected(NOT_A_MEMBER)
 
     def changed(self, channel_id: str, user_id: str) -> None:
         """A membership has changed, or may have: the store is asked again, also for checks that are under way."""

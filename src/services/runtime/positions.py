@@ -8,7 +8,7 @@ import structlog
 from fanout.error_codes import UNKNOWN_MESSAGE
 from fanout.errors import CallRejected, FanoutError
 from fanout.ports.log import Log
-from fanout.ports.messages import Position
+from fanout.ports.messages import IndexEntry
 from fanout.streams import MESSAGE_WRITER, MESSAGES
 from services.runtime.accepted_messages import AcceptedMessages
 from services.runtime.shared_rounds import SharedRounds
@@ -72,8 +72,8 @@ class Positions:
         self._answered = True
         return newest
 
-    async def find(self, channel_id: str, message_id: str) -> Position:
-        """The position of a message of a channel, from the store or, if it is not stored yet, from the log.
+    async def find(self, channel_id: str, message_id: str) -> IndexEntry:
+        """Where a message of a channel is, from the store or, if it is not stored yet, from the log.
 
         Args:
             channel_id: the channel that the message must be of.
@@ -86,4 +86,4 @@ class Positions:
         entry = await self._accepted.find(message_id, channel_id)
         if entry is None or entry.channel_id != channel_id:
             raise CallRejected(UNKNOWN_MESSAGE)
-        return entry.position
+        return entry

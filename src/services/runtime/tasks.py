@@ -1,9 +1,9 @@
-"""Background tasks with an owner, and work that is repeated while it is unavailable."""
+"""Background tasks with an owner, work done at the same time, and work that is repeated while it is unavailable."""
 
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -108,6 +108,26 @@ class Outage:
         if self._failures:
             log.log(min(self._level, logging.INFO), "works again", what=self._what)
         self._failures = 0
+
+
+async def all_ended(work: Iterable[Awaitable[_T]]) -> list[_T]:
+    """Do several things at the same time, as `asyncio.gather`, but return or raise only when all of them have ended.
+
+    Args:
+        work: what to do.
+
+    Returns:
+        the results, in the order of `work`.
+
+    Raises:
+        BaseException: the first error, in that order.
+    """
+    results: list[_T] = []
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+        results.append(result)
+    return results
 
 
 async def periodic(seconds: float, work: Callable[[], Awaitable[None]], what: str) -> None:

@@ -28,6 +28,8 @@ pub enum StoredKind {
     Message,
     /// A change of a membership. Clients get the stored JSON unchanged.
     Member,
+    /// A read receipt. Clients get the stored JSON unchanged.
+    Receipt,
 }
 
 /// The properties of a kind.
@@ -41,7 +43,7 @@ struct Row {
 
 impl StoredKind {
     /// All kinds.
-    pub const ALL: [Self; 2] = [Self::Message, Self::Member];
+    pub const ALL: [Self; 3] = [Self::Message, Self::Member, Self::Receipt];
 
     const fn row(self) -> Row {
         match self {
@@ -55,6 +57,11 @@ impl StoredKind {
             Self::Member => Row {
                 code: 2,
                 name: "member",
+                client_form: |limit, _, event| ClientForm::as_stored(limit, event.channel, event.payload),
+            },
+            Self::Receipt => Row {
+                code: 3,
+                name: "receipt.read",
                 client_form: |limit, _, event| ClientForm::as_stored(limit, event.channel, event.payload),
             },
         }
@@ -116,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_wrapped_and_a_change_of_a_membership_goes_as_it_is() {
+    fn a_message_is_wrapped_and_other_events_go_as_they_are() {
         let message = br#"{"event_id":"e","type":"message.new","channel_id":"c","message":{"message_id":"#;
         let message = [
             message.as_slice(),
@@ -131,6 +138,7 @@ mod tests {
         };
         assert!(written(StoredKind::Message).starts_with(br#"{"type":"message.new","seq":7,"part":3,"#));
         assert_eq!(written(StoredKind::Member), message);
+        assert_eq!(written(StoredKind::Receipt), message);
     }
 
     #[test]

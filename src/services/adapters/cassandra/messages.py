@@ -14,6 +14,7 @@ from services.adapters.cassandra.connection import TIMEOUT_S, CassandraConnectio
 from services.adapters.cassandra.hosts import Hosts
 from services.adapters.cassandra.joined_reads import JoinedReads
 from services.adapters.cassandra.reading import RowReading, Span
+from services.adapters.cassandra.receipts import CassandraReceipts
 from services.adapters.cassandra.statements import Statements
 from services.adapters.cassandra.writing import MessageWriting
 
@@ -27,13 +28,18 @@ class _PageKey(NamedTuple):
     max_bytes: int | None
 
 
-class CassandraMessages:
-    """`fanout.ports.messages.Messages` in a keyspace that any number of processes share."""
+class CassandraMessages(CassandraReceipts):
+    """`fanout.ports.messages.Messages` in a keyspace that any number of processes share, with the read receipts.
+
+    Args:
+        connection: is closed with the store.
+        statements: of the keyspace.
+        keyspace: its name.
+    """
 
     def __init__(self, connection: CassandraConnection, statements: Statements, keyspace: str) -> None:
-        self.connection: Final = connection
+        super().__init__(connection, statements)
         self.reading: Final = {form: RowReading(connection, statements.rows[form]) for form in FORMS}
-        self._statements = statements
         self.keyspace: Final = keyspace
         self._writing = MessageWriting(connection, statements)
         self._pages = JoinedReads(self._page)

@@ -74,6 +74,11 @@ TABLES: Final = (
         {"thread_id": "text", "bucket": "bigint", "at_least": "int"},
         key="thread_id, bucket",
     ),
+    Table(
+        "message_receipts",
+        {"channel_id": "text", "message_id": "text", "user_id": "text", "read_at": "text"},
+        key="(channel_id, message_id), user_id",
+    ),
     Table("log_place", {"one": "int", "seq": "bigint", "stored_ns": "bigint"}, key="one"),
     Table("store_values", {"name": "text", "value": "text"}, key="name"),
 )

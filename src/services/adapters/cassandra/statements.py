@@ -39,6 +39,11 @@ _CQL: Final = {
     "positions": "SELECT seq FROM {keyspace}.message_index WHERE message_id = ? AND channel_id = ? LIMIT 1000",
     "unindex": "DELETE FROM {keyspace}.message_index USING TIMESTAMP ? "
     "WHERE message_id = ? AND channel_id = ? AND seq = ?",
+    # The first receipt stays, so its timestamp is its time, negative. So an operator can delete the row, too.
+    "keep_receipt": "INSERT INTO {keyspace}.message_receipts (channel_id, message_id, user_id, read_at) "
+    "VALUES (?, ?, ?, ?) USING TIMESTAMP ?",
+    "receipts": "SELECT user_id, read_at FROM {keyspace}.message_receipts "
+    "WHERE channel_id = ? AND message_id = ? LIMIT ?",
     "keep_place": "INSERT INTO {keyspace}.log_place (one, seq, stored_ns) VALUES (1, ?, ?) USING TIMESTAMP ?",
     "place": "SELECT seq, stored_ns FROM {keyspace}.log_place WHERE one = 1 LIMIT 1",
     "value": "SELECT value FROM {keyspace}.store_values WHERE name = ? LIMIT 1",
@@ -71,6 +76,8 @@ class Statements(NamedTuple):
     entry: Any
     positions: Any
     unindex: Any
+    keep_receipt: Any
+    receipts: Any
     keep_place: Any
     place: Any
     value: Any

@@ -198,6 +198,11 @@ class MongoMemberships(MongoFollowers):
         """See the port."""
         return await self._ids({"channel_id": channel_id, "active": True}, "user_id")
 
+    async def member_count(self, channel_id: str, limit: int) -> int:
+        """See the port."""
+        with reading("members"):
+            return await self._documents.count_documents({"channel_id": channel_id, "active": True}, limit=limit)
+
     async def unpublished(self, limit: int) -> list[Membership]:
         """See the port."""
         return await self._memberships(_UNPUBLISHED, [("untold", 1)], limit)

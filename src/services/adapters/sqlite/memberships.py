@@ -173,6 +173,12 @@ class SqliteMemberships(SqliteFollowers):
             "SELECT user_id FROM memberships WHERE channel_id = ? AND left_at IS NULL ORDER BY user_id", channel_id
         )
 
+    async def member_count(self, channel_id: str, limit: int) -> int:
+        """See the port."""
+        query = "SELECT count(*) FROM (SELECT 1 FROM memberships WHERE channel_id = ? AND left_at IS NULL LIMIT ?)"
+        row = await self._database.read(lambda connection: connection.execute(query, (channel_id, limit)).fetchone())
+        return int(row[0])
+
     async def unpublished(self, limit: int) -> list[Membership]:
         """See the port."""
         query = f"{SELECT} WHERE untold = 1 ORDER BY version LIMIT ?"

@@ -9,9 +9,9 @@ from fanout.events import StoredMessage
 from fanout.message_rows import FORMS, IN_CHANNELS, IN_THREADS, RowForm, forms_of
 from fanout.pages import cut
 from fanout.ports.messages import IndexEntry, LogPlace, Page, Position
-from services.adapters.sqlite import ownership
+from services.adapters.sqlite import ownership, receipts
 from services.adapters.sqlite.database import UNRELEASED, Schema
-from services.adapters.sqlite.store import SqliteStore
+from services.adapters.sqlite.receipts import SqliteReceipts
 
 _KEY_BYTES: Final = 32
 _HIGHEST: Final = (1 << 63) - 1
@@ -63,6 +63,7 @@ SCHEMA: Final[Schema] = (
         ) STRICT, WITHOUT ROWID""",
     ),
     _THREADS,
+    receipts.STATEMENTS,
 )
 
 
@@ -89,8 +90,11 @@ _KEEP_PLACE: Final = """
     ON CONFLICT DO UPDATE SET seq = excluded.seq, stored_ns = excluded.stored_ns WHERE excluded.seq > seq"""
 
 
-class SqliteMessages(SqliteStore):
-    """`fanout.ports.messages.Messages` in a file that several processes of one machine may share."""
+class SqliteMessages(SqliteReceipts):
+    """`fanout.ports.messages.Messages` in a file that several processes of one machine may share.
+
+    It also has the read receipts.
+    """
 
     schema = SCHEMA
 

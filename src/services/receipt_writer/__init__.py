@@ -1,0 +1,1 @@
+"""The receipt writer: from the log to the receipt store."""
