@@ -11,6 +11,7 @@ from tests.simulation.evidence import RECOVERED_S, Broken, Evidence
 from tests.simulation.history import History
 from tests.simulation.pages import pages
 from tests.simulation.plan import Plan
+from tests.simulation.receipt_promises import receipt_promises
 from tests.simulation.refusals import refusals
 from tests.simulation.rest import Found
 from tests.simulation.sessions import Session, unopened
@@ -47,6 +48,7 @@ def check(plan: Plan, history: History, found: Found | None) -> list[Broken]:
         *caught_up(evidence),
         *thread_promises(evidence),
         *unread_promises(evidence),
+        *receipt_promises(evidence),
         *checks.told(),
         *checks.stored(),
     ]

@@ -21,6 +21,11 @@ def _reply(about: dict[str, Any]) -> str:
     return f"{about['device']} gets the reply {name} in a thread of {frame['channel_id']} (seq {frame['seq']})"
 
 
+def _receipt(about: dict[str, Any]) -> str:
+    frame = about["frame"]
+    return f"{about['device']} hears that {listed(frame['read_by'], '')} has read {frame['message_id']}"
+
+
 def _error(about: dict[str, Any]) -> str:
     frame = about["frame"]
     return f"{about['device']} is refused {frame.get('offending_type') or 'a frame'}: {frame['code']}"
@@ -64,5 +69,9 @@ CONVERSATION_SENTENCES: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "last looks": lambda _: "users look at what they have not read, and at threads",
 }
 """By the kind of an entry: what tells it."""
-FRAME_SENTENCES: Final[dict[str, Callable[[dict[str, Any]], str]]] = {"thread.reply": _reply, "error": _error}
+FRAME_SENTENCES: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
+    "thread.reply": _reply,
+    "receipt.read": _receipt,
+    "error": _error,
+}
 """By the type of a frame that a device gets: what tells it."""

@@ -43,7 +43,7 @@ _ENDS: Final[dict[str, str]] = {
     "another": "{on} is back, with a new stream of {stream}",
 }
 """Empty where the beginning says that it never ends."""
-STREAMS: Final = {"MESSAGES": "messages", "META": "changes of members", "DEAD": "dead letters"}
+STREAMS: Final = {"MESSAGES": "messages", "META": "changes of members", "RECEIPTS": "receipts", "DEAD": "dead letters"}
 """What each stream of the log has."""
 
 

@@ -34,6 +34,7 @@ async def last_looks(world: World, people: People, within_s: float) -> list[Brok
         await asyncio.sleep(1.0)
     await _mark(world, people)
     await asyncio.gather(*[_look(world, people, user) for user in _users(world)], *_read_threads(world, people))
+    await _receipts_are_handled(world)
     return []
 
 
@@ -51,6 +52,16 @@ async def _mark(world: World, people: People) -> None:
             break
         await asyncio.sleep(0.2)
     world.note("last looks")
+
+
+async def _receipts_are_handled(world: World) -> None:
+    """Wait until the receipts that the marks gave are in the log, routed and stored, unless it takes very long."""
+    await asyncio.sleep(MARKED_SLOWLY_WITHIN_S if world.plan.slow else MARKED_WITHIN_S)
+    until = world.loop.time() + MARKED_SLOWLY_WITHIN_S
+    while world.loop.time() < until:
+        if not await world.servers.asked("nats", world.servers.log.lag):
+            return
+        await asyncio.sleep(0.2)
 
 
 async def _is_read(world: World, mark: dict[str, Any]) -> bool:

@@ -130,9 +130,14 @@ class LinkedReader(_Reading):
     """`fanout.ports.log.PartitionReader`."""
 
     def __init__(
-        self, log: Reached, claimed: EmbeddedPartitionReader, again: Callable[[], Awaitable[EmbeddedPartitionReader]]
+        self,
+        log: Reached,
+        stream: str,
+        claimed: EmbeddedPartitionReader,
+        again: Callable[[], Awaitable[EmbeddedPartitionReader]],
     ) -> None:
         super().__init__(log)
+        self.stream = stream
         self.partition = claimed.partition
         self.epoch = claimed.epoch
         self.position = claimed.position

@@ -10,7 +10,7 @@ from typing import Any, Final
 from fanout.errors import PartitionLost, StorageFull
 from fanout.ids import new_ulid
 from fanout.ports.log import Appended, Reset, StoredEvent
-from fanout.streams import MESSAGES, STREAMS
+from fanout.streams import STREAMS
 from services.adapters.embedded.durable import DurableQueue
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.readers import EmbeddedPartitionReader
@@ -159,9 +159,9 @@ class SimulatedLog(EmbeddedLog):
 
     async def lag(self) -> int:
         """How many events the consumers have not acknowledged, and the readers of the partitions neither."""
-        end = await self.last_seq(MESSAGES)
-        parts = [(part, state.position) for (stream, part), state in self._partitions.items() if stream == MESSAGES]
-        unrouted = sum([await self._unread(MESSAGES, position, end, part) for part, position in parts])
+        unrouted = 0
+        for (stream, part), state in self._partitions.items():
+            unrouted += await self._unread(stream, state.position, await self.last_seq(stream), part)
         return unrouted + sum(
             [await self._unacknowledged(row.name, name) for row in STREAMS.values() for name in row.durables]
         )
@@ -280,7 +280,7 @@ class LinkedLog:
     async def claim(self, stream: str, partition: int, owner: str) -> LinkedReader:
         holder = next(self._holders)
         claimed = await self._call("claim_as", holder, stream, partition, owner)
-        return LinkedReader(self, claimed, partial(self.server.claim_again, holder, stream, partition, owner))
+        return LinkedReader(self, stream, claimed, partial(self.server.claim_again, holder, stream, partition, owner))
 
     async def _store(self, name: str, *args: Any, **options: Any) -> Any:
         try:

@@ -66,7 +66,7 @@ class Device:
             self._wire.send(kind, **fields)
 
     def mark_read(self, channel: str, nth: int = 0, *, elsewhere: bool = False) -> None:
-        """Mark a channel as read up to a message that it knows, if a session is open.
+        """Mark a channel as read up to a message that it knows, and give a receipt of it, if a session is open.
 
         Args:
             channel: which one.
@@ -79,7 +79,8 @@ class Device:
             about = {"message": message.name, "message_id": message.message_id, "seq": message.seq}
             about |= {"device": self.name, "session": self.session, "user": self.user, "channel": channel}
             self._world.note("marks read", **about, elsewhere=elsewhere)
-            self.send("mark_read", channel_id=channel, message_id=message.message_id)
+            for kind in ("mark_read", "message.read"):
+                self.send(kind, channel_id=channel, message_id=message.message_id)
 
     async def lose_network(self, seconds: float) -> None:
         """Have no network for a while. Nobody is told."""

@@ -32,6 +32,7 @@ class Shape(msgspec.Struct, frozen=True):
     workers: int = 2
     instances: int = 2
     writers: int = 1
+    """Of messages, and as many of receipts."""
     partitions: int = 2
     snapshots: bool = False
     redeliver: float = 0.0
@@ -104,6 +105,7 @@ class Plan(msgspec.Struct, frozen=True):
             "worker": shape.workers,
             "instance": shape.instances,
             "writer": shape.writers,
+            "receipts": shape.writers,
         }
         return [f"{kind}{number}" for kind, count in counts.items() for number in range(1, count + 1)]
 

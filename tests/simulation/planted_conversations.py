@@ -4,19 +4,28 @@ import copy
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
+from fanout.errors import Unavailable
 from fanout.events import MemberLeft, Message, StoredMessage
+from fanout.lanes import Lane
+from fanout.ports.log import StoredEvent
 from fanout.ports.messages import IndexEntry, LogPlace
+from fanout.ports.receipts import StoredReceipt
 from fanout.ports.unread import CountedMessage, ReadPosition
+from fanout.streams import RECEIPTS
 from services.adapters.sqlite import unread as sqlite_unread
 from services.adapters.sqlite.messages import SqliteMessages
 from services.adapters.sqlite.unread import SqliteUnread
 from services.command.read_marker import ReadMarker
+from services.command.read_receipts import ReadReceipts
 from services.command.service import CommandService
 from services.message_writer.unread_counter import MembershipCounter, UnreadCounter
+from services.notification.gap_repair import GapRepair
 from services.query.reply_counts import ReplyCounts
+from services.receipt_writer.writer import ReceiptWriter
 from services.runtime.accepted_messages import AcceptedMessages
 from services.runtime.read_positions import ReadPositions
 
@@ -27,6 +36,8 @@ _REMOVE: Final = CommandService.remove
 _MARKER: Final = ReadMarker.mark_read
 _APPLY: Final = MembershipCounter._apply
 _COUNT: Final = sqlite_unread._count
+_HANDLE: Final = ReceiptWriter.handle
+_FILL: Final = GapRepair._fill
 
 
 async def _count_what_comes(self: UnreadCounter, messages: Sequence[CountedMessage], _newest: Any) -> None:
@@ -123,6 +134,20 @@ async def _restore_nothing(_self: MembershipCounter, *_about: Any) -> None:
     """Do nothing."""
 
 
+async def _drop_receipts(self: ReceiptWriter, decoded: Sequence[list[StoredReceipt]], newest: StoredEvent) -> None:
+    with suppress(Unavailable):
+        await _HANDLE(self, decoded, newest)
+
+
+async def _read_own(self: ReadReceipts, user_id: str, channel_id: str, message_id: str) -> None:
+    await self._append(user_id, channel_id, message_id)
+
+
+async def _repair_messages_alone(self: GapRepair, lane: Lane, upto: int) -> None:
+    if lane.stream != RECEIPTS:
+        await _FILL(self, lane, upto)
+
+
 def _count_own(connection: sqlite3.Connection, message: CountedMessage) -> None:
     _COUNT(connection, message._replace(sender_id=""))
 
@@ -171,6 +196,18 @@ CONVERSATIONS: Final[dict[str, tuple[str, Sequence[tuple[Any, str, Any]]]]] = {
     "joins name no message": (
         "who joined is told of no message up to which the channel is read, if later ones were counted first",
         [(ReadPositions, "at_join", ReadPositions.at)],
+    ),
+    "receipts are dropped": (
+        "a receipt that the receipt store refuses is acknowledged all the same",
+        [(ReceiptWriter, "handle", _drop_receipts)],
+    ),
+    "receipts of everything": (
+        "there are receipts of one's own messages, and of those of channels that one is not in",
+        [(ReadReceipts, "message_read", _read_own)],
+    ),
+    "missing receipts are not read": (
+        "an instance that misses receipts does not read them from the log",
+        [(GapRepair, "_fill", _repair_messages_alone)],
     ),
     "own messages count": ("one's own messages are unread", [(sqlite_unread, "_count", _count_own)]),
 }

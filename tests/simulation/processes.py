@@ -26,7 +26,13 @@ from tests.simulation.sockets import Wire
 
 _T = TypeVar("_T")
 
-KINDS: Final = {"gateway": "gateway", "worker": "fanout", "instance": "notification", "writer": "message-writer"}
+KINDS: Final = {
+    "gateway": "gateway",
+    "worker": "fanout",
+    "instance": "notification",
+    "writer": "message-writer",
+    "receipts": "receipt-writer",
+}
 """The service of each kind of process."""
 RESTART_S: Final = 1.0
 """Seconds after which a process that has failed is started again, as systemd would."""

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from fanout.events import Message, StoredMessage, decode_message_event
+from fanout.events import Message, ReceiptRead, StoredMessage, decode_message_event, decode_receipt_event
 from fanout.ports.log import StoredEvent
 from fanout.ports.messages import Page
 from fanout.ports.unread import ReadPosition
-from fanout.streams import DEAD, MESSAGES
+from fanout.streams import DEAD, MESSAGES, RECEIPTS
 from fanout.subjects import channel_of
 from tests.simulation.people import People
 from tests.simulation.processes import SimulatedProcess
@@ -35,6 +35,10 @@ class Found:
     """The replies of each thread in the message store, the oldest first."""
     pointers: dict[tuple[str, str], ReadPosition] = field(default_factory=dict)
     """Up to where each member has read, by user and channel."""
+    receipts: dict[str, dict[str, str]] = field(default_factory=dict)
+    """When each reader has read each message, by the receipt store."""
+    read: dict[int, ReceiptRead] = field(default_factory=dict)
+    """Each receipt that the log holds, by seq."""
 
 
 async def look(world: World) -> Found:
@@ -48,6 +52,7 @@ async def look(world: World) -> Found:
         page = await servers.asked("stores", partial(servers.messages.history, channel, limit=100_000))
         history[channel] = page.messages
         members[channel] = await servers.asked("stores", partial(servers.memberships.members_of, channel))
+    read = await _read(world)
     messages = {event.seq: decode_message_event(event.payload, channel_of(event.subject)) for event in events}
     return Found(
         {seq: message.client_msg_id or "" for seq, message in messages.items()},
@@ -58,6 +63,8 @@ async def look(world: World) -> Found:
         messages,
         await _threads(world, sorted({message.thread_id for message in messages.values() if message.thread_id})),
         await _pointers(world, members),
+        await _receipts(world, read.values()),
+        read,
     )
 
 
@@ -69,6 +76,19 @@ async def _threads(world: World, thread_ids: Iterable[str]) -> dict[str, list[St
         )
         threads[thread_id] = page.messages
     return threads
+
+
+async def _read(world: World) -> dict[int, ReceiptRead]:
+    events: list[StoredEvent] = await world.servers.asked("nats", partial(world.servers.log.held, RECEIPTS))
+    return {event.seq: decode_receipt_event(event.payload, channel_of(event.subject)) for event in events}
+
+
+async def _receipts(world: World, read: Iterable[ReceiptRead]) -> dict[str, dict[str, str]]:
+    receipts = {}
+    for channel, message_id in sorted({(event.channel_id, event.message_id) for event in read}):
+        of_message = partial(world.servers.messages.receipts_of, channel, message_id, 1_000)
+        receipts[message_id] = dict(await world.servers.asked("stores", of_message))
+    return receipts
 
 
 async def _pointers(world: World, members: Mapping[str, list[str]]) -> dict[tuple[str, str], ReadPosition]:

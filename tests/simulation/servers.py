@@ -160,7 +160,6 @@ class Servers:
 
     def _stored(self, stream: str, seq: int, subject: str, payload: bytes) -> None:
         event = msgspec.json.decode(payload)
-        message = event.get("message") or {}
-        self._history.note(
-            "stored", stream=stream, seq=seq, subject=subject, key=message.get("client_msg_id") or event["event_id"]
-        )
+        key = (event.get("message") or {}).get("client_msg_id") or event["event_id"]
+        about = {name: event[name] for name in ("message_id", "read_by") if name in event}
+        self._history.note("stored", stream=stream, seq=seq, subject=subject, key=key, **about)

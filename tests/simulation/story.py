@@ -1,11 +1,12 @@
 """Stories: what happened in a run, told in the words of the domain, for people who have not seen the code."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from heapq import merge
-from typing import Any
+from typing import Any, Final
 
-from fanout.streams import META
+from fanout.streams import META, RECEIPTS
 from tests.simulation.conversation_sentences import CONVERSATION_SENTENCES, FRAME_SENTENCES
 from tests.simulation.fault_sentences import STREAMS, fault_begins, fault_ends
 from tests.simulation.focus import Focus
@@ -16,6 +17,8 @@ from tests.simulation.run import Outcome
 from tests.simulation.timeline import NEVER
 from tests.simulation.trace_sentences import TRACE_SENTENCES, listed
 from tests.simulation.words import words_of
+
+_MESSAGE_ID: Final = re.compile(r"\bmsg_\w+")
 
 
 def story(outcome: Outcome) -> str:
@@ -35,10 +38,13 @@ def story(outcome: Outcome) -> str:
 
 def _lines(outcome: Outcome, focus: Focus) -> Iterator[Line]:
     """What happened, an entry each, in order; of the trace what concerns the promises that are broken."""
+    names = {entry.about["message_id"]: entry.about["message"] for entry in outcome.history.of("accepted")}
     traced, changes = list(_traced(outcome, focus)), outcome.trace.changes if outcome.trace else {}
     for entry in merge(_with_names(outcome.history.entries, changes), traced, key=lambda entry: entry.at):
         if text := _told(entry):
-            yield Line(f"{entry.at:8.3f} s  {text}", entry)
+            yield Line(
+                f"{entry.at:8.3f} s  {_MESSAGE_ID.sub(lambda found: names.get(found[0], found[0]), text)}", entry
+            )
 
 
 def _traced(outcome: Outcome, focus: Focus) -> Iterator[Entry]:
@@ -86,11 +92,15 @@ def _wrong(outcome: Outcome, focus: Focus) -> Iterator[str]:
 
 def _beginning(plan: Plan) -> Iterator[str]:
     shape = plan.shape
-    yield (
-        f"Seed {plan.seed}. A tier of {_count(shape.gateways, 'gateway')}, {_count(shape.workers, 'fan-out worker')}, "
-        f"{_count(shape.instances, 'notification instance')} and {_count(shape.writers, 'message writer')}; "
-        f"{_count(shape.partitions, 'partition')}{', with snapshots' if shape.snapshots else ''}."
-    )
+    counts = [
+        _count(shape.gateways, "gateway"),
+        _count(shape.workers, "fan-out worker"),
+        _count(shape.instances, "notification instance"),
+        _count(shape.writers, "message writer"),
+    ]
+    of = f"{', '.join(counts)} and {_count(shape.writers, 'receipt writer')}"
+    snapshots = ", with snapshots" if shape.snapshots else ""
+    yield f"Seed {plan.seed}. A tier of {of}; {_count(shape.partitions, 'partition')}{snapshots}."
     for channel, members in plan.channels.items():
         yield f"{', '.join(sorted(members))} are members of {channel}."
     for link, seconds in plan.slow.items():
@@ -132,6 +142,8 @@ def _asks(about: dict[str, Any]) -> str:
 
 
 def _stored(about: dict[str, Any]) -> str:
+    if about["stream"] == RECEIPTS:
+        return f"the log stores that {listed(about['read_by'], '')} has read {about['message_id']}"
     if about["stream"] != META:
         return f"the log stores {about['key']} as seq {about['seq']}"
     if about["change"]:

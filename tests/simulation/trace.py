@@ -17,7 +17,7 @@ from fanout import decode_batch
 from fanout.events import MemberEvent, decode_member_event
 from fanout.lanes import Lane
 from fanout.ports.memberships import Membership
-from fanout.streams import META
+from fanout.streams import MESSAGES, META
 from fanout.subjects import PRESENCE_HINTS, channel_of, instance_control, instance_events, worker_inbox
 from fanout.workers import PresenceSetRequest, decode_control, decode_presence_change, decode_presence_set_page
 from services.adapters.sqlite.memberships import SqliteMemberships
@@ -88,7 +88,7 @@ class Trace:
         after(FanOutWorker, "__init__", lambda worker, _none, *_args, **_options: self._tables.add(worker))
         after(LinkedLog, "tail", self._follows)
         after(LinkedReader, "fetch", self._fetched)
-        before(LinkedReader, "ack", lambda reader, seq: self._routing.acked(_process(), reader, seq))
+        before(LinkedReader, "ack", self._acked)
         after(LinkedBus, "_write", lambda _bus, _none, subject, payload: self._published(subject, payload))
         before(LinkedSubscription, "_arrive", lambda _subscription, subject, payload: self._arrived(subject, payload))
         after(MembershipOrder, "is_newest", self._judged)
@@ -108,7 +108,12 @@ class Trace:
             self._routing.stored(stream, seq, channel_of(subject), payload)
 
     def _fetched(self, reader: LinkedReader, events: Any) -> None:
-        self._routing.fetched(_process(), reader, [event.seq for event in events])
+        if reader.stream == MESSAGES:
+            self._routing.fetched(_process(), reader, [event.seq for event in events])
+
+    def _acked(self, reader: LinkedReader, seq: int) -> None:
+        if reader.stream == MESSAGES:
+            self._routing.acked(_process(), reader, seq)
 
     def _follows(self, _log: LinkedLog, _tail: Any, stream: str, *, after: int) -> None:
         self.tell("follows", process=_process(), stream=stream, after=after)

@@ -14,6 +14,7 @@ WORDS: Final = {
         "instance: a notification instance; it has the sockets of devices, and pushes to them what the "
         "workers route to it"
     ),
+    r"\breceipts\d": "receipts: it copies read receipts from the log to the message store, and is a receipt writer",
     r"\bwriter\d": "writer: it copies messages from the log to the message store, which the history is read from",
     r"\b(nats|the log)\b": (
         "nats: the server of the log, which stores messages and changes of members in order, and of the bus, "

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from fanout.events import Message, StoredMessage
+from fanout.events import Message, ReceiptRead, StoredMessage
 from fanout.ports.unread import ReadPosition
 from tests.simulation.checker import check
 from tests.simulation.evidence import Broken
@@ -32,6 +32,7 @@ class Chronicle:
         rows: of the room in the message store; what the log holds, if nothing else is said.
         pointers: up to where members have read the room; up to nothing, if nothing else is said.
         thread_rows: the names of the replies in the message store; those that the log holds, if nothing else is said.
+        receipts: when each reader has read each message, by the receipt store; as by the log, if nothing else is said.
     """
 
     def __init__(self, plan: Plan = SLOW) -> None:
@@ -42,7 +43,9 @@ class Chronicle:
         self.rows: list[tuple[int, str]] | None = None
         self.pointers: dict[str, int] = {}
         self.thread_rows: list[str] | None = None
+        self.receipts: dict[str, dict[str, str]] | None = None
         self._messages: dict[int, StoredMessage] = {}
+        self._read: dict[int, ReceiptRead] = {}
         self._held: dict[int, str] = {}
         self._channels: dict[int, str] = {}
         self._sessions: dict[str, int] = {}
@@ -84,6 +87,18 @@ class Chronicle:
     def stores(self, at: float, name: str, seq: int, channel: str = ROOM) -> None:
         self.note(at, "stored", stream="MESSAGES", seq=seq, subject=f"messages.send.{channel}", key=name)
         self._held[seq], self._channels[seq] = name, channel
+
+    def receipt(self, at: float, name: str, user: str, seq: int) -> None:
+        """The log stores that a user has read a message."""
+        self._read[seq] = ReceiptRead(f"evt_{seq}", ROOM, f"msg_{name}", [user], f"{at}")
+        about = {"message_id": f"msg_{name}", "read_by": [user]}
+        self.note(at, "stored", stream="RECEIPTS", seq=seq, subject=f"receipts.read.{ROOM}", key=f"evt_{seq}", **about)
+
+    def hears_of(self, at: float, seq: int, device: str = "ann-phone", channel: str = ROOM) -> None:
+        """A device gets a receipt."""
+        event = self._read[seq]
+        about = {"event_id": event.event_id, "message_id": event.message_id, "read_by": event.read_by}
+        self.frame(at, "receipt.read", device, channel_id=channel, **about)
 
     def accepts(self, at: float, name: str) -> None:
         self.note(at, "accepted", user="bob", message=name, message_id=f"msg_{name}")
@@ -161,7 +176,16 @@ class Chronicle:
             messages,
             self._threads(),
             {(user, ROOM): self._pointer(seq) for user, seq in self.pointers.items()},
+            self._receipts() if self.receipts is None else self.receipts,
+            self._read,
         )
+
+    def _receipts(self) -> dict[str, dict[str, str]]:
+        receipts: dict[str, dict[str, str]] = {}
+        for event in self._read.values():
+            for user in event.read_by:
+                receipts.setdefault(event.message_id, {}).setdefault(user, event.read_at)
+        return receipts
 
     def _threads(self) -> dict[str, list[StoredMessage]]:
         threads: dict[str, list[StoredMessage]] = {}
