@@ -14,9 +14,9 @@ from fanout.api.messages import SendMessage
 from fanout.machine import Machine
 from fanout.ports.memberships import Channel
 from fanout.streams import MESSAGE_WRITER, MESSAGES, UNREAD_COUNTER
-from services.command.read_marker import ReadMarker
+from services.command.client_commands import CommandHandlers
 from services.command.service import CommandService
-from services.composition.reading import read_marker, read_positions, unread_queries
+from services.composition.reading import client_commands, read_positions, unread_queries
 from services.message_writer.unread_counter import running_unread_counter
 from services.message_writer.writer import running_writer
 from services.query.service import QueryService
@@ -52,7 +52,7 @@ class World:
     gateway: CommandService
     history: QueryService
     unread: UnreadQueries
-    marker: ReadMarker
+    marker: CommandHandlers
 
     def __post_init__(self) -> None:
         self._late = copy_context()
@@ -100,7 +100,7 @@ async def opened() -> AsyncIterator[World]:
             CommandService(log, memberships, cache, messages, memberships),
             QueryService(log, cache, messages, FaultyPresence()),
             unread_queries(log, memberships, messages, counts),
-            read_marker(log, memberships, messages, counts),
+            client_commands(log, memberships, MembershipCache(memberships), messages, counts),
         )
 
 

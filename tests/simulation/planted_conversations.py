@@ -13,7 +13,7 @@ from fanout.events import MemberLeft, Message, StoredMessage
 from fanout.lanes import Lane
 from fanout.ports.log import StoredEvent
 from fanout.ports.messages import IndexEntry, LogPlace
-from fanout.ports.receipts import StoredReceipt
+from fanout.ports.receipts import MessageReceipt
 from fanout.ports.unread import CountedMessage, ReadPosition
 from fanout.streams import RECEIPTS
 from services.adapters.sqlite import unread as sqlite_unread
@@ -134,7 +134,7 @@ async def _restore_nothing(_self: MembershipCounter, *_about: Any) -> None:
     """Do nothing."""
 
 
-async def _drop_receipts(self: ReceiptWriter, decoded: Sequence[list[StoredReceipt]], newest: StoredEvent) -> None:
+async def _drop_receipts(self: ReceiptWriter, decoded: Sequence[list[MessageReceipt]], newest: StoredEvent) -> None:
     with suppress(Unavailable):
         await _HANDLE(self, decoded, newest)
 

@@ -58,9 +58,10 @@ class _AtRest:
     def stored(self) -> Iterator[Broken]:
         """The store has each receipt that the log holds, and of several of one reader the first one."""
         first: dict[tuple[str, str], str] = {}
-        for _, event in sorted(self._found.read.items()):
+        for event in self._found.read.values():
             for user in event.read_by:
-                first.setdefault((event.message_id, user), event.read_at)
+                key = event.message_id, user
+                first[key] = min(event.read_at, first.get(key, event.read_at))
         for (message_id, user), read_at in first.items():
             stored = self._found.receipts[message_id].get(user)
             may_be_older = self._of.has_lost(RECEIPTS) and stored is not None

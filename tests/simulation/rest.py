@@ -9,7 +9,7 @@ from fanout.events import Message, ReceiptRead, StoredMessage, decode_message_ev
 from fanout.ports.log import StoredEvent
 from fanout.ports.messages import Page
 from fanout.ports.unread import ReadPosition
-from fanout.streams import DEAD, MESSAGES, RECEIPTS
+from fanout.streams import DEAD, MESSAGES, RECEIPTS, ROUTED_STREAMS
 from fanout.subjects import channel_of
 from tests.simulation.people import People
 from tests.simulation.processes import SimulatedProcess
@@ -242,5 +242,7 @@ def _tasks_of_what_it_has(process: SimulatedProcess) -> Counter[str]:
         claims = process.worker.partitions._claims.values()
         lanes = sum(len(claim.readers) for claim in claims)
         idle = {"Partitions._advance_if_idle": lanes}  # every second; over a slow connection it is always under way
-        return Counter({"Partitions._read": len(claims), "Partitions._read_batches": lanes} | idle)
+        beside = {"Partitions._read_beside": len(claims) * (len(ROUTED_STREAMS) - 1)}
+        reading = {"Partitions._read": len(claims), "Partitions._read_batches": len(claims)}
+        return Counter(reading | beside | idle)
     return Counter({"Edge.__call__": process.calls})

@@ -16,7 +16,7 @@ from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats import NatsConnection, NatsLog, connect
 from services.adapters.redis.unread import RedisUnread
 from services.command.service import CommandService
-from services.composition.reading import read_marker, read_positions, unread_queries
+from services.composition.reading import client_commands, read_positions, unread_queries
 from services.message_writer.unread_counter import running_unread_counter
 from services.message_writer.writer import running_writer
 from services.runtime.membership_cache import MembershipCache
@@ -72,7 +72,9 @@ class StoreWorld:
         cache = MembershipCache(self.memberships)
         self.commands = CommandService(self.log, self.memberships, cache, self.messages, self.memberships)
         self.queries = unread_queries(self.log, self.memberships, self.messages, self.counts)
-        self.marker = read_marker(self.log, self.memberships, self.messages, self.counts)
+        self.marker = client_commands(
+            self.log, self.memberships, MembershipCache(self.memberships), self.messages, self.counts
+        )
 
     async def _connect(self, stack: AsyncExitStack) -> NatsConnection:
         nc = await connect(self._url, name="test")
