@@ -134,6 +134,17 @@ async def test_who_loses_the_other_keeps_the_first_and_claims_it_again(world: Wo
     await worker.partitions.release(PART)
 
 
+async def test_who_loses_a_reader_before_it_is_looked_at_passes_over_it(world: World) -> None:
+    worker = world.worker()
+    await both_claimed(worker)
+    looking = asyncio.create_task(worker.partitions.find_idle_positions())
+    await asyncio.sleep(0)
+    reader = worker.partitions._claims[PART].readers.pop(BESIDE)
+    await looking
+    worker.partitions._claims[PART].readers[BESIDE] = reader
+    await worker.partitions.release(PART)
+
+
 @pytest.mark.parametrize("turns", range(16))
 async def test_a_release_at_any_moment_ends_both_after_the_batch_in_hand(world: World, turns: int) -> None:
     first, second = world.worker("worker-1"), world.worker("worker-2")

@@ -146,7 +146,9 @@ class Partitions:
         await asyncio.gather(*(self._advance_if_idle(claim, lane) for claim, lane in lanes))
 
     async def _advance_if_idle(self, claim: _Claim, lane: Lane) -> None:
-        reader = claim.readers[lane]
+        reader = claim.readers.get(lane)
+        if reader is None:
+            return  # it was lost since this look was planned
         try:
             position = await reader.caught_up()
         except PartitionLost:
