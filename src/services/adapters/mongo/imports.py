@@ -8,7 +8,8 @@ from fanout.ports.imports import NewMembership
 from fanout.ports.memberships import Channel
 from services.adapters.mongo.client import Database, begun, reading, writing
 from services.adapters.mongo.documents import channel_document, key
-from services.adapters.mongo.membership_writer import BATCH, MembershipWriter, duplicates, in_batches
+from services.adapters.mongo.documents_by_id import in_batches
+from services.adapters.mongo.membership_writer import BATCH, MembershipWriter, duplicates
 from services.adapters.mongo.schema import CHANNELS, IMPORTS
 
 
@@ -30,7 +31,7 @@ class MongoImports:
         missing = set(channel_ids)
         for some in in_batches(list(channel_ids), BATCH):
             with reading("channels"):
-                found = await self._channels.find({"_id": {"$in": some}}, {"_id": 1}).to_list()
+                found = await self._writer.channels_by_id.found(some, {"_id": 1})
             missing -= {str(document["_id"]) for document in found}
         return missing
 

@@ -5,8 +5,8 @@ none needs a transaction.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
 
 from pymongo import ReturnDocument
 from pymongo.errors import BulkWriteError
@@ -24,14 +24,11 @@ from services.adapters.mongo.documents import (
     membership_of,
     new_membership,
 )
+from services.adapters.mongo.documents_by_id import AT_ONCE, DocumentsById, in_batches
 from services.adapters.mongo.schema import CHANNELS, MEMBERSHIPS
 
 BATCH: Final = 1_000
 """Documents that are written at once: the event loop waits while they are encoded."""
-_AT_ONCE: Final = 16
-"""Changes of single documents that run at the same time: fewer than there are connections."""
-
-_T = TypeVar("_T")
 
 
 class MembershipWriter:
@@ -43,8 +40,10 @@ class MembershipWriter:
     """
 
     def __init__(self, database: Database, clock: Callable[[], int]) -> None:
-        self._channels = database[CHANNELS]
         self._documents = database[MEMBERSHIPS]
+        self._memberships_by_id = DocumentsById(self._documents)
+        self.channels_by_id = DocumentsById(database[CHANNELS])
+        """Reads channels."""
         self._clock = clock
 
     async def admit(
@@ -107,7 +106,7 @@ class MembershipWriter:
     async def renew(self, memberships: Sequence[Membership]) -> list[Membership]:
         """Give unpublished changes new versions; see `Memberships.renew`."""
         renewed: list[Membership] = []
-        for some in in_batches(memberships, _AT_ONCE):
+        for some in in_batches(memberships, AT_ONCE):
             changes = [self._change(each, {}, only={"untold": each.version}) for each in some]
             renewed += filter(None, await asyncio.gather(*changes))
         return renewed
@@ -160,7 +159,7 @@ class MembershipWriter:
         members = await self._found(list(wanted))
         began = 0
         ended = [name for name, each in members.items() if each.left_at is not None and readmit]
-        for some in in_batches(ended, _AT_ONCE):
+        for some in in_batches(ended, AT_ONCE):
             again = await asyncio.gather(*(self._readmit(members[name], wanted[name].joined_at) for name in some))
             for name, after in zip(some, again, strict=True):
                 del members[name]
@@ -170,10 +169,8 @@ class MembershipWriter:
         return members, began
 
     async def _found(self, keys: Sequence[str]) -> dict[str, Membership]:
-        if not keys:
-            return {}
         with reading("memberships"):
-            documents = await self._documents.find({"_id": {"$in": keys}}).to_list()
+            documents = await self._memberships_by_id.found(keys)
         return {key_of(each): each for each in map(membership_of, documents)}
 
     async def _readmit(self, ended: Membership, joined_at: str) -> Membership | None:
@@ -206,7 +203,7 @@ class MembershipWriter:
         floors: dict[str, int] = {}
         for some in in_batches(list(channel_ids), BATCH):
             with reading("channels"):
-                found = await self._channels.find({"_id": {"$in": some}}, {"pruned": 1}).to_list()
+                found = await self.channels_by_id.found(some, {"pruned": 1})
             floors |= {str(each["_id"]): int(each.get("pruned", 0)) for each in found}
         if missing := set(channel_ids) - floors.keys():
             raise ChannelNotFound(f"there is no channel {min(missing)}")
@@ -236,12 +233,6 @@ class MembershipWriter:
                 {**change_of(old), **(only or {})}, operators, return_document=ReturnDocument.AFTER
             )
         return None if document is None else membership_of(document)
-
-
-def in_batches(values: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
-    """Split a sequence into parts of at most `size` values."""
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
 
 
 def duplicates(error: BulkWriteError) -> set[int]:
