@@ -8,7 +8,7 @@ from pymongo.errors import AutoReconnect, NetworkTimeout
 
 from fanout.ports.imports import NewMembership
 from fanout.ports.memberships import Channel
-from services.adapters.mongo.documents_by_id import AT_ONCE, ONE_BY_ONE_S, DocumentsById, in_batches
+from services.adapters.mongo.documents_by_id import ONE_BY_ONE_S, READ_AT_ONCE, DocumentsById, in_batches
 from services.adapters.mongo.memberships import MongoMemberships
 from tests.support.reading import PATIENCE_S
 
@@ -49,7 +49,7 @@ def reader(collection: SlowCollection, clock: Clock) -> DocumentsById:
     return DocumentsById(cast("Any", collection), clock)
 
 
-IDS = [str(number) for number in range(2 * AT_ONCE + 1)]
+IDS = [str(number) for number in range(2 * READ_AT_ONCE + 1)]
 EVEN = [{"_id": each} for each in IDS if int(each) % 2 == 0]
 
 

@@ -16,6 +16,8 @@ from services.adapters.mongo.client import Document
 
 AT_ONCE: Final = 16
 """Commands for single documents that run at the same time: fewer than there are connections."""
+READ_AT_ONCE: Final = 4
+"""Documents that are read one by one at the same time: the server is slow, also when it takes new connections."""
 ONE_BY_ONE_S: Final = 120.0
 """Seconds for which documents are read one by one after a query of many was not answered in time."""
 
@@ -50,7 +52,7 @@ class DocumentsById:
 
     async def _one_by_one(self, ids: Sequence[str], projection: Document | None) -> list[Document]:
         found: list[Document] = []
-        for some in in_batches(ids, AT_ONCE):
+        for some in in_batches(ids, READ_AT_ONCE):
             reads = (self._collection.find_one({"_id": each}, projection) for each in some)
             found += filter(None, await asyncio.gather(*reads))
         return found
