@@ -19,6 +19,7 @@ from benchmarks.cases import (
     accepting,
     checks,
     churn,
+    importing,
     login,
     memberships,
     pipeline,
@@ -35,7 +36,7 @@ from benchmarks.render.terminal import print_report
 
 _MODULES: Final = (
     *(sizing, login, route, churn, accepting, checks, sockets, pipeline, stalls, memberships, storing),
-    *(unread,),
+    *(importing, unread),
 )
 CASES: Final[tuple[Case[Any], ...]] = tuple(module.CASE for module in _MODULES)
 """In the order in which `fanout bench all` runs them."""
