@@ -47,6 +47,6 @@ def test_an_import_is_killed_and_goes_on() -> None:
     def stage(_title: str) -> Progress:
         return progress
 
-    report = CASE.run(ImportScale(memberships=12_000, channels=5), stage)
+    report = CASE.run(ImportScale(memberships=20_000, channels=5), stage)
     assert [row.name for row in report.tables[0].rows] == ["first half, then killed", "second half, resumed"]
-    assert report.figures["halves"][1].rows < 12_000
+    assert report.figures["halves"][1].rows <= 10_000
