@@ -1,4 +1,4 @@
-"""`fanout bench memberships`: how long a user's channels take to be read from MongoDB, beside PyMongo alone."""
+"""`fanout bench memberships`: a user's channels read from MongoDB, and logins, beside PyMongo alone."""
 
 from typing import Final
 
@@ -6,11 +6,13 @@ from benchmarks import units
 from benchmarks.apart import Stages, run_apart
 from benchmarks.case import Case, part
 from benchmarks.live.long_lists import FULL_CHANNELS, ListOptions, Lists, Reader, run_lists
+from benchmarks.live.long_logins import Logins
 from benchmarks.live.stalls import LIMIT_S
-from benchmarks.report import Cell, Report, Row, Table, Target, at_most, exact, figures
+from benchmarks.report import Cell, Figure, Report, Row, Table, Target, at_most, exact, figures
 
 AT_MOST: Final = 1.5
 """Times the seconds of PyMongo alone."""
+_CACHED_S: Final = 0.1
 
 
 def run(options: ListOptions, stages: Stages) -> Report:
@@ -23,13 +25,15 @@ def run(options: ListOptions, stages: Stages) -> Report:
     progress = stages(size)
     seen = run_apart(run_lists, options)
     progress(1.0, "")
+    single, three = seen.logins
     adapter, bare = seen.adapter, seen.bare
     return Report(
         f"Memberships: {size}",
         f"The adapter read them in {units.duration(adapter.best)}, {units.times(adapter.best / bare.best)} the time of "
         f"PyMongo alone on the same server, whose speed is not that of a MongoDB. The loop stood still for at most "
         f"{units.duration(adapter.stalls.longest)}; its own thread worked for at most "
-        f"{units.duration(adapter.stalls.longest_work)} in one turn.",
+        f"{units.duration(adapter.stalls.longest_work)} in one turn. A login took {units.duration(min(single.known))}, "
+        f"and {units.duration(min(single.cached))} where nothing was read from the store.",
         targets(options, seen),
         [
             Table(
@@ -37,7 +41,9 @@ def run(options: ListOptions, stages: Stages) -> Report:
                 "The fastest round of each, and how long the loop on which it read stood still.",
                 ["fastest round", "longest stall", "most work in one turn"],
                 [Row("adapter", _cells(adapter)), Row("PyMongo alone", _cells(bare))],
-            )
+            ),
+            _logins("Logins of one user", single),
+            _logins("Logins of three such users at the same time", three),
         ],
         {"readers": seen},
     )
@@ -50,8 +56,35 @@ def targets(options: ListOptions, seen: Lists) -> list[Target]:
     return [
         at_most("the adapter's time, in those of PyMongo alone", ratio, AT_MOST, "times", full=full),
         at_most("the most that the loop worked in one turn", seen.adapter.stalls.longest_work, LIMIT_S, "s", full=full),
+        *(target for logins in seen.logins for target in _login_targets(logins, full=full)),
         exact("channels that were read, sorted", f"all, in {options.rounds} rounds of each"),
     ]
+
+
+def _login_targets(logins: Logins, *, full: bool) -> list[Target]:
+    what, bare, stalls = units.counted(logins.users, "login"), min(logins.bare), logins.stalls
+    return [
+        at_most(f"{what}, in times of PyMongo alone", min(logins.known) / bare, AT_MOST, "times", full=full),
+        at_most(f"{what} that the worker reads too", min(logins.new) / bare, AT_MOST, "times", full=full),
+        at_most(f"{what} from the cache", min(logins.cached), _CACHED_S * logins.users, "s", full=full),
+        at_most(f"{what}: the longest stall", stalls.longest, LIMIT_S, "s", full=full),
+        at_most(f"{what}: the most that the loop worked in one turn", stalls.longest_work, LIMIT_S, "s", full=full),
+    ]
+
+
+def _logins(title: str, logins: Logins) -> Table:
+    ways = {
+        "PyMongo alone": (logins.bare, "It reads the channels of the same users."),
+        "the worker knows the channels": (logins.known, "The instance reads them."),
+        "the worker reads them too": (logins.new, "Before the instance, which waits for it for up to 3.25 s."),
+        "from the cache": (logins.cached, "As if the instance had a cache too: no store is asked."),
+    }
+    rows = [
+        Row(name, [Figure(min(taken), "s"), Figure(min(taken) / min(logins.bare), "times")], note)
+        for name, (taken, note) in ways.items()
+    ]
+    text = "The fastest round, from the first frame to the last `auth.ok`; a worker and an instance on one loop."
+    return Table(title, text, ["time", "of PyMongo alone"], rows)
 
 
 def _cells(reader: Reader) -> list[Cell]:
@@ -60,9 +93,9 @@ def _cells(reader: Reader) -> list[Cell]:
 
 CASE: Final = Case(
     "memberships",
-    "Read the channels of a user with very many from MongoDB.\n\n"
-    "The adapter and PyMongo alone read the same documents of one server in turn; the loop is watched for stalls. It "
-    "starts a FerretDB of its own, and checks what was read.",
+    "Read the channels of a user with very many from MongoDB, and let such users log in.\n\n"
+    "The adapter, logins and PyMongo alone read the same documents of one server in turn; the loop is watched for "
+    "stalls. It starts a FerretDB of its own, and checks what was read.",
     ListOptions,
     run,
     lambda options: ListOptions(part(options.channels), min(options.rounds, 2)),
