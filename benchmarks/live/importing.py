@@ -84,7 +84,7 @@ class _Job(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """What a report of progress said."""
+    """A report of progress."""
 
     lines: int
     present: int

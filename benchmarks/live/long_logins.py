@@ -42,7 +42,7 @@ class Logins(msgspec.Struct, frozen=True):
     cached: list[float]
     """The worker knows the users' channels, and the instance gets them from memory."""
     stalls: Stalls
-    """Of the loop, during all of these logins."""
+    """The stalls of the loop during all of these logins."""
 
 
 class _FromMemory:

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, TypeVar, cast
 
 import msgspec
 import uvloop
@@ -51,6 +51,7 @@ _DIGEST_EVERY_S: Final = 0.1
 WITHIN_S: Final = 120.0
 
 
+_R = TypeVar("_R")
 _Stores = tuple[EmbeddedLog, EmbeddedBus, EmbeddedPresence, SqliteMemberships]
 
 
@@ -157,6 +158,16 @@ def run_scene(name: str, play: Play, options: StallsOptions) -> Scene:
         loop = worker.receive(Stalls)
         control.send(READY)
         return Scene(loop, control.receive(Stalls))
+
+
+def beside_an_idle_loop(work: Callable[[], _R]) -> tuple[_R, Stalls]:
+    """Do some work; its result, and the stalls of an idle loop in another process meanwhile: the machine's."""
+    with Worker("the idle loop", _play, (_idle, StallsOptions())) as control:
+        control.receive(str)
+        control.send(READY)
+        done = work()
+        control.send(READY)
+        return done, control.receive(Stalls)
 
 
 async def until(holds: Callable[[], bool], what: str) -> None:

@@ -50,7 +50,7 @@ class Cost(msgspec.Struct, frozen=True):
     """The cost of a message."""
 
     commands: int
-    """Of the most expensive one."""
+    """Those of the most expensive one."""
     round_trips: int
     seconds: list[float]
 

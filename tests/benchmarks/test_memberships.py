@@ -57,9 +57,11 @@ def logins(users: int, stalls: Stalls = STEADY, **seconds: float) -> Logins:
 )
 def test_the_targets_are_the_ratios_and_the_work_in_one_turn(adapter: Reader, single: Logins, missed: set[int]) -> None:
     seen = Lists(adapter, Reader([1.0], STOOD_STILL), [single, logins(3)])
-    found = targets(ListOptions(FULL_CHANNELS), seen)
+    found = targets(ListOptions(FULL_CHANNELS), seen, STEADY)
     assert {number for number, target in enumerate(found) if not target.met} == missed
-    assert [target.met for target in targets(ListOptions(FULL_CHANNELS - 1), seen)] == [*[None] * 12, True]
+    assert [target.met for target in targets(ListOptions(FULL_CHANNELS - 1), seen, STEADY)] == [*[None] * 12, True]
+    unsteady = targets(ListOptions(FULL_CHANNELS), seen, STOOD_STILL)
+    assert [number for number, target in enumerate(unsteady) if target.met is None] == [5, 10]
 
 
 async def test_a_login_that_does_not_read_every_channel_is_an_error(mongo_url: str) -> None:
