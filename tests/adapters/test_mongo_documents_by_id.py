@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
-from pymongo.errors import AutoReconnect, NetworkTimeout
+from pymongo.errors import AutoReconnect, ExecutionTimeout, NetworkTimeout
 
 from fanout.ports.imports import NewMembership
 from fanout.ports.memberships import Channel
+from services.adapters.mongo.client import TIMEOUT_S
 from services.adapters.mongo.documents_by_id import ONE_BY_ONE_S, READ_AT_ONCE, DocumentsById, in_batches
 from services.adapters.mongo.memberships import MongoMemberships
 from tests.support.reading import PATIENCE_S
@@ -23,7 +24,8 @@ class SlowCollection:
         self.queries: list[int] = []
         """How many ids each query had."""
 
-    def find(self, query: dict[str, Any], _projection: object) -> "SlowCollection":
+    def find(self, query: dict[str, Any], _projection: object, *, max_time_ms: int) -> "SlowCollection":
+        assert max_time_ms < 1_000 * TIMEOUT_S
         self._wanted = query["_id"]["$in"]
         return self
 
@@ -66,8 +68,9 @@ async def test_none_and_a_single_one_need_no_query_of_many(ids: list[str], found
     assert collection.queries == [1] * len(ids)
 
 
-async def test_after_a_query_without_an_answer_they_are_read_one_by_one_for_a_while() -> None:
-    collection, clock = SlowCollection(NetworkTimeout("timed out")), Clock()
+@pytest.mark.parametrize("error", [NetworkTimeout("timed out"), ExecutionTimeout("operation exceeded time limit", 50)])
+async def test_after_a_query_without_an_answer_they_are_read_one_by_one_for_a_while(error: Exception) -> None:
+    collection, clock = SlowCollection(error), Clock()
     by_id = reader(collection, clock)
     assert await by_id.found(IDS) == EVEN
     assert collection.queries == [len(IDS), *[1] * len(IDS)]

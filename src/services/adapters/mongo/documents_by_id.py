@@ -1,7 +1,8 @@
 """Documents by their ids: many in one query, or one in each while the server does not answer such queries in time.
 
 A server may look at every document for a query of many ids: an overloaded one, or one that speaks MongoDB's protocol
-and has no index for it. A query that nobody waits for any more goes on there, so it is not simply repeated.
+and has no index for it. A query that nobody waits for any more would go on there, so the server ends it, and it is not
+simply repeated.
 """
 
 import asyncio
@@ -9,13 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import NetworkTimeout
+from pymongo.errors import ExecutionTimeout, NetworkTimeout
 
 from fanout import machine
 from services.adapters.mongo.client import Document
 
 AT_ONCE: Final = 16
 """Commands for single documents that run at the same time: fewer than there are connections."""
+ANSWER_WITHIN_MS: Final = 2_000
+"""Milliseconds after which the server ends a query of many ids: sooner than the client gives it up, and repeats it."""
 READ_AT_ONCE: Final = 4
 """Documents that are read one by one at the same time: the server is slow, also when it takes new connections."""
 ONE_BY_ONE_S: Final = 120.0
@@ -45,10 +48,14 @@ class DocumentsById:
         """
         if len(ids) > 1 and self._clock() >= self._one_by_one_until:
             try:
-                return await self._collection.find({"_id": {"$in": list(ids)}}, projection).to_list()
-            except NetworkTimeout:
+                return await self._many(ids, projection)
+            except (ExecutionTimeout, NetworkTimeout):
                 self._one_by_one_until = self._clock() + ONE_BY_ONE_S
         return await self._one_by_one(ids, projection)
+
+    async def _many(self, ids: Sequence[str], projection: Document | None) -> list[Document]:
+        query = {"_id": {"$in": list(ids)}}
+        return await self._collection.find(query, projection, max_time_ms=ANSWER_WITHIN_MS).to_list()
 
     async def _one_by_one(self, ids: Sequence[str], projection: Document | None) -> list[Document]:
         found: list[Document] = []
