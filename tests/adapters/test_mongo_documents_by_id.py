@@ -24,7 +24,8 @@ class SlowCollection:
         self.queries: list[int] = []
         """How many ids each query had."""
 
-    def find(self, query: dict[str, Any], _projection: object, *, max_time_ms: int) -> "SlowCollection":
+    def find(self, query: dict[str, Any], _projection: object, *, batch_size: int, max_time_ms: int) -> "SlowCollection":
+        assert batch_size > len(query["_id"]["$in"])
         assert max_time_ms < 1_000 * TIMEOUT_S
         self._wanted = query["_id"]["$in"]
         return self

@@ -54,8 +54,10 @@ class DocumentsById:
         return await self._one_by_one(ids, projection)
 
     async def _many(self, ids: Sequence[str], projection: Document | None) -> list[Document]:
-        query = {"_id": {"$in": list(ids)}}
-        return await self._collection.find(query, projection, max_time_ms=ANSWER_WITHIN_MS).to_list()
+        query, more = {"_id": {"$in": list(ids)}}, len(ids) + 1
+        # All in the first batch: the bound is one of a command, and reading a further batch is another command.
+        cursor = self._collection.find(query, projection, batch_size=more, max_time_ms=ANSWER_WITHIN_MS)
+        return await cursor.to_list()
 
     async def _one_by_one(self, ids: Sequence[str], projection: Document | None) -> list[Document]:
         found: list[Document] = []
