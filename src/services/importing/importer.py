@@ -18,9 +18,9 @@ from services.importing.tally import Tally, keep_tally, kept_tally
 from services.importing.targets import R, Target
 from services.runtime.tasks import retry_times
 
-ATTEMPTS = 8
-"""How often a write is tried while the store is away: for some ten seconds, beside the waiting for answers. Each
-attempt has fewer rows than the one before, so a store that is only slow manages one of them."""
+ATTEMPTS = 20
+"""How often a write is tried while the store is away: for half a minute, beside the waiting for answers. Each of the
+first attempts has fewer rows than the one before, so a store that is only slow manages one of them."""
 
 
 class ImportStopped(FanoutError):  # noqa: N818 - the condition, as elsewhere

@@ -1,28 +1,20 @@
-"""Documents by their ids: many in one query, or one in each while the server does not answer such queries in time.
+"""Documents by their ids, many in one query, with a patience that can grow.
 
-A server may look at every document for a query of many ids: an overloaded one, or one that speaks MongoDB's protocol
-and has no index for it. A query that nobody waits for any more would go on there, so the server ends it, and it is not
-simply repeated.
+A server may look at every document for such a query: an overloaded one, or one that speaks MongoDB's protocol and uses
+no index for it. Then it takes the longer the more documents there are, however few are asked for.
 """
 
-import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
+from pymongo import timeout
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ExecutionTimeout, NetworkTimeout
 
-from fanout import machine
-from services.adapters.mongo.client import Document
+from services.adapters.mongo.client import TIMEOUT_S, Document
 
-AT_ONCE: Final = 16
-"""Commands for single documents that run at the same time: fewer than there are connections."""
-ANSWER_WITHIN_MS: Final = 2_000
-"""Milliseconds after which the server ends a query of many ids: sooner than the client gives it up, and repeats it."""
-READ_AT_ONCE: Final = 4
-"""Documents that are read one by one at the same time: the server is slow, also when it takes new connections."""
-ONE_BY_ONE_S: Final = 120.0
-"""Seconds for which documents are read one by one after a query of many was not answered in time."""
+LONGER: Final = 4.0
+"""By how much the patience grows after a query that was not answered in time."""
 
 _T = TypeVar("_T")
 
@@ -32,39 +24,35 @@ class DocumentsById:
 
     Args:
         collection: the documents.
-        clock: monotonic seconds.
+        longest_s: the most seconds to wait for an answer; None for the client's own bound, which does not grow.
     """
 
-    def __init__(self, collection: AsyncCollection[Document], clock: Callable[[], float] = machine.monotonic_s) -> None:
+    def __init__(self, collection: AsyncCollection[Document], longest_s: float | None = None) -> None:
         self._collection = collection
-        self._clock = clock
-        self._one_by_one_until = float("-inf")
+        self._longest_s = longest_s
+        self._patience_s = TIMEOUT_S
 
     async def found(self, ids: Sequence[str], projection: Document | None = None) -> list[Document]:
         """The documents that exist, in no order.
 
         Raises:
-            PyMongoError: the server cannot be asked.
+            PyMongoError: the server cannot be asked, or gives no answer in time.
         """
-        if len(ids) > 1 and self._clock() >= self._one_by_one_until:
+        if self._longest_s is None:
+            return await self._read(ids, projection)
+        while True:
             try:
-                return await self._many(ids, projection)
+                with timeout(self._patience_s):  # the server ends the query then, too
+                    return await self._read(ids, projection)
             except (ExecutionTimeout, NetworkTimeout):
-                self._one_by_one_until = self._clock() + ONE_BY_ONE_S
-        return await self._one_by_one(ids, projection)
+                if self._patience_s >= self._longest_s:
+                    raise
+                self._patience_s = min(self._longest_s, LONGER * self._patience_s)
 
-    async def _many(self, ids: Sequence[str], projection: Document | None) -> list[Document]:
+    async def _read(self, ids: Sequence[str], projection: Document | None) -> list[Document]:
+        # In one batch: the server's bound is one of a command, and reading a further batch is another command.
         query, more = {"_id": {"$in": list(ids)}}, len(ids) + 1
-        # All in the first batch: the bound is one of a command, and reading a further batch is another command.
-        cursor = self._collection.find(query, projection, batch_size=more, max_time_ms=ANSWER_WITHIN_MS)
-        return await cursor.to_list()
-
-    async def _one_by_one(self, ids: Sequence[str], projection: Document | None) -> list[Document]:
-        found: list[Document] = []
-        for some in in_batches(ids, READ_AT_ONCE):
-            reads = (self._collection.find_one({"_id": each}, projection) for each in some)
-            found += filter(None, await asyncio.gather(*reads))
-        return found
+        return await self._collection.find(query, projection, batch_size=more).to_list()
 
 
 def in_batches(values: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:

@@ -1,6 +1,7 @@
-"""Imports into the database of the membership store: unordered bulk writes."""
+"""Imports into the database of the membership store: unordered bulk writes, and reads that nobody waits for."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
 
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
@@ -12,19 +13,22 @@ from services.adapters.mongo.documents_by_id import in_batches
 from services.adapters.mongo.membership_writer import BATCH, MembershipWriter, duplicates
 from services.adapters.mongo.schema import CHANNELS, IMPORTS
 
+PATIENCE_S: Final = 300.0
+"""The most seconds that an import waits while the server reads many documents."""
+
 
 class MongoImports:
     """`fanout.ports.imports.Imports`. The caller that made the client closes it.
 
     Args:
         database: with the collections.
-        writer: writes the memberships.
+        clock: returns microseconds since 1970.
     """
 
-    def __init__(self, database: Database, writer: MembershipWriter) -> None:
+    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
         self._channels = database[CHANNELS]
         self._imports = database[IMPORTS]
-        self._writer = writer
+        self._writer = MembershipWriter(database, clock, PATIENCE_S)
 
     async def missing_channels(self, channel_ids: Collection[str]) -> set[str]:
         """See the port."""

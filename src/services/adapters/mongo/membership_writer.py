@@ -24,11 +24,13 @@ from services.adapters.mongo.documents import (
     membership_of,
     new_membership,
 )
-from services.adapters.mongo.documents_by_id import AT_ONCE, DocumentsById, in_batches
+from services.adapters.mongo.documents_by_id import DocumentsById, in_batches
 from services.adapters.mongo.schema import CHANNELS, MEMBERSHIPS
 
 BATCH: Final = 1_000
 """Documents that are written at once: the event loop waits while they are encoded."""
+_AT_ONCE: Final = 16
+"""Changes of single documents that run at the same time: fewer than there are connections."""
 
 
 class MembershipWriter:
@@ -37,12 +39,13 @@ class MembershipWriter:
     Args:
         database: with the collections.
         clock: returns microseconds since 1970.
+        patience_s: the most seconds to wait while many documents are read; None for the client's own bound.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+    def __init__(self, database: Database, clock: Callable[[], int], patience_s: float | None = None) -> None:
         self._documents = database[MEMBERSHIPS]
-        self._memberships_by_id = DocumentsById(self._documents)
-        self.channels_by_id = DocumentsById(database[CHANNELS])
+        self._memberships_by_id = DocumentsById(self._documents, patience_s)
+        self.channels_by_id = DocumentsById(database[CHANNELS], patience_s)
         """Reads channels."""
         self._clock = clock
 
@@ -106,7 +109,7 @@ class MembershipWriter:
     async def renew(self, memberships: Sequence[Membership]) -> list[Membership]:
         """Give unpublished changes new versions; see `Memberships.renew`."""
         renewed: list[Membership] = []
-        for some in in_batches(memberships, AT_ONCE):
+        for some in in_batches(memberships, _AT_ONCE):
             changes = [self._change(each, {}, only={"untold": each.version}) for each in some]
             renewed += filter(None, await asyncio.gather(*changes))
         return renewed
@@ -159,7 +162,7 @@ class MembershipWriter:
         members = await self._found(list(wanted))
         began = 0
         ended = [name for name, each in members.items() if each.left_at is not None and readmit]
-        for some in in_batches(ended, AT_ONCE):
+        for some in in_batches(ended, _AT_ONCE):
             again = await asyncio.gather(*(self._readmit(members[name], wanted[name].joined_at) for name in some))
             for name, after in zip(some, again, strict=True):
                 del members[name]
@@ -169,6 +172,8 @@ class MembershipWriter:
         return members, began
 
     async def _found(self, keys: Sequence[str]) -> dict[str, Membership]:
+        if not keys:
+            return {}
         with reading("memberships"):
             documents = await self._memberships_by_id.found(keys)
         return {key_of(each): each for each in map(membership_of, documents)}

@@ -76,7 +76,7 @@ class MongoMemberships(MongoFollowers):
         self._clock = clock
         self.deployment = MongoDeployment(database)
         """The deployment, which the same database keeps."""
-        self.imports = MongoImports(database, self._writer)
+        self.imports = MongoImports(database, clock)
         """Bulk writes to the same database."""
 
     @classmethod
