@@ -170,14 +170,14 @@ def beside_an_idle_loop(work: Callable[[], _R]) -> tuple[_R, Stalls]:
         return done, control.receive(Stalls)
 
 
-async def until(holds: Callable[[], bool], what: str) -> None:
+async def until(holds: Callable[[], bool], what: str, within_s: float | None = None) -> None:
     """Wait for the effect of what is done; without it, how long the loop stood still says nothing."""
     try:
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(within_s or WITHIN_S):
             while not holds():  # noqa: ASYNC110 - what is looked at has no event
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        raise BenchError(f"not within {WITHIN_S:g} s: {what}") from None
+        raise BenchError(f"not within {within_s or WITHIN_S:g} s: {what}") from None
 
 
 def require(holds: object, otherwise: str) -> None:
