@@ -19,6 +19,7 @@ from benchmarks.cases import (
     accepting,
     checks,
     churn,
+    importing,
     login,
     memberships,
     pipeline,
@@ -27,12 +28,16 @@ from benchmarks.cases import (
     sockets,
     stalls,
     storing,
+    unread,
 )
 from benchmarks.errors import BenchError, NumberError
 from benchmarks.render.html import html
 from benchmarks.render.terminal import print_report
 
-_MODULES: Final = (sizing, login, route, churn, accepting, checks, sockets, pipeline, stalls, memberships, storing)
+_MODULES: Final = (
+    *(sizing, login, route, churn, accepting, checks, sockets, pipeline, stalls, memberships, storing),
+    *(importing, unread),
+)
 CASES: Final[tuple[Case[Any], ...]] = tuple(module.CASE for module in _MODULES)
 """In the order in which `fanout bench all` runs them."""
 _QUICK_HINT: Final = " (of the numbers given, --quick takes a fiftieth, of some a tenth)"

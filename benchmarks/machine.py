@@ -58,7 +58,12 @@ def watched(call: Callable[[], object]) -> tuple[float, int]:
         Path("/proc/self/clear_refs").write_text("5")
     began = perf_counter()
     call()
-    return perf_counter() - began, max(_kilobytes("/proc/self/status", "VmHWM"), resident_bytes()) - before
+    return perf_counter() - began, peak_bytes() - before
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held at a time."""
+    return max(_kilobytes("/proc/self/status", "VmHWM"), resident_bytes())
 
 
 def _kilobytes(path: str, name: str) -> int:

@@ -13,7 +13,7 @@ from benchmarks.apart import Stages
 from benchmarks.case import Case, part
 from benchmarks.live.servers import workplace
 from benchmarks.live.storing import Read, Written, measure, ratio
-from benchmarks.report import Figure, Report, Row, Table, at_least, at_most
+from benchmarks.report import Figure, Report, Row, Table, at_least, at_most, figures
 
 _RATIO: Final = 0.7
 _FULL_MESSAGES: Final = 10_000
@@ -46,22 +46,21 @@ def run(options: StoringOptions, stages: Stages) -> Report:
             at_most("round trips of a page after the first", further, 1, "number", full=True),
             at_most("round trips of the first page", first, 3, "number", full=True),
         ],
-        [_writing(written), _reading(read)],
+        [_writing(written, options.messages), _reading(read)],
         {"written": written, "read": read},
     )
 
 
-def _writing(written: list[Written]) -> Table:
+def _writing(written: list[Written], messages: int) -> Table:
+    in_turn = {"adapter": [each.adapter for each in written], "bare loop": [each.bare for each in written]}
+    statements = written[0].statements
+    notes = ("In writes of 500.", f"The same {statements:,} statements, none of which waits for another.")
     rows = [
-        Row("adapter", [Figure(statistics.median(each.adapter for each in written), "/s")], "In writes of 500."),
-        Row(
-            "bare loop",
-            [Figure(statistics.median(each.bare for each in written), "/s")],
-            f"The same {written[0].statements:,} statements, none of which waits for another.",
-        ),
+        Row(name, figures("/s", (statistics.median(rates), statistics.median(rates) * statements / messages)), note)
+        for (name, rates), note in zip(in_turn.items(), notes, strict=True)
     ]
     text = f"Medians of {len(written)} turns, one node on the same machine. After each turn every row is there, once."
-    return Table("Messages", text, ["messages"], rows, bars=[0])
+    return Table("Messages", text, ["messages", "statements"], rows, bars=[0])
 
 
 def _reading(read: dict[str, Read]) -> Table:

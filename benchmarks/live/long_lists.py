@@ -1,15 +1,16 @@
-"""A user's channels read from MongoDB: by the adapter, and by PyMongo alone, of the same server in the same run."""
+"""Users' channels read from MongoDB: by the adapter, in logins, and by PyMongo alone, of one server in the same run."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
 import msgspec
+import uvloop
 from msgspec import Meta
 from pymongo import AsyncMongoClient
 
 from benchmarks.errors import BenchError
+from benchmarks.live.long_logins import Logins, opened_logins
 from benchmarks.live.servers import running, workplace
 from benchmarks.live.stalls import Stalls, Watch
 from fanout.events import timestamp
@@ -21,7 +22,7 @@ from services.runtime.lifecycle import spare_the_loop
 FULL_CHANNELS: Final = 100_000
 _INSERTED_AT_ONCE: Final = 1_000
 _READ_AT_ONCE: Final = 1_000
-_USER: Final = "visitor"
+_USERS: Final = ("visitor", "second-visitor", "third-visitor")
 _DATABASE: Final = "bench"
 _ANSWER_WITHIN_S: Final = 300.0
 """The server of a benchmark may sort all documents before it answers: it uses no index."""
@@ -49,14 +50,15 @@ class Reader(msgspec.Struct, frozen=True):
 
 
 class Lists(msgspec.Struct, frozen=True):
-    """The result: both ways to read."""
+    """The result: both ways to read, and logins of one user and of three at the same time."""
 
     adapter: Reader
     bare: Reader
+    logins: list[Logins]
 
 
 async def read_lists(options: ListOptions) -> Lists:
-    """Start a server with the memberships of one user, and read the user's channels in both ways.
+    """Start a server with the memberships of one user, read the user's channels in all ways, and then of three users.
 
     Raises:
         BenchError: the server did not start, or one of the two read something else than the user's channels.
@@ -72,21 +74,34 @@ async def _read_from(url: str, options: ListOptions) -> Lists:
     async with AsyncMongoClient[dict[str, Any]](url) as client:
         documents = client[_DATABASE]["memberships"]
 
-        async def bare() -> list[str]:
-            wanted = {"user_id": _USER, "active": True}
+        async def bare(user: str) -> list[str]:
+            wanted = {"user_id": user, "active": True}
             cursor = documents.find(wanted, {"_id": 0, "channel_id": 1}).sort("channel_id").batch_size(_READ_AT_ONCE)
             return [document["channel_id"] async for document in cursor]
 
-        try:
+        async def insert(user: str) -> None:
             for start in range(0, len(names), _INSERTED_AT_ONCE):
-                await documents.insert_many([_document(name) for name in names[start : start + _INSERTED_AT_ONCE]])
-            return await _in_turn(lambda: store.channels_of(_USER), bare, names, options.rounds)
+                some = names[start : start + _INSERTED_AT_ONCE]
+                await documents.insert_many([_document(name, user) for name in some])
+
+        first, *others = _USERS
+        try:
+            await insert(first)
+            adapter, alone = await _in_turn(
+                lambda: store.channels_of(first), lambda: bare(first), names, options.rounds
+            )
+            async with opened_logins(store, dict.fromkeys(_USERS, names)) as bench:
+                single = await bench.measure([first], bare, options.rounds)
+                for user in others:
+                    await insert(user)
+                return Lists(adapter, alone, [single, await bench.measure(_USERS, bare, 1)])
         finally:
             await store.close()
 
 
-def _document(channel_id: str) -> dict[str, Any]:
-    return membership_document(Membership(channel_id, _USER, f"mem_{channel_id}", 1, timestamp(), unpublished=False))
+def _document(channel_id: str, user: str) -> dict[str, Any]:
+    membership_id = f"mem_{channel_id}_{user}"
+    return membership_document(Membership(channel_id, user, membership_id, 1, timestamp(), unpublished=False))
 
 
 async def _in_turn(
@@ -94,7 +109,7 @@ async def _in_turn(
     bare: Callable[[], Awaitable[list[str]]],
     names: list[str],
     rounds: int,
-) -> Lists:
+) -> list[Reader]:
     """Each reads once before the clock runs, and is checked: what was read wrongly has no figure."""
     ways = (adapter, bare)
     seconds: tuple[list[float], list[float]] = ([], [])
@@ -110,9 +125,9 @@ async def _in_turn(
                 taken.append(time.perf_counter() - began)
             if found != names:
                 raise BenchError("a reader did not get the channels of the user, sorted")
-    return Lists(*(Reader(taken, watch.result()) for taken, watch in zip(seconds, watches, strict=True)))
+    return [Reader(taken, watch.result()) for taken, watch in zip(seconds, watches, strict=True)]
 
 
 def run_lists(options: ListOptions) -> Lists:
-    """`read_lists` on a loop of its own."""
-    return asyncio.run(read_lists(options))
+    """`read_lists` on a loop of its own, of the kind that services run on."""
+    return uvloop.run(read_lists(options))

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, TypeVar, cast
 
 import msgspec
 import uvloop
@@ -16,24 +16,22 @@ from msgspec import Meta
 from prometheus_client import REGISTRY
 
 from benchmarks.errors import BenchError
+from benchmarks.live.instances import ADDRESS, BUDGET, INSTANCE, FakeSocket, started_instance
 from benchmarks.live.memberships import create_channels
 from benchmarks.population import user_name
 from benchmarks.processes import READY, Leader, Worker
 from fanout import presence_digest, workers
 from fanout.events import timestamp
-from fanout.ids import new_device_id
 from fanout.ports.authenticator import Identity
 from fanout.ports.presence import Lease
-from fanout.ports.socket import SocketClosed
 from fanout.subjects import PRESENCE_DIGESTS, PRESENCE_HINTS, instance_control, worker_inbox
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.presence import EmbeddedPresence
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.fan_out.worker import FanOutPorts, FanOutWorker, running_worker
-from services.notification.admission import InstanceLimits
 from services.notification.control import Control
-from services.notification.instance import NotificationInstance, NotificationPorts
+from services.notification.instance import NotificationInstance
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Session
@@ -47,15 +45,13 @@ LIMIT_S: Final = 0.005
 _TICK_NS: Final = 1_000_000
 VISITOR: Final = "visitor"
 """The user of very many channels."""
-INSTANCE: Final = "notif-1"
 WORKER: Final = "worker-1"
 _INCARNATION: Final = "01HZ0000000000000000000001"
-_ADDRESS: Final = "ws://127.0.0.1:1/ws"
 _DIGEST_EVERY_S: Final = 0.1
-_BUDGET: Final = 1 << 20
 WITHIN_S: Final = 120.0
 
 
+_R = TypeVar("_R")
 _Stores = tuple[EmbeddedLog, EmbeddedBus, EmbeddedPresence, SqliteMemberships]
 
 
@@ -164,14 +160,24 @@ def run_scene(name: str, play: Play, options: StallsOptions) -> Scene:
         return Scene(loop, control.receive(Stalls))
 
 
-async def until(holds: Callable[[], bool], what: str) -> None:
+def beside_an_idle_loop(work: Callable[[], _R]) -> tuple[_R, Stalls]:
+    """Do some work; its result, and the stalls of an idle loop in another process meanwhile: the machine's."""
+    with Worker("the idle loop", _play, (_idle, StallsOptions())) as control:
+        control.receive(str)
+        control.send(READY)
+        done = work()
+        control.send(READY)
+        return done, control.receive(Stalls)
+
+
+async def until(holds: Callable[[], bool], what: str, within_s: float | None = None) -> None:
     """Wait for the effect of what is done; without it, how long the loop stood still says nothing."""
     try:
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(within_s or WITHIN_S):
             while not holds():  # noqa: ASYNC110 - what is looked at has no event
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        raise BenchError(f"not within {WITHIN_S:g} s: {what}") from None
+        raise BenchError(f"not within {within_s or WITHIN_S:g} s: {what}") from None
 
 
 def require(holds: object, otherwise: str) -> None:
@@ -226,7 +232,7 @@ class _InstanceStub:
         await self._bus.publish(PRESENCE_HINTS, msgspec.json.encode(change))
 
     async def publish_digest(self) -> None:
-        await self._presence.lease(Lease(INSTANCE, _INCARNATION, _ADDRESS, timestamp(), len(self._users), 1_000_000))
+        await self._presence.lease(Lease(INSTANCE, _INCARNATION, ADDRESS, timestamp(), len(self._users), 1_000_000))
         await self.control.publish_digest()
 
     def users(self) -> list[str]:
@@ -287,50 +293,11 @@ async def worker_visits(options: StallsOptions, leader: Leader) -> Stalls:
         return await _repeat(visit, options, leader)
 
 
-class _FakeSocket:
-    """The socket port without a network: it reads everything at once, and closes when it is told to."""
-
-    authorization = None
-    buffered = 0
-
-    def __init__(self, user_id: str) -> None:
-        self.bytes_read = 0
-        self._frames: asyncio.Queue[str | None] = asyncio.Queue()
-        auth = {"type": "auth", "token": user_id, "device_id": new_device_id()}
-        self._frames.put_nowait(msgspec.json.encode(auth).decode())
-
-    def write(self, frames: bytes) -> None:
-        self.bytes_read += len(frames)
-
-    def acquire_descriptor(self, on_change: object) -> None:
-        pass
-
-    def allow_large_messages(self) -> None:
-        pass
-
-    async def receive(self) -> str:
-        if (frame := await self._frames.get()) is None:
-            raise SocketClosed
-        return frame
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:  # noqa: ARG002 - as the port has it
-        self._frames.put_nowait(None)
-
-
-class _AnyToken:
-    async def verify(self, token: str) -> Identity:
-        return Identity(token, time.time() + 3_600)
-
-
 @asynccontextmanager
 async def _instance(channels: int, capacity: int) -> AsyncIterator[tuple[NotificationInstance, EmbeddedBus]]:
     """Run an instance that knows no worker, whose confirmation clients would wait for."""
-    limits = InstanceLimits(INSTANCE, capacity, auth_timeout_s=10, heartbeat_s=30, socket_budget=_BUDGET)
     async with _stores(channels) as ((log, bus, presence, memberships), tasks):
-        ports = NotificationPorts(log, bus, presence, presence, memberships, _AnyToken())
-        instance = NotificationInstance(limits, ports, cast("Any", None), tasks, heartbeat_timeout_s=3_600)
-        await instance.start(_ADDRESS)
-        yield instance, bus
+        yield await started_instance(log, bus, presence, memberships, tasks, capacity=capacity), bus
 
 
 async def instance_presence(options: StallsOptions, leader: Leader) -> Stalls:
@@ -342,7 +309,7 @@ async def instance_presence(options: StallsOptions, leader: Leader) -> Stalls:
         await bus.subscribe(worker_inbox(WORKER), lambda _, page: pages.append(workers.decode_presence_set_page(page)))
         await bus.subscribe(PRESENCE_DIGESTS, lambda _, digest: digests.append(workers.decode_digest(digest)))
         for user in users:
-            instance.registry.add(Session(_FakeSocket(user), Identity(user, 4e9), "phone", INSTANCE, budget=_BUDGET))
+            instance.registry.add(Session(FakeSocket(user), Identity(user, 4e9), "phone", INSTANCE, budget=BUDGET))
             await asyncio.sleep(0)
         due = await asyncio.to_thread(presence_digest, users)
         await _begin(leader)
@@ -367,7 +334,7 @@ async def instance_visits(options: StallsOptions, leader: Leader) -> Stalls:
         reads = partial(registry.is_member, VISITOR)
 
         async def visit() -> None:
-            client = _FakeSocket(VISITOR)
+            client = FakeSocket(VISITOR)
             serving = asyncio.create_task(instance.serve(client))
             await until(lambda: client.bytes_read > 0 or serving.done(), "the visitor is admitted")
             require(all(map(reads, some)), "the visitor does not read all channels")

@@ -7,7 +7,7 @@ import pytest
 
 from fanout.errors import ChannelNotFound
 from fanout.ports.memberships import Channel
-from services.adapters.mongo.membership_writer import MembershipWriter, in_batches
+from services.adapters.mongo.membership_writer import MembershipWriter
 from services.adapters.mongo.memberships import MongoMemberships
 from tests.support.reading import PATIENCE_S
 
@@ -65,8 +65,3 @@ async def test_a_change_that_was_published_gets_no_new_version(
     await store.mark_published([bob])
     [renewed] = await writer.renew([bob, carol])
     assert (renewed.user_id, renewed.version > carol.version) == ("carol", True)
-
-
-@pytest.mark.parametrize(("count", "sizes"), [(0, []), (3, [3]), (4, [3, 1])])
-def test_a_batch_has_so_many_at_most(count: int, sizes: list[int]) -> None:
-    assert [len(batch) for batch in in_batches(range(count), 3)] == sizes

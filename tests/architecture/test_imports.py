@@ -30,7 +30,7 @@ BENCHMARKS = sorted((ROOT / "benchmarks").rglob("*.py"))
 LIVE = ROOT / "benchmarks" / "live"
 """What measures services that run: it composes them, and has the client libraries as the alternative."""
 BENCHMARK_LIBRARIES = {"msgspec", "rich", "typer", "pytest", "pytest_benchmark"}
-LIVE_LIBRARIES = {"cassandra", "msgspec", "nats", "prometheus_client", "pymongo", "uvloop", "websockets"}
+LIVE_LIBRARIES = {"cassandra", "msgspec", "nats", "prometheus_client", "pymongo", "redis", "uvloop", "websockets"}
 
 
 def imports_of(module: Path) -> Iterator[str]:

@@ -134,6 +134,35 @@ async def test_an_import_that_died_goes_on_and_a_repeated_write_changes_nothing(
     assert len(after) == 10
 
 
+class SlowTarget(SmallTarget):
+    """Manages a number of rows in time. What it does not manage is written all the same, after nobody waits for it."""
+
+    def __init__(self, store: SqliteMemberships, manages: int) -> None:
+        super().__init__(store)
+        self.at_once = 100
+        self.manages = manages
+        self.writes: list[int] = []
+
+    async def write(self, rows: Sequence[MembershipRow]) -> int:
+        self.writes.append(len(rows))
+        began = await super().write(rows)
+        if len(rows) > self.manages:
+            raise AWAY
+        return began
+
+
+@pytest.mark.parametrize("manages", [1, 7, 50])
+async def test_a_store_that_is_too_slow_for_many_rows_gets_fewer_and_loses_none(
+    store: SqliteMemberships, watcher: RecordingWatcher, monkeypatch: pytest.MonkeyPatch, manages: int
+) -> None:
+    monkeypatch.setattr(tasks, "FIRST_DELAY_S", 0.0)
+    target = SlowTarget(store, manages)
+    tally = await importing(store, users(99), watcher, target=target).run()
+    assert (tally.lines, tally.new + tally.present, tally.finished) == (99, 99, True)
+    assert await members(store) == [f"user-{number:02}" for number in range(99)]
+    assert sum(rows for rows in target.writes if rows <= manages) == 99
+
+
 async def test_an_import_that_has_finished_writes_nothing_and_waits_for_the_publishing(
     store: SqliteMemberships, watcher: RecordingWatcher
 ) -> None:

@@ -12,8 +12,9 @@ from services.importing.pacing import MAX_UNPUBLISHED, MIN_UNPUBLISHED, STALLED_
 class World:
     """A clock that a sleep moves, and a store whose unpublished changes become fewer meanwhile."""
 
-    def __init__(self, unpublished: int = 0, published_per_second: float = 0.0) -> None:
+    def __init__(self, unpublished: int = 0, published_per_second: float = 0.0, counting_takes_s: float = 0.0) -> None:
         self.now = 100.0
+        self._counting_takes_s = counting_takes_s
         self.slept = 0.0
         self.asked = 0
         self._unpublished = float(unpublished)
@@ -29,6 +30,7 @@ class World:
 
     async def count_unpublished(self) -> int:
         self.asked += 1
+        self.now += self._counting_takes_s
         return int(self._unpublished)
 
     def pacer(self, per_second: float) -> Pacer:
@@ -96,6 +98,13 @@ async def test_slow_publishing_is_none() -> None:
     world._unpublished = 2_510
     await pacer.before(500)
     assert world.slept > 2 * STALLED_AFTER_S
+
+
+@pytest.mark.parametrize(("takes_s", "asked"), [(0.0, 101), (2.0, 6)])
+async def test_a_store_that_counts_slowly_is_asked_half_of_the_time(takes_s: float, asked: int) -> None:
+    world = World(unpublished=1_000, published_per_second=100, counting_takes_s=takes_s)
+    await world.pacer(1_000).all_published()
+    assert world.asked == pytest.approx(asked, abs=1)
 
 
 async def test_the_end_waits_for_the_last_change() -> None:

@@ -6,18 +6,21 @@ A process that dies loses at most the progress of one write. The next one repeat
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol
 
-from fanout.errors import FanoutError
+from fanout.errors import FanoutError, Unavailable
 from fanout.ports.imports import Imports
 from fanout.ports.records import Record, Records
+from services.importing.portion import Portion
 from services.importing.rows import BadRow
 from services.importing.tally import Tally, keep_tally, kept_tally
 from services.importing.targets import R, Target
 from services.runtime.tasks import retry_times
 
-ATTEMPTS = 8
-"""How often a write is tried while the store is away: for some ten seconds, beside the waiting for answers."""
+ATTEMPTS = 20
+"""How often a write is tried while the store is away: for half a minute, beside the waiting for answers. Each of the
+first attempts has fewer rows than the one before, so a store that is only slow manages one of them."""
 
 
 class ImportStopped(FanoutError):  # noqa: N818 - the condition, as elsewhere
@@ -76,6 +79,7 @@ class Importer(Generic[R]):
         self._skip = skip
         self._name = f"{target.kind}:{records.identity}" if records.identity else None
         self._tally = Tally()
+        self._portion = Portion(target.at_once)
 
     async def run(self, *, restart: bool = False) -> Tally:
         """Import the file from where an earlier run has come to.
@@ -149,7 +153,7 @@ class Importer(Generic[R]):
     async def _write(self, items: Sequence[_Item[R]]) -> None:
         rows = [item.row for item in items if item.row is not None]
         if rows:
-            new = await retry_times(ATTEMPTS, lambda: self._target.write(rows), "writing rows")
+            new = await self._write_rows(rows)
             self._tally.new += new
             self._tally.present += len(rows) - new
         for item in items:
@@ -158,6 +162,24 @@ class Importer(Generic[R]):
             self._tally.lines, self._tally.offset = items[-1].record.end
             await self._keep()
         self._watcher.progress(self._tally, self._records.share())
+
+    async def _write_rows(self, rows: Sequence[R]) -> int:
+        """Write rows in portions that the store manages, and return how many were new."""
+        new = 0
+        while rows:
+            written, began = await retry_times(ATTEMPTS, partial(self._write_portion, rows), "writing rows")
+            new, rows = new + began, rows[written:]
+        return new
+
+    async def _write_portion(self, rows: Sequence[R]) -> tuple[int, int]:
+        some = rows[: self._portion.rows]
+        try:
+            began = await self._target.write(some)
+        except Unavailable:
+            self._portion.failed()
+            raise
+        self._portion.succeeded()
+        return len(some), began
 
     def _tell(self, item: _Item[R]) -> None:
         number = item.record.end.number

@@ -48,6 +48,7 @@ class Pacer:
         self._clock = clock
         self._sleep = sleep
         self._free_at = clock()
+        self._count_took_s = 0.0
         self._limit = min(MAX_UNPUBLISHED, max(MIN_UNPUBLISHED, int(per_second * _SWEEPS_APART_S)))
 
     async def before(self, rows: int) -> None:
@@ -74,12 +75,20 @@ class Pacer:
         await self._until(0)
 
     async def _until(self, limit: int) -> None:
-        unpublished = await self._memberships.count_unpublished()
+        unpublished = await self._count()
         fewest, since = unpublished, self._clock()
         while unpublished > limit:
             if self._clock() - since > STALLED_AFTER_S:
                 raise NothingPublishes(f"{unpublished} changes of memberships wait to be published")
-            await self._sleep(_LOOK_EVERY_S)
-            unpublished = await self._memberships.count_unpublished()
+            await self._sleep(max(_LOOK_EVERY_S, self._count_took_s))
+            unpublished = await self._count()
             if unpublished < fewest:
                 fewest, since = unpublished, self._clock()
+
+    async def _count(self) -> int:
+        """Count the unpublished changes. A store that counts slowly is left alone for as long as that takes."""
+        began = self._clock()
+        try:
+            return await self._memberships.count_unpublished()
+        finally:
+            self._count_took_s = self._clock() - began

@@ -9,8 +9,8 @@ from fanout.ports.memberships import Channel
 from services.importing.pacing import Pacer
 from services.importing.rows import ChannelRow, MembershipRow, Moment, Row, RowReader
 
-AT_ONCE: Final = 10_000
-"""Rows that are written at once while nobody waits for the store."""
+AT_ONCE: Final = 2_000
+"""Rows that are written at once while nobody waits for the store: after an interruption, so many come again."""
 PACED_AT_ONCE: Final = 500
 """Rows that are written at once while services run: their writes wait for a transaction."""
 KNOWN_CHANNELS: Final = 200_000

@@ -14,7 +14,8 @@ from pymongo.errors import BulkWriteError
 from fanout.ports.memberships import Membership
 from services.adapters.mongo.client import Database, Document, reading, writing
 from services.adapters.mongo.documents import key
-from services.adapters.mongo.membership_writer import BATCH, duplicates, in_batches
+from services.adapters.mongo.documents_by_id import in_batches
+from services.adapters.mongo.membership_writer import BATCH, duplicates
 from services.adapters.mongo.schema import FOLLOWERS, MEMBERSHIPS
 
 

@@ -1,6 +1,7 @@
-"""Imports into the database of the membership store: unordered bulk writes."""
+"""Imports into the database of the membership store: unordered bulk writes, and reads that nobody waits for."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
 
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
@@ -8,8 +9,12 @@ from fanout.ports.imports import NewMembership
 from fanout.ports.memberships import Channel
 from services.adapters.mongo.client import Database, begun, reading, writing
 from services.adapters.mongo.documents import channel_document, key
-from services.adapters.mongo.membership_writer import BATCH, MembershipWriter, duplicates, in_batches
+from services.adapters.mongo.documents_by_id import in_batches
+from services.adapters.mongo.membership_writer import BATCH, MembershipWriter, duplicates
 from services.adapters.mongo.schema import CHANNELS, IMPORTS
+
+PATIENCE_S: Final = 300.0
+"""The most seconds that an import waits while the server reads many documents."""
 
 
 class MongoImports:
@@ -17,20 +22,20 @@ class MongoImports:
 
     Args:
         database: with the collections.
-        writer: writes the memberships.
+        clock: returns microseconds since 1970.
     """
 
-    def __init__(self, database: Database, writer: MembershipWriter) -> None:
+    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
         self._channels = database[CHANNELS]
         self._imports = database[IMPORTS]
-        self._writer = writer
+        self._writer = MembershipWriter(database, clock, PATIENCE_S)
 
     async def missing_channels(self, channel_ids: Collection[str]) -> set[str]:
         """See the port."""
         missing = set(channel_ids)
         for some in in_batches(list(channel_ids), BATCH):
             with reading("channels"):
-                found = await self._channels.find({"_id": {"$in": some}}, {"_id": 1}).to_list()
+                found = await self._writer.channels_by_id.found(some, {"_id": 1})
             missing -= {str(document["_id"]) for document in found}
         return missing
 

@@ -5,8 +5,8 @@ none needs a transaction.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
 
 from pymongo import ReturnDocument
 from pymongo.errors import BulkWriteError
@@ -24,14 +24,13 @@ from services.adapters.mongo.documents import (
     membership_of,
     new_membership,
 )
+from services.adapters.mongo.documents_by_id import DocumentsById, in_batches
 from services.adapters.mongo.schema import CHANNELS, MEMBERSHIPS
 
 BATCH: Final = 1_000
 """Documents that are written at once: the event loop waits while they are encoded."""
 _AT_ONCE: Final = 16
 """Changes of single documents that run at the same time: fewer than there are connections."""
-
-_T = TypeVar("_T")
 
 
 class MembershipWriter:
@@ -40,11 +39,14 @@ class MembershipWriter:
     Args:
         database: with the collections.
         clock: returns microseconds since 1970.
+        patience_s: the most seconds to wait while many documents are read; None for the client's own bound.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
-        self._channels = database[CHANNELS]
+    def __init__(self, database: Database, clock: Callable[[], int], patience_s: float | None = None) -> None:
         self._documents = database[MEMBERSHIPS]
+        self._memberships_by_id = DocumentsById(self._documents, patience_s)
+        self.channels_by_id = DocumentsById(database[CHANNELS], patience_s)
+        """Reads channels."""
         self._clock = clock
 
     async def admit(
@@ -173,7 +175,7 @@ class MembershipWriter:
         if not keys:
             return {}
         with reading("memberships"):
-            documents = await self._documents.find({"_id": {"$in": keys}}).to_list()
+            documents = await self._memberships_by_id.found(keys)
         return {key_of(each): each for each in map(membership_of, documents)}
 
     async def _readmit(self, ended: Membership, joined_at: str) -> Membership | None:
@@ -206,7 +208,7 @@ class MembershipWriter:
         floors: dict[str, int] = {}
         for some in in_batches(list(channel_ids), BATCH):
             with reading("channels"):
-                found = await self._channels.find({"_id": {"$in": some}}, {"pruned": 1}).to_list()
+                found = await self.channels_by_id.found(some, {"pruned": 1})
             floors |= {str(each["_id"]): int(each.get("pruned", 0)) for each in found}
         if missing := set(channel_ids) - floors.keys():
             raise ChannelNotFound(f"there is no channel {min(missing)}")
@@ -236,12 +238,6 @@ class MembershipWriter:
                 {**change_of(old), **(only or {})}, operators, return_document=ReturnDocument.AFTER
             )
         return None if document is None else membership_of(document)
-
-
-def in_batches(values: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
-    """Split a sequence into parts of at most `size` values."""
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
 
 
 def duplicates(error: BulkWriteError) -> set[int]:

@@ -31,9 +31,10 @@ from services.adapters.mongo.documents import (
     key_of,
     membership_of,
 )
+from services.adapters.mongo.documents_by_id import in_batches
 from services.adapters.mongo.followers import MongoFollowers
 from services.adapters.mongo.imports import MongoImports
-from services.adapters.mongo.membership_writer import BATCH, MembershipWriter, in_batches
+from services.adapters.mongo.membership_writer import BATCH, MembershipWriter
 from services.adapters.mongo.schema import CHANNELS, MEMBERSHIPS, check_schema, create_schema
 
 _UNPUBLISHED: Final = {"untold": {"$gt": 0}}
@@ -75,7 +76,7 @@ class MongoMemberships(MongoFollowers):
         self._clock = clock
         self.deployment = MongoDeployment(database)
         """The deployment, which the same database keeps."""
-        self.imports = MongoImports(database, self._writer)
+        self.imports = MongoImports(database, clock)
         """Bulk writes to the same database."""
 
     @classmethod
