@@ -110,7 +110,10 @@ def test_a_mark_of_another_channel_is_refused() -> None:
         await asyncio.sleep(1.0)
         assert [mark["elsewhere"] for mark in of(world, "marks read")] == [True]
         errors = [about["frame"] for about in of(world, "frame") if about["frame"]["type"] == "error"]
-        assert [(error["offending_type"], error["code"]) for error in errors] == [("mark_read", "unknown_message")]
+        assert [(error["offending_type"], error["code"]) for error in errors] == [
+            ("mark_read", "unknown_message"),
+            ("message.read", "unknown_message"),
+        ]
 
     in_world(work)
 

@@ -15,7 +15,7 @@ def test_a_plan_is_the_same_after_it_was_written_to_a_file() -> None:
 
 def test_the_processes_have_names_by_their_kind() -> None:
     plan = Plan(1, Shape(gateways=1, workers=2, instances=3, writers=1), {}, {}, [], [])
-    names = ["gateway1", "worker1", "worker2", "instance1", "instance2", "instance3", "writer1"]
+    names = ["gateway1", "worker1", "worker2", "instance1", "instance2", "instance3", "writer1", "receipts1"]
     assert plan.processes() == names
 
 

@@ -13,6 +13,7 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
 from fanout.ports.presence import Connections, Lease, Leases
+from fanout.ports.receipts import Receipts
 from fanout.ports.unread import ReadPosition, UnreadCounts
 from fanout.streams import MESSAGES
 from tests.simulation.plan import SERVERS
@@ -29,7 +30,8 @@ def test_a_process_has_every_port_over_links_of_its_own() -> None:
         await asyncio.sleep(0)
         before = len(world.servers.network.links)
         host, ports = client_of(world)
-        kinds = {Log, Bus, Connections, Leases, Memberships, Followers, Messages, UnreadCounts, Authenticator}
+        kinds = {Log, Bus, Connections, Leases, Memberships, Followers, Messages, Receipts, UnreadCounts}
+        kinds |= {Authenticator}
         assert set(ports) == kinds
         assert len(world.servers.network.links) == before + len(SERVERS)
         for name in SERVERS:

@@ -41,7 +41,7 @@ def test_a_story_has_a_beginning_what_happened_and_what_does_not_hold() -> None:
     chronicle.opens(1.0)
     chronicle.posts(12.3456, "m1", 4)
     tier = (
-        "A tier of 1 gateway, 2 fan-out workers, 1 notification instance and 1 message writer; "
+        "A tier of 1 gateway, 2 fan-out workers, 1 notification instance, 1 message writer and 1 receipt writer; "
         "3 partitions, with snapshots."
     )
     outcome = Outcome(plan, chronicle.history, [Broken("missed", "ann-phone never got m1")], 50.0, 9, "abc")

@@ -103,7 +103,7 @@ def test_what_is_marked_at_rest_is_read(pointer: int, promises: int) -> None:
     marks(chronicle, 22.5, 4)
     marks(chronicle, 22.6, 1, elsewhere=True)
     chronicle.pointers = {"ann": pointer} if pointer else {}
-    assert chronicle.promises() == ["unread"] * promises
+    assert [promise for promise in chronicle.promises() if promise != "receipts"] == ["unread"] * promises
 
 
 def test_a_mark_of_a_session_that_has_ended_may_be_lost() -> None:

@@ -36,7 +36,7 @@ def test_all_but_the_last_process_of_a_kind_can_be_removed() -> None:
         assert world.can_remove("worker2")
         world.remove("worker1")
         assert not any(map(world.can_remove, ("worker1", "worker2", "gateway1", "nats")))
-        assert set(world.processes) == {"worker2", "gateway1", "instance1", "writer1"}
+        assert set(world.processes) == {"worker2", "gateway1", "instance1", "writer1", "receipts1"}
         assert (world.gone, worker.removed) == ([worker], True)
         assert set(world.hosts) == set(hosts)
         worker.start()

@@ -50,6 +50,7 @@ WORDS: Final = {
         "has read: a device says up to which message its user has read a channel; what others posted after that "
         "is unread"
     ),
+    r"receipt|has read m\d": "receipt: that a user has read a message; the log keeps it, and the members hear of it",
     r"pointer": "pointer: up to where a user has read a channel; it only rises",
     r"mention": "mentions: a message may name members of its channel, for whom it is counted apart until it is read",
     r"now has": "now has: a worker has put a user in its table; what it reads from then on, it routes to the user too",
@@ -95,6 +96,10 @@ WORDS: Final = {
     r"^  unread:": (
         "unread: at rest a user is to be told of as many unread messages and mentions as the log has after the "
         "user's pointer"
+    ),
+    r"^  receipts:": (
+        "receipts: each receipt of a message of somebody else is to be stored once, and to reach every session of a "
+        "member that lasts"
     ),
     r"^  told:": "told: a device that is connected while the log loses something is to be told to read again",
     r"^  accepted:": "accepted: a message that was accepted is to be in the log",
