@@ -156,7 +156,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     partitions: int = Field(default=8, ge=1, le=1024)
-    """Partitions of the stream MESSAGES, for the process that creates it."""
+    """Partitions of the streams that are read by partition, for the process that creates them."""
     stream_replicas: int = Field(default=1, ge=1, le=5)
     rate_limit: float = Field(default=20.0, gt=0)
     """Requests per second and user."""
