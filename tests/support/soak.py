@@ -29,6 +29,7 @@ class Traffic:
     messages: int
     replies: int
     marks: int
+    receipts: int
 
 
 @dataclass(frozen=True)
@@ -56,4 +57,4 @@ NODE_STANDS_STILL_S = _short_and_full(0.0, 60.0, full_within_s=600)
 IMPORTED_LINES = _short_and_full(20_000, 1_000_000, full_within_s=1_800)
 LINES_OF_A_LARGE_FILE = _short_and_full(100_000, 1_000_000, full_within_s=1_800)
 CHANNELS_OF_ONE_USER = _short_and_full(Channels(5_000, 100), Channels(100_000, 2_000), full_within_s=1_200)
-WHOLE_RUN = _short_and_full(Traffic(1_000, 100, 50), Traffic(50_000, 5_000, 1_000), full_within_s=3_000)
+WHOLE_RUN = _short_and_full(Traffic(1_000, 100, 50, 100), Traffic(50_000, 5_000, 1_000, 5_000), full_within_s=3_000)

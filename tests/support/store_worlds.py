@@ -1,16 +1,18 @@
-"""Message writers, and the services that read what they write, in the test's own process, on real servers."""
+"""Writers, and the services that read what they write, in the process of the test, on real servers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Protocol
 
 from fanout.errors import Unavailable
 from fanout.ids import new_message_id
 from fanout.ports.log import Log
 from fanout.ports.memberships import Channel
 from fanout.ports.messages import Messages, Position
+from fanout.ports.receipts import Receipts
 from fanout.ports.unread import UnreadCounts
-from fanout.streams import MESSAGE_WRITER, MESSAGES, META, UNREAD_COUNTER
+from fanout.streams import MESSAGE_WRITER, MESSAGES, META, RECEIPT_WRITER, RECEIPTS, UNREAD_COUNTER
 from fanout.subjects import message
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats import NatsConnection, NatsLog, connect
@@ -19,6 +21,7 @@ from services.command.service import CommandService
 from services.composition.reading import client_commands, read_positions, unread_queries
 from services.message_writer.unread_counter import running_unread_counter
 from services.message_writer.writer import running_writer
+from services.receipt_writer.writer import running_receipt_writer
 from services.runtime.membership_cache import MembershipCache
 from tests.support.faulty import FaultyMemberships, faulty_memberships
 from tests.support.observing import eventually
@@ -29,11 +32,20 @@ PARTITIONS = 4
 PAGE = 500
 AT_ONCE = 32
 ATTEMPTS = 20
-READERS = ((MESSAGES, MESSAGE_WRITER), (MESSAGES, UNREAD_COUNTER), (META, UNREAD_COUNTER))
+READERS = (
+    (MESSAGES, MESSAGE_WRITER),
+    (MESSAGES, UNREAD_COUNTER),
+    (META, UNREAD_COUNTER),
+    (RECEIPTS, RECEIPT_WRITER),
+)
+
+
+class MessageStore(Messages, Receipts, Protocol):
+    """A message store."""
 
 
 class Writer:
-    """A message writer with a connection of its own."""
+    """A message and a receipt writer with a connection of their own."""
 
     def __init__(self, nc: NatsConnection, running: AsyncExitStack) -> None:
         self._nc = nc
@@ -54,7 +66,7 @@ class StoreWorld:
         failures: errors that ended a writer.
     """
 
-    def __init__(self, stack: AsyncExitStack, nats_url: str, messages: Messages, counts: UnreadCounts) -> None:
+    def __init__(self, stack: AsyncExitStack, nats_url: str, messages: MessageStore, counts: UnreadCounts) -> None:
         self.messages = messages
         self.counts = counts
         self.redelivery = Redelivery()
@@ -72,7 +84,7 @@ class StoreWorld:
         cache = MembershipCache(self.memberships)
         self.commands = CommandService(self.log, self.memberships, cache, self.messages, self.memberships)
         self.queries = unread_queries(self.log, self.memberships, self.messages, self.counts)
-        self.marker = client_commands(
+        self.client_commands = client_commands(
             self.log, self.memberships, MembershipCache(self.memberships), self.messages, self.counts
         )
 
@@ -87,7 +99,7 @@ class StoreWorld:
         return log
 
     async def start_writer(self, *, twice: bool = False) -> Writer:
-        """Start a message writer, which runs until the world ends.
+        """Start a message writer and a receipt writer, which runs until the world ends.
 
         Args:
             twice: each event is delivered to it, or to another writer, once more after it was handled.
@@ -97,6 +109,7 @@ class StoreWorld:
         log: Log = await self._open_log(nc, running)
         log = self.redelivery.of(log) if twice else log
         await running.enter_async_context(running_writer(log, self.messages, self.failures.append))
+        await running.enter_async_context(running_receipt_writer(log, self.messages, self.failures.append))
         positions = read_positions(log, self.messages)
         await running.enter_async_context(running_unread_counter(log, self.counts, positions, self.failures.append))
         return Writer(nc, running)
@@ -154,7 +167,7 @@ class StoreWorld:
 
 
 @asynccontextmanager
-async def store_world(nats_url: str, redis_url: str, messages: Messages) -> AsyncIterator[StoreWorld]:
+async def store_world(nats_url: str, redis_url: str, messages: MessageStore) -> AsyncIterator[StoreWorld]:
     """A world for the length of the context.
 
     Args:

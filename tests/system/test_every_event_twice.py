@@ -52,7 +52,7 @@ async def test_reading_while_the_next_message_is_sent_leaves_exactly_that_one_un
 
     async def read_and_send(channel: str) -> None:
         fifth = [await world.post(channel) for _ in range(5)][-1]
-        await asyncio.gather(world.marker.mark_read("alice", channel, fifth.message_id), world.post(channel))
+        await asyncio.gather(world.client_commands.mark_read("alice", channel, fifth.message_id), world.post(channel))
 
     await some_at_once(map(read_and_send, channels))
     await world.caught_up(PATIENCE_S)
@@ -114,7 +114,7 @@ async def test_a_reply_in_its_thread_alone_is_no_message_of_the_channel(world: S
     await world.create("general", *users)
     await start_writers(world)
     root = (await world.post("general", "user-0")).message_id
-    await world.marker.mark_read("user-1", "general", root)
+    await world.client_commands.mark_read("user-1", "general", root)
     replies = [
         (await world.post("general", "user-0", thread_id=root, also_send_to_channel=also)).message_id
         for also in (False, True, False)

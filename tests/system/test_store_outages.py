@@ -177,6 +177,7 @@ async def test_all_rows_reply_counts_and_unread_counts_are_exact_though_every_ev
     await world.caught_up(PATIENCE_OF_SOAK_S)
     await _is_back(world)
     run.every_event_came_twice()
-    for check in (run.rows_are_there_once, run.reply_counts_are_exact, run.unread_counts_are_exact):
+    exact = run.reply_counts_are_exact, run.unread_counts_are_exact
+    for check in (run.rows_are_there_once, run.receipts_are_there_once, *exact):
         progress("checking: %s", check.__name__)
         await check()
