@@ -59,6 +59,9 @@ class StreamSpec:
     keep_s: float | None = None
     """Seconds that events are kept; None: as configured for the deployment, `KEEP_S` unless it says otherwise."""
     dedup_s: float = DEDUP_S
+    may_be_missed: bool = False
+    """Whether clients can read the events elsewhere. Then an instance passes over a gap that the log does not give in
+    time, begins without knowing the stream's end, and is ready while this stream alone is away."""
 
     @property
     def in_inbox(self) -> bool:
@@ -122,6 +125,7 @@ _ROWS: Final = (
         kind="receipt.read",
         lane_code=3,
         durables=(RECEIPT_WRITER,),
+        may_be_missed=True,  # `messages.receipts` has them
     ),
     StreamSpec(DEAD, ("dead.>",), keep_s=_DEAD_KEEP_S),
 )

@@ -57,7 +57,7 @@ async def test_a_nats_log_that_is_compared_no_more_ends_its_readers_and_is_unava
             asyncio.create_task(reader.fetch()),
         ]
         with monkeypatch.context() as broken:
-            broken.setattr(log._streams[META], "look", _fail)
+            broken.setattr(log._streams[META], "_compare", _fail)
             done, _ = await asyncio.wait(fetching, timeout=10)
         assert [str(task.exception()) for task in fetching if task in done] == [FAULT] * 3
         for call in (log.ping(), log.last_seq(META), log.append("messages.send.general", b"1", msg_id="one")):

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,16 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from fanout.streams import MESSAGES, META
-from services.adapters.nats import api
+from fanout.errors import Unavailable
+from fanout.ports.log import Log
+from fanout.streams import MESSAGES, META, RECEIPTS, STREAMS
+from services.adapters.nats import NatsConnection, api
 from services.cli.main import app
+from services.composition.backends import Backends
 from services.composition.nats import durability
+from services.composition.table import BACKENDS
+from services.runtime.health import Health
+from services.runtime.settings import load_settings
 from tests.support.certificates import Authority
 from tests.support.checking import check, problems, weak
 from tests.support.nats import connected
@@ -25,6 +32,10 @@ from tests.support.servers import ConfiguredNats, NatsServer, free_port
 class WithoutJetStream(NatsServer):
     def command(self) -> list[str]:
         return [str(self.binary), "-a", "127.0.0.1", "-p", str(self.port)]
+
+
+async def create_durable(nc: NatsConnection, stream: str, name: str) -> None:
+    await api.create_consumer(nc, stream, {"name": name, "durable_name": name, "ack_policy": "explicit"})
 
 
 class TestServers:
@@ -117,9 +128,8 @@ class TestStreams:
     ) -> None:
         await asyncio.to_thread(CliRunner().invoke, app, ["migrate"])
         async with connected(on_servers.url) as nc:
-            await api.create_consumer(
-                nc, MESSAGES, {"name": "message-writer", "durable_name": "message-writer", "ack_policy": "explicit"}
-            )
+            for name in STREAMS[MESSAGES].durables:
+                await create_durable(nc, MESSAGES, name)
             assert weak((await asyncio.to_thread(check, "gateway"))[1], "log") == []
             await nc.call("messages.send.general", b"{}")
         assert weak((await asyncio.to_thread(check, "gateway"))[1], "log") == []
@@ -128,8 +138,42 @@ class TestStreams:
         code, said = await asyncio.to_thread(check, "gateway")
         assert code == 0
         assert weak(said, "log") == [
-            "message-writer has not read events of 4.0 days ago; 7.0 days are kept, and then discarded unread"
+            f"{name} has not read events of 4.0 days ago; 7.0 days are kept, and then discarded unread"
+            for name in STREAMS[MESSAGES].durables
         ]
+
+    async def test_that_hold_events_and_whose_reader_has_never_run_are_weak(self, on_servers: NatsServer) -> None:
+        await asyncio.to_thread(CliRunner().invoke, app, ["migrate"])
+        assert weak((await asyncio.to_thread(check, "gateway"))[1], "log") == []
+        async with connected(on_servers.url) as nc:
+            await nc.call("receipts.read.general", b"{}")
+            code, said = await asyncio.to_thread(check, "gateway")
+            assert code == 0
+            [text] = weak(said, "log")
+            assert text.startswith(
+                "no receipt-writer has ever run: RECEIPTS holds events that it has not read; 7.0 days"
+            )
+            await create_durable(nc, RECEIPTS, "receipt-writer")
+        assert weak((await asyncio.to_thread(check, "gateway"))[1], "log") == []
+
+
+async def test_a_stream_that_may_be_missed_is_watched_by_itself(
+    on_servers: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, health, stream_info = load_settings(), Health(), api.stream_info
+
+    async def without_leader(nc: NatsConnection, stream: str) -> dict[str, Any]:
+        if stream == RECEIPTS:
+            raise Unavailable("the stream has no leader")
+        return await stream_info(nc, stream)
+
+    async with AsyncExitStack() as stack:
+        await Backends(BACKENDS, settings, health, stack, alone=False).open(Log)
+        assert (await health.report()).degraded is False
+        monkeypatch.setattr(api, "stream_info", without_leader)
+        report = await health.report()
+    assert (report.ready, report.degraded) == (True, True)
+    assert (report.checks["log"], report.checks["receipts"]) == ("ok", "Unavailable")
 
 
 @pytest.fixture

@@ -6,10 +6,12 @@ import pytest
 
 from fanout import Unavailable
 from fanout.lanes import Lane
-from fanout.streams import MESSAGES, META
+from fanout.streams import MESSAGES, META, RECEIPTS
+from fanout.subjects import receipt
+from services.notification import delivered_lanes
 from services.notification.delivered_lanes import DeliveredLanes
 from tests.support.faulty import FaultyLog, faulty_log
-from tests.support.reading import append_messages
+from tests.support.reading import append_messages, soon
 
 FIRST, SECOND = Lane(MESSAGES, 0), Lane(MESSAGES, 1)
 
@@ -52,3 +54,27 @@ async def test_a_log_that_is_away_leaves_the_baseline(log: FaultyLog) -> None:
     with pytest.raises(Unavailable):
         await lanes.rebase()
     assert lanes.upto(FIRST) == 0
+
+
+@pytest.mark.parametrize("fault", ["away", "hung"])
+async def test_a_stream_that_may_be_missed_keeps_its_baseline_and_the_others_move(
+    log: FaultyLog, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(delivered_lanes, "PATIENCE_S", 0.01)
+    lanes = DeliveredLanes(log)
+    await append_messages(log, "general", range(3))
+    await log.append(receipt("general"), b"{}", msg_id="first")
+    await lanes.rebase()
+    await append_messages(log, "general", range(3, 5))
+    await log.append(receipt("general"), b"{}", msg_id="second")
+    getattr(log, fault).add(RECEIPTS)
+    await soon(lanes.rebase())
+    assert (lanes.upto(FIRST), lanes.upto(Lane(RECEIPTS, 0))) == (5, 1)
+
+
+@pytest.mark.parametrize("stream", [MESSAGES, META])
+async def test_a_stream_that_may_not_be_missed_decides(log: FaultyLog, stream: str) -> None:
+    lanes = DeliveredLanes(log)
+    log.away.add(stream)
+    with pytest.raises(Unavailable):
+        await lanes.rebase()

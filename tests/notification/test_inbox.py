@@ -9,14 +9,15 @@ import pytest
 from msgspec import Raw
 
 from fanout import Engine, Unavailable
-from fanout.events import MemberJoined, MemberLeft, Message, MessageEvent, encode, timestamp
+from fanout.events import MemberJoined, MemberLeft, Message, MessageEvent, ReceiptRead, encode, timestamp
 from fanout.ids import new_event_id, new_message_id
 from fanout.lanes import Lane
 from fanout.membership_versions import CLOCK_SKEW_US
 from fanout.ports.authenticator import Identity
 from fanout.ports.memberships import Memberships
-from fanout.streams import MESSAGES, META
-from fanout.subjects import instance_events, member_joined, member_left, message
+from fanout.streams import MESSAGES, META, RECEIPTS
+from fanout.subjects import instance_events, member_joined, member_left, message, receipt
+from services.notification import gap_repair
 from services.notification import inbox as inbox_module
 from services.notification.inbox import Inbox
 from services.notification.metrics import INBOX_OVERFLOWS
@@ -32,7 +33,7 @@ from tests.support.observing import until
 
 INSTANCE = "notif-1"
 CHANNEL = "general"
-MESSAGES_LANE, META_LANE = Lane(MESSAGES, 0).number, Lane(META, 0).number
+MESSAGES_LANE, META_LANE, RECEIPTS_LANE = (Lane(stream, 0).number for stream in (MESSAGES, META, RECEIPTS))
 
 
 class World:
@@ -48,7 +49,7 @@ class World:
         self._tasks = tasks
         self._worker = Engine()
         self._worker.user_online("alice", INSTANCE, [CHANNEL])
-        for lane in (MESSAGES_LANE, META_LANE):
+        for lane in (MESSAGES_LANE, META_LANE, RECEIPTS_LANE):
             self._worker.open_lane(lane, 1, 0)
 
     async def membership(self, channel_id: str, user_id: str) -> SimpleNamespace:
@@ -77,6 +78,15 @@ class World:
             seq = (await self.log.append(message(CHANNEL), payload, msg_id=new_event_id())).seq
             assert not self._worker.route_stored("message.new", MESSAGES_LANE, 0, [(seq, CHANNEL, payload)])
         return await self.send(lost=lost)
+
+    async def read(self, reader: str, *, lost: bool = False) -> None:
+        event = ReceiptRead(new_event_id(), CHANNEL, new_message_id(), [reader], timestamp())
+        payload, seq = (
+            encode(event),
+            (await self.log.append(receipt(CHANNEL), encode(event), msg_id=event.event_id)).seq,
+        )
+        assert not self._worker.route_stored("receipt.read", RECEIPTS_LANE, 0, [(seq, CHANNEL, payload)])
+        await self.send(lost=lost)
 
     async def change(self, user: str, *, joins: bool, lost: bool = False, payload: bytes | None = None) -> None:
         kind, subject = (MemberJoined, member_joined) if joins else (MemberLeft, member_left)
@@ -178,6 +188,19 @@ async def test_a_log_that_stays_away_holds_events_back_and_loses_none(world: Wor
     assert world.alice.texts() == []
     world.log.down = False
     await until(lambda: world.alice.texts() == _numbers(4))
+
+
+@pytest.mark.parametrize("fault", ["away", "hung"])
+async def test_messages_do_not_wait_for_a_stream_that_may_be_missed(
+    world: World, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(gap_repair, "PATIENCE_S", 0.01)
+    getattr(world.log, fault).add(RECEIPTS)
+    await world.read("bob", lost=True)
+    await world.read("carol")
+    await world.say("0")
+    await until(lambda: world.alice.texts() == ["0"])
+    assert [frame["read_by"] for frame in world.alice.of_type("receipt.read")] == [["carol"]]
 
 
 @pytest.mark.parametrize("turns", range(14))

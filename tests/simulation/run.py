@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import structlog
 
+from services.notification.metrics import GAPS_PASSED_OVER
 from tests.simulation.checker import check
 from tests.simulation.error_counts import ErrorCounts
 from tests.simulation.evidence import Broken
@@ -76,7 +77,7 @@ def _run(plan: Plan, folder: Path, *, traced: bool) -> Outcome:
     draw = Draw(plan.seed)
     loop = SimulationLoop(draw)
     world = World(loop, draw, plan, folder)
-    director, errors = _Director(world), ErrorCounts()
+    director, errors, gaps = _Director(world), ErrorCounts(), ErrorCounts([GAPS_PASSED_OVER])
     trace = None
     try:
         with tracing(world) if traced else nullcontext() as trace:
@@ -86,6 +87,8 @@ def _run(plan: Plan, folder: Path, *, traced: bool) -> Outcome:
     finally:
         for counted in errors.counted():
             world.note("error", process="the tier", error=counted)
+        for counted in gaps.counted():
+            world.note("passed over", counted=counted)
         world.history.close()
         digest = f"{world.history.digest()}-{draw.state() & 0xFFFFFFFF:08x}"
         _forget(world)

@@ -172,6 +172,7 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = CONVERSATION_SENTENCES 
     "fault": fault_begins,
     "fault ended": fault_ends,
     "lost": _lost,
+    "passed over": lambda about: f"instances have passed over gaps in the inbox: {about['counted']}",
     "faults ended": lambda _: "from now on nothing goes wrong any more",
     "at rest": lambda _: (
         "the tier is at rest: every process is ready, and all tables agree with the stores and with who is connected"

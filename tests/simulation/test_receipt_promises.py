@@ -45,8 +45,9 @@ def test_who_is_connected_to_the_end_gets_each_receipt() -> None:
         lambda chronicle: chronicle.closes(24.0),
         lambda chronicle: chronicle.frame(24.0, "full_refresh_required", reason="gap"),
         lambda chronicle: chronicle.asks(22.9, "leave", "ann", 23.1),
+        lambda chronicle: chronicle.note(60.0, "passed over", counted="a gap"),
     ],
-    ids=["its session ended", "it was told of a gap", "it left"],
+    ids=["its session ended", "it was told of a gap", "it left", "an instance passed over a gap"],
 )
 def test_who_may_have_missed_it_need_not(excuse: Callable[[Chronicle], None]) -> None:
     chronicle = read()

@@ -36,6 +36,8 @@ class FaultSwitches:
 
     Attributes:
         down: every call raises `Unavailable`.
+        away: calls with one of these as their first argument, such as a stream's name, raise `Unavailable`.
+        hung: calls with one of these as their first argument get no answer.
         fail_after: so many more calls succeed; the next one raises `Unavailable`, and those after it succeed.
         blocked: a call waits while this is True.
         outcomes: by method: an exception that the call raises, or what it returns, in place of its effect.
@@ -47,6 +49,8 @@ class FaultSwitches:
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.away: set[str] = set()
+        self.hung: set[str] = set()
         self.outcomes: dict[str, Any] = {}
         self.calls: Counter[str] = Counter()
         self._free = asyncio.Event()
@@ -60,17 +64,20 @@ class FaultSwitches:
     def blocked(self, blocked: bool) -> None:
         (self._free.clear if blocked else self._free.set)()
 
-    async def _pass(self, method: str) -> None:
+    async def _pass(self, method: str, about: object = None) -> None:
         """Let a call take effect, or raise the fault that is switched on."""
         await asyncio.sleep(0)
         self.calls[method] += 1
         await self._free.wait()
+        subject = about if isinstance(about, str) else ""
+        if subject in self.hung:
+            await asyncio.Event().wait()
         if self.fail_after is not None:
             self.fail_after -= 1
             if self.fail_after < 0:
                 self.fail_after = None
                 raise Unavailable("switched off for one call")
-        if self.down:
+        if self.down or subject in self.away:
             raise Unavailable("switched off")
         if isinstance(outcome := self.outcomes.get(method), Exception):
             raise outcome
@@ -91,7 +98,7 @@ def faulty(adapter: _Class) -> _Class:
 def _faulty_call(name: str, method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
     @functools.wraps(method)
     async def call(self: FaultSwitches, *arguments: Any, **options: Any) -> Any:
-        await self._pass(name)
+        await self._pass(name, *arguments[:1])
         if name in self.outcomes:
             return self.outcomes[name]
         return await method(self, *arguments, **options)
@@ -102,7 +109,7 @@ def _faulty_call(name: str, method: Callable[..., Coroutine[Any, Any, Any]]) -> 
 def _faulty_reading(name: str, method: Callable[..., AsyncIterator[Any]]) -> Callable[..., Any]:
     @functools.wraps(method)
     async def call(self: FaultSwitches, *arguments: Any, **options: Any) -> Any:
-        await self._pass(name)
+        await self._pass(name, *arguments[:1])
         async for item in method(self, *arguments, **options):
             yield item
 

@@ -173,6 +173,10 @@ class Backends:
         result: _T = self._opened[make]
         return result
 
+    def watch(self, name: str, check: Check) -> None:
+        """Watch a part of a backend in `/readyz`. The process is degraded without it."""
+        self._health.add(name, check, required=False)
+
     def close_at_end(self, opened: _C) -> _C:
         """Register something to be closed when the process ends, after everything that is opened later."""
         self._stack.push_async_callback(opened.close)

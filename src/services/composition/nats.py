@@ -1,10 +1,12 @@
 """The log and the bus in NATS."""
 
 import asyncio
+from functools import partial
 from typing import Final
 
 from fanout.errors import FanoutError, Unavailable
 from fanout.ports.bus import Bus
+from fanout.streams import STREAMS
 from fanout.subjects import WORKERS
 from services.adapters.nats.bus import NatsBus
 from services.adapters.nats.connection import NatsConnection, connect
@@ -60,6 +62,9 @@ async def open_nats_log(backends: Backends) -> NatsLog:
         replicas=backends.settings.stream_replicas,
         adopt=backends.adopt,
     )
+    for stream, spec in STREAMS.items():
+        if spec.may_be_missed:
+            backends.watch(stream.lower(), partial(opened.ping_stream, stream))
     return backends.close_at_end(opened)
 
 

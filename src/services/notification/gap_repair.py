@@ -1,21 +1,34 @@
-"""Repair of gaps: events that the bus has lost are read from the log."""
+"""Repair of gaps: events that the bus has lost are read from the log.
 
+One task delivers the events of all lanes, so a wait for the log holds up everything. Messages and membership
+changes are waited for without end. A gap in a stream that may be missed is passed over when the log does not give it
+in time.
+"""
+
+import asyncio
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Final
 
 import structlog
 
-from fanout import InboundBatch, InvalidEvent, InvalidId, client_event, text_frame
+from fanout import InboundBatch, InvalidEvent, InvalidId, client_event, machine, text_frame
+from fanout.errors import Unavailable
 from fanout.events import MemberJoined, decode_member_event
 from fanout.lanes import Lane
 from fanout.ports.log import Log, StoredEvent
 from fanout.streams import MEMBERSHIP_STREAM
 from fanout.subjects import channel_of
 from services.notification.delivered_lanes import DeliveredLanes
-from services.notification.metrics import GAPS_REPAIRED
+from services.notification.metrics import GAPS_PASSED_OVER, GAPS_REPAIRED
 from services.notification.stored_delivery import StoredDelivery
 from services.notification.write_queue import WriteQueue
 from services.runtime.tasks import retry_forever
+
+PATIENCE_S = 2.0
+"""How long the inbox waits for a gap in a stream that may be missed."""
+REST_FACTOR: Final = 5.0
+"""After a wait in vain, the stream is not asked for so many times as long: many lanes may have a gap at once."""
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +42,9 @@ def _nothing(_stored: StoredEvent, _event: bytes) -> None:
 
 
 class GapRepair:
-    """Reads from the log what is missing in a lane, and delivers it. It retries until the log answers.
+    """Reads from the log what is missing in a lane, and delivers it.
+
+    It retries until the log answers, except for a stream that may be missed.
 
     Args:
         events: the log.
@@ -38,6 +53,7 @@ class GapRepair:
         write_queue: says when there is room for more frames.
         on_early_join: called with the user and the seq of a joining that is about to be applied, and that the worker
             which routes the channel's messages may not have applied yet.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -47,12 +63,16 @@ class GapRepair:
         delivery: StoredDelivery,
         write_queue: WriteQueue,
         on_early_join: EarlyJoin,
+        *,
+        clock: Callable[[], float] = machine.monotonic_s,
     ) -> None:
         self._log = events
         self._lanes = lanes
         self._delivery = delivery
         self._write_queue = write_queue
         self._on_early_join = on_early_join
+        self._clock = clock
+        self._rests_until: Final[dict[str, float]] = {}
 
     async def repair(self, lane: Lane, upto: int, waiting: Iterable[InboundBatch]) -> None:
         """Deliver the events of a lane that are missing before the next event of a batch.
@@ -96,9 +116,29 @@ class GapRepair:
         return upto
 
     async def _fill(self, lane: Lane, upto: int) -> None:
+        after = self._lanes.upto(lane)
+        log.info("gap in the inbox: reading the log", lane=lane, after=after, upto=upto)
+        if not lane.spec.may_be_missed:
+            await self._read_log(lane, upto)
+        elif missed := await self._why_missed(lane, upto):
+            GAPS_PASSED_OVER.labels(lane.stream).inc()
+            log.warning("gap in the inbox: passed over", lane=lane, after=after, upto=upto, reason=missed)
+            return
         GAPS_REPAIRED.inc()
-        log.info("gap in the inbox: reading the log", lane=lane, after=self._lanes.upto(lane), upto=upto)
-        await self._read_log(lane, upto)
+
+    async def _why_missed(self, lane: Lane, upto: int) -> str:
+        """Read the log once, within a bounded time; why it did not give everything, or nothing where it did."""
+        began = self._clock()
+        if began < self._rests_until.get(lane.stream, began):
+            return "the log did not give another gap in time a moment ago"
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._replay(lane, upto, _nothing)
+        except (TimeoutError, Unavailable) as error:
+            ended = self._clock()
+            self._rests_until[lane.stream] = ended + REST_FACTOR * (ended - began)
+            return str(error) or f"the log did not give it within {PATIENCE_S:g} s"
+        return ""
 
     async def _read_log(self, lane: Lane, upto: int, before: _Before = _nothing) -> None:
         await retry_forever(lambda: self._replay(lane, upto, before), "reading what the inbox missed")

@@ -10,6 +10,11 @@ FRAMES_DROPPED = Counter(
 )
 FRAMES_REFUSED = Counter("fanout_client_frames_refused_total", "Client frames answered by an error", ["code"])
 GAPS_REPAIRED = Counter("fanout_gaps_repaired_total", "Gaps in the inbox that were repaired from the log")
+GAPS_PASSED_OVER = Counter(
+    "fanout_gaps_passed_over_total",
+    "Gaps in the inbox that the log did not give in time; their events may be missed, and can be read elsewhere",
+    ["stream"],
+)
 STALE_DROPPED = Counter(
     "fanout_stale_events_dropped_total", "Events that were dropped because they had been delivered already"
 )

@@ -54,13 +54,12 @@ async def look_at_streams(nc: NatsConnection, names: Names, deployment: str | No
         else:
             _refuse_other(found[stream], names, stream, deployment)
     configs = [info["config"] for info in found.values()]
-    awaited = [stream for stream, spec in STREAMS.items() if spec.has_waiting_readers]
     limits = [config["max_msg_size"] for config in configs if config.get("max_msg_size", -1) > 0]
     return StreamsFound(
         partitions=next((partitions_of(info["config"]) for info in _of(found, ROUTED_STREAMS)), None),
         replicas=min((config["num_replicas"] for config in configs), default=None),
         max_event=min(limits, default=None),
-        behind=tuple([line for info in _of(found, awaited) for line in await _behind(nc, info)]),
+        behind=tuple([line for stream, info in found.items() for line in await _behind(nc, stream, info)]),
     )
 
 
@@ -80,17 +79,34 @@ def _refuse_other(info: dict[str, Any], names: Names, stream: str, deployment: s
     lacking(info, settings, stream)
 
 
-async def _behind(nc: NatsConnection, info: dict[str, Any]) -> tuple[str, ...]:
-    stream, kept_ns = info["config"]["name"], info["config"].get("max_age", 0)
+async def _behind(nc: NatsConnection, stream: str, info: dict[str, Any]) -> list[str]:
+    kept_ns = info["config"].get("max_age", 0)
+    if not kept_ns or not STREAMS[stream].has_waiting_readers:
+        return []
+    consumers = await api.consumer_names(nc, info["config"]["name"])
+    behind = _never_run(stream, info, consumers) + await _slow(nc, info, consumers)
+    return [f"{sentence}; {_days(kept_ns)} days are kept" for sentence in behind]
+
+
+def _never_run(stream: str, info: dict[str, Any], consumers: list[str]) -> list[str]:
+    """A service that nobody started has no consumer, and so no unread events that could be counted."""
+    if not info["state"]["messages"]:
+        return []
+    name, missing = info["config"]["name"], [one for one in STREAMS[stream].durables if one not in consumers]
+    return [f"no {one} has ever run: {name} holds events that it has not read" for one in missing]
+
+
+async def _slow(nc: NatsConnection, info: dict[str, Any], consumers: list[str]) -> list[str]:
+    stream, longest_ns = info["config"]["name"], info["config"]["max_age"] * _TOO_OLD
     said = []
-    for name in await api.consumer_names(nc, stream) if kept_ns else ():
+    for name in consumers:
         try:
             age_ns = await _oldest_unread(nc, stream, name)
         except api.NotFound:
             continue  # it was deleted meanwhile
-        if age_ns > kept_ns * _TOO_OLD:
-            said.append(f"{name} has not read events of {_days(age_ns)} days ago; {_days(kept_ns)} days are kept")
-    return tuple(said)
+        if age_ns > longest_ns:
+            said.append(f"{name} has not read events of {_days(age_ns)} days ago")
+    return said
 
 
 async def _oldest_unread(nc: NatsConnection, stream: str, consumer: str) -> int:

@@ -25,7 +25,7 @@ from services.adapters.nats.stream import NatsStream
 from services.adapters.nats.streams import StreamSettings, ensured, existing_ids, partitions_of
 from services.adapters.nats.tail import NatsTail, OrderedView
 from services.adapters.nats.work_queue import NatsConsumer
-from services.runtime.tasks import Tasks, periodic
+from services.runtime.tasks import Tasks, all_ended, periodic
 
 _log = structlog.get_logger(__name__)
 
@@ -88,8 +88,10 @@ class NatsLog:
         settings = await _ensured_streams(nc, wanted, deployment)
         streams = {stream: NatsStream(nc, stream, settings, deployment) for stream in STREAMS}
         log = cls(nc, settings, streams, heartbeat=heartbeat)
-        await log._look()
-        log._tasks.start(periodic(_LOOK_EVERY_S, log._look, "comparing the log"), "comparing the log")
+        await all_ended(stream.look() for stream in streams.values())
+        for stream in streams.values():  # each by itself, so that one that gives no answer delays no other
+            what = f"comparing the stream {stream.name}"
+            log._tasks.start(periodic(_LOOK_EVERY_S, stream.look, what), what)
         return log
 
     async def close(self) -> None:
@@ -234,15 +236,21 @@ class NatsLog:
             await self._publish(subject, event.payload[:_KEPT_OF_TOO_LARGE], headers | {_REASON: said})
 
     async def ping(self) -> None:
-        """See the port. Also checks that the streams exist, have not gone back, and have room as far as is known."""
-        self._check_sound()
-        await self._look()
+        """See the port. Also checks that the streams exist, have not gone back, and have room as far as is known.
+
+        A stream that may be missed is left to `ping_stream`.
+        """
+        await all_ended(self.ping_stream(stream) for stream, spec in STREAMS.items() if not spec.may_be_missed)
         if self._room.refused:
             self._room.check(await api.call(self._nc, "INFO"))
 
-    async def _look(self) -> None:
-        for stream in self._streams.values():
-            await stream.look()
+    async def ping_stream(self, stream: str) -> None:
+        """Return when the log answers about a stream, which exists and has not gone back.
+
+        Raises:
+            FanoutError, Unavailable: as `NatsStream.verified`.
+        """
+        await self._stream(stream).look()
 
     def _stream(self, stream: str) -> NatsStream:
         self._check_sound()

@@ -1,5 +1,6 @@
 """One reader's ordered view of a stream. After any fault it replaces its consumer by a new one."""
 
+import asyncio
 from typing import Final
 
 import structlog
@@ -14,6 +15,7 @@ from services.adapters.nats.recovery import until_available
 from services.adapters.nats.stream import NatsStream
 
 _FORGOTTEN_AFTER_S: Final = 60
+_FORGET_WITHIN_S = 0.5
 
 _log = structlog.get_logger(__name__)
 
@@ -73,11 +75,12 @@ class OrderedView:
                 return events_of(deliveries, self._stream.names)
 
     async def close(self) -> None:
-        """Stop reading. Without a connection, the server forgets the consumer after a minute."""
+        """Stop reading. Where the server does not answer soon, it forgets the consumer after a minute."""
         await self._pull.close()
         try:
-            await self._forget()
-        except Unavailable as error:
+            async with asyncio.timeout(_FORGET_WITHIN_S):
+                await self._forget()
+        except (TimeoutError, Unavailable) as error:
             _log.debug("nats.tail_left_behind", stream=self._stream.name, error=str(error))
 
     async def _forget(self) -> None:
