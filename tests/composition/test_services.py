@@ -20,7 +20,7 @@ from services.runtime.settings import load_settings
 from tests.support.checking import check, problems
 from tests.support.servers import NatsServer, free_port
 
-OWN_CHECKS = {"routing_table", "instances", "lease", "routing", "membership_changes"}
+OWN_CHECKS = {"routing_table", "instances", "lease", "routing", "membership_changes", "receipts"}
 """Checks of what a service itself does, beside those of the stores that it needs."""
 
 
@@ -75,6 +75,5 @@ class TestService:
         degrading = {"presence"} if service in {"gateway", "up"} else set()
         degrading |= {"messages", "membership_changes"} if service == "notification" else set()
         degrading |= {"unread"} & watched.keys()
-        if "routing" in watched:
-            degrading.add("routing")
+        degrading |= {"routing", "receipts"} & watched.keys()
         assert {name for name, required in watched.items() if not required} == degrading

@@ -54,7 +54,7 @@ class _Completeness:
                 )
 
     def _was_read(self, session: Session, channel: str, seq: int, before: float) -> bool:
-        """Whether a session that was told of a gap, before a time, had its device read a message in the history.
+        """Whether a session that was told of a gap, before a time, has a device that read a message in the history.
 
         It need not if it ended, or its user left: whether the device knows the message is seen at rest.
         """
@@ -65,7 +65,8 @@ class _Completeness:
         is_over = session.closed < NEVER or left < NEVER or self._of.rested == NEVER
         if self._of.is_only_in_thread(seq):  # it is in no history; what `threads.replies` has is checked apart
             return True
-        return is_over or self._of.known[session.device].was_read(channel, seq, told)
+        # Also before it was told: a device does not read again what it has read to the end.
+        return is_over or self._of.known[session.device].was_read(channel, seq, self._of.stored[seq])
 
     def timely(self) -> Iterator[Broken]:
         """While nothing goes wrong, or only Redis refuses writes, a message that is delivered is delivered at once."""

@@ -116,12 +116,17 @@ def test_who_was_told_of_a_gap_and_read_the_history_has_not_missed_what_was_post
     assert chronicle.promises() == promises
 
 
-@pytest.mark.parametrize(
-    ("at", "upto", "above"), [(5.4, 3, 0), (6.5, 1, 0), (6.5, 3, 2)], ids=["too early", "not so far", "not from there"]
-)
-def test_what_no_page_after_the_gap_covers_is_missed(at: float, upto: int, above: int) -> None:
+def test_who_had_read_the_history_when_told_of_a_gap_need_not_read_it_again() -> None:
     chronicle = told()
-    chronicle.reads(at, upto, 1, 2, 3, above=above)
+    chronicle.reads(5.4, 3, 1, 2, 3)
+    chronicle.rests(50.0)
+    assert chronicle.promises() == []
+
+
+@pytest.mark.parametrize(("upto", "above"), [(1, 0), (3, 2)], ids=["not so far", "not from there"])
+def test_what_no_page_covers_is_missed(upto: int, above: int) -> None:
+    chronicle = told()
+    chronicle.reads(6.5, upto, 1, 2, 3, above=above)
     chronicle.rests(50.0)
     assert chronicle.promises() == ["missed"]
 
