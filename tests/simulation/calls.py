@@ -11,7 +11,7 @@ TRIES: Final = 12
 UNAVAILABLE: Final = 503
 
 
-async def insist(
+async def call_until_answered(
     world: World, user: str, method: str, path: str, body: dict[str, Any] | None = None
 ) -> tuple[Answer | None, int]:
     """Make a call, and repeat it until it is answered.

@@ -2,7 +2,7 @@
 
 from typing import Any, Final, NamedTuple
 
-from tests.simulation.calls import UNAVAILABLE, insist
+from tests.simulation.calls import UNAVAILABLE, call_until_answered
 from tests.simulation.plan import Action
 from tests.simulation.world import Answer, World
 
@@ -103,7 +103,7 @@ class Conversations:
     async def count_unread(self, user: str) -> None:
         """Ask what a user has not read."""
         asked = self._world.loop.time()
-        answer, _ = await insist(self._world, user, "GET", "unread.counts")
+        answer, _ = await call_until_answered(self._world, user, "GET", "unread.counts")
         if answer is not None and answer.status == OK:
             self._world.note("counts", user=user, asked=asked, **answer.body)
 
@@ -111,7 +111,7 @@ class Conversations:
         """Every page of a call, and the last answer."""
         limit, pages, cursor = self._world.draw.choice(PAGES), list[dict[str, Any]](), ""
         while True:
-            answer, _ = await insist(self._world, user, "GET", f"{path}&limit={limit}{cursor}")
+            answer, _ = await call_until_answered(self._world, user, "GET", f"{path}&limit={limit}{cursor}")
             if answer is None or answer.status != OK:
                 return answer, pages
             pages.append(answer.body)

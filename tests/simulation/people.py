@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
-from tests.simulation.calls import insist
+from tests.simulation.calls import call_until_answered
 from tests.simulation.catching_up import PAUSE_S, CatchingUp
 from tests.simulation.conversations import Conversations, Reply
 from tests.simulation.plan import CHANGES, Action
@@ -243,7 +243,7 @@ class People:
             body |= reply.fields()
             more |= reply.about()
         self._world.note("posts", user=user, channel=channel, message=name, **more)
-        answer, _ = await insist(self._world, user, "POST", "chat.sendMessage", body)
+        answer, _ = await call_until_answered(self._world, user, "POST", "chat.sendMessage", body)
         if answer is not None and answer.status == 202:
             message_id = answer.body["message_id"]
             self._world.note("accepted", user=user, message=name, message_id=message_id)
@@ -263,5 +263,5 @@ class People:
             body["user_ids"] = [action.whom]
         users = sorted({action.whom, action.who} if action.what == "create" else {action.whom or action.who})
         self._world.note("asks", call=call, to=action.what, user=action.who, channel=channel, users=users)
-        answer, tries = await insist(self._world, action.who, "POST", f"channels.{action.what}", body)
+        answer, tries = await call_until_answered(self._world, action.who, "POST", f"channels.{action.what}", body)
         self._world.note("answered", call=call, status=answer.status if answer else 0, tries=tries)

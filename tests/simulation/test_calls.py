@@ -1,6 +1,6 @@
 import pytest
 
-from tests.simulation.calls import TRIES, insist
+from tests.simulation.calls import TRIES, call_until_answered
 from tests.simulation.world import Answer, World
 from tests.support.simulated import in_world
 
@@ -22,7 +22,7 @@ def test_a_call_is_repeated_until_it_is_answered(answers: list[Answer | None], s
             return left.pop(0)
 
         world.call = call  # type: ignore[method-assign, assignment]
-        answer, made = await insist(world, "ann", "GET", "unread.counts")
+        answer, made = await call_until_answered(world, "ann", "GET", "unread.counts")
         assert (answer.status if answer else 0, made) == (status, tries)
         assert left == []
 

@@ -194,3 +194,28 @@ def test_who_joins_has_nothing_unread_of_before(
 ) -> None:
     found = [pointer for pointer in range(4) if not joined(*changes, pointer=pointer).broken()]
     assert found == right
+
+
+@pytest.mark.parametrize(
+    ("pointer", "unread", "is_broken"),
+    [(2, 1, False), (2, 0, False), (0, 2, False), (0, 1, True)],
+    ids=["exact", "m1 was read and lost", "nothing was read", "nothing was read, and one is missing"],
+)
+def test_after_a_loss_only_what_was_read_and_then_lost_may_be_missing(
+    pointer: int, unread: int, *, is_broken: bool
+) -> None:
+    chronicle = posted()
+    chronicle.loses(7.0, "m1")
+    chronicle.pointers = {"ann": pointer} if pointer else {}
+    looks(chronicle, unread=unread, last_read="msg_m2" if pointer else None, mentions=1)
+    assert ("unread" in chronicle.promises()) == is_broken
+
+
+@pytest.mark.parametrize(("later", "is_broken"), [("msg_m2", False), ("msg_m1", True)])
+def test_a_pointer_that_rises_from_a_reply_may_name_the_message_before_it(later: str, *, is_broken: bool) -> None:
+    chronicle = posted()
+    chronicle.pointers = {"ann": 3}
+    marks(chronicle, 7.0, 3)
+    looks(chronicle, at=8.0, at_rest=False, last_read="msg_m3")
+    looks(chronicle, at=9.0, at_rest=False, last_read=later)
+    assert ("unread" in chronicle.promises()) == is_broken

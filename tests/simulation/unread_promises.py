@@ -1,11 +1,12 @@
 """The promises about what is unread: a plain recount of the log, held against what users were told at rest."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fanout.events import Message
 from fanout.ports.unread import ReadPosition
-from fanout.streams import MESSAGES, META
+from fanout.streams import MESSAGES
+from fanout.subjects import channel_of
 from tests.simulation.evidence import Broken, Evidence, only_in_thread
 from tests.simulation.history import Entry
 from tests.simulation.rest import Found
@@ -44,10 +45,7 @@ class _AtRest:
         self._of = evidence
         self._found = found
         self._is_exact = not evidence.has_lost(MESSAGES)
-        """The counts may have what the log has lost. A pointer may count it too, if its user marked it before it was
-        counted; then so many fewer are unread."""
-        lost = [entry for entry in evidence.history.of("lost") if entry.about["stream"] == MESSAGES]
-        self._lost = sum(entry.about["events"] for entry in lost)
+        """The counts may have what the log has lost."""
 
     def listed(self, entry: Entry) -> Iterator[Broken]:
         """`channels.list` has the channels of the user, each with its unread messages, its pointer and its newest."""
@@ -77,7 +75,7 @@ class _AtRest:
             )
         channels = [channel for channel, *_ in listed.about["channels"]]
         mentions = sum(self._mentions(user, channel) for channel in channels)
-        if self._is_wrong(counts["mentions"], mentions):
+        if self._is_wrong(counts["mentions"], mentions, mentions):
             yield Broken("unread", f"at rest {user} is told of {counts['mentions']} mentions, and has {mentions}")
 
     def marked(self) -> Iterator[Broken]:
@@ -104,7 +102,8 @@ class _AtRest:
             for _, message in self._after(channel, pointer.seq)
             if not only_in_thread(message) and message.sender_id != user
         ]
-        if self._is_wrong(told, len(unread)):
+        # A pointer may count what its user marked before it was counted. If the log then lost it, fewer are unread.
+        if self._is_wrong(told, len(unread), len(unread) - self._lost(channel, pointer.seq)):
             what = f"at rest {user} is told of {told} unread in {channel}, and has {len(unread)}: {_names(unread)}"
             yield Broken("unread", f"{what} (pointer at seq {pointer.seq})")
 
@@ -143,15 +142,21 @@ class _AtRest:
     def _pointer(self, user: str, channel: str) -> ReadPosition | None:
         return self._found.pointers.get((user, channel))
 
-    def _is_wrong(self, told: int, recounted: int) -> bool:
-        return told != recounted if self._is_exact else told < recounted - self._lost
+    def _lost(self, channel: str, upto: int) -> int:
+        """How many messages of a channel the log has lost up to a position."""
+        stored = [entry.about for entry in self._of.history.of("stored") if entry.about["stream"] == MESSAGES]
+        seqs = [about["seq"] for about in stored if channel_of(about["subject"]) == channel]
+        return sum(seq <= upto and seq not in self._found.messages for seq in seqs)
+
+    def _is_wrong(self, told: int, recounted: int, least: int) -> bool:
+        return told != recounted if self._is_exact else told < least
 
 
 def _only_rise(evidence: Evidence) -> Iterator[Broken]:
     """Of two lists of a user's channels, the later one has no lower read pointer, as long as the user stays.
 
-    Where META has lost events, those of the first members are published for the first time. They raise a pointer from a
-    reply that is in its thread alone to a place at which the newest message of the channel is an older one.
+    It may name an older message and be higher: a pointer at a reply that is in its thread alone may rise to a place at
+    which the newest message of the channel is one before that reply.
     """
     messages = evidence.found.messages if evidence.found else {}
     seqs = {message.message_id: seq for seq, message in messages.items()}
@@ -162,11 +167,17 @@ def _only_rise(evidence: Evidence) -> Iterator[Broken]:
             at, before = read.get((user, channel), (0.0, 0))
             seq = seqs.get(last_read_id or "", 0)
             stayed = evidence.timeline.until(user, channel, 0.0) > entry.at
-            is_certain = stayed and not evidence.has_lost(MESSAGES) and not evidence.has_lost(META)
-            if seq < before and at < entry.about["asked"] and is_certain:
+            is_certain = stayed and at < entry.about["asked"] and not evidence.has_lost(MESSAGES)
+            if is_certain and _has_between(messages, channel, seq, before):
                 what = f"{user} had read {channel} up to seq {before} at {at:.2f} s"
                 yield Broken("unread", f"{what}, and up to seq {seq} at {entry.at:.2f} s")
             read[user, channel] = entry.at, seq
+
+
+def _has_between(messages: Mapping[int, Message], channel: str, after: int, upto: int) -> bool:
+    """Whether a channel has a message after a position and up to another, replies in threads alone left out."""
+    between = (message for seq, message in messages.items() if after < seq <= upto and message.channel_id == channel)
+    return any(not only_in_thread(message) for message in between)
 
 
 def _refused_marks(evidence: Evidence) -> Iterator[Broken]:
