@@ -13,18 +13,22 @@ from fanout.ports.bus import Bus
 from fanout.ports.followers import Followers
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
+from fanout.ports.messages import Messages
 from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.mongo.memberships import MongoMemberships
 from services.adapters.nats import NatsBus
 from services.adapters.sqlite.database import Database
 from services.adapters.sqlite.memberships import SqliteMemberships
+from services.adapters.sqlite.messages import SqliteMessages
+from tests.support.cassandra import opened_cassandra
 from tests.support.clocks import Clock
-from tests.support.faulty import FaultyBus, FaultyLog, faulty_memberships
+from tests.support.faulty import FaultyBus, FaultyLog, FaultyMessages, faulty_memberships
 from tests.support.nats import connected, open_log
 from tests.support.reading import PATIENCE_S
 from tests.support.servers import NatsServer
 from tests.support.simulated_worlds import SIMULATED, SimulatedTier, is_simulated, simulation_loop
+from tests.support.store_worlds import MessageStore
 
 PARTITIONS = 4
 
@@ -109,6 +113,24 @@ async def memberships(request: pytest.FixtureRequest, tmp_path: Path, clock: Clo
         opened = SqliteMemberships(await Database.open(tmp_path / "memberships.db", SqliteMemberships.schema), clock)
     yield opened
     await opened.close()
+
+
+@pytest.fixture(params=[SqliteMessages, FaultyMessages, SIMULATED, "cassandra"])
+async def messages(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MessageStore]:
+    """A message store, with the receipts that it has."""
+    if request.param == "cassandra":
+        host, prefix = (request.getfixturevalue(name) for name in ("cassandra", "keyspace_prefix"))
+        async with opened_cassandra(host, prefix) as cassandra:
+            yield cassandra
+        return
+    if request.param == SIMULATED:
+        async with SimulatedTier.opened() as tier:
+            yield tier.ports()[Messages]
+        return
+    adapter: type[SqliteMessages] = request.param
+    store = await adapter.open(tmp_path / "messages.db")
+    yield store
+    await store.close()
 
 
 @pytest.fixture(params=["embedded", "faulty", "nats", SIMULATED])

@@ -1,8 +1,6 @@
 """The contract of `fanout.ports.messages.Messages`, over every adapter."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,28 +9,7 @@ import pytest
 from fanout.events import StoredMessage, encode
 from fanout.ids import new_message_id
 from fanout.ports.messages import IndexEntry, LogPlace, Messages, Page, Position
-from services.adapters.sqlite.messages import SqliteMessages
-from tests.support.cassandra import opened_cassandra
-from tests.support.faulty import FaultyMessages
-from tests.support.simulated_worlds import SIMULATED, SimulatedTier
 from tests.support.stored import in_history
-
-
-@pytest.fixture(params=[SqliteMessages, FaultyMessages, SIMULATED, "cassandra"])
-async def messages(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Messages]:
-    if request.param == "cassandra":
-        host, prefix = (request.getfixturevalue(name) for name in ("cassandra", "keyspace_prefix"))
-        async with opened_cassandra(host, prefix) as cassandra:
-            yield cassandra
-        return
-    if request.param == SIMULATED:
-        async with SimulatedTier.opened() as tier:
-            yield tier.ports()[Messages]
-        return
-    adapter: type[SqliteMessages] = request.param
-    store = await adapter.open(tmp_path / "messages.db")
-    yield store
-    await store.close()
 
 
 def _series(number: int, channel_id: str = "general") -> list[StoredMessage]:

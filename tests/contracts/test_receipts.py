@@ -1,37 +1,19 @@
 """The contract of `fanout.ports.receipts.Receipts`, over every adapter: they are parts of the message stores."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from fanout.ids import new_message_id
 from fanout.ports.receipts import MessageReceipt, Receipt, Receipts
-from services.adapters.sqlite.messages import SqliteMessages
-from tests.support.cassandra import opened_cassandra
-from tests.support.faulty import FaultyMessages
-from tests.support.simulated_worlds import SIMULATED, SimulatedTier
+from tests.support.store_worlds import MessageStore
 
 FIRST, LATER = "2026-02-01T10:00:00.000Z", "2026-02-01T11:00:00.000Z"
 MESSAGE, OTHER = new_message_id(), new_message_id()
 LIMIT = 100
 
 
-@pytest.fixture(params=[SqliteMessages, FaultyMessages, SIMULATED, "cassandra"])
-async def receipts(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Receipts]:
-    if request.param == "cassandra":
-        host, prefix = (request.getfixturevalue(name) for name in ("cassandra", "keyspace_prefix"))
-        async with opened_cassandra(host, prefix) as cassandra:
-            yield cassandra
-        return
-    if request.param == SIMULATED:
-        async with SimulatedTier.opened() as tier:
-            yield tier.ports()[Receipts]
-        return
-    adapter: type[SqliteMessages] = request.param
-    store = await adapter.open(tmp_path / "messages.db")
-    yield store
-    await store.close()
+@pytest.fixture
+def receipts(messages: MessageStore) -> Receipts:
+    return messages
 
 
 def stored(user_id: str, read_at: str = FIRST, message_id: str = MESSAGE) -> MessageReceipt:
