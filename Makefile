@@ -45,7 +45,7 @@ endif
 # One after the other, and shown as they go on: some of them wait for minutes, while the driver would tell of each attempt.
 SOAK := -m soak --verbose -o log_cli=true -o log_cli_level=INFO -o "log_cli_format=%(asctime)s %(message)s" \
 	$(addprefix --log-disable=cassandra.,cluster connection policies pool)
-soak: build servers  ## the tests that `make test` shortens, at full size: long outages, large files (an hour); ARGS="-k import" chooses some
+soak: build servers  ## the tests that `make test` shortens, at full size: long outages, large files (more than an hour); ARGS="-k import" chooses some
 	$(BIN)/pytest $(SOAK) $(ARGS)
 
 # Of a make that runs jobs side by side, cargo would look for a job server, which only other makes are given.
