@@ -138,6 +138,21 @@ def _changes_out_of_order(draw: Draw, plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, actions=plan.actions + actions, slow=slow)
 
 
+def _lost_hints(draw: Draw, plan: Plan) -> Plan:
+    """The connection of a worker to NATS breaks for less than a second, and users leave meanwhile for good.
+
+    The worker does not hear that they left, and the break is too short for it to load the presence sets again.
+    """
+    plan = _crowded(plan)
+    at, seconds = draw.between(FIRST_FAULT_S + 2.0, ACTIVE_S - 2.0), draw.between(0.3, 0.9)
+    actions = list(plan.actions)
+    for device in (device for device in plan.devices if device.startswith("more")):
+        actions.append(Action(at - draw.between(2.0, 4.0), "connect", device))
+        actions.append(Action(at + draw.between(0.0, seconds), "disconnect", device))
+    cut = Fault(at, "cut", draw.choice(plan.of_kind("worker")), "nats", seconds)
+    return msgspec.structs.replace(plan, actions=actions, faults=[cut])
+
+
 COINCIDENCES: Final = (
     _full_redis,
     _unread_loss,
@@ -148,5 +163,6 @@ COINCIDENCES: Final = (
     _unapplied_membership,
     _slow_group,
     _changes_out_of_order,
+    _lost_hints,
 )
 """What has to come together for a fault of the product to be seen, and seldom does by chance."""

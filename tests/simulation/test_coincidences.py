@@ -125,3 +125,17 @@ def test_in_some_plans_users_leave_and_join_at_once_while_a_gateway_publishes_la
         return plan.shape.gateways == 2 and plan.slow.get("gateway1 nats", 0.0) >= 0.3 and len(at_once) >= 8
 
     assert sum(map(is_met, PLANS)) > len(PLANS) // 50
+
+
+def test_in_some_plans_users_leave_for_good_while_a_worker_has_no_bus_for_less_than_a_second() -> None:
+    def is_met(plan: Plan) -> bool:
+        times = [action for action in plan.actions if action.what in {"connect", "disconnect"}]
+        last = {action.who: action for action in times}
+        goes = [action.at for action in last.values() if action.what == "disconnect"]
+        return any(
+            sum(cut.at <= gone <= cut.at + cut.seconds for gone in goes) >= 6
+            for cut in plan.faults
+            if (cut.what, cut.to) == ("cut", "nats") and cut.on.startswith("worker") and cut.seconds < 1.0
+        )
+
+    assert sum(map(is_met, PLANS)) > len(PLANS) // 50
