@@ -30,6 +30,7 @@ from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.embedded.presence import EmbeddedPresence
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.fan_out.worker import FanOutPorts, FanOutWorker, running_worker
+from services.notification.channel_lists import ChannelLists
 from services.notification.control import Control
 from services.notification.instance import NotificationInstance
 from services.notification.registry import Registry
@@ -216,7 +217,9 @@ class _InstanceStub:
         self._users: list[str] = []
         self._digest = (0, 0)
         self.placed: set[str] = set()
-        self.control = Control(INSTANCE, _INCARNATION, bus, cast("Registry", self), cast("RoutingBarrier", self), tasks)
+        barrier = cast("RoutingBarrier", self)
+        lists = ChannelLists(INSTANCE, bus, barrier)
+        self.control = Control(INSTANCE, _INCARNATION, bus, cast("Registry", self), barrier, lists, tasks)
 
     async def hold(self, users: Sequence[str]) -> None:
         """Have these users from now on; the worker learns it from the next digest."""

@@ -27,3 +27,9 @@ pub fn owned(names: impl IntoIterator<Item = Name>) -> Vec<String> {
 pub fn frozen_set<'py>(py: Python<'py>, names: &[Name]) -> PyResult<Bound<'py, PyFrozenSet>> {
     PyFrozenSet::new(py, names.iter().map(Name::as_str))
 }
+
+/// Names with a space between them.
+pub fn joined(names: &[Name]) -> Vec<u8> {
+    let names: Vec<&str> = names.iter().map(Name::as_str).collect();
+    names.join(" ").into_bytes()
+}

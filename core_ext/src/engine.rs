@@ -8,7 +8,7 @@ use fanout_engine::{MAX_BATCH, StoredEvent};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFrozenSet};
 
-use crate::answers::{frozen_set, owned, payload};
+use crate::answers::{frozen_set, joined, owned, payload};
 use crate::arguments::{BytesLike, Natural, Seconds, Text};
 use crate::clock::Clock;
 use crate::config::config;
@@ -199,6 +199,13 @@ impl Engine {
     fn channels<'py>(&self, py: Python<'py>, user: Text<names::User>) -> PyResult<Bound<'py, PyFrozenSet>> {
         let user = &*user;
         frozen_set(py, &released_unless(self.is_brief(user)?, py, || self.engine.channels(user))?)
+    }
+
+    #[doc = doc!("Engine.packed_channels")]
+    fn packed_channels<'py>(&self, py: Python<'py>, user: Text<names::User>) -> PyResult<Bound<'py, PyBytes>> {
+        let user = &*user;
+        let pack = || self.engine.channels(user).map(|names| joined(&names));
+        Ok(PyBytes::new(py, &released_unless(self.is_brief(user)?, py, pack)?))
     }
 
     #[doc = doc!("Engine.membership_count")]

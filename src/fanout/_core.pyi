@@ -250,6 +250,11 @@ class Engine:
         """
     def channels(self, user: str) -> frozenset[str]:
         """The ids of the channels of an online user; empty for a user who is not online."""
+    def packed_channels(self, user: str) -> bytes:
+        """The ids of the channels of an online user, with a space between them; empty for a user who is not online.
+
+        Other threads run while the ids of a long list are packed. A set of so many strings would be made in one go.
+        """
     def membership_count(self, user: str) -> int:
         """The number of channels in the user's list, whether the user is online or cached; 0 without a list.
 

@@ -62,3 +62,8 @@ def channel_of(subject: str) -> str:
 def worker_inbox(worker_id: str) -> str:
     """The subject to which instances send answers to a worker's requests."""
     return f"fanout.worker.{worker_id}"
+
+
+def channel_lists(worker_id: str) -> str:
+    """The subject on which instances ask a worker for the channels of their users."""
+    return f"fanout.lists.{worker_id}"

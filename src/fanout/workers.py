@@ -129,6 +129,69 @@ class RoutingConfirmed(msgspec.Struct, frozen=True, tag="routing.confirmed"):
     members_upto: int
 
 
+class RoutingPending(msgspec.Struct, frozen=True, tag="routing.pending"):
+    """A worker loads the channels of these users, and the store answers. Published on the instance's control subject.
+
+    A user of very many channels takes longer than an instance waits for a worker that says nothing.
+
+    Attributes:
+        worker: the worker's id.
+        incarnation: of the instance.
+        users: who is being loaded.
+    """
+
+    worker: str
+    incarnation: str
+    users: list[str]
+
+
+class ChannelsRequest(msgspec.Struct, frozen=True, tag="channels.request"):
+    """Asks a worker for the channels of a user who is on the instance. Published on `fanout.lists.{id}`.
+
+    Attributes:
+        instance: the instance that asks, and that the pages are sent to.
+        user_id: whose channels.
+        request: an id that the pages repeat.
+    """
+
+    instance: _Id
+    user_id: _Id
+    request: str
+
+
+class ChannelsPage(msgspec.Struct, frozen=True, tag="channels.page"):
+    """A page of the channels that a worker's table has for a user. Published on the instance's control subject.
+
+    Attributes:
+        request: the id of the `ChannelsRequest` that this answers.
+        page: the number of the page, from 0.
+        last: no page follows.
+        channels: ids, with a space between them.
+        members_upto: the list has every membership change up to this position of META. Every later one is routed to
+            the instance.
+        known: the table has the user on the instance, and no change of that is pending. Otherwise this only page has
+            no channels.
+    """
+
+    request: str
+    page: int
+    last: bool
+    channels: str
+    members_upto: int
+    known: bool = True
+
+    def ids(self) -> list[str]:
+        """The ids of the page.
+
+        Raises:
+            msgspec.ValidationError: one is no id.
+        """
+        ids = self.channels.split(" ") if self.channels else []
+        if not _are_ids(ids):
+            raise msgspec.ValidationError("a channel of the list is no id")
+        return ids
+
+
 class PresenceSetRequest(msgspec.Struct, frozen=True, tag="presence_set.request"):
     """Asks an instance for its presence set. Published on the instance's control subject.
 
@@ -173,7 +236,7 @@ def user_pages(users: Sequence[str], max_payload: int) -> Iterator[Sequence[str]
     return (users[at : at + size] for at in range(0, len(users), size))
 
 
-ControlMessage = RoutingConfirmed | PresenceSetRequest | Replaced
+ControlMessage = RoutingConfirmed | RoutingPending | ChannelsPage | PresenceSetRequest | Replaced
 """The messages on an instance's control subject."""
 
 _Message = TypeVar("_Message")
@@ -183,6 +246,7 @@ _control: msgspec.json.Decoder[Any] = msgspec.json.Decoder(ControlMessage)
 _change = msgspec.json.Decoder(PresenceChange)
 _digest = msgspec.json.Decoder(PresenceDigest)
 _page = msgspec.json.Decoder(PresenceSetPage)
+_channels_request = msgspec.json.Decoder(ChannelsRequest)
 
 
 def _decoded(decoder: msgspec.json.Decoder[_Message], payload: bytes) -> _Message:
@@ -227,6 +291,15 @@ def decode_digest(payload: bytes) -> PresenceDigest:
         msgspec.DecodeError: the payload is none.
     """
     return _decoded(_digest, payload)
+
+
+def decode_channels_request(payload: bytes) -> ChannelsRequest:
+    """Decode an instance's request for the channels of a user.
+
+    Raises:
+        msgspec.DecodeError: the payload is none.
+    """
+    return _decoded(_channels_request, payload)
 
 
 def decode_presence_set_page(payload: bytes) -> PresenceSetPage:

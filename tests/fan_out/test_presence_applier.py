@@ -8,8 +8,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from fanout import Engine, TableFull
-from fanout.workers import PresenceChange
+from fanout import Engine, TableFull, Unavailable
+from fanout.workers import PresenceChange, RoutingPending, decode_control
 from services.fan_out import presence_applier as module
 from services.fan_out.metrics import USERS_REFUSED
 from services.fan_out.presence_applier import PresenceApplier
@@ -21,9 +21,17 @@ CHANNELS = [f"c{number}" for number in range(10)]
 
 
 class Store:
-    """A membership store in which everybody is in all channels."""
+    """A membership store in which everybody is in all channels. It answers when it may."""
+
+    def __init__(self) -> None:
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.fails = False
 
     async def channels_of(self, user_id: str) -> list[str]:
+        await self.may_answer.wait()
+        if self.fails:
+            raise Unavailable("switched off")
         return CHANNELS
 
 
@@ -32,8 +40,13 @@ class SilentBus:
 
     max_payload = 1 << 20
 
+    def __init__(self) -> None:
+        self.pending = 0
+        """How many messages have said that users are being loaded."""
+
     async def publish_many(self, messages: list[tuple[str, bytes]]) -> None:
         """Forget them."""
+        self.pending += sum(isinstance(decode_control(payload), RoutingPending) for _, payload in messages)
 
 
 class SlowEngine:
@@ -70,14 +83,25 @@ class SlowEngine:
 @pytest.fixture
 async def slow(monkeypatch: pytest.MonkeyPatch) -> SlowEngine:
     monkeypatch.setattr(module, "INLINE_CHANNELS", 5)
+    monkeypatch.setattr(module, "TELL_PENDING_EVERY_S", 0.01)
     return SlowEngine()
 
 
 @pytest.fixture
-async def applier(slow: SlowEngine) -> AsyncIterator[PresenceApplier]:
+async def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+async def bus() -> SilentBus:
+    return SilentBus()
+
+
+@pytest.fixture
+async def applier(slow: SlowEngine, store: Store, bus: SilentBus) -> AsyncIterator[PresenceApplier]:
     async with Tasks(lambda error: pytest.fail(str(error))) as tasks:
-        confirmations = RoutingConfirmations("worker-1", cast("Any", SilentBus()), tasks, lambda: 0)
-        built = PresenceApplier(cast("Any", slow), cast("Any", Store()), confirmations, tasks)
+        confirmations = RoutingConfirmations("worker-1", cast("Any", bus), tasks, lambda: 0)
+        built = PresenceApplier(cast("Any", slow), cast("Any", store), confirmations, tasks)
         built.start()
         yield built
         slow.gate.set()
@@ -235,3 +259,29 @@ async def test_a_reload_that_is_asked_for_during_the_arrival_is_made(
     await applier.settled()
     assert slow.engine.instances("c0") == frozenset()
     assert slow.engine.instances("c1") == {"i1", "i2"}
+
+
+async def test_an_instance_is_told_again_and_again_that_its_user_is_being_loaded(
+    applier: PresenceApplier, store: Store, bus: SilentBus
+) -> None:
+    store.may_answer.clear()
+    applier.change(come("i1"))
+    await until(lambda: bus.pending > 2)
+    store.may_answer.set()
+    await applier.settled()
+    told = bus.pending
+    await asyncio.sleep(0.05)
+    assert bus.pending == told
+
+
+async def test_a_load_that_fails_is_no_reason_to_wait(applier: PresenceApplier, store: Store, bus: SilentBus) -> None:
+    store.fails = True
+    applier.change(come("i1"))
+    await asyncio.sleep(0.02)
+    told = bus.pending
+    store.may_answer.clear()  # the next attempt takes long
+    await asyncio.sleep(0.2)
+    assert bus.pending == told
+    store.fails = False
+    store.may_answer.set()
+    await applier.settled()

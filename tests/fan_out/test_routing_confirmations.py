@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from fanout.subjects import instance_control
-from fanout.workers import PresenceChange, RoutingConfirmed, decode_control
+from fanout.workers import PresenceChange, RoutingConfirmed, RoutingPending, decode_control
 from services.fan_out.routing_confirmations import RoutingConfirmations
 from services.runtime.tasks import Tasks
 from tests.support.faulty import FaultyBus
@@ -72,3 +72,13 @@ async def test_a_bus_that_is_away_costs_the_confirmation_alone(
     bus.down = False
     confirmations.confirm(arrival("alice"))
     await until(lambda: len(bus.published) == 1)
+
+
+async def test_the_users_who_are_being_loaded_are_named_to_their_instances(
+    confirmations: RoutingConfirmations, bus: FaultyBus
+) -> None:
+    await confirmations.tell_pending([arrival("alice"), arrival("bob", "notif-2"), arrival("carol")])
+    assert [(subject, decode_control(payload)) for subject, payload in bus.published] == [
+        (instance_control("notif-1"), RoutingPending("worker-1", "first", ["alice", "carol"])),
+        (instance_control("notif-2"), RoutingPending("worker-1", "first", ["bob"])),
+    ]

@@ -35,6 +35,7 @@ def _calls(value: Any) -> list[Callable[[Engine], object]]:
         lambda engine: engine.membership_count(value),
         lambda engine: engine.members(value),
         lambda engine: engine.channels(value),
+        lambda engine: engine.packed_channels(value),
         lambda engine: engine.locations(value),
         lambda engine: engine.is_member(value, "c"),
         lambda engine: engine.is_member("u", value),
@@ -232,6 +233,7 @@ def test_a_forgotten_user_stays_placed_and_is_unknown_afterwards(engine: Engine)
 def test_long_answers_are_whole(engine: Engine) -> None:
     engine.user_online("ann", "i", LONG_LIST)
     assert engine.channels("ann") == frozenset(LONG_LIST)
+    assert sorted(engine.packed_channels("ann").decode().split(" ")) == sorted(LONG_LIST)
     users = [f"user-{number:04}" for number in range(1_000)]
     for user in users:
         engine.user_online(user, f"i{user[-1]}", ["hall"])

@@ -213,6 +213,7 @@ class EngineMachine(RuleBasedStateMachine):
         assert self.engine.widths(CHANNELS) == [len(self._instances(channel)) for channel in CHANNELS]
         for user in USERS:
             assert self.engine.channels(user) == self._list(user)
+            assert set(self.engine.packed_channels(user).decode().split()) == self._list(user)
             assert self.engine.membership_count(user) == len(self.lists.get(user, set()))
             assert self.engine.locations(user) == self.places.get(user, set())
             assert all(self.engine.is_member(user, channel) == (channel in self._list(user)) for channel in CHANNELS)

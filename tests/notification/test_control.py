@@ -21,6 +21,7 @@ from fanout.workers import (
     decode_digest,
     decode_presence_set_page,
 )
+from services.notification.channel_lists import ChannelLists
 from services.notification.control import Control
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
@@ -36,7 +37,10 @@ class Rig:
         self.bus = FaultyBus()
         self.registry = Registry()
         self.routing_barrier = RoutingBarrier("notif-1", "first", self.bus)
-        self.control = Control("notif-1", "first", self.bus, self.registry, self.routing_barrier, tasks)
+        self.channel_lists = ChannelLists("notif-1", self.bus, self.routing_barrier)
+        self.control = Control(
+            "notif-1", "first", self.bus, self.registry, self.routing_barrier, self.channel_lists, tasks
+        )
         self.digests: list[PresenceDigest] = []
         self.pages: list[PresenceSetPage] = []
 

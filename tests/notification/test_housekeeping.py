@@ -11,6 +11,7 @@ from fanout.error_codes import CloseCode
 from fanout.ports.presence import DeviceConnection
 from services.adapters.embedded.bus import EmbeddedBus
 from services.notification import housekeeping
+from services.notification.channel_lists import ChannelLists
 from services.notification.control import Control
 from services.notification.housekeeping import Housekeeping
 from services.notification.lease_keeper import LeaseKeeper
@@ -39,7 +40,9 @@ class Rig:
         self.presence = Presence()
         self.registry = Registry()
         bus = EmbeddedBus()
-        control = Control("notif-1", "first", bus, self.registry, RoutingBarrier("notif-1", "first", bus), tasks)
+        barrier = RoutingBarrier("notif-1", "first", bus)
+        lists = ChannelLists("notif-1", bus, barrier)
+        control = Control("notif-1", "first", bus, self.registry, barrier, lists, tasks)
         lease_keeper = LeaseKeeper("notif-1", "first", self.registry, self.presence, capacity=10)
         self.housekeeping = Housekeeping(self.registry, control, lease_keeper, self.presence, heartbeat_timeout_s=90)
 

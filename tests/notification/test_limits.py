@@ -21,7 +21,9 @@ async def ask(bus: FaultyBus, failures: list[BaseException]) -> list[PresenceSet
     await bus.subscribe("fanout.worker.w1", lambda _, payload: pages.append(decode_presence_set_page(payload)))
     registry, barrier = SimpleNamespace(users=lambda: USERS), SimpleNamespace(announced=0)
     async with Tasks(failures.append) as tasks:
-        control = Control("notif-1", "first", bus, cast("Any", registry), cast("Any", barrier), tasks)
+        control = Control(
+            "notif-1", "first", bus, cast("Any", registry), cast("Any", barrier), cast("Any", None), tasks
+        )
         await control.listen()
         await bus.publish("instance.control.notif-1", msgspec.json.encode(PresenceSetRequest("w1", "7")))
         await until(lambda: bool(pages), "a page")

@@ -29,6 +29,7 @@ def _failures() -> float:
         (PRESENCE_DIGESTS, "digest", 1),
         (PRESENCE_HINTS, "presence_change", 1),
         (subjects.worker_inbox("worker-1"), "presence_set_page", 1),
+        (subjects.channel_lists("worker-1"), "channels_request", 1),
         (subjects.instance_control("notif-1"), "control", 1),
         (subjects.instance_events("notif-1"), "batch", 1),
         (subjects.typing("general"), "typing", 1),

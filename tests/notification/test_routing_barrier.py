@@ -7,7 +7,14 @@ import msgspec
 import pytest
 
 from fanout.subjects import PRESENCE_HINTS, WORKERS
-from fanout.workers import WORKER_SILENT_AFTER_S, PresenceChange, RoutingConfirmed, WorkerNotice, decode_presence_change
+from fanout.workers import (
+    WORKER_SILENT_AFTER_S,
+    PresenceChange,
+    RoutingConfirmed,
+    RoutingPending,
+    WorkerNotice,
+    decode_presence_change,
+)
 from services.notification import routing_barrier
 from services.notification.routing_barrier import RoutingBarrier
 from tests.support.faulty import FaultyBus
@@ -225,3 +232,50 @@ async def test_a_user_may_be_waited_for_twice_at_a_time() -> None:
     async with asyncio.timeout(1):
         assert await asyncio.gather(*both) == [True, True]
     assert harness.routing_barrier._waiting == {}
+
+
+async def _waits_while(harness: Harness, *loading: str, incarnation: str = "first") -> bool:
+    """Whether a user is still waited for when the patience is over, and these workers say that they load the user."""
+    waiting = asyncio.create_task(harness.routing_barrier.announce_until_confirmed("alice"))
+    for _ in range(8):
+        for worker in loading:
+            harness.routing_barrier.pend(RoutingPending(worker, incarnation, ["alice"]))
+        await asyncio.sleep(0.01)
+    still_waits = not waiting.done()
+    waiting.cancel()
+    return still_waits
+
+
+async def test_a_worker_that_loads_the_user_is_waited_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing_barrier, "ANNOUNCE_AGAIN_AFTER_S", (0.01,))
+    harness = await listening("one", "two")
+    assert not await _waits_while(harness)
+    assert not await _waits_while(harness, "one"), "the other one says nothing"
+    assert not await _waits_while(harness, "one", "two", incarnation="earlier")
+    assert await _waits_while(harness, "one", "two")
+
+
+async def test_a_worker_that_loads_the_user_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing_barrier, "ANNOUNCE_AGAIN_AFTER_S", (0.01,))
+    monkeypatch.setattr(routing_barrier, "PENDING_FOR_S", 0.02)
+    harness = await listening("one")
+    waiting = asyncio.create_task(harness.routing_barrier.announce_until_confirmed("alice"))
+    await asyncio.sleep(0)
+    harness.routing_barrier.pend(RoutingPending("one", "first", ["alice"]))
+    await asyncio.sleep(0.015)
+    harness.now += 0.03  # and nothing more is heard
+    async with asyncio.timeout(1.0):
+        assert not await waiting
+    again = asyncio.create_task(harness.routing_barrier.announce_until_confirmed("alice"))
+    await asyncio.sleep(0)
+    harness.now += routing_barrier.LOADED_WITHIN_S + 1.0
+    harness.routing_barrier.pend(RoutingPending("one", "first", ["alice"]))
+    async with asyncio.timeout(1.0):
+        assert not await again
+
+
+async def test_any_worker_is_one_that_is_heard() -> None:
+    harness = await listening("one", "two")
+    assert {harness.routing_barrier.any_worker() for _ in range(50)} == {"one", "two"}
+    harness.now += WORKER_SILENT_AFTER_S + 0.1
+    assert harness.routing_barrier.any_worker() is None

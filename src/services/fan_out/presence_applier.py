@@ -6,18 +6,19 @@ from typing import Any
 
 import structlog
 
-from fanout import Engine, MembershipUnknown, TableFull
+from fanout import Engine, MembershipUnknown, TableFull, Unavailable
 from fanout.ports.memberships import Memberships
 from fanout.workers import PresenceChange
 from services.fan_out.metrics import USERS_PLACED, USERS_REFUSED
 from services.fan_out.pending_users import PendingUsers
 from services.fan_out.routing_confirmations import RoutingConfirmations
-from services.runtime.tasks import Tasks, retry_forever
+from services.runtime.tasks import Tasks, periodic, retry_forever
 from services.runtime.time_slice import TimeSlice
 
 log = structlog.get_logger(__name__)
 
 CONCURRENT_LOADS = 32
+TELL_PENDING_EVERY_S = 0.5
 INLINE_CHANNELS = 2_000
 """A thread moves the users of more channels. The engine releases the GIL meanwhile, so the event loop goes on."""
 
@@ -51,12 +52,16 @@ class PresenceApplier:
         """Users whose membership changed since their load began."""
         self._to_reload: set[str] = set()
         self._to_load: asyncio.Queue[str] = asyncio.Queue()
+        self._loading: dict[str, None] = {}
+        """Users whose channels the store is asked for. One whose load has failed is none until it succeeds."""
         self._slice = TimeSlice()
 
     def start(self) -> None:
         """Begin to load. A whole presence set may come at once, so users wait in a queue and not in a task each."""
         for number in range(CONCURRENT_LOADS):
             self._tasks.start(self._load_queued(), f"loading memberships {number}")
+        told = periodic(TELL_PENDING_EVERY_S, self._tell_pending, "notifying instances of loads")
+        self._tasks.start(told, "notices of loads")
 
     def change(self, change: PresenceChange) -> None:
         """Set the desired state of a user on an instance; the table follows soon."""
@@ -215,11 +220,26 @@ class PresenceApplier:
             self._to_reload.add(user_id)
 
     async def _load(self, user_id: str) -> list[str]:
+        self._loading[user_id] = None
         while True:
             self._stale.discard(user_id)
-            channels = await retry_forever(lambda: self._memberships.channels_of(user_id), "loading memberships")
+            channels = await retry_forever(lambda: self._read(user_id), "loading memberships")
             if user_id not in self._stale:
+                self._loading.pop(user_id, None)
                 return channels
+
+    async def _read(self, user_id: str) -> list[str]:
+        try:
+            return await self._memberships.channels_of(user_id)
+        except Unavailable:
+            self._loading.pop(user_id, None)
+            raise
+
+    async def _tell_pending(self) -> None:
+        """Notify the instances of loads that take long, because they wait for a worker that says so."""
+        desired = [change for user_id in self._loading for change in self._desired.get(user_id, {}).values()]
+        if arrivals := [change for change in desired if change.online]:
+            await self._confirmations.tell_pending(arrivals)
 
     async def _add(self, user_id: str, channels: list[str]) -> None:
         """Add a user whose channels were unknown to the first instance that the user is to be on.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 import structlog
@@ -10,7 +10,7 @@ import structlog
 from fanout import Unavailable
 from fanout.ports.bus import Bus
 from fanout.subjects import instance_control
-from fanout.workers import PresenceChange, RoutingConfirmed, user_pages
+from fanout.workers import PresenceChange, RoutingConfirmed, RoutingPending, user_pages
 from services.runtime.tasks import Tasks
 
 log = structlog.get_logger(__name__)
@@ -41,6 +41,23 @@ class RoutingConfirmations:
         if not self._collected:
             asyncio.get_running_loop().call_soon(self._send)
         self._collected[arrival.instance_id, arrival.incarnation][arrival.user_id] = arrival.number
+
+    async def tell_pending(self, arrivals: Iterable[PresenceChange]) -> None:
+        """Notify instances that the channels of these users of theirs are being loaded.
+
+        Raises:
+            Unavailable: the bus does not answer.
+        """
+        users: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        for arrival in arrivals:
+            users[arrival.instance_id, arrival.incarnation].append(arrival.user_id)
+        await self._bus.publish_many(
+            [
+                (instance_control(instance_id), msgspec.json.encode(RoutingPending(self._worker_id, incarnation, page)))
+                for (instance_id, incarnation), of in users.items()
+                for page in map(list, user_pages(of, self._bus.max_payload))
+            ]
+        )
 
     def _send(self) -> None:
         confirmed, self._collected = self._collected, defaultdict(dict)

@@ -13,6 +13,7 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.presence import Leases
 from fanout.streams import META
+from services.fan_out.channel_lists import ChannelLists
 from services.fan_out.contact import Contact
 from services.fan_out.log_resets import LogResets
 from services.fan_out.members import Members
@@ -82,6 +83,7 @@ class FanOutWorker:
         self._order = MembershipOrder(ports.memberships, known_at=start.taken_at if start else None)
         self._members = Members(engine, ports.log, self.presence_applier, self.partitions, self.publisher, self._order)
         self._typing = TypingRouter(engine, ports.bus, self.partitions, self.publisher, ports.log.partitions)
+        self._channel_lists = ChannelLists(worker_id, engine, self.presence_applier, self.partitions, ports.bus, tasks)
         self._log_resets = LogResets(engine, self.presence_applier, tasks)
         self._tasks = tasks
         self.ready = asyncio.Event()
@@ -103,6 +105,7 @@ class FanOutWorker:
         self.reconciler.adopt()
         await self.reconciler.listen()
         await self._typing.listen()
+        await self._channel_lists.listen()
         self._tasks.start(self.publisher.run(), "publisher")
         self._tasks.start(self._members.run(after), "members")
         self._tasks.start(periodic(LOOK_AT_LEASES_EVERY_S, self.reconciler.follow_leases, "following leases"), "leases")

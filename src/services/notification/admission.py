@@ -11,7 +11,6 @@ from fanout import Unavailable
 from fanout.error_codes import CloseCode
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
-from fanout.ports.memberships import Memberships
 from fanout.ports.presence import Connections
 from fanout.ports.socket import Socket
 from fanout.subjects import instance_control
@@ -23,7 +22,7 @@ from services.notification.refusals import not_now
 from services.notification.registry import Registry
 from services.notification.server_frames import server_frame
 from services.notification.session import Session
-from services.notification.subscribing import subscribe
+from services.notification.session_channels import SessionChannels
 from services.notification.user_routing import UserRouting
 from services.runtime.keyed_lock import KeyedLock
 
@@ -58,18 +57,18 @@ class Admission:
         registry: Registry,
         inbox: Inbox,
         user_routing: UserRouting,
+        session_channels: SessionChannels,
         *,
         authenticator: Authenticator,
         connections: Connections,
-        memberships: Memberships,
         bus: Bus,
     ) -> None:
         self._limits = limits
         self._registry = registry
         self._inbox = inbox
         self._user_routing = user_routing
+        self._session_channels = session_channels
         self._connections = connections
-        self._memberships = memberships
         self._bus = bus
         self._user_lock = KeyedLock()
         self._first_user = asyncio.Lock()
@@ -117,8 +116,7 @@ class Admission:
                 await self._remove(session)
                 raise
         try:
-            await subscribe(session, self._registry, self._inbox, self._memberships)
-            await self._user_routing.await_members(session.user_id)
+            await self._session_channels.load(session)
         except BaseException:
             await self.dismiss(session)
             raise

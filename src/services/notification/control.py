@@ -12,14 +12,17 @@ from fanout.error_codes import CloseCode
 from fanout.ports.bus import Bus
 from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
 from fanout.workers import (
+    ChannelsPage,
     PresenceDigest,
     PresenceSetPage,
     PresenceSetRequest,
     Replaced,
     RoutingConfirmed,
+    RoutingPending,
     decode_control,
     user_pages,
 )
+from services.notification.channel_lists import ChannelLists
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.runtime.skipping import skip
@@ -38,6 +41,7 @@ class Control:
         bus: Bus,
         registry: Registry,
         routing_barrier: RoutingBarrier,
+        channel_lists: ChannelLists,
         tasks: Tasks,
     ) -> None:
         self._instance_id = instance_id
@@ -45,6 +49,7 @@ class Control:
         self._bus = bus
         self._registry = registry
         self._routing_barrier = routing_barrier
+        self._channel_lists = channel_lists
         self._tasks = tasks
         self._stopped = False
 
@@ -85,6 +90,10 @@ class Control:
         match message:
             case RoutingConfirmed():
                 self._routing_barrier.confirm(message)
+            case RoutingPending():
+                self._routing_barrier.pend(message)
+            case ChannelsPage():
+                self._channel_lists.hear(message)
             case PresenceSetRequest():
                 self._tasks.start(self._send_presence_set(message), "sending the presence set")
             case Replaced():

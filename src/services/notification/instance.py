@@ -15,6 +15,7 @@ from fanout.ports.memberships import Memberships
 from fanout.ports.presence import Connections, Leases
 from fanout.ports.socket import Socket, SocketClosed
 from services.notification.admission import Admission, InstanceLimits
+from services.notification.channel_lists import ChannelLists
 from services.notification.client_frames.concerns import CLIENT_FRAMES
 from services.notification.client_frames.handlers import BadFrame, FrameContext, MalformedFrame
 from services.notification.control import Control
@@ -27,6 +28,7 @@ from services.notification.refusals import Refused
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Ending, Session
+from services.notification.session_channels import SessionChannels
 from services.notification.user_routing import UserRouting
 from services.runtime.membership_order import MembershipOrder
 from services.runtime.tasks import Tasks, retry_forever
@@ -78,7 +80,10 @@ class NotificationInstance:
         order = MembershipOrder(ports.memberships)
         self._inbox = Inbox(instance_id, ports.bus, ports.log, self.registry, order)
         self._routing_barrier = RoutingBarrier(instance_id, incarnation, ports.bus)
-        self._control = Control(instance_id, incarnation, ports.bus, self.registry, self._routing_barrier, tasks)
+        self._channel_lists = ChannelLists(instance_id, ports.bus, self._routing_barrier)
+        self._control = Control(
+            instance_id, incarnation, ports.bus, self.registry, self._routing_barrier, self._channel_lists, tasks
+        )
         self._lease_keeper = LeaseKeeper(
             instance_id, incarnation, self.registry, ports.leases, capacity=limits.capacity
         )
@@ -93,9 +98,9 @@ class NotificationInstance:
             self.registry,
             self._inbox,
             self._user_routing,
+            SessionChannels(self.registry, self._inbox, self._user_routing, self._channel_lists, ports.memberships),
             authenticator=ports.authenticator,
             connections=ports.connections,
-            memberships=ports.memberships,
             bus=ports.bus,
         )
         self._log_resets = LogResets(self.registry, ports.memberships, self._inbox, tasks)
@@ -113,6 +118,7 @@ class NotificationInstance:
         await self._inbox.listen()
         await self._control.listen()
         await self._routing_barrier.listen()
+        self._ports.log.on_reset(self._channel_lists.hear_reset)
         self._ports.log.on_reset(self._log_resets.hear)
         self._tasks.start(self._inbox.run(), "inbox")
         await retry_forever(self._lease_keeper.renew, "taking the lease")

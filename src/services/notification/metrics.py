@@ -27,6 +27,9 @@ ROUTING_UNCONFIRMED = Counter(
     "Users admitted before every fan-out worker confirmed that it routes to this instance",
 )
 USERS_UNCONFIRMED = Gauge("fanout_users_unconfirmed", "Connected users whom not every fan-out worker has confirmed yet")
+CHANNEL_LISTS = Counter(
+    "fanout_channel_lists_total", "Lists of a user's channels that were loaded, by who gave them", ["given_by"]
+)
 LEASE_HELD = Gauge("fanout_lease_held", "1 while the instance has its lease in the presence store, otherwise 0")
 LEASE_RENEWALS_FAILED = Counter(
     "fanout_lease_renewals_failed_total", "How often the presence store did not renew the lease of the instance"

@@ -13,7 +13,14 @@ import structlog
 from fanout import Unavailable, machine
 from fanout.ports.bus import Bus
 from fanout.subjects import PRESENCE_HINTS, WORKERS
-from fanout.workers import WORKER_SILENT_AFTER_S, PresenceChange, RoutingConfirmed, WorkerNotice, decode_notice
+from fanout.workers import (
+    WORKER_SILENT_AFTER_S,
+    PresenceChange,
+    RoutingConfirmed,
+    RoutingPending,
+    WorkerNotice,
+    decode_notice,
+)
 from services.runtime.skipping import skip
 from services.runtime.tasks import retry_forever
 
@@ -23,6 +30,10 @@ FIRST_NOTICE_WITHIN_S = 1.0
 ANNOUNCE_AGAIN_AFTER_S = (0.25, 0.5, 1.0, 1.5)
 """Seconds. A hint may be lost, so it is repeated. After the last of these the client is admitted without the
 confirmation, which `UserRouting` then waits for."""
+PENDING_FOR_S = 1.5
+"""Seconds for which a worker that loads the user's channels is waited for, since it last said so."""
+LOADED_WITHIN_S = 60.0
+"""Seconds within which it has to be done."""
 ANNOUNCE_LATE_AFTER_S = (2.0, 4.0, 8.0)
 """Seconds. They are long because all users of an instance may be late at once: a worker
 that gets its stores back applies what it has heard and confirms by itself, and digests replace a lost hint."""
@@ -35,6 +46,8 @@ class _Waiting:
     members_upto: int = 0
     """The position of META up to which each worker must have applied the membership changes."""
     confirmed: set[str] = field(default_factory=set)
+    pending: dict[str, float] = field(default_factory=dict)
+    """By worker: when it last said that it loads the user's channels."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -83,6 +96,19 @@ class RoutingBarrier:
                     waiting.changed.set()
         self._note_members(notice.worker, notice.members_upto)
 
+    def pend(self, notice: RoutingPending) -> None:
+        """Take the notice of a worker that it loads the channels of some users."""
+        if notice.incarnation != self._incarnation:
+            return
+        for user_id in notice.users:
+            for waiting in self._waiting.get(user_id, ()):
+                waiting.pending[notice.worker] = self._clock()
+
+    def any_worker(self) -> str | None:
+        """A worker that reads events; None if none is heard."""
+        workers = sorted(self._heard_lately())
+        return workers[machine.random_below(len(workers))] if workers else None
+
     def members_upto(self) -> float:
         """The position of META up to which every worker is known to have applied the changes; infinity without any."""
         return min((self._members_upto.get(worker, 0) for worker in self._readers()), default=math.inf)
@@ -98,10 +124,14 @@ class RoutingBarrier:
         Returns:
             whether every worker has confirmed.
         """
+        begin = self._clock()
         with self._expecting(user_id, members_upto) as waiting:
             for patience in ANNOUNCE_LATE_AFTER_S if late else ANNOUNCE_AGAIN_AFTER_S:
                 await self._announce(user_id, online=True)
                 if await self._confirmed(waiting, patience):
+                    return True
+            while self._are_loading(waiting) and self._clock() - begin < LOADED_WITHIN_S:
+                if await self._confirmed(waiting, PENDING_FOR_S):
                     return True
         return False
 
@@ -141,6 +171,11 @@ class RoutingBarrier:
 
     def _is_confirmed(self, waiting: _Waiting) -> bool:
         return self._readers() <= waiting.confirmed and waiting.members_upto <= self.members_upto()
+
+    def _are_loading(self, waiting: _Waiting) -> bool:
+        """Whether every worker that has not confirmed loads the user's channels."""
+        oldest, missing = self._clock() - PENDING_FOR_S, self._readers() - waiting.confirmed
+        return bool(missing) and all(waiting.pending.get(worker, -math.inf) > oldest for worker in missing)
 
     def _readers(self) -> set[str]:
         # Workers that stop say so. If all are silent, it is more likely that this process or the bus is the cause.

@@ -85,19 +85,30 @@ class UserRouting:
         if not await self._routing_barrier.announce_until_confirmed(user_id):
             self._wait_late(user_id)
 
-    async def await_members(self, user_id: str) -> None:
-        """Wait until the workers have applied each membership change that a session has loaded, or some seconds.
+    async def await_members(self, user_id: str) -> bool:
+        """Wait until the workers have applied each membership change that was published before, or some seconds.
 
         Call it when the session has loaded its channels, before the client hears that it is admitted.
+
+        Returns:
+            whether they have, and route everything to the user. If not, the client is told later.
         """
         try:
             end = await self._newest_change.ask()
         except Unavailable as error:
             log.warning("the log does not say how far the membership changes go", user_id=user_id, reason=str(error))
             self._wait_late(user_id)
-            return
-        if end and not await self._routing_barrier.announce_until_confirmed(user_id, end):
-            self._wait_late(user_id)
+            return False
+        return await self.await_members_upto(user_id, end)
+
+    async def await_members_upto(self, user_id: str, upto: int) -> bool:
+        """Do the same for the changes up to a position of META."""
+        if user_id not in self._unconfirmed:
+            barrier = self._routing_barrier
+            if upto <= barrier.members_upto() or await barrier.announce_until_confirmed(user_id, upto):
+                return True
+        self._wait_late(user_id)
+        return False
 
     def _hear_early_join(self, user_id: str, seq: int) -> None:
         """Take a joining that was read from the log: a worker that lags would not route the channel's messages here."""

@@ -1,0 +1,68 @@
+"""Loads the channels of a new session: as the workers have them in their tables, or else from the membership store."""
+
+from fanout.ports.memberships import Memberships
+from services.notification.channel_lists import ChannelLists
+from services.notification.inbox import Inbox
+from services.notification.metrics import CHANNEL_LISTS
+from services.notification.registry import Registry
+from services.notification.session import Session
+from services.notification.subscribing import subscribe
+from services.notification.user_routing import UserRouting
+
+
+class SessionChannels:
+    """Lets new sessions read the channels of their users.
+
+    Args:
+        registry: has the sessions.
+        inbox: applies the changes of memberships.
+        user_routing: has announced the users.
+        channel_lists: asks the workers.
+        memberships: the store.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        inbox: Inbox,
+        user_routing: UserRouting,
+        channel_lists: ChannelLists,
+        memberships: Memberships,
+    ) -> None:
+        self._registry = registry
+        self._inbox = inbox
+        self._user_routing = user_routing
+        self._channel_lists = channel_lists
+        self._memberships = memberships
+
+    async def load(self, session: Session) -> None:
+        """Let a session read exactly the channels of its user, and wait until the workers route each of them here.
+
+        Raises:
+            Unavailable: no worker gives the channels, and the membership store does not answer.
+        """
+        user_id = session.user_id
+        # A change that a worker has routed before it knew that the user is here does not come here. After this, each
+        # worker has applied such changes, so they are in the list that it gives.
+        if await self._user_routing.await_members(user_id):
+            upto = await self._load_as_routed(session)
+            if upto is not None:
+                CHANNEL_LISTS.labels("worker").inc()
+                await self._user_routing.await_members_upto(user_id, upto)
+                return
+        await subscribe(session, self._registry, self._inbox, self._memberships)
+        CHANNEL_LISTS.labels("store").inc()
+        await self._user_routing.await_members(user_id)
+
+    async def _load_as_routed(self, session: Session) -> int | None:
+        """Take the list of a worker. Return up to which position of META it has the changes; None if it cannot be used.
+
+        A list is not asked for again when a change came meanwhile: the next worker may not have applied it yet.
+        """
+        with self._inbox.watching(session.user_id) as changes:
+            seen = changes.count
+            found = await self._channel_lists.ask(session.user_id)
+            if found is None or changes.count != seen:
+                return None
+            await self._registry.subscribe(session, found.channels)
+            return found.members_upto if changes.count == seen else None

@@ -1,0 +1,128 @@
+"""A worker gives the channels of a user to the instance that has the user, and to no other one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from fanout import Engine
+from fanout.subjects import channel_lists, instance_control
+from fanout.workers import ChannelsPage, ChannelsRequest, decode_control
+from services.fan_out import channel_lists as module
+from services.fan_out.channel_lists import ChannelLists
+from services.runtime.tasks import Tasks
+from tests.support.faulty import FaultyBus
+from tests.support.observing import until
+
+MANY = [f"channel-{number}" for number in range(3_000)]
+
+
+class Rig:
+    """`ChannelLists` over an engine; the instance keeps what it is sent."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self.bus = FaultyBus()
+        self.engine = Engine()
+        self.pending: set[str] = set()
+        self.members_upto = 5
+        self.pages: list[ChannelsPage] = []
+        rig = cast("Any", self)
+        self.lists = ChannelLists("worker-1", self.engine, rig, rig, self.bus, tasks)
+
+    async def start(self) -> None:
+        await self.lists.listen()
+        await self.bus.subscribe(instance_control("notif-1"), self._hear)
+
+    def is_pending(self, user_id: str) -> bool:
+        """As of `PresenceApplier`."""
+        return user_id in self.pending
+
+    async def ask(self, user_id: str = "ann", instance: str = "notif-1") -> list[ChannelsPage]:
+        """Ask as the instance does; the pages that come."""
+        self.pages.clear()
+        request = msgspec.json.encode(ChannelsRequest(instance, user_id, "r1"))
+        await self.bus.publish(channel_lists("worker-1"), request)
+        await until(lambda: bool(self.pages) and self.pages[-1].last, "the pages come")
+        return list(self.pages)
+
+    def _hear(self, _subject: str, payload: bytes) -> None:
+        page = decode_control(payload)
+        assert isinstance(page, ChannelsPage)
+        self.pages.append(page)
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    failures: list[BaseException] = []
+    async with Tasks(failures.append) as tasks:
+        built = Rig(tasks)
+        await built.start()
+        yield built
+    assert not failures
+
+
+async def test_a_list_names_the_channels_and_how_new_it_is(rig: Rig) -> None:
+    rig.engine.user_online("ann", "notif-1", ["b", "a"])
+    (page,) = await rig.ask()
+    assert page == ChannelsPage("r1", 0, last=True, channels=page.channels, members_upto=5)
+    assert sorted(page.ids()) == ["a", "b"]
+
+
+async def test_a_user_without_channels_has_an_empty_page(rig: Rig) -> None:
+    rig.engine.user_online("ann", "notif-1", [])
+    (page,) = await rig.ask()
+    assert page.known
+    assert page.ids() == []
+
+
+async def test_a_long_list_comes_in_pages_that_are_cut_between_ids(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAGE_BYTES", 1_000)
+    rig.engine.user_online("ann", "notif-1", MANY)
+    pages = await rig.ask()
+    assert len(pages) > 30
+    assert max(len(page.channels) for page in pages) <= 1_000
+    assert [page.page for page in pages] == list(range(len(pages)))
+    assert [page.last for page in pages] == [False] * (len(pages) - 1) + [True]
+    assert sorted(channel for page in pages for channel in page.ids()) == sorted(MANY)
+
+
+async def test_an_id_as_long_as_a_page_is_not_cut(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAGE_BYTES", 130)
+    longest = [letter * 128 for letter in "abc"]
+    rig.engine.user_online("ann", "notif-1", longest)
+    pages = await rig.ask()
+    assert sorted(channel for page in pages for channel in page.ids()) == longest
+
+
+@pytest.mark.parametrize("channels", [["a"], MANY])
+async def test_a_user_who_is_not_there_or_is_being_changed_is_unknown(rig: Rig, channels: list[str]) -> None:
+    rig.engine.user_online("ann", "notif-2", channels)
+    assert [page.known for page in await rig.ask()] == [False]
+    rig.engine.user_online("ann", "notif-1")
+    rig.pending.add("ann")
+    assert [(page.known, page.channels) for page in await rig.ask()] == [(False, "")]
+    assert [page.known for page in await rig.ask("nobody")] == [False]
+
+
+async def test_a_change_that_begins_while_the_list_is_read_makes_it_unknown(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def in_a_thread(read: Any, user_id: str) -> bytes:
+        rig.pending.add(user_id)
+        await asyncio.sleep(0)
+        return cast("bytes", read(user_id))
+
+    monkeypatch.setattr(asyncio, "to_thread", in_a_thread)
+    rig.engine.user_online("ann", "notif-1", MANY)
+    assert [page.known for page in await rig.ask()] == [False]
+
+
+async def test_a_bus_that_is_away_costs_the_answer_alone(rig: Rig) -> None:
+    rig.engine.user_online("ann", "notif-1", ["a"])
+    rig.bus.down = True
+    rig.lists._hear("", msgspec.json.encode(ChannelsRequest("notif-1", "ann", "r0")))
+    await asyncio.sleep(0.01)
+    rig.bus.down = False
+    assert [page.ids() for page in await rig.ask()] == [["a"]]
