@@ -37,25 +37,24 @@ class Logins(msgspec.Struct, frozen=True):
     users: int
     bare: list[float]
     """Seconds of PyMongo alone, of each round."""
-    known: list[float]
-    """From the first frame to the last `auth.ok`; the worker knows the users' channels."""
     new: list[float]
-    """The worker reads the users' channels too: the first login alone."""
-    cached: list[float]
-    """The worker knows the users' channels, and the instance gets them from memory."""
+    """From the first frame to the last `auth.ok`: the worker reads the users' channels, and gives them."""
+    known: list[float]
+    """The worker knows the users' channels, and gives them."""
     stalls: Stalls
-    """The stalls of the loop during all of these logins but the first."""
+    """The stalls of the loop during these logins."""
 
 
-class _FromMemory:
-    """The store, whose lists of channels can come from memory."""
+class _Counting:
+    """The store, which counts the lists that are read from it."""
 
     def __init__(self, store: MongoMemberships) -> None:
         self._store = store
-        self.lists: Lists | None = None
+        self.lists_read = 0
 
     async def channels_of(self, user_id: str) -> list[str]:
-        return list(self.lists[user_id]) if self.lists else await self._store.channels_of(user_id)
+        self.lists_read += 1
+        return await self._store.channels_of(user_id)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)
@@ -87,7 +86,7 @@ class LoginBench:
         lists: what the store has.
     """
 
-    def __init__(self, instance: NotificationInstance, worker: FanOutWorker, store: _FromMemory, lists: Lists) -> None:
+    def __init__(self, instance: NotificationInstance, worker: FanOutWorker, store: _Counting, lists: Lists) -> None:
         self._instance = instance
         self._worker = worker
         self._store = store
@@ -96,18 +95,16 @@ class LoginBench:
     async def measure(self, users: Sequence[str], bare: Callable[[str], Awaitable[list[str]]], rounds: int) -> Logins:
         """Read and log in, in turn; a `BenchError` if a reader gets something else, or a login has no effect."""
         watch = Watch()
-        for user in users:
-            self._worker.presence_applier.forget(user)
-        # It is not watched: its memory is new to the process, and the machine has to give it.
-        seen = Logins(len(users), [], [], [await self._log_in(users)], [], watch.result())
+        await self._log_in(users)  # it is not counted: its memory is new to the process, and the machine has to give it
+        seen = Logins(len(users), [], [], [], watch.result())
         for _ in range(rounds):
             seen.bare.append(await self._read(users, bare))
+            for user in users:
+                self._worker.presence_applier.forget(user)
             async with watch:
-                seen.known.append(await self._log_in(users))
-            self._store.lists = self._lists
+                seen.new.append(await self._log_in(users, lists_read=len(users)))
             async with watch:
-                seen.cached.append(await self._log_in(users))
-            self._store.lists = None
+                seen.known.append(await self._log_in(users, lists_read=0))
         return msgspec.structs.replace(seen, stalls=watch.result())
 
     async def _read(self, users: Sequence[str], bare: Callable[[str], Awaitable[list[str]]]) -> float:
@@ -117,9 +114,14 @@ class LoginBench:
         require(found == [self._lists[user] for user in users], "a reader did not get the channels of the user, sorted")
         return taken
 
-    async def _log_in(self, users: Sequence[str]) -> float:
-        """Let users come at the same time, and go when all is settled; the seconds until the last was admitted."""
-        clients = [_Client(user) for user in users]
+    async def _log_in(self, users: Sequence[str], lists_read: int | None = None) -> float:
+        """Let users come at the same time, and go when all is settled; the seconds until the last was admitted.
+
+        Args:
+            users: who come.
+            lists_read: how many lists have to be read from the store for that; None for any number.
+        """
+        clients, before = [_Client(user) for user in users], self._store.lists_read
         began = time.perf_counter()
         serving = [asyncio.create_task(self._instance.serve(client)) for client in clients]
         await until(lambda: all(client.admitted.is_set() for client in clients), "the users are admitted", _ADMITTED_S)
@@ -128,6 +130,8 @@ class LoginBench:
             reads = (self._instance.registry.is_member(user, channel) for channel in some)
             require(all(reads), "a user does not read all channels")
         await self._confirmed()
+        seen = self._store.lists_read - before
+        require(lists_read in {None, seen}, f"the store was read {seen} times")
         for client in clients:
             await client.close()
         await asyncio.gather(*serving)
@@ -149,7 +153,7 @@ class LoginBench:
 async def opened_logins(store: MongoMemberships, lists: Lists) -> AsyncIterator[LoginBench]:
     """Run a worker and an instance over a store that has these lists."""
     failures: list[BaseException] = []
-    memberships = _FromMemory(store)
+    memberships = _Counting(store)
     port = cast("Memberships", memberships)
     async with AsyncExitStack() as stack:
         log, bus, presence = await EmbeddedLog.open(None, partitions=4), EmbeddedBus(), EmbeddedPresence()

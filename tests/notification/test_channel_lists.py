@@ -10,7 +10,7 @@ from fanout.ports.log import Reset
 from fanout.subjects import WORKERS, channel_lists
 from fanout.workers import ChannelsPage, ChannelsRequest, WorkerNotice, decode_channels_request
 from services.notification import channel_lists as module
-from services.notification.channel_lists import NOT_ASKED_S, ChannelList, ChannelLists
+from services.notification.channel_lists import NOT_ASKED_S, SILENT_FOR_S, ChannelList, ChannelLists
 from services.notification.routing_barrier import RoutingBarrier
 from tests.support.faulty import FaultyBus
 
@@ -35,10 +35,15 @@ class Rig:
     async def start(self) -> "Rig":
         listening = asyncio.create_task(self.barrier.listen())
         await asyncio.sleep(0)
-        await self.bus.publish(WORKERS, msgspec.json.encode(WorkerNotice("worker-1", ready=True, partitions={})))
+        await self.hear_worker()
         await listening
         await self.bus.subscribe(channel_lists("worker-1"), self._hear)
         return self
+
+    async def hear_worker(self) -> None:
+        """The worker shows that it is alive."""
+        await self.bus.publish(WORKERS, msgspec.json.encode(WorkerNotice("worker-1", ready=True, partitions={})))
+        await asyncio.sleep(0)
 
     def _hear(self, _subject: str, payload: bytes) -> None:
         self.asked.append(decode_channels_request(payload))
@@ -90,6 +95,17 @@ async def test_pages_of_another_request_are_not_taken(rig: Rig) -> None:
     assert await rig.lists.ask("ann") == ChannelList(["a"], 7)
 
 
+async def test_a_worker_that_does_not_answer_is_not_asked_again_at_once(rig: Rig) -> None:
+    usual, rig.answer = rig.answer, lambda _: []
+    for _ in range(2):
+        assert await rig.lists.ask("ann") is None
+    assert len(rig.asked) == 1
+    rig.answer = usual
+    rig.now += SILENT_FOR_S + 0.1
+    await rig.hear_worker()
+    assert await rig.lists.ask("ann") is not None
+
+
 async def test_where_no_worker_is_heard_none_is_asked(rig: Rig) -> None:
     rig.now += 10.0
     assert await rig.lists.ask("ann") is None
@@ -107,6 +123,16 @@ async def test_after_a_loss_of_membership_changes_no_worker_is_asked_for_a_minut
     rig.lists.hear_reset(Reset("META", 0))
     assert await rig.lists.ask("ann") is None
     rig.now += NOT_ASKED_S + 1.0
-    await rig.bus.publish(WORKERS, msgspec.json.encode(WorkerNotice("worker-1", ready=True, partitions={})))
-    await asyncio.sleep(0)
+    await rig.hear_worker()
     assert await rig.lists.ask("ann") is not None
+
+
+async def test_a_list_that_is_under_way_when_changes_are_lost_is_not_taken(rig: Rig) -> None:
+    usual = rig.answer
+
+    def lose(request: ChannelsRequest) -> list[ChannelsPage]:
+        rig.lists.hear_reset(Reset("META", 0))
+        return usual(request)
+
+    rig.answer = lose
+    assert await rig.lists.ask("ann") is None

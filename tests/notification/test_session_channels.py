@@ -78,6 +78,23 @@ async def test_a_list_that_changed_meanwhile_is_not_taken(rig: Rig, lists: Lists
     assert not rig.registry.is_member("ann", "routed")
 
 
+async def test_a_list_is_not_taken_if_a_change_came_while_the_workers_were_waited_for(
+    rig: Rig, lists: Lists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await_members = rig.user_routing.await_members
+
+    async def with_a_change(user_id: str) -> bool:
+        known = await await_members(user_id)
+        rig.inbox.missed_changes(user_id)  # the worker that is asked may not have applied it
+        return known
+
+    monkeypatch.setattr(rig.user_routing, "await_members", with_a_change)
+    await loaded(rig, lists)
+    assert lists.asked == 1
+    assert rig.registry.is_member("ann", "general")
+    assert not rig.registry.is_member("ann", "routed")
+
+
 async def test_no_worker_is_asked_while_one_has_not_applied_what_was_published(rig: Rig, lists: Lists) -> None:
     joined = MemberJoined(new_event_id(), "general", "ben", timestamp(), 1)
     await rig.log.append(member_joined("general"), encode(joined), msg_id=joined.event_id)

@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 ANSWERED_WITHIN_S: Final = 1.0
 """Seconds without a page after which the channels are read from the store."""
+SILENT_FOR_S: Final = 5.0
+"""Seconds in which a worker that did not answer is not asked again: it may be of a version that gives no lists."""
 NOT_ASKED_S: Final = 60.0
 """Seconds after a loss of membership changes in which no worker is asked: it may learn of the loss later than this
 instance, and have changes in its table that nobody will be told of, or none of those that were lost."""
@@ -72,6 +74,7 @@ class ChannelLists:
         self._clock = clock
         self._transfers: dict[str, _Transfer] = {}
         self._not_asked_until = 0.0
+        self._silent_until: dict[str, float] = {}
 
     def hear_reset(self, reset: Reset) -> None:
         """Handle the news that a stream went back, as the listener of `Log.on_reset`."""
@@ -87,20 +90,26 @@ class ChannelLists:
             the list; None where no worker gives it, so that the store has to be read.
         """
         worker = self._routing_barrier.any_worker()
-        if worker is None or self._clock() < self._not_asked_until:
+        if worker is None or self._clock() < max(self._not_asked_until, self._silent_until.get(worker, 0.0)):
             return None
-        request, transfer = new_ulid(), _Transfer()
-        self._transfers[request] = transfer
         try:
-            await self._bus.publish(
-                channel_lists(worker), msgspec.json.encode(ChannelsRequest(self._instance_id, user_id, request))
-            )
+            found = await self._ask(worker, user_id)
+            return found if self._clock() >= self._not_asked_until else None  # a loss may have been heard meanwhile
+        except Unavailable as error:
+            log.info("a worker cannot be asked for the channels of a user", worker=worker, reason=str(error))
+        except TimeoutError:
+            log.info("a worker does not give the channels of a user; the store is read", worker=worker)
+            self._silent_until = {worker: self._clock() + SILENT_FOR_S}
+        return None
+
+    async def _ask(self, worker: str, user_id: str) -> ChannelList | None:
+        request, transfer = ChannelsRequest(self._instance_id, user_id, new_ulid()), _Transfer()
+        self._transfers[request.request] = transfer
+        try:
+            await self._bus.publish(channel_lists(worker), msgspec.json.encode(request))
             return await self._received(transfer)
-        except (Unavailable, TimeoutError) as error:
-            log.info("a worker does not give the channels of a user", worker=worker, reason=str(error) or "no answer")
-            return None
         finally:
-            del self._transfers[request]
+            del self._transfers[request.request]
 
     def hear(self, page: ChannelsPage) -> None:
         """Take a page of a worker."""

@@ -32,7 +32,7 @@ ANNOUNCE_AGAIN_AFTER_S = (0.25, 0.5, 1.0, 1.5)
 confirmation, which `UserRouting` then waits for."""
 PENDING_FOR_S = 1.5
 """Seconds for which a worker that loads the user's channels is waited for, since it last said so."""
-LOADED_WITHIN_S = 60.0
+LOADED_WITHIN_S = 300.0
 """Seconds within which it has to be done."""
 ANNOUNCE_LATE_AFTER_S = (2.0, 4.0, 8.0)
 """Seconds. They are long because all users of an instance may be late at once: a worker

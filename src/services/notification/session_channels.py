@@ -41,27 +41,28 @@ class SessionChannels:
         Raises:
             Unavailable: no worker gives the channels, and the membership store does not answer.
         """
-        user_id = session.user_id
-        # A change that a worker has routed before it knew that the user is here does not come here. After this, each
-        # worker has applied such changes, so they are in the list that it gives.
-        if await self._user_routing.await_members(user_id):
-            upto = await self._load_as_routed(session)
-            if upto is not None:
-                CHANNEL_LISTS.labels("worker").inc()
-                await self._user_routing.await_members_upto(user_id, upto)
-                return
+        upto = await self._load_as_routed(session)
+        if upto is not None:
+            CHANNEL_LISTS.labels("worker").inc()
+            await self._user_routing.await_members_upto(session.user_id, upto)
+            return
         await subscribe(session, self._registry, self._inbox, self._memberships)
         CHANNEL_LISTS.labels("store").inc()
-        await self._user_routing.await_members(user_id)
+        await self._user_routing.await_members(session.user_id)
 
     async def _load_as_routed(self, session: Session) -> int | None:
         """Take the list of a worker. Return up to which position of META it has the changes; None if it cannot be used.
 
-        A list is not asked for again when a change came meanwhile: the next worker may not have applied it yet.
+        A list is not asked for again when a change comes meanwhile: the next worker may not have applied it yet.
         """
-        with self._inbox.watching(session.user_id) as changes:
+        user_id = session.user_id
+        with self._inbox.watching(user_id) as changes:
             seen = changes.count
-            found = await self._channel_lists.ask(session.user_id)
+            # A change that a worker has routed before it knew that the user is here does not come here. After this,
+            # each worker has applied such changes, so they are in the list that it gives.
+            if not await self._user_routing.await_members(user_id):
+                return None
+            found = await self._channel_lists.ask(user_id)
             if found is None or changes.count != seen:
                 return None
             await self._registry.subscribe(session, found.channels)
