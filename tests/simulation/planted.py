@@ -43,6 +43,8 @@ from services.notification.housekeeping import Housekeeping
 from services.notification.log_resets import LogResets
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
+from services.notification.session import Session
+from services.notification.session_channels import SessionChannels
 from services.notification.user_routing import UserRouting
 from services.query.cursors import Cursors, Direction, Scope
 from services.query.service import QueryService
@@ -141,6 +143,14 @@ def _confirm_every_arrival(self: RoutingBarrier, notice: RoutingConfirmed) -> No
 
 def _fail(_self: TypingRouter, _subject: str, _payload: bytes) -> None:
     raise KeyError("planted")
+
+
+async def _take_any_list(self: SessionChannels, session: Session) -> int | None:
+    found = await self._channel_lists.ask(session.user_id)
+    if found is None:
+        return None
+    await self._registry.subscribe(session, found.channels)
+    return found.members_upto
 
 
 def _agree(self: Reconciler, digest: Any, instance: KnownInstance) -> None:
@@ -284,6 +294,10 @@ PLANTED: Final[dict[str, Planted]] = {
     "earlier arrivals are confirmed": Planted(
         "an instance takes the confirmation of a user's earlier arrival for that of the newest one, and admits at once",
         [(RoutingBarrier, "confirm", _confirm_every_arrival), (UserRouting, "await_members", _do_nothing)],
+    ),
+    "any list is taken": Planted(
+        "an instance takes the channels that a worker gives it, however old, and whatever changes meanwhile",
+        [(SessionChannels, "_load_as_routed", _take_any_list)],
     ),
     "loaded memberships are not awaited": Planted(
         "a client is admitted with memberships that a worker has not applied yet",

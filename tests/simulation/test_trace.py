@@ -58,7 +58,9 @@ def test_who_learns_of_a_user_is_traced() -> None:
     kinds = [(entry.what, entry.about["process"]) for entry in entries]
     assert kinds[0] == ("announces", "instance1")
     for worker in ("worker1", "worker2"):
-        assert kinds.index(("loads", worker)) < kinds.index(("located", worker))
+        assert (
+            kinds.index(("loads", worker)) < kinds.index(("located", worker)) < kinds.index(("is given", "instance1"))
+        )
 
 
 def test_a_change_of_members_is_traced_to_all_who_apply_it() -> None:

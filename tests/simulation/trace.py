@@ -22,6 +22,7 @@ from fanout.subjects import PRESENCE_HINTS, channel_of, instance_control, instan
 from fanout.workers import PresenceSetRequest, decode_control, decode_presence_change, decode_presence_set_page
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.fan_out.worker import FanOutWorker
+from services.notification.channel_lists import ChannelLists
 from services.runtime.membership_order import MembershipOrder
 from tests.simulation.bus_server import LinkedBus, LinkedSubscription
 from tests.simulation.history import Entry
@@ -93,6 +94,7 @@ class Trace:
         before(LinkedSubscription, "_arrive", lambda _subscription, subject, payload: self._arrived(subject, payload))
         after(MembershipOrder, "is_newest", self._judged)
         after(Linked, "_reach", self._answered)
+        after(ChannelLists, "ask", self._given)
         for change in ("create", "resume_creation", "add", "remove"):
             after(SqliteMemberships, change, self._changed)
         known = structlog.get_config()
@@ -160,6 +162,10 @@ class Trace:
             case "channels_of":
                 (user,) = work.args
                 self.tell("loads", [user], process=process, user=user, channels=sorted(answer))
+
+    def _given(self, _lists: ChannelLists, found: Any, user: str) -> None:
+        if found is not None:
+            self.tell("is given", [user], process=_process(), user=user, channels=sorted(found.channels))
 
     def _changed(self, _store: Any, changed: Any, *_args: Any, published: bool = False, **_options: Any) -> None:
         for membership in [changed] if isinstance(changed, Membership) else changed or ():

@@ -103,6 +103,9 @@ TRACE_SENTENCES: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "loads": lambda about: (
         f"{about['process']} loads the channels of {about['user']}: {listed(about['channels'], 'none')}"
     ),
+    "is given": lambda about: (
+        f"{about['process']} gets the channels of {about['user']} from a worker: {listed(about['channels'], 'none')}"
+    ),
     "announces": _announces,
     "member": _member,
     "notices": lambda about: f"{about['process']} notices that the log has lost {STREAMS[about['stream']]}",
