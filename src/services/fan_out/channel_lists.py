@@ -19,7 +19,7 @@ from services.runtime.tasks import Tasks, retry_forever
 log = structlog.get_logger(__name__)
 
 PAGE_BYTES: Final = 32 * 1024
-"""The receiver checks the ids of a page of this length in half a millisecond. Several may come in one turn of its loop."""
+"""The receiver checks the ids of such a page in half a millisecond. Several may come in a turn of its loop."""
 
 
 class ChannelLists:
