@@ -62,7 +62,8 @@ class World:
         consumer = await self.log.consume(MESSAGES, UNREAD_COUNTER)
         place = await self.counts.place()
         events = await consumer.fetch()
-        await self.counts.count(list(map(counted_message, events)), after=0 if place is None else place.seq)
+        after = events[0].seq - 1 if place is None else place.seq
+        await self.counts.count(list(map(counted_message, events)), after=after)
         await consumer.ack(events)
         await consumer.close()
 
@@ -85,6 +86,11 @@ class World:
         damage = ("UPDATE latest SET count = count - 3", "DELETE FROM mentions", "UPDATE pointers SET mentions = 0")
         for statement in damage:
             await self.counts._database.write(partial(_execute, statement))
+
+    async def empty_counts(self) -> None:
+        """As a Redis that has lost its keys."""
+        for table in ("place", "latest", "pointers", "mentions"):
+            await self.counts._database.write(partial(_execute, f"DELETE FROM {table}"))  # noqa: S608 - constants
 
 
 @pytest.fixture
@@ -139,6 +145,23 @@ async def test_lost_counts_are_found_again_from_the_messages(world: World) -> No
     await world.post(1)
     await world.count()
     assert (await world.queries.counts("alice")).total == 8
+
+
+async def test_a_store_that_was_emptied_is_filled_before_anything_more_is_counted(world: World) -> None:
+    await world.post(4)
+    await world.post(2, "general", "bob", "alice")
+    await world.post(3, "general", "alice")
+    await world.count()
+    await world.store()
+    await world.empty_counts()
+    assert await world.queries.counts("alice") == Counts({}, 0, 0)
+    right = Counts({"general": 6}, 6, 2)
+    assert await world.queries.recalculate("alice") == right
+    assert await world.queries.recalculate("alice") == right
+    await world.post(1)
+    await world.count()
+    assert (await world.queries.counts("alice")).total == 7
+    assert (await world.queries.recalculate("alice")).total == 7
 
 
 async def test_while_the_message_store_is_away_nothing_is_recalculated(world: World) -> None:

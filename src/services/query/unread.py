@@ -63,12 +63,12 @@ class UnreadQueries:
             Unavailable: a store or the log cannot be read, or the counter or the message writer is far behind.
         """
         await self._channel_messages.check()  # also where the log has everything that is unread
-        await self._until_counted(await self._log.last_seq(MESSAGES))
+        counted = await self._until_counted(await self._log.last_seq(MESSAGES))
         channel_ids = await self._memberships.channels_of(user_id)
         for some in _parts(channel_ids, _AT_ONCE):
             states = await self._counts.states(user_id, some)
             for few in _parts(list(zip(some, states, strict=True)), _RECOUNTS_AT_ONCE):
-                await asyncio.gather(*(self._recount(user_id, channel_id, state) for channel_id, state in few))
+                await asyncio.gather(*(self._recount(user_id, channel_id, state, counted) for channel_id, state in few))
         return await self._counts_of(user_id, channel_ids)
 
     async def list_channels(self, user_id: str, request: ListRequest) -> ChannelList:
@@ -94,16 +94,19 @@ class UnreadQueries:
                     channels[channel_id] = unread.messages
         return Counts(channels, sum(channels.values()), mentions)
 
-    async def _until_counted(self, end: int) -> None:
+    async def _until_counted(self, end: int) -> int:
+        """Wait until the counter has reached a position of the log; return how far it is."""
         for _ in range(_TRIES):
-            if await self._log.acknowledged(MESSAGES, UNREAD_COUNTER) >= end:
-                return
+            if (counted := await self._log.acknowledged(MESSAGES, UNREAD_COUNTER)) >= end:
+                return counted
             await asyncio.sleep(_ASK_EVERY_S)
         raise Unavailable("the counter of unread messages is behind; try again")
 
-    async def _recount(self, user_id: str, channel_id: str, state: ChannelState) -> None:
+    async def _recount(self, user_id: str, channel_id: str, state: ChannelState, counted: int) -> None:
         for _ in range(_ATTEMPTS):
-            between = self._channel_messages.between(channel_id, state.pointer.seq, state.place)
+            # A store that was emptied has no place, and counts what comes after the counter's: nothing before that.
+            upto = state.place or counted
+            between = self._channel_messages.between(channel_id, state.pointer.seq, upto)
             found = [message async for message in between]
             right, mentions = _true_counts(user_id, state, found)
             if _is_right(state, right, mentions) or await self._counts.correct(user_id, channel_id, right, mentions):
