@@ -115,7 +115,7 @@ async def test_it_resumes_exactly_where_it_was_after_a_drop() -> None:
     assert "resume" not in first
     assert second["resume"] == {"seq": 5, "parts": {"3": 7}}
     assert "last_seen" in second
-    assert shown.out.getvalue() == "t #general bob: hi [b]there\n"
+    assert shown.out.getvalue() == "t #general m bob: hi [b]there\n"
     notices = shown.notices.getvalue().splitlines()
     assert [line.partition(" in ")[0] for line in notices] == [
         "connected as alice; Ctrl-C ends it",
@@ -218,6 +218,10 @@ async def test_it_ends_when_it_is_cancelled() -> None:
         (
             {"type": "full_refresh_required", "tier": 4, "reason": "gap"},
             "something may have been missed: read the channels again with channels.history",
+        ),
+        (
+            {"type": "thread.reply", "message": {**MESSAGE["message"], "thread_id": "first"}},  # type: ignore[dict-item]
+            "t #general m in the thread of first bob: hi [b]there",
         ),
         ({"type": "error", "code": "c", "message": "no"}, "no (c)"),
         ({"type": "heartbeat.ok", "seq": 1}, None),

@@ -247,10 +247,13 @@ def _about_members(frame: dict[str, Any]) -> Text | None:
 
 
 def _message(message: dict[str, Any]) -> Text:
-    shown = {name: printable(str(value)) for name, value in message.items()}
+    shown = {name: printable(str(value)) for name, value in message.items() if value is not None}
+    thread = f"in the thread of {shown['thread_id']} " if "thread_id" in shown else ""
+    message_id = f"{shown['message_id']} " if "message_id" in shown else ""
     return Text.assemble(
         (f"{shown.get('sent_at', '')} ", "dim"),
         (f"#{shown.get('channel_id', '')} ", "cyan"),
+        (message_id + thread, "dim"),
         (f"{shown.get('sender_id', '')}: ", "bold"),
         shown.get("text", ""),
     )
