@@ -30,6 +30,7 @@ class FakeSocket:
 
     def __init__(self, user_id: str) -> None:
         self.bytes_read = 0
+        self.is_closed = False
         self._frames: asyncio.Queue[str | None] = asyncio.Queue()
         auth = {"type": "auth", "token": user_id, "device_id": new_device_id()}
         self._frames.put_nowait(msgspec.json.encode(auth).decode())
@@ -52,6 +53,7 @@ class FakeSocket:
 
     async def close(self, code: int = 1000, reason: str = "") -> None:  # noqa: ARG002 - as the port has it
         """See the port."""
+        self.is_closed = True
         self._frames.put_nowait(None)
 
 

@@ -14,6 +14,9 @@ from fanout.ids import MAX_ID_LENGTH
 WORKER_SILENT_AFTER_S: Final = 1.6
 """Seconds without a notice after which a worker counts as gone: instances do not wait for its confirmations, and the
 other workers take its partitions."""
+ANSWERED_WITHIN_S: Final = 1.0
+"""Seconds within which an instance that asks a worker for channels gets the first page, and each page after the one
+before."""
 MAX_USERS: Final = 1_000
 """The most users that one message carries, whatever the bus takes: a longer one would block the receiver's event loop
 while it is decoded."""
@@ -130,7 +133,9 @@ class RoutingConfirmed(msgspec.Struct, frozen=True, tag="routing.confirmed"):
 
 
 class RoutingPending(msgspec.Struct, frozen=True, tag="routing.pending"):
-    """A worker loads the channels of these users, and the store answers. Published on the instance's control subject.
+    """These users wait for a worker to load their channels, and the store answered last time.
+
+    Published on the instance's control subject.
 
     A user of very many channels takes longer than an instance waits for a worker that says nothing.
 

@@ -77,7 +77,9 @@ async def test_users_of_a_large_instance_are_reloaded_page_by_page(tmp_path: Pat
         applier = SimpleNamespace(reload=reloaded.add, settled=worker.presence_applier.settled)
         resets = LogResets(cast("Engine", pages), cast("PresenceApplier", applier), worker._tasks)
         resets.hear(Reset(META, 0))
+        assert resets.is_loading
         await until(lambda: reloaded == users, "all are reloaded")
+        await until(lambda: not resets.is_loading)
         assert pages.longest < len(users) / 2
 
 

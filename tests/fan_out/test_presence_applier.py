@@ -43,10 +43,14 @@ class SilentBus:
     def __init__(self) -> None:
         self.pending = 0
         """How many messages have said that users are being loaded."""
+        self.told: set[str] = set()
 
     async def publish_many(self, messages: list[tuple[str, bytes]]) -> None:
         """Forget them."""
-        self.pending += sum(isinstance(decode_control(payload), RoutingPending) for _, payload in messages)
+        for _, payload in messages:
+            if isinstance(notice := decode_control(payload), RoutingPending):
+                self.pending += 1
+                self.told.update(notice.users)
 
 
 class SlowEngine:
@@ -283,5 +287,17 @@ async def test_a_load_that_fails_is_no_reason_to_wait(applier: PresenceApplier, 
     await asyncio.sleep(0.2)
     assert bus.pending == told
     store.fails = False
+    store.may_answer.set()
+    await applier.settled()
+
+
+async def test_instances_are_told_of_users_who_wait_for_their_turn_too(
+    applier: PresenceApplier, store: Store, bus: SilentBus
+) -> None:
+    store.may_answer.clear()
+    users = {f"user-{number}" for number in range(module.CONCURRENT_LOADS + 3)}
+    for user in users:
+        applier.change(PresenceChange(user, online=True, instance_id="i1", incarnation="first", number=1))
+    await until(lambda: bus.told == users, "all are told of")
     store.may_answer.set()
     await applier.settled()

@@ -274,8 +274,25 @@ async def test_a_worker_that_loads_the_user_is_not_waited_for_without_end(monkey
         assert not await again
 
 
-async def test_any_worker_is_one_that_is_heard() -> None:
-    harness = await listening("one", "two")
-    assert {harness.routing_barrier.any_worker() for _ in range(50)} == {"one", "two"}
+async def test_the_workers_are_those_that_are_heard() -> None:
+    harness = await listening("two", "one")
+    assert harness.routing_barrier.workers() == ["one", "two"]
     harness.now += WORKER_SILENT_AFTER_S + 0.1
-    assert harness.routing_barrier.any_worker() is None
+    assert harness.routing_barrier.workers() == []
+
+
+async def test_a_client_that_goes_while_the_user_is_loaded_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing_barrier, "ANNOUNCE_AGAIN_AFTER_S", (0.01,))
+    monkeypatch.setattr(routing_barrier, "PENDING_FOR_S", 0.02)
+    harness, gone = await listening("one"), asyncio.Event()
+    waiting = asyncio.create_task(
+        harness.routing_barrier.announce_until_confirmed("alice", is_wanted=lambda: not gone.is_set())
+    )
+    await asyncio.sleep(0)
+    harness.routing_barrier.pend(RoutingPending("one", "first", ["alice"]))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    assert len(harness.hints()) > 2, "a confirmation may be lost"
+    gone.set()
+    async with asyncio.timeout(1.0):
+        assert not await waiting

@@ -8,10 +8,10 @@ import pytest
 from fanout.events import MemberJoined, encode, timestamp
 from fanout.ids import new_event_id
 from fanout.subjects import member_joined
-from services.notification.channel_lists import ChannelList
 from services.notification.metrics import CHANNEL_LISTS
 from services.notification.session import Session
 from services.notification.session_channels import SessionChannels
+from services.notification.subscribing import subscribe
 from tests.support.sessions import session_of
 from tests.support.user_routing import Rig, be_impatient, opened_rig
 
@@ -20,12 +20,13 @@ class Lists:
     """Stands for `ChannelLists`: a worker that has one list for everybody."""
 
     def __init__(self) -> None:
-        self.found: ChannelList | None = ChannelList(["routed"], 0)
-        self.asked = 0
+        self.found: list[str] | None = ["routed"]
+        self.asked: list[int] = []
+        """Up to which position of META the list had to have the changes, each time."""
         self.meanwhile: Callable[[], None] = lambda: None
 
-    async def ask(self, _user_id: str) -> ChannelList | None:
-        self.asked += 1
+    async def ask(self, _user_id: str, *, members_upto: int) -> list[str] | None:
+        self.asked.append(members_upto)
         self.meanwhile()
         return self.found
 
@@ -50,6 +51,11 @@ async def loaded(rig: Rig, lists: Lists) -> Session:
     channels = SessionChannels(rig.registry, rig.inbox, rig.user_routing, cast("Any", lists), rig.memberships)
     await channels.load(session)
     return session
+
+
+async def _join_ben(rig: Rig) -> int:
+    joined = MemberJoined(new_event_id(), "general", "ben", timestamp(), 1)
+    return (await rig.log.append(member_joined("general"), encode(joined), msg_id=joined.event_id)).seq
 
 
 def _given_by(who: str) -> float:
@@ -83,29 +89,75 @@ async def test_a_list_is_not_taken_if_a_change_came_while_the_workers_were_waite
 ) -> None:
     await_members = rig.user_routing.await_members
 
-    async def with_a_change(user_id: str) -> bool:
+    async def with_a_change(user_id: str) -> int | None:
         known = await await_members(user_id)
         rig.inbox.missed_changes(user_id)  # the worker that is asked may not have applied it
         return known
 
     monkeypatch.setattr(rig.user_routing, "await_members", with_a_change)
     await loaded(rig, lists)
-    assert lists.asked == 1
+    assert len(lists.asked) == 1
     assert rig.registry.is_member("ann", "general")
     assert not rig.registry.is_member("ann", "routed")
 
 
 async def test_no_worker_is_asked_while_one_has_not_applied_what_was_published(rig: Rig, lists: Lists) -> None:
-    joined = MemberJoined(new_event_id(), "general", "ben", timestamp(), 1)
-    await rig.log.append(member_joined("general"), encode(joined), msg_id=joined.event_id)
+    await _join_ben(rig)
     await loaded(rig, lists)
-    assert lists.asked == 0
+    assert not lists.asked
     assert rig.registry.is_member("ann", "general")
     assert await rig.is_degraded(), "the client is told when the worker has applied it"
 
 
-async def test_every_worker_is_to_know_what_the_list_has(rig: Rig, lists: Lists) -> None:
-    lists.found = ChannelList(["routed"], 12)
+async def test_a_list_has_to_have_what_was_published_before(rig: Rig, lists: Lists) -> None:
+    seq = await _join_ben(rig)
+    rig.confirm(members_upto=seq)
+    await loaded(rig, lists)
+    assert lists.asked == [seq]
+
+
+async def test_after_a_loss_the_list_has_to_be_of_after_it(rig: Rig, lists: Lists) -> None:
+    rig.log.outcomes["last_seq"] = 1_000  # a position that no event has: the log went back, and holds nothing yet
+    await loaded(rig, lists)
+    assert lists.asked == [1_000]
+
+
+async def test_every_worker_is_to_know_what_the_list_has(
+    rig: Rig, lists: Lists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask(_user_id: str, *, members_upto: int) -> list[str]:
+        await _join_ben(rig)  # the worker that gives the list has applied it, and another one has not
+        return ["routed"]
+
+    monkeypatch.setattr(lists, "ask", ask)
     await loaded(rig, lists)
     assert rig.registry.is_member("ann", "routed")
-    assert await rig.is_degraded(), "the worker of the test has applied nothing"
+    assert await rig.is_degraded(), "the worker of the test has not applied what came meanwhile"
+
+
+async def test_the_other_session_of_a_user_goes_on_reading_what_came_meanwhile(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await rig.enter("bea", confirmed=True)
+    second, seen, load = session_of("bea"), list[bool](), rig.memberships.channels_of
+    rig.registry.add(second)
+
+    async def loaded_before_the_join(user_id: str) -> list[str]:
+        found = await load(user_id)
+        if not found:
+            await rig.change_unheard(user_id)
+            rig.inbox.missed_changes(user_id)
+            await rig.registry.join(user_id, "general")
+        return found
+
+    subscribed = rig.registry.subscribe
+
+    async def watched(session: Session, channels: list[str]) -> None:
+        await subscribed(session, channels)
+        seen.append(rig.registry.is_member("bea", "general"))
+
+    monkeypatch.setattr(rig.memberships, "channels_of", loaded_before_the_join)
+    monkeypatch.setattr(rig.registry, "subscribe", watched)
+    await subscribe(second, rig.registry, rig.inbox, rig.memberships)
+    assert seen == [True]
+    assert rig.registry.sessions_of("bea") == [first, second]

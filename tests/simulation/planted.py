@@ -145,12 +145,11 @@ def _fail(_self: TypingRouter, _subject: str, _payload: bytes) -> None:
     raise KeyError("planted")
 
 
-async def _take_any_list(self: SessionChannels, session: Session) -> int | None:
-    found = await self._channel_lists.ask(session.user_id)
-    if found is None:
-        return None
-    await self._registry.subscribe(session, found.channels)
-    return found.members_upto
+async def _take_any_list(self: SessionChannels, session: Session) -> bool:
+    found = await self._channel_lists.ask(session.user_id, members_upto=0)
+    if found is not None:
+        await self._registry.subscribe(session, found)
+    return found is not None
 
 
 def _agree(self: Reconciler, digest: Any, instance: KnownInstance) -> None:

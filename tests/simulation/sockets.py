@@ -136,6 +136,10 @@ class ServerSocket:
         self._closed = False
 
     @property
+    def is_closed(self) -> bool:
+        return self._closed or None in self._arrived
+
+    @property
     def buffered(self) -> int:
         return self._wire.buffered
 

@@ -163,9 +163,9 @@ class Trace:
                 (user,) = work.args
                 self.tell("loads", [user], process=process, user=user, channels=sorted(answer))
 
-    def _given(self, _lists: ChannelLists, found: Any, user: str) -> None:
+    def _given(self, _lists: ChannelLists, found: Any, user: str, **_options: Any) -> None:
         if found is not None:
-            self.tell("is given", [user], process=_process(), user=user, channels=sorted(found.channels))
+            self.tell("is given", [user], process=_process(), user=user, channels=sorted(found))
 
     def _changed(self, _store: Any, changed: Any, *_args: Any, published: bool = False, **_options: Any) -> None:
         for membership in [changed] if isinstance(changed, Membership) else changed or ():

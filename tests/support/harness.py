@@ -69,6 +69,7 @@ class Client:
         self.close_code: int | None = None
         self.close_reason = ""
         self.large_messages = False
+        self.is_closed = False
         self.stalled = 0
         self.reading = True
         self._sent: asyncio.Queue[str | bytes | None] = asyncio.Queue()
@@ -79,6 +80,7 @@ class Client:
         self._sent.put_nowait(json.dumps({"type": kind, **fields}))
 
     def hang_up(self) -> None:
+        self.is_closed = True
         self._sent.put_nowait(None)
 
     @property

@@ -60,7 +60,7 @@ class Rig:
         first = not self.registry.sessions_of(user_id)
         self.registry.add(session)
         if first and not confirmed:
-            await self.user_routing.announce_arrival(user_id)
+            await self.user_routing.announce_arrival(session)
         await subscribe(session, self.registry, self.inbox, self.memberships)
         self.registry.write_queue.open(session, b"")
         return session

@@ -17,6 +17,11 @@ class Socket(Protocol):
         ...
 
     @property
+    def is_closed(self) -> bool:
+        """Whether the connection is closed, or the client has begun to close it. It may be seen late."""
+        ...
+
+    @property
     def buffered(self) -> int:
         """Bytes that were written and that the operating system has not taken yet."""
         ...

@@ -36,14 +36,27 @@ class LogResets:
         self._tasks = tasks
         self._clock = clock
         self._slice = TimeSlice()
+        self._loads = 0
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether the table is being loaded again."""
+        return self._loads > 0
 
     def hear(self, reset: Reset) -> None:
         """Handle a reset of the log, as the listener of `Log.on_reset`."""
         spec = STREAMS[reset.stream]
         if spec.changes_memberships and self._clock() - reset.survived_ns / 1e9 > REPUBLISHED_S:
+            self._loads += 1
             self._tasks.start(self._load_again(), "loading the table again")
 
     async def _load_again(self) -> None:
+        try:
+            await self._reload_everything()
+        finally:
+            self._loads -= 1
+
+    async def _reload_everything(self) -> None:
         await asyncio.to_thread(self._engine.forget_cached)
         users = 0
         for instance_id in sorted(self._engine.occupied_instances()):

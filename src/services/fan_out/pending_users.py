@@ -1,6 +1,7 @@
 """Users whose presence the table does not have as desired yet."""
 
 import asyncio
+from collections.abc import Iterator
 
 
 class PendingUsers:
@@ -15,6 +16,10 @@ class PendingUsers:
     def __contains__(self, user_id: str) -> bool:
         """Whether the user is pending."""
         return user_id in self._numbers
+
+    def __iter__(self) -> Iterator[str]:
+        """The users, those first who have been pending for longest."""
+        return iter(self._numbers)
 
     def begin(self, user_id: str) -> None:
         """The user is pending from now on."""

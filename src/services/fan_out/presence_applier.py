@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -19,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 CONCURRENT_LOADS = 32
 TELL_PENDING_EVERY_S = 0.5
+MOST_TOLD = 1_000
+"""Users that instances are told of each time: those who have waited for longest."""
 INLINE_CHANNELS = 2_000
 """A thread moves the users of more channels. The engine releases the GIL meanwhile, so the event loop goes on."""
 
@@ -52,8 +55,8 @@ class PresenceApplier:
         """Users whose membership changed since their load began."""
         self._to_reload: set[str] = set()
         self._to_load: asyncio.Queue[str] = asyncio.Queue()
-        self._loading: dict[str, None] = {}
-        """Users whose channels the store is asked for. One whose load has failed is none until it succeeds."""
+        self._store_answers = True
+        """Whether the newest list that was asked for came."""
         self._slice = TimeSlice()
 
     def start(self) -> None:
@@ -220,24 +223,25 @@ class PresenceApplier:
             self._to_reload.add(user_id)
 
     async def _load(self, user_id: str) -> list[str]:
-        self._loading[user_id] = None
         while True:
             self._stale.discard(user_id)
             channels = await retry_forever(lambda: self._read(user_id), "loading memberships")
             if user_id not in self._stale:
-                self._loading.pop(user_id, None)
                 return channels
 
     async def _read(self, user_id: str) -> list[str]:
         try:
-            return await self._memberships.channels_of(user_id)
+            channels = await self._memberships.channels_of(user_id)
         except Unavailable:
-            self._loading.pop(user_id, None)
+            self._store_answers = False
             raise
+        self._store_answers = True
+        return channels
 
     async def _tell_pending(self) -> None:
-        """Notify the instances of loads that take long, because they wait for a worker that says so."""
-        desired = [change for user_id in self._loading for change in self._desired.get(user_id, {}).values()]
+        """Notify the instances of users who wait for a list, because they wait for a worker that says so."""
+        users = islice(self._pending, MOST_TOLD) if self._store_answers else ()
+        desired = [change for user_id in users for change in self._desired.get(user_id, {}).values()]
         if arrivals := [change for change in desired if change.online]:
             await self._confirmations.tell_pending(arrivals)
 

@@ -13,7 +13,7 @@ from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.presence import Leases
 from fanout.streams import META
-from services.fan_out.channel_lists import ChannelLists
+from services.fan_out.channel_list_answers import ChannelListAnswers
 from services.fan_out.contact import Contact
 from services.fan_out.log_resets import LogResets
 from services.fan_out.members import Members
@@ -83,7 +83,9 @@ class FanOutWorker:
         self._order = MembershipOrder(ports.memberships, known_at=start.taken_at if start else None)
         self._members = Members(engine, ports.log, self.presence_applier, self.partitions, self.publisher, self._order)
         self._typing = TypingRouter(engine, ports.bus, self.partitions, self.publisher, ports.log.partitions)
-        self._channel_lists = ChannelLists(worker_id, engine, self.presence_applier, self.partitions, ports.bus, tasks)
+        self._channel_list_answers = ChannelListAnswers(
+            worker_id, engine, self.presence_applier, self.partitions, ports.bus, tasks, self._is_current
+        )
         self._log_resets = LogResets(engine, self.presence_applier, tasks)
         self._tasks = tasks
         self.ready = asyncio.Event()
@@ -105,7 +107,7 @@ class FanOutWorker:
         self.reconciler.adopt()
         await self.reconciler.listen()
         await self._typing.listen()
-        await self._channel_lists.listen()
+        await self._channel_list_answers.listen()
         self._tasks.start(self.publisher.run(), "publisher")
         self._tasks.start(self._members.run(after), "members")
         self._tasks.start(periodic(LOOK_AT_LEASES_EVERY_S, self.reconciler.follow_leases, "following leases"), "leases")
@@ -113,6 +115,9 @@ class FanOutWorker:
         self._tasks.start(periodic(MARK_EVERY_S, self._find_idle_positions, "finding idle positions"), "idle positions")
         self._tasks.start(self.worker_group.run(self.ready), "worker group")
         self._tasks.start(self._become_ready(), "loading the table")
+
+    def _is_current(self) -> bool:
+        return self.ready.is_set() and not self._log_resets.is_loading
 
     async def check_ready(self) -> None:
         """Return when the worker may read partitions.

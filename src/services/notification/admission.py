@@ -12,7 +12,7 @@ from fanout.error_codes import CloseCode
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
 from fanout.ports.presence import Connections
-from fanout.ports.socket import Socket
+from fanout.ports.socket import Socket, SocketClosed
 from fanout.subjects import instance_control
 from fanout.workers import Replaced
 from services.notification.authentication import Authentication
@@ -132,7 +132,9 @@ class Admission:
         if previous is not None and previous != session.instance_id:
             await self._end_older_session_on(previous, session)
         if not others:
-            await self._user_routing.announce_arrival(session.user_id)
+            await self._user_routing.announce_arrival(session)
+        if session.socket.is_closed:
+            raise SocketClosed
 
     async def _add_to_registry(self, session: Session, place: ExitStack) -> None:
         async with self._first_user:

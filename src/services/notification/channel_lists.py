@@ -7,7 +7,7 @@ for a list that was read from the store.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 import structlog
@@ -18,27 +18,20 @@ from fanout.ports.bus import Bus
 from fanout.ports.log import Reset
 from fanout.streams import STREAMS
 from fanout.subjects import channel_lists
-from fanout.workers import ChannelsPage, ChannelsRequest
+from fanout.workers import ANSWERED_WITHIN_S, ChannelsPage, ChannelsRequest
 from services.notification.routing_barrier import RoutingBarrier
 from services.runtime.skipping import skip
 
 log = structlog.get_logger(__name__)
 
-ANSWERED_WITHIN_S: Final = 1.0
-"""Seconds without a page after which the channels are read from the store."""
+COMPLETE_WITHIN_S: Final = 3.0
+"""Seconds within which all pages come. Else the channels are read from the store."""
 SILENT_FOR_S: Final = 5.0
-"""Seconds in which a worker that did not answer is not asked again: it may be of a version that gives no lists."""
+"""Seconds in which a worker that did not answer in time is not asked again: it may be busy, or of a version that gives
+no lists."""
 NOT_ASKED_S: Final = 60.0
 """Seconds after a loss of membership changes in which no worker is asked: it may learn of the loss later than this
 instance, and have changes in its table that nobody will be told of, or none of those that were lost."""
-
-
-class ChannelList(NamedTuple):
-    """The channels of a user in the table of a worker."""
-
-    channels: list[str]
-    members_upto: int
-    """The list has every membership change up to this position of META."""
 
 
 @dataclass(slots=True, eq=False)
@@ -81,35 +74,49 @@ class ChannelLists:
         if STREAMS[reset.stream].changes_memberships:
             self._not_asked_until = self._clock() + NOT_ASKED_S
 
-    async def ask(self, user_id: str) -> ChannelList | None:
+    async def ask(self, user_id: str, *, members_upto: int) -> list[str] | None:
         """Return the channels of a user whom every worker routes to this instance.
 
-        Call it when each worker has applied every membership change that was published before.
+        Args:
+            user_id: whose.
+            members_upto: the position of META up to which each worker has applied the changes. A list that says less is
+                of a worker that was restarted, or does not know yet that the log has lost changes.
 
         Returns:
-            the list; None where no worker gives it, so that the store has to be read.
+            the ids; None where the worker that is asked does not give them, so that the store has to be read.
         """
-        worker = self._routing_barrier.any_worker()
-        if worker is None or self._clock() < max(self._not_asked_until, self._silent_until.get(worker, 0.0)):
+        worker = self._chosen_worker()
+        if worker is None or self._clock() < self._not_asked_until:
             return None
+        found = None
         try:
             found = await self._ask(worker, user_id)
-            return found if self._clock() >= self._not_asked_until else None  # a loss may have been heard meanwhile
         except Unavailable as error:
             log.info("a worker cannot be asked for the channels of a user", worker=worker, reason=str(error))
         except TimeoutError:
             log.info("a worker does not give the channels of a user; the store is read", worker=worker)
-            self._silent_until = {worker: self._clock() + SILENT_FOR_S}
-        return None
+            self._silent_until[worker] = self._clock() + SILENT_FOR_S
+        if found is None or found.last is None or found.last.members_upto < members_upto:
+            return None
+        return found.channels if self._clock() >= self._not_asked_until else None  # a loss may be heard meanwhile
 
-    async def _ask(self, worker: str, user_id: str) -> ChannelList | None:
+    def _chosen_worker(self) -> str | None:
+        """Any worker that is heard, without those that did not answer."""
+        now = self._clock()
+        self._silent_until = {worker: until for worker, until in self._silent_until.items() if until > now}
+        workers = [worker for worker in self._routing_barrier.workers() if worker not in self._silent_until]
+        return workers[machine.random_below(len(workers))] if workers else None
+
+    async def _ask(self, worker: str, user_id: str) -> _Transfer | None:
         request, transfer = ChannelsRequest(self._instance_id, user_id, new_ulid()), _Transfer()
         self._transfers[request.request] = transfer
         try:
-            await self._bus.publish(channel_lists(worker), msgspec.json.encode(request))
-            return await self._received(transfer)
+            async with asyncio.timeout(COMPLETE_WITHIN_S):
+                await self._bus.publish(channel_lists(worker), msgspec.json.encode(request))
+                await _complete(transfer)
         finally:
             del self._transfers[request.request]
+        return None if transfer.failed else transfer
 
     def hear(self, page: ChannelsPage) -> None:
         """Take a page of a worker."""
@@ -126,11 +133,10 @@ class ChannelLists:
         transfer.last = page if page.last else None
         transfer.arrived.set()
 
-    async def _received(self, transfer: _Transfer) -> ChannelList | None:
-        while transfer.last is None and not transfer.failed:
-            async with asyncio.timeout(ANSWERED_WITHIN_S):
-                await transfer.arrived.wait()
-            transfer.arrived.clear()
-        if transfer.failed or transfer.last is None:
-            return None
-        return ChannelList(transfer.channels, transfer.last.members_upto)
+
+async def _complete(transfer: _Transfer) -> None:
+    """Wait for the last page, or one that shows that the list will not be whole."""
+    while transfer.last is None and not transfer.failed:
+        async with asyncio.timeout(ANSWERED_WITHIN_S):
+            await transfer.arrived.wait()
+        transfer.arrived.clear()

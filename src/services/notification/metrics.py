@@ -27,6 +27,7 @@ ROUTING_UNCONFIRMED = Counter(
     "Users admitted before every fan-out worker confirmed that it routes to this instance",
 )
 USERS_UNCONFIRMED = Gauge("fanout_users_unconfirmed", "Connected users whom not every fan-out worker has confirmed yet")
+USERS_AWAITED = Gauge("fanout_users_awaited", "Users whom fan-out workers are asked to confirm now")
 CHANNEL_LISTS = Counter(
     "fanout_channel_lists_total", "Lists of a user's channels that were loaded, by who gave them", ["given_by"]
 )

@@ -21,6 +21,7 @@ from fanout.workers import (
     WorkerNotice,
     decode_notice,
 )
+from services.notification.metrics import USERS_AWAITED
 from services.runtime.skipping import skip
 from services.runtime.tasks import retry_forever
 
@@ -29,10 +30,10 @@ log = structlog.get_logger(__name__)
 FIRST_NOTICE_WITHIN_S = 1.0
 ANNOUNCE_AGAIN_AFTER_S = (0.25, 0.5, 1.0, 1.5)
 """Seconds. A hint may be lost, so it is repeated. After the last of these the client is admitted without the
-confirmation, which `UserRouting` then waits for."""
+confirmation, which `UserRouting` then waits for, unless the workers say that they load the user."""
 PENDING_FOR_S = 1.5
 """Seconds for which a worker that loads the user's channels is waited for, since it last said so."""
-LOADED_WITHIN_S = 300.0
+LOADED_WITHIN_S = 120.0
 """Seconds within which it has to be done."""
 ANNOUNCE_LATE_AFTER_S = (2.0, 4.0, 8.0)
 """Seconds. They are long because all users of an instance may be late at once: a worker
@@ -104,22 +105,31 @@ class RoutingBarrier:
             for waiting in self._waiting.get(user_id, ()):
                 waiting.pending[notice.worker] = self._clock()
 
-    def any_worker(self) -> str | None:
-        """A worker that reads events; None if none is heard."""
-        workers = sorted(self._heard_lately())
-        return workers[machine.random_below(len(workers))] if workers else None
+    def workers(self) -> list[str]:
+        """The workers that are heard and read events, sorted by id."""
+        return sorted(self._heard_lately())
 
     def members_upto(self) -> float:
         """The position of META up to which every worker is known to have applied the changes; infinity without any."""
         return min((self._members_upto.get(worker, 0) for worker in self._readers()), default=math.inf)
 
-    async def announce_until_confirmed(self, user_id: str, members_upto: int = 0, *, late: bool = False) -> bool:
-        """Notify the workers that a user is here, and wait some seconds for their confirmations.
+    async def announce_until_confirmed(
+        self,
+        user_id: str,
+        members_upto: int = 0,
+        *,
+        late: bool = False,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> bool:
+        """Notify the workers that a user is here, and wait for their confirmations.
+
+        It takes some seconds at most, and longer while each worker that is missing says that it loads the user.
 
         Args:
             user_id: who.
             members_upto: the position of META up to which each worker must have applied the changes.
             late: whether the user is admitted already, so that the pauses between the hints may be long.
+            is_wanted: whether to go on after these seconds.
 
         Returns:
             whether every worker has confirmed.
@@ -130,7 +140,8 @@ class RoutingBarrier:
                 await self._announce(user_id, online=True)
                 if await self._confirmed(waiting, patience):
                     return True
-            while self._are_loading(waiting) and self._clock() - begin < LOADED_WITHIN_S:
+            while is_wanted() and self._are_loading(waiting) and self._clock() - begin < LOADED_WITHIN_S:
+                await self._announce(user_id, online=True)  # a confirmation may be lost, too
                 if await self._confirmed(waiting, PENDING_FOR_S):
                     return True
         return False
@@ -152,12 +163,14 @@ class RoutingBarrier:
     def _expecting(self, user_id: str, members_upto: int) -> Iterator[_Waiting]:
         waiting = _Waiting(self.announced + 1, members_upto)
         self._waiting.setdefault(user_id, []).append(waiting)
+        USERS_AWAITED.set(len(self._waiting))
         try:
             yield waiting
         finally:
             self._waiting[user_id].remove(waiting)
             if not self._waiting[user_id]:
                 del self._waiting[user_id]
+            USERS_AWAITED.set(len(self._waiting))
 
     async def _confirmed(self, waiting: _Waiting, patience: float) -> bool:
         try:

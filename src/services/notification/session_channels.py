@@ -41,29 +41,28 @@ class SessionChannels:
         Raises:
             Unavailable: no worker gives the channels, and the membership store does not answer.
         """
-        upto = await self._load_as_routed(session)
-        if upto is not None:
+        if await self._load_as_routed(session):
             CHANNEL_LISTS.labels("worker").inc()
-            await self._user_routing.await_members_upto(session.user_id, upto)
-            return
-        await subscribe(session, self._registry, self._inbox, self._memberships)
-        CHANNEL_LISTS.labels("store").inc()
+        else:
+            await subscribe(session, self._registry, self._inbox, self._memberships)
+            CHANNEL_LISTS.labels("store").inc()
+        # A worker may have given a change that another one has not applied, as the store may.
         await self._user_routing.await_members(session.user_id)
 
-    async def _load_as_routed(self, session: Session) -> int | None:
-        """Take the list of a worker. Return up to which position of META it has the changes; None if it cannot be used.
+    async def _load_as_routed(self, session: Session) -> bool:
+        """Take the list of a worker. Return whether there is one that can be used.
 
-        A list is not asked for again when a change comes meanwhile: the next worker may not have applied it yet.
+        A worker that does not know of a loss of the log has positions of before it, which are lower than the end. A
+        list is not asked for again when a change comes meanwhile: the next worker may not have applied it yet.
         """
         user_id = session.user_id
         with self._inbox.watching(user_id) as changes:
             seen = changes.count
             # A change that a worker has routed before it knew that the user is here does not come here. After this,
             # each worker has applied such changes, so they are in the list that it gives.
-            if not await self._user_routing.await_members(user_id):
-                return None
-            found = await self._channel_lists.ask(user_id)
+            upto = await self._user_routing.await_members(user_id)
+            found = None if upto is None else await self._channel_lists.ask(user_id, members_upto=upto)
             if found is None or changes.count != seen:
-                return None
-            await self._registry.subscribe(session, found.channels)
-            return found.members_upto if changes.count == seen else None
+                return False
+            await self._registry.subscribe(session, found)
+            return changes.count == seen

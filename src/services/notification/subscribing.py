@@ -16,6 +16,8 @@ async def subscribe(session: Session, registry: Registry, inbox: Inbox, membersh
         while True:
             seen = changes.count
             channels = await memberships.channels_of(session.user_id)
+            if changes.count != seen:
+                continue  # the list would take a channel from the user's other sessions that they have got meanwhile
             await registry.subscribe(session, channels)
             if changes.count == seen:
                 return

@@ -13,7 +13,7 @@ import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -48,6 +48,14 @@ class _Unconfirmed:
     """Whether the sessions are to be refreshed once more: they have something that they had not when it began."""
 
 
+class _NewestChange(NamedTuple):
+    """The end of META when it was asked for."""
+
+    position: int
+    is_awaited: bool
+    """Whether a worker may not have applied a change up to there."""
+
+
 class UserRouting:
     """Announces the users who come and go, and waits for the confirmations that did not come in time.
 
@@ -80,35 +88,37 @@ class UserRouting:
         self._loading = asyncio.Semaphore(RELOADED_AT_ONCE)
         inbox.on_early_join(self._hear_early_join)
 
-    async def announce_arrival(self, user_id: str) -> None:
-        """Announce a user's first connection here, and wait some seconds for the confirmations of the workers."""
-        if not await self._routing_barrier.announce_until_confirmed(user_id):
+    async def announce_arrival(self, session: Session) -> None:
+        """Announce a user's first connection here, and wait for the confirmations of the workers.
+
+        It takes some seconds at most, and longer while workers say that they load the user and the client is there.
+        """
+        user_id, socket = session.user_id, session.socket
+        if not await self._routing_barrier.announce_until_confirmed(user_id, is_wanted=lambda: not socket.is_closed):
             self._wait_late(user_id)
 
-    async def await_members(self, user_id: str) -> bool:
+    async def await_members(self, user_id: str) -> int | None:
         """Wait until the workers have applied each membership change that was published before, or some seconds.
 
-        Call it when the session has loaded its channels, before the client hears that it is admitted.
+        Call it also when the session has loaded its channels, before the client hears that it is admitted.
 
         Returns:
-            whether they have, and route everything to the user. If not, the client is told later.
+            the position of META up to which each worker has applied the changes, and routes everything to the user;
+            None if one has not. The client is told later then.
         """
         try:
-            end = await self._newest_change.ask()
+            change = await self._newest_change.ask()
         except Unavailable as error:
             log.warning("the log does not say how far the membership changes go", user_id=user_id, reason=str(error))
-            self._wait_late(user_id)
-            return False
-        return await self.await_members_upto(user_id, end)
-
-    async def await_members_upto(self, user_id: str, upto: int) -> bool:
-        """Do the same for the changes up to a position of META."""
-        if user_id not in self._unconfirmed:
-            barrier = self._routing_barrier
-            if upto <= barrier.members_upto() or await barrier.announce_until_confirmed(user_id, upto):
-                return True
+        else:
+            if user_id not in self._unconfirmed and await self._is_applied(user_id, change):
+                return change.position
         self._wait_late(user_id)
-        return False
+        return None
+
+    async def _is_applied(self, user_id: str, change: "_NewestChange") -> bool:
+        barrier = self._routing_barrier
+        return not change.is_awaited or await barrier.announce_until_confirmed(user_id, change.position)
 
     def _hear_early_join(self, user_id: str, seq: int) -> None:
         """Take a joining that was read from the log: a worker that lags would not route the channel's messages here."""
@@ -162,7 +172,7 @@ class UserRouting:
             self._inbox.missed_changes(user_id)
             for session in sessions:
                 await self._load(session)
-            if end := await self._end_of_changes():
+            if end := await self._awaited_change():
                 await self._routed(user_id, end)
             for session in sessions:
                 if session.ending is None:
@@ -182,7 +192,7 @@ class UserRouting:
     async def _routed(self, user_id: str, members_upto: int) -> None:
         while not await self._routing_barrier.announce_until_confirmed(user_id, members_upto, late=True):
             # Asked for again, because the log may have lost the changes up to there.
-            members_upto = members_upto and await self._end_of_changes()
+            members_upto = members_upto and await self._awaited_change()
 
     async def _load(self, session: Session) -> None:
         if session.ending is None:
@@ -190,17 +200,18 @@ class UserRouting:
             async with self._loading:
                 await retry_forever(again, "loading memberships again")
 
-    async def _end_of_changes(self) -> int:
-        return await retry_forever(self._newest_change.ask, "finding the end of the membership changes")
-
-    async def _ask_for_newest_change(self) -> int:
+    async def _awaited_change(self) -> int:
         """The position of the newest change that a worker may not have applied; 0 where each has applied all."""
+        change = await retry_forever(self._newest_change.ask, "finding the end of the membership changes")
+        return change.position if change.is_awaited else 0
+
+    async def _ask_for_newest_change(self) -> "_NewestChange":
         end, applied = await self._log.last_seq(MEMBERSHIP_STREAM), self._routing_barrier.members_upto()
         if applied >= end:
-            return 0
+            return _NewestChange(end, is_awaited=False)
         # A log that went back may hold no event up to its end, and then no worker comes that far.
         async with aclosing(self._log.read(MEMBERSHIP_STREAM, after=int(applied), upto=end)) as events:
-            return 0 if await anext(events, None) is None else end
+            return _NewestChange(end, is_awaited=await anext(events, None) is not None)
 
     def _count(self) -> None:
         USERS_UNCONFIRMED.set(len(self._unconfirmed))

@@ -101,6 +101,11 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     # The methods of the port.
 
     @property
+    def is_closed(self) -> bool:
+        """Whether the connection is closed, or about to be."""
+        return self._protocol.state is not State.OPEN
+
+    @property
     def buffered(self) -> int:
         """Bytes written and not yet taken by the operating system."""
         return self._transport.get_write_buffer_size()

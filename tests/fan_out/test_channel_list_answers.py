@@ -10,8 +10,8 @@ import pytest
 from fanout import Engine
 from fanout.subjects import channel_lists, instance_control
 from fanout.workers import ChannelsPage, ChannelsRequest, decode_control
-from services.fan_out import channel_lists as module
-from services.fan_out.channel_lists import ChannelLists
+from services.fan_out import channel_list_answers as module
+from services.fan_out.channel_list_answers import ChannelListAnswers
 from services.runtime.tasks import Tasks
 from tests.support.faulty import FaultyBus
 from tests.support.observing import until
@@ -20,7 +20,7 @@ MANY = [f"channel-{number}" for number in range(3_000)]
 
 
 class Rig:
-    """`ChannelLists` over an engine; the instance keeps what it is sent."""
+    """`ChannelListAnswers` over an engine; the instance keeps what it is sent."""
 
     def __init__(self, tasks: Tasks) -> None:
         self.bus = FaultyBus()
@@ -29,10 +29,11 @@ class Rig:
         self.members_upto = 5
         self.pages: list[ChannelsPage] = []
         rig = cast("Any", self)
-        self.lists = ChannelLists("worker-1", self.engine, rig, rig, self.bus, tasks)
+        self.is_current = True
+        self.answers = ChannelListAnswers("worker-1", self.engine, rig, rig, self.bus, tasks, lambda: self.is_current)
 
     async def start(self) -> None:
-        await self.lists.listen()
+        await self.answers.listen()
         await self.bus.subscribe(instance_control("notif-1"), self._hear)
 
     def is_pending(self, user_id: str) -> bool:
@@ -104,6 +105,10 @@ async def test_a_user_who_is_not_there_or_is_being_changed_is_unknown(rig: Rig, 
     rig.pending.add("ann")
     assert [(page.known, page.channels) for page in await rig.ask()] == [(False, "")]
     assert [page.known for page in await rig.ask("nobody")] == [False]
+    rig.pending.clear()
+    assert [page.known for page in await rig.ask()][:1] == [True]
+    rig.is_current = False
+    assert [page.known for page in await rig.ask()] == [False]
 
 
 async def test_a_change_that_begins_while_the_list_is_read_makes_it_unknown(
@@ -122,7 +127,48 @@ async def test_a_change_that_begins_while_the_list_is_read_makes_it_unknown(
 async def test_a_bus_that_is_away_costs_the_answer_alone(rig: Rig) -> None:
     rig.engine.user_online("ann", "notif-1", ["a"])
     rig.bus.down = True
-    rig.lists._hear("", msgspec.json.encode(ChannelsRequest("notif-1", "ann", "r0")))
+    rig.answers._hear("", msgspec.json.encode(ChannelsRequest("notif-1", "ann", "r0")))
     await asyncio.sleep(0.01)
     rig.bus.down = False
     assert [page.ids() for page in await rig.ask()] == [["a"]]
+
+
+async def test_a_user_who_went_and_came_while_the_list_was_read_is_unknown(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def in_a_thread(read: Any, user_id: str) -> bytes:
+        rig.engine.drop_instance("notif-1")
+        packed = cast("bytes", read(user_id))
+        rig.engine.user_online(user_id, "notif-1")
+        await asyncio.sleep(0)
+        return packed
+
+    monkeypatch.setattr(asyncio, "to_thread", in_a_thread)
+    rig.engine.user_online("ann", "notif-1", MANY)
+    assert [page.known for page in await rig.ask()] == [False]
+
+
+async def test_pages_fit_in_what_the_bus_takes(rig: Rig) -> None:
+    rig.bus.limit = 8_192
+    rig.engine.user_online("ann", "notif-1", MANY)
+    pages = await rig.ask()
+    assert sorted(channel for page in pages for channel in page.ids()) == sorted(MANY)
+    rig.bus.limit = 700  # a server that takes less than it said
+    rig.answers._hear("", msgspec.json.encode(ChannelsRequest("notif-1", "ann", "r0")))
+    await asyncio.sleep(0.01)
+
+
+async def test_few_lists_are_sent_at_a_time_and_too_many_requests_get_no_answer(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.engine.user_online("ann", "notif-1", ["a"])
+    request = msgspec.json.encode(ChannelsRequest("notif-1", "ann", "r0"))
+    rig.bus.blocked = True
+    for _ in range(module.MOST_WAITING + 500):
+        rig.answers._hear("", request)
+    await asyncio.sleep(0.01)
+    assert rig.answers._requests.qsize() <= module.MOST_WAITING
+    monkeypatch.setattr(module, "ANSWERED_WITHIN_S", 0.0)
+    rig.bus.blocked = False
+    await until(rig.answers._requests.empty, "nobody waits for the others any more")
+    assert len(rig.pages) == module.SENT_AT_ONCE

@@ -1,16 +1,16 @@
 """The channels of users, for the instances that have them: so an instance need not read them from the store again."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
 import structlog
 
-from fanout import Engine, Unavailable
+from fanout import Engine, TooLarge, Unavailable, machine
 from fanout.ports.bus import Bus
 from fanout.subjects import channel_lists, instance_control
-from fanout.workers import ChannelsPage, ChannelsRequest, decode_channels_request
+from fanout.workers import ANSWERED_WITHIN_S, ChannelsPage, ChannelsRequest, decode_channels_request
 from services.fan_out.partitions import Partitions
 from services.fan_out.presence_applier import INLINE_CHANNELS, PresenceApplier
 from services.runtime.skipping import skip
@@ -20,9 +20,17 @@ log = structlog.get_logger(__name__)
 
 PAGE_BYTES: Final = 32 * 1024
 """The receiver checks the ids of such a page in half a millisecond. Several may come in a turn of its loop."""
+_ENVELOPE: Final = 512
+"""An upper bound of the bytes that a page has beside its channels."""
+SENT_AT_ONCE: Final = 4
+"""Lists that are on their way at a time."""
+MOST_WAITING: Final = 1_000
+"""Requests that wait. Who asks beyond that gets no answer, and reads the store."""
+_PAGES_AHEAD: Final = 8
+"""Pages after which the bus has to have taken all: what waits in its client would hold up other messages."""
 
 
-class ChannelLists:
+class ChannelListAnswers:
     """Answers the instances that ask for the channels of their users.
 
     Args:
@@ -32,6 +40,7 @@ class ChannelLists:
         partitions: know up to where membership changes are applied.
         bus: carries the requests and the pages.
         tasks: runs the answers.
+        is_current: whether the table is true: complete, and not being loaded again after a loss of the log.
     """
 
     def __init__(
@@ -42,6 +51,7 @@ class ChannelLists:
         partitions: Partitions,
         bus: Bus,
         tasks: Tasks,
+        is_current: Callable[[], bool],
     ) -> None:
         self._worker_id = worker_id
         self._engine = engine
@@ -49,9 +59,13 @@ class ChannelLists:
         self._partitions = partitions
         self._bus = bus
         self._tasks = tasks
+        self._is_current = is_current
+        self._requests: asyncio.Queue[tuple[float, ChannelsRequest]] = asyncio.Queue(MOST_WAITING)
 
     async def listen(self) -> None:
-        """Subscribe to the requests."""
+        """Subscribe to the requests, and begin to answer."""
+        for number in range(SENT_AT_ONCE):
+            self._tasks.start(self._answer_queued(), f"sending channels {number}")
         subject = channel_lists(self._worker_id)
         await retry_forever(lambda: self._bus.subscribe(subject, self._hear), "listening to requests for channels")
 
@@ -61,28 +75,37 @@ class ChannelLists:
         except msgspec.DecodeError as error:
             skip("channels_request", error)
             return
-        self._tasks.start(self._answer(request), "sending the channels of a user")
+        if not self._requests.full():
+            self._requests.put_nowait((machine.monotonic_s(), request))
+
+    async def _answer_queued(self) -> None:
+        while True:
+            asked, request = await self._requests.get()
+            if machine.monotonic_s() - asked < ANSWERED_WITHIN_S:  # else nobody waits for it any more
+                await self._answer(request)
 
     async def _answer(self, request: ChannelsRequest) -> None:
         subject = instance_control(request.instance)
         try:
             for page in await self._pages(request):
                 await self._bus.publish(subject, msgspec.json.encode(page))
-                await asyncio.sleep(0)
-        except Unavailable as error:
+                await (asyncio.sleep(0) if (page.page + 1) % _PAGES_AHEAD else self._bus.ping())
+        except (Unavailable, TooLarge) as error:
             log.info("channels not sent; the instance reads them from the store", reason=str(error))
 
     async def _pages(self, request: ChannelsRequest) -> Iterator[ChannelsPage]:
         # Taken before the list is read: a change that is applied meanwhile may be in it or not.
         page = ChannelsPage(request.request, page=0, last=True, channels="", members_upto=self._partitions.members_upto)
         packed = await self._packed(request.user_id) if self._knows(request) else b""
-        if not self._knows(request):
+        if not self._knows(request) or _count(packed) != self._engine.membership_count(request.user_id):
             return iter([msgspec.structs.replace(page, known=False)])
-        return _divided(page, packed)
+        return _divided(page, packed, min(PAGE_BYTES, self._bus.max_payload - _ENVELOPE))
 
     def _knows(self, request: ChannelsRequest) -> bool:
+        """Whether the table has the user where the request says, and stays so as far as is known."""
         user_id = request.user_id
-        return request.instance in self._engine.locations(user_id) and not self._presence_applier.is_pending(user_id)
+        is_there = request.instance in self._engine.locations(user_id)
+        return self._is_current() and is_there and not self._presence_applier.is_pending(user_id)
 
     async def _packed(self, user_id: str) -> bytes:
         if self._engine.membership_count(user_id) > INLINE_CHANNELS:
@@ -90,12 +113,17 @@ class ChannelLists:
         return self._engine.packed_channels(user_id)
 
 
-def _divided(page: ChannelsPage, packed: bytes) -> Iterator[ChannelsPage]:
-    """The pages of a list, each cut behind an id."""
+def _count(packed: bytes) -> int:
+    """How many ids a list has."""
+    return packed.count(b" ") + 1 if packed else 0
+
+
+def _divided(page: ChannelsPage, packed: bytes, size: int) -> Iterator[ChannelsPage]:
+    """The pages of a list, each cut behind an id, of at most so many bytes."""
     begin, number = 0, 0
     while True:
         rest = len(packed) - begin
-        end = len(packed) if rest <= PAGE_BYTES else packed.rindex(b" ", begin, begin + PAGE_BYTES)
+        end = len(packed) if rest <= size else packed.rindex(b" ", begin, begin + size)
         last = end == len(packed)
         channels = packed[begin:end].decode("ascii")
         yield msgspec.structs.replace(page, page=number, last=last, channels=channels)
