@@ -112,6 +112,12 @@ class Evidence:
         """
         return all(fault.ended + RECOVERED_S < begin or fault.began > end for fault in self._faults if not spare(fault))
 
+    def lasts(self, device: str, at: float) -> bool:
+        """Whether the session in which a device sent something still lasts. Else what it sent may be lost."""
+        return any(
+            session.device == device and session.opened <= at and session.closed == NEVER for session in self.sessions
+        )
+
     def gone(self, session: Session) -> float:
         """When a session ended, or its device lost its network, which nobody is told."""
         lost = [

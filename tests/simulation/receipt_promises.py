@@ -75,7 +75,12 @@ class _AtRest:
         begin = min((entry.at for entry in self._of.history.of("last marks")), default=NEVER)
         for entry in self._of.history.of("marks read"):
             about = entry.about
-            if entry.at < begin or about["elsewhere"] or not self._is_another_s(about) or self._has_ended(about):
+            if (
+                entry.at < begin
+                or about["elsewhere"]
+                or not self._is_another_s(about)
+                or not self._of.lasts(about["device"], entry.at)
+            ):
                 continue
             is_given = (about["message_id"], about["user"]) in held
             if not is_given and self._of.is_member(about["user"], about["channel"], entry.at, entry.at):
@@ -108,10 +113,6 @@ class _AtRest:
     def _is_another_s(self, about: dict[str, Any]) -> bool:
         sender = self._senders.get(about["message_id"])
         return sender is not None and sender != about["user"]
-
-    def _has_ended(self, about: dict[str, Any]) -> bool:
-        """Whether the session of a mark has ended: then the frame may be lost."""
-        return not any(session.closed == NEVER and session.device == about["device"] for session in self._of.sessions)
 
 
 def _receipts_of(session: Session) -> Iterator[tuple[float, dict[str, Any]]]:

@@ -55,6 +55,18 @@ def test_a_session_is_gone_when_its_device_lost_its_network_though_nobody_was_to
     assert evidence(chronicle).gone(session) == 5.0
 
 
+def test_what_was_sent_in_a_session_that_has_ended_may_be_lost_though_the_device_came_again() -> None:
+    chronicle = Chronicle()
+    chronicle.opens(2.0)
+    (session,) = evidence(chronicle).sessions
+    assert evidence(chronicle).lasts(session.device, 5.0)
+    assert not evidence(chronicle).lasts("another", 5.0)
+    chronicle.closes(8.0)
+    chronicle.opens(9.0)
+    assert not evidence(chronicle).lasts(session.device, 5.0)
+    assert evidence(chronicle).lasts(session.device, 9.5)
+
+
 def test_a_device_that_stops_reading_reads_again_later() -> None:
     chronicle = Chronicle()
     chronicle.note(5.0, "stops reading", device="ann-phone", seconds=3.0)

@@ -85,15 +85,11 @@ class _AtRest:
             about = entry.about
             pointer = self._pointer(about["user"], about["channel"])
             is_refused = about["elsewhere"] or about["seq"] not in self._found.messages
-            if entry.at < begin or is_refused or pointer is None or self._has_ended(about):
+            if entry.at < begin or is_refused or pointer is None or not self._of.lasts(about["device"], entry.at):
                 continue
             if pointer.seq < about["seq"]:
                 what = f"at rest {about['device']} marked {about['message']} of {about['channel']} as read"
                 yield Broken("unread", f"{what} (seq {about['seq']}), and the pointer is at seq {pointer.seq}")
-
-    def _has_ended(self, about: dict[str, Any]) -> bool:
-        """Whether the session of a mark has ended: then the frame may be lost."""
-        return not any(session.closed == NEVER and session.device == about["device"] for session in self._of.sessions)
 
     def _recounted(self, user: str, channel: str, told: int) -> Iterator[Broken]:
         pointer = self._pointer(user, channel) or ReadPosition()
