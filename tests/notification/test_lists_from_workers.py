@@ -77,6 +77,24 @@ async def test_a_login_reads_the_store_once(tmp_path: Path) -> None:
         assert _given_by_workers() == before + 1
 
 
+async def test_a_user_who_comes_back_needs_no_store(tmp_path: Path) -> None:
+    async with running_harness(tmp_path) as harness:
+        store = _SlowStore(harness.memberships)
+        store.may_answer.set()
+        harness.memberships = cast("Any", store)
+        await harness.add_worker("worker-1")
+        instance = await harness.add_instance("notif-1")
+        await harness.create("general", "ann")
+        ann = await harness.connect(instance, "ann")
+        ann.hang_up()
+        await until(lambda: not len(instance.registry), "ann has gone")
+        store.may_answer.clear()
+        async with asyncio.timeout(3.0):
+            again = await harness.connect(instance, "ann")
+        await harness.say("general", "hello")
+        await until(lambda: again.texts() == ["hello"])
+
+
 async def test_a_channel_of_the_list_is_routed_by_each_worker_before_the_client_is_admitted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
