@@ -30,6 +30,8 @@ DEDUP_S: Final = 120.0
 """Seconds in which a stream stores no second event with the same message id."""
 
 _DEAD_KEEP_S: Final = 30 * 86_400.0
+_DEAD_DEDUP_S: Final = 86_400.0
+"""Several readers may fail at one event, each at its own time: one that waits for its store comes to it hours later."""
 
 
 class FanOutMode(Enum):
@@ -127,7 +129,7 @@ _ROWS: Final = (
         durables=(RECEIPT_WRITER,),
         may_be_missed=True,  # `messages.receipts` has them
     ),
-    StreamSpec(DEAD, ("dead.>",), keep_s=_DEAD_KEEP_S),
+    StreamSpec(DEAD, ("dead.>",), keep_s=_DEAD_KEEP_S, dedup_s=_DEAD_DEDUP_S),
 )
 
 STREAMS: Final[Mapping[str, StreamSpec]] = MappingProxyType({row.name: row for row in _ROWS})

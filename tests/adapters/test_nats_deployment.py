@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from fanout.errors import ForeignStore
-from fanout.streams import MESSAGES, META
+from fanout.streams import DEAD, MESSAGES, META, STREAMS
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats import NatsBus, NatsLog, api
 from services.adapters.nats.names import Names
@@ -70,3 +70,16 @@ async def test_a_prefix_keeps_two_deployments_apart(world: World) -> None:
     assert heard == [("client.typing.general", b"mine")]
     reading.stop()
     await mine.close()
+
+
+async def test_a_stream_of_an_older_version_gets_the_dedup_window_that_it_lacks(world: World) -> None:
+    log = await world.log()
+    nc = await world.connect()
+    windows = {DEAD: 120, MESSAGES: 600}
+    for stream, seconds in windows.items():
+        config = (await api.stream_info(nc, stream))["config"]
+        await api.call(nc, f"STREAM.UPDATE.{stream}", config | {"duplicate_window": seconds * api.NANOSECONDS})
+    await log.close()
+    await (await NatsLog.open(await world.connect(), world.deployment)).close()
+    found = {stream: (await api.stream_info(nc, stream))["config"]["duplicate_window"] for stream in windows}
+    assert found == {DEAD: int(STREAMS[DEAD].dedup_s) * api.NANOSECONDS, MESSAGES: 600 * api.NANOSECONDS}

@@ -36,6 +36,12 @@ def test_one_stream_changes_memberships() -> None:
     assert [row.name for row in ROWS if row.fan_out is FanOutMode.APPLIED] == [MEMBERSHIP_STREAM] == ["META"]
 
 
+def test_an_event_at_which_two_readers_fail_hours_apart_is_one_dead_letter() -> None:
+    dead = STREAMS["DEAD"]
+    assert dead.keep_s is not None
+    assert 12 * 3_600 < dead.dedup_s < dead.keep_s
+
+
 @pytest.mark.parametrize(
     ("subject", "stream"),
     [

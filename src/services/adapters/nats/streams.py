@@ -92,13 +92,13 @@ async def existing_ids(nc: NatsConnection, names: Names) -> dict[str, str]:
 
 
 def lacking(found: dict[str, Any], settings: StreamSettings, stream: str) -> dict[str, Any]:
-    """The changes that an existing stream's config needs: subjects and id, as far as it lacks them.
+    """The changes that an existing stream's config needs: subjects, id and the dedup window, as far as it lacks them.
 
     Raises:
         ForeignStore: it belongs to another deployment, or to another program.
     """
     refuse_foreign(found["config"], settings.names.stream_subjects(stream))
-    return _missing_subjects(found, settings, stream) | _missing_id(found, settings)
+    return _missing_subjects(found, settings, stream) | _missing_id(found, settings) | _missing_window(found, stream)
 
 
 def carried_id(info: dict[str, Any]) -> str:
@@ -157,6 +157,11 @@ def _missing_id(found: dict[str, Any], settings: StreamSettings) -> dict[str, An
     if found["state"]["messages"] and not settings.adopt:
         raise ForeignStore(f"the stream {name} holds events and carries no deployment's id; {_ADOPT}")
     return {"metadata": (found["config"].get("metadata") or {}) | {DEPLOYMENT: settings.deployment}}
+
+
+def _missing_window(found: dict[str, Any], stream: str) -> dict[str, Any]:
+    wanted = int(STREAMS[stream].dedup_s * api.NANOSECONDS)
+    return {"duplicate_window": wanted} if found["config"].get("duplicate_window", 0) < wanted else {}
 
 
 async def _created(nc: NatsConnection, name: str, config: dict[str, Any]) -> dict[str, Any]:
