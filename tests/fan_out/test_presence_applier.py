@@ -301,3 +301,32 @@ async def test_instances_are_told_of_users_who_wait_for_their_turn_too(
     await until(lambda: bus.told == users, "all are told of")
     store.may_answer.set()
     await applier.settled()
+
+
+async def test_a_user_whose_list_does_not_come_is_not_told_of_though_others_come(
+    applier: PresenceApplier, store: Store, bus: SilentBus
+) -> None:
+    store.fails = True
+    applier.change(come("i1"))
+    await until(lambda: "ann" in applier._failed, "it was tried")
+    store.fails = False
+    store.may_answer.clear()
+    applier._store_answers = True  # another user's list has come
+    applier.change(PresenceChange("ben", online=True, instance_id="i1", incarnation="first", number=2))
+    await until(lambda: "ben" in bus.told)
+    assert "ann" not in bus.told
+    store.may_answer.set()
+    await applier.settled()
+
+
+async def test_users_who_are_loaded_again_hide_no_arrival(
+    applier: PresenceApplier, store: Store, bus: SilentBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_TOLD", 5)
+    store.may_answer.clear()
+    for number in range(50):
+        applier.reload(f"user-{number}")
+    applier.change(come("i1"))
+    await until(lambda: bus.told == {"ann"})
+    store.may_answer.set()
+    await applier.settled()

@@ -131,7 +131,7 @@ async def test_a_list_that_comes_too_slowly_is_not_waited_for(rig: Rig) -> None:
     rig.answer = drip
     assert await rig.ask() is None
     assert await rig.ask() is None
-    assert len(rig.asked) == 1, "it is busy"
+    assert len(rig.asked) == 2, "its list is long, and others may be short"
 
 
 async def test_a_list_that_lacks_what_every_worker_has_applied_is_not_taken(rig: Rig) -> None:

@@ -167,3 +167,43 @@ async def test_a_client_waits_while_its_worker_loads_and_is_told_nothing_more(
         await harness.say("general", "hello")
         await until(lambda: client.texts() == ["hello"])
         assert not client.of_type("full_refresh_required")
+
+
+async def test_a_second_device_that_goes_while_its_user_is_loaded_again_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routing_barrier, "ANNOUNCE_AGAIN_AFTER_S", (0.05, 0.05))
+    async with running_harness(tmp_path) as harness:
+        slow = _SlowStore(harness.memberships)
+        slow.may_answer.set()
+        worker = await harness.add_worker("worker-1", memberships=cast("Any", slow))
+        instance = await harness.add_instance("notif-1")
+        await harness.create("general", "ann")
+        await harness.connect(instance, "ann")
+        slow.may_answer.clear()
+        worker.presence_applier.reload("ann")
+        await harness.create("another", "ann")
+        second = Client("ann")
+        serving = harness.open(instance, second)
+        await asyncio.sleep(0.2)
+        second.hang_up()
+        try:
+            async with asyncio.timeout(5.0):
+                await serving
+        finally:
+            slow.may_answer.set()
+        assert len(instance.registry.sessions_of("ann")) == 1
+
+
+async def test_a_client_that_goes_while_it_waits_for_its_turn_is_not_connected(tmp_path: Path) -> None:
+    async with running_harness(tmp_path) as harness:
+        instance = await harness.add_instance("notif-1")
+        await harness.create("general", "ann")
+        client = Client("ann")
+        async with instance._admission._user_lock("ann"):
+            serving = harness.open(instance, client)
+            await asyncio.sleep(0.1)
+            client.hang_up()
+        await serving
+        assert client.frames == []
+        assert not len(instance.registry)

@@ -11,6 +11,7 @@ from fanout.ids import new_event_id
 from fanout.subjects import member_joined
 from services.notification import routing_barrier
 from tests.support.observing import until
+from tests.support.sessions import session_of
 from tests.support.user_routing import REFRESH, Rig, be_impatient, opened_rig
 
 
@@ -37,7 +38,7 @@ async def test_a_session_waits_until_the_workers_have_applied_the_changes_that_i
 ) -> None:
     monkeypatch.setattr(routing_barrier, "ANNOUNCE_AGAIN_AFTER_S", (60.0,))
     seq = await change_told(rig, "alice")
-    waiting = asyncio.create_task(rig.user_routing.await_members("alice"))
+    waiting = asyncio.create_task(rig.user_routing.await_members(session_of("alice")))
     await until(lambda: "alice" in rig.barrier._waiting, "asked for")
     rig.confirm("alice", members_upto=seq - 1)
     await asyncio.sleep(0.01)
@@ -46,7 +47,7 @@ async def test_a_session_waits_until_the_workers_have_applied_the_changes_that_i
     async with asyncio.timeout(1):
         await waiting
     announced = rig.barrier.announced
-    await rig.user_routing.await_members("bob")
+    await rig.user_routing.await_members(session_of("bob"))
     assert rig.barrier.announced == announced, "nothing is asked for where all is applied"
     assert not await rig.is_degraded()
 
@@ -54,7 +55,7 @@ async def test_a_session_waits_until_the_workers_have_applied_the_changes_that_i
 async def test_where_a_worker_lags_the_client_is_told_when_it_has_caught_up(rig: Rig) -> None:
     alice = await rig.enter("alice", confirmed=True)
     seq = await change_told(rig, "alice")
-    await rig.user_routing.await_members("alice")
+    await rig.user_routing.await_members(session_of("alice"))
     assert (await rig.is_degraded(), rig.frames(alice)) == (True, [])
     rig.confirm("alice")
     await asyncio.sleep(0.05)
@@ -66,14 +67,14 @@ async def test_where_a_worker_lags_the_client_is_told_when_it_has_caught_up(rig:
 
 async def test_a_log_that_went_back_and_holds_no_change_up_to_its_end_holds_up_nobody(rig: Rig) -> None:
     rig.log.outcomes["last_seq"] = 1_000
-    await rig.user_routing.await_members("alice")
+    await rig.user_routing.await_members(session_of("alice"))
     assert not await rig.is_degraded()
 
 
 async def test_a_log_that_does_not_answer_holds_up_nobody_and_the_client_is_told_later(rig: Rig) -> None:
     alice = await rig.enter("alice", confirmed=True)
     rig.log.outcomes["last_seq"] = Unavailable("no leader")
-    await rig.user_routing.await_members("alice")
+    await rig.user_routing.await_members(session_of("alice"))
     assert await rig.is_degraded()
     rig.log.outcomes.clear()
     await until(lambda: rig.is_told_when_applied(0), "the log answers")

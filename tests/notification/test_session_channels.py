@@ -89,9 +89,9 @@ async def test_a_list_is_not_taken_if_a_change_came_while_the_workers_were_waite
 ) -> None:
     await_members = rig.user_routing.await_members
 
-    async def with_a_change(user_id: str) -> int | None:
-        known = await await_members(user_id)
-        rig.inbox.missed_changes(user_id)  # the worker that is asked may not have applied it
+    async def with_a_change(session: Session) -> int | None:
+        known = await await_members(session)
+        rig.inbox.missed_changes(session.user_id)  # the worker that is asked may not have applied it
         return known
 
     monkeypatch.setattr(rig.user_routing, "await_members", with_a_change)

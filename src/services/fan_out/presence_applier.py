@@ -1,7 +1,7 @@
 """The presence applier: brings the table to the presence of users, as they come to instances and leave them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -22,6 +22,8 @@ CONCURRENT_LOADS = 32
 TELL_PENDING_EVERY_S = 0.5
 MOST_TOLD = 1_000
 """Users that instances are told of each time: those who have waited for longest."""
+MOST_LOOKED_AT = 10_000
+"""Users who are looked at for that; many are not arriving after a loss of the log. It takes 2 ms."""
 INLINE_CHANNELS = 2_000
 """A thread moves the users of more channels. The engine releases the GIL meanwhile, so the event loop goes on."""
 
@@ -57,6 +59,8 @@ class PresenceApplier:
         self._to_load: asyncio.Queue[str] = asyncio.Queue()
         self._store_answers = True
         """Whether the newest list that was asked for came."""
+        self._failed: set[str] = set()
+        """Users whose list did not come when it was last asked for."""
         self._slice = TimeSlice()
 
     def start(self) -> None:
@@ -234,16 +238,21 @@ class PresenceApplier:
             channels = await self._memberships.channels_of(user_id)
         except Unavailable:
             self._store_answers = False
+            self._failed.add(user_id)
             raise
         self._store_answers = True
+        self._failed.discard(user_id)
         return channels
 
     async def _tell_pending(self) -> None:
         """Notify the instances of users who wait for a list, because they wait for a worker that says so."""
-        users = islice(self._pending, MOST_TOLD) if self._store_answers else ()
-        desired = [change for user_id in users for change in self._desired.get(user_id, {}).values()]
-        if arrivals := [change for change in desired if change.online]:
+        if self._store_answers and (arrivals := list(islice(self._pending_arrivals(), MOST_TOLD))):
             await self._confirmations.tell_pending(arrivals)
+
+    def _pending_arrivals(self) -> Iterator[PresenceChange]:
+        for user_id in islice(self._pending, MOST_LOOKED_AT):
+            if user_id not in self._failed:
+                yield from (change for change in self._desired.get(user_id, {}).values() if change.online)
 
     async def _add(self, user_id: str, channels: list[str]) -> None:
         """Add a user whose channels were unknown to the first instance that the user is to be on.

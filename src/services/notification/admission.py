@@ -123,6 +123,8 @@ class Admission:
         self._welcome(session)
 
     async def _record_presence(self, session: Session, place: ExitStack) -> None:
+        if session.socket.is_closed:  # while it waited for the lock; the device may be connected elsewhere by now
+            raise SocketClosed
         others = self._registry.sessions_of(session.user_id)
         for other in others:
             if other.device_id == session.device_id:

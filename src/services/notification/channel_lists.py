@@ -27,8 +27,8 @@ log = structlog.get_logger(__name__)
 COMPLETE_WITHIN_S: Final = 3.0
 """Seconds within which all pages come. Else the channels are read from the store."""
 SILENT_FOR_S: Final = 5.0
-"""Seconds in which a worker that did not answer in time is not asked again: it may be busy, or of a version that gives
-no lists."""
+"""Seconds in which a worker that did not answer is not asked again: it may be busy, or of a version that gives no
+lists."""
 NOT_ASKED_S: Final = 60.0
 """Seconds after a loss of membership changes in which no worker is asked: it may learn of the loss later than this
 instance, and have changes in its table that nobody will be told of, or none of those that were lost."""
@@ -93,9 +93,6 @@ class ChannelLists:
             found = await self._ask(worker, user_id)
         except Unavailable as error:
             log.info("a worker cannot be asked for the channels of a user", worker=worker, reason=str(error))
-        except TimeoutError:
-            log.info("a worker does not give the channels of a user; the store is read", worker=worker)
-            self._silent_until[worker] = self._clock() + SILENT_FOR_S
         if found is None or found.last is None or found.last.members_upto < members_upto:
             return None
         return found.channels if self._clock() >= self._not_asked_until else None  # a loss may be heard meanwhile
@@ -114,6 +111,11 @@ class ChannelLists:
             async with asyncio.timeout(COMPLETE_WITHIN_S):
                 await self._bus.publish(channel_lists(worker), msgspec.json.encode(request))
                 await _complete(transfer)
+        except TimeoutError:
+            log.info("a worker does not give the channels of a user; the store is read", worker=worker)
+            if not transfer.pages:
+                self._silent_until[worker] = self._clock() + SILENT_FOR_S
+            return None
         finally:
             del self._transfers[request.request]
         return None if transfer.failed else transfer

@@ -129,7 +129,7 @@ class RoutingBarrier:
             user_id: who.
             members_upto: the position of META up to which each worker must have applied the changes.
             late: whether the user is admitted already, so that the pauses between the hints may be long.
-            is_wanted: whether to go on after these seconds.
+            is_wanted: whether to go on. It is asked before each hint.
 
         Returns:
             whether every worker has confirmed.
@@ -137,6 +137,8 @@ class RoutingBarrier:
         begin = self._clock()
         with self._expecting(user_id, members_upto) as waiting:
             for patience in ANNOUNCE_LATE_AFTER_S if late else ANNOUNCE_AGAIN_AFTER_S:
+                if not is_wanted():
+                    return False
                 await self._announce(user_id, online=True)
                 if await self._confirmed(waiting, patience):
                     return True

@@ -93,6 +93,10 @@ class Session:
         if self._on_end is not None:
             self._on_end(self, self.ending)
 
+    def is_wanted(self) -> bool:
+        """Whether the client is there, and the session is not to end."""
+        return self.ending is None and not self.socket.is_closed
+
     def pace(self) -> float:
         """Seconds to wait before the client's next frame is read, so that one client cannot keep the instance busy.
 

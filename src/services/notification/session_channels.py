@@ -1,6 +1,7 @@
 """Loads the channels of a new session: as the workers have them in their tables, or else from the membership store."""
 
 from fanout.ports.memberships import Memberships
+from fanout.ports.socket import SocketClosed
 from services.notification.channel_lists import ChannelLists
 from services.notification.inbox import Inbox
 from services.notification.metrics import CHANNEL_LISTS
@@ -39,6 +40,7 @@ class SessionChannels:
         """Let a session read exactly the channels of its user, and wait until the workers route each of them here.
 
         Raises:
+            SocketClosed: the client has gone.
             Unavailable: no worker gives the channels, and the membership store does not answer.
         """
         if await self._load_as_routed(session):
@@ -47,7 +49,8 @@ class SessionChannels:
             await subscribe(session, self._registry, self._inbox, self._memberships)
             CHANNEL_LISTS.labels("store").inc()
         # A worker may have given a change that another one has not applied, as the store may.
-        await self._user_routing.await_members(session.user_id)
+        await self._user_routing.await_members(session)
+        _check_open(session)
 
     async def _load_as_routed(self, session: Session) -> bool:
         """Take the list of a worker. Return whether there is one that can be used.
@@ -60,9 +63,15 @@ class SessionChannels:
             seen = changes.count
             # A change that a worker has routed before it knew that the user is here does not come here. After this,
             # each worker has applied such changes, so they are in the list that it gives.
-            upto = await self._user_routing.await_members(user_id)
+            upto = await self._user_routing.await_members(session)
+            _check_open(session)
             found = None if upto is None else await self._channel_lists.ask(user_id, members_upto=upto)
             if found is None or changes.count != seen:
                 return False
             await self._registry.subscribe(session, found)
             return changes.count == seen
+
+
+def _check_open(session: Session) -> None:
+    if session.socket.is_closed:
+        raise SocketClosed

@@ -93,32 +93,36 @@ class UserRouting:
 
         It takes some seconds at most, and longer while workers say that they load the user and the client is there.
         """
-        user_id, socket = session.user_id, session.socket
-        if not await self._routing_barrier.announce_until_confirmed(user_id, is_wanted=lambda: not socket.is_closed):
+        user_id = session.user_id
+        is_confirmed = await self._routing_barrier.announce_until_confirmed(user_id, is_wanted=session.is_wanted)
+        if not is_confirmed and not session.socket.is_closed:  # else the caller removes it before anybody else comes
             self._wait_late(user_id)
 
-    async def await_members(self, user_id: str) -> int | None:
-        """Wait until the workers have applied each membership change that was published before, or some seconds.
+    async def await_members(self, session: Session) -> int | None:
+        """Wait until the workers have applied each membership change that was published before.
 
-        Call it also when the session has loaded its channels, before the client hears that it is admitted.
+        It takes as long as `announce_arrival` at most. Call it also when the session has loaded its channels, before
+        the client hears that it is admitted.
 
         Returns:
             the position of META up to which each worker has applied the changes, and routes everything to the user;
             None if one has not. The client is told later then.
         """
+        user_id = session.user_id
         try:
             change = await self._newest_change.ask()
         except Unavailable as error:
             log.warning("the log does not say how far the membership changes go", user_id=user_id, reason=str(error))
         else:
-            if user_id not in self._unconfirmed and await self._is_applied(user_id, change):
+            if user_id not in self._unconfirmed and await self._is_applied(session, change):
                 return change.position
         self._wait_late(user_id)
         return None
 
-    async def _is_applied(self, user_id: str, change: "_NewestChange") -> bool:
-        barrier = self._routing_barrier
-        return not change.is_awaited or await barrier.announce_until_confirmed(user_id, change.position)
+    async def _is_applied(self, session: Session, change: "_NewestChange") -> bool:
+        return not change.is_awaited or await self._routing_barrier.announce_until_confirmed(
+            session.user_id, change.position, is_wanted=session.is_wanted
+        )
 
     def _hear_early_join(self, user_id: str, seq: int) -> None:
         """Take a joining that was read from the log: a worker that lags would not route the channel's messages here."""
