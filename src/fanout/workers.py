@@ -133,11 +133,10 @@ class RoutingConfirmed(msgspec.Struct, frozen=True, tag="routing.confirmed"):
 
 
 class RoutingPending(msgspec.Struct, frozen=True, tag="routing.pending"):
-    """These users wait for a worker to load their channels, and the store answered last time.
+    """These users wait for a worker to load their channels. Published on the instance's control subject.
 
-    Published on the instance's control subject.
-
-    A user of very many channels takes longer than an instance waits for a worker that says nothing.
+    A user of very many channels takes longer than an instance waits for a worker that says nothing. A worker whose
+    store did not answer last time says nothing.
 
     Attributes:
         worker: the worker's id.

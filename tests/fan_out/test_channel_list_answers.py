@@ -7,11 +7,12 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from fanout import Engine
+from fanout import Engine, TooLarge
 from fanout.subjects import channel_lists, instance_control
 from fanout.workers import ChannelsPage, ChannelsRequest, decode_control
 from services.fan_out import channel_list_answers as module
 from services.fan_out.channel_list_answers import ChannelListAnswers
+from services.fan_out.metrics import CHANNEL_LISTS_ANSWERED
 from services.runtime.tasks import Tasks
 from tests.support.faulty import FaultyBus
 from tests.support.observing import until
@@ -64,9 +65,15 @@ async def rig() -> AsyncIterator[Rig]:
     assert not failures
 
 
+def _answered(answer: str) -> float:
+    return float(CHANNEL_LISTS_ANSWERED.labels(answer)._value.get())
+
+
 async def test_a_list_names_the_channels_and_how_new_it_is(rig: Rig) -> None:
     rig.engine.user_online("ann", "notif-1", ["b", "a"])
+    before = _answered("sent")
     (page,) = await rig.ask()
+    await until(lambda: _answered("sent") == before + 1)
     assert page == ChannelsPage("r1", 0, last=True, channels=page.channels, members_upto=5)
     assert sorted(page.ids()) == ["a", "b"]
 
@@ -127,8 +134,9 @@ async def test_a_change_that_begins_while_the_list_is_read_makes_it_unknown(
 async def test_a_bus_that_is_away_costs_the_answer_alone(rig: Rig) -> None:
     rig.engine.user_online("ann", "notif-1", ["a"])
     rig.bus.down = True
+    failed = _answered("failed")
     rig.answers._hear("", msgspec.json.encode(ChannelsRequest("notif-1", "ann", "r0")))
-    await asyncio.sleep(0.01)
+    await until(lambda: _answered("failed") == failed + 1)
     rig.bus.down = False
     assert [page.ids() for page in await rig.ask()] == [["a"]]
 
@@ -153,9 +161,10 @@ async def test_pages_fit_in_what_the_bus_takes(rig: Rig) -> None:
     rig.engine.user_online("ann", "notif-1", MANY)
     pages = await rig.ask()
     assert sorted(channel for page in pages for channel in page.ids()) == sorted(MANY)
-    rig.bus.limit = 700  # a server that takes less than it said
+    rig.bus.outcomes["publish"] = TooLarge("the server takes less than it said")
+    failed = _answered("failed")
     rig.answers._hear("", msgspec.json.encode(ChannelsRequest("notif-1", "ann", "r0")))
-    await asyncio.sleep(0.01)
+    await until(lambda: _answered("failed") == failed + 1)
 
 
 async def test_few_lists_are_sent_at_a_time_and_too_many_requests_get_no_answer(
@@ -163,7 +172,7 @@ async def test_few_lists_are_sent_at_a_time_and_too_many_requests_get_no_answer(
 ) -> None:
     rig.engine.user_online("ann", "notif-1", ["a"])
     request = msgspec.json.encode(ChannelsRequest("notif-1", "ann", "r0"))
-    rig.bus.blocked = True
+    rig.bus.blocked, before = True, _answered("none")
     for _ in range(module.MOST_WAITING + 500):
         rig.answers._hear("", request)
     await asyncio.sleep(0.01)
@@ -172,3 +181,4 @@ async def test_few_lists_are_sent_at_a_time_and_too_many_requests_get_no_answer(
     rig.bus.blocked = False
     await until(rig.answers._requests.empty, "nobody waits for the others any more")
     assert len(rig.pages) == module.SENT_AT_ONCE
+    assert _answered("none") == before + module.MOST_WAITING + 500 - module.SENT_AT_ONCE

@@ -91,3 +91,12 @@ async def test_what_is_published_again_needs_no_loading(tmp_path: Path) -> None:
         resets.hear(Reset(META, int((NOW_S - REPUBLISHED_S + 1) * 1e9)))
         resets.hear(Reset(MESSAGES, 0))
         assert len(worker._tasks._tasks) == started
+
+
+async def test_a_worker_gives_no_lists_while_its_table_is_loaded_again(tmp_path: Path) -> None:
+    async with running_harness(tmp_path) as harness:
+        worker = await harness.add_worker("worker-1")
+        await until(worker._is_current, "the table is complete")
+        worker._log_resets.hear(Reset(META, 0))
+        assert not worker._is_current()
+        await until(worker._is_current, "the table was loaded again")

@@ -330,3 +330,18 @@ async def test_users_who_are_loaded_again_hide_no_arrival(
     await until(lambda: bus.told == {"ann"})
     store.may_answer.set()
     await applier.settled()
+
+
+async def test_while_the_store_does_not_answer_nobody_is_told_of(
+    applier: PresenceApplier, store: Store, bus: SilentBus
+) -> None:
+    store.fails = True
+    applier.change(come("i1"))
+    await until(lambda: "ann" in applier._failed, "it was tried")
+    store.may_answer.clear()
+    applier.change(PresenceChange("ben", online=True, instance_id="i1", incarnation="first", number=2))
+    await asyncio.sleep(0.1)
+    assert "ben" not in bus.told
+    store.fails = False
+    store.may_answer.set()
+    await applier.settled()

@@ -125,7 +125,10 @@ async def test_of_several_workers_one_that_answered_last_time_is_asked(rig: Rig)
 async def test_a_list_that_comes_too_slowly_is_not_waited_for(rig: Rig) -> None:
     def drip(request: ChannelsRequest) -> list[ChannelsPage]:
         for number in range(20):
-            asyncio.get_running_loop().call_later(0.03 * number, rig.lists.hear, page(request, number, "a", last=False))
+            is_last = number == 19
+            asyncio.get_running_loop().call_later(
+                0.02 * number, rig.lists.hear, page(request, number, "a", last=is_last)
+            )
         return []
 
     rig.answer = drip
@@ -155,6 +158,7 @@ async def test_after_a_loss_of_membership_changes_no_worker_is_asked_for_a_minut
     assert await rig.ask() is not None
     rig.lists.hear_reset(Reset("META", 0))
     assert await rig.ask() is None
+    assert len(rig.asked) == 1
     rig.now += NOT_ASKED_S + 1.0
     await rig.hear_worker()
     assert await rig.ask() is not None

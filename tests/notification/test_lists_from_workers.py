@@ -6,10 +6,11 @@ from typing import Any, cast
 
 import pytest
 
-from services.fan_out import channel_list_answers
+from services.fan_out import channel_list_answers, presence_applier
 from services.notification import routing_barrier
+from services.notification.instance import NotificationInstance
 from services.notification.metrics import CHANNEL_LISTS
-from tests.support.harness import Client, running_harness
+from tests.support.harness import Client, Harness, running_harness
 from tests.support.observing import until
 
 
@@ -57,17 +58,22 @@ class _SlowStore(_Proxy):
         return cast("list[str]", await self._real.channels_of(user_id))
 
 
+async def _started_over_a_store(harness: Harness) -> tuple[_SlowStore, NotificationInstance]:
+    """A worker and an instance, and the store of both, which may answer."""
+    store = _SlowStore(harness.memberships)
+    store.may_answer.set()
+    harness.memberships = cast("Any", store)
+    await harness.add_worker("worker-1")
+    return store, await harness.add_instance("notif-1")
+
+
 def _given_by_workers() -> float:
     return float(CHANNEL_LISTS.labels("worker")._value.get())
 
 
 async def test_a_login_reads_the_store_once(tmp_path: Path) -> None:
     async with running_harness(tmp_path) as harness:
-        store = _SlowStore(harness.memberships)
-        store.may_answer.set()
-        harness.memberships = cast("Any", store)
-        await harness.add_worker("worker-1")
-        instance = await harness.add_instance("notif-1")
+        store, instance = await _started_over_a_store(harness)
         await harness.create("general", "ann", "ben")
         before = _given_by_workers()
         ann = await harness.connect(instance, "ann")
@@ -79,11 +85,7 @@ async def test_a_login_reads_the_store_once(tmp_path: Path) -> None:
 
 async def test_a_user_who_comes_back_needs_no_store(tmp_path: Path) -> None:
     async with running_harness(tmp_path) as harness:
-        store = _SlowStore(harness.memberships)
-        store.may_answer.set()
-        harness.memberships = cast("Any", store)
-        await harness.add_worker("worker-1")
-        instance = await harness.add_instance("notif-1")
+        store, instance = await _started_over_a_store(harness)
         await harness.create("general", "ann")
         ann = await harness.connect(instance, "ann")
         ann.hang_up()
@@ -153,6 +155,7 @@ async def test_a_client_waits_while_its_worker_loads_and_is_told_nothing_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(routing_barrier, "ANNOUNCE_AGAIN_AFTER_S", (0.8,))
+    monkeypatch.setattr(presence_applier, "TELL_PENDING_EVERY_S", 0.05)
     async with running_harness(tmp_path) as harness:
         slow = _SlowStore(harness.memberships)
         await harness.add_worker("worker-1", memberships=cast("Any", slow))
@@ -195,9 +198,12 @@ async def test_a_second_device_that_goes_while_its_user_is_loaded_again_is_not_w
         assert len(instance.registry.sessions_of("ann")) == 1
 
 
-async def test_a_client_that_goes_while_it_waits_for_its_turn_is_not_connected(tmp_path: Path) -> None:
+async def test_a_client_that_goes_while_it_waits_for_its_turn_is_not_connected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with running_harness(tmp_path) as harness:
         instance = await harness.add_instance("notif-1")
+        monkeypatch.setattr(instance._admission, "_connections", None)  # it is not to be touched
         await harness.create("general", "ann")
         client = Client("ann")
         async with instance._admission._user_lock("ann"):

@@ -11,7 +11,6 @@ from fanout.subjects import member_joined
 from services.notification.metrics import CHANNEL_LISTS
 from services.notification.session import Session
 from services.notification.session_channels import SessionChannels
-from services.notification.subscribing import subscribe
 from tests.support.sessions import session_of
 from tests.support.user_routing import Rig, be_impatient, opened_rig
 
@@ -77,9 +76,19 @@ async def test_without_a_list_the_store_is_read(rig: Rig, lists: Lists) -> None:
     assert _given_by("store") == before + 1
 
 
-async def test_a_list_that_changed_meanwhile_is_not_taken(rig: Rig, lists: Lists) -> None:
+async def test_a_list_that_changed_meanwhile_is_not_taken(
+    rig: Rig, lists: Lists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribe, taken = rig.registry.subscribe, list[list[str]]()
+
+    async def watched(session: Session, channels: list[str]) -> None:
+        taken.append(channels)
+        await subscribe(session, channels)
+
+    monkeypatch.setattr(rig.registry, "subscribe", watched)
     lists.meanwhile = lambda: rig.inbox.missed_changes("ann")
     await loaded(rig, lists)
+    assert taken == [["general"]], "not for a moment: other sessions of the user would lose what has come meanwhile"
     assert rig.registry.is_member("ann", "general")
     assert not rig.registry.is_member("ann", "routed")
 
@@ -133,31 +142,3 @@ async def test_every_worker_is_to_know_what_the_list_has(
     await loaded(rig, lists)
     assert rig.registry.is_member("ann", "routed")
     assert await rig.is_degraded(), "the worker of the test has not applied what came meanwhile"
-
-
-async def test_the_other_session_of_a_user_goes_on_reading_what_came_meanwhile(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = await rig.enter("bea", confirmed=True)
-    second, seen, load = session_of("bea"), list[bool](), rig.memberships.channels_of
-    rig.registry.add(second)
-
-    async def loaded_before_the_join(user_id: str) -> list[str]:
-        found = await load(user_id)
-        if not found:
-            await rig.change_unheard(user_id)
-            rig.inbox.missed_changes(user_id)
-            await rig.registry.join(user_id, "general")
-        return found
-
-    subscribed = rig.registry.subscribe
-
-    async def watched(session: Session, channels: list[str]) -> None:
-        await subscribed(session, channels)
-        seen.append(rig.registry.is_member("bea", "general"))
-
-    monkeypatch.setattr(rig.memberships, "channels_of", loaded_before_the_join)
-    monkeypatch.setattr(rig.registry, "subscribe", watched)
-    await subscribe(second, rig.registry, rig.inbox, rig.memberships)
-    assert seen == [True]
-    assert rig.registry.sessions_of("bea") == [first, second]

@@ -11,6 +11,7 @@ from fanout import Engine, TooLarge, Unavailable, machine
 from fanout.ports.bus import Bus
 from fanout.subjects import channel_lists, instance_control
 from fanout.workers import ANSWERED_WITHIN_S, ChannelsPage, ChannelsRequest, decode_channels_request
+from services.fan_out.metrics import CHANNEL_LISTS_ANSWERED
 from services.fan_out.partitions import Partitions
 from services.fan_out.presence_applier import INLINE_CHANNELS, PresenceApplier
 from services.runtime.skipping import skip
@@ -75,23 +76,35 @@ class ChannelListAnswers:
         except msgspec.DecodeError as error:
             skip("channels_request", error)
             return
-        if not self._requests.full():
+        if self._requests.full():
+            CHANNEL_LISTS_ANSWERED.labels("none").inc()
+        else:
             self._requests.put_nowait((machine.monotonic_s(), request))
 
     async def _answer_queued(self) -> None:
         while True:
             asked, request = await self._requests.get()
-            if machine.monotonic_s() - asked < ANSWERED_WITHIN_S:  # else nobody waits for it any more
-                await self._answer(request)
+            is_awaited = machine.monotonic_s() - asked < ANSWERED_WITHIN_S
+            CHANNEL_LISTS_ANSWERED.labels(await self._answer(request) if is_awaited else "none").inc()
 
-    async def _answer(self, request: ChannelsRequest) -> None:
-        subject = instance_control(request.instance)
+    async def _answer(self, request: ChannelsRequest) -> str:
+        """Send the pages. Return the answer for the metric."""
+        subject, answer = instance_control(request.instance), "sent"
         try:
             for page in await self._pages(request):
                 await self._bus.publish(subject, msgspec.json.encode(page))
-                await (asyncio.sleep(0) if (page.page + 1) % _PAGES_AHEAD else self._bus.ping())
+                await self._pause_after(page)
+                answer = "sent" if page.known else "unknown"
         except (Unavailable, TooLarge) as error:
             log.info("channels not sent; the instance reads them from the store", reason=str(error))
+            return "failed"
+        return answer
+
+    async def _pause_after(self, page: ChannelsPage) -> None:
+        if (page.page + 1) % _PAGES_AHEAD:
+            await asyncio.sleep(0)
+        else:
+            await self._bus.ping()
 
     async def _pages(self, request: ChannelsRequest) -> Iterator[ChannelsPage]:
         # Taken before the list is read: a change that is applied meanwhile may be in it or not.

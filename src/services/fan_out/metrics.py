@@ -13,6 +13,11 @@ TYPING_DROPPED = Counter(
 PARTITIONS_HELD = Gauge("fanout_partitions_held", "Partitions that this worker reads")
 USERS_PLACED = Gauge("fanout_users_placed", "Online users in the routing table")
 USERS_REFUSED = Counter("fanout_users_refused_total", "Users for whom the routing table had no room")
+CHANNEL_LISTS_ANSWERED = Counter(
+    "fanout_channel_lists_answered_total",
+    "Requests of instances for the channels of a user, by answer: sent, unknown, failed, none (too many or too old)",
+    ["answer"],
+)
 INSTANCES_EVICTED = Counter(
     "fanout_instances_evicted_total", "Instances evicted: stopped, replaced, or without lease and digests"
 )

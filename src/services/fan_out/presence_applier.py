@@ -1,7 +1,7 @@
 """The presence applier: brings the table to the presence of users, as they come to instances and leave them."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -23,7 +23,7 @@ TELL_PENDING_EVERY_S = 0.5
 MOST_TOLD = 1_000
 """Users that instances are told of each time: those who have waited for longest."""
 MOST_LOOKED_AT = 10_000
-"""Users who are looked at for that; many are not arriving after a loss of the log. It takes 2 ms."""
+"""Users who are looked at for that. After a loss of the log many of them are loaded again, and do not arrive."""
 INLINE_CHANNELS = 2_000
 """A thread moves the users of more channels. The engine releases the GIL meanwhile, so the event loop goes on."""
 
@@ -246,13 +246,18 @@ class PresenceApplier:
 
     async def _tell_pending(self) -> None:
         """Notify the instances of users who wait for a list, because they wait for a worker that says so."""
-        if self._store_answers and (arrivals := list(islice(self._pending_arrivals(), MOST_TOLD))):
+        if self._store_answers and (arrivals := await self._pending_arrivals()):
             await self._confirmations.tell_pending(arrivals)
 
-    def _pending_arrivals(self) -> Iterator[PresenceChange]:
-        for user_id in islice(self._pending, MOST_LOOKED_AT):
+    async def _pending_arrivals(self) -> list[PresenceChange]:
+        arrivals: list[PresenceChange] = []
+        for user_id in list(islice(self._pending, MOST_LOOKED_AT)):
             if user_id not in self._failed:
-                yield from (change for change in self._desired.get(user_id, {}).values() if change.online)
+                arrivals += [change for change in self._desired.get(user_id, {}).values() if change.online]
+            if len(arrivals) >= MOST_TOLD:
+                break
+            await self._slice.breathe()
+        return arrivals
 
     async def _add(self, user_id: str, channels: list[str]) -> None:
         """Add a user whose channels were unknown to the first instance that the user is to be on.

@@ -38,8 +38,9 @@ instance, and have changes in its table that nobody will be told of, or none of 
 class _Transfer:
     channels: list[str] = field(default_factory=list)
     pages: int = 0
-    last: ChannelsPage | None = None
-    failed: bool = False
+    members_upto: int = -1
+    """Of the list, when it is whole."""
+    is_over: bool = False
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -88,14 +89,9 @@ class ChannelLists:
         worker = self._chosen_worker()
         if worker is None or self._clock() < self._not_asked_until:
             return None
-        found = None
-        try:
-            found = await self._ask(worker, user_id)
-        except Unavailable as error:
-            log.info("a worker cannot be asked for the channels of a user", worker=worker, reason=str(error))
-        if found is None or found.last is None or found.last.members_upto < members_upto:
-            return None
-        return found.channels if self._clock() >= self._not_asked_until else None  # a loss may be heard meanwhile
+        found = await self._ask(worker, user_id)
+        is_lost = self._clock() < self._not_asked_until  # a loss may be heard meanwhile
+        return found.channels if found.members_upto >= members_upto and not is_lost else None
 
     def _chosen_worker(self) -> str | None:
         """Any worker that is heard, without those that did not answer."""
@@ -104,41 +100,44 @@ class ChannelLists:
         workers = [worker for worker in self._routing_barrier.workers() if worker not in self._silent_until]
         return workers[machine.random_below(len(workers))] if workers else None
 
-    async def _ask(self, worker: str, user_id: str) -> _Transfer | None:
+    async def _ask(self, worker: str, user_id: str) -> _Transfer:
         request, transfer = ChannelsRequest(self._instance_id, user_id, new_ulid()), _Transfer()
         self._transfers[request.request] = transfer
         try:
             async with asyncio.timeout(COMPLETE_WITHIN_S):
                 await self._bus.publish(channel_lists(worker), msgspec.json.encode(request))
                 await _complete(transfer)
+        except Unavailable as error:
+            log.info("a worker cannot be asked for the channels of a user", worker=worker, reason=str(error))
         except TimeoutError:
             log.info("a worker does not give the channels of a user; the store is read", worker=worker)
             if not transfer.pages:
                 self._silent_until[worker] = self._clock() + SILENT_FOR_S
-            return None
         finally:
             del self._transfers[request.request]
-        return None if transfer.failed else transfer
+        return transfer
 
     def hear(self, page: ChannelsPage) -> None:
         """Take a page of a worker."""
         transfer = self._transfers.get(page.request)
-        if transfer is None:
+        if transfer is None or transfer.is_over:
             return
+        is_next = page.known and page.page == transfer.pages
         try:
             transfer.channels += page.ids()
         except msgspec.ValidationError as error:
             skip("channels_page", error)
-            transfer.failed = True
-        transfer.failed |= not page.known or page.page != transfer.pages
+            is_next = False
         transfer.pages += 1
-        transfer.last = page if page.last else None
+        transfer.is_over = page.last or not is_next
+        if page.last and is_next:
+            transfer.members_upto = page.members_upto
         transfer.arrived.set()
 
 
 async def _complete(transfer: _Transfer) -> None:
     """Wait for the last page, or one that shows that the list will not be whole."""
-    while transfer.last is None and not transfer.failed:
+    while not transfer.is_over:
         async with asyncio.timeout(ANSWERED_WITHIN_S):
             await transfer.arrived.wait()
         transfer.arrived.clear()

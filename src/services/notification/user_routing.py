@@ -119,7 +119,7 @@ class UserRouting:
         self._wait_late(user_id)
         return None
 
-    async def _is_applied(self, session: Session, change: "_NewestChange") -> bool:
+    async def _is_applied(self, session: Session, change: _NewestChange) -> bool:
         return not change.is_awaited or await self._routing_barrier.announce_until_confirmed(
             session.user_id, change.position, is_wanted=session.is_wanted
         )
@@ -209,7 +209,7 @@ class UserRouting:
         change = await retry_forever(self._newest_change.ask, "finding the end of the membership changes")
         return change.position if change.is_awaited else 0
 
-    async def _ask_for_newest_change(self) -> "_NewestChange":
+    async def _ask_for_newest_change(self) -> _NewestChange:
         end, applied = await self._log.last_seq(MEMBERSHIP_STREAM), self._routing_barrier.members_upto()
         if applied >= end:
             return _NewestChange(end, is_awaited=False)
