@@ -39,7 +39,7 @@ class _Transfer:
     channels: list[str] = field(default_factory=list)
     pages: int = 0
     members_upto: int = -1
-    """Of the list, when it is whole."""
+    """The position of META up to which the list has the changes; -1 until it is whole."""
     is_over: bool = False
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
