@@ -234,6 +234,12 @@ def test_frames_for_people(frame: dict[str, Any], shown: str | None) -> None:
     assert (line.plain if line else None) == shown
 
 
+def test_a_message_is_one_line_however_narrow_the_terminal_is() -> None:
+    out = io.StringIO()
+    Screen(Console(file=out, width=20), Console(file=out)).frame("", MESSAGE)
+    assert out.getvalue() == "t #general m bob: hi [b]there\n"
+
+
 @given(st.text())
 def test_nobody_steers_my_terminal(text: str) -> None:
     line = describe({**MESSAGE, "message": {"channel_id": "g", "sender_id": text, "text": text}})

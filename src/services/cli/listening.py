@@ -85,7 +85,7 @@ class Screen:
             self._out.file.write(text + "\n")
             self._out.file.flush()
         elif line := describe(frame):
-            self._out.print(line)
+            self._out.print(line, soft_wrap=True)  # a file or a pipe gets one line for each message
 
     def notice(self, text: str) -> None:
         """Print a message about the connection."""
