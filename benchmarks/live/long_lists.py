@@ -14,6 +14,7 @@ from benchmarks.live.long_logins import Logins, opened_logins
 from benchmarks.live.servers import running, workplace
 from benchmarks.live.stalls import Stalls, Watch
 from fanout.events import timestamp
+from fanout.packed_ids import pack
 from fanout.ports.memberships import Membership
 from services.adapters.mongo.documents import membership_document
 from services.adapters.mongo.memberships import MongoMemberships
@@ -88,7 +89,7 @@ async def _read_from(url: str, options: ListOptions) -> Lists:
         try:
             await insert(first)
             adapter, alone = await _in_turn(
-                lambda: store.channels_of(first), lambda: bare(first), names, options.rounds
+                (lambda: store.packed_channels_of(first), lambda: bare(first)), (pack(names), names), options.rounds
             )
             async with opened_logins(store, dict.fromkeys(_USERS, names)) as bench:
                 single = await bench.measure([first], bare, options.rounds)
@@ -105,27 +106,31 @@ def _document(channel_id: str, user: str) -> dict[str, Any]:
 
 
 async def _in_turn(
-    adapter: Callable[[], Awaitable[list[str]]],
-    bare: Callable[[], Awaitable[list[str]]],
-    names: list[str],
-    rounds: int,
+    ways: tuple[Callable[[], Awaitable[object]], ...], expected: tuple[object, ...], rounds: int
 ) -> list[Reader]:
-    """Each reads once before the clock runs, and is checked: what was read wrongly has no figure."""
-    ways = (adapter, bare)
-    seconds: tuple[list[float], list[float]] = ([], [])
-    watches = (Watch(), Watch())
-    for read in ways:
-        if await read() != names:
-            raise BenchError("a reader did not get the channels of the user, sorted")
+    """Each reads once before the clock runs, and is checked: what was read wrongly has no figure.
+
+    Args:
+        ways: to read.
+        expected: what each of them has to return.
+        rounds: how often each reads then, in turn.
+    """
+    for read, right in zip(ways, expected, strict=True):
+        _check(await read(), right)
+    seconds, watches = [list[float]() for _ in ways], [Watch() for _ in ways]
     for _ in range(rounds):
-        for read, taken, watch in zip(ways, seconds, watches, strict=True):
+        for read, right, taken, watch in zip(ways, expected, seconds, watches, strict=True):
             async with watch:
                 began = time.perf_counter()
                 found = await read()
                 taken.append(time.perf_counter() - began)
-            if found != names:
-                raise BenchError("a reader did not get the channels of the user, sorted")
+            _check(found, right)
     return [Reader(taken, watch.result()) for taken, watch in zip(seconds, watches, strict=True)]
+
+
+def _check(found: object, expected: object) -> None:
+    if found != expected:
+        raise BenchError("a reader did not get the channels of the user, sorted")
 
 
 def run_lists(options: ListOptions) -> Lists:

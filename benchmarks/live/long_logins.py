@@ -52,9 +52,9 @@ class _Counting:
         self._store = store
         self.lists_read = 0
 
-    async def channels_of(self, user_id: str) -> list[str]:
+    async def packed_channels_of(self, user_id: str) -> bytes:
         self.lists_read += 1
-        return await self._store.channels_of(user_id)
+        return await self._store.packed_channels_of(user_id)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)

@@ -15,7 +15,7 @@ use crate::config::config;
 use crate::deliveries::EventsArgument;
 use crate::errors::{CoreError, CoreResult};
 use crate::gil::{released, released_unless};
-use crate::lists::{self, FEW_IDS, LONG_EVENT, are_few, borrow_events, with_ids};
+use crate::lists::{self, FEW_IDS, LONG_EVENT, are_few, borrow_events, with_ids, with_packed_ids};
 use crate::names;
 use crate::repr;
 use crate::stored::{KindArgument, borrow_given};
@@ -132,9 +132,12 @@ impl Engine {
         let (user, instance) = (&*user, &*instance);
         let brief = self.is_brief(user)?;
         let place = |channels| self.engine.user_online(user, instance, channels, self.now());
-        match channels {
-            Some(channels) => with_ids(channels, "channels", brief, |ids| place(Some(ids))),
-            None => Ok(released_unless(brief, py, || place(None))?),
+        let Some(channels) = channels else {
+            return Ok(released_unless(brief, py, || place(None))?);
+        };
+        match channels.cast::<PyBytes>() {
+            Ok(packed) => with_packed_ids(packed, "channels", brief, |ids| place(Some(ids))),
+            Err(_) => with_ids(channels, "channels", brief, |ids| place(Some(ids))),
         }
     }
 

@@ -24,6 +24,10 @@ const STEP: usize = 4096;
 /// So many ids are packed, and a user's change or a lookup of as many channels is done, in some ten microseconds.
 pub const FEW_IDS: usize = 64;
 
+/// So many bytes of packed ids are read in a microsecond, and have at most [`FEW_IDS`] where these are of a usual
+/// length.
+const FEW_PACKED: usize = 1024;
+
 /// An event longer than this is validated without the GIL; a shorter one costs less than handing the GIL over. Its
 /// targets do not count: they share its payload, so each costs the same few nanoseconds whatever its length.
 pub const LONG_EVENT: usize = 16 << 10;
@@ -64,6 +68,30 @@ pub fn with_ids<T: Send>(
     })?;
     let few = brief && ids.len() <= FEW_IDS;
     Ok(released_unless(few, py, || work(ids))?)
+}
+
+/// [`with_ids`] for ids that are packed, as `Engine.packed_channels` returns them: with a space between them.
+///
+/// Nothing of Python is read, so long ones are read without the GIL.
+pub fn with_packed_ids<T: Send>(
+    packed: &Bound<'_, PyBytes>,
+    what: &'static str,
+    brief: bool,
+    work: impl Send + FnOnce(Ids) -> Result<T>,
+) -> PyResult<T> {
+    let bytes = packed.as_bytes();
+    let few = brief && bytes.len() <= FEW_PACKED;
+    Ok(released_unless(few, packed.py(), || work(unpacked(bytes, what)?))?)
+}
+
+fn unpacked(packed: &[u8], what: &'static str) -> Result<Ids> {
+    if packed.is_empty() {
+        return Ok(Ids::default());
+    }
+    let parts = || packed.split(|byte| *byte == b' ');
+    let mut ids = Ids::with_capacity(parts().count());
+    parts().try_for_each(|id| ids.push(id, what))?;
+    Ok(ids)
 }
 
 #[cold]

@@ -172,15 +172,17 @@ class Engine:
             OSError: the file cannot be written. The file that was there before is still there.
             ValueError: the path does not end with a name.
         """
-    def user_online(self, user: str, instance: str, channels: Iterable[str] | None = None) -> int:
+    def user_online(self, user: str, instance: str, channels: Iterable[str] | bytes | None = None) -> int:
         """Note that a user is on an instance. A repeated call changes nothing.
 
         Args:
             user: an id.
             instance: an id. The instance need not be known.
             channels: ids of the channels of which the user is a member; duplicates are allowed. They replace the
-                user's list on every instance and in the cache. None: take the list that the engine has, because the
-                user is on another instance or is cached.
+                user's list on every instance and in the cache. They may be packed: `bytes`, with a space between the
+                ids, as `packed_channels` returns them; empty for no channels. Of those a long list is read without the
+                GIL, and the garbage collector has no strings to walk through. None: take the list that the engine has,
+                because the user is on another instance or is cached.
 
         Returns:
             the number of (channel, instance) entries that are new.

@@ -10,6 +10,7 @@ import pytest
 
 from fanout.errors import ChannelExists, FanoutError, ForeignStore, Unavailable
 from fanout.events import StoredMessage
+from fanout.packed_ids import unpack
 from fanout.ports.memberships import CHANNEL, Channel
 from services.adapters.sqlite.database import Database, inspect
 from services.adapters.sqlite.memberships import SqliteMemberships
@@ -132,7 +133,7 @@ async def test_a_hundred_thousand_channels_of_one_user_are_listed(tmp_path: Path
             [(channel, CREATED) for channel in channels],
         )
     )
-    assert await store.channels_of("alice") == channels
+    assert unpack(await store.packed_channels_of("alice")) == channels
     await store.close()
 
 

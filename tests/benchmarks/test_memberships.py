@@ -25,7 +25,7 @@ async def _right() -> list[str]:
 
 
 async def test_each_way_is_timed_in_each_round() -> None:
-    seen = await _in_turn(_right, _right, NAMES, rounds=3)
+    seen = await _in_turn((_right, _right), (NAMES, NAMES), rounds=3)
     assert [len(reader.seconds) for reader in seen] == [3, 3]
 
 
@@ -35,7 +35,7 @@ async def test_a_way_that_reads_something_else_is_an_error() -> None:
 
     for ways in ((_right, wrong), (wrong, _right)):
         with pytest.raises(BenchError, match="did not get the channels"):
-            await _in_turn(*ways, NAMES, rounds=1)
+            await _in_turn(ways, (NAMES, NAMES), rounds=1)
 
 
 def logins(users: int, stalls: Stalls = STEADY, **seconds: float) -> Logins:

@@ -35,7 +35,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[Opener]:
 
 async def test_every_process_finds_what_another_has_written(opened: Opener, mongo_url: str) -> None:
     await (await opened(mongo_url).open(Memberships)).create(GENERAL, ["alice"])
-    assert await (await opened(mongo_url).open(Memberships)).channels_of("alice") == ["general"]
+    assert await (await opened(mongo_url).open(Memberships)).packed_channels_of("alice") == b"general"
 
 
 async def test_the_id_is_read_and_nothing_is_made(opened: Opener, mongo_url: str) -> None:

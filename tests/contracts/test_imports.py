@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from fanout.errors import ChannelNotFound
+from fanout.packed_ids import unpack
 from fanout.ports.imports import Imports, NewMembership
 from fanout.ports.memberships import ENDED_KEPT_S, Channel, Memberships
 from services.adapters.mongo.memberships import MongoMemberships
@@ -89,7 +90,7 @@ async def test_memberships_of_many_channels_begin_at_once(two_channels: Store) -
     ]
     assert await two_channels.imports.add_memberships(new) == 3
     assert await two_channels.memberships.members_of("general") == ["alice", "bob"]
-    assert await two_channels.memberships.channels_of("alice") == ["general", "secret"]
+    assert unpack(await two_channels.memberships.packed_channels_of("alice")) == ["general", "secret"]
     membership = await two_channels.memberships.membership("secret", "alice")
     assert membership is not None
     assert (membership.joined_at, membership.left_at, membership.version) == (LATER, None, NOW)
@@ -153,7 +154,7 @@ async def test_an_unknown_channel_refuses_the_whole_call(two_channels: Store) ->
     new = [NewMembership("general", "alice", CREATED), NewMembership("nowhere", "alice", CREATED)]
     with pytest.raises(ChannelNotFound, match="nowhere"):
         await two_channels.imports.add_memberships(new)
-    assert await two_channels.memberships.channels_of("alice") == []
+    assert unpack(await two_channels.memberships.packed_channels_of("alice")) == []
 
 
 async def test_no_rows_are_no_work(store: Store) -> None:

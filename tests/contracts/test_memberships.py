@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from fanout.errors import ChannelExists, ChannelNotFound
+from fanout.packed_ids import unpack
 from fanout.ports.memberships import DM, ENDED_KEPT_S, Channel, Membership, Memberships
 from services.adapters.mongo.memberships import MongoMemberships
 from tests.support.clocks import Clock
@@ -84,7 +85,7 @@ async def test_who_is_a_member_already_keeps_that_membership(memberships: Member
 async def test_nobody_is_added_to_a_channel_that_is_not_there(memberships: Memberships) -> None:
     with pytest.raises(ChannelNotFound):
         await memberships.add("nowhere", ["alice"], LATER)
-    assert await memberships.channels_of("alice") == []
+    assert unpack(await memberships.packed_channels_of("alice")) == []
 
 
 async def test_a_membership_ends_and_is_returned(memberships: Memberships) -> None:
@@ -92,7 +93,7 @@ async def test_a_membership_ends_and_is_returned(memberships: Memberships) -> No
     ended = await left(memberships, "alice")
     assert (ended.user_id, ended.joined_at, ended.left_at) == ("alice", CREATED, LATER)
     assert await memberships.members_of("general") == ["bob"]
-    assert await memberships.channels_of("alice") == []
+    assert unpack(await memberships.packed_channels_of("alice")) == []
 
 
 async def test_what_was_not_there_cannot_end(memberships: Memberships) -> None:
@@ -126,7 +127,7 @@ async def test_who_left_and_joins_again_has_a_new_membership(memberships: Member
     [second] = await memberships.add("general", ["alice"], LATER)
     assert joined([second]) == [("alice", LATER)]
     assert second.membership_id != first.membership_id
-    assert await memberships.channels_of("alice") == ["general"]
+    assert unpack(await memberships.packed_channels_of("alice")) == ["general"]
 
 
 async def test_of_many_concurrent_joins_of_a_user_one_makes_the_membership(memberships: Memberships) -> None:
@@ -151,7 +152,7 @@ async def test_joins_beside_leaves_agree_on_the_newest_change(memberships: Membe
     newest = await memberships.membership("general", "alice")
     assert newest == by_version[max(by_version)]
     assert await memberships.is_member("general", "alice") is (newest.left_at is None)
-    assert await memberships.channels_of("alice") == (["general"] if newest.left_at is None else [])
+    assert unpack(await memberships.packed_channels_of("alice")) == (["general"] if newest.left_at is None else [])
     assert await memberships.unpublished(10) == [newest]
 
 
@@ -339,9 +340,9 @@ async def test_membership_is_asked_for_one_user(memberships: Memberships) -> Non
 async def test_channels_come_sorted_and_are_of_one_user(memberships: Memberships) -> None:
     await memberships.create(SECRET, ["alice", "bob"])
     await memberships.create(GENERAL, ["alice"])
-    assert await memberships.channels_of("alice") == ["general", "secret"]
-    assert await memberships.channels_of("bob") == ["secret"]
-    assert await memberships.channels_of("stranger") == []
+    assert unpack(await memberships.packed_channels_of("alice")) == ["general", "secret"]
+    assert unpack(await memberships.packed_channels_of("bob")) == ["secret"]
+    assert unpack(await memberships.packed_channels_of("stranger")) == []
 
 
 async def test_ids_sort_by_their_bytes(memberships: Memberships) -> None:

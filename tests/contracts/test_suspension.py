@@ -55,7 +55,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Imports.progress": ("name",),
     "Memberships.add": ("general", ["bob"], NOW),
     "Memberships.channel": ("general",),
-    "Memberships.channels_of": ("alice",),
+    "Memberships.packed_channels_of": ("alice",),
     "Memberships.channels_page": ("alice", "", 10),
     "Memberships.create": (Channel("second", "Second", private=False, created_by="alice", created_at=NOW), ["alice"]),
     "Memberships.is_member": ("general", "alice"),

@@ -7,7 +7,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from fanout import Engine, TooLarge
+from fanout import Engine, TooLarge, packed_ids
+from fanout.packed_ids import unpack
 from fanout.subjects import channel_lists, instance_control
 from fanout.workers import ChannelsPage, ChannelsRequest, decode_control
 from services.fan_out import channel_list_answers as module
@@ -75,33 +76,33 @@ async def test_a_list_names_the_channels_and_how_new_it_is(rig: Rig) -> None:
     (page,) = await rig.ask()
     await until(lambda: _answered("sent") == before + 1)
     assert page == ChannelsPage("r1", 0, last=True, channels=page.channels, members_upto=5)
-    assert sorted(page.ids()) == ["a", "b"]
+    assert sorted(unpack(page.packed())) == ["a", "b"]
 
 
 async def test_a_user_without_channels_has_an_empty_page(rig: Rig) -> None:
     rig.engine.user_online("ann", "notif-1", [])
     (page,) = await rig.ask()
     assert page.known
-    assert page.ids() == []
+    assert page.packed() == b""
 
 
 async def test_a_long_list_comes_in_pages_that_are_cut_between_ids(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PAGE_BYTES", 1_000)
+    monkeypatch.setattr(packed_ids, "PIECE_BYTES", 1_000)
     rig.engine.user_online("ann", "notif-1", MANY)
     pages = await rig.ask()
     assert len(pages) > 30
     assert max(len(page.channels) for page in pages) <= 1_000
     assert [page.page for page in pages] == list(range(len(pages)))
     assert [page.last for page in pages] == [False] * (len(pages) - 1) + [True]
-    assert sorted(channel for page in pages for channel in page.ids()) == sorted(MANY)
+    assert sorted(channel for page in pages for channel in unpack(page.packed())) == sorted(MANY)
 
 
 async def test_an_id_as_long_as_a_page_is_not_cut(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PAGE_BYTES", 130)
+    monkeypatch.setattr(packed_ids, "PIECE_BYTES", 130)
     longest = [letter * 128 for letter in "abc"]
     rig.engine.user_online("ann", "notif-1", longest)
     pages = await rig.ask()
-    assert sorted(channel for page in pages for channel in page.ids()) == longest
+    assert sorted(channel for page in pages for channel in unpack(page.packed())) == longest
 
 
 @pytest.mark.parametrize("channels", [["a"], MANY])
@@ -138,7 +139,7 @@ async def test_a_bus_that_is_away_costs_the_answer_alone(rig: Rig) -> None:
     rig.answers._hear("", msgspec.json.encode(ChannelsRequest("notif-1", "ann", "r0")))
     await until(lambda: _answered("failed") == failed + 1)
     rig.bus.down = False
-    assert [page.ids() for page in await rig.ask()] == [["a"]]
+    assert [page.packed() for page in await rig.ask()] == [b"a"]
 
 
 async def test_a_user_who_went_and_came_while_the_list_was_read_is_unknown(
@@ -160,7 +161,7 @@ async def test_pages_fit_in_what_the_bus_takes(rig: Rig) -> None:
     rig.bus.limit = 8_192
     rig.engine.user_online("ann", "notif-1", MANY)
     pages = await rig.ask()
-    assert sorted(channel for page in pages for channel in page.ids()) == sorted(MANY)
+    assert sorted(channel for page in pages for channel in unpack(page.packed())) == sorted(MANY)
     rig.bus.outcomes["publish"] = TooLarge("the server takes less than it said")
     failed = _answered("failed")
     rig.answers._hear("", msgspec.json.encode(ChannelsRequest("notif-1", "ann", "r0")))

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from fanout import Engine, TableFull, Unavailable
+from fanout.packed_ids import pack
 from fanout.workers import PresenceChange, RoutingPending, decode_control
 from services.fan_out import presence_applier as module
 from services.fan_out.metrics import USERS_REFUSED
@@ -28,11 +29,11 @@ class Store:
         self.may_answer.set()
         self.fails = False
 
-    async def channels_of(self, user_id: str) -> list[str]:
+    async def packed_channels_of(self, user_id: str) -> bytes:
         await self.may_answer.wait()
         if self.fails:
             raise Unavailable("switched off")
-        return CHANNELS
+        return pack(CHANNELS)
 
 
 class SilentBus:
@@ -197,11 +198,11 @@ async def test_a_full_table_refuses_a_user_and_goes_on(
 async def test_who_comes_later_is_not_waited_for(applier: PresenceApplier, monkeypatch: pytest.MonkeyPatch) -> None:
     loads = {"early": asyncio.Event(), "late": asyncio.Event()}
 
-    async def load(user_id: str) -> list[str]:
+    async def load(user_id: str) -> bytes:
         await loads[user_id].wait()
-        return ["c1"]
+        return b"c1"
 
-    monkeypatch.setattr(applier._memberships, "channels_of", load)
+    monkeypatch.setattr(applier._memberships, "packed_channels_of", load)
     applier.change(PresenceChange("early", online=True, instance_id="i1", incarnation="first", number=1))
     settled = asyncio.create_task(applier.settled())
     await asyncio.sleep(0.01)

@@ -243,19 +243,19 @@ async def test_an_instance_that_comes_back_misses_nothing_of_the_time_between(
     alice, bob = [await harness.connect(instance, user) for user in ("alice", "bob")]
     for user in ("alice", "bob"):
         worker.presence_applier.forget(user)
-    load, bobs_turn = harness.memberships.channels_of, asyncio.Event()
+    load, bobs_turn = harness.memberships.packed_channels_of, asyncio.Event()
 
-    async def slow_for_bob(user_id: str) -> list[str]:
+    async def slow_for_bob(user_id: str) -> bytes:
         if user_id == "bob":
             await bobs_turn.wait()
         return await load(user_id)
 
-    monkeypatch.setattr(harness.memberships, "channels_of", slow_for_bob)
+    monkeypatch.setattr(harness.memberships, "packed_channels_of", slow_for_bob)
     monkeypatch.setattr(liveness, "INSTANCE_SILENT_AFTER_S", SHORT_S)
     await harness.cut_off("notif-1")
     await until(lambda: worker.users_on("notif-1") == [], "evicted")
     monkeypatch.undo()
-    monkeypatch.setattr(harness.memberships, "channels_of", slow_for_bob)
+    monkeypatch.setattr(harness.memberships, "packed_channels_of", slow_for_bob)
     harness.restore()
     await until(lambda: worker.users_on("notif-1") == ["alice"], "one is back")
     await asyncio.sleep(1.2)  # a mark goes out, as long as nothing holds it back

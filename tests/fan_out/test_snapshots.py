@@ -42,9 +42,9 @@ class CountedMemberships:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._memberships, name)
 
-    async def channels_of(self, user_id: str) -> list[str]:
+    async def packed_channels_of(self, user_id: str) -> bytes:
         self.asked.append(user_id)
-        return await self._memberships.channels_of(user_id)
+        return await self._memberships.packed_channels_of(user_id)
 
 
 def _tear(path: Path) -> bytes:

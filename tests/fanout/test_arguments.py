@@ -108,7 +108,7 @@ def test_a_stored_event_is_refused_with_the_id_that_is_none(engine: Engine) -> N
             f"channels[{FAR}] must be a str, not NoneType",
         ),
         (lambda engine: engine.user_online("u", "i", 5), "channels must be an iterable of ids, not int: 5"),
-        (lambda engine: engine.user_online("u", "i", b"ab"), "channels[0] must be a str, not int: 97"),
+        (lambda engine: engine.user_online("u", "i", bytearray(b"ab")), "channels[0] must be a str, not int: 97"),
         (lambda engine: engine.user_online(b"u", "i"), "user must be a str, not bytes"),
         (lambda engine: engine.route("c", "{}" * 999), "event must be bytes-like, not str"),
         (lambda engine: engine.route("c", EVENT, exclude=1.5), "exclude must be a str, not float: 1.5"),

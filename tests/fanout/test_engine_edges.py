@@ -6,6 +6,7 @@ import pytest
 
 import fanout
 from fanout import Engine, InvalidEvent, InvalidId, MembershipUnknown
+from fanout.packed_ids import pack
 
 EVENT = b'{"type":"hello"}'
 LONG_LIST = [f"channel-{number}" for number in range(3_000)]
@@ -71,6 +72,45 @@ def test_bad_ids_are_the_error_of_the_library(engine: Engine) -> None:
         engine.route("c", EVENT, exclude="a.b")
     with pytest.raises(InvalidId, match="actor is"):
         engine.route("c", EVENT, actor="a.b")
+
+
+@pytest.mark.parametrize(
+    ("packed", "place"),
+    [
+        (b"a b. c", 1),
+        (b" a", 0),
+        (b"a ", 1),
+        (b"a  b", 1),
+        (b" ", 0),
+        (b"a\nb", 0),
+        (b"a \xff", 1),
+        (b"a " + b"x" * 129, 1),
+    ],
+)
+@pytest.mark.parametrize("before", ["", "channel " * 200])
+def test_a_packed_list_with_something_else_than_an_id_is_refused_whole(
+    engine: Engine, packed: bytes, place: int, before: str
+) -> None:
+    place += before.count(" ")
+    with pytest.raises(InvalidId, match=rf"channels\[{place}\]"):
+        engine.user_online("ann", "i", before.encode() + packed)
+    assert engine.stats()["users"] == 0
+
+
+def test_a_packed_list_is_a_list(engine: Engine) -> None:
+    assert engine.user_online("ann", "i", b"a b a") == 2
+    assert engine.user_online("ben", "i", pack(LONG_LIST)) == len(LONG_LIST)
+    assert engine.channels("ben") == frozenset(LONG_LIST)
+    engine.user_online("cid", "i", engine.packed_channels("ben"))
+    assert engine.channels("cid") == engine.channels("ben")
+    assert engine.user_online("ben", "i", b"") == 0
+    assert engine.channels("ben") == frozenset()
+
+
+@pytest.mark.parametrize("channels", [bytearray(b"a b"), memoryview(b"a b")])
+def test_packed_ids_are_bytes(engine: Engine, channels: Any) -> None:
+    with pytest.raises(TypeError, match=r"channels\[0\] must be a str"):
+        engine.user_online("ann", "i", channels)
 
 
 def test_a_stored_event_with_a_bad_id_is_refused_alone(engine: Engine) -> None:

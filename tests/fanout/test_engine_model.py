@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from fanout import Engine, MembershipUnknown, decode_batch, presence_digest
+from fanout.packed_ids import pack
 
 USERS = ["ann", "ben", "cat", "dan"]
 CHANNELS = ["c1", "c2", "c3", "a-channel-whose-name-is-a-good-deal-longer"]
@@ -52,13 +53,14 @@ class EngineMachine(RuleBasedStateMachine):
 
     # Presence and memberships.
 
-    @rule(user=users, instance=instances, given=st.lists(channels))
-    def comes_online(self, user: str, instance: str, given: list[str]) -> None:
+    @rule(user=users, instance=instances, given=st.lists(channels), packed=st.booleans())
+    def comes_online(self, user: str, instance: str, given: list[str], packed: bool) -> None:  # noqa: FBT001 - drawn
         before = self._entries()
         self.lists[user] = set(given)
         self.places.setdefault(user, set()).add(instance)
         self._use(user)
-        assert self.engine.user_online(user, instance, given) == len(self._entries() - before)
+        listed = pack(given) if packed else given
+        assert self.engine.user_online(user, instance, listed) == len(self._entries() - before)
 
     @rule(user=users, instance=instances)
     def comes_online_as_known(self, user: str, instance: str) -> None:

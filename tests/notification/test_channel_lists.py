@@ -40,7 +40,7 @@ class Rig:
         await self.bus.subscribe(channel_lists("worker-1"), self._hear)
         return self
 
-    async def ask(self, members_upto: int = 0) -> list[str] | None:
+    async def ask(self, members_upto: int = 0) -> bytes | None:
         return await self.lists.ask("ann", members_upto=members_upto)
 
     async def hear_worker(self, worker: str = "worker-1") -> None:
@@ -63,13 +63,13 @@ async def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
 
 async def test_the_pages_are_one_list(rig: Rig) -> None:
     rig.answer = lambda request: [page(request, 0, "a b", last=False), page(request, 1, "c", last=True)]
-    assert await rig.ask(members_upto=8) == ["a", "b", "c"]
+    assert await rig.ask(members_upto=8) == b"a b c"
     assert [(request.instance, request.user_id) for request in rig.asked] == [("notif-1", "ann")]
 
 
 async def test_a_user_without_channels_has_an_empty_list(rig: Rig) -> None:
     rig.answer = lambda request: [page(request, 0, "", last=True)]
-    assert await rig.ask() == []
+    assert await rig.ask() == b""
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ async def test_an_answer_that_is_not_whole_is_none(rig: Rig, answer: Answer) -> 
 async def test_pages_of_another_request_are_not_taken(rig: Rig) -> None:
     older = ChannelsRequest("notif-1", "ann", "older")
     rig.answer = lambda request: [page(older, 0, "x", last=True), page(request, 0, "a", last=True)]
-    assert await rig.ask() == ["a"]
+    assert await rig.ask() == b"a"
 
 
 async def test_a_worker_that_does_not_answer_is_not_asked_again_at_once(rig: Rig) -> None:
@@ -138,7 +138,7 @@ async def test_a_list_that_comes_too_slowly_is_not_waited_for(rig: Rig) -> None:
 
 
 async def test_a_list_that_lacks_what_every_worker_has_applied_is_not_taken(rig: Rig) -> None:
-    assert await rig.ask(members_upto=7) == ["a", "b"]
+    assert await rig.ask(members_upto=7) == b"a b"
     assert await rig.ask(members_upto=8) is None
 
 

@@ -13,6 +13,7 @@ from fanout.events import MemberJoined, MemberLeft, Message, MessageEvent, Recei
 from fanout.ids import new_event_id, new_message_id
 from fanout.lanes import Lane
 from fanout.membership_versions import CLOCK_SKEW_US
+from fanout.packed_ids import pack
 from fanout.ports.log import StoredEvent
 from fanout.ports.memberships import Memberships
 from fanout.streams import MESSAGES, META, RECEIPTS, STREAMS
@@ -57,7 +58,7 @@ class Rig:
 
     async def enter(self) -> None:
         self.registry.add(self.session)
-        await self.registry.subscribe(self.session, [GENERAL])
+        await self.registry.subscribe(self.session, pack([GENERAL]))
         self.registry.write_queue.open(self.session, b"")
 
     async def store(self, *texts: str, **fields: Any) -> None:

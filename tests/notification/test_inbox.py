@@ -13,6 +13,7 @@ from fanout.events import MemberJoined, MemberLeft, Message, MessageEvent, Recei
 from fanout.ids import new_event_id, new_message_id
 from fanout.lanes import Lane
 from fanout.membership_versions import CLOCK_SKEW_US
+from fanout.packed_ids import pack
 from fanout.ports.authenticator import Identity
 from fanout.ports.memberships import Memberships
 from fanout.streams import MESSAGES, META, RECEIPTS
@@ -61,7 +62,7 @@ class World:
     async def start(self) -> None:
         session = Session(self.alice, Identity("alice", 1e12), "phone", INSTANCE, budget=1 << 20)
         self.registry.add(session)
-        await self.registry.subscribe(session, [CHANNEL])
+        await self.registry.subscribe(session, pack([CHANNEL]))
         self.registry.write_queue.open(session, b"\x81\x02{}")
         self.alice.frames.clear()
         await self.inbox.listen()

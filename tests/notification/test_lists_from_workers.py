@@ -52,10 +52,10 @@ class _SlowStore(_Proxy):
         self.may_answer = asyncio.Event()
         self.reads = 0
 
-    async def channels_of(self, user_id: str) -> list[str]:
+    async def packed_channels_of(self, user_id: str) -> bytes:
         self.reads += 1
         await self.may_answer.wait()
-        return cast("list[str]", await self._real.channels_of(user_id))
+        return cast("bytes", await self._real.packed_channels_of(user_id))
 
 
 async def _started_over_a_store(harness: Harness) -> tuple[_SlowStore, NotificationInstance]:

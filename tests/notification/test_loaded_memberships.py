@@ -101,14 +101,14 @@ async def test_a_joining_that_comes_while_the_sessions_are_refreshed_refreshes_t
     alice = await rig.enter("alice", confirmed=True)
     seq = await change_told(rig, "alice")
     rig.inbox._hear_early_join("alice", seq)
-    load, loading, may_return = rig.memberships.channels_of, asyncio.Event(), asyncio.Event()
+    load, loading, may_return = rig.memberships.packed_channels_of, asyncio.Event(), asyncio.Event()
 
-    async def slow(user_id: str) -> list[str]:
+    async def slow(user_id: str) -> bytes:
         loading.set()
         await may_return.wait()
         return await load(user_id)
 
-    monkeypatch.setattr(rig.memberships, "channels_of", slow)
+    monkeypatch.setattr(rig.memberships, "packed_channels_of", slow)
     await until(lambda: rig.is_told_when_applied(seq) or loading.is_set(), "it is routed, and loads")
     rig.inbox._hear_early_join("alice", seq + 1)
     may_return.set()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fanout.packed_ids import pack
 from fanout.ports.authenticator import Identity
 from services.notification.registry import Registry
 from services.notification.session import Session
@@ -18,7 +19,7 @@ def registry() -> Registry:
 async def come(registry: Registry, user_id: str) -> Session:
     session = Session(Client(user_id), Identity(user_id, expires_at=1e12), "phone", "notif-1", budget=1_000)
     registry.add(session)
-    await registry.subscribe(session, CHANNELS)
+    await registry.subscribe(session, pack(CHANNELS))
     return session
 
 

@@ -19,12 +19,16 @@ class Lists:
     """Stands for `ChannelLists`: a worker that has one list for everybody."""
 
     def __init__(self) -> None:
-        self.found: list[str] | None = ["routed"]
+        self.found: bytes | None = b"routed"
+        self.changes_lost = False
         self.asked: list[int] = []
         """Up to which position of META the list had to have the changes, each time."""
         self.meanwhile: Callable[[], None] = lambda: None
 
-    async def ask(self, _user_id: str, *, members_upto: int) -> list[str] | None:
+    def were_changes_lost(self) -> bool:
+        return self.changes_lost
+
+    async def ask(self, _user_id: str, *, members_upto: int) -> bytes | None:
         self.asked.append(members_upto)
         self.meanwhile()
         return self.found
@@ -65,8 +69,15 @@ async def test_the_list_of_a_worker_is_taken_and_the_store_not_read(rig: Rig, li
     before = _given_by("worker")
     await loaded(rig, lists)
     assert rig.registry.is_member("ann", "routed")
-    assert rig.memberships.calls["channels_of"] == 0
+    assert rig.memberships.calls["packed_channels_of"] == 0
     assert _given_by("worker") == before + 1
+
+
+async def test_after_a_loss_of_changes_the_store_is_read_before_workers_are_waited_for(rig: Rig, lists: Lists) -> None:
+    lists.changes_lost = True
+    await loaded(rig, lists)
+    assert rig.registry.is_member("ann", "general")
+    assert not lists.asked
 
 
 async def test_without_a_list_the_store_is_read(rig: Rig, lists: Lists) -> None:
@@ -79,16 +90,16 @@ async def test_without_a_list_the_store_is_read(rig: Rig, lists: Lists) -> None:
 async def test_a_list_that_changed_meanwhile_is_not_taken(
     rig: Rig, lists: Lists, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    subscribe, taken = rig.registry.subscribe, list[list[str]]()
+    subscribe, taken = rig.registry.subscribe, list[bytes]()
 
-    async def watched(session: Session, channels: list[str]) -> None:
+    async def watched(session: Session, channels: bytes) -> None:
         taken.append(channels)
         await subscribe(session, channels)
 
     monkeypatch.setattr(rig.registry, "subscribe", watched)
     lists.meanwhile = lambda: rig.inbox.missed_changes("ann")
     await loaded(rig, lists)
-    assert taken == [["general"]], "not for a moment: other sessions of the user would lose what has come meanwhile"
+    assert taken == [b"general"], "not for a moment: other sessions of the user would lose what has come meanwhile"
     assert rig.registry.is_member("ann", "general")
     assert not rig.registry.is_member("ann", "routed")
 

@@ -9,6 +9,7 @@ from fanout import InvalidEvent, text_frame
 from fanout.events import MemberJoined, MemberLeft, encode
 from fanout.lanes import Lane
 from fanout.membership_versions import CLOCK_SKEW_US
+from fanout.packed_ids import pack
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.streams import MESSAGES, META
@@ -40,7 +41,7 @@ class Rig:
 
     async def enter(self) -> None:
         self.registry.add(self.session)
-        await self.registry.subscribe(self.session, [GENERAL])
+        await self.registry.subscribe(self.session, pack([GENERAL]))
         self.registry.write_queue.open(self.session, b"")
 
     async def deliver(self, stream: str, event: bytes, *, channel: str = GENERAL, also: str | None = None) -> None:

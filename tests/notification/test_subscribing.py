@@ -20,10 +20,10 @@ async def test_the_other_session_of_a_user_goes_on_reading_what_came_meanwhile(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await rig.enter("bea", confirmed=True)
-    second, seen, load = session_of("bea"), list[bool](), rig.memberships.channels_of
+    second, seen, load = session_of("bea"), list[bool](), rig.memberships.packed_channels_of
     rig.registry.add(second)
 
-    async def loaded_before_the_join(user_id: str) -> list[str]:
+    async def loaded_before_the_join(user_id: str) -> bytes:
         found = await load(user_id)
         if not found:
             await rig.change_unheard(user_id)
@@ -33,11 +33,11 @@ async def test_the_other_session_of_a_user_goes_on_reading_what_came_meanwhile(
 
     subscribed = rig.registry.subscribe
 
-    async def watched(session: Session, channels: list[str]) -> None:
+    async def watched(session: Session, channels: bytes) -> None:
         await subscribed(session, channels)
         seen.append(rig.registry.is_member("bea", "general"))
 
-    monkeypatch.setattr(rig.memberships, "channels_of", loaded_before_the_join)
+    monkeypatch.setattr(rig.memberships, "packed_channels_of", loaded_before_the_join)
     monkeypatch.setattr(rig.registry, "subscribe", watched)
     await subscribe(second, rig.registry, rig.inbox, rig.memberships)
     assert seen == [True]

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from fanout import Engine
+from fanout.packed_ids import pack
 from fanout.ports.authenticator import Identity
 from services.notification import subscriptions as module
 from services.notification.session import Session
@@ -75,7 +76,7 @@ def _session(user_id: str) -> Session:
 
 async def test_short_lists_are_changed_at_once(table: Subscriptions, gate: Gate) -> None:
     ann = _session("ann")
-    await table.subscribe(ann, FEW)
+    await table.subscribe(ann, pack(FEW))
     await table.join("ann", "third")
     await table.leave("ann", "general")
     assert gate.engine.channels("ann") == {"random", "third"}
@@ -88,13 +89,13 @@ async def test_short_lists_are_changed_at_once(table: Subscriptions, gate: Gate)
 async def test_the_loop_goes_on_while_a_user_of_many_channels(table: Subscriptions, gate: Gate, step: str) -> None:
     ann, other = _session("ann"), _session("ann")
     if step != "comes":
-        await table.subscribe(ann, list(MANY))
+        await table.subscribe(ann, pack(MANY))
     if step == "goes as one of two":
-        await table.subscribe(other, list(MANY))
+        await table.subscribe(other, pack(MANY))
     with gate.closed():
-        change = table.subscribe(ann, list(MANY)) if step == "comes" else table.drop(ann, last=step == "goes")
+        change = table.subscribe(ann, pack(MANY)) if step == "comes" else table.drop(ann, last=step == "goes")
         moving = asyncio.create_task(change)
-        await table.subscribe(_session("bob"), FEW)
+        await table.subscribe(_session("bob"), pack(FEW))
         assert table.is_member("bob", "general")
         assert not moving.done()
     await moving
@@ -109,7 +110,7 @@ async def test_whatever_changes_a_user_who_is_being_moved_waits_without_the_loop
         changes = [
             asyncio.create_task(change)
             for change in (
-                table.subscribe(ann, list(MANY)),
+                table.subscribe(ann, pack(MANY)),
                 table.join("ann", "new"),
                 table.leave("ann", MANY[0]),
                 table.leave("ann", "new"),
@@ -126,7 +127,7 @@ async def test_whatever_changes_a_user_who_is_being_moved_waits_without_the_loop
 async def test_a_session_that_goes_while_it_comes_leaves_nothing_behind(table: Subscriptions, gate: Gate) -> None:
     ann = _session("ann")
     with gate.closed():
-        coming = asyncio.create_task(table.subscribe(ann, list(MANY)))
+        coming = asyncio.create_task(table.subscribe(ann, pack(MANY)))
         await asyncio.sleep(0)
         coming.cancel()
         going = asyncio.create_task(table.drop(ann, last=True))
@@ -140,8 +141,8 @@ async def test_a_session_that_goes_while_it_comes_leaves_nothing_behind(table: S
 async def test_a_change_that_fails_does_not_stop_the_next(table: Subscriptions, gate: Gate) -> None:
     ann = _session("ann")
     with pytest.raises(ValueError, match="channel"):
-        await table.subscribe(ann, [*MANY, "not an id"])
-    await table.subscribe(ann, list(MANY))
+        await table.subscribe(ann, pack([*MANY, "no-id."]))
+    await table.subscribe(ann, pack(MANY))
     await table.drop(ann, last=True)
     await until(lambda: not table._moving)
     assert gate.engine.stats()["channels"] == 0

@@ -141,7 +141,7 @@ async def test_while_the_membership_store_is_away_nobody_is_told_to_read_what_is
     await rig.change_unheard("alice")
     rig.memberships.down = True
     rig.confirm("alice")
-    await until(lambda: rig.memberships.calls["channels_of"] > 2, "asked again")
+    await until(lambda: rig.memberships.calls["packed_channels_of"] > 2, "asked again")
     assert (rig.frames(alice), await rig.is_degraded()) == ([], True)
     rig.memberships.down = False
     await rig.all_confirmed()
@@ -152,17 +152,17 @@ async def test_a_list_that_is_being_loaded_when_the_routing_is_confirmed_is_load
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await rig.enter("alice")
-    load, may_return = rig.memberships.channels_of, asyncio.Event()
+    load, may_return = rig.memberships.packed_channels_of, asyncio.Event()
 
-    async def slow_once(user_id: str) -> list[str]:
+    async def slow_once(user_id: str) -> bytes:
         channels = await load(user_id)
-        monkeypatch.setattr(rig.memberships, "channels_of", load)
+        monkeypatch.setattr(rig.memberships, "packed_channels_of", load)
         await may_return.wait()
         return channels
 
-    monkeypatch.setattr(rig.memberships, "channels_of", slow_once)
+    monkeypatch.setattr(rig.memberships, "packed_channels_of", slow_once)
     second = asyncio.create_task(rig.enter("alice"))
-    await until(lambda: rig.memberships.channels_of is load, "the old list is on its way")
+    await until(lambda: rig.memberships.packed_channels_of is load, "the old list is on its way")
     await rig.change_unheard("alice")
     rig.confirm("alice")
     await rig.all_confirmed()
@@ -178,14 +178,14 @@ async def test_when_many_are_confirmed_at_once_only_so_many_lists_are_loaded_at_
     sessions = await asyncio.gather(*map(rig.enter, users))
     loading: list[int] = [0, 0]
 
-    async def counted(_user_id: str) -> list[str]:
+    async def counted(_user_id: str) -> bytes:
         loading[0] += 1
         loading[1] = max(loading)
         await asyncio.sleep(0.001)
         loading[0] -= 1
-        return []
+        return b""
 
-    monkeypatch.setattr(rig.memberships, "channels_of", counted)
+    monkeypatch.setattr(rig.memberships, "packed_channels_of", counted)
     rig.confirm(*users)
     await rig.all_confirmed()
     assert loading == [0, RELOADED_AT_ONCE]
@@ -196,7 +196,7 @@ async def test_the_wait_ends_with_the_instance(rig: Rig) -> None:
     await rig.enter("alice")
     rig.memberships.blocked = True
     rig.confirm("alice")
-    await until(lambda: rig.memberships.calls["channels_of"] == 2, "the list is being loaded")
+    await until(lambda: rig.memberships.calls["packed_channels_of"] == 2, "the list is being loaded")
     await rig.tasks.cancel()
     assert rig.waiting() == 0
 
@@ -211,10 +211,10 @@ class Away:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._memberships, name)
 
-    async def channels_of(self, user_id: str) -> list[str]:
+    async def packed_channels_of(self, user_id: str) -> bytes:
         if user_id in self.away_for:
             raise Unavailable("away for this worker")
-        return await self._memberships.channels_of(user_id)
+        return await self._memberships.packed_channels_of(user_id)
 
 
 @pytest.fixture

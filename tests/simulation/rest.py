@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from fanout.events import Message, ReceiptRead, StoredMessage, decode_message_event, decode_receipt_event
+from fanout.packed_ids import unpack
 from fanout.ports.log import StoredEvent
 from fanout.ports.messages import Page
 from fanout.ports.unread import ReadPosition
@@ -147,7 +148,7 @@ async def _disagreements(world: World, people: People) -> list[str]:
     users, devices = _connected(world, people)
     channels = {}
     for user in sorted({user for there in users.values() for user in there}):
-        channels[user] = await servers.asked("stores", partial(servers.memberships.channels_of, user))
+        channels[user] = unpack(await servers.asked("stores", partial(servers.memberships.packed_channels_of, user)))
     every, problems = await every_channel(world), []
     for process in world.of_kind("worker"):
         problems += _table_differs(process, users, channels)

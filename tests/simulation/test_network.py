@@ -37,7 +37,7 @@ def test_the_connections_of_a_process_that_has_gone_break() -> None:
         with pytest.raises(Unavailable):
             await waiting
         with pytest.raises(Unavailable):
-            await host.start(ports[Memberships].channels_of("ann"), "asking")
+            await host.start(ports[Memberships].packed_channels_of("ann"), "asking")
 
     in_world(work)
 

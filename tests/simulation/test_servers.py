@@ -44,7 +44,7 @@ def test_a_process_has_every_port_over_links_of_its_own() -> None:
 def test_the_ports_reach_what_the_servers_hold() -> None:
     async def work(world: World) -> None:
         host, ports = client_of(world)
-        assert await host.start(ports[Memberships].channels_of("ann"), "asking") == ["room1"]
+        assert await host.start(ports[Memberships].packed_channels_of("ann"), "asking") == b"room1"
         append = ports[Log].append("messages.send.room1", stored_message("room1"), msg_id="msg_1")
         appended = await host.start(append, "appending")
         (event,) = await world.servers.asked("nats", partial(world.servers.log.held, MESSAGES))
@@ -89,7 +89,7 @@ def test_a_server_that_is_full_refuses_writes_and_answers_reads() -> None:
         assert await host.start(ports[UnreadCounts].unread("ann", ["room1"]), "asking") == {}
         assert await host.start(ports[Log].last_seq(MESSAGES), "asking") == 0
         assert await host.start(leases(), "asking")
-        assert await host.start(ports[Memberships].channels_of("eve"), "asking") == []
+        assert await host.start(ports[Memberships].packed_channels_of("eve"), "asking") == b""
         world.servers.full.clear()
         await host.start(append(), "appending")
 

@@ -16,6 +16,7 @@ import structlog
 from fanout import decode_batch
 from fanout.events import MemberEvent, decode_member_event
 from fanout.lanes import Lane
+from fanout.packed_ids import unpack
 from fanout.ports.memberships import Membership
 from fanout.streams import MESSAGES, META
 from fanout.subjects import PRESENCE_HINTS, channel_of, instance_control, instance_events, worker_inbox
@@ -159,13 +160,13 @@ class Trace:
                 for message in work.args[0]:
                     name, channel = str(message.client_msg_id), message.channel_id
                     self.tell("writes", [name, channel], process=process, message=name, seq=message.seq)
-            case "channels_of":
+            case "packed_channels_of":
                 (user,) = work.args
-                self.tell("loads", [user], process=process, user=user, channels=sorted(answer))
+                self.tell("loads", [user], process=process, user=user, channels=unpack(answer))
 
     def _given(self, _lists: ChannelLists, found: Any, user: str, **_options: Any) -> None:
         if found is not None:
-            self.tell("is given", [user], process=_process(), user=user, channels=sorted(found))
+            self.tell("is given", [user], process=_process(), user=user, channels=sorted(unpack(found)))
 
     def _changed(self, _store: Any, changed: Any, *_args: Any, published: bool = False, **_options: Any) -> None:
         for membership in [changed] if isinstance(changed, Membership) else changed or ():

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
+from fanout.packed_ids import pack
 from services.adapters.embedded.bus import EmbeddedBus
 from services.notification.client_frames.concerns import CLIENT_FRAMES
 from services.notification.client_frames.handlers import FrameContext
@@ -32,7 +33,7 @@ class Room:
         """Add a session that was told `auth.ok` and reads channels."""
         session = session_of(user_id, expires_at=expires_at)
         self.registry.add(session)
-        await self.registry.subscribe(session, list(channels))
+        await self.registry.subscribe(session, pack(channels))
         self.registry.write_queue.open(session, b"")
         return session
 

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from benchmarks.live.stalls import Watch
 from fanout.api.unread import Counts
+from fanout.packed_ids import pack
 from tests.support import soak
 from tests.support.faulty import FaultyMessages, faulty_messages
 from tests.support.servers import NatsServer
@@ -68,7 +69,7 @@ async def test_counts_beside_a_recount_agree_in_bounded_round_trips_and_steps(
     world: StoreWorld, messages: FaultyMessages, redis: Redis, channels: Channels
 ) -> None:
     ids = sorted(f"c{number}" for number in range(channels.all))
-    world.memberships.outcomes["channels_of"] = ids
+    world.memberships.outcomes["packed_channels_of"] = pack(ids)
     large = ids[:: channels.all // channels.with_messages]
     writer = await world.start_writer()
     await some_at_once(world.post(channel) for channel in large for _ in range(MESSAGES_EACH))

@@ -23,7 +23,7 @@ from benchmarks.errors import BenchError
 from benchmarks.live.sockets.audience import FIRST_SEQ, SMALL, SMALL_READERS, Audience, Event, IdleAudience, events
 from benchmarks.machine import resident_bytes
 from benchmarks.processes import Leader
-from fanout import Engine, text_frame
+from fanout import Engine, packed_ids, text_frame
 from fanout.lanes import Lane
 from fanout.ports.memberships import Memberships
 from fanout.streams import MESSAGES
@@ -118,11 +118,11 @@ def run_server(settings: ServerSettings, leader: Leader) -> None:
 
 
 async def _serve_service(settings: ServerSettings, leader: Leader) -> None:
-    async def channels_of(user_id: str) -> list[str]:
-        return settings.audience.channels_of(int(user_id.rpartition("-")[2]))
+    async def packed_channels_of(user_id: str) -> bytes:
+        return packed_ids.pack(settings.audience.channels_of(int(user_id.rpartition("-")[2])))
 
     # They are computed, and take no memory. An instance uses nothing else of them.
-    memberships = cast("Memberships", SimpleNamespace(channels_of=channels_of))
+    memberships = cast("Memberships", SimpleNamespace(packed_channels_of=packed_channels_of))
     configure_logging("json", "error", service="notification")
     service = load_settings(
         _env_file=None,

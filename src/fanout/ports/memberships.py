@@ -127,8 +127,8 @@ class Memberships(Protocol):
         """Return whether the user is a member now."""
         ...
 
-    async def channels_of(self, user_id: str) -> list[str]:
-        """Return the ids of the user's channels, sorted."""
+    async def packed_channels_of(self, user_id: str) -> bytes:
+        """Return the ids of the user's channels, sorted and packed (`fanout.packed_ids`)."""
         ...
 
     async def channels_page(self, user_id: str, after: str, limit: int) -> list[Channel]:

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from fanout import Engine, TooLarge, Unavailable, machine
+from fanout import Engine, TooLarge, Unavailable, machine, packed_ids
 from fanout.ports.bus import Bus
 from fanout.subjects import channel_lists, instance_control
 from fanout.workers import ANSWERED_WITHIN_S, ChannelsPage, ChannelsRequest, decode_channels_request
@@ -19,8 +19,6 @@ from services.runtime.tasks import Tasks, retry_forever
 
 log = structlog.get_logger(__name__)
 
-PAGE_BYTES: Final = 32 * 1024
-"""The receiver checks the ids of such a page in half a millisecond. Several may come in a turn of its loop."""
 _ENVELOPE: Final = 512
 """An upper bound of the bytes that a page has beside its channels."""
 SENT_AT_ONCE: Final = 4
@@ -110,9 +108,9 @@ class ChannelListAnswers:
         # Taken before the list is read: a change that is applied meanwhile may be in it or not.
         page = ChannelsPage(request.request, page=0, last=True, channels="", members_upto=self._partitions.members_upto)
         packed = await self._packed(request.user_id) if self._knows(request) else b""
-        if not self._knows(request) or _count(packed) != self._engine.membership_count(request.user_id):
+        if not self._knows(request) or packed_ids.count(packed) != self._engine.membership_count(request.user_id):
             return iter([msgspec.structs.replace(page, known=False)])
-        return _divided(page, packed, min(PAGE_BYTES, self._bus.max_payload - _ENVELOPE))
+        return _divided(page, packed, min(packed_ids.PIECE_BYTES, self._bus.max_payload - _ENVELOPE))
 
     def _knows(self, request: ChannelsRequest) -> bool:
         """Whether the table has the user where the request says, and stays so as far as is known."""
@@ -126,20 +124,9 @@ class ChannelListAnswers:
         return self._engine.packed_channels(user_id)
 
 
-def _count(packed: bytes) -> int:
-    """How many ids a list has."""
-    return packed.count(b" ") + 1 if packed else 0
-
-
 def _divided(page: ChannelsPage, packed: bytes, size: int) -> Iterator[ChannelsPage]:
-    """The pages of a list, each cut behind an id, of at most so many bytes."""
-    begin, number = 0, 0
-    while True:
-        rest = len(packed) - begin
-        end = len(packed) if rest <= size else packed.rindex(b" ", begin, begin + size)
-        last = end == len(packed)
-        channels = packed[begin:end].decode("ascii")
-        yield msgspec.structs.replace(page, page=number, last=last, channels=channels)
-        if last:
-            return
-        begin, number = end + 1, number + 1
+    """The pages of a list, of at most so many bytes of ids. An empty list is one page, too."""
+    left = len(packed)
+    for number, piece in enumerate(packed_ids.pieces(packed, size) if packed else [b""]):
+        left -= len(piece) + 1  # and the space behind it, which the last one lacks
+        yield msgspec.structs.replace(page, page=number, last=left < 0, channels=piece.decode("ascii"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from fanout import Engine, MembershipUnknown, TableFull, Unavailable
+from fanout import Engine, MembershipUnknown, TableFull, Unavailable, packed_ids
 from fanout.ports.memberships import Memberships
 from fanout.workers import PresenceChange
 from services.fan_out.metrics import USERS_PLACED, USERS_REFUSED
@@ -79,6 +79,11 @@ class PresenceApplier:
     def is_pending(self, user_id: str) -> bool:
         """Whether the table does not have the user as desired yet."""
         return user_id in self._pending
+
+    def is_applying(self, change: PresenceChange) -> bool:
+        """Whether the table is being brought to what a change says, by it or an earlier one that says the same."""
+        before = self._desired.get(change.user_id, {}).get(change.instance_id)
+        return before is not None and before.online == change.online
 
     def is_changing(self, instance_id: str) -> bool:
         """Whether a change of a user on this instance is not applied yet."""
@@ -218,24 +223,24 @@ class PresenceApplier:
                 # The list that is given replaces the user's list for every instance.
                 await self._set_channels(user_id, instance_id, channels)
 
-    async def _set_channels(self, user_id: str, instance_id: str, channels: list[str]) -> None:
-        if len(channels) <= INLINE_CHANNELS:
+    async def _set_channels(self, user_id: str, instance_id: str, channels: bytes) -> None:
+        if packed_ids.count(channels) <= INLINE_CHANNELS:
             self._engine.user_online(user_id, instance_id, channels)
             return
         await self._move(self._engine.user_online, user_id, instance_id, channels)
         if user_id in self._stale:
             self._to_reload.add(user_id)
 
-    async def _load(self, user_id: str) -> list[str]:
+    async def _load(self, user_id: str) -> bytes:
         while True:
             self._stale.discard(user_id)
             channels = await retry_forever(lambda: self._read(user_id), "loading memberships")
             if user_id not in self._stale:
                 return channels
 
-    async def _read(self, user_id: str) -> list[str]:
+    async def _read(self, user_id: str) -> bytes:
         try:
-            channels = await self._memberships.channels_of(user_id)
+            channels = await self._memberships.packed_channels_of(user_id)
         except Unavailable:
             self._store_answers = False
             self._failed.add(user_id)
@@ -259,7 +264,7 @@ class PresenceApplier:
             await self._slice.breathe()
         return arrivals
 
-    async def _add(self, user_id: str, channels: list[str]) -> None:
+    async def _add(self, user_id: str, channels: bytes) -> None:
         """Add a user whose channels were unknown to the first instance that the user is to be on.
 
         The desired state stays as it is: the next round finds the channels known, and confirms the user or, where the
@@ -269,7 +274,7 @@ class PresenceApplier:
         instance_id = next((instance for instance, change in desired.items() if change.online), None)
         if instance_id is None:
             return
-        if len(channels) <= INLINE_CHANNELS:
+        if packed_ids.count(channels) <= INLINE_CHANNELS:
             self._engine.user_online(user_id, instance_id, channels)
             return
         await self._move(self._engine.user_online, user_id, instance_id, channels)

@@ -25,7 +25,7 @@ class Repair:
     async def run(self, instance_id: str, transfer: PresenceSetTransfer, is_current: Callable[[], bool]) -> int:
         """Hand every difference to the presence applier. Users of whom there is a newer hint stay as they are.
 
-        A user of the presence set whose last change is not applied yet counts as a difference: it may be a departure.
+        A user of the presence set whose last change is not applied yet is a difference: it may be a departure.
 
         Args:
             instance_id: whose presence set it is.
@@ -33,12 +33,12 @@ class Repair:
             is_current: whether the instance is still the one that sent it. The repair ends where it is not.
 
         Returns:
-            the number of users in which the table differed.
+            the number of users in which the table differed, without those whom it is being brought to already.
         """
         async with self._lock:
             departed = await self._only_in_the_table(instance_id, transfer.users)
             arrived = transfer.users
-            differences = len(departed) + len(arrived)
+            repaired = 0
             while departed or arrived:
                 online = not departed
                 user_id = arrived.popitem()[0] if online else departed.pop()
@@ -46,9 +46,10 @@ class Repair:
                     break
                 if transfer.is_news_of(user_id):
                     change = PresenceChange(user_id, online, instance_id, transfer.incarnation, transfer.announced)
+                    repaired += not self._presence_applier.is_applying(change)
                     self._presence_applier.change(change)
                 await self._slice.breathe()
-            return differences
+            return repaired
 
     async def _only_in_the_table(self, instance_id: str, presence_set: dict[str, None]) -> list[str]:
         """The users that only the table has on the instance. Those that both have and keep are taken out of the set."""

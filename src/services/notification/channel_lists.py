@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from fanout import Unavailable, machine
+from fanout import Unavailable, machine, packed_ids
 from fanout.ids import new_ulid
 from fanout.ports.bus import Bus
 from fanout.ports.log import Reset
@@ -36,8 +36,8 @@ instance, and have changes in its table that nobody will be told of, or none of 
 
 @dataclass(slots=True, eq=False)
 class _Transfer:
-    channels: list[str] = field(default_factory=list)
-    pages: int = 0
+    pages: list[bytes] = field(default_factory=list)
+    """The channels of each page that came."""
     members_upto: int = -1
     """The position of META up to which the list has the changes; -1 until it is whole."""
     is_over: bool = False
@@ -75,7 +75,11 @@ class ChannelLists:
         if STREAMS[reset.stream].changes_memberships:
             self._not_asked_until = self._clock() + NOT_ASKED_S
 
-    async def ask(self, user_id: str, *, members_upto: int) -> list[str] | None:
+    def were_changes_lost(self) -> bool:
+        """Whether membership changes were lost lately, so that no worker is asked."""
+        return self._clock() < self._not_asked_until
+
+    async def ask(self, user_id: str, *, members_upto: int) -> bytes | None:
         """Return the channels of a user whom every worker routes to this instance.
 
         Args:
@@ -84,14 +88,14 @@ class ChannelLists:
                 of a worker that was restarted, or does not know yet that the log has lost changes.
 
         Returns:
-            the ids; None where the worker that is asked does not give them, so that the store has to be read.
+            the packed ids; None where the worker that is asked does not give them, so that the store has to be read.
         """
         worker = self._chosen_worker()
-        if worker is None or self._clock() < self._not_asked_until:
+        if worker is None or self.were_changes_lost():
             return None
         found = await self._ask(worker, user_id)
-        is_lost = self._clock() < self._not_asked_until  # a loss may be heard meanwhile
-        return found.channels if found.members_upto >= members_upto and not is_lost else None
+        is_certain = found.members_upto >= members_upto and not self.were_changes_lost()  # one may be heard meanwhile
+        return packed_ids.join(found.pages) if is_certain else None
 
     def _chosen_worker(self) -> str | None:
         """Any worker that is heard, without those that did not answer."""
@@ -122,13 +126,12 @@ class ChannelLists:
         transfer = self._transfers.get(page.request)
         if transfer is None or transfer.is_over:
             return
-        is_next = page.known and page.page == transfer.pages
+        is_next = page.known and page.page == len(transfer.pages)
         try:
-            transfer.channels += page.ids()
+            transfer.pages.append(page.packed())
         except msgspec.ValidationError as error:
             skip("channels_page", error)
             is_next = False
-        transfer.pages += 1
         transfer.is_over = page.last or not is_next
         if page.last and is_next:
             transfer.members_upto = page.members_upto

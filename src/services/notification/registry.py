@@ -74,8 +74,8 @@ class Registry:
         CONNECTIONS.set(len(self._sessions))
         await self._subscriptions.drop(session, last=not mine)
 
-    async def subscribe(self, session: Session, channels: list[str]) -> None:
-        """Let a session read all channels of its user. If it was removed meanwhile, it reads none."""
+    async def subscribe(self, session: Session, channels: bytes) -> None:
+        """Let a session read all channels of its user, which are packed. If it was removed meanwhile, it reads none."""
         await self._subscriptions.subscribe(session, channels)
         if session.session_id not in self._sessions:
             await self._subscriptions.drop(session, last=session.user_id not in self._by_user)

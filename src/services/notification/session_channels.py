@@ -58,6 +58,8 @@ class SessionChannels:
         A worker that does not know of a loss of the log has positions of before it, which are lower than the end. A
         list is not asked for again when a change comes meanwhile: the next worker may not have applied it yet.
         """
+        if self._channel_lists.were_changes_lost():
+            return False  # no worker will be asked, so none is waited for before the store is read
         user_id = session.user_id
         with self._inbox.watching(user_id) as changes:
             seen = changes.count

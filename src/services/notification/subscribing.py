@@ -15,7 +15,7 @@ async def subscribe(session: Session, registry: Registry, inbox: Inbox, membersh
     with inbox.watching(session.user_id) as changes:
         while True:
             seen = changes.count
-            channels = await memberships.channels_of(session.user_id)
+            channels = await memberships.packed_channels_of(session.user_id)
             if changes.count != seen:
                 continue  # the list would take a channel from the user's other sessions that they have got meanwhile
             await registry.subscribe(session, channels)

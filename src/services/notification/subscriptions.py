@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from fanout import Engine
+from fanout import Engine, packed_ids
 from services.notification.session import Session
 
 INLINE_CHANNELS: Final = 2_000
@@ -26,9 +26,9 @@ class Subscriptions:
         self._moving: dict[str, asyncio.Future[None]] = {}
         """For each user: the last change that a thread makes or will make."""
 
-    async def subscribe(self, session: Session, channels: list[str]) -> None:
-        """Let a session read all channels of its user."""
-        is_long = len(channels) > INLINE_CHANNELS
+    async def subscribe(self, session: Session, channels: bytes) -> None:
+        """Let a session read all channels of its user. They are packed."""
+        is_long = packed_ids.count(channels) > INLINE_CHANNELS
         await self._change(session.user_id, self._engine.user_online, session.session_id, channels, is_long=is_long)
 
     async def drop(self, session: Session, *, last: bool) -> None:

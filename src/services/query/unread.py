@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
+from fanout import packed_ids
 from fanout.api.unread import ChannelList, Counts, ListedChannel, ListRequest
 from fanout.errors import Unavailable
 from fanout.ports.log import Log
@@ -54,7 +55,7 @@ class UnreadQueries:
 
     async def counts(self, user_id: str) -> Counts:
         """The unread messages and mentions of the user; see `UnreadCalls.counts`."""
-        return await self._counts_of(user_id, await self._memberships.channels_of(user_id))
+        return await self._counts_of(user_id, await self._memberships.packed_channels_of(user_id))
 
     async def recalculate(self, user_id: str) -> Counts:
         """Count again; see `UnreadCalls.recalculate`. What is accepted before the call is in the result.
@@ -64,12 +65,12 @@ class UnreadQueries:
         """
         await self._channel_messages.check()  # also where the log has everything that is unread
         counted = await self._until_counted(await self._log.last_seq(MESSAGES))
-        channel_ids = await self._memberships.channels_of(user_id)
-        for some in _parts(channel_ids, _AT_ONCE):
+        channels = await self._memberships.packed_channels_of(user_id)
+        for some in _unpacked(channels):
             states = await self._counts.states(user_id, some)
             for few in _parts(list(zip(some, states, strict=True)), _RECOUNTS_AT_ONCE):
                 await asyncio.gather(*(self._recount(user_id, channel_id, state, counted) for channel_id, state in few))
-        return await self._counts_of(user_id, channel_ids)
+        return await self._counts_of(user_id, channels)
 
     async def list_channels(self, user_id: str, request: ListRequest) -> ChannelList:
         """A page of the user's channels; see `UnreadCalls.list_channels`."""
@@ -84,10 +85,10 @@ class UnreadQueries:
             return ChannelList(listed)
         return ChannelList(listed, await self._cursors.give(scope, "after", Position(0, page[-1].channel_id)))
 
-    async def _counts_of(self, user_id: str, channel_ids: Sequence[str]) -> Counts:
+    async def _counts_of(self, user_id: str, packed: bytes) -> Counts:
         channels: dict[str, int] = {}
         mentions = 0
-        for some in _parts(channel_ids, _AT_ONCE):
+        for some in _unpacked(packed):
             for channel_id, unread in (await self._counts.unread(user_id, some)).items():
                 mentions += unread.mentions
                 if unread.messages:
@@ -113,6 +114,11 @@ class UnreadQueries:
                 return
             (state,) = await self._counts.states(user_id, [channel_id])  # the pointer has moved
         raise Unavailable("the read pointer moves all the time; try again")
+
+
+def _unpacked(channels: bytes) -> Iterator[Sequence[str]]:
+    """The ids of a packed list, some at a time."""
+    return (some for piece in packed_ids.pieces(channels) for some in _parts(packed_ids.unpack(piece), _AT_ONCE))
 
 
 def _parts(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:

@@ -9,6 +9,7 @@ from pymongo import AsyncMongoClient, DeleteOne, UpdateOne
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
+from fanout import packed_ids
 from fanout.errors import ChannelExists
 from fanout.membership_versions import now_us
 from fanout.ports.memberships import ENDED_KEPT_S, Channel, Membership
@@ -182,9 +183,9 @@ class MongoMemberships(MongoFollowers):
             found = await self._documents.find_one({"_id": key(channel_id, user_id)}, {"_id": 0, "active": 1})
         return found is not None and bool(found["active"])
 
-    async def channels_of(self, user_id: str) -> list[str]:
+    async def packed_channels_of(self, user_id: str) -> bytes:
         """See the port."""
-        return await self._ids({"user_id": user_id, "active": True}, "channel_id")
+        return await self._packed({"user_id": user_id, "active": True}, "channel_id")
 
     async def channels_page(self, user_id: str, after: str, limit: int) -> list[Channel]:
         """See the port."""
@@ -197,7 +198,7 @@ class MongoMemberships(MongoFollowers):
 
     async def members_of(self, channel_id: str) -> list[str]:
         """See the port."""
-        return await self._ids({"channel_id": channel_id, "active": True}, "user_id")
+        return packed_ids.unpack(await self._packed({"channel_id": channel_id, "active": True}, "user_id"))
 
     async def member_count(self, channel_id: str, limit: int) -> int:
         """See the port."""
@@ -262,9 +263,9 @@ class MongoMemberships(MongoFollowers):
         """Close the connections to the server."""
         await self._client.close()
 
-    async def _ids(self, query: Document, field: str) -> list[str]:
+    async def _packed(self, query: Document, field: str) -> bytes:
         """One field of the documents that match, sorted; an index covers the query."""
-        ids: list[str] = []
+        parts: list[bytes] = []
         with reading("memberships"):
             # The batches of an ordinary cursor are decoded and handed out without a pause.
             cursor = self._documents.find_raw_batches(
@@ -272,9 +273,9 @@ class MongoMemberships(MongoFollowers):
             )
             async with cursor:
                 async for batch in cursor:
-                    ids += [document[field] for document in decode_all(cast("bytes", batch))]
+                    parts.append(packed_ids.pack(document[field] for document in decode_all(cast("bytes", batch))))
                     await asyncio.sleep(0)
-        return ids
+        return packed_ids.join(parts)
 
     async def _memberships(self, query: Document, order: list[tuple[str, int]], limit: int) -> list[Membership]:
         documents = self._documents.with_options(read_concern=_MAJORITY)
