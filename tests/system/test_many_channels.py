@@ -1,4 +1,4 @@
-"""What is unread for a user of very many channels, over Redis, beside a recount of the same user."""
+"""Users of very many channels: their logins over MongoDB, and what is unread over Redis, beside a recount."""
 
 import asyncio
 import gc
@@ -8,9 +8,16 @@ from contextlib import contextmanager
 import pytest
 from redis.asyncio import Redis
 
+from benchmarks.live.long_logins import opened_logins
 from benchmarks.live.stalls import Watch
 from fanout.api.unread import Counts
-from fanout.packed_ids import pack
+from fanout.events import timestamp
+from fanout.ids import new_membership_id
+from fanout.packed_ids import pack, unpack
+from fanout.ports.memberships import Membership
+from services.adapters.mongo.documents import membership_document
+from services.adapters.mongo.documents_by_id import in_batches
+from services.adapters.mongo.memberships import MongoMemberships
 from tests.support import soak
 from tests.support.faulty import FaultyMessages, faulty_messages
 from tests.support.servers import NatsServer
@@ -22,6 +29,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 PATIENCE_S = 200.0
 """Reached only by a test that fails."""
 MESSAGES_EACH = 3
+JOINED_AT_ONCE = 1_000
 READ_AT_ONCE = 500
 """Channels that one round trip to Redis reads."""
 LONGEST_STEP_S = 0.05
@@ -62,6 +70,33 @@ def no_collection() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("channels", soak.CHANNELS_OF_THREE_USERS)
+async def test_three_users_log_in_at_once_in_short_steps(mongo_url: str, channels: int) -> None:
+    users, names = ["ann", "ben", "cid"], [f"channel-{number:07}" for number in range(channels)]
+    store = await MongoMemberships.open(mongo_url, timeout_s=PATIENCE_S)
+    for user in users:
+        await _join_all(store, user, names)
+        progress("%s is in %s channels", user, channels)
+    try:
+        with no_collection():
+            async with opened_logins(store, dict.fromkeys(users, names)) as bench:
+                seen = await bench.measure(users, lambda user: _unpacked(store, user), rounds=1)
+    finally:
+        await store.close()
+    progress("the longest step took %.4f s of processor time", seen.stalls.longest_work)
+    assert seen.stalls.longest_work < LONGEST_STEP_S
+
+
+async def _join_all(store: MongoMemberships, user: str, names: list[str]) -> None:
+    for some in in_batches(names, JOINED_AT_ONCE):
+        memberships = (Membership(name, user, new_membership_id(), 1, timestamp()) for name in some)
+        await store._documents.insert_many(map(membership_document, memberships))
+
+
+async def _unpacked(store: MongoMemberships, user: str) -> list[str]:
+    return unpack(await store.packed_channels_of(user))
 
 
 @pytest.mark.parametrize("channels", soak.CHANNELS_OF_ONE_USER)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Final, TypeVar
 
 from fanout import packed_ids
@@ -116,9 +117,11 @@ class UnreadQueries:
         raise Unavailable("the read pointer moves all the time; try again")
 
 
-def _unpacked(channels: bytes) -> Iterator[Sequence[str]]:
-    """The ids of a packed list, some at a time."""
-    return (some for piece in packed_ids.pieces(channels) for some in _parts(packed_ids.unpack(piece), _AT_ONCE))
+def _unpacked(channels: bytes) -> Iterator[list[str]]:
+    """The ids of a packed list, `_AT_ONCE` at a time."""
+    ids = (channel_id for piece in packed_ids.pieces(channels) for channel_id in packed_ids.unpack(piece))
+    while some := list(islice(ids, _AT_ONCE)):
+        yield some
 
 
 def _parts(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
