@@ -180,7 +180,7 @@ class Engine:
             instance: an id. The instance need not be known.
             channels: ids of the channels of which the user is a member; duplicates are allowed. They replace the
                 user's list on every instance and in the cache. They may be packed: `bytes`, with a space between the
-                ids, as `packed_channels` returns them; empty for no channels. Of those a long list is read without the
+                ids, as `packed_channels` returns them; empty for no channels. A long packed list is read without the
                 GIL, and the garbage collector has no strings to walk through. None: take the list that the engine has,
                 because the user is on another instance or is cached.
 

@@ -4,12 +4,12 @@ A receiver skips and counts a message that it cannot decode: the sender may be o
 """
 
 from collections.abc import Iterator, Sequence
-from string import ascii_letters, digits
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
-from fanout.ids import MAX_ID_LENGTH
+from fanout import packed_ids
+from fanout.ids import MAX_ID_LENGTH, are_ids
 
 WORKER_SILENT_AFTER_S: Final = 1.6
 """Seconds without a notice after which a worker counts as gone: instances do not wait for its confirmations, and the
@@ -27,9 +27,6 @@ _BESIDE_ID: Final = 24
 
 _Id = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{1,128}\Z")]
 """An id of contract section 1. It becomes part of a subject or an argument of the engine, so the decoder checks it."""
-
-_ID_CHARACTERS = str.maketrans("", "", f"{ascii_letters}{digits}_-")
-"""A translation that deletes every character that an id may have."""
 
 
 class WorkerNotice(msgspec.Struct, frozen=True):
@@ -190,9 +187,10 @@ class ChannelsPage(msgspec.Struct, frozen=True, tag="channels.page"):
         Raises:
             msgspec.ValidationError: one is no id.
         """
-        if self.channels and not _are_ids(self.channels.split(" ")):
+        packed = self.channels.encode()
+        if not are_ids(packed_ids.unpack(packed)):
             raise msgspec.ValidationError("a channel of the list is no id")
-        return self.channels.encode("ascii")
+        return packed
 
 
 class PresenceSetRequest(msgspec.Struct, frozen=True, tag="presence_set.request"):
@@ -312,12 +310,6 @@ def decode_presence_set_page(payload: bytes) -> PresenceSetPage:
         msgspec.DecodeError: the payload is none, or a user is no id.
     """
     page = _decoded(_page, payload)
-    if not _are_ids(page.users):
+    if not are_ids(page.users):
         raise msgspec.ValidationError("a user of the presence set is no id")
     return page
-
-
-def _are_ids(names: list[str]) -> bool:
-    """Check all names at once, which takes a tenth of the time that a pattern for each name takes."""
-    lengths = list(map(len, names)) or [1]
-    return min(lengths) > 0 and max(lengths) <= MAX_ID_LENGTH and not "".join(names).translate(_ID_CHARACTERS)

@@ -144,3 +144,13 @@ async def test_a_long_list_is_read_in_batches_with_a_turn_of_the_loop_after_each
     counting.cancel()
     assert [count for count, _ in decoded] == [*[READ_AT_ONCE] * 3, 1]
     assert len({turn for _, turn in decoded}) == len(decoded), "two batches are decoded in one turn"
+
+
+async def test_a_channel_that_another_program_has_written_is_no_other_channel(store: MongoMemberships) -> None:
+    await store.create(GENERAL, ["alice"])
+    documents: list[dict[str, object]] = [
+        {"_id": f"strange-{number}", "user_id": "alice", "channel_id": value, "active": True}
+        for number, value in enumerate(["hall secret", "", "é", 7])
+    ]
+    await store._documents.insert_many(documents)
+    assert await store.packed_channels_of("alice") == b"general"

@@ -137,6 +137,18 @@ async def test_a_hundred_thousand_channels_of_one_user_are_listed(tmp_path: Path
     await store.close()
 
 
+async def test_a_channel_that_another_program_has_written_is_no_other_channel(tmp_path: Path) -> None:
+    store = await SqliteMemberships.open(tmp_path / "memberships.db")
+    await store._database.write(
+        lambda connection: connection.executemany(
+            "INSERT INTO memberships VALUES (?, 'alice', 'mem_1', 1, ?, NULL, 0, 1)",
+            [(channel, CREATED) for channel in ("general", "hall secret", "", "é")],
+        )
+    )
+    assert await store.packed_channels_of("alice") == b"general"
+    await store.close()
+
+
 @pytest.mark.parametrize(
     "query",
     [

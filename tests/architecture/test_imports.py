@@ -70,6 +70,7 @@ def allowed_services(module: Path) -> set[str]:
             "services.runtime.certificates",
             "services.runtime.lost_connections",
             "services.runtime.skipping",
+            "services.runtime.stored_ids",
             "services.runtime.tasks",
             f"services.adapters.{rest[0].removesuffix('.py')}",
             "services.adapters.sqlite",

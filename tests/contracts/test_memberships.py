@@ -348,6 +348,11 @@ async def test_channels_come_sorted_and_are_of_one_user(memberships: Memberships
 async def test_ids_sort_by_their_bytes(memberships: Memberships) -> None:
     await memberships.create(GENERAL, ["b", "a", "B", "_", "-", "9"])
     assert await memberships.members_of("general") == sorted(["b", "a", "B", "_", "-", "9"])
+    for channel in ("b", "a", "B", "_", "-", "9"):
+        await memberships.create(
+            Channel(channel, channel, private=False, created_by="ann", created_at=CREATED), ["ann"]
+        )
+    assert await memberships.packed_channels_of("ann") == b"- 9 B _ a b"
 
 
 async def test_very_many_members_are_added_and_listed(memberships: Memberships) -> None:

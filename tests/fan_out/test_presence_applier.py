@@ -346,3 +346,26 @@ async def test_while_the_store_does_not_answer_nobody_is_told_of(
     store.fails = False
     store.may_answer.set()
     await applier.settled()
+
+
+async def test_a_change_is_expected_where_the_table_has_it_or_will_have_it(
+    applier: PresenceApplier, store: Store
+) -> None:
+    def expected(user: str, instance: str = "i1", *, online: bool = True) -> bool:
+        return applier.is_expected(PresenceChange(user, online, instance, "first", 9))
+
+    assert not expected("ann")
+    assert expected("ann", online=False)
+    store.may_answer.clear()
+    applier.change(PresenceChange("ann", online=True, instance_id="i1", incarnation="first", number=1))
+    assert expected("ann")
+    assert not expected("ann", "i2")
+    assert not expected("ann", online=False)
+    store.may_answer.set()
+    await applier.settled()
+    assert expected("ann")
+    store.may_answer.clear()
+    applier.reload("ann")
+    assert expected("ann")
+    assert not expected("ann", online=False)
+    assert not expected("ann", "i2")

@@ -16,7 +16,7 @@ class Changes:
     def __init__(self) -> None:
         self.made: list[PresenceChange] = []
         self.pending: set[str] = set()
-        self.applying: set[str] = set()
+        self.expected: set[str] = set()
 
     def change(self, change: PresenceChange) -> None:
         self.made.append(change)
@@ -24,8 +24,8 @@ class Changes:
     def is_pending(self, user_id: str) -> bool:
         return user_id in self.pending
 
-    def is_applying(self, change: PresenceChange) -> bool:
-        return _named(change) in self.applying
+    def is_expected(self, change: PresenceChange) -> bool:
+        return _named(change) in self.expected
 
     def named(self) -> set[str]:
         return set(map(_named, self.made))
@@ -89,7 +89,7 @@ async def test_a_user_whose_last_change_is_not_applied_yet_is_a_difference(chang
 
 
 async def test_users_who_are_being_loaded_or_removed_are_not_repaired(changes: Changes) -> None:
-    changes.applying = {"+ann", "-ben"}
+    changes.expected = {"+ann", "-ben"}
     repair = _repair(changes, "ben", "dan")
     assert await repair.run("notif-1", _transfer("ann", "cid"), lambda: True) == 2
     assert changes.named() == {"+ann", "+cid", "-ben", "-dan"}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanout import packed_ids
+from fanout import InvalidId, packed_ids
 from fanout.packed_ids import count, join, pack, pieces, unpack
 
 ids = st.text(alphabet="abcXYZ019_-", min_size=1, max_size=12)
@@ -30,7 +30,7 @@ def test_the_pieces_of_a_list_have_its_ids_and_are_no_longer_than_asked(names: l
 
 
 def test_the_usual_piece_has_no_more_than_its_bytes() -> None:
-    packed = pack(f"channel-{number:07}" for number in range(10_000))
+    packed = pack([f"channel-{number:07}" for number in range(10_000)])
     assert max(map(len, pieces(packed))) <= packed_ids.PIECE_BYTES
     assert len(list(pieces(packed))) == 5
 
@@ -40,7 +40,7 @@ def test_lists_are_joined_in_order_and_empty_ones_leave_nothing(lists: list[list
     assert unpack(join(map(pack, lists))) == [name for names in lists for name in names]
 
 
-@pytest.mark.parametrize("name", ["é", "名"])
+@pytest.mark.parametrize("name", ["é", "名", "", "a b", " a", "a.b", "a\n", "x" * 129, "\ud800"])
 def test_what_is_no_id_is_not_packed(name: str) -> None:
-    with pytest.raises(UnicodeEncodeError):
-        pack([name])
+    with pytest.raises(InvalidId, match=r"ids\[1\]"):
+        pack(["a", name, "b"])

@@ -73,11 +73,20 @@ async def test_the_list_of_a_worker_is_taken_and_the_store_not_read(rig: Rig, li
     assert _given_by("worker") == before + 1
 
 
-async def test_after_a_loss_of_changes_the_store_is_read_before_workers_are_waited_for(rig: Rig, lists: Lists) -> None:
-    lists.changes_lost = True
+async def test_after_a_loss_of_changes_the_store_is_read_before_workers_are_waited_for(
+    rig: Rig, lists: Lists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists.changes_lost, wait = True, rig.user_routing.await_members
+    reads: list[int] = []
+
+    async def watched(session: Session) -> int | None:
+        reads.append(rig.memberships.calls["packed_channels_of"])
+        return await wait(session)
+
+    monkeypatch.setattr(rig.user_routing, "await_members", watched)
     await loaded(rig, lists)
     assert rig.registry.is_member("ann", "general")
-    assert not lists.asked
+    assert reads == [1], "it waits once, when the store has been read"
 
 
 async def test_without_a_list_the_store_is_read(rig: Rig, lists: Lists) -> None:
@@ -145,9 +154,9 @@ async def test_after_a_loss_the_list_has_to_be_of_after_it(rig: Rig, lists: List
 async def test_every_worker_is_to_know_what_the_list_has(
     rig: Rig, lists: Lists, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def ask(_user_id: str, *, members_upto: int) -> list[str]:
+    async def ask(_user_id: str, *, members_upto: int) -> bytes:
         await _join_ben(rig)  # the worker that gives the list has applied it, and another one has not
-        return ["routed"]
+        return b"routed"
 
     monkeypatch.setattr(lists, "ask", ask)
     await loaded(rig, lists)

@@ -230,7 +230,7 @@ async def test_a_cursor_of_another_user_is_refused(world: World) -> None:
 
 
 async def test_a_user_of_very_many_channels_is_counted_in_bounded_steps_beside_a_recount(world: World) -> None:
-    channels = sorted(f"c{number}" for number in range(5_000))
+    channels = [f"a-channel-of-a-usual-length-{number:04}" for number in range(5_000)]  # in several pieces
     world.memberships.outcomes["packed_channels_of"] = pack(channels)
     for channel in channels[::250]:
         await world.post(3, channel)

@@ -64,7 +64,7 @@ LOG_SENTENCES: Final = {
     "lost partition": "finds that another worker has claimed partition {partition}",
     "membership changes were published again": "has published lost changes of members again ({published})",
     "memberships loaded again": "has loaded the channels of its sessions again ({sessions})",
-    "presence set repaired": "has found users in which its table differed from {instance} ({differences})",
+    "presence set repaired": "has found users of {instance} that its table had not, or had too many ({users})",
     "routing is confirmed late; the clients read their channels again": "hears late that every worker routes to "
     "{user_id}, and tells the devices to read their channels again",
     "routing table is complete": "has a complete table, and may read partitions (users: {users}, "

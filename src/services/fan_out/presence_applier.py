@@ -80,10 +80,12 @@ class PresenceApplier:
         """Whether the table does not have the user as desired yet."""
         return user_id in self._pending
 
-    def is_applying(self, change: PresenceChange) -> bool:
-        """Whether the table is being brought to what a change says, by it or an earlier one that says the same."""
+    def is_expected(self, change: PresenceChange) -> bool:
+        """Whether the table has what a change says, or is being brought to it by an earlier change."""
         before = self._desired.get(change.user_id, {}).get(change.instance_id)
-        return before is not None and before.online == change.online
+        if before is None:
+            return change.online == (change.instance_id in self._engine.locations(change.user_id))
+        return before.online == change.online
 
     def is_changing(self, instance_id: str) -> bool:
         """Whether a change of a user on this instance is not applied yet."""

@@ -278,16 +278,16 @@ class Reconciler:
 
     async def _reconcile(self, instance_id: str, instance: KnownInstance, transfer: PresenceSetTransfer) -> None:
         """Bring the table to a presence set that came completely."""
-        differences = 0
+        repaired = 0
         if not transfer.unchanged:
-            differences = await self._repair.run(
+            repaired = await self._repair.run(
                 instance_id, transfer, is_current=lambda: self._instances.get(instance_id) is instance
             )
         if self._instances.get(instance_id) is not instance or instance.transfer is not transfer:
             return  # it was evicted, or asked again, meanwhile
-        if instance.loaded and differences:
+        if instance.loaded and repaired:
             PRESENCE_SETS_REPAIRED.inc()
-            log.info("presence set repaired", instance=instance_id, differences=differences)
+            log.info("presence set repaired", instance=instance_id, users=repaired)
         instance.end_transfer()
         agreement = self._agree_when_applied(instance_id, instance, transfer.contact)
         instance.await_agreement(self._tasks.start(agreement, "agreeing with an instance"))

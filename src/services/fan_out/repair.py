@@ -25,7 +25,7 @@ class Repair:
     async def run(self, instance_id: str, transfer: PresenceSetTransfer, is_current: Callable[[], bool]) -> int:
         """Hand every difference to the presence applier. Users of whom there is a newer hint stay as they are.
 
-        A user of the presence set whose last change is not applied yet is a difference: it may be a departure.
+        A user of the presence set whose last change is not applied yet is handed over: that may be a departure.
 
         Args:
             instance_id: whose presence set it is.
@@ -33,7 +33,7 @@ class Repair:
             is_current: whether the instance is still the one that sent it. The repair ends where it is not.
 
         Returns:
-            the number of users in which the table differed, without those whom it is being brought to already.
+            how many changes were handed over that the presence applier did not expect.
         """
         async with self._lock:
             departed = await self._only_in_the_table(instance_id, transfer.users)
@@ -46,7 +46,7 @@ class Repair:
                     break
                 if transfer.is_news_of(user_id):
                     change = PresenceChange(user_id, online, instance_id, transfer.incarnation, transfer.announced)
-                    repaired += not self._presence_applier.is_applying(change)
+                    repaired += not self._presence_applier.is_expected(change)
                     self._presence_applier.change(change)
                 await self._slice.breathe()
             return repaired

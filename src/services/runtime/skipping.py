@@ -34,7 +34,7 @@ def skip(kind: str, reason: object, *, count: int = 1) -> None:
         count: how many such messages were skipped together.
     """
     MESSAGES_SKIPPED.labels(kind).inc(count)
-    if _is_news(kind, count):
+    if is_news(kind, count):
         log.warning("message skipped: it is malformed, or of a newer version", kind=kind, reason=str(reason))
 
 
@@ -54,14 +54,14 @@ def guarded(name: str, handler: Callable[[*_Args], None]) -> Callable[[*_Args], 
             handler(*message)
         except Exception:
             HANDLERS_FAILED.labels(name).inc()
-            if _is_news(f"failure in {name}"):
+            if is_news(f"failure in {name}"):
                 log.exception("a handler failed, and its message is lost", handler=name)
 
     return handle
 
 
-def _is_news(what: str, count: int = 1) -> bool:
-    """Whether the first, second, fourth, eighth ... is among these: so the log stays readable."""
+def is_news(what: str, count: int = 1) -> bool:
+    """Whether the first, second, fourth, eighth ... is among these, and is to be logged: so the log stays readable."""
     before = _logged[what]
     _logged[what] += count
     return _logged[what].bit_length() > before.bit_length()

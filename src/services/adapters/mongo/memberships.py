@@ -37,6 +37,7 @@ from services.adapters.mongo.followers import MongoFollowers
 from services.adapters.mongo.imports import MongoImports
 from services.adapters.mongo.membership_writer import BATCH, MembershipWriter
 from services.adapters.mongo.schema import CHANNELS, MEMBERSHIPS, check_schema, create_schema
+from services.runtime.stored_ids import pack_stored
 
 _UNPUBLISHED: Final = {"untold": {"$gt": 0}}
 READ_AT_ONCE: Final = 500
@@ -273,7 +274,8 @@ class MongoMemberships(MongoFollowers):
             )
             async with cursor:
                 async for batch in cursor:
-                    parts.append(packed_ids.pack(document[field] for document in decode_all(cast("bytes", batch))))
+                    values = [document[field] for document in decode_all(cast("bytes", batch))]
+                    parts.append(pack_stored(values, field))
                     await asyncio.sleep(0)
         return packed_ids.join(parts)
 

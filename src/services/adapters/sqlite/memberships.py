@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from typing import Any, Final
 
+from fanout import packed_ids
 from fanout.errors import ChannelExists, ChannelNotFound
 from fanout.membership_versions import now_us
 from fanout.ports.imports import NewMembership
@@ -15,6 +16,7 @@ from services.adapters.sqlite.deployment import SqliteDeployment
 from services.adapters.sqlite.followers import SqliteFollowers, remove_follower
 from services.adapters.sqlite.imports import SqliteImports
 from services.adapters.sqlite.membership_rows import COLUMNS, OF_USERS, SELECT, add, as_json, read
+from services.runtime.stored_ids import pack_stored
 
 _TABLES: Final = (
     """CREATE TABLE channels (
@@ -51,7 +53,13 @@ _KINDS: Final = ("ALTER TABLE channels ADD COLUMN kind TEXT NOT NULL DEFAULT 'ch
 
 SCHEMA: Final[Schema] = (UNRELEASED, _TABLES, _KINDS, imports.STATEMENTS, followers.STATEMENTS)
 
+READ_AT_ONCE: Final = 500
+"""Ids that are packed together. Longer lists of strings would cost the garbage collector more."""
+
 _CHANNEL_COLUMNS: Final = "channel_id, name, private, created_by, created_at, kind"
+
+_CHANNELS_OF: Final = """
+    SELECT channel_id FROM memberships WHERE user_id = ? AND left_at IS NULL ORDER BY channel_id"""
 
 _PAGE_OF_CHANNELS: Final = f"""
     SELECT {_CHANNEL_COLUMNS} FROM memberships JOIN channels USING (channel_id)
@@ -154,10 +162,13 @@ class SqliteMemberships(SqliteFollowers):
 
     async def packed_channels_of(self, user_id: str) -> bytes:
         """See the port."""
-        query = """SELECT group_concat(channel_id, ' ') FROM
-                   (SELECT channel_id FROM memberships WHERE user_id = ? AND left_at IS NULL ORDER BY channel_id)"""
-        row = await self._database.read(lambda connection: connection.execute(query, (user_id,)).fetchone())
-        return str(row[0] or "").encode("ascii")
+
+        def work(connection: sqlite3.Connection) -> bytes:
+            rows = connection.execute(_CHANNELS_OF, (user_id,))
+            batches = iter(lambda: rows.fetchmany(READ_AT_ONCE), [])
+            return packed_ids.join([pack_stored([value for (value,) in batch], "channel_id") for batch in batches])
+
+        return await self._database.read(work)
 
     async def channels_page(self, user_id: str, after: str, limit: int) -> list[Channel]:
         """See the port."""
