@@ -1,6 +1,7 @@
 """What is particular to memberships in MongoDB: documents, calls of several writes, and reading without a stall."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from services.adapters.mongo.documents import channel_document
 from services.adapters.mongo.memberships import READ_AT_ONCE, MongoMemberships
 from services.command.service import CommandService
 from services.runtime.membership_cache import MembershipCache
+from services.runtime.time_slice import SLICE_S
 from tests.support.faulty import NO_FOLLOWERS, NO_MESSAGES, faulty_log
 from tests.support.reading import PATIENCE_S
 
@@ -120,7 +122,7 @@ async def test_a_version_is_above_that_of_a_document_that_is_deleted_while_the_u
     assert await store.unpublished(10) == [membership]
 
 
-async def test_a_long_list_is_read_in_batches_with_a_turn_of_the_loop_after_each(
+async def test_long_lists_are_read_in_batches_with_a_turn_of_the_loop_after_each(
     store: MongoMemberships, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     users = [f"user-{number:05}" for number in range(3 * READ_AT_ONCE + 1)]
@@ -136,13 +138,15 @@ async def test_a_long_list_is_read_in_batches_with_a_turn_of_the_loop_after_each
     def decode(batch: bytes) -> list[dict[str, str]]:
         documents = decode_all(batch)
         decoded.append((len(documents), turns))
+        time.sleep(2 * SLICE_S)
         return documents
 
     monkeypatch.setattr("services.adapters.mongo.memberships.decode_all", decode)
     counting = asyncio.create_task(count_turns())
-    assert await store.members_of("general") == users
+    lists = await asyncio.gather(*(store.members_of("general") for _ in range(3)))
     counting.cancel()
-    assert [count for count, _ in decoded] == [*[READ_AT_ONCE] * 3, 1]
+    assert lists == [users] * 3
+    assert sorted(count for count, _ in decoded) == [*[1] * 3, *[READ_AT_ONCE] * 9]
     assert len({turn for _, turn in decoded}) == len(decoded), "two batches are decoded in one turn"
 
 

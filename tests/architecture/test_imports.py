@@ -72,6 +72,7 @@ def allowed_services(module: Path) -> set[str]:
             "services.runtime.skipping",
             "services.runtime.stored_ids",
             "services.runtime.tasks",
+            "services.runtime.time_slice",
             f"services.adapters.{rest[0].removesuffix('.py')}",
             "services.adapters.sqlite",
         }

@@ -1,6 +1,5 @@
 """The membership store in MongoDB."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Self, cast
 
@@ -38,6 +37,7 @@ from services.adapters.mongo.imports import MongoImports
 from services.adapters.mongo.membership_writer import BATCH, MembershipWriter
 from services.adapters.mongo.schema import CHANNELS, MEMBERSHIPS, check_schema, create_schema
 from services.runtime.stored_ids import pack_stored
+from services.runtime.time_slice import TimeSlice
 
 _UNPUBLISHED: Final = {"untold": {"$gt": 0}}
 READ_AT_ONCE: Final = 500
@@ -76,6 +76,7 @@ class MongoMemberships(MongoFollowers):
         self._documents = database[MEMBERSHIPS]
         self._writer = MembershipWriter(database, clock)
         self._clock = clock
+        self._slice = TimeSlice()
         self.deployment = MongoDeployment(database)
         """The deployment, which the same database keeps."""
         self.imports = MongoImports(database, clock)
@@ -274,9 +275,9 @@ class MongoMemberships(MongoFollowers):
             )
             async with cursor:
                 async for batch in cursor:
+                    await self._slice.breathe()  # batches of several lists may come in one turn of the loop
                     values = [document[field] for document in decode_all(cast("bytes", batch))]
                     parts.append(pack_stored(values, field))
-                    await asyncio.sleep(0)
         return packed_ids.join(parts)
 
     async def _memberships(self, query: Document, order: list[tuple[str, int]], limit: int) -> list[Membership]:
