@@ -1,5 +1,6 @@
 """Pages across buckets: what they cost in round trips."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -16,6 +17,8 @@ from tests.support.stored import in_history
 BUCKETS = 10
 EMPTY_BETWEEN = 20
 IN_A_BUCKET = 30
+WRITTEN_AT_ONCE = 100
+OPENED = 2_000
 
 
 @pytest.fixture
@@ -104,3 +107,35 @@ async def test_buckets_whose_messages_moved_away_do_not_end_a_page(store: Cassan
     await store.write(again)
     assert (await store.history("general", before=Position(top), limit=3)).messages == [written[0]]
     assert (await store.history("general", after=Position(-1), limit=3)).messages == [again[1], again[0], written[0]]
+
+
+async def test_a_channel_that_is_written_and_opened_by_very_many_costs_the_others_nothing(
+    store: CassandraMessages,
+) -> None:
+    quiet = [in_history(number, "quiet") for number in range(IN_A_BUCKET)]
+    busy = [in_history(number * BUCKET_EVENTS // 500, "busy") for number in range(2_500)]  # in five buckets
+    await store.write(quiet)
+    assert len((await store.history("quiet")).messages) == IN_A_BUCKET
+    stored = 0
+
+    async def write() -> None:
+        nonlocal stored
+        for start in range(0, len(busy), WRITTEN_AT_ONCE):
+            await store.write(busy[start : start + WRITTEN_AT_ONCE])
+            stored = start + WRITTEN_AT_ONCE
+
+    async def open_history() -> None:
+        expected = busy[stored - 1].seq if stored else -1
+        page = await store.history("busy", limit=50)
+        newest = page.messages[0].seq if page.messages else -1
+        assert newest >= expected, "a page lacks what was stored before it was asked for"
+
+    writing, before = asyncio.create_task(write()), store.reading[IN_CHANNELS].round_trips
+    opening: list[asyncio.Task[None]] = []
+    while len(opening) < OPENED:
+        opening += [asyncio.create_task(open_history()) for _ in range(OPENED // 10)]
+        assert (await store.history("quiet")).messages == quiet[::-1]
+    await asyncio.gather(writing, *opening)
+    assert stored == len(busy)
+    trips = store.reading[IN_CHANNELS].round_trips - before
+    assert trips < OPENED / 10, "identical reads are joined"
