@@ -20,6 +20,9 @@ CLIENTS_IN_THE_STANDARD_LIBRARY = {"sqlite3"}
 NOT_FOR_ADAPTERS = RUNTIME_LIBRARIES - BEHAVIOUR_LIBRARIES - {"httpx"}
 SHARED_CLIENTS = {"sqlite3": {"embedded", "sqlite"}}
 """Client libraries that more than one adapter uses: the embedded log is a file of SQLite."""
+CLIENT_WITH_SOCKETS = Path("fanout", "client", "connection.py")
+CLIENT_EXTRA = {"httpx", "websockets"}
+"""What the extra `fanout[client]` installs."""
 MAX_LINES = 400
 MAX_STUB_LINES = 900
 """The compiled module is one, and its documentation stands where editors look for it."""
@@ -81,6 +84,8 @@ def allowed_services(module: Path) -> set[str]:
 
 def allowed_libraries(module: Path) -> set[str]:
     package, room, *_ = module.parts
+    if module == CLIENT_WITH_SOCKETS:
+        return PURE_LIBRARIES | CLIENT_EXTRA
     if package == "fanout":
         return PURE_LIBRARIES
     if room in {"composition", "cli"}:
@@ -112,6 +117,11 @@ def test_the_mechanism_of_the_table_of_backends_knows_no_adapter() -> None:
 @pytest.mark.parametrize("module", MODULES, ids=str)
 def test_nothing_imports_the_benchmarks(module: Path) -> None:
     assert "benchmarks" not in {name.split(".")[0] for name in imports_of(module)}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.parts[0] == "fanout"], ids=str)
+def test_nothing_in_the_library_imports_the_client_with_sockets(module: Path) -> None:
+    assert "fanout.client.connection" not in set(imports_of(module))
 
 
 @pytest.mark.parametrize("module", BENCHMARKS, ids=str)

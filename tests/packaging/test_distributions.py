@@ -156,6 +156,25 @@ def test_without_the_services_the_command_says_how_to_get_them(
     assert "fanout[" not in ran.stdout
 
 
+@pytest.mark.timeout(BUILD_S)
+def test_the_wheel_alone_has_the_protocol_of_the_client_and_says_what_its_sockets_need(python: Path) -> None:
+    assert run(python, "-c", "import fanout.client").returncode == 0
+    with_sockets = run(python, "-c", "import fanout.client.connection")
+    assert with_sockets.returncode == 1
+    assert "pip install 'fanout[client]'" in with_sockets.stderr
+
+
+def test_the_library_loads_no_client() -> None:
+    script = "import sys, fanout; print([name for name in sys.modules if name.startswith('fanout.client')])"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stdout == "[]\n"
+
+
+def test_the_extra_of_the_client_is_what_the_client_imports() -> None:
+    extra = project(ROOT)["optional-dependencies"]["client"]
+    assert [need.partition(">")[0] for need in extra] == ["httpx", "websockets"]
+
+
 def test_with_the_services_the_module_is_the_command() -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "fanout", "--version"], capture_output=True, text=True, check=False, timeout=60
@@ -167,7 +186,7 @@ def test_one_version_stands_everywhere() -> None:
     library, services = project(ROOT), project(ROOT / "packaging/services")
     crates = tomllib.loads((ROOT / "core_ext/Cargo.toml").read_text())["workspace"]["package"]["version"]
     assert fanout.__version__ == library["version"] == services["version"] == crates
-    assert f"fanout=={crates}" in services["dependencies"]
+    assert f"fanout[client]=={crates}" in services["dependencies"]
 
 
 def test_the_library_depends_on_what_it_imports_and_no_more() -> None:
