@@ -39,6 +39,9 @@ class FakeSocket:
         """See the port."""
         self.bytes_read += len(frames)
 
+    async def drained(self) -> None:
+        """See the port."""
+
     def acquire_descriptor(self, on_change: object) -> None:
         """See the port."""
 

@@ -1,6 +1,6 @@
 //! `fanout_engine::Hub` for Python, with an engine that Python code uses too.
 
-use fanout_engine::{Flushed, Frame, Pause};
+use fanout_engine::{Flushed, Frame, LiveFrame, Pause};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -58,14 +58,21 @@ impl Hub {
     #[doc = doc!("Hub.deliver")]
     #[pyo3(
         signature = (
-            channel, frame, *, ephemeral = false, without = SocketNumbers::default(), also = SocketNumbers::default()
+            channel,
+            frame,
+            *,
+            seq = Natural::of(0),
+            ephemeral = false,
+            without = SocketNumbers::default(),
+            also = SocketNumbers::default()
         ),
-        text_signature = "($self, channel, frame, *, ephemeral=False, without=(), also=())"
+        text_signature = "($self, channel, frame, *, seq=0, ephemeral=False, without=(), also=())"
     )]
     fn deliver(
         &self,
         channel: Text<names::Channel>,
         frame: BytesLike<'_, names::FrameBytes>,
+        seq: Natural<names::Seq, u64>,
         ephemeral: bool,
         without: SocketNumbers<names::Without>,
         also: SocketNumbers<names::Also>,
@@ -73,7 +80,8 @@ impl Hub {
         // The GIL is not released: this mostly takes a microsecond, and getting the GIL back from a busy thread takes
         // thousands.
         let engine = self.engine.get().core();
-        Ok(self.hub.deliver(engine, &channel, &Frame::from(&*frame), ephemeral, &without.0, &also.0)?)
+        let live = LiveFrame { frame: Frame::from(&*frame), seq: Some(seq.0).filter(|&seq| seq > 0), ephemeral };
+        Ok(self.hub.deliver(engine, &channel, &live, &without.0, &also.0)?)
     }
 
     #[doc = doc!("Hub.receive")]
@@ -99,6 +107,48 @@ impl Hub {
     #[doc = doc!("Hub.push")]
     fn push(&self, socket: Natural<names::Socket, u32>, frame: BytesLike<'_, names::FrameBytes>) -> bool {
         self.hub.push(socket.0, &Frame::from(&*frame))
+    }
+
+    #[doc = doc!("Hub.catch_up")]
+    fn catch_up(&self, socket: Natural<names::Socket, u32>, most_aside: Natural<names::MostAside, usize>) {
+        self.hub.catch_up(socket.0, most_aside.0);
+    }
+
+    #[doc = doc!("Hub.hold")]
+    fn hold(&self, socket: Natural<names::Socket, u32>) {
+        self.hub.hold(socket.0);
+    }
+
+    #[doc = doc!("Hub.is_holding")]
+    fn is_holding(&self, socket: Natural<names::Socket, u32>) -> bool {
+        self.hub.is_holding(socket.0)
+    }
+
+    #[doc = doc!("Hub.set_aside")]
+    #[pyo3(
+        signature = (socket, frame, *, ephemeral = false),
+        text_signature = "($self, socket, frame, *, ephemeral=False)"
+    )]
+    fn set_aside(
+        &self,
+        socket: Natural<names::Socket, u32>,
+        frame: BytesLike<'_, names::FrameBytes>,
+        ephemeral: bool,
+    ) -> bool {
+        self.hub.set_aside(socket.0, &Frame::from(&*frame), ephemeral)
+    }
+
+    #[doc = doc!("Hub.go_live")]
+    #[pyo3(signature = (socket, floor, end = None), text_signature = "($self, socket, floor, end=None)")]
+    fn go_live(
+        &self,
+        socket: Natural<names::Socket, u32>,
+        floor: Natural<names::Floor, u64>,
+        end: Option<BytesLike<'_, names::End>>,
+    ) -> (usize, usize) {
+        let end = end.map(|end| Frame::from(&*end));
+        let lost = self.hub.go_live(socket.0, floor.0, end.as_ref());
+        (lost.ephemeral, lost.durable)
     }
 
     #[doc = doc!("Hub.waiting")]

@@ -540,6 +540,7 @@ class Hub:
         channel: str,
         frame: _BytesLike,
         *,
+        seq: int = 0,
         ephemeral: bool = False,
         without: Sequence[int] = (),
         also: Sequence[int] = (),
@@ -549,6 +550,8 @@ class Hub:
         Args:
             channel: id of the channel.
             frame: one WebSocket frame, such as `BatchEvent.frame` or what `text_frame` returns.
+            seq: place in the log of a message; 0 for every other event. A socket that catches up gets messages from the
+                log.
             ephemeral: whether it may use only half of each socket's budget.
             without: numbers of sockets that do not get it.
             also: numbers of sockets that get it too, members or not. None gets it twice.
@@ -588,6 +591,44 @@ class Hub:
 
         Returns:
             False if there is no such socket.
+        """
+    def catch_up(self, socket: int, most_aside: int) -> None:
+        """Let a socket get older messages first: you read them from the log and `push` them.
+
+        Until `go_live`, live messages are left out, because you come to them in the log. Other live frames are set
+        aside.
+
+        Args:
+            socket: its number.
+            most_aside: bytes of frames that may be set aside. Ephemeral frames may use half of them.
+        """
+    def hold(self, socket: int) -> None:
+        """Set live messages aside too, for a socket that catches up.
+
+        Read the log to its end then, and call `go_live`.
+        """
+    def is_holding(self, socket: int) -> bool:
+        """Whether no live message was left out since the last `hold`.
+
+        If one was, because it found no room, read the log on from where you are, and `hold` again.
+        """
+    def set_aside(self, socket: int, frame: _BytesLike, *, ephemeral: bool = False) -> bool:
+        """Set a frame of your own aside for a socket that catches up.
+
+        Returns:
+            False if the socket does not catch up, so that you have to queue the frame.
+        """
+    def go_live(self, socket: int, floor: int, end: _BytesLike | None = None) -> tuple[int, int]:
+        """End the catching up: queue `end`, then what was set aside, and from now on everything that comes.
+
+        Args:
+            socket: its number.
+            floor: messages up to this `seq` are left out, those that were set aside and those to come: the socket has
+                them, or does not need them.
+            end: a frame that ends what the socket got from the log; None for none.
+
+        Returns:
+            the numbers of ephemeral and of other frames that found no room and are missing.
         """
     def waiting(self, socket: int) -> int:
         """Bytes that wait in the hub for a socket."""

@@ -5,6 +5,7 @@ sequence but the *position*, which is the sequence plus a lift. Where the stream
 begins, and its lift puts it above every position given before. Contract section 4, "When the log goes back".
 """
 
+import hashlib
 from bisect import bisect_right
 from typing import Final
 
@@ -23,6 +24,8 @@ REPUBLISHED_S: Final = 3_000.0
 It is less than the hour for which a store keeps ended memberships, because the log may be away for a part of it.
 """
 
+
+_IDENTITY_DIGITS: Final = 16
 
 _UNSEEN: Final = 1_000_000
 """How many positions others may have given meanwhile: far more than a stream stores between two comparisons."""
@@ -58,6 +61,17 @@ class LogRecord(msgspec.Struct, frozen=True):
     def first(cls, created: str) -> "LogRecord":
         """The record of a stream that never went back: positions are sequences."""
         return cls(created, 1, (Segment(0, 0, 1),))
+
+    @property
+    def begins(self) -> int:
+        """The first position that the newest segment gives; 0 where the stream never went back."""
+        newest = self.segments[-1]
+        return newest.start + newest.lift
+
+    def identity(self, deployment: str, stream: str) -> str:
+        """Identifies this numbering, for clients: another record, stream or deployment gives another text."""
+        text = f"{deployment}/{stream}/{self.created}/{self.generation}"
+        return hashlib.sha256(text.encode()).hexdigest()[:_IDENTITY_DIGITS]
 
     def position(self, seq: int) -> int:
         """The position of a sequence."""
@@ -140,8 +154,7 @@ class LogRecord(msgspec.Struct, frozen=True):
         return self.segments[max(0, at - 1)]
 
     def _above(self, given: int, now_us: int) -> int:
-        newest = self.segments[-1]
-        return max(given + _UNSEEN, newest.start + newest.lift + _UNSEEN, now_us) + 1
+        return max(given + _UNSEEN, self.begins + _UNSEEN, now_us) + 1
 
 
 _decoder = msgspec.json.Decoder(LogRecord)

@@ -61,6 +61,8 @@ class StreamSpec:
     keep_s: float | None = None
     """Seconds that events are kept; None: as configured for the deployment, `KEEP_S` unless it says otherwise."""
     dedup_s: float = DEDUP_S
+    replayed: bool = False
+    """Whether a client that was away gets the events from the log when it is back."""
     may_be_missed: bool = False
     """Whether clients can read the events elsewhere. Then an instance passes over a gap that the log does not give in
     time, begins without knowing the stream's end, and is ready while this stream alone is away."""
@@ -110,6 +112,7 @@ _ROWS: Final = (
         FanOutMode.ROUTED,
         kind="message.new",
         lane_code=1,
+        replayed=True,
         durables=(MESSAGE_WRITER, UNREAD_COUNTER),
     ),
     StreamSpec(
@@ -138,6 +141,8 @@ INBOX_STREAMS: Final = tuple(row.name for row in _ROWS if row.in_inbox)
 """The streams whose events reach instances."""
 ROUTED_STREAMS: Final = tuple(row.name for row in _ROWS if row.partitioned)
 """The streams that are read by partition. The partitions of all are the same channels."""
+REPLAYED_STREAM: Final = next(row.name for row in _ROWS if row.replayed)
+"""The one stream whose positions clients resume from."""
 MEMBERSHIP_STREAM: Final = next(row.name for row in _ROWS if row.changes_memberships)
 """The one stream that changes memberships. The workers follow its sequence, so there cannot be two."""
 

@@ -138,6 +138,53 @@ async def test_a_client_that_does_not_read_its_pongs_is_cut_off() -> None:
         assert handler.sockets[0].buffered <= MAX_UNREAD + 1024
 
 
+async def test_a_socket_is_drained_when_the_client_has_read() -> None:
+    handler = Handler()
+    async with serving(handler) as port:
+        client = await connect(f"ws://127.0.0.1:{port}/ws", ping_interval=None, max_queue=1)
+        await until(lambda: bool(handler.sockets))
+        socket = handler.sockets[0]
+        await socket.drained()
+        client.transport.pause_reading()
+        while not socket.buffered:
+            socket.write(text_frame(b"x" * 100_000))
+        draining = [asyncio.create_task(socket.drained()) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        assert not any(task.done() for task in draining)
+        client.transport.resume_reading()
+        reading = asyncio.create_task(_read_on(client))
+        await asyncio.gather(*draining)
+        assert not socket.buffered
+        client.transport.abort()
+        await reading
+        await handler.gone.wait()
+        with pytest.raises(SocketClosed):
+            await socket.drained()
+
+
+async def test_who_waits_for_a_socket_to_drain_hears_that_it_closes() -> None:
+    handler = Handler()
+    async with serving(handler) as port, raw_client(port) as silent:
+        silent.transport.pause_reading()  # type: ignore[attr-defined]
+        await until(lambda: bool(handler.sockets))
+        socket = handler.sockets[0]
+        while not socket.buffered:
+            socket.write(text_frame(b"x" * 100_000))
+        draining = asyncio.create_task(socket.drained())
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(socket.close(1012, "draining"))
+        with pytest.raises(SocketClosed):
+            await draining
+        silent.transport.abort()
+        await closing
+
+
+async def _read_on(client: ClientConnection) -> None:
+    with suppress(ConnectionClosed):
+        while True:
+            await client.recv()
+
+
 async def test_a_lent_descriptor_is_taken_back_while_it_is_open() -> None:
     handler = Handler()
     told: list[tuple[bool, bool]] = []

@@ -36,3 +36,16 @@ class TestLosses:
         assert await log.missed_reset(MESSAGES, before) == Reset(MESSAGES, newest.stored_ns)
         assert await log.missed_reset(MESSAGES, machine.wall_s() + 60) is None
         assert await log.missed_reset(META, before) is None
+
+    async def test_a_stream_that_went_back_is_numbered_anew(self, log: Log) -> None:
+        given = await append_messages(log, "general", range(3))
+        before, others = log.numbering(MESSAGES), log.numbering(META)
+        newest = await log.get(MESSAGES, given[-1])
+        assert newest is not None
+        assert (before.begins, log.numbering(MESSAGES)) == (0, before)
+        await log.recall(MESSAGES, given[-1] + 50, newest.stored_ns)
+        after = log.numbering(MESSAGES)
+        assert after.identity not in {before.identity, others.identity}
+        assert after.begins > given[-1] + 50
+        assert (await append_messages(log, "general", [3]))[0] >= after.begins
+        assert log.numbering(META) == others

@@ -47,6 +47,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Log.missed_reset": (MESSAGES, 0),
     "Log.recall": (MESSAGES, 1, 0),
     "Log.read": (MESSAGES,),
+    "Log.seq_at": (MESSAGES, 0.0),
     "Log.tail": (MESSAGES,),
     "Imports.add_memberships": ([],),
     "Imports.create_channels": ([],),

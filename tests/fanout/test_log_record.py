@@ -87,6 +87,17 @@ def test_a_record_is_read_as_it_was_written() -> None:
     assert decode_record(encode_record(record)) == record
 
 
+def test_each_numbering_has_an_identity_of_its_own() -> None:
+    first = LogRecord.first("2026")
+    lost = first.restored(8, 0, now_us=NOW_US, given=9)
+    records = [first, lost, lost.restored(8, 0, now_us=NOW_US, given=lost.begins), LogRecord.first("2027")]
+    identities = [record.identity("deployment", "MESSAGES") for record in records]
+    identities += [first.identity("other", "MESSAGES"), first.identity("deployment", "META")]
+    assert len(set(identities)) == len(identities)
+    assert first.identity("deployment", "MESSAGES") == LogRecord.first("2026").identity("deployment", "MESSAGES")
+    assert (first.begins, lost.begins) == (0, lost.position(8))
+
+
 _STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("append"), st.integers(1, 20)),

@@ -1,5 +1,6 @@
 """Stored events: messages go to the readers of their channel once, and membership events change who reads."""
 
+import json
 from types import SimpleNamespace
 from typing import cast
 
@@ -12,7 +13,7 @@ from fanout.membership_versions import CLOCK_SKEW_US
 from fanout.packed_ids import pack
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
-from fanout.streams import MESSAGES, META
+from fanout.streams import MESSAGES, META, RECEIPTS
 from services.notification.delivered_lanes import DeliveredLanes
 from services.notification.metrics import STALE_DROPPED
 from services.notification.registry import Registry
@@ -45,7 +46,8 @@ class Rig:
         self.registry.write_queue.open(self.session, b"")
 
     async def deliver(self, stream: str, event: bytes, *, channel: str = GENERAL, also: str | None = None) -> None:
-        await self.delivery.deliver(Lane(stream, 0), channel, event, text_frame(event), also=also)
+        seq = json.loads(event).get("seq", 1)
+        await self.delivery.deliver(Lane(stream, 0), seq, channel, event, text_frame(event), also=also)
         self.registry.write_queue.flush(self.session)
 
     async def change(self, kind: type[MemberJoined | MemberLeft], user_id: str) -> None:
@@ -70,6 +72,14 @@ async def test_a_message_that_comes_again_under_another_seq_is_delivered_once(ri
         await rig.deliver(MESSAGES, MESSAGE % seq)
     assert [frame["seq"] for frame in rig.client.of_type("message.new")] == [5]
     assert STALE_DROPPED._value.get() == dropped + 1
+
+
+async def test_messages_alone_are_left_out_for_a_session_that_has_the_log_up_to_their_seq(rig: Rig) -> None:
+    rig.registry.write_queue.go_live(rig.session, 5)
+    for seq in (5, 6):
+        await rig.deliver(MESSAGES, MESSAGE.replace(b'"m"', b'"m%d"' % seq) % seq)
+    await rig.deliver(RECEIPTS, b'{"type":"receipt.read","seq":4}')
+    assert [(frame["type"], frame["seq"]) for frame in rig.client.frames] == [("message.new", 6), ("receipt.read", 4)]
 
 
 async def test_a_user_whom_the_event_names_gets_it_too_and_once(rig: Rig) -> None:

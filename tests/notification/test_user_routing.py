@@ -15,6 +15,7 @@ from services.runtime import tasks as tasks_module
 from services.runtime.health import Degraded
 from tests.support.harness import Harness, running_harness
 from tests.support.observing import until
+from tests.support.sessions import session_of
 from tests.support.user_routing import REFRESH, Rig, be_impatient, opened_rig
 
 
@@ -54,13 +55,24 @@ async def test_who_is_confirmed_in_time_is_told_nothing(rig: Rig) -> None:
 async def test_until_then_no_heartbeat_says_that_anything_new_was_delivered(rig: Rig) -> None:
     await rig.deliver_everything()
     admitted_at = rig.inbox.delivered_upto()
-    await rig.enter("alice")
+    alice, bob = await rig.enter("alice"), session_of("bob")
     await rig.deliver_everything()
-    assert rig.user_routing.delivered_upto("bob") == rig.inbox.delivered_upto() > admitted_at
-    assert rig.user_routing.delivered_upto("alice") == admitted_at
+    assert rig.user_routing.delivered_upto(bob) == rig.inbox.delivered_upto() > admitted_at
+    assert rig.user_routing.delivered_upto(alice) == admitted_at
     rig.confirm("alice")
     await rig.all_confirmed()
-    assert rig.user_routing.delivered_upto("alice") == rig.inbox.delivered_upto()
+    assert rig.user_routing.delivered_upto(alice) == rig.inbox.delivered_upto()
+
+
+async def test_no_heartbeat_says_more_than_the_connection_was_given(rig: Rig) -> None:
+    await rig.deliver_everything()
+    delivered, session = rig.inbox.delivered_upto(), session_of("alice")
+    session.is_live, session.given = False, delivered - 1
+    assert rig.user_routing.delivered_upto(session) == delivered - 1
+    session.is_live = True
+    assert rig.user_routing.delivered_upto(session) == delivered
+    session.given = delivered + 1
+    assert rig.user_routing.delivered_upto(session) == delivered + 1
 
 
 async def test_who_is_not_confirmed_is_announced_again(rig: Rig) -> None:
@@ -76,7 +88,7 @@ async def test_who_leaves_is_announced_no_more(rig: Rig) -> None:
     announced = rig.barrier.announced
     assert (await rig.is_degraded(), rig.waiting(), USERS_UNCONFIRMED._value.get()) == (False, 0, 0)
     await rig.deliver_everything()
-    assert rig.user_routing.delivered_upto("alice") == rig.inbox.delivered_upto()
+    assert rig.user_routing.delivered_upto(alice) == rig.inbox.delivered_upto()
     await asyncio.sleep(0.1)
     assert rig.barrier.announced == announced
 

@@ -208,3 +208,75 @@ async def test_of_a_batch_that_is_spoilt_what_can_be_read_arrives(harness: Harne
         await harness.write_queue.receive(InboundBatch(batch + batch[1:-1]), LaneProgress())
     assert await client.recv() == '{"n":1}'
     await client.close()
+
+
+@on_both_loops
+async def test_a_session_that_catches_up_is_written_to_as_it_reads_and_then_gets_what_came_meanwhile(
+    harness: Harness,
+) -> None:
+    client = await harness.come(max_queue=1)
+    session, queue = harness.sessions[0], harness.write_queue
+    queue.catch_up(session)
+    client.transport.pause_reading()
+    block = text_frame(b'"' + b"z" * 1_000_000 + b'"')
+    written = 0
+    while not session.socket.buffered:  # the operating system takes some
+        replaying = asyncio.create_task(queue.replay(session, block))
+        written += 1
+        await asyncio.sleep(0)
+    queue.deliver("c", text_frame(b'"live, of no log"'))
+    queue.deliver("c", text_frame(b'"live, seq 5"'), seq=5)
+    queue.queue(session, text_frame(b'"own"'))
+    queue.answer(session, text_frame(b'"answer"'))
+    await asyncio.sleep(0.01)
+    assert not replaying.done()
+    assert session.socket.buffered <= len(block) + 100
+    client.transport.resume_reading()
+    for _ in range(written):
+        assert len(await client.recv()) == 1_000_002
+    assert await client.recv() == '"answer"'
+    await replaying
+    assert not queue.is_holding(session)
+    queue.hold(session)
+    queue.deliver("c", text_frame(b'"live, seq 6"'), seq=6)
+    queue.deliver("c", text_frame(b'"live, seq 7"'), seq=7)
+    assert queue.is_holding(session)
+    assert queue.go_live(session, 6, text_frame(b'"complete"'))
+    assert (session.is_live, session.given) == (True, 6)
+    queue.deliver("c", text_frame(b'"live, seq 6"'), seq=6)
+    queue.deliver("c", text_frame(b'"live, seq 8"'), seq=8)
+    expected = ["complete", "live, of no log", "own", "live, seq 7", "live, seq 8"]
+    assert [await client.recv() for _ in expected] == [f'"{text}"' for text in expected]
+    await client.close()
+
+
+@on_both_loops
+async def test_what_finds_no_room_during_a_catch_up_is_said(harness: Harness) -> None:
+    client = await harness.come(max_size=None)
+    session, queue = harness.sessions[0], harness.write_queue
+    half = text_frame(b"x" * (BUDGET // 2 - 10))
+    for ephemeral, is_whole in ((True, True), (False, False)):
+        queue.catch_up(session)
+        queue.queue(session, half, ephemeral=False)
+        queue.queue(session, text_frame(b"y" * 10), ephemeral=ephemeral)
+        assert queue.go_live(session, 0) == is_whole
+        assert len(await client.recv()) == BUDGET // 2 - 10
+    await client.close()
+
+
+@on_both_loops
+async def test_nothing_is_replayed_to_a_session_that_ends(harness: Harness) -> None:
+    client = await harness.come(max_queue=1)
+    session, queue = harness.sessions[0], harness.write_queue
+    queue.catch_up(session)
+    client.transport.pause_reading()
+    replaying = asyncio.create_task(queue.replay(session, text_frame(bytes(50_000_000))))
+    await until(lambda: session.socket.buffered > 0)
+    client.transport.abort()
+    with pytest.raises(SocketClosed):
+        await replaying
+    await until(lambda: not queue._sessions)
+    with pytest.raises(SocketClosed):
+        await queue.replay(session, WELCOME)
+    assert not queue.is_holding(session)
+    assert queue.go_live(session, 5)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from fanout.errors import PartitionLost, StorageFull
 from fanout.ids import new_ulid
-from fanout.ports.log import Appended, Reset, StoredEvent
+from fanout.ports.log import Appended, Numbering, Reset, StoredEvent
 from fanout.streams import STREAMS
 from services.adapters.embedded.durable import DurableQueue
 from services.adapters.embedded.log import EmbeddedLog
@@ -206,6 +206,7 @@ class LinkedLog:
         self._refuse = refuse
         self._draw = draw
         self._noticed = len(server.resets)
+        self._numberings = self._numbered_now()
         self._refused = False
         self._listeners: dict[Callable[[Reset], None], None] = {}
         server.watch(self)
@@ -232,8 +233,12 @@ class LinkedLog:
         while self._noticed < len(self.server.resets):
             reset = self.server.resets[self._noticed]
             self._noticed += 1
+            self._numberings = self._numbered_now()
             for listener in list(self._listeners):
                 listener(reset)
+
+    def _numbered_now(self) -> dict[str, Numbering]:
+        return {stream: self.server.numbering(stream) for stream in STREAMS}
 
     async def append(self, subject: str, payload: bytes, *, msg_id: str) -> Appended:
         return await self._store("append", subject, payload, msg_id=msg_id)  # type: ignore[no-any-return]
@@ -243,6 +248,12 @@ class LinkedLog:
 
     async def last_seq(self, stream: str) -> int:
         return await self._call("last_seq", stream)  # type: ignore[no-any-return]
+
+    async def seq_at(self, stream: str, at_s: float) -> int:
+        return await self._call("seq_at", stream, at_s)  # type: ignore[no-any-return]
+
+    def numbering(self, stream: str) -> Numbering:
+        return self._numberings[stream]
 
     async def recall(self, stream: str, seq: int, stored_ns: int) -> None:
         await self._call("recall", stream, seq, stored_ns)

@@ -37,6 +37,7 @@ from services.fan_out.partitions import Partitions
 from services.fan_out.reconciler import Reconciler
 from services.fan_out.typing_router import TypingRouter
 from services.fan_out.worker import FanOutWorker
+from services.notification.catch_up.log_end import LogEnd
 from services.notification.delivered_lanes import DeliveredLanes
 from services.notification.gap_repair import GapRepair
 from services.notification.housekeeping import Housekeeping
@@ -139,6 +140,10 @@ async def _announce_nothing(_self: RoutingBarrier, *_args: Any, **_options: Any)
 
 def _confirm_every_arrival(self: RoutingBarrier, notice: RoutingConfirmed) -> None:
     _CONFIRM(self, msgspec.structs.replace(notice, users=dict.fromkeys(notice.users, self.announced)))
+
+
+async def _ask_for_no_end(_self: LogEnd, _session: Session) -> int:
+    return 0
 
 
 def _fail(_self: TypingRouter, _subject: str, _payload: bytes) -> None:
@@ -292,7 +297,11 @@ PLANTED: Final[dict[str, Planted]] = {
     ),
     "earlier arrivals are confirmed": Planted(
         "an instance takes the confirmation of a user's earlier arrival for that of the newest one, and admits at once",
-        [(RoutingBarrier, "confirm", _confirm_every_arrival), (UserRouting, "await_members", _do_nothing)],
+        [
+            (RoutingBarrier, "confirm", _confirm_every_arrival),
+            (UserRouting, "await_members", _do_nothing),
+            (LogEnd, "held", _ask_for_no_end),
+        ],
     ),
     "any list is taken": Planted(
         "an instance takes the channels that a worker gives it, however old, and whatever changes meanwhile",

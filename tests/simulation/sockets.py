@@ -87,6 +87,7 @@ class Wire:
             unread, self._unread, self._unread_bytes = self._unread, deque(), 0
             for frames in unread:
                 self.write(frames)
+            self.socket.wake()
 
     def write(self, frames: bytes) -> None:
         """Write frames to the device."""
@@ -133,6 +134,7 @@ class ServerSocket:
         self._wire = wire
         self._arrived: deque[str | None] = deque()
         self._waiting: asyncio.Future[None] | None = None
+        self._draining = asyncio.Event()
         self._closed = False
 
     @property
@@ -146,6 +148,13 @@ class ServerSocket:
     def write(self, frames: bytes) -> None:
         if not self._closed:
             self._wire.write(frames)
+
+    async def drained(self) -> None:
+        while self.buffered and not self.is_closed:
+            self._draining.clear()
+            await self._draining.wait()
+        if self.is_closed:
+            raise SocketClosed
 
     def acquire_descriptor(self, on_change: Callable[[bool], None]) -> int | None:
         return None
@@ -169,14 +178,16 @@ class ServerSocket:
         if not self._closed:
             self._closed, self.close_code = True, code
             self._wire.close(code, reason)
-            self._wake()
+            self.wake()
         await asyncio.sleep(0)
 
     def arrive(self, text: str | None) -> None:
         """Take a message of the device; None where it has closed the connection."""
         self._arrived.append(text)
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let who waits look again: for a message, or until the device has read."""
+        self._draining.set()
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)

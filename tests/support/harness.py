@@ -62,9 +62,9 @@ class Client:
 
     authorization: str | None = None
 
-    def __init__(self, user_id: str, *, silent: bool = False) -> None:
+    def __init__(self, user_id: str, *, silent: bool = False, device_id: str | None = None, **auth: Any) -> None:
         self.user_id = user_id
-        self.device_id = new_device_id()
+        self.device_id = device_id or new_device_id()
         self.frames: list[dict[str, Any]] = []
         self.close_code: int | None = None
         self.close_reason = ""
@@ -72,15 +72,18 @@ class Client:
         self.is_closed = False
         self.stalled = 0
         self.reading = True
+        self._unread = bytearray()
+        self._drained = asyncio.Event()
         self._sent: asyncio.Queue[str | bytes | None] = asyncio.Queue()
         if not silent:
-            self.send("auth", token=user_id, device_id=self.device_id)
+            self.send("auth", token=user_id, device_id=self.device_id, **auth)
 
     def send(self, kind: str, **fields: Any) -> None:
         self._sent.put_nowait(json.dumps({"type": kind, **fields}))
 
     def hang_up(self) -> None:
         self.is_closed = True
+        self._drained.set()
         self._sent.put_nowait(None)
 
     @property
@@ -90,8 +93,23 @@ class Client:
     def write(self, frames: bytes) -> None:
         if not self.reading:
             self.stalled += len(frames)
+            self._unread += frames
             return
         self.frames += [json.loads(payload) for payload in text_payloads(frames)]
+
+    def read_on(self, *, stop_again: bool = False) -> None:
+        """Read what has been written meanwhile; and from now on what comes, or nothing more."""
+        self.frames += [json.loads(payload) for payload in text_payloads(bytes(self._unread))]
+        self._unread.clear()
+        self.stalled, self.reading = 0, not stop_again
+        self._drained.set()
+
+    async def drained(self) -> None:
+        while self.stalled and not self.is_closed:
+            self._drained.clear()
+            await self._drained.wait()
+        if self.is_closed:
+            raise SocketClosed
 
     def allow_large_messages(self) -> None:
         self.large_messages = True
@@ -205,8 +223,8 @@ class Harness:
         self._stack.callback(serving.cancel)
         return serving
 
-    async def connect(self, instance: NotificationInstance, user_id: str) -> Client:
-        client = Client(user_id)
+    async def connect(self, instance: NotificationInstance, user_id: str, **auth: Any) -> Client:
+        client = Client(user_id, **auth)
         self.open(instance, client)
         await until(lambda: bool(client.frames) or client.close_code is not None, f"{user_id} admitted")
         return client

@@ -76,6 +76,15 @@ class Reset(NamedTuple):
     """When the newest event was stored that survived, in nanoseconds since 1970; 0 if none did."""
 
 
+class Numbering(NamedTuple):
+    """How the events of a stream are numbered."""
+
+    identity: str
+    """Changes each time that the stream goes back or another stream takes its place; no two deployments share one."""
+    begins: int
+    """The first seq that this numbering gave itself. Events below it have the seq that they had before."""
+
+
 class Consumer(Protocol):
     """A durable work queue. Its workers share the events; an event is redelivered until a worker acknowledges it."""
 
@@ -177,6 +186,21 @@ class Log(Protocol):
 
     async def last_seq(self, stream: str) -> int:
         """The sequence of the newest event ever stored, 0 before the first."""
+        ...
+
+    async def seq_at(self, stream: str, at_s: float) -> int:
+        """The sequence of the newest event that was stored at or before a time.
+
+        If the stream holds none, it is the sequence before its first event, or the stream's end if it holds no event.
+
+        Args:
+            stream: which.
+            at_s: seconds since 1970, by the log's clock.
+        """
+        ...
+
+    def numbering(self, stream: str) -> Numbering:
+        """How the stream is numbered, as far as this process has noticed."""
         ...
 
     async def recall(self, stream: str, seq: int, stored_ns: int) -> None:

@@ -33,6 +33,14 @@ class Socket(Protocol):
         """
         ...
 
+    async def drained(self) -> None:
+        """Return when nothing is `buffered`.
+
+        Raises:
+            SocketClosed: the connection is closed.
+        """
+        ...
+
     def acquire_descriptor(self, on_change: Callable[[bool], None]) -> int | None:
         """Acquire the raw descriptor, to send complete frames on it without `write` while nothing is buffered.
 

@@ -17,7 +17,8 @@ from fanout.subjects import instance_control
 from fanout.workers import Replaced
 from services.notification.authentication import Authentication
 from services.notification.capacity import Capacity
-from services.notification.inbox import Inbox
+from services.notification.catch_up.catch_ups import CatchUps, Start
+from services.notification.reconnecting import reconnect_within_ms
 from services.notification.refusals import not_now
 from services.notification.registry import Registry
 from services.notification.server_frames import server_frame
@@ -55,9 +56,9 @@ class Admission:
         self,
         limits: InstanceLimits,
         registry: Registry,
-        inbox: Inbox,
         user_routing: UserRouting,
         session_channels: SessionChannels,
+        catch_ups: CatchUps,
         *,
         authenticator: Authenticator,
         connections: Connections,
@@ -65,9 +66,9 @@ class Admission:
     ) -> None:
         self._limits = limits
         self._registry = registry
-        self._inbox = inbox
         self._user_routing = user_routing
         self._session_channels = session_channels
+        self._catch_ups = catch_ups
         self._connections = connections
         self._bus = bus
         self._user_lock = KeyedLock()
@@ -89,6 +90,7 @@ class Admission:
         """
         auth, identity = await self._authentication.authenticate(socket)
         session = Session(socket, identity, auth.device_id, self._limits.instance_id, self._limits.socket_budget)
+        session.absence = auth.absence()
         with self._capacity.enter(session.user_id, session.device_id) as place:
             try:
                 await self._open(session, place)
@@ -104,9 +106,9 @@ class Admission:
             await self._remove(session)
 
     async def _open(self, session: Session, place: ExitStack) -> None:
-        # In this order: presence, the routing barrier, memberships. The barrier and the memberships are then read
-        # after the user is known to be here, so no change of either is missed. At last the workers know each membership
-        # that was loaded, so every message after `auth.ok` comes.
+        # In this order: presence, the routing barrier, memberships, the end of the log. The barrier and the memberships
+        # are then read after the user is known to be here, so no change of either is missed. Then the workers know each
+        # membership that was loaded, so every message comes that the log stores after the end that is asked for last.
         async with self._user_lock(session.user_id):
             try:
                 await self._record_presence(session, place)
@@ -117,10 +119,11 @@ class Admission:
                 raise
         try:
             await self._session_channels.load(session)
+            start = await self._catch_ups.begin(session)
         except BaseException:
             await self.dismiss(session)
             raise
-        self._welcome(session)
+        self._welcome(session, start)
 
     async def _record_presence(self, session: Session, place: ExitStack) -> None:
         if session.socket.is_closed:  # while it waited for the lock; the device may be connected elsewhere by now
@@ -141,15 +144,16 @@ class Admission:
     async def _add_to_registry(self, session: Session, place: ExitStack) -> None:
         async with self._first_user:
             if not len(self._registry):
-                await self._inbox.rebase()
+                await self._user_routing.rebase()
             self._registry.add(session)
+            self._catch_ups.enter(session)
             place.close()
 
     async def _end_older_session_on(self, instance_id: str, session: Session) -> None:
         notice = Replaced(session.user_id, session.device_id, session.connected_at)
         await self._bus.publish(instance_control(instance_id), msgspec.json.encode(notice))
 
-    def _welcome(self, session: Session) -> None:
+    def _welcome(self, session: Session, start: Start) -> None:
         session.socket.allow_large_messages()
         auth_ok = server_frame(
             "auth.ok",
@@ -157,8 +161,12 @@ class Admission:
             session_id=session.session_id,
             device_id=session.device_id,
             heartbeat_s=self._limits.heartbeat_s,
+            seq=start.point.seq,
+            parts={str(part): seq for part, seq in start.point.parts.items()},
+            log=start.log,
+            reconnect_after_ms=reconnect_within_ms(len(self._registry)),
         )
-        self._registry.write_queue.open(session, auth_ok)
+        self._catch_ups.open(session, auth_ok)
 
     async def _remove(self, session: Session) -> None:
         if session not in self._registry.sessions_of(session.user_id):

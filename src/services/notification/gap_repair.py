@@ -156,7 +156,7 @@ class GapRepair:
         try:
             event = client_event(lane.spec.kind, stored.seq, lane.part, channel, stored.payload)
             before(stored, event)
-            await self._delivery.deliver(lane, channel, event, text_frame(event))
+            await self._delivery.deliver(lane, stored.seq, channel, event, text_frame(event))
         except (InvalidEvent, InvalidId) as error:
             # The worker that routes the event, or the message writer, stores it as a dead letter.
             log.warning("event cannot be delivered", lane=lane, seq=stored.seq, reason=str(error))

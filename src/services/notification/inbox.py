@@ -156,6 +156,6 @@ class Inbox:
         if event.channel is None:
             return  # a mark
         try:
-            await self._delivery.deliver(lane, event.channel, event.event, event.frame, also=event.user)
+            await self._delivery.deliver(lane, event.seq, event.channel, event.event, event.frame, also=event.user)
         except InvalidEvent as error:
             skip("record", error)

@@ -15,6 +15,7 @@ from fanout.ports.memberships import Memberships
 from fanout.ports.presence import Connections, Leases
 from fanout.ports.socket import Socket, SocketClosed
 from services.notification.admission import Admission, InstanceLimits
+from services.notification.catch_up.catch_ups import CatchUps
 from services.notification.channel_lists import ChannelLists
 from services.notification.client_frames.concerns import CLIENT_FRAMES
 from services.notification.client_frames.handlers import BadFrame, FrameContext, MalformedFrame
@@ -93,12 +94,13 @@ class NotificationInstance:
         self._user_routing = UserRouting(
             self.registry, self._inbox, self._routing_barrier, ports.memberships, ports.log, tasks
         )
+        self._catch_ups = CatchUps(self.registry, ports.log, tasks)
         self._admission = Admission(
             limits,
             self.registry,
-            self._inbox,
             self._user_routing,
             SessionChannels(self.registry, self._inbox, self._user_routing, self._channel_lists, ports.memberships),
+            self._catch_ups,
             authenticator=ports.authenticator,
             connections=ports.connections,
             bus=ports.bus,
@@ -185,7 +187,8 @@ class NotificationInstance:
         log.debug("session opened", user_id=session.user_id, session_id=session.session_id)
         session.when_ended(self._close)
         try:
-            await self._read(session)
+            async with self._catch_ups.beside(session):
+                await self._read(session)
         finally:
             await self._admission.dismiss(session)
 

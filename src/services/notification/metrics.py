@@ -31,6 +31,7 @@ USERS_AWAITED = Gauge("fanout_users_awaited", "Users whom fan-out workers are as
 CHANNEL_LISTS = Counter(
     "fanout_channel_lists_total", "Lists of a user's channels that were loaded, by who gave them", ["given_by"]
 )
+CATCH_UPS = Counter("fanout_catch_ups_total", "Clients that were caught up, by tier", ["tier"])
 LEASE_HELD = Gauge("fanout_lease_held", "1 while the instance has its lease in the presence store, otherwise 0")
 LEASE_RENEWALS_FAILED = Counter(
     "fanout_lease_renewals_failed_total", "How often the presence store did not renew the lease of the instance"

@@ -101,6 +101,7 @@ class Registry:
         channel_id: str,
         frame: bytes,
         *,
+        seq: int = 0,
         ephemeral: bool = False,
         without: str | None = None,
         also: str | None = None,
@@ -110,11 +111,14 @@ class Registry:
         Args:
             channel_id: which channel.
             frame: one WebSocket frame, the same bytes for all.
+            seq: the place in the log of an event that clients get from there when they were away; 0 for any other.
             ephemeral: it may be dropped for a slow reader.
             without: a user whose sessions do not get it.
             also: a user whose sessions get it in any case.
         """
-        self.write_queue.deliver(channel_id, frame, ephemeral=ephemeral, without=self._of(without), also=self._of(also))
+        self.write_queue.deliver(
+            channel_id, frame, seq=seq, ephemeral=ephemeral, without=self._of(without), also=self._of(also)
+        )
 
     def deliver_to_user(self, user_id: str, frame: bytes, *, ephemeral: bool = False) -> None:
         """Queue a frame for all sessions of a user."""

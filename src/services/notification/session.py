@@ -13,6 +13,7 @@ from fanout.ids import new_session_id
 from fanout.ports.authenticator import Identity
 from fanout.ports.presence import DeviceConnection
 from fanout.ports.socket import Socket
+from services.notification.catch_up.absence import Absence
 from services.notification.metrics import CONNECTIONS_CLOSED
 from services.runtime.rates import Rate
 
@@ -51,6 +52,12 @@ class Session:
     focused_channel: str | None = None
     refreshes_at: float = float("-inf")
     """When the client refreshes, as it was told because the log went back; in seconds of the monotonic clock."""
+    absence: Absence | None = None
+    """The client says that it was away; None if it does not."""
+    given: int = 0
+    """Every message up to this seq that concerns the client was given to this connection, or by its catch-up before."""
+    is_live: bool = True
+    """Whether live events are given to it; False while it catches up."""
     ending: Ending | None = None
     """Set when the server ends the session; None before."""
     number: int = -1

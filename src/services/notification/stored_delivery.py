@@ -53,11 +53,14 @@ class StoredDelivery:
         for changes in self._watched.get(user_id, ()):
             changes.count += 1
 
-    async def deliver(self, lane: Lane, channel: str, event: bytes, frame: bytes, *, also: str | None = None) -> None:
+    async def deliver(
+        self, lane: Lane, seq: int, channel: str, event: bytes, frame: bytes, *, also: str | None = None
+    ) -> None:
         """Deliver one stored event.
 
         Args:
             lane: where it is stored.
+            seq: its place there.
             channel: of its subject.
             event: the JSON object that clients get.
             frame: the same as a WebSocket frame.
@@ -72,7 +75,7 @@ class StoredDelivery:
         elif self._lanes.progress.is_repeat(event):
             STALE_DROPPED.inc()  # the log went back, and gave the message another seq
         else:
-            self._registry.deliver(channel, frame, also=also)
+            self._registry.deliver(channel, frame, seq=seq if lane.spec.replayed else 0, also=also)
 
     async def _apply_membership(self, channel: str, event: bytes, frame: bytes) -> None:
         change = decode_member_event(event, channel)

@@ -88,6 +88,14 @@ class UserRouting:
         self._loading = asyncio.Semaphore(RELOADED_AT_ONCE)
         inbox.on_early_join(self._hear_early_join)
 
+    async def rebase(self) -> None:
+        """Begin at the end of the streams. Call it before the first user of an instance that has none.
+
+        Raises:
+            Unavailable: the log cannot say where its streams end.
+        """
+        await self._inbox.rebase()
+
     async def announce_arrival(self, session: Session) -> None:
         """Announce a user's first connection here, and wait for the confirmations of the workers.
 
@@ -153,11 +161,13 @@ class UserRouting:
         """Announce that a user's last connection here has gone."""
         await self._routing_barrier.announce_departure(user_id)
 
-    def delivered_upto(self, user_id: str) -> int:
-        """The seq of MESSAGES up to which every event that concerns the user's clients was delivered."""
+    def delivered_upto(self, session: Session) -> int:
+        """The seq of MESSAGES up to which every event that concerns a client was given to its connection."""
+        if not session.is_live:
+            return session.given
         upto = self._inbox.delivered_upto()
-        unconfirmed = self._unconfirmed.get(user_id)
-        return min(upto, unconfirmed.upto) if unconfirmed is not None else upto
+        unconfirmed = self._unconfirmed.get(session.user_id)
+        return max(session.given, upto if unconfirmed is None else min(upto, unconfirmed.upto))
 
     async def check(self) -> None:
         """Return if every user is confirmed.

@@ -8,6 +8,7 @@ import structlog
 
 from fanout import BatchEvent, Engine, Hub, InboundBatch, LaneProgress
 from fanout.error_codes import CloseCode
+from fanout.ports.socket import SocketClosed
 from services.notification.metrics import FRAMES_DROPPED, FRAMES_SENT, STALE_DROPPED
 from services.notification.session import Session
 from services.runtime.skipping import skip
@@ -65,13 +66,17 @@ class WriteQueue:
         channel_id: str,
         frame: bytes,
         *,
+        seq: int = 0,
         ephemeral: bool = False,
         without: Iterable[Session] = (),
         also: Iterable[Session] = (),
     ) -> None:
-        """Queue a frame for the readers of a channel, except the sessions `without`, and for the sessions `also`."""
+        """Queue a frame for the readers of a channel, except the sessions `without`, and for the sessions `also`.
+
+        `seq` is as in `Registry.deliver`.
+        """
         over_budget = self._hub.deliver(
-            channel_id, frame, ephemeral=ephemeral, without=_numbers(without), also=_numbers(also)
+            channel_id, frame, seq=seq, ephemeral=ephemeral, without=_numbers(without), also=_numbers(also)
         )
         for number in over_budget:
             self._queue_if_fits(self._sessions[number], frame, ephemeral=ephemeral)
@@ -108,15 +113,57 @@ class WriteQueue:
         return None
 
     def queue(self, session: Session, frame: bytes, *, ephemeral: bool = False) -> None:
-        """Queue a frame for one session."""
-        if self._holds(session):
+        """Queue a live frame for one session; while the session catches up, for after that."""
+        if not self._holds(session):
+            return
+        if session.is_live or not self._hub.set_aside(session.number, frame, ephemeral=ephemeral):
             self._queue_if_fits(session, frame, ephemeral=ephemeral)
             self._write_soon()
 
     def answer(self, session: Session, frame: bytes) -> None:
         """Write the answer to a client's frame at once. It is dropped if the client does not read its answers."""
-        self.queue(session, frame, ephemeral=True)
+        if self._holds(session):
+            self._queue_if_fits(session, frame, ephemeral=True)
+            self.flush(session)
+
+    def catch_up(self, session: Session) -> None:
+        """Leave out live messages, and keep other live frames until `go_live`, as far as half of the budget goes."""
+        session.is_live = False
+        self._hub.catch_up(session.number, session.budget // 2)
+
+    def hold(self, session: Session) -> None:
+        """Keep live messages too, for a session that catches up."""
+        self._hub.hold(session.number)
+
+    def is_holding(self, session: Session) -> bool:
+        """Whether no live message was left out since the last `hold`."""
+        return self._hub.is_holding(session.number)
+
+    async def replay(self, session: Session, frames: bytes) -> None:
+        """Write frames to a session that catches up, and wait until the socket has taken them.
+
+        Raises:
+            SocketClosed: the client has gone, or the session was ended.
+        """
+        if session.ending is not None or not self._holds(session):
+            raise SocketClosed
+        self._hub.push(session.number, frames)
         self.flush(session)
+        await session.socket.drained()
+
+    def go_live(self, session: Session, floor: int, end: bytes | None = None) -> bool:
+        """Write `end`, then what was kept, and from now on each live frame. Messages up to `floor` are left out.
+
+        Returns:
+            whether nothing is missing but what a slow reader may miss.
+        """
+        if not self._holds(session):
+            return True
+        ephemeral, durable = self._hub.go_live(session.number, floor, end)
+        FRAMES_DROPPED.inc(ephemeral)
+        session.is_live, session.given = True, floor
+        self.flush(session)
+        return not durable
 
     def flush(self, session: Session) -> None:
         """Write what is queued for a session now, without waiting for its turn."""

@@ -37,6 +37,8 @@ struct Row {
     /// The number of the kind in batches, so it is never given to another kind.
     code: u8,
     name: &'static str,
+    /// Whether a client that was away gets the event from the log later.
+    replayed: bool,
     /// Checks an event and makes the client's JSON. Arguments: the most bytes, the partition number, the event.
     client_form: for<'a> fn(usize, u32, &StoredEvent<'a>) -> Result<ClientForm<'a>>,
 }
@@ -50,6 +52,7 @@ impl StoredKind {
             Self::Message => Row {
                 code: 1,
                 name: "message.new",
+                replayed: true,
                 client_form: |limit, part, event| {
                     ClientForm::of_message(limit, event.seq, part, event.channel, event.payload)
                 },
@@ -57,11 +60,13 @@ impl StoredKind {
             Self::Member => Row {
                 code: 2,
                 name: "member",
+                replayed: false,
                 client_form: |limit, _, event| ClientForm::as_stored(limit, event.channel, event.payload),
             },
             Self::Receipt => Row {
                 code: 3,
                 name: "receipt.read",
+                replayed: false,
                 client_form: |limit, _, event| ClientForm::as_stored(limit, event.channel, event.payload),
             },
         }
@@ -77,6 +82,11 @@ impl StoredKind {
     #[must_use]
     pub fn name(self) -> &'static str {
         self.row().name
+    }
+
+    /// Whether a client that was away gets such events from the log later, so that it may not get them live as well.
+    pub(crate) fn is_replayed(self) -> bool {
+        self.row().replayed
     }
 
     /// The kind with a code.

@@ -6,9 +6,13 @@
 //! The hub writes only to a socket that takes everything at once. A frame for a socket that lags, has no descriptor or
 //! is not open yet is *over budget*: the hub does not queue it and names the socket in its answer. The socket's owner,
 //! who knows what is buffered, decides.
+//!
+//! A socket that is *catching up* gets older events from its owner, by [`Hub::push`]. Live frames are set aside for it
+//! until it is live again.
 
 use crate::engine::core::Engine;
 use crate::error::{Error, Result};
+use crate::hub::set_aside::Lost;
 use crate::hub::wire::{Frame, Socket, Wire};
 use crate::hub::write_queue::{WriteQueue, Written};
 use crate::hub::write_scheduler::WriteScheduler;
@@ -25,6 +29,17 @@ pub struct Flushed {
     pub left: Vec<(Socket, Vec<u8>)>,
     /// Whether more sockets wait for their turn.
     pub more: bool,
+}
+
+/// A frame for the readers of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveFrame {
+    /// Its bytes.
+    pub frame: Frame,
+    /// The place in the log, if the log has the event and a socket that catches up gets it from there.
+    pub seq: Option<u64>,
+    /// Whether a slow reader may miss it.
+    pub ephemeral: bool,
 }
 
 /// The sockets of an instance.
@@ -74,14 +89,56 @@ impl Hub {
         &self,
         engine: &Engine,
         channel: &str,
-        frame: &Frame,
-        ephemeral: bool,
+        frame: &LiveFrame,
         without: &[Socket],
         also: &[Socket],
     ) -> Result<Vec<Socket>> {
         check(channel, "channel")?;
         let targets = sockets_of(engine, channel, without, also);
-        Ok(self.state.lock().deliver(&targets, frame, ephemeral))
+        Ok(self.state.lock().deliver(&targets, frame))
+    }
+
+    /// Let a socket catch up: leave out the live events of the log, and set other live frames aside, at most
+    /// `most_aside` bytes.
+    pub fn catch_up(&self, socket: Socket, most_aside: usize) {
+        if let Some(queue) = self.state.lock().get(socket) {
+            queue.catch_up(most_aside);
+        }
+    }
+
+    /// Set the live events of the log aside too, for a socket that is catching up.
+    pub fn hold(&self, socket: Socket) {
+        if let Some(aside) = self.state.lock().get(socket).and_then(WriteQueue::aside) {
+            aside.hold();
+        }
+    }
+
+    /// Whether no live event was left out since the last [`Hub::hold`] of a socket that is catching up. If one was,
+    /// for want of room, the log has to be read on.
+    pub fn is_holding(&self, socket: Socket) -> bool {
+        self.state.lock().get(socket).and_then(WriteQueue::aside).is_some_and(|aside| aside.is_holding())
+    }
+
+    /// Set a frame aside for a socket that is catching up; returns whether it is.
+    pub fn set_aside(&self, socket: Socket, frame: &Frame, ephemeral: bool) -> bool {
+        let state = &mut *self.state.lock();
+        let aside = state.get(socket).and_then(WriteQueue::aside);
+        aside.map(|aside| aside.take(None, frame, ephemeral)).is_some()
+    }
+
+    /// Queue `end` and the frames that were set aside, and from now on every live frame that is not an event of the log
+    /// up to `floor`. Returns how many frames found no room while they were set aside.
+    pub fn go_live(&self, socket: Socket, floor: u64, end: Option<&Frame>) -> Lost {
+        let state = &mut *self.state.lock();
+        let Some(queue) = state.get(socket) else { return Lost::default() };
+        let before = queue.frames();
+        let lost = queue.go_live(floor, end);
+        if queue.is_open() {
+            let more = queue.frames() - before;
+            state.waiting += more;
+            state.scheduler.give([socket]);
+        }
+        lost
     }
 
     /// Queue a frame whatever the budget; returns false if there is no such socket.
@@ -160,16 +217,17 @@ impl State {
         self.sockets.get_mut(socket as usize)?.as_mut()
     }
 
-    pub(super) fn deliver(&mut self, targets: &[Socket], frame: &Frame, ephemeral: bool) -> Vec<Socket> {
+    pub(super) fn deliver(&mut self, targets: &[Socket], live: &LiveFrame) -> Vec<Socket> {
+        let LiveFrame { frame, seq, ephemeral } = live;
         let Self { sockets, scheduler, waiting } = self;
         let mut over_budget = Vec::new();
         let mut round = scheduler.begin(targets.len());
         for &socket in targets {
             let Some(queue) = sockets.get_mut(socket as usize).and_then(Option::as_mut) else { continue };
-            if queue.is_muted() {
+            if queue.is_muted() || !queue.takes(*seq, frame, *ephemeral) {
                 continue;
             }
-            if queue.fits(frame, ephemeral) {
+            if queue.fits(frame, *ephemeral) {
                 round.add(socket, queue.push(frame));
                 *waiting += 1;
             } else {

@@ -64,8 +64,12 @@ pub(in crate::hub) fn connect(hub: &Hub, engine: &Engine, session: &str, channel
     socket
 }
 
+fn live(text: &str) -> LiveFrame {
+    LiveFrame { frame: frame(text), seq: None, ephemeral: false }
+}
+
 fn deliver(hub: &Hub, engine: &Engine, channel: &str, text: &str) -> Vec<Socket> {
-    hub.deliver(engine, channel, &frame(text), false, &[], &[]).unwrap()
+    hub.deliver(engine, channel, &live(text), &[], &[]).unwrap()
 }
 
 pub(in crate::hub) fn descriptor(socket: Socket) -> i32 {
@@ -93,11 +97,57 @@ fn a_muted_socket_gets_what_waits_and_what_is_its_own_and_nothing_of_channels() 
     deliver(&hub, &engine, "c", "1");
     hub.mute(ann);
     assert!(deliver(&hub, &engine, "c", "2").is_empty());
-    assert_eq!(hub.deliver(&engine, "c", &frame("3"), false, &[], &[ann]), Ok(Vec::new()));
+    assert_eq!(hub.deliver(&engine, "c", &live("3"), &[], &[ann]), Ok(Vec::new()));
     assert!(hub.push(ann, &frame("own")));
     hub.flush(10, &mut kernel);
     assert_eq!((kernel.got(descriptor(ann)), kernel.got(descriptor(bob))), (&b"1own"[..], &b"123"[..]));
     hub.mute(99);
+}
+
+#[test]
+fn a_socket_that_catches_up_gets_the_log_first_and_then_what_came_meanwhile() {
+    let (hub, engine, mut kernel) = (Hub::default(), engine(), Kernel::default());
+    let ann = connect(&hub, &engine, "ann", &["c"]);
+    let bob = connect(&hub, &engine, "bob", &["c"]);
+    let of_log = |seq: u64| LiveFrame { seq: Some(seq), ..live(&format!("{seq},")) };
+    let deliver = |frame: &LiveFrame| assert_eq!(hub.deliver(&engine, "c", frame, &[], &[]), Ok(Vec::new()));
+    hub.catch_up(ann, BUDGET);
+    deliver(&of_log(7));
+    deliver(&live("typing,"));
+    assert!(!hub.is_holding(ann) && !hub.set_aside(bob, &frame("own,"), false));
+    hub.push(ann, &frame("old,"));
+    hub.hold(ann);
+    (8..11).for_each(|seq| deliver(&of_log(seq)));
+    assert!(hub.is_holding(ann) && hub.set_aside(ann, &frame("own,"), false));
+    assert_eq!(hub.flush(9, &mut kernel).frames, 1 + 1 + 2 + 4, "with the first frames of both");
+    assert_eq!(hub.go_live(ann, 8, Some(&frame("complete,"))), Lost::default());
+    (8..13).for_each(|seq| deliver(&of_log(seq)));
+    assert_eq!(hub.frames(), 5 + 4 + 5);
+    hub.flush(9, &mut kernel);
+    let expected = "old,complete,typing,9,10,own,9,10,11,12,";
+    assert_eq!(String::from_utf8_lossy(kernel.got(descriptor(ann))), expected);
+    assert_eq!(String::from_utf8_lossy(kernel.got(descriptor(bob))), "7,typing,8,9,10,8,9,10,11,12,");
+}
+
+#[test]
+fn a_socket_that_is_live_before_it_is_opened_gets_what_was_set_aside_behind_its_first_frame() {
+    let (hub, engine, mut kernel) = (Hub::default(), engine(), Kernel::default());
+    let ann = hub.add(&engine, "ann", Some(0), BUDGET).unwrap();
+    engine.user_online("ann", "ann", Some(Ids::of(["c"], "channel").unwrap()), 0).unwrap();
+    hub.catch_up(ann, 10);
+    hub.hold(ann);
+    for text in ["12345", "67890", "x"] {
+        assert!(deliver(&hub, &engine, "c", text).is_empty());
+    }
+    assert!(!hub.is_holding(ann));
+    assert_eq!(hub.go_live(ann, 0, None), Lost { ephemeral: 0, durable: 1 });
+    assert_eq!(hub.frames(), 0);
+    hub.open(ann, &frame("first,"));
+    assert_eq!(hub.flush(9, &mut kernel).frames, 3);
+    assert_eq!(kernel.got(0), b"first,1234567890");
+    for socket in [99, ann] {
+        assert_eq!((hub.is_holding(socket), hub.go_live(socket, 0, None)), (false, Lost::default()));
+    }
 }
 
 #[test]
@@ -148,7 +198,8 @@ fn a_socket_that_is_not_open_or_blocked_or_full_or_without_descriptor_is_its_own
     assert_eq!(hub.flush(9, &mut kernel).left, [(open, b"x".to_vec()), (bare, b"first".to_vec())]);
     hub.block(open, false);
     let whole = "x".repeat(BUDGET);
-    assert_eq!(hub.deliver(&engine, "c", &frame(&whole[..=BUDGET / 2]), true, &[], &[closed]).unwrap()[0], open);
+    let ephemeral = LiveFrame { ephemeral: true, ..live(&whole[..=BUDGET / 2]) };
+    assert_eq!(hub.deliver(&engine, "c", &ephemeral, &[], &[closed]).unwrap()[0], open);
     assert_eq!(deliver(&hub, &engine, "c", &whole), [closed, bare]);
     assert_eq!(deliver(&hub, &engine, "c", "z"), [open, closed, bare]);
     hub.push(closed, &frame("late"));
@@ -164,7 +215,7 @@ fn a_socket_that_is_named_gets_it_or_does_not() {
     let (hub, engine, mut kernel) = (Hub::default(), engine(), Kernel::default());
     let sockets: Vec<_> = ["ann", "bob", "eve"].map(|name| connect(&hub, &engine, name, &["c"])).into();
     let other = connect(&hub, &engine, "joe", &["d"]);
-    hub.deliver(&engine, "c", &frame("x"), false, &sockets[1..2], &[other, sockets[0]]).unwrap();
+    hub.deliver(&engine, "c", &live("x"), &sockets[1..2], &[other, sockets[0]]).unwrap();
     hub.flush(9, &mut kernel);
     let got = [sockets[0], sockets[1], sockets[2], other].map(|socket| kernel.got(descriptor(socket)).len());
     assert_eq!(got, [1, 0, 1, 1]);
@@ -246,7 +297,8 @@ proptest! {
                 Step::Deliver(channel, length, ephemeral) => {
                     let body = frame(&text(length));
                     let name = channels[usize::from(channel)];
-                    let checked = hub.deliver(&engine, name, &body, ephemeral, &[], &[]).unwrap();
+                    let live = LiveFrame { frame: body.clone(), seq: None, ephemeral };
+                    let checked = hub.deliver(&engine, name, &live, &[], &[]).unwrap();
                     for at in usize::from(channel) + 1..6 {
                         let limit = if ephemeral { BUDGET / 2 } else { BUDGET };
                         let fits = !blocked[at] && waiting[at] + body.len() <= limit;

@@ -4,7 +4,7 @@ use crate::engine::core::Engine;
 use crate::error::Result;
 use crate::events::batch::{BatchEvent, Decoder, RecordKind};
 use crate::events::frame::text_frame_head;
-use crate::hub::core::{Hub, sockets_of};
+use crate::hub::core::{Hub, LiveFrame, sockets_of};
 use crate::hub::lane_progress::{Check, LaneProgress};
 use crate::hub::wire::{Frame, Socket};
 
@@ -54,7 +54,7 @@ impl Hub {
             match destination(&record, progress) {
                 Destination::Readers(channel) => {
                     let targets = sockets_of(engine, channel, &[], &[]);
-                    let over_budget = state.deliver(&targets, &frame(record.event), record.lane == 0);
+                    let over_budget = state.deliver(&targets, &live_frame(&record));
                     if !over_budget.is_empty() {
                         break Pause::OverBudget(record, over_budget);
                     }
@@ -95,6 +95,11 @@ fn destination<'a>(record: &BatchEvent<'a>, progress: &mut LaneProgress) -> Dest
         (Some(Check::Next | Check::Stale), None) => Destination::Nowhere,
         (Some(Check::Gap) | None, _) => Destination::Caller,
     }
+}
+
+fn live_frame(record: &BatchEvent) -> LiveFrame {
+    let is_replayed = matches!(record.kind, RecordKind::Stored(kind) if kind.is_replayed());
+    LiveFrame { frame: frame(record.event), seq: is_replayed.then_some(record.seq), ephemeral: record.lane == 0 }
 }
 
 /// An event in an unmasked, final text frame.

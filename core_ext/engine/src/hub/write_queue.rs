@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 
 use smallvec::SmallVec;
 
+use crate::hub::set_aside::{Lost, SetAside};
 use crate::hub::wire::{Frame, Wire};
 
 /// The most slices in one write. The kernel takes a thousand, but 64 of the smallest frames fill a packet already.
@@ -19,6 +20,10 @@ pub(super) struct WriteQueue {
     open: bool,
     blocked: bool,
     muted: bool,
+    /// Events of the log up to here were given to the socket or do not concern it.
+    floor: u64,
+    /// None while the socket is live.
+    aside: Option<Box<SetAside>>,
 }
 
 /// The result of a write.
@@ -33,7 +38,46 @@ pub(super) struct Written {
 impl WriteQueue {
     pub(super) fn new(descriptor: Option<i32>, budget: usize) -> Self {
         let descriptor = descriptor.unwrap_or(-1);
-        Self { frames: Vec::new(), bytes: 0, budget, descriptor, open: false, blocked: false, muted: false }
+        let (frames, floor, aside) = (Vec::new(), 0, None);
+        Self { frames, bytes: 0, budget, descriptor, open: false, blocked: false, muted: false, floor, aside }
+    }
+
+    /// Leave out the events of the log, and set other frames aside, until `go_live`.
+    pub(super) fn catch_up(&mut self, most_aside: usize) {
+        self.aside = Some(Box::new(SetAside::new(most_aside)));
+    }
+
+    /// The frames that are set aside; None while the socket is live.
+    pub(super) fn aside(&mut self) -> Option<&mut SetAside> {
+        self.aside.as_deref_mut()
+    }
+
+    /// Whether a live frame is to be queued now. If not, it was set aside or left out.
+    ///
+    /// `seq` is the place in the log of an event that the log has.
+    pub(super) fn takes(&mut self, seq: Option<u64>, frame: &Frame, ephemeral: bool) -> bool {
+        match &mut self.aside {
+            Some(aside) => {
+                aside.take(seq, frame, ephemeral);
+                false
+            }
+            None => seq.is_none_or(|seq| seq > self.floor),
+        }
+    }
+
+    /// Queue `end` and the frames that were set aside, and from now on every live frame. Events of the log up to
+    /// `floor` are left out.
+    pub(super) fn go_live(&mut self, floor: u64, end: Option<&Frame>) -> Lost {
+        self.floor = floor;
+        if let Some(end) = end {
+            self.push(end);
+        }
+        let Some(aside) = self.aside.take() else { return Lost::default() };
+        let (kept, lost) = aside.release(floor);
+        for frame in kept {
+            self.push(&frame);
+        }
+        lost
     }
 
     pub(super) fn bytes(&self) -> usize {

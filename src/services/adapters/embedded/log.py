@@ -13,7 +13,7 @@ from fanout.errors import PartitionLost, TooLarge, Unavailable
 from fanout.events import MAX_BATCH, longest_event
 from fanout.log_record import LogRecord
 from fanout.ports.deployment import Deployment
-from fanout.ports.log import Appended, Reset, StoredEvent
+from fanout.ports.log import Appended, Numbering, Reset, StoredEvent
 from fanout.streams import ROUTED_STREAMS, STREAMS, stream_of
 from fanout.subjects import channel_of, dead
 from services.adapters.embedded.deployment import EmbeddedDeployment
@@ -56,6 +56,7 @@ class EmbeddedLog:
         self._resources = AsyncExitStack()
         self._deployment = deployment
         self._listeners: dict[Callable[[Reset], None], None] = {}
+        self._numberings: dict[str, Numbering] = {}
         self._faults = faults
         self._ack_wait = ack_wait
         self._clock = clock
@@ -149,6 +150,14 @@ class EmbeddedLog:
     async def last_seq(self, stream: str) -> int:
         """See the port."""
         return self._stream(stream).last_seq
+
+    async def seq_at(self, stream: str, at_s: float) -> int:
+        """See the port."""
+        return await self._store.seq_at(stream, at_s)
+
+    def numbering(self, stream: str) -> Numbering:
+        """See the port."""
+        return self._numberings[stream]
 
     async def recall(self, stream: str, seq: int, stored_ns: int) -> None:
         """See the port. If the file is an older copy, new events are numbered above those that were known."""
@@ -250,10 +259,13 @@ class EmbeddedLog:
         for stream in STREAMS:
             record = await self._deployment.log_record(stream)
             if record is None:
-                await self._deployment.replace_log_record(stream, LogRecord.first(created))
+                record = LogRecord.first(created)
+                await self._deployment.replace_log_record(stream, record)
             elif record.created != created:
                 now_us = int(self._clock() * 1_000_000)
-                await self._renumber(stream, record.replaced(created, 0, now_us=now_us, given=0))
+                record = record.replaced(created, 0, now_us=now_us, given=0)
+                await self._renumber(stream, record)
+            self._number(stream, record)
 
     async def _renumber(self, name: str, record: LogRecord) -> None:
         """Number new events above all positions that were given, in the file itself, and call the listeners."""
@@ -262,8 +274,12 @@ class EmbeddedLog:
         await self._deployment.replace_log_record(name, record)
         stream = self._stream(name)
         stream.last_seq = max(stream.last_seq, newest.start + newest.lift - 1)
+        self._number(name, record)
         for listener in list(self._listeners):
             listener(Reset(name, newest.survived_ns))
+
+    def _number(self, name: str, record: LogRecord) -> None:
+        self._numberings[name] = Numbering(record.identity("", name), record.begins)
 
     def _stream(self, name: str) -> Stream:
         stream = self._streams.get(name)

@@ -197,11 +197,18 @@ class EventStore:
 
     async def first_seq(self, stream: str) -> int:
         """The sequence of the oldest event; if there is none, that of the next event."""
+        return await self._database.read(lambda connection: _first_seq(connection, stream))
+
+    async def seq_at(self, stream: str, at: float) -> int:
+        """The sequence of the newest event stored at or before a time in seconds since the epoch.
+
+        If there is none, it is that before the first event; or the last one that was given, if there is no event.
+        """
 
         def work(connection: sqlite3.Connection) -> int:
-            query = "SELECT min(seq), (SELECT last_seq + 1 FROM streams WHERE name = ?1) FROM events WHERE stream = ?1"
-            first, following = connection.execute(query, (stream,)).fetchone()
-            return int(following if first is None else first)
+            query = "SELECT seq FROM events WHERE stream = ? AND at <= ? ORDER BY seq DESC LIMIT 1"
+            row = connection.execute(query, (stream, at)).fetchone()
+            return _first_seq(connection, stream) - 1 if row is None else int(row[0])
 
         return await self._database.read(work)
 
@@ -278,6 +285,12 @@ class EventStore:
             self.floors[floor.stream, floor.durable] = floor.floor
         for claim in map(Claim._make, connection.execute("SELECT stream, part, epoch, position FROM claims")):
             self.claims[claim.stream, claim.part] = claim
+
+
+def _first_seq(connection: sqlite3.Connection, stream: str) -> int:
+    query = "SELECT min(seq), (SELECT last_seq + 1 FROM streams WHERE name = ?1) FROM events WHERE stream = ?1"
+    first, following = connection.execute(query, (stream,)).fetchone()
+    return int(following if first is None else first)
 
 
 def _nanoseconds(at: float) -> int:

@@ -12,7 +12,7 @@ from fanout import partition_of
 from fanout.errors import ForeignStore, TooLarge, Unavailable
 from fanout.events import longest_event
 from fanout.ports.deployment import Deployment
-from fanout.ports.log import Appended, Reset, StoredEvent
+from fanout.ports.log import Appended, Numbering, Reset, StoredEvent
 from fanout.streams import KEEP_S, ROUTED_STREAMS, STREAMS, stream_of
 from fanout.subjects import channel_of, dead
 from services.adapters.nats import api
@@ -134,6 +134,18 @@ class NatsLog:
     async def last_seq(self, stream: str) -> int:
         """See the port."""
         return await self._stream(stream).end()
+
+    async def seq_at(self, stream: str, at_s: float) -> int:
+        """See the port."""
+        found = self._stream(stream)
+        await found.verified()
+        following = await api.first_after(self._nc, found.name, int(at_s * 1e9))
+        return found.record.position(max(following - 1, 0))
+
+    def numbering(self, stream: str) -> Numbering:
+        """See the port."""
+        record = self._streams[stream].record
+        return Numbering(record.identity(self._settings.deployment, stream), record.begins)
 
     async def recall(self, stream: str, seq: int, stored_ns: int) -> None:
         """See the port."""

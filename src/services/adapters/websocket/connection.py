@@ -60,6 +60,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     __slots__ = (
         "_closing",
         "_deadline",
+        "_drained",
         "_fragments",
         "_gone",
         "_kind",
@@ -94,6 +95,8 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._fragments = 0
         self._messages: list[str | bytes] | None = None
         self._receiving: asyncio.Future[None] | None = None
+        self._drained: asyncio.Event | None = None
+        """Set when nothing is buffered, or the connection is closed; None while nobody waits for that."""
         self._closing: asyncio.Event | None = None
         """None until the server wants to close; set when the connection is closed."""
         self._gone = False
@@ -121,6 +124,14 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         """Send complete frames."""
         if self._protocol.state is State.OPEN:
             self._transport.write(frames)
+
+    async def drained(self) -> None:
+        """Return when nothing is buffered."""
+        while self._protocol.state is State.OPEN and self.buffered:
+            self._drained = self._drained or asyncio.Event()
+            await self._drained.wait()
+        if self._protocol.state is not State.OPEN:
+            raise SocketClosed
 
     def allow_large_messages(self) -> None:
         """Accept messages of the full size from now on."""
@@ -209,6 +220,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """The transport has no bytes buffered any more."""
         self._notify_owner(may_send=True)
+        self._wake_drained()
 
     # Used by both.
 
@@ -308,12 +320,18 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         if self._protocol.close_expected() and self._deadline is None:
             self._deadline = asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, self._transport.abort)
 
+    def _wake_drained(self) -> None:
+        if self._drained is not None:
+            self._drained.set()
+            self._drained = None
+
     def _wake(self) -> None:
         if self._receiving is not None and not self._receiving.done():
             self._receiving.set_result(None)
 
     def _release_descriptor(self) -> None:
         """Notify the owner of the acquired descriptor that nothing may be sent on it any more."""
+        self._wake_drained()
         self._notify_owner(may_send=False)
         self._on_change = None
 

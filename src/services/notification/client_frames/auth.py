@@ -1,11 +1,14 @@
 """`auth`: who the client is. It must be the first frame, which `Admission` reads; a later one is an error."""
 
-from typing import Any
+from datetime import datetime
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from fanout.error_codes import ALREADY_AUTHENTICATED
 from fanout.ids import check_device_id
+from services.notification.catch_up.absence import Absence, Position, ResumePoint
 from services.notification.client_frames.handlers import BadFrame, FrameContext, FrameHandlers
 from services.notification.session import Session
 
@@ -18,13 +21,20 @@ class Auth(msgspec.Struct, frozen=True, tag="auth"):
     device_id: str
     token: str | None = None
     platform: str | None = None
-    resume: dict[str, Any] | None = None
-    last_event_seq: int | None = None
-    last_seen: str | None = None
+    resume: ResumePoint | None = None
+    last_event_seq: Position | None = None
+    last_seen: Annotated[datetime, Meta(tz=True)] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a device id that could reach a key."""
         check_device_id(self.device_id)
+
+    def absence(self) -> Absence | None:
+        """The absence of the client, as it says; None if it says nothing, and so was never connected before."""
+        point = self.resume
+        if point is None and self.last_event_seq is not None:
+            point = ResumePoint(self.last_event_seq)
+        return None if point is None and self.last_seen is None else Absence(point, self.last_seen)
 
 
 @handlers.handles(Auth)

@@ -42,5 +42,5 @@ async def renew_session(context: FrameContext, session: Session, frame: Heartbea
     session.client_state = frame.state
     session.focused_channel = frame.focused_channel
     context.housekeeping.renew_soon(session)
-    delivered = context.user_routing.delivered_upto(session.user_id)
+    delivered = context.user_routing.delivered_upto(session)
     context.registry.write_queue.answer(session, server_frame("heartbeat.ok", seq=delivered))
