@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import ssl as ssl_module
-from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Final, Self
 
-from fanout.client.activity import State
+from fanout.client.addresses import GATEWAY, INSTANCE, check_address, is_instance
+from fanout.client.calls import UserCalls
 from fanout.client.errors import ClientClosed
 from fanout.client.event_queue import EventQueue
 from fanout.client.events import Event
@@ -38,7 +38,7 @@ _NO_AUTHORITIES: Final = ssl_module.SSLContext(ssl_module.PROTOCOL_TLS_CLIENT)
 """For plain HTTP: by default, each HTTP client would load all authorities of the system."""
 
 
-class Client:
+class Client(UserCalls):
     """A device of a user, connected to a Fanout deployment for as long as the program runs.
 
     Use it as an asynchronous context manager, and iterate over it to get the events. It connects in the background,
@@ -61,6 +61,7 @@ class Client:
         ssl: verifies the gateway and the instances; by default, the authorities of the system do.
 
     Raises:
+        InvalidAddress: `url` is none.
         InvalidId: the device id is none.
     """
 
@@ -80,7 +81,7 @@ class Client:
         self._point = resume
         self._settings = settings or ClientSettings()
         self._tokens = TokenSource(token)
-        self._url = url
+        self._url = check_address(url, GATEWAY + INSTANCE)
         self._http = http
         self._ssl = ssl
         self._queue = EventQueue(self._settings.queue_size)
@@ -92,7 +93,7 @@ class Client:
     async def __aenter__(self) -> Self:
         self._protocol = ClientProtocol(
             self._device,
-            _now(),
+            self._now(),
             point=self._point,
             renews_token=self._tokens.renews,
             settings=self._settings,
@@ -140,102 +141,11 @@ class Client:
         """Send what waits to be sent if there is a connection, and close it. A second call does nothing."""
         if self._protocol is None or self._running is None:
             return
+        if self._protocol.phase is Phase.CONNECTING:
+            self._running.cancel()
         self._protocol.close()
         self._changed.set()
         await asyncio.wait([self._running])
-
-    # What the user does. None of these waits: the frame is sent by the task of the client.
-
-    def mark_read(self, channel_id: str, message_id: str) -> None:
-        """Tell that everything in a channel up to a message is read. Kept until the server has it, over interruptions.
-
-        Raises:
-            InvalidId: an id is none.
-            OutboxFull: too much waits to be sent.
-            ClientClosed: the client is not running.
-        """
-        self._tell().mark_read(channel_id, message_id)
-
-    def message_read(self, channel_id: str, message_id: str) -> None:
-        """Send a read receipt for a message. Kept until the server has it, over interruptions.
-
-        Raises:
-            InvalidId: an id is none.
-            OutboxFull: too much waits to be sent.
-            ClientClosed: the client is not running.
-        """
-        self._tell().message_read(channel_id, message_id)
-
-    def typing(self, channel_id: str) -> None:
-        """A key was pressed in a channel: call it as often as that. The others see that the user is typing.
-
-        The notice is repeated every 3 s while keys are pressed. It ends when none is for that long, by `stop_typing`,
-        and with the connection.
-
-        Raises:
-            InvalidId: it is no channel id.
-            ClientClosed: the client is not running.
-        """
-        self._tell().type(channel_id, _now())
-
-    def stop_typing(self, channel_id: str) -> None:
-        """The user has sent the message, or has stopped typing in a channel.
-
-        Raises:
-            ClientClosed: the client is not running.
-        """
-        self._tell().stop_typing(channel_id)
-
-    def open_channel(self, channel_id: str) -> None:
-        """The user looks at a channel. The answer is `DraftLoad`; the channel is the focused one until another is.
-
-        Raises:
-            InvalidId: it is no channel id.
-            ClientClosed: the client is not running.
-        """
-        self._tell().open_channel(channel_id)
-
-    def close_channel(self) -> None:
-        """The user looks at no channel any more.
-
-        Raises:
-            ClientClosed: the client is not running.
-        """
-        self._tell().close_channel(_now())
-
-    def watch_presence(self, user_ids: Iterable[str]) -> None:
-        """Show the presence of these users, and of no others. The answers are `PresenceUpdate`, now and on each change.
-
-        Raises:
-            InvalidId: an id is none.
-            ValueError: there are more than 500.
-            ClientClosed: the client is not running.
-        """
-        self._tell().watch_presence(user_ids)
-
-    def interacted(self) -> None:
-        """The user did something at this device: the state is `active`, and `idle` after 60 s without another call.
-
-        Raises:
-            ClientClosed: the client is not running.
-        """
-        self._tell().set_state("active", _now())
-
-    def set_state(self, state: State) -> None:
-        """Set the state of the device, as `background` when its window is hidden. The server hears it at once.
-
-        Raises:
-            ClientClosed: the client is not running.
-        """
-        self._tell().set_state(state, _now())
-
-    def ping(self) -> None:
-        """Ask the server for a `Pong`. It is not asked without a connection.
-
-        Raises:
-            ClientClosed: the client is not running.
-        """
-        self._tell().ping()
 
     def _tell(self) -> Sender:
         if self._protocol is None or self._protocol.phase is Phase.ENDED:
@@ -243,86 +153,109 @@ class Client:
         self._changed.set()
         return self._protocol.sender
 
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
     # The task of the client.
 
     async def _run(self, protocol: ClientProtocol) -> None:
+        ending: Exception = ClientClosed("the client was closed")
         try:
             while protocol.phase is not Phase.ENDED:
                 if protocol.phase is Phase.CONNECTING:
-                    protocol.connection_lost(await self._attempt(protocol), _now())
+                    protocol.connection_lost(await self._attempt(protocol), self._now())
                     self._queue.put(protocol.take_events())
                 else:
                     await self._wait(protocol)
-            self._queue.end(protocol.ending or ClientClosed("the client was closed"))
+            ending = protocol.ending or ending
         except Exception as error:  # noqa: BLE001 - the program gets it where it takes its events
-            self._queue.end(error)
+            ending = error
+        finally:
+            self._queue.end(ending)
 
     async def _attempt(self, protocol: ClientProtocol) -> Closing:
         """Connect, and serve the connection; returns how it has ended."""
         try:
             token = await self._tokens.get(renew=protocol.needs_token)
-            address = await self._address(token)
-            if isinstance(address, Closing) or protocol.phase is Phase.ENDED:
-                return address if isinstance(address, Closing) else Closing(None, "the client was closed")
-            return await self._connect(protocol, address, token)
-        except ConnectionClosed as closed:
-            return Closing(closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else Closing(None, "")
-        except (OSError, TimeoutError, InvalidHandshake, InvalidURI, httpx.HTTPError) as error:
-            return Closing(None, f"the server cannot be reached: {str(error) or type(error).__name__}")
+        except OSError as error:
+            return Closing(None, f"there is no token: {error}")
+        address = self._url if is_instance(self._url) else await self._ask_gateway(token)
+        if isinstance(address, Closing):
+            return address
+        try:
+            socket = await self._open(address)
+        except (OSError, InvalidHandshake, InvalidURI) as error:
+            return _unreachable(address, error)
+        try:
+            return await self._converse(protocol, socket, token)
+        finally:
+            await socket.close()
 
-    async def _address(self, token: str) -> str | Closing:
+    async def _ask_gateway(self, token: str) -> str | Closing:
         """The WebSocket address of the instance to connect to."""
-        if self._url.startswith(("ws://", "wss://")):
-            return self._url
         async with AsyncExitStack() as stack:
             http = self._http
             if http is None:
                 verify = self._ssl or (self._url.startswith("https:") or _NO_AUTHORITIES)
                 http = await stack.enter_async_context(httpx.AsyncClient(timeout=HTTP_TIMEOUT_S, verify=verify))
-            headers = {"Authorization": f"Bearer {token}"}
-            response = await http.get(self._url.rstrip("/") + PATH, headers=headers)
+            try:
+                response = await http.get(self._url + PATH, headers={"Authorization": f"Bearer {token}"})
+            except httpx.HTTPError as error:
+                return _unreachable(self._url, error)
             return address_in(response.status_code, response.headers.get("Retry-After"), response.content)
 
-    async def _connect(self, protocol: ClientProtocol, address: str, token: str) -> Closing:
-        options: dict[str, Any] = {"ssl": self._ssl} if self._ssl and address.startswith("wss:") else {}
-        async with connect(
+    async def _open(self, address: str) -> ClientConnection:
+        verified: dict[str, Any] = {"ssl": self._ssl} if self._ssl and address.startswith("wss:") else {}
+        return await connect(
             address,
             compression=None,
             ping_interval=None,  # heartbeats do it
             max_size=MAX_FRAME,
             open_timeout=OPEN_TIMEOUT_S,
             close_timeout=CLOSE_TIMEOUT_S,
-            **options,
-        ) as socket:
-            protocol.connection_made(token, _now())
-            reading = asyncio.create_task(self._read(protocol, socket))
-            try:
-                await self._write(protocol, socket, reading)
-            finally:
-                reading.cancel()
-                await asyncio.wait([reading])
-            if protocol.gives_up is not None:
-                socket.transport.abort()
-                return Closing(None, protocol.gives_up)
-            if not reading.cancelled():
-                reading.result()
-            return Closing(None, "")
+            **verified,
+        )
 
-    async def _read(self, protocol: ClientProtocol, socket: ClientConnection) -> None:
+    async def _converse(self, protocol: ClientProtocol, socket: ClientConnection, token: str) -> Closing:
+        """Send and receive until the connection has ended, and return how."""
+        protocol.connection_made(token, self._now())
+        reading = asyncio.create_task(self._read(protocol, socket))
+        try:
+            await self._write(protocol, socket, reading)
+        except ConnectionClosed as closed:
+            return _closing(closed)
+        except TimeoutError:
+            socket.transport.abort()
+            return Closing(None, "the server does not read what is sent")
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+        if protocol.gives_up is not None:
+            socket.transport.abort()
+            return Closing(None, protocol.gives_up)
+        return Closing(None, "") if reading.cancelled() else reading.result()
+
+    async def _read(self, protocol: ClientProtocol, socket: ClientConnection) -> Closing:
         """Hand on what comes, until the connection is closed."""
         try:
             while protocol.phase is not Phase.ENDED:
-                protocol.receive(await socket.recv(decode=True), _now())
+                protocol.receive(await socket.recv(decode=True), self._now())
                 self._changed.set()
                 self._queue.put(protocol.take_events())
                 if self._queue.is_full:
                     protocol.hold()
                     await self._queue.wait_for_room()
-                    protocol.release(_now())
+                    protocol.release(self._now())
+        except ConnectionClosed as closed:
+            return _closing(closed)
         finally:
             self._changed.set()
+        return Closing(None, "the client has ended")
 
-    async def _write(self, protocol: ClientProtocol, socket: ClientConnection, reading: "asyncio.Task[None]") -> None:
+    async def _write(
+        self, protocol: ClientProtocol, socket: ClientConnection, reading: "asyncio.Task[Closing]"
+    ) -> None:
         """Send what is to be sent, and do what is due, until the connection is closed or given up."""
         while True:
             for frame in protocol.take_frames():
@@ -338,9 +271,12 @@ class Client:
             async with asyncio.timeout_at(protocol.deadline):
                 await self._changed.wait()
         self._changed.clear()
-        protocol.handle_deadline(_now())
+        protocol.handle_deadline(self._now())
 
 
-def _now() -> float:
-    """The clock of the event loop, which its timers go by."""
-    return asyncio.get_running_loop().time()
+def _closing(closed: ConnectionClosed) -> Closing:
+    return Closing(closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else Closing(None, "")
+
+
+def _unreachable(url: str, error: Exception) -> Closing:
+    return Closing(None, f"{url} cannot be reached: {str(error) or type(error).__name__}")

@@ -6,6 +6,7 @@ ClientError
 │   ├── DeviceReplaced    the same device has connected elsewhere
 │   ├── DeviceDeregistered  the device was removed; `devices.register` brings it back
 │   └── ProtocolViolation  one side sent a frame that the other cannot read
+├── InvalidAddress        a string that is no address to connect to (also a ValueError)
 ├── InvalidResumePoint    what was imported is no resume point (also a ValueError)
 ├── OutboxFull            too much waits to be sent; it can be tried again when the connection is back
 └── ClientClosed          the client was closed, or has not been started
@@ -48,6 +49,10 @@ class DeviceDeregistered(SessionEnded):
 
 class ProtocolViolation(SessionEnded):
     """One side sent a frame that the other side cannot read: a program error, or versions that do not fit together."""
+
+
+class InvalidAddress(ClientError, ValueError):  # noqa: N818
+    """A string is no address, or none of the kind that is needed."""
 
 
 class InvalidResumePoint(ClientError, ValueError):  # noqa: N818

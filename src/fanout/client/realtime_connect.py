@@ -4,6 +4,8 @@ from typing import Final
 
 import msgspec
 
+from fanout.client.addresses import INSTANCE, check_address
+from fanout.client.errors import InvalidAddress
 from fanout.client.reconnecting import Closing
 from fanout.error_codes import CloseCode
 
@@ -33,9 +35,9 @@ def address_in(status: int, retry_after: str | None, body: bytes) -> str | Closi
     """
     try:
         if status == _OK:
-            return msgspec.json.decode(body, type=_Address).url
+            return check_address(msgspec.json.decode(body, type=_Address).url, INSTANCE)
         problem = msgspec.json.decode(body, type=_Problem)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, InvalidAddress):
         return Closing(None, f"the answer to realtime.connect (status {status}) is not from a Fanout gateway")
     if status == _UNAUTHORIZED:
         return Closing(CloseCode.UNAUTHENTICATED, f"{problem.code}: {problem.detail}")

@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
+from fanout.client.errors import TokenRefused
+
 Token: TypeAlias = str | Callable[[], str | Awaitable[str]]
 """A token, or what returns one: a function, or a coroutine function."""
 
@@ -29,9 +31,14 @@ class TokenSource:
 
         Args:
             renew: whether the last one was refused.
+
+        Raises:
+            TokenRefused: it has characters that no token has.
         """
         if self._make is not None and (renew or self._token is None):
             made = self._make()
             self._token = await made if inspect.isawaitable(made) else made
-        assert self._token is not None  # noqa: S101 - a token was given, or has been made
-        return self._token
+        token = self._token or ""
+        if not token.isascii() or not token.isprintable():
+            raise TokenRefused("the token is not valid: it has characters that no token has")
+        return token

@@ -1,5 +1,6 @@
 """The asyncio client against a server that follows scripts."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from fanout.client import (
     Disconnected,
     Event,
     HeartbeatOk,
+    InvalidAddress,
     MessageNew,
     Pong,
     ProtocolViolation,
@@ -226,6 +228,22 @@ async def test_it_is_closed_while_it_waits_to_connect_again() -> None:
         assert isinstance((await client.receive()).event, Disconnected)
 
 
+async def test_it_is_closed_while_it_connects() -> None:
+    connecting = asyncio.Event()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connecting.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with client_of(f"http://127.0.0.1:{port}") as client:
+            await connecting.wait()
+        with pytest.raises(ClientClosed):
+            await client.receive()
+
+
 async def test_without_the_context_nothing_works() -> None:
     client = client_of("ws://127.0.0.1:1/ws")
     with pytest.raises(ClientClosed, match="async with"):
@@ -240,12 +258,17 @@ def test_the_device_id_is_checked() -> None:
         Client("ws://unused", "t", Device("mine"))
 
 
-@pytest.mark.parametrize("url", ["ws://127.0.0.1:1/ws", "http://127.0.0.1:1", "ws://", "http://", "nonsense"])
+def test_the_address_is_checked() -> None:
+    with pytest.raises(InvalidAddress):
+        client_of("nonsense")
+
+
+@pytest.mark.parametrize("url", ["ws://127.0.0.1:1/ws", "http://127.0.0.1:1"])
 async def test_an_address_that_cannot_be_reached_is_told(url: str) -> None:
     async with client_of(url) as client:
         event = (await client.receive()).event
         assert isinstance(event, Disconnected)
-        assert event.reason.startswith("the server cannot be reached: ")
+        assert event.reason.startswith(f"{url} cannot be reached: ")
 
 
 async def test_a_server_of_another_protocol_ends_it() -> None:
@@ -336,6 +359,6 @@ async def test_a_token_source_that_is_away_is_asked_again_and_one_that_fails_end
 
     async with client_of("ws://unused", token=make) as client:
         lost = (await client.receive()).event
-        assert lost == Disconnected(reason="the server cannot be reached: no route", retry_in_s=0.0)
+        assert lost == Disconnected(reason="there is no token: no route", retry_in_s=0.0)
         with pytest.raises(ValueError, match="broken"):
             await client.receive()

@@ -28,7 +28,7 @@ def test_a_gateway_that_says_when_to_come_again(retry_after: str | None, after_s
     assert (closing.text, closing.retry_after_s) == ("no instance has room (503 unavailable)", after_s)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"url":7}', b"[" * 99_999])
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"url":7}', b'{"url":"http://x"}', b"[" * 99_999])
 def test_another_server(body: bytes) -> None:
     closing = address_in(200, None, body)
     assert closing == Closing(None, "the answer to realtime.connect (status 200) is not from a Fanout gateway")

@@ -1,5 +1,8 @@
 """A token is kept until it is refused."""
 
+import pytest
+
+from fanout.client import TokenRefused
 from fanout.client.tokens import TokenSource
 
 
@@ -22,3 +25,9 @@ async def test_a_coroutine_function_is_awaited() -> None:
         return "a"
 
     assert await TokenSource(make).get(renew=False) == "a"
+
+
+@pytest.mark.parametrize("token", ["\N{LATIN SMALL LETTER E WITH ACUTE}", "a\nb", "a\x7f"])
+async def test_a_token_that_fits_no_header_is_refused(token: str) -> None:
+    with pytest.raises(TokenRefused):
+        await TokenSource(token).get(renew=False)
