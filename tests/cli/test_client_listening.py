@@ -3,258 +3,194 @@
 import asyncio
 import io
 import json
-from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.console import Console
-from websockets.asyncio.server import ServerConnection, serve
 
-from fanout.ids import check_device_id
-from services.cli import listening
-from services.cli.listening import LONGEST_DELAY_S, MISSED, Listener, Position, Screen, backoff, describe, printable
-from services.cli.rest import ClientError, Rest
+from fanout.client import (
+    ClientSettings,
+    Delays,
+    Device,
+    DeviceDeregistered,
+    DeviceReplaced,
+    ProtocolViolation,
+    ResumePoint,
+)
+from fanout.client.connection import Client
+from fanout.errors import FanoutError
+from services.cli.listening import Listener
+from services.cli.rest import ClientError
+from services.cli.resume_file import ResumeFile
+from services.cli.screen import Screen
+from tests.support.model_server import DEVICE_ID
+from tests.support.scripted_server import COMPLETE, MESSAGE, WELCOME, Dialogue, Script, deregistered, serving
 
-WELCOME = {"type": "auth.ok", "user_id": "alice", "session_id": "s", "device_id": "d", "heartbeat_s": 30}
-MESSAGE = {
-    "type": "message.new",
-    "seq": 7,
-    "part": 3,
-    "channel_id": "general",
-    "message": {"message_id": "m", "channel_id": "general", "sender_id": "bob", "text": "hi [b]there", "sent_at": "t"},
-}
-
-Script = Callable[[ServerConnection, dict[str, Any]], Awaitable[None]]
-
-
-class FakeRest(Rest):
-    def __init__(self, url: str) -> None:
-        super().__init__("http://unused", lambda: "a-token")
-        self.url = url
-
-    async def websocket_url(self) -> str:
-        return self.url
+MESSAGE_ID = "msg_01JD5T6Q9FZ0Y4W3V2B1N0M8K7"
+AT_ONCE = ClientSettings(delays=Delays(0.0, 0.0))
 
 
-class Shown:
-    def __init__(self, *, raw: bool = False) -> None:
+class Listened:
+    """The output of `fanout listen`, until the server ends it for good."""
+
+    def __init__(self) -> None:
         self.out, self.notices = io.StringIO(), io.StringIO()
-        self.screen = Screen(Console(file=self.out, width=200), Console(file=self.notices, width=200), raw=raw)
+        self.ending: FanoutError | None = None
 
+    async def to(
+        self, *scripts: Script, raw: bool = False, point: ResumePoint | None = None, **options: Any
+    ) -> "Listened":
+        screen = Screen(Console(file=self.out, width=200), Console(file=self.notices, width=400), raw=raw)
+        async with serving(*scripts) as url:
+            client = Client(url, "a-token", Device(DEVICE_ID), settings=AT_ONCE, resume=point)
+            try:
+                await Listener(client, screen, **options).run()
+            except FanoutError as error:
+                self.ending = error
+        return self
 
-@asynccontextmanager
-async def listening_to(*scripts: Script, shown: Shown, reads: bool = False) -> Any:
-    """A listener whose n-th connection meets the n-th script."""
-    left = list(scripts)
+    @property
+    def lines(self) -> list[str]:
+        return self.out.getvalue().splitlines()
 
-    async def handler(socket: ServerConnection) -> None:
-        auth = json.loads(await socket.recv())
-        await left.pop(0)(socket, auth)
-
-    async with serve(handler, "127.0.0.1", 0) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        yield Listener(FakeRest(f"ws://127.0.0.1:{port}/ws"), shown.screen, reads=reads)
-
-
-async def send(socket: ServerConnection, *frames: dict[str, Any]) -> None:
-    for frame in frames:
-        await socket.send(json.dumps(frame))
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "backoff", lambda _attempt: 0.0)
-
-
-async def deregistered(socket: ServerConnection, auth: dict[str, Any]) -> None:
-    await socket.close(4409)
+    @property
+    def told(self) -> list[str]:
+        """The notices, without how long it waits."""
+        return [line.partition(" in ")[0] for line in self.notices.getvalue().splitlines()]
 
 
 @pytest.mark.parametrize(("reads", "sent"), [(True, ["mark_read", "message.read"]), (False, [])])
 async def test_it_says_what_is_read_where_it_is_asked_to(*, reads: bool, sent: list[str]) -> None:
     said: list[dict[str, Any]] = []
 
-    async def script(socket: ServerConnection, auth: dict[str, Any]) -> None:
-        await send(socket, WELCOME | {"heartbeat_s": 0.05}, MESSAGE, {"type": "message.new", "message": "of later"})
-        while (frame := json.loads(await socket.recv()))["type"] != "heartbeat":
+    async def script(dialogue: Dialogue) -> None:
+        message = {**MESSAGE["message"], "message_id": MESSAGE_ID}  # type: ignore[dict-item]
+        await dialogue.send(WELCOME | {"heartbeat_s": 0.05}, MESSAGE | {"message": message})
+        while (frame := await dialogue.receive())["type"] != "heartbeat":
             said.append(frame)
-        await socket.close(4409)
+        await dialogue.close(4409, "deregistered")
 
-    async with listening_to(script, shown=Shown(), reads=reads) as listener:
-        with pytest.raises(ClientError):
-            await listener.run()
-    assert said == [{"type": kind, "channel_id": "general", "message_id": "m"} for kind in sent]
+    listened = await Listened().to(script, reads=reads)
+    assert isinstance(listened.ending, DeviceDeregistered)
+    assert said == [{"type": kind, "channel_id": "general", "message_id": MESSAGE_ID} for kind in sent]
 
 
-async def test_it_resumes_exactly_where_it_was_after_a_drop() -> None:
-    auths: list[dict[str, Any]] = []
+async def test_it_resumes_where_it_was_and_says_that_the_connection_was_lost() -> None:
+    async def drained(dialogue: Dialogue) -> None:
+        await dialogue.send(WELCOME, {"type": "heartbeat.ok", "seq": 5}, MESSAGE)
+        await dialogue.close(1012, "draining; reconnect with jitter")
 
-    async def drained(socket: ServerConnection, auth: dict[str, Any]) -> None:
-        auths.append(auth)
-        await send(socket, WELCOME, {"type": "heartbeat.ok", "seq": 5}, MESSAGE)
-        await socket.close(1012, "draining; reconnect with jitter")
+    async def again(dialogue: Dialogue) -> None:
+        assert dialogue.auth["resume"] == {"seq": 5, "parts": {"3": 7}, "log": "log-1"}
+        await dialogue.send(WELCOME, MESSAGE, MESSAGE | {"seq": 8}, COMPLETE)
+        await dialogue.close(4409, "the device has connected again")
 
-    async def again(socket: ServerConnection, auth: dict[str, Any]) -> None:
-        auths.append(auth)
-        await send(socket, WELCOME)
-        await socket.close(4409)
-
-    shown = Shown()
-    async with listening_to(drained, again, shown=shown) as listener:
-        with pytest.raises(ClientError, match="replaced by a newer connection"):
-            await listener.run()
-    first, second = auths
-    assert (first["type"], first["token"], check_device_id(first["device_id"])) == (
-        "auth",
-        "a-token",
-        second["device_id"],
-    )
-    assert "resume" not in first
-    assert second["resume"] == {"seq": 5, "parts": {"3": 7}}
-    assert "last_seen" in second
-    assert shown.out.getvalue() == "t #general m bob: hi [b]there\n"
-    notices = shown.notices.getvalue().splitlines()
-    assert [line.partition(" in ")[0] for line in notices] == [
+    listened = await Listened().to(drained, again)
+    assert isinstance(listened.ending, DeviceReplaced)
+    assert listened.lines == ["t #general m bob: hi [b]there"] * 2
+    assert listened.told == [
         "connected as alice; Ctrl-C ends it",
         "draining (1012); reconnecting",
         "connected as alice; Ctrl-C ends it",
-        MISSED,
     ]
 
 
-@pytest.mark.parametrize(("code", "said"), [(4401, "refused the token"), (4409, "replaced")])
-async def test_what_no_retry_can_mend_ends_it(code: int, said: str) -> None:
-    async def refuse(socket: ServerConnection, auth: dict[str, Any]) -> None:
-        await socket.close(code)
+async def test_a_resume_that_fails_three_times_is_given_up_and_said() -> None:
+    async def fails(dialogue: Dialogue) -> None:
+        assert dialogue.auth["resume"]["seq"] == 5
+        await dialogue.send(WELCOME)
+        await dialogue.close(1011, "the catch-up failed")
 
-    async with listening_to(refuse, shown=Shown()) as listener:
-        with pytest.raises(ClientError, match=said):
-            await listener.run()
+    async def plainly(dialogue: Dialogue) -> None:
+        assert "resume" not in dialogue.auth
+        await dialogue.send(WELCOME, MESSAGE)
+        await deregistered(dialogue)
+
+    listened = await Listened().to(fails, fails, fails, plainly, point=ResumePoint(5))
+    assert listened.lines == ["t #general m bob: hi [b]there"]
+    assert [line for line in listened.told if line.startswith("resuming failed 3 times")]
+
+
+async def test_a_refresh_is_said_and_the_next_connection_resumes_behind_it() -> None:
+    async def refreshes(dialogue: Dialogue) -> None:
+        refresh = {"type": "full_refresh_required", "tier": 4, "reason": "gap"}
+        await dialogue.send(WELCOME, refresh, COMPLETE | {"tier": 4, "last_event_seq": 20}, MESSAGE | {"seq": 21})
+        await dialogue.close(1012, "draining")
+
+    async def again(dialogue: Dialogue) -> None:
+        assert dialogue.auth["resume"] == {"seq": 20, "parts": {"3": 21}, "log": "log-1"}
+        await deregistered(dialogue)
+
+    listened = await Listened().to(refreshes, again, point=ResumePoint(1))
+    assert listened.lines == [
+        "something may have been missed: read the channels again with channels.history",
+        "t #general m bob: hi [b]there",
+    ]
+
+
+async def test_it_begins_where_the_last_run_was(tmp_path: Path) -> None:
+    async def first(dialogue: Dialogue) -> None:
+        await dialogue.send(WELCOME, MESSAGE)
+        await deregistered(dialogue)
+
+    await Listened().to(first, kept=ResumeFile(tmp_path / "at", "alice"))
+    assert ResumeFile(tmp_path / "at", "alice").point == ResumePoint(5, {3: 7}, "log-1")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "said"),
+    [
+        (4401, "token_user: no id", "the server refused the token: token_user: no id"),
+        (4401, "token_expired: it is old", "the token has expired: make a new one"),
+        (4409, "replaced", "replaced by a newer connection"),
+    ],
+)
+async def test_what_no_retry_can_repair_ends_it(code: int, reason: str, said: str) -> None:
+    async def refuse(dialogue: Dialogue) -> None:
+        await dialogue.close(code, reason)
+
+    assert said in str((await Listened().to(refuse)).ending)
 
 
 async def test_a_first_connection_that_fails_is_not_retried() -> None:
-    async def full(socket: ServerConnection, auth: dict[str, Any]) -> None:
-        await socket.close(1013, "full")
+    async def full(dialogue: Dialogue) -> None:
+        await dialogue.close(1013, "full; retry_after_ms=1000")
 
-    async with listening_to(full, shown=Shown()) as listener:
-        with pytest.raises(ClientError, match=r"full \(1013\)"):
-            await listener.run()
-
-
-async def test_heartbeats_are_sent_as_often_as_the_server_asks() -> None:
-    heartbeats: list[dict[str, Any]] = []
-
-    async def listen(socket: ServerConnection, auth: dict[str, Any]) -> None:
-        await send(socket, {**WELCOME, "heartbeat_s": 0.01})
-        heartbeats.extend([json.loads(await socket.recv()) for _ in range(3)])
-        await socket.close(4409)
-
-    async with listening_to(listen, shown=Shown()) as listener:
-        with pytest.raises(ClientError):
-            await listener.run()
-    assert [beat["type"] for beat in heartbeats] == ["heartbeat"] * 3
-    assert check_device_id(heartbeats[0]["device_id"])
+    listened = await Listened().to(full)
+    assert isinstance(listened.ending, ClientError)
+    assert str(listened.ending) == "full (1013)"
 
 
 async def test_raw_frames_are_lines_as_they_came() -> None:
-    async def talk(socket: ServerConnection, auth: dict[str, Any]) -> None:
-        await send(socket, WELCOME, MESSAGE)
-        await socket.close(4409)
+    async def talk(dialogue: Dialogue) -> None:
+        await dialogue.send(WELCOME, MESSAGE)
+        await deregistered(dialogue)
 
-    shown = Shown(raw=True)
-    async with listening_to(talk, shown=shown) as listener:
-        with pytest.raises(ClientError):
-            await listener.run()
-    assert [json.loads(line) for line in shown.out.getvalue().splitlines()] == [WELCOME, MESSAGE]
+    assert [json.loads(line) for line in (await Listened().to(talk, raw=True)).lines] == [WELCOME, MESSAGE]
 
 
 @pytest.mark.parametrize("frame", ["nonsense", "[]", "7"])
 async def test_a_server_that_speaks_another_language(frame: str) -> None:
-    async def babble(socket: ServerConnection, auth: dict[str, Any]) -> None:
-        await socket.send(frame)
-        with suppress(Exception):
-            await socket.wait_closed()
+    async def babble(dialogue: Dialogue) -> None:
+        await dialogue.socket.send(frame)
+        await dialogue.hold()
 
-    async with listening_to(babble, shown=Shown()) as listener:
-        with pytest.raises(ClientError, match="the server sent a frame"):
-            await listener.run()
+    listened = await Listened().to(babble)
+    assert isinstance(listened.ending, ProtocolViolation)
+    assert str(listened.ending).startswith("the server sent a frame")
 
 
 async def test_it_ends_when_it_is_cancelled() -> None:
     connected = asyncio.Event()
 
-    async def hold(socket: ServerConnection, auth: dict[str, Any]) -> None:
-        await send(socket, WELCOME)
+    async def hold(dialogue: Dialogue) -> None:
+        await dialogue.send(WELCOME)
         connected.set()
-        await socket.wait_closed()
+        await dialogue.hold()
 
-    async with listening_to(hold, shown=Shown()) as listener:
-        task = asyncio.create_task(listener.run())
-        await connected.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-
-@pytest.mark.parametrize(
-    ("frame", "shown"),
-    [
-        ({"type": "typing", "channel_id": "g", "user_id": "bob", "typing": True}, "#g bob is typing"),
-        ({"type": "typing", "channel_id": "g", "user_id": "bob", "typing": False}, None),
-        ({"type": "member.joined", "channel_id": "g", "user_id": "bob"}, "#g bob joined"),
-        ({"type": "member.left", "channel_id": "g", "user_id": "bob"}, "#g bob left"),
-        (
-            {"type": "receipt.read", "channel_id": "g", "message_id": "msg_1", "read_by": ["bob", "a\x1b"]},
-            "#g bob, a\N{REPLACEMENT CHARACTER} has read msg_1",
-        ),
-        ({"type": "receipt.read", "channel_id": "g", "message_id": "msg_1"}, None),
-        (
-            {"type": "full_refresh_required", "tier": 4, "reason": "log_reset", "after_ms": 7},
-            "the log lost messages, or was replaced: read the channels again with channels.history",
-        ),
-        (
-            {"type": "full_refresh_required", "tier": 4, "reason": "gap"},
-            "something may have been missed: read the channels again with channels.history",
-        ),
-        (
-            {"type": "thread.reply", "message": {**MESSAGE["message"], "thread_id": "first"}},  # type: ignore[dict-item]
-            "t #general m in the thread of first bob: hi [b]there",
-        ),
-        ({"type": "error", "code": "c", "message": "no"}, "no (c)"),
-        ({"type": "heartbeat.ok", "seq": 1}, None),
-        ({"type": "of.another.version"}, None),
-        ({}, None),
-    ],
-)
-def test_frames_for_people(frame: dict[str, Any], shown: str | None) -> None:
-    line = describe(frame)
-    assert (line.plain if line else None) == shown
-
-
-def test_a_message_is_one_line_however_narrow_the_terminal_is() -> None:
-    out = io.StringIO()
-    Screen(Console(file=out, width=20), Console(file=out)).frame("", MESSAGE)
-    assert out.getvalue() == "t #general m bob: hi [b]there\n"
-
-
-@given(st.text())
-def test_nobody_steers_my_terminal(text: str) -> None:
-    line = describe({**MESSAGE, "message": {"channel_id": "g", "sender_id": text, "text": text}})
-    assert line is not None
-    assert all(c.isprintable() or c in "\n\t" for c in line.plain)
-    assert len(printable(text)) == len(text)
-
-
-@given(st.integers(0, 10_000))
-def test_the_wait_between_tries_is_bounded_and_never_nothing(attempt: int) -> None:
-    assert 0.2 < backoff(attempt) <= LONGEST_DELAY_S == 5
-
-
-def test_a_position_that_saw_no_event_asks_for_no_replay_of_everything() -> None:
-    position = Position()
-    assert position.resume() == {}
-    position.see(WELCOME)
-    assert set(position.resume()) == {"last_seen"}
+    task = asyncio.create_task(Listened().to(hold))
+    await connected.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -3,15 +3,21 @@
 import asyncio
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Final, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
 
+from fanout.client import Device
+from fanout.client.addresses import GATEWAY, check_address
+from fanout.client.connection import Client
 from fanout.errors import FanoutError
-from fanout.ids import check_id
-from services.cli.listening import Listener, Screen, printable
+from fanout.ids import check_id, new_device_id
+from services.cli.listening import Listener
 from services.cli.rest import ClientError, Rest
+from services.cli.resume_file import ResumeFile
+from services.cli.screen import Screen, printable
 from services.runtime.settings import load_settings
 from services.runtime.tokens import claimed_user, expected, sign, stored_secret
 from services.runtime.unknown import TOKEN_VARIABLE, URL_VARIABLE
@@ -122,10 +128,17 @@ def listen(
     *,
     json: Annotated[bool, typer.Option("--json", help="Print each frame as one line of JSON.")] = False,
     read: Annotated[bool, typer.Option("--read", help="Say that the user has read each message that comes.")] = False,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Keep in this file where it was, and begin there the next time."),
+    ] = None,
 ) -> None:
     """Print the events of a user's channels until Ctrl-C."""
-    rest = Rest(url, tokens_of(user, token))
-    listener = Listener(rest, Screen(Console(highlight=False), Console(stderr=True), raw=json), reads=read)
+    tokens, kept = tokens_of(user, token), ResumeFile(resume, user) if resume else None
+    device = Device(kept.device_id if kept else new_device_id("desktop"))
+    client = Client(check_address(url, GATEWAY), tokens, device, resume=kept.point if kept else None)
+    screen = Screen(Console(highlight=False), Console(stderr=True), raw=json)
+    listener = Listener(client, screen, reads=read, kept=kept)
     try:
         asyncio.run(listener.run())
     except KeyboardInterrupt:

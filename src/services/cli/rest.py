@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import httpx
 
+from fanout.client.addresses import GATEWAY, check_address
 from fanout.errors import FanoutError
 from fanout.ids import new_ulid
 
 TIMEOUT_S: Final = 10.0
-MAX_PORT: Final = 65_535
 
 _REMEDIES: Final = {
     "token_signature": "the token is signed with another secret than the server's: "
@@ -17,6 +17,11 @@ _REMEDIES: Final = {
     "token_expired": "the token has expired: make a new one",
 }
 """Remedies for the user of the command, by error code. The server gives none to a client without a valid token."""
+
+
+def remedy(error: str) -> str | None:
+    """The remedy for an error whose text has a code; None if there is none."""
+    return next((what for code, what in _REMEDIES.items() if code in error), None)
 
 
 class ClientError(FanoutError):
@@ -31,12 +36,12 @@ class Rest:
         token: returns the token for the next call.
 
     Raises:
-        ClientError: `url` is not the address of a gateway.
+        InvalidAddress: `url` is not the address of a gateway.
     """
 
     def __init__(self, url: str, token: Callable[[], str]) -> None:
-        self._url = _checked(url)
-        self.token = token
+        self._url = check_address(url, GATEWAY)
+        self._token = token
 
     async def send_message(self, channel: str, text: str, thread: str = "") -> str:
         """Send a message, and return its id.
@@ -54,16 +59,8 @@ class Rest:
             body["thread_id"] = thread
         return str((await self._call("POST", "chat.sendMessage", body))["message_id"])
 
-    async def websocket_url(self) -> str:
-        """Ask for the WebSocket address to connect to.
-
-        Raises:
-            ClientError: no instance has room, or the gateway cannot be reached.
-        """
-        return str((await self._call("GET", "realtime.connect"))["url"])
-
     async def _call(self, method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {self.token()}"}
+        headers = {"Authorization": f"Bearer {self._token()}"}
         try:
             async with httpx.AsyncClient(timeout=TIMEOUT_S) as http:
                 response = await http.request(method, f"{self._url}/api/v1/{path}", json=body, headers=headers)
@@ -72,16 +69,6 @@ class Rest:
             raise ClientError("the token is not valid: it has characters that no token has") from error
         except httpx.HTTPError as error:
             raise ClientError(f"{self._url} cannot be reached: {str(error) or type(error).__name__}") from error
-
-
-def _checked(url: str) -> str:
-    try:
-        address = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ClientError(f"{url} is not an address: {error}") from error
-    if address.scheme not in {"http", "https"} or not address.host or (address.port or 0) > MAX_PORT:
-        raise ClientError(f"{url} is not the address of a gateway, as in http://127.0.0.1:8080")
-    return url.rstrip("/")
 
 
 def _answer(response: httpx.Response) -> dict[str, Any]:
