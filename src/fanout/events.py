@@ -5,7 +5,7 @@ without decoding them (see `fanout.message_frame`).
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -37,6 +37,11 @@ def timestamp(moment: datetime | None = None) -> str:
     """RFC 3339, UTC, milliseconds, as every time on the wire."""
     moment = machine.utc_now() if moment is None else moment.astimezone(UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def later_timestamp(than: str) -> str:
+    """The timestamp a millisecond after another one."""
+    return timestamp(datetime.fromisoformat(than) + timedelta(milliseconds=1))
 
 
 def longest_event(max_payload: int) -> int:

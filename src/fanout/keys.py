@@ -81,3 +81,11 @@ class Keys:
     def channel_latest(self, channel_id: str) -> str:
         """The hash of the newest message of a channel, and the number of its messages."""
         return self.named(f"channel-latest:{channel_id}")
+
+    def changed(self, user_id: str) -> str:
+        """The sorted set of a user's channels in which something changed, by the time of the last change."""
+        return self.named(f"changed:{user_id}")
+
+    def draft(self, user_id: str, channel_id: str) -> str:
+        """The hash of a user's draft in a channel."""
+        return self.named(f"draft:{user_id}:{channel_id}")

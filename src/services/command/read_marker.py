@@ -7,6 +7,7 @@ from datetime import datetime
 from fanout import machine
 from fanout.errors import Unavailable
 from fanout.events import timestamp
+from fanout.ports.drafts import MEMBERSHIP_NOT_COUNTED
 from fanout.ports.unread import ChannelState, ReadPosition, UnreadCounts
 from services.runtime.channel_messages import ChannelMessages
 from services.runtime.membership_cache import MembershipCache
@@ -64,7 +65,7 @@ class ReadMarker:
         """
         (state,) = await self._counts.states(user_id, [channel_id])
         if state.pointer.seq < seq:
-            raise Unavailable("the membership is not counted yet; try again")
+            raise Unavailable(MEMBERSHIP_NOT_COUNTED)
 
     async def _seq_of(self, channel_id: str, message_id: str, state: ChannelState) -> int:
         if message_id == state.latest_id:

@@ -1,4 +1,4 @@
-"""Presence and unread counts in Redis."""
+"""Presence, and what users have read and written, in Redis."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from services.adapters.redis.keyspace import Keyspace
 from services.adapters.redis.presence import RedisPresence
-from services.adapters.redis.unread import RedisUnread
+from services.adapters.redis.user_state import RedisUserState
 from services.composition.backends import Backends, Found, naming
 from services.composition.deployment_id import deployment_id, existing_id
 from services.runtime.settings import ConfigurationError
@@ -19,9 +19,9 @@ async def open_redis_presence(backends: Backends) -> RedisPresence:
     return await _open(backends, RedisPresence)
 
 
-async def open_redis_unread(backends: Backends) -> RedisUnread:
-    """Connect to Redis for unread counts; see `_open`."""
-    return await _open(backends, RedisUnread)
+async def open_redis_user_state(backends: Backends) -> RedisUserState:
+    """Connect to Redis for unread counts and drafts; see `_open`."""
+    return await _open(backends, RedisUserState)
 
 
 async def _open(backends: Backends, kind: type[_S]) -> _S:

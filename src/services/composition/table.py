@@ -7,6 +7,8 @@ from typing import Final, Protocol
 
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
+from fanout.ports.changes import Changes
+from fanout.ports.drafts import Drafts
 from fanout.ports.followers import Followers
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
@@ -14,7 +16,7 @@ from fanout.ports.messages import Messages
 from fanout.ports.presence import Connections, Leases
 from fanout.ports.receipts import Receipts
 from fanout.ports.unread import UnreadCounts
-from services.adapters.sqlite import memberships, messages, unread
+from services.adapters.sqlite import memberships, messages, unread, user_state
 from services.composition import cassandra, data_files, in_process, mongo, nats, redis, tokens
 from services.composition.backends import Adapter, Backend, Table
 from services.composition.deployment_id import MembershipStore
@@ -116,15 +118,20 @@ _PRESENCE: Final = Backend[_Presence](
     rests_on=(Log, MembershipStore),
 )
 
-_UNREAD: Final = Backend[UnreadCounts](
+
+class _UserState(UnreadCounts, Drafts, Changes, Protocol):
+    """The state of users, as one backend serves its ports."""
+
+
+_UNREAD: Final = Backend[_UserState](
     name="unread",
-    ports=(UnreadCounts,),
+    ports=(UnreadCounts, Drafts, Changes),
     embedded=Adapter(
         description=f"SQLite, {_EMBEDDED}",
-        open=data_files.opens_sqlite(data_files.UNREAD_FILE, unread.SqliteUnread),
+        open=data_files.opens_sqlite(data_files.UNREAD_FILE, user_state.SqliteUserState),
         look=data_files.looks_at_sqlite(data_files.UNREAD_FILE, unread.SCHEMA),
     ),
-    remote=Adapter(description="Redis", open=redis.open_redis_unread, look=redis.look_at_redis),
+    remote=Adapter(description="Redis", open=redis.open_redis_user_state, look=redis.look_at_redis),
     setting="redis_url",
     rests_on=(Log, MembershipStore),
 )

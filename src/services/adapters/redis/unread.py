@@ -64,15 +64,15 @@ class RedisUnread(Keyspace):
         self, user_id: str, channel_id: str, position: ReadPosition, *, older_mentions: int = 0
     ) -> bool:
         """See the port."""
-        return await self._change(self._mark_read, user_id, channel_id, _moved(position, older_mentions))
+        return await self._change(self._mark_read, user_id, channel_id, [*_moved(position, older_mentions), channel_id])
 
     async def joined(self, user_id: str, channel_id: str, version: int, position: ReadPosition) -> bool:
         """See the port."""
-        return await self._change(self._joined, user_id, channel_id, [*_moved(position, 0), version])
+        return await self._change(self._joined, user_id, channel_id, [*_moved(position, 0), channel_id, version])
 
     async def left(self, user_id: str, channel_id: str, version: int) -> bool:
         """See the port. It is remembered for a day."""
-        return await self._change(self._left, user_id, channel_id, [version])
+        return await self._change(self._left, user_id, channel_id, [channel_id, version])
 
     async def correct(self, user_id: str, channel_id: str, pointer: ReadPosition, mentions: Sequence[int]) -> bool:
         """See the port."""
@@ -83,6 +83,8 @@ class RedisUnread(Keyspace):
         used = {
             self._keys.read_pointer(user_id, channel_id): "hash",
             self._keys.mentions(user_id, channel_id): "zset",
+            self._keys.changed(user_id): "zset",
+            self._keys.draft(user_id, channel_id): "hash",
         }
         async with reaching_keys(self._client, "a read pointer", used):
             return bool(await script(keys=list(used), args=values))

@@ -7,6 +7,7 @@ holds it; times in nanoseconds stay text.
 from typing import Final
 
 from fanout.ports.unread import MENTIONS_KEPT
+from services.adapters.redis.change_scripts import NOTE_CHANGE
 from services.adapters.redis.scripts import GUARD
 
 LEFT_KEPT_S: Final = 86_400
@@ -137,28 +138,35 @@ end
 
 MARK_READ: Final = (
     GUARD
+    + NOTE_CHANGE
     + _MOVE
     + """
--- KEYS: pointer, mentions. ARGV: as of `move`.
+-- KEYS: pointer, mentions, changed. ARGV: as of `move`, then the channel.
 local held = redis.call('HMGET', KEYS[1], 'seq', 'left')
-return held[2] and 0 or move(held[1])
+if held[2] or move(held[1]) == 0 then
+  return 0
+end
+note_change(KEYS[3], ARGV[7])
+return 1
 """
 )
 """Raise a read pointer."""
 
 JOINED: Final = (
     GUARD
+    + NOTE_CHANGE
     + _MOVE
     + """
--- KEYS: pointer, mentions. ARGV: as of `move`, then the version.
+-- KEYS: pointer, mentions, changed. ARGV: as of `move`, then the channel, the version.
 local held = redis.call('HMGET', KEYS[1], 'seq', 'version')
-if tonumber(ARGV[7]) <= (tonumber(held[2]) or 0) then
+if tonumber(ARGV[8]) <= (tonumber(held[2]) or 0) then
   return 0
 end
 redis.call('HDEL', KEYS[1], 'left')
-redis.call('HSET', KEYS[1], 'version', ARGV[7])
+redis.call('HSET', KEYS[1], 'version', ARGV[8])
 redis.call('PERSIST', KEYS[1])
 move(held[1])
+note_change(KEYS[3], ARGV[7])
 return 1
 """
 )
@@ -166,20 +174,22 @@ return 1
 
 LEFT: Final = (
     GUARD
+    + NOTE_CHANGE
     + _SHARED
     + """
--- KEYS: pointer, mentions. ARGV: version.
-if tonumber(ARGV[1]) <= (tonumber(redis.call('HGET', KEYS[1], 'version')) or 0) then
+-- KEYS: pointer, mentions, changed, draft. ARGV: channel, version.
+if tonumber(ARGV[2]) <= (tonumber(redis.call('HGET', KEYS[1], 'version')) or 0) then
   return 0
 end
-redis.call('DEL', KEYS[2])
+redis.call('DEL', KEYS[2], KEYS[4])
 redis.call('HDEL', KEYS[1], 'seq', 'count', 'own_read', 'last_read_id', 'last_read_at', 'mentions')
-redis.call('HSET', KEYS[1], 'version', ARGV[1], 'left', 1)
+redis.call('HSET', KEYS[1], 'version', ARGV[2], 'left', 1)
 redis.call('EXPIRE', KEYS[1], left_kept)
+note_change(KEYS[3], ARGV[1])
 return 1
 """
 )
-"""End a membership. What remains for a while keeps late events from bringing something back."""
+"""End a membership, and the draft. What remains for a while keeps late events from bringing something back."""
 
 CORRECT: Final = (
     GUARD

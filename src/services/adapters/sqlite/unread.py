@@ -9,8 +9,10 @@ import orjson
 
 from fanout.ports.messages import LogPlace
 from fanout.ports.unread import MENTIONS_KEPT, ChannelState, CountedMessage, ReadPosition, Unread
-from services.adapters.sqlite import ownership
+from services.adapters.sqlite import changes, drafts, ownership
+from services.adapters.sqlite.changes import note_change
 from services.adapters.sqlite.database import Schema
+from services.adapters.sqlite.drafts import delete_draft
 from services.adapters.sqlite.store import SqliteStore
 
 SCHEMA: Final[Schema] = (
@@ -48,7 +50,9 @@ SCHEMA: Final[Schema] = (
         ) STRICT, WITHOUT ROWID""",
         ownership.STATEMENT,
     ),
+    (*drafts.STATEMENTS, *changes.STATEMENTS),
 )
+"""The tables of the file. Drafts and the record of changes are in it, since the calls here change them too."""
 
 _PLACE: Final = "SELECT seq, stored_ns FROM place"
 _OF_USER: Final = " WHERE user_id = :user AND channel_id = :channel"
@@ -166,7 +170,10 @@ class SqliteUnread(SqliteStore):
 
         def work(connection: sqlite3.Connection) -> bool:
             *_, has_left = _pointer(connection, key)
-            return not has_left and _move(connection, key, position, older_mentions)
+            if has_left or not _move(connection, key, position, older_mentions):
+                return False
+            note_change(connection, user_id, channel_id)
+            return True
 
         return await self._database.write(work)
 
@@ -180,6 +187,7 @@ class SqliteUnread(SqliteStore):
                 return False
             connection.execute(_KEEP_MEMBERSHIP, {**key, "version": version})
             _move(connection, key, position, 0)
+            note_change(connection, user_id, channel_id)
             return True
 
         return await self._database.write(work)
@@ -194,6 +202,8 @@ class SqliteUnread(SqliteStore):
                 return False
             connection.execute(_LEAVE, {**key, "version": version})
             connection.execute(f"DELETE FROM mentions{_OF_USER}", key)  # noqa: S608 - constants
+            delete_draft(connection, user_id, channel_id)
+            note_change(connection, user_id, channel_id)
             return True
 
         return await self._database.write(work)
