@@ -3,9 +3,12 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any, Final
 
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
 
 WELCOME: Final = {
     "type": "auth.ok",
@@ -79,6 +82,7 @@ class Dialogue:
         await self.socket.wait_closed()
 
 
+Answer = Callable[[str, str], tuple[str, bytes]]
 Script = Callable[[Dialogue], Awaitable[None]]
 
 
@@ -88,8 +92,12 @@ async def deregistered(dialogue: Dialogue) -> None:
 
 
 @asynccontextmanager
-async def serving(*scripts: Script) -> AsyncIterator[str]:
+async def serving(*scripts: Script, answer: Answer | None = None) -> AsyncIterator[str]:
     """A server whose n-th connection follows the n-th script once `auth` has come; each script must have its turn.
+
+    Args:
+        scripts: of the connections.
+        answer: returns the type and the bytes of a document, from the path that is asked for and the server's address.
 
     Yields:
         The address to connect to.
@@ -106,7 +114,14 @@ async def serving(*scripts: Script) -> AsyncIterator[str]:
             failures.append(failure)
             raise
 
-    async with serve(handle, "127.0.0.1", 0, compression=None) as server:
+    def process(connection: ServerConnection, request: Request) -> Response | None:
+        if request.path == "/ws" or answer is None:
+            return None
+        kind, document = answer(request.path, f"127.0.0.1:{connection.local_address[1]}")
+        headers = Headers({"Content-Type": kind, "Content-Length": str(len(document)), "Connection": "close"})
+        return Response(HTTPStatus.OK, "OK", headers, document)
+
+    async with serve(handle, "127.0.0.1", 0, compression=None, process_request=process) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         yield f"ws://127.0.0.1:{port}/ws"
     assert not failures, failures

@@ -1,10 +1,12 @@
 """The calls by which a program tells what its user does."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from fanout.client.activity import State
 from fanout.client.sender import Sender
+from fanout.ids import check_message_id
 
 
 class UserCalls(ABC):
@@ -49,6 +51,34 @@ class UserCalls(ABC):
             ClientClosed: the client is not running.
         """
         self._tell().stop_typing(channel_id)
+
+    def save_draft(
+        self, channel_id: str, text: str, *, reply_to: str | None = None, attachments: Sequence[Any] = ()
+    ) -> None:
+        """Replace the draft of a channel. Kept until the server has it, over interruptions; only the last one is sent.
+
+        The answer is `DraftSaved`. If another device has changed the draft meanwhile, this text is refused
+        (`ErrorFrame` with `draft_conflict`) and `SyncDraft` tells the draft that there is.
+
+        Raises:
+            InvalidId: an id is none.
+            OutboxFull: too much waits to be sent.
+            ValueError: it is too long.
+            ClientClosed: the client is not running.
+        """
+        if reply_to is not None:
+            check_message_id(reply_to, "reply_to")
+        self._tell().save_draft(channel_id, {"text": text, "reply_to": reply_to, "attachments": list(attachments)})
+
+    def delete_draft(self, channel_id: str) -> None:
+        """Delete the draft of a channel, as `save_draft` saves it.
+
+        Raises:
+            InvalidId: it is no channel id.
+            OutboxFull: too much waits to be sent.
+            ClientClosed: the client is not running.
+        """
+        self._tell().save_draft(channel_id, None)
 
     def open_channel(self, channel_id: str) -> None:
         """The user looks at a channel. The answer is `DraftLoad`; the channel is the focused one until another is.

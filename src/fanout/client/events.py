@@ -154,6 +154,13 @@ class SyncDraft(ServerFrame, frozen=True, tag="sync.draft"):
     updated_at: str | None = None
 
 
+class DraftSaved(ServerFrame, frozen=True, tag="draft.saved"):
+    """The draft that this client has sent is saved, or deleted."""
+
+    channel_id: str
+    updated_at: str
+
+
 class DraftLoad(ServerFrame, frozen=True, tag="draft.load"):
     """The draft of a channel that this client has opened; None if there is none."""
 
@@ -259,6 +266,7 @@ Event: TypeAlias = (
     | MemberLeft
     | SyncRead
     | SyncDraft
+    | DraftSaved
     | DraftLoad
     | Catchup
     | UnreadCounts

@@ -159,10 +159,10 @@ class ClientProtocol:
         except ProtocolViolation as violation:
             self._end(violation)
             return
+        told = self.sender.hear(event, now)
         self._take(event, now)
-        news = self._newest.news_of(event)
-        if news is not None:
-            self._events.append(Received(news, text))
+        news = [each for each in map(self._newest.news_of, told) if each is not None]
+        self._events += [Received(each, text if number == 0 else None) for number, each in enumerate(news)]
 
     def connection_lost(self, closing: Closing, now: float) -> None:
         """The socket is closed, or could not be opened.
@@ -216,7 +216,6 @@ class ClientProtocol:
 
     def _take(self, event: Event, now: float) -> None:
         self._position.see(event)
-        self.sender.hear(event, now)
         match event:
             case AuthOk():
                 self.phase, self._due = Phase.OPEN, None

@@ -5,7 +5,8 @@ from typing import Final
 
 from fanout.client.activity import Activity, State
 from fanout.client.client_frames import encode
-from fanout.client.events import ErrorFrame, Event, HeartbeatOk
+from fanout.client.drafts import Content, DraftBox
+from fanout.client.events import DraftLoad, DraftSaved, ErrorFrame, Event, HeartbeatOk, SyncDraft
 from fanout.client.heartbeats import Heartbeats
 from fanout.client.outbox import Outbox
 from fanout.client.settings import ClientSettings
@@ -35,6 +36,7 @@ class Sender:
         self._activity = Activity(state, now, settings.idle_after_s)
         self._typing = TypingNotices(settings.typing_repeat_s)
         self._outbox = Outbox()
+        self._drafts = DraftBox()
         self._heartbeats: Heartbeats | None = None
         """None while the client is not connected."""
         self._focused_channel: str | None = None
@@ -61,18 +63,25 @@ class Sender:
         self._frames.clear()
         self._typing.clear()
         self._outbox.note_loss()
+        self._drafts.note_loss()
 
-    def hear(self, event: Event, now: float) -> None:
-        """A frame has come on the open connection."""
+    def hear(self, event: Event, now: float) -> list[Event]:
+        """A frame has come; returns what the program is told."""
         if self._heartbeats is None:
-            return
+            return [event]
+        self._heartbeats.heard(now)
         match event:
             case HeartbeatOk():
                 self._heartbeats.answered()
                 self._outbox.note_answer()
             case ErrorFrame(code=code, offending_type=offending_type):
                 self._outbox.note_error(code, offending_type)
-        self._heartbeats.heard(now)
+                return self._drafts.hear(event)
+            case DraftSaved() | DraftLoad() | SyncDraft():
+                told = self._drafts.hear(event)
+                self._flush()
+                return told
+        return [event]
 
     @property
     def deadline(self) -> float | None:
@@ -129,6 +138,11 @@ class Sender:
         """See `fanout.client.connection.Client.stop_typing`."""
         self._frames += self._typing.stop(channel_id)
 
+    def save_draft(self, channel_id: str, content: Content) -> None:
+        """See `fanout.client.connection.Client.save_draft`."""
+        self._drafts.save(check_id(channel_id, "channel_id"), content)
+        self._flush()
+
     def open_channel(self, channel_id: str) -> None:
         """See `fanout.client.connection.Client.open_channel`."""
         self._focused_channel = check_id(channel_id, "channel_id")
@@ -158,7 +172,7 @@ class Sender:
 
     def _flush(self) -> None:
         if self._heartbeats is not None:
-            self._frames += self._outbox.take_unsent()
+            self._frames += self._outbox.take_unsent() + self._drafts.take_unsent()
 
     def _send(self, frame_type: str, **fields: object) -> None:
         """Send a frame that is worth nothing on a later connection."""

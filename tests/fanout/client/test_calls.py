@@ -24,6 +24,8 @@ def test_the_calls() -> None:
     caller.message_read("c", "m")
     caller.typing("c")
     caller.stop_typing("c")
+    caller.save_draft("c", "hey", attachments=["a"])
+    caller.delete_draft("c")
     caller.open_channel("c")
     caller.close_channel()
     caller.watch_presence(["bob"])
@@ -35,6 +37,8 @@ def test_the_calls() -> None:
         call.message_read("c", "m"),
         call.type("c", 7.0),
         call.stop_typing("c"),
+        call.save_draft("c", {"text": "hey", "reply_to": None, "attachments": ["a"]}),
+        call.save_draft("c", None),
         call.open_channel("c"),
         call.close_channel(7.0),
         call.watch_presence(["bob"]),

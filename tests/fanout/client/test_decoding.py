@@ -44,6 +44,7 @@ def test_the_frames_of_the_contract_are_known() -> None:
         "member.left",
         "sync.read",
         "sync.draft",
+        "draft.saved",
         "draft.load",
         "catchup",
         "unread.counts",
