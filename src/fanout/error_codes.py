@@ -29,6 +29,7 @@ MALFORMED_JSON: Final = ErrorCode("malformed_json", "the body is not JSON that t
 BAD_CURSOR: Final = ErrorCode("bad_cursor", "the cursor was not given to this caller for this call and channel", 400)
 UNKNOWN_MESSAGE: Final = ErrorCode("unknown_message", "the channel has no message of that id", 400)
 DM_MEMBERS_FIXED: Final = ErrorCode("dm_members_fixed", "the two members of a direct message never change", 400)
+DRAFT_TOO_LONG: Final = ErrorCode("draft_too_long", "a draft has at most 16,000 characters", 400)
 DISCONNECTED: Final = ErrorCode("disconnected", "the client went away before its request was complete", 400)
 CORS_REFUSED: Final = ErrorCode("cors_refused", "a page of this origin may not make this call", 400)
 NOT_A_MEMBER: Final = ErrorCode("not_a_member", "the caller is not a member of the channel", 403)
@@ -43,6 +44,7 @@ UNKNOWN_THREAD: Final = ErrorCode(
 )
 METHOD_NOT_ALLOWED: Final = ErrorCode("method_not_allowed", "this path does not take this method", 405)
 CHANNEL_EXISTS: Final = ErrorCode("channel_exists", "there is a channel of that id", 409)
+DRAFT_CONFLICT: Final = ErrorCode("draft_conflict", "the draft is another one than that which was edited", 409)
 BODY_TOO_LARGE: Final = ErrorCode("body_too_large", "the body is larger than this server takes", 413)
 MESSAGE_TOO_LARGE: Final = ErrorCode(
     "message_too_large", "the message, as it is stored, is longer than this deployment can deliver", 413
@@ -92,6 +94,8 @@ FRAME_ERRORS: Final = (
     INVALID_ID,
     NOT_A_MEMBER,
     UNKNOWN_MESSAGE,
+    DRAFT_TOO_LONG,
+    DRAFT_CONFLICT,
     WRONG_DEVICE,
     ALREADY_AUTHENTICATED,
     UNAVAILABLE,

@@ -19,6 +19,8 @@ FanoutError
 A client gets the `error_code` of an error, a row of `fanout.error_codes`.
 """
 
+from collections.abc import Mapping
+
 from fanout.error_codes import (
     CHANNEL_EXISTS,
     CHANNEL_NOT_FOUND,
@@ -119,14 +121,19 @@ class CallRejected(FanoutError):  # noqa: N818
     Args:
         error_code: what is wrong.
         detail: the same for people, more precisely; by default the text of the code.
+        more: further members of the problem, RFC 9457 section 3.2.
 
     Attributes:
         error_code: as given.
+        more: as given.
     """
 
     error_code: ErrorCode
     public_text = True
 
-    def __init__(self, error_code: ErrorCode, detail: str | None = None) -> None:
+    def __init__(
+        self, error_code: ErrorCode, detail: str | None = None, *, more: Mapping[str, object] | None = None
+    ) -> None:
         self.error_code = error_code
+        self.more = more or {}
         super().__init__(detail or error_code.text)

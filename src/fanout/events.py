@@ -206,7 +206,7 @@ def decode_receipt_event(payload: bytes, channel_id: str) -> ReceiptRead:
         check_message_id(event.message_id)
         for user_id in event.read_by:
             check_id(user_id, "read_by")
-        _check_timestamp(event.read_at)
+        check_timestamp(event.read_at, "read_at")
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"not a read receipt: {error}") from error
     return _of_channel(event, channel_id)
@@ -227,9 +227,18 @@ def decode_typing(payload: bytes) -> Typing:
     return notice
 
 
-def _check_timestamp(text: str) -> None:
+def check_timestamp(text: str, name: str) -> None:
+    """Check that a text is a time as `timestamp` writes it.
+
+    Args:
+        text: the text.
+        name: of its field, for the error's text.
+
+    Raises:
+        ValueError: it is none.
+    """
     if _TIMESTAMP.fullmatch(text) is None:
-        raise ValueError("read_at is not RFC 3339, UTC, with milliseconds")
+        raise ValueError(f"{name} is not RFC 3339, UTC, with milliseconds")
     datetime.fromisoformat(text)  # such a day and time there is
 
 

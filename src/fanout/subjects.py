@@ -4,6 +4,8 @@ from typing import Final
 
 TYPING: Final = "client.typing.*"
 
+USER_SYNC: Final = "user.sync.*"
+
 WORKERS: Final = "fanout.workers"
 """Fan-out workers publish here that they are alive, and which partitions they hold."""
 
@@ -39,6 +41,11 @@ def typing(channel_id: str) -> str:
     return f"client.typing.{channel_id}"
 
 
+def user_sync(user_id: str) -> str:
+    """The subject under which a change on one device is published for the user's other devices."""
+    return f"user.sync.{user_id}"
+
+
 def instance_events(instance_id: str) -> str:
     """The inbox of a notification instance: one message carries a batch of events."""
     return f"instance.events.{instance_id}"
@@ -52,6 +59,11 @@ def instance_control(instance_id: str) -> str:
 def dead(stream: str, channel_id: str) -> str:
     """The subject under which a dead letter of `stream` is kept."""
     return f"dead.{stream}.{channel_id}"
+
+
+def user_of(subject: str) -> str:
+    """The user that a subject of `user.sync` is about: its last token."""
+    return subject.rpartition(".")[2]
 
 
 def channel_of(subject: str) -> str:

@@ -14,11 +14,12 @@ from fanout.ports.unread import ReadPosition, Unread
 from fanout.streams import MESSAGES
 from fanout.subjects import message
 from services.adapters.sqlite import unread as sqlite_unread
-from services.command.client_commands import CommandHandlers
+from services.command.read_marker import ReadMarker
 from services.composition.reading import client_commands
 from services.runtime.channel_messages import counted_message
 from services.runtime.membership_cache import MembershipCache
 from tests.support.faulty import (
+    FaultyBus,
     FaultyLog,
     FaultyMemberships,
     FaultyMessages,
@@ -39,9 +40,16 @@ class World:
     counts: FaultyUnread
 
     def __post_init__(self) -> None:
-        self.marker: CommandHandlers = client_commands(
-            self.log, self.memberships, MembershipCache(self.memberships), self.messages, self.counts
+        handlers = client_commands(
+            self.log,
+            FaultyBus(),
+            self.memberships,
+            MembershipCache(self.memberships),
+            self.messages,
+            self.counts,
+            self.counts,
         )
+        self.marker: ReadMarker = handlers._marker
 
     async def post(self, channel: str = "general", *mentions: str) -> str:
         message_id = new_message_id()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, cast
 
 import pytest
 
@@ -22,6 +23,7 @@ from services.composition.reading import client_commands
 from services.runtime.membership_cache import MembershipCache
 from services.runtime.positions import Positions
 from tests.support.faulty import (
+    FaultyBus,
     FaultyLog,
     FaultyMemberships,
     FaultyMessages,
@@ -44,7 +46,13 @@ class World:
 
     def __post_init__(self) -> None:
         self.handlers = client_commands(
-            self.log, self.memberships, MembershipCache(self.memberships), self.messages, self.counts
+            self.log,
+            FaultyBus(),
+            self.memberships,
+            MembershipCache(self.memberships),
+            self.messages,
+            self.counts,
+            cast("Any", None),
         )
         self.receipts: ReadReceipts = self.handlers._receipts
         self.receipts._now = lambda: NOW

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.command.drafts import DraftCommands
 from services.command.service import CommandService
 from services.composition.reading import receipt_queries, unread_queries
 from services.gateway.app import Gateway, gateway_app
@@ -16,8 +17,10 @@ from services.gateway.table import table
 from services.query.service import QueryService
 from services.runtime.health import Health
 from services.runtime.membership_cache import MembershipCache
+from services.runtime.user_sync import UserSync
 from tests.support.authenticator import StubAuthenticator
 from tests.support.faulty import (
+    FaultyBus,
     FaultyLog,
     FaultyMemberships,
     FaultyMessages,
@@ -47,6 +50,7 @@ class World:
     memberships: FaultyMemberships
     messages: FaultyMessages
     unread: FaultyUnread
+    bus: FaultyBus = field(default_factory=FaultyBus)
     presence: FaultyPresence = field(default_factory=FaultyPresence)
     authenticator: StubAuthenticator = field(default_factory=StubAuthenticator)
     health: Health = field(default_factory=Health)
@@ -62,6 +66,7 @@ class World:
                 QueryService(self.log, cache, self.messages, self.presence),
                 unread_queries(self.log, self.memberships, self.messages, self.unread),
                 receipt_queries(self.log, self.memberships, cache, self.messages, self.messages),
+                DraftCommands(cache, self.unread, UserSync(self.bus)),
             ),
             authenticator=self.authenticator,
             limiter=RateLimiter(2.0, 5, clock=self.clock),

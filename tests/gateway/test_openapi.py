@@ -58,7 +58,7 @@ CALLS: dict[tuple[str, str], tuple[int, dict[int, set[str]]]] = {
     ("realtime.connect", "get"): (200, {}),
 }
 ID = "^[A-Za-z0-9_-]{1,128}$"
-TABLE = table(cast("Any", None), cast("Any", None), cast("Any", None), cast("Any", None))
+TABLE = table(*[cast("Any", None)] * 5)
 
 
 @pytest.fixture
@@ -84,7 +84,8 @@ async def test_every_call_is_described_and_no_other(document: dict[str, Any]) ->
 
 async def test_operations_are_named_as_the_calls_are(document: dict[str, Any]) -> None:
     for path, _, operation in operations(document):
-        assert operation["operationId"] == path.removeprefix("/api/v1").removeprefix("/")
+        if "{" not in path:  # a path with parts is shared by several calls
+            assert operation["operationId"] == path.removeprefix("/api/v1").removeprefix("/")
         assert operation["summary"]
 
 

@@ -11,7 +11,13 @@ from services.gateway.table import table
 from services.runtime import operations
 
 ROOT = Path(__file__).parents[2]
-SERVED = table(cast("Any", "commands"), cast("Any", "queries"), cast("Any", "unread"), cast("Any", "receipts"))
+SERVED = table(
+    cast("Any", "commands"),
+    cast("Any", "queries"),
+    cast("Any", "unread"),
+    cast("Any", "receipts"),
+    cast("Any", "drafts"),
+)
 ROWS = [served.call for served in SERVED]
 
 

@@ -24,7 +24,7 @@ from services.message_writer.writer import MessageWriter
 from services.runtime.channel_messages import counted_message
 from services.runtime.membership_cache import MembershipCache
 from services.runtime.read_positions import ReadPositions
-from tests.support.faulty import FaultyUnread, faulty_memberships, faulty_messages, faulty_unread
+from tests.support.faulty import FaultyBus, FaultyUnread, faulty_memberships, faulty_messages, faulty_unread
 from tests.support.observing import WITHIN_S, eventually, until
 from tests.support.stored import stored_message
 
@@ -100,7 +100,9 @@ async def test_reading_while_the_next_message_comes_leaves_exactly_that_one_unre
         faulty_memberships() as memberships,
         await world.run_counter(),
     ):
-        marker = client_commands(world.log, memberships, MembershipCache(memberships), messages, world.counts)
+        marker = client_commands(
+            world.log, FaultyBus(), memberships, MembershipCache(memberships), messages, world.counts, world.counts
+        )
         channels = [f"c{number}" for number in range(100)]
         for channel in channels:
             document = Channel(channel, channel, private=False, created_by="alice", created_at="t")

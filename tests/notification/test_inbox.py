@@ -18,12 +18,14 @@ from fanout.ports.authenticator import Identity
 from fanout.ports.memberships import Memberships
 from fanout.streams import MESSAGES, META, RECEIPTS
 from fanout.subjects import instance_events, member_joined, member_left, message, receipt
+from fanout.user_sync import ReadSync, encode_user_notice
 from services.notification import gap_repair
 from services.notification import inbox as inbox_module
 from services.notification.inbox import Inbox
 from services.notification.metrics import INBOX_OVERFLOWS
 from services.notification.registry import Registry
 from services.notification.session import Session
+from services.notification.user_events import UserEvents
 from services.runtime import tasks as tasks_module
 from services.runtime.membership_order import MembershipOrder
 from services.runtime.skipping import MESSAGES_SKIPPED
@@ -44,7 +46,7 @@ class World:
         self.bus, self.log = FaultyBus(), log
         self.registry = Registry()
         order = MembershipOrder(cast("Memberships", self), known_at=0)
-        self.inbox = Inbox(INSTANCE, self.bus, self.log, self.registry, order)
+        self.inbox = Inbox(INSTANCE, self.bus, self.log, self.registry, order, UserEvents(self.registry))
         self._version = CLOCK_SKEW_US
         self.alice = Client("alice")
         self._tasks = tasks
@@ -279,10 +281,12 @@ async def test_an_instance_that_was_empty_begins_at_the_end_of_the_streams(world
 async def test_ephemeral_events_are_for_readers_but_the_actor_and_for_users(world: World) -> None:
     world._worker.route(CHANNEL, b'{"type":"typing","n":1}', actor="alice")
     world._worker.route(CHANNEL, b'{"type":"typing","n":2}')
-    world._worker.route_user("alice", b'{"type":"sync","n":3}')
-    world._worker.route_user("nobody", b'{"type":"sync","n":4}')
+    for user in ("alice", "nobody"):
+        notice = ReadSync(user, CHANNEL, "", "msg_01ARZ3NDEKTSV4RRFFQ69G5FAV", "t", 3)
+        world._worker.route_user(user, encode_user_notice(notice))
     await world.send()
-    await until(lambda: [frame["n"] for frame in world.alice.frames] == [2, 3])
+    await until(lambda: [frame["type"] for frame in world.alice.frames] == ["typing", "sync.read"])
+    assert world.alice.frames[0]["n"] == 2
 
 
 async def test_listening_is_tried_again_while_the_bus_is_away() -> None:

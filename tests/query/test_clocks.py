@@ -23,6 +23,7 @@ from services.query.service import QueryService
 from services.query.unread import UnreadQueries
 from services.runtime.membership_cache import MembershipCache
 from tests.support.faulty import (
+    FaultyBus,
     FaultyLog,
     FaultyPresence,
     faulty_log,
@@ -100,7 +101,7 @@ async def opened() -> AsyncIterator[World]:
             CommandService(log, memberships, cache, messages, memberships),
             QueryService(log, cache, messages, FaultyPresence()),
             unread_queries(log, memberships, messages, counts),
-            client_commands(log, memberships, MembershipCache(memberships), messages, counts),
+            client_commands(log, FaultyBus(), memberships, MembershipCache(memberships), messages, counts, counts),
         )
 
 

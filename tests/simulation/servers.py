@@ -11,6 +11,8 @@ from fanout import machine
 from fanout.errors import StorageFull, Unavailable
 from fanout.ports.authenticator import Authenticator, Identity
 from fanout.ports.bus import Bus
+from fanout.ports.changes import Changes
+from fanout.ports.drafts import Drafts
 from fanout.ports.followers import Followers
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
@@ -24,7 +26,7 @@ from services.adapters.embedded.faults import FaultInjection
 from services.adapters.embedded.presence import EmbeddedPresence
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.adapters.sqlite.messages import SqliteMessages
-from services.adapters.sqlite.unread import SqliteUnread
+from services.adapters.sqlite.user_state import SqliteUserState
 from tests.simulation.bus_server import LinkedBus
 from tests.simulation.history import History
 from tests.simulation.hosts import Draw, Host, VirtualMachine, VirtualTime
@@ -100,7 +102,7 @@ class Servers:
         self.presence = EmbeddedPresence(clock=self.hosts["redis"].machine.monotonic_s)
         self.memberships: SqliteMemberships = await self._made("stores", lambda: SqliteMemberships.open(None))
         self.messages: SqliteMessages = await self._made("stores", lambda: SqliteMessages.open(None))
-        self.unread: SqliteUnread = await self._made("redis", lambda: SqliteUnread.open(None))
+        self.unread: SqliteUserState = await self._made("redis", lambda: SqliteUserState.open(None))
         stack.push_async_callback(self.close)
 
     async def close(self) -> None:
@@ -127,6 +129,8 @@ class Servers:
             Messages: messages,
             Receipts: messages,
             UnreadCounts: Linked(redis, self.unread, self._refusing("redis")),
+            Drafts: Linked(redis, self.unread, self._refusing("redis")),
+            Changes: Linked(redis, self.unread, self._refusing("redis")),
             Authenticator: AnyToken(),
         }
 

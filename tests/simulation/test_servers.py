@@ -8,6 +8,8 @@ from fanout.events import timestamp
 from fanout.keys import LEASE_TTL_S
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
+from fanout.ports.changes import Changes
+from fanout.ports.drafts import Drafts
 from fanout.ports.followers import Followers
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
@@ -30,7 +32,19 @@ def test_a_process_has_every_port_over_links_of_its_own() -> None:
         await asyncio.sleep(0)
         before = len(world.servers.network.links)
         host, ports = client_of(world)
-        kinds = {Log, Bus, Connections, Leases, Memberships, Followers, Messages, Receipts, UnreadCounts}
+        kinds = {
+            Log,
+            Bus,
+            Connections,
+            Leases,
+            Memberships,
+            Followers,
+            Messages,
+            Receipts,
+            UnreadCounts,
+            Drafts,
+            Changes,
+        }
         kinds |= {Authenticator}
         assert set(ports) == kinds
         assert len(world.servers.network.links) == before + len(SERVERS)

@@ -18,7 +18,7 @@ from services.adapters.embedded.presence import EmbeddedPresence
 from services.adapters.sqlite.database import Database
 from services.adapters.sqlite.memberships import SqliteMemberships
 from services.adapters.sqlite.messages import SqliteMessages
-from services.adapters.sqlite.unread import SqliteUnread
+from services.adapters.sqlite.user_state import SqliteUserState
 
 _Class = TypeVar("_Class", bound=type)
 
@@ -145,8 +145,8 @@ class FaultyMessages(FaultSwitches, SqliteMessages):
 
 
 @faulty
-class FaultyUnread(FaultSwitches, SqliteUnread):
-    """Unread counts with faults."""
+class FaultyUnread(FaultSwitches, SqliteUserState):
+    """Unread counts and drafts with faults."""
 
 
 @faulty

@@ -13,10 +13,10 @@ from msgspec import Raw
 from fanout.events import MAX_BATCH, Message, MessageEvent, encode, timestamp
 from fanout.ids import new_device_id, new_event_id, new_message_id
 from fanout.ports.authenticator import Identity
+from fanout.ports.drafts import Base, Draft, DraftContent, Saved
 from fanout.ports.log import Log
 from fanout.ports.memberships import Channel, Memberships
 from fanout.ports.socket import SocketClosed
-from fanout.ports.unread import ReadPosition
 from fanout.subjects import PRESENCE_DIGESTS, message
 from services.adapters.embedded.log import EmbeddedLog
 from services.adapters.sqlite.memberships import SqliteMemberships
@@ -43,18 +43,41 @@ class RecordedCommands:
     def __init__(self) -> None:
         self.marked: list[tuple[str, str, str]] = []
         self.read: list[tuple[str, str, str]] = []
+        self.devices: list[str] = []
+        self.draft = Draft()
+        self.is_refused = False
+        self.saved: list[tuple[str, str, DraftContent | None, str, Base | None]] = []
         self.failure: Exception | None = None
 
-    async def mark_read(self, user_id: str, channel_id: str, message_id: str) -> ReadPosition | None:
+    async def mark_read(self, user_id: str, channel_id: str, message_id: str, *, device_id: str = "") -> None:
         if self.failure is not None:
             raise self.failure
         self.marked.append((user_id, channel_id, message_id))
-        return None
+        self.devices.append(device_id)
 
     async def message_read(self, user_id: str, channel_id: str, message_id: str) -> None:
         if self.failure is not None:
             raise self.failure
         self.read.append((user_id, channel_id, message_id))
+
+    async def save_draft(
+        self,
+        user_id: str,
+        channel_id: str,
+        content: DraftContent | None,
+        *,
+        device_id: str = "",
+        base: Base | None = None,
+    ) -> Saved:
+        if self.failure is not None:
+            raise self.failure
+        self.saved.append((user_id, channel_id, content, device_id, base))
+        return Saved(self.draft, is_refused=self.is_refused)
+
+    async def load_draft(self, user_id: str, channel_id: str) -> Draft:
+        if self.failure is not None:
+            raise self.failure
+        return self.draft
 
 
 class Client:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from fanout.errors import Unavailable
 from fanout.ids import new_message_id
@@ -14,6 +14,7 @@ from fanout.ports.receipts import Receipts
 from fanout.ports.unread import UnreadCounts
 from fanout.streams import MESSAGE_WRITER, MESSAGES, META, RECEIPT_WRITER, RECEIPTS, UNREAD_COUNTER
 from fanout.subjects import message
+from services.adapters.embedded.bus import EmbeddedBus
 from services.adapters.embedded.deployment import EmbeddedDeployment
 from services.adapters.nats import NatsConnection, NatsLog, connect
 from services.adapters.redis.unread import RedisUnread
@@ -85,7 +86,13 @@ class StoreWorld:
         self.commands = CommandService(self.log, self.memberships, cache, self.messages, self.memberships)
         self.queries = unread_queries(self.log, self.memberships, self.messages, self.counts)
         self.client_commands = client_commands(
-            self.log, self.memberships, MembershipCache(self.memberships), self.messages, self.counts
+            self.log,
+            EmbeddedBus(),
+            self.memberships,
+            MembershipCache(self.memberships),
+            self.messages,
+            self.counts,
+            cast("Any", self.counts),
         )
 
     async def _connect(self, stack: AsyncExitStack) -> NatsConnection:

@@ -19,6 +19,7 @@ from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Session
 from services.notification.subscribing import subscribe
+from services.notification.user_events import UserEvents
 from services.notification.user_routing import UserRouting
 from services.runtime import tasks as tasks_module
 from services.runtime.health import Degraded
@@ -41,7 +42,8 @@ class Rig:
         self.tasks = tasks
         self.bus = FaultyBus()
         self.registry = Registry()
-        self.inbox = Inbox("notif-1", self.bus, log, self.registry, MembershipOrder(memberships))
+        order = MembershipOrder(memberships)
+        self.inbox = Inbox("notif-1", self.bus, log, self.registry, order, UserEvents(self.registry))
         self.barrier = RoutingBarrier("notif-1", "first", self.bus, clock=lambda: 0.0)
         self.user_routing = UserRouting(self.registry, self.inbox, self.barrier, memberships, log, tasks)
 

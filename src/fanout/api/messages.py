@@ -69,7 +69,7 @@ class SendMessage(Request, frozen=True):
             check_id(user, "mentions")
         if self.client_msg_id is not None and self.client_msg_id.endswith("\n"):
             raise ValueError("client_msg_id must not end in a newline")
-        _check_attachments(self.attachments)
+        check_attachments(self.attachments)
 
 
 class SentMessage(msgspec.Struct, frozen=True):
@@ -92,8 +92,14 @@ class MessageCalls(Protocol):
         ...
 
 
-def _check_attachments(attachments: list[Any] | None) -> None:
-    # Those who read the stored message parse it with limits of their own; what one of them refuses is refused here.
+def check_attachments(attachments: list[Any] | None) -> None:
+    """Check that attachments can be stored and read again.
+
+    Those who read them parse them with limits of their own; what one of them refuses is refused here.
+
+    Raises:
+        ValueError: they are too long or nested too deeply, or hold a number that cannot be stored.
+    """
     if not attachments:
         return
     if _deeper_than(attachments, MAX_ATTACHMENT_DEPTH):

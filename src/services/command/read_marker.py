@@ -42,7 +42,11 @@ class ReadMarker:
         self._now = now
 
     async def mark_read(self, user_id: str, channel_id: str, message_id: str) -> ReadPosition | None:
-        """Move a read pointer; see `ClientCommands.mark_read`."""
+        """Move a read pointer; see `ClientCommands.mark_read`.
+
+        Returns:
+            the pointer; None if it was there or further already, and nothing changed.
+        """
         await self._cache.check(channel_id, user_id)
         (state,) = await self._counts.states(user_id, [channel_id])
         seq = await self._seq_of(channel_id, message_id, state)

@@ -1,11 +1,14 @@
 """Parts that several services use to know what was read, put together."""
 
+from fanout.ports.bus import Bus
+from fanout.ports.drafts import Drafts
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
 from fanout.ports.receipts import Receipts
 from fanout.ports.unread import UnreadCounts
 from services.command.client_commands import CommandHandlers
+from services.command.drafts import DraftCommands
 from services.command.read_marker import ReadMarker
 from services.command.read_receipts import ReadReceipts
 from services.query.cursors import Cursors
@@ -16,6 +19,7 @@ from services.runtime.channel_messages import ChannelMessages
 from services.runtime.membership_cache import MembershipCache
 from services.runtime.positions import Positions
 from services.runtime.read_positions import ReadPositions
+from services.runtime.user_sync import UserSync
 
 
 def read_positions(events: Log, messages: Messages) -> ReadPositions:
@@ -57,20 +61,30 @@ def receipt_queries(
 
 
 def client_commands(
-    events: Log, memberships: Memberships, cache: MembershipCache, messages: Messages, counts: UnreadCounts
+    events: Log,
+    bus: Bus,
+    memberships: Memberships,
+    cache: MembershipCache,
+    messages: Messages,
+    counts: UnreadCounts,
+    drafts: Drafts,
 ) -> CommandHandlers:
     """Make the part that handles the commands of WebSocket clients.
 
     Args:
         events: the log.
+        bus: tells the other devices of a user.
         memberships: the membership store.
         cache: of membership checks.
         messages: the message store.
         counts: the unread store.
+        drafts: the store of drafts.
     """
+    user_sync = UserSync(bus)
     positions = _positions(events, messages)
     marker = ReadMarker(cache, counts, positions, ChannelMessages(messages, events, positions))
-    return CommandHandlers(marker, ReadReceipts(events, memberships, cache, positions, marker))
+    receipts = ReadReceipts(events, memberships, cache, positions, marker)
+    return CommandHandlers(marker, receipts, DraftCommands(cache, drafts, user_sync), user_sync)
 
 
 def _positions(events: Log, messages: Messages) -> Positions:

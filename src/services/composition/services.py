@@ -10,6 +10,8 @@ import structlog
 from fanout.errors import Unavailable
 from fanout.ids import new_ulid
 from fanout.ports.authenticator import Authenticator
+from fanout.ports.bus import Bus
+from fanout.ports.drafts import Drafts
 from fanout.ports.followers import Followers
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
@@ -18,6 +20,7 @@ from fanout.ports.presence import Leases
 from fanout.ports.receipts import Receipts
 from fanout.ports.unread import UnreadCounts
 from fanout.streams import MESSAGES
+from services.command.drafts import DraftCommands
 from services.command.service import CommandService
 from services.command.sweep import running_sweep
 from services.composition.notification import running_notification
@@ -37,6 +40,7 @@ from services.receipt_writer.writer import running_receipt_writer
 from services.runtime.membership_cache import MembershipCache
 from services.runtime.membership_follower import following_memberships
 from services.runtime.settings import Settings
+from services.runtime.user_sync import UserSync
 
 log = structlog.get_logger(__name__)
 
@@ -63,12 +67,14 @@ class GatewayPorts:
     """The ports of the gateway, and of command and query, which run inside it."""
 
     log: Log
+    bus: Bus
     memberships: Memberships
     followers: Followers
     messages: Messages
     receipts: Receipts
     leases: Leases
     unread: UnreadCounts
+    drafts: Drafts
     authenticator: Authenticator
 
 
@@ -78,6 +84,7 @@ class InstancePorts(NotificationPorts):
 
     messages: Messages
     unread: UnreadCounts
+    drafts: Drafts
 
 
 async def _start_message_writer(context: ServiceContext, ports: MessageWriterPorts) -> None:
@@ -116,7 +123,9 @@ def _snapshots(settings: Settings, events: Log) -> Snapshots | None:
 
 async def _start_notification(context: ServiceContext, ports: InstancePorts) -> None:
     cache = await _following_memberships(context, ports.log, ports.memberships, required=False)
-    commands = client_commands(ports.log, ports.memberships, cache, ports.messages, ports.unread)
+    commands = client_commands(
+        ports.log, ports.bus, ports.memberships, cache, ports.messages, ports.unread, ports.drafts
+    )
     running = running_notification(
         context.settings, ports, commands, context.health, context.process.fail, context.serving_sockets
     )
@@ -150,6 +159,7 @@ def _gateway(context: ServiceContext, ports: GatewayPorts, cache: MembershipCach
             QueryService(ports.log, cache, ports.messages, ports.leases),
             unread_queries(ports.log, ports.memberships, ports.messages, ports.unread),
             receipt_queries(ports.log, ports.memberships, cache, ports.messages, ports.receipts),
+            DraftCommands(cache, ports.drafts, UserSync(ports.bus)),
         ),
         authenticator=ports.authenticator,
         limiter=RateLimiter(settings.rate_limit, settings.rate_burst),
@@ -186,7 +196,7 @@ EVERY_SERVICE: Final[Services] = (
         help="holds the WebSockets of clients",
         ports=InstancePorts,
         start=_start_notification,
-        degraded_without=(Messages, UnreadCounts),  # clients get their messages without them
+        degraded_without=(Messages, UnreadCounts, Drafts),  # clients get their messages without them
         checks=(WS_LISTEN,),
     ),
     Service(
@@ -194,7 +204,7 @@ EVERY_SERVICE: Final[Services] = (
         help="serves the REST API",
         ports=GatewayPorts,
         start=_start_gateway,
-        degraded_without=(Leases, UnreadCounts),  # few calls need them
+        degraded_without=(Leases, UnreadCounts, Drafts),  # few calls need them
         serves_rest=True,
     ),
 )

@@ -25,6 +25,7 @@ from services.fan_out.routing_confirmations import RoutingConfirmations
 from services.fan_out.snapshots import Snapshots, Start
 from services.fan_out.suspensions import Suspensions
 from services.fan_out.typing_router import TypingRouter
+from services.fan_out.user_sync_router import UserSyncRouter
 from services.fan_out.worker_group import WorkerGroup
 from services.runtime.membership_order import MembershipOrder
 from services.runtime.tasks import Tasks, periodic, retry_forever
@@ -83,6 +84,7 @@ class FanOutWorker:
         self._order = MembershipOrder(ports.memberships, known_at=start.taken_at if start else None)
         self._members = Members(engine, ports.log, self.presence_applier, self.partitions, self.publisher, self._order)
         self._typing = TypingRouter(engine, ports.bus, self.partitions, self.publisher, ports.log.partitions)
+        self._user_sync = UserSyncRouter(engine, ports.bus, self.partitions, self.publisher, ports.log.partitions)
         self._channel_list_answers = ChannelListAnswers(
             worker_id, engine, self.presence_applier, self.partitions, ports.bus, tasks, self._is_current
         )
@@ -107,6 +109,7 @@ class FanOutWorker:
         self.reconciler.adopt()
         await self.reconciler.listen()
         await self._typing.listen()
+        await self._user_sync.listen()
         await self._channel_list_answers.listen()
         self._tasks.start(self.publisher.run(), "publisher")
         self._tasks.start(self._members.run(after), "members")

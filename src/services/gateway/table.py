@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from fanout.api import channels, history, messages, realtime, receipts, threads, unread
+from fanout.api import channels, drafts, history, messages, realtime, receipts, threads, unread
 from fanout.api.calls import ServedCall, served
 
 
@@ -15,7 +15,11 @@ class Queries(history.HistoryCalls, threads.ThreadCalls, realtime.RealtimeCalls,
 
 
 def table(
-    commands: Commands, queries: Queries, unread_calls: unread.UnreadCalls, receipt_calls: receipts.ReceiptCalls
+    commands: Commands,
+    queries: Queries,
+    unread_calls: unread.UnreadCalls,
+    receipt_calls: receipts.ReceiptCalls,
+    draft_calls: drafts.DraftCalls,
 ) -> tuple[ServedCall, ...]:
     """Every call, with the service that handles it.
 
@@ -24,6 +28,7 @@ def table(
         queries: the query service.
         unread_calls: the part of the query service that knows what is unread.
         receipt_calls: the part of the query service that knows who has read what.
+        draft_calls: the part of the command service that keeps drafts.
     """
     return (
         *served(messages.CALLS, commands),
@@ -33,4 +38,5 @@ def table(
         *served(realtime.CALLS, queries),
         *served(unread.CALLS, unread_calls),
         *served(receipts.CALLS, receipt_calls),
+        *served(drafts.CALLS, draft_calls),
     )

@@ -19,6 +19,7 @@ from services.notification.gap_repair import EarlyJoin, GapRepair
 from services.notification.metrics import INBOX_OVERFLOWS, STALE_DROPPED
 from services.notification.registry import Registry
 from services.notification.stored_delivery import MembershipChanges, StoredDelivery
+from services.notification.user_events import UserEvents
 from services.runtime.membership_order import MembershipOrder
 from services.runtime.skipping import skip
 from services.runtime.tasks import retry_forever
@@ -36,12 +37,22 @@ class Inbox:
         events: the log, from which gaps are repaired.
         registry: has the sessions.
         order: recognises membership events that are older than one that was applied.
+        user_events: handles events that are for one user.
     """
 
-    def __init__(self, instance_id: str, bus: Bus, events: Log, registry: Registry, order: MembershipOrder) -> None:
+    def __init__(
+        self,
+        instance_id: str,
+        bus: Bus,
+        events: Log,
+        registry: Registry,
+        order: MembershipOrder,
+        user_events: UserEvents,
+    ) -> None:
         self._instance_id = instance_id
         self._bus = bus
         self._registry = registry
+        self._user_events: Final = user_events
         self._lanes: Final = DeliveredLanes(events)
         self._delivery: Final = StoredDelivery(registry, self._lanes, order)
         self._gap_repair: Final = GapRepair(
@@ -126,7 +137,7 @@ class Inbox:
         if event.channel is not None:
             self._registry.deliver(event.channel, event.frame, ephemeral=True, without=event.user)
         elif event.user is not None:
-            self._registry.deliver_to_user(event.user, event.frame, ephemeral=True)
+            self._user_events.hear(event.user, event.event)
 
     async def _handle_stored(self, event: BatchEvent) -> None:
         try:

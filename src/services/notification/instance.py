@@ -30,6 +30,7 @@ from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Ending, Session
 from services.notification.session_channels import SessionChannels
+from services.notification.user_events import UserEvents
 from services.notification.user_routing import UserRouting
 from services.runtime.membership_order import MembershipOrder
 from services.runtime.tasks import Tasks, retry_forever
@@ -79,7 +80,7 @@ class NotificationInstance:
         self._instance_id = instance_id
         self._tasks = tasks
         order = MembershipOrder(ports.memberships)
-        self._inbox = Inbox(instance_id, ports.bus, ports.log, self.registry, order)
+        self._inbox = Inbox(instance_id, ports.bus, ports.log, self.registry, order, UserEvents(self.registry))
         self._routing_barrier = RoutingBarrier(instance_id, incarnation, ports.bus)
         self._channel_lists = ChannelLists(instance_id, ports.bus, self._routing_barrier)
         self._control = Control(

@@ -9,7 +9,6 @@ import asyncio
 from http import HTTPStatus
 from typing import Any, Final
 
-import msgspec
 import structlog
 from prometheus_client import Counter
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -166,7 +165,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def _response(problem: Problem) -> bytes:
-    body = msgspec.json.encode(problem.details(new_ulid()))
+    body = problem.body(new_ulid())
     status = HTTPStatus(problem.status)
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"

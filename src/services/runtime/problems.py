@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from fanout.error_codes import INTERNAL, TOKEN_MISSING, UNAVAILABLE, ErrorCode
-from fanout.errors import FanoutError, OutcomeUnknown
+from fanout.errors import CallRejected, FanoutError, OutcomeUnknown
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
@@ -32,6 +32,7 @@ class Problem(FanoutError):  # noqa: N818 - as the tree in `fanout.errors`
         error_code: what is wrong.
         detail: the same for people, nothing secret; by default the text of the code.
         headers: of the response.
+        more: further members of the body, RFC 9457 section 3.2.
 
     Attributes:
         status: of the response.
@@ -42,12 +43,23 @@ class Problem(FanoutError):  # noqa: N818 - as the tree in `fanout.errors`
     public_text = True
 
     def __init__(
-        self, error_code: ErrorCode, detail: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        error_code: ErrorCode,
+        detail: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        more: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(detail or error_code.text)
         self.error_code = error_code
         self.status = error_code.status or INTERNAL.status or 0
         self.headers = {**_headers(error_code), **(headers or {})}
+        self._more = more or {}
+
+    def body(self, correlation_id: str) -> bytes:
+        """The body as JSON: the details, and further members."""
+        details = msgspec.to_builtins(self.details(correlation_id))
+        return msgspec.json.encode({**details, **self._more})
 
     def details(self, correlation_id: str) -> ProblemDetails:
         """The body. The type is a URN of the code: it identifies the error, and needs no host."""
@@ -68,7 +80,8 @@ def problem_of(error: Exception, *, safe: bool = False) -> Problem | None:
     if not isinstance(error, FanoutError) or error.error_code is None:
         return None
     error_code = UNAVAILABLE if safe and isinstance(error, OutcomeUnknown) else error.error_code
-    return Problem(error_code, str(error) if error.public_text else None)
+    more = error.more if isinstance(error, CallRejected) else None
+    return Problem(error_code, str(error) if error.public_text else None, more=more)
 
 
 def _headers(error_code: ErrorCode) -> dict[str, str]:

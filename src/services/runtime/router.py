@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
-import msgspec
 import structlog
 
 from fanout.error_codes import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND
@@ -117,4 +116,4 @@ def problem_response(exchange: Exchange, error: Exception) -> Response:
     elif problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         exchange.reason = str(error) or type(error).__name__
     headers = tuple((name.lower().encode(), value.encode()) for name, value in problem.headers.items())
-    return Response(problem.status, msgspec.json.encode(problem.details(exchange.correlation_id)), _PROBLEM, headers)
+    return Response(problem.status, problem.body(exchange.correlation_id), _PROBLEM, headers)

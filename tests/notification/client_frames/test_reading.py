@@ -9,7 +9,7 @@ from fanout import machine
 from fanout.error_codes import UNKNOWN_MESSAGE
 from fanout.errors import CallRejected, Unavailable
 from services.notification import session as session_module
-from services.notification.client_frames import reading
+from services.notification.client_frames import commanding
 from services.notification.client_frames.handlers import BadFrame
 from services.runtime.rates import Rate
 from tests.support.client_frames import Room
@@ -29,6 +29,7 @@ async def test_each_is_handed_on_and_not_answered(room: Room) -> None:
     alice = await room.enter("alice", "general")
     await room.send(alice, mark())
     assert (room.commands.marked, room.commands.read) == ([("alice", "general", MESSAGE)], [])
+    assert room.commands.devices == [alice.device_id]
     room.commands.marked.clear()
     await room.send(alice, read())
     assert (room.commands.marked, room.commands.read) == ([], [("alice", "general", MESSAGE)])
@@ -39,7 +40,7 @@ async def test_a_command_that_gives_no_answer_is_an_error_in_time(room: Room, mo
     async def hang(*_about: str) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(reading, "ANSWERED_WITHIN_S", 0.01)
+    monkeypatch.setattr(commanding, "ANSWERED_WITHIN_S", 0.01)
     monkeypatch.setattr(room.commands, "message_read", hang)
     alice = await room.enter("alice", "general")
     with pytest.raises(BadFrame) as caught:
