@@ -18,13 +18,16 @@ DISTRIBUTIONS := pyproject.toml setup.py packaging/services/pyproject.toml packa
 RUST_SOURCES := src/fanout/_core.pyi \
 	$(shell find core_ext -mindepth 1 -path "*/target" -prune -o \( -type d -o -name "*.rs" -o -name "Cargo.*" \) -print)
 
-.PHONY: help run test test-python test-rust soak check-shuttle check-miri check-tsan chaos simulate lint format type bench build docs servers wheels lock clean
+.PHONY: help run demo test test-python test-rust soak check-shuttle check-miri check-tsan chaos simulate lint format type bench build docs servers wheels lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 run: build  ## set up everything and run every service on 127.0.0.1:8080 (Ctrl-C stops)
 	@$(BIN)/fanout up
+
+demo: build  ## the same with a chat page for three users on 127.0.0.1:8000 (examples/chat)
+	@$(BIN)/python examples/chat/demo.py
 
 # Compilers and downloads go on beside each other, since those wait for the network; each tells its output at its end.
 test:  ## set up everything and run all tests

@@ -8,7 +8,7 @@ that are new.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +17,7 @@ import pytest
 
 from benchmarks.live.servers import exchange
 from fanout import machine
+from tests.support.browser import Browser, running_browser
 from tests.support.servers import ConfiguredNats, MongoServer, NatsServer, RedisServer, Server
 from tests.support.shared_servers import shared_cassandra
 
@@ -31,6 +32,13 @@ def _running(server: _S) -> Iterator[_S]:
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture
+async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
+    """A headless Chromium."""
+    async with running_browser(tmp_path / "browser") as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")
