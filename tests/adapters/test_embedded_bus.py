@@ -8,6 +8,7 @@ from fanout.errors import Unavailable
 from services.adapters.embedded.bus import MAX_UNDELIVERED, EmbeddedBus
 from services.adapters.embedded.faults import FaultInjection
 from services.adapters.embedded.subjects import matches
+from tests.support.observing import until
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,16 @@ async def test_a_lossy_bus_drops_some_and_keeps_the_order_of_the_rest() -> None:
     await asyncio.sleep(0)
     assert 0 < len(heard) < 500
     assert heard == sorted(heard)
+
+
+async def test_what_faults_drop_is_told_as_one_gap() -> None:
+    bus, gaps = EmbeddedBus(faults=FaultInjection(drop=0.5)), list[float]()
+    bus.on_gap(gaps.append)
+    await bus.subscribe("a", lambda *_: None)
+    await bus.publish_many([("a", b"%d" % number) for number in range(500)])
+    await until(lambda: gaps != [])
+    assert len(gaps) == 1
+    await bus.close()
 
 
 async def test_a_closed_bus_takes_nothing() -> None:

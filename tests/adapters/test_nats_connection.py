@@ -12,10 +12,12 @@ from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 from nats.protocol.parser import Parser
 
-from fanout import subjects
+from fanout import machine, subjects
 from fanout.errors import FanoutError, TooLarge, Unavailable
 from fanout.streams import MESSAGES
 from services.adapters.nats import NatsBus, NatsConnection, connect, connection
+from services.runtime.gaps import TOLD_AFTER_S
+from tests.support import observing
 from tests.support.nats import connected, connected_again, open_log
 from tests.support.reading import PATIENCE_S, append_messages, soon, until
 from tests.support.servers import ConfiguredNats, NatsServer, free_port
@@ -202,6 +204,20 @@ class TestLimits:
             for _ in range(3):
                 await nc.note_error(error)
             assert nc.dropped == 3
+
+    async def test_what_a_slow_handler_never_saw_is_one_gap_since_the_last_answered_ping(self, nats_url: str) -> None:
+        async with connected(nats_url) as nc:
+            gaps = list[float]()
+            NatsBus(nc).on_gap(gaps.append)
+            answered = machine.monotonic_s()
+            await nc.ping()
+            subscription = await nc.subscribe("a.b")
+            error = errors.SlowConsumerError(subject="a.b", reply="", sid=1, sub=subscription)
+            for _ in range(3):
+                await nc.note_error(error)
+            await observing.until(lambda: gaps != [])
+            assert len(gaps) == 1
+            assert TOLD_AFTER_S <= gaps[0] <= machine.monotonic_s() - answered
 
     async def test_a_handler_that_raises_hears_the_next_message(self, nats_url: str) -> None:
         async with connected(nats_url) as nc:

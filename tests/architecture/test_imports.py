@@ -71,6 +71,7 @@ def allowed_services(module: Path) -> set[str]:
     if room == "adapters":
         return {
             "services.runtime.certificates",
+            "services.runtime.gaps",
             "services.runtime.lost_connections",
             "services.runtime.skipping",
             "services.runtime.stored_ids",

@@ -1,11 +1,11 @@
 """The adapters that several contract suites run over, and the event loop of simulated ones."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import pytest
 
@@ -131,6 +131,35 @@ async def messages(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     store = await adapter.open(tmp_path / "messages.db")
     yield store
     await store.close()
+
+
+class BreakableBus(NamedTuple):
+    """A bus, and what breaks its connection for a moment; it returns once there is another, or will be soon."""
+
+    bus: Bus
+    break_off: Callable[[], Awaitable[None]]
+
+
+@pytest.fixture(params=["faulty", "nats", SIMULATED])
+async def breakable(request: pytest.FixtureRequest) -> AsyncIterator[BreakableBus]:
+    if request.param == "nats":
+        server: NatsServer = request.getfixturevalue("nats_server")
+        async with connected(server.url) as nc:
+            yield BreakableBus(NatsBus(nc), partial(asyncio.to_thread, server.restart))
+        return
+    if request.param == SIMULATED:
+        async with SimulatedTier.opened() as tier:
+            yield BreakableBus(tier.bus(), partial(_cut_for_a_second, tier))
+        return
+    faulty = FaultyBus()
+    yield BreakableBus(faulty, faulty.lose_one)
+    await faulty.close()
+
+
+async def _cut_for_a_second(tier: SimulatedTier) -> None:
+    tier.servers.network.cut("nats")
+    await asyncio.sleep(1.0)
+    tier.servers.network.repair("nats")
 
 
 @pytest.fixture(params=["embedded", "faulty", "nats", SIMULATED])

@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
+from fanout import machine
 from fanout.errors import TooLarge
 from fanout.ports.bus import Bus
 from services.runtime.skipping import HANDLERS_FAILED
+from tests.contracts.conftest import BreakableBus
 from tests.support.observing import until
 from tests.support.reading import soon
 
@@ -143,3 +145,40 @@ async def test_a_handler_that_fails_loses_its_message_and_no_other(bus: Bus) -> 
     assert HANDLERS_FAILED.labels("a.*")._value.get() == failed + 1
     for subscription in subscriptions:
         await subscription.close()
+
+
+async def test_who_listens_for_gaps_is_told_when_messages_may_have_been_lost_and_come_again(
+    breakable: BreakableBus,
+) -> None:
+    bus, gaps, heard = breakable.bus, list[float](), _Heard()
+    bus.on_gap(gaps.append)
+    subscription = await bus.subscribe("a.b", heard)
+    before = machine.monotonic_s()
+    await breakable.break_off()
+    await until(lambda: gaps != [])
+    await bus.publish("a.b", b"after")
+    assert (await heard.count(1))[-1] == ("a.b", b"after")
+    assert len(gaps) == 1
+    assert 0 < gaps[0] < machine.monotonic_s() - before + 10
+    await subscription.close()
+
+
+async def test_a_listener_that_was_taken_off_is_told_of_no_gap(breakable: BreakableBus) -> None:
+    forgotten, kept = list[float](), list[float]()
+    forget = breakable.bus.on_gap(forgotten.append)
+    breakable.bus.on_gap(kept.append)
+    forget()
+    forget()
+    await breakable.break_off()
+    await until(lambda: kept != [])
+    assert forgotten == []
+
+
+async def test_without_a_loss_there_is_no_gap(bus: Bus) -> None:
+    gaps, heard = list[float](), _Heard()
+    bus.on_gap(gaps.append)
+    subscription = await bus.subscribe("a.b", heard)
+    await bus.publish_many([("a.b", b"1"), ("a.b", b"2")])
+    await heard.count(2)
+    await subscription.close()
+    assert gaps == []

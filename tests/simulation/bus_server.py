@@ -1,12 +1,13 @@
 """The bus as processes reach it: what is sent while a connection is broken is lost, and subscriptions outlive it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from fanout.errors import TooLarge, Unavailable
-from fanout.ports.bus import Handler
+from fanout.ports.bus import GapListener, Handler
 from services.adapters.embedded.bus import EmbeddedBus
+from services.runtime.gaps import Gaps
 from services.runtime.skipping import guarded
 from tests.simulation.links import Link, no_more_is_known
 
@@ -22,6 +23,9 @@ class LinkedBus:
     def __init__(self, link: Link, server: EmbeddedBus) -> None:
         self._link = link
         self._server = server
+        self._gaps = Gaps()
+        link.on_cut(lambda: self._gaps.begin(link.arrived_until))
+        link.on_mended(self._gaps.tell)
 
     @property
     def max_payload(self) -> int:
@@ -52,6 +56,10 @@ class LinkedBus:
             subscription.end()
             raise
         return subscription
+
+    def on_gap(self, listener: GapListener) -> Callable[[], None]:
+        """As with NATS, it is called once the connection is there again."""
+        return self._gaps.on_gap(listener)
 
     async def ping(self) -> None:
         with no_more_is_known():

@@ -57,6 +57,8 @@ class Link:
         self._dropped = -1
         """The newest broken connection of which something was lost on its way to the server: what followed is lost."""
         self._reconnects_in = reconnects_in
+        self._stalled_at = 0.0
+        self._on_mended: list[Callable[[], None]] = []
         self._on_cut: dict[Callable[[], None], None] = {}
         self._held: list[tuple[bool, Callable[[], None]]] = []
         self._unanswered: dict[asyncio.Future[Any], None] = {}
@@ -76,6 +78,16 @@ class Link:
         """Call `listener` each time that the connection breaks; the function returned ends that."""
         self._on_cut[listener] = None
         return partial(self._on_cut.pop, listener, None)
+
+    def on_mended(self, listener: Callable[[], None]) -> None:
+        """Call `listener` each time that the client is connected again."""
+        self._on_mended.append(listener)
+
+    @property
+    def arrived_until(self) -> float:
+        """The time until which everything that was sent has arrived, if the connection breaks now."""
+        silent = self._stalled_at if self._stalls else self._loop.time()
+        return silent - self.slowness - USUAL_S[1]
 
     def cut(self) -> None:
         """Break the connection, until `repair` is called as often.
@@ -104,9 +116,14 @@ class Link:
 
     def _mended(self) -> None:
         self._cuts -= 1
+        if not self._cuts:
+            for listener in list(self._on_mended):
+                listener()
 
     def stall(self) -> None:
         """Let nothing arrive, until `flow` is called as often. A client that hears nothing for long breaks it off."""
+        if not self._stalls:
+            self._stalled_at = self._loop.time()
         self._stalls += 1
 
     def flow(self) -> None:

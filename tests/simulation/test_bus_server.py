@@ -89,6 +89,25 @@ def test_nothing_is_published_without_a_connection() -> None:
     on_bus(work)
 
 
+def test_a_process_is_told_how_long_its_connection_was_away_once_it_is_back() -> None:
+    async def work(stage: BusStage) -> None:
+        gaps, others = list[float](), list[float]()
+        stage.subscriber.on_gap(gaps.append)
+        stage.publisher.on_gap(others.append)
+        stage.readers_link.stall()
+        await asyncio.sleep(3.0)
+        stage.readers_link.cut()
+        stage.readers_link.flow()
+        await asyncio.sleep(2.0)
+        assert gaps == []
+        stage.readers_link.repair()
+        await asyncio.sleep(1.0)
+        assert gaps == [pytest.approx(5.0, abs=0.1)]
+        assert others == []
+
+    on_bus(work)
+
+
 def test_nobody_subscribes_without_a_connection() -> None:
     async def work(stage: BusStage) -> None:
         stage.readers_link.cut()

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
+from fanout import machine
 from fanout.errors import Unavailable
 from fanout.membership_versions import now_us
 from fanout.ports.log import StoredEvent
@@ -27,7 +28,7 @@ NO_MESSAGES: Final[Any] = None
 NO_FOLLOWERS: Final[Any] = None
 """What such a service has as the followers of threads."""
 
-_PAST_THE_SWITCHES: Final = frozenset({"arrive", "close", "stored"})
+_PAST_THE_SWITCHES: Final = frozenset({"arrive", "close", "lose_one", "stored"})
 """Methods for the test itself."""
 
 
@@ -192,9 +193,20 @@ class FaultyBus(FaultSwitches, EmbeddedBus):
         """Hand on a message of another process, past the faults; return when its subscribers have heard it."""
         await EmbeddedBus.publish(self, subject, payload)
 
+    async def lose_one(self) -> None:
+        """Lose a message that nobody misses. The gap is told in a moment."""
+        self._note_loss()
+
+    def tell_gap(self, seconds: float) -> None:
+        """Tell the listeners now that messages of so many seconds may have been lost."""
+        self._gaps.begin(machine.monotonic_s() - seconds)
+        self._gaps.tell()
+
     def _loses(self, subject: str) -> bool:
         lost = subject.startswith(self.prefix) and self._random.random() < self.share
-        self.lost += lost
+        if lost:
+            self.lost += 1
+            self._note_loss()
         return lost
 
 

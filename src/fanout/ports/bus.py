@@ -8,6 +8,9 @@ Handler = Callable[[str, bytes], None]
 
 If it raises, its message is lost: the adapter counts and logs the error, and continues with the next message."""
 
+GapListener = Callable[[float], None]
+"""Called in the event loop with the seconds within which messages may have been lost; must be quick."""
+
 
 class Subscription(Protocol):
     """An open subscription."""
@@ -49,6 +52,21 @@ class Bus(Protocol):
         Args:
             subject: may have wildcards: `*` stands for one token, `>` for all that follow.
             handler: gets the messages.
+        """
+        ...
+
+    def on_gap(self, listener: GapListener) -> Callable[[], None]:
+        """Call `listener` each time that messages may have been lost, as soon as they come again.
+
+        That is so after a broken connection, and after a subscription whose handler was slow. It is told how many
+        seconds ago it was still certain that nothing was lost: what was published longer ago than that has arrived,
+        here what others published, and at the server what was published here. There may have been no loss at all.
+
+        Args:
+            listener: gets the seconds. If it raises, the error is counted and logged.
+
+        Returns:
+            ends that. The listener may be called no more after it.
         """
         ...
 

@@ -1,14 +1,15 @@
 """The bus inside one process."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from fanout.errors import TooLarge, Unavailable
-from fanout.ports.bus import Handler
+from fanout.ports.bus import GapListener, Handler
 from services.adapters.embedded.faults import FaultInjection
 from services.adapters.embedded.subjects import matches
 from services.adapters.embedded.suspension import suspending
+from services.runtime.gaps import Gaps
 from services.runtime.skipping import guarded
 
 MAX_PAYLOAD: Final = 1 << 20
@@ -30,6 +31,7 @@ class EmbeddedBus:
     def __init__(self, *, faults: FaultInjection | None = None) -> None:
         self._faults = faults or FaultInjection()
         self._subscriptions: dict[_Subscription, None] = {}  # a set that keeps its order
+        self._gaps = Gaps()
         self._undelivered = 0
         self._closed = False
 
@@ -60,6 +62,10 @@ class EmbeddedBus:
         self._subscriptions[subscription] = None
         return subscription
 
+    def on_gap(self, listener: GapListener) -> Callable[[], None]:
+        """See the port: nothing is lost here but what injected faults drop."""
+        return self._gaps.on_gap(listener)
+
     async def ping(self) -> None:
         """See the port."""
         self._check_open()
@@ -67,6 +73,7 @@ class EmbeddedBus:
     async def close(self) -> None:
         """Stop delivering, and refuse further calls."""
         self._closed = True
+        self._gaps.close()
         self._subscriptions.clear()
 
     def remove(self, subscription: "_Subscription") -> None:
@@ -76,14 +83,22 @@ class EmbeddedBus:
     def _send(self, subject: str, payload: bytes) -> None:
         loop = asyncio.get_running_loop()
         for subscription in self._subscriptions:
-            if matches(subscription.subject, subject) and not self._faults.drops():
-                self._undelivered += 1
-                loop.call_soon(self._deliver, subscription, subject, payload)
+            if not matches(subscription.subject, subject):
+                continue
+            if self._faults.drops():
+                self._note_loss()
+                continue
+            self._undelivered += 1
+            loop.call_soon(self._deliver, subscription, subject, payload)
 
     def _deliver(self, subscription: "_Subscription", subject: str, payload: bytes) -> None:
         self._undelivered -= 1
         if subscription in self._subscriptions:
             subscription.handler(subject, payload)
+
+    def _note_loss(self) -> None:
+        self._gaps.begin()
+        self._gaps.tell_soon()
 
     async def _keep_bounded(self) -> None:
         if self._undelivered >= MAX_UNDELIVERED:

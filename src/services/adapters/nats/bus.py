@@ -1,7 +1,7 @@
 """The bus on core NATS."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Final
 
@@ -9,7 +9,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from fanout.errors import TooLarge, Unavailable
-from fanout.ports.bus import Handler
+from fanout.ports.bus import GapListener, Handler
 from services.adapters.nats.connection import NatsConnection, translated
 from services.adapters.nats.names import Names
 from services.runtime.skipping import guarded
@@ -77,6 +77,10 @@ class NatsBus:
             await self._nc.retire(subscription)
             raise
         return NatsSubscription(self._nc, subscription)
+
+    def on_gap(self, listener: GapListener) -> Callable[[], None]:
+        """See the port: the seconds are counted from the last ping that was answered, one at least every five."""
+        return self._nc.gaps.on_gap(listener)
 
     async def ping(self) -> None:
         """See the port."""

@@ -7,6 +7,7 @@ needed for this:
   whose publisher got `Unavailable` would be stored after all.
 - A request fails at once when its connection is lost, and not only when its time is up.
 - A flush that times out must not cancel its future: a late pong would then stop the reading task.
+- An answered ping tells until when nothing can have been lost.
 - An `-ERR` of the server ends a connection, not the client.
 - Many commands are sent in one write.
 - Deliveries of consumers bypass nats-py's parser.
@@ -21,6 +22,7 @@ needed for this:
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -36,6 +38,7 @@ from services.adapters.nats.splitting import SplittingParser
 from services.adapters.nats.transport import LossyTransport, bound_unsent_time
 from services.adapters.nats.urls import credentials_of, without_credentials
 from services.runtime.certificates import untrusted
+from services.runtime.gaps import Gaps
 
 ANSWER_WITHIN_S: Final = 2.0
 """How long a request waits for its answer."""
@@ -94,6 +97,9 @@ class NatsConnection(Client):
         self.troubles: dict[str, None] = {}
         """Why there is no connection: each reason once, the oldest first."""
         self._ps: SplittingParser = SplittingParser(self)
+        self.gaps = Gaps()
+        """When messages of the bus may have been lost, either way."""
+        self._nothing_lost_until = machine.monotonic_s()
 
     def on_reconnect(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call `listener` after each reconnect; the function returned ends that."""
@@ -191,6 +197,7 @@ class NatsConnection(Client):
 
     async def close(self) -> None:
         """Send what was written, and close; do not wait for a server that reads nothing."""
+        self.gaps.close()
         if self._flush_queue is None:
             return  # it never had a socket
         try:
@@ -254,6 +261,15 @@ class NatsConnection(Client):
         if pong.cancelled():
             raise errors.StaleConnectionError
 
+    async def _send_ping(self, future: "asyncio.Future[Any] | None" = None) -> None:
+        pong = asyncio.get_running_loop().create_future() if future is None else future
+        pong.add_done_callback(partial(self._note_pong, machine.monotonic_s()))
+        await super()._send_ping(pong)
+
+    def _note_pong(self, sent_at: float, pong: "asyncio.Future[Any]") -> None:
+        if not pong.cancelled():
+            self._nothing_lost_until = max(self._nothing_lost_until, sent_at)
+
     async def _connect_to_server(self, s: Srv) -> None:
         await super()._connect_to_server(s)
         if type(self._transport) is TcpTransport:
@@ -294,12 +310,15 @@ class NatsConnection(Client):
             write("nats.still_down", error=said)
 
     def _note_slow_consumer(self, error: errors.SlowConsumerError) -> None:
+        self.gaps.begin(self._nothing_lost_until)
+        self.gaps.tell_soon(lambda: self.is_connected)
         self.dropped += 1
         if self.dropped.bit_count() == 1:  # each power of two: the log must not drown as well
             _log.warning("nats.slow_handler", subject=error.subject, dropped_in_all=self.dropped)
 
     async def note_disconnect(self) -> None:
         """nats-py's disconnect callback, called before it tries to connect again."""
+        self.gaps.begin(self._nothing_lost_until)
         self._drop_unsent()
         self._end_waits()
         for listener in self._on_disconnect:
@@ -313,6 +332,7 @@ class NatsConnection(Client):
         _log.info("nats.reconnected")
         for listener in list(self._listeners):
             listener()
+        self.gaps.tell()
 
 
 async def connect(url: str, *, name: str) -> NatsConnection:
