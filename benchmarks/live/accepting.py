@@ -54,7 +54,7 @@ def _gateway() -> Any:
     stores = cast("Any", _Stores())
     unused = cast("Any", None)
     commands = CommandService(stores, stores, MembershipCache(stores), stores, stores)
-    calls = table(commands, unused, unused, unused, unused)
+    calls = table(commands, unused, unused, unused, unused, unused)
     verifier, limiter = TokenVerifier(("HS256",), secret=_SECRET), RateLimiter(_LIMIT, _LIMIT)
     return gateway_app(Gateway(calls, verifier, limiter, Health(), CollectorRegistry(), max_body=1 << 20))
 

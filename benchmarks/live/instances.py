@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import msgspec
 
 from fanout.ids import new_device_id
 from fanout.ports.authenticator import Identity
+from fanout.ports.devices import Activity, Connected, Devices, Login, Lost
 from fanout.ports.memberships import Memberships
 from fanout.ports.socket import SocketClosed
 from services.adapters.embedded.bus import EmbeddedBus
@@ -26,6 +28,7 @@ class FakeSocket:
     """The socket port without a network: it reads everything at once, and closes when it is told to."""
 
     authorization = None
+    peer = None
     buffered = 0
 
     def __init__(self, user_id: str) -> None:
@@ -60,6 +63,19 @@ class FakeSocket:
         self._frames.put_nowait(None)
 
 
+class _NoDevices:
+    """A record of devices to which every device is new, at no cost."""
+
+    async def connect_device(self, _login: Login) -> Connected:
+        return Connected(None)
+
+    async def record_activity(self, _activities: Sequence[Activity]) -> list[Lost]:
+        return []
+
+
+NO_DEVICES: Final = cast("Devices", _NoDevices())
+
+
 class _AnyToken:
     async def verify(self, token: str) -> Identity:
         return Identity(token, time.time() + 3_600)
@@ -76,7 +92,7 @@ async def started_instance(
 ) -> NotificationInstance:
     """Start an instance, which accepts every token as the name of a user."""
     limits = InstanceLimits(INSTANCE, capacity, auth_timeout_s=10, heartbeat_s=30, socket_budget=BUDGET)
-    ports = NotificationPorts(log, bus, presence, presence, memberships, _AnyToken())
+    ports = NotificationPorts(log, bus, presence, presence, memberships, NO_DEVICES, _AnyToken())
     instance = NotificationInstance(limits, ports, cast("Any", None), tasks, heartbeat_timeout_s=3_600)
     await instance.start(ADDRESS)
     return instance

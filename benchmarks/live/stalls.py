@@ -16,7 +16,7 @@ from msgspec import Meta
 from prometheus_client import REGISTRY
 
 from benchmarks.errors import BenchError
-from benchmarks.live.instances import ADDRESS, BUDGET, INSTANCE, FakeSocket, started_instance
+from benchmarks.live.instances import ADDRESS, BUDGET, INSTANCE, NO_DEVICES, FakeSocket, started_instance
 from benchmarks.live.memberships import create_channels
 from benchmarks.population import user_name
 from benchmarks.processes import READY, Leader, Worker
@@ -32,6 +32,7 @@ from services.adapters.sqlite.memberships import SqliteMemberships
 from services.fan_out.worker import FanOutPorts, FanOutWorker, running_worker
 from services.notification.channel_lists import ChannelLists
 from services.notification.control import Control
+from services.notification.device_sessions import DeviceSessions
 from services.notification.instance import NotificationInstance
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
@@ -219,7 +220,8 @@ class _InstanceStub:
         self.placed: set[str] = set()
         barrier = cast("RoutingBarrier", self)
         lists = ChannelLists(INSTANCE, bus, barrier)
-        self.control = Control(INSTANCE, _INCARNATION, bus, cast("Registry", self), barrier, lists, tasks)
+        devices = DeviceSessions(NO_DEVICES, bus)
+        self.control = Control(INSTANCE, _INCARNATION, bus, cast("Registry", self), barrier, lists, devices, tasks)
 
     async def hold(self, users: Sequence[str]) -> None:
         """Have these users from now on; the worker learns it from the next digest."""

@@ -42,9 +42,11 @@ CHANNEL_NOT_FOUND: Final = ErrorCode(
 UNKNOWN_THREAD: Final = ErrorCode(
     "unknown_thread", "the id is not that of the first message of a thread, or it is of another channel", 404
 )
+DEVICE_NOT_FOUND: Final = ErrorCode("device_not_found", "the caller has no device of that id", 404)
 METHOD_NOT_ALLOWED: Final = ErrorCode("method_not_allowed", "this path does not take this method", 405)
 CHANNEL_EXISTS: Final = ErrorCode("channel_exists", "there is a channel of that id", 409)
 DRAFT_CONFLICT: Final = ErrorCode("draft_conflict", "the draft is another one than that which was edited", 409)
+DEVICE_TAKEN: Final = ErrorCode("device_taken", "the device id belongs to another user; make a new one", 409)
 BODY_TOO_LARGE: Final = ErrorCode("body_too_large", "the body is larger than this server takes", 413)
 MESSAGE_TOO_LARGE: Final = ErrorCode(
     "message_too_large", "the message, as it is stored, is longer than this deployment can deliver", 413
@@ -129,5 +131,8 @@ class CloseCode(IntEnum):
     MALFORMED = 4400, "a frame is not a JSON object with a type"
     UNAUTHENTICATED = 4401, "the authentication is missing, bad, late or expired"
     HEARTBEAT_TIMEOUT = 4408, "the client has sent nothing for too long"
-    REPLACED = 4409, "the same device of the same user has connected again"
+    REPLACED = (
+        4409,
+        "the device has connected again (`replaced`), or is removed (`deregistered`); the reason begins with the word",
+    )
     SLOW_CONSUMER = 4413, "the client reads too slowly"

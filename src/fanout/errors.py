@@ -14,6 +14,8 @@ FanoutError
 ├── PartitionLost       another worker has taken this partition; its reader must stop
 ├── ChannelExists       a channel of that id was created before
 ├── ChannelNotFound     no channel has that id
+├── DeviceTaken         a device id that belongs to another user
+├── DeviceRemoved       a device that was removed, and has not been registered again
 └── CallRejected        a call that its caller may not make
 
 A client gets the `error_code` of an error, a row of `fanout.error_codes`.
@@ -24,6 +26,7 @@ from collections.abc import Mapping
 from fanout.error_codes import (
     CHANNEL_EXISTS,
     CHANNEL_NOT_FOUND,
+    DEVICE_TAKEN,
     INVALID_REQUEST,
     MESSAGE_TOO_LARGE,
     OUTCOME_UNKNOWN,
@@ -113,6 +116,16 @@ class ChannelNotFound(FanoutError):  # noqa: N818
     """There is no channel of that id."""
 
     error_code = CHANNEL_NOT_FOUND
+
+
+class DeviceTaken(FanoutError):  # noqa: N818
+    """The device belongs to another user."""
+
+    error_code = DEVICE_TAKEN
+
+
+class DeviceRemoved(FanoutError):  # noqa: N818
+    """The device was removed; it may connect again when it is registered again."""
 
 
 class CallRejected(FanoutError):  # noqa: N818

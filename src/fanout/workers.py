@@ -208,18 +208,16 @@ class PresenceSetRequest(msgspec.Struct, frozen=True, tag="presence_set.request"
     known: tuple[int, int] | None = None
 
 
-class Replaced(msgspec.Struct, frozen=True, tag="replaced"):
-    """A device of an instance has connected elsewhere. Published on the instance's control subject.
+class SessionLost(msgspec.Struct, frozen=True, tag="session_lost"):
+    """A session of an instance is no longer its device's connection. Published on the instance's control subject.
 
     Attributes:
-        user_id: whose device it is.
-        device_id: the device.
-        connected_at: when the newer connection began. The instance closes the device's older connections only.
+        session_id: the session.
+        removed: whether the device was removed. Otherwise it has connected again.
     """
 
-    user_id: str
-    device_id: str
-    connected_at: str
+    session_id: str
+    removed: bool
 
 
 def user_pages(users: Sequence[str], max_payload: int) -> Iterator[Sequence[str]]:
@@ -237,7 +235,7 @@ def user_pages(users: Sequence[str], max_payload: int) -> Iterator[Sequence[str]
     return (users[at : at + size] for at in range(0, len(users), size))
 
 
-ControlMessage = RoutingConfirmed | RoutingPending | ChannelsPage | PresenceSetRequest | Replaced
+ControlMessage = RoutingConfirmed | RoutingPending | ChannelsPage | PresenceSetRequest | SessionLost
 """The messages on an instance's control subject."""
 
 _Message = TypeVar("_Message")

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 import pytest
 
 from fanout.ports.bus import Bus
+from fanout.ports.devices import Devices
 from fanout.ports.followers import Followers
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
@@ -43,7 +44,7 @@ def _asyncio_loop_factory(request: pytest.FixtureRequest) -> Iterator[Callable[[
         yield lambda: loop
 
 
-class MembershipStore(Memberships, Followers, Protocol):
+class MembershipStore(Memberships, Followers, Devices, Protocol):
     """A membership store."""
 
 
@@ -96,7 +97,7 @@ def clock() -> Clock:
 
 @pytest.fixture(params=["sqlite", "faulty", "mongo", SIMULATED])
 async def memberships(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[MembershipStore]:
-    """A membership store, with the followers of threads that it has."""
+    """A membership store, with the followers of threads and the devices that it has."""
     if request.param == "faulty":
         async with faulty_memberships(clock) as faulty:
             yield faulty

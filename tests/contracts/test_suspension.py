@@ -9,7 +9,20 @@ from typing import Any
 import pytest
 
 from fanout.events import StoredMessage
-from fanout.ports import authenticator, bus, followers, imports, log, memberships, messages, presence, receipts, unread
+from fanout.ports import (
+    authenticator,
+    bus,
+    devices,
+    followers,
+    imports,
+    log,
+    memberships,
+    messages,
+    presence,
+    receipts,
+    unread,
+)
+from fanout.ports.devices import Login, Profile
 from fanout.ports.log import StoredEvent
 from fanout.ports.memberships import Channel
 from fanout.ports.presence import DeviceConnection, Lease
@@ -29,6 +42,9 @@ MESSAGE = StoredMessage("msg_1", "general", "alice", "Hello", NOW, seq=1)
 CONNECTION = DeviceConnection("alice", "dev_web_1", "notif-1", NOW)
 LEASE = Lease("notif-1", "1", "ws://127.0.0.1:8081/ws", NOW, 0, 10)
 STORED = StoredEvent(1, "messages.send.general", b"{}")
+
+PHONE = "dev_ios_01HZ0000000000000000000000"
+LOGIN = Login(user_id="alice", device_id=PHONE, session_id="s", instance_id="notif-1", at=NOW)
 
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Authenticator.verify": ("user:alice",),
@@ -72,6 +88,11 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Memberships.mark_published": ([],),
     "Memberships.unfinished": (10,),
     "Memberships.unpublished": (10,),
+    "Devices.connect_device": (LOGIN,),
+    "Devices.devices_of": ("alice",),
+    "Devices.record_activity": ([],),
+    "Devices.register_device": ("alice", PHONE, Profile(), NOW),
+    "Devices.remove_device": ("alice", PHONE, NOW),
     "Followers.follow": ("general", "msg_1", ["alice"]),
     "Followers.followers_of": ("msg_1",),
     "Messages.history": ("general",),
@@ -202,6 +223,14 @@ async def test_each_call_of_memberships_suspends(adapter: type[SqliteMemberships
 async def test_each_call_of_imports_suspends(method: str) -> None:
     store = await SqliteMemberships.open(None)
     assert await _suspensions(store.imports, imports.Imports, method)
+    await store.close()
+
+
+@pytest.mark.parametrize("method", _methods(devices.Devices))
+@pytest.mark.parametrize("adapter", [SqliteMemberships, FaultyMemberships])
+async def test_each_call_of_devices_suspends(adapter: type[SqliteMemberships], method: str) -> None:
+    store = await adapter.open(None)
+    assert await _suspensions(store, devices.Devices, method)
     await store.close()
 
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.command.devices import DeviceCommands
 from services.command.drafts import DraftCommands
 from services.command.service import CommandService
 from services.composition.reading import receipt_queries, unread_queries
@@ -67,6 +68,7 @@ class World:
                 unread_queries(self.log, self.memberships, self.messages, self.unread),
                 receipt_queries(self.log, self.memberships, cache, self.messages, self.messages),
                 DraftCommands(cache, self.unread, UserSync(self.bus)),
+                DeviceCommands(self.memberships, self.bus),
             ),
             authenticator=self.authenticator,
             limiter=RateLimiter(2.0, 5, clock=self.clock),
@@ -75,6 +77,18 @@ class World:
             max_body=MAX_BODY,
             origins=self.origins,
         )
+
+
+def problem(response: httpx.Response) -> tuple[int, str]:
+    """Status and code, after what every problem has was checked."""
+    body = response.json()
+    assert response.headers["content-type"].startswith("application/problem+json")
+    assert body["status"] == response.status_code
+    assert body["correlation_id"] == response.headers["x-correlation-id"]
+    assert body["type"].endswith(body["code"])
+    assert body["title"]
+    assert body["detail"]
+    return response.status_code, body["code"]
 
 
 @pytest.fixture

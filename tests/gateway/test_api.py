@@ -14,7 +14,7 @@ from fanout.ids import check_message_id, new_message_id
 from fanout.ports.log import Appended
 from fanout.ports.presence import Lease
 from fanout.streams import MESSAGES
-from tests.gateway.conftest import MAX_BODY, World
+from tests.gateway.conftest import MAX_BODY, World, problem
 from tests.support.stored import in_history
 
 
@@ -24,18 +24,6 @@ async def channel(http: httpx.AsyncClient, world: World) -> str:
     assert (response.status_code, response.json()) == (201, {"channel_id": "general"})
     world.clock.now += 60
     return "general"
-
-
-def problem(response: httpx.Response) -> tuple[int, str]:
-    """Status and code, after what every problem has was checked."""
-    body = response.json()
-    assert response.headers["content-type"].startswith("application/problem+json")
-    assert body["status"] == response.status_code
-    assert body["correlation_id"] == response.headers["x-correlation-id"]
-    assert body["type"].endswith(body["code"])
-    assert body["title"]
-    assert body["detail"]
-    return response.status_code, body["code"]
 
 
 async def test_a_message_is_accepted_once_the_log_holds_it(http: httpx.AsyncClient, world: World, channel: str) -> None:

@@ -55,10 +55,13 @@ CALLS: dict[tuple[str, str], tuple[int, dict[int, set[str]]]] = {
         200,
         {400: {"invalid_request"}, 403: {"not_a_member"}, 404: {"message_not_found"}},
     ),
+    ("devices.register", "post"): (200, {**BODY, 409: {"device_taken"}}),
+    ("devices.list", "get"): (200, {400: {"invalid_request"}}),
+    ("devices.remove", "post"): (200, {**BODY, 404: {"device_not_found"}}),
     ("realtime.connect", "get"): (200, {}),
 }
 ID = "^[A-Za-z0-9_-]{1,128}$"
-TABLE = table(*[cast("Any", None)] * 5)
+TABLE = table(*[cast("Any", None)] * 6)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
-from fanout.api import channels, history, messages, realtime, receipts, unread
+from fanout.api import channels, devices, history, messages, realtime, receipts, unread
 from services.gateway.table import table
 from services.runtime import operations
 
@@ -17,6 +17,7 @@ SERVED = table(
     cast("Any", "unread"),
     cast("Any", "receipts"),
     cast("Any", "drafts"),
+    cast("Any", "devices"),
 )
 ROWS = [served.call for served in SERVED]
 
@@ -27,6 +28,7 @@ def test_every_resource_is_served_by_the_service_that_handles_it() -> None:
     assert {ports[row.name] for row in (*history.CALLS, *realtime.CALLS)} == {"queries"}
     assert {ports[row.name] for row in unread.CALLS} == {"unread"}
     assert {ports[row.name] for row in receipts.CALLS} == {"receipts"}
+    assert {ports[row.name] for row in devices.CALLS} == {"devices"}
 
 
 def test_names_and_paths_are_unique() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from fanout.api.channels import ChannelRequest, CreateChannel, InviteRequest, RemoveRequest
 from fanout.api.common import Request
+from fanout.api.devices import RegisterDevice
 from fanout.api.history import HistoryRequest
 from fanout.api.messages import SendMessage
 from services.gateway.wording import SHOWN_NAMES, faults, form
@@ -17,7 +18,7 @@ GOOD = {"channel": "general", "text": "hello"}
 
 
 @pytest.mark.parametrize(
-    "kind", [SendMessage, CreateChannel, ChannelRequest, InviteRequest, RemoveRequest, HistoryRequest]
+    "kind", [SendMessage, CreateChannel, ChannelRequest, InviteRequest, RemoveRequest, HistoryRequest, RegisterDevice]
 )
 def test_there_are_words_for_every_field(kind: type[Request]) -> None:
     for field in msgspec.structs.fields(kind):

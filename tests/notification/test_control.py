@@ -9,25 +9,25 @@ import pytest
 from structlog.testing import capture_logs
 
 from fanout import presence_digest, workers
-from fanout.error_codes import CloseCode
 from fanout.ports.authenticator import Identity
 from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
 from fanout.workers import (
     PresenceDigest,
     PresenceSetPage,
     PresenceSetRequest,
-    Replaced,
     RoutingConfirmed,
+    SessionLost,
     decode_digest,
     decode_presence_set_page,
 )
 from services.notification.channel_lists import ChannelLists
 from services.notification.control import Control
+from services.notification.device_sessions import DeviceSessions
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Session
 from services.runtime.tasks import Tasks
-from tests.support.faulty import FaultyBus
+from tests.support.faulty import NO_DEVICES, FaultyBus
 from tests.support.harness import Client
 from tests.support.observing import until
 
@@ -38,8 +38,16 @@ class Rig:
         self.registry = Registry()
         self.routing_barrier = RoutingBarrier("notif-1", "first", self.bus)
         self.channel_lists = ChannelLists("notif-1", self.bus, self.routing_barrier)
+        self.device_sessions = DeviceSessions(NO_DEVICES, self.bus)
         self.control = Control(
-            "notif-1", "first", self.bus, self.registry, self.routing_barrier, self.channel_lists, tasks
+            "notif-1",
+            "first",
+            self.bus,
+            self.registry,
+            self.routing_barrier,
+            self.channel_lists,
+            self.device_sessions,
+            tasks,
         )
         self.digests: list[PresenceDigest] = []
         self.pages: list[PresenceSetPage] = []
@@ -145,15 +153,11 @@ async def test_a_presence_set_that_cannot_be_sent_is_given_up(rig: Rig) -> None:
     assert rig.pages == []
 
 
-async def test_only_older_connections_of_the_device_are_replaced(rig: Rig) -> None:
-    older, other_device = rig.session("alice"), rig.session("alice")
-    newer = rig.session("alice", connected_at="2026-02-01T10:32:00.000Z")
-    newer.device_id = older.device_id
-    await rig.tell(Replaced("alice", older.device_id, "2026-02-01T10:31:00.000Z"))
-    await until(lambda: older.ending is not None, "replaced")
-    assert older.ending is not None
-    assert older.ending.code == CloseCode.REPLACED
-    assert (newer.ending, other_device.ending) == (None, None)
+async def test_a_session_that_lost_its_device_is_handed_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost: list[SessionLost] = []
+    monkeypatch.setattr(rig.device_sessions, "lose", lost.append)
+    await rig.tell(SessionLost("sess_1", removed=True))
+    await until(lambda: lost == [SessionLost("sess_1", removed=True)], "handed on")
 
 
 async def test_the_confirmation_of_a_worker_is_handed_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,13 +13,14 @@ from services.adapters.embedded.bus import EmbeddedBus
 from services.notification import housekeeping
 from services.notification.channel_lists import ChannelLists
 from services.notification.control import Control
+from services.notification.device_sessions import DeviceSessions
 from services.notification.housekeeping import Housekeeping
 from services.notification.lease_keeper import LeaseKeeper
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.notification.session import Session
 from services.runtime.tasks import Tasks
-from tests.support.faulty import FaultyPresence
+from tests.support.faulty import NO_DEVICES, FaultyPresence
 from tests.support.sessions import session_of
 
 
@@ -42,9 +43,12 @@ class Rig:
         bus = EmbeddedBus()
         barrier = RoutingBarrier("notif-1", "first", bus)
         lists = ChannelLists("notif-1", bus, barrier)
-        control = Control("notif-1", "first", bus, self.registry, barrier, lists, tasks)
+        self.device_sessions = DeviceSessions(NO_DEVICES, bus)
+        control = Control("notif-1", "first", bus, self.registry, barrier, lists, self.device_sessions, tasks)
         lease_keeper = LeaseKeeper("notif-1", "first", self.registry, self.presence, capacity=10)
-        self.housekeeping = Housekeeping(self.registry, control, lease_keeper, self.presence, heartbeat_timeout_s=90)
+        self.housekeeping = Housekeeping(
+            self.registry, control, lease_keeper, self.presence, self.device_sessions, heartbeat_timeout_s=90
+        )
 
     def session(self, user_id: str, *, expires_in: float = 3_600.0) -> Session:
         session = session_of(user_id, expires_at=time.time() + expires_in)

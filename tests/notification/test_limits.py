@@ -22,7 +22,7 @@ async def ask(bus: FaultyBus, failures: list[BaseException]) -> list[PresenceSet
     registry, barrier = SimpleNamespace(users=lambda: USERS), SimpleNamespace(announced=0)
     async with Tasks(failures.append) as tasks:
         control = Control(
-            "notif-1", "first", bus, cast("Any", registry), cast("Any", barrier), cast("Any", None), tasks
+            "notif-1", "first", bus, cast("Any", registry), cast("Any", barrier), *(cast("Any", None),) * 2, tasks
         )
         await control.listen()
         await bus.publish("instance.control.notif-1", msgspec.json.encode(PresenceSetRequest("w1", "7")))

@@ -12,6 +12,7 @@ from fanout.errors import StorageFull, Unavailable
 from fanout.ports.authenticator import Authenticator, Identity
 from fanout.ports.bus import Bus
 from fanout.ports.changes import Changes
+from fanout.ports.devices import Devices
 from fanout.ports.drafts import Drafts
 from fanout.ports.followers import Followers
 from fanout.ports.log import Log
@@ -126,6 +127,7 @@ class Servers:
             Leases: presence,
             Memberships: memberships,
             Followers: memberships,
+            Devices: memberships,
             Messages: messages,
             Receipts: messages,
             UnreadCounts: Linked(redis, self.unread, self._refusing("redis")),

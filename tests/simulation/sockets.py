@@ -128,6 +128,7 @@ class ServerSocket:
     """
 
     authorization: str | None = None
+    peer: str | None = None
 
     def __init__(self, wire: Wire) -> None:
         self.close_code = 0

@@ -9,6 +9,7 @@ from fanout.keys import LEASE_TTL_S
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
 from fanout.ports.changes import Changes
+from fanout.ports.devices import Devices
 from fanout.ports.drafts import Drafts
 from fanout.ports.followers import Followers
 from fanout.ports.log import Log
@@ -45,7 +46,7 @@ def test_a_process_has_every_port_over_links_of_its_own() -> None:
             Drafts,
             Changes,
         }
-        kinds |= {Authenticator}
+        kinds |= {Authenticator, Devices}
         assert set(ports) == kinds
         assert len(world.servers.network.links) == before + len(SERVERS)
         for name in SERVERS:

@@ -25,6 +25,8 @@ _Class = TypeVar("_Class", bound=type)
 
 NO_MESSAGES: Final[Any] = None
 """The message store of a command service that is sent no replies."""
+NO_DEVICES: Final[Any] = None
+"""The record of devices of a part that serves no logins."""
 NO_FOLLOWERS: Final[Any] = None
 """What such a service has as the followers of threads."""
 

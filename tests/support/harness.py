@@ -84,6 +84,7 @@ class Client:
     """A socket whose other end is the test."""
 
     authorization: str | None = None
+    peer: str | None = "192.0.2.7"
 
     def __init__(self, user_id: str, *, silent: bool = False, device_id: str | None = None, **auth: Any) -> None:
         self.user_id = user_id
@@ -214,6 +215,7 @@ class Harness:
             connections=self.presence,
             leases=self.presence,
             memberships=self.memberships,
+            devices=self.memberships,
             authenticator=AnyToken(),
         )
         instance = NotificationInstance(terms, ports, self.commands, tasks, heartbeat_timeout_s=90)

@@ -20,6 +20,7 @@ from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.asyncio.server import serve as serve_websockets
 
 from benchmarks.errors import BenchError
+from benchmarks.live.instances import NO_DEVICES
 from benchmarks.live.sockets.audience import FIRST_SEQ, SMALL, SMALL_READERS, Audience, Event, IdleAudience, events
 from benchmarks.machine import resident_bytes
 from benchmarks.processes import Leader
@@ -134,7 +135,7 @@ async def _serve_service(settings: ServerSettings, leader: Leader) -> None:
         drain_timeout_s=1.0,  # nobody comes back
     )
     bus, log, presence = EmbeddedBus(), await EmbeddedLog.open(None), EmbeddedPresence()
-    ports = NotificationPorts(log, bus, presence, presence, memberships, verifier(service))
+    ports = NotificationPorts(log, bus, presence, presence, memberships, NO_DEVICES, verifier(service))
     serving = partial(serving_sockets, service)
     async with running_notification(service, ports, cast("Any", None), Health(), leader.fail, serving) as bound:
         batches = _batches(bus, settings.audience)

@@ -17,6 +17,11 @@ class Socket(Protocol):
         ...
 
     @property
+    def peer(self) -> str | None:
+        """The IP address at the other end, which may be a proxy's; None if it is not known."""
+        ...
+
+    @property
     def is_closed(self) -> bool:
         """Whether the connection is closed, or the client has begun to close it. It may be seen late."""
         ...

@@ -11,6 +11,7 @@ from fanout.errors import Unavailable
 from fanout.ids import new_ulid
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
+from fanout.ports.devices import Devices
 from fanout.ports.drafts import Drafts
 from fanout.ports.followers import Followers
 from fanout.ports.log import Log
@@ -20,6 +21,7 @@ from fanout.ports.presence import Leases
 from fanout.ports.receipts import Receipts
 from fanout.ports.unread import UnreadCounts
 from fanout.streams import MESSAGES
+from services.command.devices import DeviceCommands
 from services.command.drafts import DraftCommands
 from services.command.service import CommandService
 from services.command.sweep import running_sweep
@@ -70,6 +72,7 @@ class GatewayPorts:
     bus: Bus
     memberships: Memberships
     followers: Followers
+    devices: Devices
     messages: Messages
     receipts: Receipts
     leases: Leases
@@ -160,6 +163,7 @@ def _gateway(context: ServiceContext, ports: GatewayPorts, cache: MembershipCach
             unread_queries(ports.log, ports.memberships, ports.messages, ports.unread),
             receipt_queries(ports.log, ports.memberships, cache, ports.messages, ports.receipts),
             DraftCommands(cache, ports.drafts, UserSync(ports.bus)),
+            DeviceCommands(ports.devices, ports.bus),
         ),
         authenticator=ports.authenticator,
         limiter=RateLimiter(settings.rate_limit, settings.rate_burst),

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
 from fanout.ports.changes import Changes
+from fanout.ports.devices import Devices
 from fanout.ports.drafts import Drafts
 from fanout.ports.followers import Followers
 from fanout.ports.log import Log
@@ -45,13 +46,13 @@ _LOG: Final = Backend[Log](
 )
 
 
-class _MembershipStore(MembershipStore, Followers, Protocol):
+class _MembershipStore(MembershipStore, Followers, Devices, Protocol):
     """The membership store, as one backend serves its ports."""
 
 
 _MEMBERSHIPS: Final = Backend[_MembershipStore](
     name="memberships",
-    ports=(Memberships, MembershipStore, Followers),
+    ports=(Memberships, MembershipStore, Followers, Devices),
     embedded=Adapter(
         description=f"SQLite, {_EMBEDDED}",
         open=data_files.open_memberships,

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from fanout.api import channels, drafts, history, messages, realtime, receipts, threads, unread
+from fanout.api import channels, devices, drafts, history, messages, realtime, receipts, threads, unread
 from fanout.api.calls import ServedCall, served
 
 
@@ -20,6 +20,7 @@ def table(
     unread_calls: unread.UnreadCalls,
     receipt_calls: receipts.ReceiptCalls,
     draft_calls: drafts.DraftCalls,
+    device_calls: devices.DeviceCalls,
 ) -> tuple[ServedCall, ...]:
     """Every call, with the service that handles it.
 
@@ -29,6 +30,7 @@ def table(
         unread_calls: the part of the query service that knows what is unread.
         receipt_calls: the part of the query service that knows who has read what.
         draft_calls: the part of the command service that keeps drafts.
+        device_calls: the part of the command service that handles devices.
     """
     return (
         *served(messages.CALLS, commands),
@@ -39,4 +41,5 @@ def table(
         *served(unread.CALLS, unread_calls),
         *served(receipts.CALLS, receipt_calls),
         *served(drafts.CALLS, draft_calls),
+        *served(devices.CALLS, device_calls),
     )

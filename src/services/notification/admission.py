@@ -4,20 +4,17 @@ import asyncio
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-import msgspec
 import structlog
 
 from fanout import Unavailable
 from fanout.error_codes import CloseCode
 from fanout.ports.authenticator import Authenticator
-from fanout.ports.bus import Bus
 from fanout.ports.presence import Connections
 from fanout.ports.socket import Socket, SocketClosed
-from fanout.subjects import instance_control
-from fanout.workers import Replaced
 from services.notification.authentication import Authentication
 from services.notification.capacity import Capacity
 from services.notification.catch_up.catch_ups import CatchUps, Start
+from services.notification.device_sessions import REPLACED, DeviceSessions
 from services.notification.reconnecting import reconnect_within_ms
 from services.notification.refusals import not_now
 from services.notification.registry import Registry
@@ -62,7 +59,7 @@ class Admission:
         *,
         authenticator: Authenticator,
         connections: Connections,
-        bus: Bus,
+        device_sessions: DeviceSessions,
     ) -> None:
         self._limits = limits
         self._registry = registry
@@ -70,7 +67,7 @@ class Admission:
         self._session_channels = session_channels
         self._catch_ups = catch_ups
         self._connections = connections
-        self._bus = bus
+        self._device_sessions = device_sessions
         self._user_lock = KeyedLock()
         self._first_user = asyncio.Lock()
         self._capacity = Capacity(
@@ -128,14 +125,13 @@ class Admission:
     async def _record_presence(self, session: Session, place: ExitStack) -> None:
         if session.socket.is_closed:  # while it waited for the lock; the device may be connected elsewhere by now
             raise SocketClosed
+        await self._device_sessions.enter(session)
         others = self._registry.sessions_of(session.user_id)
         for other in others:
             if other.device_id == session.device_id:
-                other.end(CloseCode.REPLACED, "the device has connected again")
+                other.end(CloseCode.REPLACED, REPLACED)
         await self._add_to_registry(session, place)
-        previous = await self._connections.connect(session.connection())
-        if previous is not None and previous != session.instance_id:
-            await self._end_older_session_on(previous, session)
+        await self._connections.connect(session.connection())
         if not others:
             await self._user_routing.announce_arrival(session)
         if session.socket.is_closed:
@@ -148,10 +144,6 @@ class Admission:
             self._registry.add(session)
             self._catch_ups.enter(session)
             place.close()
-
-    async def _end_older_session_on(self, instance_id: str, session: Session) -> None:
-        notice = Replaced(session.user_id, session.device_id, session.connected_at)
-        await self._bus.publish(instance_control(instance_id), msgspec.json.encode(notice))
 
     def _welcome(self, session: Session, start: Start) -> None:
         session.socket.allow_large_messages()
@@ -169,6 +161,7 @@ class Admission:
         self._catch_ups.open(session, auth_ok)
 
     async def _remove(self, session: Session) -> None:
+        self._device_sessions.leave(session)
         if session not in self._registry.sessions_of(session.user_id):
             return
         last = self._registry.sessions_of(session.user_id) == [session]

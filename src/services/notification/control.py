@@ -8,7 +8,6 @@ import structlog
 from msgspec.structs import replace
 
 from fanout import TooLarge, Unavailable
-from fanout.error_codes import CloseCode
 from fanout.ports.bus import Bus
 from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
 from fanout.workers import (
@@ -16,13 +15,14 @@ from fanout.workers import (
     PresenceDigest,
     PresenceSetPage,
     PresenceSetRequest,
-    Replaced,
     RoutingConfirmed,
     RoutingPending,
+    SessionLost,
     decode_control,
     user_pages,
 )
 from services.notification.channel_lists import ChannelLists
+from services.notification.device_sessions import DeviceSessions
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
 from services.runtime.skipping import skip
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 class Control:
-    """Says which users are connected here, and ends sessions whose device has connected elsewhere."""
+    """Says which users are connected here, and ends sessions that have lost their device."""
 
     def __init__(
         self,
@@ -42,6 +42,7 @@ class Control:
         registry: Registry,
         routing_barrier: RoutingBarrier,
         channel_lists: ChannelLists,
+        device_sessions: DeviceSessions,
         tasks: Tasks,
     ) -> None:
         self._instance_id = instance_id
@@ -50,6 +51,7 @@ class Control:
         self._registry = registry
         self._routing_barrier = routing_barrier
         self._channel_lists = channel_lists
+        self._device_sessions = device_sessions
         self._tasks = tasks
         self._stopped = False
 
@@ -96,13 +98,8 @@ class Control:
                 self._channel_lists.hear(message)
             case PresenceSetRequest():
                 self._tasks.start(self._send_presence_set(message), "sending the presence set")
-            case Replaced():
-                self._replace(message)
-
-    def _replace(self, notice: Replaced) -> None:
-        for session in self._registry.sessions_of(notice.user_id):
-            if session.device_id == notice.device_id and session.connected_at < notice.connected_at:
-                session.end(CloseCode.REPLACED, "the device has connected elsewhere")
+            case SessionLost():
+                self._device_sessions.lose(message)
 
     async def _send_presence_set(self, request: PresenceSetRequest) -> None:
         # The event loop continues between two pages.

@@ -10,6 +10,7 @@ from fanout.ids import new_ulid
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
 from fanout.ports.commands import ClientCommands
+from fanout.ports.devices import Devices
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.presence import Connections, Leases
@@ -20,6 +21,7 @@ from services.notification.channel_lists import ChannelLists
 from services.notification.client_frames.concerns import CLIENT_FRAMES
 from services.notification.client_frames.handlers import BadFrame, FrameContext, MalformedFrame
 from services.notification.control import Control
+from services.notification.device_sessions import DeviceSessions
 from services.notification.housekeeping import Housekeeping
 from services.notification.inbox import Inbox
 from services.notification.lease_keeper import LeaseKeeper
@@ -51,6 +53,7 @@ class NotificationPorts:
     connections: Connections
     leases: Leases
     memberships: Memberships
+    devices: Devices
     authenticator: Authenticator
 
 
@@ -83,14 +86,27 @@ class NotificationInstance:
         self._inbox = Inbox(instance_id, ports.bus, ports.log, self.registry, order, UserEvents(self.registry))
         self._routing_barrier = RoutingBarrier(instance_id, incarnation, ports.bus)
         self._channel_lists = ChannelLists(instance_id, ports.bus, self._routing_barrier)
+        self._device_sessions = DeviceSessions(ports.devices, ports.bus)
         self._control = Control(
-            instance_id, incarnation, ports.bus, self.registry, self._routing_barrier, self._channel_lists, tasks
+            instance_id,
+            incarnation,
+            ports.bus,
+            self.registry,
+            self._routing_barrier,
+            self._channel_lists,
+            self._device_sessions,
+            tasks,
         )
         self._lease_keeper = LeaseKeeper(
             instance_id, incarnation, self.registry, ports.leases, capacity=limits.capacity
         )
         self._housekeeping = Housekeeping(
-            self.registry, self._control, self._lease_keeper, ports.connections, heartbeat_timeout_s=heartbeat_timeout_s
+            self.registry,
+            self._control,
+            self._lease_keeper,
+            ports.connections,
+            self._device_sessions,
+            heartbeat_timeout_s=heartbeat_timeout_s,
         )
         self._user_routing = UserRouting(
             self.registry, self._inbox, self._routing_barrier, ports.memberships, ports.log, tasks
@@ -104,7 +120,7 @@ class NotificationInstance:
             self._catch_ups,
             authenticator=ports.authenticator,
             connections=ports.connections,
-            bus=ports.bus,
+            device_sessions=self._device_sessions,
         )
         self._log_resets = LogResets(self.registry, ports.memberships, self._inbox, tasks)
         self._frame_context = FrameContext(self.registry, self._user_routing, self._housekeeping, ports.bus, commands)
@@ -141,6 +157,7 @@ class NotificationInstance:
             self._tasks.start(socket.close(CloseCode.DRAINING, STOPPING), "closing a socket")
         await self._send_away(spread_s)
         await self.registry.empty.wait()
+        await self._device_sessions.record_last()
 
     async def _send_away(self, spread_s: float) -> None:
         sessions = self.registry.sessions()

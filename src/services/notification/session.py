@@ -58,6 +58,8 @@ class Session:
     """Every message up to this seq that concerns the client was given to this connection, or by its catch-up before."""
     is_live: bool = True
     """Whether live events are given to it; False while it catches up."""
+    away_since: str | None = None
+    """When the device was last known to be connected before this session; None if it never was."""
     ending: Ending | None = None
     """Set when the server ends the session; None before."""
     number: int = -1

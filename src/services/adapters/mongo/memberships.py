@@ -23,6 +23,7 @@ from services.adapters.mongo.client import (
     writing,
 )
 from services.adapters.mongo.deployment import MongoDeployment
+from services.adapters.mongo.devices import MongoDevices
 from services.adapters.mongo.documents import (
     change_of,
     channel_document,
@@ -58,8 +59,8 @@ class Inspected(NamedTuple):
     """Settings that work but should be changed, a sentence each."""
 
 
-class MongoMemberships(MongoFollowers):
-    """`fanout.ports.memberships.Memberships` in a database of MongoDB, with the followers of threads.
+class MongoMemberships(MongoFollowers, MongoDevices):
+    """`fanout.ports.memberships.Memberships` in a database of MongoDB, with followers of threads, and devices.
 
     Args:
         client: is closed with the store.

@@ -12,6 +12,7 @@ from services.adapters.mongo.client import Database, Document, reading, writing
 CHANNELS: Final = "channels"
 MEMBERSHIPS: Final = "memberships"
 FOLLOWERS: Final = "thread_followers"
+DEVICES: Final = "devices"
 DEPLOYMENT: Final = "deployment"
 IMPORTS: Final = "imports"
 
@@ -34,6 +35,10 @@ INDEXES: Final[dict[str, tuple[IndexModel, ...]]] = {
     FOLLOWERS: (
         IndexModel([("thread_id", 1), ("user_id", 1)], name="by_thread"),
         IndexModel([("channel_id", 1), ("user_id", 1)], name="by_member"),
+    ),
+    DEVICES: (
+        IndexModel([("user_id", 1), ("platform", 1)], name="by_user"),
+        IndexModel([("push_token", 1)], name="by_push_token", sparse=True),
     ),
 }
 
@@ -89,7 +94,7 @@ async def _store(database: Database) -> Document | None:
 
 
 async def _check_empty(database: Database) -> None:
-    for name in (CHANNELS, MEMBERSHIPS, FOLLOWERS):
+    for name in (CHANNELS, MEMBERSHIPS, FOLLOWERS, DEVICES):
         with reading("the database's collections"):
             found = await database[name].find_one({}, {"_id": 1})
         # The document may be of another process that has just claimed the database.

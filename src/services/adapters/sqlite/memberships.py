@@ -10,9 +10,10 @@ from fanout.errors import ChannelExists, ChannelNotFound
 from fanout.membership_versions import now_us
 from fanout.ports.imports import NewMembership
 from fanout.ports.memberships import ENDED_KEPT_S, Channel, Membership
-from services.adapters.sqlite import deployment, followers, imports
+from services.adapters.sqlite import deployment, devices, followers, imports
 from services.adapters.sqlite.database import UNRELEASED, Database, Schema
 from services.adapters.sqlite.deployment import SqliteDeployment
+from services.adapters.sqlite.devices import SqliteDevices
 from services.adapters.sqlite.followers import SqliteFollowers, remove_follower
 from services.adapters.sqlite.imports import SqliteImports
 from services.adapters.sqlite.membership_rows import COLUMNS, OF_USERS, SELECT, add, as_json, read
@@ -51,7 +52,7 @@ _TABLES: Final = (
 
 _KINDS: Final = ("ALTER TABLE channels ADD COLUMN kind TEXT NOT NULL DEFAULT 'channel'",)
 
-SCHEMA: Final[Schema] = (UNRELEASED, _TABLES, _KINDS, imports.STATEMENTS, followers.STATEMENTS)
+SCHEMA: Final[Schema] = (UNRELEASED, _TABLES, _KINDS, imports.STATEMENTS, followers.STATEMENTS, devices.STATEMENTS)
 
 READ_AT_ONCE: Final = 500
 """Ids that are packed together. Longer lists of strings would cost the garbage collector more."""
@@ -70,10 +71,10 @@ _PRUNED: Final = """
     WHERE left_at IS NOT NULL AND untold = 0 AND told_at <= ? ORDER BY told_at LIMIT ?"""
 
 
-class SqliteMemberships(SqliteFollowers):
+class SqliteMemberships(SqliteFollowers, SqliteDevices):
     """`fanout.ports.memberships.Memberships` in a file that several processes of one machine may share.
 
-    It also has the followers of threads.
+    It also has the followers of threads, and the devices of users.
 
     Args:
         database: the file.

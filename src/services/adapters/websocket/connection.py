@@ -104,6 +104,12 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     # The methods of the port.
 
     @property
+    def peer(self) -> str | None:
+        """The IP address of the other end."""
+        address = self._transport.get_extra_info("peername")
+        return str(address[0]) if isinstance(address, tuple) and address else None
+
+    @property
     def is_closed(self) -> bool:
         """Whether the connection is closed, or about to be."""
         return self._protocol.state is not State.OPEN
