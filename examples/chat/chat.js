@@ -99,6 +99,8 @@ function isSeen(channel) {
 }
 
 function read(message) {
+  store.channel(message.channel_id).unread = 0;
+  countSoon();
   client.markRead(message.channel_id, message.message_id);
   client.messageRead(message.channel_id, message.message_id);
 }

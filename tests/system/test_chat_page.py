@@ -120,6 +120,26 @@ async def test_two_people_write_read_type_and_reply(people: People) -> None:
     await people.picture("reply")
 
 
+async def test_the_devices_of_one_user_agree(people: People) -> None:
+    await people.bob.click("[data-channel=random]")
+    await say(people.bob, "in random")
+    for tab in people[:2]:
+        await tab.until(unread("random", 1))
+    await people.picture("unread")
+    await people.alice.click("[data-channel=random]")
+    for tab in people[:2]:
+        await tab.until(unread("random", 0))
+    await people.alice.type("#text", "begun here")
+    await people.alices_phone.click("[data-channel=random]")
+    await people.alices_phone.until("document.querySelector('#text').value === 'begun here'")
+    await people.picture("draft")
+    await people.alices_phone.type("#text", ", sent there")
+    await people.alices_phone.press_enter()
+    for tab in people:
+        await tab.until(shows("begun here, sent there"))
+    await people.alice.until("document.querySelector('#text').value === ''")
+
+
 async def test_nothing_is_lost_when_an_instance_is_killed(people: People, cluster: Cluster, caller: Caller) -> None:
     expected = []
     for number in range(30):
