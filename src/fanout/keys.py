@@ -89,3 +89,7 @@ class Keys:
     def draft(self, user_id: str, channel_id: str) -> str:
         """The hash of a user's draft in a channel."""
         return self.named(f"draft:{user_id}:{channel_id}")
+
+    def client_state(self, user_id: str) -> str:
+        """The hash of the channels that a user is most active in."""
+        return self.named(f"client-state:{user_id}")

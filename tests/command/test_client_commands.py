@@ -6,6 +6,7 @@ from typing import Any, cast
 from fanout.ids import new_device_id
 from fanout.ports.unread import ReadPosition
 from services.command.client_commands import CommandHandlers
+from services.runtime.active_channels import ActiveChannels
 from services.runtime.user_sync import UserSync
 from tests.support.faulty import FaultyBus
 
@@ -37,19 +38,22 @@ class Recorded:
 
 async def test_each_goes_to_its_part_with_its_result() -> None:
     receipts, drafts = Recorded(), Recorded()
+    active = ActiveChannels(cast("Any", None))
     handlers = CommandHandlers(
-        cast("Any", Recorded()), cast("Any", receipts), cast("Any", drafts), UserSync(FaultyBus())
+        cast("Any", Recorded()), cast("Any", receipts), cast("Any", drafts), UserSync(FaultyBus()), active
     )
     await handlers.message_read(*READ)
     assert receipts.calls == [("message_read", READ)]
     assert await handlers.save_draft("alice", "general", None, device_id="dev") == cast("Any", "saved")
-    assert await handlers.load_draft("alice", "general") == cast("Any", "loaded")
+    assert await handlers.open_channel("alice", "general") == cast("Any", "loaded")
+    assert list(active._waiting) == [("alice", "general")]
     assert drafts.calls == [("save", ("alice", "general", None)), ("load", ("alice", "general"))]
 
 
 async def test_a_pointer_that_moved_is_published_and_one_that_did_not_is_not() -> None:
     bus, marker = FaultyBus(), Recorded()
-    handlers = CommandHandlers(cast("Any", marker), cast("Any", None), cast("Any", None), UserSync(bus))
+    nothing = cast("Any", None)
+    handlers = CommandHandlers(cast("Any", marker), nothing, nothing, UserSync(bus), nothing)
     await handlers.mark_read(*READ, device_id=DEVICE)
     ((subject, payload),) = bus.published
     assert subject == "user.sync.alice"

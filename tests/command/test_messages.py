@@ -58,6 +58,18 @@ def request(**fields: object) -> SendMessage:
     return msgspec.convert({"channel": "general", "text": "hello", **fields}, SendMessage)
 
 
+async def test_the_channel_of_a_message_that_was_accepted_is_noted_as_used(
+    log: FaultyLog, memberships: FaultyMemberships, messages: FaultyMessages
+) -> None:
+    used: list[tuple[str, str]] = []
+    cache = MembershipCache(memberships)
+    service = CommandService(log, memberships, cache, messages, memberships, note_use=lambda *use: used.append(use))
+    await service.send_message("alice", SendMessage(channel="general", text="Hello"), "corr")
+    with pytest.raises(CallRejected):
+        await service.send_message("eve", SendMessage(channel="general", text="Hello"), "corr")
+    assert used == [("alice", "general")]
+
+
 async def test_the_log_holds_what_was_sent(commands: CommandService, log: FaultyLog) -> None:
     wanted = request(mentions=["bob"], attachments=[{"url": "x", "size": 1.5}], client_msg_id="c-1")
     sent = await commands.send_message("alice", wanted, "corr-1")

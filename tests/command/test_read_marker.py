@@ -16,6 +16,7 @@ from fanout.subjects import message
 from services.adapters.sqlite import unread as sqlite_unread
 from services.command.read_marker import ReadMarker
 from services.composition.reading import client_commands
+from services.runtime.active_channels import ActiveChannels
 from services.runtime.channel_messages import counted_message
 from services.runtime.membership_cache import MembershipCache
 from tests.support.faulty import (
@@ -48,6 +49,7 @@ class World:
             self.messages,
             self.counts,
             self.counts,
+            ActiveChannels(self.counts),
         )
         self.marker: ReadMarker = handlers._marker
 

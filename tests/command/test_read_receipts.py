@@ -20,6 +20,7 @@ from fanout.streams import RECEIPTS
 from fanout.subjects import channel_of, message
 from services.command.read_receipts import ReadReceipts
 from services.composition.reading import client_commands
+from services.runtime.active_channels import ActiveChannels
 from services.runtime.membership_cache import MembershipCache
 from services.runtime.positions import Positions
 from tests.support.faulty import (
@@ -53,6 +54,7 @@ class World:
             self.messages,
             self.counts,
             cast("Any", None),
+            ActiveChannels(cast("Any", None)),
         )
         self.receipts: ReadReceipts = self.handlers._receipts
         self.receipts._now = lambda: NOW

@@ -21,6 +21,7 @@ from services.adapters.embedded.log import EmbeddedLog
 from services.composition.reading import client_commands, read_positions
 from services.message_writer.unread_counter import MembershipCounter, UnreadCounter, running_unread_counter
 from services.message_writer.writer import MessageWriter
+from services.runtime.active_channels import ActiveChannels
 from services.runtime.channel_messages import counted_message
 from services.runtime.membership_cache import MembershipCache
 from services.runtime.read_positions import ReadPositions
@@ -101,7 +102,14 @@ async def test_reading_while_the_next_message_comes_leaves_exactly_that_one_unre
         await world.run_counter(),
     ):
         marker = client_commands(
-            world.log, FaultyBus(), memberships, MembershipCache(memberships), messages, world.counts, world.counts
+            world.log,
+            FaultyBus(),
+            memberships,
+            MembershipCache(memberships),
+            messages,
+            world.counts,
+            world.counts,
+            ActiveChannels(world.counts),
         )
         channels = [f"c{number}" for number in range(100)]
         for channel in channels:

@@ -21,6 +21,7 @@ from services.message_writer.unread_counter import running_unread_counter
 from services.message_writer.writer import running_writer
 from services.query.service import QueryService
 from services.query.unread import UnreadQueries
+from services.runtime.active_channels import ActiveChannels
 from services.runtime.membership_cache import MembershipCache
 from tests.support.faulty import (
     FaultyBus,
@@ -101,7 +102,16 @@ async def opened() -> AsyncIterator[World]:
             CommandService(log, memberships, cache, messages, memberships),
             QueryService(log, cache, messages, FaultyPresence()),
             unread_queries(log, memberships, messages, counts),
-            client_commands(log, FaultyBus(), memberships, MembershipCache(memberships), messages, counts, counts),
+            client_commands(
+                log,
+                FaultyBus(),
+                memberships,
+                MembershipCache(memberships),
+                messages,
+                counts,
+                counts,
+                ActiveChannels(counts),
+            ),
         )
 
 

@@ -12,6 +12,7 @@ from fanout.errors import StorageFull, Unavailable
 from fanout.ports.authenticator import Authenticator, Identity
 from fanout.ports.bus import Bus
 from fanout.ports.changes import Changes
+from fanout.ports.client_state import ClientState
 from fanout.ports.devices import Devices
 from fanout.ports.drafts import Drafts
 from fanout.ports.followers import Followers
@@ -132,6 +133,7 @@ class Servers:
             Receipts: messages,
             UnreadCounts: Linked(redis, self.unread, self._refusing("redis")),
             Drafts: Linked(redis, self.unread, self._refusing("redis")),
+            ClientState: Linked(redis, self.unread, self._refusing("redis")),
             Changes: Linked(redis, self.unread, self._refusing("redis")),
             Authenticator: AnyToken(),
         }

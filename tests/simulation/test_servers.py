@@ -9,6 +9,7 @@ from fanout.keys import LEASE_TTL_S
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
 from fanout.ports.changes import Changes
+from fanout.ports.client_state import ClientState
 from fanout.ports.devices import Devices
 from fanout.ports.drafts import Drafts
 from fanout.ports.followers import Followers
@@ -45,6 +46,7 @@ def test_a_process_has_every_port_over_links_of_its_own() -> None:
             UnreadCounts,
             Drafts,
             Changes,
+            ClientState,
         }
         kinds |= {Authenticator, Devices}
         assert set(ports) == kinds

@@ -74,7 +74,7 @@ class RecordedCommands:
         self.saved.append((user_id, channel_id, content, device_id, base))
         return Saved(self.draft, is_refused=self.is_refused)
 
-    async def load_draft(self, user_id: str, channel_id: str) -> Draft:
+    async def open_channel(self, user_id: str, channel_id: str) -> Draft:
         if self.failure is not None:
             raise self.failure
         return self.draft

@@ -23,6 +23,7 @@ from services.composition.reading import client_commands, read_positions, unread
 from services.message_writer.unread_counter import running_unread_counter
 from services.message_writer.writer import running_writer
 from services.receipt_writer.writer import running_receipt_writer
+from services.runtime.active_channels import ActiveChannels
 from services.runtime.membership_cache import MembershipCache
 from tests.support.faulty import FaultyMemberships, faulty_memberships
 from tests.support.observing import eventually
@@ -93,6 +94,7 @@ class StoreWorld:
             self.messages,
             self.counts,
             cast("Any", self.counts),
+            ActiveChannels(cast("Any", self.counts)),
         )
 
     async def _connect(self, stack: AsyncExitStack) -> NatsConnection:

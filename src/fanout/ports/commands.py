@@ -67,8 +67,8 @@ class ClientCommands(Protocol):
         """
         ...
 
-    async def load_draft(self, user_id: str, channel_id: str) -> Draft:
-        """Return the user's draft in a channel.
+    async def open_channel(self, user_id: str, channel_id: str) -> Draft:
+        """Note that the user has opened a channel, and return the user's draft there.
 
         Raises:
             CallRejected: the user is not a member of the channel.

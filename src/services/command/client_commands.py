@@ -5,6 +5,7 @@ from fanout.user_sync import ReadSync
 from services.command.drafts import DraftCommands
 from services.command.read_marker import ReadMarker
 from services.command.read_receipts import ReadReceipts
+from services.runtime.active_channels import ActiveChannels
 from services.runtime.user_sync import UserSync
 
 
@@ -16,9 +17,18 @@ class CommandHandlers:
         receipts: handles read receipts.
         drafts: saves and loads drafts.
         user_sync: tells the other devices of a user.
+        active_channels: notes which channels are opened.
     """
 
-    def __init__(self, marker: ReadMarker, receipts: ReadReceipts, drafts: DraftCommands, user_sync: UserSync) -> None:
+    def __init__(
+        self,
+        marker: ReadMarker,
+        receipts: ReadReceipts,
+        drafts: DraftCommands,
+        user_sync: UserSync,
+        active_channels: ActiveChannels,
+    ) -> None:
+        self._active_channels = active_channels
         self._marker = marker
         self._receipts = receipts
         self._drafts = drafts
@@ -46,6 +56,8 @@ class CommandHandlers:
         """See the port."""
         return await self._drafts.save(user_id, channel_id, content, device_id=device_id, base=base)
 
-    async def load_draft(self, user_id: str, channel_id: str) -> Draft:
+    async def open_channel(self, user_id: str, channel_id: str) -> Draft:
         """See the port."""
-        return await self._drafts.load(user_id, channel_id)
+        draft = await self._drafts.load(user_id, channel_id)
+        self._active_channels.note(user_id, channel_id)
+        return draft

@@ -62,7 +62,7 @@ class DraftCommands:
         return saved
 
     async def load(self, user_id: str, channel_id: str) -> Draft:
-        """Load a draft; see `ClientCommands.load_draft`."""
+        """Load a draft."""
         await self._cache.check(channel_id, user_id)
         (draft,) = await self._drafts.drafts(user_id, [channel_id])
         return draft

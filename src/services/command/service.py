@@ -42,6 +42,10 @@ _ENDED_AT_ONCE: Final = 16
 """Memberships that end at the same time: fewer than a store has connections."""
 
 
+def _note_nothing(_user_id: str, _channel_id: str) -> None:
+    pass
+
+
 class CommandService:
     """Handles the calls that change something: those of `fanout.api.messages` and `fanout.api.channels`.
 
@@ -52,6 +56,7 @@ class CommandService:
         messages: the message store, which knows the threads.
         followers: of threads.
         now: the time, with a zone.
+        note_use: called with the user and the channel of each message.
     """
 
     def __init__(
@@ -62,7 +67,10 @@ class CommandService:
         messages: Messages,
         followers: Followers,
         now: Callable[[], datetime] = machine.utc_now,
+        *,
+        note_use: Callable[[str, str], None] = _note_nothing,
     ) -> None:
+        self._note_use = note_use
         self._log = log
         self._accepted = AcceptedMessages(messages, log)
         self._memberships = memberships
@@ -83,6 +91,7 @@ class CommandService:
         mentions = await self._mentioned(user_id, request)
         message = _message(user_id, request, mentions, timestamp(self._now()))
         message_id = await self._store(message, correlation_id)
+        self._note_use(user_id, request.channel)
         return SentMessage(message_id, correlation_id)
 
     async def create_channel(self, user_id: str, request: CreateChannel) -> ChannelResponse:

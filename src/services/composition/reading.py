@@ -15,6 +15,7 @@ from services.query.cursors import Cursors
 from services.query.receipts import ReceiptQueries
 from services.query.unread import UnreadQueries
 from services.runtime.accepted_messages import AcceptedMessages
+from services.runtime.active_channels import ActiveChannels
 from services.runtime.channel_messages import ChannelMessages
 from services.runtime.membership_cache import MembershipCache
 from services.runtime.positions import Positions
@@ -68,6 +69,7 @@ def client_commands(
     messages: Messages,
     counts: UnreadCounts,
     drafts: Drafts,
+    active_channels: ActiveChannels,
 ) -> CommandHandlers:
     """Make the part that handles the commands of WebSocket clients.
 
@@ -79,12 +81,13 @@ def client_commands(
         messages: the message store.
         counts: the unread store.
         drafts: the store of drafts.
+        active_channels: notes which channels are opened.
     """
     user_sync = UserSync(bus)
     positions = _positions(events, messages)
     marker = ReadMarker(cache, counts, positions, ChannelMessages(messages, events, positions))
     receipts = ReadReceipts(events, memberships, cache, positions, marker)
-    return CommandHandlers(marker, receipts, DraftCommands(cache, drafts, user_sync), user_sync)
+    return CommandHandlers(marker, receipts, DraftCommands(cache, drafts, user_sync), user_sync, active_channels)
 
 
 def _positions(events: Log, messages: Messages) -> Positions:

@@ -11,6 +11,7 @@ from fanout.errors import Unavailable
 from fanout.ids import new_ulid
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
+from fanout.ports.client_state import ClientState
 from fanout.ports.devices import Devices
 from fanout.ports.drafts import Drafts
 from fanout.ports.followers import Followers
@@ -39,6 +40,7 @@ from services.message_writer.writer import running_writer
 from services.notification.instance import NotificationPorts
 from services.query.service import QueryService
 from services.receipt_writer.writer import running_receipt_writer
+from services.runtime.active_channels import ActiveChannels, noting_active_channels
 from services.runtime.membership_cache import MembershipCache
 from services.runtime.membership_follower import following_memberships
 from services.runtime.settings import Settings
@@ -78,6 +80,7 @@ class GatewayPorts:
     leases: Leases
     unread: UnreadCounts
     drafts: Drafts
+    client_state: ClientState
     authenticator: Authenticator
 
 
@@ -88,6 +91,7 @@ class InstancePorts(NotificationPorts):
     messages: Messages
     unread: UnreadCounts
     drafts: Drafts
+    client_state: ClientState
 
 
 async def _start_message_writer(context: ServiceContext, ports: MessageWriterPorts) -> None:
@@ -126,8 +130,9 @@ def _snapshots(settings: Settings, events: Log) -> Snapshots | None:
 
 async def _start_notification(context: ServiceContext, ports: InstancePorts) -> None:
     cache = await _following_memberships(context, ports.log, ports.memberships, required=False)
+    active_channels = await context.enter(noting_active_channels(ports.client_state, context.process.fail))
     commands = client_commands(
-        ports.log, ports.bus, ports.memberships, cache, ports.messages, ports.unread, ports.drafts
+        ports.log, ports.bus, ports.memberships, cache, ports.messages, ports.unread, ports.drafts, active_channels
     )
     running = running_notification(
         context.settings, ports, commands, context.health, context.process.fail, context.serving_sockets
@@ -142,7 +147,8 @@ async def _start_gateway(context: ServiceContext, ports: GatewayPorts) -> None:
         # Before the first call is served: a log that lost events must not give their numbers to new ones.
         await ports.log.recall(MESSAGES, *place)
     cache = await _following_memberships(context, ports.log, ports.memberships, required=True)
-    bound = await context.serve(gateway_app(_gateway(context, ports, cache)))
+    active_channels = await context.enter(noting_active_channels(ports.client_state, context.process.fail))
+    bound = await context.serve(gateway_app(_gateway(context, ports, cache, active_channels)))
     log.info("serves REST", url=f"http://{bound}")
 
 
@@ -154,11 +160,15 @@ async def _known_places(ports: GatewayPorts) -> list[LogPlace]:
     return [place for place in places if place is not None and place.stored_ns]
 
 
-def _gateway(context: ServiceContext, ports: GatewayPorts, cache: MembershipCache) -> Gateway:
+def _gateway(
+    context: ServiceContext, ports: GatewayPorts, cache: MembershipCache, active_channels: ActiveChannels
+) -> Gateway:
     settings = context.settings
     return Gateway(
         calls=table(
-            CommandService(ports.log, ports.memberships, cache, ports.messages, ports.followers),
+            CommandService(
+                ports.log, ports.memberships, cache, ports.messages, ports.followers, note_use=active_channels.note
+            ),
             QueryService(ports.log, cache, ports.messages, ports.leases),
             unread_queries(ports.log, ports.memberships, ports.messages, ports.unread),
             receipt_queries(ports.log, ports.memberships, cache, ports.messages, ports.receipts),
@@ -200,7 +210,7 @@ EVERY_SERVICE: Final[Services] = (
         help="holds the WebSockets of clients",
         ports=InstancePorts,
         start=_start_notification,
-        degraded_without=(Messages, UnreadCounts, Drafts),  # clients get their messages without them
+        degraded_without=(Messages, UnreadCounts, Drafts, ClientState),  # clients get their messages without them
         checks=(WS_LISTEN,),
     ),
     Service(
@@ -208,7 +218,7 @@ EVERY_SERVICE: Final[Services] = (
         help="serves the REST API",
         ports=GatewayPorts,
         start=_start_gateway,
-        degraded_without=(Leases, UnreadCounts, Drafts),  # few calls need them
+        degraded_without=(Leases, UnreadCounts, Drafts, ClientState),  # few calls need them
         serves_rest=True,
     ),
 )

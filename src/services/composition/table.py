@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from fanout.ports.authenticator import Authenticator
 from fanout.ports.bus import Bus
 from fanout.ports.changes import Changes
+from fanout.ports.client_state import ClientState
 from fanout.ports.devices import Devices
 from fanout.ports.drafts import Drafts
 from fanout.ports.followers import Followers
@@ -120,13 +121,13 @@ _PRESENCE: Final = Backend[_Presence](
 )
 
 
-class _UserState(UnreadCounts, Drafts, Changes, Protocol):
+class _UserState(UnreadCounts, Drafts, Changes, ClientState, Protocol):
     """The state of users, as one backend serves its ports."""
 
 
 _UNREAD: Final = Backend[_UserState](
     name="unread",
-    ports=(UnreadCounts, Drafts, Changes),
+    ports=(UnreadCounts, Drafts, Changes, ClientState),
     embedded=Adapter(
         description=f"SQLite, {_EMBEDDED}",
         open=data_files.opens_sqlite(data_files.UNREAD_FILE, user_state.SqliteUserState),

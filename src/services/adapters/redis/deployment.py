@@ -11,7 +11,7 @@ from services.adapters.redis.client import REMEDY, ForeignData, another_deployme
 SCANNED_AT_ONCE: Final = 1_000
 _OURS: Final = re.compile(
     r"instances|conn:[^:]+:dev_.+|conns:[^:]+|presence:user:[^:]+|instance:[^:]+"
-    r"|unread-place|channel-latest:[^:]+|changed:[^:]+|(read-pointer|mentions|draft):[^:]+:[^:]+"
+    r"|unread-place|channel-latest:[^:]+|(changed|client-state):[^:]+|(read-pointer|mentions|draft):[^:]+:[^:]+"
 )
 _LIKE_OURS: Final = "[cimpru]*"
 

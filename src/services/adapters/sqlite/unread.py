@@ -9,7 +9,7 @@ import orjson
 
 from fanout.ports.messages import LogPlace
 from fanout.ports.unread import MENTIONS_KEPT, ChannelState, CountedMessage, ReadPosition, Unread
-from services.adapters.sqlite import changes, drafts, ownership
+from services.adapters.sqlite import changes, client_state, drafts, ownership
 from services.adapters.sqlite.changes import note_change
 from services.adapters.sqlite.database import Schema
 from services.adapters.sqlite.drafts import delete_draft
@@ -50,7 +50,7 @@ SCHEMA: Final[Schema] = (
         ) STRICT, WITHOUT ROWID""",
         ownership.STATEMENT,
     ),
-    (*drafts.STATEMENTS, *changes.STATEMENTS),
+    (*drafts.STATEMENTS, *changes.STATEMENTS, *client_state.STATEMENTS),
 )
 """The tables of the file. Drafts and the record of changes are in it, since the calls here change them too."""
 

@@ -71,7 +71,7 @@ async def save_draft(context: FrameContext, session: Session, frame: DraftSave) 
 async def open_channel(context: FrameContext, session: Session, frame: ChannelOpen) -> None:
     """Note that the channel is focused, and answer `draft.load`."""
     async with refusals_of(frame):
-        draft = await context.commands.load_draft(session.user_id, frame.channel_id)
+        draft = await context.commands.open_channel(session.user_id, frame.channel_id)
     session.focused_channel = frame.channel_id
     context.housekeeping.renew_soon(session)
     fields = {"draft": DraftFields.of(draft), "updated_at": draft.updated_at or None}
