@@ -18,6 +18,7 @@ const CONNECT_WITHIN_MS = 10_000;
 const AUTH_WITHIN_MS = 30_000;
 const ANSWER_WITHIN_MS = 10_000;
 const IDLE_AFTER_MS = 60_000;
+const REPEAT_AFTER_MS = 2_000;
 const TYPING_EVERY_MS = 3_000;
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 30_000;
@@ -511,9 +512,12 @@ export class FanoutClient {
         this.#failures = 0;
         this.#stopTimer("answer");
         this.#outbox.noteAnswer();
+        this.#flush();
         break;
       case "error":
         this.#outbox.noteError(event);
+        // The heartbeat sends what is to be sent again, or its answer does.
+        if (WORTH_REPEATING.has(event.code)) this.#beatIn(REPEAT_AFTER_MS * (0.5 + Math.random()));
         break;
       case "catchup.complete":
         this.#failedResumes = 0;
@@ -531,7 +535,7 @@ export class FanoutClient {
     [this.#isOpen, this.#tokenIsRenewed] = [true, false];
     this.#spreadMs = auth.reconnect_after_ms ?? null;
     this.#heartbeatMs = auth.heartbeat_s * 1000;
-    this.#startTimer("heartbeat", this.#heartbeatMs, () => this.#beat());
+    this.#beatIn(this.#heartbeatMs);
     if (this.#watched) this.#send({ type: "presence.watch", user_ids: this.#watched });
     this.#flush();
   }
@@ -617,8 +621,12 @@ export class FanoutClient {
     this.#flush();
     this.#send({ type: "heartbeat", device_id: this.#deviceId, ...this.#activity() });
     this.#outbox.noteHeartbeat();
-    this.#startTimer("heartbeat", this.#heartbeatMs, () => this.#beat());
+    this.#beatIn(this.#heartbeatMs);
     if (!this.#timers.has("answer")) this.#expectAnswer();
+  }
+
+  #beatIn(ms) {
+    this.#startTimer("heartbeat", ms, () => this.#beat());
   }
 
   #expectAnswer() {

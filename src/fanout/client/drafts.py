@@ -6,14 +6,13 @@ from typing import Any, Final
 from fanout.client.client_frames import encode
 from fanout.client.errors import OutboxFull
 from fanout.client.events import Draft, DraftLoad, DraftSaved, ErrorFrame, Event, SyncDraft
-from fanout.error_codes import OUTCOME_UNKNOWN, UNAVAILABLE
+from fanout.client.outbox import WORTH_REPEATING
 
 SAVE: Final = "draft.save"
 MOST_WAITING: Final = 10_000
 LONGEST_FRAME: Final = 256 * 1024
 """Characters. A server closes the connection at a longer frame, and the client would send it again."""
 
-_WORTH_REPEATING: Final = {UNAVAILABLE.code, OUTCOME_UNKNOWN.code}
 _CONFLICT: Final = "draft_conflict"
 
 Content = dict[str, Any] | None
@@ -122,7 +121,7 @@ class DraftBox:
         sent = self._sent.pop(channel_id)
         if code == _CONFLICT:
             self._refused[channel_id] = sent
-        elif code in _WORTH_REPEATING:
+        elif code in WORTH_REPEATING:
             self._put_back(channel_id, sent)
         return self._still_newer(channel_id)
 

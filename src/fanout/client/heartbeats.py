@@ -40,6 +40,10 @@ class Heartbeats:
         if self._waits_since is None:
             self._waits_since = now
 
+    def hasten(self, at: float) -> None:
+        """Let the next heartbeat be sent at a time, if it is not due before."""
+        self._due = min(self._due, at)
+
     def heard(self, now: float) -> None:
         """A frame has come, other than the answer to a heartbeat."""
         if self._waits_since is not None:

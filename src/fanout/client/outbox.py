@@ -8,8 +8,8 @@ from fanout.client.errors import OutboxFull
 from fanout.error_codes import OUTCOME_UNKNOWN, UNAVAILABLE
 
 MOST_WAITING: Final = 10_000
-
-_WORTH_REPEATING: Final = {UNAVAILABLE.code, OUTCOME_UNKNOWN.code}
+WORTH_REPEATING: Final = {UNAVAILABLE.code, OUTCOME_UNKNOWN.code}
+"""Codes of errors after which the same frame may be taken a moment later."""
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class Outbox:
 
     def note_error(self, code: str, offending_type: str | None) -> None:
         """The server refused a frame. The error does not say which, so all of its type are repeated."""
-        if code in _WORTH_REPEATING and offending_type is not None:
+        if code in WORTH_REPEATING and offending_type is not None:
             self._to_repeat.add(offending_type)
 
     def note_loss(self) -> None:

@@ -109,7 +109,7 @@ class ClientProtocol:
         """When to connect, or to give up waiting for `auth.ok`."""
         self._frames: list[str] = []
         self._events: list[Received] = []
-        self.sender = Sender(device.device_id, device.state, now, self._settings)
+        self.sender = Sender(device.device_id, device.state, now, self._settings, random)
         self.phase = Phase.CONNECTING
         self.gives_up: str | None = None
         self.ending: SessionEnded | None = None

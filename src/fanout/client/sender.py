@@ -1,6 +1,6 @@
 """The frames that a client sends: heartbeats, the state of the device, typing, reads, and whose presence it shows."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from fanout.client.activity import Activity, State
@@ -8,7 +8,7 @@ from fanout.client.client_frames import encode
 from fanout.client.drafts import Content, DraftBox
 from fanout.client.events import DraftLoad, DraftSaved, ErrorFrame, Event, HeartbeatOk, SyncDraft
 from fanout.client.heartbeats import Heartbeats
-from fanout.client.outbox import Outbox
+from fanout.client.outbox import WORTH_REPEATING, Outbox
 from fanout.client.settings import ClientSettings
 from fanout.client.typing_notices import TypingNotices
 from fanout.ids import check_id, check_message_id
@@ -28,9 +28,13 @@ class Sender:
         state: what its user does at the start.
         now: the time, in seconds.
         settings: times and bounds.
+        random: returns a random number from 0 to below 1.
     """
 
-    def __init__(self, device_id: str, state: State, now: float, settings: ClientSettings) -> None:
+    def __init__(
+        self, device_id: str, state: State, now: float, settings: ClientSettings, random: Callable[[], float]
+    ) -> None:
+        self._random = random
         self._device_id = device_id
         self._settings = settings
         self._activity = Activity(state, now, settings.idle_after_s)
@@ -74,8 +78,11 @@ class Sender:
             case HeartbeatOk():
                 self._heartbeats.answered()
                 self._outbox.note_answer()
+                self._flush()
             case ErrorFrame(code=code, offending_type=offending_type):
                 self._outbox.note_error(code, offending_type)
+                if code in WORTH_REPEATING:  # the heartbeat sends what is to be sent again, or its answer does
+                    self._heartbeats.hasten(now + self._settings.repeat_after_s * (0.5 + self._random()))
                 return self._drafts.hear(event)
             case DraftSaved() | DraftLoad() | SyncDraft():
                 told = self._drafts.hear(event)

@@ -15,6 +15,8 @@ class ClientSettings:
     """From a heartbeat to any frame of the server, before the connection is given up."""
     idle_after_s: float = 60.0
     """Without an interaction, before an active user is idle."""
+    repeat_after_s: float = 2.0
+    """About the time after an error of a store, before the frame is sent again."""
     typing_repeat_s: float = 3.0
     """Between two notices that the user is typing."""
     delays: Delays = field(default_factory=Delays)

@@ -13,6 +13,13 @@ def test_one_is_due_each_interval() -> None:
     assert heartbeats.deadline == 161.0
 
 
+def test_one_can_be_sent_before_its_time_and_not_after_it() -> None:
+    heartbeats = Heartbeats(30.0, 10.0, 0.0)
+    heartbeats.hasten(2.0)
+    heartbeats.hasten(50.0)
+    assert heartbeats.deadline == 2.0
+
+
 def test_a_server_that_does_not_answer_is_gone() -> None:
     heartbeats = Heartbeats(30.0, 10.0, 0.0)
     heartbeats.sent(30.0)

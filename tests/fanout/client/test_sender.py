@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fanout import InvalidId
-from fanout.client import ClientSettings, ErrorFrame, HeartbeatOk, Pong
+from fanout.client import ClientSettings, DraftSaved, ErrorFrame, HeartbeatOk, Pong
 from fanout.client.sender import MOST_WATCHED, Sender
 from tests.support.model_server import DEVICE_ID
 
@@ -15,7 +15,7 @@ MESSAGE_ID = "msg_01JD5T6Q9FZ0Y4W3V2B1N0M8K7"
 
 
 def made(*, is_open: bool = True) -> Sender:
-    sender = Sender(DEVICE_ID, "idle", 0.0, ClientSettings())
+    sender = Sender(DEVICE_ID, "idle", 0.0, ClientSettings(), lambda: 0.5)
     if is_open:
         sender.open(30.0, 0.0)
     return sender
@@ -120,16 +120,39 @@ def test_reads_wait_for_the_connection_and_arrive_over_two() -> None:
     assert taken(sender) == []
 
 
-def test_what_a_store_could_not_take_goes_with_the_next_heartbeat() -> None:
+def test_what_a_store_could_not_take_is_sent_again_soon() -> None:
     sender = made()
     sender.mark_read("c", MESSAGE_ID)
-    sender.handle_deadline(30.0)
-    assert types(sender) == ["mark_read", "heartbeat"]
-    sender.hear(ErrorFrame(code="unavailable", offending_type="mark_read"), 30.1)
-    sender.hear(HeartbeatOk(seq=1), 30.2)
-    assert types(sender) == []
-    sender.handle_deadline(60.0)
-    assert types(sender) == ["mark_read", "heartbeat"]
+    sender.save_draft("c", {"text": "a"})
+    assert types(sender) == ["mark_read", "draft.save"]
+    for frame_type in ("mark_read", "draft.save"):
+        sender.hear(ErrorFrame(code="unavailable", offending_type=frame_type), 1.0)
+    assert sender.deadline == 3.0
+    sender.handle_deadline(3.0)
+    assert types(sender) == ["draft.save", "heartbeat"]
+    sender.hear(HeartbeatOk(seq=1), 3.1)
+    assert types(sender) == ["mark_read"]
+    assert sender.deadline == 33.0
+
+
+def test_an_error_that_a_repeat_does_not_change_is_left() -> None:
+    sender = made()
+    sender.mark_read("c", MESSAGE_ID)
+    sender.take_frames()
+    sender.hear(ErrorFrame(code="not_a_member", offending_type="mark_read"), 1.0)
+    assert sender.deadline == 30.0
+
+
+def test_drafts_are_sent_one_after_the_other() -> None:
+    sender = made()
+    for text in ("a", "ab", "abc"):
+        sender.save_draft("c", {"text": text})
+    assert [frame["text"] for frame in taken(sender)] == ["a"]
+    assert sender.hear(DraftSaved(channel_id="c", updated_at="t1"), 1.0)
+    assert [(frame["text"], frame["base_updated_at"]) for frame in taken(sender)] == [("abc", "t1")]
+    sender.close()
+    sender.open(30.0, 2.0)
+    assert [frame["text"] for frame in taken(sender)] == ["abc"]
 
 
 def test_typing_is_told_while_there_is_a_connection() -> None:
