@@ -30,6 +30,7 @@ class FakeSocket:
     authorization = None
     peer = None
     buffered = 0
+    closed_by_client = False
 
     def __init__(self, user_id: str) -> None:
         self.bytes_read = 0
@@ -92,7 +93,7 @@ async def started_instance(
 ) -> NotificationInstance:
     """Start an instance, which accepts every token as the name of a user."""
     limits = InstanceLimits(INSTANCE, capacity, auth_timeout_s=10, heartbeat_s=30, socket_budget=BUDGET)
-    ports = NotificationPorts(log, bus, presence, presence, memberships, NO_DEVICES, _AnyToken())
+    ports = NotificationPorts(log, bus, presence, presence, presence, memberships, NO_DEVICES, _AnyToken())
     instance = NotificationInstance(limits, ports, cast("Any", None), tasks, heartbeat_timeout_s=3_600)
     await instance.start(ADDRESS)
     return instance

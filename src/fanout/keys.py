@@ -18,6 +18,19 @@ CONNECTION_TTL_S: Final = 120
 LEASE_TTL_S: Final = 10
 """Seconds after which `instance:` expires without a renewal."""
 
+GRACE_S: Final = 2.0
+"""Seconds for which a device counts in its user's presence after a connection that was not closed by the client."""
+
+UNTOLD_AFTER_S: Final = 2.0
+"""Seconds after which a change of a user's presence that nobody has told is published again."""
+
+CHANGES_KEPT_S: Final = 3_600
+"""Seconds for which changes of presence are kept, for instances that may have missed them."""
+
+ENDED_KEPT_S: Final = 30
+"""Seconds for which the end of a connection is kept, so that a late renewal does not bring it back. It is longer than a
+call may be under way."""
+
 _PREFIX: Final = re.compile(r"[a-z0-9]{1,16}")
 
 
@@ -57,9 +70,41 @@ class Keys:
         """The set of a user's connected devices."""
         return self.named(f"conns:{user_id}")
 
+    def connection_ended(self, user_id: str, device_id: str) -> str:
+        """The number of a device's connection that was ended last, for `ENDED_KEPT_S`."""
+        return self.named(f"conn-ended:{user_id}:{device_id}")
+
     def user_presence(self, user_id: str) -> str:
         """The hash that says to which instances a user is connected."""
         return self.named(f"presence:user:{user_id}")
+
+    def aggregate(self, user_id: str) -> str:
+        """The hash of a user's presence, aggregated over the devices."""
+        return self.named(f"presence:{user_id}")
+
+    @property
+    def presence_due(self) -> str:
+        """The sorted set of users by the time, in milliseconds, when a record of theirs ends by itself."""
+        return self.named("presence-due")
+
+    @property
+    def presence_untold(self) -> str:
+        """The sorted set of users whose change is untold, by the time of the change or of the last try to tell it."""
+        return self.named("presence-untold")
+
+    @property
+    def presence_recent(self) -> str:
+        """The sorted set of users whose presence changed within `CHANGES_KEPT_S`, by the time of the last change."""
+        return self.named("presence-recent")
+
+    @property
+    def presence_holders(self) -> str:
+        """The set of the incarnations of instances that hold connections, as `{instance_id}:{incarnation}`."""
+        return self.named("presence-holders")
+
+    def presence_users(self, instance_id: str, incarnation: str) -> str:
+        """The set of the users who have connections on an incarnation of an instance."""
+        return self.named(f"presence-users:{instance_id}:{incarnation}")
 
     def lease(self, instance_id: str) -> str:
         """The hash of an instance's lease."""

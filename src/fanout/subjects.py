@@ -6,6 +6,8 @@ TYPING: Final = "client.typing.*"
 
 USER_SYNC: Final = "user.sync.*"
 
+PRESENCE_CHANGED: Final = "presence.changed.*"
+
 WORKERS: Final = "fanout.workers"
 """Fan-out workers publish here that they are alive, and which partitions they hold."""
 
@@ -44,6 +46,11 @@ def typing(channel_id: str) -> str:
 def user_sync(user_id: str) -> str:
     """The subject under which a change on one device is published for the user's other devices."""
     return f"user.sync.{user_id}"
+
+
+def presence_changed(user_id: str) -> str:
+    """The subject under which a change of the user's presence is published."""
+    return f"presence.changed.{user_id}"
 
 
 def instance_events(instance_id: str) -> str:

@@ -209,15 +209,27 @@ class PresenceSetRequest(msgspec.Struct, frozen=True, tag="presence_set.request"
 
 
 class SessionLost(msgspec.Struct, frozen=True, tag="session_lost"):
-    """A session of an instance is no longer its device's connection. Published on the instance's control subject.
+    """The device of a session of an instance was removed. Published on the instance's control subject.
 
     Attributes:
-        session_id: the session.
-        removed: whether the device was removed. Otherwise it has connected again.
+        session_id: the session, which must end.
     """
 
     session_id: str
-    removed: bool
+
+
+class Replaced(msgspec.Struct, frozen=True, tag="replaced"):
+    """A device of an instance has connected elsewhere. Published on the instance's control subject.
+
+    Attributes:
+        user_id: whose device it is.
+        device_id: the device.
+        order: the number of the newer connection. The instance closes the device's older connections only.
+    """
+
+    user_id: str
+    device_id: str
+    order: int
 
 
 def user_pages(users: Sequence[str], max_payload: int) -> Iterator[Sequence[str]]:
@@ -235,7 +247,7 @@ def user_pages(users: Sequence[str], max_payload: int) -> Iterator[Sequence[str]
     return (users[at : at + size] for at in range(0, len(users), size))
 
 
-ControlMessage = RoutingConfirmed | RoutingPending | ChannelsPage | PresenceSetRequest | SessionLost
+ControlMessage = RoutingConfirmed | RoutingPending | ChannelsPage | PresenceSetRequest | SessionLost | Replaced
 """The messages on an instance's control subject."""
 
 _Message = TypeVar("_Message")

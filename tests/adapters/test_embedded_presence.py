@@ -1,6 +1,6 @@
 """What embedded presence promises beyond the contract of the port."""
 
-from fanout.keys import CONNECTION_TTL_S
+from fanout.keys import CONNECTION_TTL_S, ENDED_KEPT_S
 from fanout.ports.presence import DeviceConnection
 from services.adapters.embedded.presence import EmbeddedPresence
 
@@ -16,13 +16,25 @@ async def test_users_whose_connections_ended_unseen_are_forgotten() -> None:
         await presence.connect(_connection(f"user-{number}"))
     now += CONNECTION_TTL_S + 1
     await presence.connect(_connection("newcomer"))
-    assert list(presence._users) == ["newcomer"]
+    await presence.sweep(1_000)
+    assert list(presence._records.known_users()) == ["newcomer"]
 
 
 async def test_asking_for_strangers_or_disconnecting_leaves_nothing_behind() -> None:
     presence = EmbeddedPresence()
     await presence.connections_of("stranger")
     await presence.locations_of("stranger")
+    await presence.presences_of(["stranger"])
     await presence.connect(_connection("alice"))
     await presence.disconnect(_connection("alice"), last=True)
-    assert presence._users == {}
+    assert not presence._records.known_users()
+
+
+async def test_the_end_of_a_connection_is_remembered_for_as_long_as_a_renewal_may_come_late() -> None:
+    now = 0.0
+    presence = EmbeddedPresence(clock=lambda: now)
+    await presence.connect(_connection("alice"))
+    await presence.disconnect(_connection("alice"), last=True)
+    now += ENDED_KEPT_S + 1
+    await presence.sweep(10)
+    assert presence._records._ended == {}

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.support.servers import RedisServer, free_port
 
 DEVICE = "dev_desktop_01HZ0000000000000000000000"
 CONNECTION = DeviceConnection("alice", DEVICE, "notif-1", "2026-02-01T10:30:00.000Z")
+NEWEST = replace(CONNECTION, order=1 << 52)
 LEASE = Lease("notif-1", "incarnation", "ws://127.0.0.1:8081/ws", "2026-02-01T10:00:00.000Z", 0, 10)
 IMPATIENT_S = 0.5
 """Soon over where the server is frozen, and enough for one that is not."""
@@ -69,7 +71,7 @@ async def test_a_server_that_takes_no_writes_for_now_is_unavailable(
         await other.config_set("min-replicas-to-write", 1)
         writes = [
             presence.connect(CONNECTION),
-            presence.renew([CONNECTION]),
+            presence.renew([NEWEST]),
             presence.disconnect(CONNECTION, last=True),
             presence.lease(LEASE),
             presence.release("notif-1"),
@@ -89,7 +91,7 @@ async def test_permissions_that_were_taken_away_are_an_outage(
     async with Redis.from_url(redis_server.url) as admin:
         await admin.execute_command("ACL", "SETUSER", "admin", "on", ">secret", "~*", "&*", "+@all")
         await admin.execute_command("ACL", "SETUSER", "default", refused)
-        for call in (presence.connect(CONNECTION), presence.renew([CONNECTION]), presence.lease(LEASE)):
+        for call in (presence.connect(CONNECTION), presence.renew([NEWEST]), presence.lease(LEASE)):
             with pytest.raises(Unavailable):
                 await call
         await admin.execute_command("AUTH", "admin", "secret")

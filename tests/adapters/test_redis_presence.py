@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 
-from fanout.keys import CONNECTION_TTL_S, INSTANCES, LEASE_TTL_S, PRESENCE_CHANGES, Keys
+from fanout.keys import CONNECTION_TTL_S, ENDED_KEPT_S, INSTANCES, LEASE_TTL_S, PRESENCE_CHANGES, Keys
 from fanout.ports.presence import DeviceConnection, Lease
 from services.adapters.redis.presence import RedisPresence
 from tests.support.reading import PATIENCE_S
@@ -58,16 +58,23 @@ async def _given(redis: Redis, seconds: int, *keys: str) -> AsyncIterator[None]:
         assert began + seconds <= await redis.expiretime(key) <= ended + seconds + 1  # it is rounded
 
 
+async def connected(presence: RedisPresence, connection: DeviceConnection) -> DeviceConnection:
+    """Record a connection. Returns it with its number."""
+    return replace(connection, order=(await presence.connect(connection)).order)
+
+
 async def test_a_connection_is_these_keys_and_fields(presence: RedisPresence, redis: Redis) -> None:
     began, _ = await redis.time()
     async with _given(redis, CONNECTION_TTL_S, CONN, "conns:alice", ALICE):
-        await presence.connect(AT_LAPTOP)
+        connected = await presence.connect(AT_LAPTOP)
     assert await _fields(redis, CONN) == {
         "instance_id": "notif-1",
         "connected_at": "2026-02-01T10:30:00.000Z",
         "client_state": "idle",
         "focused_channel": "general",
         "last_activity": "2026-02-01T10:31:00.000Z",
+        "incarnation": "",
+        "order": str(connected.order),
     }
     assert await redis.smembers("conns:alice") == {LAPTOP}
     user = await _fields(redis, ALICE)
@@ -79,21 +86,21 @@ async def test_a_connection_is_these_keys_and_fields(presence: RedisPresence, re
 
 async def test_renewing_gives_every_key_its_whole_time_again(presence: RedisPresence, redis: Redis) -> None:
     keys = (CONN, "conns:alice", ALICE)
-    await presence.connect(AT_LAPTOP)
+    at_laptop = await connected(presence, AT_LAPTOP)
     for key in keys:
         await redis.expire(key, 5)
     async with _given(redis, CONNECTION_TTL_S, *keys):
-        await presence.renew([AT_LAPTOP])
+        await presence.renew([at_laptop])
 
 
 async def test_renewing_rewrites_all_that_a_flush_took(presence: RedisPresence, redis: Redis) -> None:
-    await presence.connect(AT_LAPTOP)
+    at_laptop = await connected(presence, AT_LAPTOP)
     keys = sorted(map(str, await redis.keys("*alice*")))
     before = await _fields(redis, CONN)
     await redis.flushall()
     await redis.script_flush()
     await presence.lease(_lease("notif-1"))
-    await presence.renew([AT_LAPTOP])
+    await presence.renew([at_laptop])
     assert sorted(map(str, await redis.keys("*alice*"))) == keys
     assert await _fields(redis, CONN) == before
     assert (await _fields(redis, ALICE))["status"] == "online"
@@ -104,24 +111,28 @@ async def test_renewing_rewrites_all_that_a_flush_took(presence: RedisPresence, 
 async def test_the_latest_instance_is_named_and_renewing_an_older_one_does_not_change_it(
     presence: RedisPresence, redis: Redis
 ) -> None:
-    await presence.connect(AT_LAPTOP)
+    at_laptop = await connected(presence, AT_LAPTOP)
     await presence.connect(AT_PHONE)
-    await presence.renew([AT_LAPTOP])
+    await presence.renew([at_laptop])
     user = await _fields(redis, ALICE)
     assert user["instance"] == "notif-2"
     assert {"on:notif-1", "on:notif-2"} < set(user)
 
 
 async def test_the_user_is_offline_when_the_last_connection_went(presence: RedisPresence, redis: Redis) -> None:
-    await presence.connect(AT_LAPTOP)
+    at_laptop = await connected(presence, AT_LAPTOP)
     await redis.hset(ALICE, "last_seen", "long ago")
-    await presence.disconnect(AT_LAPTOP, last=True)
+    await presence.disconnect(at_laptop, last=True)
     user = await _fields(redis, ALICE)
     assert set(user) == {"status", "instance", "last_seen"}
     assert user["status"] == "offline"
     assert user["last_seen"] != "long ago"
     assert await redis.ttl(ALICE) == -1
     assert await redis.exists(CONN, "conns:alice") == 0
+    assert (await redis.get(f"conn-ended:alice:{LAPTOP}"), await redis.ttl(f"conn-ended:alice:{LAPTOP}")) == (
+        str(at_laptop.order),
+        ENDED_KEPT_S,
+    )
 
 
 async def test_the_user_is_online_while_another_instance_holds_one(presence: RedisPresence, redis: Redis) -> None:

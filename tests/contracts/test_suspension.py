@@ -115,6 +115,12 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Connections.connections_of": ("alice",),
     "Connections.disconnect": (CONNECTION,),
     "Leases.lease": (LEASE,),
+    "Aggregates.changed_within": (60.0,),
+    "Aggregates.presences_of": (["alice"],),
+    "Aggregates.set_status": ("alice", "", ""),
+    "Aggregates.sweep": (10,),
+    "Aggregates.told": ([],),
+    "Aggregates.untold": (10,),
     "Connections.locations_of": ("alice",),
     "Leases.release": ("notif-1",),
     "Connections.renew": ([CONNECTION],),
@@ -204,7 +210,9 @@ async def test_each_call_of_the_embedded_bus_suspends(adapter: type[EmbeddedBus]
     assert await _suspensions(part, port, method)
 
 
-@pytest.mark.parametrize(("port", "method"), _calls(presence.Connections, presence.Leases), ids=_named)
+@pytest.mark.parametrize(
+    ("port", "method"), _calls(presence.Connections, presence.Leases, presence.Aggregates), ids=_named
+)
 @pytest.mark.parametrize("adapter", [EmbeddedPresence, FaultyPresence])
 async def test_each_call_of_embedded_presence_suspends(adapter: type, port: type, method: str) -> None:
     assert await _suspensions(adapter(), port, method)

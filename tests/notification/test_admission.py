@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fanout import Unavailable
-from fanout.ports.presence import DeviceConnection
+from fanout.ports.presence import Connected, DeviceConnection
 from fanout.subjects import PRESENCE_HINTS
 from fanout.workers import decode_presence_change
 from tests.support.faulty import FaultyPresence
@@ -22,7 +22,7 @@ class FirstConnectionFails(FaultyPresence):
         super().__init__()
         self.failed = False
 
-    async def connect(self, connection: DeviceConnection) -> str | None:
+    async def connect(self, connection: DeviceConnection) -> Connected:
         if not self.failed:
             self.failed = True
             await asyncio.sleep(0.05)

@@ -9,12 +9,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from fanout import presence_digest, workers
+from fanout.error_codes import CloseCode
 from fanout.ports.authenticator import Identity
 from fanout.subjects import PRESENCE_DIGESTS, instance_control, worker_inbox
 from fanout.workers import (
     PresenceDigest,
     PresenceSetPage,
     PresenceSetRequest,
+    Replaced,
     RoutingConfirmed,
     SessionLost,
     decode_digest,
@@ -153,11 +155,23 @@ async def test_a_presence_set_that_cannot_be_sent_is_given_up(rig: Rig) -> None:
     assert rig.pages == []
 
 
-async def test_a_session_that_lost_its_device_is_handed_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_session_whose_device_was_removed_is_handed_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     lost: list[SessionLost] = []
     monkeypatch.setattr(rig.device_sessions, "lose", lost.append)
-    await rig.tell(SessionLost("sess_1", removed=True))
-    await until(lambda: lost == [SessionLost("sess_1", removed=True)], "handed on")
+    await rig.tell(SessionLost("sess_1"))
+    await until(lambda: lost == [SessionLost("sess_1")], "handed on")
+
+
+async def test_only_older_connections_of_the_device_are_replaced(rig: Rig) -> None:
+    older, other_device, newer = rig.session("alice"), rig.session("alice"), rig.session("alice")
+    newer.device_id = older.device_id
+    for order, session in enumerate((older, other_device, newer), start=1):
+        session.recorded(order)
+    await rig.tell(Replaced("alice", older.device_id, 2))
+    await until(lambda: older.ending is not None, "replaced")
+    assert older.ending is not None
+    assert older.ending.code == CloseCode.REPLACED
+    assert (newer.ending, other_device.ending) == (None, None)
 
 
 async def test_the_confirmation_of_a_worker_is_handed_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,14 +119,14 @@ async def test_a_session_may_lose_its_device_before_it_is_in_the_registry(
 
     async def connect_and_lose(login: Login) -> object:
         connected = await connect(login)
-        rig.sessions.lose(SessionLost(session.session_id, removed=False))
+        rig.sessions.lose(SessionLost(session.session_id))
         return connected
 
     monkeypatch.setattr(rig.devices, "connect_device", connect_and_lose)
     await rig.sessions.enter(session)
     assert session.ending is not None
-    assert session.ending.reason.startswith("replaced:")
-    rig.sessions.lose(SessionLost("sess_of_another_instance", removed=True))
+    assert session.ending.reason.startswith("deregistered:")
+    rig.sessions.lose(SessionLost("sess_of_another_instance"))
 
 
 async def test_nothing_is_recorded_of_a_refused_session(rig: Rig) -> None:
@@ -151,3 +151,14 @@ async def test_a_login_that_may_have_been_recorded_is_ended(rig: Rig) -> None:
     rig.devices.outcomes["record_activity"] = []
     await rig.sessions.record()
     assert rig.devices.calls["record_activity"] == 1
+
+
+async def test_a_live_session_takes_its_device_over_from_one_that_the_record_names(rig: Rig) -> None:
+    session = await rig.enter()
+    other = Session(session.socket, session.identity, session.device_id, "notif-2", budget=1)
+    await DeviceSessions(rig.devices, FaultyBus()).enter(other)
+    assert await rig.instances_of() == ["notif-2"]
+    rig.now = RECORDED_EVERY_S
+    rig.sessions.hear(session)
+    await rig.sessions.record()
+    assert (await rig.instances_of(), session.ending) == (["notif-1"], None)

@@ -19,10 +19,17 @@ class Rig:
 
     def __init__(self) -> None:
         self.now = 1_000.0
+        self.taken: list[float] = []
         self.presence = FaultyPresence(clock=lambda: 0.0)
         self.registry = Registry()
         self.keeper = LeaseKeeper(
-            "notif-1", INCARNATION, self.registry, self.presence, capacity=10, clock=lambda: self.now
+            "notif-1",
+            INCARNATION,
+            self.registry,
+            self.presence,
+            capacity=10,
+            on_taken=lambda: self.taken.append(self.now),
+            clock=lambda: self.now,
         )
 
     async def held(self) -> Lease:

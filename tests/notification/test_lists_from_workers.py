@@ -203,7 +203,7 @@ async def test_a_client_that_goes_while_it_waits_for_its_turn_is_not_connected(
 ) -> None:
     async with running_harness(tmp_path) as harness:
         instance = await harness.add_instance("notif-1")
-        monkeypatch.setattr(instance._admission, "_connections", None)  # it is not to be touched
+        monkeypatch.setattr(instance._admission, "_records", None)  # it is not to be touched
         await harness.create("general", "ann")
         client = Client("ann")
         async with instance._admission._user_lock("ann"):

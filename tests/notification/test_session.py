@@ -47,11 +47,14 @@ def test_who_listens_after_the_end_is_told_too() -> None:
 
 def test_presence_gets_what_the_client_last_said() -> None:
     open_session = session_of("alice")
-    open_session.client_state, open_session.focused_channel = "idle", "general"
-    connection = open_session.connection()
+    assert open_session.attends("idle", "general")
+    assert not open_session.attends("idle", "general"), "it is not new"
+    open_session.recorded(7)
+    connection = open_session.connection("first")
     assert (connection.user_id, connection.instance_id) == ("alice", "notif-1")
     assert (connection.device_id, connection.connected_at) == (open_session.device_id, open_session.connected_at)
     assert (connection.client_state, connection.focused_channel) == ("idle", "general")
+    assert (connection.incarnation, connection.order) == ("first", 7)
 
 
 def test_sessions_are_told_apart_by_identity() -> None:

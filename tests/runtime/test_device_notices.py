@@ -27,13 +27,13 @@ async def test_the_instance_that_holds_the_session_is_told() -> None:
     bus, heard = FaultyBus(), list[object]()
     await bus.subscribe(instance_control("one"), lambda _, payload: heard.append(decode_control(payload)))
     notices = DeviceNotices(bus)
-    await notices.tell(device(None, "one"), removed=True)
-    await notices.tell(device("sess_1", None), removed=True)
-    await notices.tell(device("sess_2", "one"), removed=True)
-    await until(lambda: heard == [SessionLost("sess_2", removed=True)], "told")
+    await notices.tell(device(None, "one"))
+    await notices.tell(device("sess_1", None))
+    await notices.tell(device("sess_2", "one"))
+    await until(lambda: heard == [SessionLost("sess_2")], "told")
 
 
 async def test_a_bus_that_is_away_is_no_error() -> None:
     bus = FaultyBus()
     bus.down = True
-    await DeviceNotices(bus).tell(device("sess_1", "one"), removed=True)
+    await DeviceNotices(bus).tell(device("sess_1", "one"))

@@ -19,7 +19,7 @@ from fanout.ports.followers import Followers
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
-from fanout.ports.presence import Connections, Leases
+from fanout.ports.presence import Aggregates, Connections, Leases
 from fanout.ports.receipts import Receipts
 from fanout.ports.unread import UnreadCounts
 from services.adapters.embedded.bus import EmbeddedBus
@@ -101,7 +101,8 @@ class Servers:
         )
         self.log.begin(self._stored)
         self.bus = EmbeddedBus()
-        self.presence = EmbeddedPresence(clock=self.hosts["redis"].machine.monotonic_s)
+        redis = self.hosts["redis"].machine
+        self.presence = EmbeddedPresence(clock=redis.monotonic_s, wall_us=lambda: redis.wall_ns() // 1_000)
         self.memberships: SqliteMemberships = await self._made("stores", lambda: SqliteMemberships.open(None))
         self.messages: SqliteMessages = await self._made("stores", lambda: SqliteMessages.open(None))
         self.unread: SqliteUserState = await self._made("redis", lambda: SqliteUserState.open(None))
@@ -126,6 +127,7 @@ class Servers:
             Bus: LinkedBus(nats, self.bus),
             Connections: presence,
             Leases: presence,
+            Aggregates: presence,
             Memberships: memberships,
             Followers: memberships,
             Devices: memberships,
@@ -152,8 +154,7 @@ class Servers:
 
     def empty_redis(self) -> None:
         """Lose every key, as a Redis without persistence does when it is started again."""
-        self.presence._users.clear()
-        self.presence._leases.clear()
+        self.presence.empty()
 
     async def asked(self, name: str, work: Callable[[], Any]) -> Any:
         """What a server answers to the simulation itself, past every link."""

@@ -143,6 +143,10 @@ class ServerSocket:
         return self._closed or None in self._arrived
 
     @property
+    def closed_by_client(self) -> bool:
+        return self.is_closed and not self.close_code
+
+    @property
     def buffered(self) -> int:
         return self._wire.buffered
 

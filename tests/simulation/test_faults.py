@@ -341,11 +341,11 @@ def test_the_clock_of_a_server_jumps_and_jumps_back(server: str) -> None:
 
 def test_redis_comes_back_empty() -> None:
     async def work(world: World) -> None:
-        assert world.servers.presence._leases
+        assert world.servers.presence._leases.live()
         striking = asyncio.ensure_future(Striker(world).strike(Fault(0.0, "empty", "redis")))
         await asyncio.sleep(0.5)
-        assert world.servers.presence._leases
+        assert world.servers.presence._leases.live()
         await striking
-        assert not world.servers.presence._leases
+        assert not world.servers.presence._leases.live()
 
     in_world(work)

@@ -22,9 +22,9 @@ class Room:
         self.registry = Registry()
         self.bus = EmbeddedBus()
         self.commands = RecordedCommands()
-        self.renewed: list[Session] = []
+        self.renewed: list[tuple[Session, bool]] = []
         user_routing = SimpleNamespace(delivered_upto=lambda _user_id: DELIVERED)
-        housekeeping = SimpleNamespace(renew_soon=self.renewed.append)
+        housekeeping = SimpleNamespace(renew=lambda session, *, at_once: self.renewed.append((session, at_once)))
         self.context = FrameContext(
             self.registry, cast("Any", user_routing), cast("Any", housekeeping), self.bus, self.commands
         )

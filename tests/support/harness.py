@@ -94,6 +94,7 @@ class Client:
         self.close_reason = ""
         self.large_messages = False
         self.is_closed = False
+        self.closed_by_client = False
         self.stalled = 0
         self.reading = True
         self._unread = bytearray()
@@ -106,9 +107,15 @@ class Client:
         self._sent.put_nowait(json.dumps({"type": kind, **fields}))
 
     def hang_up(self) -> None:
+        """Lose the connection."""
         self.is_closed = True
         self._drained.set()
         self._sent.put_nowait(None)
+
+    def leave(self) -> None:
+        """Close the connection by a close frame."""
+        self.closed_by_client = True
+        self.hang_up()
 
     @property
     def buffered(self) -> int:
@@ -214,6 +221,7 @@ class Harness:
             bus=self.bus,
             connections=self.presence,
             leases=self.presence,
+            aggregates=self.presence,
             memberships=self.memberships,
             devices=self.memberships,
             authenticator=AnyToken(),

@@ -98,8 +98,7 @@ class SimulatedPresenceWorld(World):
 
     def __init__(self, tier: SimulatedTier, stack: AsyncExitStack) -> None:
         self._stack = stack
-        presence: Any = tier.presence()
-        self.connections = self.leases = presence
+        super().__init__(tier.presence())
 
     @classmethod
     async def open(cls) -> "SimulatedPresenceWorld":

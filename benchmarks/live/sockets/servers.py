@@ -135,7 +135,7 @@ async def _serve_service(settings: ServerSettings, leader: Leader) -> None:
         drain_timeout_s=1.0,  # nobody comes back
     )
     bus, log, presence = EmbeddedBus(), await EmbeddedLog.open(None), EmbeddedPresence()
-    ports = NotificationPorts(log, bus, presence, presence, memberships, NO_DEVICES, verifier(service))
+    ports = NotificationPorts(log, bus, presence, presence, presence, memberships, NO_DEVICES, verifier(service))
     serving = partial(serving_sockets, service)
     async with running_notification(service, ports, cast("Any", None), Health(), leader.fail, serving) as bound:
         batches = _batches(bus, settings.audience)

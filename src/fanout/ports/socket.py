@@ -27,6 +27,11 @@ class Socket(Protocol):
         ...
 
     @property
+    def closed_by_client(self) -> bool:
+        """Whether the client has closed the connection by a close frame of its own."""
+        ...
+
+    @property
     def buffered(self) -> int:
         """Bytes that were written and that the operating system has not taken yet."""
         ...

@@ -33,7 +33,7 @@ class DeviceCommands:
         )
         device, gone = await self._devices.register_device(user_id, request.device_id, profile, timestamp())
         for each in gone:
-            await self._notices.tell(each, removed=True)
+            await self._notices.tell(each)
         return _listed(device)
 
     async def list_devices(self, user_id: str) -> DeviceList:
@@ -45,7 +45,7 @@ class DeviceCommands:
         device = await self._devices.remove_device(user_id, request.device_id, timestamp())
         if device is None:
             raise CallRejected(DEVICE_NOT_FOUND)
-        await self._notices.tell(device, removed=True)
+        await self._notices.tell(device)
         return _listed(device)
 
 

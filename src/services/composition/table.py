@@ -15,7 +15,7 @@ from fanout.ports.followers import Followers
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
-from fanout.ports.presence import Connections, Leases
+from fanout.ports.presence import Aggregates, Connections, Leases
 from fanout.ports.receipts import Receipts
 from fanout.ports.unread import UnreadCounts
 from services.adapters.sqlite import memberships, messages, unread, user_state
@@ -102,13 +102,13 @@ _BUS: Final = Backend[Bus](
 )
 
 
-class _Presence(Connections, Leases, Protocol):
-    """Presence, as one backend serves its two ports."""
+class _Presence(Connections, Leases, Aggregates, Protocol):
+    """Presence, as one backend serves its ports."""
 
 
 _PRESENCE: Final = Backend[_Presence](
     name="presence",
-    ports=(Connections, Leases),
+    ports=(Connections, Leases, Aggregates),
     embedded=Adapter(
         description=_EMBEDDED,
         open=in_process.open_embedded_presence,

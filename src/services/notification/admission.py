@@ -8,18 +8,19 @@ import structlog
 
 from fanout import Unavailable
 from fanout.error_codes import CloseCode
-from fanout.ports.authenticator import Authenticator
-from fanout.ports.presence import Connections
+from fanout.ports.authenticator import Authenticator, Identity
 from fanout.ports.socket import Socket, SocketClosed
 from services.notification.authentication import Authentication
 from services.notification.capacity import Capacity
 from services.notification.catch_up.catch_ups import CatchUps, Start
-from services.notification.device_sessions import REPLACED, DeviceSessions
+from services.notification.client_frames.auth import Auth
+from services.notification.connection_records import ConnectionRecords
+from services.notification.device_sessions import DeviceSessions
 from services.notification.reconnecting import reconnect_within_ms
 from services.notification.refusals import not_now
 from services.notification.registry import Registry
 from services.notification.server_frames import server_frame
-from services.notification.session import Session
+from services.notification.session import REPLACED, Session
 from services.notification.session_channels import SessionChannels
 from services.notification.user_routing import UserRouting
 from services.runtime.keyed_lock import KeyedLock
@@ -58,7 +59,7 @@ class Admission:
         catch_ups: CatchUps,
         *,
         authenticator: Authenticator,
-        connections: Connections,
+        records: ConnectionRecords,
         device_sessions: DeviceSessions,
     ) -> None:
         self._limits = limits
@@ -66,7 +67,7 @@ class Admission:
         self._user_routing = user_routing
         self._session_channels = session_channels
         self._catch_ups = catch_ups
-        self._connections = connections
+        self._records = records
         self._device_sessions = device_sessions
         self._user_lock = KeyedLock()
         self._first_user = asyncio.Lock()
@@ -86,8 +87,7 @@ class Admission:
             SocketClosed: the client has gone.
         """
         auth, identity = await self._authentication.authenticate(socket)
-        session = Session(socket, identity, auth.device_id, self._limits.instance_id, self._limits.socket_budget)
-        session.absence = auth.absence()
+        session = self._session(socket, auth, identity)
         with self._capacity.enter(session.user_id, session.device_id) as place:
             try:
                 await self._open(session, place)
@@ -95,6 +95,18 @@ class Admission:
                 log.warning("client cannot be admitted now", reason=str(error))
                 raise not_now("a store is away", "store") from error
         return session
+
+    def _session(self, socket: Socket, auth: Auth, identity: Identity) -> Session:
+        return Session(
+            socket,
+            identity,
+            auth.device_id,
+            self._limits.instance_id,
+            self._limits.socket_budget,
+            client_state=auth.state,
+            focused_channel=auth.focused_channel,
+            absence=auth.absence(),
+        )
 
     async def dismiss(self, session: Session) -> None:
         """Remove a session, and its user's presence here if it was the last one. A second call does nothing."""
@@ -131,7 +143,7 @@ class Admission:
             if other.device_id == session.device_id:
                 other.end(CloseCode.REPLACED, REPLACED)
         await self._add_to_registry(session, place)
-        await self._connections.connect(session.connection())
+        await self._records.connect(session)
         if not others:
             await self._user_routing.announce_arrival(session)
         if session.socket.is_closed:
@@ -170,8 +182,4 @@ class Admission:
         await self._registry.remove(session)
         if last:
             await self._user_routing.announce_departure(session.user_id)
-        try:
-            await self._connections.disconnect(session.connection(), last=last)
-        except Unavailable as error:
-            # The record ends by itself.
-            log.warning("the end of a session is not recorded in presence", user_id=session.user_id, reason=str(error))
+        await self._records.disconnect(session, last=last)

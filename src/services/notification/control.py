@@ -15,6 +15,7 @@ from fanout.workers import (
     PresenceDigest,
     PresenceSetPage,
     PresenceSetRequest,
+    Replaced,
     RoutingConfirmed,
     RoutingPending,
     SessionLost,
@@ -100,6 +101,13 @@ class Control:
                 self._tasks.start(self._send_presence_set(message), "sending the presence set")
             case SessionLost():
                 self._device_sessions.lose(message)
+            case Replaced():
+                self._replace(message)
+
+    def _replace(self, notice: Replaced) -> None:
+        for session in self._registry.sessions_of(notice.user_id):
+            if session.device_id == notice.device_id:
+                session.replaced_by(notice.order)
 
     async def _send_presence_set(self, request: PresenceSetRequest) -> None:
         # The event loop continues between two pages.

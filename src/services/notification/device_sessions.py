@@ -1,8 +1,7 @@
-"""The sessions of an instance as connections of devices: a device has one connection, and a removed one has none.
+"""The sessions of an instance as connections of devices: a device that is removed has none.
 
-The record of devices decides which session is a device's, in the order of its writes, so no clocks are compared. The
-instance of a session that loses its device is told; where that notice is lost, the session ends when its activity is
-next recorded.
+The instance of a session whose device is removed is told; where that notice is lost, the session ends when its activity
+is next recorded. The presence store decides which of two connections of a device is the newer one.
 """
 
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from fanout.error_codes import DEVICE_TAKEN, CloseCode
 from fanout.errors import DeviceRemoved, DeviceTaken
 from fanout.events import timestamp
 from fanout.ports.bus import Bus
-from fanout.ports.devices import Activity, Devices, Login
+from fanout.ports.devices import Activity, Device, Devices, Login
 from fanout.workers import SessionLost
 from services.notification.refusals import Refused
 from services.notification.session import Session
@@ -30,7 +29,6 @@ RECORDED_EVERY_S: Final = 120.0
 RECORDED_AT_ONCE: Final = 100
 MOST_ENDED: Final = 50_000
 """Ends of sessions that wait for the store. A device whose end is not recorded looks as if it had been away longer."""
-REPLACED: Final = "replaced: the device has connected again"
 DEREGISTERED: Final = "deregistered: the device was removed; it may connect when it is registered again"
 
 
@@ -60,7 +58,7 @@ class DeviceSessions:
     async def enter(self, session: Session) -> None:
         """Make a session its device's connection. The caller passes it to `leave` later, whatever comes of this.
 
-        The devices that had to make room, and the earlier connection of this one, are told to end.
+        The devices that had to make room are told to end.
 
         Raises:
             Refused: the device is removed, or another user's.
@@ -68,24 +66,13 @@ class DeviceSessions:
         """
         # Before it is recorded: another login may end it as soon as it is.
         self._entered[session.session_id] = _Entered(session, self._clock())
-        login = Login(
-            user_id=session.user_id,
-            device_id=session.device_id,
-            session_id=session.session_id,
-            instance_id=session.instance_id,
-            at=timestamp(),
-            ip=session.socket.peer,
-        )
         try:
-            before, gone = await self._devices.connect_device(login)
+            before = await self._connect(session)
         except (DeviceRemoved, DeviceTaken) as error:
             del self._entered[session.session_id]  # nothing was recorded
             raise _refused(error) from error
         if before is not None:
             session.away_since = before.last_active_at if before.session_id is not None else None
-            await self._notices.tell(before, removed=False)
-        for device in gone:
-            await self._notices.tell(device, removed=True)
 
     def leave(self, session: Session) -> None:
         """Record with the next batch that a session has ended. A second call does nothing."""
@@ -103,13 +90,13 @@ class DeviceSessions:
             self._heard[session.session_id] = None
 
     def lose(self, notice: SessionLost) -> None:
-        """End a session that is no longer its device's connection."""
+        """End a session whose device was removed."""
         entered = self._entered.get(notice.session_id)
         if entered is not None:
-            entered.session.end(CloseCode.REPLACED, DEREGISTERED if notice.removed else REPLACED)
+            entered.session.end(CloseCode.REPLACED, DEREGISTERED)
 
     async def record(self) -> None:
-        """Record what has come together, in batches, and end the sessions that have lost their device.
+        """Record what has come together, in batches, and end the sessions whose devices were removed.
 
         Raises:
             Unavailable: the record cannot be reached; what is not recorded is kept.
@@ -121,7 +108,43 @@ class DeviceSessions:
             lost = await self._devices.record_activity([*activities, *ended.values()])
             self._note_recorded(heard, ended)
             for session_id, removed in lost:
-                self.lose(SessionLost(session_id, removed))
+                if removed:
+                    self.lose(SessionLost(session_id))
+                else:
+                    await self._take_over(session_id)
+
+    async def _take_over(self, session_id: str) -> None:
+        """Make a live session its device's connection again, where the record names another one.
+
+        Two logins of a device at the same time may come to the record in another order than to the presence store.
+        """
+        entered = self._entered.get(session_id)
+        if entered is None or entered.session.ending is not None:
+            return
+        try:
+            await self._connect(entered.session)
+        except (DeviceRemoved, DeviceTaken):
+            self.lose(SessionLost(session_id))
+
+    async def _connect(self, session: Session) -> Device | None:
+        """Record a session as its device's connection. Returns the device as it was before; None if it is new.
+
+        Raises:
+            DeviceRemoved, DeviceTaken: see `Devices.connect_device`.
+            Unavailable: the record cannot be reached.
+        """
+        login = Login(
+            user_id=session.user_id,
+            device_id=session.device_id,
+            session_id=session.session_id,
+            instance_id=session.instance_id,
+            at=timestamp(),
+            ip=session.socket.peer,
+        )
+        before, gone = await self._devices.connect_device(login)
+        for device in gone:
+            await self._notices.tell(device)
+        return before
 
     async def record_last(self) -> None:
         """Record the ends of the last sessions, when the instance stops."""

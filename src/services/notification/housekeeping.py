@@ -1,13 +1,13 @@
 """Housekeeping: the periodic work of an instance for all its sessions, so that an idle one needs no task of its own."""
 
-from itertools import islice
-
-from fanout import Unavailable, machine
+from fanout import machine
 from fanout.error_codes import CloseCode
-from fanout.ports.presence import Connections
+from services.notification.connection_records import RENEW_EVERY_S, ConnectionRecords
 from services.notification.control import Control
 from services.notification.device_sessions import DeviceSessions
 from services.notification.lease_keeper import LeaseKeeper
+from services.notification.presence_publisher import PresencePublisher
+from services.notification.presence_sweep import SWEEP_PRESENCE_EVERY_S, PresenceSweep
 from services.notification.registry import Registry
 from services.notification.session import Session
 from services.runtime.tasks import Tasks, periodic
@@ -15,11 +15,8 @@ from services.runtime.time_slice import TimeSlice
 
 RENEW_LEASE_EVERY_S = 3.0
 PUBLISH_DIGEST_EVERY_S = 1.0
-RENEW_CONNECTIONS_EVERY_S = 1.0
 SWEEP_EVERY_S = 1.0
 RECORD_DEVICES_EVERY_S = 1.0
-RENEWED_AT_ONCE = 100
-"""Connections in one call of the store: a few milliseconds of the event loop."""
 
 
 class Housekeeping:
@@ -29,8 +26,10 @@ class Housekeeping:
         registry: has the sessions.
         control: publishes the digest.
         lease_keeper: renews the lease.
-        connections: the presence store's record of connections.
+        connection_records: renews the records of connections.
         device_sessions: record the activity of devices.
+        presence_publisher: publishes changes of presence.
+        presence_sweep: finds what others left behind in the presence store.
         heartbeat_timeout_s: seconds after which a client that has sent no frame is disconnected.
     """
 
@@ -39,45 +38,45 @@ class Housekeeping:
         registry: Registry,
         control: Control,
         lease_keeper: LeaseKeeper,
-        connections: Connections,
+        connection_records: ConnectionRecords,
         device_sessions: DeviceSessions,
+        presence_publisher: PresencePublisher,
+        presence_sweep: PresenceSweep,
         *,
         heartbeat_timeout_s: float,
     ) -> None:
         self._registry = registry
         self._control = control
         self._lease_keeper = lease_keeper
-        self._connections = connections
+        self._connection_records = connection_records
         self._device_sessions = device_sessions
+        self._presence_publisher = presence_publisher
+        self._presence_sweep = presence_sweep
         self._heartbeat_timeout_s = heartbeat_timeout_s
-        self._to_renew: dict[Session, None] = {}  # a set that keeps its order
 
     def start(self, tasks: Tasks) -> None:
         """Start the periodic tasks."""
         for seconds, action, what in (
             (RENEW_LEASE_EVERY_S, self._lease_keeper.renew, "renewing the lease"),
             (PUBLISH_DIGEST_EVERY_S, self._control.publish_digest, "publishing the digest"),
-            (RENEW_CONNECTIONS_EVERY_S, self._renew_connections, "renewing connections"),
+            (RENEW_EVERY_S, self._connection_records.renew_heard, "renewing connections"),
             (RECORD_DEVICES_EVERY_S, self._device_sessions.record, "recording the activity of devices"),
+            (SWEEP_PRESENCE_EVERY_S, self._presence_sweep.run, "sweeping presence"),
             (SWEEP_EVERY_S, self._sweep, "closing silent connections"),
         ):
             tasks.start(periodic(seconds, action, what), what)
+        tasks.start(self._connection_records.run(), "renewing connections at once")
+        tasks.start(self._presence_publisher.run(), "publishing changes of presence")
 
-    def renew_soon(self, session: Session) -> None:
-        """Renew the record of a session's connection with the next batch, and that of its device from time to time."""
-        self._to_renew[session] = None
+    def renew(self, session: Session, *, at_once: bool) -> None:
+        """Renew the record of a session's connection, and that of its device from time to time.
+
+        Args:
+            session: was heard.
+            at_once: see `ConnectionRecords.renew`.
+        """
+        self._connection_records.renew(session, at_once=at_once)
         self._device_sessions.hear(session)
-
-    async def _renew_connections(self) -> None:
-        for _ in range(0, len(self._to_renew), RENEWED_AT_ONCE):
-            some = list(islice(self._to_renew, RENEWED_AT_ONCE))
-            for session in some:
-                del self._to_renew[session]
-            try:
-                await self._connections.renew([session.connection() for session in some if session.ending is None])
-            except Unavailable:
-                self._to_renew.update(dict.fromkeys(some))
-                raise
 
     async def _sweep(self) -> None:
         """End the sessions of clients that are silent, and those whose token has expired."""

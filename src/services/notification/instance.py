@@ -13,13 +13,14 @@ from fanout.ports.commands import ClientCommands
 from fanout.ports.devices import Devices
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
-from fanout.ports.presence import Connections, Leases
+from fanout.ports.presence import Aggregates, Connections, Leases
 from fanout.ports.socket import Socket, SocketClosed
 from services.notification.admission import Admission, InstanceLimits
 from services.notification.catch_up.catch_ups import CatchUps
 from services.notification.channel_lists import ChannelLists
 from services.notification.client_frames.concerns import CLIENT_FRAMES
 from services.notification.client_frames.handlers import BadFrame, FrameContext, MalformedFrame
+from services.notification.connection_records import ConnectionRecords
 from services.notification.control import Control
 from services.notification.device_sessions import DeviceSessions
 from services.notification.housekeeping import Housekeeping
@@ -27,6 +28,8 @@ from services.notification.inbox import Inbox
 from services.notification.lease_keeper import LeaseKeeper
 from services.notification.log_resets import LogResets
 from services.notification.metrics import CONNECTIONS_REFUSED, FRAMES_REFUSED
+from services.notification.presence_publisher import PresencePublisher
+from services.notification.presence_sweep import PresenceSweep
 from services.notification.refusals import Refused
 from services.notification.registry import Registry
 from services.notification.routing_barrier import RoutingBarrier
@@ -41,6 +44,8 @@ log = structlog.get_logger(__name__)
 
 LONGEST_PAUSE_S = 0.05
 """The longest pause between two sockets that are closed while the instance drains."""
+LINGERS_S = 10.0
+"""Seconds in which the sockets of a stopping instance are closed, beside the time over which that is spread."""
 STOPPING = "the instance is stopping; reconnect with jitter"
 
 
@@ -52,6 +57,7 @@ class NotificationPorts:
     bus: Bus
     connections: Connections
     leases: Leases
+    aggregates: Aggregates
     memberships: Memberships
     devices: Devices
     authenticator: Authenticator
@@ -97,15 +103,26 @@ class NotificationInstance:
             self._device_sessions,
             tasks,
         )
+        presence_publisher = PresencePublisher(ports.bus)
+        connection_records = ConnectionRecords(
+            incarnation, ports.connections, self.registry, presence_publisher, ports.bus
+        )
         self._lease_keeper = LeaseKeeper(
-            instance_id, incarnation, self.registry, ports.leases, capacity=limits.capacity
+            instance_id,
+            incarnation,
+            self.registry,
+            ports.leases,
+            capacity=limits.capacity,
+            on_taken=connection_records.renew_all,
         )
         self._housekeeping = Housekeeping(
             self.registry,
             self._control,
             self._lease_keeper,
-            ports.connections,
+            connection_records,
             self._device_sessions,
+            presence_publisher,
+            PresenceSweep(ports.aggregates, presence_publisher),
             heartbeat_timeout_s=heartbeat_timeout_s,
         )
         self._user_routing = UserRouting(
@@ -119,7 +136,7 @@ class NotificationInstance:
             SessionChannels(self.registry, self._inbox, self._user_routing, self._channel_lists, ports.memberships),
             self._catch_ups,
             authenticator=ports.authenticator,
-            connections=ports.connections,
+            records=connection_records,
             device_sessions=self._device_sessions,
         )
         self._log_resets = LogResets(self.registry, ports.memberships, self._inbox, tasks)
@@ -152,7 +169,8 @@ class NotificationInstance:
                 few sockets it takes less.
         """
         self._accepting = False
-        await self._lease_keeper.end()  # first: clients that reconnect are sent to the instance with most room
+        # First: clients that reconnect are sent to the instance with most room.
+        await self._lease_keeper.end(spread_s + LINGERS_S)
         for socket in list(self._entering):
             self._tasks.start(socket.close(CloseCode.DRAINING, STOPPING), "closing a socket")
         await self._send_away(spread_s)

@@ -35,6 +35,7 @@ class LeaseKeeper:
         registry: has the sessions, whose number the lease says.
         leases: the store.
         capacity: the number of sessions that the instance takes.
+        on_taken: is called when the lease was taken, and not only renewed.
         clock: monotonic seconds.
     """
 
@@ -46,6 +47,7 @@ class LeaseKeeper:
         leases: Leases,
         *,
         capacity: int,
+        on_taken: Callable[[], None],
         clock: Callable[[], float] = machine.monotonic_s,
     ) -> None:
         self.address = ""
@@ -55,6 +57,7 @@ class LeaseKeeper:
         self._registry = registry
         self._leases = leases
         self._capacity = capacity
+        self._on_taken = on_taken
         self._clock = clock
         self._started_at = timestamp()
         self._lock = asyncio.Lock()
@@ -83,24 +86,28 @@ class LeaseKeeper:
         if not self._is_held() and not self._ended:
             raise LeaseEnded(f"the lease was not renewed for {LEASE_TTL_S} s: {self._last_error}")
 
-    async def end(self) -> None:
+    async def end(self, lingers_s: float = 0.0) -> None:
         """Release the lease, so that no client is sent here. If the store is away, the lease ends by itself.
 
         The lease of another process under the same id is left alone.
+
+        Args:
+            lingers_s: seconds for which the clients that are here still count in the presence of their users.
         """
         self._ended = True
         LEASE_HELD.set(0)
         async with self._lock:
             try:
                 if await self._lease_of_another() is None:
-                    await self._leases.release(self._instance_id)
+                    await self._leases.release(self._instance_id, lingers_s=lingers_s)
             except Unavailable as error:
                 log.warning("the lease cannot be released; it ends by itself", reason=str(error))
 
     async def _renew(self) -> None:
         try:
             await self._check_replaced()
-            await self._leases.lease(self._lease())
+            if await self._leases.lease(self._lease()):
+                self._on_taken()
         except Unavailable as error:
             self._last_error = str(error)
             LEASE_RENEWALS_FAILED.inc()

@@ -11,7 +11,7 @@ from fanout.error_codes import CloseCode
 from fanout.events import timestamp
 from fanout.ids import new_session_id
 from fanout.ports.authenticator import Identity
-from fanout.ports.presence import DeviceConnection
+from fanout.ports.presence import ClientState, DeviceConnection
 from fanout.ports.socket import Socket
 from services.notification.catch_up.absence import Absence
 from services.notification.metrics import CONNECTIONS_CLOSED
@@ -25,6 +25,7 @@ RECEIPTS: Final = Rate(per_s=10.0, at_once=100)
 """Read receipts of one client. Those above the rate are handled later, and so are the frames behind them."""
 TYPING: Final = Rate(per_s=5.0, at_once=10)
 """Typing notices of one client that are passed on. Those above the rate are dropped."""
+REPLACED: Final = "replaced: the device has connected again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,10 @@ class Session:
     session_id: str = field(default_factory=new_session_id)
     connected_at: str = field(default_factory=timestamp)
     heard_at: float = field(default_factory=machine.monotonic_s)
-    client_state: str = "active"
+    client_state: ClientState = "idle"
     focused_channel: str | None = None
+    order: int = 0
+    """The number of its connection in the presence store; 0 until it is recorded."""
     refreshes_at: float = float("-inf")
     """When the client refreshes, as it was told because the log went back; in seconds of the monotonic clock."""
     absence: Absence | None = None
@@ -65,6 +68,8 @@ class Session:
     number: int = -1
     """The number of its socket in the write queue, while the session is in the registry."""
     _on_end: "Callable[[Session, Ending], None] | None" = None
+    _newest: int = 0
+    """The highest number of a connection of the same device that was heard of."""
     _frames: float = 0.0
     _receipts: float = 0.0
     _typing: float = 0.0
@@ -74,8 +79,12 @@ class Session:
         """The user of the connection."""
         return self.identity.user_id
 
-    def connection(self) -> DeviceConnection:
-        """The connection as the presence store records it."""
+    def connection(self, incarnation: str) -> DeviceConnection:
+        """The connection as the presence store records it.
+
+        Args:
+            incarnation: of the instance.
+        """
         return DeviceConnection(
             user_id=self.user_id,
             device_id=self.device_id,
@@ -84,7 +93,26 @@ class Session:
             client_state=self.client_state,
             focused_channel=self.focused_channel,
             last_activity=timestamp(),
+            incarnation=incarnation,
+            order=self.order,
         )
+
+    def attends(self, state: ClientState, focused_channel: str | None) -> bool:
+        """Take what the client says of itself. Returns whether it is new."""
+        before = (self.client_state, self.focused_channel)
+        self.client_state, self.focused_channel = state, focused_channel
+        return before != (state, focused_channel)
+
+    def recorded(self, order: int) -> None:
+        """The connection was recorded under a number. The session ends if the device has connected again since."""
+        self.order = order
+        self.replaced_by(0)
+
+    def replaced_by(self, order: int) -> None:
+        """A connection of the same device has this number. The session ends if that is the newer one."""
+        self._newest = max(self._newest, order)
+        if 0 < self.order < self._newest:
+            self.end(CloseCode.REPLACED, REPLACED)
 
     def when_ended(self, close: "Callable[[Session, Ending], None]") -> None:
         """Call `close` when the session is ended, or now if it is ended already."""

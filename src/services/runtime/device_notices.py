@@ -1,4 +1,4 @@
-"""Notices to instances: a connection there is no longer its device's."""
+"""Notices to instances: the device of a connection there was removed."""
 
 import msgspec
 import structlog
@@ -22,16 +22,15 @@ class DeviceNotices:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def tell(self, device: Device, *, removed: bool) -> None:
-        """End the connection that a device had, if it had one.
+    async def tell(self, device: Device) -> None:
+        """End the connection that a removed device had, if it had one.
 
         Args:
-            device: as it was before it was removed or connected again.
-            removed: whether it was removed.
+            device: as it was before it was removed.
         """
         if device.instance_id is None or device.session_id is None:
             return
-        notice = SessionLost(device.session_id, removed)
+        notice = SessionLost(device.session_id)
         try:
             await self._bus.publish(instance_control(device.instance_id), msgspec.json.encode(notice))
         except Unavailable as error:

@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from fanout.errors import Unavailable
+from fanout.ports.presence import UserPresence
 from tests.support.presence_outages import PresenceServer, RealRedis, SimulatedRedis
 from tests.support.presence_worlds import AT_LAPTOP, AT_PHONE, lease_of
 from tests.support.reading import soon, until
 from tests.support.simulated_worlds import SIMULATED, SimulatedTier
 
 LEASE = lease_of("notif-1")
+NEWEST = replace(AT_LAPTOP, order=1 << 52)
 
 
 @pytest.fixture(params=["redis", SIMULATED])
@@ -29,7 +32,7 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[PresenceServer
 def writes(presence: Any) -> dict[str, Awaitable[Any]]:
     return {
         "connect": presence.connect(AT_LAPTOP),
-        "renew": presence.renew([AT_LAPTOP]),
+        "renew": presence.renew([NEWEST]),
         "lease": presence.lease(LEASE),
     }
 
@@ -41,6 +44,12 @@ def other_calls(presence: Any) -> dict[str, Awaitable[Any]]:
         "connections_of": presence.connections_of("alice"),
         "locations_of": presence.locations_of("alice"),
         "leases": presence.leases(),
+        "presences_of": presence.presences_of(["alice"]),
+        "set_status": presence.set_status("alice", "hello", ":wave:"),
+        "sweep": presence.sweep(10),
+        "untold": presence.untold(10),
+        "told": presence.told([UserPresence("alice")]),
+        "changed_within": presence.changed_within(10),
         "ping": presence.ping(),
     }
 
@@ -102,6 +111,6 @@ async def test_an_emptied_one_has_nothing_until_it_is_written_again(server: Pres
     assert await server.presence.leases() == {}
     await server.presence.lease(LEASE)
     assert await server.presence.connections_of("alice") == []
-    await server.presence.renew([AT_LAPTOP])
+    await server.presence.renew([NEWEST])
     assert await server.presence.connections_of("alice") == [AT_LAPTOP]
     assert await server.presence.locations_of("alice") == {"notif-1"}

@@ -43,3 +43,11 @@ async def test_a_released_lease_ends_at_once(leases: Leases) -> None:
 
 async def test_an_open_store_answers(leases: Leases) -> None:
     await leases.ping()
+
+
+async def test_a_lease_says_whether_it_was_taken(world: World) -> None:
+    assert not await world.leases.lease(lease_of("notif-1"))
+    assert await world.leases.lease(lease_of("notif-1", incarnation="next"))
+    assert not await world.leases.lease(lease_of("notif-1", incarnation="next"))
+    await world.elapse(LEASE_TTL_S + 1)
+    assert await world.leases.lease(lease_of("notif-1", incarnation="next"))

@@ -98,7 +98,7 @@ async def test_opening_a_channel_gives_its_draft_and_focuses_it(room: Room) -> N
         "updated_at": AT,
     }
     assert alice.focused_channel == "general"
-    assert room.renewed == [alice]
+    assert room.renewed == [(alice, True)]
 
 
 async def test_opening_a_channel_without_a_draft_says_that_there_is_none(room: Room) -> None:

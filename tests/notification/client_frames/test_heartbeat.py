@@ -16,10 +16,21 @@ def heartbeat(**fields: Any) -> str:
 
 async def test_a_heartbeat_is_recorded_renewed_and_answered(room: Room) -> None:
     alice = await room.enter("alice")
-    await room.send(alice, heartbeat(device_id=alice.device_id, state="idle", focused_channel="general"))
-    assert (alice.client_state, alice.focused_channel) == ("idle", "general")
-    assert room.renewed == [alice]
+    await room.send(alice, heartbeat(device_id=alice.device_id, state="active", focused_channel="general"))
+    assert (alice.client_state, alice.focused_channel) == ("active", "general")
+    assert room.renewed == [(alice, True)]
     assert room.received(alice) == [{"type": "heartbeat.ok", "seq": DELIVERED}]
+
+
+async def test_a_heartbeat_without_a_state_changes_none_and_one_without_a_focus_means_none(room: Room) -> None:
+    alice = await room.enter("alice")
+    await room.send(alice, heartbeat(state="active", focused_channel="general"))
+    await room.send(alice, heartbeat(focused_channel="general"))
+    assert (alice.client_state, alice.focused_channel) == ("active", "general")
+    await room.send(alice, heartbeat())
+    assert (alice.client_state, alice.focused_channel) == ("active", None)
+    at_once = [at_once for _, at_once in room.renewed]
+    assert at_once == [True, False, True], "only what is new is written at once"
 
 
 async def test_a_heartbeat_of_another_device_is_an_error(room: Room) -> None:

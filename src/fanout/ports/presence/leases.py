@@ -24,12 +24,22 @@ class Lease:
 class Leases(Protocol):
     """Leases, which end by themselves. Every call raises `Unavailable` if the store does not answer."""
 
-    async def lease(self, lease: Lease) -> None:
-        """Take or renew an instance's lease, for `keys.LEASE_TTL_S` seconds."""
+    async def lease(self, lease: Lease) -> bool:
+        """Take or renew an instance's lease, for `keys.LEASE_TTL_S` seconds.
+
+        Returns:
+            whether it was taken: there was none of this incarnation. Connections to the instance may not have counted
+            meanwhile, so the caller renews those that it holds.
+        """
         ...
 
-    async def release(self, instance_id: str) -> None:
-        """End a lease at once, since the instance stops."""
+    async def release(self, instance_id: str, *, lingers_s: float = 0.0) -> None:
+        """End a lease at once, since the instance stops.
+
+        Args:
+            instance_id: whose lease.
+            lingers_s: seconds for which the connections to the instance still count in the presence of their users.
+        """
         ...
 
     async def leases(self) -> Mapping[str, Lease]:

@@ -1,118 +1,95 @@
 """Presence inside one process."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from fanout import machine
-from fanout.keys import CONNECTION_TTL_S, LEASE_TTL_S
-from fanout.ports.presence import DeviceConnection, Lease
+from fanout.membership_versions import now_us
+from fanout.ports.presence import Connected, DeviceConnection, Lease, Renewal, Sweep, UserPresence
+from services.adapters.embedded.lease_records import LeaseRecords
+from services.adapters.embedded.presence_records import PresenceRecords
 from services.adapters.embedded.suspension import suspending
-
-
-@dataclass(slots=True)
-class _User:
-    devices: dict[str, tuple[DeviceConnection, float]] = field(default_factory=dict)
-    """By device id: the connection, and when its record ends."""
-    instances: dict[str, float] = field(default_factory=dict)
-    """The instances that the user is connected to, and when each record ends."""
-
-    def forget_ended(self, now: float) -> None:
-        self.devices = {device: held for device, held in self.devices.items() if held[1] > now}
-        self.instances = {instance: ends for instance, ends in self.instances.items() if ends > now}
 
 
 @suspending
 class EmbeddedPresence:
-    """The two ports of `fanout.ports.presence`, for services of the same process.
+    """The ports of `fanout.ports.presence`, for services of the same process.
 
     Args:
         clock: seconds since any fixed point. It must not go back.
+        wall_us: microseconds since 1970.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = machine.monotonic_s) -> None:
+    def __init__(
+        self, *, clock: Callable[[], float] = machine.monotonic_s, wall_us: Callable[[], int] = now_us
+    ) -> None:
         self._clock = clock
-        self._users: dict[str, _User] = {}
-        self._leases: dict[str, tuple[Lease, float]] = {}
-        self._next_sweep = clock() + CONNECTION_TTL_S
+        self._wall_us = wall_us
+        self.empty()
 
-    async def connect(self, connection: DeviceConnection) -> str | None:
+    def empty(self) -> None:
+        """Lose everything, as a server without persistence does when it is started again."""
+        self._leases = LeaseRecords(self._clock)
+        self._records = PresenceRecords(self._clock, self._wall_us, self._leases)
+
+    async def connect(self, connection: DeviceConnection) -> Connected:
         """See the port."""
-        self._sweep()
-        held = self._user(connection.user_id).devices.get(connection.device_id)
-        self._hold(connection)
-        return None if held is None else held[0].instance_id
+        return self._records.connect(connection)
 
-    async def renew(self, connections: Sequence[DeviceConnection]) -> None:
-        """See the port. A device that has connected elsewhere since keeps its newer connection."""
-        self._sweep()
-        for connection in connections:
-            held = self._user(connection.user_id).devices.get(connection.device_id)
-            if held is None or _same(held[0], connection) or held[0].connected_at < connection.connected_at:
-                self._hold(connection)
-
-    async def disconnect(self, connection: DeviceConnection, *, last: bool) -> None:
+    async def renew(self, connections: Sequence[DeviceConnection]) -> Renewal:
         """See the port."""
-        user = self._user(connection.user_id)
-        held = user.devices.get(connection.device_id)
-        if held is not None and _same(held[0], connection):
-            del user.devices[connection.device_id]
-        if last:
-            user.instances.pop(connection.instance_id, None)
-        if not user.devices and not user.instances:
-            self._users.pop(connection.user_id, None)
+        renewed = [(connection, self._records.renew(connection)) for connection in connections]
+        changes = [change for _, (_, change) in renewed if change is not None]
+        return Renewal(changes, [connection for connection, (is_replaced, _) in renewed if is_replaced])
+
+    async def disconnect(
+        self, connection: DeviceConnection, *, last: bool, grace_s: float = 0.0
+    ) -> UserPresence | None:
+        """See the port."""
+        return self._records.disconnect(connection, last=last, grace_s=grace_s)
 
     async def connections_of(self, user_id: str) -> list[DeviceConnection]:
         """See the port."""
-        devices = self._user(user_id).devices
-        return [devices[device][0] for device in sorted(devices)]
+        return self._records.connections_of(user_id)
 
     async def locations_of(self, user_id: str) -> frozenset[str]:
         """See the port. Instances without a lease are left out."""
-        return frozenset(self._user(user_id).instances.keys() & self._live().keys())
+        return self._records.locations_of(user_id)
 
-    async def lease(self, lease: Lease) -> None:
+    async def lease(self, lease: Lease) -> bool:
         """See the port."""
-        self._leases[lease.instance_id] = (lease, self._clock() + LEASE_TTL_S)
+        return self._leases.lease(lease)
 
-    async def release(self, instance_id: str) -> None:
+    async def release(self, instance_id: str, *, lingers_s: float = 0.0) -> None:
         """See the port."""
-        self._leases.pop(instance_id, None)
+        self._leases.release(instance_id, lingers_s)
 
     async def leases(self) -> Mapping[str, Lease]:
         """See the port."""
-        return self._live()
+        return self._leases.live()
+
+    async def presences_of(self, user_ids: Collection[str]) -> dict[str, UserPresence]:
+        """See the port."""
+        return {user_id: self._records.presence_of(user_id) for user_id in user_ids}
+
+    async def set_status(self, user_id: str, text: str, emoji: str) -> UserPresence:
+        """See the port."""
+        return self._records.set_status(user_id, text, emoji)
+
+    async def sweep(self, limit: int) -> Sweep:
+        """See the port."""
+        return self._records.sweep(limit)
+
+    async def untold(self, limit: int) -> list[UserPresence]:
+        """See the port."""
+        return self._records.untold(limit)
+
+    async def told(self, presences: Collection[UserPresence]) -> None:
+        """See the port."""
+        self._records.told(presences)
+
+    async def changed_within(self, seconds: float) -> list[UserPresence]:
+        """See the port."""
+        return self._records.changed_within(seconds)
 
     async def ping(self) -> None:
         """See the port."""
-
-    def _live(self) -> dict[str, Lease]:
-        now = self._clock()
-        self._leases = {instance: held for instance, held in self._leases.items() if held[1] > now}
-        return {instance: lease for instance, (lease, _) in self._leases.items()}
-
-    def _user(self, user_id: str) -> _User:
-        """The records of a user that have not ended. Asking for an unknown user keeps nothing."""
-        user = self._users.get(user_id) or _User()
-        user.forget_ended(self._clock())
-        return user
-
-    def _hold(self, connection: DeviceConnection) -> None:
-        ends = self._clock() + CONNECTION_TTL_S
-        user = self._users.setdefault(connection.user_id, _User())
-        user.devices[connection.device_id] = (connection, ends)
-        user.instances[connection.instance_id] = ends
-
-    def _sweep(self) -> None:
-        """Remove users whose records have all ended, once in `CONNECTION_TTL_S`."""
-        now = self._clock()
-        if now < self._next_sweep:
-            return
-        self._next_sweep = now + CONNECTION_TTL_S
-        for user_id in list(self._users):
-            user = self._user(user_id)
-            if not user.devices and not user.instances:
-                del self._users[user_id]
-
-
-def _same(held: DeviceConnection, asked: DeviceConnection) -> bool:
-    return (held.instance_id, held.connected_at) == (asked.instance_id, asked.connected_at)

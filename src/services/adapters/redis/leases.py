@@ -11,6 +11,7 @@ from fanout.ids import check_id
 from fanout.keys import LEASE_TTL_S, Keys
 from fanout.ports.presence import Lease
 from services.adapters.redis import scripts
+from services.adapters.redis.aggregates import number
 from services.adapters.redis.client import REMEDY, reaching_keys
 from services.adapters.redis.keyspace import Encodable, Keyspace
 
@@ -30,18 +31,19 @@ class RedisLeases(Keyspace):
         self._leases = self._script(scripts.LEASES)
         self._passed_over: set[str] = set()
 
-    async def lease(self, lease: Lease) -> None:
+    async def lease(self, lease: Lease) -> bool:
         """See the port."""
         used = self._used_by(lease.instance_id)
         fields = [word for field in _lease_fields(lease).items() for word in field]
         async with reaching_keys(self._client, "lease", used):
-            await self._lease(keys=list(used), args=[LEASE_TTL_S, lease.instance_id, *fields])
+            arguments = [LEASE_TTL_S, lease.instance_id, lease.incarnation, *fields]
+            return bool(await self._lease(keys=list(used), args=arguments))
 
-    async def release(self, instance_id: str) -> None:
+    async def release(self, instance_id: str, *, lingers_s: float = 0.0) -> None:
         """See the port."""
         used = self._used_by(instance_id)
         async with reaching_keys(self._client, "release", used):
-            await self._release(keys=list(used), args=[instance_id])
+            await self._release(keys=list(used), args=[instance_id, int(lingers_s * 1000)])
 
     async def leases(self) -> Mapping[str, Lease]:
         """See the port. A key of another program under the name of a lease is left out, and logged once."""
@@ -82,17 +84,9 @@ def _lease(instance_id: str, fields: Mapping[str, str]) -> Lease:
         incarnation=fields.get("incarnation", ""),
         address=fields.get("address", ""),
         started_at=fields.get("started_at", ""),
-        connections=_number(fields.get("connections", "")),
-        capacity=_number(fields.get("capacity", "")),
+        connections=number(fields.get("connections", "")),
+        capacity=number(fields.get("capacity", "")),
     )
-
-
-def _number(text: str) -> int:
-    """A number in a hash; 0 if it is none, so that one bad hash does not hide the other leases."""
-    try:
-        return int(text)
-    except ValueError:
-        return 0
 
 
 def _pairs(flat: Sequence[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Presence in Redis or Valkey: one connection to the server for its two ports. Contract section 5."""
+"""Presence in Redis or Valkey: one connection to the server for its ports. Contract section 5."""
 
 from typing import Self
 
@@ -6,6 +6,7 @@ import structlog
 from redis.exceptions import ResponseError
 
 from fanout.keys import Keys
+from services.adapters.redis.aggregates import RedisAggregates
 from services.adapters.redis.client import make_client, opening, reaching
 from services.adapters.redis.connections import RedisConnections
 from services.adapters.redis.deployment import claim, look
@@ -14,8 +15,8 @@ from services.adapters.redis.leases import RedisLeases
 log = structlog.get_logger(__name__)
 
 
-class RedisPresence(RedisConnections, RedisLeases):
-    """The two ports of `fanout.ports.presence`. `close` closes the client, too."""
+class RedisPresence(RedisConnections, RedisLeases, RedisAggregates):
+    """The ports of `fanout.ports.presence`. `close` closes the client, too."""
 
     @classmethod
     async def open(cls, url: str, *, prefix: str = "", deployment: str = "") -> Self:

@@ -115,6 +115,11 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         return self._protocol.state is not State.OPEN
 
     @property
+    def closed_by_client(self) -> bool:
+        """Whether the client has closed the connection by a close frame of its own."""
+        return bool(self._protocol.close_rcvd_then_sent)
+
+    @property
     def buffered(self) -> int:
         """Bytes written and not yet taken by the operating system."""
         return self._transport.get_write_buffer_size()

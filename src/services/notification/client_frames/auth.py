@@ -8,7 +8,9 @@ from msgspec import Meta
 
 from fanout.error_codes import ALREADY_AUTHENTICATED
 from fanout.errors import InvalidId
+from fanout.ids import check_id
 from fanout.ports.devices import Platform, platform_of
+from fanout.ports.presence import ClientState
 from services.notification.catch_up.absence import Absence, Position, ResumePoint
 from services.notification.client_frames.handlers import BadFrame, FrameContext, FrameHandlers
 from services.notification.session import Session
@@ -22,14 +24,18 @@ class Auth(msgspec.Struct, frozen=True, tag="auth"):
     device_id: str
     token: str | None = None
     platform: Platform | None = None
+    state: ClientState = "idle"
+    focused_channel: str | None = None
     resume: ResumePoint | None = None
     last_event_seq: Position | None = None
     last_seen: Annotated[datetime, Meta(tz=True)] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a device id that could reach a key, and a platform that is not the one in it."""
+        """Refuse ids that could reach a key, and a platform that is not the one in the device's."""
         if self.platform not in {None, platform_of(self.device_id)}:
             raise InvalidId(f"platform is {self.platform}, and the device_id names another one")
+        if self.focused_channel is not None:
+            check_id(self.focused_channel, "focused_channel")
 
     def absence(self) -> Absence | None:
         """The absence of the client, as it says; None if it says nothing, and so was never connected before."""

@@ -72,8 +72,8 @@ async def open_channel(context: FrameContext, session: Session, frame: ChannelOp
     """Note that the channel is focused, and answer `draft.load`."""
     async with refusals_of(frame):
         draft = await context.commands.open_channel(session.user_id, frame.channel_id)
-    session.focused_channel = frame.channel_id
-    context.housekeeping.renew_soon(session)
+    is_new = session.attends(session.client_state, frame.channel_id)
+    context.housekeeping.renew(session, at_once=is_new)
     fields = {"draft": DraftFields.of(draft), "updated_at": draft.updated_at or None}
     answer = text_frame(encode({"type": "draft.load", "channel_id": frame.channel_id, **fields}))
     context.registry.write_queue.answer(session, answer)

@@ -1,12 +1,11 @@
 """`heartbeat`: keeps the connection and its presence record alive, and reports how far delivery has come."""
 
-from typing import Literal
-
 import msgspec
 
 from fanout import machine
 from fanout.error_codes import WRONG_DEVICE, CloseCode
 from fanout.ids import check_id
+from fanout.ports.presence import ClientState
 from services.notification.client_frames.handlers import BadFrame, FrameContext, FrameHandlers
 from services.notification.server_frames import server_frame
 from services.notification.session import Session
@@ -18,7 +17,7 @@ class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat"):
     """Sent every 30 s: the connection is alive, and what its user does."""
 
     device_id: str | None = None
-    state: Literal["active", "idle", "background"] = "active"
+    state: ClientState | None = None
     focused_channel: str | None = None
     client_timestamp: str | None = None
 
@@ -30,7 +29,7 @@ class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat"):
 
 @handlers.handles(Heartbeat)
 async def renew_session(context: FrameContext, session: Session, frame: Heartbeat) -> None:
-    """Record what the client says, renew its presence in the next batch, and answer `heartbeat.ok`.
+    """Record what the client says, at once if that is new, and answer `heartbeat.ok`.
 
     A session whose token has expired is ended.
     """
@@ -39,8 +38,7 @@ async def renew_session(context: FrameContext, session: Session, frame: Heartbea
     if session.identity.expires_at <= machine.wall_s():
         session.end(CloseCode.UNAUTHENTICATED, "the token has expired")
         return
-    session.client_state = frame.state
-    session.focused_channel = frame.focused_channel
-    context.housekeeping.renew_soon(session)
+    is_new = session.attends(frame.state or session.client_state, frame.focused_channel)
+    context.housekeeping.renew(session, at_once=is_new)
     delivered = context.user_routing.delivered_upto(session)
     context.registry.write_queue.answer(session, server_frame("heartbeat.ok", seq=delivered))
