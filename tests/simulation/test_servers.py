@@ -16,7 +16,7 @@ from fanout.ports.followers import Followers
 from fanout.ports.log import Log
 from fanout.ports.memberships import Memberships
 from fanout.ports.messages import Messages
-from fanout.ports.presence import Connections, Lease, Leases
+from fanout.ports.presence import Aggregates, Connections, Lease, Leases
 from fanout.ports.receipts import Receipts
 from fanout.ports.unread import ReadPosition, UnreadCounts
 from fanout.streams import MESSAGES
@@ -39,6 +39,7 @@ def test_a_process_has_every_port_over_links_of_its_own() -> None:
             Bus,
             Connections,
             Leases,
+            Aggregates,
             Memberships,
             Followers,
             Messages,
